@@ -51,17 +51,18 @@ export function written(path: string, model: Model, weights: Weights, options: E
   return made;
 }
 
-/** Inputs as the runtime's script takes them. */
-export const givenTo = (inputs: Case["inputs"], lengths?: readonly number[]): Readonly<Record<string, unknown>> => ({
+interface Given {
+  readonly shape: readonly number[];
+  readonly data: readonly (number | string)[];
+}
+
+/** Inputs as the runtimes' scripts take them. */
+export const givenTo = (inputs: Case["inputs"], lengths?: readonly number[]): Readonly<Record<string, Given>> => ({
   ...Object.fromEntries(
     Object.entries(inputs).map(([name, { shape, data }]) => [
       name,
-      {
-        shape,
-        element: data instanceof Float32Array ? "f32" : "i64",
-        data: Array.from(data, (x) => (Number.isFinite(x) ? x : String(x))),
-      },
+      { shape, data: Array.from(data, (x) => (Number.isFinite(x) ? x : String(x))) },
     ]),
   ),
-  ...(lengths ? { lengths: { shape: [lengths.length], element: "i64", data: lengths } } : {}),
+  ...(lengths ? { lengths: { shape: [lengths.length], data: lengths } } : {}),
 });

@@ -10,8 +10,11 @@ import type { Model } from "../../src/check/model.js";
 import type { Evaluation } from "../../src/reference/evaluate.js";
 import { furthest, randomInput, randomTokens, randomWeights, reference, type Case } from "../end-to-end/model.js";
 import { optimized } from "../optimized.js";
+import { NAMES, setOf, WHOLE } from "../semantics/variant-sources.js";
 import { askOnnx, hasOnnx, hasOnnxNode, nodePackages, onnxNodeNote, onnxNote } from "../onnxruntime.js";
 import { byTurns, soaking } from "../soak.js";
+import { onnxFile, type OnnxFile } from "../../src/export/onnx/file.js";
+import { onnxGraph } from "../../src/export/onnx/onnx.js";
 import { causal, likeliest, mobyModel, mobyWeights } from "./moby-causal.js";
 import { givenTo, modelOf, written, type Exporting } from "./onnx-files.js";
 
@@ -64,7 +67,8 @@ const inputsOf = (model: Model, [batch, tokens]: readonly [number, number], seed
   Object.fromEntries(
     model.inputs.map(({ name, type }, i) => {
       const shape = type.shape.map((size, dim) => (typeof size === "number" ? size : dim === 0 ? batch : tokens));
-      return [name, type.dtype === "f32" ? randomInput(shape, seed + i) : randomTokens(shape, 64, seed + i)];
+      const below = type.dtype === "bool" ? 2 : 64;
+      return [name, type.dtype === "f32" ? randomInput(shape, seed + i) : randomTokens(shape, below, seed + i)];
     }),
   );
 
@@ -99,10 +103,15 @@ const EXAMPLES: readonly (readonly [name: string, set: Readonly<Record<string, s
   ["mor", { ...small, layers: "2", recursions: "3" }],
   ["mor", { ...small, layers: "2", recursions: "3", share_kv: "true" }],
 ];
+/** Of which the soak tries all. */
+const VARIANTS = NAMES.map((name) => {
+  const set = setOf(name);
+  return [`variants/${name}`, "vocab" in set ? { ...set, vocab: "64" } : set] as const;
+});
 /** They choose by the whole sequence alone, or have no tokens. */
-const WITHOUT_CAUSAL = new Set(["golden", "p-mod"]);
+const WITHOUT_CAUSAL = new Set(["golden", "p-mod", ...Array.from(WHOLE, (name) => `variants/${name}`)]);
 /** In the short run by one rule each, without the one with 32 layers. */
-const TRIED = EXAMPLES.flatMap(([name, set], i) =>
+const TRIED = [...EXAMPLES, ...(soaking ? VARIANTS : [])].flatMap(([name, set], i) =>
   (["infer", "generate"] as const).flatMap((phase, j) => {
     const left = (name === "p-mod" || i % 2 === j) && !soaking && name !== "golden";
     return left || (phase === "generate" && WITHOUT_CAUSAL.has(name)) ? [] : [[name, set, phase] as const];
@@ -125,7 +134,7 @@ describe.skipIf(!hasOnnx)(`ONNX${onnxNote}${onnxNodeNote}`, { timeout: 240_000 }
     const text = sourceOf(name);
     const model = modelOf(text, { set, phase });
     const weights = randomWeights(model, 3);
-    const path = join(root, `${name}.onnx`);
+    const path = join(root, "example.onnx");
     written(path, model, weights, { observe: true });
     const inNode = name === "moby" && hasOnnxNode;
     const runs = (soaking || name === "moby" ? SIZES : FEW).flatMap((size) =>
@@ -167,14 +176,14 @@ describe.skipIf(!hasOnnx)(`ONNX${onnxNote}${onnxNodeNote}`, { timeout: 240_000 }
 
   it.each(
     byTurns(
-      EXAMPLES.filter(([name]) => !WITHOUT_CAUSAL.has(name)),
+      [...EXAMPLES, ...(soaking ? VARIANTS : [])].filter(([name]) => !WITHOUT_CAUSAL.has(name)),
       3,
     ),
   )("%s %o goes on from prompts of several lengths", async (name, set) => {
     const text = sourceOf(name);
     const model = modelOf(text, { set, phase: "generate" });
     const weights = randomWeights(model, 3);
-    const path = join(root, `${name}-generation.onnx`);
+    const path = join(root, "generation.onnx");
     written(path, model, weights, { caches: true, lengths: true });
     const lengths = [[9, 4], [1, 1], [3, 0], [1, 1], [1, 1]]; // prettier-ignore
     const steps = [9, 1, 3, 1, 1];
@@ -292,12 +301,38 @@ model Live(live share: ratio = 50%) {
     const x = randomInput([2, 11, 4], 3);
     const targets = { shape: [2, 11], data: Int32Array.from({ length: 22 }, (_, i) => (i % 5) - 1) };
     const inputs = { x, targets };
-    const share = { shape: [2], element: "i64", data: [1, 3] };
+    const share = { shape: [2], data: [1, 3] };
     const { runs } = await answerOf({ path, runs: [givenTo(inputs), { ...givenTo(inputs), share }] });
     const { graph } = optimized(text, { entry: "objective", phase: "train" });
     expectSame(runs[0]!, reference(graph, weights, { inputs }), "share 1/2");
     expectSame(runs[1]!, reference(graph, weights, { inputs, live: { share: "1/3" } }), "share 1/3");
     expect(Object.keys(runs[0]!)).toEqual(["loss.balance", "loss.next", "chosen.index", "chosen.count"]);
+  });
+});
+
+describe("a file of ONNX", () => {
+  it("has weights beside it where protocol buffers could not hold them, at pages", () => {
+    const text = `model Large(n: int = 20000) {
+  weight a: f32[n, n]
+  weight b: f32[3]
+  weight c: f32[n, n]
+  forward(x: f32[B, T, n], z: f32[B, T, 3]) -> y: f32[B, T, n] { x @ a @ c + sum(z * b, axis: -1, keep: true) }
+}`;
+    const options = { producer: "modc", version: "0", name: "Large", doc: null, metadata: [] };
+    const fileOf = (floats: "f32" | "f16", n: string): OnnxFile =>
+      onnxFile(onnxGraph(modelOf(text, { set: { n } }), { floats }).graph, {
+        ...options,
+        beside: { name: "large.onnx.data", always: false },
+      });
+    expect(fileOf("f16", "20000").beside).toBeNull(); // 1.6 GB
+    const { beside, bytes } = fileOf("f32", "20000");
+    expect(bytes).toBeLessThan(2000);
+    expect(beside!.weights.map(({ name, offset, bytes }) => [name, offset, bytes])).toEqual([
+      ["a", 0, 1_600_000_000],
+      ["c", 1_600_000_000, 1_600_000_000],
+      ["b", 3_200_000_000, 12],
+    ]);
+    expect(beside!.weights.every(({ offset }) => offset % 4096 === 0)).toBe(true);
   });
 });
 
@@ -313,6 +348,10 @@ describe("what has no form in ONNX", () => {
     const named = "model M() { forward(x: f32[B, T]) -> x: f32[B, T] { x } }";
     expect(() => written(join(root, "refused.onnx"), modelOf(named), new Map())).toThrow(
       "a result with the name of an input, x, has no form in ONNX yet",
+    );
+    const live = "model M(live z: ratio = 50%) { forward(z: f32[B, T]) -> y: f32[B, T] { z + 1.0 } }";
+    expect(() => written(join(root, "refused.onnx"), modelOf(live), new Map())).toThrow(
+      "a live parameter with the name of an input, z, has no form in ONNX yet",
     );
     const two = "model M() { forward(x: f32[B, T], z: f32[B, S]) -> y: f32[B, T] { x + 0.0 * 1.0 } }";
     expect(() =>

@@ -4,12 +4,12 @@ import onnx
 import onnxruntime
 import numpy
 
-TYPES = {"f32": numpy.float32, "i64": numpy.int64, "bool": numpy.bool_}
+TYPES = {"tensor(float)": numpy.float32, "tensor(int64)": numpy.int64, "tensor(bool)": numpy.bool_}
 
 
-def tensor(given):
+def tensor(given, kind):
     data = numpy.array([float(x) if isinstance(x, str) else x for x in given["data"]])
-    return data.astype(TYPES[given["element"]]).reshape(given["shape"])
+    return data.astype(TYPES[kind]).reshape(given["shape"])
 
 
 def shown(x):
@@ -31,9 +31,10 @@ def answer(job):
     model = onnx.load(job["path"], load_external_data=False)
     session = opened(job["path"])
     names = [output.name for output in session.get_outputs()]
+    kinds = {x.name: x.type for x in [*session.get_inputs(), *session.get_overridable_initializers()]}
     runs = []
     for given in job.get("runs", []):
-        inputs = {name: tensor(x) for name, x in given.items()}
+        inputs = {name: tensor(x, kinds[name]) for name, x in given.items()}
         runs.append({name: shown(x) for name, x in zip(names, session.run(None, inputs))})
     return {
         "domains": sorted({node.domain for node in model.graph.node}),
@@ -54,7 +55,7 @@ def generated(session, given):
     past = {
         x.name: numpy.zeros(
             [batch if i == 0 else size if isinstance(size, int) else 0 for i, size in enumerate(x.shape)],
-            numpy.int64 if "int64" in x.type else numpy.float32,
+            TYPES[x.type],
         )
         for x in session.get_inputs()
         if x.name.startswith("past.")

@@ -1,7 +1,6 @@
 // Published variants of routing, as examples/variants writes them: each checks without a word, gives on a device what
 // the reference gives, and, where it generates, later tokens change nothing and prompt and steps are one pass. Some are
 // held against accounts in plain loops, by the papers' own description.
-import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { once } from "../../src/base/once.js";
 import { check } from "../../src/check/check.js";
@@ -30,29 +29,7 @@ import { expectGenerated } from "../ops/generated-whole.js";
 import { optimized } from "../optimized.js";
 import { soaking } from "../soak.js";
 import { ACCOUNTS } from "./variant-accounts.js";
-
-const FOLDER = new URL("../../examples/variants/", import.meta.url);
-const NAMES = readdirSync(FOLDER).map((file) => file.replace(/\.mod$/, ""));
-const textOf = (name: string): string => readFileSync(new URL(`${name}.mod`, FOLDER), "utf8");
-
-/** Encoders, and routes over an image: they look at all tokens. */
-const WHOLE: ReadonlySet<string> = new Set(["a-mod", "colt5", "p-mod-multimodal"]);
-const CAUSAL = NAMES.filter((name) => !WHOLE.has(name));
-
-/** Two layers, of which one routes or both do. */
-const SMALL = { dim: "32", heads: "2", depth: "2" };
-const SET: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "a-mod": { ...SMALL, classes: "7" },
-  "flexi-depth": { ...SMALL, vocab: "19", hidden: "48", depth: "3" },
-  "d-llm": { ...SMALL, vocab: "19", hidden: "48", depth: "3" },
-  colt5: { ...SMALL, heads: "4", vocab: "19", hidden: "48", depth: "1" },
-  "mor-token-choice": { dim: "32", heads: "2", vocab: "19", hidden: "48", layers: "1" },
-  modification: { ...SMALL, vocab: "19" },
-  threshold: { ...SMALL, vocab: "19" },
-  "layer-skip": { ...SMALL, vocab: "19" },
-  "p-mod-multimodal": SMALL,
-};
-const setOf = (name: string): Readonly<Record<string, string>> => SET[name] ?? { ...SMALL, vocab: "19", hidden: "48" };
+import { CAUSAL, NAMES, setOf, textOf, WHOLE } from "./variant-sources.js";
 
 const checked = (name: string, phase: Phase) =>
   check({ file: `${name}.mod`, text: textOf(name) }, { phase, set: setOf(name), read: () => null });

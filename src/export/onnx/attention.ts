@@ -4,7 +4,8 @@ import type { Value } from "../../check/model.js";
 import type { Size } from "../../size/size.js";
 import type { Name } from "./graph.js";
 import { refuse } from "./refuse.js";
-import type { Keys, Scope } from "./scope.js";
+import { parentOf, routeAxis, rowsAlong } from "./routes.js";
+import type { Keys, OwnKeys, Scope } from "./scope.js";
 import { LOWEST } from "./shorthand.js";
 
 type Attending = Value<"attention"> | Value<"received">;
@@ -64,16 +65,32 @@ const rowsOf = ({ axes }: Scope, x: Value): string =>
 /** The keys of a run, with those of the runs before where there are caches. */
 function keysOf({ whole, ...here }: Scope, value: Attending): Keys {
   const cx = whole ?? here;
-  const [, k, v, weights] = value.inputs;
+  const own = ownKeys(cx, value);
+  if (cx.caches !== null) return cx.caches.appended(cx, value, own);
+  return { ...own, positions: cx.axes.positions(own.axis), exists: cx.axes.exists(own.axis) };
+}
+
+/** Keys that weigh 1 on a route and 0 elsewhere are the keys of the route. */
+function ownKeys(cx: Scope, { inputs: [, k, v, weights] }: Attending): OwnKeys {
   const axis = rowsOf(cx, k!);
-  if (cx.caches !== null) return cx.caches.appended(cx, value, axis);
-  return {
-    keys: cx.get(k!),
-    values: v === undefined ? null : cx.get(v),
-    positions: cx.axes.positions(axis),
-    exists: cx.axes.exists(axis),
-    weights: weights === undefined ? null : cx.get(weights),
-  };
+  const route = weights === undefined ? null : routeOfMask(weights);
+  if (route === null || parentOf(cx, routeAxis(route)) !== axis) {
+    const of = (x: Value | undefined): Name | null => (x === undefined ? null : cx.get(x));
+    return { axis, keys: cx.get(k!), values: of(v), weights: of(weights) };
+  }
+  const taken = (x: Value): Name => rowsAlong(cx, x, x.type.shape.length - 2, route);
+  return { axis: routeAxis(route), keys: taken(k!), values: v === undefined ? null : taken(v), weights: null };
+}
+
+/** The route whose mask these weights are. */
+function routeOfMask(weights: Value): Value | null {
+  let value = weights;
+  while (value.op === "straight" || value.op === "stop_gradient" || value.op === "cast") {
+    const [inner] = value.inputs;
+    if (value.op === "cast" && inner!.type.dtype !== "bool") return null;
+    value = inner!;
+  }
+  return value.op === "mask" ? value.inputs[0]! : null;
 }
 
 /** [B or 1, Tq, S]: which keys a query sees; null where it sees all. */
@@ -120,7 +137,7 @@ function sharesOf(cx: Scope, value: Attending, heads: Heads, given: Keys): Share
   const mask = at.unsqueeze(seen, ...ones);
   const shares = graph.node("Softmax", [at.where(mask, scores, graph.float(LOWEST))], { axis: -1 });
   // A query sees itself where the keys are those of its own axis and weigh the same.
-  if (axis === rowsOf(cx, k!) && given.weights === null) return { shares, some: null };
+  if (axis === given.axis && given.weights === null) return { shares, some: null };
   const any = at.reduce("Max", at.cast(seen, "i64"), [2], true);
   const some = graph.node("Greater", [any, graph.int(0)]);
   return { shares, some: at.unsqueeze(some, ...ones) };

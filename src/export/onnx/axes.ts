@@ -159,6 +159,11 @@ export class AxisTable {
     return [rule.parent, countingAxis(this.model.axes, rule)].some((axis) => this.rows(axis).counts !== null);
   }
 
+  /** i64[B] of i64[1] or i64[B]. */
+  ofBatch(counts: Name): Name {
+    return this.at.graph.node("Expand", [counts, this.#batch()]);
+  }
+
   /** First and last (exclusive) token of a slice of tokens, each i64[1] or i64[B]. */
   span(axis: string): readonly [from: Name, to: Name] {
     this.rows(axis);
@@ -181,8 +186,14 @@ export class AxisTable {
   #allRows(axis: string): Name {
     const { counts, length } = this.rows(axis);
     if (counts !== null) return this.at.reduce("Sum", counts, [0], true);
+    return this.at.mul(this.#batch(), length);
+  }
+
+  /** i64[1]: how many sequences there are. */
+  #batch(): Name {
     const batch = this.model.axes.find(({ role }) => role === "batch");
-    return batch ? this.at.mul(this.rows(batch.name).length, length) : length;
+    invariant(batch, "sequences are those of a batch");
+    return this.rows(batch.name).length;
   }
 
   #span(axis: string, { parent, start, stop }: Rule<"span">): Rows {

@@ -5,7 +5,7 @@ import type { Size } from "../../size/size.js";
 import type { Element, Name, Port } from "./graph.js";
 import { ExportError } from "../refused.js";
 import { refuse } from "./refuse.js";
-import type { KeyCache, Keys, Scope } from "./scope.js";
+import type { KeyCache, Keys, OwnKeys, Scope } from "./scope.js";
 
 /** The input that has how many tokens of each sequence came before, and the result with how many there are then. */
 export const LENGTH = "length";
@@ -30,7 +30,9 @@ export interface CachedTensor {
 export class Caches implements KeyCache {
   readonly tensors: CachedTensor[] = [];
   readonly #results: { readonly port: Port; readonly from: Name }[] = [];
-  readonly #grown = new Map<Value | string, Name>();
+  /** What has grown, by its rows of this run. */
+  readonly #grown = new Map<Name, Name>();
+  readonly #positionsOf = new Map<string, Name>();
   readonly #names = new Set<string>();
   readonly #paths: ReadonlyMap<string, string>;
 
@@ -60,25 +62,26 @@ export class Caches implements KeyCache {
   /** Keys and values of an attention behind those of earlier runs. */
   appended(
     cx: Scope,
-    { path, inputs: [, k, v, weights], ...value }: Value<"attention"> | Value<"received">,
-    axis: string,
+    { op, path, inputs: [, k, v, weights] }: Value<"attention"> | Value<"received">,
+    own: OwnKeys,
   ): Keys {
-    if (value.op === "received") refuse("attention that is received, while generating,", path);
+    if (op === "received" || own.values === null) return refuse("attention that is received, while generating,", path);
+    const { axis } = own;
     const positions = this.#positions(cx, axis);
-    const own = path === "" ? "" : `${path}.`;
-    const zero = cx.graph.int(0);
+    const name = path === "" ? "" : `${path}.`;
     return {
-      keys: this.#tensor(cx, `${own}keys`, k!, axis, "keys"),
-      values: this.#tensor(cx, `${own}values`, v!, axis, "values"),
+      axis,
+      keys: this.#tensor(cx, `${name}keys`, own.keys, k!, axis),
+      values: this.#tensor(cx, `${name}values`, own.values, v!, axis),
       positions,
-      exists: cx.graph.node("GreaterOrEqual", [positions, zero]),
-      weights: weights === undefined ? null : this.#tensor(cx, `${own}weights`, weights, axis, "weights of keys"),
+      exists: cx.graph.node("GreaterOrEqual", [positions, cx.graph.int(0)]),
+      weights: own.weights === null ? null : this.#tensor(cx, `${name}weights`, own.weights, weights!, axis),
     };
   }
 
   /** The positions of all rows on an axis, i64[B, S]: -1 for those that a sequence does not have. */
   #positions(cx: Scope, axis: string): Name {
-    const known = this.#grown.get(axis);
+    const known = this.#positionsOf.get(axis);
     if (known !== undefined) return known;
     const { at, graph, axes } = cx;
     const { length } = axes.rows(axis);
@@ -94,24 +97,24 @@ export class Caches implements KeyCache {
       dim: 1,
       doc: `positions of the rows ${path === "" ? "of all tokens" : `that ${path} took`}; -1 where there is none`,
     });
-    this.#grown.set(axis, made);
+    this.#positionsOf.set(axis, made);
     return made;
   }
 
-  #tensor(cx: Scope, name: string, value: Value, axis: string, what: string): Name {
-    const known = this.#grown.get(value);
+  /** A tensor with the type of a value, but for the axis along which it grows. */
+  #tensor(cx: Scope, name: string, from: Name, { type: { shape }, path }: Value, axis: string): Name {
+    const known = this.#grown.get(from);
     if (known !== undefined) return known;
-    const { shape } = value.type;
-    const dim = shape.findIndex((size) => cx.axes.sequenceOf(size) === axis);
+    const dim = shape.findIndex((size, i) => i > 0 && cx.axes.sequenceOf(size) !== null);
     const rows = this.#rowsOf(cx, axis);
-    const made = this.#grow(cx, cx.get(value), {
+    const made = this.#grow(cx, from, {
       name,
       element: "f32",
-      shape: shape.map((size, i) => (i === 0 ? this.batch : i === dim ? rows : numberOf(size, value.path))),
+      shape: shape.map((size, i) => (i === 0 ? this.batch : i === dim ? rows : numberOf(size, path))),
       dim,
-      doc: `${what} of the tokens before`,
+      doc: `${name.slice(name.lastIndexOf(".") + 1)} of the tokens before`,
     });
-    this.#grown.set(value, made);
+    this.#grown.set(from, made);
     return made;
   }
 
@@ -120,7 +123,7 @@ export class Caches implements KeyCache {
     for (let n = 2; this.#names.has(name); n++) name = `${wanted}.${n}`;
     this.#names.add(name);
     const past: Port = { name: `past.${name}`, element: kept.element, shape: kept.shape, doc };
-    const grown = kept.shape.map((size, i) => (i === dim ? `${size} + new` : size));
+    const grown = kept.shape.map((size, i) => (i === dim ? String(size).replace("past", "present") : size));
     const present: Port = { ...past, name: `present.${name}`, shape: grown };
     this.tensors.push({ name, past, present });
     const from = at.concat([graph.input(past), rows], dim);
@@ -135,7 +138,7 @@ export class Caches implements KeyCache {
 
   #rowsOf(cx: Scope, axis: string): string {
     const path = this.#pathOf(cx, axis);
-    return path === "" ? "past" : `past of ${path}`;
+    return path === "" ? "past" : `past.${path}`;
   }
 }
 

@@ -4,7 +4,7 @@ import { isFloat, LARGEST } from "../../base/dtype.js";
 import type { PointwiseName, Value } from "../../check/model.js";
 import type { Name } from "./graph.js";
 import { refuse } from "./refuse.js";
-import { broadcast, elementOf, scalar, type Scope } from "./scope.js";
+import { broadcast, chosen, scalar, type Scope } from "./scope.js";
 
 type Emit = (cx: Scope, inputs: readonly Name[], dtype: DType) => Name;
 
@@ -78,18 +78,13 @@ const POINTWISE: Readonly<Record<PointwiseName, Emit>> = {
   and: node("And"),
   or: node("Or"),
   not: node("Not"),
-  where: node("Where"),
+  where: (cx, [condition, a, b], dtype) => chosen(cx, condition!, a!, b!, dtype),
 };
 
 function pointwise(cx: Scope, value: Value<"pointwise">): Name {
   const { fn } = value.attrs;
-  const made = POINTWISE[fn](cx, value.inputs.map(cx.get), value.inputs.at(-1)!.type.dtype);
-  return rounded(cx, made, value.type.dtype);
+  return POINTWISE[fn](cx, value.inputs.map(cx.get), value.inputs.at(-1)!.type.dtype);
 }
-
-/** Values of f16 are computed in 32 bits and rounded where they are stored. */
-export const rounded = ({ at }: Scope, x: Name, dtype: DType): Name =>
-  dtype === "f16" ? at.cast(at.cast(x, "f16"), "f32") : x;
 
 function powi(cx: Scope, value: Value<"powi">): Name {
   const { at, graph } = cx;
@@ -103,14 +98,14 @@ function powi(cx: Scope, value: Value<"powi">): Name {
     if (n > 1) square = times(square, square);
   }
   if (result === null) return broadcast(cx, scalar(cx, 1, dtype), [], value.type.shape);
-  return rounded(cx, exponent < 0 ? graph.node("Reciprocal", [result]) : result, dtype);
+  return exponent < 0 ? graph.node("Reciprocal", [result]) : result;
 }
 
 /** From a type to another: floats to whole numbers are cut and kept in range, NaN to 0. */
 export function converted(cx: Scope, x: Name, from: DType, to: DType): Name {
   const { at, graph } = cx;
   if (from === to) return x;
-  if (isFloat(to)) return rounded(cx, elementOf(from) === "f32" ? x : at.cast(x, "f32"), to);
+  if (isFloat(to)) return isFloat(from) ? x : at.cast(x, "f32");
   if (to === "bool") return at.not(at.equal(x, scalar(cx, 0, from)));
   const low = to === "u32" ? 0n : -(2n ** 31n);
   if (!isFloat(from)) return from === "bool" ? at.cast(x, "i64") : wrapped(cx, x, to);
@@ -124,7 +119,7 @@ function length(cx: Scope, value: Value<"length">): Name {
   const { dtype, shape } = value.type;
   const sizes = axes.ofEach();
   const size = isFloat(dtype)
-    ? rounded(cx, sizes.float(value.attrs.size), dtype)
+    ? sizes.float(value.attrs.size)
     : converted(cx, sizes.whole(value.attrs.size), "i32", dtype);
   if (shape.length === 0) return at.squeeze(size, 0);
   const own = at.reshape(size, -1, ...shape.slice(1).map(() => 1));

@@ -29,8 +29,12 @@ const emitters: Emitters = {
 function emitValue(cx: Scope, value: Value): Name {
   cx.graph.path = value.path;
   // The emitter of the value's own operation.
-  return (emitters[value.op] as (cx: Scope, value: Value) => Name)(cx, value);
+  const made = (emitters[value.op] as (cx: Scope, value: Value) => Name)(cx, value);
+  return value.type.dtype === "f16" ? rounded(cx, made) : made;
 }
+
+/** Values of f16 are computed in 32 bits and rounded where they are stored. */
+const rounded = ({ at }: Scope, x: Name): Name => at.cast(at.cast(x, "f16"), "f32");
 
 export interface Wanted {
   /** Values of all tokens. */

@@ -3,8 +3,8 @@ import type { Value } from "../../check/model.js";
 import { invariant } from "../../base/invariant.js";
 import type { Name } from "./graph.js";
 import { refuse } from "./refuse.js";
-import { routeAxis } from "./routes.js";
-import { broadcast, elementOf, scalar, type Scope } from "./scope.js";
+import { bestTokens, routeAxis, rowsAlong } from "./routes.js";
+import { broadcast, elementOf, kept, scalar, type Scope } from "./scope.js";
 import { forward } from "./shapes.js";
 
 /** The number of entries among which is chosen. */
@@ -21,17 +21,14 @@ function topEntries(cx: Scope, value: Value<"top_entries">): Name {
 
 /** The k best tokens of each entry, as a mask [B, T, E]. */
 function topTokens(cx: Scope, value: Value<"top_tokens">): Name {
-  const { at, axes, graph } = cx;
+  const { at, axes } = cx;
   const { axis } = value.attrs;
   const { count } = axes.sequence(axis);
   invariant(count.kind === "top", `axis ${axis} is not made by top`);
-  if (axes.countsDiffer(count)) refuse("a choice of tokens by entries, of sequences that differ,", value.path);
   const k = axes.countOfTop(count);
-  axes.define(axis, { length: k, counts: null });
-  const index = at.topIndices(at.ranked(cx.get(value.inputs[0]!)), k, 1);
-  const none = graph.node("Expand", [graph.int(0), axes.dims(value.type.shape)]);
-  const ones = graph.node("Expand", [graph.int(1), graph.node("Shape", [index])]);
-  return at.cast(graph.node("ScatterElements", [none, index, ones], { axis: 1 }), "bool");
+  if (axes.countsDiffer(count)) axes.define(axis, { length: at.reduce("Max", k, [0], true), counts: axes.ofBatch(k) });
+  else axes.define(axis, { length: k, counts: null });
+  return bestTokens(cx, cx.get(value.inputs[0]!), count, 3);
 }
 
 /** The entries for which a mask holds, ascending, then their number, which is none. */
@@ -82,13 +79,13 @@ function takeEntries(cx: Scope, value: Value<"take_entries">): Name {
   const [x, choice] = value.inputs;
   const taken = cx.graph.node("GatherElements", [cx.get(x!), entryIndex(cx, choice!)], { axis: -1 });
   const exists = existing(cx, choice!);
-  return exists === null ? taken : cx.at.where(exists, taken, scalar(cx, 0, value.type.dtype));
+  return exists === null ? taken : kept(cx, exists, taken, value.type.dtype);
 }
 
 function putEntries(cx: Scope, value: Value<"put_entries">): Name {
   const [x, choice, y] = value.inputs;
   const exists = existing(cx, choice!);
-  const own = exists === null ? cx.get(y!) : cx.at.where(exists, cx.get(y!), scalar(cx, 0, y!.type.dtype));
+  const own = exists === null ? cx.get(y!) : kept(cx, exists, cx.get(y!), y!.type.dtype);
   return cx.graph.node("ScatterElements", [cx.get(x!), entryIndex(cx, choice!), own], { axis: -1, reduction: "add" });
 }
 
@@ -106,13 +103,12 @@ function takeEntry(cx: Scope, value: Value<"take_entry">): Name {
   const { dim, entry } = value.attrs;
   const [x, choice, route] = value.inputs;
   const rank = x!.type.shape.length;
-  const [moved, back] = forward(cx, cx.get(x!), rank, dim);
-  const rows = back(at.rows(moved, cx.get(route!)));
+  const rows = rowsAlong(cx, x!, dim, route!);
   const isTruth = elementOf(value.type.dtype) === "bool";
   const numbers = isTruth ? at.cast(rows, "i64") : rows;
   const zero = isTruth ? cx.graph.int(0) : scalar(cx, 0, value.type.dtype);
-  const kept = at.where(isEntry(cx, choice!, route!, entry, dim, rank), numbers, zero);
-  const one = at.reduce("Sum", kept, [dim + 1], false);
+  const own = at.where(isEntry(cx, choice!, route!, entry, dim, rank), numbers, zero);
+  const one = at.reduce("Sum", own, [dim + 1], false);
   return isTruth ? at.cast(one, "bool") : one;
 }
 
@@ -121,9 +117,10 @@ function joinEntries(cx: Scope, value: Value<"join_entries">): Name {
   const { at, axes, graph } = cx;
   const { dim } = value.attrs;
   const { dtype, shape } = value.type;
-  if (dtype === "bool") refuse("truth values of experts", value.path);
   const [choice, ...parts] = value.inputs;
-  const zero = scalar(cx, 0, dtype);
+  // Truth values cannot be added; 0 and 1 can.
+  const isTruth = dtype === "bool";
+  const zero = isTruth ? graph.int(0) : scalar(cx, 0, dtype);
   const order = [0, dim];
   const front = [...order, ...shape.map((_, i) => i).filter((i) => !order.includes(i))];
   let joined = graph.node("Expand", [zero, axes.dims(front.map((i) => shape[i]!))]);
@@ -133,12 +130,13 @@ function joinEntries(cx: Scope, value: Value<"join_entries">): Name {
     let own = isEntry(cx, choice!, route, e, dim, shape.length);
     const exists = axes.exists(axis);
     if (exists !== null) own = at.and(own, at.beside(exists, dim, shape.length));
-    const placed = at.where(own, at.unsqueeze(cx.get(y), dim + 1), zero); // [B, …, K, k, …]
+    const made = isTruth ? at.cast(cx.get(y), "i64") : cx.get(y);
+    const placed = at.where(own, at.unsqueeze(made, dim + 1), zero); // [B, …, K, k, …]
     const [rows] = forward(cx, placed, shape.length, dim);
     joined = at.addRows(joined, cx.get(route), rows);
   }
   return at.transpose(
-    joined,
+    isTruth ? at.cast(joined, "bool") : joined,
     front.map((_, i) => front.indexOf(i)),
   );
 }

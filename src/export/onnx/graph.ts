@@ -56,6 +56,10 @@ export interface Port {
 /** The largest index: where a slice ends that goes to the end. */
 export const END = 9223372036854775807n;
 
+/** A number as a part of a name: six digits of a fraction. */
+const digits = (value: number | bigint): string =>
+  typeof value === "bigint" || Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
+
 export class GraphBuilder {
   readonly nodes: OnnxNode[] = [];
   readonly constants: Constant[] = [];
@@ -73,10 +77,6 @@ export class GraphBuilder {
     invariant(!this.#names.has(name), `two tensors are named ${name}`);
     this.#names.add(name);
     return name;
-  }
-
-  isTaken(name: string): boolean {
-    return this.#names.has(name);
   }
 
   /** `usual` values make it an input that need not be given. */
@@ -114,8 +114,7 @@ export class GraphBuilder {
     const key = `${element}[${shape.join(", ")}] ${shown.join(" ")}`;
     const known = this.#known.get(key);
     if (known) return known[0]!;
-    const short = values.length === 1 ? shown[0]! : values.length <= 4 ? `[${shown.join(", ")}]` : "table";
-    const name = this.#fresh(`${element} ${short}`);
+    const name = this.#fresh(`constants/${element}_${values.length > 4 ? "table" : values.map(digits).join("_")}`);
     this.#known.set(key, [name]);
     this.constants.push({ name, element, shape, values });
     return name;

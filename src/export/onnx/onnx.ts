@@ -9,10 +9,9 @@ import { entryCount, entryIndex } from "./entries.js";
 import { GraphBuilder, type Name, type Stored } from "./graph.js";
 import { refuse } from "./refuse.js";
 import { routeCount, routeIndex } from "./routes.js";
-import { elementOf, scalar, type Scope } from "./scope.js";
+import { elementOf, kept, type Scope } from "./scope.js";
 import { Shorthand } from "./shorthand.js";
 import type { Fraction } from "./sizes.js";
-import { rounded } from "./elementwise.js";
 
 /** The input with how many tokens each sequence has. */
 export const LENGTHS = "lengths";
@@ -53,10 +52,12 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
   if (root !== null && before !== null) axes.define(root, { ...axes.rows(root), start: at.unsqueeze(before, 1) });
 
   const results = resultsOf(model, options);
-  for (const name of results.flatMap(({ names }) => names)) {
-    if (graph.isTaken(name)) refuse(`a result with the name of an input, ${name},`, "");
+  const names = results.flatMap((result) => result.names);
+  names.forEach((name, i) => {
+    if (graph.inputs.some((port) => port.name === name)) refuse(`a result with the name of an input, ${name},`, "");
+    if (names.indexOf(name) < i) refuse(`two results with one name, ${name},`, "");
     graph.reserve(name);
-  }
+  });
   const weights = weightsOf(model, graph, at, options.floats);
   const base: Omit<Scope, "get"> = { model, graph, at, axes, caches, weight: weights, input: (name) => name, live };
   const shown = results.map(({ value }) => value);
@@ -91,7 +92,7 @@ function inputAxes(model: Model, at: Shorthand): ReadonlyMap<string, Rows> {
 }
 
 function defineLengths(model: Model, axes: AxisTable, graph: GraphBuilder, batch: string | null): void {
-  const root = model.axes.find((axis) => axis.role === "sequence" && axis.count.kind === "input");
+  const root = model.axes.find((axis) => axis.role === "sequence" && axes.isDefined(axis.name));
   if (!root || batch === null) return refuse("lengths of a model without sequences", "");
   const doc = "how many tokens each sequence has; what lies behind them is not read";
   const counts = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
@@ -102,6 +103,8 @@ function defineLengths(model: Model, axes: AxisTable, graph: GraphBuilder, batch
 function liveOf(model: Model, at: Shorthand): (name: string) => Fraction {
   const names = new Map(
     model.live.map((parameter): [string, Fraction] => {
+      if (model.inputs.some(({ name }) => name === parameter.name))
+        refuse(`a live parameter with the name of an input, ${parameter.name},`, "");
       const { num, den } = parameter.default;
       const doc = "a live parameter: numerator and denominator, which is positive";
       const pair = at.graph.input({ name: parameter.name, element: "i64", shape: [2], doc }, [num, den]);
@@ -161,10 +164,10 @@ function giveResult({ scope, whole, last }: Emitted, { names, value, observed }:
   const give = (name: string, from: Name, like: readonly (number | string)[]): void =>
     graph.output({ name, element: elementOf(dtype), shape: like, doc: "" }, from);
   const dims = shape.map(dimOf);
-  if (isChoice(value)) {
+  if (isChoice(value) && names.length > 1) {
     give(names[0]!, existing(scope, value.type, routeIndex(scope, value)), dims);
     give(names[1]!, routeCount(scope, value), dims.slice(0, -1));
-  } else if (isOfEntries(value)) {
+  } else if (names.length > 1) {
     const count = { dtype, shape: shape.slice(0, -1) };
     give(names[0]!, existing(scope, value.type, entryIndex(scope, value)), dims);
     give(names[1]!, existing(scope, count, entryCount(scope, value)), dims.slice(0, -1));
@@ -174,7 +177,7 @@ function giveResult({ scope, whole, last }: Emitted, { names, value, observed }:
       last(value),
       dims.map((dim) => (dim === root ? 1 : dim)),
     );
-  else give(names[0]!, rounded(scope, existing(scope, value.type, whole(value)), dtype), dims);
+  else give(names[0]!, existing(scope, value.type, whole(value)), dims);
 }
 
 /** Zeros for tokens that do not exist. */
@@ -182,6 +185,6 @@ function existing(cx: Scope, { dtype, shape }: LogicalType, x: Name): Name {
   return shape.reduce<Name>((y, size, dim) => {
     const axis = cx.axes.sequenceOf(size);
     const exists = axis === null ? null : cx.axes.exists(axis);
-    return exists === null ? y : cx.at.where(cx.at.beside(exists, dim, shape.length), y, scalar(cx, 0, dtype));
+    return exists === null ? y : kept(cx, cx.at.beside(exists, dim, shape.length), y, dtype);
   }, x);
 }

@@ -4,7 +4,7 @@ import type { Value } from "../../check/model.js";
 import type { Name } from "./graph.js";
 import { refuse } from "./refuse.js";
 import { broadcast, elementOf, scalar, type Scope } from "./scope.js";
-import { converted, rounded } from "./elementwise.js";
+import { converted } from "./elementwise.js";
 import { LOWEST } from "./shorthand.js";
 
 const lowest = (cx: Scope, dtype: DType): Name =>
@@ -94,8 +94,7 @@ function reduce(cx: Scope, value: Value<"reduce">): Name {
         return fn satisfies never;
     }
   })();
-  const made = rounded(cx, reduced, value.type.dtype);
-  return keep ? made : at.squeeze(made, ...dims);
+  return keep ? reduced : at.squeeze(reduced, ...dims);
 }
 
 function softmax(cx: Scope, value: Value<"softmax">): Name {
@@ -104,7 +103,7 @@ function softmax(cx: Scope, value: Value<"softmax">): Name {
   const dim = value.attrs.axis < 0 ? value.attrs.axis + x!.type.shape.length : value.attrs.axis;
   const exists = existing(cx, x!, [dim], others);
   const soft = graph.node("Softmax", [masked(cx, cx.get(x!), exists, graph.float(LOWEST))], { axis: dim });
-  return rounded(cx, masked(cx, soft, exists, graph.float(0)), value.type.dtype);
+  return masked(cx, soft, exists, graph.float(0));
 }
 
 /** The mean over the tokens that exist and, if said, count: f32[]; 0 of none. */

@@ -2,10 +2,11 @@
 import type { Value } from "../../check/model.js";
 import { isChoice } from "../../check/types.js";
 import { invariant } from "../../base/invariant.js";
+import type { Rule } from "../../size/count-rules.js";
 import { along } from "./axes.js";
 import type { Name } from "./graph.js";
 import { refuse } from "./refuse.js";
-import { broadcast, scalar, type Scope } from "./scope.js";
+import { broadcast, kept, type Scope } from "./scope.js";
 import { forward } from "./shapes.js";
 
 /** The axis that the value of a choice defines. */
@@ -14,7 +15,8 @@ export function routeAxis(value: Value | undefined): string {
   return value.attrs.axis;
 }
 
-const parentOf = ({ axes }: Scope, axis: string): string => {
+/** The axis of which a route is. */
+export const parentOf = ({ axes }: Scope, axis: string): string => {
   const { count } = axes.sequence(axis);
   invariant("parent" in count, `axis ${axis} is no route`);
   return count.parent;
@@ -38,31 +40,40 @@ function among(cx: Scope, parent: string, mask: Name): Name {
 }
 
 function top(cx: Scope, value: Value<"top">): Name {
-  const { at, axes, graph } = cx;
+  const { at, axes } = cx;
   const { axis } = value.attrs;
   const { count } = axes.sequence(axis);
   invariant(count.kind === "top", `axis ${axis} is not made by top`);
-  const score = at.ranked(cx.get(value.inputs[0]!));
-  const k = axes.countOfTop(count);
-  const { length } = axes.rows(count.parent);
   if (!axes.countsDiffer(count)) {
-    const index = at.ascending(at.topIndices(score, k, 1), k, 1);
+    const k = axes.countOfTop(count);
+    const index = at.ascending(at.topIndices(at.ranked(cx.get(value.inputs[0]!)), k, 1), k, 1);
     axes.define(axis, { length: k, counts: null, index });
     return index;
   }
-  // Of tokens in the order of their scores, those that exist first, as many as each sequence has.
-  let order = at.topIndices(score, length, 1);
-  const exists = axes.exists(count.parent);
+  return byMask(cx, axis, bestTokens(cx, cx.get(value.inputs[0]!), count, 2));
+}
+
+/**
+ * bool[B, T] or bool[B, T, E]: of each sequence, and entry, the best tokens; of those in the order of their scores, and
+ * that exist, as many as each sequence has.
+ */
+export function bestTokens(cx: Scope, score: Name, rule: Rule<"top">, rank: 2 | 3): Name {
+  const { at, axes, graph } = cx;
+  const { length } = axes.rows(rule.parent);
+  const shape = graph.node("Shape", [score]);
+  const beside = (x: Name): Name => (rank === 3 ? at.unsqueeze(x, 2) : x);
+  let order = at.topIndices(at.ranked(score), length, 1);
+  const exists = axes.exists(rule.parent);
   if (exists !== null) {
-    const sorted = graph.node("GatherElements", [at.cast(exists, "i64"), order], { axis: 1 });
+    const all = graph.node("Expand", [beside(at.cast(exists, "i64")), shape]);
+    const sorted = graph.node("GatherElements", [all, order], { axis: 1 });
     order = graph.node("GatherElements", [order, at.topIndices(sorted, length, 1)], { axis: 1 });
   }
-  const kept = at.less(at.unsqueeze(at.range(length), 0), at.unsqueeze(k, 1)); // [1 or B, T]
-  const shape = graph.node("Shape", [order]);
-  const chosen = graph.node("Expand", [at.cast(kept, "i64"), shape]);
+  const k = axes.countOfTop(rule);
+  const ahead = at.less(at.unsqueeze(at.range(length), 0), at.unsqueeze(k, 1)); // [1 or B, T]
+  const chosen = graph.node("Expand", [beside(at.cast(ahead, "i64")), shape]);
   const none = graph.node("Expand", [graph.int(0), shape]);
-  const mask = at.cast(graph.node("ScatterElements", [none, order, chosen], { axis: 1 }), "bool");
-  return byMask(cx, axis, mask);
+  return at.cast(graph.node("ScatterElements", [none, order, chosen], { axis: 1 }), "bool");
 }
 
 function above(cx: Scope, value: Value<"above">): Name {
@@ -77,11 +88,13 @@ function those(cx: Scope, value: Value<"those">): Name {
   return byMask(cx, axis, among(cx, parentOf(cx, axis), cx.get(value.inputs[0]!)));
 }
 
-function take(cx: Scope, value: Value<"take">): Name {
-  const [x, route] = value.inputs;
-  const [rows, back] = forward(cx, cx.get(x!), x!.type.shape.length, value.attrs.dim);
-  return back(cx.at.rows(rows, cx.get(route!)));
+/** The rows that a route chose of x along a dimension. */
+export function rowsAlong(cx: Scope, x: Value, dim: number, route: Value): Name {
+  const [rows, back] = forward(cx, cx.get(x), x.type.shape.length, dim);
+  return back(cx.at.rows(rows, cx.get(route)));
 }
+
+const take = (cx: Scope, { inputs: [x, route], attrs: { dim } }: Value<"take">): Name => rowsAlong(cx, x!, dim, route!);
 
 function put(cx: Scope, value: Value<"put">): Name {
   const { at } = cx;
@@ -91,8 +104,7 @@ function put(cx: Scope, value: Value<"put">): Name {
   const { shape } = x!.type;
   const update = broadcast(cx, cx.get(y!), y!.type.shape, along(shape, dim, axis));
   const exists = cx.axes.exists(axis);
-  const own =
-    exists === null ? update : at.where(at.beside(exists, dim, shape.length), update, scalar(cx, 0, x!.type.dtype));
+  const own = exists === null ? update : kept(cx, at.beside(exists, dim, shape.length), update, x!.type.dtype);
   const [rows, back] = forward(cx, cx.get(x!), shape.length, dim);
   const [added] = forward(cx, own, shape.length, dim);
   return back(at.addRows(rows, cx.get(route!), added));
@@ -119,10 +131,8 @@ export function routeIndex(cx: Scope, route: Value): Name {
 }
 
 /** i64[B]: how many tokens of each sequence were chosen. */
-export function routeCount(cx: Scope, route: Value): Name {
-  const { axes, graph } = cx;
-  const batch = cx.model.axes.find(({ role }) => role === "batch")!; // routes are those of sequences
-  return graph.node("Expand", [axes.counts(routeAxis(route)), axes.rows(batch.name).length]);
+export function routeCount({ axes }: Scope, route: Value): Name {
+  return axes.ofBatch(axes.counts(routeAxis(route)));
 }
 
 export const routeEmitters = {

@@ -8,22 +8,28 @@ import type { Element, GraphBuilder, Name } from "./graph.js";
 import type { Shorthand } from "./shorthand.js";
 import type { Fraction } from "./sizes.js";
 
-/** What the queries of one run attend to: their own keys, or those of a cache. */
-export interface Keys {
+/** The keys of an attention. */
+export interface OwnKeys {
+  /** The axis along which they lie. */
+  readonly axis: string;
   readonly keys: Name;
   /** Null where only the attention that keys receive is wanted. */
   readonly values: Name | null;
-  /** i64[B or 1, S]; -1 where there is no key. */
-  readonly positions: Name;
-  /** bool[B, S]; null where all exist. */
-  readonly exists: Name | null;
   /** f32[B, S]; null where all weigh the same. */
   readonly weights: Name | null;
 }
 
-/** Puts keys and values on an axis behind those of earlier runs. */
+/** What the queries of one run attend to: its own keys, or those of a cache. */
+export interface Keys extends OwnKeys {
+  /** i64[B or 1, S]; -1 where there is no key. */
+  readonly positions: Name;
+  /** bool[B, S]; null where all exist. */
+  readonly exists: Name | null;
+}
+
+/** Puts the keys of an attention behind those of earlier runs. */
 export interface KeyCache {
-  appended(cx: Scope, value: Value<"attention"> | Value<"received">, axis: string): Keys;
+  appended(cx: Scope, value: Value<"attention"> | Value<"received">, own: OwnKeys): Keys;
 }
 
 export interface Scope {
@@ -59,3 +65,13 @@ export const scalar = ({ graph }: Scope, value: number, dtype: DType): Name => {
       ? graph.constant("bool", [], [Number(value !== 0)])
       : graph.float(value);
 };
+
+/** a where the condition holds, else b. Engines choose among truth values by logic alone. */
+export function chosen({ at, graph }: Scope, condition: Name, a: Name, b: Name, dtype: DType): Name {
+  if (dtype !== "bool") return at.where(condition, a, b);
+  return graph.node("Or", [at.and(condition, a), at.and(at.not(condition), b)]);
+}
+
+/** x where the condition holds, else 0 or false. */
+export const kept = (cx: Scope, condition: Name, x: Name, dtype: DType): Name =>
+  dtype === "bool" ? cx.at.and(condition, x) : cx.at.where(condition, x, scalar(cx, 0, dtype));

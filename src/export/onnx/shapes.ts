@@ -3,7 +3,7 @@ import type { Value } from "../../check/model.js";
 import { ropeFrequencies } from "../../size/rope.js";
 import { equalSizes } from "../../size/size.js";
 import type { Name } from "./graph.js";
-import { broadcast, scalar, type Scope } from "./scope.js";
+import { broadcast, kept, scalar, type Scope } from "./scope.js";
 
 function reshape(cx: Scope, value: Value<"reshape">): Name {
   const { at, axes, graph } = cx;
@@ -48,7 +48,7 @@ export function summable(cx: Scope, x: Value, dim: number): Name {
   const exists = axis === null ? null : cx.axes.exists(axis);
   if (exists === null) return cx.get(x);
   const rank = x.type.shape.length;
-  return cx.at.where(cx.at.beside(exists, rank + dim, rank), cx.get(x), scalar(cx, 0, x.type.dtype));
+  return kept(cx, cx.at.beside(exists, rank + dim, rank), cx.get(x), x.type.dtype);
 }
 
 const matmul = (cx: Scope, value: Value<"matmul">): Name =>
