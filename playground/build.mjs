@@ -25,8 +25,20 @@ const SOURCES = [
 function ofCompiler(id) {
   const path = relative(root, id).replaceAll("\\", "/");
   if (path.startsWith("node_modules/")) return /^node_modules\/(@?chevrotain|lodash-es)\b/.test(path);
-  return path.startsWith("grammar/") || (path.startsWith("src/") && !/^src\/(runtime|generate|train)\//.test(path));
+  return (
+    path.startsWith("grammar/") ||
+    (path.startsWith("src/") && !/^src\/(runtime|generate|train|language|lsp)\//.test(path))
+  );
 }
+
+/** Whether a module is of the language server, which is loaded when someone types. */
+const ofEditing = (id) => /^src\/(?:language|lsp)\//.test(relative(root, id).replaceAll("\\", "/"));
+
+/** A group takes what its modules import, too: the compiler before those who use it. */
+const GROUPS = [
+  { name: "compiler", test: ofCompiler, priority: 2 },
+  { name: "language", test: ofEditing, priority: 1 },
+];
 
 /**
  * The runtime's parts for Node are reached by dynamic imports alone, which a page never takes: here they lead to a
@@ -84,7 +96,13 @@ async function bundle(outDir) {
     worker: {
       format: "es",
       plugins: () => [nodeApart],
-      rolldownOptions: { output: { codeSplitting: { groups: [{ name: "compiler", test: ofCompiler }] } } },
+      rolldownOptions: {
+        output: {
+          codeSplitting: {
+            groups: GROUPS,
+          },
+        },
+      },
     },
     build: {
       outDir,

@@ -2,15 +2,12 @@
 import type {
   CodeAction,
   CodeActionParams,
-  CompletionList,
-  CompletionParams,
   DefinitionParams,
   DocumentFormattingParams,
   DocumentSymbol,
   DocumentSymbolParams,
   FoldingRange,
   FoldingRangeParams,
-  Hover,
   HoverParams,
   InlayHint,
   InlayHintParams,
@@ -21,76 +18,26 @@ import type {
   RenameParams,
   SemanticTokens,
   SemanticTokensParams,
-  SignatureHelp,
-  SignatureHelpParams,
   TextEdit,
   WorkspaceEdit,
 } from "vscode-languageserver";
 import { mendsOf } from "../language/actions.js";
-import { completionsAt } from "../language/completion.js";
-import type { CostHints } from "../language/cost-hints.js";
 import { causalHints, shapeHints } from "../language/hints.js";
-import { hoverAt } from "../language/hover.js";
 import { foldsOf, symbolsOf } from "../language/outline.js";
 import type { Span } from "../diagnostics/span.js";
 import { kernelsOf, type Kernel } from "../language/kernels.js";
 import { pictureOf, type Picture } from "../language/picture.js";
-import type { Project } from "../language/project.js";
 import { definitionsAt, referencesAt, renamable, renamingAt } from "../language/references.js";
-import { signatureAt } from "../language/signature.js";
 import { formatSource } from "../syntax/format-source.js";
 import type { Text } from "../language/text.js";
 import { tokensOf } from "../language/tokens.js";
+import { placeOf, Refusal, textOf, type Context, type Requests } from "./context.js";
 import * as to from "./convert.js";
-import type { Settings } from "./settings.js";
-
-/** What a request is answered from. */
-export interface Context {
-  readonly project: Project;
-  readonly settings: Settings;
-  /** What calls cost, of the text as it is or of one before it. */
-  readonly costs: (file: string) => CostHints;
-  /** Makes sure that the facts of a file are those of its text now. */
-  readonly checked: (file: string) => void;
-}
-
-/** A request that cannot be done, with the reason in a sentence; no fault of anyone. */
-export class Refusal extends Error {}
-
-interface AtPlace {
-  readonly textDocument: { readonly uri: string };
-  readonly position: { readonly line: number; readonly character: number };
-}
-
-interface Place {
-  readonly file: string;
-  readonly text: Text;
-  readonly at: number;
-}
-
-function placeOf({ project }: Context, { textDocument, position }: AtPlace): Place | null {
-  const file = project.fileOf(textDocument.uri);
-  const text = project.placesOf(file);
-  return text && { file, text, at: text.offsetAt(position) };
-}
+import { typingRequests } from "./typing.js";
 
 /** By method. Null is an answer too: there is nothing. */
 export const requests = {
-  "textDocument/completion": (context: Context, params: CompletionParams): CompletionList | null => {
-    const place = placeOf(context, params);
-    const found = place && completionsAt(context.project, place.file, place.at);
-    if (!found) return null;
-    const items = found.options.map((c, i) => to.completion(place.text, found.from, place.at, c, i));
-    return { isIncomplete: false, items };
-  },
-
-  "textDocument/hover": (context: Context, params: HoverParams): Hover | null => {
-    const place = placeOf(context, params);
-    if (!place) return null;
-    context.checked(place.file);
-    const found = hoverAt(context.project, place.file, place.at);
-    return found && to.hover(place.text, found);
-  },
+  ...typingRequests,
 
   "textDocument/definition": (context: Context, params: DefinitionParams): Location[] => {
     const place = placeOf(context, params);
@@ -140,12 +87,6 @@ export const requests = {
   "textDocument/semanticTokens/full": (context: Context, params: SemanticTokensParams): SemanticTokens => {
     const { file, text } = textOf(context.project, params);
     return { data: text ? [...to.semanticTokens(text, tokensOf(context.project, file))] : [] };
-  },
-
-  "textDocument/signatureHelp": (context: Context, params: SignatureHelpParams): SignatureHelp | null => {
-    const place = placeOf(context, params);
-    const found = place && signatureAt(context.project, place.file, place.at);
-    return found && to.signatureHelp(found);
   },
 
   "textDocument/formatting": ({ project }: Context, params: DocumentFormattingParams): TextEdit[] | null => {
@@ -200,17 +141,7 @@ export const requests = {
     const costs = settings.costs ? context.costs(file).in(file, from, end) : [];
     return [...shapes, ...causality, ...costs].map((h) => to.inlayHint(text, h));
   },
-} as const;
-
-export type Method = keyof typeof requests;
-
-const textOf = (
-  project: Project,
-  { textDocument }: { readonly textDocument: { readonly uri: string } },
-): { readonly file: string; readonly text: Text | null } => {
-  const file = project.fileOf(textDocument.uri);
-  return { file, text: project.placesOf(file) };
-};
+} satisfies Requests;
 
 const locations = ({ project }: Context, spans: readonly Span[]): Location[] =>
   spans.flatMap((s) => to.location(project, s) ?? []);

@@ -18,7 +18,7 @@ import type { Encoding } from "../language/text.js";
 import { canonical } from "../language/uris.js";
 import { capabilities } from "./capabilities.js";
 import { diagnostic as toDiagnostic } from "./convert.js";
-import { requests, type Context, type Method } from "./requests.js";
+import type { Context, Requests } from "./context.js";
 import { DEFAULTS, settingsOf, type Settings } from "./settings.js";
 
 export interface Client {
@@ -59,6 +59,7 @@ export class LanguageServer {
     readonly client: Client,
     readonly clock: Clock,
     readonly version: string,
+    readonly requests: Requests,
   ) {
     this.project = new Project(host);
     this.#costs = new CostHints(this.project);
@@ -148,12 +149,12 @@ export class LanguageServer {
 
   // --- requests
 
-  handles(method: string): method is Method {
-    return Object.hasOwn(requests, method);
+  handles(method: string): boolean {
+    return Object.hasOwn(this.requests, method);
   }
 
   /** Throws Refusal for what cannot be done. */
-  answer(method: Method, params: unknown): unknown {
+  answer(method: string, params: unknown): unknown {
     const context: Context = {
       project: this.project,
       settings: this.#settings,
@@ -161,7 +162,7 @@ export class LanguageServer {
       costs: (file) => this.#costsOf(file),
     };
     // Marked boundary: the client sends what the protocol says for this method.
-    const handler = requests[method] as (context: Context, params: unknown) => unknown;
+    const handler = this.requests[method] as unknown as (context: Context, params: unknown) => unknown;
     return handler(context, params);
   }
 

@@ -2,10 +2,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
+import type { CompletionList, Hover } from "vscode-languageserver";
 import { describe, expect, it } from "vitest";
-import { completionsAt, helpAt } from "../../playground/src/compiler/assist.js";
 import { checkedOf } from "../../playground/src/compiler/checked.js";
 import { diffLines } from "../../playground/src/compiler/diff.js";
+import { hear } from "../../playground/src/compiler/language-server.js";
 import { kernelsOf } from "../../playground/src/compiler/kernels.js";
 import { ledgerOf } from "../../playground/src/compiler/ledger.js";
 import { layOut } from "../../playground/src/compiler/layout.js";
@@ -134,8 +135,21 @@ describe("faults of a source", () => {
 
 describe("help while one types", () => {
   const moby = textOf("moby.mod");
-  const labelsAt = (text: string, mark = "|"): readonly string[] =>
-    completionsAt({ text: text.replace(mark, ""), at: text.indexOf(mark) })?.options.map((o) => o.label) ?? [];
+  const uri = "playground:///model.mod";
+  let version = 0;
+  /** What the language server of the worker answers about the place of `|` in a text. */
+  const ask = <T>(method: string, marked: string): T => {
+    const at = marked.indexOf("|");
+    const text = marked.slice(0, at) + marked.slice(at + 1);
+    const textDocument = { uri, languageId: "modc", version: ++version, text };
+    hear({ method: "textDocument/didOpen", params: { textDocument } });
+    const lines = marked.slice(0, at).split("\n");
+    const position = { line: lines.length - 1, character: lines.at(-1)!.length };
+    // Marked boundary: as the protocol says.
+    return hear({ method, params: { textDocument: { uri }, position } }) as T;
+  };
+  const labelsAt = (marked: string): readonly string[] =>
+    ask<CompletionList | null>("textDocument/completion", marked)?.items.map((i) => i.label) ?? [];
 
   it("offers what can be seen at a place: locals, members, parameters, blocks of the library, functions", () => {
     const labels = labelsAt(moby.replace("norm(x) @", "| norm(x) @"));
@@ -164,42 +178,36 @@ describe("help while one types", () => {
       expect(labelsAt(moby.replace("Layer(dim, heads)", "Layer(dim, |heads)"))).toContain("kv_heads:");
       expect(labelsAt(moby.replace("import { Embedding", "import { |Embedding"))).toContain("SwiGLU");
       expect(labelsAt(moby.replace("/// A byte", "/// A |byte"))).toEqual([]);
-      expect(labelsAt(moby.replace('"std"', '"s|td"'))).toEqual([]);
+      expect(labelsAt(moby.replace('"std"', '"s|td"'))).toEqual(["std"]);
     },
   );
 
   it("imports what it completes of the library, into the line that is there or into a new one", () => {
-    const found = (text: string, label: string) =>
-      completionsAt({ text, at: text.length })!.options.find((o) => o.label === label)!.imported!;
-    const applied = (text: string, { at, text: added }: { readonly at: number; readonly text: string }): string =>
-      text.slice(0, at) + added + text.slice(at);
-    const having = `import { Linear } from "std"\nmodel M() {\n  mlp: SwiG`;
-    expect(applied(having, found(having, "SwiGLU"))).toBe(
-      `import { Linear, SwiGLU } from "std"\nmodel M() {\n  mlp: SwiG`,
-    );
-    const without = `model M() {\n  mlp: SwiG`;
-    expect(applied(without, found(without, "SwiGLU"))).toBe(`import { SwiGLU } from "std"\nmodel M() {\n  mlp: SwiG`);
-    expect(
-      completionsAt({ text: having, at: having.length })!.options.find((o) => o.label === "Linear")!.imported,
-    ).toBeUndefined();
+    const found = (marked: string, label: string) =>
+      ask<CompletionList>("textDocument/completion", marked).items.find((i) => i.label === label)!.additionalTextEdits;
+    const having = `import { Linear } from "std"\nmodel M() {\n  mlp: SwiG|`;
+    const at = (character: number) => ({ start: { line: 0, character }, end: { line: 0, character } });
+    expect(found(having, "SwiGLU")).toEqual([{ range: at(15), newText: ", SwiGLU" }]);
+    const without = `model M() {\n  mlp: SwiG|`;
+    expect(found(without, "SwiGLU")).toEqual([{ range: at(0), newText: 'import { SwiGLU } from "std"\n\n' }]);
+    expect(found(having, "Linear")).toBeUndefined();
   });
 
   it("goes on offering members while the block that is written cannot be read", () => {
-    labelsAt(moby.replace("x = embed(tokens)", "x = embed(tokens)|"));
-    const labels = labelsAt(moby.replace("x = embed(tokens)", "y = (embed(tokens) + |"));
-    expect(labels).toContain("layers");
+    expect(labelsAt(moby.replace("x = embed(tokens)", "y = (embed(tokens) + |"))).toContain("layers");
   });
 
   it("says what a name means: blocks of the library, functions, members, locals", () => {
-    const at = (word: string, text = moby) => helpAt({ text, at: text.lastIndexOf(word) + 1 });
-    expect(at("MoD")).toMatchObject({
-      signature: expect.stringMatching(/^block MoD\(inner: block/),
-      doc: expect.stringContaining("2404.02258"),
-    });
-    expect(at("MoD")!.parameters.map((p) => p.name)).toEqual(["inner", "dim", "capacity", "gate"]);
-    expect(at("cross_entropy")).toMatchObject({ signature: expect.stringMatching(/^cross_entropy\(/) });
-    expect(at("table")).toMatchObject({ signature: "table: f32[vocab, dim]" });
-    expect(at("Moby")).toMatchObject({ doc: expect.stringContaining("byte-level decoder") });
+    const at = (word: string, text = moby): string | null => {
+      const place = text.lastIndexOf(word) + 1;
+      const found = ask<Hover | null>("textDocument/hover", `${text.slice(0, place)}|${text.slice(place)}`);
+      return found && (found.contents as { readonly value: string }).value;
+    };
+    expect(at("MoD")).toMatch(/^```modc\nblock MoD\(inner: block[\s\S]*2404\.02258[\s\S]*- `capacity`/);
+    expect(at("cross_entropy")).toContain("cross_entropy(");
+    expect(at("table")).toContain("weight table: f32[vocab, dim]");
+    expect(at("Moby")).toContain("byte-level decoder");
     expect(at("byte-level")).toBeNull();
+    expect(at("x = layer(x)")).toContain("`f32[B, T, 128]`");
   });
 });

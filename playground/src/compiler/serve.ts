@@ -1,7 +1,6 @@
 // The compiler's worker: handlers of the page's calls about a source.
 import type { CompilerCalls } from "../worker/protocol.js";
 import { serve, type Server, type WorkerScope } from "../worker/serve.js";
-import { completionsAt, helpAt } from "./assist.js";
 import { checkedOf } from "./checked.js";
 import { kernelsOf } from "./kernels.js";
 import { ledgerOf } from "./ledger.js";
@@ -19,6 +18,5 @@ export const serveCompiler = (scope: WorkerScope): Server =>
     stage: ({ stage, ...source }) => stageOf(source, stage),
     kernels: (source) => kernelsOf(source),
     ledger: ({ extents, ...source }) => ledgerOf(source, extents),
-    complete: (ask) => completionsAt(ask),
-    help: (ask) => helpAt(ask),
+    lsp: async (message) => (await import("./language-server.js")).hear(message),
   });

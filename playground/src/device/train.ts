@@ -6,7 +6,7 @@ import { batchAt } from "../../../src/train/batches.js";
 import { compileTraining, type TrainingPrograms } from "../../../src/train/programs.js";
 import { stepSettings, withDefaults } from "../../../src/train/settings.js";
 import type { TrainSettings } from "../../../src/train/options.js";
-import { textInputsOf } from "../../../src/train/text-inputs.js";
+import { textInputsOf } from "../../../src/check/text-inputs.js";
 import { createTrainer } from "../../../src/train/trainer.js";
 import type { Trainer } from "../../../src/train/types.js";
 import { split, START } from "../../../src/train/windows.js";

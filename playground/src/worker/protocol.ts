@@ -1,5 +1,4 @@
 // The protocol between page and workers: named calls, each with a request, events and an answer.
-import type { Assist, Completion, Help } from "../compiler/assist.js";
 import type { Checked } from "../compiler/checked.js";
 import type { Kernel } from "../compiler/kernels.js";
 import type { LedgerTable } from "../compiler/ledger.js";
@@ -22,12 +21,12 @@ export interface CompilerCalls {
     readonly event: never;
     readonly answer: LedgerTable | null;
   };
-  readonly complete: {
-    readonly ask: Assist;
+  /** A message of the language server protocol; its answer as the protocol says, null to a notification. */
+  readonly lsp: {
+    readonly ask: { readonly method: string; readonly params: unknown };
     readonly event: never;
-    readonly answer: { readonly from: number; readonly options: readonly Completion[] } | null;
+    readonly answer: unknown;
   };
-  readonly help: { readonly ask: Assist; readonly event: never; readonly answer: Help | null };
 }
 
 type Calls = CompilerCalls;

@@ -4,7 +4,8 @@ import { setImmediate, setTimeout, clearImmediate, clearTimeout } from "node:tim
 import { createConnection, ErrorCodes, LSPErrorCodes, ResponseError, type WatchDog } from "vscode-languageserver";
 import { createProtocolConnection, StreamMessageReader, StreamMessageWriter } from "vscode-languageserver/node";
 import type { Host } from "../../language/host.js";
-import { Refusal } from "../../lsp/requests.js";
+import { Refusal } from "../../lsp/context.js";
+import { requests } from "../../lsp/requests.js";
 import { LanguageServer, type Clock } from "../../lsp/server.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 
@@ -66,7 +67,7 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
         publish: (found: Parameters<typeof connection.sendDiagnostics>[0]) => void connection.sendDiagnostics(found),
         refreshHints: () => void connection.languages.inlayHint.refresh().catch(() => undefined),
       };
-      server = new LanguageServer(host(folders), client, clock, version);
+      server = new LanguageServer(host(folders), client, clock, version, requests);
       return server.initialize(params);
     });
     connection.onNotification((method, params) => server?.notified(method, params));
