@@ -41,6 +41,8 @@ export interface Occurrence {
   /** Whether it is the definition's own name, or another place that binds it. */
   readonly binds: boolean;
   readonly called: boolean;
+  /** From where on a binding holds: `x` in `x = x + 1` is the x before. */
+  readonly holds: number;
   /** For a name after a dot: what stands before the dot, and the blocks that it can be. */
   readonly object: { readonly expr: Expr; readonly blocks: readonly BlockDefinition[] } | null;
 }

@@ -91,16 +91,16 @@ class Reader {
   ): Definition {
     const made: Definition = { ...defined, name, ...place };
     this.#definitions.push(made);
-    this.#mention(name, [made], { binds: true });
+    this.#mention(name, [made], { binds: true, holds: Math.max(place.from, name.span.end) });
     return made;
   }
 
   #mention(
     { span }: Pick<Name, "span">,
     definitions: readonly Definition[],
-    { binds = false, called = false, object = null }: Partial<Occurrence> = {},
+    { binds = false, called = false, object = null, holds = span.end }: Partial<Occurrence> = {},
   ): void {
-    this.#occurrences.push({ span, definitions, binds, called, object });
+    this.#occurrences.push({ span, definitions, binds, called, object, holds });
   }
 
   /** Declares parameters and members; returns the scope of types and right-hand sides of members. */
@@ -259,7 +259,7 @@ class Reader {
   #assign(target: Name, value: Expr, owner: Block, fn: Fn, scope: Scope, after: number): void {
     const before = scope.own(target.text);
     if (before && before.kind !== "axis") {
-      this.#mention(target, [before], { binds: true });
+      this.#mention(target, [before], { binds: true, holds: after });
       return;
     }
     const place = { from: after, to: fn.span.end };

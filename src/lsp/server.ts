@@ -34,7 +34,7 @@ export interface Clock {
 }
 
 /** A pause in typing after which a text is checked, in milliseconds. */
-const PAUSE = 10;
+const PAUSE = 5;
 /** A pause after which costs are computed. */
 const IDLE = 150;
 

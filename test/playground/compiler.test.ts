@@ -138,18 +138,18 @@ describe("help while one types", () => {
   const uri = "playground:///model.mod";
   let version = 0;
   /** What the language server of the worker answers about the place of `|` in a text. */
-  const ask = <T>(method: string, marked: string): T => {
+  const ask = (method: string, marked: string): unknown => {
     const at = marked.indexOf("|");
     const text = marked.slice(0, at) + marked.slice(at + 1);
     const textDocument = { uri, languageId: "modc", version: ++version, text };
     hear({ method: "textDocument/didOpen", params: { textDocument } });
     const lines = marked.slice(0, at).split("\n");
     const position = { line: lines.length - 1, character: lines.at(-1)!.length };
-    // Marked boundary: as the protocol says.
-    return hear({ method, params: { textDocument: { uri }, position } }) as T;
+    return hear({ method, params: { textDocument: { uri }, position } });
   };
-  const labelsAt = (marked: string): readonly string[] =>
-    ask<CompletionList | null>("textDocument/completion", marked)?.items.map((i) => i.label) ?? [];
+  // Marked boundary: what the protocol says that a server answers.
+  const complete = (marked: string) => ask("textDocument/completion", marked) as CompletionList | null;
+  const labelsAt = (marked: string): readonly string[] => complete(marked)?.items.map((i) => i.label) ?? [];
 
   it("offers what can be seen at a place: locals, members, parameters, blocks of the library, functions", () => {
     const labels = labelsAt(moby.replace("norm(x) @", "| norm(x) @"));
@@ -184,7 +184,7 @@ describe("help while one types", () => {
 
   it("imports what it completes of the library, into the line that is there or into a new one", () => {
     const found = (marked: string, label: string) =>
-      ask<CompletionList>("textDocument/completion", marked).items.find((i) => i.label === label)!.additionalTextEdits;
+      complete(marked)!.items.find((i) => i.label === label)!.additionalTextEdits;
     const having = `import { Linear } from "std"\nmodel M() {\n  mlp: SwiG|`;
     const at = (character: number) => ({ start: { line: 0, character }, end: { line: 0, character } });
     expect(found(having, "SwiGLU")).toEqual([{ range: at(15), newText: ", SwiGLU" }]);
@@ -200,7 +200,7 @@ describe("help while one types", () => {
   it("says what a name means: blocks of the library, functions, members, locals", () => {
     const at = (word: string, text = moby): string | null => {
       const place = text.lastIndexOf(word) + 1;
-      const found = ask<Hover | null>("textDocument/hover", `${text.slice(0, place)}|${text.slice(place)}`);
+      const found = ask("textDocument/hover", `${text.slice(0, place)}|${text.slice(place)}`) as Hover | null;
       return found && (found.contents as { readonly value: string }).value;
     };
     expect(at("MoD")).toMatch(/^```modc\nblock MoD\(inner: block[\s\S]*2404\.02258[\s\S]*- `capacity`/);

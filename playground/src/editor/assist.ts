@@ -6,7 +6,7 @@ import {
   type CompletionResult,
 } from "@codemirror/autocomplete";
 import type { Extension, Text } from "@codemirror/state";
-import { EditorView, hoverTooltip } from "@codemirror/view";
+import { type EditorView, hoverTooltip } from "@codemirror/view";
 import { h } from "../dom.js";
 import type { CompilerCalls } from "../worker/protocol.js";
 import type { Remote } from "../worker/remote.js";
@@ -87,7 +87,7 @@ export function assist(compiler: Remote<CompilerCalls>): Extension {
       const { label, kind, detail, documentation, textEdit, additionalTextEdits = [] } = item;
       return {
         label,
-        ...(KINDS.get(kind) ?? {}),
+        ...KINDS.get(kind),
         detail: detail.length > 60 ? `${detail.slice(0, 58)} …` : detail,
         apply: (view, _, from, to) => insert(view, textEdit.newText, additionalTextEdits, from, to),
         ...(documentation && {
