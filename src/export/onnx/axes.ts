@@ -63,11 +63,6 @@ export class AxisTable {
     return name !== null && axisNamed(this.model.axes, name)?.role === "sequence" ? name : null;
   }
 
-  isBatch(size: Size | undefined): boolean {
-    const name = size === undefined ? null : axisName(size);
-    return name !== null && axisNamed(this.model.axes, name)?.role === "batch";
-  }
-
   sequence(name: string): SequenceAxis {
     const axis = axisNamed(this.model.axes, name);
     invariant(axis?.role === "sequence", `${name} is no sequence axis`);

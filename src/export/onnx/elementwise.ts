@@ -18,7 +18,7 @@ const whole =
     wrapped(cx, cx.graph.node(op, inputs), dtype);
 
 /** A whole number of 32 bits again. */
-function wrapped({ at, graph }: Scope, x: Name, dtype: DType): Name {
+export function wrapped({ at, graph }: Scope, x: Name, dtype: DType): Name {
   const all = graph.int(2n ** 32n);
   if (dtype === "u32") return graph.node("Mod", [x, all]);
   if (dtype !== "i32") return x;

@@ -1,4 +1,5 @@
 // Emits the operations of a model as nodes: in their order, those that are needed of the last token alone as such.
+import { invariant } from "../../base/invariant.js";
 import type { LogicalOp, Value } from "../../check/model.js";
 import { reachable } from "../../check/model-values.js";
 import { axisSize } from "../../size/size.js";
@@ -73,7 +74,7 @@ export function emitValues(base: Omit<Scope, "get">, { whole, last }: Wanted): E
 
 function found(names: ReadonlyMap<Value, Name>, value: Value): Name {
   const name = names.get(value);
-  if (name === undefined) throw new Error(`modc bug: ${value.op} of ${value.path} has not been computed`);
+  invariant(name !== undefined, `${value.op} of ${value.path} has not been computed`);
   return name;
 }
 
@@ -93,14 +94,14 @@ function lastScope(
     const last =
       counts === null
         ? at.slice(positions, graph.ints(-1), null, 1)
-        : graph.node("GatherElements", [whole(scope, positions, axis), lastIndex(scope, counts)], { axis: 1 });
+        : graph.node("GatherElements", [ofAll(scope, positions, axis), lastIndex(scope, counts)], { axis: 1 });
     const own = axes.within(new Map([[axis, { length: graph.ints(1), counts: null, positions: last }]]));
     return (made = { ...scope, axes: own, whole: scope, get: (value) => rows.get(value) ?? found(names, value) });
   };
 }
 
 /** [B, T] of [1, T]. */
-function whole({ at, axes, graph, model }: Scope, x: Name, axis: string): Name {
+function ofAll({ at, axes, graph, model }: Scope, x: Name, axis: string): Name {
   const batch = model.axes.find(({ role }) => role === "batch")!; // tokens are those of sequences
   return graph.node("Expand", [x, at.concat([axes.rows(batch.name).length, axes.rows(axis).length], 0)]);
 }

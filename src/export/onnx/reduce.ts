@@ -4,7 +4,7 @@ import type { Value } from "../../check/model.js";
 import type { Name } from "./graph.js";
 import { refuse } from "./refuse.js";
 import { broadcast, elementOf, scalar, type Scope } from "./scope.js";
-import { converted } from "./elementwise.js";
+import { converted, wrapped } from "./elementwise.js";
 import { LOWEST } from "./shorthand.js";
 
 const lowest = (cx: Scope, dtype: DType): Name =>
@@ -69,7 +69,7 @@ function reduce(cx: Scope, value: Value<"reduce">): Name {
   const reduced = ((): Name => {
     switch (fn) {
       case "sum":
-        return total(converted(cx, cx.get(x!), from, value.type.dtype));
+        return wrapped(cx, total(converted(cx, cx.get(x!), from, value.type.dtype)), value.type.dtype);
       case "mean":
         return mean(converted(cx, cx.get(x!), from, "f32"));
       case "var": {

@@ -10,10 +10,10 @@ function reshape(cx: Scope, value: Value<"reshape">): Name {
   const [x] = value.inputs;
   const from = x!.type.shape;
   const to = value.type.shape;
-  const kept = (dim: number): boolean => dim < from.length && equalSizes(from[dim]!, to[dim]!);
-  const open = to.flatMap((size, dim) => (typeof size === "number" || kept(dim) ? [] : [dim]));
+  const same = (dim: number): boolean => dim < from.length && equalSizes(from[dim]!, to[dim]!);
+  const open = to.flatMap((size, dim) => (typeof size === "number" || same(dim) ? [] : [dim]));
   if (open.length > 1) return graph.node("Reshape", [cx.get(x!), axes.dims(to)]);
-  return at.reshape(cx.get(x!), ...to.map((size, dim) => (typeof size === "number" ? size : kept(dim) ? 0 : -1)));
+  return at.reshape(cx.get(x!), ...to.map((size, dim) => (typeof size === "number" ? size : same(dim) ? 0 : -1)));
 }
 
 function slice({ at, graph, get }: Scope, value: Value<"slice">): Name {
@@ -43,7 +43,7 @@ function gather(cx: Scope, value: Value<"gather">): Name {
 }
 
 /** x with zeros for tokens that do not exist along a dimension, over which a product sums. */
-export function summable(cx: Scope, x: Value, dim: number): Name {
+function summable(cx: Scope, x: Value, dim: number): Name {
   const axis = cx.axes.sequenceOf(x.type.shape.at(dim));
   const exists = axis === null ? null : cx.axes.exists(axis);
   if (exists === null) return cx.get(x);
