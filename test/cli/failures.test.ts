@@ -33,6 +33,7 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   convert: ["-o", join(folder, "x")],
   train: ["-o", join(folder, "x"), "--data", sound],
   eval: ["--data", sound],
+  routes: ["--data", sound],
   generate: ["--prompt", "a"],
   build: ["-o", join(folder, "x"), "--weights", "w"],
   run: ["--input", "x=[[1]]"],

@@ -1,137 +1,162 @@
-// The picture of the routes, and the verdict on a run.
-import { describe, expect, it } from "vitest";
-import { drawRoutes, observedRoutes, strip } from "../../src/cli/run/routes.js";
-import { printableBytes, printablePieces } from "../../src/cli/run/text-reader.js";
-import { showValue } from "../../src/cli/terminal/show.js";
-import { modc, temporaryFolder } from "./spawn.js";
+// `modc routes`: its counts against plain ones over random choices, its tables, JSON and page, and what it refuses.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { ChoiceDifference } from "../../src/cli/routes/difference.js";
+import { kindOf } from "../../src/cli/routes/kinds.js";
+import { RouteStatistics } from "../../src/cli/routes/statistics.js";
+import type { ShownRoute } from "../../src/cli/run/routes.js";
+import { random } from "../random.js";
+import { modc, root, temporaryFolder } from "./spawn.js";
 
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const route = (path: string, chosen: readonly number[], absolute = true): Parameters<typeof drawRoutes>[0][number] => ({
+const folder = temporaryFolder();
+afterAll(folder.remove);
+const MOBY = [
+  join(root, "examples", "moby.mod"),
+  "--weights",
+  join(root, "examples", "moby.safetensors"),
+  "--data",
+  join(root, "examples", "moby-dick.txt"),
+] as const;
+const SMALL = ["--windows", "3", "--length", "48"] as const;
+
+const route = (path: string, chosen: readonly (readonly number[])[]): ShownRoute => ({
   path,
   axis: path,
   parent: "T",
-  chosen: [chosen],
-  absolute,
+  chosen,
+  absolute: true,
 });
 
-describe("strips", () => {
-  it("show each token once", () => expect(strip([0, 3], 5)).toBe("█··█·"));
-
-  it("stand below the text byte for byte, in pieces as wide as the terminal", () => {
-    expect(drawRoutes([route("a", [0, 17]), route("bc", [1])], 0, 20, "abcdefghijklmnopqrst", 24)).toBe(
-      [
-        "         abcdefghijklmnop",
-        "a 2/20   █···············",
-        "bc 1/20  ·█··············",
-        "",
-        "         qrst",
-        "         ·█··",
-        "         ····",
-      ].join("\n"),
+describe("statistics", () => {
+  const rng = random(7);
+  const [rows, length, vocabulary, batches] = [3, 40, 6, 5];
+  const given = Array.from({ length: batches }, () => ({
+    tokens: Array.from({ length: rows * length }, () => rng.below(vocabulary)),
+    // The first route takes tokens 0 and 1 always, the second whatever it likes.
+    chance: Array.from({ length: rows * length }, () => rng.below(3) === 0),
+  }));
+  const takes = (tokens: readonly number[], chance: readonly boolean[], r: number, at: number): boolean =>
+    r === 0 ? tokens[at]! < 2 : chance[at]!;
+  const routesOf = ({ tokens, chance }: (typeof given)[number]): readonly ShownRoute[] =>
+    [0, 1].map((r) =>
+      route(
+        `layers.${r}.chosen`,
+        Array.from({ length: rows }, (_, b) =>
+          Array.from({ length }, (_t, t) => t).filter((t) => takes(tokens, chance, r, b * length + t)),
+        ),
+      ),
     );
-  });
+  const statistics = new RouteStatistics((token) => (token < 2 ? "word" : "number"));
+  for (const one of given) statistics.add(one.tokens, rows, length, routesOf(one));
+  const found = statistics.found();
+  const all = given.flatMap(({ tokens, chance }) =>
+    tokens.map((token, at) => ({ token, at, by: [0, 1].map((r) => takes(tokens, chance, r, at)) })),
+  );
+  const share = (some: readonly (typeof all)[number][], r: number): number =>
+    some.filter(({ by }) => by[r]).length / some.length;
 
-  it("what does not print takes the room of its bytes", () => {
-    expect(printableBytes(bytes("a\nb\u2014é\u0007z"))).toBe("a b—  é  z");
-    expect(printableBytes(Uint8Array.of(0xe2, 0x80))).toBe("  ");
-    expect(printableBytes(bytes("\u4e2d"))).toBe("   ");
-    expect(printablePieces(["The", " wh", "\n", "\u4e2d", "", " \u4e2da"])).toBe("Tw   a");
-  });
-
-  it("a route within a route shows positions of the model's input", async () => {
-    const small = ["vocab=256", "dim=12", "heads=2", "kv_heads=1", "hidden=8", "layers=1", "recursions=3"].flatMap(
-      (s) => ["--set", s],
-    );
-    const { stdout } = await modc([
-      "run",
-      "examples/mor.mod",
-      ...small,
-      "--text",
-      "Call me Ishmael",
-      "--device",
-      "reference",
-    ]);
-    const [outer, inner] = [0, 1].map((n) => new RegExp(`^chosen#${n} \\d+/15 +([·█]+)$`, "m").exec(stdout)![1]!);
-    expect(Array.from(outer!).filter((c) => c === "█")).toHaveLength(10);
-    expect(Array.from(inner!).filter((c) => c === "█")).toHaveLength(5);
-    Array.from(inner!).forEach((c, t) => c === "█" && expect(outer![t]).toBe("█"));
-  });
-
-  it("experts of each token stand below the routes, those in a routed layer where its tokens are", async () => {
-    const { stdout } = await modc([
-      "run",
-      "examples/mode.mod",
-      ...["dim=12", "heads=2", "hidden=8", "depth=2", "capacity=25%"].flatMap((s) => ["--set", s]),
-      "--text",
-      "Call me Ishmael.",
-      "--device",
-      "reference",
-    ]);
-    const stripOf = (path: string): string =>
-      Array.from(new RegExp(`^${path.replaceAll(".", "\\.")}(?: \\d+/16)? +(\\S{16})$`, "m").exec(stdout)![1]!).join(
-        "",
+  it("are those of plain counts", () => {
+    expect([found.tokens, found.length]).toEqual([all.length, length]);
+    for (const [r, { share: got, byKind, byPlace }] of found.routes.entries()) {
+      expect(got).toBeCloseTo(share(all, r), 12);
+      expect(byKind.word).toBeCloseTo(
+        share(
+          all.filter(({ token }) => token < 2),
+          r,
+        ),
+        12,
       );
-    expect(stripOf("layers.0.inner.mlp.chosen")).toMatch(/^[0-3]{16}$/);
-    const [route, experts] = [stripOf("layers.1.chosen"), stripOf("layers.1.inner.mlp.chosen")];
-    expect(experts).toMatch(/[0-3]/);
-    Array.from(route).forEach((c, t) => expect(/[0-3]/.test(experts[t]!)).toBe(c === "█"));
-    const counted = /^layers\.1\.inner\.mlp\.chosen: (.*)$/m.exec(stdout)![1]!;
-    expect([...counted.matchAll(/by (\d+)/g)].reduce((n, [, by]) => n + Number(by), 0)).toBe(4);
-    expect(stdout).not.toContain(".index");
+      expect(byKind.space).toBeNull();
+      expect(byPlace).toHaveLength(length);
+      expect(byPlace[5]).toBeCloseTo(
+        share(
+          all.filter(({ at }) => at % length === 5),
+          r,
+        ),
+        12,
+      );
+    }
+    const depth = (n: number): number =>
+      all.filter(({ by }) => Number(by[0]) + Number(by[1]) === n).length / all.length;
+    expect(found.depths).toEqual([depth(0), depth(1), depth(2)]);
+    expect(found.often.map(({ token }) => token).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(found.often[0]!.token).toBeLessThan(2);
   });
 
-  it("a route observed under two names is shown under both", async () => {
-    const folder = temporaryFolder();
-    const lines = ["r = top(x[..., 0], 2)", "observe r", "q = r", "observe q", "put(x, r, take(x, r))"];
-    const model = folder.file(
-      "two.mod",
-      `model M() {\n  forward(x: f32[B, T <= 4, 1]) -> f32[B, T, 1] {\n${lines.map((l) => `    ${l}\n`).join("")}` +
-        `  }\n}\n`,
-    );
-    const { stdout } = await modc(["run", model, "--input", "x=[[[1],[3],[2],[4]]]", "--device", "reference"]);
-    folder.remove();
-    expect(stdout).toContain("\nr 2/4  ·█·█\nq 2/4  ·█·█\n");
+  it("tell what the token decides", () => {
+    const [decided, free] = found.routes;
+    expect(decided!.byToken).toBeCloseTo(decided!.entropy, 12);
+    expect(free!.byToken).toBeLessThan(0.05 * free!.entropy);
   });
 
-  it("without the routes in between, none is drawn at positions that would be wrong", () => {
-    const axes = [
-      { role: "sequence" as const, name: "T", bound: 8, count: { kind: "input" as const } },
-      { role: "sequence" as const, name: "K", bound: 8, count: { kind: "top" as const, parent: "T", k: 4 } },
-      { role: "sequence" as const, name: "L", bound: 8, count: { kind: "top" as const, parent: "K", k: 2 } },
-    ];
-    const output = (name: string, axis: string | null): Parameters<typeof observedRoutes>[0]["outputs"][number] => ({
-      name,
-      role: "observe",
-      dtype: "u32",
-      shape: axis === null ? ["B"] : ["B", axis],
-      slot: 0,
-      parts: [],
-      starts: [],
-      packing: axis === null ? null : { axis, batchDim: 0, tokenDim: 1 },
-    });
-    const value = (shape: readonly number[], data: readonly number[]) => ({ dtype: "u32" as const, shape, data });
-    const program = { axes, outputs: [output("x.index", "L"), output("x.count", null)] };
-    const found = observedRoutes(
-      program,
-      new Map([
-        ["x.index", value([1, 2], [1, 3])],
-        ["x.count", value([1], [2])],
-      ]),
-    );
-    expect(found).toEqual([{ path: "x", axis: "L", parent: "K", chosen: [[1, 3]], absolute: false }]);
-    expect(drawRoutes(found, 0, 8, null, 40)).toBe("x 2/8, of a route that is not observed");
+  it("of two checkpoints count where choices differ", () => {
+    const difference = new ChoiceDifference();
+    for (const one of given) difference.first(rows, length, [routesOf(one)[0]!]);
+    for (const one of given) difference.second(rows, length, [route("layers.0.chosen", routesOf(one)[1]!.chosen)]);
+    const [{ path, before, after, changed } = { path: "", before: 0, after: 0, changed: 0 }] = difference.found();
+    expect(path).toBe("layers.0.chosen");
+    expect(before).toBeCloseTo(share(all, 0), 12);
+    expect(after).toBeCloseTo(share(all, 1), 12);
+    expect(changed).toBeCloseTo(all.filter(({ by }) => by[0] !== by[1]).length / all.length, 12);
   });
 });
 
-describe("values", () => {
-  it("small ones are printed whole, large ones by their range", () => {
-    expect(showValue("y", { dtype: "f32", shape: [1, 2], data: [0.1, 1 / 3] })).toBe(
-      "y: f32[1, 2] = [[0.1, 0.333333]]",
+it.each([
+  [" whale", "word"],
+  ["Ahab", "word"],
+  ["ing", "continued word"],
+  ["é", "continued word"],
+  ["1851", "number"],
+  [" \n", "space"],
+  [",", "punctuation"],
+  ["+", "punctuation"],
+  ["<|endoftext|>", "other"],
+  ["", "other"],
+])("%j is a token of kind %s", (text, kind) => expect(kindOf(text)).toBe(kind));
+
+describe("the command", () => {
+  it("tells of a model, as tables, JSON and a page, and compares it with itself", async () => {
+    const page = join(folder.path, "routes.html");
+    const ended = await modc(["routes", ...MOBY, ...SMALL, "--rule", "causal", "-o", page, "--against", MOBY[2]]);
+    expect([ended.status, ended.stderr.match(/^error.*/m)]).toEqual([0, null]);
+    expect(ended.stdout).toMatch(/^Moby, 144 tokens by the causal rule, loss \d\.\d+\n/);
+    expect(ended.stdout).toMatch(/^layers\.5\.chosen\s+[\d.]+%\s+0\.\d+\s+[\d.]+%$/m);
+    const [, against] = ended.stdout.split("\nagainst ");
+    expect([...against!.matchAll(/^layers\.\d\.chosen .*\s0\.0%$/gm)]).toHaveLength(3);
+    const html = readFileSync(page, "utf8");
+    expect(html).toContain("<h1>Moby</h1>");
+    expect(html).not.toMatch(/<script|javascript:|https?:/);
+    const json = JSON.parse((await modc(["routes", ...MOBY, ...SMALL, "--json"])).stdout) as {
+      readonly rule: string;
+      readonly routes: readonly { readonly path: string; readonly share: number }[];
+      readonly agreement: readonly { readonly agrees: number }[];
+    };
+    expect(json.rule).toBe("causal");
+    expect(json.routes.map(({ path }) => path)).toEqual([1, 3, 5].map((i) => `layers.${i}.chosen`));
+    for (const { agrees } of json.agreement) expect(agrees).toBeGreaterThan(0.8);
+  });
+
+  it("refuses what has no routes, no text, or nowhere to write", async () => {
+    const dense = folder.file(
+      "dense.mod",
+      `import { Embedding } from "std"
+model Dense(vocab: int = 256, dim: int = 8) {
+  embed: Embedding(vocab, dim)
+  forward(tokens: u32[B, T <= 64]) -> f32[B, T, vocab] { embed(tokens) @ transpose(embed.table) }
+  objective(tokens: u32[B, T <= 64], targets: u32[B, T]) { loss next_token = cross_entropy(forward(tokens), targets) }
+}
+`,
     );
-    expect(showValue("b", { dtype: "bool", shape: [2], data: [0, 1] })).toBe("b: bool[2] = [false, true]");
-    expect(showValue("y", { dtype: "f32", shape: [0, 3], data: [] })).toBe("y: f32[0, 3] = []");
-    expect(showValue("y", { dtype: "u32", shape: [100], data: Array.from({ length: 100 }, (_, i) => i) })).toBe(
-      "y: u32[100]: from 0 to 99, mean 49.5; begins 0, 1, 2, 3, 4, 5, …",
-    );
+    expect(await modc(["routes", dense, "--data", MOBY[4], ...SMALL])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("Dense observes no choice of tokens") as string,
+    });
+    expect(await modc(["routes", MOBY[0]])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("--data is missing") as string,
+    });
+    expect((await modc(["routes", ...MOBY, ...SMALL, "-o", "-"])).status).toBe(2);
+    expect((await modc(["routes", ...MOBY, ...SMALL, "--against", "nothing.safetensors"])).status).toBe(1);
   });
 });

@@ -107,6 +107,7 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
 const SHORTER: Readonly<Record<string, Readonly<Record<string, string>> | null>> = {
   train: { "--steps": "2", "--batch": "1", "--windows": "1" },
   eval: { "--windows": "1" },
+  routes: { "--windows": "1" },
   generate: { "--max-tokens": "20" },
   // The checkpoint that stands for a real one has a context of 128.
   cost: { "--length": "128" },

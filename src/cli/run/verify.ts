@@ -1,6 +1,5 @@
 // `modc verify`: checks on the user's model and device that programs compute what the model says, and that the causal
 // rule keeps its laws.
-import { observedRoute } from "../../program/observed.js";
 import { check } from "../../check/check.js";
 import { compileGeneration, GenerationError } from "../../compile-generation.js";
 import type { SourceFile, Span } from "../../diagnostics/span.js";
@@ -15,14 +14,13 @@ import { roomFor } from "../../runtime/memory.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { expectFittingWeights } from "../../runtime/weights.js";
 import type { Axis } from "../../size/axes.js";
-import { chosenFrom } from "../../size/count-rules.js";
 import { nonDegenerateWeights } from "../../verify/non-degenerate.js";
 import { loadGraph, type Machine, type Weights } from "../../verify/machine.js";
 import { checkReproduction } from "../../verify/again.js";
 import { parseReproduction } from "../../verify/reproduction.js";
 import { checkSteps } from "../../verify/steps.js";
 import { verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
-import { Agreement } from "../train/agreement.js";
+import { Agreement, routesOfTokens } from "../train/agreement.js";
 import { wantedDevice } from "../device.js";
 import type { EvaluationFlags } from "../train/evaluated-rule.js";
 import { evaluateRules, expectEvaluable, nameOf } from "../train/evaluation.js";
@@ -277,19 +275,6 @@ async function tellOfText(
       text: `perplexity ${Math.exp(loss).toPrecision(4)} by ${nameOf(rule)}, on ${tokens} tokens`,
       fault: null,
     });
-}
-
-/** Paths of observed routes that are chosen among all tokens, not among those of another route. */
-function routesOfTokens({ axes, outputs }: Graph): readonly string[] {
-  const rule = (name: string | undefined) =>
-    axes.flatMap((a) => (a.name === name && a.role === "sequence" ? [a.count] : []))[0];
-  return outputs.flatMap((output) => {
-    const path = observedRoute(output);
-    const own = rule(output.packing?.axis);
-    const parent = own ? chosenFrom(own) : null;
-    const chosen = parent !== null && rule(parent)?.kind === "input";
-    return chosen && path !== null ? [path] : [];
-  });
 }
 
 /** Runs a reproduction file of an earlier run. */

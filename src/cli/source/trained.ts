@@ -44,7 +44,7 @@ export function withTrained<F extends RunFlags>(
   const set = mergedPairs(trained.set, flags.set ?? {});
   expectSameWeights(trained, flags.set ?? {});
   const tokenizer = has("tokenizer") ? trainedTokenizer(trained, flags.tokenizer ?? null) : null;
-  const text = command.name() === "eval" && flags.data === undefined ? heldOut(trained, flags) : {};
+  const text = ["eval", "routes"].includes(command.name()) && flags.data === undefined ? heldOut(trained, flags) : {};
   const { context } = manifest.settings;
   tell(path, trained);
   for (const name of trained.changed)

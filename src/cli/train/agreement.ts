@@ -1,8 +1,34 @@
 // Measures the agreement of the two rules on one text: for each layer, how often the causal rule computes the tokens
 // that top-k computes.
+import { observedRoute } from "../../program/observed.js";
+import { chosenFrom, type CountRule } from "../../size/count-rules.js";
 import { chosenTokens } from "../../train/chosen.js";
 import type { Rule } from "../../train/types.js";
 import type { Observe } from "./evaluated-rule.js";
+
+/** Axes and outputs of a program or of a graph. */
+interface Routed {
+  readonly axes: readonly {
+    readonly name: string;
+    readonly role: string;
+    readonly count?: CountRule<unknown, unknown>;
+  }[];
+  readonly outputs: readonly (Parameters<typeof observedRoute>[0] & {
+    readonly packing: { readonly axis: string } | null;
+  })[];
+}
+
+/** Paths of observed routes that are chosen among all tokens, not among those of another route. */
+export function routesOfTokens({ axes, outputs }: Routed): readonly string[] {
+  const rule = (name: string | undefined) => axes.find((a) => a.name === name && a.role === "sequence")?.count;
+  return outputs.flatMap((output) => {
+    const path = observedRoute(output);
+    const own = rule(output.packing?.axis);
+    const parent = own ? chosenFrom(own) : null;
+    const chosen = parent !== null && rule(parent)?.kind === "input";
+    return chosen && path !== null ? [path] : [];
+  });
+}
 
 export interface LayerAgreement {
   /** The call that chooses. */

@@ -19,8 +19,8 @@ export type EvaluationFlags = Flags<typeof trainingCommands.eval> & {
 
 export const PHASES = { "top-k": "infer", causal: "generate" } as const;
 
-/** Called with the results of each batch, including observed routes. */
-export type Observe = (rule: Rule, results: Results, batch: Batch) => void;
+/** Called with the results of each batch, including observed routes, and the program that gave them. */
+export type Observe = (rule: Rule, results: Results, batch: Batch, program: Program) => void;
 
 /** A rule and all that its evaluation needs. */
 export interface EvaluatedRule {

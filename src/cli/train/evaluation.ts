@@ -158,7 +158,7 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
     const routes = pathsOfRoutes(program.outputs);
     const losses = model.run.own.map((path) => `loss.${path}`);
     return evaluateText(session, { losses, routes }, batches(rows), {
-      ...(observe && { onResults: (results, batch) => observe(rule, results, batch) }),
+      ...(observe && { onResults: (results, batch) => observe(rule, results, batch, program) }),
       onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
     });
   });

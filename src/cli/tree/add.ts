@@ -66,7 +66,7 @@ async function withExplanation(
   if ((!misfit && !beyond) || typeof path !== "string" || path.endsWith(".json")) return fault;
   if (!misfit) {
     const { raisingBound } = await import("../source/beyond-bound.js");
-    const ofObjective = command === "train" || command === "eval";
+    const ofObjective = ["train", "eval", "routes"].includes(command);
     // As its field says; the options stand last.
     return raisingBound(
       fault as BeyondBound,

@@ -66,6 +66,38 @@ export const trainingCommands = {
       o.json,
     ],
   }),
+  routes: declare({
+    takes: "<file>",
+    opens: true,
+    does:
+      "what a model's routes do over a text: shares by layer, kind of token and place, what the token alone decides, " +
+      "tokens never or always computed; how another checkpoint chooses",
+    options: [
+      o.option(
+        "--data <what>",
+        "a text file, a folder of them, JSONL, or an installed package (default: of a run, its text)",
+      ),
+      o.tokenizer,
+      o.field,
+      o.weights,
+      o.option("--against <weights>", "another checkpoint of the same model: how its choices differ"),
+      o.beside("-o, --output <path>", "write a page with plots (HTML)"),
+      o
+        .option("--rule <rule>", "which rule chooses (default: both, and how far they agree)")
+        .choices(["top-k", "causal"]),
+      o.batch("8"),
+      o.length("of a run as it was trained, else as many as the model allows, at most 2048"),
+      o.validation("only that (default: the whole text)"),
+      o.windows("256"),
+      o.live,
+      o.seed,
+      o.tunings,
+      o.device,
+      o.set,
+      o.model,
+      o.json,
+    ],
+  }),
 };
 
 export type TrainFlags = Flags<typeof trainingCommands.train>;

@@ -1,0 +1,22 @@
+// What `modc routes` has found, as its tables and its page tell it.
+import type { Rule } from "../../train/types.js";
+import type { LayerAgreement } from "../train/agreement.js";
+import type { RouteDifference } from "./difference.js";
+import type { RoutesFound } from "./statistics.js";
+
+/** What is told of a model and a text. */
+export interface RoutesReport extends RoutesFound {
+  readonly model: string;
+  readonly rule: Rule;
+  readonly loss: number;
+  /** How far both rules agree; empty where one was looked at. */
+  readonly agreement: readonly LayerAgreement[];
+  /** The other checkpoint, and what it chooses otherwise; null where none was given. */
+  readonly against: {
+    readonly weights: string;
+    readonly loss: number;
+    readonly routes: readonly RouteDifference[];
+  } | null;
+  /** The text of a token. */
+  readonly textOf: (token: number) => string;
+}

@@ -1,0 +1,170 @@
+// `modc routes`: what a model's routes do over a text, as tables and as a page with plots.
+import type { Program } from "../../program/program.js";
+import type { Results } from "../../runtime/index.js";
+import { sessionTexts } from "../../session/open-node.js";
+import { bytesTokenizer, type Tokenizer } from "../../tokenizer/index.js";
+import type { Batch, Rule } from "../../train/types.js";
+import { observedRoutes, type ShownRoute } from "../run/routes.js";
+import { writeText } from "../source/files.js";
+import { withFolder } from "../source/model-file.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { table } from "../terminal/table.js";
+import { out, outJson } from "../terminal/terminal.js";
+import { grouped, percent } from "../terminal/units.js";
+import { Agreement, routesOfTokens } from "../train/agreement.js";
+import { evaluateRules, nameOf } from "../train/evaluation.js";
+import type { Flags } from "../tree/declare.js";
+import type { trainingCommands } from "../tree/training.js";
+import { ChoiceDifference } from "./difference.js";
+import { KINDS, kindOf } from "./kinds.js";
+import { routesPage } from "./page.js";
+import type { RoutesReport } from "./report.js";
+import { RouteStatistics, type TokenFound } from "./statistics.js";
+
+/** Sequences that are looked at where none says how many. */
+const USUAL_WINDOWS = 256;
+/** Tokens in a list of those computed most, or least. */
+const LISTED = 12;
+
+type RoutesFlags = Flags<typeof trainingCommands.routes>;
+
+export async function routes(file: string, given: RoutesFlags): Promise<ExitCode> {
+  const { data } = given;
+  if (data === undefined)
+    throw new UserError("nothing says over which text: --data is missing", "a run's folder brings its own", EXIT.usage);
+  const { against, output, json, ...flags } = { windows: USUAL_WINDOWS, ...given, data };
+  const { tokenizer: named } = withFolder(file, flags);
+  const tokenizer = (await sessionTexts(file, named ?? null)).tokenizer ?? bytesTokenizer;
+  const report = await reportOf(file, flags, against, tokenizer);
+  if (report.routes.length === 0)
+    throw new UserError(`${report.model} observes no choice of tokens: there is no route to look at`);
+  if (output !== undefined) writeText(output, routesPage(report));
+  if (json) outJson(jsonOf(report));
+  else tell(report);
+  return EXIT.fine;
+}
+
+async function reportOf(
+  file: string,
+  flags: Omit<RoutesFlags, "against" | "output" | "json"> & { readonly data: string },
+  against: string | undefined,
+  tokenizer: Tokenizer,
+): Promise<RoutesReport> {
+  const texts = new Map<number, string>();
+  const textOf = (token: number): string => {
+    let text = texts.get(token);
+    if (text === undefined) texts.set(token, (text = tokenizer.decode([token])));
+    return text;
+  };
+  const statistics = new Map<Rule, RouteStatistics>();
+  const differences = new Map<Rule, ChoiceDifference>();
+  // Both rules name their routes alike.
+  let agreement: Agreement | null = null;
+  const found = await evaluateRules(file, flags, (rule, results, batch, program) => {
+    const { own, tokens } = read(results, batch, program);
+    if (!statistics.has(rule)) statistics.set(rule, new RouteStatistics((token) => kindOf(textOf(token))));
+    statistics.get(rule)!.add(tokens, batch.rows, batch.length, own);
+    if (against !== undefined) {
+      if (!differences.has(rule)) differences.set(rule, new ChoiceDifference());
+      differences.get(rule)!.first(batch.rows, batch.length, own);
+    }
+    agreement ??= new Agreement(new Set(routesOfTokens(program)));
+    agreement.observe(rule, results, batch, program);
+  });
+  // What generation does, where the model can generate.
+  const rule = found.rules.has("causal") ? "causal" : "top-k";
+  const difference = differences.get(rule);
+  let other: RoutesReport["against"] = null;
+  if (against !== undefined && difference) {
+    const { rules } = await evaluateRules(file, { ...flags, weights: against, rule }, (_, results, batch, program) =>
+      difference.second(batch.rows, batch.length, read(results, batch, program).own),
+    );
+    other = { weights: against, loss: rules.get(rule)!.loss, routes: difference.found() };
+  }
+  return {
+    model: found.model.run.name,
+    rule,
+    loss: found.rules.get(rule)!.loss,
+    ...(statistics.get(rule) ?? new RouteStatistics(() => "other")).found(),
+    agreement: (agreement as Agreement | null)?.layers() ?? [],
+    against: other,
+    textOf,
+  };
+}
+
+/** The routes of a batch, and its tokens: of the inputs of a text, the first. */
+function read(
+  results: Results,
+  { inputs }: Batch,
+  program: Program,
+): { readonly own: readonly ShownRoute[]; readonly tokens: ArrayLike<number> } {
+  const own = observedRoutes(program, new Map(Object.entries(results)));
+  return { own, tokens: Object.values(inputs)[0]! };
+}
+
+function jsonOf({ textOf, often, ...report }: RoutesReport): object {
+  return { ...report, often: often.map((found) => ({ ...found, text: textOf(found.token) })) };
+}
+
+function tell(report: RoutesReport): void {
+  const { model, rule, tokens, routes: all, kinds, depths, agreement, against, often } = report;
+  const agrees = new Map(agreement.map(({ path, agrees: share }) => [path, share]));
+  const both = agrees.size > 0;
+  out(`${model}, ${grouped(tokens)} tokens by ${nameOf(rule)}, loss ${report.loss.toFixed(4)}\n`);
+  out(
+    table(
+      ["route", "computes", "bits", "by the token", ...(both ? ["rules agree"] : [])],
+      all.map(({ path, share, entropy, byToken }) => [
+        path,
+        percent(share, 1),
+        entropy.toFixed(3),
+        entropy === 0 ? "-" : percent(byToken, entropy),
+        ...(both ? [agrees.has(path) ? percent(agrees.get(path)!, 1) : "-"] : []),
+      ]),
+    ),
+  );
+  const kindsThere = KINDS.filter((kind) => kinds[kind] > 0);
+  out("");
+  out(
+    table(
+      ["computes of", ...kindsThere],
+      [
+        ["(share of the text)", ...kindsThere.map((kind) => percent(kinds[kind], 1))],
+        ...all.map(({ path, byKind }) => [path, ...kindsThere.map((kind) => percent(byKind[kind]!, 1))]),
+      ],
+    ),
+  );
+  const counts = depths.map((share, n) => `${n}: ${percent(share, 1)}`);
+  out(`\ntokens by how many of ${all.length} routes compute them: ${counts.join(", ")}`);
+  const list = (named: string, listed: readonly TokenFound[]): void => {
+    if (listed.length === 0) return;
+    const shown = listed
+      .slice(0, LISTED)
+      .map(({ token, share }) => `${JSON.stringify(report.textOf(token))} ${percent(share, 1)}`);
+    out(`${named}: ${shown.join(", ")}`);
+  };
+  list(
+    "computed most",
+    often.filter(({ share }) => share > 0),
+  );
+  list(
+    "computed least",
+    often.toReversed().filter(({ share }) => share < 1),
+  );
+  const always = often.filter(({ share }) => share === 1).length;
+  const never = often.filter(({ share }) => share === 0).length;
+  out(`of ${grouped(often.length)} tokens seen often enough ${always} are always computed and ${never} never`);
+  if (!against) return;
+  out(`\nagainst ${against.weights}, loss ${against.loss.toFixed(4)}`);
+  out(
+    table(
+      ["route", "computes", "there", "chosen otherwise"],
+      against.routes.map(({ path, before, after, changed }) => [
+        path,
+        percent(before, 1),
+        percent(after, 1),
+        percent(changed, 1),
+      ]),
+    ),
+  );
+}
