@@ -9,12 +9,14 @@ import {
   argumentsOf,
   argumentsText,
   forwardDoc,
+  hasCausal,
   INIT_WEIGHTS,
   inputsOf,
   lengthName,
   loadText,
   runOf,
   sequenceInput,
+  stepText,
 } from "./root-text.js";
 import type { SourceNotes } from "./source-notes.js";
 import type { Variant } from "./variants.js";
@@ -221,6 +223,7 @@ class ModuleWriter {
     ].join("\n\n");
     const inputs = inputsOf(variants);
     const along = sequenceInput(model);
+    const causal = hasCausal(variants);
     return [
       `class ${this.#names.get(kind)!}(nn.Module):`,
       ...indented(docstring(doc)),
@@ -242,13 +245,14 @@ class ModuleWriter {
         `def forward(self, ${inputs.signature}) -> Tensor | dict[str, Tensor]:`,
         ...indented([
           ...docstring(forwardDoc(variants)),
-          ...(variants.some(({ phase }) => phase === "generate")
-            ? []
+          ...(causal
+            ? ["if caches is not None and not causal:", '    raise ValueError("caches are of the causal rule")']
             : ["if causal:", '    raise ValueError("the model has no causal rule")']),
           runOf(inputs.objective),
-          ...(along === null ? [] : [`axis = mt.rows(${variable(along)}, lengths)`]),
+          ...(along === null ? [] : [`axis = mt.rows(${variable(along)}, lengths${causal ? ", caches" : ""})`]),
           ...this.#texts(kind, kind.forward),
         ]),
+        ...(causal && along !== null ? ["", ...stepText(model)] : []),
       ]),
     ];
   }

@@ -62,6 +62,19 @@ export const argumentsText = (name: string, all: readonly Argument[]): readonly 
   ...all.map((a) => `    ${a.name}: ${typeOf(a.value)} = ${a.value}${a.note === null ? "" : `  # ${a.note}`}`),
 ];
 
+export const hasCausal = (variants: readonly Variant[]): boolean => variants.some(({ phase }) => phase === "generate");
+
+/** One step of generation. */
+export function stepText({ inputs }: Model): readonly string[] {
+  const names = inputs.map(({ name }) => variable(name));
+  return [
+    `def step(self, ${names.map((name) => `${name}: Tensor`).join(", ")}, caches: mt.Caches, ` +
+      "lengths: Tensor | None = None):",
+    '    """The result of tokens behind those that the caches have seen, by the causal rule."""',
+    `    return self(${names.join(", ")}, lengths=lengths, causal=True, caches=caches)`,
+  ];
+}
+
 /** It trains where it has what only the objective takes; without a train mode it evaluates. */
 export function runOf(objective: readonly string[]): string {
   const test = objectiveTest(objective);
@@ -74,7 +87,7 @@ const objectiveTest = (inputs: readonly string[]): string =>
 
 export function forwardDoc(variants: readonly Variant[]): string {
   const objective = variants.find(({ entry }) => entry === "objective");
-  const causal = variants.some(({ phase }) => phase === "generate");
+  const causal = hasCausal(variants);
   return [
     "The result" +
       (objective ? ", or with what only the objective takes the losses by name, whose sum training minimises" : "") +
@@ -82,7 +95,8 @@ export function forwardDoc(variants: readonly Variant[]): string {
     "",
     "- lengths: how many tokens each sequence has, i64[B]; all, if not given. Tokens beyond are padding.",
     causal
-      ? "- causal: whether each choice of tokens is made from the token alone, as when generating."
+      ? "- causal: whether each choice of tokens is made from the token alone, as when generating.\n" +
+        "- caches: of the tokens before these; by the causal rule."
       : "- causal: the model has no causal rule: refused.",
     "- observed: a dict that is filled with what the source observes, by path.",
   ].join("\n");
@@ -114,6 +128,7 @@ export function inputsOf(variants: readonly Variant[]): {
     ...own.map((name) => `${variable(name)}: Tensor | None = None`),
     "lengths: Tensor | None = None",
     "causal: bool = False",
+    ...(hasCausal(variants) ? ["caches: mt.Caches | None = None"] : []),
     "observed: dict | None = None",
   ].join(", ");
   return { objective: own, signature };

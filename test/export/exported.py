@@ -43,10 +43,28 @@ def called(model, call):
             for key, p in model.named_parameters()
         }
     return {
+        "stepped": stepped(model, inputs, lengths) if call["causal"] and not call["objective"] else None,
         "results": {name: x.flatten().tolist() for name, x in results.items()},
         "gradients": gradients,
         "routes": {path: rows(route) for path, route in observed.items()},
     }
+
+
+def stepped(model, inputs, lengths):
+    """The same result from a prompt and single tokens behind it, with caches; and how many tokens each of these keeps."""
+    caches, parts = model_caches(), []
+    (name, x), *others = inputs.items()
+    tokens = x.shape[1]
+    whole = torch.full((x.shape[0],), tokens) if lengths is None else lengths
+    for start, end in [(0, 5), *((at, at + 1) for at in range(5, tokens))]:
+        given = {name: x[:, start:end] for name, x in inputs.items()}
+        new = None if lengths is None else (whole - start).clamp(0, end - start)
+        parts.append(model.step(**given, caches=caches, lengths=new))
+    return {"output": torch.cat(parts, 1).flatten().tolist(), "counts": caches.counts}
+
+
+def model_caches():
+    return sys.modules["modc_torch"].Caches()
 
 
 def rows(route):

@@ -265,6 +265,7 @@ class Moby(nn.Module):
         targets: Tensor | None = None,
         lengths: Tensor | None = None,
         causal: bool = False,
+        caches: mt.Caches | None = None,
         observed: dict | None = None,
     ) -> Tensor | dict[str, Tensor]:
         """The result, or with what only the objective takes the losses by name, whose sum training
@@ -273,15 +274,18 @@ class Moby(nn.Module):
         - lengths: how many tokens each sequence has, i64[B]; all, if not given. Tokens beyond are
         padding.
         - causal: whether each choice of tokens is made from the token alone, as when generating.
+        - caches: of the tokens before these; by the causal rule.
         - observed: a dict that is filled with what the source observes, by path.
         """
+        if caches is not None and not causal:
+            raise ValueError("caches are of the causal rule")
         run = mt.Run(
             causal=causal,
             training=self.training and targets is not None,
             objective=targets is not None,
             observed=observed,
         )
-        axis = mt.rows(tokens, lengths)
+        axis = mt.rows(tokens, lengths, caches)
         losses: dict[str, Tensor] = {}
         x = self.embed(tokens)
         for i, layer in enumerate(self.layers):
@@ -297,6 +301,10 @@ class Moby(nn.Module):
             return losses
         # norm(x) @ transpose(embed.table)
         return self.norm(x) @ self.embed.table.T
+
+    def step(self, tokens: Tensor, caches: mt.Caches, lengths: Tensor | None = None):
+        """The result of tokens behind those that the caches have seen, by the causal rule."""
+        return self(tokens, lengths=lengths, causal=True, caches=caches)
 
 
 def load(folder: str | Path, device: torch.device | str = "cpu") -> Moby:

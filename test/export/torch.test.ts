@@ -43,6 +43,8 @@ interface Answer {
     readonly results: Readonly<Record<string, readonly number[]>>;
     readonly gradients: Readonly<Record<string, readonly number[]>>;
     readonly routes: Readonly<Record<string, readonly (readonly number[])[]>>;
+    /** The result of a prompt and single tokens behind it, with caches, and how many tokens each of these keeps. */
+    readonly stepped: { readonly output: readonly number[]; readonly counts: readonly (readonly number[])[] } | null;
   }[];
   readonly keys: readonly string[];
 }
@@ -95,7 +97,7 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
     const [answer] = await askTorch<Answer>(SCRIPT, [
       {
         folder,
-        calls: calls.map(({ phase, lengths }, i) => ({
+        calls: calls.map(({ phase, entry, lengths }, i) => ({
           inputs: Object.fromEntries(
             Object.entries(inputs[i]!).map(([n, { shape, data }]) => [
               n,
@@ -104,6 +106,7 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
           ),
           lengths,
           causal: phase === "generate",
+          objective: entry === "objective",
           training: phase === "train",
         })),
       },
@@ -112,7 +115,7 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
       const { graph } = optimized(source, { set, phase, entry, gradients: phase === "train" });
       const given = { inputs: inputs[i]!, ...(lengths ? { lengths: Uint32Array.from(lengths) } : {}) };
       const { outputs } = reference(graph, weights, given);
-      const { results, gradients, routes } = answer!.calls[i]!;
+      const { results, gradients, routes, stepped } = answer!.calls[i]!;
       const where = `${name} ${phase} ${entry} ${lengths ? "with lengths" : ""}`;
       const close = (actual: readonly number[], wanted: ArrayLike<number>, what: string): void => {
         const expected = existing(wanted, lengths);
@@ -127,6 +130,14 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
         const [index, count] = [outputs.get(`${path}.index`)!, outputs.get(`${path}.count`)!];
         const wanted = rows.map((_, b) => Array.from(index.data.slice(b * index.shape[1]!)).slice(0, count.data[b]));
         expect(rows, `${where} ${path}`).toEqual(wanted);
+      }
+      if (stepped) {
+        close(stepped.output, outputs.get("output")!.data, "step by step");
+        // A cache of each layer: the tokens that took its route, of dense layers all.
+        const routed = Object.values(routes).map((rows) => rows.map((row) => row.length));
+        const dense = lengths ?? Array.from({ length: BATCH }, () => TOKENS);
+        const counts = new Set([...routed, dense].map(String));
+        expect(new Set(stepped.counts.map(String)), where).toEqual(counts);
       }
       const made = [...outputs.keys()].filter((key) => /^(output|loss\.|grad\.)|\.index$/.test(key)).length;
       expect(Object.keys({ ...results, ...gradients, ...routes }).length, where).toBe(made);

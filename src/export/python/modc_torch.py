@@ -19,6 +19,7 @@ class Axis(NamedTuple):
 
     positions: Tensor  # i64[B, T]
     valid: Tensor | None  # bool[B, T]; None: all
+    caches: Caches | None = None  # in generation, what attention has seen before
 
 
 class Route(NamedTuple):
@@ -26,6 +27,65 @@ class Route(NamedTuple):
 
     index: Tensor  # i64[B, K], where they are on the axis from which they were chosen
     axis: Axis  # of the chosen tokens
+
+
+@dataclass
+class _Cache:
+    """Keys and values of one attention, those of tokens that came to it: sequence b has count[b]."""
+
+    keys: Tensor  # [B, C, G, d]
+    values: Tensor  # [B, C, G, e]
+    positions: Tensor  # i64[B, C]
+    count: Tensor  # i64[B]
+
+
+class Caches:
+    """What generation keeps of the tokens before: for each attention, in the order of their calls, the keys and values
+    of tokens that took its route. Calls of the model that get the same caches go on with the same sequences."""
+
+    def __init__(self) -> None:
+        self.lengths: Tensor | None = None  # i64[B], tokens so far
+        self._all: list[_Cache] = []
+        self._next = 0
+
+    @property
+    def counts(self) -> list[list[int]]:
+        """How many tokens of each sequence each attention keeps."""
+        return [cache.count.tolist() for cache in self._all]
+
+    def begin(self, new: Tensor) -> Tensor:
+        """Begins a call with so many new tokens of each sequence: how many were before."""
+        before = torch.zeros_like(new) if self.lengths is None else self.lengths
+        if before.shape != new.shape:
+            raise ValueError(f"the caches have {before.shape[0]} sequences, the call {new.shape[0]}")
+        self.lengths, self._next = before + new, 0
+        return before
+
+    @torch.compiler.disable
+    def extended(self, k: Tensor, v: Tensor, axis: Axis) -> tuple[Tensor, Tensor, Axis]:
+        """The next attention's keys and values behind those before: k, v[B, G, T, d] of the tokens of an axis."""
+        if self._next == len(self._all):
+            batch, heads = k.shape[:2]
+            empty = (k.new_empty(batch, 0, heads, k.shape[-1]), v.new_empty(batch, 0, heads, v.shape[-1]))
+            none = axis.positions.new_zeros(batch, 0)
+            self._all.append(_Cache(*empty, none, none.sum(1)))
+        cache = self._all[self._next]
+        self._next += 1
+        exists = torch.ones_like(axis.positions, dtype=torch.bool) if axis.valid is None else axis.valid
+        at = (cache.count[:, None] + exists.cumsum(1) - 1)[exists]
+        sequence = exists.nonzero()[:, 0]
+        cache.count = cache.count + exists.sum(1)
+        most = int(cache.count.max())
+        if most > cache.positions.shape[1]:
+            more = 2 * most - cache.positions.shape[1]
+            cache.keys, cache.values = (F.pad(x, (0, 0, 0, 0, 0, more)) for x in (cache.keys, cache.values))
+            cache.positions = F.pad(cache.positions, (0, more))
+        cache.keys[sequence, at] = k.transpose(1, 2)[exists]
+        cache.values[sequence, at] = v.transpose(1, 2)[exists]
+        cache.positions[sequence, at] = axis.positions[exists]
+        kept = torch.arange(most, device=k.device)[None] < cache.count[:, None]
+        keys, values = (x[:, :most].transpose(1, 2) for x in (cache.keys, cache.values))
+        return keys, values, Axis(cache.positions[:, :most], kept)
 
 
 @dataclass
@@ -91,10 +151,14 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
     return {names.get(key, key): values.float() for key, values in stored.items()}
 
 
-def rows(x: Tensor, lengths: Tensor | None) -> Axis:
-    """The axis of an input [B, T, ...]."""
+def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None) -> Axis:
+    """The axis of an input [B, T, ...], behind what caches have seen."""
     positions = torch.arange(x.shape[1], device=x.device)[None].expand(x.shape[0], -1)
-    return Axis(positions, None if lengths is None else positions < lengths[:, None])
+    valid = None if lengths is None else positions < lengths[:, None]
+    if caches is not None:
+        new = torch.full_like(positions[:, 0], x.shape[1]) if lengths is None else lengths.to(positions)
+        positions = positions + caches.begin(new)[:, None]
+    return Axis(positions, valid, caches)
 
 
 def ceil_of(share: Fraction | int, n: int | Tensor) -> int | Tensor:
@@ -138,9 +202,9 @@ def above(score: Tensor, threshold: Tensor | float, axis: Axis) -> Route:
     chosen = score.detach() > threshold
     if axis.valid is not None:
         chosen = chosen & axis.valid
-    width = max(int(chosen.sum(1).max()), 1)  # one row at least: it does not exist where none is chosen
+    width = int(chosen.sum(1).max())  # the device says: where no sequence takes the route, nothing is computed
     index = torch.argsort((~chosen).to(torch.uint8), dim=1, stable=True)[:, :width]
-    return Route(index, Axis(axis.positions.gather(1, index), chosen.gather(1, index)))
+    return Route(index, Axis(axis.positions.gather(1, index), chosen.gather(1, index), axis.caches))
 
 
 def _spread(index: Tensor, x: Tensor) -> Tensor:
@@ -192,6 +256,10 @@ def attention(
     """
     if q.dim() == 3:
         return attention(q[:, None], k[:, None], v[:, None], axis, keys, causal, window, scale)[:, 0]
+    if axis.caches is not None:
+        k, v, keys = axis.caches.extended(k, v, axis if keys is None else keys)
+    if q.shape[2] == 0:
+        return v.new_empty(q.shape[:-1] + v.shape[-1:])
     if keys is None and window == 0 and axis.valid is None:  # tokens ascend, so their order is that of positions
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale, enable_gqa=grouped)
     keys = axis if keys is None else keys
