@@ -1,7 +1,7 @@
 // The statements of one block's `forward`, for one version of the model.
 import type { Value } from "../check/model.js";
 import { toNumber } from "../size/rational.js";
-import { axisMade, type Body, type Item } from "./outline.js";
+import { axisMade, axisOfTokens, type Body, type Item } from "./outline.js";
 import { pythonFloat, pythonNumber, type Holes } from "./holes.js";
 import { Names, reached } from "./names.js";
 import { refuse } from "./refused.js";
@@ -33,6 +33,7 @@ const LONGEST_NAMED = 40;
 const CALLED: Partial<Record<Value["op"], string>> = {
   top: "chosen",
   above: "chosen",
+  those: "chosen",
   attention: "seen",
   take: "rows",
   put: "x",
@@ -153,6 +154,16 @@ class Writer {
       loose: (v) => this.#loose(v),
       axis: (name) => this.#axis(name),
     });
+    const tokens = axisOfTokens(value);
+    if (tokens !== null) {
+      this.#note(value);
+      const name = this.#names.fresh(this.#given(value) ?? "rows");
+      const along = this.#axes.get(tokens) ?? this.#names.fresh(`${name}_axis`);
+      this.#axes.set(tokens, along);
+      this.#lines.push(`${name}, ${along} = ${text.text}`);
+      this.#texts.set(value, { text: name, tight: true });
+      return;
+    }
     const made = axisMade(value);
     const given = this.#given(value);
     const longest = given === null ? LONGEST : LONGEST_NAMED;
@@ -265,6 +276,10 @@ class Writer {
       const { value: number } = (value as Value<"number">).attrs; // its operation says so
       const text = this.options.holes.add(pythonNumber(number), "value");
       return { text, tight: number >= 0 };
+    }
+    if (value.op === "live") {
+      const { name } = (value as Value<"live">).attrs; // likewise
+      return { text: `float(run.live["${name}"])`, tight: true };
     }
     if (value.op === "weight") {
       const { path: weight } = (value as Value<"weight">).attrs; // likewise

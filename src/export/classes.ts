@@ -20,8 +20,8 @@ export interface Part {
 
 export interface Child {
   readonly attr: string;
-  /** Null for a block that is no member of a list. */
-  readonly index: number | null;
+  /** Its place in a list, and in those within; empty for a block that is no member of one. */
+  readonly index: readonly number[];
   readonly part: Part;
   /** Where its holes begin among those of the block that has it. */
   readonly from: number;
@@ -118,9 +118,9 @@ class Builder {
 
   #child(child: Instance, path: string): Omit<Child, "from"> {
     const local = child.path.slice(path === "" ? 0 : path.length + 1);
-    const [name, index, ...more] = local.split(".");
-    if (more.length > 0 || (index !== undefined && !/^\d+$/.test(index))) refuse("a list of lists", child.path);
-    return { attr: attribute(name!), index: index === undefined ? null : Number(index), part: this.part(child) };
+    const [name, ...index] = local.split(".");
+    if (!index.every((place) => /^\d+$/.test(place))) refuse("a block between blocks", child.path);
+    return { attr: attribute(name!), index: index.map(Number), part: this.part(child) };
   }
 
   #forward(path: string, block: string, holes: Holes): BodyText {
@@ -174,7 +174,7 @@ class Builder {
     const kind = this.kinds.get(key) ?? {
       key,
       block: instance.block,
-      native: nativeOf(instance),
+      native: nativeOf(instance, this.options.needs(instance.path)),
       ...anew,
       parts: [],
     };

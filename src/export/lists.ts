@@ -26,3 +26,24 @@ export function listOf(made: readonly string[], length: string | null): readonly
   }
   return ["nn.ModuleList([", ...indented(made.map((text) => `${text},`)), "])"];
 }
+
+export interface Member {
+  readonly index: readonly number[];
+  readonly text: string;
+}
+
+/** A list of lists; a member may stand beside lists. */
+export function nestedList(members: readonly Member[]): readonly string[] {
+  const [only] = members;
+  if (only && only.index.length === 0) return [only.text];
+  const lists = new Map<number, Member[]>();
+  for (const { index, text } of members)
+    lists.set(index[0]!, [...(lists.get(index[0]!) ?? []), { index: index.slice(1), text }]);
+  const inner = [...lists.values()].map(nestedList);
+  if (inner.every((lines) => lines.length === 1))
+    return listOf(
+      inner.map(([line]) => line!),
+      null,
+    );
+  return ["nn.ModuleList([", ...indented(inner.flatMap((lines) => [...lines.slice(0, -1), `${lines.at(-1)!},`])), "])"];
+}

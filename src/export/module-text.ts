@@ -2,7 +2,7 @@
 import { filled, marksIn } from "./holes.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
-import { listOf } from "./lists.js";
+import { listOf, nestedList } from "./lists.js";
 import { attribute, Names, variable } from "./names.js";
 import { nativeText } from "./native.js";
 import {
@@ -12,6 +12,7 @@ import {
   hasCausal,
   INIT_WEIGHTS,
   inputsOf,
+  liveText,
   lengthName,
   loadText,
   runOf,
@@ -79,6 +80,7 @@ class ModuleWriter {
       "",
       "from __future__ import annotations",
       "",
+      ...(kinds.some(({ forward }) => forward.some((line) => /\bmath\./.test(line))) ? ["import math"] : []),
       "from dataclasses import dataclass",
       "from fractions import Fraction",
       "from pathlib import Path",
@@ -88,6 +90,7 @@ class ModuleWriter {
       "from torch import Tensor, nn",
       "",
       "import modc_torch as mt",
+      "from modc_files import read_weights",
       "",
       "",
       ...this.#arguments(),
@@ -113,10 +116,12 @@ class ModuleWriter {
     const { kind, holes, children } = parts.root;
     const { names, of } = this.#signatures.get(kind)!;
     const numbers = names.map((name) => ({ name: variable(name), value: holes[of.indexOf(name)]!.text }));
-    const lists = [...new Set(children.flatMap(({ attr, index }) => (index === null ? [] : attr)))].flatMap((attr) => {
-      const name = lengthName(parts, attr);
-      return name === null ? [] : [{ name, value: children.filter((child) => child.attr === attr).length }];
-    });
+    const lists = [...new Set(children.flatMap(({ attr, index }) => (index.length === 0 ? [] : attr)))].flatMap(
+      (attr) => {
+        const name = lengthName(parts, attr);
+        return name === null ? [] : [{ name, value: children.filter((child) => child.attr === attr).length }];
+      },
+    );
     return argumentsText(this.#argsName, argumentsOf(variants[0]!.model, numbers, lists));
   }
 
@@ -188,7 +193,11 @@ class ModuleWriter {
     for (const child of children) groups.set(child.attr, [...(groups.get(child.attr) ?? []), child]);
     return [...groups].flatMap(([attr, group]) => {
       const made = group.map((child) => this.#made(kind, child));
-      if (group[0]!.index === null) return [`self.${attr} = ${made[0]!}`];
+      if (group[0]!.index.length === 0) return [`self.${attr} = ${made[0]!}`];
+      if (group.some(({ index }) => index.length > 1)) {
+        const [first, ...rest] = nestedList(group.map(({ index }, i) => ({ index, text: made[i]! })));
+        return [`self.${attr} = ${first!}`, ...rest];
+      }
       const length = kind === this.options.parts.root.kind ? lengthName(this.options.parts, attr) : null;
       const [first, ...rest] = listOf(made, length === null ? null : `args.${variable(length)}`);
       return [`self.${attr} = ${first!}`, ...rest];
@@ -229,6 +238,7 @@ class ModuleWriter {
       ...indented(docstring(doc)),
       "",
       ...indented([
+        ...liveText(model),
         `def __init__(self, args: ${this.#argsName} | None = None) -> None:`,
         ...indented([
           ...this.#init(kind).flatMap((line, i) =>
@@ -248,7 +258,7 @@ class ModuleWriter {
           ...(causal
             ? ["if caches is not None and not causal:", '    raise ValueError("caches are of the causal rule")']
             : ["if causal:", '    raise ValueError("the model has no causal rule")']),
-          runOf(inputs.objective),
+          runOf(inputs.objective, model),
           ...(along === null ? [] : [`axis = mt.rows(${variable(along)}, lengths${causal ? ", caches" : ""})`]),
           ...this.#texts(kind, kind.forward),
         ]),

@@ -2,6 +2,7 @@
 // fuses such modules knows them.
 import type { Instance } from "../check/model.js";
 import type { Hole } from "./holes.js";
+import type { Needs } from "./variants.js";
 
 export interface Native {
   /** The class of PyTorch. */
@@ -20,8 +21,11 @@ const NATIVE: Readonly<Record<string, Native>> = {
   LayerNorm: { base: "nn.LayerNorm", parameters: ["dim", "eps"], sizes: ["dim", "dim"], biased: true },
 };
 
-export const nativeOf = ({ block, library }: Pick<Instance, "block" | "library">): Native | null =>
-  library && Object.hasOwn(NATIVE, block) ? NATIVE[block]! : null;
+/** In a list with blocks that take or give more, it is a class like theirs. */
+export function nativeOf({ block, library }: Pick<Instance, "block" | "library">, needs: Needs): Native | null {
+  const takesMore = needs.axes.length > 0 || needs.run || needs.losses;
+  return library && !takesMore && Object.hasOwn(NATIVE, block) ? NATIVE[block]! : null;
+}
 
 /** The parameter that each of its numbers is: sizes of weights, and the only number that it computes with. */
 export function nativeNames({ sizes }: Native, holes: readonly Hole[]): readonly string[] {

@@ -17,7 +17,23 @@ export interface Body {
 export type Item = { readonly value: Value; readonly body?: never } | { readonly body: Body; readonly value?: never };
 
 /** Values that a body writes where they are used, and nothing passes on. */
-export const isLiteral = (value: Value): boolean => value.op === "weight" || value.op === "number";
+export const isLiteral = (value: Value): boolean =>
+  value.op === "weight" || value.op === "number" || value.op === "live";
+
+const mentionsLive = (size: Size): boolean =>
+  typeof size !== "number" &&
+  size.terms.some(({ atoms }) =>
+    atoms.some(({ atom }) => atom.kind === "live" || ("args" in atom && atom.args.some(mentionsLive))),
+  );
+
+/** Whether an operation reads a live parameter, as a value or in a size. */
+export function readsLive(model: Model, value: Value): boolean {
+  if (value.inputs.some(({ op }) => op === "live")) return true;
+  if (is(value, "length")) return mentionsLive(value.attrs.size);
+  if (!is(value, "top")) return false;
+  const axis = model.axes.find(({ name }) => name === value.attrs.axis);
+  return axis?.role === "sequence" && axis.count.kind === "top" && mentionsLive(axis.count.k);
+}
 
 /** The sequence axis along a dimension of a type, if it is one. */
 export function sequenceAt(model: Model, size: Size | undefined): string | null {
@@ -39,7 +55,6 @@ export function sequenceOf(model: Model, type: LogicalType, path: string): strin
  */
 export function outline(model: Model, recorders: ReadonlyMap<Value, readonly string[]>): Body {
   if (model.updates.length > 0) refuse("a state that training moves", model.updates[0]!.path);
-  if (model.live.length > 0) refuse(`the live parameter ${model.live[0]!.name}`, "");
   const results = [...model.outputs, ...model.losses, ...model.observes].map(({ value }) => value);
   const values = reachable(results);
   for (const { path, op } of values)
@@ -133,7 +148,7 @@ class Outliner {
   }
 
   #axes(items: readonly Item[], inside: ReadonlySet<Value>): readonly string[] {
-    const made = new Set([...inside].flatMap((v) => (v.op === "top" || v.op === "above" ? axisMade(v) : [])));
+    const made = new Set([...inside].flatMap((value) => axisOfTokens(value) ?? axisMade(value)));
     const read = items.flatMap((item) => (item.value ? axesRead(this.model, item.value) : item.body.axes));
     return [...new Set(read)].filter((axis) => !made.has(axis));
   }
@@ -147,15 +162,35 @@ const is = <K extends Value["op"]>(value: Value, op: K): value is Value<K> => va
 
 /** The axis that a choice of tokens makes. */
 export function axisMade(value: Value): readonly string[] {
-  return is(value, "top") || is(value, "above") ? [value.attrs.axis] : [];
+  return is(value, "top") || is(value, "above") || is(value, "those") ? [value.attrs.axis] : [];
 }
+
+/** The axis that a slice of tokens or a join of some makes; null for other operations. */
+export const axisOfTokens = (value: Value): string | null =>
+  is(value, "span") || is(value, "join") ? value.attrs.axis : null;
+
+/** The sequences whose lengths a size has. */
+export const axesOfSize = (size: Size): readonly string[] =>
+  typeof size === "number"
+    ? []
+    : [
+        ...new Set(
+          size.terms.flatMap(({ atoms }) =>
+            atoms.flatMap(({ atom }) =>
+              atom.kind === "axis" ? [atom.axis] : "args" in atom ? atom.args.flatMap(axesOfSize) : [],
+            ),
+          ),
+        ),
+      ];
 
 /** The axis on which a choice of tokens chooses. */
 export function axisChosenFrom(model: Model, axis: string): string {
   const found = model.axes.find((a) => a.name === axis);
-  if (found?.role !== "sequence" || (found.count.kind !== "top" && found.count.kind !== "above"))
-    refuse(`the axis ${axis}`, "");
-  return found.count.parent;
+  if (found?.role !== "sequence") refuse(`the axis ${axis}`, "");
+  const { count } = found;
+  if (count.kind === "top" || count.kind === "above" || count.kind === "those" || count.kind === "rest")
+    return count.parent;
+  return refuse(`the axis of a choice by ${count.kind}`, "");
 }
 
 /** Axes of which an operation reads positions, or which tokens exist. */
@@ -172,7 +207,14 @@ export function axesRead(model: Model, value: Value): readonly string[] {
   if (is(value, "cross_entropy")) return whole(value.inputs[1]);
   if (is(value, "bce")) return whole(value.inputs[0]);
   if (is(value, "position")) return [value.attrs.axis];
-  if (is(value, "top") || is(value, "above")) return [axisChosenFrom(model, value.attrs.axis)];
+  if (is(value, "softmax")) return along(value.inputs[0], value.attrs.axis);
+  if (is(value, "matmul")) return along(value.inputs[0], -1);
+  if (is(value, "span")) return along(value.inputs[0], value.attrs.dim);
+  if (is(value, "join")) return value.inputs.flatMap((input) => along(input, value.attrs.dim));
+  if (is(value, "token")) return along(value.inputs[0], value.attrs.dim);
+  if (is(value, "zeros")) return along({ ...value }, 1);
+  if (is(value, "length")) return axesOfSize(value.attrs.size);
+  if (is(value, "top") || is(value, "above") || is(value, "those")) return [axisChosenFrom(model, value.attrs.axis)];
   if (is(value, "mask")) return value.inputs.flatMap(axisMade).map((axis) => axisChosenFrom(model, axis));
   return [];
 }

@@ -18,12 +18,24 @@ sum(losses.values()).backward()
 `
     : "";
   const causal = models.some(({ phase }) => phase === "generate")
-    ? "\n`causal=True` chooses tokens from each token alone, as generation does; without it, from the whole sequence.\n"
+    ? `
+\`causal=True\` chooses tokens from each token alone, as generation does; without it, from the whole sequence. With
+caches, a call goes on behind the tokens that they have seen. Attention keeps those that took its route; a layer that no
+sequence of the batch takes computes nothing.
+
+\`\`\`python
+import modc_torch as mt
+
+caches = mt.Caches()
+result = model.step(${names(model)}, caches=caches)
+\`\`\`
+`
     : "";
   return `# ${model.name} in PyTorch
 
 Written by \`modc export --to torch\` from \`${model.file}\`. \`model.py\` has a class for each block,
-\`modc_torch.py\` what they share; \`model.safetensors\`, if it was exported with weights, has modc's own keys.
+\`modc_torch.py\`, \`modc_caches.py\` and \`modc_files.py\` what they share;
+\`model.safetensors\`, if it was exported with weights, has modc's own keys.
 
 \`\`\`python
 from model import load

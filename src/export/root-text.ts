@@ -75,11 +75,19 @@ export function stepText({ inputs }: Model): readonly string[] {
   ];
 }
 
+/** The defaults of live parameters. */
+export const liveText = ({ live }: Model): readonly string[] =>
+  live.length === 0
+    ? []
+    : [`live = {${live.map((l) => `"${l.name}": Fraction(${l.default.num}, ${l.default.den})`).join(", ")}}`, ""];
+
 /** It trains where it has what only the objective takes; without a train mode it evaluates. */
-export function runOf(objective: readonly string[]): string {
+export function runOf(objective: readonly string[], { live }: Model): string {
   const test = objectiveTest(objective);
   const training = objective.length > 0 ? `self.training and ${test}` : test;
-  return `run = mt.Run(causal=causal, training=${training}, objective=${test}, observed=observed)`;
+  return `run = mt.Run(causal=causal, training=${training}, objective=${test}, observed=observed${
+    live.length > 0 ? ", live=mt.lively(self.live, live)" : ""
+  })`;
 }
 
 const objectiveTest = (inputs: readonly string[]): string =>
@@ -99,6 +107,7 @@ export function forwardDoc(variants: readonly Variant[]): string {
         "- caches: of the tokens before these; by the causal rule."
       : "- causal: the model has no causal rule: refused.",
     "- observed: a dict that is filled with what the source observes, by path.",
+    ...(variants[0]!.model.live.length > 0 ? ["- live: values of live parameters, by name."] : []),
   ].join("\n");
 }
 
@@ -130,6 +139,7 @@ export function inputsOf(variants: readonly Variant[]): {
     "causal: bool = False",
     ...(hasCausal(variants) ? ["caches: mt.Caches | None = None"] : []),
     "observed: dict | None = None",
+    ...(variants[0]!.model.live.length > 0 ? ["live: dict | None = None"] : []),
   ].join(", ");
   return { objective: own, signature };
 }
@@ -162,6 +172,6 @@ export const loadText = (name: string): readonly string[] => [
   'def load(folder: str | Path, device: torch.device | str = "cpu") -> ' + name + ":",
   '    """The module with the weights of the folder\'s `model.safetensors`."""',
   `    model = ${name}()`,
-  "    model.load_state_dict(mt.read_weights(folder))",
+  "    model.load_state_dict(read_weights(folder))",
   "    return model.to(device)",
 ];

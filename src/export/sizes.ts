@@ -19,24 +19,48 @@ export function countOfTop(model: Model, value: Value<"top">, holes: Holes): str
   return sizeText(k, value.path, holes);
 }
 
-function sizeText(size: Size, path: string, holes: Holes): string {
+/**
+ * A whole size that does not fall as n grows: a sum of constants, of lengths and of shares of them that are rounded, or
+ * the larger or smaller of such.
+ */
+export function sizeText(size: Size, path: string, holes: Holes): string {
   if (typeof size === "number") return holes.add(String(size), "k");
-  const [term, ...more] = size.terms;
-  if (!term) return "0";
-  if (more.length > 0) refuse(`the number of tokens ${size.key}`, path);
-  const whole = term.coefficient.num === 1n && term.coefficient.den === 1n;
-  const [factor, ...others] = term.atoms;
-  if (factor && others.length === 0 && whole) {
-    const { atom } = factor;
-    if (atom.kind === "axis") return "n";
-    if (atom.kind === "ceil" || atom.kind === "floor") {
-      const [share, ...rest] = atom.args[0]?.terms ?? [];
-      if (share && rest.length === 0 && isShare(share))
-        return `mt.${atom.kind}_of(${holes.add(pythonRatio(share.coefficient), "capacity")}, n)`;
-    }
-  }
-  return refuse(`the number of tokens ${size.key}`, path);
+  if (size.terms.length === 0) return "0";
+  return size.terms.map((term, i) => termText(term, i === 0, path, holes)).join("");
 }
 
-/** A share of the tokens: a ratio times the length. */
-const isShare = ({ atoms: [factor, ...others] }: Term): boolean => others.length === 0 && factor?.atom.kind === "axis";
+function termText({ coefficient, atoms }: Term, isFirst: boolean, path: string, holes: Holes): string {
+  const fail = (): never => refuse("this number of tokens", path);
+  const [factor, ...others] = atoms;
+  if (coefficient.den !== 1n || others.length > 0) fail();
+  const sign = coefficient.num < 0n ? (isFirst ? "-" : " - ") : isFirst ? "" : " + ";
+  if (!factor) return `${sign}${coefficient.num < 0n ? -coefficient.num : coefficient.num}`;
+  if (coefficient.num !== 1n) fail();
+  const { atom } = factor;
+  if (atom.kind === "axis") return `${sign}n`;
+  if (atom.kind === "ceil" || atom.kind === "floor") {
+    const [share, ...rest] = atom.args[0]?.terms ?? [];
+    if (share && rest.length === 0 && isShare(share)) return `${sign}mt.${atom.kind}_of(${shareText(share, holes)}, n)`;
+  }
+  if (atom.kind === "max" || atom.kind === "min")
+    return (
+      sign +
+      atom.args
+        .map((arg) => sizeText(arg, path, holes))
+        .reduce((a, b) => `mt.${atom.kind === "max" ? "larger" : "smaller"}(${a}, ${b})`)
+    );
+  return fail();
+}
+
+/** A share of the tokens: the length times a ratio, a live parameter, or both. */
+const isShare = ({ atoms }: Term): boolean =>
+  atoms.filter(({ atom }) => atom.kind === "axis").length === 1 &&
+  atoms.length <= 2 &&
+  atoms.every(({ atom }) => atom.kind === "axis" || atom.kind === "live");
+
+function shareText({ coefficient, atoms }: Term, holes: Holes): string {
+  const live = atoms.flatMap(({ atom }) => (atom.kind === "live" ? [`run.live["${atom.name}"]`] : []));
+  const isOne = coefficient.num === 1n && coefficient.den === 1n;
+  const own = live.length > 0 && isOne ? [] : [holes.add(pythonRatio(coefficient), "capacity")];
+  return [...own, ...live].join(" * ");
+}

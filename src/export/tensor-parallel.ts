@@ -4,12 +4,13 @@ import type { Instance, LogicalType, Value } from "../check/model.js";
 import type { Size } from "../size/size.js";
 import { nativeOf } from "./native.js";
 import type { Body } from "./outline.js";
-import type { Variant } from "./variants.js";
+import type { Needs, Variant } from "./variants.js";
 
 export type Style = "columns" | "rows";
 
 /** By paths in which `*` stands for the places in lists: those of blocks between whose maps all goes head by head. */
-export function tensorPlan({ model, bodies }: Variant): ReadonlyMap<string, Style> {
+export function tensorPlan({ model, bodies }: Variant, needs: (path: string) => Needs): ReadonlyMap<string, Style> {
+  const isLinear = (instance: Instance): boolean => nativeOf(instance, needs(instance.path))?.base === "nn.Linear";
   const linear = new Set(model.instances.filter(isLinear).map(({ path }) => path));
   const styles = new Map<string, Style | null>();
   for (const body of bodies.values()) {
@@ -25,8 +26,6 @@ export function tensorPlan({ model, bodies }: Variant): ReadonlyMap<string, Styl
   }
   return new Map([...styles].flatMap(([pattern, style]) => (style === null ? [] : [[pattern, style] as const])));
 }
-
-const isLinear = (instance: Instance): boolean => nativeOf(instance)?.base === "nn.Linear";
 
 const is = <K extends Value["op"]>(value: Value, op: K): value is Value<K> => value.op === op;
 

@@ -1,10 +1,10 @@
 // Operations of the language as expressions of PyTorch. One that has none is refused by name.
 import type { Model, PointwiseName, Value } from "../check/model.js";
 import type { Size } from "../size/size.js";
-import { sequenceAt, sequenceOf } from "./outline.js";
+import { axesOfSize, sequenceAt, sequenceOf } from "./outline.js";
 import { pythonFloat, type Holes } from "./holes.js";
 import { refuse } from "./refused.js";
-import { countOfTop } from "./sizes.js";
+import { countOfTop, sizeText } from "./sizes.js";
 
 /** What an operation's text may refer to. */
 export interface Scope {
@@ -65,16 +65,19 @@ export function expression(value: Value, scope: Scope): Text {
   const [x, y, z] = value.inputs;
   if (is(value, "pointwise")) return pointwise(value, scope);
   if (is(value, "powi")) return infix(`${tight(x!)} ** ${value.attrs.exponent}`);
-  if (is(value, "cast"))
-    return value.type.dtype === "f32" ? call(`${tight(x!)}.float()`) : refuse(castOf(value), value.path);
+  if (is(value, "cast")) return cast(value, scope);
   if (is(value, "reduce")) return reduce(value, scope);
   if (is(value, "softmax")) {
     const dim = value.attrs.axis;
-    if (value.inputs.length > 1 || sequenceAt(model, x!.type.shape.at(dim)) !== null)
-      refuse("softmax over what may not exist", value.path);
-    return call(`${tight(x!)}.softmax(${dimOf(x!, dim)})`);
+    if (value.inputs.length > 1) refuse("softmax over what may not exist", value.path);
+    const along = sequenceAt(model, x!.type.shape.at(dim));
+    if (along === null) return call(`${tight(x!)}.softmax(${dimOf(x!, dim)})`);
+    return call(`mt.softmax(${loose(x!)}, ${axis(along)}, ${dimOf(x!, dim)})`);
   }
-  if (is(value, "matmul")) return infix(`${tight(x!)} @ ${tight(y!)}`);
+  if (is(value, "matmul")) {
+    const along = sequenceAt(model, x!.type.shape.at(-1));
+    return infix(`${along === null ? tight(x!) : `mt.kept(${loose(x!)}, ${axis(along)}, -1)`} @ ${tight(y!)}`);
+  }
   if (is(value, "reshape")) return reshape(value, scope);
   if (is(value, "permute")) return call(permuted(value, tight(x!)));
   if (is(value, "slice")) {
@@ -90,6 +93,28 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "top"))
     return call(`mt.top(${loose(x!)}, ${fromAxis(value, scope)}, lambda n: ${countOfTop(model, value, holes)})`);
   if (is(value, "above")) return call(`mt.above(${loose(x!)}, ${loose(y!)}, ${fromAxis(value, scope)})`);
+  if (is(value, "those")) return call(`mt.those(${loose(x!)}, ${fromAxis(value, scope)})`);
+  if (is(value, "count")) return call(`mt.count(${loose(x!)})`);
+  if (is(value, "token")) {
+    const along = sequenceAt(model, x!.type.shape[1]);
+    if (value.attrs.dim !== 1 || along === null) refuse("a token of this tensor", value.path);
+    return call(`mt.token(${loose(x!)}, ${axis(along)}, ${value.attrs.index})`);
+  }
+  if (is(value, "span")) return span(value, scope);
+  if (is(value, "join")) {
+    if (value.attrs.dim !== 1) refuse("a join of these tokens", value.path);
+    const axes = value.inputs.map(({ type }) => axis(sequenceAt(model, type.shape[1])!)); // what is joined has tokens
+    return call(`mt.join((${value.inputs.map(loose).join(", ")}), (${axes.join(", ")}))`);
+  }
+  if (is(value, "zeros")) {
+    const [, , ...behind] = value.type.shape;
+    const along = sequenceAt(model, value.type.shape[1]);
+    if (along === null || behind.some((size) => typeof size !== "number") || value.type.dtype !== "f32")
+      refuse("these zeros", value.path);
+    return call(`mt.zeros(${axis(along)}, (${behind.map((size) => `${holes.add(String(size), "size")},`).join(" ")}))`);
+  }
+  if (is(value, "straight")) return call(`mt.straight(${loose(x!)}, ${loose(y!)})`);
+  if (is(value, "length")) return lengthText(value, scope);
   if (is(value, "take")) return atDim(value, 1, `mt.take(${loose(x!)}, ${loose(y!)})`);
   if (is(value, "put")) return atDim(value, 1, `mt.put(${loose(x!)}, ${loose(y!)}, ${loose(z!)})`);
   if (is(value, "mask")) return call(`mt.mask(${loose(x!)}, ${axis(parentOf(value, model))})`);
@@ -101,7 +126,37 @@ export function expression(value: Value, scope: Scope): Text {
   return refuse(`the operation ${value.op}`, value.path);
 }
 
-const castOf = (value: Value): string => `a conversion to ${value.type.dtype}`;
+function span(value: Value<"span">, { model, loose, axis }: Scope): Text {
+  const [x] = value.inputs;
+  const made = model.axes.find(({ name }) => name === value.attrs.axis);
+  const along = sequenceAt(model, x!.type.shape[1]);
+  if (value.attrs.dim !== 1 || along === null || made?.role !== "sequence" || made.count.kind !== "span")
+    return refuse("a slice of these tokens", value.path);
+  const { start, stop } = made.count;
+  if (typeof start !== "number" || (typeof stop !== "number" && stop !== null))
+    return refuse("a slice of tokens whose ends follow the length", value.path);
+  return call(`mt.span(${loose(x!)}, ${axis(along)}, ${start}, ${stop ?? "None"})`);
+}
+
+function cast(value: Value<"cast">, { tight }: Scope): Text {
+  const [x] = value.inputs;
+  const { dtype } = value.type;
+  if (dtype === "f32") return call(`${tight(x!)}.float()`);
+  if (dtype === "bool") return infix(`${tight(x!)} != 0`);
+  if ((dtype === "u32" || dtype === "i32") && x!.type.dtype === "bool") return call(`${tight(x!)}.to(torch.int64)`);
+  return refuse(`a conversion from ${x!.type.dtype} to ${dtype}`, value.path);
+}
+
+/** A size that follows one sequence, as a value of each. */
+function lengthText(value: Value<"length">, { axis, holes }: Scope): Text {
+  const { size } = value.attrs;
+  const { dtype, shape } = value.type;
+  const [along, ...more] = axesOfSize(size);
+  if (along === undefined || more.length > 0 || shape.length === 0) refuse("this size as a value", value.path);
+  const as = dtype === "f32" ? "torch.float32" : "torch.int64";
+  const text = sizeText(size, value.path, holes);
+  return call(`mt.length(${axis(along)}, lambda n: ${text}, ${shape.length}, ${as})`);
+}
 
 /** A dimension, from the end where it is the last. */
 const dimOf = (x: Value, dim: number): number => (dim === x.type.shape.length - 1 ? -1 : dim);
@@ -114,29 +169,57 @@ function pointwise(value: Value<"pointwise">, { tight, loose }: Scope): Text {
   if (fn === "sub" && dtype === "u32") refuse("subtraction of whole numbers", value.path);
   if (fn === "and" || fn === "or") return infix(`${tight(args[0]!)} ${fn === "and" ? "&" : "|"} ${tight(args[1]!)}`);
   if (fn === "neg") return infix(`-${tight(args[0]!)}`);
+  if (fn === "min" || fn === "max") return extreme(fn, args, { tight, loose });
+  if (fn === "pow") return infix(`${tight(args[0]!)} ** ${tight(args[1]!)}`);
   if (fn === "gelu_tanh") return call(`F.gelu(${loose(args[0]!)}, approximate="tanh")`);
   const sign = SIGNS[fn];
   if (sign !== undefined) return infix(`${tight(args[0]!)} ${sign} ${tight(args[1]!)}`);
+  if (args.every(isNumber))
+    return OF_NUMBERS.has(fn)
+      ? call(`math.${fn}(${args.map(loose).join(", ")})`)
+      : refuse(`${fn} of numbers`, value.path);
   const name = CALLS[fn];
   if (name === undefined) refuse(`the function ${fn}`, value.path);
   return call(`${name}(${args.map(loose).join(", ")})`);
 }
 
-function reduce(value: Value<"reduce">, { model, tight, loose, axis }: Scope): Text {
+/** Whether a value is computed from numbers alone, and so is a number of Python. */
+const isNumber = (value: Value): boolean =>
+  value.op === "number" || value.op === "live" || (value.op === "pointwise" && value.inputs.every(isNumber));
+
+const OF_NUMBERS = new Set(["exp", "log", "sqrt", "sin", "cos", "tanh"]);
+
+/** Of two tensors, or of a tensor and a number. */
+function extreme(fn: "min" | "max", args: readonly Value[], { tight, loose }: Pick<Scope, "tight" | "loose">): Text {
+  const number = args.findIndex(isNumber);
+  if (number >= 0)
+    return call(`${tight(args[1 - number]!)}.clamp(${fn === "min" ? "max" : "min"}=${loose(args[number]!)})`);
+  return call(`torch.${fn}imum(${args.map(loose).join(", ")})`);
+}
+
+function reduce(value: Value<"reduce">, scope: Scope): Text {
+  const { model, tight, loose, axis } = scope;
   const { fn, axes, keep } = value.attrs;
   const x = value.inputs[0]!;
   if (value.inputs.length > 1) refuse(`${fn} over what may not exist`, value.path);
   const kept = keep ? ", keepdim=True" : "";
   const dims = axes.length === 1 ? String(dimOf(x, axes[0]!)) : `(${axes.join(", ")})`;
   const along = axes.flatMap((dim) => sequenceAt(model, x.type.shape[dim]) ?? []);
+  if (axes.includes(0) && typeof x.type.shape[0] !== "number") {
+    // Ranks hold parts of a batch: only what they add up to is theirs together.
+    if (fn !== "mean" || axes.length < x.type.shape.length || keep || along.length > 1)
+      refuse(`${fn} over the sequences of a batch`, value.path);
+    return call(`mt.mean_of_all(${loose(x)}, ${lossAxis(x, scope)})`);
+  }
   if (along.length === 0) {
     if (fn === "sum" || fn === "mean") return call(`${tight(x)}.${fn}(${dims}${kept})`);
     if (fn === "max" || fn === "min") return call(`${tight(x)}.a${fn}(${dims}${kept})`);
     if (fn === "var") return call(`${tight(x)}.var(${dims}, correction=0${kept})`);
     if (fn === "argmax") return call(`${tight(x)}.argmax(${dims}${kept})`);
   }
-  if (along.length === 1 && (fn === "sum" || fn === "mean") && axes.length === 1 && axes[0] === 1)
-    return call(`mt.${fn}(${loose(x)}, ${axis(along[0]!)}${kept})`);
+  const over = axes.length === 1 ? "" : `, dims=${dims}`;
+  if (along.length === 1 && fn !== "argmax" && sequenceAt(model, x.type.shape[1]) === along[0] && axes.includes(1))
+    return call(`mt.${fn}(${loose(x)}, ${axis(along[0])}${kept}${over})`);
   return refuse(`${fn} along a sequence`, value.path);
 }
 
@@ -192,10 +275,10 @@ function rope(value: Value<"rope">, { model, loose, axis, holes }: Scope): Text 
 function attention(value: Value<"attention">, { model, loose, axis, holes }: Scope): Text {
   const { causal, window, scale } = value.attrs;
   const [q, k, v, weights] = value.inputs;
-  if (weights) refuse("attention with weights of the keys", value.path);
   const [from, to] = [q!, k!].map((x) => sequenceAt(model, x.type.shape.at(-2)));
   if (!from || !to || (q!.type.shape.length !== 4 && q!.type.shape.length !== 3)) refuse("this attention", value.path);
   const options = [
+    ...(weights ? [`weights=${loose(weights)}`] : []),
     ...(from === to ? [] : [`keys=${axis(to)}`]),
     ...(causal ? ["causal=True"] : []),
     ...(window === 0 ? [] : [`window=${holes.add(String(window), "window")}`]),
@@ -205,7 +288,7 @@ function attention(value: Value<"attention">, { model, loose, axis, holes }: Sco
   return call(`mt.attention(${[loose(q!), loose(k!), loose(v!), axis(from), ...options].join(", ")})`);
 }
 
-const fromAxis = (value: Value<"top"> | Value<"above">, { model, axis }: Scope): string => {
+const fromAxis = (value: Value<"top"> | Value<"above"> | Value<"those">, { model, axis }: Scope): string => {
   const along = sequenceOf(model, value.inputs[0]!.type, value.path);
   return along === null ? refuse(`${value.op} without a sequence`, value.path) : axis(along);
 };

@@ -38,10 +38,10 @@ export function torchFolder(
     ["keys.json", keysOf(models[0])],
     ["paths.json", pathsOf(models[0])],
   ] as const;
-  const training = trainingFiles(own.variants);
+  const training = trainingFiles(own.variants, own.needs);
   return new Map([
     ["model.py", moduleText({ parts, variants: own.variants, notes })],
-    ["modc_torch.py", pythonFiles["modc_torch.py"]!],
+    ...["modc_torch.py", "modc_caches.py", "modc_files.py"].map((name) => [name, pythonFiles[name]!] as const),
     ...training,
     ...tables.flatMap(([name, table]) =>
       Object.keys(table).length > 0 ? [[name, `${JSON.stringify(table, null, 2)}\n`] as const] : [],

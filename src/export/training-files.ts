@@ -4,13 +4,16 @@ import { textInputsOf } from "../check/text-inputs.js";
 import { pythonFiles } from "../embedded.js";
 import { attributePath, variable } from "./names.js";
 import { tensorPlan } from "./tensor-parallel.js";
-import type { Variant } from "./variants.js";
+import type { Needs, Variant } from "./variants.js";
 
 /** Tokens of a sequence in training, where neither the model nor the user bounds them. */
 const USUAL_CONTEXT = 2048;
 
 /** By name; none where the model has no objective that a text fills. */
-export function trainingFiles(variants: readonly Variant[]): ReadonlyMap<string, string> {
+export function trainingFiles(
+  variants: readonly Variant[],
+  needs: (path: string) => Needs,
+): ReadonlyMap<string, string> {
   const objective = variants.find(({ phase, entry }) => phase === "train" && entry === "objective");
   const inputs = objective ? textInputsOf(objective.model) : null;
   if (!objective || !inputs) return new Map();
@@ -27,7 +30,9 @@ export function trainingFiles(variants: readonly Variant[]): ReadonlyMap<string,
     ["TABLES", tuple(tablesOf(model))],
     ["MODEL", quoted(model.name)],
   ]);
-  const plan = [...tensorPlan(variants[0]!)].map(([path, style]) => `    ${quoted(attributePath(path))}: "${style}",`);
+  const plan = [...tensorPlan(variants[0]!, needs)].map(
+    ([path, style]) => `    ${quoted(attributePath(path))}: "${style}",`,
+  );
   const names = ["train.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];
   return new Map(
     names.map((name) => {

@@ -1,6 +1,6 @@
 // The versions of a model that one module holds: by phase and entry, each with the bodies of its blocks.
 import type { Entry, Model, Phase } from "../check/model.js";
-import { outline, type Body } from "./outline.js";
+import { outline, readsLive, type Body } from "./outline.js";
 
 export interface Version {
   readonly phase: Phase;
@@ -75,7 +75,10 @@ export function needsOf(variants: readonly Variant[]): (path: string) => Needs {
     const bodies = variants.flatMap(({ bodies }) => bodies.get(path) ?? []);
     for (const body of bodies) for (const axis of body.axes) axes.set(list, (axes.get(list) ?? new Set()).add(axis));
     const shapes = new Set(bodies.map(shapeOf));
-    if (shapes.size > 1 || variants.some(({ records }) => records.has(path)))
+    const live = variants.some(({ model, bodies }) =>
+      bodies.get(path)?.items.some((item) => item.value && readsLive(model, item.value)),
+    );
+    if (live || shapes.size > 1 || variants.some(({ records }) => records.has(path)))
       for (const at of enclosing(path)) running.add(ofList(at));
     if (variants.some(({ records }) => records.get(path)?.some(({ kind }) => kind === "losses")))
       for (const at of enclosing(path)) {

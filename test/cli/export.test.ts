@@ -18,7 +18,9 @@ describe("modc export --to torch", () => {
   it("writes the module, and with weights those under their own keys", async () => {
     const plain = await modc(["export", model, "--to", "torch", "-o", output, "--set", "n=4"]);
     expect([plain.status, plain.stderr]).toEqual([0, ""]);
-    expect(plain.stdout).toMatch(/torch: Small in PyTorch, 3 files: model.py, modc_torch.py, README.md\n$/);
+    expect(plain.stdout).toMatch(
+      /torch: Small in PyTorch, 5 files: model.py, modc_torch.py, modc_caches.py, modc_files.py, README.md\n$/,
+    );
     expect(readFileSync(join(output, "model.py"), "utf8")).toContain("class Small(nn.Module):");
     expect(existsSync(join(output, "model.safetensors"))).toBe(false);
     const weights = join(folder.path, "w.safetensors");
@@ -29,11 +31,11 @@ describe("modc export --to torch", () => {
   });
 
   it("refuses what has no form, and writes nothing", async () => {
-    const source = "model M(live s: float = 1.0) { forward(x: f32[B, T]) -> f32[B, T] { x * s } }\n";
+    const source = "model M() { forward(x: f32[B, T]) -> f32[B, T] { x + random_normal(like: x) } }\n";
     const other = join(folder.path, "other");
-    const refused = await modc(["export", folder.file("live.mod", source), "--to", "torch", "-o", other]);
+    const refused = await modc(["export", folder.file("random.mod", source), "--to", "torch", "-o", other]);
     expect(refused.status).toBe(1);
-    expect(refused.stderr).toContain("the live parameter s has no form in PyTorch yet");
+    expect(refused.stderr).toContain("the operation random_normal has no form in PyTorch yet");
     expect(existsSync(other)).toBe(false);
   });
 

@@ -26,6 +26,12 @@ const NOT_RUN: readonly {
     why: "what commands print, which test/docs/one-layer.test.ts holds it against",
   })),
   {
+    page: "docs/export-torch.md",
+    language: "python",
+    begins: /^caches = /,
+    why: "a part of a script; test/export/exported.py does so",
+  },
+  {
     page: "docs/scale-out.md",
     language: "bash",
     begins: /^(torchrun|python checkpoint)/,

@@ -6,7 +6,7 @@ import torch
 
 
 def opened(folder):
-    for name in ("model", "modc_torch"):
+    for name in ("model", "modc_torch", "modc_caches", "modc_files"):
         sys.modules.pop(name, None)
     sys.path.insert(0, folder)
     try:
@@ -32,7 +32,7 @@ def called(model, call):
     observed = {}
     lengths = None if call["lengths"] is None else torch.tensor(call["lengths"])
     inputs = {name: tensor(x) for name, x in call["inputs"].items()}
-    results = model(**inputs, lengths=lengths, causal=call["causal"], observed=observed)
+    results = model(**inputs, lengths=lengths, causal=call["causal"], observed=observed, **live_of(call))
     if not isinstance(results, dict):
         results = {"output": results}
     gradients = {}
@@ -43,28 +43,32 @@ def called(model, call):
             for key, p in model.named_parameters()
         }
     return {
-        "stepped": stepped(model, inputs, lengths) if call["causal"] and not call["objective"] else None,
+        "stepped": stepped(model, inputs, lengths, live_of(call)) if call["causal"] and not call["objective"] else None,
         "results": {name: x.flatten().tolist() for name, x in results.items()},
         "gradients": gradients,
-        "routes": {path: rows(route) for path, route in observed.items()},
+        "routes": {path: rows(route) for path, route in observed.items() if hasattr(route, "axis")},
     }
 
 
-def stepped(model, inputs, lengths):
+def live_of(call):
+    return {"live": call["live"]} if call.get("live") else {}
+
+
+def stepped(model, inputs, lengths, live):
     """The same result from a prompt and single tokens behind it, with caches; and how many tokens each of these keeps."""
     caches, parts = model_caches(), []
-    (name, x), *others = inputs.items()
+    x = next(iter(inputs.values()))
     tokens = x.shape[1]
     whole = torch.full((x.shape[0],), tokens) if lengths is None else lengths
     for start, end in [(0, 5), *((at, at + 1) for at in range(5, tokens))]:
         given = {name: x[:, start:end] for name, x in inputs.items()}
         new = None if lengths is None else (whole - start).clamp(0, end - start)
-        parts.append(model.step(**given, caches=caches, lengths=new))
+        parts.append(model(**given, causal=True, caches=caches, lengths=new, **live))
     return {"output": torch.cat(parts, 1).flatten().tolist(), "counts": caches.counts}
 
 
 def model_caches():
-    return sys.modules["modc_torch"].Caches()
+    return sys.modules["modc_caches"].Caches()
 
 
 def rows(route):

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import modc_torch as mt
+from modc_files import read_weights
 
 
 @dataclass
@@ -310,5 +311,5 @@ class Moby(nn.Module):
 def load(folder: str | Path, device: torch.device | str = "cpu") -> Moby:
     """The module with the weights of the folder's `model.safetensors`."""
     model = Moby()
-    model.load_state_dict(mt.read_weights(folder))
+    model.load_state_dict(read_weights(folder))
     return model.to(device)

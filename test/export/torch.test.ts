@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/check/model.js";
+import { existing, type Answer } from "./answers.js";
 import { exported } from "./versions.js";
 import { saveTensors } from "../../src/runtime/node.js";
 import { furthest, randomInput, randomTokens, randomWeights, reference, type Case } from "../end-to-end/model.js";
@@ -38,17 +39,6 @@ interface Call {
   readonly lengths: readonly number[] | null;
 }
 
-interface Answer {
-  readonly calls: readonly {
-    readonly results: Readonly<Record<string, readonly number[]>>;
-    readonly gradients: Readonly<Record<string, readonly number[]>>;
-    readonly routes: Readonly<Record<string, readonly (readonly number[])[]>>;
-    /** The result of a prompt and single tokens behind it, with caches, and how many tokens each of these keeps. */
-    readonly stepped: { readonly output: readonly number[]; readonly counts: readonly (readonly number[])[] } | null;
-  }[];
-  readonly keys: readonly string[];
-}
-
 const root = mkdtempSync(join(tmpdir(), "modc-export-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
@@ -66,14 +56,6 @@ function inputsOf(model: Model): Case["inputs"] {
       return [name, type.dtype === "f32" ? whole(randomInput(shape, 5 + i)) : randomTokens(shape, 64, 5 + i)];
     }),
   );
-}
-
-/** Values of existing tokens, of a result that may be along the sequence. */
-function existing(values: ArrayLike<number>, lengths: readonly number[] | null): readonly number[] {
-  const all = Array.from(values);
-  const width = all.length / (BATCH * TOKENS);
-  if (lengths === null || !Number.isInteger(width)) return all;
-  return all.filter((_, i) => Math.floor(i / width) % TOKENS < lengths[Math.floor(i / width / TOKENS)]!);
 }
 
 describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
@@ -118,9 +100,9 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
       const { results, gradients, routes, stepped } = answer!.calls[i]!;
       const where = `${name} ${phase} ${entry} ${lengths ? "with lengths" : ""}`;
       const close = (actual: readonly number[], wanted: ArrayLike<number>, what: string): void => {
-        const expected = existing(wanted, lengths);
+        const expected = existing(wanted, lengths, [BATCH, TOKENS]);
         const largest = expected.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
-        const { ratio, text } = furthest(existing(actual, lengths), expected, TOLERANCE * largest, 0);
+        const { ratio, text } = furthest(existing(actual, lengths, [BATCH, TOKENS]), expected, TOLERANCE * largest, 0);
         expect(ratio, `${where} ${what} ${text}`).toBeLessThan(1);
       };
       for (const [result, values] of Object.entries(results))
@@ -131,6 +113,7 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
         const wanted = rows.map((_, b) => Array.from(index.data.slice(b * index.shape[1]!)).slice(0, count.data[b]));
         expect(rows, `${where} ${path}`).toEqual(wanted);
       }
+      expect(stepped !== null, where).toBe(phase === "generate" && entry === "forward");
       if (stepped) {
         close(stepped.output, outputs.get("output")!.data, "step by step");
         // A cache of each layer: the tokens that took its route, of dense layers all.

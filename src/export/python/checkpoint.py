@@ -9,22 +9,20 @@ A checkpoint of PyTorch (`torch.distributed.checkpoint`) has the weights by modc
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
-import os
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
-import modc_torch as mt
+from modc_files import keys_of, read_safetensors, write_safetensors
 from training import plain
 
 HERE = Path(__file__).parent
@@ -151,7 +149,7 @@ def from_modc(run: Path, output: Path) -> Path:
         if settings.get(name, usual) != usual:
             raise CheckpointError(f"{source} was trained with {name} {settings[name]}: train.py knows only {usual}")
     weights = _weights_of(source)
-    state = mt.read_safetensors(source / "state.safetensors")
+    state = read_safetensors(source / "state.safetensors")
     tensors = dict(weights)
     for path, weight in weights.items():
         for moment in ("m", "v"):
@@ -172,12 +170,12 @@ def from_modc(run: Path, output: Path) -> Path:
 def _keys() -> dict[str, str]:
     """The keys of weights in files by their paths, where these differ."""
     paths = _paths()
-    return {paths.get(name, name): key for name, key in mt.keys_of(HERE).items()}
+    return {paths.get(name, name): key for name, key in keys_of(HERE).items()}
 
 
 def _weights_of(checkpoint: Path) -> dict[str, Tensor]:
     paths = {key: path for path, key in _keys().items()}
-    stored = mt.read_safetensors(checkpoint / "model.safetensors")
+    stored = read_safetensors(checkpoint / "model.safetensors")
     return {paths.get(key, key): values for key, values in stored.items()}
 
 
@@ -198,7 +196,7 @@ def to_modc(output: Path, run: Path) -> Path:
     if progress.step <= manifest["step"]:
         raise CheckpointError(f"{source} has done {progress.step} steps, {like} {manifest['step']} already")
     tensors = _read_all(source)
-    weights, moments = _weights_of(like), mt.read_safetensors(like / "state.safetensors")
+    weights, moments = _weights_of(like), read_safetensors(like / "state.safetensors")
     for path, values in {**weights, **moments}.items():
         if path != "step.count" and (path not in tensors or tensors[path].shape != values.shape):
             raise CheckpointError(f"{source} has no {path} of shape {list(values.shape)}, as {like} has")
@@ -233,32 +231,6 @@ def _read_all(path: Path) -> dict[str, Tensor]:
     tensors = {key: torch.empty(entry.size, dtype=entry.properties.dtype) for key, entry in about.items()}
     dcp.load(tensors, checkpoint_id=path)
     return tensors
-
-
-_NAMES = {torch.float32: "F32", torch.int32: "U32"}
-
-
-def write_safetensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    at = 0
-    for key, values in tensors.items():
-        size = values.numel() * values.element_size()
-        header[key] = {"dtype": _NAMES[values.dtype], "shape": list(values.shape), "data_offsets": [at, at + size]}
-        at += size
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for values in tensors.values():
-            _write(file, values)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write(file: BinaryIO, values: Tensor) -> None:
-    """The bytes of a tensor, without NumPy, which PyTorch may lack."""
-    values = values.contiguous()
-    file.write((ctypes.c_char * (values.numel() * values.element_size())).from_address(values.data_ptr()))
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Callable, NamedTuple
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from modc_caches import Caches
 
 
 class Axis(NamedTuple):
@@ -30,65 +31,6 @@ class Route(NamedTuple):
 
 
 @dataclass
-class _Cache:
-    """Keys and values of one attention, those of tokens that came to it: sequence b has count[b]."""
-
-    keys: Tensor  # [B, C, G, d]
-    values: Tensor  # [B, C, G, e]
-    positions: Tensor  # i64[B, C]
-    count: Tensor  # i64[B]
-
-
-class Caches:
-    """What generation keeps of the tokens before: for each attention, in the order of their calls, the keys and values
-    of tokens that took its route. Calls of the model that get the same caches go on with the same sequences."""
-
-    def __init__(self) -> None:
-        self.lengths: Tensor | None = None  # i64[B], tokens so far
-        self._all: list[_Cache] = []
-        self._next = 0
-
-    @property
-    def counts(self) -> list[list[int]]:
-        """How many tokens of each sequence each attention keeps."""
-        return [cache.count.tolist() for cache in self._all]
-
-    def begin(self, new: Tensor) -> Tensor:
-        """Begins a call with so many new tokens of each sequence: how many were before."""
-        before = torch.zeros_like(new) if self.lengths is None else self.lengths
-        if before.shape != new.shape:
-            raise ValueError(f"the caches have {before.shape[0]} sequences, the call {new.shape[0]}")
-        self.lengths, self._next = before + new, 0
-        return before
-
-    @torch.compiler.disable
-    def extended(self, k: Tensor, v: Tensor, axis: Axis) -> tuple[Tensor, Tensor, Axis]:
-        """The next attention's keys and values behind those before: k, v[B, G, T, d] of the tokens of an axis."""
-        if self._next == len(self._all):
-            batch, heads = k.shape[:2]
-            empty = (k.new_empty(batch, 0, heads, k.shape[-1]), v.new_empty(batch, 0, heads, v.shape[-1]))
-            none = axis.positions.new_zeros(batch, 0)
-            self._all.append(_Cache(*empty, none, none.sum(1)))
-        cache = self._all[self._next]
-        self._next += 1
-        exists = torch.ones_like(axis.positions, dtype=torch.bool) if axis.valid is None else axis.valid
-        at = (cache.count[:, None] + exists.cumsum(1) - 1)[exists]
-        sequence = exists.nonzero()[:, 0]
-        cache.count = cache.count + exists.sum(1)
-        most = int(cache.count.max())
-        if most > cache.positions.shape[1]:
-            more = 2 * most - cache.positions.shape[1]
-            cache.keys, cache.values = (F.pad(x, (0, 0, 0, 0, 0, more)) for x in (cache.keys, cache.values))
-            cache.positions = F.pad(cache.positions, (0, more))
-        cache.keys[sequence, at] = k.transpose(1, 2)[exists]
-        cache.values[sequence, at] = v.transpose(1, 2)[exists]
-        cache.positions[sequence, at] = axis.positions[exists]
-        kept = torch.arange(most, device=k.device)[None] < cache.count[:, None]
-        keys, values = (x[:, :most].transpose(1, 2) for x in (cache.keys, cache.values))
-        return keys, values, Axis(cache.positions[:, :most], kept)
-
-
-@dataclass
 class Run:
     """What one call of a model is for."""
 
@@ -96,6 +38,7 @@ class Run:
     training: bool
     objective: bool
     observed: dict[str, object] | None = None
+    live: dict[str, Fraction] | None = None
 
     def observe(self, block: nn.Module, name: str, value: object) -> None:
         """Keeps what a block observes. A compiled block reads its path only where somebody asks for that."""
@@ -109,46 +52,17 @@ def name_paths(model: nn.Module) -> None:
         module.path = path
 
 
+def lively(defaults: dict[str, Fraction], given: dict[str, float | Fraction] | None) -> dict[str, Fraction]:
+    """The live parameters of one call."""
+    given = given or {}
+    if unknown := set(given) - set(defaults):
+        raise ValueError(f"the model has no live parameter {', '.join(sorted(unknown))}")
+    return defaults | {name: Fraction(value) for name, value in given.items()}
+
+
 def below(path: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
     """The losses of an inner block by their names in the outer one."""
     return {f"{path}.{name}": loss for name, loss in losses.items()}
-
-
-_DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "I32": torch.int32, "U32": torch.int32,
-}  # fmt: skip
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, by key: a header in JSON behind its length, then the values.
-
-    The file is mapped: what nobody reads takes no memory.
-    """
-    data = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
-    size = int.from_bytes(bytes(data[:8].tolist()), "little")
-    header = json.loads(bytes(data[8 : 8 + size].tolist()))
-    header.pop("__metadata__", None)
-    tensors = {}
-    for key, entry in header.items():
-        start, end = (8 + size + at for at in entry["data_offsets"])
-        dtype = _DTYPES[entry["dtype"]]
-        values = data[start:end] if start % dtype.itemsize == 0 else data[start:end].clone()
-        tensors[key] = values.view(dtype).reshape(entry["shape"])
-    return tensors
-
-
-def keys_of(folder: str | Path) -> dict[str, str]:
-    """The keys of parameters in checkpoints, where these are not their names."""
-    path = Path(folder) / "keys.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def read_weights(folder: str | Path) -> dict[str, Tensor]:
-    """The weights of a folder's `model.safetensors` by the names of parameters."""
-    names = {key: name for name, key in keys_of(folder).items()}
-    stored = read_safetensors(Path(folder) / "model.safetensors")
-    return {names.get(key, key): values.float() for key, values in stored.items()}
 
 
 def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None) -> Axis:
@@ -182,7 +96,7 @@ def top(score: Tensor, axis: Axis, k: Callable[[int | Tensor], int | Tensor]) ->
     if axis.valid is not None:
         score = score.masked_fill(~axis.valid, float("-inf"))
     order = torch.argsort(score, dim=1, descending=True, stable=True)
-    most = min(max(k(tokens), 0), tokens)
+    most = smaller(larger(k(tokens), 0), tokens)
     if axis.valid is None:
         index = order[:, :most].sort(dim=1).values
         return Route(index, Axis(axis.positions.gather(1, index), None))
@@ -199,7 +113,11 @@ def top(score: Tensor, axis: Axis, k: Callable[[int | Tensor], int | Tensor]) ->
 
 def above(score: Tensor, threshold: Tensor | float, axis: Axis) -> Route:
     """Every token whose score exceeds the threshold."""
-    chosen = score.detach() > threshold
+    return those(score.detach() > threshold, axis)
+
+
+def those(chosen: Tensor, axis: Axis) -> Route:
+    """Every token for which it holds."""
     if axis.valid is not None:
         chosen = chosen & axis.valid
     width = int(chosen.sum(1).max())  # the device says: where no sequence takes the route, nothing is computed
@@ -249,18 +167,28 @@ def rope(
 def attention(
     q: Tensor, k: Tensor, v: Tensor, axis: Axis, keys: Axis | None = None,
     causal: bool = False, window: int = 0, scale: float | None = None, grouped: bool = False,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """q[B, H, T, d] on k, v[B, G, S, d], by the tokens' positions; a query that sees no key yields zeros.
 
-    grouped: whether there are fewer heads of keys than of queries.
+    grouped: whether there are fewer heads of keys than of queries. weights[B, S]: what the shares of the keys are
+    multiplied by, before they are made to add up to 1; a key of weight 0 or below is not seen.
     """
     if q.dim() == 3:
-        return attention(q[:, None], k[:, None], v[:, None], axis, keys, causal, window, scale)[:, 0]
+        q, k, v = q[:, None], k[:, None], v[:, None]
+        return attention(q, k, v, axis, keys, causal, window, scale, weights=weights)[:, 0]
     if axis.caches is not None:
-        k, v, keys = axis.caches.extended(k, v, axis if keys is None else keys)
+        if weights is not None:  # they are kept beside the values
+            v = torch.cat((v, weights[:, None, :, None].expand(v.shape[:-1] + (1,))), -1)
+        keys = axis if keys is None else keys
+        k, v, *kept_tokens = axis.caches.extended(k, v, keys.positions, keys.valid)
+        keys = Axis(*kept_tokens)
+        if weights is not None:
+            v, weights = v[..., :-1], v[:, 0, :, -1]
     if q.shape[2] == 0:
         return v.new_empty(q.shape[:-1] + v.shape[-1:])
-    if keys is None and window == 0 and axis.valid is None:  # tokens ascend, so their order is that of positions
+    # Tokens ascend, so their order is that of positions.
+    if keys is None and window == 0 and axis.valid is None and weights is None:
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale, enable_gqa=grouped)
     keys = axis if keys is None else keys
     distance = axis.positions[:, :, None] - keys.positions[:, None, :]
@@ -269,25 +197,158 @@ def attention(
         seen = seen & (distance.abs() < window)
     if keys.valid is not None:
         seen = seen & keys.valid[:, None, :]
+    if weights is not None:
+        return _weighted(q, k, v, seen, weights, scale)
     some = seen.any(-1, keepdim=True)
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=(seen | ~some)[:, None], scale=scale, enable_gqa=grouped)
     return torch.where(some[:, None], y, 0.0)
 
 
-def sum(x: Tensor, axis: Axis, keepdim: bool = False) -> Tensor:
-    """The sum of x[B, T, ...] over the tokens that exist."""
-    if axis.valid is not None:
-        x = torch.where(_spread(axis.valid, x), x, 0.0)
-    return x.sum(1, keepdim=keepdim)
+def _weighted(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, weights: Tensor, scale: float | None) -> Tensor:
+    """Attention whose shares are multiplied by weights[B, S]; one of 0 has a gradient."""
+    heads = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(heads, 1), v.repeat_interleave(heads, 1)
+    score = (q @ k.transpose(2, 3)) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    weighs = (seen & (weights > 0)[:, None, :])[:, None]
+    top = score.detach().masked_fill(~weighs, float("-inf")).amax(-1, keepdim=True)
+    some = weighs.any(-1, keepdim=True)
+    share = (score - torch.where(some, top, 0.0)).clamp(max=80.0).exp().masked_fill(~(seen[:, None] & some), 0.0)
+    share = share * weights.clamp(min=0)[:, None, None, :]
+    return (share @ v) / torch.where(some, share.sum(-1, keepdim=True), 1.0)
 
 
-def mean(x: Tensor, axis: Axis, keepdim: bool = False) -> Tensor:
-    """The mean of x[B, T, ...] over the tokens that exist; 0 of none."""
-    total = sum(x, axis, keepdim)
+def kept(x: Tensor, axis: Axis, dim: int = 1, fill: float = 0.0) -> Tensor:
+    """x, whose dimension `dim` is along the axis, with something else for tokens that do not exist."""
     if axis.valid is None:
-        return total / x.shape[1]
-    counts = axis.valid.sum(1).clamp(min=1)
-    return total / counts.reshape(counts.shape + (1,) * (total.dim() - 1))
+        return x
+    shape = [1] * x.dim()
+    shape[0], shape[dim] = axis.valid.shape
+    return x.masked_fill(~axis.valid.reshape(shape), fill)
+
+
+def _reduced(total: Tensor, dims: int | tuple[int, ...], keepdim: bool) -> Tensor:
+    return total if keepdim else total.squeeze(dims)
+
+
+def _count(x: Tensor, axis: Axis, dims: int | tuple[int, ...]) -> Tensor:
+    """How many elements are reduced into each result, dimensions kept: [B, 1, ...]."""
+    dims = (dims,) if isinstance(dims, int) else dims
+    others = math.prod(x.shape[dim] for dim in dims if dim != 1)
+    tokens = torch.full_like(axis.positions[:, 0], x.shape[1]) if axis.valid is None else axis.valid.sum(1)
+    return (tokens * others).reshape((-1,) + (1,) * (x.dim() - 1))
+
+
+def sum(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The sum of x[B, T, ...] over the tokens that exist, and over other dimensions."""
+    return kept(x, axis).sum(dims, keepdim=keepdim)
+
+
+def mean(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The mean, likewise; 0 of none."""
+    total = sum(x, axis, True, dims)
+    return _reduced(total / _count(x, axis, dims).clamp(min=1), dims, keepdim)
+
+
+def var(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The mean square of what x is apart from its mean, likewise."""
+    return mean((x - mean(x, axis, True, dims)) ** 2, axis, keepdim, dims)
+
+
+def max(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The largest, likewise; 0 of none."""
+    most = kept(x, axis, fill=float("-inf")).amax(dims, keepdim=True)
+    return _reduced(torch.where(_count(x, axis, dims) > 0, most, 0.0), dims, keepdim)
+
+
+def min(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The smallest, likewise; 0 of none."""
+    return -max(-x, axis, keepdim, dims)
+
+
+def softmax(x: Tensor, axis: Axis, dim: int) -> Tensor:
+    """Along a sequence: of the tokens that exist; 0 for others."""
+    if axis.valid is None:
+        return x.softmax(dim)
+    return kept(kept(x, axis, dim, torch.finfo(x.dtype).min).softmax(dim), axis, dim)
+
+
+def token(x: Tensor, axis: Axis, index: int) -> Tensor:
+    """One token of each sequence, from its end where the index is negative; zeros where there is none: [B, ...]."""
+    tokens = x.shape[1]
+    lengths = torch.full_like(axis.positions[:, 0], tokens) if axis.valid is None else axis.valid.sum(1)
+    at = lengths + index if index < 0 else torch.full_like(lengths, index)
+    there = ((at >= 0) & (at < lengths)).reshape((-1,) + (1,) * (x.dim() - 2))
+    own = at.clamp(0, tokens - 1).reshape((-1,) + (1,) * (x.dim() - 1)).expand((-1, 1) + x.shape[2:])
+    return torch.where(there, x.gather(1, own).squeeze(1), 0.0)
+
+
+def span(x: Tensor, axis: Axis, start: int, stop: int | None) -> tuple[Tensor, Axis]:
+    """The tokens start ... stop - 1 of each sequence, as Python slices, and the axis that they are."""
+    if axis.valid is None:
+        x = x[:, start:stop]
+        return x, rows(x, None)
+    lengths, tokens = axis.valid.sum(1), x.shape[1]
+    stop = tokens if stop is None else stop
+    first, end = (torch.where(at < 0, lengths + at, at) for at in torch.tensor([start, stop], device=x.device)[:, None])
+    first, end = first.clamp(min=0).minimum(lengths), end.clamp(min=0).minimum(lengths)
+    own = rows(x, (end - first).clamp(min=0))
+    at = (first[:, None] + own.positions).clamp(max=tokens - 1)
+    return x.gather(1, _spread(at, x)), own
+
+
+def join(parts: tuple[Tensor, ...], axes: tuple[Axis, ...]) -> tuple[Tensor, Axis]:
+    """The tokens of each part behind those of the one before, and the axis that they are."""
+    whole = torch.cat(parts, 1)
+    if all(axis.valid is None for axis in axes):
+        return whole, rows(whole, None)
+    tokens = whole.shape[1]
+    y = whole.new_zeros((whole.shape[0], tokens + 1) + whole.shape[2:])
+    before = torch.zeros_like(axes[0].positions[:, 0])
+    for part, axis in zip(parts, axes):
+        own = torch.arange(part.shape[1], device=part.device)[None]
+        exists = torch.ones_like(axis.positions, dtype=torch.bool) if axis.valid is None else axis.valid
+        at = torch.where(exists, before[:, None] + own, tokens)  # a row behind all takes what does not exist
+        y = y.scatter(1, _spread(at, part), part)
+        before = before + exists.sum(1)
+    return y[:, :tokens], rows(whole, before)
+
+
+def count(route: Route) -> Tensor:
+    """How many tokens of each sequence were chosen."""
+    if route.axis.valid is None:
+        return torch.full_like(route.index[:, :1].sum(1), route.index.shape[1])
+    return route.axis.valid.sum(1)
+
+
+def length(axis: Axis, size: Callable[[Tensor], Tensor | int], dims: int, dtype: torch.dtype) -> Tensor:
+    """A size as a value of each sequence, [B, 1, ...] with so many dimensions."""
+    lengths = torch.full_like(axis.positions[:, 0], axis.positions.shape[1])
+    if axis.valid is not None:
+        lengths = axis.valid.sum(1)
+    value = torch.zeros_like(lengths) + size(lengths)
+    return value.to(dtype).reshape((-1,) + (1,) * (dims - 1))
+
+
+def larger(a: int | Tensor, b: int | Tensor) -> int | Tensor:
+    """The larger of two sizes."""
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return torch.maximum(torch.as_tensor(a), torch.as_tensor(b))
+    return a if a > b else b
+
+
+def smaller(a: int | Tensor, b: int | Tensor) -> int | Tensor:
+    """The smaller of two sizes."""
+    return -larger(-a, -b)
+
+
+def straight(hard: Tensor, soft: Tensor) -> Tensor:
+    """The value of the first, the gradient of the second."""
+    return hard.to(soft.dtype) + (soft - soft.detach())
+
+
+def zeros(axis: Axis, shape: tuple[int, ...]) -> Tensor:
+    """[B, T, ...] of zeros."""
+    return torch.zeros(axis.positions.shape + shape, device=axis.positions.device)
 
 
 def _global_mean(each: Tensor, counted: Tensor) -> Tensor:
@@ -300,13 +361,18 @@ def _global_mean(each: Tensor, counted: Tensor) -> Tensor:
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(count)
         count = count / dist.get_world_size()
-    return torch.where(counted, each, 0.0).sum() / torch.where(count > 0, count, 1.0)
+    return torch.where(counted, each, 0.0).sum() / count.masked_fill(count == 0, 1.0)
 
 
 def _counted(each: Tensor, axis: Axis | None) -> Tensor:
     if axis is None or axis.valid is None:
         return torch.ones_like(each, dtype=torch.bool)
     return _spread(axis.valid, each).clone()
+
+
+def mean_of_all(x: Tensor, axis: Axis | None) -> Tensor:
+    """The mean over the tokens of all sequences, and over other dimensions."""
+    return _global_mean(x, _counted(x, axis))
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, axis: Axis | None) -> Tensor:

@@ -27,8 +27,8 @@ from torch.distributed.device_mesh import DeviceMesh
 
 import checkpoint
 import model as exported
-import modc_torch as mt
 from data import Position, Tokens, Windows, batch_of
+from modc_files import read_weights
 from parallelize import data_rank, make_mesh, parallelize, replicated
 from training import evaluate, learning_rate, make_optimizer, train_step
 
@@ -117,7 +117,7 @@ def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.devi
         if dist.get_rank() == 0:
             torch.manual_seed(seed)
             folder = options.weights or (HERE if (HERE / "model.safetensors").exists() else None)
-            weights = mt.read_weights(folder) if folder else exported.Model(exported.ModelArgs()).state_dict()
+            weights = read_weights(folder) if folder else exported.Model(exported.ModelArgs()).state_dict()
         broadcast = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
         set_model_state_dict(model, weights, options=broadcast)
     torch.manual_seed(seed + data_rank(mesh)[0])  # of dropout: ranks that share out linear maps draw the same

@@ -17,9 +17,9 @@ FOLDER, SCRATCH = Path(sys.argv[1]), Path(sys.argv[2])
 sys.path.insert(0, str(FOLDER))
 
 import checkpoint  # noqa: E402
-import modc_torch as mt  # noqa: E402
 import model as exported  # noqa: E402
 import training  # noqa: E402
+from modc_files import read_weights  # noqa: E402
 from parallelize import data_rank, make_mesh, parallelize, replicated  # noqa: E402
 
 BATCH, TOKENS, MICRO = 4, 24, 2
@@ -48,7 +48,7 @@ def made(mesh, recompute):
         model = getattr(exported, checkpoint.MODEL)()
     parallelize(model, mesh, recompute=recompute)
     model.to_empty(device="cpu")
-    whole = mt.read_weights(FOLDER) if dist.get_rank() == 0 else {}
+    whole = read_weights(FOLDER) if dist.get_rank() == 0 else {}
     set_model_state_dict(model, whole, options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
     optimizer = training.make_optimizer(model, 1e-2, 0.1, (0.9, 0.95), 1e-8)
     return model, optimizer
