@@ -19,12 +19,14 @@ export function trainingFiles(
   if (!objective || !inputs) return new Map();
   const { model } = objective;
   const { targets } = inputs;
-  const bound = model.axes.find(({ role }) => role === "sequence")?.bound ?? USUAL_CONTEXT;
+  const bound = model.axes.find(({ role }) => role === "sequence")?.bound ?? null;
   const facts = new Map<string, string>([
     ["INPUTS", pair(variable(inputs.tokens), targets === null ? null : variable(targets))],
     ["SIGNED", inputs.signed ? "True" : "False"],
     ["CAUSAL", variants.some(({ phase }) => phase === "generate") ? "True" : "False"],
-    ["CONTEXT", String(Math.min(bound, USUAL_CONTEXT))],
+    ["CONTEXT", String(Math.min(bound ?? USUAL_CONTEXT, USUAL_CONTEXT))],
+    ["LONGEST", bound === null ? "None" : String(bound)],
+    ["VOCABULARY", String(vocabularyOf(model, inputs.tokens) ?? "None")],
     ["TARGETS", targets === null ? "None" : quoted(variable(targets))],
     ["OVER_TARGETS", tuple(targets === null ? [] : overTargets(model, targets))],
     ["TABLES", tuple(tablesOf(model))],
@@ -64,17 +66,33 @@ function overTargets(model: Model, targets: string): readonly string[] {
   return model.losses.flatMap(({ path, value }) => (counts(value, new Set()) ? [path] : []));
 }
 
-/** Weights that are looked up: modc decays those with two dimensions that are not. */
-function tablesOf(model: Model): readonly string[] {
-  const found = new Set<string>();
+/** How many tokens there are: the rows of the table in which they are looked up; null where they are not. */
+function vocabularyOf(model: Model, tokens: string): number | null {
+  const input = model.inputs.find(({ name }) => name === tokens)?.value;
+  const rows = valuesOf(model).flatMap((value) => {
+    const [table, index] = value.inputs;
+    const size = value.op === "gather" && index === input ? table!.type.shape[0] : null;
+    return typeof size === "number" ? [size] : [];
+  });
+  return rows.length === 0 ? null : Math.min(...rows);
+}
+
+/** All values that losses are computed from. */
+function valuesOf(model: Model): readonly Value[] {
   const seen = new Set<Value>();
   const todo = model.losses.map(({ value }) => value);
   for (let value = todo.pop(); value; value = todo.pop()) {
     if (seen.has(value)) continue;
     seen.add(value);
     todo.push(...value.inputs);
-    const [table] = value.inputs;
-    if (value.op === "gather" && table?.op === "weight") found.add((table as Value<"weight">).attrs.path);
   }
-  return [...found].map(attributePath);
+  return [...seen];
+}
+
+/** Weights that are looked up: modc decays those with two dimensions that are not. */
+function tablesOf(model: Model): readonly string[] {
+  const found = valuesOf(model).flatMap(({ op, inputs: [table] }) =>
+    op === "gather" && table?.op === "weight" ? [(table as Value<"weight">).attrs.path] : [],
+  );
+  return [...new Set(found)].map(attributePath);
 }

@@ -22,6 +22,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
+import model as exported
 from modc_files import keys_of, read_safetensors, write_safetensors
 from training import plain
 
@@ -149,6 +150,11 @@ def from_modc(run: Path, output: Path) -> Path:
         if settings.get(name, usual) != usual:
             raise CheckpointError(f"{source} was trained with {name} {settings[name]}: train.py knows only {usual}")
     weights = _weights_of(source)
+    with torch.device("meta"):
+        made = {_paths().get(name, name): p.shape for name, p in exported.Model().named_parameters()}
+    for path, shape in made.items():
+        if path not in weights or weights[path].shape != shape:
+            raise CheckpointError(f"{source} has no {path} of shape {list(shape)}: export this folder with its --set")
     state = read_safetensors(source / "state.safetensors")
     tensors = dict(weights)
     for path, weight in weights.items():

@@ -38,6 +38,8 @@ INPUTS: tuple[str, str | None] = ("tokens", "targets")  # the inputs that a text
 SIGNED = False  # whether a target may be -1: none
 CAUSAL = True  # whether there is a causal rule, by which texts are generated
 CONTEXT = 2048  # tokens of a sequence, where nobody says
+LONGEST: int | None = None  # tokens that a sequence may have
+VOCABULARY: int | None = None  # tokens are below that
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,6 +93,8 @@ def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
         raise ValueError(f"--schedule is {s['schedule']}: it is cosine, linear, constant or wsd")
     if not 0 <= s["warmup"] <= s["steps"] or min(s["steps"], s["batch"], s["accumulate"], s["length"]) < 1:
         raise ValueError("--steps, --batch, --accumulate and --length are at least 1, --warmup at most --steps")
+    if LONGEST is not None and s["length"] > LONGEST:
+        raise ValueError(f"--length is {s['length']}: a sequence of the model has at most {LONGEST} tokens")
     return s
 
 
@@ -178,6 +182,8 @@ class Run:
         rows = len(offsets) // self.shares
         own = offsets[self.share * rows : (self.share + 1) * rows]
         given = batch_of(self.tokens, own, self.settings["length"], SIGNED)
+        if VOCABULARY is not None and own and (largest := int(given[0].max())) >= VOCABULARY:
+            raise ValueError(f"the data has the token {largest}, the model knows those below {VOCABULARY}")
         return {name: x.to(self.device) for name, x in zip(INPUTS, given) if name is not None}
 
     def train(self) -> int:
@@ -276,14 +282,13 @@ class Run:
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        run = Run(options)
+        return Run(options).train()
     except (ValueError, OSError, checkpoint.CheckpointError) as fault:
         print(f"train.py: {fault}", file=sys.stderr)
         return 1
-    try:
-        return run.train()
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 if __name__ == "__main__":
