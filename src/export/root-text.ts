@@ -69,7 +69,7 @@ export function stepText({ inputs }: Model): readonly string[] {
   const names = inputs.map(({ name }) => variable(name));
   return [
     `def step(self, ${names.map((name) => `${name}: Tensor`).join(", ")}, caches: mt.Caches, ` +
-      "lengths: Tensor | None = None):",
+      "lengths: Tensor | None = None) -> Tensor | dict[str, Tensor]:",
     '    """The result of tokens behind those that the caches have seen, by the causal rule."""',
     `    return self(${names.join(", ")}, lengths=lengths, causal=True, caches=caches)`,
   ];

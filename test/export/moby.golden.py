@@ -303,7 +303,12 @@ class Moby(nn.Module):
         # norm(x) @ transpose(embed.table)
         return self.norm(x) @ self.embed.table.T
 
-    def step(self, tokens: Tensor, caches: mt.Caches, lengths: Tensor | None = None):
+    def step(
+        self,
+        tokens: Tensor,
+        caches: mt.Caches,
+        lengths: Tensor | None = None,
+    ) -> Tensor | dict[str, Tensor]:
         """The result of tokens behind those that the caches have seen, by the causal rule."""
         return self(tokens, lengths=lengths, causal=True, caches=caches)
 

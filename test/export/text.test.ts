@@ -5,8 +5,12 @@ import { exported } from "./versions.js";
 
 const example = (name: string): string => readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
 
-const fileOf = (source: string, name = "model.py", set: Readonly<Record<string, string>> = {}): string =>
-  exported(source, { set }).files.get(name) ?? "";
+const fileOf = (
+  source: string,
+  name = "model.py",
+  set: Readonly<Record<string, string>> = {},
+  alone = Object.keys(set).length === 0,
+): string => exported(source, { set, alone }).files.get(name) ?? "";
 
 const LAMBDA = `
 block Scale(dim: int) {
@@ -58,8 +62,8 @@ describe("the text of a folder", () => {
   });
 
   it("writes equal blocks once, and lists of them as loops, however many there are", () => {
-    const { files } = exported(example("moby"), { file: "moby.mod", set: { depth: "40" } });
-    const { files: few } = exported(example("moby"), { file: "moby.mod", set: { depth: "10" } });
+    const { files } = exported(example("moby"), { file: "moby.mod", set: { depth: "40" }, alone: true });
+    const { files: few } = exported(example("moby"), { file: "moby.mod", set: { depth: "10" }, alone: true });
     const lines = (text: string | undefined): number => text!.split("\n").length;
     expect(lines(files.get("model.py"))).toBe(lines(few.get("model.py")));
   });

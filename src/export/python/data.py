@@ -90,11 +90,11 @@ class Windows:
         return first, (self.boundary - 1 - first) // self.context
 
     def validation(self, most: int) -> list[int]:
-        """Offsets of whole windows of what is held out, evenly apart; of all, where `most` is 0."""
-        offsets = list(range(self.boundary, self.tokens - self.context, self.context))
-        if most == 0 or len(offsets) <= most:
-            return offsets
-        return [offsets[i * len(offsets) // most] for i in range(most)]
+        """Offsets of windows of what is held out, evenly apart, or of all where `most` is 0; the last, if short, is not."""
+        offsets = range(self.boundary, self.tokens - 1, self.context)
+        if most != 0 and len(offsets) > most:
+            offsets = [offsets[i * len(offsets) // most] for i in range(most)]
+        return [at for at in offsets if at + self.context < self.tokens]
 
 
 def batch_of(tokens: Tokens, offsets: list[int], context: int, signed: bool) -> tuple[Tensor, Tensor]:
