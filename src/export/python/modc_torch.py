@@ -139,7 +139,7 @@ def put(x: Tensor, route: Route, y: Tensor) -> Tensor:
     """x[B, T, ...] with y[B, K, ...] added to the chosen tokens."""
     if route.axis.valid is not None:
         y = torch.where(_spread(route.axis.valid, y), y, 0.0)
-    return x.scatter_add(1, _spread(route.index, y), y)
+    return x.scatter_add(1, _spread(route.index, y), y.to(x.dtype))  # autocast may have made it narrower
 
 
 def mask(route: Route, axis: Axis) -> Tensor:
@@ -308,7 +308,7 @@ def join(parts: tuple[Tensor, ...], axes: tuple[Axis, ...]) -> tuple[Tensor, Axi
         own = torch.arange(part.shape[1], device=part.device)[None]
         exists = torch.ones_like(axis.positions, dtype=torch.bool) if axis.valid is None else axis.valid
         at = torch.where(exists, before[:, None] + own, tokens)  # a row behind all takes what does not exist
-        y = y.scatter(1, _spread(at, part), part)
+        y = y.scatter(1, _spread(at, part), part.to(y.dtype))
         before = before + exists.sum(1)
     return y[:, :tokens], rows(whole, before)
 
