@@ -249,7 +249,14 @@ export class Project {
   step(root: string): boolean {
     const known = this.#reviews.get(root) ?? this.#begin(root);
     if (!known || known.review) return false;
-    const next = known.rest.next();
+    let next: IteratorResult<ReviewStep, Review>;
+    try {
+      next = known.rest.next();
+    } catch (fault) {
+      // A fault of modc: nothing is known of this text.
+      this.#reviews.delete(root);
+      throw fault;
+    }
     if (next.done) {
       known.review = next.value;
       return false;

@@ -25,6 +25,8 @@ export interface Client {
   publish(params: PublishDiagnosticsParams): void;
   /** Asks the editor to ask for inlay hints again. */
   refreshHints(): void;
+  /** Told of a fault of modc, after which the server goes on. */
+  failed(fault: unknown): void;
 }
 
 /** How work is put off. */
@@ -189,7 +191,11 @@ export class LanguageServer {
     this.#later = this.clock.after(IDLE, () => {
       this.#later = null;
       if (this.#costs.isCurrent(root, sizesOf(this.#settings))) return;
-      this.#costs.compute(root, sizesOf(this.#settings));
+      try {
+        this.#costs.compute(root, sizesOf(this.#settings));
+      } catch (fault) {
+        this.client.failed(fault);
+      }
       if (this.#costs.isCurrent(root, sizesOf(this.#settings))) this.client.refreshHints();
     });
   }
@@ -215,12 +221,22 @@ export class LanguageServer {
     this.#takeBack = null;
     const [root] = this.#waiting;
     if (root === undefined) return;
-    if (!this.project.step(root)) {
+    if (!this.#step(root)) {
       this.#waiting.delete(root);
       this.#finished.add(root);
     } else if (this.#waiting.size === 1 && this.#finished.size === 0) this.#publishFirst(root);
     if (this.#waiting.size > 0) this.#takeBack = this.clock.after(0, () => this.#next());
     else this.#finish();
+  }
+
+  /** False where the check has ended, also by a fault of modc: then the source has no diagnostics rather than old ones. */
+  #step(root: string): boolean {
+    try {
+      return this.project.step(root);
+    } catch (fault) {
+      this.client.failed(fault);
+      return false;
+    }
   }
 
   /**
@@ -244,9 +260,12 @@ export class LanguageServer {
   #finish(): void {
     const files = new Set<string>();
     for (const root of this.#finished) {
-      const reviewed = this.project.reviewed(root);
+      const reviewed = this.project.underWay(root);
       for (const file of this.#published.get(root)?.files.keys() ?? []) files.add(file);
-      if (!reviewed?.review) continue;
+      if (!reviewed?.review) {
+        this.#published.delete(root);
+        continue;
+      }
       const { diagnostics } = reviewed.review;
       const more = diagnostics.length > (reviewed.steps[0]?.checked.diagnostics.length ?? 0);
       const found = { texts: reviewed.texts, files: this.#byFile(reviewed, diagnostics), more };

@@ -156,6 +156,7 @@ describe("random edits", () => {
         await expectShown(client, path, version, expectedOf(client.uri(path), text, encoding), text);
       }
       await client.close(path);
+      if (soaking && round % 50 === 49) process.stdout.write(`${20 * (round + 1)} edits\n`);
     }
     expect(await client.stop()).toBe(0);
   });

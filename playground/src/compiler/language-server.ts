@@ -16,7 +16,7 @@ const never = { after: () => () => undefined };
 
 const server = new LanguageServer(
   host,
-  { publish: () => undefined, refreshHints: () => undefined },
+  { publish: () => undefined, refreshHints: () => undefined, failed: () => undefined },
   never,
   "",
   typingRequests,

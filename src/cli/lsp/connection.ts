@@ -65,6 +65,7 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
       const folders = params.workspaceFolders?.map((f) => f.uri) ?? (params.rootUri ? [params.rootUri] : []);
       const client = {
         publish: (found: Parameters<typeof connection.sendDiagnostics>[0]) => void connection.sendDiagnostics(found),
+        failed: (fault: unknown) => connection.console.error(textOf(fault)),
         refreshHints: () => void connection.languages.inlayHint.refresh().catch(() => undefined),
       };
       server = new LanguageServer(host(folders), client, clock, version, requests);
@@ -88,6 +89,8 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
     connection.listen();
   });
 }
+
+const textOf = (fault: unknown): string => (fault instanceof Error ? (fault.stack ?? fault.message) : String(fault));
 
 /** Whether a process exists. */
 function isAlive(id: number): boolean {

@@ -27,6 +27,7 @@ export const hostIn =
 
 function hostOf(folders: readonly string[], library: string): Host {
   const roots = folders.flatMap((uri) => pathOf(uri) ?? []);
+  const written = new Set<string>();
   let listed: { readonly at: number; readonly files: readonly string[] } | null = null;
   return {
     read: (uri) => {
@@ -44,7 +45,9 @@ function hostOf(folders: readonly string[], library: string): Host {
     },
     libraryUri: (file) => {
       const path = join(library, ...file.split("/"));
-      return materialised(path, librarySources.get(file)?.text ?? "") ? uriOf(path) : null;
+      if (!written.has(path) && !materialised(path, librarySources.get(file)?.text ?? "")) return null;
+      written.add(path);
+      return uriOf(path);
     },
     libraryFile: (uri) => {
       const path = pathOf(uri);
