@@ -37,6 +37,8 @@ export interface Clock {
 
 /** A pause in typing after which a text is checked, in milliseconds. */
 const PAUSE = 5;
+/** In which a message leaves before more is computed. */
+const SENDING = 2;
 /** A pause after which costs are computed. */
 const IDLE = 150;
 
@@ -221,15 +223,16 @@ export class LanguageServer {
     this.#takeBack = null;
     const [root] = this.#waiting;
     if (root === undefined) return;
+    let pause = 0;
     if (!this.#step(root)) {
       this.#waiting.delete(root);
       this.#finished.add(root);
-    } else if (this.#waiting.size === 1 && this.#finished.size === 0) this.#publishFirst(root);
-    if (this.#waiting.size > 0) this.#takeBack = this.clock.after(0, () => this.#next());
+    } else if (this.#waiting.size === 1 && this.#finished.size === 0 && this.#publishFirst(root)) pause = SENDING;
+    if (this.#waiting.size > 0) this.#takeBack = this.clock.after(pause, () => this.#next());
     else this.#finish();
   }
 
-  /** False where the check has ended, also by a fault of modc: then the source has no diagnostics rather than old ones. */
+  /** False where the check has ended, also by a fault of modc: the source then has no diagnostics, not old ones. */
   #step(root: string): boolean {
     try {
       return this.project.step(root);
@@ -241,12 +244,12 @@ export class LanguageServer {
 
   /**
    * Publishes what the first of several checks of a source found, if before the others found nothing more: then this is
-   * most likely all.
+   * most likely all. Returns whether it did.
    */
-  #publishFirst(root: string): void {
+  #publishFirst(root: string): boolean {
     const reviewed = this.project.underWay(root);
     const before = this.#published.get(root);
-    if (!reviewed || before?.more !== false || reviewed.steps.length !== 1) return;
+    if (!reviewed || before?.more !== false || reviewed.steps.length !== 1) return false;
     const { diagnostics } = reviewed.steps[0]!.checked;
     const found = this.#byFile(
       reviewed,
@@ -254,6 +257,7 @@ export class LanguageServer {
     );
     this.#published.set(root, { texts: reviewed.texts, files: found, more: false });
     for (const file of new Set([...before.files.keys(), ...found.keys()])) this.#publish(file);
+    return true;
   }
 
   /** Publishes what the checks of all sources found, once for each file. */
