@@ -8,6 +8,7 @@ import { openCorpus, removeUnfinished, type Corpus } from "./corpus-node.js";
 import { replaceFile, writing } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
+import { withEvents } from "./events-node.js";
 import { openLog, type Log, type LogEntry } from "./log-node.js";
 import { diverged, loop, type LoopOptions } from "./loop.js";
 import { reportOf } from "./report-node.js";
@@ -87,7 +88,9 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
     try {
       if (found) await trainer.restore(found.checkpoint.state);
       const aside = found ? await run.goBackTo(found.checkpoint.manifest.step) : null;
-      const log = await openLog(run.log, found?.checkpoint.manifest.step ?? 0);
+      const step = found?.checkpoint.manifest.step ?? 0;
+      const lines = await openLog(run.log, step);
+      const log = options.tensorboard ? await withEvents(lines, run.path, step) : lines;
       try {
         yield* recordEvents({ options, run, corpus, parts, settings, trainer, log, found, aside });
       } finally {

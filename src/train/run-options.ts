@@ -57,6 +57,8 @@ export interface RunOptions extends TextOptions {
   readonly base?: BaseRecord | null;
   /** Initial value of a weight that the trainer does not hold. */
   readonly initialValues: (weight: ProgramWeight, seed: number) => Words | Promise<Words>;
+  /** Whether to write what the log has as TensorBoard reads it, too. Default false. */
+  readonly tensorboard?: boolean;
   /** If aborted, the step under way is finished and a checkpoint written. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (stage: string, done: number, total: number) => void;

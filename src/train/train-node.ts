@@ -48,6 +48,8 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "prec
    * of the device's class.
    */
   readonly tunings?: ChooseTunings;
+  /** Whether the folder also has the log's figures as TensorBoard reads them. Default false. */
+  readonly tensorboard?: boolean;
   /**
    * If aborted, the steps under way are finished, a checkpoint is written, and the result has the reason `interrupted`.
    * If aborted before the first step, its reason is thrown.
@@ -75,6 +77,7 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
   precision: true,
   device: true,
   tunings: true,
+  tensorboard: true,
   signal: true,
   onEvent: true,
   onProgress: true,
@@ -111,6 +114,7 @@ export async function train(path: string | null, options: TrainOptions): Promise
       model: model.run,
       ...asked.data,
       output: options.output,
+      tensorboard: options.tensorboard ?? false,
       settings,
       usualContext: usualContext(model.bound),
       resume,

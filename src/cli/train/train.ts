@@ -61,6 +61,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
       ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
       ...(flags.field === undefined ? {} : { field: flags.field }),
       output: flags.output,
+      tensorboard: flags.tensorboard ?? false,
       settings: given,
       usualContext: usualContext(model.bound),
       resume,

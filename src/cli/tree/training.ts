@@ -18,6 +18,10 @@ export const trainingCommands = {
           "given are those of the run",
         (name, text) => wholeNumber(name, text, 0, Number.MAX_SAFE_INTEGER),
       ),
+      o.option(
+        "--tensorboard",
+        "write the log's figures as TensorBoard reads them, too, to a folder in that of the run",
+      ),
       o.option("--weights <path>", "begin with these weights instead of those of the seed"),
       o.live,
       o.named(

@@ -12,7 +12,7 @@ import {
   type Stored,
   type StoredWeight,
 } from "./graph.js";
-import { Message, type Elsewhere } from "./protobuf.js";
+import { Message, type Elsewhere } from "../../base/protobuf.js";
 
 /** The version of the format that has opset 18, and the opset. */
 const [IR_VERSION, OPSET] = [8, 18];

@@ -25,6 +25,17 @@ export class Message<T = never> {
     return this;
   }
 
+  float(field: number, value: number): this {
+    return this.#add([
+      ...varint(BigInt((field << 3) | 5)),
+      ...new Uint8Array(new Float32Array([value]).buffer), // little-endian, as all that modc runs on is
+    ]);
+  }
+
+  double(field: number, value: number): this {
+    return this.#add([...varint(BigInt((field << 3) | 1)), ...new Uint8Array(new Float64Array([value]).buffer)]);
+  }
+
   text(field: number, value: string): this {
     return this.raw(field, encoder.encode(value));
   }
