@@ -40,18 +40,26 @@ export function pictureOf(project: Project, file: string, sizes: CostSizes): Pic
 
 /** The calls as a tree, in the order in which they are made. A path that is no call's belongs to the part above it. */
 function partsOf(paths: ReadonlyMap<string, Pair>, blocks: ReadonlyMap<string, string>): readonly Part[] {
-  const roots: Part[] = [];
   const made = new Map<string, Part>();
+  const above = new Map<string, string>();
   for (const path of [...paths.keys()].sort((a, b) => a.length - b.length)) {
     const block = blocks.get(withoutCalls(path));
     if (block === undefined) continue;
-    let above = path;
-    do above = above.slice(0, Math.max(0, above.lastIndexOf(".")));
-    while (above !== "" && !made.has(above));
-    const name = above === "" ? path : path.slice(above.length + 1);
-    const part: Part = { name, block, ...paths.get(path)!, parts: [] };
-    made.set(path, part);
-    (made.get(above)?.parts ?? roots).push(part);
+    let parent = path;
+    do parent = parent.slice(0, Math.max(0, parent.lastIndexOf(".")));
+    while (parent !== "" && !made.has(parent));
+    above.set(path, parent);
+    made.set(path, {
+      name: parent === "" ? path : path.slice(parent.length + 1),
+      block,
+      ...paths.get(path)!,
+      parts: [],
+    });
+  }
+  const roots: Part[] = [];
+  for (const path of paths.keys()) {
+    const part = made.get(path);
+    if (part) (made.get(above.get(path)!)?.parts ?? roots).push(part);
   }
   return roots;
 }
@@ -72,14 +80,18 @@ function box({ name, block, executed, dense, parts }: Part, all: number, depth: 
 function lineOf(name: string, executed: Cost, dense: Cost, all: number): string {
   const share = (flops: number): string => (all === 0 ? "0" : ((100 * flops) / all).toFixed(2));
   const of = executed.flops === dense.flops ? "" : ` of ${withPrefix(dense.flops, 3)}`;
-  const cache = dense.cache === 0 ? "" : `, cache ${withPrefix(executed.cache, 3)}B`;
+  const cache = dense.cache === 0 ? "" : `, cache ${amount(executed.cache, "B")}`;
   return (
     `<span class="line"><span class="name">${name}</span><svg viewBox="0 0 100 4" preserveAspectRatio="none" ` +
     `aria-hidden="true"><rect class="dense" width="${share(dense.flops)}" height="4"/><rect class="ran" width="` +
-    `${share(executed.flops)}" height="4"/></svg><span class="cost">${withPrefix(executed.flops, 3)}FLOP${of}` +
-    `, ${withPrefix(executed.bytes, 3)}B${cache}</span></span>`
+    `${share(executed.flops)}" height="4"/></svg><span class="cost">${amount(executed.flops, "FLOP")}${of}` +
+    `, ${amount(executed.bytes, "B")}${cache}</span></span>`
   );
 }
+
+/** `132 kFLOP`, `0 FLOP` */
+const amount = (n: number, unit: string): string =>
+  n < 1000 ? `${withPrefix(n, 3)} ${unit}` : `${withPrefix(n, 3)}${unit}`;
 
 const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");

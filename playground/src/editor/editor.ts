@@ -56,6 +56,7 @@ export class Editor {
       ]),
       EditorView.contentAttributes.of({
         "aria-label": "Source of the model",
+        tabindex: "0",
         spellcheck: "false",
         autocapitalize: "off",
       }),

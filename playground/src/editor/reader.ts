@@ -64,7 +64,7 @@ export class Reader {
       highlightSelectionMatches(),
       keymap.of([...searchKeymap, ...defaultKeymap]),
       EditorState.readOnly.of(true),
-      EditorView.contentAttributes.of({ "aria-label": label }),
+      EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }),
     ];
     this.#view = new EditorView({ root, parent: root });
   }

@@ -144,7 +144,7 @@ function draw(picture: Picture, reveal: ViewContext["reveal"]): SVGSVGElement {
 }
 
 function drawPart(part: Picture["parts"][number], picture: Picture, reveal: ViewContext["reveal"]): SVGGElement {
-  const { x, y, width, height, kind, title, subtitle, cost, at } = part;
+  const { x, y, width, height, kind, cost, at } = part;
   const left = x - width / 2;
   const top = y - height / 2;
   const go = at ? (): void => reveal(at) : null;
@@ -173,16 +173,13 @@ function drawPart(part: Picture["parts"][number], picture: Picture, reveal: View
         height: 4,
       }),
     );
-  const lines = [
-    { text: kind === "put" ? "put" : title, sub: false },
-    ...(subtitle === "" ? [] : [{ text: subtitle, sub: true }]),
-    ...(cost ? [{ text: `${flop(cost.flops)} ${percent(cost.share)}`, sub: true }] : []),
-  ];
-  lines.forEach(({ text, sub }, i) =>
+  const lines = linesOf(part);
+  lines.forEach((text, i) =>
     group.append(
+      i > 0 ? " " : "", // between their words, for those who hear them
       s(
         "text",
-        { class: sub ? "sub" : null, x, y: y + (i - (lines.length - 1) / 2) * 17 + 4, "text-anchor": "middle" },
+        { class: i > 0 ? "sub" : null, x, y: y + (i - (lines.length - 1) / 2) * 17 + 4, "text-anchor": "middle" },
         text,
       ),
     ),
@@ -190,8 +187,15 @@ function drawPart(part: Picture["parts"][number], picture: Picture, reveal: View
   return group;
 }
 
-/** The text of a part for screen readers: its kind, cost and outputs. */
-function spoken({ id, kind, title, subtitle, cost }: Part, { wires, parts }: Picture): string {
+/** What is written in a part. */
+const linesOf = ({ kind, title, subtitle, cost }: Part): readonly string[] =>
+  [kind === "put" ? "put" : title, subtitle, cost ? `${flop(cost.flops)} ${percent(cost.share)}` : ""].filter(
+    (text) => text !== "",
+  );
+
+/** The text of a part for screen readers: what is written in it, its kind, and where its output goes. */
+function spoken(part: Part, { wires, parts }: Picture): string {
+  const { id, kind, cost } = part;
   const named = new Map(parts.map((p) => [p.id, p.title]));
   const next = wires
     .filter((w) => w.from === id)
@@ -207,10 +211,8 @@ function spoken({ id, kind, title, subtitle, cost }: Part, { wires, parts }: Pic
     sign: "of both",
   }[kind];
   return [
-    title,
+    `${linesOf(part).join(" ")}${cost ? " of all operations" : ""}`,
     what,
-    subtitle,
-    cost ? `${percent(cost.share)} of all operations` : "",
     next.length > 0 ? `to ${[...new Set(next)].join(", ")}` : "",
   ]
     .filter((text) => text !== "")

@@ -1,0 +1,106 @@
+// The documentation as a site: its links lead somewhere, it loads nothing from elsewhere and runs no script of its own;
+// in a soak Chromium opens its pages, and axe-core finds nothing serious in them.
+import { existsSync, readFileSync } from "node:fs";
+import { join, posix } from "node:path";
+import { createRequire } from "node:module";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildSite } from "../../scripts/site.mjs";
+import { launch, programPath, type TestBrowser } from "../browser/browsers.js";
+import { serve, type Served } from "../browser/serve.js";
+import { temporaryFolder } from "../cli/spawn.js";
+import { soaking } from "../soak.js";
+
+const folder = temporaryFolder();
+let pages: readonly string[] = [];
+beforeAll(async () => {
+  pages = await buildSite(folder.path, {
+    playground: soaking,
+    pictured: (file) => soaking || file === "examples/moby.mod",
+  });
+}, 120_000);
+afterAll(folder.remove);
+
+const text = (page: string): string => readFileSync(join(folder.path, page), "utf8");
+const anchors = (page: string): ReadonlySet<string> =>
+  new Set([...text(page).matchAll(/ id="([^"]*)"/g)].map((m) => m[1]!));
+
+describe("the site", () => {
+  it("has every page, and each example with its picture", () => {
+    expect(pages.length).toBeGreaterThan(55);
+    for (const page of pages) expect(existsSync(join(folder.path, page)), page).toBe(true);
+    expect(text("examples/moby.html")).toContain('<iframe src="moby.picture.html"');
+    expect(text("examples/moby.picture.html")).toContain("Moby at B=1 T=256");
+    expect(text("std.html")).toContain('<h2 id="mod">MoD</h2>');
+  });
+
+  it("links to pages and places that are there", () => {
+    const known = new Map<string, ReadonlySet<string>>();
+    const faults: string[] = [];
+    for (const page of pages)
+      for (const [, to] of text(page).matchAll(/ (?:href|src)="([^"]*)"/g)) {
+        if (/^(?:https?:|data:)/.test(to!) || to!.startsWith("playground/") || to!.includes("/playground/")) continue;
+        const [path, anchor] = to!.split("#");
+        const file = path === "" ? page : posix.join(posix.dirname(page), path!);
+        if (!existsSync(join(folder.path, file))) faults.push(`${page}: ${to}`);
+        else if (anchor !== undefined && file.endsWith(".html")) {
+          if (!known.has(file)) known.set(file, anchors(file));
+          if (!known.get(file)!.has(anchor)) faults.push(`${page}: ${to}`);
+        }
+      }
+    expect(faults).toEqual([]);
+  });
+
+  it("runs no script, loads nothing from elsewhere, and has no anchor twice", () => {
+    for (const page of pages) {
+      const html = text(page);
+      expect(html, page).not.toMatch(/<script|<link[^>]*https?:|<img[^>]*https?:|<iframe[^>]*https?:/);
+      const ids = [...html.matchAll(/ id="([^"]*)"/g)].map((m) => m[1]!);
+      expect(
+        ids.filter((id, i) => ids.indexOf(id) !== i),
+        page,
+      ).toEqual([]);
+    }
+  });
+});
+
+const installed = programPath("chromium") !== null;
+
+describe.runIf(soaking && installed)("the site in Chromium", { timeout: 600_000 }, () => {
+  let browser: TestBrowser;
+  let site: Served;
+  beforeAll(async () => {
+    site = await serve(folder.path, { policy: "" });
+    browser = await launch("chromium");
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await site?.close();
+  });
+
+  it("opens without an error, and axe-core finds nothing serious", async () => {
+    const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+    for (const path of [...pages, "playground/index.html"]) {
+      const page = await browser.open();
+      await page.goto(`${site.url}${path}`);
+      await page.evaluate(`(() => { ${axe} })()`);
+      const found = (await page.evaluate(
+        `axe.run().then(({ violations }) => violations.filter(({ impact }) => ["serious", "critical"].includes(impact))` +
+          `.map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map((n) => n.html).join(" ")))`,
+      )) as readonly string[]; // what the expression gives
+      expect(found, path).toEqual([]);
+      expect(page.errors, path).toEqual([]);
+      await page.close();
+    }
+  });
+
+  it("is reached by the keyboard: the first stop leads to the content, the others are links", async () => {
+    const page = await browser.open();
+    await page.goto(`${site.url}docs/language.html`);
+    const stops = (await page.evaluate(
+      `[...document.querySelectorAll("a[href], [tabindex]")].filter((e) => e.tabIndex >= 0).map((e) => e.className || e.tagName)`,
+    )) as readonly string[]; // as above
+    expect(stops[0]).toBe("skip");
+    expect(stops.length).toBeGreaterThan(20);
+    await page.close();
+  });
+});
