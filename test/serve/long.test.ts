@@ -77,6 +77,7 @@ describe.skipIf(!soaking || !linux)("a server under load", () => {
       return part[part.length >> 1]!;
     };
     const told = `${answered} answered, ${left} left, ${tokens} pieces; MiB by thirds: ${[0, 1, 2].map(third).join(", ")}`;
+    process.stderr.write(`${told}\n`); // what bench/soak.md tells
     expect(answered, told).toBeGreaterThan(10);
     expect(third(2), told).toBeLessThan(third(1) * 1.05 + 8);
     const page = await (await fetch(`${url}/metrics`)).text();
