@@ -182,12 +182,15 @@ function library(documented) {
     const rows = parameters.map(
       (p) => `<tr><td><code>${escaped(p.name)}</code></td><td>${escaped(p.doc ?? "")}</td></tr>`,
     );
+    const head = `<div class="wide" tabindex="0" role="region" aria-label="parameters of ${escaped(name)}"><table>`;
+    const parameterTable = `${head}<tr><th>parameter</th><th></th></tr>${rows.join("")}</table></div>`;
     return `<h2 id="${anchorOf(name)}">${escaped(name)}</h2>
 <pre tabindex="0"><code>${escaped(`${kind} ${signature.replace(/^(?:block|model|const) /, "")}`)}</code></pre>
 ${doc === null ? "" : `<p>${escaped(doc)}</p>`}
-${rows.length === 0 ? "" : `<div class="wide" tabindex="0" role="region" aria-label="parameters of ${escaped(name)}"><table><tr><th>parameter</th><th></th></tr>${rows.join("")}</table></div>`}`;
+${rows.length === 0 ? "" : parameterTable}`;
   });
-  return `<h1>The standard library</h1>\n<p>What <code>import { … } from "std"</code> brings.</p>\n${entries.join("\n")}`;
+  const first = `<h1>The standard library</h1>\n<p>What <code>import { … } from "std"</code> brings.</p>`;
+  return [first, ...entries].join("\n");
 }
 
 /** What stands beside every page. */
@@ -205,6 +208,9 @@ const NAVIGATION = [
   ["Changes", "CHANGELOG.html"],
 ];
 
+/** What a page may load: its own files, and no script. */
+const POLICY = "default-src 'none';style-src 'self' 'unsafe-inline';img-src 'self' data:;frame-src 'self'";
+
 function layout(page, title, body, playground) {
   const links = [...NAVIGATION, ...(playground ? [["Playground", "playground/index.html"]] : [])].map(([name, to]) => {
     const current = to === page ? ' aria-current="page"' : "";
@@ -215,7 +221,7 @@ function layout(page, title, body, playground) {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none';style-src 'self' 'unsafe-inline';img-src 'self' data:;frame-src 'self'">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="${from(page, "site.css")}">
 <title>${title === "modc" ? "modc" : `${title} · modc`}</title>
@@ -233,8 +239,8 @@ ${body}
 `;
 }
 
-const STYLE = `:root{color-scheme:light dark;--page:#fff;--ink:#1c1d1f;--soft:#565b63;--line:#dcdcd6;--code:#f4f4f1;--link:#1d55ac}
-@media (prefers-color-scheme:dark){:root{--page:#16181a;--ink:#e9e9e6;--soft:#a9aeb6;--line:#33373c;--code:#1f2225;--link:#86b4f9}}
+const STYLE = `:root{color-scheme:light dark;--page:#fff;--ink:#1c1d1f;--line:#dcdcd6;--code:#f4f4f1;--link:#1d55ac}
+@media (prefers-color-scheme:dark){:root{--page:#16181a;--ink:#e9e9e6;--line:#33373c;--code:#1f2225;--link:#86b4f9}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,sans-serif;
   display:grid;grid-template-columns:14rem minmax(0,1fr)}

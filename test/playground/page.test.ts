@@ -156,7 +156,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     const line = page.locator(".editor .cm-activeLine", { hasText: "RMSNorm(dim)" });
     await expect
       .poll(async () => {
-        await page.getByRole("button", { name: /^norm, block/ }).press("Enter");
+        await page.getByRole("button", { name: /^norm RMSNorm.*, block/ }).press("Enter");
         return line.count();
       })
       .toBe(1);

@@ -84,7 +84,8 @@ describe.runIf(soaking && installed)("the site in Chromium", { timeout: 600_000 
       await page.goto(`${site.url}${path}`);
       await page.evaluate(`(() => { ${axe} })()`);
       const found = (await page.evaluate(
-        `axe.run().then(({ violations }) => violations.filter(({ impact }) => ["serious", "critical"].includes(impact))` +
+        `axe.run().then(({ violations }) => violations` +
+          `.filter(({ impact }) => ["serious", "critical"].includes(impact))` +
           `.map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map((n) => n.html).join(" ")))`,
       )) as readonly string[]; // what the expression gives
       expect(found, path).toEqual([]);
@@ -97,7 +98,8 @@ describe.runIf(soaking && installed)("the site in Chromium", { timeout: 600_000 
     const page = await browser.open();
     await page.goto(`${site.url}docs/language.html`);
     const stops = (await page.evaluate(
-      `[...document.querySelectorAll("a[href], [tabindex]")].filter((e) => e.tabIndex >= 0).map((e) => e.className || e.tagName)`,
+      `[...document.querySelectorAll("a[href], [tabindex]")].filter((e) => e.tabIndex >= 0)` +
+        `.map((e) => e.className || e.tagName)`,
     )) as readonly string[]; // as above
     expect(stops[0]).toBe("skip");
     expect(stops.length).toBeGreaterThan(20);
