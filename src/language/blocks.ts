@@ -1,6 +1,6 @@
 // Which blocks an expression can be an instance of, as far as the text tells.
 import type { Expr } from "../syntax/ast.js";
-import type { BlockDefinition, Definition, OfKind, Others, Scope } from "./definitions.js";
+import { keyOf, type BlockDefinition, type Definition, type Names, type OfKind, type Scope } from "./definitions.js";
 
 type Member = Extract<Expr, { kind: "member" }>;
 type FunctionDefinition = OfKind<"function">;
@@ -14,8 +14,14 @@ export interface Callees {
   readonly functions: readonly FunctionDefinition[];
 }
 
+/** What other definitions tell. */
+interface Told {
+  givenTo(parameter: OfKind<"parameter">): readonly BlockDefinition[];
+  namesOf(file: string): Pick<Names, "definitions" | "membersOf">;
+}
+
 export class Blocks {
-  constructor(readonly others: Pick<Others, "givenTo" | "namesOf">) {}
+  constructor(readonly others: Told) {}
 
   /** What a name after a dot can be: members of the blocks before it, or a result of a function called there. */
   member(
@@ -130,4 +136,6 @@ export class Blocks {
 }
 
 const isFunction = (d: Definition): d is FunctionDefinition => d.kind === "function";
-const unique = (blocks: readonly BlockDefinition[]): readonly BlockDefinition[] => [...new Set(blocks)];
+const unique = (blocks: readonly BlockDefinition[]): readonly BlockDefinition[] => [
+  ...new Map(blocks.map((b) => [keyOf(b), b])).values(),
+];

@@ -34,8 +34,10 @@ export class CostHints {
     const reviewed = this.project.underWay(root);
     if (!step?.checked.model || !reviewed) return;
     const { texts, facts } = reviewed;
-    const costs = costsOf(step.checked.model, facts, sizes, [...texts.keys()]);
-    this.#known.set(root, { texts: new Map(texts), sizes: JSON.stringify(sizes), costs });
+    const known = { texts: new Map(texts), sizes: JSON.stringify(sizes) };
+    // Should it throw now, it would again.
+    this.#known.set(root, { ...known, costs: null });
+    this.#known.set(root, { ...known, costs: costsOf(step.checked.model, facts, sizes, [...texts.keys()]) });
   }
 
   forget(root: string): void {

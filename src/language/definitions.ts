@@ -71,10 +71,16 @@ export class Scope {
 export interface Others {
   /** The declarations of the file that an import names; null where there is none. */
   exportsOf(from: string): ReadonlyMap<string, Definition> | null;
-  /** Blocks that a parameter was seen to have. */
-  givenTo(parameter: OfKind<"parameter">): readonly BlockDefinition[];
+  /** Blocks that a parameter was seen to have; they may be the file's own. */
+  givenTo(parameter: OfKind<"parameter">): readonly GivenBlock[];
   /** The names of another file, by its name in spans. */
-  namesOf(file: string): Pick<Names, "definitions" | "membersOf">;
+  namesOf(file: string): Pick<Names, "definitions" | "exports" | "membersOf">;
+}
+
+/** A block by its name and the file that declares it. */
+export interface GivenBlock {
+  readonly name: string;
+  readonly file: string;
 }
 
 /** The definitions and mentions of one file. */

@@ -3,7 +3,6 @@ import type { Block, Fn } from "../syntax/ast.js";
 import { occurrenceAt, type Definition, type Names, type Occurrence } from "./definitions.js";
 import { namesOf } from "./names.js";
 import type { Project } from "./project.js";
-import { Trees } from "./trees.js";
 
 export interface Here {
   /** The word before the offset begins here. */
@@ -22,8 +21,6 @@ export interface Here {
 /** A name that nobody has. */
 const WORD = "modc__here";
 
-const probes = new Trees();
-
 /** Null within a comment or a string, and in a file that does not exist. */
 export function here(project: Project, file: string, at: number): Here | null {
   const text = project.textOf(file);
@@ -32,7 +29,7 @@ export function here(project: Project, file: string, at: number): Here | null {
   const after = text.slice(at + (/^\w*/.exec(text.slice(at, at + 300))?.[0].length ?? 0));
   const before = text.slice(0, from);
   for (const more of attempts(before, after)) {
-    const { file: tree } = probes.parse({ file, text: before + WORD + more + after });
+    const { file: tree } = project.probed(file, before + WORD + more + after);
     const names = namesOf(tree, project.others(file));
     const occurrence = occurrenceAt(names, from + 1);
     const block = tree.declarations.find((d) => d.kind === "block" && within(d.span, from));

@@ -3,6 +3,7 @@ import type { Block, Expr, File, Fn, Member, Name, Stmt, TypeExpr } from "../syn
 import { Blocks } from "./blocks.js";
 import {
   Scope,
+  type BlockDefinition,
   type Defined,
   type Definition,
   type Names,
@@ -18,6 +19,7 @@ export function namesOf(file: File, others: Others): Names {
 class Reader {
   readonly #definitions: Definition[] = [];
   readonly #occurrences: Occurrence[] = [];
+  readonly #exports = new Map<string, Definition>();
   readonly #members = new Map<Block, Map<string, Definition[]>>();
   readonly #file = new Scope(null);
   readonly #blocks: Blocks;
@@ -34,18 +36,17 @@ class Reader {
       membersOf: (block: Block): ReadonlyMap<string, readonly Definition[]> => this.#members.get(block) ?? new Map(),
     };
     this.#blocks = new Blocks({
-      givenTo: (parameter) => others.givenTo(parameter),
+      givenTo: (parameter) => this.#givenTo(parameter),
       namesOf: (file) => (file === tree.file ? own : others.namesOf(file)),
     });
   }
 
   read(): Names {
     const imported = this.#imports();
-    const exports = new Map<string, Definition>();
     for (const d of this.tree.declarations) {
       const made = this.#define(d.name, d.kind === "const" ? { kind: "const", node: d } : { kind: "block", node: d });
       this.#file.add(made);
-      exports.set(d.name.text, made);
+      this.#exports.set(d.name.text, made);
     }
     // All members first: a block's functions name those of blocks further down.
     const scopes = this.tree.declarations.flatMap((d) =>
@@ -58,13 +59,22 @@ class Reader {
     this.#definitions.sort((a, b) => a.name.span.start - b.name.span.start);
     return {
       file: this.tree.file,
-      exports,
+      exports: this.#exports,
       imported,
       definitions: this.#definitions,
       occurrences: this.#occurrences,
       calleesAt: (start) => this.#callees.get(start) ?? [],
       membersOf: (block) => this.#members.get(block) ?? new Map(),
     };
+  }
+
+  /** A block of this file, which is being read, among them. */
+  #givenTo(parameter: OfKind<"parameter">): readonly BlockDefinition[] {
+    return this.others.givenTo(parameter).flatMap(({ name, file }) => {
+      const exports = file === this.tree.file ? this.#exports : this.others.namesOf(file).exports;
+      const found = exports.get(name);
+      return found?.kind === "block" ? [found] : [];
+    });
   }
 
   #imports(): ReadonlyMap<string, Definition> {

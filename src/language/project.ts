@@ -1,12 +1,11 @@
 // The texts of a workspace, open and closed: trees, names and checks of each, kept until something they read changes.
-import { libraryExports, libraryFile, librarySources } from "../check/names/library.js";
+import { libraryFile, librarySources } from "../check/names/library.js";
 import { review, type Review, type ReviewStep } from "../check/review.js";
-import type { File } from "../syntax/ast.js";
 import type { Parsed } from "../syntax/parse.js";
-import { keyOf, type BlockDefinition, type Definition, type Names, type OfKind, type Others } from "./definitions.js";
+import type { Definition, Names, Others } from "./definitions.js";
 import { Facts } from "./facts.js";
 import type { Host } from "./host.js";
-import { namesOf } from "./names.js";
+import { Readings } from "./readings.js";
 import { differenceOf, movedBy, Text, type Change, type Difference, type Encoding } from "./text.js";
 import { Trees } from "./trees.js";
 import { canonical, folderOf, inFolder, relativePath, resolved } from "./uris.js";
@@ -33,15 +32,9 @@ export interface Reviewed {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-interface KnownNames {
-  readonly tree: File;
-  readonly imports: readonly (Names | null)[];
-  /** The facts that told of blocks given to parameters. */
-  readonly facts: Facts | null;
-  readonly names: Names;
-}
-
 interface UnderWay {
+  /** No other has it. */
+  readonly number: number;
   readonly steps: ReviewStep[];
   readonly facts: Facts;
   /** Every file that was read or looked for. */
@@ -54,11 +47,13 @@ interface UnderWay {
 export class Project {
   readonly #open = new Map<string, Open>();
   readonly #trees = new Trees();
-  readonly #names = new Map<string, KnownNames>();
+  /** Trees of texts with a word more. */
+  readonly #probes = new Trees();
+  readonly #readings = new Readings(this);
   readonly #reviews = new Map<string, UnderWay>();
   /** Of each source the last review that found a model without errors. */
   readonly #good = new Map<string, UnderWay>();
-  readonly #reading = new Set<string>();
+  #begun = 0;
 
   constructor(
     readonly host: Host,
@@ -112,6 +107,7 @@ export class Project {
     const file = this.fileOf(uri);
     this.#open.delete(file);
     this.#trees.forget(file);
+    this.#probes.forget(file);
     this.#good.delete(file);
     this.changed(file);
     return file;
@@ -119,11 +115,14 @@ export class Project {
 
   /** Drops what depends on a file. */
   changed(file: string): void {
+    this.#readings.changed();
+    if (this.isLibrary(file)) this.#readings.libraryChanged();
     for (const [root, { reads }] of this.#reviews) if (root === file || reads.has(file)) this.#reviews.delete(root);
   }
 
   /** Drops every check. */
   changedAll(): void {
+    this.#readings.changed();
     this.#reviews.clear();
   }
 
@@ -148,35 +147,21 @@ export class Project {
     return text === null ? null : this.#trees.parse({ file, text });
   }
 
+  /** The tree of a text that a file does not have: its own with a word more. */
+  probed(file: string, text: string): Parsed {
+    return this.#probes.parse({ file, text });
+  }
+
   // --- names
 
   /** Null for a file that does not exist. */
   names(file: string): Names | null {
-    const tree = this.parsed(file)?.file;
-    if (!tree || this.#reading.has(file)) return null;
-    this.#reading.add(file);
-    try {
-      const imports = tree.imports.map(({ from }) => this.#importedNames(file, from));
-      const known = this.#names.get(file);
-      const facts = this.factsOf(file)[0]?.facts ?? null;
-      if (known?.tree === tree && known.facts === facts && known.imports.every((n, i) => n === imports[i]))
-        return known.names;
-      const names = namesOf(tree, this.others(file));
-      this.#names.set(file, { tree, imports, facts, names });
-      return names;
-    } finally {
-      this.#reading.delete(file);
-    }
+    return this.#readings.names(file);
   }
 
   /** What a file's names need of others. */
   others(file: string): Others {
-    return {
-      exportsOf: (from) =>
-        from === "std" && !this.isLibrary(file) ? this.#library() : (this.#importedNames(file, from)?.exports ?? null),
-      givenTo: (parameter) => this.#givenTo(parameter),
-      namesOf: (other) => this.names(other) ?? NOTHING,
-    };
+    return this.#readings.others(file);
   }
 
   /** The file that an import leads to; null for the library as a whole, and where it leads nowhere. */
@@ -203,34 +188,14 @@ export class Project {
     return this.isLibrary(file) ? null : "std";
   }
 
-  #importedNames(file: string, from: string): Names | null {
-    const target = this.importOf(file, from);
-    return target === null ? null : this.names(target);
-  }
-
-  #exported: ReadonlyMap<string, Definition> | null = null;
-  #library(): ReadonlyMap<string, Definition> {
-    return (this.#exported ??= new Map(
-      [...libraryExports()].flatMap(([name, file]) => {
-        const found = this.names(file)?.exports.get(name);
-        return found ? [[name, found] as const] : [];
-      }),
-    ));
-  }
-
   /** Everything that `"std"` exports. */
   get library(): ReadonlyMap<string, Definition> {
-    return this.#library();
+    return this.#readings.library();
   }
 
-  #givenTo({ name: { span } }: OfKind<"parameter">): readonly BlockDefinition[] {
-    const found = new Map<string, BlockDefinition>();
-    for (const { facts, start } of this.factsAt(span.file, span.start))
-      for (const [block, file] of facts.blocks(span.file, start)) {
-        const known = (this.#reading.has(file) ? null : this.names(file))?.exports.get(block.name.text);
-        if (known?.kind === "block") found.set(keyOf(known), known);
-      }
-    return [...found.values()];
+  /** Files that are not open may have changed since the last request. */
+  looksAgain(): void {
+    this.#readings.changed();
   }
 
   // --- checks
@@ -249,6 +214,7 @@ export class Project {
   step(root: string): boolean {
     const known = this.#reviews.get(root) ?? this.#begin(root);
     if (!known || known.review) return false;
+    this.#readings.changed();
     let next: IteratorResult<ReviewStep, Review>;
     try {
       next = known.rest.next();
@@ -310,7 +276,7 @@ export class Project {
         },
       },
     );
-    const made: UnderWay = { steps: [], facts, reads, texts, rest, review: null };
+    const made: UnderWay = { number: this.#begun++, steps: [], facts, reads, texts, rest, review: null };
     this.#reviews.set(root, made);
     return made;
   }
@@ -332,15 +298,28 @@ export class Project {
   }[] {
     const now = this.textOf(file);
     if (now === null) return [];
+    return this.#toldOf(file).map(({ root, known: { facts }, then }) => {
+      if (then === now) return { root, facts, to: same, from: same };
+      const [to, from] = [differenceOf(now, then), differenceOf(then, now)];
+      return { root, facts, to: mover(to), from: mover(from) };
+    });
+  }
+
+  /** Another one wherever the facts about a file are others: each step of a review adds to them. */
+  factsKey(file: string): string {
+    return this.#toldOf(file)
+      .map(({ known: { number, steps } }) => `${number}:${steps.length}`)
+      .join();
+  }
+
+  /** Reviews that tell of a file, each with the text that it had then. */
+  #toldOf(file: string): readonly { readonly root: string; readonly known: UnderWay; readonly then: string }[] {
     return this.rootsOf(file).flatMap((root) => {
       const [current, good] = [this.#reviews.get(root), this.#good.get(root)];
       // A check that found errors may not have come to everything.
       return [...new Set([current, good])].flatMap((known) => {
         const then = known?.texts.get(file);
-        if (!known || then === undefined || known.steps.length === 0) return [];
-        if (then === now) return [{ root, facts: known.facts, to: same, from: same }];
-        const [to, from] = [differenceOf(now, then), differenceOf(then, now)];
-        return [{ root, facts: known.facts, to: mover(to), from: mover(from) }];
+        return known && then !== undefined && known.steps.length > 0 ? [{ root, known, then }] : [];
       });
     });
   }
@@ -351,5 +330,3 @@ const mover =
   (difference: Difference) =>
   (offset: number): number | null =>
     movedBy(difference, offset);
-
-const NOTHING: Pick<Names, "definitions" | "membersOf"> = { definitions: [], membersOf: () => new Map() };

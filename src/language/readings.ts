@@ -1,0 +1,170 @@
+// The names of every file, kept until something that they were read from changes.
+import { libraryExports } from "../check/names/library.js";
+import type { File } from "../syntax/ast.js";
+import type { Parsed } from "../syntax/parse.js";
+import type { Definition, GivenBlock, Names, OfKind, Others } from "./definitions.js";
+import type { Facts } from "./facts.js";
+import { namesOf } from "./names.js";
+
+/** The texts, and what checks told of them. */
+export interface Sources {
+  parsed(file: string): Parsed | null;
+  isLibrary(file: string): boolean;
+  /** The file that an import leads to. */
+  importOf(file: string, from: string): string | null;
+  factsAt(file: string, offset: number): Iterable<{ readonly facts: Facts; readonly start: number }>;
+  /** Another one wherever the facts about a file are others, or more. */
+  factsKey(file: string): string;
+}
+
+interface Reading {
+  readonly tree: File;
+  readonly names: Names;
+  /** What imports led to, by their paths. */
+  readonly imports: ReadonlyMap<string, Names | null>;
+  /** Other files that were asked, with the names that they had. */
+  readonly asked: ReadonlyMap<string, Names | null>;
+  /** Files of whose parameters it was asked what they are given, with the key of the facts; null: none were told. */
+  readonly parameters: ReadonlyMap<string, string | null>;
+  /** The last change after which it was found to hold. */
+  change: number;
+}
+
+/**
+ * Each file is read by itself first, with imports, which make no circle. Where a name leads to a block that a parameter
+ * is given, it is read again with what checks told: such a block may be of any file, also of one that imports this.
+ */
+export class Readings {
+  readonly #alone = new Map<string, Reading>();
+  readonly #told = new Map<string, Reading>();
+  /** Files being read, of imports that do make a circle. */
+  readonly #open = new Set<string>();
+  #change = 0;
+  #library: ReadonlyMap<string, Definition> | null = null;
+
+  constructor(readonly sources: Sources) {}
+
+  /** Whatever names are read from may have changed: each file is looked at once more. */
+  changed(): void {
+    this.#change++;
+  }
+
+  /** The text of one of the library's files is another. */
+  libraryChanged(): void {
+    this.#library = null;
+    this.#alone.clear();
+    this.#told.clear();
+  }
+
+  /** Null for a file that does not exist. */
+  names(file: string): Names | null {
+    const alone = this.#aloneOf(file);
+    if (!alone || alone.parameters.size === 0) return alone?.names ?? null;
+    const known = this.#told.get(file);
+    if (known && this.#holds(known, alone.tree)) return known.names;
+    const reading = this.#read(alone.tree, (parameter) => this.#givenTo(parameter));
+    this.#told.set(file, reading);
+    return reading.names;
+  }
+
+  /** What a file's names need of others. */
+  others(file: string): Others {
+    return {
+      exportsOf: (from) =>
+        this.#isLibrary(file, from) ? this.library() : (this.#imported(file, from)?.exports ?? null),
+      givenTo: (parameter) => this.#givenTo(parameter),
+      namesOf: (other) => this.#namesAlone(other) ?? NOTHING,
+    };
+  }
+
+  #isLibrary(file: string, from: string): boolean {
+    return from === "std" && !this.sources.isLibrary(file);
+  }
+
+  #imported(file: string, from: string): Names | null {
+    const target = this.sources.importOf(file, from);
+    return target === null ? null : this.#namesAlone(target);
+  }
+
+  /** Everything that `"std"` exports. */
+  library(): ReadonlyMap<string, Definition> {
+    return (this.#library ??= new Map(
+      [...libraryExports()].flatMap(([name, file]) => {
+        const found = this.#namesAlone(file)?.exports.get(name);
+        return found ? [[name, found] as const] : [];
+      }),
+    ));
+  }
+
+  #namesAlone(file: string): Names | null {
+    return this.#aloneOf(file)?.names ?? null;
+  }
+
+  #aloneOf(file: string): Reading | null {
+    if (this.#open.has(file)) return null;
+    const known = this.#alone.get(file);
+    if (known?.change === this.#change) return known;
+    const tree = this.sources.parsed(file)?.file;
+    if (!tree) return null;
+    this.#open.add(file);
+    try {
+      if (known && this.#holds(known, tree)) return known;
+      const reading = this.#read(tree, null);
+      this.#alone.set(file, reading);
+      return reading;
+    } finally {
+      this.#open.delete(file);
+    }
+  }
+
+  /** Whether everything that a reading is of is as it was. */
+  #holds(reading: Reading, tree: File): boolean {
+    if (reading.tree !== tree) return false;
+    if (reading.change === this.#change) return true;
+    for (const [from, names] of reading.imports) if (this.#imported(tree.file, from) !== names) return false;
+    for (const [file, names] of reading.asked) if (this.#namesAlone(file) !== names) return false;
+    for (const [file, key] of reading.parameters) if (key !== null && key !== this.sources.factsKey(file)) return false;
+    reading.change = this.#change;
+    return true;
+  }
+
+  /** `given` is null for a file by itself. */
+  #read(tree: File, given: Others["givenTo"] | null): Reading {
+    const imports = new Map<string, Names | null>();
+    const asked = new Map<string, Names | null>();
+    const parameters = new Map<string, string | null>();
+    const names = namesOf(tree, {
+      exportsOf: (from) => {
+        if (this.#isLibrary(tree.file, from)) return this.library();
+        const found = this.#imported(tree.file, from);
+        imports.set(from, found);
+        return found?.exports ?? null;
+      },
+      givenTo: (parameter) => {
+        const { file } = parameter.name.span;
+        parameters.set(file, given && this.sources.factsKey(file));
+        return given?.(parameter) ?? [];
+      },
+      namesOf: (other) => {
+        const found = this.#namesAlone(other);
+        asked.set(other, found);
+        return found ?? NOTHING;
+      },
+    });
+    return { tree, names, imports, asked, parameters, change: this.#change };
+  }
+
+  #givenTo({ name: { span } }: OfKind<"parameter">): readonly GivenBlock[] {
+    const found = new Map<string, GivenBlock>();
+    for (const { facts, start } of this.sources.factsAt(span.file, span.start))
+      for (const [block, file] of facts.blocks(span.file, start))
+        found.set(`${file}#${block.name.text}`, { name: block.name.text, file });
+    return [...found.values()];
+  }
+}
+
+const NOTHING: Pick<Names, "definitions" | "exports" | "membersOf"> = {
+  definitions: [],
+  exports: new Map(),
+  membersOf: () => new Map(),
+};
