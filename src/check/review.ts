@@ -28,6 +28,8 @@ export interface Review {
   readonly sources: readonly SourceFile[];
   /** What was checked without errors, such as `Moby (train)`; or the phase. */
   readonly checked: readonly string[];
+  /** By model, the notes that explain why it cannot generate. */
+  readonly obstacles: ReadonlyMap<string, readonly Diagnostic[]>;
   /** Whether the source has no model, and none was asked for. */
   readonly library: boolean;
 }
@@ -40,6 +42,7 @@ export function* review(source: SourceFile, options: ReviewOptions): Generator<R
   const found = new Diagnostics();
   const sources = new Map<string, SourceFile>();
   const names: string[] = [];
+  const obstacles = new Map<string, readonly Diagnostic[]>();
   const all: Checked[] = [];
   const take = (checked: Checked): void => {
     for (const s of checked.sources) sources.set(s.file, s);
@@ -54,7 +57,9 @@ export function* review(source: SourceFile, options: ReviewOptions): Generator<R
     names.push(checked.model ? `${checked.model.name} (${phase})` : phase);
     yield { checked, phase, model };
     if (phase !== "infer" || options.phase !== undefined) continue;
-    for (const note of generationNotes(source, chosen, checked)) found.add(note);
+    const notes = generationNotes(source, chosen, checked);
+    if (model !== null) obstacles.set(model, notes);
+    for (const note of notes) found.add(note);
   }
   // Unused suppressions can be reported only if all models and phases were checked.
   if (options.phase === undefined && options.entry === undefined && options.model === undefined && !found.hasErrors)
@@ -63,6 +68,7 @@ export function* review(source: SourceFile, options: ReviewOptions): Generator<R
     diagnostics: found.all,
     sources: [...sources.values()],
     checked: names,
+    obstacles,
     library: models.length === 0 && options.model === undefined,
   };
 }

@@ -42,8 +42,8 @@ export function shapeHints(project: Project, file: string, from: number, to: num
 /** Behind the head of each model's `forward`: whether it follows the causal rule, once that has been checked. */
 export function causalHints(project: Project, file: string, from: number, to: number): readonly Hint[] {
   const reviewed = project.underWay(file);
-  if (!reviewed?.review) return [];
-  const notes = reviewed.review.diagnostics.filter((d) => d.code === "cannot-generate");
+  const obstacles = reviewed?.review?.obstacles;
+  if (!reviewed || !obstacles) return [];
   return (project.parsed(file)?.file.declarations ?? []).flatMap((d): readonly Hint[] => {
     if (d.kind !== "block" || !d.model) return [];
     const fn = d.members.find((m) => m.kind === "function" && m.name.text === "forward");
@@ -51,6 +51,7 @@ export function causalHints(project: Project, file: string, from: number, to: nu
     if (fn?.kind !== "function" || step?.checked.model?.inputs[0]?.type.dtype !== "u32") return [];
     const at = fn.results.at(-1)?.type.span.end ?? fn.inputs.at(-1)?.span.end ?? fn.name.span.end;
     if (at < from || at > to) return [];
+    const notes = obstacles.get(d.name.text) ?? [];
     return notes.length === 0
       ? [{ at, kind: "causal", label: "causal", more: "No token depends on later ones: the model can generate." }]
       : [{ at, kind: "causal", label: "not causal", more: notes.map((n) => n.message).join("\n") }];

@@ -1,8 +1,11 @@
 // Definitions, references and renaming, within a file and across the files of the workspace.
 import { RESERVED } from "../../grammar/words.js";
+import { builtins } from "../check/builtins/index.js";
+import { compileTimeFunctions } from "../check/eval/compile-time.js";
 import type { Span } from "../diagnostics/span.js";
 import { keyOf, occurrenceAt, type Definition, type Occurrence } from "./definitions.js";
 import type { Project } from "./project.js";
+import { phases } from "./told.js";
 
 /** Where the name at a place is defined; the file, where it is an import's path. */
 export function definitionsAt(project: Project, file: string, offset: number): readonly Span[] {
@@ -101,16 +104,18 @@ function clashOf(
   mentions: readonly Occurrence[],
   to: string,
 ): string | null {
+  if (builtins.has(to) || compileTimeFunctions.has(to) || phases.has(to)) return `\`${to}\` is a name of the language`;
+  const renamed = new Set(definitions.map(keyOf));
+  const isOther = (d: Definition | undefined): boolean => d !== undefined && !renamed.has(keyOf(d));
   for (const d of definitions) {
     const names = project.names(d.name.span.file);
-    const other = names?.definitions.find((o) => o.name.text === to && !definitions.includes(o) && overlaps(o, d));
-    if (other) return `\`${to}\` is already the name of something that is seen there`;
-    if (d.kind !== "block" && d.kind !== "const") continue;
-    for (const { span } of mentions) {
-      const there = project.names(span.file);
-      if (there && (there.exports.has(to) || there.imported.has(to)))
-        return `\`${to}\` is already the name of something in a file that uses it`;
-    }
+    if (names?.definitions.some((o) => o.name.text === to && isOther(o) && overlaps(o, d)))
+      return `\`${to}\` is already the name of something that is seen there`;
+  }
+  for (const file of new Set(mentions.map(({ span }) => span.file))) {
+    const there = project.names(file);
+    if (isOther(there?.exports.get(to)) || isOther(there?.imported.get(to)))
+      return `\`${to}\` is already the name of something in a file that uses it`;
   }
   return null;
 }

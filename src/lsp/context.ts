@@ -12,6 +12,8 @@ export interface Context {
   readonly costs: (file: string) => CostHints;
   /** Makes sure that the facts of a file are those of its text now. */
   readonly checked: (file: string) => void;
+  /** Makes sure that everything is known of which block is given to which parameter, in all phases and models. */
+  readonly reviewed: (file: string) => void;
 }
 
 /** A request that cannot be done, with the reason in a sentence; no fault of anyone. */

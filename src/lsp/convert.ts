@@ -111,10 +111,11 @@ export function completion(text: Text, from: number, at: number, c: Completion, 
 }
 
 export function signatureHelp({ label, doc, parameters, active }: Signature): SignatureHelp {
-  let from = 0;
-  const places = parameters.map((p): [number, number] | null => {
-    const start = label.indexOf(p.label, from);
-    if (start < 0) return null;
+  // The function's own name may have the letters of a parameter in it.
+  let from = label.indexOf("(") + 1;
+  const places = parameters.map((p): [number, number] => {
+    const start = wordsAt(label, p.label, from);
+    if (start < 0) return [from, from];
     from = start + p.label.length;
     return [start, from];
   });
@@ -124,7 +125,7 @@ export function signatureHelp({ label, doc, parameters, active }: Signature): Si
         label,
         ...(doc === null ? {} : { documentation: { kind: "markdown", value: doc } }),
         parameters: parameters.map((p, i) => ({
-          label: places[i] ?? p.label,
+          label: places[i]!,
           ...(p.doc === null ? {} : { documentation: p.doc }),
         })),
       },
@@ -134,6 +135,19 @@ export function signatureHelp({ label, doc, parameters, active }: Signature): Si
     activeParameter: active ?? parameters.length,
   };
 }
+
+/** Where some words stand in a text from an offset on, not within longer ones; -1: nowhere. */
+function wordsAt(text: string, words: string, from: number): number {
+  for (let at = text.indexOf(words, from); at >= 0; at = text.indexOf(words, at + 1)) {
+    const end = at + words.length;
+    if (!isWithinWord(text, at) && !isWithinWord(text, end)) return at;
+    if (at >= text.length) break;
+  }
+  return -1;
+}
+
+/** Whether a word begins before an offset and goes on behind it. */
+const isWithinWord = (text: string, at: number): boolean => /^\w\w$/.test(text.slice(Math.max(0, at - 1), at + 1));
 
 // --- structure
 

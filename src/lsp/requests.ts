@@ -49,7 +49,7 @@ export const requests = {
   "textDocument/references": (context: Context, params: ReferenceParams): Location[] => {
     const place = placeOf(context, params);
     if (!place) return [];
-    context.checked(place.file);
+    context.reviewed(place.file);
     const declaration = params.context.includeDeclaration;
     return locations(context, referencesAt(context.project, place.file, place.at, { declaration }));
   },
@@ -65,7 +65,7 @@ export const requests = {
   "textDocument/rename": (context: Context, params: RenameParams): WorkspaceEdit | null => {
     const place = placeOf(context, params);
     if (!place) return null;
-    context.checked(place.file);
+    context.reviewed(place.file);
     const found = renamingAt(context.project, place.file, place.at, params.newName);
     if (found.refused !== undefined) throw new Refusal(found.refused);
     const changes: Record<string, TextEdit[]> = Object.create(null) as Record<string, TextEdit[]>;
@@ -160,8 +160,9 @@ function leastEdit(text: Text, after: string): TextEdit {
   )
     same++;
   const from = before.slice(0, start).join("\n").length + (start > 0 ? 1 : 0);
-  const tail = same === 0 ? 0 : before.slice(before.length - same).join("\n").length + 1;
-  const tailAfter = same === 0 ? 0 : lines.slice(lines.length - same).join("\n").length + 1;
+  // The tail begins with its first line: the end of the line before it may differ, as `\r\n` does.
+  const tail = before.slice(before.length - same).join("\n").length;
+  const tailAfter = lines.slice(lines.length - same).join("\n").length;
   return {
     range: text.rangeOf({ start: from, end: text.text.length - tail }),
     newText: after.slice(from, after.length - tailAfter),

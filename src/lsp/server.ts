@@ -25,6 +25,8 @@ export interface Client {
   publish(params: PublishDiagnosticsParams): void;
   /** Asks the editor to ask for inlay hints again. */
   refreshHints(): void;
+  /** Asks the editor to tell of files of models that change on the disk. */
+  watchFiles(): void;
   /** Told of a fault of modc, after which the server goes on. */
   failed(fault: unknown): void;
 }
@@ -56,7 +58,9 @@ export class LanguageServer {
   /** By file, what was published of it last. */
   readonly #sent = new Map<string, string>();
   #refreshes = false;
-  #later: (() => void) | null = null;
+  #canWatch = false;
+  /** By root, what takes back that its costs are computed. */
+  readonly #later = new Map<string, () => void>();
 
   constructor(
     readonly host: Host,
@@ -72,6 +76,7 @@ export class LanguageServer {
   initialize({ capabilities: can, initializationOptions }: InitializeParams): InitializeResult {
     this.project.encoding = encodingOf(can.general?.positionEncodings ?? []);
     this.#refreshes = can.workspace?.inlayHint?.refreshSupport === true;
+    this.#canWatch = can.workspace?.didChangeWatchedFiles?.dynamicRegistration === true;
     this.#take(initializationOptions);
     return {
       capabilities: capabilities(this.project.encoding),
@@ -79,10 +84,15 @@ export class LanguageServer {
     };
   }
 
+  /** The client can be asked now. */
+  initialized(): void {
+    if (this.#canWatch) this.client.watchFiles();
+  }
+
   /** Nothing is sent any more. */
   dispose(): void {
     this.#takeBack?.();
-    this.#later?.();
+    for (const takeBack of this.#later.values()) takeBack();
     this.#waiting.clear();
   }
 
@@ -108,12 +118,14 @@ export class LanguageServer {
   }
 
   opened({ textDocument: { uri, text, version } }: DidOpenTextDocumentParams): void {
-    this.#check(this.project.open(uri, text, version));
+    const dependents = this.project.rootsOf(this.project.fileOf(uri));
+    this.#check(this.project.open(uri, text, version), dependents);
   }
 
   edited({ textDocument: { uri, version }, contentChanges }: DidChangeTextDocumentParams): void {
+    const dependents = this.project.rootsOf(this.project.fileOf(uri));
     const file = this.project.edit(uri, contentChanges, version ?? null);
-    if (file !== null) this.#check(file);
+    if (file !== null) this.#check(file, dependents);
   }
 
   closed({ textDocument: { uri } }: DidCloseTextDocumentParams): void {
@@ -131,12 +143,8 @@ export class LanguageServer {
   }
 
   filesChanged({ changes }: DidChangeWatchedFilesParams): void {
-    for (const { uri } of changes) {
-      const file = canonical(uri);
-      const dependents = this.project.rootsOf(file);
-      this.project.changed(file);
-      for (const root of [...dependents, ...this.project.openFiles]) if (this.project.isOpen(root)) this.#await(root);
-    }
+    for (const { uri } of changes) this.project.changed(canonical(uri));
+    for (const file of this.project.openFiles) this.#await(file);
   }
 
   configured(settings: unknown): void {
@@ -163,8 +171,10 @@ export class LanguageServer {
       project: this.project,
       settings: this.#settings,
       checked: (file) => this.#checkNow(file),
+      reviewed: (file) => this.#reviewNow(file),
       costs: (file) => this.#costsOf(file),
     };
+    this.project.looksAgain();
     // Marked boundary: the client sends what the protocol says for this method.
     const handler = this.requests[method] as unknown as (context: Context, params: unknown) => unknown;
     return handler(context, params);
@@ -175,38 +185,49 @@ export class LanguageServer {
     for (const root of this.project.rootsOf(file)) this.project.firstStep(root);
   }
 
+  /** The whole review of a file's roots and of all open texts, which may give blocks to those of the file. */
+  #reviewNow(file: string): void {
+    for (const root of new Set([...this.project.rootsOf(file), ...this.project.openFiles])) this.project.reviewed(root);
+  }
+
   // --- costs
 
   /** Those of before, where the editor asks again once there are new ones; else new ones. */
   #costsOf(file: string): CostHints {
     for (const root of this.project.rootsOf(file)) {
       if (this.#costs.isCurrent(root, sizesOf(this.#settings))) continue;
-      if (!this.#refreshes) this.#costs.compute(root, sizesOf(this.#settings));
-      else if (this.#waiting.size === 0) this.#computeCosts(root);
+      if (!this.#refreshes) this.#computeCosts(root);
+      else if (this.#waiting.size === 0) this.#computeLater(root);
     }
     return this.#costs;
   }
 
   /** Once nobody has typed for a while: it takes longer than a check. */
-  #computeCosts(root: string): void {
-    this.#later?.();
-    this.#later = this.clock.after(IDLE, () => {
-      this.#later = null;
+  #computeLater(root: string): void {
+    this.#later.get(root)?.();
+    const takeBack = this.clock.after(IDLE, () => {
+      this.#later.delete(root);
       if (this.#costs.isCurrent(root, sizesOf(this.#settings))) return;
-      try {
-        this.#costs.compute(root, sizesOf(this.#settings));
-      } catch (fault) {
-        this.client.failed(fault);
-      }
+      this.#computeCosts(root);
       if (this.#costs.isCurrent(root, sizesOf(this.#settings))) this.client.refreshHints();
     });
+    this.#later.set(root, takeBack);
+  }
+
+  /** A fault of modc is told once: a text whose costs cannot be computed has none. */
+  #computeCosts(root: string): void {
+    try {
+      this.#costs.compute(root, sizesOf(this.#settings));
+    } catch (fault) {
+      this.client.failed(fault);
+    }
   }
 
   // --- diagnostics
 
-  /** Checks a text and those that read it, once nobody has typed for a moment. */
-  #check(file: string): void {
-    for (const root of this.project.rootsOf(file)) if (this.project.isOpen(root)) this.#await(root);
+  /** Checks a text and those that read it or looked for it before, once nobody has typed for a moment. */
+  #check(file: string, dependents: readonly string[]): void {
+    for (const root of [file, ...dependents]) if (this.project.isOpen(root)) this.#await(root);
     for (const [root, { texts }] of this.#published)
       if (texts.has(file) && this.project.isOpen(root)) this.#await(root);
   }

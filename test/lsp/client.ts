@@ -5,7 +5,13 @@ import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from "vscode-jsonrpc/node";
-import type { Diagnostic, InitializeResult, Position, PublishDiagnosticsParams } from "vscode-languageserver";
+import type {
+  Diagnostic,
+  InitializeResult,
+  Position,
+  PublishDiagnosticsParams,
+  RegistrationParams,
+} from "vscode-languageserver";
 import { serveClient } from "../../src/cli/lsp/connection.js";
 import { hostIn } from "../../src/cli/lsp/host.js";
 
@@ -23,6 +29,8 @@ export class Client {
   /** All that were published, in order. */
   readonly published: PublishDiagnosticsParams[] = [];
   readonly texts = new Map<string, { text: string; version: number }>();
+  /** What the server has asked to be told of. */
+  readonly registered: unknown[] = [];
   initialized!: InitializeResult;
   readonly #heard: (() => void)[] = [];
 
@@ -37,6 +45,10 @@ export class Client {
       for (const hear of this.#heard.splice(0)) hear();
     });
     this.connection.onRequest("workspace/inlayHint/refresh", () => null);
+    this.connection.onRequest("client/registerCapability", ({ registrations }: RegistrationParams) => {
+      this.registered.push(...registrations);
+      return null;
+    });
     this.connection.listen();
   }
 

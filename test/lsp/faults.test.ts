@@ -29,6 +29,7 @@ it("a fault in a check is told, the text has no diagnostics rather than old ones
     {
       publish: (found) => void published.push(found),
       refreshHints: () => undefined,
+      watchFiles: () => undefined,
       failed: (fault) => void faults.push(fault),
     },
     { after: (_, next) => (work.push(next), () => void work.splice(0)) },

@@ -1,7 +1,14 @@
 // Connects the language server with a client over two streams, by the protocol's own library.
 import type { Readable, Writable } from "node:stream";
 import { setImmediate, setTimeout, clearImmediate, clearTimeout } from "node:timers";
-import { createConnection, ErrorCodes, LSPErrorCodes, ResponseError, type WatchDog } from "vscode-languageserver";
+import {
+  createConnection,
+  DidChangeWatchedFilesNotification,
+  ErrorCodes,
+  LSPErrorCodes,
+  ResponseError,
+  type WatchDog,
+} from "vscode-languageserver";
 import { createProtocolConnection, StreamMessageReader, StreamMessageWriter } from "vscode-languageserver/node";
 import type { Host } from "../../language/host.js";
 import { Refusal } from "../../lsp/context.js";
@@ -66,11 +73,16 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
       const client = {
         publish: (found: Parameters<typeof connection.sendDiagnostics>[0]) => void connection.sendDiagnostics(found),
         failed: (fault: unknown) => connection.console.error(textOf(fault)),
+        watchFiles: () =>
+          void connection.client
+            .register(DidChangeWatchedFilesNotification.type, { watchers: [{ globPattern: "**/*.mod" }] })
+            .catch(() => undefined),
         refreshHints: () => void connection.languages.inlayHint.refresh().catch(() => undefined),
       };
       server = new LanguageServer(host(folders), client, clock, version, requests);
       return server.initialize(params);
     });
+    connection.onInitialized(() => server?.initialized());
     connection.onNotification((method, params) => server?.notified(method, params));
     connection.onRequest(async (method, params, token) => {
       if (!server?.handles(method)) throw new ResponseError(ErrorCodes.MethodNotFound, `no method ${method}`);
@@ -92,12 +104,12 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
 
 const textOf = (fault: unknown): string => (fault instanceof Error ? (fault.stack ?? fault.message) : String(fault));
 
-/** Whether a process exists. */
-function isAlive(id: number): boolean {
+/** Whether a process exists. One of another user, which may not be signalled, does. */
+export function isAlive(id: number): boolean {
   try {
     process.kill(id, 0);
     return true;
-  } catch {
-    return false;
+  } catch (fault) {
+    return fault instanceof Error && "code" in fault && fault.code === "EPERM";
   }
 }

@@ -1,10 +1,10 @@
 // What the language server sees of the file system: texts of `.mod` files, and the library's files to be opened.
 import { mkdirSync, readdirSync, readFileSync, realpathSync, type Dirent } from "node:fs";
 import { createHash } from "node:crypto";
-import { homedir, tmpdir } from "node:os";
 import { dirname, join, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { librarySources } from "../../check/names/library.js";
+import { userCache } from "../../runtime/cache-node.js";
 import { writeWhole } from "../../runtime/place-node.js";
 import { readRegular } from "../../runtime/regular-node.js";
 import type { Host } from "../../language/host.js";
@@ -15,6 +15,8 @@ import type { CliIo } from "../terminal/io.js";
 const MOST_BYTES = 16 * 1024 * 1024;
 /** Files of a workspace that are looked through for references and imports. */
 const MOST_FILES = 2000;
+/** Folders that are looked into for them, the nearest first. */
+const MOST_FOLDERS = 5000;
 const DEEPEST = 12;
 /** How long a list of files counts, in milliseconds. */
 const FRESH = 2000;
@@ -40,7 +42,7 @@ function hostOf(folders: readonly string[], library: string): Host {
     },
     files: () => {
       const now = Date.now();
-      if (listed === null || now - listed.at > FRESH) listed = { at: now, files: roots.flatMap(modFiles) };
+      if (listed === null || now - listed.at > FRESH) listed = { at: now, files: roots.flatMap((r) => modFiles(r)) };
       return listed.files;
     },
     libraryUri: (file) => {
@@ -94,15 +96,18 @@ function leaving(path: string, folder: string): string | null {
 }
 
 /** The `.mod` files below a folder, links and hidden folders left out. */
-function modFiles(root: string): readonly string[] {
+export function modFiles(root: string, mostFolders = MOST_FOLDERS): readonly string[] {
   const found: string[] = [];
-  const todo: { readonly folder: string; readonly depth: number }[] = [{ folder: root, depth: 0 }];
-  for (let next = todo.shift(); next !== undefined && found.length < MOST_FILES; next = todo.shift()) {
-    const { folder, depth } = next;
+  const folders: { readonly folder: string; readonly depth: number }[] = [{ folder: root, depth: 0 }];
+  // Folders join the list while it is walked.
+  for (const { folder, depth } of folders) {
+    if (found.length >= MOST_FILES) break;
     for (const entry of entriesOf(folder)) {
       if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
-      if (entry.isDirectory() && depth < DEEPEST) todo.push({ folder: join(folder, entry.name), depth: depth + 1 });
-      else if (entry.isFile() && entry.name.endsWith(".mod")) found.push(uriOf(join(folder, entry.name)));
+      const path = join(folder, entry.name);
+      if (entry.isFile() && entry.name.endsWith(".mod")) found.push(uriOf(path));
+      if (entry.isDirectory() && depth < DEEPEST && folders.length < mostFolders)
+        folders.push({ folder: path, depth: depth + 1 });
     }
   }
   return found.slice(0, MOST_FILES);
@@ -120,8 +125,7 @@ function entriesOf(folder: string): readonly Dirent[] {
 function libraryFolder(env: CliIo["env"]): string {
   const hash = createHash("sha256");
   for (const { file, text } of librarySources.values()) hash.update(`${file}\n${text}\n`);
-  const cache = env["XDG_CACHE_HOME"] ?? (homedir() ? join(homedir(), ".cache") : tmpdir());
-  return join(cache, "modc", `library-${hash.digest("hex").slice(0, 12)}`);
+  return join(userCache(env), `library-${hash.digest("hex").slice(0, 12)}`);
 }
 
 /** Writes a file of the library, read-only, where it is not there yet; false where it cannot be written. */
