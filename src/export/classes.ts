@@ -5,6 +5,7 @@ import { numberOf } from "./family.js";
 import { filled, Holes, pythonFloat, type Hole } from "./holes.js";
 import { merged } from "./merged.js";
 import { attribute, Names } from "./names.js";
+import { boundOf } from "./outline.js";
 import { refuse } from "./refused.js";
 import { nativeNames, nativeOf, type Native } from "./native.js";
 import type { SourceNotes } from "./source-notes.js";
@@ -54,6 +55,8 @@ export interface Parts {
   readonly root: Part;
   /** The models of the family as parts: of another kind than the root where they have other lists of blocks. */
   readonly relatives: readonly Part[];
+  /** The most tokens that a sequence of the model may have, then of the others of its family. */
+  readonly bounds: readonly (number | null)[];
   /** In the order in which classes must stand: inner ones first. */
   readonly kinds: readonly Kind[];
 }
@@ -72,7 +75,9 @@ export function partsOf(own: PartsOptions, family: () => readonly PartsOptions[]
   };
   const root = partOf(own);
   const inOrder = [...kinds.values()];
-  return { root, relatives: family().map(partOf), kinds: inOrder };
+  const others = family();
+  const bounds = [own, ...others].map(({ variants }) => boundOf(variants[0]!.model));
+  return { root, relatives: others.map(partOf), bounds, kinds: inOrder };
 }
 
 class Builder {

@@ -5,9 +5,11 @@ import { laidOut, paragraphs } from "./layout.js";
 import { listOf, nestedList } from "./lists.js";
 import { attribute, Names, variable } from "./names.js";
 import { nativeText } from "./native.js";
+import { boundOf } from "./outline.js";
 import {
   argumentsOf,
   argumentsText,
+  boundName,
   forwardDoc,
   hasCausal,
   INIT_WEIGHTS,
@@ -119,10 +121,18 @@ class ModuleWriter {
     const lists = [...new Set(children.flatMap(({ attr, index }) => (index.length === 0 ? [] : attr)))].flatMap(
       (attr) => {
         const name = lengthName(parts, attr);
-        return name === null ? [] : [{ name, value: children.filter((child) => child.attr === attr).length }];
+        return name === null
+          ? []
+          : [{ name: variable(name), value: children.filter((child) => child.attr === attr).length }];
       },
     );
-    return argumentsText(this.#argsName, argumentsOf(variants[0]!.model, numbers, lists));
+    return argumentsText(this.#argsName, argumentsOf(variants[0]!.model, numbers, lists, this.#longest));
+  }
+
+  /** The argument that bounds sequences. */
+  get #longest(): string | null {
+    const name = boundName(this.options.parts);
+    return name === null ? null : variable(name);
   }
 
   #class(kind: Kind): readonly string[] {
@@ -233,6 +243,8 @@ class ModuleWriter {
     const inputs = inputsOf(variants);
     const along = sequenceInput(model);
     const causal = hasCausal(variants);
+    const bound = boundOf(model);
+    const most = bound === null ? [] : [`most=${this.#longest === null ? bound : `self.args.${this.#longest}`}`];
     return [
       `class ${this.#names.get(kind)!}(nn.Module):`,
       ...indented(docstring(doc)),
@@ -259,7 +271,9 @@ class ModuleWriter {
             ? ["if caches is not None and not causal:", '    raise ValueError("caches are of the causal rule")']
             : ["if causal:", '    raise ValueError("the model has no causal rule")']),
           runOf(inputs.objective, model),
-          ...(along === null ? [] : [`axis = mt.rows(${variable(along)}, lengths${causal ? ", caches" : ""})`]),
+          ...(along === null
+            ? []
+            : [`axis = mt.rows(${[variable(along), "lengths", ...(causal ? ["caches"] : []), ...most].join(", ")})`]),
           ...this.#texts(kind, kind.forward),
         ]),
         ...(causal && along !== null ? ["", ...stepText(model)] : []),

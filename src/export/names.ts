@@ -10,10 +10,10 @@ const OF_MODULE =
   "named_buffers named_children named_modules named_parameters parameters register_buffer register_module " +
   "register_parameter requires_grad_ reset_parameters self set_extra_state set_submodule share_memory state_dict to " +
   "to_empty train training xpu zero_grad path args init_weights step live";
-/** What the generated module itself uses. */
+/** What the generated module itself uses: its names, parameters of its calls, and Python's own. */
 const OF_FILE =
   "torch F nn mt math dataclass axis run Fraction Path Tensor load read_weights layer losses more i enumerate n self " +
-  "list dict range super";
+  "list dict range super causal observed caches lengths live float int str hasattr ValueError";
 
 const keywords = new Set(KEYWORDS.split(" "));
 const taken = new Set([...keywords, ...OF_FILE.split(" ")]);

@@ -42,6 +42,10 @@ export function sequenceAt(model: Model, size: Size | undefined): string | null 
   return axis?.name ?? null;
 }
 
+/** The most tokens that a sequence of the model's input may have. */
+export const boundOf = ({ axes }: Model): number | null =>
+  axes.find((a) => a.role === "sequence" && a.count.kind === "input" && a.bound !== null)?.bound ?? null;
+
 /** The only sequence axis of a type, if any. */
 export function sequenceOf(model: Model, type: LogicalType, path: string): string | null {
   const found = type.shape.flatMap((size) => sequenceAt(model, size) ?? []);

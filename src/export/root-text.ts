@@ -2,9 +2,8 @@
 import type { Model } from "../check/model.js";
 import type { Part, Parts } from "./classes.js";
 import { numberTexts } from "./body-text.js";
-import { numberOf } from "./family.js";
 import { attributePath, variable } from "./names.js";
-import { sequenceAt } from "./outline.js";
+import { boundOf, sequenceAt } from "./outline.js";
 import { refuse } from "./refused.js";
 import type { Variant } from "./variants.js";
 
@@ -16,37 +15,44 @@ export interface Argument {
   readonly note: string | null;
 }
 
-/** The numbers of the classes, lengths of lists, and the longest sequence; those of the source in its order. */
+/** The numbers of the classes, lengths of lists, and `longest`, which bounds sequences; the source's in its order. */
 export function argumentsOf(
   model: Model,
   numbers: readonly { readonly name: string; readonly value: string }[],
   lists: readonly { readonly name: string; readonly value: number }[],
+  longest: string | null,
 ): readonly Argument[] {
   const known = new Map([...numbers, ...lists].map(({ name, value }) => [name, String(value)]));
-  const bound = model.axes.find(({ role, bound }) => role === "sequence" && bound !== null)?.bound ?? null;
-  const declared = model.parameters.flatMap(({ name, value }): Argument[] => {
-    const number = numberOf(value);
-    const own = known.get(name);
-    if (own !== undefined) return [{ name, value: own, note: null }];
-    return bound !== null && number !== null && numberTexts(number).includes(String(bound))
-      ? [{ name, value: String(bound), note: "the most tokens of a sequence" }]
-      : [];
+  const declared = model.parameters.map(({ name }) => variable(name));
+  const bound = boundOf(model);
+  const fields = declared.flatMap((name): Argument[] => {
+    const value = known.get(name) ?? (name === longest ? String(bound) : undefined);
+    const note = name === longest ? "the most tokens of a sequence" : null;
+    return value === undefined ? [] : [{ name, value, note }];
   });
-  const names = new Set(model.parameters.map(({ name }) => name));
-  const others = numbers.filter(({ name }) => !names.has(name));
-  return [...declared, ...others.map(({ name, value }) => ({ name, value, note: "follows from those above" }))];
+  const others = numbers.filter(({ name }) => !declared.includes(name));
+  return [
+    ...fields,
+    ...others.map(({ name, value }) => ({ name, value, note: "as exported; set it with those above" })),
+  ];
 }
 
 /** The parameter that says how long a list of blocks is, in the model and in all of its family; null: none does. */
-export function lengthName({ root, relatives }: Parts, attr: string): string | null {
+export function lengthName(parts: Parts, attr: string): string | null {
+  const lengthOf = ({ children }: Part): number => children.filter((child) => child.attr === attr).length;
+  return nameOf(parts, [parts.root, ...parts.relatives].map(lengthOf));
+}
+
+/** The parameter that says how many tokens a sequence may have; null: none does. */
+export const boundName = (parts: Parts): string | null => nameOf(parts, parts.bounds);
+
+/** The parameter that such numbers of the model and of all of its family follow. */
+function nameOf({ root, relatives }: Parts, numbers: readonly (number | null)[]): string | null {
+  if (new Set(numbers).size === 1) return null;
   const all = [root, ...relatives];
-  const lengthOf = ({ children }: Part): string => String(children.filter((child) => child.attr === attr).length);
-  const lengths = all.map(lengthOf);
-  if (new Set(lengths).size === 1) return null;
-  const names = [...root.instance.numbers.keys()];
   const follows = (name: string): boolean =>
-    all.every(({ instance }, i) => numberTexts(instance.numbers.get(name)!).includes(lengths[i]!));
-  return names.find(follows) ?? null;
+    all.every(({ instance }, i) => numberTexts(instance.numbers.get(name)!).includes(String(numbers[i])));
+  return [...root.instance.numbers.keys()].find(follows) ?? null;
 }
 
 const typeOf = (value: string): string =>
@@ -60,7 +66,18 @@ export const argumentsText = (name: string, all: readonly Argument[]): readonly 
   "",
   ...(all.length === 0 ? ["    pass"] : []),
   ...all.map((a) => `    ${a.name}: ${typeOf(a.value)} = ${a.value}${a.note === null ? "" : `  # ${a.note}`}`),
+  ...sharesText(all.filter(({ value }) => typeOf(value) === "Fraction")),
 ];
+
+/** Shares may be given as numbers and texts. */
+const sharesText = (shares: readonly Argument[]): readonly string[] =>
+  shares.length === 0
+    ? []
+    : [
+        "",
+        "    def __post_init__(self) -> None:",
+        ...shares.map(({ name }) => `        self.${name} = mt.ratio(self.${name})`),
+      ];
 
 export const hasCausal = (variants: readonly Variant[]): boolean => variants.some(({ phase }) => phase === "generate");
 

@@ -8,24 +8,39 @@ import type { Needs, Variant } from "./variants.js";
 
 export type Style = "columns" | "rows";
 
+/** How a map is shared out. */
+export interface Shared {
+  readonly style: Style;
+  /** How many columns or rows stay together: those of a head, else 1. */
+  readonly width: number;
+}
+
 /** By paths in which `*` stands for the places in lists: those of blocks between whose maps all goes head by head. */
-export function tensorPlan({ model, bodies }: Variant, needs: (path: string) => Needs): ReadonlyMap<string, Style> {
+export function tensorPlan({ model, bodies }: Variant, needs: (path: string) => Needs): ReadonlyMap<string, Shared> {
   const isLinear = (instance: Instance): boolean => nativeOf(instance, needs(instance.path))?.base === "nn.Linear";
   const linear = new Set(model.instances.filter(isLinear).map(({ path }) => path));
-  const styles = new Map<string, Style | null>();
+  const plan = new Map<string, Shared | null>();
   for (const body of bodies.values()) {
     if (!body.items.some((item) => item.body && linear.has(item.body.path))) continue;
     const found = new Sharing(linear).of(body);
     for (const item of body.items) {
       if (!item.body || !linear.has(item.body.path)) continue;
       const pattern = item.body.path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*");
-      const style = found?.get(item.body.path) ?? null;
-      const known = styles.get(pattern);
-      styles.set(pattern, known === undefined || known === style ? style : null);
+      const own = found?.get(item.body.path) ?? null;
+      const known = plan.get(pattern);
+      plan.set(pattern, known === undefined ? own : both(known, own));
     }
   }
-  return new Map([...styles].flatMap(([pattern, style]) => (style === null ? [] : [[pattern, style] as const])));
+  return new Map([...plan].flatMap(([pattern, shared]) => (shared === null ? [] : [[pattern, shared] as const])));
 }
+
+/** How maps of one pattern are shared out, if alike. */
+const both = (a: Shared | null, b: Shared | null): Shared | null =>
+  a && b && a.style === b.style ? { style: a.style, width: together(a.width, b.width) } : null;
+
+const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));
+/** The least width that both widths divide. */
+const together = (a: number, b: number): number => (a / commonDivisor(a, b)) * b;
 
 const is = <K extends Value["op"]>(value: Value, op: K): value is Value<K> => value.op === op;
 
@@ -35,11 +50,15 @@ const WHOLE_ONLY = Symbol("whole only");
 /** Which dimension of each value is shared out; values that are whole on each device are not there. */
 class Sharing {
   readonly #dims = new Map<Value, number>();
+  /** Of values that are shared out: the maps that made their parts, and how many stay together along that dimension. */
+  readonly #made = new Map<Value, { readonly maps: ReadonlySet<Value>; readonly width: number }>();
+  /** How many columns of a map stay together, by its result. */
+  readonly #widths = new Map<Value, number>();
 
   constructor(private readonly linear: ReadonlySet<string>) {}
 
-  /** The styles of a body's maps; null where they cannot be shared out. */
-  of(body: Body): ReadonlyMap<string, Style> | null {
+  /** How a body's maps are shared out; null where they cannot be. */
+  of(body: Body): ReadonlyMap<string, Shared> | null {
     const styles = new Map<string, Style>();
     for (const item of body.items) {
       if (item.body && this.linear.has(item.body.path)) {
@@ -49,7 +68,14 @@ class Sharing {
       } else if (!(item.body ? this.#inner(item.body) : this.#value(item.value))) return null;
     }
     const used = new Set(styles.values());
-    return used.size === 2 && body.outs.every((out) => !this.#dims.has(out)) ? styles : null;
+    if (used.size < 2 || body.outs.some((out) => this.#dims.has(out))) return null;
+    const width = ({ ins: [x], outs: [y] }: Body): number => this.#widths.get(y!) ?? this.#made.get(x!)?.width ?? 1;
+    return new Map(
+      body.items.flatMap((item) => {
+        const style = item.body && styles.get(item.body.path);
+        return style === undefined ? [] : [[item.body!.path, { style, width: width(item.body!) }] as const];
+      }),
+    );
   }
 
   #linear({ ins: [x], outs: [y] }: Body): Style | null {
@@ -58,6 +84,8 @@ class Sharing {
     if (y.type.shape[to] === 1 || x.type.shape.at(-1) === 1) return null; // a router, or the end of a predictor
     if (from === undefined) {
       this.#dims.set(y, to);
+      this.#made.set(y, { maps: new Set([y]), width: 1 });
+      this.#widths.set(y, 1);
       return "columns";
     }
     return from === lastOf(x.type) ? "rows" : null;
@@ -76,7 +104,25 @@ class Sharing {
     const dim = this.#dimOf(value);
     if (dim === WHOLE_ONLY) return false;
     this.#dims.set(value, dim);
+    this.#follow(value, dim);
     return true;
+  }
+
+  /** A dimension that is split leaves its parts whole heads; one that is merged has them as wide as what joins it. */
+  #follow(value: Value, dim: number): void {
+    const made = value.inputs.flatMap((input) => this.#made.get(input) ?? []);
+    const maps = new Set(made.flatMap((of) => [...of.maps]));
+    const width = made.map((of) => of.width).reduce(together);
+    const from = value.inputs[0]!.type.shape[this.#dims.get(value.inputs[0]!) ?? -1];
+    const to = value.type.shape[dim];
+    const isChanged = value.op === "reshape" && typeof from === "number" && typeof to === "number" && from !== to;
+    if (!isChanged) this.#made.set(value, { maps, width });
+    else if (to > from) this.#made.set(value, { maps, width: width * (to / from) });
+    else {
+      const head = together(width, from / to);
+      for (const map of maps) this.#widths.set(map, together(this.#widths.get(map)!, head));
+      this.#made.set(value, { maps, width: head / (from / to) });
+    }
   }
 
   #dimOf(value: Value): number | typeof WHOLE_ONLY {

@@ -33,7 +33,7 @@ export function trainingFiles(
     ["MODEL", quoted(model.name)],
   ]);
   const plan = [...tensorPlan(variants[0]!, needs)].map(
-    ([path, style]) => `    ${quoted(attributePath(path))}: "${style}",`,
+    ([path, { style, width }]) => `    ${quoted(attributePath(path))}: ("${style}", ${width}),`,
   );
   const names = ["train.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];
   return new Map(

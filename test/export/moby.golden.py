@@ -28,9 +28,12 @@ class MobyArgs:
     depth: int = 6
     context: int = 256  # the most tokens of a sequence
     capacity: Fraction = Fraction(1, 8)
-    head_dim: int = 32  # follows from those above
-    hidden: int = 512  # follows from those above
-    guess_hidden: int = 8  # follows from those above
+    head_dim: int = 32  # as exported; set it with those above
+    hidden: int = 512  # as exported; set it with those above
+    guess_hidden: int = 8  # as exported; set it with those above
+
+    def __post_init__(self) -> None:
+        self.capacity = mt.ratio(self.capacity)
 
 
 class Embedding(nn.Module):
@@ -286,7 +289,7 @@ class Moby(nn.Module):
             objective=targets is not None,
             observed=observed,
         )
-        axis = mt.rows(tokens, lengths, caches)
+        axis = mt.rows(tokens, lengths, caches, most=self.args.context)
         losses: dict[str, Tensor] = {}
         x = self.embed(tokens)
         for i, layer in enumerate(self.layers):

@@ -86,15 +86,15 @@ describe("the text of a folder", () => {
 
   it("shares out the maps between which all goes head by head, and no router", () => {
     const planOf = (name: string): readonly string[] =>
-      [...fileOf(example(name), "parallelize.py").matchAll(/^    "(.*)": "(\w+)",$/gm)].map(
-        ([, path, style]) => `${path} ${style}`,
+      [...fileOf(example(name), "parallelize.py").matchAll(/^    "(.*)": \("(\w+)", (\d+)\),$/gm)].map(
+        ([, path, style, width]) => `${path} ${style}${width === "1" ? "" : ` by ${width}`}`,
       );
     expect(planOf("moby")).toEqual(
       [
-        "attn.q columns",
-        "attn.k columns",
-        "attn.v columns",
-        "attn.o rows",
+        "attn.q columns by 32",
+        "attn.k columns by 32",
+        "attn.v columns by 32",
+        "attn.o rows by 32",
         "mlp.gate columns",
         "mlp.up columns",
         "mlp.down rows",
@@ -111,10 +111,22 @@ model M() {
   forward(tokens: u32[B, T]) -> f32[B, T, 8] { b(softmax(a(embed(tokens)))) }
   objective(tokens: u32[B, T], targets: u32[B, T]) { loss l = cross_entropy(forward(tokens), targets) }
 }`;
-    expect(fileOf(mixed, "parallelize.py")).toContain("PLAN: dict[str, str] = {}\n");
+    expect(fileOf(mixed, "parallelize.py")).toContain("PLAN: dict[str, tuple[str, int]] = {}\n");
     expect(fileOf(mixed.replace("softmax", "silu"), "parallelize.py")).toContain(
-      '    "a": "columns",\n    "b": "rows",',
+      '    "a": ("columns", 1),\n    "b": ("rows", 1),',
     );
+  });
+
+  it("bounds sequences by the argument that says how long they are, else by the number", () => {
+    const source = (bound: string): string =>
+      `model M(most: int = 8, rows: int = 8) {
+  weight w: f32[rows]
+  forward(x: f32[B, T <= ${bound}, rows]) -> f32[B, T, rows] { x * w }
+}`;
+    const text = fileOf(source("most"), "model.py", {}, false);
+    expect(text).toContain("    most: int = 8  # the most tokens of a sequence\n    rows: int = 8\n");
+    expect(text).toContain("axis = mt.rows(x, lengths, caches, most=self.args.most)");
+    expect(fileOf(source("8"), "model.py", {}, false)).toContain("axis = mt.rows(x, lengths, caches, most=8)");
   });
 
   it("has no causal rule where the source has none", () => {

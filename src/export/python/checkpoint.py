@@ -79,8 +79,7 @@ def save(output: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer,
     final = folder / f"step-{progress.step:08}"
     fresh = folder / f".new-{final.name}"
     if _first():
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
+        _emptied(fresh)
     _barrier()
     dcp.save(tensors_of(model, optimizer), checkpoint_id=fresh)
     if _first():
@@ -89,6 +88,12 @@ def save(output: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer,
             shutil.rmtree(old)
     _barrier()
     return final
+
+
+def _emptied(folder: Path) -> None:
+    """Makes a folder anew, without what an interrupted call left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 def _finish(fresh: Path, final: Path, progress: Progress) -> None:
@@ -167,7 +172,7 @@ def from_modc(run: Path, output: Path) -> Path:
     progress = Progress(manifest["step"], data["epoch"], data["window"], kept)
     final = output / "checkpoints" / f"step-{progress.step:08}"
     fresh = final.with_name(f".new-{final.name}")
-    fresh.mkdir(parents=True, exist_ok=True)
+    _emptied(fresh)
     dcp.save(tensors, checkpoint_id=fresh)
     _finish(fresh, final, progress)
     return final
@@ -209,7 +214,7 @@ def to_modc(output: Path, run: Path) -> Path:
     keys = _keys()
     final = run / "checkpoints" / f"step-{progress.step:08}"
     fresh = final.with_name(f".new-{final.name}-torch")
-    fresh.mkdir()
+    _emptied(fresh)
     count = torch.tensor(progress.step, dtype=torch.int32)  # unsigned in the file, and never so large
     state = {path: count if path == "step.count" else tensors[path] for path in moments}
     write_safetensors(fresh / "model.safetensors", {keys.get(path, path): tensors[path] for path in weights})

@@ -25,6 +25,7 @@ class Caches:
 
     def __init__(self) -> None:
         self.lengths: Tensor | None = None  # i64[B], tokens so far
+        self._longest = 0  # no sequence has more tokens, as far as the host knows
         self._all: list[_Cache] = []
         self._next = 0
 
@@ -33,12 +34,20 @@ class Caches:
         """How many tokens of each sequence each attention keeps."""
         return [cache.count.tolist() for cache in self._all]
 
-    def begin(self, new: Tensor) -> Tensor:
-        """Begins a call with so many new tokens of each sequence: how many were before."""
+    def begin(self, new: Tensor, tokens: int, most: int | None) -> Tensor:
+        """Begins a call with so many new tokens of each sequence, at most `tokens`: how many were before.
+
+        No sequence may have more than `most`; only where that cannot be told from `tokens` is the device asked.
+        """
         before = torch.zeros_like(new) if self.lengths is None else self.lengths
         if before.shape != new.shape:
             raise ValueError(f"the caches have {before.shape[0]} sequences, the call {new.shape[0]}")
-        self.lengths, self._next = before + new, 0
+        longest = self._longest + tokens
+        if most is not None and longest > most:
+            longest = int((before + new).max())
+            if longest > most:
+                raise ValueError(f"with what the caches have seen, {longest} tokens: a sequence has at most {most}")
+        self.lengths, self._next, self._longest = before + new, 0, longest
         return before
 
     @torch.compiler.disable

@@ -52,12 +52,17 @@ def name_paths(model: nn.Module) -> None:
         module.path = path
 
 
-def lively(defaults: dict[str, Fraction], given: dict[str, float | Fraction] | None) -> dict[str, Fraction]:
+def lively(defaults: dict[str, Fraction], given: dict[str, Fraction | float | str] | None) -> dict[str, Fraction]:
     """The live parameters of one call."""
     given = given or {}
     if unknown := set(given) - set(defaults):
         raise ValueError(f"the model has no live parameter {', '.join(sorted(unknown))}")
-    return defaults | {name: Fraction(value) for name, value in given.items()}
+    return defaults | {name: ratio(value) for name, value in given.items()}
+
+
+def ratio(value: Fraction | float | str) -> Fraction:
+    """A share, exact: 0.1 is a tenth, not the float beside it."""
+    return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
 
 
 def below(path: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -65,13 +70,19 @@ def below(path: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{path}.{name}": loss for name, loss in losses.items()}
 
 
-def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None) -> Axis:
-    """The axis of an input [B, T, ...], behind what caches have seen."""
+def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None, most: int | None = None) -> Axis:
+    """The axis of an input [B, T, ...], behind what caches have seen, of at most so many tokens."""
+    if lengths is not None and (not isinstance(lengths, Tensor) or lengths.shape != x.shape[:1]):
+        raise ValueError(f"lengths are a tensor of one number for each of the {x.shape[0]} sequences")
+    if most is not None and x.shape[1] > most:
+        raise ValueError(f"the input has {x.shape[1]} tokens: a sequence of the model has at most {most}")
     positions = torch.arange(x.shape[1], device=x.device)[None].expand(x.shape[0], -1)
     valid = None if lengths is None else positions < lengths[:, None]
     if caches is not None:
-        new = torch.full_like(positions[:, 0], x.shape[1]) if lengths is None else lengths.to(positions)
-        positions = positions + caches.begin(new)[:, None]
+        if not isinstance(caches, Caches):
+            raise ValueError("caches are what modc_torch.Caches() makes, and calls fill")
+        new = positions.new_full(x.shape[:1], x.shape[1]) if lengths is None else lengths.to(positions)
+        positions = positions + caches.begin(new, x.shape[1], most)[:, None]
     return Axis(positions, valid, caches)
 
 
@@ -91,16 +102,13 @@ def top(score: Tensor, axis: Axis, k: Callable[[int | Tensor], int | Tensor]) ->
     k does not fall as n grows, so k of all tokens bounds how many rows there are without asking the device.
     """
     score = score.detach()
-    score = torch.where(torch.isnan(score), float("-inf"), score)
     tokens = score.shape[1]
-    if axis.valid is not None:
-        score = score.masked_fill(~axis.valid, float("-inf"))
-    order = torch.argsort(score, dim=1, descending=True, stable=True)
+    order = torch.argsort(torch.where(torch.isnan(score), float("nan"), -score), dim=1, stable=True)  # NaN last
     most = smaller(larger(k(tokens), 0), tokens)
     if axis.valid is None:
         index = order[:, :most].sort(dim=1).values
         return Route(index, Axis(axis.positions.gather(1, index), None))
-    exists = axis.valid.gather(1, order)  # those stand before the others, even at -inf
+    exists = axis.valid.gather(1, order)  # those stand before the others, even at NaN
     order = order.gather(1, torch.argsort((~exists).to(torch.uint8), dim=1, stable=True))
     lengths = axis.valid.sum(1)
     counts = (torch.zeros_like(lengths) + k(lengths)).clamp(min=0).minimum(lengths)
@@ -185,8 +193,8 @@ def attention(
         keys = Axis(*kept_tokens)
         if weights is not None:
             v, weights = v[..., :-1], v[:, 0, :, -1]
-    if q.shape[2] == 0:
-        return v.new_empty(q.shape[:-1] + v.shape[-1:])
+    if q.shape[2] == 0 or k.shape[2] == 0:
+        return v.new_zeros(q.shape[:-1] + v.shape[-1:])
     # Tokens ascend, so their order is that of positions.
     if keys is None and window == 0 and axis.valid is None and weights is None:
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale, enable_gqa=grouped)
@@ -226,6 +234,13 @@ def kept(x: Tensor, axis: Axis, dim: int = 1, fill: float = 0.0) -> Tensor:
     return x.masked_fill(~axis.valid.reshape(shape), fill)
 
 
+def _lengths(axis: Axis) -> Tensor:
+    """How many tokens each sequence has."""
+    if axis.valid is None:
+        return axis.positions.new_full(axis.positions.shape[:1], axis.positions.shape[1])
+    return axis.valid.sum(1)
+
+
 def _reduced(total: Tensor, dims: int | tuple[int, ...], keepdim: bool) -> Tensor:
     return total if keepdim else total.squeeze(dims)
 
@@ -234,8 +249,7 @@ def _count(x: Tensor, axis: Axis, dims: int | tuple[int, ...]) -> Tensor:
     """How many elements are reduced into each result, dimensions kept: [B, 1, ...]."""
     dims = (dims,) if isinstance(dims, int) else dims
     others = math.prod(x.shape[dim] for dim in dims if dim != 1)
-    tokens = torch.full_like(axis.positions[:, 0], x.shape[1]) if axis.valid is None else axis.valid.sum(1)
-    return (tokens * others).reshape((-1,) + (1,) * (x.dim() - 1))
+    return (_lengths(axis) * others).reshape((-1,) + (1,) * (x.dim() - 1))
 
 
 def sum(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
@@ -256,6 +270,8 @@ def var(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...
 
 def max(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
     """The largest, likewise; 0 of none."""
+    if x.shape[1] == 0:
+        return sum(x, axis, keepdim, dims)
     most = kept(x, axis, fill=float("-inf")).amax(dims, keepdim=True)
     return _reduced(torch.where(_count(x, axis, dims) > 0, most, 0.0), dims, keepdim)
 
@@ -274,11 +290,12 @@ def softmax(x: Tensor, axis: Axis, dim: int) -> Tensor:
 
 def token(x: Tensor, axis: Axis, index: int) -> Tensor:
     """One token of each sequence, from its end where the index is negative; zeros where there is none: [B, ...]."""
-    tokens = x.shape[1]
-    lengths = torch.full_like(axis.positions[:, 0], tokens) if axis.valid is None else axis.valid.sum(1)
+    if x.shape[1] == 0:
+        return x.sum(1)
+    lengths = _lengths(axis)
     at = lengths + index if index < 0 else torch.full_like(lengths, index)
     there = ((at >= 0) & (at < lengths)).reshape((-1,) + (1,) * (x.dim() - 2))
-    own = at.clamp(0, tokens - 1).reshape((-1,) + (1,) * (x.dim() - 1)).expand((-1, 1) + x.shape[2:])
+    own = at.clamp(0, x.shape[1] - 1).reshape((-1,) + (1,) * (x.dim() - 1)).expand((-1, 1) + x.shape[2:])
     return torch.where(there, x.gather(1, own).squeeze(1), 0.0)
 
 
@@ -303,7 +320,7 @@ def join(parts: tuple[Tensor, ...], axes: tuple[Axis, ...]) -> tuple[Tensor, Axi
         return whole, rows(whole, None)
     tokens = whole.shape[1]
     y = whole.new_zeros((whole.shape[0], tokens + 1) + whole.shape[2:])
-    before = torch.zeros_like(axes[0].positions[:, 0])
+    before = axes[0].positions.new_zeros(whole.shape[0])
     for part, axis in zip(parts, axes):
         own = torch.arange(part.shape[1], device=part.device)[None]
         exists = torch.ones_like(axis.positions, dtype=torch.bool) if axis.valid is None else axis.valid
@@ -315,16 +332,12 @@ def join(parts: tuple[Tensor, ...], axes: tuple[Axis, ...]) -> tuple[Tensor, Axi
 
 def count(route: Route) -> Tensor:
     """How many tokens of each sequence were chosen."""
-    if route.axis.valid is None:
-        return torch.full_like(route.index[:, :1].sum(1), route.index.shape[1])
-    return route.axis.valid.sum(1)
+    return _lengths(route.axis)
 
 
 def length(axis: Axis, size: Callable[[Tensor], Tensor | int], dims: int, dtype: torch.dtype) -> Tensor:
     """A size as a value of each sequence, [B, 1, ...] with so many dimensions."""
-    lengths = torch.full_like(axis.positions[:, 0], axis.positions.shape[1])
-    if axis.valid is not None:
-        lengths = axis.valid.sum(1)
+    lengths = _lengths(axis)
     value = torch.zeros_like(lengths) + size(lengths)
     return value.to(dtype).reshape((-1,) + (1,) * (dims - 1))
 

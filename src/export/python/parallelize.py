@@ -20,8 +20,9 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 from torch.nn.parallel import DistributedDataParallel
 
 # Linear maps that tensor parallelism shares out: of "columns" each device has some results, of "rows" it takes some
-# operands, and the results of all are added up. All else is whole on each.
-PLAN: dict[str, str] = {}
+# operands, and the results of all are added up. Beside that, how many stay together: the width of a head, else 1. All
+# other maps are whole on each.
+PLAN: dict[str, tuple[str, int]] = {}
 
 REPLICATE, SHARD, TENSOR = "replicate", "shard", "tensor"
 
@@ -47,12 +48,14 @@ def apply_tp(model: nn.Module, mesh: DeviceMesh) -> None:
     """Shares linear maps out by PLAN."""
     degree = mesh.size()
     for path, module in list(model.named_modules()):
-        style = next((style for pattern, style in PLAN.items() if fnmatch.fnmatchcase(path, pattern)), None)
-        if style is None:
+        found = next((planned for pattern, planned in PLAN.items() if fnmatch.fnmatchcase(path, pattern)), None)
+        if found is None:
             continue
+        style, width = found
         size = module.weight.shape[0 if style == "columns" else 1]
-        if size % degree != 0:
-            raise ValueError(f"{path} has {size} {style}: {degree} devices cannot share them out")
+        if size % (width * degree) != 0:
+            what = f"{size} {style}" if width == 1 else f"{size // width} heads of {width} {style}"
+            raise ValueError(f"{path} has {what}: {degree} devices cannot share them out")
         parallelize_module(module, mesh, ColwiseParallel() if style == "columns" else RowwiseParallel())
 
 

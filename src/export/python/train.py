@@ -71,7 +71,15 @@ SETTINGS: dict[str, object] = {
     "decay": "a fifth", "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "clip": 1.0,
     "validate_every": 100, "windows": 64, "checkpoint_every": 500, "keep": 3,
 }  # fmt: skip
+AT_LEAST = {
+    "steps": 1, "batch": 1, "accumulate": 1, "length": 1, "seed": 0, "warmup": 0, "min_lr": 0, "decay": 1,
+    "weight_decay": 0, "clip": 0, "validate_every": 1, "windows": 0, "checkpoint_every": 1, "keep": 1,
+}  # fmt: skip
 FLOATS = {"validation", "lr", "min_lr", "weight_decay", "beta1", "beta2", "eps", "clip"}
+
+
+class SettingsError(ValueError):
+    """What is wrong with a setting, in a sentence."""
 
 
 def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
@@ -79,8 +87,8 @@ def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
     if before is not None:
         for name, value in given.items():
             if name not in checkpoint.MAY_CHANGE.values() and before.get(name) != value:
-                raise ValueError(f"--{name.replace('_', '-')} is {value}: the run was begun with {before.get(name)}")
-        return {**before, **given}
+                raise SettingsError(f"{_flag(name)} is {value}: the run was begun with {before.get(name)}")
+        return checked({**before, **given})
     s = {**SETTINGS, "length": CONTEXT, **given}
     for name, usual in (
         ("warmup", lambda: min(100, s["steps"] // 10)),
@@ -89,12 +97,30 @@ def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
     ):
         if name not in given:
             s[name] = usual()
-    if s["schedule"] not in ("cosine", "linear", "constant", "wsd"):
-        raise ValueError(f"--schedule is {s['schedule']}: it is cosine, linear, constant or wsd")
-    if not 0 <= s["warmup"] <= s["steps"] or min(s["steps"], s["batch"], s["accumulate"], s["length"]) < 1:
-        raise ValueError("--steps, --batch, --accumulate and --length are at least 1, --warmup at most --steps")
-    if LONGEST is not None and s["length"] > LONGEST:
-        raise ValueError(f"--length is {s['length']}: a sequence of the model has at most {LONGEST} tokens")
+    return checked(s)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def checked(s: dict) -> dict:
+    """The settings, if a run can have them."""
+
+    def must(name: str, holds: bool, what: str) -> None:
+        if not holds:
+            raise SettingsError(f"{_flag(name)} is {s[name]}: it is {what}")
+
+    for name in ("lr", "eps"):
+        must(name, 0 < s[name] < math.inf, "above 0")
+    for name, least in AT_LEAST.items():
+        must(name, least <= s[name] < math.inf, f"at least {least}")
+    for name in ("validation", "beta1", "beta2"):
+        must(name, 0 <= s[name] < 1, "from 0 to below 1")
+    must("schedule", s["schedule"] in ("cosine", "linear", "constant", "wsd"), "cosine, linear, constant or wsd")
+    must("warmup", s["warmup"] <= s["steps"], f"at most --steps, {s['steps']}")
+    if LONGEST is not None:
+        must("length", s["length"] <= LONGEST, f"at most {LONGEST}, the most tokens that a sequence of the model has")
     return s
 
 
@@ -107,6 +133,14 @@ def set_up(options: argparse.Namespace) -> tuple[torch.device, DeviceMesh]:
     alone = {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", **alone)
     return device, make_mesh(device.type, dist.get_world_size(), options.replicate, options.shard, options.tensor)
+
+
+def dropout_seed(seed: int, step: int, share: int, shares: int) -> int:
+    """Of what a rank draws from a step on, other numbers than other ranks and than it drew from an earlier one.
+
+    Ranks that share out linear maps draw the same.
+    """
+    return seed + step * shares + share
 
 
 def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.device, seed: int, draw: bool) -> nn.Module:
@@ -124,7 +158,6 @@ def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.devi
             weights = read_weights(folder) if folder else exported.Model(exported.ModelArgs()).state_dict()
         broadcast = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
         set_model_state_dict(model, weights, options=broadcast)
-    torch.manual_seed(seed + data_rank(mesh)[0])  # of dropout: ranks that share out linear maps draw the same
     return model
 
 
@@ -154,6 +187,7 @@ class Run:
         if before:
             checkpoint.load(found[-1], model, self.optimizer)
             self.step, self.position = before.step, Position(before.epoch, before.window)
+        torch.manual_seed(dropout_seed(s["seed"], self.step, self.share, self.shares))
         self.model = replicated(model, self.mesh)
         self.output, self.first = Path(options.output), dist.get_rank() == 0
         amp = options.bf16 and not isinstance(model, torch.distributed.fsdp.FSDPModule)
@@ -252,9 +286,9 @@ class Run:
         batches = [self.batch(offsets[i : i + rows]) for i in range(0, len(offsets), rows)]
         if not batches:
             return
-        rules = {"top-k": evaluate(self.model, batches, causal=False)}
+        rules = {"top-k": evaluate(self.model, batches, causal=False, autocast=self.autocast)}
         if CAUSAL:
-            rules["causal"] = evaluate(self.model, batches, causal=True)
+            rules["causal"] = evaluate(self.model, batches, causal=True, autocast=self.autocast)
         loss = rules.get("causal", rules["top-k"])
         tokens = len(offsets) * s["length"]
         by_rule = {rule: {"loss": own, "tokens": tokens, "shares": {}} for rule, own in rules.items()}
@@ -285,7 +319,7 @@ def main(arguments: list[str] | None = None) -> int:
         return Run(options).train()
     except (ValueError, OSError, checkpoint.CheckpointError) as fault:
         print(f"train.py: {fault}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(fault, SettingsError) else 1
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

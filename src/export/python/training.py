@@ -148,7 +148,12 @@ def clip_gradients(model: nn.Module, limit: float) -> float:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: list[dict[str, Tensor]], causal: bool) -> float:
+def evaluate(
+    model: nn.Module,
+    batches: list[dict[str, Tensor]],
+    causal: bool,
+    autocast: contextlib.AbstractContextManager | None = None,
+) -> float:
     """The objective's own losses over all batches, by the whole sequence or by the causal rule."""
     model.eval()
     counts = _counts(batches)
@@ -158,7 +163,9 @@ def evaluate(model: nn.Module, batches: list[dict[str, Tensor]], causal: bool) -
     total = torch.zeros((), dtype=torch.float64, device=counts.device)
     with eager:
         for batch, count in zip(batches, counts):
-            total += sum(loss.double() for loss in model(**batch, causal=causal).values()) * count
+            with autocast or contextlib.nullcontext():
+                losses = model(**batch, causal=causal)
+            total += sum(loss.double() for loss in losses.values()) * count
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()  # without a backward pass the root stays whole, and its parameters are not those of others

@@ -1,0 +1,132 @@
+// Exported folders at the edges: names that Python has for itself, no tokens, NaN, and what they refuse in a sentence.
+// Skipped, and saying so, where Python has no torch.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { askTorch, hasTorch, torchNote } from "../pytorch.js";
+import { exported } from "./versions.js";
+
+const SCRIPT = new URL("torch/edges.py", import.meta.url);
+const root = mkdtempSync(join(tmpdir(), "modc-torch-edges-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+function folderOf(name: string, source: string): string {
+  const folder = join(root, name);
+  mkdirSync(folder);
+  for (const [file, text] of exported(source).files) writeFileSync(join(folder, file), text);
+  return folder;
+}
+
+describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeout: 60_000 }, () => {
+  let moby: string;
+  beforeAll(() => {
+    moby = folderOf("moby", readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8"));
+  });
+  const ask = async (what: string, more: object = {}): Promise<unknown> => {
+    const output = join(root, what);
+    return (await askTorch<unknown>(SCRIPT, [{ folder: moby, output, what, ...more }]))[0];
+  };
+
+  it("keeps inputs and values apart from parameters of its call and functions of Python", async () => {
+    const inputs = ["causal", "observed", "caches"];
+    const source = `model M(live share: ratio = 50%) {
+  forward(${inputs.map((name) => `${name}: f32[B, T, 4]`).join(", ")}) -> f32[B, T, 4] {
+    float = causal * share
+    int = float * share
+    str = float * (observed + caches)
+    lengths = int + str
+    lengths + (lengths - lengths)
+  }
+}`;
+    const given = inputs.map((name) => `${name}_`);
+    expect(await ask("names", { folder: folderOf("names", source), inputs: given })).toBeLessThan(1e-12);
+  });
+
+  it("computes zeros of a route that nobody took", async () => {
+    const each = [[2, 3], [2, 3], [2, 3], [2, 3], [2, 3], [2, 1, 1], [2, 3], [2, 3], [2], [2, 1, 3, 4], [2, 1, 3, 4]];
+    expect(await ask("nothing")).toEqual([...each, ...each].map((shape) => [shape, 0]));
+  });
+
+  it("ranks NaN behind what is -inf, and before what does not exist", async () => {
+    const scores = [
+      ["nan", "-inf"],
+      ["-inf", "nan"],
+      ["nan", "1"],
+      ["nan", "nan"],
+      ["0", "-0.0"],
+    ];
+    const first = [[0], [0], [0], [0], [0]];
+    const wanted = [[1], [0], [1], [0], [0]];
+    expect(await ask("best", { scores })).toEqual([wanted, wanted, first]);
+  });
+
+  it("refuses settings with which a run would fail, new or resumed", async () => {
+    const cases: readonly (readonly [words: string, sentence: string])[] = [
+      ["--validate-every 0", "--validate-every is 0: it is at least 1"],
+      ["--checkpoint-every 0", "--checkpoint-every is 0: it is at least 1"],
+      ["--decay 0", "--decay is 0: it is at least 1"],
+      ["--keep 0", "--keep is 0: it is at least 1"],
+      ["--keep -1", "--keep is -1: it is at least 1"],
+      ["--steps 0", "--steps is 0: it is at least 1"],
+      ["--lr nan", "--lr is nan: it is above 0"],
+      ["--validation 1", "--validation is 1.0: it is from 0 to below 1"],
+      ["--schedule step", "--schedule is step: it is cosine, linear, constant or wsd"],
+      ["--steps 4 --warmup 5", "--warmup is 5: it is at most --steps, 4"],
+      ["--length 257", "--length is 257: it is at most 256, the most tokens that a sequence of the model has"],
+      ["--resume --validate-every 0", "--validate-every is 0: it is at least 1"],
+      ["--resume --keep 0", "--keep is 0: it is at least 1"],
+      ["--resume --batch 3", "--batch is 3: the run was begun with 8"],
+    ];
+    const words = cases.map(([given]) => given.split(" "));
+    expect(await ask("settings", { words })).toEqual(cases.map(([, sentence]) => [2, `train.py: ${sentence}`]));
+  });
+
+  it("evaluates in the type in which it trains", async () => {
+    expect(await ask("evaluated")).toEqual([0, 1]);
+  });
+
+  it("draws other numbers on each rank and from each step on", async () => {
+    expect(new Set((await ask("seeds")) as readonly number[]).size).toBe(6); // as the script gives them
+  });
+
+  it("begins a checkpoint anew where an interrupted one lies", async () => {
+    expect(await ask("emptied")).toEqual([]);
+  });
+
+  it("shares out whole heads alone", async () => {
+    expect(await ask("shared")).toEqual([
+      "q has 2 heads of 64 columns: 4 devices cannot share them out",
+      "up has 6 columns: 4 devices cannot share them out",
+      "o has 2 heads of 64 rows: 4 devices cannot share them out",
+    ]);
+  });
+
+  it("refuses lengths that are none, tokens beyond the bound, also behind caches, and what is no caches", async () => {
+    const none = Array.from({ length: 8 }, () => null);
+    const lengths = "lengths are a tensor of one number for each of the 2 sequences";
+    const beyond = (tokens: number): string =>
+      `with what the caches have seen, ${tokens} tokens: a sequence has at most 8`;
+    expect(await ask("bounded")).toEqual({
+      sentences: [
+        lengths,
+        lengths,
+        "the input has 9 tokens: a sequence of the model has at most 8",
+        "caches are what modc_torch.Caches() makes, and calls fill",
+        null,
+        beyond(10),
+        null,
+        ...none,
+        beyond(9),
+      ],
+      lengths: [
+        [8, 8],
+        [8, 8],
+      ],
+    });
+  });
+
+  it("takes shares as numbers and texts, exactly", async () => {
+    expect(await ask("shares")).toEqual(["1/10", "1/3", "1", "1/8", [1, 8, 256], "1/10"]);
+  });
+});

@@ -1,0 +1,153 @@
+"""What exported folders compute at the edges, and what they refuse: of no tokens, of NaN, of settings, of lengths."""
+
+import contextlib
+import importlib
+import io
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+FILES = ("modc_caches", "modc_files", "modc_torch", "model", "data", "training", "parallelize", "checkpoint", "train")
+
+
+def opened(folder):
+    for name in FILES:
+        sys.modules.pop(name, None)
+    sys.path.insert(0, folder)
+    try:
+        return {name: importlib.import_module(name) for name in FILES if (Path(folder) / f"{name}.py").exists()}
+    finally:
+        sys.path.remove(folder)
+
+
+def answer(job):
+    return globals()[job["what"]](job, **opened(job["folder"]))
+
+
+def told(call):
+    """What a call refuses, in its sentence."""
+    try:
+        call()
+    except ValueError as fault:
+        return str(fault)
+    return None
+
+
+def names(job, model, **_):
+    given = {name: torch.rand(2, 3, 4) for name in job["inputs"]}
+    result = model.M()(**given, live={"share": 0.25})
+    first, *others = given.values()
+    due = first * 0.25 * 0.25 + sum(first * 0.25 * other for other in others)
+    return (result - due).abs().max().item()
+
+
+def nothing(job, modc_torch, **_):
+    mt, x = modc_torch, torch.ones(2, 0, 3, requires_grad=True)
+    results = []
+    for valid in (None, torch.ones(2, 0, dtype=torch.bool)):
+        axis = mt.Axis(torch.zeros(2, 0, dtype=torch.int64), valid)
+        results += [f(x, axis) for f in (mt.sum, mt.mean, mt.var, mt.max, mt.min)]
+        results += [mt.max(x, axis, keepdim=True, dims=(1, 2)), mt.token(x, axis, 0), mt.token(x, axis, -1)]
+        results += [mt.count(mt.Route(axis.positions, axis))]
+        keys = mt.Axis(torch.zeros(2, 0, dtype=torch.int64), valid)
+        whole = mt.rows(torch.ones(2, 3), None)
+        k = torch.ones(2, 1, 0, 4)
+        for weights in (None, torch.ones(2, 0)):
+            results += [mt.attention(torch.ones(2, 1, 3, 4), k, k, whole, keys, weights=weights)]
+    return [[list(y.shape), y.abs().sum().item()] for y in results]
+
+
+def best(job, modc_torch, **_):
+    mt, score = modc_torch, torch.tensor([[float(x) for x in row] for row in job["scores"]])
+    axis = mt.rows(score, None)
+    exists = torch.ones_like(axis.positions, dtype=torch.bool)
+    padded = exists.clone()
+    padded[:, 1:] = False
+    axes = (axis, axis._replace(valid=exists), axis._replace(valid=padded))
+    return [mt.top(score, a, lambda n: 1).index.tolist() for a in axes]
+
+
+def settings(job, train, **_):
+    output = Path(job["output"])
+    begun = train.settled({}, None)
+    at = output / "checkpoints" / "step-00000001"
+    at.mkdir(parents=True)
+    kept = {"format": train.checkpoint.FORMAT, "model": train.checkpoint.MODEL, "step": 1, "epoch": 0, "window": 0}
+    (at / "run.json").write_text(json.dumps(kept | {"settings": begun}))
+    answers = []
+    for words in job["words"]:
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            folder = output if "--resume" in words else output / "new"
+            status = train.main(["--data", "none", "--output", str(folder), *words])
+        answers.append([status, said.getvalue().strip()])
+    return answers
+
+
+class Watching(torch.nn.Module):
+    """Tells in which type products are computed."""
+
+    def forward(self, tokens, causal):
+        return {"l": ((torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16) * torch.ones(())}
+
+
+def evaluated(job, training, **_):
+    batches = [{"tokens": torch.zeros(2, 3, dtype=torch.int64)}]
+    torch.set_default_dtype(torch.float32)
+    try:
+        contexts = (None, torch.autocast("cpu", torch.bfloat16))
+        return [training.evaluate(Watching(), batches, causal=False, autocast=context) for context in contexts]
+    finally:
+        torch.set_default_dtype(torch.float64)
+
+
+def seeds(job, train, **_):
+    return [train.dropout_seed(7, step, share, 2) for step in (0, 1, 2) for share in (0, 1)]
+
+
+def emptied(job, checkpoint, **_):
+    folder = Path(job["output"]) / ".new-step"
+    folder.mkdir(parents=True)
+    (folder / "half").write_text("")
+    checkpoint._emptied(folder)
+    return [path.name for path in folder.iterdir()]
+
+
+class Mesh:
+    def size(self):
+        return 4
+
+
+def shared(job, parallelize, **_):
+    parallelize.PLAN = {"q": ("columns", 64), "up": ("columns", 1), "o": ("rows", 64)}
+    sizes = {"q": (8, 128), "up": (8, 6), "o": (128, 8)}
+    models = [torch.nn.ModuleDict({name: torch.nn.Linear(*size)}) for name, size in sizes.items()]
+    return [told(lambda: parallelize.apply_tp(model, Mesh())) for model in models]
+
+
+def bounded(job, model, modc_torch, **_):
+    mt, moby = modc_torch, model.Moby(model.MobyArgs(context=8))
+    tokens = torch.zeros(2, 9, dtype=torch.int64)
+    few, caches, padded = tokens[:, :5], mt.Caches(), mt.Caches()
+    sentences = [
+        told(lambda: moby(few, lengths=[1, 2])),
+        told(lambda: moby(few, lengths=torch.ones(3, dtype=torch.int64))),
+        told(lambda: moby(tokens)),
+        told(lambda: moby.step(few, {})),
+        told(lambda: moby.step(few, caches)),
+        told(lambda: moby.step(few, caches)),
+        told(lambda: moby.step(tokens[:, :3], caches)),
+    ]
+    ones = torch.ones(2, dtype=torch.int64)
+    sentences += [told(lambda: moby.step(few, padded, lengths=ones)) for _ in range(9)]
+    return {"sentences": sentences, "lengths": [caches.lengths.tolist(), padded.lengths.tolist()]}
+
+
+def shares(job, model, modc_torch, **_):
+    args = [model.MobyArgs(capacity=capacity) for capacity in (0.1, "1/3", 1, Fraction(1, 8))]
+    result = model.Moby(args[0])(torch.zeros(1, 8, dtype=torch.int64))
+    live = modc_torch.lively({"share": Fraction(1, 2)}, {"share": 0.1})
+    return [*(str(a.capacity) for a in args), list(result.shape), str(live["share"])]
