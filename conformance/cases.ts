@@ -30,6 +30,7 @@ const train = { kind: "train", lengths: null, capacity: half, gate: "raw" } as c
 export const CASES: readonly ConformanceCase[] = [
   { ...train, name: "equation", seed: 1, laws: [1, 4, 5, 6, 10], tokens: 24 },
   { ...train, name: "an-eighth", seed: 2, laws: [1, 2], tokens: 20, capacity: eighth },
+  { ...train, name: "a-little-over", seed: 13, laws: [2], tokens: 17, capacity: eighth },
   { ...train, name: "one-token", seed: 3, laws: [2], tokens: 1, capacity: eighth },
   { ...train, name: "all-tokens", seed: 4, laws: [1, 2], tokens: 12, capacity: { numerator: 1, denominator: 1 } },
   { ...train, name: "ties", seed: 5, laws: [3], tokens: 20, scores: (rng) => many(BATCH * 20, () => rng.below(3) + 1) },

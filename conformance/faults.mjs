@@ -18,6 +18,8 @@ export function layer(...faults) {
 
   function count(tokens, [numerator, denominator]) {
     if (has("rounded-down")) return tokens === 0 ? 0 : Math.max(1, Math.floor((numerator * tokens) / denominator));
+    if (has("floored")) return Math.floor((numerator * tokens) / denominator);
+    if (has("rounded")) return tokens === 0 ? 0 : Math.max(1, Math.floor((numerator * tokens) / denominator + 0.5));
     return Math.ceil((numerator * tokens) / denominator);
   }
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -86,6 +87,10 @@ class Layer:
     def count(self, tokens: int, case: Case) -> int:
         if "rounded-down" in self.faults:
             return max(1, math.floor(case.capacity * tokens)) if tokens else 0
+        if "floored" in self.faults:
+            return math.floor(case.capacity * tokens)
+        if "rounded" in self.faults:
+            return max(1, math.floor(case.capacity * tokens + Fraction(1, 2))) if tokens else 0
         return math.ceil(case.capacity * tokens)
 
     def best(self, scores: Tensor, k: int) -> Tensor:
@@ -122,6 +127,6 @@ class Layer:
                 update = case.inner(x[b, index][None], positions[None])[0]
             gate = self.gate(scores[b, index], case)[:, None]
             rows.append(y[b].index_copy(0, index, self.added(x[b, index], update, gate)))
-        width = max(len(index) for index in chosen)
+        width = max((len(index) for index in chosen), default=0)
         padded = torch.stack([F.pad(index, (0, width - len(index)), value=-1) for index in chosen])
         return {"y": torch.stack(rows), "chosen": padded}

@@ -133,7 +133,12 @@ ${lines}</Types>
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const folder = resolve(process.argv[2] ?? ".");
+  const [given = ".", ...more] = process.argv.slice(2);
+  if (given.startsWith("-") || more.length > 0) {
+    process.stderr.write("usage: node editors/vscode/build.mjs [folder]\n");
+    process.exit(2);
+  }
+  const folder = resolve(given);
   mkdirSync(folder, { recursive: true });
   const path = join(folder, "modc.vsix");
   writeFileSync(path, vsixOf(await extensionFiles()));

@@ -22,6 +22,16 @@ export type Models = readonly [Model, ...Model[]];
  * parameters, by which the numbers of its classes are told apart; it is asked once the model has a form. Throws
  * ExportError for what has none in PyTorch.
  */
+/** Every file that some export writes: what one export leaves out, an earlier one may have left. */
+export const TORCH_FILES: readonly string[] = [
+  "model.py",
+  "model.safetensors",
+  ...Object.keys(pythonFiles),
+  "keys.json",
+  "paths.json",
+  "README.md",
+];
+
 export function torchFolder(
   models: Models,
   sources: readonly SourceFile[],

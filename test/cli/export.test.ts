@@ -1,5 +1,5 @@
 // `modc export` as a user calls it: what it writes, and what it refuses.
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { modc, temporaryFolder } from "./spawn.js";
@@ -28,6 +28,24 @@ describe("modc export --to torch", () => {
     const whole = await modc(["export", model, "--to", "torch", "--weights", weights, "-o", output, "--json"]);
     expect(JSON.parse(whole.stdout)).toMatchObject({ model: "Small", to: "torch", weights });
     expect(readFileSync(join(output, "model.safetensors"))).toEqual(readFileSync(weights));
+  });
+
+  it("is whole or none, leaves nothing of an earlier export, and takes no file of others", async () => {
+    const whole = join(folder.path, "whole");
+    const weights = join(folder.path, "of-others.safetensors");
+    const larger = ["--set", "n=6"];
+    expect((await modc(["init", model, "-o", weights])).status).toBe(0);
+    const args = ["export", model, "--to", "torch", "-o", whole];
+    const misfit = await modc([...args, ...larger, "--weights", weights]);
+    expect([misfit.status, existsSync(whole)]).toEqual([1, false]);
+    expect((await modc([...args, "--weights", weights])).status).toBe(0);
+    expect((await modc([...args, ...larger])).status).toBe(0);
+    expect(existsSync(join(whole, "model.safetensors"))).toBe(false);
+    mkdirSync(join(folder.path, "mine"));
+    const mine = folder.file(join("mine", "train.py"), "print('mine')\n");
+    const refused = await modc(["export", model, "--to", "torch", "-o", join(folder.path, "mine")]);
+    expect([refused.status, readFileSync(mine, "utf8")]).toEqual([1, "print('mine')\n"]);
+    expect(refused.stderr).toContain("mine has a train.py that no export wrote");
   });
 
   it("refuses what has no form, and writes nothing", async () => {

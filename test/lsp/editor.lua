@@ -1,14 +1,6 @@
--- Driven headless by the test of Neovim: opens a model, types a mistake, and tells what it is shown.
-local root, server, file = vim.env.MODC_ROOT, vim.env.MODC_SERVER, vim.env.MODC_FILE
-
-vim.filetype.add({ extension = { mod = "modc" } })
-vim.cmd.edit(file)
+-- Driven headless by the test of Neovim, with the init.lua of docs/editors.md: a model is open, a mistake is typed, and
+-- it tells what it is shown.
 local buffer = vim.api.nvim_get_current_buf()
-local id = vim.lsp.start({
-  name = "modc",
-  cmd = { vim.env.MODC_NODE, server, "lsp" },
-  root_dir = root,
-})
 
 local told = {}
 local function tell(name, value)
@@ -22,8 +14,11 @@ local function wait(what, holds)
   end
 end
 
-local client = vim.lsp.get_client_by_id(id)
+wait("a server", function() return #vim.lsp.get_clients({ bufnr = buffer }) == 1 end)
+local client = vim.lsp.get_clients({ bufnr = buffer })[1]
+local id = client.id
 wait("the server", function() return client.initialized end)
+tell("filetype", vim.bo[buffer].filetype)
 tell("encoding", client.offset_encoding)
 
 -- A mistake is typed: the name of a function loses a letter.
@@ -41,7 +36,6 @@ tell("diagnostic", { line = found.lnum + 1, code = found.code, message = found.m
 replace("to(score", "top(score")
 wait("no diagnostic", function() return #vim.diagnostic.get(buffer) == 0 end)
 
-vim.lsp.inlay_hint.enable(true, { bufnr = buffer })
 wait("hints", function() return #vim.lsp.inlay_hint.get({ bufnr = buffer }) > 2 end)
 local hints = {}
 for _, h in ipairs(vim.lsp.inlay_hint.get({ bufnr = buffer })) do

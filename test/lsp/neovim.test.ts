@@ -1,11 +1,13 @@
 // Neovim, where it is installed: its own client attaches headless, and shows diagnostics, hints and hovers.
 import { spawn, spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { root } from "../cli/spawn.js";
+import { main, root } from "../cli/spawn.js";
 
+/** What docs/editors.md says to write. */
+const CONFIGURATION = /```lua\n([\s\S]*?)```/.exec(readFileSync(join(root, "docs", "editors.md"), "utf8"))![1]!;
 const installed = spawnSync("nvim", ["--version"]).status === 0;
 
 it.skipIf(!installed)("shows a mistake as it is typed, shapes and documentation", { timeout: 60_000 }, async () => {
@@ -16,17 +18,18 @@ it.skipIf(!installed)("shows a mistake as it is typed, shapes and documentation"
       ...process.env,
       XDG_CACHE_HOME: folder,
       XDG_STATE_HOME: folder,
-      MODC_NODE: process.execPath,
-      MODC_SERVER: join(root, "dist", "src", "cli", "main.js"),
-      MODC_ROOT: folder,
-      MODC_FILE: join(folder, "golden.mod"),
     };
-    const words = ["--headless", "--clean", "-n", "-l", join(root, "test", "lsp", "editor.lua")];
+    const init = join(folder, "init.lua");
+    writeFileSync(init, CONFIGURATION.replace('{ "modc", "lsp" }', `{ "${process.execPath}", "${main}", "lsp" }`));
+    const file = join(folder, "golden.mod");
+    const script = join(root, "test", "lsp", "editor.lua");
+    const words = ["--headless", "-n", "-i", "NONE", "-u", init, file, "-c", `luafile ${script}`];
     const { status, stdout, stderr } = await ended(words, env);
     expect(stderr).toBe("");
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toEqual({
       encoding: "utf-16",
+      filetype: "modc",
       diagnostic: {
         line: 17,
         code: "unknown-name",

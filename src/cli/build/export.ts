@@ -1,11 +1,12 @@
 // `modc export`: a model, and its weights, for another engine: a folder of PyTorch, or a file of ONNX.
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { bug } from "../../base/invariant.js";
 import type { Checked } from "../../check/check.js";
 import type { Model } from "../../check/model.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import type { SourceFile } from "../../diagnostics/span.js";
-import { familyOf, torchFolder, VERSIONS, type Models } from "../../export/torch.js";
+import { familyOf, TORCH_FILES, torchFolder, VERSIONS, type Models } from "../../export/torch.js";
 import { asProgramWeight } from "../../program/program.js";
 import { matchWeights, readWeight } from "../../runtime/index.js";
 import { openWeights, saveWeights } from "../../runtime/node.js";
@@ -28,11 +29,21 @@ export async function exportModel(file: string, flags: ExportFlags): Promise<Exi
   expectOfTorch(flags);
   const { models, sources, family } = await versionsOf(file, flags);
   const files = torchFolder(models, sources, family);
-  makeFolder(flags.output);
-  for (const [name, text] of files) writeText(join(flags.output, name), text);
   const [model] = models;
   const weights = flags.weights ?? folderOf(file)?.weights ?? null;
-  if (weights !== null) await copyWeights(weights, model, join(flags.output, "model.safetensors"));
+  // Opened before anything is written: an export is whole or none.
+  const source = weights === null ? null : await matchedWeights(weights, model);
+  try {
+    expectOwn(flags.output);
+    makeFolder(flags.output);
+    if (source) await source.write(join(flags.output, WEIGHTS));
+    for (const [name, text] of files) writeText(join(flags.output, name), text);
+    // What an earlier export left, and this one has not, would be read with it.
+    for (const name of TORCH_FILES)
+      if (!files.has(name) && !(source && name === WEIGHTS)) rmSync(join(flags.output, name), { force: true });
+  } finally {
+    await source?.close();
+  }
   const names = [...files.keys(), ...(weights === null ? [] : ["model.safetensors"])];
   if (flags.json) outJson({ output: flags.output, model: model.name, to: flags.to, files: names, weights });
   else out(`${flags.output}: ${model.name} in PyTorch, ${plural(names.length, "file")}: ${names.join(", ")}`);
@@ -90,13 +101,31 @@ const isAbsence = ({ severity, code, message }: Diagnostic): boolean =>
   code.startsWith("non-causal") ||
   code === "cannot-generate";
 
-async function copyWeights(from: string, model: Model, path: string): Promise<void> {
+const WEIGHTS = "model.safetensors";
+/** A file that every export has, and little else. */
+const MARK = "modc_torch.py";
+
+/** Refuses a folder that is of no export and has files of these names, which would be lost. */
+function expectOwn(folder: string): void {
+  if (existsSync(join(folder, MARK))) return;
+  const other = TORCH_FILES.find((name) => existsSync(join(folder, name)));
+  if (other !== undefined)
+    throw new UserError(`${folder} has a ${other} that no export wrote`, "name another folder, or move it away");
+}
+
+/** The weights of the model in a file; throws where they do not fit. */
+async function matchedWeights(from: string, model: Model) {
   const weights = model.weights.map((weight) => asProgramWeight(weight));
   const source = await openWeights(from);
   try {
     const matched = matchWeights({ weights, ignore: model.ignore }, source);
-    await saveWeights(path, { weights }, (w) => readWeight(w, matched.get(w)!, source, readingInTurns(turn)));
-  } finally {
+    return {
+      write: (path: string) =>
+        saveWeights(path, { weights }, (w) => readWeight(w, matched.get(w)!, source, readingInTurns(turn))),
+      close: () => source.close(),
+    };
+  } catch (fault) {
     await source.close();
+    throw fault;
   }
 }
