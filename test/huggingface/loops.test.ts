@@ -61,7 +61,7 @@ const THRESHOLDS = [1, 0.95, 0.8, 0.6, 0.3];
 againstPytorch(
   byTurns(
     THRESHOLDS.flatMap((threshold) => [at(threshold, "own"), at(threshold, "all")]),
-    3,
+    5,
     2,
   ),
   write,
