@@ -14,13 +14,15 @@ const host = {
 /** The page asks for diagnostics by a call of its own, in the phase that it chooses: the server makes none by itself. */
 const never = { after: () => () => undefined };
 
-const server = new LanguageServer(
-  host,
-  { publish: () => undefined, refreshHints: () => undefined, failed: () => undefined },
-  never,
-  "",
-  typingRequests,
-);
+/** A page has no files, and asks for hints itself. */
+const client = {
+  publish: () => undefined,
+  refreshHints: () => undefined,
+  watchFiles: () => undefined,
+  failed: () => undefined,
+};
+
+const server = new LanguageServer(host, client, never, "", typingRequests);
 server.initialize({ processId: null, rootUri: null, capabilities: {} });
 
 /** Takes a message of the protocol; returns the answer to a request, null to a notification. */
