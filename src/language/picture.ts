@@ -1,4 +1,5 @@
 // A model as a page: its blocks within one another, each with what it costs beside dense. Without any script.
+import { escape } from "../base/html.js";
 import { withoutCalls } from "../cost/group.js";
 import { withPrefix } from "../size/shown.js";
 import { costsOf, type Cost, type CostSizes, type Pair } from "./costs.js";
@@ -70,7 +71,7 @@ const LEAST = 0.0005;
 function box({ name, block, executed, dense, parts }: Part, all: number, depth: number): string {
   const inner = parts.filter((p) => p.dense.flops >= LEAST * all).map((p) => box(p, all, depth + 1));
   const skips = executed.flops < dense.flops * 0.999;
-  const head = lineOf(`<b>${escaped(name)}</b> ${escaped(block)}`, executed, dense, all);
+  const head = lineOf(`<b>${escape(name)}</b> ${escape(block)}`, executed, dense, all);
   const kind = `class="box${skips ? " routed" : ""}"`;
   if (inner.length === 0) return `<div ${kind}>${head}</div>`;
   return `<details ${kind}${depth < 1 ? " open" : ""}><summary>${head}</summary>${inner.join("")}</details>`;
@@ -93,9 +94,6 @@ function lineOf(name: string, executed: Cost, dense: Cost, all: number): string 
 const amount = (n: number, unit: string): string =>
   n < 1000 ? `${withPrefix(n, 3)} ${unit}` : `${withPrefix(n, 3)}${unit}`;
 
-const escaped = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
-
 const STYLE = `:root { color-scheme: light dark }
 body { font: 13px/1.5 var(--vscode-font-family, system-ui, sans-serif); margin: 1rem }
 h1 { font-size: 1.2em; margin: 0 0 .6rem }
@@ -115,13 +113,13 @@ const page = (title: string, body: readonly string[]): string => `<!doctype html
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${escaped(title)}</title>
+<title>${escape(title)}</title>
 <style>
 ${STYLE}
 </style>
 </head>
 <body>
-<h1>${escaped(title)}</h1>
+<h1>${escape(title)}</h1>
 <p>Operations of each block. The pale bar is the same model with nothing skipped; what is routed has a dashed frame.</p>
 ${body.join("\n")}
 </body>

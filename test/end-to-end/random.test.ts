@@ -8,10 +8,10 @@ import { testDevice } from "../device.js";
 import { randomModel } from "../random-models.js";
 import { random } from "../random.js";
 import { expectAgreement, SCORE_ERROR, type Tally } from "./agree.js";
+import { comparable, TOLERANCE } from "./comparable.js";
 import {
   choicesOf,
   compiled,
-  furthest,
   onDevice,
   randomInput,
   randomLengths,
@@ -20,33 +20,11 @@ import {
   reference,
   sessionOf,
   type Case,
-  type Weights,
 } from "./model.js";
 import { cases, patience, seedOf } from "../soak.js";
 
 const tally: Tally = { choices: 0, forced: 0 };
-/** Results beyond this need intermediate values that f32 may not hold. */
-const LARGEST = 1e6;
-
-/**
- * Weights off by about one f32 rounding, choices held: where that alone moves a result by a tenth of the tolerance, f32
- * cannot be judged.
- */
-function comparable(graph: Graph, weights: Weights, given: Case, wanted: Evaluation): boolean {
-  const rng = random(1);
-  const nudged = new Map(
-    [...weights].map(([path, w]) => [path, { shape: w.shape, data: w.data.map((v) => v * (1 + 3e-7 * rng.normal())) }]),
-  );
-  const forced = new Map([...wanted.routes].map(([axis, r]) => [axis, r.used]));
-  const moved = reference(graph, nudged, given, forced);
-  return [...wanted.outputs].every(
-    ([name, o]) =>
-      furthest(moved.outputs.get(name)!.data, o.data, TOLERANCE.atol, TOLERANCE.rtol).ratio < 0.1 &&
-      o.data.every((v) => Math.abs(v) < LARGEST),
-  );
-}
-
-/** Cases that are not comparable so: raw gates feed on each other in some random models. */
+/** Cases that are not comparable: raw gates feed on each other in some random models. */
 const beyond = { cases: 0, of: 0 };
 // Vocabularies of three words repeat tokens, whose scores tie exactly in 64 bits and differ by rounding on a device:
 // more near-ties than the one in a thousand that models of a real size are held to.
@@ -59,13 +37,6 @@ afterAll(() => {
     beyond.of / 20,
   );
 });
-
-/**
- * Values are of order 1 to 10 after a few layers of width 4 to 16. Random expressions take differences and quotients of
- * them, which can make an f32 error of 1e-6 a hundred times larger: hence a wide tolerance. A wrong index or a wrong
- * row is off by the size of the values.
- */
-const TOLERANCE = { atol: 2e-3, rtol: 2e-3 };
 
 const sizes = [
   [1, 1],

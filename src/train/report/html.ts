@@ -1,14 +1,6 @@
 // Builds pieces of HTML and SVG as text, with external text escaped.
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-export const escape = (text: string): string => text.replaceAll(/[&<>"']/g, (c) => ENTITIES[c]!);
+export { escape } from "../../base/html.js";
 
 /** JSON that is safe within a script element. */
 export const scriptJson = (value: unknown): string =>
