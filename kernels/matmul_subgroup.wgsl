@@ -131,6 +131,7 @@ fn main(
   let row = tile.first;
   let panel = tile.place * VECTORS;
   let count = reach(batch);
+  let height = tile.end - row;
 
   var rows: array<RowA, GROUPS>;
   for (var g = 0u; g < GROUPS; g++) { rows[g] = rowA(batch, min(row + g * LANES + lane % LANES, tile.end - 1u)); }
@@ -153,7 +154,7 @@ fn main(
       for (var g = 0u; g < GROUPS; g++) {
         for (var i = 0u; i < STEP; i += K_PER_VALUE) {
           // A load costs as much as there are lanes that take part.
-          if (ROWS >= WIDTH || K_PER_VALUE > 1u || lane < ROWS) {
+          if (K_PER_VALUE > 1u || g * LANES + lane < height) {
             let own = k + i + lane / LANES;
             let beyond = STEP > 1u && own >= end;
             let at = select(own, k, beyond);
@@ -172,14 +173,19 @@ fn main(
           }
         }
       }
+      // Of a tile with few rows, as the last often is, the others are not computed.
       accumulate(&part, 0u, &values, &columns);
-      if (ROWS > 4u) { accumulate(&part, 4u, &values, &columns); }
-      if (ROWS > 8u) { accumulate(&part, 8u, &values, &columns); }
-      if (ROWS > 12u) { accumulate(&part, 12u, &values, &columns); }
-      if (ROWS > 16u) { accumulate(&part, 16u, &values, &columns); }
-      if (ROWS > 20u) { accumulate(&part, 20u, &values, &columns); }
-      if (ROWS > 24u) { accumulate(&part, 24u, &values, &columns); }
-      if (ROWS > 28u) { accumulate(&part, 28u, &values, &columns); }
+      if (ROWS > 4u && (ROWS <= 8u || height > 4u)) {
+        accumulate(&part, 4u, &values, &columns);
+        if (ROWS > 8u && height > 8u) {
+          accumulate(&part, 8u, &values, &columns);
+          if (ROWS > 12u) { accumulate(&part, 12u, &values, &columns); }
+          if (ROWS > 16u) { accumulate(&part, 16u, &values, &columns); }
+          if (ROWS > 20u) { accumulate(&part, 20u, &values, &columns); }
+          if (ROWS > 24u) { accumulate(&part, 24u, &values, &columns); }
+          if (ROWS > 28u) { accumulate(&part, 28u, &values, &columns); }
+        }
+      }
     }
     for (var c = 0u; c < VECTORS; c++) {
       let first = atB[c] + begin / K_PER_LOAD * strideB();
