@@ -169,7 +169,8 @@ fn main(
         for (var c = 0u; c < VECTORS; c++) {
           let loaded = loadB(atB[c] + at);
           for (var j = 0u; j < K_PER_LOAD; j++) {
-            columns[(i + j) * VECTORS + c] = select(columnsB(loaded, j), vec4f(), beyond);
+            // Integers times a zero of a are zero anyway.
+            columns[(i + j) * VECTORS + c] = select(columnsB(loaded, j), vec4f(), K_PER_LOAD == 1u && beyond);
           }
         }
       }

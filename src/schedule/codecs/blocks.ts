@@ -55,18 +55,20 @@ export function blocks(encoding: "q8" | "q4"): Codec {
       rows,
       functions(buffer, stride) {
         invariant(stride % 8 === 0, "scales are read four at a time");
-        const columns =
-          bits === 8
-            ? float("vec4f", "vec4u(x[i])", "vec4u(0u, 8u, 16u, 24u)")
-            : float("vec4f", "vec4u(x[i / 2u])", "(vec4u(0u, 8u, 16u, 24u) + i % 2u * 4u)");
+        // Each integer in the highest bits of a word, so that what is below it need not be shifted out with its sign.
+        const shifts = bits === 8 ? "vec4u(24u, 16u, 8u, 0u)" : "(vec4u(28u, 20u, 12u, 4u) - i % 2u * 4u)";
+        const word = bits === 8 ? "x[i]" : "x[i / 2u] ^ 0x88888888u";
+        const mask = bits === 8 ? "0xff000000u" : "0xf0000000u";
+        const columns = `vec4f(bitcast<vec4i>((vec4u(${word}) << ${shifts}) & vec4u(${mask})))`;
         return `alias Loaded = vec4u;
 fn loadB(at: u32) -> Loaded { return ${buffer}[at]; }
 fn columnsB(x: Loaded, i: u32) -> vec4f { return ${columns}; }
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f {
   let vector = at / ${(stride / 4) * (BLOCK / rows)}u * ${stride / 4}u + at % ${stride / 4}u;
-  let two = ${buffer}[${integers(`arrayLength(&${buffer})`)} + vector / 2u];
-  let scales = select(two.xy, two.zw, vector % 2u == 1u);
-  return fma(part, vec4f(unpack2x16float(scales.x), unpack2x16float(scales.y)), sum);
+  let two = ${integers(`arrayLength(&${buffer})`)} + vector / 2u;
+  let first = vector % 2u * 2u;
+  let scales = vec2u(${buffer}[two][first], ${buffer}[two][first + 1u]);
+  return fma(part, vec4f(unpack2x16float(scales.x), unpack2x16float(scales.y)) * 0x1p-${32 - bits}f, sum);
 }`;
       },
     },

@@ -269,12 +269,11 @@ export function extent(
 }
 
 /**
- * The place of columns 4c … of a row where four columns are a vector, else that of its column 0; declares the functions
- * it calls.
+ * The place of column 0 of a row, in vectors where four columns are one; declares the functions it calls.
  */
-function addressOf(
+function beginOf(
   name: string,
-  { wide, strides: [heads, rows, columns], offset }: HeadRows,
+  { strides: [heads, rows, columns], offset }: HeadRows,
   declare: Declare,
   row = "row",
 ): string {
@@ -283,9 +282,17 @@ function addressOf(
   if (columns !== 1) declare(`${name}Columns`, columns);
   if (offset !== 0) declare(`${name}Offset`, offset);
   const begin = offset === 0 ? "" : `${name}Offset() + `;
-  return `${begin}head * ${name}Heads() + ${row} * ${name}Rows()${wide ? " + c" : ""}`;
+  return `${begin}head * ${name}Heads() + ${row} * ${name}Rows()`;
 }
 
+/** As `beginOf`, of columns 4c … where four columns are a vector. */
+const addressOf = (name: string, rows: HeadRows, declare: Declare): string =>
+  `${beginOf(name, rows, declare)}${rows.wide ? " + c" : ""}`;
+
+/**
+ * `fn name(head: u32, row: u32, c: u32) -> vec4f` with At behind the name: columns 4c … of a row. A kernel that reads
+ * many columns of a row asks once where it begins (`nameBegin`), and reads behind that place (`nameBehind`).
+ */
 export function reader(
   kernel: KernelBuilder,
   name: string,
@@ -294,19 +301,23 @@ export function reader(
   declare: Declare,
   row = "row",
 ): void {
-  const at = addressOf(name, rows, declare, row);
+  const begin = beginOf(name, rows, declare, row);
+  kernel.function(`fn ${name}Begin(head: u32, row: u32) -> u32 { return ${begin}; }`);
   if (rows.wide) {
-    const loaded = rows.codec.loadFour(`${buffer}[${at}]`);
+    const loaded = rows.codec.loadFour(`${buffer}[begin + c]`);
     if (loaded === null) kernel.function(rows.codec.readFour(`${name}Four`, buffer, 1));
-    const four = loaded ?? `${name}Four(${at})`;
-    kernel.function(`fn ${name}At(head: u32, row: u32, c: u32) -> vec4f { return ${four}; }`);
-    return;
+    const four = loaded ?? `${name}Four(begin + c)`;
+    kernel.function(`fn ${name}Behind(begin: u32, c: u32) -> vec4f { return ${four}; }`);
+  } else {
+    kernel.count(`${name}Width`, rows.width);
+    const column = `(4u * c + i)${rows.strides[2] === 1 ? "" : ` * ${name}Columns()`}`;
+    kernel.function(
+      `fn ${name}Behind(begin: u32, c: u32) -> vec4f {\n  var x = vec4f();\n` +
+        `  for (var i = 0u; i < min(${name}Width() - 4u * c, 4u); i++) { x[i] = ` +
+        `${rows.codec.load(`${buffer}[begin + ${column}]`)}; }\n  return x;\n}`,
+    );
   }
-  kernel.count(`${name}Width`, rows.width);
-  const column = `(4u * c + i)${rows.strides[2] === 1 ? "" : ` * ${name}Columns()`}`;
   kernel.function(
-    `fn ${name}At(head: u32, row: u32, c: u32) -> vec4f {\n  let at = ${at};\n  var x = vec4f();\n` +
-      `  for (var i = 0u; i < min(${name}Width() - 4u * c, 4u); i++) { x[i] = ` +
-      `${rows.codec.load(`${buffer}[at + ${column}]`)}; }\n  return x;\n}`,
+    `fn ${name}At(head: u32, row: u32, c: u32) -> vec4f { return ${name}Behind(${name}Begin(head, row), c); }`,
   );
 }

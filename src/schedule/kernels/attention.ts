@@ -79,8 +79,9 @@ type Declare = (kernel: KernelBuilder) => void;
 const keepNothing: Declare = (kernel) => void kernel.function("fn keep(head: u32, row: u32, lse: f32) {}");
 
 /**
- * A kernel for one query at a time avoids compiling the tiled kernel, which takes ten times as long. Measured on Mesa
- * 25.0.7, heads of 32 columns: 0.3 s of processor time for one row, 2.4 and 3.7 for tiles of 2 and of 16.
+ * A kernel for one query at a time avoids compiling the tiled kernel, which takes six times as long or more. Measured
+ * on Mesa 25.0.7, heads of 32 columns: 0.3 s of processor time for one row, which is half as much again since keys are
+ * read two at a time; 2.4 and 3.7 for tiles of 2 and of 16.
  */
 const ONE_ROW = { kind: "spared", each: 3e7, total: 2.5e8 } as const;
 
