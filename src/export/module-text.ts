@@ -9,6 +9,7 @@ import { boundOf } from "./outline.js";
 import {
   argumentsOf,
   argumentsText,
+  type Argument,
   boundName,
   forwardDoc,
   hasCausal,
@@ -28,18 +29,34 @@ export interface ModuleOptions {
   readonly parts: Parts;
   readonly variants: readonly Variant[];
   readonly notes: SourceNotes;
+  /** Names of the file that no class of a block may have. */
+  readonly reserved?: readonly string[];
 }
 
-export function moduleText(options: ModuleOptions): string {
-  const writer = new ModuleWriter(options);
-  return writer.write();
+/** What another module around the same blocks is made of. */
+export interface ModulePieces {
+  readonly arguments: readonly Argument[];
+  /** The classes of inner blocks, each behind two empty lines. */
+  readonly classes: readonly string[];
+  /** Statements of the model's constructor, of which `super().__init__()` is the first; they read `args`. */
+  readonly init: readonly string[];
+  /** The method `reset_parameters`, behind an empty line, where the model has weights of its own. */
+  readonly resets: readonly string[];
+  /** Statements behind `run = …` and `axis = …`; they read `self.args`. */
+  readonly forward: readonly string[];
+  /** The argument that bounds sequences. */
+  readonly longest: string | null;
 }
 
-const indented = (lines: readonly string[], by = 4): string[] =>
+export const moduleText = (options: ModuleOptions): string => new ModuleWriter(options).write();
+
+export const modulePieces = (options: ModuleOptions): ModulePieces => new ModuleWriter(options).pieces();
+
+export const indented = (lines: readonly string[], by = 4): string[] =>
   lines.map((line) => (line === "" ? "" : " ".repeat(by) + line));
 
 /** A docstring; quotes and backslashes of the source do not end it. */
-function docstring(text: string): string[] {
+export function docstring(text: string): string[] {
   const safe = text.replaceAll("\\", "\\\\").replaceAll('"""', '\\"\\"\\"');
   const lines = paragraphs(safe, 92);
   if (lines.length === 1 && !safe.endsWith('"')) return [`"""${safe}"""`];
@@ -54,6 +71,7 @@ class ModuleWriter {
     const { root, kinds } = options.parts;
     this.#signatures = signaturesOf(kinds, root.kind);
     const names = new Names();
+    for (const name of options.reserved ?? []) names.fresh(name);
     this.#names.set(root.kind, names.fresh(root.instance.block));
     names.fresh(this.#argsName);
     const natives = new Map<string, string>();
@@ -72,7 +90,6 @@ class ModuleWriter {
   write(): string {
     const { root, kinds } = this.options.parts;
     const { model } = this.options.variants[0]!;
-    const inner = kinds.filter((kind, i) => kind !== root.kind && this.#firstOf(kind, kinds) === i);
     const lines = [
       ...docstring(
         `${model.name}, written by \`modc export --to torch\` from ${model.file}.\n\n` +
@@ -95,8 +112,8 @@ class ModuleWriter {
       "from modc_files import read_weights",
       "",
       "",
-      ...this.#arguments(),
-      ...inner.flatMap((kind) => ["", "", ...this.#class(kind)]),
+      ...argumentsText(this.#argsName, this.#arguments()),
+      ...this.#classes(),
       "",
       "",
       ...this.#root(),
@@ -108,12 +125,30 @@ class ModuleWriter {
     return laidOut(lines).join("\n");
   }
 
+  pieces(): ModulePieces {
+    const { kind } = this.options.parts.root;
+    return {
+      arguments: this.#arguments(),
+      classes: this.#classes(),
+      init: this.#init(kind),
+      resets: this.#resets(kind),
+      forward: this.#texts(kind, kind.forward),
+      longest: this.#longest,
+    };
+  }
+
+  #classes(): readonly string[] {
+    const { root, kinds } = this.options.parts;
+    const inner = kinds.filter((kind, i) => kind !== root.kind && this.#firstOf(kind, kinds) === i);
+    return inner.flatMap((kind) => ["", "", ...this.#class(kind)]);
+  }
+
   /** Where the class of a kind stands: kinds that are one module of PyTorch, with bias and without, share it. */
   #firstOf(kind: Kind, kinds: readonly Kind[]): number {
     return kinds.findIndex((other) => this.#names.get(other) === this.#names.get(kind));
   }
 
-  #arguments(): readonly string[] {
+  #arguments(): readonly Argument[] {
     const { parts, variants } = this.options;
     const { kind, holes, children } = parts.root;
     const { names, of } = this.#signatures.get(kind)!;
@@ -126,7 +161,7 @@ class ModuleWriter {
           : [{ name: variable(name), value: children.filter((child) => child.attr === attr).length }];
       },
     );
-    return argumentsText(this.#argsName, argumentsOf(variants[0]!.model, numbers, lists, this.#longest));
+    return argumentsOf(variants[0]!.model, numbers, lists, this.#longest);
   }
 
   /** The argument that bounds sequences. */

@@ -47,7 +47,7 @@ export function lengthName(parts: Parts, attr: string): string | null {
 export const boundName = (parts: Parts): string | null => nameOf(parts, parts.bounds);
 
 /** The parameter that such numbers of the model and of all of its family follow. */
-function nameOf({ root, relatives }: Parts, numbers: readonly (number | null)[]): string | null {
+export function nameOf({ root, relatives }: Parts, numbers: readonly (number | null)[]): string | null {
   if (new Set(numbers).size === 1) return null;
   const all = [root, ...relatives];
   const follows = (name: string): boolean =>

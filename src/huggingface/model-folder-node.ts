@@ -30,20 +30,26 @@ export function expectFree(output: string): void {
  * Writes a folder that commands open like the checkpoint `from`, with this text as its model, and weights at the path
  * that `writeWeights` is given. It appears complete or not at all.
  */
-export async function writeModelFolder(
+export const writeModelFolder = (
   output: string,
   from: string,
   text: string,
   writeWeights: (path: string) => Promise<void>,
-): Promise<void> {
-  const fresh = `${output.replace(/[/\\]+$/, "")}.${randomBytes(6).toString("hex")}.tmp`;
-  const gone = leftover(fresh);
-  try {
-    mkdirSync(fresh);
+): Promise<void> =>
+  writeFresh(output, async (fresh) => {
     writeFileSync(join(fresh, MODEL_FILE), text);
     await writeWeights(join(fresh, "model.safetensors"));
     for (const [name, own] of await textsOf(from)) writeFileSync(join(fresh, name), own);
     if (checkpointFiles(from).generationConfig === null) await writeEnds(from, fresh);
+  });
+
+/** Writes a folder by a function that fills it. It appears complete or not at all. */
+export async function writeFresh(output: string, fill: (folder: string) => Promise<void>): Promise<void> {
+  const fresh = `${output.replace(/[/\\]+$/, "")}.${randomBytes(6).toString("hex")}.tmp`;
+  const gone = leftover(fresh);
+  try {
+    mkdirSync(fresh);
+    await fill(fresh);
     if (existsSync(output)) rmSync(output, { recursive: true });
     renameSync(fresh, output);
   } catch (error) {

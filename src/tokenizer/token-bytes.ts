@@ -14,7 +14,7 @@ function decoderTypes(decoder: unknown): ReadonlySet<unknown> {
 }
 
 /** The byte that each character stands for in a byte-level vocabulary (GPT-2's `bytes_to_unicode`). */
-const BYTE_OF: ReadonlyMap<string, number> = (() => {
+export const BYTE_OF: ReadonlyMap<string, number> = (() => {
   const shown = (byte: number): boolean =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
   let others = 0;

@@ -72,6 +72,108 @@ describe("modc export --to torch", () => {
   });
 });
 
+const LANGUAGE = `
+model Bytes(vocab: int = 256, dim: int = 4) {
+  weight table: f32[vocab, dim] = normal(1.0)
+  forward(tokens: u32[B, T <= 16]) -> f32[B, T, vocab] { table[tokens] @ transpose(table) }
+}
+`;
+const DENSE = `import { Embedding, Layer, Residual, RMSNorm } from "std"
+model Dense(vocab: int = 300, dim: int = 8) {
+  embed: Embedding(vocab, dim)
+  layer: Residual(Layer(dim, 2))
+  norm:  RMSNorm(dim)
+  forward(tokens: u32[B, T <= 16]) -> f32[B, T, vocab] { norm(layer(embed(tokens))) @ transpose(embed.table) }
+}
+`;
+
+describe("modc export --to hf", () => {
+  const bytes = folder.file("bytes.mod", LANGUAGE);
+  const weights = join(folder.path, "bytes.safetensors");
+  const at = (name: string): string => join(folder.path, name);
+  const json = (name: string, file: string): unknown => JSON.parse(readFileSync(join(at(name), file), "utf8"));
+
+  it("writes code, weights by their paths, and for a model of bytes their tokenizer", async () => {
+    expect((await modc(["init", bytes, "-o", weights])).status).toBe(0);
+    const done = await modc(["export", bytes, "--to", "hf", "--weights", weights, "-o", at("bytes_hf")]);
+    expect([done.status, done.stderr]).toEqual([0, ""]);
+    expect(done.stdout).toMatch(/bytes_hf: Bytes for Hugging Face, with its code, 10 files: config\.json, /);
+    expect(readFileSync(join(at("bytes_hf"), "model.safetensors"))).toEqual(readFileSync(weights));
+    expect(json("bytes_hf", "config.json")).toMatchObject({ model_type: "modc_bytes", torch_dtype: "float32" });
+    expect(json("bytes_hf", "tokenizer_config.json")).toMatchObject({ model_max_length: 16, padding_side: "left" });
+    const again = await modc(["export", bytes, "--to", "hf", "-o", at("bytes_hf")]);
+    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining("bytes_hf is there already")]);
+    const half = [
+      "export",
+      bytes,
+      "--to",
+      "hf",
+      "--weights",
+      weights,
+      "--weights-as",
+      "bf16",
+      "-o",
+      at("half"),
+      "--json",
+    ];
+    expect(JSON.parse((await modc(half)).stdout)).toMatchObject({
+      model: "Bytes",
+      to: "hf",
+      architecture: null,
+      weights,
+    });
+    expect(json("half", "config.json")).toMatchObject({ torch_dtype: "bfloat16" });
+    expect(statSync(join(at("half"), "model.safetensors")).size).toBeLessThan(3000); // 1,024 numbers of two bytes
+  });
+
+  it("writes a standard architecture, which opens as it was, and carries a tokenizer along", async () => {
+    const dense = folder.file("dense.mod", DENSE);
+    const own = at("dense.safetensors");
+    expect((await modc(["init", dense, "-o", own])).status).toBe(0);
+    mkdirSync(at("text"));
+    const vocab = Object.fromEntries(["<s>", "</s>", "a", "b"].map((token, id) => [token, id]));
+    const added = [0, 1].map((id) => ({ id, content: Object.keys(vocab)[id], special: true }));
+    const tokenizer = folder.file(
+      join("text", "tokenizer.json"),
+      JSON.stringify({ version: "1.0", added_tokens: added, model: { type: "BPE", vocab, merges: [] } }),
+    );
+    folder.file(join("text", "tokenizer_config.json"), JSON.stringify({ bos_token: "<s>", eos_token: "</s>" }));
+    folder.file(join("text", "special_tokens_map.json"), "{}");
+    const args = ["export", dense, "--to", "hf", "--weights", own, "--tokenizer", tokenizer, "-o", at("dense_hf")];
+    const done = await modc(args);
+    expect([done.status, done.stderr]).toEqual([0, ""]);
+    expect(done.stdout).toMatch(/dense_hf: Dense for Hugging Face, as LlamaForCausalLM, 6 files: config\.json, /);
+    const tokens = { bos_token_id: 0, eos_token_id: 1 };
+    expect(json("dense_hf", "config.json")).toMatchObject({ model_type: "llama", vocab_size: 300, ...tokens });
+    expect(json("dense_hf", "generation_config.json")).toEqual(tokens);
+    expect(json("dense_hf", "tokenizer_config.json")).toMatchObject({ tokenizer_class: "PreTrainedTokenizerFast" });
+    expect(existsSync(join(at("dense_hf"), "special_tokens_map.json"))).toBe(true);
+    // Read back as a checkpoint of Hugging Face it gives the same.
+    const run = (from: string, ...more: readonly string[]) =>
+      modc(["run", from, ...more, "--input", "tokens=[[1, 2, 299, 4]]", "--json"]);
+    const [was, is] = [await run(dense, "--weights", own), await run(at("dense_hf"))];
+    expect([was.status, is.status]).toEqual([0, 0]);
+    const valuesOf = (text: string): readonly number[] => {
+      const { outputs } = JSON.parse(text) as { outputs: Record<string, { data: readonly number[] }> }; // of `run`
+      return Object.values(outputs)[0]!.data;
+    };
+    const [before, after] = [valuesOf(was.stdout), valuesOf(is.stdout)];
+    expect(before.length).toBe(4 * 300);
+    expect(Math.max(...before.map((value, i) => Math.abs(value - after[i]!)))).toBeLessThan(1e-5);
+  });
+
+  it("says where there is no tokenizer, and refuses what is no language model", async () => {
+    const other = folder.file("other.mod", LANGUAGE.replace("256", "300"));
+    const without = await modc(["export", other, "--to", "hf", "-o", at("other_hf")]);
+    expect([without.status, without.stderr]).toEqual([0, expect.stringContaining("note: the folder has no tokenizer")]);
+    const refused = await modc(["export", model, "--to", "hf", "-o", at("none")]);
+    expect([refused.status, existsSync(at("none"))]).toEqual([1, false]);
+    expect(refused.stderr).toContain("Small, which does not take tokens alone, has no form as a model of Hugging Face");
+    const misfit = ["export", other, "--to", "hf", "--weights", weights, "-o", at("none")];
+    expect([(await modc(misfit)).status, existsSync(at("none"))]).toEqual([1, false]);
+  });
+});
+
 describe("modc export --to onnx", () => {
   const weights = join(folder.path, "onnx.safetensors");
   const file = join(folder.path, "small.onnx");
@@ -104,10 +206,11 @@ describe("modc export --to onnx", () => {
       [["--to", "onnx", "--weights", file], 1, "small.onnx is no safetensors file"],
       [["--to", "onnx", "--weights", join(folder.path, "none")], 1, "there is no such file"],
       [["--to", "torch", "--caches"], 2, "--caches is for --to onnx"],
-      [["--to", "torch", "--weights-as", "f16"], 2, "--weights-as is for --to onnx"],
+      [["--to", "torch", "--weights-as", "f16"], 2, "--weights-as is for --to onnx and --to hf"],
+      [["--to", "torch", "--tokenizer", model], 2, "--tokenizer is for --to hf"],
       [["--to", "onnx", "--weights", weights, "--caches", "--phase", "infer"], 2, "do not go together"],
       [["--to", "onnx", "--weights", weights, "--enter", "objective"], 1, "objective"],
-      [["--to", "jax"], 2, "Allowed choices are torch, onnx"],
+      [["--to", "jax"], 2, "Allowed choices are torch, hf, onnx"],
     ] as const;
     for (const [words, status, said] of refusals) {
       const refused = await modc(["export", model, ...words, "-o", other]);

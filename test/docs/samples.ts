@@ -32,6 +32,12 @@ const NOT_RUN: readonly {
     why: "a part of a script; test/export/exported.py does so",
   },
   {
+    page: "docs/export-hf.md",
+    language: "python",
+    begins: /^import torch\nfrom transformers/,
+    why: "transformers' own calls, where there are some; test/export/hf/hf_run.py does so",
+  },
+  {
     page: "docs/scale-out.md",
     language: "bash",
     begins: /^(torchrun|python checkpoint)/,

@@ -123,13 +123,21 @@ export const weightCommands = {
   export: declare({
     takes: "<file>",
     opens: true,
-    does: "write a model and its weights for another engine: a folder of PyTorch, or a file of ONNX",
+    does: "write a model and its weights for another engine: a folder of PyTorch or Hugging Face, or a file of ONNX",
     options: [
       o
-        .required("--to <engine>", "torch: a module with a class for each block; onnx: a graph of standard operators")
-        .choices(["torch", "onnx"]),
+        .required(
+          "--to <engine>",
+          "torch: a module with a class for each block; hf: a folder that Hugging Face's transformers open; onnx: a " +
+            "graph of standard operators",
+        )
+        .choices(["torch", "hf", "onnx"]),
       o.weights,
       o.binary("-o, --output <path>", "the folder to write, or of ONNX the file").makeOptionMandatory(true),
+      o
+        .option("--weights-as <type>", "of hf and onnx: the type in which floats are stored (default: as they are)")
+        .choices(["f32", "f16", "bf16"]),
+      o.tokenizer,
       o.set,
       o.model,
       o.json,
@@ -149,11 +157,6 @@ export const weightCommands = {
       ),
       ofOnnx(o.option("--lengths", "an input `lengths` says how many tokens each sequence has (default: all)")),
       ofOnnx(o.option("--observe", "what the source observes is among the results")),
-      ofOnnx(
-        o
-          .option("--weights-as <type>", "the type in which floats are stored (default: as the model has them)")
-          .choices(["f32", "f16", "bf16"]),
-      ),
       ofOnnx(
         o.option(
           "--external-data",

@@ -50,6 +50,15 @@ class Caches:
         self.lengths, self._next, self._longest = before + new, 0, longest
         return before
 
+    def select(self, rows: Tensor) -> None:
+        """Goes on with these of the sequences, i64[B]: the first rows of later calls follow the first of them."""
+        if self.lengths is None:
+            return
+        self.lengths = self.lengths[rows]
+        for cache in self._all:
+            cache.keys, cache.values = cache.keys[rows], cache.values[rows]
+            cache.positions, cache.count = cache.positions[rows], cache.count[rows]
+
     @torch.compiler.disable
     def extended(
         self, k: Tensor, v: Tensor, positions: Tensor, valid: Tensor | None

@@ -1,0 +1,92 @@
+// `modc export --to hf`: a language model as a folder of Hugging Face's: a standard architecture without code where it
+// is one, else with the code of its blocks.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { isFloat } from "../../base/dtype.js";
+import { jsonText, tokenFields } from "../../export/hf/configuration-text.js";
+import { huggingFaceFolder } from "../../export/hf/folder.js";
+import { expectLanguageModel, FACTS } from "../../export/hf/language-model.js";
+import { boundOf } from "../../export/outline.js";
+import type { Models } from "../../export/torch.js";
+import { expectFree, floatsLike, writeFresh } from "../../huggingface/model-folder-node.js";
+import { standardOf, type Standard } from "../../huggingface/standard.js";
+import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { withFolder } from "../source/model-file.js";
+import { out, outJson, say } from "../terminal/terminal.js";
+import { plural } from "../terminal/units.js";
+import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
+import { tokenizerTexts, type TokenizerTexts } from "./tokenizer-texts.js";
+
+const WEIGHTS = "model.safetensors";
+const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
+/** Types of weights as PyTorch calls them. */
+const DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
+
+export async function exportHuggingFace(file: string, given: ExportFlags): Promise<ExitCode> {
+  const flags = withFolder<ExportFlags>(file, given);
+  expectFree(flags.output);
+  const { models, sources, family } = await versionsOf(file, flags);
+  expectLanguageModel(models);
+  const [model] = models;
+  const vocabulary = FACTS.vocab_size(model)!; // logits have so many numbers
+  const texts = await tokenizerTexts(file, flags.tokenizer, { vocabulary, bound: boundOf(model) });
+  // Opened before anything is written: an export is whole or none.
+  const source = flags.weights === undefined ? null : await matchedWeights(flags.weights, model);
+  try {
+    const floats = flags.weightsAs === undefined ? floatsLike(source?.stored ?? []) : FLOATS[flags.weightsAs];
+    // Weights stay as they are stored; without a wish the model computes with them as modc does.
+    const dtype = flags.weightsAs === undefined ? "float32" : DTYPES[floats];
+    const standard = standardIn(models);
+    const { files, keys } = standard
+      ? standardFolder(standard, texts, dtype)
+      : huggingFaceFolder({ models, sources, family, tokens: texts.tokens, dtype });
+    const all = new Map<string, string | Uint8Array>([...files, ...texts.files]);
+    await writeFresh(flags.output, async (folder) => {
+      for (const [name, text] of all) writeFileSync(join(folder, name), text);
+      await source?.write(join(folder, WEIGHTS), { keys, floats });
+    });
+    const names = [...all.keys(), ...(source === null ? [] : [WEIGHTS])];
+    tell({ flags, names, model: model.name, architecture: standard?.architecture ?? null, texts, vocabulary });
+  } finally {
+    await source?.close();
+  }
+  return EXIT.fine;
+}
+
+/** The standard architecture that a model is; null where it needs code. */
+function standardIn(models: Models): Standard | null {
+  const [forward] = models;
+  const objective = models.find(({ phase, entry }) => phase === "train" && entry === "objective") ?? null;
+  return forward.weights.every(({ kind, dtype }) => kind === "weight" && isFloat(dtype))
+    ? standardOf({ forward, objective })
+    : null;
+}
+
+function standardFolder({ config, keys }: Standard, { tokens }: TokenizerTexts, dtype: string) {
+  const text = jsonText({ ...config, ...tokenFields(tokens), torch_dtype: dtype });
+  return { files: new Map([["config.json", text]]), keys };
+}
+
+interface Told {
+  readonly flags: ExportFlags;
+  readonly names: readonly string[];
+  readonly model: string;
+  readonly architecture: string | null;
+  readonly texts: TokenizerTexts;
+  readonly vocabulary: number;
+}
+
+function tell({ flags, names, model, architecture, texts, vocabulary }: Told): void {
+  if (texts.vocabulary === null)
+    say("note: the folder has no tokenizer: --tokenizer names the tokenizer.json that the model reads");
+  else if (texts.vocabulary > vocabulary)
+    say(`warning: the tokenizer has ${texts.vocabulary} tokens, the model ${vocabulary}: is it that of another model?`);
+  const weights = flags.weights ?? null;
+  if (flags.json) outJson({ output: flags.output, model, to: flags.to, architecture, files: names, weights });
+  else
+    out(
+      `${flags.output}: ${model} for Hugging Face, ` +
+        `${architecture === null ? "with its code" : `as ${architecture}`}, ` +
+        `${plural(names.length, "file")}: ${names.join(", ")}`,
+    );
+}

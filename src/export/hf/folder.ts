@@ -1,0 +1,95 @@
+// A language model as a folder of Hugging Face's: the files' text, without its weights and its tokenizer.
+import type { SourceFile } from "../../diagnostics/span.js";
+import { huggingFaceFiles, pythonFiles } from "../../embedded.js";
+import { partsOf, type PartsOptions } from "../classes.js";
+import { attributePath } from "../names.js";
+import { boundOf } from "../outline.js";
+import { boundName, nameOf } from "../root-text.js";
+import { SourceNotes } from "../source-notes.js";
+import type { Models } from "../torch.js";
+import { needsOf, variantOf } from "../variants.js";
+import {
+  configJson,
+  configurationText,
+  type Configuration,
+  type Fact,
+  type SpecialTokens,
+} from "./configuration-text.js";
+import { expectLanguageModel, FACTS, withLabels } from "./language-model.js";
+import { modelCard } from "./model-card.js";
+import { modelingText } from "./modeling-text.js";
+import { namesOf } from "./names.js";
+
+export type { SpecialTokens } from "./configuration-text.js";
+
+export interface HuggingFaceOptions {
+  readonly models: Models;
+  readonly sources: readonly SourceFile[];
+  /** Of the source with other parameters, as for `torchFolder`. */
+  readonly family?: () => readonly Models[];
+  readonly tokens?: SpecialTokens;
+  /** The type of the weights, as PyTorch calls it. */
+  readonly dtype?: string;
+}
+
+/** Files that are the same in all folders. */
+const SHARED = ["modc_torch.py", "modc_caches.py"] as const;
+
+export interface HuggingFaceFolder {
+  readonly files: ReadonlyMap<string, string>;
+  /** Keys of weights, by their paths. */
+  readonly keys: ReadonlyMap<string, string>;
+}
+
+/** Throws ExportError for what has no form there. */
+export function huggingFaceFolder({
+  models: given,
+  sources,
+  family = () => [],
+  tokens = { bos: null, eos: [], pad: null },
+  dtype = "float32",
+}: HuggingFaceOptions): HuggingFaceFolder {
+  expectLanguageModel(given);
+  const { models, noLabels } = withLabels(given);
+  const [model] = models;
+  const notes = new SourceNotes(sources);
+  const optionsOf = (all: Models): PartsOptions => {
+    const variants = withLabels(all).models.map(variantOf);
+    return { variants, notes, needs: needsOf(variants) };
+  };
+  const own = optionsOf(models);
+  const relatives = family();
+  const parts = partsOf(own, () => relatives.map(optionsOf));
+  const names = namesOf(model.name);
+  const { text, pieces } = modelingText({ names, parts, variants: own.variants, notes, noLabels });
+  const known = new Set(pieces.arguments.map(({ name }) => name));
+  const fact = (name: string, value: number | null, argument: string | null): readonly Fact[] =>
+    value === null ? [] : [{ name, value, argument: argument !== null && known.has(argument) ? argument : null }];
+  const configuration: Configuration = {
+    names,
+    model: model.name,
+    file: model.file,
+    arguments: pieces.arguments,
+    live: model.live,
+    facts: [
+      ...Object.entries(FACTS).flatMap(([name, of]) =>
+        fact(name, of(model), nameOf(parts, [model, ...relatives.map(([first]) => first)].map(of))),
+      ),
+      ...fact("max_position_embeddings", boundOf(model), boundName(parts)),
+    ],
+  };
+  return {
+    files: new Map([
+      ["config.json", configJson(configuration, tokens, dtype)],
+      [`${names.configuration}.py`, configurationText(configuration)],
+      [`${names.modeling}.py`, text],
+      ["modc_hf.py", huggingFaceFiles["modc_hf.py"]!],
+      ...SHARED.map((name) => [name, relative(pythonFiles[name]!)] as const),
+      ["README.md", modelCard({ model, names, noLabels })],
+    ]),
+    keys: new Map(model.weights.map(({ path }) => [path, attributePath(path)])),
+  };
+}
+
+/** Files of one folder import each other as parts of a package. */
+const relative = (text: string): string => text.replaceAll(/^from (modc_\w+) import/gm, "from .$1 import");

@@ -1,0 +1,195 @@
+// The text of `modeling_*.py`: the classes of `--to torch`, and the model as one of Hugging Face's transformers.
+import type { LiveParameter } from "../../check/model.js";
+import type { Parts } from "../classes.js";
+import { laidOut } from "../layout.js";
+import { docstring, indented, modulePieces, type ModulePieces } from "../module-text.js";
+import { variable } from "../names.js";
+import { boundOf } from "../outline.js";
+import { ExportError } from "../refused.js";
+import { inputsOf, runOf, sequenceInput } from "../root-text.js";
+import type { SourceNotes } from "../source-notes.js";
+import type { Variant } from "../variants.js";
+import { argumentText } from "./configuration-text.js";
+import { configName, isOfModel, type FolderNames } from "./names.js";
+
+export interface ModelingOptions {
+  readonly names: FolderNames;
+  readonly parts: Parts;
+  readonly variants: readonly Variant[];
+  readonly notes: SourceNotes;
+  /** Why labels are refused; null: they are not. */
+  readonly noLabels: string | null;
+}
+
+/** Names of the file that no class of a block may have. */
+const OF_FILE = ["CausalLM"];
+
+/** The text, and the arguments that the configuration has. Throws ExportError. */
+export function modelingText(options: ModelingOptions): { readonly text: string; readonly pieces: ModulePieces } {
+  const { names, parts, variants, notes } = options;
+  const pieces = modulePieces({ parts, variants, notes, reserved: [...OF_FILE, names.config, names.model] });
+  const { model } = variants[0]!;
+  expectFree(parts);
+  const lines = [...pieces.classes, "", "", ...modelClass(options, pieces)];
+  const uses = (name: string): boolean => lines.some((line) => new RegExp(`\\b${name}\\b`).test(line));
+  const head = [
+    ...docstring(
+      `${model.name} for Hugging Face's transformers, written by \`modc export --to hf\` from ${model.file}.\n\n` +
+        "Classes are the blocks of the source, whose lines stand above what became of them; parameters have\n" +
+        "modc's names of weights, and shapes are those of whole sequences side by side: [batch, tokens, ...].",
+    ),
+    "",
+    "from __future__ import annotations",
+    "",
+    ...(uses("math\\.") ? ["import math"] : []),
+    ...(uses("Fraction") ? ["from fractions import Fraction"] : []),
+    ...(uses("math\\.") || uses("Fraction") ? [""] : []),
+    "import torch",
+    ...(uses("F\\.") ? ["import torch.nn.functional as F"] : []),
+    "from torch import Tensor, nn",
+    "",
+    "from . import modc_torch as mt",
+    `from .${names.configuration} import ${names.config}`,
+    // Older versions of transformers copy only the files from which this one imports something by name.
+    "from .modc_caches import Caches  # noqa: F401",
+    "from .modc_hf import CausalLM",
+    "from .modc_torch import Run  # noqa: F401",
+  ];
+  const foot = ["", "", `${names.model}.register_for_auto_class("AutoModelForCausalLM")  # its code is saved with it`];
+  return { text: `${laidOut([...head, ...lines, ...foot]).join("\n")}\n`, pieces };
+}
+
+/** Blocks and weights of the model itself are attributes of a class of transformers. */
+function expectFree({ root }: Parts): void {
+  const weights = root.kind.weights.flatMap((line) => /^self\.(\w+) = /.exec(line)?.[1] ?? []);
+  const taken = [...root.children.map(({ attr }) => attr), ...weights].find(isOfModel);
+  if (taken !== undefined)
+    throw new ExportError(
+      `a block or weight of the model called \`${taken}\` has no form as a model of Hugging Face yet`,
+      "give it another name: transformers' models have something of this name",
+    );
+}
+
+function modelClass({ names, parts, variants, notes, noLabels }: ModelingOptions, pieces: ModulePieces): string[] {
+  const { model } = variants[0]!;
+  const { root } = parts;
+  const note = notes.block(root.instance.block);
+  const parameters = model.parameters.map(({ name, value }) => `${name} = ${value}`).join(", ");
+  const doc = [
+    ...(note === null || note.doc === null ? [] : [note.doc]),
+    ...(parameters === "" ? [] : [`Exported with ${parameters}.`]),
+    ...(note ? [`Source: ${note.place}.`] : []),
+  ].join("\n\n");
+  const has = (phase: string): boolean => variants.some((v) => v.entry === "objective" && v.phase === phase);
+  const inputs = inputsOf(variants);
+  const along = sequenceInput(model)!;
+  const bound = boundOf(model);
+  const most = bound === null ? [] : [`most=${pieces.longest === null ? bound : `self.args.${pieces.longest}`}`];
+  const read = reader(pieces);
+  return [
+    `class ${names.model}(CausalLM):`,
+    ...indented(docstring(doc)),
+    "",
+    ...indented([
+      `config_class = ${names.config}`,
+      ...(noLabels === null ? [] : [`no_labels = ${JSON.stringify(noLabels)}`]),
+      ...(noLabels === null && !has("generate") ? ["causal_losses = False"] : []),
+      ...liveText(model.live),
+      "",
+      `def __init__(self, config: ${names.config}) -> None:`,
+      ...indented([
+        ...pieces.init.map((line) => (line === "super().__init__()" ? "super().__init__(config)" : read(line))),
+        "mt.name_paths(self)",
+        "self.post_init()",
+      ]),
+    ]),
+    ...pieces.resets.map(read),
+    "",
+    ...indented([
+      `def compute(self, ${inputs.signature}) -> tuple[Tensor | None, dict[str, Tensor]]:`,
+      ...indented([
+        ...docstring(
+          "Logits, and with targets the losses by name." +
+            "\n\n- lengths: how many tokens each sequence has, i64[B]; all, if not given. Tokens beyond are padding." +
+            "\n- causal: whether each choice of tokens is made from the token alone, as when generating." +
+            "\n- caches: of the tokens before these; by the causal rule." +
+            "\n- observed: a dict that is filled with what the source observes, by path.",
+        ),
+        runOf(inputs.objective, model),
+        read(`axis = mt.rows(${[variable(along), "lengths", "caches", ...most].join(", ")})`),
+        ...withLogits(pieces.forward).map(read),
+      ]),
+    ]),
+  ];
+}
+
+/** Arguments are attributes of `config`. */
+function reader({ arguments: all }: ModulePieces): (line: string) => string {
+  const named = new Map(all.map((argument) => [argument.name, argument]));
+  return (line) =>
+    line.trimStart().startsWith("#")
+      ? line
+      : line.replaceAll(/\b(self\.)?args\.(\w+)/g, (text, self: string | undefined, name: string) => {
+          const argument = named.get(name);
+          return argument ? argumentText(self === undefined ? "config" : "self.config", argument) : text;
+        });
+}
+
+const liveText = (live: readonly LiveParameter[]): readonly string[] =>
+  live.length === 0
+    ? []
+    : [
+        "",
+        "@property",
+        "def live(self) -> dict[str, Fraction]:",
+        `    return {${live.map(({ name }) => `"${name}": mt.ratio(self.config.${configName(name)})`).join(", ")}}`,
+      ];
+
+/**
+ * Statements that return logits and losses. An objective that computes the logits computes them before its losses; one
+ * that does not returns none.
+ */
+export function withLogits(lines: readonly string[]): readonly string[] {
+  const given = logitsOf(lines);
+  return (given ?? lines).map((line) => {
+    const [, indent, value] = /^(\s*)return (.*)$/.exec(line) ?? [];
+    if (value === undefined || value.startsWith("logits, ")) return line;
+    return value === "losses" || value.startsWith("{")
+      ? `${indent}return None, ${value}`
+      : `${indent}return ${value}, {}`;
+  });
+}
+
+/** The statements with the result as a variable that the losses read too; null where they do not compute it. */
+function logitsOf(lines: readonly string[]): readonly string[] | null {
+  const start = lines.indexOf("if run.objective:");
+  if (start < 0 || lines.some((line, i) => i !== start && line.includes("run.objective"))) return null;
+  const length = lines.slice(start + 1).findIndex((line) => !line.startsWith(" "));
+  const block = lines.slice(start + 1, start + 1 + length);
+  const tail = lines.slice(start + 1 + length);
+  const result = /^return (.*)$/.exec(tail.at(-1) ?? "")?.[1];
+  const last = /^ {4}return (.*)$/.exec(block.at(-1) ?? "")?.[1];
+  if (length < 0 || result === undefined || last === undefined) return null;
+  const assigned = block.flatMap((line) => /^\s+([\w, ]+?) = /.exec(line)?.[1]?.split(", ") ?? []);
+  const words = new Set(result.match(/\w+/g));
+  const named = lines.some((line) => !line.trimStart().startsWith("#") && /\blogits\b/.test(line));
+  if (!tail.slice(0, -1).every((line) => line.startsWith("#")) || assigned.some((name) => words.has(name)) || named)
+    return null;
+  if (!block.some((line) => line.includes(result)) || !block.every((line) => standsAlone(line, result))) return null;
+  return [
+    ...lines.slice(0, start),
+    ...tail.slice(0, -1),
+    `logits = ${result}`,
+    "if run.objective:",
+    ...block.slice(0, -1).map((line) => line.replaceAll(result, "logits")),
+    `    return logits, ${last.replaceAll(result, "logits")}`,
+    "return logits, {}",
+  ];
+}
+
+/** Whether an expression is a whole argument wherever it stands in a line. */
+const standsAlone = (line: string, expression: string): boolean =>
+  line.split(expression).every((part, i, all) => {
+    const [begins, ends] = [i > 0, i < all.length - 1];
+    return (!begins || /^[,)\]}]/.test(part)) && (!ends || /(\(|, |: )$/.test(part));
+  });

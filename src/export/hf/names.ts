@@ -1,0 +1,66 @@
+// Names of a Hugging Face folder: of its files and classes, and those that transformers have for themselves.
+import { variable } from "../names.js";
+
+/** Attributes of transformers' configurations, and the settings of generation, which they do not take for others'. */
+const OF_CONFIG =
+  "add_cross_attention architectures attribute_map auto_map bad_words_ids base_config_key begin_suppress_tokens " +
+  "bos_token_id cache_config cache_implementation causal chunk_size_feed_forward compile_config constraints " +
+  "cross_attention_hidden_size decoder_start_token_id default_theta disable_compile diversity_penalty do_sample " +
+  "dola_layers dtype early_stopping encoder_no_repeat_ngram_size encoder_repetition_penalty eos_token_id " +
+  "epsilon_cutoff eta_cutoff exponential_decay_length_penalty finetuning_task force_words_ids forced_bos_token_id " +
+  "forced_decoder_ids forced_eos_token_id from_dict from_pretrained generation_kwargs get_text_config guidance_scale " +
+  "id2label is_assistant is_decoder is_encoder_decoder is_heterogeneous keys_to_ignore_at_inference kwargs label2id " +
+  "length_penalty low_memory max_length max_new_tokens max_time min_length min_new_tokens min_p model_type " +
+  "name_or_path no_repeat_ngram_size num_beam_groups num_beams num_labels num_return_sequences output_attentions " +
+  "output_hidden_states output_logits output_scores pad_token_id penalty_alpha per_layer_attributes " +
+  "per_layer_config prefix problem_type pruned_heads push_to_hub remove_invalid_values renormalize_logits " +
+  "repetition_penalty return_dict return_dict_in_generate rope_scaling save_pretrained self sep_token_id " +
+  "sequence_bias stop_strings sub_configs suppress_tokens task_specific_params temperature tf_legacy_loss " +
+  "tie_encoder_decoder tie_word_embeddings to_dict to_diff_dict to_json_file to_json_string token_healing " +
+  "tokenizer_class top_h top_k top_p torch_dtype torchscript transformers_version typical_p update " +
+  "update_from_string use_bfloat16 use_cache use_mtp use_return_dict validate watermarking_config";
+
+/** Attributes of its models, which a block or weight of the model itself would hide. */
+const OF_MODEL =
+  "active_adapter active_adapters add_adapter add_model_tags adjust_generation_fn base_model base_model_prefix " +
+  "can_generate causal_losses compute compute_transition_scores config config_class delete_adapter dequantize device " +
+  "disable_adapters dtype dummy_inputs enable_adapters floating_point_ops framework from_pretrained fsdp_plan " +
+  "generate generate_batch generation_config generation_config_class get_adapter_state_dict get_decoder get_encoder " +
+  "get_input_embeddings get_output_embeddings gradient_checkpointing_disable gradient_checkpointing_enable " +
+  "heal_tokens init_weights initialize_weights input_modalities is_gradient_checkpointing is_parallelizable " +
+  "is_quantized hf_device_map hf_quantizer load_adapter loss_function loss_type main_input_name model_tags " +
+  "name_or_path no_labels num_parameters output_modalities post_init pp_plan prune_heads push_to_hub " +
+  "quantization_method register_for_auto_class resize_token_embeddings save_pretrained set_adapter " +
+  "supports_gradient_checkpointing tensor_parallel tie_weights tp_plan tp_size use_kernels warnings_issued";
+
+const ofConfig = new Set(OF_CONFIG.split(" "));
+const ofModel = new Set(OF_MODEL.split(" "));
+
+/** The name of an argument of the model in its configuration. */
+export const configName = (name: string): string => (ofConfig.has(name) ? `${name}_` : variable(name));
+
+/** Whether models of transformers have an attribute of this name. */
+export const isOfModel = (name: string): boolean => ofModel.has(name);
+
+export interface FolderNames {
+  /** What files and `model_type` are called by. */
+  readonly short: string;
+  readonly modelType: string;
+  readonly config: string;
+  readonly model: string;
+  readonly configuration: string;
+  readonly modeling: string;
+}
+
+/** `model_type` is one that transformers do not have. */
+export function namesOf(model: string): FolderNames {
+  const short = model.toLowerCase();
+  return {
+    short,
+    modelType: `modc_${short}`,
+    config: `${model}Config`,
+    model: `${model}ForCausalLM`,
+    configuration: `configuration_${short}`,
+    modeling: `modeling_${short}`,
+  };
+}

@@ -1,0 +1,140 @@
+// Which standard architecture of Hugging Face a model is: the `config.json` that modc reads as the same computation.
+import { check } from "../check/check.js";
+import type { Model, Value } from "../check/model.js";
+import { parseConfig } from "./config.js";
+import { decoderSource } from "./decoder-source.js";
+import { families } from "./families.js";
+import { correspondence } from "./same-computation.js";
+
+export interface Standard {
+  /** The name of the class: `LlamaForCausalLM`. */
+  readonly architecture: string;
+  /** Fields of `config.json`, beside those of tokens and types. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** The key of each weight, by its path. */
+  readonly keys: ReadonlyMap<string, string>;
+}
+
+/** What of a model is no part of a standard architecture, which has one rule and one loss. */
+export interface StandardModels {
+  readonly forward: Model;
+  /** The loss of training; null: there is none. */
+  readonly objective: Model | null;
+}
+
+/** Null where the model is none that has no routes, one loss, and layers as Llama, Qwen 2 and 3 or Mistral have. */
+export function standardOf({ forward, objective }: StandardModels): Standard | null {
+  if (forward.live.length > 0 || forward.observes.length > 0) return null;
+  const sizes = sizesOf(forward);
+  if (sizes === null) return null;
+  for (const config of candidates(sizes)) {
+    const { family, text } = sourceOf(config);
+    const checked = (entry: "forward" | "objective"): Model | null =>
+      check({ file: "model.mod", text }, { phase: entry === "forward" ? "infer" : "train", entry, read: () => null })
+        .model;
+    const standard = checked("forward");
+    if (!standard || standard.weights.length !== forward.weights.length) continue;
+    const paths = correspondence(forward, standard, ({ outputs }) => outputs);
+    if (paths === null) continue;
+    const losses = objective && correspondence(objective, checked("objective")!, (model) => model.losses);
+    if (objective && (losses === null || [...losses].some(([path, other]) => paths.get(path) !== other))) return null;
+    const keys = new Map(standard.weights.map(({ path, keys: [key] }) => [path, key!]));
+    return {
+      architecture: family.architecture,
+      config: { architectures: [family.architecture], ...config },
+      keys: new Map([...paths].map(([path, other]) => [path, keys.get(other)!])),
+    };
+  }
+  return null;
+}
+
+function sourceOf(config: Config) {
+  const read = parseConfig(JSON.stringify(config));
+  return { family: families.get(config["model_type"] as string)!, text: decoderSource(read) };
+}
+
+type Config = Readonly<Record<string, unknown>>;
+
+interface Sizes {
+  /** Fields that all families have. */
+  readonly shared: Config;
+  readonly headDim: number;
+  /** Whether a head is as wide as fields of the family without `head_dim` say. */
+  readonly usualHead: boolean;
+  readonly window: number;
+}
+
+const ACTIVATIONS = { silu: "silu", gelu: "gelu", gelu_tanh: "gelu_pytorch_tanh", relu: "relu" } as const;
+
+/** The numbers of a decoder, read from its operations; null where it lacks some. */
+function sizesOf(model: Model): Sizes | null {
+  const values = valuesOf(model);
+  const table = values.find((v) => v.op === "gather" && v.inputs[1]?.op === "input")?.inputs[0];
+  const attentions = values.filter((v) => v.op === "attention") as readonly Value<"attention">[];
+  const ropes = values.filter((v) => v.op === "rope") as readonly Value<"rope">[];
+  const [first] = attentions;
+  const [rope] = ropes;
+  const activation = values.find((v) => v.op === "pointwise" && Object.hasOwn(ACTIVATIONS, fnOf(v)));
+  const eps = values.find((v) => v.op === "pointwise" && fnOf(v) === "rsqrt")?.inputs[0]?.inputs.find(isNumber);
+  if (table?.op !== "weight" || !first || !rope || !activation || !eps) return null;
+  const [vocab, dim] = table.type.shape;
+  const [, heads, , headDim] = first.inputs[0]!.type.shape;
+  const kvHeads = first.inputs[1]!.type.shape[1];
+  const hidden = activation.type.shape.at(-1);
+  const numbers = [vocab, dim, heads, headDim, kvHeads, hidden];
+  if (!numbers.every((size) => typeof size === "number") || rope.attrs.frequencies !== null) return null;
+  if (!(eps.attrs.value > 0 && rope.attrs.theta > 0)) return null;
+  const bound = model.axes.find(({ role }) => role === "sequence")?.bound ?? null;
+  const result = model.outputs[0]?.value;
+  return {
+    shared: {
+      vocab_size: vocab,
+      hidden_size: dim,
+      intermediate_size: hidden,
+      num_hidden_layers: attentions.length,
+      num_attention_heads: heads,
+      num_key_value_heads: kvHeads,
+      ...(bound === null ? {} : { max_position_embeddings: bound }),
+      rms_norm_eps: eps.attrs.value,
+      rope_theta: rope.attrs.theta,
+      hidden_act: ACTIVATIONS[fnOf(activation) as keyof typeof ACTIVATIONS],
+      tie_word_embeddings: result !== undefined && valuesBefore(result, 2).has(table),
+    },
+    headDim: headDim as number, // all are numbers, as was asked above
+    usualHead: (headDim as number) * (heads as number) === dim,
+    window: first.attrs.window,
+  };
+}
+
+/** Configurations of each family that may be the model's, the most common first. */
+function candidates({ shared, headDim, usualHead, window }: Sizes): readonly Config[] {
+  const head = usualHead ? {} : { head_dim: headDim };
+  const flags = [false, true];
+  if (window > 0) return [{ model_type: "mistral", ...shared, ...head, sliding_window: window }];
+  return [
+    ...flags.flatMap((mlp_bias) =>
+      flags.map((attention_bias) => ({ model_type: "llama", ...shared, ...head, attention_bias, mlp_bias })),
+    ),
+    ...(usualHead ? [{ model_type: "qwen2", ...shared }] : []),
+    ...flags.map((attention_bias) => ({ model_type: "qwen3", ...shared, head_dim: headDim, attention_bias })),
+  ];
+}
+
+const fnOf = (value: Value): string => (value as Value<"pointwise">).attrs.fn;
+const isNumber = (value: Value): value is Value<"number"> => value.op === "number";
+
+const valuesOf = ({ outputs }: Model): readonly Value[] => [
+  ...new Set(outputs.flatMap(({ value }) => [...valuesBefore(value, Infinity)])),
+];
+
+/** The values from which one is made in at most so many operations. */
+function valuesBefore(value: Value, most: number): ReadonlySet<Value> {
+  const found = new Set<Value>();
+  let level = [value];
+  for (let depth = 0; depth <= most && level.length > 0; depth++) {
+    const fresh = level.filter((v) => !found.has(v));
+    for (const v of fresh) found.add(v);
+    level = [...new Set(fresh.flatMap(({ inputs }) => inputs))];
+  }
+  return found;
+}

@@ -1,0 +1,5 @@
+"""The base class of caches."""
+
+
+class Cache:
+    pass
