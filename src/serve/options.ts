@@ -134,6 +134,11 @@ export function servedBy(options: ServeOptions): Served {
       throw new InputError(`limits.${name}`, `limits.${name} is ${value}: it must be a positive number`);
   if (options.context !== undefined && options.context !== null && !(options.context >= 1))
     throw new InputError("context", `context is ${options.context}: it must be at least 1`);
+  if ((options.context ?? 0) > (engine.model.context ?? Infinity))
+    throw new InputError(
+      "context",
+      `context is ${options.context}: the model reads at most ${engine.model.context} tokens`,
+    );
   if (keys.some((key) => !/^[\x21-\x7e]+$/.test(key)))
     throw new InputError("keys", "a key must be of letters, digits and signs, without spaces");
   return {

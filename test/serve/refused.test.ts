@@ -218,6 +218,15 @@ describe("a key", () => {
   });
 });
 
+describe("a server's context", () => {
+  it("is at most the model's", () => {
+    const { engine } = scripted("x");
+    const options = { engine, tokenizer: { ...scripted("x") } as never, chat: null, name: "m" };
+    expect(() => createServer({ ...options, context: 64 })).not.toThrow();
+    expect(() => createServer({ ...options, context: 65 })).toThrow(/the model reads at most 64 tokens/);
+  });
+});
+
 describe("a server that is full, ends or fails", () => {
   it("says when to come again, and cancels what it began for the request", async () => {
     const { server, engine } = scripted("x", { script: { most: () => 2 } });
