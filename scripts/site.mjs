@@ -6,6 +6,7 @@ import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { setupOrExit } from "./setup.mjs";
+import { BUDGET, heaviest, isWithin, PLAYGROUND_BUDGET, toldWeight, weightOf } from "./site-weight.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Marks a folder that this script wrote, which it may replace. */
@@ -48,6 +49,16 @@ export const anchorOf = (heading) =>
     .replaceAll(/<[^>]*>|&#?\w+;/g, "")
     .replaceAll(/[^\w -]/g, "")
     .replaceAll(" ", "-");
+
+/** A picture's width and height, so that the page keeps its place before it comes. */
+function pictureSize(file) {
+  const bytes = readFileSync(file);
+  if (bytes.toString("latin1", 1, 4) === "PNG")
+    return { width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) };
+  const box = /<svg[^>]* viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(bytes.toString("utf8"));
+  if (!box) throw new Error(`${file}: neither a PNG nor an SVG with a viewBox from 0 0`);
+  return { width: Math.ceil(Number(box[1])), height: Math.ceil(Number(box[2])) };
+}
 
 const from = (page, to) => relative(dirname(page), to).split(sep).join("/") || basename(to);
 
@@ -110,7 +121,8 @@ export async function buildSite(folder, { playground = true, pictured = () => tr
         image({ href, text }) {
           const to = target(source, href);
           if (to === null) throw new Error(`${source}: ${href} is not there`);
-          return `<img src="${escaped(to)}" alt="${escaped(text)}">`;
+          const { width, height } = pictureSize(resolve(root, dirname(source), href));
+          return `<img src="${escaped(to)}" alt="${escaped(text)}" width="${width}" height="${height}">`;
         },
         // A table or a block that is wider than the page is scrolled, by the keyboard too.
         code: ({ text, lang }) =>
@@ -290,8 +302,13 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const fresh = `${folder}-${process.pid}`;
   try {
     const pages = await buildSite(fresh, values);
+    const weights = [[heaviest(fresh, pages), BUDGET]];
+    if (values.playground) weights.push([weightOf(fresh, "playground/index.html"), PLAYGROUND_BUDGET]);
+    for (const [weight, budget] of weights)
+      if (!isWithin(weight, budget)) throw new Error(`more than its budget: ${toldWeight(weight, budget)}`);
     rmSync(folder, { recursive: true, force: true });
     renameSync(fresh, folder);
+    for (const [weight, budget] of weights) process.stderr.write(`heaviest: ${toldWeight(weight, budget)}\n`);
     process.stdout.write(`${pages.length} pages: ${pathToFileURL(join(folder, "index.html")).href}\n`);
   } catch (error) {
     process.stderr.write(`site: ${error.message}\n`);

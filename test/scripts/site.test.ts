@@ -1,13 +1,15 @@
 // The documentation as a site: its links lead somewhere, it loads nothing from elsewhere and runs no script of its own;
 // in a soak Chromium opens its pages, and axe-core finds nothing serious in them.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, posix } from "node:path";
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { BUDGET, heaviest, isWithin, PLAYGROUND_BUDGET, toldWeight, weightOf } from "../../scripts/site-weight.mjs";
 import { buildSite } from "../../scripts/site.mjs";
 import { launch, programPath, type TestBrowser } from "../browser/browsers.js";
 import { serve, type Served } from "../browser/serve.js";
 import { temporaryFolder } from "../cli/spawn.js";
+import { random } from "../random.js";
 import { soaking } from "../soak.js";
 
 const folder = temporaryFolder();
@@ -63,6 +65,35 @@ describe("the site", () => {
   });
 });
 
+describe("a page's weight", () => {
+  it("is within its budget", () => {
+    const weight = heaviest(folder.path, pages);
+    expect(isWithin(weight, BUDGET), toldWeight(weight, BUDGET)).toBe(true);
+  });
+
+  it("counts what pages show at once, each file once, and nothing that a link leads to", () => {
+    const small = temporaryFolder();
+    const write = (name: string, text: string): void => writeFileSync(join(small.path, name), text);
+    const noise = (seed: number): string => {
+      const rng = random(seed);
+      return Array.from({ length: 4000 }, () => rng.next()).join("");
+    };
+    write("a.html", `<a href="c.html"></a><img alt="" src="b.svg"><iframe src="d.html"></iframe><img src="b.svg">`);
+    write("b.svg", noise(1));
+    write("c.html", noise(2));
+    write("d.html", `<script src="e.js"></script><img src="data:,x"><script src="https://elsewhere/x.js"></script>`);
+    write("e.js", noise(3));
+    const [alone, whole] = [weightOf(small.path, "e.js"), weightOf(small.path, "a.html")];
+    small.remove();
+    expect(alone.requests).toBe(1);
+    expect(whole.requests).toBe(4);
+    expect(whole.bytes).toBeGreaterThan(2 * alone.bytes * 0.99);
+    expect(whole.bytes).toBeLessThan(2.1 * alone.bytes);
+    expect(isWithin({ ...whole, requests: 9 }, BUDGET)).toBe(false);
+    expect(isWithin({ ...whole, bytes: BUDGET.bytes + 1 }, BUDGET)).toBe(false);
+  });
+});
+
 const installed = programPath("chromium") !== null;
 
 describe.runIf(soaking && installed)("the site in Chromium", { timeout: 600_000 }, () => {
@@ -91,6 +122,37 @@ describe.runIf(soaking && installed)("the site in Chromium", { timeout: 600_000 
       expect(found, path).toEqual([]);
       expect(page.errors, path).toEqual([]);
       await page.close();
+    }
+  });
+
+  it("shows content within its budget, the quickest of three openings, and never moves it", async () => {
+    for (const [path, budget] of [
+      [heaviest(folder.path, pages).page, BUDGET],
+      ["index.html", BUDGET],
+      ["examples/moby.html", BUDGET],
+      ["playground/index.html", PLAYGROUND_BUDGET],
+    ] as const) {
+      const seen: { readonly paint: number; readonly moved: number }[] = [];
+      for (let i = 0; i < 3; i++) {
+        const page = await browser.open();
+        await page.goto(`${site.url}${path}`);
+        seen.push(
+          (await page.evaluate(
+            `new Promise((resolve) => new PerformanceObserver((list) => resolve({` +
+              ` paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,` +
+              ` moved: list.getEntries().reduce((sum, e) => sum + e.value, 0) }))` +
+              `.observe({ type: "layout-shift", buffered: true }) ?? setTimeout(() => resolve({` +
+              ` paint: performance.getEntriesByName("first-contentful-paint")[0].startTime, moved: 0 }), 1000))`,
+          )) as (typeof seen)[number], // what the expression gives
+        );
+        await page.close();
+      }
+      const paint = Math.min(...seen.map((one) => one.paint)); // other processes only slow it
+      const moved = Math.max(...seen.map((one) => one.moved));
+      process.stderr.write(`${path}: first content after ${paint.toFixed(0)} ms, moved by ${moved.toFixed(3)}\n`);
+      expect(paint, path).toBeLessThan(budget.paintMs);
+      // What the vitals of pages call good.
+      expect(moved, path).toBeLessThan(0.1);
     }
   });
 
