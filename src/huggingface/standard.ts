@@ -11,6 +11,8 @@ export interface Standard {
   readonly architecture: string;
   /** Fields of `config.json`, beside those of tokens and types. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** Whether it is the configuration that was given. */
+  readonly own: boolean;
   /** The key of each weight, by its path. */
   readonly keys: ReadonlyMap<string, string>;
 }
@@ -20,18 +22,25 @@ export interface StandardModels {
   readonly forward: Model;
   /** The loss of training; null: there is none. */
   readonly objective: Model | null;
+  /** The text of a `config.json` that describes the model, or one of which it was changed. */
+  readonly config?: string | null;
 }
 
-/** Null where the model is none that has no routes, one loss, and layers as Llama, Qwen 2 and 3 or Mistral have. */
-export function standardOf({ forward, objective }: StandardModels): Standard | null {
+/**
+ * Null where the model is none that has one rule, one loss, and layers as its configuration says, or without one as
+ * Llama, Qwen 2 and 3 or Mistral have. Throws CheckpointError for a configuration that modc does not read.
+ */
+export function standardOf({ forward, objective, config: text = null }: StandardModels): Standard | null {
   if (forward.live.length > 0 || forward.observes.length > 0) return null;
   const sizes = sizesOf(forward);
-  if (sizes === null) return null;
-  for (const config of candidates(sizes)) {
-    const { family, text } = sourceOf(config);
+  const given = text === null ? [] : ownOf(text);
+  for (const config of [...given, ...(sizes === null ? [] : candidates(sizes))]) {
+    const { family, source } = sourceOf(config);
     const checked = (entry: "forward" | "objective"): Model | null =>
-      check({ file: "model.mod", text }, { phase: entry === "forward" ? "infer" : "train", entry, read: () => null })
-        .model;
+      check(
+        { file: "model.mod", text: source },
+        { phase: entry === "forward" ? "infer" : "train", entry, read: () => null },
+      ).model;
     const standard = checked("forward");
     if (!standard || standard.weights.length !== forward.weights.length) continue;
     const paths = correspondence(forward, standard, ({ outputs }) => outputs);
@@ -42,15 +51,23 @@ export function standardOf({ forward, objective }: StandardModels): Standard | n
     return {
       architecture: family.architecture,
       config: { architectures: [family.architecture], ...config },
+      own: given.includes(config),
       keys: new Map([...paths].map(([path, other]) => [path, keys.get(other)!])),
     };
   }
   return null;
 }
 
+/** The configuration of a checkpoint; none where its architecture is not one of transformers, but comes with code. */
+function ownOf(text: string): readonly Config[] {
+  parseConfig(text);
+  const config = JSON.parse(text) as Config; // an object, as parsing it found
+  return Object.hasOwn(config, "auto_map") ? [] : [config];
+}
+
 function sourceOf(config: Config) {
   const read = parseConfig(JSON.stringify(config));
-  return { family: families.get(config["model_type"] as string)!, text: decoderSource(read) };
+  return { family: families.get(config["model_type"] as string)!, source: decoderSource(read) };
 }
 
 type Config = Readonly<Record<string, unknown>>;

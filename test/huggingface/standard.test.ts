@@ -8,10 +8,14 @@ import { decoderSource } from "../../src/huggingface/decoder-source.js";
 import { standardOf, type Standard } from "../../src/huggingface/standard.js";
 import { VARIANTS, type Config } from "./folders.js";
 
-function standardIn(text: string, set: Readonly<Record<string, string>> = {}): Standard | null {
+function standardIn(
+  text: string,
+  set: Readonly<Record<string, string>> = {},
+  config: string | null = null,
+): Standard | null {
   const of = (phase: "infer" | "train", entry: "forward" | "objective") =>
     check({ file: "model.mod", text }, { phase, entry, set, read: () => null }).model;
-  return standardOf({ forward: of("infer", "forward")!, objective: of("train", "objective") });
+  return standardOf({ forward: of("infer", "forward")!, objective: of("train", "objective"), config });
 }
 
 /** What a standard architecture does not have: scaled angles, and windows of some layers. */
@@ -53,6 +57,18 @@ describe("standard architectures", () => {
     expect(Object.fromEntries(standard.keys)).toEqual(
       Object.fromEntries(model!.weights.map(({ path, keys }) => [path, keys[0]])),
     );
+  });
+
+  it("are those of the configuration that a model was read from, where it is still that", () => {
+    const { config } = VARIANTS.find(({ name }) => name.includes("Qwen3, tied, YaRN"))!;
+    const own = JSON.stringify(config);
+    const text = decoderSource(parseConfig(own));
+    expect(standardIn(text)).toBeNull();
+    const standard = standardIn(text, {}, own)!;
+    expect(standard.config).toMatchObject({ model_type: "qwen3", rope_parameters: config["rope_parameters"] });
+    expect(standard.keys.get("layers.1.inner.attn.q_norm.weight")).toBe("model.layers.1.self_attn.q_norm.weight");
+    expect(standardIn(text.replace("silu(gate(x))", "relu(gate(x))"), {}, own)).toBeNull();
+    expect(standardIn(text, {}, JSON.stringify({ ...config, auto_map: { AutoConfig: "a.B" } }))).toBeNull();
   });
 
   it("are found for other texts of the same computation, with sums in another order", () => {

@@ -1,6 +1,6 @@
 // `modc export --to hf`: a language model as a folder of Hugging Face's: a standard architecture without code where it
 // is one, else with the code of its blocks.
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isFloat } from "../../base/dtype.js";
 import { jsonText, tokenFields } from "../../export/hf/configuration-text.js";
@@ -8,10 +8,14 @@ import { huggingFaceFolder } from "../../export/hf/folder.js";
 import { expectLanguageModel, FACTS } from "../../export/hf/language-model.js";
 import { boundOf } from "../../export/outline.js";
 import type { Models } from "../../export/torch.js";
+import { CONFIG_FILE } from "../../huggingface/files-node.js";
+import { readConfigText } from "../../huggingface/folder-node.js";
 import { expectFree, floatsLike, writeFresh } from "../../huggingface/model-folder-node.js";
 import { standardOf, type Standard } from "../../huggingface/standard.js";
+import { isGgufPath } from "../../runtime/gguf/header-node.js";
+import { openTrained } from "../../session/trained-node.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
-import { withFolder } from "../source/model-file.js";
+import { folderOf, withFolder } from "../source/model-file.js";
 import { out, outJson, say } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
@@ -36,9 +40,13 @@ export async function exportHuggingFace(file: string, given: ExportFlags): Promi
     const floats = flags.weightsAs === undefined ? floatsLike(source?.stored ?? []) : FLOATS[flags.weightsAs];
     // Weights stay as they are stored; without a wish the model computes with them as modc does.
     const dtype = flags.weightsAs === undefined ? "float32" : DTYPES[floats];
-    const standard = standardIn(models);
+    const config = configOf(file);
+    const standard = standardIn(models, config);
     const { files, keys } = standard
-      ? standardFolder(standard, texts, dtype)
+      ? {
+          files: new Map([["config.json", standardText(standard, config, { flags, texts, dtype })]]),
+          keys: standard.keys,
+        }
       : huggingFaceFolder({ models, sources, family, tokens: texts.tokens, dtype });
     const all = new Map<string, string | Uint8Array>([...files, ...texts.files]);
     await writeFresh(flags.output, async (folder) => {
@@ -53,18 +61,39 @@ export async function exportHuggingFace(file: string, given: ExportFlags): Promi
   return EXIT.fine;
 }
 
+/** The text of the `config.json` that a checkpoint's model is read from; null where it is not. */
+function configOf(file: string): string | null {
+  const folder = folderOf(file);
+  const read = folder !== null && !isGgufPath(file) && openTrained(file) === null && !existsSync(folder.model);
+  return read ? readConfigText(join(file, CONFIG_FILE)) : null;
+}
+
 /** The standard architecture that a model is; null where it needs code. */
-function standardIn(models: Models): Standard | null {
+function standardIn(models: Models, config: string | null): Standard | null {
   const [forward] = models;
   const objective = models.find(({ phase, entry }) => phase === "train" && entry === "objective") ?? null;
   return forward.weights.every(({ kind, dtype }) => kind === "weight" && isFloat(dtype))
-    ? standardOf({ forward, objective })
+    ? standardOf({ forward, objective, config })
     : null;
 }
 
-function standardFolder({ config, keys }: Standard, { tokens }: TokenizerTexts, dtype: string) {
-  const text = jsonText({ ...config, ...tokenFields(tokens), torch_dtype: dtype });
-  return { files: new Map([["config.json", text]]), keys };
+interface Written {
+  readonly flags: ExportFlags;
+  readonly texts: TokenizerTexts;
+  readonly dtype: string;
+}
+
+/** The checkpoint's own text where it is that still, of another type if one is wished; else a new one. */
+function standardText({ config, own }: Standard, text: string | null, { flags, texts, dtype }: Written): string {
+  if (!own || text === null)
+    return jsonText({ ...config, ...tokenFields(texts.tokens), torch_dtype: dtype }).replace(
+      /^( *"rope_theta": \d+)(?=,?$)/m,
+      "$1.0", // a float to Python
+    );
+  if (flags.weightsAs === undefined) return text;
+  const field = /"(?:torch_)?dtype"\s*:\s*(?:"[^"]*"|null)/;
+  const set = `"torch_dtype": "${dtype}"`;
+  return field.test(text) ? text.replace(field, set) : text.replace("{", `{\n  ${set},`);
 }
 
 interface Told {

@@ -52,14 +52,17 @@ export interface FolderNames {
   readonly modeling: string;
 }
 
-/** `model_type` is one that transformers do not have. */
+/**
+ * `model_type` and classes are none that transformers have: what goes by their names would take a routed Llama for a
+ * dense one.
+ */
 export function namesOf(model: string): FolderNames {
   const short = model.toLowerCase();
   return {
     short,
     modelType: `modc_${short}`,
-    config: `${model}Config`,
-    model: `${model}ForCausalLM`,
+    config: `Modc${model}Config`,
+    model: `Modc${model}ForCausalLM`,
     configuration: `configuration_${short}`,
     modeling: `modeling_${short}`,
   };

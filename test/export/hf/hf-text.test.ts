@@ -34,14 +34,14 @@ describe("the text of a folder of Hugging Face", () => {
     ]);
     expect(JSON.parse(files.get("config.json")!)).toMatchObject({
       model_type: "modc_moby",
-      architectures: ["MobyForCausalLM"],
-      auto_map: { AutoModelForCausalLM: "modeling_moby.MobyForCausalLM" },
+      architectures: ["ModcMobyForCausalLM"],
+      auto_map: { AutoModelForCausalLM: "modeling_moby.ModcMobyForCausalLM" },
       depth: 6,
       capacity: 0.125,
       torch_dtype: "float32",
     });
     const text = files.get("modeling_moby.py")!;
-    await expect(text.slice(text.indexOf("class MobyForCausalLM"))).toMatchFileSnapshot("moby.golden.py");
+    await expect(text.slice(text.indexOf("class ModcMobyForCausalLM"))).toMatchFileSnapshot("moby.golden.py");
     expect(keys.get("layers.1.inner.mlp.up.weight")).toBe("layers.1.inner.mlp.up.weight");
     for (const [name, own] of files)
       if (name.endsWith(".py")) expect(own.match(/^(?:from|import) modc_\w+/m), name).toBeNull();

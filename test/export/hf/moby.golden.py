@@ -1,4 +1,4 @@
-class MobyForCausalLM(CausalLM):
+class ModcMobyForCausalLM(CausalLM):
     """A byte-level decoder in which every second layer is a Mixture-of-Depths layer.
 
     Exported with vocab = 256, dim = 128, heads = 4, depth = 6, context = 256, capacity = 12.5%.
@@ -6,9 +6,9 @@ class MobyForCausalLM(CausalLM):
     Source: moby.mod:4.
     """
 
-    config_class = MobyConfig
+    config_class = ModcMobyConfig
 
-    def __init__(self, config: MobyConfig) -> None:
+    def __init__(self, config: ModcMobyConfig) -> None:
         super().__init__(config)
         self.embed = Embedding(vocab=config.vocab, dim=config.dim)
         self.layers = nn.ModuleList([
@@ -64,4 +64,4 @@ class MobyForCausalLM(CausalLM):
         return logits, {}
 
 
-MobyForCausalLM.register_for_auto_class("AutoModelForCausalLM")  # its code is saved with it
+ModcMobyForCausalLM.register_for_auto_class("AutoModelForCausalLM")  # its code is saved with it
