@@ -123,6 +123,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
     axes: unroller.axes.finished(),
     live,
     instances: inside.instances,
+    calls: unroller.calls,
     weights: inside.weights.map(({ weight }) => ({ ...weight, keys: keys.get(weight.path) ?? [weight.path] })),
     ignore,
     inputs: entered.inputs,

@@ -115,6 +115,16 @@ export interface Instance {
   readonly span: Span;
 }
 
+/** A call of a function of an instance. */
+export interface ModelCall {
+  /** `layers.1.inner`; `shared#0` and `shared#1` of an instance that is called several times. */
+  readonly path: string;
+  /** The path of the call in which it is made; empty for the model's own functions. */
+  readonly caller: string;
+  /** The name of the function. */
+  readonly fn: string;
+}
+
 /** A call of a list of blocks by a choice: a mixture of experts. */
 export interface ModelMixture {
   /** Path of the call that has the experts: `layers.3.inner.mlp`. */
@@ -142,6 +152,8 @@ export interface Model {
   readonly axes: readonly Axis[];
   readonly live: readonly LiveParameter[];
   readonly instances: readonly Instance[];
+  /** In order. */
+  readonly calls: readonly ModelCall[];
   /**
    * Every declared weight and state in order of declaration, whether the entered function uses it or not: a checkpoint
    * must contain all of them.

@@ -1,15 +1,13 @@
 // Blocks that compute the same by the same text become one class; numbers in which they differ become its parameters.
 import type { Instance, ModelWeight } from "../check/model.js";
-import { bodyText, numberTexts, type BodyText } from "./body-text.js";
 import { numberOf } from "./family.js";
-import { filled, Holes, pythonFloat, type Hole } from "./holes.js";
-import { merged } from "./merged.js";
+import { filled, numberTexts, pythonFloat, type Hole, type Holes } from "./holes.js";
+import { Methods, type Method, type MethodsOptions } from "./methods.js";
 import { attribute, Names } from "./names.js";
 import { boundOf } from "./outline.js";
+import { buffersOf } from "./tallies.js";
 import { refuse } from "./refused.js";
 import { nativeNames, nativeOf, type Native } from "./native.js";
-import type { SourceNotes } from "./source-notes.js";
-import type { Needs, Variant } from "./variants.js";
 
 /** One instance of a block, as text with holes; the holes of its inner blocks follow its own. */
 export interface Part {
@@ -32,24 +30,20 @@ export interface Child {
 export interface Kind {
   readonly key: string;
   readonly block: string;
+  /** Whether it is all experts of a list at once. */
+  readonly stacked: boolean;
   /** The module of PyTorch that it is. */
   readonly native: Native | null;
-  /** Lines of `__init__` for weights, of `reset_parameters`, and of `forward`, with marks for the holes. */
+  /** Lines of `__init__` for weights, and of `reset_parameters`, with marks for the holes. */
   readonly weights: readonly string[];
   readonly resets: readonly string[];
-  readonly parameters: readonly string[];
-  readonly forward: readonly string[];
-  /** What `forward` returns, as a type. */
-  readonly result: string;
+  /** With such marks. */
+  readonly methods: readonly Method[];
   /** Of the model, then of the others of its family. */
   readonly parts: Part[];
 }
 
-export interface PartsOptions {
-  readonly variants: readonly Variant[];
-  readonly notes: SourceNotes;
-  readonly needs: (path: string) => Needs;
-}
+export type PartsOptions = MethodsOptions;
 
 export interface Parts {
   readonly root: Part;
@@ -83,12 +77,14 @@ export function partsOf(own: PartsOptions, family: () => readonly PartsOptions[]
 class Builder {
   readonly #inner = new Map<string, Instance[]>();
   readonly #weights = new Map<string, ModelWeight[]>();
+  readonly #methods: Methods;
 
   constructor(
     private readonly options: PartsOptions,
     private readonly kinds: Map<string, Kind>,
   ) {
     const { model } = options.variants[0]!;
+    this.#methods = new Methods(options);
     const paths = new Set(model.instances.map(({ path }) => path));
     const owner = (path: string): string => {
       let at = path;
@@ -97,60 +93,61 @@ class Builder {
       return at;
     };
     for (const instance of model.instances) push(this.#inner, owner(instance.path), instance);
-    for (const weight of model.weights) {
-      if (weight.kind === "state") refuse("a state", weight.path);
-      push(this.#weights, owner(weight.path), weight);
-    }
+    for (const weight of model.weights) push(this.#weights, owner(weight.path), weight);
   }
 
   part(instance: Part["instance"]): Part {
-    const { path, block } = instance;
-    const inner = (this.#inner.get(path) ?? []).map((child) => this.#child(child, path));
-    const holes = new Holes();
+    const { path } = instance;
+    const { stacks } = this.options;
+    const children = (this.#inner.get(path) ?? []).filter((child) => !stacks.isDropped(child.path));
+    const inner = children.map((child) => this.#child(child, path));
+    const stack = stacks.of(path);
+    const { methods, holes } = this.#methods.of(path);
     const weights: string[] = [];
     const resets: string[] = [];
     for (const weight of this.#weights.get(path) ?? []) {
       const name = attribute(weight.path.slice(path === "" ? 0 : path.length + 1));
       if (name.includes(".")) refuse("a list of weights", weight.path);
-      const shape = weight.shape.map((size) => holes.add(String(size), "size")).join(", ");
+      const experts = stack === null ? [] : [holes.add(String(stack.members.length), "experts")];
+      const sizes = [...experts, ...weight.shape.map((size) => holes.add(String(size), "size"))];
+      const shape = sizes.length === 0 ? "()" : sizes.join(", ");
       if (weight.doc !== null) weights.push(...weight.doc.split("\n").map((line) => `# ${line}`));
-      weights.push(`self.${name} = nn.Parameter(torch.empty(${shape}))`);
-      resets.push(`nn.init.${initialiser(weight, `self.${name}`, holes)}`);
+      weights.push(
+        weight.kind === "state"
+          ? `self.register_buffer("${name}", torch.empty(${shape}))`
+          : `self.${name} = nn.Parameter(torch.empty(${shape}))`,
+      );
+      const init = (of: string): string => `nn.init.${initialiser(weight, of, holes)}`;
+      if (stack !== null && weight.init.kind === "orthogonal")
+        resets.push(`for own in self.${name}:`, `    ${init("own")}`);
+      else resets.push(init(`self.${name}`));
     }
-    const { parameters, lines, result } = this.#forward(path, block, holes);
-    return this.#unified(instance, { weights, resets, parameters, forward: lines, result }, holes.all, inner);
+    weights.push(...this.#tallies(path));
+    return this.#unified(instance, { weights, resets, methods }, holes.all, inner);
+  }
+
+  /** Sums that a block counts until the next step; no checkpoint has them. */
+  #tallies(path: string): readonly string[] {
+    const updates = this.options.variants.flatMap((variant) => variant.updates.get(path) ?? []);
+    const names = updates.flatMap(({ tallies }) => tallies.flatMap(buffersOf));
+    if (names.length === 0) return [];
+    const made = names.map((name) => `self.register_buffer("${name}", None, persistent=False)`);
+    return [...made, `self.tallies = (${names.map((name) => `"${name}",`).join(" ")})`];
   }
 
   #child(child: Instance, path: string): Omit<Child, "from"> {
-    const local = child.path.slice(path === "" ? 0 : path.length + 1);
+    const { stacks } = this.options;
+    const from = stacks.placeOf(path);
+    const local = stacks.placeOf(child.path).slice(from === "" ? 0 : from.length + 1);
     const [name, ...index] = local.split(".");
     if (!index.every((place) => /^\d+$/.test(place))) refuse("a block between blocks", child.path);
     return { attr: attribute(name!), index: index.map(Number), part: this.part(child) };
   }
 
-  #forward(path: string, block: string, holes: Holes): BodyText {
-    const { variants, notes, needs } = this.options;
-    const texts = variants.flatMap((variant) => {
-      const body = variant.bodies.get(path);
-      return body ? [{ variant, text: bodyText(body, { variant, notes, holes, needs, block }) }] : [];
-    });
-    const [first] = texts;
-    if (!first) return { parameters: [], lines: [], result: "None" };
-    const at = (hole: number): string => holes.all[hole]!.text;
-    const lines = merged(
-      texts.map(({ variant, text }) => ({ version: variant, lines: text.lines })),
-      (a, b) => filled(a, at) === filled(b, at),
-    );
-    const signatures = new Set(texts.map(({ text }) => `${text.parameters.join(", ")} -> ${text.result}`));
-    if (path !== "" && signatures.size > 1)
-      refuse("a block that takes other values in training than in inference", path);
-    return { ...first.text, lines };
-  }
-
   /** Numbers its marks anew, in the order of the text; those of its inner blocks follow. */
   #unified(
     instance: Part["instance"],
-    text: Omit<Kind, "key" | "block" | "native" | "parts">,
+    text: Omit<Kind, "key" | "block" | "stacked" | "native" | "parts">,
     holes: readonly Hole[],
     inner: readonly Omit<Child, "from">[],
   ): Part {
@@ -160,9 +157,7 @@ class Builder {
     const anew = {
       weights: renumbered(text.weights),
       resets: renumbered(text.resets),
-      parameters: text.parameters,
-      forward: renumbered(text.forward),
-      result: text.result,
+      methods: text.methods.map((method) => ({ ...method, lines: renumbered(method.lines) })),
     };
     let from = used.length;
     const children = inner.map((child) => {
@@ -170,16 +165,19 @@ class Builder {
       from += child.part.holes.length;
       return placed;
     });
+    const stacked = this.options.stacks.of(instance.path) !== null;
     const key = JSON.stringify([
       instance.block,
       instance.library,
+      stacked,
       anew,
       inner.map(({ attr, index, part }) => [attr, index, part.kind.key]),
     ]);
     const kind = this.kinds.get(key) ?? {
       key,
       block: instance.block,
-      native: nativeOf(instance, this.options.needs(instance.path)),
+      stacked,
+      native: nativeOf(instance, stacked || this.options.needs.takesMore(instance.path)),
       ...anew,
       parts: [],
     };
@@ -222,7 +220,7 @@ export function signaturesOf(kinds: readonly Kind[], root: Kind): ReadonlyMap<Ki
 }
 
 const weightNames = ({ weights }: Kind): readonly string[] =>
-  weights.flatMap((line) => /^self\.(\w+) = /.exec(line)?.[1] ?? []);
+  weights.flatMap((line) => /^self\.(?:register_buffer\(")?(\w+)/.exec(line)?.[1] ?? []);
 
 function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature>, isRoot: boolean): Signature {
   const [first] = parts;

@@ -1,4 +1,5 @@
 // Numbers in the text of a block that may differ between its instances: each becomes a parameter or stays a number.
+import { toNumber } from "../size/rational.js";
 
 /** A number as Python writes it, and a word for a parameter that holds it. */
 export interface Hole {
@@ -37,3 +38,10 @@ export const pythonFloat = (value: number): string =>
 
 /** The holes that a text has marks for. */
 export const marksIn = (text: string): readonly number[] => [...text.matchAll(MARK)].map(([, hole]) => Number(hole));
+
+/** A number of an instance as the texts that a hole may have for it. */
+export const numberTexts = (number: Parameters<typeof toNumber>[0]): readonly string[] => [
+  pythonNumber(toNumber(number)),
+  pythonFloat(toNumber(number)),
+  number.den === 1n ? `${number.num}` : `Fraction(${number.num}, ${number.den})`,
+];

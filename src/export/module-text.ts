@@ -21,6 +21,7 @@ import {
   runOf,
   sequenceInput,
   stepText,
+  UPDATE_STATES,
 } from "./root-text.js";
 import type { SourceNotes } from "./source-notes.js";
 import type { Variant } from "./variants.js";
@@ -63,6 +64,9 @@ export function docstring(text: string): string[] {
   return [`"""${lines[0]!}`, ...lines.slice(1), '"""'];
 }
 
+/** The lines of all methods. */
+const linesOf = ({ methods }: Kind): readonly string[] => methods.flatMap(({ lines }) => lines);
+
 class ModuleWriter {
   readonly #signatures: ReadonlyMap<Kind, Signature>;
   readonly #names = new Map<Kind, string>();
@@ -77,7 +81,8 @@ class ModuleWriter {
     const natives = new Map<string, string>();
     for (const kind of kinds) {
       if (kind === root.kind) continue;
-      const name = (kind.native && natives.get(kind.block)) ?? names.fresh(kind.block);
+      const name =
+        (kind.native && natives.get(kind.block)) ?? names.fresh(kind.stacked ? `${kind.block}Experts` : kind.block);
       if (kind.native) natives.set(kind.block, name);
       this.#names.set(kind, name);
     }
@@ -99,7 +104,7 @@ class ModuleWriter {
       "",
       "from __future__ import annotations",
       "",
-      ...(kinds.some(({ forward }) => forward.some((line) => /\bmath\./.test(line))) ? ["import math"] : []),
+      ...(kinds.some((kind) => linesOf(kind).some((line) => /\bmath\./.test(line))) ? ["import math"] : []),
       "from dataclasses import dataclass",
       "from fractions import Fraction",
       "from pathlib import Path",
@@ -132,7 +137,7 @@ class ModuleWriter {
       classes: this.#classes(),
       init: this.#init(kind),
       resets: this.#resets(kind),
-      forward: this.#texts(kind, kind.forward),
+      forward: this.#texts(kind, linesOf(kind)),
       longest: this.#longest,
     };
   }
@@ -173,7 +178,10 @@ class ModuleWriter {
   #class(kind: Kind): readonly string[] {
     const { names } = this.#signatures.get(kind)!;
     const note = this.options.notes.block(kind.block);
-    const doc = [note?.doc, note ? `Source: ${note.place}.` : null].flatMap((text) => text ?? []).join("\n\n");
+    const stacked = kind.stacked
+      ? "All experts of a list at once: their weights have the expert as first dimension."
+      : null;
+    const doc = [note?.doc, stacked, note ? `Source: ${note.place}.` : null].flatMap((text) => text ?? []).join("\n\n");
     if (kind.native) {
       const alike = this.options.parts.kinds.filter((other) => this.#names.get(other) === this.#names.get(kind));
       return nativeText(this.#names.get(kind)!, kind.native, docstring(doc), alike);
@@ -185,15 +193,13 @@ class ModuleWriter {
       "",
       ...indented([`def __init__(self${parameters}) -> None:`, ...indented(this.#init(kind))]),
       ...this.#resets(kind),
-      ...(kind.forward.length === 0
-        ? []
-        : [
-            "",
-            ...indented([
-              `def forward(${["self", ...kind.parameters].join(", ")}) -> ${kind.result}:`,
-              ...indented(this.#texts(kind, kind.forward)),
-            ]),
-          ]),
+      ...kind.methods.flatMap(({ name, parameters, result, lines }) => [
+        "",
+        ...indented([
+          `def ${name}(${["self", ...parameters].join(", ")}) -> ${result}:`,
+          ...indented(this.#texts(kind, lines)),
+        ]),
+      ]),
     ];
   }
 
@@ -202,7 +208,7 @@ class ModuleWriter {
     const isRoot = kind === this.options.parts.root.kind;
     const kept = isRoot
       ? []
-      : [...kind.resets, ...kind.forward].flatMap((line) => marksIn(line).flatMap((hole) => of[hole] ?? []));
+      : [...kind.resets, ...linesOf(kind)].flatMap((line) => marksIn(line).flatMap((hole) => of[hole] ?? []));
     const stored = [...new Set(kept)].map((name) => `self.${attribute(name)} = ${variable(name)}`);
     return [
       "super().__init__()",
@@ -309,9 +315,10 @@ class ModuleWriter {
           ...(along === null
             ? []
             : [`axis = mt.rows(${[variable(along), "lengths", ...(causal ? ["caches"] : []), ...most].join(", ")})`]),
-          ...this.#texts(kind, kind.forward),
+          ...this.#texts(kind, linesOf(kind)),
         ]),
         ...(causal && along !== null ? ["", ...stepText(model)] : []),
+        ...(variants.some(({ updates }) => updates.size > 0) ? ["", ...UPDATE_STATES] : []),
       ]),
     ];
   }

@@ -9,7 +9,7 @@ const OF_MODULE =
   "float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia " +
   "named_buffers named_children named_modules named_parameters parameters register_buffer register_module " +
   "register_parameter requires_grad_ reset_parameters self set_extra_state set_submodule share_memory state_dict to " +
-  "to_empty train training xpu zero_grad path args init_weights step live";
+  "to_empty train training xpu zero_grad path args init_weights step live update_states moved_states tallies";
 /** What the generated module itself uses: its names, parameters of its calls, and Python's own. */
 const OF_FILE =
   "torch F nn mt math dataclass axis run Fraction Path Tensor load read_weights layer losses more i enumerate n self " +
@@ -41,9 +41,9 @@ export class Names {
     return this.fresh(wanted.find((name) => !this.#used.has(variable(name))) ?? wanted[0]!);
   }
 
-  fresh(wanted: string): string {
-    let name = variable(wanted);
-    for (let n = 2; this.#used.has(name); n++) name = `${wanted}${/\d$/.test(wanted) ? "_" : ""}${n}`;
+  fresh(wanted: string, between = /\d$/.test(wanted) ? "_" : ""): string {
+    let name = wanted === "axis" ? wanted : variable(wanted);
+    for (let n = 2; this.#used.has(name); n++) name = `${wanted}${between}${n}`;
     this.#used.add(name);
     return name;
   }

@@ -2,7 +2,6 @@
 // fuses such modules knows them.
 import type { Instance } from "../check/model.js";
 import type { Hole } from "./holes.js";
-import type { Needs } from "./variants.js";
 
 export interface Native {
   /** The class of PyTorch. */
@@ -22,8 +21,7 @@ const NATIVE: Readonly<Record<string, Native>> = {
 };
 
 /** In a list with blocks that take or give more, it is a class like theirs. */
-export function nativeOf({ block, library }: Pick<Instance, "block" | "library">, needs: Needs): Native | null {
-  const takesMore = needs.axes.length > 0 || needs.run || needs.losses;
+export function nativeOf({ block, library }: Pick<Instance, "block" | "library">, takesMore: boolean): Native | null {
   return library && !takesMore && Object.hasOwn(NATIVE, block) ? NATIVE[block]! : null;
 }
 

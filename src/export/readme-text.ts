@@ -24,24 +24,28 @@ caches, a call goes on behind the tokens that they have seen. Attention keeps th
 sequence of the batch takes computes nothing.
 
 \`\`\`python
+import torch
 import modc_torch as mt
 
 caches = mt.Caches()
-result = model.step(${names(model)}, caches=caches)
+with torch.no_grad():
+    result = model.step(${names(model)}, caches=caches)
 \`\`\`
 `
     : "";
   return `# ${model.name} in PyTorch
 
 Written by \`modc export --to torch\` from \`${model.file}\`. \`model.py\` has a class for each block,
-\`modc_torch.py\`, \`modc_caches.py\` and \`modc_files.py\` what they share;
+the \`modc_*.py\` what they share;
 \`model.safetensors\`, if it was exported with weights, has modc's own keys.
 
 \`\`\`python
+import torch
 from model import load
 
 model = load(".").eval()
-result = model(${names(model)})
+with torch.no_grad():
+    result = model(${names(model)})
 \`\`\`
 ${training}${causal}
 Sequences stand side by side, padded: [batch, tokens, ...]; \`lengths\` says how many tokens each has.

@@ -1,16 +1,34 @@
 // The error for a model, or a part of one, that has no form in PyTorch yet.
 import { ModcError } from "../base/errors.js";
+import type { Span } from "../diagnostics/span.js";
 
 /** What the export refuses, by name: it never leaves a part out. */
 export class ExportError extends ModcError<"export"> {
   override readonly name = "ExportError";
 
-  constructor(message: string, hint: string | null = null) {
+  constructor(
+    message: string,
+    hint: string | null = null,
+    /** Where the source says it. */
+    readonly span: Span | null = null,
+  ) {
     super("export", message, { hint });
   }
 }
 
-/** Throws ExportError: `what`, of the block at `path`, cannot be exported. */
-export function refuse(what: string, path: string): never {
-  throw new ExportError(`${what}${path === "" ? "" : ` (in ${path})`} has no form in PyTorch yet`);
+/** Something of a model: the path of a call or weight, or a value with its place in the source. */
+export type Place = string | { readonly path: string; readonly span: Span };
+
+/** Throws ExportError: `what`, of the block at a place, cannot be exported. */
+export function refuse(what: string, place: Place): never {
+  const { path, span } = typeof place === "string" ? { path: place, span: null } : place;
+  // Calls of one block are numbered; the source has no such numbers.
+  const block = path.replaceAll(/#\d+/g, "");
+  throw new ExportError(`${what}${block === "" ? "" : ` (in ${block})`} has no form in PyTorch yet`, null, span);
+}
+
+/** The same error with the line of the source. */
+export function placed(fault: ExportError, lineOf: (span: Span) => string): ExportError {
+  const { message, span } = fault;
+  return span === null ? fault : new ExportError(`${message}: ${lineOf(span)}`, null, null);
 }

@@ -1,7 +1,8 @@
 // What the class of the model has beside those of blocks: arguments, inputs of its call, and how weights are loaded.
-import type { Model } from "../check/model.js";
+import type { Model, ModelWeight } from "../check/model.js";
 import type { Part, Parts } from "./classes.js";
-import { numberTexts } from "./body-text.js";
+import type { Stacks } from "./experts.js";
+import { numberTexts } from "./holes.js";
 import { attributePath, variable } from "./names.js";
 import { boundOf, sequenceAt } from "./outline.js";
 import { refuse } from "./refused.js";
@@ -88,6 +89,8 @@ export function stepText({ inputs }: Model): readonly string[] {
     `def step(self, ${names.map((name) => `${name}: Tensor`).join(", ")}, caches: mt.Caches, ` +
       "lengths: Tensor | None = None) -> Tensor | dict[str, Tensor]:",
     '    """The result of tokens behind those that the caches have seen, by the causal rule."""',
+    "    if caches is None:",
+    '        raise ValueError("a step goes on with caches: mt.Caches() begins some")',
     `    return self(${names.join(", ")}, lengths=lengths, causal=True, caches=caches)`,
   ];
 }
@@ -162,19 +165,30 @@ export function inputsOf(variants: readonly Variant[]): {
 }
 
 /** Parameters whose names in the module are not their keys in checkpoints. */
-export const keysOf = (model: Model): Readonly<Record<string, string>> =>
-  Object.fromEntries(
-    model.weights.flatMap(({ path, keys }) => {
-      const [name, key] = [attributePath(path), keys[0] ?? path];
-      return name === key ? [] : [[name, key]];
-    }),
-  );
+export const keysOf = (model: Model, stacks: Stacks): Table =>
+  tableOf(model, stacks, ({ path, keys }) => keys[0] ?? path);
+
+/** What a parameter is called elsewhere; of one that has all experts, what those of each are called. */
+export type Table = Readonly<Record<string, string | readonly string[]>>;
+
+function tableOf({ weights }: Model, stacks: Stacks, called: (weight: ModelWeight) => string): Table {
+  const byPath = new Map(weights.map((weight) => [weight.path, weight]));
+  const entries = new Map<string, string | readonly string[]>();
+  for (const weight of weights) {
+    const name = attributePath(stacks.placeOf(weight.path));
+    if (stacks.of(weight.path) === null) {
+      if (called(weight) !== name) entries.set(name, called(weight));
+    } else if (!entries.has(name))
+      entries.set(
+        name,
+        stacks.allOf(weight.path).map((path) => called(byPath.get(path)!)),
+      );
+  }
+  return Object.fromEntries(entries);
+}
 
 /** modc's paths of parameters whose names Python or nn.Module has for itself. */
-export const pathsOf = (model: Model): Readonly<Record<string, string>> =>
-  Object.fromEntries(
-    model.weights.flatMap(({ path }) => (attributePath(path) === path ? [] : [[attributePath(path), path]])),
-  );
+export const pathsOf = (model: Model, stacks: Stacks): Table => tableOf(model, stacks, ({ path }) => path);
 
 /** Initial weights of all blocks, also of a model that was made on the meta device. */
 export const INIT_WEIGHTS: readonly string[] = [
@@ -191,4 +205,14 @@ export const loadText = (name: string): readonly string[] => [
   `    model = ${name}()`,
   "    model.load_state_dict(read_weights(folder))",
   "    return model.to(device)",
+];
+
+/** What training calls behind the optimizer's step. */
+export const UPDATE_STATES: readonly string[] = [
+  "def update_states(self, moves: bool = True) -> None:",
+  '    """Moves states by what was counted since the last call, on all ranks: behind the optimizer\'s step.',
+  "",
+  "    - moves: whether they move; a step that is thrown away only counts anew.",
+  '    """',
+  "    mt.update_states(self, moves)",
 ];

@@ -32,12 +32,18 @@ export class SourceNotes {
   nameOf({ span }: Value): string | null {
     const text = this.#texts.get(span.file) ?? "";
     const before = text.slice(text.lastIndexOf("\n", span.start - 1) + 1, span.start);
-    return /^\s*(\w+)\s*=\s*(?:if [^=<>]* then\s*)?$/.exec(before)?.[1] ?? null;
+    return /^\s*(\w+)\s*=\s*(?:if .* (?:then|else)\s*)?$/.exec(before)?.[1] ?? null;
   }
 
   nameOfCall(block: string, child: string): string | null {
     const text = this.#blocks.get(block)?.text ?? "";
     return new RegExp(`^\\s*(\\w+)\\s*=\\s*${child}\\(`, "m").exec(text)?.[1] ?? null;
+  }
+
+  /** `moby.mod:12: x = take(x, chosen)`. */
+  place(span: Span): string {
+    const text = this.#texts.get(span.file) ?? "";
+    return `${span.file}:${lineAndColumn(text, span.start).line}: ${this.line(span)}`;
   }
 
   /** The line of the source in which an expression begins. */

@@ -4,7 +4,7 @@ import type { Instance, LogicalType, Value } from "../check/model.js";
 import type { Size } from "../size/size.js";
 import { nativeOf } from "./native.js";
 import type { Body } from "./outline.js";
-import type { Needs, Variant } from "./variants.js";
+import type { NeedsOf, Variant } from "./variants.js";
 
 export type Style = "columns" | "rows";
 
@@ -16,17 +16,18 @@ export interface Shared {
 }
 
 /** By paths in which `*` stands for the places in lists: those of blocks between whose maps all goes head by head. */
-export function tensorPlan({ model, bodies }: Variant, needs: (path: string) => Needs): ReadonlyMap<string, Shared> {
-  const isLinear = (instance: Instance): boolean => nativeOf(instance, needs(instance.path))?.base === "nn.Linear";
+export function tensorPlan({ model, bodies }: Variant, needs: NeedsOf): ReadonlyMap<string, Shared> {
+  const isLinear = (instance: Instance): boolean =>
+    nativeOf(instance, needs.takesMore(instance.path))?.base === "nn.Linear";
   const linear = new Set(model.instances.filter(isLinear).map(({ path }) => path));
   const plan = new Map<string, Shared | null>();
   for (const body of bodies.values()) {
-    if (!body.items.some((item) => item.body && linear.has(item.body.path))) continue;
+    if (!body.items.some((item) => item.body && linear.has(item.body.instance))) continue;
     const found = new Sharing(linear).of(body);
     for (const item of body.items) {
-      if (!item.body || !linear.has(item.body.path)) continue;
-      const pattern = item.body.path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*");
-      const own = found?.get(item.body.path) ?? null;
+      if (!item.body || !linear.has(item.body.instance)) continue;
+      const pattern = item.body.instance.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*");
+      const own = found?.get(item.body.instance) ?? null;
       const known = plan.get(pattern);
       plan.set(pattern, known === undefined ? own : both(known, own));
     }
@@ -61,10 +62,11 @@ class Sharing {
   of(body: Body): ReadonlyMap<string, Shared> | null {
     const styles = new Map<string, Style>();
     for (const item of body.items) {
-      if (item.body && this.linear.has(item.body.path)) {
+      if (item.body && this.linear.has(item.body.instance)) {
         const style = this.#linear(item.body);
-        if (style === null) return null;
-        styles.set(item.body.path, style);
+        const { instance } = item.body;
+        if (style === null || (styles.get(instance) ?? style) !== style) return null;
+        styles.set(instance, style);
       } else if (!(item.body ? this.#inner(item.body) : this.#value(item.value))) return null;
     }
     const used = new Set(styles.values());
@@ -72,8 +74,8 @@ class Sharing {
     const width = ({ ins: [x], outs: [y] }: Body): number => this.#widths.get(y!) ?? this.#made.get(x!)?.width ?? 1;
     return new Map(
       body.items.flatMap((item) => {
-        const style = item.body && styles.get(item.body.path);
-        return style === undefined ? [] : [[item.body!.path, { style, width: width(item.body!) }] as const];
+        const style = item.body && styles.get(item.body.instance);
+        return style === undefined ? [] : [[item.body!.instance, { style, width: width(item.body!) }] as const];
       }),
     );
   }
@@ -95,7 +97,7 @@ class Sharing {
   #inner(body: Body): boolean {
     if (body.ins.every((value) => !this.#dims.has(value))) return true;
     return body.items.every((item) =>
-      item.body ? !this.linear.has(item.body.path) && this.#inner(item.body) : this.#value(item.value),
+      item.body ? !this.linear.has(item.body.instance) && this.#inner(item.body) : this.#value(item.value),
     );
   }
 

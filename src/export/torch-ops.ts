@@ -1,31 +1,12 @@
 // Operations of the language as expressions of PyTorch. One that has none is refused by name.
 import type { Model, PointwiseName, Value } from "../check/model.js";
 import type { Size } from "../size/size.js";
-import { axesOfSize, sequenceAt, sequenceOf } from "./outline.js";
-import { pythonFloat, type Holes } from "./holes.js";
+import { entryExpression } from "./entry-ops.js";
+import { axesOfSize, axisChosenFrom, countedBy, inputAxis, sequenceAt, sequenceOf } from "./outline.js";
+import { pythonFloat } from "./holes.js";
 import { refuse } from "./refused.js";
-import { countOfTop, sizeText } from "./sizes.js";
-
-/** What an operation's text may refer to. */
-export interface Scope {
-  readonly model: Model;
-  readonly holes: Holes;
-  /** An operand, in parentheses unless it binds as tightly as a call. */
-  readonly tight: (value: Value) => string;
-  /** An operand as an argument. */
-  readonly loose: (value: Value) => string;
-  /** The expression of a sequence axis. */
-  readonly axis: (name: string) => string;
-}
-
-/** Text, and whether it binds as tightly as a call. */
-export interface Text {
-  readonly text: string;
-  readonly tight: boolean;
-}
-
-const call = (text: string): Text => ({ text, tight: true });
-const infix = (text: string): Text => ({ text, tight: false });
+import { countOfTop, realText, sizeText } from "./sizes.js";
+import { call, infix, is, tuple, type Scope, type Text } from "./text.js";
 
 const SIGNS: Partial<Record<PointwiseName, string>> = {
   add: "+",
@@ -57,8 +38,6 @@ const CALLS: Partial<Record<PointwiseName, string>> = {
   where: "torch.where",
 };
 
-const is = <K extends Value["op"]>(value: Value, op: K): value is Value<K> => value.op === op;
-
 /** The text of an operation. Throws ExportError where it has none. */
 export function expression(value: Value, scope: Scope): Text {
   const { tight, loose, axis, model, holes } = scope;
@@ -69,7 +48,8 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "reduce")) return reduce(value, scope);
   if (is(value, "softmax")) {
     const dim = value.attrs.axis;
-    if (value.inputs.length > 1) refuse("softmax over what may not exist", value.path);
+    if (value.inputs.length > 1)
+      return call(`mt.softmax_of(${loose(x!)}, ${existing(value, scope)}, ${dimOf(x!, dim)})`);
     const along = sequenceAt(model, x!.type.shape.at(dim));
     if (along === null) return call(`${tight(x!)}.softmax(${dimOf(x!, dim)})`);
     return call(`mt.softmax(${loose(x!)}, ${axis(along)}, ${dimOf(x!, dim)})`);
@@ -89,30 +69,24 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "gather")) return call(`F.embedding(${loose(y!)}, ${loose(x!)})`);
   if (is(value, "rope")) return rope(value, scope);
   if (is(value, "attention")) return attention(value, scope);
+  if (is(value, "received")) return received(value, scope);
   if (is(value, "position")) return call(`${axis(value.attrs.axis)}.positions`);
-  if (is(value, "top"))
-    return call(`mt.top(${loose(x!)}, ${fromAxis(value, scope)}, lambda n: ${countOfTop(model, value, holes)})`);
+  if (is(value, "top")) return topText(value, scope);
   if (is(value, "above")) return call(`mt.above(${loose(x!)}, ${loose(y!)}, ${fromAxis(value, scope)})`);
   if (is(value, "those")) return call(`mt.those(${loose(x!)}, ${fromAxis(value, scope)})`);
   if (is(value, "count")) return call(`mt.count(${loose(x!)})`);
   if (is(value, "token")) {
     const along = sequenceAt(model, x!.type.shape[1]);
-    if (value.attrs.dim !== 1 || along === null) refuse("a token of this tensor", value.path);
+    if (value.attrs.dim !== 1 || along === null) refuse("a token of this tensor", value);
     return call(`mt.token(${loose(x!)}, ${axis(along)}, ${value.attrs.index})`);
   }
   if (is(value, "span")) return span(value, scope);
   if (is(value, "join")) {
-    if (value.attrs.dim !== 1) refuse("a join of these tokens", value.path);
+    if (value.attrs.dim !== 1) refuse("a join of these tokens", value);
     const axes = value.inputs.map(({ type }) => axis(sequenceAt(model, type.shape[1])!)); // what is joined has tokens
     return call(`mt.join((${value.inputs.map(loose).join(", ")}), (${axes.join(", ")}))`);
   }
-  if (is(value, "zeros")) {
-    const [, , ...behind] = value.type.shape;
-    const along = sequenceAt(model, value.type.shape[1]);
-    if (along === null || behind.some((size) => typeof size !== "number") || value.type.dtype !== "f32")
-      refuse("these zeros", value.path);
-    return call(`mt.zeros(${axis(along)}, (${behind.map((size) => `${holes.add(String(size), "size")},`).join(" ")}))`);
-  }
+  if (is(value, "zeros")) return zeros(value, scope);
   if (is(value, "straight")) return call(`mt.straight(${loose(x!)}, ${loose(y!)})`);
   if (is(value, "length")) return lengthText(value, scope);
   if (is(value, "take")) return atDim(value, 1, `mt.take(${loose(x!)}, ${loose(y!)})`);
@@ -123,7 +97,31 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "bce")) return call(`mt.binary_cross_entropy(${loose(x!)}, ${loose(y!)}, ${lossAxis(x!, scope)})`);
   if (is(value, "stop_gradient")) return call(`${tight(x!)}.detach()`);
   if (is(value, "dropout")) return call(`F.dropout(${loose(x!)}, ${holes.add(pythonFloat(value.attrs.p), "p")})`);
-  return refuse(`the operation ${value.op}`, value.path);
+  if (is(value, "random_normal")) return call(`torch.randn_like(${loose(x!)})`);
+  if (is(value, "random_uniform")) return call(`torch.rand_like(${loose(x!)})`);
+  return entryExpression(value, scope) ?? refuse("this operation", value);
+}
+
+const DTYPES = { f32: "torch.float32", u32: "torch.int64", i32: "torch.int64", bool: "torch.bool" } as const;
+
+function zeros(value: Value<"zeros">, { model, axis, holes }: Scope): Text {
+  const { dtype, shape } = value.type;
+  const along = sequenceAt(model, shape[1]);
+  const behind = shape.slice(along === null ? 1 : 2);
+  if (shape.length === 0 || typeof shape[0] === "number" || behind.some((size) => typeof size !== "number"))
+    refuse("these zeros", value);
+  if (!(dtype in DTYPES)) refuse(`zeros of ${dtype}`, value);
+  const sizes = `(${behind.map((size) => `${holes.add(String(size), "size")},`).join(" ")})`;
+  const as = dtype === "f32" ? "" : `, dtype=${DTYPES[dtype as keyof typeof DTYPES]}`;
+  return call(`mt.zeros(${axis(along ?? inputAxis(model))}, ${sizes}${along === null ? ", along=False" : ""}${as})`);
+}
+
+function topText(value: Value<"top">, scope: Scope): Text {
+  const { model, loose, axis, holes } = scope;
+  const by = countedBy(model, value);
+  const of = by === axisChosenFrom(model, value.attrs.axis) ? "" : `, of=${axis(by)}`;
+  const k = countOfTop(model, value, holes);
+  return call(`mt.top(${loose(value.inputs[0]!)}, ${fromAxis(value, scope)}, lambda n: ${k}${of})`);
 }
 
 function span(value: Value<"span">, { model, loose, axis }: Scope): Text {
@@ -131,10 +129,10 @@ function span(value: Value<"span">, { model, loose, axis }: Scope): Text {
   const made = model.axes.find(({ name }) => name === value.attrs.axis);
   const along = sequenceAt(model, x!.type.shape[1]);
   if (value.attrs.dim !== 1 || along === null || made?.role !== "sequence" || made.count.kind !== "span")
-    return refuse("a slice of these tokens", value.path);
+    return refuse("a slice of these tokens", value);
   const { start, stop } = made.count;
   if (typeof start !== "number" || (typeof stop !== "number" && stop !== null))
-    return refuse("a slice of tokens whose ends follow the length", value.path);
+    return refuse("a slice of tokens whose ends follow the length", value);
   return call(`mt.span(${loose(x!)}, ${axis(along)}, ${start}, ${stop ?? "None"})`);
 }
 
@@ -144,7 +142,7 @@ function cast(value: Value<"cast">, { tight }: Scope): Text {
   if (dtype === "f32") return call(`${tight(x!)}.float()`);
   if (dtype === "bool") return infix(`${tight(x!)} != 0`);
   if ((dtype === "u32" || dtype === "i32") && x!.type.dtype === "bool") return call(`${tight(x!)}.to(torch.int64)`);
-  return refuse(`a conversion from ${x!.type.dtype} to ${dtype}`, value.path);
+  return refuse(`a conversion from ${x!.type.dtype} to ${dtype}`, value);
 }
 
 /** A size that follows one sequence, as a value of each. */
@@ -152,9 +150,9 @@ function lengthText(value: Value<"length">, { axis, holes }: Scope): Text {
   const { size } = value.attrs;
   const { dtype, shape } = value.type;
   const [along, ...more] = axesOfSize(size);
-  if (along === undefined || more.length > 0 || shape.length === 0) refuse("this size as a value", value.path);
+  if (along === undefined || more.length > 0 || shape.length === 0) refuse("this size as a value", value);
   const as = dtype === "f32" ? "torch.float32" : "torch.int64";
-  const text = sizeText(size, value.path, holes);
+  const text = dtype === "f32" ? realText(size, value, holes) : sizeText(size, value, holes);
   return call(`mt.length(${axis(along)}, lambda n: ${text}, ${shape.length}, ${as})`);
 }
 
@@ -165,8 +163,8 @@ function pointwise(value: Value<"pointwise">, { tight, loose }: Scope): Text {
   const { fn } = value.attrs;
   const args = value.inputs;
   const dtype = args.at(-1)!.type.dtype;
-  if (fn === "div" && dtype !== "f32") refuse("division of whole numbers", value.path);
-  if (fn === "sub" && dtype === "u32") refuse("subtraction of whole numbers", value.path);
+  if (fn === "div" && dtype !== "f32") refuse("division of whole numbers", value);
+  if (fn === "sub" && dtype === "u32") refuse("subtraction of whole numbers", value);
   if (fn === "and" || fn === "or") return infix(`${tight(args[0]!)} ${fn === "and" ? "&" : "|"} ${tight(args[1]!)}`);
   if (fn === "neg") return infix(`-${tight(args[0]!)}`);
   if (fn === "min" || fn === "max") return extreme(fn, args, { tight, loose });
@@ -175,11 +173,9 @@ function pointwise(value: Value<"pointwise">, { tight, loose }: Scope): Text {
   const sign = SIGNS[fn];
   if (sign !== undefined) return infix(`${tight(args[0]!)} ${sign} ${tight(args[1]!)}`);
   if (args.every(isNumber))
-    return OF_NUMBERS.has(fn)
-      ? call(`math.${fn}(${args.map(loose).join(", ")})`)
-      : refuse(`${fn} of numbers`, value.path);
+    return OF_NUMBERS.has(fn) ? call(`math.${fn}(${args.map(loose).join(", ")})`) : refuse(`${fn} of numbers`, value);
   const name = CALLS[fn];
-  if (name === undefined) refuse(`the function ${fn}`, value.path);
+  if (name === undefined) refuse(`the function ${fn}`, value);
   return call(`${name}(${args.map(loose).join(", ")})`);
 }
 
@@ -201,15 +197,22 @@ function reduce(value: Value<"reduce">, scope: Scope): Text {
   const { model, tight, loose, axis } = scope;
   const { fn, axes, keep } = value.attrs;
   const x = value.inputs[0]!;
-  if (value.inputs.length > 1) refuse(`${fn} over what may not exist`, value.path);
   const kept = keep ? ", keepdim=True" : "";
   const dims = axes.length === 1 ? String(dimOf(x, axes[0]!)) : `(${axes.join(", ")})`;
   const along = axes.flatMap((dim) => sequenceAt(model, x.type.shape[dim]) ?? []);
-  if (axes.includes(0) && typeof x.type.shape[0] !== "number") {
-    // Ranks hold parts of a batch: only what they add up to is theirs together.
-    if (fn !== "mean" || axes.length < x.type.shape.length || keep || along.length > 1)
-      refuse(`${fn} over the sequences of a batch`, value.path);
-    return call(`mt.mean_of_all(${loose(x)}, ${lossAxis(x, scope)})`);
+  const isOverBatch = axes.includes(0) && typeof x.type.shape[0] !== "number";
+  if (value.inputs.length > 1) {
+    if (isOverBatch || along.length > 0) refuse(`${fn} over existing entries of several tokens`, value);
+    return call(`mt.reduced("${fn}", ${loose(x)}, ${existing(value, scope)}, ${tuple(axes)}${kept})`);
+  }
+  if (isOverBatch) {
+    if (fn !== "sum" && fn !== "mean" && fn !== "var") refuse(`${fn} over the sequences of a batch`, value);
+    if (along.length > 1 || x.type.shape.filter((size) => sequenceAt(model, size) !== null).length !== along.length)
+      refuse(`${fn} over the sequences of a batch`, value);
+    const whole = axes.length === x.type.shape.length;
+    if (whole && fn === "mean" && !keep) return call(`mt.mean_of_all(${loose(x)}, ${lossAxis(x, scope)})`);
+    const tokens = lossAxis(x, scope);
+    return call(`mt.batch_${fn}(${loose(x)}, ${tokens}, ${tuple(axes)}${kept})`);
   }
   if (along.length === 0) {
     if (fn === "sum" || fn === "mean") return call(`${tight(x)}.${fn}(${dims}${kept})`);
@@ -220,8 +223,12 @@ function reduce(value: Value<"reduce">, scope: Scope): Text {
   const over = axes.length === 1 ? "" : `, dims=${dims}`;
   if (along.length === 1 && fn !== "argmax" && sequenceAt(model, x.type.shape[1]) === along[0] && axes.includes(1))
     return call(`mt.${fn}(${loose(x)}, ${axis(along[0])}${kept}${over})`);
-  return refuse(`${fn} along a sequence`, value.path);
+  return refuse(`${fn} along a sequence`, value);
 }
+
+/** Which elements exist: further operands say so. */
+const existing = ({ inputs: [, ...others] }: Value, { loose, tight }: Scope): string =>
+  others.length === 1 ? loose(others[0]!) : others.map(tight).join(" & ");
 
 /** Only dimensions of fixed size are split, merged, added or dropped. */
 function reshape(value: Value<"reshape">, { tight, holes }: Scope): Text {
@@ -233,14 +240,14 @@ function reshape(value: Value<"reshape">, { tight, holes }: Scope): Text {
   let last = 0;
   while (last < Math.min(from.length, to.length) - first && same(from.at(-1 - last), to.at(-1 - last))) last++;
   const [old, made] = [from.slice(first, from.length - last), to.slice(first, to.length - last)];
-  if ([...old, ...made].some((size) => typeof size !== "number")) refuse("this change of shape", value.path);
+  if ([...old, ...made].some((size) => typeof size !== "number")) refuse("this change of shape", value);
   const place = first + old.length === from.length && old.length === 1 ? -1 : first;
   const text = tight(value.inputs[0]!);
   const added = first === from.length ? -1 : first;
   if (old.length === 0 && made.every((size) => size === 1))
     return call(text + `.unsqueeze(${added})`.repeat(made.length));
   if (made.length === 0 && old.every((size) => size === 1)) return call(text + `.squeeze(${place})`.repeat(old.length));
-  if (old.length === 0 || made.length === 0) refuse("this change of shape", value.path);
+  if (old.length === 0 || made.length === 0) refuse("this change of shape", value);
   const flat = old.length === 1 ? text : `${text}.flatten(${first}, ${first + old.length - 1})`;
   if (made.length === 1) return call(flat);
   // The first is what the others leave, as of heads that several devices share.
@@ -262,9 +269,9 @@ function rope(value: Value<"rope">, { model, loose, axis, holes }: Scope): Text 
   const { dim, theta, frequencies, scale } = value.attrs;
   const x = value.inputs[0]!;
   const along = sequenceAt(model, x.type.shape[dim]);
-  if (along === null) refuse("rope without a sequence", value.path);
+  if (along === null) refuse("rope without a sequence", value);
   const rank = x.type.shape.length;
-  if (rank !== dim + 2) refuse("rope of dimensions behind the sequence", value.path);
+  if (rank !== dim + 2) refuse("rope of dimensions behind the sequence", value);
   const more = frequencies === null ? "" : `, frequencies=(${frequencies.map(pythonFloat).join(", ")},)`;
   const scaled = scale === 1 ? "" : `, scale=${pythonFloat(scale)}`;
   return call(
@@ -276,7 +283,7 @@ function attention(value: Value<"attention">, { model, loose, axis, holes }: Sco
   const { causal, window, scale } = value.attrs;
   const [q, k, v, weights] = value.inputs;
   const [from, to] = [q!, k!].map((x) => sequenceAt(model, x.type.shape.at(-2)));
-  if (!from || !to || (q!.type.shape.length !== 4 && q!.type.shape.length !== 3)) refuse("this attention", value.path);
+  if (!from || !to || (q!.type.shape.length !== 4 && q!.type.shape.length !== 3)) refuse("this attention", value);
   const options = [
     ...(weights ? [`weights=${loose(weights)}`] : []),
     ...(from === to ? [] : [`keys=${axis(to)}`]),
@@ -288,23 +295,38 @@ function attention(value: Value<"attention">, { model, loose, axis, holes }: Sco
   return call(`mt.attention(${[loose(q!), loose(k!), loose(v!), axis(from), ...options].join(", ")})`);
 }
 
+function received(value: Value<"received">, { model, loose, axis, holes }: Scope): Text {
+  const { causal, window, scale } = value.attrs;
+  const [q, k] = value.inputs;
+  const [from, to] = [q!, k!].map((x) => sequenceAt(model, x.type.shape.at(-2)));
+  if (!from || !to || (q!.type.shape.length !== 4 && q!.type.shape.length !== 3)) refuse("this attention", value);
+  const options = [
+    ...(from === to ? [] : [`keys=${axis(to)}`]),
+    ...(causal ? ["causal=True"] : []),
+    ...(window === 0 ? [] : [`window=${holes.add(String(window), "window")}`]),
+    ...(scale === null ? [] : [`scale=${holes.add(pythonFloat(scale), "scale")}`]),
+  ];
+  return call(`mt.received(${[loose(q!), loose(k!), axis(from), ...options].join(", ")})`);
+}
+
 const fromAxis = (value: Value<"top"> | Value<"above"> | Value<"those">, { model, axis }: Scope): string => {
-  const along = sequenceOf(model, value.inputs[0]!.type, value.path);
-  return along === null ? refuse(`${value.op} without a sequence`, value.path) : axis(along);
+  const along = sequenceOf(model, value.inputs[0]!.type, value);
+  return along === null ? refuse(`\`${value.op}\` without a sequence`, value) : axis(along);
 };
 
 function parentOf(value: Value<"mask">, model: Model): string {
-  const along = sequenceOf(model, value.type, value.path);
-  return along ?? refuse("this mask", value.path);
+  const along = sequenceOf(model, value.type, value);
+  return along ?? refuse("this mask", value);
 }
 
 function atDim(value: Value<"take"> | Value<"put">, dim: number, text: string): Text {
-  if (value.attrs.dim !== dim) refuse(`${value.op} of rows that are not the second dimension`, value.path);
+  if (value.attrs.dim !== dim) refuse(`\`${value.op}\` of tokens that are not the second dimension`, value);
   return call(text);
 }
 
-const lossAxis = (x: Value, { model, axis }: Scope): string => {
-  const along = sequenceOf(model, x.type, x.path);
-  if (along !== null && sequenceAt(model, x.type.shape[1]) !== along) refuse("this loss", x.path);
+/** The axis of a value whose second dimension is along a sequence, if one is. */
+export const lossAxis = (x: Value, { model, axis }: Scope): string => {
+  const along = sequenceOf(model, x.type, x);
+  if (along !== null && sequenceAt(model, x.type.shape[1]) !== along) refuse("this loss", x);
   return along === null ? "None" : axis(along);
 };

@@ -1,27 +1,23 @@
 // A model as a folder of PyTorch: the files' text, without its weights.
 import type { Model } from "../check/model.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import { partsOf, type PartsOptions } from "./classes.js";
+import { partsOf, type Parts, type PartsOptions } from "./classes.js";
 import { pythonFiles } from "../embedded.js";
+import { Stacks } from "./experts.js";
 import { moduleText } from "./module-text.js";
 import { readmeText } from "./readme-text.js";
+import { ExportError, placed } from "./refused.js";
 import { keysOf, pathsOf } from "./root-text.js";
 import { SourceNotes } from "./source-notes.js";
 import { trainingFiles } from "./training-files.js";
 import { needsOf, variantOf } from "./variants.js";
 
 export { familyOf } from "./family.js";
-export { ExportError } from "./refused.js";
+export { ExportError };
 export { VERSIONS, type Version } from "./variants.js";
 
 export type Models = readonly [Model, ...Model[]];
 
-/**
- * Texts of the files, by name. `models` are those of one source by `VERSIONS`, the first by phase infer and entry
- * forward; versions that the source does not have are left out. `family` has the same of the source with other
- * parameters, by which the numbers of its classes are told apart; it is asked once the model has a form. Throws
- * ExportError for what has none in PyTorch.
- */
 /** Every file that some export writes: what one export leaves out, an earlier one may have left. */
 export const TORCH_FILES: readonly string[] = [
   "model.py",
@@ -32,6 +28,31 @@ export const TORCH_FILES: readonly string[] = [
   "README.md",
 ];
 
+/** What all exported models share. */
+export const SHARED_FILES: readonly string[] = [
+  "modc_torch.py",
+  "modc_axes.py",
+  "modc_entries.py",
+  "modc_losses.py",
+  "modc_caches.py",
+  "modc_files.py",
+];
+
+/** Methods beside `forward` that are called for what they compute. */
+const calledMethods = ({ kinds }: Parts): readonly string[] => [
+  ...new Set(
+    kinds
+      .flatMap(({ methods }) => methods.map(({ name }) => name))
+      .filter((n) => n !== "forward" && n !== "moved_states"),
+  ),
+];
+
+/**
+ * Texts of the files, by name. `models` are those of one source by `VERSIONS`, the first by phase infer and entry
+ * forward; versions that the source does not have are left out. `family` has the same of the source with other
+ * parameters, by which the numbers of its classes are told apart; it is asked once the model has a form. Throws
+ * ExportError for what has none in PyTorch.
+ */
 export function torchFolder(
   models: Models,
   sources: readonly SourceFile[],
@@ -39,19 +60,26 @@ export function torchFolder(
 ): ReadonlyMap<string, string> {
   const notes = new SourceNotes(sources);
   const optionsOf = (all: Models): PartsOptions => {
-    const variants = all.map(variantOf);
-    return { variants, notes, needs: needsOf(variants) };
+    const variants = all.map((model) => variantOf(model, notes));
+    return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants) };
   };
-  const own = optionsOf(models);
-  const parts = partsOf(own, () => family().map(optionsOf));
+  const inSource = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (fault) {
+      throw fault instanceof ExportError ? placed(fault, (span) => notes.place(span)) : fault;
+    }
+  };
+  const own = inSource(() => optionsOf(models));
+  const parts = inSource(() => partsOf(own, () => family().map(optionsOf)));
   const tables = [
-    ["keys.json", keysOf(models[0])],
-    ["paths.json", pathsOf(models[0])],
+    ["keys.json", keysOf(models[0], own.stacks)],
+    ["paths.json", pathsOf(models[0], own.stacks)],
   ] as const;
-  const training = trainingFiles(own.variants, own.needs);
+  const training = trainingFiles(own.variants, own.needs, own.stacks, calledMethods(parts));
   return new Map([
     ["model.py", moduleText({ parts, variants: own.variants, notes })],
-    ...["modc_torch.py", "modc_caches.py", "modc_files.py"].map((name) => [name, pythonFiles[name]!] as const),
+    ...SHARED_FILES.map((name) => [name, pythonFiles[name]!] as const),
     ...training,
     ...tables.flatMap(([name, table]) =>
       Object.keys(table).length > 0 ? [[name, `${JSON.stringify(table, null, 2)}\n`] as const] : [],

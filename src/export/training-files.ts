@@ -2,9 +2,10 @@
 import type { Model, Value } from "../check/model.js";
 import { textInputsOf } from "../check/text-inputs.js";
 import { pythonFiles } from "../embedded.js";
+import type { Stacks } from "./experts.js";
 import { attributePath, variable } from "./names.js";
 import { tensorPlan } from "./tensor-parallel.js";
-import type { Needs, Variant } from "./variants.js";
+import type { NeedsOf, Variant } from "./variants.js";
 
 /** Tokens of a sequence in training, where neither the model nor the user bounds them. */
 const USUAL_CONTEXT = 2048;
@@ -12,7 +13,9 @@ const USUAL_CONTEXT = 2048;
 /** By name; none where the model has no objective that a text fills. */
 export function trainingFiles(
   variants: readonly Variant[],
-  needs: (path: string) => Needs,
+  needs: NeedsOf,
+  stacks: Stacks,
+  methods: readonly string[],
 ): ReadonlyMap<string, string> {
   const objective = variants.find(({ phase, entry }) => phase === "train" && entry === "objective");
   const inputs = objective ? textInputsOf(objective.model) : null;
@@ -29,7 +32,8 @@ export function trainingFiles(
     ["VOCABULARY", String(vocabularyOf(model, inputs.tokens) ?? "None")],
     ["TARGETS", targets === null ? "None" : quoted(variable(targets))],
     ["OVER_TARGETS", tuple(targets === null ? [] : overTargets(model, targets))],
-    ["TABLES", tuple(tablesOf(model))],
+    ["UNDECAYED", tuple([...tablesOf(model), ...vectorsOf(model, stacks)])],
+    ["METHODS", tuple(methods)],
     ["MODEL", quoted(model.name)],
   ]);
   const plan = [...tensorPlan(variants[0]!, needs)].map(
@@ -88,6 +92,15 @@ function valuesOf(model: Model): readonly Value[] {
   }
   return [...seen];
 }
+
+/** Weights of all experts together, of which each has one dimension. */
+const vectorsOf = ({ weights }: Model, stacks: Stacks): readonly string[] => [
+  ...new Set(
+    weights.flatMap(({ path, shape }) =>
+      shape.length === 1 && stacks.of(path) !== null ? [attributePath(stacks.placeOf(path))] : [],
+    ),
+  ),
+];
 
 /** Weights that are looked up: modc decays those with two dimensions that are not. */
 function tablesOf(model: Model): readonly string[] {

@@ -1,6 +1,9 @@
 // The versions of a model that one module holds: by phase and entry, each with the bodies of its blocks.
-import type { Entry, Model, Phase } from "../check/model.js";
-import { outline, readsLive, type Body } from "./outline.js";
+import type { Entry, Model, Phase, Value } from "../check/model.js";
+import { axisSorted, outline, readsLive, type Body } from "./outline.js";
+import { refuse } from "./refused.js";
+import type { SourceNotes } from "./source-notes.js";
+import { updatesOf, type Updates } from "./tallies.js";
 
 export interface Version {
   readonly phase: Phase;
@@ -19,6 +22,11 @@ export const VERSIONS: readonly Version[] = [
 export interface Variant extends Version {
   readonly model: Model;
   readonly bodies: ReadonlyMap<string, Body>;
+  /** What moves the states of blocks, by their paths; and what is counted for that, by the name of its sum. */
+  readonly updates: ReadonlyMap<string, Updates>;
+  readonly tallies: ReadonlyMap<Value, string>;
+  /** Axes of the sorted entries of choices. */
+  readonly sorted: ReadonlySet<string>;
   /** What a body records, by its path: losses and observed values. */
   readonly records: ReadonlyMap<string, readonly Recorded[]>;
 }
@@ -30,14 +38,15 @@ export interface Recorded {
   readonly value: Model["losses"][number]["value"];
 }
 
-export function variantOf(model: Model): Variant {
-  const instances = new Set(["", ...model.instances.map(({ path }) => path)]);
+export function variantOf(model: Model, notes: Pick<SourceNotes, "nameOf">): Variant {
+  const calls = new Set(model.calls.map(({ path }) => path));
   const records = new Map<string, Recorded[]>();
   const owners = new Map<Recorded["value"], string[]>();
   const record = (kind: Recorded["kind"], path: string, value: Recorded["value"]): void => {
     let at = path;
-    while (at !== "" && !instances.has(at)) at = at.slice(0, Math.max(0, at.lastIndexOf(".")));
+    while (at !== "" && !calls.has(at)) at = at.slice(0, Math.max(0, at.lastIndexOf(".")));
     const name = at === "" ? path : path.slice(at.length + 1);
+    if (kind === "observed" && at.includes("#")) refuse(`the observed ${name} of a block that is called twice`, at);
     records.set(at, [...(records.get(at) ?? []), { kind, name, value }]);
     owners.set(value, [...(owners.get(value) ?? []), at]);
   };
@@ -48,12 +57,18 @@ export function variantOf(model: Model): Variant {
     bodies.set(body.path, body);
     for (const item of body.items) if (item.body) add(item.body);
   };
-  add(outline(model, owners));
-  return { phase: model.phase, entry: model.entry, model, bodies, records };
+  const updates = updatesOf(model, (value) => notes.nameOf(value));
+  const tallies = new Map([...updates.values()].flatMap((own) => own.tallies.map((t) => [t.value, t.name] as const)));
+  add(outline(model, owners, [...tallies.keys()]));
+  const values = [...bodies.values()].flatMap(({ items }) => items.flatMap(({ value }) => value ?? []));
+  const sorted = new Set(values.flatMap((value) => axisSorted(value) ?? []));
+  return { phase: model.phase, entry: model.entry, model, bodies, records, sorted, updates, tallies };
 }
 
-/** What a block takes beside its inputs. */
+/** What a function of a block takes beside its inputs. */
 export interface Needs {
+  /** Paths of blocks and weights that are not within its block. */
+  readonly foreign: readonly string[];
   /** Names of the sequence axes. */
   readonly axes: readonly string[];
   /** Whether it takes the run: it records something, or differs between the versions. */
@@ -64,42 +79,84 @@ export interface Needs {
   readonly collects: boolean;
 }
 
-/** Blocks of one list need what one of them needs, so that a loop can call them. */
-export function needsOf(variants: readonly Variant[]): (path: string) => Needs {
-  const paths = [...new Set(variants.flatMap(({ bodies }) => [...bodies.keys()]))];
-  const ofList = (path: string): string => path.replace(/\.\d+$/, ".*");
-  const axes = new Map<string, Set<string>>();
-  const [running, losing, collecting] = [new Set<string>(), new Set<string>(), new Set<string>()];
-  for (const path of paths) {
-    const list = ofList(path);
-    const bodies = variants.flatMap(({ bodies }) => bodies.get(path) ?? []);
-    for (const body of bodies) for (const axis of body.axes) axes.set(list, (axes.get(list) ?? new Set()).add(axis));
-    const shapes = new Set(bodies.map(shapeOf));
-    const live = variants.some(({ model, bodies }) =>
-      bodies.get(path)?.items.some((item) => item.value && readsLive(model, item.value)),
-    );
-    if (live || shapes.size > 1 || variants.some(({ records }) => records.has(path)))
-      for (const at of enclosing(path)) running.add(ofList(at));
-    if (variants.some(({ records }) => records.get(path)?.some(({ kind }) => kind === "losses")))
-      for (const at of enclosing(path)) {
-        losing.add(ofList(at));
-        collecting.add(at);
-      }
-  }
-  return (path) => ({
-    axes: [...(axes.get(ofList(path)) ?? [])],
-    run: path === "" || running.has(ofList(path)),
-    losses: path === "" ? losing.size > 0 : losing.has(ofList(path)),
-    collects: path === "" ? losing.size > 0 : collecting.has(path),
-  });
+export interface NeedsOf {
+  /** Of the function that a call of a version calls. */
+  (variant: Variant, call: string): Needs;
+  /** Whether some call of a block gives it more than its inputs, or takes losses. */
+  readonly takesMore: (instance: string) => boolean;
 }
 
-/** The path and those of the blocks around it, without the model's own. */
-function enclosing(path: string): readonly string[] {
+/** The members of a list as one: `layers.*`. */
+const ofList = (path: string): string => path.replace(/\.\d+(?=(#\d+)?$)/, ".*");
+
+/** Functions of blocks of one list need what one of them needs, so that a loop can call them. */
+export function needsOf(variants: readonly Variant[]): NeedsOf {
+  const all = variants.flatMap((variant) => [...variant.bodies.values()].map((body) => ({ variant, body })));
+  const axes = new Map<string, (readonly string[])[]>();
+  const foreign = new Map<string, Set<string>>();
+  const [running, losing, collecting] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  const shapes = new Map<string, Map<Variant, Set<string>>>();
+  const callOf = ({ path, fn }: Body): string => `${ofList(path)} ${fn}`;
+  const fnOf = ({ instance, fn }: Body): string => `${instance} ${fn}`;
+  const listedFn = ({ instance, fn }: Body): string => `${ofList(instance)} ${fn}`;
+  for (const { variant, body } of all) {
+    at(axes, callOf(body), () => []).push(body.axes);
+    for (const path of body.foreign) at(foreign, callOf(body), newSet<string>).add(path);
+    at(at(shapes, fnOf(body), newMap<Variant, Set<string>>), variant, newSet<string>).add(shapeOf(body));
+  }
+  for (const { variant, body } of all) {
+    const { model, records } = variant;
+    const differs = new Set([...shapes.get(fnOf(body))!.values()].map((own) => [...own].sort().join("|")));
+    const live = body.items.some((item) => item.value && readsLive(model, item.value));
+    if (live || differs.size > 1 || records.has(body.path))
+      for (const outer of enclosingOf(body, variant)) running.add(listedFn(outer));
+    if (records.get(body.path)?.some(({ kind }) => kind === "losses"))
+      for (const outer of enclosingOf(body, variant)) {
+        losing.add(listedFn(outer));
+        collecting.add(fnOf(outer));
+      }
+  }
+  const needs = (variant: Variant, path: string): Needs => {
+    const body = variant.bodies.get(path)!;
+    return {
+      foreign: [...(foreign.get(callOf(body)) ?? [])],
+      axes: axesOf(axes.get(callOf(body))!, body.axes, variant.model),
+      run: path === "" || running.has(listedFn(body)),
+      losses: path === "" ? losing.size > 0 : losing.has(listedFn(body)),
+      collects: path === "" ? losing.size > 0 : collecting.has(fnOf(body)),
+    };
+  };
+  const takesMore = (instance: string): boolean =>
+    all
+      .filter(({ body }) => body.instance === instance)
+      .map(({ variant, body }) => needs(variant, body.path))
+      .some((own) => own.foreign.length + own.axes.length > 0 || own.run || own.losses);
+  return Object.assign(needs, { takesMore });
+}
+
+/** Those of all calls that are alike, where one of them has them all, and so has the version; else its own. */
+function axesOf(lists: readonly (readonly string[])[], own: readonly string[], { axes }: Model): readonly string[] {
+  const all = new Set(lists.flat());
+  const isKnown = [...all].every((name) => axes.some((axis) => axis.name === name));
+  return isKnown && lists.some((names) => names.length === all.size) ? [...all] : own;
+}
+
+const newMap = <K, V>(): Map<K, V> => new Map<K, V>();
+const newSet = <T>(): Set<T> => new Set<T>();
+
+function at<K, V>(map: Map<K, V>, key: K, fresh: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = fresh()));
+  return value;
+}
+
+/** The body of a call and those within which it is made, without the model's own. */
+function enclosingOf(body: Body, { model, bodies }: Variant): readonly Body[] {
+  const callers = new Map(model.calls.map(({ path, caller }) => [path, caller]));
   const found = [];
-  for (let at = path; at !== ""; at = at.slice(0, Math.max(0, at.lastIndexOf(".")))) found.push(at);
+  for (let path: string | undefined = body.path; path; path = callers.get(path)) found.push(bodies.get(path)!);
   return found;
 }
 
 const shapeOf = (body: Body): string =>
-  body.items.map((item) => (item.value ? item.value.op : `${item.body.path}(${shapeOf(item.body)})`)).join(" ");
+  body.items.map((item) => (item.value ? item.value.op : `${item.body.instance}(${shapeOf(item.body)})`)).join(" ");

@@ -19,7 +19,7 @@ describe("modc export --to torch", () => {
     const plain = await modc(["export", model, "--to", "torch", "-o", output, "--set", "n=4"]);
     expect([plain.status, plain.stderr]).toEqual([0, ""]);
     expect(plain.stdout).toMatch(
-      /torch: Small in PyTorch, 5 files: model.py, modc_torch.py, modc_caches.py, modc_files.py, README.md\n$/,
+      /torch: Small in PyTorch, 8 files: model.py, modc_torch.py, modc_axes.py, modc_\w+.py, .*, README.md\n$/,
     );
     expect(readFileSync(join(output, "model.py"), "utf8")).toContain("class Small(nn.Module):");
     expect(existsSync(join(output, "model.safetensors"))).toBe(false);
@@ -49,12 +49,19 @@ describe("modc export --to torch", () => {
   });
 
   it("refuses what has no form, and writes nothing", async () => {
-    const source = "model M() { forward(x: f32[B, T]) -> f32[B, T] { x + random_normal(like: x) } }\n";
+    const source = "model M() { forward(x: f32[B, T]) -> f32[B, T] { x + f32(argmax(x, axis: 1))[:, None] } }\n";
     const other = join(folder.path, "other");
-    const refused = await modc(["export", folder.file("random.mod", source), "--to", "torch", "-o", other]);
+    const refused = await modc(["export", folder.file("place.mod", source), "--to", "torch", "-o", other]);
     expect(refused.status).toBe(1);
-    expect(refused.stderr).toContain("the operation random_normal has no form in PyTorch yet");
+    expect(refused.stderr).toContain("argmax along a sequence has no form in PyTorch yet: ");
+    expect(refused.stderr).toContain("place.mod:1: model M() {");
     expect(existsSync(other)).toBe(false);
+  });
+
+  it.runIf(existsSync("/proc"))("refuses a folder that cannot be made", async () => {
+    const { status, stderr } = await modc(["export", model, "--to", "torch", "-o", "/proc/modc/torch"]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("/proc/modc/torch");
   });
 
   it("tells faults of the source, those of an objective too", async () => {
@@ -97,7 +104,7 @@ describe("modc export --to hf", () => {
     expect((await modc(["init", bytes, "-o", weights])).status).toBe(0);
     const done = await modc(["export", bytes, "--to", "hf", "--weights", weights, "-o", at("bytes_hf")]);
     expect([done.status, done.stderr]).toEqual([0, ""]);
-    expect(done.stdout).toMatch(/bytes_hf: Bytes for Hugging Face, with its code, 10 files: config\.json, /);
+    expect(done.stdout).toMatch(/bytes_hf: Bytes for Hugging Face, with its code, 13 files: config\.json, /);
     expect(readFileSync(join(at("bytes_hf"), "model.safetensors"))).toEqual(readFileSync(weights));
     expect(json("bytes_hf", "config.json")).toMatchObject({ model_type: "modc_bytes", torch_dtype: "float32" });
     expect(json("bytes_hf", "tokenizer_config.json")).toMatchObject({ model_max_length: 16, padding_side: "left" });

@@ -4,6 +4,10 @@ export interface Answer {
   readonly calls: readonly {
     readonly results: Readonly<Record<string, readonly number[]>>;
     readonly gradients: Readonly<Record<string, readonly number[]>>;
+    /** States after a step of training. */
+    readonly states: Readonly<Record<string, readonly number[]>>;
+    /** Of choices of entries the index [B][T][K]. */
+    readonly choices: Readonly<Record<string, readonly (readonly (readonly number[])[])[]>>;
     readonly routes: Readonly<Record<string, readonly (readonly number[])[]>>;
     /** The result of a prompt and single tokens behind it, with caches, and how many tokens each of these keeps. */
     readonly stepped: { readonly output: readonly number[]; readonly counts: readonly (readonly number[])[] } | null;

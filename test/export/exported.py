@@ -1,12 +1,14 @@
 """What exported folders compute: results, losses, gradients and routes of the module that `load` gives, in 64 bits."""
 
+import functools
 import sys
 
 import torch
 
 
 def opened(folder):
-    for name in ("model", "modc_torch", "modc_caches", "modc_files"):
+    shared = ("torch", "axes", "entries", "losses", "caches", "files")
+    for name in ("model", *(f"modc_{part}" for part in shared)):
         sys.modules.pop(name, None)
     sys.path.insert(0, folder)
     try:
@@ -17,16 +19,20 @@ def opened(folder):
 
 
 def tensor(given):
-    dtype = torch.float64 if given["float"] else torch.int64
-    return torch.tensor(given["data"], dtype=dtype).reshape(given["shape"])
+    dtypes = {"f32": torch.float64, "bool": torch.bool}
+    return torch.tensor(given["data"], dtype=dtypes.get(given["dtype"], torch.int64)).reshape(given["shape"])
 
 
 def answer(job):
     model = opened(job["folder"])
-    return {"calls": [called(model, call) for call in job["calls"]], "keys": sorted(model.state_dict())}
+    files = sys.modules["modc_files"]
+    paths = files.table_of(job["folder"], "paths.json")
+    apart = functools.partial(files.keyed, table=paths)  # each expert's own
+    calls = [called(model, call, apart) for call in job["calls"]]
+    return {"calls": calls, "keys": sorted(apart(model.state_dict()))}
 
 
-def called(model, call):
+def called(model, call, apart):
     model.train(call["training"])
     model.zero_grad()
     observed = {}
@@ -35,19 +41,34 @@ def called(model, call):
     results = model(**inputs, lengths=lengths, causal=call["causal"], observed=observed, **live_of(call))
     if not isinstance(results, dict):
         results = {"output": results}
-    gradients = {}
+    gradients, states = {}, {}
     if call["training"]:
         sum(results.values()).backward()
-        gradients = {
-            key: (torch.zeros_like(p) if p.grad is None else p.grad).flatten().tolist()
-            for key, p in model.named_parameters()
-        }
+        parameters = model.named_parameters()
+        all_gradients = {key: torch.zeros_like(p) if p.grad is None else p.grad for key, p in parameters}
+        gradients = {key: gradient.flatten().tolist() for key, gradient in apart(all_gradients).items()}
+        if hasattr(model, "update_states"):
+            states = moved(model)
     return {
         "stepped": stepped(model, inputs, lengths, live_of(call)) if call["causal"] and not call["objective"] else None,
         "results": {name: x.flatten().tolist() for name, x in results.items()},
         "gradients": gradients,
+        "states": states,
         "routes": {path: rows(route) for path, route in observed.items() if hasattr(route, "axis")},
+        "choices": {
+            path: values.tolist() for path, values in observed.items() if getattr(values, "dtype", None) == torch.int64
+        },
     }
+
+
+def moved(model):
+    """States after the step; they are what they were for what is called next."""
+    before = {name: values.clone() for name, values in model.state_dict().items()}
+    model.update_states()
+    kept = {name for name, _ in model.named_parameters()}
+    states = {name: values.flatten().tolist() for name, values in model.state_dict().items() if name not in kept}
+    model.load_state_dict(before)
+    return states
 
 
 def live_of(call):

@@ -313,6 +313,8 @@ class Moby(nn.Module):
         lengths: Tensor | None = None,
     ) -> Tensor | dict[str, Tensor]:
         """The result of tokens behind those that the caches have seen, by the causal rule."""
+        if caches is None:
+            raise ValueError("a step goes on with caches: mt.Caches() begins some")
         return self(tokens, lengths=lengths, causal=True, caches=caches)
 
 

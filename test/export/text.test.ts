@@ -31,6 +31,9 @@ describe("the text of a folder", () => {
     expect([...files.keys()]).toEqual([
       "model.py",
       "modc_torch.py",
+      "modc_axes.py",
+      "modc_entries.py",
+      "modc_losses.py",
       "modc_caches.py",
       "modc_files.py",
       "train.py",
@@ -129,6 +132,24 @@ model M() {
     expect(fileOf(source("8"), "model.py", {}, false)).toContain("axis = mt.rows(x, lengths, caches, most=8)");
   });
 
+  it("has all experts of a list as one, whose weights are the keys of each", () => {
+    const { models, files } = exported(example("moe"), { set: { experts: "3", depth: "1" } });
+    const text = files.get("model.py")!;
+    expect(text).toContain("        self.weight = nn.Parameter(torch.empty(experts, d_out, d_in))\n");
+    expect(text).toContain("return mt.expert_linear(x, self.weight, entries)");
+    const keys = JSON.parse(files.get("keys.json")!) as Readonly<Record<string, readonly string[]>>; // as it is written
+    const paths = models[0].weights.map(({ path }) => path).filter((path) => path.includes(".experts."));
+    expect(Object.values(keys).flat().sort()).toEqual(paths.sort());
+    const mlp = "layers.0.inner.mlp.experts";
+    expect(keys[`${mlp}.up.weight`]).toEqual([0, 1, 2].map((e) => `${mlp}.${e}.up.weight`));
+  });
+
+  it("has a method for each function of a block that is called several times", () => {
+    const text = fileOf(example("mor"), "model.py", { layers: "1" });
+    for (const name of ["keys", "values", "forward"]) expect(text).toContain(`    def ${name}(self, x: Tensor`);
+    expect(text).toContain("self.shared[0](h, self.shared[0].keys(h, axis), self.shared[0].values(h), axis)");
+  });
+
   it("has no causal rule where the source has none", () => {
     expect(fileOf(example("golden"))).toContain('raise ValueError("the model has no causal rule")');
     expect(fileOf(example("moby"))).not.toContain("has no causal rule");
@@ -140,11 +161,11 @@ model M() {
       "model M() { forward(x: f32[B, T]) -> f32[B, T] { x }\n objective(x: f32[B, T]) { loss l = bce(x, x) }\n}",
       "an objective that does not take",
     ],
-    ["the place of a maximum", modelOf("x + f32(argmax(x, axis: 1))[:, None]"), "argmax along a sequence"],
-    ["an operation", modelOf("x + random_normal(x)"), "random_normal"],
-    ["a state", example("moe"), "state"],
-    ["experts", example("mode"), "expert_weight"],
-    ["a block that is called again", example("mor"), "called more than once"],
+    [
+      "the place of a maximum, with its line,",
+      modelOf("\n  y = argmax(x, axis: 1)\n  x + f32(y)[:, None]\n"),
+      "argmax along a sequence has no form in PyTorch yet: model.mod:2: y = argmax(x, axis: 1)",
+    ],
   ])("refuses %s by name", (_, source, what) => {
     expect(() => exported(source)).toThrow(what);
   });

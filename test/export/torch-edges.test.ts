@@ -113,6 +113,7 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
         lengths,
         "the input has 9 tokens: a sequence of the model has at most 8",
         "caches are what modc_torch.Caches() makes, and calls fill",
+        "a step goes on with caches: mt.Caches() begins some",
         null,
         beyond(10),
         null,

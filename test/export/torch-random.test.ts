@@ -21,21 +21,8 @@ const SCRIPT = new URL("exported.py", import.meta.url);
 /** Both sides compute in 64 bits, of weights in 32. */
 const TOLERANCE = { atol: 1e-6, rtol: 1e-6 };
 /** What may have no form. */
-const REFUSED = new RegExp(
-  [
-    "called more than once",
-    "another block than its own calls it",
-    "the weight .* of another block",
-    "what \\w+ gives, read from another block",
-    "a block that takes other values in training",
-    "(sum|max|min|var|mean) over the sequences of a batch",
-    "the operation (received|random_uniform)",
-    "what is read of the sequence",
-    "a tensor along two sequences",
-    "this (attention|number of tokens|loss)",
-    "rope without a sequence",
-  ].join("|"),
-);
+const REFUSED =
+  /(a loss of a block that another than its own calls|the observed \w+ of a block that is called twice|argmax along a sequence)/;
 
 const root = mkdtempSync(join(tmpdir(), "modc-torch-random-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -90,7 +77,7 @@ async function compare(program: RandomModel, seed: number): Promise<void> {
         inputs: Object.fromEntries(
           Object.entries(inputs).map(([name, { shape, data }]) => [
             name,
-            { shape, data: Array.from(data), float: data instanceof Float32Array },
+            { shape, data: Array.from(data), dtype: data instanceof Float32Array ? "f32" : "u32" },
           ]),
         ),
         lengths: lengths && Array.from(lengths),
@@ -144,11 +131,11 @@ async function compare(program: RandomModel, seed: number): Promise<void> {
 describe.skipIf(!hasTorch)(`random programs in PyTorch${torchNote}`, () => {
   it("agree with the reference, or are refused by name", { timeout: patience(200_000) }, async () => {
     await fc.assert(fc.asyncProperty(randomModel, fc.integer({ min: 1, max: 1e6 }), compare), {
-      numRuns: cases(30),
+      numRuns: cases(20),
       seed: seedOf(20261128),
       endOnFailure: true,
     });
     const told = JSON.stringify({ ...seen, refused: Object.fromEntries(seen.refused) });
-    expect(seen.exported, told).toBeGreaterThan(cases(30) / 3);
+    expect(seen.exported, told).toBeGreaterThan(cases(20) * 0.9);
   });
 });

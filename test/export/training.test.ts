@@ -24,9 +24,13 @@ const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url),
   "targets: i32",
 );
 const SIZES = { depth: "4", dim: "32", vocab: "64" };
+/** A mixture whose balance is a loss and a state, both of which see all ranks. */
+const mixture = readFileSync(new URL("../../examples/moe.mod", import.meta.url), "utf8")
+  .replaceAll("targets: u32", "targets: i32")
+  .replace("z: 0.001", "z: 0.001, balance: 0.01, rate: 0.05");
 
-async function folderOf(name: string, set: Readonly<Record<string, string>>): Promise<string> {
-  const { models, files } = exported(source, { set });
+async function folderOf(name: string, set: Readonly<Record<string, string>>, text = source): Promise<string> {
+  const { models, files } = exported(text, { set });
   const folder = join(root, name);
   mkdirSync(folder);
   for (const [file, text] of files) writeFileSync(join(folder, file), text);
@@ -56,6 +60,7 @@ function ask(args: readonly string[], input = ""): Promise<string> {
 interface Step {
   readonly losses: Readonly<Record<string, number>>;
   readonly norm: number;
+  readonly states: Readonly<Record<string, readonly number[]>>;
 }
 
 /** Devices as [replicate, shard, tensor]. */
@@ -115,6 +120,35 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
             expect(Math.abs(loss - like[i]!.losses[name]!), `${way}: ${name} of step ${i}`).toBeLessThan(1e-5);
         });
     expect(Math.abs(answers["one"]![0]!.norm - answers["one from one"]![0]!.norm)).toBeGreaterThan(1e-3);
+  });
+
+  it("has the losses, gradient norms and states of a mixture on several, and near ones in bf16", async () => {
+    const set = { depth: "2", dim: "32", vocab: "64", hidden: "24", experts: "4" };
+    const own = await folderOf("mixture", set, mixture);
+    const scratch = join(root, "mixture-ranks");
+    mkdirSync(scratch);
+    const jobs = {
+      one: { ...job(1, 1, 1, 1), save: "one" },
+      "FSDP2, recomputing": { ...job(2, 1, 2, 1), recompute: true, save: "fsdp" },
+      bf16: { ...job(1, 1, 1, 1), bf16: true },
+      ...(soaking ? { DDP: job(2, 2, 1, 1), TP: job(2, 1, 1, 2), "FSDP2 and TP": job(4, 1, 2, 2) } : {}),
+    };
+    const printed = await ask([scriptOf("ranks"), own, scratch], JSON.stringify(jobs));
+    const { one, bf16, ...others } = JSON.parse(printed) as Readonly<Record<string, readonly Step[]>>; // likewise
+    const bias = "layers.0.inner.mlp.bias";
+    expect(new Set(one!.at(-1)!.states[bias]!.map(Math.abs)).size).toBeGreaterThan(1);
+    for (const [way, steps] of Object.entries(others))
+      steps.forEach(({ losses, norm, states }, i) => {
+        const due = one![i]!;
+        expect(Object.keys(losses)).toHaveLength(5); // two of each layer, and the next token
+        expect(Math.abs(norm - due.norm), `${way}: norm of step ${i}`).toBeLessThan(1e-5);
+        for (const [name, loss] of Object.entries(losses))
+          expect(Math.abs(loss - due.losses[name]!), `${way}: ${name} of step ${i}`).toBeLessThan(1e-5);
+        expect(states, `${way}: states of step ${i}`).toEqual(due.states);
+      });
+    for (const [name, loss] of Object.entries(bf16![0]!.losses))
+      expect(Math.abs(loss / one![0]!.losses[name]! - 1), `bf16: ${name}`).toBeLessThan(0.01);
+    expect(bf16![0]!.norm).not.toBe(one![0]!.norm);
   });
 
   it.runIf(soaking)("compiles as whole graphs, of which each serves all lengths and all layers alike", async () => {

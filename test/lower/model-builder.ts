@@ -84,6 +84,7 @@ export class ModelBuilder {
       axes: this.axes,
       live: [],
       instances: [],
+      calls: [],
       weights: [...this.weights].map(([path, { dtype, shape }]) => ({
         kind: "weight",
         path,

@@ -9,23 +9,26 @@ export class CallNode {
   /** Placeholders for instances that are not called themselves while an instance inside them is. */
   readonly #idle = new Map<Instance, CallNode>();
   #path: string | null = null;
+  #forgotten = false;
 
   private constructor(
     readonly instance: Instance,
     readonly parent: CallNode | null,
     readonly index: number,
     readonly siblings: readonly CallNode[],
+    /** The call in which it is made, and the function that is called; null for the model's own and for placeholders. */
+    readonly made: { readonly caller: CallNode; readonly fn: string } | null,
   ) {}
 
   static root(model: Instance): CallNode {
-    return new CallNode(model, null, 0, []);
+    return new CallNode(model, null, 0, [], null);
   }
 
   /** Adds a call of an owned instance. */
-  call(instance: Instance): CallNode {
+  call(instance: Instance, caller: CallNode, fn: string): CallNode {
     let calls = this.#calls.get(instance);
     if (calls === undefined) this.#calls.set(instance, (calls = []));
-    const node = new CallNode(instance, this, calls.length, calls);
+    const node = new CallNode(instance, this, calls.length, calls, { caller, fn });
     calls.push(node);
     return node;
   }
@@ -33,11 +36,16 @@ export class CallNode {
   /** Takes back the latest call of its instance. */
   forget(): void {
     if (this.parent !== null) this.parent.#calls.get(this.instance)?.pop();
+    this.#forgotten = true;
+  }
+
+  get isForgotten(): boolean {
+    return this.#forgotten;
   }
 
   idle(instance: Instance): CallNode {
     let node = this.#idle.get(instance);
-    if (node === undefined) this.#idle.set(instance, (node = new CallNode(instance, this, 0, [])));
+    if (node === undefined) this.#idle.set(instance, (node = new CallNode(instance, this, 0, [], null)));
     return node;
   }
 
@@ -55,10 +63,10 @@ export interface ActiveCall {
   readonly outer: ActiveCall | null;
 }
 
-/** The node of a call of `instance` from the innermost active call. */
-export function enterCall(active: ActiveCall, instance: Instance): CallNode {
+/** The node of a call of a function of `instance` from the innermost active call. */
+export function enterCall(active: ActiveCall, instance: Instance, fn: string): CallNode {
   // A call of a function of the same instance belongs to the same call node.
-  return active.node.instance === instance ? active.node : home(active, instance).call(instance);
+  return active.node.instance === instance ? active.node : home(active, instance).call(instance, active.node, fn);
 }
 
 /** The call of the owner of `instance`. */

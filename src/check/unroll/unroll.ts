@@ -30,6 +30,7 @@ import type {
   LogicalAxis,
   LogicalOp,
   LogicalType,
+  Model,
   Phase,
   Value,
 } from "../model.js";
@@ -69,6 +70,7 @@ export class Unroller implements FunctionBody {
   readonly #inCalls = new Set<Value>();
   readonly #weights = new WeightValues((...operation) => this.emit(...operation));
   readonly #calls: Tally<Fn>;
+  readonly #entered: CallNode[] = [];
   #frame: Frame | null = null;
 
   constructor(options: UnrollOptions) {
@@ -185,8 +187,11 @@ export class Unroller implements FunctionBody {
       if (inputs === null || !matcher.match(inputs.map((i) => i.typed))) return ERROR;
       const locals = new Map(matcher.axes);
       for (const { typed, value } of inputs) locals.set(typed.name, { kind: "value", value });
-      const node = enterCall(caller, instance);
-      if (node !== caller.node) this.#weights.entered(node);
+      const node = enterCall(caller, instance, fn.name.text);
+      if (node !== caller.node) {
+        this.#weights.entered(node);
+        this.#entered.push(node);
+      }
       const result = this.run({ instance, fn, node, locals, matcher });
       this.#checker.witness?.called(span, instance, fn, node, result);
       return result;
@@ -363,6 +368,13 @@ export class Unroller implements FunctionBody {
     const result = work();
     this.#frame = null;
     return result;
+  }
+
+  /** The calls of instances, in order; their paths are known once all are. */
+  get calls(): Model["calls"] {
+    return this.#entered.flatMap(({ path, made, isForgotten }) =>
+      made === null || isForgotten ? [] : [{ path, caller: made.caller.path, fn: made.fn }],
+    );
   }
 
   /** Sets the path under which a choice of entries is observed. */

@@ -1,5 +1,6 @@
 // Reads and writes files for the commands; errors are one sentence.
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { errnoOf, reasonOf } from "../../base/errno.js";
 import type { Read } from "../../check/names/files.js";
 import { lineAndColumn, type SourceFile } from "../../diagnostics/span.js";
@@ -118,9 +119,14 @@ export async function writeParts(
 /** Throws where `path` cannot be written, so that the error comes before long work. Changes nothing. */
 export const ensureWritable = (path: string): void => reaching("write", path, () => void placeOf(path));
 
-/** Creates a folder and its parents. */
+/** Creates a folder and its parents, one by one: where one cannot be made, as in /proc, Node's own way never ends. */
 export const makeFolder = (path: string): void =>
-  reaching("write", path, () => void mkdirSync(path, { recursive: true }));
+  reaching("write", path, () => {
+    const missing: string[] = [];
+    for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.unshift(at);
+    for (const at of missing) mkdirSync(at);
+    if (missing.length === 0) mkdirSync(path, { recursive: true }); // refuses what is no folder
+  });
 
 /** Creates a new folder that only this user can read. */
 export const makePrivateFolder = (path: string): void =>

@@ -2,11 +2,13 @@
 import type { SourceFile } from "../../diagnostics/span.js";
 import { huggingFaceFiles, pythonFiles } from "../../embedded.js";
 import { partsOf, type PartsOptions } from "../classes.js";
+import { Stacks } from "../experts.js";
 import { attributePath } from "../names.js";
 import { boundOf } from "../outline.js";
 import { boundName, nameOf } from "../root-text.js";
 import { SourceNotes } from "../source-notes.js";
-import type { Models } from "../torch.js";
+import { refuse } from "../refused.js";
+import { SHARED_FILES, type Models } from "../torch.js";
 import { needsOf, variantOf } from "../variants.js";
 import {
   configJson,
@@ -33,7 +35,7 @@ export interface HuggingFaceOptions {
 }
 
 /** Files that are the same in all folders. */
-const SHARED = ["modc_torch.py", "modc_caches.py"] as const;
+const SHARED = SHARED_FILES.filter((name) => name !== "modc_files.py");
 
 export interface HuggingFaceFolder {
   readonly files: ReadonlyMap<string, string>;
@@ -54,10 +56,14 @@ export function huggingFaceFolder({
   const [model] = models;
   const notes = new SourceNotes(sources);
   const optionsOf = (all: Models): PartsOptions => {
-    const variants = withLabels(all).models.map(variantOf);
-    return { variants, notes, needs: needsOf(variants) };
+    const variants = withLabels(all).models.map((one) => variantOf(one, notes));
+    return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants) };
   };
   const own = optionsOf(models);
+  const stacked = model.weights.find(({ path }) => own.stacks.of(path) !== null);
+  if (stacked) refuse("a mixture of experts for transformers", stacked.path);
+  const moved = own.variants.flatMap(({ updates }) => [...updates.keys()])[0];
+  if (moved !== undefined) refuse("a state that training moves, for transformers,", moved);
   const relatives = family();
   const parts = partsOf(own, () => relatives.map(optionsOf));
   const names = namesOf(model.name);

@@ -51,8 +51,11 @@ export function modelingText(options: ModelingOptions): { readonly text: string;
     "from . import modc_torch as mt",
     `from .${names.configuration} import ${names.config}`,
     // Older versions of transformers copy only the files from which this one imports something by name.
+    "from .modc_axes import Axis  # noqa: F401",
     "from .modc_caches import Caches  # noqa: F401",
+    "from .modc_entries import Entries  # noqa: F401",
     "from .modc_hf import CausalLM",
+    "from .modc_losses import keep  # noqa: F401",
     "from .modc_torch import Run  # noqa: F401",
   ];
   const foot = ["", "", `${names.model}.register_for_auto_class("AutoModelForCausalLM")  # its code is saved with it`];

@@ -15,7 +15,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable
 
 import torch
 import torch.distributed as dist
@@ -23,7 +23,7 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
 import model as exported
-from modc_files import keys_of, read_safetensors, write_safetensors
+from modc_files import Table, keyed, keys_of, named, read_safetensors, table_of, write_safetensors
 from training import plain
 
 HERE = Path(__file__).parent
@@ -55,19 +55,32 @@ class Progress:
     settings: dict[str, Any]
 
 
-def _paths() -> dict[str, str]:
-    """modc's paths of parameters whose names Python or PyTorch has for itself."""
-    path = HERE / "paths.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+def _paths() -> Table:
+    """modc's paths of parameters that are called otherwise here."""
+    return table_of(HERE, "paths.json")
+
+
+def _path(name: str) -> str:
+    """How a checkpoint of PyTorch calls a tensor: by modc's path, and those of all experts by their name here."""
+    path = _paths().get(name, name)
+    return path if isinstance(path, str) else name
+
+
+def _states(model: nn.Module) -> dict[str, Tensor]:
+    """What training moves outside the gradient; sums that a step counts are not kept."""
+    sums = {
+        f"{name}.{own}" if name else own
+        for name, module in model.named_modules()
+        for own in getattr(module, "tallies", ())
+    }
+    return {plain(name): values for name, values in model.named_buffers() if name not in sums}
 
 
 def tensors_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Weights and moments by their keys in a checkpoint; shards, where they are sharded."""
-    paths = _paths()
-    found = {}
+    found = {_path(name): values for name, values in _states(model).items()}
     for name, parameter in model.named_parameters():
-        name = plain(name)
-        path, state = paths.get(name, name), optimizer.state[parameter]
+        path, state = _path(plain(name)), optimizer.state[parameter]
         found[path] = parameter.detach()
         found[f"optimizer.m.{path}"], found[f"optimizer.v.{path}"] = state["exp_avg"], state["exp_avg_sq"]
     return found
@@ -156,16 +169,25 @@ def from_modc(run: Path, output: Path) -> Path:
             raise CheckpointError(f"{source} was trained with {name} {settings[name]}: train.py knows only {usual}")
     weights = _weights_of(source)
     with torch.device("meta"):
-        made = {_paths().get(name, name): p.shape for name, p in exported.Model().named_parameters()}
-    for path, shape in made.items():
-        if path not in weights or weights[path].shape != shape:
-            raise CheckpointError(f"{source} has no {path} of shape {list(shape)}: export this folder with its --set")
+        made = exported.Model()
+    for path, values in keyed(made.state_dict(), _paths()).items():
+        if path not in weights or weights[path].shape != values.shape:
+            shape = list(values.shape)
+            raise CheckpointError(f"{source} has no {path} of shape {shape}: export this folder with its --set")
     state = read_safetensors(source / "state.safetensors")
-    tensors = dict(weights)
-    for path, weight in weights.items():
-        for moment in ("m", "v"):
-            key = f"optimizer.{moment}.{path}"
-            tensors[key] = state.get(key, torch.zeros_like(weight))  # what the loss does not depend on has none
+    states = keyed(_states(made), _paths())
+    # What the loss does not depend on has no moments.
+    moments = {
+        moment: {
+            path: state.get(f"optimizer.{moment}.{path}", torch.zeros_like(weight))
+            for path, weight in weights.items()
+            if path not in states
+        }
+        for moment in ("m", "v")
+    }
+    tensors = _together(weights)
+    for moment, values in moments.items():
+        tensors |= {f"optimizer.{moment}.{path}": value for path, value in _together(values, states).items()}
     data = manifest["data"]["position"]
     named = {**SETTINGS, **MAY_CHANGE}
     kept = {own: settings[name] for name, own in named.items() if name in settings}
@@ -178,10 +200,28 @@ def from_modc(run: Path, output: Path) -> Path:
     return final
 
 
+def _together(by_path: dict[str, Tensor], states: Iterable[str] = ()) -> dict[str, Tensor]:
+    """Tensors by modc's paths as a checkpoint of PyTorch calls them; without some, that are not there."""
+    held = {name: path for name, path in _paths().items() if isinstance(path, list) and path[0] not in states}
+    return named(by_path, held)
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of a checkpoint of PyTorch by modc's paths: each expert's own, of weights and of moments."""
+    lists = {name: path for name, path in _paths().items() if isinstance(path, list)}
+    table: Table = dict(lists)
+    for moment in ("m", "v"):
+        begin = f"optimizer.{moment}."
+        table |= {begin + name: [begin + path for path in paths] for name, paths in lists.items()}
+    return keyed(tensors, table)
+
+
 def _keys() -> dict[str, str]:
-    """The keys of weights in files by their paths, where these differ."""
-    paths = _paths()
-    return {paths.get(name, name): key for name, key in keys_of(HERE).items()}
+    """The keys of weights in files by modc's paths."""
+    with torch.device("meta"):
+        names = exported.Model().state_dict()
+    by_path, by_key = keyed(names, _paths()), keyed(names, keys_of(HERE))
+    return dict(zip(by_path, by_key))
 
 
 def _weights_of(checkpoint: Path) -> dict[str, Tensor]:
@@ -206,7 +246,7 @@ def to_modc(output: Path, run: Path) -> Path:
             raise CheckpointError(f"{name} is {ours}, and {theirs} in {run}: modc would go on with that")
     if progress.step <= manifest["step"]:
         raise CheckpointError(f"{source} has done {progress.step} steps, {like} {manifest['step']} already")
-    tensors = _read_all(source)
+    tensors = _apart(_read_all(source))
     weights, moments = _weights_of(like), read_safetensors(like / "state.safetensors")
     for path, values in {**weights, **moments}.items():
         if path != "step.count" and (path not in tensors or tensors[path].shape != values.shape):

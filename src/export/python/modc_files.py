@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -35,17 +35,52 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def keys_of(folder: str | Path) -> dict[str, str]:
-    """The keys of parameters in checkpoints, where these are not their names."""
-    path = Path(folder) / "keys.json"
+Table = dict[str, "str | list[str]"]
+
+
+def table_of(folder: str | Path, file: str) -> Table:
+    """What parameters are called elsewhere, where not as here; those with all experts: what each expert's own is."""
+    path = Path(folder) / file
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def keys_of(folder: str | Path) -> Table:
+    """The keys of parameters in checkpoints, where these are not their names."""
+    return table_of(folder, "keys.json")
+
+
+def named(stored: dict[str, Tensor], table: Table) -> dict[str, Tensor]:
+    """Tensors by the names of parameters; those of experts together, the expert as first dimension."""
+    together = {name: keys for name, keys in table.items() if isinstance(keys, list)}
+    of_experts = {key for keys in together.values() for key in keys}
+    names = {key: name for name, key in table.items() if isinstance(key, str)}
+    found = {names.get(key, key): values for key, values in stored.items() if key not in of_experts}
+    for name, keys in together.items():
+        if missing := [key for key in keys if key not in stored]:
+            raise KeyError(f"the weights have no {missing[0]}")
+        found[name] = torch.stack([stored[key] for key in keys])
+    return found
+
+
+def keyed(tensors: dict[str, Tensor], table: Table) -> dict[str, Tensor]:
+    """The same by what they are called elsewhere: each expert's own."""
+    found = {}
+    for name, values in tensors.items():
+        keys = table.get(name, name)
+        found |= dict(zip(keys, values.unbind(0))) if isinstance(keys, list) else {keys: values}
+    return found
 
 
 def read_weights(folder: str | Path) -> dict[str, Tensor]:
     """The weights of a folder's `model.safetensors` by the names of parameters."""
-    names = {key: name for name, key in keys_of(folder).items()}
     stored = read_safetensors(Path(folder) / "model.safetensors")
-    return {names.get(key, key): values.float() for key, values in stored.items()}
+    return named({key: values.float() for key, values in stored.items()}, keys_of(folder))
+
+
+def save_weights(model: nn.Module, path: str | Path, folder: str | Path = Path(__file__).parent) -> None:
+    """Writes the weights of the folder's module as safetensors under modc's keys: `modc run --weights` reads them."""
+    state = {name: values.detach().float().cpu() for name, values in model.state_dict().items()}
+    write_safetensors(Path(path), keyed(state, keys_of(folder)))
 
 
 _NAMES = {torch.float32: "F32", torch.int32: "U32"}

@@ -15,14 +15,19 @@ import torch
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
+
+import modc_losses
 
 # Linear maps that tensor parallelism shares out: of "columns" each device has some results, of "rows" it takes some
 # operands, and the results of all are added up. Beside that, how many stay together: the width of a head, else 1. All
 # other maps are whole on each.
 PLAN: dict[str, tuple[str, int]] = {}
+
+# Methods of layers that are called beside `forward`: parameters are gathered for them too.
+METHODS: tuple[str, ...] = ()
 
 REPLICATE, SHARD, TENSOR = "replicate", "shard", "tensor"
 
@@ -81,6 +86,9 @@ def apply_fsdp(
     policy = MixedPrecisionPolicy(param_dtype=param_dtype, reduce_dtype=reduce_dtype)
     for layers, i in layers_of(model):
         fully_shard(layers[i], mesh=mesh, mp_policy=policy)
+        for method in METHODS:
+            if hasattr(layers[i], method):
+                register_fsdp_forward_method(layers[i], method)
     fully_shard(model, mesh=mesh, mp_policy=policy)
 
 
@@ -93,6 +101,7 @@ def parallelize(
 ) -> None:
     """All four steps, of a model that may be on the meta device: then `to_empty`, and its weights, come behind."""
     replicate, shard, tensor = (mesh[name].size() for name in (REPLICATE, SHARD, TENSOR))
+    modc_losses.copies = tensor
     if tensor > 1:
         apply_tp(model, mesh[TENSOR])
     if recompute:
@@ -109,7 +118,7 @@ def replicated(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
     if replicate == 1 or shard > 1 or tensor > 1:
         return model
     group = mesh[REPLICATE].get_group()
-    return DistributedDataParallel(model, process_group=group, gradient_as_bucket_view=True)
+    return DistributedDataParallel(model, process_group=group, gradient_as_bucket_view=True, broadcast_buffers=False)
 
 
 def data_rank(mesh: DeviceMesh) -> tuple[int, int]:

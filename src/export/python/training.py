@@ -12,12 +12,14 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from modc_losses import update_states
+
 # What the export knows of the model. The input of targets, of which negative ones do not count:
 TARGETS: str | None = "targets"
 # Losses that are means over targets; the others are means over tokens.
 OVER_TARGETS: tuple[str, ...] = ()
-# Parameters that are looked up, not multiplied: without weight decay.
-TABLES: tuple[str, ...] = ()
+# Parameters without weight decay beside vectors: those that are looked up, not multiplied, and vectors of all experts.
+UNDECAYED: tuple[str, ...] = ()
 
 
 def plain(name: str) -> str:
@@ -36,7 +38,7 @@ def make_optimizer(
     """
     groups: dict[object, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        decays = parameter.dim() >= 2 and plain(name) not in TABLES
+        decays = parameter.dim() >= 2 and plain(name) not in UNDECAYED
         groups.setdefault((decays, _mesh(parameter)), []).append(parameter)
     made = [{"params": group, "weight_decay": weight_decay if key[0] else 0.0} for key, group in groups.items()]
     optimizer = torch.optim.AdamW(made, lr=lr, betas=betas, eps=eps)
@@ -122,6 +124,7 @@ def train_step(
     norm = clip_gradients(model, clip)
     if math.isfinite(norm):
         optimizer.step()
+    update_states(model, moves=math.isfinite(norm))
     optimizer.zero_grad(set_to_none=True)
     values = _reduced(torch.stack(list(totals.values()))) / _world()
     return dict(zip(totals, values.tolist())), norm

@@ -29,6 +29,9 @@ describe("the text of a folder of Hugging Face", () => {
       "modeling_moby.py",
       "modc_hf.py",
       "modc_torch.py",
+      "modc_axes.py",
+      "modc_entries.py",
+      "modc_losses.py",
       "modc_caches.py",
       "README.md",
     ]);

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-FILES = ("modc_caches", "modc_files", "modc_torch", "model", "data", "training", "parallelize", "checkpoint", "train")
+SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_torch")
+FILES = (*SHARED, "model", "data", "training", "parallelize", "checkpoint", "train")
 
 
 def opened(folder):
@@ -137,6 +138,7 @@ def bounded(job, model, modc_torch, **_):
         told(lambda: moby(few, lengths=torch.ones(3, dtype=torch.int64))),
         told(lambda: moby(tokens)),
         told(lambda: moby.step(few, {})),
+        told(lambda: moby.step(few, None)),
         told(lambda: moby.step(few, caches)),
         told(lambda: moby.step(few, caches)),
         told(lambda: moby.step(tokens[:, :3], caches)),

@@ -63,11 +63,14 @@ def rank_of(rank, name, world, job, store):
     if "load" in job:
         step = checkpoint.load(checkpoint.checkpoints(SCRATCH / job["load"])[-1], model, optimizer).step
     trained = replicated(model, mesh)
+    autocast = torch.autocast("cpu", torch.bfloat16) if job.get("bf16") else None
     vocab = model.args.vocab
     answers = []
     for at in range(step, step + STEPS):
-        losses, norm = training.train_step(trained, optimizer, batches_of(at, vocab, *data_rank(mesh)), clip=0.5)
-        answers.append({"losses": losses, "norm": norm})
+        batches = batches_of(at, vocab, *data_rank(mesh))
+        losses, norm = training.train_step(trained, optimizer, batches, clip=0.5, autocast=autocast)
+        states = {name: values.tolist() for name, values in checkpoint._states(model).items()}
+        answers.append({"losses": losses, "norm": norm, "states": states})
     if "save" in job:
         checkpoint.save(SCRATCH / job["save"], model, optimizer, checkpoint.Progress(step + STEPS, 0, 7, {}), keep=2)
     if rank == 0:

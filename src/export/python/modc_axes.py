@@ -1,0 +1,204 @@
+"""Rows of sequences: which there are, and what is computed along them."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Callable, NamedTuple
+
+import torch
+from torch import Tensor
+
+from modc_caches import Caches
+
+
+class Axis(NamedTuple):
+    """The tokens of sequences: their positions in the model's input, and which exist."""
+
+    positions: Tensor  # i64[B, T]
+    valid: Tensor | None  # bool[B, T]; None: all
+    caches: Caches | None = None  # in generation, what attention has seen before
+
+
+class Route(NamedTuple):
+    """Chosen tokens of each sequence, in their order."""
+
+    index: Tensor  # i64[B, K], where they are on the axis from which they were chosen
+    axis: Axis  # of the chosen tokens
+
+
+def ratio(value: Fraction | float | str) -> Fraction:
+    """A share, exact: 0.1 is a tenth, not the float beside it."""
+    return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
+
+
+def ranked(score: Tensor, dim: int) -> Tensor:
+    """Indices along a dimension, best score first; of equal ones the lower first, NaN last. No gradient passes."""
+    score = score.detach()
+    return torch.argsort(torch.where(torch.isnan(score), float("nan"), -score), dim=dim, stable=True)
+
+
+def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None, most: int | None = None) -> Axis:
+    """The axis of an input [B, T, ...], behind what caches have seen, of at most so many tokens."""
+    if lengths is not None and (not isinstance(lengths, Tensor) or lengths.shape != x.shape[:1]):
+        raise ValueError(f"lengths are a tensor of one number for each of the {x.shape[0]} sequences")
+    if most is not None and x.shape[1] > most:
+        raise ValueError(f"the input has {x.shape[1]} tokens: a sequence of the model has at most {most}")
+    positions = torch.arange(x.shape[1], device=x.device)[None].expand(x.shape[0], -1)
+    valid = None if lengths is None else positions < lengths[:, None]
+    if caches is not None:
+        if not isinstance(caches, Caches):
+            raise ValueError("caches are what modc_torch.Caches() makes, and calls fill")
+        new = positions.new_full(x.shape[:1], x.shape[1]) if lengths is None else lengths.to(positions)
+        positions = positions + caches.begin(new, x.shape[1], most)[:, None]
+    return Axis(positions, valid, caches)
+
+
+def ceil_of(share: Fraction | int, n: int | Tensor) -> int | Tensor:
+    """The share of n, rounded up; exact."""
+    return -((-share.numerator * n) // share.denominator)
+
+
+def floor_of(share: Fraction | int, n: int | Tensor) -> int | Tensor:
+    """The share of n, rounded down; exact."""
+    return (share.numerator * n) // share.denominator
+
+
+def spread(index: Tensor, x: Tensor) -> Tensor:
+    """The index of tokens, as long as x in all further dimensions."""
+    return index.reshape(index.shape + (1,) * (x.dim() - 2)).expand(index.shape + x.shape[2:])
+
+
+def kept(x: Tensor, axis: Axis, dim: int = 1, fill: float = 0.0) -> Tensor:
+    """x, whose dimension `dim` is along the axis, with something else for tokens that do not exist."""
+    if axis.valid is None:
+        return x
+    shape = [1] * x.dim()
+    shape[0], shape[dim] = axis.valid.shape
+    return x.masked_fill(~axis.valid.reshape(shape), fill)
+
+
+def lengths_of(axis: Axis) -> Tensor:
+    """How many tokens each sequence has."""
+    if axis.valid is None:
+        return axis.positions.new_full(axis.positions.shape[:1], axis.positions.shape[1])
+    return axis.valid.sum(1)
+
+
+def _reduced(total: Tensor, dims: int | tuple[int, ...], keepdim: bool) -> Tensor:
+    return total if keepdim else total.squeeze(dims)
+
+
+def _count(x: Tensor, axis: Axis, dims: int | tuple[int, ...]) -> Tensor:
+    """How many elements are reduced into each result, dimensions kept: [B, 1, ...]."""
+    dims = (dims,) if isinstance(dims, int) else dims
+    others = math.prod(x.shape[dim] for dim in dims if dim != 1)
+    return (lengths_of(axis) * others).reshape((-1,) + (1,) * (x.dim() - 1))
+
+
+def sum(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The sum of x[B, T, ...] over the tokens that exist, and over other dimensions."""
+    return kept(x, axis).sum(dims, keepdim=keepdim)
+
+
+def mean(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The mean, likewise; 0 of none."""
+    total = sum(x, axis, True, dims)
+    return _reduced(total / _count(x, axis, dims).clamp(min=1), dims, keepdim)
+
+
+def var(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The mean square of what x is apart from its mean, likewise."""
+    return mean((x - mean(x, axis, True, dims)) ** 2, axis, keepdim, dims)
+
+
+def max(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The largest, likewise; 0 of none."""
+    if x.shape[1] == 0:
+        return sum(x, axis, keepdim, dims)
+    most = kept(x, axis, fill=float("-inf")).amax(dims, keepdim=True)
+    return _reduced(torch.where(_count(x, axis, dims) > 0, most, 0.0), dims, keepdim)
+
+
+def min(x: Tensor, axis: Axis, keepdim: bool = False, dims: int | tuple[int, ...] = 1) -> Tensor:
+    """The smallest, likewise; 0 of none."""
+    return -max(-x, axis, keepdim, dims)
+
+
+def softmax(x: Tensor, axis: Axis, dim: int) -> Tensor:
+    """Along a sequence: of the tokens that exist; 0 for others."""
+    if axis.valid is None:
+        return x.softmax(dim)
+    return kept(kept(x, axis, dim, torch.finfo(x.dtype).min).softmax(dim), axis, dim)
+
+
+def token(x: Tensor, axis: Axis, index: int) -> Tensor:
+    """One token of each sequence, from its end where the index is negative; zeros where there is none: [B, ...]."""
+    if x.shape[1] == 0:
+        return x.sum(1)
+    lengths = lengths_of(axis)
+    at = lengths + index if index < 0 else torch.full_like(lengths, index)
+    there = ((at >= 0) & (at < lengths)).reshape((-1,) + (1,) * (x.dim() - 2))
+    own = at.clamp(0, x.shape[1] - 1).reshape((-1,) + (1,) * (x.dim() - 1)).expand((-1, 1) + x.shape[2:])
+    return torch.where(there, x.gather(1, own).squeeze(1), 0.0)
+
+
+def span(x: Tensor, axis: Axis, start: int, stop: int | None) -> tuple[Tensor, Axis]:
+    """The tokens start ... stop - 1 of each sequence, as Python slices, and the axis that they are."""
+    if axis.valid is None:
+        x = x[:, start:stop]
+        return x, rows(x, None)
+    lengths, tokens = axis.valid.sum(1), x.shape[1]
+    stop = tokens if stop is None else stop
+    first, end = (torch.where(at < 0, lengths + at, at) for at in torch.tensor([start, stop], device=x.device)[:, None])
+    first, end = first.clamp(min=0).minimum(lengths), end.clamp(min=0).minimum(lengths)
+    own = rows(x, (end - first).clamp(min=0))
+    at = (first[:, None] + own.positions).clamp(max=tokens - 1)
+    return x.gather(1, spread(at, x)), own
+
+
+def join(parts: tuple[Tensor, ...], axes: tuple[Axis, ...]) -> tuple[Tensor, Axis]:
+    """The tokens of each part behind those of the one before, and the axis that they are."""
+    whole = torch.cat(parts, 1)
+    if all(axis.valid is None for axis in axes):
+        return whole, rows(whole, None)
+    tokens = whole.shape[1]
+    y = whole.new_zeros((whole.shape[0], tokens + 1) + whole.shape[2:])
+    before = axes[0].positions.new_zeros(whole.shape[0])
+    for part, axis in zip(parts, axes):
+        own = torch.arange(part.shape[1], device=part.device)[None]
+        exists = torch.ones_like(axis.positions, dtype=torch.bool) if axis.valid is None else axis.valid
+        at = torch.where(exists, before[:, None] + own, tokens)  # a row behind all takes what does not exist
+        y = y.scatter(1, spread(at, part), part.to(y.dtype))
+        before = before + exists.sum(1)
+    return y[:, :tokens], rows(whole, before)
+
+
+def count(route: Route) -> Tensor:
+    """How many tokens of each sequence were chosen."""
+    return lengths_of(route.axis)
+
+
+def length(axis: Axis, size: Callable[[Tensor], Tensor | int], dims: int, dtype: torch.dtype) -> Tensor:
+    """A size as a value of each sequence, [B, 1, ...] with so many dimensions."""
+    lengths = lengths_of(axis)
+    value = torch.zeros_like(lengths) + size(lengths)
+    return value.to(dtype).reshape((-1,) + (1,) * (dims - 1))
+
+
+def larger(a: int | Tensor, b: int | Tensor) -> int | Tensor:
+    """The larger of two sizes."""
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return torch.maximum(torch.as_tensor(a), torch.as_tensor(b))
+    return a if a > b else b
+
+
+def smaller(a: int | Tensor, b: int | Tensor) -> int | Tensor:
+    """The smaller of two sizes."""
+    return -larger(-a, -b)
+
+
+def zeros(axis: Axis, shape: tuple[int, ...], along: bool = True, dtype: torch.dtype | None = None) -> Tensor:
+    """[B, T, ...] of zeros; [B, ...], if it is not along the tokens of the axis."""
+    lead = axis.positions.shape if along else axis.positions.shape[:1]
+    return torch.zeros(lead + shape, dtype=dtype, device=axis.positions.device)
