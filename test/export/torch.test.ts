@@ -12,6 +12,7 @@ import { furthest, randomInput, randomTokens, randomWeights, reference, type Cas
 import { optimized } from "../optimized.js";
 import { NAMES, setOf } from "../semantics/variant-sources.js";
 import { askTorch, hasTorch, torchNote } from "../pytorch.js";
+import { byTurns } from "../soak.js";
 
 const SCRIPT = new URL("exported.py", import.meta.url);
 /** Both sides compute in 64 bits, of weights in 32. */
@@ -43,7 +44,7 @@ const EXAMPLES: readonly Example[] = [
   { name: "mode", set: { staged: "false", dim: "32", vocab: "64", hidden: "24", depth: "2" } },
   { name: "mor", set: { ...small, layers: "2", recursions: "3" } },
   { name: "mor", set: { ...small, layers: "2", recursions: "3", share_kv: "true" }, keysOfAll: true },
-  ...NAMES.map((name) => {
+  ...byTurns(NAMES, 4, 1).map((name) => {
     const set = setOf(name);
     const keysOfAll = KEYS_OF_ALL.has(name);
     // Their tokens and labels are below 64.
