@@ -33,7 +33,7 @@ class Writer extends Statements {
     if (gives) outs.push(this.#collects ? "losses" : "{}");
     if (body.path !== "") this.#return(outs.join(", "), body.outs.at(-1));
     else if (options.variant.entry === "objective") {
-      if (options.variant.tallies.size > 0) this.lines.push("mt.keep(run.tallies)");
+      if (options.variant.tallies.size > 0) this.lines.push("mt.keep(self, losses)");
       this.lines.push(gives ? "return losses" : `return {${this.#own.join(", ")}}`);
     } else {
       const { outputs } = options.variant.model;

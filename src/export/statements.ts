@@ -155,8 +155,8 @@ export class Statements {
     const [x] = value.inputs;
     const given = `${scope.loose(x!)}, ${lossAxis(x!, scope)}, ${tuple(axes)}${keep ? ", keepdim=True" : ""}`;
     this.note(value);
-    this.lines.push(`run.tally(self, "${name}", mt.batch_total(${given}))`);
-    if (fn === "mean") this.lines.push(`run.tally(self, "${name}_count", mt.batch_count(${given}))`);
+    this.lines.push(`losses["tally:${name}"] = mt.batch_total(${given}).detach()`);
+    if (fn === "mean") this.lines.push(`losses["tally:${name}_count"] = mt.batch_count(${given})`);
   }
 
   /** Before the calls of inner blocks. */

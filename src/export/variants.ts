@@ -75,7 +75,7 @@ export interface Needs {
   readonly run: boolean;
   /** Whether it gives losses beside its results. */
   readonly losses: boolean;
-  /** Whether these are its own or of inner blocks: another of the same list may have some where it has none. */
+  /** Whether these, or what it counts for states, are its own or of inner blocks: another of the same list may have some where it has none. */
   readonly collects: boolean;
 }
 
@@ -108,9 +108,10 @@ export function needsOf(variants: readonly Variant[]): NeedsOf {
     const { model, records } = variant;
     const differs = new Set([...shapes.get(fnOf(body))!.values()].map((own) => [...own].sort().join("|")));
     const live = body.items.some((item) => item.value && readsLive(model, item.value));
+    const counts = body.items.some(({ value }) => value && variant.tallies.has(value));
     if (live || differs.size > 1 || records.has(body.path))
       for (const outer of enclosingOf(body, variant)) running.add(listedFn(outer));
-    if (records.get(body.path)?.some(({ kind }) => kind === "losses"))
+    if (counts || records.get(body.path)?.some(({ kind }) => kind === "losses"))
       for (const outer of enclosingOf(body, variant)) {
         losing.add(listedFn(outer));
         collecting.add(fnOf(outer));

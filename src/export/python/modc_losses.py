@@ -114,9 +114,14 @@ def below(path: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{path}.{name}": loss for name, loss in losses.items()}
 
 
-def keep(tallies: list[tuple[nn.Module, str, Tensor]]) -> None:
-    """Adds what blocks counted in one call to what they counted since the last step."""
-    for block, name, total in tallies:
+def keep(model: nn.Module, losses: dict[str, Tensor]) -> None:
+    """Takes what blocks counted in one call out of the losses, and adds it to what they counted since the last step.
+
+    It comes as losses do, as a result of each block: a layer that is recomputed counts once.
+    """
+    for key in [key for key in losses if "tally:" in key]:
+        path, name = key.split("tally:")
+        block, total = model.get_submodule(path.removesuffix(".")), losses.pop(key)
         before = getattr(block, name)
         setattr(block, name, total if before is None else before + total)
 

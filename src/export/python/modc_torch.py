@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Callable
 
@@ -26,11 +26,6 @@ class Run:
     objective: bool
     observed: dict[str, object] | None = None
     live: dict[str, Fraction] | None = None
-    tallies: list[tuple[nn.Module, str, Tensor]] = field(default_factory=list)
-
-    def tally(self, block: nn.Module, name: str, total: Tensor) -> None:
-        """Notes what a block counted, by which a state will move. A layer that is recomputed counts once."""
-        self.tallies.append((block, name, total.detach()))
 
     def observe(self, block: nn.Module, name: str, value: object) -> None:
         """Keeps what a block observes. A compiled block reads its path only where somebody asks for that."""
