@@ -16,7 +16,7 @@ const ASKS = /<(?:img|iframe|script)\b[^>]*\ssrc="([^"#?]+)"|<link\b[^>]*\srel="
 
 /**
  * Requests and compressed bytes of a page of the folder, with all that it shows at once. Files that are asked for twice
- * count once.
+ * count once. Throws for a page that asks another host.
  */
 export function weightOf(folder, page) {
   const found = new Map();
@@ -27,16 +27,19 @@ export function weightOf(folder, page) {
     if (!file.endsWith(".html")) return;
     for (const [, source, style] of content.toString("utf8").matchAll(ASKS)) {
       const asked = source ?? style;
-      if (!/^(?:https?|data|blob):/.test(asked)) add(posix.join(posix.dirname(file), asked));
+      if (/^(?:https?:)?\/\//.test(asked)) throw new Error(`${file} asks for ${asked}, which is elsewhere`);
+      if (!/^(?:data|blob):/.test(asked)) add(posix.join(posix.dirname(file), asked));
     }
   };
   add(page);
   return { page, requests: found.size, bytes: [...found.values()].reduce((a, b) => a + b, 0) };
 }
 
-/** The page that costs most bytes. */
-export const heaviest = (folder, pages) =>
-  pages.map((page) => weightOf(folder, page)).reduce((most, own) => (own.bytes > most.bytes ? own : most));
+/** The page that takes the largest part of its budget. */
+export const heaviest = (folder, pages) => {
+  const part = ({ requests, bytes }) => Math.max(requests / BUDGET.requests, bytes / BUDGET.bytes);
+  return pages.map((page) => weightOf(folder, page)).reduce((most, own) => (part(own) > part(most) ? own : most));
+};
 
 export const isWithin = ({ requests, bytes }, budget) => requests <= budget.requests && bytes <= budget.bytes;
 

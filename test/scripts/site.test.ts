@@ -81,9 +81,15 @@ describe("a page's weight", () => {
     write("a.html", `<a href="c.html"></a><img alt="" src="b.svg"><iframe src="d.html"></iframe><img src="b.svg">`);
     write("b.svg", noise(1));
     write("c.html", noise(2));
-    write("d.html", `<script src="e.js"></script><img src="data:,x"><script src="https://elsewhere/x.js"></script>`);
+    write("d.html", `<script src="e.js"></script><img src="data:,x">`);
+    write("elsewhere.html", `<script src="https://elsewhere/x.js"></script>`);
+    write("many.html", Array.from({ length: 9 }, (_, i) => `<img src="${i}.svg">`).join(""));
+    for (let i = 0; i < 9; i++) write(`${i}.svg`, "x");
     write("e.js", noise(3));
     const [alone, whole] = [weightOf(small.path, "e.js"), weightOf(small.path, "a.html")];
+    expect(() => weightOf(small.path, "elsewhere.html")).toThrow("is elsewhere");
+    // Many small requests are as heavy as much content.
+    expect(heaviest(small.path, ["a.html", "many.html"]).page).toBe("many.html");
     small.remove();
     expect(alone.requests).toBe(1);
     expect(whole.requests).toBe(4);
