@@ -131,7 +131,8 @@ fn main(
   let row = tile.first;
   let panel = tile.place * VECTORS;
   let count = reach(batch);
-  let height = tile.end - row;
+  // The tile's own rows: fewer than ROWS at the end of a batch.
+  let height = min(tile.end - row, ROWS);
 
   var rows: array<RowA, GROUPS>;
   for (var g = 0u; g < GROUPS; g++) { rows[g] = rowA(batch, min(row + g * LANES + lane % LANES, tile.end - 1u)); }
@@ -169,7 +170,7 @@ fn main(
         for (var c = 0u; c < VECTORS; c++) {
           let loaded = loadB(atB[c] + at);
           for (var j = 0u; j < K_PER_LOAD; j++) {
-            // Integers times a zero of a are zero anyway.
+            // Packed integers are finite, and a is 0 beyond the end; floats there may be infinite or NaN.
             columns[(i + j) * VECTORS + c] = select(columnsB(loaded, j), vec4f(), K_PER_LOAD == 1u && beyond);
           }
         }

@@ -27,8 +27,9 @@ export interface MatrixCodec {
   readonly block: number;
   /**
    * `alias Loaded`; `fn loadB(at: u32) -> Loaded`; `fn columnsB(x: Loaded, i: u32) -> vec4f`: its i-th row, without
-   * scales, times a power of two; `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f`: adds the sums over a block
-   * whose first load is `at`, with its scales, by that power. `stride`: columns of a panel.
+   * scales, times a power of two of the codec's own (2^24 for q8, 2^28 for q4, so that sums overflow from activations
+   * of about 10^27); `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f`: adds the sums over a block whose first
+   * load is `at`, with its scales, by that power. `stride`: columns of a panel.
    */
   readonly functions: (buffer: string, stride: number) => string;
 }
