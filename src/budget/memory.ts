@@ -98,8 +98,23 @@ function gatheredValues(weights: Training["model"]["weights"]): number {
 
 /** The most sequences for which the memory suffices; 0 where it does for none. */
 export function mostSequences(memory: MemoryOf, layout: Layout, bytes: number): number {
-  const fits = (sequences: number): boolean => memory(layout, sequences).total <= bytes;
-  return largestWhere(fits, MOST_SEQUENCES);
+  const total = (sequences: number): number => memory(layout, sequences).total;
+  let [low, high] = [1, 1];
+  let [least, most] = [total(1), 0];
+  if (least > bytes) return 0;
+  for (most = least; most <= bytes; most = total(high)) {
+    if (high > MOST_SEQUENCES) return MOST_SEQUENCES;
+    [low, least, high] = [high, most, 2 * high];
+  }
+  // Each sequence takes about as much as any other: the place between two totals is where a line has it.
+  while (high - low > 1) {
+    const line = low + Math.floor(((high - low) * (bytes - least)) / (most - least));
+    const between = Math.min(high - 1, Math.max(low + 1, line));
+    const found = total(between);
+    if (found <= bytes) [low, least] = [between, found];
+    else [high, most] = [between, found];
+  }
+  return Math.min(low, MOST_SEQUENCES);
 }
 
 /** Beyond this a batch is bounded by what it is good for, not by memory. */
@@ -117,10 +132,19 @@ export function largestWhere(holds: (n: number) => boolean, most: number): numbe
   return low;
 }
 
-/** The fewest devices, a power of two, on which a sequence for each fits; null where more do not help. */
-export function fewestDevices(memory: MemoryOf, layout: Omit<Layout, "devices">, bytes: number): number | null {
+/**
+ * The fewest devices, a power of two of those that are allowed, on which a sequence for each fits; null where more do
+ * not help.
+ */
+export function fewestDevices(
+  memory: MemoryOf,
+  layout: Omit<Layout, "devices">,
+  bytes: number,
+  allows: (layout: Layout) => boolean = () => true,
+): number | null {
   for (let devices = 1; devices <= MOST_DEVICES; devices *= 2) {
-    if (memory({ ...layout, devices }, 1).total <= bytes) return devices;
+    const on: Layout = { ...layout, devices };
+    if (allows(on) && memory(on, 1).total <= bytes) return devices;
     if (layout.sharding === "replicated") return null;
   }
   return null;

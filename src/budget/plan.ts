@@ -1,5 +1,6 @@
 // Plans training: what each variant of a model costs, what a budget of operations or tokens pays for, what it takes of
 // memory, and which larger model its savings pay for.
+import { once } from "../base/once.js";
 import { ledger, type Convention, type Ledger } from "../cost/ledger.js";
 import type { Model } from "../check/model.js";
 import { formatBytes } from "../runtime/errors.js";
@@ -17,6 +18,7 @@ import {
   type TrainingMemory,
 } from "./memory.js";
 import { open, type ModelSource, type Opened, type Training } from "./opened.js";
+import { torchMemory } from "./torch/step.js";
 import { variantsOf, type Parameters } from "./variants.js";
 
 export interface PlanOptions {
@@ -36,7 +38,11 @@ export interface PlanOptions {
    */
   readonly convention: Convention;
   readonly curve: Curve | null;
+  /** Whose training the memory is of: modc's own, or that of the folder that `modc export --to torch` writes. */
+  readonly engine: Engine;
 }
+
+export type Engine = "modc" | "torch";
 
 /** Operations a token: executed, and with nothing skipped. */
 export interface Operations {
@@ -205,26 +211,37 @@ function paidBy({ budget, batch, length }: PlanOptions, { executed, dense }: Ope
   return { steps, tokens: steps * step, operations: steps * step * executed, denseSteps };
 }
 
-function memoryRows(opened: Opened, { batch, length, devices, memory }: PlanOptions): readonly MemoryRow[] {
+/** The memory of training by an engine as it is, and with no token skipped. */
+function memoryBy(opened: Opened, training: Training, { engine, length }: Pick<PlanOptions, "engine" | "length">) {
+  const extents = (sequences: number): ReadonlyMap<string, number> => extentsOf(training.model, sequences, length);
+  if (engine === "torch") {
+    const models = { forward: opened.forward().model, objective: training.model };
+    const { memory, allows } = torchMemory(models, extents);
+    return { own: memory, dense: once(() => torchMemory(models, extents, "dense").memory), allows };
+  }
+  const dense = once(() => trainingMemory(training.dense(), extents, "dense"));
+  return { own: trainingMemory(training, extents), dense, allows: () => true };
+}
+
+function memoryRows(opened: Opened, options: PlanOptions): readonly MemoryRow[] {
   const training = opened.training();
   if (!training) return [];
-  const extents = (sequences: number): ReadonlyMap<string, number> => extentsOf(training.model, sequences, length);
-  const own = trainingMemory(training, extents);
-  const dense = trainingMemory(training.dense(), extents, "dense");
+  const { batch, devices, memory } = options;
+  const { own, dense, allows } = memoryBy(opened, training, options);
   const layouts = SHARDINGS.filter((sharding) => sharding === "replicated" || devices > 1).flatMap((sharding) =>
     PRECISIONS.flatMap((precision) =>
       [false, true].map((recompute): Layout => ({ sharding, precision, recompute, devices })),
     ),
   );
-  return layouts.map((layout) => {
+  return layouts.filter(allows).map((layout) => {
     const sequences = layout.sharding === "tp" ? batch : Math.ceil(batch / devices);
     const most = (of: MemoryOf): number => mostSequences(of, layout, memory!);
     return {
       ...layout,
       use: own(layout, sequences),
-      dense: dense(layout, sequences),
-      sequences: memory === null ? null : { executed: most(own), dense: most(dense) },
-      fewest: memory === null ? null : fewestDevices(own, layout, memory),
+      dense: dense()(layout, sequences),
+      sequences: memory === null ? null : { executed: most(own), dense: most(dense()) },
+      fewest: memory === null ? null : fewestDevices(own, layout, memory, allows),
     };
   });
 }
@@ -266,20 +283,19 @@ function largerModels(
 function inMemory(
   opened: Opened,
   largest: (cost: (of: Opened) => number, target: number) => LargerModel | null,
-  { batch, length, devices }: PlanOptions,
+  options: PlanOptions,
 ): LargerModel | null {
+  const { batch, devices } = options;
   const layout: Layout = {
     sharding: devices > 1 ? "fsdp" : "replicated",
     precision: "f32",
     recompute: false,
     devices,
   };
-  const bytes = (training: Training, mode: "bound" | "dense"): number => {
-    const extents = (sequences: number): ReadonlyMap<string, number> => extentsOf(training.model, sequences, length);
-    return trainingMemory(training, extents, mode)(layout, Math.ceil(batch / devices)).total;
-  };
+  const sequences = Math.ceil(batch / devices);
   // A grown model has the objective of the one that grew.
-  return largest((of) => bytes(of.training()!, "bound"), bytes(opened.training()!.dense(), "dense"));
+  const by = (of: Opened): ReturnType<typeof memoryBy> => memoryBy(of, of.training()!, options);
+  return largest((of) => by(of).own(layout, sequences).total, by(opened).dense()(layout, sequences).total);
 }
 
 /** Throws BudgetError where a memory is given and no variant fits it in any layout, on however many devices. */

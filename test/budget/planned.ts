@@ -12,6 +12,7 @@ const USUAL: PlanOptions = {
   growth: new Map(),
   convention: "executed",
   curve: null,
+  engine: "modc",
 };
 
 export const exampleText = (name: string): string =>

@@ -1,7 +1,7 @@
 // `modc budget`: plans a training before anything is trained: operations, steps, tokens, memory, and the larger model
 // that savings pay for.
 import { curveOf } from "../../budget/curve.js";
-import type { MemoryRow, Operations, PlannedVariant } from "../../budget/plan.js";
+import type { MemoryRow, Operations, PlannedVariant, PlanOptions } from "../../budget/plan.js";
 import { drawnPlan } from "../../budget/drawn.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { writeText } from "../source/files.js";
@@ -32,12 +32,13 @@ export async function budget(file: string, flags: Flags<typeof sourceCommands.bu
     growth: flags.grow ?? null,
     convention: flags.convention ?? "executed",
     curve: flags.curve === undefined ? null : curveOf(flags.curve),
+    engine: flags.engine ?? "modc",
   } as const;
   const plan = planBudget(from, options);
   if (flags.output !== undefined) writeText(flags.output, drawnPlan(plan));
   if (flags.json) {
-    const { batch, length, memory, convention } = options;
-    outJson({ ...plan, batch, length, devices, memory, convention, budget: options.budget });
+    const { batch, length, memory, convention, engine } = options;
+    outJson({ ...plan, batch, length, devices, memory, convention, engine, budget: options.budget });
     return EXIT.fine;
   }
   const counted = options.convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
@@ -48,9 +49,9 @@ export async function budget(file: string, flags: Flags<typeof sourceCommands.bu
     costs(plan.variants),
     "",
     ...paid(plan.variants),
-    ...plan.variants.flatMap((v) => memoryLines(v, plan.variants.length > 1, devices)),
+    ...plan.variants.flatMap((v) => memoryLines(v, plan.variants.length > 1, options)),
     ...plan.variants.flatMap(largerLines),
-    ...notes(plan.variants, flags.curve !== undefined),
+    ...notes(plan.variants, options),
   ];
   out(lines.join("\n").trimEnd());
   return EXIT.fine;
@@ -117,10 +118,15 @@ function paid(variants: readonly PlannedVariant[]): readonly string[] {
 /** Three digits that matter. */
 const few = (value: number): string => (value >= 100 ? grouped(Math.round(value)) : value.toPrecision(3));
 
-function memoryLines(variant: PlannedVariant, named: boolean, devices: number): readonly string[] {
+function memoryLines(
+  variant: PlannedVariant,
+  named: boolean,
+  { devices, engine }: Pick<PlanOptions, "devices" | "engine">,
+): readonly string[] {
   const { memory } = variant;
   if (memory.length === 0) return [];
-  const heading = ["memory of training", "a device", "dense", "weights", "moments", "gathered", "rest"];
+  const what = engine === "torch" ? "training in PyTorch" : "memory of training";
+  const heading = [what, "a device", "dense", "weights", "moments", "gathered", "rest"];
   const held = memory.some((row) => row.sequences !== null);
   const rows = memory.map((row) => [
     layoutOf(row),
@@ -168,10 +174,17 @@ function largerLines(variant: PlannedVariant): readonly string[] {
 }
 
 /** What the figures do not tell. */
-function notes(variants: readonly PlannedVariant[], curve: boolean): readonly string[] {
+function notes(
+  variants: readonly PlannedVariant[],
+  { curve, devices }: Pick<PlanOptions, "curve" | "devices">,
+): readonly string[] {
+  const isShared = ({ memory }: PlannedVariant): boolean => memory.some(({ sharding }) => sharding === "tp");
   return [
     ...(variants.some((v) => !v.training.counted)
       ? ["The model has no objective: training is taken for three forward passes, its memory is not known."]
+      : []),
+    ...(devices > 1 && variants.some((v) => v.memory.length > 0 && !isShared(v))
+      ? [`Tensor parallelism in PyTorch divides heads and columns evenly: ${devices} devices cannot share them out.`]
       : []),
     ...(curve ? [] : ["The loss is not known before training: --curve gives a curve that was measured."]),
   ];

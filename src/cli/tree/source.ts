@@ -130,6 +130,12 @@ one device.`,
           "mor: as the Mixture-of-Recursions paper counts, forward passes alone (default executed)",
         )
         .choices(["executed", "mor"]),
+      o
+        .option(
+          "--engine <name>",
+          "torch: memory as training takes it that `modc export --to torch` writes (default modc)",
+        )
+        .choices(["modc", "torch"]),
       o.beside("-o, --output <path>", "draw the plan as this SVG too"),
       o.set,
       o.model,
