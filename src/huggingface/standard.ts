@@ -31,7 +31,7 @@ export interface StandardModels {
  * Llama, Qwen 2 and 3 or Mistral have. Throws CheckpointError for a configuration that modc does not read.
  */
 export function standardOf({ forward, objective, config: text = null }: StandardModels): Standard | null {
-  if (forward.live.length > 0 || forward.observes.length > 0) return null;
+  if (forward.live.length > 0) return null;
   const sizes = sizesOf(forward);
   const given = text === null ? [] : ownOf(text);
   for (const config of [...given, ...(sizes === null ? [] : candidates(sizes))]) {
@@ -43,6 +43,7 @@ export function standardOf({ forward, objective, config: text = null }: Standard
       ).model;
     const standard = checked("forward");
     if (!standard || standard.weights.length !== forward.weights.length) continue;
+    if (standard.observes.length !== forward.observes.length) continue;
     const paths = correspondence(forward, standard, ({ outputs }) => outputs);
     if (paths === null) continue;
     const losses = objective && correspondence(objective, checked("objective")!, (model) => model.losses);

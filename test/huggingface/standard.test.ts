@@ -71,6 +71,15 @@ describe("standard architectures", () => {
     expect(standardIn(text, {}, JSON.stringify({ ...config, auto_map: { AutoConfig: "a.B" } }))).toBeNull();
   });
 
+  it("are mixtures of experts too, by their own configuration", () => {
+    const { config: sizes } = VARIANTS[0]!;
+    const mixtral = { model_type: "mixtral", architectures: ["MixtralForCausalLM"], num_local_experts: 3 };
+    const own = JSON.stringify({ ...sizes, ...mixtral, num_hidden_layers: 1, sliding_window: null });
+    const standard = standardIn(decoderSource(parseConfig(own)), {}, own)!;
+    expect(standard.architecture).toBe("MixtralForCausalLM");
+    expect([...standard.keys.values()]).toContain("model.layers.0.block_sparse_moe.experts.2.w3.weight");
+  });
+
   it("are found for other texts of the same computation, with sums in another order", () => {
     const llama = standardIn(example("llama"), small)!;
     expect(llama.config).toMatchObject({ model_type: "llama", num_hidden_layers: 2, tie_word_embeddings: true });
