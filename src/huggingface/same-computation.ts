@@ -1,10 +1,11 @@
 // Whether two models compute the same, of weights that correspond: their operations with the same attributes, sums and
 // products in any order and grouping.
 import type { Model, Value } from "../check/model.js";
+import { textInputsOf } from "../check/text-inputs.js";
 import type { Size } from "../size/size.js";
 
 /** Results of a model, or its losses. */
-type Results = readonly { readonly value: Value }[];
+export type Results = readonly { readonly value: Value }[];
 
 /**
  * The weight of `other` that each weight of `model` is, by paths; null where what `results` gives of the two does not
@@ -44,17 +45,24 @@ class Numbered {
   readonly #of = new Map<Value, number>();
   readonly #operands = new Map<Value, readonly Value[]>();
 
+  readonly #roles: ReadonlyMap<Value, string>;
+
   constructor(
     private readonly model: Model,
     private readonly numbers: Map<string, number>,
-  ) {}
+  ) {
+    const text = textInputsOf(model);
+    this.#roles = new Map(
+      text ? model.inputs.map(({ name, value }) => [value, name === text.tokens ? "tokens" : "targets"]) : [],
+    );
+  }
 
   of(value: Value): number {
     const known = this.#of.get(value);
     if (known !== undefined) return known;
     const key = JSON.stringify([
       value.op,
-      attributes(value),
+      this.#attributes(value),
       value.type.dtype,
       value.type.shape.map((size) => this.#size(size)),
       this.operands(value).map((operand) => this.of(operand)),
@@ -81,6 +89,13 @@ class Numbered {
     return value.inputs.flatMap(flat).sort((x, y) => this.of(x) - this.of(y));
   }
 
+  /** Inputs are what a text fills: the tokens, or their targets; others by their names. */
+  #attributes(value: Value): unknown {
+    if (isOp(value, "weight")) return null;
+    if (isOp(value, "input")) return this.#roles.get(value) ?? value.attrs;
+    return JSON.parse(JSON.stringify(value.attrs, (_, x: unknown) => (typeof x === "bigint" ? String(x) : x)));
+  }
+
   /** Axes by what they are, not by their names. */
   #size(size: Size): string {
     if (typeof size === "number") return String(size);
@@ -90,8 +105,3 @@ class Numbered {
 
 const commutative = (value: Value): string | null =>
   isOp(value, "pointwise") && (value.attrs.fn === "add" || value.attrs.fn === "mul") ? value.attrs.fn : null;
-
-function attributes(value: Value): unknown {
-  if (isOp(value, "weight") || isOp(value, "input")) return null;
-  return JSON.parse(JSON.stringify(value.attrs, (_, x: unknown) => (typeof x === "bigint" ? String(x) : x)));
-}

@@ -1,10 +1,10 @@
 // Which standard architecture of Hugging Face a model is: the `config.json` that modc reads as the same computation.
 import { check } from "../check/check.js";
-import type { Model, Value } from "../check/model.js";
+import type { Entry, Model, Phase, Value } from "../check/model.js";
 import { parseConfig } from "./config.js";
 import { decoderSource } from "./decoder-source.js";
 import { families } from "./families.js";
-import { correspondence } from "./same-computation.js";
+import { correspondence, type Results } from "./same-computation.js";
 
 export interface Standard {
   /** The name of the class: `LlamaForCausalLM`. */
@@ -17,37 +17,32 @@ export interface Standard {
   readonly keys: ReadonlyMap<string, string>;
 }
 
-/** What of a model is no part of a standard architecture, which has one rule and one loss. */
 export interface StandardModels {
-  readonly forward: Model;
-  /** The loss of training; null: there is none. */
-  readonly objective: Model | null;
+  /** All versions of a model: the first by phase infer and entry forward, the others by any. */
+  readonly models: readonly [Model, ...Model[]];
   /** The text of a `config.json` that describes the model, or one of which it was changed. */
   readonly config?: string | null;
 }
 
 /**
- * Null where the model is none that has one rule, one loss, and layers as its configuration says, or without one as
- * Llama, Qwen 2 and 3 or Mistral have. Throws CheckpointError for a configuration that modc does not read.
+ * Null unless the model is dense, with one loss, layers as its configuration says, or without one as Llama, Qwen 2 and
+ * 3 or Mistral have, and the same computation in each of its versions. Throws CheckpointError for a configuration that
+ * modc does not read.
  */
-export function standardOf({ forward, objective, config: text = null }: StandardModels): Standard | null {
+export function standardOf({ models, config: text = null }: StandardModels): Standard | null {
+  const [forward, ...others] = models;
   if (forward.live.length > 0) return null;
   const sizes = sizesOf(forward);
   const given = text === null ? [] : ownOf(text);
   for (const config of [...given, ...(sizes === null ? [] : candidates(sizes))]) {
     const { family, source } = sourceOf(config);
-    const checked = (entry: "forward" | "objective"): Model | null =>
-      check(
-        { file: "model.mod", text: source },
-        { phase: entry === "forward" ? "infer" : "train", entry, read: () => null },
-      ).model;
-    const standard = checked("forward");
+    const versionOf = ({ phase, entry }: Version): Model | null =>
+      check({ file: "model.mod", text: source }, { phase, entry, read: () => null }).model;
+    const standard = versionOf(forward);
     if (!standard || standard.weights.length !== forward.weights.length) continue;
     if (standard.observes.length !== forward.observes.length) continue;
-    const paths = correspondence(forward, standard, ({ outputs }) => outputs);
-    if (paths === null) continue;
-    const losses = objective && correspondence(objective, checked("objective")!, (model) => model.losses);
-    if (objective && (losses === null || [...losses].some(([path, other]) => paths.get(path) !== other))) return null;
+    const paths = correspondence(forward, standard, resultsOf);
+    if (paths === null || !others.every((model) => isAlike(paths, model, versionOf(model)))) continue;
     const keys = new Map(standard.weights.map(({ path, keys: [key] }) => [path, key!]));
     return {
       architecture: family.architecture,
@@ -57,6 +52,19 @@ export function standardOf({ forward, objective, config: text = null }: Standard
     };
   }
   return null;
+}
+
+interface Version {
+  readonly phase: Phase;
+  readonly entry: Entry;
+}
+
+const resultsOf = ({ entry, outputs, losses }: Model): Results => (entry === "forward" ? outputs : losses);
+
+/** Whether a version of the model computes what that of the other does, of the weights that correspond. */
+function isAlike(paths: ReadonlyMap<string, string>, model: Model, other: Model | null): boolean {
+  const found = other && correspondence(model, other, resultsOf);
+  return found !== null && [...found].every(([path, theirs]) => paths.get(path) === theirs);
 }
 
 /** The configuration of a checkpoint; none where its architecture is not one of transformers, but comes with code. */

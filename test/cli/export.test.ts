@@ -130,6 +130,17 @@ describe("modc export --to hf", () => {
       weights,
     });
     expect(json("half", "config.json")).toMatchObject({ torch_dtype: "bfloat16" });
+    const large = folder.file("large.mod", LANGUAGE.replace("normal(1.0)", "normal(100000.0)"));
+    expect((await modc(["init", large, "-o", at("large.safetensors")])).status).toBe(0);
+    const from = ["export", large, "--weights", at("large.safetensors"), "--weights-as", "f16"];
+    for (const [to, place] of [
+      ["hf", "large_hf"],
+      ["onnx", "large.onnx"],
+    ] as const) {
+      const beyond = await modc([...from, "--to", to, "-o", at(place)]);
+      expect([beyond.status, existsSync(at(place))], to).toEqual([1, false]);
+      expect(beyond.stderr).toMatch(/table has -?\d[\d.]*, which would be infinite as f16/);
+    }
     expect(statSync(join(at("half"), "model.safetensors")).size).toBeLessThan(3000); // 1,024 numbers of two bytes
   });
 
@@ -151,7 +162,8 @@ describe("modc export --to hf", () => {
     expect([done.status, done.stderr]).toEqual([0, ""]);
     expect(done.stdout).toMatch(/dense_hf: Dense for Hugging Face, as LlamaForCausalLM, 6 files: config\.json, /);
     const tokens = { bos_token_id: 0, eos_token_id: 1 };
-    expect(json("dense_hf", "config.json")).toMatchObject({ model_type: "llama", vocab_size: 300, ...tokens });
+    const said = { ...tokens, pad_token_id: null }; // not transformers' defaults
+    expect(json("dense_hf", "config.json")).toMatchObject({ model_type: "llama", vocab_size: 300, ...said });
     expect(json("dense_hf", "generation_config.json")).toEqual(tokens);
     expect(json("dense_hf", "tokenizer_config.json")).toMatchObject({ tokenizer_class: "PreTrainedTokenizerFast" });
     expect(existsSync(join(at("dense_hf"), "special_tokens_map.json"))).toBe(true);

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
+import { VERSIONS } from "../../src/export/torch.js";
 import { parseConfig } from "../../src/huggingface/config.js";
 import { decoderSource } from "../../src/huggingface/decoder-source.js";
 import { standardOf, type Standard } from "../../src/huggingface/standard.js";
@@ -13,9 +14,10 @@ function standardIn(
   set: Readonly<Record<string, string>> = {},
   config: string | null = null,
 ): Standard | null {
-  const of = (phase: "infer" | "train", entry: "forward" | "objective") =>
-    check({ file: "model.mod", text }, { phase, entry, set, read: () => null }).model;
-  return standardOf({ forward: of("infer", "forward")!, objective: of("train", "objective"), config });
+  const [first, ...others] = VERSIONS.flatMap(
+    (version) => check({ file: "model.mod", text }, { ...version, set, read: () => null }).model ?? [],
+  );
+  return standardOf({ models: [first!, ...others], config });
 }
 
 /** What a standard architecture does not have: scaled angles, and windows of some layers. */
@@ -42,6 +44,8 @@ model Tiny(vocab: int = 96, dim: int = 32, heads: int = 2, depth: int = 2) {
   }
   objective(tokens: u32[B, S], targets: u32[B, S]) { loss own = ${loss} }
 }`;
+const LLAMA = example("llama");
+const MLP = "h + mlp(mlp_norm(h))";
 const PLAIN = "cross_entropy(forward(tokens), targets)";
 
 describe("standard architectures", () => {
@@ -97,8 +101,13 @@ describe("standard architectures", () => {
     ["another loss", built(`2 * ${PLAIN}`)],
     ["another norm", built(PLAIN, "RMSNorm(dim, eps: 1e-6)")],
     ["a weight that forward does not use", built(PLAIN).replace("head:", "weight spare: f32[4] = ones\n  head:")],
+    ["another rule of generation", LLAMA.replace(MLP, `if generate then h else ${MLP}`)],
+    ["another rule of training", LLAMA.replace(MLP, `if train then h else ${MLP}`)],
+    ["another loss of evaluation", built(`if train then ${PLAIN} else 2.0 * ${PLAIN}`)],
+    ["tokens as their own targets", built("cross_entropy(forward(tokens), tokens)")],
+    ["targets as tokens", built("cross_entropy(forward(targets), tokens)")],
     ["something observed", built(PLAIN).replace("head(norm(x))", "observe x\n    head(norm(x))")],
   ])("are none for %s", (_, text) => {
-    expect(standardIn(text)).toBeNull();
+    expect(standardIn(text, text.startsWith(LLAMA.slice(0, 99)) ? small : {})).toBeNull();
   });
 });

@@ -70,10 +70,9 @@ function configOf(file: string): string | null {
 
 /** The standard architecture that a model is; null where it needs code. */
 function standardIn(models: Models, config: string | null): Standard | null {
-  const [forward] = models;
-  const objective = models.find(({ phase, entry }) => phase === "train" && entry === "objective") ?? null;
-  return forward.weights.every(({ kind, dtype }) => kind === "weight" && isFloat(dtype))
-    ? standardOf({ forward, objective, config })
+  const [{ weights }] = models;
+  return weights.every(({ kind, dtype }) => kind === "weight" && isFloat(dtype))
+    ? standardOf({ models, config })
     : null;
 }
 
@@ -83,10 +82,13 @@ interface Written {
   readonly dtype: string;
 }
 
+/** Said where there are none: classes of transformers have defaults, by which a text would end at some token. */
+const NO_TOKENS = { bos_token_id: null, eos_token_id: null, pad_token_id: null };
+
 /** The checkpoint's own text where it is that still, of another type if one is wished; else a new one. */
 function standardText({ config, own }: Standard, text: string | null, { flags, texts, dtype }: Written): string {
   if (!own || text === null)
-    return jsonText({ ...config, ...tokenFields(texts.tokens), torch_dtype: dtype }).replace(
+    return jsonText({ ...config, ...NO_TOKENS, ...tokenFields(texts.tokens), torch_dtype: dtype }).replace(
       /^( *"rope_theta": \d+)(?=,?$)/m,
       "$1.0", // a float to Python
     );

@@ -21,6 +21,7 @@ import { plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import { modcVersion } from "../tree/version.js";
 import type { weightCommands } from "../tree/weights.js";
+import { expectHeld } from "./exported.js";
 
 type ExportFlags = Flags<typeof weightCommands.export>;
 
@@ -139,6 +140,7 @@ async function writeWeight(write: Write, weight: StoredWeight, values: Values): 
   const { stored } = weight;
   const words = await values(weight);
   const type = stored === "f16" ? "F16" : stored === "bf16" ? "BF16" : fileDtype(stored);
+  if (type === "F16" || type === "BF16") expectHeld(weight.weight.path, words, type);
   for (let first = 0; first < words.length; first += PIECE)
     await write(toBytes(words.subarray(first, first + PIECE), type));
 }

@@ -3,14 +3,7 @@ import type { LiveParameter } from "../../check/model.js";
 import type { Argument } from "../root-text.js";
 import { laidOut } from "../layout.js";
 import { docstring, indented } from "../module-text.js";
-import { configName, type FolderNames } from "./names.js";
-
-/** A number that transformers ask for: the argument that says it, else the number itself. */
-export interface Fact {
-  readonly name: string;
-  readonly argument: string | null;
-  readonly value: number;
-}
+import type { ConfigNames, Fact, FolderNames } from "./names.js";
 
 export interface Configuration {
   readonly names: FolderNames;
@@ -20,6 +13,8 @@ export interface Configuration {
   readonly arguments: readonly Argument[];
   readonly live: readonly LiveParameter[];
   readonly facts: readonly Fact[];
+  /** What arguments and live parameters are called. */
+  readonly called: ConfigNames;
 }
 
 /** Tokens that a tokenizer has for an end and a beginning of texts. */
@@ -49,9 +44,9 @@ export function shareOf(num: bigint, den: bigint): number | string {
   return places <= 15 && shown * den === num * 10n ** BigInt(Math.max(places, 0)) ? value : `${num}/${den}`;
 }
 
-function fieldsOf({ arguments: all, live }: Configuration): readonly Field[] {
+function fieldsOf({ arguments: all, live, called }: Configuration): readonly Field[] {
   const share = (name: string, value: number | string, note: string): Field => ({
-    name: configName(name),
+    name,
     type: "float | str",
     value,
     text: JSON.stringify(value),
@@ -59,19 +54,17 @@ function fieldsOf({ arguments: all, live }: Configuration): readonly Field[] {
   });
   const own = all.map(({ name, value, note }): Field => {
     const [, num, den] = /^Fraction\((-?\d+), (\d+)\)$/.exec(value) ?? [];
-    if (num !== undefined) return share(name, shareOf(BigInt(num), BigInt(den!)), note ?? "");
+    if (num !== undefined) return share(called.argument(name), shareOf(BigInt(num), BigInt(den!)), note ?? "");
     const type = /^-?\d+$/.test(value) ? "int" : "float";
-    return { name: configName(name), type, value: Number(value), text: value, note: note ?? "" };
+    return { name: called.argument(name), type, value: Number(value), text: value, note: note ?? "" };
   });
   return [
     ...own,
     ...live.map(({ name, default: { num, den } }) =>
-      share(name, shareOf(num, den), "live: it may be set between calls"),
+      share(called.live(name), shareOf(num, den), "live: it may be set between calls"),
     ),
   ];
 }
-
-const entry = ({ name, argument }: Fact): string => `"${name}": "${configName(argument!)}"`;
 
 /** What a configuration has beside the model's own numbers. */
 const OWN = [
@@ -80,9 +73,12 @@ const OWN = [
 ] as const;
 
 export function configurationText(configuration: Configuration): string {
-  const { names, model, file, facts } = configuration;
+  const { names, model, file, facts, called } = configuration;
   const fields = fieldsOf(configuration);
-  const mapped = facts.filter(({ name, argument }) => argument !== null && configName(argument) !== name);
+  const mapped = facts.flatMap(({ name, argument }) => {
+    const own = argument === null ? name : called.argument(argument);
+    return own === name ? [] : [`"${name}": "${own}"`];
+  });
   const fixed = facts.filter(({ argument }) => argument === null);
   const lines = [
     ...docstring(`The configuration of ${model}, written by \`modc export --to hf\` from ${file}.`),
@@ -102,7 +98,7 @@ export function configurationText(configuration: Configuration): string {
       "",
       `model_type = "${names.modelType}"`,
       'keys_to_ignore_at_inference = ["past_key_values", "losses"]',
-      ...(mapped.length === 0 ? [] : [`attribute_map = {${mapped.map(entry).join(", ")}}`]),
+      ...(mapped.length === 0 ? [] : [`attribute_map = {${mapped.join(", ")}}`]),
       ...fixed.map(({ name, value }) => `${name} = ${value}`),
       "",
       "def __init__(",
@@ -158,5 +154,7 @@ export const tokenFields = ({
 export const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /** An argument as a method reads it from `config`. */
-export const argumentText = (config: string, argument: Argument): string =>
-  isShare(argument) ? `mt.ratio(${config}.${configName(argument.name)})` : `${config}.${configName(argument.name)}`;
+export const argumentText = (config: string, argument: Argument, called: ConfigNames): string => {
+  const text = `${config}.${called.argument(argument.name)}`;
+  return isShare(argument) ? `mt.ratio(${text})` : text;
+};

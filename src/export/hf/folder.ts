@@ -10,17 +10,11 @@ import { SourceNotes } from "../source-notes.js";
 import { refuse } from "../refused.js";
 import { SHARED_FILES, type Models } from "../torch.js";
 import { needsOf, variantOf } from "../variants.js";
-import {
-  configJson,
-  configurationText,
-  type Configuration,
-  type Fact,
-  type SpecialTokens,
-} from "./configuration-text.js";
+import { configJson, configurationText, type Configuration, type SpecialTokens } from "./configuration-text.js";
 import { expectLanguageModel, FACTS, withLabels } from "./language-model.js";
 import { modelCard } from "./model-card.js";
 import { modelingText } from "./modeling-text.js";
-import { namesOf } from "./names.js";
+import { namesOf, type Fact } from "./names.js";
 
 export type { SpecialTokens } from "./configuration-text.js";
 
@@ -67,22 +61,23 @@ export function huggingFaceFolder({
   const relatives = family();
   const parts = partsOf(own, () => relatives.map(optionsOf));
   const names = namesOf(model.name);
-  const { text, pieces } = modelingText({ names, parts, variants: own.variants, notes, noLabels });
-  const known = new Set(pieces.arguments.map(({ name }) => name));
-  const fact = (name: string, value: number | null, argument: string | null): readonly Fact[] =>
-    value === null ? [] : [{ name, value, argument: argument !== null && known.has(argument) ? argument : null }];
-  const configuration: Configuration = {
-    names,
-    model: model.name,
-    file: model.file,
-    arguments: pieces.arguments,
-    live: model.live,
-    facts: [
+  const facts = (known: ReadonlySet<string>): readonly Fact[] => {
+    const fact = (name: string, value: number | null, argument: string | null): readonly Fact[] =>
+      value === null ? [] : [{ name, value, argument: argument !== null && known.has(argument) ? argument : null }];
+    return [
       ...Object.entries(FACTS).flatMap(([name, of]) =>
         fact(name, of(model), nameOf(parts, [model, ...relatives.map(([first]) => first)].map(of))),
       ),
       ...fact("max_position_embeddings", boundOf(model), boundName(parts)),
-    ],
+    ];
+  };
+  const { text, ...written } = modelingText({ names, parts, variants: own.variants, notes, noLabels, facts });
+  const configuration: Configuration = {
+    names,
+    model: model.name,
+    file: model.file,
+    live: model.live,
+    ...written,
   };
   return {
     files: new Map([

@@ -38,5 +38,5 @@ keys and values of the tokens that took each attention's route; a layer that no 
 const LABELS = `
 With \`labels\`, those of \`input_ids\` with -100 where there is none, a call gives \`loss\`, the sum of \`losses\`: in
 \`train()\` those of training, predictors' losses included; in \`eval()\` those of evaluation. They are shifted inside:
-the loss at a token is of the label behind it.
+the loss at token i is against label i + 1.
 `;

@@ -2,6 +2,7 @@
 import type { LiveParameter } from "../../check/model.js";
 import type { Parts } from "../classes.js";
 import { laidOut } from "../layout.js";
+import type { Argument } from "../root-text.js";
 import { docstring, indented, modulePieces, type ModulePieces } from "../module-text.js";
 import { variable } from "../names.js";
 import { boundOf } from "../outline.js";
@@ -10,7 +11,7 @@ import { inputsOf, runOf, sequenceInput } from "../root-text.js";
 import type { SourceNotes } from "../source-notes.js";
 import type { Variant } from "../variants.js";
 import { argumentText } from "./configuration-text.js";
-import { configName, isOfModel, type FolderNames } from "./names.js";
+import { configNames, isOfModel, type ConfigNames, type Fact, type FolderNames } from "./names.js";
 
 export interface ModelingOptions {
   readonly names: FolderNames;
@@ -19,18 +20,32 @@ export interface ModelingOptions {
   readonly notes: SourceNotes;
   /** Why labels are refused; null: they are not. */
   readonly noLabels: string | null;
+  /** What transformers ask of the configuration, which has these arguments. */
+  facts(known: ReadonlySet<string>): readonly Fact[];
+}
+
+export interface Modeling {
+  readonly text: string;
+  /** The arguments that the configuration has, what they are called there, and the facts. */
+  readonly arguments: readonly Argument[];
+  readonly called: ConfigNames;
+  readonly facts: readonly Fact[];
 }
 
 /** Names of the file that no class of a block may have. */
 const OF_FILE = ["CausalLM"];
 
-/** The text, and the arguments that the configuration has. Throws ExportError. */
-export function modelingText(options: ModelingOptions): { readonly text: string; readonly pieces: ModulePieces } {
+/** Throws ExportError. */
+export function modelingText(options: ModelingOptions): Modeling {
   const { names, parts, variants, notes } = options;
   const pieces = modulePieces({ parts, variants, notes, reserved: [...OF_FILE, names.config, names.model] });
   const { model } = variants[0]!;
   expectFree(parts);
-  const lines = [...pieces.classes, "", "", ...modelClass(options, pieces)];
+  const known = pieces.arguments.map(({ name }) => name);
+  const facts = options.facts(new Set(known));
+  const live = model.live.map(({ name }) => name);
+  const called = configNames(known, live, facts);
+  const lines = [...pieces.classes, "", "", ...modelClass(options, pieces, called)];
   const uses = (name: string): boolean => lines.some((line) => new RegExp(`\\b${name}\\b`).test(line));
   const head = [
     ...docstring(
@@ -59,7 +74,7 @@ export function modelingText(options: ModelingOptions): { readonly text: string;
     "from .modc_torch import Run  # noqa: F401",
   ];
   const foot = ["", "", `${names.model}.register_for_auto_class("AutoModelForCausalLM")  # its code is saved with it`];
-  return { text: `${laidOut([...head, ...lines, ...foot]).join("\n")}\n`, pieces };
+  return { text: `${laidOut([...head, ...lines, ...foot]).join("\n")}\n`, arguments: pieces.arguments, called, facts };
 }
 
 /** Blocks and weights of the model itself are attributes of a class of transformers. */
@@ -73,7 +88,11 @@ function expectFree({ root }: Parts): void {
     );
 }
 
-function modelClass({ names, parts, variants, notes, noLabels }: ModelingOptions, pieces: ModulePieces): string[] {
+function modelClass(
+  { names, parts, variants, notes, noLabels }: ModelingOptions,
+  pieces: ModulePieces,
+  called: ConfigNames,
+): string[] {
   const { model } = variants[0]!;
   const { root } = parts;
   const note = notes.block(root.instance.block);
@@ -88,7 +107,7 @@ function modelClass({ names, parts, variants, notes, noLabels }: ModelingOptions
   const along = sequenceInput(model)!;
   const bound = boundOf(model);
   const most = bound === null ? [] : [`most=${pieces.longest === null ? bound : `self.args.${pieces.longest}`}`];
-  const read = reader(pieces);
+  const read = reader(pieces, called);
   return [
     `class ${names.model}(CausalLM):`,
     ...indented(docstring(doc)),
@@ -97,7 +116,7 @@ function modelClass({ names, parts, variants, notes, noLabels }: ModelingOptions
       `config_class = ${names.config}`,
       ...(noLabels === null ? [] : [`no_labels = ${JSON.stringify(noLabels)}`]),
       ...(noLabels === null && !has("generate") ? ["causal_losses = False"] : []),
-      ...liveText(model.live),
+      ...liveText(model.live, called),
       "",
       `def __init__(self, config: ${names.config}) -> None:`,
       ...indented([
@@ -127,25 +146,25 @@ function modelClass({ names, parts, variants, notes, noLabels }: ModelingOptions
 }
 
 /** Arguments are attributes of `config`. */
-function reader({ arguments: all }: ModulePieces): (line: string) => string {
+function reader({ arguments: all }: ModulePieces, called: ConfigNames): (line: string) => string {
   const named = new Map(all.map((argument) => [argument.name, argument]));
   return (line) =>
     line.trimStart().startsWith("#")
       ? line
       : line.replaceAll(/\b(self\.)?args\.(\w+)/g, (text, self: string | undefined, name: string) => {
           const argument = named.get(name);
-          return argument ? argumentText(self === undefined ? "config" : "self.config", argument) : text;
+          return argument ? argumentText(self === undefined ? "config" : "self.config", argument, called) : text;
         });
 }
 
-const liveText = (live: readonly LiveParameter[]): readonly string[] =>
+const liveText = (live: readonly LiveParameter[], called: ConfigNames): readonly string[] =>
   live.length === 0
     ? []
     : [
         "",
         "@property",
         "def live(self) -> dict[str, Fraction]:",
-        `    return {${live.map(({ name }) => `"${name}": mt.ratio(self.config.${configName(name)})`).join(", ")}}`,
+        `    return {${live.map(({ name }) => `"${name}": mt.ratio(self.config.${called.live(name)})`).join(", ")}}`,
       ];
 
 /**

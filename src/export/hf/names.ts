@@ -1,7 +1,7 @@
 // Names of a Hugging Face folder: of its files and classes, and those that transformers have for themselves.
 import { variable } from "../names.js";
 
-/** Attributes of transformers' configurations, and the settings of generation, which they do not take for others'. */
+/** Attributes of transformers' configurations, and names that transformers read as their own setting of generation. */
 const OF_CONFIG =
   "add_cross_attention architectures attribute_map auto_map bad_words_ids base_config_key begin_suppress_tokens " +
   "bos_token_id cache_config cache_implementation causal chunk_size_feed_forward compile_config constraints " +
@@ -36,8 +36,46 @@ const OF_MODEL =
 const ofConfig = new Set(OF_CONFIG.split(" "));
 const ofModel = new Set(OF_MODEL.split(" "));
 
-/** The name of an argument of the model in its configuration. */
-export const configName = (name: string): string => (ofConfig.has(name) ? `${name}_` : variable(name));
+/** Names of facts, whether the model has them or not. */
+const OF_FACTS = ["vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"] as const;
+
+/** A number that transformers ask for: the argument that says it, else the number itself. */
+export interface Fact {
+  readonly name: string;
+  readonly argument: string | null;
+  readonly value: number;
+}
+
+export interface ConfigNames {
+  /** The name of an argument of the model in its configuration. */
+  argument(name: string): string;
+  live(name: string): string;
+}
+
+/**
+ * The names that a configuration has for arguments and live parameters: the source's, with underscores where another
+ * has it. Facts' names are transformers', but for the argument that is the fact.
+ */
+export function configNames(all: readonly string[], live: readonly string[], facts: readonly Fact[]): ConfigNames {
+  const factOf = new Map(facts.map(({ name, argument }) => [name, argument]));
+  const taken = new Set([...ofConfig, ...OF_FACTS]);
+  const wanted = [
+    ...all.map((name) => ({ key: `argument ${name}`, name, isFact: !ofConfig.has(name) && factOf.get(name) === name })),
+    ...live.map((name) => ({ key: `live ${name}`, name, isFact: false })),
+  ];
+  const isFree = ({ name, isFact }: (typeof wanted)[number]): boolean =>
+    (isFact || !taken.has(name)) && variable(name) === name;
+  const used = new Set<string>(taken);
+  const names = new Map<string, string>();
+  // Those that keep their names come first.
+  for (const one of [...wanted.filter(isFree), ...wanted.filter((one) => !isFree(one))]) {
+    let own = isFree(one) ? one.name : `${one.name}_`;
+    while (used.has(own) && !one.isFact) own += "_";
+    used.add(own);
+    names.set(one.key, own);
+  }
+  return { argument: (name) => names.get(`argument ${name}`)!, live: (name) => names.get(`live ${name}`)! };
+}
 
 /** Whether models of transformers have an attribute of this name. */
 export const isOfModel = (name: string): boolean => ofModel.has(name);

@@ -59,6 +59,28 @@ describe("the text of a folder of Hugging Face", () => {
     expect(files.get("configuration_m.py")).toContain('"vocab_size": "vocab"');
   });
 
+  it("gives each argument a name of its own, which no fact of transformers reads as another", () => {
+    const two = tableModel({ more: ", top_k: int = 3, top_k_: int = 5" });
+    const sum = two.replace("table[tokens] }", "table[tokens] * f32(top_k) + f32(top_k_) }");
+    expect(JSON.parse(exportedWithCode(sum, { alone: true }).files.get("config.json")!)).toMatchObject({
+      vocab: 8,
+      top_k__: 3,
+      top_k_: 5,
+    });
+    const width = `
+model M(dim: int = 6, hidden_size: int = 12, live num_hidden_layers: ratio = 50%) {
+  weight table: f32[9, dim] = normal(1.0)
+  weight up: f32[dim, hidden_size] = normal(1.0)
+  forward(tokens: u32[B, T]) -> f32[B, T, 9] {
+    table[tokens] @ up @ transpose(up) @ transpose(table) * f32(num_hidden_layers)
+  }
+}`;
+    const { files } = exportedWithCode(width);
+    expect(JSON.parse(files.get("config.json")!)).toMatchObject({ dim: 6, hidden_size_: 12, num_hidden_layers_: 0.5 });
+    expect(files.get("configuration_m.py")).toContain('"hidden_size": "dim"');
+    expect(files.get("modeling_m.py")).toContain('"num_hidden_layers": mt.ratio(self.config.num_hidden_layers_)');
+  });
+
   it("refuses labels where they do not fill the objective, and says why", () => {
     const refusal = (objective: string): string | undefined =>
       /no_labels = "(.*)"/.exec(modeling(tableModel({ objective })))?.[1];

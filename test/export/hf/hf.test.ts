@@ -72,6 +72,17 @@ const masks = (left: boolean) =>
     left,
   );
 const inputs = (left: boolean) => ({ input_ids: padded(texts, 0, left), attention_mask: masks(left) });
+/** The same texts with tokens that do not exist between theirs, and labels for all. */
+const PLACES = [[0, 1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 5, 6, 8], [3]];
+const holed = <T>(rows: readonly (readonly T[])[], fill: T): readonly (readonly T[])[] =>
+  rows.map((row, b) => Array.from({ length: TOKENS }, (_, i) => row[PLACES[b]!.indexOf(i)] ?? fill));
+const withHoles = {
+  input_ids: holed(texts, 7),
+  attention_mask: holed(
+    texts.map((row) => row.map(() => 1)),
+    0,
+  ),
+};
 const labels = (left: boolean) => padded(texts, -100, left);
 
 const by = pythonWith("transformers") === undefined ? " (by a stand-in: python3 has no transformers)" : "";
@@ -100,14 +111,21 @@ describe.skipIf(!hasTorch)(`a folder of Hugging Face${torchNote || by}`, { timeo
   }
 
   /** Logits of the tokens that exist, and of no others. */
-  function expectLogits(actual: readonly number[], wanted: ArrayLike<number>, left: boolean, what: string): void {
+  function expectLogits(
+    actual: readonly number[],
+    wanted: ArrayLike<number>,
+    at: boolean | readonly (readonly number[])[],
+    what: string,
+  ): void {
+    const tokenOf = (values: ArrayLike<number>, b: number, i: number): readonly number[] =>
+      Array.from(values).slice((b * TOKENS + i) * VOCAB, (b * TOKENS + i + 1) * VOCAB);
     LENGTHS.forEach((length, b) => {
-      const first = b * TOKENS + (left ? TOKENS - length : 0);
-      const rows = (values: ArrayLike<number>, from: number): readonly number[] =>
-        Array.from(values).slice(from * VOCAB, (from + length) * VOCAB);
-      expectClose(rows(actual, first), rows(wanted, b * TOKENS), `${what}, text ${b}`);
-      const others = Array.from(actual).slice(b * TOKENS * VOCAB, (b + 1) * TOKENS * VOCAB);
-      others.splice((first - b * TOKENS) * VOCAB, length * VOCAB);
+      const all = Array.from({ length: TOKENS }, (_, i) => i);
+      const places = typeof at !== "boolean" ? at[b]! : at ? all.slice(TOKENS - length) : all.slice(0, length);
+      places.forEach((place, i) => {
+        expectClose(tokenOf(actual, b, place), tokenOf(wanted, b, i), `${what}, text ${b}, token ${i}`);
+      });
+      const others = all.filter((i) => !places.includes(i)).flatMap((i) => tokenOf(actual, b, i));
       expect(
         others.every((value) => value === 0),
         what,
@@ -138,6 +156,7 @@ describe.skipIf(!hasTorch)(`a folder of Hugging Face${torchNote || by}`, { timeo
           { ...quiet, inputs: { ...inputs(true), labels: labels(true) } },
           { training: true, inputs: { ...inputs(true), labels: labels(true) } },
           { ...quiet, inputs: { ...inputs(false), causal: false, live: { share: "1/4" } } },
+          { ...quiet, inputs: { ...withHoles, labels: withHoles.input_ids } },
         ],
         texts: [
           { ...inputs(true), ...more },
@@ -153,6 +172,17 @@ describe.skipIf(!hasTorch)(`a folder of Hugging Face${torchNote || by}`, { timeo
           { generate: false, inputs: { input_ids: [Array<number>(41).fill(1)] } },
           { generate: false, inputs: { ...inputs(true), position_ids: [[0]] } },
           { generate: false, inputs: { ...inputs(true), live: { depth: 1 } } },
+          { generate: false, inputs: { ...inputs(true), labels: labels(true), use_cache: true } },
+          { generate: false, inputs: { ...inputs(true), labels: labels(true).map((row) => row.map((l) => l + 300)) } },
+          { generate: false, inputs: { ...inputs(true), labels: labels(true).map((row) => row.map(() => -5)) } },
+          {
+            generate: false,
+            before: withHoles,
+            inputs: { input_ids: [[1], [1], [1]], attention_mask: masks(true).map((row) => [...row, 1]) },
+          },
+          { generate: true, inputs: { ...inputs(true), ...more, observed: {} } },
+          { generate: true, inputs: { ...inputs(true), ...more, causal: false } },
+          { generate: true, inputs: { ...inputs(true), ...more, labels: labels(true) } },
         ],
       } as const,
     ]);
@@ -179,6 +209,8 @@ describe.skipIf(!hasTorch)(`a folder of Hugging Face${torchNote || by}`, { timeo
     const evaluated = expected("generate", "objective");
     expectClose([calls[3]!.loss!], evaluated.get("loss.next_token")!.data, "the loss of evaluation");
     expectLogits(calls[3]!.logits, causal.get("output")!.data, true, "beside the loss");
+    expectLogits(calls[6]!.logits, causal.get("output")!.data, PLACES, "with holes");
+    expectClose([calls[6]!.loss!], evaluated.get("loss.next_token")!.data, "the loss with holes");
     const trained = expected("train", "objective");
     const { losses, loss, gradients } = calls[4]!;
     const names = ["layers.1.predictor", "layers.3.predictor", "next_token"];
@@ -202,6 +234,13 @@ describe.skipIf(!hasTorch)(`a folder of Hugging Face${torchNote || by}`, { timeo
       "at most 40",
       "position_ids",
       "depth",
+      "use_cache=True",
+      "labels are from 0 to 63",
+      "not -5",
+      "leaves out other tokens",
+      "takes no observed",
+      "causal=False",
+      "takes no labels",
     ];
     said.forEach((words, i) => expect(refused[i], words).toContain(words));
   });

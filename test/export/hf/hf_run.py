@@ -78,6 +78,8 @@ def generated(model, text):
 def refused(model, call):
     try:
         given = tensors(call["inputs"])
+        if call.get("before"):
+            given["past_key_values"] = model(**tensors(call["before"]), use_cache=True).past_key_values
         model.generate(**given, do_sample=False, pad_token_id=0) if call["generate"] else model(**given)
     except (TypeError, ValueError) as error:
         return str(error)

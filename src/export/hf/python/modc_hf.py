@@ -21,7 +21,7 @@ NO_TARGET = -100
 
 @dataclass
 class CausalLMOutput(ModelOutput):
-    """What a call gives."""
+    """Loss, logits and cache of one call."""
 
     loss: Tensor | None = None  # the sum of the losses; with labels
     logits: Tensor | None = None  # f32[B, T, vocabulary], 0 at tokens that the mask leaves out
@@ -43,7 +43,16 @@ class RoutedCache(Cache):
 
     def reset(self) -> None:
         self.kept = Caches()
-        self.columns = 0  # of the batch's tokens so far, with those that a mask left out
+        self.exists: Tensor | None = None  # bool[B, columns], which of the columns of input_ids so far a mask left in
+
+    @property
+    def columns(self) -> int:
+        """Columns of input_ids seen so far, masked ones included."""
+        return 0 if self.exists is None else self.exists.shape[1]
+
+    def see(self, exists: Tensor) -> None:
+        """More columns, bool[B, T]."""
+        self.exists = exists if self.exists is None else torch.cat((self.exists, exists), 1)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.columns
@@ -55,15 +64,17 @@ class RoutedCache(Cache):
         return -1
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        self.kept.select(beam_idx)
+        self.batch_select_indices(beam_idx)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        self.kept.select(indices)
+        if self.exists is not None:
+            self.kept.select(indices)
+            self.exists = self.exists[indices]
 
     def batch_repeat_interleave(self, repeats: int) -> None:
-        if self.kept.lengths is not None:
-            rows = torch.arange(len(self.kept.lengths), device=self.kept.lengths.device)
-            self.kept.select(rows.repeat_interleave(repeats))
+        if self.exists is not None:
+            rows = torch.arange(len(self.exists), device=self.exists.device)
+            self.batch_select_indices(rows.repeat_interleave(repeats))
 
     def crop(self, max_length: int) -> None:
         raise NotImplementedError("a cache of routed tokens goes forward only")
@@ -108,7 +119,8 @@ class CausalLM(PreTrainedModel, GenerationMixin):
         """Logits, and with labels the loss.
 
         - attention_mask[B, T]: 0 at tokens that do not exist, wherever they are; with a cache of those before too.
-        - labels[B, T]: as input_ids, -100 where there is none; the loss at a token is of the label behind it.
+        - labels[B, T]: as input_ids, -100 where there is none; the loss at token i is against the label of the next
+          token that exists.
         - past_key_values: goes on behind the tokens that it has seen, by the causal rule.
         - use_cache: whether to give such a cache; if not told, as `config.use_cache` says where the causal rule
           holds and nothing is trained.
@@ -118,7 +130,7 @@ class CausalLM(PreTrainedModel, GenerationMixin):
         - observed: a dict that is filled with what the source observes, by path; tokens that do not exist are not
           counted there.
         """
-        self._expect_possible(input_ids, labels, past_key_values)
+        self._refuse_unsupported(input_ids, labels, past_key_values)
         if causal is None:
             causal = past_key_values is not None or (self.config.causal and not self.training)
             causal = causal and (labels is None or self.causal_losses)
@@ -127,6 +139,8 @@ class CausalLM(PreTrainedModel, GenerationMixin):
             use_cache = past_key_values is not None or (may and self.config.use_cache)
         if not causal and (use_cache or past_key_values is not None):
             raise ValueError("a cache is of the causal rule: causal=True, or use_cache=False")
+        if labels is not None and use_cache:
+            raise ValueError("labels are of whole sequences: not with past_key_values, nor with use_cache=True")
         if labels is not None and causal and not self.causal_losses:
             raise ValueError("the model's objective has no causal rule")
         if live is not None and not self.live:
@@ -136,18 +150,20 @@ class CausalLM(PreTrainedModel, GenerationMixin):
         rows = _rows(attention_mask, input_ids, past_key_values)
         given = [input_ids]
         if labels is not None:
-            given.append(F.pad(labels[:, 1:].to(torch.int64), (0, 1), value=NO_TARGET))
+            given.append(labels.to(torch.int64))
         options = {"causal": causal, "observed": observed} | ({} if live is None else {"live": live})
         if rows is not None:
             given = [x.gather(1, rows.order) for x in given]
             options["lengths"] = rows.lengths
+        if labels is not None:
+            given[1] = _next(given[1], None if rows is None else rows.lengths)
         if past_key_values is not None:
             options["caches"] = past_key_values.kept
         logits, losses = self.compute(*given, **options)
         if logits is None and not self.training:  # the objective computes others
-            logits, _ = self.compute(given[0], **options)
+            logits, _ = self.compute(given[0], **options | {"observed": None})
         if past_key_values is not None:
-            past_key_values.columns += input_ids.shape[1]
+            past_key_values.see(torch.ones_like(input_ids, dtype=torch.bool) if rows is None else rows.exists)
         if rows is not None and logits is not None:
             batch = torch.arange(len(logits), device=logits.device)[:, None]
             logits = logits[batch, rows.place].masked_fill(~rows.exists[..., None], 0.0)
@@ -160,7 +176,7 @@ class CausalLM(PreTrainedModel, GenerationMixin):
         as_dict = self.config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
 
-    def _expect_possible(self, input_ids: Tensor, labels: Tensor | None, past: object) -> None:
+    def _refuse_unsupported(self, input_ids: Tensor, labels: Tensor | None, past: object) -> None:
         if input_ids.dim() != 2:
             raise ValueError(f"input_ids are [batch, tokens], not {list(input_ids.shape)}")
         if self.config.output_hidden_states or self.config.output_attentions:
@@ -171,10 +187,14 @@ class CausalLM(PreTrainedModel, GenerationMixin):
             return
         if self.no_labels is not None:
             raise ValueError(self.no_labels)
-        if past is not None:
-            raise ValueError("labels are of whole sequences: not with past_key_values")
         if labels.shape != input_ids.shape:
             raise ValueError(f"labels are as input_ids, {list(input_ids.shape)}, not {list(labels.shape)}")
+        if torch.compiler.is_compiling():
+            return  # a graph does not depend on values
+        vocabulary = self.config.vocab_size
+        other = labels[(labels != NO_TARGET) & ((labels < 0) | (labels >= vocabulary))]
+        if len(other) > 0:
+            raise ValueError(f"labels are from 0 to {vocabulary - 1}, or {NO_TARGET} for none, not {int(other[0])}")
 
     def prepare_inputs_for_generation(
         self,
@@ -186,6 +206,11 @@ class CausalLM(PreTrainedModel, GenerationMixin):
         **kwargs: object,
     ) -> dict:
         """The inputs of the next step: by the causal rule, and with a cache the tokens that it has not seen."""
+        for name in ("labels", "observed"):
+            if kwargs.get(name) is not None:
+                raise ValueError(f"generate takes no {name}: a call of the model does")
+        if kwargs.get("causal") not in (None, True):
+            raise ValueError("generate goes by the causal rule: not causal=False")
         if past_key_values is not None:
             whole = input_ids.shape[1] if attention_mask is None else attention_mask.shape[1]
             input_ids = input_ids[:, input_ids.shape[1] - (whole - past_key_values.get_seq_length()) :]
@@ -224,6 +249,14 @@ class _Rows:
     lengths: Tensor  # i64[B]
 
 
+def _next(labels: Tensor, lengths: Tensor | None) -> Tensor:
+    """Of labels[B, T] of sequences that lie at the left, those of the next token of each."""
+    if lengths is not None:
+        beyond = torch.arange(labels.shape[1], device=labels.device) >= lengths[:, None]
+        labels = labels.masked_fill(beyond, NO_TARGET)
+    return F.pad(labels[:, 1:], (0, 1), value=NO_TARGET)
+
+
 def _rows(mask: Tensor | None, input_ids: Tensor, past: RoutedCache | None) -> _Rows | None:
     """None where all tokens exist."""
     if mask is None:
@@ -233,7 +266,7 @@ def _rows(mask: Tensor | None, input_ids: Tensor, past: RoutedCache | None) -> _
     if list(mask.shape) != wanted:
         raise ValueError(f"the attention mask is {wanted}, of all tokens so far, not {list(mask.shape)}")
     exists = mask != 0
-    if before > 0 and not torch.equal(exists[:, :before].sum(1), past.kept.lengths.to(mask.device)):
+    if before > 0 and not torch.equal(exists[:, :before], past.exists.to(mask.device)):
         raise ValueError("the attention mask leaves out other tokens than when the cache saw them")
     exists = exists[:, before:]
     if bool(exists.all()):

@@ -8,12 +8,12 @@ class GenerationConfig:
 
 
 class GenerationMixin:
-    def generate(self, input_ids, attention_mask=None, max_new_tokens=20, do_sample=False, use_cache=True, **kwargs):
+    def generate(self, input_ids, attention_mask=None, max_new_tokens=20, do_sample=False, use_cache=True, pad_token_id=None, **kwargs):
         past = None
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         for _ in range(max_new_tokens):
             inputs = self.prepare_inputs_for_generation(
-                input_ids, past_key_values=past, attention_mask=mask, use_cache=use_cache
+                input_ids, past_key_values=past, attention_mask=mask, use_cache=use_cache, **kwargs
             )
             with torch.no_grad():
                 output = self(**inputs, return_dict=True)
