@@ -34,7 +34,11 @@ export function argumentsOf(
   const others = numbers.filter(({ name }) => !declared.includes(name));
   return [
     ...fields,
-    ...others.map(({ name, value }) => ({ name, value, note: "as exported; set it with those above" })),
+    ...others.map(({ name, value }) => ({
+      name,
+      value,
+      note: "follows from the arguments above in the source; here a number: change it with them",
+    })),
   ];
 }
 

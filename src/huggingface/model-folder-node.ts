@@ -1,7 +1,8 @@
 // Writes the folder of a model made from a checkpoint: model text, weights, tokenizer. Node only.
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { errnoOf, reasonOf } from "../base/errno.js";
 import { isGgufPath } from "../runtime/gguf/header-node.js";
 import { leftover } from "../runtime/node.js";
 import { openGgufTokenizer } from "../tokenizer/tokenizer-node.js";
@@ -18,8 +19,12 @@ export function floatsLike(types: Iterable<string>): "F32" | "F16" | "BF16" {
   return others.length === 0 && (type === "F16" || type === "BF16") ? type : "F32";
 }
 
-/** Throws CheckpointError where the folder is there and not empty. */
+/** Throws CheckpointError where the folder is there and not empty, or is the one in which the process runs. */
 export function expectFree(output: string): void {
+  if (resolve(output) === process.cwd())
+    throw new CheckpointError("bad-option", `${output} is the current folder, which cannot be replaced`, {
+      hint: "name a folder in it, or go to another",
+    });
   if (existsSync(output) && readdirSync(output).length > 0)
     throw new CheckpointError("bad-option", `${output} is there already`, {
       hint: "name a folder that is not, or that is empty",
@@ -45,18 +50,33 @@ export const writeModelFolder = (
 
 /** Writes a folder by a function that fills it. It appears complete or not at all. */
 export async function writeFresh(output: string, fill: (folder: string) => Promise<void>): Promise<void> {
-  const fresh = `${output.replace(/[/\\]+$/, "")}.${randomBytes(6).toString("hex")}.tmp`;
+  const fresh = `${resolve(output)}.${randomBytes(6).toString("hex")}.tmp`;
   const gone = leftover(fresh);
   try {
     mkdirSync(fresh);
     await fill(fresh);
-    if (existsSync(output)) rmSync(output, { recursive: true });
+    if (existsSync(output)) removeEmpty(output);
     renameSync(fresh, output);
   } catch (error) {
     rmSync(fresh, { recursive: true, force: true });
     throw error;
   } finally {
     gone();
+  }
+}
+
+/** Throws CheckpointError where it is not empty: something has come into it. */
+function removeEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch (cause) {
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    const reason = reasonOf(code, { ENOTEMPTY: "something has come into it", ENOTDIR: "it is a link, or no folder" });
+    throw new CheckpointError("bad-option", `${folder} cannot be replaced: ${reason}`, {
+      hint: "name a folder that is not, or that is empty",
+      cause,
+    });
   }
 }
 

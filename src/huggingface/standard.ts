@@ -25,9 +25,8 @@ export interface StandardModels {
 }
 
 /**
- * Null unless the model is dense, with one loss, layers as its configuration says, or without one as Llama, Qwen 2 and
- * 3 or Mistral have, and the same computation in each of its versions. Throws CheckpointError for a configuration that
- * modc does not read.
+ * Null unless each version of the model is the same computation as its configuration says, or without one as Llama,
+ * Qwen 2 and 3 or Mistral have. Throws CheckpointError for a configuration that modc does not read.
  */
 export function standardOf({ models, config: text = null }: StandardModels): Standard | null {
   const [forward, ...others] = models;

@@ -130,6 +130,10 @@ describe("modc export --to hf", () => {
       weights,
     });
     expect(json("half", "config.json")).toMatchObject({ torch_dtype: "bfloat16" });
+    const none = ["export", bytes, "--to", "hf", "--weights-as", "bf16", "-o", at("none")];
+    const unweighted = await modc(none);
+    expect([unweighted.status, existsSync(at("none"))]).toEqual([2, false]);
+    expect(unweighted.stderr).toContain("--weights-as is of weights, and there are none");
     const large = folder.file("large.mod", LANGUAGE.replace("normal(1.0)", "normal(100000.0)"));
     expect((await modc(["init", large, "-o", at("large.safetensors")])).status).toBe(0);
     const from = ["export", large, "--weights", at("large.safetensors"), "--weights-as", "f16"];
@@ -179,6 +183,25 @@ describe("modc export --to hf", () => {
     const [before, after] = [valuesOf(was.stdout), valuesOf(is.stdout)];
     expect(before.length).toBe(4 * 300);
     expect(Math.max(...before.map((value, i) => Math.abs(value - after[i]!)))).toBeLessThan(1e-5);
+  });
+
+  it("carries a folder's defaults of generation along, but no cache of others and no code", async () => {
+    mkdirSync(at("own"));
+    folder.file(join("own", "model.mod"), LANGUAGE);
+    const vocab = { "<s>": 0, a: 1 };
+    folder.file(
+      join("own", "tokenizer.json"),
+      JSON.stringify({ version: "1.0", model: { type: "BPE", vocab, merges: [] } }),
+    );
+    folder.file(join("own", "tokenizer_config.json"), JSON.stringify({ auto_map: { AutoTokenizer: ["a.B", null] } }));
+    folder.file(join("own", "generation_config.json"), '{"cache_implementation": "hybrid", "top_k": 5}');
+    folder.file(join("own", "vocab.txt"), "<s>\na\n");
+    const done = await modc(["export", at("own"), "--to", "hf", "-o", at("own_hf")]);
+    expect(done.status).toBe(0);
+    expect(done.stderr).toContain("note: generation_config.json is without its cache_implementation");
+    expect(done.stderr).toContain("warning: tokenizer_config.json names code in auto_map");
+    expect(json("own_hf", "generation_config.json")).toEqual({ top_k: 5 });
+    expect(existsSync(join(at("own_hf"), "vocab.txt"))).toBe(true);
   });
 
   it("says where there is no tokenizer, and refuses what is no language model", async () => {

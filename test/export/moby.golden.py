@@ -28,9 +28,9 @@ class MobyArgs:
     depth: int = 6
     context: int = 256  # the most tokens of a sequence
     capacity: Fraction = Fraction(1, 8)
-    head_dim: int = 32  # as exported; set it with those above
-    hidden: int = 512  # as exported; set it with those above
-    guess_hidden: int = 8  # as exported; set it with those above
+    head_dim: int = 32  # follows from the arguments above in the source; here a number: change it with them
+    hidden: int = 512  # follows from the arguments above in the source; here a number: change it with them
+    guess_hidden: int = 8  # follows from the arguments above in the source; here a number: change it with them
 
     def __post_init__(self) -> None:
         self.capacity = mt.ratio(self.capacity)

@@ -14,12 +14,12 @@ import { expectFree, floatsLike, writeFresh } from "../../huggingface/model-fold
 import { standardOf, type Standard } from "../../huggingface/standard.js";
 import { isGgufPath } from "../../runtime/gguf/header-node.js";
 import { openTrained } from "../../session/trained-node.js";
-import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { folderOf, withFolder } from "../source/model-file.js";
 import { out, outJson, say } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
-import { tokenizerTexts, type TokenizerTexts } from "./tokenizer-texts.js";
+import { GENERATION, tokenizerTexts, type TokenizerTexts } from "./tokenizer-texts.js";
 
 const WEIGHTS = "model.safetensors";
 const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
@@ -35,6 +35,8 @@ export async function exportHuggingFace(file: string, given: ExportFlags): Promi
   const vocabulary = FACTS.vocab_size(model)!; // logits have so many numbers
   const texts = await tokenizerTexts(file, flags.tokenizer, { vocabulary, bound: boundOf(model) });
   // Opened before anything is written: an export is whole or none.
+  if (flags.weights === undefined && flags.weightsAs !== undefined)
+    throw new UserError("--weights-as is of weights, and there are none", "name them with --weights", EXIT.usage);
   const source = flags.weights === undefined ? null : await matchedWeights(flags.weights, model);
   try {
     const floats = flags.weightsAs === undefined ? floatsLike(source?.stored ?? []) : FLOATS[flags.weightsAs];
@@ -49,6 +51,8 @@ export async function exportHuggingFace(file: string, given: ExportFlags): Promi
         }
       : huggingFaceFolder({ models, sources, family, tokens: texts.tokens, dtype });
     const all = new Map<string, string | Uint8Array>([...files, ...texts.files]);
+    const generation = standard ? null : withoutCache(texts);
+    if (generation !== null) all.set(GENERATION, generation);
     await writeFresh(flags.output, async (folder) => {
       for (const [name, text] of all) writeFileSync(join(folder, name), text);
       await source?.write(join(folder, WEIGHTS), { keys, floats });
@@ -98,6 +102,18 @@ function standardText({ config, own }: Standard, text: string | null, { flags, t
   return field.test(text) ? text.replace(field, set) : text.replace("{", `{\n  ${set},`);
 }
 
+const OTHER_CACHE = "cache_implementation";
+
+/** The defaults of generation without a cache that code of exported folders does not have; null: they name none. */
+function withoutCache({ files }: TokenizerTexts): string | null {
+  const text = files.get(GENERATION);
+  if (typeof text !== "string") return null;
+  const { [OTHER_CACHE]: kind = null, ...others } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+  if (kind === null) return null;
+  say(`note: ${GENERATION} is without its ${OTHER_CACHE}: the model keeps its own cache`);
+  return jsonText(others);
+}
+
 interface Told {
   readonly flags: ExportFlags;
   readonly names: readonly string[];
@@ -112,6 +128,7 @@ function tell({ flags, names, model, architecture, texts, vocabulary }: Told): v
     say("note: the folder has no tokenizer: --tokenizer names the tokenizer.json that the model reads");
   else if (texts.vocabulary > vocabulary)
     say(`warning: the tokenizer has ${texts.vocabulary} tokens, the model ${vocabulary}: is it that of another model?`);
+  if (texts.hasCode) say("warning: tokenizer_config.json names code in auto_map, which is not carried along");
   const weights = flags.weights ?? null;
   if (flags.json) outJson({ output: flags.output, model, to: flags.to, architecture, files: names, weights });
   else

@@ -53,8 +53,9 @@ const ENGINES: Partial<Record<keyof ExportFlags, readonly ExportFlags["to"][]>> 
 function expectOf(file: string, flags: ExportFlags): void {
   for (const [option, engines] of Object.entries(ENGINES)) {
     const given = flags[option as keyof ExportFlags] !== undefined; // a key of the table
-    // A run says its tokenizer itself.
-    if (!given || engines.includes(flags.to) || (option === "tokenizer" && openTrained(file) !== null)) continue;
+    // A run says its tokenizer itself: no other may be given.
+    const ofRun = option === "tokenizer" && given && openTrained(file)?.tokenizer === flags.tokenizer;
+    if (!given || engines.includes(flags.to) || ofRun) continue;
     const name = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     throw new UserError(`--${name} is for --to ${engines.join(" and --to ")}`, "leave it out", EXIT.usage);
   }

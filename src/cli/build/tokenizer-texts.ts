@@ -14,6 +14,8 @@ export interface TokenizerTexts {
   readonly tokens: SpecialTokens;
   /** How many tokens the tokenizer has; null: there is none. */
   readonly vocabulary: number | null;
+  /** Whether its configuration names code, which is not carried along. */
+  readonly hasCode: boolean;
 }
 
 export interface TokenizerOf {
@@ -24,10 +26,19 @@ export interface TokenizerOf {
 }
 
 /** What may lie beside a `tokenizer.json`, and is carried along as it is. */
-const BESIDE = ["special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model"] as const;
+const BESIDE = [
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "vocab.txt",
+  "merges.txt",
+  "tokenizer.model",
+  "spiece.model",
+  "sentencepiece.bpe.model",
+] as const;
 
 const CONFIG = "tokenizer_config.json";
-const GENERATION = "generation_config.json";
+export const GENERATION = "generation_config.json";
 
 /** That of `tokenizer`, else of the model's folder; else bytes, for a model that reads them. */
 export async function tokenizerTexts(
@@ -38,7 +49,8 @@ export async function tokenizerTexts(
   const length = bound === null ? {} : { model_max_length: bound };
   const none: SpecialTokens = { bos: null, eos: [], pad: null };
   if (tokenizer === undefined) {
-    if (vocabulary !== bytesTokenizer.vocabulary) return { files: new Map(), tokens: none, vocabulary: null };
+    if (vocabulary !== bytesTokenizer.vocabulary)
+      return { files: new Map(), tokens: none, vocabulary: null, hasCode: false };
     const config = { tokenizer_class: CLASS, clean_up_tokenization_spaces: false, padding_side: "left", ...length };
     return {
       files: new Map([
@@ -47,6 +59,7 @@ export async function tokenizerTexts(
       ]),
       tokens: none,
       vocabulary,
+      hasCode: false,
     };
   }
   const { openTokenizer } = await import("../../tokenizer/tokenizer-node.js");
@@ -72,6 +85,7 @@ export async function tokenizerTexts(
     ]),
     tokens,
     vocabulary: opened.vocabulary,
+    hasCode: texts.config !== null && Object.hasOwn(JSON.parse(texts.config) as object, "auto_map"),
   };
 }
 

@@ -194,17 +194,20 @@ function logitsOf(lines: readonly string[]): readonly string[] | null {
   if (length < 0 || result === undefined || last === undefined) return null;
   const assigned = block.flatMap((line) => /^\s+([\w, ]+?) = /.exec(line)?.[1]?.split(", ") ?? []);
   const words = new Set(result.match(/\w+/g));
-  const named = lines.some((line) => !line.trimStart().startsWith("#") && /\blogits\b/.test(line));
-  if (!tail.slice(0, -1).every((line) => line.startsWith("#")) || assigned.some((name) => words.has(name)) || named)
+  const isTaken = lines.some((line) => !line.trimStart().startsWith("#") && /\blogits\b/.test(line));
+  if (!tail.slice(0, -1).every((line) => line.startsWith("#")) || assigned.some((name) => words.has(name)) || isTaken)
     return null;
   if (!block.some((line) => line.includes(result)) || !block.every((line) => standsAlone(line, result))) return null;
+  // A name needs no parentheses, but those of a call.
+  const named = (line: string): string =>
+    line.replaceAll(result, "logits").replaceAll(/(?<![\w\])])\(logits\)/g, "logits");
   return [
     ...lines.slice(0, start),
     ...tail.slice(0, -1),
     `logits = ${result}`,
     "if run.objective:",
-    ...block.slice(0, -1).map((line) => line.replaceAll(result, "logits")),
-    `    return logits, ${last.replaceAll(result, "logits")}`,
+    ...block.slice(0, -1).map(named),
+    `    return logits, ${named(last)}`,
     "return logits, {}",
   ];
 }

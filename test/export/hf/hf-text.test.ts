@@ -116,6 +116,9 @@ model M(dim: int = 6, hidden_size: int = 12, live num_hidden_layers: ratio = 50%
       '    return logits, {"l": ce(logits, targets)}',
       "return logits, {}",
     ]);
+    expect(of("ce(2 * (self.norm(x) @ w), f(self.norm(x) @ w))")).toContain(
+      '    return logits, {"l": ce(2 * logits, f(logits))}',
+    );
     for (const other of ["ce(2 * self.norm(x) @ w, targets)", "ce(self.norm(x) @ w * 2, targets)", "ce(x, targets)"])
       expect(of(other)).toEqual([
         "x = f()",

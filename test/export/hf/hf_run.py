@@ -77,11 +77,13 @@ def generated(model, text):
 
 def refused(model, call):
     try:
+        if "method" in call:
+            getattr(model, call["method"])()
         given = tensors(call["inputs"])
         if call.get("before"):
             given["past_key_values"] = model(**tensors(call["before"]), use_cache=True).past_key_values
         model.generate(**given, do_sample=False, pad_token_id=0) if call["generate"] else model(**given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError) as error:
         return str(error)
     return None
 

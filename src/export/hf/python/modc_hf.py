@@ -17,6 +17,7 @@ from transformers.utils import ModelOutput
 from .modc_caches import Caches
 
 NO_TARGET = -100
+NEITHER = "the model gives neither hidden states nor attentions: forward(observed={}) has routes"
 
 
 @dataclass
@@ -115,6 +116,8 @@ class CausalLM(PreTrainedModel, GenerationMixin):
         live: dict | None = None,
         observed: dict | None = None,
         return_dict: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
     ) -> CausalLMOutput | tuple:
         """Logits, and with labels the loss.
 
@@ -129,7 +132,10 @@ class CausalLM(PreTrainedModel, GenerationMixin):
         - live: values of live parameters in place of the configuration's.
         - observed: a dict that is filled with what the source observes, by path; tokens that do not exist are not
           counted there.
+        - output_hidden_states, output_attentions: the model gives neither.
         """
+        if output_hidden_states or output_attentions:
+            raise ValueError(NEITHER)
         self._refuse_unsupported(input_ids, labels, past_key_values)
         if causal is None:
             causal = past_key_values is not None or (self.config.causal and not self.training)
@@ -180,7 +186,7 @@ class CausalLM(PreTrainedModel, GenerationMixin):
         if input_ids.dim() != 2:
             raise ValueError(f"input_ids are [batch, tokens], not {list(input_ids.shape)}")
         if self.config.output_hidden_states or self.config.output_attentions:
-            raise ValueError("the model gives neither hidden states nor attentions: forward(observed={}) has routes")
+            raise ValueError(NEITHER)
         if past is not None and not isinstance(past, RoutedCache):
             raise ValueError(f"past_key_values are a RoutedCache, as the model gives it, not a {type(past).__name__}")
         if labels is None:
@@ -209,6 +215,8 @@ class CausalLM(PreTrainedModel, GenerationMixin):
         for name in ("labels", "observed"):
             if kwargs.get(name) is not None:
                 raise ValueError(f"generate takes no {name}: a call of the model does")
+        if kwargs.get("output_hidden_states") or kwargs.get("output_attentions"):
+            raise ValueError(NEITHER)
         if kwargs.get("causal") not in (None, True):
             raise ValueError("generate goes by the causal rule: not causal=False")
         if past_key_values is not None:
@@ -225,15 +233,31 @@ class CausalLM(PreTrainedModel, GenerationMixin):
             "live": live,
         }
 
-    def _prepare_cache_for_generation(self, generation_config: GenerationConfig, *args: object, **kwargs: object):
+    def _prepare_cache_for_generation(
+        self, generation_config: GenerationConfig, model_kwargs: dict, *args: object, **kwargs: object
+    ):
+        self._refuse_beyond(generation_config.max_length, model_kwargs.get("attention_mask"))
         kind = generation_config.cache_implementation
         if kind is not None:
             raise ValueError(f"the model keeps a RoutedCache, and no other: not cache_implementation={kind!r}")
-        return super()._prepare_cache_for_generation(generation_config, *args, **kwargs)
+        return super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)
+
+    def _refuse_beyond(self, columns: int | None, mask: Tensor | None) -> None:
+        """Before anything is generated: more tokens than a sequence of the model has. The last is no input."""
+        most = getattr(self.config, "max_position_embeddings", None)
+        padding = 0 if mask is None else int((mask == 0).sum(1).min())
+        if most is not None and columns is not None and columns - padding > most + 1:
+            raise ValueError(
+                f"{columns - padding} tokens with the new ones: a sequence of the model has at most {most}, "
+                "and one that is generated from them"
+            )
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
         return False  # the first call makes a RoutedCache
+
+    def get_input_embeddings(self) -> nn.Module:
+        raise NotImplementedError("the model's table is a parameter of its blocks, not a module of PyTorch")
 
     def resize_token_embeddings(self, *args: object, **kwargs: object) -> nn.Module:
         raise NotImplementedError("the sizes of the model are those it was exported with: export it with another")

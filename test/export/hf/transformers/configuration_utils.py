@@ -11,11 +11,13 @@ class PretrainedConfig:
         for name, value in kwargs.items():
             setattr(self, name, value)
 
-    def __getattr__(self, name):
-        mapped = type(self).attribute_map
-        if name in mapped:
-            return getattr(self, mapped[name])
-        raise AttributeError(name)
+    def __getattribute__(self, name):
+        if name != "attribute_map":
+            name = super().__getattribute__("attribute_map").get(name, name)
+        return super().__getattribute__(name)
+
+    def __setattr__(self, name, value):
+        super().__setattr__(self.attribute_map.get(name, name), value)
 
     @classmethod
     def register_for_auto_class(cls, auto_class="AutoConfig"):
