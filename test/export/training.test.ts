@@ -159,6 +159,14 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
     ]);
   });
 
+  it.runIf(soaking)("is a program that torch.export saves, and computes the same by inductor", async () => {
+    const [saved, compiled] = (await ask([scriptOf("saved"), folder])).trim().split("\n");
+    expect(Number(saved)).toBeLessThan(1e-6);
+    // Inductor compiles C++ against PyTorch's headers, which Debian has in a package of their own.
+    if (compiled === "no headers") process.stderr.write("note: inductor was not tried: libtorch-dev is not there\n");
+    else expect(Number(compiled)).toBeLessThan(1e-5);
+  });
+
   it.runIf(soaking)("goes on with a run of modc on two ranks, and modc with that, as if nothing were", async () => {
     const model = join(root, "bytes.mod");
     writeFileSync(model, source);
