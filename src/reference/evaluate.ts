@@ -1,7 +1,7 @@
 // The reference evaluator: runs a graph in 64-bit floats, node by node. It defines the semantics of every compiled
 // program.
 import { invariant } from "../base/invariant.js";
-import { isOp, nodesOf, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
+import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import { printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
@@ -15,6 +15,7 @@ import type { Rational } from "../size/rational.js";
 import { checkRange, InputError, runSizes, toTensor, type GivenInput } from "./inputs.js";
 import { columnMargins, entryMargins, leastOfRows, marginsOf } from "./margins.js";
 import { maskMargins, masksOfRoutes } from "./mask-margins.js";
+import { evaluationOrder } from "./order.js";
 import { packRows, unpackRows } from "./pack.js";
 
 export interface EvaluateOptions {
@@ -129,7 +130,7 @@ class Run {
 
   constructor(graph: Graph, options: EvaluateOptions) {
     this.#graph = graph;
-    this.#nodes = nodesOf(graph);
+    this.#nodes = evaluationOrder(graph);
     this.#masks = masksOfRoutes(this.#nodes);
     this.#options = options;
     const callerTensors = new Map(

@@ -7,6 +7,7 @@ import { evaluate, type EvaluateOptions } from "../../src/reference/evaluate.js"
 import { fromNested, InputError } from "../../src/reference/inputs.js";
 import { packRoute, packRows, unpackRows } from "../../src/reference/pack.js";
 import { rational } from "../../src/size/rational.js";
+import { compiled, reference } from "../end-to-end/model.js";
 
 /** y = x + its own value in the rows that the rule chooses. */
 const routed = (rule: string, choose: string): ReturnType<typeof parseGraph> =>
@@ -254,6 +255,22 @@ result "w" = %1 [B, 2]
 
   it("are only looked at where tokens exist", () => {
     expect([...give({ t: [[1, 77, 88]] }, [1])().outputs.get("t")!.data]).toEqual([1, 0, 0]);
+  });
+});
+
+describe("what is made in the size of a choice", () => {
+  it("waits for the choice, whose count is known only then", () => {
+    const source = `model M() {
+      forward(x: f32[B, T <= 8, 2]) -> f32[B, T, 2] { x }
+      objective(x: f32[B, T <= 8, 2]) {
+        best = top(take(x, above(x[..., 0], 0.0)), 1, axis: -1)
+        loss shares = sum(mean(f32(best.mask), axis: [0, 1]) ^ 2)
+      }
+    }`;
+    const { graph } = compiled(source, { phase: "train" });
+    const x = { shape: [1, 4, 2], data: Float32Array.of(1, 2, -1, 5, 4, 3, 6, 1) };
+    const { outputs } = reference(graph, new Map(), { inputs: { x } });
+    expect(outputs.get("loss.shares")!.data[0]).toBeCloseTo(1 / 9 + 4 / 9, 12);
   });
 });
 
