@@ -25,7 +25,8 @@ def serve():
         request = json.loads(line)
         try:
             answer = script(request["script"]).answer
-            reply = {"answers": [answer(job) for job in request["jobs"]]}
+            # JSON has no NaN: an answer that holds one fails here, and says so.
+            reply = json.dumps({"answers": [answer(job) for job in request["jobs"]]}, allow_nan=False)
         except Exception:
-            reply = {"error": traceback.format_exc()}
-        print(json.dumps(reply), flush=True)
+            reply = json.dumps({"error": traceback.format_exc()})
+        print(reply, flush=True)

@@ -50,7 +50,7 @@ export class PythonServer {
     child.stderr.on("data", (text: Buffer) => (told = (told + text.toString()).slice(-10_000)));
     child.stdin.on("error", () => {}); // it ended: what waits hears of that below
     createInterface({ input: child.stdout }).on("line", (line) => {
-      const { answers, error } = JSON.parse(line) as { answers?: unknown; error?: string }; // the server's own form
+      const { answers, error } = replyIn(line);
       const { resolve, reject } = own.waiting.shift()!;
       if (error === undefined) resolve(answers);
       else reject(new Error(error));
@@ -61,6 +61,15 @@ export class PythonServer {
       for (const { reject } of own.waiting.splice(0)) reject(new Error(`Python ended: ${told}`));
     });
     return (this.#running = own);
+  }
+}
+
+/** The reply of a line, or what is wrong with it: nothing that Python prints leaves a test waiting. */
+function replyIn(line: string): { readonly answers?: unknown; readonly error?: string } {
+  try {
+    return JSON.parse(line) as { answers?: unknown; error?: string }; // the server's own form
+  } catch (fault) {
+    return { error: `Python replied with what is no JSON: ${String(fault)}: ${line.slice(0, 200)}` };
   }
 }
 

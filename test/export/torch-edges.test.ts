@@ -127,6 +127,10 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
     });
   });
 
+  it("fails with a sentence where an answer holds NaN", async () => {
+    await expect(ask("no_number")).rejects.toThrow("Out of range float values are not JSON compliant");
+  });
+
   it("takes shares as numbers and texts, exactly", async () => {
     expect(await ask("shares")).toEqual(["1/10", "1/3", "1", "1/8", [1, 8, 256], "1/10"]);
   });
