@@ -201,7 +201,8 @@ function foreignTo(instance: string, items: readonly Item[]): readonly string[] 
   return [...new Set(found)].filter((path) => !isWithin(path, instance));
 }
 
-const firstOf = (item: Item): number => (item.value ? item.value.id : Math.min(...item.body.items.map(firstOf)));
+/** The id of the first of its values. */
+export const firstOf = (item: Item): number => (item.value ? item.value.id : Math.min(...item.body.items.map(firstOf)));
 
 const valuesOf = (item: Item): readonly Value[] => (item.value ? [item.value] : item.body.items.flatMap(valuesOf));
 
@@ -252,8 +253,7 @@ export function axisChosenFrom(model: Model, axis: string): string {
   const found = model.axes.find((a) => a.name === axis);
   if (found?.role !== "sequence") refuse(`the axis ${axis}`, "");
   const { count } = found;
-  if (count.kind === "top" || count.kind === "above" || count.kind === "those" || count.kind === "rest")
-    return count.parent;
+  if (count.kind !== "span" && "parent" in count) return count.parent;
   return refuse(`the axis of a choice by ${count.kind}`, "");
 }
 

@@ -1,6 +1,6 @@
 // The versions of a model that one module holds: by phase and entry, each with the bodies of its blocks.
 import type { Entry, Model, Phase, Value } from "../check/model.js";
-import { axisSorted, outline, readsLive, type Body } from "./outline.js";
+import { axisMade, axisOfTokens, axisSorted, firstOf, outline, readsLive, type Body } from "./outline.js";
 import { refuse } from "./refused.js";
 import type { SourceNotes } from "./source-notes.js";
 import { updatesOf, type Updates } from "./tallies.js";
@@ -27,6 +27,8 @@ export interface Variant extends Version {
   readonly tallies: ReadonlyMap<Value, string>;
   /** Axes of the sorted entries of choices. */
   readonly sorted: ReadonlySet<string>;
+  /** The id of the value that makes an axis, of axes that are not the inputs'. */
+  readonly madeAt: ReadonlyMap<string, number>;
   /** What a body records, by its path: losses and observed values. */
   readonly records: ReadonlyMap<string, readonly Recorded[]>;
 }
@@ -62,7 +64,11 @@ export function variantOf(model: Model, notes: Pick<SourceNotes, "nameOf">): Var
   add(outline(model, owners, [...tallies.keys()]));
   const values = [...bodies.values()].flatMap(({ items }) => items.flatMap(({ value }) => value ?? []));
   const sorted = new Set(values.flatMap((value) => axisSorted(value) ?? []));
-  return { phase: model.phase, entry: model.entry, model, bodies, records, sorted, updates, tallies };
+  const madeAt = new Map<string, number>();
+  for (const value of values)
+    for (const axis of [axisSorted(value) ?? axisOfTokens(value) ?? axisMade(value)].flat())
+      madeAt.set(axis, Math.min(value.id, madeAt.get(axis) ?? value.id));
+  return { phase: model.phase, entry: model.entry, model, bodies, records, sorted, madeAt, updates, tallies };
 }
 
 /** What a function of a block takes beside its inputs. */
@@ -92,7 +98,7 @@ const ofList = (path: string): string => path.replace(/\.\d+(?=(#\d+)?$)/, ".*")
 /** Functions of blocks of one list need what one of them needs, so that a loop can call them. */
 export function needsOf(variants: readonly Variant[]): NeedsOf {
   const all = variants.flatMap((variant) => [...variant.bodies.values()].map((body) => ({ variant, body })));
-  const axes = new Map<string, (readonly string[])[]>();
+  const axes = new Map<string, { readonly variant: Variant; readonly body: Body }[]>();
   const foreign = new Map<string, Set<string>>();
   const [running, losing, collecting] = [new Set<string>(), new Set<string>(), new Set<string>()];
   const shapes = new Map<string, Map<Variant, Set<string>>>();
@@ -100,7 +106,7 @@ export function needsOf(variants: readonly Variant[]): NeedsOf {
   const fnOf = ({ instance, fn }: Body): string => `${instance} ${fn}`;
   const listedFn = ({ instance, fn }: Body): string => `${ofList(instance)} ${fn}`;
   for (const { variant, body } of all) {
-    at(axes, callOf(body), () => []).push(body.axes);
+    at(axes, callOf(body), () => []).push({ variant, body });
     for (const path of body.foreign) at(foreign, callOf(body), newSet<string>).add(path);
     at(at(shapes, fnOf(body), newMap<Variant, Set<string>>), variant, newSet<string>).add(shapeOf(body));
   }
@@ -121,7 +127,7 @@ export function needsOf(variants: readonly Variant[]): NeedsOf {
     const body = variant.bodies.get(path)!;
     return {
       foreign: [...(foreign.get(callOf(body)) ?? [])],
-      axes: axesOf(axes.get(callOf(body))!, body.axes, variant.model),
+      axes: axesOf(axes.get(callOf(body))!, body.axes, variant),
       run: path === "" || running.has(listedFn(body)),
       losses: path === "" ? losing.size > 0 : losing.has(listedFn(body)),
       collects: path === "" ? losing.size > 0 : collecting.has(fnOf(body)),
@@ -135,11 +141,21 @@ export function needsOf(variants: readonly Variant[]): NeedsOf {
   return Object.assign(needs, { takesMore });
 }
 
-/** Those of all calls that are alike, where one of them has them all, and so has the version; else its own. */
-function axesOf(lists: readonly (readonly string[])[], own: readonly string[], { axes }: Model): readonly string[] {
-  const all = new Set(lists.flat());
-  const isKnown = [...all].every((name) => axes.some((axis) => axis.name === name));
-  return isKnown && lists.some((names) => names.length === all.size) ? [...all] : own;
+/**
+ * Those of all calls that are alike, where one of them has them all, and the version makes them before its first such
+ * call; else its own.
+ */
+function axesOf(
+  calls: readonly { readonly variant: Variant; readonly body: Body }[],
+  own: readonly string[],
+  variant: Variant,
+): readonly string[] {
+  const all = new Set(calls.flatMap(({ body }) => body.axes));
+  const first = Math.min(...calls.flatMap((call) => (call.variant === variant ? firstOf(call) : [])));
+  const isKnown = [...all].every(
+    (name) => variant.model.axes.some((axis) => axis.name === name) && (variant.madeAt.get(name) ?? -1) < first,
+  );
+  return isKnown && calls.some(({ body }) => body.axes.length === all.size) ? [...all] : own;
 }
 
 const newMap = <K, V>(): Map<K, V> => new Map<K, V>();

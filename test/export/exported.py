@@ -1,6 +1,7 @@
 """What exported folders compute: results, losses, gradients and routes of the module that `load` gives, in 64 bits."""
 
 import functools
+import math
 import sys
 
 import torch
@@ -20,7 +21,8 @@ def opened(folder):
 
 def tensor(given):
     dtypes = {"f32": torch.float64, "bool": torch.bool}
-    return torch.tensor(given["data"], dtype=dtypes.get(given["dtype"], torch.int64)).reshape(given["shape"])
+    values = [math.nan if value is None else value for value in given["data"]]  # JSON has no NaN
+    return torch.tensor(values, dtype=dtypes.get(given["dtype"], torch.int64)).reshape(given["shape"])
 
 
 def answer(job):

@@ -1,0 +1,139 @@
+// An exported folder in PyTorch held against the reference: results, losses, gradients, states, choices, routes and
+// steps of generation.
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import type { Model } from "../../src/check/model.js";
+import { saveTensors } from "../../src/runtime/node.js";
+import type { Evaluation } from "../../src/reference/evaluate.js";
+import { furthest, reference, type Case, type Weights } from "../end-to-end/model.js";
+import { optimized } from "../optimized.js";
+import { askTorch } from "../pytorch.js";
+import { existing, type Answer } from "./answers.js";
+
+const SCRIPT = new URL("exported.py", import.meta.url);
+/** Both sides compute in 64 bits, of weights in 32. */
+const TOLERANCE = 1e-7;
+/** A choice whose scores are nearer may differ by their rounding; equal ones may not. */
+const NEAR = 1e-9;
+
+export interface Held {
+  /** Calls that were compared, and those whose choices are too near. */
+  compared: number;
+  near: number;
+  /** Choices of entries that were compared, in tokens; and sequences of routes. */
+  choices: number;
+  routes: number;
+  states: number;
+  steps: number;
+}
+
+export const nothingHeld = (): Held => ({ compared: 0, near: 0, choices: 0, routes: 0, states: 0, steps: 0 });
+
+/** Fails where they differ; adds to `held` what was compared. */
+export async function hold(
+  root: string,
+  source: string,
+  { models, files }: { readonly models: readonly Model[]; readonly files: ReadonlyMap<string, string> },
+  weights: Weights,
+  given: (model: Model) => Case["inputs"],
+  lengthsOf: readonly (readonly number[] | null)[],
+  held: Held,
+): Promise<void> {
+  const folder = mkdtempSync(join(root, "program-"));
+  for (const [file, text] of files) writeFileSync(join(folder, file), text);
+  const stored = models[0]!.weights.map(({ path, keys, shape }) => ({
+    key: keys[0] ?? path,
+    dtype: "F32",
+    shape,
+    read: async () => new Uint8Array(weights.get(path)!.data.buffer),
+  }));
+  await saveTensors(join(folder, "model.safetensors"), stored);
+  const calls = models.flatMap((model) => lengthsOf.map((lengths) => ({ model, lengths, inputs: given(model) })));
+  const [answer] = await askTorch<Answer>(SCRIPT, [
+    {
+      folder,
+      calls: calls.map(({ model: { phase, entry, inputs: types }, lengths, inputs }) => ({
+        inputs: Object.fromEntries(
+          types.map(({ name, type }) => {
+            const { shape, data } = inputs[name]!;
+            return [name, { shape, data: Array.from(data), dtype: type.dtype }];
+          }),
+        ),
+        lengths,
+        causal: phase === "generate",
+        objective: entry === "objective",
+        training: phase === "train",
+      })),
+    },
+  ]);
+  calls.forEach(({ model: { phase, entry }, lengths, inputs }, i) => {
+    const { graph } = optimized(source, { phase, entry, gradients: phase === "train" });
+    const wanted = reference(graph, weights, { inputs, ...(lengths ? { lengths: Uint32Array.from(lengths) } : {}) });
+    const where = `${phase} ${entry} ${lengths ? `lengths ${lengths.join(" ")}` : ""}`;
+    if (isNear(wanted)) held.near++;
+    else agree(answer!.calls[i]!, wanted, { lengths, inputs, objective: entry === "objective", where, held });
+  });
+}
+
+const isNear = ({ routes, entries }: Evaluation): boolean =>
+  [...routes.values(), ...entries.values()].some(({ margins }) => margins.some((m) => m > 0 && m < NEAR));
+
+interface Call {
+  readonly lengths: readonly number[] | null;
+  readonly inputs: Case["inputs"];
+  readonly objective: boolean;
+  readonly where: string;
+  readonly held: Held;
+}
+
+function agree(answer: Answer["calls"][number], { outputs }: Evaluation, call: Call): void {
+  const { lengths, where, held } = call;
+  const [B, T] = Object.values(call.inputs)[0]!.shape as readonly [number, number]; // of sequences
+  const compare = (actual: readonly number[], name: string): void => {
+    const found = outputs.get(name);
+    if (!found) throw new Error(`${where}: ${name} is none of ${[...outputs.keys()].join(", ")}`);
+    const along = found.shape[0] === B && found.shape[1] === T && !/^(grad|state)\./.test(name);
+    const own = (values: ArrayLike<number>): readonly number[] =>
+      along ? existing(values, lengths, [B, T]) : Array.from(values);
+    const expected = own(found.data);
+    const largest = expected.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
+    expect(own(actual).length, `${where} ${name}`).toBe(expected.length);
+    const { ratio, text } = furthest(own(actual), expected, TOLERANCE * largest, 0);
+    expect(ratio, `${where} ${name} ${text}`).toBeLessThan(1);
+  };
+  const { results, gradients, states, routes, choices, stepped } = answer;
+  for (const [name, values] of Object.entries(results)) compare(values, call.objective ? `loss.${name}` : name);
+  for (const [path, values] of Object.entries(gradients)) compare(values, `grad.${path}`);
+  for (const [path, values] of Object.entries(states)) compare(values, `state.${path}`);
+  for (const [path, rows] of Object.entries(choices)) {
+    const [index, count] = [outputs.get(`${path}.index`)!, outputs.get(`${path}.count`)!];
+    const [, tokens, width] = index.shape as readonly [number, number, number];
+    rows.forEach((row, b) =>
+      row.forEach((found, t) => {
+        if (t >= tokens || (tokens === T && lengths !== null && t >= lengths[b]!)) return;
+        const at = b * tokens + t;
+        const due = Array.from(index.data.slice(at * width, at * width + count.data[at]!));
+        if (tokens !== T && due.length === 0) return; // of a route that is shorter, perhaps
+        const entries = due.length === width ? found : found.filter((e) => e < width);
+        expect(entries, `${where} ${path} ${b} ${t}`).toEqual(due);
+        held.choices++;
+      }),
+    );
+  }
+  for (const [path, rows] of Object.entries(routes)) {
+    const [index, count] = [outputs.get(`${path}.index`)!, outputs.get(`${path}.count`)!];
+    const due = rows.map((_, b) => Array.from(index.data.slice(b * index.shape[1]!)).slice(0, count.data[b]));
+    expect(rows, `${where} ${path}`).toEqual(due);
+    held.routes += rows.length;
+  }
+  if (stepped) {
+    compare(stepped.output, "output");
+    held.steps++;
+  }
+  const made = [...outputs.keys()].filter((key) => /^(output|loss\.|grad\.|state\.)|\.index$/.test(key)).length;
+  const found = { ...results, ...gradients, ...states, ...routes, ...choices };
+  expect(Object.keys(found).length, where).toBe(made);
+  held.states += Object.keys(states).length;
+  held.compared++;
+}
