@@ -19,11 +19,15 @@ const keywords = new Set(KEYWORDS.split(" "));
 const taken = new Set([...keywords, ...OF_FILE.split(" ")]);
 const attributes = new Set([...keywords, ...OF_MODULE.split(" ")]);
 
+/** Also of one with underscores behind it, which get one more: no two names become one. */
+const isAmong = (names: ReadonlySet<string>, name: string): boolean =>
+  names.has(name) || (name.endsWith("_") && isAmong(names, name.slice(0, -1)));
+
 /** The name of a variable, parameter or class. */
-export const variable = (name: string): string => (taken.has(name) ? `${name}_` : name);
+export const variable = (name: string): string => (isAmong(taken, name) ? `${name}_` : name);
 
 /** The name of a weight or submodule. */
-export const attribute = (name: string): string => (attributes.has(name) ? `${name}_` : name);
+export const attribute = (name: string): string => (isAmong(attributes, name) ? `${name}_` : name);
 
 /** The dotted path of a parameter as the module has it: `layers.0.lambda_`. */
 export const attributePath = (path: string): string => path.split(".").map(attribute).join(".");

@@ -1,6 +1,7 @@
 // The text of exported folders: that of moby word for word, names that Python has for itself, and what is refused.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { attribute, variable } from "../../src/export/names.js";
 import { exported } from "./versions.js";
 
 const example = (name: string): string => readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
@@ -54,6 +55,15 @@ describe("the text of a folder", () => {
           .filter((line) => line.length > 100),
         name,
       ).toEqual([]);
+  });
+
+  it("keeps names apart that an escape would make one", () => {
+    for (const escape of [variable, attribute])
+      for (const name of ["list", "lambda", "requires_grad_", "score"]) {
+        const names = [name, `${name}_`, `${name}__`];
+        expect(new Set(names.map(escape)).size, name).toBe(3);
+      }
+    expect([variable("list"), variable("list_"), variable("score_")]).toEqual(["list_", "list__", "score_"]);
   });
 
   it("escapes names that Python or nn.Module has for itself, and tells the keys of checkpoints", () => {
