@@ -273,14 +273,8 @@ class ModuleWriter {
     const { parts, variants } = this.options;
     const { root } = parts;
     const { kind } = root;
-    const note = this.options.notes.block(root.instance.block);
     const { model } = variants[0]!;
-    const parameters = model.parameters.map(({ name, value }) => `${name} = ${value}`).join(", ");
-    const doc = [
-      ...(note === null || note.doc === null ? [] : [note.doc]),
-      ...(parameters === "" ? [] : [`Exported with ${parameters}.`]),
-      ...(note ? [`Source: ${note.place}.`] : []),
-    ].join("\n\n");
+    const doc = this.options.notes.docOfModel(root.instance.block, model);
     const inputs = inputsOf(variants);
     const along = sequenceInput(model);
     const causal = hasCausal(variants);

@@ -28,6 +28,17 @@ export class SourceNotes {
     return this.#blocks.get(name) ?? null;
   }
 
+  /** The documentation of the whole model, with the parameters that it was exported with. */
+  docOfModel(block: string, { parameters }: Model): string {
+    const note = this.block(block);
+    const given = parameters.map(({ name, value }) => `${name} = ${value}`).join(", ");
+    return [
+      ...(note === null || note.doc === null ? [] : [note.doc]),
+      ...(given === "" ? [] : [`Exported with ${given}.`]),
+      ...(note ? [`Source: ${note.place}.`] : []),
+    ].join("\n\n");
+  }
+
   /** The name that an assignment gives to a value: that before its expression, or before a call of the block. */
   nameOf({ span }: Value): string | null {
     const text = this.#texts.get(span.file) ?? "";

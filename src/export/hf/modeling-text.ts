@@ -95,13 +95,7 @@ function modelClass(
 ): string[] {
   const { model } = variants[0]!;
   const { root } = parts;
-  const note = notes.block(root.instance.block);
-  const parameters = model.parameters.map(({ name, value }) => `${name} = ${value}`).join(", ");
-  const doc = [
-    ...(note === null || note.doc === null ? [] : [note.doc]),
-    ...(parameters === "" ? [] : [`Exported with ${parameters}.`]),
-    ...(note ? [`Source: ${note.place}.`] : []),
-  ].join("\n\n");
+  const doc = notes.docOfModel(root.instance.block, model);
   const has = (phase: string): boolean => variants.some((v) => v.entry === "objective" && v.phase === phase);
   const inputs = inputsOf(variants);
   const along = sequenceInput(model)!;
