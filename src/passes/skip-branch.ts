@@ -14,6 +14,12 @@ const zeros = of("constant", "zeros");
 
 const sameShape = (a: Node, b: Node): boolean => equalShapes(typeOf(a).shape, typeOf(b).shape);
 const isZero = (c: Node<"constant">): boolean => c.attrs.value === 0;
+/** Whether a value is what a state holds in between: its memory, whose readers come before the next scatter into it. */
+const isInState = (value: Node): boolean => {
+  let at = value;
+  while (isScatter(at)) at = at.inputs[0];
+  return isOp(at, "state");
+};
 const sameDim = (a: Node<"put" | "set" | "take">, b: Node<"put" | "set" | "take">): boolean =>
   a.attrs.dim === b.attrs.dim;
 
@@ -49,7 +55,7 @@ export const skipRules: readonly Rule[] = [
   ...(["put", "set"] as const).map((kind) =>
     rule(`set-of-${kind}`, {
       match: op("set", [op(kind, [x, r, u], "inner"), r, y]),
-      when: ({ inner }, root) => sameDim(inner, root),
+      when: ({ inner }, root) => sameDim(inner, root) && !isInState(inner),
       build: ({ x, r, y }, emit, root) => emit("set", [x, r, y], root.attrs),
     }),
   ),

@@ -2,7 +2,7 @@
 // needs, and states are updated in place.
 import { countOf } from "../../base/collections.js";
 import { invariant } from "../../base/invariant.js";
-import { isOp, type Node, type Origin } from "../../ir/graph.js";
+import { isOp, isScatter, type Node, type Origin } from "../../ir/graph.js";
 import { encodings, type EncodingName } from "../../program/encodings/index.js";
 import { weightBytes, type PanelLayout, type WeightLayout } from "../../program/program.js";
 import type { Limits } from "../../program/target.js";
@@ -50,12 +50,15 @@ export function storeKernels(
   // Every kernel that runs over an axis reads the axis's counts.
   const outliving = [...values.flat(), ...next, ...results.starts.map((node) => layouts.valueOf(node))];
   const lastRead = lastReads(kernels, outliving, sources);
-  /** The storage of the state whose new value a value is. */
+  /** The storage of the state whose new value a value is, or a value on the way to that. */
   const stateOf = new Map(
-    graph.states.flatMap((s, i) =>
-      isOp(next[i]!.node, "state") ? [] : [[next[i]!, sources.state(s.name, extents.bytes(s.type))] as const],
-    ),
+    graph.states.flatMap((s, i) => {
+      const own = sources.state(s.name, extents.bytes(s.type));
+      return valuesInState(s.name, next[i]!, (node) => layouts.valueOf(node)).map((value) => [value, own] as const);
+    }),
   );
+  /** By storage of a state, the last of these values that lies there. */
+  const held = new Map<Storage, Value>();
   const made = new Map<Value, Storage>();
   const steps: StoredStep[] = [];
   const panels = new Map<string, Storage>();
@@ -92,10 +95,12 @@ export function storeKernels(
       const free = memoryOf(value, sources).every((m) => lastRead.get(m) === at) && !others;
       return free && reads.every((v) => v === value || fused.packed.has(v.node) || storageOf(v) !== own);
     });
-  /** The storage of the state whose new value a value is, if the old value has no later reads. */
+  /** The storage of the state whose new value a value is, if what lies there has no later reads. */
   const freeState = (value: Value, at: number): Storage | null => {
     const state = stateOf.get(value);
-    return state && (lastRead.get(state) ?? -1) < at ? state : null;
+    const before = state && held.get(state);
+    const isFree = (memory: Value | Storage): boolean => (lastRead.get(memory) ?? -1) < at;
+    return state && isFree(state) && (!before || isFree(before)) ? state : null;
   };
   /** Equal kernels are created once. */
   const workOf = (kernel: FusedKernel, inPlace: readonly boolean[]): Work => {
@@ -195,6 +200,7 @@ export function storeKernels(
         taken ??
         storage(extents.encoded(bytes, encodings[encodingOf(value)]), value.node.origin?.path ?? value.node.op);
       made.set(value, memory);
+      if (stateOf.get(value) === memory) held.set(memory, value);
       return memory;
     });
     const scratch = work.scratch.map((bytes) => storage(bytes, "scratch"));
@@ -286,6 +292,20 @@ function lastReads(
   });
   for (const value of outliving) for (const memory of memoryOf(value, sources)) last.set(memory, Infinity);
   return last;
+}
+
+/**
+ * The new value of a state and, where it comes of several scatters into the old one, what each of them makes: each can
+ * take over the state's memory from the one before. Empty where the state keeps its value.
+ */
+function valuesInState(name: string, next: Value, valueOf: (node: Node) => Value): readonly Value[] {
+  const values: Value[] = [];
+  for (let value = next; ; value = valueOf(value.node.inputs[0])) {
+    const { node } = value;
+    if (isOp(node, "state")) return node.attrs.name === name ? values : values.slice(0, 1);
+    values.push(value);
+    if (!isScatter(node)) return values.slice(0, 1);
+  }
 }
 
 /** All nodes of a state share one storage. */
