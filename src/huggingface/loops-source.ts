@@ -75,6 +75,8 @@ export const loopForward = (head: (x: string) => string): string => `
         for layer in layers { rows = rows + layer.attend(rows, put(still, going, rows)) }
         x = put(still, going, norm(rows))
       }
+    } else {
+      x = [][0]                       // \`keys\` is "own" or "all"
     }
     ${head("x")}
   }

@@ -119,6 +119,8 @@ model Ouro(
         for layer in layers { rows = rows + layer.attend(rows, put(still, going, rows)) }
         x = put(still, going, norm(rows))
       }
+    } else {
+      x = [][0]                       // `keys` is "own" or "all"
     }
     head(x)
   }
