@@ -33,7 +33,7 @@ import type { Axis } from "./size/axes.js";
 import { chosenFrom, declaredShare } from "./size/count-rules.js";
 import { multiply, ONE, toNumber, type Rational } from "./size/rational.js";
 
-export { GenerationError } from "./lower/caches.js";
+export { GenerationError } from "./lower/generation-error.js";
 
 /** As those of `compile`; the phase is generate, the entry forward. */
 export interface CompileGenerationOptions
@@ -115,6 +115,7 @@ function generationOf(
   const { axes } = made.prompt;
   const [root] = made.axes;
   const names = routeNames(made.axes, routes);
+  const counted = new Set<string>();
   const layers = distinct(made.layers.map(({ path }) => path || "attention"));
   return {
     format: GENERATION_FORMAT,
@@ -138,11 +139,12 @@ function generationOf(
       path: names[i]!,
       expected: toNumber(expectedOf(axes, axis)),
     })),
-    layers: made.layers.map(({ axis, keys, values, weights }, i) => ({
-      path: layers[i]!,
-      axis,
-      bytes: [keys, values, ...(weights === null ? [] : [weights])].reduce((n, s) => n + bytesOf(made.prompt, s), 0),
-    })),
+    layers: made.layers.map(({ axis, keys, values, weights }, i) => {
+      const own = [keys, values, ...(weights === null ? [] : [weights])].filter((state) => !counted.has(state));
+      for (const state of own) counted.add(state);
+      return { path: layers[i]!, axis, bytes: own.reduce((n, state) => n + bytesOf(made.prompt, state), 0) };
+    }),
+    ...(made.loopCaches === "last" && { loopCaches: made.loopCaches }),
     ...(made.prompt.inputs.length > 1 && { pages: pagedOf(made, draftOf) }),
     ...(made.choices.length > 0 && {
       choices: made.choices.map((choice) => {

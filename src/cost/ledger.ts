@@ -3,7 +3,7 @@
 import { countOf } from "../base/collections.js";
 import type { Model } from "../check/model.js";
 import type { Span } from "../diagnostics/span.js";
-import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { isOp, isScatter, isView, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { costOf } from "../ops/traits.js";
@@ -222,13 +222,14 @@ interface Cached {
  * generation cache would hold.
  */
 function* cached(nodes: readonly Node[]): Generator<Cached> {
-  const seen = new Set<Node>();
+  const seen = new Set<Node | string>();
   for (const node of nodes) {
     if (!isOp(node, "attention") || !node.attrs.causal) continue;
     const weights = node.inputs.slice(7);
     for (const kept of [node.inputs[1], node.inputs[2], ...weights]) {
-      if (seen.has(kept)) continue;
-      seen.add(kept);
+      const memory = stateUnder(kept) ?? kept;
+      if (seen.has(memory)) continue;
+      seen.add(memory);
       yield {
         path: node.origin?.path ?? "",
         span: node.origin?.span ?? null,
@@ -236,6 +237,13 @@ function* cached(nodes: readonly Node[]): Generator<Cached> {
       };
     }
   }
+}
+
+/** The state whose memory a value is, through views and what is written there: calls of a block may share one. */
+function stateUnder(value: Node): string | null {
+  let at = value;
+  while (isView(at) || isScatter(at)) at = at.inputs[0]!;
+  return isOp(at, "state") ? at.attrs.name : null;
 }
 
 function tokensOf(graph: Graph, run: RunSizes): number {

@@ -9,7 +9,11 @@ export interface Limits {
   readonly ahead: number;
 }
 
-export function checkOptions({ context }: Generation, { chunk = 256, ahead = 8 }: GeneratorOptions): Limits {
+export function checkOptions(generation: Generation, { chunk: given, ahead = 8 }: GeneratorOptions): Limits {
+  const { context, loopCaches } = generation;
+  const chunk = given ?? 256;
+  if (loopCaches && given !== undefined)
+    throw new InputError("chunk", "with caches of the last loop alone a prompt is read at once");
   if (!Number.isSafeInteger(chunk) || chunk < 1)
     throw new InputError("chunk", `chunk is ${String(chunk)}: it must be a whole number of at least 1`);
   if (!Number.isSafeInteger(ahead) || ahead < 1 || ahead > 8)

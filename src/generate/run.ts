@@ -150,9 +150,7 @@ export class Run {
     const next: ChosenToken[] = [];
     for (;;) {
       this.#options.signal?.throwIfAborted();
-      const lengths = Uint32Array.from(texts, (t, b) =>
-        this.#chunkOf(t.length - at[b]!, this.#generated[b]!.length > 0),
-      );
+      const lengths = Uint32Array.from(texts, (t, b) => this.#chunkOf(b, t.length - at[b]!));
       if (lengths.every((n) => n === 0)) break;
       if (!this.#capacity.fits(lengths)) await this.#grow(lengths);
       const width = Math.max(...lengths);
@@ -193,10 +191,15 @@ export class Run {
   }
   /**
    * The size of the next chunk. The last generated token is read by itself, as it was before the loss, so that its
-   * routes are known.
+   * routes are known. With caches of the last loop alone so is each, and the prompt is read at once.
    */
-  #chunkOf(left: number, hasGenerated: boolean): number {
-    return Math.min(this.#limits.chunk, hasGenerated && left > 1 ? left - 1 : left);
+  #chunkOf(sequence: number, left: number): number {
+    const generated = this.#generated[sequence]!.length;
+    if (this.#place.generation.loopCaches) {
+      const after = generated - (this.#ended[sequence] ? 1 : 0);
+      return left > after ? left - after : Math.min(1, left);
+    }
+    return Math.min(this.#limits.chunk, generated > 0 && left > 1 ? left - 1 : left);
   }
 
   /** Submits steps up to the limit on steps in flight. */

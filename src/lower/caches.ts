@@ -7,7 +7,6 @@
 // Unused rows have the largest possible position, so that the causal mask hides them. Every other operator may read
 // only its own token, according to its record (`tokens`); an operator that reads others is refused.
 import { exactly } from "../base/collections.js";
-import { ModcError } from "../base/errors.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, mapInputs, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
@@ -20,17 +19,10 @@ import type { Axis, SequenceAxis } from "../size/axes.js";
 import { declaredShare } from "../size/count-rules.js";
 import { axisSize, substitute, type Size } from "../size/size.js";
 import { PagedLayout, sideBySide, type CacheLayout, type RunRows } from "./cache-layouts.js";
+import { GenerationError } from "./generation-error.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
+import { loopedAttentions, type LoopCaches } from "./loop-caches.js";
 import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
-
-/** Thrown for a graph that cannot be used for generation; the message states the reason. */
-export class GenerationError extends ModcError<"generation"> {
-  override readonly name = "GenerationError";
-
-  constructor(message: string) {
-    super("generation", message);
-  }
-}
 
 /** A sequence axis of one run's tokens, and the states that hold the tokens of earlier runs on it. */
 export interface CachedAxis {
@@ -78,10 +70,10 @@ export type CacheKind = "rows" | "pages";
 
 /**
  * Converts the graph into one in which each run continues the sequences of the run before. Throws GenerationError if
- * the tokens of a sequence do not come from one input.
+ * the tokens of a sequence do not come from one input, or if `loops` asks for what the model has not.
  */
-export function withCaches(graph: Graph, kind: CacheKind): Cached {
-  return new CacheRewriter(withKeysOfMasks(graph), kind).result();
+export function withCaches(graph: Graph, kind: CacheKind, loops: LoopCaches = "each"): Cached {
+  return new CacheRewriter(withKeysOfMasks(graph), kind, loops).result();
 }
 
 /** The error message for an operator that reads other tokens and has no cache rule. */
@@ -90,11 +82,22 @@ const unsupportedMessage = ({ op, origin }: Node, tokens: "earlier" | "all"): st
   "sequence, " +
   "and nothing says what generation keeps of them";
 
+const loopMessage = (origin: Origin | null, reason: string): string =>
+  `caches of the last loop alone: the keys of ${origin?.path ?? "an attention"} ${reason}`;
+
+/** Where rows lie: along the cache of `axis`, at `index`. */
+interface Place {
+  readonly axis: string;
+  readonly index: Node;
+}
+
 class CacheRewriter {
   readonly #graph: Graph;
   readonly #nodes: readonly Node[];
   readonly #root: SequenceAxis;
-  /** Axes on which some attention has its keys. */
+  /** Attentions that share a cache of the root axis with other calls of their block, and what it is called. */
+  readonly #looped: ReadonlyMap<Node<"attention">, string>;
+  /** Axes on which some attention has its cache. */
   readonly #keyAxes: ReadonlySet<string>;
   readonly #axes: readonly Axis[];
   readonly #layout: CacheLayout;
@@ -107,17 +110,20 @@ class CacheRewriter {
   /** u32[B]: the rows of each sequence after the run, by axis. */
   readonly #after = new Map<string, Node>();
   readonly #layers: CachedLayer[] = [];
+  /** Names of caches that calls share, of which one has been written. */
+  readonly #begun = new Set<string>();
   /** u32[rows(axis)]: the positions of the run's keys, by routed axis. */
   readonly #positions = new Map<string, Node>();
   /** The next value of the state of key positions, by axis. */
   readonly #positionStates = new Map<string, Node>();
 
-  constructor(graph: Graph, kind: CacheKind) {
+  constructor(graph: Graph, kind: CacheKind, loops: LoopCaches) {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
     this.#root = rootOf(graph);
     this.#along = alongSequences(graph.axes);
-    this.#keyAxes = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [axisOf(n.inputs[1])] : [])));
+    this.#looped = loops === "last" ? loopedAttentions(this.#nodes, this.#root.name, axisOf) : new Map();
+    this.#keyAxes = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [this.#cacheAxis(n)] : [])));
     const batch = graph.axes.find((a) => a.role === "batch")!.name; // `rootOf` has checked that there is one
     const emit = createEmit(ops, graph.axes);
     [this.#layout, this.#values] =
@@ -177,9 +183,9 @@ class CacheRewriter {
       );
     if (isOp(node, "attention") && node.attrs.causal) {
       const [q, k, v, startsQ, , positionsQ, positionsK] = mapInputs(node, (n) => this.#rewrittenNodes.get(n)!);
-      const axis = axisOf(node.inputs[1]);
+      const axis = this.#cacheAxis(node);
       const positions = axis === this.#root.name ? null : this.#keyPositions(axis, positionsK, origin);
-      const cached = this.#appendKeysAndValues(node, axis, k, v, inputs[7] ?? null);
+      const cached = this.#appendKeysAndValues(node, { axis, index: this.#places(node) }, k, v, inputs[7] ?? null);
       const given = { q, ...cached, startsQ, positionsQ, attrs: node.attrs, origin };
       return this.#layout.attention(this.#emit, this.#runRows(axis), positions, given);
     }
@@ -194,22 +200,25 @@ class CacheRewriter {
    */
   #appendKeysAndValues(
     node: Node<"attention">,
-    axis: string,
+    place: Place,
     k: Node,
     v: Node,
     weights: Node | null,
   ): { readonly keys: Node; readonly values: Node; readonly weights: Node | null } {
     const path = node.origin?.path ?? "";
     const taken = this.#layers.filter((l) => l.path === path).length;
-    const name = `cache.${path === "" ? "" : `${path}.`}${taken === 0 ? "" : `${taken}.`}`;
-    const type = { dtype: "f32", shape: [this.#layout.rows(axis)] } as const;
+    const looped = this.#looped.get(node);
+    const own = looped ?? [path, ...(taken === 0 ? [] : [taken])].filter((part) => part !== "").join(".");
+    const name = `cache.${own === "" ? "" : `${own}.`}`;
+    const type = { dtype: "f32", shape: [this.#layout.rows(place.axis)] } as const;
     const [keys, values, weighing] = [
-      this.#appendToState(`${name}keys`, axis, k, node.origin),
-      this.#appendToState(`${name}values`, axis, v, node.origin),
-      weights && this.#appendRows(`${name}weights`, axis, type, weights, node.origin),
+      this.#appendToState(`${name}keys`, place, k, node.origin),
+      this.#appendToState(`${name}values`, place, v, node.origin),
+      weights && this.#appendRows(`${name}weights`, place, type, weights, node.origin),
     ];
+    if (looped !== undefined) this.#begun.add(name);
     const states = { keys: keys.state, values: values.state, weights: weighing?.state ?? null };
-    this.#layers.push({ path, axis, ...states });
+    this.#layers.push({ path, axis: axisOf(node.inputs[1]), ...states });
     return { keys: keys.node, values: values.node, weights: weighing?.node ?? null };
   }
 
@@ -219,42 +228,68 @@ class CacheRewriter {
    */
   #appendToState(
     name: string,
-    axis: string,
+    place: Place,
     x: Node,
     origin: Origin | null,
   ): { readonly node: Node; readonly state: string } {
     const { dtype, shape } = typeOf(x);
     const [heads, , width] = exactly(3, shape);
     const rows = this.#emit.node("permute", [x], { order: [1, 0, 2] }, origin);
-    const type = { dtype, shape: [this.#layout.rows(axis), heads, width] };
-    return this.#appendRows(name, axis, type, rows, origin);
+    const type = { dtype, shape: [this.#layout.rows(place.axis), heads, width] };
+    return this.#appendRows(name, place, type, rows, origin);
   }
-  /** Writes rows after those that a state holds; equal rows share one state. */
+  /** Writes rows after those that a state holds, or over them; equal rows share one state. */
   #appendRows(
     name: string,
-    axis: string,
+    place: Place,
     type: State["type"],
     rows: Node,
     origin: Origin | null,
   ): { readonly node: Node; readonly state: string } {
+    const isLate = !this.#states.has(name) && this.#begun.has(name.slice(0, name.lastIndexOf(".") + 1));
     const known = [...this.#states.values()].find((s) => isOp(s.next, "set") && s.next.inputs[2] === rows);
+    if (!known && isLate)
+      throw new GenerationError(loopMessage(origin, "are those of another layer in an earlier call"));
     return known
       ? { node: known.next, state: known.name }
-      : { node: this.#setInState(name, axis, type, rows, origin), state: name };
+      : { node: this.#setInState(name, place, type, rows, origin), state: name };
   }
   #setInState(
     name: string,
-    axis: string,
+    { index }: Place,
     type: State["type"],
     rows: Node,
     origin: Origin | null,
     init: State["init"] = { kind: "zeros" },
   ): Node {
-    const before = this.#emit.node("state", [], { name, dtype: type.dtype, shape: type.shape }, origin);
-    const index = this.#layout.places(this.#emit, this.#runRows(axis), origin);
+    const before =
+      this.#states.get(name)?.next ??
+      this.#emit.node("state", [], { name, dtype: type.dtype, shape: type.shape }, origin);
     const next = this.#emit.node("set", [before, index, rows], { dim: 0 }, origin);
     this.#states.set(name, { name, type, init, next });
     return next;
+  }
+
+  /** The axis along which the cache of an attention lies. */
+  #cacheAxis(node: Node<"attention">): string {
+    return this.#looped.has(node) ? this.#root.name : axisOf(node.inputs[1]);
+  }
+  /** u32[rows of the keys]: where the keys of an attention lie in its cache. */
+  #places(node: Node<"attention">): Node {
+    const [, , , , , , positionsK] = node.inputs;
+    return this.#looped.has(node)
+      ? this.#placesAt(positionsK, node)
+      : this.#layout.places(this.#emit, this.#runRows(axisOf(node.inputs[1])), node.origin);
+  }
+  /** The places of tokens with these positions in the cache of all tokens: taken as the positions are. */
+  #placesAt(positions: Node, node: Node<"attention">): Node {
+    if (isOp(positions, "positions") && positions.attrs.axis === this.#root.name)
+      return this.#layout.places(this.#emit, this.#runRows(this.#root.name), node.origin);
+    if (!isOp(positions, "take"))
+      throw new GenerationError(loopMessage(node.origin, "lie on an axis that is no route"));
+    const [from, index] = positions.inputs;
+    const chosen = this.#rewrittenNodes.get(index)!;
+    return this.#emit.node("take", [this.#placesAt(from, node), chosen], positions.attrs, node.origin);
   }
 
   /** What the run has on an axis of keys. */
@@ -275,7 +310,8 @@ class CacheRewriter {
     if (!positionState) {
       const type = { dtype: "u32", shape: [this.#layout.rows(axis)] } as const;
       this.#positions.set(axis, positions);
-      positionState = this.#setInState(positionsState(axis), axis, type, positions, origin, {
+      const index = this.#layout.places(this.#emit, this.#runRows(axis), origin);
+      positionState = this.#setInState(positionsState(axis), { axis, index }, type, positions, origin, {
         kind: "filled",
         value: UNUSED_POSITION,
       });

@@ -9,15 +9,10 @@ import { SEQUENCES } from "../program/axes-of-generation.js";
 import type { Axis } from "../size/axes.js";
 import { SAMPLING_COLUMNS, seenWords } from "../size/sampling.js";
 import { axisSize, equalSizes, type Size } from "../size/size.js";
-import {
-  GenerationError,
-  withCaches,
-  type Cached,
-  type CachedAxis,
-  type CachedLayer,
-  type CacheKind,
-} from "./caches.js";
+import { withCaches, type Cached, type CachedAxis, type CachedLayer, type CacheKind } from "./caches.js";
 import { withoutRoutes } from "./drafting.js";
+import { GenerationError } from "./generation-error.js";
+import type { LoopCaches } from "./loop-caches.js";
 import { observedChoices, type ObservedChoice } from "./observed-entries.js";
 import type { SequenceValues } from "./sequence-values.js";
 
@@ -63,6 +58,7 @@ export interface GenerationGraphs {
   readonly vocabulary: number;
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
+  readonly loopCaches: LoopCaches;
   /** Observed choices of entries, such as of experts. */
   readonly choices: readonly ObservedChoice[];
   /** With caches in pages; null without, and where the model skips nothing. */
@@ -88,6 +84,12 @@ export interface GenerationOptions {
    * of pages, of which the host gives some to each sequence, so that each run may be of other sequences.
    */
   readonly caches?: CacheKind;
+  /**
+   * Which keys and values are kept of a token that goes through a block several times. each, the default: those of
+   * every call. last: those of its last call alone, which an earlier call sees only as far as its run has come: a
+   * prompt is one run, so that each loop of it sees its own keys, and a later token sees the last ones of all before.
+   */
+  readonly loopCaches?: LoopCaches;
 }
 
 /**
@@ -96,14 +98,18 @@ export interface GenerationOptions {
  */
 export function generationGraphs(
   graph: Graph,
-  { logits = "last", caches = "rows" }: GenerationOptions = {},
+  { logits = "last", caches = "rows", loopCaches = "each" }: GenerationOptions = {},
 ): GenerationGraphs {
+  if (caches === "pages" && loopCaches === "last")
+    throw new GenerationError(
+      "caches of the last loop alone do not lie in pages: what a text gets would depend on what was kept of others",
+    );
   const { input, result, vocabulary } = interfaceOf(graph);
   const drafted = caches === "pages" ? withoutRoutes({ ...graph, outputs: [result] }) : null;
   const observed = observedChoices(graph);
   const outputs = [result, ...observed.outputs];
   const starts = reachedStarts({ outputs, states: [] }, (axis) => graph.starts.get(axis) ?? null);
-  const cached = withCaches({ ...graph, outputs, starts }, caches);
+  const cached = withCaches({ ...graph, outputs, starts }, caches, loopCaches);
   const root = cached.axes[0]!.axis;
   const prompt = new SamplingGraph(cached, cached.graph, { logits, all: caches === "pages" }).withOutputs();
   const one = oneTokenPerSequence(cached.graph, root);
@@ -119,6 +125,7 @@ export function generationGraphs(
     vocabulary,
     axes: cached.axes,
     layers: cached.layers,
+    loopCaches,
     choices: observed.choices,
   };
 }

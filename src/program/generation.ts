@@ -1,7 +1,20 @@
 // A model compiled for generation: two programs over shared states, and the metadata a host needs to run them. Plain
 // data, serialized like programs.
 import type { Program } from "./program.js";
-import { format, itself, object, orNull, Reader, real, text as string, version, whole, type Read } from "./reader.js";
+import {
+  format,
+  itself,
+  object,
+  objectWith,
+  oneOf,
+  orNull,
+  Reader,
+  real,
+  text as string,
+  version,
+  whole,
+  type Read,
+} from "./reader.js";
 import { printProgram, readProgram } from "./serialize.js";
 
 export const GENERATION_FORMAT = "modc-generation";
@@ -34,6 +47,11 @@ export interface Generation {
   readonly axes: readonly GenerationAxis[];
   /** Attention layers, in order of computation. */
   readonly layers: readonly GenerationLayer[];
+  /**
+   * Of a generation that keeps what a token's last loop leaves in the caches, and no more: a run sees its own tokens as
+   * they are in each loop, so a prompt must be one run, and later tokens a run each.
+   */
+  readonly loopCaches?: "last";
   /** Of a generation whose caches lie in pages; then the states and inputs below are by slot. Not in its text. */
   readonly pages?: PagedGeneration;
   /** Observed choices of entries for each token, such as of experts. Of a compiled model: its text leaves them out. */
@@ -66,7 +84,7 @@ export interface GenerationLayer {
   /** The path of the call, numbered where it has several attentions. */
   readonly path: string;
   readonly axis: string;
-  /** Bytes that a token's keys and values take in the caches. */
+  /** Bytes that a token's keys and values take in the caches: none of those that lie where an earlier layer's do. */
   readonly bytes: number;
 }
 
@@ -135,22 +153,25 @@ export interface GenerationChoice {
 /** Reads the text of a generation, as untrusted input. Throws ProgramError with the place in the data. */
 export function parseGeneration(text: string): Generation {
   const root = Reader.parse(text);
-  const at = object({
-    format: format(GENERATION_FORMAT),
-    version: version(GENERATION_VERSION),
-    prompt: readProgram,
-    step: readProgram,
-    input: string,
-    vocabulary: whole(1),
-    context: orNull(whole(1)),
-    batchAxis: itself,
-    tokenAxis: itself,
-    sequenceAxis: itself,
-    sampling: itself,
-    counts: itself,
-    axes: itself,
-    layers: itself,
-  })(root);
+  const at = objectWith(
+    {
+      format: format(GENERATION_FORMAT),
+      version: version(GENERATION_VERSION),
+      prompt: readProgram,
+      step: readProgram,
+      input: string,
+      vocabulary: whole(1),
+      context: orNull(whole(1)),
+      batchAxis: itself,
+      tokenAxis: itself,
+      sequenceAxis: itself,
+      sampling: itself,
+      counts: itself,
+      axes: itself,
+      layers: itself,
+    },
+    { loopCaches: oneOf(["last"]) },
+  )(root);
   const known =
     (what: string, names: (program: Program) => readonly string[]): Read<string> =>
     (r) => {

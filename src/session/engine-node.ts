@@ -44,7 +44,7 @@ export async function createEngineOf(source: SessionSource, options: CreateOptio
   const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) as PrepareOptions;
   let prepared: Prepared;
   try {
-    prepared = await prepare(source, given, "pages");
+    prepared = await prepare(source, given, { caches: "pages" });
   } catch (fault) {
     // What is pooled over a text depends on later tokens: such a model does not generate.
     const pooled =

@@ -29,7 +29,13 @@ export interface Opening {
   readonly tokenizer?: string;
 }
 
-export interface OpenSessionOptions extends GeneratorOptions, PrepareOptions, Opening {}
+export interface OpenSessionOptions extends GeneratorOptions, PrepareOptions, Opening {
+  /**
+   * Of a model that runs layers in loops, "last": caches keep what a token's last loop leaves and no more, so a text is
+   * another than the model's own. Default "each": those of every loop. Throws GenerationError where there is no loop.
+   */
+  readonly loopCaches?: "each" | "last";
+}
 
 const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
   weights: true,
@@ -39,6 +45,7 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
   precision: true,
   device: true,
   tunings: true,
+  loopCaches: true,
   chunk: true,
   ahead: true,
   live: true,
@@ -142,12 +149,12 @@ export async function createSession(source: SessionSource, options: OpenSessionO
     throw new SessionError(`there is no option ${unknownOption}`, {
       hint: `there are ${Object.keys(OPTIONS).join(", ")}`,
     });
-  const { set: _set, model: _model, precision: _precision, device: _device, tunings: _tunings, ...rest } = options;
-  const { name, texts, diagnostics, sources, device, generation, another, close } = await prepare(
-    source,
-    options,
-    "rows",
-  );
+  const { set: _set, model: _model, precision: _precision, device: _device, tunings: _tunings, ...others } = options;
+  const { loopCaches = "each", ...rest } = others;
+  const { name, texts, diagnostics, sources, device, generation, another, close } = await prepare(source, options, {
+    caches: "rows",
+    loopCaches,
+  });
   try {
     const generator = await createGenerator(generation, device, source.weights ?? undefined, {
       recover: another,

@@ -1,5 +1,5 @@
 // A model compiled for a device, before it is loaded: what a session and an engine begin with. Node only.
-import { generationModel } from "../compile-generation.js";
+import { generationModel, type CompileGenerationOptions } from "../compile-generation.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Generation } from "../generate/index.js";
@@ -49,16 +49,16 @@ export interface Prepared {
   readonly close: () => void;
 }
 
-/** `caches`: how those of the generation lie. Throws as `openSession` does. */
+/** `layout`: how the caches of the generation lie. Throws as `openSession` does. */
 export async function prepare(
   { source, read, texts, weights }: SessionSource,
   { set, model: name, precision, device: wanted = {}, tunings }: PrepareOptions,
-  caches: "rows" | "pages",
+  layout: Pick<CompileGenerationOptions, "caches" | "loopCaches">,
 ): Promise<Prepared> {
   const compiled = generationModel(source.text, {
     file: source.file,
     read,
-    caches,
+    ...layout,
     ...(set && { set }),
     ...(name !== undefined && { model: name }),
     ...(precision !== undefined && { precision }),

@@ -1,6 +1,6 @@
 // Checks that generation with caches (a prompt, then steps) gives the same logits as the whole sequence, position by
-// position.
-import { createGenerator } from "../generate/index.js";
+// position; or, where its caches are an approximation, measures how far its logits are.
+import { createGenerator, type Generator } from "../generate/index.js";
 import type { Generation } from "../program/generation.js";
 import type { Values } from "./compare.js";
 import type { Loaded, Machine, Weights } from "./machine.js";
@@ -32,37 +32,89 @@ const STEP_TOLERANCE = 1e-3;
 /** Prompts are read in chunks of this many tokens, so that chunks begin in mid-prompt. */
 const CHUNK = 7;
 
+/** What approximate caches cost: how far from the whole sequence the steps are. */
+export interface StepsApart {
+  readonly tokens: number;
+  /** Greedy tokens, and those of them that the whole sequence finds likeliest too. */
+  readonly greedy: number;
+  readonly likeliest: number;
+  /** Differences of the log-probabilities of tokens, of those behind the prompts and of later ones. */
+  readonly behindPrompts: number;
+  readonly largest: number;
+  readonly mean: number;
+}
+
+async function generatorOf({ machine, generation, weights }: StepsOf): Promise<Generator> {
+  const amend = machine.amend ?? ((p) => p);
+  const amended = { ...generation, prompt: amend(generation.prompt), step: amend(generation.step) };
+  const options = generation.loopCaches ? {} : { chunk: CHUNK };
+  return createGenerator(amended, machine.device, (weight) => weights.get(weight.path)!.data, options);
+}
+
+/** Texts of a generation, and the log-probability of each token added. */
+async function textsOf(
+  generator: Generator,
+  { prompts, tokens }: StepsOf,
+  temperature: number,
+): Promise<{ readonly texts: readonly number[][]; readonly logprobs: readonly number[][] }> {
+  const texts = prompts.map((p) => [...p]);
+  const logprobs = prompts.map((): number[] => []);
+  const sampling = { temperature, seed: 1, logprobs: true };
+  for await (const { sequence, token, logprob } of generator.generate(prompts, { maxTokens: tokens, sampling })) {
+    texts[sequence]!.push(token);
+    logprobs[sequence]!.push(logprob!); // asked for
+  }
+  return { texts, logprobs };
+}
+
+/** As `checkSteps`, of a generation whose caches are an approximation by design: no difference is a fault. */
+export async function measureSteps(of: StepsOf): Promise<StepsApart> {
+  const { whole, generation, prompts } = of;
+  const generator = await generatorOf(of);
+  const offs: { readonly first: boolean; readonly off: number }[] = [];
+  let [greedy, likeliest] = [0, 0];
+  try {
+    for (const temperature of [0, 1]) {
+      const { texts, logprobs } = await textsOf(generator, of, temperature);
+      const logits = await logitsOf(whole, generation.input, texts);
+      texts.forEach((text, b) =>
+        logprobs[b]!.forEach((found, i) => {
+          const at = prompts[b]!.length + i;
+          const row = logits(b, at - 1);
+          offs.push({ first: i === 0, off: Math.abs(found - logProbability(row, text[at]!)) });
+          if (temperature > 0) return;
+          greedy++;
+          if (row[text[at]!]! >= Math.max(...row)) likeliest++;
+        }),
+      );
+    }
+  } finally {
+    generator.dispose();
+  }
+  const later = offs.filter(({ first }) => !first).map(({ off }) => off);
+  return {
+    tokens: offs.length,
+    greedy,
+    likeliest,
+    behindPrompts: Math.max(...offs.filter(({ first }) => first).map(({ off }) => off)),
+    largest: Math.max(0, ...later),
+    mean: later.reduce((sum, off) => sum + off, 0) / Math.max(1, later.length),
+  };
+}
+
 /**
  * Generates once greedily and once by sampling, and compares each token's log-probability with the whole sequence's.
  */
-export async function checkSteps({
-  machine,
-  generation,
-  weights,
-  whole,
-  prompts,
-  tokens,
-}: StepsOf): Promise<StepsChecked> {
-  const amend = machine.amend ?? ((p) => p);
-  const amended = { ...generation, prompt: amend(generation.prompt), step: amend(generation.step) };
-  const generator = await createGenerator(amended, machine.device, (weight) => weights.get(weight.path)!.data, {
-    chunk: CHUNK,
-  });
+export async function checkSteps(of: StepsOf): Promise<StepsChecked> {
+  const { generation, whole, prompts } = of;
+  const generator = await generatorOf(of);
   const faults: string[] = [];
   let difference = 0;
   let added = 0;
   try {
     for (const temperature of [0, 1]) {
-      const texts = prompts.map((p) => [...p]);
-      const logprobs = prompts.map((): number[] => []);
-      for await (const { sequence, token, logprob } of generator.generate(prompts, {
-        maxTokens: tokens,
-        sampling: { temperature, seed: 1, logprobs: true },
-      })) {
-        texts[sequence]!.push(token);
-        logprobs[sequence]!.push(logprob!); // asked for
-        added++;
-      }
+      const { texts, logprobs } = await textsOf(generator, of, temperature);
+      added += logprobs.reduce((n, own) => n + own.length, 0);
       const logits = await logitsOf(whole, generation.input, texts);
       texts.forEach((text, b) =>
         logprobs[b]!.forEach((found, i) => {

@@ -108,6 +108,10 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
   { begins: "npx modc serve ", why: "it ends when it is told to; test/cli/serve.test.ts runs it" },
   { begins: "npx modc lsp", why: "it ends when its editor tells it to; test/lsp drives it" },
   { begins: "npx modc generate Ouro-1.4B/", why: "test/huggingface/loops.test.ts reads a small one" },
+  ...["cost     ", "verify   "].map((command) => ({
+    begins: `npx modc ${command}Ouro-1.4B/`,
+    why: "test/cli/loop-caches.test.ts asks for the same of a small one",
+  })),
   { begins: "npx modc verify modc-fault.json", why: "there is no fault to look at; test/verify makes one" },
 ];
 

@@ -14,7 +14,7 @@ import { programFor } from "../../src/compile.js";
 import type { SourceFile } from "../../src/diagnostics/span.js";
 import type { Graph } from "../../src/ir/graph.js";
 import { generationGraphs } from "../../src/lower/generation.js";
-import { GenerationError } from "../../src/lower/caches.js";
+import { GenerationError } from "../../src/lower/generation-error.js";
 import { lower } from "../../src/lower/lower.js";
 import { optimize } from "../../src/passes/index.js";
 import { printProgram } from "../../src/program/serialize.js";

@@ -300,6 +300,57 @@ class Decoder:
             going = going[ended[going] < c["early_exit_threshold"]]
         return x
 
+    def last_caches(self, x, prompt):
+        """Ouro, one sequence x[T, D], whose caches keep what each token's last loop has left. Token by token: keys[i][t]
+        has what token t has made in layer i, loop by loop. A token of the prompt sees others of it as they are in its
+        loop, or as they left; a later token sees all before as they ended, and itself as it is."""
+        c, tokens, layers = self.config, x.shape[0], range(self.config["num_hidden_layers"])
+        loops, every = c["total_ut_steps"], self.set.get("keys") == '"all"'
+        cos, sin = self.turns(tokens)
+        keys = [[[] for _ in range(tokens)] for _ in layers]
+        x = x.clone()
+
+        def heads(t, i, name, n):
+            p = f"model.layers.{i}"
+            return self.linear(self.norm(x[t], f"{p}.input_layernorm"), f"{p}.self_attn.{name}_proj").view(n, self.width)
+
+        def made(t, i):
+            shared = self.heads // self.kv_heads
+            k, v = turn(heads(t, i, "k", self.kv_heads), cos[t], sin[t]), heads(t, i, "v", self.kv_heads)
+            return k.repeat_interleave(shared, 0), v.repeat_interleave(shared, 0)
+
+        for together in [range(prompt), *([t] for t in range(prompt, tokens))]:
+            going, ended, left = list(together), torch.zeros(tokens).double(), torch.ones(tokens).double()
+            for loop in range(loops):
+                for i in layers:
+                    p = f"model.layers.{i}"
+                    for t in together if every else going:
+                        keys[i][t].append(made(t, i))
+                    rows = {}
+                    for t in going:
+                        q = turn(heads(t, i, "q", self.heads), cos[t], sin[t])
+                        seen = [keys[i][s][min(loop, len(keys[i][s]) - 1) if s in together else -1] for s in range(t + 1)]
+                        k, v = [torch.stack(each, 1) for each in zip(*seen)]
+                        shares = (torch.einsum("hd,hsd->hs", q, k) / math.sqrt(self.width)).softmax(-1)
+                        a = self.linear(torch.einsum("hs,hsd->hd", shares, v).flatten(), f"{p}.self_attn.o_proj")
+                        row = x[t] + self.norm(a, f"{p}.input_layernorm_2")
+                        y = self.gated(self.norm(row, f"{p}.post_attention_layernorm"), f"{p}.mlp")
+                        rows[t] = row + self.norm(y, f"{p}.post_attention_layernorm_2")
+                    for t, row in rows.items():
+                        x[t] = row
+                for t in going:
+                    x[t] = self.norm(x[t], "model.norm")
+                    chance = torch.sigmoid(self.linear(x[t], "model.early_exit_gate")[0])
+                    ended[t] += chance * left[t]
+                    left[t] *= 1 - chance
+                going = [t for t in going if ended[t] < c["early_exit_threshold"]]
+        return x
+
+    def last_logits(self, prompt, text):
+        """The logits behind the prompt and each start of the text, with caches of the last loop alone."""
+        x = self.weights["model.embed_tokens.weight"][torch.tensor(prompt + text)]
+        return self.last_caches(x, len(prompt))[len(prompt) - 1 :] @ self.weights["lm_head.weight"].T
+
     def logits(self, tokens):
         embed = self.weights["model.embed_tokens.weight"]
         x = embed[torch.tensor(tokens)]
@@ -323,6 +374,8 @@ decoder = cache(Decoder)
 def answer(job):
     own = decoder(job["folder"])
     own.set = job["set"]
+    if "last" in job:
+        return [own.last_logits(prompt, text).tolist() for prompt, text in zip(job["prompts"], job["texts"])]
     if "tokens" in job:
         return own.logits(job["tokens"]).flatten().tolist()
     return [own.greedy(prompt, text) for prompt, text in zip(job["prompts"], job["texts"])]

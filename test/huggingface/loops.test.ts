@@ -13,58 +13,15 @@ import { checkpointSource } from "../../src/huggingface/folder-node.js";
 import { testDevice } from "../device.js";
 import { byTurns } from "../soak.js";
 import { againstPytorch } from "./against-pytorch.js";
-import { type Config, tensorsOf, type Variant, writeFolder } from "./folders.js";
+import { CONFIG, ouroAt, THRESHOLDS, writeOuro } from "./ouro-folders.js";
 
-const CONFIG: Config = {
-  vocab_size: 96,
-  hidden_size: 64,
-  intermediate_size: 112,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 4,
-  max_position_embeddings: 128,
-  rms_norm_eps: 1e-6,
-  hidden_act: "silu",
-  rope_theta: 1e6,
-  model_type: "ouro",
-  architectures: ["OuroForCausalLM"],
-  auto_map: { AutoConfig: "configuration_ouro.OuroConfig" },
-  layer_types: ["full_attention", "full_attention"],
-  use_sliding_window: false,
-  sliding_window: null,
-  max_window_layers: 2,
-  tie_word_embeddings: false,
-  total_ut_steps: 4,
-};
-
-const at = (threshold: number, keys: "own" | "all"): Variant => ({
-  name: `Ouro at a threshold of ${threshold}, keys "${keys}"`,
-  config: { ...CONFIG, early_exit_threshold: threshold },
-  dtype: "F32",
-  shards: 1,
-  set: { keys: `"${keys}"` },
-});
-
-/** What a layer has beside that of other families, and the gate. */
-const tensors: typeof tensorsOf = (c) => [
-  ...tensorsOf(c).flatMap((tensor) =>
-    /layernorm/.test(tensor.key)
-      ? [tensor, { ...tensor, key: tensor.key.replace("layernorm", "layernorm_2") }]
-      : [tensor],
-  ),
-  { key: "model.early_exit_gate.weight", shape: [1, 64] },
-  { key: "model.early_exit_gate.bias", shape: [1] },
-];
-const write = (folder: string, variant: Variant, seed: number): void => writeFolder(folder, variant, seed, tensors);
-
-const THRESHOLDS = [1, 0.95, 0.8, 0.6, 0.3];
 againstPytorch(
   byTurns(
-    THRESHOLDS.flatMap((threshold) => [at(threshold, "own"), at(threshold, "all")]),
+    THRESHOLDS.flatMap((threshold) => [ouroAt(threshold, "own"), ouroAt(threshold, "all")]),
     5,
     2,
   ),
-  write,
+  writeOuro,
   { steps: 32, prompts: 2 },
 );
 
@@ -73,7 +30,7 @@ describe("loops", () => {
   afterAll(() => rmSync(root, { recursive: true, force: true }));
 
   it("that a token has left cost it nothing: no rows, no cache", async () => {
-    write(root, at(1, "own"), 3);
+    writeOuro(root, ouroAt(1, "own"), 3);
     const { generation } = compileGeneration(checkpointSource(root).text);
     /** Tokens in each loop, and bytes of the caches. */
     const used = async (threshold: number): Promise<{ readonly rows: readonly number[]; readonly cache: number }> => {
@@ -107,6 +64,17 @@ describe("loops", () => {
     );
     expect(config.loops).toEqual({ most: 4, threshold: 1 });
     await expect(decoderSource(config)).toMatchFileSnapshot("ouro.mod");
+  });
+
+  it("know two kinds of keys, and no third", () => {
+    writeOuro(root, ouroAt(1, "own"), 3);
+    const { generation, diagnostics } = compileGeneration(checkpointSource(root).text, { set: { keys: '"last"' } });
+    expect(generation).toBeNull();
+    expect(diagnostics.map(({ code, severity }) => `${severity} ${code}`)).toEqual([
+      "warning unknown-option",
+      "error index-out-of-range",
+    ]);
+    expect(diagnostics[0]!.hint).toBe('`keys` is "own" or "all"');
   });
 
   it.each([

@@ -5,7 +5,7 @@ import { unary } from "../../src/check/builtins/elementwise.js";
 import { requiredArg } from "../../src/check/builtins/arguments.js";
 import { ERROR } from "../../src/check/context.js";
 import { compileGeneration } from "../../src/compile-generation.js";
-import { GenerationError } from "../../src/lower/caches.js";
+import { GenerationError } from "../../src/lower/generation-error.js";
 import { isPointwise, nodesOf, type Node } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import type { OpDef, Tokens } from "../../src/ops/define.js";

@@ -117,6 +117,7 @@ async function open(
       seed,
       live: flags.live ?? {},
       ...(model === undefined ? {} : { model }),
+      ...(flags.loopCaches && { loopCaches: flags.loopCaches }),
       precision: precisionOf(flags),
       device: wantedDevice(flags),
       tunings: (device) => tuningsOn(device, flags),
@@ -131,6 +132,11 @@ async function open(
       },
     });
     showDiagnostics(session.diagnostics, session.sources);
+    if (session.generation.loopCaches === "last")
+      say(
+        "note: with --loop-caches last a generated token sees what those before it left in their last loop, for all " +
+          "its loops: the text is an approximation of the model's own",
+      );
     return session;
   } catch (fault) {
     progress.clear();
@@ -184,9 +190,9 @@ function report(
       tokens: own.map((e) => e.token),
       finish: own.at(-1)?.finish ?? null,
     }));
-    io().stdout.write(
-      `${jsonLine({ model: session.name, device: session.device.info.name, texts, interrupted, summary })}\n`,
-    );
+    const { loopCaches } = session.generation;
+    const run = { model: session.name, device: session.device.info.name, ...(loopCaches && { loopCaches }) };
+    io().stdout.write(`${jsonLine({ ...run, texts, interrupted, summary })}\n`);
     return;
   }
   say(

@@ -29,8 +29,11 @@ export async function cost(file: string, flags: Flags<typeof sourceCommands.cost
       "--budget 16.5e18 --step-tokens 2097152",
       EXIT.usage,
     );
+  if (flags.loopCaches && flags.program !== "prompt" && flags.program !== "step")
+    throw new UserError("--loop-caches is of --program prompt and step, which have caches", null, EXIT.usage);
   const { model, sources } = await checkFile(file, flags);
-  const graph = optimize(recipeOf(flags, model).graph(materialOf(model)));
+  const generation = flags.loopCaches ? { loopCaches: flags.loopCaches } : {};
+  const graph = optimize(recipeOf(flags, model).graph(materialOf(model, { generation })));
   const extents = chosenExtents(graph.axes, flags, null);
   const live = liveValues(model, flags.live ?? {});
   const found = ledger(graph, model, {

@@ -1,6 +1,6 @@
 // Suggests next steps after training: the best checkpoint, and a command that uses it.
 import { check } from "../../check/check.js";
-import { GenerationError } from "../../lower/caches.js";
+import { GenerationError } from "../../lower/generation-error.js";
 import { generationGraphs } from "../../lower/generation.js";
 import { lower } from "../../lower/lower.js";
 import type { ModelChoice } from "../../train/model.js";

@@ -97,6 +97,11 @@ export const program = option(
   "--program <name>",
   "which program of the model, in place of --phase and --enter: what `generate` and `train` run",
 ).choices(PROGRAM_NAMES);
+export const loopCaches = option(
+  "--loop-caches <which>",
+  "of a model that runs layers in loops: last keeps of each token what its last loop leaves, which is less memory " +
+    "and another text than the model's own (default each)",
+).choices(["each", "last"]);
 export const compiling = [set, phase, enter, model] as const;
 export const gradients = option(
   "--gradients",

@@ -99,6 +99,7 @@ export const sourceCommands = {
       o.valued("--budget <operations>", "print how many training steps' forward passes it pays for", positiveNumber),
       o.valued("--step-tokens <n>", "tokens of a step, for --budget", positiveNumber),
       o.program,
+      o.loopCaches,
       ...o.compiling,
       o.json,
     ],
