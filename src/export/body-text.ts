@@ -23,6 +23,7 @@ class Writer extends Statements {
   write(): BodyText {
     const { body, options } = this;
     if (options.updates) return this.#moved(options.updates);
+    if (options.stage) return this.#stage(options.stage);
     const parameters = this.#parameters();
     const { losses: gives, collects } = options.needs(options.variant, body.path);
     this.#collects = collects;
@@ -43,6 +44,20 @@ class Writer extends Statements {
     const results = [...body.outs.map(typeOf), ...(gives ? ["dict[str, Tensor]"] : [])];
     const result = results.length === 1 ? results[0]! : `tuple[${results.join(", ")}]`;
     return { parameters, lines: this.lines, result };
+  }
+
+  /** A stretch of the model's own statements, whose losses are gathered in a dict. */
+  #stage({ given, made }: NonNullable<BodyOptions["stage"]>): BodyText {
+    this.#collects = true;
+    const x = this.names.fresh("x");
+    this.#parameters();
+    this.texts.set(given, { text: x, tight: true });
+    for (let i = 0; i < this.body.items.length;) i += this.#item(i);
+    if (made && this.loose(made) !== x) {
+      if (this.body.items.some((item) => item.value === made)) this.note(made);
+      this.lines.push(`${x} = ${this.loose(made)}`);
+    }
+    return { parameters: [], lines: this.lines, result: "" };
   }
 
   /** States after a step, of what was counted in it. */
@@ -188,7 +203,7 @@ class Writer extends Statements {
     const more = this.#arguments(first).slice(1);
     if (bodies.some((body) => this.#arguments(body, true).slice(1).join() !== more.join())) return 0;
     const start = this.loose(first.ins[0]!);
-    const x = this.names.fresh("x");
+    const x = this.options.stage && start === "x" ? start : this.names.fresh("x");
     if (x !== start) this.lines.push(`${x} = ${start}`);
     const called = `layer${method === "forward" ? "" : `.${method}`}(${[x, ...more].join(", ")})`;
     if (this.#needs(first).losses)

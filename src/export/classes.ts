@@ -8,6 +8,7 @@ import { boundOf } from "./outline.js";
 import { buffersOf } from "./tallies.js";
 import { refuse } from "./refused.js";
 import { nativeNames, nativeOf, type Native } from "./native.js";
+import type { StageText } from "./stage-text.js";
 
 /** One instance of a block, as text with holes; the holes of its inner blocks follow its own. */
 export interface Part {
@@ -39,6 +40,8 @@ export interface Kind {
   readonly resets: readonly string[];
   /** With such marks. */
   readonly methods: readonly Method[];
+  /** The model's own statements in stages, if they are wanted; with such marks. */
+  readonly stages: StageText | null;
   /** Of the model, then of the others of its family. */
   readonly parts: Part[];
 }
@@ -102,7 +105,7 @@ class Builder {
     const children = (this.#inner.get(path) ?? []).filter((child) => !stacks.isDropped(child.path));
     const inner = children.map((child) => this.#child(child, path));
     const stack = stacks.of(path);
-    const { methods, holes } = this.#methods.of(path);
+    const { methods, holes, stages } = this.#methods.of(path);
     const weights: string[] = [];
     const resets: string[] = [];
     for (const weight of this.#weights.get(path) ?? []) {
@@ -123,7 +126,7 @@ class Builder {
       else resets.push(init(`self.${name}`));
     }
     weights.push(...this.#tallies(path));
-    return this.#unified(instance, { weights, resets, methods }, holes.all, inner);
+    return this.#unified(instance, { weights, resets, methods, stages }, holes.all, inner);
   }
 
   /** Sums that a block counts until the next step; no checkpoint has them. */
@@ -158,6 +161,11 @@ class Builder {
       weights: renumbered(text.weights),
       resets: renumbered(text.resets),
       methods: text.methods.map((method) => ({ ...method, lines: renumbered(method.lines) })),
+      stages: text.stages && {
+        ...text.stages,
+        lines: renumbered(text.stages.lines),
+        width: renumbered(text.stages.width),
+      },
     };
     let from = used.length;
     const children = inner.map((child) => {

@@ -6,6 +6,7 @@ import { merged } from "./merged.js";
 import { attribute, Names } from "./names.js";
 import { refuse } from "./refused.js";
 import type { SourceNotes } from "./source-notes.js";
+import { stageText, type StageText } from "./stage-text.js";
 import type { NeedsOf, Variant } from "./variants.js";
 
 export interface Method extends BodyText {
@@ -17,6 +18,8 @@ export interface MethodsOptions {
   readonly notes: SourceNotes;
   readonly needs: NeedsOf;
   readonly stacks: Stacks;
+  /** Whether the model is cut into stages too. */
+  readonly staged?: boolean;
 }
 
 /** What one block has, and the numbers in its text. */
@@ -25,6 +28,8 @@ interface Made {
   readonly holes: Holes;
   /** Names of methods by version and call. */
   readonly names: ReadonlyMap<Variant, ReadonlyMap<string, string>>;
+  /** Of the model, if it is wanted. */
+  readonly stages: StageText | null;
 }
 
 /** One text in each version that has it. */
@@ -87,11 +92,16 @@ export class Methods {
       return { ...first!, name, lines: merged(all, (a, b) => written(a) === written(b)) };
     });
     const moved = this.#moved(instance, holes);
+    const methodOf = (variant: Variant, call: string): string => this.nameOf(variant, call);
+    const isStaged = this.options.staged === true && instance === "" && variants.some((v) => v.entry === "objective");
+    const block = this.#blocks.get(instance)!;
+    const stages = isStaged ? stageText({ ...this.options, holes, block, methodOf, written }) : null;
     const ofCalls = (calls: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
       new Map([...calls].map(([call, key]) => [call, named.get(key)!]));
     return {
       methods: moved ? [...methods, moved] : methods,
       holes,
+      stages,
       names: new Map([...keys].map(([variant, calls]) => [variant, ofCalls(calls)])),
     };
   }

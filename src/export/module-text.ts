@@ -49,9 +49,21 @@ export interface ModulePieces {
   readonly longest: string | null;
 }
 
+/** What the class of a stage is made of. */
+export interface StagePieces {
+  /** Statements behind `run = …` and `axis = …`; they read `self.args`. */
+  readonly lines: readonly string[];
+  /** The last dimensions of what goes from stage to stage. */
+  readonly width: readonly string[];
+  /** The most tokens of a sequence, as an expression. */
+  readonly most: string | null;
+}
+
 export const moduleText = (options: ModuleOptions): string => new ModuleWriter(options).write();
 
 export const modulePieces = (options: ModuleOptions): ModulePieces => new ModuleWriter(options).pieces();
+
+export const stagePieces = (options: ModuleOptions): StagePieces => new ModuleWriter(options).stages();
 
 export const indented = (lines: readonly string[], by = 4): string[] =>
   lines.map((line) => (line === "" ? "" : " ".repeat(by) + line));
@@ -140,6 +152,18 @@ class ModuleWriter {
       forward: this.#texts(kind, linesOf(kind)),
       longest: this.#longest,
     };
+  }
+
+  stages(): StagePieces {
+    const { kind } = this.options.parts.root;
+    const { lines, width } = kind.stages!; // asked for where the model has them
+    return { lines: this.#texts(kind, lines), width: this.#texts(kind, width), most: this.#most };
+  }
+
+  /** The most tokens of a sequence, if there is a bound. */
+  get #most(): string | null {
+    const bound = boundOf(this.options.variants[0]!.model);
+    return bound === null ? null : this.#longest === null ? String(bound) : `self.args.${this.#longest}`;
   }
 
   #classes(): readonly string[] {
@@ -278,8 +302,7 @@ class ModuleWriter {
     const inputs = inputsOf(variants);
     const along = sequenceInput(model);
     const causal = hasCausal(variants);
-    const bound = boundOf(model);
-    const most = bound === null ? [] : [`most=${this.#longest === null ? bound : `self.args.${this.#longest}`}`];
+    const most = this.#most === null ? [] : [`most=${this.#most}`];
     return [
       `class ${this.#names.get(kind)!}(nn.Module):`,
       ...indented(docstring(doc)),

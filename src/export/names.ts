@@ -9,7 +9,8 @@ const OF_MODULE =
   "float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia " +
   "named_buffers named_children named_modules named_parameters parameters register_buffer register_module " +
   "register_parameter requires_grad_ reset_parameters self set_extra_state set_submodule share_memory state_dict to " +
-  "to_empty train training xpu zero_grad path args init_weights step live update_states moved_states tallies";
+  "to_empty train training xpu zero_grad path args init_weights step live update_states moved_states tallies stage " +
+  "stage_forward";
 /** What the generated module itself uses: its names, parameters of its calls, and Python's own. */
 const OF_FILE =
   "torch F nn mt math dataclass axis run Fraction Path Tensor load read_weights layer losses more i enumerate n self " +

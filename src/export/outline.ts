@@ -204,7 +204,8 @@ function foreignTo(instance: string, items: readonly Item[]): readonly string[] 
 /** The id of the first of its values. */
 export const firstOf = (item: Item): number => (item.value ? item.value.id : Math.min(...item.body.items.map(firstOf)));
 
-const valuesOf = (item: Item): readonly Value[] => (item.value ? [item.value] : item.body.items.flatMap(valuesOf));
+export const valuesOf = (item: Item): readonly Value[] =>
+  item.value ? [item.value] : item.body.items.flatMap(valuesOf);
 
 const is = <K extends Value["op"]>(value: Value, op: K): value is Value<K> => value.op === op;
 

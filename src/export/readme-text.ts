@@ -2,7 +2,7 @@
 import type { Model } from "../check/model.js";
 import { variable } from "./names.js";
 
-export function readmeText(models: readonly [Model, ...Model[]], trains: boolean): string {
+export function readmeText(models: readonly [Model, ...Model[]], trains: boolean, stages: boolean): string {
   const [model] = models;
   const objective = models.find(({ entry }) => entry === "objective");
   const names = (m: Model): string => m.inputs.map(({ name }) => `${variable(name)}=${variable(name)}`).join(", ");
@@ -49,7 +49,7 @@ with torch.no_grad():
 \`\`\`
 ${training}${causal}
 Sequences stand side by side, padded: [batch, tokens, ...]; \`lengths\` says how many tokens each has.
-${trains ? TRAINING : ""}`;
+${trains ? TRAINING : ""}${trains && stages ? STAGES : ""}`;
 }
 
 const TRAINING = `
@@ -81,4 +81,18 @@ python checkpoint.py from-modc modc-run run    # weights, moments, step, place i
 torchrun --nproc-per-node 8 train.py --data modc-run/.cache/tokens-....bin --output run --resume
 python checkpoint.py to-modc run modc-run      # then: modc train --resume -o modc-run
 \`\`\`
+`;
+
+const STAGES = `
+## In stages
+
+\`\`\`sh
+torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --pipeline 4 --micro-batches 8 --shard 2
+\`\`\`
+
+\`--pipeline\` cuts the model into stages, one behind the other (\`pipeline.py\`, for PyTorch 2.6 and later). The
+sequences of a batch follow each other through them in \`--micro-batches\`, by \`--pipeline-schedule\` gpipe or 1f1b.
+Stages begin where about as many parameters are in each, or at \`--split-points layers.3,layers.6\`. Losses, gradients
+and checkpoints are those of one device. A loss of a whole batch, as of balance, is refused; with
+\`--batch-losses-by-part\` it is one of each micro-batch, as with \`--accumulate\`.
 `;

@@ -34,6 +34,8 @@ export interface BodyOptions {
   readonly block: string;
   /** Of a method that gives states after a step: what moves them. */
   readonly updates?: Updates;
+  /** Of a stretch of the model's own function: what comes as `x`, and what is left there. */
+  readonly stage?: { readonly given: Value; readonly made: Value | null };
 }
 
 /** Longer expressions are not written into others. */

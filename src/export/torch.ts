@@ -4,7 +4,7 @@ import type { SourceFile } from "../diagnostics/span.js";
 import { partsOf, type Parts, type PartsOptions } from "./classes.js";
 import { pythonFiles } from "../embedded.js";
 import { Stacks } from "./experts.js";
-import { moduleText } from "./module-text.js";
+import { moduleText, stagePieces } from "./module-text.js";
 import { readmeText } from "./readme-text.js";
 import { ExportError, placed } from "./refused.js";
 import { keysOf, pathsOf } from "./root-text.js";
@@ -61,7 +61,7 @@ export function torchFolder(
   const notes = new SourceNotes(sources);
   const optionsOf = (all: Models): PartsOptions => {
     const variants = all.map((model) => variantOf(model, notes));
-    return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants) };
+    return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants), staged: true };
   };
   const inSource = <T>(work: () => T): T => {
     try {
@@ -76,14 +76,17 @@ export function torchFolder(
     ["keys.json", keysOf(models[0], own.stacks)],
     ["paths.json", pathsOf(models[0], own.stacks)],
   ] as const;
-  const training = trainingFiles(own.variants, own.needs, own.stacks, calledMethods(parts));
+  const module = { parts, variants: own.variants, notes };
+  const { stages } = parts.root.kind;
+  const staged = stages && { ...stages, ...stagePieces(module) };
+  const training = trainingFiles(own.variants, own.needs, own.stacks, calledMethods(parts), staged);
   return new Map([
-    ["model.py", moduleText({ parts, variants: own.variants, notes })],
+    ["model.py", moduleText(module)],
     ...SHARED_FILES.map((name) => [name, pythonFiles[name]!] as const),
     ...training,
     ...tables.flatMap(([name, table]) =>
       Object.keys(table).length > 0 ? [[name, `${JSON.stringify(table, null, 2)}\n`] as const] : [],
     ),
-    ["README.md", readmeText(models, training.size > 0)],
+    ["README.md", readmeText(models, training.size > 0, training.has("pipeline.py"))],
   ]);
 }

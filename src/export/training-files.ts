@@ -3,12 +3,19 @@ import type { Model, Value } from "../check/model.js";
 import { textInputsOf } from "../check/text-inputs.js";
 import { pythonFiles } from "../embedded.js";
 import type { Stacks } from "./experts.js";
+import { laidOut } from "./layout.js";
+import { lossesOfBatches } from "./loss-means.js";
+import type { StagePieces } from "./module-text.js";
 import { attributePath, variable } from "./names.js";
+import type { StageText } from "./stage-text.js";
 import { tensorPlan } from "./tensor-parallel.js";
 import type { NeedsOf, Variant } from "./variants.js";
 
 /** Tokens of a sequence in training, where neither the model nor the user bounds them. */
 const USUAL_CONTEXT = 2048;
+
+/** How the model is cut into stages. */
+export type Stages = StageText & StagePieces;
 
 /** By name; none where the model has no objective that a text fills. */
 export function trainingFiles(
@@ -16,6 +23,7 @@ export function trainingFiles(
   needs: NeedsOf,
   stacks: Stacks,
   methods: readonly string[],
+  stages: Stages | null,
 ): ReadonlyMap<string, string> {
   const objective = variants.find(({ phase, entry }) => phase === "train" && entry === "objective");
   const inputs = objective ? textInputsOf(objective.model) : null;
@@ -35,23 +43,58 @@ export function trainingFiles(
     ["UNDECAYED", tuple([...tablesOf(model), ...vectorsOf(model, stacks)])],
     ["METHODS", tuple(methods)],
     ["MODEL", quoted(model.name)],
+    ["UNCUT", stages === null || stages.uncut === null ? "None" : quoted(stages.uncut)],
+    ["TOKENS", quoted(variable(inputs.tokens))],
+    ["OF_BATCH", tuple(lossesOfBatches(model, targets))],
+    ["READ", tuple([...(stages?.inputs ?? []), "lengths"])],
   ]);
   const plan = [...tensorPlan(variants[0]!, needs)].map(
     ([path, { style, width }]) => `    ${quoted(attributePath(path))}: ("${style}", ${width}),`,
   );
+  const units = (stages?.units ?? []).map(
+    ({ name, isList, reads }) => `    Unit(${quoted(name)}, ${tuple(reads)}${isList ? ", is_list=True" : ""}),`,
+  );
+  const cut = stages !== null && stages.uncut === null ? stages : null;
   const names = ["train.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];
   return new Map(
-    names.map((name) => {
+    [...names, ...(cut ? ["pipeline.py"] : [])].map((name) => {
       const text = pythonFiles[name]!.split("\n").flatMap((line) => {
         const [, fact = "", type = "", note = ""] = /^([A-Z_]+)(: [^=]+)? = [^#]*?(  #.*)?$/.exec(line) ?? [];
+        if (fact === "UNITS") return [`UNITS${type} = (`, ...units, ")"];
         if (fact === "PLAN") return plan.length === 0 ? [line] : [`PLAN${type} = {`, ...plan, "}"];
         const value = facts.get(fact);
         return value === undefined ? [line] : [`${fact}${type} = ${value}${note}`];
       });
-      const own = text.join("\n").replaceAll(/\bModelArgs\b/g, `${model.name}Args`); // as in model.py
+      const staged = cut && name === "pipeline.py" ? withStages(text, cut) : text;
+      const own = staged.join("\n").replaceAll(/\bModelArgs\b/g, `${model.name}Args`); // as in model.py
       return [name, own.replaceAll(/\bModel\b/g, variable(model.name))];
     }),
   );
+}
+
+/** The text of `pipeline.py` with the model's own statements. */
+function withStages(text: readonly string[], { lines, width, most, inputs }: Stages): readonly string[] {
+  const at = text.findIndex((line) => line.includes("def stage_forward("));
+  const behind = text.findIndex((line, i) => i > at && line.includes("NotImplementedError  # likewise"));
+  const given = [...inputs.map((name) => `${name}: Tensor`), "lengths: Tensor | None = None"].join(", ");
+  const axis = `mt.rows(x, lengths${most === null ? "" : `, most=${most}`})`;
+  const own = [
+    `def stage_forward(self, x: Tensor, run: mt.Run, ${given}) -> tuple[Tensor, dict[str, Tensor]]:`,
+    '    """What goes to the next stage, and the losses of this one."""',
+    `    axis = ${axis}`,
+    "    losses: dict[str, Tensor] = {}",
+    ...lines.map((line) => `    ${line}`),
+    "    return x, losses",
+  ];
+  const widths = [
+    "",
+    "",
+    `def stream_width(args: exported.ModelArgs) -> tuple[int, ...]:`,
+    '    """Of what goes from stage to stage, behind the batch and its tokens."""',
+    `    return (${width.map((size) => `${size.replace("self.", "")},`).join(" ")})`,
+  ];
+  const indented = own.map((line) => (line === "" ? "" : `    ${line}`));
+  return [...text.slice(0, at), ...laidOut([...indented, ...widths]), ...text.slice(behind + 1)];
 }
 
 const quoted = (text: string): string => `"${text}"`;

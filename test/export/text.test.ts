@@ -42,6 +42,7 @@ describe("the text of a folder", () => {
       "data.py",
       "parallelize.py",
       "checkpoint.py",
+      "pipeline.py",
       "README.md",
     ]);
     await expect(files.get("model.py")!).toMatchFileSnapshot("moby.golden.py");

@@ -74,6 +74,9 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
       ["--schedule step", "--schedule is step: it is cosine, linear, constant or wsd"],
       ["--steps 4 --warmup 5", "--warmup is 5: it is at most --steps, 4"],
       ["--length 257", "--length is 257: it is at most 256, the most tokens that a sequence of the model has"],
+      ["--micro-batches 2", "--micro-batches and --split-points are of --pipeline"],
+      ["--split-points layers.1", "--micro-batches and --split-points are of --pipeline"],
+      ["--pipeline 2 --micro-batches 0", "--micro-batches is 0: it is at least 1"],
       ["--resume --validate-every 0", "--validate-every is 0: it is at least 1"],
       ["--resume --keep 0", "--keep is 0: it is at least 1"],
       ["--resume --batch 3", "--batch is 3: the run was begun with 8"],
@@ -99,6 +102,20 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
       "q has 2 heads of 64 columns: 4 devices cannot share them out",
       "up has 6 columns: 4 devices cannot share them out",
       "o has 2 heads of 64 rows: 4 devices cannot share them out",
+    ]);
+  });
+
+  it("begins stages where parameters are even, or where it is told to, if something can begin there", async () => {
+    const can = "layers.0, layers.1, layers.2, layers.3, layers.4, layers.5, norm";
+    const order = "3 stages have 2 points, in order, at which those behind the first begin";
+    expect(await ask("staged")).toEqual([
+      [[], [4], [3, 5], [1, 2, 3, 4, 5, 6, 7]],
+      [3, 5],
+      "the model has 8 parts: they cannot be 9 stages",
+      `no stage can begin at embed: these can: ${can}`,
+      `no stage can begin at layers.6: these can: ${can}`,
+      order,
+      order,
     ]);
   });
 

@@ -57,6 +57,14 @@ function ask(args: readonly string[], input = ""): Promise<string> {
   });
 }
 
+interface Way {
+  readonly steps: readonly Step[];
+  /** Of what is held out, by each rule. */
+  readonly evaluated: Readonly<Record<string, number>>;
+  /** The largest difference of a gradient of the first step from that of one process, by the largest of its tensor. */
+  readonly gradients: number;
+}
+
 interface Step {
   readonly losses: Readonly<Record<string, number>>;
   readonly norm: number;
@@ -72,12 +80,33 @@ const job = (
   mesh,
 });
 
+/** So many stages, each on as many devices. */
+const staged = (
+  pipeline: number,
+  ...mesh: readonly number[]
+): { readonly world: number; readonly mesh: readonly number[]; readonly pipeline: number } => ({
+  world: mesh.reduce((a, b) => a * b, pipeline),
+  mesh,
+  pipeline,
+});
+
 /** Steps from the start, and from a checkpoint of the third. */
 const BEGUN = {
   one: { ...job(1, 1, 1, 1), save: "one" },
   "FSDP2, recomputing": { ...job(2, 1, 2, 1), save: "fsdp", recompute: true },
+  "a pipeline": { ...staged(2, 1, 1, 1), save: "pipeline" },
   ...(soaking
     ? {
+        "a pipeline, 1F1B": { ...staged(2, 1, 1, 1), schedule: "1f1b" },
+        "three stages, recomputing": {
+          ...staged(3, 1, 1, 1),
+          points: ["layers.1", "layers.3"],
+          micro: 2,
+          recompute: true,
+        },
+        "a pipeline and DDP": { ...staged(2, 2, 1, 1), micro: 2 },
+        "a pipeline and FSDP2": { ...staged(2, 1, 2, 1), micro: 1, save: "both" },
+        "a pipeline and TP": staged(2, 1, 1, 2),
         DDP: job(2, 2, 1, 1),
         TP: { ...job(2, 1, 1, 2), save: "tp" },
         HSDP: job(4, 2, 2, 1),
@@ -88,8 +117,12 @@ const BEGUN = {
 const RESUMED = {
   "one from one": { ...job(1, 1, 1, 1), load: "one" },
   "one from FSDP2": { ...job(1, 1, 1, 1), load: "fsdp" },
+  "one from a pipeline": { ...job(1, 1, 1, 1), load: "pipeline" },
   ...(soaking
     ? {
+        "a pipeline from one": { ...staged(2, 1, 1, 1), load: "one" },
+        "FSDP2 from a pipeline and FSDP2": { ...job(2, 1, 2, 1), load: "both" },
+        "three stages from a pipeline": { ...staged(3, 1, 1, 1), load: "pipeline" },
         "FSDP2 from one": { ...job(2, 1, 2, 1), load: "one" },
         "DDP from TP": { ...job(2, 2, 1, 1), load: "tp" },
         "FSDP2 and TP from FSDP2": { ...job(4, 1, 2, 2), load: "fsdp" },
@@ -107,19 +140,24 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
     const scratch = join(root, "ranks");
     mkdirSync(scratch);
     const printed = await ask([scriptOf("ranks"), folder, scratch], JSON.stringify({ ...BEGUN, ...RESUMED }));
-    const answers = JSON.parse(printed) as Readonly<Record<string, readonly Step[]>>; // as the script prints them
+    const answers = JSON.parse(printed) as Readonly<Record<string, Way>>; // as the script prints them
     for (const [ways, like] of [
       [BEGUN, answers["one"]!],
       [RESUMED, answers["one from one"]!],
     ] as const)
-      for (const way of Object.keys(ways))
-        answers[way]!.forEach(({ losses, norm }, i) => {
+      for (const way of Object.keys(ways)) {
+        const { steps, evaluated, gradients } = answers[way]!;
+        if (like === answers["one"]) expect(gradients, way).toBeLessThan(1e-5);
+        for (const rule of ["top-k", "causal"])
+          expect(Math.abs(evaluated[rule]! - like.evaluated[rule]!), `${way}: ${rule}`).toBeLessThan(1e-5);
+        steps.forEach(({ losses, norm }, i) => {
           expect(Object.keys(losses)).toEqual(["layers.1.predictor", "layers.3.predictor", "next_token"]);
-          expect(Math.abs(norm - like[i]!.norm), `${way}: norm of step ${i}`).toBeLessThan(1e-5);
+          expect(Math.abs(norm - like.steps[i]!.norm), `${way}: norm of step ${i}`).toBeLessThan(1e-5);
           for (const [name, loss] of Object.entries(losses))
-            expect(Math.abs(loss - like[i]!.losses[name]!), `${way}: ${name} of step ${i}`).toBeLessThan(1e-5);
+            expect(Math.abs(loss - like.steps[i]!.losses[name]!), `${way}: ${name} of step ${i}`).toBeLessThan(1e-5);
         });
-    expect(Math.abs(answers["one"]![0]!.norm - answers["one from one"]![0]!.norm)).toBeGreaterThan(1e-3);
+      }
+    expect(Math.abs(answers["one"]!.steps[0]!.norm - answers["one from one"]!.steps[0]!.norm)).toBeGreaterThan(1e-3);
   });
 
   it("has the losses, gradient norms and states of a mixture on several, and near ones in bf16", async () => {
@@ -131,24 +169,29 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
       one: { ...job(1, 1, 1, 1), save: "one" },
       "FSDP2, recomputing": { ...job(2, 1, 2, 1), recompute: true, save: "fsdp" },
       bf16: { ...job(1, 1, 1, 1), bf16: true },
+      // A loss of balance is of the whole batch, so that is one micro-batch.
+      "a pipeline": { ...staged(2, 1, 1, 1), micro: 1 },
       ...(soaking ? { DDP: job(2, 2, 1, 1), TP: job(2, 1, 1, 2), "FSDP2 and TP": job(4, 1, 2, 2) } : {}),
     };
     const printed = await ask([scriptOf("ranks"), own, scratch], JSON.stringify(jobs));
-    const { one, bf16, ...others } = JSON.parse(printed) as Readonly<Record<string, readonly Step[]>>; // likewise
-    const bias = "layers.0.inner.mlp.bias";
-    expect(new Set(one!.at(-1)!.states[bias]!.map(Math.abs)).size).toBeGreaterThan(1);
-    for (const [way, steps] of Object.entries(others))
+    const { one, bf16, ...others } = JSON.parse(printed) as Readonly<Record<string, Way>>; // likewise
+    for (const bias of ["layers.0.inner.mlp.bias", "layers.1.inner.mlp.bias"])
+      expect(new Set(one!.steps.at(-1)!.states[bias]!.map(Math.abs)).size).toBeGreaterThan(1);
+    for (const [way, { steps, gradients }] of Object.entries(others)) {
+      expect(gradients, way).toBeLessThan(1e-5);
       steps.forEach(({ losses, norm, states }, i) => {
-        const due = one![i]!;
+        const due = one!.steps[i]!;
         expect(Object.keys(losses)).toHaveLength(5); // two of each layer, and the next token
         expect(Math.abs(norm - due.norm), `${way}: norm of step ${i}`).toBeLessThan(1e-5);
         for (const [name, loss] of Object.entries(losses))
           expect(Math.abs(loss - due.losses[name]!), `${way}: ${name} of step ${i}`).toBeLessThan(1e-5);
         expect(states, `${way}: states of step ${i}`).toEqual(due.states);
       });
-    for (const [name, loss] of Object.entries(bf16![0]!.losses))
-      expect(Math.abs(loss / one![0]!.losses[name]! - 1), `bf16: ${name}`).toBeLessThan(0.01);
-    expect(bf16![0]!.norm).not.toBe(one![0]!.norm);
+    }
+    const [first, due] = [bf16!.steps[0]!, one!.steps[0]!];
+    for (const [name, loss] of Object.entries(first.losses))
+      expect(Math.abs(loss / due.losses[name]! - 1), `bf16: ${name}`).toBeLessThan(0.01);
+    expect(first.norm).not.toBe(due.norm);
   });
 
   it.runIf(soaking)("compiles as whole graphs, of which each serves all lengths and all layers alike", async () => {

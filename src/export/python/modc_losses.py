@@ -12,21 +12,23 @@ from modc_axes import Axis, spread
 
 # Ranks that hold the same sequences: those among which tensor parallelism shares out linear maps.
 copies = 1
+# Ranks that compute the same losses, of other sequences; None: all. In a pipeline those of one stage.
+group: dist.ProcessGroup | None = None
 
 
 class _AllReduce(torch.autograd.Function):
-    """The sum over all ranks, and of its gradients."""
+    """The sum over the ranks of the group, and of its gradients."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         total = x.clone()
-        dist.all_reduce(total)
+        dist.all_reduce(total, group=group)
         return total
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
         total = gradient.clone()
-        dist.all_reduce(total)
+        dist.all_reduce(total, group=group)
         return total
 
 
@@ -36,7 +38,7 @@ def over_ranks(x: Tensor) -> Tensor:
     Data parallelism takes the mean of gradients over ranks. Of a loss that is the same on all of them, the gradient of
     this sum is that of all together: each rank's own part times the number of ranks.
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(group) == 1:
         return x
     return _AllReduce.apply(x) / copies
 

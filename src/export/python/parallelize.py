@@ -29,24 +29,27 @@ PLAN: dict[str, tuple[str, int]] = {}
 # Methods of layers that are called beside `forward`: parameters are gathered for them too.
 METHODS: tuple[str, ...] = ()
 
-REPLICATE, SHARD, TENSOR = "replicate", "shard", "tensor"
+PIPELINE, REPLICATE, SHARD, TENSOR = "pipeline", "replicate", "shard", "tensor"
 
 
-def make_mesh(device: str, world: int, replicate: int = 1, shard: int = -1, tensor: int = 1) -> DeviceMesh:
-    """Devices as [replicate, shard, tensor]; one of the first two may be -1: as many as are left."""
-    degrees = [replicate, shard, tensor]
+def make_mesh(
+    device: str, world: int, replicate: int = 1, shard: int = -1, tensor: int = 1, pipeline: int = 1
+) -> DeviceMesh:
+    """Devices as [pipeline, replicate, shard, tensor]; one of replicate and shard may be -1: as many as are left."""
+    degrees = [pipeline, replicate, shard, tensor]
     known = math.prod(degree for degree in degrees if degree != -1)
     degrees = [max(world // max(known, 1), 1) if degree == -1 else degree for degree in degrees]
     if min(degrees) < 1 or math.prod(degrees) != world:
-        raise ValueError(f"{world} devices cannot be {replicate} x {shard} x {tensor} (replicate, shard, tensor)")
-    return init_device_mesh(device, tuple(degrees), mesh_dim_names=(REPLICATE, SHARD, TENSOR))
+        wanted = f"{pipeline} x {replicate} x {shard} x {tensor} (pipeline, replicate, shard, tensor)"
+        raise ValueError(f"{world} devices cannot be {wanted}")
+    return init_device_mesh(device, tuple(degrees), mesh_dim_names=(PIPELINE, REPLICATE, SHARD, TENSOR))
 
 
 def layers_of(model: nn.Module) -> Iterator[tuple[nn.ModuleList, int]]:
     """The members of the model's lists of blocks: the units that are sharded, compiled and recomputed."""
     for child in model.children():
         if isinstance(child, nn.ModuleList):
-            yield from ((child, i) for i in range(len(child)))
+            yield from ((child, i) for i in range(len(child)) if child[i] is not None)  # other stages have the rest
 
 
 def apply_tp(model: nn.Module, mesh: DeviceMesh) -> None:
@@ -102,6 +105,8 @@ def parallelize(
     """All four steps, of a model that may be on the meta device: then `to_empty`, and its weights, come behind."""
     replicate, shard, tensor = (mesh[name].size() for name in (REPLICATE, SHARD, TENSOR))
     modc_losses.copies = tensor
+    if mesh[PIPELINE].size() > 1:
+        modc_losses.group = mesh[REPLICATE, SHARD, TENSOR]._flatten("stage").get_group()
     if tensor > 1:
         apply_tp(model, mesh[TENSOR])
     if recompute:
@@ -123,5 +128,5 @@ def replicated(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
 def data_rank(mesh: DeviceMesh) -> tuple[int, int]:
     """Which share of the data this process reads, and of how many."""
-    (replicate, shard, _), sizes = mesh.get_coordinate(), mesh.mesh.shape
-    return replicate * sizes[1] + shard, sizes[0] * sizes[1]
+    (_, replicate, shard, _), (_, replicas, shards, _) = mesh.get_coordinate(), mesh.mesh.shape
+    return replicate * shards + shard, replicas * shards

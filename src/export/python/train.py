@@ -3,6 +3,7 @@
     python train.py --data tokens.bin --output run
     torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --shard 8 --bf16 --compile
     torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
+    torchrun --nproc-per-node 8 train.py --output run --resume --pipeline 4 --micro-batches 8
 
 Options are those of `modc train`, and so are the windows that a step reads: batches do not depend on the ranks.
 """
@@ -18,6 +19,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -29,8 +31,11 @@ import checkpoint
 import model as exported
 from data import Position, Tokens, Windows, batch_of
 from modc_files import read_weights
-from parallelize import data_rank, make_mesh, parallelize, replicated
+from parallelize import PIPELINE, data_rank, make_mesh, parallelize, replicated
 from training import evaluate, learning_rate, make_optimizer, train_step
+
+if TYPE_CHECKING:
+    from pipeline import Pipeline
 
 HERE = Path(__file__).parent
 # What the export knows of the model.
@@ -40,6 +45,7 @@ CAUSAL = True  # whether there is a causal rule, by which texts are generated
 CONTEXT = 2048  # tokens of a sequence, where nobody says
 LONGEST: int | None = None  # tokens that a sequence may have
 VOCABULARY: int | None = None  # tokens are below that
+UNCUT: str | None = None  # why the model cannot be cut into stages
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +63,11 @@ def parser() -> argparse.ArgumentParser:
     add("--replicate", type=int, default=1, help="devices that hold the same: DDP, or with --shard HSDP")
     add("--shard", type=int, default=-1, help="devices among which FSDP2 shards; default: as many as are left")
     add("--tensor", type=int, default=1, help="devices that share out linear maps")
+    add("--pipeline", type=int, default=1, help="stages of the model, each on its own devices")
+    add("--micro-batches", type=int, help="parts of a batch that follow each other through the stages; default: so many")
+    add("--pipeline-schedule", choices=("gpipe", "1f1b"), default="gpipe", help="in which order they do")
+    add("--split-points", type=lambda text: tuple(text.split(",")), default=(), help="where stages behind the first begin")
+    add("--batch-losses-by-part", action="store_true", help="losses of a whole batch may be of micro-batches instead")
     add("--bf16", action="store_true", help="compute in bf16; weights, moments and reductions stay in f32")
     add("--recompute", action="store_true", help="keep the inputs of each layer only, for the backward pass")
     add("--compile", action="store_true", help="compile each layer")
@@ -132,7 +143,8 @@ def set_up(options: argparse.Namespace) -> tuple[torch.device, DeviceMesh]:
     # Without torchrun it is a group of one.
     alone = {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", **alone)
-    return device, make_mesh(device.type, dist.get_world_size(), options.replicate, options.shard, options.tensor)
+    degrees = (options.replicate, options.shard, options.tensor, options.pipeline)
+    return device, make_mesh(device.type, dist.get_world_size(), *degrees)
 
 
 def dropout_seed(seed: int, step: int, share: int, shares: int) -> int:
@@ -144,19 +156,27 @@ def dropout_seed(seed: int, step: int, share: int, shares: int) -> int:
 
 
 def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.device, seed: int, draw: bool) -> nn.Module:
-    """The model, of which no rank ever holds more on its device than its share."""
+    """The model or this rank's stage, of which no rank ever holds more on its device than its share."""
+    stages, args = mesh[PIPELINE].size(), exported.ModelArgs()
     with torch.device("meta"):
-        model = exported.Model(exported.ModelArgs())
+        if stages == 1:
+            model = exported.Model(args)
+        else:
+            from pipeline import Stage  # of models that can be cut
+
+            model = Stage(args, mesh[PIPELINE].get_local_rank(), stages, options.split_points)
     param_dtype = torch.bfloat16 if options.bf16 else None
     parallelize(model, mesh, recompute=options.recompute, compiled=options.compile, param_dtype=param_dtype)
     model.to_empty(device=device)
     if draw:
         weights = {}
-        if dist.get_rank() == 0:
+        if dist.get_rank() == 0 or stages > 1:
             torch.manual_seed(seed)
             folder = options.weights or (HERE if (HERE / "model.safetensors").exists() else None)
-            weights = read_weights(folder) if folder else exported.Model(exported.ModelArgs()).state_dict()
-        broadcast = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+            weights = read_weights(folder) if folder else exported.Model(args).state_dict()
+        if stages > 1:  # each rank has read all, and keeps what its stage has
+            weights = {name: weights[name] for name in model.state_dict()}
+        broadcast = StateDictOptions(full_state_dict=True, broadcast_from_rank0=stages == 1)
         set_model_state_dict(model, weights, options=broadcast)
     return model
 
@@ -173,6 +193,12 @@ class Run:
         before = checkpoint.progress_of(found[-1]) if options.resume else None
         given = {name: value for name, value in vars(options).items() if name in SETTINGS}
         self.settings = s = settled(given, before.settings if before else None)
+        if options.pipeline > 1 and UNCUT is not None:
+            raise SettingsError(f"--pipeline is {options.pipeline}: {UNCUT}")
+        if options.pipeline == 1 and (options.micro_batches is not None or options.split_points):
+            raise SettingsError("--micro-batches and --split-points are of --pipeline")
+        if options.micro_batches is not None and options.micro_batches < 1:
+            raise SettingsError(f"--micro-batches is {options.micro_batches}: it is at least 1")
         if options.data is None:
             raise ValueError("--data says which tokens are trained on")
         self.tokens = Tokens(options.data, options.width, options.separator)
@@ -187,16 +213,29 @@ class Run:
         if before:
             checkpoint.load(found[-1], model, self.optimizer)
             self.step, self.position = before.step, Position(before.epoch, before.window)
-        torch.manual_seed(dropout_seed(s["seed"], self.step, self.share, self.shares))
+        stage, stages = self.mesh[PIPELINE].get_local_rank(), options.pipeline
+        torch.manual_seed(dropout_seed(s["seed"], self.step, stage * self.shares + self.share, stages * self.shares))
         self.model = replicated(model, self.mesh)
         self.output, self.first = Path(options.output), dist.get_rank() == 0
         amp = options.bf16 and not isinstance(model, torch.distributed.fsdp.FSDPModule)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16) if amp else contextlib.nullcontext()
+        self.pipeline = self._pipeline(options, amp) if stages > 1 else None
         self.stopped = 0
         self.saved = self.step
         if self.first:
             self.output.mkdir(parents=True, exist_ok=True)
             self._cut_log()
+
+    def _pipeline(self, options: argparse.Namespace, amp: bool) -> Pipeline:
+        from pipeline import Pipeline
+
+        made = Pipeline(
+            self.model, self.optimizer, self.mesh, self.device, options.micro_batches or options.pipeline,
+            options.pipeline_schedule, options.batch_losses_by_part,
+        )  # fmt: skip
+        made.state.autocast = self.autocast
+        made.state.stream = torch.bfloat16 if options.bf16 and not amp else torch.float32
+        return made
 
     def _cut_log(self) -> None:
         """A run that goes on forgets the steps behind its checkpoint."""
@@ -254,7 +293,10 @@ class Run:
         for _ in range(s["accumulate"]):
             offsets, position = self.windows.next(position, s["batch"])
             batches.append(self.batch(offsets))
-        losses, norm = train_step(self.model, self.optimizer, batches, s["clip"], self.autocast)
+        if self.pipeline:
+            losses, norm = self.pipeline.train_step(batches, s["clip"])
+        else:
+            losses, norm = train_step(self.model, self.optimizer, batches, s["clip"], self.autocast)
         if not math.isfinite(norm) or not all(map(math.isfinite, losses.values())):
             last = checkpoint.checkpoints(self.output)
             told = f"the last checkpoint is {last[-1]}" if last else "there is no checkpoint"
@@ -286,9 +328,9 @@ class Run:
         batches = [self.batch(offsets[i : i + rows]) for i in range(0, len(offsets), rows)]
         if not batches:
             return
-        rules = {"top-k": evaluate(self.model, batches, causal=False, autocast=self.autocast)}
+        rules = {"top-k": self._evaluate(batches, causal=False)}
         if CAUSAL:
-            rules["causal"] = evaluate(self.model, batches, causal=True, autocast=self.autocast)
+            rules["causal"] = self._evaluate(batches, causal=True)
         loss = rules.get("causal", rules["top-k"])
         tokens = len(offsets) * s["length"]
         by_rule = {rule: {"loss": own, "tokens": tokens, "shares": {}} for rule, own in rules.items()}
@@ -298,6 +340,11 @@ class Run:
         })  # fmt: skip
         told = ", ".join(f"{own:.4f} by {rule}" for rule, own in rules.items())
         self._tell(f"validation at step {self.step}: loss {told}")
+
+    def _evaluate(self, batches: list[dict[str, Tensor]], causal: bool) -> float:
+        if self.pipeline:
+            return self.pipeline.evaluate(batches, causal)
+        return evaluate(self.model, batches, causal, autocast=self.autocast)
 
     def _save(self) -> None:
         if self.step == self.saved:

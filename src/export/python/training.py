@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from typing import Collection
 
 import torch
 import torch.distributed as dist
@@ -81,7 +82,7 @@ def _world() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def _counts(batches: list[dict[str, Tensor]]) -> Tensor:
+def counts_of(batches: list[dict[str, Tensor]]) -> Tensor:
     """For each batch how many tokens exist, and how many of them have a target, on all ranks: [batches, 2]."""
     counts = []
     for batch in batches:
@@ -109,7 +110,7 @@ def train_step(
     step whose norm is no finite number changes nothing.
     """
     model.train()
-    counts = _counts(batches)
+    counts = counts_of(batches)
     weights = (counts / counts.sum(0).clamp(min=1)).tolist()
     totals: dict[str, Tensor] = {}
     for i, batch in enumerate(batches):
@@ -130,23 +131,35 @@ def train_step(
     return dict(zip(totals, values.tolist())), norm
 
 
-def clip_gradients(model: nn.Module, limit: float) -> float:
-    """Scales gradients down to a norm, unless that is 0, and gives what it was. Tensors and shards of any mesh mix."""
+def clip_gradients(
+    model: nn.Module,
+    limit: float,
+    stages: dist.ProcessGroup | None = None,
+    counted: Collection[nn.Parameter] = (),
+) -> float:
+    """Scales gradients down to a norm, unless that is 0, and gives what it was. Tensors and shards of any mesh mix.
+
+    stages: ranks that hold the other stages of the model; counted: parameters whose gradients another of them counts.
+    """
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     meshes: dict[object, list[Tensor]] = {}
     for parameter in model.parameters():
-        if parameter.grad is not None:
+        if parameter.grad is not None and parameter not in counted:
             meshes.setdefault(_mesh(parameter.grad), []).append(parameter.grad)
-    norms = []
-    for gradients in meshes.values():
-        each = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]
+    norms = [torch.zeros((), device=gradient.device) for gradient in gradients[:1]]
+    for own in meshes.values():
+        each = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in own]
         total = torch.linalg.vector_norm(torch.stack(each))
         norms.append(total.full_tensor() if isinstance(total, DTensor) else total)
     norm = torch.linalg.vector_norm(torch.stack(norms))
+    if stages is not None:
+        square = norm**2
+        dist.all_reduce(square, group=stages)
+        norm = square.sqrt()
     if limit > 0:
         factor = (limit / (norm + 1e-6)).clamp(max=1)
-        for gradients in meshes.values():
-            for gradient in gradients:
-                (gradient.to_local() if isinstance(gradient, DTensor) else gradient).mul_(factor)
+        for gradient in gradients:
+            (gradient.to_local() if isinstance(gradient, DTensor) else gradient).mul_(factor)
     return norm.item()
 
 
@@ -159,7 +172,7 @@ def evaluate(
 ) -> float:
     """The objective's own losses over all batches, by the whole sequence or by the causal rule."""
     model.eval()
-    counts = _counts(batches)
+    counts = counts_of(batches)
     counts = counts[:, 1] if OVER_TARGETS else counts[:, 0]
     # Under the causal rule the device says how many tokens a layer takes: no whole graph has that.
     eager = torch.compiler.set_stance("force_eager") if causal else contextlib.nullcontext()

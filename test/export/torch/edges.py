@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_torch")
-FILES = (*SHARED, "model", "data", "training", "parallelize", "checkpoint", "train")
+FILES = (*SHARED, "model", "data", "training", "parallelize", "checkpoint", "pipeline", "train")
 
 
 def opened(folder):
@@ -131,6 +131,24 @@ def shared(job, parallelize, **_):
     sizes = {"q": (8, 128), "up": (8, 6), "o": (128, 8)}
     models = [torch.nn.ModuleDict({name: torch.nn.Linear(*size)}) for name, size in sizes.items()]
     return [told(lambda: parallelize.apply_tp(model, Mesh())) for model in models]
+
+
+def staged(job, model, pipeline, **_):
+    moby = model.Moby()
+    parts = pipeline.parts_of(moby)
+
+    def bounds(stages, *points):
+        return pipeline.bounds_of(moby, parts, stages, points)
+
+    return [
+        [bounds(1), bounds(2), bounds(3), bounds(8)],
+        bounds(3, "layers.2", "layers.4"),
+        told(lambda: bounds(9)),
+        told(lambda: bounds(2, "embed")),
+        told(lambda: bounds(2, "layers.6")),
+        told(lambda: bounds(3, "layers.2")),
+        told(lambda: bounds(3, "layers.4", "layers.2")),
+    ]
 
 
 def bounded(job, model, modc_torch, **_):

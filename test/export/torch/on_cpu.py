@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 import torch.distributed.fsdp._fully_shard._fsdp_collectives as collectives
 import torch.distributed.fsdp._fully_shard._fsdp_param_group as group
+import torch.distributed.pipelining.schedules as schedules
 
 # A stream of the CPU has no events.
 if not hasattr(torch.cpu.Stream, "record_event"):
@@ -35,6 +36,23 @@ if not hasattr(torch.cpu.Stream, "record_event"):
         return 1.0, float(scatter.size() * (1 if reduce is None else reduce.size()))
 
     collectives._get_gradient_divide_factors = factors
+
+
+# What several sends and receives at once give back waits for the last alone, which is for all only under NCCL.
+class Works:
+    def __init__(self, works):
+        self.works = works
+
+    def wait(self):
+        for work in self.works:
+            work.wait()
+
+
+def batched(operations, desc=None):
+    return Works(torch.distributed.batch_isend_irecv(operations)) if operations else None
+
+
+schedules._batch_p2p = batched
 
 
 def rank_of(rank, ranks, port, script, arguments):

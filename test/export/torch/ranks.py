@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.tensor import DTensor
 
 FOLDER, SCRATCH = Path(sys.argv[1]), Path(sys.argv[2])
 sys.path.insert(0, str(FOLDER))
@@ -21,8 +22,10 @@ import model as exported  # noqa: E402
 import training  # noqa: E402
 from modc_files import read_weights  # noqa: E402
 from parallelize import data_rank, make_mesh, parallelize, replicated  # noqa: E402
+from pipeline import Pipeline, Stage  # noqa: E402
 
 BATCH, TOKENS, MICRO = 4, 24, 2
+MICRO_OF_PIPELINE = 4
 STEPS = 3
 
 
@@ -43,13 +46,23 @@ def batches_of(step, vocab, rank, shares):
     return made
 
 
-def made(mesh, recompute):
+def made(mesh, job):
+    stages = job.get("pipeline", 1)
     with torch.device("meta"):
-        model = getattr(exported, checkpoint.MODEL)()
-    parallelize(model, mesh, recompute=recompute)
+        if stages == 1:
+            model = getattr(exported, checkpoint.MODEL)()
+        else:
+            model = Stage(None, mesh["pipeline"].get_local_rank(), stages, tuple(job.get("points", ())))
+    parallelize(model, mesh, recompute=job.get("recompute", False))
     model.to_empty(device="cpu")
-    whole = read_weights(FOLDER) if dist.get_rank() == 0 else {}
-    set_model_state_dict(model, whole, options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
+    if stages == 1:
+        whole = read_weights(FOLDER) if dist.get_rank() == 0 else {}
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+    else:
+        stored = read_weights(FOLDER)
+        whole = {name: stored[name] for name in model.state_dict()}
+        options = StateDictOptions(full_state_dict=True)
+    set_model_state_dict(model, whole, options=options)
     optimizer = training.make_optimizer(model, 1e-2, 0.1, (0.9, 0.95), 1e-8)
     return model, optimizer
 
@@ -57,25 +70,70 @@ def made(mesh, recompute):
 def rank_of(rank, name, world, job, store):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-    mesh = make_mesh("cpu", world, *job["mesh"])
-    model, optimizer = made(mesh, job.get("recompute", False))
+    mesh = make_mesh("cpu", world, *job["mesh"], job.get("pipeline", 1))
+    model, optimizer = made(mesh, job)
     step = 0
     if "load" in job:
         step = checkpoint.load(checkpoint.checkpoints(SCRATCH / job["load"])[-1], model, optimizer).step
     trained = replicated(model, mesh)
+    gradients = {}
+
+    def keep(*_):
+        if not gradients:
+            gradients.update(gradients_of(model))
+
+    optimizer.register_step_pre_hook(keep)
+    pipeline = None
+    if job.get("pipeline", 1) > 1:
+        micro, order = job.get("micro", MICRO_OF_PIPELINE), job.get("schedule", "gpipe")
+        pipeline = Pipeline(trained, optimizer, mesh, torch.device("cpu"), micro, order)
     autocast = torch.autocast("cpu", torch.bfloat16) if job.get("bf16") else None
     vocab = model.args.vocab
     answers = []
     for at in range(step, step + STEPS):
         batches = batches_of(at, vocab, *data_rank(mesh))
-        losses, norm = training.train_step(trained, optimizer, batches, clip=0.5, autocast=autocast)
-        states = {name: values.tolist() for name, values in checkpoint._states(model).items()}
+        if pipeline:
+            losses, norm = pipeline.train_step(batches, clip=0.5)
+        else:
+            losses, norm = training.train_step(trained, optimizer, batches, clip=0.5, autocast=autocast)
+        own = {name: values.tolist() for name, values in checkpoint._states(model).items()}
+        of_ranks = [None] * world
+        dist.all_gather_object(of_ranks, own)
+        states = {name: values for states in of_ranks for name, values in states.items()}
         answers.append({"losses": losses, "norm": norm, "states": states})
+    evaluated = {}
+    for causal in (False, True):
+        held_out = batches_of(1000, vocab, *data_rank(mesh))
+        rule = "causal" if causal else "top-k"
+        evaluated[rule] = (
+            pipeline.evaluate(held_out, causal) if pipeline else training.evaluate(trained, held_out, causal, autocast)
+        )
+    torch.save(gradients, SCRATCH / f"{name}-{rank}.pt")
     if "save" in job:
         checkpoint.save(SCRATCH / job["save"], model, optimizer, checkpoint.Progress(step + STEPS, 0, 7, {}), keep=2)
     if rank == 0:
-        (SCRATCH / f"{name}.json").write_text(json.dumps(answers))
+        (SCRATCH / f"{name}.json").write_text(json.dumps({"steps": answers, "evaluated": evaluated}))
     dist.destroy_process_group()
+
+
+def gradients_of(model):
+    """Those of this rank's stage, whole."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad
+        found[training.plain(name)] = gradient.full_tensor() if isinstance(gradient, DTensor) else gradient.clone()
+    return found
+
+
+def difference(name, like, world):
+    """Of all gradients of the first step from those of another way, by the largest of each."""
+    own, due = ({}, {})
+    for found, way, ranks in ((own, name, world), (due, like, 1)):
+        for rank in range(ranks):
+            found |= torch.load(SCRATCH / f"{way}-{rank}.pt")
+    if own.keys() != due.keys():
+        return f"gradients of {sorted(own.keys() ^ due.keys())}"
+    return max(((own[key] - due[key]).abs().max() / due[key].abs().max().clamp(min=1e-6)).item() for key in due)
 
 
 def trained(name, job):
@@ -90,7 +148,8 @@ def trained(name, job):
             if "connectFullMesh failed" not in str(fault) or attempt == 4:
                 raise
         else:
-            return json.loads((SCRATCH / f"{name}.json").read_text())
+            answer = json.loads((SCRATCH / f"{name}.json").read_text())
+            return answer | {"gradients": difference(name, job.get("like", "one"), job["world"])}
 
 
 def main():
