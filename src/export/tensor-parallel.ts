@@ -2,6 +2,7 @@
 // results, of "rows" it takes some operands, and the results of all are added up.
 import type { Instance, LogicalType, Value } from "../check/model.js";
 import type { Size } from "../size/size.js";
+import type { Stacks } from "./experts.js";
 import { nativeOf } from "./native.js";
 import type { Body } from "./outline.js";
 import type { NeedsOf, Variant } from "./variants.js";
@@ -16,17 +17,25 @@ export interface Shared {
 }
 
 /** By paths in which `*` stands for the places in lists: those of blocks between whose maps all goes head by head. */
-export function tensorPlan({ model, bodies }: Variant, needs: NeedsOf): ReadonlyMap<string, Shared> {
+export function tensorPlan({ model, bodies }: Variant, needs: NeedsOf, stacks: Stacks): ReadonlyMap<string, Shared> {
+  const biased = new Set(model.weights.flatMap(({ path }) => (path.endsWith(".bias") ? [path.slice(0, -5)] : [])));
   const isLinear = (instance: Instance): boolean =>
-    nativeOf(instance, needs.takesMore(instance.path))?.base === "nn.Linear";
+    stacks.of(instance.path) === null
+      ? nativeOf(instance, needs.takesMore(instance.path))?.base === "nn.Linear"
+      : nativeOf(instance, false)?.base === "nn.Linear";
   const linear = new Set(model.instances.filter(isLinear).map(({ path }) => path));
   const plan = new Map<string, Shared | null>();
   for (const body of bodies.values()) {
     if (!body.items.some((item) => item.body && linear.has(item.body.instance))) continue;
-    const found = new Sharing(linear).of(body);
+    const shared = new Sharing(linear).of(body);
+    // What all experts add to sums of parts would be added by each device.
+    const isAdded = [...(shared ?? [])].some(
+      ([path, { style }]) => style === "rows" && stacks.of(path) !== null && biased.has(path),
+    );
+    const found = isAdded ? null : shared;
     for (const item of body.items) {
       if (!item.body || !linear.has(item.body.instance)) continue;
-      const pattern = item.body.instance.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*");
+      const pattern = stacks.placeOf(item.body.instance).replace(/(?<=^|\.)\d+(?=\.|$)/g, "*");
       const own = found?.get(item.body.instance) ?? null;
       const known = plan.get(pattern);
       plan.set(pattern, known === undefined ? own : both(known, own));

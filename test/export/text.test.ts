@@ -58,6 +58,25 @@ describe("the text of a folder", () => {
       ).toEqual([]);
   });
 
+  it("shares out the width of experts, but for those that add a bias to what devices add up", () => {
+    const planOf = (source: string): string =>
+      /^PLAN.*?^}/ms.exec(exported(source, { alone: true }).files.get("parallelize.py")!)![0];
+    const experts = (of: string): string =>
+      example("moe")
+        .replace("SwiGLU(dim, hidden)", of)
+        .replace("RMSNorm, SwiGLU", `RMSNorm, ${of.split("(")[0]!}`);
+    const swiglu = planOf(experts("SwiGLU(dim, hidden)"));
+    for (const [map, style] of [
+      ["gate", "columns"],
+      ["up", "columns"],
+      ["down", "rows"],
+    ] as const)
+      expect(swiglu).toContain(`"layers.*.inner.mlp.experts.${map}": ("${style}", 1),`);
+    const gelu = planOf(experts("GeluMLP(dim, hidden)"));
+    expect(gelu).toContain('"layers.*.inner.attn.o": ("rows", 32),');
+    expect(gelu).not.toContain("experts");
+  });
+
   it("keeps names apart that an escape would make one", () => {
     for (const escape of [variable, attribute])
       for (const name of ["list", "lambda", "requires_grad_", "score"]) {

@@ -1,6 +1,7 @@
 // The memory of a training step of the exported folder on each device: forward, backward, clipping and AdamW, as
 // `train.py` takes it, in PyTorch's eager mode.
 import type { Model } from "../../check/model.js";
+import { Stacks } from "../../export/experts.js";
 import { tensorPlan, type Shared } from "../../export/tensor-parallel.js";
 import { needsOf, variantOf, type Variant } from "../../export/variants.js";
 import { resolveSizes } from "../../size/axes.js";
@@ -35,7 +36,7 @@ export function torchMemory(
   const variant = knownOf(objective);
   const needs = needsOf([variant]);
   const alone = variantOf(forward, UNNAMED);
-  const plan = tensorPlan(alone, needsOf([alone]));
+  const plan = tensorPlan(alone, needsOf([alone]), new Stacks([alone]));
   const sharedAt = (path: string): Shared | null => plan.get(path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*")) ?? null;
   const live = new Map(objective.live.map((l) => [l.name, l.default]));
   const tables = tablesOf(objective);

@@ -175,14 +175,21 @@ def unsorted(y: Tensor, entries: Entries) -> Tensor:
     return torch.where(called, y, 0)[entries.place].unflatten(0, entries.shape)
 
 
+def _here(weight: Tensor) -> Tensor:
+    """What this device has of a weight that several share out (a DTensor)."""
+    return weight.to_local() if hasattr(weight, "to_local") else weight
+
+
 def own_of(weight: Tensor, entries: Entries, dims: int) -> Tensor:
     """The weight[E, ...] of each row's own expert, to go with rows of so many dimensions [1, N, ...]."""
+    weight = _here(weight)
     own = weight[entries.expert.clamp(max=weight.shape[0] - 1)]
     return own.reshape(own.shape[:1] + (1,) * (dims - 1 - own.dim()) + own.shape[1:])
 
 
 def expert_linear(x: Tensor, weight: Tensor, entries: Entries) -> Tensor:
     """x[1, N, in] by the weight[E, out, in] of each row's own expert: [1, N, out]; 0 where it has none."""
+    weight = _here(weight)
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(dtype), weight.to(dtype)

@@ -12,18 +12,19 @@ import math
 from typing import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_module, distribute_tensor
+from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
 import modc_losses
 
 # Linear maps that tensor parallelism shares out: of "columns" each device has some results, of "rows" it takes some
 # operands, and the results of all are added up. Beside that, how many stay together: the width of a head, else 1. All
-# other maps are whole on each.
+# other maps are whole on each. Of experts each device has some columns or rows of every one.
 PLAN: dict[str, tuple[str, int]] = {}
 
 # Methods of layers that are called beside `forward`: parameters are gathered for them too.
@@ -52,14 +53,46 @@ def layers_of(model: nn.Module) -> Iterator[tuple[nn.ModuleList, int]]:
             yield from ((child, i) for i in range(len(child)) if child[i] is not None)  # other stages have the rest
 
 
+class ExpertsParallel(ParallelStyle):
+    """Shares out the maps of all experts of a list, weight[experts, out, in], as others are: what they compute on are
+    plain tensors, since the product of rows with their own experts' weights knows no others."""
+
+    def __init__(self, style: str) -> None:
+        self.columns = style == "columns"
+
+    def _apply(self, module: nn.Module, mesh: DeviceMesh) -> nn.Module:
+        if self.columns:
+            return distribute_module(module, mesh, self._share, input_fn=self._gradients_of_all)
+        return distribute_module(module, mesh, self._share, output_fn=self._sum_of_all)
+
+    def _share(self, name: str, module: nn.Module, mesh: DeviceMesh) -> None:
+        placements = [Shard(1 if self.columns else 2)]
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            module.register_parameter(name, nn.Parameter(distribute_tensor(parameter, mesh, placements)))
+
+    @staticmethod
+    def _gradients_of_all(module: nn.Module, inputs: tuple, mesh: DeviceMesh) -> tuple:
+        x, *others = inputs
+        x = DTensor.from_local(x, mesh, [Replicate()], run_check=False).to_local(grad_placements=[Partial()])
+        return (x, *others)
+
+    @staticmethod
+    def _sum_of_all(module: nn.Module, y: Tensor, mesh: DeviceMesh) -> Tensor:
+        return DTensor.from_local(y, mesh, [Partial()], run_check=False).redistribute(placements=[Replicate()]).to_local()
+
+
 def apply_tp(model: nn.Module, mesh: DeviceMesh) -> None:
-    """Shares linear maps out by PLAN."""
+    """Shares linear maps out by PLAN; those of experts where their columns or rows are even."""
     degree = mesh.size()
     for path, module in list(model.named_modules()):
         found = next((planned for pattern, planned in PLAN.items() if fnmatch.fnmatchcase(path, pattern)), None)
         if found is None:
             continue
         style, width = found
+        if module.weight.dim() == 3:
+            if module.weight.shape[1 if style == "columns" else 2] % degree == 0:
+                parallelize_module(module, mesh, ExpertsParallel(style))
+            continue
         size = module.weight.shape[0 if style == "columns" else 1]
         if size % (width * degree) != 0:
             what = f"{size} {style}" if width == 1 else f"{size // width} heads of {width} {style}"

@@ -112,8 +112,13 @@ def rank_of(rank, name, world, job, store):
     if "save" in job:
         checkpoint.save(SCRATCH / job["save"], model, optimizer, checkpoint.Progress(step + STEPS, 0, 7, {}), keep=2)
     if rank == 0:
-        (SCRATCH / f"{name}.json").write_text(json.dumps({"steps": answers, "evaluated": evaluated}))
+        (SCRATCH / f"{name}.json").write_text(json.dumps({"steps": answers, "evaluated": evaluated, "held": held(model)}))
     dist.destroy_process_group()
+
+
+def held(model):
+    """How many numbers of weights this rank has."""
+    return sum((p.to_local() if isinstance(p, DTensor) else p).numel() for p in model.parameters())
 
 
 def gradients_of(model):
