@@ -10,4 +10,11 @@ export function withSuggestion<D extends object>(diagnostic: D, data: unknown): 
   return diagnostic;
 }
 
+/** Notes for a copy what was suggested in its original. */
+export function suggestedAs<D extends object>(copy: D, original: object): D {
+  const suggestion = known.get(original);
+  if (suggestion !== undefined) known.set(copy, suggestion);
+  return copy;
+}
+
 export const suggestionOf = (diagnostic: object): string | null => known.get(diagnostic) ?? null;

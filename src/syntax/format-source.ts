@@ -3,6 +3,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { Tokens } from "./format/comments.js";
 import { print, type Line } from "./format/doc.js";
 import { file as fileDoc } from "./format/items.js";
+import { parse } from "./parse.js";
 import { parseTree } from "./parse-tree.js";
 
 /** The maximum width of lines of code, where breaks allow it; comments may be longer. */
@@ -20,13 +21,17 @@ export interface Formatted {
  * item is on one line, and whether a long list is broken. Formatting is idempotent and preserves the syntax tree.
  */
 export function formatSource(text: string, file: string): Formatted {
-  const { tree, diagnostics } = parseTree({ file, text });
-  if (!tree || diagnostics.some((d) => d.severity === "error")) return { text: null, diagnostics };
+  const { diagnostics } = parse({ file, text });
+  if (hasErrors(diagnostics)) return { text: null, diagnostics };
+  const { tree, diagnostics: ofWhole } = parseTree({ file, text });
+  if (!tree || hasErrors(ofWhole)) return { text: null, diagnostics: ofWhole };
   const tokens = new Tokens(text, tree.tokens, tree.comments);
   const lines = print(fileDoc(tokens, tree.cst), WIDTH);
   const result = withComments(lines).join("\n").trim();
   return { text: result === "" ? "" : `${result}\n`, diagnostics };
 }
+
+const hasErrors = (diagnostics: readonly Diagnostic[]): boolean => diagnostics.some((d) => d.severity === "error");
 
 /**
  * Aligns the trailing comments of neighbouring lines in one column: at the author's column, or else two blanks after

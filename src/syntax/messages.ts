@@ -21,8 +21,15 @@ const NEVER_IN_VALUES: ReadonlySet<t.TokenType> = new Set([
   t.Observe,
 ]);
 
+/** A text that was parsed; `more`: whether further declarations follow it. */
+interface ParsedText {
+  readonly file: string;
+  readonly text: string;
+  readonly more: boolean;
+}
+
 /** The diagnostic of a parser error. */
-export function parserDiagnostic(error: ParserError, file: string, text: string): Diagnostic {
+export function parserDiagnostic(error: ParserError, { file, text, more }: ParsedText): Diagnostic {
   const { rule, expected, previous, next } = error;
   const second = isAtSecondToken(error);
   const found = second ? error.next! : error.found;
@@ -33,7 +40,7 @@ export function parserDiagnostic(error: ParserError, file: string, text: string)
     LINE_STARTERS.has(found.tokenType) &&
     text.slice(previousToken.startOffset, found.startOffset).includes("\n");
   const span = spanOf(atLineEnd ? null : found, previousToken, file, text);
-  const foundText = atLineEnd ? "the end of the line" : describe(found, text);
+  const foundText = atLineEnd ? "the end of the line" : describe(found, text, more);
   const word = reservedWordAsName(error);
   if (word) return diagnose("reserved-word", { word: word.image }, spanOf(word, undefined, file, text));
   if (DECLARATION_WORDS.has(found.tokenType) && BODY_RULES.has(rule)) {
@@ -111,9 +118,9 @@ const isSeparator = (before: t.IToken | undefined): boolean =>
   before?.tokenType === t.Newline || before?.tokenType === t.Semicolon;
 
 /** The name of a token in messages. */
-function describe(token: t.IToken, text: string): string {
+function describe(token: t.IToken, text: string, more: boolean): string {
   const type = token.tokenType;
-  if (type === t.EOF) return "the end of the file";
+  if (type === t.EOF) return more ? "the end of the line" : "the end of the file";
   if (type === t.Newline) return "the end of the line";
   if (type === t.StringLiteral) return "a string";
   if (type === t.NumberLiteral) return `the number \`${shortened(token.image)}\``;
@@ -181,7 +188,9 @@ function expectation(error: ParserError): string {
           : rule === "namesMember"
             ? CHOICES.get("namesEntry")!
             : null;
-    return start !== null && found.tokenType === t.Newline ? start : "the end of the line";
+    return start !== null && (found.tokenType === t.Newline || found.tokenType === t.EOF)
+      ? start
+      : "the end of the line";
   }
   if (expected === t.RParen || expected === t.RBracket || expected === t.RBrace) {
     if (LISTS.has(rule) && (previous?.tokenType === t.LParen || previous?.tokenType === t.LBracket))

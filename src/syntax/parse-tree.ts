@@ -28,12 +28,13 @@ export interface ParsedTree extends Parsed {
   } | null;
 }
 
-export function parseTree(source: SourceFile): ParsedTree {
-  const parsed = parseText(source);
+/** `more`: whether further declarations follow, which are parsed by themselves. */
+export function parseTree(source: SourceFile, more = false): ParsedTree {
+  const parsed = parseText(source, more);
   return { ...parsed, diagnostics: withSources(parsed.diagnostics, [source]) };
 }
 
-function parseText(source: SourceFile): ParsedTree {
+function parseText(source: SourceFile, more: boolean): ParsedTree {
   const diagnostics = new Diagnostics();
   const empty: File = {
     kind: "file",
@@ -52,7 +53,7 @@ function parseText(source: SourceFile): ParsedTree {
   const laid = balanced.tokens && layOut(balanced.tokens, source, diagnostics);
   if (!laid) return failed();
 
-  const { cst, parserErrors } = parseTokens(laid.tokens, source);
+  const { cst, parserErrors } = parseTokens(laid.tokens, source, more);
   // One error per stretch: later errors in a statement usually follow from the first.
   const reportedStretches = new Set(
     diagnostics.all.filter((d) => BREAKING.has(d.code)).map((d) => stretchAt(laid.stretches, d.span.start)),
@@ -83,6 +84,7 @@ let parser: { readonly parser: ModcParser; readonly parserErrors: ParserErrors }
 function parseTokens(
   tokens: readonly IToken[],
   { file, text }: SourceFile,
+  more: boolean,
 ): { cst: FileCstNode | null; parserErrors: readonly Diagnostic[] } {
   if (!parser) {
     const messages = new ParserErrors();
@@ -96,5 +98,5 @@ function parseTokens(
   } catch (error) {
     if (!(error instanceof TooManyErrors)) throw error;
   }
-  return { cst, parserErrors: parser.parserErrors.take(tokens).map((c) => parserDiagnostic(c, file, text)) };
+  return { cst, parserErrors: parser.parserErrors.take(tokens).map((c) => parserDiagnostic(c, { file, text, more })) };
 }

@@ -1,16 +1,65 @@
 // The parser as others see it: text → syntax tree. Its types name nothing of the parser's library, which users of modc
 // do not install.
+import { Diagnostics } from "../diagnostics/diagnostic.js";
+import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import { parseTree } from "./parse-tree.js";
 import type { Parsed } from "./parsed.js";
+import { parseTree } from "./parse-tree.js";
+import { partsOf, type Stretch } from "./parts.js";
+import { shifted } from "./shift.js";
 
 export type { Parsed } from "./parsed.js";
+
+/** What a part of a text became, where it stood. */
+export interface Part {
+  readonly at: number;
+  /** Whether it was followed by others. */
+  readonly more: boolean;
+  readonly parsed: Parsed;
+}
+
+/** The parts of a text by their own texts. */
+export type Parts = ReadonlyMap<string, Part>;
 
 /**
  * Parses a source; never throws for a fault of the source. A tree that comes with diagnostics is partial: tools may use
  * it, the checker must not.
  */
-export function parse(source: SourceFile): Parsed {
-  const { file, diagnostics } = parseTree(source);
-  return { file, diagnostics };
+export const parse = (source: SourceFile): Parsed => parseAgain(source, new Map()).parsed;
+
+/** The same of a text of which some parts were parsed before. */
+export function parseAgain(source: SourceFile, before: Parts): { readonly parsed: Parsed; readonly parts: Parts } {
+  const { file, text } = source;
+  const parts = new Map<string, Part>();
+  const all = stretchesOf(text).map(({ start, end }): Parsed => {
+    const own = text.slice(start, end);
+    const more = end < text.length;
+    let part = before.get(own) ?? parts.get(own);
+    if (part?.more !== more) part = { at: 0, more, parsed: parseTree({ file, text: own }, more) };
+    if (part.at !== start) part = { at: start, more, parsed: shifted(part.parsed, start - part.at) };
+    parts.set(own, part);
+    return part.parsed;
+  });
+  const diagnostics = new Diagnostics();
+  for (const part of all) for (const d of part.diagnostics) diagnostics.add(d);
+  return {
+    parsed: {
+      file: {
+        kind: "file",
+        file,
+        imports: all.flatMap((p) => p.file.imports),
+        declarations: all.flatMap((p) => p.file.declarations),
+        allows: all.flatMap((p) => p.file.allows),
+        span: { file, start: 0, end: text.length },
+      },
+      diagnostics: withSources(diagnostics.all, [source]),
+    },
+    parts,
+  };
 }
+
+/** A byte-order mark and the limits of a file are matters of the whole. */
+const stretchesOf = (text: string): readonly Stretch[] =>
+  text.length > LONG || text.startsWith("\ufeff") ? [{ start: 0, end: text.length }] : partsOf(text);
+
+const LONG = 1_000_000;

@@ -4,6 +4,7 @@ import { parse } from "../../src/syntax/parse.js";
 import { lineAndColumn } from "../../src/diagnostics/span.js";
 import { random } from "../random.js";
 import { cases, seedOf } from "../soak.js";
+import { withoutSpans } from "./show.js";
 
 type Place = "declaration" | "parameter" | "member" | "input" | "statement" | "inner statement" | "entry";
 
@@ -244,5 +245,34 @@ describe("recovery", () => {
       "f",
     ]);
     expect(members[1]?.kind === "function" ? members[1].body.length : 0).toBe(2);
+  });
+
+  it("leaves the declarations before and behind a fault as they are", () => {
+    const r = random(seedOf(74));
+    const pieces = ["(", ")", "{", "}", "[", "]", '"', "/*", "=", "if ", "for ", "block ", "\n}", "\n{\n", ""];
+    const [head, middle, tail] = [
+      "/// Before.\nblock A(dim: int) {\n  q: B(dim)\n}\n",
+      "\nblock X(dim: int) {\n  forward(x: f32[B]) -> f32[B] {\n    y = x\n    y * 2\n  }\n}\n",
+      "\n/// Behind.\n// @allow unread-weight: spare\nmodel C(dim: int = 4) {\n  weight w: f32[dim]\n}\n",
+    ];
+    const sound = parse({ file: "a.mod", text: head + middle + tail }).file;
+    let faulty = 0;
+    for (let i = cases(300); i > 0; i--) {
+      const at = r.below(middle.length + 1);
+      const within = middle.slice(0, at) + pieces[r.below(pieces.length)]! + middle.slice(at + r.below(2));
+      const text = head + within + tail;
+      const { file, diagnostics } = parse({ file: "a.mod", text });
+      if (diagnostics.length > 0) faulty++;
+      // Without its first line end the block in the middle stands behind the brace before it.
+      if (!within.startsWith("\n")) continue;
+      const [first, last] = [file.declarations[0]!, file.declarations.at(-1)!];
+      expect(first, text).toEqual(sound.declarations[0]);
+      expect(withoutSpans(last), text).toEqual(withoutSpans(sound.declarations[2]!));
+      expect(text.slice(last.span.start, last.span.end), text).toBe(tail.slice(tail.indexOf("model"), -1));
+      expect(file.allows, text).toHaveLength(1);
+      for (const { span } of diagnostics)
+        expect(span.start >= head.length - 1 && span.end <= text.length - tail.length, text).toBe(true);
+    }
+    expect(faulty).toBeGreaterThan(10);
   });
 });
