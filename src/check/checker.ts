@@ -143,16 +143,14 @@ export class Checker {
     if (this.#evaluations > MAX_EVALUATIONS) this.abort("expressions to evaluate", MAX_EVALUATIONS, span);
   }
 
-  /** Runs work one nesting level deeper, and counts it as one evaluation. */
-  within<T>(span: Span, work: () => T): T {
+  /** Goes one nesting level deeper, and counts one evaluation; `leave` goes back. A check that stops does not. */
+  enter(span: Span): void {
     this.spend(1, span);
     if (++this.#nesting > MAX_NESTING)
       this.abort("levels of expressions and calls within one another", MAX_NESTING, span);
-    try {
-      return work();
-    } finally {
-      this.#nesting--;
-    }
+  }
+  leave(): void {
+    this.#nesting--;
   }
 
   /** Runs work as part of a call at `span`. */

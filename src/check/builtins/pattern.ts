@@ -9,8 +9,21 @@ export interface Pattern {
   readonly right: readonly PatternDim[];
 }
 
+/** The layers of a model, and its checks, have the same patterns. */
+const known = new Map<string, Pattern | string>();
+const MOST_KNOWN = 256;
+
 /** Parses a pattern; for an invalid one returns a phrase that follows `the pattern "…"` in messages. */
 export function parsePattern(text: string): Pattern | string {
+  let pattern = known.get(text);
+  if (pattern === undefined) {
+    pattern = patternOf(text);
+    if (known.size < MOST_KNOWN) known.set(text, pattern);
+  }
+  return pattern;
+}
+
+function patternOf(text: string): Pattern | string {
   const sides = text.split("->");
   const [before, after] = sides;
   if (before === undefined || after === undefined || sides.length !== 2) return "needs exactly one `->`";

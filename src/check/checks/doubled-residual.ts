@@ -16,8 +16,11 @@ export function checkResiduals(model: Model, reportAt: ReportAt): void {
       const doubled = y && rows.get(y)?.some((taken) => taken.inputs[0] === x && taken.inputs[1] === route);
       if (doubled) reportAt(value, "doubled-residual", {}, within(y, value) ? y.span : value.span);
     }
-    const contained = isOp(value, "take") ? [value] : rowsIn(value, rows);
-    if (contained.length > 0) rows.set(value, contained);
+    if (isOp(value, "take")) rows.set(value, [value]);
+    else if (value.inputs.some((input) => rows.has(input))) {
+      const contained = rowsIn(value, rows);
+      if (contained.length > 0) rows.set(value, contained);
+    }
   }
 }
 

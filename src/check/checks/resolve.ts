@@ -1,5 +1,6 @@
 // Checks the names in every block of a file, whether the model uses it or not: finds unknown and duplicate names
 // without instantiation.
+import type { Span } from "../../diagnostics/span.js";
 import { isInteger, toNumber } from "../../size/rational.js";
 import type { Block, Expr, Fn, Input, Member, Name, Param, Stmt, TypeExpr } from "../../syntax/ast.js";
 import type { Binding, LoadedFile, Scope } from "../names/bindings.js";
@@ -194,10 +195,10 @@ function checkStatements(checker: Checker, body: readonly Stmt[], scope: Scope, 
         losses.names.add(s.name.text);
         break;
       case "observe":
-        checkName(checker, s.name, scope);
+        checkName(checker, s.name.text, s.name.span, scope);
         break;
       case "update":
-        checkName(checker, s.name, scope);
+        checkName(checker, s.name.text, s.name.span, scope);
         checkExpr(checker, s.value, scope);
         break;
       case "expr":
@@ -213,7 +214,7 @@ function duplicate(checker: Checker, name: Name, where: string): void {
   checker.report("duplicate-name", { name: name.text, where }, name.span);
 }
 
-function checkName(checker: Checker, { text, span }: Name, scope: Scope): void {
+function checkName(checker: Checker, text: string, span: Span, scope: Scope): void {
   const known =
     scope.find(text) !== null ||
     builtins.has(text) ||
@@ -222,59 +223,57 @@ function checkName(checker: Checker, { text, span }: Name, scope: Scope): void {
   if (!known) unknownName(text, span, { checker, scope, pending: null });
 }
 
-/** Checks an expression with an explicit stack instead of recursion: `a + b + c + …` may be long. */
-function checkExpr(checker: Checker, root: Expr, outer: Scope): void {
-  const todo: { readonly expr: Expr; readonly scope: Scope }[] = [{ expr: root, scope: outer }];
-  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
-    const { expr, scope } = next;
-    const push = (...all: readonly (Expr | null)[]): void => {
-      for (const e of all) if (e !== null) todo.push({ expr: e, scope });
-    };
-    switch (expr.kind) {
-      case "number":
-      case "string":
-      case "bool":
-      case "none":
-        break;
-      case "name":
-        checkName(checker, { text: expr.name, span: expr.span }, scope);
-        break;
-      case "unary":
-        push(expr.operand);
-        break;
-      case "binary":
-        push(expr.left, expr.right);
-        break;
-      case "if":
-        push(expr.condition, expr.then, expr.else);
-        break;
-      case "list":
-        for (const item of expr.items) push(item);
-        break;
-      case "comprehension":
-        push(expr.list);
-        todo.push({ expr: expr.body, scope: scope.inner(new Map([[expr.name.text, KNOWN]])) });
-        break;
-      case "range":
-        push(expr.from, expr.to);
-        break;
-      case "call":
-        push(expr.callee);
-        for (const a of expr.args) push(a.value);
-        break;
-      case "member":
-        push(expr.object);
-        break;
-      case "index":
-        push(expr.object);
-        for (const i of expr.indices) {
-          if (i.kind === "at") push(i.value);
-          else if (i.kind === "slice") push(i.start, i.stop);
+/** Checks every name in an expression; goes down the left sides of `a + b + c + …`, which may be long, in a loop. */
+function checkExpr(checker: Checker, root: Expr, scope: Scope): void {
+  let expr = root;
+  for (; expr.kind === "binary"; expr = expr.left) checkExpr(checker, expr.right, scope);
+  switch (expr.kind) {
+    case "number":
+    case "string":
+    case "bool":
+    case "none":
+      break;
+    case "name":
+      checkName(checker, expr.name, expr.span, scope);
+      break;
+    case "unary":
+      checkExpr(checker, expr.operand, scope);
+      break;
+    case "if":
+      checkExpr(checker, expr.condition, scope);
+      checkExpr(checker, expr.then, scope);
+      checkExpr(checker, expr.else, scope);
+      break;
+    case "list":
+      for (const item of expr.items) checkExpr(checker, item, scope);
+      break;
+    case "comprehension":
+      checkExpr(checker, expr.list, scope);
+      checkExpr(checker, expr.body, scope.inner(new Map([[expr.name.text, KNOWN]])));
+      break;
+    case "range":
+      checkExpr(checker, expr.from, scope);
+      checkExpr(checker, expr.to, scope);
+      break;
+    case "call":
+      checkExpr(checker, expr.callee, scope);
+      for (const a of expr.args) checkExpr(checker, a.value, scope);
+      break;
+    case "member":
+      checkExpr(checker, expr.object, scope);
+      break;
+    case "index":
+      checkExpr(checker, expr.object, scope);
+      for (const i of expr.indices) {
+        if (i.kind === "at") checkExpr(checker, i.value, scope);
+        else if (i.kind === "slice") {
+          if (i.start !== null) checkExpr(checker, i.start, scope);
+          if (i.stop !== null) checkExpr(checker, i.stop, scope);
         }
-        break;
-      default:
-        expr satisfies never;
-    }
+      }
+      break;
+    default:
+      expr satisfies never;
   }
 }
 

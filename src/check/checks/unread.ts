@@ -44,39 +44,62 @@ function mentionsOf(d: Declaration): Mentions {
   let found = known.get(d);
   if (found === undefined) {
     const [accessed, bodies, others] = [new Set<string>(), new Set<string>(), new Set<string>()];
-    collectMentions(d, accessed, "member");
-    for (const m of d.kind === "block" ? flattenMembers(d.members) : []) {
-      if (m.kind === "function") collectMentions(m.body, bodies, "name");
-      else if (m.kind === "sub-block") collectMentions(m.value, others, "name");
+    if (d.kind === "const") collectMentions(d.value, accessed, others);
+    else {
+      collectMentions(d.params, accessed, null);
+      collectOfMembers(d.members, accessed, bodies, others);
     }
     known.set(d, (found = { accessed, bodies, others }));
   }
   return found;
 }
 
+function collectOfMembers(
+  members: readonly Member[],
+  accessed: Set<string>,
+  bodies: Set<string>,
+  others: Set<string>,
+): void {
+  for (const m of members) {
+    if (m.kind === "member-if") {
+      collectMentions(m.condition, accessed, null);
+      collectOfMembers(m.then, accessed, bodies, others);
+      collectOfMembers(m.else, accessed, bodies, others);
+    } else if (m.kind === "function") {
+      collectMentions(m.inputs, accessed, null);
+      collectMentions(m.results, accessed, null);
+      collectMentions(m.body, accessed, bodies);
+    } else collectMentions(m, accessed, m.kind === "sub-block" ? others : null);
+  }
+}
+
 /** Members, including both branches of an `if`. */
 const flattenMembers = (members: readonly Member[]): readonly Member[] =>
   members.flatMap((m) => (m.kind === "member-if" ? [...flattenMembers(m.then), ...flattenMembers(m.else)] : [m]));
 
-/** Nodes that mention a name other than by a name's own node, and as what. */
-const MENTIONS: ReadonlyMap<unknown, "name" | "member"> = new Map([
-  ["member", "member"],
-  ["observe", "name"],
-  ["update", "name"],
-] as const);
+/** Statements that mention a name other than by a name's own node. */
+const NAMING: ReadonlySet<unknown> = new Set(["observe", "update"]);
 
 /**
- * Adds every name used as a value below a node (also in `observe x` and `update x`), or every name after a dot. Uses an
- * explicit stack: sums may be long.
+ * Adds to `accessed` every name after a dot below a node, and to `used` every name used as a value, also in `observe x`
+ * and `update x`. Goes down the left sides of sums, which may be long, in a loop.
  */
-function collectMentions(root: unknown, found: Set<string>, kind: "name" | "member"): void {
-  const todo: unknown[] = [root];
-  for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
-    if (!isNode(node)) continue;
-    const { name } = node;
-    if (node["kind"] === "name" && kind === "name" && typeof name === "string") found.add(name);
-    const named = MENTIONS.get(node["kind"]);
-    if (named === kind && isNode(name) && typeof name["text"] === "string") found.add(name["text"]);
-    for (const child of Object.values(node)) if (isNode(child)) todo.push(child);
+function collectMentions(root: unknown, accessed: Set<string>, used: Set<string> | null): void {
+  if (Array.isArray(root)) {
+    for (const item of root) collectMentions(item, accessed, used);
+    return;
+  }
+  for (let node: unknown = root; isNode(node); node = node["left"]) {
+    const { kind, name } = node;
+    if (typeof name === "string") {
+      if (kind === "name") used?.add(name);
+    } else if (isNode(name) && typeof name["text"] === "string") {
+      if (kind === "member") accessed.add(name["text"]);
+      else if (NAMING.has(kind)) used?.add(name["text"]);
+    }
+    for (const field in node) {
+      const child = node[field];
+      if (field !== "left" && isNode(child) && typeof child["end"] !== "number") collectMentions(child, accessed, used);
+    }
   }
 }

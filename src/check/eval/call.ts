@@ -68,7 +68,8 @@ function callValue(value: ConstValue, expr: Call, env: Env): ConstValue {
 export const nameOfFunction = (instance: Instance, fn: Fn): string => `${instance.block}.${fn.name.text}`;
 
 function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): ConstValue {
-  const bound = evaluateArguments(signatureOf(instance, fn), expr.args, expr.span, env);
+  const values = valuesOf(expr.args, env);
+  const bound = bindValues(signatureOf(instance, fn), expr.args, values, expr.span, env);
   if (bound === null) return ERROR;
   if (env.body !== null) return env.body.call(instance, fn, bound, expr.span);
   env.checker.report("not-compile-time", { what: env.place, value: "the result of a function" }, expr.span);
@@ -77,7 +78,7 @@ function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): ConstVa
 
 /** `blocks[choice].name(args)`: the arguments are evaluated once, and bound to the function of each block. */
 function callExperts(experts: ExpertsValue, name: string, expr: Call, env: Env): ConstValue {
-  const values = new Map(expr.args.map((a) => [a, env.evaluate(a.value, env)]));
+  const values = valuesOf(expr.args, env);
   const { body } = env;
   if (body === null) {
     env.checker.report("not-compile-time", { what: env.place, value: describe(experts) }, expr.span);
@@ -105,29 +106,27 @@ function signatureOf(instance: Instance, fn: Fn): Signature {
   return known;
 }
 
-/** Evaluates arguments in source order; returns them by parameter, or null after a report. */
-function evaluateArguments(
-  signature: Signature,
-  args: readonly Arg[],
-  span: Span,
-  env: Env,
-): ReadonlyMap<string, Argument> | null {
-  const values = new Map(args.map((a) => [a, env.evaluate(a.value, env)]));
-  return bindValues(signature, args, values, span, env);
+/** The values of arguments, evaluated in source order. */
+function valuesOf(args: readonly Arg[], env: Env): readonly ConstValue[] {
+  const values: ConstValue[] = [];
+  for (const arg of args) values.push(env.evaluate(arg.value, env));
+  return values;
 }
 
+/** Arguments, whose values are given in source order, by parameter; null after a report. */
 function bindValues(
   signature: Signature,
   args: readonly Arg[],
-  values: ReadonlyMap<Arg, ConstValue>,
+  values: readonly ConstValue[],
   span: Span,
   env: Env,
 ): ReadonlyMap<string, Argument> | null {
-  const bound = bindArguments(env.checker, signature, args, span);
-  if (bound === null || [...values.values()].some(hasError)) return null;
-  return new Map(
-    [...bound].map(([name, arg]) => [name, { value: values.get(arg) ?? ERROR, span: arg.value.span, expr: arg.value }]),
-  );
+  const bound = bindArguments(env.checker, signature, args, span, ({ value: expr }, i) => ({
+    value: values[i]!,
+    span: expr.span,
+    expr,
+  }));
+  return values.some(hasError) ? null : bound;
 }
 
 function callBuiltin(name: string, expr: Call, env: Env): ConstValue {
@@ -138,12 +137,11 @@ function callBuiltin(name: string, expr: Call, env: Env): ConstValue {
     for (const a of args) env.evaluate(a.value, env);
     return unknownName(name, callee.span, env);
   }
-  const values = new Map(args.map((a) => [a, env.evaluate(a.value, env)]));
-  const positional = [...values.values()];
-  if (positional.some(hasError)) return ERROR;
+  const values = valuesOf(args, env);
+  if (values.some(hasError)) return ERROR;
   if (
     compileTime &&
-    (builtin === undefined || (isCompileTimeCall(name, positional) && args.every((a) => a.name === null)))
+    (builtin === undefined || (isCompileTimeCall(name, values) && args.every((a) => a.name === null)))
   ) {
     const named = args.find((a) => a.name !== null)?.name;
     if (named) {
@@ -154,7 +152,7 @@ function callBuiltin(name: string, expr: Call, env: Env): ConstValue {
       );
       return ERROR;
     }
-    return callCompileTime(env.checker, name, positional, span);
+    return callCompileTime(env.checker, name, values, span);
   }
   return builtin === undefined ? ERROR : callTensorFunction(name, builtin, expr, values, env);
 }
@@ -163,7 +161,7 @@ function callTensorFunction(
   name: string,
   builtin: Builtin,
   expr: Call,
-  values: ReadonlyMap<Arg, ConstValue>,
+  values: readonly ConstValue[],
   env: Env,
 ): ConstValue {
   const bound = bindValues(signatureOfBuiltin(name, builtin), expr.args, values, expr.span, env);

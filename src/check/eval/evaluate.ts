@@ -38,8 +38,13 @@ export const environment = (
 });
 
 /** Evaluates an expression; returns an error value after a report. */
-export const evaluate = (expr: Expr, env: Env): ConstValue =>
-  env.checker.within(expr.span, () => evaluateKind(expr, env));
+export function evaluate(expr: Expr, env: Env): ConstValue {
+  const { checker } = env;
+  checker.enter(expr.span);
+  const value = evaluateKind(expr, env);
+  checker.leave();
+  return value;
+}
 
 function evaluateKind(expr: Expr, env: Env): ConstValue {
   switch (expr.kind) {

@@ -57,7 +57,7 @@ export function initialiserOf(
   }
   const args = expr.kind === "call" ? expr.args : [];
   const parameters = names.map((name) => ({ name, optional: head.name === "orthogonal", named: false }));
-  const bound = bindArguments(checker, signature(head.name, parameters), args, expr.span);
+  const bound = bindArguments(checker, signature(head.name, parameters), args, expr.span, (arg) => arg);
   if (bound === null) return null;
   const numbers: number[] = [];
   for (const name of names) {

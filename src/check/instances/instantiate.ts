@@ -50,7 +50,7 @@ export class Instantiator {
   readonly make = (block: Block, file: LoadedFile, args: readonly Arg[], span: Span, env: Env): ConstValue => {
     const callee = block.name.text;
     const { takes, params } = interfaceOf(block);
-    const bound = bindArguments(this.checker, takes, args, span);
+    const bound = bindArguments(this.checker, takes, args, span, (arg) => arg);
     const argumentValues = new Map<string, ConstValue>();
     for (const [name, arg] of bound ?? []) {
       const param = params.get(name);
@@ -121,9 +121,11 @@ export class Instantiator {
           break;
         case "member-if": {
           const chosen = conditionOf(m.condition, { ...env, place: "a condition" });
-          if (chosen !== null)
-            this.checker.within(m.span, () => this.#members(chosen ? m.then : m.else, instance, pending));
-          else for (const name of namesOf([...m.then, ...m.else])) this.#unknown(instance, name);
+          if (chosen !== null) {
+            this.checker.enter(m.span);
+            this.#members(chosen ? m.then : m.else, instance, pending);
+            this.checker.leave();
+          } else for (const name of namesOf([...m.then, ...m.else])) this.#unknown(instance, name);
           break;
         }
         case "names":

@@ -1,6 +1,6 @@
 // Binds arguments to parameters, for blocks, functions and built-in functions.
 import type { Span } from "../../diagnostics/span.js";
-import type { Arg } from "../../syntax/ast.js";
+import type { Arg, Name } from "../../syntax/ast.js";
 import type { Checker } from "../checker.js";
 import { nearest } from "../../size/nearest.js";
 
@@ -31,58 +31,72 @@ export const signature = (callee: string, parameters: readonly Parameter[], rest
 });
 
 /**
- * Maps each parameter to its argument, if it has one; null if arguments were missing, surplus or misnamed, which is
- * reported.
+ * Maps each parameter to what `of` makes of its argument, if it has one; null if arguments were missing, surplus or
+ * misnamed, which is reported.
  */
-export function bindArguments(
+export function bindArguments<T>(
   checker: Checker,
   to: Signature,
   args: readonly Arg[],
   span: Span,
-): ReadonlyMap<string, Arg> | null {
-  const { callee, parameters, rest, names: known, places } = to;
-  const bound = new Map<string, Arg>();
+  of: (arg: Arg, index: number) => T,
+): ReadonlyMap<string, T> | null {
+  const { callee, parameters } = to;
+  const bound = new Map<string, T>();
   let ok = true;
   let position = 0;
   let named = false;
-  const fail = (report: () => void): void => {
-    ok = false;
-    report();
-  };
-  const put = (name: string, arg: Arg, at: Span): void => {
-    if (bound.has(name)) fail(() => checker.report("duplicate-argument", { callee, name }, at));
-    else bound.set(name, arg);
-  };
-  for (const arg of args) {
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!;
+    let name: string | null;
     if (arg.name !== null) {
       named = true;
-      const name = arg.name.text;
-      const at = arg.name.span;
-      if (known.has(name) || rest) put(name, arg, at);
-      else
-        fail(() =>
-          checker.report("unknown-argument", { callee, name, suggestion: nearest(name, known), takes: [...known] }, at),
-        );
+      name = namedPlace(checker, to, arg.name);
     } else if (named) {
-      fail(() => checker.report("positional-after-named", { callee }, arg.span));
-    } else {
-      const place = places[position++];
-      if (place === undefined)
-        fail(() =>
-          checker.report(
-            "surplus-argument",
-            { callee, takes: places.length, named: parameters.filter((p) => p.named).map((p) => p.name) },
-            arg.span,
-          ),
-        );
-      else put(place.name, arg, arg.span);
+      checker.report("positional-after-named", { callee }, arg.span);
+      name = null;
+    } else name = nextPlace(checker, to, position++, arg.span);
+    if (name !== null && bound.has(name)) {
+      checker.report("duplicate-argument", { callee, name }, arg.name?.span ?? arg.span);
+      name = null;
     }
+    if (name === null) ok = false;
+    else bound.set(name, of(arg, i));
   }
   // A misnamed argument may be the missing one: report one error only.
-  if (ok) {
-    for (const p of parameters)
-      if (!p.optional && !bound.has(p.name))
-        fail(() => checker.report("missing-argument", { callee, name: p.name }, span));
-  }
+  if (ok && bound.size < parameters.length)
+    for (const { name, optional } of parameters)
+      if (!optional && !bound.has(name)) {
+        ok = false;
+        checker.report("missing-argument", { callee, name }, span);
+      }
   return ok ? bound : null;
+}
+
+/** The parameter of a named argument; null after a report. */
+function namedPlace(checker: Checker, { callee, rest, names }: Signature, { text, span }: Name): string | null {
+  if (rest || names.has(text)) return text;
+  checker.report(
+    "unknown-argument",
+    { callee, name: text, suggestion: nearest(text, names), takes: [...names] },
+    span,
+  );
+  return null;
+}
+
+/** The next positional parameter; null after a report. */
+function nextPlace(
+  checker: Checker,
+  { callee, parameters, places }: Signature,
+  position: number,
+  span: Span,
+): string | null {
+  const place = places[position];
+  if (place !== undefined) return place.name;
+  checker.report(
+    "surplus-argument",
+    { callee, takes: places.length, named: parameters.filter((p) => p.named).map((p) => p.name) },
+    span,
+  );
+  return null;
 }

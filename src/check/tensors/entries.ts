@@ -7,7 +7,7 @@ import { isInteger, rational, toNumber, type Rational } from "../../size/rationa
 import { axisSize, equalSizes, multiplySizes, normal, rowsSize, sizeOf, type Size } from "../../size/size.js";
 import { ERROR, type ConstValue, type Emitter, type EvaluatedIndex } from "../context.js";
 import type { EntryChoice as Choice, Route, Value } from "../model.js";
-import { entriesOf, equalShapes, isOp, plainSize, sequenceOf, typeOf } from "../types.js";
+import { entriesOf, isOp, plainSize, sequenceOf, typeOf } from "../types.js";
 import { describe, printType } from "../values.js";
 import { recordDefinition } from "./makers.js";
 
@@ -31,13 +31,18 @@ export const countOf = (emitter: Emitter, choice: Choice, span: Span): Value =>
  * report, if one of them is ragged. `how` says what is done to them: `split`.
  */
 export function plainAlong(emitter: Emitter, x: Value, dims: readonly number[], how: string, span: Span): Value | null {
-  const ragged = dims.map((dim) => entriesOf(emitter, x.type.shape[dim] ?? 1)).find((axis) => axis?.ragged);
-  if (ragged) {
-    emitter.report("ragged-axis", { axis: ragged.name, how, entries: true }, span);
-    return null;
+  let plain = true;
+  for (const dim of dims) {
+    const axis = entriesOf(emitter, x.type.shape[dim] ?? 1);
+    if (axis?.ragged) {
+      emitter.report("ragged-axis", { axis: axis.name, how, entries: true }, span);
+      return null;
+    }
+    if (axis) plain = false;
   }
+  if (plain) return x;
   const shape = x.type.shape.map((size, dim) => (dims.includes(dim) ? plainSize(emitter, size) : size));
-  return equalShapes(shape, x.type.shape) ? x : emitter.emit("reshape", [x], {}, typeOf(x.type.dtype, shape), span);
+  return emitter.emit("reshape", [x], {}, typeOf(x.type.dtype, shape), span);
 }
 
 /** `plainAlong` every dimension. */

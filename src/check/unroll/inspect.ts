@@ -64,12 +64,12 @@ export function inspect(checker: Checker, model: Instance): Inside {
 }
 
 /** The parameters of an instance that are numbers. */
-const numbersIn = ({ params }: Instance): ReadonlyMap<string, Rational> =>
-  new Map(
-    [...params].flatMap(([name, binding]) =>
-      binding.kind === "value" && binding.value.kind === "number" ? [[name, binding.value.value] as const] : [],
-    ),
-  );
+function numbersIn({ params }: Instance): ReadonlyMap<string, Rational> {
+  const numbers = new Map<string, Rational>();
+  for (const [name, binding] of params)
+    if (binding.kind === "value" && binding.value.kind === "number") numbers.set(name, binding.value.value);
+  return numbers;
+}
 
 /** Losses and observed values by path; equal paths are numbered. Updates by the path of their state. */
 export function nameCalls({ losses, observes, updates }: Unroller): {

@@ -30,6 +30,26 @@ export const typeEnv = (checker: Checker, instance: Instance): Env =>
 
 type Dim = Extract<DimExpr, { kind: "dim" }>;
 
+/** Whether `fits` for each declared dimension and its actual size; `...` stands for `rest` of them, null: none pair. */
+function eachPair(
+  { declared: { dims }, found: { shape } }: Typed,
+  rest: number | null,
+  fits: (dim: Dim, size: Size) => boolean,
+): boolean {
+  if (rest === null) return true;
+  let ok = true;
+  let at = 0;
+  let open = rest;
+  for (const dim of dims) {
+    if (dim.kind === "dim") ok = fits(dim, shape[at++] ?? 1) && ok;
+    else {
+      at += open;
+      open = 0;
+    }
+  }
+  return ok;
+}
+
 /** Matches types in one call of a function; holds the axes that the names in its input types stand for. */
 export class TypeMatcher {
   readonly axes = new Map<string, Binding>();
@@ -48,26 +68,25 @@ export class TypeMatcher {
 
   /** Binds the axes that the types introduce, then compares; false after a report. */
   match(all: readonly Typed[]): boolean {
-    const aligned = all.map((t) => ({ t, pairs: this.#align(t) }));
-    let ok = true;
-    for (const { t, pairs } of aligned) {
-      if (pairs === null) ok = false;
-      else for (const [dim, size] of pairs) ok = this.#bind(t, dim, size) && ok;
-    }
-    for (const { t, pairs } of aligned) for (const [dim, size] of pairs ?? []) ok = this.#compare(t, dim, size) && ok;
+    const rests = all.map((t) => this.#align(t));
+    let ok = !rests.includes(null);
+    for (const [i, t] of all.entries())
+      ok = eachPair(t, rests[i]!, (dim, size) => this.#bind(t, dim, size)) && ok;
+    for (const [i, t] of all.entries())
+      ok = eachPair(t, rests[i]!, (dim, size) => this.#compare(t, dim, size)) && ok;
     return ok;
   }
 
-  /** Pairs each declared dimension with its actual size; null if the dtype or the number of dimensions differ. */
-  #align(t: Typed): readonly (readonly [Dim, Size])[] | null {
+  /** How many dimensions `...` stands for, 0 without one; null if the dtype or the number of dimensions differ. */
+  #align(t: Typed): number | null {
     const { dims, dtype } = t.declared;
     const { shape } = t.found;
     const rest = dims.findIndex((d) => d.kind === "rest");
-    const fixed = dims.flatMap((d) => (d.kind === "dim" ? [d] : []));
-    const open = shape.length - fixed.length;
+    const fixed = rest === -1 ? dims.length : dims.filter((d) => d.kind === "dim").length;
+    const open = shape.length - fixed;
     if (t.found.dtype !== dtype) return this.#mismatch(t, null);
     if (rest === -1 ? open !== 0 : open < 0) {
-      const needs = `${rest === -1 ? "" : "at least "}${fixed.length} ${fixed.length === 1 ? "is" : "are"} declared`;
+      const needs = `${rest === -1 ? "" : "at least "}${fixed} ${fixed === 1 ? "is" : "are"} declared`;
       return this.#mismatch(t, `${shape.length} dimension${shape.length === 1 ? "" : "s"} where ${needs}`);
     }
     if (rest !== -1) {
@@ -76,7 +95,7 @@ export class TypeMatcher {
       else if (!this.#ellipsisFits(covered))
         return this.#mismatch(t, "`...` stands for the same axes as in the inputs");
     }
-    return fixed.map((d, i) => [d, shape[rest === -1 || i < rest ? i : i + open] ?? 1] as const);
+    return open;
   }
 
   /** Checks that `...` of a result matches the dimensions that `...` matched in the inputs, if those agree. */

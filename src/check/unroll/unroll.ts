@@ -230,7 +230,7 @@ export class Unroller implements FunctionBody {
   /** Executes statements; returns the value of the last one if it is an expression. */
   #statements(body: readonly Stmt[], frame: Frame, wanted: boolean): Result | null {
     let last: Result | null = null;
-    for (const [i, stmt] of body.entries()) last = this.#statement(stmt, frame, wanted && i === body.length - 1);
+    for (let i = 0; i < body.length; i++) last = this.#statement(body[i]!, frame, wanted && i === body.length - 1);
     return last;
   }
 
@@ -246,7 +246,10 @@ export class Unroller implements FunctionBody {
       case "if": {
         const chosen = conditionOf(stmt.condition, env);
         if (chosen === null) return { value: ERROR, span: stmt.span };
-        return this.#checker.within(stmt.span, () => this.#statements(chosen ? stmt.then : stmt.else, frame, wanted));
+        this.#checker.enter(stmt.span);
+        const last = this.#statements(chosen ? stmt.then : stmt.else, frame, wanted);
+        this.#checker.leave();
+        return last;
       }
       case "loss":
         this.#loss(stmt, frame);
@@ -298,7 +301,9 @@ export class Unroller implements FunctionBody {
     const hidden = locals.get(name);
     for (const value of items ?? [ERROR]) {
       this.#bind(locals, stmt.name, value);
-      this.#checker.within(stmt.span, () => this.#statements(stmt.body, frame, false));
+      this.#checker.enter(stmt.span);
+      this.#statements(stmt.body, frame, false);
+      this.#checker.leave();
     }
     if (hidden === undefined) locals.delete(name);
     else locals.set(name, hidden);

@@ -29,6 +29,10 @@ export function weightKeys(checker: Checker, model: Instance, weights: readonly 
     weight: { path, span },
   } of weights) {
     checker.spend(Math.ceil(patterns.length / 4), span);
+    if (patterns.length === 0) {
+      keys.set(path, [path]);
+      continue;
+    }
     const parts = path.split(".");
     const found = patterns.flatMap(({ rule, match }) => {
       const segments = match(parts);
@@ -46,14 +50,15 @@ export function weightKeys(checker: Checker, model: Instance, weights: readonly 
       if (key.length > MAX_PATH) checker.abort("letters in one key", MAX_PATH, first?.rule.span ?? span);
     keys.set(path, own);
   }
-  const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
   for (const rule of rules) {
     const path = rule.from.value;
     if (used.has(rule) || emptyList(model, path)) continue;
+    const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
     const candidates = [...shapes].map((shape) => patternLike(path, shape));
     checker.report("unknown-path", { path, suggestion: nearest(path, candidates) }, rule.from.span);
   }
-  if (bound) checkCollisions(checker, weights, keys, written);
+  // Without rules each weight has its path.
+  if (bound && rules.length > 0) checkCollisions(checker, weights, keys, written);
   return { keys, ignore: entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : [])) };
 }
 
