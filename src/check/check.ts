@@ -107,7 +107,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   const { keys, ignore } = weightKeys(checker, instance, inside.weights);
   if (fn === null) return null;
   const unroller = new Unroller({ checker, entry, live });
-  options.witness?.axes((name) => unroller.axis(name));
+  options.witness?.axes?.(unroller.axes.axis);
   const entered = enter(checker, unroller, instance, fn);
   if (entered === null || entered.result.kind === "error") return null;
   unroller.finish();

@@ -30,14 +30,13 @@ export class CostHints {
 
   /** Computes the costs of a source as it is now; those of before stay where it has errors. */
   compute(root: string, sizes: CostSizes): void {
-    const step = this.project.firstStep(root);
-    const reviewed = this.project.underWay(root);
-    if (!step?.checked.model || !reviewed) return;
-    const { texts, facts } = reviewed;
+    const found = this.project.modelOf(root);
+    if (!found) return;
+    const { model, calls, texts } = found;
     const known = { texts: new Map(texts), sizes: JSON.stringify(sizes) };
     // Should it throw now, it would again.
     this.#known.set(root, { ...known, costs: null });
-    this.#known.set(root, { ...known, costs: costsOf(step.checked.model, facts, sizes, [...texts.keys()]) });
+    this.#known.set(root, { ...known, costs: costsOf(model, calls, sizes, [...texts.keys()]) });
   }
 
   forget(root: string): void {

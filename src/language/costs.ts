@@ -5,7 +5,7 @@ import type { Span } from "../diagnostics/span.js";
 import { optimize } from "../passes/index.js";
 import { materialOf, recipes } from "../recipes.js";
 import type { Axis } from "../size/axes.js";
-import type { Facts } from "./facts.js";
+import type { Calls } from "./calls.js";
 
 /** Sizes at which costs are told. */
 export interface CostSizes {
@@ -39,8 +39,8 @@ export interface Costs {
 /** Each call has its own: products of the same rows are one kernel later, which belongs to none of them. */
 const LAST_PASS = "fuse-routing";
 
-/** The costs of a model in infer, for which it was checked with these facts. */
-export function costsOf(model: Model, facts: Facts, sizes: CostSizes, files: readonly string[]): Costs {
+/** The costs of a model in infer, and of its calls in these files. */
+export function costsOf(model: Model, calls: Calls, sizes: CostSizes, files: readonly string[]): Costs {
   const graph = optimize(recipes.infer.graph(materialOf(model)), { after: LAST_PASS });
   const extents = new Map(openAxes(model, sizes).map((a) => [a.name, a.extent]));
   const rows: Row[] = [];
@@ -59,7 +59,7 @@ export function costsOf(model: Model, facts: Facts, sizes: CostSizes, files: rea
   return {
     at: [...extents].map(([name, n]) => `${name}=${n}`).join(" "),
     total,
-    calls: [...ofCalls(paths, facts, files), ...ofProducts(rows, files)],
+    calls: [...ofCalls(paths, calls, files), ...ofProducts(rows, files)],
     paths,
   };
 }
@@ -82,12 +82,12 @@ function belowPaths(rows: readonly Row[]): ReadonlyMap<string, Pair> {
   return below;
 }
 
-function ofCalls(below: ReadonlyMap<string, Pair>, facts: Facts, files: readonly string[]): readonly CallCost[] {
+function ofCalls(below: ReadonlyMap<string, Pair>, made: Calls, files: readonly string[]): readonly CallCost[] {
   return files
-    .flatMap((file) => facts.callsIn(file))
+    .flatMap((file) => made.in(file))
     .flatMap(({ span, calls }): readonly CallCost[] => {
       // Several checks tell of the same calls.
-      const paths = new Set(calls.map(({ call }) => call.path).filter((path) => below.has(path)));
+      const paths = new Set(calls.map(({ path }) => path).filter((path) => below.has(path)));
       if (paths.size === 0) return [];
       let sum: Pair | undefined;
       for (const path of paths) sum = added(sum, below.get(path)!.executed, below.get(path)!.dense);

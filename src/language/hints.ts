@@ -30,7 +30,7 @@ export function shapeHints(project: Project, file: string, from: number, to: num
       if (start === null || end === null || end - start !== o.span.end - o.span.start) continue;
       const seen = facts.seen(file, start);
       // A list that grows in a loop has a value for each turn.
-      if (seen.some(({ value }) => value.kind === "list" && (value.items.length === 0 || seen.length > 1))) return [];
+      if (seen.some(({ value }) => value.kind === "list" && (value.length === 0 || seen.length > 1))) return [];
       const label = shownValues(seen);
       if (label === null) continue;
       return [{ at: o.span.end, label: `: ${label}`, more: axisLines(seen).join("\n"), kind: "shape" }];
@@ -48,7 +48,7 @@ export function causalHints(project: Project, file: string, from: number, to: nu
     if (d.kind !== "block" || !d.model) return [];
     const fn = d.members.find((m) => m.kind === "function" && m.name.text === "forward");
     const step = reviewed.steps.find((s) => s.phase === "infer" && s.model === d.name.text);
-    if (fn?.kind !== "function" || step?.checked.model?.inputs[0]?.type.dtype !== "u32") return [];
+    if (fn?.kind !== "function" || step?.reads?.dtype !== "u32") return [];
     const at = fn.results.at(-1)?.type.span.end ?? fn.inputs.at(-1)?.span.end ?? fn.name.span.end;
     if (at < from || at > to) return [];
     const notes = obstacles.get(d.name.text) ?? [];

@@ -19,16 +19,15 @@ export function kernelsOf(
   { line, start, end }: { readonly line: number; readonly start: number; readonly end: number },
 ): readonly Kernel[] {
   for (const root of project.rootsOf(file)) {
-    const checked = project.firstStep(root)?.checked;
-    const facts = project.underWay(root)?.facts;
-    if (!checked?.model || !facts) continue;
-    const { model, sources } = checked;
+    const found = project.modelOf(root);
+    if (!found) continue;
+    const { model, sources } = found;
     const graph = optimize(recipes.infer.graph(materialOf(model)));
     const program = programFor({ graph, model, sources });
-    const called = facts
-      .callsIn(file)
+    const called = found.calls
+      .in(file)
       .filter(({ span }) => span.start < end && start < span.end)
-      .flatMap(({ calls }) => calls.map(({ call }) => call.path));
+      .flatMap(({ calls }) => calls.map(({ path }) => path));
     const paths = new Set(called);
     const isHere = (step: ProgramStep): boolean =>
       step.work !== null &&

@@ -22,10 +22,10 @@ interface Part {
 /** Null where no model of the file is without errors. */
 export function pictureOf(project: Project, file: string, sizes: CostSizes): Picture | null {
   for (const root of project.rootsOf(file)) {
-    const model = project.firstStep(root)?.checked.model;
-    const facts = project.underWay(root)?.facts;
-    if (!model || !facts) continue;
-    const { at, total, paths } = costsOf(model, facts, sizes, []);
+    const found = project.modelOf(root);
+    if (!found) continue;
+    const { model, calls } = found;
+    const { at, total, paths } = costsOf(model, calls, sizes, []);
     const blocks = new Map(model.instances.map((i) => [i.path, i.block]));
     const parts = partsOf(paths, blocks);
     const all = total.dense.flops;

@@ -1,7 +1,13 @@
 // The texts of a workspace, open and closed: trees, names and checks of each, kept until something they read changes.
+import type { LogicalType, Model, Phase } from "../check/model.js";
+import type { Read } from "../check/names/files.js";
 import { libraryFile, librarySources } from "../check/names/library.js";
 import { review, type Review, type ReviewStep } from "../check/review.js";
+import type { Witness } from "../check/witness.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import type { SourceFile } from "../diagnostics/span.js";
 import type { Parsed } from "../syntax/parse.js";
+import { Calls } from "./calls.js";
 import type { Definition, Names, Others } from "./definitions.js";
 import { Facts } from "./facts.js";
 import type { Host } from "./host.js";
@@ -23,9 +29,28 @@ export interface CheckSettings {
   readonly set?: Readonly<Record<string, string>>;
 }
 
+/** What a step of a review found; nothing of the model that it made is kept. */
+export interface Step {
+  readonly phase: Phase;
+  /** The name of the model; null in a source without one. */
+  readonly model: string | null;
+  readonly diagnostics: readonly Diagnostic[];
+  /** The type of the first input of a model without errors. */
+  readonly reads: LogicalType | null;
+}
+
+/** The first model of a source, in infer, without errors. */
+export interface FoundModel {
+  readonly model: Model;
+  readonly calls: Calls;
+  readonly sources: readonly SourceFile[];
+  /** The texts that it is of, by file. */
+  readonly texts: ReadonlyMap<string, string>;
+}
+
 /** A review of one source, as far as it has gone. */
 export interface Reviewed {
-  readonly steps: readonly ReviewStep[];
+  readonly steps: readonly Step[];
   readonly review: Review | null;
   readonly facts: Facts;
   /** The texts that it is of, by file. */
@@ -35,7 +60,7 @@ export interface Reviewed {
 interface UnderWay {
   /** No other has it. */
   readonly number: number;
-  readonly steps: ReviewStep[];
+  readonly steps: Step[];
   readonly facts: Facts;
   /** Every file that was read or looked for. */
   readonly reads: Set<string>;
@@ -227,8 +252,10 @@ export class Project {
       known.review = next.value;
       return false;
     }
-    known.steps.push(next.value);
-    if (next.value.checked.model) this.#good.set(root, known);
+    const { checked, phase, model } = next.value;
+    const { diagnostics, model: found } = checked;
+    known.steps.push({ phase, model, diagnostics, reads: found?.inputs[0]?.type ?? null });
+    if (found) this.#good.set(root, known);
     return true;
   }
 
@@ -238,11 +265,21 @@ export class Project {
     return this.#reviews.get(root) ?? null;
   }
 
-  /** The check of the first model in infer, made now if it has not been. */
-  firstStep(root: string): ReviewStep | null {
+  /** Makes the check of the first model in infer, if it has not been made. */
+  firstStep(root: string): void {
     const known = this.#reviews.get(root);
     if (known === undefined || known.steps.length === 0) this.step(root);
-    return this.#reviews.get(root)?.steps[0] ?? null;
+  }
+
+  /** Checks the first model of a source again, since none is kept; null where it has errors. */
+  modelOf(root: string): FoundModel | null {
+    this.firstStep(root);
+    const known = this.#reviews.get(root);
+    if (!known || known.steps[0]?.diagnostics.some((d) => d.severity === "error")) return null;
+    const calls = new Calls();
+    const [first] = this.#reviewOf(root, calls, new Set(), new Map([[root, known.texts.get(root)!]]));
+    const { model = null, sources = [] } = first?.checked ?? {};
+    return model && { model, calls, sources, texts: known.texts };
   }
 
   /** The review of a source as far as it has gone. */
@@ -253,32 +290,35 @@ export class Project {
   #begin(root: string): UnderWay | null {
     const text = this.textOf(root);
     if (text === null || this.isLibrary(root)) return null;
-    const folder = folderOf(root);
     const reads = new Set([root]);
     const texts = new Map([[root, text]]);
     const facts = new Facts((file) => texts.has(file));
-    const fileOf = (path: string): string => inFolder(folder, path);
-    const rest = review(
-      { file: root, text },
-      {
-        set: this.settings.set ?? {},
-        parse: this.#trees.parse,
-        nameOf: fileOf,
-        witness: facts,
-        read: (path) => {
-          const file = fileOf(path);
-          reads.add(file);
-          const refused = this.host.refusal(file, folder);
-          if (refused !== null) return { refused };
-          const found = this.textOf(file);
-          if (found !== null) texts.set(file, found);
-          return found;
-        },
-      },
-    );
+    const rest = this.#reviewOf(root, facts, reads, texts);
     const made: UnderWay = { number: this.#begun++, steps: [], facts, reads, texts, rest, review: null };
     this.#reviews.set(root, made);
     return made;
+  }
+
+  /** Notes in `reads` every file that it reads or looks for, and in `texts` what it found. */
+  #reviewOf(
+    root: string,
+    witness: Witness,
+    reads: Set<string>,
+    texts: Map<string, string>,
+  ): Generator<ReviewStep, Review> {
+    const folder = folderOf(root);
+    const nameOf = (path: string): string => inFolder(folder, path);
+    const read: Read = (path) => {
+      const file = nameOf(path);
+      reads.add(file);
+      const refused = this.host.refusal(file, folder);
+      if (refused !== null) return { refused };
+      const found = this.textOf(file);
+      if (found !== null) texts.set(file, found);
+      return found;
+    };
+    const set = this.settings.set ?? {};
+    return review({ file: root, text: texts.get(root)! }, { set, parse: this.#trees.parse, nameOf, witness, read });
   }
 
   /** Facts about a place of a file as it is now, of this or the last good text, each with its place there. */

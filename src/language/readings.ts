@@ -157,8 +157,7 @@ export class Readings {
   #givenTo({ name: { span } }: OfKind<"parameter">): readonly GivenBlock[] {
     const found = new Map<string, GivenBlock>();
     for (const { facts, start } of this.sources.factsAt(span.file, span.start))
-      for (const [block, file] of facts.blocks(span.file, start))
-        found.set(`${file}#${block.name.text}`, { name: block.name.text, file });
+      for (const given of facts.blocks(span.file, start)) found.set(`${given.file}#${given.name}`, given);
     return [...found.values()];
   }
 }

@@ -11,10 +11,7 @@ const MOST_EXTENTS = 3;
 
 /** The types that a name had, as one: `f32[B, T, 64|128]`; null where they differ in more than extents. */
 export function typeOf(seen: readonly Seen[]): string | null {
-  const types = seen.flatMap(({ value }) => {
-    const type = value.kind === "stored" ? value.type : value.kind === "tensor" ? value.value.type : null;
-    return type ? [type] : [];
-  });
+  const types = seen.flatMap(({ value }) => (value.kind === "tensor" ? [value.type] : []));
   const [first] = types;
   if (!first || types.length !== seen.length) return null;
   if (types.some((t) => t.dtype !== first.dtype || t.shape.length !== first.shape.length)) return null;
@@ -38,31 +35,28 @@ export function shownValues(seen: readonly Seen[]): string | null {
 
 function shownValue({ value, axis }: Seen): string {
   switch (value.kind) {
-    case "stored":
-      return typeText(value.type);
     case "tensor":
-      return typeText(value.value.type);
+      return typeText(value.type);
     case "route": {
-      const { axis: name } = value.value.attrs;
+      const { axis: name } = value;
       const made = axis(name);
       return `route ${name}${made.role === "sequence" && "parent" in made.count ? ` of ${made.count.parent}` : ""}`;
     }
     case "choice":
       return "choice of entries";
+    case "experts":
+      return `a list of ${value.length} indexed by a choice`;
     case "instance":
-      return value.instance.block;
+      return value.block;
     case "list": {
-      const blocks = [...new Set(value.items.flatMap((i) => (i.kind === "instance" ? [i.instance.block] : [])))];
-      const first = value.items[0]?.kind === "tensor" ? typeText(value.items[0].value.type) : null;
-      const of = blocks.length > 0 ? blocks.join(" | ") : first;
-      return of === null && value.items.length <= 8
-        ? printValue(value, () => undefined)
-        : `list of ${value.items.length}${of === null ? "" : ` ${of}`}`;
+      const of = value.blocks.length > 0 ? value.blocks.join(" | ") : value.type && typeText(value.type);
+      if (of === null && value.text !== null) return value.text;
+      return `list of ${value.length}${of === null ? "" : ` ${of}`}`;
     }
     case "tuple":
       return value.items.length === 0
         ? "nothing"
-        : `(${value.items.map((v, i) => `${value.names[i]}: ${shownValue({ value: v, axis })}`).join(", ")})`;
+        : `(${value.items.map(({ name, known }) => `${name}: ${shownValue({ value: known, axis })}`).join(", ")})`;
     case "number":
       return printNumber(value);
     case "string":
@@ -88,15 +82,9 @@ export function axisLines(seen: readonly Seen[]): readonly string[] {
   };
   for (const { value, axis } of seen) {
     const sizes: readonly Size[] =
-      value.kind === "stored"
-        ? value.type.shape
-        : value.kind === "tensor"
-          ? value.value.type.shape
-          : value.kind === "size"
-            ? [value.size]
-            : [];
+      value.kind === "tensor" ? value.type.shape : value.kind === "size" ? [value.size] : [];
     for (const size of sizes) for (const name of axesIn(size)) add(name, axis);
-    if (value.kind === "route") add(value.value.attrs.axis, axis);
+    if (value.kind === "route") add(value.axis, axis);
   }
   return [...lines.values()];
 }

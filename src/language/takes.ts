@@ -28,7 +28,7 @@ export function takesAt(project: Project, file: string, span: Span): readonly Ta
     const visible = d.kind === "local" && d.from <= span.start && span.start <= d.to;
     const [seen] = visible ? seenOf(project, d) : [];
     if (seen?.value.kind !== "route") return [];
-    const made = seen.axis(seen.value.value.attrs.axis);
+    const made = seen.axis(seen.value.axis);
     if (made.role !== "sequence" || !("parent" in made.count)) return [];
     return [{ name: d.name.text, parent: made.count.parent }];
   });
@@ -44,6 +44,6 @@ type Joined = Extract<Expr, { kind: "binary" | "call" }>;
 function axesOf(project: Project, definition: Definition, use: Span): readonly string[] {
   const at = definition.kind === "local" ? lastBinding(project, definition, use, false) : definition.name.span;
   return seenOf(project, definition, at).flatMap(({ value }) =>
-    value.kind === "tensor" ? value.value.type.shape.flatMap((size) => axisName(size) ?? []) : [],
+    value.kind === "tensor" ? value.type.shape.flatMap((size) => axisName(size) ?? []) : [],
   );
 }

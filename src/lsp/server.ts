@@ -271,7 +271,7 @@ export class LanguageServer {
     const reviewed = this.project.underWay(root);
     const before = this.#published.get(root);
     if (!reviewed || before?.more !== false || reviewed.steps.length !== 1) return false;
-    const { diagnostics } = reviewed.steps[0]!.checked;
+    const { diagnostics } = reviewed.steps[0]!;
     const found = this.#byFile(
       reviewed,
       diagnostics.filter((d) => d.code !== "no-model"),
@@ -292,7 +292,7 @@ export class LanguageServer {
         continue;
       }
       const { diagnostics } = reviewed.review;
-      const more = diagnostics.length > (reviewed.steps[0]?.checked.diagnostics.length ?? 0);
+      const more = diagnostics.length > (reviewed.steps[0]?.diagnostics.length ?? 0);
       const found = { texts: reviewed.texts, files: this.#byFile(reviewed, diagnostics), more };
       this.#published.set(root, found);
       for (const file of found.files.keys()) files.add(file);

@@ -1,9 +1,8 @@
 // The texts of a workspace without a client: what is read, what is kept, and what is let go.
 import { expect, it } from "vitest";
-import type { ReviewStep } from "../../src/check/review.js";
 import { CostHints } from "../../src/language/cost-hints.js";
 import type { Host } from "../../src/language/host.js";
-import { Project } from "../../src/language/project.js";
+import { Project, type FoundModel } from "../../src/language/project.js";
 
 const hostOf = (read: Host["read"]): Host => ({
   read,
@@ -46,12 +45,9 @@ it("a text that is closed leaves no trees of what was typed in it, and no other 
 
 it("a model whose costs cannot be computed throws once, not whenever they are asked for", () => {
   class Broken extends Project {
-    override firstStep(root: string): ReviewStep | null {
-      const step = super.firstStep(root);
-      const model = step?.checked.model;
-      if (!step || !model) return step;
-      const broken = new Proxy(model, { get: () => expect.fail("it is lowered") });
-      return { ...step, checked: { ...step.checked, model: broken } };
+    override modelOf(root: string): FoundModel | null {
+      const found = super.modelOf(root);
+      return found && { ...found, model: new Proxy(found.model, { get: () => expect.fail("it is lowered") }) };
     }
   }
   const project = new Broken(hostOf(() => null));

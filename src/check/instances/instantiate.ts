@@ -86,7 +86,7 @@ export class Instantiator {
       const value = given(p, () => this.#default(p, instance));
       assignOwner(value, instance, name);
       instance.params.set(name, { kind: "value", value });
-      checker.witness?.bound(p.name, value);
+      checker.witness?.bound?.(p.name, value);
     }
     const pending = new Set(namesOf(instance.decl.members));
     this.#members(instance.decl.members, instance, pending);
@@ -159,7 +159,7 @@ export class Instantiator {
     if (stranger !== null)
       this.checker.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
     const value = stranger !== null || hasError(found) ? ERROR : found;
-    this.checker.witness?.bound(m.name, value);
+    this.checker.witness?.bound?.(m.name, value);
     if (this.#declare(instance, m.name, { kind: "value", value })) assignOwner(value, instance, m.name.text);
   }
 
@@ -181,7 +181,7 @@ export class Instantiator {
       this.#unknown(instance, m.name.text);
       return;
     }
-    this.checker.witness?.stored(m.name, { dtype, shape });
+    this.checker.witness?.stored?.(m.name, { dtype, shape });
     const weight = { owner: instance, decl: m, dtype, shape, init };
     if (this.#declare(instance, m.name, { kind: "weight", weight })) instance.owned.push(weight);
   }

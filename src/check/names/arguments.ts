@@ -76,11 +76,7 @@ export function bindArguments<T>(
 /** The parameter of a named argument; null after a report. */
 function namedPlace(checker: Checker, { callee, rest, names }: Signature, { text, span }: Name): string | null {
   if (rest || names.has(text)) return text;
-  checker.report(
-    "unknown-argument",
-    { callee, name: text, suggestion: nearest(text, names), takes: [...names] },
-    span,
-  );
+  checker.report("unknown-argument", { callee, name: text, suggestion: nearest(text, names), takes: [...names] }, span);
   return null;
 }
 

@@ -31,8 +31,14 @@ export function inputsOf(
 
 /** Tells the witness what the inputs of an entered function are, and what sizes its axes stand for. */
 export function tellInputs(witness: Witness | null, fn: Fn, locals: ReadonlyMap<string, Binding>): void {
-  if (witness === null) return;
-  const values = new Map([...locals].flatMap(([name, b]) => (b.kind === "value" ? [[name, b.value] as const] : [])));
-  witness.entered(fn, values);
-  for (const { name } of fn.inputs) witness.bound(name, values.get(name.text) ?? ERROR);
+  if (witness?.entered) {
+    const values = new Map<string, ConstValue>();
+    for (const [name, binding] of locals) if (binding.kind === "value") values.set(name, binding.value);
+    witness.entered(fn, values);
+  }
+  if (witness?.bound)
+    for (const { name } of fn.inputs) {
+      const binding = locals.get(name.text);
+      witness.bound(name, binding?.kind === "value" ? binding.value : ERROR);
+    }
 }

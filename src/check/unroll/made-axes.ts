@@ -19,11 +19,12 @@ export class MadeAxes {
     this.#hasEntries ||= axis.role === "entries";
   }
 
-  axis(name: string): LogicalAxis {
+  /** A function of its own, so that whoever keeps it keeps no more than the axes. */
+  readonly axis = (name: string): LogicalAxis => {
     const axis = this.#axes.get(name);
     invariant(axis !== undefined, `no axis ${name}`);
     return axis;
-  }
+  };
 
   make(hint: string, bound: number | null, count: CountRule): string {
     const name = this.#freeName(hint);

@@ -70,10 +70,8 @@ export class TypeMatcher {
   match(all: readonly Typed[]): boolean {
     const rests = all.map((t) => this.#align(t));
     let ok = !rests.includes(null);
-    for (const [i, t] of all.entries())
-      ok = eachPair(t, rests[i]!, (dim, size) => this.#bind(t, dim, size)) && ok;
-    for (const [i, t] of all.entries())
-      ok = eachPair(t, rests[i]!, (dim, size) => this.#compare(t, dim, size)) && ok;
+    for (const [i, t] of all.entries()) ok = eachPair(t, rests[i]!, (dim, size) => this.#bind(t, dim, size)) && ok;
+    for (const [i, t] of all.entries()) ok = eachPair(t, rests[i]!, (dim, size) => this.#compare(t, dim, size)) && ok;
     return ok;
   }
 

@@ -7,17 +7,18 @@ import type { CountRule } from "../../size/count-rules.js";
 import type { Expr, Fn, Name, Stmt } from "../../syntax/ast.js";
 import type { Binding, Instance, WeightRecord } from "../names/bindings.js";
 import { nameOfFunction } from "../eval/call.js";
-import { enterCall, type ActiveCall, type CallNode } from "./call-tree.js";
+import { enterCall, type CallNode } from "./call-tree.js";
 import { ERROR, type ConstValue, type Argument } from "../context.js";
 import { toValue } from "../tensors/convert.js";
 import { endInZeros } from "../tensors/ragged-entries.js";
 import { Emitted } from "./emitted.js";
-import type { Env, FunctionBody } from "../names/environment.js";
+import type { FunctionBody } from "../names/environment.js";
 import { conditionOf, environment, evaluate, itemsOf } from "../eval/evaluate.js";
 import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "../limits.js";
 import type { FoundLoss, FoundMixture, FoundObserve, FoundRoute, FoundUpdate } from "./found.js";
 import { MadeAxes } from "./made-axes.js";
 import { madeAt } from "../instances/made-at.js";
+import { NO_RESULT, type Entering, type Frame, type Result } from "./frame.js";
 import { inputsOf, tellInputs } from "./inputs.js";
 import { typeEnv, TypeMatcher, type Typed } from "./match-types.js";
 import { lossOf, secondUpdates, updateOf } from "./training.js";
@@ -37,18 +38,6 @@ import type {
 import type { Checker, Trace } from "../checker.js";
 import { Tally } from "../instances/tally.js";
 import { describe, hasError } from "../values.js";
-
-/** The value of a function without results. */
-const NO_RESULT: ConstValue = { kind: "tuple", names: [], items: [] };
-
-/** A stack frame: one function of one instance that is being unrolled. */
-interface Frame extends ActiveCall {
-  readonly fn: Fn;
-  readonly env: Env;
-  readonly outer: Frame | null;
-  readonly depth: number;
-  readonly losses: Map<string, Stmt>;
-}
 
 export interface UnrollOptions {
   readonly checker: Checker;
@@ -193,7 +182,7 @@ export class Unroller implements FunctionBody {
         this.#entered.push(node);
       }
       const result = this.run({ instance, fn, node, locals, matcher });
-      this.#checker.witness?.called(span, instance, fn, node, result);
+      this.#checker.witness?.called?.(span, instance, fn, node, result);
       return result;
     });
   }
@@ -201,19 +190,7 @@ export class Unroller implements FunctionBody {
   // --- functions and statements
 
   /** Unrolls a function whose inputs are bound; returns its result: a tensor, or a tuple of named tensors. */
-  run({
-    instance,
-    fn,
-    node,
-    locals,
-    matcher,
-  }: {
-    readonly instance: Instance;
-    readonly fn: Fn;
-    readonly node: CallNode;
-    readonly locals: Map<string, Binding>;
-    readonly matcher: TypeMatcher;
-  }): ConstValue {
+  run({ instance, fn, node, locals, matcher }: Entering): ConstValue {
     const outer = this.#frame;
     const scope = instance.bodyScope.inner(locals);
     const env = environment(this.#checker, scope, "a function", { body: this });
@@ -234,6 +211,13 @@ export class Unroller implements FunctionBody {
     return last;
   }
 
+  #nested({ span }: Stmt, body: readonly Stmt[], frame: Frame, wanted: boolean): Result | null {
+    this.#checker.enter(span);
+    const last = this.#statements(body, frame, wanted);
+    this.#checker.leave();
+    return last;
+  }
+
   #statement(stmt: Stmt, frame: Frame, wanted: boolean): Result | null {
     const { env } = frame;
     switch (stmt.kind) {
@@ -246,10 +230,7 @@ export class Unroller implements FunctionBody {
       case "if": {
         const chosen = conditionOf(stmt.condition, env);
         if (chosen === null) return { value: ERROR, span: stmt.span };
-        this.#checker.enter(stmt.span);
-        const last = this.#statements(chosen ? stmt.then : stmt.else, frame, wanted);
-        this.#checker.leave();
-        return last;
+        return this.#nested(stmt, chosen ? stmt.then : stmt.else, frame, wanted);
       }
       case "loss":
         this.#loss(stmt, frame);
@@ -290,7 +271,7 @@ export class Unroller implements FunctionBody {
 
   #bind(locals: Map<string, Binding>, name: Name, value: ConstValue): void {
     locals.set(name.text, { kind: "value", value });
-    this.#checker.witness?.bound(name, value);
+    this.#checker.witness?.bound?.(name, value);
   }
 
   /** The loop variable is local to the loop; names bound in the body are visible after it. */
@@ -301,9 +282,7 @@ export class Unroller implements FunctionBody {
     const hidden = locals.get(name);
     for (const value of items ?? [ERROR]) {
       this.#bind(locals, stmt.name, value);
-      this.#checker.enter(stmt.span);
-      this.#statements(stmt.body, frame, false);
-      this.#checker.leave();
+      this.#nested(stmt, stmt.body, frame, false);
     }
     if (hidden === undefined) locals.delete(name);
     else locals.set(name, hidden);
@@ -397,9 +376,4 @@ export class Unroller implements FunctionBody {
       this.#reportIn(node, trace, "state-set-twice", { state: state.decl.name.text, calls }, span, notes);
     }
   }
-}
-
-interface Result {
-  readonly value: ConstValue;
-  readonly span: Span;
 }

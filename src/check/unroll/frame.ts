@@ -1,0 +1,35 @@
+// Functions that are being unrolled, and what their statements come to.
+import type { Span } from "../../diagnostics/span.js";
+import type { Fn, Stmt } from "../../syntax/ast.js";
+import type { ConstValue } from "../context.js";
+import type { Binding, Instance } from "../names/bindings.js";
+import type { Env } from "../names/environment.js";
+import type { ActiveCall, CallNode } from "./call-tree.js";
+import type { TypeMatcher } from "./match-types.js";
+
+/** The value of a function without results. */
+export const NO_RESULT: ConstValue = { kind: "tuple", names: [], items: [] };
+
+/** A stack frame: one function of one instance that is being unrolled. */
+export interface Frame extends ActiveCall {
+  readonly fn: Fn;
+  readonly env: Env;
+  readonly outer: Frame | null;
+  readonly depth: number;
+  readonly losses: Map<string, Stmt>;
+}
+
+/** A function whose inputs are bound. */
+export interface Entering {
+  readonly instance: Instance;
+  readonly fn: Fn;
+  readonly node: CallNode;
+  readonly locals: Map<string, Binding>;
+  readonly matcher: TypeMatcher;
+}
+
+/** The value of a statement, and where it stands. */
+export interface Result {
+  readonly value: ConstValue;
+  readonly span: Span;
+}
