@@ -18,7 +18,9 @@ export async function evaluateText(
   options: {
     readonly signal?: AbortSignal;
     readonly onBatch?: (tokens: number) => void;
-    /** Called with the losses and observed routes of each batch. */
+    /** Names of the program's inputs; default: all that the batches have. */
+    readonly inputs?: ReadonlySet<string>;
+    /** Called with the results and observed routes of each batch. */
     readonly onResults?: (results: Results, batch: Batch) => void;
   } = {},
 ): Promise<Evaluated> {
@@ -28,7 +30,9 @@ export async function evaluateText(
     const { inputs, rows, length } = batch;
     options.signal?.throwIfAborted();
     const given = Object.fromEntries(
-      Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]),
+      Object.entries(inputs)
+        .filter(([name]) => options.inputs?.has(name) ?? true)
+        .map(([name, data]) => [name, { data, shape: [rows, length] }]),
     );
     const results = await session.run(given, { observe: routes });
     const own = rows * length;

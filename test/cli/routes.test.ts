@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ChoiceDifference } from "../../src/cli/routes/difference.js";
+import { EntropyByDepth } from "../../src/cli/routes/entropy.js";
 import { kindOf } from "../../src/cli/routes/kinds.js";
 import { RouteStatistics } from "../../src/cli/routes/statistics.js";
 import type { ShownRoute } from "../../src/cli/run/routes.js";
@@ -90,6 +91,35 @@ describe("statistics", () => {
     expect(free!.byToken).toBeLessThan(0.05 * free!.entropy);
   });
 
+  it("tell the entropy of predictions by how many routes compute a token", () => {
+    const entropies = new EntropyByDepth();
+    const plain = new Map<number, number[]>();
+    for (const one of given) {
+      const logits = Array.from({ length: rows * length * 5 }, () => 4 * rng.normal());
+      entropies.add(Float32Array.from(logits), rows, length, routesOf(one));
+      for (let at = 0; at < rows * length; at++) {
+        const own = [...Float32Array.from(logits.slice(at * 5, at * 5 + 5))].map(Math.exp);
+        const sum = own.reduce((a, b) => a + b, 0);
+        const bits = own.reduce((h, e) => h - (e / sum) * Math.log2(e / sum), 0);
+        const depth = [0, 1].filter((r) => takes(one.tokens, one.chance, r, at)).length;
+        plain.set(depth, [...(plain.get(depth) ?? []), bits]);
+      }
+    }
+    for (const { depth, tokens, bits } of entropies.found()) {
+      const own = plain.get(depth)!;
+      expect(tokens).toBe(own.length);
+      expect(bits).toBeCloseTo(own.reduce((a, b) => a + b, 0) / own.length, 6);
+    }
+    expect(entropies.found()).toHaveLength(3);
+    const certain = new EntropyByDepth();
+    certain.add([0, -Infinity, -Infinity, 3, 3, -Infinity], 1, 2, [route("r", [[1]])]);
+    expect(certain.found()).toEqual([
+      { depth: 0, tokens: 1, bits: 0 },
+      { depth: 1, tokens: 1, bits: 1 },
+    ]);
+    expect(new EntropyByDepth().found()).toEqual([]);
+  });
+
   it("of two checkpoints count where choices differ", () => {
     const difference = new ChoiceDifference();
     for (const one of given) difference.first(rows, length, [routesOf(one)[0]!]);
@@ -131,10 +161,19 @@ describe("the command", () => {
       readonly rule: string;
       readonly routes: readonly { readonly path: string; readonly share: number }[];
       readonly agreement: readonly { readonly agrees: number }[];
+      readonly loss: number;
+      readonly entropies: readonly { readonly depth: number; readonly tokens: number; readonly bits: number | null }[];
     };
     expect(json.rule).toBe("causal");
     expect(json.routes.map(({ path }) => path)).toEqual([1, 3, 5].map((i) => `layers.${i}.chosen`));
     for (const { agrees } of json.agreement) expect(agrees).toBeGreaterThan(0.8);
+    const { entropies } = json;
+    expect(entropies.map(({ depth }) => depth)).toEqual([0, 1, 2, 3]);
+    expect(entropies.reduce((sum, { tokens }) => sum + tokens, 0)).toBe(144);
+    // A model that knows how much it knows is as uncertain, on average, as its loss says.
+    const mean = entropies.reduce((sum, { tokens, bits }) => sum + tokens * (bits ?? 0), 0) / 144;
+    expect(Math.abs(mean * Math.LN2 - json.loss)).toBeLessThan(0.5);
+    expect(html).toContain("Uncertainty by how many routes compute a token");
   });
 
   it("refuses what has no routes, no text, or nowhere to write", async () => {

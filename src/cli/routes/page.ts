@@ -22,7 +22,8 @@ th:first-child,td:first-child{text-align:left}
 `;
 
 export function routesPage(report: RoutesReport): string {
-  const { model, rule, tokens, loss, routes, kinds, depths, agreement, against, often, textOf } = report;
+  const { model, rule, tokens, loss, routes, kinds, depths, agreement, against, often, textOf, entropies } = report;
+  const seen = entropies.reduce((sum, at) => sum + at.tokens, 0);
   const there = KINDS.filter((kind) => kinds[kind] > 0);
   const agrees = new Map(agreement.map(({ path, agrees: share }) => [path, share]));
   const mean = routes.reduce((sum, { share }) => sum + share, 0) / routes.length;
@@ -42,6 +43,15 @@ export function routesPage(report: RoutesReport): string {
       `of ${routes.length}`,
       bars(depths.map((share, depth) => [String(depth), share])),
     ),
+    ...(entropies.length > 0
+      ? [
+          figure(
+            "Uncertainty by how many routes compute a token",
+            `mean entropy of what the model says follows it, in bits; of ${grouped(seen)} tokens`,
+            amounts(entropies.flatMap(({ depth, bits }) => (bits === null ? [] : [[String(depth), bits] as const]))),
+          ),
+        ]
+      : []),
     figure(
       "By kind of token",
       "of the tokens of each kind, how many each route computes",
@@ -116,12 +126,26 @@ const places = (routes: readonly RouteFound[]): string =>
     )
     .join("")}</div>`;
 
-const bars = (rows: readonly (readonly [name: string, share: number])[]): string =>
+type Rows = readonly (readonly [name: string, value: number])[];
+
+const bars = (rows: Rows): string => drawn(rows, (share) => share, percent);
+
+/** Bars against the longest. */
+const amounts = (rows: Rows): string => {
+  const most = Math.max(...rows.map(([, value]) => value));
+  return drawn(
+    rows,
+    (value) => (most === 0 ? 0 : value / most),
+    (value) => value.toFixed(2),
+  );
+};
+
+const drawn = (rows: Rows, lengthOf: (value: number) => number, shown: (value: number) => string): string =>
   `<div class="map">${rows
     .map(
-      ([name, share]) =>
+      ([name, value]) =>
         `<span>${name}</span><span class="bar c2" style="padding:0">` +
-        `<i style="width:${(100 * share).toFixed(1)}%"></i></span><b>${percent(share)}</b>`,
+        `<i style="width:${(100 * lengthOf(value)).toFixed(1)}%"></i></span><b>${shown(value)}</b>`,
     )
     .join("")}</div>`;
 

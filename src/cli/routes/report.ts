@@ -2,6 +2,7 @@
 import type { Rule } from "../../train/types.js";
 import type { LayerAgreement } from "../train/agreement.js";
 import type { RouteDifference } from "./difference.js";
+import type { EntropyAtDepth } from "./entropy.js";
 import type { RoutesFound } from "./statistics.js";
 
 /** What is told of a model and a text. */
@@ -11,6 +12,8 @@ export interface RoutesReport extends RoutesFound {
   readonly loss: number;
   /** How far both rules agree; empty where one was looked at. */
   readonly agreement: readonly LayerAgreement[];
+  /** Empty where the forward pass gives no logits. */
+  readonly entropies: readonly EntropyAtDepth[];
   /** The other checkpoint, and what it chooses otherwise; null where none was given. */
   readonly against: {
     readonly weights: string;

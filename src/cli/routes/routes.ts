@@ -12,10 +12,12 @@ import { table } from "../terminal/table.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { grouped, percent } from "../terminal/units.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
+import type { Observe } from "../train/evaluated-rule.js";
 import { evaluateRules, nameOf } from "../train/evaluation.js";
 import type { Flags } from "../tree/declare.js";
 import type { trainingCommands } from "../tree/training.js";
 import { ChoiceDifference } from "./difference.js";
+import { EntropyByDepth } from "./entropy.js";
 import { KINDS, kindOf } from "./kinds.js";
 import { routesPage } from "./page.js";
 import type { RoutesReport } from "./report.js";
@@ -60,7 +62,8 @@ async function reportOf(
   const differences = new Map<Rule, ChoiceDifference>();
   // Both rules name their routes alike.
   let agreement: Agreement | null = null;
-  const found = await evaluateRules(file, flags, (rule, results, batch, program) => {
+  const entropies = new EntropyByDepth();
+  const count: Observe = (rule, results, batch, program) => {
     const { own, tokens } = read(results, batch, program);
     if (!statistics.has(rule)) statistics.set(rule, new RouteStatistics((token) => kindOf(textOf(token))));
     statistics.get(rule)!.add(tokens, batch.rows, batch.length, own);
@@ -70,7 +73,10 @@ async function reportOf(
     }
     agreement ??= new Agreement(new Set(routesOfTokens(program)));
     agreement.observe(rule, results, batch, program);
-  });
+  };
+  const found = await evaluateRules(file, flags, count, (logits, _, results, batch, program) =>
+    entropies.add(results[logits]!.data, batch.rows, batch.length, read(results, batch, program).own),
+  );
   // What generation does, where the model can generate.
   const rule = found.rules.has("causal") ? "causal" : "top-k";
   const difference = differences.get(rule);
@@ -87,6 +93,7 @@ async function reportOf(
     loss: found.rules.get(rule)!.loss,
     ...(statistics.get(rule) ?? new RouteStatistics(() => "other")).found(),
     agreement: (agreement as Agreement | null)?.layers() ?? [],
+    entropies: entropies.found(),
     against: other,
     textOf,
   };
@@ -136,6 +143,10 @@ function tell(report: RoutesReport): void {
   );
   const counts = depths.map((share, n) => `${n}: ${percent(share, 1)}`);
   out(`\ntokens by how many of ${all.length} routes compute them: ${counts.join(", ")}`);
+  const uncertain = report.entropies.flatMap(({ depth, bits }) =>
+    bits === null ? [] : `${depth}: ${bits.toFixed(2)}`,
+  );
+  if (uncertain.length > 0) out(`bits of uncertainty about what follows them: ${uncertain.join(", ")}`);
   const list = (named: string, listed: readonly TokenFound[]): void => {
     if (listed.length === 0) return;
     const shown = listed

@@ -1,14 +1,11 @@
 // For `modc eval --weights-as`: how far the model deviates from itself with f32 weights.
 import { pathsOfEntries, pathsOfRoutes } from "../../program/observed.js";
-import type { Program } from "../../program/program.js";
 import { deviationOf, type Deviation } from "../../train/deviation.js";
 import { onDevice } from "../run/execute.js";
 import { compileFile, type Finished } from "../source/frontend.js";
 import type { batchesOf } from "../../train/batches.js";
 import { extentsFor, type EvaluatedRule } from "./evaluated-rule.js";
-
-/** The most bytes of logits that are read of each session at once. */
-const MOST_LOGITS = 64 * 1024 * 1024;
+import { logitsOf, MOST_LOGITS } from "./logits.js";
 
 /** Null where the model has no forward pass that gives logits for the objective's tokens. */
 export async function evaluateDeviation(
@@ -54,12 +51,4 @@ export async function evaluateDeviation(
       ),
     ),
   );
-}
-
-/** The only result, if it is floats of shape [B, T, vocabulary]. */
-function logitsOf({ outputs }: Program): { readonly name: string; readonly vocabulary: number } | null {
-  const [only, ...others] = outputs.filter((o) => o.role === "result");
-  const vocabulary = only?.shape[2];
-  if (!only || others.length > 0 || only.shape.length !== 3 || only.dtype !== "f32") return null;
-  return typeof vocabulary === "number" ? { name: only.name, vocabulary } : null;
 }

@@ -28,6 +28,7 @@ import { compileFile } from "../source/frontend.js";
 import { expectWeights, modelText, withFolder } from "../source/model-file.js";
 import { Progress, say } from "../terminal/terminal.js";
 import { extentsFor, PHASES, type EvaluatedRule, type EvaluationFlags, type Observe } from "./evaluated-rule.js";
+import { evenly, observeLogits, type ObserveLogits } from "./logits.js";
 import { checkedModel } from "./training.js";
 
 /** What is found by one rule; how far it deviates from f32 weights, if others were asked for. */
@@ -51,11 +52,12 @@ export async function expectEvaluable(file: string, given: EvaluationFlags): Pro
   if (flags.tokenizer !== undefined) await sessionTexts(file, flags.tokenizer);
 }
 
-/** Runs the objective over the text. */
+/** Runs the objective over the text, and, to be seen by `logits`, the forward pass of the last rule. */
 export async function evaluateRules(
   file: string,
   given: EvaluationFlags,
   observe: Observe | null = null,
+  logits: ObserveLogits | null = null,
 ): Promise<Found> {
   const flags = withFolder(file, given);
   expectWeights(file, flags.weights);
@@ -85,13 +87,18 @@ export async function evaluateRules(
     device = await openDevice(wantedDevice(flags));
     const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
     const found = new Map<Rule, RuleFound>();
-    for (const rule of rules)
-      found.set(
-        rule,
-        await evaluateRule(
-          { file, flags, phase: PHASES[rule], model, corpus, device, windows, rows, context, progress, observe, show },
-          rule,
-        ),
+    for (const rule of rules) {
+      const evaluated = { file, flags, model, corpus, device, windows, rows, context, progress, observe, show };
+      found.set(rule, await evaluateRule({ ...evaluated, phase: PHASES[rule] }, rule));
+    }
+    // By the causal rule, where there are both.
+    const rule = rules.at(-1)!;
+    if (logits)
+      await observeLogits(
+        { file, flags, model, corpus, device, windows, rows, context, progress, observe, show, phase: PHASES[rule] },
+        logits,
+        (some, atOnce) => batchesOf(some, { corpus, inputs: model.run.inputs, rows: atOnce, context }),
+        { rule, title: "reading predictions" },
       );
     return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
   } finally {
@@ -131,9 +138,7 @@ function windowsOf({ tokens }: Corpus, context: number, share: number, most: num
   if (tokens < 2) throw new UserError("the text has one token: nothing follows it");
   const from = share === 0 ? 0 : split(tokens, context, share).boundary;
   const windows = wholeWindows(from, tokens, context);
-  return most === 0 || most >= windows.length
-    ? windows
-    : Array.from({ length: most }, (_, i) => windows[Math.floor((i * windows.length) / most)]!);
+  return most === 0 ? windows : evenly(windows, most);
 }
 
 async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleFound> {

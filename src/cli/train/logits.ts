@@ -1,0 +1,73 @@
+// The logits of a model over a text under one rule, beside what its routes chose.
+import { pathsOfRoutes } from "../../program/observed.js";
+import type { Program } from "../../program/program.js";
+import type { batchesOf } from "../../train/batches.js";
+import { SourceError } from "../../session/errors.js";
+import { evaluateText } from "../../train/evaluate.js";
+import type { Window } from "../../train/windows.js";
+import { onDevice } from "../run/execute.js";
+import { compileFile } from "../source/frontend.js";
+import { extentsFor, type EvaluatedRule, type Observe } from "./evaluated-rule.js";
+
+/** The most bytes of logits that are read of each session at once. */
+export const MOST_LOGITS = 64 * 1024 * 1024;
+/** How many times as many are read in all: of a longer text, of windows evenly over it. */
+const MOST_TIMES = 8;
+
+/** Called with the results of a forward pass, of which one, [B, T, vocabulary], is logits. */
+export type ObserveLogits = (logits: string, ...observed: Parameters<Observe>) => void;
+
+/** The only result, if it is floats of shape [B, T, vocabulary]. */
+export function logitsOf({ outputs }: Program): { readonly name: string; readonly vocabulary: number } | null {
+  const [only, ...others] = outputs.filter((o) => o.role === "result");
+  const vocabulary = only?.shape[2];
+  if (!only || others.length > 0 || only.shape.length !== 3 || only.dtype !== "f32") return null;
+  return typeof vocabulary === "number" ? { name: only.name, vocabulary } : null;
+}
+
+/** Runs the forward pass of a rule; does nothing where the model has none that gives logits of the objective's text. */
+export async function observeLogits(
+  evaluated: EvaluatedRule,
+  observe: ObserveLogits,
+  batchesIn: (windows: readonly Window[], rows: number) => ReturnType<typeof batchesOf>,
+  { rule, title }: { readonly rule: Parameters<Observe>[0]; readonly title: string },
+): Promise<void> {
+  const { file, flags, phase, device, rows, context, progress, show } = evaluated;
+  const compiled = await compileFile(file, { ...flags, phase, enter: "forward" }, { show }).catch((fault: unknown) => {
+    // What trains need not have a forward pass, or one that this rule allows.
+    if (fault instanceof SourceError) return null;
+    throw fault;
+  });
+  const logits = compiled && logitsOf(compiled.program);
+  if (!logits) return;
+  const { program, forTarget } = compiled;
+  const { tokens, targets } = evaluated.model.run.inputs;
+  const inputs = new Set(program.inputs.map((i) => i.name));
+  for (const name of inputs) if (name !== tokens && name !== targets && name !== "lengths") return;
+  const room = Math.max(1, Math.floor(MOST_LOGITS / (4 * context * logits.vocabulary)));
+  const atOnce = Math.min(rows, room);
+  const windows = evenly(evaluated.windows, MOST_TIMES * room);
+  const job = {
+    program,
+    forTarget,
+    tunings: flags.tunings,
+    weights: flags.weights ?? null,
+    live: flags.live ?? {},
+    seed: flags.seed ?? 0,
+    progress,
+    device,
+    extents: extentsFor(program, { rows: atOnce, windows, context }),
+  };
+  const total = windows.reduce((n, w) => n + w.length, 0);
+  await onDevice(job, flags.device ?? null, ({ session }) =>
+    evaluateText(session, { losses: [], routes: pathsOfRoutes(program.outputs) }, batchesIn(windows, atOnce), {
+      inputs,
+      onResults: (results, batch) => observe(logits.name, rule, results, batch, program),
+      onBatch: (tokens) => progress.report(title, `${Math.floor((100 * tokens) / total)}%`),
+    }),
+  );
+}
+
+/** At most so many, from all over the list. */
+export const evenly = <T>(list: readonly T[], most: number): readonly T[] =>
+  most >= list.length ? list : Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);
