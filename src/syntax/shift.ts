@@ -24,12 +24,6 @@ function copied(node: unknown, by: number): unknown {
     return { file: fields["file"], start: fields["start"] + by, end: (fields["end"] as number) + by };
   if (typeof fields["num"] === "bigint") return node; // an exact number
   const copy: Record<string, unknown> = {};
-  // `a + b + c + …` may be long, and is deep on its left sides.
-  for (let [at, to] = [fields, copy]; ;) {
-    for (const name in at) if (name !== "left") to[name] = copied(at[name], by);
-    if (at["left"] === undefined) return copy;
-    const left: Record<string, unknown> = {};
-    to["left"] = left;
-    [at, to] = [at["left"] as typeof fields, left];
-  }
+  for (const name in fields) copy[name] = copied(fields[name], by);
+  return copy;
 }

@@ -223,10 +223,8 @@ function checkName(checker: Checker, text: string, span: Span, scope: Scope): vo
   if (!known) unknownName(text, span, { checker, scope, pending: null });
 }
 
-/** Checks every name in an expression; goes down the left sides of `a + b + c + …`, which may be long, in a loop. */
-function checkExpr(checker: Checker, root: Expr, scope: Scope): void {
-  let expr = root;
-  for (; expr.kind === "binary"; expr = expr.left) checkExpr(checker, expr.right, scope);
+/** Checks every name in an expression. */
+function checkExpr(checker: Checker, expr: Expr, scope: Scope): void {
   switch (expr.kind) {
     case "number":
     case "string":
@@ -238,6 +236,10 @@ function checkExpr(checker: Checker, root: Expr, scope: Scope): void {
       break;
     case "unary":
       checkExpr(checker, expr.operand, scope);
+      break;
+    case "binary":
+      checkExpr(checker, expr.left, scope);
+      checkExpr(checker, expr.right, scope);
       break;
     case "if":
       checkExpr(checker, expr.condition, scope);

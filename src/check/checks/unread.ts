@@ -82,24 +82,20 @@ const NAMING: ReadonlySet<unknown> = new Set(["observe", "update"]);
 
 /**
  * Adds to `accessed` every name after a dot below a node, and to `used` every name used as a value, also in `observe x`
- * and `update x`. Goes down the left sides of sums, which may be long, in a loop.
+ * and `update x`.
  */
-function collectMentions(root: unknown, accessed: Set<string>, used: Set<string> | null): void {
-  if (Array.isArray(root)) {
-    for (const item of root) collectMentions(item, accessed, used);
+function collectMentions(node: unknown, accessed: Set<string>, used: Set<string> | null): void {
+  if (Array.isArray(node)) {
+    for (const item of node) collectMentions(item, accessed, used);
     return;
   }
-  for (let node: unknown = root; isNode(node); node = node["left"]) {
-    const { kind, name } = node;
-    if (typeof name === "string") {
-      if (kind === "name") used?.add(name);
-    } else if (isNode(name) && typeof name["text"] === "string") {
-      if (kind === "member") accessed.add(name["text"]);
-      else if (NAMING.has(kind)) used?.add(name["text"]);
-    }
-    for (const field in node) {
-      const child = node[field];
-      if (field !== "left" && isNode(child) && typeof child["end"] !== "number") collectMentions(child, accessed, used);
-    }
+  if (!isNode(node) || typeof node["end"] === "number") return; // a span has no names
+  const { kind, name } = node;
+  if (typeof name === "string") {
+    if (kind === "name") used?.add(name);
+  } else if (isNode(name) && typeof name["text"] === "string") {
+    if (kind === "member") accessed.add(name["text"]);
+    else if (NAMING.has(kind)) used?.add(name["text"]);
   }
+  for (const field in node) collectMentions(node[field], accessed, used);
 }
