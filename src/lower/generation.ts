@@ -12,7 +12,7 @@ import { axisSize, equalSizes, type Size } from "../size/size.js";
 import { withCaches, type Cached, type CachedAxis, type CachedLayer, type CacheKind } from "./caches.js";
 import { withoutRoutes } from "./drafting.js";
 import { GenerationError } from "./generation-error.js";
-import type { LoopCaches } from "./loop-caches.js";
+import { LOOP_CACHES, type LoopCaches } from "./loop-caches.js";
 import { observedChoices, type ObservedChoice } from "./observed-entries.js";
 import type { SequenceValues } from "./sequence-values.js";
 
@@ -100,6 +100,8 @@ export function generationGraphs(
   graph: Graph,
   { logits = "last", caches = "rows", loopCaches = "each" }: GenerationOptions = {},
 ): GenerationGraphs {
+  if (!LOOP_CACHES.includes(loopCaches))
+    throw new GenerationError(`loopCaches is ${JSON.stringify(loopCaches)}: it is "each" or "last"`);
   if (caches === "pages" && loopCaches === "last")
     throw new GenerationError(
       "caches of the last loop alone do not lie in pages: what a text gets would depend on what was kept of others",

@@ -4,7 +4,8 @@ import { isOp, type Node } from "../ir/graph.js";
 import { GenerationError } from "./generation-error.js";
 
 /** each: every call of a block has caches of its own. last: its calls share them, and each writes over what was there. */
-export type LoopCaches = "each" | "last";
+export const LOOP_CACHES = ["each", "last"] as const;
+export type LoopCaches = (typeof LOOP_CACHES)[number];
 
 const HINT = "caches of the last loop alone";
 

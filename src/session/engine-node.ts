@@ -39,12 +39,18 @@ type CreateOptions = Omit<OpenEngineOptions, keyof Opening>;
 
 /** The same of a source that is known. */
 export async function createEngineOf(source: SessionSource, options: CreateOptions = {}): Promise<OpenedEngine> {
-  const { model, set, precision, device: wanted, tunings, ...rest } = options;
+  const { model, set, precision, loopCaches = "each", device: wanted, tunings, ...rest } = options;
+  if (loopCaches !== "each")
+    throw new InputError(
+      "loopCaches",
+      `an engine keeps the caches of each loop: loopCaches is ${JSON.stringify(loopCaches)}`,
+      "open a session, which reads a prompt at once",
+    );
   const own = { model, set, precision, device: wanted, tunings };
   const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) as PrepareOptions;
   let prepared: Prepared;
   try {
-    prepared = await prepare(source, given, { caches: "pages" });
+    prepared = await prepare(source, given, "pages");
   } catch (fault) {
     // What is pooled over a text depends on later tokens: such a model does not generate.
     const pooled =

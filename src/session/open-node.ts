@@ -29,13 +29,7 @@ export interface Opening {
   readonly tokenizer?: string;
 }
 
-export interface OpenSessionOptions extends GeneratorOptions, PrepareOptions, Opening {
-  /**
-   * Of a model that runs layers in loops, "last": caches keep what a token's last loop leaves and no more, so a text is
-   * another than the model's own. Default "each": those of every loop. Throws GenerationError where there is no loop.
-   */
-  readonly loopCaches?: "each" | "last";
-}
+export interface OpenSessionOptions extends GeneratorOptions, PrepareOptions, Opening {}
 
 const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
   weights: true,
@@ -150,11 +144,12 @@ export async function createSession(source: SessionSource, options: OpenSessionO
       hint: `there are ${Object.keys(OPTIONS).join(", ")}`,
     });
   const { set: _set, model: _model, precision: _precision, device: _device, tunings: _tunings, ...others } = options;
-  const { loopCaches = "each", ...rest } = others;
-  const { name, texts, diagnostics, sources, device, generation, another, close } = await prepare(source, options, {
-    caches: "rows",
-    loopCaches,
-  });
+  const { loopCaches: _loopCaches, ...rest } = others;
+  const { name, texts, diagnostics, sources, device, generation, another, close } = await prepare(
+    source,
+    options,
+    "rows",
+  );
   try {
     const generator = await createGenerator(generation, device, source.weights ?? undefined, {
       recover: another,

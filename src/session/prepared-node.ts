@@ -1,5 +1,5 @@
 // A model compiled for a device, before it is loaded: what a session and an engine begin with. Node only.
-import { generationModel, type CompileGenerationOptions } from "../compile-generation.js";
+import { generationModel } from "../compile-generation.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Generation } from "../generate/index.js";
@@ -29,6 +29,12 @@ export interface PrepareOptions {
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   /** The types of weights and activations in memory. Default f32. */
   readonly precision?: Precision;
+  /**
+   * Of a model that runs layers in loops, "last": caches keep what a token's last loop leaves and no more, so a text is
+   * another than the model's own; an engine refuses it. Default "each": those of every loop. Throws GenerationError
+   * where there is no loop.
+   */
+  readonly loopCaches?: "each" | "last";
   /** An open device, or options for opening one. By default the best available. */
   readonly device?: Device | OpenDeviceOptions;
   /** The tunings for a device; by default those of its class. */
@@ -49,16 +55,17 @@ export interface Prepared {
   readonly close: () => void;
 }
 
-/** `layout`: how the caches of the generation lie. Throws as `openSession` does. */
+/** `caches`: how those of the generation lie. Throws as `openSession` does. */
 export async function prepare(
   { source, read, texts, weights }: SessionSource,
-  { set, model: name, precision, device: wanted = {}, tunings }: PrepareOptions,
-  layout: Pick<CompileGenerationOptions, "caches" | "loopCaches">,
+  { set, model: name, precision, loopCaches, device: wanted = {}, tunings }: PrepareOptions,
+  caches: "rows" | "pages",
 ): Promise<Prepared> {
   const compiled = generationModel(source.text, {
     file: source.file,
     read,
-    ...layout,
+    caches,
+    ...(loopCaches !== undefined && { loopCaches }),
     ...(set && { set }),
     ...(name !== undefined && { model: name }),
     ...(precision !== undefined && { precision }),

@@ -12,6 +12,7 @@ import { optimize } from "../../src/passes/index.js";
 import { parseGeneration, printGeneration, type Generation } from "../../src/program/generation.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { initialWeights, openDevice, type WeightsInput } from "../../src/runtime/index.js";
+import { openEngine } from "../../src/session/index.js";
 import { expectClose } from "../close.js";
 import { testDevice } from "../device.js";
 import { randomWeights } from "../end-to-end/model.js";
@@ -167,6 +168,10 @@ describe("caches of the last loop alone", () => {
     refused(weighted, /the keys of one.inner have weights, which later calls would change/);
     refused(BORROWED, /the keys of layer#\d are those of another layer in an earlier call/);
     refused(LOOPED, /do not lie in pages/, { caches: "pages" });
+    expect(() => generationGraphs(graph, { loopCaches: "first" as "last" })).toThrow(/loopCaches is "first"/);
+    await expect(openEngine("examples/moby.mod", { loopCaches: "last" })).rejects.toThrow(
+      'an engine keeps the caches of each loop: loopCaches is "last"',
+    );
     await expect(createGenerator(ofLast, await testDevice(), initialWeights(1), { chunk: 8 })).rejects.toThrow(
       "with caches of the last loop alone a prompt is read at once",
     );
