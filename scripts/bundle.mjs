@@ -16,8 +16,8 @@ const PACKERS = /^packers-.*\.js$/;
 
 /**
  * What a package never calls, and what others import of it: it opens its own weights, in shards, so that `load` is
- * given no address, response or file here and starts none from the seed, and it offers no profile and reads no states
- * back.
+ * given no address, response or file here and starts none from the seed, it offers no profile, reads no states back,
+ * asks for no matrix units, and is compiled without textures.
  */
 const LEFT_OUT = {
   "weights/fetched": ["fetchWeights", "openResponse"],
@@ -26,18 +26,21 @@ const LEFT_OUT = {
   "weights/match": ["matchWeights", "readWeight"],
   init: ["initialValues"],
   positions: ["positionsOn"],
+  matrices: ["matricesOf"],
   "read-states": ["readStates"],
+  "texture-weights": ["createTexture", "textureEntry", "writeTexture"],
   "profile/profile": ["profileSteps"],
   "profile/states": ["keepingStates"],
 };
 /**
- * What a package calls and has nothing to do by: its pages run on hardware as a rule, which compiles at once, and its
- * weights are open before they are loaded.
+ * What a package calls and has nothing to do by: its pages run on hardware as a rule, which compiles at once, its
+ * weights are open before they are loaded, and its target needs not say what WGSL has.
  */
 const IDLE = {
   "compile-ahead": ["compileAhead"],
   "weights/open-input": ["openInput"],
   "weights-expected": ["expectWeights"],
+  "texture-weights": ["languageFeatures", "textureTarget"],
 };
 const LEFT_OUT_FILES = new RegExp(`/(${Object.keys({ ...LEFT_OUT, ...IDLE }).join("|")})\\.js$`);
 

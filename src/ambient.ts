@@ -10,11 +10,14 @@ declare global {
   interface GPUBindGroup {}
   interface GPUBindGroupLayout {}
   interface GPUBuffer {}
+  interface GPUBufferBinding {}
   interface GPUBufferDescriptor {}
   interface GPUCommandEncoder {}
   interface GPUComputePipeline {}
   interface GPUDevice {}
   interface GPUQuerySet {}
+  interface GPUTexture {}
+  interface GPUTextureView {}
 }
 // oxlint-disable-next-line unicorn/require-module-specifiers -- `declare global` stands in a module
 export {};

@@ -1,6 +1,7 @@
 // Prints the parameters region of a kernel as WGSL: uniform words, bindings, and the declarations that vary between
 // uses of one kernel file.
 import { invariant } from "../base/invariant.js";
+import { TEXTURE_FORMAT } from "../program/textures.js";
 import { helpersIn, wgslHelpers } from "../ops/index.js";
 import type { Declaration, Kernel } from "../schedule/plan.js";
 import { printCount, printIndex } from "../schedule/addressing/text.js";
@@ -25,8 +26,13 @@ export function printRegion(kernel: Kernel): string {
     lines.push(`struct Sizes { ${kernel.fields.map((f) => `${f.name}: ${f.type}`).join(", ")} }`);
     lines.push("@group(0) @binding(0) var<uniform> sizes: Sizes;");
   }
-  kernel.buffers.forEach((b, i) =>
-    lines.push(`@group(0) @binding(${i + 1}) var<storage, ${b.access}> ${b.name}: array<${b.element}>;`),
+  kernel.buffers.forEach(({ name, access, element }, i) =>
+    lines.push(
+      `@group(0) @binding(${i + 1}) ` +
+        (access === "texture"
+          ? `var ${name}: texture_storage_2d<${TEXTURE_FORMAT}, read>;`
+          : `var<storage, ${access}> ${name}: array<${element}>;`),
+    ),
   );
   for (const d of kernel.declarations) lines.push(printDeclaration(d));
   const text = lines.join("\n");

@@ -23,7 +23,7 @@ export async function openNodeAdapter({ f16 = false }: OpenDeviceOptions): Promi
     adapter,
     proven: f16 ? [F16] : null,
     selfTest: null,
-    keep: [gpu],
+    gpu,
     waitFor: (software) => (software ? "backoff" : "native"),
   };
 }

@@ -253,8 +253,11 @@ export interface ProgramKernel {
   readonly name: string;
   /** Complete WGSL with entry point `main`; binding 0 is the uniform buffer of u32 parameters where `uniforms` > 0. */
   readonly wgsl: string;
-  /** Access of each storage binding, in order of binding number (from 1). */
-  readonly access: readonly ("read" | "read_write")[];
+  /**
+   * Access of each storage binding, in order of binding number (from 1). `texture`: the slot is a storage texture of
+   * `rgba32float`, which is read (`textures.ts`).
+   */
+  readonly access: readonly ("read" | "read_write" | "texture")[];
   /** Number of u32 words in its uniform buffer. */
   readonly uniforms: number;
   /** The chosen algorithm and tile, for display: `ROWS=16 VECTORS=2`; empty where there is no choice. */

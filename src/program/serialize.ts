@@ -41,6 +41,7 @@ import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
 import { readMatrices, readSubgroupSize, readTarget } from "./read-target.js";
 import { FEATURES, ACTIVATION_TYPES, type Requirements } from "./target.js";
+import { fitsTexture, textureSlots } from "./textures.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -88,7 +89,14 @@ export function readProgram(root: Reader): Program {
   const size: Read<SizeText> = (r) => symbols.size(r);
   const slots = at.slots.list(object({ bytes: size, label: text }));
   const works = at.works.list((r) => readWork(r, size, at.origins.length));
-  const cx: Context = { symbols, size, slots, slot: placeIn(slots.length) };
+  const place = placeIn(slots.length);
+  const buffers = new Set<number>();
+  const slot: Read<number> = (r) => {
+    const found = place(r);
+    buffers.add(found);
+    return found;
+  };
+  const cx: Context = { symbols, size, slots, slot, place, buffers };
   const weights = at.weights.list((r) => readWeight(r, cx));
   checkWeightSlots(at.weights, weights);
   for (const [all, name] of [
@@ -98,7 +106,7 @@ export function readProgram(root: Reader): Program {
     [at.states, "name"],
   ] as const)
     all.unique(name);
-  return {
+  const program = {
     ...at,
     axes: symbols.axes,
     live: symbols.live,
@@ -111,6 +119,10 @@ export function readProgram(root: Reader): Program {
     steps: at.steps.list((r) => readStep(r, cx, at.kernels, works.length)),
     works,
   };
+  for (const slot of textureSlots(program))
+    if (cx.buffers.has(slot) || !fitsTexture(slots[slot]!.bytes))
+      at.steps.fail(`read slot ${slot} as a texture, which is a buffer too, or of no whole texels`);
+  return program;
 }
 
 /** The declarations that the parts of a program may refer to. */
@@ -118,7 +130,11 @@ interface Context {
   readonly symbols: Symbols;
   readonly slots: readonly ProgramSlot[];
   readonly size: Read<SizeText>;
+  /** A slot that is a buffer, and one that may be a texture. */
   readonly slot: Read<number>;
+  readonly place: Read<number>;
+  /** Slots that are buffers, as far as is read. */
+  readonly buffers: Set<number>;
 }
 
 const readRequirements: Read<Requirements> = objectWith(
@@ -185,15 +201,16 @@ function readWeight(r: Reader, cx: Context): ProgramWeight {
 function readWeightSlot(
   r: Reader,
   { dtype, shape }: { readonly dtype: DType; readonly shape: readonly number[] },
-  { slot, slots }: Context,
+  { place, slots, buffers }: Context,
 ): ProgramWeightSlot {
   const at = object({
-    slot,
+    slot: place,
     form: oneOf(ENCODING_NAMES),
     layout: itself,
     part: orNull((part) => readPart(part, shape)),
   })(r);
   if (at.form !== "word" && !isFloat(dtype)) r.get("form").fail(`is ${at.form}, and the weight is ${dtype}`);
+  if (at.form !== "word") buffers.add(at.slot);
   const elements = elementsOf(shape, at.part);
   const layout = readLayout(at.layout, elements);
   const bytes = weightBytes(layout, elements, at.form);
@@ -262,12 +279,17 @@ function readTable(r: Reader, { symbols, size, slot }: Context): ProgramTable {
 const readKernel: Read<ProgramKernel> = object({
   name: text,
   wgsl: (wgsl) => wgsl.string(1_000_000),
-  access: list(oneOf(["read", "read_write"]), MOST_DIMENSIONS),
+  access: list(oneOf(["read", "read_write", "texture"]), MOST_DIMENSIONS),
   uniforms: whole(0, 4096),
   tuning: text,
 });
 
-function readStep(r: Reader, { size, slot }: Context, kernels: readonly ProgramKernel[], works: number): ProgramStep {
+function readStep(
+  r: Reader,
+  { size, slot, place, buffers }: Context,
+  kernels: readonly ProgramKernel[],
+  works: number,
+): ProgramStep {
   const work = orNull(placeIn(works));
   const stands = r.isObject() &&
     Object.hasOwn(r.value as object, "standIn") && {
@@ -276,7 +298,7 @@ function readStep(r: Reader, { size, slot }: Context, kernels: readonly ProgramK
   const step = variant({
     dispatch: {
       kernel: placeIn(kernels.length),
-      slots: list(slot, MOST_DIMENSIONS),
+      slots: list(place, MOST_DIMENSIONS),
       uniforms: list((u): ProgramUniform => (u.isObject() ? readFloat(u) : size(u))),
       workgroups: size,
       ...stands,
@@ -292,6 +314,7 @@ function readStep(r: Reader, { size, slot }: Context, kernels: readonly ProgramK
   if (slots.length !== access.length) r.get("slots").fail(`must be ${access.length} slots, found ${slots.length}`);
   if (uniforms.length !== words) r.get("uniforms").fail(`must be ${words} words, found ${uniforms.length}`);
   access.forEach((a, i) => {
+    if (a !== "texture") buffers.add(slots[i]!);
     if (a === "read_write" && slots.indexOf(slots[i]!) !== slots.lastIndexOf(slots[i]!))
       r.get("slots").fail(`bind slot ${slots[i]!} twice, once to be written`);
   });

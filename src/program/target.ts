@@ -18,6 +18,8 @@ export interface Target {
   readonly f16: boolean;
   /** The products of small matrices that the device's matrix units compute; left out where it has none. */
   readonly matrices?: readonly MatrixShape[];
+  /** Whether shaders may read storage textures; left out: they may not. */
+  readonly textures?: boolean;
   readonly limits: Limits;
 }
 
@@ -113,8 +115,10 @@ export function storageTypes({ weights, activations = "f32", products = "f32" }:
 export const portable = ({ activations }: Precision = {}): Target =>
   activations === "f16" ? { ...PORTABLE, f16: true } : PORTABLE;
 
-/** Features of WebGPU that kernels may use. */
-export const FEATURES = ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"] as const;
+/** WGSL's language feature without which no shader reads a storage texture. */
+export const READS_TEXTURES = "readonly_and_readwrite_storage_textures";
+/** Features of WebGPU and of WGSL that kernels may use. */
+export const FEATURES = ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix", READS_TEXTURES] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** What a device must have for the kernels of a program. */

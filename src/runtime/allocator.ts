@@ -1,13 +1,15 @@
-// Creates and counts the buffers of a session, and refuses to create any while a run is under way.
+// Creates and counts the buffers and textures of a session, and refuses to create any while a run is under way.
 import { bug } from "../base/invariant.js";
+import { TEXTURE_ROW_BYTES } from "../program/textures.js";
+import { createTexture } from "./texture-weights.js";
 
 export class Allocator {
   readonly #gpu: GPUDevice;
-  readonly #sizes = new Map<GPUBuffer, number>();
+  readonly #sizes = new Map<GPUBuffer | GPUTexture, number>();
   #running = 0;
-  /** Number of buffers created so far. */
+  /** Number of buffers and textures created so far. */
   made = 0;
-  /** Total bytes of the buffers in use. */
+  /** Total bytes of those in use. */
   bytes = 0;
 
   constructor(gpu: GPUDevice) {
@@ -16,17 +18,25 @@ export class Allocator {
 
   create(descriptor: GPUBufferDescriptor): GPUBuffer {
     if (this.#running > 0) bug(`a buffer (${descriptor.label ?? "unnamed"}) is made while a run is under way`);
-    const buffer = this.#gpu.createBuffer(descriptor);
-    this.#sizes.set(buffer, descriptor.size);
-    this.made++;
-    this.bytes += descriptor.size;
-    return buffer;
+    return this.#count(this.#gpu.createBuffer(descriptor), descriptor.size);
   }
 
-  destroy(buffer: GPUBuffer): void {
-    this.bytes -= this.#sizes.get(buffer) ?? 0;
-    this.#sizes.delete(buffer);
-    buffer.destroy();
+  /** A texture of weights, of so many whole rows. */
+  createTexture(label: string, rows: number): GPUTexture {
+    return this.#count(createTexture(this.#gpu, label, rows), rows * TEXTURE_ROW_BYTES);
+  }
+
+  #count<T extends GPUBuffer | GPUTexture>(made: T, bytes: number): T {
+    this.#sizes.set(made, bytes);
+    this.made++;
+    this.bytes += bytes;
+    return made;
+  }
+
+  destroy(made: GPUBuffer | GPUTexture): void {
+    this.bytes -= this.#sizes.get(made) ?? 0;
+    this.#sizes.delete(made);
+    made.destroy();
   }
 
   /** Runs `body`; creating a buffer in it is a bug. */

@@ -1,7 +1,8 @@
-// The buffers of a session: one for each slot, checked against the device's limits before any is created, and grown
-// when a run needs more.
+// The buffers and textures of a session: one for each slot, checked against the device's limits before any is created,
+// and grown when a run needs more.
 import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
+import { TEXTURE_ROW_BYTES, textureRows, textureSlots } from "../program/textures.js";
 import type { Allocator } from "./allocator.js";
 import type { Device } from "./device.js";
 import { DisposedError, OutOfMemoryError, type LimitError } from "./errors.js";
@@ -13,6 +14,11 @@ const LEAST_BYTES = 16;
 
 /** The size of a buffer for `bytes` bytes of data. */
 export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
+/** What a slot takes for so many bytes of data. */
+export function slotSizes(program: Pick<Program, "kernels" | "steps">): (bytes: number, slot: number) => number {
+  const textures = textureSlots(program);
+  return (bytes, slot) => (textures.has(slot) ? textureRows(bytes) * TEXTURE_ROW_BYTES : bufferBytes(bytes));
+}
 
 /** A slot of another session. */
 export interface SharedSlot {
@@ -37,12 +43,14 @@ export class Buffers {
   readonly #room: ReturnType<typeof roomOn>;
   /** Slots whose contents outlive a run: they are copied when the slot grows. */
   readonly #lasting: ReadonlySet<number>;
-  readonly #buffers: GPUBuffer[] = [];
+  readonly #textures: ReadonlySet<number>;
+  readonly #sizeOf: (bytes: number, slot: number) => number;
+  readonly #buffers: (GPUBuffer | GPUTexture)[] = [];
   /** Bytes of each slot's buffer; 0 before it has one. */
   readonly #bytes: number[];
   /** Slots whose buffers belong to another session, and the buffer of each at the last call of `replacedElsewhere`. */
   readonly #shared: ReadonlyMap<number, SharedSlot>;
-  readonly #seen = new Map<number, GPUBuffer>();
+  readonly #seen = new Map<number, GPUBuffer | GPUTexture>();
   readonly #owners: readonly Buffers[];
   #replacements = 0;
   /** The sum of the owners' `replacements` at the last call of `replacedElsewhere`. */
@@ -53,12 +61,14 @@ export class Buffers {
   constructor(
     device: Device,
     allocator: Allocator,
-    program: Pick<Program, "slots" | "steps" | "target">,
+    program: Pick<Program, "slots" | "steps" | "kernels" | "target">,
     { lasting, shared }: { readonly lasting: ReadonlySet<number>; readonly shared: ReadonlyMap<number, SharedSlot> },
   ) {
     this.#device = device;
     this.#allocator = allocator;
     this.#labels = program.slots.map((s, slot) => s.label || `slot ${slot}`);
+    this.#textures = textureSlots(program);
+    this.#sizeOf = slotSizes(program);
     this.#room = roomOn(program, device.info.limits);
     this.#bytes = program.slots.map(() => 0);
     this.#lasting = lasting;
@@ -66,9 +76,18 @@ export class Buffers {
     this.#owners = [...new Set([...shared.values()].map((s) => s.buffers))];
   }
 
+  /** The buffer in a slot that is none of a texture. */
   buffer(slot: number): GPUBuffer {
+    return this.held(slot) as GPUBuffer; // else `textureFault` had refused the program
+  }
+  /** What kernels bind. */
+  binding(slot: number): GPUBufferBinding | GPUTextureView {
+    const held = this.held(slot);
+    return "size" in held ? { buffer: held } : held.createView();
+  }
+  held(slot: number): GPUBuffer | GPUTexture {
     const own = this.#shared.get(slot);
-    return own ? own.buffers.buffer(own.slot) : this.#buffers[slot]!;
+    return own ? own.buffers.held(own.slot) : this.#buffers[slot]!;
   }
 
   bytes(slot: number): number {
@@ -91,7 +110,7 @@ export class Buffers {
     if (replacements === this.#seenReplacements) return replaced;
     this.#seenReplacements = replacements;
     for (const slot of this.#shared.keys()) {
-      const now = this.buffer(slot);
+      const now = this.held(slot);
       if (this.#seen.get(slot) !== now) replaced.add(slot);
       this.#seen.set(slot, now);
     }
@@ -128,17 +147,19 @@ export class Buffers {
     this.expectRoom(needed);
     if (grown.some((slot) => this.#shared.has(slot))) bug("a shared slot is too small");
     const { gpu } = this.#device;
-    const made: GPUBuffer[] = [];
+    const made: (GPUBuffer | GPUTexture)[] = [];
     const scopes: Promise<GPUError | null>[] = [];
-    const sizes = grown.map((slot) => Math.max(bufferBytes(needed[slot]!), this.#bytes[slot]!));
+    const sizes = grown.map((slot) => Math.max(this.#sizeOf(needed[slot]!, slot), this.#bytes[slot]!));
     grown.forEach((slot, i) => {
       gpu.pushErrorScope("out-of-memory");
       made.push(
-        this.#allocator.create({
-          label: this.#labels[slot]!,
-          size: sizes[i]!,
-          usage: BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst,
-        }),
+        this.#textures.has(slot)
+          ? this.#allocator.createTexture(this.#labels[slot]!, sizes[i]! / TEXTURE_ROW_BYTES)
+          : this.#allocator.create({
+              label: this.#labels[slot]!,
+              size: sizes[i]!,
+              usage: BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst,
+            }),
       );
       scopes.push(this.#device.wait(() => gpu.popErrorScope()));
     });
@@ -173,7 +194,7 @@ export class Buffers {
   /** Copies the old contents of lasting slots to the start of their larger buffers, or to where `moves` puts them. */
   #keepContents(
     grown: readonly number[],
-    made: readonly GPUBuffer[],
+    made: readonly (GPUBuffer | GPUTexture)[],
     moves: ReadonlyMap<number, readonly Move[]>,
   ): void {
     const kept = grown
@@ -181,9 +202,10 @@ export class Buffers {
       .filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
     if (kept.length === 0) return;
     const encoder = this.#device.gpu.createCommandEncoder();
+    // Textures hold weights, which never grow.
     for (const { slot, i } of kept)
       for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: this.#bytes[slot]! }])
-        encoder.copyBufferToBuffer(this.#buffers[slot]!, from, made[i]!, to, bytes);
+        encoder.copyBufferToBuffer(this.buffer(slot), from, made[i] as GPUBuffer, to, bytes);
     this.#device.gpu.queue.submit([encoder.finish()]);
   }
 

@@ -1,5 +1,5 @@
 // Types of devices: options for opening one, and its name, features and limits.
-import { MATRIX_TYPES, type MatrixShape, type MatrixType } from "../program/target.js";
+import type { MatrixShape } from "../program/target.js";
 import { NoDeviceError } from "./errors.js";
 import type { SelfTest } from "./self-test.js";
 import type { WaitMode } from "./wait.js";
@@ -61,7 +61,7 @@ export interface DeviceInfo {
   readonly software: boolean;
   /** Smallest and largest subgroup size; null where there are no subgroups or the sizes are unknown. */
   readonly subgroups: readonly [number, number] | null;
-  /** Enabled features, sorted. */
+  /** Enabled features, and those of WGSL that kernels may use, sorted. */
   readonly features: readonly string[];
   /** What its matrix units compute; empty where it has none or was not asked for them. */
   readonly matrices: readonly MatrixShape[];
@@ -93,7 +93,7 @@ export interface OpenedAdapter {
   readonly proven: readonly string[] | null;
   /** What a self-test found that was run or kept; null: it was not needed, or there is none here. */
   readonly selfTest: SelfTest | null;
-  readonly keep: readonly unknown[];
+  readonly gpu: GPU;
   /** How to wait for the device: see `wait.ts`. */
   readonly waitFor: (software: boolean) => WaitMode;
 }
@@ -104,25 +104,6 @@ export const isSoftware = (info: GPUAdapterInfo): boolean =>
   /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i.test(
     `${info.description} ${info.device} ${info.architecture}`,
   );
-
-/** What an adapter reports of matrix units, beyond WebGPU's own types; newer versions may add types of elements. */
-interface ReportedMatrix {
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  readonly componentType: string;
-  readonly resultComponentType: string;
-}
-
-/** The shapes of an adapter's matrix units, of types that are known here. */
-export function matricesOf(info: GPUAdapterInfo): readonly MatrixShape[] {
-  const { subgroupMatrixConfigs } = info as { readonly subgroupMatrixConfigs?: Iterable<ReportedMatrix> };
-  const known = (type: string): MatrixType | null => MATRIX_TYPES.find((t) => t === type) ?? null;
-  return [...(subgroupMatrixConfigs ?? [])].flatMap(({ M, N, K, componentType, resultComponentType }) => {
-    const [input, output] = [known(componentType), known(resultComponentType)];
-    return input && output ? [{ m: M, n: N, k: K, input, output }] : [];
-  });
-}
 
 /** A short name: the description without the driver's version, else the architecture or vendor. */
 export function nameOf(info: GPUAdapterInfo): string {

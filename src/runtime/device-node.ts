@@ -51,7 +51,7 @@ export async function openNodeAdapter(options: OpenDeviceOptions): Promise<Opene
     const all = hidden ? await find("unsafe") : null;
     const best = all && isSame(adapter.info, all.adapter.info) ? all : found;
     const waitFor = (software: boolean): WaitMode => (software ? "backoff" : "native");
-    return { adapter: best.adapter, proven, selfTest, keep: [best.gpu], waitFor };
+    return { adapter: best.adapter, proven, selfTest, gpu: best.gpu, waitFor };
   });
 }
 

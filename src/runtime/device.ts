@@ -4,7 +4,6 @@ import { classOf } from "./device-class.js";
 import {
   DEVICE_LIMITS,
   isSoftware,
-  matricesOf,
   nameOf,
   softwareOnly,
   type DeviceInfo,
@@ -14,7 +13,9 @@ import {
 } from "./device-info.js";
 import { DeviceLostError, NoDeviceError } from "./errors.js";
 import { living } from "./living.js";
+import { matricesOf } from "./matrices.js";
 import { F16, MATRICES, type SelfTest } from "./self-test.js";
+import { languageFeatures, textureTarget } from "./texture-weights.js";
 import { settle, type WaitMode } from "./wait.js";
 
 /** Features that are requested if the adapter has them, beside those that a self-test has proven. */
@@ -76,6 +77,7 @@ export class Device {
       subgroups,
       f16: features.includes("shader-f16"),
       ...(matrices.length > 0 && { matrices }),
+      ...textureTarget(features),
       limits: {
         storageBuffersPerStage: limits.maxStorageBuffersPerShaderStage,
         invocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
@@ -171,11 +173,17 @@ async function openPageAdapter(gpu: GPU, { kind, safe }: OpenDeviceOptions): Pro
     });
   if (kind === "gpu" && isSoftware(adapter.info)) throw softwareOnly(adapter.info);
   // A browser holds features back itself where it knows a driver to fail.
-  return { adapter, proven: safe ? [] : [F16], selfTest: null, keep: [gpu], waitFor: () => "native" };
+  return {
+    adapter,
+    proven: safe ? [] : [F16],
+    selfTest: null,
+    gpu,
+    waitFor: () => "native",
+  };
 }
 
 async function request(
-  { adapter, proven, selfTest, keep, waitFor }: OpenedAdapter,
+  { adapter, proven, selfTest, gpu: root, waitFor }: OpenedAdapter,
   spare: boolean | undefined,
 ): Promise<Device> {
   const requiredLimits: Record<string, number> = {};
@@ -188,9 +196,9 @@ async function request(
   } catch (cause) {
     throw new NoDeviceError(`${nameOf(adapter.info)} refused to open: ${messageOf(cause)}`, { cause });
   }
-  const info = describe(gpu, adapter.info);
+  const info = describe(gpu, adapter.info, languageFeatures(root));
   const waitMode = waitFor(info.software);
-  return new Device({ gpu, info, waitMode, keep: [...keep, adapter], owned: true, spare, selfTest });
+  return new Device({ gpu, info, waitMode, keep: [root, adapter], owned: true, spare, selfTest });
 }
 
 function wrap(gpu: GPUDevice, spare: boolean | undefined): Device {
@@ -207,7 +215,7 @@ function wrap(gpu: GPUDevice, spare: boolean | undefined): Device {
   });
 }
 
-function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null): DeviceInfo {
+function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null, language: readonly string[] = []): DeviceInfo {
   const limits = Object.fromEntries(DEVICE_LIMITS.map((name) => [name, gpu.limits[name]])) as Record<
     DeviceLimit,
     number
@@ -221,7 +229,7 @@ function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null): DeviceInfo {
     driver: adapter?.description ?? "",
     software: adapter !== null && isSoftware(adapter),
     subgroups: gpu.features.has("subgroups") && min > 0 && max > 0 ? [min, max] : null,
-    features: [...gpu.features].map(String).sort(),
+    features: [...gpu.features, ...language].map(String).sort(),
     matrices: adapter !== null && gpu.features.has(MATRICES) ? matricesOf(adapter) : [],
     limits,
   };

@@ -9,5 +9,6 @@ export const BUFFER_USAGE = {
   indirect: 0x100,
   queryResolve: 0x200,
 } as const;
+export const TEXTURE_USAGE = { copyDst: 0x2, storage: 0x8 } as const;
 export const MAP_READ = 0x1;
 export const STAGE_COMPUTE = 0x4;

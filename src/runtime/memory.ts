@@ -4,7 +4,7 @@ import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes } from "../size/axes.js";
 import type { CountMode } from "../size/counting.js";
-import { bufferBytes } from "./buffers.js";
+import { slotSizes } from "./buffers.js";
 import { formatBytes, type LimitError } from "./errors.js";
 import { checkLive, checkMax, type LiveValue } from "./extents.js";
 import { roomOn, type RoomLimits } from "./room.js";
@@ -82,7 +82,10 @@ export function memoryAt(
   const sizes = resolveSizes(axes, run, mode);
   const values = table.values(sizes);
   const { bytes } = placeOutputs(selectOutputs(program, { observe: true }), table, values, sizes);
-  return { slots: slots.map((index) => bufferBytes(values[index]!)), staging: stagingBytes(bytes) };
+  return {
+    slots: slots.map((index) => values[index]!).map(slotSizes(program)),
+    staging: stagingBytes(bytes),
+  };
 }
 
 /** The first slot of a run of these sizes that has no room on such a device, as an error; null where all have. */

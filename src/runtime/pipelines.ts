@@ -5,6 +5,7 @@ import type { Program, ProgramKernel } from "../program/program.js";
 import type { Device } from "./device.js";
 import { DeviceLostError, KernelError, LimitError } from "./errors.js";
 import { STAGE_COMPUTE } from "./gpu-flags.js";
+import { textureEntry } from "./texture-weights.js";
 
 interface Layout {
   readonly layout: GPUBindGroupLayout;
@@ -175,7 +176,9 @@ function makeLayout(gpu: GPUDevice, kernel: ProgramKernel, label: string): Layou
   const entries: GPUBindGroupLayoutEntry[] = kernel.access.map((access, i) => ({
     binding: i + 1,
     visibility: STAGE_COMPUTE,
-    buffer: { type: access === "read" ? "read-only-storage" : "storage" },
+    ...(access === "texture"
+      ? textureEntry()
+      : { buffer: { type: access === "read" ? "read-only-storage" : "storage" } }),
   }));
   if (kernel.uniforms > 0) entries.push({ binding: 0, visibility: STAGE_COMPUTE, buffer: { type: "uniform" } });
   const layout = gpu.createBindGroupLayout({ label, entries });

@@ -1,6 +1,7 @@
 // Weights that two programs store alike, which their sessions can share.
 import type { Program } from "../program/program.js";
-import { bufferBytes } from "./buffers.js";
+import { textureSlots } from "../program/textures.js";
+import { slotSizes } from "./buffers.js";
 
 /** For each slot of `program` with the same weights in the same layouts as a slot of `owner`: that slot. */
 export function sharedWeightSlots(program: Program, owner: Program): ReadonlyMap<number, number> {
@@ -14,17 +15,22 @@ export function sharedWeightSlots(program: Program, owner: Program): ReadonlyMap
 }
 
 /** Bytes of those slots. */
-export const sharedWeightBytes = (program: Program, owner: Program): number =>
-  [...sharedWeightSlots(program, owner).keys()].reduce(
-    (sum, slot) => sum + bufferBytes(Number(program.slots[slot]!.bytes)),
+export function sharedWeightBytes(program: Program, owner: Program): number {
+  const sizeOf = slotSizes(program);
+  return [...sharedWeightSlots(program, owner).keys()].reduce(
+    (sum, slot) => sum + sizeOf(Number(program.slots[slot]!.bytes), slot),
     0,
   );
+}
 
 /** A key of the contents of each weight slot. */
-function weightsBySlot({ weights }: Program): ReadonlyMap<number, string> {
+function weightsBySlot(program: Program): ReadonlyMap<number, string> {
+  const textures = textureSlots(program);
   const held = new Map<number, string[]>();
-  for (const { path, slots } of weights)
-    for (const { slot, form, layout, part } of slots)
-      held.set(slot, [...(held.get(slot) ?? []), JSON.stringify([path, form, layout, part])]);
+  for (const { path, slots } of program.weights)
+    for (const { slot, form, layout, part } of slots) {
+      const own = JSON.stringify([path, form, layout, part, textures.has(slot)]);
+      held.set(slot, [...(held.get(slot) ?? []), own]);
+    }
   return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
 }

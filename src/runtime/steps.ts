@@ -109,7 +109,7 @@ export class Steps {
       if (step.kind !== "dispatch" || this.#groups.has(step.group)) continue;
       const entries: GPUBindGroupEntry[] = step.slots.map((slot, i) => ({
         binding: i + 1,
-        resource: { buffer: buffers.buffer(slot) },
+        resource: buffers.binding(slot),
       }));
       if (step.offset >= 0)
         entries.push({

@@ -17,6 +17,7 @@ import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
+import { writeTexture } from "./texture-weights.js";
 import { nextTurn } from "./wait.js";
 import { forEachPiece, partOf, type OpenPanels } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";
@@ -135,9 +136,12 @@ export async function uploadWeights(
         if (bytes > buffers.bytes(slot)) bug(`the slot of ${weight.path} is too small`);
         const shared = open.get(slot) ?? new Map();
         open.set(slot, shared);
-        const buffer = buffers.buffer(slot);
+        const held = buffers.held(slot);
+        // No source returns shared memory.
         const write = (piece: Words | Uint16Array, byte: number): void =>
-          queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source returns shared memory
+          "size" in held
+            ? queue.writeBuffer(held, byte, piece as Float32Array<ArrayBuffer>)
+            : writeTexture(queue, held, byte, piece as Float32Array<ArrayBuffer>);
         const packer =
           packers.get(slot) ??
           (await encodings[form].packing())(write, blockStride(layout), packedLength(layout, own.length));

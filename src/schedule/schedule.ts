@@ -40,7 +40,7 @@ export function schedule(
   const { sources } = fused;
   const encoded = encodedValues(fused, types, precision.of ?? null);
   const kernels = kernelsInOrder(fused);
-  const { steps, outputs, starts, labels } = storeKernels(kernels, fused, { encoded, tunings, limits: target.limits });
+  const { steps, outputs, starts, labels } = storeKernels(kernels, fused, { encoded, tunings, target });
   const used = new Set([...steps.flatMap((step) => touched(step)), ...labels.keys()]);
   const fixed = new Map([...sources.storages(used).map((s) => [s, s.label] as const), ...labels]);
   const live = new Map(fused.graph.live.map((l) => [l.name, l.default]));

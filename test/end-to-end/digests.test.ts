@@ -74,7 +74,11 @@ const wide = { ...DEFAULT_LIMITS, storageBuffersPerStage: 16, storageBindingByte
 const DEVICES: readonly (readonly [string, Target, Precision])[] = [
   ["portable", PORTABLE, {}],
   ["portable f16", { ...PORTABLE, f16: true }, { activations: "f16" }],
-  ["mesa-software", { device: "mesa-software", subgroups: [8, 8], f16: true, limits: DEFAULT_LIMITS }, {}],
+  [
+    "mesa-software",
+    { device: "mesa-software", subgroups: [8, 8], f16: true, textures: true, limits: DEFAULT_LIMITS },
+    {},
+  ],
   [
     "swiftshader",
     { device: "swiftshader", subgroups: [4, 4], f16: false, limits: DEFAULT_LIMITS },

@@ -43,7 +43,9 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
   if (shardBytes < LEAST_SHARD_BYTES)
     throw new UserError(`--shard ${flags.shard!}: a shard has at least ${LEAST_SHARD_BYTES} bytes`, null, EXIT.usage);
   const compiled = await compileFile(file, flags);
-  const tunings = flags.tunings === undefined || flags.tunings === "none" ? null : readTunings(flags.tunings);
+  const measured = flags.tunings === undefined || flags.tunings === "none" ? null : readTunings(flags.tunings);
+  // The runtime of a package has no textures.
+  const tunings = measured && { ...measured, target: { ...measured.target, textures: false } };
   const run = tunings ? compiled.forTarget(tunings.target, tunings.tunings) : compiled.program;
   const name = flags.name ?? packageName(run.model);
   if (!NPM_NAME.test(name))

@@ -11,6 +11,7 @@ const TARGETS: { readonly [C in DeviceClass]: Target } = {
     device: "mesa-software",
     subgroups: [8, 8],
     f16: true,
+    textures: true,
     limits: {
       ...DEFAULT_LIMITS,
       storageBuffersPerStage: 16,

@@ -3,6 +3,7 @@ import { invariant } from "../../base/invariant.js";
 import { blockStride } from "../../program/program.js";
 import type { Size } from "../../size/size.js";
 import { rounding, type Codec } from "../codecs/codec.js";
+import { texels } from "../codecs/textures.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
 import { shapeOf, type MatrixTuning } from "../tunings/matrix.js";
@@ -238,9 +239,11 @@ function vectorStep(
 ): Step<Operand> {
   const { extents } = context;
   declareLoads(kernel, context, product);
-  const { element, block, rows, functions } = codecB(context).matrix;
+  const inTexture = tile.b.from === "packed" && context.stored.inTexture(tile.b.layout);
+  const { element, block, rows, functions } = inTexture ? texels : codecB(context).matrix;
+  if (inTexture) kernel.texture("b", tile.b);
+  else kernel.read("b", element, tile.b);
   kernel
-    .read("b", element, tile.b)
     .constant("BLOCK", block)
     .constant("K_PER_LOAD", rows)
     .function(functions("b", strideIn(tile.b)))

@@ -3,7 +3,7 @@ import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import type { PanelLayout, StandInCase } from "../../program/program.js";
-import type { Feature, MatrixShape } from "../../program/target.js";
+import { READS_TEXTURES, type Feature, type MatrixShape } from "../../program/target.js";
 import type { DType } from "../../base/dtype.js";
 import { rational } from "../../size/rational.js";
 import { applySize, multiplySizes, printSize, sizeOf, subtractSizes, type Size } from "../../size/size.js";
@@ -54,6 +54,8 @@ export interface Stored {
   readonly packed: Codec | null;
   /** Whether a product or attention may round its operands to f16 however they are stored. */
   readonly rounds: boolean;
+  /** Whether a product reads its weight from a texture where it lies in such panels. */
+  readonly inTexture: (layout: PanelLayout) => boolean;
 }
 
 /** The properties of a node that its spec may depend on: equal for nodes of equal signature. */
@@ -147,6 +149,12 @@ export class KernelBuilder {
   readAs(name: string, element: Buffer["element"], index: number): this {
     this.inputIs(index, name);
     return this.read(name, element, input(index));
+  }
+  /** Binds a texture of four words a texel. */
+  texture(name: string, operand: Operand): this {
+    this.#features.add(READS_TEXTURES);
+    this.#bind({ name, access: "texture", element: "vec4f" }, operand);
+    return this;
   }
   write(name: string, element: Buffer["element"], operand: Operand): this {
     this.#bind({ name, access: "read_write", element }, operand);

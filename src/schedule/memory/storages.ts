@@ -5,7 +5,8 @@ import { invariant } from "../../base/invariant.js";
 import { isOp, isScatter, type Node, type Origin } from "../../ir/graph.js";
 import { encodings, type EncodingName } from "../../program/encodings/index.js";
 import { weightBytes, type PanelLayout, type WeightLayout } from "../../program/program.js";
-import type { Limits } from "../../program/target.js";
+import type { Target } from "../../program/target.js";
+import { fitsTexture } from "../../program/textures.js";
 import { deviceDims, piecesOf, statesBehind, type KernelGraph } from "../kernel-graph.js";
 import { decodePanels, packPanels } from "../kernels/panels.js";
 import type { Operand, Stored, Work } from "../kernels/spec.js";
@@ -18,6 +19,7 @@ import { mapStep, type Step } from "../plan.js";
 import { isProductBy, productWeights, shapeOf, type Packable } from "../analysis/side-by-side.js";
 import { GIVEN, liesInPanels, partsOf, type Sources } from "./sources.js";
 import type { Tunings } from "../tunings/index.js";
+import { readsTextures } from "../tunings/textures.js";
 import type { FusedKernel } from "../kernels/fused-kernel.js";
 
 export type StoredStep = Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] };
@@ -35,7 +37,7 @@ export interface StoredKernels {
 export interface StorageOptions {
   readonly encoded: Encoded;
   readonly tunings: Tunings;
-  readonly limits: Limits;
+  readonly target: Target;
 }
 
 export function storeKernels(
@@ -79,7 +81,7 @@ export function storeKernels(
     return layouts.valueOf(node);
   };
   const push = (step: Step<Storage>, nodes: readonly Node[]): void => {
-    checkBindings(step, options.limits);
+    checkBindings(step, options.target.limits);
     steps.push({ ...step, origin: nodes[0]?.origin ?? null, nodes });
   };
   /** For each result that may take over memory, whether nothing else needs the old contents. */
@@ -102,16 +104,34 @@ export function storeKernels(
     const isFree = (memory: Value | Storage): boolean => (lastRead.get(memory) ?? -1) < at;
     return state && isFree(state) && (!before || isFree(before)) ? state : null;
   };
+  /**
+   * Which panels of a kernel's weights lie in a texture: of words that the device does not change and that no kernel
+   * reads otherwise.
+   */
+  const inTexture = (kernel: FusedKernel): Stored["inTexture"] | null => {
+    const { decodes, reads } = kernel;
+    const weights = decodes && readsTextures(options.target) ? weightsAt(kernel, reads.indexOf(decodes)) : null;
+    if (!weights?.every(isWeight) || encodingOf(decodes!) !== "word") return null;
+    return (layout) =>
+      !liesInPanels(layout, "word") &&
+      fitsTexture(weightBytes(partsOf(weights, layout)[0]!, countOf(shapeOf(weights[0]!)), "word"));
+  };
   /** Equal kernels are created once. */
   const workOf = (kernel: FusedKernel, inPlace: readonly boolean[]): Work => {
+    const textured = inTexture(kernel);
     const stored: Stored = {
       reads: kernel.reads.map(codecOf),
       writes: kernel.writes.map((w) => codecOf(w.value)),
       packed: (kernel.decodes && !across.has(kernel) && decoded.get(kernel.decodes)) || null,
       rounds: kernel.nodes.some((node) => rounding.has(node)),
+      inTexture: textured ?? (() => false),
     };
     const codecs = [...stored.reads, ...stored.writes, ...(stored.packed ? [stored.packed] : [])];
-    const kinds = [...codecs.map((c) => c.encoding), ...(stored.rounds ? ["rounds"] : [])];
+    const kinds = [
+      ...codecs.map((c) => c.encoding),
+      ...(stored.rounds ? ["rounds"] : []),
+      ...(textured ? ["textures"] : []),
+    ];
     const key = `${inPlace.map(Number).join("")} ${kinds.join(" ")} ${kernel.key}`;
     const work = works.get(key) ?? kernel.make(inPlace, stored);
     works.set(key, work);
@@ -322,7 +342,7 @@ function weightsAt({ nodes, reads }: FusedKernel, index: number): readonly Packa
   return node && isProductBy(node, value) ? productWeights(node) : null;
 }
 
-function checkBindings(step: Step<Storage>, { storageBuffersPerStage }: Limits): void {
+function checkBindings(step: Step<Storage>, { storageBuffersPerStage }: Target["limits"]): void {
   if (step.kind !== "dispatch") return;
   const { buffers, file } = step.kernel;
   invariant(

@@ -1,0 +1,21 @@
+// Matrix units as an adapter reports them.
+import { MATRIX_TYPES, type MatrixShape, type MatrixType } from "../program/target.js";
+
+/** What an adapter reports of matrix units, beyond WebGPU's own types; newer versions may add types of elements. */
+interface ReportedMatrix {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
+/** The shapes of an adapter's matrix units, of types that are known here. */
+export function matricesOf(info: GPUAdapterInfo): readonly MatrixShape[] {
+  const { subgroupMatrixConfigs } = info as { readonly subgroupMatrixConfigs?: Iterable<ReportedMatrix> };
+  const known = (type: string): MatrixType | null => MATRIX_TYPES.find((t) => t === type) ?? null;
+  return [...(subgroupMatrixConfigs ?? [])].flatMap(({ M, N, K, componentType, resultComponentType }) => {
+    const [input, output] = [known(componentType), known(resultComponentType)];
+    return input && output ? [{ m: M, n: N, k: K, input, output }] : [];
+  });
+}

@@ -1,0 +1,154 @@
+// Weights of products that Mesa's software device reads from textures: which, that a program that says otherwise is
+// refused, and that results have the same bits as from buffers.
+import { describe, expect, it } from "vitest";
+import { compile } from "../../src/compile.js";
+import { parseProgram, printProgram, ProgramError } from "../../src/program/serialize.js";
+import { DEFAULT_LIMITS, type Target } from "../../src/program/target.js";
+import type { Program } from "../../src/program/program.js";
+import { textureSlots } from "../../src/program/textures.js";
+import { load, type Results } from "../../src/runtime/index.js";
+import { memoryOf } from "../../src/runtime/memory.js";
+import { sharedWeightSlots } from "../../src/runtime/shared-weights.js";
+import { testDevice } from "../device.js";
+
+const MESA: Target = {
+  device: "mesa-software",
+  subgroups: [8, 8],
+  f16: true,
+  textures: true,
+  limits: { ...DEFAULT_LIMITS, storageBuffersPerStage: 16 },
+};
+
+/** A tied table, concatenated weights, rows by a route, a shape that fills no whole panels, and a plain product. */
+const SOURCE = `import { Linear, SwiGLU } from "std"
+model M(dim: int = 48, hidden: int = 100, vocabulary: int = 72) {
+  embed: Embed(vocabulary, dim)
+  mlp: SwiGLU(dim, hidden)
+  score: Linear(dim, 1)
+  forward(tokens: u32[B, T <= 64]) -> f32[B, T, vocabulary] {
+    x = embed(tokens)
+    r = top(score(x)[..., 0], ceil(25% * T))
+    h = put(x, r, mlp(take(x, r)))
+    embed.logits(h + mlp(h))
+  }
+  objective(tokens: u32[B, T <= 64]) { loss square = mean(forward(tokens) ^ 2) }
+}
+block Embed(vocabulary: int, dim: int) {
+  weight table: f32[vocabulary, dim] = normal(0.5)
+  forward(tokens: u32[B, T]) -> f32[B, T, dim] { table[tokens] }
+  logits(x: f32[B, T, dim]) -> f32[B, T, vocabulary] { x @ transpose(table) }
+}`;
+
+function made(target: Target, options: Parameters<typeof compile>[1] = {}): Program {
+  const { program, diagnostics } = compile(SOURCE, { target, ...options });
+  if (!program) throw new Error(diagnostics.map((d) => d.message).join("\n"));
+  return program;
+}
+
+const labels = (program: Program): readonly string[] =>
+  [...textureSlots(program)].map((slot) => program.slots[slot]!.label);
+
+describe("on Mesa's software device", () => {
+  it("products read from textures the weights that nothing else reads", () => {
+    const program = made(MESA);
+    // The table is looked up too, in its own order and so from a buffer; the product has it in panels.
+    expect(labels(program)).toEqual([
+      "mlp.gate.weight + mlp.up.weight, in panels",
+      "mlp.down.weight, in panels",
+      "embed.table, in panels",
+    ]);
+    expect(program.slots.map((s) => s.label)).toContain("embed.table");
+    expect(program.requires.features).toContain("readonly_and_readwrite_storage_textures");
+    expect(parseProgram(printProgram(program))).toEqual(program);
+    expect(memoryOf(program).weights % 4).toBe(0);
+  });
+  it.each<[string, Target, Parameters<typeof compile>[1]]>([
+    ["where shaders cannot", { ...MESA, textures: false }, {}],
+    ["on other devices", { ...MESA, device: "discrete" }, {}],
+    ["where the device changes weights", MESA, { program: "train-step" }],
+    ["of two bytes", MESA, { precision: { weights: "f16" } }],
+    ["in blocks", MESA, { precision: { weights: "q8" }, set: { dim: "64", hidden: "128" } }],
+  ])("but none %s", (_, target, options) => {
+    const program = made(target, options);
+    expect(labels(program)).toEqual([]);
+    expect(program.requires.features).not.toContain("readonly_and_readwrite_storage_textures");
+  });
+  it("nor a weight larger than any texture is sure to be", () => {
+    const set = { dim: "2048", hidden: "20000" };
+    expect(labels(made({ ...MESA, limits: { ...MESA.limits, storageBindingBytes: 2 ** 30 } }, { set }))).toEqual([
+      "embed.table, in panels",
+    ]);
+  });
+  it("programs share a weight only where both have it in a texture", () => {
+    const [own, other] = [made(MESA), made({ ...MESA, textures: false })];
+    expect(sharedWeightSlots(own, own).size).toBeGreaterThan(textureSlots(own).size);
+    for (const slot of sharedWeightSlots(own, other).keys()) expect(textureSlots(own)).not.toContain(slot);
+  });
+});
+
+describe("a program is refused", () => {
+  const program = made(MESA);
+  const [texture] = textureSlots(program);
+  const kernel = program.steps.flatMap((s) =>
+    s.kind === "dispatch" && s.slots.includes(texture!) ? [s.kernel] : [],
+  )[0]!;
+  const at = program.kernels[kernel]!.access.indexOf("texture");
+  const changed = (change: (copy: Writable) => void): string => {
+    const copy = JSON.parse(printProgram(program)) as Writable;
+    change(copy);
+    return JSON.stringify(copy);
+  };
+  it.each<[string, (copy: Writable) => void]>([
+    [
+      "whose texture is a buffer elsewhere",
+      (p) => p.steps.push({ kind: "clear", slot: texture!, bytes: 16, work: null }),
+    ],
+    [
+      "whose texture is an activation",
+      (p) => {
+        for (const s of p.steps) if (s.kind === "dispatch" && s.kernel === kernel) s.slots[at] = p.outputs[0]!.slot;
+      },
+    ],
+    [
+      "whose texture is no whole number of texels",
+      (p) => {
+        const weight = p.weights.find((w) => w.path === "score.weight")!;
+        weight.slots[0]!.slot = p.slots.push({ bytes: 192 + 4, label: "" }) - 1;
+        weight.shape = [1, 49];
+        for (const s of p.steps) if (s.kind === "dispatch" && s.kernel === kernel) s.slots[at] = p.slots.length - 1;
+      },
+    ],
+  ])("%s", (_, change) => {
+    const text = changed(change);
+    expect(() => parseProgram(text)).toThrow(ProgramError);
+    expect(() => parseProgram(text)).toThrow("as a texture, which is a buffer too, or of no whole texels");
+  });
+});
+
+/** A program's parts, to be changed. */
+interface Writable {
+  steps: (
+    | { kind: "clear"; slot: number; bytes: number; work: null }
+    | { kind: "dispatch"; kernel: number; slots: number[] }
+  )[];
+  slots: { bytes: number; label: string }[];
+  weights: { path: string; shape: number[]; slots: { slot: number }[] }[];
+  outputs: { slot: number }[];
+}
+
+it("results have the same bits as from buffers, and so have two sessions that share weights", async () => {
+  const device = await testDevice();
+  const tokens = Uint32Array.from({ length: 2 * 37 }, (_, i) => (i * 31 + 7) % 72);
+  const run = async (target: Target, owner?: Awaited<ReturnType<typeof load>>): Promise<[Results, typeof owner]> => {
+    const session = await load(made(target), device, undefined, { seed: 5, ...(owner && { weightsOf: owner }) });
+    return [await session.run({ tokens: { data: tokens, shape: [2, 37] } }, { lengths: [37, 20] }), session];
+  };
+  const { textures: _, ...without } = device.target;
+  const [expected, buffers] = await run(without);
+  const [own, session] = await run(device.target);
+  const [shared, other] = await run(device.target, session);
+  for (const found of [own, shared])
+    for (const [name, { data }] of Object.entries(expected)) expect(found[name]!.data).toEqual(data);
+  expect(Object.values(expected).every(({ data }) => data.some((v) => v !== 0))).toBe(true);
+  for (const s of [other, session, buffers]) s!.dispose();
+});
