@@ -146,13 +146,13 @@ class Writer extends Statements {
     const text = `${called}(${this.#arguments(child).join(", ")})`;
     const [out, ...others] = child.outs;
     const { losses } = this.#needs(child);
-    if (out && others.length === 0 && !losses && this.uses.get(out) === 1 && text.length <= LONGEST) {
+    if (out && others.length === 0 && !losses && this.isUsedOnce(out) && text.length <= LONGEST) {
       this.texts.set(out, { text, tight: true });
       return;
     }
     const local = this.local(child.instance);
     const wanted = this.options.notes.nameOfCall(this.options.block, local) ?? (/\d/.test(local) ? "x" : local);
-    const names = child.outs.map(() => this.names.fresh(wanted));
+    const names = child.outs.map((value) => this.nameFor(value, wanted));
     const given = losses ? [...names, "more"] : names;
     this.lines.push(given.length === 0 ? text : `${given.join(", ")} = ${text}`);
     if (losses) {

@@ -111,7 +111,7 @@ class Builder {
     for (const weight of this.#weights.get(path) ?? []) {
       const name = attribute(weight.path.slice(path === "" ? 0 : path.length + 1));
       if (name.includes(".")) refuse("a list of weights", weight.path);
-      const experts = stack === null ? [] : [holes.add(String(stack.members.length), "experts")];
+      const experts = stack === null ? [] : [holes.add(String(stack.members.length), "num_experts")];
       const sizes = [...experts, ...weight.shape.map((size) => holes.add(String(size), "size"))];
       const shape = sizes.length === 0 ? "()" : sizes.join(", ");
       if (weight.doc !== null) weights.push(...weight.doc.split("\n").map((line) => `# ${line}`));
@@ -227,6 +227,9 @@ export function signaturesOf(kinds: readonly Kind[], root: Kind): ReadonlyMap<Ki
   return found;
 }
 
+/** Words for a number that say nothing of what it is for. */
+const GENERIC: ReadonlySet<string> = new Set(["size", "value"]);
+
 const weightNames = ({ weights }: Kind): readonly string[] =>
   weights.flatMap((line) => /^self\.(?:register_buffer\(")?(\w+)/.exec(line)?.[1] ?? []);
 
@@ -243,12 +246,18 @@ function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature
     : [...children.map(({ attr }) => attr), ...weightNames(first!.kind)];
   for (const member of new Set(taken)) names.fresh(member);
   const called = new Map<string, string>();
+  const keys = holes.map((_, i) => parts.map((part) => part.holes[i]!.text).join(" "));
+  // A number that is called more than a size somewhere has that name.
+  const hints = new Map<string, string>();
+  holes.forEach(({ hint }, i) => {
+    if (i < own && !GENERIC.has(hint) && !hints.has(keys[i]!)) hints.set(keys[i]!, hint);
+  });
   const of = holes.map((hole, i): string | null => {
     const child = i < own ? undefined : children.findLast(({ from }) => from <= i);
     const within = child ? inner.get(child.part.kind)!.of[i - child.from] : undefined;
     if (within === null) return null;
     const all = parts.map((part) => part.holes[i]!.text);
-    const key = all.join(" ");
+    const key = keys[i]!;
     const known = called.get(key);
     if (known !== undefined) return known;
     const declared = [...first!.instance.numbers.keys()].find((name) =>
@@ -263,7 +272,8 @@ function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature
       child && within
         ? [/^d_(in|out)$/.test(within) ? [] : within, child.attr + within.replace(/^d?_?/, "_")].flat()
         : [];
-    const wanted = declared === undefined ? [...outer, hole.hint] : [declared];
+    const hint = GENERIC.has(hole.hint) ? (hints.get(key) ?? hole.hint) : hole.hint;
+    const wanted = declared === undefined ? [...outer, hint] : [declared];
     const name = isRoot && declared !== undefined ? declared : names.freshOf(wanted);
     called.set(key, name);
     return name;

@@ -14,7 +14,7 @@ const membersText = (members: Members): string =>
 function amongOf(choice: Value, { holes }: Pick<Scope, "holes">): string {
   const size = choice.inputs[0]!.type.shape.at(-1);
   if (typeof size !== "number") refuse("a choice among entries of an axis", choice);
-  return holes.add(String(size), "experts");
+  return holes.add(String(size), "num_experts");
 }
 
 /** Whether all entries of a choice exist. */

@@ -1,12 +1,16 @@
 // The functions of each block as methods of a class: calls of one function whose text is the same are one method.
+import type { Value } from "../check/model.js";
 import { bodyText, type BodyText } from "./body-text.js";
 import type { Stacks } from "./experts.js";
 import { filled, Holes } from "./holes.js";
 import { merged } from "./merged.js";
 import { attribute, Names } from "./names.js";
+import { Naming } from "./naming.js";
+import type { Body } from "./outline.js";
 import { refuse } from "./refused.js";
 import type { SourceNotes } from "./source-notes.js";
 import { stageText, type StageText } from "./stage-text.js";
+import { usesIn } from "./statements.js";
 import type { NeedsOf, Variant } from "./variants.js";
 
 export interface Method extends BodyText {
@@ -62,6 +66,7 @@ export class Methods {
     const holes = new Holes();
     const groups = new Map<string, Group>();
     const keys = new Map<Variant, Map<string, string>>();
+    const naming = this.#naming(instance);
     const written = (text: string): string => filled(text, (hole) => holes.all[hole]!.text);
     for (const variant of variants) {
       const calls = new Map<string, string>();
@@ -71,7 +76,16 @@ export class Methods {
         if (body.instance !== instance) continue;
         const methodOf = (call: string): string => this.nameOf(variant, call);
         const block = this.#blocks.get(instance)!;
-        const text = bodyText(body, { variant, notes, holes, needs, stacks, block, methodOf });
+        const text = bodyText(body, {
+          variant,
+          notes,
+          holes,
+          needs,
+          stacks,
+          block,
+          methodOf,
+          naming: naming.get(body.path)!,
+        });
         const signature = instance === "" ? "" : `${body.fn}(${text.parameters.join(", ")}) -> ${text.result}`;
         const texts = at(alike, signature, () => []);
         const own = written(text.lines.join("\n"));
@@ -104,6 +118,15 @@ export class Methods {
       stages,
       names: new Map([...keys].map(([variant, calls]) => [variant, ofCalls(calls)])),
     };
+  }
+
+  /** Names in all versions, by calls of an instance. */
+  #naming(instance: string): ReadonlyMap<string, Naming> {
+    const bodies = new Map<string, { readonly body: Body; readonly uses: ReadonlyMap<Value, number> }[]>();
+    for (const variant of this.options.variants)
+      for (const body of variant.bodies.values())
+        if (body.instance === instance) at(bodies, body.path, () => []).push({ body, uses: usesIn(body, variant) });
+    return new Map([...bodies].map(([path, all]) => [path, new Naming(all)]));
   }
 
   /** What gives a block's states after a step of training; null where it has none that move. */

@@ -37,18 +37,32 @@ export const attributePath = (path: string): string => path.split(".").map(attri
 export const reached = (from: string, path: string): string =>
   path.split(".").reduce((at, name) => (/^\d+$/.test(name) ? `${at}[${name}]` : `${at}.${attribute(name)}`), from);
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** Gives each a name of its own: `score`, `score2`. */
 export class Names {
   readonly #used = new Set<string>();
+
+  /** Whether something has that name. */
+  has(name: string): boolean {
+    return this.#used.has(name);
+  }
+
+  /** That name, which is free. */
+  take(name: string): string {
+    this.#used.add(name);
+    return name;
+  }
 
   /** The first that is free, else the first with a number. */
   freshOf(wanted: readonly string[]): string {
     return this.fresh(wanted.find((name) => !this.#used.has(variable(name))) ?? wanted[0]!);
   }
 
-  fresh(wanted: string, between = /\d$/.test(wanted) ? "_" : ""): string {
+  /** `others` are names that are kept for what comes later. */
+  fresh(wanted: string, between = /\d$/.test(wanted) ? "_" : "", others: ReadonlySet<string> = NONE): string {
     let name = wanted === "axis" ? wanted : variable(wanted);
-    for (let n = 2; this.#used.has(name); n++) name = `${wanted}${between}${n}`;
+    for (let n = 2; this.#used.has(name) || others.has(name); n++) name = `${wanted}${between}${n}`;
     this.#used.add(name);
     return name;
   }

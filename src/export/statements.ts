@@ -4,6 +4,7 @@ import { expertProduct, ownWeight, sortingText } from "./entry-ops.js";
 import type { Stacks } from "./experts.js";
 import { pythonNumber, type Holes } from "./holes.js";
 import { Names, reached } from "./names.js";
+import type { Naming } from "./naming.js";
 import {
   axisMade,
   axisOfTokens,
@@ -34,6 +35,8 @@ export interface BodyOptions {
   readonly block: string;
   /** Of a method that gives states after a step: what moves them. */
   readonly updates?: Updates;
+  /** What other versions of the block call what it computes. */
+  readonly naming?: Naming;
   /** Of a stretch of the model's own function: what comes as `x`, and what is left there. */
   readonly stage?: { readonly given: Value; readonly made: Value | null };
 }
@@ -55,6 +58,15 @@ const CALLED: Partial<Record<Value["op"], string>> = {
   bce: "loss",
 };
 
+/** How often each value is used by the statements of a body, as a result, and where it is recorded. */
+export function usesIn(body: Body, variant: Variant): ReadonlyMap<Value, number> {
+  const read = body.items.flatMap((item) => (item.value ? item.value.inputs : item.body.ins));
+  const recorded = (variant.records.get(body.path) ?? []).map(({ value }) => value);
+  const uses = new Map<Value, number>();
+  for (const value of [...read, ...body.outs, ...recorded]) uses.set(value, (uses.get(value) ?? 0) + 1);
+  return uses;
+}
+
 export class Statements {
   protected readonly names = new Names();
   protected readonly texts = new Map<Value, Text>();
@@ -62,9 +74,11 @@ export class Statements {
   /** Blocks and weights that are not within its own, by their paths. */
   protected readonly foreign = new Map<string, string>();
   protected readonly lines: string[] = [];
-  protected readonly uses = new Map<Value, number>();
+  protected readonly uses: ReadonlyMap<Value, number>;
   /** What reads a value, last of all. */
   readonly #user = new Map<Value, Value>();
+  /** Names that other versions have for what comes. */
+  readonly #others: ReadonlySet<string>;
   #noted = "";
   #current: Value | null = null;
 
@@ -72,10 +86,26 @@ export class Statements {
     protected readonly body: Body,
     protected readonly options: BodyOptions,
   ) {
-    const read = body.items.flatMap((item) => (item.value ? item.value.inputs : item.body.ins));
     for (const { value } of body.items) for (const input of value?.inputs ?? []) this.#user.set(input, value!);
-    const recorded = (options.variant.records.get(body.path) ?? []).map(({ value }) => value);
-    for (const value of [...read, ...body.outs, ...recorded]) this.uses.set(value, (this.uses.get(value) ?? 0) + 1);
+    this.uses = usesIn(body, options.variant);
+    this.#others = options.naming?.namesIn(body) ?? new Set();
+  }
+
+  /** Whether it is used once, and in no version more often: it needs no name. */
+  protected isUsedOnce(value: Value): boolean {
+    return this.uses.get(value) === 1 && (this.options.naming?.usesOf(value) ?? 1) <= 1;
+  }
+
+  /** A name that is free: what another version calls it, if it is. */
+  protected nameFor(value: Value, wanted: string): string {
+    const { naming } = this.options;
+    const known = naming?.nameOf(value);
+    const name =
+      known !== undefined && !this.names.has(known)
+        ? this.names.take(known)
+        : this.names.fresh(wanted, undefined, this.#others);
+    naming?.call(value, name);
+    return name;
   }
 
   protected value(value: Value): void {
@@ -100,7 +130,7 @@ export class Statements {
     const made = axisMade(value);
     const given = this.#given(value);
     const longest = given === null ? LONGEST : LONGEST_NAMED;
-    if (made.length === 0 && this.uses.get(value) === 1 && text.text.length <= longest) {
+    if (made.length === 0 && this.isUsedOnce(value) && text.text.length <= longest) {
       this.texts.set(value, text);
       return;
     }
@@ -148,7 +178,9 @@ export class Statements {
   /** A name of its own, or that of its only operand's, which nothing else reads. */
   #named(value: Value, wanted: string): string {
     const before = value.inputs.find((input) => this.texts.get(input)?.text === wanted);
-    return before && this.uses.get(before) === 1 ? wanted : this.names.fresh(wanted);
+    if (!before || !this.isUsedOnce(before)) return this.nameFor(value, wanted);
+    this.options.naming?.call(value, wanted);
+    return wanted;
   }
 
   /** Counts what states will move by. */

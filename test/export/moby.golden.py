@@ -205,20 +205,16 @@ class MoD(nn.Module):
 
     def forward(self, x: Tensor, axis: mt.Axis, run: mt.Run) -> tuple[Tensor, dict[str, Tensor]]:
         losses: dict[str, Tensor] = {}
+        # score = router(x)[..., 0] // f32[B, T]
+        score = self.router(x).squeeze(-1)
         if run.causal:
             # chosen = if generate then above(likely, 0.0, expected: capacity) else
             chosen = mt.above(self.guess(x.detach()).squeeze(-1), 0, axis)
-            run.observe(self, "chosen", chosen)
-            # r = take(score, chosen)[..., None]
-            r = mt.take(self.router(x).squeeze(-1), chosen).unsqueeze(-1)
-            # put(x, chosen, inner(take(x, chosen)) * w)
-            return mt.put(x, chosen, self.inner(mt.take(x, chosen), chosen.axis) * r), losses
-        # score = router(x)[..., 0] // f32[B, T]
-        score = self.router(x).squeeze(-1)
-        # top(score, ceil(capacity * T))
-        chosen = mt.top(score, axis, lambda n: mt.ceil_of(self.capacity, n))
+        else:
+            # top(score, ceil(capacity * T))
+            chosen = mt.top(score, axis, lambda n: mt.ceil_of(self.capacity, n))
         run.observe(self, "chosen", chosen)
-        if run.training:
+        if run.training and not run.causal:
             # if train { loss predictor = 0.01 * bce(likely, chosen.mask) }
             loss = mt.binary_cross_entropy(
                 self.guess(x.detach()).squeeze(-1),

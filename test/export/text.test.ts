@@ -165,7 +165,7 @@ model M() {
   it("has all experts of a list as one, whose weights are the keys of each", () => {
     const { models, files } = exported(example("moe"), { set: { experts: "3", depth: "1" } });
     const text = files.get("model.py")!;
-    expect(text).toContain("        self.weight = nn.Parameter(torch.empty(experts, d_out, d_in))\n");
+    expect(text).toContain("        self.weight = nn.Parameter(torch.empty(num_experts, d_out, d_in))\n");
     expect(text).toContain("return mt.expert_linear(x, self.weight, entries)");
     const keys = JSON.parse(files.get("keys.json")!) as Readonly<Record<string, readonly string[]>>; // as it is written
     const paths = models[0].weights.map(({ path }) => path).filter((path) => path.includes(".experts."));

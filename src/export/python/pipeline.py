@@ -7,7 +7,6 @@ The schedules are those of `torch.distributed.pipelining`.
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import inspect
 import math
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ import model as exported
 import modc_torch as mt
 from modc_losses import update_states
 from parallelize import PIPELINE
-from training import OVER_TARGETS, TARGETS, clip_gradients, counts_of
+from training import OVER_TARGETS, clip_gradients, counts_of
 
 # What the export knows of the model. Its tokens, with which the first stage begins:
 TOKENS = "tokens"
@@ -282,7 +281,8 @@ class Pipeline:
     def _losses(self) -> dict[str, float]:
         """Those of all stages, in the order of the model."""
         gathered: list[dict[str, float]] = [{}] * self.stages
-        own = {name: loss.item() for name, loss in self.state.losses.items()}
+        names, values = list(self.state.losses), list(self.state.losses.values())
+        own = dict(zip(names, torch.stack(values).tolist())) if values else {}
         dist.all_gather_object(gathered, own, group=self.group)
         return {name: loss for losses in gathered for name, loss in losses.items()}
 
