@@ -111,7 +111,7 @@ export function reference(
 }
 
 /** `25%`, `0.5`, `1/3`. */
-function exact(text: string): Rational {
+export function exact(text: string): Rational {
   const value = text.endsWith("%") ? parseDecimal(text.slice(0, -1)) : (parseDecimal(text) ?? parseRational(text));
   if (!value) throw new Error(`not a number: ${text}`);
   return text.endsWith("%") ? divide(value, rational(100)) : value;

@@ -60,7 +60,7 @@ const choices = Object.keys(CHOICES) as (keyof typeof CHOICES)[];
 const isCausal = (choice: keyof typeof CHOICES): boolean => choice !== "expert" && choice !== "capacity";
 
 /** Random programs of an account in plain loops. */
-const accounts = Array.from({ length: soaking ? 120 : 3 }, (_, i): Program => {
+const accounts = Array.from({ length: soaking ? 120 : 2 }, (_, i): Program => {
   const spec = randomSpec(random(seed + i + 1));
   const ties = i % 3 === 0 && spec.chooses !== "experts";
   return { name: `account ${seed + i}`, source: withTarget(sourceOf(spec)), shape: shapeOf(i), seed: seed + i, ties };
@@ -138,13 +138,14 @@ function weightsOf({ seed: own, ties }: Program, model: Model): Map<string, Fill
 const held = nothingHeld();
 
 describe.skipIf(!hasTorch)(`mixtures in PyTorch${torchNote}`, { timeout: patience(60_000) }, () => {
-  const all = [...accounts, ...mixtures, ...byTurns(calls, 12, 4), ...byTurns(several, 6), ...byTurns(scored, 7)];
+  const all = [...accounts, ...mixtures, ...byTurns(calls, 12, 4), ...byTurns(several, 6), ...byTurns(scored, 12)];
   it.each(all)("$name has the results, gradients, states, choices and steps of the reference", async (program) => {
     const made = exported(program.source, { alone: !soaking || program.seed % 4 !== 0 });
     const weights = weightsOf(program, made.models[0]);
     const [B, T] = program.shape;
     const lengths = [null, Array.from(randomLengths(B, T, program.seed))];
-    await hold(root, program.source, made, weights, (model) => inputsOf(program, model), lengths, held);
+    const inputs = (model: Model): Case["inputs"] => inputsOf(program, model);
+    await hold(root, { source: program.source, made, weights, inputs, lengths, turn: program.seed }, held);
   });
 
   it("were compared, with few choices too near to tell", () => {
