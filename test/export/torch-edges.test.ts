@@ -74,8 +74,9 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
       ["--schedule step", "--schedule is step: it is cosine, linear, constant or wsd"],
       ["--steps 4 --warmup 5", "--warmup is 5: it is at most --steps, 4"],
       ["--length 257", "--length is 257: it is at most 256, the most tokens that a sequence of the model has"],
-      ["--micro-batches 2", "--micro-batches and --split-points are of --pipeline"],
-      ["--split-points layers.1", "--micro-batches and --split-points are of --pipeline"],
+      ["--micro-batches 2", "--micro-batches, --split-points and --batch-losses-by-part are of --pipeline"],
+      ["--split-points layers.1", "--micro-batches, --split-points and --batch-losses-by-part are of --pipeline"],
+      ["--batch-losses-by-part", "--micro-batches, --split-points and --batch-losses-by-part are of --pipeline"],
       ["--pipeline 2 --micro-batches 0", "--micro-batches is 0: it is at least 1"],
       ["--resume --validate-every 0", "--validate-every is 0: it is at least 1"],
       ["--resume --keep 0", "--keep is 0: it is at least 1"],
@@ -107,7 +108,7 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
 
   it("begins stages where parameters are even, or where it is told to, if something can begin there", async () => {
     const can = "layers.0, layers.1, layers.2, layers.3, layers.4, layers.5, norm";
-    const order = "3 stages have 2 points, in order, at which those behind the first begin";
+    const order = "3 stages have 2 points, in order, where those behind the first begin";
     expect(await ask("staged")).toEqual([
       [[], [4], [3, 5], [1, 2, 3, 4, 5, 6, 7]],
       [3, 5],

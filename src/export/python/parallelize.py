@@ -78,7 +78,8 @@ class ExpertsParallel(ParallelStyle):
 
     @staticmethod
     def _sum_of_all(module: nn.Module, y: Tensor, mesh: DeviceMesh) -> Tensor:
-        return DTensor.from_local(y, mesh, [Partial()], run_check=False).redistribute(placements=[Replicate()]).to_local()
+        parts = DTensor.from_local(y, mesh, [Partial()], run_check=False)
+        return parts.redistribute(placements=[Replicate()]).to_local()
 
 
 def apply_tp(model: nn.Module, mesh: DeviceMesh) -> None:

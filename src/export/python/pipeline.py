@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import math
 from dataclasses import dataclass, field
-from typing import Iterable, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -162,7 +162,7 @@ def bounds_of(model: nn.Module, parts: list[Part], stages: int, points: tuple[st
                 raise ValueError(f"no stage can begin at {point}: these can: {', '.join(names[1:])}")
         bounds = [names.index(point) for point in points]
         if len(points) != stages - 1 or bounds != sorted(set(bounds)):
-            raise ValueError(f"{stages} stages have {stages - 1} points, in order, at which those behind the first begin")
+            raise ValueError(f"{stages} stages have {stages - 1} points, in order, where those behind the first begin")
         return bounds
     read = [place for part in parts for place in part.reads]
     sums = [0]
@@ -205,7 +205,7 @@ class Pipeline:
         self.micro_batches, self.schedule = micro_batches, SCHEDULES[schedule]
         self.group = mesh[PIPELINE].get_group()
         self.index, self.stages = mesh[PIPELINE].get_local_rank(), mesh[PIPELINE].size()
-        self._schedules: dict[tuple[int, ...], object] = {}
+        self._schedules: dict[tuple[int, int], ScheduleGPipe | Schedule1F1B] = {}
         self._share(mesh)
 
     def _share(self, mesh: DeviceMesh) -> None:
@@ -226,7 +226,7 @@ class Pipeline:
         # Norms count each parameter once: where it is first.
         self._counted_before = {own[name] for name in own if having[name][0] < self.index}
 
-    def _schedule_of(self, rows: int, tokens: int):
+    def _schedule_of(self, rows: int, tokens: int) -> ScheduleGPipe | Schedule1F1B:
         """The schedule for batches of a size: what is sent has a shape that both sides know."""
         key = (rows, tokens)
         if key not in self._schedules:
@@ -270,7 +270,7 @@ class Pipeline:
         self.optimizer.zero_grad(set_to_none=True)
         return self._losses(), norm
 
-    def _parts(self, batch: dict[str, Tensor]) -> Iterable[dict[str, Tensor]]:
+    def _parts(self, batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         pieces = {name: x.tensor_split(self.micro_batches) for name, x in batch.items()}
         return [{name: own[i] for name, own in pieces.items()} for i in range(self.micro_batches)]
 

@@ -64,15 +64,20 @@ def parser() -> argparse.ArgumentParser:
     add("--shard", type=int, default=-1, help="devices among which FSDP2 shards; default: as many as are left")
     add("--tensor", type=int, default=1, help="devices that share out linear maps")
     add("--pipeline", type=int, default=1, help="stages of the model, each on its own devices")
-    add("--micro-batches", type=int, help="parts of a batch that follow each other through the stages; default: so many")
+    add("--micro-batches", type=int, help="parts of a batch, which follow each other through the stages; default: --pipeline")
     add("--pipeline-schedule", choices=("gpipe", "1f1b"), default="gpipe", help="in which order they do")
-    add("--split-points", type=lambda text: tuple(text.split(",")), default=(), help="where stages behind the first begin")
-    add("--batch-losses-by-part", action="store_true", help="losses of a whole batch may be of micro-batches instead")
+    add("--split-points", type=_names, default=(), help="layers.3,layers.6: where stages behind the first begin")
+    by_part = "losses of a whole batch may be of micro-batches instead"
+    add("--batch-losses-by-part", dest="by_part", action="store_true", help=by_part)
     add("--bf16", action="store_true", help="compute in bf16; weights, moments and reductions stay in f32")
     add("--recompute", action="store_true", help="keep the inputs of each layer only, for the backward pass")
     add("--compile", action="store_true", help="compile each layer")
     add("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
     return p
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
 # Settings of a run, which its checkpoints keep; some depend on others.
@@ -195,8 +200,8 @@ class Run:
         self.settings = s = settled(given, before.settings if before else None)
         if options.pipeline > 1 and UNCUT is not None:
             raise SettingsError(f"--pipeline is {options.pipeline}: {UNCUT}")
-        if options.pipeline == 1 and (options.micro_batches is not None or options.split_points):
-            raise SettingsError("--micro-batches and --split-points are of --pipeline")
+        if options.pipeline == 1 and (options.micro_batches is not None or options.split_points or options.by_part):
+            raise SettingsError("--micro-batches, --split-points and --batch-losses-by-part are of --pipeline")
         if options.micro_batches is not None and options.micro_batches < 1:
             raise SettingsError(f"--micro-batches is {options.micro_batches}: it is at least 1")
         if options.data is None:
@@ -231,7 +236,7 @@ class Run:
 
         made = Pipeline(
             self.model, self.optimizer, self.mesh, self.device, options.micro_batches or options.pipeline,
-            options.pipeline_schedule, options.batch_losses_by_part,
+            options.pipeline_schedule, options.by_part,
         )  # fmt: skip
         made.state.autocast = self.autocast
         made.state.stream = torch.bfloat16 if options.bf16 and not amp else torch.float32
