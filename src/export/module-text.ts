@@ -210,7 +210,7 @@ class ModuleWriter {
       const alike = this.options.parts.kinds.filter((other) => this.#names.get(other) === this.#names.get(kind));
       return nativeText(this.#names.get(kind)!, kind.native, docstring(doc), alike);
     }
-    const parameters = names.map((name) => `, ${variable(name)}`).join("");
+    const parameters = names.map((name) => `, ${variable(name)}: ${this.#typeOf(kind, name)}`).join("");
     return [
       `class ${this.#names.get(kind)!}(nn.Module):`,
       ...indented(docstring(doc)),
@@ -225,6 +225,14 @@ class ModuleWriter {
         ]),
       ]),
     ];
+  }
+
+  /** Of a parameter of a class: a number in an expression may be a whole one by chance. */
+  #typeOf(kind: Kind, name: string): string {
+    const { of } = this.#signatures.get(kind)!;
+    const holes = kind.parts.map(({ holes }) => holes[of.indexOf(name)]!);
+    if (holes.some(({ text }) => text.startsWith("Fraction"))) return "Fraction";
+    return holes.every(({ text, hint }) => /^-?\d+$/.test(text) && hint !== "value") ? "int" : "float";
   }
 
   #init(kind: Kind): readonly string[] {

@@ -41,10 +41,14 @@ export function nativeText(
   const most = kinds.reduce((a, b) => (b.resets.length > a.resets.length ? b : a));
   const [weight, ...bias] = most.resets;
   const given = [...parameters, ...(biased ? ["bias=bias"] : [])].join(", ");
+  const typed = [
+    ...parameters.map((name) => `${name}: ${name === "eps" ? "float" : "int"}`),
+    ...(biased ? ["bias: bool = False"] : []),
+  ];
   const lines = [
     ...doc,
     "",
-    `def __init__(self, ${parameters.join(", ")}${biased ? ", bias=False" : ""}) -> None:`,
+    `def __init__(self, ${typed.join(", ")}) -> None:`,
     `    super().__init__(${given})`,
     "",
     "def reset_parameters(self) -> None:",

@@ -43,7 +43,7 @@ class Embedding(nn.Module):
     Source: std/linear.mod:21.
     """
 
-    def __init__(self, vocab, dim) -> None:
+    def __init__(self, vocab: int, dim: int) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.empty(vocab, dim))
         self.reset_parameters()
@@ -63,7 +63,7 @@ class RMSNorm(nn.RMSNorm):
     Source: std/norm.mod:2.
     """
 
-    def __init__(self, dim, eps) -> None:
+    def __init__(self, dim: int, eps: float) -> None:
         super().__init__(dim, eps)
 
     def reset_parameters(self) -> None:
@@ -76,7 +76,7 @@ class Linear(nn.Linear):
     Source: std/linear.mod:2.
     """
 
-    def __init__(self, d_in, d_out, bias=False) -> None:
+    def __init__(self, d_in: int, d_out: int, bias: bool = False) -> None:
         super().__init__(d_in, d_out, bias=bias)
 
     def reset_parameters(self) -> None:
@@ -93,7 +93,7 @@ class Attention(nn.Module):
     Source: std/attention.mod:6.
     """
 
-    def __init__(self, dim, head_dim, theta) -> None:
+    def __init__(self, dim: int, head_dim: int, theta: float) -> None:
         super().__init__()
         self.head_dim = head_dim
         self.theta = theta
@@ -126,7 +126,7 @@ class SwiGLU(nn.Module):
     Source: std/mlp.mod:4.
     """
 
-    def __init__(self, dim, hidden) -> None:
+    def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.gate = Linear(d_in=dim, d_out=hidden)
         self.up = Linear(d_in=dim, d_out=hidden)
@@ -143,7 +143,7 @@ class Layer(nn.Module):
     Source: std/layer.mod:7.
     """
 
-    def __init__(self, dim, hidden, theta, head_dim) -> None:
+    def __init__(self, dim: int, hidden: int, theta: float, head_dim: int) -> None:
         super().__init__()
         self.attn_norm = RMSNorm(dim=dim, eps=1e-5)
         self.attn = Attention(dim=dim, head_dim=head_dim, theta=theta)
@@ -162,7 +162,7 @@ class Residual(nn.Module):
     Source: std/layer.mod:41.
     """
 
-    def __init__(self, dim, head_dim, hidden) -> None:
+    def __init__(self, dim: int, head_dim: int, hidden: int) -> None:
         super().__init__()
         self.inner = Layer(dim=dim, hidden=hidden, theta=10000.0, head_dim=head_dim)
 
@@ -178,7 +178,7 @@ class Predictor(nn.Module):
     Source: std/mod.mod:4.
     """
 
-    def __init__(self, dim, hidden) -> None:
+    def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.up = Linear(d_in=dim, d_out=hidden, bias=True)
         self.down = Linear(d_in=hidden, d_out=1, bias=True)
@@ -196,7 +196,14 @@ class MoD(nn.Module):
     Source: std/mod.mod:20.
     """
 
-    def __init__(self, dim, capacity, head_dim, hidden, guess_hidden) -> None:
+    def __init__(
+        self,
+        dim: int,
+        capacity: Fraction,
+        head_dim: int,
+        hidden: int,
+        guess_hidden: int,
+    ) -> None:
         super().__init__()
         self.capacity = capacity
         self.inner = Layer(dim=dim, hidden=hidden, theta=10000.0, head_dim=head_dim)
