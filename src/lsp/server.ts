@@ -17,6 +17,7 @@ import { Project, type Reviewed } from "../language/project.js";
 import type { Encoding } from "../language/text.js";
 import { canonical } from "../language/uris.js";
 import { capabilities } from "./capabilities.js";
+import { carried } from "./carried.js";
 import { diagnostic as toDiagnostic } from "./convert.js";
 import type { Context, Requests } from "./context.js";
 import { DEFAULTS, settingsOf, type Settings } from "./settings.js";
@@ -264,20 +265,20 @@ export class LanguageServer {
   }
 
   /**
-   * Publishes what the first of several checks of a source found, if before the others found nothing more: then this is
-   * most likely all. Returns whether it did.
+   * Publishes what the first of several checks of a source found, and until the others have run what they found before;
+   * in a text with errors they seldom find more. Returns whether it did.
    */
   #publishFirst(root: string): boolean {
     const reviewed = this.project.underWay(root);
     const before = this.#published.get(root);
-    if (!reviewed || before?.more !== false || reviewed.steps.length !== 1) return false;
-    const { diagnostics } = reviewed.steps[0]!;
-    const found = this.#byFile(
-      reviewed,
-      diagnostics.filter((d) => d.code !== "no-model"),
-    );
-    this.#published.set(root, { texts: reviewed.texts, files: found, more: false });
-    for (const file of new Set([...before.files.keys(), ...found.keys()])) this.#publish(file);
+    if (!reviewed || !before || reviewed.steps.length !== 1) return false;
+    const { texts, steps } = reviewed;
+    const found = steps[0]!.diagnostics.filter((d) => d.code !== "no-model");
+    const wrong = found.some((d) => d.severity === "error");
+    const later = wrong ? [] : carried(before.later, before.texts, texts);
+    const files = this.#byFile(reviewed, [...found, ...later]);
+    this.#published.set(root, { texts, files, later });
+    for (const file of new Set([...before.files.keys(), ...files.keys()])) this.#publish(file);
     return true;
   }
 
@@ -292,8 +293,9 @@ export class LanguageServer {
         continue;
       }
       const { diagnostics } = reviewed.review;
-      const more = diagnostics.length > (reviewed.steps[0]?.diagnostics.length ?? 0);
-      const found = { texts: reviewed.texts, files: this.#byFile(reviewed, diagnostics), more };
+      const first = new Set(reviewed.steps[0]?.diagnostics);
+      const later = diagnostics.filter((d) => !first.has(d));
+      const found = { texts: reviewed.texts, files: this.#byFile(reviewed, diagnostics), later };
       this.#published.set(root, found);
       for (const file of found.files.keys()) files.add(file);
     }
@@ -344,8 +346,8 @@ const sizesOf = ({ batch, length }: Settings): CostSizes => ({ batch, length });
 interface Published {
   readonly texts: ReadonlyMap<string, string>;
   readonly files: ReadonlyMap<string, readonly Diagnostic[]>;
-  /** Whether later checks found what the first did not. */
-  readonly more: boolean;
+  /** What later checks found and the first did not. */
+  readonly later: readonly Diagnostic[];
 }
 
 /** The first that the client prefers; UTF-16 where it says nothing, as the protocol has it. */

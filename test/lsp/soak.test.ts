@@ -217,15 +217,19 @@ describe("a model of a thousand lines", () => {
       const r = random(seedOf(73));
       const [first, whole, worked]: [number[], number[], number[]] = [[], [], []];
       const cpu = (): number => Object.values(process.cpuUsage()).reduce((a, b) => a + b) / 1000;
-      for (let version = 2; version < 400; version++) {
-        const { start } = blankAt(text, r);
-        const range = { start: positionAt(text, start), end: positionAt(text, start) };
-        text = applied(text, { start, end: start, text: " " });
+      let back: Edit | null = null;
+      for (let version = 2; version < 1000; version++) {
+        // Every other one takes back the one before it.
+        const edit: Edit = back ?? editOf(text, r);
+        const { start, end, text: by } = edit;
+        back = back ? null : { start, end: start + by.length, text: text.slice(start, end) };
+        const range = { start: positionAt(text, start), end: positionAt(text, end) };
+        text = applied(text, edit);
         client.texts.set(path, { text, version });
         const [begun, before] = [performance.now(), cpu()];
         await client.connection.sendNotification("textDocument/didChange", {
           textDocument: { uri: client.uri(path), version },
-          contentChanges: [{ range, text: " " }],
+          contentChanges: [{ range, text: by }],
         });
         await client.diagnostics(path);
         first.push(performance.now() - begun);
