@@ -1,4 +1,4 @@
-// Diagnostics of the last texts, at their places in those of now: shown until the checks that found them have run again.
+// Diagnostics of the last texts, at their places in those of now: shown until the checks that found them ran again.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
 import { suggestedAs } from "../diagnostics/suggestions.js";
