@@ -45,6 +45,28 @@ describe("stages", () => {
     expect(units(several)).toEqual(["embed: embed", "a: a", "b: b embed"]);
   });
 
+  it("have the model's own statements, each where a stage has its blocks", () => {
+    const text = filesOf(example("moby")).get("pipeline.py")!;
+    expect(/^        axis = mt.rows.*?^        return x, losses$/ms.exec(text)![0]).toBe(`\
+        axis = mt.rows(x, lengths, most=256)
+        losses: dict[str, Tensor] = {}
+        if "embed" in self.stage.units:
+            x = self.embed(x)
+        for i, layer in enumerate(self.layers):
+            if layer is None:
+                continue
+            x, more = layer(x, axis, run)
+            losses.update(mt.below(f"layers.{i}", more))
+        if "norm" in self.stage.units:
+            # loss next_token = cross_entropy(forward(tokens), targets)
+            losses["next_token"] = mt.cross_entropy(
+                self.norm(x) @ self.embed.table.T,
+                targets,
+                axis,
+            )
+        return x, losses`);
+  });
+
   it("begin nowhere where more than one tensor goes on, or a choice of tokens", () => {
     const skip = model(
       "a: [for i in 0..3: Linear(dim, dim)]",

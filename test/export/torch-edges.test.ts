@@ -106,7 +106,7 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
     ]);
   });
 
-  it("begins stages where parameters are even, or where it is told to, if something can begin there", async () => {
+  it("begins stages where parameters are even or it is told to, and takes no loss of a batch by parts unasked", async () => {
     const can = "layers.0, layers.1, layers.2, layers.3, layers.4, layers.5, norm";
     const order = "3 stages have 2 points, in order, where those behind the first begin";
     expect(await ask("staged")).toEqual([
@@ -117,6 +117,8 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
       `no stage can begin at layers.6: these can: ${can}`,
       order,
       order,
+      "layers.*.balance is of a whole batch: of 4 micro-batches it is another loss, as with --accumulate; " +
+        "--micro-batches 1, or --batch-losses-by-part, which takes it so",
     ]);
   });
 

@@ -148,7 +148,13 @@ def staged(job, model, pipeline, **_):
         told(lambda: bounds(2, "layers.6")),
         told(lambda: bounds(3, "layers.2")),
         told(lambda: bounds(3, "layers.4", "layers.2")),
+        of_batches(pipeline),
     ]
+
+
+def of_batches(pipeline):
+    pipeline.OF_BATCH = ("layers.*.balance",)
+    return told(lambda: pipeline.Pipeline(None, None, None, None, micro_batches=4))
 
 
 def bounded(job, model, modc_torch, **_):
