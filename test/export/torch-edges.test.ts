@@ -77,6 +77,7 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
       ["--micro-batches 2", "--micro-batches, --split-points and --batch-losses-by-part are of --pipeline"],
       ["--split-points layers.1", "--micro-batches, --split-points and --batch-losses-by-part are of --pipeline"],
       ["--batch-losses-by-part", "--micro-batches, --split-points and --batch-losses-by-part are of --pipeline"],
+      ["--pipeline 2 --pipeline-schedule 1f1b --device cpu", "--pipeline-schedule is 1f1b: on CPU it is gpipe"],
       ["--pipeline 2 --micro-batches 0", "--micro-batches is 0: it is at least 1"],
       ["--resume --validate-every 0", "--validate-every is 0: it is at least 1"],
       ["--resume --keep 0", "--keep is 0: it is at least 1"],

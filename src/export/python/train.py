@@ -204,6 +204,9 @@ class Run:
             raise SettingsError("--micro-batches, --split-points and --batch-losses-by-part are of --pipeline")
         if options.micro_batches is not None and options.micro_batches < 1:
             raise SettingsError(f"--micro-batches is {options.micro_batches}: it is at least 1")
+        if options.pipeline_schedule == "1f1b" and options.device == "cpu":
+            # PyTorch 2.6 waits for the last of several messages alone, which under gloo is not for all.
+            raise SettingsError("--pipeline-schedule is 1f1b: on CPU it is gpipe")
         if options.data is None:
             raise ValueError("--data says which tokens are trained on")
         self.tokens = Tokens(options.data, options.width, options.separator)
