@@ -28,7 +28,7 @@ const LEFT_OUT = {
   positions: ["positionsOn"],
   matrices: ["matricesOf"],
   "read-states": ["readStates"],
-  "texture-weights": ["createTexture", "textureEntry", "writeTexture"],
+  "texture-weights": ["createTexture", "textureBytes", "textureEntry", "writeTexture"],
   "profile/profile": ["profileSteps"],
   "profile/states": ["keepingStates"],
 };
@@ -40,7 +40,7 @@ const IDLE = {
   "compile-ahead": ["compileAhead"],
   "weights/open-input": ["openInput"],
   "weights-expected": ["expectWeights"],
-  "texture-weights": ["languageFeatures", "textureTarget"],
+  "texture-weights": ["languageFeatures", "textureTarget", "texturesIn"],
 };
 const LEFT_OUT_FILES = new RegExp(`/(${Object.keys({ ...LEFT_OUT, ...IDLE }).join("|")})\\.js$`);
 

@@ -1,7 +1,6 @@
 // Prints the parameters region of a kernel as WGSL: uniform words, bindings, and the declarations that vary between
 // uses of one kernel file.
 import { invariant } from "../base/invariant.js";
-import { TEXTURE_FORMAT } from "../program/textures.js";
 import { helpersIn, wgslHelpers } from "../ops/index.js";
 import type { Declaration, Kernel } from "../schedule/plan.js";
 import { printCount, printIndex } from "../schedule/addressing/text.js";
@@ -29,9 +28,9 @@ export function printRegion(kernel: Kernel): string {
   kernel.buffers.forEach(({ name, access, element }, i) =>
     lines.push(
       `@group(0) @binding(${i + 1}) ` +
-        (access === "texture"
-          ? `var ${name}: texture_storage_2d<${TEXTURE_FORMAT}, read>;`
-          : `var<storage, ${access}> ${name}: array<${element}>;`),
+        (access === "read" || access === "read_write"
+          ? `var<storage, ${access}> ${name}: array<${element}>;`
+          : `var ${name}: texture_storage_2d<${access}, read>;`),
     ),
   );
   for (const d of kernel.declarations) lines.push(printDeclaration(d));

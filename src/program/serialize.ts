@@ -18,6 +18,7 @@ import {
   type ProgramWeightSlot,
   type SizeText,
   weightBytes,
+  textureSlots,
 } from "./program.js";
 import { checkWeightSlots, elementsOf, readLayout, readPart } from "./layout.js";
 import {
@@ -41,7 +42,7 @@ import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
 import { readMatrices, readSubgroupSize, readTarget } from "./read-target.js";
 import { FEATURES, ACTIVATION_TYPES, type Requirements } from "./target.js";
-import { fitsTexture, textureSlots } from "./textures.js";
+import { fitsTexture, TEXELS, TEXTURE_OF } from "./textures.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -119,9 +120,10 @@ export function readProgram(root: Reader): Program {
     steps: at.steps.list((r) => readStep(r, cx, at.kernels, works.length)),
     works,
   };
-  for (const slot of textureSlots(program))
-    if (cx.buffers.has(slot) || !fitsTexture(slots[slot]!.bytes))
-      at.steps.fail(`read slot ${slot} as a texture, which is a buffer too, or of no whole texels`);
+  const held = new Map(weights.flatMap((w) => w.slots.map(({ slot, form }) => [slot, TEXTURE_OF[form]] as const)));
+  for (const [slot, format] of textureSlots(program))
+    if (cx.buffers.has(slot) || held.get(slot) !== format || !fitsTexture(slots[slot]!.bytes, format))
+      at.steps.fail(`read slot ${slot} as a texture, which holds no weight of such texels, or is a buffer too`);
   return program;
 }
 
@@ -201,7 +203,7 @@ function readWeight(r: Reader, cx: Context): ProgramWeight {
 function readWeightSlot(
   r: Reader,
   { dtype, shape }: { readonly dtype: DType; readonly shape: readonly number[] },
-  { place, slots, buffers }: Context,
+  { place, slots }: Context,
 ): ProgramWeightSlot {
   const at = object({
     slot: place,
@@ -210,7 +212,6 @@ function readWeightSlot(
     part: orNull((part) => readPart(part, shape)),
   })(r);
   if (at.form !== "word" && !isFloat(dtype)) r.get("form").fail(`is ${at.form}, and the weight is ${dtype}`);
-  if (at.form !== "word") buffers.add(at.slot);
   const elements = elementsOf(shape, at.part);
   const layout = readLayout(at.layout, elements);
   const bytes = weightBytes(layout, elements, at.form);
@@ -276,10 +277,12 @@ function readTable(r: Reader, { symbols, size, slot }: Context): ProgramTable {
 
 // --- what runs
 
+const ACCESSES = ["read", "read_write", ...Object.keys(TEXELS)] as ProgramKernel["access"];
+
 const readKernel: Read<ProgramKernel> = object({
   name: text,
   wgsl: (wgsl) => wgsl.string(1_000_000),
-  access: list(oneOf(["read", "read_write", "texture"]), MOST_DIMENSIONS),
+  access: list(oneOf(ACCESSES), MOST_DIMENSIONS),
   uniforms: whole(0, 4096),
   tuning: text,
 });
@@ -314,7 +317,7 @@ function readStep(
   if (slots.length !== access.length) r.get("slots").fail(`must be ${access.length} slots, found ${slots.length}`);
   if (uniforms.length !== words) r.get("uniforms").fail(`must be ${words} words, found ${uniforms.length}`);
   access.forEach((a, i) => {
-    if (a !== "texture") buffers.add(slots[i]!);
+    if (a === "read" || a === "read_write") buffers.add(slots[i]!);
     if (a === "read_write" && slots.indexOf(slots[i]!) !== slots.lastIndexOf(slots[i]!))
       r.get("slots").fail(`bind slot ${slots[i]!} twice, once to be written`);
   });

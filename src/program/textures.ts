@@ -1,23 +1,27 @@
-// Weights that kernels read as textures: four values of f32 a texel, row by row of a fixed width.
-import type { Program, SizeText } from "./program.js";
+// Weights that kernels read as textures: texels of eight or sixteen bytes, row by row of a fixed width.
+import type { EncodingName } from "./encodings/index.js";
 
-export const TEXTURE_FORMAT = "rgba32float";
-/** Texels of a row, of 16 bytes each. */
+/** Formats, with the bytes of a texel. */
+export const TEXELS = { rgba32float: 16, rg32uint: 8, rgba32uint: 16 } as const;
+export type TextureFormat = keyof typeof TEXELS;
+/** Texels of a row. */
 export const TEXTURE_WIDTH = 1024;
-export const TEXTURE_ROW_BYTES = 16 * TEXTURE_WIDTH;
 /** The most rows that every WebGPU device has (`maxTextureDimension2D`). */
 const MOST_ROWS = 8192;
 
-export const textureRows = (bytes: number): number => Math.ceil(bytes / TEXTURE_ROW_BYTES);
-/** Whether a texture can hold so many bytes. */
-export const fitsTexture = (bytes: SizeText): boolean =>
-  typeof bytes === "number" && bytes > 0 && bytes % 16 === 0 && textureRows(bytes) <= MOST_ROWS;
+/** The texture that holds weights in panels: of each encoding what one load of a product reads. */
+export const TEXTURE_OF: Readonly<Record<EncodingName, TextureFormat>> = {
+  word: "rgba32float",
+  f16: "rg32uint",
+  bf16: "rg32uint",
+  q8: "rgba32uint",
+  q4: "rgba32uint",
+};
 
-/** Slots that kernels read as textures. */
-export function textureSlots({ kernels, steps }: Pick<Program, "kernels" | "steps">): ReadonlySet<number> {
-  const slots = new Set<number>();
-  for (const step of steps)
-    if (step.kind === "dispatch")
-      kernels[step.kernel]!.access.forEach((access, i) => access === "texture" && slots.add(step.slots[i]!));
-  return slots;
-}
+export const rowBytes = (format: TextureFormat): number => TEXTURE_WIDTH * TEXELS[format];
+/** Whether a texture can hold so many bytes. */
+export const fitsTexture = (bytes: number | string, format: TextureFormat): boolean =>
+  typeof bytes === "number" &&
+  bytes > 0 &&
+  bytes % TEXELS[format] === 0 &&
+  Math.ceil(bytes / rowBytes(format)) <= MOST_ROWS;

@@ -1,6 +1,6 @@
 // Creates and counts the buffers and textures of a session, and refuses to create any while a run is under way.
 import { bug } from "../base/invariant.js";
-import { TEXTURE_ROW_BYTES } from "../program/textures.js";
+import type { TextureFormat } from "../program/textures.js";
 import { createTexture } from "./texture-weights.js";
 
 export class Allocator {
@@ -21,9 +21,9 @@ export class Allocator {
     return this.#count(this.#gpu.createBuffer(descriptor), descriptor.size);
   }
 
-  /** A texture of weights, of so many whole rows. */
-  createTexture(label: string, rows: number): GPUTexture {
-    return this.#count(createTexture(this.#gpu, label, rows), rows * TEXTURE_ROW_BYTES);
+  /** A texture of weights, of so many bytes, which are whole rows. */
+  createTexture(label: string, format: TextureFormat, bytes: number): GPUTexture {
+    return this.#count(createTexture(this.#gpu, label, format, bytes), bytes);
   }
 
   #count<T extends GPUBuffer | GPUTexture>(made: T, bytes: number): T {

@@ -2,12 +2,12 @@
 // and grown when a run needs more.
 import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
-import { TEXTURE_ROW_BYTES, textureRows, textureSlots } from "../program/textures.js";
 import type { Allocator } from "./allocator.js";
 import type { Device } from "./device.js";
 import { DisposedError, OutOfMemoryError, type LimitError } from "./errors.js";
 import { roomOn } from "./room.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
+import { textureBytes, texturesIn } from "./texture-weights.js";
 
 /** The least size of a buffer: a binding must not be empty, and copies are in words. */
 const LEAST_BYTES = 16;
@@ -16,8 +16,11 @@ const LEAST_BYTES = 16;
 export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
 /** What a slot takes for so many bytes of data. */
 export function slotSizes(program: Pick<Program, "kernels" | "steps">): (bytes: number, slot: number) => number {
-  const textures = textureSlots(program);
-  return (bytes, slot) => (textures.has(slot) ? textureRows(bytes) * TEXTURE_ROW_BYTES : bufferBytes(bytes));
+  const textures = texturesIn(program);
+  return (bytes, slot) => {
+    const format = textures?.get(slot);
+    return format ? textureBytes(bytes, format) : bufferBytes(bytes);
+  };
 }
 
 /** A slot of another session. */
@@ -43,7 +46,7 @@ export class Buffers {
   readonly #room: ReturnType<typeof roomOn>;
   /** Slots whose contents outlive a run: they are copied when the slot grows. */
   readonly #lasting: ReadonlySet<number>;
-  readonly #textures: ReadonlySet<number>;
+  readonly #textures: ReturnType<typeof texturesIn>;
   readonly #sizeOf: (bytes: number, slot: number) => number;
   readonly #buffers: (GPUBuffer | GPUTexture)[] = [];
   /** Bytes of each slot's buffer; 0 before it has one. */
@@ -67,7 +70,7 @@ export class Buffers {
     this.#device = device;
     this.#allocator = allocator;
     this.#labels = program.slots.map((s, slot) => s.label || `slot ${slot}`);
-    this.#textures = textureSlots(program);
+    this.#textures = texturesIn(program);
     this.#sizeOf = slotSizes(program);
     this.#room = roomOn(program, device.info.limits);
     this.#bytes = program.slots.map(() => 0);
@@ -152,9 +155,10 @@ export class Buffers {
     const sizes = grown.map((slot) => Math.max(this.#sizeOf(needed[slot]!, slot), this.#bytes[slot]!));
     grown.forEach((slot, i) => {
       gpu.pushErrorScope("out-of-memory");
+      const format = this.#textures?.get(slot);
       made.push(
-        this.#textures.has(slot)
-          ? this.#allocator.createTexture(this.#labels[slot]!, sizes[i]! / TEXTURE_ROW_BYTES)
+        format
+          ? this.#allocator.createTexture(this.#labels[slot]!, format, sizes[i]!)
           : this.#allocator.create({
               label: this.#labels[slot]!,
               size: sizes[i]!,

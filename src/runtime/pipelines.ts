@@ -176,9 +176,9 @@ function makeLayout(gpu: GPUDevice, kernel: ProgramKernel, label: string): Layou
   const entries: GPUBindGroupLayoutEntry[] = kernel.access.map((access, i) => ({
     binding: i + 1,
     visibility: STAGE_COMPUTE,
-    ...(access === "texture"
-      ? textureEntry()
-      : { buffer: { type: access === "read" ? "read-only-storage" : "storage" } }),
+    ...(access === "read" || access === "read_write"
+      ? { buffer: { type: access === "read" ? "read-only-storage" : "storage" } }
+      : textureEntry(access)),
   }));
   if (kernel.uniforms > 0) entries.push({ binding: 0, visibility: STAGE_COMPUTE, buffer: { type: "uniform" } });
   const layout = gpu.createBindGroupLayout({ label, entries });

@@ -1,7 +1,7 @@
 // Weights that two programs store alike, which their sessions can share.
 import type { Program } from "../program/program.js";
-import { textureSlots } from "../program/textures.js";
 import { slotSizes } from "./buffers.js";
+import { texturesIn } from "./texture-weights.js";
 
 /** For each slot of `program` with the same weights in the same layouts as a slot of `owner`: that slot. */
 export function sharedWeightSlots(program: Program, owner: Program): ReadonlyMap<number, number> {
@@ -25,11 +25,11 @@ export function sharedWeightBytes(program: Program, owner: Program): number {
 
 /** A key of the contents of each weight slot. */
 function weightsBySlot(program: Program): ReadonlyMap<number, string> {
-  const textures = textureSlots(program);
+  const textures = texturesIn(program);
   const held = new Map<number, string[]>();
   for (const { path, slots } of program.weights)
     for (const { slot, form, layout, part } of slots) {
-      const own = JSON.stringify([path, form, layout, part, textures.has(slot)]);
+      const own = JSON.stringify([path, form, layout, part, textures?.has(slot) ?? false]);
       held.set(slot, [...(held.get(slot) ?? []), own]);
     }
   return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));

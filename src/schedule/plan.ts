@@ -114,7 +114,7 @@ export type WgslType = "f32" | "u32" | "i32";
 
 export interface Buffer {
   readonly name: string;
-  /** `texture`: it is no buffer but a texture, four words to a texel (`program/textures.ts`). */
+  /** A format: it is no buffer but a texture, an element to a texel (`program/textures.ts`). */
   readonly access: ProgramKernel["access"][number];
   /**
    * `vec4u`: four words. `vec2u`: four f16 values, packed in two words. `atomic<u32>`: words that several invocations

@@ -86,7 +86,7 @@ async function run(device: Device, products: ProductTunings, data: Data): Promis
       writes: [words],
       packed: null,
       rounds: false,
-      inTexture: () => false,
+      inTexture: () => null,
     },
     inPlace: [],
     prologue: null,

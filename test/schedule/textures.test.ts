@@ -3,13 +3,13 @@
 import { describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
 import { parseProgram, printProgram, ProgramError } from "../../src/program/serialize.js";
-import { DEFAULT_LIMITS, type Target } from "../../src/program/target.js";
-import type { Program } from "../../src/program/program.js";
-import { textureSlots } from "../../src/program/textures.js";
-import { load, type Results } from "../../src/runtime/index.js";
+import { DEFAULT_LIMITS, WEIGHT_TYPES, type Target } from "../../src/program/target.js";
+import { textureSlots, type Program } from "../../src/program/program.js";
+import { load, type Results, type Session } from "../../src/runtime/index.js";
 import { memoryOf } from "../../src/runtime/memory.js";
 import { sharedWeightSlots } from "../../src/runtime/shared-weights.js";
 import { testDevice } from "../device.js";
+import { soaking } from "../soak.js";
 
 const MESA: Target = {
   device: "mesa-software",
@@ -39,6 +39,9 @@ block Embed(vocabulary: int, dim: int) {
   logits(x: f32[B, T, dim]) -> f32[B, T, vocabulary] { x @ transpose(table) }
 }`;
 
+/** Sizes of whole blocks, of which slots are several rows of texels and part of one. */
+const BLOCKS = { dim: "96", hidden: "288" };
+
 function made(target: Target, options: Parameters<typeof compile>[1] = {}): Program {
   const { program, diagnostics } = compile(SOURCE, { target, ...options });
   if (!program) throw new Error(diagnostics.map((d) => d.message).join("\n"));
@@ -46,7 +49,7 @@ function made(target: Target, options: Parameters<typeof compile>[1] = {}): Prog
 }
 
 const labels = (program: Program): readonly string[] =>
-  [...textureSlots(program)].map((slot) => program.slots[slot]!.label);
+  [...textureSlots(program).keys()].map((slot) => program.slots[slot]!.label);
 
 describe("on Mesa's software device", () => {
   it("products read from textures the weights that nothing else reads", () => {
@@ -66,12 +69,19 @@ describe("on Mesa's software device", () => {
     ["where shaders cannot", { ...MESA, textures: false }, {}],
     ["on other devices", { ...MESA, device: "discrete" }, {}],
     ["where the device changes weights", MESA, { program: "train-step" }],
-    ["of two bytes", MESA, { precision: { weights: "f16" } }],
-    ["in blocks", MESA, { precision: { weights: "q8" }, set: { dim: "64", hidden: "128" } }],
   ])("but none %s", (_, target, options) => {
     const program = made(target, options);
     expect(labels(program)).toEqual([]);
     expect(program.requires.features).not.toContain("readonly_and_readwrite_storage_textures");
+  });
+  it.each([
+    ["f16", "rg32uint"],
+    ["bf16", "rg32uint"],
+    ["q8", "rgba32uint"],
+    ["q4", "rgba32uint"],
+  ] as const)("in %s by texels of %s", (weights, format) => {
+    const found = [...textureSlots(made(MESA, { precision: { weights }, set: BLOCKS })).values()];
+    expect(found).toEqual([format, format, format]);
   });
   it("nor a weight larger than any texture is sure to be", () => {
     const set = { dim: "2048", hidden: "20000" };
@@ -88,11 +98,11 @@ describe("on Mesa's software device", () => {
 
 describe("a program is refused", () => {
   const program = made(MESA);
-  const [texture] = textureSlots(program);
+  const [texture] = textureSlots(program).keys();
   const kernel = program.steps.flatMap((s) =>
     s.kind === "dispatch" && s.slots.includes(texture!) ? [s.kernel] : [],
   )[0]!;
-  const at = program.kernels[kernel]!.access.indexOf("texture");
+  const at = program.kernels[kernel]!.access.indexOf("rgba32float");
   const changed = (change: (copy: Writable) => void): string => {
     const copy = JSON.parse(printProgram(program)) as Writable;
     change(copy);
@@ -121,7 +131,7 @@ describe("a program is refused", () => {
   ])("%s", (_, change) => {
     const text = changed(change);
     expect(() => parseProgram(text)).toThrow(ProgramError);
-    expect(() => parseProgram(text)).toThrow("as a texture, which is a buffer too, or of no whole texels");
+    expect(() => parseProgram(text)).toThrow("as a texture, which holds no weight of such texels, or is a buffer too");
   });
 });
 
@@ -136,19 +146,23 @@ interface Writable {
   outputs: { slot: number }[];
 }
 
-it("results have the same bits as from buffers, and so have two sessions that share weights", async () => {
-  const device = await testDevice();
-  const tokens = Uint32Array.from({ length: 2 * 37 }, (_, i) => (i * 31 + 7) % 72);
-  const run = async (target: Target, owner?: Awaited<ReturnType<typeof load>>): Promise<[Results, typeof owner]> => {
-    const session = await load(made(target), device, undefined, { seed: 5, ...(owner && { weightsOf: owner }) });
-    return [await session.run({ tokens: { data: tokens, shape: [2, 37] } }, { lengths: [37, 20] }), session];
-  };
-  const { textures: _, ...without } = device.target;
-  const [expected, buffers] = await run(without);
-  const [own, session] = await run(device.target);
-  const [shared, other] = await run(device.target, session);
-  for (const found of [own, shared])
-    for (const [name, { data }] of Object.entries(expected)) expect(found[name]!.data).toEqual(data);
-  expect(Object.values(expected).every(({ data }) => data.some((v) => v !== 0))).toBe(true);
-  for (const s of [other, session, buffers]) s!.dispose();
-});
+it.each(soaking ? WEIGHT_TYPES : (["f32", "q8"] as const))(
+  "in %s, results have the same bits as from buffers, weights shared or not",
+  async (weights) => {
+    const device = await testDevice();
+    const tokens = Uint32Array.from({ length: 2 * 37 }, (_, i) => (i * 31 + 7) % 72);
+    const run = async (target: Target, owner?: Session): Promise<readonly [Results, Session]> => {
+      const program = made(target, { precision: { weights }, set: BLOCKS });
+      const session = await load(program, device, undefined, { seed: 5, ...(owner && { weightsOf: owner }) });
+      return [await session.run({ tokens: { data: tokens, shape: [2, 37] } }, { lengths: [37, 20] }), session];
+    };
+    const { textures: _, ...without } = device.target;
+    const [expected, buffers] = await run(without);
+    const [own, session] = await run(device.target);
+    const [shared, other] = await run(device.target, session);
+    for (const found of [own, shared])
+      for (const [name, { data }] of Object.entries(expected)) expect(found[name]!.data).toEqual(data);
+    expect(Object.values(expected).every(({ data }) => data.some((v) => v !== 0))).toBe(true);
+    for (const s of [other, session, buffers]) s.dispose();
+  },
+);

@@ -2,6 +2,7 @@
 import { invariant } from "../../base/invariant.js";
 import { BLOCK } from "../../program/encodings/block-file.js";
 import type { Codec } from "./codec.js";
+import { inBuffer, type Elements } from "./elements.js";
 
 export function blocks(encoding: "q8" | "q4"): Codec {
   const bits = encoding === "q8" ? 8 : 4;
@@ -16,8 +17,8 @@ export function blocks(encoding: "q8" | "q4"): Codec {
       ? `${type}(bitcast<${signed}>(${word} << (${unsigned}(24u) - ${shift})) >> ${unsigned}(24u))`
       : `(${type}((${word} >> ${shift}) & ${unsigned}(15u)) - 8.0)`;
   };
-  const scale = (name: string, buffer: string): string => `fn ${name}_scale(block: u32) -> f32 {
-  let word = ${buffer}[${integers(`arrayLength(&${buffer})`)} + block / 2u];
+  const scale = (name: string, { at, count }: Elements): string => `fn ${name}_scale(block: u32) -> f32 {
+  let word = ${at(`${integers(count())} + block / 2u`)};
   return unpack2x16float(word)[block % 2u];
 }
 `;
@@ -36,16 +37,16 @@ export function blocks(encoding: "q8" | "q4"): Codec {
     encoding,
     one: "u32",
     four: "u32",
-    readOne: (name, buffer, stride) => `${scale(name, buffer)}fn ${name}(at: u32) -> f32 {
+    readOne: (name, buffer, stride) => `${scale(name, inBuffer(buffer))}fn ${name}(at: u32) -> f32 {
   ${place(stride)}
   let integer = ${float("f32", `${buffer}[word]`, "shift")};
   return integer * ${name}_scale(at / ${BLOCK * stride}u * ${stride}u + at % ${stride}u);
 }`,
-    readFour(name, buffer, stride) {
+    readFour(name, elements, stride) {
       invariant(stride === 1, "four values side by side are of one block");
       const shifts = bits === 8 ? "vec4u(0u, 8u, 16u, 24u)" : "(at % 2u * 16u + vec4u(0u, 4u, 8u, 12u))";
-      return `${scale(name, buffer)}fn ${name}(at: u32) -> vec4f {
-  let integers = ${float("vec4f", `vec4u(${buffer}[at${bits === 8 ? "" : " / 2u"}])`, shifts)};
+      return `${scale(name, elements)}fn ${name}(at: u32) -> vec4f {
+  let integers = ${float("vec4f", `vec4u(${elements.at(bits === 8 ? "at" : "at / 2u")})`, shifts)};
   return integers * ${name}_scale(at / ${BLOCK / 4}u);
 }`;
     },
@@ -53,7 +54,7 @@ export function blocks(encoding: "q8" | "q4"): Codec {
       element: "vec4u",
       block: BLOCK,
       rows,
-      functions(buffer, stride) {
+      functions({ at, count }, stride) {
         invariant(stride % 8 === 0, "scales are read four at a time");
         // Each integer in the highest bits of a word, so that what is below it need not be shifted out with its sign.
         const shifts = bits === 8 ? "vec4u(24u, 16u, 8u, 0u)" : "(vec4u(28u, 20u, 12u, 4u) - i % 2u * 4u)";
@@ -61,13 +62,13 @@ export function blocks(encoding: "q8" | "q4"): Codec {
         const mask = bits === 8 ? "0xff000000u" : "0xf0000000u";
         const columns = `vec4f(bitcast<vec4i>((vec4u(${word}) << ${shifts}) & vec4u(${mask})))`;
         return `alias Loaded = vec4u;
-fn loadB(at: u32) -> Loaded { return ${buffer}[at]; }
+fn loadB(at: u32) -> Loaded { return ${at("at")}; }
 fn columnsB(x: Loaded, i: u32) -> vec4f { return ${columns}; }
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f {
   let vector = at / ${(stride / 4) * (BLOCK / rows)}u * ${stride / 4}u + at % ${stride / 4}u;
-  let two = ${integers(`arrayLength(&${buffer})`)} + vector / 2u;
+  let two = ${integers(count())} + vector / 2u;
   let first = vector % 2u * 2u;
-  let scales = vec2u(${buffer}[two][first], ${buffer}[two][first + 1u]);
+  let scales = vec2u(${at("two")}[first], ${at("two")}[first + 1u]);
   return fma(part, vec4f(unpack2x16float(scales.x), unpack2x16float(scales.y)) * 0x1p-${32 - bits}f, sum);
 }`;
       },

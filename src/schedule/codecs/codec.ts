@@ -2,6 +2,7 @@
 import type { DType } from "../../base/dtype.js";
 import type { EncodingName } from "../../program/encodings/index.js";
 import type { Buffer } from "../plan.js";
+import type { Elements } from "./elements.js";
 
 type Element = Buffer["element"];
 
@@ -13,8 +14,8 @@ export interface Codec {
   readonly four: Element;
   /** `fn name(at: u32) -> f32`: value `at` of a buffer. The values of a block stand `stride` apart. */
   readonly readOne: (name: string, buffer: string, stride: number) => string;
-  /** `fn name(at: u32) -> vec4f`: values 4·at … 4·at + 3 of a buffer. */
-  readonly readFour: (name: string, buffer: string, stride: number) => string;
+  /** `fn name(at: u32) -> vec4f`: values 4·at … 4·at + 3 of those that lie so. */
+  readonly readFour: (name: string, elements: Elements, stride: number) => string;
   readonly matrix: MatrixCodec;
 }
 
@@ -31,7 +32,7 @@ export interface MatrixCodec {
    * of about 10^27); `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f`: adds the sums over a block whose first
    * load is `at`, with its scales, by that power. `stride`: columns of a panel.
    */
-  readonly functions: (buffer: string, stride: number) => string;
+  readonly functions: (elements: Elements, stride: number) => string;
 }
 
 /** Rows of products that are added up at once, which keeps rounding small. */
@@ -42,8 +43,8 @@ export const valueByValue = ({ four, readFour }: Pick<Codec, "four" | "readFour"
   element: four,
   rows: 1,
   block: SUMMED,
-  functions: (buffer, stride) => `alias Loaded = vec4f;
-${readFour("loadB", buffer, stride)}
+  functions: (elements, stride) => `alias Loaded = vec4f;
+${readFour("loadB", elements, stride)}
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }`,
 });

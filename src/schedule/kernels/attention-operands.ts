@@ -6,6 +6,7 @@ import type { TensorType } from "../../ir/types.js";
 import { addSizes, divideSizes, isWhole, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { rounding, type ElementCodec } from "../codecs/codec.js";
+import { inBuffer } from "../codecs/elements.js";
 import type { Buffer, Step } from "../plan.js";
 import { input, KernelBuilder, result, typeAt, type Operand, type KernelContext, type View } from "./spec.js";
 
@@ -305,7 +306,7 @@ export function reader(
   kernel.function(`fn ${name}Begin(head: u32, row: u32) -> u32 { return ${begin}; }`);
   if (rows.wide) {
     const loaded = rows.codec.loadFour(`${buffer}[begin + c]`);
-    if (loaded === null) kernel.function(rows.codec.readFour(`${name}Four`, buffer, 1));
+    if (loaded === null) kernel.function(rows.codec.readFour(`${name}Four`, inBuffer(buffer), 1));
     const four = loaded ?? `${name}Four(begin + c)`;
     kernel.function(`fn ${name}Behind(begin: u32, c: u32) -> vec4f { return ${four}; }`);
   } else {

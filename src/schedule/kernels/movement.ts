@@ -3,6 +3,7 @@ import { DEFAULT_LIMITS } from "../../program/target.js";
 import { multiplySizes, addSizes, type Size } from "../../size/size.js";
 import { stridesOf } from "../addressing/index-map.js";
 import { rounding } from "../codecs/codec.js";
+import { inBuffer } from "../codecs/elements.js";
 import { storageType, words } from "../codecs/words.js";
 import type { Buffer, Step } from "../plan.js";
 import {
@@ -87,7 +88,7 @@ function wordsOf({ reads, writes, packed }: Stored, inFours: boolean): Moved {
   const fours = inFours && to === words && (packed !== null || from === words);
   const wordAt = (value: string): string => `fn wordAt(at: u32) -> Word { return ${value}; }`;
   if (packed && fours) {
-    const read = packed.readFour("packedAt", "values", 1);
+    const read = packed.readFour("packedAt", inBuffer("values"), 1);
     return { fours, values: packed.four, word: "vec4u", functions: [read, wordAt("bitcast<vec4u>(packedAt(at))")] };
   }
   if (packed) {

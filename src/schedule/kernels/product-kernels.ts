@@ -1,9 +1,10 @@
 // The kernels of a matrix product and their tiles: what each reads, computes and stores.
 import { invariant } from "../../base/invariant.js";
 import { blockStride } from "../../program/program.js";
+import { TEXELS, TEXTURE_OF } from "../../program/textures.js";
 import type { Size } from "../../size/size.js";
 import { rounding, type Codec } from "../codecs/codec.js";
-import { texels } from "../codecs/textures.js";
+import { inBuffer, inTexture } from "../codecs/elements.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
 import { shapeOf, type MatrixTuning } from "../tunings/matrix.js";
@@ -239,14 +240,21 @@ function vectorStep(
 ): Step<Operand> {
   const { extents } = context;
   declareLoads(kernel, context, product);
-  const inTexture = tile.b.from === "packed" && context.stored.inTexture(tile.b.layout);
-  const { element, block, rows, functions } = inTexture ? texels : codecB(context).matrix;
-  if (inTexture) kernel.texture("b", tile.b);
-  else kernel.read("b", element, tile.b);
+  const { encoding, matrix } = codecB(context);
+  const { element, block, rows, functions } = matrix;
+  const bytes = tile.b.from === "packed" ? context.stored.inTexture(tile.b.layout) : null;
+  const format = TEXTURE_OF[encoding];
+  if (bytes === null) kernel.read("b", element, tile.b);
+  else kernel.texture("b", format, element, tile.b);
   kernel
     .constant("BLOCK", block)
     .constant("K_PER_LOAD", rows)
-    .function(functions("b", strideIn(tile.b)))
+    .function(
+      functions(
+        bytes === null ? inBuffer("b") : inTexture("b", () => kernel.size(bytes / TEXELS[format])),
+        strideIn(tile.b),
+      ),
+    )
     .index("matrixB", product.lead, product.stepsB);
   product.tiles.declare(kernel, true);
   declareFinish(kernel, context, product);

@@ -3,6 +3,7 @@ import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import type { PanelLayout, StandInCase } from "../../program/program.js";
+import type { TextureFormat } from "../../program/textures.js";
 import { READS_TEXTURES, type Feature, type MatrixShape } from "../../program/target.js";
 import type { DType } from "../../base/dtype.js";
 import { rational } from "../../size/rational.js";
@@ -54,8 +55,8 @@ export interface Stored {
   readonly packed: Codec | null;
   /** Whether a product or attention may round its operands to f16 however they are stored. */
   readonly rounds: boolean;
-  /** Whether a product reads its weight from a texture where it lies in such panels. */
-  readonly inTexture: (layout: PanelLayout) => boolean;
+  /** Bytes of a product's weight where, in such panels, it is read from a texture; null: from a buffer. */
+  readonly inTexture: (layout: PanelLayout) => number | null;
 }
 
 /** The properties of a node that its spec may depend on: equal for nodes of equal signature. */
@@ -150,10 +151,9 @@ export class KernelBuilder {
     this.inputIs(index, name);
     return this.read(name, element, input(index));
   }
-  /** Binds a texture of four words a texel. */
-  texture(name: string, operand: Operand): this {
+  texture(name: string, format: TextureFormat, element: Buffer["element"], operand: Operand): this {
     this.#features.add(READS_TEXTURES);
-    this.#bind({ name, access: "texture", element: "vec4f" }, operand);
+    this.#bind({ name, access: format, element }, operand);
     return this;
   }
   write(name: string, element: Buffer["element"], operand: Operand): this {

@@ -6,7 +6,7 @@ import { isOp, isScatter, type Node, type Origin } from "../../ir/graph.js";
 import { encodings, type EncodingName } from "../../program/encodings/index.js";
 import { weightBytes, type PanelLayout, type WeightLayout } from "../../program/program.js";
 import type { Target } from "../../program/target.js";
-import { fitsTexture } from "../../program/textures.js";
+import { fitsTexture, TEXTURE_OF } from "../../program/textures.js";
 import { deviceDims, piecesOf, statesBehind, type KernelGraph } from "../kernel-graph.js";
 import { decodePanels, packPanels } from "../kernels/panels.js";
 import type { Operand, Stored, Work } from "../kernels/spec.js";
@@ -104,33 +104,36 @@ export function storeKernels(
     const isFree = (memory: Value | Storage): boolean => (lastRead.get(memory) ?? -1) < at;
     return state && isFree(state) && (!before || isFree(before)) ? state : null;
   };
-  /**
-   * Which panels of a kernel's weights lie in a texture: of words that the device does not change and that no kernel
-   * reads otherwise.
-   */
-  const inTexture = (kernel: FusedKernel): Stored["inTexture"] | null => {
+  /** Weights that some kernel decodes into a buffer before it sums across their blocks. */
+  const apart = new Set(
+    [...across].flatMap((kernel) => weightsAt(kernel, kernel.reads.indexOf(kernel.decodes!)) ?? []),
+  );
+  /** As `Stored.inTexture`; null where the kernel reads no weights that only products read, as they were loaded. */
+  const textured = (kernel: FusedKernel): Stored["inTexture"] | null => {
     const { decodes, reads } = kernel;
     const weights = decodes && readsTextures(options.target) ? weightsAt(kernel, reads.indexOf(decodes)) : null;
-    if (!weights?.every(isWeight) || encodingOf(decodes!) !== "word") return null;
-    return (layout) =>
-      !liesInPanels(layout, "word") &&
-      fitsTexture(weightBytes(partsOf(weights, layout)[0]!, countOf(shapeOf(weights[0]!)), "word"));
+    if (!weights?.every(isWeight) || weights.some((w) => apart.has(w))) return null;
+    const form = encodingOf(decodes!);
+    return (layout) => {
+      const bytes = weightBytes(partsOf(weights, layout)[0]!, countOf(shapeOf(weights[0]!)), form);
+      return liesInPanels(layout, form) || !fitsTexture(bytes, TEXTURE_OF[form]) ? null : bytes;
+    };
   };
   /** Equal kernels are created once. */
   const workOf = (kernel: FusedKernel, inPlace: readonly boolean[]): Work => {
-    const textured = inTexture(kernel);
+    const inTexture = textured(kernel);
     const stored: Stored = {
       reads: kernel.reads.map(codecOf),
       writes: kernel.writes.map((w) => codecOf(w.value)),
       packed: (kernel.decodes && !across.has(kernel) && decoded.get(kernel.decodes)) || null,
       rounds: kernel.nodes.some((node) => rounding.has(node)),
-      inTexture: textured ?? (() => false),
+      inTexture: inTexture ?? (() => null),
     };
     const codecs = [...stored.reads, ...stored.writes, ...(stored.packed ? [stored.packed] : [])];
     const kinds = [
       ...codecs.map((c) => c.encoding),
       ...(stored.rounds ? ["rounds"] : []),
-      ...(textured ? ["textures"] : []),
+      ...(inTexture ? ["textures"] : []),
     ];
     const key = `${inPlace.map(Number).join("")} ${kinds.join(" ")} ${kernel.key}`;
     const work = works.get(key) ?? kernel.make(inPlace, stored);
