@@ -87,7 +87,7 @@ const STAGES = `
 ## In stages
 
 \`\`\`sh
-torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --pipeline 4 --micro-batches 8 --shard 2
+torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --pipeline 4 --micro-batches 4 --shard 2
 \`\`\`
 
 \`--pipeline\` cuts the model into stages, one behind the other (\`pipeline.py\`, for PyTorch 2.6 and later). The

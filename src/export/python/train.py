@@ -3,7 +3,7 @@
     python train.py --data tokens.bin --output run
     torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --shard 8 --bf16 --compile
     torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
-    torchrun --nproc-per-node 8 train.py --output run --resume --pipeline 4 --micro-batches 8
+    torchrun --nproc-per-node 8 train.py --output run --resume --pipeline 4 --micro-batches 4
 
 Options are those of `modc train`, and so are the windows that a step reads: batches do not depend on the ranks.
 """
