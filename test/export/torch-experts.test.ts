@@ -67,7 +67,7 @@ const accounts = Array.from({ length: soaking ? 120 : 2 }, (_, i): Program => {
 });
 
 /** Random mixtures of the library's blocks, with states. */
-const mixtures = Array.from({ length: soaking ? 120 : 3 }, (_, i): Program => {
+const mixtures = Array.from({ length: soaking ? 120 : 2 }, (_, i): Program => {
   const one = drawn.drawn(seed + i);
   return { name: `drawn ${seed + i}`, source: drawn.sourceOf(one), shape: [one.B, one.T], seed: seed + i };
 });
@@ -138,7 +138,7 @@ function weightsOf({ seed: own, ties }: Program, model: Model): Map<string, Fill
 const held = nothingHeld();
 
 describe.skipIf(!hasTorch)(`mixtures in PyTorch${torchNote}`, { timeout: patience(60_000) }, () => {
-  const all = [...accounts, ...mixtures, ...byTurns(calls, 12, 4), ...byTurns(several, 6), ...byTurns(scored, 12)];
+  const all = [...accounts, ...mixtures, ...byTurns(calls, 18, 4), ...byTurns(several, 6), ...byTurns(scored, 12)];
   it.each(all)("$name has the results, gradients, states, choices and steps of the reference", async (program) => {
     const made = exported(program.source, { alone: !soaking || program.seed % 4 !== 0 });
     const weights = weightsOf(program, made.models[0]);

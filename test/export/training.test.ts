@@ -162,7 +162,7 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
     expect(Math.abs(answers["one"]!.steps[0]!.norm - answers["one from one"]!.steps[0]!.norm)).toBeGreaterThan(1e-3);
   });
 
-  it("has the losses, gradient norms and states of a mixture on several, and near ones in bf16", async () => {
+  it("has the losses, gradient norms and states of a mixture on several, and in a soak near ones in bf16", async () => {
     const set = { depth: "2", dim: "32", vocab: "64", hidden: "24", experts: "4" };
     const own = await folderOf("mixture", set, mixture);
     const scratch = join(root, "mixture-ranks");
@@ -170,7 +170,7 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
     const jobs = {
       one: { ...job(1, 1, 1, 1), save: "one" },
       "FSDP2, recomputing": { ...job(2, 1, 2, 1), recompute: true, save: "fsdp" },
-      bf16: { ...job(1, 1, 1, 1), bf16: true },
+      ...(soaking ? { bf16: { ...job(1, 1, 1, 1), bf16: true } } : {}),
       // A loss of balance is of the whole batch, so that is one micro-batch.
       "a pipeline": { ...staged(2, 1, 1, 1), micro: 1 },
       ...(soaking ? { DDP: job(2, 2, 1, 1), TP: job(2, 1, 1, 2), "FSDP2 and TP": job(4, 1, 2, 2) } : {}),
@@ -192,7 +192,8 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
     }
     // The width of experts is shared out too, routers, norms and the table are not.
     if (soaking) expect(others["TP"]!.held / one!.held).toBeLessThan(0.62);
-    const [first, due] = [bf16!.steps[0]!, one!.steps[0]!];
+    if (!bf16) return;
+    const [first, due] = [bf16.steps[0]!, one!.steps[0]!];
     for (const [name, loss] of Object.entries(first.losses))
       expect(Math.abs(loss / due.losses[name]! - 1), `bf16: ${name}`).toBeLessThan(0.01);
     expect(first.norm).not.toBe(due.norm);
