@@ -176,6 +176,20 @@ describe("the command", () => {
     expect(html).toContain("Uncertainty by how many routes compute a token");
   });
 
+  it("takes a text of the command line as it does one of a file", async () => {
+    const text = readFileSync(MOBY[4], "utf8").slice(0, 200);
+    const own = folder.file("short.txt", text);
+    const [given, ...others] = await Promise.all(
+      [
+        ["--text", text],
+        ["--text", `@${own}`],
+        ["--data", own],
+      ].map((way) => modc(["routes", ...MOBY.slice(0, 3), ...way, "--rule", "causal", "--json"])),
+    );
+    expect((JSON.parse(given!.stdout) as { readonly tokens: number }).tokens).toBeGreaterThan(190);
+    for (const other of others) expect(other.stdout).toBe(given!.stdout);
+  });
+
   it("refuses what has no routes, no text, or nowhere to write", async () => {
     const dense = folder.file(
       "dense.mod",
@@ -191,10 +205,16 @@ model Dense(vocab: int = 256, dim: int = 8) {
       status: 1,
       stderr: expect.stringContaining("Dense observes no choice of tokens") as string,
     });
-    expect(await modc(["routes", MOBY[0]])).toMatchObject({
-      status: 2,
-      stderr: expect.stringContaining("--data is missing") as string,
-    });
+    for (const [given, message] of [
+      [[], "--data or --text is missing"],
+      [["--text", "a", "--data", MOBY[4]], "--text and --data both say"],
+      [["--text", "a", "--field", "b"], "--field tells of JSONL"],
+      [["--text", ""], "--text is empty"],
+    ] as const)
+      expect(await modc(["routes", MOBY[0], ...given])).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining(message) as string,
+      });
     expect((await modc(["routes", ...MOBY, ...SMALL, "-o", "-"])).status).toBe(2);
     expect((await modc(["routes", ...MOBY, ...SMALL, "--against", "nothing.safetensors"])).status).toBe(1);
   });

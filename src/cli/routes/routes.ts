@@ -5,7 +5,7 @@ import { sessionTexts } from "../../session/open-node.js";
 import { bytesTokenizer, type Tokenizer } from "../../tokenizer/index.js";
 import type { Batch, Rule } from "../../train/types.js";
 import { observedRoutes, type ShownRoute } from "../run/routes.js";
-import { writeText } from "../source/files.js";
+import { pathIn, writeText } from "../source/files.js";
 import { withFolder } from "../source/model-file.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
@@ -31,10 +31,8 @@ const LISTED = 12;
 type RoutesFlags = Flags<typeof trainingCommands.routes>;
 
 export async function routes(file: string, given: RoutesFlags): Promise<ExitCode> {
-  const { data } = given;
-  if (data === undefined)
-    throw new UserError("nothing says over which text: --data is missing", "a run's folder brings its own", EXIT.usage);
-  const { against, output, json, ...flags } = { windows: USUAL_WINDOWS, ...given, data };
+  const { against, output, json, data, text, field, ...more } = given;
+  const flags = { windows: USUAL_WINDOWS, ...more, ...textOf({ data, text, field }) };
   const { tokenizer: named } = withFolder(file, flags);
   const tokenizer = (await sessionTexts(file, named ?? null)).tokenizer ?? bytesTokenizer;
   const report = await reportOf(file, flags, against, tokenizer);
@@ -44,6 +42,28 @@ export async function routes(file: string, given: RoutesFlags): Promise<ExitCode
   if (json) outJson(jsonOf(report));
   else tell(report);
   return EXIT.fine;
+}
+
+/** What says over which text. */
+interface TextFlags {
+  readonly data: string;
+  readonly text?: string;
+  readonly field?: string;
+}
+
+function textOf({ data, text, field }: { readonly [K in keyof TextFlags]: TextFlags[K] | undefined }): TextFlags {
+  const path = text === undefined ? data : pathIn(text);
+  if (path === undefined) {
+    const message = "nothing says over which text: --data or --text is missing";
+    throw new UserError(message, "a run's folder brings its own", EXIT.usage);
+  }
+  if (text !== undefined && data !== undefined)
+    throw new UserError("--text and --data both say over which text", "give one of them", EXIT.usage);
+  if (path !== null) return { data: path, ...(field !== undefined && { field }) };
+  if (text === "") throw new UserError("--text is empty", null, EXIT.usage);
+  if (field !== undefined)
+    throw new UserError("--field tells of JSONL, and --text is a text", "give a file: --text @file.jsonl", EXIT.usage);
+  return { data: "", text: text! };
 }
 
 async function reportOf(

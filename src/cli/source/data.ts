@@ -1,4 +1,4 @@
-// Reads the text of `--data -`: saves standard input to a file, as texts are read several times and in pieces.
+// Saves standard input, and a text of the command line, to a file, as texts are read several times and in pieces.
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { join } from "node:path";
@@ -13,8 +13,15 @@ export function dataIn(folder: string, data: string, field: string | undefined):
   if (data !== STDIN) return data;
   const bytes = readBytes(STDIN);
   if (bytes.length === 0) throw new UserError("standard input is empty");
+  return saved(folder, bytes, field);
+}
+
+/** The path of a file in `folder` with a text. */
+export const textIn = (folder: string, text: string): string => saved(folder, Buffer.from(text), undefined);
+
+function saved(folder: string, bytes: Uint8Array, field: string | undefined): string {
   const digest = createHash("sha256").update(bytes).digest("hex").slice(0, 12);
-  const path = join(folder, `stdin-${digest}.${field === undefined ? "txt" : "jsonl"}`);
+  const path = join(folder, `text-${digest}.${field === undefined ? "txt" : "jsonl"}`);
   makeFolder(folder);
   if (statSync(path, { throwIfNoEntry: false })?.size !== bytes.length) writeText(path, bytes);
   return path;

@@ -16,6 +16,7 @@ interface RunFlags {
   readonly weights?: string;
   readonly tokenizer?: string;
   readonly data?: string;
+  readonly text?: string;
   readonly field?: string;
   readonly validation?: number;
   /** The run's context: default length of evaluation windows. */
@@ -44,7 +45,10 @@ export function withTrained<F extends RunFlags>(
   const set = mergedPairs(trained.set, flags.set ?? {});
   expectSameWeights(trained, flags.set ?? {});
   const tokenizer = has("tokenizer") ? trainedTokenizer(trained, flags.tokenizer ?? null) : null;
-  const text = ["eval", "routes"].includes(command.name()) && flags.data === undefined ? heldOut(trained, flags) : {};
+  const text =
+    ["eval", "routes"].includes(command.name()) && flags.data === undefined && flags.text === undefined
+      ? heldOut(trained, flags)
+      : {};
   const { context } = manifest.settings;
   tell(path, trained);
   for (const name of trained.changed)

@@ -13,6 +13,8 @@ import type { trainingCommands } from "../tree/training.js";
 /** The flags of `eval`, with a text. */
 export type EvaluationFlags = Flags<typeof trainingCommands.eval> & {
   readonly data: string;
+  /** A text that is read in place of `data`. */
+  readonly text?: string;
   /** The default length of windows for a run: its training context, if the model allows it. */
   readonly ownContext?: number;
 };

@@ -18,7 +18,7 @@ import { leftover } from "../../runtime/node.js";
 import { sessionTexts } from "../../session/open-node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";
 import { BeyondBound } from "../source/beyond-bound.js";
-import { dataIn } from "../source/data.js";
+import { dataIn, textIn } from "../source/data.js";
 import { wantedDevice } from "../device.js";
 import { showingOnce } from "../terminal/diagnostics.js";
 import { UserError } from "../terminal/exit.js";
@@ -81,7 +81,10 @@ export async function evaluateRules(
   const corpus = await openedOnce(flags);
   let device: Device | null = null;
   try {
-    expectFits(corpus, { data: flags.data === STDIN ? "the text" : flags.data, model: model.run });
+    expectFits(corpus, {
+      data: flags.text !== undefined || flags.data === STDIN ? "the text" : flags.data,
+      model: model.run,
+    });
     const windows = windowsOf(corpus, context, flags.validation ?? 0, most);
     progress.report("opening the device");
     device = await openDevice(wantedDevice(flags));
@@ -119,7 +122,7 @@ async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
   try {
     makePrivateFolder(cache);
     const corpus = await openCorpus({
-      data: dataIn(cache, flags.data, flags.field),
+      data: flags.text === undefined ? dataIn(cache, flags.data, flags.field) : textIn(cache, flags.text),
       ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
       ...(flags.field === undefined ? {} : { field: flags.field }),
       cache,

@@ -81,6 +81,7 @@ export const trainingCommands = {
         "--data <what>",
         "a text file, a folder of them, JSONL, or an installed package (default: of a run, its text)",
       ),
+      o.option("--text <text>", "in place of --data: a text, @file, or - for standard input"),
       o.tokenizer,
       o.field,
       o.weights,
