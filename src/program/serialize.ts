@@ -18,7 +18,6 @@ import {
   type ProgramWeightSlot,
   type SizeText,
   weightBytes,
-  textureSlots,
 } from "./program.js";
 import { checkWeightSlots, elementsOf, readLayout, readPart } from "./layout.js";
 import {
@@ -41,8 +40,8 @@ import {
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
 import { readMatrices, readSubgroupSize, readTarget } from "./read-target.js";
-import { FEATURES, ACTIVATION_TYPES, type Requirements } from "./target.js";
-import { fitsTexture, TEXELS, TEXTURE_OF } from "./textures.js";
+import { FEATURES, ACTIVATION_TYPES, READS_TEXTURES, type Requirements } from "./target.js";
+import { fitsTexture, MOST_TEXTURES, TEXELS, TEXTURE_OF, type TextureFormat } from "./textures.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -120,11 +119,31 @@ export function readProgram(root: Reader): Program {
     steps: at.steps.list((r) => readStep(r, cx, at.kernels, works.length)),
     works,
   };
-  const held = new Map(weights.flatMap((w) => w.slots.map(({ slot, form }) => [slot, TEXTURE_OF[form]] as const)));
-  for (const [slot, format] of textureSlots(program))
-    if (cx.buffers.has(slot) || held.get(slot) !== format || !fitsTexture(slots[slot]!.bytes, format))
-      at.steps.fail(`read slot ${slot} as a texture, which holds no weight of such texels, or is a buffer too`);
+  checkTextures(program, cx.buffers, at.steps);
   return program;
+}
+
+/** Checks that what a kernel binds as a texture is one everywhere, and that the program says what that needs. */
+function checkTextures(program: Program, buffers: ReadonlySet<number>, at: Reader): void {
+  const held = new Map<number, ProgramWeightSlot[]>();
+  for (const own of program.weights.flatMap((w) => w.slots)) held.set(own.slot, [...(held.get(own.slot) ?? []), own]);
+  const holds = (format: TextureFormat, { form, layout }: ProgramWeightSlot): boolean =>
+    TEXTURE_OF[form] === format && layout.kind === "panels" && layout.columns % 4 === 0;
+  for (const { access, slots } of program.steps.flatMap((s) =>
+    s.kind === "dispatch" ? [{ access: program.kernels[s.kernel]!.access, slots: s.slots }] : [],
+  )) {
+    const textures = access.filter((a) => a !== "read" && a !== "read_write");
+    if (textures.length > MOST_TEXTURES) at.fail(`bind ${textures.length} textures, of at most ${MOST_TEXTURES}`);
+    if (textures.length > 0 && !program.requires.features.includes(READS_TEXTURES))
+      at.fail(`read textures, and the program does not require ${READS_TEXTURES}`);
+    access.forEach((format, i) => {
+      if (format === "read" || format === "read_write") return;
+      const slot = slots[i]!;
+      const sound = held.get(slot)?.every((own) => holds(format, own)) ?? false;
+      if (!sound || buffers.has(slot) || !fitsTexture(program.slots[slot]!.bytes, format))
+        at.fail(`read slot ${slot} as a texture, which holds no weight of such texels, or is a buffer too`);
+    });
+  }
 }
 
 /** The declarations that the parts of a program may refer to. */

@@ -6,8 +6,9 @@ export const TEXELS = { rgba32float: 16, rg32uint: 8, rgba32uint: 16 } as const;
 export type TextureFormat = keyof typeof TEXELS;
 /** Texels of a row. */
 export const TEXTURE_WIDTH = 1024;
-/** The most rows that every WebGPU device has (`maxTextureDimension2D`). */
+/** The most rows, and textures of a kernel, that every WebGPU device has. */
 const MOST_ROWS = 8192;
+export const MOST_TEXTURES = 4;
 
 /** The texture that holds weights in panels: of each encoding what one load of a product reads. */
 export const TEXTURE_OF: Readonly<Record<EncodingName, TextureFormat>> = {

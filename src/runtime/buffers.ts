@@ -81,7 +81,7 @@ export class Buffers {
 
   /** The buffer in a slot that is none of a texture. */
   buffer(slot: number): GPUBuffer {
-    return this.held(slot) as GPUBuffer; // else `textureFault` had refused the program
+    return this.held(slot) as GPUBuffer; // each slot is bound in one way, as `readProgram` and `schedule` see to
   }
   /** What kernels bind. */
   binding(slot: number): GPUBufferBinding | GPUTextureView {

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
 import { parseProgram, printProgram, ProgramError } from "../../src/program/serialize.js";
-import { DEFAULT_LIMITS, WEIGHT_TYPES, type Target } from "../../src/program/target.js";
+import { DEFAULT_LIMITS, PORTABLE, WEIGHT_TYPES, type Target } from "../../src/program/target.js";
 import { textureSlots, type Program } from "../../src/program/program.js";
 import { load, type Results, type Session } from "../../src/runtime/index.js";
 import { memoryOf } from "../../src/runtime/memory.js";
@@ -89,6 +89,23 @@ describe("on Mesa's software device", () => {
       "embed.table, in panels",
     ]);
   });
+  it.each([
+    ["also reads it otherwise", "(x @ w) + sum(w @ w, axis: 0)"],
+    ["computes with it first", "((x @ w) + w[0]) * tanh(tanh(x) @ w)"],
+    ["has it on both sides", "softmax((x * w[0]) @ w) + softmax(x @ (w @ w))"],
+    ["sums across its blocks", "(x @ w) / (1.0 + sum(w * w, axis: 0))"],
+  ])("a weight is a buffer everywhere where one product %s", (_, result) => {
+    const source = `model M(n: int = 64) {
+  weight w: f32[n, n]
+  forward(x: f32[B, T <= 64, n]) -> f32[B, T, n] { ${result} }
+}`;
+    for (const weights of ["f32", "bf16", "q8", "q4"] as const)
+      for (const target of [MESA, PORTABLE]) {
+        const { program, diagnostics } = compile(source, { target, precision: { weights } });
+        expect(diagnostics).toEqual([]);
+        expect(parseProgram(printProgram(program!))).toEqual(program);
+      }
+  });
   it("programs share a weight only where both have it in a texture", () => {
     const [own, other] = [made(MESA), made({ ...MESA, textures: false })];
     expect(sharedWeightSlots(own, own).size).toBeGreaterThan(textureSlots(own).size);
@@ -120,6 +137,16 @@ describe("a program is refused", () => {
       },
     ],
     [
+      "whose texture has another format elsewhere",
+      (p) => {
+        const own = p.steps.findLast((s) => s.kind === "dispatch" && s.slots.includes(texture!))!;
+        if (own.kind !== "dispatch") return;
+        const { access } = p.kernels[own.kernel]!;
+        const other = access.map((a) => (a === "rgba32float" ? "rg32uint" : a));
+        p.steps.splice(0, 0, { ...own, kernel: p.kernels.push({ ...p.kernels[own.kernel]!, access: other }) - 1 });
+      },
+    ],
+    [
       "whose texture is no whole number of texels",
       (p) => {
         const weight = p.weights.find((w) => w.path === "score.weight")!;
@@ -135,8 +162,16 @@ describe("a program is refused", () => {
   });
 });
 
+it("a program is refused that reads textures and does not require them", () => {
+  const copy = JSON.parse(printProgram(made(MESA))) as Writable;
+  copy.requires.features = copy.requires.features.filter((f) => f === "subgroups");
+  expect(() => parseProgram(JSON.stringify(copy))).toThrow("does not require readonly_and_readwrite_storage_textures");
+});
+
 /** A program's parts, to be changed. */
 interface Writable {
+  requires: { features: string[] };
+  kernels: { access: string[] }[];
   steps: (
     | { kind: "clear"; slot: number; bytes: number; work: null }
     | { kind: "dispatch"; kernel: number; slots: number[] }

@@ -104,15 +104,17 @@ export function storeKernels(
     const isFree = (memory: Value | Storage): boolean => (lastRead.get(memory) ?? -1) < at;
     return state && isFree(state) && (!before || isFree(before)) ? state : null;
   };
-  /** Weights that some kernel decodes into a buffer before it sums across their blocks. */
-  const apart = new Set(
-    [...across].flatMap((kernel) => weightsAt(kernel, kernel.reads.indexOf(kernel.decodes!)) ?? []),
+  /** Weights in panels that some product reads from a buffer: it reads them otherwise too, or decodes them first. */
+  const inBuffers = new Set(
+    kernels.flatMap(({ nodes: [node], decodes }, i) =>
+      decodes !== null && !across.has(kernels[i]!) ? [] : ((node && productWeights(node)) ?? []),
+    ),
   );
-  /** As `Stored.inTexture`; null where the kernel reads no weights that only products read, as they were loaded. */
+  /** As `Stored.inTexture`; null where the kernel reads no weights that all products could read from a texture. */
   const textured = (kernel: FusedKernel): Stored["inTexture"] | null => {
     const { decodes, reads } = kernel;
     const weights = decodes && readsTextures(options.target) ? weightsAt(kernel, reads.indexOf(decodes)) : null;
-    if (!weights?.every(isWeight) || weights.some((w) => apart.has(w))) return null;
+    if (!weights?.every(isWeight) || weights.some((w) => inBuffers.has(w))) return null;
     const form = encodingOf(decodes!);
     return (layout) => {
       const bytes = weightBytes(partsOf(weights, layout)[0]!, countOf(shapeOf(weights[0]!)), form);
@@ -282,6 +284,7 @@ export function storeKernels(
   };
 
   kernels.forEach(run);
+  expectOneAccess(steps);
   const outputs = values.map((own, i) => own.map((value) => outputOf(value, graph.outputs[i]!.name)));
   updateStates();
   const counted = new Set(graph.outputs.flatMap((o) => deviceDims(o, extents).map(({ axis }) => axis)));
@@ -343,6 +346,19 @@ function weightsAt({ nodes, reads }: FusedKernel, index: number): readonly Packa
   if (isOp(value, "weight")) return [value];
   const [node] = nodes;
   return node && isProductBy(node, value) ? productWeights(node) : null;
+}
+
+/** No slot is a texture here and a buffer there. */
+function expectOneAccess(steps: readonly Step<Storage>[]): void {
+  const formats = new Map<Storage, string>();
+  for (const step of steps)
+    if (step.kind === "dispatch")
+      step.buffers.forEach((own, i) => {
+        const { access } = step.kernel.buffers[i]!;
+        const format = access === "read" || access === "read_write" ? "buffer" : access;
+        invariant((formats.get(own) ?? format) === format, `${own.label} is bound as ${format} and otherwise`);
+        formats.set(own, format);
+      });
 }
 
 function checkBindings(step: Step<Storage>, { storageBuffersPerStage }: Target["limits"]): void {
