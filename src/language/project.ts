@@ -12,6 +12,7 @@ import type { Definition, Names, Others } from "./definitions.js";
 import { Facts } from "./facts.js";
 import type { Host } from "./host.js";
 import { Readings } from "./readings.js";
+import { staleOf } from "./stale.js";
 import { differenceOf, movedBy, Text, type Change, type Difference, type Encoding } from "./text.js";
 import { Trees } from "./trees.js";
 import { canonical, folderOf, inFolder, relativePath, resolved } from "./uris.js";
@@ -131,8 +132,7 @@ export class Project {
   close(uri: string): string {
     const file = this.fileOf(uri);
     this.#open.delete(file);
-    this.#trees.forget(file);
-    this.#probes.forget(file);
+    this.#forget(file);
     this.#good.delete(file);
     this.changed(file);
     return file;
@@ -143,6 +143,18 @@ export class Project {
     this.#readings.changed();
     if (this.isLibrary(file)) this.#readings.libraryChanged();
     for (const [root, { reads }] of this.#reviews) if (root === file || reads.has(file)) this.#reviews.delete(root);
+  }
+
+  /** Drops what depends on a file that was changed, made or deleted on the disk. */
+  changedOnDisk(file: string): void {
+    if (!this.#open.has(file)) this.#forget(file);
+    this.changed(file);
+  }
+
+  #forget(file: string): void {
+    this.#trees.forget(file);
+    this.#probes.forget(file);
+    this.#readings.forget(file);
   }
 
   /** Drops every check. */
@@ -169,7 +181,9 @@ export class Project {
       if (known) return { file: known, diagnostics: [] };
     }
     const text = this.textOf(file);
-    return text === null ? null : this.#trees.parse({ file, text });
+    if (text !== null) return this.#trees.parse({ file, text });
+    this.#forget(file);
+    return null;
   }
 
   /** The tree of a text that a file does not have: its own with a word more. */
@@ -218,9 +232,15 @@ export class Project {
     return this.#readings.library();
   }
 
-  /** Files that are not open may have changed since the last request. */
-  looksAgain(): void {
+  /**
+   * Files that are not open may have changed since the last request: drops reviews that read or looked for one that is
+   * another now, and returns their roots.
+   */
+  looksAgain(): readonly string[] {
     this.#readings.changed();
+    const stale = staleOf(this.#reviews, this);
+    for (const root of stale) this.#reviews.delete(root);
+    return stale;
   }
 
   // --- checks
@@ -277,7 +297,8 @@ export class Project {
     const known = this.#reviews.get(root);
     if (!known || known.steps[0]?.diagnostics.some((d) => d.severity === "error")) return null;
     const calls = new Calls();
-    const [first] = this.#reviewOf(root, calls, new Set(), new Map([[root, known.texts.get(root)!]]));
+    // Of the same texts, whatever is on the disk now.
+    const [first] = this.#reviewOf(root, calls, new Set(known.reads), new Map(known.texts));
     const { model = null, sources = [] } = first?.checked ?? {};
     return model && { model, calls, sources, texts: known.texts };
   }
@@ -299,7 +320,10 @@ export class Project {
     return made;
   }
 
-  /** Notes in `reads` every file that it reads or looks for, and in `texts` what it found. */
+  /**
+   * Notes in `reads` every file that it reads or looks for, and in `texts` what it found, once each: its steps are all
+   * of the same texts.
+   */
   #reviewOf(
     root: string,
     witness: Witness,
@@ -310,9 +334,11 @@ export class Project {
     const nameOf = (path: string): string => inFolder(folder, path);
     const read: Read = (path) => {
       const file = nameOf(path);
-      reads.add(file);
       const refused = this.host.refusal(file, folder);
+      const before = reads.has(file);
+      reads.add(file);
       if (refused !== null) return { refused };
+      if (before) return texts.get(file) ?? null;
       const found = this.textOf(file);
       if (found !== null) texts.set(file, found);
       return found;

@@ -56,6 +56,11 @@ export class Readings {
     this.#told.clear();
   }
 
+  forget(file: string): void {
+    this.#alone.delete(file);
+    this.#told.delete(file);
+  }
+
   /** Null for a file that does not exist. */
   names(file: string): Names | null {
     const alone = this.#aloneOf(file);

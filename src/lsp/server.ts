@@ -56,7 +56,7 @@ export class LanguageServer {
   readonly #finished = new Set<string>();
   /** By root, the files that its last diagnostics were of. */
   readonly #published = new Map<string, Published>();
-  /** By file, what was published of it last. */
+  /** By file, what was published of it last; none of a file that is not open and has no diagnostics. */
   readonly #sent = new Map<string, string>();
   #refreshes = false;
   #canWatch = false;
@@ -134,7 +134,9 @@ export class LanguageServer {
     const dependents = this.project.rootsOf(file);
     this.project.close(uri);
     this.#waiting.delete(file);
-    this.#sent.delete(file);
+    this.#finished.delete(file);
+    this.#later.get(file)?.();
+    this.#later.delete(file);
     const before = this.#published.get(file)?.files.keys() ?? [];
     this.#published.delete(file);
     this.#costs.forget(file);
@@ -144,7 +146,7 @@ export class LanguageServer {
   }
 
   filesChanged({ changes }: DidChangeWatchedFilesParams): void {
-    for (const { uri } of changes) this.project.changed(canonical(uri));
+    for (const { uri } of changes) this.project.changedOnDisk(canonical(uri));
     for (const file of this.project.openFiles) this.#await(file);
   }
 
@@ -175,7 +177,7 @@ export class LanguageServer {
       reviewed: (file) => this.#reviewNow(file),
       costs: (file) => this.#costsOf(file),
     };
-    this.project.looksAgain();
+    for (const root of this.project.looksAgain()) if (this.project.isOpen(root)) this.#await(root);
     // Marked boundary: the client sends what the protocol says for this method.
     const handler = this.requests[method] as unknown as (context: Context, params: unknown) => unknown;
     return handler(context, params);
@@ -196,6 +198,7 @@ export class LanguageServer {
   /** Those of before, where the editor asks again once there are new ones; else new ones. */
   #costsOf(file: string): CostHints {
     for (const root of this.project.rootsOf(file)) {
+      if (!this.project.isOpen(root)) continue;
       if (this.#costs.isCurrent(root, sizesOf(this.#settings))) continue;
       if (!this.#refreshes) this.#computeCosts(root);
       else if (this.#waiting.size === 0) this.#computeLater(root);
@@ -244,7 +247,11 @@ export class LanguageServer {
   #next(): void {
     this.#takeBack = null;
     const [root] = this.#waiting;
-    if (root === undefined) return;
+    if (root === undefined) {
+      // What still waited was closed.
+      if (this.#finished.size > 0) this.#finish();
+      return;
+    }
     let pause = 0;
     if (!this.#step(root)) {
       this.#waiting.delete(root);
@@ -328,10 +335,11 @@ export class LanguageServer {
         all.set(`${d.span.start} ${d.span.end} ${d.code} ${d.message}`, d);
     const version = this.project.versionOf(file);
     const diagnostics = text ? [...all.values()].map((d) => toDiagnostic(this.project, text, d)) : [];
-    // What the client has already been told of this version need not be said again.
+    // What the client has already been told need not be said again.
     const sent = JSON.stringify([version, diagnostics]);
-    if (version !== null && this.#sent.get(file) === sent) return;
-    this.#sent.set(file, sent);
+    if ((this.#sent.get(file) ?? NOTHING) === sent) return;
+    if (sent === NOTHING) this.#sent.delete(file);
+    else this.#sent.set(file, sent);
     this.client.publish({ uri, ...(version === null ? {} : { version }), diagnostics });
   }
 
@@ -339,6 +347,9 @@ export class LanguageServer {
     if (this.#refreshes) this.client.refreshHints();
   }
 }
+
+/** What is sent of a file that is not open and has no diagnostics; of one that was never open it is not. */
+const NOTHING = JSON.stringify([null, []]);
 
 const sizesOf = ({ batch, length }: Settings): CostSizes => ({ batch, length });
 

@@ -58,3 +58,24 @@ it("a model whose costs cannot be computed throws once, not whenever they are as
   expect(costs.isCurrent(file, sizes)).toBe(true);
   expect(costs.in(file, 0, 99)).toEqual([]);
 });
+
+it("nothing is kept of a file that is gone", () => {
+  const files = new Map([["file:///p/a.mod", "block A() {}\n"]]);
+  const project = new Project(hostOf((uri) => files.get(uri) ?? null));
+  const [file, text] = [...files][0]!;
+  const kept = (): readonly unknown[] => [project.parsed(file), project.names(file)];
+  const before = kept();
+  project.looksAgain();
+  expect(kept().map((one, i) => one === before[i])).toEqual([true, true]);
+  // It is found to be gone by a request, then the client tells so.
+  for (const tell of [() => project.names(file), () => project.changedOnDisk(file)]) {
+    const [tree, names] = kept();
+    files.delete(file);
+    project.looksAgain();
+    tell();
+    files.set(file, text);
+    project.looksAgain();
+    expect(project.parsed(file)).not.toBe(tree);
+    expect(project.names(file)).not.toBe(names);
+  }
+});
