@@ -7,7 +7,8 @@ import { differenceOf, movedBy } from "./text.js";
 
 interface Known {
   readonly texts: ReadonlyMap<string, string>;
-  readonly sizes: string;
+  /** The sizes and parameters that it is of. */
+  readonly settings: string;
   /** Null where the model has none: it cannot be lowered. */
   readonly costs: Costs | null;
 }
@@ -21,10 +22,10 @@ export class CostHints {
 
   constructor(readonly project: Project) {}
 
-  /** Whether the costs of a source are those of its text as it is, or it has none now. */
+  /** Whether the costs of a source are those of its text and its parameters as they are, or it has none now. */
   isCurrent(root: string, sizes: CostSizes): boolean {
     const known = this.#known.get(root);
-    if (known?.sizes !== JSON.stringify(sizes)) return false;
+    if (known?.settings !== this.#settings(sizes)) return false;
     return [...known.texts].every(([file, text]) => this.project.textOf(file) === text);
   }
 
@@ -33,10 +34,14 @@ export class CostHints {
     const found = this.project.modelOf(root);
     if (!found) return;
     const { model, calls, texts } = found;
-    const known = { texts: new Map(texts), sizes: JSON.stringify(sizes) };
+    const known = { texts: new Map(texts), settings: this.#settings(sizes) };
     // Should it throw now, it would again.
     this.#known.set(root, { ...known, costs: null });
     this.#known.set(root, { ...known, costs: costsOf(model, calls, sizes, [...texts.keys()]) });
+  }
+
+  #settings(sizes: CostSizes): string {
+    return JSON.stringify([sizes, this.project.settings.set ?? {}]);
   }
 
   forget(root: string): void {

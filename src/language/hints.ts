@@ -30,7 +30,8 @@ export function shapeHints(project: Project, file: string, from: number, to: num
       if (start === null || end === null || end - start !== o.span.end - o.span.start) continue;
       const seen = facts.seen(file, start);
       // A list that grows in a loop has a value for each turn.
-      if (seen.some(({ value }) => value.kind === "list" && (value.length === 0 || seen.length > 1))) return [];
+      const lengths = new Set(seen.map(({ value }) => (value.kind === "list" ? value.length : null)));
+      if (lengths.has(0) || (lengths.size > 1 && [...lengths].some((n) => n !== null))) return [];
       const label = shownValues(seen);
       if (label === null) continue;
       return [{ at: o.span.end, label: `: ${label}`, more: axisLines(seen).join("\n"), kind: "shape" }];

@@ -88,15 +88,13 @@ function keyOf(known: Known): string {
     case "choice":
       return `${known.kind} ${typeKey(known.type)}`;
     case "tuple":
-      return known.items
-        .map((item) => (item.known.kind === "tensor" ? typeKey(item.known.type) : item.known.kind))
-        .join();
+      return JSON.stringify(known.items.map((item) => [item.name, keyOf(item.known)]));
     case "size":
       return printSize(known.size);
     case "instance":
       return known.block;
     case "list":
-      return `list ${known.length}`;
+      return JSON.stringify([known.length, known.blocks, known.type && typeKey(known.type), known.text]);
     case "number":
     case "string":
     case "bool":

@@ -1,8 +1,10 @@
 // The server without a client's process: files that are closed, settings and files on the disk that change.
 import { expect, it } from "vitest";
 import type { InlayHint, PublishDiagnosticsParams } from "vscode-languageserver";
+import { areAlike, type Known } from "../../src/language/known.js";
 import { requests } from "../../src/lsp/requests.js";
 import { LanguageServer } from "../../src/lsp/server.js";
+import { axisSize } from "../../src/size/size.js";
 
 const GOOD = "model M() {\n  forward(x: f32[B, 4]) -> f32[B, 4] { x }\n}\n";
 const BAD = GOOD.replace("{ x }", "{ y }");
@@ -77,6 +79,10 @@ class Served {
   told(uri: string): readonly unknown[] | null {
     return this.published.findLast((p) => p.uri === uri)?.diagnostics.map((d) => d.code) ?? null;
   }
+  hover(uri: string, line: number, character: number): string {
+    const params = { textDocument: { uri }, position: { line, character } };
+    return (this.server.answer("textDocument/hover", params) as { contents: { value: string } }).contents.value;
+  }
   hints(uri: string): readonly string[] {
     const range = { start: { line: 0, character: 0 }, end: { line: 99, character: 0 } };
     const found = this.server.answer("textDocument/inlayHint", { textDocument: { uri }, range }) as InlayHint[];
@@ -92,6 +98,23 @@ it("a file that is closed before it was checked takes no diagnostics of others w
   served.close(b);
   served.settle();
   expect(served.told(a)).toEqual(["unknown-name"]);
+});
+
+it("costs are those of the parameters that the settings give", () => {
+  const served = new Served();
+  const text = `block D(dim: int) {
+  forward(x: f32[B, dim]) -> f32[B, dim] { x * x }
+}
+model M(dim: int = 8) {
+  d: D(dim)
+  forward(x: f32[B, dim]) -> f32[B, dim] { d(x) }
+}
+`;
+  const uri = served.open("m.mod", text);
+  const flops = (): string | undefined => served.hints(uri).find((label) => label.includes("FLOP"));
+  expect(flops()).toMatch(/^8 FLOP/);
+  served.server.configured({ set: { dim: 128 } });
+  expect(flops()).toMatch(/^128 FLOP/);
 });
 
 it("a file that changed on the disk unwatched is found by the next request, by what it tells and by checks", () => {
@@ -150,4 +173,31 @@ it("what is found in a file that is not open is sent once", () => {
   expect([sent(), served.told(lib)]).toEqual([2, []]);
   edited(5);
   expect(sent()).toBe(2);
+});
+
+it("lists of one length, and results of like kinds, are told apart", () => {
+  const served = new Served();
+  const text = `block K(ks: [int]) {
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] {
+    l = ks
+    x * l[0]
+  }
+}
+model M() {
+  a: K([1, 2])
+  b: K([3, 4])
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] { b(a(x)) }
+}
+`;
+  const uri = served.open("m.mod", text);
+  expect(served.told(uri)).toBeNull();
+  served.settle();
+  expect(served.told(uri)).toEqual([]);
+  expect(served.hover(uri, 0, 8)).toContain("`[1, 2] | [3, 4]`");
+  expect(served.hints(uri)).toContain(": [1, 2] | [3, 4]");
+  const results = (axis: string): Known => {
+    const known: Known = { kind: "route", type: { dtype: "u32", shape: [axisSize(axis)] }, axis };
+    return { kind: "tuple", items: [{ name: "chosen", known }] };
+  };
+  expect([areAlike(results("K"), results("K")), areAlike(results("K"), results("K2"))]).toEqual([true, false]);
 });
