@@ -14,7 +14,7 @@ import type { Plan } from "../../src/schedule/plan.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { compileTraining } from "../../src/train/programs.js";
 import { testDevice } from "../device.js";
-import { graphOf } from "./graphs.js";
+import { ABOVE, graphOf } from "./graphs.js";
 import { expectClose } from "../close.js";
 
 const MESA: Target = { device: "mesa-software", subgroups: [8, 8], f16: false, limits: DEFAULT_LIMITS };
@@ -121,6 +121,16 @@ const CASES: readonly (readonly [name: string, graph: Graph, copies: number])[] 
     ),
     3,
   ],
+  [
+    "what lies in a state on the way to its new value, and the caller reads",
+    graphOf(
+      `${ABOVE.body}%s = state {"name":"s","dtype":"f32","shape":["rows(T)"]}()\n%a = sum {"axes":[1],"keep":false}` +
+        `(%rows)\n%b = exp(%a)\n%inner = set {"dim":0}(%s, %kindex, %a)\n%next = set {"dim":0}(%inner, %kindex, %b)\n` +
+        'state "s" f32[rows(T)] = zeros next %next\nresult "inner" = %inner [B, T] packed T 0 1',
+      ABOVE,
+    ),
+    3,
+  ],
 ];
 
 /**
@@ -164,7 +174,7 @@ describe("the memory of a state", () => {
   it.each([...CASES, ...BEHIND])("%s: holds what the reference says after each of three runs", async (_name, g) => {
     const shape = [2, 3, 4];
     const data = Array.from({ length: 24 }, (_, i) => Math.fround(Math.sin(1 + i * i)));
-    const session = await load(emit(schedule(g, device.target)), device);
+    const session = await load(emit(schedule(g, device.target)), device, undefined, { max: { B: 2, T: 3 } });
     try {
       let states: ReadonlyMap<string, Tensor> = new Map();
       for (let run = 0; run < 3; run++) {

@@ -253,13 +253,14 @@ export function storeKernels(
     for (const step of work.steps) push(mapStep(step, resolve), kernel.nodes);
   };
   /**
-   * The storage from which the caller reads a result. States are updated before that read, so old values are copied.
-   * New values are read in place if they have one number per row, since such small results are read in one turn.
+   * The storage from which the caller reads a result. States are updated before that read, so old values are copied,
+   * and those on the way to new ones. New values are read in place if they have one number per row, since such small
+   * results are read in one turn.
    */
   const outputOf = (value: Value, name: string): Storage => {
     const own = storageOf(value);
-    if (!sources.isState(own) || (stateOf.get(value) === own && value.node.types[value.result]!.shape.length === 1))
-      return own;
+    const isNew = stateOf.get(value) === own && next.includes(value);
+    if (!sources.isState(own) || (isNew && value.node.types[value.result]!.shape.length === 1)) return own;
     const copy = storage(own.bytes, name);
     push({ kind: "copy", from: own, to: copy, bytes: own.bytes }, [value.node]);
     return copy;
