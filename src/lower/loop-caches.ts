@@ -1,6 +1,6 @@
 // Caches of the last loop alone. A block that a token goes through several times has one row of keys and values for the
 // token, which every call writes over the row of the call before; so a later token sees what the last call has left.
-import { isOp, type Node } from "../ir/graph.js";
+import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { GenerationError } from "./generation-error.js";
 
 /** each: every call of a block has caches of its own. last: its calls share them, and each writes over what was there. */
@@ -11,54 +11,122 @@ const HINT = "caches of the last loop alone";
 
 /** `layers.0#2.attn` is of the third call of `layers.0`. */
 const withoutCalls = (path: string): string => path.replaceAll(/#\d+/g, "");
-const callsOf = (path: string): readonly number[] => [...path.matchAll(/#(\d+)/g)].map(([, n]) => Number(n));
+const pathOf = (node: Node): string => node.origin?.path ?? "";
 
 /**
- * For each attention of a block that is called several times, the call path without the numbers of calls, which those
- * that share a cache have in common; with it the place among attentions of one call. Throws GenerationError where
- * no block is, and where the law has no meaning: the first call must have a key for every token of the axis `root`.
+ * For each attention of a block that is called several times, the name of the cache that it shares with the same
+ * attention of the other calls: their call path without the numbers of calls, and a number where one call has several.
+ * It is the same where it has the same place in the source and its keys and values come of the same weights of the
+ * block, whichever function of the block is called. Throws GenerationError where no attention is in several calls, and
+ * where the law has no meaning: the first call must have a key for every token of the axis `root`, and each other call
+ * must follow from the one before.
  */
 export function loopedAttentions(
   nodes: readonly Node[],
   root: string,
   axisOf: (keys: Node) => string,
 ): ReadonlyMap<Node<"attention">, string> {
+  const byPath = new Map<string, Node<"attention">[]>();
+  for (const node of nodes)
+    if (isOp(node, "attention") && node.attrs.causal && pathOf(node).includes("#"))
+      add(byPath, withoutCalls(pathOf(node)), node);
+  // Calls share these, with the path of the first.
+  const ofWeights = new Set<Node>();
+  for (const node of nodes)
+    if (isOp(node, "weight") || (node.inputs.length > 0 && node.inputs.every((n) => ofWeights.has(n))))
+      ofWeights.add(node);
+  const looped = [...byPath].flatMap(([path, own]) =>
+    sameAttentions(own, ofWeights)
+      .filter((calls) => calls.length > 1)
+      .map((calls, i) => ({ calls, name: i === 0 ? path : `${path}.${i}` })),
+  );
+  if (looped.length === 0)
+    throw new GenerationError(
+      [...byPath.values()].some((own) => own.length > 1)
+        ? `${HINT}: no block has the same attention in several calls`
+        : `${HINT}: no block with attention is called more than once`,
+    );
+  const order = new Map(nodes.map((node, i) => [node, i]));
+  for (const { calls, name } of looped) expectLoop(name, calls, root, { axisOf, order });
+  return new Map(looped.flatMap(({ calls, name }) => calls.map((node) => [node, name] as const)));
+}
+
+function add<T>(groups: Map<string, T[]>, key: string, item: T): void {
+  groups.set(key, [...(groups.get(key) ?? []), item]);
+}
+
+/** Of attentions of one block, those that are one another's in different calls, in order of computation. */
+function sameAttentions(
+  own: readonly Node<"attention">[],
+  ofWeights: ReadonlySet<Node>,
+): readonly (readonly Node<"attention">[])[] {
   const groups = new Map<string, Node<"attention">[]>();
   const within = new Map<string, number>();
-  for (const node of nodes) {
-    if (!isOp(node, "attention") || !node.attrs.causal) continue;
-    const path = node.origin?.path ?? "";
-    const place = within.get(path) ?? 0;
-    within.set(path, place + 1);
-    const name = `${withoutCalls(path)}${place === 0 ? "" : `.${place}`}`;
-    groups.set(name, [...(groups.get(name) ?? []), node]);
+  for (const node of own) {
+    const weights = [node.inputs[1], node.inputs[2]].map((x) => weightsBehind(node, x, ofWeights));
+    const kind = JSON.stringify([node.origin?.span, ...weights]);
+    const inCall = `${pathOf(node)} ${kind}`;
+    const place = within.get(inCall) ?? 0;
+    within.set(inCall, place + 1);
+    const key = `${place} ${kind}`;
+    add(groups, key, node);
   }
-  const looped = [...groups].filter(([, own]) => own.length > 1);
-  if (looped.length === 0) throw new GenerationError(`${HINT}: no block with attention is called more than once`);
-  return new Map(
-    looped.flatMap(([path, own]) => {
-      expectLoop(path, own, root, axisOf);
-      return own.map((node) => [node, path] as const);
-    }),
-  );
+  return [...groups.values()];
+}
+
+/** Paths of the weights of which the call of an attention computes `x`: those of other blocks end the search. */
+function weightsBehind(attention: Node, x: Node, ofWeights: ReadonlySet<Node>): readonly string[] {
+  const path = pathOf(attention);
+  const seen = new Set<Node>();
+  const open = [x];
+  for (let node = open.pop(); node; node = open.pop()) {
+    if (seen.has(node)) continue;
+    const isWithin = pathOf(node) === path || pathOf(node).startsWith(`${path}.`);
+    if (!isWithin && !ofWeights.has(node)) continue;
+    seen.add(node);
+    open.push(...node.inputs);
+  }
+  return [...seen].flatMap((node) => (isOp(node, "weight") ? [node.attrs.path] : [])).sort();
+}
+
+interface Computation {
+  readonly axisOf: (keys: Node) => string;
+  /** Places of the graph's nodes in the order of computation. */
+  readonly order: ReadonlyMap<Node, number>;
 }
 
 function expectLoop(
-  path: string,
-  own: readonly Node<"attention">[],
+  name: string,
+  calls: readonly Node<"attention">[],
   root: string,
-  axisOf: (keys: Node) => string,
+  { axisOf, order }: Computation,
 ): void {
-  if (axisOf(own[0]!.inputs[1]) !== root)
-    throw new GenerationError(`${HINT}: the first call of ${path} has no keys of tokens that a route leaves out`);
-  if (own.some((node) => node.inputs[7]))
-    throw new GenerationError(`${HINT}: the keys of ${path} have weights, which later calls would change`);
-  const calls = own.map((node) => callsOf(node.origin?.path ?? ""));
-  if (calls.some((call, i) => i > 0 && !isAfter(call, calls[i - 1]!)))
-    throw new GenerationError(`${HINT}: the calls of ${path} are not computed one after the other`);
+  const [first] = calls as readonly [Node<"attention">];
+  if (axisOf(first.inputs[1]) !== root)
+    throw new GenerationError(`${HINT}: the first call of ${name} has no keys of tokens that a route leaves out`);
+  if (calls.some((node) => node.inputs[7]))
+    throw new GenerationError(`${HINT}: the keys of ${name} have weights, which later calls would change`);
+  if (calls.some((node) => rowsOf(node) !== rowsOf(first)))
+    throw new GenerationError(`${HINT}: the keys and values of ${name} have not the same shape in all calls`);
+  if (calls.some((call, i) => i > 0 && !follows(call, calls[i - 1]!, order)))
+    throw new GenerationError(`${HINT}: the calls of ${name} are not computed one after the other`);
 }
 
-function isAfter(call: readonly number[], before: readonly number[]): boolean {
-  const at = call.findIndex((n, i) => n !== before[i]);
-  return at >= 0 && call[at]! > (before[at] ?? -1);
+/** The keys and values of one token, as text. */
+function rowsOf({ inputs }: Node<"attention">): string {
+  const types = [inputs[1], inputs[2]].map((x) => typeOf(x));
+  return JSON.stringify(types.map(({ dtype, shape: [heads, , width] }) => [dtype, heads, width]));
+}
+
+/** Whether a node is computed of what another gives. */
+function follows(node: Node, before: Node, order: ReadonlyMap<Node, number>): boolean {
+  const seen = new Set<Node>();
+  const open = [node];
+  for (let at = open.pop(); at; at = open.pop()) {
+    if (at === before) return true;
+    if (seen.has(at) || order.get(at)! < order.get(before)!) continue;
+    seen.add(at);
+    open.push(...at.inputs);
+  }
+  return false;
 }

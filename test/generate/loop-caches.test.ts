@@ -42,6 +42,31 @@ block Keyed(dim: int) {
   "keys = other.keys(x)\n    x = other(x, keys)\n    x = layer(x, keys)\n    x = layer(x, layer.keys(x))",
 );
 
+/** A block with two attentions, of which each function computes one, of keys by `local` or by `global`. */
+const SIDES = (forward: string, members = "two: Two(dim)"): string =>
+  LM(
+    `
+block Two(dim: int) {
+  a: Linear(dim, dim)
+  b: Linear(dim, 2 * dim)
+  by(x: f32[B, T, dim], keys: f32[B, 1, T, dim]) -> f32[B, T, dim] {
+    rearrange(attention(rearrange(x, "b t d -> b 1 t d"), keys, keys, causal: true), "b 1 t d -> b t d")
+  }
+  local(x: f32[B, T, dim]) -> f32[B, T, dim] { by(x, rearrange(a(x), "b t d -> b 1 t d")) }
+  other(x: f32[B, T, dim]) -> f32[B, T, dim] { by(x, rearrange(b(x)[..., 0:dim], "b t d -> b 1 t d")) }
+  of(x: f32[B, T, dim], k: f32[B, H, T, W]) -> f32[B, T, dim] {
+    x + rearrange(attention(k, k, k, causal: true), "b h t d -> b t (h d)")[..., 0:dim]
+  }
+  wide(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    k = rearrange(b(x), "b t (h d) -> b h t d", h: 4)
+    rearrange(attention(k, k, k, causal: true), "b h t d -> b t (h d)")[..., 0:dim]
+  }
+}`,
+    members,
+    forward,
+  );
+const cachesOf = ({ layers }: GenerationGraphs): readonly string[] => layers.map(({ keys }) => keys);
+
 function lowered(source: string): Graph {
   const { model } = check({ file: "model.mod", text: source }, { phase: "generate", set: {}, read: () => null });
   return lower(model!);
@@ -156,6 +181,22 @@ describe("caches of the last loop alone", () => {
     expect(recovered, "tokens read again").toBeGreaterThan(9);
   });
 
+  it("are of one attention: others of the block have their own", () => {
+    const caches = (source: string): readonly string[] =>
+      cachesOf(generationGraphs(lowered(source), { loopCaches: "last" }));
+    const loop = (calls: string): string => SIDES(`for r in 0..2 { ${calls} }`);
+    expect(caches(loop("x = two.local(x)"))).toEqual(Array(2).fill("cache.two.keys"));
+    const turns = ["cache.two.keys", "cache.two.1.keys", "cache.two.keys", "cache.two.1.keys"];
+    for (const second of ["other", "wide"])
+      expect(caches(loop(`x = two.local(x)\n      x = x + two.${second}(x)`)), second).toEqual(turns);
+    // One that is computed once keeps the cache that it has without the option.
+    expect(caches(loop("x = two.local(x)").replace("norm(x)", "norm(x + two.wide(x))"))).toEqual([
+      "cache.two.keys",
+      "cache.two.keys",
+      "cache.two#2.keys",
+    ]);
+  });
+
   it("are refused where there is no loop, or none of all tokens, and in pages", async () => {
     const refused = (source: string, message: RegExp, more: Parameters<typeof generationGraphs>[1] = {}): void => {
       const made = (): unknown => generationGraphs(lowered(source), { ...more, loopCaches: "last" });
@@ -167,6 +208,14 @@ describe("caches of the last loop alone", () => {
     const weighted = MODELS["weights of keys"]!.replace("two(one(x))", "two(one(one(x)))");
     refused(weighted, /the keys of one.inner have weights, which later calls would change/);
     refused(BORROWED, /the keys of layer#\d are those of another layer in an earlier call/);
+    for (const other of ["other", "wide"])
+      refused(
+        SIDES(`x = two.local(x)\n    x = x + two.${other}(x)`),
+        /no block has the same attention in several calls/,
+      );
+    refused(SIDES("x = two.local(x) + two.local(x * -1.0)"), /the calls of two are not computed one after the other/);
+    const heads = [2, 4].map((h) => `x = two.of(x, rearrange(x, "b t (h d) -> b h t d", h: ${h}))`);
+    refused(SIDES(heads.join("\n    ")), /the keys and values of two have not the same shape in all calls/);
     refused(LOOPED, /do not lie in pages/, { caches: "pages" });
     expect(() => generationGraphs(graph, { loopCaches: "first" as "last" })).toThrow(/loopCaches is "first"/);
     await expect(openEngine("examples/moby.mod", { loopCaches: "last" })).rejects.toThrow(
