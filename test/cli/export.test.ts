@@ -1,5 +1,5 @@
 // `modc export` as a user calls it: what it writes, and what it refuses.
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { modc, temporaryFolder } from "./spawn.js";
@@ -41,6 +41,17 @@ describe("modc export --to torch", () => {
     expect((await modc([...args, "--weights", weights])).status).toBe(0);
     expect((await modc([...args, ...larger])).status).toBe(0);
     expect(existsSync(join(whole, "model.safetensors"))).toBe(false);
+    // What was changed since, or trained, is not lost.
+    for (const name of ["model.py", "model.safetensors"]) {
+      const changed = join(whole, name);
+      writeFileSync(changed, "mine");
+      const kept = await modc(args);
+      expect([kept.status, readFileSync(changed, "utf8")]).toEqual([1, "mine"]);
+      expect(kept.stderr).toMatch(
+        name === "model.py" ? /model\.py has changed since it was exported/ : /no export wrote/,
+      );
+      rmSync(changed);
+    }
     mkdirSync(join(folder.path, "mine"));
     const mine = folder.file(join("mine", "train.py"), "print('mine')\n");
     const refused = await modc(["export", model, "--to", "torch", "-o", join(folder.path, "mine")]);

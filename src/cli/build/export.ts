@@ -1,5 +1,5 @@
 // `modc export`: a model, and its weights, for another engine: a folder of PyTorch, or a file of ONNX.
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { TORCH_FILES, torchFolder } from "../../export/torch.js";
 import { openTrained } from "../../session/trained-node.js";
@@ -8,6 +8,7 @@ import { makeFolder, writeText } from "../source/files.js";
 import { folderOf } from "../source/model-file.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
+import { expectUnchanged, NOTED, noted } from "./earlier-export.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
 
 export async function exportModel(file: string, flags: ExportFlags): Promise<ExitCode> {
@@ -21,13 +22,14 @@ export async function exportModel(file: string, flags: ExportFlags): Promise<Exi
   // Opened before anything is written: an export is whole or none.
   const source = weights === null ? null : await matchedWeights(weights, model);
   try {
-    expectOwn(flags.output);
+    expectUnchanged(flags.output, TORCH_FILES);
     makeFolder(flags.output);
     if (source) await source.write(join(flags.output, WEIGHTS));
     for (const [name, text] of files) writeText(join(flags.output, name), text);
     // What an earlier export left, and this one has not, would be read with it.
     for (const name of TORCH_FILES)
       if (!files.has(name) && !(source && name === WEIGHTS)) rmSync(join(flags.output, name), { force: true });
+    writeText(join(flags.output, NOTED), noted(flags.output, [...files.keys(), ...(source ? [WEIGHTS] : [])]));
   } finally {
     await source?.close();
   }
@@ -62,13 +64,3 @@ function expectOf(file: string, flags: ExportFlags): void {
 }
 
 const WEIGHTS = "model.safetensors";
-/** A file that every export has, and little else. */
-const MARK = "modc_torch.py";
-
-/** Refuses a folder that is of no export and has files of these names, which would be lost. */
-function expectOwn(folder: string): void {
-  if (existsSync(join(folder, MARK))) return;
-  const other = TORCH_FILES.find((name) => existsSync(join(folder, name)));
-  if (other !== undefined)
-    throw new UserError(`${folder} has a ${other} that no export wrote`, "name another folder, or move it away");
-}
