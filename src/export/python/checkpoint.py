@@ -2,6 +2,7 @@
 
     python checkpoint.py from-modc RUN OUTPUT    # a run of `modc train` goes on here, with train.py --resume
     python checkpoint.py to-modc OUTPUT RUN      # and back, with modc train --resume
+    python checkpoint.py weights OUTPUT FILE     # its weights alone, as safetensors that modc and `load` read
 
 A checkpoint of PyTorch (`torch.distributed.checkpoint`) has the weights by modc's paths, and the moments of AdamW as
 `optimizer.m.<path>` and `optimizer.v.<path>`, as modc has them.
@@ -276,6 +277,19 @@ def to_modc(output: Path, run: Path) -> Path:
     return final
 
 
+def weights(output: Path, file: Path) -> Path:
+    """Writes the weights of the newest checkpoint of train.py to a safetensors file under modc's own keys."""
+    found = checkpoints(output)
+    if not found:
+        raise CheckpointError(f"{output} has no checkpoint of train.py")
+    if file.exists():
+        raise CheckpointError(f"{file} is there already")
+    progress_of(found[-1])
+    tensors = _apart(_read_all(found[-1]))
+    write_safetensors(file, {key: tensors[path] for path, key in _keys().items()})
+    return file
+
+
 def _read_all(path: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint, whole, in this process."""
     about = dcp.FileSystemReader(path).read_metadata().state_dict_metadata
@@ -293,12 +307,14 @@ def _described(path: Path) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    ways = {"from-modc": from_modc, "to-modc": to_modc}
+    ways = {"from-modc": from_modc, "to-modc": to_modc, "weights": weights}
     if len(arguments) != 3 or arguments[0] not in ways:
         print(__doc__, file=sys.stderr)
         return 64
     try:
         print(ways[arguments[0]](Path(arguments[1]), Path(arguments[2])))
+        if arguments[0] == "to-modc":
+            print("note: a run's folder stands for its best checkpoint: name this one to use it", file=sys.stderr)
     except (CheckpointError, OSError) as fault:
         print(f"checkpoint.py: {fault}", file=sys.stderr)
         return 1
