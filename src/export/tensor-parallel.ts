@@ -4,7 +4,7 @@ import type { Instance, LogicalType, Value } from "../check/model.js";
 import type { Size } from "../size/size.js";
 import type { Stacks } from "./experts.js";
 import { nativeOf } from "./native.js";
-import type { Body } from "./outline.js";
+import { pathOfWeight, type Body } from "./outline.js";
 import type { NeedsOf, Variant } from "./variants.js";
 
 export type Style = "columns" | "rows";
@@ -16,32 +16,76 @@ export interface Shared {
   readonly width: number;
 }
 
-/** By paths in which `*` stands for the places in lists: those of blocks between whose maps all goes head by head. */
-export function tensorPlan({ model, bodies }: Variant, needs: NeedsOf, stacks: Stacks): ReadonlyMap<string, Shared> {
+/**
+ * By paths in which `*` stands for the places in lists: those of blocks between whose maps all goes head by head, in
+ * each of the versions.
+ */
+export function tensorPlan(variants: readonly Variant[], needs: NeedsOf, stacks: Stacks): ReadonlyMap<string, Shared> {
+  const plan = new Map<string, Shared | null>();
+  const groups = variants.flatMap((variant) => [...groupsOf(variant, needs, stacks)]);
+  for (const group of groups)
+    for (const [pattern, own] of group) {
+      const known = plan.get(pattern);
+      plan.set(pattern, known === undefined ? own : both(known, own));
+    }
+  // What one map makes in parts another takes: they are shared out together or not at all.
+  for (let isSettled = false; !isSettled;) {
+    isSettled = true;
+    for (const patterns of groups.map((group) => [...group.keys()])) {
+      const shared = patterns.filter((pattern) => plan.get(pattern) !== null);
+      if (shared.length === patterns.length) continue;
+      for (const pattern of shared) plan.set(pattern, null);
+      isSettled &&= shared.length === 0;
+    }
+  }
+  return new Map([...plan].flatMap(([pattern, shared]) => (shared === null ? [] : [[pattern, shared] as const])));
+}
+
+type Group = ReadonlyMap<string, Shared | null>;
+
+/** By patterns, how a version shares out the maps of each body that calls some; null where it does not. */
+function* groupsOf({ model, bodies }: Variant, needs: NeedsOf, stacks: Stacks): Generator<Group> {
   const biased = new Set(model.weights.flatMap(({ path }) => (path.endsWith(".bias") ? [path.slice(0, -5)] : [])));
   const isLinear = (instance: Instance): boolean =>
     stacks.of(instance.path) === null
       ? nativeOf(instance, needs.takesMore(instance.path))?.base === "nn.Linear"
       : nativeOf(instance, false)?.base === "nn.Linear";
   const linear = new Set(model.instances.filter(isLinear).map(({ path }) => path));
-  const plan = new Map<string, Shared | null>();
+  const read = readElsewhere(bodies.values(), linear);
+  const recorded = [...model.losses, ...model.observes].map(({ value }) => value);
+  const patternOf = (instance: string): string => stacks.placeOf(instance).replace(/(?<=^|\.)\d+(?=\.|$)/g, "*");
   for (const body of bodies.values()) {
-    if (!body.items.some((item) => item.body && linear.has(item.body.instance))) continue;
-    const shared = new Sharing(linear).of(body);
+    const called = body.items.flatMap((item) =>
+      item.body && linear.has(item.body.instance) ? [item.body.instance] : [],
+    );
+    if (called.length === 0) continue;
+    const shared = new Sharing(linear).of(body, recorded);
     // What all experts add to sums of parts would be added by each device.
     const isAdded = [...(shared ?? [])].some(
       ([path, { style }]) => style === "rows" && stacks.of(path) !== null && biased.has(path),
     );
-    const found = isAdded ? null : shared;
-    for (const item of body.items) {
-      if (!item.body || !linear.has(item.body.instance)) continue;
-      const pattern = stacks.placeOf(item.body.instance).replace(/(?<=^|\.)\d+(?=\.|$)/g, "*");
-      const own = found?.get(item.body.instance) ?? null;
-      const known = plan.get(pattern);
-      plan.set(pattern, known === undefined ? own : both(known, own));
+    const found = isAdded || called.some((path) => read.has(path)) ? null : shared;
+    const group = new Map<string, Shared | null>();
+    for (const instance of called) {
+      const [pattern, own] = [patternOf(instance), found?.get(instance) ?? null];
+      const known = group.get(pattern);
+      group.set(pattern, known === undefined ? own : both(known, own));
     }
+    yield group;
   }
-  return new Map([...plan].flatMap(([pattern, shared]) => (shared === null ? [] : [[pattern, shared] as const])));
+}
+
+/** Maps of which a weight is read beside what they compute: it is whole for that. */
+function readElsewhere(bodies: Iterable<Body>, linear: ReadonlySet<string>): ReadonlySet<string> {
+  const read = new Set<string>();
+  for (const { instance, items } of bodies)
+    for (const path of items.flatMap(
+      ({ value }) => value?.inputs.flatMap((input) => pathOfWeight(input) ?? []) ?? [],
+    )) {
+      const owner = path.slice(0, Math.max(0, path.lastIndexOf(".")));
+      if (linear.has(owner) && owner !== instance) read.add(owner);
+    }
+  return read;
 }
 
 /** How maps of one pattern are shared out, if alike. */
@@ -67,8 +111,8 @@ class Sharing {
 
   constructor(private readonly linear: ReadonlySet<string>) {}
 
-  /** How a body's maps are shared out; null where they cannot be. */
-  of(body: Body): ReadonlyMap<string, Shared> | null {
+  /** How a body's maps are shared out; null where they cannot be. What is recorded is whole. */
+  of(body: Body, recorded: readonly Value[]): ReadonlyMap<string, Shared> | null {
     const styles = new Map<string, Style>();
     for (const item of body.items) {
       if (item.body && this.linear.has(item.body.instance)) {
@@ -79,7 +123,7 @@ class Sharing {
       } else if (!(item.body ? this.#inner(item.body) : this.#value(item.value))) return null;
     }
     const used = new Set(styles.values());
-    if (used.size < 2 || body.outs.some((out) => this.#dims.has(out))) return null;
+    if (used.size < 2 || [...body.outs, ...recorded].some((value) => this.#dims.has(value))) return null;
     const width = ({ ins: [x], outs: [y] }: Body): number => this.#widths.get(y!) ?? this.#made.get(x!)?.width ?? 1;
     return new Map(
       body.items.flatMap((item) => {

@@ -48,7 +48,7 @@ export function trainingFiles(
     ["OF_BATCH", tuple(lossesOfBatches(model, targets))],
     ["READ", tuple([...(stages?.inputs ?? []), "lengths"])],
   ]);
-  const plan = [...tensorPlan(variants[0]!, needs, stacks)].map(
+  const plan = [...tensorPlan(variants, needs, stacks)].map(
     ([path, { style, width }]) => `    ${quoted(attributePath(path))}: ("${style}", ${width}),`,
   );
   const units = (stages?.units ?? []).map(

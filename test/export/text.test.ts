@@ -150,6 +150,37 @@ model M() {
     );
   });
 
+  it("leaves maps whole where training alone, or anyone but the map, reads what devices would have in parts", () => {
+    const planOf = (statement: string, down = "down(h)"): string => {
+      const source = `import { Embedding, Linear } from "std"
+block Net() {
+  up: Linear(8, 8)
+  down: Linear(8, 8)
+  forward(x: f32[B, T, 8]) -> f32[B, T, 8] {
+    h = silu(up(x))
+    ${statement}
+    ${down}
+  }
+}
+model M() {
+  embed: Embedding(8, 8)
+  nets: [for i in 0..2: Net()]
+  forward(tokens: u32[B, T]) -> f32[B, T, 8] {
+    x = embed(tokens)
+    for n in nets { x = x + n(x) }
+    x
+  }
+  objective(tokens: u32[B, T], targets: u32[B, T]) { loss l = cross_entropy(forward(tokens), targets) }
+}`;
+      return /^PLAN.*? = (\{\}|.*?^\})/ms.exec(fileOf(source, "parallelize.py"))![1]!;
+    };
+    expect(planOf("")).toContain('"nets.*.down": ("rows", 1)');
+    expect(planOf("if train { loss sparse = mean(h ^ 2) }")).toBe("{}");
+    expect(planOf("if train { loss small = mean(up.weight ^ 2) }")).toBe("{}");
+    expect(planOf("observe h")).toBe("{}");
+    expect(planOf("y = down(h)", "if train { y + up(x) } else { y }")).toBe("{}");
+  });
+
   it("bounds sequences by the argument that says how long they are, else by the number", () => {
     const source = (bound: string): string =>
       `model M(most: int = 8, rows: int = 8) {

@@ -107,6 +107,12 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
     ]);
   });
 
+  it("shares out linear maps where nobody takes a route", async () => {
+    const [alone, shared] = (await ask("empty_route")) as readonly (readonly number[])[]; // as the script gives them
+    expect(alone!.every((x) => x > 0)).toBe(true);
+    shared!.forEach((x, i) => expect(Math.abs(x - alone![i]!)).toBeLessThan(1e-12));
+  });
+
   it("begins stages where parameters are even or it is told to, and takes no loss of a batch by parts unasked", async () => {
     const can = "layers.0, layers.1, layers.2, layers.3, layers.4, layers.5, norm";
     const order = "3 stages have 2 points, in order, where those behind the first begin";

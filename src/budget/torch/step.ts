@@ -36,7 +36,7 @@ export function torchMemory(
   const variant = knownOf(objective);
   const needs = needsOf([variant]);
   const alone = variantOf(forward, UNNAMED);
-  const plan = tensorPlan(alone, needsOf([alone]), new Stacks([alone]));
+  const plan = tensorPlan([alone, variant], needsOf([alone, variant]), new Stacks([alone, variant]));
   const sharedAt = (path: string): Shared | null => plan.get(path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*")) ?? null;
   const live = new Map(objective.live.map((l) => [l.name, l.default]));
   const tables = tablesOf(objective);

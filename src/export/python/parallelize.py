@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from types import MethodType
 from typing import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_module, distribute_tensor
-from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
+from torch.distributed.tensor.parallel import ParallelStyle, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
 import modc_losses
@@ -53,22 +55,31 @@ def layers_of(model: nn.Module) -> Iterator[tuple[nn.ModuleList, int]]:
             yield from ((child, i) for i in range(len(child)) if child[i] is not None)  # other stages have the rest
 
 
-class ExpertsParallel(ParallelStyle):
-    """Shares out the maps of all experts of a list, weight[experts, out, in], as others are: what they compute on are
-    plain tensors, since the product of rows with their own experts' weights knows no others."""
+class LinearParallel(ParallelStyle):
+    """Shares out a linear map of weight[out, in], or those of all experts of a list, weight[experts, out, in].
+
+    They compute on plain tensors: a DTensor has no views where there are no rows, as of a route that nobody takes, and
+    the product of rows with their own experts' weights knows plain tensors alone.
+    """
 
     def __init__(self, style: str) -> None:
         self.columns = style == "columns"
 
     def _apply(self, module: nn.Module, mesh: DeviceMesh) -> nn.Module:
+        if module.weight.dim() == 2:
+            module.forward = MethodType(_columns_here if self.columns else _rows_here, module)
         if self.columns:
             return distribute_module(module, mesh, self._share, input_fn=self._gradients_of_all)
         return distribute_module(module, mesh, self._share, output_fn=self._sum_of_all)
 
     def _share(self, name: str, module: nn.Module, mesh: DeviceMesh) -> None:
-        placements = [Shard(1 if self.columns else 2)]
         for name, parameter in list(module.named_parameters(recurse=False)):
-            module.register_parameter(name, nn.Parameter(distribute_tensor(parameter, mesh, placements)))
+            last = parameter.dim() - 1
+            if name == "weight":
+                placement = Shard(last - 1 if self.columns else last)
+            else:
+                placement = Shard(last) if self.columns else Replicate()
+            module.register_parameter(name, nn.Parameter(distribute_tensor(parameter, mesh, [placement])))
 
     @staticmethod
     def _gradients_of_all(module: nn.Module, inputs: tuple, mesh: DeviceMesh) -> tuple:
@@ -79,26 +90,36 @@ class ExpertsParallel(ParallelStyle):
     @staticmethod
     def _sum_of_all(module: nn.Module, y: Tensor, mesh: DeviceMesh) -> Tensor:
         parts = DTensor.from_local(y, mesh, [Partial()], run_check=False)
-        return parts.redistribute(placements=[Replicate()]).to_local()
+        y = parts.redistribute(placements=[Replicate()]).to_local()
+        bias = getattr(module, "bias", None)
+        return y if bias is None else y + bias.to_local().to(y.dtype)  # once, not by each device
+
+
+def _columns_here(module: nn.Linear, x: Tensor) -> Tensor:
+    """The results that this device has."""
+    return F.linear(x, module.weight.to_local(), None if module.bias is None else module.bias.to_local())
+
+
+def _rows_here(module: nn.Linear, x: Tensor) -> Tensor:
+    """What this device adds to each result."""
+    return F.linear(x, module.weight.to_local())
 
 
 def apply_tp(model: nn.Module, mesh: DeviceMesh) -> None:
-    """Shares linear maps out by PLAN; those of experts where their columns or rows are even."""
+    """Shares linear maps out by PLAN; those of experts that compute together where the devices divide them."""
     degree = mesh.size()
     for path, module in list(model.named_modules()):
         found = next((planned for pattern, planned in PLAN.items() if fnmatch.fnmatchcase(path, pattern)), None)
         if found is None:
             continue
         style, width = found
-        if module.weight.dim() == 3:
-            if module.weight.shape[1 if style == "columns" else 2] % degree == 0:
-                parallelize_module(module, mesh, ExpertsParallel(style))
-            continue
-        size = module.weight.shape[0 if style == "columns" else 1]
+        size = module.weight.shape[-2 if style == "columns" else -1]
         if size % (width * degree) != 0:
+            if module.weight.dim() == 3:
+                continue  # experts are whole then
             what = f"{size} {style}" if width == 1 else f"{size // width} heads of {width} {style}"
             raise ValueError(f"{path} has {what}: {degree} devices cannot share them out")
-        parallelize_module(module, mesh, ColwiseParallel() if style == "columns" else RowwiseParallel())
+        parallelize_module(module, mesh, LinearParallel(style))
 
 
 def apply_ac(model: nn.Module) -> None:

@@ -133,6 +133,43 @@ def shared(job, parallelize, **_):
     return [told(lambda: parallelize.apply_tp(model, Mesh())) for model in models]
 
 
+def empty_route(job, model, parallelize, **_):
+    """Losses and the norms of a layer's gradients, with linear maps shared out among one device and with none, of a
+    route that nobody takes."""
+    found = []
+    for tensor in (False, True):
+        torch.manual_seed(0)
+        moby = model.Moby().double().eval()
+        for layer in moby.layers:
+            if hasattr(layer, "guess"):
+                torch.nn.init.constant_(layer.guess.down.bias, -1e4)
+        if tensor:
+            with alone():
+                parallelize.apply_tp(moby, torch.distributed.init_device_mesh("cpu", (1,)))
+                found.append(causal_loss(moby))
+        else:
+            found.append(causal_loss(moby))
+    return found
+
+
+@contextlib.contextmanager
+def alone():
+    """A group of one process."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def causal_loss(moby):
+    tokens = torch.arange(16).reshape(2, 8)
+    loss = moby(tokens, targets=tokens, causal=True)["next_token"]
+    loss.backward()
+    gate, down = (getattr(moby.layers[0].inner.mlp, name).weight.grad for name in ("gate", "down"))
+    return [loss.item(), *(x.to_local().norm().item() if hasattr(x, "to_local") else x.norm().item() for x in (gate, down))]
+
+
 def staged(job, model, pipeline, **_):
     moby = model.Moby()
     parts = pipeline.parts_of(moby)
