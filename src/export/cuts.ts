@@ -11,7 +11,6 @@ import {
   pathOfWeight,
   sequenceAt,
   valuesOf,
-  type Body,
   type Item,
 } from "./outline.js";
 import type { Variant } from "./variants.js";
@@ -67,13 +66,21 @@ export function unitsOf(
   }
   const order = [...starts].sort((a, b) => a - b);
   const tokens = tokensOf(variant);
+  const { instances, weights } = variant.model;
+  const attributes = new Set([...instances, ...weights].map(({ path }) => path.split(".")[0]!));
   const taken = new Set<string>();
+  /** A name of statements that call no block of their own: no other unit's, and nothing's that the model has. */
+  const freeName = (wanted: string): string => {
+    let name = wanted;
+    for (let n = 2; taken.has(name) || attributes.has(name); n++) name = `${wanted}_${n}`;
+    return name;
+  };
   return order.map((at, i) => {
     const end = order[i + 1] ?? items.length;
     const own = items.slice(at, end);
     const isList = loops.has(at);
     const called = isList ? loops.get(at)!.name : callIn(own);
-    const name = called === null || taken.has(called) ? (at === 0 ? "inputs" : "outputs") : called;
+    const name = called === null || taken.has(called) ? freeName(at === 0 ? "inputs" : "outputs") : called;
     taken.add(name);
     const reads = readsOf(own).filter((path) => !isList || !path.startsWith(`${name}.`));
     return {
@@ -162,10 +169,14 @@ function crossing(variant: Variant): ReadonlyMap<number, Value> {
   return found;
 }
 
-/** Places across which an axis is read, or a block with states that training moves is called again. */
+/**
+ * Places across which an axis is read, or an attribute of the model with states that training moves is called or read
+ * again: it is in one stage alone.
+ */
 function blockedBy(variant: Variant): (at: number) => boolean {
   const { model, updates } = variant;
   const { items } = variant.bodies.get("")!;
+  const moving = new Set([...updates.keys()].map(memberOf));
   const spans = new Map<string, { first: number; last: number }>();
   const note = (key: string, at: number): void => {
     const span = spans.get(key);
@@ -176,12 +187,13 @@ function blockedBy(variant: Variant): (at: number) => boolean {
     for (const value of valuesOf(item))
       for (const axis of [axisSorted(value) ?? axisOfTokens(value) ?? axisMade(value)].flat()) note(axis, at);
     for (const axis of item.value ? axesRead(model, item.value) : item.body.axes) if (spans.has(axis)) note(axis, at);
-    for (const path of item.body ? instancesIn(item.body) : []) if (updates.has(path)) note(`state of ${path}`, at);
+    for (const path of readsOf([item])) if (moving.has(memberOf(path))) note(`states of ${memberOf(path)}`, at);
   });
   return (at) => updates.has("") || [...spans.values()].some(({ first, last }) => first < at && at <= last);
 }
 
-const instancesIn = ({ instance, items }: Body): readonly string[] => [
-  instance,
-  ...items.flatMap(({ body }) => (body ? instancesIn(body) : [])),
-];
+/** The attribute of the model in which something is, or the member of one that is a list. */
+export const memberOf = (path: string): string => {
+  const [name = "", index = ""] = path.split(".");
+  return /^\d+$/.test(index) ? `${name}.${index}` : name;
+};

@@ -1,10 +1,10 @@
 // The statements of a model in units of which stages are made, each behind a condition that a stage has it.
 import type { Value } from "../check/model.js";
 import { bodyText } from "./body-text.js";
-import { cutNames, unitsOf, type Unit } from "./cuts.js";
+import { cutNames, memberOf, unitsOf, type Unit } from "./cuts.js";
 import { merged } from "./merged.js";
 import { attributePath, variable } from "./names.js";
-import type { Body, Item } from "./outline.js";
+import { isWithin, type Body, type Item } from "./outline.js";
 import type { BodyOptions } from "./statements.js";
 import type { Variant } from "./variants.js";
 
@@ -19,7 +19,7 @@ export interface StageText {
   readonly lines: readonly string[];
 }
 
-/** A unit by names of attributes: `layers`, `norm`; and which attributes, or members of lists, it reads. */
+/** A unit by names of attributes: `layers`, `norm`; and which blocks of the model or of its lists, or weights, it reads. */
 export interface UnitText {
   readonly name: string;
   readonly isList: boolean;
@@ -46,6 +46,12 @@ type Stretch = Pick<Unit, "items" | "given" | "made">;
 
 function written(options: StageOptions, variants: readonly Variant[], names: ReadonlySet<string>): StageText {
   const { holes, stacks } = options;
+  const stored = new Set(variants.flatMap(({ model }) => model.weights.map(({ path }) => path)));
+  /** A weight or state by itself; of blocks the attribute or member in which they are. */
+  const placeOf = (path: string): string => {
+    const place = stacks.placeOf(path);
+    return attributePath(stored.has(path) ? place : memberOf(place));
+  };
   const linesOf = (variant: Variant, { items, given, made }: Stretch): readonly string[] =>
     bodyText(part(variant.bodies.get("")!, items, given, made), {
       ...options,
@@ -62,6 +68,13 @@ function written(options: StageOptions, variants: readonly Variant[], names: Rea
   const [own] = all;
   const keys = all.map((units) => units.map(({ name, isList }) => `${name} ${isList}`).join());
   if (new Set(keys).size > 1) return none("its validation calls its blocks otherwise than its training");
+  const moving = new Set(variants.flatMap(({ updates }) => [...updates.keys()].map(memberOf)));
+  for (const member of moving) {
+    const reading = own!.filter((_, i) =>
+      all.some((units) => units[i]!.reads.some((path) => memberOf(path) === member)),
+    );
+    if (reading.length > 1) return none(`its validation reads ${member}, whose states training moves, at other places`);
+  }
   const lines = own!.flatMap(({ name, isList }, i) => {
     const texts = variants.map((version, v) => ({ version, lines: linesOf(version, all[v]![i]!) }));
     const text = merged(texts, (a, b) => options.written(a) === options.written(b));
@@ -73,22 +86,16 @@ function written(options: StageOptions, variants: readonly Variant[], names: Rea
   const stream = own!.find(({ made }) => made)!.made!;
   return {
     uncut: null,
-    units: own!.map(({ name, isList }, i) => ({
-      name: attributePath(name),
-      isList,
-      reads: [...new Set(all.flatMap((units) => units[i]!.reads).map((path) => placeOf(stacks.placeOf(path))))],
-    })),
+    units: own!.map(({ name, isList }, i) => {
+      const places = [...new Set(all.flatMap((units) => units[i]!.reads).map(placeOf))];
+      const reads = places.filter((place) => !places.some((outer) => isWithin(place, outer)));
+      return { name: attributePath(name), isList, reads };
+    }),
     inputs: inputs.flatMap(({ name, value }) => (read.has(name) && value.op === "input" ? [variable(name)] : [])),
     width: stream.type.shape.slice(2).map((size) => holes.add(String(size), "size")),
     lines,
   };
 }
-
-/** An attribute of the model, or a member of one that is a list. */
-const placeOf = (path: string): string => {
-  const [name = "", index = ""] = attributePath(path).split(".");
-  return /^\d+$/.test(index) ? `${name}.${index}` : name;
-};
 
 const inner = (line: string): string => `    ${line}`;
 

@@ -39,10 +39,23 @@ const HEAD = "x @ transpose(embed.table)";
 
 describe("stages", () => {
   it("begin at each member of a list that is called in a loop, and at other blocks of the model", () => {
-    expect(units(example("moby"))).toEqual(["embed: embed", "layers *: ", "norm: norm embed"]);
+    expect(units(example("moby"))).toEqual(["embed: embed", "layers *: ", "norm: norm embed.table"]);
     expect(units(example("llama"))).toEqual(["inputs: embed", "layers *: ", "norm: norm embed"]);
     const several = model("a: Linear(dim, dim)\n  b: Linear(dim, dim)", `x = x + a(x)\n    x = x + b(x)\n    ${HEAD}`);
-    expect(units(several)).toEqual(["embed: embed", "a: a", "b: b embed"]);
+    expect(units(several)).toEqual(["embed: embed", "a: a", "b: b embed.table"]);
+  });
+
+  it("have names of their own, which are none of the model's", () => {
+    const lists = (fields: string): readonly string[] =>
+      units(
+        model(
+          `${fields}a: [for i in 0..3: Linear(dim, dim)]\n  b: [for i in 0..3: Linear(dim, dim)]`,
+          `for l in a { x = l(x) }\n    x = x * 2.0\n    for l in b { x = l(x) }\n    ${HEAD}`,
+        ),
+      );
+    expect(lists("")).toEqual(["embed: embed", "a *: ", "outputs: ", "b *: ", "outputs_2: embed.table"]);
+    const [, , between, , last] = lists("outputs: Linear(dim, dim)\n  ");
+    expect([between, last]).toEqual(["outputs_2: ", "outputs_3: embed.table"]);
   });
 
   it("have the model's own statements, each where a stage has its blocks", () => {
@@ -72,7 +85,7 @@ describe("stages", () => {
       "a: [for i in 0..3: Linear(dim, dim)]",
       `h = x\n    for l in a { h = l(h) }\n    x = h + x\n    ${HEAD}`,
     );
-    expect(units(skip)).toEqual(["embed: embed", "a.0: a.0 a.1 a.2 embed"]);
+    expect(units(skip)).toEqual(["embed: embed", "a.0: a.0 a.1 a.2 embed.table"]);
     const route = model(
       "r: Linear(dim, 1)\n  a: Linear(dim, dim)\n  b: Linear(dim, dim)",
       `c = top(r(x)[..., 0], ceil(1/2 * T))
@@ -81,7 +94,7 @@ describe("stages", () => {
     x = put(x, c, h)
     ${HEAD}`,
     );
-    expect(units(route)).toEqual(["embed: embed", "r: r a b embed"]);
+    expect(units(route)).toEqual(["embed: embed", "r: r a b embed.table"]);
     const never = filesOf(
       `model Never(dim: int = 8) {
   weight table: f32[16, dim] = normal(0.02)
@@ -111,10 +124,12 @@ describe("stages", () => {
     const calls = (last: string): string =>
       counting +
       model("c: Counting(dim)\n  a: Linear(dim, dim)", `x = c(x)\n    x = a(x)\n    x = ${last}\n    ${HEAD}`);
-    expect(units(calls("c.again(x)"))).toEqual(["embed: embed", "c: c a embed"]);
-    expect(units(calls("x * 2.0"))).toEqual(["embed: embed", "c: c", "a: a embed"]);
+    expect(units(calls("c.again(x)"))).toEqual(["embed: embed", "c: c a embed.table"]);
+    // A weight of it is read with its states, in the same stage.
+    expect(units(calls("x * c.seen"))).toEqual(["embed: embed", "c: c a embed.table"]);
+    expect(units(calls("x * 2.0"))).toEqual(["embed: embed", "c: c", "a: a embed.table"]);
     const table = model("a: Linear(dim, dim)", `x = x + a(x)\n    ${HEAD}`);
-    expect(units(table)).toEqual(["embed: embed", "a: a embed"]);
+    expect(units(table)).toEqual(["embed: embed", "a: a embed.table"]);
   });
 
   it("know which losses are of a whole batch", () => {

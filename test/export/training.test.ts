@@ -30,6 +30,48 @@ const mixture = readFileSync(new URL("../../examples/moe.mod", import.meta.url),
   .replaceAll("targets: u32", "targets: i32")
   .replace("z: 0.001", "z: 0.001, balance: 0.01, rate: 0.05");
 
+/** Two lists with statements between them, a part of a block that is read elsewhere, what is not contiguous, states. */
+const ODD = `import { Linear, RMSNorm } from "std"
+block Table(vocab: int, dim: int) {
+  weight table: f32[vocab, dim] = normal(0.02)
+  norm: RMSNorm(dim)
+  forward(tokens: u32[B, T]) -> f32[B, T, dim] { norm(table[tokens]) }
+}
+block Half() { forward(x: f32[...]) -> f32[...] { x * 0.5 } }
+block Counting(dim: int) {
+  weight w: f32[dim] = ones
+  state seen: f32[dim] = zeros
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    if train {
+      load = sum(f32(x > 0.0), axis: [0, 1])
+      update seen = seen + 0.001 * load
+    }
+    x * w + seen
+  }
+}
+model Odd(vocab: int = 64, dim: int = 8) {
+  embed: Table(vocab, dim)
+  a: [for i in 0..2: Linear(dim, dim)]
+  b: [for i in 0..2: Linear(dim, dim)]
+  wide: Linear(dim, 16)
+  c: Counting(dim)
+  half: Half()
+  d: Counting(dim)
+  forward(tokens: u32[B, T <= 32]) -> f32[B, T, vocab] {
+    x = embed(tokens)
+    x = wide(x)[..., 0:8]
+    x = half(c(x))
+    x = d(x) * d.w
+    for l in a { x = x + l(x) }
+    x = x * 2.0
+    for l in b { x = x + l(x) }
+    x @ transpose(embed.table)
+  }
+  objective(tokens: u32[B, T <= 32], targets: i32[B, T]) {
+    loss next = cross_entropy(forward(tokens), targets)
+  }
+}`;
+
 async function folderOf(name: string, set: Readonly<Record<string, string>>, text = source): Promise<string> {
   const { models, files } = exported(text, { set });
   const folder = join(root, name);
@@ -198,6 +240,43 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
     for (const [name, loss] of Object.entries(first.losses))
       expect(Math.abs(loss / due.losses[name]! - 1), `bf16: ${name}`).toBeLessThan(0.01);
     expect(first.norm).not.toBe(due.norm);
+  });
+
+  it("has the losses, gradients and states of one process in stages that begin at odd places", async () => {
+    const own = await folderOf("odd", {}, ODD);
+    const scratch = join(root, "odd-ranks");
+    mkdirSync(scratch);
+    const two = (...points: readonly string[]) => ({ ...staged(2, 1, 1, 1), micro: 2, points });
+    const jobs = {
+      one: job(1, 1, 1, 1),
+      "between the lists": two("b.0"),
+      ...(soaking
+        ? {
+            "at the first list": two("a.1"),
+            "behind what is sliced": two("c"),
+            "where about as many parameters are": { ...staged(4, 1, 1, 1), micro: 4 },
+            "and DDP": { ...staged(2, 2, 1, 1), micro: 1, points: ["a.1"] },
+            "and FSDP2": { ...staged(2, 1, 2, 1), micro: 2, points: ["d"] },
+            "and HSDP": { ...staged(2, 2, 2, 1), micro: 1, points: ["b.1"] },
+          }
+        : {}),
+    };
+    const printed = await ask([scriptOf("ranks"), own, scratch], JSON.stringify(jobs));
+    const { one, ...others } = JSON.parse(printed) as Readonly<Record<string, Way>>; // as the script prints them
+    for (const { states } of one!.steps) expect(Object.keys(states)).toEqual(["c.seen", "d.seen"]);
+    for (const [way, { steps, gradients, evaluated }] of Object.entries(others)) {
+      expect(gradients, way).toBeLessThan(1e-5);
+      expect(Math.abs(evaluated["top-k"]! - one!.evaluated["top-k"]!), way).toBeLessThan(1e-5);
+      steps.forEach(({ losses, norm, states }, i) => {
+        const due = one!.steps[i]!;
+        expect(Math.abs(norm / due.norm - 1), `${way}: norm of step ${i}`).toBeLessThan(1e-5);
+        expect(Math.abs(losses["next"]! - due.losses["next"]!), `${way}: loss of step ${i}`).toBeLessThan(1e-5);
+        for (const [name, values] of Object.entries(due.states))
+          values.forEach((value, at) =>
+            expect(Math.abs(states[name]![at]! - value), `${way}: ${name}`).toBeLessThan(1e-5),
+          );
+      });
+    }
   });
 
   it.runIf(soaking)("compiles as whole graphs, of which each serves all lengths and all layers alike", async () => {

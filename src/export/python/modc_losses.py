@@ -132,14 +132,13 @@ def keep(model: nn.Module, losses: dict[str, Tensor]) -> None:
 def update_states(model: nn.Module, moves: bool = True) -> None:
     """Moves all states together by what blocks counted since the last step, and begins to count anew.
 
-    moves: whether they move; a step that was thrown away only counts anew. Nothing moves where nothing was counted.
+    moves: whether they move; a step that was thrown away only counts anew. A block that counted nothing stays.
     """
     blocks = [block for block in model.modules() if hasattr(block, "moved_states")]
-    if moves and all(getattr(block, name) is not None for block in blocks for name in block.tallies):
-        moved = [(block, block.moved_states()) for block in blocks]
-        for block, states in moved:
-            for name, value in states.items():
-                block.get_buffer(name).copy_(value)
+    counted = [block for block in blocks if all(getattr(block, name) is not None for name in block.tallies)]
+    for block, states in [(block, block.moved_states()) for block in counted if moves]:
+        for name, value in states.items():
+            block.get_buffer(name).copy_(value)
     for block in blocks:
         for name in block.tallies:
             setattr(block, name, None)

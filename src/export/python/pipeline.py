@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Collection, Iterator, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -84,7 +85,7 @@ class Stage(exported.Model):
         parts = parts_of(self)
         bounds = [0, *bounds_of(self, parts, stages, points), len(parts)]
         own = parts[bounds[index] : bounds[index + 1]]
-        self.stage = StageState(frozenset(part.name for part in own), is_last=index == stages - 1)
+        self.stage = StageState(frozenset(name for part in own for name in part.names), is_last=index == stages - 1)
         _keep(self, {place for part in own for place in part.reads})
 
     def forward(self, x: Tensor, counts: Tensor, causal: bool = False, **inputs: Tensor | None) -> Tensor:
@@ -104,7 +105,7 @@ class Stage(exported.Model):
             stage.losses[name] = stage.losses.get(name, 0) + loss.detach().double()
         if stage.is_last:
             return torch.stack(list(weighted.values())).float().sum(0, keepdim=True)
-        x = x.to(stage.stream)
+        x = x.to(stage.stream).contiguous()  # as the next stage receives it
         return InjectLoss.apply(x, sum(weighted.values())) if weighted else x
 
     def stage_forward(self, x: Tensor, run: mt.Run) -> tuple[Tensor, dict[str, Tensor]]:
@@ -115,37 +116,54 @@ def stream_width(args: exported.ModelArgs) -> tuple[int, ...]:
     raise NotImplementedError  # likewise
 
 
-def _keep(model: nn.Module, places: set[str]) -> None:
-    """Of a model only what stands at some places; members of its lists keep their numbers."""
-    for name, child in list(model.named_children()):
-        if isinstance(child, nn.ModuleList) and name not in places:
-            for i in range(len(child)):
-                if f"{name}.{i}" not in places:
-                    child[i] = None
-        elif name not in places:
-            setattr(model, name, None)
-    for name in [name for name, _ in model.named_parameters(recurse=False)]:
-        if name not in places:
-            setattr(model, name, None)
+def _keep(module: nn.Module, places: Collection[str], path: str = "") -> None:
+    """Of a module only what stands at some places, or in a block there; members of its lists keep their numbers."""
+    for name, child in list(module.named_children()):
+        own = f"{path}{name}"
+        if own in places:
+            continue
+        if isinstance(child, nn.ModuleList) or any(place.startswith(f"{own}.") for place in places):
+            _keep(child, places, f"{own}.")
+        else:
+            setattr(module, name, None)
+    for name, _ in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+        if f"{path}{name}" not in places:
+            setattr(module, name, None)
 
 
 class Part(NamedTuple):
-    """What may begin a stage: a unit, or a member of one that is a list."""
+    """What may begin a stage: a unit, or a member of one that is a list; behind it those without parameters."""
 
-    name: str
+    names: tuple[str, ...]
     reads: tuple[str, ...]
 
 
 def parts_of(model: nn.Module) -> list[Part]:
-    """Of the whole model, in order."""
-    parts = []
+    """Of the whole model, in order. Each has parameters, since a stage without any would have nothing to train."""
+    known = dict(model.named_parameters())
+    parts: list[Part] = []
+    for name, reads in _units_of(model):
+        if parts and not (_held(known, reads) and _held(known, parts[-1].reads)):
+            last = parts.pop()
+            parts.append(Part((*last.names, name), (*last.reads, *reads)))
+        else:
+            parts.append(Part((name,), reads))
+    return parts
+
+
+def _units_of(model: nn.Module) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Names of units, and of members of those that are lists, with what each reads."""
     for unit in UNITS:
         if unit.is_list:
             members = [f"{unit.name}.{i}" for i in range(len(getattr(model, unit.name)))]
-            parts += [Part(name, (name, *unit.reads)) for name in members]
+            yield from ((name, (name, *unit.reads)) for name in members)
         else:
-            parts.append(Part(unit.name, unit.reads))
-    return parts
+            yield unit.name, unit.reads
+
+
+def _held(parameters: Collection[str], places: tuple[str, ...]) -> set[str]:
+    """The parameters that stand at some places, or in a block there."""
+    return {name for name in parameters if any(f"{name}.".startswith(f"{place}.") for place in places)}
 
 
 def bounds_of(model: nn.Module, parts: list[Part], stages: int, points: tuple[str, ...] = ()) -> list[int]:
@@ -153,9 +171,9 @@ def bounds_of(model: nn.Module, parts: list[Part], stages: int, points: tuple[st
 
     What several parts read, as a tied table, counts for none.
     """
+    names = [part.names[0] for part in parts]
     if stages > len(parts):
-        raise ValueError(f"the model has {len(parts)} parts: they cannot be {stages} stages")
-    names = [part.name for part in parts]
+        raise ValueError(f"{stages} stages: the model has {len(parts)} parts with parameters, {', '.join(names)}")
     if points:
         for point in points:
             if point not in names[1:]:
@@ -164,10 +182,12 @@ def bounds_of(model: nn.Module, parts: list[Part], stages: int, points: tuple[st
         if len(points) != stages - 1 or bounds != sorted(set(bounds)):
             raise ValueError(f"{stages} stages have {stages - 1} points, in order, where those behind the first begin")
         return bounds
-    read = [place for part in parts for place in part.reads]
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    held = [_held(sizes, part.reads) for part in parts]
+    read = Counter(name for own in held for name in own)
     sums = [0]
-    for part in parts:
-        sums.append(sums[-1] + sum(_size(model, place) for place in part.reads if read.count(place) == 1))
+    for own in held:
+        sums.append(sums[-1] + sum(sizes[name] for name in own if read[name] == 1))
     bounds: list[int] = []
     for stage in range(1, stages):
         least, most = (bounds[-1] if bounds else 0) + 1, len(parts) - (stages - stage)
@@ -175,9 +195,18 @@ def bounds_of(model: nn.Module, parts: list[Part], stages: int, points: tuple[st
     return bounds
 
 
-def _size(model: nn.Module, place: str) -> int:
-    found = model.get_parameter(place) if place in dict(model.named_parameters(recurse=False)) else None
-    return found.numel() if found is not None else sum(p.numel() for p in model.get_submodule(place).parameters())
+def _sum_gradients(parameters: list[nn.Parameter], group: dist.ProcessGroup) -> None:
+    """Sums those of parameters that several stages have: each of them has one where any has."""
+    having = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32)
+    having = having.to(parameters[0].device)
+    dist.all_reduce(having, group=group)
+    for parameter, found in zip(parameters, having.tolist()):
+        if not found:
+            continue
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        gradient = parameter.grad
+        dist.all_reduce(gradient.to_local() if isinstance(gradient, DTensor) else gradient, group=group)
 
 
 class Pipeline:
@@ -217,12 +246,12 @@ class Pipeline:
         for name in sorted({name for names in held for name in names}):
             having[name] = tuple(stage for stage, names in enumerate(held) if name in names)
         columns = mesh.mesh.flatten(1).T.tolist()
-        self._tied: list[tuple[nn.Parameter, dist.ProcessGroup]] = []
+        self._tied: list[tuple[list[nn.Parameter], dist.ProcessGroup]] = []
         for stages in sorted({stages for stages in having.values() if len(stages) > 1}):
             ranks = [[column[stage] for stage in stages] for column in columns]
             group, _ = dist.new_subgroups_by_enumeration(ranks)
             if self.index in stages:
-                self._tied += [(own[name], group) for name, having_it in having.items() if having_it == stages]
+                self._tied.append(([own[name] for name, having_it in having.items() if having_it == stages], group))
         # Norms count each parameter once: where it is first.
         self._counted_before = {own[name] for name in own if having[name][0] < self.index}
 
@@ -260,9 +289,8 @@ class Pipeline:
             given = (tokens,) if self.index == 0 else ()
             target = {"target": tokens} if self.state.is_last else {}  # the schedule wants some
             self._schedule_of(*tokens.shape).step(*given, counts=own, **self._inputs(batch), **target)
-        for parameter, group in self._tied:
-            gradient = parameter.grad
-            dist.all_reduce(gradient.to_local() if isinstance(gradient, DTensor) else gradient, group=group)
+        for parameters, group in self._tied:
+            _sum_gradients(parameters, group)
         norm = clip_gradients(self.stage, clip, self.group, self._counted_before)
         if math.isfinite(norm):
             self.optimizer.step()

@@ -126,6 +126,8 @@ def gradients_of(model):
     found = {}
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
+        if gradient is None:
+            continue
         found[training.plain(name)] = gradient.full_tensor() if isinstance(gradient, DTensor) else gradient.clone()
     return found
 
