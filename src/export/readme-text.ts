@@ -91,8 +91,9 @@ torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --pipeline 4
 \`\`\`
 
 \`--pipeline\` cuts the model into stages, one behind the other (\`pipeline.py\`, for PyTorch 2.6 and later). The
-sequences of a batch follow each other through them in \`--micro-batches\`, by \`--pipeline-schedule\` gpipe or 1f1b.
-Stages begin where about as many parameters are in each, or at \`--split-points layers.3,layers.6\`. Losses, gradients
-and checkpoints are those of one device. A loss of a whole batch, as of balance, is refused; with
-\`--batch-losses-by-part\` it is one of each micro-batch, as with \`--accumulate\`.
+sequences of a batch follow each other through them in \`--micro-batches\`, by \`--pipeline-schedule\` gpipe, or on
+GPUs 1f1b. Stages begin where about as many parameters are in each, or at \`--split-points layers.3,layers.6\`: names
+of \`UNITS\` in \`pipeline.py\`, or of members of those that are lists. Losses, gradients and checkpoints are those
+of one device. A loss of a whole batch, as of balance, is refused; with \`--batch-losses-by-part\` it is one of each
+micro-batch, as with \`--accumulate\`.
 `;

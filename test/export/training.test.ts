@@ -72,6 +72,19 @@ model Odd(vocab: int = 64, dim: int = 8) {
   }
 }`;
 
+/** A loss that is of a whole batch. */
+const OF_BATCH = `import { Embedding, Linear } from "std"
+model Few(dim: int = 8) {
+  embed: Embedding(256, dim)
+  a: Linear(dim, dim)
+  forward(tokens: u32[B, T <= 32]) -> f32[B, T, 256] { a(embed(tokens)) @ transpose(embed.table) }
+  objective(tokens: u32[B, T <= 32], targets: i32[B, T]) {
+    y = forward(tokens)
+    loss next = cross_entropy(y, targets)
+    loss other = abs(mean(y))
+  }
+}`;
+
 async function folderOf(name: string, set: Readonly<Record<string, string>>, text = source): Promise<string> {
   const { models, files } = exported(text, { set });
   const folder = join(root, name);
@@ -277,6 +290,43 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
           );
       });
     }
+  });
+
+  it("refuses options of pipelines that mean nothing, and in a soak parts that a batch does not have", async () => {
+    const own = await folderOf("refusing", {}, OF_BATCH);
+    const output = join(root, "refused");
+    const text = join(root, "refused.txt");
+    writeFileSync(text, "Call me Ishmael. ".repeat(400));
+    const ways = [
+      ["--pipeline", "-1"],
+      ["--pipeline", "0"],
+      ["--pipeline-schedule", "gpipe"],
+      ["--micro-batches", "2"],
+    ];
+    const asked = ways.map((words) => ["--output", output, "--device", "cpu", ...words]);
+    const script = "import sys, json, train; print([train.main(words) for words in json.loads(sys.stdin.read())])";
+    const run = ["-c", `import sys; sys.path.insert(0, ${JSON.stringify(own)}); ${script}`];
+    expect(await ask(run, JSON.stringify(asked))).toBe("[2, 2, 2, 2]\n");
+    if (!soaking) return;
+    const staged = [
+      scriptOf("on_cpu"),
+      "2",
+      join(own, "train.py"),
+      "--data",
+      text,
+      "--output",
+      output,
+      "--device",
+      "cpu",
+    ];
+    const due = [
+      [["--batch", "4"], "other is of a whole batch: of 2 micro-batches it is another loss"],
+      [["--batch", "3", "--batch-losses-by-part"], "a share of 3 sequences cannot be 2 micro-batches"],
+    ] as const;
+    for (const [words, what] of due) await expect(ask([...staged, "--pipeline", "2", ...words])).rejects.toThrow(what);
+    const trained = ["--batch", "4", "--length", "16", "--steps", "2", "--validate-every", "1", "--windows", "5"];
+    await ask([...staged, "--pipeline", "2", "--batch-losses-by-part", ...trained]);
+    expect([...stepsOf(output).keys()]).toEqual([1, 2]);
   });
 
   it.runIf(soaking)("compiles as whole graphs, of which each serves all lengths and all layers alike", async () => {

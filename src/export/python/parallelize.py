@@ -160,8 +160,8 @@ def parallelize(
     """All four steps, of a model that may be on the meta device: then `to_empty`, and its weights, come behind."""
     replicate, shard, tensor = (mesh[name].size() for name in (REPLICATE, SHARD, TENSOR))
     modc_losses.copies = tensor
-    if mesh[PIPELINE].size() > 1:
-        modc_losses.group = mesh[REPLICATE, SHARD, TENSOR]._flatten("stage").get_group()
+    staged = mesh[PIPELINE].size() > 1
+    modc_losses.group = mesh[REPLICATE, SHARD, TENSOR]._flatten("stage").get_group() if staged else None
     if tensor > 1:
         apply_tp(model, mesh[TENSOR])
     if recompute:

@@ -195,6 +195,19 @@ def bounds_of(model: nn.Module, parts: list[Part], stages: int, points: tuple[st
     return bounds
 
 
+def fault_of(rows: int, micro_batches: int, by_parts: bool) -> str | None:
+    """Why a share of so many sequences cannot go through the stages in micro-batches, in a sentence; None if it can.
+
+    by_parts: whether losses of whole batches may be of parts.
+    """
+    if micro_batches > 1 and OF_BATCH and not by_parts:
+        return (
+            f"{OF_BATCH[0]} is of a whole batch: of {micro_batches} micro-batches it is another loss, as with "
+            "--accumulate; --micro-batches 1, or --batch-losses-by-part, which takes it so"
+        )
+    return f"a share of {rows} sequences cannot be {micro_batches} micro-batches" if rows % micro_batches else None
+
+
 def _sum_gradients(parameters: list[nn.Parameter], group: dist.ProcessGroup) -> None:
     """Sums those of parameters that several stages have: each of them has one where any has."""
     having = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32)
@@ -223,15 +236,12 @@ class Pipeline:
         by_parts: bool = False,
     ) -> None:
         """module: the stage, or its replica of DDP. by_parts: whether losses of whole batches may be of parts."""
-        if micro_batches > 1 and OF_BATCH and not by_parts:
-            raise ValueError(
-                f"{OF_BATCH[0]} is of a whole batch: of {micro_batches} micro-batches it is another loss, as with "
-                "--accumulate; --micro-batches 1, or --batch-losses-by-part, which takes it so"
-            )
+        if fault := fault_of(micro_batches, micro_batches, by_parts):
+            raise ValueError(fault)
         self.module, self.optimizer, self.device = module, optimizer, device
         self.stage: Stage = getattr(module, "module", module)
         self.state, self.width = self.stage.stage, stream_width(self.stage.args)
-        self.micro_batches, self.schedule = micro_batches, SCHEDULES[schedule]
+        self.by_parts, self.micro_batches, self.schedule = by_parts, micro_batches, SCHEDULES[schedule]
         self.group = mesh[PIPELINE].get_group()
         self.index, self.stages = mesh[PIPELINE].get_local_rank(), mesh[PIPELINE].size()
         self._schedules: dict[tuple[int, int], ScheduleGPipe | Schedule1F1B] = {}
@@ -278,17 +288,20 @@ class Pipeline:
         """One step as that of training.py on the micro-batches of all batches: all losses, and the norm."""
         self.module.train()
         for batch in batches:
-            rows = batch[TOKENS].shape[0]
-            if rows % self.micro_batches != 0:
-                raise ValueError(f"a share of {rows} sequences cannot be {self.micro_batches} micro-batches")
+            if fault := fault_of(batch[TOKENS].shape[0], self.micro_batches, self.by_parts):
+                raise ValueError(fault)
         parts = [part for batch in batches for part in self._parts(batch)]
         counts = counts_of(parts).long()
         self.state.begin(counts.sum(0))
         for batch, own in zip(batches, counts.split(self.micro_batches)):
             tokens = batch[TOKENS]
             given = (tokens,) if self.index == 0 else ()
-            target = {"target": tokens} if self.state.is_last else {}  # the schedule wants some
+            # A schedule hands the last stage's result and a target to the loss function: here the result is the loss.
+            target = {"target": tokens} if self.state.is_last else {}
             self._schedule_of(*tokens.shape).step(*given, counts=own, **self._inputs(batch), **target)
+        if isinstance(self.module, FSDPModule) and self.device.type == "cuda":
+            # The schedule of PyTorch 2.6 begins to reduce gradients, on a stream of their own, and does not wait.
+            torch.cuda.synchronize(self.device)
         for parameters, group in self._tied:
             _sum_gradients(parameters, group)
         norm = clip_gradients(self.stage, clip, self.group, self._counted_before)
@@ -318,17 +331,20 @@ class Pipeline:
     def evaluate(self, batches: list[dict[str, Tensor]], causal: bool) -> float:
         """As that of training.py."""
         self.module.eval()
-        counts = counts_of(batches).long()[:, [1 if OVER_TARGETS else 0] * 2]
+        parts = [part for batch in batches for part in self._parts(batch) if len(part[TOKENS]) > 0]
+        tokens, targets = counts_of(parts).long().unbind(1)
+        weighs = targets if OVER_TARGETS else tokens  # of all losses, as in training.py
+        counts = torch.stack((weighs, weighs), dim=1)
         self.state.begin(counts.sum(0))
         eager = torch.compiler.set_stance("force_eager") if causal else contextlib.nullcontext()
         ranks = dist.get_process_group_ranks(self.group)
         with eager:
-            for batch, own in zip(batches, counts):
-                x = batch[TOKENS]
+            for part, own in zip(parts, counts):
+                x = part[TOKENS]
                 if self.index > 0:
                     x = torch.empty((*x.shape, *self.width), dtype=self.state.stream, device=self.device)
                     dist.recv(x, ranks[self.index - 1])
-                x = self.stage(x, counts=own[None], causal=causal, **self._inputs(batch))
+                x = self.stage(x, counts=own[None], causal=causal, **self._inputs(part))
                 if not self.state.is_last:
                     dist.send(x.contiguous(), ranks[self.index + 1])
         for module in self.stage.modules():

@@ -48,6 +48,10 @@ VOCABULARY: int | None = None  # tokens are below that
 UNCUT: str | None = None  # why the model cannot be cut into stages
 
 
+OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --batch-losses-by-part"
+POINTS = "layers.3,layers.6: where stages behind the first begin, by names of UNITS in pipeline.py or of their members"
+
+
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
@@ -64,9 +68,9 @@ def parser() -> argparse.ArgumentParser:
     add("--shard", type=int, default=-1, help="devices among which FSDP2 shards; default: as many as are left")
     add("--tensor", type=int, default=1, help="devices that share out linear maps")
     add("--pipeline", type=int, default=1, help="stages of the model, each on its own devices")
-    add("--micro-batches", type=int, help="parts of a batch, which follow each other through the stages; default: --pipeline")
-    add("--pipeline-schedule", choices=("gpipe", "1f1b"), default="gpipe", help="in which order they do")
-    add("--split-points", type=_names, default=(), help="layers.3,layers.6: where stages behind the first begin")
+    add("--micro-batches", type=int, help="parts of a batch, one behind the other in the stages; default: --pipeline")
+    add("--pipeline-schedule", choices=("gpipe", "1f1b"), help="their order; default: gpipe; 1f1b is for GPUs")
+    add("--split-points", type=_names, default=(), help=POINTS)
     by_part = "losses of a whole batch may be of micro-batches instead"
     add("--batch-losses-by-part", dest="by_part", action="store_true", help=by_part)
     add("--bf16", action="store_true", help="compute in bf16; weights, moments and reductions stay in f32")
@@ -198,13 +202,16 @@ class Run:
         before = checkpoint.progress_of(found[-1]) if options.resume else None
         given = {name: value for name, value in vars(options).items() if name in SETTINGS}
         self.settings = s = settled(given, before.settings if before else None)
+        if options.pipeline < 1:
+            raise SettingsError(f"--pipeline is {options.pipeline}: it is at least 1")
         if options.pipeline > 1 and UNCUT is not None:
             raise SettingsError(f"--pipeline is {options.pipeline}: {UNCUT}")
-        if options.pipeline == 1 and (options.micro_batches is not None or options.split_points or options.by_part):
-            raise SettingsError("--micro-batches, --split-points and --batch-losses-by-part are of --pipeline")
-        if options.micro_batches is not None and options.micro_batches < 1:
-            raise SettingsError(f"--micro-batches is {options.micro_batches}: it is at least 1")
-        if options.pipeline_schedule == "1f1b" and options.device == "cpu":
+        micro, order = options.micro_batches, options.pipeline_schedule
+        if options.pipeline == 1 and any((micro is not None, order, options.split_points, options.by_part)):
+            raise SettingsError(f"{OF_PIPELINE} are of --pipeline")
+        if micro is not None and micro < 1:
+            raise SettingsError(f"--micro-batches is {micro}: it is at least 1")
+        if order == "1f1b" and options.device == "cpu":
             # PyTorch 2.6 waits for the last of several messages alone, which under gloo is not for all.
             raise SettingsError("--pipeline-schedule is 1f1b: on CPU it is gpipe")
         if options.data is None:
@@ -215,31 +222,36 @@ class Run:
         self.share, self.shares = data_rank(self.mesh)
         if s["batch"] % self.shares != 0:
             raise ValueError(f"a batch of {s['batch']} cannot be shared out among {self.shares} ranks")
+        stage, stages = self.mesh[PIPELINE].get_local_rank(), self.mesh[PIPELINE].size()
+        if stages > 1:
+            from pipeline import fault_of  # of models that can be cut
+
+            if fault := fault_of(s["batch"] // self.shares, micro or stages, options.by_part):
+                raise SettingsError(fault)
         model = make_model(options, self.mesh, self.device, s["seed"], draw=not found)
         self.optimizer = make_optimizer(model, s["lr"], s["weight_decay"], (s["beta1"], s["beta2"]), s["eps"])
         self.step, self.position = 0, Position()
         if before:
             checkpoint.load(found[-1], model, self.optimizer)
             self.step, self.position = before.step, Position(before.epoch, before.window)
-        stage, stages = self.mesh[PIPELINE].get_local_rank(), options.pipeline
         torch.manual_seed(dropout_seed(s["seed"], self.step, stage * self.shares + self.share, stages * self.shares))
         self.model = replicated(model, self.mesh)
         self.output, self.first = Path(options.output), dist.get_rank() == 0
         amp = options.bf16 and not isinstance(model, torch.distributed.fsdp.FSDPModule)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16) if amp else contextlib.nullcontext()
-        self.pipeline = self._pipeline(options, amp) if stages > 1 else None
+        self.pipeline = self._pipeline(options, amp, micro or stages) if stages > 1 else None
         self.stopped = 0
         self.saved = self.step
         if self.first:
             self.output.mkdir(parents=True, exist_ok=True)
             self._cut_log()
 
-    def _pipeline(self, options: argparse.Namespace, amp: bool) -> Pipeline:
+    def _pipeline(self, options: argparse.Namespace, amp: bool, micro_batches: int) -> Pipeline:
         from pipeline import Pipeline
 
         made = Pipeline(
-            self.model, self.optimizer, self.mesh, self.device, options.micro_batches or options.pipeline,
-            options.pipeline_schedule, options.by_part,
+            self.model, self.optimizer, self.mesh, self.device, micro_batches, options.pipeline_schedule or "gpipe",
+            options.by_part,
         )  # fmt: skip
         made.state.autocast = self.autocast
         made.state.stream = torch.bfloat16 if options.bf16 and not amp else torch.float32
