@@ -116,7 +116,8 @@ export class Generator {
 
   /**
    * For each route of the last generation's summary, the positions of the tokens that took it, by sequence; null for a
-   * route without attention, which has no cache. For a sequence that has ended, excludes tokens computed by steps that
+   * route without attention, which has no cache, and with caches of the last loop alone for a route of loops, whose
+   * cache does not keep them. For a sequence that has ended, excludes tokens computed by steps that
    * were still in flight.
    */
   async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {

@@ -1,6 +1,6 @@
 // Checks that generation with caches (a prompt, then steps) gives the same logits as the whole sequence, position by
 // position; or, where its caches are an approximation, measures how far its logits are.
-import { createGenerator, type Generator } from "../generate/index.js";
+import { createGenerator, type Generator, type Summary } from "../generate/index.js";
 import type { Generation } from "../program/generation.js";
 import type { Values } from "./compare.js";
 import type { Loaded, Machine, Weights } from "./machine.js";
@@ -35,6 +35,13 @@ const CHUNK = 7;
 /** What approximate caches cost: how far from the whole sequence the steps are. */
 export interface StepsApart {
   readonly tokens: number;
+  /**
+   * Whether the first token behind each prompt must be the whole sequence's: no route of keys has left a token out, so
+   * each loop saw its own keys of the whole prompt.
+   */
+  readonly isExactBehindPrompts: boolean;
+  /** What disagrees behind prompts where it must not, and what is no number, in words. */
+  readonly faults: readonly string[];
   /** Greedy tokens, and those of them that the whole sequence finds likeliest too. */
   readonly greedy: number;
   readonly likeliest: number;
@@ -67,21 +74,30 @@ async function textsOf(
   return { texts, logprobs };
 }
 
-/** As `checkSteps`, of a generation whose caches are an approximation by design: no difference is a fault. */
+/**
+ * As `checkSteps`, of a generation whose caches are an approximation by design: a difference is a fault behind a prompt
+ * that no route has left a token of, and nowhere else.
+ */
 export async function measureSteps(of: StepsOf): Promise<StepsApart> {
   const { whole, generation, prompts } = of;
   const generator = await generatorOf(of);
   const offs: { readonly first: boolean; readonly off: number }[] = [];
-  let [greedy, likeliest] = [0, 0];
+  const faults: string[] = [];
+  let [greedy, likeliest, isExactBehindPrompts] = [0, 0, true];
   try {
     for (const temperature of [0, 1]) {
       const { texts, logprobs } = await textsOf(generator, of, temperature);
+      const exact = tookAllKeys(generation, generator.summary!);
+      isExactBehindPrompts &&= exact;
       const logits = await logitsOf(whole, generation.input, texts);
       texts.forEach((text, b) =>
         logprobs[b]!.forEach((found, i) => {
           const at = prompts[b]!.length + i;
           const row = logits(b, at - 1);
-          offs.push({ first: i === 0, off: Math.abs(found - logProbability(row, text[at]!)) });
+          const off = Math.abs(found - logProbability(row, text[at]!));
+          offs.push({ first: i === 0, off });
+          if ((exact && i === 0) || Number.isNaN(off))
+            faults.push(...faultsAt({ row, token: text[at]!, found, greedy: temperature === 0 }, at, b));
           if (temperature > 0) return;
           greedy++;
           if (row[text[at]!]! >= Math.max(...row)) likeliest++;
@@ -94,6 +110,8 @@ export async function measureSteps(of: StepsOf): Promise<StepsApart> {
   const later = offs.filter(({ first }) => !first).map(({ off }) => off);
   return {
     tokens: offs.length,
+    isExactBehindPrompts,
+    faults,
     greedy,
     likeliest,
     behindPrompts: Math.max(...offs.filter(({ first }) => first).map(({ off }) => off)),
@@ -120,16 +138,9 @@ export async function checkSteps(of: StepsOf): Promise<StepsChecked> {
         logprobs[b]!.forEach((found, i) => {
           const at = prompts[b]!.length + i;
           const row = logits(b, at - 1);
-          const [likeliest, wanted] = [Math.max(...row), logProbability(row, text[at]!)];
-          const off = Math.abs(found - wanted);
+          const off = Math.abs(found - logProbability(row, text[at]!));
           if (off > difference || Number.isNaN(off)) difference = off;
-          if (!(off <= STEP_TOLERANCE))
-            faults.push(
-              `token ${at} of sequence ${b} has the log-probability ${found.toPrecision(6)}, in the whole ` +
-                `sequence ${wanted.toPrecision(6)}`,
-            );
-          else if (temperature === 0 && likeliest - row[text[at]!]! > STEP_TOLERANCE)
-            faults.push(`token ${at} of sequence ${b} is ${text[at]!}, which is not the likeliest`);
+          faults.push(...faultsAt({ row, token: text[at]!, found, greedy: temperature === 0 }, at, b));
         }),
       );
     }
@@ -137,6 +148,32 @@ export async function checkSteps(of: StepsOf): Promise<StepsChecked> {
     generator.dispose();
   }
   return { tokens: added, difference, faults };
+}
+
+/** Whether every token has taken every route on which attentions have keys. */
+function tookAllKeys({ axes, layers }: Generation, { routes }: Summary): boolean {
+  return axes.every(({ axis }, i) => routes[i]!.tokens === routes[0]!.tokens || layers.every((l) => l.axis !== axis));
+}
+
+/** A token that a generation has added, its log-probability there, and the logits of the whole sequence for it. */
+interface Added {
+  readonly row: readonly number[];
+  readonly token: number;
+  readonly found: number;
+  readonly greedy: boolean;
+}
+
+/** What is wrong with token `at` of a sequence, in words. */
+function faultsAt({ row, token, found, greedy }: Added, at: number, sequence: number): readonly string[] {
+  const wanted = logProbability(row, token);
+  if (!(Math.abs(found - wanted) <= STEP_TOLERANCE))
+    return [
+      `token ${at} of sequence ${sequence} has the log-probability ${found.toPrecision(6)}, in the whole sequence ` +
+        wanted.toPrecision(6),
+    ];
+  return greedy && Math.max(...row) - row[token]! > STEP_TOLERANCE
+    ? [`token ${at} of sequence ${sequence} is ${token}, which is not the likeliest`]
+    : [];
 }
 
 /** The logits that follow each token of texts of unequal lengths, except the last token of each. */

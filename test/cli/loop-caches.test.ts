@@ -15,7 +15,7 @@ it("--loop-caches last is an approximation that says so, is costed and measured,
   writeFileSync(looped, source.replace("vocab: int = 13", "vocab: int = 256"));
   const LAST = ["--loop-caches", "last"];
   const step = ["cost", looped, "--program", "step", "--length", "16", "--json"];
-  const [generated, each, last, whole, none, served, measured] = await modcAll([
+  const [generated, each, last, whole, none, served, measured, drawn] = await modcAll([
     { args: ["generate", looped, "--prompt", "ab", "--max-tokens", "3", "--json", ...LAST] },
     { args: step },
     { args: [...step, ...LAST] },
@@ -23,6 +23,7 @@ it("--loop-caches last is an approximation that says so, is costed and measured,
     { args: ["generate", "examples/llama.mod", "--prompt", "ab", ...LAST] },
     { args: ["serve", looped, ...LAST] },
     { args: ["verify", looped, "--batch", "1", "--length", "9", ...LAST] },
+    { args: ["generate", looped, "--prompt", "ab", "--heatmap", join(folder.path, "page.html"), ...LAST] },
   ]);
   expect(generated!.status).toBe(EXIT.fine);
   expect(generated!.stderr).toContain("with --loop-caches last a generated token sees what those before it left");
@@ -35,12 +36,16 @@ it("--loop-caches last is an approximation that says so, is costed and measured,
 
   expect(none!.status).toBe(EXIT.user);
   expect(none!.stderr).toContain("caches of the last loop alone: no block with attention is called more than once");
+  expect(drawn!.status).toBe(EXIT.usage);
+  expect(drawn!.stderr).toContain("--heatmap does not go with --loop-caches last");
   expect(served).toMatchObject({ status: EXIT.usage });
   expect(served!.stderr).toContain("unknown option '--loop-caches'");
 
   expect(measured!.status).toBe(EXIT.fine);
   const told = measured!.stdout.split("\n").find((line) => / steps /.test(line))!;
-  expect(told).toMatch(/^note +steps +causal +generation gives what the whole sequence gives: no law of caches of the/);
+  expect(told).toMatch(
+    /^holds +steps +causal +the first token behind a prompt is what the whole sequence gives; later/,
+  );
   // Behind a prompt, which is one run, it is the trained model; later it is not.
   const [, behind, later] = /differ by (\S+) at most behind a prompt, later by (\S+) on average/.exec(told)!;
   expect(Number(behind)).toBeLessThan(1e-5);

@@ -13,6 +13,8 @@ import { parseGeneration, printGeneration, type Generation } from "../../src/pro
 import { evaluate } from "../../src/reference/evaluate.js";
 import { initialWeights, openDevice, type WeightsInput } from "../../src/runtime/index.js";
 import { openEngine } from "../../src/session/index.js";
+import { loadGraph, type Loaded } from "../../src/verify/machine.js";
+import { measureSteps, type StepsApart } from "../../src/verify/steps.js";
 import { expectClose } from "../close.js";
 import { testDevice } from "../device.js";
 import { randomWeights } from "../end-to-end/model.js";
@@ -40,6 +42,13 @@ block Keyed(dim: int) {
 }`,
   "other: Keyed(dim)\n  layer: Keyed(dim)",
   "keys = other.keys(x)\n    x = other(x, keys)\n    x = layer(x, keys)\n    x = layer(x, layer.keys(x))",
+);
+
+/** Two calls of a layer, the second for the tokens of a route. */
+const LEFT = LM(
+  "",
+  "layer: Layer(dim, 2, hidden: 24)\n  guess: Predictor(dim)",
+  "x = x + layer(x)\n    going = above(guess(x)[..., 0], 0.0)\n    x = put(x, going, layer(take(x, going)))",
 );
 
 /** A block with two attentions, of which each function computes one, of keys by `local` or by `global`. */
@@ -195,6 +204,34 @@ describe("caches of the last loop alone", () => {
       "cache.two.keys",
       "cache.two#2.keys",
     ]);
+  });
+
+  it("are held to the whole sequence behind prompts of which no route left a token, and to numbers", async () => {
+    /** As they are, and with other logits of the whole sequence. */
+    const measured = async (source: string, change: (logit: number, i: number) => number): Promise<StepsApart[]> => {
+      const generation = compileGeneration(source, { loopCaches: "last" }).generation!;
+      const own = randomWeights(generation.prompt, 8, 1.5);
+      const machine = { device: await testDevice() };
+      const sound = await loadGraph(machine, optimize(lowered(source)), own);
+      const changed: Loaded = {
+        ...sound,
+        run: async (given) =>
+          new Map([...(await sound.run(given))].map(([k, v]) => [k, { ...v, data: Array.from(v.data, change) }])),
+      };
+      const of = { machine, generation, weights: own, prompts: PROMPTS.slice(0, 2), tokens: 2 };
+      const found = [await measureSteps({ ...of, whole: sound }), await measureSteps({ ...of, whole: changed })];
+      sound.dispose();
+      return found;
+    };
+    const [sound, raised] = await measured(LOOPED, (v, i) => (i % 13 === 0 ? v + 5 : v));
+    expect(sound).toMatchObject({ isExactBehindPrompts: true, faults: [] });
+    expect([sound!.behindPrompts < 1e-4, sound!.largest > 1e-2]).toEqual([true, true]);
+    expect(raised!.faults[0]).toMatch(/^token 7 of sequence 0 has the log-probability .*, in the whole sequence -/);
+    // A route leaves tokens out, whose keys of an earlier loop the prompt sees: no law but that of numbers.
+    const [left, none] = await measured(LEFT, () => NaN);
+    expect(left).toMatchObject({ isExactBehindPrompts: false, faults: [] });
+    expect(left!.behindPrompts).toBeGreaterThan(1e-3);
+    expect(none!.faults[0]).toContain("in the whole sequence NaN");
   });
 
   it("are refused where there is no loop, or none of all tokens, and in pages", async () => {

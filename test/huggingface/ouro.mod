@@ -120,7 +120,7 @@ model Ouro(
         x = put(still, going, norm(rows))
       }
     } else {
-      x = [][0]                       // `keys` is "own" or "all"
+      x = [][0]                       // a fault, so that no other `keys` is taken for "all"
     }
     head(x)
   }

@@ -45,6 +45,12 @@ export interface GenerateTrial {
 export async function generate(file: string, flags: GenerateFlags, trial: GenerateTrial = {}): Promise<ExitCode> {
   const chosen = samplingOf(flags);
   const prompts = promptsOf(flags);
+  if (flags.heatmap !== undefined && flags.loopCaches === "last")
+    throw new UserError(
+      "--heatmap does not go with --loop-caches last, whose caches do not keep which tokens ran a loop",
+      null,
+      EXIT.usage,
+    );
   if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
     throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);
   const progress = new Progress();

@@ -18,8 +18,9 @@ import { nonDegenerateWeights } from "../../verify/non-degenerate.js";
 import { loadGraph, type Machine, type Weights } from "../../verify/machine.js";
 import { checkReproduction } from "../../verify/again.js";
 import { parseReproduction } from "../../verify/reproduction.js";
-import { checkSteps, measureSteps, type StepsApart } from "../../verify/steps.js";
+import { checkSteps, measureSteps } from "../../verify/steps.js";
 import { verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
+import { approximateSteps } from "./approximate-steps.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
 import { wantedDevice } from "../device.js";
 import type { EvaluationFlags } from "../train/evaluated-rule.js";
@@ -216,7 +217,7 @@ async function verifySteps(
     const of = { machine: subject.machine, generation, weights, whole, prompts, tokens };
     const steps = (added: number): string =>
       `prompts of ${prompts.map((p) => p.length).join(", ")} tokens and ${added} steps`;
-    if (generation.loopCaches) return tell.onFinding(apart(await measureSteps(of), steps));
+    if (generation.loopCaches) return tell.onFinding(approximateSteps(await measureSteps(of), steps));
     const { tokens: added, difference, faults } = await checkSteps(of);
     const text = steps(added);
     tell.onFinding(
@@ -242,22 +243,6 @@ async function verifySteps(
     whole.dispose();
   }
 }
-
-/** Of caches that are an approximation by design: the law does not apply, and this is what they cost. */
-const apart = (
-  { tokens, greedy, likeliest, behindPrompts, largest, mean }: StepsApart,
-  steps: (added: number) => string,
-): Finding => ({
-  check: "steps",
-  rule: "causal",
-  state: "told",
-  text:
-    "generation gives what the whole sequence gives: no law of caches of the last loop alone, which are an " +
-    `approximation; with ${steps(tokens)} log-probabilities differ by ${behindPrompts.toExponential(1)} at most ` +
-    `behind a prompt, later by ${mean.toExponential(1)} on average and ${largest.toExponential(1)} at most; of ` +
-    `${greedy} greedy tokens the whole sequence finds ${percent(likeliest, greedy)} likeliest`,
-  fault: null,
-});
 
 /** Lengths of prompts as shares of the longest text: one token, a chunk, more than a chunk. */
 const PROMPTS = [0, 0.1, 0.5] as const;
