@@ -5,6 +5,10 @@ import type { GenerateOptions, GeneratorOptions } from "./types.js";
 
 /** Limits on the work submitted to the device at once. */
 export interface Limits {
+  /**
+   * The most tokens of a prompt in one run, for which a session is loaded. With caches of the last loop alone the runs
+   * of longer prompts make its buffers larger: those for the whole context may have no room, and no use.
+   */
   readonly chunk: number;
   readonly ahead: number;
 }

@@ -16,8 +16,8 @@ const pathOf = (node: Node): string => node.origin?.path ?? "";
 /**
  * For each attention of a block that is called several times, the name of the cache that it shares with the same
  * attention of the other calls: their call path without the numbers of calls, and a number where one call has several.
- * It is the same where it has the same place in the source and its keys and values come of the same weights of the
- * block, whichever function of the block is called. Throws GenerationError where no attention is in several calls, and
+ * It is the same where it has the same place in the source and its keys and values come of the same weights,
+ * whichever function of the block is called. Throws GenerationError where no attention is in several calls, and
  * where the law has no meaning: the first call must have a key for every token of the axis `root`, and each other call
  * must follow from the one before.
  */
@@ -47,7 +47,7 @@ export function loopedAttentions(
         : `${HINT}: no block with attention is called more than once`,
     );
   const order = new Map(nodes.map((node, i) => [node, i]));
-  for (const { calls, name } of looped) expectLoop(name, calls, root, { axisOf, order });
+  for (const { calls, name } of looped) expectLoop(name, calls, root, { axisOf, order, ofWeights });
   return new Map(looped.flatMap(({ calls, name }) => calls.map((node) => [node, name] as const)));
 }
 
@@ -63,7 +63,7 @@ function sameAttentions(
   const groups = new Map<string, Node<"attention">[]>();
   const within = new Map<string, number>();
   for (const node of own) {
-    const weights = [node.inputs[1], node.inputs[2]].map((x) => weightsBehind(node, x, ofWeights));
+    const weights = rowsFrom(node, ofWeights);
     const kind = JSON.stringify([node.origin?.span, ...weights]);
     const inCall = `${pathOf(node)} ${kind}`;
     const place = within.get(inCall) ?? 0;
@@ -74,38 +74,72 @@ function sameAttentions(
   return [...groups.values()];
 }
 
-/** Paths of the weights of which the call of an attention computes `x`: those of other blocks end the search. */
-function weightsBehind(attention: Node, x: Node, ofWeights: ReadonlySet<Node>): readonly string[] {
-  const path = pathOf(attention);
+/** For keys and values, the paths of the weights that they come of: in the call, else outside; null where none says. */
+const rowsFrom = (node: Node<"attention">, ofWeights: ReadonlySet<Node>): readonly (readonly string[] | null)[] =>
+  [node.inputs[1], node.inputs[2]].map((x) => {
+    const own = weightsBehind(node, x, ofWeights);
+    return own.length > 0 ? own : nearestWeights(x, ofWeights);
+  });
+
+/** Paths of the weights that the last layer before `x` has; null where `x` is no one layer's, such as a sum. */
+function nearestWeights(x: Node, ofWeights: ReadonlySet<Node>): readonly string[] | null {
+  for (let node = x; ;) {
+    const weights = node.inputs.filter((n) => ofWeights.has(n));
+    if (weights.length > 0) return pathsOf(weights);
+    const [before, ...others] = node.inputs.filter((n) => n.inputs.length > 0 && typeOf(n).dtype === "f32");
+    if (!before || others.length > 0) return null;
+    node = before;
+  }
+}
+
+/** Paths of weights in what is computed of weights alone. */
+function pathsOf(nodes: readonly Node[]): readonly string[] {
   const seen = new Set<Node>();
-  const open = [x];
+  const open = [...nodes];
   for (let node = open.pop(); node; node = open.pop()) {
     if (seen.has(node)) continue;
-    const isWithin = pathOf(node) === path || pathOf(node).startsWith(`${path}.`);
-    if (!isWithin && !ofWeights.has(node)) continue;
     seen.add(node);
     open.push(...node.inputs);
   }
   return [...seen].flatMap((node) => (isOp(node, "weight") ? [node.attrs.path] : [])).sort();
 }
 
+/** Paths of the weights of which the call of an attention computes `x`: those of other blocks end the search. */
+function weightsBehind(attention: Node, x: Node, ofWeights: ReadonlySet<Node>): readonly string[] {
+  const path = pathOf(attention);
+  const seen = new Set<Node>();
+  const open = [x];
+  const weights: Node[] = [];
+  for (let node = open.pop(); node; node = open.pop()) {
+    if (seen.has(node)) continue;
+    seen.add(node);
+    if (ofWeights.has(node)) weights.push(node);
+    else if (pathOf(node) === path || pathOf(node).startsWith(`${path}.`)) open.push(...node.inputs);
+  }
+  return pathsOf(weights);
+}
+
 interface Computation {
   readonly axisOf: (keys: Node) => string;
   /** Places of the graph's nodes in the order of computation. */
   readonly order: ReadonlyMap<Node, number>;
+  /** What is computed of weights alone. */
+  readonly ofWeights: ReadonlySet<Node>;
 }
 
 function expectLoop(
   name: string,
   calls: readonly Node<"attention">[],
   root: string,
-  { axisOf, order }: Computation,
+  { axisOf, order, ofWeights }: Computation,
 ): void {
   const [first] = calls as readonly [Node<"attention">];
   if (axisOf(first.inputs[1]) !== root)
     throw new GenerationError(`${HINT}: the first call of ${name} has no keys of tokens that a route leaves out`);
   if (calls.some((node) => node.inputs[7]))
     throw new GenerationError(`${HINT}: the keys of ${name} have weights, which later calls would change`);
+  if (rowsFrom(first, ofWeights).includes(null))
+    throw new GenerationError(`${HINT}: the keys or values of ${name} come from outside its calls, of no one layer`);
   if (calls.some((node) => rowsOf(node) !== rowsOf(first)))
     throw new GenerationError(`${HINT}: the keys and values of ${name} have not the same shape in all calls`);
   if (calls.some((call, i) => i > 0 && !follows(call, calls[i - 1]!, order)))

@@ -30,8 +30,9 @@ const LOOPED = LM(
 );
 
 /** Two calls of a layer, the first of which reads the keys of another. */
-const BORROWED = LM(
-  `
+const BORROWED = (key: string): string =>
+  LM(
+    `
 block Keyed(dim: int) {
   q: Linear(dim, dim)
   k: Linear(dim, dim)
@@ -40,9 +41,9 @@ block Keyed(dim: int) {
     rearrange(attention(rearrange(q(x), "b t d -> b 1 t d"), keys, keys, causal: true), "b 1 t d -> b t d")
   }
 }`,
-  "other: Keyed(dim)\n  layer: Keyed(dim)",
-  "keys = other.keys(x)\n    x = other(x, keys)\n    x = layer(x, keys)\n    x = layer(x, layer.keys(x))",
-);
+    "other: Keyed(dim)\n  layer: Keyed(dim)",
+    `keys = ${key}.keys(x)\n    x = other(x, keys)\n    x = layer(x, keys)\n    x = layer(x, layer.keys(x))`,
+  );
 
 /** Two calls of a layer, the second for the tokens of a route. */
 const LEFT = LM(
@@ -196,6 +197,10 @@ describe("caches of the last loop alone", () => {
     const loop = (calls: string): string => SIDES(`for r in 0..2 { ${calls} }`);
     expect(caches(loop("x = two.local(x)"))).toEqual(Array(2).fill("cache.two.keys"));
     const turns = ["cache.two.keys", "cache.two.1.keys", "cache.two.keys", "cache.two.1.keys"];
+    // Keys that come from outside are told apart by what computes them.
+    const given = (by: string): string => `x = x + two.by(x, rearrange(${by}(x), "b t d -> b 1 t d"))`;
+    const members = "two: Two(dim)\n  l: Linear(dim, dim)\n  m: Linear(dim, dim, bias: false)";
+    expect(caches(SIDES(`for r in 0..2 { ${given("l")}\n      ${given("m")} }`, members))).toEqual(turns);
     for (const second of ["other", "wide"])
       expect(caches(loop(`x = two.local(x)\n      x = x + two.${second}(x)`)), second).toEqual(turns);
     // One that is computed once keeps the cache that it has without the option.
@@ -244,15 +249,23 @@ describe("caches of the last loop alone", () => {
     refused(MODELS["one block called twice"]!, /first call of shared.inner.attn has no keys of tokens that a route/);
     const weighted = MODELS["weights of keys"]!.replace("two(one(x))", "two(one(one(x)))");
     refused(weighted, /the keys of one.inner have weights, which later calls would change/);
-    refused(BORROWED, /the keys of layer#\d are those of another layer in an earlier call/);
+    refused(BORROWED("other"), /no block has the same attention in several calls/);
+    refused(BORROWED("layer"), /the keys of layer#\d are those of another layer in an earlier call/);
     for (const other of ["other", "wide"])
       refused(
         SIDES(`x = two.local(x)\n    x = x + two.${other}(x)`),
         /no block has the same attention in several calls/,
       );
     refused(SIDES("x = two.local(x) + two.local(x * -1.0)"), /the calls of two are not computed one after the other/);
-    const heads = [2, 4].map((h) => `x = two.of(x, rearrange(x, "b t (h d) -> b h t d", h: ${h}))`);
-    refused(SIDES(heads.join("\n    ")), /the keys and values of two have not the same shape in all calls/);
+    const heads = (h: number, of = "by(x)"): string =>
+      `x = two.of(x, rearrange(${of}, "b t (h d) -> b h t d", h: ${h}))`;
+    const calls = [2, 4].map((h) => heads(h)).join("\n    ");
+    const rest = "two: Two(dim)\n  by: Linear(dim, dim)";
+    refused(
+      SIDES(`for r in 0..3 { ${heads(2, "x")} }`),
+      /keys or values of two come from outside its calls, of no one/,
+    );
+    refused(SIDES(calls, rest), /the keys and values of two have not the same shape in all calls/);
     refused(LOOPED, /do not lie in pages/, { caches: "pages" });
     expect(() => generationGraphs(graph, { loopCaches: "first" as "last" })).toThrow(/loopCaches is "first"/);
     await expect(openEngine("examples/moby.mod", { loopCaches: "last" })).rejects.toThrow(
