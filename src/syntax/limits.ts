@@ -18,5 +18,5 @@ export const MAX_DIGITS = 400;
 /** Letters of a name; limited because each weight's path consists of names. */
 export const MAX_NAME_LENGTH = 250;
 
-/** Number of parser errors after which the rest of a file is skipped. */
+/** Number of errors of one declaration, and of the declarations so far, after which the rest of a file is skipped. */
 export const MAX_ERRORS = 100;

@@ -3,6 +3,7 @@
 import { Diagnostics } from "../diagnostics/diagnostic.js";
 import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile } from "../diagnostics/span.js";
+import { MAX_ERRORS } from "./limits.js";
 import type { Parsed } from "./parsed.js";
 import { parseTree } from "./parse-tree.js";
 import { partsOf, type Stretch } from "./parts.js";
@@ -31,15 +32,19 @@ export const parse = (source: SourceFile): Parsed => parseAgain(source, new Map(
 export function parseAgain(source: SourceFile, before: Parts): { readonly parsed: Parsed; readonly parts: Parts } {
   const { file, text } = source;
   const parts = new Map<string, Part>();
-  const all = stretchesOf(text).map(({ start, end }): Parsed => {
+  const all: Parsed[] = [];
+  let errors = 0;
+  for (const { start, end } of stretchesOf(text)) {
+    if (errors >= MAX_ERRORS) break;
     const own = text.slice(start, end);
     const more = end < text.length;
     let part = before.get(own) ?? parts.get(own);
     if (part?.more !== more) part = { at: 0, more, parsed: parseTree({ file, text: own }, more) };
     if (part.at !== start) part = { at: start, more, parsed: shifted(part.parsed, start - part.at) };
     parts.set(own, part);
-    return part.parsed;
-  });
+    all.push(part.parsed);
+    errors += part.parsed.diagnostics.filter((d) => d.severity === "error").length;
+  }
   const diagnostics = new Diagnostics();
   for (const part of all) for (const d of part.diagnostics) diagnostics.add(d);
   return {
@@ -58,8 +63,8 @@ export function parseAgain(source: SourceFile, before: Parts): { readonly parsed
   };
 }
 
-/** A byte-order mark and the limits of a file are matters of the whole. */
+/** The limits of a file are matters of the whole. */
 const stretchesOf = (text: string): readonly Stretch[] =>
-  text.length > LONG || text.startsWith("\ufeff") ? [{ start: 0, end: text.length }] : partsOf(text);
+  text.length > LONG ? [{ start: 0, end: text.length }] : partsOf(text);
 
 const LONG = 1_000_000;

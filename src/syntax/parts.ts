@@ -13,7 +13,7 @@ export function partsOf(text: string): readonly Stretch[] {
   const starts = [0];
   /** After the last line of code. */
   let free = 0;
-  for (let start = 0; start < text.length;) {
+  for (let start = text.startsWith("\ufeff") ? 1 : 0; start < text.length;) {
     const newline = text.indexOf("\n", start);
     const next = newline === -1 ? text.length : newline + 1;
     if (free > 0 && WORDS.has(text[start]!) && BEGINS.test(text.slice(start, next))) starts.push(free);

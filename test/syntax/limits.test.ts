@@ -131,6 +131,14 @@ describe("size", () => {
     });
   }
 
+  it("of what is told is bounded: after so many errors the rest is skipped", () => {
+    const names = (faulty: number): readonly string[] =>
+      parse({ file: "a.mod", text: `const a = 1\n${"const b = =\n".repeat(faulty)}const c = 1\n` })
+        .file.declarations.map((d) => d.name.text)
+        .filter((name) => name !== "b");
+    expect([names(MAX_ERRORS - 1), names(MAX_ERRORS)]).toEqual([["a", "c"], ["a"]]);
+  });
+
   it(`of ${soaking ? "a megabyte" : "a quarter of a megabyte"} is read in seconds`, () => {
     const llama = readFileSync(new URL("../../examples/llama.mod", import.meta.url), "utf8");
     const text = llama.repeat(Math.ceil((soaking ? 1e6 : 25e4) / llama.length));

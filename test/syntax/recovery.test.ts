@@ -247,6 +247,17 @@ describe("recovery", () => {
     expect(members[1]?.kind === "function" ? members[1].body.length : 0).toBe(2);
   });
 
+  it("leaves the declarations about a fault as they are behind a byte-order mark", () => {
+    const text = "\ufeff// Note.\n/// First.\nconst a = 1\nblock X(\n/// Last.\nconst b = 2\n";
+    const { declarations } = parse({ file: "a.mod", text }).file;
+    expect(declarations.filter((d) => d.name.text !== "X").map((d) => [d.name.text, d.doc])).toEqual([
+      ["a", "First."],
+      ["b", "Last."],
+    ]);
+    const [a] = declarations;
+    expect(text.slice(a!.span.start, a!.span.end)).toBe("const a = 1");
+  });
+
   it("leaves the declarations before and behind a fault as they are", () => {
     const r = random(seedOf(74));
     const pieces = ["(", ")", "{", "}", "[", "]", '"', "/*", "=", "if ", "for ", "block ", "\n}", "\n{\n", ""];
