@@ -5,6 +5,8 @@ import type { batchesOf } from "../../train/batches.js";
 import { SourceError } from "../../session/errors.js";
 import { evaluateText } from "../../train/evaluate.js";
 import type { Window } from "../../train/windows.js";
+import { formatBytes, LimitError, OutOfMemoryError } from "../../runtime/errors.js";
+import { say } from "../terminal/terminal.js";
 import { onDevice } from "../run/execute.js";
 import { compileFile } from "../source/frontend.js";
 import { extentsFor, type EvaluatedRule, type Observe } from "./evaluated-rule.js";
@@ -25,7 +27,24 @@ export function logitsOf({ outputs }: Program): { readonly name: string; readonl
   return typeof vocabulary === "number" ? { name: only.name, vocabulary } : null;
 }
 
-/** Runs the forward pass of a rule; does nothing where the model has none that gives logits of the objective's text. */
+/**
+ * Of so many windows those whose logits are read, evenly over the list, and how many at once; null where a single
+ * window has more logits than are read in all.
+ */
+export function readable<W>(
+  windows: readonly W[],
+  { rows, context, vocabulary }: { readonly rows: number; readonly context: number; readonly vocabulary: number },
+): { readonly windows: readonly W[]; readonly atOnce: number } | null {
+  const bytes = 4 * context * vocabulary;
+  const most = Math.floor((MOST_TIMES * MOST_LOGITS) / bytes);
+  if (most === 0) return null;
+  return { windows: evenly(windows, most), atOnce: Math.max(1, Math.min(rows, Math.floor(MOST_LOGITS / bytes))) };
+}
+
+/**
+ * Runs the forward pass of a rule; does nothing where the model has none that gives logits of the objective's text.
+ * Nothing else depends on them: where they are too many, or the device refuses, a note says so.
+ */
 export async function observeLogits(
   evaluated: EvaluatedRule,
   observe: ObserveLogits,
@@ -44,9 +63,13 @@ export async function observeLogits(
   const { tokens, targets } = evaluated.model.run.inputs;
   const inputs = new Set(program.inputs.map((i) => i.name));
   for (const name of inputs) if (name !== tokens && name !== targets && name !== "lengths") return;
-  const room = Math.max(1, Math.floor(MOST_LOGITS / (4 * context * logits.vocabulary)));
-  const atOnce = Math.min(rows, room);
-  const windows = evenly(evaluated.windows, MOST_TIMES * room);
+  const read = readable(evaluated.windows, { rows, context, vocabulary: logits.vocabulary });
+  if (!read) {
+    const most = formatBytes(MOST_TIMES * MOST_LOGITS);
+    say(`note: no uncertainty is told: a sequence of ${context} tokens has more than ${most} of logits`);
+    return;
+  }
+  const { windows, atOnce } = read;
   const job = {
     program,
     forTarget,
@@ -65,7 +88,10 @@ export async function observeLogits(
       onResults: (results, batch) => observe(logits.name, rule, results, batch, program),
       onBatch: (tokens) => progress.report(title, `${Math.floor((100 * tokens) / total)}%`),
     }),
-  );
+  ).catch((fault: unknown) => {
+    if (!(fault instanceof LimitError || fault instanceof OutOfMemoryError)) throw fault;
+    say(`note: uncertainty is told of no further sequences: ${fault.message}`);
+  });
 }
 
 /** At most so many, from all over the list. */

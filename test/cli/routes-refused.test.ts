@@ -1,0 +1,69 @@
+// `modc routes` where the logits, of which it tells uncertainty, are too many: for it, or for the device.
+import { afterAll, afterEach, expect, it, vi } from "vitest";
+import { readable } from "../../src/cli/train/logits.js";
+import type * as execute from "../../src/cli/run/execute.js";
+import { LimitError, OutOfMemoryError } from "../../src/runtime/errors.js";
+import { run } from "./in-process.js";
+import { temporaryFolder } from "./spawn.js";
+
+const refusal = vi.hoisted((): { fault: Error | null } => ({ fault: null }));
+vi.mock("../../src/cli/run/execute.js", async (original) => {
+  const own: typeof execute = await original();
+  return {
+    ...own,
+    onDevice: (...given: Parameters<typeof own.onDevice>) => {
+      // Only the forward pass has results.
+      const gives = given[0].program.outputs.some((o) => o.role === "result");
+      return refusal.fault && gives ? Promise.reject(refusal.fault) : own.onDevice(...given);
+    },
+  };
+});
+afterEach(() => void (refusal.fault = null));
+
+const folder = temporaryFolder();
+afterAll(folder.remove);
+const SKIPPING = `import { Embedding } from "std"
+model Skipping(vocab: int = 256, dim: int = 4) {
+  embed: Embedding(vocab, dim)
+  forward(tokens: u32[B, T <= 64]) -> f32[B, T, vocab] {
+    x = embed(tokens)
+    chosen = top(mean(x, axis: -1), ceil(T / 2))
+    observe chosen
+    put(x, chosen, take(x, chosen)) @ transpose(embed.table)
+  }
+  objective(tokens: u32[B, T <= 64], targets: u32[B, T]) { loss next_token = cross_entropy(forward(tokens), targets) }
+}
+`;
+
+it("they are left out with a note, and all else is told", async () => {
+  const words = ["routes", folder.file("skipping.mod", SKIPPING), "--text", "some text", "--rule", "top-k"];
+  expect((await run(words)).stdout).toContain("bits of uncertainty");
+  const limit = { label: "logits", limit: "maxBufferSize", needed: 9, allowed: 8, unit: "bytes" } as const;
+  for (const fault of [new LimitError(limit), new OutOfMemoryError("logits", 9)]) {
+    refusal.fault = fault;
+    const { status, stdout, stderr } = await run(words);
+    expect([status, stderr]).toEqual([0, expect.stringContaining(`of no further sequences: ${fault.message}`)]);
+    expect(stdout).toContain("tokens by how many of 1 routes compute them");
+    expect(stdout).not.toContain("bits of uncertainty");
+  }
+  refusal.fault = new Error("a fault of modc");
+  expect((await run(words)).status).not.toBe(0);
+});
+
+it("at most half a gigabyte of them is read, and 64 MiB at once unless one sequence has more", () => {
+  const windows = Array.from({ length: 100 }, (_, i) => i);
+  const MIB = 2 ** 20;
+  for (const [context, vocabulary] of [
+    [16, 256],
+    [512, 32_768],
+    [1024, 50_257],
+    [1024, 131_072],
+  ] as const) {
+    const bytes = 4 * context * vocabulary;
+    const read = readable(windows, { rows: 8, context, vocabulary })!;
+    expect(read.windows.length * bytes).toBeLessThanOrEqual(512 * MIB);
+    expect((read.windows.length + 1) * bytes > 512 * MIB || read.windows.length === 100).toBe(true);
+    expect(read.atOnce === 1 || read.atOnce * bytes <= 64 * MIB).toBe(true);
+  }
+  expect(readable(windows, { rows: 8, context: 8192, vocabulary: 150_000 })).toBeNull();
+});
