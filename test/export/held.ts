@@ -26,12 +26,22 @@ export interface Held {
   near: number;
   /** Choices of entries that were compared, in tokens; and sequences of routes. */
   choices: number;
+  /** Calls of choices that are the same for all tokens. */
+  constant: number;
   routes: number;
   states: number;
   steps: number;
 }
 
-export const nothingHeld = (): Held => ({ compared: 0, near: 0, choices: 0, routes: 0, states: 0, steps: 0 });
+export const nothingHeld = (): Held => ({
+  compared: 0,
+  near: 0,
+  choices: 0,
+  constant: 0,
+  routes: 0,
+  states: 0,
+  steps: 0,
+});
 
 export interface Holding {
   readonly source: string;
@@ -148,6 +158,7 @@ function agree(answer: Answer["calls"][number], { outputs }: Evaluation, call: C
   for (const [path, rows] of Object.entries(choices)) {
     const [index, count] = [outputs.get(`${path}.index`)!, outputs.get(`${path}.count`)!];
     const [, tokens, width] = index.shape as readonly [number, number, number];
+    const different = new Set<string>();
     rows.forEach((row, b) =>
       row.forEach((found, t) => {
         if (t >= tokens || (tokens === T && lengths !== null && t >= lengths[b]!)) return;
@@ -156,9 +167,11 @@ function agree(answer: Answer["calls"][number], { outputs }: Evaluation, call: C
         if (tokens !== T && due.length === 0) return; // of a route that is shorter, perhaps
         const entries = due.length === width ? found : found.filter((e) => e < width);
         expect(entries, `${where} ${path} ${b} ${t}`).toEqual(due);
+        different.add(String(entries));
         held.choices++;
       }),
     );
+    if (different.size === 1) held.constant++;
   }
   for (const [path, rows] of Object.entries(routes)) {
     const [index, count] = [outputs.get(`${path}.index`)!, outputs.get(`${path}.count`)!];
@@ -166,6 +179,7 @@ function agree(answer: Answer["calls"][number], { outputs }: Evaluation, call: C
     expect(rows, `${where} ${path}`).toEqual(due);
     held.routes += rows.length;
   }
+  expect(stepped !== null, where).toBe(model.phase === "generate" && !isObjective);
   if (stepped) {
     compare(stepped.output, only);
     held.steps++;

@@ -92,6 +92,7 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
         held,
       );
       expect(held.near, name).toBe(0);
+      expect(held.constant, name).toBe(0);
       expect(held.compared, name).toBeGreaterThan(0);
     },
   );
