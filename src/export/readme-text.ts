@@ -71,7 +71,7 @@ torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --resume --s
 \`--replicate\` devices hold the same (DDP), \`--shard\` share parameters, gradients and moments (FSDP2; with both,
 HSDP), \`--tensor\` share out the linear maps of attention and networks (routers and predictors stay whole). A run goes
 on with any other numbers. \`--batch\` is of all devices together, and a step reads the same windows however many there
-are.
+are. Training needs PyTorch 2.6 or later.
 
 \`--data\` is a file of tokens: that of \`modc train\` (\`run/.cache/tokens-*.bin\`), a text whose bytes are its tokens,
 or any other with tokens of \`--width\` bytes each. A run of \`modc train\` goes on here, and comes back:

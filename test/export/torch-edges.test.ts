@@ -87,6 +87,31 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
     expect(await ask("settings", { words })).toEqual(cases.map(([, sentence]) => [2, `train.py: ${sentence}`]));
   });
 
+  it("goes on with as many parts of a batch as a run was begun with, where a loss is of each", async () => {
+    const pipeline = ["--pipeline", "4", "--batch-losses-by-part"];
+    const cases = [
+      [4, []],
+      [0, pipeline],
+      [2, pipeline],
+      [4, pipeline],
+      [2, [...pipeline, "--micro-batches", "2"]],
+    ];
+    const refused = (now: number, begun: number): string =>
+      `train.py: a batch has ${now} parts: the run was begun with ${begun}, and balance is of each part`;
+    const next = "train.py: --data says which tokens are trained on";
+    expect(await ask("parts", { cases })).toEqual([refused(1, 4), refused(4, 1), refused(4, 2), next, next]);
+  });
+
+  it("validates on the same sequences where they are no whole shares", async () => {
+    const [[whole, causal, ...shared], lengths] = (await ask("uneven")) as [number[], number[][]]; // as the script says
+    expect(Math.abs(shared[0]! - whole!)).toBeLessThan(1e-12);
+    expect(Math.abs(shared[1]! - causal!)).toBeLessThan(1e-12);
+    expect(lengths).toEqual([
+      [8, 8],
+      [8, 0],
+    ]);
+  });
+
   it("evaluates in the type in which it trains", async () => {
     expect(await ask("evaluated")).toEqual([0, 1]);
   });

@@ -12,7 +12,7 @@ from modc_axes import Axis, spread
 
 # Ranks that hold the same sequences: those among which tensor parallelism shares out linear maps.
 copies = 1
-# Ranks that compute the same losses, of other sequences; None: all. In a pipeline those of one stage.
+# Ranks over whose sequences losses are taken: those of one stage of a pipeline; None: all.
 group: dist.ProcessGroup | None = None
 
 

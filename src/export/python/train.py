@@ -46,6 +46,7 @@ CONTEXT = 2048  # tokens of a sequence, where nobody says
 LONGEST: int | None = None  # tokens that a sequence may have
 VOCABULARY: int | None = None  # tokens are below that
 UNCUT: str | None = None  # why the model cannot be cut into stages
+OF_BATCH: tuple[str, ...] = ()  # losses of a whole batch, which of its parts are others
 
 
 OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --batch-losses-by-part"
@@ -214,6 +215,13 @@ class Run:
         if order == "1f1b" and options.device == "cpu":
             # PyTorch 2.6 waits for the last of several messages alone, which under gloo is not for all.
             raise SettingsError("--pipeline-schedule is 1f1b: on CPU it is gpipe")
+        parts = (options.micro_batches or options.pipeline) if options.pipeline > 1 else 1
+        begun = before.settings.get("parts", 1) if before else parts
+        if OF_BATCH and parts != begun:
+            told = f"a batch has {parts} parts: the run was begun with {begun}, and {OF_BATCH[0]} is of each part"
+            raise SettingsError(told)
+        if OF_BATCH:
+            s["parts"] = parts
         if options.data is None:
             raise ValueError("--data says which tokens are trained on")
         self.tokens = Tokens(options.data, options.width, options.separator)
@@ -271,13 +279,18 @@ class Run:
             file.write(json.dumps(entry) + "\n")
 
     def batch(self, offsets: list[int]) -> dict[str, Tensor]:
-        """This rank's share of some windows."""
-        rows = len(offsets) // self.shares
+        """This rank's share of some windows; sequences without tokens fill shares up where they are not even."""
+        rows = math.ceil(len(offsets) / self.shares)
         own = offsets[self.share * rows : (self.share + 1) * rows]
+        lengths = torch.tensor([self.settings["length"]] * len(own) + [0] * (rows - len(own)))
+        own = own + offsets[:1] * (rows - len(own))
         given = batch_of(self.tokens, own, self.settings["length"], SIGNED)
         if VOCABULARY is not None and own and (largest := int(given[0].max())) >= VOCABULARY:
             raise ValueError(f"the data has the token {largest}, the model knows those below {VOCABULARY}")
-        return {name: x.to(self.device) for name, x in zip(INPUTS, given) if name is not None}
+        named = {name: x for name, x in zip(INPUTS, given) if name is not None}
+        if rows * self.shares > len(offsets):
+            named["lengths"] = lengths
+        return {name: x.to(self.device) for name, x in named.items()}
 
     def train(self) -> int:
         s = self.settings
@@ -344,7 +357,6 @@ class Run:
         s = self.settings
         offsets = self.windows.validation(s["windows"])
         rows = s["batch"]
-        offsets = offsets[: len(offsets) // self.shares * self.shares]
         batches = [self.batch(offsets[i : i + rows]) for i in range(0, len(offsets), rows)]
         if not batches:
             return

@@ -146,7 +146,9 @@ def clip_gradients(
     for parameter in model.parameters():
         if parameter.grad is not None and parameter not in counted:
             meshes.setdefault(_mesh(parameter.grad), []).append(parameter.grad)
-    norms = [torch.zeros((), device=gradient.device) for gradient in gradients[:1]]
+    if not gradients:
+        raise ValueError("no loss depends on any parameter")
+    norms = [torch.zeros((), device=gradients[0].device)]  # of none that this rank counts
     for own in meshes.values():
         each = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in own]
         total = torch.linalg.vector_norm(torch.stack(each))

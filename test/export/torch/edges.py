@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import sys
+import types
 from fractions import Fraction
 from pathlib import Path
 
@@ -90,6 +91,42 @@ def settings(job, train, **_):
             status = train.main(["--data", "none", "--output", str(folder), *words])
         answers.append([status, said.getvalue().strip()])
     return answers
+
+
+def parts(job, train, **_):
+    """What is said of other parts of a batch than a run was begun with, where a loss is of each."""
+    train.OF_BATCH = ("balance",)
+    answers = []
+    for begun, words in job["cases"]:
+        output = Path(job["output"]) / str(len(answers))
+        at = output / "checkpoints" / "step-00000001"
+        at.mkdir(parents=True)
+        kept = {"format": train.checkpoint.FORMAT, "model": train.checkpoint.MODEL, "step": 1, "epoch": 0, "window": 0}
+        settings = train.settled({}, None) | ({"parts": begun} if begun else {})
+        (at / "run.json").write_text(json.dumps(kept | {"settings": settings}))
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            train.main(["--output", str(output), "--resume", *words])
+        answers.append(said.getvalue().strip())
+    return answers
+
+
+def uneven(job, model, train, training, **_):
+    """What three sequences lose at once, and shared out among two ranks, whose shares are added up here."""
+    moby = model.Moby()
+    tokens = torch.arange(40)
+    with (Path(job["output"] + ".bin")).open("wb") as file:
+        file.write(bytes(tokens.tolist()))
+    read = train.Tokens(job["output"] + ".bin", 1, None)
+
+    def shares(count):
+        given = {"shares": count, "tokens": read, "settings": {"length": 8}, "device": "cpu"}
+        return [train.Run.batch(types.SimpleNamespace(**given, share=i), [0, 9, 18]) for i in range(count)]
+
+    found = []
+    for batches in (shares(1), shares(2)):
+        found += [training.evaluate(moby, batches, causal) for causal in (False, True)]
+    return [found, [batch["lengths"].tolist() for batch in shares(2)]]
 
 
 class Watching(torch.nn.Module):
