@@ -11,6 +11,8 @@ const SCRIPT = new URL("torch/edges.py", import.meta.url);
 const root = mkdtempSync(join(tmpdir(), "modc-torch-edges-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
+const OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --batch-losses-by-part are of --pipeline";
+
 function folderOf(name: string, source: string): string {
   const folder = join(root, name);
   mkdirSync(folder);
@@ -74,9 +76,9 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
       ["--schedule step", "--schedule is step: it is cosine, linear, constant or wsd"],
       ["--steps 4 --warmup 5", "--warmup is 5: it is at most --steps, 4"],
       ["--length 257", "--length is 257: it is at most 256, the most tokens that a sequence of the model has"],
-      ["--micro-batches 2", "--micro-batches, --split-points and --batch-losses-by-part are of --pipeline"],
-      ["--split-points layers.1", "--micro-batches, --split-points and --batch-losses-by-part are of --pipeline"],
-      ["--batch-losses-by-part", "--micro-batches, --split-points and --batch-losses-by-part are of --pipeline"],
+      ["--micro-batches 2", OF_PIPELINE],
+      ["--split-points layers.1", OF_PIPELINE],
+      ["--batch-losses-by-part", OF_PIPELINE],
       ["--pipeline 2 --pipeline-schedule 1f1b --device cpu", "--pipeline-schedule is 1f1b: on CPU it is gpipe"],
       ["--pipeline 2 --micro-batches 0", "--micro-batches is 0: it is at least 1"],
       ["--resume --validate-every 0", "--validate-every is 0: it is at least 1"],

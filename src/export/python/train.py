@@ -32,7 +32,7 @@ import model as exported
 from data import Position, Tokens, Windows, batch_of
 from modc_files import read_weights
 from parallelize import PIPELINE, data_rank, make_mesh, parallelize, replicated
-from training import evaluate, learning_rate, make_optimizer, train_step
+from training import dropout_seed, evaluate, learning_rate, make_optimizer, train_step
 
 if TYPE_CHECKING:
     from pipeline import Pipeline
@@ -157,14 +157,6 @@ def set_up(options: argparse.Namespace) -> tuple[torch.device, DeviceMesh]:
     return device, make_mesh(device.type, dist.get_world_size(), *degrees)
 
 
-def dropout_seed(seed: int, step: int, share: int, shares: int) -> int:
-    """Of what a rank draws from a step on, other numbers than other ranks and than it drew from an earlier one.
-
-    Ranks that share out linear maps draw the same.
-    """
-    return seed + step * shares + share
-
-
 def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.device, seed: int, draw: bool) -> nn.Module:
     """The model or this rank's stage, of which no rank ever holds more on its device than its share."""
     stages, args = mesh[PIPELINE].size(), exported.ModelArgs()
@@ -215,7 +207,7 @@ class Run:
         if order == "1f1b" and options.device == "cpu":
             # PyTorch 2.6 waits for the last of several messages alone, which under gloo is not for all.
             raise SettingsError("--pipeline-schedule is 1f1b: on CPU it is gpipe")
-        parts = (options.micro_batches or options.pipeline) if options.pipeline > 1 else 1
+        parts = micro or options.pipeline
         begun = before.settings.get("parts", 1) if before else parts
         if OF_BATCH and parts != begun:
             told = f"a batch has {parts} parts: the run was begun with {begun}, and {OF_BATCH[0]} is of each part"

@@ -71,6 +71,14 @@ def learning_rate(
     return peak + (minimum - peak) * x
 
 
+def dropout_seed(seed: int, step: int, share: int, shares: int) -> int:
+    """Of what a rank draws from a step on, other numbers than other ranks and than it drew from an earlier one.
+
+    Ranks that share out linear maps draw the same.
+    """
+    return seed + step * shares + share
+
+
 def _reduced(x: Tensor) -> Tensor:
     """The sum over all ranks."""
     if dist.is_initialized():
