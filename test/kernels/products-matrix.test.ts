@@ -220,7 +220,12 @@ describe("products on matrix units", () => {
     needsUnits(context);
     const { program } = programOf(PRODUCT(72, 36, false), ways()[0]!, { weights: "f16" });
     expect(program.requires).toEqual({
-      features: ["chromium-experimental-subgroup-matrix", "shader-f16", "subgroups"],
+      features: [
+        "chromium-experimental-subgroup-matrix",
+        "readonly_and_readwrite_storage_textures",
+        "shader-f16",
+        "subgroups",
+      ],
       subgroupSize: 8,
       matrices: [{ m: 8, n: 8, k: 8, input: "f16", output: "f32" }],
     });
