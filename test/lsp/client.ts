@@ -1,8 +1,10 @@
-// A client of the language server that is not ours: vscode-jsonrpc over two streams in this process.
+// A client of the language server that is not ours: vscode-jsonrpc over two streams, of this process or of another.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, type Readable, type Writable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from "vscode-jsonrpc/node";
 import type {
@@ -14,12 +16,15 @@ import type {
 } from "vscode-languageserver";
 import { serveClient } from "../../src/cli/lsp/connection.js";
 import { hostIn } from "../../src/cli/lsp/host.js";
+import { main } from "../cli/spawn.js";
 
 export interface ClientOptions {
   /** Files of the workspace by their paths. */
   readonly files?: Readonly<Record<string, string>>;
   readonly capabilities?: object;
   readonly settings?: object;
+  /** Whether the server is the command in a process of its own, as editors have it. */
+  readonly apart?: boolean;
 }
 
 export class Client {
@@ -34,11 +39,18 @@ export class Client {
   initialized!: InitializeResult;
   readonly #heard: (() => void)[] = [];
 
-  private constructor(files: Readonly<Record<string, string>>) {
+  private constructor(files: Readonly<Record<string, string>>, apart: boolean) {
     for (const [path, text] of Object.entries(files)) this.write(path, text);
-    const [input, output] = [new PassThrough(), new PassThrough()];
     const env = { XDG_CACHE_HOME: join(this.folder, ".cache") };
-    this.ended = serveClient({ input, output, host: hostIn(env), version: "0.0.0" });
+    let [input, output]: [Writable, Readable] = [new PassThrough(), new PassThrough()];
+    if (apart) {
+      const server = spawn(process.execPath, [main, "lsp"], { stdio: ["pipe", "pipe", "inherit"], env });
+      [input, output] = [server.stdin, server.stdout];
+      this.ended = once(server, "exit").then(([code]) => Number(code));
+    } else {
+      const own = { input: input as PassThrough, output: output as PassThrough };
+      this.ended = serveClient({ ...own, host: hostIn(env), version: "0.0.0" });
+    }
     this.connection = createMessageConnection(new StreamMessageReader(output), new StreamMessageWriter(input));
     this.connection.onNotification("textDocument/publishDiagnostics", (found: PublishDiagnosticsParams) => {
       this.published.push(found);
@@ -52,8 +64,8 @@ export class Client {
     this.connection.listen();
   }
 
-  static async start({ files = {}, capabilities = {}, settings }: ClientOptions = {}): Promise<Client> {
-    const client = new Client(files);
+  static async start({ files = {}, capabilities = {}, settings, apart = false }: ClientOptions = {}): Promise<Client> {
+    const client = new Client(files, apart);
     const uri = pathToFileURL(client.folder).href;
     client.initialized = await client.connection.sendRequest("initialize", {
       processId: null,

@@ -209,14 +209,13 @@ describe("a model of a thousand lines", () => {
     "has its diagnostics within 50 ms of a keystroke, 95 times of 100",
     { timeout: 600_000 },
     async () => {
-      const client = await Client.start();
+      const client = await Client.start({ apart: true });
       const path = "large.mod";
       let text = largeModel(17);
       await client.open(path, text);
       await client.diagnostics(path);
       const r = random(seedOf(73));
-      const [first, whole, worked]: [number[], number[], number[]] = [[], [], []];
-      const cpu = (): number => Object.values(process.cpuUsage()).reduce((a, b) => a + b) / 1000;
+      const [first, whole]: [number[], number[]] = [[], []];
       let back: Edit | null = null;
       for (let version = 2; version < 1000; version++) {
         // Every other one takes back the one before it.
@@ -226,27 +225,24 @@ describe("a model of a thousand lines", () => {
         const range = { start: positionAt(text, start), end: positionAt(text, end) };
         text = applied(text, edit);
         client.texts.set(path, { text, version });
-        const [begun, before] = [performance.now(), cpu()];
+        const begun = performance.now();
         await client.connection.sendNotification("textDocument/didChange", {
           textDocument: { uri: client.uri(path), version },
           contentChanges: [{ range, text: by }],
         });
         await client.diagnostics(path);
         first.push(performance.now() - begun);
-        worked.push(cpu() - before);
         // Mends are those of all checks.
         await client.about("textDocument/codeAction", path, { range, context: { diagnostics: [] } });
         whole.push(performance.now() - begun);
       }
-      const [a, b, c] = [first.slice(50), whole.slice(50), worked.slice(50)].map((all) => all.sort((x, y) => x - y));
+      const [a, b] = [first.slice(50), whole.slice(50)].map((all) => all.sort((x, y) => x - y));
       const at = (all: readonly number[], share: number): string => all[Math.floor(all.length * share)]!.toFixed(1);
       process.stdout.write(
-        `first p50 ${at(a!, 0.5)} p95 ${at(a!, 0.95)} ms, of the processor ${at(c!, 0.5)} and ${at(c!, 0.95)}; ` +
-          `all phases p50 ${at(b!, 0.5)} p95 ${at(b!, 0.95)} ms\n`,
+        `first p50 ${at(a!, 0.5)} p95 ${at(a!, 0.95)} ms; all phases p50 ${at(b!, 0.5)} p95 ${at(b!, 0.95)} ms\n`,
       );
-      // Where other processes wait for the processors too, only its own time tells, and not of the slowest.
-      if (loadavg()[0]! < cpus().length) expect(Number(at(a!, 0.95))).toBeLessThan(50);
-      expect(Number(at(c!, 0.5))).toBeLessThan(50);
+      // Where other processes wait for the processors too, the slowest tell of those.
+      expect(Number(at(a!, loadavg()[0]! < cpus().length ? 0.95 : 0.5))).toBeLessThan(50);
       expect(await client.stop()).toBe(0);
     },
   );
