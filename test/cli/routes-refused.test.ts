@@ -1,24 +1,10 @@
 // `modc routes` where the logits, of which it tells uncertainty, are too many: for it, or for the device.
-import { afterAll, afterEach, expect, it, vi } from "vitest";
+import { afterAll, expect, it, onTestFinished, vi } from "vitest";
 import { readable } from "../../src/cli/train/logits.js";
-import type * as execute from "../../src/cli/run/execute.js";
 import { LimitError, OutOfMemoryError } from "../../src/runtime/errors.js";
+import { testDevice } from "../device.js";
 import { run } from "./in-process.js";
 import { temporaryFolder } from "./spawn.js";
-
-const refusal = vi.hoisted((): { fault: Error | null } => ({ fault: null }));
-vi.mock("../../src/cli/run/execute.js", async (original) => {
-  const own: typeof execute = await original();
-  return {
-    ...own,
-    onDevice: (...given: Parameters<typeof own.onDevice>) => {
-      // Only the forward pass has results.
-      const gives = given[0].program.outputs.some((o) => o.role === "result");
-      return refusal.fault && gives ? Promise.reject(refusal.fault) : own.onDevice(...given);
-    },
-  };
-});
-afterEach(() => void (refusal.fault = null));
 
 const folder = temporaryFolder();
 afterAll(folder.remove);
@@ -38,15 +24,25 @@ model Skipping(vocab: int = 256, dim: int = 4) {
 it("they are left out with a note, and all else is told", async () => {
   const words = ["routes", folder.file("skipping.mod", SKIPPING), "--text", "some text", "--rule", "top-k"];
   expect((await run(words)).stdout).toContain("bits of uncertainty");
+  const { gpu } = await testDevice();
+  const create = gpu.createBuffer.bind(gpu);
+  let refusal: Error | null = null;
+  const made = vi.spyOn(gpu, "createBuffer").mockImplementation((descriptor) => {
+    // Only the forward pass has a result; the scope of errors that was opened for it is closed again.
+    if (!refusal || descriptor.label !== "output") return create(descriptor);
+    void gpu.popErrorScope();
+    throw refusal;
+  });
+  onTestFinished(() => made.mockRestore());
   const limit = { label: "logits", limit: "maxBufferSize", needed: 9, allowed: 8, unit: "bytes" } as const;
   for (const fault of [new LimitError(limit), new OutOfMemoryError("logits", 9)]) {
-    refusal.fault = fault;
+    refusal = fault;
     const { status, stdout, stderr } = await run(words);
     expect([status, stderr]).toEqual([0, expect.stringContaining(`of no further sequences: ${fault.message}`)]);
     expect(stdout).toContain("tokens by how many of 1 routes compute them");
     expect(stdout).not.toContain("bits of uncertainty");
   }
-  refusal.fault = new Error("a fault of modc");
+  refusal = new Error("a fault of modc");
   expect((await run(words)).status).not.toBe(0);
 });
 
