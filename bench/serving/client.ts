@@ -20,6 +20,8 @@ export interface Load {
 export interface Seen {
   readonly wall: number;
   readonly tokens: number;
+  /** The same while all streams were under way: from the last one's first token to the first one's end. */
+  readonly together: { readonly wall: number; readonly tokens: number };
   readonly first: readonly number[];
   readonly between: readonly number[];
   /** The most bytes of keys and values in use. */
@@ -30,7 +32,7 @@ export interface Seen {
 
 const ASCII = 128;
 /** How often the cache is looked at. */
-const LOOK_MS = 50;
+const LOOK_MS = 250;
 
 const load = JSON.parse(process.argv[2] ?? "null") as Load;
 const rng = random(load.seed);
@@ -38,10 +40,12 @@ const agent = new Agent({ keepAlive: true, maxSockets: load.streams });
 const drawn = (count: number): number[] => Array.from({ length: count }, () => rng.below(ASCII));
 const first: number[] = [];
 const between: number[] = [];
-let tokens = 0;
+/** When tokens came, and how many. */
+const came: [at: number, tokens: number][] = [];
 let cache = 0;
 
-async function one(prompt: readonly number[], seed: number): Promise<void> {
+/** Returns when the first token came. */
+async function one(prompt: readonly number[], seed: number): Promise<number> {
   const begun = performance.now();
   // Not by `fetch`, whose streams take twice the time, of the processors that the server has.
   const sent = request(`${load.url}/v1/completions`, {
@@ -53,7 +57,7 @@ async function one(prompt: readonly number[], seed: number): Promise<void> {
   const [reply] = (await once(sent, "response")) as [IncomingMessage];
   reply.setEncoding("utf8");
   if (reply.statusCode !== 200) throw new Error(`${reply.statusCode}: ${String(await reply.toArray())}`);
-  let last: number | null = null;
+  let [begins, last]: [number, number | null] = [Infinity, null];
   let rest = "";
   reply.on("data", (piece: string) => {
     const now = performance.now();
@@ -64,13 +68,14 @@ async function one(prompt: readonly number[], seed: number): Promise<void> {
       const { choices, error } = JSON.parse(line.slice(6)) as { choices?: { text: string }[]; error?: unknown };
       if (error !== undefined) throw new Error(line);
       if (!choices?.[0]?.text) continue;
-      tokens += choices[0].text.length;
-      if (last === null) first.push(now - begun);
+      came.push([now, choices[0].text.length]);
+      if (last === null) first.push((begins = now) - begun);
       else between.push(now - last);
       last = now;
     }
   });
   await once(reply, "end");
+  return begins;
 }
 
 /** A number of the server's metrics, by its name and label. */
@@ -97,15 +102,22 @@ const shared = load.shared ? drawn(load.prompt - 16) : [];
 const before = await operations();
 const looking = setInterval(() => void look(), LOOK_MS);
 const begun = performance.now();
-await Promise.all(
+const streams = await Promise.all(
   Array.from({ length: load.streams }, async (_, stream) => {
+    const firsts: number[] = [];
     for (let i = 0; i < load.requests; i++)
-      await one([...shared, ...drawn(load.prompt - shared.length)], load.seed * 1000 + stream * 10 + i);
+      firsts.push(await one([...shared, ...drawn(load.prompt - shared.length)], load.seed * 1000 + stream * 10 + i));
+    return { begins: firsts[0]!, ends: performance.now() };
   }),
 );
 const wall = performance.now() - begun;
+const [from, to] = [Math.max(...streams.map((s) => s.begins)), Math.min(...streams.map((s) => s.ends))];
+const tokensOf = (within: (at: number) => boolean): number =>
+  came.reduce((all, [at, count]) => all + (within(at) ? count : 0), 0);
+const tokens = tokensOf(() => true);
+const together = { wall: to - from, tokens: tokensOf((at) => at > from && at <= to) };
 clearInterval(looking);
 const after = await operations();
 const share = (after[0] - before[0]) / (after[1] - before[1]);
 agent.destroy();
-process.stdout.write(JSON.stringify({ wall, tokens, first, between, cache, share } satisfies Seen));
+process.stdout.write(JSON.stringify({ wall, tokens, together, first, between, cache, share } satisfies Seen));

@@ -23,6 +23,8 @@ export interface ModelSource {
   /** Which model, where the file declares several. */
   readonly model?: string;
   readonly set: Parameters;
+  /** Those of them that `--vary` set. */
+  readonly varied?: ReadonlySet<string>;
 }
 
 /** An optimized graph, and the model it is of. */
@@ -74,9 +76,12 @@ interface Checked {
 }
 
 const checkAs = (
-  { source, read, model, set }: ModelSource,
-  as: Pick<(typeof recipes)[ProgramName], "phase" | "entry">,
-): Checked => check(source, { phase: as.phase, entry: as.entry, set, read, ...(model === undefined ? {} : { model }) });
+  { source, read, model, set, varied }: ModelSource,
+  { phase, entry }: Pick<(typeof recipes)[ProgramName], "phase" | "entry">,
+): Checked => {
+  const setBy = (name: string): string => (varied?.has(name) ? "--vary" : "--set");
+  return check(source, { phase, entry, set, setBy, read, ...(model === undefined ? {} : { model }) });
+};
 
 const checked = (from: ModelSource, name: ProgramName): Checked => checkAs(from, recipes[name]);
 

@@ -112,9 +112,10 @@ export interface BudgetPlan {
 /** Throws SourceError for a variant that the checker refuses, BudgetError for what no plan meets. */
 export function planBudget(from: ModelSource, options: PlanOptions): BudgetPlan {
   const sets = variantsOf(options.varied);
+  const varied = new Set(options.varied.keys());
   let name = "";
   const variants = sets.map((set) => {
-    const source = { ...from, set: { ...from.set, ...set } };
+    const source = { ...from, set: { ...from.set, ...set }, varied };
     const opened = open(source);
     name = opened.forward().model.name;
     return planned(source, opened, set, options);

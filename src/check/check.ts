@@ -41,6 +41,8 @@ export interface CheckOptions {
   readonly model?: string;
   /** Parameters of the model, as expressions of the language. */
   readonly set?: Readonly<Record<string, string>>;
+  /** The option that set a parameter, for messages to point into; default: `--set`. */
+  readonly setBy?: (name: string) => string;
   readonly read: Read;
   /** The name of an imported file in spans, by its path relative to the root file's folder; default: the path. */
   readonly nameOf?: (path: string) => string;
@@ -92,7 +94,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
         constantOf({ kind: "const", decl, file }, decl.name.span, environment(checker, file.scope, "a constant"));
   const decl = chooseModel(checker, files, options.model);
   if (decl === null) return null;
-  const overrides = givenParameters(checker, files.root, decl, options.set ?? {});
+  const overrides = givenParameters(checker, files.root, decl, options.set ?? {}, options.setBy);
   sources.push(...overrides.sources);
   const live: LiveParameter[] = [];
   const instance = new Instance(decl, files.root, decl.name.span);

@@ -1,17 +1,29 @@
 // The README of an exported folder.
 import type { Model } from "../check/model.js";
 import { variable } from "./names.js";
+import { exampleInput } from "./example-inputs.js";
 
 export function readmeText(models: readonly [Model, ...Model[]], trains: boolean, stages: boolean): string {
   const [model] = models;
   const objective = models.find(({ entry }) => entry === "objective");
   const names = (m: Model): string => m.inputs.map(({ name }) => `${variable(name)}=${variable(name)}`).join(", ");
+  const made = (inputs: Model["inputs"], m: Model): string =>
+    inputs.map((input) => `${variable(input.name)} = ${exampleInput(input, m)}\n`).join("");
+  const known = new Set(model.inputs.map(({ name }) => name));
   const training = objective
     ? `
 Training: \`model.train()\`, then with all inputs of the objective the losses, by name. Their sum is what is minimised;
 each is a mean over the counts of all ranks of \`torch.distributed\`.
 
 \`\`\`python
+${
+  objective
+    ? made(
+        objective.inputs.filter(({ name }) => !known.has(name)),
+        objective,
+      )
+    : ""
+}model.train()
 losses = model(${names(objective)})
 sum(losses.values()).backward()
 \`\`\`
@@ -44,7 +56,7 @@ import torch
 from model import load
 
 model = load(".").eval()
-with torch.no_grad():
+${made(model.inputs, model)}with torch.no_grad():
     result = model(${names(model)})
 \`\`\`
 ${training}${causal}
@@ -57,12 +69,13 @@ const TRAINING = `
 
 \`\`\`sh
 torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --bf16 --compile
-torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --resume --shard 4 --tensor 2
+torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
 \`\`\`
 
 | file | what is in it |
 |---|---|
 | \`train.py\` | the run: options as those of \`modc train\`, \`run/log.jsonl\`, checkpoints, Ctrl-C and SIGTERM |
+| \`settings.py\` | its options, and what a run can be told |
 | \`training.py\` | one step: losses over the counts of all ranks, accumulation, clipping, AdamW; validation |
 | \`parallelize.py\` | tensor parallelism, activation checkpointing, compiling, FSDP2; each a function of its own |
 | \`data.py\` | windows of a file of tokens, in the order in which \`modc train\` reads them |
@@ -71,7 +84,7 @@ torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --resume --s
 \`--replicate\` devices hold the same (DDP), \`--shard\` share parameters, gradients and moments (FSDP2; with both,
 HSDP), \`--tensor\` share out the linear maps of attention and networks (routers and predictors stay whole). A run goes
 on with any other numbers. \`--batch\` is of all devices together, and a step reads the same windows however many there
-are. Training needs PyTorch 2.6 or later.
+are; a run goes on with the data that it was begun with. Training needs PyTorch 2.6 or later.
 
 \`--data\` is a file of tokens: that of \`modc train\` (\`run/.cache/tokens-*.bin\`), a text whose bytes are its tokens,
 or any other with tokens of \`--width\` bytes each. A run of \`modc train\` goes on here, and comes back:

@@ -8,6 +8,7 @@ import { lossesOfBatches } from "./loss-means.js";
 import type { StagePieces } from "./module-text.js";
 import { attributePath, variable } from "./names.js";
 import type { StageText } from "./stage-text.js";
+import { boundOf, valuesOf } from "./bounds.js";
 import { tensorPlan } from "./tensor-parallel.js";
 import type { NeedsOf, Variant } from "./variants.js";
 
@@ -37,7 +38,7 @@ export function trainingFiles(
     ["CAUSAL", variants.some(({ phase }) => phase === "generate") ? "True" : "False"],
     ["CONTEXT", String(Math.min(bound ?? USUAL_CONTEXT, USUAL_CONTEXT))],
     ["LONGEST", bound === null ? "None" : String(bound)],
-    ["VOCABULARY", String(vocabularyOf(model, inputs.tokens) ?? "None")],
+    ["VOCABULARY", String(boundOf(inputs.tokens, model) ?? "None")],
     ["TARGETS", targets === null ? "None" : quoted(variable(targets))],
     ["OVER_TARGETS", tuple(targets === null ? [] : overTargets(model, targets))],
     ["UNDECAYED", tuple([...tablesOf(model), ...vectorsOf(model, stacks)])],
@@ -55,7 +56,7 @@ export function trainingFiles(
     ({ name, isList, reads }) => `    Unit(${quoted(name)}, ${tuple(reads)}${isList ? ", is_list=True" : ""}),`,
   );
   const cut = stages !== null && stages.uncut === null ? stages : null;
-  const names = ["train.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];
+  const names = ["train.py", "settings.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];
   return new Map(
     [...names, ...(cut ? ["pipeline.py"] : [])].map((name) => {
       const text = pythonFiles[name]!.split("\n").flatMap((line) => {
@@ -111,29 +112,6 @@ function overTargets(model: Model, targets: string): readonly string[] {
     return value.inputs.some((from) => counts(from, seen));
   };
   return model.losses.flatMap(({ path, value }) => (counts(value, new Set()) ? [path] : []));
-}
-
-/** How many tokens there are: the rows of the table in which they are looked up; null where they are not. */
-function vocabularyOf(model: Model, tokens: string): number | null {
-  const input = model.inputs.find(({ name }) => name === tokens)?.value;
-  const rows = valuesOf(model).flatMap((value) => {
-    const [table, index] = value.inputs;
-    const size = value.op === "gather" && index === input ? table!.type.shape[0] : null;
-    return typeof size === "number" ? [size] : [];
-  });
-  return rows.length === 0 ? null : Math.min(...rows);
-}
-
-/** All values that losses are computed from. */
-function valuesOf(model: Model): readonly Value[] {
-  const seen = new Set<Value>();
-  const todo = model.losses.map(({ value }) => value);
-  for (let value = todo.pop(); value; value = todo.pop()) {
-    if (seen.has(value)) continue;
-    seen.add(value);
-    todo.push(...value.inputs);
-  }
-  return [...seen];
 }
 
 /** Weights of all experts together, of which each has one dimension. */

@@ -129,6 +129,8 @@ describe("modc budget", () => {
     [["--curve", "E=1"], 2, "--curve tells the loss after so many tokens"],
     [["--vary", "depth=2,2"], 2, "2 stands there twice"],
     [["--vary", "depth=1", "--vary", "depth=2"], 2, "--vary gives depth twice"],
+    [["--vary", "depth=1,2"], 2, "--set and --vary both say what depth is"],
+    [["--vary", "capacity=50%,most"], 1, "--vary capacity:1:10: error[unknown-name]"],
     [["--grow", "depth=0"], 2, "is no whole number"],
     [["--tokens", "5"], 1, "are fewer than the 512 of a step"],
   ])("refuses %j", async (more, exit, message) => {

@@ -103,7 +103,7 @@ describe("stages", () => {
 }`,
     );
     expect(never.has("pipeline.py")).toBe(false);
-    expect(fact(never, "UNCUT", "train.py")).toBe(
+    expect(fact(never, "UNCUT", "settings.py")).toBe(
       '"between any two of its blocks more than one tensor, or a choice of tokens, goes on"',
     );
   });

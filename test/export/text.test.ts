@@ -38,6 +38,7 @@ describe("the text of a folder", () => {
       "modc_caches.py",
       "modc_files.py",
       "train.py",
+      "settings.py",
       "training.py",
       "data.py",
       "parallelize.py",

@@ -105,12 +105,27 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
   });
 
   it("validates on the same sequences where they are no whole shares", async () => {
-    const [[whole, causal, ...shared], lengths] = (await ask("uneven")) as [number[], number[][]]; // as the script says
+    const answer = (await ask("uneven")) as [number[], number[][], number[][]]; // as the script says
+    const [[whole, causal, ...shared], lengths, validation] = answer;
     expect(Math.abs(shared[0]! - whole!)).toBeLessThan(1e-12);
     expect(Math.abs(shared[1]! - causal!)).toBeLessThan(1e-12);
     expect(lengths).toEqual([
       [8, 8],
-      [8, 0],
+      [4, 0],
+    ]);
+    // Ten tokens are held out, of which the last has no next: a window of eight, and one of one.
+    expect(validation).toEqual([[30, 38], [30]]);
+  });
+
+  it("goes on with the data that a run was begun with, and with no other", async () => {
+    const not = "it is not the data that the run was begun with";
+    const words = [[], ["moved"], ["other"], ["begun", "--width", "2"], ["begun", "--separator", "0"]];
+    expect(await ask("other_data", { words })).toEqual([
+      "begun",
+      "moved",
+      `other has other tokens: ${not}`,
+      `begun has tokens 1800000, not 3600000: ${not}`,
+      `begun has separator 0, not 7: ${not}`,
     ]);
   });
 
@@ -165,6 +180,9 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
       sentences: [
         lengths,
         lengths,
+        "lengths are from 0 to 5, the tokens of a row",
+        "lengths are from 0 to 5, the tokens of a row",
+        null,
         "the input has 9 tokens: a sequence of the model has at most 8",
         "caches are what modc_torch.Caches() makes, and calls fill",
         "a step goes on with caches: mt.Caches() begins some",

@@ -23,12 +23,13 @@ export function givenParameters(
   root: LoadedFile,
   model: Block,
   set: Readonly<Record<string, string>>,
+  setBy: (name: string) => string = () => "--set",
 ): ParameterOverrides {
   const values = new Map<string, (params: Map<string, Binding>) => ConstValue>();
   const sources: SourceFile[] = [];
   const known = model.params.map((p) => p.name.text);
   for (const [name, text] of Object.entries(set)) {
-    const file = `--set ${name}`;
+    const file = `${setBy(name)} ${name}`;
     sources.push({ file, text: `${name}=${text}` });
     const param = model.params.find((p) => p.name.text === name);
     if (param === undefined) {

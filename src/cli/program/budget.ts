@@ -18,6 +18,9 @@ export async function budget(file: string, flags: Flags<typeof sourceCommands.bu
     throw new UserError("--flops and --tokens are two budgets", "give one of them", EXIT.usage);
   if (flags.curve !== undefined && flags.flops === undefined && flags.tokens === undefined)
     throw new UserError("--curve tells the loss after so many tokens: it needs a budget", "--tokens 1e9", EXIT.usage);
+  for (const name of flags.vary?.keys() ?? [])
+    if (flags.set !== undefined && name in flags.set)
+      throw new UserError(`--set and --vary both say what ${name} is`, "give one of them", EXIT.usage);
   const { planBudget, usualLength } = await import("../../budget/plan.js");
   const { source, read } = await modelText(file);
   const from = { source, read, set: flags.set ?? {}, ...(flags.model === undefined ? {} : { model: flags.model }) };

@@ -1,12 +1,13 @@
 // `modc routes`: what a model's routes do over a text, as tables and as a page with plots.
 import type { Program } from "../../program/program.js";
 import type { Results } from "../../runtime/index.js";
+import { expectFittingWeights } from "../../runtime/weights.js";
 import { sessionTexts } from "../../session/open-node.js";
 import { bytesTokenizer, type Tokenizer } from "../../tokenizer/index.js";
 import type { Batch, Rule } from "../../train/types.js";
 import { observedRoutes, type ShownRoute } from "../run/routes.js";
 import { pathIn, writeText } from "../source/files.js";
-import { withFolder } from "../source/model-file.js";
+import { modelText, withFolder } from "../source/model-file.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
 import { out, outJson } from "../terminal/terminal.js";
@@ -14,6 +15,7 @@ import { grouped, percent } from "../terminal/units.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
 import type { Observe } from "../train/evaluated-rule.js";
 import { evaluateRules, nameOf } from "../train/evaluation.js";
+import { checkedModel } from "../train/training.js";
 import type { Flags } from "../tree/declare.js";
 import type { trainingCommands } from "../tree/training.js";
 import { ChoiceDifference } from "./difference.js";
@@ -36,8 +38,6 @@ export async function routes(file: string, given: RoutesFlags): Promise<ExitCode
   const { tokenizer: named } = withFolder(file, flags);
   const tokenizer = (await sessionTexts(file, named ?? null)).tokenizer ?? bytesTokenizer;
   const report = await reportOf(file, flags, against, tokenizer);
-  if (report.routes.length === 0)
-    throw new UserError(`${report.model} observes no choice of tokens: there is no route to look at`);
   if (output !== undefined) writeText(output, routesPage(report));
   if (json) outJson(jsonOf(report));
   else tell(report);
@@ -72,6 +72,8 @@ async function reportOf(
   against: string | undefined,
   tokenizer: Tokenizer,
 ): Promise<RoutesReport> {
+  const model = await checkedModel(await modelText(file), withFolder(file, flags), () => undefined);
+  if (against !== undefined) await expectFittingWeights(model.run, against);
   const texts = new Map<number, string>();
   const textOf = (token: number): string => {
     let text = texts.get(token);
@@ -85,6 +87,8 @@ async function reportOf(
   const entropies = new EntropyByDepth();
   const count: Observe = (rule, results, batch, program) => {
     const { own, tokens } = read(results, batch, program);
+    if (own.length === 0)
+      throw new UserError(`${model.run.name} observes no choice of tokens: there is no route to look at`);
     if (!statistics.has(rule)) statistics.set(rule, new RouteStatistics((token) => kindOf(textOf(token))));
     statistics.get(rule)!.add(tokens, batch.rows, batch.length, own);
     if (against !== undefined) {

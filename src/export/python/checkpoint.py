@@ -54,6 +54,7 @@ class Progress:
     epoch: int
     window: int
     settings: dict[str, Any]
+    data: dict[str, Any] | None = None  # what is known of the tokens; None: nothing, as of a run of modc
 
 
 def _paths() -> Table:
@@ -316,7 +317,8 @@ def main(arguments: list[str]) -> int:
         if arguments[0] == "to-modc":
             print("note: a run's folder stands for its best checkpoint: name this one to use it", file=sys.stderr)
     except (CheckpointError, OSError) as fault:
-        print(f"checkpoint.py: {fault}", file=sys.stderr)
+        told = f"{fault.filename}: {fault.strerror}" if isinstance(fault, OSError) and fault.filename else fault
+        print(f"checkpoint.py: {told}", file=sys.stderr)
         return 1
     return 0
 

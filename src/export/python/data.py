@@ -6,22 +6,27 @@ The tokens lie side by side in the file, each 1, 2 or 4 bytes, little-endian: a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _WORDS = {1: "B", 2: "H", 4: "I"}
+# Of data beyond so many pieces of so many bytes the digest is of that many, evenly apart.
+_PIECES, _PIECE = 256, 1 << 20
 
 
 class Tokens:
     """A file of tokens. It is mapped, so that no process holds it whole."""
 
     def __init__(self, path: str | Path, width: int | None = None, separator: int | None = None) -> None:
-        path = Path(path)
+        self.path = path = Path(path)
         about = path.with_name(path.name + ".json")
         told = json.loads(about.read_text()) if about.exists() else {}
         size = path.stat().st_size
@@ -30,10 +35,21 @@ class Tokens:
         if width not in _WORDS or size == 0 or size % width != 0:
             raise ValueError(f"{path} has {size} bytes: no tokens of {width} bytes each")
         with open(path, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._words = memoryview(data).cast(_WORDS[width])
-        self.separator = separator
+            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._words = memoryview(self._data).cast(_WORDS[width])
+        self.width, self.separator = width, separator
         self.bytes_per_token = told["bytes"] / told["tokens"] if told.get("tokens") else float(width)
+
+    @cached_property
+    def described(self) -> dict[str, str | int | None]:
+        """What tells this data from other, and where it is."""
+        size, digest = len(self._data), hashlib.sha256()
+        pieces = min(_PIECES, -(-size // _PIECE))
+        for i in range(pieces):
+            at = i * max(0, size - _PIECE) // max(1, pieces - 1)
+            digest.update(self._data[at : at + _PIECE])
+        about = {"path": str(self.path.resolve()), "tokens": len(self), "width": self.width}
+        return {**about, "separator": self.separator, "digest": digest.hexdigest()}
 
     def __len__(self) -> int:
         return len(self._words)
@@ -89,17 +105,25 @@ class Windows:
         first = _draw(self.seed, epoch, 1, 0, 0) % slack if slack > 0 else 0
         return first, (self.boundary - 1 - first) // self.context
 
+    def length(self, at: int) -> int:
+        """The tokens of the window there, each of which has a next: fewer at the end of the data."""
+        return min(self.context, self.tokens - 1 - at)
+
     def validation(self, most: int) -> list[int]:
-        """Offsets of windows of what is held out, evenly apart, or of all where `most` is 0; the last, if short, is not."""
+        """Offsets of windows of what is held out, evenly apart, or of all where `most` is 0; the last may be short."""
         offsets = range(self.boundary, self.tokens - 1, self.context)
         if most != 0 and len(offsets) > most:
-            offsets = [offsets[i * len(offsets) // most] for i in range(most)]
-        return [at for at in offsets if at + self.context < self.tokens]
+            return [offsets[i * len(offsets) // most] for i in range(most)]
+        return list(offsets)
 
 
 def batch_of(tokens: Tokens, offsets: list[int], context: int, signed: bool) -> tuple[Tensor, Tensor]:
-    """Tokens and the next of each, i64[rows, context]; where a target may be -1, the end of a document has none."""
-    rows = torch.stack([tokens[at : at + context + 1] for at in offsets])
+    """Tokens and the next of each, i64[rows, context]; where a target may be -1, the end of a document has none.
+
+    Behind the end of the data are zeros.
+    """
+    own = [tokens[at : at + context + 1] for at in offsets]
+    rows = torch.stack([F.pad(window, (0, context + 1 - len(window))) for window in own])
     given, targets = rows[:, :-1], rows[:, 1:]
     if signed and tokens.separator is not None:
         targets = targets.masked_fill(given == tokens.separator, -1)

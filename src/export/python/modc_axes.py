@@ -42,6 +42,9 @@ def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None, most: 
     """The axis of an input [B, T, ...], behind what caches have seen, of at most so many tokens."""
     if lengths is not None and (not isinstance(lengths, Tensor) or lengths.shape != x.shape[:1]):
         raise ValueError(f"lengths are a tensor of one number for each of the {x.shape[0]} sequences")
+    if lengths is not None and not torch.compiler.is_compiling():
+        within = ((lengths >= 0) & (lengths <= x.shape[1])).all()
+        torch._assert_async(within, f"lengths are from 0 to {x.shape[1]}, the tokens of a row")  # waits for no GPU
     if most is not None and x.shape[1] > most:
         raise ValueError(f"the input has {x.shape[1]} tokens: a sequence of the model has at most {most}")
     positions = torch.arange(x.shape[1], device=x.device)[None].expand(x.shape[0], -1)

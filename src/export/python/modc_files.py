@@ -73,7 +73,10 @@ def keyed(tensors: dict[str, Tensor], table: Table) -> dict[str, Tensor]:
 
 def read_weights(folder: str | Path) -> dict[str, Tensor]:
     """The weights of a folder's `model.safetensors` by the names of parameters."""
-    stored = read_safetensors(Path(folder) / "model.safetensors")
+    path = Path(folder) / "model.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: export with --weights, or copy the weights of a run to it")
+    stored = read_safetensors(path)
     return named({key: values.float() for key, values in stored.items()}, keys_of(folder))
 
 

@@ -39,12 +39,12 @@ def make_mesh(
     device: str, world: int, replicate: int = 1, shard: int = -1, tensor: int = 1, pipeline: int = 1
 ) -> DeviceMesh:
     """Devices as [pipeline, replicate, shard, tensor]; one of replicate and shard may be -1: as many as are left."""
-    degrees = [pipeline, replicate, shard, tensor]
-    known = math.prod(degree for degree in degrees if degree != -1)
-    degrees = [max(world // max(known, 1), 1) if degree == -1 else degree for degree in degrees]
+    asked = {"pipeline": pipeline, "replicate": replicate, "shard": shard, "tensor": tensor}
+    known = math.prod(degree for degree in asked.values() if degree != -1)
+    degrees = [max(world // max(known, 1), 1) if degree == -1 else degree for degree in asked.values()]
     if min(degrees) < 1 or math.prod(degrees) != world:
-        wanted = f"{pipeline} x {replicate} x {shard} x {tensor} (pipeline, replicate, shard, tensor)"
-        raise ValueError(f"{world} devices cannot be {wanted}")
+        wanted = " x ".join(f"{name} {degree}" for name, degree in asked.items() if degree != -1)
+        raise ValueError(f"{wanted} does not come out at the {world} devices that there are")
     return init_device_mesh(device, tuple(degrees), mesh_dim_names=(PIPELINE, REPLICATE, SHARD, TENSOR))
 
 

@@ -5,7 +5,8 @@
     torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
     torchrun --nproc-per-node 8 train.py --output run --resume --pipeline 4 --micro-batches 4
 
-Options are those of `modc train`, and so are the windows that a step reads: batches do not depend on the ranks.
+Options are those of `modc train`, and so are the windows that a step reads: batches do not depend on the ranks. A run
+that goes on reads the data that it was begun with.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import model as exported
 from data import Position, Tokens, Windows, batch_of
 from modc_files import read_weights
 from parallelize import PIPELINE, data_rank, make_mesh, parallelize, replicated
+from settings import SETTINGS, SettingsError, expect_stages, parser, parts_of, settled
 from training import dropout_seed, evaluate, learning_rate, make_optimizer, train_step
 
 if TYPE_CHECKING:
@@ -42,107 +44,7 @@ HERE = Path(__file__).parent
 INPUTS: tuple[str, str | None] = ("tokens", "targets")  # the inputs that a text fills
 SIGNED = False  # whether a target may be -1: none
 CAUSAL = True  # whether there is a causal rule, by which texts are generated
-CONTEXT = 2048  # tokens of a sequence, where nobody says
-LONGEST: int | None = None  # tokens that a sequence may have
 VOCABULARY: int | None = None  # tokens are below that
-UNCUT: str | None = None  # why the model cannot be cut into stages
-OF_BATCH: tuple[str, ...] = ()  # losses of a whole batch, which of its parts are others
-
-
-OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --batch-losses-by-part"
-POINTS = "layers.3,layers.6: where stages behind the first begin, by names of UNITS in pipeline.py or of their members"
-
-
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = p.add_argument
-    add("--data", help="a file of tokens, or a text whose bytes are its tokens")
-    add("--width", type=int, choices=(1, 2, 4), help="bytes of a token, where no .json beside the file says so")
-    add("--separator", type=int, help="the token between documents, behind which nothing is learned")
-    add("--output", required=True, help="the folder of the run")
-    add("--resume", action="store_true", help="go on with the newest checkpoint of the run, on any number of ranks")
-    add("--weights", help="a folder whose model.safetensors is begun with; default: this one, if it has any")
-    for name, value in SETTINGS.items():
-        kind = str if name == "schedule" else float if name in FLOATS else int
-        add(f"--{name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS, help=f"default: {value}")
-    add("--replicate", type=int, default=1, help="devices that hold the same: DDP, or with --shard HSDP")
-    add("--shard", type=int, default=-1, help="devices among which FSDP2 shards; default: as many as are left")
-    add("--tensor", type=int, default=1, help="devices that share out linear maps")
-    add("--pipeline", type=int, default=1, help="stages of the model, each on its own devices")
-    add("--micro-batches", type=int, help="parts of a batch, one behind the other in the stages; default: --pipeline")
-    add("--pipeline-schedule", choices=("gpipe", "1f1b"), help="their order; default: gpipe; 1f1b is for GPUs")
-    add("--split-points", type=_names, default=(), help=POINTS)
-    by_part = "losses of a whole batch may be of micro-batches instead"
-    add("--batch-losses-by-part", dest="by_part", action="store_true", help=by_part)
-    add("--bf16", action="store_true", help="compute in bf16; weights, moments and reductions stay in f32")
-    add("--recompute", action="store_true", help="keep the inputs of each layer only, for the backward pass")
-    add("--compile", action="store_true", help="compile each layer")
-    add("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
-    return p
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
-# Settings of a run, which its checkpoints keep; some depend on others.
-SETTINGS: dict[str, object] = {
-    "steps": 1000, "batch": 8, "accumulate": 1, "length": "as many as the model allows, at most 2048", "seed": 0,
-    "validation": 0.05, "lr": 1e-3, "schedule": "cosine", "warmup": "a tenth, at most 100", "min_lr": "a tenth of lr",
-    "decay": "a fifth", "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "clip": 1.0,
-    "validate_every": 100, "windows": 64, "checkpoint_every": 500, "keep": 3,
-}  # fmt: skip
-AT_LEAST = {
-    "steps": 1, "batch": 1, "accumulate": 1, "length": 1, "seed": 0, "warmup": 0, "min_lr": 0, "decay": 1,
-    "weight_decay": 0, "clip": 0, "validate_every": 1, "windows": 0, "checkpoint_every": 1, "keep": 1,
-}  # fmt: skip
-FLOATS = {"validation", "lr", "min_lr", "weight_decay", "beta1", "beta2", "eps", "clip"}
-
-
-class SettingsError(ValueError):
-    """What is wrong with a setting, in a sentence."""
-
-
-def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
-    """All settings. Those of a run that goes on stay, but for those that may change."""
-    if before is not None:
-        for name, value in given.items():
-            if name not in checkpoint.MAY_CHANGE.values() and before.get(name) != value:
-                raise SettingsError(f"{_flag(name)} is {value}: the run was begun with {before.get(name)}")
-        return checked({**before, **given})
-    s = {**SETTINGS, "length": CONTEXT, **given}
-    for name, usual in (
-        ("warmup", lambda: min(100, s["steps"] // 10)),
-        ("min_lr", lambda: s["lr"] / 10),
-        ("decay", lambda: max(1, min(s["steps"] - s["warmup"], s["steps"] // 5))),
-    ):
-        if name not in given:
-            s[name] = usual()
-    return checked(s)
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def checked(s: dict) -> dict:
-    """The settings, if a run can have them."""
-
-    def must(name: str, holds: bool, what: str) -> None:
-        if not holds:
-            raise SettingsError(f"{_flag(name)} is {s[name]}: it is {what}")
-
-    for name in ("lr", "eps"):
-        must(name, 0 < s[name] < math.inf, "above 0")
-    for name, least in AT_LEAST.items():
-        must(name, least <= s[name] < math.inf, f"at least {least}")
-    for name in ("validation", "beta1", "beta2"):
-        must(name, 0 <= s[name] < 1, "from 0 to below 1")
-    must("schedule", s["schedule"] in ("cosine", "linear", "constant", "wsd"), "cosine, linear, constant or wsd")
-    must("warmup", s["warmup"] <= s["steps"], f"at most --steps, {s['steps']}")
-    if LONGEST is not None:
-        must("length", s["length"] <= LONGEST, f"at most {LONGEST}, the most tokens that a sequence of the model has")
-    return s
 
 
 def set_up(options: argparse.Namespace) -> tuple[torch.device, DeviceMesh]:
@@ -183,6 +85,21 @@ def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.devi
     return model
 
 
+def tokens_of(options: argparse.Namespace, before: dict | None) -> Tokens:
+    """The data of a run; one that goes on reads what it was begun with, wherever that is now."""
+    before = before or {}
+    path = options.data or before.get("path")
+    if path is None:
+        raise ValueError("--data says which tokens are trained on")
+    width, separator = options.width or before.get("width"), options.separator
+    tokens = Tokens(path, width, before.get("separator") if separator is None else separator)
+    for name, value in tokens.described.items():
+        if name != "path" and before.get(name, value) != value:
+            told = f"{name} {value}, not {before[name]}" if name != "digest" else "other tokens"
+            raise ValueError(f"{path} has {told}: it is not the data that the run was begun with")
+    return tokens
+
+
 class Run:
     """A run on one rank: what it reads, and what it leaves."""
 
@@ -195,28 +112,10 @@ class Run:
         before = checkpoint.progress_of(found[-1]) if options.resume else None
         given = {name: value for name, value in vars(options).items() if name in SETTINGS}
         self.settings = s = settled(given, before.settings if before else None)
-        if options.pipeline < 1:
-            raise SettingsError(f"--pipeline is {options.pipeline}: it is at least 1")
-        if options.pipeline > 1 and UNCUT is not None:
-            raise SettingsError(f"--pipeline is {options.pipeline}: {UNCUT}")
-        micro, order = options.micro_batches, options.pipeline_schedule
-        if options.pipeline == 1 and any((micro is not None, order, options.split_points, options.by_part)):
-            raise SettingsError(f"{OF_PIPELINE} are of --pipeline")
-        if micro is not None and micro < 1:
-            raise SettingsError(f"--micro-batches is {micro}: it is at least 1")
-        if order == "1f1b" and options.device == "cpu":
-            # PyTorch 2.6 waits for the last of several messages alone, which under gloo is not for all.
-            raise SettingsError("--pipeline-schedule is 1f1b: on CPU it is gpipe")
-        parts = micro or options.pipeline
-        begun = before.settings.get("parts", 1) if before else parts
-        if OF_BATCH and parts != begun:
-            told = f"a batch has {parts} parts: the run was begun with {begun}, and {OF_BATCH[0]} is of each part"
-            raise SettingsError(told)
-        if OF_BATCH:
+        expect_stages(options)
+        if (parts := parts_of(options, before.settings if before else None)) is not None:
             s["parts"] = parts
-        if options.data is None:
-            raise ValueError("--data says which tokens are trained on")
-        self.tokens = Tokens(options.data, options.width, options.separator)
+        self.tokens = tokens_of(options, before.data if before else None)
         self.windows = Windows(len(self.tokens), s["length"], s["seed"], s["validation"])
         self.device, self.mesh = set_up(options)
         self.share, self.shares = data_rank(self.mesh)
@@ -226,7 +125,8 @@ class Run:
         if stages > 1:
             from pipeline import fault_of  # of models that can be cut
 
-            if fault := fault_of(s["batch"] // self.shares, micro or stages, options.by_part):
+            micro_batches = options.micro_batches or stages
+            if fault := fault_of(s["batch"] // self.shares, micro_batches, options.by_part):
                 raise SettingsError(fault)
         model = make_model(options, self.mesh, self.device, s["seed"], draw=not found)
         self.optimizer = make_optimizer(model, s["lr"], s["weight_decay"], (s["beta1"], s["beta2"]), s["eps"])
@@ -239,9 +139,9 @@ class Run:
         self.output, self.first = Path(options.output), dist.get_rank() == 0
         amp = options.bf16 and not isinstance(model, torch.distributed.fsdp.FSDPModule)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16) if amp else contextlib.nullcontext()
-        self.pipeline = self._pipeline(options, amp, micro or stages) if stages > 1 else None
+        self.pipeline = self._pipeline(options, amp, micro_batches) if stages > 1 else None
         self.stopped = 0
-        self.saved = self.step
+        self.saved, self.best = self.step, math.inf  # the lowest loss of a validation
         if self.first:
             self.output.mkdir(parents=True, exist_ok=True)
             self._cut_log()
@@ -261,8 +161,10 @@ class Run:
         """A run that goes on forgets the steps behind its checkpoint."""
         path = self.output / "log.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        whole = (line for line in lines if line.endswith("\n"))
-        path.write_text("".join(line for line in whole if json.loads(line)["step"] <= self.step))
+        whole = [line for line in lines if line.endswith("\n")]
+        kept = [(line, entry) for line in whole if (entry := json.loads(line))["step"] <= self.step]
+        path.write_text("".join(line for line, _ in kept))
+        self.best = min((entry["loss"] for _, entry in kept if entry["kind"] == "validation"), default=math.inf)
 
     def log(self, entry: dict) -> None:
         if not self.first:
@@ -272,15 +174,15 @@ class Run:
 
     def batch(self, offsets: list[int]) -> dict[str, Tensor]:
         """This rank's share of some windows; sequences without tokens fill shares up where they are not even."""
-        rows = math.ceil(len(offsets) / self.shares)
+        rows, context = math.ceil(len(offsets) / self.shares), self.settings["length"]
         own = offsets[self.share * rows : (self.share + 1) * rows]
-        lengths = torch.tensor([self.settings["length"]] * len(own) + [0] * (rows - len(own)))
+        lengths = torch.tensor([self.windows.length(at) for at in own] + [0] * (rows - len(own)))
         own = own + offsets[:1] * (rows - len(own))
-        given = batch_of(self.tokens, own, self.settings["length"], SIGNED)
+        given = batch_of(self.tokens, own, context, SIGNED)
         if VOCABULARY is not None and own and (largest := int(given[0].max())) >= VOCABULARY:
             raise ValueError(f"the data has the token {largest}, the model knows those below {VOCABULARY}")
         named = {name: x for name, x in zip(INPUTS, given) if name is not None}
-        if rows * self.shares > len(offsets):
+        if rows * self.shares > len(offsets) or any(self.windows.length(at) < context for at in offsets):
             named["lengths"] = lengths
         return {name: x.to(self.device) for name, x in named.items()}
 
@@ -288,6 +190,8 @@ class Run:
         s = self.settings
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
+        if self.step >= s["steps"]:
+            self._tell(f"nothing is left to do: the run has made {self.step} steps; --steps says how many it makes in all")
         while self.step < s["steps"]:
             if not self._one():
                 return 1
@@ -356,12 +260,13 @@ class Run:
         if CAUSAL:
             rules["causal"] = self._evaluate(batches, causal=True)
         loss = rules.get("causal", rules["top-k"])
-        tokens = len(offsets) * s["length"]
+        tokens = sum(map(self.windows.length, offsets))
         by_rule = {rule: {"loss": own, "tokens": tokens, "shares": {}} for rule, own in rules.items()}
         self.log({
             "kind": "validation", "step": self.step, "live": {}, "counts": True, "loss": loss,
-            "bitsPerByte": self._bits(loss), "best": False, "rules": by_rule, "passage": None,
+            "bitsPerByte": self._bits(loss), "best": loss < self.best, "rules": by_rule, "passage": None,
         })  # fmt: skip
+        self.best = min(self.best, loss)
         told = ", ".join(f"{own:.4f} by {rule}" for rule, own in rules.items())
         self._tell(f"validation at step {self.step}: loss {told}")
 
@@ -373,7 +278,8 @@ class Run:
     def _save(self) -> None:
         if self.step == self.saved:
             return
-        progress = checkpoint.Progress(self.step, self.position.epoch, self.position.window, self.settings)
+        at, data = self.position, self.tokens.described
+        progress = checkpoint.Progress(self.step, at.epoch, at.window, self.settings, data)
         model = getattr(self.model, "module", self.model)
         path = checkpoint.save(self.output, model, self.optimizer, progress, self.settings["keep"])
         self.saved = self.step
@@ -385,11 +291,12 @@ class Run:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    options = parser(__doc__ or "").parse_args(arguments)
     try:
         return Run(options).train()
     except (ValueError, OSError, checkpoint.CheckpointError) as fault:
-        print(f"train.py: {fault}", file=sys.stderr)
+        told = f"{fault.filename}: {fault.strerror}" if isinstance(fault, OSError) and fault.filename else fault
+        print(f"train.py: {told}", file=sys.stderr)
         return 2 if isinstance(fault, SettingsError) else 1
     finally:
         if dist.is_initialized():

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_torch")
-FILES = (*SHARED, "model", "data", "training", "parallelize", "checkpoint", "pipeline", "train")
+FILES = (*SHARED, "model", "data", "training", "parallelize", "checkpoint", "pipeline", "settings", "train")
 
 
 def opened(folder):
@@ -33,7 +33,7 @@ def told(call):
     """What a call refuses, in its sentence."""
     try:
         call()
-    except ValueError as fault:
+    except (ValueError, RuntimeError) as fault:
         return str(fault)
     return None
 
@@ -93,17 +93,17 @@ def settings(job, train, **_):
     return answers
 
 
-def parts(job, train, **_):
+def parts(job, train, settings, **_):
     """What is said of other parts of a batch than a run was begun with, where a loss is of each."""
-    train.OF_BATCH = ("balance",)
+    settings.OF_BATCH = ("balance",)
     answers = []
     for begun, words in job["cases"]:
         output = Path(job["output"]) / str(len(answers))
         at = output / "checkpoints" / "step-00000001"
         at.mkdir(parents=True)
         kept = {"format": train.checkpoint.FORMAT, "model": train.checkpoint.MODEL, "step": 1, "epoch": 0, "window": 0}
-        settings = train.settled({}, None) | ({"parts": begun} if begun else {})
-        (at / "run.json").write_text(json.dumps(kept | {"settings": settings}))
+        own = train.settled({}, None) | ({"parts": begun} if begun else {})
+        (at / "run.json").write_text(json.dumps(kept | {"settings": own}))
         said = io.StringIO()
         with contextlib.redirect_stderr(said):
             train.main(["--output", str(output), "--resume", *words])
@@ -112,21 +112,41 @@ def parts(job, train, **_):
 
 
 def uneven(job, model, train, training, **_):
-    """What three sequences lose at once, and shared out among two ranks, whose shares are added up here."""
+    """What three sequences, one of them short, lose at once, and shared out among two ranks, whose shares are added up here."""
     moby = model.Moby()
     tokens = torch.arange(40)
     with (Path(job["output"] + ".bin")).open("wb") as file:
         file.write(bytes(tokens.tolist()))
     read = train.Tokens(job["output"] + ".bin", 1, None)
 
+    windows = train.Windows(len(read), 8, 0, 0.25)
+
     def shares(count):
-        given = {"shares": count, "tokens": read, "settings": {"length": 8}, "device": "cpu"}
-        return [train.Run.batch(types.SimpleNamespace(**given, share=i), [0, 9, 18]) for i in range(count)]
+        given = {"shares": count, "tokens": read, "settings": {"length": 8}, "device": "cpu", "windows": windows}
+        return [train.Run.batch(types.SimpleNamespace(**given, share=i), [0, 9, 35]) for i in range(count)]
 
     found = []
     for batches in (shares(1), shares(2)):
         found += [training.evaluate(moby, batches, causal) for causal in (False, True)]
-    return [found, [batch["lengths"].tolist() for batch in shares(2)]]
+    lengths = [batch["lengths"].tolist() for batch in shares(2)]
+    return [found, lengths, [windows.validation(most) for most in (0, 1)]]
+
+
+def other_data(job, train, **_):
+    """What is said of data that a run goes on with."""
+    output = Path(job["output"])
+    output.mkdir()
+    texts = {"begun": b"some text" * 400_000, "moved": b"some text" * 400_000, "other": b"some next" * 400_000}
+    for name, text in texts.items():
+        (output / name).write_bytes(text)
+    before = train.Tokens(output / "begun", None, 7).described
+    answers = []
+    for words in job["words"]:
+        given = ["--data", str(output / words[0]), *words[1:]] if words else []
+        options = train.parser("").parse_args(["--output", "none", *given])
+        said = told(lambda: answers.append(train.tokens_of(options, before).path.name))
+        answers += [] if said is None else [said.removeprefix(str(output) + "/")]
+    return answers
 
 
 class Watching(torch.nn.Module):
@@ -238,6 +258,9 @@ def bounded(job, model, modc_torch, **_):
     sentences = [
         told(lambda: moby(few, lengths=[1, 2])),
         told(lambda: moby(few, lengths=torch.ones(3, dtype=torch.int64))),
+        told(lambda: moby(few, lengths=torch.tensor([5, 6]))),
+        told(lambda: moby(few, lengths=torch.tensor([-1, 5]))),
+        told(lambda: moby(few, lengths=torch.tensor([0, 5]))),
         told(lambda: moby(tokens)),
         told(lambda: moby.step(few, {})),
         told(lambda: moby.step(few, None)),

@@ -1,0 +1,139 @@
+"""What a run is told: the options of train.py, and the settings that its checkpoints keep."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import torch
+
+import checkpoint
+
+# What the export knows of the model.
+CONTEXT = 2048  # tokens of a sequence, where nobody says
+LONGEST: int | None = None  # tokens that a sequence may have
+UNCUT: str | None = None  # why the model cannot be cut into stages
+OF_BATCH: tuple[str, ...] = ()  # losses of a whole batch, which of its parts are others
+
+OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --batch-losses-by-part"
+POINTS = "layers.3,layers.6: where stages behind the first begin, by names of UNITS in pipeline.py or of their members"
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = p.add_argument
+    add("--data", help="a file of tokens, or a text whose bytes are its tokens; --resume knows it")
+    add("--width", type=int, choices=(1, 2, 4), help="bytes of a token, where no .json beside the file says so")
+    add("--separator", type=int, help="the token between documents, behind which nothing is learned")
+    add("--output", required=True, help="the folder of the run")
+    add("--resume", action="store_true", help="go on with the newest checkpoint of the run, on any number of ranks")
+    add("--weights", help="a folder whose model.safetensors is begun with; default: this one, if it has any")
+    for name, value in SETTINGS.items():
+        kind = str if name == "schedule" else float if name in FLOATS else int
+        add(f"--{name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS, help=f"default: {value}")
+    add("--replicate", type=int, default=1, help="devices that hold the same: DDP, or with --shard HSDP")
+    add("--shard", type=int, default=-1, help="devices among which FSDP2 shards; default: as many as are left")
+    add("--tensor", type=int, default=1, help="devices that share out linear maps")
+    add("--pipeline", type=int, default=1, help="stages of the model, each on its own devices")
+    add("--micro-batches", type=int, help="parts of a batch, one behind the other in the stages; default: --pipeline")
+    add("--pipeline-schedule", choices=("gpipe", "1f1b"), help="their order; default: gpipe; 1f1b is for GPUs")
+    add("--split-points", type=_names, default=(), help=POINTS)
+    by_part = "losses of a whole batch may be of micro-batches instead"
+    add("--batch-losses-by-part", dest="by_part", action="store_true", help=by_part)
+    add("--bf16", action="store_true", help="compute in bf16; weights, moments and reductions stay in f32")
+    add("--recompute", action="store_true", help="keep the inputs of each layer only, for the backward pass")
+    add("--compile", action="store_true", help="compile each layer")
+    add("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
+    return p
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+# Settings of a run, which its checkpoints keep; some depend on others.
+SETTINGS: dict[str, object] = {
+    "steps": 1000, "batch": 8, "accumulate": 1, "length": "as many as the model allows, at most 2048", "seed": 0,
+    "validation": 0.05, "lr": 1e-3, "schedule": "cosine", "warmup": "a tenth, at most 100", "min_lr": "a tenth of lr",
+    "decay": "a fifth", "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "clip": 1.0,
+    "validate_every": 100, "windows": 64, "checkpoint_every": 500, "keep": 3,
+}  # fmt: skip
+AT_LEAST = {
+    "steps": 1, "batch": 1, "accumulate": 1, "length": 1, "seed": 0, "warmup": 0, "min_lr": 0, "decay": 1,
+    "weight_decay": 0, "clip": 0, "validate_every": 1, "windows": 0, "checkpoint_every": 1, "keep": 1,
+}  # fmt: skip
+FLOATS = {"validation", "lr", "min_lr", "weight_decay", "beta1", "beta2", "eps", "clip"}
+
+
+class SettingsError(ValueError):
+    """What is wrong with a setting, in a sentence."""
+
+
+def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
+    """All settings. Those of a run that goes on stay, but for those that may change."""
+    if before is not None:
+        for name, value in given.items():
+            if name not in checkpoint.MAY_CHANGE.values() and before.get(name) != value:
+                raise SettingsError(f"{_flag(name)} is {value}: the run was begun with {before.get(name)}")
+        return checked({**before, **given})
+    s = {**SETTINGS, "length": CONTEXT, **given}
+    for name, usual in (
+        ("warmup", lambda: min(100, s["steps"] // 10)),
+        ("min_lr", lambda: s["lr"] / 10),
+        ("decay", lambda: max(1, min(s["steps"] - s["warmup"], s["steps"] // 5))),
+    ):
+        if name not in given:
+            s[name] = usual()
+    return checked(s)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def checked(s: dict) -> dict:
+    """The settings, if a run can have them."""
+
+    def must(name: str, holds: bool, what: str) -> None:
+        if not holds:
+            raise SettingsError(f"{_flag(name)} is {s[name]}: it is {what}")
+
+    for name in ("lr", "eps"):
+        must(name, 0 < s[name] < math.inf, "above 0")
+    for name, least in AT_LEAST.items():
+        must(name, least <= s[name] < math.inf, f"at least {least}")
+    for name in ("validation", "beta1", "beta2"):
+        must(name, 0 <= s[name] < 1, "from 0 to below 1")
+    must("schedule", s["schedule"] in ("cosine", "linear", "constant", "wsd"), "cosine, linear, constant or wsd")
+    must("warmup", s["warmup"] <= s["steps"], f"at most --steps, {s['steps']}")
+    if LONGEST is not None:
+        must("length", s["length"] <= LONGEST, f"at most {LONGEST}, the most tokens that a sequence of the model has")
+    return s
+
+
+def expect_stages(options: argparse.Namespace) -> None:
+    """Refuses stages that the model does not have, and options of stages where there are none."""
+    stages, micro, order = options.pipeline, options.micro_batches, options.pipeline_schedule
+    if stages < 1:
+        raise SettingsError(f"--pipeline is {stages}: it is at least 1")
+    if stages > 1 and UNCUT is not None:
+        raise SettingsError(f"--pipeline is {stages}: {UNCUT}")
+    if stages == 1 and any((micro is not None, order, options.split_points, options.by_part)):
+        raise SettingsError(f"{OF_PIPELINE} are of --pipeline")
+    if micro is not None and micro < 1:
+        raise SettingsError(f"--micro-batches is {micro}: it is at least 1")
+    if order == "1f1b" and options.device == "cpu":
+        # PyTorch 2.6 waits for the last of several messages alone, which under gloo is not for all.
+        raise SettingsError("--pipeline-schedule is 1f1b: on CPU it is gpipe")
+
+
+def parts_of(options: argparse.Namespace, before: dict[str, object] | None) -> int | None:
+    """The parts of a batch that some loss is of, which a run that goes on keeps; None where no loss is of a part."""
+    if not OF_BATCH:
+        return None
+    parts = options.micro_batches or options.pipeline
+    begun = parts if before is None else before.get("parts", 1)
+    if parts != begun:
+        told = f"a batch has {parts} parts: the run was begun with {begun}, and {OF_BATCH[0]} is of each part"
+        raise SettingsError(told)
+    return parts
