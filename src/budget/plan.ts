@@ -300,6 +300,9 @@ function inMemory(
 }
 
 /** Throws BudgetError where a memory is given and no variant fits it in any layout, on however many devices. */
+/** Fewer bytes no accelerator has. */
+const LEAST_DEVICE = 2 ** 20;
+
 function expectRoom(variants: readonly PlannedVariant[], { memory, devices }: PlanOptions): void {
   const rows = variants.flatMap((v) => v.memory);
   if (memory === null || rows.length === 0) return;
@@ -309,8 +312,10 @@ function expectRoom(variants: readonly PlannedVariant[], { memory, devices }: Pl
     `no variant can be trained in ${formatBytes(memory)} on ${devices === 1 ? "one device" : `${devices} devices`}`,
     Number.isFinite(least) && least > devices
       ? `${least} devices would hold a sequence each`
-      : devices === 1
-        ? "more --devices divide the model; a shorter --length takes less"
-        : "a shorter --length takes less",
+      : memory < LEAST_DEVICE
+        ? "the number is of bytes: 80GiB has its unit"
+        : devices === 1
+          ? "more --devices divide the model; a shorter --length takes less"
+          : "a shorter --length takes less",
   );
 }

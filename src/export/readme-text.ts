@@ -53,9 +53,9 @@ the \`modc_*.py\` what they share;
 
 \`\`\`python
 import torch
-from model import load
+from model import ${variable(model.name)}, load
 
-model = load(".").eval()
+model = load(".").eval()  # of a folder without weights: ${variable(model.name)}(), which draws them
 ${made(model.inputs, model)}with torch.no_grad():
     result = model(${names(model)})
 \`\`\`

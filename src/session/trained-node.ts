@@ -115,10 +115,17 @@ function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
           .at(-1);
   if (newest !== undefined) return { path: join(folder, newest), chosen: "newest" };
   if (folder === path || OTHER_MODEL_FILES.some((name) => existsSync(join(path, name)))) return null;
+  if (readdirSync(folder).some((name) => STEP_FOLDER.test(name) && existsSync(join(folder, name, OF_PYTORCH))))
+    throw new SessionError(`${path} is a run of train.py, whose checkpoints are PyTorch's`, {
+      hint: `\`python checkpoint.py weights ${path} weights.safetensors\`, in the exported folder, and --weights`,
+    });
   throw new SessionError(`${path} has no checkpoint yet`, {
     hint: "training writes one every --checkpoint-every steps, whenever validation is the best so far, and at its end",
   });
 }
+
+/** What a checkpoint of an exported `train.py` has. */
+const OF_PYTORCH = "run.json";
 
 const isCheckpoint = (path: string): boolean => [MANIFEST, STATE].every((name) => existsSync(join(path, name)));
 

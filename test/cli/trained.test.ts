@@ -177,6 +177,13 @@ describe("what is wrong with a run's folder is said:", () => {
       status: 1,
       stderr: expect.stringContaining(`${path} has no checkpoint yet\n  hint: training writes one`),
     });
+    const ofPytorch = join(path, "checkpoints", "step-00000004");
+    mkdirSync(ofPytorch);
+    writeFileSync(join(ofPytorch, "run.json"), "{}");
+    expect((await run(["generate", path, "--prompt", "a"])).stderr).toContain(
+      `${path} is a run of train.py, whose checkpoints are PyTorch's\n  hint: \`python checkpoint.py weights ${path} `,
+    );
+    rmSync(ofPytorch, { recursive: true });
     await writeRun(path, { ...RUN, tokenizer: join(folder, "gone", "tokenizer.json"), steps: [5], best: 5 });
     expect((await run(["generate", path, "--prompt", "a"])).stderr).toMatch(
       /gone\/tokenizer\.json, the tokenizer that .* was trained with, is gone\n {2}hint: say where it is now/,
