@@ -106,27 +106,32 @@ export interface PlannedVariant {
 
 export interface BudgetPlan {
   readonly model: string;
+  /** Tokens of a sequence. */
+  readonly length: number;
   readonly variants: readonly PlannedVariant[];
 }
 
-/** Throws SourceError for a variant that the checker refuses, BudgetError for what no plan meets. */
-export function planBudget(from: ModelSource, options: PlanOptions): BudgetPlan {
-  const sets = variantsOf(options.varied);
-  const varied = new Set(options.varied.keys());
-  let name = "";
-  const variants = sets.map((set) => {
+/**
+ * Without a length it is the longest that all variants allow, where they have a bound; else 2048 tokens. Throws
+ * SourceError for a variant that the checker refuses, BudgetError for what no plan meets.
+ */
+export function planBudget(
+  from: ModelSource,
+  given: Omit<PlanOptions, "length"> & { readonly length: number | null },
+): BudgetPlan {
+  const varied = new Set(given.varied.keys());
+  const all = variantsOf(given.varied).map((set) => {
     const source = { ...from, set: { ...from.set, ...set }, varied };
-    const opened = open(source);
-    name = opened.forward().model.name;
-    return planned(source, opened, set, options);
+    return { set, source, opened: open(source) };
   });
+  const options = { ...given, length: given.length ?? Math.min(...all.map(({ opened }) => usualLength(opened))) };
+  const variants = all.map(({ set, source, opened }) => planned(source, opened, set, options));
   expectRoom(variants, options);
-  return { model: name, variants };
+  return { model: all[0]!.opened.forward().model.name, length: options.length, variants };
 }
 
-/** The longest sequence that the model allows, where it has a bound; else 2048 tokens. */
-export function usualLength(from: ModelSource): number {
-  const { axes } = open(from).forward().model;
+function usualLength(opened: Opened): number {
+  const { axes } = opened.forward().model;
   const bounds = axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "input" ? [a.bound ?? 2048] : []));
   return Math.min(...bounds, bounds.length === 0 ? 1 : Infinity);
 }

@@ -124,6 +124,13 @@ describe("modc budget", () => {
     });
   });
 
+  it("plans as many tokens as all variants allow, and says where no larger model is paid for", async () => {
+    const varied = ["budget", "examples/moby.mod", "--set", "depth=2", "--set", "dim=32", "--vary", "context=64,128"];
+    const { status, stdout } = await run(varied);
+    expect([status, stdout]).toEqual([0, expect.stringContaining("8 sequences of 64 tokens a step")]);
+    expect(stdout).toContain("No larger model, by --grow or by depth, is told");
+  });
+
   it.each([
     [["--flops", "1e9", "--tokens", "1e9"], 2, "--flops and --tokens are two budgets"],
     [["--curve", "E=1"], 2, "--curve tells the loss after so many tokens"],
@@ -131,6 +138,8 @@ describe("modc budget", () => {
     [["--vary", "depth=1", "--vary", "depth=2"], 2, "--vary gives depth twice"],
     [["--vary", "depth=1,2"], 2, "--set and --vary both say what depth is"],
     [["--vary", "capacity=50%,most"], 1, "--vary capacity:1:10: error[unknown-name]"],
+    [["--curve", "E=1,A=1,alpha=x,B=1,beta=1", "--tokens", "1e9"], 2, "--curve: the curve's alpha is no number"],
+    [["--batch", "3", "--devices", "2"], 2, "--batch 3 cannot be shared out evenly among --devices 2"],
     [["--grow", "depth=0"], 2, "is no whole number"],
     [["--tokens", "5"], 1, "are fewer than the 512 of a step"],
   ])("refuses %j", async (more, exit, message) => {

@@ -3,6 +3,7 @@
 import { curveOf } from "../../budget/curve.js";
 import type { MemoryRow, Operations, PlannedVariant, PlanOptions } from "../../budget/plan.js";
 import { drawnPlan } from "../../budget/drawn.js";
+import { BudgetError } from "../../budget/errors.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { writeText } from "../source/files.js";
 import { modelText } from "../source/model-file.js";
@@ -21,32 +22,38 @@ export async function budget(file: string, flags: Flags<typeof sourceCommands.bu
   for (const name of flags.vary?.keys() ?? [])
     if (flags.set !== undefined && name in flags.set)
       throw new UserError(`--set and --vary both say what ${name} is`, "give one of them", EXIT.usage);
-  const { planBudget, usualLength } = await import("../../budget/plan.js");
+  const { planBudget } = await import("../../budget/plan.js");
   const { source, read } = await modelText(file);
   const from = { source, read, set: flags.set ?? {}, ...(flags.model === undefined ? {} : { model: flags.model }) };
   const devices = flags.devices ?? 1;
+  if (flags.batch !== undefined && flags.batch % devices !== 0)
+    throw new UserError(
+      `--batch ${flags.batch} cannot be shared out evenly among --devices ${devices}`,
+      `give a multiple of ${devices}: a step's sequences, on all devices together`,
+      EXIT.usage,
+    );
   const options = {
     budget: budgetOf(flags),
     batch: flags.batch ?? 8 * devices,
-    length: flags.length ?? usualLength(from),
+    length: flags.length ?? null,
     devices,
     memory: flags.memory ?? null,
     varied: flags.vary ?? new Map<string, readonly string[]>(),
     growth: flags.grow ?? null,
     convention: flags.convention ?? "executed",
-    curve: flags.curve === undefined ? null : curveOf(flags.curve),
+    curve: flags.curve === undefined ? null : asUsage(() => curveOf(flags.curve!)),
     engine: flags.engine ?? "modc",
   } as const;
   const plan = planBudget(from, options);
   if (flags.output !== undefined) writeText(flags.output, drawnPlan(plan));
   if (flags.json) {
-    const { batch, length, memory, convention, engine } = options;
-    outJson({ ...plan, batch, length, devices, memory, convention, engine, budget: options.budget });
+    const { batch, memory, convention, engine } = options;
+    outJson({ ...plan, batch, devices, memory, convention, engine, budget: options.budget });
     return EXIT.fine;
   }
   const counted = options.convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
   const lines = [
-    `${plan.model}, ${plural(options.batch, "sequence")} of ${plural(options.length, "token")} a step, ` +
+    `${plan.model}, ${plural(options.batch, "sequence")} of ${plural(plan.length, "token")} a step, ` +
       `${plural(devices, "device")}${counted}`,
     "",
     costs(plan.variants),
@@ -58,6 +65,16 @@ export async function budget(file: string, flags: Flags<typeof sourceCommands.bu
   ];
   out(lines.join("\n").trimEnd());
   return EXIT.fine;
+}
+
+/** A curve that is none is a mistake of the command line. */
+function asUsage<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (fault) {
+    if (fault instanceof BudgetError) throw new UserError(`--curve: ${fault.message}`, fault.hint, EXIT.usage);
+    throw fault;
+  }
 }
 
 function budgetOf({ flops, tokens }: Flags<typeof sourceCommands.budget>) {
@@ -179,8 +196,9 @@ function largerLines(variant: PlannedVariant): readonly string[] {
 /** What the figures do not tell. */
 function notes(
   variants: readonly PlannedVariant[],
-  { curve, devices }: Pick<PlanOptions, "curve" | "devices">,
+  { curve, devices, growth }: Pick<PlanOptions, "curve" | "devices" | "growth">,
 ): readonly string[] {
+  const grows = growth === null || growth.size > 0;
   const isShared = ({ memory }: PlannedVariant): boolean => memory.some(({ sharding }) => sharding === "tp");
   return [
     ...(variants.some((v) => !v.training.counted)
@@ -188,6 +206,11 @@ function notes(
       : []),
     ...(devices > 1 && variants.some((v) => v.memory.length > 0 && !isShared(v))
       ? [`Tensor parallelism in PyTorch divides heads and columns evenly: ${devices} devices cannot share them out.`]
+      : []),
+    ...(grows && variants.some(({ larger, forward: { executed, dense } }) => larger === null && executed < dense)
+      ? [
+          "No larger model, by --grow or by depth, is told where the next one takes more operations than the dense model.",
+        ]
       : []),
     ...(curve ? [] : ["The loss is not known before training: --curve gives a curve that was measured."]),
   ];

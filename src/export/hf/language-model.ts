@@ -7,25 +7,25 @@ import { ExportError } from "../refused.js";
 import type { Models } from "../torch.js";
 
 /** Throws ExportError: what transformers have no form for. */
-function refuse(what: string, hint: string | null = null): never {
+export function refuse(what: string): never {
+  const hint = "`--to torch` writes it as a module of PyTorch";
   throw new ExportError(`${what} has no form as a model of Hugging Face yet`, hint);
 }
 
 /** Throws ExportError where the model does not take tokens and give logits, or has no causal rule. */
 export function expectLanguageModel(models: Models): void {
   const [model] = models;
-  const hint = "`--to torch` writes it as a module of PyTorch";
   const [tokens, ...others] = model.inputs;
   const [result, ...more] = model.outputs;
   if (!tokens || others.length > 0 || (tokens.type.dtype !== "u32" && tokens.type.dtype !== "i32"))
-    refuse(`${model.name}, which does not take tokens alone,`, hint);
-  if (!result || more.length > 0) refuse(`${model.name}, which gives several results,`, hint);
+    refuse(`${model.name}, which does not take tokens alone,`);
+  if (!result || more.length > 0) refuse(`${model.name}, which gives several results,`);
   const along = sequenceAt(model, tokens.type.shape[1]);
   const { shape, dtype } = result.value.type;
   if (tokens.type.shape.length !== 2 || along === null || shape.length !== 3 || sequenceAt(model, shape[1]) !== along)
-    refuse(`${model.name}, which gives no logits of each token,`, hint);
-  if (dtype !== "f32" || typeof shape[2] !== "number") refuse(`${model.name}, which gives no logits,`, hint);
-  if (!models.some(({ phase }) => phase === "generate")) refuse(`${model.name}, which has no causal rule,`, hint);
+    refuse(`${model.name}, which gives no logits of each token,`);
+  if (dtype !== "f32" || typeof shape[2] !== "number") refuse(`${model.name}, which gives no logits,`);
+  if (!models.some(({ phase }) => phase === "generate")) refuse(`${model.name}, which has no causal rule,`);
 }
 
 /** The models without the versions of an objective that labels do not fill, and why they do not. */

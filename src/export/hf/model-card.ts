@@ -1,5 +1,6 @@
 // The README of a folder, which is its model card.
 import type { Model } from "../../check/model.js";
+import { exampleInput } from "../example-inputs.js";
 import type { FolderNames } from "./names.js";
 
 export interface ModelCard {
@@ -22,9 +23,12 @@ Written by \`modc export --to hf\` from \`${model.file}\`.
 paths of weights as keys, and \`modc\` reads it too.
 
 \`\`\`python
+import torch
 from transformers import AutoModelForCausalLM
 
 model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
+input_ids = ${exampleInput(model.inputs[0]!, model)}  # or what a tokenizer gives
+attention_mask = torch.ones_like(input_ids)
 texts = model.generate(input_ids, attention_mask=attention_mask, max_new_tokens=60, do_sample=False)
 \`\`\`
 
