@@ -135,8 +135,8 @@ const text = `# \`modc serve\` under load
 \`node bench/start.mjs serving\` on ${name}: \`bench/models/decoder.mod\`, four layers of 512, dense and with every
 second layer routed; the predictors were set to take one in eight tokens of the model's own texts.
 The load comes from another process on the same machine: each stream asks
-with ${PROMPT} tokens, for ${TOKENS}, ${REQUESTS} times. ${ROUNDS} rounds behind a first that compiles, both models in turns,
-each on a server of its own. Milliseconds over all rounds; tokens a second while all streams are under way, from the
+with ${PROMPT} tokens, for ${TOKENS}, ${REQUESTS} times. ${ROUNDS} rounds behind a first that compiles,
+both models in turns, each on a server of its own. Milliseconds over all rounds; tokens a second while all streams are under way, from the
 last one's first token to the first one's end, as the median of rounds with the least and the most; MiB of keys and
 values at the highest; operations over those with nothing skipped.
 

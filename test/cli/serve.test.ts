@@ -50,25 +50,27 @@ describe("modc serve", () => {
     const { child, url, said } = await served([...MOBY, "--api-key", `@${folder.file("keys", `# ours\n${key}\n`)}`]);
     const client = new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 0 });
     const prompts = ["It was the w", "Call me ", "The whale, ", "Upon the sea "];
-    const request = { model: "Moby", max_tokens: 24, temperature: 0.7, seed: 3 };
+    const request = { model: "Moby", max_tokens: 48, temperature: 0.7, seed: 3 };
     const alone: string[] = [];
     for (const prompt of prompts)
       alone.push((await client.completions.create({ ...request, prompt })).choices[0]!.text);
     const together = await client.completions.create({ ...request, prompt: prompts });
     expect(together.choices.map(({ text }) => text)).toEqual(alone);
-    const texts = prompts.map(async (prompt) => {
+    // A reply begins when its request was taken: those that come after the signal are refused.
+    const streams = await Promise.all(
+      prompts.map((prompt) => client.completions.create({ ...request, prompt, stream: true })),
+    );
+    child.kill("SIGTERM");
+    const texts = streams.map(async (stream) => {
       let text = "";
-      for await (const { choices } of await client.completions.create({ ...request, prompt, stream: true })) {
-        if (text === "" && prompt === prompts[0]) child.kill("SIGTERM");
-        text += choices[0]!.text;
-      }
+      for await (const { choices } of stream) text += choices[0]!.text;
       return text;
     });
     expect(await Promise.all(texts)).toEqual(alone);
     const [status] = (await once(child, "close")) as [number];
     expect(status).toBe(0);
     expect(said()).toMatch(/listening at http:\/\/127\.0\.0\.1:\d+, for those who have a key\n/);
-    expect(said()).toMatch(/POST \/v1\/completions 200, \d+ ms, \d+ tokens read.*, 24 generated req_[0-9a-f]{32}\n/);
+    expect(said()).toMatch(/POST \/v1\/completions 200, \d+ ms, \d+ tokens read.*, 48 generated req_[0-9a-f]{32}\n/);
     expect(said()).toMatch(/ending: [1-4] requests? under way, for at most 30 s.*\n[\s\S]*ended\n$/);
     expect(said()).not.toContain("whale"); // nothing of texts
   });

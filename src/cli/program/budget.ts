@@ -208,9 +208,7 @@ function notes(
       ? [`Tensor parallelism in PyTorch divides heads and columns evenly: ${devices} devices cannot share them out.`]
       : []),
     ...(grows && variants.some(({ larger, forward: { executed, dense } }) => larger === null && executed < dense)
-      ? [
-          "No larger model, by --grow or by depth, is told where the next one takes more operations than the dense model.",
-        ]
+      ? ["No larger model, by --grow or by depth, is told where the next takes more operations than the dense one."]
       : []),
     ...(curve ? [] : ["The loss is not known before training: --curve gives a curve that was measured."]),
   ];
