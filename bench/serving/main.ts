@@ -136,9 +136,9 @@ const text = `# \`modc serve\` under load
 second layer routed; the predictors were set to take one in eight tokens of the model's own texts.
 The load comes from another process on the same machine: each stream asks
 with ${PROMPT} tokens, for ${TOKENS}, ${REQUESTS} times. ${ROUNDS} rounds behind a first that compiles,
-both models in turns, each on a server of its own. Milliseconds over all rounds; tokens a second while all streams are under way, from the
-last one's first token to the first one's end, as the median of rounds with the least and the most; MiB of keys and
-values at the highest; operations over those with nothing skipped.
+both models in turns, each on a server of its own. Milliseconds over all rounds; tokens a second while all streams
+are under way, from the last one's first token to the first one's end, as the median of rounds with the least and the
+most; MiB of keys and values at the highest; operations over those with nothing skipped.
 
 ${table(COLUMNS, rows)}
 
