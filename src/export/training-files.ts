@@ -55,6 +55,9 @@ export function trainingFiles(
   const units = (stages?.units ?? []).map(
     ({ name, isList, reads }) => `    Unit(${quoted(name)}, ${tuple(reads)}${isList ? ", is_list=True" : ""}),`,
   );
+  const parameters = model.parameters.map(
+    ({ name, value }) => `    ${JSON.stringify(name)}: ${JSON.stringify(value)},`,
+  );
   const cut = stages !== null && stages.uncut === null ? stages : null;
   const names = ["train.py", "settings.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];
   return new Map(
@@ -62,6 +65,8 @@ export function trainingFiles(
       const text = pythonFiles[name]!.split("\n").flatMap((line) => {
         const [, fact = "", type = "", note = ""] = /^([A-Z_]+)(: [^=]+)? = [^#]*?(  #.*)?$/.exec(line) ?? [];
         if (fact === "UNITS") return [`UNITS${type} = (`, ...units, ")"];
+        if (fact === "PARAMETERS")
+          return parameters.length === 0 ? [line] : [`PARAMETERS${type} = {${note}`, ...parameters, "}"];
         if (fact === "PLAN") return plan.length === 0 ? [line] : [`PLAN${type} = {`, ...plan, "}"];
         const value = facts.get(fact);
         return value === undefined ? [line] : [`${fact}${type} = ${value}${note}`];

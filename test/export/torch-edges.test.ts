@@ -13,17 +13,20 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --batch-losses-by-part are of --pipeline";
 
-function folderOf(name: string, source: string): string {
+function folderOf(name: string, source: string, set: Readonly<Record<string, string>> = {}): string {
   const folder = join(root, name);
   mkdirSync(folder);
-  for (const [file, text] of exported(source).files) writeFileSync(join(folder, file), text);
+  for (const [file, text] of exported(source, { set }).files) writeFileSync(join(folder, file), text);
   return folder;
 }
 
 describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeout: 60_000 }, () => {
+  const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
   let moby: string;
+  let small: string;
   beforeAll(() => {
-    moby = folderOf("moby", readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8"));
+    moby = folderOf("moby", source);
+    small = folderOf("small", source, { depth: "2", dim: "32", heads: "2" });
   });
   const ask = async (what: string, more: object = {}): Promise<unknown> => {
     const output = join(root, what);
@@ -127,6 +130,41 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
       `begun has tokens 1800000, not 3600000: ${not}`,
       `begun has separator 0, not 7: ${not}`,
     ]);
+  });
+
+  it("goes on with a run of the same model alone, by its parameters and its shapes", async () => {
+    const begun = "step is of Moby with heads=4, capacity=50%, this folder has heads=2, capacity=12.5%";
+    expect(await ask("other_model", { folder: small })).toEqual([
+      null,
+      null,
+      `${begun}: export it with their --set`,
+      "step is of the model Other, this folder has Moby",
+      "step has no embed.table of shape [256, 32], as the model of this folder",
+    ]);
+  });
+
+  it("takes runs over from modc and back where model, data and steps are the same, and no others", async () => {
+    const heads = "is of Moby with heads=4, this folder has heads=2: export it with their --set";
+    expect(await ask("crossing", { folder: small })).toEqual({
+      from: [
+        `modc/checkpoints/step-00000002 ${heads}`,
+        "modc/checkpoints/step-00000002 was trained with --only router,guess: train.py trains all weights",
+        "alone holds another run: give a new folder",
+        null,
+        null,
+        "there has done 5 steps already, modc/checkpoints/step-00000002 2",
+      ],
+      data: [null, "other has other tokens: it is not the data that the run was begun with"],
+      to: [
+        "alone/checkpoints/step-00000005 did not begin with modc train: `from-modc` takes a run over",
+        `modc/checkpoints/step-00000002 ${heads}`,
+        ...[0, 0].map(
+          () => "there/checkpoints/step-00000005 was trained on other data than modc/checkpoints/step-00000002",
+        ),
+        null,
+      ],
+      status: [0, 2, 2],
+    });
   });
 
   it("evaluates in the type in which it trains", async () => {

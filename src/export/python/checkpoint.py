@@ -10,6 +10,7 @@ A checkpoint of PyTorch (`torch.distributed.checkpoint`) has the weights by modc
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -24,11 +25,13 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
 import model as exported
+from data import Tokens
 from modc_files import Table, keyed, keys_of, named, read_safetensors, table_of, write_safetensors
 from training import plain
 
 HERE = Path(__file__).parent
 MODEL = "Model"
+PARAMETERS: dict[str, str] = {}  # what the model was exported with
 FORMAT = "modc-torch-1"
 # Settings of a run by modc's names and train.py's; the second may differ when a run goes on.
 SETTINGS = {
@@ -39,6 +42,14 @@ SETTINGS = {
 MAY_CHANGE = {
     "steps": "steps", "decay": "decay", "validateEvery": "validate_every", "validationWindows": "windows",
     "checkpointEvery": "checkpoint_every", "keep": "keep",
+}  # fmt: skip
+
+
+# Settings of modc by what train.py does in their place.
+UNKNOWN = {
+    "optimizer": ("adamw", "has AdamW alone"), "only": ("", "trains all weights"),
+    "live": ("", "has parameters that stay as they are"), "save": ("all", "keeps all weights"),
+    "precision": ("f32", "has weights in f32"),
 }  # fmt: skip
 
 
@@ -54,7 +65,8 @@ class Progress:
     epoch: int
     window: int
     settings: dict[str, Any]
-    data: dict[str, Any] | None = None  # what is known of the tokens; None: nothing, as of a run of modc
+    data: dict[str, Any] | None = None  # what is known of the tokens; None: nothing
+    begun: dict[str, Any] | None = None  # the run of `modc train` that it goes on with; None: none
 
 
 def _paths() -> Table:
@@ -112,7 +124,8 @@ def _emptied(folder: Path) -> None:
 
 
 def _finish(fresh: Path, final: Path, progress: Progress) -> None:
-    (fresh / "run.json").write_text(json.dumps({"format": FORMAT, "model": MODEL, **vars(progress)}, indent=1) + "\n")
+    told = {"format": FORMAT, "model": MODEL, "parameters": PARAMETERS, **vars(progress)}
+    (fresh / "run.json").write_text(json.dumps(told, indent=1, allow_nan=False) + "\n")
     shutil.rmtree(final, ignore_errors=True)
     fresh.rename(final)
 
@@ -126,15 +139,28 @@ def progress_of(path: Path) -> Progress:
     told = json.loads((path / "run.json").read_text())
     if told.pop("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint of this train.py")
-    if (model := told.pop("model")) != MODEL:
-        raise CheckpointError(f"{path} is of another model, {model}")
+    _expect_model(path, told.pop("model"), told.pop("parameters", {}))  # older ones keep no parameters
     return Progress(**told)
+
+
+def _expect_model(path: Path, model: str, parameters: dict[str, str]) -> None:
+    """Refuses what is of another model, by its name or by the parameters that both have."""
+    if model != MODEL:
+        raise CheckpointError(f"{path} is of the model {model}, this folder has {MODEL}")
+    others = [name for name, value in PARAMETERS.items() if parameters.get(name, value) != value]
+    if others:
+        theirs, ours = (", ".join(f"{name}={of[name]}" for name in others) for of in (parameters, PARAMETERS))
+        raise CheckpointError(f"{path} is of {model} with {theirs}, this folder has {ours}: export it with their --set")
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     """Reads a checkpoint of any number of ranks into a model and its optimizer."""
     progress = progress_of(path)
-    dcp.load(tensors_of(model, optimizer), checkpoint_id=path)
+    tensors, stored = tensors_of(model, optimizer), dcp.FileSystemReader(path).read_metadata().state_dict_metadata
+    for key, values in tensors.items():
+        if key not in stored or stored[key].size != values.shape:
+            raise CheckpointError(f"{path} has no {key} of shape {list(values.shape)}, as the model of this folder")
+    dcp.load(tensors, checkpoint_id=path)
     for state in optimizer.state.values():
         state["step"].fill_(progress.step)
     return progress
@@ -164,11 +190,16 @@ def from_modc(run: Path, output: Path) -> Path:
     source = newest_of_modc(run)
     manifest = json.loads((source / "manifest.json").read_text())
     settings = manifest["settings"]
-    if manifest["model"] != MODEL:
-        raise CheckpointError(f"{source} is of the model {manifest['model']}, this folder has {MODEL}")
-    for name, usual in (("optimizer", "adamw"), ("only", ""), ("live", ""), ("save", "all"), ("precision", "f32")):
+    _expect_model(source, manifest["model"], manifest["parameters"])
+    for name, (usual, knows) in UNKNOWN.items():
         if settings.get(name, usual) != usual:
-            raise CheckpointError(f"{source} was trained with {name} {settings[name]}: train.py knows only {usual}")
+            raise CheckpointError(f"{source} was trained with --{name} {settings[name]}: train.py {knows}")
+    if found := checkpoints(output):
+        before = progress_of(found[-1])
+        if before.begun is None or before.begun["data"] != manifest["data"]["digest"]:
+            raise CheckpointError(f"{output} holds another run: give a new folder")
+        if before.step > manifest["step"]:
+            raise CheckpointError(f"{output} has done {before.step} steps already, {source} {manifest['step']}")
     weights = _weights_of(source)
     with torch.device("meta"):
         made = exported.Model()
@@ -190,16 +221,25 @@ def from_modc(run: Path, output: Path) -> Path:
     tensors = _together(weights)
     for moment, values in moments.items():
         tensors |= {f"optimizer.{moment}.{path}": value for path, value in _together(values, states).items()}
-    data = manifest["data"]["position"]
-    named = {**SETTINGS, **MAY_CHANGE}
-    kept = {own: settings[name] for name, own in named.items() if name in settings}
-    progress = Progress(manifest["step"], data["epoch"], data["window"], kept)
+    at, known = manifest["data"]["position"], {**SETTINGS, **MAY_CHANGE}
+    kept = {own: settings[name] for name, own in known.items() if name in settings}
+    begun = {"run": str(source.resolve()), "step": manifest["step"], "data": manifest["data"]["digest"]}
+    progress = Progress(manifest["step"], at["epoch"], at["window"], kept, _data_of_modc(source, manifest), begun)
     final = output / "checkpoints" / f"step-{progress.step:08}"
     fresh = final.with_name(f".new-{final.name}")
     _emptied(fresh)
     dcp.save(tensors, checkpoint_id=fresh)
     _finish(fresh, final, progress)
     return final
+
+
+def _data_of_modc(source: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
+    """What is known of the tokens of a run of modc, but for their separator; None where it has no file of them."""
+    cached = source.resolve().parent.parent / ".cache" / f"tokens-{manifest['data']['digest'][:32]}.bin"
+    if not cached.exists():
+        return None
+    described = Tokens(cached).described
+    return {name: value for name, value in described.items() if name != "separator"}
 
 
 def _together(by_path: dict[str, Tensor], states: Iterable[str] = ()) -> dict[str, Tensor]:
@@ -240,8 +280,13 @@ def to_modc(output: Path, run: Path) -> Path:
     source, like = found[-1], newest_of_modc(run)
     progress = progress_of(source)
     manifest = json.loads((like / "manifest.json").read_text())
-    if manifest["model"] != MODEL:
-        raise CheckpointError(f"{run} is of the model {manifest['model']}, this folder has {MODEL}")
+    _expect_model(like, manifest["model"], manifest["parameters"])
+    if progress.begun is None:
+        raise CheckpointError(f"{source} did not begin with modc train: `from-modc` takes a run over")
+    known, own = _data_of_modc(like, manifest) or {}, progress.data or {}
+    same = all(own.get(name, known[name]) == known[name] for name in known if name != "path")
+    if progress.begun["data"] != manifest["data"]["digest"] or not same:
+        raise CheckpointError(f"{source} was trained on other data than {like}")
     for name, own in SETTINGS.items():
         theirs, ours = manifest["settings"].get(name), progress.settings.get(own)
         if theirs != ours:
@@ -307,16 +352,18 @@ def _described(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     ways = {"from-modc": from_modc, "to-modc": to_modc, "weights": weights}
-    if len(arguments) != 3 or arguments[0] not in ways:
-        print(__doc__, file=sys.stderr)
-        return 64
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("way", choices=ways)
+    p.add_argument("source", type=Path, help="the run that is read")
+    p.add_argument("target", type=Path, help="where it goes")
+    given = p.parse_args(arguments)
     try:
-        print(ways[arguments[0]](Path(arguments[1]), Path(arguments[2])))
-        if arguments[0] == "to-modc":
+        print(ways[given.way](given.source, given.target))
+        if given.way == "to-modc":
             print("note: a run's folder stands for its best checkpoint: name this one to use it", file=sys.stderr)
-    except (CheckpointError, OSError) as fault:
+    except (CheckpointError, ValueError, OSError) as fault:
         told = f"{fault.filename}: {fault.strerror}" if isinstance(fault, OSError) and fault.filename else fault
         print(f"checkpoint.py: {told}", file=sys.stderr)
         return 1
@@ -324,4 +371,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

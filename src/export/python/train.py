@@ -130,7 +130,7 @@ class Run:
                 raise SettingsError(fault)
         model = make_model(options, self.mesh, self.device, s["seed"], draw=not found)
         self.optimizer = make_optimizer(model, s["lr"], s["weight_decay"], (s["beta1"], s["beta2"]), s["eps"])
-        self.step, self.position = 0, Position()
+        self.step, self.position, self.begun = 0, Position(), before.begun if before else None
         if before:
             checkpoint.load(found[-1], model, self.optimizer)
             self.step, self.position = before.step, Position(before.epoch, before.window)
@@ -279,7 +279,7 @@ class Run:
         if self.step == self.saved:
             return
         at, data = self.position, self.tokens.described
-        progress = checkpoint.Progress(self.step, at.epoch, at.window, self.settings, data)
+        progress = checkpoint.Progress(self.step, at.epoch, at.window, self.settings, data, self.begun)
         model = getattr(self.model, "module", self.model)
         path = checkpoint.save(self.output, model, self.optimizer, progress, self.settings["keep"])
         self.saved = self.step

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import torch
+import torch.distributed.checkpoint as dcp
 
 SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_torch")
 FILES = (*SHARED, "model", "data", "training", "parallelize", "checkpoint", "pipeline", "settings", "train")
@@ -29,11 +30,11 @@ def answer(job):
     return globals()[job["what"]](job, **opened(job["folder"]))
 
 
-def told(call):
+def told(call, *faults):
     """What a call refuses, in its sentence."""
     try:
         call()
-    except (ValueError, RuntimeError) as fault:
+    except (ValueError, RuntimeError, *faults) as fault:
         return str(fault)
     return None
 
@@ -147,6 +148,96 @@ def other_data(job, train, **_):
         said = told(lambda: answers.append(train.tokens_of(options, before).path.name))
         answers += [] if said is None else [said.removeprefix(str(output) + "/")]
     return answers
+
+
+def other_model(job, model, training, checkpoint, **_):
+    """What is said of a run that goes on with the model, with others, and with one of other sizes."""
+    at = Path(job["output"]) / "step"
+    made = model.Moby()
+    optimizer = training.make_optimizer(made, 1e-3, 0.1, (0.9, 0.95), 1e-8)
+    tensors = checkpoint.tensors_of(made, optimizer)
+    ours = {"format": checkpoint.FORMAT, "model": "Moby", "step": 1, "epoch": 0, "window": 0, "settings": {}}
+    parameters = {"vocab": "256", "dim": "32", "heads": "2", "depth": "2", "context": "256", "capacity": "12.5%"}
+    others = ({}, {"parameters": parameters}, {"parameters": parameters | {"heads": "4", "capacity": "50%"}})
+    answers = []
+    for more in (*others, {"model": "Other"}, {}):
+        if len(answers) == 4:
+            tensors["embed.table"] = torch.zeros(256, 64)
+        dcp.save(tensors, checkpoint_id=at)
+        (at / "run.json").write_text(json.dumps(ours | more))
+        said = told(lambda: checkpoint.load(at, made, optimizer), checkpoint.CheckpointError)
+        answers.append(said and said.replace(f"{at.parent}/", ""))
+    return answers
+
+
+def crossing(job, model, train, checkpoint, modc_files, **_):
+    """What is said of runs that go over from modc, of the data that they go on with, and of those that come back."""
+    output = Path(job["output"])
+    at, run, there, alone = output / "modc" / "checkpoints" / "step-00000002", *(output / n for n in ("modc", "there", "alone"))
+    (run / ".cache").mkdir(parents=True)
+    at.mkdir(parents=True)
+    for path, text in ((run / ".cache" / f"tokens-{'a' * 32}.bin", "text"), (output / "text", "text"), (output / "other", "next")):
+        path.write_text(text * 100)
+    weights = model.Moby().float().state_dict()
+    moments = {f"optimizer.{moment}.{name}": values for moment in "mv" for name, values in weights.items()}
+    stored = modc_files.keyed(weights, modc_files.keys_of(job["folder"]))
+    modc_files.write_safetensors(at / "model.safetensors", stored)
+    modc_files.write_safetensors(at / "state.safetensors", moments)
+    names = {**checkpoint.SETTINGS, **checkpoint.MAY_CHANGE}
+    begun = train.settled({}, None)
+    settings = {theirs: begun[ours] for theirs, ours in names.items()}
+    whole = {"step": 2, "model": "Moby", "settings": settings, "sources": [], "parameters": checkpoint.PARAMETERS}
+    whole["data"] = {"digest": "a" * 64, "position": {"epoch": 0, "window": 3}}
+
+    def said(call, **changed):
+        (at / "manifest.json").write_text(json.dumps(whole | changed))
+        fault = told(call, checkpoint.CheckpointError)
+        return fault and fault.replace(f"{output}/", "")
+
+    def taken(folder, step):
+        """As if train.py had gone on."""
+        before = checkpoint.checkpoints(folder)[-1]
+        now = json.loads((before / "run.json").read_text()) | {"step": step}
+        (before / "run.json").write_text(json.dumps(now))
+        before.rename(before.with_name(f"step-{step:08}"))
+
+    heads = {"parameters": checkpoint.PARAMETERS | {"heads": "4"}}
+    checkpoint.from_modc(run, alone) if said(lambda: None) is None else None
+    kept = checkpoint.checkpoints(alone)[-1] / "run.json"
+    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"begun": None}))
+    came = [
+        said(lambda: checkpoint.from_modc(run, there), **heads),
+        said(lambda: checkpoint.from_modc(run, there), settings=settings | {"only": "router,guess"}),
+        said(lambda: checkpoint.from_modc(run, alone)),
+        said(lambda: checkpoint.from_modc(run, there)),
+        said(lambda: checkpoint.from_modc(run, there)),
+    ]
+    before = checkpoint.progress_of(checkpoint.checkpoints(there)[-1]).data
+    options = [train.parser("").parse_args(["--output", "none", "--data", str(output / n)]) for n in ("text", "other")]
+    data = [said(lambda: train.tokens_of(o, before)) for o in options]
+    taken(there, 5)
+    taken(alone, 5)
+    came.append(said(lambda: checkpoint.from_modc(run, there)))
+    other = {"data": whole["data"] | {"digest": "b" * 64}}
+    back = [
+        said(lambda: checkpoint.to_modc(alone, run)),
+        said(lambda: checkpoint.to_modc(there, run), **heads),
+        said(lambda: checkpoint.to_modc(there, run), **other),
+    ]
+    (run / ".cache" / f"tokens-{'a' * 32}.bin").write_text("none" * 100)
+    back.append(said(lambda: checkpoint.to_modc(there, run)))
+    (run / ".cache" / f"tokens-{'a' * 32}.bin").write_text("text" * 100)
+    back.append(said(lambda: checkpoint.to_modc(there, run)))
+    return {"from": came, "data": data, "to": back, "status": [status(checkpoint, *w) for w in (["-h"], [], ["weights"])]}
+
+
+def status(script, *words):
+    """With which a script ends that its options end."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return script.main(list(words))
+        except SystemExit as ended:
+            return ended.code
 
 
 class Watching(torch.nn.Module):
