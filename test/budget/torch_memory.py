@@ -126,6 +126,7 @@ def as_it_is(_, bucket):
 def measured(case: dict) -> dict:
     modules = opened(case["folder"])
     model_file, parallel, training = modules["model"], modules["parallelize"], modules["training"]
+    parallel.FSDP_ON_CPU = True
     devices, sharding, bf16 = case["devices"], case["sharding"], case["precision"] == "bf16"
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=devices)
     is_ddp = sharding == "replicated" and devices > 1

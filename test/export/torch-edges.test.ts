@@ -1,32 +1,21 @@
 // Exported folders at the edges: names that Python has for itself, no tokens, NaN, and what they refuse in a sentence.
 // Skipped, and saying so, where Python has no torch.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { askTorch, hasTorch, torchNote } from "../pytorch.js";
-import { exported } from "./versions.js";
+import { folderOf } from "./folder.js";
 
 const SCRIPT = new URL("torch/edges.py", import.meta.url);
 const root = mkdtempSync(join(tmpdir(), "modc-torch-edges-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-const OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --batch-losses-by-part are of --pipeline";
-
-function folderOf(name: string, source: string, set: Readonly<Record<string, string>> = {}): string {
-  const folder = join(root, name);
-  mkdirSync(folder);
-  for (const [file, text] of exported(source, { set }).files) writeFileSync(join(folder, file), text);
-  return folder;
-}
-
 describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeout: 60_000 }, () => {
   const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
   let moby: string;
-  let small: string;
   beforeAll(() => {
-    moby = folderOf("moby", source);
-    small = folderOf("small", source, { depth: "2", dim: "32", heads: "2" });
+    moby = folderOf(root, "moby", source);
   });
   const ask = async (what: string, more: object = {}): Promise<unknown> => {
     const output = join(root, what);
@@ -45,7 +34,7 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
   }
 }`;
     const given = inputs.map((name) => `${name}_`);
-    expect(await ask("names", { folder: folderOf("names", source), inputs: given })).toBeLessThan(1e-12);
+    expect(await ask("names", { folder: folderOf(root, "names", source), inputs: given })).toBeLessThan(1e-12);
   });
 
   it("computes zeros of a route that nobody took", async () => {
@@ -66,47 +55,6 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
     expect(await ask("best", { scores })).toEqual([wanted, wanted, first]);
   });
 
-  it("refuses settings with which a run would fail, new or resumed", async () => {
-    const cases: readonly (readonly [words: string, sentence: string])[] = [
-      ["--validate-every 0", "--validate-every is 0: it is at least 1"],
-      ["--checkpoint-every 0", "--checkpoint-every is 0: it is at least 1"],
-      ["--decay 0", "--decay is 0: it is at least 1"],
-      ["--keep 0", "--keep is 0: it is at least 1"],
-      ["--keep -1", "--keep is -1: it is at least 1"],
-      ["--steps 0", "--steps is 0: it is at least 1"],
-      ["--lr nan", "--lr is nan: it is above 0"],
-      ["--validation 1", "--validation is 1.0: it is from 0 to below 1"],
-      ["--schedule step", "--schedule is step: it is cosine, linear, constant or wsd"],
-      ["--steps 4 --warmup 5", "--warmup is 5: it is at most --steps, 4"],
-      ["--length 257", "--length is 257: it is at most 256, the most tokens that a sequence of the model has"],
-      ["--micro-batches 2", OF_PIPELINE],
-      ["--split-points layers.1", OF_PIPELINE],
-      ["--batch-losses-by-part", OF_PIPELINE],
-      ["--pipeline 2 --pipeline-schedule 1f1b --device cpu", "--pipeline-schedule is 1f1b: on CPU it is gpipe"],
-      ["--pipeline 2 --micro-batches 0", "--micro-batches is 0: it is at least 1"],
-      ["--resume --validate-every 0", "--validate-every is 0: it is at least 1"],
-      ["--resume --keep 0", "--keep is 0: it is at least 1"],
-      ["--resume --batch 3", "--batch is 3: the run was begun with 8"],
-    ];
-    const words = cases.map(([given]) => given.split(" "));
-    expect(await ask("settings", { words })).toEqual(cases.map(([, sentence]) => [2, `train.py: ${sentence}`]));
-  });
-
-  it("goes on with as many parts of a batch as a run was begun with, where a loss is of each", async () => {
-    const pipeline = ["--pipeline", "4", "--batch-losses-by-part"];
-    const cases = [
-      [4, []],
-      [0, pipeline],
-      [2, pipeline],
-      [4, pipeline],
-      [2, [...pipeline, "--micro-batches", "2"]],
-    ];
-    const refused = (now: number, begun: number): string =>
-      `train.py: a batch has ${now} parts: the run was begun with ${begun}, and balance is of each part`;
-    const next = "train.py: --data says which tokens are trained on";
-    expect(await ask("parts", { cases })).toEqual([refused(1, 4), refused(4, 1), refused(4, 2), next, next]);
-  });
-
   it("validates on the same sequences where they are no whole shares", async () => {
     const answer = (await ask("uneven")) as [number[], number[][], number[][]]; // as the script says
     const [[whole, causal, ...shared], lengths, validation] = answer;
@@ -118,53 +66,6 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
     ]);
     // Ten tokens are held out, of which the last has no next: a window of eight, and one of one.
     expect(validation).toEqual([[30, 38], [30]]);
-  });
-
-  it("goes on with the data that a run was begun with, and with no other", async () => {
-    const not = "it is not the data that the run was begun with";
-    const words = [[], ["moved"], ["other"], ["begun", "--width", "2"], ["begun", "--separator", "0"]];
-    expect(await ask("other_data", { words })).toEqual([
-      "begun",
-      "moved",
-      `other has other tokens: ${not}`,
-      `begun has tokens 1800000, not 3600000: ${not}`,
-      `begun has separator 0, not 7: ${not}`,
-    ]);
-  });
-
-  it("goes on with a run of the same model alone, by its parameters and its shapes", async () => {
-    const begun = "step is of Moby with heads=4, capacity=50%, this folder has heads=2, capacity=12.5%";
-    expect(await ask("other_model", { folder: small })).toEqual([
-      null,
-      null,
-      `${begun}: export it with their --set`,
-      "step is of the model Other, this folder has Moby",
-      "step has no embed.table of shape [256, 32], as the model of this folder",
-    ]);
-  });
-
-  it("takes runs over from modc and back where model, data and steps are the same, and no others", async () => {
-    const heads = "is of Moby with heads=4, this folder has heads=2: export it with their --set";
-    expect(await ask("crossing", { folder: small })).toEqual({
-      from: [
-        `modc/checkpoints/step-00000002 ${heads}`,
-        "modc/checkpoints/step-00000002 was trained with --only router,guess: train.py trains all weights",
-        "alone holds another run: give a new folder",
-        null,
-        null,
-        "there has done 5 steps already, modc/checkpoints/step-00000002 2",
-      ],
-      data: [null, "other has other tokens: it is not the data that the run was begun with"],
-      to: [
-        "alone/checkpoints/step-00000005 did not begin with modc train: `from-modc` takes a run over",
-        `modc/checkpoints/step-00000002 ${heads}`,
-        ...[0, 0].map(
-          () => "there/checkpoints/step-00000005 was trained on other data than modc/checkpoints/step-00000002",
-        ),
-        null,
-      ],
-      status: [0, 2, 2],
-    });
   });
 
   it("evaluates in the type in which it trains", async () => {
@@ -221,6 +122,7 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
         "lengths are from 0 to 5, the tokens of a row",
         "lengths are from 0 to 5, the tokens of a row",
         null,
+        "lengths are integers, not torch.float64",
         "the input has 9 tokens: a sequence of the model has at most 8",
         "caches are what modc_torch.Caches() makes, and calls fill",
         "a step goes on with caches: mt.Caches() begins some",
@@ -235,6 +137,10 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
         [8, 8],
       ],
     });
+  });
+
+  it("refuses targets beyond the classes, but where they do not count", async () => {
+    expect(await ask("targets")).toEqual(["targets are below 8, the classes of the logits", null, null]);
   });
 
   it("fails with a sentence where an answer holds NaN", async () => {

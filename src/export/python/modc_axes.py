@@ -12,6 +12,9 @@ from torch import Tensor
 from modc_caches import Caches
 
 
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
 class Axis(NamedTuple):
     """The tokens of sequences: their positions in the model's input, and which exist."""
 
@@ -42,6 +45,8 @@ def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None, most: 
     """The axis of an input [B, T, ...], behind what caches have seen, of at most so many tokens."""
     if lengths is not None and (not isinstance(lengths, Tensor) or lengths.shape != x.shape[:1]):
         raise ValueError(f"lengths are a tensor of one number for each of the {x.shape[0]} sequences")
+    if lengths is not None and lengths.dtype not in INTEGERS:
+        raise ValueError(f"lengths are integers, not {lengths.dtype}")
     if lengths is not None and not torch.compiler.is_compiling():
         within = ((lengths >= 0) & (lengths <= x.shape[1])).all()
         torch._assert_async(within, f"lengths are from 0 to {x.shape[1]}, the tokens of a row")  # waits for no GPU

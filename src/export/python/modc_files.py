@@ -57,7 +57,7 @@ def named(stored: dict[str, Tensor], table: Table) -> dict[str, Tensor]:
     found = {names.get(key, key): values for key, values in stored.items() if key not in of_experts}
     for name, keys in together.items():
         if missing := [key for key in keys if key not in stored]:
-            raise KeyError(f"the weights have no {missing[0]}")
+            raise ValueError(f"the weights have no {missing[0]}")
         found[name] = torch.stack([stored[key] for key in keys])
     return found
 

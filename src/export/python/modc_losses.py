@@ -97,11 +97,15 @@ def _mean_of_counted(each: Tensor, counted: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, axis: Axis | None) -> Tensor:
-    """The mean over tokens with a target; negative targets are none, those beyond the classes are the last class."""
-    held = targets.clamp(min=0, max=logits.shape[-1] - 1)
+    """The mean over tokens with a target; negative targets are none, those beyond the classes are refused."""
+    classes, counted = logits.shape[-1], _counted(targets, axis) & (targets >= 0)
+    if not torch.compiler.is_compiling():
+        within = ((targets < classes) | ~counted).all()
+        torch._assert_async(within, f"targets are below {classes}, the classes of the logits")  # waits for no GPU
+    held = targets.clamp(min=0, max=classes - 1)
     logits = logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32))
     each = F.cross_entropy(logits, held.flatten(), reduction="none").view(targets.shape)
-    return _mean_of_counted(each, _counted(each, axis) & (targets >= 0))
+    return _mean_of_counted(each, counted)
 
 
 def binary_cross_entropy(logit: Tensor, target: Tensor, axis: Axis | None) -> Tensor:

@@ -13,6 +13,7 @@ from types import MethodType
 from typing import Iterator
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
@@ -31,6 +32,10 @@ PLAN: dict[str, tuple[str, int]] = {}
 
 # Methods of layers that are called beside `forward`: parameters are gathered for them too.
 METHODS: tuple[str, ...] = ()
+
+# Whether FSDP2 may run on CPU. PyTorch 2.6 lacks its streams there, and gloo's mean of gradients is their sum: only who
+# has mended both says so.
+FSDP_ON_CPU = False
 
 PIPELINE, REPLICATE, SHARD, TENSOR = "pipeline", "replicate", "shard", "tensor"
 
@@ -141,6 +146,9 @@ def apply_fsdp(
     reduce_dtype: torch.dtype | None = torch.float32,
 ) -> None:
     """Shards each layer, then what is left. Of two dimensions of a mesh the first replicates."""
+    if mesh.device_type == "cpu" and not FSDP_ON_CPU:
+        ranks = dist.get_world_size(modc_losses.group)
+        raise ValueError(f"FSDP2 needs GPUs: on CPU give --replicate {ranks} or --tensor {ranks} alone")
     policy = MixedPrecisionPolicy(param_dtype=param_dtype, reduce_dtype=reduce_dtype)
     for layers, i in layers_of(model):
         fully_shard(layers[i], mesh=mesh, mp_policy=policy)

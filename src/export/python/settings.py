@@ -58,6 +58,9 @@ SETTINGS: dict[str, object] = {
     "decay": "a fifth", "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "clip": 1.0,
     "validate_every": 100, "windows": 64, "checkpoint_every": 500, "keep": 3,
 }  # fmt: skip
+MOST_SEED = 2**32 - 1
+# Settings of a learning rate that falls, by the schedules that have them.
+FALLING = {"min_lr": ("cosine", "linear", "wsd"), "decay": ("wsd",)}
 AT_LEAST = {
     "steps": 1, "batch": 1, "accumulate": 1, "length": 1, "seed": 0, "warmup": 0, "min_lr": 0, "decay": 1,
     "weight_decay": 0, "clip": 0, "validate_every": 1, "windows": 0, "checkpoint_every": 1, "keep": 1,
@@ -69,13 +72,17 @@ class SettingsError(ValueError):
     """What is wrong with a setting, in a sentence."""
 
 
+class DeviceError(ValueError):
+    """What is wrong with the devices, in a sentence."""
+
+
 def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
     """All settings. Those of a run that goes on stay, but for those that may change."""
     if before is not None:
         for name, value in given.items():
             if name not in checkpoint.MAY_CHANGE.values() and before.get(name) != value:
                 raise SettingsError(f"{_flag(name)} is {value}: the run was begun with {before.get(name)}")
-        return checked({**before, **given})
+        return _with_effect(given, checked({**before, **given}))
     s = {**SETTINGS, "length": CONTEXT, **given}
     for name, usual in (
         ("warmup", lambda: min(100, s["steps"] // 10)),
@@ -84,7 +91,15 @@ def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
     ):
         if name not in given:
             s[name] = usual()
-    return checked(s)
+    return _with_effect(given, checked(s))
+
+
+def _with_effect(given: dict[str, object], s: dict) -> dict:
+    """The settings, if none of those given is of another schedule."""
+    for name, schedules in FALLING.items():
+        if name in given and s["schedule"] not in schedules:
+            raise SettingsError(f"{_flag(name)} has no effect: it is of --schedule {', '.join(schedules)}")
+    return s
 
 
 def _flag(name: str) -> str:
@@ -105,10 +120,21 @@ def checked(s: dict) -> dict:
     for name in ("validation", "beta1", "beta2"):
         must(name, 0 <= s[name] < 1, "from 0 to below 1")
     must("schedule", s["schedule"] in ("cosine", "linear", "constant", "wsd"), "cosine, linear, constant or wsd")
+    must("seed", s["seed"] <= MOST_SEED, f"at most {MOST_SEED}")
+    must("min_lr", s["min_lr"] <= s["lr"], f"at most --lr, {s['lr']}")
     must("warmup", s["warmup"] <= s["steps"], f"at most --steps, {s['steps']}")
+    if s["schedule"] == "wsd":
+        behind = s["steps"] - s["warmup"]
+        must("decay", s["decay"] <= behind, f"at most the {behind} steps behind the warm-up")
     if LONGEST is not None:
         must("length", s["length"] <= LONGEST, f"at most {LONGEST}, the most tokens that a sequence of the model has")
     return s
+
+
+def expect_device(options: argparse.Namespace) -> None:
+    """Refuses a GPU that PyTorch does not see."""
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("--device is cuda: PyTorch sees no GPU")
 
 
 def expect_stages(options: argparse.Namespace) -> None:

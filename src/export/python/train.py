@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Iterator
 
 import torch
 import torch.distributed as dist
@@ -33,7 +33,7 @@ import model as exported
 from data import Position, Tokens, Windows, batch_of
 from modc_files import read_weights
 from parallelize import PIPELINE, data_rank, make_mesh, parallelize, replicated
-from settings import SETTINGS, SettingsError, expect_stages, parser, parts_of, settled
+from settings import SETTINGS, DeviceError, SettingsError, expect_device, expect_stages, parser, parts_of, settled
 from training import dropout_seed, evaluate, learning_rate, make_optimizer, train_step
 
 if TYPE_CHECKING:
@@ -47,22 +47,34 @@ CAUSAL = True  # whether there is a causal rule, by which texts are generated
 VOCABULARY: int | None = None  # tokens are below that
 
 
+@contextlib.contextmanager
+def of_options() -> Iterator[None]:
+    """What does not fit here was asked for by options."""
+    try:
+        yield
+    except ValueError as fault:
+        raise SettingsError(str(fault)) from fault
+
+
 def set_up(options: argparse.Namespace) -> tuple[torch.device, DeviceMesh]:
     device = torch.device(options.device)
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        device, count = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))), torch.cuda.device_count()
+        if device.index >= count:
+            raise DeviceError(f"there is no GPU for local rank {device.index}: PyTorch sees {count}")
         torch.cuda.set_device(device)
     # Without torchrun it is a group of one.
     alone = {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", **alone)
     degrees = (options.replicate, options.shard, options.tensor, options.pipeline)
-    return device, make_mesh(device.type, dist.get_world_size(), *degrees)
+    with of_options():
+        return device, make_mesh(device.type, dist.get_world_size(), *degrees)
 
 
 def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.device, seed: int, draw: bool) -> nn.Module:
     """The model or this rank's stage, of which no rank ever holds more on its device than its share."""
     stages, args = mesh[PIPELINE].size(), exported.ModelArgs()
-    with torch.device("meta"):
+    with torch.device("meta"), of_options():
         if stages == 1:
             model = exported.Model(args)
         else:
@@ -70,19 +82,32 @@ def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.devi
 
             model = Stage(args, mesh[PIPELINE].get_local_rank(), stages, options.split_points)
     param_dtype = torch.bfloat16 if options.bf16 else None
-    parallelize(model, mesh, recompute=options.recompute, compiled=options.compile, param_dtype=param_dtype)
+    with of_options():
+        parallelize(model, mesh, recompute=options.recompute, compiled=options.compile, param_dtype=param_dtype)
     model.to_empty(device=device)
     if draw:
         weights = {}
         if dist.get_rank() == 0 or stages > 1:
             torch.manual_seed(seed)
             folder = options.weights or (HERE if (HERE / "model.safetensors").exists() else None)
-            weights = read_weights(folder) if folder else exported.Model(args).state_dict()
+            weights = weights_of(folder, args) if folder else exported.Model(args).state_dict()
         if stages > 1:  # each rank has read all, and keeps what its stage has
             weights = {name: weights[name] for name in model.state_dict()}
         broadcast = StateDictOptions(full_state_dict=True, broadcast_from_rank0=stages == 1)
         set_model_state_dict(model, weights, options=broadcast)
     return model
+
+
+def weights_of(folder: str | Path, args: exported.ModelArgs) -> dict[str, Tensor]:
+    """Those in a folder, which has those of the model and no others."""
+    with torch.device("meta"):
+        due = exported.Model(args).state_dict()
+    weights = read_weights(folder)
+    for name in {**due, **weights}:
+        own, theirs = (list(of[name].shape) if name in of else "none" for of in (due, weights))
+        if own != theirs:
+            raise ValueError(f"{folder} has weights of another model: {name} is {theirs}, and {own} in this folder")
+    return weights
 
 
 def tokens_of(options: argparse.Namespace, before: dict | None) -> Tokens:
@@ -92,10 +117,14 @@ def tokens_of(options: argparse.Namespace, before: dict | None) -> Tokens:
     if path is None:
         raise ValueError("--data says which tokens are trained on")
     width, separator = options.width or before.get("width"), options.separator
+    if separator is not None and not 0 <= separator < (VOCABULARY or math.inf):
+        most = "" if VOCABULARY is None else f" to {VOCABULARY - 1}"
+        raise SettingsError(f"--separator is {separator}: it is a token, from 0{most}")
     tokens = Tokens(path, width, before.get("separator") if separator is None else separator)
     for name, value in tokens.described.items():
         if name != "path" and before.get(name, value) != value:
-            told = f"{name} {value}, not {before[name]}" if name != "digest" else "other tokens"
+            then = "the run has none" if before[name] is None else f"not {before[name]}"
+            told = f"{name} {value}, {then}" if name != "digest" else "other tokens"
             raise ValueError(f"{path} has {told}: it is not the data that the run was begun with")
     return tokens
 
@@ -109,10 +138,13 @@ class Run:
             raise ValueError(f"{options.output} holds a run already: --resume goes on with it")
         if options.resume and not found:
             raise ValueError(f"{options.output} has no checkpoint to resume from")
+        if options.resume and options.weights:
+            raise SettingsError("--weights has no effect: --resume takes the weights of the run")
         before = checkpoint.progress_of(found[-1]) if options.resume else None
         given = {name: value for name, value in vars(options).items() if name in SETTINGS}
         self.settings = s = settled(given, before.settings if before else None)
         expect_stages(options)
+        expect_device(options)
         if (parts := parts_of(options, before.settings if before else None)) is not None:
             s["parts"] = parts
         self.tokens = tokens_of(options, before.data if before else None)
@@ -120,7 +152,7 @@ class Run:
         self.device, self.mesh = set_up(options)
         self.share, self.shares = data_rank(self.mesh)
         if s["batch"] % self.shares != 0:
-            raise ValueError(f"a batch of {s['batch']} cannot be shared out among {self.shares} ranks")
+            raise SettingsError(f"a batch of {s['batch']} cannot be shared out among {self.shares} ranks")
         stage, stages = self.mesh[PIPELINE].get_local_rank(), self.mesh[PIPELINE].size()
         if stages > 1:
             from pipeline import fault_of  # of models that can be cut
@@ -170,7 +202,7 @@ class Run:
         if not self.first:
             return
         with open(self.output / "log.jsonl", "a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps(entry, allow_nan=False) + "\n")
 
     def batch(self, offsets: list[int]) -> dict[str, Tensor]:
         """This rank's share of some windows; sequences without tokens fill shares up where they are not even."""
@@ -195,8 +227,8 @@ class Run:
         while self.step < s["steps"]:
             if not self._one():
                 return 1
-            if self.step % s["validate_every"] == 0 or self.step == s["steps"]:
-                self._validate()
+            if (self.step % s["validate_every"] == 0 or self.step == s["steps"]) and not self._validate():
+                return 1
             stopped = self._agreed()
             if stopped or self.step % s["checkpoint_every"] == 0 or self.step == s["steps"]:
                 self._save()
@@ -227,10 +259,8 @@ class Run:
         else:
             losses, norm = train_step(self.model, self.optimizer, batches, s["clip"], self.autocast)
         if not math.isfinite(norm) or not all(map(math.isfinite, losses.values())):
-            last = checkpoint.checkpoints(self.output)
-            told = f"the last checkpoint is {last[-1]}" if last else "there is no checkpoint"
-            self._tell(f"step {self.step + 1} has a loss or a gradient that is no number, and changed nothing; {told}")
-            return False
+            told = f"step {self.step + 1} has a loss or a gradient that is no number, and changed nothing"
+            return self._no_number(told)
         self.step, self.position = self.step + 1, position
         own = sum(loss for name, loss in losses.items() if "." not in name)
         entry = {
@@ -246,19 +276,28 @@ class Run:
             self._tell(f"{told}, norm {norm:.3f}, {per:,.0f} tokens/s")
         return True
 
+    def _no_number(self, told: str) -> bool:
+        """Says why the run does not go on: false."""
+        last = checkpoint.checkpoints(self.output)
+        self._tell(f"{told}; the last checkpoint is {last[-1]}" if last else f"{told}; there is no checkpoint")
+        return False
+
     def _bits(self, nats: float) -> float:
         return nats / math.log(2) / self.tokens.bytes_per_token
 
-    def _validate(self) -> None:
+    def _validate(self) -> bool:
+        """Whether the losses are numbers."""
         s = self.settings
         offsets = self.windows.validation(s["windows"])
         rows = s["batch"]
         batches = [self.batch(offsets[i : i + rows]) for i in range(0, len(offsets), rows)]
         if not batches:
-            return
+            return True
         rules = {"top-k": self._evaluate(batches, causal=False)}
         if CAUSAL:
             rules["causal"] = self._evaluate(batches, causal=True)
+        if not all(map(math.isfinite, rules.values())):
+            return self._no_number(f"the validation at step {self.step} has a loss that is no number")
         loss = rules.get("causal", rules["top-k"])
         tokens = sum(map(self.windows.length, offsets))
         by_rule = {rule: {"loss": own, "tokens": tokens, "shares": {}} for rule, own in rules.items()}
@@ -269,6 +308,7 @@ class Run:
         self.best = min(self.best, loss)
         told = ", ".join(f"{own:.4f} by {rule}" for rule, own in rules.items())
         self._tell(f"validation at step {self.step}: loss {told}")
+        return True
 
     def _evaluate(self, batches: list[dict[str, Tensor]], causal: bool) -> float:
         if self.pipeline:
@@ -297,7 +337,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, checkpoint.CheckpointError) as fault:
         told = f"{fault.filename}: {fault.strerror}" if isinstance(fault, OSError) and fault.filename else fault
         print(f"train.py: {told}", file=sys.stderr)
-        return 2 if isinstance(fault, SettingsError) else 1
+        return 3 if isinstance(fault, DeviceError) else 2 if isinstance(fault, SettingsError) else 1
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

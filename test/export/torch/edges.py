@@ -1,16 +1,13 @@
-"""What exported folders compute at the edges, and what they refuse: of no tokens, of NaN, of settings, of lengths."""
+"""What exported folders compute at the edges, and what they refuse: of no tokens, of NaN, of lengths."""
 
 import contextlib
 import importlib
-import io
-import json
 import sys
 import types
 from fractions import Fraction
 from pathlib import Path
 
 import torch
-import torch.distributed.checkpoint as dcp
 
 SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_torch")
 FILES = (*SHARED, "model", "data", "training", "parallelize", "checkpoint", "pipeline", "settings", "train")
@@ -77,41 +74,6 @@ def best(job, modc_torch, **_):
     return [mt.top(score, a, lambda n: 1).index.tolist() for a in axes]
 
 
-def settings(job, train, **_):
-    output = Path(job["output"])
-    begun = train.settled({}, None)
-    at = output / "checkpoints" / "step-00000001"
-    at.mkdir(parents=True)
-    kept = {"format": train.checkpoint.FORMAT, "model": train.checkpoint.MODEL, "step": 1, "epoch": 0, "window": 0}
-    (at / "run.json").write_text(json.dumps(kept | {"settings": begun}))
-    answers = []
-    for words in job["words"]:
-        said = io.StringIO()
-        with contextlib.redirect_stderr(said):
-            folder = output if "--resume" in words else output / "new"
-            status = train.main(["--data", "none", "--output", str(folder), *words])
-        answers.append([status, said.getvalue().strip()])
-    return answers
-
-
-def parts(job, train, settings, **_):
-    """What is said of other parts of a batch than a run was begun with, where a loss is of each."""
-    settings.OF_BATCH = ("balance",)
-    answers = []
-    for begun, words in job["cases"]:
-        output = Path(job["output"]) / str(len(answers))
-        at = output / "checkpoints" / "step-00000001"
-        at.mkdir(parents=True)
-        kept = {"format": train.checkpoint.FORMAT, "model": train.checkpoint.MODEL, "step": 1, "epoch": 0, "window": 0}
-        own = train.settled({}, None) | ({"parts": begun} if begun else {})
-        (at / "run.json").write_text(json.dumps(kept | {"settings": own}))
-        said = io.StringIO()
-        with contextlib.redirect_stderr(said):
-            train.main(["--output", str(output), "--resume", *words])
-        answers.append(said.getvalue().strip())
-    return answers
-
-
 def uneven(job, model, train, training, **_):
     """What three sequences, one of them short, lose at once, and shared out among two ranks, whose shares are added up here."""
     moby = model.Moby()
@@ -131,113 +93,6 @@ def uneven(job, model, train, training, **_):
         found += [training.evaluate(moby, batches, causal) for causal in (False, True)]
     lengths = [batch["lengths"].tolist() for batch in shares(2)]
     return [found, lengths, [windows.validation(most) for most in (0, 1)]]
-
-
-def other_data(job, train, **_):
-    """What is said of data that a run goes on with."""
-    output = Path(job["output"])
-    output.mkdir()
-    texts = {"begun": b"some text" * 400_000, "moved": b"some text" * 400_000, "other": b"some next" * 400_000}
-    for name, text in texts.items():
-        (output / name).write_bytes(text)
-    before = train.Tokens(output / "begun", None, 7).described
-    answers = []
-    for words in job["words"]:
-        given = ["--data", str(output / words[0]), *words[1:]] if words else []
-        options = train.parser("").parse_args(["--output", "none", *given])
-        said = told(lambda: answers.append(train.tokens_of(options, before).path.name))
-        answers += [] if said is None else [said.removeprefix(str(output) + "/")]
-    return answers
-
-
-def other_model(job, model, training, checkpoint, **_):
-    """What is said of a run that goes on with the model, with others, and with one of other sizes."""
-    at = Path(job["output"]) / "step"
-    made = model.Moby()
-    optimizer = training.make_optimizer(made, 1e-3, 0.1, (0.9, 0.95), 1e-8)
-    tensors = checkpoint.tensors_of(made, optimizer)
-    ours = {"format": checkpoint.FORMAT, "model": "Moby", "step": 1, "epoch": 0, "window": 0, "settings": {}}
-    parameters = {"vocab": "256", "dim": "32", "heads": "2", "depth": "2", "context": "256", "capacity": "12.5%"}
-    others = ({}, {"parameters": parameters}, {"parameters": parameters | {"heads": "4", "capacity": "50%"}})
-    answers = []
-    for more in (*others, {"model": "Other"}, {}):
-        if len(answers) == 4:
-            tensors["embed.table"] = torch.zeros(256, 64)
-        dcp.save(tensors, checkpoint_id=at)
-        (at / "run.json").write_text(json.dumps(ours | more))
-        said = told(lambda: checkpoint.load(at, made, optimizer), checkpoint.CheckpointError)
-        answers.append(said and said.replace(f"{at.parent}/", ""))
-    return answers
-
-
-def crossing(job, model, train, checkpoint, modc_files, **_):
-    """What is said of runs that go over from modc, of the data that they go on with, and of those that come back."""
-    output = Path(job["output"])
-    at, run, there, alone = output / "modc" / "checkpoints" / "step-00000002", *(output / n for n in ("modc", "there", "alone"))
-    (run / ".cache").mkdir(parents=True)
-    at.mkdir(parents=True)
-    for path, text in ((run / ".cache" / f"tokens-{'a' * 32}.bin", "text"), (output / "text", "text"), (output / "other", "next")):
-        path.write_text(text * 100)
-    weights = model.Moby().float().state_dict()
-    moments = {f"optimizer.{moment}.{name}": values for moment in "mv" for name, values in weights.items()}
-    stored = modc_files.keyed(weights, modc_files.keys_of(job["folder"]))
-    modc_files.write_safetensors(at / "model.safetensors", stored)
-    modc_files.write_safetensors(at / "state.safetensors", moments)
-    names = {**checkpoint.SETTINGS, **checkpoint.MAY_CHANGE}
-    begun = train.settled({}, None)
-    settings = {theirs: begun[ours] for theirs, ours in names.items()}
-    whole = {"step": 2, "model": "Moby", "settings": settings, "sources": [], "parameters": checkpoint.PARAMETERS}
-    whole["data"] = {"digest": "a" * 64, "position": {"epoch": 0, "window": 3}}
-
-    def said(call, **changed):
-        (at / "manifest.json").write_text(json.dumps(whole | changed))
-        fault = told(call, checkpoint.CheckpointError)
-        return fault and fault.replace(f"{output}/", "")
-
-    def taken(folder, step):
-        """As if train.py had gone on."""
-        before = checkpoint.checkpoints(folder)[-1]
-        now = json.loads((before / "run.json").read_text()) | {"step": step}
-        (before / "run.json").write_text(json.dumps(now))
-        before.rename(before.with_name(f"step-{step:08}"))
-
-    heads = {"parameters": checkpoint.PARAMETERS | {"heads": "4"}}
-    checkpoint.from_modc(run, alone) if said(lambda: None) is None else None
-    kept = checkpoint.checkpoints(alone)[-1] / "run.json"
-    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"begun": None}))
-    came = [
-        said(lambda: checkpoint.from_modc(run, there), **heads),
-        said(lambda: checkpoint.from_modc(run, there), settings=settings | {"only": "router,guess"}),
-        said(lambda: checkpoint.from_modc(run, alone)),
-        said(lambda: checkpoint.from_modc(run, there)),
-        said(lambda: checkpoint.from_modc(run, there)),
-    ]
-    before = checkpoint.progress_of(checkpoint.checkpoints(there)[-1]).data
-    options = [train.parser("").parse_args(["--output", "none", "--data", str(output / n)]) for n in ("text", "other")]
-    data = [said(lambda: train.tokens_of(o, before)) for o in options]
-    taken(there, 5)
-    taken(alone, 5)
-    came.append(said(lambda: checkpoint.from_modc(run, there)))
-    other = {"data": whole["data"] | {"digest": "b" * 64}}
-    back = [
-        said(lambda: checkpoint.to_modc(alone, run)),
-        said(lambda: checkpoint.to_modc(there, run), **heads),
-        said(lambda: checkpoint.to_modc(there, run), **other),
-    ]
-    (run / ".cache" / f"tokens-{'a' * 32}.bin").write_text("none" * 100)
-    back.append(said(lambda: checkpoint.to_modc(there, run)))
-    (run / ".cache" / f"tokens-{'a' * 32}.bin").write_text("text" * 100)
-    back.append(said(lambda: checkpoint.to_modc(there, run)))
-    return {"from": came, "data": data, "to": back, "status": [status(checkpoint, *w) for w in (["-h"], [], ["weights"])]}
-
-
-def status(script, *words):
-    """With which a script ends that its options end."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        try:
-            return script.main(list(words))
-        except SystemExit as ended:
-            return ended.code
 
 
 class Watching(torch.nn.Module):
@@ -352,6 +207,7 @@ def bounded(job, model, modc_torch, **_):
         told(lambda: moby(few, lengths=torch.tensor([5, 6]))),
         told(lambda: moby(few, lengths=torch.tensor([-1, 5]))),
         told(lambda: moby(few, lengths=torch.tensor([0, 5]))),
+        told(lambda: moby(few, lengths=torch.tensor([0.5, 5]))),
         told(lambda: moby(tokens)),
         told(lambda: moby.step(few, {})),
         told(lambda: moby.step(few, None)),
@@ -362,6 +218,19 @@ def bounded(job, model, modc_torch, **_):
     ones = torch.ones(2, dtype=torch.int64)
     sentences += [told(lambda: moby.step(few, padded, lengths=ones)) for _ in range(9)]
     return {"sentences": sentences, "lengths": [caches.lengths.tolist(), padded.lengths.tolist()]}
+
+
+def targets(job, model, **_):
+    """What is said of targets beyond the vocabulary: where they count, are none, and stand in padding."""
+    moby = model.Moby(model.MobyArgs(vocab=8)).train()
+    tokens = torch.zeros(2, 5, dtype=torch.int64)
+    beyond, none = tokens.clone(), tokens - 1
+    beyond[1, 3] = 8
+    return [
+        told(lambda: moby(tokens, targets=beyond)),
+        told(lambda: moby(tokens, targets=none)),
+        told(lambda: moby(tokens, targets=beyond, lengths=torch.tensor([5, 3]))),
+    ]
 
 
 def shares(job, model, modc_torch, **_):

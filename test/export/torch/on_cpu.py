@@ -4,6 +4,7 @@ PyTorch 2.6 has FSDP2 for CUDA only. What it lacks on CPU is mended here, for te
 Debian's torchrun does not without libuv.
 """
 
+import importlib
 import os
 import runpy
 import socket
@@ -61,6 +62,7 @@ def rank_of(rank, ranks, port, script, arguments):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "USE_LIBUV": "0"}
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(Path(script).resolve().parent))
+    importlib.import_module("parallelize").FSDP_ON_CPU = True
     try:
         runpy.run_path(script, run_name="__main__")
     except SystemExit as ended:

@@ -1,0 +1,140 @@
+// Runs of exported folders: the settings, data, models and checkpoints that they refuse in a sentence, and how they end.
+// Skipped, and saying so, where Python has no torch.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { askTorch, hasTorch, torchNote } from "../pytorch.js";
+import { folderOf } from "./folder.js";
+
+const SCRIPT = new URL("torch/runs.py", import.meta.url);
+const root = mkdtempSync(join(tmpdir(), "modc-torch-runs-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --batch-losses-by-part are of --pipeline";
+
+describe.skipIf(!hasTorch)(`a run of an exported folder in PyTorch${torchNote}`, { timeout: 60_000 }, () => {
+  let small: string;
+  beforeAll(() => {
+    const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
+    small = folderOf(root, "small", source, { depth: "2", dim: "32", heads: "2" });
+  });
+  const ask = async (what: string, more: object = {}): Promise<unknown> => {
+    const output = join(root, what);
+    return (await askTorch<unknown>(SCRIPT, [{ folder: small, output, what, ...more }]))[0];
+  };
+
+  it("refuses settings with which a run would fail, new or resumed", async () => {
+    const cases: readonly (readonly [words: string, sentence: string])[] = [
+      ["--validate-every 0", "--validate-every is 0: it is at least 1"],
+      ["--checkpoint-every 0", "--checkpoint-every is 0: it is at least 1"],
+      ["--decay 0", "--decay is 0: it is at least 1"],
+      ["--keep 0", "--keep is 0: it is at least 1"],
+      ["--keep -1", "--keep is -1: it is at least 1"],
+      ["--steps 0", "--steps is 0: it is at least 1"],
+      ["--lr nan", "--lr is nan: it is above 0"],
+      ["--validation 1", "--validation is 1.0: it is from 0 to below 1"],
+      ["--schedule step", "--schedule is step: it is cosine, linear, constant or wsd"],
+      ["--steps 4 --warmup 5", "--warmup is 5: it is at most --steps, 4"],
+      ["--length 257", "--length is 257: it is at most 256, the most tokens that a sequence of the model has"],
+      ["--min-lr 1", "--min-lr is 1.0: it is at most --lr, 0.001"],
+      ["--schedule constant --min-lr 0", "--min-lr has no effect: it is of --schedule cosine, linear, wsd"],
+      ["--decay 5", "--decay has no effect: it is of --schedule wsd"],
+      ["--schedule wsd --steps 10 --warmup 5 --decay 6", "--decay is 6: it is at most the 5 steps behind the warm-up"],
+      ["--seed 99999999999999999999", "--seed is 99999999999999999999: it is at most 4294967295"],
+      ["--separator 256", "--separator is 256: it is a token, from 0 to 255"],
+      ["--separator -1", "--separator is -1: it is a token, from 0 to 255"],
+      ["--micro-batches 2", OF_PIPELINE],
+      ["--split-points layers.1", OF_PIPELINE],
+      ["--batch-losses-by-part", OF_PIPELINE],
+      ["--pipeline 2 --pipeline-schedule 1f1b --device cpu", "--pipeline-schedule is 1f1b: on CPU it is gpipe"],
+      ["--pipeline 2 --micro-batches 0", "--micro-batches is 0: it is at least 1"],
+      ["--resume --validate-every 0", "--validate-every is 0: it is at least 1"],
+      ["--resume --keep 0", "--keep is 0: it is at least 1"],
+      ["--resume --decay 5", "--decay has no effect: it is of --schedule wsd"],
+      ["--resume --weights w", "--weights has no effect: --resume takes the weights of the run"],
+      ["--resume --batch 3", "--batch is 3: the run was begun with 8"],
+    ];
+    const words = cases.map(([given]) => given.split(" "));
+    expect(await ask("settings", { words })).toEqual(cases.map(([, sentence]) => [2, `train.py: ${sentence}`]));
+  });
+
+  it("ends with 2 where the devices cannot share out what was asked, with 3 where there are none", async () => {
+    expect(await ask("devices")).toEqual([
+      [2, "train.py: pipeline 1 x replicate 1 x tensor 2 does not come out at the 1 devices that there are"],
+      [2, "train.py: a batch of 8 cannot be shared out among 3 ranks"],
+      [2, "train.py: q has 2 heads of 64 columns: 3 devices cannot share them out"],
+      [3, "train.py: --device is cuda: PyTorch sees no GPU"],
+      [1, "train.py: other has weights of another model: embed.table is [256, 64], and [256, 32] in this folder"],
+      "FSDP2 needs GPUs: on CPU give --replicate 1 or --tensor 1 alone",
+    ]);
+  });
+
+  it("ends where a validation is no number, and writes none into its log", async () => {
+    const end = "the validation at step 1 has a loss that is no number; there is no checkpoint";
+    expect(await ask("diverged")).toEqual([1, end, ["step"]]);
+  });
+
+  it("goes on with as many parts of a batch as a run was begun with, where a loss is of each", async () => {
+    const pipeline = ["--pipeline", "4", "--batch-losses-by-part"];
+    const cases = [
+      [4, []],
+      [0, pipeline],
+      [2, pipeline],
+      [4, pipeline],
+      [2, [...pipeline, "--micro-batches", "2"]],
+    ];
+    const refused = (now: number, begun: number): string =>
+      `train.py: a batch has ${now} parts: the run was begun with ${begun}, and balance is of each part`;
+    const next = "train.py: --data says which tokens are trained on";
+    expect(await ask("parts", { cases })).toEqual([refused(1, 4), refused(4, 1), refused(4, 2), next, next]);
+  });
+
+  it("goes on with the data that a run was begun with, and with no other", async () => {
+    const not = "it is not the data that the run was begun with";
+    const words = [[], ["moved"], ["other"], ["begun", "--width", "2"], ["begun", "--separator", "0"]];
+    expect(await ask("other_data", { words })).toEqual([
+      "begun",
+      "moved",
+      `other has other tokens: ${not}`,
+      `begun has tokens 1800000, not 3600000: ${not}`,
+      `begun has separator 0, not 7: ${not}`,
+      `begun has separator 0, the run has none: ${not}`,
+    ]);
+  });
+
+  it("goes on with a run of the same model alone, by its parameters and its shapes", async () => {
+    const begun = "step is of Moby with heads=4, capacity=50%, this folder has heads=2, capacity=12.5%";
+    expect(await ask("other_model")).toEqual([
+      null,
+      null,
+      `${begun}: export it with their --set`,
+      "step is of the model Other, this folder has Moby",
+      "step has no embed.table of shape [256, 32], as the model of this folder",
+    ]);
+  });
+
+  it("takes runs over from modc and back where model, data and steps are the same, and no others", async () => {
+    const heads = "is of Moby with heads=4, this folder has heads=2: export it with their --set";
+    expect(await ask("crossing")).toEqual({
+      from: [
+        `modc/checkpoints/step-00000002 ${heads}`,
+        "modc/checkpoints/step-00000002 was trained with --only router,guess: train.py trains all weights",
+        "alone holds another run: give a new folder",
+        null,
+        null,
+        "there has done 5 steps already, modc/checkpoints/step-00000002 2",
+      ],
+      data: [null, "other has other tokens: it is not the data that the run was begun with"],
+      to: [
+        "alone/checkpoints/step-00000005 did not begin with modc train: `from-modc` takes a run over",
+        `modc/checkpoints/step-00000002 ${heads}`,
+        ...[0, 0].map(
+          () => "there/checkpoints/step-00000005 was trained on other data than modc/checkpoints/step-00000002",
+        ),
+        null,
+      ],
+      status: [0, 2, 2],
+    });
+  });
+});
