@@ -1,4 +1,5 @@
 // The text of `model.py`: a class for each kind of block, the model's arguments, and how its weights are loaded.
+import { textInputsOf } from "../check/text-inputs.js";
 import { filled, marksIn } from "./holes.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
@@ -339,7 +340,10 @@ class ModuleWriter {
           runOf(inputs.objective, model),
           ...(along === null
             ? []
-            : [`axis = mt.rows(${[variable(along), "lengths", ...(causal ? ["caches"] : []), ...most].join(", ")})`]),
+            : [
+                `axis = mt.rows(${[variable(along), "lengths", ...(causal ? ["caches"] : []), ...most].join(", ")})`,
+                ...unsigned(variants),
+              ]),
           ...this.#texts(kind, linesOf(kind)),
         ]),
         ...(causal && along !== null ? ["", ...stepText(model)] : []),
@@ -347,4 +351,12 @@ class ModuleWriter {
       ]),
     ];
   }
+}
+
+/** Refuses negative targets where the source has none. */
+function unsigned(variants: readonly Variant[]): readonly string[] {
+  const objective = variants.find(({ entry }) => entry === "objective");
+  const inputs = objective ? textInputsOf(objective.model) : null;
+  if (!inputs || inputs.targets === null || inputs.signed) return [];
+  return [`mt.expect_targets(${variable(inputs.targets)}, axis)`];
 }

@@ -293,6 +293,7 @@ class Moby(nn.Module):
             observed=observed,
         )
         axis = mt.rows(tokens, lengths, caches, most=self.args.context)
+        mt.expect_targets(targets, axis)
         losses: dict[str, Tensor] = {}
         x = self.embed(tokens)
         for i, layer in enumerate(self.layers):

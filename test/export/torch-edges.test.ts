@@ -139,8 +139,13 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
     });
   });
 
-  it("refuses targets beyond the classes, but where they do not count", async () => {
-    expect(await ask("targets")).toEqual(["targets are below 8, the classes of the logits", null, null]);
+  it("refuses targets beyond the classes, and negative ones of u32, but where they do not count", async () => {
+    expect(await ask("targets")).toEqual([
+      "targets are below 8, the classes of the logits",
+      "targets are not negative: the source has u32, i32 where a token may have none",
+      null,
+      null,
+    ]);
   });
 
   it("fails with a sentence where an answer holds NaN", async () => {

@@ -1,4 +1,4 @@
-// Runs of exported folders: the settings, data, models and checkpoints that they refuse in a sentence, and how they end.
+// Runs of exported folders: settings, data, models and checkpoints that they refuse in a sentence, and how they end.
 // Skipped, and saying so, where Python has no torch.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

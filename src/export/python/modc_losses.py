@@ -108,6 +108,13 @@ def cross_entropy(logits: Tensor, targets: Tensor, axis: Axis | None) -> Tensor:
     return _mean_of_counted(each, counted)
 
 
+def expect_targets(targets: Tensor | None, axis: Axis) -> None:
+    """Refuses negative targets, in a model whose source has u32: all tokens that exist have a target."""
+    if targets is not None and not torch.compiler.is_compiling():
+        within = ((targets >= 0) | ~_counted(targets, axis)).all()
+        torch._assert_async(within, "targets are not negative: the source has u32, i32 where a token may have none")
+
+
 def binary_cross_entropy(logit: Tensor, target: Tensor, axis: Axis | None) -> Tensor:
     """The mean over tokens of -log sigmoid of the logit where the target is 1, of its negative where it is 0."""
     logit = logit.to(torch.promote_types(logit.dtype, torch.float32))

@@ -221,15 +221,16 @@ def bounded(job, model, modc_torch, **_):
 
 
 def targets(job, model, **_):
-    """What is said of targets beyond the vocabulary: where they count, are none, and stand in padding."""
+    """What is said of targets beyond the vocabulary and of negative ones: where they count, and stand in padding."""
     moby = model.Moby(model.MobyArgs(vocab=8)).train()
     tokens = torch.zeros(2, 5, dtype=torch.int64)
-    beyond, none = tokens.clone(), tokens - 1
-    beyond[1, 3] = 8
+    beyond, negative = tokens.clone(), tokens.clone()
+    beyond[1, 3], negative[1, 3] = 8, -1
     return [
         told(lambda: moby(tokens, targets=beyond)),
-        told(lambda: moby(tokens, targets=none)),
+        told(lambda: moby(tokens, targets=negative)),
         told(lambda: moby(tokens, targets=beyond, lengths=torch.tensor([5, 3]))),
+        told(lambda: moby(tokens, targets=negative, lengths=torch.tensor([5, 3]))),
     ]
 
 
