@@ -56,9 +56,10 @@ export class PythonServer {
       else reject(new Error(error));
       hold(own);
     });
-    child.on("close", () => {
+    child.on("close", (code, signal) => {
       this.#running = null;
-      for (const { reject } of own.waiting.splice(0)) reject(new Error(`Python ended: ${told}`));
+      const how = signal === null ? `with status ${code}` : `by ${signal}`;
+      for (const { reject } of own.waiting.splice(0)) reject(new Error(`Python ended ${how}: ${told}`));
     });
     return (this.#running = own);
   }

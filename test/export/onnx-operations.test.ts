@@ -13,7 +13,7 @@ import { furthest } from "../end-to-end/model.js";
 import type { Case } from "../lower/case-forms.js";
 import { cases } from "../lower/cases.js";
 import { ModelBuilder } from "../lower/model-builder.js";
-import { feed } from "../lower/run-case.js";
+import { feed, type Feed } from "../lower/run-case.js";
 import { askOnnx, hasOnnx, onnxNote } from "../onnxruntime.js";
 import { written } from "./onnx-files.js";
 
@@ -22,6 +22,7 @@ const TOLERANCE = { atol: 1e-4, rtol: 1e-4 };
 
 interface Answer {
   readonly runs: readonly Readonly<Record<string, { readonly data: readonly (number | string)[] }>>[];
+  readonly tried: readonly { readonly refused?: string }[];
 }
 
 const root = mkdtempSync(join(tmpdir(), "modc-onnx-"));
@@ -31,6 +32,12 @@ const RUNS = [
   { B: 1, T: 1, lengths: [1] },
   { B: 3, T: 7, lengths: [7, 7, 7] },
   { B: 5, T: 6, lengths: [6, 0, 3, 1, 2] },
+] as const;
+
+/** Of no tokens, and of no sequences: the reference refuses them, and no engine may end for them. */
+const NONE = [
+  { B: 2, T: 0, lengths: [0, 0] },
+  { B: 0, T: 6, lengths: [] },
 ] as const;
 
 /** A reduction over the batch is one over all sequences; there the batch is one in the cases. */
@@ -69,11 +76,15 @@ describe.skipIf(!hasOnnx)(`operations in ONNX${onnxNote}`, () => {
         refused.push(`${nameOf(c)}: ${error.message}`);
         return [];
       }
-      const given = runs.map(({ fed: { inputs }, lengths }) => ({
+      const givenTo = ({ inputs }: Feed, lengths: readonly number[]): object => ({
         ...Object.fromEntries(inputs),
         ...(ragged ? { lengths: { shape: [lengths.length], data: lengths } } : {}),
-      }));
-      return [{ case: c, model, runs, weights, job: { path, runs: given } }];
+      });
+      const given = runs.map(({ fed, lengths }) => givenTo(fed, lengths));
+      const tries = NONE.map(({ B, T, lengths }) =>
+        givenTo(feed(model, new Map(Object.entries({ B, T })), 1), lengths),
+      );
+      return [{ case: c, model, runs, weights, job: { path, runs: given, tries } }];
     });
     const answers = await askOnnx<Answer>(
       SCRIPT,
@@ -90,6 +101,20 @@ describe.skipIf(!hasOnnx)(`operations in ONNX${onnxNote}`, () => {
       }),
     );
     expect(different).toEqual([]);
+    const untried = jobs.flatMap(({ case: c }, i) =>
+      answers[i]!.tried.flatMap(({ refused: reason }, j) =>
+        reason === undefined
+          ? []
+          : [
+              `${nameOf(c)}, ${["no tokens", "no sequences"][j]}: ${/\w+ \w+ \w+ \w+ on dim \d$/.exec(reason)?.[0] ?? reason}`,
+            ],
+      ),
+    );
+    // ONNX Runtime spreads no weight of one matrix over no sequences.
+    expect(untried).toEqual([
+      "matmul: a weight with columns that are tokens, no sequences: right operand cannot broadcast on dim 0",
+      "matmul: rows of heads with a weight per head, no sequences: left operand cannot broadcast on dim 0",
+    ]);
     expect(refused).toEqual([]);
     const elsewhere: readonly LogicalOp[] = ["live", "cross_entropy", "bce"]; // test/export/onnx.test.ts
     const none: readonly LogicalOp[] = ["dropout", "random_normal", "random_uniform"];

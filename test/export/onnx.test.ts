@@ -7,8 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/check/model.js";
-import type { Evaluation } from "../../src/reference/evaluate.js";
-import { furthest, randomInput, randomTokens, randomWeights, reference, type Case } from "../end-to-end/model.js";
+import { randomInput, randomTokens, randomWeights, reference, type Case } from "../end-to-end/model.js";
 import { optimized } from "../optimized.js";
 import { NAMES, setOf, WHOLE } from "../semantics/variant-sources.js";
 import { askOnnx, hasOnnx, hasOnnxNode, nodePackages, onnxNodeNote, onnxNote } from "../onnxruntime.js";
@@ -17,11 +16,11 @@ import { onnxFile, type OnnxFile } from "../../src/export/onnx/file.js";
 import { onnxGraph } from "../../src/export/onnx/onnx.js";
 import { causal, likeliest, mobyModel, mobyWeights } from "./moby-causal.js";
 import { givenTo, modelOf, written, type Exporting } from "./onnx-files.js";
+import { expectClose, expectSame, type Ran } from "./onnx-same.js";
+import { expectSteps } from "./onnx-steps.js";
 
 const SCRIPT = new URL("onnx_run.py", import.meta.url);
 const NODE_SCRIPT = fileURLToPath(new URL("onnx-node.mjs", import.meta.url));
-/** Of the largest value: one side computes in 32 bits. */
-const TOLERANCE = 1e-4;
 const SIZES = [
   [1, 149],
   [3, 57],
@@ -33,16 +32,12 @@ const FEW = [
   [1, 1],
 ] as const;
 
-interface Ran {
-  readonly shape: readonly number[];
-  readonly data: readonly (number | string)[];
-}
-
 interface Answer {
   readonly domains: readonly string[];
   readonly opsets: readonly (readonly [string, number])[];
   readonly nodes: number;
   readonly runs: readonly Readonly<Record<string, Ran>>[];
+  readonly tried: readonly { readonly refused?: string }[];
   readonly generated: {
     readonly logits: readonly (readonly number[])[];
     readonly tokens: readonly (readonly number[])[];
@@ -71,23 +66,6 @@ const inputsOf = (model: Model, [batch, tokens]: readonly [number, number], seed
       return [name, type.dtype === "f32" ? randomInput(shape, seed + i) : randomTokens(shape, below, seed + i)];
     }),
   );
-
-function expectClose(actual: readonly (number | string)[], wanted: ArrayLike<number>, what: string): void {
-  const expected = Array.from(wanted);
-  const largest = expected.reduce((most, v) => Math.max(most, Math.abs(v)), 1);
-  const { ratio, text } = furthest(actual.map(Number), expected, TOLERANCE * largest, 0);
-  expect(ratio, `${what} ${text}`).toBeLessThan(1);
-}
-
-/** Results within the tolerance, choices exactly. */
-function expectSame(ran: Readonly<Record<string, Ran>>, { outputs }: Evaluation, what: string): void {
-  for (const [name, { data, shape }] of Object.entries(ran)) {
-    const wanted = outputs.get(name)!;
-    expect(shape, `${what} ${name}`).toEqual(wanted.shape);
-    if (wanted.dtype === "f32") expectClose(data, wanted.data, `${what} ${name}`);
-    else expect(data.map(Number), `${what} ${name}`).toEqual(Array.from(wanted.data));
-  }
-}
 
 const small = { dim: "24", heads: "3", kv_heads: "1", hidden: "40", vocab: "64" };
 const EXAMPLES: readonly (readonly [name: string, set: Readonly<Record<string, string>>])[] = [
@@ -180,49 +158,25 @@ describe.skipIf(!hasOnnx)(`ONNX${onnxNote}${onnxNodeNote}`, { timeout: 240_000 }
       3,
     ),
   )("%s %o goes on from prompts of several lengths", async (name, set) => {
-    const text = sourceOf(name);
-    const model = modelOf(text, { set, phase: "generate" });
-    const weights = randomWeights(model, 3);
-    const path = join(root, "generation.onnx");
-    written(path, model, weights, { caches: true, lengths: true });
     const lengths = [[9, 4], [1, 1], [3, 0], [1, 1], [1, 1]]; // prettier-ignore
-    const steps = [9, 1, 3, 1, 1];
-    const all = randomTokens([2, 15], 64, 5).data;
-    const [{ generated }, { graph }] = [
-      await answerOf({
-        path,
-        generate: {
-          batch: 2,
-          tokens: Array.from(all),
-          steps,
-          lengths,
-          input: "tokens",
-          output: model.outputs[0]!.name,
-        },
-      }),
-      optimized(text, { set, phase: "generate", verify: false }),
-    ];
-    for (const b of [0, 1]) {
-      let at = 0;
-      const ends: (number | null)[] = [];
-      const own = steps.flatMap((n, i) => {
-        const read = Array.from(all.slice(b * 15 + at, b * 15 + at + lengths[i]![b]!));
-        at += n;
-        return [read];
-      });
-      own.reduce((sum, read) => (ends.push(read.length === 0 ? null : sum + read.length - 1), sum + read.length), 0);
-      const tokens = Uint32Array.from(own.flat());
-      const { outputs } = reference(graph, weights, {
-        inputs: { tokens: { shape: [1, tokens.length], data: tokens } },
-      });
-      const whole = outputs.get(model.outputs[0]!.name)!.data;
-      ends.forEach((end, i) => {
-        if (end === null) return;
-        const made = generated.logits[i]!.slice(b * 64, (b + 1) * 64);
-        expectClose(made, whole.slice(end * 64, (end + 1) * 64), `${name} sequence ${b} step ${i}`);
-      });
-      expect(generated.length[b]).toBe(tokens.length);
-    }
+    await expectSteps(root, name, { text: sourceOf(name), set, lengths });
+  });
+
+  it("takes lengths beyond the input as all of it, negative ones as none, and refuses those of other sequences", async () => {
+    const set = { depth: "2", dim: "32", vocab: "64" };
+    const model = modelOf(sourceOf("moby"), { set });
+    const path = join(root, "lengths.onnx");
+    written(path, model, randomWeights(model, 3), { observe: true, lengths: true });
+    const inputs = inputsOf(model, [3, 24]);
+    const given = [[40, 17, -5], [24, 17, 0]].map((lengths) => givenTo(inputs, lengths)); // prettier-ignore
+    const tries = [givenTo(inputs, [5]), givenTo(inputs, [5, 5, 5, 5])];
+    const { runs, tried } = await answerOf({ path, runs: given, tries });
+    expect(runs[0]).toEqual(runs[1]);
+    expect(runs[0]!["layers.1.chosen.count"]!.data).toEqual([3, 3, 0]);
+    expect(tried.map(({ refused }) => refused)).toEqual([
+      expect.stringMatching(/Reshape/),
+      expect.stringMatching(/Reshape/),
+    ]);
   });
 
   it("breaks ties as the reference does, and takes NaN last", async () => {

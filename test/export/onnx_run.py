@@ -32,10 +32,11 @@ def answer(job):
     session = opened(job["path"])
     names = [output.name for output in session.get_outputs()]
     kinds = {x.name: x.type for x in [*session.get_inputs(), *session.get_overridable_initializers()]}
-    runs = []
-    for given in job.get("runs", []):
+
+    def run(given):
         inputs = {name: tensor(x, kinds[name]) for name, x in given.items()}
-        runs.append({name: shown(x) for name, x in zip(names, session.run(None, inputs))})
+        return {name: shown(x) for name, x in zip(names, session.run(None, inputs))}
+
     return {
         "domains": sorted({node.domain for node in model.graph.node}),
         "opsets": [[o.domain, o.version] for o in model.opset_import],
@@ -44,9 +45,18 @@ def answer(job):
         "metadata": {p.key: p.value for p in model.metadata_props},
         "producer": model.producer_name,
         "doc": model.doc_string,
-        "runs": runs,
+        "runs": [run(given) for given in job.get("runs", [])],
+        "tried": [tried(run, given) for given in job.get("tries", [])],
         "generated": generated(session, job["generate"]) if "generate" in job else None,
     }
+
+
+def tried(run, given):
+    """The results of a run that the runtime may refuse, or its reason."""
+    try:
+        return {"results": run(given)}
+    except Exception as reason:
+        return {"refused": str(reason)}
 
 
 def generated(session, given):

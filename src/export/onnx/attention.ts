@@ -38,24 +38,28 @@ class Heads {
 
   ofQueries(x: Name, value: Value): Name {
     const group = this.grouped ? [this.keys, this.queries / this.keys] : [this.queries];
-    return this.#apart(x, value.type.shape, group);
+    return this.#apart(x, value.type.shape, group, this.cx.axes.size(value.type.shape.at(-2)!));
   }
 
   ofKeys(x: Name, value: Value): Name {
-    return this.#apart(x, value.type.shape, this.grouped ? [this.keys, 1] : [this.keys]);
+    const { shape } = value.type;
+    return this.#apart(x, shape, this.grouped ? [this.keys, 1] : [this.keys], this.cx.at.dim(x, shape.length - 2));
   }
 
   /** Dimensions of heads as a value has them. */
   together(x: Name, shape: readonly Size[], last: number): Name {
-    const lead = shape.slice(1, -last).map(Number);
-    const behind = last === 1 ? [-1] : [-1, Number(shape.at(-1))];
-    return !this.grouped && lead.length === 1 ? x : this.cx.at.reshape(x, 0, ...lead, ...behind);
+    const { at, axes } = this.cx;
+    return !this.grouped && shape.length === 2 + last ? x : at.reshapeTo(x, axes.dims(shape));
   }
 
-  #apart(x: Name, shape: readonly Size[], heads: readonly number[]): Name {
+  #apart(x: Name, shape: readonly Size[], heads: readonly number[], rows: Name): Name {
+    const { at, axes, graph } = this.cx;
     const lead = shape.slice(1, -2);
-    if (lead.length === heads.length && lead.every((size, i) => size === heads[i])) return x;
-    return this.cx.at.reshape(x, 0, ...heads, -1, Number(shape.at(-1)));
+    const other = lead.findIndex((size, i) => size !== heads[i]);
+    if (other < 0 && lead.length === heads.length) return x;
+    if (other < 0 && lead.length + 1 === heads.length && heads.at(-1) === 1) return at.unsqueeze(x, heads.length);
+    const dims = [axes.size(shape[0]!), graph.ints(...heads), rows, graph.ints(Number(shape.at(-1)))];
+    return at.reshapeTo(x, at.concat(dims, 0));
   }
 }
 

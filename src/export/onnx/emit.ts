@@ -82,21 +82,22 @@ function found(names: ReadonlyMap<Value, Name>, value: Value): Name {
 function lastScope(
   scope: Scope,
   axis: string,
-  rows: ReadonlyMap<Value, Name>,
+  lasts: ReadonlyMap<Value, Name>,
   names: ReadonlyMap<Value, Name>,
 ): () => Scope {
   let made: Scope | null = null;
   return () => {
     if (made) return made;
     const { at, axes, graph } = scope;
-    const { counts } = axes.rows(axis);
+    const { counts, length } = axes.rows(axis);
     const positions = axes.positions(axis); // [B or 1, T]
     const last =
       counts === null
         ? at.slice(positions, graph.ints(-1), null, 1)
-        : graph.node("GatherElements", [ofAll(scope, positions, axis), lastIndex(scope, counts)], { axis: 1 });
-    const own = axes.within(new Map([[axis, { length: graph.ints(1), counts: null, positions: last }]]));
-    return (made = { ...scope, axes: own, whole: scope, get: (value) => rows.get(value) ?? found(names, value) });
+        : graph.node("GatherElements", [ofAll(scope, positions, axis), lastIndex(scope, axis, counts)], { axis: 1 });
+    const rows = at.min(length, graph.ints(1));
+    const own = axes.within(new Map([[axis, { length: rows, counts: null, positions: last }]]));
+    return (made = { ...scope, axes: own, whole: scope, get: (value) => lasts.get(value) ?? found(names, value) });
   };
 }
 
@@ -106,9 +107,11 @@ function ofAll({ at, axes, graph, model }: Scope, x: Name, axis: string): Name {
   return graph.node("Expand", [x, at.concat([axes.rows(batch.name).length, axes.rows(axis).length], 0)]);
 }
 
-/** i64[B, 1]: where the last token of each sequence is; the first of one without tokens. */
-const lastIndex = ({ at, graph }: Scope, counts: Name): Name =>
-  at.unsqueeze(at.max(at.sub(counts, graph.int(1)), graph.int(0)), 1);
+/** i64[B, 1]: where the last token of each sequence is; the first of one without tokens. [B, 0] where none has any. */
+function lastIndex({ at, axes, graph }: Scope, axis: string, counts: Name): Name {
+  const index = at.unsqueeze(at.max(at.sub(counts, graph.int(1)), graph.int(0)), 1);
+  return at.slice(index, graph.ints(0), axes.rows(axis).length, 1);
+}
 
 /** The last row of each sequence of a value that exists whole. */
 function lastOf(cx: Scope, value: Value, axis: string): Name {
@@ -119,7 +122,7 @@ function lastOf(cx: Scope, value: Value, axis: string): Name {
   graph.path = value.path;
   if (counts === null) return at.slice(cx.get(value), graph.ints(-1), null, dim);
   const [rows, back] = forward(cx, cx.get(value), shape.length, dim);
-  return back(at.rows(rows, lastIndex(cx, counts)));
+  return back(at.rows(rows, lastIndex(cx, axis, counts)));
 }
 
 /** Whether a value lies along the axis. */

@@ -2,6 +2,7 @@
 import type { Value } from "../../check/model.js";
 import { invariant } from "../../base/invariant.js";
 import type { Name } from "./graph.js";
+import { topIndices } from "./ranks.js";
 import { refuse } from "./refuse.js";
 import { bestTokens, routeAxis, rowsAlong } from "./routes.js";
 import { broadcast, elementOf, kept, scalar, type Scope } from "./scope.js";
@@ -15,8 +16,10 @@ function amongOf(choice: Value): number {
 
 function topEntries(cx: Scope, value: Value<"top_entries">): Name {
   const { at, graph } = cx;
+  const [scores] = value.inputs;
+  const { shape } = scores!.type;
   const k = graph.ints(value.attrs.k);
-  return at.ascending(at.topIndices(at.ranked(cx.get(value.inputs[0]!)), k, -1), k, -1);
+  return topIndices(cx, at.ranked(cx.get(scores!)), { shape, dim: shape.length - 1, k, ascend: true });
 }
 
 /** The k best tokens of each entry, as a mask [B, T, E]. */
@@ -28,15 +31,17 @@ function topTokens(cx: Scope, value: Value<"top_tokens">): Name {
   const k = axes.countOfTop(count);
   if (axes.countsDiffer(count)) axes.define(axis, { length: at.reduce("Max", k, [0], true), counts: axes.ofBatch(k) });
   else axes.define(axis, { length: k, counts: null });
-  return bestTokens(cx, cx.get(value.inputs[0]!), count, 3);
+  return bestTokens(cx, value.inputs[0]!, count);
 }
 
 /** The entries for which a mask holds, ascending, then their number, which is none. */
 function thoseEntries(cx: Scope, value: Value<"those_entries">): Name {
   const { at, graph } = cx;
   const among = amongOf(value);
-  const numbers = at.cast(cx.get(value.inputs[0]!), "i64");
-  const order = at.topIndices(numbers, graph.ints(among), -1);
+  const [mask] = value.inputs;
+  const { shape } = mask!.type;
+  const numbers = at.cast(cx.get(mask!), "i64");
+  const order = topIndices(cx, numbers, { shape, dim: shape.length - 1, k: graph.ints(among) });
   const chosen = graph.node("GatherElements", [numbers, order], { axis: -1 });
   return at.where(at.cast(chosen, "bool"), order, graph.int(among));
 }

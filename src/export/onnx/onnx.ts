@@ -46,7 +46,7 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
   const axes = new AxisTable(at, model, live);
   for (const [axis, rows] of inputAxes(model, at)) axes.define(axis, rows);
   const batch = model.axes.find(({ role }) => role === "batch")?.name ?? null;
-  if (options.lengths) defineLengths(model, axes, graph, batch);
+  if (options.lengths) defineLengths(model, axes, batch);
   const caches = root === null || batch === null ? null : new Caches(model, batch);
   const before = caches?.begin({ graph }) ?? null;
   if (root !== null && before !== null) axes.define(root, { ...axes.rows(root), start: at.unsqueeze(before, 1) });
@@ -91,12 +91,17 @@ function inputAxes(model: Model, at: Shorthand): ReadonlyMap<string, Rows> {
   return found;
 }
 
-function defineLengths(model: Model, axes: AxisTable, graph: GraphBuilder, batch: string | null): void {
+function defineLengths(model: Model, axes: AxisTable, batch: string | null): void {
+  const { at } = axes;
+  const { graph } = at;
   const root = model.axes.find((axis) => axis.role === "sequence" && axes.isDefined(axis.name));
   if (!root || batch === null) return refuse("lengths of a model without sequences", "");
   const doc = "how many tokens each sequence has; what lies behind them is not read";
-  const counts = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
-  axes.define(root.name, { ...axes.rows(root.name), counts });
+  const given = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
+  const rows = axes.rows(root.name);
+  // Each sequence has its own, of tokens that there are.
+  const own = at.reshapeTo(given, axes.rows(batch).length);
+  axes.define(root.name, { ...rows, counts: at.min(at.max(own, graph.ints(0)), rows.length) });
 }
 
 /** A live parameter is an input of two whole numbers, whose quotient it is; by default the model's own. */

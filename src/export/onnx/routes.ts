@@ -5,6 +5,7 @@ import { invariant } from "../../base/invariant.js";
 import type { Rule } from "../../size/count-rules.js";
 import { along } from "./axes.js";
 import type { Name } from "./graph.js";
+import { topIndices } from "./ranks.js";
 import { refuse } from "./refuse.js";
 import { broadcast, kept, type Scope } from "./scope.js";
 import { forward } from "./shapes.js";
@@ -22,13 +23,16 @@ export const parentOf = ({ axes }: Scope, axis: string): string => {
   return count.parent;
 };
 
-/** The tokens of a mask bool[B, T]: as many rows as any sequence has, those that a sequence has not behind its own. */
-function byMask(cx: Scope, axis: string, mask: Name): Name {
+/**
+ * The tokens of a mask bool[B, T], which has the shape of a value: as many rows as any sequence has, those that a
+ * sequence has not behind its own.
+ */
+function byMask(cx: Scope, axis: string, mask: Name, { type: { shape } }: Value): Name {
   const { at } = cx;
   const numbers = at.cast(mask, "i64");
   const counts = at.reduce("Sum", numbers, [1], false);
   const length = at.reduce("Max", counts, [0], true);
-  const index = at.topIndices(numbers, length, 1);
+  const index = topIndices(cx, numbers, { shape, dim: 1, k: length });
   cx.axes.define(axis, { length, counts, index, mask });
   return index;
 }
@@ -44,30 +48,34 @@ function top(cx: Scope, value: Value<"top">): Name {
   const { axis } = value.attrs;
   const { count } = axes.sequence(axis);
   invariant(count.kind === "top", `axis ${axis} is not made by top`);
+  const [score] = value.inputs;
   if (!axes.countsDiffer(count)) {
     const k = axes.countOfTop(count);
-    const index = at.ascending(at.topIndices(at.ranked(cx.get(value.inputs[0]!)), k, 1), k, 1);
+    const { shape } = score!.type;
+    const index = topIndices(cx, at.ranked(cx.get(score!)), { shape, dim: 1, k, ascend: true });
     axes.define(axis, { length: k, counts: null, index });
     return index;
   }
-  return byMask(cx, axis, bestTokens(cx, cx.get(value.inputs[0]!), count, 2));
+  return byMask(cx, axis, bestTokens(cx, score!, count), score!);
 }
 
 /**
  * bool[B, T] or bool[B, T, E]: of each sequence, and entry, the best tokens; of those in the order of their scores, and
  * that exist, as many as each sequence has.
  */
-export function bestTokens(cx: Scope, score: Name, rule: Rule<"top">, rank: 2 | 3): Name {
+export function bestTokens(cx: Scope, scores: Value, rule: Rule<"top">): Name {
   const { at, axes, graph } = cx;
   const { length } = axes.rows(rule.parent);
+  const score = cx.get(scores);
+  const ranking = { shape: scores.type.shape, dim: 1, k: length };
   const shape = graph.node("Shape", [score]);
-  const beside = (x: Name): Name => (rank === 3 ? at.unsqueeze(x, 2) : x);
-  let order = at.topIndices(at.ranked(score), length, 1);
+  const beside = (x: Name): Name => (ranking.shape.length === 3 ? at.unsqueeze(x, 2) : x);
+  let order = topIndices(cx, at.ranked(score), ranking);
   const exists = axes.exists(rule.parent);
   if (exists !== null) {
     const all = graph.node("Expand", [beside(at.cast(exists, "i64")), shape]);
     const sorted = graph.node("GatherElements", [all, order], { axis: 1 });
-    order = graph.node("GatherElements", [order, at.topIndices(sorted, length, 1)], { axis: 1 });
+    order = graph.node("GatherElements", [order, topIndices(cx, sorted, ranking)], { axis: 1 });
   }
   const k = axes.countOfTop(rule);
   const ahead = at.less(at.unsqueeze(at.range(length), 0), at.unsqueeze(k, 1)); // [1 or B, T]
@@ -80,12 +88,13 @@ function above(cx: Scope, value: Value<"above">): Name {
   const { axis } = value.attrs;
   const [score, bar] = value.inputs;
   const over = cx.graph.node("Greater", [cx.get(score!), cx.get(bar!)]);
-  return byMask(cx, axis, among(cx, parentOf(cx, axis), over));
+  return byMask(cx, axis, among(cx, parentOf(cx, axis), over), score!);
 }
 
 function those(cx: Scope, value: Value<"those">): Name {
   const { axis } = value.attrs;
-  return byMask(cx, axis, among(cx, parentOf(cx, axis), cx.get(value.inputs[0]!)));
+  const [mask] = value.inputs;
+  return byMask(cx, axis, among(cx, parentOf(cx, axis), cx.get(mask!)), mask!);
 }
 
 /** The rows that a route chose of x along a dimension. */

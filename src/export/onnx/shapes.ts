@@ -1,18 +1,21 @@
 // Operations that move elements, products and look-ups in ONNX.
 import type { Value } from "../../check/model.js";
 import { ropeFrequencies } from "../../size/rope.js";
-import { equalSizes } from "../../size/size.js";
+import { axisSize, equalSizes } from "../../size/size.js";
 import type { Name } from "./graph.js";
+import { topIndices } from "./ranks.js";
 import { broadcast, kept, scalar, type Scope } from "./scope.js";
 
 function reshape(cx: Scope, value: Value<"reshape">): Name {
-  const { at, axes, graph } = cx;
+  const { at, axes } = cx;
   const [x] = value.inputs;
   const from = x!.type.shape;
   const to = value.type.shape;
   const same = (dim: number): boolean => dim < from.length && equalSizes(from[dim]!, to[dim]!);
   const open = to.flatMap((size, dim) => (typeof size === "number" || same(dim) ? [] : [dim]));
-  if (open.length > 1) return graph.node("Reshape", [cx.get(x!), axes.dims(to)]);
+  // Beside a dimension that is kept, and has nothing, none follows from the others.
+  const keeps = to.some((size, dim) => typeof size !== "number" && same(dim));
+  if (open.length > 1 || (open.length === 1 && keeps)) return at.reshapeTo(cx.get(x!), axes.dims(to));
   return at.reshape(cx.get(x!), ...to.map((size, dim) => (typeof size === "number" ? size : same(dim) ? 0 : -1)));
 }
 
@@ -116,7 +119,8 @@ function join(cx: Scope, value: Value<"join">): Name {
     const yes = axes.exists(own) ?? cx.graph.constant("bool", [1, 1], [1]);
     return cx.graph.node("Expand", [yes, at.concat([at.dim(counts, 0), axes.rows(own).length], 0)]);
   });
-  const order = at.topIndices(at.cast(at.concat(exist, 1), "i64"), length, 1);
+  const shape = [value.type.shape[0]!, axisSize(axis)];
+  const order = topIndices(cx, at.cast(at.concat(exist, 1), "i64"), { shape, dim: 1, k: length });
   const [rows, back] = forward(cx, joined, value.type.shape.length, dim);
   return back(at.rows(rows, order));
 }

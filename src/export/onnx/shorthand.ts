@@ -41,6 +41,11 @@ export class Shorthand {
     return this.graph.node("Reshape", [x, this.graph.ints(...dims)]);
   }
 
+  /** To a shape i64[n], in which 0 is a dimension without elements. */
+  reshapeTo(x: Name, dims: Name): Name {
+    return this.graph.node("Reshape", [x, dims], { allowzero: 1 });
+  }
+
   concat(parts: readonly Name[], axis: number): Name {
     return parts.length === 1 ? parts[0]! : this.graph.node("Concat", parts, { axis });
   }
@@ -62,16 +67,6 @@ export class Shorthand {
   /** i64[n]: 0 … n - 1, for n in i64[1]. */
   range(n: Name): Name {
     return this.graph.node("Range", [this.graph.int(0), this.squeeze(n, 0), this.graph.int(1)]);
-  }
-
-  /** Indices of the k largest, or smallest, along a dimension; of equal ones the first. k is i64[1]. */
-  topIndices(x: Name, k: Name, axis: number): Name {
-    return this.graph.results("TopK", [x, k], { axis, largest: 1, sorted: 1 }, 2)[1]!;
-  }
-
-  /** Whole numbers in ascending order, k of them in i64[1]. */
-  ascending(x: Name, k: Name, axis: number): Name {
-    return this.graph.results("TopK", [x, k], { axis, largest: 0, sorted: 1 }, 2)[0]!;
   }
 
   /** Rows x[b, index[b, j], …] of i64[B, K]: [B, K, …]. */

@@ -96,7 +96,7 @@ export function unsorted(cx: Scope, value: Value<"unsort_entries">, emit: EmitVa
   const size = graph.node("ReduceProd", [all, graph.ints(0)], { keepdims: 1 });
   const none = graph.node("Expand", [scalar(cx, 0, dtype), at.concat([size, axes.dims(behind)], 0)]);
   const joined = graph.node("ScatterND", [none, at.unsqueeze(at.concat(places, 0), 1), at.concat(rows, 0)]);
-  return graph.node("Reshape", [joined, axes.dims(shape)]);
+  return at.reshapeTo(joined, axes.dims(shape));
 }
 
 const inParts = (_: Scope, value: Value): Name => bug(`${value.op} of ${value.path} is computed in parts`);
