@@ -8,7 +8,7 @@ import { attentionLowerings } from "./attention.js";
 import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
 import { elementwiseLowerings, lowerInput } from "./elementwise.js";
-import { inputRanges } from "./bounds.js";
+import { inputRanges } from "../check/input-ranges.js";
 import { entryCount, entryIndex, entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
 import { loadsOf } from "./loads.js";

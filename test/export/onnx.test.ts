@@ -179,6 +179,32 @@ describe.skipIf(!hasOnnx)(`ONNX${onnxNote}${onnxNodeNote}`, { timeout: 240_000 }
     ]);
   });
 
+  it.each(["u32", "i32"])(
+    "refuses tokens and %s targets beyond the vocabulary, but where they do not exist",
+    async (dtype) => {
+      const set = { depth: "2", dim: "32", vocab: "64" };
+      const text = sourceOf("moby").replaceAll("targets: u32", `targets: ${dtype}`);
+      const model = modelOf(text, { set, entry: "objective" });
+      const path = join(root, "beyond.onnx");
+      const weights = randomWeights(model, 3);
+      written(path, model, weights, { lengths: true });
+      const inputs = inputsOf(model, [2, 9]);
+      /** With a number in place of the one at a place. */
+      const given = (name: string, at: number, value: number): object => {
+        const { shape, data } = inputs[name]!;
+        return givenTo({ ...inputs, [name]: { shape, data: Int32Array.from(data).with(at, value) } }, [9, 5]);
+      };
+      const beyond = [["tokens", 64], ["tokens", -1], ["targets", 64]] as const; // prettier-ignore
+      const tries = [...beyond, ["targets", -1] as const].map(([name, value]) => given(name, 3, value));
+      const padding = beyond.map(([name, value]) => given(name, 17, value));
+      const { runs, tried } = await answerOf({ path, runs: [givenTo(inputs, [9, 5]), ...padding], tries });
+      expect(tried.map(({ refused }) => refused !== undefined)).toEqual([true, true, true, dtype === "u32"]);
+      for (const own of runs) expect(own).toEqual(runs[0]);
+      const { graph } = optimized(text, { set, entry: "objective" });
+      expectSame(runs[0]!, reference(graph, weights, { inputs, lengths: Uint32Array.of(9, 5) }), "losses");
+    },
+  );
+
   it("breaks ties as the reference does, and takes NaN last", async () => {
     const text = `model Ties() {
   forward(x: f32[B, T, 1], score: f32[B, T]) -> f32[B, T, 1] {

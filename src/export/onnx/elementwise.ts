@@ -4,7 +4,7 @@ import { isFloat, LARGEST } from "../../base/dtype.js";
 import type { PointwiseName, Value } from "../../check/model.js";
 import type { Name } from "./graph.js";
 import { refuse } from "./refuse.js";
-import { broadcast, chosen, scalar, type Scope } from "./scope.js";
+import { broadcast, chosen, existing, scalar, type Scope } from "./scope.js";
 
 type Emit = (cx: Scope, inputs: readonly Name[], dtype: DType) => Name;
 
@@ -132,8 +132,14 @@ function live({ at, ...cx }: Scope, value: Value<"live">): Name {
   return at.squeeze(at.div(part(num), part(den)), 0);
 }
 
+/** Of numbers of rows or classes those behind the tokens are not read, and negative ones of u32 are beyond all. */
+function input(cx: Scope, { attrs: { name }, type }: Value<"input">): Name {
+  const given = cx.input(name);
+  return cx.isIndex(name) ? existing(cx, type, type.dtype === "u32" ? wrapped(cx, given, "u32") : given) : given;
+}
+
 export const elementwiseEmitters = {
-  input: (cx: Scope, value: Value<"input">): Name => cx.input(value.attrs.name),
+  input,
   weight: (cx: Scope, value: Value<"weight">): Name => cx.weight(value.attrs.path),
   state: (cx: Scope, value: Value<"state">): Name => cx.weight(value.attrs.path),
   live,

@@ -1,6 +1,8 @@
 // A model as an ONNX graph in opset 18, of standard operators alone.
-import type { LogicalType, Model, Value } from "../../check/model.js";
+import type { Model, Value } from "../../check/model.js";
 import { isChoice } from "../../check/types.js";
+import { reachable } from "../../check/model-values.js";
+import { inputRanges } from "../../check/input-ranges.js";
 import type { Size } from "../../size/size.js";
 import { AxisTable, type Rows } from "./axes.js";
 import { Caches, rootOf, type CachedTensor } from "./caches.js";
@@ -9,7 +11,7 @@ import { entryCount, entryIndex } from "./entries.js";
 import { GraphBuilder, type Name, type Stored } from "./graph.js";
 import { refuse } from "./refuse.js";
 import { routeCount, routeIndex } from "./routes.js";
-import { elementOf, kept, type Scope } from "./scope.js";
+import { elementOf, existing, type Scope } from "./scope.js";
 import { Shorthand } from "./shorthand.js";
 import type { Fraction } from "./sizes.js";
 
@@ -59,8 +61,10 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
     graph.reserve(name);
   });
   const weights = weightsOf(model, graph, at, options.floats);
-  const base: Omit<Scope, "get"> = { model, graph, at, axes, caches, weight: weights, input: (name) => name, live };
   const shown = results.map(({ value }) => value);
+  const ranges = inputRanges(reachable(shown));
+  const given = { input: (name: string) => name, isIndex: (name: string) => ranges.has(name) };
+  const base: Omit<Scope, "get"> = { model, graph, at, axes, caches, weight: weights, ...given, live };
   const emitted = emitValues(
     base,
     root === null
@@ -183,13 +187,4 @@ function giveResult({ scope, whole, last }: Emitted, { names, value, observed }:
       dims.map((dim) => (dim === root ? 1 : dim)),
     );
   else give(names[0]!, existing(scope, value.type, whole(value)), dims);
-}
-
-/** Zeros for tokens that do not exist. */
-function existing(cx: Scope, { dtype, shape }: LogicalType, x: Name): Name {
-  return shape.reduce<Name>((y, size, dim) => {
-    const axis = cx.axes.sequenceOf(size);
-    const exists = axis === null ? null : cx.axes.exists(axis);
-    return exists === null ? y : kept(cx, cx.at.beside(exists, dim, shape.length), y, dtype);
-  }, x);
 }

@@ -3,7 +3,7 @@ import { isFloat, LARGEST, type DType } from "../../base/dtype.js";
 import type { Value } from "../../check/model.js";
 import type { Name } from "./graph.js";
 import { refuse } from "./refuse.js";
-import { broadcast, elementOf, scalar, type Scope } from "./scope.js";
+import { broadcast, elementOf, isGiven, scalar, type Scope } from "./scope.js";
 import { converted, wrapped } from "./elementwise.js";
 import { LOWEST } from "./shorthand.js";
 
@@ -119,7 +119,7 @@ function meanOf(cx: Scope, each: Name, like: Value, counted: Name | null): Name 
   return at.div(total, at.max(at.reduce("Sum", whole, dims, false), graph.float(1)));
 }
 
-/** A negative target is none; one beyond the classes is the last. */
+/** A negative target is none; a computed one beyond the classes is the last. */
 function crossEntropy(cx: Scope, value: Value<"cross_entropy">): Name {
   const { at, graph } = cx;
   const [logits, targets] = value.inputs;
@@ -127,10 +127,11 @@ function crossEntropy(cx: Scope, value: Value<"cross_entropy">): Name {
   const classes = shape.at(-1)!;
   if (typeof classes !== "number") return refuse("a loss over classes along an axis", value.path);
   const label = broadcast(cx, cx.get(targets!), targets!.type.shape, shape.slice(0, -1));
-  const held = at.min(at.max(label, graph.int(0)), graph.int(classes - 1));
+  const own = at.max(label, graph.int(0));
+  const held = isGiven(cx, targets) ? own : at.min(own, graph.int(classes - 1));
   const logs = graph.node("LogSoftmax", [cx.get(logits!)], { axis: -1 });
-  const own = graph.node("GatherElements", [logs, at.unsqueeze(held, shape.length - 1)], { axis: -1 });
-  const each = graph.node("Neg", [at.squeeze(own, shape.length - 1)]);
+  const log = graph.node("GatherElements", [logs, at.unsqueeze(held, shape.length - 1)], { axis: -1 });
+  const each = graph.node("Neg", [at.squeeze(log, shape.length - 1)]);
   const counted = targets!.type.dtype === "i32" ? graph.node("GreaterOrEqual", [label, graph.int(0)]) : null;
   const like = { ...logits!, type: { dtype: "f32" as const, shape: shape.slice(0, -1) } };
   return meanOf(cx, each, like, counted);

@@ -1,7 +1,8 @@
 // What the emitter of an operation is given: the graph, its operands, and the axes of where it is computed.
-import type { Model, Value } from "../../check/model.js";
+import type { LogicalType, Model, Value } from "../../check/model.js";
 import type { DType } from "../../base/dtype.js";
 import { equalShapes } from "../../check/types.js";
+import { sourceOf } from "../../check/input-ranges.js";
 import type { Size } from "../../size/size.js";
 import type { AxisTable } from "./axes.js";
 import type { Element, GraphBuilder, Name } from "./graph.js";
@@ -44,7 +45,10 @@ export interface Scope {
   /** The tensor of a value, with the shape of its type. */
   readonly get: (value: Value) => Name;
   readonly weight: (path: string) => Name;
+  /** An input as the caller gives it. */
   readonly input: (name: string) => Name;
+  /** Whether an input has numbers of rows or classes, which are not held within these: engines refuse others. */
+  readonly isIndex: (name: string) => boolean;
   readonly live: (name: string) => Fraction;
 }
 
@@ -66,6 +70,15 @@ export const scalar = ({ graph }: Scope, value: number, dtype: DType): Name => {
       : graph.float(value);
 };
 
+/** Zeros for tokens that do not exist. */
+export function existing(cx: Scope, { dtype, shape }: LogicalType, x: Name): Name {
+  return shape.reduce<Name>((y, size, dim) => {
+    const axis = cx.axes.sequenceOf(size);
+    const exists = axis === null ? null : cx.axes.exists(axis);
+    return exists === null ? y : kept(cx, cx.at.beside(exists, dim, shape.length), y, dtype);
+  }, x);
+}
+
 /** a where the condition holds, else b. Engines choose among truth values by logic alone. */
 export function chosen({ at, graph }: Scope, condition: Name, a: Name, b: Name, dtype: DType): Name {
   if (dtype !== "bool") return at.where(condition, a, b);
@@ -75,3 +88,9 @@ export function chosen({ at, graph }: Scope, condition: Name, a: Name, b: Name, 
 /** x where the condition holds, else 0 or false. */
 export const kept = (cx: Scope, condition: Name, x: Name, dtype: DType): Name =>
   dtype === "bool" ? cx.at.and(condition, x) : cx.at.where(condition, x, scalar(cx, 0, dtype));
+
+/** Whether what is looked up is an input that has numbers of rows or classes. */
+export function isGiven(cx: Scope, indices: Value | undefined): boolean {
+  const source = sourceOf(indices);
+  return source !== null && cx.isIndex(source.name);
+}

@@ -4,7 +4,7 @@ import { ropeFrequencies } from "../../size/rope.js";
 import { axisSize, equalSizes } from "../../size/size.js";
 import type { Name } from "./graph.js";
 import { topIndices } from "./ranks.js";
-import { broadcast, kept, scalar, type Scope } from "./scope.js";
+import { broadcast, isGiven, kept, scalar, type Scope } from "./scope.js";
 
 function reshape(cx: Scope, value: Value<"reshape">): Name {
   const { at, axes } = cx;
@@ -34,11 +34,12 @@ function concat(cx: Scope, value: Value<"concat">): Name {
   return cx.at.concat(parts, axis);
 }
 
-/** Numbers beyond the table are its last row; negative ones count from its end. */
+/** Computed numbers beyond the table are its last row; negative ones count from its end. */
 function gather(cx: Scope, value: Value<"gather">): Name {
   const { at, graph, axes } = cx;
   const [table, indices] = value.inputs;
   const rows = table!.type.shape[0]!;
+  if (isGiven(cx, indices)) return graph.node("Gather", [cx.get(table!), cx.get(indices!)], { axis: 0 });
   const last = typeof rows === "number" ? graph.int(rows - 1) : at.sub(at.squeeze(axes.size(rows), 0), graph.int(1));
   let index = at.min(cx.get(indices!), last);
   if (indices!.type.dtype === "i32") index = at.max(index, at.sub(graph.int(-1), last));

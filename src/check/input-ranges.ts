@@ -1,6 +1,6 @@
 // Value ranges of integer inputs, from the tables they index and the losses they label.
-import { isOp } from "../check/types.js";
-import type { Value } from "../check/model.js";
+import { isOp } from "./types.js";
+import type { Value } from "./model.js";
 
 /** The integers from `least` (inclusive) to `below` (exclusive). */
 export interface Range {
@@ -36,7 +36,7 @@ export function inputRanges(values: readonly Value[]): ReadonlyMap<string, Range
  * The input whose elements a value consists of, and whether it is signed. Null through casts to bool or f16, which may
  * change numbers.
  */
-function sourceOf(used: Value | undefined): { readonly name: string; readonly signed: boolean } | null {
+export function sourceOf(used: Value | undefined): { readonly name: string; readonly signed: boolean } | null {
   let signed = true;
   for (let v = used; v; v = v.inputs[0]) {
     const { dtype } = v.type;
