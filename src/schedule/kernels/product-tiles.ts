@@ -39,12 +39,13 @@ ${reach}`);
 /**
  * Group g has the rows from `starts[g]` on. The rows before the first group and behind the last are two more, which sum
  * over nothing. The tiles of a group begin at number (start + number of groups before it · (height − 1)) / height,
- * whatever those have: that leaves room for all its rows, so no table of tiles is needed.
+ * whatever those have: that leaves room for all its rows, so no table of tiles is needed. Down the rows first is down all
+ * groups: a software device gives each of its threads a stretch of workgroups, and all with no rows would be one's.
  */
 export const groupedTiles = (groups: number, rows: Size, starts: number): Tiles => ({
   count: (height, extents) => extents.ceilDivide(addSizes(rows, (groups + 1) * (height - 1)), height),
   declare(kernel, downFirst) {
-    const [row, place] = downFirst ? ["own % down", "own / down"] : ["own / across", "own % across"];
+    const [tile, place] = downFirst ? ["n % count", "n / count"] : ["n / across", "n % across"];
     kernel.read("starts", "u32", input(starts)).count("groupCount", groups).function(`${TILE}
 fn startOf(group: u32) -> u32 {
   if (group == 0u) { return 0u; }
@@ -54,15 +55,15 @@ fn tilesBefore(group: u32, height: u32) -> u32 { return (startOf(group) + group 
 fn tileAt(n: u32, across: u32, height: u32) -> Tile {
   var group = 0u;
   var beyond = groupCount() + 2u;
-  if (n / across >= tilesBefore(beyond, height)) { return Tile(); }
+  let count = max(1u, tilesBefore(beyond, height));
+  let tile = ${tile};
+  if (tile >= count || ${place} >= across) { return Tile(); }
   while (group + 1u < beyond) {
     let middle = (group + beyond) / 2u;
-    if (tilesBefore(middle, height) <= n / across) { group = middle; } else { beyond = middle; }
+    if (tilesBefore(middle, height) <= tile) { group = middle; } else { beyond = middle; }
   }
-  let before = tilesBefore(group, height);
-  let down = tilesBefore(group + 1u, height) - before;
-  let own = n - before * across;
-  return Tile(group - 1u, startOf(group) + ${row} * height, startOf(group + 1u), ${place});
+  let first = startOf(group) + (tile - tilesBefore(group, height)) * height;
+  return Tile(group - 1u, first, startOf(group + 1u), ${place});
 }
 fn reach(batch: u32) -> u32 { return select(0u, depth(), batch < groupCount()); }`);
   },
