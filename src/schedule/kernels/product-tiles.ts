@@ -39,8 +39,9 @@ ${reach}`);
 /**
  * Group g has the rows from `starts[g]` on. The rows before the first group and behind the last are two more, which sum
  * over nothing. The tiles of a group begin at number (start + number of groups before it · (height − 1)) / height,
- * whatever those have: that leaves room for all its rows, so no table of tiles is needed. Down the rows first is down all
- * groups: a software device gives each of its threads a stretch of workgroups, and all with no rows would be one's.
+ * whatever those have: that leaves room for all its rows, so no table of tiles is needed. Down the rows first is down
+ * all groups: a software device gives each of its threads a stretch of workgroups, and those with no rows would all be
+ * one's.
  */
 export const groupedTiles = (groups: number, rows: Size, starts: number): Tiles => ({
   count: (height, extents) => extents.ceilDivide(addSizes(rows, (groups + 1) * (height - 1)), height),
