@@ -79,12 +79,12 @@ export function torchMemory(
 /** Names of values, which only texts have. */
 const UNNAMED = { nameOf: () => null };
 
-const WITHOUT = "leave out --engine torch: modc's own training is counted";
+const COUNT_OWN = "leave out --engine torch: modc's own training is counted";
 
 /** Throws BudgetError for what the export has and no rule is for. */
 function knownOf(objective: Model): Variant {
   const fail = (what: string): never => {
-    throw new BudgetError(`the memory of ${what} in PyTorch is not known`, WITHOUT);
+    throw new BudgetError(`the memory of ${what} in PyTorch is not known`, COUNT_OWN);
   };
   if (objective.weights.some(({ kind }) => kind === "state")) fail("states that training moves");
   const variant = variantOf(objective, UNNAMED);

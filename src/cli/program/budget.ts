@@ -20,7 +20,7 @@ export async function budget(file: string, flags: Flags<typeof sourceCommands.bu
   if (flags.curve !== undefined && flags.flops === undefined && flags.tokens === undefined)
     throw new UserError("--curve tells the loss after so many tokens: it needs a budget", "--tokens 1e9", EXIT.usage);
   for (const name of flags.vary?.keys() ?? [])
-    if (flags.set !== undefined && name in flags.set)
+    if (flags.set !== undefined && Object.hasOwn(flags.set, name))
       throw new UserError(`--set and --vary both say what ${name} is`, "give one of them", EXIT.usage);
   const { planBudget } = await import("../../budget/plan.js");
   const { source, read } = await modelText(file);
