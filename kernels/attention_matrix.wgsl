@@ -128,7 +128,7 @@ fn main(
   @builtin(subgroup_invocation_id) member: u32,
 ) {
   let n = group.x + group.y * groups.x;
-  let tiles = tilesBefore(batch());
+  let tiles = groups.x * groups.y / sharedHeads();
   let head = n / tiles;
   let tile = n % tiles;
   let b = sequenceOf(tile);

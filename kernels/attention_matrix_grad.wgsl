@@ -131,7 +131,7 @@ fn main(
   @builtin(subgroup_id) subgroup: u32,
 ) {
   let n = group.x + group.y * groups.x;
-  let tiles = tilesBefore(batch());
+  let tiles = groups.x * groups.y / sharedHeads();
   let tile = n % tiles;
   let b = sequenceOf(tile);
   let first = ownStart(b);

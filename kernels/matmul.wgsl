@@ -24,8 +24,8 @@ struct Tile { batch: u32, first: u32, end: u32, place: u32 }
  * The n-th tile of so many rows, batch by batch; beyond the last it has no rows. Neighbours run along the rows of b
  * where those lie in memory one after the other, else they share them.
  */
-fn tileAt(n: u32, across: u32, height: u32) -> Tile {
-  let down = (rowCount() + height - 1u) / height;
+fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
+  let down = tiles / (across * batchCount());
   let batch = n / (across * down);
   return Tile(batch, n / across % down * height, select(0u, rowCount(), batch < batchCount()), n % across);
 }
@@ -58,7 +58,8 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tile = tileAt((group.x + group.y * groups.x) * 64u + lane, (columnCount() + 7u) / 8u, 4u);
+  let n = (group.x + group.y * groups.x) * 64u + lane;
+  let tile = tileAt(n, groups.x * groups.y * 64u, (columnCount() + 7u) / 8u, 4u);
   if (tile.first >= tile.end) { return; }
   let batch = tile.batch;
   let row = tile.first;

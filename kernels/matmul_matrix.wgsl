@@ -37,8 +37,8 @@ fn depth() -> u32 { return sizes.depth; }
 /** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /** The n-th tile of so many rows: batch by batch, down the rows first. Beyond the last it has no rows. */
-fn tileAt(n: u32, across: u32, height: u32) -> Tile {
-  let down = (rowCount() + height - 1u) / height;
+fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
+  let down = tiles / (across * batchCount());
   let batch = n / (across * down);
   return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
 }
@@ -113,7 +113,7 @@ fn main(
   @builtin(subgroup_invocation_id) member: u32,
 ) {
   let across = (columnCount() + COLUMNS - 1u) / COLUMNS;
-  let tile = tileAt(group.x + group.y * groups.x, across, ROWS);
+  let tile = tileAt(group.x + group.y * groups.x, groups.x * groups.y, across, ROWS);
   if (tile.first >= tile.end) { return; }
   let batch = tile.batch;
   let matrix = matrixB(batch);

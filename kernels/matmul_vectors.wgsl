@@ -24,8 +24,8 @@ fn depth() -> u32 { return sizes.depth; }
 /** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /** The n-th tile of so many rows: batch by batch, down the rows first. Beyond the last it has no rows. */
-fn tileAt(n: u32, across: u32, height: u32) -> Tile {
-  let down = (rowCount() + height - 1u) / height;
+fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
+  let down = tiles / (across * batchCount());
   let batch = n / (across * down);
   return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
 }
@@ -70,7 +70,7 @@ fn main(
 ) {
   let vectors = (columnCount() + 3u) / 4u;
   let across = (vectors + 8u * VECTORS - 1u) / (8u * VECTORS);
-  let tile = tileAt(group.x + group.y * groups.x, across, 8u * ROWS);
+  let tile = tileAt(group.x + group.y * groups.x, groups.x * groups.y, across, 8u * ROWS);
   let batch = tile.batch;
   let row = tile.first + lane / 8u * ROWS;
   let vector = tile.place * 8u * VECTORS + lane % 8u;

@@ -78,7 +78,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let n = group.x + group.y * groups.x;
-  let tiles = tilesBefore(batch());
+  let tiles = groups.x * groups.y / heads();
   let h = n / tiles;
   let tile = n % tiles;
   let b = sequenceOf(tile);

@@ -7,7 +7,10 @@ import { input, type KernelBuilder } from "./spec.js";
 export interface Tiles {
   /** Row tiles of all batches, of `height` rows each. */
   count(height: number, extents: Extents): Size;
-  /** Declares `Tile`, `tileAt` and `reach`. Neighbours run down the rows first, or else across the columns. */
+  /**
+   * Declares `Tile`, `tileAt` and `reach`; `tiles` is how many the grid has room for. Neighbours run down the rows
+   * first, or else across the columns.
+   */
   declare(kernel: KernelBuilder, downFirst: boolean): void;
   /** `fn firstB(matrix: u32) -> u32`: where a matrix b begins that is not packed, in elements. */
   readonly firstB: string;
@@ -19,14 +22,18 @@ const TILE = "struct Tile { batch: u32, first: u32, end: u32, place: u32 }";
 const FIRST_B = "fn firstB(matrix: u32) -> u32 { return matrix * depth() * columnCount(); }";
 const WHOLE = { reach: "fn reach(batch: u32) -> u32 { return depth(); }", firstB: FIRST_B };
 
-/** Batches of `rows` rows. */
+/**
+ * Batches of `rows` rows. A batch has as many tiles as the grid has room for, not as its rows fill where the device
+ * counts them: a software device gives each of its threads a stretch of workgroups, and all that have rows must not be
+ * one's.
+ */
 export const evenTiles = (batches: Size, rows: Size, { reach, firstB } = WHOLE): Tiles => ({
   count: (height, extents) => extents.times(batches, extents.ceilDivide(rows, height)),
   declare(kernel, downFirst) {
     const [row, place] = downFirst ? ["n % down", "n / down % across"] : ["n / across % down", "n % across"];
     kernel.function(`${TILE}
-fn tileAt(n: u32, across: u32, height: u32) -> Tile {
-  let down = (rowCount() + height - 1u) / height;
+fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
+  let down = tiles / (across * batchCount());
   let batch = n / (across * down);
   return Tile(batch, ${row} * height, select(0u, rowCount(), batch < batchCount()), ${place});
 }
@@ -53,7 +60,7 @@ fn startOf(group: u32) -> u32 {
   return select(rowCount(), starts[min(group - 1u, groupCount())], group <= groupCount() + 1u);
 }
 fn tilesBefore(group: u32, height: u32) -> u32 { return (startOf(group) + group * (height - 1u)) / height; }
-fn tileAt(n: u32, across: u32, height: u32) -> Tile {
+fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   var group = 0u;
   var beyond = groupCount() + 2u;
   let count = max(1u, tilesBefore(beyond, height));
