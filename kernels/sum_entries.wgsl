@@ -15,8 +15,9 @@ fn rowCount() -> u32 { return sizes.rows; }
 /** Entries of a row. */
 fn each() -> u32 { return sizes.each; }
 fn width() -> u32 { return sizes.width; }
-/** Whether a place is none, and so are those of the row behind it. */
-fn isNone(at: u32) -> bool { return false; }
+/** Whether a place is none, and so are those of the row behind it; whether it alone is none. */
+fn isEnd(at: u32) -> bool { return false; }
+fn isGap(at: u32) -> bool { return false; }
 fn valueAt(i: u32) -> f32 { return y[i]; }
 /** What the sum of the entries is added to. */
 fn baseAt(i: u32) -> f32 { return x[i]; }
@@ -36,8 +37,8 @@ fn main(
     var total = 0.0;
     for (var j = 0u; j < each(); j++) {
       let at = place[row * each() + j];
-      if (isNone(at)) { break; }
-      total += valueAt(at * width() + i % width());
+      if (isEnd(at)) { break; }
+      if (!isGap(at)) { total += valueAt(at * width() + i % width()); }
     }
     sum[i] = rounded(baseAt(i) + total);
   }

@@ -108,6 +108,7 @@ const DESCRIPTIONS: Readonly<Record<AttrKind, string>> = {
   numberOrNull: "a number or null",
   sizeIfAny: "a size, or absent",
   numberIfAny: "a number, or absent",
+  flagIfAny: "true or false, or absent",
   part: "a part of a weight: axis, start and of",
 };
 
@@ -148,6 +149,8 @@ function holds(kind: AttrKind, value: unknown): boolean {
       return value === undefined || typeof value === "number";
     case "sizeIfAny":
       return value === undefined || isSize(value);
+    case "flagIfAny":
+      return value === undefined || typeof value === "boolean";
     case "part":
       return value === undefined || isPart(value);
     default:

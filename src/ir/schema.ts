@@ -30,6 +30,8 @@ export interface AttrTypes {
   part: WeightPart;
   sizeIfAny: Size;
   numberIfAny: number;
+  /** False where it is absent. */
+  flagIfAny: boolean;
 }
 
 export type AttrKind = keyof AttrTypes;
@@ -87,7 +89,7 @@ export const definesAxis = <S extends OpSchema & { readonly attrs: { readonly ax
 ): S & { readonly makes: number } => ({ ...schema, makes: result });
 
 export type Optional<S extends AttrSchema> = {
-  [A in keyof S]: S[A] extends "part" | "sizeIfAny" | "numberIfAny" ? A : never;
+  [A in keyof S]: S[A] extends "part" | "sizeIfAny" | "numberIfAny" | "flagIfAny" ? A : never;
 }[keyof S];
 
 /** The type of the attributes that a schema describes. */

@@ -213,14 +213,15 @@ const vocabulary = {
   entry_rows: moved(3),
   /**
    * y[M, …], place u32[N, k], index u32[M] (, x[N, …]) (, group u32[M]) → [N, …]: (x plus) Σ over j of y[place[n, j]],
-   * in order, up to the first place of M or more. With `groups`, only up to the first whose group is none of so many.
+   * in order, up to the first place of M or more. With `groups`, only up to the first whose group is none of so many;
+   * with `gaps` too, of all whose group is one.
    */
-  sum_entries: kernel([3, 5], { groups: "numberIfAny" }),
+  sum_entries: kernel([3, 5], { groups: "numberIfAny", gaps: "flagIfAny" }),
   /**
    * a[M, K], b[G, K, N], starts u32[G + 1] → [M, N]: rows from starts[g] on times matrix g of b; zeros behind the last
-   * group. With `transposed`, b is [G, N, K].
+   * group, or with `unread`, where nothing reads them, anything. With `transposed`, b is [G, N, K].
    */
-  grouped_matmul: kernel(3, { transposed: "flag" }),
+  grouped_matmul: kernel(3, { transposed: "flag", unread: "flagIfAny" }),
   /** a[M, K], b[M, N], starts u32[G + 1] → [G, K, N]: Σ over the rows m of each group of a[m, ·]ᵀ b[m, ·]. */
   grouped_contract: kernel(3),
 

@@ -89,11 +89,12 @@ export const groups: Pick<OpTable, Groups> = {
   },
   sum_entries: {
     doc: "the sum over each row's entries, in order, added to the row where one is given",
-    infer(inputs, { groups }) {
+    infer(inputs, { groups, gaps = false }) {
       const y = expectDtype(inputs, 0, "f32", "f16");
       const { rows, count } = entriesOf(inputs, 2, 1);
       const { x, listed } = operandsOf(inputs, groups);
       if (listed) expectType(inputs, inputs.length - 1, "u32", [count]);
+      if (groups === undefined && gaps) mismatch("has gaps only between groups");
       if (groups === undefined && inputs.length > 4) mismatch(`takes 3 or 4 inputs, found ${inputs.length}`);
       if (y.shape.length === 0 || !equalSizes(y.shape[0]!, count)) mismatch(`${printType(y)} is no row for each entry`);
       const result = { dtype: y.dtype, shape: [rows, ...y.shape.slice(1)] };
@@ -104,7 +105,7 @@ export const groups: Pick<OpTable, Groups> = {
       flops: elements(inputs[0]!),
       bytes: addSizes(bytesOf(inputs.filter((_, i) => i !== 2)), bytesOf(results)),
     }),
-    evaluate(inputs, { groups }) {
+    evaluate(inputs, { groups, gaps = false }) {
       const [y, place] = [at(inputs, 0), at(inputs, 1)];
       const { x, listed } = operandsOf(inputs, groups);
       const [rows, k] = exactly(2, place.shape);
@@ -113,7 +114,11 @@ export const groups: Pick<OpTable, Groups> = {
       for (let row = 0; row < rows; row++)
         for (let n = row * k; n < (row + 1) * k; n++) {
           const p = place.data[n]!;
-          if (p >= y.shape[0]! || (listed && listed.data[p]! >= groups!)) break;
+          if (p >= y.shape[0]!) break;
+          if (listed && listed.data[p]! >= groups!) {
+            if (gaps) continue;
+            break;
+          }
           for (let c = 0, to = row * width, from = p * width; c < width; c++)
             out.data[to + c] = out.data[to + c]! + y.data[from + c]!;
         }
@@ -138,7 +143,7 @@ export const groups: Pick<OpTable, Groups> = {
     lower: { kind: "kernel", inPlace: [3], readsEncoded: [0, 3], writesEncoded: true },
   },
   grouped_matmul: {
-    doc: "each group of rows times a matrix of its own; zeros for rows of no group",
+    doc: "each group of rows times a matrix of its own; zeros for rows of no group, or anything where they are unread",
     infer(inputs, { transposed }) {
       const [a, b] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS)];
       if (a.shape.length !== 2 || b.shape.length !== 3)
@@ -160,12 +165,14 @@ export const groups: Pick<OpTable, Groups> = {
       written: null,
       share: { input: 1, of: usedShare(typeOf(a), typeOf(b)) },
     }),
-    evaluate(inputs, { transposed }) {
+    evaluate(inputs, { transposed, unread = false }) {
       const [a, b, starts] = [at(inputs, 0), at(inputs, 1), at(inputs, 2).data];
       const [rows, depth] = exactly(2, a.shape);
       const columns = b.shape[transposed ? 1 : 2]!;
       const [down, across] = transposed ? [1, depth] : [columns, 1];
       const out = tensor(a.dtype, [rows, columns]);
+      // So that it is seen where something reads them after all.
+      if (unread) out.data.fill(NaN, starts.at(-1)! * columns);
       for (let g = 0; g + 1 < starts.length; g++)
         for (let m = starts[g]!; m < starts[g + 1]!; m++)
           for (let n = 0; n < columns; n++) {

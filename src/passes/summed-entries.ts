@@ -1,6 +1,5 @@
 // The sum over a token's entries, each times its gate, as one sum of sorted rows.
 import { isOp, isPointwise, typeOf, type Node } from "../ir/graph.js";
-import type { DType } from "../base/dtype.js";
 import { rowsOf } from "../ir/typing.js";
 import { equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { Emit, Rule } from "./rewrite.js";
@@ -39,18 +38,13 @@ export const summedEntries: Rule = {
   },
 };
 
-/** The sum over a row's entries; `ragged`: over those that have a group. */
+/** The sum over a row's entries; `ragged`: not every row has all of them. */
 function sumOf(rows: Node, { sorted: { sort, pick }, isPart }: Unsorted, ragged: boolean, emit: Emit): Node {
   if (!ragged && !isPart) return emit("sum_entries", [rows, pick(2), pick(1)], {});
   const { groups } = sort.attrs;
   // Of a choice those that exist come first, so that the sum ends with them.
-  if (isOp(sort.inputs[0], "those_entries")) return emit("sum_entries", [rows, pick(2), pick(1), pick(4)], { groups });
-  const [count, ...behind] = typeOf(rows).shape;
-  const constant = (value: number, dtype: DType): Node => emit("constant", [], { value, dtype, shape: [] });
-  const has = emit("lt", [pick(4), constant(groups, "u32")], {});
-  const beside = emit("reshape", [has], { shape: [count!, ...behind.map(() => 1)] });
-  const own = emit("where", [beside, rows, constant(0, typeOf(rows).dtype)], {});
-  return emit("sum_entries", [own, pick(2), pick(1)], {});
+  const gaps = !isOp(sort.inputs[0], "those_entries");
+  return emit("sum_entries", [rows, pick(2), pick(1), pick(4)], gaps ? { groups, gaps } : { groups });
 }
 
 /** where(exists, value, none), none 0: entries of which tokens have different numbers. */

@@ -18,6 +18,7 @@ import { partition, sumsReadWhole, type Partition, type PartitionOptions } from 
 import { routedStatistics } from "./analysis/routed-statistics.js";
 import { sharedRows } from "./analysis/shared-rows.js";
 import { packedAtLoad } from "./analysis/side-by-side.js";
+import { unreadRows } from "./analysis/unread-rows.js";
 import { Sources } from "./memory/sources.js";
 import { split } from "./split/split.js";
 import { splitStacks } from "./split/stacks.js";
@@ -113,8 +114,8 @@ function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
   const whole = split(parted, target.limits);
   const extents = new Extents(whole.axes);
   const summed = routedStatistics(whole, (product) => capabilitiesOf(product, tunings.products, extents));
-  // Last, for it makes equal nodes, which must stay apart.
-  return ownPrologues(summed, isCheap);
+  // Last of those that make nodes, for it makes equal ones, which must stay apart.
+  return unreadRows(ownPrologues(summed, isCheap));
 }
 
 function resultsOf(graph: Graph, order: readonly Node[], extents: Extents): ResultNodes {

@@ -177,6 +177,34 @@ export const groupSamples: Samples<Family> = {
       },
     })),
     {
+      name: "of those that have a group, worked by hand",
+      setting: { tokens: 2 },
+      build: (b) => {
+        // Entries 0 and 4 have none: the first of a row, and the middle one of the other.
+        const sort = b.node("sort_entries", [b.rows([], [3], "u32", [9, 0, 1, 1, 2, 0])], { groups: 2 });
+        const { entries, rows, place } = results(b, sort);
+        const own = [multiplySizes(3, rowsSize("T")), 1];
+        const values = b.node("reshape", [b.rows([], [3], "f32", [100, 1, 2, 4, 100, 8])], { shape: own });
+        const y = b.node("entry_rows", [values, entries, b.node("reshape", [place], { shape: own })], {});
+        return b.node("sum_entries", [y, place, rows, b.emit.pick(sort, 4)], { groups: 2, gaps: true });
+      },
+      expected: [[1 + 2, 4 + 8]],
+    },
+    ...[false, true].map((added) => ({
+      name: `of those that have a group${added ? ", added to rows" : ""}`,
+      setting: UNEQUAL,
+      build: (b: Bench) => {
+        const sort = b.node("sort_entries", [b.rows([], [4], "u32", (random) => random.below(6))], { groups: 3 });
+        const { rows, place } = results(b, sort);
+        const y = b.node("entry_rows", [b.rows([], [7]), rows, place], {});
+        const listed = b.emit.pick(sort, 4);
+        const attrs = { groups: 3, gaps: true };
+        return added
+          ? b.node("sum_entries", [y, place, rows, b.rows([], [7]), listed], attrs)
+          : b.node("sum_entries", [y, place, rows, listed], attrs);
+      },
+    })),
+    {
       name: "of those that are listed",
       setting: LISTED,
       build: (b) => {

@@ -1,6 +1,7 @@
 // Specs of the kernels that sort entries into groups, multiply each group by its matrix, and add up a row's entries.
 import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
+import type { OpAttrs } from "../../ir/vocabulary.js";
 import { operandsOf } from "../../ops/groups.js";
 import { equalSizes, multiplySizes } from "../../size/size.js";
 import { rounding } from "../codecs/codec.js";
@@ -42,20 +43,28 @@ const sumEntries: Spec<"sum_entries"> = ({ attrs, inputs, results, extents, tuni
     .count("width", extents.product(sum.shape.slice(1)))
     .function(`fn valueAt(i: u32) -> f32 { return ${from.load("y[i]")}; }`)
     .function(`fn baseAt(i: u32) -> f32 { return ${base ? base.load(inPlace[0] ? "sum[i]" : "x[i]") : "0.0"}; }`)
-    .function(`fn isNone(at: u32) -> bool { return ${noneOf(kernel, y, place, attrs.groups)}; }`)
+    .function(`fn isEnd(at: u32) -> bool { return ${endOf(kernel, y, place, attrs)}; }`)
+    .function(`fn isGap(at: u32) -> bool { return ${attrs.gaps ? NO_GROUP : "false"}; }`)
     .function(rounding(to, sum.dtype));
   return work([kernel.spread(extents.product(sum.shape), tunings.elements)]);
 };
 
-/** The condition on which a place is none: it is not listed, or has no group. */
-function noneOf(kernel: KernelBuilder, y: TensorType, place: TensorType, groups: number | undefined): string {
+const NO_GROUP = "groups[at] >= groupCount()";
+
+/** The condition on which a place is none, and so are those behind it: it is not listed, or has no group. */
+function endOf(
+  kernel: KernelBuilder,
+  y: TensorType,
+  place: TensorType,
+  { groups, gaps = false }: OpAttrs["sum_entries"],
+): string {
   const [rows, each] = [place.shape[0]!, place.shape[1]!];
-  const none = groups === undefined ? [] : ["groups[at] >= groupCount()"];
+  const end = groups === undefined || gaps ? [] : [NO_GROUP];
   if (!equalSizes(y.shape[0]!, multiplySizes(rows, each))) {
     kernel.count("listed", y.shape[0]!);
-    none.unshift("at >= listed()");
+    end.unshift("at >= listed()");
   }
-  return none.join(" || ") || "false";
+  return end.join(" || ") || "false";
 }
 
 /** A product of groups of rows, each by its own matrix. */
@@ -72,7 +81,7 @@ export const groupedMatmul = (node: KernelContext<"grouped_matmul">, fused: Matm
     lead: [groups],
     stepsA: [0],
     stepsB: [1],
-    tiles: groupedTiles(groups, y.shape[0]!, fused.inputStarts),
+    tiles: groupedTiles(groups, y.shape[0]!, fused.inputStarts, node.attrs.unread ?? false),
     groups,
   });
 };
