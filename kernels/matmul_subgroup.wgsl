@@ -181,11 +181,13 @@ fn main(
         accumulate(&part, 4u, &values, &columns);
         if (ROWS > 8u && height > 8u) {
           accumulate(&part, 8u, &values, &columns);
-          if (ROWS > 12u) { accumulate(&part, 12u, &values, &columns); }
-          if (ROWS > 16u) { accumulate(&part, 16u, &values, &columns); }
-          if (ROWS > 20u) { accumulate(&part, 20u, &values, &columns); }
-          if (ROWS > 24u) { accumulate(&part, 24u, &values, &columns); }
-          if (ROWS > 28u) { accumulate(&part, 28u, &values, &columns); }
+          if (ROWS > 12u && height > 12u) {
+            accumulate(&part, 12u, &values, &columns);
+            if (ROWS > 16u) { accumulate(&part, 16u, &values, &columns); }
+            if (ROWS > 20u) { accumulate(&part, 20u, &values, &columns); }
+            if (ROWS > 24u) { accumulate(&part, 24u, &values, &columns); }
+            if (ROWS > 28u) { accumulate(&part, 28u, &values, &columns); }
+          }
         }
       }
     }
