@@ -138,7 +138,7 @@ export async function prepareGeneration(c: GenerateCase): Promise<PreparedGenera
   };
   if (moby || c.routed === null) return { data, graph };
   return {
-    data: { ...data, weights: c.routed === "none" ? biased(weights, () => -100) : predicting(graph, weights) },
+    data: { ...data, weights: c.routed === "none" ? biased(weights, () => -100) : await predicting(graph, weights) },
     graph,
   };
 }
@@ -194,11 +194,25 @@ const seen = (): Tokens => {
   return { shape: [1, SEEN], data: Uint32Array.from({ length: SEEN }, () => rng.below(256)) };
 };
 
+/** The only output of a graph, for these tokens. */
+export type Outputs = (graph: Graph, weights: Weights, tokens: Tokens) => Promise<ArrayLike<number>>;
+
+const inReference: Outputs = async (graph, weights, tokens) => {
+  const inputs = new Map([["tokens", tokens]]);
+  const [output] = evaluate(graph, { inputs, weights: new Map(weights) }).outputs.values();
+  return output!.data;
+};
+
 /**
  * Predictors that select one of eight of these tokens: layer by layer, a bias is set from the predictor's outputs where
  * the layers before it compute what they select.
  */
-export function predicting(graph: Graph, weights: Weights, tokens = seen()): Weights {
+export async function predicting(
+  graph: Graph,
+  weights: Weights,
+  tokens = seen(),
+  outputs = inReference,
+): Promise<Weights> {
   const shape = [axisSize("B"), axisSize("T")];
   const taken = Math.round(SHARE * tokens.data.length);
   const biases = new Map<string, number>();
@@ -207,11 +221,8 @@ export function predicting(graph: Graph, weights: Weights, tokens = seen()): Wei
   for (const { origin, inputs } of layers.toSorted((a, b) => layerOf(a.origin!.path) - layerOf(b.origin!.path))) {
     const packing = { axis: "T", batchDim: 0, tokenDim: 1 };
     const output = { name: "scores", role: "observe" as const, node: inputs[0], shape, packing };
-    const said = evaluate(
-      { ...graph, outputs: [output] },
-      { inputs: new Map([["tokens", tokens]]), weights: new Map(set()) },
-    ).outputs;
-    const values = [...said.get("scores")!.data].sort((a, b) => b - a);
+    const scores = await outputs({ ...graph, outputs: [output] }, set(), tokens);
+    const values = Array.from(scores).sort((a, b) => b - a);
     biases.set(origin!.path, -100 - (values[taken - 1]! + values[taken]!) / 2);
   }
   return set();
