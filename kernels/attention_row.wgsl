@@ -39,9 +39,7 @@ fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHe
 /** Where a row of keys begins, and four of its columns from there. */
 fn keyBegin(head: u32, row: u32) -> u32 { return head * sizes.keyHeads + row * sizes.keyRows; }
 fn keyBehind(begin: u32, c: u32) -> vec4f { return k[begin + c]; }
-/** Likewise of values. */
-fn valueBegin(head: u32, row: u32) -> u32 { return head * sizes.valueHeads + row * sizes.valueRows; }
-fn valueBehind(begin: u32, c: u32) -> vec4f { return v[begin + c]; }
+fn valueAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
 fn sees(i: u32, j: u32) -> bool { return j <= i; }
 /** Positions between which the keys lie that a query at this position may see. */
@@ -83,7 +81,7 @@ fn main(
   let slot = n / heads;
   let slots = groups.x * groups.y / heads;
   let rows = startQ(batch());
-  // A query has the first of slots / rows slots; as far as 32 bits reach, beyond which they are side by side.
+  // Row r has the first slot s with s · rows / slots = r. The product must fit 32 bits: of more slots, row r has slot r.
   let spread = slots <= 0xffffu;
   let row = select(slot, slot * rows / slots, spread);
   if (row >= rows || (spread && slot * rows % slots >= rows)) { return; }
@@ -115,24 +113,21 @@ fn main(
   var added: Columns;
 
   for (var block = begin - (begin - firstKey) % BLOCK; block < end; block += BLOCK) {
-    // Scores of four keys a lane, which share the loads of the query; where a key begins is found once.
+    // Scores of four keys a lane, two at a time, which share the loads of the query; where a key begins is found once.
     let own = block + 4u * lane;
     let last = end - 1u;
-    let at0 = keyBegin(keys, min(own, last));
-    let at1 = keyBegin(keys, min(own + 1u, last));
-    let at2 = keyBegin(keys, min(own + 2u, last));
-    let at3 = keyBegin(keys, min(own + 3u, last));
     var dots = vec4f();
-    for (var c = 0u; c < quarters(); c++) {
-      let x = queryAt(head, row, c) * scale();
-      let k0 = keyBehind(at0, c);
-      let k1 = keyBehind(at1, c);
-      let k2 = keyBehind(at2, c);
-      let k3 = keyBehind(at3, c);
-      dots.x = fma(x.w, k0.w, fma(x.z, k0.z, fma(x.y, k0.y, fma(x.x, k0.x, dots.x))));
-      dots.y = fma(x.w, k1.w, fma(x.z, k1.z, fma(x.y, k1.y, fma(x.x, k1.x, dots.y))));
-      dots.z = fma(x.w, k2.w, fma(x.z, k2.z, fma(x.y, k2.y, fma(x.x, k2.x, dots.z))));
-      dots.w = fma(x.w, k3.w, fma(x.z, k3.z, fma(x.y, k3.y, fma(x.x, k3.x, dots.w))));
+    for (var i = 0u; i < min(4u, end - block); i += 2u) {
+      let begins = vec2u(keyBegin(keys, min(own + i, last)), keyBegin(keys, min(own + i + 1u, last)));
+      var two = vec2f();
+      for (var c = 0u; c < quarters(); c++) {
+        let x = queryAt(head, row, c) * scale();
+        let a = keyBehind(begins.x, c);
+        let b = keyBehind(begins.y, c);
+        two.x = fma(x.w, a.w, fma(x.z, a.z, fma(x.y, a.y, fma(x.x, a.x, two.x))));
+        two.y = fma(x.w, b.w, fma(x.z, b.z, fma(x.y, b.y, fma(x.x, b.x, two.y))));
+      }
+      dots = select(vec4f(two, dots.zw), vec4f(dots.xy, two), i == 2u);
     }
     var score = vec4f(LOWEST);
     for (var i = 0u; i < 4u; i++) {
@@ -150,24 +145,12 @@ fn main(
     sum = fma(sum, shrink, (weight.x + weight.y) + (weight.z + weight.w));
     for (var p = 0u; p < PARTS; p++) { added[p] *= shrink; }
 
-    // Values of the columns a lane owns, four keys at a time; nothing of one that is not seen, be it infinite or NaN.
-    for (var l = 0u; l < min(WIDTH, (end - block + 3u) / 4u); l++) {
-      let key = block + 4u * l;
-      let w0 = subgroupShuffle(weight.x, l);
-      let w1 = subgroupShuffle(weight.y, l);
-      let w2 = subgroupShuffle(weight.z, l);
-      let w3 = subgroupShuffle(weight.w, l);
-      let at0 = valueBegin(keys, key);
-      let at1 = valueBegin(keys, min(key + 1u, last));
-      let at2 = valueBegin(keys, min(key + 2u, last));
-      let at3 = valueBegin(keys, min(key + 3u, last));
+    // Values of the columns a lane owns; nothing of one that is not seen, be it infinite or NaN.
+    for (var key = max(block, begin); key < min(block + BLOCK, end); key++) {
+      let w = subgroupShuffle(weight[(key - block) % 4u], (key - block) / 4u);
       for (var p = 0u; p < PARTS; p++) {
-        let c = min(p * WIDTH + lane, quartersV() - 1u);
-        let v0 = select(valueBehind(at0, c), vec4f(), w0 == 0.0);
-        let v1 = select(valueBehind(at1, c), vec4f(), w1 == 0.0);
-        let v2 = select(valueBehind(at2, c), vec4f(), w2 == 0.0);
-        let v3 = select(valueBehind(at3, c), vec4f(), w3 == 0.0);
-        added[p] = fma(vec4f(w3), v3, fma(vec4f(w2), v2, fma(vec4f(w1), v1, fma(vec4f(w0), v0, added[p]))));
+        let x = valueAt(keys, key, min(p * WIDTH + lane, quartersV() - 1u));
+        added[p] = fma(vec4f(w), select(x, vec4f(), w == 0.0), added[p]);
       }
     }
   }

@@ -36,7 +36,10 @@ fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
 /** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
-/** The n-th tile of so many rows: batch by batch, down the rows first. Beyond the last it has no rows. */
+/**
+ * The n-th of `tiles`, for which the grid has room: batch by batch, down the rows first. Each batch has an equal share,
+ * of which those beyond its rows have none.
+ */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let down = tiles / (across * batchCount());
   let batch = n / (across * down);

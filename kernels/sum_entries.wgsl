@@ -1,4 +1,5 @@
-// sum[n, c] = x[n, c] + Σ over j of y[place[n, j], c]: what the entries of a row come to, added to the row.
+// sum[n, c] = x[n, c] + Σ over j of y[place[n, j], c]: what the entries of a row come to, added to the row. Places that
+// are none are left out, or end the sum.
 // Method: as the formula reads, in the order of j.
 // Grid: one invocation for EACH elements of the sum.
 
@@ -15,7 +16,7 @@ fn rowCount() -> u32 { return sizes.rows; }
 /** Entries of a row. */
 fn each() -> u32 { return sizes.each; }
 fn width() -> u32 { return sizes.width; }
-/** Whether a place is none, and so are those of the row behind it; whether it alone is none. */
+/** Whether the sum ends at a place; whether a place is left out. */
 fn isEnd(at: u32) -> bool { return false; }
 fn isGap(at: u32) -> bool { return false; }
 fn valueAt(i: u32) -> f32 { return y[i]; }

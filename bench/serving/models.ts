@@ -84,7 +84,8 @@ async function said(
 ): Promise<Tokens> {
   const { generation } = compileGeneration(source, { file: "decoder.mod", set, target: device.target });
   const generator = await createGenerator(generation!, device, weights);
-  const rng = random(4);
+  // No seed of a load, so that none has the same prompts.
+  const rng = random(1000);
   const texts = Array.from({ length: TEXTS }, () => Array.from({ length: PROMPT }, () => rng.below(ASCII)));
   const prompts = texts.map((prompt) => Uint32Array.from(prompt));
   const options = { maxTokens: TOKENS, sampling: { temperature: 1, seed: 1 } };

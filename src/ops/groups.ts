@@ -114,11 +114,9 @@ export const groups: Pick<OpTable, Groups> = {
       for (let row = 0; row < rows; row++)
         for (let n = row * k; n < (row + 1) * k; n++) {
           const p = place.data[n]!;
-          if (p >= y.shape[0]!) break;
-          if (listed && listed.data[p]! >= groups!) {
-            if (gaps) continue;
-            break;
-          }
+          const isNone = p >= y.shape[0]! || (listed !== null && listed.data[p]! >= groups!);
+          if (isNone && gaps) continue;
+          if (isNone) break;
           for (let c = 0, to = row * width, from = p * width; c < width; c++)
             out.data[to + c] = out.data[to + c]! + y.data[from + c]!;
         }

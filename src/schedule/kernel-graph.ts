@@ -107,14 +107,14 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
 
 /**
  * The graph rewritten for kernels: split to fit the limits, contractions as products, norms computed by each product
- * of a mixture that reads them, and row sums where products can compute them.
+ * of a mixture that reads them, row sums where products can compute them, and products of groups that leave out rows.
  */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
   const parted = splitStacks(contractionsAsProducts(graph), target.limits);
   const whole = split(parted, target.limits);
   const extents = new Extents(whole.axes);
   const summed = routedStatistics(whole, (product) => capabilitiesOf(product, tunings.products, extents));
-  // Last of those that make nodes, for it makes equal ones, which must stay apart.
+  // `ownPrologues` makes equal nodes, which must stay apart; `unreadRows` only marks products.
   return unreadRows(ownPrologues(summed, isCheap));
 }
 

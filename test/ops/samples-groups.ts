@@ -205,6 +205,16 @@ export const groupSamples: Samples<Family> = {
       },
     })),
     {
+      name: "of those that are listed and have a group",
+      setting: LISTED,
+      build: (b) => {
+        const sort = listedSort(b);
+        const { rows, place } = results(b, sort);
+        const y = b.node("entry_rows", [b.rows([], [5]), rows, place], {});
+        return b.node("sum_entries", [y, place, rows, b.emit.pick(sort, 4)], { groups: 4, gaps: true });
+      },
+    },
+    {
       name: "of those that are listed",
       setting: LISTED,
       build: (b) => {

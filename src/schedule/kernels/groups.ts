@@ -1,7 +1,6 @@
 // Specs of the kernels that sort entries into groups, multiply each group by its matrix, and add up a row's entries.
 import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
-import type { OpAttrs } from "../../ir/vocabulary.js";
 import { operandsOf } from "../../ops/groups.js";
 import { equalSizes, multiplySizes } from "../../size/size.js";
 import { rounding } from "../codecs/codec.js";
@@ -36,6 +35,7 @@ const sumEntries: Spec<"sum_entries"> = ({ attrs, inputs, results, extents, tuni
   if (base && !inPlace[0]) kernel.read("x", base.element("f32"), input(3));
   if (attrs.groups !== undefined)
     kernel.read("groups", "u32", input(inputs.length - 1)).count("groupCount", attrs.groups);
+  const none = noneOf(kernel, y, place, attrs.groups);
   kernel
     .write("sum", to.element("f32"), result())
     .count("rowCount", place.shape[0]!)
@@ -43,28 +43,21 @@ const sumEntries: Spec<"sum_entries"> = ({ attrs, inputs, results, extents, tuni
     .count("width", extents.product(sum.shape.slice(1)))
     .function(`fn valueAt(i: u32) -> f32 { return ${from.load("y[i]")}; }`)
     .function(`fn baseAt(i: u32) -> f32 { return ${base ? base.load(inPlace[0] ? "sum[i]" : "x[i]") : "0.0"}; }`)
-    .function(`fn isEnd(at: u32) -> bool { return ${endOf(kernel, y, place, attrs)}; }`)
-    .function(`fn isGap(at: u32) -> bool { return ${attrs.gaps ? NO_GROUP : "false"}; }`)
+    .function(`fn isEnd(at: u32) -> bool { return ${attrs.gaps ? "false" : none}; }`)
+    .function(`fn isGap(at: u32) -> bool { return ${attrs.gaps ? none : "false"}; }`)
     .function(rounding(to, sum.dtype));
   return work([kernel.spread(extents.product(sum.shape), tunings.elements)]);
 };
 
-const NO_GROUP = "groups[at] >= groupCount()";
-
-/** The condition on which a place is none, and so are those behind it: it is not listed, or has no group. */
-function endOf(
-  kernel: KernelBuilder,
-  y: TensorType,
-  place: TensorType,
-  { groups, gaps = false }: OpAttrs["sum_entries"],
-): string {
+/** The condition on which a place is none: it is not listed, or has no group. */
+function noneOf(kernel: KernelBuilder, y: TensorType, place: TensorType, groups: number | undefined): string {
   const [rows, each] = [place.shape[0]!, place.shape[1]!];
-  const end = groups === undefined || gaps ? [] : [NO_GROUP];
+  const none = groups === undefined ? [] : ["groups[at] >= groupCount()"];
   if (!equalSizes(y.shape[0]!, multiplySizes(rows, each))) {
     kernel.count("listed", y.shape[0]!);
-    end.unshift("at >= listed()");
+    none.unshift("at >= listed()");
   }
-  return end.join(" || ") || "false";
+  return none.join(" || ") || "false";
 }
 
 /** A product of groups of rows, each by its own matrix. */

@@ -47,14 +47,13 @@ ${reach}`);
  * Group g has the rows from `starts[g]` on. The rows before the first group and behind the last are two more, which sum
  * over nothing. The tiles of a group begin at number (start + number of groups before it · (height − 1)) / height,
  * whatever those have: that leaves room for all its rows, so no table of tiles is needed. `unread`: nothing reads the
- * rows behind the last group, and no tile has them. Down the rows first is down
- * all groups: a software device gives each of its threads a stretch of workgroups, and those with no rows would all be
- * one's.
+ * rows behind the last group, and no tile has them. Down the rows first is down all for which the grid has room: a
+ * software device gives each of its threads a stretch of workgroups, and all that have rows must not be one's.
  */
 export const groupedTiles = (groups: number, rows: Size, starts: number, unread: boolean): Tiles => ({
   count: (height, extents) => extents.ceilDivide(addSizes(rows, (groups + 1) * (height - 1)), height),
   declare(kernel, downFirst) {
-    const [tile, place] = downFirst ? ["n % count", "n / count"] : ["n / across", "n % across"];
+    const [tile, place] = downFirst ? ["n % down", "n / down"] : ["n / across", "n % across"];
     kernel.read("starts", "u32", input(starts)).count("groupCount", groups).function(`${TILE}
 fn startOf(group: u32) -> u32 {
   if (group == 0u) { return 0u; }
@@ -64,7 +63,8 @@ fn tilesBefore(group: u32, height: u32) -> u32 { return (startOf(group) + group 
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   var group = 0u;
   var beyond = groupCount() + ${unread ? 1 : 2}u;
-  let count = max(1u, tilesBefore(beyond, height));
+  let count = tilesBefore(beyond, height);
+  let down = max(1u, tiles / across);
   let tile = ${tile};
   if (tile >= count || ${place} >= across) { return Tile(); }
   while (group + 1u < beyond) {
