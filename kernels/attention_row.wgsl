@@ -81,7 +81,8 @@ fn main(
   let slot = n / heads;
   let slots = groups.x * groups.y / heads;
   let rows = startQ(batch());
-  // Row r has the first slot s with s · rows / slots = r. The product must fit 32 bits: of more slots, row r has slot r.
+  // Row r has the first slot s with s · rows / slots = r; of so many slots that the product needs more than 32 bits,
+  // slot r.
   let spread = slots <= 0xffffu;
   let row = select(slot, slot * rows / slots, spread);
   if (row >= rows || (spread && slot * rows % slots >= rows)) { return; }

@@ -21,9 +21,9 @@ fn baseB(batch: u32) -> u32 { return batch * sizes.depth * sizes.columns; }
 /** Rows of a batch that an invocation computes, from `first` to before `end`, and its place among `across` columns. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * The n-th of `tiles`, for which the grid has room, batch by batch. Each batch has an equal share, of which those beyond
- * its rows have none. Neighbours run along the rows of b where those lie in memory one after the other, else they share
- * them.
+ * The n-th of `tiles`, for which the grid has room, batch by batch. Each batch has an equal share, of which those
+ * beyond its rows have none. Neighbours run along the rows of b where those lie in memory one after the other, else
+ * they share them.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let down = tiles / (across * batchCount());

@@ -213,8 +213,8 @@ const vocabulary = {
   entry_rows: moved(3),
   /**
    * y[M, …], place u32[N, k], index u32[M] (, x[N, …]) (, group u32[M]) → [N, …]: (x plus) Σ over j of y[place[n, j]],
-   * in order, up to the first place of M or more. With `groups`, the sum ends at the first place whose group is `groups`
-   * or more; with `gaps` too, places of either kind are left out and the sum goes on.
+   * in order, up to the first place of M or more. With `groups`, the sum ends at the first place whose group is
+   * `groups` or more; with `gaps` too, places of either kind are left out and the sum goes on.
    */
   sum_entries: kernel([3, 5], { groups: "numberIfAny", gaps: "flagIfAny" }),
   /**

@@ -112,8 +112,9 @@ export class Device {
     try {
       return await Promise.race([settle(this.waitMode, begin), gone]);
     } catch (error) {
-      // A lost device first aborts pending calls and only then resolves `lost`.
-      if (error instanceof Error && error.name === "AbortError") await Promise.race([this.lost, sleep(50)]);
+      // A lost device first aborts pending calls, and refuses those that come then; only then it resolves `lost`.
+      const mayBeLost = error instanceof Error && (error.name === "AbortError" || error.name === "OperationError");
+      if (mayBeLost) await Promise.race([this.lost, sleep(50)]);
       throw this.#lostError ?? error;
     } finally {
       this.#waiting.delete(lose);

@@ -189,6 +189,15 @@ describe("a device that goes away", () => {
     expect(await loading).toBeInstanceOf(DeviceLostError);
   });
 
+  it("is told of calls that it refuses before it says that it is lost", async () => {
+    const device = await openDevice();
+    const refused = (): Promise<never> => Promise.reject(new DOMException("", "OperationError"));
+    await expect(device.wait(refused)).rejects.toMatchObject({ name: "OperationError" });
+    const pending = device.wait(refused);
+    device.gpu.destroy();
+    await expect(pending).rejects.toThrow(DeviceLostError);
+  });
+
   it("is noticed when someone else destroys the GPUDevice", async () => {
     const device = await openDevice();
     const session = await load(slowProgram(), device);
