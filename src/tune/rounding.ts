@@ -55,12 +55,12 @@ function ofShape(
   rounding: CasesByRows,
   target: Target,
 ): ProductTunings {
-  const { panel, byWeight, byWeightAnyRows } = weightTunings(base, depth, columns);
+  const own = weightTunings(base, depth, columns);
   const others = base.shapes.filter((s) => s.depth !== depth || s.columns !== columns);
   return {
     ...base,
     subgroupSize: base.subgroupSize ?? subgroupWidth(target),
-    shapes: [...others, { depth, columns, panel, byWeight, byWeightAnyRows, rounding }],
+    shapes: [...others, { ...own, depth, columns, rounding }],
   };
 }
 

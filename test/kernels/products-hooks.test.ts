@@ -198,7 +198,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
     });
     const plain: ProductTunings = { ...tuningsFor(device.target).products, byValue: { kind: "plain" } };
     const tried = candidates("products", device.target).filter((c) =>
-      /^(vectors|subgroup) (1 × 2|4 × 2|16 × 2)(, |$)/.test(c.name),
+      /^(vectors|subgroup) (1 × 2|4 × [24]|16 × [24])(, |$)/.test(c.name),
     );
     for (const products of [plain, ...thinned(which, tried, 2, 1).map((c) => c.tunings)]) {
       const runs = await run(device, products, data);

@@ -106,6 +106,27 @@ describe("on Mesa's software device", () => {
         expect(parseProgram(printProgram(program!))).toEqual(program);
       }
   });
+  it.each([
+    ["floats in a texture: four vectors", { target: MESA }, 512, 512, "ROWS=24 VECTORS=4"],
+    ["in a buffer: two", { target: { ...MESA, textures: false } }, 512, 512, "ROWS=24 VECTORS=2"],
+    ["integers: two, and few rows", { target: MESA, precision: { weights: "q8" } }, 512, 512, "ROWS=8 VECTORS=2"],
+    // A vector of a subgroup's lanes is 32 columns.
+    ["no wider than the columns", { target: MESA }, 512, 32, "ROWS=24 VECTORS=1"],
+    ["nor much wider", { target: MESA }, 512, 192, "ROWS=24 VECTORS=2"],
+    ["but a little", { target: MESA }, 512, 224, "ROWS=24 VECTORS=4"],
+    ["of one row as many as there are processors", { target: MESA }, 1, 256, "ROWS=1 VECTORS=2"],
+    ["of one row four where those are wide enough", { target: MESA }, 1, 512, "ROWS=1 VECTORS=4"],
+  ] satisfies [string, Parameters<typeof compile>[1], number, number, string][])(
+    "tiles of weights, %s",
+    (_, options, rows, columns, tile) => {
+      const source = `model M(n: int = ${columns}) {
+  weight w: f32[64, n]
+  forward(x: f32[1, ${rows}, 64]) -> f32[1, ${rows}, n] { x @ w }
+}`;
+      const { program } = compile(source, options);
+      expect(program!.kernels.at(-1)!.tuning).toContain(`${tile} `);
+    },
+  );
   it("programs share a weight only where both have it in a texture", () => {
     const [own, other] = [made(MESA), made({ ...MESA, textures: false })];
     expect(sharedWeightSlots(own, own).size).toBeGreaterThan(textureSlots(own).size);

@@ -3,7 +3,7 @@ import { isOp } from "../../ir/graph.js";
 import type { RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import { productWeights } from "../analysis/side-by-side.js";
-import { supportsRowSums, weightTunings, type ProductTunings } from "../tunings/product-cases.js";
+import { allCases, supportsRowSums, weightTunings, type ProductTunings } from "../tunings/product-cases.js";
 
 export interface ProductCapabilities {
   /** Whether b is a weight that is packed for its kernels. */
@@ -23,8 +23,8 @@ export function capabilitiesOf(product: RowProduct, tunings: ProductTunings, ext
   if (!packs || typeof depth !== "number" || typeof columns !== "number") return { packs, sumsOver: null };
   const own = weightTunings(tunings, depth, columns);
   const count = extents.product(rows);
-  // Which of both it takes is known only when its operands' types are.
-  const found = [own, ...(own.rounding ? [own.rounding] : [])].flatMap(({ byWeight, byWeightAnyRows }) =>
+  // Which of them it takes is known only when its operands' types and memory are.
+  const found = allCases(own).flatMap(({ byWeight, byWeightAnyRows }) =>
     typeof count === "number"
       ? byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1)
       : byWeightAnyRows,

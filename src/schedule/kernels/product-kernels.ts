@@ -8,7 +8,7 @@ import { inBuffer, inTexture } from "../codecs/elements.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
 import { shapeOf, type MatrixTuning } from "../tunings/matrix.js";
-import { weightTunings, type WeightTunings } from "../tunings/product-cases.js";
+import { weightTunings, type OperandKind, type WeightTunings } from "../tunings/product-cases.js";
 import { halves } from "./halves.js";
 import type { Tiles } from "./product-tiles.js";
 import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";
@@ -224,6 +224,19 @@ function panels(context: Context, product: Product, panel = ownTunings(context, 
   });
 }
 
+const bytesInTexture = ({ stored }: Context, b: Operand): number | null =>
+  b.from === "packed" ? stored.inTexture(b.layout) : null;
+
+/** The kinds of operands that a product by a weight has. */
+export function kindsOf(context: Context, product: Product): ReadonlySet<OperandKind> {
+  const integers = ["q8", "q4"].includes(codecB(context).encoding);
+  return new Set<OperandKind>([
+    ...(takesHalves(context) ? ["rounding" as const] : []),
+    ...(integers ? ["quantized" as const] : []),
+    ...(bytesInTexture(context, panels(context, product)) === null ? ["buffered" as const] : []),
+  ]);
+}
+
 /** The row-major b; concatenated weights as one. */
 function asGiven(context: Context, product: Product): Operand {
   const { attrs, inputB, weights } = context;
@@ -242,7 +255,7 @@ function vectorStep(
   declareLoads(kernel, context, product);
   const { encoding, matrix } = codecB(context);
   const { element, block, rows, functions } = matrix;
-  const bytes = tile.b.from === "packed" ? context.stored.inTexture(tile.b.layout) : null;
+  const bytes = bytesInTexture(context, tile.b);
   const format = TEXTURE_OF[encoding];
   if (bytes === null) kernel.read("b", element, tile.b);
   else kernel.texture("b", format, element, tile.b);

@@ -5,8 +5,9 @@ import type { Size } from "../../size/size.js";
 import { broadcastStrides } from "../addressing/index-map.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
-import { exactTuning, type WeightTunings } from "../tunings/product-cases.js";
+import { casesOfKinds, exactTuning, narrowed, type CasesByRows, type OperandKind } from "../tunings/product-cases.js";
 import {
+  kindsOf,
   ownTunings,
   stepOf,
   takesHalves,
@@ -139,14 +140,15 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
     if (attrs.transposed || columns % 4 !== 0 || columns < tunings.leastColumns) return always({ kind: "plain" });
     const usual = rounds ? (tunings.roundingByValue ?? tunings.byValue) : tunings.byValue;
     const each = typeof rows === "number" ? rows / (product.groups ?? 1) : rows;
-    return always(allowed(byValue(tunings, usual, each), null));
+    const tuning = narrowed(tunings, { most: null, tuning: byValue(tunings, usual, each) }, columns);
+    return always(allowed(tuning, null));
   }
-  const { panel, rounding, ...exact } = ownTunings(context, product);
-  const given = rounds ? (rounding ?? exact) : exact;
+  const own = ownTunings(context, product);
+  const given = casesOfKinds(own, kindsOf(context, product));
   const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
-    cases.map((c) => ({ ...c, tuning: allowed(c.tuning, panel) }));
-  const own = { panel, byWeight: all(given.byWeight), byWeightAnyRows: all(given.byWeightAnyRows) };
-  const mine = groupTunings(product, own);
+    cases.map((c) => ({ ...c, tuning: allowed(c.tuning, own.panel) }));
+  const both = { byWeight: all(given.byWeight), byWeightAnyRows: all(given.byWeightAnyRows) };
+  const mine = groupTunings(product, both, own.panel);
   if (typeof rows !== "number") return mine.byWeightAnyRows;
   const found = mine.byWeight.find(({ most }) => most === null || rows <= most * (product.groups ?? 1));
   invariant(found, "no tuning fits so many rows");
@@ -157,24 +159,26 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
  * Groups whose columns are no whole panels share some, which a kernel that reads vectors can; a stack whose columns are
  * no whole vectors has neither.
  */
-function groupTunings({ groups, columns }: Product, own: WeightTunings): WeightTunings {
-  if (groups === null || typeof columns !== "number" || columns % own.panel === 0) return own;
+function groupTunings({ groups, columns }: Product, own: CasesByRows, panel: number): CasesByRows {
+  if (groups === null || typeof columns !== "number" || columns % panel === 0) return own;
   const cut = (cases: readonly ProductCase[]): readonly ProductCase[] =>
     columns % 4 !== 0
       ? [{ most: null, tuning: { kind: "plain" } }]
       : cases.map((c) => (c.tuning.kind === "tiled" ? { ...c, tuning: { kind: "vectors", rows: 4, vectors: 1 } } : c));
-  return { panel: own.panel, byWeight: cut(own.byWeight), byWeightAnyRows: cut(own.byWeightAnyRows) };
+  return { byWeight: cut(own.byWeight), byWeightAnyRows: cut(own.byWeightAnyRows) };
 }
 
 /** Few rows take the tile that so few take of a weight, where that reads b as it lies. */
 function byValue(tunings: ProductTunings, usual: ProductTuning, rows: Size): ProductTuning {
   const found =
     typeof rows === "number"
-      ? tunings.byWeight.find(({ most }) => most !== null && rows <= most && most < LEAST_ROWS)
+      ? casesOfKinds(tunings, IN_BUFFER).byWeight.find(({ most }) => most !== null && rows <= most && most < LEAST_ROWS)
       : undefined;
   const few = found?.tuning.kind === tunings.byValue.kind ? found.tuning : null;
   return few ?? usual;
 }
+
+const IN_BUFFER: ReadonlySet<OperandKind> = new Set(["buffered"]);
 
 /** Rows of a tile of products by a computed (unpacked) b. */
 const LEAST_ROWS = 16;

@@ -34,15 +34,21 @@ export interface CasesByRows {
   readonly byWeightAnyRows: readonly ProductCase[];
 }
 
-/** How products by a weight are computed. */
-export interface WeightTunings extends CasesByRows {
+/** Kinds of operands that may have cases of their own, in the order in which they are looked for. */
+export const OPERANDS = ["rounding", "quantized", "buffered"] as const;
+/**
+ * `rounding`: operands may be rounded to f16. `quantized`: the weight is integers with scales. `buffered`: it is read
+ * from a buffer, on a device that reads weights from textures where it can.
+ */
+export type OperandKind = (typeof OPERANDS)[number];
+
+/** How products by a weight are computed. Kinds without cases of their own take the others. */
+export interface WeightTunings extends CasesByRows, Readonly<Partial<Record<OperandKind, CasesByRows>>> {
   /**
    * Columns of a panel of packed weights, the same in all cases, so that a weight is stored once. Four times the
    * subgroup size; 64 if a case is tiled.
    */
   readonly panel: number;
-  /** For operands that may be rounded to f16, where they have cases of their own: left out, they take the others. */
-  readonly rounding?: CasesByRows;
 }
 
 /** Tunings for weights of one shape. */
@@ -58,6 +64,11 @@ export interface ProductTunings extends WeightTunings {
   readonly leastColumns: number;
   /** Weight shapes with their own tunings. */
   readonly shapes: readonly ShapeTunings[];
+  /**
+   * Tiles of unlisted shapes have half as many vectors where those compute a quarter fewer columns, or where few rows
+   * make few tiles. Left out: as many as the cases say.
+   */
+  readonly narrows?: boolean;
   /** For products by a computed (unpacked) b with a multiple of four columns. */
   readonly byValue: ProductTuning;
   /**
@@ -69,14 +80,53 @@ export interface ProductTunings extends WeightTunings {
   readonly roundingByValue?: ProductTuning;
 }
 
-/** The tunings of a weight of this shape. */
+/** The tunings of a weight of this shape: of a listed one its own, with the kinds of operands that it does not have. */
 export function weightTunings(tunings: ProductTunings, depth: number, columns: number): WeightTunings {
   const own = tunings.shapes.find((s) => s.depth === depth && s.columns === columns);
-  if (own) return tunings.rounding && !own.rounding ? { ...own, rounding: tunings.rounding } : own;
-  return columns < tunings.leastColumns ? { panel: tunings.panel, byWeight: PLAIN, byWeightAnyRows: PLAIN } : tunings;
+  if (!own && columns < tunings.leastColumns) return { panel: tunings.panel, byWeight: PLAIN, byWeightAnyRows: PLAIN };
+  const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
+    cases.map((c) => ({ ...c, tuning: narrowed(tunings, c, columns) }));
+  const general = ({ byWeight, byWeightAnyRows }: CasesByRows): CasesByRows => ({
+    byWeight: all(byWeight),
+    byWeightAnyRows: all(byWeightAnyRows),
+  });
+  // Kernels may rely on the panels.
+  const given = OPERANDS.filter(
+    (kind) => tunings[kind] && (kind === "rounding" || !own || own.panel === tunings.panel),
+  );
+  const kinds = Object.fromEntries(given.map((kind) => [kind, general(tunings[kind]!)]));
+  return { panel: tunings.panel, ...kinds, ...(own ?? general(tunings)) };
 }
 
 const PLAIN: readonly ProductCase[] = [{ most: null, tuning: { kind: "plain" } }];
+
+/** All cases that products by a weight may take. */
+export const allCases = (tunings: WeightTunings): readonly CasesByRows[] => [
+  tunings,
+  ...OPERANDS.flatMap((kind) => tunings[kind] ?? []),
+];
+
+/** The cases of a weight of these kinds. */
+export const casesOfKinds = (tunings: WeightTunings, kinds: ReadonlySet<OperandKind>): CasesByRows =>
+  OPERANDS.flatMap((kind) => (kinds.has(kind) ? (tunings[kind] ?? []) : []))[0] ?? tunings;
+
+/** Tiles beside each other of a product that has one tile of rows, so that as many processors take part. */
+const LEAST_TILES = 4;
+
+/** The tile of a case with as many vectors as pay for so many columns. */
+export function narrowed(tunings: ProductTunings, { most, tuning }: ProductCase, columns: number): ProductTuning {
+  const own = tuning.kind === "subgroup" || tuning.kind === "vectors" ? tuning : null;
+  if (own === null || tunings.narrows !== true) return tuning;
+  // A vector of a subgroup's lanes is a panel; of the other kernel eight invocations lie beside each other and below.
+  const [wide, high] = own.kind === "subgroup" ? [tunings.panel, own.rows] : [32, 8 * own.rows];
+  const tiles = (vectors: number): number => Math.ceil(columns / (wide * vectors));
+  const computed = (vectors: number): number => tiles(vectors) * vectors;
+  const wastes = (vectors: number): boolean => 4 * computed(vectors / 2) <= 3 * computed(vectors);
+  const few = (vectors: number): boolean => most !== null && most <= high && tiles(vectors) < LEAST_TILES;
+  let { vectors } = own;
+  while (vectors % 2 === 0 && (wastes(vectors) || few(vectors))) vectors /= 2;
+  return { ...own, vectors };
+}
 
 /**
  * Whether the kernel of a case, and the one in place of matrix units, can give sums over each row of the result beside

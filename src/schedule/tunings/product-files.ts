@@ -1,6 +1,7 @@
 // Reads the tunings of matrix products as untrusted input.
 import {
   among,
+  flag,
   itself,
   object,
   objectWith,
@@ -11,13 +12,15 @@ import {
   type Reader,
 } from "../../program/reader.js";
 import { matrixFault, matrixFields } from "./matrix.js";
-import type {
-  CasesByRows,
-  ProductCase,
-  ProductTuning,
-  ProductTunings,
-  ShapeTunings,
-  WeightTunings,
+import {
+  OPERANDS,
+  type CasesByRows,
+  type OperandKind,
+  type ProductCase,
+  type ProductTuning,
+  type ProductTunings,
+  type ShapeTunings,
+  type WeightTunings,
 } from "./product-cases.js";
 
 /** Rows of tiles that candidates have, and vectors of columns. */
@@ -43,7 +46,8 @@ const readTuning: Read<ProductTuning> = (r) => {
   return fault === null ? found : r.fail(`is matrix: ${fault}`);
 };
 
-const MORE = { rounding: itself, roundingByValue: itself, workgroups: whole(1, 65_536) } as const;
+const KINDS = { rounding: itself, quantized: itself, buffered: itself } as const satisfies Record<OperandKind, unknown>;
+const MORE = { ...KINDS, roundingByValue: itself, workgroups: whole(1, 65_536), narrows: flag } as const;
 
 export function readProducts(r: Reader): ProductTunings {
   const fields = {
@@ -55,12 +59,12 @@ export function readProducts(r: Reader): ProductTunings {
     shapes: itself,
     byValue: itself,
   };
-  const { rounding, roundingByValue, ...at } = objectWith(fields, MORE)(r);
+  const { roundingByValue, rounding, quantized, buffered, ...at } = objectWith(fields, MORE)(r);
   const { subgroupSize } = at;
   return {
     ...at,
     byValue: readByValue(at.byValue, subgroupSize),
-    ...readByWeight({ ...at, rounding }, subgroupSize),
+    ...readByWeight(at, { rounding, quantized, buffered }, subgroupSize),
     ...(roundingByValue && { roundingByValue: readByValue(roundingByValue, subgroupSize) }),
     shapes: at.shapes.list((s) => readShape(s, subgroupSize), MOST_SHAPES),
   };
@@ -76,12 +80,12 @@ function readByValue(r: Reader, subgroupSize: number | null): ProductTuning {
 
 const shape = objectWith(
   { depth: whole(1), columns: whole(1), panel: readPanel, byWeight: itself, byWeightAnyRows: itself },
-  { rounding: itself },
+  KINDS,
 );
 
 function readShape(r: Reader, subgroupSize: number | null): ShapeTunings {
-  const { rounding, ...at } = shape(r);
-  return { ...at, ...readByWeight({ ...at, rounding }, subgroupSize) };
+  const { rounding, quantized, buffered, ...at } = shape(r);
+  return { ...at, ...readByWeight(at, { rounding, quantized, buffered }, subgroupSize) };
 }
 
 function readPanel(r: Reader): number {
@@ -96,14 +100,19 @@ interface CasesToRead {
 
 /** The cases of products by weights in panels of `panel` columns. */
 function readByWeight(
-  at: CasesToRead & { readonly panel: number; readonly rounding: Reader | undefined },
+  at: CasesToRead & { readonly panel: number },
+  given: Readonly<Record<OperandKind, Reader | undefined>>,
   subgroupSize: number | null,
-): Omit<WeightTunings, "panel"> {
+): WeightTunings {
   const cases = ({ byWeight, byWeightAnyRows }: CasesToRead): CasesByRows => ({
     byWeight: readCases(byWeight, at.panel, subgroupSize),
     byWeightAnyRows: readCases(byWeightAnyRows, at.panel, subgroupSize),
   });
-  return { ...cases(at), ...(at.rounding && { rounding: cases(readPair(at.rounding)) }) };
+  const kinds = OPERANDS.flatMap((kind): readonly (readonly [OperandKind, CasesByRows])[] => {
+    const own = given[kind];
+    return own ? [[kind, cases(readPair(own))]] : [];
+  });
+  return { panel: at.panel, ...cases(at), ...Object.fromEntries(kinds) };
 }
 
 const readPair = object({ byWeight: itself, byWeightAnyRows: itself });

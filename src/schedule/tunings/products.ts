@@ -2,7 +2,13 @@
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
 import { matrixMisfit, matrixTunings } from "./matrix.js";
-import type { CasesByRows, ProductCase, ProductTuning, ProductTunings } from "./product-cases.js";
+import {
+  allCases,
+  type CasesByRows,
+  type ProductCase,
+  type ProductTuning,
+  type ProductTunings,
+} from "./product-cases.js";
 import { readProducts, ROWS, VECTORS, WIDTHS } from "./product-files.js";
 
 const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({
@@ -25,18 +31,34 @@ const PORTABLE: ProductTunings = {
   byValue: { kind: "vectors", rows: 4, vectors: 2 },
 };
 
+/** What Mesa reads from buffers: the most sums that pay, two vectors of them, as loads of b weigh as much as those of a. */
+const MESA_BUFFERS: CasesByRows = {
+  byWeight: [subgroup(1, 1, 2), subgroup(4, 4, 2), subgroup(8, 8, 2), subgroup(256, 16, 2), subgroup(null, 24, 2)],
+  byWeightAnyRows: [subgroup(1, 1, 2), subgroup(8, 8, 2), subgroup(null, 16, 2)],
+};
+
+/** Of integers a load holds four or eight k, whose columns take the place of sums. */
+const MESA_INTEGERS: CasesByRows = {
+  byWeight: [subgroup(1, 1, 2), subgroup(4, 4, 2), subgroup(null, 8, 2)],
+  byWeightAnyRows: [subgroup(1, 1, 2), subgroup(null, 8, 2)],
+};
+
 /**
- * Measured on Mesa 25.0.7 with LLVM 19, two cores. Two vectors share the loads of a. 24 rows are 3 to 10% faster than
- * 16 where there are many, 32 no more, and take half as long again to compile. What is computed is read as fast as a
- * weight. Where rows are known when running, each case costs 15 to 30 ms of loading: few do.
+ * Measured on Mesa 25.0.7 with LLVM 19, two cores. Weights in textures are read so fast that loads of a, which lies in
+ * a buffer, weigh most, and four vectors share them: 0.7 to 0.9 of the time of two, and compiled as fast. 24 rows are
+ * 3 to 10% faster than 16 where there are many, 32 no more, and take half as long again to compile. Where rows are
+ * known when running, each case costs 15 to 30 ms of loading: few do.
  */
 const MESA: ProductTunings = {
   subgroupSize: 8,
   panel: 32,
   leastColumns: 16,
-  byWeight: [subgroup(1, 1, 2), subgroup(4, 4, 2), subgroup(8, 8, 2), subgroup(256, 16, 2), subgroup(null, 24, 2)],
-  byWeightAnyRows: [subgroup(1, 1, 2), subgroup(8, 8, 2), subgroup(null, 16, 2)],
+  byWeight: [subgroup(1, 1, 4), subgroup(4, 4, 4), subgroup(8, 8, 4), subgroup(256, 16, 4), subgroup(null, 24, 4)],
+  byWeightAnyRows: [subgroup(1, 1, 4), subgroup(8, 8, 4), subgroup(null, 16, 4)],
+  quantized: MESA_INTEGERS,
+  buffered: MESA_BUFFERS,
   shapes: [],
+  narrows: true,
   byValue: { kind: "subgroup", rows: 16, vectors: 2 },
 };
 
@@ -141,9 +163,7 @@ export const products: Family<ProductTunings> = {
 };
 
 const casesIn = (tunings: ProductTunings): readonly ProductCase[] =>
-  [tunings, ...tunings.shapes]
-    .flatMap((t): readonly CasesByRows[] => [t, ...(t.rounding ? [t.rounding] : [])])
-    .flatMap((t) => [...t.byWeight, ...t.byWeightAnyRows]);
+  [tunings, ...tunings.shapes].flatMap(allCases).flatMap((t) => [...t.byWeight, ...t.byWeightAnyRows]);
 
 // --- candidates
 
@@ -153,8 +173,8 @@ interface Choice {
   readonly panel: number;
 }
 
-/** The most vectors of accumulators: beyond this compilers take seconds, and kernels are no faster. */
-const MOST_SUMS = { vectors: 32, subgroup: 48 } as const;
+/** The most vectors of sums. Of `vectors`, more take compilers seconds and are no faster. */
+const MOST_SUMS = { vectors: 32, subgroup: 96 } as const;
 const FEW_SUMS = 8;
 
 function tuningsOn(target: Target): readonly Choice[] {
