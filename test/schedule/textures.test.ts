@@ -107,13 +107,13 @@ describe("on Mesa's software device", () => {
       }
   });
   it.each([
-    ["floats in a texture: four vectors", { target: MESA }, 512, 512, "ROWS=24 VECTORS=4"],
+    ["floats in a texture: four vectors", { target: MESA }, 512, 512, "ROWS=16 VECTORS=4"],
     ["in a buffer: two", { target: { ...MESA, textures: false } }, 512, 512, "ROWS=24 VECTORS=2"],
     ["integers: two, and few rows", { target: MESA, precision: { weights: "q8" } }, 512, 512, "ROWS=8 VECTORS=2"],
     // A vector of a subgroup's lanes is 32 columns.
-    ["no wider than the columns", { target: MESA }, 512, 32, "ROWS=24 VECTORS=1"],
-    ["nor much wider", { target: MESA }, 512, 192, "ROWS=24 VECTORS=2"],
-    ["but a little", { target: MESA }, 512, 224, "ROWS=24 VECTORS=4"],
+    ["no wider than the columns", { target: MESA }, 512, 28, "ROWS=16 VECTORS=1"],
+    ["nor much wider", { target: MESA }, 512, 192, "ROWS=16 VECTORS=2"],
+    ["but a little", { target: MESA }, 512, 224, "ROWS=16 VECTORS=4"],
     ["of one row as many as there are processors", { target: MESA }, 1, 256, "ROWS=1 VECTORS=2"],
     ["of one row four where those are wide enough", { target: MESA }, 1, 512, "ROWS=1 VECTORS=4"],
   ] satisfies [string, Parameters<typeof compile>[1], number, number, string][])(
