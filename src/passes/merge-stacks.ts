@@ -46,30 +46,30 @@ export function mergeStacks(graph: Graph, trace: Trace | null): Graph {
   });
 }
 
-/** The place of each product that is merged. */
+/** The place of each product that is merged. Layers that share their weights multiply several values by one stack. */
 function placesOf(graph: Graph): ReadonlyMap<Node, Place> {
   const nodes = nodesOf(graph);
-  const uses = new Map<Node, number>();
   const ids = new Map<Node, number>(nodes.map((node, i) => [node, i]));
-  const alike = new Map<string, { readonly node: Product; readonly stack: Stack }[]>();
-  for (const node of nodes) {
-    if (!isOp(node, "grouped_matmul")) continue;
-    uses.set(node.inputs[1], (uses.get(node.inputs[1]) ?? 0) + 1);
-    const stack = stackOf(node);
-    if (!stack) continue;
-    const [a, , starts] = node.inputs;
-    const key = `${ids.get(a)} ${ids.get(starts)} ${stack.weights.length} ${stack.weights[0]!.op}`;
-    alike.set(key, [...(alike.get(key) ?? []), { node, stack }]);
-  }
+  const uses = new Map<Node, Product[]>();
+  for (const node of nodes)
+    if (isOp(node, "grouped_matmul")) uses.set(node.inputs[1], [...(uses.get(node.inputs[1]) ?? []), node]);
   const stored = callerReads(graph);
+  // Stacks with equal keys are multiplied by the same values, in the same groups.
+  const alike = new Map<string, { readonly products: readonly Product[]; readonly stack: Stack }[]>();
+  for (const products of uses.values()) {
+    const [stack] = products.map(stackOf);
+    if (!stack || products.some((p) => !p.attrs.transposed || stored.has(p))) continue;
+    const rows = products.map(({ inputs: [a, , starts] }) => `${ids.get(a)} ${ids.get(starts)}`).sort();
+    const key = `${stack.weights.length} ${stack.weights[0]!.op} ${rows.join()}`;
+    alike.set(key, [...(alike.get(key) ?? []), { products, stack }]);
+  }
   const places = new Map<Node, Place>();
-  for (const found of alike.values()) {
-    const merged = found.filter(({ node }) => uses.get(node.inputs[1]) === 1 && !stored.has(node));
+  for (const merged of alike.values()) {
     if (merged.length < 2) continue;
     const stacks = merged.map(({ stack }) => stack);
     let start = 0;
-    for (const { node, stack } of merged) {
-      places.set(node, { stacks, start, columns: stack.columns });
+    for (const { products, stack } of merged) {
+      for (const node of products) places.set(node, { stacks, start, columns: stack.columns });
       start += stack.columns;
     }
   }

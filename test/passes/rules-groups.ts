@@ -73,10 +73,15 @@ export const groupCases: readonly RuleCase[] = [
     fires: `${sorted}
 ${stack("u", 16)}
 ${stack("v", 32)}
+%0 = neg(%z)
 %1 = grouped_matmul {"transposed":true}(%z, %u, %n)
 %2 = grouped_matmul {"transposed":true}(%z, %v, %n)
-%3 = concat {"axis":1}(%1, %2)
-%4 = sum_entries(%3, %p, %o)`,
+%3 = grouped_matmul {"transposed":true}(%0, %u, %n)
+%4 = grouped_matmul {"transposed":true}(%0, %v, %n)
+%5 = concat {"axis":1}(%1, %2)
+%6 = concat {"axis":1}(%3, %4)
+%7 = mul(%5, %6)
+%8 = sum_entries(%7, %p, %o)`,
     spares: [
       // other rows
       `${sorted}
@@ -87,6 +92,17 @@ ${stack("v", 16)}
 %2 = grouped_matmul {"transposed":true}(%0, %v, %n)
 %3 = add(%1, %2)
 %4 = sum_entries(%3, %p, %o)`,
+      // a stack that is read by other rows too
+      `${sorted}
+${stack("u", 16)}
+${stack("v", 16)}
+%0 = neg(%z)
+%1 = grouped_matmul {"transposed":true}(%z, %u, %n)
+%2 = grouped_matmul {"transposed":true}(%0, %u, %n)
+%3 = grouped_matmul {"transposed":true}(%z, %v, %n)
+%4 = add(%1, %2)
+%5 = add(%4, %3)
+%6 = sum_entries(%5, %p, %o)`,
       // a stack that is read twice
       `${sorted}
 ${stack("u", 16)}
