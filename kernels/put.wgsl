@@ -28,11 +28,22 @@ fn main(
 ) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
   let end = min(first + LANES * EACH, outer() * rowsTo() * inner());
+  // Element i of u is u[o, m, c]. Its place is kept along, for divisions are slow.
+  var c = (first + lane) % inner();
+  let row = (first + lane) / inner();
+  var m = row % rowsTo();
+  var o = row / rowsTo();
   for (var i = first + lane; i < end; i += LANES) {
-    let c = i % inner();
-    let m = (i / inner()) % rowsTo();
-    let o = i / (inner() * rowsTo());
     let at = (o * rowsFrom() + index[m]) * inner() + c;
     x[at] = merge(x[at], value(i));
+    c += LANES;
+    while (c >= inner()) {
+      c -= inner();
+      m++;
+      if (m == rowsTo()) {
+        m = 0u;
+        o++;
+      }
+    }
   }
 }
