@@ -19,7 +19,7 @@ const MIN_COLUMNS = 16;
 /** Slices are aligned to vectors of this many elements. */
 const VECTOR = 4;
 /** The largest buffer that every device can bind: the limit on the concatenated weights. */
-const MAX_BYTES = 128 * 1024 * 1024;
+export const MAX_BYTES = 128 * 1024 * 1024;
 
 /**
  * a · b₁, a · b₂ … become slices of a · [b₁ b₂ …], where the b are weights; each element is the same sum in the same

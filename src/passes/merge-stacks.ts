@@ -1,5 +1,6 @@
 // Merges products of the same groups of rows by several stacks of weights: gate and up of all experts become one.
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { MAX_BYTES } from "./merge-products.js";
 import { callerReads } from "./readers.js";
 import { mapGraph, type Trace } from "./rewrite.js";
 
@@ -9,6 +10,7 @@ type Product = Node<"grouped_matmul">;
 interface Stack {
   readonly weights: readonly Node[];
   readonly columns: number;
+  readonly depth: number;
 }
 
 /** The columns of a product within those of the merged one. */
@@ -65,8 +67,10 @@ function placesOf(graph: Graph): ReadonlyMap<Node, Place> {
   }
   const places = new Map<Node, Place>();
   for (const merged of alike.values()) {
-    if (merged.length < 2) continue;
     const stacks = merged.map(({ stack }) => stack);
+    // Stacks are split between groups, not within one.
+    const bytes = stacks.reduce((n, s) => n + 4 * s.columns * s.depth, 0);
+    if (stacks.length < 2 || bytes > MAX_BYTES) continue;
     let start = 0;
     for (const { products, stack } of merged) {
       for (const node of products) places.set(node, { stacks, start, columns: stack.columns });
@@ -91,5 +95,5 @@ function stackOf({ inputs: [, b], attrs: { transposed } }: Product): Stack | nul
       const held = (isOp(w, "weight") || isOp(w, "state")) && w.op === weights[0]!.op;
       return held && shape.length === 2 && shape[0] === columns && shape[1] === depth;
     });
-  return fits ? { weights, columns } : null;
+  return fits && typeof depth === "number" ? { weights, columns, depth } : null;
 }

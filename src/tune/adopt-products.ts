@@ -46,7 +46,16 @@ export function adoptProducts(
   }
   const all = general && measured.length > 0 ? combineShapes(measured) : null;
   const found = all && chooseWeightTunings(all.times, all.baseline);
-  return found ? { ...tunings, subgroupSize: found.subgroupSize ?? tunings.subgroupSize, ...found.tunings } : tunings;
+  if (!found) return tunings;
+  // Tiles are adopted as they were measured, and what relies on other panels goes with them.
+  const { narrows: _, quantized, rounding, buffered, ...others } = tunings;
+  const kinds = { ...(quantized && { quantized }), ...(rounding && { rounding }), ...(buffered && { buffered }) };
+  return {
+    ...others,
+    ...(found.tunings.panel === tunings.panel ? kinds : {}),
+    subgroupSize: found.subgroupSize ?? tunings.subgroupSize,
+    ...found.tunings,
+  };
 }
 
 interface ChosenTunings {

@@ -75,11 +75,11 @@ ${stack("u", 16)}
 ${stack("v", 32)}
 %0 = neg(%z)
 %1 = grouped_matmul {"transposed":true}(%z, %u, %n)
-%2 = grouped_matmul {"transposed":true}(%z, %v, %n)
+%2 = grouped_matmul {"transposed":true}(%0, %v, %n)
 %3 = grouped_matmul {"transposed":true}(%0, %u, %n)
-%4 = grouped_matmul {"transposed":true}(%0, %v, %n)
-%5 = concat {"axis":1}(%1, %2)
-%6 = concat {"axis":1}(%3, %4)
+%4 = grouped_matmul {"transposed":true}(%z, %v, %n)
+%5 = concat {"axis":1}(%1, %4)
+%6 = concat {"axis":1}(%3, %2)
 %7 = mul(%5, %6)
 %8 = sum_entries(%7, %p, %o)`,
     spares: [
@@ -103,6 +103,24 @@ ${stack("v", 16)}
 %4 = add(%1, %2)
 %5 = add(%4, %3)
 %6 = sum_entries(%5, %p, %o)`,
+      // a stack that is also read as it lies
+      `${sorted}
+${stack("u", 16)}
+${stack("v", 16)}
+%1 = grouped_matmul {"transposed":true}(%z, %u, %n)
+%2 = grouped_matmul {"transposed":false}(%1, %u, %n)
+%3 = grouped_matmul {"transposed":true}(%z, %v, %n)
+%4 = grouped_matmul {"transposed":false}(%3, %v, %n)
+%5 = add(%2, %4)
+%6 = sum_entries(%5, %p, %o)`,
+      // matrices that no device binds beside each other
+      `${sorted}
+${stack("u", 4_194_304)}
+${stack("v", 4_194_320)}
+%1 = grouped_matmul {"transposed":true}(%z, %u, %n)
+%2 = grouped_matmul {"transposed":true}(%z, %v, %n)
+%3 = concat {"axis":1}(%1, %2)
+%4 = sum_entries(%3, %p, %o)`,
       // a stack that is read twice
       `${sorted}
 ${stack("u", 16)}

@@ -114,8 +114,9 @@ describe("on Mesa's software device", () => {
     ["no wider than the columns", { target: MESA }, 512, 28, "ROWS=16 VECTORS=1"],
     ["nor much wider", { target: MESA }, 512, 192, "ROWS=16 VECTORS=2"],
     ["but a little", { target: MESA }, 512, 224, "ROWS=16 VECTORS=4"],
-    ["of one row as many as there are processors", { target: MESA }, 1, 256, "ROWS=1 VECTORS=2"],
-    ["of one row four where those are wide enough", { target: MESA }, 1, 512, "ROWS=1 VECTORS=4"],
+    ["at least two beside each other", { target: MESA }, 512, 128, "ROWS=16 VECTORS=2"],
+    ["of one row at least four", { target: MESA }, 1, 256, "ROWS=1 VECTORS=2"],
+    ["of one row four, by as many vectors", { target: MESA }, 1, 512, "ROWS=1 VECTORS=4"],
   ] satisfies [string, Parameters<typeof compile>[1], number, number, string][])(
     "tiles of weights, %s",
     (_, options, rows, columns, tile) => {
@@ -127,6 +128,21 @@ describe("on Mesa's software device", () => {
       expect(program!.kernels.at(-1)!.tuning).toContain(`${tile} `);
     },
   );
+  it.each([32, 96, 192, 512])("kernels of %i columns have others that stand in for them", (columns) => {
+    const source = `model M(n: int = ${columns}) {
+  weight w: f32[64, n]
+  forward(x: f32[B, T <= 64, 64]) -> f32[B, T, n] { x @ w }
+}`;
+    const { program } = compile(source, { target: MESA });
+    const dispatches = program!.steps.flatMap((s) => (s.kind === "dispatch" ? [s] : []));
+    const last = dispatches.at(-1)!;
+    const before = dispatches.slice(0, -1);
+    expect(program!.kernels[last.kernel]!.tuning).toContain("ROWS=16 ");
+    // The nearest that may run in place of the tile of many rows has few sums.
+    const nearest = before.findLast((s) => s.standIn)!;
+    expect(program!.kernels[nearest.kernel]!.tuning).toContain("ROWS=8 VECTORS=1 ");
+    expect(nearest.standIn!.steps).toBeGreaterThanOrEqual(dispatches.length - 1 - dispatches.indexOf(nearest));
+  });
   it("programs share a weight only where both have it in a texture", () => {
     const [own, other] = [made(MESA), made({ ...MESA, textures: false })];
     expect(sharedWeightSlots(own, own).size).toBeGreaterThan(textureSlots(own).size);

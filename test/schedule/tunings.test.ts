@@ -124,6 +124,17 @@ describe("a file of tunings is refused", () => {
     ],
     ["with a panel that is no whole vectors", changed(["tunings", "products", "panel"], 33), /must be a multiple of 4/],
     ["with subgroups that its target lacks", changed(["target", "subgroups"], null), /do not fit their own target/],
+    [
+      "with no case for integers",
+      changed(["tunings", "products", "quantized", "byWeight"], []),
+      /quantized\.byWeight must hold a case/,
+    ],
+    [
+      "with cases for buffers without those of any rows",
+      changed(["tunings", "products", "buffered"], { byWeight: [] }),
+      /buffered has no "?byWeightAnyRows/,
+    ],
+    ["that says how tiles narrow", changed(["tunings", "products", "narrows"], 2), /narrows must be true or false/],
     ["with infinite rows", printTunings(good).replace('"most": 1,', '"most": 1e999,'), /most must be a number/],
   ];
   it.each(CASES)("%s", (_name, text, message) => {

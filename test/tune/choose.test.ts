@@ -1,9 +1,10 @@
 // Cases are chosen from times as if all ways to cut the sizes had been tried; products adopt what gains, and share
 // panels.
 import { describe, expect, it } from "vitest";
-import { PORTABLE } from "../../src/program/target.js";
-import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
-import { weightTunings } from "../../src/schedule/tunings/product-cases.js";
+import { PORTABLE, type Target } from "../../src/program/target.js";
+import { parseTunings, printTunings, tuningsFile } from "../../src/schedule/tunings/file.js";
+import { candidates, tuningsFor, type ProductTuning, type ProductTunings } from "../../src/schedule/tunings/index.js";
+import { weightTunings, type CasesByRows } from "../../src/schedule/tunings/product-cases.js";
 import { adoptProducts, type ProductTimes } from "../../src/tune/adopt-products.js";
 import { bestOf, chooseCases, type Times } from "../../src/tune/choose.js";
 import { random } from "../random.js";
@@ -122,6 +123,48 @@ describe("products", () => {
     const { panel, byWeight } = weightTunings(tuned, 64, 96);
     expect(panel).toBe(64);
     expect(byWeight.map((c) => c.tuning.kind)).toEqual(["vectors", "tiled"]);
+  });
+  describe("of a device with cases for buffers and integers", () => {
+    const mesa: Target = { ...target, device: "mesa-software", textures: true };
+    const own = tuningsFor(mesa).products;
+    const adopted = (fast: string, general: boolean): ProductTunings => {
+      const found = adoptProducts(own, [timed([1, 1], { [fast]: [0.1, 0.1] })], general);
+      const file = tuningsFile({ name: "", vendor: "", architecture: "", driver: "" }, mesa, {
+        ...tuningsFor(mesa),
+        products: found,
+      });
+      expect(parseTunings(printTunings(file))).toEqual(file);
+      return found;
+    };
+    it("keep those with their panels", () => {
+      const tuned = adopted("subgroup 16 × 1, panels of 32", true);
+      expect(tuned.quantized).toBe(own.quantized);
+      expect(tuned.byWeight).toEqual([{ most: null, tuning: { kind: "subgroup", rows: 16, vectors: 1 } }]);
+      // As measured, however wide.
+      expect(weightTunings(tuned, 64, 96).byWeight).toEqual(tuned.byWeight);
+      expect(weightTunings(adopted("subgroup 16 × 1, panels of 32", false), 64, 96).buffered).toBeDefined();
+    });
+    it("drop those with others", () => {
+      const tuned = adopted("tiled 64 × 64, panels of 64", true);
+      expect([tuned.panel, tuned.quantized, tuned.buffered]).toEqual([64, undefined, undefined]);
+      const shape = weightTunings(adopted("tiled 64 × 64, panels of 64", false), 64, 96);
+      expect([shape.panel, shape.quantized, shape.buffered]).toEqual([64, undefined, undefined]);
+    });
+    it("have none where all weights lie in buffers", () => {
+      const { byWeight, buffered } = tuningsFor({ ...mesa, textures: false }).products;
+      expect([byWeight, buffered]).toEqual([own.buffered!.byWeight, undefined]);
+    });
+    it("lend shapes with other panels no kernels that rely on theirs", () => {
+      const cases = (tuning: ProductTuning): CasesByRows => {
+        const all = [{ most: null, tuning }];
+        return { byWeight: all, byWeightAnyRows: all };
+      };
+      const shape = { depth: 64, columns: 96, panel: 64, ...cases({ kind: "tiled", rows: 4 }) };
+      const lent = (tuning: ProductTuning): unknown =>
+        weightTunings({ ...own, rounding: cases(tuning), shapes: [shape] }, 64, 96).rounding;
+      expect(lent({ kind: "subgroup", rows: 8, vectors: 2 })).toBeUndefined();
+      expect(lent({ kind: "vectors", rows: 4, vectors: 1 })).toEqual(cases({ kind: "vectors", rows: 4, vectors: 1 }));
+    });
   });
   it("stay as they are where nothing gains", () => {
     expect(adoptProducts(base, [timed([0.101, 0.099], { "subgroup 1 × 1, panels of 32": [0.1, 0.1] })], true)).toBe(

@@ -81,17 +81,18 @@ function withStandIns(
   steps: readonly Step<Operand>[],
 ): readonly Step<Operand>[] {
   const few = cases.findIndex(({ tuning }) => tuning.kind !== "subgroup" || tuning.rows > 1);
-  const many = cases.slice(Math.max(few, 0));
-  if (few < 0 || many.some(({ tuning }) => tuning.kind !== "subgroup" || tuning.rows * tuning.vectors <= FIRST.rows))
-    return steps;
-  const first = standingIn(stepOf(context, product, FIRST), many.length, FEW_VECTORS);
+  if (few < 0 || cases.slice(few).some(({ tuning }) => tuning.kind !== "subgroup")) return steps;
+  // Kernels of as few sums as a stand-in need none.
+  const many = cases.findIndex(({ tuning }) => tuning.kind === "subgroup" && tuning.rows * tuning.vectors > FIRST.rows);
+  if (many < few) return steps;
+  const first = standingIn(stepOf(context, product, FIRST), cases.length - many, FEW_VECTORS);
   const one = cases.slice(0, few).map(({ tuning }, i) => {
     const whole = stepOf(context, product, tuning);
     const own = steps[i]!;
     return own.kind === "dispatch" ? standingIn(whole, steps.length - i, ONE_ROW, own.workgroups) : own;
   });
   const rows = few === 0 ? [] : [standingIn(stepOf(context, product, FIRST), few, ONE_OF_EIGHT)];
-  return [...rows, ...one, first, ...steps.slice(few)];
+  return [...rows, ...one, ...steps.slice(few, many), first, ...steps.slice(many)];
 }
 
 function productOf({ inputs, results, extents }: ProductContext): Product {

@@ -34,11 +34,11 @@ export interface CasesByRows {
   readonly byWeightAnyRows: readonly ProductCase[];
 }
 
-/** Kinds of operands that may have cases of their own, in the order in which they are looked for. */
-export const OPERANDS = ["rounding", "quantized", "buffered"] as const;
+/** Kinds of operands that may have cases of their own. A product of several kinds takes the first that has. */
+export const OPERANDS = ["quantized", "rounding", "buffered"] as const;
 /**
- * `rounding`: operands may be rounded to f16. `quantized`: the weight is integers with scales. `buffered`: it is read
- * from a buffer, on a device that reads weights from textures where it can.
+ * `quantized`: the weight is integers with scales. `rounding`: operands may be rounded to f16. `buffered`: the weight
+ * is read from a buffer, on a device that reads weights from textures where it can.
  */
 export type OperandKind = (typeof OPERANDS)[number];
 
@@ -65,8 +65,8 @@ export interface ProductTunings extends WeightTunings {
   /** Weight shapes with their own tunings. */
   readonly shapes: readonly ShapeTunings[];
   /**
-   * Tiles of unlisted shapes have half as many vectors where those compute a quarter fewer columns, or where few rows
-   * make few tiles. Left out: as many as the cases say.
+   * But for those of listed shapes, tiles have half as many vectors where those compute a quarter fewer columns, or
+   * where there would be too few tiles. Left out: as many as the cases say.
    */
   readonly narrows?: boolean;
   /** For products by a computed (unpacked) b with a multiple of four columns. */
@@ -90,13 +90,18 @@ export function weightTunings(tunings: ProductTunings, depth: number, columns: n
     byWeight: all(byWeight),
     byWeightAnyRows: all(byWeightAnyRows),
   });
-  // Kernels may rely on the panels.
-  const given = OPERANDS.filter(
-    (kind) => tunings[kind] && (kind === "rounding" || !own || own.panel === tunings.panel),
+  const inherited = OPERANDS.filter((kind) => !own || own.panel === tunings.panel || fitsAnyPanel(tunings[kind]));
+  const kinds = Object.fromEntries(
+    inherited.flatMap((kind) => (tunings[kind] ? [[kind, general(tunings[kind])] as const] : [])),
   );
-  const kinds = Object.fromEntries(given.map((kind) => [kind, general(tunings[kind]!)]));
   return { panel: tunings.panel, ...kinds, ...(own ?? general(tunings)) };
 }
+
+/** Whether no kernel relies on the columns of a panel. */
+const fitsAnyPanel = (cases: CasesByRows | undefined): boolean =>
+  [...(cases?.byWeight ?? []), ...(cases?.byWeightAnyRows ?? [])].every(
+    ({ tuning: { kind } }) => kind !== "subgroup" && kind !== "tiled",
+  );
 
 const PLAIN: readonly ProductCase[] = [{ most: null, tuning: { kind: "plain" } }];
 
@@ -110,8 +115,8 @@ export const allCases = (tunings: WeightTunings): readonly CasesByRows[] => [
 export const casesOfKinds = (tunings: WeightTunings, kinds: ReadonlySet<OperandKind>): CasesByRows =>
   OPERANDS.flatMap((kind) => (kinds.has(kind) ? (tunings[kind] ?? []) : []))[0] ?? tunings;
 
-/** Tiles beside each other of a product that has one tile of rows, so that as many processors take part. */
-const LEAST_TILES = 4;
+/** The fewest tiles beside each other, so that as many processors take part: of one tile of rows, and of others. */
+const LEAST_TILES = { one: 4, more: 2 } as const;
 
 /** The tile of a case with as many vectors as pay for so many columns. */
 export function narrowed(tunings: ProductTunings, { most, tuning }: ProductCase, columns: number): ProductTuning {
@@ -122,9 +127,9 @@ export function narrowed(tunings: ProductTunings, { most, tuning }: ProductCase,
   const tiles = (vectors: number): number => Math.ceil(columns / (wide * vectors));
   const computed = (vectors: number): number => tiles(vectors) * vectors;
   const wastes = (vectors: number): boolean => 4 * computed(vectors / 2) <= 3 * computed(vectors);
-  const few = (vectors: number): boolean => most !== null && most <= high && tiles(vectors) < LEAST_TILES;
+  const least = most !== null && most <= high ? LEAST_TILES.one : LEAST_TILES.more;
   let { vectors } = own;
-  while (vectors % 2 === 0 && (wastes(vectors) || few(vectors))) vectors /= 2;
+  while (vectors % 2 === 0 && (wastes(vectors) || tiles(vectors) < least)) vectors /= 2;
   return { ...own, vectors };
 }
 

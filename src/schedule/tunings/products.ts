@@ -9,6 +9,7 @@ import {
   type ProductTuning,
   type ProductTunings,
 } from "./product-cases.js";
+import { readsTextures } from "./textures.js";
 import { readProducts, ROWS, VECTORS, WIDTHS } from "./product-files.js";
 
 const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({
@@ -40,7 +41,7 @@ const MESA_BUFFERS: CasesByRows = {
   byWeightAnyRows: [subgroup(1, 1, 2), subgroup(8, 8, 2), subgroup(null, 16, 2)],
 };
 
-/** Of integers a load holds four or eight k, whose columns take the place of sums. */
+/** A load of integers gives four or eight k, whose columns fill the registers: few rows, so that sums have some too. */
 const MESA_INTEGERS: CasesByRows = {
   byWeight: [subgroup(1, 1, 2), subgroup(4, 4, 2), subgroup(null, 8, 2)],
   byWeightAnyRows: [subgroup(1, 1, 2), subgroup(null, 8, 2)],
@@ -63,6 +64,11 @@ const MESA: ProductTunings = {
   shapes: [],
   narrows: true,
   byValue: { kind: "subgroup", rows: 16, vectors: 2 },
+};
+
+const onMesa = (target: Target): ProductTunings => {
+  const { buffered, ...others } = MESA;
+  return readsTextures(target) ? MESA : { ...others, ...buffered };
 };
 
 const tiled = (most: number | null, rows: number): ProductCase => ({ most, tuning: { kind: "tiled", rows } });
@@ -137,7 +143,7 @@ function onUnits(own: ProductTunings, target: Target): ProductTunings {
 
 export const products: Family<ProductTunings> = {
   defaults(target) {
-    const own = BY_CLASS[target.device];
+    const own = target.device === "mesa-software" ? onMesa(target) : BY_CLASS[target.device];
     if (products.incompatibility(own, target) !== null) return PORTABLE;
     return target.device === "integrated" || target.device === "discrete" ? onUnits(own, target) : own;
   },
@@ -176,7 +182,7 @@ interface Choice {
   readonly panel: number;
 }
 
-/** The most vectors of sums. Of `vectors`, more take compilers seconds and are no faster. */
+/** The most vectors of sums. More of `vectors` take compilers seconds; more of `subgroup` fill the processor's cache. */
 const MOST_SUMS = { vectors: 32, subgroup: 64 } as const;
 const FEW_SUMS = 8;
 
