@@ -1,6 +1,7 @@
 // Derives product tunings from measured times: cases for each shape of weight and, where no model was measured, for all
 // other shapes too.
 import type { Candidate, ProductCase, ProductTunings, WeightTunings } from "../schedule/tunings/index.js";
+import { kindsOnPanels } from "../schedule/tunings/product-cases.js";
 import { bestOf, chooseCases, type Case, type Times } from "./choose.js";
 
 type Choice = Candidate<ProductTunings>;
@@ -47,12 +48,11 @@ export function adoptProducts(
   const all = general && measured.length > 0 ? combineShapes(measured) : null;
   const found = all && chooseWeightTunings(all.times, all.baseline);
   if (!found) return tunings;
-  // Tiles are adopted as they were measured, and what relies on other panels goes with them.
-  const { narrows: _, quantized, rounding, buffered, ...others } = tunings;
-  const kinds = { ...(quantized && { quantized }), ...(rounding && { rounding }), ...(buffered && { buffered }) };
+  // Tiles are adopted as they were measured; kinds of operands stay that can read the panels.
+  const { narrows: _narrows, quantized: _quantized, rounding: _rounding, buffered: _buffered, ...others } = tunings;
   return {
     ...others,
-    ...(found.tunings.panel === tunings.panel ? kinds : {}),
+    ...kindsOnPanels(tunings, found.tunings.panel),
     subgroupSize: found.subgroupSize ?? tunings.subgroupSize,
     ...found.tunings,
   };

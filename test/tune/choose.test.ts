@@ -150,6 +150,27 @@ describe("products", () => {
       const shape = weightTunings(adopted("tiled 64 × 64, panels of 64", false), 64, 96);
       expect([shape.panel, shape.quantized, shape.buffered]).toEqual([64, undefined, undefined]);
     });
+    it("keep those of matrix units, which read any panels", () => {
+      const units = {
+        kind: "matrix",
+        m: 16,
+        n: 16,
+        k: 16,
+        rows: 64,
+        columns: 64,
+        depth: 32,
+        down: 2,
+        across: 2,
+      } as const;
+      const all = [{ most: null, tuning: units }];
+      const rounding = { byWeight: all, byWeightAnyRows: all };
+      const tuned = adoptProducts(
+        { ...own, rounding },
+        [timed([1, 1], { "tiled 64 × 64, panels of 64": [0.1, 0.1] })],
+        true,
+      );
+      expect([tuned.panel, tuned.rounding, tuned.buffered]).toEqual([64, rounding, undefined]);
+    });
     it("have none where all weights lie in buffers", () => {
       const { byWeight, buffered } = tuningsFor({ ...mesa, textures: false }).products;
       expect([byWeight, buffered]).toEqual([own.buffered!.byWeight, undefined]);

@@ -90,18 +90,26 @@ export function weightTunings(tunings: ProductTunings, depth: number, columns: n
     byWeight: all(byWeight),
     byWeightAnyRows: all(byWeightAnyRows),
   });
-  const inherited = OPERANDS.filter((kind) => !own || own.panel === tunings.panel || fitsAnyPanel(tunings[kind]));
-  const kinds = Object.fromEntries(
-    inherited.flatMap((kind) => (tunings[kind] ? [[kind, general(tunings[kind])] as const] : [])),
-  );
-  return { panel: tunings.panel, ...kinds, ...(own ?? general(tunings)) };
+  const kinds = Object.entries(kindsOnPanels(tunings, own?.panel ?? tunings.panel));
+  return {
+    panel: tunings.panel,
+    ...Object.fromEntries(kinds.map(([kind, cases]) => [kind, general(cases)])),
+    ...(own ?? general(tunings)),
+  };
+}
+
+/** The cases of kinds of operands whose kernels can read panels of so many columns. */
+export function kindsOnPanels(tunings: WeightTunings, panel: number): Partial<Record<OperandKind, CasesByRows>> {
+  const kinds = OPERANDS.flatMap((kind) => {
+    const cases = tunings[kind];
+    return cases && (panel === tunings.panel || fitsAnyPanel(cases)) ? [[kind, cases] as const] : [];
+  });
+  return Object.fromEntries(kinds);
 }
 
 /** Whether no kernel relies on the columns of a panel. */
-const fitsAnyPanel = (cases: CasesByRows | undefined): boolean =>
-  [...(cases?.byWeight ?? []), ...(cases?.byWeightAnyRows ?? [])].every(
-    ({ tuning: { kind } }) => kind !== "subgroup" && kind !== "tiled",
-  );
+const fitsAnyPanel = ({ byWeight, byWeightAnyRows }: CasesByRows): boolean =>
+  [...byWeight, ...byWeightAnyRows].every(({ tuning: { kind } }) => kind !== "subgroup" && kind !== "tiled");
 
 const PLAIN: readonly ProductCase[] = [{ most: null, tuning: { kind: "plain" } }];
 

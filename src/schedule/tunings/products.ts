@@ -66,11 +66,6 @@ const MESA: ProductTunings = {
   byValue: { kind: "subgroup", rows: 16, vectors: 2 },
 };
 
-const onMesa = (target: Target): ProductTunings => {
-  const { buffered, ...others } = MESA;
-  return readsTextures(target) ? MESA : { ...others, ...buffered };
-};
-
 const tiled = (most: number | null, rows: number): ProductCase => ({ most, tuning: { kind: "tiled", rows } });
 
 /**
@@ -143,7 +138,9 @@ function onUnits(own: ProductTunings, target: Target): ProductTunings {
 
 export const products: Family<ProductTunings> = {
   defaults(target) {
-    const own = target.device === "mesa-software" ? onMesa(target) : BY_CLASS[target.device];
+    const { buffered, ...others } = BY_CLASS[target.device];
+    // Where no weight lies in a texture, all are of that kind.
+    const own = readsTextures(target) ? BY_CLASS[target.device] : { ...others, ...buffered };
     if (products.incompatibility(own, target) !== null) return PORTABLE;
     return target.device === "integrated" || target.device === "discrete" ? onUnits(own, target) : own;
   },
