@@ -28,7 +28,7 @@ const LEFT_OUT = {
   positions: ["positionsOn"],
   matrices: ["matricesOf"],
   "read-states": ["readStates"],
-  "texture-weights": ["createTexture", "textureBytes", "textureEntry", "writeTexture"],
+  "held-textures": ["createTexture", "textureBytes", "writeTexture"],
   "profile/profile": ["profileSteps"],
   "profile/states": ["keepingStates"],
 };
@@ -40,7 +40,16 @@ const IDLE = {
   "compile-ahead": ["compileAhead"],
   "weights/open-input": ["openInput"],
   "weights-expected": ["expectWeights"],
-  "texture-weights": ["languageFeatures", "textureTarget", "texturesIn"],
+  "held-textures": [
+    "languageFeatures",
+    "textureTarget",
+    "texturesIn",
+    "textureEntry",
+    "textureFault",
+    "packsRows",
+    "leavePacking",
+    "forgetPacked",
+  ],
 };
 const LEFT_OUT_FILES = new RegExp(`/(${Object.keys({ ...LEFT_OUT, ...IDLE }).join("|")})\\.js$`);
 
@@ -60,7 +69,9 @@ const nodeApart = {
     build.onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
       contents: [
         ...(LEFT_OUT[path] ?? []).map((name) => `export const ${name} = null;\n`),
-        ...(IDLE[path] ?? []).map((name) => `export const ${name} = () => {};\n`),
+        ...(IDLE[path]
+          ? [`const idle = () => {};\nexport { ${IDLE[path].map((n) => `idle as ${n}`).join(", ")} };\n`]
+          : []),
       ].join(""),
       loader: "js",
     }));

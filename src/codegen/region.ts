@@ -2,6 +2,7 @@
 // uses of one kernel file.
 import { invariant } from "../base/invariant.js";
 import { helpersIn, wgslHelpers } from "../ops/index.js";
+import { isTexture, textureShape, writesTo } from "../program/textures.js";
 import type { Declaration, Kernel } from "../schedule/plan.js";
 import { printCount, printIndex } from "../schedule/addressing/text.js";
 
@@ -28,9 +29,9 @@ export function printRegion(kernel: Kernel): string {
   kernel.buffers.forEach(({ name, access, element }, i) =>
     lines.push(
       `@group(0) @binding(${i + 1}) ` +
-        (access === "read" || access === "read_write"
-          ? `var<storage, ${access}> ${name}: array<${element}>;`
-          : `var ${name}: texture_storage_2d<${access}, read>;`),
+        (isTexture(access)
+          ? `var ${name}: texture_storage_2d<${textureShape(access).format}, ${writesTo(access) ? "write" : "read"}>;`
+          : `var<storage, ${access}> ${name}: array<${element}>;`),
     ),
   );
   for (const d of kernel.declarations) lines.push(printDeclaration(d));

@@ -4,7 +4,7 @@ import type { Axis } from "../size/axes.js";
 import { bytesOf } from "./encodings/encoding.js";
 import { encodings, type EncodingName } from "./encodings/index.js";
 import type { ActivationType, Requirements, Target } from "./target.js";
-import type { TextureFormat } from "./textures.js";
+import { isTexture, textureShape, type TextureAccess, type TextureShape } from "./textures.js";
 
 export const PROGRAM_FORMAT = "modc-program";
 export const PROGRAM_VERSION = 4;
@@ -255,26 +255,26 @@ export interface ProgramKernel {
   /** Complete WGSL with entry point `main`; binding 0 is the uniform buffer of u32 parameters where `uniforms` > 0. */
   readonly wgsl: string;
   /**
-   * Access of each storage binding, in order of binding number (from 1). A format: the slot is a storage texture, which
-   * is read (`textures.ts`).
+   * Access of each storage binding, in order of binding number (from 1). Another than these two: the slot is a storage
+   * texture (`textures.ts`).
    */
-  readonly access: readonly ("read" | "read_write" | TextureFormat)[];
+  readonly access: readonly ("read" | "read_write" | TextureAccess)[];
   /** Number of u32 words in its uniform buffer. */
   readonly uniforms: number;
   /** The chosen algorithm and tile, for display: `ROWS=16 VECTORS=2`; empty where there is no choice. */
   readonly tuning: string;
 }
 
-/** The format of each slot that kernels read as a texture. */
+/** The shape of each slot that is a texture. */
 export function textureSlots({
   kernels,
   steps,
-}: Pick<Program, "kernels" | "steps">): ReadonlyMap<number, TextureFormat> {
-  const slots = new Map<number, TextureFormat>();
+}: Pick<Program, "kernels" | "steps">): ReadonlyMap<number, TextureShape> {
+  const slots = new Map<number, TextureShape>();
   for (const step of steps)
     if (step.kind === "dispatch")
       kernels[step.kernel]!.access.forEach((access, i) => {
-        if (access !== "read" && access !== "read_write") slots.set(step.slots[i]!, access);
+        if (isTexture(access)) slots.set(step.slots[i]!, textureShape(access));
       });
   return slots;
 }

@@ -41,7 +41,16 @@ import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
 import { readMatrices, readSubgroupSize, readTarget } from "./read-target.js";
 import { FEATURES, ACTIVATION_TYPES, READS_TEXTURES, type Requirements } from "./target.js";
-import { fitsTexture, MOST_TEXTURES, TEXELS, TEXTURE_OF, type TextureFormat } from "./textures.js";
+import {
+  fitsTexture,
+  isPacked,
+  isTexture,
+  MOST_TEXTURES,
+  TEXELS,
+  TEXTURE_OF,
+  writesTo,
+  type TextureFormat,
+} from "./textures.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -132,16 +141,19 @@ function checkTextures(program: Program, buffers: ReadonlySet<number>, at: Reade
   for (const { access, slots } of program.steps.flatMap((s) =>
     s.kind === "dispatch" ? [{ access: program.kernels[s.kernel]!.access, slots: s.slots }] : [],
   )) {
-    const textures = access.filter((a) => a !== "read" && a !== "read_write");
+    const textures = access.filter(isTexture);
     if (textures.length > MOST_TEXTURES) at.fail(`bind ${textures.length} textures, of at most ${MOST_TEXTURES}`);
     if (textures.length > 0 && !program.requires.features.includes(READS_TEXTURES))
       at.fail(`read textures, and the program does not require ${READS_TEXTURES}`);
-    access.forEach((format, i) => {
-      if (format === "read" || format === "read_write") return;
+    access.forEach((own, i) => {
       const slot = slots[i]!;
-      const sound = held.get(slot)?.every((own) => holds(format, own)) ?? false;
-      if (!sound || buffers.has(slot) || !fitsTexture(program.slots[slot]!.bytes, format))
-        at.fail(`read slot ${slot} as a texture, which holds no weight of such texels, or is a buffer too`);
+      if (isPacked(own)) {
+        if (held.has(slot) || buffers.has(slot)) at.fail(`pack rows in slot ${slot}, which holds something else too`);
+      } else if (isTexture(own)) {
+        const sound = held.get(slot)?.every((weight) => holds(own, weight)) ?? false;
+        if (!sound || buffers.has(slot) || !fitsTexture(program.slots[slot]!.bytes, own))
+          at.fail(`read slot ${slot} as a texture, which holds no weight of such texels, or is a buffer too`);
+      }
     });
   }
 }
@@ -296,7 +308,7 @@ function readTable(r: Reader, { symbols, size, slot }: Context): ProgramTable {
 
 // --- what runs
 
-const ACCESSES = ["read", "read_write", ...Object.keys(TEXELS)] as ProgramKernel["access"];
+const ACCESSES = ["read", "read_write", "packed", "packed_write", ...Object.keys(TEXELS)] as ProgramKernel["access"];
 
 const readKernel: Read<ProgramKernel> = object({
   name: text,
@@ -336,8 +348,8 @@ function readStep(
   if (slots.length !== access.length) r.get("slots").fail(`must be ${access.length} slots, found ${slots.length}`);
   if (uniforms.length !== words) r.get("uniforms").fail(`must be ${words} words, found ${uniforms.length}`);
   access.forEach((a, i) => {
-    if (a === "read" || a === "read_write") buffers.add(slots[i]!);
-    if (a === "read_write" && slots.indexOf(slots[i]!) !== slots.lastIndexOf(slots[i]!))
+    if (!isTexture(a)) buffers.add(slots[i]!);
+    if (writesTo(a) && slots.indexOf(slots[i]!) !== slots.lastIndexOf(slots[i]!))
       r.get("slots").fail(`bind slot ${slots[i]!} twice, once to be written`);
   });
   return step;

@@ -1,14 +1,32 @@
-// Weights that kernels read as textures: texels of eight or sixteen bytes, row by row of a fixed width.
+// What kernels read as textures: texels of eight or sixteen bytes, row by row of a fixed width. Weights, and rows of a
+// product that a kernel before it has packed.
 import type { EncodingName } from "./encodings/index.js";
 
 /** Formats, with the bytes of a texel. */
 export const TEXELS = { rgba32float: 16, rg32uint: 8, rgba32uint: 16 } as const;
 export type TextureFormat = keyof typeof TEXELS;
-/** Texels of a row. */
+/** How a kernel binds a texture: weights by their format, packed rows to be read or written. */
+export type TextureAccess = TextureFormat | "packed" | "packed_write";
+export interface TextureShape {
+  readonly format: TextureFormat;
+  /** Texels of a row. */
+  readonly width: number;
+}
+/** Texels of a row: of weights, so that small ones waste little, and of packed rows, so that all there are have room. */
 export const TEXTURE_WIDTH = 1024;
+export const PACKED_WIDTH = 8192;
 /** The most rows, and textures of a kernel, that every WebGPU device has. */
-const MOST_ROWS = 8192;
+export const MOST_TEXTURE_ROWS = 8192;
 export const MOST_TEXTURES = 4;
+
+export const isTexture = (access: "read" | "read_write" | TextureAccess): access is TextureAccess =>
+  access !== "read" && access !== "read_write";
+export const isPacked = (access: "read" | "read_write" | TextureAccess): access is "packed" | "packed_write" =>
+  access === "packed" || access === "packed_write";
+/** Whether a kernel writes what it binds so. */
+export const writesTo = (access: string): boolean => access.includes("write");
+export const textureShape = (access: TextureAccess): TextureShape =>
+  isPacked(access) ? { format: "rgba32float", width: PACKED_WIDTH } : { format: access, width: TEXTURE_WIDTH };
 
 /** The texture that holds weights in panels: of each encoding what one load of a product reads. */
 export const TEXTURE_OF: Readonly<Record<EncodingName, TextureFormat>> = {
@@ -19,10 +37,10 @@ export const TEXTURE_OF: Readonly<Record<EncodingName, TextureFormat>> = {
   q4: "rgba32uint",
 };
 
-export const rowBytes = (format: TextureFormat): number => TEXTURE_WIDTH * TEXELS[format];
-/** Whether a texture can hold so many bytes. */
+export const rowBytes = ({ format, width }: TextureShape): number => width * TEXELS[format];
+/** Whether a texture can hold so many bytes of weights. */
 export const fitsTexture = (bytes: number | string, format: TextureFormat): boolean =>
   typeof bytes === "number" &&
   bytes > 0 &&
   bytes % TEXELS[format] === 0 &&
-  Math.ceil(bytes / rowBytes(format)) <= MOST_ROWS;
+  Math.ceil(bytes / rowBytes(textureShape(format))) <= MOST_TEXTURE_ROWS;

@@ -1,7 +1,7 @@
 // Creates and counts the buffers and textures of a session, and refuses to create any while a run is under way.
 import { bug } from "../base/invariant.js";
-import type { TextureFormat } from "../program/textures.js";
-import { createTexture } from "./texture-weights.js";
+import type { TextureShape } from "../program/textures.js";
+import { createTexture } from "./held-textures.js";
 
 export class Allocator {
   readonly #gpu: GPUDevice;
@@ -21,9 +21,9 @@ export class Allocator {
     return this.#count(this.#gpu.createBuffer(descriptor), descriptor.size);
   }
 
-  /** A texture of weights, of so many bytes, which are whole rows. */
-  createTexture(label: string, format: TextureFormat, bytes: number): GPUTexture {
-    return this.#count(createTexture(this.#gpu, label, format, bytes), bytes);
+  /** A texture of so many bytes, which are whole rows. */
+  createTexture(label: string, shape: TextureShape, bytes: number): GPUTexture {
+    return this.#count(createTexture(this.#gpu, label, shape, bytes), bytes);
   }
 
   #count<T extends GPUBuffer | GPUTexture>(made: T, bytes: number): T {

@@ -7,7 +7,7 @@ import type { Device } from "./device.js";
 import { DisposedError, OutOfMemoryError, type LimitError } from "./errors.js";
 import { roomOn } from "./room.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
-import { textureBytes, texturesIn } from "./texture-weights.js";
+import { textureBytes, texturesIn } from "./held-textures.js";
 
 /** The least size of a buffer: a binding must not be empty, and copies are in words. */
 const LEAST_BYTES = 16;
@@ -18,8 +18,8 @@ export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math
 export function slotSizes(program: Pick<Program, "kernels" | "steps">): (bytes: number, slot: number) => number {
   const textures = texturesIn(program);
   return (bytes, slot) => {
-    const format = textures?.get(slot);
-    return format ? textureBytes(bytes, format) : bufferBytes(bytes);
+    const shape = textures?.get(slot);
+    return shape ? textureBytes(bytes, shape) : bufferBytes(bytes);
   };
 }
 
@@ -155,10 +155,10 @@ export class Buffers {
     const sizes = grown.map((slot) => Math.max(this.#sizeOf(needed[slot]!, slot), this.#bytes[slot]!));
     grown.forEach((slot, i) => {
       gpu.pushErrorScope("out-of-memory");
-      const format = this.#textures?.get(slot);
+      const shape = this.#textures?.get(slot);
       made.push(
-        format
-          ? this.#allocator.createTexture(this.#labels[slot]!, format, sizes[i]!)
+        shape
+          ? this.#allocator.createTexture(this.#labels[slot]!, shape, sizes[i]!)
           : this.#allocator.create({
               label: this.#labels[slot]!,
               size: sizes[i]!,
@@ -206,7 +206,7 @@ export class Buffers {
       .filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
     if (kept.length === 0) return;
     const encoder = this.#device.gpu.createCommandEncoder();
-    // Textures hold weights, which never grow.
+    // Textures that last hold weights, which never grow.
     for (const { slot, i } of kept)
       for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: this.#bytes[slot]! }])
         encoder.copyBufferToBuffer(this.buffer(slot), from, made[i] as GPUBuffer, to, bytes);

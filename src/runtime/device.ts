@@ -15,7 +15,7 @@ import { DeviceLostError, NoDeviceError } from "./errors.js";
 import { living } from "./living.js";
 import { matricesOf } from "./matrices.js";
 import { F16, MATRICES, type SelfTest } from "./self-test.js";
-import { languageFeatures, textureTarget } from "./texture-weights.js";
+import { languageFeatures, textureTarget } from "./held-textures.js";
 import { settle, type WaitMode } from "./wait.js";
 
 /** Features that are requested if the adapter has them, beside those that a self-test has proven. */

@@ -1,6 +1,7 @@
 // Results of a run: selects the outputs to read and the steps they need, and unpacks packed rows.
 import { countOf } from "../base/collections.js";
 import type { Program, ProgramOutput, ProgramStep } from "../program/program.js";
+import { writesTo } from "../program/textures.js";
 import type { Sizes } from "../size/axes.js";
 import { Counts } from "../size/counts.js";
 import type { DType } from "../base/dtype.js";
@@ -9,6 +10,7 @@ import type { Nested } from "./inputs.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
 import type { SizeTable } from "./sizes.js";
 import type { Copy } from "./staging.js";
+import { forgetPacked } from "./held-textures.js";
 
 /** Values of one result, row-major. */
 export interface Result {
@@ -75,6 +77,7 @@ export function neededSteps(program: Program, outputs: readonly ProgramOutput[])
     needed[i] = 1;
     // A slot stays live before a step that writes it: the step may write only a part.
     for (const slot of reads) live.add(slot);
+    forgetPacked(program.steps[i]!, program, live);
   }
   return needed;
 }
@@ -86,7 +89,7 @@ function effects(
   switch (step.kind) {
     case "dispatch": {
       const { access } = program.kernels[step.kernel]!;
-      return { reads: step.slots, writes: step.slots.filter((_, i) => access[i] === "read_write") };
+      return { reads: step.slots, writes: step.slots.filter((_, i) => writesTo(access[i]!)) };
     }
     case "copy":
       return { reads: [step.from], writes: [step.to] };

@@ -5,7 +5,7 @@ import type { Program, ProgramKernel } from "../program/program.js";
 import type { Device } from "./device.js";
 import { DeviceLostError, KernelError, LimitError } from "./errors.js";
 import { STAGE_COMPUTE } from "./gpu-flags.js";
-import { textureEntry } from "./texture-weights.js";
+import { textureEntry } from "./held-textures.js";
 
 interface Layout {
   readonly layout: GPUBindGroupLayout;
@@ -93,7 +93,7 @@ export class Pipelines {
   /** The pipeline of a kernel that was compiled. */
   pipeline(kernel: number): GPUComputePipeline {
     const pipeline = this.#used.get(this.#keys[kernel]!)?.pipeline;
-    if (!pipeline) bug(`kernel ${this.#kernels[kernel]!.name} is dispatched before it is compiled`);
+    if (!pipeline) bug(`kernel ${this.#kernels[kernel]!.name} is not compiled yet`);
     return pipeline;
   }
   #compiled(key: string): CompiledKernel | undefined {
@@ -168,7 +168,7 @@ function checkBindings(device: Device, kernel: ProgramKernel): void {
     if (needed > limits[limit])
       throw new LimitError({ label: `kernel ${kernel.name}`, limit, needed, allowed: limits[limit], unit: "count" });
   };
-  over("maxStorageBuffersPerShaderStage", kernel.access.length);
+  over("maxStorageBuffersPerShaderStage", kernel.access.filter((a) => !textureEntry(a)).length);
   over("maxBindingsPerBindGroup", kernel.access.length + 1);
 }
 
@@ -176,9 +176,7 @@ function makeLayout(gpu: GPUDevice, kernel: ProgramKernel, label: string): Layou
   const entries: GPUBindGroupLayoutEntry[] = kernel.access.map((access, i) => ({
     binding: i + 1,
     visibility: STAGE_COMPUTE,
-    ...(access === "read" || access === "read_write"
-      ? { buffer: { type: access === "read" ? "read-only-storage" : "storage" } }
-      : textureEntry(access)),
+    ...(textureEntry(access) ?? { buffer: { type: access === "read" ? "read-only-storage" : "storage" } }),
   }));
   if (kernel.uniforms > 0) entries.push({ binding: 0, visibility: STAGE_COMPUTE, buffer: { type: "uniform" } });
   const layout = gpu.createBindGroupLayout({ label, entries });

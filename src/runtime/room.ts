@@ -1,6 +1,7 @@
 // What of a program a device cannot hold: told from the sizes of its slots, before anything is made.
 import type { Program } from "../program/program.js";
 import { LimitError } from "./errors.js";
+import { textureFault, texturesIn } from "./held-textures.js";
 
 /** As WebGPU calls them. */
 export interface RoomLimits {
@@ -9,18 +10,17 @@ export interface RoomLimits {
 }
 
 const SMALLER =
-  "give smaller sizes with `max`, or shorter inputs; logits are cut finer where the model bounds the length of " +
-  "its inputs";
-const COMPILE_FOR_IT =
-  "compile with `target: device.target`, so that weights are loaded in parts that this device can bind";
+  "give smaller sizes with `max`, or shorter inputs; where the model bounds their length, logits are cut finer";
+const COMPILE_FOR_IT = "compile with `target: device.target`, which cuts weights into parts that fit";
 
 /** Asked for the bytes of each slot: the first that has no room, as an error; null where all have. */
 export function roomOn(
-  program: Pick<Program, "slots" | "steps" | "target">,
+  program: Pick<Program, "slots" | "steps" | "kernels" | "target">,
   { maxBufferSize, maxStorageBufferBindingSize }: RoomLimits,
 ): (needed: readonly number[]) => LimitError | null {
   // under the limit of a binding is what a dispatch binds
   const bound = new Set(program.steps.flatMap((step) => (step.kind === "dispatch" ? step.slots : [])));
+  const textures = texturesIn(program);
   const elsewhere = maxStorageBufferBindingSize < program.target.limits.storageBindingBytes;
   return (needed) => {
     for (const [slot, bytes] of needed.entries()) {
@@ -32,9 +32,9 @@ export function roomOn(
           sizes ? SMALLER : COMPILE_FOR_IT,
         );
       if (bytes > maxBufferSize) return fault("maxBufferSize", maxBufferSize);
-      if (bound.has(slot) && bytes > maxStorageBufferBindingSize)
+      if (bound.has(slot) && !textures?.has(slot) && bytes > maxStorageBufferBindingSize)
         return fault("maxStorageBufferBindingSize", maxStorageBufferBindingSize);
     }
-    return null;
+    return textureFault(textures, needed) ?? null;
   };
 }

@@ -1,7 +1,7 @@
 // Weights that two programs store alike, which their sessions can share.
 import type { Program } from "../program/program.js";
 import { slotSizes } from "./buffers.js";
-import { texturesIn } from "./texture-weights.js";
+import { texturesIn } from "./held-textures.js";
 
 /** For each slot of `program` with the same weights in the same layouts as a slot of `owner`: that slot. */
 export function sharedWeightSlots(program: Program, owner: Program): ReadonlyMap<number, number> {

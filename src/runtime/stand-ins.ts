@@ -3,6 +3,7 @@
 import type { RunPromise, StandInCase } from "../program/program.js";
 import type { Pipelines } from "./pipelines.js";
 import type { SizeIndex } from "./sizes.js";
+import { leavePacking } from "./held-textures.js";
 
 /** The part of a step that this choice depends on. */
 type Step =
@@ -10,9 +11,11 @@ type Step =
       readonly kind: "dispatch";
       readonly kernel: number;
       readonly standIn: { readonly steps: number; readonly workgroups: SizeIndex; readonly where: StandInCase } | null;
+      /** As `packsRows`; such a step has no operations of its own, so that none stands in for it. */
+      readonly packs?: boolean;
       readonly flops: SizeIndex | null;
     }
-  | { readonly kind: "copy" | "clear" };
+  | { readonly kind: "copy" | "clear"; readonly packs?: never };
 
 type Dispatch = Extract<Step, { kind: "dispatch" }>;
 
@@ -79,6 +82,7 @@ export class StandIns {
     const needed = new Set(this.#steps.flatMap((step, i) => (running(step, i) ? [step.kernel] : [])));
     const isThere = (kernel: number): boolean => needed.has(kernel) || this.#pipelines.fresh([kernel]).length === 0;
     move((where, kernel, other) => where.kind === "shared" && isThere(kernel) && spares(where, other));
+    leavePacking(this.#steps, amounts);
     return chosen;
   }
   #spares(kernel: number, flops: number, total: number): boolean {

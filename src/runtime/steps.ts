@@ -10,6 +10,7 @@ import { BUFFER_USAGE } from "./gpu-flags.js";
 import type { Pipelines } from "./pipelines.js";
 import type { SizeIndex, SizeTable } from "./sizes.js";
 import { type Chosen, StandIns } from "./stand-ins.js";
+import { packsRows } from "./held-textures.js";
 import { UniformLayout, type Word } from "./uniforms.js";
 
 export type Step =
@@ -21,6 +22,8 @@ export type Step =
       readonly words: number;
       readonly workgroups: SizeIndex;
       readonly standIn: { readonly steps: number; readonly workgroups: SizeIndex; readonly where: StandInCase } | null;
+      /** As in `StandIns`. */
+      readonly packs: boolean;
       /** Floating-point operations; null where unknown. */
       readonly flops: SizeIndex | null;
       readonly group: string;
@@ -235,15 +238,16 @@ function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: 
     case "dispatch": {
       const kernel = program.kernels[step.kernel]!;
       if (step.uniforms.length !== kernel.uniforms || step.slots.length !== kernel.access.length)
-        bug(`a step does not fit kernel ${kernel.name}`);
+        bug(`a step does not fit ${kernel.name}`);
       const offset = kernel.uniforms > 0 ? layout.offset(step.uniforms) : -1;
       const uniforms = offset < 0 ? 0 : Math.ceil(kernel.uniforms / 4);
       const group = `${kernel.access.join()} ${step.slots.join()} ${offset} ${uniforms}`;
       const standIn = step.standIn ? { ...step.standIn, workgroups: sizes.index(step.standIn.workgroups) } : null;
-      const flops =
-        step.work === null || !program.works[step.work] ? null : sizes.index(program.works[step.work]!.flops);
+      const packs = packsRows(kernel);
+      const own = step.work === null || packs ? null : program.works[step.work];
+      const flops = own ? sizes.index(own.flops) : null;
       const [slots, words, workgroups] = [step.slots, kernel.uniforms, sizes.index(step.workgroups)];
-      return { kind: "dispatch", kernel: step.kernel, slots, offset, words, workgroups, standIn, flops, group };
+      return { kind: "dispatch", kernel: step.kernel, slots, offset, words, workgroups, standIn, packs, flops, group };
     }
     default:
       return step satisfies never;

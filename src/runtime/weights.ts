@@ -17,7 +17,7 @@ import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
-import { writeTexture } from "./texture-weights.js";
+import { writeTexture } from "./held-textures.js";
 import { nextTurn } from "./wait.js";
 import { forEachPiece, partOf, type OpenPanels } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";

@@ -46,8 +46,9 @@ export function adoptProducts(
     };
   }
   const all = general && measured.length > 0 ? combineShapes(measured) : null;
-  const found = all && chooseWeightTunings(all.times, all.baseline);
-  if (!found) return tunings;
+  const best = all && chooseWeightTunings(all.times, all.baseline);
+  if (!best) return tunings;
+  const found = { ...best, tunings: packedFrom(best.tunings, all.times, Math.min(...measured.map((m) => m.columns))) };
   // Tiles are adopted as they were measured; kinds of operands stay that can read the panels.
   const { narrows: _narrows, quantized: _quantized, rounding: _rounding, buffered: _buffered, ...others } = tunings;
   return {
@@ -58,6 +59,27 @@ export function adoptProducts(
   };
 }
 
+/** Packing pays by columns: tunings that pack do so from `columns` on, and else what is best without. */
+function packedFrom(own: WeightTunings, times: Times<Choice>, columns: number): WeightTunings {
+  const others = bestTunings(times, (choice) => panelOf(choice) === own.panel && tuningOf(choice).kind !== "packed");
+  const pairs = (cases: readonly ProductCase[], rest: readonly ProductCase[]): readonly ProductCase[] =>
+    cases.flatMap((c): readonly ProductCase[] => {
+      const high = c.most ?? Infinity;
+      const other = rest.find(({ most }) => (most ?? Infinity) >= high);
+      return c.tuning.kind === "packed" && other
+        ? [
+            { ...c, columns },
+            { ...other, most: c.most },
+          ]
+        : [c];
+    });
+  return {
+    ...own,
+    byWeight: pairs(own.byWeight, others?.tunings.byWeight ?? []),
+    byWeightAnyRows: pairs(own.byWeightAnyRows, others?.tunings.byWeightAnyRows ?? []),
+  };
+}
+
 interface ChosenTunings {
   readonly tunings: WeightTunings;
   readonly subgroupSize: number | null;
@@ -65,13 +87,28 @@ interface ChosenTunings {
 
 /** Null where no candidate gains on the current tunings. */
 function chooseWeightTunings(times: Times<Choice>, baseline: readonly (number | null)[]): ChosenTunings | null {
+  const found = bestTunings(times, () => true);
+  if (!found || found.loss + MIN_GAIN * times.sizes.length > lossOf(times, baseline)) return null;
+  return {
+    tunings: found.tunings,
+    subgroupSize: found.choices.find((c) => c.tunings.subgroupSize !== null)?.tunings.subgroupSize ?? null,
+  };
+}
+
+interface BestTunings {
+  readonly tunings: WeightTunings;
+  readonly loss: number;
+  readonly choices: readonly Choice[];
+}
+
+/** Of those choices that may be; null where none computes all sizes. */
+function bestTunings(times: Times<Choice>, mayBe: (choice: Choice) => boolean): BestTunings | null {
   // A weight is packed with one panel width, so all its cases must have the same one. Cases that read unpacked weights
   // form a group of their own.
   const panels = new Set(times.choices.map(panelOf));
-  let found: { readonly tunings: WeightTunings; readonly loss: number; readonly choices: readonly Choice[] } | null =
-    null;
+  let found: BestTunings | null = null;
   for (const panel of panels) {
-    const allowed = (choice: Choice): boolean => panelOf(choice) === panel;
+    const allowed = (choice: Choice): boolean => panelOf(choice) === panel && mayBe(choice);
     const [known, any] = [chooseCases(times, MAX_CASES, allowed), chooseCases(times, MAX_CASES_ANY_ROWS, allowed)];
     if (!known || !any || any.loss >= (found?.loss ?? Infinity)) continue;
     const choices = [...known.cases, ...any.cases].map((c) => c.choice);
@@ -85,11 +122,7 @@ function chooseWeightTunings(times: Times<Choice>, baseline: readonly (number | 
       choices,
     };
   }
-  if (!found || found.loss + MIN_GAIN * times.sizes.length > lossOf(times, baseline)) return null;
-  return {
-    tunings: found.tunings,
-    subgroupSize: found.choices.find((c) => c.tunings.subgroupSize !== null)?.tunings.subgroupSize ?? null,
-  };
+  return found;
 }
 
 const tuningOf = ({ tunings }: Choice): ProductCase["tuning"] => tunings.byWeight[0]!.tuning;

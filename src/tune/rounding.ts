@@ -104,8 +104,11 @@ function casesFrom(
   return chosenCases.flatMap(({ most, choice: { tuning } }, i): readonly ProductCase[] => {
     if (tuning) return [{ most, tuning }];
     const [low, high] = [chosenCases[i - 1]?.most ?? 0, most ?? Infinity];
+    // Two cases for as many rows differ in columns.
+    const before = (c: ProductCase): number =>
+      exact.findLast((e) => (e.most ?? Infinity) < (c.most ?? Infinity))?.most ?? 0;
     return exact
-      .filter((c, n) => (c.most ?? Infinity) > low && (exact[n - 1]?.most ?? 0) < high)
+      .filter((c) => (c.most ?? Infinity) > low && before(c) < high)
       .map((c) => ({ ...c, most: (c.most ?? Infinity) < high ? c.most : most }));
   });
 }

@@ -5,6 +5,7 @@ import type { Graph } from "../../src/ir/graph.js";
 import type { Evaluation } from "../../src/reference/evaluate.js";
 import type { Results } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
+import { packingAll } from "../packed.js";
 import { randomModel } from "../random-models.js";
 import { random } from "../random.js";
 import { expectAgreement, SCORE_ERROR, type Tally } from "./agree.js";
@@ -67,7 +68,12 @@ it(
         fc.integer({ min: 1, max: 1e6 }),
         async (model, wanted, seed) => {
           const phase = wanted === "generate" && !model.causal ? "infer" : wanted;
-          const { program, graph } = compiled(model.source, { phase, target: device.target });
+          const tunings = seed % 2 === 0 ? packingAll(device.target, seed / 2) : undefined;
+          const { program, graph } = compiled(model.source, {
+            phase,
+            target: device.target,
+            ...(tunings && { tunings }),
+          });
           // raw gates of larger weights square the stream at every layer, beyond f32
           const weights = randomWeights(program, seed, 0.5);
           const session = await sessionOf(program, device, weights, { B: 1, T: 4 });

@@ -48,10 +48,9 @@ describe.each(files)("kernels/%s", (file) => {
     expect(body).not.toMatch(/\bsizes\b/);
   });
   it("binds uniforms at 0 and storage from 1, without gaps", () => {
-    const bindings = [...read(file).matchAll(/@binding\((\d+)\) var<(uniform|storage)/g)].map(([, n, kind]) => [
-      Number(n),
-      kind,
-    ]);
+    const bindings = [
+      ...read(file).matchAll(/@binding\((\d+)\) var(?:<(?=uniform|storage)| \w+: texture_)(uniform|storage)/g),
+    ].map(([, n, kind]) => [Number(n), kind]);
     expect(bindings).toEqual(bindings.map((_, i) => [i, i === 0 ? "uniform" : "storage"]));
     expect(bindings.length - 1).toBeLessThanOrEqual(DEFAULT_LIMITS.storageBuffersPerStage);
   });

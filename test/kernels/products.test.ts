@@ -12,7 +12,8 @@ import { byTurns, thinned } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 
 /** Some of all there are, by name; `tunings.test.ts` goes through them all, at fewer shapes. */
-const SOME = /^(plain|tiled|vectors [14] × [12]|subgroup (1 × [24]|4 × 4|8 × [24]|16 × [24]|24 × 2))(, |$)/;
+const SOME =
+  /^(plain|tiled|vectors [14] × [12]|subgroup (1 × [24]|4 × 4|8 × [24]|16 × [24]|24 × 2)|packed (8 × 4|16 × [14]|24 × 2|32 × 2))(, |$)/;
 const tuningsOf = (target: Target): ReadonlyMap<string, Tunings> =>
   new Map(
     candidates("products", target)

@@ -72,6 +72,28 @@ it(
   },
 );
 
+it("leaves out what packs rows for a step that another stands in for, and spares it nothing", () => {
+  const standIn = { steps: 2, workgroups: 1, where: spared(100, 1000) };
+  const steps = [
+    { kind: "dispatch", kernel: 0, standIn, flops: 0 },
+    { kind: "dispatch", kernel: 1, standIn: null, packs: true, flops: null },
+    { kind: "dispatch", kernel: 2, standIn: null, flops: 0 },
+  ] as const;
+  const compiled = new Set<number>();
+  const standIns = new StandIns(steps, { fresh: (kernels) => [...kernels].filter((k) => !compiled.has(k)) }, true);
+  const choose = (flops: number): readonly number[] => {
+    const amounts = Float64Array.of(0, 5, 7);
+    standIns.choose(Float64Array.of(flops, 3), amounts, []);
+    return [...amounts];
+  };
+  expect(choose(101)).toEqual([0, 5, 7]);
+  expect(choose(100)).toEqual([3, 0, 0]);
+  compiled.add(1);
+  expect(choose(100)).toEqual([3, 0, 0]);
+  compiled.add(2);
+  expect(choose(100)).toEqual([0, 5, 7]);
+});
+
 it("shares a kernel with another step where that is compiled anyway", () => {
   const standIn = { steps: 1, workgroups: 1, where: { kind: "shared", each: 100, total: 250 } } as const;
   const steps = [

@@ -27,12 +27,17 @@ const SIZES: readonly Size[] = [
   multiplySizes(axisSize("F"), rowsSize("L")),
 ];
 
-const dispatch = (buffers: readonly Storage[]): Step<Storage> => {
+/** A step that reads these values and writes the last; `packed`: those that are packed rows. */
+const dispatch = (buffers: readonly Storage[], packed: ReadonlySet<Storage> = new Set()): Step<Storage> => {
   const kernel: Kernel = {
     file: "pointwise",
     name: "pointwise",
     fields: [],
-    buffers: [],
+    buffers: buffers.map((b, i) => {
+      const last = i === buffers.length - 1;
+      const access = packed.has(b) ? (last ? "packed_write" : "packed") : last ? "read_write" : "read";
+      return { name: `x${i}`, access, element: "f32" };
+    }),
     declarations: [],
     requires: { features: [], subgroupSize: null },
   };
@@ -41,26 +46,33 @@ const dispatch = (buffers: readonly Storage[]): Step<Storage> => {
 
 /** A program as memory sees it: each step writes one new value and reads up to three older ones. */
 const programs = fc.array(
-  fc.record({ size: fc.nat(SIZES.length - 1), reads: fc.array(fc.nat(1000), { maxLength: 3 }), fixed: fc.boolean() }),
+  fc.record({
+    size: fc.nat(SIZES.length - 1),
+    reads: fc.array(fc.nat(1000), { maxLength: 3 }),
+    fixed: fc.boolean(),
+    packs: fc.boolean(),
+  }),
   {
     minLength: 1,
     maxLength: 60,
   },
 );
 
-function build(description: readonly { size: number; reads: number[]; fixed: boolean }[]) {
+function build(description: readonly { size: number; reads: number[]; fixed: boolean; packs: boolean }[]) {
   const values: Storage[] = [];
+  const packed = new Set<Storage>();
   const own = new Map<Storage, string>();
-  const steps = description.map(({ size, reads, fixed }) => {
+  const steps = description.map(({ size, reads, fixed, packs }) => {
     const value = storage(SIZES[size]!, "value");
     if (fixed && reads.length % 2 === 1) own.set(value, "own");
+    else if (packs) packed.add(value);
     const read = new Set(
       reads.flatMap((r) => (values.length > 0 ? [values[values.length - 1 - (r % Math.min(values.length, 12))]!] : [])),
     );
     values.push(value);
-    return dispatch([...read, value]);
+    return dispatch([...read, value], packed);
   });
-  return { values, steps, fixed: own };
+  return { values, steps, fixed: own, packed };
 }
 
 const touches = (step: Step<Storage>): readonly Storage[] => (step.kind === "dispatch" ? step.buffers : []);
@@ -69,8 +81,10 @@ describe("slots", () => {
   it("are never shared by two values that live at once, and a fixed one by nobody", () => {
     fc.assert(
       fc.property(programs, (description) => {
-        const { values, steps, fixed } = build(description);
+        const { values, steps, fixed, packed } = build(description);
         const { slotOf } = assignSlots(steps, fixed, axes, new Map());
+        const textures = new Set([...packed].map(slotOf));
+        for (const v of values) expect(textures.has(slotOf(v))).toBe(packed.has(v));
         const life = values.map((v) => {
           const at = steps.flatMap((s, i) => (touches(s).includes(v) ? [i] : []));
           return {

@@ -5,9 +5,12 @@ import { compile } from "../../src/compile.js";
 import { parseProgram, printProgram, ProgramError } from "../../src/program/serialize.js";
 import { DEFAULT_LIMITS, PORTABLE, WEIGHT_TYPES, type Target } from "../../src/program/target.js";
 import { textureSlots, type Program } from "../../src/program/program.js";
-import { load, type Results, type Session } from "../../src/runtime/index.js";
+import { PACKED_WIDTH, textureShape } from "../../src/program/textures.js";
+import { load, openDevice, type Results, type Session } from "../../src/runtime/index.js";
 import { memoryOf } from "../../src/runtime/memory.js";
+import { neededSteps } from "../../src/runtime/outputs.js";
 import { sharedWeightSlots } from "../../src/runtime/shared-weights.js";
+import { textureFault } from "../../src/runtime/held-textures.js";
 import { testDevice } from "../device.js";
 import { soaking } from "../soak.js";
 
@@ -81,11 +84,13 @@ describe("on Mesa's software device", () => {
     ["q4", "rgba32uint"],
   ] as const)("in %s by texels of %s", (weights, format) => {
     const found = [...textureSlots(made(MESA, { precision: { weights }, set: BLOCKS })).values()];
-    expect(found).toEqual([format, format, format]);
+    const weightsAre = found.filter(({ width }) => width !== PACKED_WIDTH).map((shape) => shape.format);
+    expect(weightsAre).toEqual([format, format, format]);
   });
   it("nor a weight larger than any texture is sure to be", () => {
     const set = { dim: "2048", hidden: "20000" };
-    expect(labels(made({ ...MESA, limits: { ...MESA.limits, storageBindingBytes: 2 ** 30 } }, { set }))).toEqual([
+    const target = { ...MESA, limits: { ...MESA.limits, storageBindingBytes: 2 ** 30 } };
+    expect(labels(made(target, { set })).filter((label) => label !== "packed rows")).toEqual([
       "embed.table, in panels",
     ]);
   });
@@ -107,8 +112,10 @@ describe("on Mesa's software device", () => {
       }
   });
   it.each([
-    ["floats in a texture: four vectors", { target: MESA }, 512, 512, "ROWS=16 VECTORS=4"],
-    ["in a buffer: two", { target: { ...MESA, textures: false } }, 512, 512, "ROWS=24 VECTORS=2"],
+    ["floats in a texture: of many rows, packed", { target: MESA }, 512, 512, "ROWS=24 VECTORS=2"],
+    ["of few, four vectors", { target: MESA }, 8, 512, "ROWS=8 VECTORS=4"],
+    ["of few columns, too", { target: MESA }, 512, 256, "ROWS=16 VECTORS=4"],
+    ["in buffers: two", { target: { ...MESA, textures: false } }, 512, 512, "ROWS=24 VECTORS=2"],
     ["integers: two, and few rows", { target: MESA, precision: { weights: "q8" } }, 512, 512, "ROWS=8 VECTORS=2"],
     // A vector of a subgroup's lanes is 32 columns.
     ["no wider than the columns", { target: MESA }, 512, 28, "ROWS=16 VECTORS=1"],
@@ -137,7 +144,7 @@ describe("on Mesa's software device", () => {
     const dispatches = program!.steps.flatMap((s) => (s.kind === "dispatch" ? [s] : []));
     const last = dispatches.at(-1)!;
     const before = dispatches.slice(0, -1);
-    expect(program!.kernels[last.kernel]!.tuning).toContain("ROWS=16 ");
+    expect(program!.kernels[last.kernel]!.tuning).toContain(columns < 512 ? "ROWS=16 " : "ROWS=24 ");
     // The nearest that may run in place of the tile of many rows has few sums.
     const nearest = before.findLast((s) => s.standIn)!;
     expect(program!.kernels[nearest.kernel]!.tuning).toContain("ROWS=8 VECTORS=1 ");
@@ -196,6 +203,98 @@ describe("a program is refused", () => {
     const text = changed(change);
     expect(() => parseProgram(text)).toThrow(ProgramError);
     expect(() => parseProgram(text)).toThrow("as a texture, which holds no weight of such texels, or is a buffer too");
+  });
+});
+
+describe("rows of a product by many columns are packed", () => {
+  const source = `model M(n: int = 512) {
+  weight a: f32[64, n]
+  weight b: f32[n, n]
+  forward(x: f32[B, T <= 4096, 64]) -> f32[B, T, n] { tanh(tanh(x) @ a) @ b }
+}`;
+  const { program } = compile(source, { target: MESA });
+  const packs = program!.steps.flatMap((s) =>
+    s.kind === "dispatch" && program!.kernels[s.kernel]!.access.includes("packed_write") ? [s] : [],
+  );
+  it("before the product, in one texture for both, which nothing else is in", () => {
+    const slots = packs.map((s) => s.slots[program!.kernels[s.kernel]!.access.indexOf("packed_write")]!);
+    expect(slots).toHaveLength(2);
+    expect(new Set(slots).size).toBe(1);
+    expect(program!.slots[slots[0]!]!.label).toBe("packed rows");
+    expect(parseProgram(printProgram(program!))).toEqual(program);
+  });
+  it.each<[string, (copy: Writable, slot: number) => void]>([
+    ["where a buffer is", (p, slot) => p.steps.push({ kind: "clear", slot, bytes: 16, work: null })],
+    ["where weights are", (p, slot) => void (p.weights[0]!.slots[0]!.slot = slot)],
+  ])("and not %s", (_, change) => {
+    const copy = JSON.parse(printProgram(program!)) as Writable;
+    const own = packs[0]!;
+    change(copy, own.slots[program!.kernels[own.kernel]!.access.indexOf("packed_write")]!);
+    expect(() => parseProgram(JSON.stringify(copy))).toThrow(ProgramError);
+  });
+  it("is still what the product reads where blocks of the weight are decoded first, whatever stands in", async () => {
+    const text = `model M(n: int = 512) {
+  weight a: f32[n, n]
+  weight b: f32[n, n]
+  forward(x: f32[32, n]) -> f32[32, n] { tanh(x @ a) @ b }
+  objective(x: f32[32, n]) { loss square = mean(forward(x) ^ 2) }
+}`;
+    const x = { data: Float32Array.from({ length: 32 * 512 }, (_, i) => Math.sin(i * 0.37)), shape: [32, 512] };
+    const found: Results[] = [];
+    // Of a device that is opened by others nobody knows whether it reads textures.
+    const sparing = await openDevice();
+    for (const device of [await testDevice(), sparing]) {
+      const own = compile(text, { target: device.target, program: "gradients", precision: { weights: "q8" } }).program!;
+      const session = await load(own, device, undefined, { seed: 3 });
+      found.push(await session.run({ x }), await session.run({ x }));
+      session.dispose();
+    }
+    sparing.destroy();
+    const [first, ...others] = found.map((results) => Object.values(results).map(({ data }) => data));
+    for (const other of others) expect(other).toEqual(first);
+    expect(found[0]!["grad.a"]!.data.some((v) => v !== 0)).toBe(true);
+  });
+  it("whatever else the product binds, as far as buffers go", () => {
+    const names = Array.from({ length: 5 }, (_, i) => `r${i}`);
+    const text = `model M(n: int = 512) {
+  weight w: f32[n, n]
+  forward(x: f32[B, T, n], ${names.map((r) => `${r}: f32[B, T, n]`).join(", ")}) -> f32[B, T, n] {
+    (x @ w) * x * ${names.join(" * ")}
+  }
+}`;
+    const limits = { ...MESA.limits, storageBuffersPerStage: 8 };
+    const { program: own } = compile(text, { target: { ...MESA, limits } });
+    expect(own!.kernels.flatMap((k) => k.access)).toContain("packed");
+  });
+  it("for no product that nothing selected needs", () => {
+    const text = `model M(n: int = 512) {
+  weight a: f32[n, n]
+  weight b: f32[n, n]
+  weight c: f32[n, n]
+  forward(x: f32[B, T, n]) -> (p: f32[B, T, n], q: f32[B, T, n]) { ((x @ a) @ b, x @ c) }
+}`;
+    const { program: own, diagnostics } = compile(text, { target: MESA });
+    expect(diagnostics).toEqual([]);
+    const needed = neededSteps(
+      own!,
+      own!.outputs.filter((o) => o.name === "q"),
+    );
+    const kernels = own!.steps.flatMap((s, i) => (s.kind === "dispatch" && needed[i] ? [own!.kernels[s.kernel]!] : []));
+    expect(kernels.filter((k) => k.access.includes("packed_write"))).toHaveLength(1);
+  });
+  it("and not on devices without textures", () => {
+    const { program: other } = compile(source, { target: { ...MESA, textures: false } });
+    expect(other!.kernels.flatMap((k) => k.access)).not.toContain("packed_write");
+  });
+  it("and no more than a texture holds", () => {
+    const shape = textureShape("packed");
+    const most = 2 ** 30;
+    expect(textureFault(new Map([[1, shape]]), [2 * most, most])).toBeNull();
+    expect(textureFault(new Map([[1, shape]]), [0, most + 1])).toMatchObject({
+      name: "LimitError",
+      limit: "maxTextureDimension2D",
+      allowed: most,
+    });
   });
 });
 

@@ -134,6 +134,59 @@ describe("a file of tunings is refused", () => {
       changed(["tunings", "products", "buffered"], { byWeight: [] }),
       /buffered has no "?byWeightAnyRows/,
     ],
+    [
+      "with rows packed for subgroups of another width",
+      changed(["tunings", "products"], {
+        subgroupSize: 16,
+        panel: 64,
+        leastColumns: 1,
+        shapes: [],
+        byValue: { kind: "plain" },
+        byWeight: [{ most: null, tuning: { kind: "packed", rows: 24, vectors: 2 } }],
+        byWeightAnyRows: [{ most: null, tuning: { kind: "plain" } }],
+      }),
+      /is packed, by 24 rows, which are no multiple of the width of a subgroup/,
+    ],
+    [
+      "with a case for some columns of a shape that has its own",
+      changed(
+        ["tunings", "products", "shapes"],
+        [
+          {
+            depth: 64,
+            columns: 256,
+            panel: 32,
+            byWeight: [
+              { most: null, tuning: { kind: "plain" }, columns: 512 },
+              { most: null, tuning: { kind: "plain" } },
+            ],
+            byWeightAnyRows: [{ most: null, tuning: { kind: "plain" } }],
+          },
+        ],
+      ),
+      /shapes\[0\] has a case for some columns/,
+    ],
+    [
+      "with no case for as many rows and fewer columns",
+      changed(
+        ["tunings", "products", "byWeightAnyRows"],
+        [
+          { most: 8, columns: 64, tuning: { kind: "plain" } },
+          { most: null, tuning: { kind: "plain" } },
+        ],
+      ),
+      /byWeightAnyRows must have a case for as many rows behind that of 64 columns/,
+    ],
+    [
+      "whose last case is of some columns",
+      changed(["tunings", "products", "byWeightAnyRows"], [{ most: null, columns: 64, tuning: { kind: "plain" } }]),
+      /must end with a case for any number of rows .* whatever the columns/,
+    ],
+    [
+      "with packed rows of what is computed",
+      changed(["tunings", "products", "byValue"], { kind: "packed", rows: 24, vectors: 2 }),
+      /byValue must not be packed/,
+    ],
     ["that says how tiles narrow", changed(["tunings", "products", "narrows"], 2), /narrows must be true or false/],
     ["with infinite rows", printTunings(good).replace('"most": 1,', '"most": 1e999,'), /most must be a number/],
   ];

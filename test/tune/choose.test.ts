@@ -144,6 +144,29 @@ describe("products", () => {
       expect(weightTunings(tuned, 64, 96).byWeight).toEqual(tuned.byWeight);
       expect(weightTunings(adopted("subgroup 16 × 1, panels of 32", false), 64, 96).buffered).toBeDefined();
     });
+    it("pack from the measured columns on, where that is best, and else do what is best without", () => {
+      const times = timed([1, 1], {
+        "subgroup 1 × 1, panels of 32": [0.1, 0.9],
+        "subgroup 16 × 1, panels of 32": [0.9, 0.2],
+        "packed 24 × 2, panels of 32": [0.9, 0.1],
+      });
+      const choicesOfMesa = candidates("products", mesa);
+      const seconds = choicesOfMesa.map(({ name }) => {
+        const at = times.times.choices.findIndex((c) => c.name === name);
+        return name === "packed 24 × 2, panels of 32" ? [0.9, 0.1] : at < 0 ? [1, 1] : times.times.seconds[at]!;
+      });
+      const tuned = adoptProducts(
+        own,
+        [{ ...times, times: { ...times.times, choices: choicesOfMesa, seconds } }],
+        true,
+      );
+      const few = { most: 1, tuning: { kind: "subgroup", rows: 1, vectors: 1 } };
+      const packs = { most: null, tuning: { kind: "packed", rows: 24, vectors: 2 } };
+      const plain = { most: null, tuning: { kind: "subgroup", rows: 16, vectors: 1 } };
+      expect(tuned.byWeight).toEqual([few, { ...packs, columns: 96 }, plain]);
+      expect(weightTunings(tuned, 65, 95).byWeight).toEqual([few, plain]);
+      expect(weightTunings(tuned, 65, 96).byWeight).toEqual([few, packs]);
+    });
     it("drop those with others", () => {
       const tuned = adopted("tiled 64 × 64, panels of 64", true);
       expect([tuned.panel, tuned.quantized, tuned.buffered]).toEqual([64, undefined, undefined]);
@@ -173,7 +196,10 @@ describe("products", () => {
     });
     it("have none where all weights lie in buffers", () => {
       const { byWeight, buffered } = tuningsFor({ ...mesa, textures: false }).products;
-      expect([byWeight, buffered]).toEqual([own.buffered!.byWeight, undefined]);
+      const inBuffers = own.buffered!.byWeight.map((c) => c.tuning);
+      expect(byWeight.slice(0, 3).map((c) => c.tuning)).toEqual(inBuffers.slice(0, 3));
+      expect(byWeight.map((c) => c.tuning.kind)).not.toContain("packed");
+      expect(buffered).toBeUndefined();
     });
     it("lend shapes with other panels no kernels that rely on theirs", () => {
       const cases = (tuning: ProductTuning): CasesByRows => {

@@ -132,7 +132,7 @@ function describe(work: PlannedWork, names: number, width: number): readonly str
       : `${rows.exact ? "" : "about "}${rows.kept} of ` +
         `${rows.of}${flops < denseFlops ? `, ${percent(flops, denseFlops)} of the operations of all` : ""}`;
   const computed = work.ops.map((op, i) => (i === work.main && work.ops.length > 1 ? `[${op}]` : op)).join(" → ");
-  const others = work.alternatives > work.steps.length ? `1 of ${work.alternatives}, by the number of rows` : "";
+  const others = work.alternatives > 1 ? `1 of ${work.alternatives}, by the number of rows` : "";
   return [
     ...lines.flat(),
     ...labelled("computes", computed, width),

@@ -1,10 +1,12 @@
 // Describes a program's steps at given sizes: operators, source locations, slots and cost.
 import { groupOf } from "../../cost/group.js";
 import type { Program, ProgramOrigin, ProgramStep, ProgramWork } from "../../program/program.js";
+import { writesTo } from "../../program/textures.js";
 import type { LiveValue } from "../../runtime/extents.js";
 import { checkLive } from "../../runtime/extents.js";
 import { WorkCosts, type WorkCost } from "../../runtime/profile/profile.js";
 import { parseAxes, SizeTable } from "../../runtime/sizes.js";
+import { packsRows } from "../../runtime/held-textures.js";
 import { resolveSizes, type RunSizes } from "../../size/axes.js";
 
 /** One work of the program: a step, or several that belong together. */
@@ -20,7 +22,7 @@ export interface PlannedWork {
   readonly sources: readonly string[];
   /** The steps that run at these sizes. */
   readonly steps: readonly PlannedStep[];
-  /** Number of steps, including those that do not run at these sizes. */
+  /** Number of kernels of which the sizes choose one; 1 where all run. */
   readonly alternatives: number;
   readonly reads: readonly string[];
   readonly writes: readonly string[];
@@ -68,13 +70,18 @@ export function planWorks(
       main: found?.main ?? 0,
       sources: found ? sourcesOf(program, found) : [],
       steps: running.map((s) => describe(program, program.steps[s]!, values[amounts[s]!]!)),
-      alternatives: group.length,
+      alternatives:
+        running.length === group.length ? 1 : group.filter((s) => computes(program, program.steps[s]!)).length,
       reads: list(touched.flatMap((t) => t.reads)),
       writes: list(touched.flatMap((t) => t.writes)),
       cost: costs.of(work),
     };
   });
 }
+
+/** Whether a step is a kernel that does more than lay out what the next one reads. */
+const computes = (program: Program, step: ProgramStep): boolean =>
+  step.kind === "dispatch" && !packsRows(program.kernels[step.kernel]!);
 
 const originOf = (program: Program, index: number | null): ProgramOrigin | null =>
   index === null ? null : (program.origins[index] ?? null);
@@ -120,8 +127,8 @@ function effectsOf(
     case "dispatch": {
       const { access } = program.kernels[step.kernel]!;
       return {
-        reads: step.slots.filter((_, i) => access[i] === "read"),
-        writes: step.slots.filter((_, i) => access[i] === "read_write"),
+        reads: step.slots.filter((_, i) => !writesTo(access[i]!)),
+        writes: step.slots.filter((_, i) => writesTo(access[i]!)),
       };
     }
     case "copy":

@@ -108,8 +108,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     takesOver.forEach((place, i) => {
       if (place !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(place, `y${i}`);
     });
-  const loads = (kernel: KernelBuilder, inPlace: readonly boolean[], inputs: Inputs, letter: string): void => {
-    shareMemory(kernel, inPlace);
+  const loads = (kernel: KernelBuilder, inputs: Inputs, letter: string): void => {
     declareRows(kernel, layouts.same(loaded), extents, inputs, {
       letter,
       parameters: "batch: u32, row: u32",
@@ -120,7 +119,10 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   const fused = (inPlace: readonly boolean[], stored: Stored): MatmulContext => {
     const inputs: Inputs = { of: inputOf, codecs: stored.reads };
     return {
-      loads: (kernel, letter = "A") => loads(kernel, inPlace, inputs, letter),
+      loads: (kernel, letter = "A", alsoFinishes = true) => {
+        if (alsoFinishes) shareMemory(kernel, inPlace);
+        loads(kernel, inputs, letter);
+      },
       finishes: plain
         ? null
         : (kernel) => {

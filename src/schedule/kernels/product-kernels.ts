@@ -17,9 +17,10 @@ import { input, KernelBuilder, packed, result, typeAt, type Operand, type Kernel
 export interface MatmulContext {
   /**
    * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and
-   * `valueA` (see the kernels of products), with another letter for A where one is given. Null: input 0 as it lies.
+   * `valueA` (see the kernels of products), with another letter for A where one is given. `finishes`: whether the
+   * kernel stores the result too, whose memory it may share. Null: input 0 as it lies.
    */
-  readonly loads: ((kernel: KernelBuilder, letter?: string) => void) | null;
+  readonly loads: ((kernel: KernelBuilder, letter?: string, finishes?: boolean) => void) | null;
   /**
    * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`,
    * `Sums`, `ROW_SUMS` and `keep`. Columns are those of the packed b. Null: the result is stored, row-major.
@@ -65,8 +66,12 @@ export function ownTunings({ tunings }: ProductContext, { depth, columns }: Prod
   return weightTunings(tunings.products, depth, columns);
 }
 
-/** The step of a product with this kernel. */
-export function stepOf(context: Context, product: Product, tuning: ProductTuning): Step<Operand> {
+/** The step of a product with a kernel that reads a as it lies. */
+export function stepOf(
+  context: Context,
+  product: Product,
+  tuning: Exclude<ProductTuning, { kind: "packed" }>,
+): Step<Operand> {
   switch (tuning.kind) {
     case "plain":
       return plainStep(context, product);
@@ -142,7 +147,7 @@ const codecB = ({ stored, inputB }: Context): Codec => stored.packed ?? stored.r
  * b as vectors of four columns, and where they lie: a weight in panels, unless it lies so anyway; another value as it
  * is.
  */
-function vectorsOf(kernel: KernelBuilder, context: Context, product: Product): Operand {
+export function vectorsOf(kernel: KernelBuilder, context: Context, product: Product): Operand {
   const { attrs, weights, inputB, unpacked, pairs } = context;
   const lies =
     unpacked && !attrs.transposed && pairs === 0 && typeof product.columns === "number" && product.columns % 4 === 0;
@@ -245,14 +250,14 @@ function asGiven(context: Context, product: Product): Operand {
 }
 
 /** The common part of kernels that read vectors of b: one workgroup for each tile of rows and columns. */
-function vectorStep(
+export function vectorStep(
   kernel: KernelBuilder,
   context: Context,
   product: Product,
-  tile: { readonly b: Operand; readonly rows: number; readonly columns: number },
+  tile: { readonly b: Operand; readonly rows: number; readonly columns: number; readonly loads?: boolean },
 ): Step<Operand> {
   const { extents } = context;
-  declareLoads(kernel, context, product);
+  if (tile.loads !== false) declareLoads(kernel, context, product);
   const { encoding, matrix } = codecB(context);
   const { element, block, rows, functions } = matrix;
   const bytes = bytesInTexture(context, tile.b);
@@ -277,10 +282,13 @@ function vectorStep(
 }
 
 /** The extents, and how a is read. Comes first: what the context's own loads bind are the first inputs. */
-function declareLoads(kernel: KernelBuilder, context: Context, product: Product): void {
-  const { batches, rows, columns, depth, lead, stepsA } = product;
-  kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
-  if (context.loads) context.loads(kernel);
+const declareLoads = (kernel: KernelBuilder, context: Context, product: Product): void =>
+  declareA(declareSizes(kernel, product), context, product, true);
+
+/** How a is read. `finishes`: as in `MatmulContext.loads`. */
+export function declareA(kernel: KernelBuilder, context: Context, product: Product, finishes: boolean): void {
+  const { rows, depth, lead, stepsA } = product;
+  if (context.loads) context.loads(kernel, "A", finishes);
   else {
     const codec = context.stored.reads[0]!;
     kernel
@@ -289,6 +297,9 @@ function declareLoads(kernel: KernelBuilder, context: Context, product: Product)
       .function(`${LOADS}\nfn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${codec.load("a[r.at + k]")}; }`);
   }
 }
+
+export const declareSizes = (kernel: KernelBuilder, { batches, rows, columns, depth }: Product): KernelBuilder =>
+  kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
 
 const LOADS = `struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }

@@ -40,6 +40,7 @@ function tileOf(tuning: ProductTuning, subgroupSize: number | null): Tile | null
     case "vectors":
       return { rows: 8 * tuning.rows, columns: 32 * tuning.vectors };
     case "subgroup":
+    case "packed":
       return subgroupSize === null ? null : { rows: tuning.rows, columns: 4 * subgroupSize * tuning.vectors };
     case "tiled":
       return { rows: 16 * tuning.rows, columns: 64 };

@@ -5,7 +5,15 @@ import type { Size } from "../../size/size.js";
 import { broadcastStrides } from "../addressing/index-map.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
-import { casesOfKinds, exactTuning, narrowed, type CasesByRows, type OperandKind } from "../tunings/product-cases.js";
+import {
+  asItLies,
+  casesOfKinds,
+  exactTuning,
+  isSubgroup,
+  narrowed,
+  type CasesByRows,
+  type OperandKind,
+} from "../tunings/product-cases.js";
 import {
   kindsOf,
   ownTunings,
@@ -16,6 +24,7 @@ import {
   type ProductContext,
 } from "./product-kernels.js";
 import { inParts, partsOf, sumParts } from "./product-parts.js";
+import { mayPack, packedBytes, stepsOf } from "./product-packing.js";
 import { evenTiles } from "./product-tiles.js";
 import { standingIn, typeAt, whereRows, work, type KernelContext, type Operand, type Work } from "./spec.js";
 
@@ -39,21 +48,28 @@ export function productWork(context: ProductContext, product: Product): Work {
   const cases = casesOf(context, product);
   const [only] = cases;
   const parts = only && cases.length === 1 ? partsOf(context, product, only.tuning) : 1;
-  if (parts === 1) return work(stepsOf(context, product, cases));
+  const packs = cases.some(({ tuning }) => tuning.kind === "packed");
+  if (parts === 1) return work(casesSteps(context, product, cases), packs ? [packedBytes(context, product)] : []);
   const divided = inParts(context, product, parts);
-  const steps = stepsOf(divided.context, divided.product, cases);
+  const steps = casesSteps(divided.context, divided.product, cases);
   return work([...steps, sumParts(context, product, parts)], [divided.bytes]);
 }
 
-function stepsOf(context: ProductContext, product: Product, cases: readonly ProductCase[]): readonly Step<Operand>[] {
+function casesSteps(
+  context: ProductContext,
+  product: Product,
+  cases: readonly ProductCase[],
+): readonly Step<Operand>[] {
   const each = product.groups ?? 1;
   const steps = cases.map(({ most, tuning }, i) =>
-    whereRows(
-      context.extents,
-      stepOf(context, product, tuning),
-      product.rows,
-      each * (cases[i - 1]?.most ?? 0),
-      most === null ? null : each * most,
+    stepsOf(context, product, tuning).map((step) =>
+      whereRows(
+        context.extents,
+        step,
+        product.rows,
+        each * (cases[i - 1]?.most ?? 0),
+        most === null ? null : each * most,
+      ),
     ),
   );
   return withStandIns(context, product, cases, steps);
@@ -78,21 +94,22 @@ function withStandIns(
   context: ProductContext,
   product: Product,
   cases: readonly ProductCase[],
-  steps: readonly Step<Operand>[],
+  steps: readonly (readonly Step<Operand>[])[],
 ): readonly Step<Operand>[] {
   const few = cases.findIndex(({ tuning }) => tuning.kind !== "subgroup" || tuning.rows > 1);
-  if (few < 0 || cases.slice(few).some(({ tuning }) => tuning.kind !== "subgroup")) return steps;
+  if (few < 0 || cases.slice(few).some(({ tuning }) => !isSubgroup(tuning))) return steps.flat();
   // Kernels of as few sums as a stand-in need none.
-  const many = cases.findIndex(({ tuning }) => tuning.kind === "subgroup" && tuning.rows * tuning.vectors > FIRST.rows);
-  if (many < few) return steps;
-  const first = standingIn(stepOf(context, product, FIRST), cases.length - many, FEW_VECTORS);
+  const many = cases.findIndex(({ tuning }) => isSubgroup(tuning) && tuning.rows * tuning.vectors > FIRST.rows);
+  if (many < few) return steps.flat();
+  const behind = (at: number): number => steps.slice(at).flat().length;
+  const first = standingIn(stepOf(context, product, FIRST), behind(many), FEW_VECTORS);
   const one = cases.slice(0, few).map(({ tuning }, i) => {
-    const whole = stepOf(context, product, tuning);
-    const own = steps[i]!;
-    return own.kind === "dispatch" ? standingIn(whole, steps.length - i, ONE_ROW, own.workgroups) : own;
+    const whole = stepsOf(context, product, tuning).at(-1)!;
+    const own = steps[i]!.at(-1)!;
+    return own.kind === "dispatch" ? standingIn(whole, behind(i), ONE_ROW, own.workgroups) : own;
   });
   const rows = few === 0 ? [] : [standingIn(stepOf(context, product, FIRST), few, ONE_OF_EIGHT)];
-  return [...rows, ...one, ...steps.slice(few, many), first, ...steps.slice(many)];
+  return [...rows, ...one, ...steps.slice(few, many).flat(), first, ...steps.slice(many).flat()];
 }
 
 function productOf({ inputs, results, extents }: ProductContext): Product {
@@ -135,8 +152,11 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
   const always = (tuning: ProductTuning): readonly ProductCase[] => [{ most: null, tuning }];
   if (typeof columns !== "number") return always({ kind: "plain" });
   const rounds = takesHalves(context);
-  const allowed = (tuning: ProductTuning, panel: number | null): ProductTuning =>
-    rounds ? tuning : exactTuning(tuning, panel, tunings.subgroupSize);
+  const packs = mayPack(product);
+  const allowed = (tuning: ProductTuning, panel: number | null): ProductTuning => {
+    const own = rounds ? tuning : exactTuning(tuning, panel, tunings.subgroupSize);
+    return own.kind === "packed" && !packs ? asItLies(own) : own;
+  };
   if (!weights[inputB]) {
     if (attrs.transposed || columns % 4 !== 0 || columns < tunings.leastColumns) return always({ kind: "plain" });
     const usual = rounds ? (tunings.roundingByValue ?? tunings.byValue) : tunings.byValue;
@@ -173,7 +193,9 @@ function groupTunings({ groups, columns }: Product, own: CasesByRows, panel: num
 function byValue(tunings: ProductTunings, usual: ProductTuning, rows: Size): ProductTuning {
   const found =
     typeof rows === "number"
-      ? casesOfKinds(tunings, IN_BUFFER).byWeight.find(({ most }) => most !== null && rows <= most && most < LEAST_ROWS)
+      ? casesOfKinds(tunings, IN_BUFFER).byWeight.find(
+          ({ most, columns }) => most !== null && rows <= most && most < LEAST_ROWS && columns === undefined,
+        )
       : undefined;
   const few = found?.tuning.kind === tunings.byValue.kind ? found.tuning : null;
   return few ?? usual;

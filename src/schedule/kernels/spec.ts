@@ -3,7 +3,7 @@ import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import type { PanelLayout, StandInCase } from "../../program/program.js";
-import type { TextureFormat } from "../../program/textures.js";
+import type { TextureAccess } from "../../program/textures.js";
 import { READS_TEXTURES, type Feature, type MatrixShape } from "../../program/target.js";
 import type { DType } from "../../base/dtype.js";
 import { rational } from "../../size/rational.js";
@@ -151,9 +151,9 @@ export class KernelBuilder {
     this.inputIs(index, name);
     return this.read(name, element, input(index));
   }
-  texture(name: string, format: TextureFormat, element: Buffer["element"], operand: Operand): this {
-    this.#features.add(READS_TEXTURES);
-    this.#bind({ name, access: format, element }, operand);
+  texture(name: string, access: TextureAccess, element: Buffer["element"], operand: Operand): this {
+    if (access !== "packed_write") this.#features.add(READS_TEXTURES);
+    this.#bind({ name, access, element }, operand);
     return this;
   }
   write(name: string, element: Buffer["element"], operand: Operand): this {

@@ -3,6 +3,7 @@ import { invariant } from "../../base/invariant.js";
 import { resolveSizes, type Axis, type Sizes } from "../../size/axes.js";
 import { compare, type Rational } from "../../size/rational.js";
 import { applySize, printSize, type Size, type SizeExpr } from "../../size/size.js";
+import { isPacked } from "../../program/textures.js";
 import { EqualAxes } from "../analysis/equal-axes.js";
 import type { PlanSlot, Step } from "../plan.js";
 
@@ -17,6 +18,8 @@ export const storage = (bytes: Size, label: string): Storage => ({ bytes, label 
 
 interface LiveRange {
   readonly storage: Storage;
+  /** Whether rows are packed there, in a texture, which shares no slot with buffers. */
+  readonly packed: boolean;
   readonly first: number;
   last: number;
 }
@@ -28,17 +31,19 @@ interface OpenSlot {
   readonly sizes: Map<string, Size>;
   readonly lives: LiveRange[];
   readonly label: string;
+  readonly packed: boolean;
 }
 
 /** The live ranges of storages, in the order of first use. */
 function liveRangesOf(steps: readonly Step<Storage>[]): readonly LiveRange[] {
   const lives = new Map<Storage, LiveRange>();
   steps.forEach((step, i) => {
-    for (const s of touched(step)) {
+    touched(step).forEach((s, place) => {
       const life = lives.get(s);
+      const packed = step.kind === "dispatch" && isPacked(step.kernel.buffers[place]!.access);
       if (life) life.last = i;
-      else lives.set(s, { storage: s, first: i, last: i });
-    }
+      else lives.set(s, { storage: s, first: i, last: i, packed });
+    });
   });
   return [...lives.values()];
 }
@@ -72,13 +77,14 @@ export function assignSlots(
   const equal = new EqualAxes(axes, () => true);
   const slots: OpenSlot[] = [];
   const chosen = new Map<Storage, OpenSlot>();
-  const open = (s: Storage): OpenSlot => {
+  const open = (s: Storage, packed = false): OpenSlot => {
     const slot: OpenSlot = {
       index: slots.length,
       capacity: 0,
       sizes: new Map(),
       lives: [],
-      label: fixed.get(s) ?? "activations",
+      label: fixed.get(s) ?? (packed ? "packed rows" : "activations"),
+      packed,
     };
     slots.push(slot);
     return slot;
@@ -94,10 +100,11 @@ export function assignSlots(
   // The largest first: smaller storages then fit into the slots.
   const lives = liveRangesOf(steps).filter((l) => !chosen.has(l.storage));
   const sized = lives.map((life) => ({ life, bytes: nominal(equal.size(life.storage.bytes)) }));
-  const shared: OpenSlot[] = [];
+  const shared = { packed: [] as OpenSlot[], others: [] as OpenSlot[] };
   for (const { life, bytes } of sized.toSorted((x, y) => y.bytes - x.bytes || x.life.first - y.life.first)) {
-    let slot = bestFit(shared, life, bytes);
-    if (!slot) shared.push((slot = open(life.storage)));
+    const among = life.packed ? shared.packed : shared.others;
+    let slot = bestFit(among, life, bytes);
+    if (!slot) among.push((slot = open(life.storage, life.packed)));
     insertRange(slot, life);
     assign(life.storage, slot);
   }

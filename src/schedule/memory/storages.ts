@@ -13,6 +13,7 @@ import type { Operand, Stored, Work } from "../kernels/spec.js";
 import type { Value } from "../addressing/layout.js";
 import type { Codec, ElementCodec } from "../codecs/codec.js";
 import { words } from "../codecs/words.js";
+import { checkBindings, expectOneAccess, expectPackedNext } from "./bindings.js";
 import type { Encoded } from "./encodings.js";
 import { storage, type Storage } from "./slots.js";
 import { mapStep, type Step } from "../plan.js";
@@ -229,12 +230,19 @@ export function storeKernels(
       return memory;
     });
     const scratch = work.scratch.map((bytes) => storage(bytes, "scratch"));
+    const packings = new Map<string, Storage>();
+    const packedOnce = (index: number, layout: PanelLayout): Storage => {
+      const key = `${index} ${JSON.stringify(layout)}`;
+      const own = packings.get(key) ?? packed(kernel, index, layout);
+      packings.set(key, own);
+      return own;
+    };
     const resolve = (operand: Operand): Storage => {
       switch (operand.from) {
         case "input":
           return storageOf(itemAt(kernel.reads, operand.index));
         case "packed":
-          return packed(kernel, operand.index, operand.layout);
+          return packedOnce(operand.index, operand.layout);
         case "result":
           return itemAt(own, operand.index);
         case "scratch":
@@ -250,7 +258,8 @@ export function storeKernels(
           return operand satisfies never;
       }
     };
-    for (const step of work.steps) push(mapStep(step, resolve), kernel.nodes);
+    // What packs operands comes before all of these, which rely on their order.
+    for (const step of work.steps.map((own) => mapStep(own, resolve))) push(step, kernel.nodes);
   };
   /**
    * The storage from which the caller reads a result. States are updated before that read, so old values are copied,
@@ -286,6 +295,7 @@ export function storeKernels(
 
   kernels.forEach(run);
   expectOneAccess(steps);
+  expectPackedNext(steps);
   const outputs = values.map((own, i) => own.map((value) => outputOf(value, graph.outputs[i]!.name)));
   updateStates();
   const counted = new Set(graph.outputs.flatMap((o) => deviceDims(o, extents).map(({ axis }) => axis)));
@@ -347,33 +357,6 @@ function weightsAt({ nodes, reads }: FusedKernel, index: number): readonly Packa
   if (isOp(value, "weight")) return [value];
   const [node] = nodes;
   return node && isProductBy(node, value) ? productWeights(node) : null;
-}
-
-/** No slot is a texture here and a buffer there. */
-function expectOneAccess(steps: readonly Step<Storage>[]): void {
-  const formats = new Map<Storage, string>();
-  for (const step of steps)
-    if (step.kind === "dispatch")
-      step.buffers.forEach((own, i) => {
-        const { access } = step.kernel.buffers[i]!;
-        const format = access === "read" || access === "read_write" ? "buffer" : access;
-        invariant((formats.get(own) ?? format) === format, `${own.label} is bound as ${format} and otherwise`);
-        formats.set(own, format);
-      });
-}
-
-function checkBindings(step: Step<Storage>, { storageBuffersPerStage }: Target["limits"]): void {
-  if (step.kind !== "dispatch") return;
-  const { buffers, file } = step.kernel;
-  invariant(
-    buffers.length <= storageBuffersPerStage,
-    `${file} needs ${buffers.length} storage buffers, the limit is ${storageBuffersPerStage}`,
-  );
-  const written = step.buffers.filter((_, i) => buffers[i]!.access === "read_write");
-  invariant(
-    written.every((s) => step.buffers.filter((o) => o === s).length === 1),
-    `${file} would bind a buffer that it writes twice`,
-  );
 }
 
 const isWeight = (node: Packable): node is Node<"weight"> => isOp(node, "weight");

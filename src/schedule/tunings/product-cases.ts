@@ -13,24 +13,33 @@ export type ProductTuning =
   | { readonly kind: "vectors"; readonly rows: number; readonly vectors: number }
   /** `matmul_subgroup.wgsl`: a workgroup is a subgroup; a tile is as many panels wide as there are vectors. */
   | { readonly kind: "subgroup"; readonly rows: number; readonly vectors: number }
+  /** `matmul_packed.wgsl`: the same, of rows that `pack_rows.wgsl` packed into a texture before. */
+  | { readonly kind: "packed"; readonly rows: number; readonly vectors: number }
   /** `matmul_tiled.wgsl`: tiles of 16 `rows` × 64 through workgroup memory; an invocation owns `rows` × 4. */
   | { readonly kind: "tiled"; readonly rows: number }
   /** On matrix units, which round operands to f16 and sum in an order of their own: only where b is stored so. */
   | MatrixTuning;
 
+/** Whether a workgroup is a subgroup, each of whose lanes makes four columns of a panel. */
+export const isSubgroup = (tuning: ProductTuning): tuning is Extract<ProductTuning, { kind: "subgroup" | "packed" }> =>
+  tuning.kind === "subgroup" || tuning.kind === "packed";
+
 /** The tuning of products with at most `most` rows; null: any number. */
 export interface ProductCase {
   readonly most: number | null;
+  /** Only of weights with so many columns; the case behind it, for as many rows, has the others. */
+  readonly columns?: number;
   readonly tuning: ProductTuning;
 }
 
 /** The cases of products by a weight. */
 export interface CasesByRows {
   /**
-   * Cases if the number of rows is known at compile time: the first that fits applies; only the last fits any number.
+   * Cases if the number of rows is known at compile time: the first that fits rows and columns applies. The last fits
+   * any.
    */
   readonly byWeight: readonly ProductCase[];
-  /** Cases if it is known only at run time: all are compiled, and all but one skipped in a run. */
+  /** Cases if it is known only at run time: of those that fit the columns all are compiled, and one runs. */
   readonly byWeightAnyRows: readonly ProductCase[];
 }
 
@@ -85,7 +94,10 @@ export function weightTunings(tunings: ProductTunings, depth: number, columns: n
   const own = tunings.shapes.find((s) => s.depth === depth && s.columns === columns);
   if (!own && columns < tunings.leastColumns) return { panel: tunings.panel, byWeight: PLAIN, byWeightAnyRows: PLAIN };
   const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
-    cases.map((c) => ({ ...c, tuning: narrowed(tunings, c, columns) }));
+    cases
+      .filter((c) => columns >= (c.columns ?? 0))
+      .filter(({ most }, i, fitting) => i === 0 || fitting[i - 1]!.most !== most)
+      .map((c) => ({ most: c.most, tuning: narrowed(tunings, c, columns) }));
   const general = ({ byWeight, byWeightAnyRows }: CasesByRows): CasesByRows => ({
     byWeight: all(byWeight),
     byWeightAnyRows: all(byWeightAnyRows),
@@ -109,7 +121,9 @@ export function kindsOnPanels(tunings: WeightTunings, panel: number): Partial<Re
 
 /** Whether no kernel relies on the columns of a panel. */
 const fitsAnyPanel = ({ byWeight, byWeightAnyRows }: CasesByRows): boolean =>
-  [...byWeight, ...byWeightAnyRows].every(({ tuning: { kind } }) => kind !== "subgroup" && kind !== "tiled");
+  [...byWeight, ...byWeightAnyRows].every(
+    ({ tuning: { kind } }) => kind !== "subgroup" && kind !== "packed" && kind !== "tiled",
+  );
 
 const PLAIN: readonly ProductCase[] = [{ most: null, tuning: { kind: "plain" } }];
 
@@ -126,12 +140,19 @@ export const casesOfKinds = (tunings: WeightTunings, kinds: ReadonlySet<OperandK
 /** The fewest tiles beside each other, so that as many processors take part: of one tile of rows, and of others. */
 const LEAST_TILES = { one: 4, more: 2 } as const;
 
+/** The kernel that reads a tile's rows as they lie. */
+export const asItLies = ({ rows, vectors }: Extract<ProductTuning, { kind: "packed" }>): ProductTuning => ({
+  kind: "subgroup",
+  rows: Math.min(rows, 16),
+  vectors,
+});
+
 /** The tile of a case with as many vectors as pay for so many columns. */
 export function narrowed(tunings: ProductTunings, { most, tuning }: ProductCase, columns: number): ProductTuning {
-  const own = tuning.kind === "subgroup" || tuning.kind === "vectors" ? tuning : null;
+  const own = tuning.kind === "vectors" || isSubgroup(tuning) ? tuning : null;
   if (own === null || tunings.narrows !== true) return tuning;
   // A vector of a subgroup's lanes is a panel; of the other kernel eight invocations lie beside each other and below.
-  const [wide, high] = own.kind === "subgroup" ? [tunings.panel, own.rows] : [32, 8 * own.rows];
+  const [wide, high] = isSubgroup(own) ? [tunings.panel, own.rows] : [32, 8 * own.rows];
   const tiles = (vectors: number): number => Math.ceil(columns / (wide * vectors));
   const computed = (vectors: number): number => tiles(vectors) * vectors;
   const wastes = (vectors: number): boolean => 4 * computed(vectors / 2) <= 3 * computed(vectors);
@@ -146,7 +167,7 @@ export function narrowed(tunings: ProductTunings, { most, tuning }: ProductCase,
  * it, one for each panel of columns.
  */
 export function supportsRowSums(tuning: ProductTuning, panel: number, subgroupSize: number | null): boolean {
-  if (tuning.kind !== "matrix") return tuning.kind === "subgroup" || tuning.kind === "tiled";
+  if (tuning.kind !== "matrix") return isSubgroup(tuning) || tuning.kind === "tiled";
   // A panel's lanes lie side by side in a subgroup, which has a power of two of them.
   const together = subgroupSize !== null && subgroupSize % (panel / 4) === 0;
   return (

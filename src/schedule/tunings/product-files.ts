@@ -13,6 +13,8 @@ import {
 } from "../../program/reader.js";
 import { matrixFault, matrixFields } from "./matrix.js";
 import {
+  allCases,
+  isSubgroup,
   OPERANDS,
   type CasesByRows,
   type OperandKind,
@@ -24,7 +26,12 @@ import {
 } from "./product-cases.js";
 
 /** Rows of tiles that candidates have, and vectors of columns. */
-export const ROWS = { vectors: [1, 4, 8, 16, 32], subgroup: [1, 4, 8, 16, 24], tiled: [4, 8] } as const;
+export const ROWS = {
+  vectors: [1, 4, 8, 16, 32],
+  subgroup: [1, 4, 8, 16, 24],
+  packed: [8, 16, 24, 32],
+  tiled: [4, 8],
+} as const;
 export const VECTORS = [1, 2, 4] as const;
 
 /** Limits of subgroup sizes, beyond those of any device. */
@@ -38,6 +45,7 @@ const readKinds = variant({
   matrix: matrixFields,
   vectors: { rows: among(ROWS.vectors), vectors: among(VECTORS) },
   subgroup: { rows: among(ROWS.subgroup), vectors: among(VECTORS) },
+  packed: { rows: among(ROWS.packed), vectors: among(VECTORS) },
 });
 
 const readTuning: Read<ProductTuning> = (r) => {
@@ -73,6 +81,7 @@ export function readProducts(r: Reader): ProductTunings {
 function readByValue(r: Reader, subgroupSize: number | null): ProductTuning {
   const found = readTuning(r);
   if (found.kind === "tiled") r.fail("must not be tiled: what is computed is not packed");
+  if (found.kind === "packed") r.fail("must not be packed, which products by a weight are");
   if ((found.kind === "subgroup" || found.kind === "matrix") && subgroupSize === null)
     r.fail(`is ${found.kind}, and the tunings are for subgroups of no width`);
   return found;
@@ -85,7 +94,10 @@ const shape = objectWith(
 
 function readShape(r: Reader, subgroupSize: number | null): ShapeTunings {
   const { rounding, quantized, buffered, ...at } = shape(r);
-  return { ...at, ...readByWeight(at, { rounding, quantized, buffered }, subgroupSize) };
+  const found = { ...at, ...readByWeight(at, { rounding, quantized, buffered }, subgroupSize) };
+  const cases = allCases(found).flatMap((c) => [...c.byWeight, ...c.byWeightAnyRows]);
+  if (cases.some((c) => c.columns !== undefined)) r.fail("has a case for some columns, and columns of its own");
+  return found;
 }
 
 function readPanel(r: Reader): number {
@@ -119,26 +131,28 @@ const readPair = object({ byWeight: itself, byWeightAnyRows: itself });
 
 function readCases(r: Reader, panel: number, subgroupSize: number | null): readonly ProductCase[] {
   const cases = r.list((c): ProductCase => {
-    const found = object({ most: orNull(whole(1)), tuning: readTuning })(c);
+    const found = objectWith({ most: orNull(whole(1)), tuning: readTuning }, { columns: whole(1, 65_536) })(c);
     const { kind } = found.tuning;
     if (kind === "tiled" && panel !== 64) c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
-    if (kind === "subgroup" && (subgroupSize === null || panel !== 4 * subgroupSize))
-      c.get("tuning").fail(`is subgroup, which takes panels of four times the width of a subgroup, found ${panel}`);
+    if (isSubgroup(found.tuning) && (subgroupSize === null || panel !== 4 * subgroupSize))
+      c.get("tuning").fail(`is ${kind}, which takes panels of four times the width of a subgroup, found ${panel}`);
+    if (found.tuning.kind === "packed" && found.tuning.rows % subgroupSize! !== 0)
+      c.get("tuning").fail(`is packed, by ${found.tuning.rows} rows, which are no multiple of the width of a subgroup`);
     if (kind === "matrix" && subgroupSize === null)
       c.get("tuning").fail("is matrix, and the tunings are for subgroups of no width");
     return found;
   }, MOST_CASES);
   if (cases.length === 0) r.fail("must hold a case");
-  cases.forEach(({ most }, i) => {
-    const last = i === cases.length - 1;
-    if ((most === null) !== last)
-      r.fail(
-        last
-          ? "must end with a case for any number of rows (most: null)"
-          : "has a case behind the one for any number of rows",
-      );
-    const before = cases[i - 1]?.most ?? 0;
-    if (most !== null && most <= before) r.fail(`must go up, found ${most} after ${before}`);
+  cases.forEach(({ most, columns }, i) => {
+    const next = cases[i + 1];
+    if (next === undefined) {
+      if (most !== null || columns !== undefined)
+        r.fail("must end with a case for any number of rows (most: null), whatever the columns");
+    } else if (columns !== undefined) {
+      if (next.most !== most || next.columns !== undefined)
+        r.fail(`must have a case for as many rows behind that of ${columns} columns`);
+    } else if (most === null) r.fail("has a case behind the one for any number of rows");
+    else if (next.most !== null && next.most <= most) r.fail(`must go up, found ${next.most} after ${most}`);
   });
   return cases;
 }

@@ -4,6 +4,7 @@ import type { Candidate, Family } from "./family.js";
 import { matrixMisfit, matrixTunings } from "./matrix.js";
 import {
   allCases,
+  isSubgroup,
   type CasesByRows,
   type ProductCase,
   type ProductTuning,
@@ -15,6 +16,12 @@ import { readProducts, ROWS, VECTORS, WIDTHS } from "./product-files.js";
 const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({
   most,
   tuning: { kind: "subgroup", rows, vectors },
+});
+/** Packing costs as much as a few hundred columns gain by it. */
+const packed = (rows: number, count: number): ProductCase => ({
+  most: null,
+  tuning: { kind: "packed", rows, vectors: count },
+  columns: 512,
 });
 const vectors = (most: number | null, rows: number, count: number): ProductCase => ({
   most,
@@ -47,23 +54,38 @@ const MESA_INTEGERS: CasesByRows = {
   byWeightAnyRows: [subgroup(1, 1, 2), subgroup(null, 8, 2)],
 };
 
-/**
- * Measured on Mesa 25.0.7 with LLVM 19, two cores. Weights in textures are read so fast that loads of a, which lies in
- * a buffer, weigh most, and four vectors share them: 0.7 to 0.9 of the time of two, and compiled as fast. 24 rows by
- * four are 5% faster than 16 where a is as it lies, and slower by a fifth where a prologue computes it. Where rows are
- * known when running, each case costs 15 to 30 ms of loading: few do.
- */
+/** Without textures. */
 const MESA: ProductTunings = {
   subgroupSize: 8,
   panel: 32,
   leastColumns: 16,
-  byWeight: [subgroup(1, 1, 4), subgroup(4, 4, 4), subgroup(8, 8, 4), subgroup(null, 16, 4)],
-  byWeightAnyRows: [subgroup(1, 1, 4), subgroup(8, 8, 4), subgroup(null, 16, 4)],
+  ...MESA_BUFFERS,
   quantized: MESA_INTEGERS,
-  buffered: MESA_BUFFERS,
   shapes: [],
   narrows: true,
   byValue: { kind: "subgroup", rows: 16, vectors: 2 },
+};
+
+/**
+ * Measured on Mesa 25.0.7 with LLVM 19, two cores. Weights in textures are read so fast that of few rows loads of a,
+ * which lies in a buffer, weigh most, and four vectors share them: 0.7 to 0.9 of the time of two, and compiled as fast.
+ * More rows are packed into a texture first: 0.72 to 0.8 of the time of 16 rows by four as they lie, and 0.8 to 0.95
+ * where weights are integers or in buffers. 32 rows are up to 5% faster than 24, but where the rows of a and of the
+ * result lie a power of two apart, 10% slower. Where rows are known when running, each case costs 15 to 30 ms of
+ * loading: few do.
+ */
+const MESA_TEXTURES: ProductTunings = {
+  ...MESA,
+  byWeight: [subgroup(1, 1, 4), subgroup(4, 4, 4), subgroup(8, 8, 4), packed(24, 2), subgroup(null, 16, 4)],
+  byWeightAnyRows: [subgroup(1, 1, 4), subgroup(8, 8, 4), packed(24, 2), subgroup(null, 16, 4)],
+  quantized: {
+    byWeight: [subgroup(1, 1, 2), subgroup(4, 4, 2), packed(8, 2), subgroup(null, 8, 2)],
+    byWeightAnyRows: [subgroup(1, 1, 2), packed(8, 2), subgroup(null, 8, 2)],
+  },
+  buffered: {
+    byWeight: [subgroup(1, 1, 2), subgroup(4, 4, 2), subgroup(8, 8, 2), packed(24, 2), subgroup(null, 16, 2)],
+    byWeightAnyRows: [subgroup(1, 1, 2), subgroup(8, 8, 2), packed(24, 2), subgroup(null, 16, 2)],
+  },
 };
 
 const tiled = (most: number | null, rows: number): ProductCase => ({ most, tuning: { kind: "tiled", rows } });
@@ -138,9 +160,7 @@ function onUnits(own: ProductTunings, target: Target): ProductTunings {
 
 export const products: Family<ProductTunings> = {
   defaults(target) {
-    const { buffered, ...others } = BY_CLASS[target.device];
-    // Where no weight lies in a texture, all are of that kind.
-    const own = readsTextures(target) ? BY_CLASS[target.device] : { ...others, ...buffered };
+    const own = readsTextures(target) ? MESA_TEXTURES : BY_CLASS[target.device];
     if (products.incompatibility(own, target) !== null) return PORTABLE;
     return target.device === "integrated" || target.device === "discrete" ? onUnits(own, target) : own;
   },
@@ -160,6 +180,8 @@ export const products: Family<ProductTunings> = {
     ];
     if (used.some((t) => t.kind === "tiled") && target.limits.invocationsPerWorkgroup < 256)
       return "products need workgroups of 256";
+    if (used.some((t) => t.kind === "packed") && !readsTextures(target))
+      return "products pack rows into textures, which the target does not read";
     for (const tuning of used) {
       const misfit = tuning.kind === "matrix" ? matrixMisfit(tuning, target) : null;
       if (misfit !== null) return misfit;
@@ -186,9 +208,13 @@ const FEW_SUMS = 8;
 function tuningsOn(target: Target): readonly Choice[] {
   const own = subgroupWidth(target);
   const width = own !== null && own >= WIDTHS.least && own <= WIDTHS.most ? own : null;
-  const tiles = (kind: "vectors" | "subgroup", panel: number, most: number): readonly Choice[] =>
+  const tiles = (kind: "vectors" | "subgroup" | "packed", panel: number, most: number): readonly Choice[] =>
     ROWS[kind].flatMap((rows) =>
-      VECTORS.flatMap((count) => (rows * count <= most ? [{ tuning: { kind, rows, vectors: count }, panel }] : [])),
+      VECTORS.flatMap((count) =>
+        rows * count <= most && (kind !== "packed" || rows % (width ?? 1) === 0)
+          ? [{ tuning: { kind, rows, vectors: count }, panel }]
+          : [],
+      ),
     );
   // Only kernels with the same panel width can be cases of one weight: for each width that a kernel needs, also the
   // small tiles for few rows.
@@ -198,6 +224,7 @@ function tuningsOn(target: Target): readonly Choice[] {
     ...tiles("vectors", 32, MOST_SUMS.vectors),
     ...others.flatMap((panel) => tiles("vectors", panel, FEW_SUMS)),
     ...(width === null ? [] : tiles("subgroup", 4 * width, MOST_SUMS.subgroup)),
+    ...(width === null || !readsTextures(target) ? [] : tiles("packed", 4 * width, MOST_SUMS.subgroup)),
     ...(target.limits.invocationsPerWorkgroup >= 256
       ? ROWS.tiled.map((rows) => ({ tuning: { kind: "tiled" as const, rows }, panel: 64 }))
       : []),
@@ -209,7 +236,7 @@ function forced({ tuning, panel }: Choice, target: Target): Candidate<ProductTun
   return {
     name: tuning.kind === "plain" ? tuningName(tuning) : `${tuningName(tuning)}, panels of ${panel}`,
     tunings: {
-      subgroupSize: tuning.kind === "subgroup" ? subgroupWidth(target) : null,
+      subgroupSize: isSubgroup(tuning) ? subgroupWidth(target) : null,
       panel,
       leastColumns: 1,
       byWeight: cases,
@@ -229,6 +256,7 @@ export function tuningName(tuning: ProductTuning): string {
       return `tiled ${16 * tuning.rows} × 64`;
     case "vectors":
     case "subgroup":
+    case "packed":
       return `${tuning.kind} ${tuning.rows} × ${tuning.vectors}`;
     case "matrix":
       return (

@@ -1,4 +1,4 @@
-// Which devices read the weights of products from textures.
+// Which devices read the operands of products from textures: weights, and rows that are packed before.
 import type { Target } from "../../program/target.js";
 
 /**
