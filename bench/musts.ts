@@ -176,7 +176,11 @@ function beyondDense(layers: readonly Pair[]): Got | null {
 
 const dispatches = (layers: readonly Pair[]): Got | null =>
   worst(
-    layers.flatMap(({ T, dense }) => (dense ? [{ T, value: dense.structure.dispatches, note: "" }] : [])),
+    layers.flatMap(({ T, dense }) => {
+      if (!dense) return [];
+      const { dispatches: value, packing } = dense.structure;
+      return [{ T, value, note: packing === 0 ? "" : `, ${packing} of which pack rows,` }];
+    }),
     [6, 5],
   );
 

@@ -1,12 +1,15 @@
 // Properties of a compiled program: its dispatches, operations, and memory of intermediate values.
 import type { Program } from "../src/program/program.js";
 import { memoryOf } from "../src/runtime/index.js";
+import { packsRows } from "../src/runtime/held-textures.js";
 import { parseAxes, SizeTable } from "../src/runtime/sizes.js";
 import { resolveSizes } from "../src/size/axes.js";
 
 export interface Structure {
   /** That have workgroups. */
   readonly dispatches: number;
+  /** Those among them that pack rows for the next. */
+  readonly packing: number;
   /** Compiled for other numbers of rows: without workgroups here. */
   readonly idle: number;
   readonly copies: number;
@@ -37,6 +40,7 @@ export function structureOf(program: Program, T: number): Structure {
   const memory = memoryOf(program, { max: { B: 1, T } });
   return {
     dispatches: kernels.length,
+    packing: kernels.filter((k) => packsRows(program.kernels[k]!)).length,
     idle: compiled - kernels.length,
     copies: program.steps.length - compiled,
     kernels: new Set(kernels).size,
