@@ -12,6 +12,7 @@ import {
   timeAtBest,
 } from "../../runtime/index.js";
 import { checkLive } from "../../runtime/extents.js";
+import { mainStep } from "../../runtime/profile/profile.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { onDevice } from "../run/execute.js";
@@ -193,9 +194,8 @@ function partsBy({ profile: { works }, roofline }: Measured, nameOf: (work: Prof
 }
 
 function kernelOf(program: Program, work: ProfiledWork): string {
-  const steps = work.steps.map((s) => program.steps[s]!);
-  const dispatch = steps.find((s) => s.kind === "dispatch");
-  return dispatch ? program.kernels[dispatch.kernel]!.name : steps[0]!.kind;
+  const step = mainStep(program, work);
+  return step.kind === "dispatch" ? program.kernels[step.kernel]!.name : step.kind;
 }
 
 const kernelsOf = (measured: Measured): readonly Part[] =>

@@ -1,5 +1,5 @@
 // Profiles a run: times each step several times, and reports the operators and cost of each.
-import type { Program } from "../../program/program.js";
+import type { Program, ProgramStep } from "../../program/program.js";
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../../size/axes.js";
 import { chosenFrom } from "../../size/count-rules.js";
 import { toNumber } from "../../size/rational.js";
@@ -7,6 +7,7 @@ import { atomsOf } from "../../size/size.js";
 import type { Buffers } from "../buffers.js";
 import type { Device } from "../device.js";
 import { InputError } from "../errors.js";
+import { packsRows } from "../held-textures.js";
 import { sizeOfText } from "../../size/parse-size.js";
 import type { Steps } from "../steps.js";
 import { clockFor, type Interval, submitted } from "./clock.js";
@@ -43,6 +44,12 @@ export interface ProfiledWork {
   /** Workgroups of all its dispatches. */
   readonly workgroups: number;
   readonly cost: WorkCost;
+}
+
+/** Of a work's steps the first kernel that does more than pack rows, else the first. */
+export function mainStep({ steps, kernels }: Program, work: ProfiledWork): ProgramStep {
+  const own = work.steps.map((s) => steps[s]!);
+  return own.find((s) => s.kind === "dispatch" && !packsRows(kernels[s.kernel]!)) ?? own[0]!;
 }
 
 /**

@@ -1,6 +1,6 @@
 // Writes a profile as a Chrome trace (Trace Event Format), which Perfetto and chrome://tracing open.
 import type { Program } from "../../program/program.js";
-import type { Profile, ProfiledWork } from "./profile.js";
+import { mainStep, type Profile, type ProfiledWork } from "./profile.js";
 
 /** `X`: a complete event, from `ts` for `dur` microseconds. `M`: metadata that names a process or thread. */
 export type TraceEvent =
@@ -103,7 +103,7 @@ function layerEvents(spans: readonly Span[]): readonly TraceEvent[] {
 }
 
 function kernelEvent(program: Program, { work, ts, end }: Span): TraceEvent {
-  const step = program.steps[work.steps[0]!]!;
+  const step = mainStep(program, work);
   const found = work.work === null ? undefined : program.works[work.work];
   const origin = found?.ops[found.main]?.origin ?? null;
   const place = origin === null ? undefined : program.origins[origin];
