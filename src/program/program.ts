@@ -4,7 +4,7 @@ import type { Axis } from "../size/axes.js";
 import { bytesOf } from "./encodings/encoding.js";
 import { encodings, type EncodingName } from "./encodings/index.js";
 import type { ActivationType, Requirements, Target } from "./target.js";
-import { isTexture, textureShape, type TextureAccess, type TextureShape } from "./textures.js";
+import { isTexture, textureShape, type Access, type TextureShape } from "./textures.js";
 
 export const PROGRAM_FORMAT = "modc-program";
 export const PROGRAM_VERSION = 4;
@@ -258,7 +258,7 @@ export interface ProgramKernel {
    * Access of each storage binding, in order of binding number (from 1). Another than these two: the slot is a storage
    * texture (`textures.ts`).
    */
-  readonly access: readonly ("read" | "read_write" | TextureAccess)[];
+  readonly access: readonly Access[];
   /** Number of u32 words in its uniform buffer. */
   readonly uniforms: number;
   /** The chosen algorithm and tile, for display: `ROWS=16 VECTORS=2`; empty where there is no choice. */

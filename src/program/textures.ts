@@ -7,6 +7,8 @@ export const TEXELS = { rgba32float: 16, rg32uint: 8, rgba32uint: 16 } as const;
 export type TextureFormat = keyof typeof TEXELS;
 /** How a kernel binds a texture: weights by their format, packed rows to be read or written. */
 export type TextureAccess = TextureFormat | "packed" | "packed_write";
+/** How a kernel binds storage. */
+export type Access = "read" | "read_write" | TextureAccess;
 export interface TextureShape {
   readonly format: TextureFormat;
   /** Texels of a row. */
@@ -19,12 +21,11 @@ export const PACKED_WIDTH = 8192;
 export const MOST_TEXTURE_ROWS = 8192;
 export const MOST_TEXTURES = 4;
 
-export const isTexture = (access: "read" | "read_write" | TextureAccess): access is TextureAccess =>
-  access !== "read" && access !== "read_write";
-export const isPacked = (access: "read" | "read_write" | TextureAccess): access is "packed" | "packed_write" =>
+export const isTexture = (access: Access): access is TextureAccess => access !== "read" && access !== "read_write";
+export const isPacked = (access: Access): access is "packed" | "packed_write" =>
   access === "packed" || access === "packed_write";
 /** Whether a kernel writes what it binds so. */
-export const writesTo = (access: string): boolean => access.includes("write");
+export const writesTo = (access: Access): boolean => access.includes("write");
 export const textureShape = (access: TextureAccess): TextureShape =>
   isPacked(access) ? { format: "rgba32float", width: PACKED_WIDTH } : { format: access, width: TEXTURE_WIDTH };
 

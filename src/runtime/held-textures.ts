@@ -7,8 +7,9 @@ import {
   rowBytes,
   TEXELS,
   textureShape,
-  type TextureFormat,
   writesTo,
+  type Access,
+  type TextureFormat,
   type TextureShape,
 } from "../program/textures.js";
 import { LimitError } from "./errors.js";
@@ -31,9 +32,7 @@ export function texturesIn(program: Pick<Program, "kernels" | "steps">): Readonl
 }
 
 /** How a kernel binds one; null: what it binds is a buffer. */
-export const textureEntry = (
-  access: ProgramKernel["access"][number],
-): Pick<GPUBindGroupLayoutEntry, "storageTexture"> | null =>
+export const textureEntry = (access: Access): Pick<GPUBindGroupLayoutEntry, "storageTexture"> | null =>
   isTexture(access)
     ? { storageTexture: { access: writesTo(access) ? "write-only" : "read-only", format: textureShape(access).format } }
     : null;

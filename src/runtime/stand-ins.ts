@@ -11,7 +11,7 @@ type Step =
       readonly kind: "dispatch";
       readonly kernel: number;
       readonly standIn: { readonly steps: number; readonly workgroups: SizeIndex; readonly where: StandInCase } | null;
-      /** As `packsRows`; such a step has no operations of its own, so that none stands in for it. */
+      /** As `packsRows`. Its `flops` are null, beyond every limit, so that no other step stands in for it alone. */
       readonly packs?: boolean;
       readonly flops: SizeIndex | null;
     }

@@ -2,13 +2,8 @@
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { EncodingName } from "../program/encodings/index.js";
-import type {
-  CountedTable,
-  ProgramKernel,
-  ProgramOutputPart,
-  ProgramWeightSlot,
-  StandInCase,
-} from "../program/program.js";
+import type { CountedTable, ProgramOutputPart, ProgramWeightSlot, StandInCase } from "../program/program.js";
+import type { Access } from "../program/textures.js";
 import type { ActivationType, Requirements, Target } from "../program/target.js";
 import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
@@ -115,7 +110,7 @@ export type WgslType = "f32" | "u32" | "i32";
 export interface Buffer {
   readonly name: string;
   /** A format: it is no buffer but a texture, an element to a texel (`program/textures.ts`). */
-  readonly access: ProgramKernel["access"][number];
+  readonly access: Access;
   /**
    * `vec4u`: four words. `vec2u`: four f16 values, packed in two words. `atomic<u32>`: words that several invocations
    * change.
