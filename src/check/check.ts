@@ -136,7 +136,8 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   };
   const reportAt: ReportAt = (...found) => unroller.reportAt(...found);
   checkCausality(model, reportAt, (value) => unroller.madeInCall(value));
-  checkRouters(model, reportAt);
+  // What an error stands in place of passes no gradient on.
+  if (!checker.hasErrors) checkRouters(model, reportAt);
   checkResiduals(model, reportAt);
   checkPasses(model, reportAt);
   // With errors elsewhere an unread member may not be a mistake of its own.

@@ -89,6 +89,13 @@ describe("dead-router", () => {
     expect(outcome.model).not.toBeNull();
     expect(codes(source, "infer")).toBe("");
   });
+  it("does not warn of a gradient that ends at an error", () => {
+    const source = model(
+      "score = router(x)[..., 0]\n chosen = top(score, 4)\n gate = take(score, chosen)[..., None]\n" +
+        " put(x, chosen, mlp(take(x, chosen)) * gate) + (1.0 @ 2.0)",
+    );
+    expect(codes(source)).toBe("wrong-operands");
+  });
 
   it.each([
     ["a gate", routed("mlp(rows) * gate")],
