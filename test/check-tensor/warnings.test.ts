@@ -90,10 +90,14 @@ describe("dead-router", () => {
     expect(codes(source, "infer")).toBe("");
   });
   it("does not warn of a gradient that ends at an error", () => {
-    const source = model(
-      "score = router(x)[..., 0]\n chosen = top(score, 4)\n gate = take(score, chosen)[..., None]\n" +
-        " put(x, chosen, mlp(take(x, chosen)) * gate) + (1.0 @ 2.0)",
-    );
+    const source = `import { Embedding, Layer, MoD } from "std"
+model Small(dim: int = 8) {
+  embed: Embedding(16, dim)
+  layer: MoD(Layer(dim, 2), dim, 25%)
+  forward(tokens: u32[B, T <= 16]) -> f32[B, T, 16] { layer(embed(tokens)) @ transpose(embed.table) + 1.0 @ 2.0 }
+  objective(tokens: u32[B, T <= 16], targets: u32[B, T]) { loss l = cross_entropy(forward(tokens), targets) }
+}
+`;
     expect(codes(source)).toBe("wrong-operands");
   });
 
