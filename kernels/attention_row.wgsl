@@ -1,8 +1,9 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
 // sequence; zeros where it sees none.
 // Method: as attention_subgroup.wgsl, to the bit, for one query at a time: lanes own four keys of a block while they
-// score and vectors of columns while they add values. Keys are not shared by queries, so it is for few of them; its
-// text is short, with loops over keys and columns rolled, so it is compiled in a tenth of the time.
+// score and vectors of columns while they add values; the query, the places of values and weights are spread over the
+// lanes and passed round by shuffles. Keys are not shared by queries, so it is for few of them; its text is short, with
+// loops over keys and columns rolled, so it is compiled in a tenth of the time.
 // Grid: one workgroup, which is one subgroup, for each query of each head. Heads of a query are neighbours, for they
 // read the same rows of a cache. The grid has room for more queries than there may be, and they are spread evenly over
 // it: a software device gives each of its threads a stretch of workgroups.
@@ -24,7 +25,8 @@ struct Sizes {
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
 const WIDTH = 8u;
-/** Fours of columns of v that a lane owns. */
+/** Fours of columns of q, and of v, that a lane owns. */
+const CHUNKS = 2u;
 const PARTS = 2u;
 /** Heads of keys, and query heads that share one. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
@@ -36,10 +38,11 @@ fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
 /** Four columns of a row of a head; zeros beyond the last. */
 fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
-/** Where a row of keys begins, and four of its columns from there. */
+/** Where a row of keys, or of values, begins, and four of its columns from there. */
 fn keyBegin(head: u32, row: u32) -> u32 { return head * sizes.keyHeads + row * sizes.keyRows; }
 fn keyBehind(begin: u32, c: u32) -> vec4f { return k[begin + c]; }
-fn valueAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
+fn valueBegin(head: u32, row: u32) -> u32 { return head * sizes.valueHeads + row * sizes.valueRows; }
+fn valueBehind(begin: u32, c: u32) -> vec4f { return v[begin + c]; }
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
 fn sees(i: u32, j: u32) -> bool { return j <= i; }
 /** Positions between which the keys lie that a query at this position may see. */
@@ -108,31 +111,41 @@ fn main(
   let begin = ends.x;
   let end = ends.y;
 
+  var query: array<vec4f, CHUNKS>;
+  for (var p = 0u; p < CHUNKS; p++) {
+    query[p] = queryAt(head, row, min(p * WIDTH + lane, quarters() - 1u)) * scale();
+  }
+
   var best = LOWEST;
   var sum = 0.0;
   var any = false;
   var added: Columns;
 
   for (var block = begin - (begin - firstKey) % BLOCK; block < end; block += BLOCK) {
-    // Scores of four keys a lane, two at a time, which share the loads of the query; where a key begins is found once.
+    // Scores of four keys a lane, two at a time, which share the columns of the query; where a key begins is found
+    // once.
     let own = block + 4u * lane;
     let last = end - 1u;
+    let four = min(vec4u(own) + vec4u(0u, 1u, 2u, 3u), vec4u(last));
     var dots = vec4f();
     for (var i = 0u; i < min(4u, end - block); i += 2u) {
-      let begins = vec2u(keyBegin(keys, min(own + i, last)), keyBegin(keys, min(own + i + 1u, last)));
-      var two = vec2f();
+      let two = select(four.xy, four.zw, i == 2u);
+      let begins = vec2u(keyBegin(keys, two.x), keyBegin(keys, two.y));
+      var dot = vec2f();
       for (var c = 0u; c < quarters(); c++) {
-        let x = queryAt(head, row, c) * scale();
+        var chunk = query[0];
+        for (var p = 1u; p < CHUNKS; p++) { chunk = select(chunk, query[p], c / WIDTH == p); }
+        let x = subgroupShuffle(chunk, c % WIDTH);
         let a = keyBehind(begins.x, c);
         let b = keyBehind(begins.y, c);
-        two.x = fma(x.w, a.w, fma(x.z, a.z, fma(x.y, a.y, fma(x.x, a.x, two.x))));
-        two.y = fma(x.w, b.w, fma(x.z, b.z, fma(x.y, b.y, fma(x.x, b.x, two.y))));
+        dot.x = fma(x.w, a.w, fma(x.z, a.z, fma(x.y, a.y, fma(x.x, a.x, dot.x))));
+        dot.y = fma(x.w, b.w, fma(x.z, b.z, fma(x.y, b.y, fma(x.x, b.x, dot.y))));
       }
-      dots = select(vec4f(two, dots.zw), vec4f(dots.xy, two), i == 2u);
+      dots = select(vec4f(dot, dots.zw), vec4f(dots.xy, dot), i == 2u);
     }
     var score = vec4f(LOWEST);
     for (var i = 0u; i < 4u; i++) {
-      if (own + i >= begin && own + i < end && sees(position, positionK(min(own + i, last)))) {
+      if (own + i >= begin && own + i < end && sees(position, positionK(four[i]))) {
         score[i] = dots[i];
         any = true;
       }
@@ -146,12 +159,19 @@ fn main(
     sum = fma(sum, shrink, (weight.x + weight.y) + (weight.z + weight.w));
     for (var p = 0u; p < PARTS; p++) { added[p] *= shrink; }
 
-    // Values of the columns a lane owns; nothing of one that is not seen, be it infinite or NaN.
-    for (var key = max(block, begin); key < min(block + BLOCK, end); key++) {
-      let w = subgroupShuffle(weight[(key - block) % 4u], (key - block) / 4u);
+    // Values of the columns a lane owns, of two keys at a time; nothing of one that is not seen, be it infinite or NaN.
+    let places = vec4u(
+      valueBegin(keys, four.x), valueBegin(keys, four.y), valueBegin(keys, four.z), valueBegin(keys, four.w)
+    );
+    for (var key = 0u; key < min(BLOCK, end - block); key += 2u) {
+      let second = key % 4u == 2u;
+      let w = subgroupShuffle(select(weight.xy, weight.zw, second), key / 4u);
+      let begins = subgroupShuffle(select(places.xy, places.zw, second), key / 4u);
       for (var p = 0u; p < PARTS; p++) {
-        let x = valueAt(keys, key, min(p * WIDTH + lane, quartersV() - 1u));
-        added[p] = fma(vec4f(w), select(x, vec4f(), w == 0.0), added[p]);
+        let c = min(p * WIDTH + lane, quartersV() - 1u);
+        let x = select(valueBehind(begins.x, c), vec4f(), w.x == 0.0);
+        let z = select(valueBehind(begins.y, c), vec4f(), w.y == 0.0);
+        added[p] = fma(vec4f(w.y), z, fma(vec4f(w.x), x, added[p]));
       }
     }
   }

@@ -215,16 +215,13 @@ function bySubgroup(
   make: Make,
 ): readonly Tiled[] {
   const [chunks, parts] = [Math.ceil(quarters / width), Math.ceil(quartersV / width)];
-  const row: Tiled = {
-    kernel: make("attention_row").subgroups(width).constant("WIDTH", width).constant("PARTS", parts),
-    tile: 1,
-    alone: true,
-  };
+  const own = (file: string): KernelBuilder =>
+    make(file).subgroups(width).constant("WIDTH", width).constant("CHUNKS", chunks).constant("PARTS", parts);
+  const row: Tiled = { kernel: own("attention_row"), tile: 1, alone: true };
   if (most === 1) return [row];
   let half = Math.max(1, Math.min(wanted, powerFrom(most)) / 2);
   while (half > 1 && half * Math.max(chunks, parts) > MOST_VECTORS) half /= 2;
-  const kernel = make("attention_subgroup").subgroups(width).constant("WIDTH", width).constant("HALF", half);
-  return [row, { kernel: kernel.constant("CHUNKS", chunks).constant("PARTS", parts), tile: 2 * half }];
+  return [row, { kernel: own("attention_subgroup").constant("HALF", half), tile: 2 * half }];
 }
 
 /** The smallest power of two that is at least `n`. */
