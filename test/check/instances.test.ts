@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { codesOf, forward, modelOf, operations } from "./harness.js";
+import { codesOf, forward, modelOf, operations, told } from "./harness.js";
 
 const paths = (text: string): readonly string[] => modelOf(text).instances.map((i) => i.path);
 
@@ -77,6 +77,14 @@ describe("instances", () => {
     const model = modelOf(forward("  b(a(x))", { members: "  a: Linear(4, 4, bias: false)\n  b: Linear(4, 4)" }));
     expect(model.weights.map((w) => w.path)).toEqual(["a.weight", "b.weight", "b.bias"]);
     expect(codesOf(forward("  x + a.bias", { members: "  a: Linear(4, 4, bias: false)" }))).toEqual(["unknown-member"]);
+  });
+
+  it("keep what was given for their parameters to themselves", () => {
+    const members = "  a: Residual(Linear(4, 4))";
+    expect(told(forward("  a.inner(x)", { members }))).toContain(
+      "`Residual` has no member `inner`, only a parameter of this name",
+    );
+    expect(told(forward("  a.inner", { members }))).toContain("parameters are read inside of a block alone");
   });
 
   it("list every weight, used or not, with how it starts", () => {

@@ -9,8 +9,7 @@ import { callCompileTime, isCompileTimeCall, isCompileTimeFunction } from "./com
 import { ERROR, type ConstValue, type Argument, type Builtin } from "../context.js";
 import type { Env } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
-import { unknownName, valueOf } from "../names/names.js";
-import { nearest } from "../../size/nearest.js";
+import { unknownMember, unknownName, valueOf } from "../names/names.js";
 import { describe, hasError } from "../values.js";
 
 type Call = Extract<Expr, { kind: "call" }>;
@@ -36,13 +35,7 @@ export function evaluateCall(expr: Call, env: Env): ConstValue {
       const found = instance.bodyNames.get(callee.name.text);
       if (found?.kind === "function") return callFunction(instance, found.fn, expr, env);
       if (found !== undefined) return callValue(valueOf(found, callee.name.text, callee.name.span, env), expr, env);
-      const suggestion = nearest(callee.name.text, instance.bodyNames.keys());
-      env.checker.report(
-        "unknown-member",
-        { object: `\`${instance.block}\``, name: callee.name.text, suggestion },
-        callee.name.span,
-      );
-      return ERROR;
+      return unknownMember(env.checker, instance, callee.name.text, callee.name.span);
     }
     if (object.kind === "experts") return callExperts(object, callee.name.text, expr, env);
     if (object.kind === "error") return ERROR;

@@ -12,7 +12,7 @@ import { ERROR, type ConstValue, type Argument, type EvaluatedIndex, type ListVa
 import type { Env } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
 import { MAX_LIST } from "../limits.js";
-import { unknownName, valueOf } from "../names/names.js";
+import { unknownMember, unknownName, valueOf } from "../names/names.js";
 import { applyBinary, applyIndex, applyMember, applyUnary } from "../tensors/operators.js";
 import type { Checker } from "../checker.js";
 import { nearest } from "../../size/nearest.js";
@@ -238,12 +238,7 @@ function evaluateMember(expr: Of<"member">, env: Env): ConstValue {
       const instance = instanceOf(object.instance);
       const found = instance.bodyNames.get(name);
       if (found !== undefined) return valueOf(found, name, expr.name.span, env);
-      env.checker.report(
-        "unknown-member",
-        { object: `\`${instance.block}\``, name, suggestion: nearest(name, instance.bodyNames.keys()) },
-        expr.name.span,
-      );
-      return ERROR;
+      return unknownMember(env.checker, instance, name, expr.name.span);
     }
     case "tuple": {
       const item = object.items[object.names.indexOf(name)];

@@ -9,7 +9,7 @@ import { ERROR, type Argument, type ConstValue } from "../context.js";
 import type { LogicalType, Route, Value } from "../model.js";
 import type { Env, FunctionBody } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
-import { nearest } from "../../size/nearest.js";
+import { unknownMember } from "../names/names.js";
 import {
   entryCountOf,
   entryDim,
@@ -56,10 +56,7 @@ export function functionsOf(
     const found = instance.bodyNames.get(name);
     if (found?.kind !== "function") {
       if (name === "forward") checker.report("no-function", { block: instance.block, name }, span);
-      else {
-        const suggestion = nearest(name, instance.bodyNames.keys());
-        checker.report("unknown-member", { object: `\`${instance.block}\``, name, suggestion }, span);
-      }
+      else unknownMember(checker, instance, name, span);
       return null;
     }
     functions.push({ instance, fn: found.fn });

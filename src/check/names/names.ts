@@ -1,6 +1,7 @@
 // Resolves a name to its value, and reports unknown names.
 import type { Span } from "../../diagnostics/span.js";
-import type { Binding } from "./bindings.js";
+import type { Checker } from "../checker.js";
+import type { Binding, Instance } from "./bindings.js";
 import { builtins } from "../builtins/index.js";
 import { ERROR, type ConstValue } from "../context.js";
 import type { Env } from "./environment.js";
@@ -28,6 +29,14 @@ export function valueOf(found: Binding, name: string, span: Span, env: Env): Con
     default:
       return found satisfies never;
   }
+}
+
+/** Reports a name that an instance has no member of. */
+export function unknownMember(checker: Checker, instance: Instance, name: string, span: Span): ConstValue {
+  const parameter = instance.params.has(name);
+  const suggestion = nearest(name, instance.bodyNames.keys());
+  checker.report("unknown-member", { object: `\`${instance.block}\``, name, suggestion, parameter }, span);
+  return ERROR;
 }
 
 /** Reports an unknown name. */

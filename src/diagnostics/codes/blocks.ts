@@ -20,16 +20,24 @@ member, and functions call it.
     explain: `\`name: expr\` among the members makes sub-blocks: an instance, or a list of instances that may
 nest.`,
   }),
-  "unknown-member": code<{ readonly object: string; readonly name: string; readonly suggestion: string | null }>({
+  "unknown-member": code<{
+    readonly object: string;
+    readonly name: string;
+    readonly suggestion: string | null;
+    /** Whether it is a parameter of the object's block. */
+    readonly parameter?: boolean;
+  }>({
     severity: "error",
-    message: ({ object, name }) => `${object} has no member \`${name}\``,
+    message: ({ object, name, parameter }) =>
+      `${object} has no member \`${name}\`${parameter ? ", only a parameter of this name" : ""}`,
     hint: (d) =>
-      didYouMean(d) ??
+      (d.parameter ? "parameters are read inside of a block alone: use what was given for it" : didYouMean(d)) ??
       (d.object.startsWith("a tensor")
         ? ofTensor(d.name)
         : "name a member that it declares, in a branch that is taken"),
     explain: `\`a.b\` reads a weight, a sub-block or a function of the instance a, or one named result of a
-function. A member inside an \`if\` exists only where its branch was taken.`,
+function. A member inside an \`if\` exists only where its branch was taken. Parameters are no
+members, though a block that was given for one is named by it in the paths of weights.`,
   }),
   "no-function": code<{ readonly block: string; readonly name: string }>({
     severity: "error",
