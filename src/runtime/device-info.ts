@@ -48,6 +48,12 @@ export interface OpenDeviceOptions {
    * the kernels that use them. Without effect where `safe` is. Default false.
    */
   readonly matrices?: boolean;
+  /**
+   * In Node the threads of Mesa's software device, for a program that interrupts them often: a kernel is shared out
+   * among them, and waits for the last. Counts for the first device that the process opens, and where LP_NUM_THREADS is
+   * not set. Default: one for each processor.
+   */
+  readonly threads?: number;
 }
 
 export interface DeviceInfo {

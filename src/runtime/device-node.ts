@@ -38,7 +38,9 @@ export async function openNodeAdapter(options: OpenDeviceOptions): Promise<Opene
   const matrices = options.matrices === true && !isSafe(options);
   const find = (safety: Safety): Promise<FoundAdapter | null> =>
     driver === undefined ? findAdapter(kind, fallback, safety) : openDriver(driver, safety);
-  return oneAtATime(async () => {
+  const { threads } = options;
+  const counted = threads === undefined || process.env["LP_NUM_THREADS"] ? {} : { LP_NUM_THREADS: String(threads) };
+  const open = async (): Promise<OpenedAdapter> => {
     const found = await find(matrices ? "unsafe" : "safe");
     if (!found && driver !== undefined) throw new NoDeviceError(`the driver of ${driver} has no device`);
     if (!found) throw kind === "swiftshader" ? noSwiftShader() : noAdapter(kind);
@@ -52,7 +54,8 @@ export async function openNodeAdapter(options: OpenDeviceOptions): Promise<Opene
     const best = all && isSame(adapter.info, all.adapter.info) ? all : found;
     const waitFor = (software: boolean): WaitMode => (software ? "backoff" : "native");
     return { adapter: best.adapter, proven, selfTest, gpu: best.gpu, waitFor };
-  });
+  };
+  return oneAtATime(() => withEnvironment(counted, open));
 }
 
 let last: Promise<unknown> = Promise.resolve();
@@ -171,18 +174,19 @@ async function openSwiftShader(): Promise<FoundAdapter | null> {
 }
 
 /** Runs `body` with only this driver's manifest visible to the Vulkan loader, then restores the environment. */
-async function withDriver<T>(manifest: string, body: () => Promise<T>): Promise<T> {
-  const names = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] as const;
-  const before = names.map((name) => process.env[name]);
-  for (const name of names) process.env[name] = manifest;
+const withDriver = <T>(manifest: string, body: () => Promise<T>): Promise<T> =>
+  withEnvironment({ VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest }, body);
+
+/** Runs `body` with these variables, which drivers read as they are loaded, then restores those before. */
+async function withEnvironment<T>(variables: Readonly<Record<string, string>>, body: () => Promise<T>): Promise<T> {
+  const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, variables);
   try {
     return await body();
   } finally {
-    names.forEach((name, i) => {
-      const value = before[i];
+    for (const [name, value] of before)
       if (value === undefined) delete process.env[name];
       else process.env[name] = value;
-    });
   }
 }
 

@@ -22,6 +22,9 @@ interface Opened {
   };
   readonly uncaptured?: number;
   readonly drivers?: string | null;
+  /** Of the process; and what the environment asks of Mesa's device once that is open. */
+  readonly threads?: number | null;
+  readonly asked?: string | null;
   readonly code?: string;
   readonly message?: string;
   readonly hint?: string | null;
@@ -130,6 +133,18 @@ describe("opening a device", () => {
   it("prefers an installed software driver where software is asked for", async () => {
     const { info } = await openElsewhere({ kind: "software" });
     expect(info!.software).toBe(true);
+  });
+
+  it.runIf(onLinux)("gives Mesa's software device as many threads as are asked for", async () => {
+    const two = await openElsewhere({ kind: "software", threads: 2 });
+    const six = await openElsewhere({ kind: "software", threads: 6 });
+    const mesa = /llvmpipe/.test(two.info!.name);
+    expect([two.asked, six.asked]).toEqual([null, null]);
+    // It starts as many for graphics.
+    if (mesa) expect(six.threads! - two.threads!).toBeGreaterThanOrEqual(4);
+    else expect(six.threads).toBe(two.threads);
+    const own = await openElsewhere({ kind: "software", threads: 6 }, { LP_NUM_THREADS: "2" });
+    expect([own.threads, own.asked]).toEqual([two.threads, "2"]);
   });
 
   it("refuses software where hardware is asked for", async () => {

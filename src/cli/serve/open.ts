@@ -1,4 +1,5 @@
 // The model of `modc serve` and `modc chat`, opened as an engine.
+import { availableParallelism } from "node:os";
 import type { EngineObserver } from "../../engine/index.js";
 import { createEngineOf, type OpenedEngine } from "../../session/engine-node.js";
 import { sessionTexts } from "../../session/open-node.js";
@@ -11,6 +12,13 @@ import { showLoading } from "../terminal/loading.js";
 import { Progress, say } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
+
+/**
+ * Threads of Mesa's software device for each processor. What writes answers interrupts one of them for every token, and
+ * a kernel waits for the last. Measured on two processors: 1.12 to 1.2 times the tokens of 16 streams, 1.1 to 1.3 of
+ * one.
+ */
+const THREADS = 2;
 
 /** What is said of the model and the engine. */
 export type ServedFlags = Pick<
@@ -42,7 +50,7 @@ export async function openServed(
         seed,
         ...(model !== undefined && { model }),
         precision: precisionOf(flags),
-        device: wantedDevice(flags),
+        device: { ...wantedDevice(flags), threads: THREADS * availableParallelism() },
         tunings: (device) => tuningsOn(device, flags),
         observer,
         ...(flags.draft !== undefined && { draft: flags.draft }),
