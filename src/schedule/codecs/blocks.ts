@@ -66,9 +66,8 @@ fn loadB(at: u32) -> Loaded { return ${at("at")}; }
 fn columnsB(x: Loaded, i: u32) -> vec4f { return ${columns}; }
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f {
   let vector = at / ${(stride / 4) * (BLOCK / rows)}u * ${stride / 4}u + at % ${stride / 4}u;
-  let two = ${integers(count())} + vector / 2u;
-  let first = vector % 2u * 2u;
-  let scales = vec2u(${at("two")}[first], ${at("two")}[first + 1u]);
+  let two = ${at(`(${integers(count())} + vector / 2u)`)};
+  let scales = select(two.xy, two.zw, vector % 2u == 1u);
   return fma(part, vec4f(unpack2x16float(scales.x), unpack2x16float(scales.y)) * 0x1p-${32 - bits}f, sum);
 }`;
       },
