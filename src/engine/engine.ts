@@ -89,8 +89,9 @@ class BatchEngine implements Engine {
   submit(request: EngineRequest): EngineStream {
     if (this.#closing) throw new EngineClosedError();
     const sequence = taken(this.#paged, request, this.#limit, (of, reason) => this.#fail(of, reason));
-    // Those that find a slot free do not wait.
-    if (this.#waiting.length >= this.#limits.queue + this.#slots.length) throw this.#full();
+    // Those that find a slot free do not wait. One that is over leaves its place as soon as nothing in flight has it.
+    const leaving = [...this.#waiting, ...this.#active].filter(({ over }) => over).length;
+    if (this.#waiting.length >= this.#limits.queue + this.#slots.length + leaving) throw this.#full();
     this.#waiting.push(sequence);
     this.#observer.queued?.();
     this.#notify();
@@ -356,8 +357,7 @@ class BatchEngine implements Engine {
     const { prompt, step } = this.#place;
     this.#pace.ran(run, tokens, prompt.compiling + step.compiling);
     this.#observer.ran?.({ kind: run.kind, sequences: run.sequences.length, tokens, milliseconds });
-    const { model } = this;
-    const receiver = { paged: this.#paged, model, observer: this.#observer, context: this.#context };
+    const receiver = { paged: this.#paged, model: this.model, observer: this.#observer, context: this.#context };
     const changed = receive(run, results, receiver);
     for (const sequence of changed) this.#memory.keep(sequence);
     const writes = changed.flatMap((s) => penaltyWrite(this.#paged, s) ?? []);

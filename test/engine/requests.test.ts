@@ -147,6 +147,23 @@ describe("an engine", () => {
     expect(pair.engine.state).toMatchObject({ active: 0, queued: 0, cache: { used: 0 } });
   });
 
+  it("takes the next request at once where one was stopped", async () => {
+    const { engine, close } = await pairOf(MODELS["dense"]!, device, 3, { maxBatch: 1, queue: 0 });
+    for (const stop of ["cancel", "abort"] as const) {
+      const aborted = new AbortController();
+      const stream = engine.submit({ prompt: PROMPT, maxTokens: 17, signal: aborted.signal });
+      const reading = answerOf(stream);
+      while (engine.state.active === 0) await new Promise((resolve) => void setImmediate(resolve));
+      if (stop === "cancel") stream.cancel();
+      else aborted.abort();
+      await expect(reading).rejects.toThrow();
+      const next = engine.submit({ prompt: PROMPT, maxTokens: 3 });
+      expect(() => engine.submit({ prompt: PROMPT, maxTokens: 1 })).toThrow(QueueFullError);
+      expect((await answerOf(next)).tokens).toHaveLength(3);
+    }
+    await close();
+  });
+
   it("drains: it takes no more, and ends what is under way", async () => {
     const { engine, close } = await pairOf(MODELS["dense"]!, device, 3, { maxBatch: 2 });
     const stream = engine.submit({ prompt: PROMPT, maxTokens: 8 });
