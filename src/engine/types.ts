@@ -78,6 +78,7 @@ export type EngineEvent = PromptRead | EngineToken;
 
 /** What a request took, so far or in all. */
 export interface RequestUse {
+  /** Tokens of the prompt that were read. */
   readonly promptTokens: number;
   /** Tokens of the prompt that were found in the cache. */
   readonly cachedTokens: number;

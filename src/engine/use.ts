@@ -8,8 +8,9 @@ import type { EngineState, RequestUse } from "./types.js";
 /** Of the tokens of a text that were read; operations as those of steps, each with a cache of half the text. */
 export function useOf(paged: Paged, sequence: Sequence): RequestUse {
   const { axes, layers, sequenceAxis, batchAxis, step } = paged;
+  const { promptLength, generated } = sequence;
   const bytes = axes.map(({ axis }) => layers.reduce((sum, l) => sum + (l.axis === axis ? l.bytes : 0), 0));
-  const [read = 0] = sequence.rows;
+  const [read = 0] = sequence.rows; // every token is on the first axis
   const work = (dense: boolean): number => {
     if (read === 0) return 0;
     const rowsOn = (i: number): number => (dense ? read : sequence.rows[i]!);
@@ -19,16 +20,16 @@ export function useOf(paged: Paged, sequence: Sequence): RequestUse {
     );
     // Of a prompt only the last token's logits are computed.
     const sizes = {
-      rows: new Map([...rows, [sequenceAxis, sequence.generated + 1]]),
+      rows: new Map([...rows, [sequenceAxis, generated + 1]]),
       extents: new Map([...extents, [batchAxis, 1]]),
     };
     return flopsOf(step, sizes, { dense });
   };
   const cached = (rows: (i: number) => number): number => bytes.reduce((sum, each, i) => sum + each * rows(i), 0);
   return {
-    promptTokens: sequence.promptLength,
+    promptTokens: generated > 0 ? promptLength : Math.min(read, promptLength),
     cachedTokens: sequence.cached,
-    generatedTokens: sequence.generated,
+    generatedTokens: generated,
     routes: [...sequence.rows],
     flops: { own: work(false), dense: work(true) },
     cache: { own: cached((i) => sequence.rows[i]!), dense: cached(() => read) },

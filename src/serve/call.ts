@@ -42,6 +42,22 @@ export class Call {
     if (!this.#done) this.#controller.abort(reason);
   }
 
+  /** What the promise gives; once the call is aborted its reason is thrown. */
+  async before<T>(promise: Promise<T>): Promise<T> {
+    const { signal } = this;
+    let aborted = (): void => {};
+    const end = new Promise<never>((_, reject) => {
+      aborted = () => reject(signal.reason as Error); // a RequestError
+      if (signal.aborted) aborted();
+      signal.addEventListener("abort", aborted);
+    });
+    try {
+      return await Promise.race([promise, end]);
+    } finally {
+      signal.removeEventListener("abort", aborted);
+    }
+  }
+
   /** Notes what the generation of a text took. */
   add({ promptTokens, cachedTokens, generatedTokens }: RequestUse): void {
     this.#generates = true;

@@ -57,6 +57,15 @@ export const draining = (): RequestError =>
     headers: { "retry-after": "1", connection: "close" },
   });
 
+/** The server waits no longer for what is under way. Another one may answer the request as it is. */
+export const cutOff = (): RequestError =>
+  new RequestError("the server is ending, and did not finish the request in time", {
+    status: 503,
+    type: "service_unavailable_error",
+    code: "cut_off",
+    headers: { "retry-after": "1", connection: "close" },
+  });
+
 /** The request took longer than the server allows. A client should not try it again as it is. */
 export const timedOut = (seconds: number): RequestError =>
   new RequestError(`the request took longer than ${seconds} s`, {

@@ -1,6 +1,7 @@
 // A server behind a socket: limits on connections and time, and an end that leaves no reply in the middle. Node only.
 import { createAdaptorServer } from "@hono/node-server";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
+import type { Socket } from "node:net";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { ModcError } from "../base/errors.js";
 import { isLoopback } from "./options.js";
@@ -30,7 +31,7 @@ export interface Listening {
   readonly url: string;
   /**
    * Refuses new requests at once, waits for those under way, and closes. `seconds`: after so many, what is under way is
-   * cut off. Returns whether everything was answered.
+   * cut off by an error, for which its clients have a second. Returns whether everything was answered.
    */
   drain(seconds: number): Promise<boolean>;
   /** Cuts everything off. */
@@ -45,6 +46,11 @@ export async function listen(server: Server, options: ListenOptions = {}): Promi
       hint: "give a key; or say that none is wanted",
     });
   const http = httpServer(server, options);
+  const sockets = new Set<Socket>();
+  http.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     http.once("error", (cause) => reject(refused(host, port, cause)));
     http.listen(port, host, resolve);
@@ -62,13 +68,17 @@ export async function listen(server: Server, options: ListenOptions = {}): Promi
     url: `http://${host.includes(":") ? `[${host}]` : host}:${bound}`,
     close,
     async drain(seconds) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), seconds * 1000)));
-      const whole = await Promise.race([server.drain().then(() => true), late]);
-      clearTimeout(timer);
+      const whole = await within(seconds * 1000, server.drain());
+      const until = performance.now() + FLUSH_MS;
+      if (!whole) {
+        server.cutOff();
+        await within(FLUSH_MS, server.drain());
+      }
       // What was answered last may still be on its way out.
-      if (whole) await flushed(http);
+      await flushed(http, sockets, until);
       await close();
+      // Of those whose clients did not read, the end is heard from their sockets.
+      if (!whole) await within(FLUSH_MS, server.drain());
       return whole;
     },
   };
@@ -97,14 +107,26 @@ function httpServer(server: Server, options: ListenOptions): HttpServer {
 /** How long a connection is kept for a further request: longer than proxies do, which then never use a closed one. */
 const KEPT_MS = 75_000;
 
-/** Waits until connections that have nothing to say are all there is, for a second at most. */
-async function flushed(http: HttpServer): Promise<void> {
-  for (let i = 0; i < 100; i++) {
-    http.closeIdleConnections();
-    const open = await new Promise<number>((resolve) => void http.getConnections((_, n) => resolve(n)));
-    if (open === 0) return;
+/** How long clients may take, at the end, to read what they are answered. */
+const FLUSH_MS = 1000;
+
+/** Whether the promise is fulfilled in time. */
+async function within(milliseconds: number, promise: Promise<void>): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), milliseconds)));
+  const fulfilled = await Promise.race([promise.then(() => true), late]);
+  clearTimeout(timer);
+  return fulfilled;
+}
+
+/** Closes connections once they have nothing to say, and waits for them until a time. */
+async function flushed(http: HttpServer, sockets: ReadonlySet<Socket>, until: number): Promise<void> {
+  do {
+    // Node takes a connection for idle whose reply has not all been sent, and would cut it off.
+    if ([...sockets].every(({ writableLength }) => writableLength === 0)) http.closeIdleConnections();
+    if (sockets.size === 0) return;
     await new Promise((resolve) => void setTimeout(resolve, 10));
-  }
+  } while (performance.now() < until);
 }
 
 function refused(host: string, port: number, cause: Error): ListenError {

@@ -7,7 +7,7 @@ import { completions } from "./endpoints/completions.js";
 import { embeddings } from "./endpoints/embeddings.js";
 import { model, models } from "./endpoints/models.js";
 import { detokenize, tokenize, tokenizerInfo } from "./endpoints/tokens.js";
-import { draining, RequestError } from "./errors.js";
+import { cutOff, draining, RequestError } from "./errors.js";
 import { allowedOrigin, expectHost, Keys, preflight } from "./guard.js";
 import { servedBy, type Served, type ServeOptions } from "./options.js";
 
@@ -23,18 +23,20 @@ export interface Server {
   readonly seconds: number;
   /** Refuses further requests, and says that it is not ready; resolves when those under way have been answered. */
   drain(): Promise<void>;
+  /** Ends the requests under way: each is answered 503, or has that error as the last event of its stream. */
+  cutOff(): void;
 }
 
 /** Throws InputError for an option that is none. */
 export function createServer(options: ServeOptions): Server {
   const served = servedBy(options);
   const keys = new Keys(served.keys);
-  const state: ServerState = { active: 0, draining: false, idle: [] };
-  served.metrics.attach(served.engine, () => state.active);
+  const state: ServerState = { calls: new Set(), draining: false, idle: [] };
+  served.metrics.attach(served.engine, () => state.calls.size);
   const app = routesOf(served, state);
   return {
     get active() {
-      return state.active;
+      return state.calls.size;
     },
     get draining() {
       return state.draining;
@@ -43,14 +45,18 @@ export function createServer(options: ServeOptions): Server {
     seconds: served.limits.seconds,
     async drain() {
       state.draining = true;
-      if (state.active > 0) await new Promise<void>((resolve) => state.idle.push(resolve));
+      if (state.calls.size > 0) await new Promise<void>((resolve) => state.idle.push(resolve));
+    },
+    cutOff() {
+      for (const call of state.calls) call.abort(cutOff());
     },
     fetch: (request) => answer(request, served, keys, state, app),
   };
 }
 
 interface ServerState {
-  active: number;
+  /** Those that are being answered. */
+  readonly calls: Set<Call>;
   draining: boolean;
   /** Called when nothing is under way any more. */
   idle: (() => void)[];
@@ -60,10 +66,11 @@ type App = Hono<{ Bindings: { readonly call: Call } }>;
 
 /** The guards, the endpoint, and the headers of every reply. */
 async function answer(request: Request, served: Served, keys: Keys, state: ServerState, app: App): Promise<Response> {
-  state.active++;
   const call = new Call(served, request, () => {
-    if (--state.active === 0) for (const resolve of state.idle.splice(0)) resolve();
+    state.calls.delete(call);
+    if (state.calls.size === 0) for (const resolve of state.idle.splice(0)) resolve();
   });
+  state.calls.add(call);
   let origin: string | null = null;
   let response: Response;
   try {
@@ -134,7 +141,7 @@ function routesOf(served: Served, state: ServerState): App {
       app.post(one, async ({ env: { call } }) => {
         call.route = path;
         if (state.draining) throw draining();
-        return reply(served, call, await readJson(call.request, served.limits));
+        return reply(served, call, await call.before(readJson(call.request, served.limits)));
       });
     }
   const ready = (): Response => {

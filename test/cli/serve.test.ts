@@ -107,6 +107,37 @@ describe("modc serve", () => {
     expect(events[2]).toMatchObject({ status: 200, path: "/v1/models" });
   });
 
+  it("answers those that it cuts off, and tells of them before its end, with what was read of each", async () => {
+    const words = ["--max-batch", "2", "--drain-timeout", "1s", "--log", "json", "--queue", "64"];
+    const { child, url, said } = await served([...MOBY, ...words]);
+    const replies = Array.from({ length: 8 }, async (_, i) => {
+      const response = await fetch(`${url}/v1/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ prompt: "It was the w", max_tokens: 240, n: 3, stream: i % 2 === 0 }),
+      });
+      return [response.status, await response.text()] as const;
+    });
+    await fetch(`${url}/livez`);
+    await new Promise((resolve) => void setTimeout(resolve, 300));
+    child.kill("SIGTERM");
+    for (const [i, [status, text]] of (await Promise.all(replies)).entries()) {
+      expect(status).toBe(i % 2 === 0 ? 200 : 503);
+      expect(text).toMatch(i % 2 === 0 ? /data: \{"error":\{[^\n]*"code":"cut_off"\}\}\n\n$/ : /"code":"cut_off"/);
+    }
+    const [status] = (await once(child, "close")) as [number];
+    expect(status).toBe(130);
+    const events = said()
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { event: string; promptTokens: number; path: string });
+    expect(events.at(-1)!.event).toBe("ended");
+    const read = events.filter(({ path }) => path === "/v1/completions").map(({ promptTokens }) => promptTokens);
+    expect(read).toHaveLength(8);
+    expect(Math.max(...read)).toBeGreaterThan(0);
+    expect(read.filter((tokens) => tokens === 0).length).toBeGreaterThanOrEqual(4); // they only waited
+  });
+
   it("says what is wrong before it reads a model: open hosts, keys, drafts, models that are none", async () => {
     const wrong = async (words: readonly string[]): Promise<readonly [number | null, string]> => {
       const { status, stderr } = await modc(["serve", ...words]);

@@ -4,7 +4,7 @@ import { request, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { listen, ListenError, type Listening, type ListenOptions } from "../../src/serve/listen-node.js";
-import type { ServeOptions } from "../../src/serve/index.js";
+import type { RequestEntry, ServeOptions } from "../../src/serve/index.js";
 import { soaking } from "../soak.js";
 import { scripted } from "./asked.js";
 import type { Script, ScriptedEngine } from "./scripted-engine.js";
@@ -159,14 +159,70 @@ describe("a socket", () => {
     open = null;
   });
 
-  it("cuts off what takes longer than it may to end", async () => {
-    const { url, engine } = await opened({ script: { before: () => later(50) } });
-    const stream = await complete(url, { max_tokens: 60, stream: true });
-    const text = stream.text().catch(() => "cut off");
+  it("cuts off what takes longer than it may to end, and says so to everyone", async () => {
+    const entries: RequestEntry[] = [];
+    const { url, engine, port } = await opened({
+      script: { before: () => later(400) },
+      log: (entry) => entries.push(entry),
+    });
+    const stream = (await complete(url, { max_tokens: 60, stream: true })).text();
+    const whole = complete(url, { max_tokens: 60, n: 3 });
+    const unsent = await silent(port);
+    const head = ["POST /v1/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json"];
+    unsent.write([...head, "Content-Length: 99", "", "{"].join("\r\n"));
+    let answer = "";
+    unsent.setEncoding("utf8").on("data", (piece: string) => (answer += piece));
+    for (let i = 0; engine.requests.length < 4 && i < 100; i++) await later(5);
+    await later(20);
     expect(await open!.drain(0.1)).toBe(false);
-    expect(await text).toBe("cut off");
+    // Each has been answered and told of by then.
+    expect(entries.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 503, 503]);
+    expect(new Set(entries.map(({ error }) => error?.wireCode))).toEqual(new Set(["cut_off"]));
+    expect(await stream).toMatch(/data: \{"error":\{[^\n]*"code":"cut_off"\}\}\n\n$/);
+    const { status, headers } = await whole;
+    expect([status, headers.get("retry-after")]).toEqual([503, "1"]);
+    expect(await (await whole).json()).toMatchObject({ error: { type: "service_unavailable_error", code: "cut_off" } });
+    expect(answer).toMatch(/^HTTP\/1\.1 503 [\s\S]*"code":"cut_off"/);
     for (let i = 0; engine.active > 0 && i < 100; i++) await later(5);
     expect(engine.active).toBe(0);
+    open = null;
+  });
+
+  it("sends what it has answered to its last byte before it ends", async () => {
+    const { engine, port } = await opened({ script: { model: { context: 500_000 } } });
+    const socket = await silent(port);
+    const body = JSON.stringify({ prompt: "x".repeat(400_000), echo: true, max_tokens: 0, n: 20 });
+    const head = ["POST /v1/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json"];
+    socket.write([...head, `Content-Length: ${body.length}`, "", body].join("\r\n"));
+    await once(socket, "readable"); // the answer is on its way, and not read
+    expect(engine.active).toBe(0);
+    const ended = open!.drain(1);
+    await later(100);
+    let bytes = 0;
+    socket.on("data", (piece: Buffer) => (bytes += piece.length));
+    await once(socket, "close");
+    expect(bytes).toBeGreaterThan(8_000_000);
+    expect(await ended).toBe(true);
+    open = null;
+  });
+
+  it("closes on those who never read what they are answered", async () => {
+    const says = (): readonly number[] => Array<number>(50_000).fill(120);
+    const before = (_: unknown, i: number): Promise<void> | undefined => (i < 49_999 ? undefined : later(60_000));
+    const codes: unknown[] = [];
+    const { port } = await opened({
+      script: { says, before, model: { context: 60_000 } },
+      log: ({ error }) => codes.push(error?.wireCode),
+    });
+    const socket = await silent(port);
+    const body = JSON.stringify({ prompt: "x", max_tokens: 50_000, stream: true });
+    const head = ["POST /v1/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json"];
+    socket.write([...head, `Content-Length: ${body.length}`, "", body].join("\r\n"));
+    await once(socket, "readable");
+    const began = performance.now();
+    expect(await open!.drain(0.1)).toBe(false);
+    expect(performance.now() - began).toBeLessThan(4000);
+    expect(codes).toEqual(["cut_off"]);
     open = null;
   });
 });
