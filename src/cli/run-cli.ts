@@ -15,8 +15,8 @@ import { expectNamed, expectOneReader, usageError } from "./tree/usage.js";
  * time.
  *
  * Interrupts (SIGINT, SIGTERM, SIGHUP) are left to the caller, but for two times. While a command does what it can keep
- * (`train`, `generate`, `tune`), the first one stops it, and the next ends the process. While a command has temporary
- * files, an interrupt that stops nothing removes them, and ends the process by the same signal.
+ * (`train`, `generate`, `tune`, an answer of `chat`), the first one stops it, and the next ends the process. While a
+ * command has temporary files, an interrupt that stops nothing removes them, and ends the process by the same signal.
  */
 export const runCli = (words: readonly string[], other: Partial<CliIo> = {}): Promise<ExitCode> =>
   withIo(asSafe(words, other), async () => {

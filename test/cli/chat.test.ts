@@ -1,6 +1,9 @@
-// `modc chat`: a conversation by lines of standard input, and what it remembers.
-import { describe, expect, it } from "vitest";
+// `modc chat`: a conversation by lines of standard input, what it remembers, and how it ends.
+import { spawn } from "node:child_process";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { patience } from "../soak.js";
 import { run } from "./in-process.js";
+import { main, root } from "./spawn.js";
 
 const MOBY = ["examples/moby.mod", "--weights", "examples/moby.safetensors", "--max-tokens", "12"] as const;
 const generated = async (prompt: string): Promise<string> =>
@@ -31,10 +34,51 @@ describe("modc chat", () => {
     expect(stderr).toContain("/reset   forget what was said");
   });
 
-  it("goes on without a message that is too long", async () => {
+  it("goes on without a message that is too long, and ends with 1", async () => {
     const stdin = `${"long ".repeat(60)}\nThe whale\n`;
     const { status, stdout, stderr } = await run(["chat", ...MOBY], { stdin });
-    expect([status, stdout]).toEqual([0, `${await generated("The whale")}\n`]);
+    expect([status, stdout]).toEqual([1, `${await generated("The whale")}\n`]);
     expect(stderr).toContain("the model reads at most 256; /reset forgets what was said");
   });
+
+  it("answers each line of a pipe as it comes", { timeout: patience(60_000) }, async () => {
+    const { child, said, ended } = chatting("--max-tokens", "12");
+    child.stdin.write("Call me Ishmael\r\nThe wh");
+    await said((text) => text.endsWith("\n"));
+    child.stdin.write("ale\n");
+    const both = await said((text) => text.split("\n").length === 3);
+    child.stdin.end("/reset\nCall me Ishmael"); // the last line has no end
+    const [first] = both.split("\n");
+    expect(await said((text) => text.split("\n").length === 4)).toBe(`${both}${first}\n`);
+    expect(await ended).toEqual([0, null]);
+  });
+
+  it.skipIf(process.platform === "win32")(
+    "ends within an answer over a pipe by an interrupt, with 130",
+    { timeout: patience(60_000) },
+    async () => {
+      const { child, said, ended } = chatting();
+      child.stdin.write("Call me Ishmael\nThe whale\n"); // and more may come
+      await said((text) => text.length > 3);
+      child.kill("SIGINT");
+      expect(await ended).toEqual([130, null]);
+      expect(await said(() => true)).toMatch(/[^\n]\n$/);
+    },
+  );
 });
+
+/** `modc chat` as a process of its own: what it said once that holds, and its exit code and signal. */
+function chatting(...more: readonly string[]) {
+  const words = ["chat", "examples/moby.mod", "--weights", "examples/moby.safetensors", ...more];
+  const child = spawn(process.execPath, [main, ...words], { cwd: root, stdio: ["pipe", "pipe", "ignore"] });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+  const said = async (holds: (text: string) => boolean): Promise<string> => {
+    while (!holds(text) && child.exitCode === null && !child.killed)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    return text;
+  };
+  const ended = new Promise((resolve) => child.on("close", (...end) => resolve(end)));
+  return { child, said, ended };
+}

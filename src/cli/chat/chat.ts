@@ -31,11 +31,10 @@ export async function chat(file: string, flags: Flags<typeof runningCommands.cha
   try {
     const lines = linesOfInput();
     try {
-      await new Talk(opened, lines, progress, flags, chosen).untilEnd();
+      return await new Talk(opened, lines, progress, flags, chosen).untilEnd();
     } finally {
       lines.close();
     }
-    return EXIT.fine;
   } finally {
     await opened.close();
   }
@@ -69,12 +68,20 @@ class Talk {
     if (!opened.texts.chat) say("note: the tokenizer has no chat template: the model goes on with what is written");
   }
 
-  async untilEnd(): Promise<void> {
+  async untilEnd(): Promise<ExitCode> {
+    const { attended } = this.#lines;
+    let exit: ExitCode = EXIT.fine;
     for (let line = await this.#lines.next(); line !== null; line = await this.#lines.next()) {
       if (line.startsWith("/")) {
-        if (!this.#command(line.trim())) return;
-      } else if (line.trim() !== "") await this.#answer(line);
+        if (!this.#command(line.trim())) break;
+      } else if (line.trim() !== "") {
+        const ended = await this.#answer(line);
+        if (attended) continue;
+        if (ended === "stopped") return EXIT.interrupted;
+        if (ended === "refused") exit = EXIT.user;
+      }
     }
+    return exit;
   }
 
   /** False at the end. */
@@ -99,10 +106,12 @@ class Talk {
     }
   }
 
-  async #answer(message: string): Promise<void> {
+  async #answer(message: string): Promise<"answered" | "stopped" | "refused"> {
     const { engine, texts } = this.#opened;
     const stop = new AbortController();
-    const heard = this.#lines.onInterrupt(() => stop.abort());
+    const hear = (): (() => void) => this.#lines.onInterrupt(() => stop.abort());
+    // Where nobody is there, an interrupt before the first token ends the process, even while the driver compiles.
+    let heard = this.#lines.attended ? hear() : null;
     const depth = this.#showDepth ? this.#depths : null;
     const shown = oneText((text) => void io().stdout.write(text), depth, Boolean(io().stdout.isTTY), columns());
     let answer = "";
@@ -124,6 +133,7 @@ class Talk {
       stop.signal.addEventListener("abort", () => choice.cancel());
       for await (const piece of choice.pieces()) {
         if (piece.kind === "prompt") continue;
+        heard ??= hear();
         this.#progress.clear();
         answer += piece.text;
         shown.add({ text: piece.text, depth: piece.token.event.depth });
@@ -134,15 +144,17 @@ class Talk {
         // The conversation goes on without the message.
         if (!(fault instanceof InputError)) throw fault;
         say(`${fault.message}; /reset forgets what was said`);
-        return;
+        return "refused";
       }
     } finally {
-      heard();
+      heard?.();
       this.#progress.clear();
       shown.end();
     }
-    if (stop.signal.aborted) say("stopped");
     this.#conversation.answered(answer);
+    if (!stop.signal.aborted) return "answered";
+    say("stopped");
+    return "stopped";
   }
 }
 

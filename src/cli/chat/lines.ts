@@ -1,12 +1,20 @@
-// Where the lines of a conversation come from: a terminal, in which they are edited, or standard input as a whole.
+// Where the lines of a conversation come from: a terminal, in which they are edited, or standard input as it comes.
 import { createInterface, type Interface } from "node:readline";
-import { io } from "../terminal/io.js";
+import { errnoOf, reasonOf } from "../../base/errno.js";
+import { onInterrupt } from "../terminal/ending.js";
+import { UserError } from "../terminal/exit.js";
+import { io, ownInput } from "../terminal/io.js";
 import { say } from "../terminal/terminal.js";
 
 export interface Lines {
+  /** Whether somebody is there, who goes on where an answer was stopped or a message refused. */
+  readonly attended: boolean;
   /** The next line that is written; null at the end of input. */
   next(): Promise<string | null>;
-  /** Calls `stop` on an interrupt until the returned function is called; else an interrupt drops the line, or ends. */
+  /**
+   * Calls `stop` on an interrupt until the returned function is called. Else an interrupt drops the line that is
+   * written, or ends the process.
+   */
   onInterrupt(stop: () => void): () => void;
   close(): void;
 }
@@ -15,20 +23,54 @@ const PROMPT = "> ";
 
 /** Lines of the terminal where there is one, else of standard input. */
 export const linesOfInput = (): Lines =>
-  process.stdin.isTTY && io().stdout === process.stdout ? new TerminalLines() : givenLines();
+  process.stdin.isTTY && io().stdout === process.stdout
+    ? new TerminalLines()
+    : givenLines(ownInput() ? process.stdin : [io().stdin()]);
 
-function givenLines(): Lines {
-  const lines = new TextDecoder().decode(io().stdin()).split(/\r?\n/);
-  if (lines.at(-1) === "") lines.pop();
+function givenLines(input: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Lines {
+  const lines = linesOf(input);
   return {
-    next: () => Promise.resolve(lines.shift() ?? null),
-    // Nobody is there who would go on: an interrupt ends the process.
-    onInterrupt: () => () => {},
-    close: () => {},
+    attended: false,
+    async next() {
+      const { value, done } = await lines.next();
+      return done === true ? null : value;
+    },
+    onInterrupt,
+    // Standard input is closed: one that goes on would keep the process.
+    close: () => void lines.return(),
   };
 }
 
+/** Characters of a line: beyond what any model reads. */
+const LONGEST = 64 * 1024 * 1024;
+
+/** Each line as soon as it has ended. */
+async function* linesOf(input: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<string, void> {
+  const decoder = new TextDecoder();
+  let line = "";
+  try {
+    for await (const piece of input) {
+      const [rest, ...others] = decoder.decode(piece, { stream: true }).split("\n");
+      line += rest!; // a split text has a first part
+      if (line.length > LONGEST)
+        throw new UserError(`a line of standard input has more than ${LONGEST} characters: modc reads no more`);
+      for (const next of others) {
+        yield withoutReturn(line);
+        line = next;
+      }
+    }
+  } catch (fault) {
+    const code = errnoOf(fault);
+    throw code === null ? fault : new UserError(`cannot read standard input: ${reasonOf(code)}`);
+  }
+  line += decoder.decode();
+  if (line !== "") yield withoutReturn(line);
+}
+
+const withoutReturn = (line: string): string => (line.endsWith("\r") ? line.slice(0, -1) : line);
+
 class TerminalLines implements Lines {
+  readonly attended = true;
   readonly #readline: Interface;
   readonly #waiting: string[] = [];
   #wake: ((line: string | null) => void) | null = null;
