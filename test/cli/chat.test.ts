@@ -34,6 +34,14 @@ describe("modc chat", () => {
     expect(stderr).toContain("/reset   forget what was said");
   });
 
+  it("shows the layers' colours where there are colours", async () => {
+    const depth = (env: Readonly<Record<string, string>>) => run(["chat", ...MOBY], { stdin: "/depth\n", env });
+    const colored = (await depth({ FORCE_COLOR: "1" })).stderr;
+    expect(colored).toContain("layers of each token: \u001b[48;5;255;38;5;16m 3 \u001b[0m");
+    expect(colored).not.toContain("\\u001b");
+    expect((await depth({ FORCE_COLOR: "1", NO_COLOR: "1" })).stderr).toContain("layers of each token: 3 4 5 6\n");
+  });
+
   it("goes on without a message that is too long, and ends with 1", async () => {
     const stdin = `${"long ".repeat(60)}\nThe whale\n`;
     const { status, stdout, stderr } = await run(["chat", ...MOBY], { stdin });

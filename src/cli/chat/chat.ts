@@ -9,7 +9,7 @@ import { samplingOf, type Sampling } from "../generate/sampling.js";
 import { openServed } from "../serve/open.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
-import { columns, Progress, say, useColor } from "../terminal/terminal.js";
+import { columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 import { conversationOf, type Conversation } from "./conversation.js";
@@ -98,7 +98,7 @@ class Talk {
         return true;
       case "/depth":
         this.#showDepth = !this.#showDepth;
-        say(this.#showDepth ? `layers of each token: ${this.#depths.legend()}` : "layers are not shown");
+        sayPainted(this.#showDepth ? `layers of each token: ${this.#depths.legend()}` : "layers are not shown");
         return true;
       default:
         say(`there is no ${line}: /help tells what there is`);
