@@ -2,6 +2,7 @@
 import type { Engine, EngineStream, EngineToken, PromptRead, RequestUse } from "../engine/index.js";
 import { TextWriter, type TokenDecoder } from "../generate/index.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { codePoints } from "./offsets.js";
 import type { Planned } from "./plan.js";
 import { decoderAfter } from "./token-text.js";
 
@@ -12,7 +13,7 @@ export type WireFinish = "stop" | "length";
 export interface ShownToken {
   readonly event: EngineToken;
   readonly text: string;
-  /** The place of its text in the choice's. */
+  /** The place of its text in the choice's, in code points. */
   readonly start: number;
 }
 
@@ -44,6 +45,7 @@ export class Choice {
   readonly #writer: TextWriter;
   /** For each token that was decoded and not read yet: its text, and what can be shown since. */
   readonly #decoded: { readonly raw: string; readonly fresh: string }[] = [];
+  /** Code points of the text, and of what is shown of it. */
   #length = 0;
   #shown = 0;
   readonly #pending: ShownToken[] = [];
@@ -90,8 +92,8 @@ export class Choice {
     if (ended) this.#writer.finish();
     const text = fresh + this.#writer.take();
     const token = { event, text: raw, start: this.#length };
-    this.#length += raw.length;
-    this.#shown += text.length;
+    this.#length += codePoints(raw);
+    this.#shown += codePoints(text);
     if (event.finish !== "end") this.#pending.push(token);
     const certain = ended && !this.#writer.stopped ? this.#pending.length : this.#certain();
     return {

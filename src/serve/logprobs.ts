@@ -1,8 +1,8 @@
 // Log-probabilities in the two forms of OpenAI's wire.
 import type { PromptRead, Scored } from "../engine/index.js";
-import { piecesOf } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { ShownToken } from "./choice.js";
+import { promptOffsets } from "./offsets.js";
 import { bytesOf, nameOf, textAfter } from "./token-text.js";
 
 /** Of completions: lists side by side. */
@@ -72,24 +72,23 @@ export function addCompletionLogprob(
   context.add(token);
 }
 
-/** Adds the tokens of the prompt; the first has no log-probability. Special tokens take no place in the text. */
+/** Adds the tokens of the prompt, whose text is `text`; the first has no log-probability. */
 export function addPromptLogprobs(
   to: CompletionLogprobs,
   tokenizer: Tokenizer,
   prompt: readonly number[],
+  text: string,
   { scores }: PromptRead,
 ): void {
-  const pieces = piecesOf(tokenizer, prompt);
+  const offsets = promptOffsets(tokenizer, prompt, text);
   const context = new TokenContext(tokenizer, []);
-  let offset = 0;
   prompt.forEach((token, i) => {
     const score = scores?.[i] ?? null;
     const name = context.nameOf(token);
     to.tokens.push(name);
     to.token_logprobs.push(score && written(score.logprob));
     to.top_logprobs.push(score && alternatives(score, name, context));
-    to.text_offset.push(offset);
-    if (!tokenizer.isSpecial(token)) offset += pieces[i]!.length;
+    to.text_offset.push(offsets[i]!);
     context.add(token);
   });
 }

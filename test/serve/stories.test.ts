@@ -49,6 +49,7 @@ describe.skipIf(STORIES === null)(`stories260k behind the wire${noStories}`, () 
     const { tokens, text_offset: offsets } = echoed.choices[0].logprobs;
     expect(tokens[0]).toBe("<s>");
     expect(tokens.slice(1).join("").trim()).toBe(echoed.choices[0].text);
+    expect(offsets.slice(0, 5)).toEqual([0, 0, 4, 9, 11]);
     expect(offsets.at(-1)).toBeLessThan(echoed.choices[0].text.length);
   });
 

@@ -13,6 +13,7 @@ import {
   TokenContext,
   type CompletionLogprobs,
 } from "../logprobs.js";
+import { codePoints } from "../offsets.js";
 import type { Served } from "../options.js";
 import { planned } from "../plan.js";
 import { promptsField, tokensOf, type WirePrompt } from "../prompts.js";
@@ -121,8 +122,8 @@ class CompletionText {
     const own = noLogprobs();
     if (echo !== null) {
       this.#text = typeof echo === "string" ? echo : tokenizer.decode(echo);
-      this.#offset = this.#text.length;
-      if (logprobs) addPromptLogprobs(own, tokenizer, this.#choice.plan.prompt, read);
+      this.#offset = codePoints(this.#text);
+      if (logprobs) addPromptLogprobs(own, tokenizer, this.#choice.plan.prompt, this.#text, read);
       extend(this.#all, own);
     }
     const chunks =

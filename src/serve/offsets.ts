@@ -1,0 +1,79 @@
+// Where in an echoed prompt each of its tokens begins.
+import { piecesOf, TextStream } from "../tokenizer/text-stream.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+
+/** The length of a text as Python counts it, where OpenAI's clients are at home: not in UTF-16's units. */
+export function codePoints(text: string): number {
+  let n = 0;
+  for (const _ of text) n++;
+  return n;
+}
+
+/**
+ * `text`: that of the prompt in the reply. In code points. What a tokenizer puts around texts takes no place, nor do
+ * special tokens of a list, whose text is without them.
+ */
+export function promptOffsets(tokenizer: Tokenizer, prompt: readonly number[], text: string): readonly number[] {
+  const stream = new TextStream(tokenizer);
+  const pieces = prompt.map((token) => stream.add(token));
+  if (pieces.join("") + stream.finish() !== text) return inCodePoints(text, placesIn(tokenizer, prompt, text));
+  let end = 0;
+  return pieces.map((piece) => (end += codePoints(piece)) - codePoints(piece));
+}
+
+/** Of a text that has special tokens, or that its tokens do not decode to: each run between such is found in it. */
+function placesIn(tokenizer: Tokenizer, prompt: readonly number[], text: string): readonly number[] {
+  const [first, last] = ownTokens(tokenizer, prompt, text);
+  const shown = piecesOf(tokenizer, prompt);
+  const places: number[] = [];
+  let at = 0;
+  while (places.length < prompt.length) {
+    const i = places.length;
+    let end = i;
+    while (end < prompt.length && !tokenizer.isSpecial(prompt[end]!)) end++;
+    if (end === i) {
+      const name = tokenizer.decode([prompt[i]!], { special: true });
+      const found = i >= first && i <= last ? placeOf(name, text, at) : null;
+      places.push(found ?? at);
+      if (found !== null) at = found + name.length;
+      continue;
+    }
+    // Tokenizers differ in whether what follows a special token begins as a text does, without its space.
+    const ways = [piecesOf(tokenizer, prompt.slice(i, end)), shown.slice(i, end)];
+    const found = ways.map((pieces) => placeOf(pieces.join(""), text, at));
+    const way = Math.max(
+      0,
+      found.findIndex((place) => place !== null),
+    );
+    at = found[way] ?? at;
+    for (const piece of ways[way]!) {
+      places.push(at);
+      at = Math.min(at + piece.length, text.length);
+    }
+  }
+  return places;
+}
+
+/** The first and the last of the prompt's tokens that are of the text, not around it. */
+function ownTokens(tokenizer: Tokenizer, prompt: readonly number[], text: string): readonly [number, number] {
+  const own = tokenizer.encode(text);
+  for (let first = prompt.length - own.length; first >= 0; first--)
+    if (own.every((token, i) => token === prompt[first + i])) return [first, first + own.length - 1];
+  return [0, prompt.length - 1];
+}
+
+/** Where a text goes on with a part, perhaps behind blanks that a special token swallows; null if it does not. */
+function placeOf(part: string, text: string, at: number): number | null {
+  if (text.startsWith(part, at)) return at;
+  const behind = text.length - text.slice(at).trimStart().length;
+  return text.startsWith(part, behind) ? behind : null;
+}
+
+function inCodePoints(text: string, places: readonly number[]): readonly number[] {
+  let [before, points] = [0, 0];
+  return places.map((place) => {
+    points += codePoints(text.slice(before, place));
+    before = place;
+    return points;
+  });
+}
