@@ -99,8 +99,8 @@ class BatchEngine implements Engine {
   }
 
   #full(): QueueFullError {
-    const { length } = this.#waiting;
-    return new QueueFullError(length, this.#pace.secondsFor(length, this.#limits.maxBatch));
+    const waiting = Math.max(0, this.#waiting.filter(({ over }) => !over).length - this.#slots.length);
+    return new QueueFullError(waiting, this.#pace.secondsFor(Math.max(1, waiting), this.#limits.maxBatch));
   }
 
   get state(): EngineState {

@@ -66,6 +66,15 @@ export const cutOff = (): RequestError =>
     headers: { "retry-after": "1", connection: "close" },
   });
 
+/** `what`: what does not fit; by default one text. */
+export const queueFull = (fault: QueueFullError, what = fault.message): RequestError =>
+  new RequestError(fault.hint === null ? what : `${what}; ${fault.hint}`, {
+    status: 429,
+    type: "rate_limit_error",
+    code: "queue_full",
+    headers: { "retry-after": String(Math.max(1, Math.ceil(fault.retryAfter))) },
+  });
+
 /** The request took longer than the server allows. A client should not try it again as it is. */
 export const timedOut = (seconds: number): RequestError =>
   new RequestError(`the request took longer than ${seconds} s`, {
@@ -85,13 +94,7 @@ const OF_TEXT: ReadonlySet<string> = new Set(["bad-text", "bad-token", "bad-temp
 /** Any error as the wire's. What is no fault of the request says nothing of the server's insides. */
 export function wireError(fault: unknown): RequestError {
   if (fault instanceof RequestError) return fault;
-  if (fault instanceof QueueFullError)
-    return new RequestError(withHint(fault), {
-      status: 429,
-      type: "rate_limit_error",
-      code: "queue_full",
-      headers: { "retry-after": String(Math.max(1, Math.ceil(fault.retryAfter))) },
-    });
+  if (fault instanceof QueueFullError) return queueFull(fault);
   if (fault instanceof InputError) return invalid(withHint(fault), fault.input && snakeCase(fault.input));
   if (fault instanceof ModcError) {
     if (fault.code === "engine-closed") return draining();

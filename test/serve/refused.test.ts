@@ -232,6 +232,7 @@ describe("a server that is full, ends or fails", () => {
     const { server, engine } = scripted("x", { script: { most: () => 2 } });
     const { status, headers, json } = await ask(server, PATH, { prompt: ["a", "b", "c"] });
     expect([status, headers.get("retry-after"), json.error.code]).toEqual([429, "1", "queue_full"]);
+    expect(json.error.message).toMatch(/^the request asks for 3 texts, and there is room for 2 now; try again in/);
     expect(engine.active).toBe(0);
   });
 
