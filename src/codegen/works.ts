@@ -5,7 +5,7 @@ import type { TensorType } from "../ir/types.js";
 import type { OpName } from "../ir/vocabulary.js";
 import type { Touched } from "../ops/define.js";
 import { ops } from "../ops/index.js";
-import { membersOf, sharesOfMembers } from "../ops/members.js";
+import { memberShares, membersOf } from "../ops/members.js";
 import { bytesOf } from "../ops/shapes.js";
 import { costOf } from "../ops/traits.js";
 import { encodings } from "../program/encodings/index.js";
@@ -26,7 +26,9 @@ export interface Works {
 export function worksOf(plan: Plan, lines: LineTable): Works {
   const units = groupSteps(plan.steps);
   const places = new Locations(lines);
-  const order = new Map(nodesOf(plan.graph).map((node, i) => [node, i]));
+  const all = nodesOf(plan.graph);
+  const order = new Map(all.map((node, i) => [node, i]));
+  const sharesOf = memberShares(all);
   const traffic = new Traffic(plan, units);
   const costs = new Map<object, WorkCost>();
   const works = units.map((unit): ProgramWork => {
@@ -41,8 +43,8 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
     const key = unit.steps.flatMap((s) => (s.kind === "dispatch" ? [s.uniforms] : []))[0]!;
     // Of two kinds of experts the shares may differ where the sizes are equal.
     const ofExperts = nodes.some((node) => membersOf(node) !== null);
-    let cost = ofExperts ? costOfGroup(unit, traffic) : costs.get(key);
-    if (!cost) costs.set(key, (cost = costOfGroup(unit, traffic)));
+    let cost = ofExperts ? costOfGroup(unit, traffic, sharesOf) : costs.get(key);
+    if (!cost) costs.set(key, (cost = costOfGroup(unit, traffic, sharesOf)));
     return { ops: operators, main: nodes.indexOf(primary), ...cost };
   });
   return { works, origins: places.all, ofStep: units.flatMap((unit, i) => unit.steps.map(() => i)) };
@@ -207,13 +209,13 @@ const touched = <K extends OpName>(node: Node<K>): Touched | null => ops[node.op
 
 type WorkCost = Pick<ProgramWork, "flops" | "denseFlops" | "bytes">;
 
-function costOfGroup(unit: StepGroup, traffic: Traffic): WorkCost {
+function costOfGroup(unit: StepGroup, traffic: Traffic, sharesOf: ReturnType<typeof memberShares>): WorkCost {
   let [flops, dense]: [Size, Size] = [0, 0];
   for (const node of unit.nodes) {
-    const { existing, members } = sharesOfMembers(node);
+    const { existing, members, computing } = sharesOf(node);
     const own = shareOf(existing, costOf(node).flops);
     flops = addSizes(flops, shareOf(members, own));
-    dense = addSizes(dense, own);
+    dense = addSizes(dense, shareOf(computing, own));
   }
   const copies = unit.steps.filter((s) => s.kind !== "dispatch");
   let bytes = traffic.bytes(unit);

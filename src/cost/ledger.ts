@@ -16,7 +16,7 @@ import { multiplySizes, printSize, type Size } from "../size/size.js";
 import { morConvention } from "./convention.js";
 import { mixturesOf, type Mixture } from "./experts.js";
 import { MODEL_GROUP, groupOf } from "./group.js";
-import { sharesOfMembers } from "../ops/members.js";
+import { memberShares } from "../ops/members.js";
 import { parametersOf, type Parameters } from "./parameters.js";
 import { resolveShares, type SizeValues } from "./shares.js";
 
@@ -96,6 +96,7 @@ export function ledger(
   const run: RunSizes = { extents: options.extents, lengths: new Map(), live };
   const nodes = nodesOf(graph);
   const count = counterOf(graph, convention);
+  const sharesOf = memberShares(nodes);
   const packedConcats = packedAtLoad(nodes, callerReads(graph));
   const groups = new Map<string, Group>();
   const rowNamed = options.row ?? groupOf;
@@ -103,11 +104,12 @@ export function ledger(
   for (const node of nodes) {
     if (packedConcats.has(node)) continue;
     const group = getOrCreate(groups, rowNamed(node.origin?.path ?? "", node.origin?.span ?? null), newGroup);
-    const { existing, members } = sharesOfMembers(node);
+    const { existing, members, computing } = sharesOf(node);
     const counted = count(node);
-    const work = { ...counted, factor: q.multiply(counted.factor, existing) };
-    const executed = { ...work, factor: q.multiply(work.factor, members) };
-    evaluators.forEach((sizes, way) => addWork(group.work[way]!, node, way === 0 ? executed : work, sizes));
+    evaluators.forEach((sizes, way) => {
+      const share = q.multiply(existing, way === 0 ? members : computing);
+      addWork(group.work[way]!, node, { ...counted, factor: q.multiply(counted.factor, share) }, sizes);
+    });
   }
   for (const { path, span, values } of cached(nodes)) {
     const group = getOrCreate(groups, rowNamed(path, span), newGroup);
@@ -148,13 +150,14 @@ export function flopsOf(
   graph: Graph,
 ): (run: Pick<RunSizes, "extents"> & { readonly live?: ReadonlyMap<string, Rational> }) => number {
   const nodes = nodesOf(graph);
+  const sharesOf = memberShares(nodes);
   const packedConcats = packedAtLoad(nodes, callerReads(graph));
   const times = new Map<string, { readonly size: Size; count: number }>();
   for (const node of nodes) {
     if (packedConcats.has(node)) continue;
     const { flops } = costOf(node);
     if (flops === 0) continue;
-    const { existing, members } = sharesOfMembers(node);
+    const { existing, members } = sharesOf(node);
     const share = q.toNumber(q.multiply(existing, members));
     getOrCreate(times, printSize(flops), () => ({ size: flops, count: 0 })).count += share;
   }

@@ -10,6 +10,8 @@ export interface Members {
   readonly of: number;
   /** The share of the sorted entries that are expected to exist. */
   readonly existing: Rational;
+  /** The choice; null where the groups come from elsewhere. */
+  readonly choice: Node | null;
 }
 
 /** What a product or look-up by the expert of each row says of them; null for any other node. */
@@ -19,33 +21,53 @@ export function membersOf(node: Node): Members | null {
   return null;
 }
 
-/** The shares of sorted entries that exist, and of these that have an expert; the others cost a product nothing. */
-export function sharesOfMembers(node: Node): { readonly existing: Rational; readonly members: Rational } {
-  const found = membersOf(node);
-  return found === null
-    ? { existing: q.ONE, members: q.ONE }
-    : { existing: found.existing, members: q.rational(found.groups, found.of) };
+/** Shares of sorted entries; the others cost a product nothing. */
+export interface MemberShares {
+  /** Of all, those that exist. */
+  readonly existing: Rational;
+  /** Of these, those that have an expert. */
+  readonly members: Rational;
+  /** Of these, those that had one if no entry were of an expert that computes nothing. */
+  readonly computing: Rational;
+}
+
+/** What a graph says of the shares of a node's sorted entries; of other nodes all. */
+export function memberShares(nodes: readonly Node[]): (node: Node) => MemberShares {
+  /** Of each choice the experts that compute something: each kind sorts the entries of its own. */
+  const computing = new Map<Node, number>();
+  for (const node of nodes) {
+    const found = isOp(node, "sort_entries") ? membersBy(node) : null;
+    if (found?.choice) computing.set(found.choice, (computing.get(found.choice) ?? 0) + found.groups);
+  }
+  return (node) => {
+    const found = membersOf(node);
+    if (found === null) return { existing: q.ONE, members: q.ONE, computing: q.ONE };
+    const { groups, of, existing, choice } = found;
+    const all = Math.max(groups, Math.min(of, (choice && computing.get(choice)) ?? groups));
+    return { existing, members: q.rational(groups, of), computing: q.rational(groups, all) };
+  };
 }
 
 function sortedBy(result: Node): Members | null {
   const sort = producerOf(result);
-  if (!isOp(sort, "sort_entries")) return null;
-  const { groups, share } = sort.attrs;
+  return isOp(sort, "sort_entries") ? membersBy(sort) : null;
+}
+
+function membersBy({ inputs: [groupOf], attrs: { groups, share } }: Node<"sort_entries">): Members {
+  const choice = choiceBehind(groupOf);
+  const of = choice && typeOf(choice.inputs[0]!).shape.at(-1);
   const existing = share === undefined ? null : constantOf(share);
-  return { groups, of: entriesBehind(sort.inputs[0]) ?? groups, existing: existing ?? q.ONE };
+  return { groups, of: typeof of === "number" ? of : groups, existing: existing ?? q.ONE, choice };
 }
 
 /**
- * Among how many entries the choice is whose index becomes the groups: where a list has several kinds of blocks, those
- * of one kind are made from it by comparisons. Null where they come from elsewhere.
+ * The choice whose index becomes the groups: where a list has several kinds of blocks, those of one kind are made from
+ * it by comparisons. Null where they come from elsewhere.
  */
-function entriesBehind(groups: Node): number | null {
+function choiceBehind(groups: Node): Node | null {
   const seen = new Set([groups]);
   for (const node of seen) {
-    if (isOp(node, "top_entries") || isOp(node, "those_entries")) {
-      const entries = typeOf(node.inputs[0]).shape.at(-1);
-      return typeof entries === "number" ? entries : null;
-    }
+    if (isOp(node, "top_entries") || isOp(node, "those_entries")) return node;
     if (isPointwise(node) || isView(node)) for (const input of node.inputs) seen.add(input);
   }
   return null;

@@ -1,21 +1,23 @@
 // What the ledger says of each kind of expert, against sums done by hand: parameters, operations of an entry, entries.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { ledger } from "../../src/cost/ledger.js";
+import { ledger, type Ledger } from "../../src/cost/ledger.js";
 import type { Mixture } from "../../src/cost/experts.js";
 import type { CompileOptions } from "../../src/compile.js";
 import { optimized } from "../optimized.js";
 
 const T = 64;
 
-function mixturesOf(text: string, options: CompileOptions = {}, bytesPerValue: 2 | 4 = 4): readonly Mixture[] {
+function ledgerOf(text: string, options: CompileOptions = {}, bytesPerValue: 2 | 4 = 4): Ledger {
   const { graph, model } = optimized(text, { verify: false, ...options });
   const extents = new Map([
     ["B", 2],
     ["T", T],
   ]);
-  return ledger(graph, model, { extents, bytesPerValue }).mixtures;
+  return ledger(graph, model, { extents, bytesPerValue });
 }
+
+const mixturesOf = (...given: Parameters<typeof ledgerOf>): readonly Mixture[] => ledgerOf(...given).mixtures;
 
 const DIM = 16;
 /** A model of one mixture, and of what it takes. */
@@ -53,6 +55,26 @@ describe("mixtures in the ledger", () => {
         ],
       },
     ]);
+  });
+
+  it("cost what their entries do where no two are alike", () => {
+    const of = (experts: string): Ledger["total"] => {
+      const body = `s = router(x); c = top(s, 2, axis: -1); sum(experts[c](x) * take(s, c)[..., None], axis: -2)`;
+      const text = model("Linear, Nothing, SwiGLU", `router: Linear(${DIM}, 8); experts: ${experts}`, body);
+      return ledgerOf(text).total;
+    };
+    const alike = of("[for e in 0..8: SwiGLU(16, 64)]");
+    for (const experts of [
+      "[for e in 0..8: SwiGLU(16, 60 + e)]",
+      "[for e in 0..8: SwiGLU(16, if e == 7 then 60 else 64)]",
+    ]) {
+      const unlike = of(experts);
+      expect(unlike.executed.products / alike.executed.products).toBeCloseTo(1, 1);
+      expect(unlike.dense.products).toBe(unlike.executed.products);
+    }
+    // Entries of experts that do nothing count as real ones where nothing is skipped.
+    const half = of("[for e in 0..4: SwiGLU(16, 64)] + [for e in 0..4: Nothing()]");
+    expect(half.dense.products).toBe(alike.executed.products);
   });
 
   it("count entries by what is expected of a threshold, and of experts that choose by their share", () => {

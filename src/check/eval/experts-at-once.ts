@@ -106,7 +106,8 @@ function kindsOf(functions: readonly ExpertFunction[]): readonly Kind[] | null {
     else own.members.push({ first: e, count: 1 });
   }
   const kinds = lists.flatMap(({ all, members }): Kind[] => {
-    const weights = weightsOfAlike(all.map((f) => f.instance));
+    // A block that is all of its list computes every row: its weights need not be told by entry.
+    const weights = functions.length === 1 ? new Map() : weightsOfAlike(all.map((f) => f.instance));
     return weights ? [{ first: all[0]!, members, weights }] : [];
   });
   return kinds.length === lists.length ? kinds : null;

@@ -23,10 +23,11 @@ export function weightsOfAlike(instances: readonly Instance[]): AlikeWeights | n
       else weights.set(weight, [own]);
     }
   }
-  // A weight that all share is no expert's own.
-  for (const [weight, all] of weights) if (all.every((own) => own === weight)) weights.delete(weight);
+  // A weight that several share is no expert's own.
+  if (instances.length > 1)
+    for (const [weight, all] of weights) if (all.every((own) => own === weight)) weights.delete(weight);
   const complete = [...weights.values()].every((all) => all.length === instances.length);
-  return complete || instances.length === 1 ? weights : null;
+  return complete ? weights : null;
 }
 
 class Pairs {
