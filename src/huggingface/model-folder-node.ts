@@ -1,7 +1,18 @@
 // Writes the folder of a model made from a checkpoint: model text, weights, tokenizer. Node only.
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { isGgufPath } from "../runtime/gguf/header-node.js";
 import { leftover } from "../runtime/node.js";
@@ -19,16 +30,38 @@ export function floatsLike(types: Iterable<string>): "F32" | "F16" | "BF16" {
   return others.length === 0 && (type === "F16" || type === "BF16") ? type : "F32";
 }
 
-/** Throws CheckpointError where the folder is there and not empty, or is the one in which the process runs. */
+/**
+ * Throws CheckpointError where no folder can be made there: something is there that is no empty folder, it is the
+ * current folder, or there is none above it.
+ */
 export function expectFree(output: string): void {
   if (resolve(output) === process.cwd())
     throw new CheckpointError("bad-option", `${output} is the current folder, which cannot be replaced`, {
       hint: "name a folder in it, or go to another",
     });
-  if (existsSync(output) && readdirSync(output).length > 0)
-    throw new CheckpointError("bad-option", `${output} is there already`, {
-      hint: "name a folder that is not, or that is empty",
-    });
+  writing(output, () => {
+    const there = statSync(output, { throwIfNoEntry: false });
+    const isFolder = there?.isDirectory() ?? false;
+    if (there !== undefined && !(isFolder && readdirSync(output).length === 0))
+      throw new CheckpointError("bad-option", `${output} is there already${isFolder ? "" : ", and no folder"}`, {
+        hint: FREE,
+      });
+    accessSync(dirname(resolve(output)), constants.W_OK);
+  });
+}
+
+const FREE = "name a folder that is not, or that is empty";
+
+/** Runs `body`, which writes a folder; its file system errors are CheckpointErrors. */
+function writing<T>(output: string, body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    const reason = reasonOf(code, { ENOENT: "there is no folder above it", ENOTDIR: "what is above it is no folder" });
+    throw new CheckpointError("bad-option", `cannot write ${output}: ${reason}`, { hint: null, cause });
+  }
 }
 
 /**
@@ -53,7 +86,7 @@ export async function writeFresh(output: string, fill: (folder: string) => Promi
   const fresh = `${resolve(output)}.${randomBytes(6).toString("hex")}.tmp`;
   const gone = leftover(fresh);
   try {
-    mkdirSync(fresh);
+    writing(output, () => mkdirSync(fresh));
     await fill(fresh);
     if (existsSync(output)) removeEmpty(output);
     renameSync(fresh, output);
@@ -74,7 +107,7 @@ function removeEmpty(folder: string): void {
     if (code === null) throw cause;
     const reason = reasonOf(code, { ENOTEMPTY: "something has come into it", ENOTDIR: "it is a link, or no folder" });
     throw new CheckpointError("bad-option", `${folder} cannot be replaced: ${reason}`, {
-      hint: "name a folder that is not, or that is empty",
+      hint: FREE,
       cause,
     });
   }

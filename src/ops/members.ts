@@ -10,8 +10,9 @@ export interface Members {
   readonly of: number;
   /** The share of the sorted entries that are expected to exist. */
   readonly existing: Rational;
-  /** The choice; null where the groups come from elsewhere. */
+  /** The choice, null where the groups come from elsewhere, and the number of each entry among these experts. */
   readonly choice: Node | null;
+  readonly by: Node;
 }
 
 /** What a product or look-up by the expert of each row says of them; null for any other node. */
@@ -33,38 +34,40 @@ export interface MemberShares {
 
 /** What a graph says of the shares of a node's sorted entries; of other nodes all. */
 export function memberShares(nodes: readonly Node[]): (node: Node) => MemberShares {
-  /** Of each choice the experts that compute something: each kind sorts the entries of its own. */
-  const computing = new Map<Node, number>();
+  /** Of each choice the groups by which products find their experts, one for each kind of them. */
+  const kinds = new Map<Node, Map<Node, number>>();
   for (const node of nodes) {
-    const found = isOp(node, "sort_entries") ? membersBy(node) : null;
-    if (found?.choice) computing.set(found.choice, (computing.get(found.choice) ?? 0) + found.groups);
+    const found = isOp(node, "grouped_matmul") ? membersOf(node) : null;
+    if (!found?.choice) continue;
+    const own = kinds.get(found.choice) ?? new Map<Node, number>();
+    kinds.set(found.choice, own.set(found.by, found.groups));
   }
+  const computing = (choice: Node): number => [...(kinds.get(choice)?.values() ?? [])].reduce((sum, n) => sum + n, 0);
   return (node) => {
     const found = membersOf(node);
     if (found === null) return { existing: q.ONE, members: q.ONE, computing: q.ONE };
     const { groups, of, existing, choice } = found;
-    const all = Math.max(groups, Math.min(of, (choice && computing.get(choice)) ?? groups));
+    const all = Math.max(groups, Math.min(of, choice ? computing(choice) : groups));
     return { existing, members: q.rational(groups, of), computing: q.rational(groups, all) };
   };
 }
 
 function sortedBy(result: Node): Members | null {
   const sort = producerOf(result);
-  return isOp(sort, "sort_entries") ? membersBy(sort) : null;
-}
-
-function membersBy({ inputs: [groupOf], attrs: { groups, share } }: Node<"sort_entries">): Members {
-  const choice = choiceBehind(groupOf);
-  const of = choice && typeOf(choice.inputs[0]!).shape.at(-1);
+  if (!isOp(sort, "sort_entries")) return null;
+  const { groups, share } = sort.attrs;
+  const [by] = sort.inputs;
+  const choice = choiceBehind(by);
+  const of = choice && typeOf(choice.inputs[0]).shape.at(-1);
   const existing = share === undefined ? null : constantOf(share);
-  return { groups, of: typeof of === "number" ? of : groups, existing: existing ?? q.ONE, choice };
+  return { groups, of: typeof of === "number" ? of : groups, existing: existing ?? q.ONE, choice, by };
 }
 
 /**
  * The choice whose index becomes the groups: where a list has several kinds of blocks, those of one kind are made from
  * it by comparisons. Null where they come from elsewhere.
  */
-function choiceBehind(groups: Node): Node | null {
+function choiceBehind(groups: Node): Node<"top_entries" | "those_entries"> | null {
   const seen = new Set([groups]);
   for (const node of seen) {
     if (isOp(node, "top_entries") || isOp(node, "those_entries")) return node;

@@ -127,7 +127,8 @@ function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
 /** What a checkpoint of an exported `train.py` has. */
 const OF_PYTORCH = "run.json";
 
-const isCheckpoint = (path: string): boolean => [MANIFEST, STATE].every((name) => existsSync(join(path, name)));
+/** Whether a folder is a checkpoint, by the names of its files. */
+export const isCheckpoint = (path: string): boolean => [MANIFEST, STATE].every((name) => existsSync(join(path, name)));
 
 function readManifest(path: string): Manifest {
   const tooLarge = (size: number): Error =>

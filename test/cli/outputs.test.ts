@@ -78,6 +78,15 @@ describe("what a command reads is never written over", () => {
     expect(readFileSync(target)).toEqual(before);
   });
 
+  it("nor is a file of a checkpoint, whatever is read", async () => {
+    folder.folder("kept");
+    for (const name of ["manifest.json", "state.safetensors", "model.safetensors"]) folder.file(`kept/${name}`, name);
+    const { status, stderr } = await run(["init", mod, "-o", path("kept", "model.safetensors")]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining("would be written over a file of a checkpoint")]);
+    expect(readFileSync(path("kept", "model.safetensors"), "utf8")).toBe("model.safetensors");
+    expect(await run(["init", mod, "-o", path("kept", "other.safetensors")])).toMatchObject({ status: 0 });
+  });
+
   it("by another name, or through links, either way", async () => {
     symlinkSync(path("golden.mod"), path("link.mod"));
     linkSync(path("golden.mod"), path("hard.mod"));
@@ -94,6 +103,27 @@ describe("what a command reads is never written over", () => {
       expect(await run(["import", checkpoint, "-o", join(checkpoint, "model.mod")])).toMatchObject({ status: 0 });
     for (const _ of [1, 2])
       expect(await run(["compile", checkpoint, "-o", join(checkpoint, "program.json")])).toMatchObject({ status: 0 });
+  });
+});
+
+describe("a folder to be written", () => {
+  const words = (output: string): readonly string[] => [
+    "quantize",
+    path("checkpoint"),
+    "--weights-as",
+    "q8",
+    "-o",
+    output,
+  ];
+
+  it.each([
+    ["has none above it", path("nowhere", "out"), "there is no folder above it"],
+    ["lies in a file", path("golden.mod", "out"), "what is above it is no folder"],
+    ["is a file", path("golden.mod"), "is there already, and no folder"],
+    ["is a device", "/dev/null", "is there already, and no folder"],
+  ])("is refused plainly where it %s", async (_, output, message) => {
+    const { status, stdout, stderr } = await run(words(output));
+    expect([status, stdout, stderr]).toEqual([1, "", expect.stringContaining(message)]);
   });
 });
 

@@ -252,6 +252,7 @@ describe("modc train", () => {
       [begin("x3", "--only", "nothing.*"), 1, "no weight is called nothing.*\n  hint: its router is layers.1.router"],
       [begin("x31", "--only", "routr"), 1, "no weight is called routr\n  hint: did you mean router?"],
       [begin("x4", "--warmup", "30"), 1, "the warm-up takes 30 steps: it must be from 0 to all of the 24"],
+      [begin("x9", "--only", ""), 2, "--only is empty"],
       [begin("x5", "--lr", "-1"), 2, '--lr "-1": it must be a number above 0'],
       [
         begin("x6", "--device", "reference"),

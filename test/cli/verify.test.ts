@@ -88,6 +88,19 @@ describe("verify", () => {
     expect([ended.status, ended.stdout]).toEqual([status, ""]);
   });
 
+  it("takes live parameters at their defaults", async () => {
+    const live = folder.file(
+      "live.mod",
+      `import { Layer, MoD } from "std"
+model L(dim: int = 16, live capacity: ratio = 50%) {
+  mod: MoD(Layer(dim, 2), dim, capacity)
+  forward(x: f32[B, T <= 8, dim]) -> f32[B, T, dim] { mod(x) }
+}`,
+    );
+    const { status, stdout } = await modc(["verify", live]);
+    expect([status, stdout.trimEnd().split("\n").at(-1)]).toEqual([0, "everything holds"]);
+  });
+
   it("refuses a file that is no reproduction", async () => {
     const { status, stderr } = await modc(["verify", folder.file("no.json", "{}")]);
     expect(stderr).toContain("it is no reproduction that modc can read");

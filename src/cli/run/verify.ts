@@ -9,6 +9,7 @@ import { printGraph } from "../../ir/print.js";
 import { lower } from "../../lower/lower.js";
 import { optimize, passes as usualPasses, type Pass } from "../../passes/index.js";
 import type { Program } from "../../program/program.js";
+import { checkLive } from "../../runtime/extents.js";
 import { openDevice, type Device } from "../../runtime/index.js";
 import { roomFor } from "../../runtime/memory.js";
 import { parseAxes } from "../../runtime/sizes.js";
@@ -103,10 +104,11 @@ async function verified(
   const axes = parseAxes(program);
   const open = chosenExtents(axes, flags, USUAL.tokens);
   const extents = flags.batch === undefined ? withBatch(axes, open) : open;
+  const live = checkLive(program, undefined, null);
   const tooLarge = roomFor(compiled.forTarget(machine.device.target, machine.tunings), machine.device.info.limits, {
     extents,
     lengths: new Map(),
-    live: new Map(),
+    live,
   });
   if (tooLarge) throw tooLarge;
   if (!program.inputs.some((i) => i.packing))
@@ -122,7 +124,7 @@ async function verified(
       place: placer(sources),
       ...(trial.passes ? { passes: trial.passes } : {}),
       inputs: (draw, unequal) => {
-        const { inputs } = madeInputs(program, { extents, lengths: new Map(), live: new Map() }, draw);
+        const { inputs } = madeInputs(program, { extents, lengths: new Map(), live }, draw);
         return { inputs, lengths: unequal ? unequalLengths(axes, extents) : null };
       },
     },

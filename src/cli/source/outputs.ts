@@ -3,11 +3,12 @@
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { errnoOf } from "../../base/errno.js";
 import { MODEL_FILE } from "../../huggingface/files-node.js";
 import { BASE, baseFilesOf } from "../../runtime/base-node.js";
 import { MANIFEST } from "../../session/manifest.js";
+import { isCheckpoint } from "../../session/trained-node.js";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { OutputOption } from "../tree/options.js";
@@ -24,8 +25,11 @@ export function keepingInputs<T>(command: CommandUnknownOpts, words: readonly un
   const outputs = new Map<string, string>();
   for (const option of command.options) {
     const path = flags[option.attributeName()];
-    const file = option instanceof OutputOption && typeof path === "string" ? identityOf(path) : null;
-    if (file !== null) outputs.set(file, `${option.long} ${String(path)}`);
+    if (!(option instanceof OutputOption) || typeof path !== "string") continue;
+    const file = identityOf(path);
+    if (file === null) continue;
+    expectNoCheckpoint(option, path);
+    outputs.set(file, `${option.long} ${path}`);
   }
   if (outputs.size === 0) return act();
   return claimed.run(outputs, () => {
@@ -38,6 +42,17 @@ export function keepingInputs<T>(command: CommandUnknownOpts, words: readonly un
           expectAllKept(path, { described: false });
     return act();
   });
+}
+
+/** Throws UserError where the file is one of a checkpoint of a run, whose record says what each of them holds. */
+function expectNoCheckpoint({ long }: OutputOption<string>, path: string): void {
+  if (!isCheckpoint(dirname(path))) return;
+  throw new UserError(
+    `${long} ${path} would be written over a file of a checkpoint, which could not be opened any more`,
+    "name another file to be written",
+    EXIT.usage,
+    "writes-input",
+  );
 }
 
 /** Throws UserError where the command that is running here is to write the file of that path, which it reads. */

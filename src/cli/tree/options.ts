@@ -197,7 +197,13 @@ export const inputs = [
 function settingOption({ flag, doc, usually, kind, choices, ...range }: TrainOption) {
   const made = option(flag, `${doc} (default ${usually})`).helpGroup("How it trains:");
   if (choices) return made.choices(choices.map(String));
-  if (kind === "text" || kind === "flag") return made;
+  if (kind === "flag") return made;
+  if (kind === "text")
+    return made.argParser((text) => {
+      // An empty shell variable would mean the default, for `--only` every weight.
+      if (text.trim() === "") throw new UserError(`${made.long} is empty`, "leave it out for the default", EXIT.usage);
+      return text;
+    });
   return made.argParser((text) => {
     const value = kind === "bytes" ? bytesOf(made.long!, text) : parseRatio(text.trim());
     const fault = faultOf(range, value);
