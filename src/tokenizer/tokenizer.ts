@@ -1,4 +1,5 @@
 // Converts between text and tokens: one token per byte, or by a `tokenizer.json`.
+import { parseDescription, type Description } from "./description.js";
 import { TokenizerError } from "./errors.js";
 import { byteReader } from "./token-bytes.js";
 
@@ -51,19 +52,16 @@ export async function parseTokenizer(json: string, file: string, config: string 
   let library: InstanceType<typeof Library>;
   let readBytes: (written: string) => readonly number[] | null;
   try {
-    const described = withOptionalFields(JSON.parse(json));
+    const described = withUnknown(parseDescription(json, file));
     readBytes = byteReader(described);
     // For a WordLevel model the library takes the unknown token from the other file.
-    library = new Library(described, { ...parseObject(config), unk_token: described.model.unk_token });
-    if (library.get_vocab().size === 0) throw new Error("it has no tokens");
+    library = new Library(described, { ...parseObject(config), unk_token: described.model["unk_token"] });
+    library.encode("a"); // a part that lacks something fails now
   } catch (cause) {
-    throw new TokenizerError(
-      "bad-tokenizer",
-      `${file} is no tokenizer that modc can read: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        cause,
-      },
-    );
+    if (cause instanceof TokenizerError) throw cause;
+    throw new TokenizerError("bad-tokenizer", `${file} is no tokenizer that modc can read: ${reasonOf(cause)}`, {
+      cause,
+    });
   }
   const ids = [...library.get_vocab().values()];
   const vocabulary = ids.reduce((a, b) => Math.max(a, b), -1) + 1;
@@ -110,33 +108,22 @@ export async function parseTokenizer(json: string, file: string, config: string 
   };
 }
 
-const MODELS = new Set<unknown>(["BPE", "Unigram", "WordLevel", "WordPiece", undefined]);
-
 /** A placeholder for text without a token, not in the vocabulary: the library would drop such characters silently. */
 const UNREPRESENTABLE = "\u0000 unknown";
 /** The library returns undefined if there is neither a token nor an unknown token. */
 const firstUnrepresentable = (ids: readonly (number | undefined)[]): number => ids.indexOf(undefined);
 
-/** Adds the optional fields that the library requires. */
-function withOptionalFields(read: unknown): Readonly<Record<string, unknown>> & {
-  readonly model: { readonly unk_token?: unknown };
-  readonly decoder?: unknown;
-} {
-  if (typeof read !== "object" || read === null || !("model" in read)) throw new Error("it has no model");
-  const { model } = read;
-  if (typeof model !== "object" || model === null) throw new Error("its model is no object");
-  const type = "type" in model ? model.type : undefined;
-  if (!MODELS.has(type)) throw new Error(`its model is of an unknown type, ${JSON.stringify(type)}`);
-  const known = "unk_token" in model && model.unk_token !== null;
-  return {
-    added_tokens: [],
-    normalizer: null,
-    pre_tokenizer: null,
-    post_processor: null,
-    decoder: null,
-    ...read,
-    model: type === "BPE" && !known ? { ...model, unk_token: UNREPRESENTABLE } : model,
-  };
+/** The library fails over a part that lacks something. */
+const reasonOf = (cause: unknown): string =>
+  cause instanceof TypeError
+    ? "its normalizer, pre_tokenizer, post_processor or decoder lacks something"
+    : cause instanceof Error
+      ? cause.message
+      : String(cause);
+
+function withUnknown({ model, ...parts }: Description): Description {
+  const without = model["type"] === "BPE" && (model["unk_token"] ?? null) === null;
+  return { ...parts, model: without ? { ...model, unk_token: UNREPRESENTABLE } : model };
 }
 
 function parseObject(text: string | null): object {

@@ -93,10 +93,17 @@ describe("the tokenizer of a checkpoint", () => {
       ["{", "broken.json is no tokenizer that modc can read: "],
       ["{}", "it has no model"],
       ['{"model": {"type": "Whatever", "vocab": {}}}', 'its model is of an unknown type, "Whatever"'],
-      ['{"model": {"type": "BPE", "vocab": {}, "merges": []}}', "it has no tokens"],
       [
-        '{"model": {"type": "BPE", "vocab": {}, "merges": []}, "pre_tokenizer": {"type": "New"}}',
+        '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "New"}}',
         "Unknown PreTokenizer type: New",
+      ],
+      [
+        '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "decoder": {"type": "Replace"}}',
+        "its normalizer, pre_tokenizer, post_processor or decoder lacks something",
+      ],
+      [
+        '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "post_processor": {"type": "TemplateProcessing"}}',
+        "its normalizer, pre_tokenizer, post_processor or decoder lacks something",
       ],
     ] as const)
       await expect(parseTokenizer(json, "broken.json")).rejects.toThrow(

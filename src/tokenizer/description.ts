@@ -1,0 +1,132 @@
+// Checks what a `tokenizer.json` says before anything reads it: of what is wrong, the first is told with its place.
+import { escapedName, quotedName } from "../size/shown.js";
+import { TokenizerError } from "./errors.js";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A tokenizer as its file has it; unknown parts are left to what reads them. */
+export interface Description extends Fields {
+  readonly model: Fields;
+  readonly decoder?: unknown;
+}
+
+/** Throws a TokenizerError that names the file, the place and what is there. */
+type Refuse = (place: string, value: unknown, why: string) => never;
+
+const MODELS = new Set<unknown>(["BPE", "Unigram", "WordLevel", "WordPiece", undefined]);
+
+/** Parts that may be null. */
+const PARTS = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as const;
+
+/** Beyond any vocabulary: what reads one counts to its largest id. */
+const MOST_IDS = 2 ** 24;
+const ID = `it must be a whole number from 0 to ${MOST_IDS - 1}`;
+
+/** Reads the text of a `tokenizer.json`. Throws TokenizerError for one with a fault. */
+export function parseDescription(json: string, file: string): Description {
+  const refuse: Refuse = (place, value, why) => {
+    const said = value === undefined ? `${file} has no ${place}` : `${file}: ${place} is ${shown(value)}: ${why}`;
+    throw new TokenizerError("bad-tokenizer", said);
+  };
+  const read: unknown = JSON.parse(json);
+  if (!isFields(read) || !("model" in read)) throw new Error("it has no model");
+  const { model } = read;
+  if (!isFields(model)) throw new Error("its model is no object");
+  if (!MODELS.has(model["type"])) throw new Error(`its model is of an unknown type, ${shown(model["type"])}`);
+  checkModel(model, refuse);
+  checkAdded(read["added_tokens"] ?? [], refuse);
+  for (const part of PARTS)
+    if ((read[part] ?? null) !== null && !isFields(read[part]))
+      refuse(part, read[part], "it must be an object or null");
+  // What reads it wants those that need not be written.
+  const absent = Object.fromEntries(PARTS.map((part) => [part, null]));
+  return { ...absent, ...read, added_tokens: read["added_tokens"] ?? [], model };
+}
+
+function checkModel(model: Fields, refuse: Refuse): void {
+  const { type, vocab, merges, unk_token: unknown, unk_id: unknownId, continuing_subword_prefix: prefix } = model;
+  if (type === "Unigram" || (type === undefined && Array.isArray(vocab))) return checkScored(vocab, unknownId, refuse);
+  for (const [name, text] of [
+    ["unk_token", unknown],
+    ["continuing_subword_prefix", prefix],
+  ] as const)
+    if ((text ?? null) !== null && typeof text !== "string") refuse(`model.${name}`, text, "it must be a string");
+  const pieces = piecesOf(vocab, refuse);
+  if (type === "BPE" || (type === undefined && merges !== undefined))
+    checkMerges(merges, pieces, typeof prefix === "string" ? prefix.length : 0, refuse);
+}
+
+function checkScored(vocab: unknown, unknownId: unknown, refuse: Refuse): void {
+  if (!Array.isArray(vocab) || vocab.length === 0)
+    refuse("model.vocab", vocab, "it must be a list of pieces and their scores, one at least");
+  vocab.forEach((scored: unknown, i) => {
+    if (!Array.isArray(scored) || typeof scored[0] !== "string" || typeof scored[1] !== "number")
+      refuse(`model.vocab[${i}]`, scored, "it must be a piece and its score");
+  });
+  if ((unknownId ?? null) !== null && !(isId(unknownId) && unknownId < vocab.length))
+    refuse("model.unk_id", unknownId, `there are ${vocab.length} pieces`);
+}
+
+/** The pieces of a vocabulary that gives their ids. */
+function piecesOf(vocab: unknown, refuse: Refuse): ReadonlySet<string> {
+  const all = isFields(vocab) ? vocab : {};
+  const pieces = Object.keys(all);
+  if (pieces.length === 0) refuse("model.vocab", vocab, "it must be an object of pieces and their ids, one at least");
+  const seen = new Set<number>();
+  for (const piece of pieces) {
+    const id = all[piece];
+    if (!isId(id)) refuse(`model.vocab[${quotedName(piece)}]`, id, ID);
+    if (seen.has(id)) {
+      const other = pieces.find((p) => all[p] === id)!;
+      refuse(`model.vocab[${quotedName(piece)}]`, id, `${quotedName(other)} has this id too`);
+    }
+    seen.add(id);
+  }
+  return new Set(pieces);
+}
+
+/** Merges are pairs, or texts with a space between the two, all of them alike. A second part loses its prefix. */
+function checkMerges(merges: unknown, pieces: ReadonlySet<string>, prefix: number, refuse: Refuse): void {
+  if (!Array.isArray(merges)) refuse("model.merges", merges, "it must be a list");
+  const pairs = Array.isArray(merges[0]);
+  const form = pairs ? "it must be a pair of pieces" : "it must be two pieces with a space between";
+  const known = (piece: string): boolean => pieces.has(piece) || isCharacter(piece);
+  merges.forEach((merge: unknown, i) => {
+    if (typeof merge === "string" && merge.startsWith("#version")) return;
+    const parts: unknown = pairs ? merge : typeof merge === "string" ? merge.split(" ") : null;
+    if (!isPair(parts)) refuse(`model.merges[${i}]`, merge, form);
+    const [first, second] = parts;
+    const whole = first + second.slice(prefix);
+    const unknown = !known(first) ? first : !known(second) ? second : pieces.has(whole) ? null : whole;
+    if (unknown !== null) refuse(`model.merges[${i}]`, merge, `${quotedName(unknown)} is not in the vocabulary`);
+  });
+}
+
+/** Added tokens may be in the vocabulary too. */
+function checkAdded(added: unknown, refuse: Refuse): void {
+  if (!Array.isArray(added)) refuse("added_tokens", added, "it must be a list");
+  const owners = new Map<number, string>();
+  added.forEach((token: unknown, i) => {
+    const place = `added_tokens[${i}]`;
+    if (!isFields(token)) refuse(place, token, "it must be an object");
+    const { id, content } = token;
+    if (!isId(id)) refuse(`${place}.id`, id, ID);
+    if (typeof content !== "string") refuse(`${place}.content`, content, "it must be a string");
+    const other = owners.get(id) ?? content;
+    if (other !== content) refuse(`${place}.id`, id, `${quotedName(other)} has this id too`);
+    owners.set(id, content);
+  });
+}
+
+const isFields = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isId = (id: unknown): id is number => Number.isInteger(id) && (id as number) >= 0 && (id as number) < MOST_IDS;
+
+const isPair = (parts: unknown): parts is readonly [string, string] =>
+  Array.isArray(parts) && parts.length === 2 && parts.every((part) => typeof part === "string");
+
+/** Merges begin with characters, whether the vocabulary has them or not. */
+const isCharacter = (text: string): boolean => text.length <= 2 && Array.from(text).length === 1;
+
+const shown = (value: unknown): string => escapedName(JSON.stringify(value) ?? "missing", 60);
