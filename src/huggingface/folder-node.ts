@@ -12,6 +12,7 @@ import { isGgufPath, openHeader, readSmallTensor } from "../runtime/gguf/header-
 import { parseConfig, type DecoderConfig } from "./config.js";
 import { decoderSource } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
+import { Fields } from "./fields.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
 import { ggufConfig } from "./gguf-config.js";
 import { NO_DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./generation.js";
@@ -67,7 +68,8 @@ export async function checkpointText(folder: string): Promise<CheckpointText> {
   const files = checkpointFiles(folder);
   const opened = files.tokenizer === null ? null : await openTokenizer(files.tokenizer);
   const config = join(folder, CONFIG);
-  const read = (file: string): GenerationDefaults => parseGenerationConfig(readConfigText(file), file);
+  const vocabulary = opened && Math.max(opened.tokenizer.vocabulary, existsSync(config) ? vocabularyOf(config) : 0);
+  const read = (file: string): GenerationDefaults => parseGenerationConfig(readConfigText(file), file, vocabulary);
   const generationDefaults = files.generationConfig === null ? NO_DEFAULTS : read(files.generationConfig);
   const ends = generationDefaults.ends.length > 0 || !existsSync(config) ? generationDefaults.ends : read(config).ends;
   return {
@@ -77,6 +79,9 @@ export async function checkpointText(folder: string): Promise<CheckpointText> {
     generation: { ...generationDefaults, ends: ends.length > 0 ? ends : (opened?.ends ?? []) },
   };
 }
+
+/** The size of the vocabulary that a `config.json` says, which may be more than a tokenizer uses; 0: it says none. */
+const vocabularyOf = (file: string): number => Fields.parse(readConfigText(file), file).whole("vocab_size", 0) ?? 0;
 
 /** Reads a small UTF-8 file, without its byte-order mark. Throws CheckpointError. */
 export function readConfigText(path: string): string {

@@ -49,11 +49,18 @@ const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<string, rea
 const DEFAULT_TOP_K = 50;
 
 /**
- * Parses a `generation_config.json`, or the generation fields of a `config.json`. Throws a CheckpointError that names
- * the field and its value.
+ * Parses a `generation_config.json`, or the generation fields of a `config.json`, of a model with so many tokens; null:
+ * unknown. Throws a CheckpointError that names the field and its value.
  */
-export function parseGenerationConfig(text: string, file = "generation_config.json"): GenerationDefaults {
+export function parseGenerationConfig(
+  text: string,
+  file = "generation_config.json",
+  vocabulary: number | null = null,
+): GenerationDefaults {
   const config = Fields.parse(text, file);
+  const ends = config.wholes("eos_token_id") ?? [];
+  if (vocabulary !== null && ends.some((end) => end >= vocabulary))
+    config.refuse("eos_token_id", `there are ${vocabulary} tokens`);
   const share = (name: string): number | null => {
     const value = config.number(name);
     return value === null || (value >= 0 && value <= 1) ? value : config.refuse(name, "it must be a share from 0 to 1");
@@ -64,7 +71,7 @@ export function parseGenerationConfig(text: string, file = "generation_config.js
   if (temperature < 0) config.refuse("temperature", "it must be 0 or above");
   const [topK, topP, minP] = [config.whole("top_k", 0) ?? DEFAULT_TOP_K, share("top_p") ?? 1, share("min_p") ?? 0];
   return {
-    ends: config.wholes("eos_token_id") ?? [],
+    ends,
     maxTokens: config.whole("max_new_tokens"),
     sampling: {
       ...(drawn ? { temperature, topK, topP, minP } : {}),

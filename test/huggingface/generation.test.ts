@@ -92,5 +92,16 @@ describe("the text of a folder", () => {
     expect((await checkpointText(folder)).generation.ends).toEqual([5]);
     write("generation_config.json", { eos_token_id: [7, 8], temperature: 0.3, do_sample: true });
     expect((await checkpointText(folder)).generation).toMatchObject({ ends: [7, 8], sampling: { temperature: 0.3 } });
+    // Tokens that end a text are in the vocabulary of the tokenizer, or in that of the model, which may be larger.
+    const { vocabulary } = opened.tokenizer!;
+    const beyond = (file: string): string =>
+      `${join(folder, file)}: eos_token_id is ${vocabulary}: there are ${vocabulary} tokens`;
+    write("generation_config.json", { eos_token_id: vocabulary });
+    await expect(checkpointText(folder)).rejects.toThrow(beyond("generation_config.json"));
+    write("generation_config.json", {});
+    write("config.json", { model_type: "llama", eos_token_id: vocabulary });
+    await expect(checkpointText(folder)).rejects.toThrow(beyond("config.json"));
+    write("config.json", { model_type: "llama", eos_token_id: vocabulary, vocab_size: vocabulary + 1 });
+    expect((await checkpointText(folder)).generation.ends).toEqual([vocabulary]);
   });
 });
