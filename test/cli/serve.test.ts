@@ -150,6 +150,15 @@ describe("modc serve", () => {
       [["--api-key", "long-enough", "--no-key"], /--no-key says that everyone may ask, --api-key that not/],
       [["--draft", "words"], /--draft/],
       [["--port", "70000"], /--port "70000" is no whole number from 0 to 65535/],
+      [
+        ["--cors", "https://a.b/"],
+        /--cors "https:\/\/a\.b\/" is no origin[^]*write it as browsers do: https:\/\/a\.b\n/,
+      ],
+      [["--cors", "https://A.b:443"], /is no origin[^]*write it as browsers do: https:\/\/a\.b\n/],
+      [["--cors", "https://a.b", "--cors", "foo"], /--cors "foo" is no origin[^]*such as https:\/\/example\.org/],
+      [["--allow-host", "http://x"], /--allow-host "http:\/\/x" is no name of a host[^]*without scheme, port and path/],
+      [["--allow-host", "x:80"], /--allow-host "x:80" is no name of a host/],
+      [["--allow-host", "::1"], /--allow-host "::1" is no name of a host/],
       [["--cache-memory", "much"], /--cache-memory "much" is no number of bytes/],
     ] as const) {
       const [status, stderr] = await wrong([...MOBY, ...words]);

@@ -13,6 +13,27 @@ export function splitPair(option: string, text: string): readonly [string, strin
   return [text.slice(0, at).trim(), text.slice(at + 1).trim()];
 }
 
+/** An origin as browsers send it, `null` of pages that have none, or `*`: nothing else is ever matched. */
+export function originOf(option: string, text: string): string {
+  const web = /^https?:/i.test(text);
+  const known = web && URL.canParse(text) ? new URL(text).origin : null;
+  if (text === "*" || text === "null" || (web ? text === known : /^[a-z][a-z\d+.-]*:\/\/[^/\s?#]+$/.test(text)))
+    return text;
+  throw usage(
+    `${option} ${JSON.stringify(text)} is no origin`,
+    known === null ? "write scheme and host, such as https://example.org" : `write it as browsers do: ${known}`,
+  );
+}
+
+/** A name as a `Host` header has it, without its port. */
+export function hostOf(option: string, text: string): string {
+  if (/^(?:[\w.-]+|\[[\da-f:.]+\])$/i.test(text)) return text;
+  throw usage(
+    `${option} ${JSON.stringify(text)} is no name of a host`,
+    "write it without scheme, port and path, such as models.example.org or [fd00::1]",
+  );
+}
+
 /** Values by name. It has no prototype, so that `__proto__` is a name like any other. */
 export type Pairs = Readonly<Record<string, string>>;
 

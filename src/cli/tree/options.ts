@@ -65,11 +65,15 @@ export const whole = <const F extends string>(flags: F, description: string, low
 /** The note in the help of a repeatable option. */
 export const REPEATABLE = "(repeatable)";
 
-/** A repeatable option. */
-export const repeatable = <const F extends string>(flags: F, description: string) =>
-  valued(flags, `${description} ${REPEATABLE}`, (_, text, before: readonly string[] = []): readonly string[] => [
+/** A repeatable option, whose values `read` checks. */
+export const repeatable = <const F extends string>(
+  flags: F,
+  description: string,
+  read = (_option: string, text: string): string => text,
+) =>
+  valued(flags, `${description} ${REPEATABLE}`, (name, text, before: readonly string[] = []): readonly string[] => [
     ...before,
-    text,
+    read(name, text),
   ]);
 
 /** A repeatable option with a name and a value. */

@@ -1,5 +1,5 @@
 // Commands that run a model on a device.
-import { anyNumber, bytesOf, durationOf } from "./arguments.js";
+import { anyNumber, bytesOf, durationOf, hostOf, originOf } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";
 
@@ -104,8 +104,12 @@ export const runningCommands = {
       o.whole("--port <n>", "the port; 0: a free one (default 8080)", 0, 65535),
       o.repeatable("--api-key <key>", "a key that requests must have, or @file with one in each line"),
       o.option("--no-key", "everyone may ask who reaches the host"),
-      o.repeatable("--allow-host <name>", "another name by which requests without keys may call the server"),
-      o.repeatable("--cors <origin>", "pages of this origin may call the server, such as https://example.org; *: all"),
+      o.repeatable("--allow-host <name>", "another name by which requests without keys may call the server", hostOf),
+      o.repeatable(
+        "--cors <origin>",
+        "pages of this origin may call the server, such as https://example.org; *: all",
+        originOf,
+      ),
       o.repeatable("--name <name>", "the model's name on the wire; further ones are its aliases, * any"),
       o.whole("--max-batch <n>", "texts that are generated at once, at most (default 16)", 1, 1024),
       o.whole("--context <n>", "tokens of a text with its prompt, at most (default: what the model reads)", 1, 1e9),
