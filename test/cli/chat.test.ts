@@ -1,5 +1,6 @@
 // `modc chat`: a conversation by lines of standard input, what it remembers, and how it ends.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { patience } from "../soak.js";
 import { run } from "./in-process.js";
@@ -73,6 +74,14 @@ describe("modc chat", () => {
       expect(await said(() => true)).toMatch(/[^\n]\n$/);
     },
   );
+});
+
+it.skipIf(process.platform === "win32")("refuses a folder as its input", { timeout: patience(60_000) }, () => {
+  const folder = openSync(root, "r");
+  onTestFinished(() => closeSync(folder));
+  const words = [main, "chat", "examples/moby.mod", "--weights", "examples/moby.safetensors"];
+  const { status, stderr } = spawnSync(process.execPath, words, { cwd: root, stdio: [folder, "pipe", "pipe"] });
+  expect([status, stderr.toString()]).toEqual([1, expect.stringContaining("cannot read standard input: EISDIR")]);
 });
 
 /** `modc chat` as a process of its own: what it said once that holds, and its exit code and signal. */

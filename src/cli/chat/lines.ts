@@ -1,4 +1,5 @@
 // Where the lines of a conversation come from: a terminal, in which they are edited, or standard input as it comes.
+import { fstatSync } from "node:fs";
 import { createInterface, type Interface } from "node:readline";
 import { errnoOf, reasonOf } from "../../base/errno.js";
 import { onInterrupt } from "../terminal/ending.js";
@@ -25,7 +26,7 @@ const PROMPT = "> ";
 export const linesOfInput = (): Lines =>
   process.stdin.isTTY && io().stdout === process.stdout
     ? new TerminalLines()
-    : givenLines(ownInput() ? process.stdin : [io().stdin()]);
+    : givenLines(ownInput() && !fstatSync(0).isDirectory() ? process.stdin : [io().stdin()]); // a folder is refused
 
 function givenLines(input: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Lines {
   const lines = linesOf(input);
