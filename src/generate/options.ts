@@ -149,7 +149,7 @@ function validate(options: SamplingOptions, vocabulary: number): ValidatedOption
 }
 
 /** Bounds of temperature and repetition penalty: beyond them f32 logits overflow or become indistinguishable. */
-const MIN_SCALE = 1e-4;
+export const MIN_SCALE = 1e-4;
 const MAX_SCALE = 1e4;
 
 /** Total by type: an option without a name here does not compile. */

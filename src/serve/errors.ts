@@ -2,6 +2,7 @@
 import { ModcError } from "../base/errors.js";
 import { QueueFullError } from "../engine/index.js";
 import { InputError } from "../runtime/index.js";
+import { TokenizerError } from "../tokenizer/errors.js";
 
 export interface WireFault {
   readonly status: number;
@@ -95,10 +96,14 @@ const OF_TEXT: ReadonlySet<string> = new Set(["bad-text", "bad-token", "bad-temp
 export function wireError(fault: unknown): RequestError {
   if (fault instanceof RequestError) return fault;
   if (fault instanceof QueueFullError) return queueFull(fault);
-  if (fault instanceof InputError) return invalid(withHint(fault), fault.input && snakeCase(fault.input));
+  if (fault instanceof InputError) {
+    const field = fault.input && snakeCase(fault.input);
+    const message = withHint(fault);
+    return invalid(field === null ? message : message.replaceAll(fault.input!, field), field);
+  }
   if (fault instanceof ModcError) {
     if (fault.code === "engine-closed") return draining();
-    if (OF_TEXT.has(fault.code)) return invalid(withHint(fault));
+    if (OF_TEXT.has(fault.code)) return invalid(withoutFile(fault));
     if (fault.code === "device-lost")
       return new RequestError("the device was lost", {
         status: 503,
@@ -114,6 +119,13 @@ export function wireError(fault: unknown): RequestError {
     code: "internal_error",
     cause: fault,
   });
+}
+
+/** Where the files of the model lie is the server's own matter. */
+function withoutFile(fault: ModcError): string {
+  const file = fault instanceof TokenizerError ? fault.file : null;
+  const owner = fault.code === "bad-template" ? "the model" : "the tokenizer";
+  return file === null ? withHint(fault) : withHint(fault).replaceAll(file, owner);
 }
 
 const withHint = ({ message, hint }: ModcError): string => (hint === null ? message : `${message}; ${hint}`);

@@ -34,7 +34,7 @@ export interface SharedFields {
 /** Of a request without texts of its own, such as the user's name, nothing is kept. */
 export const shared: Fields<SharedFields> = {
   model: (r) => r.string(),
-  n: whole(1, 1024),
+  n: whole(1),
   max_tokens: whole(0),
   temperature: real,
   top_p: between(0, 1),

@@ -1,8 +1,9 @@
 // Runs the texts of a request: submits them all before the reply begins, and gives their pieces as they come.
 import { QueueFullError } from "../engine/index.js";
+import { InputError } from "../runtime/index.js";
 import type { Call } from "./call.js";
 import { Choice, type Piece, type PromptPiece } from "./choice.js";
-import { queueFull } from "./errors.js";
+import { invalid, queueFull } from "./errors.js";
 import { merged } from "./merged.js";
 import type { Served } from "./options.js";
 import type { Planned } from "./plan.js";
@@ -21,6 +22,8 @@ export function startGeneration({ engine, tokenizer }: Served, call: Call, plans
     for (const plan of plans) choices.push(new Choice(engine, tokenizer, plan));
   } catch (fault) {
     for (const choice of choices) choice.cancel();
+    // The engine knows prompts alone, and of its memory a client need not know more.
+    if (fault instanceof InputError && fault.input === "prompt") throw invalid(fault.message, plans[0]!.field);
     // Its own texts are not among those that wait.
     if (!(fault instanceof QueueFullError) || choices.length === 0) throw fault;
     throw queueFull(fault, `the request asks for ${plans.length} texts, and there is room for ${choices.length} now`);

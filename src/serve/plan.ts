@@ -1,7 +1,7 @@
 // What a request asks of the engine for each of its texts: prompt, sampling, ends and limits.
 import type { EngineRequest, RequestSampling } from "../engine/index.js";
 import { checkStops } from "../generate/stop.js";
-import { samplingTables, type SamplingOptions } from "../generate/options.js";
+import { MIN_SCALE, samplingTables, type SamplingOptions } from "../generate/options.js";
 import { invalid, RequestError } from "./errors.js";
 import type { SharedFields } from "./fields.js";
 import type { Served } from "./options.js";
@@ -11,6 +11,8 @@ export interface Planned {
   /** The place of its choice in the reply. */
   readonly index: number;
   readonly prompt: readonly number[];
+  /** The field of the request that has it. */
+  readonly field: Asked["field"];
   /** Strings that end the text. */
   readonly stops: readonly string[];
   readonly request: Omit<EngineRequest, "until" | "signal">;
@@ -19,6 +21,8 @@ export interface Planned {
 export interface Asked {
   readonly fields: Partial<SharedFields>;
   readonly prompts: readonly (readonly number[])[];
+  /** The field that has the prompts. */
+  readonly field: "prompt" | "messages";
   /** Generated tokens of each text where neither request nor checkpoint says; null: as many as there is room for. */
   readonly usual: number | null;
   /** Alternatives of each generated token, and of each of the prompt; null: no log-probabilities. */
@@ -29,13 +33,12 @@ export interface Asked {
 /** Plans each choice, those of the first prompt first. Throws RequestError, and InputError for sampling options. */
 export function planned(served: Served, asked: Asked): readonly Planned[] {
   const { fields, prompts, logprobs, promptLogprobs } = asked;
-  const { defaults, engine, limits } = served;
+  const { defaults, engine } = served;
   const { n = 1, stop = [], modc = {} } = fields;
   expectModel(served, fields.model);
   if (fields.stream_options && !fields.stream)
     throw invalid("stream_options is only for a request with stream", "stream_options");
-  if (prompts.length * n > limits.choices)
-    throw invalid(`a request may ask for ${limits.choices} texts, this one asks for ${prompts.length * n}`, "n");
+  expectChoices(served, prompts.length, n);
   checkStops(stop);
   const live = liveOf(served, modc.live);
   const sampling = samplingOf(served, fields);
@@ -45,6 +48,7 @@ export function planned(served: Served, asked: Asked): readonly Planned[] {
     return Array.from({ length: n }, (_, i) => ({
       index: p * n + i,
       prompt,
+      field: asked.field,
       stops: stop,
       request: {
         prompt,
@@ -58,6 +62,13 @@ export function planned(served: Served, asked: Asked): readonly Planned[] {
       },
     }));
   });
+}
+
+/** Throws RequestError for more texts than a request may ask for. */
+export function expectChoices({ limits }: Pick<Served, "limits">, prompts: number, n = 1): void {
+  if (prompts * n <= limits.choices) return;
+  const param = prompts > limits.choices ? "prompt" : "n";
+  throw invalid(`a request may ask for ${limits.choices} texts, this one asks for ${prompts * n}`, param);
 }
 
 /** Throws RequestError unless the model goes by this name. */
@@ -81,7 +92,8 @@ const seedOf = (first: number, choice: number): number =>
 function samplingOf({ defaults, engine }: Served, fields: Partial<SharedFields>): RequestSampling {
   const { temperature, top_p, top_k, min_p, repetition_penalty, presence_penalty, frequency_penalty } = fields;
   const given = {
-    temperature,
+    // Clients that want the likeliest token and may not say 0 say next to it.
+    temperature: temperature !== undefined && temperature > 0 && temperature < MIN_SCALE ? 0 : temperature,
     topP: top_p,
     topK: top_k,
     minP: min_p,
@@ -138,20 +150,23 @@ function liveOf(
 }
 
 /** The context must hold all tokens that are read, and the last one is not. */
-function maxTokensOf(served: Served, { fields, usual }: Asked, prompt: readonly number[], index: number): number {
+function maxTokensOf(served: Served, asked: Asked, prompt: readonly number[], index: number): number {
+  const { fields, usual, field } = asked;
+  const has =
+    field === "messages" ? "the messages have" : asked.prompts.length === 1 ? "the prompt has" : `prompt ${index} has`;
   const { context } = served;
   const { vocabulary } = served.engine.model;
   if (prompt.length === 0)
-    throw invalid(`prompt ${index} has no tokens: give it at least one, such as the one that begins a text`, "prompt");
+    throw invalid(`${has} no tokens: give at least one, such as the one that begins a text`, field);
   if (context !== null && prompt.length > context)
     throw invalid(
-      `the model reads at most ${context} tokens, prompt ${index} has ${prompt.length}`,
-      "prompt",
+      `the model reads at most ${context} tokens, ${has} ${prompt.length}`,
+      field,
       "context_length_exceeded",
     );
   const wrong = prompt.find((token) => token >= vocabulary);
   if (wrong !== undefined)
-    throw invalid(`prompt ${index} has ${wrong}: tokens are whole numbers from 0 to ${vocabulary - 1}`, "prompt");
+    throw invalid(`${has} ${wrong}: tokens are whole numbers from 0 to ${vocabulary - 1}`, field);
   const room = context === null ? Infinity : context - prompt.length + 1;
   const wanted = fields.max_tokens ?? served.defaults.maxTokens ?? usual;
   return Math.min(wanted ?? (context === null ? served.limits.tokens : room), room);

@@ -72,7 +72,8 @@ export const oneOrMore =
   (most: number, characters: number): Read<readonly string[]> =>
   (r) => {
     const one = (item: Reader): string => (item.string(characters) === "" ? item.fail("is empty") : item.string());
-    return typeof r.value === "string" ? [one(r)] : r.list(one, most);
+    if (typeof r.value === "string") return [one(r)];
+    return Array.isArray(r.value) ? r.list(one, most) : r.unlike("a text, or a list of texts");
   };
 
 /** An object whose values are all read alike. */

@@ -85,7 +85,7 @@ function templateOf(value: unknown, file: string): string | null {
 
 /** Compiles a template; `file` is its file, for messages. Throws TokenizerError for an invalid template. */
 export function chatTemplate(template: string, specials: ReadonlyMap<string, string>, file: string): ChatTemplate {
-  const compiled = convertingErrors(`the chat template of ${file} cannot be read`, () => parseTemplate(template));
+  const compiled = convertingErrors(`the chat template of ${file} cannot be read`, file, () => parseTemplate(template));
   return {
     prompt(messages, { answer = true, variables = {} } = {}) {
       if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
@@ -105,18 +105,18 @@ export function chatTemplate(template: string, specials: ReadonlyMap<string, str
         add_generation_prompt: answer,
         ...variables,
       };
-      const prompt: unknown = convertingErrors(`the chat template of ${file} refuses the messages`, () =>
+      const prompt: unknown = convertingErrors(`the chat template of ${file} refuses the messages`, file, () =>
         compiled(templateVariables, messages.length, characters),
       );
       if (typeof prompt !== "string")
-        throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`);
+        throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`, { file });
       return prompt;
     },
   };
 }
 
 /** Runs a template, which is external code; converts whatever it throws to a TokenizerError. */
-function convertingErrors<T>(what: string, body: () => T): T {
+function convertingErrors<T>(what: string, file: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
@@ -127,7 +127,7 @@ function convertingErrors<T>(what: string, body: () => T): T {
         : cause instanceof Error
           ? cause.message
           : String(cause);
-    throw new TokenizerError("bad-template", `${what}: ${escapedName(reason, MAX_REASON)}`, { cause });
+    throw new TokenizerError("bad-template", `${what}: ${escapedName(reason, MAX_REASON)}`, { cause, file });
   }
 }
 

@@ -89,11 +89,12 @@ export async function parseTokenizer(json: string, file: string, config: string 
       throw new TokenizerError(
         "bad-text",
         `${file} has no token for ${JSON.stringify(whole ?? text.slice(0, 40))}, nor one for what is unknown`,
+        { file },
       );
     },
     decode(tokens, { special: withSpecial = false } = {}) {
       const wrong = tokens.find((token) => !isToken(token, vocabulary) || library.id_to_token(token) === undefined);
-      if (wrong !== undefined) throw unknown(wrong, `a token of ${file}`);
+      if (wrong !== undefined) throw unknown(wrong, `a token of ${file}`, file);
       const shownTokens = withSpecial ? tokens : tokens.filter((token) => !special.has(token));
       return shownTokens.length === 0
         ? ""
@@ -136,5 +137,5 @@ function parseObject(text: string | null): object {
 
 const isToken = (token: number, vocabulary: number): boolean =>
   Number.isInteger(token) && token >= 0 && token < vocabulary;
-const unknown = (token: number, what: string): TokenizerError =>
-  new TokenizerError("bad-token", `${token} is not ${what}`);
+const unknown = (token: number, what: string, file: string | null = null): TokenizerError =>
+  new TokenizerError("bad-token", `${token} is not ${what}`, { file });

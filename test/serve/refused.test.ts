@@ -1,7 +1,8 @@
 // What a server refuses: fields by name, bodies that are none, hosts, origins, keys; and what it says while it ends.
 import { describe, expect, it } from "vitest";
 import { createServer } from "../../src/serve/index.js";
-import { bytesTokenizer } from "../../src/tokenizer/index.js";
+import { InputError } from "../../src/runtime/index.js";
+import { bytesTokenizer, chatTemplate, parseTokenizer } from "../../src/tokenizer/index.js";
 import { ask, requestTo, scripted } from "./asked.js";
 
 const PATH = "/v1/completions";
@@ -9,6 +10,7 @@ const PATH = "/v1/completions";
 describe("fields", () => {
   it.each([
     ["unknown ones", { promt: "x" }, "promt", "unknown_field"],
+    ["unknown ones that hold nothing", { promt: null }, "promt", "unknown_field"],
     ["those of OpenAI's that modc does not have", { suffix: "." }, "suffix", "unsupported_parameter"],
     ["best_of", { best_of: 3 }, "best_of", "unsupported_parameter"],
     ["a number that is a text", { max_tokens: "5" }, "max_tokens", null],
@@ -20,6 +22,9 @@ describe("fields", () => {
     ["a penalty that is too large", { presence_penalty: 3 }, "presence_penalty", null],
     ["a penalty of 0", { repetition_penalty: 0 }, "repetition_penalty", null],
     ["too many texts", { n: 200 }, "n", null],
+    ["too many texts of several prompts", { prompt: ["a", "b"], n: 65 }, "n", null],
+    ["too many prompts", { prompt: Array<string>(129).fill("a") }, "prompt", null],
+    ["far too many prompts", { prompt: Array<string>(3000).fill("a") }, "prompt", null],
     ["too many alternatives", { logprobs: 21 }, "logprobs", null],
     ["a bias of what is no token", { logit_bias: { hello: 1 } }, "logit_bias", null],
     ["a bias of a token beyond the vocabulary", { logit_bias: { "256": 1 } }, "logit_bias", null],
@@ -45,6 +50,57 @@ describe("fields", () => {
     ]);
     expect(json.error.message.length).toBeGreaterThan(10);
     expect([engine.requests.length, server.active]).toEqual([0, 0]);
+  });
+
+  it.each([
+    ["a field as the wire writes it", { repetition_penalty: 0 }, /^repetition_penalty must be from 0\.0001/],
+    ["one limit of texts", { n: 129 }, /^a request may ask for 128 texts, this one asks for 129$/],
+    ["and the same of many more", { n: 2000 }, /^a request may ask for 128 texts, this one asks for 2000$/],
+    ["and of prompts", { prompt: Array<string>(2100).fill("a") }, /^a request may ask for 128 texts, .* 2100$/],
+    ["all that may be", { stop: 5 }, /^stop must be a text, or a list of texts, found a number$/],
+    ["an object by its article", { prompt: {} }, /^prompt must be .*, found an object$/],
+    ["one prompt without a number", { prompt: "x".repeat(65) }, /at most 64 tokens, the prompt has 65$/],
+  ])("are refused in words that name %s", async (_, body, message) => {
+    const { status, json } = await ask(scripted("x").server, PATH, { prompt: "x", ...body });
+    expect([status, json.error.message]).toEqual([400, expect.stringMatching(message)]);
+  });
+
+  it("of a chat are refused by the name of its own", async () => {
+    const body = { messages: [{ role: "user", content: "x".repeat(70) }] };
+    const { json } = await ask(scripted("x").server, "/v1/chat/completions", body);
+    expect(json.error).toMatchObject({ param: "messages", code: "context_length_exceeded" });
+    expect(json.error.message).toMatch(/at most 64 tokens, the messages have \d+$/);
+    const most = (): never => {
+      throw new InputError("prompt", "the cache has room for 5 tokens", "give more cacheMemory");
+    };
+    const { server } = scripted("x", { script: { most } });
+    const short = { messages: [{ role: "user", content: "x" }] };
+    const full = await ask(server, "/v1/chat/completions", short);
+    expect(full.json.error).toMatchObject({ param: "messages", message: "the cache has room for 5 tokens" });
+  });
+
+  it("say nothing of where the model's files lie", async () => {
+    const file = "/secret/place/tokenizer.json";
+    const added_tokens = [{ id: 1, content: "<s>", special: true }];
+    const json = JSON.stringify({ model: { type: "BPE", vocab: { a: 0 }, merges: [] }, added_tokens });
+    const tokenizer = await parseTokenizer(json, file);
+    const chat = chatTemplate("{{ raise_exception('no') }}", new Map(), file);
+    const { server } = scripted("x", { tokenizer, chat });
+    const id = await ask(server, "/detokenize", { tokens: [0, 99, 100] });
+    expect(id.json.error).toMatchObject({ message: "no token has the id 99", param: "tokens[1]" });
+    const text = await ask(server, PATH, { prompt: "ab" });
+    expect(text.json.error.message).toMatch(/^the tokenizer has no token for "b"/);
+    const refused = await ask(server, "/v1/chat/completions", { messages: [{ role: "user", content: "a" }] });
+    expect(refused.json.error.message).toMatch(/^the chat template of the model refuses the messages: no/);
+    expect([id, text, refused].map(({ status }) => status)).toEqual([400, 400, 400]);
+    expect(id.text + text.text + refused.text).not.toContain("secret");
+  });
+
+  it("that ask for next to no temperature ask for none", async () => {
+    const { server, engine } = scripted("x");
+    for (const temperature of [1e-8, 0.0000999, 0.0001, 0])
+      expect((await ask(server, PATH, { prompt: "x", temperature })).status, String(temperature)).toBe(200);
+    expect(engine.requests.map(({ sampling }) => sampling!.temperature)).toEqual([0, 0, 0.0001, 0]);
   });
 
   it("of texts that cannot fit are refused before they are encoded", async () => {

@@ -122,6 +122,7 @@ class Talk {
       const choice = new Choice(engine, texts.tokenizer, {
         index: 0,
         prompt,
+        field: "messages",
         stops,
         request: {
           prompt,

@@ -113,7 +113,11 @@ export const runningCommands = {
       o.repeatable("--name <name>", "the model's name on the wire; further ones are its aliases, * any"),
       o.whole("--max-batch <n>", "texts that are generated at once, at most (default 16)", 1, 1024),
       o.whole("--context <n>", "tokens of a text with its prompt, at most (default: what the model reads)", 1, 1e9),
-      o.valued("--cache-memory <size>", "memory for keys and values, such as 2GiB", bytesOf),
+      o.valued(
+        "--cache-memory <size>",
+        "memory for keys and values, such as 2GiB (default: --max-batch texts of 1024 tokens, at most 2GiB)",
+        bytesOf,
+      ),
       o.whole(
         "--queue <n>",
         "texts that wait, at most; beyond them requests are told to come again (default 256)",
@@ -161,7 +165,11 @@ export const runningCommands = {
       ...o.draws,
       o.whole("--seed <n>", "of draws; the next answer has the next seed (0 to 4294967295)", 0, 0xffffffff),
       o.option("--show-depth", "show how many layers computed each token; /depth turns it on and off"),
-      o.valued("--cache-memory <size>", "memory for keys and values, such as 2GiB", bytesOf),
+      o.valued(
+        "--cache-memory <size>",
+        "memory for keys and values, such as 2GiB (default: a text as long as the model reads, or of 1024 tokens)",
+        bytesOf,
+      ),
       o.tunings,
       ...o.storage,
       o.device,

@@ -44,6 +44,7 @@ export async function chatCompletions(served: Served, call: Call, json: unknown)
   const fields = { ...rest, ...(most !== undefined && { max_tokens: most }) };
   const plans = planned(served, {
     fields,
+    field: "messages",
     prompts: [promptOf(served, messages)],
     usual: null,
     logprobs: logprobs ? (top ?? 0) : null,

@@ -15,7 +15,7 @@ import {
 } from "../logprobs.js";
 import { codePoints } from "../offsets.js";
 import type { Served } from "../options.js";
-import { planned } from "../plan.js";
+import { expectChoices, planned } from "../plan.js";
 import { promptsField, tokensOf, type WirePrompt } from "../prompts.js";
 import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
 import { body, readBody } from "../schema.js";
@@ -39,8 +39,10 @@ const USUAL_TOKENS = 16;
 export async function completions(served: Served, call: Call, json: unknown): Promise<Response> {
   const { prompt: given, echo = false, logprobs = null, ...fields } = readBody(json, schema);
   if (fields.max_tokens === 0 && !echo) throw invalid("max_tokens is 0, which needs echo", "max_tokens");
+  expectChoices(served, given.length, fields.n);
   const plans = planned(served, {
     fields,
+    field: "prompt",
     prompts: given.map((prompt) => tokensOf(served, prompt, "prompt")),
     usual: USUAL_TOKENS,
     logprobs,

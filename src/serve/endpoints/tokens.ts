@@ -1,5 +1,6 @@
 // `/tokenize`, `/detokenize` and `/tokenizer_info`, as evaluation harnesses and llama.cpp's clients ask them.
 import { flag } from "../../program/reader.js";
+import { TokenizerError } from "../../tokenizer/errors.js";
 import { piecesOf } from "../../tokenizer/text-stream.js";
 import type { Tokenizer } from "../../tokenizer/tokenizer.js";
 import { invalid } from "../errors.js";
@@ -69,8 +70,24 @@ const detokenizeSchema = body<{ readonly tokens: readonly number[] }, { readonly
 export function detokenize(served: Served, json: unknown): Response {
   const { tokens, model } = readBody(json, detokenizeSchema);
   expectModel(served, model);
-  const text = served.tokenizer.decode(tokens, { special: true });
+  const text = textOf(served.tokenizer, tokens);
   return Response.json({ prompt: text, content: text });
+}
+
+/** Throws RequestError, which names the token that is none. */
+function textOf(tokenizer: Tokenizer, tokens: readonly number[]): string {
+  const decoded = (some: readonly number[]): string | null => {
+    try {
+      return tokenizer.decode(some, { special: true });
+    } catch (fault) {
+      if (fault instanceof TokenizerError && fault.code === "bad-token") return null;
+      throw fault;
+    }
+  };
+  const text = decoded(tokens);
+  if (text !== null) return text;
+  const wrong = tokens.findIndex((token) => decoded([token]) === null);
+  throw invalid(`no token has the id ${tokens[wrong]}`, `tokens[${wrong}]`);
 }
 
 export const tokenizerInfo = ({ info }: Served): Response => Response.json(info);
