@@ -49,6 +49,14 @@ const ALLOWED: Readonly<Record<ActivationType, Allowed>> = { f32: BY_F32, f16: B
 
 export const allowedBy = (precision: ActivationType): Allowed => ALLOWED[precision];
 
+/** How the names of gradients begin. */
+const GRADIENT = "grad.";
+/**
+ * A gradient that is less than this beside the largest of all is measured against this: where its terms cancel each
+ * other out, as those of a router whose only gate is divided by itself, what is left is the rounding of the terms.
+ */
+const LEAST_GRADIENT = 1e-3;
+
 export interface Verdict {
   readonly agrees: boolean;
   /**
@@ -99,10 +107,12 @@ export async function compareRun(
     else faults.push(`the entries of ${name} differ, though their scores are ${most} apart`);
   }
   const differences = new Map<string, number>();
-  for (const { name, role } of program.outputs) {
-    if (role === "observe") continue;
+  const compared = program.outputs.filter(({ role }) => role !== "observe");
+  const gradients = compared.filter(({ name }) => name.startsWith(GRADIENT)).map(({ name }) => name);
+  const least = LEAST_GRADIENT * Math.max(0, ...gradients.map((name) => magnitude(reference.outputs.get(name)!.data)));
+  for (const { name } of compared) {
     const [found, wanted] = [values.get(name)!, reference.outputs.get(name)!];
-    const difference = largestDifference(found.data, wanted.data);
+    const difference = largestDifference(found.data, wanted.data, name.startsWith(GRADIENT) ? least : 0);
     differences.set(name, difference);
     if (!(difference <= allowed.values))
       faults.push(`${name} differs by ${difference.toExponential(1)} of its largest magnitude`);
@@ -186,9 +196,21 @@ function differing(a: Choice, b: Choice): readonly number[] {
   return Array.from({ length: a.starts.data.length - 1 }, (_, s) => s).filter((s) => rows(a, s) !== rows(b, s));
 }
 
-/** max |a − b| / max(|b|, 1e-30); equal infinities and two NaN do not differ, one NaN differs by NaN. */
-export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let [most, scale] = [0, 1e-30];
+/** The largest magnitude of finite values. */
+function magnitude(values: ArrayLike<number>): number {
+  let most = 0;
+  for (let i = 0; i < values.length; i++) {
+    const own = Math.abs(values[i]!);
+    if (own > most && own < Infinity) most = own;
+  }
+  return most;
+}
+
+/**
+ * max |a − b| / max(|b|, least, 1e-30); equal infinities and two NaN do not differ, one NaN differs by NaN.
+ */
+export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>, least = 0): number {
+  let [most, scale] = [0, Math.max(least, 1e-30)];
   for (let i = 0; i < b.length; i++) {
     const [x, y] = [a[i]!, b[i]!];
     if (x === y || (Number.isNaN(x) && Number.isNaN(y))) {
