@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
 import { resolveImport } from "../../src/check/names/import-path.js";
 import { nearest } from "../../src/size/nearest.js";
-import { checked, codesOf, forward, modelOf, operations, outputType } from "./harness.js";
+import { checked, codesOf, forward, modelOf, operations, outputType, told } from "./harness.js";
 
 describe("scope", () => {
   it("shows function bodies the member and right-hand sides the parameter of one name", () => {
@@ -81,6 +81,15 @@ model C() { forward(x: f32[B, T]) -> f32[B, T] { nothing } }`;
     expect(diagnostics.map((d) => [d.code, d.message, text.slice(d.span.start, d.span.end)])).toEqual([
       ["import-path", '"./link.mod" cannot be imported: it is a link', '"./link.mod"'],
     ]);
+  });
+
+  it("gives one message for arguments that are too many", () => {
+    expect(codesOf(forward("  relu(x, x, x)"))).toEqual(["surplus-argument"]);
+    expect(told(forward("  x + random_normal(2, 3, 4)"))).toContain("`like: x`");
+  });
+
+  it("tells of a choice of tokens whose scores have a dimension too many", () => {
+    expect(told(forward("  take(x, above(x[..., 0:1], 0.0))"))).toContain("drop the last dimension of the score");
   });
 
   it("gives one message for each of three independent mistakes", () => {

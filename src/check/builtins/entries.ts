@@ -201,8 +201,10 @@ function liesLikeScore(emitter: Emitter, fn: string, x: Value, choice: Choice, a
     const reason = "what a choice indexes has the axes of its score";
     const [left, right] = [printType(x.type), printType(score)];
     const hint =
-      "the tokens that chose entry e are those of `choice[e]`, a route; each token goes through the blocks that it " +
-      "chose by `blocks[choice](x)`";
+      score.shape.at(-1) === 1
+        ? "a route chooses tokens by one score each, [B, T]: drop the last dimension of the score, `score[..., 0]`"
+        : "the tokens that chose entry e are those of `choice[e]`, a route; each token goes through the blocks that " +
+          "it chose by `blocks[choice](x)`";
     emitter.report("shape-mismatch", { what: `\`${fn}\` by this choice`, left, right, reason, hint }, at);
   }
   return false;

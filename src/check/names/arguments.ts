@@ -55,7 +55,8 @@ export function bindArguments<T>(
     } else if (named) {
       checker.report("positional-after-named", { callee }, arg.span);
       name = null;
-    } else name = nextPlace(checker, to, position++, arg.span);
+    } else if (position > to.places.length) name = null; // the first that is too many was reported
+    else name = nextPlace(checker, to, position++, arg.span);
     if (name !== null && bound.has(name)) {
       checker.report("duplicate-argument", { callee, name }, arg.name?.span ?? arg.span);
       name = null;

@@ -26,6 +26,7 @@ export function byName(callee: string, named: readonly string[]): string {
   if (callee === "transpose") return 'it swaps the last two axes; `rearrange(x, "b t d -> t b d")` moves any others';
   if (callee === "concat") return "write the tensors as a list: `concat([a, b], axis: -1)`";
   if (named.includes("axis")) return "give the axis by name: `axis: -1`";
+  if (named.includes("like")) return "give a tensor of the shape that is wanted by name: `like: x`";
   return named.length > 0 ? `give ${named.map((n) => `\`${n}\``).join(", ")} by name` : "leave out what is too much";
 }
 
