@@ -106,6 +106,26 @@ describe("a socket", () => {
     expect((await complete(url, {})).status).toBe(200);
   });
 
+  it.each([
+    ["headers that are too long", `GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(17_000)}\r\n\r\n`, 431],
+    ["an unknown method", "BREW /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
+    ["no host", "GET /livez HTTP/1.1\r\n\r\n", 400],
+    ["a broken host", "GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n", 400],
+    ["half of its headers", "GET /livez HTTP/1.1\r\n", 408],
+  ])("leaves to Node what is no request: %s", async (_, sent, status) => {
+    const entries: RequestEntry[] = [];
+    const { port } = await opened({ log: (entry) => entries.push(entry) }, { headerSeconds: 0.2 });
+    const socket = await silent(port);
+    let answer = "";
+    socket.setEncoding("utf8").on("data", (piece: string) => (answer += piece));
+    socket.write(sent);
+    for (let i = 0; !answer.includes("\r\n\r\n") && i < 200; i++) await later(10);
+    socket.destroy();
+    expect(answer.slice(0, 12)).toBe(`HTTP/1.1 ${status}`);
+    expect(answer.toLowerCase()).not.toContain("x-request-id");
+    expect(entries).toEqual([]);
+  });
+
   it("ends what a client began that closes half-way", async () => {
     const { engine, url } = await opened({ script: { before: () => later(3) } });
     const stop = new AbortController();
