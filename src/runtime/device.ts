@@ -114,7 +114,7 @@ export class Device {
     } catch (error) {
       // A lost device first aborts pending calls, and refuses those that come then; only then it resolves `lost`.
       const mayBeLost = error instanceof Error && (error.name === "AbortError" || error.name === "OperationError");
-      if (mayBeLost) await Promise.race([this.lost, sleep(50)]);
+      if (mayBeLost) await Promise.race([this.lost, sleep(SURELY_LOST_MS)]);
       throw this.#lostError ?? error;
     } finally {
       this.#waiting.delete(lose);
@@ -138,6 +138,9 @@ export class Device {
     return this.#lostError;
   }
 }
+
+/** Within this time after what it aborts or refuses, a lost device says that it is, on a busy machine too. */
+const SURELY_LOST_MS = 500;
 
 /**
  * Opens the best device available: in Node through Dawn, in a page through `navigator.gpu`. Where there is none, throws
