@@ -25,7 +25,6 @@ export async function convert(
     throw new UserError(
       `${folder} is neither a folder nor a GGUF file`,
       "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
-      EXIT.usage,
     );
   const routing = routingOf(mod);
   const { folder: dense, ...weights } = await denseOf(folder);

@@ -16,7 +16,6 @@ export function importFolder(folder: string, flags: Flags<typeof weightCommands.
     throw new UserError(
       `${folder} is neither a folder nor a GGUF file`,
       "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
-      EXIT.usage,
     );
   const { name, source } = described(folder);
   const output = isPrinted(flags.output) ? null : flags.output;

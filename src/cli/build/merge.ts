@@ -18,7 +18,6 @@ export async function merge(
     throw new UserError(
       `${run} is neither the folder of a run nor one of its checkpoints`,
       "modc train writes such folders: modc train … -o run",
-      EXIT.usage,
     );
   tell(run, trained);
   expectAllKept(trained.path, { described: false });

@@ -18,7 +18,6 @@ export async function quantize(
       existsSync(folder)
         ? `a model's text and weights: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
         : "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
-      EXIT.usage,
     );
   const done = await quantizeCheckpoint(folder, output, weightsAs);
   if (json) outJson({ output, weightsAs, ...done });
