@@ -10,11 +10,15 @@ export type WirePrompt = string | readonly number[];
 const tokens = (r: Reader): readonly number[] => r.list((item) => item.integer(0, 0xffffffff));
 const isTokens = ({ value }: Reader): boolean => Array.isArray(value) && typeof value[0] === "number";
 
+/** What a server takes at once is fewer, and told later: to read millions one by one everybody would wait for. */
+const MOST_PROMPTS = 1 << 16;
+
 /** A text, a list of tokens, or a list of such. */
 export const promptsField: Read<readonly WirePrompt[]> = (r) => {
   if (typeof r.value === "string") return [anyText(r)];
   if (isTokens(r)) return [tokens(r)];
-  if (!Array.isArray(r.value)) r.unlike("a text, a list of tokens, or a list of such");
+  const count = Array.isArray(r.value) ? r.value.length : r.unlike("a text, a list of tokens, or a list of such");
+  if (count > MOST_PROMPTS) r.fail(`has ${count} prompts, more than any request may ask for`);
   const prompts = r.list((item) => (typeof item.value === "string" ? anyText(item) : tokens(item)));
   return prompts.length > 0 ? prompts : r.fail("is an empty list");
 };

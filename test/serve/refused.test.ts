@@ -24,6 +24,7 @@ describe("fields", () => {
     ["too many texts", { n: 200 }, "n", null],
     ["too many texts of several prompts", { prompt: ["a", "b"], n: 65 }, "n", null],
     ["too many prompts", { prompt: Array<string>(129).fill("a") }, "prompt", null],
+    ["millions of prompts", { prompt: Array<string>(1e6).fill("") }, "prompt", null],
     ["far too many prompts", { prompt: Array<string>(3000).fill("a") }, "prompt", null],
     ["too many alternatives", { logprobs: 21 }, "logprobs", null],
     ["a bias of what is no token", { logit_bias: { hello: 1 } }, "logit_bias", null],
