@@ -90,7 +90,7 @@ class BatchEngine implements Engine {
     if (this.#closing) throw new EngineClosedError();
     const sequence = taken(this.#paged, request, this.#limit, (of, reason) => this.#fail(of, reason));
     // Those that find a slot free do not wait. One that is over leaves its place as soon as nothing in flight has it.
-    const leaving = [...this.#waiting, ...this.#active].filter(({ over }) => over).length;
+    const leaving = this.#active.filter(({ over }) => over).length;
     if (this.#waiting.length >= this.#limits.queue + this.#slots.length + leaving) throw this.#full();
     this.#waiting.push(sequence);
     this.#observer.queued?.();

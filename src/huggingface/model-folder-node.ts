@@ -4,12 +4,12 @@ import {
   accessSync,
   constants,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   renameSync,
   rmdirSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
@@ -40,7 +40,7 @@ export function expectFree(output: string): void {
       hint: "name a folder in it, or go to another",
     });
   writing(output, () => {
-    const there = statSync(output, { throwIfNoEntry: false });
+    const there = lstatSync(output, { throwIfNoEntry: false });
     const isFolder = there?.isDirectory() ?? false;
     if (there !== undefined && !(isFolder && readdirSync(output).length === 0))
       throw new CheckpointError("bad-option", `${output} is there already${isFolder ? "" : ", and no folder"}`, {

@@ -74,8 +74,9 @@ export function compilePooled(
   );
 }
 
-/** Texts of a run. */
+/** Texts of a run, and tokens with those that fill them up: what a device holds at once, and a server waits for. */
 const BATCH = 16;
+const MOST_TOKENS = 4096;
 /** Tokens that memory is set aside for at first. */
 const USUAL_TOKENS = 512;
 
@@ -122,9 +123,11 @@ export class ModelEmbedder implements Embedder {
     const done = (async (): Promise<readonly Float32Array[]> => {
       await before;
       const vectors: Float32Array[] = [];
-      for (let at = 0; at < texts.length; at += BATCH) {
+      for (let at = 0; at < texts.length;) {
         signal.throwIfAborted();
-        vectors.push(...(await this.#run(texts.slice(at, at + BATCH))));
+        const run = firstOf(texts, at);
+        vectors.push(...(await this.#run(run)));
+        at += run.length;
       }
       return vectors;
     })();
@@ -147,6 +150,16 @@ export class ModelEmbedder implements Embedder {
     await this.#last;
     (await this.#loaded).session.dispose();
   }
+}
+
+/** The texts of a run from this one on, one at least. */
+function firstOf(texts: readonly (readonly number[])[], from: number): readonly (readonly number[])[] {
+  let [to, width] = [from, 0];
+  for (; to < texts.length && to - from < BATCH; to++) {
+    width = Math.max(width, texts[to]!.length);
+    if (to > from && (to - from + 1) * width > MOST_TOKENS) break;
+  }
+  return texts.slice(from, to);
 }
 
 async function pass(

@@ -40,7 +40,8 @@ export function parseDescription(json: string, file: string): Description {
       refuse(part, read[part], "it must be an object or null");
   // What reads it wants those that need not be written.
   const absent = Object.fromEntries(PARTS.map((part) => [part, null]));
-  return { ...absent, ...read, added_tokens: read["added_tokens"] ?? [], model };
+  const { unk_id: unknown, ...others } = model;
+  return { ...absent, ...read, added_tokens: read["added_tokens"] ?? [], model: unknown === null ? others : model };
 }
 
 function checkModel(model: Fields, refuse: Refuse): void {

@@ -84,7 +84,10 @@ describe("what a command reads is never written over", () => {
     const { status, stderr } = await run(["init", mod, "-o", path("kept", "model.safetensors")]);
     expect([status, stderr]).toEqual([2, expect.stringContaining("would be written over a file of a checkpoint")]);
     expect(readFileSync(path("kept", "model.safetensors"), "utf8")).toBe("model.safetensors");
-    expect(await run(["init", mod, "-o", path("kept", "other.safetensors")])).toMatchObject({ status: 0 });
+    symlinkSync(path("kept", "model.safetensors"), path("into.safetensors"));
+    expect(await run(["init", mod, "-o", path("into.safetensors")])).toMatchObject({ status: 2 });
+    for (const _ of [1, 2])
+      expect(await run(["compile", mod, "-o", path("kept", "program.json")])).toMatchObject({ status: 0 });
   });
 
   it("by another name, or through links, either way", async () => {
@@ -107,6 +110,7 @@ describe("what a command reads is never written over", () => {
 });
 
 describe("a folder to be written", () => {
+  beforeAll(() => symlinkSync("nowhere-else", path("dangling")));
   const words = (output: string): readonly string[] => [
     "quantize",
     path("checkpoint"),
@@ -121,6 +125,7 @@ describe("a folder to be written", () => {
     ["lies in a file", path("golden.mod", "out"), "what is above it is no folder"],
     ["is a file", path("golden.mod"), "is there already, and no folder"],
     ["is a device", "/dev/null", "is there already, and no folder"],
+    ["is a link to nothing", path("dangling"), "is there already, and no folder"],
   ])("is refused plainly where it %s", async (_, output, message) => {
     const { status, stdout, stderr } = await run(words(output));
     expect([status, stdout, stderr]).toEqual([1, "", expect.stringContaining(message)]);

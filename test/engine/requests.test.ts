@@ -167,6 +167,26 @@ describe("an engine", () => {
     await close();
   });
 
+  it("counts those that were stopped before they began, until they are gone", async () => {
+    const { engine, close } = await pairOf(MODELS["dense"]!, device, 3, { maxBatch: 1, queue: 2 });
+    const running = engine.submit({ prompt: PROMPT, maxTokens: 2 });
+    let taken = 0;
+    for (; taken < 50; taken++) {
+      const aborted = new AbortController();
+      try {
+        const { signal } = aborted;
+        void answerOf(engine.submit({ prompt: PROMPT, maxTokens: 2, signal })).catch(() => null);
+      } catch (error) {
+        expect(error).toBeInstanceOf(QueueFullError);
+        break;
+      }
+      aborted.abort();
+    }
+    expect(taken).toBeLessThan(4);
+    expect((await answerOf(running)).tokens).toHaveLength(2);
+    await close();
+  });
+
   it("drains: it takes no more, and ends what is under way", async () => {
     const { engine, close } = await pairOf(MODELS["dense"]!, device, 3, { maxBatch: 2 });
     const stream = engine.submit({ prompt: PROMPT, maxTokens: 8 });

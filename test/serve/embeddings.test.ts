@@ -47,6 +47,20 @@ afterAll(async () => {
 });
 
 describe("a pooled result", () => {
+  it("is not waited for where the server is cut off", async () => {
+    let begun = (): void => {};
+    const begins = new Promise<void>((resolve) => (begun = resolve));
+    const embed = (): Promise<never> => {
+      begun();
+      return new Promise(() => {}); // a run that takes long
+    };
+    const own = createServer({ ...opened, ...opened.texts, embedder: { dimensions: 16, context: 40, embed } });
+    const asked = ask(own, "/v1/embeddings", { model: "Pooled", input: "call me" });
+    await begins;
+    own.cutOff();
+    expect((await asked).json).toMatchObject({ error: { code: "cut_off" } });
+  });
+
   it("is what the reference gives for each text, many at once", async () => {
     const { json } = await ask(server, "/v1/embeddings", { model: "Pooled", input: TEXTS });
     expect(json.data).toHaveLength(TEXTS.length);

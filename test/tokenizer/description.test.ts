@@ -1,5 +1,6 @@
 // What is wrong in a `tokenizer.json` is told before anything reads it; what files of all kinds have is read.
 import { describe, expect, it } from "vitest";
+import { TokenizerError } from "../../src/tokenizer/errors.js";
 import { parseTokenizer } from "../../src/tokenizer/tokenizer.js";
 
 const BPE = { type: "BPE", vocab: { a: 0, b: 1, ab: 2, abb: 3 }, merges: ["a b", "ab b"] };
@@ -74,6 +75,11 @@ describe("the description of a tokenizer", () => {
     ["a decoder that is none", { decoder: 5 }, "decoder is 5: it must be an object or null"],
   ])("with %s is refused", async (_, more, message) => {
     await expect(read(BPE, more)).rejects.toThrow(message);
+  });
+
+  it("without an unknown piece has no token for what it does not know", async () => {
+    const tokenizer = await read({ ...UNIGRAM, unk_id: null });
+    expect(() => tokenizer.encode("ab")).toThrow(TokenizerError);
   });
 
   it("may have merges as texts or pairs, gaps, and added tokens that the vocabulary has too or has not", async () => {

@@ -2,8 +2,8 @@
 // written.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { readdirSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readdirSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { errnoOf } from "../../base/errno.js";
 import { MODEL_FILE } from "../../huggingface/files-node.js";
 import { BASE, baseFilesOf } from "../../runtime/base-node.js";
@@ -44,9 +44,13 @@ export function keepingInputs<T>(command: CommandUnknownOpts, words: readonly un
   });
 }
 
+/** Names of files of a run's checkpoint. */
+const OF_CHECKPOINT = /^(?:manifest|tunings|modc-base|tokenizer(?:_config)?)\.json$|\.safetensors$|\.mod$/;
+
 /** Throws UserError where the file is one of a checkpoint of a run, whose record says what each of them holds. */
 function expectNoCheckpoint({ long }: OutputOption<string>, path: string): void {
-  if (!isCheckpoint(dirname(path))) return;
+  const file = realpathSync(path);
+  if (!isCheckpoint(dirname(file)) || !OF_CHECKPOINT.test(basename(file))) return;
   throw new UserError(
     `${long} ${path} would be written over a file of a checkpoint, which could not be opened any more`,
     "name another file to be written",

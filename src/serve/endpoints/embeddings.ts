@@ -46,7 +46,7 @@ export async function embeddings(served: Served, call: Call, json: unknown): Pro
     const wrong = text.find((token) => token >= engine.model.vocabulary);
     if (wrong !== undefined) throw invalid(`text ${i} has ${wrong}, which is no token of the model`, "input");
   });
-  const vectors = await embedder.embed(texts, call.signal);
+  const vectors = await call.before(embedder.embed(texts, call.signal));
   const tokens = texts.reduce((n, text) => n + text.length, 0);
   return Response.json({
     object: "list",
