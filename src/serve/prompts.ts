@@ -17,9 +17,8 @@ const MOST_PROMPTS = 1 << 16;
 export const promptsField: Read<readonly WirePrompt[]> = (r) => {
   if (typeof r.value === "string") return [anyText(r)];
   if (isTokens(r)) return [tokens(r)];
-  const count = Array.isArray(r.value) ? r.value.length : r.unlike("a text, a list of tokens, or a list of such");
-  if (count > MOST_PROMPTS) r.fail(`has ${count} prompts, more than any request may ask for`);
-  const prompts = r.list((item) => (typeof item.value === "string" ? anyText(item) : tokens(item)));
+  if (!Array.isArray(r.value)) r.unlike("a text, a list of tokens, or a list of such");
+  const prompts = r.list((item) => (typeof item.value === "string" ? anyText(item) : tokens(item)), MOST_PROMPTS);
   return prompts.length > 0 ? prompts : r.fail("is an empty list");
 };
 
