@@ -5,7 +5,7 @@ import { DeviceLostError, type Device, type Results } from "../runtime/index.js"
 import type { Tunings } from "../schedule/tunings/index.js";
 import type { Times } from "./choose.js";
 import { median, Trial } from "./measure.js";
-import type { Workload } from "./workload.js";
+import { REPEATS, type Workload } from "./workload.js";
 
 /** Tunings to measure, with a short name. */
 export interface Contender {
@@ -168,11 +168,15 @@ class Tournament {
     // A contender far behind needs no better number: this one overestimates.
     pushSample(entry.samples[s]!, once > HOPELESS_RATIO * best ? once : await this.#sample(trial, size));
   }
+  /** Null where noise hides the time even of the most computations. */
   async #sample(trial: Trial, size: number): Promise<number | null> {
-    let repeats = this.#repeats.get(size);
-    if (repeats === undefined) this.#repeats.set(size, (repeats = await trial.repeatsFor(size)));
-    // If noise hides the difference, measure once more.
-    return (await trial.sample(size, repeats)) ?? trial.sample(size, repeats);
+    const first = this.#repeats.get(size) ?? (await trial.repeatsFor(size));
+    for (const repeats of [...REPEATS.filter((r) => r >= first), REPEATS.at(-1)!]) {
+      this.#repeats.set(size, repeats);
+      const seconds = await trial.sample(size, repeats);
+      if (seconds !== null) return seconds;
+    }
+    return null;
   }
 
   #differingBits(results: Results, size: number): string | null {
