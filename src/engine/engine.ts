@@ -248,11 +248,7 @@ class BatchEngine implements Engine {
   async #step(): Promise<boolean> {
     const ready = this.#active.filter(
       (s) =>
-        s.phase === "stepping" &&
-        !s.over &&
-        s.wanted > 0 &&
-        !(s.waitsForTokens && s.stepsInFlight > 0) &&
-        !this.#guesses(s),
+        s.phase === "stepping" && !s.over && s.wanted > 0 && !(s.waitsForTokens && s.choosing > 0) && !this.#guesses(s),
     );
     if (ready.length === 0) return false;
     if (!(await this.#give(ready.map((sequence) => ({ sequence, tokens: 1 }))))) return false;
@@ -389,7 +385,7 @@ class BatchEngine implements Engine {
   }
 
   #failAll(error: unknown): void {
-    for (const run of this.#flight) for (const s of run.sequences) s.inFlight = s.stepsInFlight = 0;
+    for (const run of this.#flight) for (const s of run.sequences) s.inFlight = s.choosing = 0;
     this.#flight.length = 0;
     for (const sequence of [...this.#active, ...this.#waiting]) this.#fail(sequence, error);
   }

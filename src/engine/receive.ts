@@ -19,7 +19,7 @@ export function receive(run: Run, results: Results, receiver: Receiver): readonl
   const changed: Sequence[] = [];
   for (const [b, sequence] of run.sequences.entries()) {
     sequence.inFlight -= run.lengths[b]!;
-    if (run.kind === "step") sequence.stepsInFlight--;
+    if (run.chooses[b]) sequence.choosing--;
     // What was submitted before it was known that the text had ended is none of it.
     if (sequence.over) continue;
     changed.push(sequence);
@@ -44,7 +44,7 @@ function receiveOne(
   sequence.rows = after;
   if (run.kind === "prompt" && scoresPrompt(sequence))
     scorePrompt(sequence, results[paged.pages.allLogits]!, b, first, length, paged);
-  if (run.kind === "prompt" && sequence.read < sequence.tokens.length) return;
+  if (!run.chooses[b]) return;
   if (run.kind === "prompt") sequence.tellPrompt(promptRoutes(sequence, model));
   if (sequence.settled.most === sequence.generated) {
     sequence.finish = "length";
@@ -58,7 +58,6 @@ function receiveOne(
     : null;
   const routes = routesOfLast(sequence, before, length);
   tellToken(sequence, { token, logprob: results["logprob"]!.data[b]!, score, routes }, { model, observer, context });
-  sequence.phase = "stepping";
 }
 
 /** A token that the model chose for a text. */

@@ -11,6 +11,8 @@ export interface Run {
   readonly sequences: readonly Sequence[];
   /** Tokens that it reads of each. */
   readonly lengths: readonly number[];
+  /** Whether it chooses the next token of each: a chunk with more tokens behind it does not. */
+  readonly chooses: readonly boolean[];
   readonly results: Promise<Results>;
   readonly began: number;
 }
@@ -67,16 +69,23 @@ export function runPrompt(runner: Runner, sequences: readonly Sequence[], length
   const data = new Uint32Array(sequences.length * width);
   sequences.forEach((s, b) => data.set(s.tokens.slice(s.submitted, s.submitted + lengths[b]!), b * width));
   const { inputs, extents } = placesOf(paged, sequences, lengths, pools, maxBatch);
-  const ends = (s: Sequence, b: number): boolean => s.tokens.length === s.submitted + lengths[b]!;
+  const chooses = sequences.map((s, b) => s.tokens.length === s.submitted + lengths[b]!);
   const outputs = [
     ...paged.pages.axes.flatMap(({ taken }) => (taken === null ? [] : [taken])),
     ...(sequences.some((s) => scoresPrompt(s)) ? [paged.pages.allLogits] : []),
-    ...(sequences.some((s, b) => ends(s, b) && scores(s)) ? ["logits"] : []),
+    ...(sequences.some((s, b) => chooses[b] && scores(s)) ? ["logits"] : []),
   ];
-  return submit("prompt", place.prompt, runner, sequences, lengths, outputs, {
-    inputs: { ...inputs, [paged.input]: { data, shape: [sequences.length, width] } },
-    extents,
-  });
+  return submit(
+    "prompt",
+    place.prompt,
+    runner,
+    sequences,
+    { lengths, chooses, outputs },
+    {
+      inputs: { ...inputs, [paged.input]: { data, shape: [sequences.length, width] } },
+      extents,
+    },
+  );
 }
 
 /** Submits a run that adds a token to each text. */
@@ -85,10 +94,18 @@ export function runStep(runner: Runner, sequences: readonly Sequence[]): Run {
   const lengths = sequences.map(() => 1);
   const { inputs, extents } = placesOf(paged, sequences, lengths, pools, maxBatch);
   const outputs = sequences.some(scores) ? ["logits"] : [];
-  return submit("step", place.step, runner, sequences, lengths, outputs, {
-    inputs,
-    extents: { ...extents, [paged.tokenAxis]: 1 },
-  });
+  const chooses = sequences.map(() => true);
+  return submit(
+    "step",
+    place.step,
+    runner,
+    sequences,
+    { lengths, chooses, outputs },
+    {
+      inputs,
+      extents: { ...extents, [paged.tokenAxis]: 1 },
+    },
+  );
 }
 
 /** Whether the scores of a text's tokens are asked for. */
@@ -100,8 +117,7 @@ function submit(
   session: Session,
   { paged }: Runner,
   sequences: readonly Sequence[],
-  lengths: readonly number[],
-  more: readonly string[],
+  { lengths, chooses, outputs }: Pick<Run, "lengths" | "chooses"> & { readonly outputs: readonly string[] },
   {
     inputs,
     extents,
@@ -109,7 +125,7 @@ function submit(
 ): Run {
   const { live } = sequences[0]!.settled.request;
   const options: RunOptions = {
-    outputs: ["token", "logprob", paged.counts, ...more],
+    outputs: ["token", "logprob", paged.counts, ...outputs],
     extents,
     lengths,
     promises: sequences.every(isGreedy) ? ["greedy"] : [],
@@ -119,8 +135,10 @@ function submit(
   results.catch(() => {}); // reported by who waits for it
   sequences.forEach((s, b) => {
     s.inFlight += lengths[b]!;
-    if (kind === "step") s.stepsInFlight++;
-    else s.submitted += lengths[b]!;
+    if (kind === "prompt") s.submitted += lengths[b]!;
+    if (!chooses[b]) return;
+    s.phase = "stepping";
+    s.choosing++;
   });
-  return { kind, sequences, lengths, results, began: performance.now() };
+  return { kind, sequences, lengths, chooses, results, began: performance.now() };
 }

@@ -26,7 +26,10 @@ export class Sequence {
   /** Prompt and generated tokens. */
   readonly tokens: number[];
   readonly promptLength: number;
-  /** waiting: nothing of it is on the device. reading: chunks of its tokens are. stepping: steps add to it. */
+  /**
+   * waiting: nothing of it is on the device. reading: chunks of its tokens are. stepping: all of them are, and steps
+   * may follow.
+   */
   phase: "waiting" | "reading" | "stepping" = "waiting";
   /** While reading: of `tokens`, those in the cache or in a run. */
   submitted = 0;
@@ -42,8 +45,8 @@ export class Sequence {
   slot: number | null = null;
   /** Tokens of it that runs in flight read. */
   inFlight = 0;
-  /** Steps in flight, whose tokens are not known yet. */
-  stepsInFlight = 0;
+  /** Runs in flight that choose a token of it: steps, and the last chunk of `tokens`. */
+  choosing = 0;
   /** Tokens of the prompt that were found in the cache when it was first read. */
   cached = 0;
   /** Blocks of `tokens` that are kept as prefixes. */
@@ -79,7 +82,7 @@ export class Sequence {
   }
   /** Tokens that are asked for and not submitted. */
   get wanted(): number {
-    return this.settled.most - this.generated - this.stepsInFlight;
+    return this.settled.most - this.generated - this.choosing;
   }
   /** Whether a step reads what the step before it chose, so that none may be submitted before that is known. */
   get waitsForTokens(): boolean {
@@ -89,7 +92,7 @@ export class Sequence {
 
   /** Forgets all that is on the device: everything is read again. */
   restart(): void {
-    this.submitted = this.read = this.inFlight = this.stepsInFlight = this.kept = 0;
+    this.submitted = this.read = this.inFlight = this.choosing = this.kept = 0;
     this.rows = this.rows.map(() => 0);
     this.keptRows = [...this.rows];
     for (const own of this.pages) own.length = 0;

@@ -1,19 +1,25 @@
-// Orders a session's runs: each is started after the one before was started, so that several may be on the device at
-// once.
+// Orders the runs of a session, and of those that share its states: each is started after the one before was started,
+// so that several may be on the device at once.
 
 export class RunQueue {
-  #last: Promise<unknown> = Promise.resolve();
+  /** The last turn taken, of this queue and of those beside it. */
+  readonly #turns: { last: Promise<unknown> };
   /** Runs on the device whose results are not read yet. */
   readonly #reading = new Set<Promise<unknown>>();
 
+  /** `beside`: the queue that it takes turns with. */
+  constructor(beside: RunQueue | null) {
+    this.#turns = beside ? beside.#turns : { last: Promise.resolve() };
+  }
+
   /** Calls `begin` in its turn. If it fails, the caller gets the error and the next turn proceeds. */
   next<T>(begin: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(begin);
-    this.#last = Promise.allSettled([turn]);
+    const turn = this.#turns.last.then(begin);
+    this.#turns.last = Promise.allSettled([turn]);
     return turn;
   }
 
-  /** Calls `body` in its turn, once no run is on the device. */
+  /** Calls `body` in its turn, once no run of this queue is on the device. */
   alone<T>(body: () => Promise<T>): Promise<T> {
     return this.next(async () => {
       await this.drained();
@@ -28,7 +34,7 @@ export class RunQueue {
     return held;
   }
 
-  /** Resolves once no run is on the device. */
+  /** Resolves once no run of this queue is on the device. */
   async drained(): Promise<void> {
     await Promise.allSettled(this.#reading);
   }

@@ -33,7 +33,7 @@ import { uploadWeights, type WeightValues } from "./weights.js";
 
 /** Options of loading. */
 export interface LoadOptions extends LoadSettings {
-  /** A session whose states this one shares by name: each reads what the other writes. It must outlive this one. */
+  /** A session whose states this one shares by name; calls of both run in order. It must outlive this one. */
   readonly statesOf?: Session;
   /**
    * A session whose weights this one shares where both store them alike; other weights are loaded again. It must
@@ -64,9 +64,9 @@ export class Session {
   #steps: Steps | null = null;
   #firstRuns: FirstRuns | null = null;
   #setting: Setting | null = null;
-  readonly #queue = new RunQueue();
+  readonly #queue: RunQueue;
   readonly #statesOf: Session | null;
-  readonly #weightsOf: Session | null;
+  readonly #owners: readonly Session[];
   readonly #shared: ReadonlySet<number>;
   #disposed = false;
 
@@ -88,8 +88,9 @@ export class Session {
     ]);
     const { statesOf = null, weightsOf = null } = options;
     const inFlight = checkInFlight(options.inFlight);
-    [this.#statesOf, this.#weightsOf] = [statesOf, weightsOf];
-    for (const owner of [statesOf, weightsOf]) if (owner) owner.#expectAlive();
+    [this.#statesOf, this.#owners] = [statesOf, [statesOf, weightsOf].filter((owner) => owner !== null)];
+    for (const owner of this.#owners) owner.#expectAlive();
+    this.#queue = new RunQueue(statesOf && statesOf.#queue);
     const slotsOf = (of: Session | null): SlotOwner | null => of && { program: of.program, buffers: of.#buffers };
     const shared = sharedSlots(program, slotsOf(statesOf), slotsOf(weightsOf));
     this.#shared = new Set(shared.keys());
@@ -119,15 +120,14 @@ export class Session {
     await this.#buffers.ensure(this.#bytesOf(most));
     options.signal?.throwIfAborted();
     await checked(this.device, "prepare a program", () => {
-      const { device } = this;
-      const [buffers, pipelines, tell] = [this.#buffers, this.#pipelines, this.#onProgress];
+      const [device, buffers, pipelines, tell] = [this.device, this.#buffers, this.#pipelines, this.#onProgress];
       const steps = (this.#steps = new Steps(device, this.#allocator, this.program, this.#table, pipelines));
       this.#firstRuns = new FirstRuns({ device, steps, buffers, pipelines, tell });
       this.#setting = new Setting(steps, this.#tables, this.#firstRuns);
-      this.#steps.bind(this.#buffers);
+      steps.bind(buffers);
       this.#staging.ensure(this.#stagingOf(most));
-      this.#buffers.replacedElsewhere();
-      if (!this.#statesOf) this.#room.begin(this.device, this.#buffers);
+      buffers.replacedElsewhere();
+      if (!this.#statesOf) this.#room.begin(device, buffers);
     });
     this.#prediction.expect(most.run, this.#allocator.bytes);
     // Other threads compile while this one reads weights.
@@ -351,7 +351,7 @@ export class Session {
 
   #expectAlive(): void {
     if (this.#disposed) throw new DisposedError();
-    for (const owner of [this.#statesOf, this.#weightsOf]) if (owner) owner.#expectAlive();
+    for (const owner of this.#owners) owner.#expectAlive();
     if (this.device.lostError) throw this.device.lostError;
   }
 

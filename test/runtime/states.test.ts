@@ -58,6 +58,19 @@ describe("the states of a session", () => {
     await expect(load(stateProgram, device, undefined, { statesOf: owner })).rejects.toThrow(/disposed/);
   });
 
+  it("change in the order of the calls of all sessions that share them", async () => {
+    const owner = await load(stateProgram, device, undefined, { compile: "run" });
+    const other = await load(stateProgram, device, undefined, { compile: "run", statesOf: owner });
+    // The first run of a session compiles, and one of another size waits for those before it.
+    const lengths = [3, 1, 2, 1, 1, 4, 1, 2, 2, 1];
+    const seen = await Promise.all(
+      lengths.map((length, i) => [owner, other][i % 2]!.run({ x: Array.from({ length }, () => 0) })),
+    );
+    expect(seen.map((r) => r["total"]!.toArray())).toEqual(lengths.map((_, i) => i + 1));
+    other.dispose();
+    owner.dispose();
+  });
+
   it("are shared with those who have them in the same shape only", async () => {
     const owner = await load(stateProgram, device);
     const renamed = { ...stateProgram, states: [{ ...state!, name: "other" }] };
