@@ -108,11 +108,15 @@ interface Nothing {}
 /** Stretches of the entries of a choice. */
 type Members = readonly { readonly first: number; readonly count: number }[];
 
-/** `axis` is that of the sorted entries, K; members are some `of` so many entries among which is chosen. */
+/**
+ * `axis` is that of the sorted entries, K; members are some `of` so many entries among which is chosen. Kinds of one
+ * list that are called together have one `call`.
+ */
 interface Sorting {
   readonly axis: string;
   readonly members: Members;
   readonly of: number;
+  readonly call: string;
 }
 
 /** The same clause for every value. */

@@ -28,7 +28,6 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
   const places = new Locations(lines);
   const all = nodesOf(plan.graph);
   const order = new Map(all.map((node, i) => [node, i]));
-  const sharesOf = memberShares(all);
   const traffic = new Traffic(plan, units);
   const costs = new Map<object, WorkCost>();
   const works = units.map((unit): ProgramWork => {
@@ -43,8 +42,8 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
     const key = unit.steps.flatMap((s) => (s.kind === "dispatch" ? [s.uniforms] : []))[0]!;
     // Of two kinds of experts the shares may differ where the sizes are equal.
     const ofExperts = nodes.some((node) => membersOf(node) !== null);
-    let cost = ofExperts ? costOfGroup(unit, traffic, sharesOf) : costs.get(key);
-    if (!cost) costs.set(key, (cost = costOfGroup(unit, traffic, sharesOf)));
+    let cost = ofExperts ? costOfGroup(unit, traffic) : costs.get(key);
+    if (!cost) costs.set(key, (cost = costOfGroup(unit, traffic)));
     return { ops: operators, main: nodes.indexOf(primary), ...cost };
   });
   return { works, origins: places.all, ofStep: units.flatMap((unit, i) => unit.steps.map(() => i)) };
@@ -209,10 +208,10 @@ const touched = <K extends OpName>(node: Node<K>): Touched | null => ops[node.op
 
 type WorkCost = Pick<ProgramWork, "flops" | "denseFlops" | "bytes">;
 
-function costOfGroup(unit: StepGroup, traffic: Traffic, sharesOf: ReturnType<typeof memberShares>): WorkCost {
+function costOfGroup(unit: StepGroup, traffic: Traffic): WorkCost {
   let [flops, dense]: [Size, Size] = [0, 0];
   for (const node of unit.nodes) {
-    const { existing, members, computing } = sharesOf(node);
+    const { existing, members, computing } = memberShares(node);
     const own = shareOf(existing, costOf(node).flops);
     flops = addSizes(flops, shareOf(members, own));
     dense = addSizes(dense, shareOf(computing, own));

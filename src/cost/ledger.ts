@@ -96,7 +96,6 @@ export function ledger(
   const run: RunSizes = { extents: options.extents, lengths: new Map(), live };
   const nodes = nodesOf(graph);
   const count = counterOf(graph, convention);
-  const sharesOf = memberShares(nodes);
   const packedConcats = packedAtLoad(nodes, callerReads(graph));
   const groups = new Map<string, Group>();
   const rowNamed = options.row ?? groupOf;
@@ -104,7 +103,7 @@ export function ledger(
   for (const node of nodes) {
     if (packedConcats.has(node)) continue;
     const group = getOrCreate(groups, rowNamed(node.origin?.path ?? "", node.origin?.span ?? null), newGroup);
-    const { existing, members, computing } = sharesOf(node);
+    const { existing, members, computing } = memberShares(node);
     const counted = count(node);
     evaluators.forEach((sizes, way) => {
       const share = q.multiply(existing, way === 0 ? members : computing);
@@ -150,14 +149,13 @@ export function flopsOf(
   graph: Graph,
 ): (run: Pick<RunSizes, "extents"> & { readonly live?: ReadonlyMap<string, Rational> }) => number {
   const nodes = nodesOf(graph);
-  const sharesOf = memberShares(nodes);
   const packedConcats = packedAtLoad(nodes, callerReads(graph));
   const times = new Map<string, { readonly size: Size; count: number }>();
   for (const node of nodes) {
     if (packedConcats.has(node)) continue;
     const { flops } = costOf(node);
     if (flops === 0) continue;
-    const { existing, members } = sharesOf(node);
+    const { existing, members } = memberShares(node);
     const share = q.toNumber(q.multiply(existing, members));
     getOrCreate(times, printSize(flops), () => ({ size: flops, count: 0 })).count += share;
   }

@@ -79,14 +79,22 @@ function sharesOf(graph: Graph, sizes: SizeValues): ReadonlyMap<string, Rational
     const share = tokens(node) ?? shares.get(node) ?? q.ZERO;
     // Each row reads the weights of one expert of all.
     const members = membersOf(node);
-    for (const input of node.inputs)
-      read(input, members ? q.divide(q.multiply(share, members.existing), q.rational(members.of)) : share);
+    const each = members ? q.divide(q.multiply(share, members.existing), q.rational(members.of)) : share;
+    for (const input of node.inputs) read(input, isOp(node, "concat") ? timesRead(each, node.inputs, input) : each);
     if (!isOp(node, "weight")) continue;
     const { path } = node.attrs;
     const before = found.get(path);
     if (before === undefined || q.compare(before, share) < 0) found.set(path, share);
   }
   return found;
+}
+
+/** The share of what is joined: of a block that stands in a list more than once, that of all its places. */
+function timesRead(share: Rational, inputs: readonly Node[], input: Node): Rational {
+  const times = inputs.reduce((n, other) => (other === input ? n + 1 : n), 0);
+  if (times === 1) return share;
+  const all = q.multiply(share, q.rational(times));
+  return q.compare(all, q.ONE) > 0 ? q.ONE : all;
 }
 
 /** The share of all tokens for which a node has rows; null where it has none. */

@@ -203,9 +203,10 @@ const vocabulary = {
    * its row; the place of each entry; the first place of each group; the group at each place. Entries of any other
    * number have no group: they come last, from `starts[groups]` on, and are listed as of group `groups`. Where no more
    * than `list` entries have a group, only so many places are listed. `share` of the listed
-   * entries are expected to have a group, as far as costs say: all where it is absent.
+   * entries are expected to have a group, as far as costs say: all where it is absent. `computing`: the groups that
+   * compute in all sorts of the same list, where these are more.
    */
-  sort_entries: kernel(1, { groups: "number", list: "sizeIfAny", share: "sizeIfAny" }),
+  sort_entries: kernel(1, { groups: "number", computing: "numberIfAny", list: "sizeIfAny", share: "sizeIfAny" }),
   /**
    * x[N, …], index u32[M], place u32[N, k] → [M, …]: row `index` of x at each place; `place` are those of a row. An
    * index of N or more reads anything.

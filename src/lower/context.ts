@@ -45,10 +45,17 @@ export class Lowering {
   readonly #sorted = new Map<string, SortedEntries>();
   readonly #values = new Map<Value, Placed>();
   readonly #emit: Emit;
+  /** The number of experts that compute in the call of each axis of sorted entries. */
+  readonly computing: ReadonlyMap<string, number>;
   #origin: Origin | null = null;
 
-  /** `sorted`: the rows of each axis of sorted entries. */
-  constructor(axes: readonly Axis[], sorted: ReadonlyMap<string, Size> = new Map()) {
+  /** `sorted`: the rows of each axis of sorted entries; `computing`: the experts that compute in its call. */
+  constructor(
+    axes: readonly Axis[],
+    sorted: ReadonlyMap<string, Size> = new Map(),
+    computing: ReadonlyMap<string, number> = new Map(),
+  ) {
+    this.computing = computing;
     this.axes = new ModelAxes(axes, sorted);
     this.#emit = createEmit(ops, this.axes.all);
   }

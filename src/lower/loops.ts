@@ -178,7 +178,8 @@ class Rolled {
     const parts = axesOfEntries(choice, Number(choice.type.shape[2]), parent, terms.length === among);
     const bound = boundOfAll(parts.map((name) => this.#axes.find((a) => a.name === name)?.bound ?? null));
     const axis: Axis = { role: "sequence", name: this.#freeName(), bound, count: { kind: "join", parts } };
-    const sorting = { axis: axis.name, members, of: among };
+    // Loops over one choice are held to be parts of one list.
+    const sorting = { axis: axis.name, members, of: among, call: `loops ${choice.id}` };
     const sum = sumOfTerms(terms, { choice, sorting, numbering: this.#numbering, emit });
     if (!sum || !equalShapes(sum.type.shape, end.type.shape)) return;
     this.#axes.push(axis);

@@ -18,7 +18,7 @@ import { ModelAxes } from "./layout.js";
 import { productLowerings } from "./product.js";
 import { randomLowerings } from "./random.js";
 import { reductionLowerings } from "./reduce.js";
-import { sortedAxes, sortedLowerings } from "./sorted.js";
+import { computingIn, sortedAxes, sortedLowerings } from "./sorted.js";
 import { routeCount, routeIndex, sequenceLowerings, tokenAxes } from "./sequence.js";
 
 /** The lowering of each operation. Total by type: an operation without a lowering does not compile. */
@@ -40,7 +40,7 @@ export function lower(written: Model): Graph {
   const model = withoutLoops(written);
   const values = reachedValues(model);
   const sorted = sortedAxes(values, new ModelAxes(model.axes));
-  const cx = new Lowering([...model.axes, ...tokenAxes(model.axes, values)], sorted);
+  const cx = new Lowering([...model.axes, ...tokenAxes(model.axes, values)], sorted, computingIn(values));
   for (const value of values) {
     cx.enter(value);
     cx.define(value, lowerValue(cx, value));

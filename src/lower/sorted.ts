@@ -30,11 +30,26 @@ export function sortedAxes(values: readonly Value[], axes: ModelAxes): ReadonlyM
   );
 }
 
+/** By axis of sorted entries, the experts of all kinds of its call whose rows are computed. */
+export function computingIn(values: readonly Value[]): ReadonlyMap<string, number> {
+  const calls = new Map<string, Map<string, number>>();
+  const made = values.filter((v) => isOperation(v, "unsort_entries"));
+  for (const { attrs } of made) {
+    const kinds = calls.get(attrs.call) ?? new Map<string, number>();
+    calls.set(attrs.call, kinds.set(JSON.stringify(attrs.members), countOf(attrs.members)));
+  }
+  const sum = (kinds: ReadonlyMap<string, number>): number => [...kinds.values()].reduce((n, count) => n + count, 0);
+  return new Map(made.map(({ attrs }) => [attrs.axis, Math.min(attrs.of, sum(calls.get(attrs.call)!))]));
+}
+
 /** The sorted entries of the choice, which several values share. */
 function sortedBy(cx: Lowering, { inputs: [, choice], attrs }: Sorting): SortedEntries {
   return cx.sorted(attrs.axis, () => {
     const group = groupsOf(cx, cx.get(choice).node, attrs);
-    const sorted = cx.emit("sort_entries", [group], { groups: countOf(attrs.members), ...listOf(cx, choice!, attrs) });
+    const count = countOf(attrs.members);
+    const all = cx.computing.get(attrs.axis) ?? count;
+    const computing = all > count ? { computing: all } : {};
+    const sorted = cx.emit("sort_entries", [group], { groups: count, ...computing, ...listOf(cx, choice!, attrs) });
     const pick = (result: number): Node => cx.emit("pick", [sorted], { result });
     return { group, entries: pick(0), rows: pick(1), place: pick(2), starts: pick(3), groups: pick(4) };
   });

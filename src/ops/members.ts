@@ -10,9 +10,8 @@ export interface Members {
   readonly of: number;
   /** The share of the sorted entries that are expected to exist. */
   readonly existing: Rational;
-  /** The choice, null where the groups come from elsewhere, and the number of each entry among these experts. */
-  readonly choice: Node | null;
-  readonly by: Node;
+  /** How many experts of their list compute something, these among them. */
+  readonly computing: number;
 }
 
 /** What a product or look-up by the expert of each row says of them; null for any other node. */
@@ -32,35 +31,23 @@ export interface MemberShares {
   readonly computing: Rational;
 }
 
-/** What a graph says of the shares of a node's sorted entries; of other nodes all. */
-export function memberShares(nodes: readonly Node[]): (node: Node) => MemberShares {
-  /** Of each choice the groups by which products find their experts, one for each kind of them. */
-  const kinds = new Map<Node, Map<Node, number>>();
-  for (const node of nodes) {
-    const found = isOp(node, "grouped_matmul") ? membersOf(node) : null;
-    if (!found?.choice) continue;
-    const own = kinds.get(found.choice) ?? new Map<Node, number>();
-    kinds.set(found.choice, own.set(found.by, found.groups));
-  }
-  const computing = (choice: Node): number => [...(kinds.get(choice)?.values() ?? [])].reduce((sum, n) => sum + n, 0);
-  return (node) => {
-    const found = membersOf(node);
-    if (found === null) return { existing: q.ONE, members: q.ONE, computing: q.ONE };
-    const { groups, of, existing, choice } = found;
-    const all = Math.max(groups, Math.min(of, choice ? computing(choice) : groups));
-    return { existing, members: q.rational(groups, of), computing: q.rational(groups, all) };
-  };
+/** The shares of a node's sorted entries; of other nodes all. */
+export function memberShares(node: Node): MemberShares {
+  const found = membersOf(node);
+  if (found === null) return { existing: q.ONE, members: q.ONE, computing: q.ONE };
+  const { groups, of, existing, computing } = found;
+  return { existing, members: q.rational(groups, of), computing: q.rational(groups, computing) };
 }
 
 function sortedBy(result: Node): Members | null {
   const sort = producerOf(result);
   if (!isOp(sort, "sort_entries")) return null;
-  const { groups, share } = sort.attrs;
+  const { groups, share, computing = groups } = sort.attrs;
   const [by] = sort.inputs;
   const choice = choiceBehind(by);
   const of = choice && typeOf(choice.inputs[0]).shape.at(-1);
   const existing = share === undefined ? null : constantOf(share);
-  return { groups, of: typeof of === "number" ? of : groups, existing: existing ?? q.ONE, choice, by };
+  return { groups, of: typeof of === "number" ? of : groups, existing: existing ?? q.ONE, computing };
 }
 
 /**

@@ -77,6 +77,39 @@ describe("mixtures in the ledger", () => {
     expect(half.dense.products).toBe(alike.executed.products);
   });
 
+  /** The whole ledger of lists of 8 indexed by one choice of two, and summed. */
+  const sumOf = (members: string, ...lists: readonly string[]): Ledger => {
+    const called = lists.map((list) => `${list}[c](x)`).join(" + ");
+    const body = `s = router(x); c = top(s, 2, axis: -1); sum((${called}) * take(s, c)[..., None], axis: -2)`;
+    return ledgerOf(model("Linear, Nothing, SwiGLU", `router: Linear(${DIM}, 8, bias: false)\n  ${members}`, body));
+  };
+  /** Operations of the products of so many entries, and those of the router. */
+  const products = (...of: readonly (readonly [entries: number, hidden: number])[]): number =>
+    of.reduce((sum, [entries, hidden]) => sum + entries * 2 * 3 * DIM * hidden, 2 * T * 2 * DIM * 8);
+  const ENTRIES = 2 * T * 2;
+
+  it("cost a block that stands in a list more than once its own entries", () => {
+    for (const list of ["[a, a, a, a, d, d, d, d]", "[a, d, a, d, a, d, a, d]"]) {
+      const found = sumOf("a: SwiGLU(16, 24)\n  d: SwiGLU(16, 40)", list);
+      expect(found.total.executed.products).toBe(products([ENTRIES / 2, 24], [ENTRIES / 2, 40]));
+      expect(found.total.dense.products).toBe(found.total.executed.products);
+      expect(found.mixtures[0]!.kinds.map((k) => k.entries)).toEqual([ENTRIES / 8, ENTRIES / 8]);
+    }
+    // A token's two entries read half of one and half of the other each.
+    const { active } = sumOf("a: SwiGLU(16, 24)\n  b: SwiGLU(16, 24)", "[a, a, a, b, a, b, b, b]");
+    expect(active.total).toBe(DIM * 8 + 2 * swiglu(24).parameters);
+  });
+
+  it("count for each list apart what it would cost if nothing were skipped, where lists share a choice", () => {
+    const [some, others] = ["[for e in 0..4: SwiGLU(16, 24)]", "[for e in 0..4: Nothing()]"];
+    const found = sumOf(`first: ${some} + ${others}\n  second: ${others} + ${some}`, "first", "second");
+    expect(found.total.executed.products).toBe(products([ENTRIES / 2, 24], [ENTRIES / 2, 24]));
+    expect(found.total.dense.products).toBe(products([ENTRIES, 24], [ENTRIES, 24]));
+    // Of kinds in one list each keeps its share of those that compute.
+    const kinds = sumOf("list: [for e in 0..2: SwiGLU(16, 24)] + [for e in 0..2: SwiGLU(16, 40)] + " + others, "list");
+    expect(kinds.total.dense.products).toBe(products([ENTRIES / 2, 24], [ENTRIES / 2, 40]));
+  });
+
   it("count entries by what is expected of a threshold, and of experts that choose by their share", () => {
     const body = (chosen: string): string =>
       model(

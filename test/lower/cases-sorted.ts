@@ -10,7 +10,7 @@ type Members = LogicalAttrs["entry_members"]["members"];
 function sorting(m: ModelBuilder, k: number, members: Members = [{ first: 0, count: D }]) {
   const choice = m.value("top_entries", [x(m, "score")], { k, choice: "C" }, "u32", ["B", "T", k]);
   const axis = m.sequence("E", { kind: "join", parts: Array.from({ length: k }, () => "T") });
-  return { choice, attrs: { axis, members, of: D } };
+  return { choice, attrs: { axis, members, of: D, call: "E" } };
 }
 
 const weights = (m: ModelBuilder, name: string, shape: readonly number[], count = D): Value => {
@@ -47,7 +47,7 @@ const ragged = (m: ModelBuilder, entriesChoose: boolean): Value => {
     : m.value("pointwise", [above, within], { fn: "and" }, "bool", ["B", "T", D]);
   const choice = m.value("those_entries", [mask], { expected: rational(1), choice: "" }, "u32", ["B", "T", D]);
   const parts = entriesChoose ? Array.from({ length: D }, () => axis) : ["T", "T"];
-  const attrs = { axis: m.sequence("E", { kind: "join", parts }), members: [{ first: 0, count: D }], of: D };
+  const attrs = { axis: m.sequence("E", { kind: "join", parts }), members: [{ first: 0, count: D }], of: D, call: "E" };
   const rows = m.value("sort_rows", [x(m), choice], attrs, "f32", ["B", "E", D]);
   const own = m.value("sort_entries", [x(m, "y"), choice], attrs, "f32", ["B", "E"]);
   const gate = m.value("reshape", [own], {}, "f32", ["B", "E", 1]);

@@ -55,7 +55,7 @@ export function atOnce(
   const calls: { readonly kind: Kind; readonly sorting: Sorting; readonly own: ReadonlyMap<string, Argument> }[] = [];
   for (const kind of kinds) {
     const args = argumentsOf(kind.first);
-    const sorting = args && sortingOf(body, choice, kind.members, functions.length);
+    const sorting = args && sortingOf(body, choice, kind.members, functions.length, calls[0]?.sorting.call);
     const own = sorting && sortedArguments(body, choice, sorting, args);
     if (!own) return null;
     calls.push({ kind, sorting, own });
@@ -106,11 +106,21 @@ function kindsOf(functions: readonly ExpertFunction[]): readonly Kind[] | null {
     else own.members.push({ first: e, count: 1 });
   }
   const kinds = lists.flatMap(({ all, members }): Kind[] => {
-    // A block that is all of its list computes every row: its weights need not be told by entry.
-    const weights = functions.length === 1 ? new Map() : weightsOfAlike(all.map((f) => f.instance));
+    const weights = weightsOfKind(all, functions.length);
     return weights ? [{ first: all[0]!, members, weights }] : [];
   });
   return kinds.length === lists.length ? kinds : null;
+}
+
+/** The weights of each block of a kind; those that every entry reads need not be told by entry. */
+function weightsOfKind(all: readonly ExpertFunction[], among: number): AlikeWeights | null {
+  const instances = all.map((f) => f.instance);
+  const [first] = instances;
+  if (!instances.every((i) => i === first)) return weightsOfAlike(instances);
+  // One block, once or more often: where it is all of its list it computes every row, and else those of its entries.
+  if (all.length === among) return new Map();
+  const own = weightsOfAlike([first!]);
+  return own && new Map([...own].map(([weight]) => [weight, all.map(() => weight)]));
 }
 
 const isKindOf = (a: ExpertFunction, b: ExpertFunction): boolean =>
@@ -150,8 +160,8 @@ function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting:
   return body.emit("pointwise", [beside, x, none], { fn: "where" }, whole, span);
 }
 
-/** Null where a choice is not one for each token. */
-function sortingOf(body: FunctionBody, choice: Choice, members: Members, of: number): Sorting | null {
+/** Null where a choice is not one for each token. The first kind names the call, by its axis. */
+function sortingOf(body: FunctionBody, choice: Choice, members: Members, of: number, call?: string): Sorting | null {
   const size = entrySize(choice);
   const k = entriesOf(body, size)?.bound ?? size;
   const parent = sequenceOf(body, scoreOf(choice).type.shape[1] ?? 1);
@@ -160,7 +170,7 @@ function sortingOf(body: FunctionBody, choice: Choice, members: Members, of: num
   const bound = boundOfAll(parts.map((name) => body.axis(name).bound));
   const axis = body.makeAxis("E", bound, { kind: "join", parts });
   recordDefinition(body, axis, choice);
-  return { axis, members, of };
+  return { axis, members, of, call: call ?? axis };
 }
 
 /** The arguments, sorted; null where one has its tokens elsewhere than behind the batch. */
