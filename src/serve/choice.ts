@@ -1,19 +1,25 @@
 // One text of a reply: the engine's tokens as text that can be shown, ended by stop strings.
 import type { Engine, EngineStream, EngineToken, PromptRead, RequestUse } from "../engine/index.js";
-import { TextWriter, type TokenDecoder } from "../generate/index.js";
+import { TextWriter } from "../generate/index.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { codePoints } from "./offsets.js";
 import type { Planned } from "./plan.js";
-import { decoderAfter } from "./token-text.js";
+import { decoderAfter, type PlacedDecoder } from "./token-text.js";
 
 /** Why a text ended, in OpenAI's words. */
 export type WireFinish = "stop" | "length";
 
-/** A generated token and its text: what it adds to those before, an incomplete character to the one that completes it. */
+/**
+ * A generated token and its text: what it adds to those before. An incomplete character is added by the token that
+ * completes it, or by the one that shows that none does.
+ */
 export interface ShownToken {
   readonly event: EngineToken;
   readonly text: string;
-  /** The place of its text in the choice's, in code points. */
+  /**
+   * The place of its own text in the choice's, in code points; of a part of a character, that of the character. Bytes
+   * of tokens before it that became none are in `text`, and in front of it.
+   */
   readonly start: number;
 }
 
@@ -44,7 +50,7 @@ export class Choice {
   readonly #decoder: RecordedDecoder;
   readonly #writer: TextWriter;
   /** For each token that was decoded and not read yet: its text, and what can be shown since. */
-  readonly #decoded: { readonly raw: string; readonly fresh: string }[] = [];
+  readonly #decoded: { readonly raw: string; readonly lead: number; readonly fresh: string }[] = [];
   /** Code points of the text, and of what is shown of it. */
   #length = 0;
   #shown = 0;
@@ -82,19 +88,22 @@ export class Choice {
   /** Whether a stop string has ended the text. */
   #decode(token: number): boolean {
     const stopped = this.#writer.add(token);
-    this.#decoded.push({ raw: this.#decoder.last, fresh: this.#writer.take() });
+    this.#decoded.push({ raw: this.#decoder.last, lead: this.#decoder.lead, fresh: this.#writer.take() });
     return stopped;
   }
 
   #piece(event: EngineToken): Piece {
-    const { raw, fresh } = this.#decoded.shift() ?? { raw: "", fresh: "" };
+    const { raw, lead, fresh } = this.#decoded.shift() ?? { raw: "", lead: 0, fresh: "" };
     const ended = event.finish !== null;
     if (ended) this.#writer.finish();
     const text = fresh + this.#writer.take();
-    const token = { event, text: raw, start: this.#length };
+    const token = { event, text: raw, start: this.#length + lead };
     this.#length += codePoints(raw);
     this.#shown += codePoints(text);
     if (event.finish !== "end") this.#pending.push(token);
+    const { rest } = this.#decoder;
+    const last = ended && rest !== "" ? this.#pending.pop() : undefined;
+    if (last) this.#pending.push({ ...last, text: last.text + rest }); // bytes that no token completed
     const certain = ended && !this.#writer.stopped ? this.#pending.length : this.#certain();
     return {
       kind: "piece",
@@ -114,19 +123,24 @@ export class Choice {
 }
 
 /** Remembers what the last token gave. */
-class RecordedDecoder implements TokenDecoder {
-  readonly #decoder: TokenDecoder;
+class RecordedDecoder implements PlacedDecoder {
+  readonly #decoder: PlacedDecoder;
   last = "";
+  lead = 0;
+  /** What was left at the end. */
+  rest = "";
 
-  constructor(decoder: TokenDecoder) {
+  constructor(decoder: PlacedDecoder) {
     this.#decoder = decoder;
   }
 
   add(token: number): string {
-    return (this.last = this.#decoder.add(token));
+    this.last = this.#decoder.add(token);
+    this.lead = this.#decoder.lead;
+    return this.last;
   }
 
   finish(): string {
-    return this.#decoder.finish();
+    return (this.rest = this.#decoder.finish());
   }
 }

@@ -1,6 +1,7 @@
 // Where in an echoed prompt each of its tokens begins.
-import { piecesOf, TextStream } from "../tokenizer/text-stream.js";
+import { placedText, type PlacedText } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { alignedPlaces } from "./alignment.js";
 
 /** The length of a text as Python counts it, where OpenAI's clients are at home: not in UTF-16's units. */
 export function codePoints(text: string): number {
@@ -11,20 +12,18 @@ export function codePoints(text: string): number {
 
 /**
  * `text`: that of the prompt in the reply. In code points. What a tokenizer puts around texts takes no place, nor do
- * special tokens of a list, whose text is without them.
+ * special tokens of a list, whose text is without them. A part of a character has the place of the character. Where the
+ * tokenizer changes texts, as by lower case, a token has the place of what it was made of, as far as that can be found.
  */
 export function promptOffsets(tokenizer: Tokenizer, prompt: readonly number[], text: string): readonly number[] {
-  const stream = new TextStream(tokenizer);
-  const pieces = prompt.map((token) => stream.add(token));
-  if (pieces.join("") + stream.finish() !== text) return inCodePoints(text, placesIn(tokenizer, prompt, text));
-  let end = 0;
-  return pieces.map((piece) => (end += codePoints(piece)) - codePoints(piece));
+  const plain = placedText(tokenizer, prompt);
+  return inCodePoints(text, plain.text === text ? plain.starts : placesIn(tokenizer, prompt, text));
 }
 
 /** Of a text that has special tokens, or that its tokens do not decode to: each run between such is found in it. */
 function placesIn(tokenizer: Tokenizer, prompt: readonly number[], text: string): readonly number[] {
   const [first, last] = ownTokens(tokenizer, prompt, text);
-  const shown = piecesOf(tokenizer, prompt);
+  const shown = placedText(tokenizer, prompt, { special: true });
   const places: number[] = [];
   let at = 0;
   while (places.length < prompt.length) {
@@ -39,19 +38,24 @@ function placesIn(tokenizer: Tokenizer, prompt: readonly number[], text: string)
       continue;
     }
     // Tokenizers differ in whether what follows a special token begins as a text does, without its space.
-    const ways = [piecesOf(tokenizer, prompt.slice(i, end)), shown.slice(i, end)];
-    const found = ways.map((pieces) => placeOf(pieces.join(""), text, at));
-    const way = Math.max(
-      0,
-      found.findIndex((place) => place !== null),
-    );
-    at = found[way] ?? at;
-    for (const piece of ways[way]!) {
-      places.push(at);
-      at = Math.min(at + piece.length, text.length);
+    const ways = [placedText(tokenizer, prompt.slice(i, end)), partOf(shown, i, end)];
+    const way = ways.find((one) => placeOf(one.text, text, at) !== null);
+    if (way) {
+      const begin = placeOf(way.text, text, at)!;
+      places.push(...way.starts.map((start) => begin + start));
+      at = begin + way.text.length;
+    } else {
+      const found = alignedPlaces(ways[1]!, text, at);
+      places.push(...found.places);
+      at = found.end;
     }
   }
   return places;
+}
+
+function partOf({ text, starts }: PlacedText, from: number, to: number): PlacedText {
+  const own = starts.slice(from, to);
+  return { text: text.slice(own[0], starts[to]), starts: own.map((start) => start - own[0]!) };
 }
 
 /** The first and the last of the prompt's tokens that are of the text, not around it. */

@@ -7,12 +7,34 @@ import type { Tokenizer } from "../tokenizer/tokenizer.js";
 /** Tokens before a text that its first tokens are decoded behind, so that a word keeps its space. */
 const BEFORE = 8;
 
+/** A decoder that also says where in what it returned the token's own text begins. */
+export interface PlacedDecoder extends TokenDecoder {
+  /** Characters of the last `add` that are earlier tokens'. */
+  readonly lead: number;
+}
+
 /** Decodes what follows on a prompt. A token that the tokenizer lacks, such as one that pads a vocabulary, has no text. */
-export function decoderAfter(tokenizer: Tokenizer, prompt: readonly number[]): TokenDecoder {
+export function decoderAfter(tokenizer: Tokenizer, prompt: readonly number[]): PlacedDecoder {
   const stream = new TextStream(tokenizer);
   const add = (token: number): string => known(() => stream.add(token));
   for (const token of prompt.slice(-BEFORE)) add(token);
-  return { add, finish: () => stream.finish() };
+  // Bytes at the prompt's end that become no character are its own; those that do are a character of what follows.
+  let [begun, lead] = [stream.incomplete, 0];
+  const own = (text: string): string => {
+    lead = stream.lead;
+    if (!begun || text === "") return text;
+    begun = false;
+    if (!text.startsWith("\ufffd")) return text;
+    lead = 0;
+    return text.slice(1);
+  };
+  return {
+    add: (token) => own(add(token)),
+    finish: () => own(stream.finish()),
+    get lead() {
+      return lead;
+    },
+  };
 }
 
 function known(decode: () => string): string {

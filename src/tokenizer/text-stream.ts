@@ -17,21 +17,40 @@ const REPLACEMENT = "\ufffd";
  */
 export class TextStream {
   private window: readonly number[] = [];
-  /** The number of characters of the window's text already returned. */
+  /** The window's text, and the number of its characters already returned. */
+  private text = "";
   private emitted = 0;
+  private ahead = 0;
 
   constructor(
     private readonly tokenizer: Tokenizer,
     private readonly options: { readonly special?: boolean } = {},
   ) {}
 
+  /**
+   * How many characters of what the last `add` returned are earlier tokens': a replacement character for bytes that
+   * this token does not go on with. A part of a character begins where the character does.
+   */
+  get lead(): number {
+    return this.ahead;
+  }
+
+  /** Whether the tokens so far end with bytes that are not returned yet. */
+  get incomplete(): boolean {
+    return this.text.length > this.emitted;
+  }
+
   /** The text that a token completes; often none. Throws TokenizerError for an invalid token. */
   add(token: number): string {
+    this.ahead = 0;
     // Skip a special token: it must not influence the text around it.
     if (!this.options.special && this.tokenizer.isSpecial(token)) return "";
     const window = [...this.window, token];
     const text = this.tokenizer.decode(window, this.options);
+    if (this.incomplete && text.length > this.text.length && text.startsWith(this.text) && !this.goesOn(token))
+      this.ahead = this.text.length - this.emitted;
     this.window = window;
+    this.text = text;
     // Only the last replacement character may still become a real one: decoders output one for all bytes of an
     // incomplete character.
     const whole = text.endsWith(REPLACEMENT) ? text.slice(0, -REPLACEMENT.length) : text;
@@ -43,17 +62,52 @@ export class TextStream {
 
   /** The remaining text at the end: bytes that did not form a character. */
   finish(): string {
-    const text = this.window.length === 0 ? "" : this.tokenizer.decode(this.window, this.options);
-    const rest = text.slice(this.emitted);
+    const rest = this.text.slice(this.emitted);
     this.window = [];
+    this.text = "";
     this.emitted = 0;
     return rest;
   }
 
+  /** Whether the first byte of a token belongs to the bytes that are withheld. */
+  private goesOn(token: number): boolean {
+    const first = this.tokenizer.bytesOf(token)?.[0];
+    if (first === undefined || first < 0x80 || first > 0xbf) return false;
+    const near = this.window.slice(1 - CONTEXT).map((other) => this.tokenizer.bytesOf(other));
+    const bytes = near.slice(near.lastIndexOf(null) + 1).flatMap((own) => own ?? []);
+    return charactersOf([...bytes, first]) === charactersOf(bytes);
+  }
+
   private shorten(): void {
     this.window = this.window.slice(-CONTEXT);
-    this.emitted = this.tokenizer.decode(this.window, this.options).length;
+    this.text = this.tokenizer.decode(this.window, this.options);
+    this.emitted = this.text.length;
   }
+}
+
+const charactersOf = (bytes: readonly number[]): number =>
+  new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes)).length;
+
+/** The text of tokens, and where in it that of each begins; what is a part of a character begins where that does. */
+export interface PlacedText {
+  readonly text: string;
+  readonly starts: readonly number[];
+}
+
+export function placedText(
+  tokenizer: Tokenizer,
+  tokens: readonly number[],
+  options: { readonly special?: boolean } = {},
+): PlacedText {
+  const stream = new TextStream(tokenizer, options);
+  const starts: number[] = [];
+  let text = "";
+  for (const token of tokens) {
+    const piece = stream.add(token);
+    starts.push(text.length + stream.lead);
+    text += piece;
+  }
+  return { text: text + stream.finish(), starts };
 }
 
 /**

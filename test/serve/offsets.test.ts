@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { promptOffsets } from "../../src/serve/offsets.js";
 import { parseTokenizer, type Tokenizer } from "../../src/tokenizer/index.js";
+import { random } from "../random.js";
 import { noStories, STORIES } from "../stories.js";
-import { ask, bytes, scripted } from "./asked.js";
+import { gpt2Json } from "../tokenizer/files.js";
+import { ask, bytes, CHAT, scripted } from "./asked.js";
 
 /** Code points of what the tokens are in a text, without a character that is not whole yet. */
 const lengthOf = (tokenizer: Pick<Tokenizer, "decode">, tokens: readonly number[]): number =>
@@ -61,4 +63,131 @@ describe("offsets of a completion", () => {
     expect(tokenizer.decode(tokens)).toBe("a b");
     expect(promptOffsets(tokenizer, tokens, "a b")).toEqual([0, 0, 1, 1]);
   });
+
+  it("are those of the character that a token's first byte belongs to, whatever the bytes", async () => {
+    const rng = random(5);
+    const decode = (tokens: readonly number[]): string =>
+      new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(tokens));
+    const place = (all: readonly number[], i: number): number => Array.from(decode(all.slice(0, i + 1))).length - 1;
+    for (let round = 0; round < 300; round++) {
+      const prompt = [...broken(rng, 1 + rng.below(12)), 0x78];
+      const said = broken(rng, 1 + rng.below(16));
+      const { server } = scripted("", { script: { says: () => said } });
+      const body = { prompt, max_tokens: said.length, logprobs: 0 };
+      const echoed = (await ask(server, "/v1/completions", { ...body, echo: true })).json.choices[0];
+      const all = [...prompt, ...said];
+      expect(echoed.text).toBe(decode(all));
+      expect(echoed.logprobs.text_offset, String(all)).toEqual(all.map((_, i) => place(all, i)));
+      const own = (await ask(server, "/v1/completions", body)).json.choices[0];
+      expect(own.text).toBe(decode(said));
+      expect(own.logprobs.text_offset, String(said)).toEqual(said.map((_, i) => place(said, i)));
+    }
+  });
+
+  it("never decrease, and whole tokens stand at theirs, also behind a prompt that ends in a character", async () => {
+    const rng = random(6);
+    for (let round = 0; round < 300; round++) {
+      const [prompt, said] = [broken(rng, 1 + rng.below(5)), broken(rng, 1 + rng.below(8))];
+      const { server } = scripted("", { script: { says: () => said } });
+      for (const echo of [false, true]) {
+        const body = { prompt, max_tokens: said.length, logprobs: 0, echo };
+        const { text, logprobs } = (await ask(server, "/v1/completions", body)).json.choices[0];
+        expectPlaced(text, logprobs.tokens, logprobs.text_offset);
+      }
+    }
+    const { server } = scripted("", { script: { says: () => [0x61] } });
+    const body = { prompt: [0x78, 0xe2], max_tokens: 1, logprobs: 0 };
+    expect((await ask(server, "/v1/completions", body)).json.choices[0]).toMatchObject({ text: "a" });
+    const echoed = (await ask(server, "/v1/completions", { ...body, echo: true })).json.choices[0];
+    expect(echoed).toMatchObject({ text: "x\ufffda", logprobs: { text_offset: [0, 1, 2] } });
+  });
+
+  it("are so where tokens have several bytes, of which some begin or end a character", async () => {
+    const tokenizer = await parseTokenizer(gpt2Json(), "gpt2");
+    const rng = random(7);
+    const parts = Array.from({ length: tokenizer.vocabulary - 1 }, (_, id) => id).filter((id) =>
+      tokenizer.decode([id]).includes("\ufffd"),
+    );
+    const draw = (): number => (rng.below(3) === 0 ? rng.below(50256) : parts[rng.below(parts.length)]!);
+    const bytesOf = (tokens: readonly number[]): number[] => tokens.flatMap((token) => [...tokenizer.bytesOf(token)!]);
+    const decode = (own: readonly number[]): string =>
+      new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(own));
+    for (let round = 0; round < 200; round++) {
+      const said = Array.from({ length: 1 + rng.below(12) }, draw);
+      const { server } = scripted("", { tokenizer, script: { says: () => said, model: { vocabulary: 50257 } } });
+      const body = { prompt: [64], max_tokens: said.length, logprobs: 0 };
+      const { text, logprobs } = (await ask(server, "/v1/completions", body)).json.choices[0];
+      expect(text).toBe(decode(bytesOf(said)));
+      const places = said.map((token, i) => {
+        const before = [...bytesOf(said.slice(0, i)), tokenizer.bytesOf(token)![0]!];
+        return Array.from(decode(before)).length - 1;
+      });
+      expect(logprobs.text_offset, String(said)).toEqual(places);
+    }
+  });
+
+  it("stand in the prompt as it was written, where the tokenizer changes it", async () => {
+    const words = ["[UNK]", "[CLS]", "[SEP]", "hello", "world", ",", "don", "'", "t", "cafe", "##s", "x", "##y", "東"];
+    const special = ["[UNK]", "[CLS]", "[SEP]"].map((content, id) => ({ id, content, special: true }));
+    const tokenizer = await parseTokenizer(
+      JSON.stringify({
+        added_tokens: special,
+        normalizer: { type: "BertNormalizer", clean_text: true, handle_chinese_chars: true, lowercase: true },
+        pre_tokenizer: { type: "BertPreTokenizer" },
+        decoder: { type: "WordPiece", prefix: "##", cleanup: true },
+        model: {
+          type: "WordPiece",
+          vocab: Object.fromEntries(words.map((word, id) => [word, id])),
+          unk_token: "[UNK]",
+          continuing_subword_prefix: "##",
+          max_input_chars_per_word: 100,
+        },
+      }),
+      "bert",
+    );
+    for (const [text, offsets] of [
+      ["Hello World", [0, 5]],
+      ["  HELLO,  world", [2, 7, 9]],
+      ["Don't CAFÉs", [0, 3, 4, 5, 10]],
+      ["Hello Zebra World, x", [0, 5, 11, 17, 18]],
+      ["XY東hello", [0, 1, 2, 3]],
+    ] as const) {
+      const tokens = tokenizer.encode(text);
+      expect(promptOffsets(tokenizer, tokens, text), text).toEqual(offsets);
+      const { server } = scripted("", { tokenizer, script: { says: () => [3] } });
+      const body = { prompt: text, max_tokens: 1, logprobs: 0, echo: true };
+      const { logprobs } = (await ask(server, "/v1/completions", body)).json.choices[0];
+      expect(logprobs.text_offset).toEqual([...offsets, text.length]);
+    }
+  });
+
+  it("leave chats whole: the texts of all tokens are the content, also where it ends in a character", async () => {
+    const rng = random(8);
+    for (let round = 0; round < 100; round++) {
+      const said = broken(rng, 1 + rng.below(10));
+      const { server } = scripted("", { chat: CHAT, script: { says: () => said } });
+      const body = { messages: [{ role: "user", content: "x" }], max_tokens: said.length, logprobs: true };
+      const { message, logprobs } = (await ask(server, "/v1/chat/completions", body)).json.choices[0];
+      const entries: readonly { token: string; bytes: readonly number[] }[] = logprobs.content;
+      expect(entries.map(({ token }) => token).join(""), String(said)).toBe(message.content);
+    }
+  });
 });
+
+/** Bytes of which most are parts of characters, whole or broken, and some are letters. */
+function broken(rng: ReturnType<typeof random>, n: number): readonly number[] {
+  const whole = ["a", "é", "€", "😀", "\ufffd"];
+  const out: number[] = [];
+  while (out.length < n)
+    if (rng.below(3) > 0) out.push(...bytes(whole[rng.below(whole.length)]!).slice(rng.below(2), 1 + rng.below(4)));
+    else out.push([0x61, 0xff, 0x80, 0xe2, 0xf0, 0x9f, 0xc3][rng.below(7)]!);
+  return out.slice(0, n);
+}
+
+function expectPlaced(text: string, tokens: readonly string[], offsets: readonly number[]): void {
+  const points = Array.from(text);
+  tokens.forEach((token, i) => {
+    expect(offsets[i]).toBeGreaterThanOrEqual(offsets[i - 1] ?? 0);
+    if (!token.startsWith("bytes:")) expect(points.slice(offsets[i]).join("").startsWith(token), text).toBe(true);
+  });
+}

@@ -1,0 +1,61 @@
+// Where tokens stand in a text that their tokenizer has changed: by lower case, without accents, with other blanks.
+import type { PlacedText } from "../tokenizer/text-stream.js";
+
+/** Characters of a text that may lie between two tokens: what no token stands for, or one for what is unknown. */
+const MOST_BETWEEN = 256;
+
+/**
+ * The places of tokens in `text` from `from` on, and where they end. Tokens are found by their letters, blanks aside;
+ * one that is not there has the place behind the one before. Places never decrease.
+ */
+export function alignedPlaces(
+  tokens: PlacedText,
+  text: string,
+  from: number,
+): { readonly places: readonly number[]; readonly end: number } {
+  const { starts } = tokens;
+  const { letters, origins } = lettersOf(text, from);
+  const places: number[] = [];
+  let [at, end] = [0, from];
+  while (places.length < starts.length) {
+    // Parts of one character begin together, and only the last has its text.
+    const start = starts[places.length]!;
+    let next = places.length;
+    while (next < starts.length && starts[next] === start) next++;
+    const piece = tokens.text.slice(start, starts[next]);
+    const sought = lettersOf(piece, 0).letters;
+    let place = end;
+    if (sought === "" && text.startsWith(piece, end)) end += piece.length;
+    const near = sought === "" ? -1 : letters.slice(at, at + MOST_BETWEEN + sought.length).indexOf(sought);
+    if (near >= 0) {
+      place = origins[at + near]!;
+      for (let blanks = leadingBlanks(piece); blanks > 0 && place > end && isBlank(text[place - 1]!); blanks--) place--;
+      at += near + sought.length;
+      const last = origins[at - 1]!;
+      end = last + String.fromCodePoint(text.codePointAt(last)!).length;
+    }
+    while (places.length < next) places.push(place);
+  }
+  return { places, end };
+}
+
+/** Letters as all their forms have them, and the place of the character that each comes of. */
+function lettersOf(text: string, from: number): { readonly letters: string; readonly origins: readonly number[] } {
+  const parts: string[] = [];
+  const origins: number[] = [];
+  let at = from;
+  for (const character of text.slice(from)) {
+    // The upper case has one form of sigma.
+    const part = character
+      .normalize("NFKD")
+      .replace(/[\p{M}\s]/gu, "")
+      .toUpperCase();
+    parts.push(part);
+    for (let i = 0; i < part.length; i++) origins.push(at);
+    at += character.length;
+  }
+  return { letters: parts.join(""), origins };
+}
+
+const isBlank = (character: string): boolean => /^\s$/.test(character);
+const leadingBlanks = (text: string): number => text.length - text.trimStart().length;
