@@ -11,7 +11,7 @@ import { costOf } from "../ops/traits.js";
 import { encodings } from "../program/encodings/index.js";
 import type { ProgramOperator, ProgramOrigin, ProgramWork } from "../program/program.js";
 import type { Plan, PlanStep } from "../schedule/plan.js";
-import { compare, ONE, rational, type Rational } from "../size/rational.js";
+import { rational } from "../size/rational.js";
 import { addSizes, applySize, equalSizes, multiplySizes, normal, printSize, sizeOf, type Size } from "../size/size.js";
 import type { LineTable } from "./lines.js";
 
@@ -213,8 +213,8 @@ function costOfGroup(unit: StepGroup, traffic: Traffic): WorkCost {
   for (const node of unit.nodes) {
     const { existing, members, computing } = memberShares(node);
     const own = shareOf(existing, costOf(node).flops);
-    flops = addSizes(flops, shareOf(members, own));
-    dense = addSizes(dense, shareOf(computing, own));
+    flops = addSizes(flops, shareOf(sizeOf(members), own));
+    dense = addSizes(dense, shareOf(sizeOf(computing), own));
   }
   const copies = unit.steps.filter((s) => s.kind !== "dispatch");
   let bytes = traffic.bytes(unit);
@@ -227,8 +227,8 @@ function costOfGroup(unit: StepGroup, traffic: Traffic): WorkCost {
 }
 
 /** In whole operations. */
-const shareOf = (share: Rational, flops: Size): Size =>
-  compare(share, ONE) === 0 ? flops : applySize("ceil", [normal(multiplySizes(sizeOf(share), flops))]);
+const shareOf = (share: Size, flops: Size): Size =>
+  equalSizes(share, 1) ? flops : applySize("ceil", [normal(multiplySizes(share, flops))]);
 
 /** The cost of a group without a dispatch: the bytes of its copies and clears. */
 function copyCost(unit: StepGroup): WorkCost {

@@ -106,7 +106,7 @@ export function ledger(
     const { existing, members, computing } = memberShares(node);
     const counted = count(node);
     evaluators.forEach((sizes, way) => {
-      const share = q.multiply(existing, way === 0 ? members : computing);
+      const share = q.multiply(sizes.rational(existing), way === 0 ? members : computing);
       addWork(group.work[way]!, node, { ...counted, factor: q.multiply(counted.factor, share) }, sizes);
     });
   }
@@ -156,8 +156,8 @@ export function flopsOf(
     const { flops } = costOf(node);
     if (flops === 0) continue;
     const { existing, members } = memberShares(node);
-    const share = q.toNumber(q.multiply(existing, members));
-    getOrCreate(times, printSize(flops), () => ({ size: flops, count: 0 })).count += share;
+    const all = multiplySizes(existing, flops);
+    getOrCreate(times, printSize(all), () => ({ size: all, count: 0 })).count += q.toNumber(members);
   }
   return ({ extents, live: given }) => {
     const live = new Map(graph.live.map((l) => [l.name, given?.get(l.name) ?? l.default]));

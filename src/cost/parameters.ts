@@ -79,7 +79,9 @@ function sharesOf(graph: Graph, sizes: SizeValues): ReadonlyMap<string, Rational
     const share = tokens(node) ?? shares.get(node) ?? q.ZERO;
     // Each row reads the weights of one expert of all.
     const members = membersOf(node);
-    const each = members ? q.divide(q.multiply(share, members.existing), q.rational(members.of)) : share;
+    const each = members
+      ? q.divide(q.multiply(share, sizes.rational(members.existing)), q.rational(members.of))
+      : share;
     for (const input of node.inputs) read(input, isOp(node, "concat") ? timesRead(each, node.inputs, input) : each);
     if (!isOp(node, "weight")) continue;
     const { path } = node.attrs;

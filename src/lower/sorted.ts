@@ -5,8 +5,20 @@ import { isOp as isOperation } from "../check/types.js";
 import { bug, invariant } from "../base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
-import { compare, multiply, ONE, rational } from "../size/rational.js";
-import { addSizes, multiplySizes, rowsSize, sizeOf, type Size } from "../size/size.js";
+import { expectedOfEach } from "../check/tensors/entry-bounds.js";
+import { divide, type Rational } from "../size/rational.js";
+import {
+  addSizes,
+  applySize,
+  divideSizes,
+  equalSizes,
+  multiplySizes,
+  normal,
+  rowsSize,
+  sizeOf,
+  type Size,
+  type SizeExpr,
+} from "../size/size.js";
 import type { Lowering, Placed, SortedEntries } from "./context.js";
 import { packedAlong } from "./convert.js";
 import type { ModelAxes } from "./layout.js";
@@ -64,13 +76,26 @@ function listOf(cx: Lowering, choice: Value, { axis }: Sorting["attrs"]): Partia
   invariant(count.kind === "join" && parent !== null, "sorted entries are those of each token");
   const entries = Number(among);
   const isCut = count.parts.length !== entries || count.parts[0] !== parent;
-  // Where entries choose their tokens, all that are listed exist.
-  const expected =
-    count.parts[0] === parent ? multiply(choice.attrs.expected, rational(entries, count.parts.length)) : ONE;
+  const listed = cx.axes.rowsOf(axis);
+  const expected = normal(multiplySizes(entries, expectedOfEach(choice, entries, parent)));
   return {
-    ...(isCut ? { list: cx.axes.rowsOf(axis) } : {}),
-    ...(compare(expected, ONE) < 0 ? { share: sizeOf(expected) } : {}),
+    ...(isCut ? { list: listed } : {}),
+    ...(equalSizes(expected, listed) ? {} : { share: shareOf(expected, listed, parent) }),
   };
+}
+
+/** The share in closed form where both are multiples of the rows of an axis. */
+function shareOf(expected: Size, listed: Size, axis: string): Size {
+  const [part, whole] = [expected, listed].map((size) => coefficientOf(size, rowsSize(axis)));
+  return part && whole ? sizeOf(divide(part, whole)) : (divideSizes(expected, applySize("max", [1, listed])) ?? 1);
+}
+
+/** c of a size that is c times the unit; null for any other. */
+function coefficientOf(size: Size, unit: SizeExpr): Rational | null {
+  const [term, ...more] = typeof size === "number" ? [] : size.terms;
+  return term && more.length === 0 && equalSizes(normal(multiplySizes(sizeOf(term.coefficient), unit)), size)
+    ? term.coefficient
+    : null;
 }
 
 const countOf = (members: Members): number => members.reduce((n, { count }) => n + count, 0);

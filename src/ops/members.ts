@@ -2,14 +2,14 @@
 import { isOp, isPointwise, isView, producerOf, typeOf, type Node } from "../ir/graph.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
-import { constantOf } from "../size/size.js";
+import type { Size } from "../size/size.js";
 
 /** The experts whose weights a node's rows read: how many there are, and among how many entries is chosen. */
 export interface Members {
   readonly groups: number;
   readonly of: number;
   /** The share of the sorted entries that are expected to exist. */
-  readonly existing: Rational;
+  readonly existing: Size;
   /** How many experts of their list compute something, these among them. */
   readonly computing: number;
 }
@@ -24,7 +24,7 @@ export function membersOf(node: Node): Members | null {
 /** Shares of sorted entries; the others cost a product nothing. */
 export interface MemberShares {
   /** Of all, those that exist. */
-  readonly existing: Rational;
+  readonly existing: Size;
   /** Of these, those that have an expert. */
   readonly members: Rational;
   /** Of these, those that had one if no entry were of an expert that computes nothing. */
@@ -34,7 +34,7 @@ export interface MemberShares {
 /** The shares of a node's sorted entries; of other nodes all. */
 export function memberShares(node: Node): MemberShares {
   const found = membersOf(node);
-  if (found === null) return { existing: q.ONE, members: q.ONE, computing: q.ONE };
+  if (found === null) return { existing: 1, members: q.ONE, computing: q.ONE };
   const { groups, of, existing, computing } = found;
   return { existing, members: q.rational(groups, of), computing: q.rational(groups, computing) };
 }
@@ -46,8 +46,7 @@ function sortedBy(result: Node): Members | null {
   const [by] = sort.inputs;
   const choice = choiceBehind(by);
   const of = choice && typeOf(choice.inputs[0]).shape.at(-1);
-  const existing = share === undefined ? null : constantOf(share);
-  return { groups, of: typeof of === "number" ? of : groups, existing: existing ?? q.ONE, computing };
+  return { groups, of: typeof of === "number" ? of : groups, existing: share ?? 1, computing };
 }
 
 /**

@@ -122,6 +122,39 @@ describe("mixtures in the ledger", () => {
     expect(kindOf("top(s, ceil(T / 5), axis: 1)")).toMatchObject([{ ...swiglu(24), entries: 2 * 13 }]);
   });
 
+  it("count with capacity what there is room for, in the total as in the table", () => {
+    const of = (room: number, expected: string, list = "[for e in 0..8: SwiGLU(16, 24)]"): Ledger =>
+      ledgerOf(
+        model(
+          "Linear, Nothing, SwiGLU",
+          `router: Linear(${DIM}, 8, bias: false)\n  experts: ${list}`,
+          `s = router(x)
+          wish = top(s, 2, axis: -1)
+          early = top(where(wish.mask, s, -1e9), ceil(T / ${room}), axis: 1)
+          c = those(wish.mask and early.mask${expected})
+          sum(experts[c](x) * take(s, c)[..., None], axis: -2)`,
+        ),
+      );
+    // Rooms of a quarter, of an eighth and of a half of the tokens; a quarter is what two of eight choose each.
+    for (const [room, expected, each] of [
+      [4, "", (2 * T) / 4],
+      [8, "", (2 * T) / 8],
+      [2, "", (2 * T) / 4],
+      [8, ", expected: 10%", (2 * T) / 10],
+    ] as const) {
+      const { mixtures, total, active } = of(room, expected);
+      expect(mixtures[0]!.kinds.map((k) => k.entries)).toEqual([each]);
+      expect(total.executed.products).toBeCloseTo(products([8 * each, 24]), 6);
+      expect(total.dense.products).toBeCloseTo(products([expected === "" ? ENTRIES : 8 * each, 24]), 6);
+      expect(active.total).toBeCloseTo(DIM * 8 + ((8 * each) / (2 * T)) * swiglu(24).parameters, 0);
+    }
+    const kinds = of(8, "", "[for e in 0..4: SwiGLU(16, 24)] + [for e in 0..4: Nothing()]");
+    expect(kinds.total.executed.products).toBe(products([(4 * 2 * T) / 8, 24]));
+    // No two are alike: one by one, each by its share of what tokens choose.
+    const attending = of(8, "", "[for e in 0..8: SwiGLU(16, 20 + e)]");
+    expect(attending.mixtures[0]!.kinds.map((k) => k.entries)).toEqual(Array.from({ length: 8 }, () => (2 * T) / 8));
+  });
+
   it("divide the operations of experts that attend by their own entries", () => {
     const text = model(
       "Attention, MoE, SwiGLU",

@@ -3,12 +3,13 @@
 import type { Span } from "../../diagnostics/span.js";
 import { invariant } from "../../base/invariant.js";
 import type { SequenceAxis } from "../../size/axes.js";
-import { isInteger, rational, toNumber, type Rational } from "../../size/rational.js";
-import { axisSize, equalSizes, multiplySizes, normal, rowsSize, sizeOf, type Size } from "../../size/size.js";
+import { isInteger, toNumber } from "../../size/rational.js";
+import { axisSize, equalSizes, type Size } from "../../size/size.js";
 import { ERROR, type ConstValue, type Emitter, type EvaluatedIndex } from "../context.js";
 import type { EntryChoice as Choice, Route, Value } from "../model.js";
 import { entriesOf, isOp, plainSize, sequenceOf, typeOf } from "../types.js";
 import { describe, printType } from "../values.js";
+import { expectedOfEach, shareOfEach } from "./entry-bounds.js";
 import { recordDefinition } from "./makers.js";
 
 export type { EntryChoice as Choice } from "../model.js";
@@ -106,18 +107,14 @@ export function entryRoute(emitter: Emitter, choice: Choice, e: number, span: Sp
   return route;
 }
 
-/** The share of the tokens that are expected to choose one entry, where the tokens choose. */
-function shareOf(emitter: Emitter, choice: Choice): Rational {
-  if (!isOp(choice, "top_entries")) return choice.attrs.expected;
-  return rational(choice.attrs.k, Number(plainSize(emitter, scoreOf(choice).type.shape[2] ?? 1)));
-}
+/** The number of entries among which is chosen. */
+const amongOf = (emitter: Emitter, choice: Choice): number =>
+  Number(plainSize(emitter, scoreOf(choice).type.shape[2] ?? 1));
 
 /** How many tokens of all sequences are expected to choose one entry. */
 export function expectedEntries(emitter: Emitter, choice: Choice): Size {
-  const score = scoreOf(choice);
-  if (isOp(score, "top_tokens")) return rowsSize(score.attrs.axis);
-  const tokens = sequenceOf(emitter, score.type.shape[1] ?? 1);
-  return tokens === null ? 0 : normal(multiplySizes(sizeOf(shareOf(emitter, choice)), rowsSize(tokens.name)));
+  const tokens = sequenceOf(emitter, scoreOf(choice).type.shape[1] ?? 1);
+  return tokens === null ? 0 : expectedOfEach(choice, amongOf(emitter, choice), tokens.name);
 }
 
 function makeRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Value<"those"> {
@@ -141,7 +138,7 @@ function makeRouteAxis(emitter: Emitter, choice: Choice, parent: SequenceAxis | 
     invariant(chosen.role === "sequence", "tokens are chosen of a sequence");
     return emitter.makeAxis("K", chosen.bound, chosen.count);
   }
-  const expected = shareOf(emitter, choice);
+  const expected = shareOfEach(choice, amongOf(emitter, choice));
   return emitter.makeAxis("K", parent?.bound ?? null, { kind: "entry", parent: parent?.name ?? "", expected });
 }
 

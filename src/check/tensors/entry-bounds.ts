@@ -1,4 +1,6 @@
-// How many entries a choice by a mask can have, as axes with as many tokens in all.
+// How many entries a choice can have, as axes with as many tokens in all, and how many it is expected to have.
+import { compare, ONE, rational, type Rational } from "../../size/rational.js";
+import { applySize, multiplySizes, normal, rowsSize, sizeOf, type Size } from "../../size/size.js";
 import type { EntryChoice, Value } from "../model.js";
 import { isOp } from "../types.js";
 
@@ -20,14 +22,41 @@ export const boundOfAll = (bounds: readonly (number | null)[]): number | null =>
  */
 function partsOfEntries(choice: EntryChoice, parent: string): readonly string[] | null {
   if (isOp(choice, "top_entries")) return null;
-  const wholes = conjunctsOf(choice.inputs[0]!).map(choiceBehind);
+  const wholes = wholesOf(choice);
   for (const whole of wholes)
-    if (whole && isOp(whole, "top_entries")) return Array.from({ length: whole.attrs.k }, () => parent);
+    if (isOp(whole, "top_entries")) return Array.from({ length: whole.attrs.k }, () => parent);
   for (const whole of wholes)
-    if (whole && isOp(whole, "top_tokens"))
-      return Array.from({ length: Number(whole.type.shape[2]) }, () => whole.attrs.axis);
+    if (isOp(whole, "top_tokens")) return Array.from({ length: Number(whole.type.shape[2]) }, () => whole.attrs.axis);
   return null;
 }
+
+/** The share of the tokens that are expected to choose one of `among` entries, but for what rooms leave of it. */
+export function shareOfEach(choice: EntryChoice, among: number): Rational {
+  if (isOp(choice, "top_entries")) return rational(choice.attrs.k, among);
+  const shares = wholesOf(choice).flatMap((whole) =>
+    isOp(whole, "top_entries") ? [rational(whole.attrs.k, among)] : [],
+  );
+  return shares.reduce((least, own) => (compare(own, least) < 0 ? own : least), choice.attrs.expected);
+}
+
+/**
+ * How many tokens of all sequences are expected to choose one of `among` entries, `parent` being the axis of the
+ * tokens: their share, and no more than each entry has room for where entries choose tokens.
+ */
+export function expectedOfEach(choice: EntryChoice, among: number, parent: string): Size {
+  const share = shareOfEach(choice, among);
+  const rooms = isOp(choice, "top_entries")
+    ? []
+    : wholesOf(choice).flatMap((whole) => (isOp(whole, "top_tokens") ? [rowsSize(whole.attrs.axis)] : []));
+  // No entry has more room than there are tokens.
+  const all = compare(share, ONE) < 0 || rooms.length === 0;
+  const parts = [...(all ? [normal(multiplySizes(sizeOf(share), rowsSize(parent)))] : []), ...rooms];
+  return parts.length === 1 ? parts[0]! : applySize("min", parts);
+}
+
+/** The operations that chose what the mask of a choice tells, of which it is a part. */
+const wholesOf = (choice: Value<"those_entries">): readonly Value[] =>
+  conjunctsOf(choice.inputs[0]!).flatMap((mask) => choiceBehind(mask) ?? []);
 
 const conjunctsOf = (mask: Value): readonly Value[] =>
   isOp(mask, "pointwise") && mask.attrs.fn === "and" ? mask.inputs.flatMap(conjunctsOf) : [mask];
