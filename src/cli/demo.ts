@@ -129,7 +129,7 @@ async function goOn(session: TextSession): Promise<void> {
     const where = depth.color ? "how dark a character is says" : "the digit below a character says";
     outPainted(
       `generated from ${JSON.stringify(PROMPT)}, where each routed layer chooses by the token alone;\n  ${where} ` +
-        `how many layers computed it: ${depth.legend()}\n`,
+        `how many layers computed it: ${depth.legend(depth.color)}\n`,
     );
     const shown = oneText(write, depth, Boolean(io().stdout.isTTY), columns());
     const sampling = { temperature: 0.7, topP: 0.9, seed: 1 };

@@ -1,10 +1,12 @@
 // `modc chat`: a conversation by lines of standard input, what it remembers, and how it ends.
 import { spawn, spawnSync } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { runCli } from "../../src/cli/run-cli.js";
+import { pythonWith } from "../python.js";
 import { patience } from "../soak.js";
 import { run } from "./in-process.js";
-import { main, root } from "./spawn.js";
+import { main, root, temporaryFolder } from "./spawn.js";
 
 const MOBY = ["examples/moby.mod", "--weights", "examples/moby.safetensors", "--max-tokens", "12"] as const;
 const generated = async (prompt: string): Promise<string> =>
@@ -41,6 +43,45 @@ describe("modc chat", () => {
     expect(colored).toContain("layers of each token: \u001b[48;5;255;38;5;16m 3 \u001b[0m");
     expect(colored).not.toContain("\\u001b");
     expect((await depth({ FORCE_COLOR: "1", NO_COLOR: "1" })).stderr).toContain("layers of each token: 3 4 5 6\n");
+  });
+
+  it("colours each stream by what that stream is, and tells shades in words where it may have no colours", async () => {
+    const terminal = { isTTY: true };
+    for (const [words, stdin, legend] of [
+      [["chat"], "/depth\nCall me\n", "layers of each token: "],
+      [["generate", "--show-depth", "--prompt", "Call me"], "", "depth   "],
+    ] as const) {
+      const [command, ...more] = words;
+      const said = async (stdout: object, stderr: object) =>
+        streams([command, ...MOBY, ...more], stdin, stdout, stderr);
+      const toFile = await said(terminal, {});
+      expect(toFile.stdout).toContain("\u001b[48;5;");
+      expect(toFile.stderr).not.toContain("\u001b");
+      expect(toFile.stderr).toContain(`${legend}3 (lightest) to 6 (darkest)`);
+      const fromFile = await said({}, terminal);
+      expect(fromFile.stdout).not.toContain("\u001b");
+      expect(fromFile.stderr).toContain(`${legend}3 4 5 6`);
+      expect((await said(terminal, terminal)).stderr).toContain(`${legend}\u001b[48;5;`);
+    }
+  });
+
+  it("goes on without a message that no token stands for, and ends with 1", async () => {
+    const folder = temporaryFolder();
+    onTestFinished(folder.remove);
+    const letters = Array.from({ length: 256 }, (_, id) => [String.fromCodePoint(id), id] as const);
+    const vocab = Object.fromEntries(letters.filter(([letter]) => letter !== "q"));
+    const model = { type: "BPE", vocab, merges: [] };
+    const strip = { type: "Strip", strip_left: true, strip_right: true };
+    const drop = { type: "Replace", pattern: { String: "w" }, content: "" };
+    const normalizer = { type: "Sequence", normalizers: [strip, drop] };
+    const decoder = { type: "Fuse" };
+    const file = folder.file("tokenizer.json", JSON.stringify({ model, normalizer, decoder, added_tokens: [] }));
+    const words = ["chat", ...MOBY, "--tokenizer", file, "--max-tokens", "2"];
+    const { status, stdout, stderr } = await run(words, { stdin: "hello\n/reset\nqqq\nww\n/reset\nhello\n" });
+    expect(stderr).toMatch(/the message is left out: .* has no token for "q", nor one for what is unknown/);
+    expect(stderr).toMatch(/the message is left out: .*prompt.*/);
+    const half = stdout.slice(0, stdout.length / 2);
+    expect([status, half + half, half]).toEqual([1, stdout, expect.stringMatching(/.\n$/)]);
   });
 
   it("goes on without a message that is too long, and ends with 1", async () => {
@@ -99,3 +140,59 @@ function chatting(...more: readonly string[]) {
   const ended = new Promise((resolve) => child.on("close", (...end) => resolve(end)));
   return { child, said, ended };
 }
+
+/** A command line with streams that are terminals or not. */
+async function streams(words: readonly string[], stdin: string, ...kinds: readonly [object, object]) {
+  const texts = ["", ""];
+  const [stdout, stderr] = kinds.map((kind, i) => ({ ...kind, write: (text: string) => (texts[i] += text) }));
+  const input = (): Uint8Array => new TextEncoder().encode(stdin);
+  await runCli(words, { stdout: stdout!, stderr: stderr!, stdin: input, env: { TERM: "xterm" } });
+  return { stdout: texts[0]!, stderr: texts[1]! };
+}
+
+const PTY = `
+import os, pty, select, sys, time
+out, *words = sys.argv[1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    stream = int(out[0])
+    os.dup2(os.open(out[2:], os.O_WRONLY | os.O_CREAT), stream)
+    os.execvp(words[0], words)
+text, sent, late = b"", False, time.time() + 60
+while time.time() < late:
+    if select.select([terminal], [], [], 0.1)[0]:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not piece: break
+        text += piece
+    if not sent and b"> " in text:
+        sent = True
+        os.write(terminal, b"Call me\\r/exit\\r")
+sys.stdout.buffer.write(text)
+`;
+const python = pythonWith("pty");
+
+it.skipIf(python === undefined)(
+  "asks at the terminal, and writes answers alone to a file that takes them",
+  { timeout: patience(120_000) },
+  () => {
+    const folder = temporaryFolder();
+    onTestFinished(folder.remove);
+    const chatting = (stream: 1 | 2): readonly [terminal: string, file: string] => {
+      const file = folder.file(`out${stream}`, "");
+      const words = [process.execPath, main, "chat", ...MOBY];
+      const { NO_COLOR: _color, ...rest } = process.env;
+      const env = { ...rest, TERM: "xterm" };
+      const { stdout } = spawnSync(python!, ["-c", PTY, `${stream}:${file}`, ...words], { cwd: root, env });
+      return [stdout.toString(), readFileSync(file, "utf8")];
+    };
+    const [terminal, answers] = chatting(1);
+    expect(terminal).toContain("> ");
+    expect(answers).toMatch(/^[^>\u001b\n]+\n$/);
+    const [, said] = chatting(2);
+    expect(said).not.toContain("\u001b");
+    expect(said).toContain("/help tells what can be said");
+  },
+);

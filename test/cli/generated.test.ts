@@ -77,7 +77,7 @@ describe("text", () => {
   it("shows depths in front of line ends, from the layers that every token takes to all of them", () => {
     const plain = new DepthText(GENERATION, false);
     expect([plain.least, plain.most]).toEqual([2, 4]);
-    expect(plain.legend()).toBe("2 3 4");
+    expect(plain.legend(false)).toBe("2 3 4");
     const colored = new DepthText(GENERATION, true);
     expect(colored.show("a\n", 2)).toBe("\u001b[48;5;255;38;5;16ma\u001b[0m\n");
     expect(colored.show("a", 4)).toBe("\u001b[48;5;27;38;5;231ma\u001b[0m");
@@ -87,7 +87,7 @@ describe("text", () => {
       { axes: GENERATION.axes.slice(0, 1), layers: GENERATION.layers.filter((l) => l.axis === "T") },
       false,
     );
-    expect(dense.legend()).toBe("2");
+    expect(dense.legend(false)).toBe("2");
   });
 
   it("has depths below its lines where there are no colours, a digit under the beginning of each token", () => {

@@ -212,6 +212,8 @@ describe("streams", () => {
     expect((await modc(["check", broken], { env: { FORCE_COLOR: "1", NO_COLOR: "1" } })).stderr).not.toContain(
       "\u001b",
     );
+    for (const none of ["0", "false"])
+      expect((await modc(["check", broken], { env: { FORCE_COLOR: none } })).stderr).not.toContain("\u001b");
     expect((await modc(["check", broken], { env: { FORCE_COLOR: "1" } })).stderr).toContain(
       "\u001b[31;1merror[unknown-name]",
     );

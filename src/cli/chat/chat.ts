@@ -7,6 +7,7 @@ import { DepthText } from "../generate/depth.js";
 import { oneText } from "../generate/generated.js";
 import { samplingOf, type Sampling } from "../generate/sampling.js";
 import { openServed } from "../serve/open.js";
+import { TokenizerError } from "../../tokenizer/errors.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
 import { columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
@@ -98,7 +99,9 @@ class Talk {
         return true;
       case "/depth":
         this.#showDepth = !this.#showDepth;
-        sayPainted(this.#showDepth ? `layers of each token: ${this.#depths.legend()}` : "layers are not shown");
+        sayPainted(
+          this.#showDepth ? `layers of each token: ${this.#depths.legend(useColor())}` : "layers are not shown",
+        );
         return true;
       default:
         say(`there is no ${line}: /help tells what there is`);
@@ -143,8 +146,8 @@ class Talk {
     } catch (fault) {
       if (!stop.signal.aborted) {
         // The conversation goes on without the message.
-        if (!(fault instanceof InputError)) throw fault;
-        say(`${fault.message}; /reset forgets what was said`);
+        if (!(fault instanceof InputError || fault instanceof TokenizerError)) throw fault;
+        say(`the message is left out: ${fault.message}; /reset forgets what was said`);
         return "refused";
       }
     } finally {

@@ -22,11 +22,16 @@ export interface Lines {
 
 const PROMPT = "> ";
 
-/** Lines of the terminal where there is one, else of standard input. */
-export const linesOfInput = (): Lines =>
-  process.stdin.isTTY && io().stdout === process.stdout
-    ? new TerminalLines()
-    : givenLines(ownInput() && !fstatSync(0).isDirectory() ? process.stdin : [io().stdin()]); // a folder is refused
+/** Lines of the terminal where there is one to edit them in, else of standard input. */
+export function linesOfInput(): Lines {
+  const shown = process.stdin.isTTY && io().stdout === process.stdout ? terminal() : null;
+  if (shown) return new TerminalLines(shown);
+  return givenLines(ownInput() && !fstatSync(0).isDirectory() ? process.stdin : [io().stdin()]); // a folder is refused
+}
+
+/** The stream that shows what is typed; answers alone go to a file. */
+const terminal = (): NodeJS.WriteStream | null =>
+  process.stdout.isTTY ? process.stdout : process.stderr.isTTY ? process.stderr : null;
 
 function givenLines(input: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Lines {
   const lines = linesOf(input);
@@ -80,8 +85,8 @@ class TerminalLines implements Lines {
   /** Whether an interrupt came at an empty line, and no line since. */
   #warned = false;
 
-  constructor() {
-    this.#readline = createInterface({ input: process.stdin, output: process.stdout, prompt: PROMPT });
+  constructor(output: NodeJS.WriteStream) {
+    this.#readline = createInterface({ input: process.stdin, output, prompt: PROMPT });
     this.#readline.on("line", (line) => this.#give(line));
     this.#readline.on("close", () => {
       this.#over = true;

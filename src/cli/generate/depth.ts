@@ -34,8 +34,9 @@ export class DepthText {
     return text.replaceAll(/[^\n]+/g, (line) => this.#shaded(line, depth));
   }
 
-  /** The legend of depths. */
-  legend(): string {
+  /** What the shades or digits mean; where the legend itself may have no colours, shades are told in words. */
+  legend(colored: boolean): string {
+    if (this.color && !colored) return `${this.least} (lightest) to ${this.most} (darkest)`;
     const depths = Array.from({ length: this.most - this.least + 1 }, (_, i) => this.least + i);
     return depths
       .map((depth) =>

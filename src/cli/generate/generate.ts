@@ -209,8 +209,10 @@ function report(
   );
   for (const line of summaryLines(summary, finishes.length, columns())) say(line);
   if (flags.logprobs) for (const line of likelihoods(events)) say(line);
-  if (flags.showDepth)
-    sayPainted(`depth   ${new DepthText(session.generation, useColor()).legend()} layers computed what chose a token`);
+  if (flags.showDepth) {
+    const legend = new DepthText(session.generation, useColor(io().stdout)).legend(useColor());
+    sayPainted(`depth   ${legend} layers computed what chose a token`);
+  }
 }
 
 const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted", string>> = {

@@ -37,9 +37,15 @@ export const error = (message: string, hint: string | null): void =>
 /** Whether a person reads along on a terminal that draws over what stands there; one that calls itself dumb does not. */
 export const drawsOver = (stream: Output): boolean => Boolean(stream.isTTY) && io().env["TERM"] !== "dumb";
 
-/** Whether standard error may be coloured: a terminal, and NO_COLOR (https://no-color.org) not set. */
+/**
+ * Whether what goes to a stream, standard error unless said, may be coloured: where it is a terminal or FORCE_COLOR
+ * asks for it, and NO_COLOR (https://no-color.org) is not set.
+ */
 export const useColor = (stream: Output = io().stderr): boolean =>
-  !io().env["NO_COLOR"] && (drawsOver(stream) || Boolean(io().env["FORCE_COLOR"]));
+  !io().env["NO_COLOR"] && (drawsOver(stream) || forced(io().env["FORCE_COLOR"]));
+
+/** As Node and others read it, "0" and "false" ask for none. */
+const forced = (value: string | undefined): boolean => Boolean(value) && value !== "0" && value !== "false";
 
 const paint = (style: string, text: string): string => (useColor() ? `\u001b[${style}m${text}\u001b[0m` : text);
 
