@@ -13,11 +13,10 @@ export interface PlacedDecoder extends TokenDecoder {
   readonly lead: number;
 }
 
-/** Decodes what follows on a prompt. A token that the tokenizer lacks, such as one that pads a vocabulary, has no text. */
+/** Decodes what follows on a prompt. */
 export function decoderAfter(tokenizer: Tokenizer, prompt: readonly number[]): PlacedDecoder {
   const stream = new TextStream(tokenizer);
-  const add = (token: number): string => known(() => stream.add(token));
-  for (const token of prompt.slice(-BEFORE)) add(token);
+  for (const token of prompt.slice(-BEFORE)) stream.add(token);
   // Bytes at the prompt's end that become no character are its own; those that do are a character of what follows.
   let [begun, lead] = [stream.incomplete, 0];
   const own = (text: string): string => {
@@ -29,7 +28,7 @@ export function decoderAfter(tokenizer: Tokenizer, prompt: readonly number[]): P
     return text.slice(1);
   };
   return {
-    add: (token) => own(add(token)),
+    add: (token) => own(stream.add(token)),
     finish: () => own(stream.finish()),
     get lead() {
       return lead;

@@ -33,8 +33,8 @@ export function parseDescription(json: string, file: string): Description {
   const { model } = read;
   if (!isFields(model)) throw new Error("its model is no object");
   if (!MODELS.has(model["type"])) throw new Error(`its model is of an unknown type, ${shown(model["type"])}`);
-  checkModel(model, refuse);
-  checkAdded(read["added_tokens"] ?? [], refuse);
+  const pieces = checkModel(model, refuse);
+  checkAdded(read["added_tokens"] ?? [], pieces, refuse);
   for (const part of PARTS)
     if ((read[part] ?? null) !== null && !isFields(read[part]))
       refuse(part, read[part], "it must be an object or null");
@@ -44,7 +44,10 @@ export function parseDescription(json: string, file: string): Description {
   return { ...absent, ...read, added_tokens: read["added_tokens"] ?? [], model: unknown === null ? others : model };
 }
 
-function checkModel(model: Fields, refuse: Refuse): void {
+/** Pieces with their ids; a list of pieces with scores may have a piece twice. */
+type Pieces = readonly (readonly [piece: string, id: number])[];
+
+function checkModel(model: Fields, refuse: Refuse): Pieces {
   const { type, vocab, merges, unk_token: unknown, unk_id: unknownId, continuing_subword_prefix: prefix } = model;
   if (type === "Unigram" || (type === undefined && Array.isArray(vocab))) return checkScored(vocab, unknownId, refuse);
   for (const [name, text] of [
@@ -54,10 +57,16 @@ function checkModel(model: Fields, refuse: Refuse): void {
     if ((text ?? null) !== null && typeof text !== "string") refuse(`model.${name}`, text, "it must be a string");
   const pieces = piecesOf(vocab, refuse);
   if (type === "BPE" || (type === undefined && merges !== undefined))
-    checkMerges(merges, pieces, typeof prefix === "string" ? prefix.length : 0, refuse);
+    checkMerges(
+      merges,
+      new Set(pieces.map(([piece]) => piece)),
+      typeof prefix === "string" ? prefix.length : 0,
+      refuse,
+    );
+  return pieces;
 }
 
-function checkScored(vocab: unknown, unknownId: unknown, refuse: Refuse): void {
+function checkScored(vocab: unknown, unknownId: unknown, refuse: Refuse): Pieces {
   if (!Array.isArray(vocab) || vocab.length === 0)
     refuse("model.vocab", vocab, "it must be a list of pieces and their scores, one at least");
   vocab.forEach((scored: unknown, i) => {
@@ -66,14 +75,16 @@ function checkScored(vocab: unknown, unknownId: unknown, refuse: Refuse): void {
   });
   if ((unknownId ?? null) !== null && !(isId(unknownId) && unknownId < vocab.length))
     refuse("model.unk_id", unknownId, `there are ${vocab.length} pieces`);
+  return vocab.map(([piece]: readonly [string, number], id) => [piece, id]);
 }
 
 /** The pieces of a vocabulary that gives their ids. */
-function piecesOf(vocab: unknown, refuse: Refuse): ReadonlySet<string> {
+function piecesOf(vocab: unknown, refuse: Refuse): Pieces {
   const all = isFields(vocab) ? vocab : {};
   const pieces = Object.keys(all);
   if (pieces.length === 0) refuse("model.vocab", vocab, "it must be an object of pieces and their ids, one at least");
   const seen = new Set<number>();
+  const ids: [string, number][] = [];
   for (const piece of pieces) {
     const id = all[piece];
     if (!isId(id)) refuse(`model.vocab[${quotedName(piece)}]`, id, ID);
@@ -82,8 +93,9 @@ function piecesOf(vocab: unknown, refuse: Refuse): ReadonlySet<string> {
       refuse(`model.vocab[${quotedName(piece)}]`, id, `${quotedName(other)} has this id too`);
     }
     seen.add(id);
+    ids.push([piece, id]);
   }
-  return new Set(pieces);
+  return ids;
 }
 
 /** Merges are pairs, or texts with a space between the two, all of them alike. A second part loses its prefix. */
@@ -103,10 +115,11 @@ function checkMerges(merges: unknown, pieces: ReadonlySet<string>, prefix: numbe
   });
 }
 
-/** Added tokens may be in the vocabulary too. */
-function checkAdded(added: unknown, refuse: Refuse): void {
+/** Added tokens may be in the vocabulary too, with the same id. */
+function checkAdded(added: unknown, pieces: Pieces, refuse: Refuse): void {
   if (!Array.isArray(added)) refuse("added_tokens", added, "it must be a list");
-  const owners = new Map<number, string>();
+  const ids = new Map(pieces);
+  const owners = new Map(pieces.map(([piece, id]) => [id, piece]));
   added.forEach((token: unknown, i) => {
     const place = `added_tokens[${i}]`;
     if (!isFields(token)) refuse(place, token, "it must be an object");
@@ -115,6 +128,9 @@ function checkAdded(added: unknown, refuse: Refuse): void {
     if (typeof content !== "string") refuse(`${place}.content`, content, "it must be a string");
     const other = owners.get(id) ?? content;
     if (other !== content) refuse(`${place}.id`, id, `${quotedName(other)} has this id too`);
+    const own = ids.get(content);
+    if (own !== undefined && !owners.has(id))
+      refuse(`${place}.id`, id, `the vocabulary gives ${quotedName(content)} the id ${own}`);
     owners.set(id, content);
   });
 }

@@ -1,4 +1,5 @@
 // Streaming decoder: the text of tokens one at a time, never part of a character.
+import { TokenizerError } from "./errors.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /**
@@ -40,13 +41,17 @@ export class TextStream {
     return this.text.length > this.emitted;
   }
 
-  /** The text that a token completes; often none. Throws TokenizerError for an invalid token. */
+  /**
+   * The text that a token completes; often none. A token that the tokenizer lacks, such as one that pads a vocabulary,
+   * has no text, as transformers decodes it.
+   */
   add(token: number): string {
     this.ahead = 0;
     // Skip a special token: it must not influence the text around it.
     if (!this.options.special && this.tokenizer.isSpecial(token)) return "";
     const window = [...this.window, token];
-    const text = this.tokenizer.decode(window, this.options);
+    const text = decoded(this.tokenizer, window, this.options);
+    if (text === null) return "";
     if (this.incomplete && text.length > this.text.length && text.startsWith(this.text) && !this.goesOn(token))
       this.ahead = this.text.length - this.emitted;
     this.window = window;
@@ -84,6 +89,24 @@ export class TextStream {
     this.emitted = this.text.length;
   }
 }
+
+/** Null if the tokenizer lacks one of the tokens. */
+function decoded(
+  tokenizer: Tokenizer,
+  tokens: readonly number[],
+  options: { readonly special?: boolean },
+): string | null {
+  try {
+    return tokenizer.decode(tokens, options);
+  } catch (fault) {
+    if (fault instanceof TokenizerError && fault.code === "bad-token") return null;
+    throw fault;
+  }
+}
+
+/** The first of the tokens that the tokenizer lacks; null if it has them all. */
+export const lackingOf = (tokenizer: Tokenizer, tokens: Iterable<number>): number | null =>
+  [...new Set(tokens)].find((token) => decoded(tokenizer, [token], { special: true }) === null) ?? null;
 
 const charactersOf = (bytes: readonly number[]): number =>
   new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes)).length;

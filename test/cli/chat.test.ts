@@ -66,22 +66,27 @@ describe("modc chat", () => {
   });
 
   it("goes on without a message that no token stands for, and ends with 1", async () => {
-    const folder = temporaryFolder();
-    onTestFinished(folder.remove);
-    const letters = Array.from({ length: 256 }, (_, id) => [String.fromCodePoint(id), id] as const);
-    const vocab = Object.fromEntries(letters.filter(([letter]) => letter !== "q"));
-    const model = { type: "BPE", vocab, merges: [] };
-    const strip = { type: "Strip", strip_left: true, strip_right: true };
-    const drop = { type: "Replace", pattern: { String: "w" }, content: "" };
-    const normalizer = { type: "Sequence", normalizers: [strip, drop] };
-    const decoder = { type: "Fuse" };
-    const file = folder.file("tokenizer.json", JSON.stringify({ model, normalizer, decoder, added_tokens: [] }));
+    const file = tokenizerWithout("q");
     const words = ["chat", ...MOBY, "--tokenizer", file, "--max-tokens", "2"];
     const { status, stdout, stderr } = await run(words, { stdin: "hello\n/reset\nqqq\nww\n/reset\nhello\n" });
     expect(stderr).toMatch(/the message is left out: .* has no token for "q", nor one for what is unknown/);
     expect(stderr).toMatch(/the message is left out: .*prompt.*/);
     const half = stdout.slice(0, stdout.length / 2);
     expect([status, half + half, half]).toEqual([1, stdout, expect.stringMatching(/.\n$/)]);
+  });
+
+  it("says once of tokens that the tokenizer lacks that they have no text, and so does generate", async () => {
+    const all = await generated("Call me Ishmael");
+    const lacked = Array.from(all).find((letter) => letter !== " " && !"Call me Ishmael".includes(letter))!;
+    const more = ["--tokenizer", tokenizerWithout(lacked)];
+    const chosen = await run(["generate", ...MOBY, ...more, "--prompt", "Call me Ishmael"]);
+    expect([chosen.status, chosen.stdout]).toEqual([0, `${all.replaceAll(lacked, "")}\n`]);
+    const note = `note: the model chose token ${lacked.charCodeAt(0)}, which its tokenizer does not have`;
+    expect(chosen.stderr).toContain(note);
+    const stdin = "Call me Ishmael\n/reset\nCall me Ishmael\n";
+    const { stdout, stderr } = await run(["chat", ...MOBY, ...more], { stdin });
+    expect(stdout).toBe(chosen.stdout.repeat(2));
+    expect(stderr.split(note)).toHaveLength(2);
   });
 
   it("goes on without a message that is too long, and ends with 1", async () => {
@@ -139,6 +144,18 @@ function chatting(...more: readonly string[]) {
   };
   const ended = new Promise((resolve) => child.on("close", (...end) => resolve(end)));
   return { child, said, ended };
+}
+
+/** The file of a tokenizer of 256 letters but one, which drops "w" and blanks at both ends. */
+function tokenizerWithout(letter: string): string {
+  const folder = temporaryFolder();
+  onTestFinished(folder.remove);
+  const letters = Array.from({ length: 256 }, (_, id) => [String.fromCodePoint(id), id] as const);
+  const model = { type: "BPE", vocab: Object.fromEntries(letters.filter(([own]) => own !== letter)), merges: [] };
+  const strip = { type: "Strip", strip_left: true, strip_right: true };
+  const drop = { type: "Replace", pattern: { String: "w" }, content: "" };
+  const normalizer = { type: "Sequence", normalizers: [strip, drop] };
+  return folder.file("tokenizer.json", JSON.stringify({ model, normalizer, decoder: { type: "Fuse" } }));
 }
 
 /** A command line with streams that are terminals or not. */

@@ -72,6 +72,16 @@ describe("the description of a tokenizer", () => {
       },
       'added_tokens[1].id is 4: "<s>" has this id too',
     ],
+    [
+      "an added token that takes a piece's id",
+      { added_tokens: [{ id: 1, content: "<s>" }] },
+      'added_tokens[0].id is 1: "b" has this id too',
+    ],
+    [
+      "an added token that the vocabulary gives another id",
+      { added_tokens: [{ id: 7, content: "ab" }] },
+      'added_tokens[0].id is 7: the vocabulary gives "ab" the id 2',
+    ],
     ["a decoder that is none", { decoder: 5 }, "decoder is 5: it must be an object or null"],
   ])("with %s is refused", async (_, more, message) => {
     await expect(read(BPE, more)).rejects.toThrow(message);
@@ -112,6 +122,9 @@ describe("the description of a tokenizer", () => {
     expect((await read(UNIGRAM)).encode("a")).toEqual([2]);
     // Camembert's has a piece twice.
     expect((await read({ ...UNIGRAM, vocab: [...UNIGRAM.vocab, ["<unk>", -100]] })).vocabulary).toBe(4);
+    const twice = { ...UNIGRAM, vocab: [...UNIGRAM.vocab, ["<unk>", -100]] };
+    for (const id of [0, 3])
+      expect((await read(twice, { added_tokens: [{ id, content: "<unk>", special: true }] })).vocabulary).toBe(4);
     expect((await read({ ...UNIGRAM, type: undefined })).vocabulary).toBe(3);
     expect((await read(WORDS, { pre_tokenizer: { type: "Whitespace" } })).encode("the whale")).toEqual([0, 1]);
     expect((await read(PIECES)).encode("ab")).toEqual([2, 3]);

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { piecesOf, TextStream } from "../../src/tokenizer/text-stream.js";
+import { lackingOf, piecesOf, TextStream } from "../../src/tokenizer/text-stream.js";
 import { bytesTokenizer, parseTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import { openTokenizer } from "../../src/tokenizer/tokenizer-node.js";
 import { random } from "../random.js";
@@ -176,6 +176,15 @@ describe("text as it comes", () => {
       }
     },
   );
+
+  it("is nothing for tokens that there are not, and the same around them", async () => {
+    const model = { type: "BPE", vocab: { a: 0, b: 2, ab: 5 }, merges: ["a b"] };
+    const gaps = await parseTokenizer(JSON.stringify({ model, decoder: { type: "Fuse" } }), "gaps.json");
+    expect(piecesOf(gaps, [0, 1, 2, 4, 5, 99])).toEqual(["a", "", "b", "", "ab", ""]);
+    expect([lackingOf(gaps, [0, 2, 5]), lackingOf(gaps, [5, 99, 1])]).toEqual([null, 99]);
+    const stream = new TextStream(bytesTokenizer);
+    expect([0xe2, 0x82, 300, 0xac].map((token) => stream.add(token)).join("") + stream.finish()).toBe("€");
+  });
 
   it("holds bytes back only while they may become a character", () => {
     const stream = new TextStream(bytesTokenizer);

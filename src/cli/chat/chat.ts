@@ -4,10 +4,11 @@ import { InputError } from "../../runtime/errors.js";
 import { Choice } from "../../serve/choice.js";
 import type { OpenedEngine } from "../../session/engine-node.js";
 import { DepthText } from "../generate/depth.js";
-import { oneText } from "../generate/generated.js";
+import { oneText, withoutText } from "../generate/generated.js";
 import { samplingOf, type Sampling } from "../generate/sampling.js";
 import { openServed } from "../serve/open.js";
 import { TokenizerError } from "../../tokenizer/errors.js";
+import { lackingOf } from "../../tokenizer/text-stream.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
 import { columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
@@ -50,6 +51,7 @@ class Talk {
   readonly #depths: DepthText;
   #showDepth: boolean;
   #answers = 0;
+  #toldLacking = false;
 
   constructor(
     opened: OpenedEngine,
@@ -118,6 +120,7 @@ class Talk {
     const depth = this.#showDepth ? this.#depths : null;
     const shown = oneText((text) => void io().stdout.write(text), depth, Boolean(io().stdout.isTTY), columns());
     let answer = "";
+    const chosen = new Set<number>();
     try {
       const prompt = this.#conversation.asked(message);
       const { sampling, stop: stops, maxTokens } = this.#chosen;
@@ -140,6 +143,7 @@ class Talk {
         heard ??= hear();
         this.#progress.clear();
         answer += piece.text;
+        chosen.add(piece.token.event.token);
         shown.add({ text: piece.text, depth: piece.token.event.depth });
       }
       this.#answers++;
@@ -156,9 +160,18 @@ class Talk {
       shown.end();
     }
     this.#conversation.answered(answer);
+    this.#tellLacking(chosen);
     if (!stop.signal.aborted) return "answered";
     say("stopped");
     return "stopped";
+  }
+
+  /** Says once that tokens have no text. */
+  #tellLacking(chosen: ReadonlySet<number>): void {
+    const lacking = this.#toldLacking ? null : lackingOf(this.#opened.texts.tokenizer, chosen);
+    if (lacking === null) return;
+    this.#toldLacking = true;
+    say(`note: ${withoutText(lacking)}`);
   }
 }
 

@@ -6,7 +6,7 @@ import { createSession, sessionTexts, type OpenSessionOptions } from "../../sess
 import type { SessionSource } from "../../session/prepared-node.js";
 import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
-import { piecesOf } from "../../tokenizer/text-stream.js";
+import { lackingOf, piecesOf } from "../../tokenizer/text-stream.js";
 import { chosenExperts } from "../../generate/chosen-experts.js";
 import { DepthText } from "./depth.js";
 import { wantedDevice } from "../device.js";
@@ -16,7 +16,7 @@ import { writeText } from "../source/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { compileOptions, precisionOf } from "../source/frontend.js";
 import { io } from "../terminal/io.js";
-import { jsonLine, jsonLines, oneText, severalTexts, type Shown } from "./generated.js";
+import { jsonLine, jsonLines, oneText, severalTexts, type Shown, withoutText } from "./generated.js";
 import { summaryLines } from "./generation-summary.js";
 import { heated } from "./heated.js";
 import { renderHeatmap } from "./heatmap.js";
@@ -188,6 +188,9 @@ function report(
       `warning: the model's logits are no numbers from token ${broken.index} of sequence ${broken.sequence} on: ` +
         "are its weights right?",
     );
+  const chosen = events.flatMap((own) => own.map((e) => e.token));
+  const lacking = lackingOf(session.texts.tokenizer, chosen);
+  if (lacking !== null) say(`note: ${withoutText(lacking)}`);
   const finishes = events.map((own) => own.at(-1)?.finish ?? "interrupted");
   if (flags.json) {
     const texts = events.map((own, sequence) => ({

@@ -7,6 +7,10 @@ import { DepthLines } from "./depth-lines.js";
 /** Where text goes. */
 export type Write = (text: string) => void;
 
+/** What is said of a token that the tokenizer lacks. */
+export const withoutText = (token: number): string =>
+  `the model chose token ${token}, which its tokenizer does not have: such tokens have no text`;
+
 /** Shows generated text token by token. */
 export interface Shown<E = GeneratedText> {
   add(event: E): void;
