@@ -44,17 +44,17 @@ block MoE(
   if loss_free { state bias: f32[len(experts)] = zeros }
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
-    logits = router(x)
-    score  = if gate == "sigmoid" then sigmoid(logits) else
+    logits   = router(x)
+    score    = if gate == "sigmoid" then sigmoid(logits) else
       if gate == "softmax" then softmax(logits) else
       logits
-    order  = if loss_free then score + bias else score
-    if open < groups {
-      by_group = rearrange(order, "b t (g e) -> b t g e", g: groups)
-      worth    = sum(take(by_group, top(by_group, 2, axis: -1)), axis: -1)
-      order    = rearrange(
-        where(top(worth, open, axis: -1).mask[..., None], by_group, -1e30), "b t g e -> b t (g e)",
-      )
+    order    = if loss_free then score + bias else score
+    by_group = rearrange(order, "b t (g e) -> b t g e", g: groups)
+    if open != groups {
+      worth = sum(take(by_group, top(by_group, 2, axis: -1)), axis: -1)
+      opens = top(worth, open, axis: -1).mask[..., None]
+      order = rearrange(where(opens, by_group, -1e30), "b t g e -> b t (g e)")
+      fits  = top(order[..., 0:open * (len(experts) / groups)], k, axis: -1)  // refuses a larger k, and is not used
     }
     chosen = top(order, k, axis: -1)
     observe chosen

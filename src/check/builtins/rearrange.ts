@@ -84,8 +84,8 @@ function rearranged(
   at: Span,
   span: Span,
 ): Value | null {
-  const problem = (reason: string): null => {
-    emitter.report("bad-pattern", { pattern: text, problem: reason }, at);
+  const problem = (reason: string, hint?: string): null => {
+    emitter.report("bad-pattern", { pattern: text, problem: reason, ...(hint && { hint }) }, at);
     return null;
   };
   const hidden = whole.type.shape.length - pattern.left.filter((d) => d.kind === "group").length;
@@ -132,7 +132,7 @@ function cutOrMerged(pattern: Pattern, hidden: number): readonly number[] {
   });
 }
 
-type Problem = (reason: string) => null;
+type Problem = (reason: string, hint?: string) => null;
 
 /** Splits one dimension of the left side into its parts, of which at most one may lack a size. */
 function splitDim(
@@ -158,7 +158,11 @@ function splitDim(
   if (typeof size !== "number" || typeof known !== "number")
     return problem(`splits ${printSize(size)}, whose parts are not compile-time numbers`);
   if (open.length === 0 && known !== size) return problem(`splits ${size} into parts of ${known} in all`);
-  if (size % known !== 0) return problem(`splits ${size} by ${known}, which does not divide it`);
+  if (size % known !== 0)
+    return problem(
+      `splits ${size} by ${known}, which does not divide it`,
+      `choose numbers of which one divides the other`,
+    );
   return names.map((key) => ({ key, size: given.get(key) ?? size / known }));
 }
 

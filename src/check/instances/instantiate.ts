@@ -212,7 +212,11 @@ export class Instantiator {
 export function extentOf(expr: Expr, what: string, env: Env): number | null {
   const n = integerOf(evaluate(expr, env), what, expr.span, env);
   if (n === null || (n >= 1 && n <= MAX_EXTENT)) return n;
-  env.checker.report("size-out-of-range", { what, value: String(n), max: MAX_EXTENT }, expr.span);
+  const { checker } = env;
+  // A block of the library may have made another with what it computed.
+  const made = checker.trace?.span;
+  const notes = made && checker.isLibrary(made.file) ? [{ text: "made here", span: made }] : [];
+  checker.report("size-out-of-range", { what, value: String(n), max: MAX_EXTENT }, expr.span, notes);
   return null;
 }
 

@@ -8,6 +8,7 @@ import type { Checker, Trace } from "../checker.js";
 
 /** Codes caused by an argument of the block (a ratio, a number of experts, an inner block) rather than by a tensor. */
 const OF_MAKING: ReadonlySet<Code> = new Set<Code>([
+  "bad-pattern",
   "capacity-out-of-range",
   "capacity-rounds-to-zero",
   "choice-too-large",

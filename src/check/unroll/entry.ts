@@ -42,7 +42,7 @@ export function enter(checker: Checker, unroller: Unroller, model: Instance, fn:
   );
   const locals = new Map<string, Binding>(axes);
   for (const { name, value } of inputs) locals.set(name, { kind: "value", value: { kind: "tensor", value } });
-  const matcher = new TypeMatcher(typeEnv(checker, model), nameOfFunction(model, fn), unroller);
+  const matcher = new TypeMatcher(typeEnv(checker, model), model, nameOfFunction(model, fn), unroller);
   for (const [name, binding] of axes) matcher.axes.set(name, binding);
   return { inputs, result: unroller.run({ instance: model, fn, node: root, locals, matcher }) };
 }

@@ -1,4 +1,5 @@
 // Matches the declared types of a function's inputs and results with the actual tensors.
+import type { Note } from "../../diagnostics/diagnostic.js";
 import type { Span } from "../../diagnostics/span.js";
 import { equalSizes, printSize, type Atom, type Size } from "../../size/size.js";
 import { chosenFrom } from "../../size/count-rules.js";
@@ -60,6 +61,7 @@ export class TypeMatcher {
   constructor(
     /** The environment of types: parameters, members, the file. */
     env: Env,
+    readonly instance: Instance,
     readonly callee: string,
     readonly lookup: AxisLookup,
   ) {
@@ -170,7 +172,7 @@ export class TypeMatcher {
 
   #mismatch(t: Typed, reason: string | null): null {
     const { checker } = this.#env;
-    const notes = [{ text: "declared here", span: t.declared.span }];
+    const notes = [{ text: "declared here", span: t.declared.span }, ...this.#whichOfList()];
     const [expected, found] = [this.#print(t.declared), printType(t.found)];
     const { callee } = this;
     const result = t.name === "output" ? "its result" : `\`${t.name}\``;
@@ -184,6 +186,13 @@ export class TypeMatcher {
         notes,
       );
     return null;
+  }
+
+  /** Of an item of a list, such as an expert: which it is, and where it was made. */
+  #whichOfList(): readonly Note[] {
+    const { path, trace } = this.instance;
+    const span = this.#env.checker.userSpan(trace);
+    return span !== null && /\.\d+$/.test(path) ? [{ text: `made here, as \`${path}\``, span }] : [];
   }
 
   /** Hint for a result on fewer tokens than declared, or on other ones. */

@@ -171,7 +171,7 @@ export class Unroller implements FunctionBody {
     if (caller.depth >= MAX_DEPTH) this.#checker.abort("functions that call one another in a row", MAX_DEPTH, span);
     this.#calls.add(fn, callee, span);
     return this.#checker.withinCall(span, () => {
-      const matcher = new TypeMatcher(typeEnv(this.#checker, instance), callee, this);
+      const matcher = new TypeMatcher(typeEnv(this.#checker, instance), instance, callee, this);
       const inputs = inputsOf(this, fn, args, callee, span);
       if (inputs === null || !matcher.match(inputs.map((i) => i.typed))) return ERROR;
       const locals = new Map(matcher.axes);

@@ -183,10 +183,10 @@ losses take it, is fine.
   mean(x, axis: [0, 1])                           // over all tokens of all sequences
   mean(x, axis: 0)                                // refused`,
   }),
-  "bad-pattern": code<{ readonly pattern: string; readonly problem: string }>({
+  "bad-pattern": code<{ readonly pattern: string; readonly problem: string; readonly hint?: string }>({
     severity: "error",
     message: ({ pattern, problem }) => `the pattern "${pattern}" ${problem}`,
-    hint: () => 'a pattern names every axis before and after: "b t (h d) -> b h t d", h: heads',
+    hint: ({ hint }) => hint ?? 'a pattern names every axis before and after: "b t (h d) -> b h t d", h: heads',
     explain: `\`rearrange\` reads the shape on the left of \`->\` and writes the one on the right. Each name stands
 once on both sides, 1 is a dimension of size 1, \`...\` all dimensions not named. Parentheses split
 a dimension on the left and merge on the right; of the names in one pair at most one may have a
