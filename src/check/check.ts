@@ -137,7 +137,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   const reportAt: ReportAt = (...found) => unroller.reportAt(...found);
   checkCausality(model, reportAt, (value) => unroller.madeInCall(value));
   // What an error stands in place of passes no gradient on.
-  if (!checker.hasErrors) checkRouters(model, reportAt);
+  if (!checker.hasErrors) checkRouters(model, reportAt, (file) => checker.isLibrary(file));
   checkResiduals(model, reportAt);
   checkPasses(model, reportAt);
   // With errors elsewhere an unread member may not be a mistake of its own.

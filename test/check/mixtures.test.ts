@@ -53,4 +53,21 @@ describe("a mixture of experts", () => {
       notes: [["made here, as `mlp.experts.1`", "SwiGLU(12, 24)"]],
     });
   });
+
+  it("is told what to do where its router cannot learn, or its bias would move twice", () => {
+    const training = (args: string, body: string): string => `import { MoE, SwiGLU } from "std"
+model M() {
+  mlp: MoE(${EIGHT}, 16, ${args})
+  forward(x: f32[B, T, 16]) -> f32[B, T, 16] { ${body} }
+  objective(x: f32[B, T, 16]) { loss l = mean(forward(x) ^ 2) }
+}`;
+    const hint = (args: string, body: string): readonly unknown[] =>
+      checked(training(args, body), { phase: "train" }).diagnostics.map((d) => [d.code, d.hint]);
+    for (const args of ["1, renormalize: true", '1, gate: "chosen"'])
+      expect(hint(args, "mlp(x)")).toEqual([["dead-router", expect.stringContaining("`balance: 0.01`")]]);
+    expect(hint("1, renormalize: true, balance: 0.01", "mlp(x)")).toEqual([]);
+    expect(hint("2, loss_free: true", "mlp(x + mlp(x))")).toEqual([
+      ["state-set-twice", expect.stringContaining("`MoE(…, loss_free: false)`")],
+    ]);
+  });
 });

@@ -11,7 +11,7 @@ import { isOp } from "../types.js";
  * score and a gate made from one logit learn together. Of what a choice is made from, other choices are left out: their
  * weights are reported there. Each weight is reported once, with the others of the same score.
  */
-export function checkRouters(model: Model, reportAt: ReportAt): void {
+export function checkRouters(model: Model, reportAt: ReportAt, isLibrary: (file: string) => boolean): void {
   if (model.phase !== "train" || model.losses.length === 0) return;
   const values = reachable(rootsOf(model));
   const trained = new Set(
@@ -35,6 +35,7 @@ export function checkRouters(model: Model, reportAt: ReportAt): void {
           weight: first,
           others: others.length,
           choice: kind === "entries" ? null : value.op,
+          library: isLibrary(input.span.file),
         });
       }
     else if (value.op === "weight" && !trained.has(value)) dead.set(value, new Set([value]));

@@ -373,7 +373,8 @@ export class Unroller implements FunctionBody {
       const { state, node, trace, span } = second;
       const notes = first.span.start === span.start ? [] : [{ text: "the other update", span: first.span }];
       const calls = [first.node.path, node.path] as const;
-      this.#reportIn(node, trace, "state-set-twice", { state: state.decl.name.text, calls }, span, notes);
+      const library = this.#checker.isLibrary(span.file);
+      this.#reportIn(node, trace, "state-set-twice", { state: state.decl.name.text, calls, library }, span, notes);
     }
   }
 }

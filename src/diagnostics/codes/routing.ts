@@ -108,6 +108,8 @@ entries of a choice of which tokens may have different numbers.
     readonly others: number;
     /** The function that chooses tokens; null where entries are chosen, such as experts. */
     readonly choice: string | null;
+    /** Whether a block of the library chooses. */
+    readonly library: boolean;
   }>({
     severity: "warning",
     message({ weight, others, choice }) {
@@ -117,12 +119,15 @@ entries of a choice of which tokens may have different numbers.
         : `\`${weight}\` and ${others === 1 ? "another weight" : `${others} more weights`} decide ${what} but get no ` +
             "gradient, so training cannot improve them";
     },
-    hint: ({ choice }) =>
-      choice === null
-        ? "gate what the blocks make with it, `blocks[chosen](x) * take(score, chosen)[..., None]`; the gates of one " +
-          "entry, divided by their sum, are 1"
-        : "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, " +
-          "route.mask)`",
+    hint: ({ choice, library }) =>
+      choice === null && library
+        ? "the gates of one expert, divided by their sum, are 1: choose two, leave `renormalize` and " +
+          '`gate: "chosen"` away, or give a loss, `balance: 0.01`'
+        : choice === null
+          ? "gate what the blocks make with it, `blocks[chosen](x) * take(score, chosen)[..., None]`; the gates of " +
+            "one entry, divided by their sum, are 1"
+          : "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, " +
+            "route.mask)`",
     explain: `Choosing has no derivative. A router learns only where what its weights compute also reaches a
 loss: as a factor of what the chosen tokens compute (equation 1 of Mixture-of-Depths), through
 \`straight\`, or by a loss of its own. Comparisons, \`top\`, \`argmax\`, masks and \`stop_gradient\` pass

@@ -16,12 +16,20 @@ each time.
   state level: f32[]
   forward(x: f32[B, T, 8]) -> f32[B, T, 8] { update level = 0.9 * level + 0.1 * mean(x); x }`,
   }),
-  "state-set-twice": code<{ readonly state: string; readonly calls: readonly [string, string] }>({
+  "state-set-twice": code<{
+    readonly state: string;
+    readonly calls: readonly [string, string];
+    /** Whether a block of the library updates it. */
+    readonly library: boolean;
+  }>({
     severity: "error",
     message: ({ state, calls: [first, second] }) =>
       `the state \`${state}\` is updated twice in a step: ` +
       (first === second ? `both times in ${called(first)}` : `in ${called(first)} and in ${called(second)}`),
-    hint: () => "update it once, with what all calls give; or let each call have an instance of its own",
+    hint: ({ library }) =>
+      library
+        ? "make an instance for each call, or one that does not update it, `MoE(…, loss_free: false)`"
+        : "update it once, with what all calls give; or let each call have an instance of its own",
     explain: `A state has one value after a step, so at most one \`update\` of it may be reached: no later one
 wins. An instance that is called twice updates its states twice; its calls are numbered,
 \`shared#0\` and \`shared#1\`.`,
