@@ -11,6 +11,7 @@ import { chosenExperts } from "../../generate/chosen-experts.js";
 import { DepthText } from "./depth.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../terminal/ending.js";
+import { RuntimeError } from "../../runtime/index.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { writeText } from "../source/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
@@ -77,6 +78,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     );
     const interrupted = await listen(coming, stop.signal, (event) => {
       progress.end();
+      if (Number.isNaN(event.logprob)) throw notFinite(tokens[event.sequence]!.length + event.index);
       // Handle interrupts only from the first token on. Before it an interrupt ends the process, even while the driver
       // compiles.
       if (events.every((own) => own.length === 0)) restore = onInterrupt(() => stop.abort());
@@ -150,6 +152,12 @@ async function open(
   }
 }
 
+/** As a server says it. */
+const notFinite = (tokens: number): RuntimeError =>
+  new RuntimeError("bad-weights", `the model's logits after ${plural(tokens, "token")} are not finite numbers`, {
+    hint: "are its weights right?",
+  });
+
 /** Passes events on; returns whether generation was interrupted. */
 async function listen(
   events: AsyncIterable<GeneratedText>,
@@ -182,12 +190,6 @@ function report(
   flags: GenerateFlags,
   interrupted: boolean,
 ): void {
-  const broken = events.flat().find((e) => Number.isNaN(e.logprob));
-  if (broken)
-    say(
-      `warning: the model's logits are no numbers from token ${broken.index} of sequence ${broken.sequence} on: ` +
-        "are its weights right?",
-    );
   const chosen = events.flatMap((own) => own.map((e) => e.token));
   const lacking = lackingOf(session.texts.tokenizer, chosen);
   if (lacking !== null) say(`note: ${withoutText(lacking)}`);

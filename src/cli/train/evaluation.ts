@@ -13,7 +13,7 @@ import { expectFits } from "../../train/run-node.js";
 import { usualContext, type TrainingModel } from "../../train/model.js";
 import type { Rule } from "../../train/types.js";
 import { expectFittingWeights } from "../../runtime/weights.js";
-import { openDevice, type Device } from "../../runtime/index.js";
+import { openDevice, RuntimeError, type Device } from "../../runtime/index.js";
 import { leftover } from "../../runtime/node.js";
 import { sessionTexts } from "../../session/open-node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";
@@ -170,6 +170,10 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
       onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
     });
   });
+  if (Number.isNaN(found.loss))
+    throw new RuntimeError("bad-weights", `the model's loss by ${nameOf(rule)} is not a finite number`, {
+      hint: "are its weights right?",
+    });
   if (flags.weightsAs === undefined || flags.weightsAs === "f32") return { ...found, deviation: null };
   const { evaluateDeviation } = await import("./deviation.js");
   return { ...found, deviation: await evaluateDeviation(evaluated, batches, `comparing with f32 by ${nameOf(rule)}`) };
