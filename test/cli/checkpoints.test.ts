@@ -51,6 +51,31 @@ describe("a checkpoint's folder", () => {
     expect(run!.stdout).toContain("check: agrees with the reference");
   });
 
+  it("is what messages name where it has no source of its own", async () => {
+    const all = await modcAll([
+      { args: ["check", folder, "--set", "nonsense=1"] },
+      { args: ["check", folder, "--set", "layers=-1"] },
+      { args: ["cost", folder, "--model", "Other"] },
+    ]);
+    for (const { status, stdout, stderr } of all) {
+      expect(status).toBe(1);
+      expect(stdout + stderr).not.toContain("model.mod");
+    }
+  });
+
+  it("of which the model is a .mod file has nothing to import, and import says so", async () => {
+    const own = broken("own-source", (path) => {
+      rmSync(join(path, "config.json"));
+      copyFileSync("examples/moby.mod", join(path, "model.mod"));
+    });
+    const { status, stderr } = await modc(["import", own]);
+    expect([status, stderr]).toEqual([
+      1,
+      `error: ${own} has no config.json to import: its model is a .mod file already, ${join(own, "model.mod")}\n` +
+        `  hint: other commands take the folder as it is: modc check ${own}\n`,
+    ]);
+  });
+
   it("is imported as a file that computes the same with its weights", async () => {
     const file = place("imported.mod");
     const imported = await modc(["import", folder, "-o", file]);

@@ -196,6 +196,16 @@ describe("init", () => {
 });
 
 describe("cost", () => {
+  it("says where weights are stored otherwise than its table counts", async () => {
+    const heading = async (...more: readonly string[]): Promise<string> =>
+      (await modc(["cost", "examples/moby.mod", "--length", "16", ...more])).stdout.split("\n", 1)[0]!;
+    expect(await heading()).toMatch(/, 4 bytes a value$/);
+    expect(await heading("--weights-as", "q4")).toMatch(
+      /, 4 bytes a value; weights are q4 in the memory of a session alone$/,
+    );
+    expect(await heading("--weights-as", "f16", "--activations-as", "f16")).toMatch(/, 2 bytes a value$/);
+  });
+
   it("prints the published number of steps", async () => {
     const args = [
       "cost",

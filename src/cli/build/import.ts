@@ -1,4 +1,7 @@
 // `modc import`: writes the `.mod` file that a checkpoint's configuration describes, or that a run has trained.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { CONFIG_FILE, MODEL_FILE } from "../../huggingface/files-node.js";
 import { checkpointConfig } from "../../huggingface/folder-node.js";
 import { decoderSource } from "../../huggingface/decoder-source.js";
 import { isGgufPath } from "../../runtime/gguf/header-node.js";
@@ -37,6 +40,12 @@ function described(folder: string): { readonly name: string; readonly source: st
     tell(folder, trained);
     return { name: trained.manifest.model, source: trained.source.text };
   }
+  const own = join(folder, MODEL_FILE);
+  if (!isGgufPath(folder) && !existsSync(join(folder, CONFIG_FILE)) && existsSync(own))
+    throw new UserError(
+      `${folder} has no ${CONFIG_FILE} to import: its model is a .mod file already, ${own}`,
+      `other commands take the folder as it is: modc check ${folder}`,
+    );
   const config = checkpointConfig(folder);
   return { name: config.family.model, source: decoderSource(config) };
 }

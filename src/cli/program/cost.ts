@@ -57,7 +57,7 @@ export async function cost(file: string, flags: Flags<typeof sourceCommands.cost
       memory,
       ...(steps === null ? {} : { steps }),
     });
-  else out(printed(model, programName(flags, model), found, memory, steps));
+  else out(printed(model, programName(flags, model), found, { memory, steps, weightsAs: storedAs(flags) }));
   return EXIT.fine;
 }
 
@@ -80,7 +80,17 @@ function liveValues(model: Model, given: Readonly<Record<string, string>>): Read
 const printedLive = (live: ReadonlyMap<string, Rational>): Readonly<Record<string, string>> =>
   Object.fromEntries([...live].map(([name, value]) => [name, printRational(value)]));
 
-function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, steps: number | null): string {
+/** How weights are stored where that is not as the table counts values. */
+const storedAs = ({ weightsAs, activationsAs }: Flags<typeof sourceCommands.cost>): string | null =>
+  weightsAs === undefined || weightsAs === "f32" || activationsAs === "f16" ? null : weightsAs;
+
+interface Beside {
+  readonly memory: MemoryUse;
+  readonly steps: number | null;
+  readonly weightsAs: string | null;
+}
+
+function printed(model: Model, name: string, found: Ledger, { memory, steps, weightsAs }: Beside): string {
   const at = Object.entries(found.extents)
     .map(([name, n]) => `${name}=${n}`)
     .join(" ");
@@ -89,7 +99,8 @@ function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, s
   const rows = [...found.rows, { name: "total", ...total }];
   const lines = [
     `${model.name}, ${name}, ${at}${name === "step" ? ", a token that takes every layer" : ""}, ` +
-      `${found.bytesPerValue} bytes a value${counted}`,
+      `${found.bytesPerValue} bytes a value${counted}` +
+      (weightsAs === null ? "" : `; weights are ${weightsAs} in the memory of a session alone`),
     "",
     table(["", "operations", "of dense", "bytes", "of dense", "cache", "of dense", "parameters"], rows.map(cells)),
     "",
