@@ -106,12 +106,31 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["help", "chekc"], 'there is no command "chekc"\n  hint: did you mean check?'],
     [["cost", "examples/moby.mod", "--budget", "1e18"], "--budget and --step-tokens belong together"],
     [["cost", "examples/moby.mod", "--length", "0"], '--length "0" is no whole number from 1 to 4294967295'],
+    [["verify", "x.mod", "--field", "body"], "--field has no effect without --data, whose text it is about"],
+    [["verify", "x.mod", "--validation", "5%"], "--validation has no effect without --data"],
+    [["verify", "x.mod", "--tokenizer", "t.json"], "--tokenizer has no effect without --data"],
+    [["verify", "x.json", "--loop-caches", "last"], "--loop-caches has no effect on a fault that was written"],
+    [["tune", "--phase", "train"], "--phase has no effect without a model's file\n  hint: leave it out"],
+    [["generate", "x.mod", "--prompt", "x", "--temperature", "0", "--top-k", "5"], "--top-k has no effect with --temp"],
+    [["chat", "x.mod", "--temperature", "0", "--min-p", "0.1"], "--min-p has no effect with --temperature 0"],
+    [
+      ["serve", "x.mod", "--api-key", "a-key-of-tests", "--allow-host", "x.org"],
+      "--allow-host has no effect with --api",
+    ],
     [["init", "examples/moby.mod"], "required option '-o, --output <path>' not specified"],
   ])("%j", async (args, message) => {
     const { status, stdout, stderr } = await modc(args);
     expect(stderr).toContain(message);
     expect([status, stdout]).toEqual([2, ""]);
   });
+});
+
+it("what has no effect on JSON is refused in JSON", async () => {
+  const { status, stdout } = await modc(["generate", "x.mod", "--prompt", "x", "--json", "--show-depth"]);
+  expect(JSON.parse(stdout)).toMatchObject({
+    message: "--show-depth has no effect on --json, which has the depth of each token",
+  });
+  expect(status).toBe(2);
 });
 
 describe("files that cannot be read exit with 1", () => {

@@ -31,6 +31,7 @@ import { tuningsOn } from "../program/tunings.js";
 import { milliseconds, percent, plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
+import { expectNone } from "../tree/usage.js";
 
 type GenerateFlags = Flags<typeof runningCommands.generate>;
 
@@ -45,6 +46,7 @@ export interface GenerateTrial {
 
 export async function generate(file: string, flags: GenerateFlags, trial: GenerateTrial = {}): Promise<ExitCode> {
   const chosen = samplingOf(flags);
+  if (flags.json) expectNone(flags, ["showDepth"], "on --json, which has the depth of each token");
   const prompts = promptsOf(flags);
   if (flags.heatmap !== undefined && flags.loopCaches === "last")
     throw new UserError(

@@ -6,6 +6,7 @@ import { anyNumber, type Pairs } from "../tree/arguments.js";
 import { UserError, EXIT } from "../terminal/exit.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
+import { expectNone } from "../tree/usage.js";
 
 type GenerateFlags = Flags<typeof runningCommands.generate>;
 type SamplingFlags = Pick<GenerateFlags, keyof GenerateFlags & keyof Flags<typeof runningCommands.chat>> &
@@ -20,6 +21,8 @@ export interface Sampling {
 /** Reads and checks the options before anything is opened. Throws UserError. */
 export function samplingOf(flags: SamplingFlags): Sampling {
   const bias = biasOf(flags.logitBias ?? {});
+  if (flags.temperature === 0)
+    expectNone(flags, ["topK", "topP", "minP"], "with --temperature 0, which takes the most likely token");
   const { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs } = flags;
   const given = { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs };
   const sampling: SamplingOptions = Object.fromEntries(

@@ -15,12 +15,14 @@ import { out, outJson, Progress, say } from "../terminal/terminal.js";
 import { found, makeTuningsFolder, tuningsPath } from "./tunings.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
+import { expectNone } from "../tree/usage.js";
 
 type TuneFlags = Flags<typeof runningCommands.tune>;
 
 const USUAL_SECONDS = 60;
 
 export async function tune(file: string | undefined, flags: TuneFlags): Promise<ExitCode> {
+  if (file === undefined) expectNone(flags, ["set", "phase", "enter", "model"], "without a model's file");
   const budgetSeconds = flags.budget ?? USUAL_SECONDS;
   const graph = file === undefined ? null : await graphOf(file, flags);
   if (flags.output !== undefined) ensureWritable(flags.output);

@@ -38,6 +38,7 @@ import { tuningsOn } from "../program/tunings.js";
 import { percent } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
+import { expectNone } from "../tree/usage.js";
 
 type VerifyFlags = Flags<typeof runningCommands.verify>;
 
@@ -52,7 +53,16 @@ const USUAL = { batch: 3, tokens: 64 } as const;
 /** Default number of windows of the text of `--data`. */
 const USUAL_WINDOWS = 16;
 
+/** Options of the text that a model is tried on, and all that a fault's file says itself. */
+const OF_TEXTS = ["tokenizer", "field", "validation", "windows"] as const;
+const OF_MODELS = [
+  ...(["weights", "batch", "length", "at", "data", "output", "loopCaches", "seed", "set", "model"] as const),
+  ...OF_TEXTS,
+] as const;
+
 export async function verify(file: string, given: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
+  if (file.endsWith(".json")) expectNone(given, OF_MODELS, "on a fault that was written: the file has all of it");
+  if (given.data === undefined) expectNone(given, OF_TEXTS, "without --data, whose text it is about");
   const flags = withFolder(file, given);
   const compiled = file.endsWith(".json") ? null : await compileFile(file, { ...flags, phase: "infer" });
   if (compiled) await expectFittingWeights(compiled.program, flags.weights ?? null);

@@ -6,6 +6,7 @@ import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
+import { expectNone } from "../tree/usage.js";
 import { keysOf } from "./keys.js";
 import { ServeLog } from "./log.js";
 import { openServed } from "./open.js";
@@ -24,6 +25,7 @@ const USUAL = {
 export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> {
   const { host = USUAL.host, port = USUAL.port } = flags;
   const keys = keysOf(flags);
+  if (keys.length > 0) expectNone(flags, ["allowHost"], "with --api-key: who has a key may call by any name");
   expectGuarded(host, keys, flags);
   const metrics = new Metrics();
   const opened = await openServed(

@@ -56,6 +56,14 @@ function valueBehind(option: string, words: readonly string[]): string | null {
 const READERS = ["weights", "tokenizer", "tunings", "data", "prompt", "text", "input"];
 const NAMES_FILES = new Set(["file", "files", "what"]);
 
+/** Throws UsageError for an option that is given and has no effect. `why` says where it has none. */
+export function expectNone<F extends object>(flags: F, names: readonly (keyof F & string)[], why: string): void {
+  const given = names.find((name) => flags[name] !== undefined);
+  if (given === undefined) return;
+  const option = given.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new UsageError("no-effect", `--${option} has no effect ${why}`, "leave it out");
+}
+
 /** What an option or an argument names: a path of no letters names nothing. Throws UsageError. */
 export function expectNamed(command: CommandUnknownOpts): void {
   const given: readonly (readonly [string, unknown])[] = [
