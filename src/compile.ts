@@ -46,7 +46,7 @@ export interface CompileOptions {
    * TuningsError for what is no such file, was measured with other kernels, or does not fit the target.
    */
   readonly tunings?: TuningsFile;
-  /** With an objective: the gradient of its loss for every weight, as results named `grad.<path>`. */
+  /** With an objective: the gradient of its loss for every weight, as results named `grad.<path>`; zeros where none. */
   readonly gradients?: boolean;
   /**
    * The types of weights and activations in memory, f32 by default; inputs and results are f32 whatever it says.

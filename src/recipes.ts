@@ -48,9 +48,7 @@ export function materialOf(model: Model, options: MaterialOptions = {}): Materia
   return {
     lowered,
     generation: once(() => generationGraphs(lowered(), options.generation)),
-    gradients: once(() =>
-      withGradients(lowered(), new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])))),
-    ),
+    gradients: once(() => withGradients(lowered(), model.weights)),
     training: once(() => trainStep(lowered(), model.weights, training)),
     microBatch: once(() => accumulateStep(lowered(), model.weights, training)),
     evaluation: once(() => weightsAsStates(lowered(), (path) => training.frozen?.has(path) ?? false)),

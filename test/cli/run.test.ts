@@ -78,6 +78,35 @@ model M() {
     expect([status, stdout + stderr]).toEqual([0, expect.stringContaining("check: agrees with the reference")]);
   });
 
+  it.each(["reference", "software"])("--gradients has zeros for what reaches no loss, on %s", async (device) => {
+    const source = folder.file(
+      "idle.mod",
+      `import { Linear } from "std"
+model M(dim: int = 2) {
+  a: Linear(dim, dim, bias: false)
+  /// only \`forward\` reads it
+  b: Linear(dim, dim, bias: false)
+  // @allow unread-weight: nothing reads it
+  c: Linear(3, dim)
+  weight cut: f32[dim] = ones
+  forward(x: f32[B, T <= 8, dim]) -> f32[B, T, dim] { b(a(x)) }
+  objective(x: f32[B, T <= 8, dim]) { loss l = mean((a(x) * stop_gradient(cut)) ^ 2) }
+}`,
+    );
+    const words = [source, "--phase", "train", "--gradients", "--input", "x=[[[1,2]]]", "--device", device];
+    const { outputs } = await runJson(words);
+    const found = Object.entries(outputs).filter(([name]) => name.startsWith("grad."));
+    expect(
+      Object.fromEntries(found.map(([name, { shape, data }]) => [name, [shape, data.every((v) => v === 0)]])),
+    ).toEqual({
+      "grad.a.weight": [[2, 2], false],
+      "grad.b.weight": [[2, 2], true],
+      "grad.c.weight": [[2, 3], true],
+      "grad.c.bias": [[2], true],
+      "grad.cut": [[2], true],
+    });
+  });
+
   it("--check holds the device against the reference", async () => {
     const { status, stdout } = await modc(["run", ...GOLDEN, "--check", "--device", "software"]);
     expect([status, stdout]).toEqual([0, expect.stringContaining("check: agrees with the reference")]);

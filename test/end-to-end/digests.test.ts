@@ -131,7 +131,7 @@ function graphsOf(file: string, set: Readonly<Record<string, string>>): [name: s
       clip: 1,
       accumulated: false,
     };
-    add("gradients", withGradients(objective), training);
+    add("gradients", withGradients(objective, weights), training);
     add("train step", trainStep(objective, weights, { ...options, inFlight: true }).graph, training);
     add("micro-batch", accumulateStep(objective, weights, options), training);
     if (infer) add("evaluation", weightsAsStates(inferred!), infer);

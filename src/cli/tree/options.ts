@@ -109,7 +109,8 @@ export const loopCaches = option(
 export const compiling = [set, phase, enter, model] as const;
 export const gradients = option(
   "--gradients",
-  "with an objective: the gradient of its loss for every weight, as results grad.<path>",
+  "with an objective: the gradient of its loss for every weight, as results grad.<path>; zeros for one that reaches " +
+    "no loss",
 );
 export const weights = option(
   "--weights <path>",
