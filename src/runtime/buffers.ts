@@ -98,7 +98,7 @@ export class Buffers {
     return own ? own.buffers.bytes(own.slot) : this.#bytes[slot]!;
   }
 
-  /** How many times buffers were created, here and in the sessions that own shared ones. */
+  /** How many buffers were created, here and in the sessions that own shared ones. */
   get replacements(): number {
     return this.#replacements + this.#elsewhere();
   }
@@ -132,8 +132,8 @@ export class Buffers {
   }
 
   /**
-   * Makes every slot at least as large as needed. Slots in `moves` get new buffers, to which the listed ranges of the
-   * old ones are copied. Returns the slots with new buffers. Throws LimitError before any buffer is created;
+   * Makes every slot at least as large as needed. Of slots in `moves` the listed ranges are kept, where they are moved
+   * to, and the rest is zero. Returns the slots with new buffers. Throws LimitError before any buffer is created;
    * OutOfMemoryError, with the buffers unchanged, where the device has no room; DisposedError where the buffers were
    * destroyed meanwhile.
    */
@@ -185,17 +185,23 @@ export class Buffers {
       throw new DisposedError();
     }
     this.#keepContents(grown, made, moves);
-    this.#replacements++;
-    grown.forEach((slot, i) => {
+    const replaced = grown.filter((slot, i) => {
       const old = this.#buffers[slot];
-      if (old) this.#allocator.destroy(old);
-      this.#buffers[slot] = made[i]!;
-      this.#bytes[slot] = sizes[i]!;
+      // One that is large enough stays, and with it what binds it: a device may map memory for each bind group, and
+      // gets none back before the garbage collector runs.
+      const stays = old && sizes[i] === this.#bytes[slot];
+      if (old) this.#allocator.destroy(stays ? made[i]! : old);
+      if (!stays) [this.#buffers[slot], this.#bytes[slot]] = [made[i]!, sizes[i]!];
+      return !stays;
     });
-    return new Set(grown);
+    this.#replacements += replaced.length;
+    return new Set(replaced);
   }
 
-  /** Copies the old contents of lasting slots to the start of their larger buffers, or to where `moves` puts them. */
+  /**
+   * Copies the old contents of lasting slots to the start of their larger buffers, or to where `moves` puts them; and
+   * back into old buffers that are large enough.
+   */
   #keepContents(
     grown: readonly number[],
     made: readonly (GPUBuffer | GPUTexture)[],
@@ -207,9 +213,12 @@ export class Buffers {
     if (kept.length === 0) return;
     const encoder = this.#device.gpu.createCommandEncoder();
     // Textures that last hold weights, which never grow.
-    for (const { slot, i } of kept)
+    for (const { slot, i } of kept) {
+      const [old, larger] = [this.buffer(slot), made[i] as GPUBuffer];
       for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: this.#bytes[slot]! }])
-        encoder.copyBufferToBuffer(this.buffer(slot), from, made[i] as GPUBuffer, to, bytes);
+        encoder.copyBufferToBuffer(old, from, larger, to, bytes);
+      if (larger.size === old.size) encoder.copyBufferToBuffer(larger, 0, old, 0, old.size);
+    }
     this.#device.gpu.queue.submit([encoder.finish()]);
   }
 
