@@ -64,9 +64,13 @@ for (const clock of ["timestamps", "submits"] as const) {
       expect(profile.wholeMs).toBeGreaterThan(0);
     });
 
-    it("kernels take time, and begin one after the other", () => {
-      expect(profile.works.reduce((n, w) => n + w.ms, 0)).toBeGreaterThan(0);
-      const starts = profile.works.map((w) => w.startMs);
+    it("kernels take time, and begin one after the other", async () => {
+      const taken = ({ works }: Profile): number => works.reduce((n, w) => n + w.ms, 0);
+      let seen = profile;
+      for (let more = 27; taken(seen) === 0 && more < 1000; more *= 3)
+        seen = await session.profile({ tokens }, { repeat: more });
+      expect(taken(seen)).toBeGreaterThan(0);
+      const starts = seen.works.map((w) => w.startMs);
       expect(starts).toEqual(starts.toSorted((a, b) => a - b));
     });
 
