@@ -12,6 +12,7 @@ import { checkCausality } from "./checks/causality.js";
 import { ERROR, type ConstValue } from "./context.js";
 import { checkRouters } from "./checks/dead-router.js";
 import { checkResiduals } from "./checks/doubled-residual.js";
+import { checkSequences } from "./checks/mixed-sequences.js";
 import { enter } from "./unroll/entry.js";
 import { environment } from "./eval/evaluate.js";
 import { loadFiles, type Files, type Read } from "./names/files.js";
@@ -139,6 +140,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   // What an error stands in place of passes no gradient on.
   if (!checker.hasErrors) checkRouters(model, reportAt, (file) => checker.isLibrary(file));
   checkResiduals(model, reportAt);
+  checkSequences(model, reportAt);
   checkPasses(model, reportAt);
   // With errors elsewhere an unread member may not be a mistake of its own.
   if (!checker.hasErrors) checkUnread(checker, files.all, skip);

@@ -113,7 +113,11 @@ function checkBatchReduction(emitter: Emitter, fn: Reduction, x: Value, axes: re
   const sequences = shape.flatMap((size, i) => (isSequence(emitter, size) ? [i] : []));
   const whole = axes.length === shape.length || (sequences.length > 0 && sequences.every((i) => axes.includes(i)));
   if (whole && fn !== "argmax") return true;
-  emitter.report("batch-axis", { what: `\`${fn}\` over the batch alone`, batch: printSize(shape[batch] ?? 1) }, span);
+  emitter.report(
+    "batch-axis",
+    { what: `\`${fn}\` over the batch alone`, batch: printSize(shape[batch] ?? 1), reduces: true },
+    span,
+  );
   return false;
 }
 

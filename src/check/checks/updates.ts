@@ -35,7 +35,7 @@ export function checkPasses(model: Model, reportAt: ReportAt): void {
 }
 
 /** Whether the value depends on all sequences: a reduction over the batch, a loss, or a size that counts sequences. */
-function reducesBatch(value: Value, axes: AxisLookup): boolean {
+export function reducesBatch(value: Value, axes: AxisLookup): boolean {
   const [x] = value.inputs;
   const hasBatch = x?.type.shape.some((size) => isBatch(axes, size)) === true;
   if (isOp(value, "reduce")) return hasBatch && value.attrs.axes.includes(0);

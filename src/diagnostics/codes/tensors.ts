@@ -170,10 +170,13 @@ every size is at least 1.`,
     explain: `An axis that is neither the batch nor a sequence can be reduced, broadcast and multiplied along,
 but cutting or splitting it needs its extent when compiling.`,
   }),
-  "batch-axis": code<{ readonly what: string; readonly batch: string }>({
+  "batch-axis": code<{ readonly what: string; readonly batch: string; readonly reduces?: true }>({
     severity: "error",
     message: ({ what, batch }) => `${what} does not keep the sequences of the batch axis ${batch} apart`,
-    hint: () => "each sequence stands alone; keep the batch as the first axis",
+    hint: ({ reduces }) =>
+      reduces
+        ? "reduce the tokens with it, as `mean(x, axis: [0, 1])` does, or everything, as `mean(x)`"
+        : "each sequence stands alone; keep the batch as the first axis",
     explain: `What a model computes for one sequence never depends on the others in the batch, so results are
 the same in any batch. The batch is the first axis of every tensor that has it; it is not indexed,
 merged, moved, joined or reduced by itself. A mean over the batch together with all tokens, as
@@ -182,6 +185,20 @@ losses take it, is fine.
   mean(x)                                         // over everything
   mean(x, axis: [0, 1])                           // over all tokens of all sequences
   mean(x, axis: 0)                                // refused`,
+  }),
+  "mixed-sequences": code<{ readonly result: string | null }>({
+    severity: "warning",
+    message: ({ result }) =>
+      "this takes all sequences of the batch together, and " +
+      `${result === null ? "the result" : `\`${result}\``} of each depends on it`,
+    hint: () => "reduce each sequence by itself, as `mean(x, axis: 1)` does",
+    explain: `A sequence then has other results among others than alone: what is trained in batches is not what
+\`modc generate\` and \`modc serve\` compute, and \`modc verify\` fails by it. Losses and updates may
+take the batch together: they are of the whole step.
+
+  x - mean(x)                                     // warned of in a result
+  x - mean(x, axis: 1, keep: true)                // each sequence by its own mean
+  loss spread = mean(x ^ 2)                       // fine`,
   }),
   "bad-pattern": code<{ readonly pattern: string; readonly problem: string; readonly hint?: string }>({
     severity: "error",

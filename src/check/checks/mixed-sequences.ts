@@ -1,0 +1,23 @@
+// Warns of results of one sequence that depend on the others of the batch.
+import { axesOfModel, reachable, type ReportAt } from "../model-values.js";
+import type { Model } from "../model.js";
+import { isBatch } from "../types.js";
+import { reducesBatch } from "./updates.js";
+
+/**
+ * Checks that no result with a batch axis reads what is reduced over the batch. Losses, updates and observed values may
+ * read it: they are of the whole step. Each reduction is reported once.
+ */
+export function checkSequences(model: Model, reportAt: ReportAt): void {
+  const axes = axesOfModel(model);
+  const results = model.outputs.flatMap(({ name, value }) =>
+    value.type.shape.some((size) => isBatch(axes, size)) ? [{ name, value }] : [],
+  );
+  const reported = new Set<number>();
+  for (const { name, value: result } of results)
+    for (const value of reachable([result]))
+      if (!reported.has(value.id) && reducesBatch(value, axes)) {
+        reported.add(value.id);
+        reportAt(value, "mixed-sequences", { result: results.length === 1 ? null : name });
+      }
+}
