@@ -1,7 +1,7 @@
 // Checks on a device that a model computes what its source says: every operator, the passes, the whole program, and the
 // laws of the causal rule.
 import type { Span } from "../diagnostics/span.js";
-import type { Graph } from "../ir/graph.js";
+import { isOp, nodesOf, type Graph } from "../ir/graph.js";
 import { passes as usual, type Pass } from "../passes/index.js";
 import type { RunInputs } from "./compare.js";
 import { checkCausality, checkRows } from "./laws.js";
@@ -162,8 +162,17 @@ async function verifyDevice(
   return true;
 }
 
+/** Why later tokens may change earlier ones where the causal rule is not followed. */
+function whyAhead(graph: Graph, rules: readonly RuleGraph[]): string {
+  if (!rules.some(({ rule }) => rule === "causal"))
+    return "the model reads whole sequences in a way that has no causal rule";
+  return nodesOf(graph).some((node) => isOp(node, "top") || isOp(node, "top_rows"))
+    ? "a choice by top sees the whole sequence, which is why generation has the causal rule"
+    : "it reads whole sequences, where generation has the causal rule";
+}
+
 async function verifyLaws(
-  { machine, weights, inputs }: VerifyTarget,
+  { machine, weights, inputs, rules }: VerifyTarget,
   rule: RuleName,
   graph: Graph,
   tell: Tell,
@@ -193,8 +202,7 @@ async function verifyLaws(
         state: "told",
         text:
           `what comes later changes what is before, for ${failing.length} of ${cases.length} prefixes ` +
-          `(${failing.join(", ")}): a choice by top sees the whole sequence, which is why generation has the ` +
-          "causal rule",
+          `(${failing.join(", ")}): ${whyAhead(graph, rules)}`,
         fault: null,
       });
     else

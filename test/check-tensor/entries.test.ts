@@ -78,7 +78,7 @@ const refused: readonly (readonly [expr: string, code: string, points: string])[
   ["top(w, 2, axis: -1)", "wrong-rank", "w"],
   ["top(x, 2, axis: 0)", "argument-out-of-range", "0"],
   ["top(h, 2, axis: 2)", "argument-out-of-range", "2"],
-  ["top(h, 2, axis: 1)", "argument-out-of-range", "1"],
+  ["top(h, 2, axis: 1)", "wrong-rank", "h"],
   ["top(x, 1.5, axis: 1)", "not-an-integer", "1.5"],
   ["top(x, ceil(150% * T), axis: 1)", "capacity-out-of-range", "150%"],
   ["above(w[None, ...], 0)", "wrong-rank", "w[None, ...]"],

@@ -111,6 +111,21 @@ describe("verify", () => {
       ["causal", "rows", "holds"],
     ]);
     expect(holds).toBe(false);
+    expect(found.find(({ state }) => state === "told")?.text).toContain("a choice by top sees the whole sequence");
+  });
+
+  it("blames no choice by top where the model has no causal rule", async () => {
+    const source = `model M() {
+  weight table: f32[40, 4]
+  forward(tokens: u32[B, T <= 64]) -> f32[B, T, 4] { table[tokens] - mean(table[tokens], axis: 1)[:, None] }
+}
+`;
+    const graph = graphOf("infer", source);
+    const { found } = await findings(subject({ device }, { rules: [{ rule: "top-k", graph }] }));
+    expect(found.find(({ check: what }) => what === "causality")).toMatchObject({
+      state: "told",
+      text: expect.stringMatching(/: the model reads whole sequences in a way that has no causal rule$/),
+    });
   });
 
   it("names a pass that changes the meaning, the place, and shows it in a file", async () => {

@@ -37,12 +37,19 @@ export function topEntries(emitter: Emitter, args: Args, span: Span): ConstValue
     return ERROR;
   }
   if (axis === 1 && last === 2) return topTokens(emitter, args, score, span);
+  if (axis === 1 && last > 2) {
+    const [what, needs] = ["`score` of `top` with `axis: 1`", "scores of entries for tokens, f32[B, T, E]"];
+    const hint = "choose tokens by one score for each entry, or among the entries of the last axis with `axis: -1`";
+    emitter.report("wrong-rank", { what, needs, found: printType(score.type), hint }, at);
+    return ERROR;
+  }
   if (axis !== -1 && axis !== last) {
-    emitter.report(
-      "argument-out-of-range",
-      { what: "`axis` of `top`", needs: "-1, the last axis, or 1, the tokens of f32[B, T, E]", found: String(axis) },
-      requiredArg(args, "axis").span,
-    );
+    const needs =
+      last === 2
+        ? "-1, the last axis, or 1, the tokens of f32[B, T, E]"
+        : `-1, the last axis of ${printType(score.type)}`;
+    const at = requiredArg(args, "axis").span;
+    emitter.report("argument-out-of-range", { what: "`axis` of `top`", needs, found: String(axis) }, at);
     return ERROR;
   }
   const among = entriesAmong(emitter, score, at);

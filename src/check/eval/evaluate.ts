@@ -4,7 +4,7 @@ import { invariant } from "../../base/invariant.js";
 import { isInteger, toNumber } from "../../size/rational.js";
 import type { BinaryOp, Expr, Index } from "../../syntax/ast.js";
 import { computeBinary, computeUnary, withinLimit } from "./arithmetic.js";
-import type { Scope } from "../names/bindings.js";
+import type { Instance, Scope } from "../names/bindings.js";
 import { builtins } from "../builtins/index.js";
 import { evaluateCall } from "./call.js";
 import { isCompileTimeFunction, phaseValue } from "./compile-time.js";
@@ -268,13 +268,28 @@ function evaluateIndex(expr: Of<"index">, env: Env): ConstValue {
   if (object.kind === "list") return indexList(object, expr, env);
   const indices = expr.indices.map((i) => evaluatedIndex(i, env));
   if (!needsBody(object)) {
-    env.checker.report("wrong-operands", { op: "[ ]", left: null, right: describe(object) }, expr.span);
+    const hint = object.kind === "instance" ? { hint: insteadOfIndex(instanceOf(object.instance), expr.object) } : {};
+    env.checker.report("wrong-operands", { op: "[ ]", left: null, right: describe(object), ...hint }, expr.span);
     return ERROR;
   }
   if (indices.some(indexHasError)) return ERROR;
   return env.body === null
     ? outsideFunction(env, object, expr.object.span)
     : applyIndex(env.body, object, indices, expr.span);
+}
+
+/** What to write in place of an index on an instance: a call, or an index on its first weight. */
+function insteadOfIndex({ bodyNames }: Instance, object: Expr): string {
+  const name = object.kind === "name" ? object.name : "block";
+  const forward = bodyNames.get("forward");
+  const weight = [...bodyNames].find(([, { kind }]) => kind === "weight")?.[0];
+  const ways = [
+    ...(forward?.kind === "function"
+      ? [`call it, \`${name}(${forward.fn.inputs.map((i) => i.name.text).join(", ")})\``]
+      : []),
+    ...(weight === undefined ? [] : [`index its weight, \`${name}.${weight}[…]\``]),
+  ];
+  return ways.length > 0 ? ways.join(", or ") : "use what it has by name, `block.member`";
 }
 
 function evaluatedIndex(index: Index, env: Env): EvaluatedIndex {

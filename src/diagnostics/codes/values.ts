@@ -39,13 +39,19 @@ more likely mistaken than in need of the digits.`,
     explain: `Compile-time numbers are exact fractions; a root is seldom one. Whole exponents, negative ones
 too, are exact.`,
   }),
-  "wrong-operands": code<{ readonly op: string; readonly left: string | null; readonly right: string }>({
+  "wrong-operands": code<{
+    readonly op: string;
+    readonly left: string | null;
+    readonly right: string;
+    readonly hint?: string;
+  }>({
     severity: "error",
     message: ({ op, left, right }) =>
       left === null ? `\`${op}\` does not apply to ${right}` : `\`${op}\` does not apply to ${left} and ${right}`,
-    hint: ({ op }) => OPERANDS[op] ?? "arithmetic is for numbers",
+    hint: ({ op, hint }) => hint ?? OPERANDS[op] ?? "arithmetic is for numbers",
     explain: `Arithmetic takes numbers, \`and or not\` take booleans, order compares numbers, equality
-compares numbers, strings or booleans of the same kind, and \`+\` also joins two lists.`,
+compares numbers, strings or booleans of the same kind, and \`+\` also joins two lists. Tensors
+and lists have indices; an instance of a block is called.`,
   }),
   "size-out-of-range": code<{ readonly what: string; readonly value: string; readonly max: number }>({
     severity: "error",
