@@ -9,6 +9,8 @@ import type { Tokenizer } from "./tokenizer.js";
 const CONTEXT = 4;
 /** The limit on tokens that are decoded again for each new one. */
 const MAX_REDECODED = 16;
+/** The limit while each of them ends in bytes that are no character, yet or ever. */
+const MAX_INCOMPLETE = 4 * MAX_REDECODED;
 /** The character that decoders output for invalid or incomplete bytes. */
 const REPLACEMENT = "\ufffd";
 
@@ -61,7 +63,8 @@ export class TextStream {
     const whole = text.endsWith(REPLACEMENT) ? text.slice(0, -REPLACEMENT.length) : text;
     const fresh = whole.slice(this.emitted);
     this.emitted = Math.max(this.emitted, whole.length);
-    if (whole === text && window.length >= MAX_REDECODED) this.shorten();
+    if (whole === text && window.length >= MAX_REDECODED) this.shorten(CONTEXT);
+    else if (window.length >= MAX_INCOMPLETE) this.shorten(MAX_REDECODED);
     return fresh;
   }
 
@@ -83,10 +86,12 @@ export class TextStream {
     return charactersOf([...bytes, first]) === charactersOf(bytes);
   }
 
-  private shorten(): void {
-    this.window = this.window.slice(-CONTEXT);
+  /** Forgets all tokens but the last ones, whose text ends as before. */
+  private shorten(keep: number): void {
+    const withheld = this.text.length - this.emitted;
+    this.window = this.window.slice(-keep);
     this.text = this.tokenizer.decode(this.window, this.options);
-    this.emitted = this.text.length;
+    this.emitted = this.text.length - withheld;
   }
 }
 

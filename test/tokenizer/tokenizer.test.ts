@@ -177,6 +177,30 @@ describe("text as it comes", () => {
     },
   );
 
+  it.each(all)("looks at no more tokens the longer broken bytes go on (%s)", async (_, open) => {
+    const tokenizer = await open();
+    const broken = Array.from({ length: 400 }, (_unused, id) => id).filter((id) =>
+      tokenizer.bytesOf(id)?.every((byte) => byte >= 0x80),
+    );
+    const rng = random(5);
+    const tokens = Array.from({ length: 600 }, () => broken[rng.below(broken.length)]!);
+    let most = 0;
+    const watched: Tokenizer = {
+      ...tokenizer,
+      encode: (text) => tokenizer.encode(text),
+      bytesOf: (token) => tokenizer.bytesOf(token),
+      isSpecial: (token) => tokenizer.isSpecial(token),
+      decode: (some, options) => {
+        most = Math.max(most, some.length);
+        return tokenizer.decode(some, options);
+      },
+    };
+    const stream = new TextStream(watched);
+    const text = tokens.map((token) => stream.add(token)).join("") + stream.finish();
+    expect(text).toBe(tokenizer.decode(tokens));
+    expect([broken.length > 60, most <= 64]).toEqual([true, true]);
+  });
+
   it("is nothing for tokens that there are not, and the same around them", async () => {
     const model = { type: "BPE", vocab: { a: 0, b: 2, ab: 5 }, merges: ["a b"] };
     const gaps = await parseTokenizer(JSON.stringify({ model, decoder: { type: "Fuse" } }), "gaps.json");
