@@ -27,7 +27,7 @@ export function entryExpression(value: Value, scope: Scope): Text | null {
   if (is(value, "top_entries")) return call(`mt.top_entries(${loose(x!)}, ${holes.add(String(value.attrs.k), "k")})`);
   if (is(value, "those_entries")) return call(`mt.those_entries(${loose(x!)})`);
   if (is(value, "top_tokens")) {
-    const [from, by] = [axisChosenFrom(model, value.attrs.axis), countedBy(model, value)];
+    const [from, by] = [axisChosenFrom(model, value.attrs.axis, value), countedBy(model, value)];
     const of = from === by ? "" : `, of=${axis(by)}`;
     return call(`mt.top_tokens(${loose(x!)}, ${axis(from)}, lambda n: ${countOfTop(model, value, holes)}${of})`);
   }

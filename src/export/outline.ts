@@ -2,7 +2,7 @@
 import type { LogicalType, Model, ModelCall, Value } from "../check/model.js";
 import { countingAxis } from "../size/axes.js";
 import { axisSize, type Size } from "../size/size.js";
-import { refuse, type Place } from "./refused.js";
+import { placeOf, refuse, type Place } from "./refused.js";
 
 /** The body of one call of a function of a block; the model itself has the empty path. */
 export interface Body {
@@ -243,19 +243,18 @@ export function countedBy(model: Model, value: Value<"top"> | Value<"top_tokens"
   return countingAxis(model.axes, axis.count);
 }
 
-/** The sequence of the model's inputs. */
-export function inputAxis(model: Model): string {
+/** The sequence of the model's inputs; `reader` is what needs it. */
+export function inputAxis(model: Model, reader: Place = placeOf(model.inputs[0])): string {
   const found = model.axes.find((axis) => axis.role === "sequence" && axis.count.kind === "input");
-  return found?.name ?? refuse("a model without sequences", "");
+  return found?.name ?? refuse("a model without sequences", reader, "give an input a sequence axis: f32[B, T, …]");
 }
 
-/** The axis on which a choice of tokens chooses. */
-export function axisChosenFrom(model: Model, axis: string): string {
+/** The axis on which a choice of tokens chooses; `reader` is what needs it. */
+export function axisChosenFrom(model: Model, axis: string, reader: Place): string {
   const found = model.axes.find((a) => a.name === axis);
-  if (found?.role !== "sequence") refuse(`the axis ${axis}`, "");
-  const { count } = found;
-  if (count.kind !== "span" && "parent" in count) return count.parent;
-  return refuse(`the axis of a choice by ${count.kind}`, "");
+  const count = found?.role === "sequence" ? found.count : null;
+  if (count && count.kind !== "span" && "parent" in count) return count.parent;
+  return refuse(`a choice on ${axis}, whose tokens no route chose,`, reader);
 }
 
 /** Axes of which an operation reads positions, or which tokens exist. */
@@ -280,11 +279,11 @@ export function axesRead(model: Model, value: Value): readonly string[] {
   if (is(value, "span")) return along(value.inputs[0], value.attrs.dim);
   if (is(value, "join")) return value.inputs.flatMap((input) => along(input, value.attrs.dim));
   if (is(value, "token")) return along(value.inputs[0], value.attrs.dim);
-  if (is(value, "zeros")) return along(value, 1).length > 0 ? along(value, 1) : [inputAxis(model)];
+  if (is(value, "zeros")) return along(value, 1).length > 0 ? along(value, 1) : [inputAxis(model, value)];
   if (is(value, "length")) return axesOfSize(value.attrs.size);
   if (is(value, "top") || is(value, "top_tokens"))
-    return [...new Set([axisChosenFrom(model, value.attrs.axis), countedBy(model, value)])];
-  if (is(value, "above") || is(value, "those")) return [axisChosenFrom(model, value.attrs.axis)];
-  if (is(value, "mask")) return value.inputs.flatMap(axisMade).map((axis) => axisChosenFrom(model, axis));
+    return [...new Set([axisChosenFrom(model, value.attrs.axis, value), countedBy(model, value)])];
+  if (is(value, "above") || is(value, "those")) return [axisChosenFrom(model, value.attrs.axis, value)];
+  if (is(value, "mask")) return value.inputs.flatMap(axisMade).map((axis) => axisChosenFrom(model, axis, value));
   return [];
 }

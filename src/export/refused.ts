@@ -19,16 +19,24 @@ export class ExportError extends ModcError<"export"> {
 /** Something of a model: the path of a call or weight, or a value with its place in the source. */
 export type Place = string | { readonly path: string; readonly span: Span };
 
-/** Throws ExportError: `what`, of the block at a place, cannot be exported. */
-export function refuse(what: string, place: Place): never {
+/** The place of an input of the whole model; none for a model without inputs. */
+export const placeOf = (input: { readonly span: Span } | undefined): Place =>
+  input === undefined ? "" : { path: "", span: input.span };
+
+/** Throws ExportError: `what`, of the block at a place, cannot be exported. `hint`: how the source may say it instead. */
+export function refuse(what: string, place: Place, hint: string | null = null): never {
   const { path, span } = typeof place === "string" ? { path: place, span: null } : place;
   // Calls of one block are numbered; the source has no such numbers.
   const block = path.replaceAll(/#\d+/g, "");
-  throw new ExportError(`${what}${block === "" ? "" : ` (in ${block})`} has no form in PyTorch yet`, null, span);
+  throw new ExportError(`${what}${block === "" ? "" : ` (in ${block})`} has no form in PyTorch yet`, hint, span);
 }
 
-/** The same error with the line of the source. */
-export function placed(fault: ExportError, lineOf: (span: Span) => string): ExportError {
-  const { message, span } = fault;
-  return span === null ? fault : new ExportError(`${message}: ${lineOf(span)}`, null, null);
+/** What `work` returns; an ExportError that it throws gets the line of the source. */
+export function inSource<T>(lineOf: (span: Span) => string, work: () => T): T {
+  try {
+    return work();
+  } catch (fault) {
+    if (!(fault instanceof ExportError) || fault.span === null) throw fault;
+    throw new ExportError(`${fault.message}: ${lineOf(fault.span)}`, fault.hint, null);
+  }
 }

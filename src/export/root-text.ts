@@ -5,7 +5,7 @@ import type { Stacks } from "./experts.js";
 import { numberTexts } from "./holes.js";
 import { attributePath, variable } from "./names.js";
 import { boundOf, sequenceAt } from "./outline.js";
-import { refuse } from "./refused.js";
+import { placeOf, refuse, type Place } from "./refused.js";
 import type { Variant } from "./variants.js";
 
 /** A field of the dataclass of arguments. */
@@ -138,10 +138,43 @@ export function forwardDoc(variants: readonly Variant[]): string {
 /** An input whose second dimension is the model's sequence; null where it has none. */
 export function sequenceInput(model: Model): string | null {
   const axes = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
-  if (axes.length > 1) refuse(`a model of the sequences ${axes.map(({ name }) => name).join(" and ")}`, "");
+  const along = (name: string | undefined): Place =>
+    placeOf(model.inputs.find(({ type }) => type.shape.some((size) => sequenceAt(model, size) === name)));
+  if (axes.length > 1)
+    refuse(
+      `a model of the sequences ${axes.map(({ name }) => name).join(" and ")}`,
+      along(axes[1]?.name),
+      "let its inputs share one sequence, or give what lies along the other a fixed length",
+    );
   if (axes.length === 0) return null;
   const found = model.inputs.find(({ type }) => sequenceAt(model, type.shape[1]) !== null);
-  return found?.name ?? refuse("a sequence that is not the second dimension of an input", "");
+  return (
+    found?.name ??
+    refuse(
+      "a sequence that is not the second dimension of an input",
+      along(axes[0]?.name),
+      "write the input as f32[B, T, …]; `rearrange` moves axes",
+    )
+  );
+}
+
+/** Refuses an objective whose inputs do not tell a call of it from one of forward. */
+function expectTold(forward: Model, objective: Model): void {
+  const takes = ({ inputs }: Model, name: string): boolean => inputs.some((input) => input.name === name);
+  const lacks = forward.inputs.find(({ name }) => !takes(objective, name));
+  const [first] = objective.inputs;
+  if (lacks)
+    refuse(
+      `an objective without forward's input \`${lacks.name}\``,
+      placeOf(first ?? lacks),
+      "let the objective take all inputs of forward, by their names, and at least one more, such as targets",
+    );
+  if (objective.inputs.every(({ name }) => takes(forward, name)))
+    refuse(
+      "an objective that takes no more than forward",
+      placeOf(first),
+      "give it an input of its own, such as targets: with it the module's forward returns the losses",
+    );
 }
 
 /** The inputs of forward and objective: those that only the objective takes may be left out. */
@@ -154,8 +187,7 @@ export function inputsOf(variants: readonly Variant[]): {
   const all = namesOf(variants.find(({ entry }) => entry === "objective")?.model);
   const own = all.filter((name) => !forward.includes(name));
   const versions = variants.filter(({ entry }) => entry === "objective");
-  if (versions.length > 0 && (own.length === 0 || forward.some((name) => !all.includes(name))))
-    refuse("an objective that does not take the inputs of forward and others", "");
+  if (versions.length > 0) expectTold(variants[0]!.model, versions[0]!.model);
   const signature = [
     ...forward.map((name) => `${variable(name)}: Tensor`),
     ...own.map((name) => `${variable(name)}: Tensor | None = None`),

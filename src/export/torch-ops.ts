@@ -113,13 +113,15 @@ function zeros(value: Value<"zeros">, { model, axis, holes }: Scope): Text {
   if (!(dtype in DTYPES)) refuse(`zeros of ${dtype}`, value);
   const sizes = `(${behind.map((size) => `${holes.add(String(size), "size")},`).join(" ")})`;
   const as = dtype === "f32" ? "" : `, dtype=${DTYPES[dtype as keyof typeof DTYPES]}`;
-  return call(`mt.zeros(${axis(along ?? inputAxis(model))}, ${sizes}${along === null ? ", along=False" : ""}${as})`);
+  return call(
+    `mt.zeros(${axis(along ?? inputAxis(model, value))}, ${sizes}${along === null ? ", along=False" : ""}${as})`,
+  );
 }
 
 function topText(value: Value<"top">, scope: Scope): Text {
   const { model, loose, axis, holes } = scope;
   const by = countedBy(model, value);
-  const of = by === axisChosenFrom(model, value.attrs.axis) ? "" : `, of=${axis(by)}`;
+  const of = by === axisChosenFrom(model, value.attrs.axis, value) ? "" : `, of=${axis(by)}`;
   const k = countOfTop(model, value, holes);
   return call(`mt.top(${loose(value.inputs[0]!)}, ${fromAxis(value, scope)}, lambda n: ${k}${of})`);
 }

@@ -6,14 +6,14 @@ import { pythonFiles } from "../embedded.js";
 import { Stacks } from "./experts.js";
 import { moduleText, stagePieces } from "./module-text.js";
 import { readmeText } from "./readme-text.js";
-import { ExportError, placed } from "./refused.js";
+import { inSource } from "./refused.js";
 import { keysOf, pathsOf } from "./root-text.js";
 import { SourceNotes } from "./source-notes.js";
 import { trainingFiles } from "./training-files.js";
 import { needsOf, variantOf } from "./variants.js";
 
 export { familyOf } from "./family.js";
-export { ExportError };
+export { ExportError } from "./refused.js";
 export { VERSIONS, type Version } from "./variants.js";
 
 export type Models = readonly [Model, ...Model[]];
@@ -63,15 +63,9 @@ export function torchFolder(
     const variants = all.map((model) => variantOf(model, notes));
     return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants), staged: true };
   };
-  const inSource = <T>(work: () => T): T => {
-    try {
-      return work();
-    } catch (fault) {
-      throw fault instanceof ExportError ? placed(fault, (span) => notes.place(span)) : fault;
-    }
-  };
-  const own = inSource(() => optionsOf(models));
-  const parts = inSource(() => partsOf(own, () => family().map(optionsOf)));
+  const placed = <T>(work: () => T): T => inSource((span) => notes.place(span), work);
+  const own = placed(() => optionsOf(models));
+  const parts = placed(() => partsOf(own, () => family().map(optionsOf)));
   const tables = [
     ["keys.json", keysOf(models[0], own.stacks)],
     ["paths.json", pathsOf(models[0], own.stacks)],
@@ -79,9 +73,10 @@ export function torchFolder(
   const module = { parts, variants: own.variants, notes };
   const { stages } = parts.root.kind;
   const staged = stages && { ...stages, ...stagePieces(module) };
+  const text = placed(() => moduleText(module));
   const training = trainingFiles(own.variants, own.needs, own.stacks, calledMethods(parts), staged);
   return new Map([
-    ["model.py", moduleText(module)],
+    ["model.py", text],
     ...SHARED_FILES.map((name) => [name, pythonFiles[name]!] as const),
     ...training,
     ...tables.flatMap(([name, table]) =>

@@ -221,14 +221,43 @@ model M() {
     [
       "an objective that nothing tells from forward",
       "model M() { forward(x: f32[B, T]) -> f32[B, T] { x }\n objective(x: f32[B, T]) { loss l = bce(x, x) }\n}",
-      "an objective that does not take",
+      "an objective that takes no more than forward has no form in PyTorch yet: model.mod:2: objective(x: f32[B, T])",
+      "give it an input of its own",
+    ],
+    [
+      "an objective without what forward takes",
+      "model M() { forward(x: f32[B, T]) -> f32[B, T] { x }\n objective(y: f32[B, T]) { loss l = bce(y, y) }\n}",
+      "an objective without forward's input `x` has no form in PyTorch yet: model.mod:2: objective(y: f32[B, T])",
+      "let the objective take all inputs of forward",
+    ],
+    [
+      "two sequences",
+      "model M() { forward(x: f32[B, T, 4],\n y: f32[B, S, 4]) -> f32[B, T, 4] { x + mean(y, axis: 1)[:, None] } }",
+      "a model of the sequences T and S has no form in PyTorch yet: model.mod:2: y: f32[B, S, 4]",
+      "let its inputs share one sequence",
+    ],
+    [
+      "zeros where nothing has tokens",
+      "model M() { forward(x: f32[B, 4]) -> f32[B, 4] {\n x + zeros(like: x) } }",
+      "a model without sequences has no form in PyTorch yet: model.mod:2: x + zeros(like: x)",
+      "give an input a sequence axis",
     ],
     [
       "the place of a maximum, with its line,",
       modelOf("\n  y = argmax(x, axis: 1)\n  x + f32(y)[:, None]\n"),
       "argmax along a sequence has no form in PyTorch yet: model.mod:2: y = argmax(x, axis: 1)",
+      null,
     ],
-  ])("refuses %s by name", (_, source, what) => {
-    expect(() => exported(source)).toThrow(what);
+  ])("refuses %s by name, with its line and a remedy", (_, source, what, hint) => {
+    let fault: unknown = null;
+    try {
+      exported(source);
+    } catch (thrown) {
+      fault = thrown;
+    }
+    expect(fault).toMatchObject({
+      message: expect.stringContaining(what),
+      hint: hint === null ? null : expect.stringContaining(hint),
+    });
   });
 });

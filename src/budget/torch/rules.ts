@@ -236,5 +236,5 @@ function those(
   return index!;
 }
 
-const fromAxis = ({ model }: Pick<Scope, "model">, { attrs }: Value<"top"> | Value<"above"> | Value<"those">): string =>
-  axisChosenFrom(model, attrs.axis);
+const fromAxis = ({ model }: Pick<Scope, "model">, value: Value<"top"> | Value<"above"> | Value<"those">): string =>
+  axisChosenFrom(model, value.attrs.axis, value);

@@ -5,6 +5,7 @@ import { partsOf, type PartsOptions } from "../classes.js";
 import { Stacks } from "../experts.js";
 import { attributePath } from "../names.js";
 import { boundOf } from "../outline.js";
+import { inSource } from "../refused.js";
 import { boundName, nameOf } from "../root-text.js";
 import { SourceNotes } from "../source-notes.js";
 import { SHARED_FILES, type Models } from "../torch.js";
@@ -37,17 +38,26 @@ export interface HuggingFaceFolder {
 }
 
 /** Throws ExportError for what has no form there. */
-export function huggingFaceFolder({
-  models: given,
-  sources,
-  family = () => [],
-  tokens = { bos: null, eos: [], pad: null },
-  dtype = "float32",
-}: HuggingFaceOptions): HuggingFaceFolder {
+export function huggingFaceFolder(options: HuggingFaceOptions): HuggingFaceFolder {
+  const notes = new SourceNotes(options.sources);
+  return inSource(
+    (span) => notes.place(span),
+    () => folderOf(options, notes),
+  );
+}
+
+function folderOf(
+  {
+    models: given,
+    family = () => [],
+    tokens = { bos: null, eos: [], pad: null },
+    dtype = "float32",
+  }: HuggingFaceOptions,
+  notes: SourceNotes,
+): HuggingFaceFolder {
   expectLanguageModel(given);
   const { models, noLabels } = withLabels(given);
   const [model] = models;
-  const notes = new SourceNotes(sources);
   const optionsOf = (all: Models): PartsOptions => {
     const variants = withLabels(all).models.map((one) => variantOf(one, notes));
     return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants) };
