@@ -190,6 +190,42 @@ describe("the command", () => {
     for (const other of others) expect(other.stdout).toBe(given!.stdout);
   });
 
+  it("refuses routes within experts alone, and leaves them out beside others with a note", async () => {
+    const source = (outer: string): string => `import { Embedding, Linear, SwiGLU } from "std"
+block Inner(dim: int) {
+  r: Linear(dim, 1)
+  f: SwiGLU(dim, 8)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    chosen = top(r(x)[..., 0], ceil(T / 2))
+    observe chosen
+    put(x, chosen, f(take(x, chosen)))
+  }
+}
+model Within(vocab: int = 256, dim: int = 8) {
+  embed: Embedding(vocab, dim)
+  router: Linear(dim, 2)
+  experts: [Inner(dim), Inner(dim)]
+  forward(tokens: u32[B, T <= 64]) -> f32[B, T, vocab] {
+    x = embed(tokens)${outer}
+    sum(experts[top(router(x), 1, axis: -1)](x), axis: 2) @ transpose(embed.table)
+  }
+  objective(tokens: u32[B, T <= 64], targets: u32[B, T]) { loss next_token = cross_entropy(forward(tokens), targets) }
+}
+`;
+    const text = ["--text", "some text of no use", "--rule", "top-k"];
+    const alone = await modc(["routes", folder.file("within.mod", source("")), ...text]);
+    expect([alone.status, alone.stdout]).toEqual([1, ""]);
+    expect(alone.stderr).toContain(
+      "Within observes the tokens of experts.0.chosen, experts.1.chosen only: chosen among",
+    );
+    const outer = "\n    own = top(mean(x, axis: -1), ceil(T / 2))\n    observe own";
+    const beside = await modc(["routes", folder.file("beside.mod", source(outer)), ...text]);
+    expect([beside.status, beside.stdout]).toEqual([0, expect.stringMatching(/^own +\d/m)]);
+    expect(beside.stderr.match(/note: left out: the tokens of experts\.0\.chosen, experts\.1\.chosen/g)).toHaveLength(
+      1,
+    );
+  });
+
   it("refuses what has no routes, no text, or nowhere to write", async () => {
     const dense = folder.file(
       "dense.mod",

@@ -10,7 +10,7 @@ import { pathIn, writeText } from "../source/files.js";
 import { modelText, withFolder } from "../source/model-file.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { out, outJson, say } from "../terminal/terminal.js";
 import { grouped, percent } from "../terminal/units.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
 import type { Observe } from "../train/evaluated-rule.js";
@@ -29,6 +29,8 @@ import { RouteStatistics, type TokenFound } from "./statistics.js";
 const USUAL_WINDOWS = 256;
 /** Tokens in a list of those computed most, or least. */
 const LISTED = 12;
+/** Routes that a message names. */
+const NAMED = 4;
 
 type RoutesFlags = Flags<typeof trainingCommands.routes>;
 
@@ -87,8 +89,7 @@ async function reportOf(
   const entropies = new EntropyByDepth();
   const count: Observe = (rule, results, batch, program) => {
     const { own, tokens } = read(results, batch, program);
-    if (own.length === 0)
-      throw new UserError(`${model.run.name} observes no choice of tokens: there is no route to look at`);
+    if (statistics.size === 0) expectPlaced(model.run.name, own);
     if (!statistics.has(rule)) statistics.set(rule, new RouteStatistics((token) => kindOf(textOf(token))));
     statistics.get(rule)!.add(tokens, batch.rows, batch.length, own);
     if (against !== undefined) {
@@ -121,6 +122,20 @@ async function reportOf(
     against: other,
     textOf,
   };
+}
+
+/** Refuses a model without a route whose tokens have places in the text; notes what routes have none. */
+function expectPlaced(name: string, own: readonly ShownRoute[]): void {
+  if (own.length === 0) throw new UserError(`${name} observes no choice of tokens: there is no route to look at`);
+  const lost = own.flatMap(({ path, absolute }) => (absolute ? [] : [path]));
+  if (lost.length === 0) return;
+  const reason = "chosen among the tokens of a route that is not observed, they have no places in the text";
+  const listed = lost.length > NAMED ? `${lost.slice(0, NAMED).join(", ")}, …` : lost.join(", ");
+  if (lost.length < own.length) return say(`note: left out: the tokens of ${listed}: ${reason}`);
+  throw new UserError(
+    `${name} observes the tokens of ${listed} only: ${reason}`,
+    "observe the route from which they are chosen; the tokens that an expert gets are none of a route in the source",
+  );
 }
 
 /** The routes of a batch, and its tokens: of the inputs of a text, the first. */
