@@ -114,7 +114,8 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   const entered = enter(checker, unroller, instance, fn);
   if (entered === null || entered.result.kind === "error") return null;
   unroller.finish();
-  const called = nameCalls(unroller);
+  const learned = inside.weights.filter(({ weight }) => weight.kind === "weight" && weight.dtype === "f32");
+  const called = nameCalls(unroller, entry === "objective" ? learned.map(({ weight }) => weight.path) : []);
   for (const { path, value } of called.observes)
     if (isOp(value, "top_entries") || isOp(value, "those_entries")) unroller.nameChoice(value, path);
   const model: Model = {

@@ -49,8 +49,12 @@ const ALLOWED: Readonly<Record<ActivationType, Allowed>> = { f32: BY_F32, f16: B
 
 export const allowedBy = (precision: ActivationType): Allowed => ALLOWED[precision];
 
-/** How the names of gradients begin. */
-const GRADIENT = "grad.";
+/**
+ * Whether an output is a gradient. A result that a source names has no dot in its name, and an objective has none of
+ * its own; what it observes within a block `grad` is no result.
+ */
+const isGradient = ({ name, role }: Program["outputs"][number]): boolean =>
+  role === "result" && name.startsWith("grad.");
 /**
  * A gradient that is less than this beside the largest of all is measured against this: where its terms cancel each
  * other out, as those of a router whose only gate is divided by itself, what is left is the rounding of the terms.
@@ -108,11 +112,12 @@ export async function compareRun(
   }
   const differences = new Map<string, number>();
   const compared = program.outputs.filter(({ role }) => role !== "observe");
-  const gradients = compared.filter(({ name }) => name.startsWith(GRADIENT)).map(({ name }) => name);
+  const gradients = compared.filter(isGradient).map(({ name }) => name);
   const least = LEAST_GRADIENT * Math.max(0, ...gradients.map((name) => magnitude(reference.outputs.get(name)!.data)));
-  for (const { name } of compared) {
+  for (const output of compared) {
+    const { name } = output;
     const [found, wanted] = [values.get(name)!, reference.outputs.get(name)!];
-    const difference = largestDifference(found.data, wanted.data, name.startsWith(GRADIENT) ? least : 0);
+    const difference = largestDifference(found.data, wanted.data, isGradient(output) ? least : 0);
     differences.set(name, difference);
     if (!(difference <= allowed.values))
       faults.push(`${name} differs by ${difference.toExponential(1)} of its largest magnitude`);

@@ -123,6 +123,18 @@ describe("an update", () => {
     expect([...model.updates, ...model.observes].map((u) => u.path)).toEqual(["level", "state.level#1"]);
   });
 
+  it("leaves names of gradients to these: a value observed in a block `grad` is numbered", () => {
+    const text = `
+      block Seen() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { w = x; observe w; other = x; observe other; w + other } }
+      model M() {
+        grad: Seen()
+        weight w: f32[4]
+        forward(x: f32[B, T <= 8, 4]) -> f32[B, T, 4] { grad(x * w) }
+        objective(x: f32[B, T <= 8, 4]) { loss l = mean(forward(x)) }
+      }`;
+    expect(modelOf(text, train).observes.map((u) => u.path)).toEqual(["grad.w#1", "grad.other"]);
+  });
+
   const passes: readonly (readonly [string, readonly string[]])[] = [
     ["sum(x)", []],
     ["mean(x) + max(x) - min(x)", []],

@@ -71,16 +71,25 @@ function numbersIn({ params }: Instance): ReadonlyMap<string, Rational> {
   return numbers;
 }
 
-/** Losses and observed values by path; equal paths are numbered. Updates by the path of their state. */
-export function nameCalls({ losses, observes, updates }: Unroller): {
+/**
+ * Losses and observed values by path; equal paths are numbered. Updates by the path of their state. `learned`: paths of
+ * weights that may have gradients among the results.
+ */
+export function nameCalls(
+  { losses, observes, updates }: Unroller,
+  learned: readonly string[],
+): {
   readonly losses: readonly ModelLoss[];
   readonly observes: readonly ModelObserve[];
   readonly updates: readonly ModelUpdate[];
 } {
   const lossPaths = numbered(losses.map((l) => joinPath(l.node.path, l.name)));
   const states = updates.map(({ state }) => joinPath(state.owner.path, state.decl.name.text));
-  // Results are called by the paths of observed values, and `state.<path>`.
-  const taken = states.map((path) => joinPath("state", path));
+  // Results are called by the paths of observed values, and `state.<path>` and `grad.<path>`.
+  const taken = [
+    ...states.map((path) => joinPath("state", path)),
+    ...new Set(learned.map((path) => joinPath("grad", path))),
+  ];
   const observePaths = numbered([...taken, ...observes.map((o) => joinPath(o.node.path, o.name))]).slice(taken.length);
   return {
     losses: losses.map((l, i) => ({ path: lossPaths[i] ?? l.name, value: l.value, own: l.own })),
