@@ -24,7 +24,10 @@ export function join(paged: Paged, memory: CacheMemory, sequence: Sequence, slot
     sequence.rows = [...prefix.rows];
     sequence.keptRows = [...prefix.rows];
     sequence.kept = prefix.tokens / page;
-    prefix.taken.forEach((own, axis) => own && sequence.taken[axis]?.push(...own));
+    // One by one: a prefix may have more tokens than a call takes arguments.
+    prefix.taken.forEach((own, axis) => {
+      for (const taken of own ?? []) sequence.taken[axis]?.push(taken);
+    });
     if (sequence.generated === 0) sequence.cached = prefix.tokens;
   }
   sequence.slot = slot;

@@ -1,7 +1,7 @@
 // Where in an echoed prompt each of its tokens begins.
 import { placedText, type PlacedText } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { alignedPlaces } from "./alignment.js";
+import { alignedPlaces, lettersOf, type Letters } from "./alignment.js";
 
 /** The length of a text as Python counts it, where OpenAI's clients are at home: not in UTF-16's units. */
 export function codePoints(text: string): number {
@@ -25,6 +25,7 @@ function placesIn(tokenizer: Tokenizer, prompt: readonly number[], text: string)
   const [first, last] = ownTokens(tokenizer, prompt, text);
   const shown = placedText(tokenizer, prompt, { special: true });
   const places: number[] = [];
+  let letters: Letters | null = null;
   let at = 0;
   while (places.length < prompt.length) {
     const i = places.length;
@@ -42,11 +43,12 @@ function placesIn(tokenizer: Tokenizer, prompt: readonly number[], text: string)
     const way = ways.find((one) => placeOf(one.text, text, at) !== null);
     if (way) {
       const begin = placeOf(way.text, text, at)!;
-      places.push(...way.starts.map((start) => begin + start));
+      for (const start of way.starts) places.push(begin + start);
       at = begin + way.text.length;
     } else {
-      const found = alignedPlaces(ways[1]!, text, at);
-      places.push(...found.places);
+      letters ??= lettersOf(text);
+      const found = alignedPlaces(ways[1]!, letters, at);
+      for (const place of found.places) places.push(place);
       at = found.end;
     }
   }

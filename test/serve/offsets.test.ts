@@ -1,7 +1,7 @@
 // Where the tokens of a completion begin in its text, held against decoding the tokens before each.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { promptOffsets } from "../../src/serve/offsets.js";
 import { parseTokenizer, type Tokenizer } from "../../src/tokenizer/index.js";
 import { random } from "../random.js";
@@ -127,24 +127,7 @@ describe("offsets of a completion", () => {
   });
 
   it("stand in the prompt as it was written, where the tokenizer changes it", async () => {
-    const words = ["[UNK]", "[CLS]", "[SEP]", "hello", "world", ",", "don", "'", "t", "cafe", "##s", "x", "##y", "東"];
-    const special = ["[UNK]", "[CLS]", "[SEP]"].map((content, id) => ({ id, content, special: true }));
-    const tokenizer = await parseTokenizer(
-      JSON.stringify({
-        added_tokens: special,
-        normalizer: { type: "BertNormalizer", clean_text: true, handle_chinese_chars: true, lowercase: true },
-        pre_tokenizer: { type: "BertPreTokenizer" },
-        decoder: { type: "WordPiece", prefix: "##", cleanup: true },
-        model: {
-          type: "WordPiece",
-          vocab: Object.fromEntries(words.map((word, id) => [word, id])),
-          unk_token: "[UNK]",
-          continuing_subword_prefix: "##",
-          max_input_chars_per_word: 100,
-        },
-      }),
-      "bert",
-    );
+    const tokenizer = await bert();
     for (const [text, offsets] of [
       ["Hello World", [0, 5]],
       ["  HELLO,  world", [2, 7, 9]],
@@ -161,6 +144,37 @@ describe("offsets of a completion", () => {
     }
   });
 
+  it("take work in proportion to the prompt where each of its runs is changed", async () => {
+    const tokenizer = await bert();
+    const looks = (runs: number): number => {
+      const text = "Hello World[SEP]".repeat(runs);
+      const tokens = tokenizer.encode(text);
+      const normalize = vi.spyOn(String.prototype, "normalize");
+      try {
+        const offsets = promptOffsets(tokenizer, tokens, text);
+        expect(offsets).toEqual(Array.from({ length: runs }, (_, i) => [0, 5, 11].map((at) => 16 * i + at)).flat());
+        return normalize.mock.calls.length;
+      } finally {
+        normalize.mockRestore();
+      }
+    };
+    const [some, more] = [looks(50), looks(200)];
+    expect(more).toBeGreaterThan(50);
+    expect(more).toBeLessThan(5 * some);
+  });
+
+  it("are there for prompts of more tokens than a call takes arguments", async () => {
+    const tokenizer = await bert();
+    for (const [text, first] of [
+      ["hello [SEP]x" + " x".repeat(140_000), [0, 6, 11]],
+      ["Hello" + " X".repeat(140_000), [0, 5, 7]],
+    ] as const) {
+      const offsets = promptOffsets(tokenizer, tokenizer.encode(text), text);
+      expect(offsets.slice(0, 3)).toEqual(first);
+      expect(offsets.at(-1)).toBe(text.length - 2);
+    }
+  });
+
   it("leave chats whole: the texts of all tokens are the content, also where it ends in a character", async () => {
     const rng = random(8);
     for (let round = 0; round < 100; round++) {
@@ -173,6 +187,28 @@ describe("offsets of a completion", () => {
     }
   });
 });
+
+/** A tokenizer that changes texts: to lower case, without accents and blanks. */
+function bert(): Promise<Tokenizer> {
+  const words = ["[UNK]", "[CLS]", "[SEP]", "hello", "world", ",", "don", "'", "t", "cafe", "##s", "x", "##y", "東"];
+  const special = ["[UNK]", "[CLS]", "[SEP]"].map((content, id) => ({ id, content, special: true }));
+  return parseTokenizer(
+    JSON.stringify({
+      added_tokens: special,
+      normalizer: { type: "BertNormalizer", clean_text: true, handle_chinese_chars: true, lowercase: true },
+      pre_tokenizer: { type: "BertPreTokenizer" },
+      decoder: { type: "WordPiece", prefix: "##", cleanup: true },
+      model: {
+        type: "WordPiece",
+        vocab: Object.fromEntries(words.map((word, id) => [word, id])),
+        unk_token: "[UNK]",
+        continuing_subword_prefix: "##",
+        max_input_chars_per_word: 100,
+      },
+    }),
+    "bert",
+  );
+}
 
 /** Bytes of which most are parts of characters, whole or broken, and some are letters. */
 function broken(rng: ReturnType<typeof random>, n: number): readonly number[] {

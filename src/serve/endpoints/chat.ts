@@ -126,8 +126,8 @@ class Answer {
     const own = logprobs ? shown.flatMap((token) => chatLogprob(this.#context, token) ?? []) : [];
     const tokens = routed ? shown.map((token) => routedToken(model, token, this.#read)) : [];
     this.#text += text;
-    this.#logprobs.push(...own);
-    this.#tokens.push(...tokens);
+    for (const one of own) this.#logprobs.push(one);
+    for (const one of tokens) this.#tokens.push(one);
     this.#finish = finish;
     const bare = text === "" && own.length === 0 && tokens.length === 0;
     const chunks = bare

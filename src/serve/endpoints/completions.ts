@@ -143,7 +143,7 @@ class CompletionText {
     this.#text += text;
     this.#finish = finish;
     const tokens = routed ? shown.map((one) => routedToken(this.#served.engine.model, one, this.#read)) : [];
-    this.#tokens.push(...tokens);
+    for (const one of tokens) this.#tokens.push(one);
     const bare = text === "" && own.tokens.length === 0 && tokens.length === 0;
     const chunks = bare ? [] : [this.#chunk(text, own, null, routed ? { tokens } : null)];
     return finish === null ? chunks : [...chunks, this.#end()];
@@ -180,9 +180,10 @@ class CompletionText {
   }
 }
 
+/** One by one: a prompt may have more tokens than a call takes arguments. */
 function extend(all: CompletionLogprobs, own: CompletionLogprobs): void {
-  all.tokens.push(...own.tokens);
-  all.token_logprobs.push(...own.token_logprobs);
-  all.top_logprobs.push(...own.top_logprobs);
-  all.text_offset.push(...own.text_offset);
+  for (const token of own.tokens) all.tokens.push(token);
+  for (const logprob of own.token_logprobs) all.token_logprobs.push(logprob);
+  for (const top of own.top_logprobs) all.top_logprobs.push(top);
+  for (const offset of own.text_offset) all.text_offset.push(offset);
 }

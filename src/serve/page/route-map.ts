@@ -20,7 +20,7 @@ export class RouteMap {
 
   add(tokens: readonly (readonly boolean[])[], prompt: boolean): void {
     const from = this.#columns.length;
-    this.#columns.push(...tokens.map((taken) => ({ taken, prompt })));
+    for (const taken of tokens) this.#columns.push({ taken, prompt });
     this.#draw(from);
   }
 
