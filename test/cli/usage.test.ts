@@ -113,16 +113,21 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["tune", "--phase", "train"], "--phase has no effect without a model's file\n  hint: leave it out"],
     [["generate", "x.mod", "--prompt", "x", "--temperature", "0", "--top-k", "5"], "--top-k has no effect with --temp"],
     [["chat", "x.mod", "--temperature", "0", "--min-p", "0.1"], "--min-p has no effect with --temperature 0"],
-    [
-      ["serve", "x.mod", "--api-key", "a-key-of-tests", "--allow-host", "x.org"],
-      "--allow-host has no effect with --api",
-    ],
     [["init", "examples/moby.mod"], "required option '-o, --output <path>' not specified"],
   ])("%j", async (args, message) => {
     const { status, stdout, stderr } = await modc(args);
     expect(stderr).toContain(message);
     expect([status, stdout]).toEqual([2, ""]);
   });
+});
+
+it.each([
+  ["generate", "--prompt", "x", "--temperature", "0", "--top-p", "1", "--top-k", "0", "--min-p", "0"],
+  ["chat", "--temperature", "0", "--top-p", "1"],
+  ["serve", "--api-key", "a-key-of-tests", "--allow-host", "x.org"],
+])("what says no more than is the case passes: %s %j", async (command, ...options) => {
+  const { status, stderr } = await modc([command, "none.mod", ...options]);
+  expect([status, stderr]).toEqual([1, expect.stringContaining("none.mod: there is no such file")]);
 });
 
 it("what has no effect on JSON is refused in JSON", async () => {

@@ -18,11 +18,16 @@ export interface Sampling {
   readonly maxTokens: number | null;
 }
 
+/** What filters have that keep all tokens. */
+const OFF = { topK: 0, topP: 1, minP: 0 } as const;
+
 /** Reads and checks the options before anything is opened. Throws UserError. */
 export function samplingOf(flags: SamplingFlags): Sampling {
   const bias = biasOf(flags.logitBias ?? {});
-  if (flags.temperature === 0)
-    expectNone(flags, ["topK", "topP", "minP"], "with --temperature 0, which takes the most likely token");
+  if (flags.temperature === 0) {
+    const filters = (["topK", "topP", "minP"] as const).filter((name) => flags[name] !== OFF[name]);
+    expectNone(flags, filters, "with --temperature 0, which takes the most likely token");
+  }
   const { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs } = flags;
   const given = { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs };
   const sampling: SamplingOptions = Object.fromEntries(

@@ -6,7 +6,6 @@ import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
-import { expectNone } from "../tree/usage.js";
 import { keysOf } from "./keys.js";
 import { ServeLog } from "./log.js";
 import { openServed } from "./open.js";
@@ -25,7 +24,6 @@ const USUAL = {
 export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> {
   const { host = USUAL.host, port = USUAL.port } = flags;
   const keys = keysOf(flags);
-  if (keys.length > 0) expectNone(flags, ["allowHost"], "with --api-key: who has a key may call by any name");
   expectGuarded(host, keys, flags);
   const metrics = new Metrics();
   const opened = await openServed(
@@ -60,7 +58,7 @@ function serverOf(
 ): Server {
   const [first = name, ...aliases] = flags.name ?? [];
   const { allowHost = [] } = flags;
-  // A server that is open on purpose may be called by any name, unless it is told by which.
+  // A server with keys may be called by any name. So may one that is open on purpose, unless it is told by which.
   const anyName = own.keys.length > 0 || (!isLoopback(own.host) && allowHost.length === 0);
   return createServer({
     engine,
