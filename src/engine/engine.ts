@@ -207,13 +207,19 @@ class BatchEngine implements Engine {
   /** Submits steps, and a chunk of prompts, as far as they may be in flight. */
   async #submit(): Promise<void> {
     await this.#draft();
-    const reading = this.#active.filter((s) => s.phase === "reading" && !s.over && s.submitted < s.tokens.length);
-    const ahead = this.#pace.ahead(reading.length + this.#waiting.length > 0);
-    for (let steps = this.#flight.filter((r) => r.kind === "step").length; steps < ahead; steps++) {
-      const stepped = await this.#step();
-      if (!stepped) break;
-    }
-    if (reading.length > 0 && !this.#flight.some((r) => r.kind === "prompt")) await this.#read(reading);
+    const ahead = this.#pace.ahead(this.#reading.length + this.#waiting.length > 0);
+    await this.#stepAhead(ahead);
+    if (!this.#flight.some((r) => r.kind === "prompt") && (await this.#read())) await this.#stepAhead(ahead);
+  }
+
+  /** Submits steps until so many are in flight. */
+  async #stepAhead(ahead: number): Promise<void> {
+    while (this.#flight.filter((r) => r.kind === "step").length < ahead && (await this.#step()));
+  }
+
+  /** The texts that have tokens left to read. */
+  get #reading(): readonly Sequence[] {
+    return this.#active.filter((s) => s.phase === "reading" && !s.over);
   }
 
   /** Whether the next tokens of a text are guessed ahead. */
@@ -263,12 +269,12 @@ class BatchEngine implements Engine {
     return going.length > 0;
   }
 
-  /** Submits a chunk of the texts that are being read, of those that came first. */
-  async #read(reading: readonly Sequence[]): Promise<void> {
+  /** Submits a chunk of the texts that are being read, of those that came first; false if there is none. */
+  async #read(): Promise<boolean> {
     const stepping = this.#active.some((s) => s.phase === "stepping");
     let left = this.#pace.chunk(stepping);
-    const first = [...reading].sort((a, b) => a.settled.began - b.settled.began);
-    const kind = first[0]!.settled.kind;
+    const first = this.#reading.toSorted((a, b) => a.settled.began - b.settled.began);
+    const kind = first[0]?.settled.kind;
     const wishes: { sequence: Sequence; tokens: number }[] = [];
     for (const sequence of first) {
       if (left === 0 || sequence.settled.kind !== kind) break;
@@ -276,17 +282,12 @@ class BatchEngine implements Engine {
       wishes.push({ sequence, tokens });
       left -= tokens;
     }
-    if (!(await this.#give(wishes))) return;
+    if (wishes.length === 0 || !(await this.#give(wishes))) return false;
     const going = wishes.filter(({ sequence }) => sequence.phase === "reading" && !sequence.over);
-    if (going.length === 0) return;
-    const lengths = going.map(({ tokens }) => tokens);
-    this.#flight.push(
-      runPrompt(
-        this.#runner,
-        going.map(({ sequence }) => sequence),
-        lengths,
-      ),
-    );
+    if (going.length === 0) return false;
+    const [sequences, lengths] = [going.map((w) => w.sequence), going.map((w) => w.tokens)];
+    this.#flight.push(runPrompt(this.#runner, sequences, lengths));
+    return true;
   }
 
   /**

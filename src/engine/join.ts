@@ -1,4 +1,5 @@
 // A request joins those on the device: it gets a slot, and the rows of the longest prefix that is known.
+import { bug } from "../base/invariant.js";
 import type { CacheMemory } from "./memory.js";
 import type { Paged } from "./options.js";
 import type { Sequence } from "./sequence.js";
@@ -15,6 +16,7 @@ export interface Joined {
 export function join(paged: Paged, memory: CacheMemory, sequence: Sequence, slot: number): Joined {
   const { page, axes } = paged.pages;
   const { settled } = sequence;
+  if (sequence.pages.some((own) => own.length > 0)) bug("a text that waits holds pages");
   // The scores of a prompt come from the logits of all its tokens; of others the last is read for its logits.
   const whole = (settled.request.promptLogprobs ?? null) !== null;
   const shared = whole ? null : memory.share(sequence, settled.kind, sequence.tokens.length - 1);

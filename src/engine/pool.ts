@@ -1,4 +1,5 @@
 // The pages of one pool: which are free, and by how many texts each is held.
+import { bug } from "../base/invariant.js";
 
 /** Pages of a pool that may grow. A page may be held more than once: by texts that share a prefix. */
 export class PagePool {
@@ -41,6 +42,7 @@ export class PagePool {
   release(page: number): boolean {
     const left = --this.#holders[page]!;
     if (left > 0) return false;
+    if (left < 0) bug(`page ${page} is released by more than hold it`);
     this.#free.push(page);
     return true;
   }

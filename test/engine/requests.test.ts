@@ -131,6 +131,34 @@ describe("a request", () => {
 });
 
 describe("an engine", () => {
+  it("submits the first step of a text behind the last chunk of its prompt", async () => {
+    const create = device.gpu.createCommandEncoder.bind(device.gpu);
+    let encoded = 0;
+    const atFirstToken: number[] = [];
+    const own = await pairOf(MODELS["dense"]!, device, 11, {
+      observer: { firstToken: () => atFirstToken.push(encoded) },
+    });
+    device.gpu.createCommandEncoder = (descriptor) => {
+      encoded++;
+      return create(descriptor);
+    };
+    try {
+      for (const prompt of [
+        [1, 2, 3],
+        [4, 5, 6],
+        [7, 8, 9],
+      ]) {
+        encoded = 0;
+        await answerOf(own.engine.submit({ prompt, maxTokens: 4 }));
+      }
+    } finally {
+      Object.assign(device.gpu, { createCommandEncoder: create });
+      await own.close();
+    }
+    // The first request compiles kernels, which may be run apart. Others encode the chunk, and a step before its
+    // answer.
+    expect(Math.min(...atFirstToken.slice(1))).toBeGreaterThanOrEqual(2);
+  });
   it("has a queue that fills and empties, in which those that came first go first", async () => {
     const requests = Array.from({ length: 3 }, () => pair.engine.submit({ prompt: PROMPT, maxTokens: 5 }));
     const full = /^1 request waits already, and no more may$/; // two have a slot each
