@@ -39,9 +39,12 @@ export async function readStates(
         const encoder = device.gpu.createCommandEncoder();
         encoder.copyBufferToBuffer(buffers.buffer(state.slot), at, staging, 0, size);
         device.gpu.queue.submit([encoder.finish()]);
-        await device.wait(() => staging.mapAsync(MAP_READ, 0, size));
-        bytes.set(new Uint8Array(staging.getMappedRange(0, size)), at);
-        staging.unmap();
+        await device.wait(async () => {
+          await staging.mapAsync(MAP_READ, 0, size);
+          // Where the device was lost since, this throws.
+          bytes.set(new Uint8Array(staging.getMappedRange(0, size)), at);
+          staging.unmap();
+        });
       }
       values.set(state.name, { dtype: state.dtype, shape, data: typed(state.dtype, bytes.buffer) });
     }

@@ -128,10 +128,13 @@ export class Staging {
     }
     this.#device.gpu.queue.submit([encoder.finish()]);
     const size = Math.max(8, stop - start);
-    await this.#device.wait(() => through.mapAsync(MAP_READ, 0, size));
-    const copy = through.getMappedRange(0, size).slice(0);
-    through.unmap();
-    return copy;
+    return this.#device.wait(async () => {
+      await through.mapAsync(MAP_READ, 0, size);
+      // Where the device was lost since, this throws.
+      const copy = through.getMappedRange(0, size).slice(0);
+      through.unmap();
+      return copy;
+    });
   }
 
   destroy(): void {

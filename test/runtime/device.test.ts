@@ -169,6 +169,27 @@ describe("a device that goes away", () => {
     return { ...program, kernels: [{ ...kernel!, wgsl }] };
   };
 
+  it("fails a run whose results were mapped, and not read yet, as any other", async () => {
+    const device = await openDevice();
+    const session = await load(scaleProgram(), device);
+    await session.run({ x });
+    // The buffer that results are read through, as it is mapped for the next run.
+    const { prototype } = (device.gpu.createBuffer({ size: 16, usage: 9 }) as object).constructor as {
+      prototype: Pick<GPUBuffer, "mapAsync">;
+    };
+    const own = Object.getOwnPropertyDescriptor(prototype, "mapAsync")!;
+    prototype.mapAsync = async function (this: GPUBuffer, ...args) {
+      await (own.value as GPUBuffer["mapAsync"]).apply(this, args);
+      device.gpu.destroy();
+      return undefined;
+    };
+    try {
+      await expect(session.run({ x })).rejects.toBeInstanceOf(DeviceLostError);
+    } finally {
+      Object.defineProperty(prototype, "mapAsync", own);
+    }
+  });
+
   it("fails the pending runs and every later call with an error of its own", async () => {
     const device = await openDevice();
     const session = await load(slowProgram(), device);
