@@ -34,8 +34,8 @@ const LEFT_OUT = {
 };
 /**
  * What a package calls and has nothing to do by: its pages run on hardware as a rule, which compiles at once, its
- * programs are of the version and the hash that its manifest says, its weights are open before they are loaded, and its
- * target needs not say what WGSL has.
+ * programs have the hash that its manifest says and the version is read with them, its weights are open before they are
+ * loaded, and its target needs not say what WGSL has.
  */
 const IDLE = {
   "compile-ahead": ["compileAhead"],

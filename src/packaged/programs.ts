@@ -1,7 +1,7 @@
 // Reads the programs of a built package from `program.json`, which has the names of kernel files in place of their
 // text.
 import type { Generation } from "../program/generation.js";
-import type { Program } from "../program/program.js";
+import { PROGRAM_VERSION, type Program } from "../program/program.js";
 import { PackageError } from "./errors.js";
 import { PROGRAMS } from "./manifest.js";
 
@@ -13,7 +13,7 @@ export interface Programs {
 
 /**
  * The programs with the texts of their kernels filled in. The text matches the manifest's hash, so it is not checked
- * further; a session refuses unknown versions. Throws PackageError for other texts.
+ * further, beside the version of each program. Throws PackageError for other texts.
  */
 export async function readPrograms(text: string, kernel: (file: string) => Promise<string>): Promise<Programs> {
   const bad = (what: string): PackageError =>
@@ -25,7 +25,7 @@ export async function readPrograms(text: string, kernel: (file: string) => Promi
     throw bad("it is not JSON");
   }
   const filled = async (program: Program | undefined): Promise<Program> => {
-    if (!Array.isArray(program?.kernels)) throw bad("one has no kernels");
+    if (program?.version !== PROGRAM_VERSION) throw bad(`one is not of version ${PROGRAM_VERSION}`);
     return {
       ...program,
       kernels: await Promise.all(program.kernels.map(async (k) => ({ ...k, wgsl: await kernel(k.wgsl) }))),

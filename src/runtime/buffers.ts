@@ -30,8 +30,7 @@ export interface SharedSlot {
 }
 
 /**
- * A range of bytes whose contents are kept when a buffer is replaced: its offsets in the old and the new buffer. All
- * are multiples of 4.
+ * A range of bytes whose contents are kept when rows are moved: its offsets before and after. All are multiples of 4.
  */
 export interface Move {
   readonly from: number;
@@ -98,7 +97,7 @@ export class Buffers {
     return own ? own.buffers.bytes(own.slot) : this.#bytes[slot]!;
   }
 
-  /** How many buffers were created, here and in the sessions that own shared ones. */
+  /** How many slots got a buffer, here and in the sessions that own shared ones. */
   get replacements(): number {
     return this.#replacements + this.#elsewhere();
   }
@@ -214,10 +213,10 @@ export class Buffers {
     const encoder = this.#device.gpu.createCommandEncoder();
     // Textures that last hold weights, which never grow.
     for (const { slot, i } of kept) {
-      const [old, larger] = [this.buffer(slot), made[i] as GPUBuffer];
+      const [old, moved] = [this.buffer(slot), made[i] as GPUBuffer];
       for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: this.#bytes[slot]! }])
-        encoder.copyBufferToBuffer(old, from, larger, to, bytes);
-      if (larger.size === old.size) encoder.copyBufferToBuffer(larger, 0, old, 0, old.size);
+        encoder.copyBufferToBuffer(old, from, moved, to, bytes);
+      if (moved.size === old.size) encoder.copyBufferToBuffer(moved, 0, old, 0, old.size);
     }
     this.#device.gpu.queue.submit([encoder.finish()]);
   }
