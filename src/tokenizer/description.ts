@@ -10,8 +10,8 @@ export interface Description extends Fields {
   readonly decoder?: unknown;
 }
 
-/** Throws a TokenizerError that names the file, the place and what is there. */
-type Refuse = (place: string, value: unknown, why: string) => never;
+/** Throws a TokenizerError that names the file, the place and what is there; `hint` says how to mend it. */
+type Refuse = (place: string, value: unknown, why: string, hint?: string) => never;
 
 const MODELS = new Set<unknown>(["BPE", "Unigram", "WordLevel", "WordPiece", undefined]);
 
@@ -24,9 +24,9 @@ const ID = `it must be a whole number from 0 to ${MOST_IDS - 1}`;
 
 /** Reads the text of a `tokenizer.json`. Throws TokenizerError for one with a fault. */
 export function parseDescription(json: string, file: string): Description {
-  const refuse: Refuse = (place, value, why) => {
+  const refuse: Refuse = (place, value, why, hint) => {
     const said = value === undefined ? `${file} has no ${place}` : `${file}: ${place} is ${shown(value)}: ${why}`;
-    throw new TokenizerError("bad-tokenizer", said);
+    throw new TokenizerError("bad-tokenizer", said, { hint: hint ?? null });
   };
   const read: unknown = JSON.parse(json);
   if (!isFields(read) || !("model" in read)) throw new Error("it has no model");
@@ -34,14 +34,14 @@ export function parseDescription(json: string, file: string): Description {
   if (!isFields(model)) throw new Error("its model is no object");
   if (!MODELS.has(model["type"])) throw new Error(`its model is of an unknown type, ${shown(model["type"])}`);
   const pieces = checkModel(model, refuse);
-  checkAdded(read["added_tokens"] ?? [], pieces, refuse);
+  const added = addedTokens(read["added_tokens"] ?? [], pieces, refuse);
   for (const part of PARTS)
     if ((read[part] ?? null) !== null && !isFields(read[part]))
       refuse(part, read[part], "it must be an object or null");
   // What reads it wants those that need not be written.
   const absent = Object.fromEntries(PARTS.map((part) => [part, null]));
   const { unk_id: unknown, ...others } = model;
-  return { ...absent, ...read, added_tokens: read["added_tokens"] ?? [], model: unknown === null ? others : model };
+  return { ...absent, ...read, added_tokens: added, model: unknown === null ? others : model };
 }
 
 /** Pieces with their ids; a list of pieces with scores may have a piece twice. */
@@ -115,23 +115,38 @@ function checkMerges(merges: unknown, pieces: ReadonlySet<string>, prefix: numbe
   });
 }
 
-/** Added tokens may be in the vocabulary too, with the same id. */
-function checkAdded(added: unknown, pieces: Pieces, refuse: Refuse): void {
+/**
+ * Added tokens, which may be in the vocabulary too. One whose text has an id already, there or as an added token
+ * before, keeps that id, whatever its own says: Hugging Face's reader takes it so, and so the model was trained.
+ */
+function addedTokens(added: unknown, pieces: Pieces, refuse: Refuse): readonly Fields[] {
   if (!Array.isArray(added)) refuse("added_tokens", added, "it must be a list");
   const ids = new Map(pieces);
-  const owners = new Map(pieces.map(([piece, id]) => [id, piece]));
-  added.forEach((token: unknown, i) => {
+  const vocabulary = new Map(pieces.map(([piece, id]) => [id, piece]));
+  const owners = new Map(vocabulary);
+  return added.map((token: unknown, i) => {
     const place = `added_tokens[${i}]`;
     if (!isFields(token)) refuse(place, token, "it must be an object");
     const { id, content } = token;
     if (!isId(id)) refuse(`${place}.id`, id, ID);
     if (typeof content !== "string") refuse(`${place}.content`, content, "it must be a string");
-    const other = owners.get(id) ?? content;
-    if (other !== content) refuse(`${place}.id`, id, `${quotedName(other)} has this id too`);
+    // Of a piece that a list has twice, either id is its own.
+    if (owners.get(id) === content) return token;
     const own = ids.get(content);
-    if (own !== undefined && !owners.has(id))
-      refuse(`${place}.id`, id, `the vocabulary gives ${quotedName(content)} the id ${own}`);
+    if (own !== undefined) return { ...token, id: own };
+    const other = owners.get(id);
+    if (other !== undefined)
+      refuse(
+        `${place}.id`,
+        id,
+        `${quotedName(other)} has this id too`,
+        vocabulary.has(id)
+          ? `if ${quotedName(content)} took its place, rename the piece ${quotedName(other)} in model.vocab too`
+          : "give one of them another id",
+      );
+    ids.set(content, id);
     owners.set(id, content);
+    return token;
   });
 }
 

@@ -4,7 +4,12 @@ import { TokenizerError } from "../../src/tokenizer/errors.js";
 import { parseTokenizer } from "../../src/tokenizer/tokenizer.js";
 
 const BPE = { type: "BPE", vocab: { a: 0, b: 1, ab: 2, abb: 3 }, merges: ["a b", "ab b"] };
-const UNIGRAM = { type: "Unigram", vocab: [["<unk>", 0] as const, ["▁", -1] as const, ["a", -2] as const], unk_id: 0 };
+const SCORED: readonly (readonly [string, number])[] = [
+  ["<unk>", 0],
+  ["▁", -1],
+  ["a", -2],
+];
+const UNIGRAM = { type: "Unigram", vocab: SCORED, unk_id: 0 };
 const WORDS = { type: "WordLevel", vocab: { the: 0, "[UNK]": 1 }, unk_token: "[UNK]" };
 const PIECES = {
   ...WORDS,
@@ -77,14 +82,40 @@ describe("the description of a tokenizer", () => {
       { added_tokens: [{ id: 1, content: "<s>" }] },
       'added_tokens[0].id is 1: "b" has this id too',
     ],
-    [
-      "an added token that the vocabulary gives another id",
-      { added_tokens: [{ id: 7, content: "ab" }] },
-      'added_tokens[0].id is 7: the vocabulary gives "ab" the id 2',
-    ],
     ["a decoder that is none", { decoder: 5 }, "decoder is 5: it must be an object or null"],
   ])("with %s is refused", async (_, more, message) => {
     await expect(read(BPE, more)).rejects.toThrow(message);
+  });
+
+  it("says what to rename where an added token took a piece's place", async () => {
+    const hint = 'if "<s>" took its place, rename the piece "b" in model.vocab too';
+    await expect(read(BPE, { added_tokens: [{ id: 1, content: "<s>" }] })).rejects.toMatchObject({ hint });
+    const renamed = { type: "BPE", vocab: { a: 0, "<s>": 1, c: 2 }, merges: [] };
+    const tokenizer = await read(renamed, { added_tokens: [{ id: 1, content: "<s>", special: true }] });
+    expect(tokenizer.encode("a<s>c")).toEqual([0, 1, 2]);
+  });
+
+  it.each([
+    ["an id that nothing has", 7],
+    ["the id of another piece", 1],
+  ])("with a piece among added tokens under %s keeps the vocabulary's, in texts and out of them", async (_, id) => {
+    for (const special of [false, true]) {
+      const tokenizer = await read(BPE, {
+        added_tokens: [
+          { id, content: "ab", special },
+          { id: 9, content: "<s>", special: true },
+          { id: 10, content: "<s>", special: true },
+        ],
+        decoder: { type: "Fuse" },
+      });
+      const text = "bab<s>a";
+      const tokens = tokenizer.encode(text);
+      expect(tokens).toEqual([1, 2, 9, 0]);
+      expect(tokenizer.decode(tokens, { special: true })).toBe(text);
+      expect(tokenizer.decode(tokens)).toBe(special ? "ba" : "baba");
+      expect([1, 2, 9].map((token) => tokenizer.isSpecial(token))).toEqual([false, special, true]);
+      expect([tokenizer.idOf("ab"), tokenizer.idOf("b"), tokenizer.vocabulary]).toEqual([2, 1, 10]);
+    }
   });
 
   it("without an unknown piece has no token for what it does not know", async () => {
