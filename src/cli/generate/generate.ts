@@ -61,6 +61,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   const stop = new AbortController();
   let restore = (): void => {};
   const events: GeneratedText[][] = prompts.map(() => []);
+  const failed = new Map<number, RuntimeError>();
   const shown = shownBy(session, flags, prompts.length);
   try {
     // Report errors of the tokenizer and the template before anything runs.
@@ -80,16 +81,27 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     );
     const interrupted = await listen(coming, stop.signal, (event) => {
       progress.end();
-      if (Number.isNaN(event.logprob)) throw notFinite(tokens[event.sequence]!.length + event.index);
+      const ended = (b: number): boolean => failed.has(b) || (events[b]!.at(-1)?.finish ?? null) !== null;
+      if (failed.has(event.sequence)) return false;
+      if (Number.isNaN(event.logprob)) {
+        // The others go on: their texts are as good as without it.
+        const read = tokens[event.sequence]!.length + event.index;
+        failed.set(event.sequence, notFinite(read, prompts.length === 1 ? null : event.sequence));
+        if (failed.size === prompts.length) throw failed.get(event.sequence)!;
+        return prompts.every((_, b) => ended(b));
+      }
       // Handle interrupts only from the first token on. Before it an interrupt ends the process, even while the driver
       // compiles.
       if (events.every((own) => own.length === 0)) restore = onInterrupt(() => stop.abort());
       events[event.sequence]!.push(event);
       shown.add(event);
       trial.told?.(session, event);
+      return failed.size > 0 && prompts.every((_, b) => ended(b));
     }).finally(() => shown.end());
     const summary = session.summary;
-    if (summary) report(session, summary, events, flags, interrupted);
+    if (summary) report(session, summary, events, flags, { interrupted, failed });
+    const [fault] = failed.values();
+    if (fault) throw fault;
     if (flags.heatmap !== undefined && summary) {
       writeText(flags.heatmap, await heatmap(session, summary, tokens, events));
       say(`${flags.heatmap} shows which layers computed which tokens`);
@@ -155,19 +167,22 @@ async function open(
 }
 
 /** As a server says it. */
-const notFinite = (tokens: number): RuntimeError =>
-  new RuntimeError("bad-weights", `the model's logits after ${plural(tokens, "token")} are not finite numbers`, {
-    hint: "are its weights right?",
-  });
+const notFinite = (tokens: number, sequence: number | null): RuntimeError =>
+  new RuntimeError(
+    "bad-weights",
+    `the model's logits after ${plural(tokens, "token")}${sequence === null ? "" : ` of text ${sequence}`} ` +
+      "are not finite numbers",
+    { hint: "are its weights right?" },
+  );
 
-/** Passes events on; returns whether generation was interrupted. */
+/** Passes events on until one is said to be the last; returns whether generation was interrupted. */
 async function listen(
   events: AsyncIterable<GeneratedText>,
   signal: AbortSignal,
-  tell: (event: GeneratedText) => void,
+  tell: (event: GeneratedText) => boolean,
 ): Promise<boolean> {
   try {
-    for await (const event of events) tell(event);
+    for await (const event of events) if (tell(event)) break;
     return false;
   } catch (fault) {
     if (signal.aborted) return true;
@@ -190,12 +205,12 @@ function report(
   summary: Summary,
   events: readonly (readonly GeneratedText[])[],
   flags: GenerateFlags,
-  interrupted: boolean,
+  { interrupted, failed }: { readonly interrupted: boolean; readonly failed: ReadonlyMap<number, unknown> },
 ): void {
   const chosen = events.flatMap((own) => own.map((e) => e.token));
   const lacking = lackingOf(session.texts.tokenizer, chosen);
   if (lacking !== null) say(`note: ${withoutText(lacking)}`);
-  const finishes = events.map((own) => own.at(-1)?.finish ?? "interrupted");
+  const finishes = events.map((own, b) => (failed.has(b) ? "failed" : (own.at(-1)?.finish ?? "interrupted")));
   if (flags.json) {
     const texts = events.map((own, sequence) => ({
       sequence,
@@ -222,12 +237,13 @@ function report(
   }
 }
 
-const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted", string>> = {
+const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted" | "failed", string>> = {
   end: "a token that ends a text",
   stop: "a stop string",
   length: "the number of tokens asked for",
   context: "the model's context",
   interrupted: "an interrupt",
+  failed: "logits that are not finite numbers",
 };
 
 /** The likelihood of the chosen tokens under the unmodified logits. */

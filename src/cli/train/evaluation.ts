@@ -170,7 +170,7 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
       onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
     });
   });
-  if (Number.isNaN(found.loss))
+  if (!Number.isFinite(found.loss))
     throw new RuntimeError("bad-weights", `the model's loss by ${nameOf(rule)} is not a finite number`, {
       hint: "are its weights right?",
     });
