@@ -247,7 +247,7 @@ class BatchEngine implements Engine {
     const { changed, guessed, right } = await draft(runner, going, count, (s, token) => tellToken(s, token, receiver));
     this.#losses.inVain = 0;
     this.#observer.drafted?.(guessed, right);
-    for (const sequence of changed) this.#memory.keep(sequence);
+    for (const sequence of changed) this.#memory.settle(sequence);
   }
 
   /** Submits a step of each kind of texts that may have one; false if there is none. */
@@ -356,7 +356,7 @@ class BatchEngine implements Engine {
     this.#observer.ran?.({ kind: run.kind, sequences: run.sequences.length, tokens, milliseconds });
     const receiver = { paged: this.#paged, model: this.model, observer: this.#observer, context: this.#context };
     const changed = receive(run, results, receiver);
-    for (const sequence of changed) this.#memory.keep(sequence);
+    for (const sequence of changed) this.#memory.settle(sequence);
     const writes = changed.flatMap((s) => penaltyWrite(this.#paged, s) ?? []);
     if (writes.length > 0) await editStates(this.#place.prompt, writes);
   }

@@ -163,9 +163,16 @@ export class CacheMemory {
     return { prefix, copies };
   }
 
-  /** Keeps the blocks of a text that have been read since it was last asked, for texts that begin alike. */
-  keep(sequence: Sequence): void {
+  /**
+   * After an answer: keeps the blocks of a text that have been read since, for texts that begin alike, and takes back
+   * the pages of tokens that did not take a route. No run in flight reaches those: each adds at most its tokens.
+   */
+  settle(sequence: Sequence): void {
     const { page } = this.#paged.pages;
+    sequence.pages.forEach((own, axis) => {
+      const needed = Math.ceil((sequence.rows[axis]! + sequence.inFlight) / page);
+      for (const last of own.splice(needed)) this.#pools[axis]!.release(last);
+    });
     for (; (sequence.kept + 1) * page <= sequence.read; sequence.kept++) {
       const [from, to] = [sequence.kept * page, (sequence.kept + 1) * page];
       const taken = sequence.taken.map((own) => own && own.filter((position) => position >= from && position < to));
