@@ -217,7 +217,6 @@ class BatchEngine implements Engine {
     while (this.#flight.filter((r) => r.kind === "step").length < ahead && (await this.#step()));
   }
 
-  /** The texts that have tokens left to read. */
   get #reading(): readonly Sequence[] {
     return this.#active.filter((s) => s.phase === "reading" && !s.over);
   }
@@ -298,6 +297,7 @@ class BatchEngine implements Engine {
     for (;;) {
       const given = this.#memory.give(wishes);
       if (given === "given") return true;
+      const landed = this.#flight.length > 0;
       await this.#land();
       if (given !== "none") {
         await growPools(this.#place, this.#paged, given.grow);
@@ -305,17 +305,16 @@ class BatchEngine implements Engine {
         continue;
       }
       this.#clear();
-      const youngest = this.#active.reduce<Sequence | null>(
-        (last, s) => (last === null || s.settled.began >= last.settled.began ? s : last),
-        null,
-      );
+      if (wishes.some(({ sequence }) => sequence.over)) return false;
+      if (landed) continue; // texts that ended with it have freed their pages
+      const youngest = this.#active.toSorted((a, b) => a.settled.began - b.settled.began).at(-1)!;
       if (this.#active.length <= 1) {
         await this.#evenPools();
         return false;
       }
-      this.#preempt(youngest!);
+      this.#preempt(youngest);
       this.#short = true;
-      if (wishes.some(({ sequence }) => sequence === youngest || sequence.over)) return false;
+      if (wishes.some(({ sequence }) => sequence === youngest)) return false;
     }
   }
 
@@ -330,8 +329,9 @@ class BatchEngine implements Engine {
    */
   async #evenPools(): Promise<void> {
     while (this.#active.length > 0) this.#preempt(this.#active.at(-1)!);
-    this.#memory = new CacheMemory(this.#paged, this.#limits.cacheMemory, "even");
-    await resetPools(this.#place, this.#paged, this.#memory, this.#limits.maxBatch);
+    const memory = new CacheMemory(this.#paged, this.#limits.cacheMemory, "even");
+    await resetPools(this.#place, this.#paged, memory, this.#limits.maxBatch);
+    this.#memory = memory;
   }
 
   /** Takes a text's memory; it waits in front of those that came after it, and is read again. */
@@ -356,7 +356,7 @@ class BatchEngine implements Engine {
     this.#observer.ran?.({ kind: run.kind, sequences: run.sequences.length, tokens, milliseconds });
     const receiver = { paged: this.#paged, model: this.model, observer: this.#observer, context: this.#context };
     const changed = receive(run, results, receiver);
-    for (const sequence of changed) this.#memory.settle(sequence);
+    for (const sequence of changed) if (!sequence.failure) this.#memory.settle(sequence);
     const writes = changed.flatMap((s) => penaltyWrite(this.#paged, s) ?? []);
     if (writes.length > 0) await editStates(this.#place.prompt, writes);
   }
@@ -370,23 +370,26 @@ class BatchEngine implements Engine {
     this.#flight.length = 0;
     while (this.#active.length > 0) this.#preempt(this.#active.at(-1)!);
     const recover = this.#options.recover === undefined ? openAnother : this.#options.recover;
-    if (!recover || ++this.#losses.inVain > 2) return this.#failAll(lost);
+    if (!recover || this.#losses.inVain >= 2) return this.#failAll(lost);
     try {
       const { device, generation } = await recover(lost);
-      disposeEnginePlace(this.#place);
       this.#replacement?.destroy();
       this.#replacement = device;
-      if (generation) this.#paged = checkEngine(generation, this.#options)[0];
-      this.#memory = new CacheMemory(this.#paged, this.#limits.cacheMemory);
-      this.#place = await placeFor(this.#paged, device, this.#weights, this.#limits, this.#memory, this.#options);
+      const paged = generation ? checkEngine(generation, this.#options)[0] : this.#paged;
+      const memory = new CacheMemory(paged, this.#limits.cacheMemory);
+      const { signal: _, ...options } = this.#options; // it was for loading
+      const place = await placeFor(paged, device, this.#weights, this.#limits, memory, options);
+      disposeEnginePlace(this.#place);
+      [this.#paged, this.#memory, this.#place] = [paged, memory, place];
       this.#losses.replaced = true;
+      this.#losses.inVain++;
     } catch (error) {
       this.#failAll(noOtherDevice(lost, error));
     }
   }
 
   #failAll(error: unknown): void {
-    for (const run of this.#flight) for (const s of run.sequences) s.inFlight = s.choosing = 0;
+    for (const sequence of this.#active) sequence.inFlight = sequence.choosing = 0;
     this.#flight.length = 0;
     for (const sequence of [...this.#active, ...this.#waiting]) this.#fail(sequence, error);
   }

@@ -54,7 +54,7 @@ export class Pace {
     // A run that was submitted behind others began when they ended.
     const milliseconds = now - Math.max(began, this.#answered);
     this.#answered = now;
-    const waited = compiling > this.#compiling;
+    const waited = compiling !== this.#compiling;
     this.#compiling = compiling;
     if (waited) return;
     if (kind === "step") this.#step = mixed(this.#step, milliseconds);

@@ -5,7 +5,7 @@ import { bug } from "../base/invariant.js";
 export class PagePool {
   readonly #holders: number[] = [];
   /** Last in, first out: pages that were used last are likely still in caches. */
-  readonly #free: number[] = [];
+  #free: number[] = [];
 
   constructor(pages: number) {
     this.grow(pages);
@@ -23,7 +23,7 @@ export class PagePool {
   grow(pages: number): void {
     const added: number[] = [];
     while (this.#holders.length < pages) added.push(this.#holders.push(0) - 1);
-    this.#free.unshift(...added.reverse());
+    this.#free = [...added.reverse(), ...this.#free];
   }
 
   /** A page that nobody holds, held once now; null if there is none. */

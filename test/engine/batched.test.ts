@@ -22,10 +22,10 @@ const SHORT = ["dense", "mixture of depths", "nested routes", "routed work witho
 describe("requests at once", () => {
   for (const [name, source] of Object.entries(MODELS).filter(([n]) => soaking || SHORT.includes(n)))
     it(`give the texts that each gives alone: ${name}`, async () => {
-      // Pages for one text and a half, all layers taken: texts are sent away and read again.
+      // Pages for hardly more than one text, all layers taken: texts are sent away and read again.
       let sentAway = 0;
       const observer = { preempted: () => void sentAway++ };
-      const options = { maxBatch: 4, chunk: 7, memory: 48, observer };
+      const options = { maxBatch: 4, chunk: 7, memory: 32, observer };
       const { engine, alone, close } = await pairOf(source, device, 21, options);
       const rng = random(5);
       const requests = Array.from({ length: soaking ? 40 : 12 }, () => randomRequest(rng, VOCABULARY, CONTEXT >> 1));

@@ -53,6 +53,32 @@ describe("a device that is lost", () => {
     await close();
   });
 
+  it("is replaced at a later request where none opened at once", async () => {
+    const { alone, close } = await pairOf(MODELS["dense"]!, device, 8);
+    const wanted = await aloneOf(alone, { prompt: [1, 2], maxTokens: 6 });
+    const { generation } = compileGeneration(MODELS["dense"]!, { target: device.target, caches: "pages" });
+    const values = randomWeights(generation!.prompt, 8);
+    let [current, tries] = [await openDevice(), 0];
+    const loading = new AbortController();
+    const engine = await createEngine(generation!, current, ({ path }) => values.get(path)!.data, {
+      signal: loading.signal,
+      recover: async () => {
+        if (++tries < 4) throw new Error("not yet");
+        return { device: (current = await openDevice()) };
+      },
+    });
+    // It is loaded: what loading was given to end it is no concern of a device to come.
+    loading.abort();
+    current.gpu.destroy();
+    const ask = async (): Promise<readonly number[]> =>
+      (await answerOf(engine.submit({ prompt: [1, 2], maxTokens: 6 }))).tokens.map(({ token }) => token);
+    for (let i = 0; i < 3; i++) await expect(ask()).rejects.toMatchObject({ code: "device-lost" });
+    expect(await ask()).toEqual(wanted);
+    await engine.close();
+    current.destroy();
+    await close();
+  });
+
   it("ends all requests where no other opens, and those that come later", async () => {
     const lossy = await openDevice();
     const { engine, close } = await pairOf(MODELS["dense"]!, lossy, 8, {

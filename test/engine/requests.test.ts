@@ -131,6 +131,19 @@ describe("a request", () => {
 });
 
 describe("an engine", () => {
+  it("ends the texts of a run in which `until` throws, and goes on with others", async () => {
+    const fault = new Error("no text");
+    const broken = (): boolean => {
+      throw fault;
+    };
+    const streams = [broken, undefined].map((until) =>
+      pair.engine.submit({ prompt: PROMPT, maxTokens: 5, ...(until && { until }) }),
+    );
+    const ends = await Promise.allSettled(streams.map(answerOf));
+    expect(ends[0]).toMatchObject({ status: "rejected", reason: fault });
+    expect((await answerOf(pair.engine.submit({ prompt: PROMPT, maxTokens: 5 }))).tokens).toHaveLength(5);
+    expect(pair.engine.state).toMatchObject({ active: 0, queued: 0 });
+  });
   it("submits the first step of a text behind the last chunk of its prompt", async () => {
     const create = device.gpu.createCommandEncoder.bind(device.gpu);
     let encoded = 0;
