@@ -13,7 +13,10 @@ export const isCheckpoint = (path: string): boolean => isGgufPath(path) || isFol
 
 /** Files of a checkpoint by purpose; null for missing ones. */
 export interface CheckpointFiles {
-  /** The name of the model's source in messages: its file, or the folder from whose configuration it is generated. */
+  /**
+   * The file name of the model's source in messages, whether the file exists or the source is generated from the
+   * configuration.
+   */
   readonly model: string;
   /** The folder if it contains weights, or the GGUF file. */
   readonly weights: string | null;
@@ -31,7 +34,7 @@ export function checkpointFiles(folder: string): CheckpointFiles {
   }
   const found = (name: string): string | null => (existsSync(join(folder, name)) ? join(folder, name) : null);
   return {
-    model: found(MODEL_FILE) ?? folder,
+    model: join(folder, MODEL_FILE),
     weights: WEIGHTS.some((name) => found(name) !== null) ? folder : null,
     tokenizer: found("tokenizer.json"),
     tokenizerConfig: found("tokenizer_config.json"),

@@ -30,7 +30,7 @@ export function checkpointSource(folder: string): SourceFile {
   const file = join(folder, MODEL_FILE);
   return existsSync(file)
     ? { file, text: readConfigText(file) }
-    : { file: folder, text: decoderSource(checkpointConfig(folder)) };
+    : { file, text: decoderSource(checkpointConfig(folder)) };
 }
 
 /** Parses the `config.json` of a folder, or a GGUF file's keys. Throws as `checkpointSource` does. */

@@ -51,18 +51,6 @@ describe("a checkpoint's folder", () => {
     expect(run!.stdout).toContain("check: agrees with the reference");
   });
 
-  it("is what messages name where it has no source of its own", async () => {
-    const all = await modcAll([
-      { args: ["check", folder, "--set", "nonsense=1"] },
-      { args: ["check", folder, "--set", "layers=-1"] },
-      { args: ["cost", folder, "--model", "Other"] },
-    ]);
-    for (const { status, stdout, stderr } of all) {
-      expect(status).toBe(1);
-      expect(stdout + stderr).not.toContain("model.mod");
-    }
-  });
-
   it("of which the model is a .mod file has nothing to import, and import says so", async () => {
     const own = broken("own-source", (path) => {
       rmSync(join(path, "config.json"));
