@@ -19,7 +19,7 @@ export class RunQueue {
     return turn;
   }
 
-  /** Calls `body` in its turn, once no run of this queue is on the device. */
+  /** Calls `body` in its turn, once no run of this queue is on the device. The device keeps the order of others. */
   alone<T>(body: () => Promise<T>): Promise<T> {
     return this.next(async () => {
       await this.drained();
