@@ -1,42 +1,30 @@
 // The engine: requests join and leave at every step; prompts are read in chunks between steps; what is in flight is
 // never waited for by what could go on.
 import { noOtherDevice } from "../generate/no-other.js";
-import { layersOn } from "../generate/summary.js";
-import type { Generation } from "../program/generation.js";
 import { type Device, DeviceLostError, type WeightsInput } from "../runtime/index.js";
-import { draft, guessesFor, mayGuess, type DraftPlace } from "./draft.js";
-import { EngineClosedError, QueueFullError } from "./errors.js";
+import { draft, guessesFor, type Drafted, type DraftPlace } from "./draft.js";
+import { CacheFullError, EngineClosedError, QueueFullError } from "./errors.js";
 import { join } from "./join.js";
-import { CacheMemory } from "./memory.js";
-import { cacheLimit, checkEngine, type EngineLimits, type EngineOptions, type Paged } from "./options.js";
+import { CacheMemory, type Growth } from "./memory.js";
+import { modelOf } from "./model.js";
+import { byKind, chunk, drafting, kindsOf, reading, stepping, type Wish } from "./next.js";
+import { cacheLimit, type EngineLimits, type EngineOptions, type Paged } from "./options.js";
 import { Pace } from "./pace.js";
-import { disposeEnginePlace, growPools, openAnother, placeFor, resetPools, type EnginePlace } from "./place.js";
+import { disposeEnginePlace, growPools, resetPools, type EnginePlace } from "./place.js";
 import { receive, tellToken } from "./receive.js";
-import { runPrompt, runStep, type Run, type Runner } from "./runs.js";
+import { type Losses, MOST_IN_VAIN, replacement } from "./recovery.js";
+import { landed, runPrompt, runStep, type Run, type Runner } from "./runs.js";
 import type { Sequence } from "./sequence.js";
 import { penaltyWrite } from "./slots.js";
 import { editStates } from "./state-edits.js";
 import { taken } from "./taken.js";
-import { stateOf, type Losses, useOf } from "./use.js";
-import type { Engine, EngineModel, EngineObserver, EngineRequest, EngineState, EngineStream } from "./types.js";
+import { type Tell, tellerOf } from "./tell.js";
+import { Texts } from "./texts.js";
+import { stateOf, useOf } from "./use.js";
+import type { Engine, EngineModel, EngineRequest, EngineState, EngineStream } from "./types.js";
 
-/**
- * Loads a generation whose caches lie in pages, and its weights, onto a device. Throws what `load` throws, and
- * InputError for an invalid option.
- */
-export async function createEngine(
-  generation: Generation,
-  device: Device,
-  weights?: WeightsInput,
-  options: EngineOptions = {},
-): Promise<Engine> {
-  const [paged, limits] = checkEngine(generation, options);
-  const memory = new CacheMemory(paged, limits.cacheMemory);
-  const place = await placeFor(paged, device, weights, limits, memory, options);
-  return new BatchEngine({ paged, limits, memory, place, weights, options });
-}
-
-interface Parts {
+/** What an engine is made of. */
+export interface EngineParts {
   readonly paged: Paged;
   readonly limits: EngineLimits;
   readonly memory: CacheMemory;
@@ -45,22 +33,17 @@ interface Parts {
   readonly options: EngineOptions;
 }
 
-class BatchEngine implements Engine {
+export class BatchEngine implements Engine {
   readonly model: EngineModel;
   readonly #limits: EngineLimits;
   readonly #weights: WeightsInput | undefined;
   readonly #options: EngineOptions;
-  readonly #observer: EngineObserver;
-  readonly #limit: number;
+  readonly #tell: Tell;
   #paged: Paged;
   #memory: CacheMemory;
   #place: EnginePlace;
   #replacement: Device | null = null;
-  /** Requests that wait for a slot, those that came first at the front. */
-  readonly #waiting: Sequence[] = [];
-  /** Texts on the device, in the order in which they got their slots. */
-  readonly #active: Sequence[] = [];
-  readonly #slots: number[];
+  readonly #texts: Texts;
   readonly #flight: Run[] = [];
   /** Whether a text gave up its memory for others: none begins until one of them has ended. */
   #short = false;
@@ -70,41 +53,36 @@ class BatchEngine implements Engine {
   #wake: (() => void) | null = null;
   readonly #loop: Promise<void>;
 
-  constructor({ paged, limits, memory, place, weights, options }: Parts) {
+  constructor({ paged, limits, memory, place, weights, options }: EngineParts) {
     [this.#paged, this.#limits, this.#memory, this.#place] = [paged, limits, memory, place];
-    [this.#weights, this.#options, this.#observer] = [weights, options, options.observer ?? {}];
-    this.#limit = cacheLimit(paged, limits.cacheMemory);
-    this.#slots = Array.from({ length: limits.maxBatch }, (_, i) => limits.maxBatch - 1 - i);
+    [this.#weights, this.#options, this.#tell] = [weights, options, tellerOf(options.observer ?? {})];
+    this.#texts = new Texts(limits.maxBatch);
     this.#pace = new Pace(limits.chunk);
-    const layers = layersOn(paged);
-    this.model = {
-      vocabulary: paged.vocabulary,
-      context: paged.context,
-      routes: paged.axes.map(({ path }, i) => ({ path, layers: layers[i]! })),
-      live: paged.prompt.live.map((l) => l.name),
-    };
+    this.model = modelOf(paged);
     this.#loop = this.#run();
   }
 
   submit(request: EngineRequest): EngineStream {
     if (this.#closing) throw new EngineClosedError();
-    const sequence = taken(this.#paged, request, this.#limit, (of, reason) => this.#fail(of, reason));
-    // Those that find a slot free do not wait. One that is over leaves its place as soon as nothing in flight has it.
-    const leaving = this.#active.filter(({ over }) => over).length;
-    if (this.#waiting.length >= this.#limits.queue + this.#slots.length + leaving) throw this.#full();
-    this.#waiting.push(sequence);
-    this.#observer.queued?.();
+    const sequence = taken(this.#paged, request, this.#cacheLimit, (of, reason) => this.#fail(of, reason));
+    this.#texts.add(sequence);
+    if (this.#texts.behind > this.#limits.queue) {
+      this.#texts.remove(sequence);
+      sequence.settled.forget();
+      throw this.#full();
+    }
+    this.#tell("queued");
     this.#notify();
     return sequence.stream;
   }
 
   #full(): QueueFullError {
-    const waiting = Math.max(0, this.#waiting.filter(({ over }) => !over).length - this.#slots.length);
-    return new QueueFullError(waiting, this.#pace.secondsFor(Math.max(1, waiting), this.#limits.maxBatch));
+    const { behind } = this.#texts;
+    return new QueueFullError(behind, this.#pace.secondsFor(Math.max(1, behind), this.#limits.maxBatch));
   }
 
   get state(): EngineState {
-    return stateOf(this.#paged, this.#memory, this.#active, this.#waiting.length, this.#losses);
+    return stateOf(this.#paged, this.#memory, this.#texts, this.#losses);
   }
 
   async drain(): Promise<void> {
@@ -115,7 +93,7 @@ class BatchEngine implements Engine {
 
   async close(): Promise<void> {
     this.#closing = "close";
-    for (const sequence of [...this.#waiting, ...this.#active]) this.#fail(sequence, new EngineClosedError());
+    for (const sequence of this.#texts.all) this.#fail(sequence, new EngineClosedError());
     this.#notify();
     await this.#loop;
     disposeEnginePlace(this.#place);
@@ -127,11 +105,12 @@ class BatchEngine implements Engine {
     this.#wake = null;
   }
 
-  /** Ends a request without a finish; its memory is freed once no run in flight has it. */
+  /** Ends a request without a finish: at once if it waits, else once no run in flight has it. */
   #fail(sequence: Sequence, error: unknown): void {
     if (sequence.over) return;
     sequence.failure = { error };
     sequence.stream.fail(error);
+    if (this.#texts.remove(sequence)) this.#ended(sequence);
     this.#notify();
   }
 
@@ -139,7 +118,7 @@ class BatchEngine implements Engine {
     for (;;) {
       try {
         this.#clear();
-        if (this.#active.length + this.#waiting.length === 0) {
+        if (this.#texts.all.length === 0) {
           if (this.#closing) return;
           await new Promise<void>((resolve) => (this.#wake = resolve));
           continue;
@@ -157,47 +136,47 @@ class BatchEngine implements Engine {
 
   /** Takes out requests that are over, once no run in flight has them. */
   #clear(): void {
-    for (const list of [this.#waiting, this.#active])
-      for (let i = list.length - 1; i >= 0; i--) {
-        const sequence = list[i]!;
-        if (!sequence.over || sequence.inFlight > 0) continue;
-        list.splice(i, 1);
-        sequence.settled.forget();
-        this.#observer.ended?.(
-          sequence.finish !== null ? "finished" : isAbort(sequence) ? "cancelled" : "failed",
-          useOf(this.#paged, sequence),
-        );
-        if (sequence.slot !== null) this.#pace.ended(performance.now() - sequence.settled.began);
-        this.#leave(sequence);
-        this.#short = false;
-        sequence.stream.end();
-      }
+    for (const sequence of this.#texts.takeOver()) {
+      this.#pace.ended(performance.now() - sequence.settled.began);
+      this.#short = false;
+      this.#leave(sequence);
+      this.#ended(sequence);
+    }
+  }
+
+  #ended(sequence: Sequence): void {
+    sequence.settled.forget();
+    sequence.stream.end();
+    const outcome = sequence.finish !== null ? "finished" : sequence.aborted ? "cancelled" : "failed";
+    this.#tell("ended", outcome, useOf(this.#paged, sequence));
   }
 
   /** Frees a text's pages and slot. */
   #leave(sequence: Sequence): void {
     this.#memory.release(sequence);
-    if (sequence.slot !== null) this.#slots.push(sequence.slot);
-    sequence.slot = null;
+    this.#texts.freeSlot(sequence);
   }
 
   /** Gives slots to requests that wait, those that came first first. */
   async #admit(): Promise<void> {
-    if (this.#active.length === 0) this.#short = false;
-    while (this.#waiting.length > 0 && this.#slots.length > 0 && !this.#short) {
-      const sequence = this.#waiting[0]!;
-      if (sequence.over) return; // cleared in the next round
-      this.#waiting.shift();
-      this.#active.push(sequence);
-      const { writes, copies } = join(this.#paged, this.#memory, sequence, this.#slots.pop()!); // one is free
-      this.#observer.began?.(performance.now() - sequence.settled.began);
+    if (this.#texts.active.length === 0) this.#short = false;
+    while (!this.#short) {
+      const next = this.#texts.admit();
+      if (!next) return;
+      const { writes, copies } = join(this.#paged, this.#memory, next.sequence, next.slot);
+      this.#tell("began", performance.now() - next.sequence.settled.began);
       await editStates(this.#place.prompt, writes, copies);
     }
   }
 
+  /** Tokens of a text that surely fits into the cache. */
+  get #cacheLimit(): number {
+    return cacheLimit(this.#paged, this.#memory.bytes.limit);
+  }
+
   /** The most tokens of a text that are read. */
   get #context(): number {
-    return Math.min(this.#paged.context ?? Infinity, this.#limit);
+    return Math.min(this.#paged.context ?? Infinity, this.#cacheLimit);
   }
 
   get #runner(): Runner {
@@ -206,8 +185,10 @@ class BatchEngine implements Engine {
 
   /** Submits steps, and a chunk of prompts, as far as they may be in flight. */
   async #submit(): Promise<void> {
-    await this.#draft();
-    const ahead = this.#pace.ahead(this.#reading.length + this.#waiting.length > 0);
+    const { draft: programs } = this.#place;
+    const { active, waiting } = this.#texts;
+    if (programs) for (const kind of kindsOf(active)) await this.#draft(kind, programs);
+    const ahead = this.#pace.ahead(reading(active).length + waiting.length > 0);
     await this.#stepAhead(ahead);
     if (!this.#flight.some((r) => r.kind === "prompt") && (await this.#read())) await this.#stepAhead(ahead);
   }
@@ -217,70 +198,42 @@ class BatchEngine implements Engine {
     while (this.#flight.filter((r) => r.kind === "step").length < ahead && (await this.#step()));
   }
 
-  get #reading(): readonly Sequence[] {
-    return this.#active.filter((s) => s.phase === "reading" && !s.over);
-  }
-
-  /** Whether the next tokens of a text are guessed ahead. */
-  #guesses(sequence: Sequence): boolean {
-    return this.#place.draft !== null && mayGuess(sequence) && sequence.wanted > 1;
-  }
-
-  /** Guesses tokens of texts, kind by kind, and reads them. */
-  async #draft(): Promise<void> {
-    const { draft: programs } = this.#place;
-    if (programs)
-      for (const kind of new Set(this.#active.map((s) => s.settled.kind))) await this.#draftOf(kind, programs);
-  }
-
-  async #draftOf(kind: string, programs: DraftPlace): Promise<void> {
-    const may = (s: Sequence): boolean => s.phase === "stepping" && !s.over && s.inFlight === 0 && this.#guesses(s);
-    const ready = this.#active.filter((s) => s.settled.kind === kind && may(s));
-    if (ready.length === 0) return;
-    const count = guessesFor(ready);
-    if (!(await this.#give(ready.map((sequence) => ({ sequence, tokens: count + 1 }))))) return;
-    const going = ready.filter(may);
+  /** Guesses tokens of texts of one kind, and reads them. */
+  async #draft(kind: string, programs: DraftPlace): Promise<void> {
+    const texts = drafting(this.#texts.active).filter((s) => s.settled.kind === kind);
+    if (texts.length === 0) return;
+    const count = guessesFor(texts);
+    if (!(await this.#give(texts.map((sequence) => ({ sequence, tokens: count + 1 }))))) return;
+    const may = new Set(drafting(this.#texts.active));
+    const going = texts.filter((s) => may.has(s));
     if (going.length === 0) return;
-    const receiver = { model: this.model, observer: this.#observer, context: this.#context };
+    const receiver = { model: this.model, tell: this.#tell, context: this.#context };
     const runner = { ...this.#runner, draft: programs, model: this.model };
-    const { changed, guessed, right } = await draft(runner, going, count, (s, token) => tellToken(s, token, receiver));
+    let drafted: Drafted;
+    try {
+      drafted = await draft(runner, going, count, (s, token) => tellToken(s, token, receiver));
+    } catch (error) {
+      return this.#failOwn(going, error);
+    }
     this.#losses.inVain = 0;
-    this.#observer.drafted?.(guessed, right);
-    for (const sequence of changed) this.#memory.settle(sequence);
+    this.#tell("drafted", drafted.guessed, drafted.right);
+    for (const sequence of drafted.changed) this.#memory.settle(sequence);
   }
 
   /** Submits a step of each kind of texts that may have one; false if there is none. */
   async #step(): Promise<boolean> {
-    const ready = this.#active.filter(
-      (s) =>
-        s.phase === "stepping" && !s.over && s.wanted > 0 && !(s.waitsForTokens && s.choosing > 0) && !this.#guesses(s),
-    );
+    const ready = stepping(this.#texts.active, this.#place.draft !== null);
     if (ready.length === 0) return false;
     if (!(await this.#give(ready.map((sequence) => ({ sequence, tokens: 1 }))))) return false;
     const going = ready.filter((s) => s.phase === "stepping" && !s.over);
-    for (const kind of new Set(going.map((s) => s.settled.kind)))
-      this.#flight.push(
-        runStep(
-          this.#runner,
-          going.filter((s) => s.settled.kind === kind),
-        ),
-      );
+    for (const texts of byKind(going)) this.#flight.push(runStep(this.#runner, texts));
     return going.length > 0;
   }
 
   /** Submits a chunk of the texts that are being read, of those that came first; false if there is none. */
   async #read(): Promise<boolean> {
-    const stepping = this.#active.some((s) => s.phase === "stepping");
-    let left = this.#pace.chunk(stepping);
-    const first = this.#reading.toSorted((a, b) => a.settled.began - b.settled.began);
-    const kind = first[0]?.settled.kind;
-    const wishes: { sequence: Sequence; tokens: number }[] = [];
-    for (const sequence of first) {
-      if (left === 0 || sequence.settled.kind !== kind) break;
-      const tokens = Math.min(left, sequence.tokens.length - sequence.submitted);
-      wishes.push({ sequence, tokens });
-      left -= tokens;
-    }
+    const { active } = this.#texts;
+    const wishes = chunk(reading(active), this.#pace.chunk(active.some((s) => s.phase === "stepping")));
     if (wishes.length === 0 || !(await this.#give(wishes))) return false;
     const going = wishes.filter(({ sequence }) => sequence.phase === "reading" && !sequence.over);
     if (going.length === 0) return false;
@@ -293,29 +246,48 @@ class BatchEngine implements Engine {
    * Gives texts pages for so many more tokens. Where memory is short the text that came last gives up its own, and is
    * read again later. False where a text of the wish lost its place: then nothing was given.
    */
-  async #give(wishes: readonly { readonly sequence: Sequence; readonly tokens: number }[]): Promise<boolean> {
+  async #give(wishes: readonly Wish[]): Promise<boolean> {
     for (;;) {
       const given = this.#memory.give(wishes);
       if (given === "given") return true;
       const landed = this.#flight.length > 0;
       await this.#land();
-      if (given !== "none") {
-        await growPools(this.#place, this.#paged, given.grow);
-        this.#memory.grown(given.grow);
-        continue;
-      }
+      if (given !== "none") await this.#grow(given);
       this.#clear();
       if (wishes.some(({ sequence }) => sequence.over)) return false;
-      if (landed) continue; // texts that ended with it have freed their pages
-      const youngest = this.#active.toSorted((a, b) => a.settled.began - b.settled.began).at(-1)!;
-      if (this.#active.length <= 1) {
+      if (given !== "none" || landed) continue; // texts that ended with it have freed their pages
+      const { active } = this.#texts;
+      if (active.length <= 1) {
         await this.#evenPools();
         return false;
       }
+      const youngest = active.toSorted((a, b) => a.settled.began - b.settled.began).at(-1)!;
       this.#preempt(youngest);
       this.#short = true;
       if (wishes.some(({ sequence }) => sequence === youngest)) return false;
     }
+  }
+
+  /** Makes pools larger, with nothing in flight; where the device has no room, what they have is all there is. */
+  async #grow({ wanted, least }: Growth): Promise<void> {
+    for (const pages of [wanted, least])
+      if (await growPools(this.#place, this.#paged, pages)) {
+        this.#memory.grown(pages);
+        return;
+      }
+    this.#limitCache(this.#memory.bytes.allocated);
+  }
+
+  /** The device has no more memory than this. Texts end where the cache does. */
+  #limitCache(bytes: number): void {
+    this.#memory.limitTo(bytes);
+    this.#tell("cacheLimited", bytes);
+    this.#expectFitting();
+  }
+  #expectFitting(): void {
+    const limit = this.#cacheLimit;
+    for (const sequence of this.#texts.all)
+      if (!sequence.limitTo(limit)) this.#fail(sequence, new CacheFullError(limit));
   }
 
   /** Receives all that is in flight. */
@@ -328,33 +300,47 @@ class BatchEngine implements Engine {
    * many pages each, which hold any text that was taken.
    */
   async #evenPools(): Promise<void> {
-    while (this.#active.length > 0) this.#preempt(this.#active.at(-1)!);
-    const memory = new CacheMemory(this.#paged, this.#limits.cacheMemory, "even");
-    await resetPools(this.#place, this.#paged, memory, this.#limits.maxBatch);
-    this.#memory = memory;
+    this.#preemptAll();
+    // Small ones first: a device may have no room for the old beside the new.
+    await this.#beginPools("small");
+    while (!(await this.#beginPools("even"))) {
+      if (this.#cacheLimit === 0) throw new CacheFullError(0);
+      this.#limitCache(this.#memory.bytes.limit / 2);
+    }
+  }
+
+  async #beginPools(pools: "small" | "even"): Promise<boolean> {
+    const memory = new CacheMemory(this.#paged, this.#memory.bytes.limit, pools);
+    const made = await resetPools(this.#place, this.#paged, memory, this.#limits.maxBatch);
+    if (made) this.#memory = memory;
+    return made;
   }
 
   /** Takes a text's memory; it waits in front of those that came after it, and is read again. */
   #preempt(sequence: Sequence): void {
-    this.#active.splice(this.#active.indexOf(sequence), 1);
-    this.#observer.preempted?.(sequence.read);
+    const { read } = sequence;
     this.#leave(sequence);
     sequence.restart();
-    const at = this.#waiting.findIndex((s) => s.settled.began > sequence.settled.began);
-    this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, sequence);
+    this.#texts.putBack(sequence);
+    this.#tell("preempted", read);
+  }
+  #preemptAll(): void {
+    for (const sequence of [...this.#texts.active].reverse()) this.#preempt(sequence);
   }
 
-  /** Waits for a run, and tells what it gave. */
+  /** Waits for a run, and tells what it gave. A fault of its own ends its texts, and no others. */
   async #receive(run: Run): Promise<void> {
-    const results = await run.results;
+    const results = await run.results.catch((error: unknown) => this.#failOwn(run.sequences, error));
     this.#flight.splice(this.#flight.indexOf(run), 1);
+    landed(run);
+    if (!results) return;
     this.#losses.inVain = 0;
     const milliseconds = performance.now() - run.began;
     const tokens = run.lengths.reduce((a, b) => a + b, 0);
     const { prompt, step } = this.#place;
     this.#pace.ran(run, tokens, prompt.compiling + step.compiling);
-    this.#observer.ran?.({ kind: run.kind, sequences: run.sequences.length, tokens, milliseconds });
-    const receiver = { paged: this.#paged, model: this.model, observer: this.#observer, context: this.#context };
+    this.#tell("ran", { kind: run.kind, sequences: run.sequences.length, tokens, milliseconds });
+    const receiver = { paged: this.#paged, model: this.model, tell: this.#tell, context: this.#context };
     const changed = receive(run, results, receiver);
     for (const sequence of changed) if (!sequence.failure) this.#memory.settle(sequence);
     const writes = changed.flatMap((s) => penaltyWrite(this.#paged, s) ?? []);
@@ -363,38 +349,42 @@ class BatchEngine implements Engine {
 
   /** Goes on with another device: every text is read again. */
   async #recover(lost: DeviceLostError): Promise<void> {
-    this.#losses.all++;
-    this.#losses.replaced = false;
-    this.#observer.deviceLost?.();
+    if (this.#losses.replaced) {
+      this.#losses.all++;
+      this.#losses.replaced = false;
+      this.#tell("deviceLost");
+    }
     await Promise.allSettled(this.#flight.map((r) => r.results));
-    this.#flight.length = 0;
-    while (this.#active.length > 0) this.#preempt(this.#active.at(-1)!);
-    const recover = this.#options.recover === undefined ? openAnother : this.#options.recover;
-    if (!recover || this.#losses.inVain >= 2) return this.#failAll(lost);
+    for (const run of this.#flight.splice(0)) landed(run);
+    this.#clear();
+    this.#preemptAll();
+    if (this.#losses.inVain >= MOST_IN_VAIN) {
+      this.#losses.inVain = 0; // requests to come try again
+      return this.#failAll(lost);
+    }
     try {
-      const { device, generation } = await recover(lost);
-      this.#replacement?.destroy();
-      this.#replacement = device;
-      const paged = generation ? checkEngine(generation, this.#options)[0] : this.#paged;
-      const memory = new CacheMemory(paged, this.#limits.cacheMemory);
-      const { signal: _, ...options } = this.#options; // it was for loading
-      const place = await placeFor(paged, device, this.#weights, this.#limits, memory, options);
+      const next = await replacement(lost, this.#paged, this.#limits, this.#weights, this.#options);
+      if (!next) return this.#failAll(lost);
       disposeEnginePlace(this.#place);
-      [this.#paged, this.#memory, this.#place] = [paged, memory, place];
+      this.#replacement?.destroy();
+      this.#replacement = next.device;
+      [this.#paged, this.#memory, this.#place] = [next.paged, next.memory, next.place];
       this.#losses.replaced = true;
       this.#losses.inVain++;
+      this.#expectFitting();
     } catch (error) {
       this.#failAll(noOtherDevice(lost, error));
     }
   }
 
+  /** Ends texts that a fault concerns. A lost device concerns all. */
+  #failOwn(sequences: readonly Sequence[], error: unknown): void {
+    if (error instanceof DeviceLostError) throw error;
+    for (const sequence of sequences) this.#fail(sequence, error);
+  }
+
   #failAll(error: unknown): void {
-    for (const sequence of this.#active) sequence.inFlight = sequence.choosing = 0;
-    this.#flight.length = 0;
-    for (const sequence of [...this.#active, ...this.#waiting]) this.#fail(sequence, error);
+    for (const run of this.#flight.splice(0)) landed(run);
+    for (const sequence of this.#texts.all) this.#fail(sequence, error);
   }
 }
-
-const isAbort = ({ failure, settled }: Sequence): boolean =>
-  settled.request.signal?.aborted === true ||
-  (failure !== null && failure.error instanceof Error && failure.error.name === "AbortError");

@@ -25,3 +25,14 @@ export class EngineClosedError extends ModcError<"engine-closed"> {
     super("engine-closed", "the engine is ending and takes no more requests");
   }
 }
+
+/** The device has less memory for caches than the text needs that was taken. */
+export class CacheFullError extends ModcError<"cache-full"> {
+  override readonly name = "CacheFullError";
+
+  constructor(tokens: number) {
+    super("cache-full", `the device has memory for texts of at most ${tokens} tokens, fewer than cacheMemory allows`, {
+      hint: "give the engine less cacheMemory",
+    });
+  }
+}

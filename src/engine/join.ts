@@ -24,14 +24,13 @@ export function join(paged: Paged, memory: CacheMemory, sequence: Sequence, slot
     const { prefix } = shared;
     sequence.read = sequence.submitted = prefix.tokens;
     sequence.rows = [...prefix.rows];
-    sequence.keptRows = [...prefix.rows];
-    sequence.kept = prefix.tokens / page;
+    sequence.kept = { blocks: prefix.tokens / page, block: prefix.block, rows: prefix.rows };
     // One by one: a prefix may have more tokens than a call takes arguments.
     prefix.taken.forEach((own, axis) => {
       for (const taken of own ?? []) sequence.taken[axis]?.push(taken);
     });
-    if (sequence.generated === 0) sequence.cached = prefix.tokens;
   }
+  sequence.cached ??= shared?.prefix.tokens ?? 0;
   sequence.slot = slot;
   sequence.phase = "reading";
   const copies = (shared?.copies ?? []).flatMap(({ axis, from, to, rows }) =>

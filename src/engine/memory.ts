@@ -1,5 +1,6 @@
 // The memory of caches: pools of pages by axis, which grow up to a limit of bytes in all, and pages that are given to
 // texts or kept for texts to come.
+import type { Wish } from "./next.js";
 import { bytesByAxis, type Paged } from "./options.js";
 import { PagePool } from "./pool.js";
 import { Prefixes, type PrefixRows } from "./prefixes.js";
@@ -18,12 +19,18 @@ export interface PageCopy {
   readonly rows: number;
 }
 
-/** What became of a wish for pages. grow: the pools must grow to so many pages by axis first. none: memory is short. */
-export type Given = "given" | "none" | { readonly grow: readonly number[] };
+/** Pages of the pools by axis: those that a wish lacks with the present ones, and with some in advance. */
+export interface Growth {
+  readonly least: readonly number[];
+  readonly wanted: readonly number[];
+}
+
+/** What became of a wish for pages. Growth: the pools must grow first. none: memory is short. */
+export type Given = "given" | "none" | Growth;
 
 export class CacheMemory {
   readonly #paged: Paged;
-  readonly #limit: number;
+  #limit: number;
   /** By axis; null without a pool. */
   readonly #pools: readonly (PagePool | null)[];
   /** By axis, bytes of a page. */
@@ -66,7 +73,7 @@ export class CacheMemory {
   }
 
   /** Gives texts the pages for so many more tokens each, whatever routes they take; all of them or none. */
-  give(wishes: readonly { readonly sequence: Sequence; readonly tokens: number }[]): Given {
+  give(wishes: readonly Wish[]): Given {
     const { page } = this.#paged.pages;
     const missing = this.#pools.map((pool, axis) => {
       if (!pool) return 0;
@@ -88,39 +95,43 @@ export class CacheMemory {
     return "given";
   }
 
-  /** Gives up prefixes for as many free pages; returns the pages that are then still missing, null if none is. */
+  /**
+   * Pages of each pool that are missing, where they are: pools that may grow do so before prefixes are given up. null:
+   * none is missing, now.
+   */
   #shortage(missing: readonly number[]): readonly number[] | null {
-    let short = false;
-    const left = missing.map((pages, axis) => {
-      const pool = this.#pools[axis];
-      if (!pool) return 0;
-      // A pool that may still grow does so before it forgets.
-      while (pool.free < pages && !this.#mayGrow(axis, pages - pool.free) && this.prefixes.giveUp(axis));
-      const lacking = Math.max(0, pages - pool.free);
-      if (lacking > 0) short = true;
-      return lacking;
-    });
-    return short ? left : null;
+    for (;;) {
+      const lacking = missing.map((pages, axis) => Math.max(0, pages - (this.#pools[axis]?.free ?? 0)));
+      if (lacking.every((pages) => pages === 0)) return null;
+      if (this.#bytesOf(this.#sizesWith(lacking)) <= this.#limit) return lacking;
+      if (!lacking.some((pages, axis) => pages > 0 && this.prefixes.giveUp(axis))) return lacking;
+    }
   }
 
-  #mayGrow(axis: number, pages: number): boolean {
-    const { allocated } = this.bytes;
-    return allocated + pages * this.#bytes[axis]! <= this.#limit;
+  #sizesWith(more: readonly number[]): readonly number[] {
+    return this.#pools.map((pool, i) => (pool?.size ?? 0) + more[i]!);
+  }
+  #bytesOf(pages: readonly number[]): number {
+    return pages.reduce((sum, n, i) => sum + n * this.#bytes[i]!, 0);
   }
 
-  /** Pages of each pool with so many more, and some in advance; null where the limit allows no such pools. */
-  #growth(lacking: readonly number[]): { readonly grow: readonly number[] } | null {
-    const sizes = this.#pools.map((pool, i) => (pool?.size ?? 0) + lacking[i]!);
-    const bytesOf = (pages: readonly number[]): number => pages.reduce((sum, n, i) => sum + n * this.#bytes[i]!, 0);
-    let left = this.#limit - bytesOf(sizes);
+  /** Pools with so many more pages; null where the limit allows no such pools. */
+  #growth(lacking: readonly number[]): Growth | null {
+    const least = this.#sizesWith(lacking);
+    let left = this.#limit - this.#bytesOf(least);
     if (left < 0) return null;
-    const grow = sizes.map((pages, i) => {
+    const wanted = least.map((pages, i) => {
       if (lacking[i] === 0) return pages;
       const more = Math.min(Math.ceil(pages * GROWTH) - pages, Math.floor(left / this.#bytes[i]! / 2));
       left -= more * this.#bytes[i]!;
       return pages + more;
     });
-    return { grow };
+    return { least, wanted };
+  }
+
+  /** Sets another limit, for pools to come. */
+  limitTo(bytes: number): void {
+    this.#limit = bytes;
   }
 
   /** After the states have grown so. */
@@ -173,15 +184,16 @@ export class CacheMemory {
       const needed = Math.ceil((sequence.rows[axis]! + sequence.inFlight) / page);
       for (const last of own.splice(needed)) this.#pools[axis]!.release(last);
     });
-    for (; (sequence.kept + 1) * page <= sequence.read; sequence.kept++) {
-      const [from, to] = [sequence.kept * page, (sequence.kept + 1) * page];
+    while (sequence.kept && (sequence.kept.blocks + 1) * page <= sequence.read) {
+      const { blocks, block: parent, rows: before } = sequence.kept;
+      const [from, to] = [blocks * page, (blocks + 1) * page];
       const taken = sequence.taken.map((own) => own && own.filter((position) => position >= from && position < to));
-      const before = sequence.keptRows;
       const rows = sequence.rows.map((all, axis) =>
         axis === 0 ? to : taken[axis] ? before[axis]! + taken[axis].length : to === sequence.read ? all : before[axis]!,
       );
-      this.prefixes.keep(sequence.settled.kind, sequence.tokens, from, { before, rows, pages: sequence.pages, taken });
-      sequence.keptRows = rows;
+      const { settled, tokens, pages } = sequence;
+      const block = this.prefixes.keep(settled.kind, parent, tokens.slice(from, to), { before, rows, pages, taken });
+      sequence.kept = block && { blocks: blocks + 1, block, rows };
     }
   }
 

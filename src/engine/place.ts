@@ -1,6 +1,14 @@
 // An engine's programs on a device, and its pools there.
 import { disposePlace, type Place, placeOn } from "../generate/place.js";
-import { type Device, load, openDevice, type Session, type WeightsInput } from "../runtime/index.js";
+import {
+  type Device,
+  LimitError,
+  load,
+  openDevice,
+  OutOfMemoryError,
+  type Session,
+  type WeightsInput,
+} from "../runtime/index.js";
 import type { DraftPlace } from "./draft.js";
 import type { CacheMemory } from "./memory.js";
 import { MOST_AHEAD } from "./pace.js";
@@ -87,22 +95,33 @@ function placeBoth(
   );
 }
 
-/** Makes the pools as large as so many pages each. */
-export async function growPools(
+/** Makes the pools as large as so many pages each; false, with the pools unchanged, where the device has no room. */
+export function growPools(
   { prompt }: Place,
   { pages: { page, axes } }: Paged,
   pages: readonly number[],
-): Promise<void> {
+): Promise<boolean> {
   const pools = axes.flatMap(({ pool }, i) => (pool === null ? [] : [[pool, pages[i]! * page] as const]));
-  await prompt.growStates(Object.fromEntries(pools));
+  return hasRoom(prompt.growStates(Object.fromEntries(pools)));
 }
 
-/** Begins all states anew, with the pools of `memory`. */
-export async function resetPools(
+/**
+ * Begins all states anew, with the pools of `memory`; what they had more is free for others. False, with the states
+ * unchanged, where the device has no room.
+ */
+export const resetPools = (
   { prompt }: Place,
   { pages: { slots } }: Paged,
   memory: CacheMemory,
   maxBatch: number,
-): Promise<void> {
-  await prompt.resetStates({ ...memory.extents, [slots.axis]: maxBatch });
+): Promise<boolean> => hasRoom(prompt.resetStates({ ...memory.extents, [slots.axis]: maxBatch }, { shrink: true }));
+
+async function hasRoom(made: Promise<void>): Promise<boolean> {
+  try {
+    await made;
+    return true;
+  } catch (error) {
+    if (error instanceof LimitError || error instanceof OutOfMemoryError) return false;
+    throw error;
+  }
 }

@@ -3,6 +3,8 @@
 
 /** Rows of the caches at the end of a text's first tokens, and the pages that hold them, by axis. */
 export interface PrefixRows {
+  /** The last block. */
+  readonly block: Block;
   readonly tokens: number;
   /** By axis, rows so far. */
   readonly rows: readonly number[];
@@ -12,7 +14,8 @@ export interface PrefixRows {
   readonly taken: readonly (readonly number[] | null)[];
 }
 
-interface Block {
+/** A block of tokens behind others. */
+export interface Block {
   readonly kind: string;
   readonly parent: Block | null;
   /** The blocks after the same tokens, by their own: it is one of them. */
@@ -66,6 +69,7 @@ export class Prefixes {
     if (!last) return null;
     this.#use(last);
     return {
+      block: last,
       tokens: path.length * this.#page,
       rows: last.rows,
       pages: last.rows.map((_, axis) => {
@@ -78,36 +82,29 @@ export class Prefixes {
   }
 
   /**
-   * Keeps the block of tokens that begins at `at`, a multiple of a block, and ends with these rows; those before it
-   * must be kept. Its pages are held. Of two equal blocks the first stays.
+   * Keeps a block of tokens behind `parent`, null for the first of a text, and holds its pages. Of two equal blocks the
+   * first stays. Returns the block that is kept; null where there is none, and then none may follow: the parent was
+   * given up, or the same tokens are kept with other routes.
    */
   keep(
     kind: string,
-    tokens: ArrayLike<number>,
-    at: number,
+    parent: Block | null,
+    tokens: readonly number[],
     block: {
       readonly before: readonly number[];
       readonly rows: readonly number[];
       readonly pages: readonly (readonly number[])[];
       readonly taken: readonly (readonly number[] | null)[];
     },
-  ): void {
-    let parent: Block | null = null;
-    let children = this.#roots.get(kind);
-    if (!children) {
-      if (at > 0) return;
-      this.#roots.set(kind, (children = new Map()));
-    }
-    for (let from = 0; from < at; from += this.#page) {
-      parent = children.get(keyOf(tokens, from, this.#page)) ?? null;
-      if (!parent) return; // it was given up
-      children = parent.children;
-    }
-    const key = keyOf(tokens, at, this.#page);
+  ): Block | null {
+    if (parent && !this.#blocks.has(parent)) return null;
+    let children = parent ? parent.children : this.#roots.get(kind);
+    if (!children) this.#roots.set(kind, (children = new Map()));
+    const key = keyOf(tokens, 0, this.#page);
     const known = children.get(key);
     if (known) {
       this.#use(known);
-      return;
+      return sameRoutes(known.taken, block.taken) ? known : null;
     }
     const pages = block.rows.map((end, axis) => {
       const first = Math.floor(block.before[axis]! / this.#page);
@@ -121,6 +118,7 @@ export class Prefixes {
     pages.forEach((own, axis) => own.forEach(([, page]) => this.#hold(axis, page)));
     children.set(key, made);
     this.#use(made);
+    return made;
   }
 
   /** Gives up blocks that nothing lies behind, from the one used longest ago, until a page of the axis is free. */
@@ -159,6 +157,14 @@ export class Prefixes {
     }
   }
 }
+
+/** Whether the same tokens took each route, and so have the same rows. */
+const sameRoutes = (a: Block["taken"], b: Block["taken"]): boolean =>
+  a.every((own, axis) => {
+    const other = b[axis] ?? null;
+    if (!own || !other) return own === other;
+    return own.length === other.length && own.every((position, i) => position === other[i]);
+  });
 
 const keyOf = (tokens: ArrayLike<number>, from: number, count: number): string => {
   let key = "";

@@ -4,12 +4,13 @@ import type { Paged } from "./options.js";
 import { scores, scoresPrompt, type Run } from "./runs.js";
 import { scoreOf } from "./scores.js";
 import type { Sequence } from "./sequence.js";
-import type { EngineModel, EngineObserver, Scored } from "./types.js";
+import type { Tell } from "./tell.js";
+import type { EngineModel, Scored } from "./types.js";
 
 interface Receiver {
   readonly paged: Paged;
   readonly model: EngineModel;
-  readonly observer: EngineObserver;
+  readonly tell: Tell;
   /** The most tokens of a text that are read. */
   readonly context: number;
 }
@@ -18,8 +19,6 @@ interface Receiver {
 export function receive(run: Run, results: Results, receiver: Receiver): readonly Sequence[] {
   const changed: Sequence[] = [];
   for (const [b, sequence] of run.sequences.entries()) {
-    sequence.inFlight -= run.lengths[b]!;
-    if (run.chooses[b]) sequence.choosing--;
     // What was submitted before it was known that the text had ended is none of it.
     if (sequence.over) continue;
     changed.push(sequence);
@@ -33,7 +32,7 @@ function receiveOne(
   b: number,
   sequence: Sequence,
   results: Results,
-  { paged, model, observer, context }: Receiver,
+  { paged, model, tell, context }: Receiver,
 ): void {
   const [batch, length, before] = [run.sequences.length, run.lengths[b]!, sequence.rows];
   const counts = results[paged.counts]!.data;
@@ -46,7 +45,7 @@ function receiveOne(
     scorePrompt(sequence, results[paged.pages.allLogits]!, b, first, length, paged);
   if (!run.chooses[b]) return;
   if (run.kind === "prompt") sequence.tellPrompt(promptRoutes(sequence, model));
-  if (sequence.settled.most === sequence.generated) {
+  if (sequence.most <= sequence.generated) {
     sequence.finish = "length";
     return;
   }
@@ -57,7 +56,7 @@ function receiveOne(
     ? scoreOf(results["logits"]!.data, b * vocabulary, vocabulary, token, logprobs!)
     : null;
   const routes = routesOfLast(sequence, before, length);
-  tellToken(sequence, { token, logprob: results["logprob"]!.data[b]!, score, routes }, { model, observer, context });
+  tellToken(sequence, { token, logprob: results["logprob"]!.data[b]!, score, routes }, { model, tell, context });
 }
 
 /** A token that the model chose for a text. */
@@ -73,7 +72,7 @@ export interface ChosenToken {
 export function tellToken(
   sequence: Sequence,
   { token, logprob, score, routes }: ChosenToken,
-  { model, observer, context }: Pick<Receiver, "model" | "observer" | "context">,
+  { model, tell, context }: Pick<Receiver, "model" | "tell" | "context">,
 ): boolean {
   if (Number.isNaN(logprob)) {
     sequence.failure = { error: new NotFiniteError(sequence.read) };
@@ -83,8 +82,8 @@ export function tellToken(
   const depth = routes && routes.reduce((sum, took, i) => sum + (took ? model.routes[i]!.layers : 0), 0);
   sequence.add(token, { score, depth, routes }, context);
   const now = performance.now();
-  if (sequence.generated === 1) observer.firstToken?.(now - sequence.settled.began);
-  else observer.nextToken?.(now - sequence.lastTold);
+  if (sequence.generated === 1) tell("firstToken", now - sequence.settled.began);
+  else tell("nextToken", now - sequence.lastTold);
   sequence.lastTold = now;
   return !sequence.over;
 }

@@ -142,3 +142,11 @@ function submit(
   });
   return { kind, sequences, lengths, chooses, results, began: performance.now() };
 }
+
+/** Once a run was answered, or will not be: it is no longer in flight. */
+export function landed({ sequences, lengths, chooses }: Run): void {
+  for (const [b, sequence] of sequences.entries()) {
+    sequence.inFlight -= lengths[b]!;
+    if (chooses[b]) sequence.choosing--;
+  }
+}

@@ -1,14 +1,13 @@
 // The text of one request while the engine works on it: its tokens, how many of them are read, and where its rows lie.
 import type { Finish } from "../generate/index.js";
 import type { SamplingTables } from "../generate/options.js";
+import type { Block } from "./prefixes.js";
 import type { EventStream } from "./stream.js";
 import type { EngineRequest, EngineToken, PromptRead, Scored } from "./types.js";
 
 /** The parts of a request that the engine looks at with every run. */
 export interface Settled {
   readonly request: EngineRequest;
-  /** The most tokens to generate, within the context and the cache. */
-  readonly most: number;
   /** Requests of one kind may share runs and prefixes: those with the same live parameters. */
   readonly kind: string;
   readonly ends: ReadonlySet<number>;
@@ -20,12 +19,21 @@ export interface Settled {
   readonly began: number;
 }
 
+/** So many blocks of tokens, of which `block` is the last, and by axis the rows at their end. */
+export interface Kept {
+  readonly blocks: number;
+  readonly block: Block | null;
+  readonly rows: readonly number[];
+}
+
 export class Sequence {
   readonly settled: Settled;
   readonly stream: EventStream;
   /** Prompt and generated tokens. */
   readonly tokens: number[];
   readonly promptLength: number;
+  /** The most tokens to generate, within the context and the cache. */
+  most: number;
   /**
    * waiting: nothing of it is on the device. reading: chunks of its tokens are. stepping: all of them are, and steps
    * may follow.
@@ -36,7 +44,7 @@ export class Sequence {
   /** Of `tokens`, those that answered runs have read. */
   read = 0;
   /** By axis, rows after the last answered run. */
-  rows: number[];
+  rows: readonly number[];
   /** By axis, the pages with its rows, and some for those to come. */
   readonly pages: number[][];
   /** By axis, the positions of the tokens that took it; null for an axis that keeps none. */
@@ -47,12 +55,10 @@ export class Sequence {
   inFlight = 0;
   /** Runs in flight that choose a token of it: steps, and the last chunk of `tokens`. */
   choosing = 0;
-  /** Tokens of the prompt that were found in the cache when it was first read. */
-  cached = 0;
-  /** Blocks of `tokens` that are kept as prefixes. */
-  kept = 0;
-  /** Rows at the end of the last kept block, by axis. */
-  keptRows: number[];
+  /** Tokens of the prompt that were found in the cache when it first began to be read; null before. */
+  cached: number | null = null;
+  /** What of `tokens` is kept as a prefix for others; null where nothing behind it is. */
+  kept: Kept | null;
   finish: Finish | null = null;
   /** Why it ends without a finish. */
   failure: { readonly error: unknown } | null = null;
@@ -62,13 +68,14 @@ export class Sequence {
   lastTold: number;
 
   /** `keepsPositions`: by axis, whether it is known which tokens took it. */
-  constructor(settled: Settled, keepsPositions: readonly boolean[], stream: EventStream) {
+  constructor(settled: Settled, most: number, keepsPositions: readonly boolean[], stream: EventStream) {
+    this.most = most;
     this.settled = settled;
     this.stream = stream;
     this.tokens = Array.from(settled.request.prompt);
     this.promptLength = this.tokens.length;
     this.rows = keepsPositions.map(() => 0);
-    this.keptRows = [...this.rows];
+    this.kept = { blocks: 0, block: null, rows: this.rows };
     this.pages = keepsPositions.map(() => []);
     this.taken = keepsPositions.map((keeps) => (keeps ? [] : null));
     this.lastTold = settled.began;
@@ -77,12 +84,16 @@ export class Sequence {
   get generated(): number {
     return this.tokens.length - this.promptLength;
   }
+  get aborted(): boolean {
+    const error = this.failure?.error;
+    return this.settled.request.signal?.aborted === true || (error instanceof Error && error.name === "AbortError");
+  }
   get over(): boolean {
     return this.finish !== null || this.failure !== null;
   }
   /** Tokens that are asked for and not submitted. */
   get wanted(): number {
-    return this.settled.most - this.generated - this.choosing;
+    return this.most - this.generated - this.choosing;
   }
   /** Whether a step reads what the step before it chose, so that none may be submitted before that is known. */
   get waitsForTokens(): boolean {
@@ -90,11 +101,18 @@ export class Sequence {
     return presencePenalty !== 0 || frequencyPenalty !== 0;
   }
 
+  /** Ends the text with the cache, which holds so many of its tokens; false where it has more already. */
+  limitTo(tokens: number): boolean {
+    const most = tokens - this.promptLength + 1;
+    this.most = Math.min(this.most, most);
+    return most > this.generated;
+  }
+
   /** Forgets all that is on the device: everything is read again. */
   restart(): void {
-    this.submitted = this.read = this.inFlight = this.choosing = this.kept = 0;
+    this.submitted = this.read = this.inFlight = this.choosing = 0;
     this.rows = this.rows.map(() => 0);
-    this.keptRows = [...this.rows];
+    this.kept = { blocks: 0, block: null, rows: this.rows };
     for (const own of this.pages) own.length = 0;
     for (const own of this.taken) if (own) own.length = 0;
     this.slot = null;
@@ -114,7 +132,7 @@ export class Sequence {
     this.stream.push({
       kind: "prompt",
       tokens: this.promptLength,
-      cached: this.cached,
+      cached: this.cached ?? 0,
       scores: (promptLogprobs ?? null) === null ? null : this.#promptScores,
       routes: promptRoutes ? routes : null,
     });
@@ -122,7 +140,8 @@ export class Sequence {
 
   /** Adds a chosen token, tells it, and says why the text ends with it, if it does. */
   add(token: number, told: Pick<EngineToken, "score" | "depth" | "routes">, context: number): void {
-    const { request, most, ends } = this.settled;
+    const { most } = this;
+    const { request, ends } = this.settled;
     const index = this.tokens.push(token) - 1 - this.promptLength;
     this.finish = ends.has(token)
       ? "end"

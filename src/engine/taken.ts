@@ -6,15 +6,18 @@ import type { EngineRequest } from "./types.js";
 import { useOf } from "./use.js";
 
 /**
- * Throws InputError for a request that can never run, and the reason of its signal. `limit`: tokens of a text that fit
- * the cache. `fail`: called when the request is aborted.
+ * What the caller changes in the request afterwards is not heeded. Throws InputError for a request that can never run,
+ * and the reason of its signal. `limit`: tokens of a text that fit the cache. `fail`: called when the request is
+ * aborted.
  */
 export function taken(
   paged: Paged,
-  request: EngineRequest,
+  given: EngineRequest,
   limit: number,
   fail: (sequence: Sequence, reason: unknown) => void,
 ): Sequence {
+  const request = { ...given, ...(given.sampling && { sampling: { ...given.sampling } }) };
+  if (given.live) request.live = { ...given.live };
   const { most, tables } = checkRequest(paged, request, limit);
   const { signal } = request;
   signal?.throwIfAborted();
@@ -24,9 +27,9 @@ export function taken(
   const forget = (): void => signal?.removeEventListener("abort", abort);
   const ends = new Set(request.ends ?? []);
   const kind = kindOf(paged, request.live);
-  const settled = { request, most, kind, tables, ends, forget, began: performance.now() };
+  const settled = { request, kind, tables, ends, forget, began: performance.now() };
   const keepsPositions = paged.pages.axes.map((axis) => axis.taken !== null);
-  const sequence = new Sequence(settled, keepsPositions, stream);
+  const sequence = new Sequence(settled, most, keepsPositions, stream);
   signal?.addEventListener("abort", abort, { once: true });
   return sequence;
 }

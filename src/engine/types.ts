@@ -121,7 +121,9 @@ export interface EngineModel {
 /** How a request ended. */
 export type Outcome = "finished" | "cancelled" | "failed";
 
-/** Told of what an engine does, as it happens. */
+/**
+ * Told of what an engine does, as it happens. What a method throws is an uncaught exception, and no request's concern.
+ */
 export interface EngineObserver {
   /** A request was taken into the queue; one that was queued began to be read. */
   queued?(): void;
@@ -142,6 +144,8 @@ export interface EngineObserver {
   /** Tokens that were guessed by depth, and how many of them were right. */
   drafted?(guessed: number, right: number): void;
   deviceLost?(): void;
+  /** The device has no more memory for keys and values than these bytes, fewer than `cacheMemory`. */
+  cacheLimited?(bytes: number): void;
 }
 
 export interface EngineState {

@@ -2,7 +2,9 @@
 import { flopsOf } from "../generate/flops.js";
 import type { CacheMemory } from "./memory.js";
 import { bytesByAxis, type Paged } from "./options.js";
+import type { Losses } from "./recovery.js";
 import type { Sequence } from "./sequence.js";
+import type { Texts } from "./texts.js";
 import type { EngineState, RequestUse } from "./types.js";
 
 /** Of the tokens of a text that were read; operations as those of steps, each with a cache of half the text. */
@@ -28,7 +30,7 @@ export function useOf(paged: Paged, sequence: Sequence): RequestUse {
   const cached = (rows: (i: number) => number): number => bytes.reduce((sum, each, i) => sum + each * rows(i), 0);
   return {
     promptTokens: generated > 0 ? promptLength : Math.min(read, promptLength),
-    cachedTokens: sequence.cached,
+    cachedTokens: sequence.cached ?? 0,
     generatedTokens: generated,
     routes: [...sequence.rows],
     flops: { own: work(false), dense: work(true) },
@@ -36,19 +38,11 @@ export function useOf(paged: Paged, sequence: Sequence): RequestUse {
   };
 }
 
-/** Devices that were lost: in all, without a token between, and whether the last has been replaced. */
-export interface Losses {
-  all: number;
-  inVain: number;
-  replaced: boolean;
-}
-
 /** The state of an engine; `streams` is of the texts that are active. */
 export function stateOf(
   paged: Paged,
   memory: CacheMemory,
-  active: readonly Sequence[],
-  queued: number,
+  { active, waiting }: Texts,
   losses: Readonly<Losses>,
 ): EngineState {
   const { held, limit } = memory.bytes;
@@ -58,7 +52,7 @@ export function stateOf(
   const streams = (bytes: number): number => (bytes === 0 ? 0 : Math.floor((limit * active.length) / bytes));
   return {
     active: active.length,
-    queued,
+    queued: waiting.length,
     cache: {
       used,
       kept: Math.max(0, held - used),

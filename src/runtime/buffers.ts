@@ -131,18 +131,20 @@ export class Buffers {
   }
 
   /**
-   * Makes every slot at least as large as needed. Of slots in `moves` the listed ranges are kept, where they are moved
-   * to, and the rest is zero. Returns the slots with new buffers. Throws LimitError before any buffer is created;
-   * OutOfMemoryError, with the buffers unchanged, where the device has no room; DisposedError where the buffers were
-   * destroyed meanwhile.
+   * Makes every slot at least as large as needed; with `shrink`, lasting ones no larger. Of slots in `moves` the listed
+   * ranges are kept, where they are moved to, and the rest is zero. Returns the slots with new buffers. Throws
+   * LimitError before any buffer is created; OutOfMemoryError, with the buffers unchanged, where the device has no room;
+   * DisposedError where the buffers were destroyed meanwhile.
    */
   async ensure(
     needed: readonly number[],
     moves: ReadonlyMap<number, readonly Move[]> = new Map(),
+    shrink = false,
   ): Promise<ReadonlySet<number>> {
     const isNew = (slot: number): boolean =>
       moves.has(slot) ||
       needed[slot]! > this.bytes(slot) ||
+      (shrink && this.#lasting.has(slot) && this.#sizeOf(needed[slot]!, slot) < this.#bytes[slot]!) ||
       (this.#buffers[slot] === undefined && !this.#shared.has(slot));
     const grown = needed.map((_, slot) => slot).filter(isNew);
     if (grown.length === 0) return new Set();
@@ -151,7 +153,7 @@ export class Buffers {
     const { gpu } = this.#device;
     const made: (GPUBuffer | GPUTexture)[] = [];
     const scopes: Promise<GPUError | null>[] = [];
-    const sizes = grown.map((slot) => Math.max(this.#sizeOf(needed[slot]!, slot), this.#bytes[slot]!));
+    const sizes = grown.map((slot) => Math.max(this.#sizeOf(needed[slot]!, slot), shrink ? 0 : this.#bytes[slot]!));
     grown.forEach((slot, i) => {
       gpu.pushErrorScope("out-of-memory");
       const shape = this.#textures?.get(slot);
@@ -214,7 +216,7 @@ export class Buffers {
     // Textures that last hold weights, which never grow.
     for (const { slot, i } of kept) {
       const [old, moved] = [this.buffer(slot), made[i] as GPUBuffer];
-      for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: this.#bytes[slot]! }])
+      for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: Math.min(old.size, moved.size) }])
         encoder.copyBufferToBuffer(old, from, moved, to, bytes);
       if (moved.size === old.size) encoder.copyBufferToBuffer(moved, 0, old, 0, old.size);
     }

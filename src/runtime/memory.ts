@@ -140,10 +140,13 @@ export class Prediction {
     this.#inFlight = inFlight;
   }
 
-  /** Throws where the bytes in use are not what this run and the earlier ones need. */
-  expect(run: RunSizes, bytes: number): void {
+  /**
+   * Throws where the bytes in use are not what this run and the earlier ones need. `exact`: slots that were made for
+   * this run alone.
+   */
+  expect(run: RunSizes, bytes: number, exact: ReadonlySet<number> = new Set()): void {
     const { slots, staging } = memoryAt(this.#program, this.#axes, run);
-    this.#slots = slots.map((b, slot) => Math.max(b, this.#slots[slot] ?? 0));
+    this.#slots = slots.map((b, slot) => (exact.has(slot) ? b : Math.max(b, this.#slots[slot] ?? 0)));
     this.#staging = Math.max(this.#staging, staging);
     const predicted = this.#slots.reduce(
       (n, b, slot) => (this.#shared.has(slot) ? n : n + b),

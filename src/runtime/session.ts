@@ -16,7 +16,6 @@ import { readOutput, type Result, type Results } from "./outputs.js";
 import { FirstRuns } from "./first-runs.js";
 import { Pipelines } from "./pipelines.js";
 import { RunQueue } from "./run-queue.js";
-import { keepingStates } from "./profile/states.js";
 import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
 import { type Resolved, Resolver } from "./resolver.js";
 import { Selections } from "./selections.js";
@@ -179,12 +178,12 @@ export class Session {
 
   /**
    * Resets the states to their initial values, except states that start as weights, with these extents of their axes;
-   * other axes keep theirs. Sessions that share the states must have no run under way. Throws InputError, LimitError,
-   * OutOfMemoryError.
+   * other axes keep theirs. `shrink`: buffers that are larger than the states need are replaced too. Sessions that
+   * share the states must have no run under way. Throws InputError, LimitError, OutOfMemoryError.
    */
-  resetStates(extents: Readonly<Record<string, number>> = {}): Promise<void> {
+  resetStates(extents: Readonly<Record<string, number>> = {}, { shrink = false } = {}): Promise<void> {
     const begin = (): void => this.#room.begin(this.device, this.#buffers);
-    return this.#changeRoom(extents, () => new Map(), begin);
+    return this.#changeRoom(extents, () => new Map(), begin, shrink);
   }
 
   /**
@@ -203,16 +202,17 @@ export class Session {
     extents: Readonly<Record<string, number>>,
     movesTo: (run: RunSizes) => ReadonlyMap<number, readonly Move[]>,
     begin: (moves: ReadonlyMap<number, readonly Move[]>) => void,
+    shrink = false,
   ): Promise<void> {
-    if (this.#statesOf) return this.#statesOf.#changeRoom(extents, movesTo, begin);
+    if (this.#statesOf) return this.#statesOf.#changeRoom(extents, movesTo, begin, shrink);
     return this.#afterAll(async () => {
       const resolved = this.#resolver.resolve(this.#room.with(extents), null);
       const bytes = this.#bytesOf(resolved);
       this.#buffers.expectRoom(bytes);
       const moves = movesTo(resolved.run);
-      const grown = await this.#buffers.ensure(bytes, moves);
+      const grown = await this.#buffers.ensure(bytes, moves, shrink);
       this.#staging.ensure(this.#stagingOf(resolved));
-      if (grown.size > 0) this.#prediction.expect(resolved.run, this.#allocator.bytes);
+      if (grown.size > 0) this.#prediction.expect(resolved.run, this.#allocator.bytes, shrink ? grown : undefined);
       this.#room.set(resolved.run);
       begin(moves);
       this.#setting!.newBuffers(this.#buffers, grown);
@@ -312,9 +312,7 @@ export class Session {
     await this.#firstRuns!.compile(call.selection.needed);
     const [{ program, device }, buffers, { needed }] = [this, this.#buffers, call.selection];
     const parts = { program, device, buffers, steps: this.#steps!, axes: this.#axes, run: resolved.run, needed };
-    return this.#onDevice("profile a program", () =>
-      keepingStates(program, device, buffers, () => profileSteps({ ...parts, signal: call.signal }, options)),
-    );
+    return this.#onDevice("profile a program", () => profileSteps({ ...parts, signal: call.signal }, options));
   }
 
   /** Grows the buffers for a call if needed. Returns the sizes of the run, and the slots with new buffers. */

@@ -1,4 +1,5 @@
 // One request from its arrival to the end of its reply: its id, the signal that ends it, and what the log says of it.
+import { callListener } from "../base/listener.js";
 import type { RequestUse } from "../engine/index.js";
 import { gone, RequestError, timedOut, wireError } from "./errors.js";
 import type { RequestEntry, Served } from "./options.js";
@@ -95,7 +96,7 @@ export class Call {
       error: this.#error,
     };
     this.#served.metrics.answered(entry);
-    this.#served.log(entry);
+    callListener(() => this.#served.log(entry));
     this.#ended();
   }
 

@@ -104,14 +104,8 @@ export function wireError(fault: unknown): RequestError {
   if (fault instanceof ModcError) {
     if (fault.code === "engine-closed") return draining();
     if (OF_TEXT.has(fault.code)) return invalid(withoutFile(fault));
-    if (fault.code === "device-lost")
-      return new RequestError("the device was lost", {
-        status: 503,
-        type: "service_unavailable_error",
-        code: "device_lost",
-        headers: { "retry-after": "5" },
-        cause: fault,
-      });
+    if (fault.code === "device-lost") return unavailable("the device was lost", "device_lost", fault);
+    if (fault.code === "cache-full") return unavailable(fault.message, "cache_full", fault);
   }
   return new RequestError("the server failed; its log says why", {
     status: 500,
@@ -120,6 +114,16 @@ export function wireError(fault: unknown): RequestError {
     cause: fault,
   });
 }
+
+/** The fault lies with the device: another server, or this one later, may answer. */
+const unavailable = (message: string, code: string, cause: ModcError): RequestError =>
+  new RequestError(message, {
+    status: 503,
+    type: "service_unavailable_error",
+    code,
+    headers: { "retry-after": "5" },
+    cause,
+  });
 
 /** Where the files of the model lie is the server's own matter. */
 function withoutFile(fault: ModcError): string {

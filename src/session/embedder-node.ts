@@ -1,7 +1,7 @@
 // A model's pooled result as embeddings: one pass over whole texts, several at once. Node only.
 import { compile, programFor } from "../compile.js";
 import type { Program } from "../program/program.js";
-import { type Device, DeviceLostError, load, type Session } from "../runtime/index.js";
+import { type Device, DeviceLostError, DisposedError, load, type Session } from "../runtime/index.js";
 import type { Embedder } from "../serve/options.js";
 import type { PrepareOptions, SessionSource } from "./prepared-node.js";
 
@@ -89,13 +89,15 @@ export class ModelEmbedder implements Embedder {
   readonly dimensions: number;
   readonly context: number | null;
   readonly #open: (lost: boolean) => Promise<Loaded>;
-  #loaded: Promise<Loaded>;
+  /** null: the device was lost, and no other has been opened. */
+  #loaded: Loaded | null;
+  #disposed = false;
   /** Resolves when the runs before have ended. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor({ pooled }: Loaded, open: (lost: boolean) => Promise<Loaded>, loaded: Promise<Loaded>) {
-    this.dimensions = pooled.dimensions;
-    this.context = pooled.context;
+  private constructor(loaded: Loaded, open: (lost: boolean) => Promise<Loaded>) {
+    this.dimensions = loaded.pooled.dimensions;
+    this.context = loaded.pooled.context;
     this.#open = open;
     this.#loaded = loaded;
   }
@@ -114,8 +116,7 @@ export class ModelEmbedder implements Embedder {
       const session = await load(own.program, device, source.weights ?? undefined, { max, seed: options.seed ?? 0 });
       return { pooled: own, session };
     };
-    const loaded = open(false);
-    return new ModelEmbedder(await loaded, open, loaded);
+    return new ModelEmbedder(await open(false), open);
   }
 
   async embed(texts: readonly (readonly number[])[], signal: AbortSignal): Promise<readonly Float32Array[]> {
@@ -125,6 +126,7 @@ export class ModelEmbedder implements Embedder {
       const vectors: Float32Array[] = [];
       for (let at = 0; at < texts.length;) {
         signal.throwIfAborted();
+        if (this.#disposed) throw new DisposedError();
         const run = firstOf(texts, at);
         vectors.push(...(await this.#run(run)));
         at += run.length;
@@ -136,19 +138,23 @@ export class ModelEmbedder implements Embedder {
   }
 
   async #run(texts: readonly (readonly number[])[]): Promise<readonly Float32Array[]> {
+    const loaded = (this.#loaded ??= await this.#open(true));
     try {
-      return await pass(await this.#loaded, texts);
+      return await pass(loaded, texts);
     } catch (fault) {
       if (!(fault instanceof DeviceLostError)) throw fault;
-      (await this.#loaded).session.dispose();
-      this.#loaded = this.#open(true);
-      return pass(await this.#loaded, texts);
+      loaded.session.dispose();
+      this.#loaded = null; // where no other device opens, the next run tries again
+      return pass((this.#loaded = await this.#open(true)), texts);
     }
   }
 
+  /** Ends the run under way, if there is one, and those that wait. */
   async dispose(): Promise<void> {
+    this.#disposed = true;
+    this.#loaded?.session.dispose();
     await this.#last;
-    (await this.#loaded).session.dispose();
+    this.#loaded?.session.dispose();
   }
 }
 

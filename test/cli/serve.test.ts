@@ -118,7 +118,10 @@ describe("modc serve", () => {
       });
       return [response.status, await response.text()] as const;
     });
-    await fetch(`${url}/livez`);
+    // All of them, and the one that asks.
+    const active = async (): Promise<string> => await (await fetch(`${url}/metrics`)).text();
+    while (!(await active()).includes("modc_http_requests_active 9"))
+      await new Promise((resolve) => void setTimeout(resolve, 10));
     await new Promise((resolve) => void setTimeout(resolve, 300));
     child.kill("SIGTERM");
     for (const [i, [status, text]] of (await Promise.all(replies)).entries()) {

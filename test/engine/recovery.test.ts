@@ -90,6 +90,40 @@ describe("a device that is lost", () => {
     for (const end of await ends)
       expect(end).toMatchObject({ status: "rejected", reason: { code: "device-lost", exit: 3 } });
     await expect(answerOf(engine.submit({ prompt: [1], maxTokens: 1 }))).rejects.toMatchObject({ code: "device-lost" });
+    expect(engine.state).toMatchObject({ lost: 1, ready: false });
+    await close();
+  });
+
+  it("is tried again at a later request where several were lost one behind the other", async () => {
+    let [current, opened, lose] = [await openDevice(), 0, true];
+    const { engine, close } = await pairOf(MODELS["dense"]!, current, 8, {
+      recover: async () => {
+        opened++;
+        current = await openDevice();
+        if (lose) current.gpu.destroy();
+        return { device: current };
+      },
+    });
+    current.gpu.destroy();
+    await expect(answerOf(engine.submit({ prompt: [1], maxTokens: 2 }))).rejects.toMatchObject({ code: "device-lost" });
+    expect(engine.state.ready).toBe(false);
+    lose = false;
+    const before = opened;
+    expect((await answerOf(engine.submit({ prompt: [1], maxTokens: 2 }))).tokens).toHaveLength(2);
+    expect([opened - before, engine.state.ready]).toEqual([1, true]);
+    await close();
+    current.destroy();
+  });
+
+  it("is not replaced by a generation of another model", async () => {
+    const lossy = await openDevice();
+    const other = compileGeneration(MODELS["every layer routed"]!, { caches: "pages" }).generation!;
+    const { engine, close } = await pairOf(MODELS["dense"]!, lossy, 8, {
+      recover: async () => ({ device: await openDevice(), generation: other }),
+    });
+    const ended = answerOf(engine.submit({ prompt: [1], maxTokens: 20 }));
+    lossy.gpu.destroy();
+    await expect(ended).rejects.toThrow("that of another model");
     await close();
   });
 });

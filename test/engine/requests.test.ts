@@ -208,24 +208,24 @@ describe("an engine", () => {
     await close();
   });
 
-  it("counts those that were stopped before they began, until they are gone", async () => {
-    const { engine, close } = await pairOf(MODELS["dense"]!, device, 3, { maxBatch: 1, queue: 2 });
+  it("forgets at once those that are stopped before they begin: they take no place in the queue", async () => {
+    const ended: string[] = [];
+    const { engine, close } = await pairOf(MODELS["dense"]!, device, 3, {
+      maxBatch: 1,
+      queue: 2,
+      observer: { ended: (outcome) => void ended.push(outcome) },
+    });
     const running = engine.submit({ prompt: PROMPT, maxTokens: 2 });
-    let taken = 0;
-    for (; taken < 50; taken++) {
+    for (let i = 0; i < 50; i++) {
       const aborted = new AbortController();
-      try {
-        const { signal } = aborted;
-        void answerOf(engine.submit({ prompt: PROMPT, maxTokens: 2, signal })).catch(() => null);
-      } catch (error) {
-        expect(error).toBeInstanceOf(QueueFullError);
-        break;
-      }
+      const stream = engine.submit({ prompt: PROMPT, maxTokens: 2, signal: aborted.signal });
       aborted.abort();
+      expect(engine.state.queued).toBeLessThanOrEqual(1);
+      await expect(answerOf(stream)).rejects.toThrow("aborted");
     }
-    expect(taken).toBeLessThan(4);
     expect((await answerOf(running)).tokens).toHaveLength(2);
     await close();
+    expect(ended.toSorted()).toEqual([...Array.from({ length: 50 }, () => "cancelled"), "finished"]);
   });
 
   it("drains: it takes no more, and ends what is under way", async () => {

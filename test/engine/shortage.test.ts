@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { sparingDevice } from "../device.js";
-import { MODELS } from "../generate/models.js";
+import { LM, MODELS } from "../generate/models.js";
 import { random } from "../random.js";
 import { cases, patience, seedOf } from "../soak.js";
 import { aloneOf, answerOf, pairOf, randomRequest } from "./engines.js";
@@ -50,3 +50,34 @@ it.each(["dense", "mixture of depths"])(
   },
   patience(60_000),
 );
+
+it("begins the pools anew where others have filled the memory that one text needs", async () => {
+  const device = await sparingDevice();
+  const sentAway: number[] = [];
+  const routed = "layers: [Residual(Layer(dim, 2, hidden: 24)), MoD(Layer(dim, 2, hidden: 24), dim, 25%)]";
+  const { engine, alone, close } = await pairOf(
+    LM("", routed, "for layer in layers { x = layer(x) }", 400),
+    device,
+    21,
+    // Twelve pages of each pool.
+    { memory: 192, chunk: 192, maxBatch: 16, observer: { preempted: (tokens) => void sentAway.push(tokens) } },
+  );
+  // Of short texts all tokens take a page on the first axis, a quarter on the other.
+  const short = (i: number) => ({
+    prompt: Array.from({ length: 30 }, (_, at) => (at * i) % VOCABULARY),
+    maxTokens: 25,
+  });
+  const long = { prompt: Array.from({ length: 180 }, (_, at) => (at * at) % VOCABULARY), maxTokens: 13 };
+  const wanted = await aloneOf(alone, long);
+  const textOf = async (): Promise<readonly number[]> =>
+    (await answerOf(engine.submit(long))).tokens.map(({ token }) => token);
+  for (let round = 0; round < 2; round++) {
+    await Promise.all(Array.from({ length: 4 }, async (_, i) => await answerOf(engine.submit(short(i)))));
+    sentAway.length = 0;
+    expect(await textOf()).toEqual(wanted);
+    // Once, for the pools; afterwards they are even.
+    expect(sentAway, `round ${round}`).toHaveLength(round === 0 ? 1 : 0);
+  }
+  await close();
+  device.destroy();
+});

@@ -154,6 +154,20 @@ describe("sizes beyond any device", () => {
     session.dispose();
   });
 
+  it("shrink with their states where that is asked for", async () => {
+    const program = promptOf("examples/moby.mod", { dim: 32, depth: 2, context: 64 });
+    const session = await load(program, device, undefined, { seed: 0, max: { B: 1, T: 8 } });
+    const statesOf = (B: number): number => memoryOf(program, { max: { B, T: 8 } }).states;
+    await session.growStates({ B: 8 });
+    const grown = session.memory.bytes;
+    await session.resetStates({ B: 1 });
+    expect(session.memory.bytes).toBe(grown);
+    await session.resetStates({ B: 2 }, { shrink: true });
+    expect(grown - session.memory.bytes).toBe(statesOf(8) - statesOf(2));
+    expect(statesOf(8)).toBeGreaterThan(statesOf(2));
+    session.dispose();
+  });
+
   it("and what is no extent is told by its value", () => {
     for (const [value, name] of [
       [1e308, "1e+308"],

@@ -2,8 +2,9 @@
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { evaluate } from "../../src/reference/evaluate.js";
-import type { Device } from "../../src/runtime/index.js";
+import { openDevice, type Device } from "../../src/runtime/index.js";
 import { createServer, type Server } from "../../src/serve/index.js";
+import { compilePooled, ModelEmbedder } from "../../src/session/embedder-node.js";
 import { openEngine, type OpenedEngine } from "../../src/session/index.js";
 import { temporaryFolder } from "../cli/spawn.js";
 import { sparingDevice } from "../device.js";
@@ -82,6 +83,26 @@ describe("a pooled result", () => {
     const { json } = await ask(server, "/v1/embeddings", { input: TEXTS[0] });
     expect(data[0]!.embedding).toEqual(json.data[0].embedding);
     expect(data[0]!.embedding).toHaveLength(16);
+  });
+
+  it("is had again at a later request where no other device opened at once", async () => {
+    const own = { text: SOURCE, file: "pooled.mod" };
+    const source = { source: own, read: () => null, texts: opened.texts, weights: null };
+    let current = await openDevice();
+    let fails = 2;
+    const embedder = await ModelEmbedder.load(source, {}, compilePooled(source, {}, current)!, async (lost) => {
+      if (!lost) return current;
+      if (fails-- > 0) throw new Error("not yet");
+      return (current = await openDevice());
+    });
+    const { signal } = new AbortController();
+    const wanted = await embedder.embed([[1, 2, 3]], signal);
+    current.gpu.destroy();
+    for (let i = 0; i < 2; i++) await expect(embedder.embed([[1, 2, 3]], signal)).rejects.toThrow("not yet");
+    expect(await embedder.embed([[1, 2, 3]], signal)).toEqual(wanted);
+    await embedder.dispose();
+    await expect(embedder.embed([[1]], signal)).rejects.toMatchObject({ code: "disposed" });
+    current.destroy();
   });
 
   it("has a bound, and is no text", async () => {

@@ -1,6 +1,7 @@
 // Models, tokens, embeddings, metrics and the log.
 import { describe, expect, it } from "vitest";
 import { Metrics, type Embedder, type RequestEntry } from "../../src/serve/index.js";
+import { uncaughtIn } from "../uncaught.js";
 import { ask, scripted } from "./asked.js";
 
 describe("models", () => {
@@ -133,5 +134,19 @@ describe("the log", () => {
     });
     expect(entries[1]).toMatchObject({ id: expect.stringMatching(/^req_/), status: 400, outcome: null });
     expect(JSON.stringify(entries)).not.toContain("secret");
+  });
+
+  it("ends no request where it throws: that is an uncaught exception", async () => {
+    const { server } = scripted("abc", {
+      log: () => {
+        throw new Error("no log");
+      },
+    });
+    const caught = await uncaughtIn(async () => {
+      expect((await ask(server, "/v1/completions", { prompt: "a", max_tokens: 2 })).status).toBe(200);
+      expect(server.active).toBe(0);
+      await server.drain();
+    });
+    expect([...caught]).toEqual(["no log"]);
   });
 });

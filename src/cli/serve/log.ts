@@ -11,22 +11,34 @@ const CACHE_MS = 60_000;
 
 export class ServeLog {
   readonly #form: "json" | "text";
-  readonly #engine: Engine;
+  #engine: Engine | null = null;
   /** Requests come outside of the command's own calls: its streams are kept. */
   readonly #output: Output = io().stdout;
   readonly #debug = Boolean(io().env["MODC_DEBUG"]);
-  readonly #timer = setInterval(() => this.#cache(), CACHE_MS);
+  #timer: NodeJS.Timeout | undefined;
   #since = 0;
 
-  constructor(form: "json" | "text", engine: Engine) {
+  constructor(form: "json" | "text") {
     this.#form = form;
-    this.#engine = engine;
-    this.#timer.unref();
   }
 
-  listening(url: string, keyed: boolean): void {
+  listening(url: string, keyed: boolean, engine: Engine): void {
+    this.#engine = engine;
+    this.#timer = setInterval(() => this.#cache(), CACHE_MS).unref();
     this.#write("listening", { url, keyed }, `listening at ${url}${keyed ? ", for those who have a key" : ""}`);
     this.#cache(true);
+  }
+
+  deviceLost(): void {
+    this.#write("device-lost", {}, "the device was lost: another is opened, and what is under way is read again");
+  }
+
+  cacheLimited(limit: number): void {
+    this.#write(
+      "cache-limited",
+      { limit },
+      `the device has no more memory for the cache than ${formatBytes(limit)}: it grows no further`,
+    );
   }
 
   draining(active: number, seconds: number): void {
@@ -65,7 +77,7 @@ export class ServeLog {
 
   /** What the cache holds, and has room for: what routed layers save is room for more texts. */
   #cache(first = false): void {
-    if (this.#since === 0 && !first) return;
+    if (!this.#engine || (this.#since === 0 && !first)) return;
     this.#since = 0;
     const { used, kept, free, limit, streams } = this.#engine.state.cache;
     if (limit === 0) return; // of a model of embeddings

@@ -1,6 +1,7 @@
 // `modc serve`: a model behind OpenAI's wire, until it is told to end.
 import { CHAT_PAGE, createServer, isLoopback, LIMITS, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
 import { listen, type Listening } from "../../serve/listen-node.js";
+import type { Engine } from "../../engine/index.js";
 import type { OpenedEngine } from "../../session/engine-node.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
@@ -25,19 +26,36 @@ export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> 
   const { host = USUAL.host, port = USUAL.port } = flags;
   const keys = keysOf(flags);
   expectGuarded(host, keys, flags);
-  const metrics = new Metrics();
+  const metrics = new LoggedMetrics(flags.log ?? "text");
+  const { log } = metrics;
   const opened = await openServed(
     file,
     { ...flags, maxBatch: flags.maxBatch ?? USUAL.maxBatch, queue: flags.queue ?? USUAL.queue },
     metrics,
   );
   try {
-    const log = new ServeLog(flags.log ?? "text", opened.engine);
     const server = serverOf(opened, flags, { keys, metrics, log, host });
     const listening = await listen(server, { host, port, open: keys.length === 0 });
-    return await untilInterrupted(listening, server, flags, log);
+    return await untilInterrupted(listening, server, opened.engine, flags, log);
   } finally {
     await opened.close();
+  }
+}
+
+/** Counts what the engine tells, and logs what an operator must know of it. */
+class LoggedMetrics extends Metrics {
+  readonly log: ServeLog;
+
+  constructor(form: "json" | "text") {
+    super();
+    this.log = new ServeLog(form);
+  }
+  override deviceLost(): void {
+    super.deviceLost();
+    this.log.deviceLost();
+  }
+  cacheLimited(bytes: number): void {
+    this.log.cacheLimited(bytes);
   }
 }
 
@@ -89,13 +107,14 @@ function serverOf(
 async function untilInterrupted(
   listening: Listening,
   server: Server,
+  engine: Engine,
   flags: ServeFlags,
   log: ServeLog,
 ): Promise<ExitCode> {
   let restore = (): void => {};
   const interrupted = new Promise<void>((resolve) => (restore = onInterrupt(resolve)));
   try {
-    log.listening(listening.url, server.keyed);
+    log.listening(listening.url, server.keyed, engine);
     await interrupted;
     const seconds = flags.drainTimeout ?? USUAL.drainSeconds;
     log.draining(server.active, seconds);

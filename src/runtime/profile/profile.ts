@@ -11,6 +11,7 @@ import { packsRows } from "../held-textures.js";
 import { sizeOfText } from "../../size/parse-size.js";
 import type { Steps } from "../steps.js";
 import { clockFor, type Interval, submitted } from "./clock.js";
+import { keepingStates } from "./states.js";
 import { median } from "./statistics.js";
 
 export interface ProfileOptions {
@@ -91,7 +92,11 @@ export interface SessionParts {
 
 const WARM_UPS = 2;
 
-export async function profileSteps(lent: SessionParts, options: ProfileOptions): Promise<Profile> {
+/** Times the steps of a run; the states are afterwards as they were. */
+export const profileSteps = (lent: SessionParts, options: ProfileOptions): Promise<Profile> =>
+  keepingStates(lent.program, lent.device, lent.buffers, () => timeSteps(lent, options));
+
+async function timeSteps(lent: SessionParts, options: ProfileOptions): Promise<Profile> {
   const repeat = options.repeat ?? 9;
   if (!Number.isInteger(repeat) || repeat < 1 || repeat > 1000)
     throw new InputError(null, `repeat is ${repeat}: it must be a whole number from 1 to 1000`);
