@@ -64,11 +64,11 @@ export class Reader {
       if (!names.includes(name)) this.fail(`has an unknown field ${JSON.stringify(name.slice(0, 80))}`);
   }
 
-  /** A field of an object; a missing one reads as undefined, which nothing accepts. */
-  get(name: string): Reader {
+  /** A field of an object; a missing one reads as undefined, which nothing accepts. `shown`: its name in messages. */
+  get(name: string, shown = name): Reader {
     const record = this.#record();
     const value = Object.hasOwn(record, name) ? record[name] : undefined;
-    return new Reader(value, this.#refuse, this.path === "" ? name : `${this.path}.${name}`);
+    return new Reader(value, this.#refuse, this.path === "" ? shown : `${this.path}.${shown}`);
   }
 
   #record(): Readonly<Record<string, unknown>> {

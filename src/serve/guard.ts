@@ -1,6 +1,6 @@
 // Who may ask: the name by which the server is called, pages of other origins, and keys.
 import { invalid, RequestError } from "./errors.js";
-import type { Served } from "./options.js";
+import { isLoopback, type Served } from "./options.js";
 
 /**
  * A page of another site may make a browser call this machine under that site's name (DNS rebinding): the name must be
@@ -10,7 +10,8 @@ export function expectHost({ hosts }: Pick<Served, "hosts">, request: Request): 
   if (hosts === null) return;
   const given = request.headers.get("host") ?? new URL(request.url).host;
   const name = given.replace(/:\d*$/, "").toLowerCase();
-  if (!hosts.some((host) => host.toLowerCase() === name))
+  // An address cannot be rebound: a page that calls one is this machine's own.
+  if (!isLoopback(name) && !hosts.some((host) => host.toLowerCase() === name))
     throw new RequestError(`this server does not go by the name ${JSON.stringify(name.slice(0, 100))}`, {
       status: 403,
       type: "invalid_request_error",

@@ -1,7 +1,6 @@
 // A server behind a socket: limits on connections and time, and an end that leaves no reply in the middle. Node only.
 import { createAdaptorServer } from "@hono/node-server";
-import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
-import type { Socket } from "node:net";
+import { createServer as createHttpServer, type Server as HttpServer, type ServerResponse } from "node:http";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { ModcError } from "../base/errors.js";
 import { isLoopback } from "./options.js";
@@ -23,6 +22,8 @@ export interface ListenOptions {
   /** Seconds in which a request's headers, and its body, must have come. Default 15 and 60. */
   readonly headerSeconds?: number;
   readonly bodySeconds?: number;
+  /** Told of a connection that could not be taken, as where the process has too many open files. The server goes on. */
+  readonly onFault?: (fault: Error) => void;
 }
 
 export interface Listening {
@@ -30,8 +31,9 @@ export interface Listening {
   readonly port: number;
   readonly url: string;
   /**
-   * Refuses new requests at once, waits for those under way, and closes. `seconds`: after so many, what is under way is
-   * cut off by an error, for which its clients have a second. Returns whether everything was answered.
+   * Refuses new requests at once, waits until those under way have been answered and their replies sent, and closes.
+   * `seconds`: after so many, what is under way is cut off by an error, for which its clients have a second. Returns
+   * whether every reply was sent whole.
    */
   drain(seconds: number): Promise<boolean>;
   /** Cuts everything off. */
@@ -46,15 +48,17 @@ export async function listen(server: Server, options: ListenOptions = {}): Promi
       hint: "give a key; or say that none is wanted",
     });
   const http = httpServer(server, options);
-  const sockets = new Set<Socket>();
-  http.on("connection", (socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+  const replies = new Set<ServerResponse>();
+  http.on("request", (_, reply) => {
+    replies.add(reply);
+    reply.once("close", () => replies.delete(reply));
   });
   await new Promise<void>((resolve, reject) => {
     http.once("error", (cause) => reject(refused(host, port, cause)));
     http.listen(port, host, resolve);
   });
+  http.removeAllListeners("error");
+  http.on("error", (fault) => options.onFault?.(fault));
   const address = http.address();
   const bound = typeof address === "object" && address !== null ? address.port : port;
   const close = async (): Promise<void> => {
@@ -68,18 +72,19 @@ export async function listen(server: Server, options: ListenOptions = {}): Promi
     url: `http://${host.includes(":") ? `[${host}]` : host}:${bound}`,
     close,
     async drain(seconds) {
+      const end = performance.now() + seconds * 1000;
       const whole = await within(seconds * 1000, server.drain());
-      const until = performance.now() + FLUSH_MS;
+      const until = Math.max(whole ? end : 0, performance.now() + FLUSH_MS);
       if (!whole) {
         server.cutOff();
         await within(FLUSH_MS, server.drain());
       }
       // What was answered last may still be on its way out.
-      await flushed(http, sockets, until);
+      const sent = await flushed(replies, until);
       await close();
       // Of those whose clients did not read, the end is heard from their sockets.
       if (!whole) await within(FLUSH_MS, server.drain());
-      return whole;
+      return whole && sent;
     },
   };
 }
@@ -119,14 +124,10 @@ async function within(milliseconds: number, promise: Promise<void>): Promise<boo
   return fulfilled;
 }
 
-/** Closes connections once they have nothing to say, and waits for them until a time. */
-async function flushed(http: HttpServer, sockets: ReadonlySet<Socket>, until: number): Promise<void> {
-  do {
-    // Node takes a connection for idle whose reply has not all been sent, and would cut it off.
-    if ([...sockets].every(({ writableLength }) => writableLength === 0)) http.closeIdleConnections();
-    if (sockets.size === 0) return;
-    await new Promise((resolve) => void setTimeout(resolve, 10));
-  } while (performance.now() < until);
+/** Waits until a time for replies to be sent to their last byte; whether all were. */
+async function flushed(replies: ReadonlySet<ServerResponse>, until: number): Promise<boolean> {
+  while (replies.size > 0 && performance.now() < until) await new Promise((resolve) => void setTimeout(resolve, 10));
+  return replies.size === 0;
 }
 
 function refused(host: string, port: number, cause: Error): ListenError {

@@ -1,4 +1,5 @@
 // Schemas of request bodies: a type for what is read, and every other field refused by its name.
+import { escapedName } from "../size/shown.js";
 import { Reader, type Read } from "../program/reader.js";
 import { invalid, unsupported, type RequestError } from "./errors.js";
 
@@ -83,5 +84,5 @@ export const record =
     if (!r.isObject()) r.unlike("an object");
     const names = Object.keys(r.value as object); // an object
     if (names.length > most) r.fail(`must have at most ${most} fields, found ${names.length}`);
-    return new Map(names.map((name) => [name, read(r.get(name))]));
+    return new Map(names.map((name) => [name, read(r.get(name, escapedName(name)))]));
   };

@@ -107,6 +107,34 @@ describe("modc serve", () => {
     expect(events[2]).toMatchObject({ status: 200, path: "/v1/models" });
   });
 
+  it("goes on where nobody reads its log any more, and says so", async () => {
+    const { child, url } = await served(MOBY);
+    let stderr = "";
+    child.stderr!.on("data", (text: string) => (stderr += text));
+    child.stdout!.destroy();
+    for (let i = 0; i < 3; i++) expect((await fetch(`${url}/v1/models`)).status).toBe(200);
+    child.kill("SIGTERM");
+    const [status] = (await once(child, "close")) as [number];
+    expect([status, stderr.match(/note: the log cannot be written: .*\n/g)]).toEqual([0, [expect.any(String)]]);
+  });
+
+  it("has a line of its log for each request, whatever that asks", async () => {
+    const { child, url, said } = await served(MOBY);
+    const forged = "1\n2026-12-01 02:00:00 POST /v1/completions 200, 5 ms forged";
+    const fields = [forged, "x".repeat(100_000)].map((name) => ({ prompt: "a", logit_bias: { [name]: "x" } }));
+    for (const body of fields) {
+      const headers = { "content-type": "application/json" };
+      const reply = await fetch(`${url}/v1/completions`, { method: "POST", headers, body: JSON.stringify(body) });
+      expect([reply.status, (await reply.text()).length < 1000]).toEqual([400, true]);
+    }
+    child.kill("SIGTERM");
+    await once(child, "close");
+    const lines = said().trimEnd().split("\n");
+    expect(lines.filter((line) => line.includes(" 400, "))).toHaveLength(2);
+    expect(lines.filter((line) => /^\S+ \S+ POST/.test(line))).toHaveLength(2);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(1000);
+  });
+
   it("answers those that it cuts off, and tells of them before its end, with what was read of each", async () => {
     const words = ["--max-batch", "2", "--drain-timeout", "1s", "--log", "json", "--queue", "64"];
     const { child, url, said } = await served([...MOBY, ...words]);

@@ -60,6 +60,13 @@ describe("a socket", () => {
     }
   });
 
+  it("goes by every address of this machine's own interface", async () => {
+    const { server } = scripted("x");
+    const listening = await listen(server, { host: "127.0.0.2", port: 0 });
+    expect((await fetch(`${listening.url}/livez`)).status).toBe(200);
+    await listening.close();
+  });
+
   it("says that its port is taken", async () => {
     const { port } = await opened();
     await expect(listen(scripted("x").server, { port })).rejects.toThrow(
@@ -221,13 +228,24 @@ describe("a socket", () => {
     socket.write([...head, `Content-Length: ${body.length}`, "", body].join("\r\n"));
     await once(socket, "readable"); // the answer is on its way, and not read
     expect(engine.active).toBe(0);
-    const ended = open!.drain(1);
-    await later(100);
+    const ended = open!.drain(10);
+    await later(1500); // longer than what is cut off has to be read
     let bytes = 0;
     socket.on("data", (piece: Buffer) => (bytes += piece.length));
     await once(socket, "close");
     expect(bytes).toBeGreaterThan(8_000_000);
     expect(await ended).toBe(true);
+    open = null;
+  });
+
+  it("says so where an answer was not read in the time there was", async () => {
+    const { port } = await opened({ script: { model: { context: 500_000 } } });
+    const socket = await silent(port);
+    const body = JSON.stringify({ prompt: "x".repeat(400_000), echo: true, max_tokens: 0, n: 20 });
+    const head = ["POST /v1/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json"];
+    socket.write([...head, `Content-Length: ${body.length}`, "", body].join("\r\n"));
+    await once(socket, "readable");
+    expect(await open!.drain(0.2)).toBe(false);
     open = null;
   });
 

@@ -1,10 +1,15 @@
 // What a server says of itself and of each request: lines for people, or of JSON.
+import { reasonOf } from "../../base/errno.js";
 import type { Engine } from "../../engine/index.js";
 import { formatBytes } from "../../runtime/errors.js";
 import type { RequestEntry } from "../../serve/index.js";
-import { escapeText } from "../../size/shown.js";
+import { escapedName, escapeText } from "../../size/shown.js";
 import { io, type Output } from "../terminal/io.js";
+import { say } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
+
+/** Characters of what a reply said of its error: it may quote the request. */
+const MOST_MESSAGE = 500;
 
 /** How often the cache is told of, where there were requests. */
 const CACHE_MS = 60_000;
@@ -17,6 +22,7 @@ export class ServeLog {
   readonly #debug = Boolean(io().env["MODC_DEBUG"]);
   #timer: NodeJS.Timeout | undefined;
   #since = 0;
+  #unwritten = false;
 
   constructor(form: "json" | "text") {
     this.#form = form;
@@ -39,6 +45,18 @@ export class ServeLog {
       { limit },
       `the device has no more memory for the cache than ${formatBytes(limit)}: it grows no further`,
     );
+  }
+
+  refused(fault: Error): void {
+    this.#write("connection-failed", { reason: fault.message }, `a connection could not be taken: ${fault.message}`);
+  }
+
+  /** The log cannot be written: said once, where people may see it. */
+  unwritten(fault: NodeJS.ErrnoException): void {
+    if (this.#unwritten) return;
+    this.#unwritten = true;
+    const reason = fault.code === undefined ? fault.message : reasonOf(fault.code);
+    say(`note: the log cannot be written: ${reason}. The server goes on`);
   }
 
   draining(active: number, seconds: number): void {
@@ -68,10 +86,11 @@ export class ServeLog {
       {
         ...told,
         milliseconds: Math.round(milliseconds),
-        ...(error && { error: error.wireCode ?? error.type, message: error.message }),
+        ...(error && { error: error.wireCode ?? error.type, message: escapedName(error.message, MOST_MESSAGE) }),
         ...(reason !== null && { reason }),
       },
-      `${lineOf(entry)}${reason === null ? "" : `\n  ${reason}`}`,
+      // Further lines are indented: none of them looks like an entry.
+      `${lineOf(entry)}${reason === null ? "" : `\n${reason}`.replaceAll("\n", "\n  ")}`,
     );
   }
 
@@ -109,6 +128,6 @@ function lineOf(entry: RequestEntry): string {
       ? ""
       : `, ${plural(promptTokens, "token")} read${cachedTokens > 0 ? ` (${cachedTokens} in the cache)` : ""}, ` +
         `${generatedTokens} generated`;
-  const ended = error === null ? "" : `, ${error.message}`;
-  return `${method} ${path.slice(0, 200)} ${status}, ${Math.round(milliseconds)} ms${tokens}${ended} ${id}`;
+  const ended = error === null ? "" : `, ${escapedName(error.message, MOST_MESSAGE)}`;
+  return `${method} ${escapedName(path, 200)} ${status}, ${Math.round(milliseconds)} ms${tokens}${ended} ${id}`;
 }

@@ -3,7 +3,7 @@ import { CHAT_PAGE, createServer, isLoopback, LIMITS, LOOPBACK, Metrics, type Se
 import { listen, type Listening } from "../../serve/listen-node.js";
 import type { Engine } from "../../engine/index.js";
 import type { OpenedEngine } from "../../session/engine-node.js";
-import { onInterrupt } from "../terminal/ending.js";
+import { onInterrupt, outliveOutput } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
@@ -35,7 +35,12 @@ export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> 
   );
   try {
     const server = serverOf(opened, flags, { keys, metrics, log, host });
-    const listening = await listen(server, { host, port, open: keys.length === 0 });
+    const listening = await listen(server, {
+      host,
+      port,
+      open: keys.length === 0,
+      onFault: (fault) => log.refused(fault),
+    });
     return await untilInterrupted(listening, server, opened.engine, flags, log);
   } finally {
     await opened.close();
@@ -113,6 +118,7 @@ async function untilInterrupted(
 ): Promise<ExitCode> {
   let restore = (): void => {};
   const interrupted = new Promise<void>((resolve) => (restore = onInterrupt(resolve)));
+  const outlived = outliveOutput((fault) => log.unwritten(fault));
   try {
     log.listening(listening.url, server.keyed, engine);
     await interrupted;
@@ -123,6 +129,7 @@ async function untilInterrupted(
     return whole ? EXIT.fine : EXIT.interrupted;
   } finally {
     restore();
+    outlived();
     log.close();
   }
 }

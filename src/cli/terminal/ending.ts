@@ -97,6 +97,18 @@ export async function end(code: ExitCode): Promise<void> {
   process.exitCode = code;
 }
 
+/** Told of output that cannot be written, while that does not end the process. */
+let outlived: ((fault: NodeJS.ErrnoException) => void) | null = null;
+
+/**
+ * From now on, output that cannot be written does not end the process: a server is there for those who ask it, whoever
+ * reads its log. Returns a function that undoes this.
+ */
+export function outliveOutput(tell: (fault: NodeJS.ErrnoException) => void): () => void {
+  outlived = tell;
+  return () => (outlived = null);
+}
+
 /**
  * Installs handlers for the command-line process: a closed pipe (`modc … | head`) is not an error, and uncaught errors
  * are reported as bugs of modc.
@@ -104,6 +116,7 @@ export async function end(code: ExitCode): Promise<void> {
 export function handleStreams(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (fault: NodeJS.ErrnoException) => {
+      if (outlived) return outlived(fault);
       if (fault.code === "EPIPE") endNow(EXIT.fine);
       if (stream === process.stdout)
         error(
