@@ -133,8 +133,8 @@ export class Buffers {
   /**
    * Makes every slot at least as large as needed; with `shrink`, lasting ones no larger. Of slots in `moves` the listed
    * ranges are kept, where they are moved to, and the rest is zero. Returns the slots with new buffers. Throws
-   * LimitError before any buffer is created; OutOfMemoryError, with the buffers unchanged, where the device has no room;
-   * DisposedError where the buffers were destroyed meanwhile.
+   * LimitError before any buffer is created; OutOfMemoryError, with the buffers unchanged, where the device has no
+   * room; DisposedError where the buffers were destroyed meanwhile.
    */
   async ensure(
     needed: readonly number[],
