@@ -1,5 +1,6 @@
 // What the answer of a run means for its texts.
-import { RuntimeError, type Results } from "../runtime/index.js";
+import { notFinite } from "../generate/not-finite.js";
+import type { Results } from "../runtime/index.js";
 import type { Paged } from "./options.js";
 import { scores, scoresPrompt, type Run } from "./runs.js";
 import { scoreOf } from "./scores.js";
@@ -75,7 +76,7 @@ export function tellToken(
   { model, tell, context }: Pick<Receiver, "model" | "tell" | "context">,
 ): boolean {
   if (Number.isNaN(logprob)) {
-    sequence.failure = { error: new NotFiniteError(sequence.read) };
+    sequence.failure = { error: notFinite(sequence.read, null) };
     sequence.stream.fail(sequence.failure.error);
     return false;
   }
@@ -86,13 +87,6 @@ export function tellToken(
   else tell("nextToken", now - sequence.lastTold);
   sequence.lastTold = now;
   return !sequence.over;
-}
-
-/** The logits of a model are no numbers: what it would choose means nothing. */
-class NotFiniteError extends RuntimeError {
-  constructor(tokens: number) {
-    super("bad-weights", `the model's logits after ${tokens} tokens are not finite numbers`);
-  }
 }
 
 /** Notes which of the run's tokens took each route. */

@@ -24,6 +24,7 @@ export function promptOffsets(tokenizer: Tokenizer, prompt: readonly number[], t
 function placesIn(tokenizer: Tokenizer, prompt: readonly number[], text: string): readonly number[] {
   const [first, last] = ownTokens(tokenizer, prompt, text);
   const shown = placedText(tokenizer, prompt, { special: true });
+  const placeOf = placesOf(text);
   const places: number[] = [];
   let letters: Letters | null = null;
   let at = 0;
@@ -33,16 +34,16 @@ function placesIn(tokenizer: Tokenizer, prompt: readonly number[], text: string)
     while (end < prompt.length && !tokenizer.isSpecial(prompt[end]!)) end++;
     if (end === i) {
       const name = tokenizer.decode([prompt[i]!], { special: true });
-      const found = i >= first && i <= last ? placeOf(name, text, at) : null;
+      const found = i >= first && i <= last ? placeOf(name, at) : null;
       places.push(found ?? at);
       if (found !== null) at = found + name.length;
       continue;
     }
     // Tokenizers differ in whether what follows a special token begins as a text does, without its space.
     const ways = [placedText(tokenizer, prompt.slice(i, end)), partOf(shown, i, end)];
-    const way = ways.find((one) => placeOf(one.text, text, at) !== null);
+    const way = ways.find((one) => placeOf(one.text, at) !== null);
     if (way) {
-      const begin = placeOf(way.text, text, at)!;
+      const begin = placeOf(way.text, at)!;
       for (const start of way.starts) places.push(begin + start);
       at = begin + way.text.length;
     } else {
@@ -69,10 +70,16 @@ function ownTokens(tokenizer: Tokenizer, prompt: readonly number[], text: string
 }
 
 /** Where a text goes on with a part, perhaps behind blanks that a special token swallows; null if it does not. */
-function placeOf(part: string, text: string, at: number): number | null {
-  if (text.startsWith(part, at)) return at;
-  const behind = text.length - text.slice(at).trimStart().length;
-  return text.startsWith(part, behind) ? behind : null;
+type PlaceOf = (part: string, at: number) => number | null;
+
+function placesOf(text: string): PlaceOf {
+  // The blanks that were looked at last: `at` only grows, and they may be long.
+  let [from, behind] = [0, -1];
+  return (part, at) => {
+    if (text.startsWith(part, at)) return at;
+    if (!(from <= at && at <= behind)) [from, behind] = [at, text.length - text.slice(at).trimStart().length];
+    return text.startsWith(part, behind) ? behind : null;
+  };
 }
 
 function inCodePoints(text: string, places: readonly number[]): readonly number[] {

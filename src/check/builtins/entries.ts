@@ -203,7 +203,7 @@ function liesLikeScore(emitter: Emitter, fn: string, x: Value, choice: Choice, a
   if (own && other && own !== other) {
     const reason = `the choice was made on ${other}, not on ${own}`;
     const right = `a choice among ${printType(score)}`;
-    emitter.report("unordered-route", { what: `\`${fn}\``, left: printType(x.type), right, reason }, at);
+    emitter.report("unordered-route", { what: `\`${fn}\``, left: printType(x.type), right, reason, of: "scores" }, at);
   } else {
     const reason = "what a choice indexes has the axes of its score";
     const [left, right] = [printType(x.type), printType(score)];

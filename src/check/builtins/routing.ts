@@ -225,7 +225,7 @@ function dimOf(emitter: Emitter, fn: string, x: Value, route: Route, at: Span): 
     const reason = `the route was chosen on ${printSize(parent)}, not on ${printSize(x.type.shape[other] ?? 1)}`;
     emitter.report(
       "unordered-route",
-      { what: `\`${fn}\``, left: printType(x.type), right: `a route on ${printSize(parent)}`, reason },
+      { what: `\`${fn}\``, left: printType(x.type), right: `a route on ${printSize(parent)}`, reason, of: "rows" },
       at,
     );
   }

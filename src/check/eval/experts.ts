@@ -113,7 +113,7 @@ function liesElsewhere(body: FunctionBody, choice: Choice, args: ReadonlyMap<str
     if (dim === undefined) continue;
     const reason = `the choice was made on ${printSize(tokens)}, not on ${printSize(type.shape[dim] ?? 1)}`;
     const [what, right] = ["a list indexed by a choice", `a choice among ${printType(score)}`];
-    body.report("unordered-route", { what, left: printType(type), right, reason }, span);
+    body.report("unordered-route", { what, left: printType(type), right, reason, of: "scores" }, span);
     return true;
   }
   return false;

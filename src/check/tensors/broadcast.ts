@@ -98,13 +98,21 @@ export function reportSizes(
       other === undefined
         ? `${printSize(x)} and ${printSize(y)} are the tokens of two different routes`
         : `${printSize(routed[0] ?? 0)} are the chosen tokens of a route, ${printSize(other)} are not`;
-    emitter.report("unordered-route", { what, left: printType(left), right: printType(right), reason }, span);
+    emitter.report(
+      "unordered-route",
+      { what, left: printType(left), right: printType(right), reason, of: "rows" },
+      span,
+    );
     return;
   }
   const entries = [x, y].map((size) => entriesOf(emitter, size));
   if (entries.every((axis) => axis !== null)) {
     const reason = `${printSize(x)} and ${printSize(y)} are the entries of two different choices`;
-    emitter.report("unordered-route", { what, left: printType(left), right: printType(right), reason }, span);
+    emitter.report(
+      "unordered-route",
+      { what, left: printType(left), right: printType(right), reason, of: "entries" },
+      span,
+    );
     return;
   }
   const gate =

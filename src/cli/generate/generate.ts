@@ -8,6 +8,7 @@ import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
 import { lackingOf, piecesOf } from "../../tokenizer/text-stream.js";
 import { chosenExperts } from "../../generate/chosen-experts.js";
+import { notFinite } from "../../generate/not-finite.js";
 import { DepthText } from "./depth.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../terminal/ending.js";
@@ -165,15 +166,6 @@ async function open(
     throw fault;
   }
 }
-
-/** As a server says it. */
-const notFinite = (tokens: number, sequence: number | null): RuntimeError =>
-  new RuntimeError(
-    "bad-weights",
-    `the model's logits after ${plural(tokens, "token")}${sequence === null ? "" : ` of text ${sequence}`} ` +
-      "are not finite numbers",
-    { hint: "are its weights right?" },
-  );
 
 /** Passes events on until one is said to be the last; returns whether generation was interrupted. */
 async function listen(

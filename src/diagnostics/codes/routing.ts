@@ -70,15 +70,18 @@ literal \`top(score, 0)\` is taken as meant.
     readonly left: string;
     readonly right: string;
     readonly reason: string;
+    /** What is of unlike kinds: rows that routes took, entries that choices took, or scores and what they choose of. */
+    readonly of: "rows" | "entries" | "scores";
   }>({
     severity: "error",
     message: ({ what, left, right, reason }) => `${what} cannot combine ${left} with ${right}: ${reason}`,
-    hint: ({ reason }) =>
-      reason.startsWith("the choice was made on")
-        ? "choose by scores on the axis of the rows; rows that a route took have the scores `take(score, route)`"
-        : /entries/.test(reason)
-          ? "entries taken by one choice belong to it: take both by the same choice, or put the entries back first"
-          : "rows chosen by one route belong to it: take both by the same route, or put the rows back first",
+    hint: ({ of }) =>
+      ({
+        scores: "choose by scores on the axis of the rows; rows that a route took have the scores `take(score, route)`",
+        entries:
+          "entries taken by one choice belong to it: take both by the same choice, or put the entries back first",
+        rows: "rows chosen by one route belong to it: take both by the same route, or put the rows back first",
+      })[of],
     explain: `A route makes an axis of its own. Two takes by one route share it; two routes never do, even where
 they choose equally many tokens, because row 3 of the one is another token than row 3 of the
 other.
