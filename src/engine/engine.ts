@@ -12,7 +12,7 @@ import { cacheLimit, type EngineLimits, type EngineOptions, type Paged } from ".
 import { Pace } from "./pace.js";
 import { disposeEnginePlace, growPools, resetPools, type EnginePlace } from "./place.js";
 import { receive, tellToken } from "./receive.js";
-import { type Losses, MOST_IN_VAIN, replacement } from "./recovery.js";
+import { Recovery, replacement } from "./recovery.js";
 import { landed, runPrompt, runStep, type Run, type Runner } from "./runs.js";
 import type { Sequence } from "./sequence.js";
 import { penaltyWrite } from "./slots.js";
@@ -45,10 +45,8 @@ export class BatchEngine implements Engine {
   #replacement: Device | null = null;
   readonly #texts: Texts;
   readonly #flight: Run[] = [];
-  /** Whether a text gave up its memory for others: none begins until one of them has ended. */
-  #short = false;
   readonly #pace: Pace;
-  readonly #losses: Losses = { all: 0, inVain: 0, replaced: true };
+  readonly #recovery: Recovery;
   #closing: "drain" | "close" | null = null;
   #wake: (() => void) | null = null;
   readonly #loop: Promise<void>;
@@ -59,6 +57,8 @@ export class BatchEngine implements Engine {
     this.#texts = new Texts(limits.maxBatch);
     this.#pace = new Pace(limits.chunk);
     this.model = modelOf(paged);
+    this.#recovery = new Recovery(options.recover !== null, () => this.#notify());
+    this.#recovery.watch(place.device);
     this.#loop = this.#run();
   }
 
@@ -82,7 +82,7 @@ export class BatchEngine implements Engine {
   }
 
   get state(): EngineState {
-    return stateOf(this.#paged, this.#memory, this.#texts, this.#losses);
+    return stateOf(this.#paged, this.#memory, this.#texts, this.#recovery);
   }
 
   async drain(): Promise<void> {
@@ -120,7 +120,9 @@ export class BatchEngine implements Engine {
         this.#clear();
         if (this.#texts.all.length === 0) {
           if (this.#closing) return;
-          await new Promise<void>((resolve) => (this.#wake = resolve));
+          const lost = this.#place.device.lostError;
+          if (lost && this.#recovery.due(lost)) await this.#recover(lost);
+          else await new Promise<void>((resolve) => (this.#wake = resolve));
           continue;
         }
         await this.#admit();
@@ -137,8 +139,8 @@ export class BatchEngine implements Engine {
   /** Takes out requests that are over, once no run in flight has them. */
   #clear(): void {
     for (const sequence of this.#texts.takeOver()) {
-      this.#pace.ended(performance.now() - sequence.settled.began);
-      this.#short = false;
+      this.#pace.ended(performance.now() - sequence.joined);
+      this.#texts.short = false;
       this.#leave(sequence);
       this.#ended(sequence);
     }
@@ -159,12 +161,12 @@ export class BatchEngine implements Engine {
 
   /** Gives slots to requests that wait, those that came first first. */
   async #admit(): Promise<void> {
-    if (this.#texts.active.length === 0) this.#short = false;
-    while (!this.#short) {
+    for (;;) {
       const next = this.#texts.admit();
       if (!next) return;
-      const { writes, copies } = join(this.#paged, this.#memory, next.sequence, next.slot);
-      this.#tell("began", performance.now() - next.sequence.settled.began);
+      const { sequence, slot } = next;
+      if (sequence.cached === null) this.#tell("began", performance.now() - sequence.settled.began);
+      const { writes, copies } = join(this.#paged, this.#memory, sequence, slot);
       await editStates(this.#place.prompt, writes, copies);
     }
   }
@@ -209,15 +211,17 @@ export class BatchEngine implements Engine {
     if (going.length === 0) return;
     const receiver = { model: this.model, tell: this.#tell, context: this.#context };
     const runner = { ...this.#runner, draft: programs, model: this.model };
+    const read = (): number => going.reduce((sum, s) => sum + s.read, 0);
+    const [began, before] = [performance.now(), read()];
     let drafted: Drafted;
     try {
       drafted = await draft(runner, going, count, (s, token) => tellToken(s, token, receiver));
     } catch (error) {
       return this.#failOwn(going, error);
     }
-    this.#losses.inVain = 0;
     this.#tell("drafted", drafted.guessed, drafted.right);
-    for (const sequence of drafted.changed) this.#memory.settle(sequence);
+    this.#ran("step", going, read() - before, began);
+    for (const sequence of drafted.changed) if (!sequence.failure) this.#memory.settle(sequence);
   }
 
   /** Submits a step of each kind of texts that may have one; false if there is none. */
@@ -263,7 +267,7 @@ export class BatchEngine implements Engine {
       }
       const youngest = active.toSorted((a, b) => a.settled.began - b.settled.began).at(-1)!;
       this.#preempt(youngest);
-      this.#short = true;
+      this.#texts.short = true;
       if (wishes.some(({ sequence }) => sequence === youngest)) return false;
     }
   }
@@ -278,7 +282,7 @@ export class BatchEngine implements Engine {
     this.#limitCache(this.#memory.bytes.allocated);
   }
 
-  /** The device has no more memory than this. Texts end where the cache does. */
+  /** The device has no more memory than this. Texts end where the cache does; one that is there already fails. */
   #limitCache(bytes: number): void {
     this.#memory.limitTo(bytes);
     this.#tell("cacheLimited", bytes);
@@ -286,8 +290,7 @@ export class BatchEngine implements Engine {
   }
   #expectFitting(): void {
     const limit = this.#cacheLimit;
-    for (const sequence of this.#texts.all)
-      if (!sequence.limitTo(limit)) this.#fail(sequence, new CacheFullError(limit));
+    for (const sequence of this.#texts.all) if (!sequence.limitTo(limit)) this.#fail(sequence, new CacheFullError());
   }
 
   /** Receives all that is in flight. */
@@ -300,11 +303,15 @@ export class BatchEngine implements Engine {
    * many pages each, which hold any text that was taken.
    */
   async #evenPools(): Promise<void> {
-    this.#preemptAll();
+    const left = [...this.#texts.active];
+    for (const sequence of left) this.#preempt(sequence);
     // Small ones first: a device may have no room for the old beside the new.
-    await this.#beginPools("small");
+    if (!(await this.#beginPools("small"))) {
+      for (const sequence of left) this.#fail(sequence, new CacheFullError());
+      return;
+    }
     while (!(await this.#beginPools("even"))) {
-      if (this.#cacheLimit === 0) throw new CacheFullError(0);
+      if (this.#cacheLimit === 0) throw new CacheFullError();
       this.#limitCache(this.#memory.bytes.limit / 2);
     }
   }
@@ -316,16 +323,17 @@ export class BatchEngine implements Engine {
     return made;
   }
 
-  /** Takes a text's memory; it waits in front of those that came after it, and is read again. */
+  /** Takes a text's memory for others. */
   #preempt(sequence: Sequence): void {
-    const { read } = sequence;
+    this.#tell("preempted", sequence.read - sequence.found);
+    this.#putBack(sequence);
+  }
+
+  /** Takes a text from the device; it waits in front of those that came after it, and is read again. */
+  #putBack(sequence: Sequence): void {
     this.#leave(sequence);
     sequence.restart();
     this.#texts.putBack(sequence);
-    this.#tell("preempted", read);
-  }
-  #preemptAll(): void {
-    for (const sequence of [...this.#texts.active].reverse()) this.#preempt(sequence);
   }
 
   /** Waits for a run, and tells what it gave. A fault of its own ends its texts, and no others. */
@@ -334,12 +342,8 @@ export class BatchEngine implements Engine {
     this.#flight.splice(this.#flight.indexOf(run), 1);
     landed(run);
     if (!results) return;
-    this.#losses.inVain = 0;
-    const milliseconds = performance.now() - run.began;
     const tokens = run.lengths.reduce((a, b) => a + b, 0);
-    const { prompt, step } = this.#place;
-    this.#pace.ran(run, tokens, prompt.compiling + step.compiling);
-    this.#tell("ran", { kind: run.kind, sequences: run.sequences.length, tokens, milliseconds });
+    this.#ran(run.kind, run.sequences, tokens, run.began);
     const receiver = { paged: this.#paged, model: this.model, tell: this.#tell, context: this.#context };
     const changed = receive(run, results, receiver);
     for (const sequence of changed) if (!sequence.failure) this.#memory.settle(sequence);
@@ -347,21 +351,26 @@ export class BatchEngine implements Engine {
     if (writes.length > 0) await editStates(this.#place.prompt, writes);
   }
 
+  #ran(kind: Run["kind"], { length: sequences }: readonly Sequence[], tokens: number, began: number): void {
+    this.#recovery.worked();
+    const { prompt, step, draft: programs } = this.#place;
+    const sessions = [prompt, step, ...(programs ? [programs.step, programs.verify] : [])];
+    this.#pace.ran(
+      { kind, began },
+      tokens,
+      sessions.reduce((sum, { compiling }) => sum + compiling, 0),
+    );
+    this.#tell("ran", { kind, sequences, tokens, milliseconds: performance.now() - began });
+  }
+
   /** Goes on with another device: every text is read again. */
   async #recover(lost: DeviceLostError): Promise<void> {
-    if (this.#losses.replaced) {
-      this.#losses.all++;
-      this.#losses.replaced = false;
-      this.#tell("deviceLost");
-    }
+    if (this.#recovery.lost()) this.#tell("deviceLost");
     await Promise.allSettled(this.#flight.map((r) => r.results));
     for (const run of this.#flight.splice(0)) landed(run);
     this.#clear();
-    this.#preemptAll();
-    if (this.#losses.inVain >= MOST_IN_VAIN) {
-      this.#losses.inVain = 0; // requests to come try again
-      return this.#failAll(lost);
-    }
+    for (const sequence of [...this.#texts.active].reverse()) this.#putBack(sequence);
+    if (this.#closing === "close" || !this.#recovery.worthwhile) return this.#failAll(lost);
     try {
       const next = await replacement(lost, this.#paged, this.#limits, this.#weights, this.#options);
       if (!next) return this.#failAll(lost);
@@ -369,10 +378,10 @@ export class BatchEngine implements Engine {
       this.#replacement?.destroy();
       this.#replacement = next.device;
       [this.#paged, this.#memory, this.#place] = [next.paged, next.memory, next.place];
-      this.#losses.replaced = true;
-      this.#losses.inVain++;
+      this.#recovery.replaced(next.device);
       this.#expectFitting();
     } catch (error) {
+      this.#recovery.failed();
       this.#failAll(noOtherDevice(lost, error));
     }
   }

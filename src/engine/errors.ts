@@ -30,9 +30,7 @@ export class EngineClosedError extends ModcError<"engine-closed"> {
 export class CacheFullError extends ModcError<"cache-full"> {
   override readonly name = "CacheFullError";
 
-  constructor(tokens: number) {
-    super("cache-full", `the device has memory for texts of at most ${tokens} tokens, fewer than cacheMemory allows`, {
-      hint: "give the engine less cacheMemory",
-    });
+  constructor() {
+    super("cache-full", "the device has no memory for more of this text, though cacheMemory would allow it");
   }
 }

@@ -30,7 +30,9 @@ export function join(paged: Paged, memory: CacheMemory, sequence: Sequence, slot
       for (const taken of own ?? []) sequence.taken[axis]?.push(taken);
     });
   }
-  sequence.cached ??= shared?.prefix.tokens ?? 0;
+  sequence.found = shared?.prefix.tokens ?? 0;
+  sequence.cached ??= sequence.found;
+  sequence.joined = performance.now();
   sequence.slot = slot;
   sequence.phase = "reading";
   const copies = (shared?.copies ?? []).flatMap(({ axis, from, to, rows }) =>

@@ -67,9 +67,12 @@ export class CacheMemory {
     return { allocated: sum((p) => p.size), held: sum((p) => p.size - p.free), limit: this.#limit };
   }
 
-  /** Bytes of the pages of a text. */
-  bytesOf({ pages }: Pick<Sequence, "pages">): number {
-    return pages.reduce((bytes, own, i) => bytes + own.length * this.#bytes[i]!, 0);
+  /** Bytes of the pages of texts; one that several share counts once. */
+  bytesOf(texts: readonly Pick<Sequence, "pages">[]): number {
+    return this.#bytes.reduce(
+      (sum, bytes, i) => sum + bytes * new Set(texts.flatMap(({ pages }) => pages[i]!)).size,
+      0,
+    );
   }
 
   /** Gives texts the pages for so many more tokens each, whatever routes they take; all of them or none. */

@@ -124,9 +124,8 @@ function tablesOf(sampling: RequestSampling | undefined, vocabulary: number): Sa
 }
 
 /**
- * Checks a request. Returns the most tokens to generate, within the context and the cache, and its row of the tables
- * of sampling. Throws InputError for one
- * that can never run.
+ * Checks a request; `limit`: tokens of a text that fit the cache. Returns the most tokens to generate within the
+ * context, and its row of the tables of sampling. Throws InputError for one that can never run.
  */
 export function checkRequest(
   generation: Paged,
@@ -155,7 +154,7 @@ export function checkRequest(
       throw new InputError(name, `${name} must be a whole number from 0 to ${MOST_LIKELY}, found ${String(n)}`);
   checkLive(generation.prompt, live, null);
   return {
-    most: Math.min(maxTokens === 0 ? 0 : room!, limit - prompt.length + 1),
+    most: maxTokens === 0 ? 0 : room!,
     tables: tablesOf(sampling, generation.vocabulary),
   };
 }

@@ -49,7 +49,7 @@ export class Pace {
   }
 
   /** Records an answered run. `compiling`: milliseconds that runs have waited for kernels so far. */
-  ran({ kind, began }: Run, tokens: number, compiling: number): void {
+  ran({ kind, began }: Pick<Run, "kind" | "began">, tokens: number, compiling: number): void {
     const now = performance.now();
     // A run that was submitted behind others began when they ended.
     const milliseconds = now - Math.max(began, this.#answered);
@@ -65,7 +65,7 @@ export class Pace {
       if (milliseconds > most && tokens <= this.#between) {
         this.#tooLong = this.#between;
         this.#since = 0;
-        this.#between = Math.max(LEAST_CHUNK, this.#between - MORE);
+        this.#between = Math.max(Math.min(LEAST_CHUNK, this.#chunk), this.#between - MORE);
       } else if (milliseconds < most && tokens >= this.#between && this.#between + MORE < this.#tooLong)
         this.#between = Math.min(this.#chunk, this.#between + MORE);
     }

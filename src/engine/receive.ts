@@ -81,7 +81,14 @@ export function tellToken(
     return false;
   }
   const depth = routes && routes.reduce((sum, took, i) => sum + (took ? model.routes[i]!.layers : 0), 0);
-  sequence.add(token, { score, depth, routes }, context);
+  try {
+    sequence.add(token, { score, depth, routes }, context);
+  } catch (error) {
+    // What the request's own `until` throws is a matter of its text alone.
+    sequence.failure = { error };
+    sequence.stream.fail(error);
+    return false;
+  }
   const now = performance.now();
   if (sequence.generated === 1) tell("firstToken", now - sequence.settled.began);
   else tell("nextToken", now - sequence.lastTold);

@@ -5,15 +5,82 @@ import { modelOf } from "./model.js";
 import { checkEngine, type EngineLimits, type EngineOptions, type Paged } from "./options.js";
 import { openAnother, placeFor, type EnginePlace } from "./place.js";
 
-/** Devices that an engine lost, how many of them since a run was answered last, and whether the last was replaced. */
-export interface Losses {
-  all: number;
-  inVain: number;
-  replaced: boolean;
-}
-
 /** Losses without an answer between them after which requests are failed rather than read again. */
-export const MOST_IN_VAIN = 2;
+const MOST_IN_VAIN = 2;
+/** Milliseconds after which a replacement that failed is tried again, at first and at most; a request tries at once. */
+const RETRY = { first: 1000, most: 30_000 };
+
+/** What an engine knows of its device: whether it is there, and when to look for another. */
+export class Recovery {
+  readonly #wanted: boolean;
+  readonly #wake: () => void;
+  /** Devices that were lost. */
+  all = 0;
+  #there = true;
+  #device: Device | null = null;
+  /** Replacements since a run was answered last. */
+  #inVain = 0;
+  #delay = 0;
+  #next = 0;
+
+  /** `wanted`: whether a lost device is replaced. `wake`: called when there may be something to do. */
+  constructor(wanted: boolean, wake: () => void) {
+    this.#wanted = wanted;
+    this.#wake = wake;
+  }
+
+  /** Whether there is a device. */
+  get ready(): boolean {
+    return this.#there && !this.#device?.lostError;
+  }
+  /**
+   * Whether it is time to look for another though no request needs it: balancers send none to a server without a
+   * device. One that the program destroyed is replaced for a request alone.
+   */
+  due({ reason }: DeviceLostError): boolean {
+    return this.#wanted && reason !== "destroyed" && performance.now() >= this.#next;
+  }
+  /** Whether texts may be read again; where not, those to come may. */
+  get worthwhile(): boolean {
+    if (this.#inVain < MOST_IN_VAIN) return true;
+    this.failed();
+    return false;
+  }
+
+  /** Wakes the engine when the device is lost. */
+  watch(device: Device): void {
+    this.#device = device;
+    void device.lost.then(() => this.#wake());
+  }
+
+  /** Whether the loss is a new one. */
+  lost(): boolean {
+    const known = !this.#there;
+    this.#there = false;
+    if (!known) this.all++;
+    return !known;
+  }
+
+  replaced(device: Device): void {
+    [this.#there, this.#delay, this.#next] = [true, 0, 0];
+    this.#inVain++;
+    this.watch(device);
+  }
+
+  failed(): void {
+    this.#inVain = 0;
+    this.#delay = Math.min(RETRY.most, Math.max(RETRY.first, 2 * this.#delay));
+    this.#next = performance.now() + this.#delay;
+    const timer: unknown = setTimeout(() => this.#wake(), this.#delay);
+    // Node's: it keeps no process alive. A page's is a number.
+    if (typeof timer === "object" && timer !== null && "unref" in timer) (timer as NodeJS.Timeout).unref();
+  }
+
+  /** A run was answered. */
+  worked(): void {
+    this.#inVain = 0;
+  }
+}
 
 export interface Replacement {
   readonly device: Device;

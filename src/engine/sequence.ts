@@ -8,6 +8,8 @@ import type { EngineRequest, EngineToken, PromptRead, Scored } from "./types.js"
 /** The parts of a request that the engine looks at with every run. */
 export interface Settled {
   readonly request: EngineRequest;
+  /** The most tokens to generate, within the context. */
+  readonly most: number;
   /** Requests of one kind may share runs and prefixes: those with the same live parameters. */
   readonly kind: string;
   readonly ends: ReadonlySet<number>;
@@ -33,7 +35,7 @@ export class Sequence {
   readonly tokens: number[];
   readonly promptLength: number;
   /** The most tokens to generate, within the context and the cache. */
-  most: number;
+  most = 0;
   /**
    * waiting: nothing of it is on the device. reading: chunks of its tokens are. stepping: all of them are, and steps
    * may follow.
@@ -51,6 +53,10 @@ export class Sequence {
   readonly taken: (number[] | null)[];
   /** Where it keeps what is of it on the device; null while it waits. */
   slot: number | null = null;
+  /** When it got its slot, in milliseconds. */
+  joined = 0;
+  /** Tokens that were found in the cache then. */
+  found = 0;
   /** Tokens of it that runs in flight read. */
   inFlight = 0;
   /** Runs in flight that choose a token of it: steps, and the last chunk of `tokens`. */
@@ -67,9 +73,8 @@ export class Sequence {
   /** When its last token was told. */
   lastTold: number;
 
-  /** `keepsPositions`: by axis, whether it is known which tokens took it. */
-  constructor(settled: Settled, most: number, keepsPositions: readonly boolean[], stream: EventStream) {
-    this.most = most;
+  /** `limit`: tokens that the cache holds. `keepsPositions`: by axis, whether it is known which tokens took it. */
+  constructor(settled: Settled, limit: number, keepsPositions: readonly boolean[], stream: EventStream) {
     this.settled = settled;
     this.stream = stream;
     this.tokens = Array.from(settled.request.prompt);
@@ -79,6 +84,7 @@ export class Sequence {
     this.pages = keepsPositions.map(() => []);
     this.taken = keepsPositions.map((keeps) => (keeps ? [] : null));
     this.lastTold = settled.began;
+    this.limitTo(limit);
   }
 
   get generated(): number {
@@ -101,11 +107,11 @@ export class Sequence {
     return presencePenalty !== 0 || frequencyPenalty !== 0;
   }
 
-  /** Ends the text with the cache, which holds so many of its tokens; false where it has more already. */
+  /** Ends the text with the cache, which holds so many of its tokens; false where it has no room for another one. */
   limitTo(tokens: number): boolean {
-    const most = tokens - this.promptLength + 1;
-    this.most = Math.min(this.most, most);
-    return most > this.generated;
+    const room = tokens - this.promptLength + 1;
+    this.most = Math.min(this.settled.most, room);
+    return room > this.generated;
   }
 
   /** Forgets all that is on the device: everything is read again. */

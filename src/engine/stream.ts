@@ -39,7 +39,18 @@ export class EventStream implements EngineStream {
     this.#stop();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<EngineEvent, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<EngineEvent, void> {
+    const events = this.#events();
+    const leave = events.return.bind(events);
+    // One that is left before its first event has run nothing that would notice.
+    events.return = (value) => {
+      if (this.#over === null) this.#stop();
+      return leave(value);
+    };
+    return events;
+  }
+
+  async *#events(): AsyncGenerator<EngineEvent, void> {
     try {
       for (;;) {
         const next = this.#held.shift();

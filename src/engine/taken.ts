@@ -27,9 +27,9 @@ export function taken(
   const forget = (): void => signal?.removeEventListener("abort", abort);
   const ends = new Set(request.ends ?? []);
   const kind = kindOf(paged, request.live);
-  const settled = { request, kind, tables, ends, forget, began: performance.now() };
+  const settled = { request, most, kind, tables, ends, forget, began: performance.now() };
   const keepsPositions = paged.pages.axes.map((axis) => axis.taken !== null);
-  const sequence = new Sequence(settled, most, keepsPositions, stream);
+  const sequence = new Sequence(settled, limit, keepsPositions, stream);
   signal?.addEventListener("abort", abort, { once: true });
   return sequence;
 }

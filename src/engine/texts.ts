@@ -7,6 +7,8 @@ export class Texts {
   /** Those that have a slot, in the order in which they got it. */
   readonly #active: Sequence[] = [];
   readonly #slots: number[];
+  /** Whether a text gave up its memory for others: none begins until one of them has ended. */
+  short = false;
 
   constructor(slots: number) {
     this.#slots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
@@ -21,10 +23,10 @@ export class Texts {
   get all(): readonly Sequence[] {
     return [...this.#active, ...this.#waiting];
   }
-  /** The number of those that wait and find no slot free; slots of texts that are over count as free. */
+  /** The number of those that wait and cannot begin; slots of texts that are over count as free. */
   get behind(): number {
     const leaving = this.#active.filter(({ over }) => over).length;
-    return Math.max(0, this.#waiting.length - this.#slots.length - leaving);
+    return Math.max(0, this.#waiting.length - (this.short ? 0 : this.#slots.length) - leaving);
   }
 
   add(sequence: Sequence): void {
@@ -38,10 +40,11 @@ export class Texts {
     return at >= 0;
   }
 
-  /** Takes the first that waits, and a slot for it; null where there is neither. */
+  /** Takes the first that waits, and a slot for it; null where none may begin. */
   admit(): { readonly sequence: Sequence; readonly slot: number } | null {
+    if (this.#active.length === 0) this.short = false;
     const [sequence, slot] = [this.#waiting[0], this.#slots.at(-1)];
-    if (!sequence || slot === undefined) return null;
+    if (this.short || !sequence || slot === undefined) return null;
     this.#waiting.shift();
     this.#slots.pop();
     this.#active.push(sequence);

@@ -97,7 +97,7 @@ export interface RequestUse {
  */
 export interface EngineStream extends AsyncIterable<EngineEvent> {
   readonly use: RequestUse;
-  /** Aborts the request; its stream ends. */
+  /** Aborts the request; its stream throws an AbortError. */
   cancel(): void;
 }
 
@@ -125,7 +125,7 @@ export type Outcome = "finished" | "cancelled" | "failed";
  * Told of what an engine does, as it happens. What a method throws is an uncaught exception, and no request's concern.
  */
 export interface EngineObserver {
-  /** A request was taken into the queue; one that was queued began to be read. */
+  /** A request was taken into the queue; one began to be read, for the first time, after so many milliseconds. */
   queued?(): void;
   began?(waited: number): void;
   ended?(outcome: Outcome, use: RequestUse): void;
@@ -139,7 +139,7 @@ export interface EngineObserver {
   /** Milliseconds from the request to its first token, and from each to the next. */
   firstToken?(milliseconds: number): void;
   nextToken?(milliseconds: number): void;
-  /** Tokens read anew because their memory was given to others. */
+  /** Tokens that were read and must be again, because their memory was given to others. */
   preempted?(tokens: number): void;
   /** Tokens that were guessed by depth, and how many of them were right. */
   drafted?(guessed: number, right: number): void;
@@ -164,7 +164,7 @@ export interface EngineState {
   };
   /** Devices that were lost. */
   readonly lost: number;
-  /** Whether there is a device: not while a lost one is replaced, nor where none could be had. */
+  /** Whether there is a device: not while a lost one is replaced, nor where none could be had; that is tried again. */
   readonly ready: boolean;
 }
 

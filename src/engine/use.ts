@@ -2,7 +2,7 @@
 import { flopsOf } from "../generate/flops.js";
 import type { CacheMemory } from "./memory.js";
 import { bytesByAxis, type Paged } from "./options.js";
-import type { Losses } from "./recovery.js";
+import type { Recovery } from "./recovery.js";
 import type { Sequence } from "./sequence.js";
 import type { Texts } from "./texts.js";
 import type { EngineState, RequestUse } from "./types.js";
@@ -43,10 +43,11 @@ export function stateOf(
   paged: Paged,
   memory: CacheMemory,
   { active, waiting }: Texts,
-  losses: Readonly<Losses>,
+  recovery: Pick<Recovery, "all" | "ready">,
 ): EngineState {
   const { held, limit } = memory.bytes;
-  const used = active.reduce((bytes, s) => bytes + memory.bytesOf(s), 0);
+  const used = memory.bytesOf(active);
+  const each = active.reduce((bytes, s) => bytes + memory.bytesOf([s]), 0);
   const tokens = active.reduce((sum, s) => sum + s.read, 0);
   const dense = tokens * bytesByAxis(paged).reduce((a, b) => a + b, 0);
   const streams = (bytes: number): number => (bytes === 0 ? 0 : Math.floor((limit * active.length) / bytes));
@@ -55,12 +56,12 @@ export function stateOf(
     queued: waiting.length,
     cache: {
       used,
-      kept: Math.max(0, held - used),
+      kept: held - used,
       free: limit - held,
       limit,
-      streams: { own: streams(used), dense: streams(dense) },
+      streams: { own: streams(each), dense: streams(dense) },
     },
-    lost: losses.all,
-    ready: losses.replaced,
+    lost: recovery.all,
+    ready: recovery.ready,
   };
 }

@@ -4,7 +4,7 @@ import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import type { Allocator } from "./allocator.js";
 import type { Device } from "./device.js";
-import { DisposedError, OutOfMemoryError, type LimitError } from "./errors.js";
+import { DisposedError, type LimitError } from "./errors.js";
 import { roomOn } from "./room.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
 import { textureBytes, texturesIn } from "./held-textures.js";
@@ -63,8 +63,8 @@ export class Buffers {
   constructor(
     device: Device,
     allocator: Allocator,
-    program: Pick<Program, "slots" | "steps" | "kernels" | "target">,
-    { lasting, shared }: { readonly lasting: ReadonlySet<number>; readonly shared: ReadonlyMap<number, SharedSlot> },
+    program: Pick<Program, "slots" | "steps" | "kernels" | "target" | "states" | "weights">,
+    shared: ReadonlyMap<number, SharedSlot>,
   ) {
     this.#device = device;
     this.#allocator = allocator;
@@ -73,7 +73,10 @@ export class Buffers {
     this.#sizeOf = slotSizes(program);
     this.#room = roomOn(program, device.info.limits);
     this.#bytes = program.slots.map(() => 0);
-    this.#lasting = lasting;
+    this.#lasting = new Set([
+      ...program.states.map((s) => s.slot),
+      ...program.weights.flatMap((w) => w.slots.map((s) => s.slot)),
+    ]);
     this.#shared = shared;
     this.#owners = [...new Set([...shared.values()].map((s) => s.buffers))];
   }
@@ -150,37 +153,16 @@ export class Buffers {
     if (grown.length === 0) return new Set();
     this.expectRoom(needed);
     if (grown.some((slot) => this.#shared.has(slot))) bug("a shared slot is too small");
-    const { gpu } = this.#device;
-    const made: (GPUBuffer | GPUTexture)[] = [];
-    const scopes: Promise<GPUError | null>[] = [];
     const sizes = grown.map((slot) => Math.max(this.#sizeOf(needed[slot]!, slot), shrink ? 0 : this.#bytes[slot]!));
-    grown.forEach((slot, i) => {
-      gpu.pushErrorScope("out-of-memory");
-      const shape = this.#textures?.get(slot);
-      made.push(
-        shape
-          ? this.#allocator.createTexture(this.#labels[slot]!, shape, sizes[i]!)
-          : this.#allocator.create({
-              label: this.#labels[slot]!,
-              size: sizes[i]!,
-              usage: BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst,
-            }),
-      );
-      scopes.push(this.#device.wait(() => gpu.popErrorScope()));
-    });
-    try {
-      const errors = await Promise.all(scopes);
-      errors.forEach((error, i) => {
-        if (error)
-          throw new OutOfMemoryError(this.#labels[grown[i]!]!, sizes[i]!, {
-            hint: "give smaller sizes with `max`",
-            cause: error,
-          });
-      });
-    } catch (error) {
-      for (const buffer of made) this.#allocator.destroy(buffer);
-      throw error;
-    }
+    const usage = BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst;
+    const made = await this.#allocator.createAll(
+      grown.map((slot, i) => ({
+        label: this.#labels[slot]!,
+        size: sizes[i]!,
+        usage,
+        shape: this.#textures?.get(slot),
+      })),
+    );
     if (this.#destroyed) {
       for (const buffer of made) this.#allocator.destroy(buffer);
       throw new DisposedError();

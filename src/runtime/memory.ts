@@ -122,36 +122,23 @@ export class Prediction {
   readonly #uniforms: number;
   /** Slots whose buffers another session owns. */
   readonly #shared: ReadonlySet<number>;
-  /** Number of staging buffers. */
-  readonly #inFlight: number;
   #slots: readonly number[] = [];
-  #staging = 0;
 
-  constructor(
-    program: Program,
-    axes: readonly Axis[],
-    uniformAlignment: number,
-    { shared, inFlight }: { readonly shared: ReadonlySet<number>; readonly inFlight: number },
-  ) {
+  constructor(program: Program, axes: readonly Axis[], uniformAlignment: number, shared: ReadonlySet<number>) {
     this.#program = program;
     this.#axes = axes;
     this.#uniforms = uniformBytes(program, uniformAlignment);
     this.#shared = shared;
-    this.#inFlight = inFlight;
   }
 
   /**
-   * Throws where the bytes in use are not what this run and the earlier ones need. `exact`: slots that were made for
-   * this run alone.
+   * Throws where the bytes in use, but for staging, are not what this run and the earlier ones need. `exact`: slots
+   * that were made for this run alone.
    */
   expect(run: RunSizes, bytes: number, exact: ReadonlySet<number> = new Set()): void {
-    const { slots, staging } = memoryAt(this.#program, this.#axes, run);
+    const { slots } = memoryAt(this.#program, this.#axes, run);
     this.#slots = slots.map((b, slot) => (exact.has(slot) ? b : Math.max(b, this.#slots[slot] ?? 0)));
-    this.#staging = Math.max(this.#staging, staging);
-    const predicted = this.#slots.reduce(
-      (n, b, slot) => (this.#shared.has(slot) ? n : n + b),
-      this.#uniforms + this.#inFlight * this.#staging,
-    );
+    const predicted = this.#slots.reduce((n, b, slot) => (this.#shared.has(slot) ? n : n + b), this.#uniforms);
     if (bytes !== predicted) bug(`the buffers take ${bytes} bytes, the program says ${predicted}`);
   }
 }

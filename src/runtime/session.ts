@@ -1,5 +1,5 @@
 // A session: a program on a device with its weights and buffers, which can run many times.
-import { bug } from "../base/invariant.js";
+import { callListener } from "../base/listener.js";
 import type { Program } from "../program/program.js";
 import type { Axis, RunSizes } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
@@ -19,7 +19,7 @@ import { RunQueue } from "./run-queue.js";
 import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
 import { type Resolved, Resolver } from "./resolver.js";
 import { Selections } from "./selections.js";
-import { parseAxes, SizeTable } from "./sizes.js";
+import { parseAxes, SizeTable, slotBytes } from "./sizes.js";
 import type { LoadSettings, RunOptions, SessionEvent } from "./session-options.js";
 import { Setting } from "./setting.js";
 import { Staging } from "./staging.js";
@@ -49,7 +49,7 @@ export class Session {
   readonly #resolver: Resolver;
   /** The sizes of the states; those of the session that owns the states. */
   readonly #room: StateRoom;
-  readonly #slotBytes: readonly number[];
+  readonly #slotBytes: (values: Float64Array) => readonly number[];
   readonly #allocator: Allocator;
   readonly #buffers: Buffers;
   readonly #staging: Staging;
@@ -74,17 +74,13 @@ export class Session {
     this.program = program;
     this.device = device;
     this.#axes = parseAxes(program);
-    this.#onProgress = options.onProgress ?? (() => {});
+    this.#onProgress = (event) => callListener(() => options.onProgress?.(event));
     this.#seed = checkSeed(options.seed ?? 0);
     this.#live = checkLive(program, options.live, null);
-    this.#slotBytes = program.slots.map((s) => this.#table.index(s.bytes));
+    this.#slotBytes = slotBytes(program, this.#table);
     for (const output of program.outputs) for (const size of output.shape) this.#table.index(size);
     this.#selections = new Selections(program, this.#table);
     this.#resolver = new Resolver(this.#axes, this.#table, this.#live);
-    const lasting = new Set([
-      ...program.states.map((s) => s.slot),
-      ...program.weights.flatMap((w) => w.slots.map((s) => s.slot)),
-    ]);
     const { statesOf = null, weightsOf = null } = options;
     const inFlight = checkInFlight(options.inFlight);
     [this.#statesOf, this.#owners] = [statesOf, [statesOf, weightsOf].filter((owner) => owner !== null)];
@@ -94,11 +90,11 @@ export class Session {
     const shared = sharedSlots(program, slotsOf(statesOf), slotsOf(weightsOf));
     this.#shared = new Set(shared.keys());
     this.#pipelines = new Pipelines(device, program);
-    this.#allocator = new Allocator(device.gpu);
-    this.#buffers = new Buffers(device, this.#allocator, program, { lasting, shared });
+    this.#allocator = new Allocator(device);
+    this.#buffers = new Buffers(device, this.#allocator, program, shared);
     this.#staging = new Staging(device, this.#allocator, { count: inFlight });
     const alignment = device.info.limits.minUniformBufferOffsetAlignment;
-    this.#prediction = new Prediction(program, this.#axes, alignment, { shared: this.#shared, inFlight });
+    this.#prediction = new Prediction(program, this.#axes, alignment, this.#shared);
     this.#tables = new Tables(device, program, this.#axes, this.#buffers);
     this.#room = statesOf ? statesOf.#room : new StateRoom(program, this.#axes, this.#resolveMost(options.max).run);
   }
@@ -116,19 +112,20 @@ export class Session {
   /** The part of `load` that uses the device. */
   async prepare(weights: WeightValues, options: LoadOptions): Promise<void> {
     const most = this.#resolveMost(options.max);
-    await this.#buffers.ensure(this.#bytesOf(most));
+    await this.#buffers.ensure(this.#slotBytes(most.values));
     options.signal?.throwIfAborted();
-    await checked(this.device, "prepare a program", () => {
+    await checked(this.device, "prepare a program", async () => {
       const [device, buffers, pipelines, tell] = [this.device, this.#buffers, this.#pipelines, this.#onProgress];
       const steps = (this.#steps = new Steps(device, this.#allocator, this.program, this.#table, pipelines));
       this.#firstRuns = new FirstRuns({ device, steps, buffers, pipelines, tell });
       this.#setting = new Setting(steps, this.#tables, this.#firstRuns);
       steps.bind(buffers);
-      this.#staging.ensure(this.#stagingOf(most));
+      const staged = this.#staging.ensure(this.#stagingOf(most));
       buffers.replacedElsewhere();
       if (!this.#statesOf) this.#room.begin(device, buffers);
+      await staged;
     });
-    this.#prediction.expect(most.run, this.#allocator.bytes);
+    this.#predicted(most.run);
     // Other threads compile while this one reads weights.
     const compiled = this.#firstRuns!.load(options, (extents) => this.#resolveMost(extents).values);
     compiled.catch(() => {}); // awaited below, unless reading the weights throws
@@ -207,15 +204,15 @@ export class Session {
     if (this.#statesOf) return this.#statesOf.#changeRoom(extents, movesTo, begin, shrink);
     return this.#afterAll(async () => {
       const resolved = this.#resolver.resolve(this.#room.with(extents), null);
-      const bytes = this.#bytesOf(resolved);
+      const bytes = this.#slotBytes(resolved.values);
       this.#buffers.expectRoom(bytes);
       const moves = movesTo(resolved.run);
+      await this.#staging.ensure(this.#stagingOf(resolved));
       const grown = await this.#buffers.ensure(bytes, moves, shrink);
-      this.#staging.ensure(this.#stagingOf(resolved));
-      if (grown.size > 0) this.#prediction.expect(resolved.run, this.#allocator.bytes, shrink ? grown : undefined);
+      this.#bind(grown);
+      if (grown.size > 0) this.#predicted(resolved.run, shrink ? grown : undefined);
       this.#room.set(resolved.run);
       begin(moves);
-      this.#setting!.newBuffers(this.#buffers, grown);
       this.#setting!.forget();
     });
   }
@@ -267,19 +264,18 @@ export class Session {
   /** Submits a run as soon as a staging buffer is free. The results resolve later, so that the next run may start. */
   async #start(call: Call): Promise<{ readonly results: Promise<Results> }> {
     const staging = await this.#staging.take();
-    const { resolved, grown } = await this.#makeRoom(call).catch((error: unknown) => {
+    const resolved = await this.#makeRoom(call).catch((error: unknown) => {
       this.#staging.giveBack(staging);
       throw error;
     });
     const { places, copies, bytes } = call.selection.at(resolved);
     const { needed } = call.selection;
     // If anything changed, set the sizes first: the kernels that the run needs depend on them.
-    const known =
-      !this.#setting!.changes(resolved, call.promises) && grown.size === 0 && this.#firstRuns!.isReady(needed);
+    const known = !this.#setting!.changes(resolved, call.promises) && this.#firstRuns!.isReady(needed);
     let first = 0;
     try {
       if (!known) {
-        await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown));
+        await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved));
         first = await this.#firstRuns!.begin(needed, (body) => this.#onDevice("run a program", body));
         this.#expectAlive();
       }
@@ -288,7 +284,7 @@ export class Session {
       throw error;
     }
     const run = this.#onDevice("run a program", () => {
-      if (known) this.#write(call, resolved, grown);
+      if (known) this.#write(call, resolved);
       const encoder = this.device.gpu.createCommandEncoder();
       this.#steps!.encode(encoder, this.#buffers, needed, first);
       this.#setting!.ran();
@@ -307,25 +303,25 @@ export class Session {
 
   async #profileNow(call: Call, options: ProfileOptions): Promise<Profile> {
     await this.#queue.drained();
-    const { resolved, grown } = await this.#makeRoom(call);
-    await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown, false));
+    const resolved = await this.#makeRoom(call);
+    await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, false));
     await this.#firstRuns!.compile(call.selection.needed);
     const [{ program, device }, buffers, { needed }] = [this, this.#buffers, call.selection];
     const parts = { program, device, buffers, steps: this.#steps!, axes: this.#axes, run: resolved.run, needed };
     return this.#onDevice("profile a program", () => profileSteps({ ...parts, signal: call.signal }, options));
   }
 
-  /** Grows the buffers for a call if needed. Returns the sizes of the run, and the slots with new buffers. */
-  async #makeRoom(call: Call): Promise<{ readonly resolved: Resolved; readonly grown: ReadonlySet<number> }> {
+  /** Grows the buffers for a call if needed. Returns the sizes of the run. */
+  async #makeRoom(call: Call): Promise<Resolved> {
     this.#expectAlive();
     call.signal?.throwIfAborted();
     // An earlier run may have had the same sizes.
     const current = this.#setting?.sizes ?? null;
     const resolved = current?.key === call.resolved.key ? current : call.resolved;
     if (resolved !== current) await this.#queue.drained();
-    const grown = await this.#grow(resolved);
+    await this.#grow(resolved);
     this.#expectAlive();
-    return { resolved, grown };
+    return resolved;
   }
 
   #onDevice<T>(what: string, body: () => T | Promise<T>): Promise<T> {
@@ -337,8 +333,7 @@ export class Session {
       });
   }
 
-  #write({ seed, words, promises }: Call, resolved: Resolved, grown: ReadonlySet<number>, spare = true): void {
-    this.#setting!.newBuffers(this.#buffers, grown);
+  #write({ seed, words, promises }: Call, resolved: Resolved, spare = true): void {
     this.#setting!.set(resolved, promises, seed, spare);
     this.program.inputs.forEach(({ slot }, i) => {
       if (slot !== null && words[i]!.length > 0)
@@ -367,32 +362,39 @@ export class Session {
    * 1: the buffers then grow on demand.
    */
   #resolveMost(max: LoadOptions["max"]): Resolved {
-    const fits = (resolved: Resolved): boolean => this.#buffers.limitFault(this.#bytesOf(resolved)) === null;
+    const fits = (resolved: Resolved): boolean => this.#buffers.limitFault(this.#slotBytes(resolved.values)) === null;
     return this.#resolver.most(checkMax(this.#axes, max), fits);
-  }
-
-  #bytesOf({ values }: Resolved): readonly number[] {
-    return this.#slotBytes.map((index, slot) =>
-      Number.isNaN(values[index]) ? bug(`slot ${this.program.slots[slot]!.label} has no whole size`) : values[index]!,
-    );
   }
 
   #stagingOf(resolved: Resolved): number {
     return this.#selections.of({ observe: true }).at(resolved).bytes;
   }
 
-  /** Grows the buffers for a run. Returns the slots with new buffers. */
-  async #grow(resolved: Resolved): Promise<ReadonlySet<number>> {
-    const replaced = this.#buffers.replacedElsewhere();
-    if (resolved === this.#setting!.sizes) return replaced;
+  /** Grows the buffers for a run. */
+  async #grow(resolved: Resolved): Promise<void> {
+    this.#bind(this.#buffers.replacedElsewhere());
+    if (resolved === this.#setting!.sizes) return;
     const before = this.#allocator.made;
-    const grown = new Set([...replaced, ...(await this.#buffers.ensure(this.#bytesOf(resolved)))]);
-    if (this.#disposed) return grown;
-    this.#staging.ensure(this.#stagingOf(resolved));
+    const grown = await this.#buffers.ensure(this.#slotBytes(resolved.values));
+    this.#bind(grown);
+    if (grown.size > 0) this.#predicted(resolved.run);
+    await this.#staging.ensure(this.#stagingOf(resolved));
     const [buffers, bytes] = [this.#allocator.made - before, this.#allocator.bytes];
-    if (buffers === 0) return grown;
-    this.#prediction.expect(resolved.run, bytes);
-    this.#onProgress({ kind: "grow", buffers, bytes, message: growthMessage(this.program.model, resolved.run, bytes) });
-    return grown;
+    if (buffers > 0)
+      this.#onProgress({
+        kind: "grow",
+        buffers,
+        bytes,
+        message: growthMessage(this.program.model, resolved.run, bytes),
+      });
+  }
+
+  #predicted(run: RunSizes, exact?: ReadonlySet<number>): void {
+    this.#prediction.expect(run, this.#allocator.bytes - this.#staging.allBytes, exact);
+  }
+
+  /** Binds the buffers that slots have now, at once: the old ones are gone, whatever becomes of the run. */
+  #bind(slots: ReadonlySet<number>): void {
+    if (slots.size > 0) this.#setting!.newBuffers(this.#buffers);
   }
 }

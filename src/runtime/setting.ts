@@ -47,11 +47,11 @@ export class Setting {
     this.#promised = keyOf(promises, spare);
   }
 
-  /** Called when slots have new buffers. */
-  newBuffers(buffers: Buffers, slots: ReadonlySet<number>): void {
-    if (slots.size === 0) return;
+  /** Called when slots have new buffers: the settings must be written again. */
+  newBuffers(buffers: Buffers): void {
     this.#steps.bind(buffers);
     this.#tables.forget();
+    this.forget();
   }
 
   /** Called after the steps were submitted once. */

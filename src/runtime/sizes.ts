@@ -1,4 +1,5 @@
 // The sizes of a program: parsed once, and each distinct one evaluated once for a run.
+import { bug } from "../base/invariant.js";
 import type { Program, SizeText } from "../program/program.js";
 import type { Axis, Sizes } from "../size/axes.js";
 import { parseAxis, sizeOfText } from "../size/parse-size.js";
@@ -48,3 +49,12 @@ export const lengthsAxis = (axes: readonly Axis[]): string | null =>
 /** Axes whose extents the caller's inputs determine. */
 export const inputAxes = (axes: readonly Axis[]): readonly Axis[] =>
   axes.filter((a) => a.role !== "sequence" || a.count.kind === "input");
+
+/** The bytes of each slot of a program, from the values of a table that holds their sizes. */
+export function slotBytes({ slots }: Pick<Program, "slots">, table: SizeTable): (values: Float64Array) => number[] {
+  const indices = slots.map(({ bytes }) => table.index(bytes));
+  return (values) =>
+    indices.map((index, slot) =>
+      Number.isNaN(values[index]) ? bug(`slot ${slots[slot]!.label} has no whole size`) : values[index]!,
+    );
+}

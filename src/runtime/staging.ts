@@ -24,7 +24,7 @@ export class Staging {
   readonly #device: Device;
   readonly #allocator: Allocator;
   readonly #most: number;
-  readonly #buffers: (GPUBuffer | null)[];
+  #buffers: (GPUBuffer | null)[];
   /** Indices of free buffers, and the runs that wait for one. */
   readonly #free: number[];
   readonly #waiting: ((place: number) => void)[] = [];
@@ -42,9 +42,12 @@ export class Staging {
     this.#free = this.#buffers.map((_, i) => i);
   }
 
-  /** Bytes of each buffer. */
+  /** Bytes of each buffer, and of all. */
   get bytes(): number {
     return this.#buffers[0]?.size ?? 0;
+  }
+  get allBytes(): number {
+    return this.bytes * this.#buffers.length;
   }
 
   /**
@@ -55,18 +58,17 @@ export class Staging {
     return bytes <= this.#most;
   }
 
-  /** Grows each buffer to `bytes` bytes; no run may be under way. */
-  ensure(bytes: number): void {
+  /**
+   * Grows each buffer to `bytes` bytes; no run may be under way. Throws OutOfMemoryError, with the buffers unchanged,
+   * where the device has no room.
+   */
+  async ensure(bytes: number): Promise<void> {
     const size = stagingBytes(bytes, this.#most);
     if (this.bytes >= size) return;
+    const usage = BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst;
+    const made = await this.#allocator.createAll(this.#buffers.map(() => ({ label: "results", size, usage })));
     this.destroy();
-    this.#buffers.forEach((_, i) => {
-      this.#buffers[i] = this.#allocator.create({
-        label: "results",
-        size,
-        usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst,
-      });
-    });
+    this.#buffers = made as GPUBuffer[]; // none has a shape
   }
 
   /** Waits for a free buffer and returns its index. The caller owns it until `giveBack`. */
@@ -138,9 +140,7 @@ export class Staging {
   }
 
   destroy(): void {
-    this.#buffers.forEach((buffer, i) => {
-      if (buffer) this.#allocator.destroy(buffer);
-      this.#buffers[i] = null;
-    });
+    for (const buffer of this.#buffers) if (buffer) this.#allocator.destroy(buffer);
+    this.#buffers = this.#buffers.map(() => null);
   }
 }

@@ -98,7 +98,6 @@ async function openEmbedder(
   const { device: wanted = {} } = options;
   const opened: Device[] = [];
   const open = async (): Promise<Device> => {
-    if (wanted instanceof Device && opened.length === 0) return wanted;
     const device = await openDevice(wanted instanceof Device ? {} : wanted);
     opened.push(device);
     return device;
@@ -107,7 +106,7 @@ async function openEmbedder(
     for (const device of opened) device.destroy();
   };
   try {
-    const device = await open();
+    const device = wanted instanceof Device ? wanted : await open();
     const pooled = compilePooled(source, options, device) ?? any;
     const deviceFor = async (lost: boolean): Promise<Device> => (lost ? open() : device);
     const embedder = await ModelEmbedder.load(source, options, pooled, deviceFor);

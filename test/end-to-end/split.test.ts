@@ -109,7 +109,7 @@ describe.each(["default", "swiftshader"] as const)("on %s", (which) => {
   );
 
   it("results that are larger than a buffer may be are read in turns", async () => {
-    const allocator = new Allocator(device.gpu);
+    const allocator = new Allocator(device);
     const sources = [40, 24, 8].map((size, i) => {
       const buffer = allocator.create({ label: `part ${i}`, size, usage: BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst });
       device.gpu.queue.writeBuffer(
@@ -120,7 +120,7 @@ describe.each(["default", "swiftshader"] as const)("on %s", (which) => {
       return buffer;
     });
     const staging = new Staging(device, allocator, { most: 16 });
-    staging.ensure(72);
+    await staging.ensure(72);
     expect(staging.bytes).toBe(16);
     const buffers = { buffer: (slot: number): GPUBuffer => sources[slot]! };
     const copies = [

@@ -2,7 +2,8 @@
 // observers that throw. It ends no text that it does not concern.
 import { expect, it } from "vitest";
 import type { EngineObserver } from "../../src/engine/index.js";
-import { OutOfMemoryError, Session, type Device } from "../../src/runtime/index.js";
+import { Buffers } from "../../src/runtime/buffers.js";
+import { openDevice, OutOfMemoryError, Session, type Device } from "../../src/runtime/index.js";
 import { sparingDevice } from "../device.js";
 import { LM, MODELS } from "../generate/models.js";
 import { random } from "../random.js";
@@ -125,6 +126,104 @@ it("says of a text that was sent away in its prompt what others had read of it, 
   );
   expect(found.map(({ prompt }) => prompt.cached)).toEqual([0, 0, 0, 0]);
   expect(sentAway).toBeGreaterThan(0);
+  await close();
+  device.destroy();
+});
+
+/** Replaces `Buffers.ensure` until the returned function is called. */
+function ensuring(
+  ensure: (own: Buffers["ensure"], buffers: Buffers, ...args: Ensuring) => Promise<ReadonlySet<number>>,
+) {
+  const original = Object.getOwnPropertyDescriptor(Buffers.prototype, "ensure")!.value as Buffers["ensure"];
+  Buffers.prototype.ensure = function (this: Buffers, ...args: Ensuring) {
+    return ensure(original.bind(this), this, ...args);
+  };
+  return () => void (Buffers.prototype.ensure = original);
+}
+type Ensuring = Parameters<Buffers["ensure"]>;
+
+it("goes on with the pools it has where a text needs others that the device has no room for now", async () => {
+  const device = await sparingDevice();
+  const routed = "layers: [Residual(Layer(dim, 2, hidden: 24)), MoD(Layer(dim, 2, hidden: 24), dim, 25%)]";
+  const source = LM("", routed, "for layer in layers { x = layer(x) }", 400);
+  const limits: number[] = [];
+  const { engine, close } = await pairOf(source, device, 21, {
+    memory: 192,
+    chunk: 192,
+    observer: { cacheLimited: (bytes) => void limits.push(bytes) },
+  });
+  // These fill the pool of all tokens.
+  const short = Array.from({ length: 30 }, (_, at) => at % 13);
+  await Promise.all([1, 2, 3, 4].map((i) => answerOf(engine.submit({ prompt: [i, ...short], maxTokens: 25 }))));
+  const long = { prompt: Array.from({ length: 180 }, (_, at) => (at * at) % 13), maxTokens: 5 };
+  const restore = ensuring((own, _, needed, moves, shrink) =>
+    shrink ? Promise.reject(new OutOfMemoryError("a pool", 1e12)) : own(needed, moves, shrink),
+  );
+  try {
+    await expect(answerOf(engine.submit(long))).rejects.toMatchObject({ code: "cache-full" });
+  } finally {
+    restore();
+  }
+  expect(limits).toEqual([]);
+  expect((await answerOf(engine.submit(long))).tokens).toHaveLength(5);
+  await close();
+  device.destroy();
+});
+
+it("binds new pools though the run that was to use them fails", async () => {
+  const device = await sparingDevice();
+  const { engine, alone, close } = await pairOf(LONG, device, 5, { memory: 8192, chunk: 7, maxBatch: 8 });
+  const short = { prompt: [1, 2, 3], maxTokens: 5 };
+  const wanted = await aloneOf(alone, short);
+  await Promise.all(Array.from({ length: 8 }, () => answerOf(engine.submit(short))));
+  let owner: Buffers | null = null;
+  let failed = 0;
+  const restore = ensuring((own, buffers, needed, moves, shrink) => {
+    if (moves && moves.size > 0) owner = buffers;
+    else if (owner && owner !== buffers && needed.some((bytes, slot) => bytes > buffers.bytes(slot))) {
+      failed++;
+      return Promise.reject(new OutOfMemoryError("an activation", 1e9));
+    }
+    return own(needed, moves, shrink);
+  });
+  try {
+    const prompt = Array.from({ length: 150 }, (_, i) => (i * i) % 13);
+    await expect(answerOf(engine.submit({ prompt, maxTokens: 20 }))).rejects.toThrow("no memory for an activation");
+  } finally {
+    restore();
+  }
+  expect(failed).toBeGreaterThan(0);
+  expect((await answerOf(engine.submit(short))).tokens.map(({ token }) => token)).toEqual(wanted);
+  await close();
+  device.destroy();
+});
+
+it("reads results again once the device has room for them", async () => {
+  const device = await openDevice();
+  const { engine, close } = await pairOf(LONG, device, 5, { chunk: 64, maxBatch: 4 });
+  const ask = (n: number) =>
+    Promise.allSettled(Array.from({ length: n }, () => answerOf(engine.submit({ prompt: [1, 2], maxTokens: 3 }))));
+  await ask(1);
+  const [create, pop] = [device.gpu.createBuffer.bind(device.gpu), device.gpu.popErrorScope.bind(device.gpu)];
+  let refused = 0;
+  let next = false;
+  Object.assign(device.gpu, {
+    createBuffer: (descriptor: GPUBufferDescriptor) => {
+      next = descriptor.label === "results";
+      return create(descriptor);
+    },
+    popErrorScope: async () => {
+      const own = pop();
+      if (!next) return own;
+      [next, refused] = [false, refused + 1];
+      await own;
+      return { message: "no memory" };
+    },
+  });
+  for (const end of await ask(3)) expect(end).toMatchObject({ status: "rejected", reason: { code: "out-of-memory" } });
+  Object.assign(device.gpu, { createBuffer: create, popErrorScope: pop });
+  expect(refused).toBeGreaterThan(0);
+  for (const end of await ask(3)) expect(end).toMatchObject({ status: "fulfilled" });
   await close();
   device.destroy();
 });

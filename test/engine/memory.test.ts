@@ -15,7 +15,7 @@ function sequenceOf(prompt: readonly number[], keepsPositions = false): Sequence
   // what `CacheMemory` looks at
   const settled = { request: { prompt }, kind: "" } as unknown as Sequence["settled"];
   const keeps = axes.map(({ taken }) => keepsPositions && taken !== null);
-  return new Sequence(settled, 1, keeps, null as unknown as Sequence["stream"]);
+  return new Sequence(settled, Infinity, keeps, null as unknown as Sequence["stream"]);
 }
 
 it("pages of tokens that did not take a route are taken back, those that a run in flight may need are not", () => {

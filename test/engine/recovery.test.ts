@@ -4,7 +4,7 @@ import { createEngine } from "../../src/engine/index.js";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { openDevice, type Device } from "../../src/runtime/index.js";
 import { sparingDevice } from "../device.js";
-import { MODELS } from "../generate/models.js";
+import { LM, MODELS } from "../generate/models.js";
 import { random } from "../random.js";
 import { soaking } from "../soak.js";
 import { aloneOf, answerOf, pairOf, randomRequest, randomWeights } from "./engines.js";
@@ -124,6 +124,62 @@ describe("a device that is lost", () => {
     const ended = answerOf(engine.submit({ prompt: [1], maxTokens: 20 }));
     lossy.gpu.destroy();
     await expect(ended).rejects.toThrow("that of another model");
+    await close();
+  });
+
+  it("is replaced while nothing is asked, and tried for until one opens: readiness tells balancers of it", async () => {
+    let lose = (): void => {};
+    const lossy = await openDevice();
+    const lost = new Promise<{ reason: string; message: string }>((resolve) => {
+      lose = () => resolve({ reason: "unknown", message: "unplugged" });
+    });
+    Object.defineProperty(lossy.gpu, "lost", { value: lost });
+    const wrapped = await openDevice({ device: lossy.gpu });
+    let tries = 0;
+    const other = await openDevice();
+    const { engine, close } = await pairOf(MODELS["dense"]!, wrapped, 8, {
+      recover: async () => {
+        if (++tries < 2) throw new Error("not yet");
+        return { device: other };
+      },
+    });
+    expect(engine.state).toMatchObject({ lost: 0, ready: true });
+    lose();
+    while (tries < 1) await new Promise((resolve) => void setTimeout(resolve, 5));
+    expect(engine.state).toMatchObject({ lost: 1, ready: false });
+    while (!engine.state.ready) await new Promise((resolve) => void setTimeout(resolve, 50));
+    expect([tries, engine.state.lost]).toEqual([2, 1]);
+    expect((await answerOf(engine.submit({ prompt: [1], maxTokens: 2 }))).tokens).toHaveLength(2);
+    await close();
+    lossy.destroy();
+  });
+
+  it("ends a limit of memory that it had: texts end where they were to", async () => {
+    const lossy = await openDevice();
+    Object.assign(lossy.info.limits, { maxBufferSize: 12 * 16 * 16 * 4 });
+    const limits: number[] = [];
+    const { engine, close } = await pairOf(
+      LM("", "layer: Residual(Layer(dim, 2, hidden: 24))", "x = layer(x)", 400),
+      lossy,
+      5,
+      {
+        memory: 4096,
+        chunk: 7,
+        recover: async () => ({ device: await openDevice() }),
+        observer: { cacheLimited: (bytes) => void limits.push(bytes) },
+      },
+    );
+    const prompt = Array.from({ length: 50 }, (_, i) => (i * i) % 13);
+    const long = answerOf(engine.submit({ prompt, maxTokens: 250 }));
+    // Another needs pages beside it, which cannot be had.
+    const others = Array.from({ length: 8 }, (_, i) =>
+      answerOf(engine.submit({ prompt: [i, ...prompt], maxTokens: 40 })),
+    );
+    while (limits.length === 0) await new Promise((resolve) => void setTimeout(resolve, 5));
+    lossy.gpu.destroy();
+    const { tokens } = await long;
+    expect([tokens.length, tokens.at(-1)!.finish]).toEqual([250, "length"]);
+    for (const other of others) expect((await other).tokens).toHaveLength(40);
     await close();
   });
 });

@@ -218,7 +218,7 @@ describe("while it runs", () => {
   });
 
   it("one that is made all the same is a fault of modc", async () => {
-    const allocator = new Allocator(device.gpu);
+    const allocator = new Allocator(device);
     const descriptor = { label: "late", size: 16, usage: 0x80 };
     await expect(allocator.sealed(async () => allocator.create(descriptor))).rejects.toThrow(
       "modc bug: a buffer (late) is made while a run is under way",
