@@ -93,7 +93,10 @@ export function addPromptLogprobs(
   });
 }
 
-/** By text, the likeliest first; the token itself too. Of several with the same text the likeliest counts. */
+/**
+ * By text, the token's own too. Of several with the same text the likeliest counts. Their order says nothing: an object
+ * has keys that are whole numbers, such as "42", before all others.
+ */
 function alternatives({ logprob, top }: Scored, own: string, context: TokenContext): Readonly<Record<string, number>> {
   const found = new Map<string, number>();
   for (const other of top) {
