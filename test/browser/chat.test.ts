@@ -1,5 +1,5 @@
 // The page that a server has at `/`, in a browser: tokens shaded by depth, the map of routes filled, a stop that stops.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { CHAT_PAGE } from "../../src/serve/index.js";
 import { listen, type Listening } from "../../src/serve/listen-node.js";
 import { scripted } from "../serve/asked.js";
@@ -28,6 +28,7 @@ describe.skipIf(!installed)(`the page of a server in chromium${note}`, { timeout
     listening = await listen(server, { port: 0 });
     browser = await launch("chromium");
   }, 60_000);
+  beforeEach(() => void (slow = false));
   afterAll(async () => {
     await browser?.close();
     await listening?.close();
@@ -84,6 +85,37 @@ describe.skipIf(!installed)(`the page of a server in chromium${note}`, { timeout
     expect(engine.streams[1]!.cancelled).toBe(true);
     // The key that was missing at first is all that the browser has to complain of.
     expect(page.errors.filter((error) => !error.includes("401"))).toEqual([]);
+    await page.close();
+  });
+
+  it("forgets what was said for good by a new chat, also in the middle of an answer", async () => {
+    const page = await browser.open();
+    await page.goto(`${listening.url}/`);
+    await page.evaluate(`key.value = ${JSON.stringify(KEY)}; key.dispatchEvent(new Event("change"))`);
+    await until(page, `document.title === "moby"`);
+    slow = true;
+    const asked = engine.requests.length;
+    await say(page, "Old");
+    await until(page, `document.querySelector(".assistant")?.textContent.length > 1`);
+    await page.evaluate(`reset.click()`);
+    await until(page, `send.textContent === "Send"`);
+    for (let i = 0; engine.active > 0 && i < 100; i++) await new Promise((resolve) => void setTimeout(resolve, 20));
+    slow = false;
+    await say(page, "New");
+    await until(page, `/of the operations/.test(document.getElementById("status").textContent)`);
+    const prompts = engine.requests.slice(asked).map(({ prompt }) => new TextDecoder().decode(Uint8Array.from(prompt)));
+    expect(prompts).toEqual(["<user>Old<assistant>", "<user>New<assistant>"]);
+    // One may ask at once, and is not taken to stop the answer that ends.
+    slow = true;
+    await say(page, "More");
+    await until(page, `document.querySelectorAll(".assistant")[1]?.textContent.length > 1`);
+    await page.evaluate(
+      `reset.click(); question.value = "Else"; ` +
+        `question.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }))`,
+    );
+    await until(page, `document.querySelector(".assistant")?.textContent === ${JSON.stringify(SAID)}`);
+    expect(new TextDecoder().decode(Uint8Array.from(engine.requests.at(-1)!.prompt))).toBe("<user>Else<assistant>");
+    expect(await page.evaluate(`document.getElementById("texts").textContent`)).toBe(`Else${SAID}`);
     await page.close();
   });
 });

@@ -63,6 +63,7 @@ class ChatPage {
 
   #reset(): void {
     this.#running?.abort();
+    this.#end();
     this.#turns = [];
     this.#texts.replaceChildren();
     this.#map.clear(this.#model?.modc.routes.length ?? 0);
@@ -77,21 +78,27 @@ class ChatPage {
     this.#addTurn("user", content);
     const shown = this.#addTurn("assistant", "");
     this.#map.clear(this.#model.modc.routes.length);
-    this.#running = new AbortController();
+    const own = (this.#running = new AbortController());
     this.#send.textContent = "Stop";
     let answer = "";
     try {
       const question = { turns, chat: this.#chat, ...this.#settings() };
-      for await (const chunk of this.#wire.answer(question, this.#running.signal)) {
+      for await (const chunk of this.#wire.answer(question, own.signal)) {
+        if (this.#running !== own) return; // forgotten
         answer += this.#show(chunk, shown);
         this.#texts.scrollTop = this.#texts.scrollHeight;
       }
     } catch (fault) {
-      if (!this.#running.signal.aborted) this.#tell(fault);
+      if (!own.signal.aborted) this.#tell(fault);
     }
+    if (this.#running !== own) return;
+    this.#end();
+    if (answer !== "") this.#turns = [...turns, { role: "assistant", content: answer }];
+  }
+
+  #end(): void {
     this.#running = null;
     this.#send.textContent = "Send";
-    this.#turns = answer === "" ? this.#turns : [...turns, { role: "assistant", content: answer }];
   }
 
   #settings(): { readonly temperature: number; readonly maxTokens: number; readonly live: Record<string, number> } {
