@@ -10,16 +10,13 @@ import { decoderAfter, type PlacedDecoder } from "./token-text.js";
 export type WireFinish = "stop" | "length";
 
 /**
- * A generated token and its text: what it adds to those before. An incomplete character is added by the token that
- * completes it, or by the one that shows that none does.
+ * A generated token and its text: what it adds to those before. A character is added by the token that completes it;
+ * U+FFFD, where none does, by the last token that has bytes of it.
  */
 export interface ShownToken {
   readonly event: EngineToken;
   readonly text: string;
-  /**
-   * The place of its own text in the choice's, in code points; of a part of a character, that of the character. Bytes
-   * of tokens before it that became none are in `text`, and in front of it.
-   */
+  /** The place of its text in the choice's, in code points; of a part of a character, that of the character. */
   readonly start: number;
 }
 
@@ -30,7 +27,10 @@ export interface Piece {
   readonly token: ShownToken;
   /** Text that is certain now. */
   readonly text: string;
-  /** Tokens whose text is certain now. Neither a stop string's tokens nor one that ends the text is ever among them. */
+  /**
+   * Tokens whose whole text is certain now. Their texts together are the choice's: one within which a stop string begins
+   * is cut there. Neither a token that begins in a stop string nor one that ends the text is ever among them.
+   */
   readonly shown: readonly ShownToken[];
   readonly finish: WireFinish | null;
 }
@@ -43,14 +43,27 @@ export interface PromptPiece {
   readonly last: boolean;
 }
 
+/** What a token completes, and what can be shown since. */
+interface Decoded {
+  readonly raw: string;
+  /** Characters of it that are earlier tokens'. */
+  readonly lead: number;
+  /** Whether bytes are left at its end that are no character yet. */
+  readonly incomplete: boolean;
+  readonly fresh: string;
+}
+
+/** A token that has no text, as one that ends it. */
+const NOTHING: Decoded = { raw: "", lead: 0, incomplete: false, fresh: "" };
+
 export class Choice {
   readonly plan: Planned;
   readonly #stream: EngineStream;
   readonly #stop = new AbortController();
   readonly #decoder: RecordedDecoder;
   readonly #writer: TextWriter;
-  /** For each token that was decoded and not read yet: its text, and what can be shown since. */
-  readonly #decoded: { readonly raw: string; readonly lead: number; readonly fresh: string }[] = [];
+  /** Of each token that was decoded and not read yet. */
+  readonly #decoded: Decoded[] = [];
   /** Code points of the text, and of what is shown of it. */
   #length = 0;
   #shown = 0;
@@ -88,39 +101,55 @@ export class Choice {
   /** Whether a stop string has ended the text. */
   #decode(token: number): boolean {
     const stopped = this.#writer.add(token);
-    this.#decoded.push({ raw: this.#decoder.last, lead: this.#decoder.lead, fresh: this.#writer.take() });
+    const { last: raw, lead, incomplete } = this.#decoder;
+    this.#decoded.push({ raw, lead, incomplete, fresh: this.#writer.take() });
     return stopped;
   }
 
   #piece(event: EngineToken): Piece {
-    const { raw, lead, fresh } = this.#decoded.shift() ?? { raw: "", lead: 0, fresh: "" };
+    const { raw, lead, incomplete, fresh } = this.#decoded.shift() ?? NOTHING;
     const ended = event.finish !== null;
     if (ended) this.#writer.finish();
     const text = fresh + this.#writer.take();
-    const token = { event, text: raw, start: this.#length + lead };
+    this.#extendLast(raw.slice(0, lead));
+    const token = { event, text: raw.slice(lead), start: this.#length + lead };
     this.#length += codePoints(raw);
     this.#shown += codePoints(text);
     if (event.finish !== "end") this.#pending.push(token);
-    const { rest } = this.#decoder;
-    const last = ended && rest !== "" ? this.#pending.pop() : undefined;
-    if (last) this.#pending.push({ ...last, text: last.text + rest }); // bytes that no token completed
-    const certain = ended && !this.#writer.stopped ? this.#pending.length : this.#certain();
+    if (ended) this.#extendLast(this.#decoder.rest);
     return {
       kind: "piece",
       index: this.plan.index,
       token,
       text,
-      shown: this.#pending.splice(0, certain),
+      shown: !ended ? this.#certain(incomplete) : this.#writer.stopped ? this.#beforeStop() : this.#pending,
       finish: !ended ? null : event.finish === "end" || event.finish === "stop" ? "stop" : "length",
     };
   }
 
-  /** How many of the pending tokens begin in the text that is shown. */
-  #certain(): number {
-    const first = this.#pending.findIndex(({ start }) => start >= this.#shown);
-    return first < 0 ? this.#pending.length : first;
+  /** Adds to the last token what became of its bytes. */
+  #extendLast(more: string): void {
+    const last = more === "" ? undefined : this.#pending.pop();
+    if (last) this.#pending.push({ ...last, text: last.text + more });
+  }
+
+  /** Takes the tokens whose whole text is shown. */
+  #certain(incomplete: boolean): readonly ShownToken[] {
+    const first = this.#pending.findIndex(
+      ({ text, start }) => start >= this.#shown || start + codePoints(text) > this.#shown,
+    );
+    const whole = first < 0 ? this.#pending.length : first;
+    return this.#pending.splice(0, Math.min(whole, this.#pending.length - Number(incomplete)));
+  }
+
+  /** The last tokens of a text that a stop string has ended: those that begin before it, cut there. */
+  #beforeStop(): readonly ShownToken[] {
+    const own = this.#pending.filter(({ start }) => start < this.#shown);
+    return own.map((token) => ({ ...token, text: firstPoints(token.text, this.#shown - token.start) }));
   }
 }
+
+const firstPoints = (text: string, points: number): string => Array.from(text).slice(0, points).join("");
 
 /** Remembers what the last token gave. */
 class RecordedDecoder implements PlacedDecoder {
@@ -138,6 +167,10 @@ class RecordedDecoder implements PlacedDecoder {
     this.last = this.#decoder.add(token);
     this.lead = this.#decoder.lead;
     return this.last;
+  }
+
+  get incomplete(): boolean {
+    return this.#decoder.incomplete;
   }
 
   finish(): string {

@@ -11,6 +11,8 @@ const BEFORE = 8;
 export interface PlacedDecoder extends TokenDecoder {
   /** Characters of the last `add` that are earlier tokens'. */
   readonly lead: number;
+  /** Whether the tokens so far end with bytes that are no character yet. */
+  readonly incomplete: boolean;
 }
 
 /** Decodes what follows on a prompt. */
@@ -32,6 +34,9 @@ export function decoderAfter(tokenizer: Tokenizer, prompt: readonly number[]): P
     finish: () => own(stream.finish()),
     get lead() {
       return lead;
+    },
+    get incomplete() {
+      return stream.incomplete;
     },
   };
 }

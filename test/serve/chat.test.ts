@@ -1,5 +1,8 @@
 // `/v1/chat/completions` by its replies, whole and as a stream.
 import { describe, expect, it } from "vitest";
+import { TokenizerError } from "../../src/tokenizer/errors.js";
+import type { Tokenizer } from "../../src/tokenizer/index.js";
+import { random } from "../random.js";
 import { ask, bytes, eventsOf, scripted } from "./asked.js";
 import { scoreOf } from "./scripted-engine.js";
 
@@ -135,3 +138,80 @@ describe("a stream of an answer", () => {
     }
   });
 });
+
+describe("tokens of several characters", () => {
+  it("are cut where a stop string begins within them, with the log-probability of the whole token", async () => {
+    const tokenizer = piecesTokenizer(["a", "ab", "bc"].map((text) => bytes(text)));
+    const { server } = scripted("", { tokenizer, script: { says: () => [0, 1, 2] } });
+    for (const [stop, expected] of [
+      ["b", ["a", "a"]],
+      ["ab", ["a"]],
+      ["bb", ["a", "a"]],
+      ["c", ["a", "ab", "b"]],
+      ["x", ["a", "ab", "bc"]],
+    ] as const) {
+      const body = { messages, logprobs: true, top_logprobs: 1, stop, modc: { routes: true } };
+      const { message, logprobs, modc } = (await ask(server, PATH, body)).json.choices[0];
+      expect([stop, message.content]).toEqual([stop, expected.join("")]);
+      expect(modc.tokens.map(({ text }: { text: string }) => text)).toEqual(expected);
+      expect(logprobs.content).toEqual(
+        expected.map((token, i) => {
+          const own = { token, bytes: bytes(token), logprob: scoreOf(i, 0).logprob };
+          return { ...own, top_logprobs: [own] };
+        }),
+      );
+    }
+  });
+
+  it("together are the text, whatever they are, in a stream as in a whole reply", async () => {
+    const rng = random(11);
+    const some = <T>(of: readonly T[], n: number): T[] => Array.from({ length: n }, () => of[rng.below(of.length)]!);
+    for (let round = 0; round < 200; round++) {
+      // Parts of characters, whole ones, and bytes that are neither.
+      const tokenizer = piecesTokenizer(
+        Array.from({ length: 8 }, () => some([...bytes("aab\u00fc\u2713"), 0xff, 0xc3], rng.below(4))),
+      );
+      const said = some([...Array(9).keys()], 1 + rng.below(10)); // the tokenizer lacks the last
+      const whole = tokenizer.decode(said.filter((token) => token < 8));
+      const from = rng.below(whole.length);
+      const stop = [whole.slice(from, from + 1 + rng.below(3)), "ab"].filter((text) => text !== "");
+      const ends = rng.below(3) === 0 ? [said.at(-1)!] : [];
+      const served = (): Parameters<typeof ask>[0] =>
+        scripted("", {
+          tokenizer,
+          defaults: { ends, maxTokens: null, sampling: {} },
+          script: { says: () => said },
+        }).server;
+      const body = { messages, logprobs: true, modc: { routes: true }, ...(rng.below(4) > 0 && { stop }) };
+      const { message, logprobs, modc } = (await ask(served(), PATH, body)).json.choices[0];
+      const texts = logprobs.content.map(({ token }: { token: string }) => token);
+      expect(texts.join(""), String(said)).toBe(message.content);
+      expect(modc.tokens.map(({ text }: { text: string }) => text)).toEqual(texts);
+      const parts = eventsOf((await ask(served(), PATH, { ...body, stream: true })).text).map(
+        ({ choices }) => choices[0],
+      );
+      expect(parts.map(({ delta }) => delta.content ?? "").join("")).toBe(message.content);
+      expect(parts.flatMap((part) => part.logprobs?.content ?? [])).toEqual(logprobs.content);
+      expect(parts.flatMap((part) => part.modc?.tokens ?? [])).toEqual(modc.tokens);
+    }
+  });
+});
+
+/** A tokenizer whose tokens are these bytes; any text is its first token. */
+function piecesTokenizer(pieces: readonly (readonly number[])[]): Tokenizer {
+  return {
+    vocabulary: pieces.length,
+    longest: 3,
+    encode: () => [0],
+    decode(tokens) {
+      const all = tokens.flatMap((token) => {
+        if (pieces[token]) return pieces[token];
+        throw new TokenizerError("bad-token", `there is no token ${token}`);
+      });
+      return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(all));
+    },
+    idOf: () => null,
+    isSpecial: () => false,
+    bytesOf: (token) => pieces[token] ?? null,
+  };
+}
