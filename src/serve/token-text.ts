@@ -1,7 +1,7 @@
 // The text of tokens where they stand: as they come one by one, and of those that might have come.
 import type { TokenDecoder } from "../generate/index.js";
 import { TokenizerError } from "../tokenizer/errors.js";
-import { TextStream } from "../tokenizer/text-stream.js";
+import { placedText, TextStream } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
 /** Tokens before a text that its first tokens are decoded behind, so that a word keeps its space. */
@@ -41,18 +41,23 @@ export function decoderAfter(tokenizer: Tokenizer, prompt: readonly number[]): P
   };
 }
 
-function known(decode: () => string): string {
+/** Null where the tokenizer lacks one of the tokens. */
+function known(decode: () => string): string | null {
   try {
     return decode();
   } catch (fault) {
-    if (fault instanceof TokenizerError && fault.code === "bad-token") return "";
+    if (fault instanceof TokenizerError && fault.code === "bad-token") return null;
     throw fault;
   }
 }
 
+/** The text of tokens, without special ones. One that the tokenizer lacks has none, as one that is generated. */
+export const textOf = (tokenizer: Tokenizer, tokens: readonly number[]): string =>
+  known(() => tokenizer.decode(tokens)) ?? placedText(tokenizer, tokens).text;
+
 /** The text of a token behind others, special ones shown; bytes that are no whole character as U+FFFD. */
 export function textAfter(tokenizer: Tokenizer, before: readonly number[], token: number): string {
-  const decode = (tokens: readonly number[]): string => known(() => tokenizer.decode(tokens, { special: true }));
+  const decode = (tokens: readonly number[]): string => known(() => tokenizer.decode(tokens, { special: true })) ?? "";
   const near = before.slice(-4);
   const [base, whole] = [decode(near), decode([...near, token])];
   return near.length > 0 && whole.length > base.length && whole.startsWith(base)

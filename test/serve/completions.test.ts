@@ -161,6 +161,26 @@ describe("log-probabilities of a completion", () => {
     expect(engine.requests[0]).toMatchObject({ maxTokens: 1, logprobs: 1, promptLogprobs: 1 });
   });
 
+  it("are echoed of tokens that the tokenizer lacks, which have no text", async () => {
+    const script = { model: { vocabulary: 300 }, says: () => [33, 270, 33] };
+    const [prompt, said] = [[72, 270, 195, 188, 299, 33], "Hü!"];
+    for (const logprobs of [{}, { logprobs: 1 }]) {
+      const body = { prompt, echo: true, max_tokens: 3, ...logprobs };
+      const { status, json } = await ask(scripted("", { script }).server, PATH, body);
+      expect(status).toBe(200);
+      const [choice] = json.choices;
+      expect(choice.text).toBe(`${said}!!`);
+      if ("logprobs" in logprobs) {
+        expect(choice.logprobs.tokens).toEqual(["H", "", "bytes:\\xc3", "bytes:\\xbc", "", "!", "!", "", "!"]);
+        expect(choice.logprobs.text_offset).toEqual([0, 1, 1, 1, 2, 2, 3, 4, 4]);
+      }
+      const { text } = await ask(scripted("", { script }).server, PATH, { ...body, stream: true });
+      const parts = eventsOf(text).map(({ choices }) => choices[0]);
+      expect(parts.map((part) => part.text).join("")).toBe(choice.text);
+      expect(parts[0].text).toBe(said);
+    }
+  });
+
   it("are of the prompt alone where nothing is generated", async () => {
     const { json } = await ask(scripted("z").server, PATH, { prompt: "Call", max_tokens: 0, echo: true, logprobs: 0 });
     expect(json.choices[0]).toMatchObject({ text: "Call", finish_reason: "length" });

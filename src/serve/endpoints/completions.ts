@@ -20,6 +20,7 @@ import { promptsField, tokensOf, type WirePrompt } from "../prompts.js";
 import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
 import { body, readBody } from "../schema.js";
 import { eventStream } from "../sse.js";
+import { textOf } from "../token-text.js";
 import { usageOf } from "../usage.js";
 
 interface CompletionFields extends SharedFields {
@@ -123,7 +124,7 @@ class CompletionText {
     if (last) this.#finish = "length";
     const own = noLogprobs();
     if (echo !== null) {
-      this.#text = typeof echo === "string" ? echo : tokenizer.decode(echo);
+      this.#text = typeof echo === "string" ? echo : textOf(tokenizer, echo);
       this.#offset = codePoints(this.#text);
       if (logprobs) addPromptLogprobs(own, tokenizer, this.#choice.plan.prompt, this.#text, read);
       extend(this.#all, own);
