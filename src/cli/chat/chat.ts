@@ -1,27 +1,12 @@
 // `modc chat`: a conversation with a model in the terminal.
-import type { Generation } from "../../generate/index.js";
-import { InputError } from "../../runtime/errors.js";
-import { Choice } from "../../serve/choice.js";
-import type { OpenedEngine } from "../../session/engine-node.js";
-import { DepthText } from "../generate/depth.js";
-import { oneText, withoutText } from "../generate/generated.js";
-import { samplingOf, type Sampling } from "../generate/sampling.js";
+import { samplingOf } from "../generate/sampling.js";
 import { openServed } from "../serve/open.js";
-import { TokenizerError } from "../../tokenizer/errors.js";
-import { lackingOf } from "../../tokenizer/text-stream.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { io } from "../terminal/io.js";
-import { columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
+import type { ExitCode } from "../terminal/exit.js";
+import { Progress } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
-import { conversationOf, type Conversation } from "./conversation.js";
-import { linesOfInput, type Lines } from "./lines.js";
-
-const HELP = `/depth   show how many layers computed each token, or no longer
-/reset   forget what was said
-/help    these lines
-/exit    end; so does the end of input
-An interrupt stops an answer.`;
+import { linesOfInput } from "./lines.js";
+import { Talk } from "./talk.js";
 
 /** An engine of one text: the next message finds what was said before in its cache. */
 const ALONE = { maxBatch: 1, queue: 0 } as const;
@@ -40,142 +25,4 @@ export async function chat(file: string, flags: Flags<typeof runningCommands.cha
   } finally {
     await opened.close();
   }
-}
-
-class Talk {
-  readonly #opened: OpenedEngine;
-  readonly #lines: Lines;
-  readonly #progress: Progress;
-  readonly #conversation: Conversation;
-  readonly #chosen: Sampling;
-  readonly #depths: DepthText;
-  #showDepth: boolean;
-  #answers = 0;
-  #toldLacking = false;
-
-  constructor(
-    opened: OpenedEngine,
-    lines: Lines,
-    progress: Progress,
-    flags: Flags<typeof runningCommands.chat>,
-    chosen: Sampling,
-  ) {
-    this.#opened = opened;
-    this.#lines = lines;
-    this.#progress = progress;
-    this.#chosen = chosen;
-    this.#showDepth = flags.showDepth ?? false;
-    this.#conversation = conversationOf(opened.texts, flags.system ?? null);
-    this.#depths = new DepthText(expectGeneration(opened), useColor(io().stdout));
-    say(`${opened.name} on ${opened.device.info.name}; /help tells what can be said to modc itself`);
-    if (!opened.texts.chat) say("note: the tokenizer has no chat template: the model goes on with what is written");
-  }
-
-  async untilEnd(): Promise<ExitCode> {
-    const { attended } = this.#lines;
-    let exit: ExitCode = EXIT.fine;
-    for (let line = await this.#lines.next(); line !== null; line = await this.#lines.next()) {
-      if (line.startsWith("/")) {
-        if (!this.#command(line.trim())) break;
-      } else if (line.trim() !== "") {
-        const ended = await this.#answer(line);
-        if (attended) continue;
-        if (ended === "stopped") return EXIT.interrupted;
-        if (ended === "refused") exit = EXIT.user;
-      }
-    }
-    return exit;
-  }
-
-  /** False at the end. */
-  #command(line: string): boolean {
-    switch (line) {
-      case "/exit":
-        return false;
-      case "/help":
-        say(HELP);
-        return true;
-      case "/reset":
-        this.#conversation.reset();
-        say("what was said is forgotten");
-        return true;
-      case "/depth":
-        this.#showDepth = !this.#showDepth;
-        sayPainted(
-          this.#showDepth ? `layers of each token: ${this.#depths.legend(useColor())}` : "layers are not shown",
-        );
-        return true;
-      default:
-        say(`there is no ${line}: /help tells what there is`);
-        return true;
-    }
-  }
-
-  async #answer(message: string): Promise<"answered" | "stopped" | "refused"> {
-    const { engine, texts } = this.#opened;
-    const stop = new AbortController();
-    const hear = (): (() => void) => this.#lines.onInterrupt(() => stop.abort());
-    // Where nobody is there, an interrupt before the first token ends the process, even while the driver compiles.
-    let heard = this.#lines.attended ? hear() : null;
-    const depth = this.#showDepth ? this.#depths : null;
-    const shown = oneText((text) => void io().stdout.write(text), depth, Boolean(io().stdout.isTTY), columns());
-    let answer = "";
-    const chosen = new Set<number>();
-    try {
-      const prompt = this.#conversation.asked(message);
-      const { sampling, stop: stops, maxTokens } = this.#chosen;
-      const drawn = { ...texts.defaults.sampling, ...sampling };
-      const choice = new Choice(engine, texts.tokenizer, {
-        index: 0,
-        prompt,
-        field: "messages",
-        stops,
-        request: {
-          prompt,
-          maxTokens: maxTokens ?? texts.defaults.maxTokens ?? Number.MAX_SAFE_INTEGER,
-          sampling: drawn.seed === undefined ? drawn : { ...drawn, seed: drawn.seed + this.#answers },
-          ends: texts.defaults.ends,
-        },
-      });
-      stop.signal.addEventListener("abort", () => choice.cancel());
-      for await (const piece of choice.pieces()) {
-        if (piece.kind === "prompt") continue;
-        heard ??= hear();
-        this.#progress.clear();
-        answer += piece.text;
-        chosen.add(piece.token.event.token);
-        shown.add({ text: piece.text, depth: piece.token.event.depth });
-      }
-      this.#answers++;
-    } catch (fault) {
-      if (!stop.signal.aborted) {
-        // The conversation goes on without the message.
-        if (!(fault instanceof InputError || fault instanceof TokenizerError)) throw fault;
-        say(`the message is left out: ${fault.message}; /reset forgets what was said`);
-        return "refused";
-      }
-    } finally {
-      heard?.();
-      this.#progress.clear();
-      shown.end();
-    }
-    this.#conversation.answered(answer);
-    this.#tellLacking(chosen);
-    if (!stop.signal.aborted) return "answered";
-    say("stopped");
-    return "stopped";
-  }
-
-  /** Says once that tokens have no text. */
-  #tellLacking(chosen: ReadonlySet<number>): void {
-    const lacking = this.#toldLacking ? null : lackingOf(this.#opened.texts.tokenizer, chosen);
-    if (lacking === null) return;
-    this.#toldLacking = true;
-    say(`note: ${withoutText(lacking)}`);
-  }
-}
-
-function expectGeneration({ name, generation }: OpenedEngine): Generation {
-  if (generation) return generation;
-  throw new UserError(`${name} gives embeddings of texts, and no text`, "`modc serve` has them at /v1/embeddings");
 }
