@@ -145,10 +145,12 @@ export class Talk {
       this.#progress.clear();
       shown.end();
     }
-    this.#conversation.answered(answer);
+    const { aborted } = stop.signal;
+    const begun = !aborted || answer !== "";
+    if (begun) this.#conversation.answered(answer);
     this.#tellLacking(chosen);
-    if (!stop.signal.aborted) return "answered";
-    say("stopped");
+    if (!aborted) return "answered";
+    say(begun ? "stopped" : "stopped before the answer began: the message is left out");
     return "stopped";
   }
 

@@ -1,0 +1,82 @@
+// A conversation as `modc chat` has it, with an engine that says what it is told to: what is kept of it, and its seeds.
+import { readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import { Talk } from "../../src/cli/chat/talk.js";
+import type { Sampling } from "../../src/cli/generate/sampling.js";
+import { withIo } from "../../src/cli/terminal/io.js";
+import { Progress } from "../../src/cli/terminal/terminal.js";
+import { compileGeneration } from "../../src/compile-generation.js";
+import { bytesTokenizer, type ChatTemplate } from "../../src/tokenizer/index.js";
+import { bytes, CHAT } from "../serve/asked.js";
+import { ScriptedEngine } from "../serve/scripted-engine.js";
+
+const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
+const { generation } = compileGeneration(source, { caches: "pages" });
+
+interface Said {
+  readonly chat?: ChatTemplate | null;
+  readonly sampling?: Sampling["sampling"];
+  /** Of the checkpoint. */
+  readonly defaults?: Sampling["sampling"];
+  /** How many tokens of the i-th answer come before an interrupt; null: all. */
+  readonly stopAt?: (answer: number) => number | null;
+}
+
+/** A conversation of these lines at a terminal, each answered by "Aye": the engine's requests, and what is said. */
+async function talk(lines: readonly string[], { chat = CHAT, sampling = {}, defaults = {}, stopAt }: Said = {}) {
+  let stop = (): void => {};
+  const engine = new ScriptedEngine({
+    says: () => bytes("Aye"),
+    before: (_, index) => {
+      if (stopAt?.(engine.requests.length - 1) === index) stop();
+    },
+  });
+  const left = [...lines];
+  let stderr = "";
+  const write = (text: string): void => void (stderr += text);
+  await withIo({ stdout: { write: () => {} }, stderr: { write }, env: {} }, () =>
+    new Talk(
+      {
+        name: "Moby",
+        engine,
+        generation,
+        texts: {
+          tokenizer: bytesTokenizer,
+          chat,
+          info: null,
+          defaults: { sampling: defaults, maxTokens: null, ends: [], ignored: [] },
+        },
+        device: { info: { name: "a device" } },
+      },
+      {
+        attended: true,
+        next: () => Promise.resolve(left.shift() ?? null),
+        onInterrupt(heard) {
+          stop = heard;
+          return () => (stop = () => {});
+        },
+        close: () => {},
+      },
+      new Progress(),
+      {},
+      { sampling, stop: [], maxTokens: null },
+    ).untilEnd(),
+  );
+  const prompts = engine.requests.map(({ prompt }) => new TextDecoder().decode(Uint8Array.from(prompt)));
+  return { prompts, seeds: engine.requests.map((request) => request.sampling?.seed), stderr };
+}
+
+it("keeps what was said of an answer that is stopped, and nothing of one that had not begun, its message neither", async () => {
+  const stopAt = (answer: number): number | null => [null, 0, 2][answer] ?? null;
+  const lines = ["One", "Two", "Three", "Four"];
+  const { prompts, stderr } = await talk(lines, { stopAt });
+  expect(prompts).toEqual([
+    "<user>One<assistant>",
+    "<user>One<assistant>Aye<user>Two<assistant>",
+    "<user>One<assistant>Aye<user>Three<assistant>",
+    "<user>One<assistant>Aye<user>Three<assistant>Ay<user>Four<assistant>",
+  ]);
+  expect(stderr).toMatch(/\nstopped before the answer began: the message is left out\n[^]*\nstopped\n/);
+  const plain = await talk(lines, { stopAt, chat: null });
+  expect(plain.prompts.at(-1)).toBe("OneAye\nThreeAy\nFour");
+});
