@@ -97,7 +97,7 @@ const isList = (options: SamplingOptions | readonly SamplingOptions[]): options 
   Array.isArray(options);
 
 /** Whether tokens are drawn at random. */
-const isSampled = (options: SamplingOptions): boolean => temperatureOf(options) > 0;
+export const isSampled = (options: SamplingOptions): boolean => temperatureOf(options) > 0;
 
 const temperatureOf = ({ temperature, topK, topP, minP, seed }: SamplingOptions): number =>
   temperature ?? ([topK, topP, minP, seed].every((o) => o === undefined) ? 0 : 1);

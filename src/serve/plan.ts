@@ -131,7 +131,8 @@ function biasOf(given: ReadonlyMap<string, number>, vocabulary: number): Readonl
   );
 }
 
-const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
+/** Of a text whose request names none. */
+export const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
 
 function liveOf(
   { engine }: Served,

@@ -76,7 +76,18 @@ it("keeps what was said of an answer that is stopped, and nothing of one that ha
     "<user>One<assistant>Aye<user>Three<assistant>",
     "<user>One<assistant>Aye<user>Three<assistant>Ay<user>Four<assistant>",
   ]);
-  expect(stderr).toMatch(/\nstopped before the answer began: the message is left out\n[^]*\nstopped\n/);
+  expect(stderr).toMatch(/\nstopped before the answer began: the message is left out\nstopped\n$/);
   const plain = await talk(lines, { stopAt, chat: null });
   expect(plain.prompts.at(-1)).toBe("OneAye\nThreeAy\nFour");
+});
+
+it("draws each answer by a new seed, by the next one where a first is given, and by none where nothing is drawn", async () => {
+  const lines = ["One", "Two", "Three"];
+  expect((await talk(lines, { sampling: { seed: 0 } })).seeds).toEqual([0, 1, 2]);
+  expect((await talk(lines)).seeds).toEqual([undefined, undefined, undefined]); // greedy
+  for (const drawn of [{ sampling: { temperature: 0.7 } }, { defaults: { topP: 0.9 } }]) {
+    const seeds = [...(await talk(lines, drawn)).seeds, ...(await talk(lines, drawn)).seeds];
+    expect(seeds.every((seed) => Number.isSafeInteger(seed))).toBe(true);
+    expect(new Set(seeds).size).toBe(6);
+  }
 });

@@ -1,7 +1,9 @@
 // A conversation with an opened model: each line is answered, or is told to modc itself.
 import type { Generation } from "../../generate/index.js";
+import { isSampled } from "../../generate/options.js";
 import { InputError } from "../../runtime/errors.js";
 import { Choice } from "../../serve/choice.js";
+import { randomSeed } from "../../serve/plan.js";
 import type { OpenedEngine } from "../../session/engine-node.js";
 import { TokenizerError } from "../../tokenizer/errors.js";
 import { lackingOf } from "../../tokenizer/text-stream.js";
@@ -110,7 +112,9 @@ export class Talk {
     try {
       const prompt = this.#conversation.asked(message);
       const { sampling, stop: stops, maxTokens } = this.#chosen;
-      const drawn = { ...texts.defaults.sampling, ...sampling };
+      const wanted = { ...texts.defaults.sampling, ...sampling };
+      // A seed alone would make a greedy answer a drawn one.
+      const seed = wanted.seed !== undefined ? wanted.seed + this.#answers : isSampled(wanted) ? randomSeed() : null;
       const choice = new Choice(engine, texts.tokenizer, {
         index: 0,
         prompt,
@@ -119,7 +123,7 @@ export class Talk {
         request: {
           prompt,
           maxTokens: maxTokens ?? texts.defaults.maxTokens ?? Number.MAX_SAFE_INTEGER,
-          sampling: drawn.seed === undefined ? drawn : { ...drawn, seed: drawn.seed + this.#answers },
+          sampling: { ...wanted, ...(seed !== null && { seed }) },
           ends: texts.defaults.ends,
         },
       });

@@ -163,7 +163,12 @@ export const runningCommands = {
         1e9,
       ),
       ...o.draws,
-      o.whole("--seed <n>", "of draws; the next answer has the next seed (0 to 4294967295)", 0, 0xffffffff),
+      o.whole(
+        "--seed <n>",
+        "of draws, 0 to 4294967295; the next answer has the next seed (default: each answer has a new one)",
+        0,
+        0xffffffff,
+      ),
       o.option("--show-depth", "show how many layers computed each token; /depth turns it on and off"),
       o.valued(
         "--cache-memory <size>",
