@@ -28,8 +28,8 @@ export interface Piece {
   /** Text that is certain now. */
   readonly text: string;
   /**
-   * Tokens whose whole text is certain now. Their texts together are the choice's: one within which a stop string begins
-   * is cut there. Neither a token that begins in a stop string nor one that ends the text is ever among them.
+   * Tokens whose whole text is certain now. Their texts together are the choice's: one within which a stop string
+   * begins is cut there. Neither a token that begins in a stop string nor one that ends the text is ever among them.
    */
   readonly shown: readonly ShownToken[];
   readonly finish: WireFinish | null;
