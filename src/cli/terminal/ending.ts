@@ -1,6 +1,7 @@
 // Ends the process; no other file may. A driver's threads may be running at any moment, and the C destructors that
 // `process.exit` runs concurrently crash. So an interrupt ends the process by the signal itself, which runs no
 // destructors, and every other end first waits until the driver's threads are idle.
+import { constants } from "node:os";
 import { reasonOf } from "../../base/errno.js";
 import { destroyLiving } from "../../runtime/living.js";
 import { removeLeftovers, watchLeftovers } from "../../runtime/leftovers-node.js";
@@ -15,13 +16,20 @@ import { error, say } from "./terminal.js";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type Signal = (typeof SIGNALS)[number];
 
+/**
+ * Whether this is the first process of a container (pid_namespaces(7)). Linux drops its signals where nothing listens,
+ * and no signal of its own ends it. So as a program it always listens, and ends by a code.
+ */
+const IS_FIRST = process.pid === 1;
+let isProgram = false;
+
 /** The functions that the first interrupt calls. */
 const stops = new Set<() => void>();
 let toRemove = false;
 let listening = false;
 
 function listen(): void {
-  const wanted = stops.size > 0 || toRemove;
+  const wanted = stops.size > 0 || toRemove || (IS_FIRST && isProgram);
   if (wanted === listening) return;
   listening = wanted;
   for (const signal of SIGNALS)
@@ -73,9 +81,10 @@ async function forget(): Promise<void> {
 
 /**
  * Ends the process by a signal with its default action: shells see the interrupt (130, and 143 for SIGTERM), and no
- * destructor runs.
+ * destructor runs. The first process of a container ends with that code, once the driver's threads are idle.
  */
 function endBy(signal: Signal): void {
+  if (IS_FIRST) endNow(128 + constants.signals[signal]);
   removeLeftovers();
   if (process.platform === "win32") process.exit(EXIT.interrupted);
   process.off(signal, hear);
@@ -83,7 +92,7 @@ function endBy(signal: Signal): void {
 }
 
 /** Ends the process with a code, now. */
-function endNow(code: ExitCode): never {
+function endNow(code: number): never {
   removeLeftovers();
   destroyLiving();
   process.exit(code);
@@ -110,10 +119,12 @@ export function outliveOutput(tell: (fault: NodeJS.ErrnoException) => void): () 
 }
 
 /**
- * Installs handlers for the command-line process: a closed pipe (`modc … | head`) is not an error, and uncaught errors
- * are reported as bugs of modc.
+ * Installs handlers for the command-line process: signals are heard where nothing else would end it, a closed pipe
+ * (`modc … | head`) is not an error, and uncaught errors are reported as bugs of modc.
  */
 export function handleStreams(): void {
+  isProgram = true;
+  listen();
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (fault: NodeJS.ErrnoException) => {
       if (outlived) return outlived(fault);
