@@ -104,7 +104,7 @@ export interface EngineStream extends AsyncIterable<EngineEvent> {
 export interface EngineRoute {
   /** "" for all tokens. */
   readonly path: string;
-  /** The number of attentions on it, at least 1. */
+  /** The number of attentions on it; 1 where there is none. */
   readonly layers: number;
 }
 

@@ -16,10 +16,10 @@ import { UNUSED_POSITION } from "../ops/paged.js";
 import { capacityOf } from "../program/axes-of-generation.js";
 import { alongSequences, tokensOf } from "../ops/traits.js";
 import type { Axis, SequenceAxis } from "../size/axes.js";
-import { declaredShare } from "../size/count-rules.js";
 import { axisSize, substitute, type Size } from "../size/size.js";
 import { PagedLayout, sideBySide, type CacheLayout, type RunRows } from "./cache-layouts.js";
 import { GenerationError } from "./generation-error.js";
+import { axisOf, rootOf } from "./token-axes.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
 import { loopedAttentions, type LoopCaches } from "./loop-caches.js";
 import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
@@ -57,7 +57,7 @@ export interface Cached {
   readonly layers: readonly CachedLayer[];
   /** For each of `axes`, u32[B]: the rows of each sequence after the run. */
   readonly counts: readonly Node[];
-  /** For each of `axes`, u32[rows(axis)]: the positions in their text of the run's rows; null where no key has them. */
+  /** For each of `axes` but the root's, u32[rows(axis)]: the positions in their text of the run's rows. */
   readonly positions: readonly (Node | null)[];
   readonly values: SequenceValues;
 }
@@ -165,7 +165,7 @@ class CacheRewriter {
     const root = this.#cachedAxes.get(this.#root.name)!;
     const axes = [root, ...[...this.#cachedAxes.values()].filter((a) => a !== root)];
     const counts = axes.map(({ axis }) => this.#after.get(axis)!); // `#countsOf` sets both
-    const positions = axes.map(({ axis }) => this.#positions.get(axis) ?? null);
+    const positions = axes.map(({ axis }) => (axis === this.#root.name ? null : this.#positionsOf(axis)));
     return { graph, axes, layers: this.#layers, counts, positions, values: this.#values };
   }
 
@@ -320,6 +320,22 @@ class CacheRewriter {
     return positionState;
   }
 
+  /** u32[rows(axis)]: the positions in their text of the run's rows, also on a route without keys; null if unknown. */
+  #positionsOf(axis: string): Node | null {
+    if (axis === this.#root.name)
+      return this.#emit.node("append", [this.#countsOf(axis), this.#startsOf(axis)], { axis });
+    const known = this.#positions.get(axis);
+    if (known) return known;
+    const rowsOf = (node: Node): string | null => packedAxis(typeOf(node).shape[0] ?? 1);
+    const take = this.#nodes.find((n) => isOp(n, "take") && n.attrs.dim === 0 && rowsOf(n) === axis);
+    const parent = take && rowsOf(take.inputs[0]!);
+    const from = parent && this.#cachedAxes.has(parent) ? this.#positionsOf(parent) : null;
+    if (!take || !from) return null;
+    const positions = this.#emit.node("take", [from, this.#rewrittenNodes.get(take.inputs[1]!)!], { dim: 0 });
+    this.#positions.set(axis, positions);
+    return positions;
+  }
+
   /** u32[B]: the number of rows of each sequence before this run. */
   #countsOf(name: string): Node {
     const axis = this.#sequence(name);
@@ -364,27 +380,3 @@ class CacheRewriter {
 }
 
 const positionsState = (axis: string): string => `cache.positions.${axis}`;
-
-function axisOf(heads: Node): string {
-  const axis = packedAxis(typeOf(heads).shape[1]!);
-  if (axis === null) throw new GenerationError("the rows of an attention lie along no axis");
-  return axis;
-}
-
-/** The sequence axis of the input; every other sequence axis must be a route of it. */
-function rootOf(graph: Graph): SequenceAxis {
-  if (!graph.axes.some((a) => a.role === "batch")) throw new GenerationError("the model has no batch of sequences");
-  const roots = graph.axes.filter((a): a is SequenceAxis => a.role === "sequence" && a.count.kind === "input");
-  const [root, second] = roots;
-  if (!root) throw new GenerationError("the model's inputs have no axis of tokens");
-  if (second)
-    throw new GenerationError(
-      `the model reads sequences along ${root.name} and ${second.name}: only tokens of one axis can be generated`,
-    );
-  for (const axis of graph.axes)
-    if (axis.role === "sequence" && axis !== root && declaredShare(axis.count) === null && graph.starts.has(axis.name))
-      throw new GenerationError(
-        `the axis ${axis.name} is made by ${axis.count.kind}, which looks at the whole sequence`,
-      );
-  return root;
-}

@@ -264,7 +264,7 @@ class SamplingGraph {
     return { ...this.#graph, axes: this.#axes, outputs, states, starts };
   }
 
-  /** The positions of the tokens that took each route that has keys. */
+  /** The positions of the tokens that took each route. */
   #taken(batch: Size): readonly GraphOutput[] {
     return this.#cached.positions.flatMap((node, i): GraphOutput[] => {
       const { axis } = this.#cached.axes[i]!;

@@ -126,8 +126,8 @@ export interface PagedAxis {
   /** The axis of the pages of a sequence, and the input u32[B, pages]; null where `pool` is. */
   readonly pages: { readonly axis: string; readonly input: string } | null;
   /**
-   * Result u32[B, rows] of `prompt` with the positions of the tokens that took the route; null where `pool` is, and for
-   * all tokens.
+   * Result u32[B, rows] of `prompt` with the positions of the tokens that took the route; null for all tokens, and
+   * where it cannot be told.
    */
   readonly taken: string | null;
   /** States along the pool, and the bytes of a row of each. */

@@ -31,7 +31,13 @@ it.each(["dense", "mixture of depths"])("goes on with the memory that the device
   });
   const { limit } = engine.state.cache;
   const rng = random(6);
-  const requests = Array.from({ length: 40 }, () => ({ ...randomRequest(rng, 13, 12), ends: [], maxTokens: 12 }));
+  // Two pages each, of sixteen at once.
+  const promptOf = (): number[] => Array.from({ length: 17 }, () => rng.below(13));
+  const requests = Array.from({ length: 40 }, () => ({
+    ...randomRequest(rng, 13, 12),
+    prompt: promptOf(),
+    maxTokens: 7,
+  }));
   const wanted: (readonly number[])[] = [];
   for (const request of requests) wanted.push(await aloneOf(alone, request));
   const found = await Promise.all(requests.map(async (request) => await answerOf(engine.submit(request))));

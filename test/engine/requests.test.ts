@@ -131,6 +131,26 @@ describe("a request", () => {
 });
 
 describe("an engine", () => {
+  it("counts the tokens of routes without attention, behind a prefix that was known too", async () => {
+    const source = MODELS["routed work without attention"]!.replace("T <= 24", "T <= 100");
+    const { engine, close } = await pairOf(source, device, 5, { chunk: 64 });
+    const prompt = Array.from({ length: 40 }, (_, i) => (i * i) % 13);
+    const asked = async () => {
+      const stream = engine.submit({ prompt, maxTokens: 2, promptRoutes: true });
+      const read = (await answerOf(stream)).prompt;
+      const { routes, flops } = stream.use;
+      return { cached: read.cached, told: read.routes, use: { routes, flops } };
+    };
+    const first = await asked();
+    const again = await asked();
+    expect([first.cached, again.cached]).toEqual([0, 32]);
+    expect([again.use, again.told]).toEqual([first.use, first.told]);
+    const some = first.told!.filter(([, routed]) => routed).length;
+    expect(some).toBeGreaterThan(0);
+    expect(first.use.routes[1]! - some).toBeLessThanOrEqual(1); // the generated token that was read
+    await close();
+  });
+
   it("ends a text whose `until` throws, and no other", async () => {
     const { engine, close } = await pairOf(MODELS["dense"]!, device, 3, { maxBatch: 3 });
     const fault = new Error("no text");
