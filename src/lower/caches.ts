@@ -328,10 +328,10 @@ class CacheRewriter {
     if (known) return known;
     const rowsOf = (node: Node): string | null => packedAxis(typeOf(node).shape[0] ?? 1);
     const take = this.#nodes.find((n) => isOp(n, "take") && n.attrs.dim === 0 && rowsOf(n) === axis);
-    const parent = take && rowsOf(take.inputs[0]!);
+    const parent = take && rowsOf(take.inputs[0]);
     const from = parent && this.#cachedAxes.has(parent) ? this.#positionsOf(parent) : null;
     if (!take || !from) return null;
-    const positions = this.#emit.node("take", [from, this.#rewrittenNodes.get(take.inputs[1]!)!], { dim: 0 });
+    const positions = this.#emit.node("take", [from, this.#rewrittenNodes.get(take.inputs[1])!], { dim: 0 });
     this.#positions.set(axis, positions);
     return positions;
   }

@@ -145,7 +145,7 @@ describe("a device that is lost", () => {
     });
     expect(engine.state).toMatchObject({ lost: 0, ready: true });
     lose();
-    while (tries < 1) await new Promise((resolve) => void setTimeout(resolve, 5));
+    while (engine.state.lost === 0) await new Promise((resolve) => void setTimeout(resolve, 5));
     expect(engine.state).toMatchObject({ lost: 1, ready: false });
     while (!engine.state.ready) await new Promise((resolve) => void setTimeout(resolve, 50));
     expect([tries, engine.state.lost]).toEqual([2, 1]);

@@ -12,7 +12,7 @@ import { notFinite } from "../../generate/not-finite.js";
 import { DepthText } from "./depth.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../terminal/ending.js";
-import { RuntimeError } from "../../runtime/index.js";
+import type { RuntimeError } from "../../runtime/index.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { writeText } from "../source/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
