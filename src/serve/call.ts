@@ -3,6 +3,7 @@ import { callListener } from "../base/listener.js";
 import type { RequestUse } from "../engine/index.js";
 import { gone, RequestError, timedOut, wireError } from "./errors.js";
 import type { RequestEntry, Served } from "./options.js";
+import { after } from "./timer.js";
 
 export class Call {
   readonly id: string;
@@ -15,7 +16,7 @@ export class Call {
   streams = false;
   readonly #controller = new AbortController();
   readonly #served: Served;
-  readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #untimed: () => void;
   readonly #left: () => void;
   readonly #ended: () => void;
   readonly #began = performance.now();
@@ -33,7 +34,7 @@ export class Call {
     this.signal = this.#controller.signal;
     this.#ended = ended;
     const { seconds } = served.limits;
-    this.#timer = setTimeout(() => this.abort(timedOut(seconds)), seconds * 1000);
+    this.#untimed = after(seconds * 1000, () => this.abort(timedOut(seconds)));
     this.#left = () => this.abort(gone());
     request.signal.addEventListener("abort", this.#left);
     if (request.signal.aborted) this.#left();
@@ -82,7 +83,7 @@ export class Call {
   end(): void {
     if (this.#done) return;
     this.#done = true;
-    clearTimeout(this.#timer);
+    this.#untimed();
     this.request.signal.removeEventListener("abort", this.#left);
     const entry: RequestEntry = {
       id: this.id,

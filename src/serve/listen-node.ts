@@ -5,6 +5,7 @@ import { errnoOf, reasonOf } from "../base/errno.js";
 import { ModcError } from "../base/errors.js";
 import { isLoopback } from "./options.js";
 import type { Server } from "./server.js";
+import { after } from "./timer.js";
 
 export class ListenError extends ModcError<"cannot-listen"> {
   override readonly name = "ListenError";
@@ -32,8 +33,8 @@ export interface Listening {
   readonly url: string;
   /**
    * Refuses new requests at once, waits until those under way have been answered and their replies sent, and closes.
-   * `seconds`: after so many, what is under way is cut off by an error, for which its clients have a second. Returns
-   * whether every reply was sent whole.
+   * `seconds`: after so many, what is under way is cut off by an error, for which its clients have a second; Infinity:
+   * never. Returns whether every reply was sent whole.
    */
   drain(seconds: number): Promise<boolean>;
   /** Cuts everything off. */
@@ -104,8 +105,8 @@ function httpServer(server: Server, options: ListenOptions): HttpServer {
     },
   }) as HttpServer; // as `createServer` makes it
   http.maxConnections = connections;
-  // A client that does not read, beyond what a request may take.
-  http.setTimeout((server.seconds + 30) * 1000);
+  // A client that does not read, beyond what a request may take; Node has no timers beyond 24 days.
+  http.setTimeout(Math.min(server.seconds + 30, 24 * 24 * 3600) * 1000);
   return http;
 }
 
@@ -117,10 +118,10 @@ const FLUSH_MS = 1000;
 
 /** Whether the promise is fulfilled in time. */
 async function within(milliseconds: number, promise: Promise<void>): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), milliseconds)));
+  let untimed = (): void => {};
+  const late = new Promise<false>((resolve) => (untimed = after(milliseconds, () => resolve(false))));
   const fulfilled = await Promise.race([promise.then(() => true), late]);
-  clearTimeout(timer);
+  untimed();
   return fulfilled;
 }
 

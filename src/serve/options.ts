@@ -41,7 +41,7 @@ export interface Limits {
   readonly choices: number;
   /** Generated tokens of a text, where the model has no longest context and the request does not say. Default 4096. */
   readonly tokens: number;
-  /** Seconds that a request may take, waiting included. Default 600. */
+  /** Seconds that a request may take, waiting included; Infinity, and more than 24 days: any time. Default 600. */
   readonly seconds: number;
 }
 

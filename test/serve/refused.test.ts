@@ -321,6 +321,15 @@ describe("a server that is full, ends or fails", () => {
     expect(text).toMatch(/data: \{"error":\{[^\n]*"code":"timeout"\}\}\n\n$/);
   });
 
+  it("gives a request any time where it has no limit, or one longer than timers run", async () => {
+    const script = { before: () => new Promise<void>((resolve) => void setTimeout(resolve, 10)) };
+    for (const seconds of [Infinity, 2_147_484, 1e12]) {
+      const { server } = scripted("abcdefgh", { script, limits: { seconds } });
+      const { status } = await ask(server, PATH, { prompt: "x", max_tokens: 3 });
+      expect([seconds, status]).toEqual([seconds, 200]);
+    }
+  });
+
   it("aborts what nobody waits for any more", async () => {
     const entries: (string | null)[] = [];
     const script = { before: () => new Promise<void>((resolve) => void setTimeout(resolve, 5)) };

@@ -153,6 +153,14 @@ describe("a socket", () => {
     expect(engine.streams[0]!.cancelled).toBe(true);
   });
 
+  it("waits without limit where it may, and requests too", async () => {
+    const { url, engine } = await opened({ script: { before: () => later(20) }, limits: { seconds: Infinity } });
+    const running = complete(url, { max_tokens: 5 });
+    while (engine.active === 0) await later(1);
+    expect(await open!.drain(Infinity)).toBe(true);
+    expect((await running).status).toBe(200);
+  });
+
   it("lets go of a client that does not read, when its time is up", async () => {
     const says = (): readonly number[] => Array<number>(50_000).fill(120);
     const { engine, port } = await opened({
