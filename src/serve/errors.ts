@@ -98,7 +98,7 @@ export function wireError(fault: unknown): RequestError {
   if (fault instanceof QueueFullError) return queueFull(fault);
   if (fault instanceof InputError) {
     const field = fault.input && snakeCase(fault.input);
-    const message = withHint(fault);
+    const message = hinted(fault);
     return invalid(field === null ? message : message.replaceAll(fault.input!, field), field);
   }
   if (fault instanceof ModcError) {
@@ -129,10 +129,11 @@ const unavailable = (message: string, code: string, cause: ModcError): RequestEr
 function withoutFile(fault: ModcError): string {
   const file = fault instanceof TokenizerError ? fault.file : null;
   const owner = fault.code === "bad-template" ? "the model" : "the tokenizer";
-  return file === null ? withHint(fault) : withHint(fault).replaceAll(file, owner);
+  return file === null ? hinted(fault) : hinted(fault).replaceAll(file, owner);
 }
 
-const withHint = ({ message, hint }: ModcError): string => (hint === null ? message : `${message}; ${hint}`);
+/** The message and what it advises. */
+export const hinted = ({ message, hint }: ModcError): string => (hint === null ? message : `${message}; ${hint}`);
 
 /** `maxTokens` as the wire writes it. */
 const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -3,7 +3,7 @@ import { QueueFullError } from "../engine/index.js";
 import { InputError } from "../runtime/index.js";
 import type { Call } from "./call.js";
 import { Choice, type Piece, type PromptPiece } from "./choice.js";
-import { invalid, queueFull } from "./errors.js";
+import { hinted, invalid, queueFull } from "./errors.js";
 import { merged } from "./merged.js";
 import type { Served } from "./options.js";
 import type { Planned } from "./plan.js";
@@ -24,6 +24,8 @@ export function startGeneration({ engine, tokenizer }: Served, call: Call, plans
     for (const choice of choices) choice.cancel();
     // The engine knows prompts alone, and of its memory a client need not know more.
     if (fault instanceof InputError && fault.input === "prompt") throw invalid(fault.message, plans[0]!.field);
+    if (fault instanceof InputError && fault.input !== null && Object.hasOwn(plans[0]!.request.live ?? {}, fault.input))
+      throw invalid(hinted(fault), `modc.live.${fault.input}`);
     // Its own texts are not among those that wait.
     if (!(fault instanceof QueueFullError) || choices.length === 0) throw fault;
     throw queueFull(fault, `the request asks for ${plans.length} texts, and there is room for ${choices.length} now`);

@@ -80,6 +80,19 @@ describe("fields", () => {
     expect(full.json.error).toMatchObject({ param: "messages", message: "the cache has room for 5 tokens" });
   });
 
+  it("that set a live parameter are refused by its own name, and the request's path to it", async () => {
+    const most = (): never => {
+      throw new InputError("keepShare", "live parameter keepShare is 7: it must lie between 0% and 100%", "give 0.5");
+    };
+    const { server } = scripted("x", { script: { most, model: { live: ["keepShare"] } } });
+    const { status, json } = await ask(server, PATH, { prompt: "x", modc: { live: { keepShare: 7 } } });
+    expect([status, json.error.param, json.error.message]).toEqual([
+      400,
+      "modc.live.keepShare",
+      "live parameter keepShare is 7: it must lie between 0% and 100%; give 0.5",
+    ]);
+  });
+
   it("say nothing of where the model's files lie", async () => {
     const file = "/secret/place/tokenizer.json";
     const added_tokens = [{ id: 1, content: "<s>", special: true }];
