@@ -75,11 +75,17 @@ export class Reader {
     return this.isObject() ? (this.value as Readonly<Record<string, unknown>>) : this.unlike("an object");
   }
 
-  list<T>(read: (item: Reader) => T, most = MOST_ITEMS): readonly T[] {
+  list<T>(read: (item: Reader, index: number) => T, most = MOST_ITEMS): readonly T[] {
     const { value } = this;
     if (!Array.isArray(value)) return this.unlike("a list");
     if (value.length > most) this.fail(`must hold at most ${most} items, found ${value.length}`);
-    return value.map((item: unknown, i) => read(new Reader(item, this.#refuse, `${this.path}[${i}]`)));
+    return value.map((_, i) => read(this.item(i), i));
+  }
+
+  /** An item of a list; one that is not there reads as undefined, which nothing accepts. */
+  item(index: number): Reader {
+    const item: unknown = Array.isArray(this.value) ? this.value[index] : this.unlike("a list");
+    return new Reader(item, this.#refuse, `${this.path}[${index}]`);
   }
 
   /** Checks that no two items of this list have the same value in a field. */

@@ -1,9 +1,11 @@
-// Reads the body of a request: no more bytes, and no deeper nested, than allowed, before it is parsed.
+// Reads the body of a request: no more bytes and values, and no deeper nested, than allowed, before it is parsed.
 import { invalid, RequestError } from "./errors.js";
-import type { Limits } from "./options.js";
+import type { Served } from "./options.js";
+import { turn } from "./turn.js";
 
 /** The JSON that a request has. Throws RequestError. */
-export async function readJson(request: Request, { body, depth }: Pick<Limits, "body" | "depth">): Promise<unknown> {
+export async function readJson(request: Request, served: Pick<Served, "limits" | "context">): Promise<unknown> {
+  const { body, depth } = served.limits;
   const type = request.headers.get("content-type") ?? "";
   // A page of another origin may send other types without asking first.
   if (!/^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type))
@@ -19,7 +21,8 @@ export async function readJson(request: Request, { body, depth }: Pick<Limits, "
       code: "unsupported_media_type",
     });
   const text = decoded(await readBytes(request, body));
-  expectShallow(text, depth);
+  expectShallow(text, depth, mostValues(served));
+  if (text.length > LONG) await turn();
   try {
     return JSON.parse(text);
   } catch {
@@ -68,15 +71,28 @@ function decoded(bytes: Uint8Array): string {
   }
 }
 
-/** Brackets outside of strings, without parsing: a parser that recurses must not see what is too deep. */
-function expectShallow(text: string, most: number): void {
+/** Bodies of more characters are parsed after others have had their turn. */
+const LONG = 1 << 20;
+
+/** Values that a body may have: as many as tokens of all its texts, a million at least. */
+const mostValues = ({ limits, context }: Pick<Served, "limits" | "context">): number =>
+  Math.max(1 << 20, limits.choices * ((context ?? 0) + 1));
+
+/**
+ * Brackets and commas outside of strings, without parsing: a parser that recurses must not see what is too deep, and
+ * everybody waits while one makes millions of values.
+ */
+function expectShallow(text: string, most: number, mostItems: number): void {
   let depth = 0;
+  let items = 0;
   let quoted = false;
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (quoted) {
       if (c === BACKSLASH) i++;
       else if (c === QUOTE) quoted = false;
+    } else if (c === COMMA) {
+      if (++items > mostItems) throw invalid(`the body has more than ${mostItems} values`);
     } else if (c === QUOTE) quoted = true;
     else if (c === OPEN_LIST || c === OPEN_OBJECT) {
       if (++depth > most) throw invalid(`the body nests deeper than ${most} lists and objects`);
@@ -84,4 +100,5 @@ function expectShallow(text: string, most: number): void {
   }
 }
 
-const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
+const [QUOTE, COMMA, BACKSLASH] = [0x22, 0x2c, 0x5c];
+const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];

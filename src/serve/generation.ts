@@ -6,7 +6,8 @@ import { Choice, type Piece, type PromptPiece } from "./choice.js";
 import { hinted, invalid, queueFull } from "./errors.js";
 import { merged } from "./merged.js";
 import type { Served } from "./options.js";
-import type { Planned } from "./plan.js";
+import type { Planned, Plans } from "./plan.js";
+import { fewer } from "./room.js";
 
 export interface GenerationRun {
   readonly choices: readonly Choice[];
@@ -14,24 +15,21 @@ export interface GenerationRun {
   pieces(): AsyncGenerator<Piece | PromptPiece, void>;
 }
 
-/** Throws what the engine throws; then nothing is under way. */
-export function startGeneration({ engine, tokenizer }: Served, call: Call, plans: readonly Planned[]): GenerationRun {
+/** Throws what the engine throws; then nothing is under way, and the place of the texts is free. */
+export function startGeneration({ engine, tokenizer }: Served, call: Call, { texts, place }: Plans): GenerationRun {
   const choices: Choice[] = [];
-  call.signal.throwIfAborted();
   try {
-    for (const plan of plans) choices.push(new Choice(engine, tokenizer, plan));
+    call.signal.throwIfAborted();
+    for (const plan of texts) choices.push(new Choice(engine, tokenizer, plan));
   } catch (fault) {
     for (const choice of choices) choice.cancel();
-    // The engine knows prompts alone, and of its memory a client need not know more.
-    if (fault instanceof InputError && fault.input === "prompt") throw invalid(fault.message, plans[0]!.field);
-    if (fault instanceof InputError && fault.input !== null && Object.hasOwn(plans[0]!.request.live ?? {}, fault.input))
-      throw invalid(hinted(fault), `modc.live.${fault.input}`);
-    // Its own texts are not among those that wait.
-    if (!(fault instanceof QueueFullError) || choices.length === 0) throw fault;
-    throw queueFull(fault, `the request asks for ${plans.length} texts, and there is room for ${choices.length} now`);
+    place.close();
+    throw refusal(fault, texts, choices.length);
   }
+  place.submitted();
   // One listener for all: Node takes more than ten on a signal for a leak.
   const abort = (): void => {
+    place.close(); // also of a stream that nobody began to read
     for (const choice of choices) choice.abort(call.signal.reason);
   };
   call.signal.addEventListener("abort", abort);
@@ -39,8 +37,12 @@ export function startGeneration({ engine, tokenizer }: Served, call: Call, plans
     choices,
     async *pieces() {
       try {
-        yield* merged(choices.map((choice) => choice.pieces()));
+        for await (const piece of merged(choices.map((choice) => choice.pieces()))) {
+          if (piece.kind === "prompt" ? piece.last : piece.finish !== null) place.ended();
+          yield piece;
+        }
       } finally {
+        place.close();
         call.signal.removeEventListener("abort", abort);
         for (const choice of choices) {
           choice.cancel();
@@ -49,4 +51,17 @@ export function startGeneration({ engine, tokenizer }: Served, call: Call, plans
       }
     },
   };
+}
+
+/** A fault of the engine over one of the texts, after so many that it took, in the words of the request. */
+function refusal(fault: unknown, texts: readonly Planned[], taken: number): unknown {
+  const [first] = texts;
+  if (fault instanceof InputError && first) {
+    // The engine knows prompts alone, and of its memory a client need not know more.
+    if (fault.input === "prompt") return invalid(fault.message, first.field);
+    if (fault.input !== null && Object.hasOwn(first.request.live ?? {}, fault.input))
+      return invalid(hinted(fault), `modc.live.${fault.input}`);
+  }
+  // Its own texts are not among those that wait.
+  return fault instanceof QueueFullError && taken > 0 ? queueFull(fault, fewer(texts.length, taken)) : fault;
 }

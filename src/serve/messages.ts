@@ -4,6 +4,7 @@ import type { Message } from "../tokenizer/chat.js";
 import { anyText, body, type Unsupported } from "./schema.js";
 
 const ROLES = ["system", "developer", "user", "assistant"] as const;
+/** Of a chat, and of all the contents that are lists: everybody waits while they are read. */
 const MOST_MESSAGES = 4096;
 
 interface Written {
@@ -34,7 +35,17 @@ const message: Read<Written> = body<Written, object>({ role: oneOf(ROLES), conte
 
 /** `developer` is what OpenAI calls `system` since; templates know the older word. */
 export const messagesField: Read<readonly Message[]> = (r) => {
+  expectFewParts(r);
   const messages = r.list(message, MOST_MESSAGES);
   if (messages.length === 0) r.fail("is an empty list");
   return messages.map(({ role, content: text }) => ({ role: role === "developer" ? "system" : role, content: text }));
 };
+
+/** Counts the parts of all contents, before any is read. */
+function expectFewParts(r: Reader): void {
+  if (!Array.isArray(r.value) || r.value.length > MOST_MESSAGES) return; // refused as it is read
+  let parts = 0;
+  for (const message of r.value as readonly ({ readonly content?: unknown } | null)[])
+    if (Array.isArray(message?.content)) parts += message.content.length;
+  if (parts > MOST_MESSAGES) r.fail(`must have contents of at most ${MOST_MESSAGES} parts in all, found ${parts}`);
+}

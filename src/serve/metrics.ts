@@ -37,9 +37,16 @@ export class Metrics implements EngineObserver {
   readonly #size = new Histogram("modc_run_sequences", "Sequences of a run on the device.", SIZES, KINDS);
   readonly #run = new Histogram("modc_run_seconds", "Time of a run on the device.", BETWEEN, KINDS);
   #gauges: readonly Metric[] = [];
+  #lastWait = 0;
   #routes: readonly string[] = [];
 
+  /** Seconds that the last text waited before it was read. */
+  get lastWait(): number {
+    return this.#lastWait;
+  }
+
   began(waited: number): void {
+    this.#lastWait = waited / 1000;
     this.#waited.observe(waited / 1000);
   }
 

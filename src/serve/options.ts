@@ -6,6 +6,7 @@ import type { ChatTemplate } from "../tokenizer/chat.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { RequestError } from "./errors.js";
 import { Metrics } from "./metrics.js";
+import { Room } from "./room.js";
 
 /** How a model's checkpoint would have it generate, where a request does not say. */
 export interface ServeDefaults {
@@ -43,9 +44,21 @@ export interface Limits {
   readonly tokens: number;
   /** Seconds that a request may take, waiting included; Infinity, and more than 24 days: any time. Default 600. */
   readonly seconds: number;
+  /**
+   * Texts of all requests that may be under way and wait: of a request beyond them nothing is encoded. Default
+   * Infinity: the engine refuses those beyond its queue, once they are encoded.
+   */
+  readonly texts: number;
 }
 
-export const LIMITS: Limits = { body: 8 * 1024 * 1024, depth: 32, choices: 128, tokens: 4096, seconds: 600 };
+export const LIMITS: Limits = {
+  body: 8 * 1024 * 1024,
+  depth: 32,
+  choices: 128,
+  tokens: 4096,
+  seconds: 600,
+  texts: Infinity,
+};
 
 /** A request that has ended, for a log. It says nothing of texts. */
 export interface RequestEntry {
@@ -108,6 +121,7 @@ export interface PageFile {
 export interface Served extends Required<Omit<ServeOptions, "limits" | "hosts" | "info">> {
   readonly info: TokenizerInfo;
   readonly limits: Limits;
+  readonly room: Room;
   readonly hosts: readonly string[] | null;
   /** Seconds since 1970 at which the server was made. */
   readonly created: number;
@@ -141,6 +155,8 @@ export function servedBy(options: ServeOptions): Served {
     );
   if (keys.some((key) => !/^[\x21-\x7e]+$/.test(key)))
     throw new InputError("keys", "a key must be of letters, digits and signs, without spaces");
+  const metrics = options.metrics ?? new Metrics();
+  const all = { ...LIMITS, ...limits };
   return {
     engine,
     tokenizer: options.tokenizer,
@@ -152,12 +168,13 @@ export function servedBy(options: ServeOptions): Served {
     fingerprint: options.fingerprint ?? "modc",
     embedder: options.embedder ?? null,
     info: options.info ?? NO_INFO,
-    metrics: options.metrics ?? new Metrics(),
+    metrics,
     keys,
     hosts: options.hosts === undefined ? (keys.length === 0 ? LOOPBACK : null) : options.hosts,
     origins: options.origins ?? [],
     page: options.page ?? null,
-    limits: { ...LIMITS, ...limits },
+    limits: all,
+    room: new Room(engine, all.texts, metrics),
     log: options.log ?? (() => {}),
     created: Math.floor(Date.now() / 1000),
   };

@@ -2,9 +2,12 @@
 import type { EngineRequest, RequestSampling } from "../engine/index.js";
 import { checkStops } from "../generate/stop.js";
 import { MIN_SCALE, samplingTables, type SamplingOptions } from "../generate/options.js";
+import type { Call } from "./call.js";
 import { invalid, RequestError } from "./errors.js";
 import type { SharedFields } from "./fields.js";
 import type { Served } from "./options.js";
+import { tokensOf, tooLong, tooMany, whichHas, type WirePrompt } from "./prompts.js";
+import type { Place } from "./room.js";
 
 /** One text that is asked for. */
 export interface Planned {
@@ -20,7 +23,9 @@ export interface Planned {
 
 export interface Asked {
   readonly fields: Partial<SharedFields>;
-  readonly prompts: readonly (readonly number[])[];
+  /** How many prompts there are; asked for when all else has been found right. */
+  readonly count: number;
+  readonly prompts: () => readonly WirePrompt[];
   /** The field that has the prompts. */
   readonly field: "prompt" | "messages";
   /** Generated tokens of each text where neither request nor checkpoint says; null: as many as there is room for. */
@@ -30,45 +35,72 @@ export interface Asked {
   readonly promptLogprobs: number | null;
 }
 
-/** Plans each choice, those of the first prompt first. Throws RequestError, and InputError for sampling options. */
-export function planned(served: Served, asked: Asked): readonly Planned[] {
-  const { fields, prompts, logprobs, promptLogprobs } = asked;
-  const { defaults, engine } = served;
+export interface Plans {
+  readonly texts: readonly Planned[];
+  /** Of all the texts. */
+  readonly place: Place;
+}
+
+/**
+ * Plans each choice, those of the first prompt first. Throws RequestError, InputError for sampling options, and
+ * TokenizerError. Prompts are encoded last: what is refused for anything else, or has no room, costs nobody the time.
+ */
+export async function planned(served: Served, call: Call, asked: Asked): Promise<Plans> {
+  const { fields, count, field } = asked;
   const { n = 1, stop = [], modc = {} } = fields;
   expectModel(served, fields.model);
   if (fields.stream_options && !fields.stream)
     throw invalid("stream_options is only for a request with stream", "stream_options");
-  expectChoices(served, prompts.length, n);
+  expectChoices(served, count, n);
   checkStops(stop);
   const live = liveOf(served, modc.live);
   const sampling = samplingOf(served, fields);
-  samplingTables(tableOptions(sampling), 1, engine.model.vocabulary);
-  return prompts.flatMap((prompt, p) => {
-    const maxTokens = maxTokensOf(served, asked, prompt, p);
-    return Array.from({ length: n }, (_, i) => ({
-      index: p * n + i,
+  samplingTables(tableOptions(sampling), 1, served.engine.model.vocabulary);
+  const place = served.room.take(count * n);
+  try {
+    const own = { name: field, context: served.context };
+    const prompts = await tokensOf(served, call, asked.prompts(), own, field !== "messages");
+    return { texts: prompts.flatMap((prompt, p) => choicesOf(served, asked, { prompt, p, sampling, live })), place };
+  } catch (fault) {
+    place.close();
+    throw fault;
+  }
+}
+
+interface Shared {
+  readonly prompt: readonly number[];
+  readonly p: number;
+  readonly sampling: RequestSampling;
+  readonly live: Readonly<Record<string, number>> | null;
+}
+
+/** The choices of a prompt. */
+function choicesOf(served: Served, asked: Asked, { prompt, p, sampling, live }: Shared): readonly Planned[] {
+  const { fields, logprobs, promptLogprobs } = asked;
+  const { n = 1, stop = [], modc = {} } = fields;
+  const maxTokens = maxTokensOf(served, asked, prompt, p);
+  return Array.from({ length: n }, (_, i) => ({
+    index: p * n + i,
+    prompt,
+    field: asked.field,
+    stops: stop,
+    request: {
       prompt,
-      field: asked.field,
-      stops: stop,
-      request: {
-        prompt,
-        maxTokens,
-        sampling: { ...sampling, seed: seedOf(sampling.seed!, i) },
-        ends: fields.ignore_eos ? [] : defaults.ends,
-        logprobs,
-        promptLogprobs,
-        promptRoutes: modc.routes ?? false,
-        ...(live && { live }),
-      },
-    }));
-  });
+      maxTokens,
+      sampling: { ...sampling, seed: seedOf(sampling.seed!, i) },
+      ends: fields.ignore_eos ? [] : served.defaults.ends,
+      logprobs,
+      promptLogprobs,
+      promptRoutes: modc.routes ?? false,
+      ...(live && { live }),
+    },
+  }));
 }
 
 /** Throws RequestError for more texts than a request may ask for. */
 export function expectChoices({ limits }: Pick<Served, "limits">, prompts: number, n = 1): void {
   if (prompts * n <= limits.choices) return;
-  const param = prompts > limits.choices ? "prompt" : "n";
-  throw invalid(`a request may ask for ${limits.choices} texts, this one asks for ${prompts * n}`, param);
+  throw tooMany(limits.choices, prompts * n, prompts > limits.choices ? "prompt" : "n");
 }
 
 /** Throws RequestError unless the model goes by this name. */
@@ -153,18 +185,13 @@ function liveOf(
 /** The context must hold all tokens that are read, and the last one is not. */
 function maxTokensOf(served: Served, asked: Asked, prompt: readonly number[], index: number): number {
   const { fields, usual, field } = asked;
-  const has =
-    field === "messages" ? "the messages have" : asked.prompts.length === 1 ? "the prompt has" : `prompt ${index} has`;
   const { context } = served;
   const { vocabulary } = served.engine.model;
+  const has = whichHas({ name: field }, index, asked.count);
   if (prompt.length === 0)
     throw invalid(`${has} no tokens: give at least one, such as the one that begins a text`, field);
   if (context !== null && prompt.length > context)
-    throw invalid(
-      `the model reads at most ${context} tokens, ${has} ${prompt.length}`,
-      field,
-      "context_length_exceeded",
-    );
+    throw tooLong(context, prompt.length, { name: field, context }, index, asked.count);
   const wrong = prompt.find((token) => token >= vocabulary);
   if (wrong !== undefined)
     throw invalid(`${has} ${wrong}: tokens are whole numbers from 0 to ${vocabulary - 1}`, field);

@@ -116,7 +116,7 @@ const POSTED: Readonly<Record<string, Posted>> = {
   "/v1/completions": completions,
   "/v1/chat/completions": chatCompletions,
   "/v1/embeddings": embeddings,
-  "/tokenize": (served, _, json) => tokenize(served, json),
+  "/tokenize": tokenize,
   "/detokenize": (served, _, json) => detokenize(served, json),
 };
 
@@ -141,7 +141,7 @@ function routesOf(served: Served, state: ServerState): App {
       app.post(one, async ({ env: { call } }) => {
         call.route = path;
         if (state.draining) throw draining();
-        return reply(served, call, await call.before(readJson(call.request, served.limits)));
+        return reply(served, call, await call.before(readJson(call.request, served)));
       });
     }
   const ready = (): Response => {

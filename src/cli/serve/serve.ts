@@ -80,7 +80,7 @@ function serverOf(
   own: { readonly keys: readonly string[]; readonly metrics: Metrics; readonly log: ServeLog; readonly host: string },
 ): Server {
   const [first = name, ...aliases] = flags.name ?? [];
-  const { allowHost = [] } = flags;
+  const { allowHost = [], maxBatch = USUAL.maxBatch, queue = USUAL.queue } = flags;
   // A server with keys may be called by any name. So may one that is open on purpose, unless it is told by which.
   const anyName = own.keys.length > 0 || (!isLoopback(own.host) && allowHost.length === 0);
   return createServer({
@@ -102,7 +102,8 @@ function serverOf(
     limits: {
       seconds: flags.requestTimeout ?? USUAL.requestSeconds,
       // What could never be taken is refused for good, not until later.
-      choices: Math.min(LIMITS.choices, (flags.maxBatch ?? USUAL.maxBatch) + (flags.queue ?? USUAL.queue)),
+      choices: Math.min(LIMITS.choices, maxBatch + queue),
+      texts: maxBatch + queue,
     },
     log: (entry) => own.log.request(entry),
   });

@@ -11,7 +11,7 @@ import { chatLogprob, TokenContext, type ChatLogprob } from "../logprobs.js";
 import { messagesField } from "../messages.js";
 import type { Served } from "../options.js";
 import { planned } from "../plan.js";
-import { tokensOf } from "../prompts.js";
+import { expectCharacters } from "../prompts.js";
 import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
 import { body, readBody } from "../schema.js";
 import { eventStream } from "../sse.js";
@@ -42,10 +42,11 @@ export async function chatCompletions(served: Served, call: Call, json: unknown)
     throw invalid("max_tokens and max_completion_tokens differ: give one of them", "max_tokens");
   if (rest.max_tokens === 0) throw invalid("max_tokens must be at least 1, found 0", "max_tokens");
   const fields = { ...rest, ...(most !== undefined && { max_tokens: most }) };
-  const plans = planned(served, {
+  const plans = await planned(served, call, {
     fields,
     field: "messages",
-    prompts: [promptOf(served, messages)],
+    count: 1,
+    prompts: () => [promptOf(served, messages)],
     usual: null,
     logprobs: logprobs ? (top ?? 0) : null,
     promptLogprobs: null,
@@ -69,13 +70,16 @@ export async function chatCompletions(served: Served, call: Call, json: unknown)
 }
 
 /** Throws RequestError where there is no template, and TokenizerError for messages that it refuses. */
-function promptOf(served: Served, messages: readonly Message[]): readonly number[] {
+function promptOf(served: Served, messages: readonly Message[]): string {
   const { chat } = served;
   if (chat === null)
     throw invalid("the model has no chat template: ask /v1/completions", "messages", "no_chat_template");
   const answered = messages.at(-1)!.role !== "assistant";
   if (!answered) throw invalid("the last message must not be the assistant's", "messages");
-  return tokensOf(served, chat.prompt(messages), "messages", false);
+  // A template may take long over long texts; one that leaves some of them out is not waited for.
+  const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
+  expectCharacters(served, characters, { name: "messages", context: served.context });
+  return chat.prompt(messages);
 }
 
 async function* chunksOf(

@@ -15,8 +15,8 @@ import {
 } from "../logprobs.js";
 import { codePoints } from "../offsets.js";
 import type { Served } from "../options.js";
-import { expectChoices, planned } from "../plan.js";
-import { promptsField, tokensOf, type WirePrompt } from "../prompts.js";
+import { planned } from "../plan.js";
+import { promptsField, type WirePrompt } from "../prompts.js";
 import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
 import { body, readBody } from "../schema.js";
 import { eventStream } from "../sse.js";
@@ -28,23 +28,24 @@ interface CompletionFields extends SharedFields {
   readonly echo: boolean;
 }
 
-const schema = body<{ readonly prompt: readonly WirePrompt[] }, CompletionFields>(
-  { prompt: promptsField },
-  { ...shared, logprobs: whole(0, MOST_ALTERNATIVES), echo: flag },
-  LACKING_IN_COMPLETIONS,
-);
+const schema = (served: Served) =>
+  body<{ readonly prompt: readonly WirePrompt[] }, CompletionFields>(
+    { prompt: promptsField(served, { name: "prompt", context: served.context }) },
+    { ...shared, logprobs: whole(0, MOST_ALTERNATIVES), echo: flag },
+    LACKING_IN_COMPLETIONS,
+  );
 
 /** OpenAI's number of tokens where the request does not say. */
 const USUAL_TOKENS = 16;
 
 export async function completions(served: Served, call: Call, json: unknown): Promise<Response> {
-  const { prompt: given, echo = false, logprobs = null, ...fields } = readBody(json, schema);
+  const { prompt: given, echo = false, logprobs = null, ...fields } = readBody(json, schema(served));
   if (fields.max_tokens === 0 && !echo) throw invalid("max_tokens is 0, which needs echo", "max_tokens");
-  expectChoices(served, given.length, fields.n);
-  const plans = planned(served, {
+  const plans = await planned(served, call, {
     fields,
     field: "prompt",
-    prompts: given.map((prompt) => tokensOf(served, prompt, "prompt")),
+    count: given.length,
+    prompts: () => given,
     usual: USUAL_TOKENS,
     logprobs,
     promptLogprobs: echo ? logprobs : null,
