@@ -1,9 +1,11 @@
 // Log-probabilities in the two forms of OpenAI's wire.
 import type { PromptRead, Scored } from "../engine/index.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { Call } from "./call.js";
 import type { ShownToken } from "./choice.js";
 import { promptOffsets } from "./offsets.js";
 import { bytesOf, nameOf, textAfter } from "./token-text.js";
+import { turn } from "./turn.js";
 
 /** Of completions: lists side by side. */
 export interface CompletionLogprobs {
@@ -72,17 +74,29 @@ export function addCompletionLogprob(
   context.add(token);
 }
 
-/** Adds the tokens of the prompt, whose text is `text`; the first has no log-probability. */
-export function addPromptLogprobs(
+/** A prompt with its text in the reply, and what the engine says of it. */
+export interface EchoedPrompt {
+  readonly tokenizer: Tokenizer;
+  readonly prompt: readonly number[];
+  readonly text: string;
+  readonly read: PromptRead;
+}
+
+/** Each has some tens of decoded texts. */
+const TOKENS_A_TURN = 16;
+
+/** Adds the tokens of the prompt; the first has no log-probability. Others have their turn meanwhile. */
+export async function addPromptLogprobs(
   to: CompletionLogprobs,
-  tokenizer: Tokenizer,
-  prompt: readonly number[],
-  text: string,
-  { scores }: PromptRead,
-): void {
+  call: Call,
+  { tokenizer, prompt, text, read: { scores } }: EchoedPrompt,
+): Promise<void> {
+  await turn();
   const offsets = promptOffsets(tokenizer, prompt, text);
   const context = new TokenContext(tokenizer, []);
-  prompt.forEach((token, i) => {
+  for (const [i, token] of prompt.entries()) {
+    if (i % TOKENS_A_TURN === 0) await turn();
+    call.signal.throwIfAborted();
     const score = scores?.[i] ?? null;
     const name = context.nameOf(token);
     to.tokens.push(name);
@@ -90,7 +104,7 @@ export function addPromptLogprobs(
     to.top_logprobs.push(score && alternatives(score, name, context));
     to.text_offset.push(offsets[i]!);
     context.add(token);
-  });
+  }
 }
 
 /**

@@ -90,7 +90,8 @@ function choicesOf(served: Served, asked: Asked, { prompt, p, sampling, live }: 
       sampling: { ...sampling, seed: seedOf(sampling.seed!, i) },
       ends: fields.ignore_eos ? [] : served.defaults.ends,
       logprobs,
-      promptLogprobs,
+      // Those of the prompt are the same for all its choices.
+      promptLogprobs: i === 0 ? promptLogprobs : null,
       promptRoutes: modc.routes ?? false,
       ...(live && { live }),
     },

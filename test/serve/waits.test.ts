@@ -1,8 +1,10 @@
 // What one request takes of everybody's time: nothing where it is refused, and a slice at a time where it is not.
 import { describe, expect, it } from "vitest";
+import type { Piece, PromptPiece } from "../../src/serve/choice.js";
+import { firstsFirst } from "../../src/serve/echo.js";
 import type { Limits } from "../../src/serve/index.js";
 import { bytesTokenizer, type Tokenizer } from "../../src/tokenizer/index.js";
-import { ask, requestTo, scripted } from "./asked.js";
+import { ask, eventsOf, requestTo, scripted } from "./asked.js";
 
 const COMPLETIONS = "/v1/completions";
 const EMBEDDER = { dimensions: 1, context: 64, embed: async () => [Float32Array.of(1)] };
@@ -152,4 +154,75 @@ describe("work that takes long", () => {
     clearInterval(timer);
     expect([status, new Set(seen).size]).toEqual([200, 6]);
   });
+
+  it("is done once for an echoed prompt, however many texts go on from it", async () => {
+    const prompt = "Call me Ishmael".repeat(4);
+    const echoed = async (n: number): Promise<number> => {
+      const { tokenizer, decoded } = counted();
+      const { server, engine } = scripted("y", { tokenizer });
+      const body = { prompt, echo: true, logprobs: 5, max_tokens: 0, n };
+      const { json } = await ask(server, COMPLETIONS, body);
+      expect(json.choices).toHaveLength(n);
+      for (const { logprobs, text } of json.choices) {
+        expect([text, logprobs.tokens.join("")]).toEqual([prompt, prompt]);
+        expect(logprobs).toEqual(json.choices[0].logprobs);
+      }
+      expect(json.usage.prompt_tokens).toBe(60);
+      expect(engine.requests.map(({ promptLogprobs }) => promptLogprobs)).toEqual([5, ...Array(n - 1).fill(null)]);
+      return decoded();
+    };
+    // Each choice has a decoder of its own, which begins with a few of the prompt's tokens.
+    expect(await echoed(32)).toBeLessThan(2 * (await echoed(1)));
+  });
+
+  it("is told in streams by each text, and the whole is what the pieces say", async () => {
+    const { server } = scripted("yz");
+    const body = { prompt: ["ab", "cd"], echo: true, logprobs: 2, max_tokens: 2, n: 3, seed: 1 };
+    const { json } = await ask(server, COMPLETIONS, body);
+    const { text } = await ask(server, COMPLETIONS, { ...body, stream: true });
+    for (const whole of json.choices) {
+      const own = eventsOf(text).flatMap(({ choices }) =>
+        choices.filter(({ index }: Indexed) => index === whole.index),
+      );
+      expect(own.map((choice: { readonly text: string }) => choice.text).join("")).toBe(whole.text);
+      expect(own.flatMap((choice) => choice.logprobs.text_offset)).toEqual(whole.logprobs.text_offset);
+      expect(own.flatMap((choice) => choice.logprobs.top_logprobs)).toEqual(whole.logprobs.top_logprobs);
+    }
+  });
+
+  it("waits with the texts of a prompt for the first, which has what is said of it", async () => {
+    const piece = (index: number, kind: string): Piece => ({ index, kind }) as never;
+    async function* pieces(): AsyncGenerator<Piece | PromptPiece> {
+      const all = [piece(1, "prompt"), piece(3, "prompt"), piece(1, "piece"), piece(2, "prompt"), piece(0, "prompt")];
+      yield* [...all, piece(1, "last")];
+    }
+    const given: string[] = [];
+    for await (const { index, kind } of firstsFirst(pieces(), 2)) given.push(`${index} ${kind}`);
+    expect(given).toEqual(["2 prompt", "3 prompt", "0 prompt", "1 prompt", "1 piece", "1 last"]);
+  });
+
+  it("ends where its client goes away", async () => {
+    const entries: number[] = [];
+    const { server } = scripted("yz", { log: ({ status }) => entries.push(status) });
+    const gone = new AbortController();
+    const body = { prompt: "abc", echo: true, logprobs: 2, max_tokens: 1, n: 64 };
+    const response = await server.fetch(requestTo(COMPLETIONS, body, { signal: gone.signal }));
+    const reader = response.body!.getReader();
+    await reader.read();
+    expect(server.active).toBe(1);
+    gone.abort();
+    await expect(
+      (async () => {
+        while (!(await reader.read()).done);
+      })(),
+    ).rejects.toThrow(/closed the request/);
+    expect([server.active, entries.length]).toEqual([0, 1]);
+    const other = await server.fetch(requestTo(COMPLETIONS, body));
+    await other.body!.cancel();
+    expect([server.active, entries.length]).toEqual([0, 2]);
+  });
 });
+
+interface Indexed {
+  readonly index: number;
+}

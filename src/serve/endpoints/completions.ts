@@ -3,25 +3,20 @@ import { flag, whole } from "../../program/reader.js";
 import type { PromptRead } from "../../engine/index.js";
 import type { Call } from "../call.js";
 import type { Choice, Piece, PromptPiece, WireFinish } from "../choice.js";
+import { Echo, firstsFirst } from "../echo.js";
 import { invalid } from "../errors.js";
 import { LACKING_IN_COMPLETIONS, MOST_ALTERNATIVES, shared, type SharedFields } from "../fields.js";
 import { startGeneration, type GenerationRun } from "../generation.js";
-import {
-  addCompletionLogprob,
-  addPromptLogprobs,
-  noLogprobs,
-  TokenContext,
-  type CompletionLogprobs,
-} from "../logprobs.js";
-import { codePoints } from "../offsets.js";
+import { addCompletionLogprob, noLogprobs, TokenContext, type CompletionLogprobs } from "../logprobs.js";
 import type { Served } from "../options.js";
 import { planned } from "../plan.js";
 import { promptsField, type WirePrompt } from "../prompts.js";
 import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
 import { body, readBody } from "../schema.js";
 import { eventStream } from "../sse.js";
-import { textOf } from "../token-text.js";
+import { turn } from "../turn.js";
 import { usageOf } from "../usage.js";
+import { longReply } from "../long-reply.js";
 
 interface CompletionFields extends SharedFields {
   readonly logprobs: number;
@@ -52,14 +47,17 @@ export async function completions(served: Served, call: Call, json: unknown): Pr
   });
   const run = startGeneration(served, call, plans);
   const { n = 1 } = fields;
+  const echoes = echo ? given.map((prompt) => new Echo(served.tokenizer, prompt)) : [];
   const texts = run.choices.map(
     (choice) =>
-      new CompletionText(served, choice, {
-        echo: echo ? given[Math.floor(choice.plan.index / n)]! : null,
+      new CompletionText(served, call, choice, {
+        echo: echoes[Math.floor(choice.plan.index / n)] ?? null,
         logprobs: logprobs !== null,
         routed: fields.modc?.routes ?? false,
       }),
   );
+  const long = echo && logprobs !== null && texts.length > 1;
+  const pieces = long ? firstsFirst(run.pieces(), n) : run.pieces();
   const head = {
     id: `cmpl-${call.id.replace(/^req_/, "")}`,
     object: "text_completion",
@@ -69,26 +67,38 @@ export async function completions(served: Served, call: Call, json: unknown): Pr
   };
   if (fields.stream) {
     const usage = fields.stream_options?.include_usage ?? false;
-    return eventStream(call, chunksOf(run, texts, { ...head, ...(usage && { usage: null }) }, usage));
+    if (!usage) return eventStream(call, chunksOf(pieces, texts, head));
+    const own = { ...head, usage: null };
+    return eventStream(call, withUsage(chunksOf(pieces, texts, own), run, own));
   }
-  for await (const piece of run.pieces()) texts[piece.index]!.add(piece);
-  return Response.json({ ...head, choices: texts.map((text) => text.whole()), usage: usageOf(run.choices) });
+  for await (const piece of pieces) await texts[piece.index]!.add(piece);
+  const usage = usageOf(run.choices);
+  const choices = texts.map((text) => () => text.whole());
+  if (long) return longReply(call, head, choices, { usage });
+  return Response.json({ ...head, choices: choices.map((whole) => whole()), usage });
 }
 
 async function* chunksOf(
-  run: GenerationRun,
+  pieces: AsyncIterable<Piece | PromptPiece>,
   texts: readonly CompletionText[],
   head: object,
-  usage: boolean,
 ): AsyncGenerator<object, void> {
-  for await (const piece of run.pieces())
-    for (const choice of texts[piece.index]!.add(piece)) yield { ...head, choices: [choice] };
-  if (usage) yield { ...head, choices: [], usage: usageOf(run.choices) };
+  for await (const piece of pieces)
+    for (const choice of await texts[piece.index]!.add(piece)) yield { ...head, choices: [choice] };
+}
+
+async function* withUsage(
+  chunks: AsyncIterable<object>,
+  run: GenerationRun,
+  head: object,
+): AsyncGenerator<object, void> {
+  yield* chunks;
+  yield { ...head, choices: [], usage: usageOf(run.choices) };
 }
 
 interface TextOptions {
   /** The prompt, where the text begins with it. */
-  readonly echo: WirePrompt | null;
+  readonly echo: Echo | null;
   readonly logprobs: boolean;
   readonly routed: boolean;
 }
@@ -96,6 +106,7 @@ interface TextOptions {
 /** A choice as completions have it: whole, or in pieces. */
 class CompletionText {
   readonly #served: Served;
+  readonly #call: Call;
   readonly #choice: Choice;
   readonly #options: TextOptions;
   readonly #context: TokenContext;
@@ -106,28 +117,32 @@ class CompletionText {
   #read: PromptRead | null = null;
   #finish: WireFinish | null = null;
 
-  constructor(served: Served, choice: Choice, options: TextOptions) {
+  constructor(served: Served, call: Call, choice: Choice, options: TextOptions) {
     this.#served = served;
+    this.#call = call;
     this.#choice = choice;
     this.#options = options;
     this.#context = new TokenContext(served.tokenizer, choice.plan.prompt);
   }
 
   /** The choices of a stream that a piece makes: text, then why it ended. */
-  add(piece: Piece | PromptPiece): readonly object[] {
+  async add(piece: Piece | PromptPiece): Promise<readonly object[]> {
     return piece.kind === "prompt" ? this.#addPrompt(piece) : this.#addPiece(piece);
   }
 
-  #addPrompt({ read, last }: PromptPiece): readonly object[] {
-    const { tokenizer, engine } = this.#served;
+  async #addPrompt({ read, last }: PromptPiece): Promise<readonly object[]> {
+    const { engine } = this.#served;
     const { echo, logprobs, routed } = this.#options;
     this.#read = read;
     if (last) this.#finish = "length";
-    const own = noLogprobs();
+    let own = noLogprobs();
     if (echo !== null) {
-      this.#text = typeof echo === "string" ? echo : textOf(tokenizer, echo);
-      this.#offset = codePoints(this.#text);
-      if (logprobs) addPromptLogprobs(own, tokenizer, this.#choice.plan.prompt, this.#text, read);
+      this.#text = echo.text;
+      this.#offset = echo.length;
+      if (logprobs) {
+        own = await echo.logprobs(this.#call, this.#choice.plan.prompt, read);
+        await turn(); // they are long to write, for each choice
+      }
       extend(this.#all, own);
     }
     const chunks =

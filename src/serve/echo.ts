@@ -1,0 +1,57 @@
+// A prompt that is said again at the beginning of its choices: worked out once for all of them.
+import type { PromptRead } from "../engine/index.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { Call } from "./call.js";
+import type { Piece, PromptPiece } from "./choice.js";
+import { addPromptLogprobs, noLogprobs, type CompletionLogprobs } from "./logprobs.js";
+import { codePoints } from "./offsets.js";
+import type { WirePrompt } from "./prompts.js";
+import { textOf } from "./token-text.js";
+
+export class Echo {
+  readonly text: string;
+  /** Code points of the text. */
+  readonly length: number;
+  readonly #tokenizer: Tokenizer;
+  #logprobs: Promise<CompletionLogprobs> | null = null;
+
+  constructor(tokenizer: Tokenizer, given: WirePrompt) {
+    this.#tokenizer = tokenizer;
+    this.text = typeof given === "string" ? given : textOf(tokenizer, given);
+    this.length = codePoints(this.text);
+  }
+
+  /** Those of the prompt's tokens. `read`: of the first choice, which alone asks for them. */
+  logprobs(call: Call, prompt: readonly number[], read: PromptRead): Promise<CompletionLogprobs> {
+    return (this.#logprobs ??= this.#workedOut(call, prompt, read));
+  }
+
+  async #workedOut(call: Call, prompt: readonly number[], read: PromptRead): Promise<CompletionLogprobs> {
+    const all = noLogprobs();
+    await addPromptLogprobs(all, call, { tokenizer: this.#tokenizer, prompt, text: this.text, read });
+    return all;
+  }
+}
+
+/** The pieces, those of a prompt's later choices behind what the first one's prompt gave. `n`: choices of a prompt. */
+export async function* firstsFirst(
+  pieces: AsyncIterable<Piece | PromptPiece>,
+  n: number,
+): AsyncGenerator<Piece | PromptPiece, void> {
+  const read = new Set<number>();
+  const held = new Map<number, (Piece | PromptPiece)[]>();
+  for await (const piece of pieces) {
+    const prompt = Math.floor(piece.index / n);
+    if (piece.index % n !== 0 && !read.has(prompt)) {
+      const behind = held.get(prompt);
+      if (behind) behind.push(piece);
+      else held.set(prompt, [piece]);
+      continue;
+    }
+    yield piece;
+    if (read.has(prompt)) continue;
+    read.add(prompt);
+    yield* held.get(prompt) ?? [];
+    held.delete(prompt);
+  }
+}
