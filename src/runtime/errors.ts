@@ -131,8 +131,8 @@ export class KernelError extends RuntimeError {
 export class InputError extends RuntimeError {
   /** The input at fault; null where no single input is. */
   readonly input: string | null;
-  constructor(input: string | null, message: string, hint: string | null = null) {
-    super("bad-input", message, { hint });
+  constructor(input: string | null, message: string, hint: string | null = null, exit: ExitCode = EXIT.user) {
+    super("bad-input", message, { hint, exit });
     this.input = input;
   }
 }

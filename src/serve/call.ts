@@ -5,6 +5,8 @@ import { gone, RequestError, timedOut, wireError } from "./errors.js";
 import type { RequestEntry, Served } from "./options.js";
 import { after } from "./timer.js";
 
+type Use = Pick<RequestUse, "promptTokens" | "cachedTokens" | "generatedTokens">;
+
 export class Call {
   readonly id: string;
   readonly request: Request;
@@ -60,8 +62,8 @@ export class Call {
     }
   }
 
-  /** Notes what the generation of a text took. */
-  add({ promptTokens, cachedTokens, generatedTokens }: RequestUse): void {
+  /** Notes what a text took. */
+  add({ promptTokens, cachedTokens, generatedTokens }: Use): void {
     this.#generates = true;
     this.#use.promptTokens += promptTokens;
     this.#use.cachedTokens += cachedTokens;

@@ -40,7 +40,10 @@ export interface Limits {
   readonly depth: number;
   /** Texts that a request may ask for, `n` of each prompt. Default 128. */
   readonly choices: number;
-  /** Generated tokens of a text, where the model has no longest context and the request does not say. Default 4096. */
+  /**
+   * Where the model has no longest context: generated tokens of a text whose request does not say, and tokens of a text
+   * of which an embedding is asked for, unless the server has a context. Default 4096.
+   */
   readonly tokens: number;
   /** Seconds that a request may take, waiting included; Infinity, and more than 24 days: any time. Default 600. */
   readonly seconds: number;
@@ -88,7 +91,10 @@ export interface ServeOptions {
   readonly name: string;
   /** Other names that a request may give; `*`: any. */
   readonly aliases?: readonly string[];
-  /** The most tokens of a text with its prompt; by default what the model reads. */
+  /**
+   * The most tokens of a text with its prompt; by default what the model reads, and `limits.tokens` of a text for
+   * embeddings where that is without limit.
+   */
   readonly context?: number | null;
   /** `system_fingerprint`: what computes, so that equal seeds give equal texts. Default the version of modc. */
   readonly fingerprint?: string;
@@ -164,7 +170,8 @@ export function servedBy(options: ServeOptions): Served {
     name: options.name,
     defaults: options.defaults ?? NO_DEFAULTS,
     aliases: options.aliases ?? [],
-    context: leastOf(options.context ?? null, engine.model.context),
+    // Without any limit a client could have the embedding of millions of tokens computed in one run.
+    context: leastOf(options.context ?? null, engine.model.context) ?? (options.embedder ? all.tokens : null),
     fingerprint: options.fingerprint ?? "modc",
     embedder: options.embedder ?? null,
     info: options.info ?? NO_INFO,

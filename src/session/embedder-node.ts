@@ -1,8 +1,12 @@
 // A model's pooled result as embeddings: one pass over whole texts, several at once. Node only.
+import { callListener } from "../base/listener.js";
 import { compile, programFor } from "../compile.js";
+import type { EngineObserver, EngineOptions, EngineState } from "../engine/index.js";
+import { noOtherDevice } from "../generate/no-other.js";
 import type { Program } from "../program/program.js";
-import { type Device, DeviceLostError, DisposedError, load, type Session } from "../runtime/index.js";
+import { type Device, DeviceLostError, DisposedError, InputError, load, type Session } from "../runtime/index.js";
 import type { Embedder } from "../serve/options.js";
+import { EmbeddingQueue, type Texts } from "./embedding-queue.js";
 import type { PrepareOptions, SessionSource } from "./prepared-node.js";
 
 /** The result f32[B, D] of a model that reads tokens u32[B, T]. */
@@ -74,8 +78,7 @@ export function compilePooled(
   );
 }
 
-/** Texts of a run, and tokens with those that fill them up: what a device holds at once, and a server waits for. */
-const BATCH = 16;
+/** Tokens of a run with those that fill its texts up: what a device holds at once, and a server waits for. */
 const MOST_TOKENS = 4096;
 /** Tokens that memory is set aside for at first. */
 const USUAL_TOKENS = 512;
@@ -85,67 +88,99 @@ interface Loaded {
   readonly session: Session;
 }
 
+export interface EmbedderOptions extends Pick<
+  EngineOptions,
+  "maxBatch" | "queue" | "seed" | "observer" | "signal" | "onProgress"
+> {}
+
+/** The device; `lost`: another in place of this one. */
+type DeviceFor = (lost: DeviceLostError | null) => Promise<Device>;
+
 export class ModelEmbedder implements Embedder {
   readonly dimensions: number;
   readonly context: number | null;
-  readonly #open: (lost: boolean) => Promise<Loaded>;
+  readonly #open: (lost: DeviceLostError) => Promise<Loaded>;
+  readonly #queue: EmbeddingQueue;
+  readonly #observer: EngineObserver;
   /** null: the device was lost, and no other has been opened. */
   #loaded: Loaded | null;
+  /** Devices that were lost, and the last one's error. */
+  #lost = 0;
+  #loss: DeviceLostError | null = null;
   #disposed = false;
-  /** Resolves when the runs before have ended. */
-  #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(loaded: Loaded, open: (lost: boolean) => Promise<Loaded>) {
+  private constructor(loaded: Loaded, open: (lost: DeviceLostError) => Promise<Loaded>, options: EmbedderOptions) {
     this.dimensions = loaded.pooled.dimensions;
     this.context = loaded.pooled.context;
     this.#open = open;
     this.#loaded = loaded;
+    this.#observer = options.observer ?? {};
+    const limits = { ...limitsOf(options), tokens: MOST_TOKENS };
+    this.#queue = new EmbeddingQueue((texts) => this.#run(texts), limits, this.#observer);
   }
 
-  /** `deviceFor`: the device; `lost`: another in its place. */
+  /** Throws InputError for an option that is none. */
   static async load(
     source: SessionSource,
-    options: PrepareOptions & { readonly seed?: number },
+    options: PrepareOptions & EmbedderOptions,
     pooled: Pooled,
-    deviceFor: (lost: boolean) => Promise<Device>,
+    deviceFor: DeviceFor,
   ): Promise<ModelEmbedder> {
-    const open = async (lost: boolean): Promise<Loaded> => {
+    const { maxBatch } = limitsOf(options);
+    const { seed = 0, signal, onProgress } = options;
+    const open = async (lost: DeviceLostError | null): Promise<Loaded> => {
       const device = await deviceFor(lost);
       const own = (lost ? compilePooled(source, options, device) : null) ?? pooled;
-      const max = { [own.batchAxis]: BATCH, [own.tokenAxis]: Math.min(own.context ?? USUAL_TOKENS, USUAL_TOKENS) };
-      const session = await load(own.program, device, source.weights ?? undefined, { max, seed: options.seed ?? 0 });
+      const max = {
+        [own.batchAxis]: Math.min(maxBatch, USUAL_BATCH),
+        [own.tokenAxis]: Math.min(own.context ?? USUAL_TOKENS, USUAL_TOKENS),
+      };
+      const session = await load(own.program, device, source.weights ?? undefined, {
+        max,
+        seed,
+        ...(!lost && { ...(signal && { signal }), ...(onProgress && { onProgress }) }),
+      });
       return { pooled: own, session };
     };
-    return new ModelEmbedder(await open(false), open);
+    return new ModelEmbedder(await open(null), open, options);
   }
 
+  /** Texts of the run under way and those that wait; losses of the device, and whether there is one. */
+  get state(): Pick<EngineState, "active" | "queued" | "lost" | "ready"> {
+    const { active, queued } = this.#queue;
+    return { active, queued, lost: this.#lost, ready: this.#loaded !== null };
+  }
+
+  /** Throws QueueFullError where as many texts wait as may. */
   async embed(texts: readonly (readonly number[])[], signal: AbortSignal): Promise<readonly Float32Array[]> {
-    const before = this.#last;
-    const done = (async (): Promise<readonly Float32Array[]> => {
-      await before;
-      const vectors: Float32Array[] = [];
-      for (let at = 0; at < texts.length;) {
-        signal.throwIfAborted();
-        if (this.#disposed) throw new DisposedError();
-        const run = firstOf(texts, at);
-        vectors.push(...(await this.#run(run)));
-        at += run.length;
-      }
-      return vectors;
-    })();
-    this.#last = done.catch(() => {}); // told to whoever asked
-    return done;
+    if (this.#disposed) throw new DisposedError();
+    return this.#queue.add(texts, signal);
   }
 
-  async #run(texts: readonly (readonly number[])[]): Promise<readonly Float32Array[]> {
-    const loaded = (this.#loaded ??= await this.#open(true));
+  async #run(texts: Texts): Promise<readonly Float32Array[]> {
+    for (let again = true; ; again = false) {
+      if (this.#disposed) throw new DisposedError();
+      const loaded = (this.#loaded ??= await this.#another());
+      try {
+        return await pass(loaded, texts);
+      } catch (fault) {
+        if (!(fault instanceof DeviceLostError)) throw fault;
+        loaded.session.dispose();
+        this.#loaded = null; // where no other device opens, the next run tries again
+        this.#loss = fault;
+        this.#lost++;
+        callListener(() => this.#observer.deviceLost?.());
+        if (!again) throw fault;
+      }
+    }
+  }
+
+  async #another(): Promise<Loaded> {
+    const loss = this.#loss!; // nothing else takes the device away
     try {
-      return await pass(loaded, texts);
-    } catch (fault) {
-      if (!(fault instanceof DeviceLostError)) throw fault;
-      loaded.session.dispose();
-      this.#loaded = null; // where no other device opens, the next run tries again
-      return pass((this.#loaded = await this.#open(true)), texts);
+      return await this.#open(loss);
+    } catch (cause) {
+      throw cause === loss ? loss : noOtherDevice(loss, cause);
     }
   }
 
@@ -153,25 +188,27 @@ export class ModelEmbedder implements Embedder {
   async dispose(): Promise<void> {
     this.#disposed = true;
     this.#loaded?.session.dispose();
-    await this.#last;
+    await this.#queue.idle();
     this.#loaded?.session.dispose();
   }
 }
 
-/** The texts of a run from this one on, one at least. */
-function firstOf(texts: readonly (readonly number[])[], from: number): readonly (readonly number[])[] {
-  let [to, width] = [from, 0];
-  for (; to < texts.length && to - from < BATCH; to++) {
-    width = Math.max(width, texts[to]!.length);
-    if (to > from && (to - from + 1) * width > MOST_TOKENS) break;
-  }
-  return texts.slice(from, to);
+/** Texts of a run, and those that wait, as of an engine. */
+const USUAL_BATCH = 16;
+const USUAL_QUEUE = 256;
+
+function limitsOf({ maxBatch = USUAL_BATCH, queue = USUAL_QUEUE }: EmbedderOptions): {
+  readonly maxBatch: number;
+  readonly queue: number;
+} {
+  const whole = (name: string, value: number, least: number, most: number): number => {
+    if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+    throw new InputError(name, `${name} is ${value}: it must be a whole number from ${least} to ${most}`);
+  };
+  return { maxBatch: whole("maxBatch", maxBatch, 1, 1024), queue: whole("queue", queue, 0, 1e6) };
 }
 
-async function pass(
-  { pooled, session }: Loaded,
-  texts: readonly (readonly number[])[],
-): Promise<readonly Float32Array[]> {
+async function pass({ pooled, session }: Loaded, texts: Texts): Promise<readonly Float32Array[]> {
   const width = Math.max(...texts.map((text) => text.length));
   const data = new Uint32Array(texts.length * width);
   texts.forEach((text, b) => data.set(text, b * width));

@@ -1,12 +1,13 @@
 // A model opened to serve many requests at once: an engine, or the embeddings of a pooled result. Node only.
 import { createHash } from "node:crypto";
+import { EXIT } from "../base/errors.js";
 import { GenerationError } from "../compile-generation.js";
 import { createEngine, type Engine, type EngineOptions } from "../engine/index.js";
 import { printGeneration, type Generation } from "../generate/index.js";
 import { printProgram } from "../program/serialize.js";
-import { Device, InputError, openDevice } from "../runtime/index.js";
+import { Device, type DeviceLostError, InputError, openDevice } from "../runtime/index.js";
 import type { Embedder } from "../serve/options.js";
-import { compilePooled, ModelEmbedder, type Pooled } from "./embedder-node.js";
+import { compilePooled, type EmbedderOptions, ModelEmbedder, type Pooled } from "./embedder-node.js";
 import { SourceError } from "./errors.js";
 import { explaining, openSource, type Opening } from "./open-node.js";
 import { prepare, tokenizerFor, type PrepareOptions, type Prepared, type SessionSource } from "./prepared-node.js";
@@ -56,7 +57,8 @@ export async function createEngineOf(source: SessionSource, options: CreateOptio
     const pooled =
       fault instanceof GenerationError || fault instanceof SourceError ? compilePooled(source, given) : null;
     if (!pooled) throw fault;
-    return openEmbedder(source, { ...given, seed: rest.seed ?? 0 }, pooled);
+    expectEffect(rest);
+    return openEmbedder(source, { ...rest, ...given }, pooled);
   }
   const { name, texts, diagnostics, sources, generation, device, another, close } = prepared;
   try {
@@ -92,31 +94,33 @@ const fingerprintOf = (printed: string): string =>
 /** `any`: the pass over whole texts, for any device. */
 async function openEmbedder(
   source: SessionSource,
-  options: PrepareOptions & { readonly seed: number },
+  options: PrepareOptions & EmbedderOptions & Pick<EngineOptions, "recover">,
   any: Pooled,
 ): Promise<OpenedEngine> {
-  const { device: wanted = {} } = options;
+  const { device: wanted = {}, recover } = options;
   const opened: Device[] = [];
-  const open = async (): Promise<Device> => {
-    const device = await openDevice(wanted instanceof Device ? {} : wanted);
+  const keep = (device: Device): Device => {
     opened.push(device);
     return device;
+  };
+  const another = async (lost: DeviceLostError): Promise<Device> => {
+    if (recover === null) throw lost;
+    return keep(recover ? (await recover(lost)).device : await openDevice(wanted instanceof Device ? {} : wanted));
   };
   const close = (): void => {
     for (const device of opened) device.destroy();
   };
   try {
-    const device = wanted instanceof Device ? wanted : await open();
+    const device = wanted instanceof Device ? wanted : keep(await openDevice(wanted));
     const pooled = compilePooled(source, options, device) ?? any;
-    const deviceFor = async (lost: boolean): Promise<Device> => (lost ? open() : device);
-    const embedder = await ModelEmbedder.load(source, options, pooled, deviceFor);
+    const embedder = await ModelEmbedder.load(source, options, pooled, async (lost) => (lost ? another(lost) : device));
     return {
       name: pooled.program.model,
       texts: { ...source.texts, tokenizer: source.texts.tokenizer ?? tokenizerFor(pooled.vocabulary) },
       diagnostics: [],
       sources: [],
       device,
-      engine: new SilentEngine(pooled),
+      engine: new SilentEngine(pooled, embedder),
       embedder,
       generation: null,
       fingerprint: fingerprintOf(printProgram(pooled.program)),
@@ -131,11 +135,21 @@ async function openEmbedder(
   }
 }
 
-/** Of a model that has nothing to say. */
+/** Throws InputError for options of texts that are generated. */
+function expectEffect({ draft = "off", cacheMemory, chunk }: EngineOptions): void {
+  const idle = { draft: draft === "off" ? undefined : draft, cacheMemory, chunk };
+  for (const [name, value] of Object.entries(idle))
+    if (value !== undefined)
+      throw new InputError(name, `${name} has no effect on a model of embeddings`, "leave it out", EXIT.usage);
+}
+
+/** Of a model that has nothing to say; what its embedder does. */
 class SilentEngine implements Engine {
   readonly model: Engine["model"];
+  readonly #embedder: ModelEmbedder;
 
-  constructor({ vocabulary, context }: Pooled) {
+  constructor({ vocabulary, context }: Pooled, embedder: ModelEmbedder) {
+    this.#embedder = embedder;
     this.model = { vocabulary, context, routes: [], live: [] };
   }
 
@@ -145,7 +159,7 @@ class SilentEngine implements Engine {
 
   get state(): Engine["state"] {
     const cache = { used: 0, kept: 0, free: 0, limit: 0, streams: { own: 0, dense: 0 } };
-    return { active: 0, queued: 0, lost: 0, ready: true, cache };
+    return { ...this.#embedder.state, cache };
   }
 
   async drain(): Promise<void> {}

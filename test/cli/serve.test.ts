@@ -169,6 +169,40 @@ describe("modc serve", () => {
     expect(read.filter((tokens) => tokens === 0).length).toBeGreaterThanOrEqual(4); // they only waited
   });
 
+  it("refuses options of generated texts for a model of embeddings, and more requests than may wait", async () => {
+    const model = folder.file(
+      "pooled.mod",
+      `import { Embedding } from "std"
+
+model Pooled(vocab: int = 256, dim: int = 16) {
+  embed: Embedding(vocab, dim)
+  forward(tokens: u32[B, T]) -> f32[B, dim] { mean(embed(tokens), axis: 1) }
+}
+`,
+    );
+    for (const [option, value] of [
+      ["--draft", "routes"],
+      ["--cache-memory", "1GiB"],
+    ] as const) {
+      const { status, stderr } = await modc(["serve", model, option, value]);
+      expect([status, stderr]).toEqual([
+        2,
+        expect.stringContaining(`${option} has no effect on a model of embeddings`),
+      ]);
+    }
+    const { url, said } = await served([model, "--max-batch", "2", "--queue", "1"]);
+    const asked = Array.from({ length: 60 }, () =>
+      fetch(`${url}/v1/embeddings`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ input: ["Call me Ishmael", "Moby"] }),
+      }),
+    );
+    const statuses = (await Promise.all(asked)).map(({ status }) => status);
+    expect(new Set(statuses)).toEqual(new Set([200, 429]));
+    expect(said()).toMatch(/POST \/v1\/embeddings 200, \d+ ms, 19 tokens read/);
+  });
+
   it("says what is wrong before it reads a model: open hosts, keys, drafts, models that are none", async () => {
     const wrong = async (words: readonly string[]): Promise<readonly [number | null, string]> => {
       const { status, stderr } = await modc(["serve", ...words]);

@@ -3,7 +3,8 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { openDevice, type Device } from "../../src/runtime/index.js";
-import { createServer, type Server } from "../../src/serve/index.js";
+import { QueueFullError } from "../../src/engine/index.js";
+import { createServer, Metrics, type RequestEntry, type Server } from "../../src/serve/index.js";
 import { compilePooled, ModelEmbedder } from "../../src/session/embedder-node.js";
 import { openEngine, type OpenedEngine } from "../../src/session/index.js";
 import { temporaryFolder } from "../cli/spawn.js";
@@ -105,6 +106,21 @@ describe("a pooled result", () => {
     current.destroy();
   });
 
+  it("has a bound where the model has none", async () => {
+    const unbounded = folder.file("unbounded.mod", SOURCE.replace(" <= 40", ""));
+    const model = await openEngine(unbounded, { device });
+    const long = { input: Array<number>(4097).fill(1) };
+    for (const [context, message] of [
+      [undefined, "the model reads at most 4096 tokens, text 0 has 4097"],
+      [50, "the model reads at most 50 tokens, text 0 has 4097"],
+    ] as const) {
+      const own = createServer({ ...model, ...model.texts, ...(context && { context }) });
+      expect((await ask(own, "/v1/embeddings", long)).json.error).toMatchObject({ message, param: "input" });
+      expect((await ask(own, "/v1/models")).json.data[0].max_model_len).toBe(context ?? 4096);
+    }
+    await model.close();
+  });
+
   it("has a bound, and is no text", async () => {
     const long = await ask(server, "/v1/embeddings", { input: "x".repeat(41) });
     expect(long.json.error.code).toBe("context_length_exceeded");
@@ -119,5 +135,84 @@ describe("a pooled result", () => {
     );
     await expect(openEngine(other, { device })).rejects.toThrow(/`mean` reads all tokens of the sequence/);
     await expect(openEngine(folder.file("none.mod", "model"), { device })).rejects.toThrow(/error/);
+  });
+});
+
+describe("a server of embeddings", () => {
+  const file = (): string => folder.file("served.mod", SOURCE);
+
+  it("refuses what its queue has no room for, and counts what it reads", async () => {
+    const metrics = new Metrics();
+    const entries: RequestEntry[] = [];
+    const model = await openEngine(file(), { device, maxBatch: 2, queue: 3, observer: metrics });
+    const own = createServer({ ...model, ...model.texts, metrics, log: (entry) => entries.push(entry) });
+    const input = ["a", "bc"];
+    const replies = await Promise.all(Array.from({ length: 20 }, () => ask(own, "/v1/embeddings", { input })));
+    const taken = replies.filter(({ status }) => status === 200);
+    const full = replies.filter(({ status }) => status === 429);
+    expect([taken.length, full.length]).toEqual([2, 18]);
+    expect(full[0]!.json.error).toMatchObject({ code: "queue_full" });
+    expect(Number(full[0]!.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(entries.filter(({ status }) => status === 200).map((entry) => [entry.outcome, entry.promptTokens])).toEqual([
+      ["finished", 3],
+      ["finished", 3],
+    ]);
+    const { text } = await ask(own, "/metrics");
+    expect(text).toContain('modc_tokens_read_total{kind="prompt"} 6\n');
+    expect(text).toContain('modc_texts_total{outcome="finished"} 4\n');
+    expect((await ask(own, "/v1/embeddings", { input })).status).toBe(200);
+    await model.close();
+  });
+
+  it("forgets those that went away while they waited", async () => {
+    const model = await openEngine(file(), { device, maxBatch: 1, queue: 1 });
+    const [first, gone] = [new AbortController(), new AbortController()];
+    const running = model.embedder!.embed([[1]], first.signal);
+    const waiting = model.embedder!.embed([[2]], gone.signal);
+    await expect(model.embedder!.embed([[3]], first.signal)).rejects.toThrow(QueueFullError);
+    gone.abort(new Error("gone"));
+    await expect(waiting).rejects.toThrow("gone");
+    const next = model.embedder!.embed([[3]], first.signal);
+    expect([(await running).length, (await next).length, model.engine.state.queued]).toEqual([1, 1, 0]);
+    await model.close();
+  });
+
+  it("is not ready while it has no device, and says how many it lost", async () => {
+    const metrics = new Metrics();
+    let [current, fails] = [await openDevice(), 1];
+    const model = await openEngine(file(), {
+      device: current,
+      observer: metrics,
+      recover: async () => {
+        if (fails-- > 0) throw new Error("not yet");
+        return { device: (current = await openDevice()) };
+      },
+    });
+    const own = createServer({ ...model, ...model.texts, metrics });
+    const said = async (): Promise<readonly unknown[]> => [
+      (await ask(own, "/readyz")).status,
+      /modc_device_losses_total (\d)/.exec((await ask(own, "/metrics")).text)![1],
+      model.engine.state.lost,
+    ];
+    expect(await said()).toEqual([200, "0", 0]);
+    current.gpu.destroy();
+    const { status, json } = await ask(own, "/v1/embeddings", { input: "x" });
+    expect([status, json.error.code]).toEqual([503, "device_lost"]);
+    expect(await said()).toEqual([503, "1", 1]);
+    expect((await ask(own, "/v1/embeddings", { input: "x" })).status).toBe(200);
+    expect(await said()).toEqual([200, "1", 1]);
+    await model.close();
+  });
+
+  it("refuses options of texts that are generated, and takes those that say the same", async () => {
+    for (const option of [{ draft: "routes" }, { cacheMemory: 2 ** 20 }, { chunk: 64 }] as const)
+      await expect(openEngine(file(), { device, ...option })).rejects.toMatchObject({
+        code: "bad-input",
+        input: Object.keys(option)[0],
+        exit: 2,
+        message: expect.stringContaining("has no effect on a model of embeddings"),
+      });
+    await expect(openEngine(file(), { device, queue: -1 })).rejects.toThrow(/^queue is -1/);
+    await (await openEngine(file(), { device, draft: "off" })).close();
   });
 });

@@ -46,6 +46,7 @@ export async function embeddings(served: Served, call: Call, json: unknown): Pro
   } finally {
     place.close();
   }
+  call.add({ promptTokens: tokens, cachedTokens: 0, generatedTokens: 0 });
   return Response.json({
     object: "list",
     data: vectors.map((vector, index) => ({
