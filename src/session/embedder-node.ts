@@ -107,6 +107,9 @@ export class ModelEmbedder implements Embedder {
   /** Devices that were lost, and the last one's error. */
   #lost = 0;
   #loss: DeviceLostError | null = null;
+  /** Another device that is being opened, and what tries again where none could be. */
+  #opening: Promise<Loaded> | null = null;
+  #retry: NodeJS.Timeout | undefined;
   #disposed = false;
 
   private constructor(loaded: Loaded, open: (lost: DeviceLostError) => Promise<Loaded>, options: EmbedderOptions) {
@@ -160,13 +163,13 @@ export class ModelEmbedder implements Embedder {
   async #run(texts: Texts): Promise<readonly Float32Array[]> {
     for (let again = true; ; again = false) {
       if (this.#disposed) throw new DisposedError();
-      const loaded = (this.#loaded ??= await this.#another());
+      const loaded = this.#loaded ?? (await this.#another());
       try {
         return await pass(loaded, texts);
       } catch (fault) {
         if (!(fault instanceof DeviceLostError)) throw fault;
         loaded.session.dispose();
-        this.#loaded = null; // where no other device opens, the next run tries again
+        this.#loaded = null;
         this.#loss = fault;
         this.#lost++;
         callListener(() => this.#observer.deviceLost?.());
@@ -175,11 +178,21 @@ export class ModelEmbedder implements Embedder {
     }
   }
 
-  async #another(): Promise<Loaded> {
+  /** Opens another device; where none is to be had, each run tries again, and so does a timer. */
+  #another(wait = FIRST_RETRY_MS): Promise<Loaded> {
+    return (this.#opening ??= this.#opened(wait).finally(() => (this.#opening = null)));
+  }
+
+  async #opened(wait: number): Promise<Loaded> {
     const loss = this.#loss!; // nothing else takes the device away
+    clearTimeout(this.#retry);
     try {
-      return await this.#open(loss);
+      return (this.#loaded = await this.#open(loss));
     } catch (cause) {
+      // A balancer sends no request to a server that is not ready: it would never become so by requests alone.
+      const next = Math.min(2 * wait, MOST_RETRY_MS);
+      if (!this.#disposed && cause !== loss)
+        this.#retry = setTimeout(() => void this.#another(next).catch(() => {}), wait).unref();
       throw cause === loss ? loss : noOtherDevice(loss, cause);
     }
   }
@@ -187,11 +200,17 @@ export class ModelEmbedder implements Embedder {
   /** Ends the run under way, if there is one, and those that wait. */
   async dispose(): Promise<void> {
     this.#disposed = true;
+    clearTimeout(this.#retry);
     this.#loaded?.session.dispose();
     await this.#queue.idle();
+    await this.#opening?.catch(() => {}); // told to whoever asked
     this.#loaded?.session.dispose();
   }
 }
+
+/** After how long another device is tried for again, at first and at most. */
+const FIRST_RETRY_MS = 1000;
+const MOST_RETRY_MS = 60_000;
 
 /** Texts of a run, and those that wait, as of an engine. */
 const USUAL_BATCH = 16;

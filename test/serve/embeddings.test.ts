@@ -204,6 +204,24 @@ describe("a server of embeddings", () => {
     await model.close();
   });
 
+  it("becomes ready again without a request, which a balancer would not send", async () => {
+    let [current, fails] = [await openDevice(), 1];
+    const model = await openEngine(file(), {
+      device: current,
+      recover: async () => {
+        if (fails-- > 0) throw new Error("not yet");
+        return { device: (current = await openDevice()) };
+      },
+    });
+    current.gpu.destroy();
+    await expect(model.embedder!.embed([[1]], new AbortController().signal)).rejects.toThrow("not yet");
+    expect(model.engine.state.ready).toBe(false);
+    for (let i = 0; !model.engine.state.ready && i < 500; i++)
+      await new Promise((resolve) => void setTimeout(resolve, 20));
+    expect([model.engine.state.ready, model.engine.state.lost]).toEqual([true, 1]);
+    await model.close();
+  });
+
   it("refuses options of texts that are generated, and takes those that say the same", async () => {
     for (const option of [{ draft: "routes" }, { cacheMemory: 2 ** 20 }, { chunk: 64 }] as const)
       await expect(openEngine(file(), { device, ...option })).rejects.toMatchObject({
