@@ -18,6 +18,8 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ["EIO", "the disk failed"],
   ["ELOOP", "too many links"],
   ["ENAMETOOLONG", "the name is too long"],
+  ["EADDRNOTAVAIL", "it is no address of this machine"],
+  ["EPIPE", "nobody reads it any more"],
 ]);
 
 /** The code of a file system error, such as ENOENT; null for any other error. */

@@ -56,7 +56,7 @@ export class BatchEngine implements Engine {
     [this.#weights, this.#options, this.#tell] = [weights, options, tellerOf(options.observer ?? {})];
     this.#texts = new Texts(limits.maxBatch);
     this.#pace = new Pace(limits.chunk);
-    this.model = modelOf(paged);
+    this.model = { ...modelOf(paged), context: this.#context === Infinity ? null : this.#context };
     this.#recovery = new Recovery(options.recover !== null, () => this.#notify());
     this.#recovery.watch(place.device);
     this.#loop = this.#run();
@@ -141,6 +141,7 @@ export class BatchEngine implements Engine {
     for (const sequence of this.#texts.takeOver()) {
       this.#pace.ended(performance.now() - sequence.joined);
       this.#texts.short = false;
+      this.#memory.ended(sequence);
       this.#leave(sequence);
       this.#ended(sequence);
     }
@@ -355,12 +356,9 @@ export class BatchEngine implements Engine {
     this.#recovery.worked();
     const { prompt, step, draft: programs } = this.#place;
     const sessions = [prompt, step, ...(programs ? [programs.step, programs.verify] : [])];
-    this.#pace.ran(
-      { kind, began },
-      tokens,
-      sessions.reduce((sum, { compiling }) => sum + compiling, 0),
-    );
-    this.#tell("ran", { kind, sequences, tokens, milliseconds: performance.now() - began });
+    const compiling = sessions.reduce((sum, session) => sum + session.compiling, 0);
+    const milliseconds = this.#pace.ran({ kind, began }, tokens, compiling);
+    this.#tell("ran", { kind, sequences, tokens, milliseconds });
   }
 
   /** Goes on with another device: every text is read again. */

@@ -1,7 +1,7 @@
 // Errors of an engine that are no fault of a request.
 import { ModcError } from "../base/errors.js";
 
-/** As many requests wait as may, which may be none. */
+/** As many texts wait as may, which may be none. */
 export class QueueFullError extends ModcError<"queue-full"> {
   override readonly name = "QueueFullError";
   /** Seconds after which to try again, from how fast the queue moves. */
@@ -10,8 +10,8 @@ export class QueueFullError extends ModcError<"queue-full"> {
   constructor(waiting: number, retryAfter: number) {
     const full =
       waiting === 0
-        ? "as many requests are under way as may be at once, and none may wait"
-        : `${waiting} ${waiting === 1 ? "request waits" : "requests wait"} already, and no more may`;
+        ? "as many texts are under way as may be at once, and none may wait"
+        : `${waiting} ${waiting === 1 ? "text waits" : "texts wait"} already, and no more may`;
     super("queue-full", full, { hint: `try again in ${retryAfter} s` });
     this.retryAfter = retryAfter;
   }

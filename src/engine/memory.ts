@@ -36,6 +36,8 @@ export class CacheMemory {
   /** By axis, bytes of a page. */
   readonly #bytes: readonly number[];
   readonly prefixes: Prefixes;
+  /** Of the texts that have ended: how many, their pages, and their tokens. */
+  #ended = { texts: 0, bytes: 0, tokens: 0 };
 
   /** `pools`: small at first, or even: each with as many pages as the limit allows. */
   constructor(paged: Paged, limit: number, pools: "small" | "even" = "small") {
@@ -73,6 +75,22 @@ export class CacheMemory {
       (sum, bytes, i) => sum + bytes * new Set(texts.flatMap(({ pages }) => pages[i]!)).size,
       0,
     );
+  }
+
+  /** A text ends with the pages that it has. */
+  ended(sequence: Pick<Sequence, "pages" | "read">): void {
+    if (sequence.read > 0) this.#ended = this.sofar([sequence]);
+  }
+
+  /** Of texts that have ended and of these: how many, bytes of each one's pages, and tokens of pages for all read. */
+  sofar(active: readonly Pick<Sequence, "pages" | "read">[]): { texts: number; bytes: number; tokens: number } {
+    const { texts, bytes, tokens } = this.#ended;
+    const { page } = this.#paged.pages;
+    return {
+      texts: texts + active.length,
+      bytes: active.reduce((sum, own) => sum + this.bytesOf([own]), bytes),
+      tokens: active.reduce((sum, { read }) => sum + page * Math.ceil(read / page), tokens),
+    };
   }
 
   /** Gives texts the pages for so many more tokens each, whatever routes they take; all of them or none. */

@@ -89,7 +89,8 @@ export function checkEngine(generation: Generation, options: EngineOptions): rea
   if (!(Number.isSafeInteger(cacheMemory) && cacheMemory >= 2 * least))
     throw new InputError(
       "cacheMemory",
-      `cacheMemory is ${cacheMemory} bytes: two pages of ${pages.page} tokens take ${2 * least}`,
+      `cacheMemory is ${cacheMemory}: it must be at least ${2 * least} bytes, the keys and values of two pages of ` +
+        `${pages.page} tokens`,
     );
   if (options.draft === "routes" && !mayDraft(paged))
     throw new InputError("draft", "the model has no routes whose tokens skip layers: nothing guesses for it");

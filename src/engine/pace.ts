@@ -48,15 +48,15 @@ export class Pace {
     return others ? this.#between : this.#chunk;
   }
 
-  /** Records an answered run. `compiling`: milliseconds that runs have waited for kernels so far. */
-  ran({ kind, began }: Pick<Run, "kind" | "began">, tokens: number, compiling: number): void {
+  /** Records an answered run, and returns how long it took. `compiling`: milliseconds waited for kernels so far. */
+  ran({ kind, began }: Pick<Run, "kind" | "began">, tokens: number, compiling: number): number {
     const now = performance.now();
     // A run that was submitted behind others began when they ended.
     const milliseconds = now - Math.max(began, this.#answered);
     this.#answered = now;
     const waited = compiling !== this.#compiling;
     this.#compiling = compiling;
-    if (waited) return;
+    if (waited) return milliseconds;
     if (kind === "step") this.#step = mixed(this.#step, milliseconds);
     else if (this.#step !== null) {
       const most = STEPS_A_CHUNK * this.#step;
@@ -69,6 +69,7 @@ export class Pace {
       } else if (milliseconds < most && tokens >= this.#between && this.#between + MORE < this.#tooLong)
         this.#between = Math.min(this.#chunk, this.#between + MORE);
     }
+    return milliseconds;
   }
 
   /** Records how long a request was on the device. */

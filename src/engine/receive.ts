@@ -1,6 +1,6 @@
 // What the answer of a run means for its texts.
 import { notFinite } from "../generate/not-finite.js";
-import type { Results } from "../runtime/index.js";
+import { InputError, type Results } from "../runtime/index.js";
 import type { Paged } from "./options.js";
 import { scores, scoresPrompt, type Run } from "./runs.js";
 import { scoreOf } from "./scores.js";
@@ -76,7 +76,9 @@ export function tellToken(
   { model, tell, context }: Pick<Receiver, "model" | "tell" | "context">,
 ): boolean {
   if (Number.isNaN(logprob)) {
-    sequence.failure = { error: notFinite(sequence.read, null) };
+    const { live } = sequence.settled.request;
+    const fault = notFinite(sequence.read, null);
+    sequence.failure = { error: live ? new InputError("live", `with these values ${fault.message}`) : fault };
     sequence.stream.fail(sequence.failure.error);
     return false;
   }

@@ -21,7 +21,9 @@ export class Recovery {
   /** Replacements since a run was answered last. */
   #inVain = 0;
   #delay = 0;
-  #next = 0;
+  /** Whether a replacement failed that is not tried again yet. */
+  #rests = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `wanted`: whether a lost device is replaced. `wake`: called when there may be something to do. */
   constructor(wanted: boolean, wake: () => void) {
@@ -38,7 +40,7 @@ export class Recovery {
    * device. One that the program destroyed is replaced for a request alone.
    */
   due({ reason }: DeviceLostError): boolean {
-    return this.#wanted && reason !== "destroyed" && performance.now() >= this.#next;
+    return this.#wanted && reason !== "destroyed" && !this.#rests;
   }
   /** Whether texts may be read again; where not, those to come may. */
   get worthwhile(): boolean {
@@ -62,7 +64,7 @@ export class Recovery {
   }
 
   replaced(device: Device): void {
-    [this.#there, this.#delay, this.#next] = [true, 0, 0];
+    [this.#there, this.#delay] = [true, 0];
     this.#inVain++;
     this.watch(device);
   }
@@ -70,10 +72,14 @@ export class Recovery {
   failed(): void {
     this.#inVain = 0;
     this.#delay = Math.min(RETRY.most, Math.max(RETRY.first, 2 * this.#delay));
-    this.#next = performance.now() + this.#delay;
-    const timer: unknown = setTimeout(() => this.#wake(), this.#delay);
-    // Node's: it keeps no process alive. A page's is a number.
-    if (typeof timer === "object" && timer !== null && "unref" in timer) (timer as NodeJS.Timeout).unref();
+    this.#rests = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#rests = false;
+      this.#wake();
+    }, this.#delay);
+    // Node's, which keeps no process alive; a page's is a number.
+    if (typeof this.#timer === "object") this.#timer.unref();
   }
 
   /** A run was answered. */

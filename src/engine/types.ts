@@ -110,7 +110,7 @@ export interface EngineRoute {
 
 export interface EngineModel {
   readonly vocabulary: number;
-  /** The most tokens of a text with its prompt; null: no limit but the cache's. */
+  /** The most tokens of a text with its prompt, within the cache as it was to be; null: no limit. */
   readonly context: number | null;
   /** All tokens first. */
   readonly routes: readonly EngineRoute[];
@@ -129,7 +129,7 @@ export interface EngineObserver {
   queued?(): void;
   began?(waited: number): void;
   ended?(outcome: Outcome, use: RequestUse): void;
-  /** A run: how many sequences it had, tokens that it read, and milliseconds until it was answered. */
+  /** A run: how many sequences it had, tokens that it read, and the milliseconds it took behind the one before it. */
   ran?(run: {
     readonly kind: "prompt" | "step";
     readonly sequences: number;
@@ -153,7 +153,8 @@ export interface EngineState {
   readonly queued: number;
   /**
    * Bytes of keys and values: in use by requests, kept for prompts to come, free, and the limit. `streams`: how many
-   * texts of the average length so far the memory has room for, and how many if every token took every layer.
+   * texts as long as those so far were on average the memory has room for, and how many if every token took every
+   * layer; 0 before there was one.
    */
   readonly cache: {
     readonly used: number;

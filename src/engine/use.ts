@@ -47,10 +47,9 @@ export function stateOf(
 ): EngineState {
   const { held, limit } = memory.bytes;
   const used = memory.bytesOf(active);
-  const each = active.reduce((bytes, s) => bytes + memory.bytesOf([s]), 0);
-  const tokens = active.reduce((sum, s) => sum + s.read, 0);
+  const { texts, bytes, tokens } = memory.sofar(active);
   const dense = tokens * bytesByAxis(paged).reduce((a, b) => a + b, 0);
-  const streams = (bytes: number): number => (bytes === 0 ? 0 : Math.floor((limit * active.length) / bytes));
+  const streams = (of: number): number => (of === 0 ? 0 : Math.floor((limit * texts) / of));
   return {
     active: active.length,
     queued: waiting.length,
@@ -59,7 +58,7 @@ export function stateOf(
       kept: held - used,
       free: limit - held,
       limit,
-      streams: { own: streams(each), dense: streams(dense) },
+      streams: { own: streams(bytes), dense: streams(dense) },
     },
     lost: recovery.all,
     ready: recovery.ready,

@@ -125,7 +125,7 @@ const describe = (value: unknown): string =>
         ? "a list"
         : typeof value === "object"
           ? "an object"
-          : `a ${typeof value}`;
+          : `${value === Infinity || value === -Infinity ? "an infinite" : "a"} ${typeof value}`;
 
 // --- schemas: how a value is read, with its type
 

@@ -145,7 +145,7 @@ export function checkLive(
         program.live.length > 0 ? `it has ${program.live.map((l) => l.name).join(", ")}` : null,
       );
     const value = parseLive(given[name]);
-    if (!value)
+    if (!value || !Number.isFinite(Math.fround(toNumber(value))))
       throw new InputError(
         name,
         `live parameter ${name} is ${inspect(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`,

@@ -17,7 +17,7 @@ export class Echo {
 
   constructor(tokenizer: Tokenizer, given: WirePrompt) {
     this.#tokenizer = tokenizer;
-    this.text = typeof given === "string" ? given : textOf(tokenizer, given);
+    this.text = typeof given === "string" ? wellFormed(given) : textOf(tokenizer, given);
     this.length = codePoints(this.text);
   }
 
@@ -55,3 +55,6 @@ export async function* firstsFirst(
     held.delete(prompt);
   }
 }
+
+/** The text that the tokenizer reads: halves of characters are U+FFFD, and a reply has none. */
+const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, "\ufffd");

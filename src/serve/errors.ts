@@ -97,6 +97,7 @@ export function wireError(fault: unknown): RequestError {
   if (fault instanceof RequestError) return fault;
   if (fault instanceof QueueFullError) return queueFull(fault);
   if (fault instanceof InputError) {
+    if (fault.input === "live") return invalid(hinted(fault), "modc.live");
     const field = fault.input && snakeCase(fault.input);
     const message = hinted(fault);
     return invalid(field === null ? message : message.replaceAll(fault.input!, field), field);

@@ -1,5 +1,6 @@
 // A server behind a socket: limits on connections and time, and an end that leaves no reply in the middle. Node only.
 import { createAdaptorServer } from "@hono/node-server";
+import { createServer as createTcpServer } from "node:net";
 import { createServer as createHttpServer, type Server as HttpServer, type ServerResponse } from "node:http";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { ModcError } from "../base/errors.js";
@@ -39,6 +40,16 @@ export interface Listening {
   drain(seconds: number): Promise<boolean>;
   /** Cuts everything off. */
   close(): Promise<void>;
+}
+
+/** Throws ListenError where nothing could listen now: told before what takes long to load. */
+export async function expectFree(host: string, port: number): Promise<void> {
+  const probe = createTcpServer();
+  await new Promise<void>((resolve, reject) => {
+    probe.once("error", (cause) => reject(refused(host, port, cause)));
+    probe.listen(port, host, resolve);
+  });
+  await new Promise<void>((resolve) => void probe.close(() => resolve()));
 }
 
 /** Listens for requests. Throws ListenError where it cannot, and for an open host without keys. */

@@ -154,7 +154,7 @@ function tableOptions(sampling: RequestSampling): SamplingOptions {
 function biasOf(given: ReadonlyMap<string, number>, vocabulary: number): ReadonlyMap<number, number> {
   return new Map(
     [...given].map(([token, value]) => {
-      if (!/^\d{1,10}$/.test(token) || Number(token) >= vocabulary)
+      if (!/^(?:0|[1-9]\d{0,9})$/.test(token) || Number(token) >= vocabulary)
         throw invalid(
           `logit_bias has ${JSON.stringify(token.slice(0, 40))}: tokens are whole numbers from 0 to ${vocabulary - 1}`,
           "logit_bias",

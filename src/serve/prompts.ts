@@ -40,7 +40,7 @@ const isTokens = ({ value }: Reader): boolean => Array.isArray(value) && typeof 
 
 /** A request with more texts than it may have. */
 export const tooMany = (most: number, texts: number, param: string): RequestError =>
-  invalid(`a request may ask for ${most} texts, this one asks for ${texts}`, param);
+  invalid(`a request may ask for ${most} ${most === 1 ? "text" : "texts"}, this one asks for ${texts}`, param);
 
 function tokensField(r: Reader, field: PromptField, index = 0, count = 1): readonly number[] {
   const length = Array.isArray(r.value) ? r.value.length : 0;
@@ -73,9 +73,7 @@ export const whichHas = ({ name }: Pick<PromptField, "name">, index: number, cou
 /** A text with more tokens than are read. */
 export const tooLong = (most: number, found: number, field: PromptField, index: number, count: number): RequestError =>
   invalid(
-    field.context === null
-      ? `a text may have ${most} tokens, ${whichHas(field, index, count)} ${found}`
-      : `the model reads at most ${most} tokens, ${whichHas(field, index, count)} ${found}`,
+    `a text may have ${most} tokens here, ${whichHas(field, index, count)} ${found}`,
     field.name,
     "context_length_exceeded",
   );
@@ -95,7 +93,7 @@ export function expectCharacters(served: Served, characters: number, field: Prom
   const { longest } = served.tokenizer;
   const refused = (message: string): RequestError => invalid(message, field.name, "context_length_exceeded");
   if (context !== null && characters > SLACK * context * longest + longest)
-    throw refused(`the model reads at most ${context} tokens, and ${field.name} has ${characters} characters`);
+    throw refused(`a text may have ${context} tokens here, and ${field.name} has ${characters} characters`);
   const most = mostCharacters(context);
   if (characters > most)
     throw refused(`a text may have ${most} characters, ${whichHas(field, index, count)} ${characters}`);

@@ -135,6 +135,18 @@ describe("modc serve", () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(1000);
   });
 
+  it("says where --cache-memory holds shorter texts than the model reads", async () => {
+    const { child, url } = await served([...MOBY, "--cache-memory", "700KiB"]);
+    const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { max_model_len: number }[] };
+    expect(data[0]!.max_model_len).toBe(112);
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify({ prompt: "x".repeat(113), max_tokens: 1 });
+    const long = await fetch(`${url}/v1/completions`, { method: "POST", headers, body });
+    expect([long.status, await long.text()]).toEqual([400, expect.stringContaining("context_length_exceeded")]);
+    child.kill("SIGTERM");
+    await once(child, "close");
+  });
+
   it("answers those that it cuts off, and tells of them before its end, with what was read of each", async () => {
     const words = ["--max-batch", "2", "--drain-timeout", "1s", "--log", "json", "--queue", "64"];
     const { child, url, said } = await served([...MOBY, ...words]);
@@ -214,6 +226,7 @@ model Pooled(vocab: int = 256, dim: int = 16) {
       [["--api-key", "short"], /--api-key is no key/],
       [["--api-key", "long-enough", "--no-key"], /--no-key says that everyone may ask, --api-key that not/],
       [["--draft", "words"], /--draft/],
+      [["--name", ""], /--name is empty/],
       [["--port", "70000"], /--port "70000" is no whole number from 0 to 65535/],
       [
         ["--cors", "https://a.b/"],
@@ -247,6 +260,12 @@ model Pooled(vocab: int = 256, dim: int = 16) {
       1,
       expect.stringContaining(`cannot listen at 127.0.0.1, port ${port}: another program does`),
     ]);
+    const elsewhere = await modc(["serve", ...MOBY, "--host", "192.0.2.1", "--no-key"]);
+    expect([elsewhere.status, elsewhere.stderr]).toEqual([
+      1,
+      expect.stringContaining("cannot listen at 192.0.2.1, port 8080: it is no address of this machine"),
+    ]);
+    for (const { stderr } of [taken, elsewhere]) expect(stderr).not.toContain("loading"); // nothing was read yet
     const none = await modcProcess(["serve", ...MOBY], { env: NO_DEVICE });
     expect(none.status).toBe(3);
   });

@@ -131,6 +131,22 @@ describe("a request", () => {
 });
 
 describe("an engine", () => {
+  it("tells how long runs took, of which none is at work while another is, and how many texts there is room for", async () => {
+    let took = 0;
+    const { engine, close } = await pairOf(MODELS["dense"]!, device, 3, {
+      memory: 320,
+      observer: { ran: ({ milliseconds }) => void (took += milliseconds) },
+    });
+    expect(engine.state.cache.streams).toEqual({ own: 0, dense: 0 });
+    const began = performance.now();
+    await Promise.all([1, 2, 3].map((token) => answerOf(engine.submit({ prompt: [token], maxTokens: 20 }))));
+    expect(took).toBeGreaterThan(0);
+    expect(took).toBeLessThanOrEqual(performance.now() - began);
+    // Each had two pages of 16 tokens.
+    expect(engine.state.cache).toMatchObject({ used: 0, streams: { own: 10, dense: 10 } });
+    await close();
+  });
+
   it("counts the tokens of routes without attention, behind a prefix that was known too", async () => {
     const source = MODELS["routed work without attention"]!.replace("T <= 24", "T <= 100");
     const { engine, close } = await pairOf(source, device, 5, { chunk: 64 });
@@ -197,7 +213,7 @@ describe("an engine", () => {
   });
   it("has a queue that fills and empties, in which those that came first go first", async () => {
     const requests = Array.from({ length: 3 }, () => pair.engine.submit({ prompt: PROMPT, maxTokens: 5 }));
-    const full = /^1 request waits already, and no more may$/; // two have a slot each
+    const full = /^1 text waits already, and no more may$/; // two have a slot each
     expect(() => pair.engine.submit({ prompt: PROMPT, maxTokens: 1 })).toThrow(full);
     const answers = await Promise.all(requests.map(answerOf));
     for (const { tokens } of answers)
@@ -219,7 +235,7 @@ describe("an engine", () => {
       const stream = engine.submit({ prompt: PROMPT, maxTokens: 17, signal: aborted.signal });
       const reading = answerOf(stream);
       while (engine.state.active === 0) await new Promise((resolve) => void setImmediate(resolve));
-      const none = "as many requests are under way as may be at once, and none may wait";
+      const none = "as many texts are under way as may be at once, and none may wait";
       expect(() => engine.submit({ prompt: PROMPT, maxTokens: 1 })).toThrow(none);
       if (stop === "cancel") stream.cancel();
       else aborted.abort();

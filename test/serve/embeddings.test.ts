@@ -111,8 +111,8 @@ describe("a pooled result", () => {
     const model = await openEngine(unbounded, { device });
     const long = { input: Array<number>(4097).fill(1) };
     for (const [context, message] of [
-      [undefined, "the model reads at most 4096 tokens, text 0 has 4097"],
-      [50, "the model reads at most 50 tokens, text 0 has 4097"],
+      [undefined, "a text may have 4096 tokens here, text 0 has 4097"],
+      [50, "a text may have 50 tokens here, text 0 has 4097"],
     ] as const) {
       const own = createServer({ ...model, ...model.texts, ...(context && { context }) });
       expect((await ask(own, "/v1/embeddings", long)).json.error).toMatchObject({ message, param: "input" });

@@ -60,7 +60,7 @@ describe("fields", () => {
     ["and of prompts", { prompt: Array<string>(2100).fill("a") }, /^a request may ask for 128 texts, .* 2100$/],
     ["all that may be", { stop: 5 }, /^stop must be a text, or a list of texts, found a number$/],
     ["an object by its article", { prompt: {} }, /^prompt must be .*, found an object$/],
-    ["one prompt without a number", { prompt: "x".repeat(65) }, /at most 64 tokens, the prompt has 65$/],
+    ["one prompt without a number", { prompt: "x".repeat(65) }, /a text may have 64 tokens here, the prompt has 65$/],
   ])("are refused in words that name %s", async (_, body, message) => {
     const { status, json } = await ask(scripted("x").server, PATH, { prompt: "x", ...body });
     expect([status, json.error.message]).toEqual([400, expect.stringMatching(message)]);
@@ -70,7 +70,7 @@ describe("fields", () => {
     const body = { messages: [{ role: "user", content: "x".repeat(70) }] };
     const { json } = await ask(scripted("x").server, "/v1/chat/completions", body);
     expect(json.error).toMatchObject({ param: "messages", code: "context_length_exceeded" });
-    expect(json.error.message).toMatch(/at most 64 tokens, the messages have \d+$/);
+    expect(json.error.message).toMatch(/a text may have 64 tokens here, the messages have \d+$/);
     const most = (): never => {
       throw new InputError("prompt", "the cache has room for 5 tokens", "give more cacheMemory");
     };

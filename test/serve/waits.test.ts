@@ -26,10 +26,10 @@ const list = (length: number, item: unknown): readonly unknown[] => [...Array<un
 describe("what is more than a server takes", () => {
   const part = { type: "text", text: "" };
   it.each<readonly [string, string, object, RegExp]>([
-    ["tokens of a prompt", COMPLETIONS, { prompt: list(100, 1) }, /^the model reads at most 64 tokens, the prompt has/],
-    ["of one of several", COMPLETIONS, { prompt: [[1], list(100, 1)] }, /at most 64 tokens, prompt 1 has 100$/],
+    ["tokens of a prompt", COMPLETIONS, { prompt: list(100, 1) }, /^a text may have 64 tokens here, the prompt has/],
+    ["of one of several", COMPLETIONS, { prompt: [[1], list(100, 1)] }, /64 tokens here, prompt 1 has 100$/],
     ["prompts", COMPLETIONS, { prompt: list(129, "x") }, /^a request may ask for 128 texts, this one asks for 129$/],
-    ["tokens of an input", "/v1/embeddings", { input: list(100, 1) }, /at most 64 tokens, text 0 has 100$/],
+    ["tokens of an input", "/v1/embeddings", { input: list(100, 1) }, /64 tokens here, text 0 has 100$/],
     ["tokens without their text", "/detokenize", { tokens: list(65_537, 1) }, /^tokens must hold at most 65536 items/],
     [
       "parts of contents",

@@ -103,7 +103,7 @@ export class ServeLog {
     this.#write(
       "cache",
       { used, kept, free, limit, texts: streams.own, dense: streams.dense },
-      `cache: ${formatBytes(used + kept)} of ${formatBytes(limit)} in use` +
+      `cache: ${formatBytes(used)} of ${formatBytes(limit)} in use, ${formatBytes(kept)} kept for prompts to come` +
         (streams.own === 0
           ? ""
           : `; room for ${plural(Math.floor(streams.own), "text")} of average length, ` +

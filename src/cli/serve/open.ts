@@ -63,6 +63,9 @@ export async function openServed(
       },
     );
     showDiagnostics(opened.diagnostics, opened.sources);
+    const [own, here] = [opened.generation?.context ?? null, opened.engine.model.context];
+    if (flags.cacheMemory !== undefined && here !== null && (own === null || here < own))
+      say(`note: --cache-memory has room for texts of ${here} tokens${own === null ? "" : `; the model reads ${own}`}`);
     return opened;
   } finally {
     progress.clear();

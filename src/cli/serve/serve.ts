@@ -1,6 +1,6 @@
 // `modc serve`: a model behind OpenAI's wire, until it is told to end.
 import { CHAT_PAGE, createServer, isLoopback, LIMITS, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
-import { listen, type Listening } from "../../serve/listen-node.js";
+import { expectFree, listen, type Listening } from "../../serve/listen-node.js";
 import type { Engine } from "../../engine/index.js";
 import type { OpenedEngine } from "../../session/engine-node.js";
 import { onInterrupt, outliveOutput } from "../terminal/ending.js";
@@ -26,6 +26,9 @@ export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> 
   const { host = USUAL.host, port = USUAL.port } = flags;
   const keys = keysOf(flags);
   expectGuarded(host, keys, flags);
+  if (flags.name?.includes(""))
+    throw new UserError("--name is empty", "leave it out: the model has a name", EXIT.usage);
+  await expectFree(host, port);
   const metrics = new LoggedMetrics(flags.log ?? "text");
   const { log } = metrics;
   const opened = await openServed(
