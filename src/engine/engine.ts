@@ -12,7 +12,8 @@ import { cacheLimit, type EngineLimits, type EngineOptions, type Paged } from ".
 import { Pace } from "./pace.js";
 import { disposeEnginePlace, growPools, resetPools, type EnginePlace } from "./place.js";
 import { receive, tellToken } from "./receive.js";
-import { Recovery, replacement } from "./recovery.js";
+import { Recovery } from "./recovery.js";
+import { replacement } from "./replacement.js";
 import { landed, runPrompt, runStep, type Run, type Runner } from "./runs.js";
 import type { Sequence } from "./sequence.js";
 import { penaltyWrite } from "./slots.js";
@@ -64,7 +65,8 @@ export class BatchEngine implements Engine {
 
   submit(request: EngineRequest): EngineStream {
     if (this.#closing) throw new EngineClosedError();
-    const sequence = taken(this.#paged, request, this.#cacheLimit, (of, reason) => this.#fail(of, reason));
+    const limits = [this.#cacheLimit, cacheLimit(this.#paged, this.#limits.cacheMemory)] as const;
+    const sequence = taken(this.#paged, request, limits, (of, reason) => this.#fail(of, reason));
     this.#texts.add(sequence);
     if (this.#texts.behind > this.#limits.queue) {
       this.#texts.remove(sequence);
@@ -138,7 +140,7 @@ export class BatchEngine implements Engine {
 
   /** Takes out requests that are over, once no run in flight has them. */
   #clear(): void {
-    for (const sequence of this.#texts.takeOver()) {
+    for (const sequence of this.#texts.takeEnded()) {
       this.#pace.ended(performance.now() - sequence.joined);
       this.#texts.short = false;
       this.#memory.ended(sequence);
@@ -255,12 +257,12 @@ export class BatchEngine implements Engine {
     for (;;) {
       const given = this.#memory.give(wishes);
       if (given === "given") return true;
-      const landed = this.#flight.length > 0;
+      const hadFlight = this.#flight.length > 0;
       await this.#land();
       if (given !== "none") await this.#grow(given);
       this.#clear();
       if (wishes.some(({ sequence }) => sequence.over)) return false;
-      if (given !== "none" || landed) continue; // texts that ended with it have freed their pages
+      if (given !== "none" || hadFlight) continue; // texts that ended with it have freed their pages
       const { active } = this.#texts;
       if (active.length <= 1) {
         await this.#evenPools();
@@ -287,9 +289,9 @@ export class BatchEngine implements Engine {
   #limitCache(bytes: number): void {
     this.#memory.limitTo(bytes);
     this.#tell("cacheLimited", bytes);
-    this.#expectFitting();
+    this.#endUnfitting();
   }
-  #expectFitting(): void {
+  #endUnfitting(): void {
     const limit = this.#cacheLimit;
     for (const sequence of this.#texts.all) if (!sequence.limitTo(limit)) this.#fail(sequence, new CacheFullError());
   }
@@ -363,13 +365,14 @@ export class BatchEngine implements Engine {
 
   /** Goes on with another device: every text is read again. */
   async #recover(lost: DeviceLostError): Promise<void> {
-    if (this.#recovery.lost()) this.#tell("deviceLost");
+    if (this.#recovery.noteLoss()) this.#tell("deviceLost");
     await Promise.allSettled(this.#flight.map((r) => r.results));
     for (const run of this.#flight.splice(0)) landed(run);
     this.#clear();
     for (const sequence of [...this.#texts.active].reverse()) this.#putBack(sequence);
-    if (this.#closing === "close" || !this.#recovery.worthwhile) return this.#failAll(lost);
+    if (this.#closing === "close") return this.#failAll(lost);
     try {
+      if (!this.#recovery.mayReadAgain) throw lost;
       const next = await replacement(lost, this.#paged, this.#limits, this.#weights, this.#options);
       if (!next) return this.#failAll(lost);
       disposeEnginePlace(this.#place);
@@ -377,10 +380,10 @@ export class BatchEngine implements Engine {
       this.#replacement = next.device;
       [this.#paged, this.#memory, this.#place] = [next.paged, next.memory, next.place];
       this.#recovery.replaced(next.device);
-      this.#expectFitting();
+      this.#endUnfitting();
     } catch (error) {
       this.#recovery.failed();
-      this.#failAll(noOtherDevice(lost, error));
+      this.#failAll(error === lost ? lost : noOtherDevice(lost, error));
     }
   }
 

@@ -19,7 +19,7 @@ export interface PageCopy {
   readonly rows: number;
 }
 
-/** Pages of the pools by axis: those that a wish lacks with the present ones, and with some in advance. */
+/** Sizes of the pools, in pages by axis: the least that hold the wish, and larger ones that spare the next growth. */
 export interface Growth {
   readonly least: readonly number[];
   readonly wanted: readonly number[];
@@ -150,7 +150,7 @@ export class CacheMemory {
     return { least, wanted };
   }
 
-  /** Sets another limit, for pools to come. */
+  /** What all pools together may take from now on; those that are larger stay. */
   limitTo(bytes: number): void {
     this.#limit = bytes;
   }

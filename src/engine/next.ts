@@ -12,11 +12,9 @@ export interface Wish {
 export const reading = (active: readonly Sequence[]): readonly Sequence[] =>
   active.filter((s) => s.phase === "reading" && !s.over).toSorted((a, b) => a.settled.began - b.settled.began);
 
-/** Texts that may have a step. `drafting`: those whose tokens may be guessed have none. */
-export const stepping = (active: readonly Sequence[], drafting: boolean): readonly Sequence[] =>
-  active.filter(
-    (s) => mayStep(s) && s.wanted > 0 && !(s.waitsForTokens && s.choosing > 0) && !(drafting && guesses(s)),
-  );
+/** Texts that may have a step. `drafts`: those whose tokens may be guessed have none. */
+export const stepping = (active: readonly Sequence[], drafts: boolean): readonly Sequence[] =>
+  active.filter((s) => mayStep(s) && s.wanted > 0 && !(s.waitsForTokens && s.choosing > 0) && !(drafts && guesses(s)));
 
 /** Texts whose next tokens may be guessed now. */
 export const drafting = (active: readonly Sequence[]): readonly Sequence[] =>

@@ -3,6 +3,7 @@ import type { Generation, PagedGeneration } from "../program/generation.js";
 import { checkPrompts } from "../generate/check.js";
 import { samplingTables, type SamplingTables } from "../generate/options.js";
 import { type Device, type DeviceLostError, InputError, type SessionEvent } from "../runtime/index.js";
+import { CacheFullError } from "./errors.js";
 import { checkLive } from "../runtime/extents.js";
 import { toNumber } from "../size/rational.js";
 import type { EngineObserver, EngineRequest, RequestSampling } from "./types.js";
@@ -125,13 +126,15 @@ function tablesOf(sampling: RequestSampling | undefined, vocabulary: number): Sa
 }
 
 /**
- * Checks a request; `limit`: tokens of a text that fit the cache. Returns the most tokens to generate within the
- * context, and its row of the tables of sampling. Throws InputError for one that can never run.
+ * Checks a request; `limit`: tokens of a text that fit the cache, `wanted`: that were to fit. Returns the most tokens
+ * to generate within the context, and its row of the tables of sampling. Throws InputError for one that can never run,
+ * and CacheFullError for one that the cache was to hold.
  */
 export function checkRequest(
   generation: Paged,
   request: EngineRequest,
   limit: number,
+  wanted: number,
 ): { readonly most: number; readonly tables: SamplingTables } {
   const { prompt, maxTokens, sampling, logprobs, promptLogprobs, live } = request;
   for (const name of Object.keys(request))
@@ -139,6 +142,7 @@ export function checkRequest(
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
     throw new InputError("maxTokens", `maxTokens is ${String(maxTokens)}: it must be a whole number from 0`);
   const [room] = checkPrompts(generation, [prompt], { ends: request.ends ?? [], maxTokens: Math.max(1, maxTokens) });
+  if (prompt.length > limit && prompt.length <= wanted) throw new CacheFullError();
   if (prompt.length > limit)
     throw new InputError(
       "prompt",

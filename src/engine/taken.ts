@@ -7,18 +7,18 @@ import { useOf } from "./use.js";
 
 /**
  * What the caller changes in the request afterwards is not heeded. Throws InputError for a request that can never run,
- * and the reason of its signal. `limit`: tokens of a text that fit the cache. `fail`: called when the request is
- * aborted.
+ * CacheFullError for one that the cache was to hold, and the reason of its signal. `limit`: tokens of a text that fit
+ * the cache; `wanted`: that were to fit. `fail`: called when the request is aborted.
  */
 export function taken(
   paged: Paged,
   given: EngineRequest,
-  limit: number,
+  [limit, wanted]: readonly [number, number],
   fail: (sequence: Sequence, reason: unknown) => void,
 ): Sequence {
   const request = { ...given, ...(given.sampling && { sampling: { ...given.sampling } }) };
   if (given.live) request.live = { ...given.live };
-  const { most, tables } = checkRequest(paged, request, limit);
+  const { most, tables } = checkRequest(paged, request, limit, wanted);
   const { signal } = request;
   signal?.throwIfAborted();
   const abort = (): void =>

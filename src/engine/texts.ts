@@ -52,7 +52,7 @@ export class Texts {
   }
 
   /** Takes out those that have a slot, are over, and are in no run in flight. They keep the slot until `freeSlot`. */
-  takeOver(): readonly Sequence[] {
+  takeEnded(): readonly Sequence[] {
     const gone = this.#active.filter((s) => s.over && s.inFlight === 0);
     for (const sequence of gone) this.#active.splice(this.#active.indexOf(sequence), 1);
     return gone;

@@ -43,7 +43,7 @@ export function stateOf(
   paged: Paged,
   memory: CacheMemory,
   { active, waiting }: Texts,
-  recovery: Pick<Recovery, "all" | "ready">,
+  recovery: Pick<Recovery, "losses" | "ready">,
 ): EngineState {
   const { held, limit } = memory.bytes;
   const used = memory.bytesOf(active);
@@ -60,7 +60,7 @@ export function stateOf(
       limit,
       streams: { own: streams(bytes), dense: streams(dense) },
     },
-    lost: recovery.all,
+    lost: recovery.losses,
     ready: recovery.ready,
   };
 }

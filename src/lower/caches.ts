@@ -57,7 +57,10 @@ export interface Cached {
   readonly layers: readonly CachedLayer[];
   /** For each of `axes`, u32[B]: the rows of each sequence after the run. */
   readonly counts: readonly Node[];
-  /** For each of `axes` but the root's, u32[rows(axis)]: the positions in their text of the run's rows. */
+  /**
+   * For each of `axes`, u32[rows(axis)]: the positions in their text of the run's rows; null for all tokens, and where
+   * no `take` tells them.
+   */
   readonly positions: readonly (Node | null)[];
   readonly values: SequenceValues;
 }

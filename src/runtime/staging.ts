@@ -25,6 +25,7 @@ export class Staging {
   readonly #allocator: Allocator;
   readonly #most: number;
   #buffers: (GPUBuffer | null)[];
+  #destroyed = false;
   /** Indices of free buffers, and the runs that wait for one. */
   readonly #free: number[];
   readonly #waiting: ((place: number) => void)[] = [];
@@ -67,8 +68,9 @@ export class Staging {
     if (this.bytes >= size) return;
     const usage = BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst;
     const made = await this.#allocator.createAll(this.#buffers.map(() => ({ label: "results", size, usage })));
-    this.destroy();
-    this.#buffers = made as GPUBuffer[]; // none has a shape
+    const [old, now] = [this.#buffers, made as GPUBuffer[]]; // none has a shape
+    for (const buffer of this.#destroyed ? now : old) if (buffer) this.#allocator.destroy(buffer);
+    if (!this.#destroyed) this.#buffers = now;
   }
 
   /** Waits for a free buffer and returns its index. The caller owns it until `giveBack`. */
@@ -140,6 +142,7 @@ export class Staging {
   }
 
   destroy(): void {
+    this.#destroyed = true;
     for (const buffer of this.#buffers) if (buffer) this.#allocator.destroy(buffer);
     this.#buffers = this.#buffers.map(() => null);
   }

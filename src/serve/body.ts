@@ -21,7 +21,7 @@ export async function readJson(request: Request, served: Pick<Served, "limits" |
       code: "unsupported_media_type",
     });
   const text = decoded(await readBytes(request, body));
-  expectShallow(text, depth, mostValues(served));
+  expectBounded(text, depth, mostValues(served));
   if (text.length > LONG) await turn();
   try {
     return JSON.parse(text);
@@ -74,7 +74,7 @@ function decoded(bytes: Uint8Array): string {
 /** Bodies of more characters are parsed after others have had their turn. */
 const LONG = 1 << 20;
 
-/** Values that a body may have: as many as tokens of all its texts, a million at least. */
+/** Values that a body may have: a million, or one for each token that its texts may have where that is more. */
 const mostValues = ({ limits, context }: Pick<Served, "limits" | "context">): number =>
   Math.max(1 << 20, limits.choices * ((context ?? 0) + 1));
 
@@ -82,7 +82,7 @@ const mostValues = ({ limits, context }: Pick<Served, "limits" | "context">): nu
  * Brackets and commas outside of strings, without parsing: a parser that recurses must not see what is too deep, and
  * everybody waits while one makes millions of values.
  */
-function expectShallow(text: string, most: number, mostItems: number): void {
+function expectBounded(text: string, most: number, mostItems: number): void {
   let depth = 0;
   let items = 0;
   let quoted = false;

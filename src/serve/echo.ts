@@ -21,7 +21,7 @@ export class Echo {
     this.length = codePoints(this.text);
   }
 
-  /** Those of the prompt's tokens. `read`: of the first choice, which alone asks for them. */
+  /** Those of the prompt, worked out at the first call. `read`: what the first choice was told; others do not ask. */
   logprobs(call: Call, prompt: readonly number[], read: PromptRead): Promise<CompletionLogprobs> {
     return (this.#logprobs ??= this.#workedOut(call, prompt, read));
   }
@@ -33,8 +33,8 @@ export class Echo {
   }
 }
 
-/** The pieces, those of a prompt's later choices behind what the first one's prompt gave. `n`: choices of a prompt. */
-export async function* firstsFirst(
+/** The pieces; those of a prompt's other choices are held until its first choice's prompt has come. `n`: choices. */
+export async function* promptsFirst(
   pieces: AsyncIterable<Piece | PromptPiece>,
   n: number,
 ): AsyncGenerator<Piece | PromptPiece, void> {

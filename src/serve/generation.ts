@@ -23,13 +23,13 @@ export function startGeneration({ engine, tokenizer }: Served, call: Call, { tex
     for (const plan of texts) choices.push(new Choice(engine, tokenizer, plan));
   } catch (fault) {
     for (const choice of choices) choice.cancel();
-    place.close();
+    place.release();
     throw refusal(fault, texts, choices.length);
   }
   place.submitted();
   // One listener for all: Node takes more than ten on a signal for a leak.
   const abort = (): void => {
-    place.close(); // also of a stream that nobody began to read
+    place.release(); // also of a stream that nobody began to read
     for (const choice of choices) choice.abort(call.signal.reason);
   };
   call.signal.addEventListener("abort", abort);
@@ -42,7 +42,7 @@ export function startGeneration({ engine, tokenizer }: Served, call: Call, { tex
           yield piece;
         }
       } finally {
-        place.close();
+        place.release();
         call.signal.removeEventListener("abort", abort);
         for (const choice of choices) {
           choice.cancel();

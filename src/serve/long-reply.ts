@@ -13,6 +13,11 @@ export function longReply(call: Call, head: object, choices: readonly (() => obj
     call.end();
   };
   let index = 0;
+  const next = (): string => {
+    const before = index === 0 ? `${JSON.stringify(head).slice(0, -1)},"choices":[` : ",";
+    const choice = JSON.stringify(choices[index]!());
+    return before + choice + (++index === choices.length ? `],${JSON.stringify(tail).slice(1)}` : "");
+  };
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       left = () => {
@@ -24,10 +29,13 @@ export function longReply(call: Call, head: object, choices: readonly (() => obj
     async pull(controller) {
       await turn();
       if (call.signal.aborted) return left();
-      const before = index === 0 ? `${JSON.stringify(head).slice(0, -1)},"choices":[` : ",";
-      const after = index === choices.length - 1 ? `],${JSON.stringify(tail).slice(1)}` : "";
-      controller.enqueue(encoder.encode(before + JSON.stringify(choices[index]!()) + after));
-      if (++index < choices.length) return;
+      try {
+        controller.enqueue(encoder.encode(next()));
+      } catch (fault) {
+        controller.error(call.failed(fault));
+        return end();
+      }
+      if (index < choices.length) return;
       end();
       controller.close();
     },

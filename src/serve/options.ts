@@ -105,8 +105,8 @@ export interface ServeOptions {
   /** Keys, one of which a request must have. Default none: anyone may ask who reaches the server. */
   readonly keys?: readonly string[];
   /**
-   * Names by which the server may be called, without ports; null: any. By default those of the loopback interface where
-   * there is no key, against DNS rebinding, and any where there is.
+   * Names by which the server may be called beside those of the loopback interface, without ports; null: any. By
+   * default none where there is no key, against DNS rebinding, and any where there is.
    */
   readonly hosts?: readonly string[] | null;
   /** Origins whose pages may call the server, such as `https://example.org`; `*`: all. Default none but its own. */

@@ -7,7 +7,7 @@ import { invalid, RequestError } from "./errors.js";
 import type { SharedFields } from "./fields.js";
 import type { Served } from "./options.js";
 import { tokensOf, tooLong, tooMany, whichHas, type WirePrompt } from "./prompts.js";
-import type { Place } from "./room.js";
+import type { Reserved } from "./room.js";
 
 /** One text that is asked for. */
 export interface Planned {
@@ -38,7 +38,7 @@ export interface Asked {
 export interface Plans {
   readonly texts: readonly Planned[];
   /** Of all the texts. */
-  readonly place: Place;
+  readonly place: Reserved;
 }
 
 /**
@@ -62,7 +62,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
     const prompts = await tokensOf(served, call, asked.prompts(), own, field !== "messages");
     return { texts: prompts.flatMap((prompt, p) => choicesOf(served, asked, { prompt, p, sampling, live })), place };
   } catch (fault) {
-    place.close();
+    place.release();
     throw fault;
   }
 }

@@ -16,7 +16,7 @@ export interface PromptField {
 }
 
 /** The most tokens of a list, of a model that has no longest context. */
-export const MOST_TOKENS = 1 << 20;
+export const MOST_LISTED = 1 << 20;
 
 /**
  * A text, a list of tokens, or a list of such. What is more than the server takes is refused by its length: everybody
@@ -44,7 +44,7 @@ export const tooMany = (most: number, texts: number, param: string): RequestErro
 
 function tokensField(r: Reader, field: PromptField, index = 0, count = 1): readonly number[] {
   const length = Array.isArray(r.value) ? r.value.length : 0;
-  const most = field.context ?? MOST_TOKENS;
+  const most = field.context ?? MOST_LISTED;
   if (length > most) throw tooLong(most, length, field, index, count);
   return tokenList(r);
 }
@@ -99,8 +99,8 @@ export function expectCharacters(served: Served, characters: number, field: Prom
     throw refused(`a text may have ${most} characters, ${whichHas(field, index, count)} ${characters}`);
 }
 
-/** Texts of fewer characters are encoded at once. */
-const SHORT = 4096;
+/** Texts of so many characters or fewer are encoded at once, and so are others decoded. */
+export const SHORT = 4096;
 
 /**
  * The tokens of each prompt; to a text the tokenizer adds what it puts around whole texts, unless `template` says

@@ -4,13 +4,13 @@ import { queueFull } from "./errors.js";
 import type { Metrics } from "./metrics.js";
 
 /** The place of a request's texts, from before they are encoded until they have ended. */
-export interface Place {
+export interface Reserved {
   /** The engine has them. */
   submitted(): void;
   /** One of them has ended. */
   ended(): void;
-  /** The request has. */
-  close(): void;
+  /** Gives back what is still taken: the request is over, or was never begun. */
+  release(): void;
 }
 
 export class Room {
@@ -29,9 +29,9 @@ export class Room {
   }
 
   /** Throws RequestError where there is no room for so many texts. */
-  take(texts: number): Place {
+  take(texts: number): Reserved {
     const { active, queued } = this.#engine.state;
-    // The engine counts texts for a moment that have ended, and this class those that nobody has read to the end.
+    // Both may be too high: the engine's count by texts that have just ended, this one's by ends that nobody has read.
     const taken = this.#encoding + Math.min(this.#running, active + queued);
     const free = Math.max(0, this.#most - taken);
     if (texts > free) {
@@ -53,7 +53,7 @@ export class Room {
     return {
       submitted,
       ended: () => drop(Math.min(1, running)),
-      close() {
+      release() {
         submitted();
         drop(running);
       },

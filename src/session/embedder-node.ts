@@ -1,10 +1,11 @@
 // A model's pooled result as embeddings: one pass over whole texts, several at once. Node only.
-import { callListener } from "../base/listener.js";
+import { Retry } from "../base/retry.js";
 import { compile, programFor } from "../compile.js";
-import type { EngineObserver, EngineOptions, EngineState } from "../engine/index.js";
+import type { EngineOptions, EngineState } from "../engine/index.js";
+import { tellerOf, type Tell } from "../engine/tell.js";
 import { noOtherDevice } from "../generate/no-other.js";
 import type { Program } from "../program/program.js";
-import { type Device, DeviceLostError, DisposedError, InputError, load, type Session } from "../runtime/index.js";
+import { type Device, type DeviceLostError, DisposedError, InputError, load, type Session } from "../runtime/index.js";
 import type { Embedder } from "../serve/options.js";
 import { EmbeddingQueue, type Texts } from "./embedding-queue.js";
 import type { PrepareOptions, SessionSource } from "./prepared-node.js";
@@ -101,25 +102,24 @@ export class ModelEmbedder implements Embedder {
   readonly context: number | null;
   readonly #open: (lost: DeviceLostError) => Promise<Loaded>;
   readonly #queue: EmbeddingQueue;
-  readonly #observer: EngineObserver;
+  readonly #tell: Tell;
   /** null: the device was lost, and no other has been opened. */
-  #loaded: Loaded | null;
-  /** Devices that were lost, and the last one's error. */
-  #lost = 0;
-  #loss: DeviceLostError | null = null;
-  /** Another device that is being opened, and what tries again where none could be. */
+  #loaded: Loaded | null = null;
+  #losses = 0;
+  #lastLoss: DeviceLostError | null = null;
+  /** Another device that is being opened. */
   #opening: Promise<Loaded> | null = null;
-  #retry: NodeJS.Timeout | undefined;
+  readonly #retry = new Retry();
   #disposed = false;
 
   private constructor(loaded: Loaded, open: (lost: DeviceLostError) => Promise<Loaded>, options: EmbedderOptions) {
     this.dimensions = loaded.pooled.dimensions;
     this.context = loaded.pooled.context;
     this.#open = open;
-    this.#loaded = loaded;
-    this.#observer = options.observer ?? {};
+    this.#tell = tellerOf(options.observer ?? {});
     const limits = { ...limitsOf(options), tokens: MOST_TOKENS };
-    this.#queue = new EmbeddingQueue((texts) => this.#run(texts), limits, this.#observer);
+    this.#queue = new EmbeddingQueue((texts) => this.#run(texts), limits, options.observer ?? {});
+    this.#has(loaded);
   }
 
   /** Throws InputError for an option that is none. */
@@ -138,12 +138,17 @@ export class ModelEmbedder implements Embedder {
         [own.batchAxis]: Math.min(maxBatch, USUAL_BATCH),
         [own.tokenAxis]: Math.min(own.context ?? USUAL_TOKENS, USUAL_TOKENS),
       };
-      const session = await load(own.program, device, source.weights ?? undefined, {
-        max,
-        seed,
-        ...(!lost && { ...(signal && { signal }), ...(onProgress && { onProgress }) }),
-      });
-      return { pooled: own, session };
+      try {
+        const session = await load(own.program, device, source.weights ?? undefined, {
+          max,
+          seed,
+          ...(!lost && { ...(signal && { signal }), ...(onProgress && { onProgress }) }),
+        });
+        return { pooled: own, session };
+      } catch (fault) {
+        if (lost) device.destroy();
+        throw fault;
+      }
     };
     return new ModelEmbedder(await open(null), open, options);
   }
@@ -151,66 +156,83 @@ export class ModelEmbedder implements Embedder {
   /** Texts of the run under way and those that wait; losses of the device, and whether there is one. */
   get state(): Pick<EngineState, "active" | "queued" | "lost" | "ready"> {
     const { active, queued } = this.#queue;
-    return { active, queued, lost: this.#lost, ready: this.#loaded !== null };
+    return { active, queued, lost: this.#losses, ready: this.#loaded !== null };
   }
 
   /** Throws QueueFullError where as many texts wait as may. */
   async embed(texts: readonly (readonly number[])[], signal: AbortSignal): Promise<readonly Float32Array[]> {
-    if (this.#disposed) throw new DisposedError();
+    this.#expectAlive();
     return this.#queue.add(texts, signal);
   }
 
   async #run(texts: Texts): Promise<readonly Float32Array[]> {
     for (let again = true; ; again = false) {
-      if (this.#disposed) throw new DisposedError();
       const loaded = this.#loaded ?? (await this.#another());
+      this.#expectAlive();
       try {
         return await pass(loaded, texts);
       } catch (fault) {
-        if (!(fault instanceof DeviceLostError)) throw fault;
-        loaded.session.dispose();
-        this.#loaded = null;
-        this.#loss = fault;
-        this.#lost++;
-        callListener(() => this.#observer.deviceLost?.());
-        if (!again) throw fault;
+        const loss = loaded.session.device.lostError;
+        if (!loss || this.#disposed) throw fault;
+        this.#lose(loaded, loss);
+        if (!again) throw loss;
       }
     }
   }
 
-  /** Opens another device; where none is to be had, each run tries again, and so does a timer. */
-  #another(wait = FIRST_RETRY_MS): Promise<Loaded> {
-    return (this.#opening ??= this.#opened(wait).finally(() => (this.#opening = null)));
+  #has(loaded: Loaded): void {
+    this.#loaded = loaded;
+    this.#retry.stop();
+    // A balancer sends no request to a server that is not ready: it would never become so by requests alone.
+    void loaded.session.device.lost.then((loss) => this.#lose(loaded, loss));
   }
 
-  async #opened(wait: number): Promise<Loaded> {
-    const loss = this.#loss!; // nothing else takes the device away
-    clearTimeout(this.#retry);
+  #lose(loaded: Loaded, loss: DeviceLostError): void {
+    if (this.#loaded !== loaded || this.#disposed) return;
+    loaded.session.dispose();
+    this.#loaded = null;
+    this.#lastLoss = loss;
+    this.#losses++;
+    this.#tell("deviceLost");
+    if (loss.reason !== "destroyed") this.#tryLater();
+  }
+
+  #tryLater(): void {
+    this.#retry.after(() => void (this.#loaded ?? this.#another().catch(() => {}))); // it is tried again
+  }
+
+  /** Opens another device; where none is to be had, each run tries again, and so does a timer. */
+  #another(): Promise<Loaded> {
+    return (this.#opening ??= this.#opened().finally(() => (this.#opening = null)));
+  }
+
+  async #opened(): Promise<Loaded> {
+    const loss = this.#lastLoss!; // nothing else takes the device away
     try {
-      return (this.#loaded = await this.#open(loss));
+      const loaded = await this.#open(loss);
+      if (this.#disposed) loaded.session.dispose();
+      this.#expectAlive();
+      this.#has(loaded);
+      return loaded;
     } catch (cause) {
-      // A balancer sends no request to a server that is not ready: it would never become so by requests alone.
-      const next = Math.min(2 * wait, MOST_RETRY_MS);
-      if (!this.#disposed && cause !== loss)
-        this.#retry = setTimeout(() => void this.#another(next).catch(() => {}), wait).unref();
-      throw cause === loss ? loss : noOtherDevice(loss, cause);
+      if (!this.#disposed && cause !== loss) this.#tryLater();
+      throw cause === loss || this.#disposed ? cause : noOtherDevice(loss, cause);
     }
+  }
+
+  #expectAlive(): void {
+    if (this.#disposed) throw new DisposedError();
   }
 
   /** Ends the run under way, if there is one, and those that wait. */
   async dispose(): Promise<void> {
     this.#disposed = true;
-    clearTimeout(this.#retry);
+    this.#retry.stop();
     this.#loaded?.session.dispose();
     await this.#queue.idle();
     await this.#opening?.catch(() => {}); // told to whoever asked
-    this.#loaded?.session.dispose();
   }
 }
-
-/** After how long another device is tried for again, at first and at most. */
-const FIRST_RETRY_MS = 1000;
-const MOST_RETRY_MS = 60_000;
 
 /** Texts of a run, and those that wait, as of an engine. */
 const USUAL_BATCH = 16;

@@ -105,6 +105,7 @@ async function openEmbedder(
   };
   const another = async (lost: DeviceLostError): Promise<Device> => {
     if (recover === null) throw lost;
+    for (const device of opened.splice(0)) device.destroy(); // they are lost, or nothing could be loaded onto them
     return keep(recover ? (await recover(lost)).device : await openDevice(wanted instanceof Device ? {} : wanted));
   };
   const close = (): void => {

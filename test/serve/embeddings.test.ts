@@ -121,6 +121,33 @@ describe("a pooled result", () => {
     await model.close();
   });
 
+  it("has another device soon where its own is lost while nothing is asked", async () => {
+    const lossy = await openDevice();
+    let lose = (): void => {};
+    const lost = new Promise<{ reason: string; message: string }>((resolve) => {
+      lose = () => resolve({ reason: "unknown", message: "unplugged" });
+    });
+    Object.defineProperty(lossy.gpu, "lost", { value: lost });
+    const wrapped = await openDevice({ device: lossy.gpu });
+    const source = {
+      source: { text: SOURCE, file: "pooled.mod" },
+      read: () => null,
+      texts: opened.texts,
+      weights: null,
+    };
+    let next: Device | null = null;
+    const embedder = await ModelEmbedder.load(source, {}, compilePooled(source, {}, wrapped)!, async (loss) =>
+      loss ? (next = await openDevice()) : wrapped,
+    );
+    lose();
+    while (embedder.state.lost === 0) await new Promise((resolve) => void setTimeout(resolve, 5));
+    expect(embedder.state).toMatchObject({ lost: 1, ready: false });
+    while (!embedder.state.ready) await new Promise((resolve) => void setTimeout(resolve, 20));
+    expect(await embedder.embed([[1, 2]], new AbortController().signal)).toHaveLength(1);
+    await embedder.dispose();
+    for (const device of [lossy, next!]) (device as Device).destroy();
+  });
+
   it("has a bound, and is no text", async () => {
     const long = await ask(server, "/v1/embeddings", { input: "x".repeat(41) });
     expect(long.json.error.code).toBe("context_length_exceeded");

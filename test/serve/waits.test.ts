@@ -1,7 +1,7 @@
 // What one request takes of everybody's time: nothing where it is refused, and a slice at a time where it is not.
 import { describe, expect, it } from "vitest";
 import type { Piece, PromptPiece } from "../../src/serve/choice.js";
-import { firstsFirst } from "../../src/serve/echo.js";
+import { promptsFirst } from "../../src/serve/echo.js";
 import type { Limits } from "../../src/serve/index.js";
 import { bytesTokenizer, type Tokenizer } from "../../src/tokenizer/index.js";
 import { ask, eventsOf, requestTo, scripted } from "./asked.js";
@@ -197,7 +197,7 @@ describe("work that takes long", () => {
       yield* [...all, piece(1, "last")];
     }
     const given: string[] = [];
-    for await (const { index, kind } of firstsFirst(pieces(), 2)) given.push(`${index} ${kind}`);
+    for await (const { index, kind } of promptsFirst(pieces(), 2)) given.push(`${index} ${kind}`);
     expect(given).toEqual(["2 prompt", "3 prompt", "0 prompt", "1 prompt", "1 piece", "1 last"]);
   });
 
@@ -205,7 +205,7 @@ describe("work that takes long", () => {
     const entries: number[] = [];
     const { server } = scripted("yz", { log: ({ status }) => entries.push(status) });
     const gone = new AbortController();
-    const body = { prompt: "abc", echo: true, logprobs: 2, max_tokens: 1, n: 64 };
+    const body = { prompt: "x".repeat(60), echo: true, logprobs: 20, max_tokens: 1, n: 64 };
     const response = await server.fetch(requestTo(COMPLETIONS, body, { signal: gone.signal }));
     const reader = response.body!.getReader();
     await reader.read();

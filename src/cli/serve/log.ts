@@ -36,7 +36,7 @@ export class ServeLog {
   }
 
   deviceLost(): void {
-    this.#write("device-lost", {}, "the device was lost: another is opened, and what is under way is read again");
+    this.#write("device-lost", {}, "the device was lost: another is looked for");
   }
 
   cacheLimited(limit: number): void {

@@ -122,7 +122,7 @@ async function untilInterrupted(
 ): Promise<ExitCode> {
   let restore = (): void => {};
   const interrupted = new Promise<void>((resolve) => (restore = onInterrupt(resolve)));
-  const outlived = outliveOutput((fault) => log.unwritten(fault));
+  outliveOutput((fault) => log.unwritten(fault));
   try {
     log.listening(listening.url, server.keyed, engine);
     await interrupted;
@@ -133,7 +133,6 @@ async function untilInterrupted(
     return whole ? EXIT.fine : EXIT.interrupted;
   } finally {
     restore();
-    outlived();
     log.close();
   }
 }

@@ -111,11 +111,10 @@ let outlived: ((fault: NodeJS.ErrnoException) => void) | null = null;
 
 /**
  * From now on, output that cannot be written does not end the process: a server is there for those who ask it, whoever
- * reads its log. Returns a function that undoes this.
+ * reads its log. Its last lines may fail after all else has ended, so this is for good.
  */
-export function outliveOutput(tell: (fault: NodeJS.ErrnoException) => void): () => void {
+export function outliveOutput(tell: (fault: NodeJS.ErrnoException) => void): void {
   outlived = tell;
-  return () => (outlived = null);
 }
 
 /**

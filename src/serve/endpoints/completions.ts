@@ -3,7 +3,7 @@ import { flag, whole } from "../../program/reader.js";
 import type { PromptRead } from "../../engine/index.js";
 import type { Call } from "../call.js";
 import type { Choice, Piece, PromptPiece, WireFinish } from "../choice.js";
-import { Echo, firstsFirst } from "../echo.js";
+import { Echo, promptsFirst } from "../echo.js";
 import { invalid } from "../errors.js";
 import { LACKING_IN_COMPLETIONS, MOST_ALTERNATIVES, shared, type SharedFields } from "../fields.js";
 import { startGeneration, type GenerationRun } from "../generation.js";
@@ -30,6 +30,9 @@ const schema = (served: Served) =>
     LACKING_IN_COMPLETIONS,
   );
 
+/** Log-probabilities that are written at once, in some 50 ms. */
+const MOST_SCORES = 50_000;
+
 /** OpenAI's number of tokens where the request does not say. */
 const USUAL_TOKENS = 16;
 
@@ -45,8 +48,8 @@ export async function completions(served: Served, call: Call, json: unknown): Pr
     logprobs,
     promptLogprobs: echo ? logprobs : null,
   });
-  const run = startGeneration(served, call, plans);
   const { n = 1 } = fields;
+  const run = startGeneration(served, call, plans);
   const echoes = echo ? given.map((prompt) => new Echo(served.tokenizer, prompt)) : [];
   const texts = run.choices.map(
     (choice) =>
@@ -56,8 +59,7 @@ export async function completions(served: Served, call: Call, json: unknown): Pr
         routed: fields.modc?.routes ?? false,
       }),
   );
-  const long = echo && logprobs !== null && texts.length > 1;
-  const pieces = long ? firstsFirst(run.pieces(), n) : run.pieces();
+  const pieces = echo && logprobs !== null && n > 1 ? promptsFirst(run.pieces(), n) : run.pieces();
   const head = {
     id: `cmpl-${call.id.replace(/^req_/, "")}`,
     object: "text_completion",
@@ -74,7 +76,8 @@ export async function completions(served: Served, call: Call, json: unknown): Pr
   for await (const piece of pieces) await texts[piece.index]!.add(piece);
   const usage = usageOf(run.choices);
   const choices = texts.map((text) => () => text.whole());
-  if (long) return longReply(call, head, choices, { usage });
+  const scores = texts.reduce((sum, { scored }) => sum + scored * ((logprobs ?? 0) + 1), 0);
+  if (scores > MOST_SCORES && texts.length > 1) return longReply(call, head, choices, { usage });
   return Response.json({ ...head, choices: choices.map((whole) => whole()), usage });
 }
 
@@ -123,6 +126,11 @@ class CompletionText {
     this.#choice = choice;
     this.#options = options;
     this.#context = new TokenContext(served.tokenizer, choice.plan.prompt);
+  }
+
+  /** Tokens with log-probabilities so far. */
+  get scored(): number {
+    return this.#all.tokens.length;
   }
 
   /** The choices of a stream that a piece makes: text, then why it ended. */

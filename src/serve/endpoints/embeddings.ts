@@ -44,7 +44,7 @@ export async function embeddings(served: Served, call: Call, json: unknown): Pro
     place.submitted();
     vectors = await call.before(computed);
   } finally {
-    place.close();
+    place.release();
   }
   call.add({ promptTokens: tokens, cachedTokens: 0, generatedTokens: 0 });
   return Response.json({

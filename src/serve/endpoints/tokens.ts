@@ -7,7 +7,7 @@ import type { Call } from "../call.js";
 import { invalid } from "../errors.js";
 import type { Served } from "../options.js";
 import { expectModel } from "../plan.js";
-import { mostCharacters, tokenList } from "../prompts.js";
+import { mostCharacters, SHORT, tokenList } from "../prompts.js";
 import { anyText, body, readBody } from "../schema.js";
 import { turn } from "../turn.js";
 
@@ -45,7 +45,7 @@ export async function tokenize(served: Served, call: Call, json: unknown): Promi
   if (text.length > most) throw invalid(`a text may have ${most} characters, this one has ${text.length}`, "prompt");
   // The two families of clients differ in what they expect where they do not say.
   const template = given.add_special_tokens ?? given.add_special ?? given.prompt !== undefined;
-  await turn();
+  if (text.length > SHORT) await turn();
   const tokens = tokenizer.encode(text, { template });
   return Response.json({
     tokens: given.with_pieces ? await piecesOf(tokenizer, call, tokens) : tokens,
@@ -65,7 +65,7 @@ async function piecesOf(
   const stream = new TextStream(tokenizer, { special: true });
   const pieces: { readonly id: number; readonly piece: Piece }[] = [];
   for (const [i, id] of tokens.entries()) {
-    if (i % TOKENS_A_TURN === 0) await turn();
+    if (i > 0 && i % TOKENS_A_TURN === 0) await turn();
     call.signal.throwIfAborted();
     const own = stream.add(id);
     pieces.push({ id, piece: pieceOf(tokenizer, id, i === tokens.length - 1 ? own + stream.finish() : own) });
@@ -84,7 +84,7 @@ function pieceOf(tokenizer: Tokenizer, token: number, text: string): Piece {
 }
 
 /** Tokens that anyone may have decoded at once; a text as long as the context always. */
-const MOST_TOKENS = 65_536;
+const MOST_DECODED = 65_536;
 
 const detokenizeSchema = (most: number) =>
   body<{ readonly tokens: readonly number[] }, { readonly model: string }>(
@@ -100,9 +100,9 @@ const detokenizeSchema = (most: number) =>
 
 export async function detokenize(served: Served, json: unknown): Promise<Response> {
   // The last token of a text is not read, and may lie beyond the context.
-  const { tokens, model } = readBody(json, detokenizeSchema(Math.max(MOST_TOKENS, (served.context ?? 0) + 1)));
+  const { tokens, model } = readBody(json, detokenizeSchema(Math.max(MOST_DECODED, (served.context ?? 0) + 1)));
   expectModel(served, model);
-  await turn();
+  if (tokens.length > SHORT) await turn();
   const text = textOf(served.tokenizer, tokens);
   return Response.json({ prompt: text, content: text });
 }
