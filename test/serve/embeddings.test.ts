@@ -145,7 +145,8 @@ describe("a pooled result", () => {
     while (!embedder.state.ready) await new Promise((resolve) => void setTimeout(resolve, 20));
     expect(await embedder.embed([[1, 2]], new AbortController().signal)).toHaveLength(1);
     await embedder.dispose();
-    for (const device of [lossy, next!]) (device as Device).destroy();
+    lossy.destroy();
+    next!.destroy();
   });
 
   it("has a bound, and is no text", async () => {
