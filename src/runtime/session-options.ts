@@ -5,7 +5,10 @@ import type { RunPromise } from "../program/program.js";
 
 /** What a session reports while it loads, and when its buffers grow. */
 export type SessionEvent =
-  /** Kernels compiled, of those that loading or a run waits for; weights read. */
+  /**
+   * Kernels compiled, of those that loading or a run waits for; weights read, of those that no other session has on the
+   * device.
+   */
   | { readonly kind: "kernels" | "weights"; readonly done: number; readonly total: number }
   | {
       readonly kind: "grow";

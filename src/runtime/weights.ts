@@ -116,10 +116,8 @@ export async function uploadWeights(
       states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
   const open = new Map<number, OpenPanels>();
   const packers = new Map<number, Packer>();
-  let pending = 0;
-  let done = 0;
-  for (const weight of program.weights) {
-    options.signal?.throwIfAborted();
+  // Weights that another session has filled are neither read nor counted.
+  const read = program.weights.flatMap((weight) => {
     const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({
       slot,
       form: "word",
@@ -127,33 +125,37 @@ export async function uploadWeights(
       part: null,
     }));
     const slots = [...weight.slots.filter((s) => !options.shared.has(s.slot)), ...starting];
-    if (slots.length > 0) {
-      const words = await weights.values(weight);
-      if (device.lostError) throw device.lostError;
-      for (const { slot, form, layout, part } of slots) {
-        const own = partOf(words, weight.shape, part);
-        const bytes = weightBytes(layout, own.length, form);
-        if (bytes > buffers.bytes(slot)) bug(`the slot of ${weight.path} is too small`);
-        const shared = open.get(slot) ?? new Map();
-        open.set(slot, shared);
-        const held = buffers.held(slot);
-        // No source returns shared memory.
-        const write = (piece: Words | Uint16Array, byte: number): void =>
-          "size" in held
-            ? queue.writeBuffer(held, byte, piece as Float32Array<ArrayBuffer>)
-            : writeTexture(queue, held, byte, piece as Float32Array<ArrayBuffer>);
-        const packer =
-          packers.get(slot) ??
-          (await encodings[form].packing())(write, blockStride(layout), packedLength(layout, own.length));
-        packers.set(slot, packer);
-        forEachPiece(own, layout, shared, (piece, at) => packer.add(piece, at));
-        pending += bytes;
-        if (pending <= BYTES_BETWEEN_WAITS) continue;
-        await device.wait(() => queue.onSubmittedWorkDone());
-        pending = 0;
-      }
+    return slots.length > 0 ? [{ weight, slots }] : [];
+  });
+  let pending = 0;
+  let done = 0;
+  for (const { weight, slots } of read) {
+    options.signal?.throwIfAborted();
+    const words = await weights.values(weight);
+    if (device.lostError) throw device.lostError;
+    for (const { slot, form, layout, part } of slots) {
+      const own = partOf(words, weight.shape, part);
+      const bytes = weightBytes(layout, own.length, form);
+      if (bytes > buffers.bytes(slot)) bug(`the slot of ${weight.path} is too small`);
+      const shared = open.get(slot) ?? new Map();
+      open.set(slot, shared);
+      const held = buffers.held(slot);
+      // No source returns shared memory.
+      const write = (piece: Words | Uint16Array, byte: number): void =>
+        "size" in held
+          ? queue.writeBuffer(held, byte, piece as Float32Array<ArrayBuffer>)
+          : writeTexture(queue, held, byte, piece as Float32Array<ArrayBuffer>);
+      const packer =
+        packers.get(slot) ??
+        (await encodings[form].packing())(write, blockStride(layout), packedLength(layout, own.length));
+      packers.set(slot, packer);
+      forEachPiece(own, layout, shared, (piece, at) => packer.add(piece, at));
+      pending += bytes;
+      if (pending <= BYTES_BETWEEN_WAITS) continue;
+      await device.wait(() => queue.onSubmittedWorkDone());
+      pending = 0;
     }
-    options.progress(++done, program.weights.length);
+    options.progress(++done, read.length);
     // Reading values from memory never yields to the event loop by itself.
     await nextTurn();
   }

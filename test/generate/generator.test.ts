@@ -42,6 +42,16 @@ const of = (tokens: readonly GeneratedToken[], sequence: number): readonly Gener
   tokens.filter((t) => t.sequence === sequence);
 
 describe("a generation", () => {
+  it("tells of each weight once, though two programs have it", async () => {
+    const counts: number[][] = [];
+    const generator = await open({
+      onProgress: (event) => event.kind === "weights" && counts.push([event.done, event.total]),
+    });
+    generator.dispose();
+    const { weights } = mixed.prompt;
+    expect(counts).toEqual(weights.map((_, i) => [i + 1, weights.length]));
+  });
+
   it("does not depend on the batch, nor on how prompts are cut, nor on how many steps are under way", async () => {
     const generator = await open();
     const together = await all(generator, PROMPTS, { maxTokens: 9, sampling: { logprobs: true } });
