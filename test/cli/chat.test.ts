@@ -1,9 +1,8 @@
 // `modc chat`: a conversation by lines of standard input, what it remembers, and how it ends.
 import { spawn, spawnSync } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { runCli } from "../../src/cli/run-cli.js";
-import { pythonWith } from "../python.js";
 import { patience } from "../soak.js";
 import { run } from "./in-process.js";
 import { main, root, temporaryFolder } from "./spawn.js";
@@ -166,50 +165,3 @@ async function streams(words: readonly string[], stdin: string, ...kinds: readon
   await runCli(words, { stdout: stdout!, stderr: stderr!, stdin: input, env: { TERM: "xterm" } });
   return { stdout: texts[0]!, stderr: texts[1]! };
 }
-
-const PTY = `
-import os, pty, select, sys, time
-out, *words = sys.argv[1:]
-pid, terminal = pty.fork()
-if pid == 0:
-    stream = int(out[0])
-    os.dup2(os.open(out[2:], os.O_WRONLY | os.O_CREAT), stream)
-    os.execvp(words[0], words)
-text, sent, late = b"", False, time.time() + 60
-while time.time() < late:
-    if select.select([terminal], [], [], 0.1)[0]:
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:
-            break
-        if not piece: break
-        text += piece
-    if not sent and b"> " in text:
-        sent = True
-        os.write(terminal, b"Call me\\r/exit\\r")
-sys.stdout.buffer.write(text)
-`;
-const python = pythonWith("pty");
-
-it.skipIf(python === undefined)(
-  "asks at the terminal, and writes answers alone to a file that takes them",
-  { timeout: patience(120_000) },
-  () => {
-    const folder = temporaryFolder();
-    onTestFinished(folder.remove);
-    const chatting = (stream: 1 | 2): readonly [terminal: string, file: string] => {
-      const file = folder.file(`out${stream}`, "");
-      const words = [process.execPath, main, "chat", ...MOBY];
-      const { NO_COLOR: _color, ...rest } = process.env;
-      const env = { ...rest, TERM: "xterm" };
-      const { stdout } = spawnSync(python!, ["-c", PTY, `${stream}:${file}`, ...words], { cwd: root, env });
-      return [stdout.toString(), readFileSync(file, "utf8")];
-    };
-    const [terminal, answers] = chatting(1);
-    expect(terminal).toContain("> ");
-    expect(answers).toMatch(/^[^>\u001b\n]+\n$/);
-    const [, said] = chatting(2);
-    expect(said).not.toContain("\u001b");
-    expect(said).toContain("/help tells what can be said");
-  },
-);

@@ -90,15 +90,17 @@ class TerminalLines implements Lines {
     this.#readline.on("line", (line) => this.#give(line));
     this.#readline.on("close", () => {
       this.#over = true;
-      this.#wake?.(null);
+      if (!this.#wake) return;
+      output.write("\n"); // what follows does not stand behind the prompt
+      this.#give(null);
     });
     // The terminal hands an interrupt over as a key.
     this.#readline.on("SIGINT", () => {
       if (this.#stop) this.#stop();
       else if (this.#readline.line === "") {
         // One that comes when an answer has just ended is not meant for the program.
-        if (this.#warned) this.#readline.close();
-        else say("\nanother interrupt ends the conversation; so does /exit");
+        if (this.#warned) return this.#readline.close();
+        say("\nanother interrupt ends the conversation; so does /exit");
         this.#warned = true;
         this.#readline.prompt();
       } else {
@@ -116,12 +118,13 @@ class TerminalLines implements Lines {
     return new Promise((resolve) => (this.#wake = resolve));
   }
 
-  #give(line: string): void {
+  /** Null: there is no other. */
+  #give(line: string | null): void {
     const wake = this.#wake;
     this.#wake = null;
     this.#warned = false;
     if (wake) wake(line);
-    else this.#waiting.push(line);
+    else if (line !== null) this.#waiting.push(line);
   }
 
   onInterrupt(stop: () => void): () => void {
