@@ -1,6 +1,6 @@
 // A conversation as `modc chat` has it, with an engine that says what it is told to: what is kept of it, and its seeds.
 import { readFileSync } from "node:fs";
-import { expect, it } from "vitest";
+import { afterEach, expect, it, vi } from "vitest";
 import { Talk } from "../../src/cli/chat/talk.js";
 import type { Sampling } from "../../src/cli/generate/sampling.js";
 import { withIo } from "../../src/cli/terminal/io.js";
@@ -13,6 +13,8 @@ import { ScriptedEngine } from "../serve/scripted-engine.js";
 const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
 const { generation } = compileGeneration(source, { caches: "pages" });
 
+afterEach(() => vi.useRealTimers());
+
 interface Said {
   readonly chat?: ChatTemplate | null;
   readonly sampling?: Sampling["sampling"];
@@ -20,21 +22,29 @@ interface Said {
   readonly defaults?: Sampling["sampling"];
   /** How many tokens of the i-th answer come before an interrupt; null: all. */
   readonly stopAt?: (answer: number) => number | null;
+  /** What is done before each token of an answer. */
+  readonly before?: (progress: Progress) => void;
+  /** Whether both streams are one terminal. */
+  readonly terminal?: boolean;
 }
 
 /** A conversation of these lines at a terminal, each answered by "Aye": the engine's requests, and what is said. */
-async function talk(lines: readonly string[], { chat = CHAT, sampling = {}, defaults = {}, stopAt }: Said = {}) {
+async function talk(lines: readonly string[], said: Said = {}) {
+  const { chat = CHAT, sampling = {}, defaults = {}, stopAt, before, terminal = false } = said;
   let stop = (): void => {};
+  const progress = new Progress();
   const engine = new ScriptedEngine({
     says: () => bytes("Aye"),
     before: (_, index) => {
+      before?.(progress);
       if (stopAt?.(engine.requests.length - 1) === index) stop();
     },
   });
   const left = [...lines];
-  let stderr = "";
-  const write = (text: string): void => void (stderr += text);
-  await withIo({ stdout: { write: () => {} }, stderr: { write }, env: {} }, () =>
+  let [stderr, all] = ["", ""];
+  const out = { isTTY: terminal, write: (text: string) => (all += text) };
+  const err = { isTTY: terminal, write: (text: string) => (stderr += ((all += text), text)) };
+  await withIo({ stdout: out, stderr: err, env: {} }, () =>
     new Talk(
       {
         name: "Moby",
@@ -57,13 +67,13 @@ async function talk(lines: readonly string[], { chat = CHAT, sampling = {}, defa
         },
         close: () => {},
       },
-      new Progress(),
+      progress,
       {},
       { sampling, stop: [], maxTokens: null },
     ).untilEnd(),
   );
   const prompts = engine.requests.map(({ prompt }) => new TextDecoder().decode(Uint8Array.from(prompt)));
-  return { prompts, seeds: engine.requests.map((request) => request.sampling?.seed), stderr };
+  return { prompts, seeds: engine.requests.map((request) => request.sampling?.seed), stderr, all };
 }
 
 it("keeps what was said of an answer that is stopped, and nothing of one that had not begun, its message neither", async () => {
@@ -90,4 +100,15 @@ it("draws each answer by a new seed, by the next one where a first is given, and
     expect(seeds.every((seed) => Number.isSafeInteger(seed))).toBe(true);
     expect(new Set(seeds).size).toBe(6);
   }
+});
+
+it("tells of progress before an answer, and never within it on the same terminal", async () => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  const before = (progress: Progress): void => {
+    vi.advanceTimersByTime(2000);
+    progress.report("compiling", "1 kernel, 1 done");
+  };
+  const told = "compiling 1 kernel, 1 done\r\u001b[KAye\n";
+  const { all } = await talk(["One", "Two"], { before, terminal: true });
+  expect(all.split("modc itself\n")[1]).toBe(told + told);
 });

@@ -131,7 +131,7 @@ export class Talk {
       for await (const piece of choice.pieces()) {
         if (piece.kind === "prompt") continue;
         heard ??= hear();
-        this.#progress.clear();
+        this.#progress.pause();
         answer += piece.text;
         chosen.add(piece.token.event.token);
         shown.add({ text: piece.text, depth: piece.token.event.depth });
@@ -148,6 +148,7 @@ export class Talk {
       heard?.();
       this.#progress.clear();
       shown.end();
+      this.#progress.resume();
     }
     const { aborted } = stop.signal;
     const begun = !aborted || answer !== "";

@@ -64,10 +64,11 @@ export class Progress {
   #stage = "";
   readonly #said = new Set<string>();
   #ended = false;
+  #paused = false;
 
   /** `stage`: the current work; `detail`: its progress; `begun`: the line printed outside a terminal. */
   report(stage: string, detail = "", begun = stage): void {
-    if (this.#ended || Date.now() - this.#start < QUIET_MS) return;
+    if (this.#ended || this.#paused || Date.now() - this.#start < QUIET_MS) return;
     if (drawsOver(io().stderr)) {
       this.clear();
       this.#shown = escapeText(detail === "" ? stage : `${stage} ${detail}`);
@@ -83,6 +84,16 @@ export class Progress {
   end(): void {
     this.clear();
     this.#ended = true;
+  }
+
+  /** Clears the line, and shows none until `resume` where standard output is written to the same terminal. */
+  pause(): void {
+    this.clear();
+    this.#paused = Boolean(io().stdout.isTTY && io().stderr.isTTY);
+  }
+
+  resume(): void {
+    this.#paused = false;
   }
 
   clear(): void {
