@@ -7,8 +7,8 @@ import { type TokenDecoder, TextWriter } from "./writer.js";
 /** Converts between a model's texts and its tokens. */
 export interface TextCodec {
   encode(text: string): ArrayLike<number>;
-  /** Creates a decoder for one sequence. */
-  decoder(): TokenDecoder;
+  /** Creates a decoder for one sequence: of the tokens that follow on its prompt's. */
+  decoder(prompt: ArrayLike<number>): TokenDecoder;
   /** Tokens that end a text and are not part of it. */
   readonly ends?: readonly number[];
 }
@@ -37,16 +37,14 @@ export async function* generateText(
   { stop = [], ...options }: GenerateTextOptions = {},
 ): AsyncGenerator<GeneratedText, Summary> {
   const stops = typeof stop === "string" ? [stop] : stop;
-  const writers = prompts.map(() => new TextWriter(codec.decoder(), stops));
-  const tokens = generator.generate(
-    prompts.map((prompt) => (typeof prompt === "string" ? codec.encode(prompt) : prompt)),
-    {
-      ...(codec.ends && { ends: codec.ends }),
-      ...options,
-      // Add the token first: a text that the caller's `until` ends includes its last token.
-      until: (sequence, token) => writers[sequence]!.add(token) || (options.until?.(sequence, token) ?? false),
-    },
-  );
+  const encoded = prompts.map((prompt) => (typeof prompt === "string" ? codec.encode(prompt) : prompt));
+  const writers = encoded.map((prompt) => new TextWriter(codec.decoder(prompt), stops));
+  const tokens = generator.generate(encoded, {
+    ...(codec.ends && { ends: codec.ends }),
+    ...options,
+    // Add the token first: a text that the caller's `until` ends includes its last token.
+    until: (sequence, token) => writers[sequence]!.add(token) || (options.until?.(sequence, token) ?? false),
+  });
   try {
     for (;;) {
       const next = await tokens.next();

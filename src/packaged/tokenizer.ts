@@ -1,7 +1,7 @@
 // The tokenizer and chat template of a built package: a separate part of the runtime, for packages that have a
 // tokenizer.
 import { chatTemplate, parseChatConfig } from "../tokenizer/chat.js";
-import { TextStream } from "../tokenizer/text-stream.js";
+import { decoderAfter } from "../tokenizer/text-after.js";
 import { parseTokenizer } from "../tokenizer/tokenizer.js";
 import { TOKENIZER_FILES } from "./manifest.js";
 import type { ModelText, TokenizerTexts } from "./text.js";
@@ -23,7 +23,7 @@ export async function readText({ tokenizer: json, config, template }: TokenizerT
         );
   return {
     encode: (prompt) => tokenizer.encode(prompt, { template: true }),
-    decoder: () => new TextStream(tokenizer),
+    decoder: (prompt) => decoderAfter(tokenizer, prompt),
     // The template adds the special tokens itself.
     chat: chat && ((messages) => tokenizer.encode(chat.prompt(messages))),
   };

@@ -16,7 +16,7 @@ import type { GenerationDefaults } from "../huggingface/generation.js";
 import type { Device } from "../runtime/index.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
 import type { TokenizerInfo } from "../tokenizer/tokenizer-node.js";
-import { TextStream } from "../tokenizer/text-stream.js";
+import { decoderAfter } from "../tokenizer/text-after.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { tokensOf } from "./prompts.js";
 
@@ -96,7 +96,7 @@ export class TextSession {
     const { tokenizer, chat, defaults } = this.texts;
     const codec = {
       encode: (text: string) => tokensOf(text, tokenizer, chat),
-      decoder: () => new TextStream(tokenizer),
+      decoder: (prompt: ArrayLike<number>) => decoderAfter(tokenizer, prompt),
       ends: defaults.ends,
     };
     const maxTokens = options.maxTokens ?? defaults.maxTokens;

@@ -129,6 +129,13 @@ describe("a text that goes on", () => {
     expect(textOf(until[0]!)).toBe(codec.textOf(told));
   });
 
+  it("is decoded behind the tokens of its prompt", async () => {
+    const codec = pieces(7);
+    const told: number[][] = [];
+    await all({ ...codec, decoder: (prompt) => (told.push(Array.from(prompt)), codec.decoder(prompt)) });
+    expect(told).toEqual(PROMPTS.map((prompt) => (typeof prompt === "string" ? [...Buffer.from(prompt)] : prompt)));
+  });
+
   it("leaves the generator to others when its caller leaves, or when there are no characters for a token", async () => {
     const codec = pieces(6);
     const wanted = (await all(codec)).map(tokensOf);

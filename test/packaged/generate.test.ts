@@ -180,6 +180,11 @@ describe("of a model with a tokenizer", { timeout: 60_000 }, () => {
         const text = await collect(own.generate("the", greedy));
         expect(text.ids).toEqual([wanted]);
         expect((await collect(own.generate([{ role: "user", content: "the" }], greedy))).ids).toEqual([wanted]);
+        // A word that follows keeps its blank.
+        const words = { temperature: 0, logitBias: new Map([[273, 1000]]) };
+        expect((await collect(own.generate("the", { ...greedy, sampling: words, maxTokens: 2 }))).texts).toEqual([
+          " the the",
+        ]);
         const drawn = await collect(own.generate("the", { ends: [] }));
         expect(drawn.ids[0]).toHaveLength(9);
         expect(drawn.ids[0]).not.toEqual(wanted);

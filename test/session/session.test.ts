@@ -95,9 +95,9 @@ describe("a session", () => {
     expect(drawn.length).toBeLessThanOrEqual(7);
     const direct = await all(chat, [SPECIAL.begin, ...wordsOf("the white whale")]);
     expect(tokensOf(direct)).toEqual(tokensOf(drawn));
-    // WordLevel decodes to words with blanks between them, and what ends a text is not shown.
+    // WordLevel decodes to words with blanks between them, also behind the prompt; what ends a text is not shown.
     const shown = tokensOf(drawn).filter((t) => t > SPECIAL.end);
-    expect(textOf(drawn).trim()).toBe(shown.map((t) => words[t]).join(" "));
+    expect(textOf(drawn)).toBe(shown.map((t) => ` ${words[t]}`).join(""));
     const messages = [
       { role: "system", content: "be brief" },
       { role: "user", content: "the sea" },

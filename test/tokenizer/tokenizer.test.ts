@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { decoderAfter } from "../../src/tokenizer/text-after.js";
 import { lackingOf, piecesOf, TextStream } from "../../src/tokenizer/text-stream.js";
 import { bytesTokenizer, parseTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import { openTokenizer } from "../../src/tokenizer/tokenizer-node.js";
@@ -224,5 +225,24 @@ describe("text as it comes", () => {
     ]);
     expect(stream.finish()).toBe("\ufffd");
     expect(stream.add(0x63)).toBe("c");
+  });
+});
+
+describe("the text behind a prompt", () => {
+  const after = (tokenizer: Tokenizer, prompt: readonly number[], tokens: readonly number[]): string => {
+    const decoder = decoderAfter(tokenizer, prompt);
+    return tokens.map((token) => decoder.add(token)).join("") + decoder.finish();
+  };
+
+  it("keeps the blank that a word begins with, and has none where nothing stands before it", async () => {
+    const tokenizer = await parseTokenizer(SENTENCE_PIECE, "tokenizer.json");
+    const [the] = tokenizer.encode("the");
+    expect(after(tokenizer, tokenizer.encode("the", { template: true }), [the!, the!])).toBe(" the the");
+    expect(after(tokenizer, [1], [the!, the!])).toBe("the the");
+  });
+
+  it("has a character that begins in the prompt, and nothing of bytes there that become none", () => {
+    expect(after(bytesTokenizer, [0x61, 0xe2, 0x82], [0xac, 0x62])).toBe("€b");
+    expect(after(bytesTokenizer, [0x61, 0xe2, 0x82], [0x62])).toBe("b");
   });
 });

@@ -1,0 +1,44 @@
+// The text of a continuation: it begins as its tokens do behind those of the prompt.
+import { TextStream } from "./text-stream.js";
+import type { Tokenizer } from "./tokenizer.js";
+
+/** Tokens before a text that its first tokens are decoded behind, so that a word keeps its space. */
+const BEFORE = 8;
+
+/** A decoder that also says where in what it returned the token's own text begins. */
+export interface PlacedDecoder {
+  /** The characters that a token completes; often none. */
+  add(token: number): string;
+  /** The remaining text after the last token. */
+  finish(): string;
+  /** Characters of the last `add` that are earlier tokens'. */
+  readonly lead: number;
+  /** Whether the tokens so far end with bytes that are no character yet. */
+  readonly incomplete: boolean;
+}
+
+/** Decodes what follows on a prompt. */
+export function decoderAfter(tokenizer: Tokenizer, prompt: ArrayLike<number>): PlacedDecoder {
+  const stream = new TextStream(tokenizer);
+  for (const token of Array.from(prompt).slice(-BEFORE)) stream.add(token);
+  // Bytes at the prompt's end that become no character are its own; those that do are a character of what follows.
+  let [begun, lead] = [stream.incomplete, 0];
+  const own = (text: string): string => {
+    lead = stream.lead;
+    if (!begun || text === "") return text;
+    begun = false;
+    if (!text.startsWith("\ufffd")) return text;
+    lead = 0;
+    return text.slice(1);
+  };
+  return {
+    add: (token) => own(stream.add(token)),
+    finish: () => own(stream.finish()),
+    get lead() {
+      return lead;
+    },
+    get incomplete() {
+      return stream.incomplete;
+    },
+  };
+}
