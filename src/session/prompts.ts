@@ -11,9 +11,13 @@ import { SessionError } from "./errors.js";
 export function tokensOf(prompt: Prompt, tokenizer: Tokenizer, chat: ChatTemplate | null): ArrayLike<number> {
   if (typeof prompt === "string") return tokenizer.encode(prompt, { template: true });
   if (!isChat(prompt)) return prompt;
-  if (chat === null)
-    throw new SessionError("the model has no chat template", {
-      hint: "give the prompt as text, or a folder or GGUF file with a chat template (tokenizer_config.json has it)",
-    });
-  return tokenizer.encode(chat.prompt(prompt));
+  return tokenizer.encode(expectTemplate(chat).prompt(prompt));
+}
+
+/** Throws SessionError if there is no template. */
+export function expectTemplate(chat: ChatTemplate | null): ChatTemplate {
+  if (chat !== null) return chat;
+  throw new SessionError("the model has no chat template", {
+    hint: "give the prompt as text, or a folder or GGUF file with a chat template (tokenizer_config.json has it)",
+  });
 }

@@ -95,6 +95,14 @@ describe("modc chat", () => {
     expect(stderr).toContain("the model reads at most 256; /reset forgets what was said");
   });
 
+  it("refuses a message of the system where there is no template, as generate does, before weights are read", async () => {
+    const more = ["--weights", "none.safetensors", "--system", "Be brief"];
+    const chat = await run(["chat", MOBY[0], ...more], { stdin: "Call me\n" });
+    const once = await run(["generate", MOBY[0], ...more, "--chat", "--prompt", "Call me"]);
+    expect(chat).toEqual(once);
+    expect([chat.status, chat.stderr]).toEqual([1, expect.stringContaining("the model has no chat template")]);
+  });
+
   it("answers each line of a pipe as it comes", { timeout: patience(60_000) }, async () => {
     const { child, said, ended } = chatting("--max-tokens", "12");
     child.stdin.write("Call me Ishmael\r\nThe wh");

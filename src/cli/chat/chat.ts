@@ -1,6 +1,9 @@
 // `modc chat`: a conversation with a model in the terminal.
+import { sessionTexts } from "../../session/open-node.js";
+import { expectTemplate } from "../../session/prompts.js";
 import { samplingOf } from "../generate/sampling.js";
 import { openServed } from "../serve/open.js";
+import { modelText } from "../source/model-file.js";
 import type { ExitCode } from "../terminal/exit.js";
 import { Progress } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
@@ -13,6 +16,7 @@ const ALONE = { maxBatch: 1, queue: 0 } as const;
 
 export async function chat(file: string, flags: Flags<typeof runningCommands.chat>): Promise<ExitCode> {
   const chosen = samplingOf(flags);
+  if (flags.system !== undefined) await expectTemplateOf(file, flags.tokenizer);
   const progress = new Progress();
   const opened = await openServed(file, { ...flags, ...ALONE }, {}, progress);
   try {
@@ -25,4 +29,11 @@ export async function chat(file: string, flags: Flags<typeof runningCommands.cha
   } finally {
     await opened.close();
   }
+}
+
+/** Throws SessionError for a model without a chat template, before weights are read and a device is opened. */
+async function expectTemplateOf(file: string, tokenizer: string | undefined): Promise<void> {
+  await modelText(file); // a file that cannot be read is told first
+  const { chat } = await sessionTexts(file, tokenizer ?? null);
+  expectTemplate(chat);
 }
