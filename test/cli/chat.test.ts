@@ -89,10 +89,22 @@ describe("modc chat", () => {
   });
 
   it("goes on without a message that is too long, and ends with 1", async () => {
-    const stdin = `${"long ".repeat(60)}\nThe whale\n`;
+    const stdin = `The\n${"long ".repeat(60)}\nThe whale\n`;
     const { status, stdout, stderr } = await run(["chat", ...MOBY], { stdin });
-    expect([status, stdout]).toEqual([1, `${await generated("The whale")}\n`]);
-    expect(stderr).toContain("the model reads at most 256; /reset forgets what was said");
+    const first = await generated("The");
+    expect([status, stdout]).toEqual([1, `${first}\n${await generated(`The${first}\nThe whale`)}\n`]);
+    expect(stderr).toMatch(/left out: the prompt has 300 tokens, the model reads at most 256\n/);
+    expect(stderr).not.toContain("forgotten");
+  });
+
+  it("goes on where the model's context is full, without what was said first, and says so once", async () => {
+    const stdin = "Call me Ishmael\nThe whale\nThe sea\nThe ship\n";
+    const { status, stdout, stderr } = await run(["chat", ...MOBY.slice(0, 3)], { stdin });
+    const [first, second] = stdout.split("\n", 2).map((line) => line.length);
+    expect([status, first! > 0, second! > 0]).toEqual([0, true, true]);
+    const note = "note: there is room for 256 tokens: what was said first is forgotten from now on\n";
+    expect(stderr.split(note)).toHaveLength(2);
+    expect(stderr).not.toContain("left out");
   });
 
   it("refuses a message of the system where there is no template, as generate does, before weights are read", async () => {

@@ -8,15 +8,18 @@ import { Progress } from "../../src/cli/terminal/terminal.js";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { bytesTokenizer, type ChatTemplate } from "../../src/tokenizer/index.js";
 import { bytes, CHAT } from "../serve/asked.js";
-import { ScriptedEngine } from "../serve/scripted-engine.js";
+import { ScriptedEngine, type Script } from "../serve/scripted-engine.js";
 
 const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
 const { generation } = compileGeneration(source, { caches: "pages" });
+/** Of its cache, for each token. */
+const BYTES = generation!.pages!.axes.flatMap(({ states }) => states).reduce((sum, { bytes }) => sum + bytes, 0);
 
 afterEach(() => vi.useRealTimers());
 
 interface Said {
   readonly chat?: ChatTemplate | null;
+  readonly system?: string;
   readonly sampling?: Sampling["sampling"];
   /** Of the checkpoint. */
   readonly defaults?: Sampling["sampling"];
@@ -24,22 +27,44 @@ interface Said {
   readonly stopAt?: (answer: number) => number | null;
   /** What is done before each token of an answer. */
   readonly before?: (progress: Progress) => void;
+  readonly maxTokens?: number;
+  /** Tokens that the model reads, and bytes of its cache. */
+  readonly context?: number | null;
+  readonly cache?: number;
   /** Whether both streams are one terminal. */
   readonly terminal?: boolean;
+}
+
+/** An engine with so many bytes for its cache. */
+class CachedEngine extends ScriptedEngine {
+  constructor(
+    script: Script,
+    readonly cache: number,
+  ) {
+    super(script);
+  }
+
+  override get state(): ScriptedEngine["state"] {
+    const { cache, ...state } = super.state;
+    return { ...state, cache: { ...cache, limit: this.cache } };
+  }
 }
 
 /** A conversation of these lines at a terminal, each answered by "Aye": the engine's requests, and what is said. */
 async function talk(lines: readonly string[], said: Said = {}) {
   const { chat = CHAT, sampling = {}, defaults = {}, stopAt, before, terminal = false } = said;
+  const { maxTokens = null, context = 256, cache = 2 ** 30 } = said;
   let stop = (): void => {};
   const progress = new Progress();
-  const engine = new ScriptedEngine({
+  const script: Script = {
     says: () => bytes("Aye"),
+    model: { context },
     before: (_, index) => {
       before?.(progress);
       if (stopAt?.(engine.requests.length - 1) === index) stop();
     },
-  });
+  };
+  const engine = new CachedEngine(script, cache);
   const left = [...lines];
   let [stderr, all] = ["", ""];
   const out = { isTTY: terminal, write: (text: string) => (all += text) };
@@ -68,12 +93,13 @@ async function talk(lines: readonly string[], said: Said = {}) {
         close: () => {},
       },
       progress,
-      {},
-      { sampling, stop: [], maxTokens: null },
+      said.system === undefined ? {} : { system: said.system },
+      { sampling, stop: [], maxTokens },
     ).untilEnd(),
   );
   const prompts = engine.requests.map(({ prompt }) => new TextDecoder().decode(Uint8Array.from(prompt)));
-  return { prompts, seeds: engine.requests.map((request) => request.sampling?.seed), stderr, all };
+  const most = engine.requests.map((request) => request.maxTokens);
+  return { prompts, most, seeds: engine.requests.map((request) => request.sampling?.seed), stderr, all };
 }
 
 it("keeps what was said of an answer that is stopped, and nothing of one that had not begun, its message neither", async () => {
@@ -111,4 +137,26 @@ it("tells of progress before an answer, and never within it on the same terminal
   const told = "compiling 1 kernel, 1 done\r\u001b[KAye\n";
   const { all } = await talk(["One", "Two"], { before, terminal: true });
   expect(all.split("modc itself\n")[1]).toBe(told + told);
+});
+
+it("leaves out what was said first where else no room is left for an answer, and keeps it of a message that is refused", async () => {
+  // 23 characters each with their answers; an answer may have half of 64, and 16 must be left for it.
+  const lines = ["One", "Two", "Three"];
+  const { prompts, most, stderr } = await talk(lines, { context: 64 });
+  expect(most).toEqual([32, 32, 32]);
+  const [one, two] = ["<user>One<assistant>Aye", "<user>Two<assistant>Aye"];
+  expect(prompts).toEqual(["<user>One<assistant>", `${one}<user>Two<assistant>`, `${two}<user>Three<assistant>`]);
+  const note = "note: there is room for 64 tokens: what was said first is forgotten from now on\n";
+  expect(stderr.split(note)).toHaveLength(2);
+  // A message of the system stays.
+  const system = await talk(["One", "Two"], { context: 64, system: "Be brief" });
+  expect(system.prompts).toEqual(["One", "Two"].map((said) => `<system>Be brief<user>${said}<assistant>`));
+  // By the cache, where that has less room; and no more room than an answer is to have.
+  expect((await talk(lines, { context: null, cache: 64 * BYTES })).prompts).toEqual(prompts);
+  const last = "<user>Two<assistant>A<user>Three<assistant>";
+  expect((await talk(lines, { context: 64, maxTokens: 1 })).prompts.at(-1)).toBe(last);
+  expect((await talk(lines, { context: 65, maxTokens: 1 })).prompts.at(-1)).toBe(`<user>One<assistant>A${last}`);
+  // One that is too long is answered alone, or refused, and forgets nothing then.
+  const long = await talk(["One", "x".repeat(32), "Two"], { context: 64, stopAt: (i) => (i === 1 ? 0 : null) });
+  expect(long.prompts.slice(1)).toEqual([`<user>${"x".repeat(32)}<assistant>`, `${one}<user>Two<assistant>`]);
 });

@@ -1,69 +1,74 @@
-// What was said, as the tokens that the next answer goes on from.
-import { tokensOf } from "../../session/prompts.js";
+// What was said, as the tokens that the next answer goes on from: by the chat template, or as one text that goes on
+// where there is none.
+import { expectTemplate, tokensOf } from "../../session/prompts.js";
 import type { SessionTexts } from "../../session/session.js";
-import type { Message } from "../../tokenizer/chat.js";
 
-export interface Conversation {
-  /** The tokens of what was said, with a message more; it is kept only when it is answered. */
-  asked(message: string): readonly number[];
-  /** Keeps the message that was asked last, and its answer. */
-  answered(answer: string): void;
-  /** Forgets all but the message that comes first. */
-  reset(): void;
+interface Exchange {
+  readonly message: string;
+  readonly answer: string;
 }
 
-/** By the chat template, or as one text that goes on where there is none. */
-export const conversationOf = (texts: Pick<SessionTexts, "tokenizer" | "chat">, system: string | null): Conversation =>
-  texts.chat ? new Messages(texts, system) : new RunningText(texts, system);
-
-class Messages implements Conversation {
-  readonly #texts: Pick<SessionTexts, "tokenizer" | "chat">;
-  readonly #first: readonly Message[];
-  #messages: Message[];
-  #asked: Message | null = null;
-
-  constructor(texts: Pick<SessionTexts, "tokenizer" | "chat">, system: string | null) {
-    this.#texts = texts;
-    this.#first = system === null ? [] : [{ role: "system", content: system }];
-    this.#messages = [...this.#first];
-  }
-
-  asked(content: string): readonly number[] {
-    this.#asked = { role: "user", content };
-    return Array.from(tokensOf([...this.#messages, this.#asked], this.#texts.tokenizer, this.#texts.chat));
-  }
-
-  answered(content: string): void {
-    if (this.#asked) this.#messages.push(this.#asked, { role: "assistant", content });
-    this.#asked = null;
-  }
-
-  reset(): void {
-    this.#messages = [...this.#first];
-  }
+/** A message with what was said before it, as far as there is room for it. */
+export interface Asked {
+  readonly message: string;
+  readonly tokens: readonly number[];
+  /** How many exchanges are left out, the oldest ones. */
+  readonly dropped: number;
 }
 
-class RunningText implements Conversation {
+export class Conversation {
   readonly #texts: Pick<SessionTexts, "tokenizer" | "chat">;
-  readonly #first: string;
-  #text: string;
-  #asked = "";
+  readonly #system: string | null;
+  #exchanges: readonly Exchange[] = [];
 
+  /** Throws SessionError for a message of the system without a template. */
   constructor(texts: Pick<SessionTexts, "tokenizer" | "chat">, system: string | null) {
+    if (system !== null) expectTemplate(texts.chat);
     this.#texts = texts;
-    this.#first = this.#text = system === null ? "" : `${system}\n`;
+    this.#system = system;
   }
 
-  asked(message: string): readonly number[] {
-    this.#asked = message;
-    return Array.from(tokensOf(this.#text + message, this.#texts.tokenizer, null));
+  /**
+   * The tokens of what was said, with a message more. The oldest exchanges are left out until `fits` holds, or none is
+   * left; the message of the system stays.
+   */
+  asked(message: string, fits: (tokens: readonly number[]) => boolean): Asked {
+    const all = this.#exchanges.length;
+    const from = (dropped: number): Asked => ({ message, tokens: this.#tokens(dropped, message), dropped });
+    const whole = from(0);
+    if (all === 0 || fits(whole.tokens)) return whole;
+    const alone = from(all);
+    if (!fits(alone.tokens)) return alone;
+    for (let dropped = 1; dropped < all; dropped++) {
+      const some = from(dropped);
+      if (fits(some.tokens)) return some;
+    }
+    return alone;
   }
 
-  answered(answer: string): void {
-    this.#text += `${this.#asked}${answer}\n`;
+  /** Keeps the message and its answer, and forgets what was left out. */
+  answered({ message, dropped }: Asked, answer: string): void {
+    this.#exchanges = [...this.#exchanges.slice(dropped), { message, answer }];
   }
 
+  /** Forgets all but the message of the system. */
   reset(): void {
-    this.#text = this.#first;
+    this.#exchanges = [];
+  }
+
+  #tokens(dropped: number, message: string): readonly number[] {
+    const { tokenizer, chat } = this.#texts;
+    const kept = this.#exchanges.slice(dropped);
+    const prompt = chat
+      ? [
+          ...(this.#system === null ? [] : [{ role: "system", content: this.#system }]),
+          ...kept.flatMap((own) => [
+            { role: "user", content: own.message },
+            { role: "assistant", content: own.answer },
+          ]),
+          { role: "user", content: message },
+        ]
+      : kept.map((own) => `${own.message}${own.answer}\n`).join("") + message;
+    return Array.from(tokensOf(prompt, tokenizer, chat));
   }
 }

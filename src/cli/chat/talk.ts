@@ -1,4 +1,5 @@
 // A conversation with an opened model: each line is answered, or is told to modc itself.
+import { cacheLimit } from "../../engine/options.js";
 import type { Generation } from "../../generate/index.js";
 import { isSampled } from "../../generate/options.js";
 import { InputError } from "../../runtime/errors.js";
@@ -15,7 +16,7 @@ import { io } from "../terminal/io.js";
 import { columns, say, sayPainted, useColor, type Progress } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
-import { conversationOf, type Conversation } from "./conversation.js";
+import { type Asked, Conversation } from "./conversation.js";
 import type { Lines } from "./lines.js";
 
 const HELP = `/depth   show how many layers computed each token, or no longer
@@ -23,6 +24,9 @@ const HELP = `/depth   show how many layers computed each token, or no longer
 /help    these lines
 /exit    end; so does the end of input
 An interrupt stops an answer.`;
+
+/** Shares of the context: an answer takes at most the first, and what was said leaves at least the second for it. */
+const [MOST, LEAST] = [1 / 2, 1 / 4];
 
 /** An opened model, as far as a conversation needs it. */
 export type TalkedTo = Pick<OpenedEngine, "name" | "engine" | "texts" | "generation"> & {
@@ -32,6 +36,7 @@ export type TalkedTo = Pick<OpenedEngine, "name" | "engine" | "texts" | "generat
 /** A conversation from its first line to its end. */
 export class Talk {
   readonly #opened: TalkedTo;
+  readonly #generation: Generation;
   readonly #lines: Lines;
   readonly #progress: Progress;
   readonly #conversation: Conversation;
@@ -40,6 +45,7 @@ export class Talk {
   #showDepth: boolean;
   #answers = 0;
   #toldLacking = false;
+  #toldDropped = false;
 
   constructor(
     opened: TalkedTo,
@@ -49,12 +55,13 @@ export class Talk {
     chosen: Sampling,
   ) {
     this.#opened = opened;
+    this.#generation = expectGeneration(opened);
     this.#lines = lines;
     this.#progress = progress;
     this.#chosen = chosen;
     this.#showDepth = flags.showDepth ?? false;
-    this.#conversation = conversationOf(opened.texts, flags.system ?? null);
-    this.#depths = new DepthText(expectGeneration(opened), useColor(io().stdout));
+    this.#conversation = new Conversation(opened.texts, flags.system ?? null);
+    this.#depths = new DepthText(this.#generation, useColor(io().stdout));
     say(`${opened.name} on ${opened.device.info.name}; /help tells what can be said to modc itself`);
     if (!opened.texts.chat) say("note: the tokenizer has no chat template: the model goes on with what is written");
   }
@@ -108,10 +115,13 @@ export class Talk {
     const depth = this.#showDepth ? this.#depths : null;
     const shown = oneText((text) => void io().stdout.write(text), depth, Boolean(io().stdout.isTTY), columns());
     let answer = "";
+    let asked: Asked | null = null;
     const chosen = new Set<number>();
     try {
-      const prompt = this.#conversation.asked(message);
-      const { sampling, stop: stops, maxTokens } = this.#chosen;
+      const { most, fits } = this.#room();
+      asked = this.#conversation.asked(message, fits);
+      const prompt = asked.tokens;
+      const { sampling, stop: stops } = this.#chosen;
       const wanted = { ...texts.defaults.sampling, ...sampling };
       // A seed alone would make a greedy answer a drawn one.
       const seed = wanted.seed !== undefined ? wanted.seed + this.#answers : isSampled(wanted) ? randomSeed() : null;
@@ -122,11 +132,12 @@ export class Talk {
         stops,
         request: {
           prompt,
-          maxTokens: maxTokens ?? texts.defaults.maxTokens ?? Number.MAX_SAFE_INTEGER,
+          maxTokens: most,
           sampling: { ...wanted, ...(seed !== null && { seed }) },
           ends: texts.defaults.ends,
         },
       });
+      if (asked.dropped > 0) this.#tellDropped();
       stop.signal.addEventListener("abort", () => choice.cancel());
       for await (const piece of choice.pieces()) {
         if (piece.kind === "prompt") continue;
@@ -141,7 +152,7 @@ export class Talk {
       if (!stop.signal.aborted) {
         // The conversation goes on without the message.
         if (!(fault instanceof InputError || fault instanceof TokenizerError)) throw fault;
-        say(`the message is left out: ${fault.message}; /reset forgets what was said`);
+        say(`the message is left out: ${fault.message}`);
         return "refused";
       }
     } finally {
@@ -152,11 +163,35 @@ export class Talk {
     }
     const { aborted } = stop.signal;
     const begun = !aborted || answer !== "";
-    if (begun) this.#conversation.answered(answer);
+    if (begun && asked) this.#conversation.answered(asked, answer);
     this.#tellLacking(chosen);
     if (!aborted) return "answered";
     say(begun ? "stopped" : "stopped before the answer began: the message is left out");
     return "stopped";
+  }
+
+  /** Tokens of a conversation that there is room for. */
+  get #limit(): number {
+    const { model, state } = this.#opened.engine;
+    const { pages } = this.#generation;
+    const cached = pages ? cacheLimit({ ...this.#generation, pages }, state.cache.limit) : Infinity;
+    return Math.min(model.context ?? Infinity, cached);
+  }
+
+  /** How many tokens an answer may have, and whether behind a prompt there is room for one. */
+  #room(): { readonly most: number; readonly fits: (prompt: readonly number[]) => boolean } {
+    const limit = this.#limit;
+    const share = (of: number): number => Math.max(1, Math.min(Math.floor(limit * of), Number.MAX_SAFE_INTEGER));
+    const most = this.#chosen.maxTokens ?? this.#opened.texts.defaults.maxTokens ?? share(MOST);
+    const room = Math.min(most, share(LEAST));
+    return { most, fits: (prompt) => prompt.length + room <= limit };
+  }
+
+  /** Says once that what was said first is forgotten. */
+  #tellDropped(): void {
+    if (this.#toldDropped) return;
+    this.#toldDropped = true;
+    say(`note: there is room for ${this.#limit} tokens: what was said first is forgotten from now on`);
   }
 
   /** Says once that tokens have no text. */

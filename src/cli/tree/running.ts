@@ -153,12 +153,12 @@ export const runningCommands = {
     opens: true,
     does: "talk to a model in the terminal: it answers by its chat template, or goes on with what is written",
     options: [
-      o.option("--system <text>", "a message that comes first"),
+      o.option("--system <text>", "a message that comes first, of a model with a chat template"),
       o.weights,
       o.tokenizer,
       o.whole(
         "--max-tokens <n>",
-        "tokens of an answer, at most (default: the checkpoint's, else as many as fit)",
+        "tokens of an answer, at most (default: the checkpoint's, else half of what the model reads)",
         1,
         1e9,
       ),
