@@ -73,7 +73,14 @@ describe.skipIf(!installed)(`the page of a server in chromium${note}`, { timeout
     );
     // A column for each token of prompt and answer, on both routes.
     const { prompt } = engine.requests[0]!;
-    expect(filled).toBe((prompt.length + new TextEncoder().encode(SAID).length) * 2 * 4 * 10);
+    expect(filled).toBe((prompt.length + new TextEncoder().encode(SAID).length) * 2 * 4 * 14);
+    // Each row has its name.
+    expect(await page.evaluate(`[...document.querySelectorAll("#routes li")].map((row) => row.textContent)`)).toEqual([
+      "all",
+      "layers.1.chosen",
+    ]);
+    const rows = await page.evaluate(`[map, routes].map((element) => element.getBoundingClientRect().height)`);
+    expect(rows).toEqual([32, 32]);
     slow = true;
     await say(page, "More");
     await until(page, `document.querySelectorAll(".assistant")[1]?.textContent.length > 1`);
@@ -117,5 +124,44 @@ describe.skipIf(!installed)(`the page of a server in chromium${note}`, { timeout
     expect(new TextDecoder().decode(Uint8Array.from(engine.requests.at(-1)!.prompt))).toBe("<user>Else<assistant>");
     expect(await page.evaluate(`document.getElementById("texts").textContent`)).toBe(`Else${SAID}`);
     await page.close();
+  });
+
+  it("says of a model without a template that it reads each message alone, and sends no settings out of range", async () => {
+    const alone = scripted(SAID, {
+      page: CHAT_PAGE,
+      chat: null,
+      info: { ...chat, chat_template: null },
+      script: { model: { context: 512 } },
+    });
+    const other = await listen(alone.server, { port: 0 });
+    const page = await browser.open();
+    await page.goto(`${other.url}/`);
+    await until(page, `document.title === "moby"`);
+    await page.evaluate(`most.value = "0"`);
+    await say(page, "One");
+    expect(await page.evaluate(`[most.validity.rangeUnderflow, question.value]`)).toEqual([true, "One"]);
+    await page.evaluate(`most.value = "20"`);
+    for (const [answers, text] of [
+      [1, "One"],
+      [2, "Two"],
+    ] as const) {
+      await say(page, text);
+      const answered = `document.querySelectorAll(".assistant").length === ${answers} && send.textContent === "Send"`;
+      await until(page, answered);
+    }
+    const prompts = alone.engine.requests.map(({ prompt }) => new TextDecoder().decode(Uint8Array.from(prompt)));
+    expect(prompts).toEqual(["One", "Two"]);
+    expect(await page.evaluate(`note.hidden ? "" : note.textContent`)).toContain("from each message alone");
+    // A line stands between them.
+    expect(await page.evaluate(`[...texts.children].map(({ tagName }) => tagName)`)).toEqual([
+      "P",
+      "P",
+      "HR",
+      "P",
+      "P",
+    ]);
+    expect(page.errors).toEqual([]);
+    await page.close();
+    await other.close();
   });
 });

@@ -14,7 +14,7 @@ function named<T extends HTMLElement>(id: string, kind: new () => T): T {
 
 class ChatPage {
   readonly #wire = new Wire();
-  readonly #map = new RouteMap(named("map", HTMLCanvasElement));
+  readonly #map = new RouteMap(named("map", HTMLCanvasElement), named("routes", HTMLElement));
   readonly #form = named("form", HTMLFormElement);
   readonly #question = named("question", HTMLTextAreaElement);
   readonly #send = named("send", HTMLButtonElement);
@@ -55,9 +55,13 @@ class ChatPage {
     }
     const { id, modc } = this.#model;
     document.title = named("name", HTMLElement).textContent = id;
-    this.#say(this.#chat ? "" : "The model has no chat template: it goes on from what you write.");
+    const note = named("note", HTMLElement);
+    note.hidden = this.#chat;
+    note.textContent =
+      "The model has no chat template: it goes on from each message alone, and reads none of what stands above it.";
+    this.#say("");
     this.#live.replaceChildren(...modc.live.map((name) => liveField(name)));
-    this.#map.clear(modc.routes.length);
+    this.#clearMap();
     this.#question.focus();
   }
 
@@ -66,18 +70,28 @@ class ChatPage {
     this.#end();
     this.#turns = [];
     this.#texts.replaceChildren();
-    this.#map.clear(this.#model?.modc.routes.length ?? 0);
+    this.#clearMap();
     this.#say("");
+  }
+
+  #clearMap(): void {
+    this.#map.clear(this.#model?.modc.routes.map(({ path }) => path) ?? []);
   }
 
   async #ask(): Promise<void> {
     const content = this.#question.value;
     if (content.trim() === "" || !this.#model) return;
+    // The browser tells what a field may hold.
+    if (
+      ![named("most", HTMLInputElement), ...this.#live.querySelectorAll("input")].every((own) => own.reportValidity())
+    )
+      return;
+    if (!this.#chat && this.#texts.childElementCount > 0) this.#texts.append(document.createElement("hr"));
     this.#question.value = "";
     const turns: readonly Turn[] = [...this.#turns, { role: "user", content }];
     this.#addTurn("user", content);
     const shown = this.#addTurn("assistant", "");
-    this.#map.clear(this.#model.modc.routes.length);
+    this.#clearMap();
     const own = (this.#running = new AbortController());
     this.#send.textContent = "Stop";
     let answer = "";

@@ -29,7 +29,13 @@ button { cursor: pointer }
 #texts .user { color: var(--note); border-left: 3px solid var(--line); padding-left: .75rem }
 #status { margin: 0; min-height: 1.5rem; color: var(--note); font-size: .9rem }
 #status.fault { color: var(--fault) }
-#maps { overflow-x: auto }
+#note { margin: 0; color: var(--note); font-size: .9rem }
+#texts hr { border: 0; border-top: 1px solid var(--line); margin: 1rem 0 }
+#maps { margin: 0; color: var(--note); font-size: .75rem }
+#strips { display: flex; gap: .5rem; max-height: 30vh; overflow: auto }
+#routes { position: sticky; left: 0; margin: 0; padding: 0 .5rem 0 0; list-style: none; background: var(--paper);
+  white-space: nowrap }
+#routes li { height: 16px; line-height: 14px }
 #map { display: block; --own: rgb(var(--mark)); --read: rgb(var(--mark) / 45%); --none: var(--line) }
 ${SHADES.map((share, i) => `.depth-${i} { background: rgb(var(--mark) / ${share}%) }`).join("\n")}
 `;
@@ -49,13 +55,20 @@ const PAGE = `<!doctype html>
 <div class="row">
 <h1 id="name">modc</h1>
 <label>temperature<input id="temperature" type="number" min="0" max="2" step="0.1" value="0.8"></label>
-<label>tokens at most<input id="most" type="number" min="1" step="1" value="256"></label>
+<label>tokens at most<input id="most" type="number" min="1" step="1" value="256" required></label>
 <span id="live" class="row"></span>
 <label id="key-field" hidden>key<input id="key" type="password" autocomplete="off"></label>
 <button id="reset" type="button">New chat</button>
 </div>
+<p id="note" hidden></p>
 <div id="texts" role="log" aria-live="polite"></div>
-<div id="maps"><canvas id="map" width="320" height="0" aria-label="which routes each token took"></canvas></div>
+<figure id="maps">
+<figcaption>Which routes each token took, paler for those of the prompt</figcaption>
+<div id="strips">
+<ol id="routes" aria-label="routes"></ol>
+<canvas id="map" width="320" height="0" role="img" aria-label="which routes each token took"></canvas>
+</div>
+</figure>
 <p id="status" role="status"></p>
 <form id="form">
 <textarea id="question" rows="2" aria-label="message" required></textarea>

@@ -1,20 +1,30 @@
-// The map of routes: a column for each token, a row for each route, filled where the token took it.
+// The map of routes: a column for each token, a row for each route with its name, filled where the token took it.
 
-const [COLUMN, ROW, GAP] = [5, 10, 2];
+/** In pixels; a name is as high as a row with its gap. */
+const [COLUMN, ROW, GAP] = [5, 14, 2];
 
 export class RouteMap {
   readonly #canvas: HTMLCanvasElement;
+  readonly #names: HTMLElement;
   #columns: { readonly taken: readonly boolean[]; readonly prompt: boolean }[] = [];
   #rows = 0;
 
-  constructor(canvas: HTMLCanvasElement) {
+  constructor(canvas: HTMLCanvasElement, names: HTMLElement) {
     this.#canvas = canvas;
+    this.#names = names;
   }
 
-  /** Begins anew, with so many routes. */
-  clear(routes: number): void {
+  /** Begins anew, with these routes; "": that of all tokens. */
+  clear(paths: readonly string[]): void {
     this.#columns = [];
-    this.#rows = routes;
+    this.#rows = paths.length;
+    this.#names.replaceChildren(
+      ...paths.map((path) => {
+        const name = document.createElement("li");
+        name.textContent = path === "" ? "all" : path;
+        return name;
+      }),
+    );
     this.#draw(0);
   }
 
