@@ -2,9 +2,11 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { textReader } from "../../src/cli/run/text-reader.js";
 import { fromBytes } from "../../src/runtime/weights/convert.js";
 import { readSafetensors } from "../../src/runtime/index.js";
 import { VARIANTS, writeFolder } from "../huggingface/folders.js";
+import { SENTENCE_PIECE } from "../tokenizer/files.js";
 import { modc, modcAll, temporaryFolder } from "./spawn.js";
 
 const temporary = temporaryFolder();
@@ -144,6 +146,18 @@ describe("a checkpoint's tokenizer", () => {
     const apart = await modc(["run", own, "--weights", folder, "--input", "tokens=[[0,2,1]]", "--json"]);
     const through = await modc(["run", own, "--text", "the white whale", "--json"]);
     expect(through.stdout).toBe(apart.stdout);
+  });
+
+  it("shows a token as it goes on from the text, and by its number where it has none", async () => {
+    const reader = await textReader(temporary.file("pieces.json", SENTENCE_PIECE));
+    const text = reader.encode("the");
+    expect(Array.from(text)).toEqual([1, 273]);
+    expect([273, 260, 1, 999].map((token) => reader.show(token, text))).toEqual([
+      '" the"',
+      '"a"',
+      '"<s>"',
+      "token 999",
+    ]);
   });
 
   it("that is broken is told", async () => {

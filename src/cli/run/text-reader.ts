@@ -7,8 +7,8 @@ export interface TextReader {
   encode(text: string): ArrayLike<number>;
   /** The text with one column for each token. */
   strip(tokens: ArrayLike<number>): string;
-  /** One token in quotes. */
-  show(token: number): string;
+  /** One token in quotes, as it goes on from those before it. */
+  show(token: number, before: ArrayLike<number>): string;
 }
 
 const bytesReader: TextReader = {
@@ -32,6 +32,7 @@ export async function textReader(tokenizerFile: string | undefined): Promise<Tex
   if (tokenizerFile === undefined) return bytesReader;
   const { openTokenizer } = await import("../../tokenizer/tokenizer-node.js");
   const { piecesOf } = await import("../../tokenizer/text-stream.js");
+  const { textAfter } = await import("../../serve/token-text.js");
   const { tokenizer } = await openTokenizer(tokenizerFile);
   return {
     unit: "token",
@@ -40,8 +41,10 @@ export async function textReader(tokenizerFile: string | undefined): Promise<Tex
       return tokenizer.encode(path === null ? text : readText(path), { template: true });
     },
     strip: (tokens) => printablePieces(piecesOf(tokenizer, Array.from(tokens))),
-    show: (token) =>
-      token < tokenizer.vocabulary ? JSON.stringify(tokenizer.decode([token], { special: true })) : `token ${token}`,
+    show(token, before) {
+      const text = textAfter(tokenizer, Array.from(before), token);
+      return text === "" ? `token ${token}` : JSON.stringify(text);
+    },
   };
 }
 

@@ -71,7 +71,7 @@ function showNext(name: string, { shape, data }: Value, { tokens, reader }: Give
       const after = tokens.length > 1 ? ` after sequence ${b}` : "";
       return (
         `${name}: most likely next ${reader.unit}s${after}: ` +
-        best.map((v) => `${reader.show(v)} ${((100 * weights[v]!) / sum).toFixed(1)}%`).join("  ")
+        best.map((v) => `${reader.show(v, text)} ${((100 * weights[v]!) / sum).toFixed(1)}%`).join("  ")
       );
     })
     .join("\n");
