@@ -93,6 +93,12 @@ const NOT_RUN: readonly {
     begins: /./,
     why: "the shape of a file, with a body left out; test/kernels/files.test.ts compiles those there are",
   },
+  {
+    page: "docs/serving.md",
+    language: "yaml",
+    begins: /^scrape_configs:/,
+    why: "a configuration of Prometheus; test/serve/deployment.test.ts holds it to the manifest",
+  },
 ];
 
 /** Lines of a shell that nothing runs, by their beginning. */
