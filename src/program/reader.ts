@@ -105,7 +105,9 @@ export class Reader {
   }
 
   number(): number {
-    return typeof this.value === "number" && Number.isFinite(this.value) ? this.value : this.unlike("a number");
+    const { value } = this;
+    if (typeof value !== "number") return this.unlike("a number");
+    return Number.isFinite(value) ? value : this.fail("is too large");
   }
 
   integer(least: number, most = Number.MAX_SAFE_INTEGER): number {
@@ -125,7 +127,7 @@ const describe = (value: unknown): string =>
         ? "a list"
         : typeof value === "object"
           ? "an object"
-          : `${value === Infinity || value === -Infinity ? "an infinite" : "a"} ${typeof value}`;
+          : `a ${typeof value}`;
 
 // --- schemas: how a value is read, with its type
 

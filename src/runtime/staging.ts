@@ -1,6 +1,5 @@
 // Staging buffers, through which results are read back: one for each run that may be under way at once. Results larger
 // than a device's largest buffer are read in several turns.
-import { bug } from "../base/invariant.js";
 import { DEFAULT_LIMITS } from "../program/target.js";
 import type { Allocator } from "./allocator.js";
 import type { Buffers } from "./buffers.js";
@@ -97,8 +96,7 @@ export class Staging {
     bytes: number,
   ): Promise<ArrayBuffer> {
     const { gpu } = this.#device;
-    const through = this.#buffers[place];
-    if (!through) bug("results are read before there is room for them");
+    const through = this.#buffers[place]!; // a session makes them before its first run
     if (this.inOneTurn(bytes)) return this.#turn(through, encoder, buffers, copies, 0, bytes);
     const back = new Uint8Array(bytes);
     for (let start = 0; start < bytes; start += this.#most) {

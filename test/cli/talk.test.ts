@@ -120,6 +120,9 @@ it("keeps what was said of an answer that is stopped, and nothing of one that ha
 it("draws each answer by a new seed, by the next one where a first is given, and by none where nothing is drawn", async () => {
   const lines = ["One", "Two", "Three"];
   expect((await talk(lines, { sampling: { seed: 0 } })).seeds).toEqual([0, 1, 2]);
+  // One that is stopped once it has begun is an answer, and has had its seed.
+  const stopAt = (answer: number): number | null => (answer === 0 ? 2 : null);
+  expect((await talk(lines, { sampling: { seed: 7 }, stopAt })).seeds).toEqual([7, 8, 9]);
   expect((await talk(lines)).seeds).toEqual([undefined, undefined, undefined]); // greedy
   for (const drawn of [{ sampling: { temperature: 0.7 } }, { defaults: { topP: 0.9 } }]) {
     const seeds = [...(await talk(lines, drawn)).seeds, ...(await talk(lines, drawn)).seeds];

@@ -138,7 +138,8 @@ class ScriptedStream implements EngineStream {
       for (let index = 0; index < maxTokens && index < said.length; index++) {
         await before?.(this.#request, index);
         this.#request.signal?.throwIfAborted();
-        if (this.cancelled) return;
+        // As the engine's own.
+        if (this.cancelled) throw this.#request.signal?.reason ?? new DOMException("it was cancelled", "AbortError");
         const token = said[index]!;
         this.#generated++;
         if (index === 0) observer?.firstToken?.(3);

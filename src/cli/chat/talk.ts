@@ -147,7 +147,6 @@ export class Talk {
         chosen.add(piece.token.event.token);
         shown.add({ text: piece.text, depth: piece.token.event.depth });
       }
-      this.#answers++;
     } catch (fault) {
       if (!stop.signal.aborted) {
         // The conversation goes on without the message.
@@ -163,6 +162,7 @@ export class Talk {
     }
     const { aborted } = stop.signal;
     const begun = !aborted || answer !== "";
+    if (begun) this.#answers++;
     if (begun && asked) this.#conversation.answered(asked, answer);
     this.#tellLacking(chosen);
     if (!aborted) return "answered";
