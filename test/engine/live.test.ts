@@ -65,3 +65,16 @@ it.each(["off", "routes"] as const)("unlike live parameters never mix, with draf
   // A lower threshold computes more.
   expect(computed.get(0.1)).toBeGreaterThan(computed.get(0.9)!);
 });
+
+it("live parameters that leave no numbers are their request's fault, and no other's", async () => {
+  const scaled = LM("", "layer: Residual(Layer(dim, 2))", "x = layer(x) * scale").replace(
+    "dim: int = 16)",
+    "dim: int = 16, live scale: float = 1.0)",
+  );
+  const { engine, close } = await pairOf(scaled, device, 5);
+  const ask = (scale: number) => answerOf(engine.submit({ prompt: [1, 2], maxTokens: 3, live: { scale } }));
+  const [wrong, right] = await Promise.allSettled([ask(3.4e38), ask(2)]);
+  expect(wrong).toMatchObject({ status: "rejected", reason: { code: "bad-input", input: "live" } });
+  expect(right).toMatchObject({ value: { tokens: { length: 3 } } });
+  await close();
+});

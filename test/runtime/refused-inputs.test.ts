@@ -62,6 +62,12 @@ describe("a run", () => {
       /^live parameter heat is NaN: it must be a number/,
     ],
     [
+      "a live value beyond f32",
+      { x: [[1]] },
+      { live: { heat: 1e39 } },
+      /^live parameter heat is 1e\+39: it must be a number/,
+    ],
+    [
       "an infinite live value",
       { x: [[1]] },
       { live: { heat: -Infinity } },

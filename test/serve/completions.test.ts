@@ -161,6 +161,12 @@ describe("log-probabilities of a completion", () => {
     expect(engine.requests[0]).toMatchObject({ maxTokens: 1, logprobs: 1, promptLogprobs: 1 });
   });
 
+  it("are echoed as they are read: a half of a character is none", async () => {
+    const { server } = scripted("x");
+    const { json } = await ask(server, "/v1/completions", { prompt: "a\ud800b", echo: true, max_tokens: 1 });
+    expect(json.choices[0].text).toBe("a\ufffdbx");
+  });
+
   it("are echoed of tokens that the tokenizer lacks, which have no text", async () => {
     const script = { model: { vocabulary: 300 }, says: () => [33, 270, 33] };
     const [prompt, said] = [[72, 270, 195, 188, 299, 33], "Hü!"];

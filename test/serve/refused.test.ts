@@ -28,6 +28,7 @@ describe("fields", () => {
     ["far too many prompts", { prompt: Array<string>(3000).fill("a") }, "prompt", null],
     ["too many alternatives", { logprobs: 21 }, "logprobs", null],
     ["a bias of what is no token", { logit_bias: { hello: 1 } }, "logit_bias", null],
+    ["a bias of a token that is written otherwise", { logit_bias: { "097": 1 } }, "logit_bias", null],
     ["a bias of a token beyond the vocabulary", { logit_bias: { "256": 1 } }, "logit_bias", null],
     ["an empty stop string", { stop: "" }, "stop", null],
     ["half a character to stop at", { stop: "\ud800" }, "stop", null],
