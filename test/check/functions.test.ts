@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { checked, codesOf, forward, modelOf, operations, outputType, told } from "./harness.js";
+import { processorTime } from "../processor-time.js";
 
 const block = (signature: string, body: string): string => `block P() { forward${signature} { ${body} } }`;
 const calling = (signature: string, body: string, call: string): readonly string[] =>
@@ -245,10 +246,10 @@ model M() {
 
   it("stop at a hundred errors, soon, however many there are", () => {
     const lines = Array.from({ length: 4000 }, (_, i) => `  name_${i} = other_${i} + 1`).join("\n");
-    const start = performance.now();
+    const seconds = processorTime();
     const { model, diagnostics, sources } = checked(forward(`${lines}\n  x`));
     expect([model, diagnostics.length, sources[0]?.file]).toEqual([null, 100, "test.mod"]);
-    expect(performance.now() - start).toBeLessThan(3000);
+    expect(seconds()).toBeLessThan(3);
   });
 
   it("do not follow from one another", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { checked, codesOf, modelOf } from "./harness.js";
+import { processorTime } from "../processor-time.js";
 
 const source = (
   names: string,
@@ -56,12 +57,12 @@ describe("names", () => {
   it("are matched in linear time, whatever the pattern", () => {
     const members = `${"l".repeat(200)}: Linear(4, 4)`;
     const pattern = Array.from({ length: 30 }, (_, i) => `{a${i}}`).join("l");
-    const start = performance.now();
+    const seconds = processorTime();
     expect(codesOf(source(`"${pattern}.nope" = "b"\n    "${pattern}k.weight" = "c"`, members))).toEqual([
       "unknown-path",
       "unknown-path",
     ]);
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(seconds()).toBeLessThan(2);
   });
 
   it("are suggested as patterns", () => {

@@ -14,6 +14,7 @@ import { evaluate } from "../../src/reference/evaluate.js";
 import { isFloat } from "../../src/base/dtype.js";
 import { deepGraph, graphFrom, instructions } from "./random-graphs.js";
 import { cases, seedOf } from "../soak.js";
+import { processorTime } from "../processor-time.js";
 
 const inputs = new Map([
   ["x", { shape: [3, 4, 4], data: Array.from({ length: 48 }, (_, i) => (i % 7 === 0 ? -0 : Math.sin(i * 1.7))) }],
@@ -128,9 +129,9 @@ result "output" = %3 [4, 6]`;
   it("run over 60,000 nodes in a few seconds", () => {
     const graph = deepGraph(9000);
     expect(nodesOf(graph).length).toBeGreaterThan(60_000);
-    const begun = performance.now();
+    const seconds = processorTime();
     const after = optimize(graph);
-    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(seconds()).toBeLessThan(10);
     expect(nodesOf(after).length).toBe(9000 * 4 + 2);
   });
 });

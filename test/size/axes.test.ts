@@ -4,6 +4,7 @@ import { countingAxis, knownOnHost, kTable, resolveSizes, type Axis, type RunSiz
 import type { CountRule, Rule } from "../../src/size/count-rules.js";
 import { parseSize } from "../../src/size/parse-size.js";
 import { rational } from "../../src/size/rational.js";
+import { processorTime } from "../processor-time.js";
 
 const sequence = (name: string, count: CountRule): Axis => ({ role: "sequence", name, bound: 64, count });
 const top = (parent: string, k: string): Rule<"top"> => ({
@@ -84,7 +85,7 @@ describe("axes", () => {
   it("resolve thousands of routes in linear time", () => {
     const axes: Axis[] = [B, T];
     for (let i = 0; i < 8000; i++) axes.push(sequence(`K${i}`, top("T", "ceil(1/8*T)")));
-    const start = performance.now();
+    const seconds = processorTime();
     const given = run({ B: 2, T: 512 });
     const sizes = resolveSizes(axes, given);
     const wrong = axes.filter((a) => {
@@ -97,6 +98,6 @@ describe("axes", () => {
       );
     });
     expect(wrong).toEqual([]);
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(seconds()).toBeLessThan(2);
   });
 });

@@ -11,6 +11,7 @@ import {
   sizeOf,
 } from "../../src/size/size.js";
 import { rational } from "../../src/size/rational.js";
+import { processorTime } from "../processor-time.js";
 
 describe("sizes as text", () => {
   const sizes = [
@@ -53,7 +54,7 @@ describe("sizes as text", () => {
 
 it("text written to be expanded without end is refused at once", () => {
   const names = Array.from({ length: 60 }, (_, i) => `A${i}`);
-  const start = performance.now();
+  const seconds = processorTime();
   for (const text of [
     names.map((n) => `ceil(1 + ${n})`).join("*"),
     Array.from({ length: 20_000 }, (_, i) => `A${i}`).join(" + "),
@@ -61,5 +62,5 @@ it("text written to be expanded without end is refused at once", () => {
     `${"ceil(".repeat(1000)}1${")".repeat(1000)}`,
   ])
     expect(() => parseSize(text)).toThrow(SyntaxError);
-  expect(performance.now() - start).toBeLessThan(2000);
+  expect(seconds()).toBeLessThan(2);
 });
