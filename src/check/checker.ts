@@ -39,6 +39,8 @@ export class Checker {
   trace: Trace | null = null;
   /** Values of constants that have been evaluated; "open" during evaluation. */
   readonly constants = new Map<Const, ConstValue | "open">();
+  /** Names of the standard library that a file uses and does not import, with their first uses. */
+  readonly unimported = new Map<string, Map<string, Span>>();
   /** Pseudo-files of which messages show the text after a prefix (`const `) of this length. */
   readonly shifts = new Map<string, number>();
 
@@ -82,6 +84,14 @@ export class Checker {
    */
   hasReported(code: Code, span: Span): boolean {
     return this.#places.has(placeOf(code, span, span));
+  }
+
+  /** Records a use of a library name that the file does not import; returns whether it is the file's first. */
+  useUnimported(name: string, span: Span): boolean {
+    const uses = this.unimported.get(span.file) ?? new Map<string, Span>();
+    if (uses.has(name)) return false;
+    this.unimported.set(span.file, uses.set(name, span));
+    return true;
   }
 
   /** The innermost call in a user's file. */

@@ -1,20 +1,30 @@
-// The name that a diagnostic suggests in place of what stands there, for editors that put it there.
+// The names that a diagnostic suggests, for the edits that an editor offers.
 
-// Beside the diagnostics, as their sources are, so that neither JSON nor copies of them have it.
-const known = new WeakMap<object, string>();
+interface Suggested {
+  /** The name to write in place of the text at the span. */
+  readonly suggestion: string | null;
+  /** Names of the standard library to import. */
+  readonly missing: readonly string[];
+}
 
-/** Notes the suggestion among the data of a diagnostic, if there is one. */
+// A map beside the diagnostics, as for their sources, so that neither JSON nor copies of them contain the names.
+const known = new WeakMap<object, Suggested>();
+
+/** Records the suggestions among the data of a diagnostic, if there are any. */
 export function withSuggestion<D extends object>(diagnostic: D, data: unknown): D {
-  if (typeof data === "object" && data !== null && "suggestion" in data && typeof data.suggestion === "string")
-    known.set(diagnostic, data.suggestion);
+  if (typeof data !== "object" || data === null) return diagnostic;
+  const suggestion = "suggestion" in data && typeof data.suggestion === "string" ? data.suggestion : null;
+  const missing = "missing" in data && Array.isArray(data.missing) ? data.missing.map(String) : [];
+  if (suggestion !== null || missing.length > 0) known.set(diagnostic, { suggestion, missing });
   return diagnostic;
 }
 
-/** Notes for a copy what was suggested in its original. */
+/** Records for a copy the suggestions of its original. */
 export function suggestedAs<D extends object>(copy: D, original: object): D {
-  const suggestion = known.get(original);
-  if (suggestion !== undefined) known.set(copy, suggestion);
+  const suggested = known.get(original);
+  if (suggested !== undefined) known.set(copy, suggested);
   return copy;
 }
 
-export const suggestionOf = (diagnostic: object): string | null => known.get(diagnostic) ?? null;
+export const suggestionOf = (diagnostic: object): string | null => known.get(diagnostic)?.suggestion ?? null;
+export const missingImportsOf = (diagnostic: object): readonly string[] => known.get(diagnostic)?.missing ?? [];

@@ -1,9 +1,9 @@
 // Mends of diagnostics: the edits that a code action makes.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
-import { suggestionOf } from "../diagnostics/suggestions.js";
+import { missingImportsOf, suggestionOf } from "../diagnostics/suggestions.js";
 import type { Expr } from "../syntax/ast.js";
 import { elsewhere } from "./completion.js";
-import { importOfName, type Edit } from "./imports.js";
+import { importOfNames, type Edit } from "./imports.js";
 import type { Project } from "./project.js";
 import { smallestAround } from "./expressions.js";
 import { takesAt } from "./takes.js";
@@ -31,6 +31,9 @@ export function mendsOf(project: Project, file: string, diagnostic: Diagnostic):
   const found: Action[] = [];
   if (code === "unknown-name")
     for (const edit of importsOf(project, file, word)) found.push(action(edit.title, [edit], true));
+  const missing = missingImportsOf(diagnostic);
+  for (const edit of [...libraryImport(project, file, missing), ...missing.flatMap((n) => importsOf(project, file, n))])
+    found.push(action(edit.title, [edit], found.length === 0));
   const suggestion = suggestionOf(diagnostic);
   if (suggestion !== null && code !== "bad-allow") {
     const quoted = word.startsWith('"') ? JSON.stringify(suggestion) : suggestion;
@@ -57,15 +60,23 @@ const place = ({ start, end }: { readonly start: number; readonly end: number })
   end,
 });
 
-/** Edits that import a name which nothing declares here. */
-function importsOf(project: Project, file: string, name: string): readonly (Edit & { readonly title: string })[] {
-  return [...project.library.values(), ...elsewhere(project, file)]
+type Import = Edit & { readonly title: string };
+
+/** Edits that import a name which other files of the project declare. */
+const importsOf = (project: Project, file: string, name: string): readonly Import[] =>
+  elsewhere(project, file)
     .filter((d) => d.name.text === name)
-    .flatMap((d) => {
-      const edit = importOfName(project, file, d);
-      return edit ? [{ ...edit, title: `Import ${name} from "${edit.from}"` }] : [];
-    });
+    .flatMap((d) => titled(importOfNames(project, file, [name], d.name.span.file), [name]));
+
+/** The edit that imports names of the standard library. */
+function libraryImport(project: Project, file: string, names: readonly string[]): readonly Import[] {
+  const declared = names.flatMap((name) => project.library.get(name) ?? []);
+  const [first] = declared;
+  return first === undefined ? [] : titled(importOfNames(project, file, names, first.name.span.file), names);
 }
+
+const titled = (edit: (Edit & { readonly from: string }) | null, names: readonly string[]): readonly Import[] =>
+  edit === null ? [] : [{ ...edit, title: `Import ${names.join(", ")} from "${edit.from}"` }];
 
 /** `top(score, k)` → `if generate then above(…, 0.0, expected: c) else top(score, k)`, where k is a share of all. */
 function causalRule(

@@ -2,7 +2,7 @@
 import { DTYPES, HEADING, PARAM_KINDS, RESERVED } from "../../grammar/words.js";
 import type { Definition } from "./definitions.js";
 import { here, visibleAt, type Here } from "./here.js";
-import { importOfName, type Edit } from "./imports.js";
+import { importOfNames, type Edit } from "./imports.js";
 import type { Project } from "./project.js";
 import { shownValues } from "./shown.js";
 import { calleeAt } from "./signature.js";
@@ -144,7 +144,7 @@ function parametersAt(project: Project, found: Here): readonly Completion[] {
 function importable(project: Project, file: string, scope: ReadonlyMap<string, Definition>): readonly Completion[] {
   return [...project.library.values(), ...elsewhere(project, file)].flatMap((d) => {
     if (scope.has(d.name.text)) return [];
-    const edit = importOfName(project, file, d);
+    const edit = importOfNames(project, file, [d.name.text], d.name.span.file);
     if (!edit) return [];
     return [{ ...completionOf(project, d), detail: `imported from "${edit.from}"`, imported: edit }];
   });

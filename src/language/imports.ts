@@ -1,5 +1,4 @@
-// The edit that imports a name into a file.
-import type { Definition } from "./definitions.js";
+// The edit that imports names into a file.
 import type { Project } from "./project.js";
 
 /** A replacement of a part of a text. */
@@ -9,19 +8,21 @@ export interface Edit {
   readonly text: string;
 }
 
-/** Null for a name that the file cannot import. */
-export function importOfName(
+/** Imports names that another file declares; null if the file cannot import from there. */
+export function importOfNames(
   project: Project,
   file: string,
-  { name: { text: name, span } }: Definition,
+  names: readonly string[],
+  declaredIn: string,
 ): (Edit & { readonly from: string }) | null {
-  const from = project.importPath(file, span.file);
+  const from = project.importPath(file, declaredIn);
   const tree = project.parsed(file)?.file;
   if (from === null || !tree) return null;
+  const listed = names.join(", ");
   const last = tree.imports.find((i) => i.from === from)?.names.at(-1);
-  if (last) return { start: last.span.end, end: last.span.end, text: `, ${name}`, from };
+  if (last) return { start: last.span.end, end: last.span.end, text: `, ${listed}`, from };
   const after = tree.imports.at(-1)?.span.end;
-  const line = `import { ${name} } from ${JSON.stringify(from)}`;
+  const line = `import { ${listed} } from ${JSON.stringify(from)}`;
   if (after !== undefined) return { start: after, end: after, text: `\n${line}`, from };
   const text = project.textOf(file) ?? "";
   const head = headEnd(text);

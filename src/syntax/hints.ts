@@ -30,7 +30,7 @@ const FOREIGN_WORDS: ReadonlyMap<string, string> = new Map([
 
 /** A hint for a parser error, or null. `offender` is the token that the message points at. */
 export function hintFor(error: ParserError, offender: t.IToken): string | null {
-  const { rule, expected, found, previous } = error;
+  const { rule, expected, found, previous, next } = error;
   const type = offender.tokenType;
   const word =
     (previous && t.isName(previous) ? FOREIGN_WORDS.get(previous.image) : undefined) ??
@@ -44,6 +44,10 @@ export function hintFor(error: ParserError, offender: t.IToken): string | null {
     return "a choice is written `if c then a else b`, in parentheses within a larger value";
   if (type === t.For && (rule === "list" || rule === "term" || rule === "suffix"))
     return "a comprehension is written `[for i in list: e]`";
+  if (type === t.Equal && rule === "suffix" && previous && t.isName(previous)) {
+    const value = next && BEGINS_VALUE.has(next.tokenType) ? next.image : "…";
+    return `arguments are named with a colon: \`${previous.image}: ${value}\``;
+  }
   if (type === t.Plus && rule === "term") return "there is no unary `+`";
   if ((expected === t.RParen || expected === t.RBracket) && BEGINS_VALUE.has(type))
     return "put a comma between them, or an operator";

@@ -255,6 +255,9 @@ describe("diagnostics", () => {
   };
   it("have mends: an import, a suggestion, `take` of the same route, the causal rule", async () => {
     expect(await mend("Scorer(dim)", "Linear(dim, 1)", "Line|ar")).toEqual([['Import Linear from "std"', ", Linear"]]);
+    expect(await mend("Scorer(dim)", "MoD(Linear(dim, dim), dim)", "Mo|D")).toEqual([
+      ['Import Linear, MoD from "std"', ", Linear, MoD"],
+    ]);
     expect(await mend("take(score, chosen)[", "take(scor, chosen)[", "take(sc|or")).toEqual([["Write score", "score"]]);
     expect(await mend("inner(y) * take(score, chosen)[", "y * score[", "y *| score")).toEqual([]);
     expect(await mend("inner(y) * take(score, chosen)[..., None]", "y * x", "y *| x")).toEqual([

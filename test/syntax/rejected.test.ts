@@ -230,6 +230,9 @@ describe("messages", () => {
     expect(message(statement("y = 7%2"))).toContain("| `%` directly behind a number makes it a ratio");
     expect(message(statement("y = a if b else c"))).toContain("| a choice is written `if c then a else b`");
     expect(message(statement("y = [f(i) for i in l]"))).toContain("| a comprehension is written `[for i in list: e]`");
+    for (const called of [statement("y = f(x, axis=-1)"), member("q: B(4, axis=1)"), member("q: B(axis=1)")])
+      expect(message(called)).toContain("| arguments are named with a colon: `axis: ");
+    expect(message(statement("(y, z = f(x)"))).not.toContain("named with a colon");
     expect(message(statement("while a { y }"))).toContain("there is no `while`");
     expect(message(statement("elif a { y }"))).toContain("write `else if`");
     expect(message(member("def f() { x }"))).toContain("functions have no keyword");

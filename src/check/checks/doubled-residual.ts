@@ -1,4 +1,5 @@
-// Warns if the update passed to `put` contains the taken rows themselves: `put` adds it to those rows.
+// Warns of a residual connection that is made twice: `put` adds an update that contains the taken rows themselves, or a
+// sum adds a tensor to the result of a call that returns the tensor plus its update.
 import { reachable, rootsOf, type ReportAt } from "../model-values.js";
 import type { Model, Value } from "../model.js";
 import { operations } from "../operations.js";
@@ -7,20 +8,71 @@ import { isOp } from "../types.js";
 /** The limit on the number of takes that are traced. */
 const MAX_TAKES = 8;
 
-/** Checks every `put`. A value contains rows if it depends on them only through sums, gates and reshapes. */
+/** Checks every `put` and every sum. A value contains rows if it is made of them by sums, gates and reshapes alone. */
 export function checkResiduals(model: Model, reportAt: ReportAt): void {
   const rows = new Map<Value, readonly Value[]>();
+  const calls = new Calls(model);
   for (const value of reachable(rootsOf(model))) {
     if (isOp(value, "put")) {
       const [x, route, y] = value.inputs;
       const doubled = y && rows.get(y)?.some((taken) => taken.inputs[0] === x && taken.inputs[1] === route);
-      if (doubled) reportAt(value, "doubled-residual", {}, within(y, value) ? y.span : value.span);
+      if (doubled) reportAt(value, "doubled-residual", { call: null }, within(y, value) ? y.span : value.span);
+    }
+    if (isSum(value)) {
+      const call = calls.returningInput(value);
+      if (call !== null) reportAt(value, "doubled-residual", { call });
     }
     if (isOp(value, "take")) rows.set(value, [value]);
     else if (value.inputs.some((input) => rows.has(input))) {
       const contained = rowsIn(value, rows);
       if (contained.length > 0) rows.set(value, contained);
     }
+  }
+}
+
+const isSum = (value: Value): boolean => isOp(value, "pointwise") && value.attrs.fn === "add";
+
+/** The calls of a model, by their paths. */
+class Calls {
+  readonly #callers: ReadonlyMap<string, string>;
+
+  constructor(model: Model) {
+    this.#callers = new Map(model.calls.map(({ path, caller }) => [path, caller]));
+  }
+
+  /** The call of which a sum adds the result, if that result is a sum of the other summand too; else null. */
+  returningInput(sum: Value): string | null {
+    const [a, b] = sum.inputs;
+    if (a === undefined || b === undefined) return null;
+    return this.#callOf(b, sum.path, a) ?? this.#callOf(a, sum.path, b);
+  }
+
+  #callOf(result: Value, caller: string, input: Value): string | null {
+    const call = this.#calledFrom(caller, result.path);
+    if (call === null) return null;
+    // Only values of the call itself: a long skip connection may add what earlier calls contain, and means to.
+    const pending = [result];
+    const seen = new Set(pending);
+    for (let value = pending.pop(); value; value = pending.pop()) {
+      if (value === input) return call;
+      if (this.#calledFrom(caller, value.path) !== call) continue;
+      for (const summand of isSum(value)
+        ? value.inputs
+        : operations[value.op].carries
+          ? value.inputs.slice(0, 1)
+          : []) {
+        if (!seen.has(summand)) pending.push(summand);
+        seen.add(summand);
+      }
+    }
+    return null;
+  }
+
+  /** The call that a caller makes and in which the call of a path lies; null if it lies in none. */
+  #calledFrom(caller: string, path: string): string | null {
+    for (let at: string | undefined = path; at !== undefined; at = this.#callers.get(at))
+      if (this.#callers.get(at) === caller) return at;
+    return null;
   }
 }
 

@@ -7,6 +7,7 @@ import type { Binding, LoadedFile, Scope } from "../names/bindings.js";
 import { builtins } from "../builtins/index.js";
 import { isCompileTimeFunction, phaseValue } from "../eval/compile-time.js";
 import { ERROR } from "../context.js";
+import { libraryExports } from "../names/library.js";
 import { unknownName } from "../names/names.js";
 import { namesOf } from "../names/nodes.js";
 import { MAX_EXTENT } from "../limits.js";
@@ -24,6 +25,16 @@ export function checkNames(checker: Checker, file: LoadedFile, skip: (block: Blo
     if (d.kind === "const") checkExpr(checker, d.value, file.scope);
     else checkBlock(checker, d, file.scope);
   }
+  reportMissingImports(checker, file);
+}
+
+/** Reports once, at the first use, all names of the library that the file uses and does not import. */
+function reportMissingImports(checker: Checker, { tree }: LoadedFile): void {
+  const uses = [...(checker.unimported.get(tree.file) ?? [])];
+  const [first] = uses;
+  if (first === undefined) return;
+  const imported = tree.imports.filter((i) => i.from === "std").flatMap((i) => i.names.map((name) => name.text));
+  checker.report("missing-import", { missing: uses.map(([name]) => name).toSorted(), imported }, first[1]);
 }
 
 function checkBlock(checker: Checker, block: Block, file: Scope): void {
@@ -220,7 +231,9 @@ function checkName(checker: Checker, text: string, span: Span, scope: Scope): vo
     builtins.has(text) ||
     isCompileTimeFunction(text) ||
     phaseValue(text, checker.phase) !== null;
-  if (!known) unknownName(text, span, { checker, scope, pending: null });
+  if (known) return;
+  if (libraryExports().has(text)) checker.useUnimported(text, span);
+  else unknownName(text, span, { checker, scope, pending: null });
 }
 
 /** Checks every name in an expression. */

@@ -5,6 +5,7 @@ import type { Binding, Instance } from "./bindings.js";
 import { builtins } from "../builtins/index.js";
 import { ERROR, type ConstValue } from "../context.js";
 import type { Env } from "./environment.js";
+import { libraryExports } from "./library.js";
 import { nearest } from "../../size/nearest.js";
 
 /** The value of a name's binding. */
@@ -42,7 +43,10 @@ export function unknownMember(checker: Checker, instance: Instance, name: string
 /** Reports an unknown name. */
 export function unknownName(name: string, span: Span, env: Pick<Env, "checker" | "scope" | "pending">): ConstValue {
   if (env.pending?.has(name)) env.checker.report("declared-later", { name }, span);
-  else if (!env.checker.hasReported("unknown-name", span)) {
+  else if (libraryExports().has(name)) {
+    if (env.checker.useUnimported(name, span))
+      env.checker.report("missing-import", { missing: [name], imported: [] }, span);
+  } else if (!env.checker.hasReported("unknown-name", span)) {
     const candidates = new Set([
       ...env.scope.names(),
       ...builtins.keys(),

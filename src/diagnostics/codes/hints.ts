@@ -42,5 +42,12 @@ export const ofTensor = (name: string): string =>
 export const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
   suggestion === null ? null : `did you mean \`${suggestion}\`?`;
 
+/** `` `a` ``, `` `a` and `b` ``, `` `a`, `b` and `c` ``. */
+export function listed(names: readonly string[]): string {
+  const quoted = names.map((name) => `\`${name}\``);
+  const last = quoted.pop() ?? "";
+  return quoted.length === 0 ? last : `${quoted.join(", ")} and ${last}`;
+}
+
 /** `1 argument`, `2 arguments`. */
 export const plural = (n: number, one: string): string => `${n} ${one}${n === 1 ? "" : "s"}`;

@@ -1,6 +1,6 @@
 // Diagnostics of names, imports and files.
 import { code } from "../define.js";
-import { didYouMean } from "./hints.js";
+import { didYouMean, listed } from "./hints.js";
 
 /** Names from Python and its libraries, with their equivalents here. */
 const FROM_PYTHON: ReadonlyMap<string, string> = new Map([
@@ -12,6 +12,7 @@ const FROM_PYTHON: ReadonlyMap<string, string> = new Map([
   ["F", "functions are built in: write `softmax(x, axis: -1)`"],
   ["self", "members are named directly: `proj(x)`"],
   ["range", "a range is `a..b`: `for i in 0..n { … }`"],
+  ["print", "to see a value, bind it and write `observe name`: `modc run` returns it"],
 ]);
 
 const undeclared = (name: string): string =>
@@ -30,6 +31,25 @@ import, a parameter of the block, one of its members, or an input or local of th
 inner hides the outer.
 
   model M(dim: int = 4) { forward(x: f32[B, dim]) -> f32[B, dim] { x * dmi } }  // no \`dmi\``,
+  }),
+  "missing-import": code<{
+    /** Names of the library that the file uses, in alphabetical order. */
+    readonly missing: readonly string[];
+    /** Names of the library that the file imports. */
+    readonly imported: readonly string[];
+  }>({
+    severity: "error",
+    message: ({ missing }) =>
+      `${listed(missing)} of the standard library ${missing.length === 1 ? "is" : "are"} not imported`,
+    hint: ({ missing, imported }) => {
+      const line = `import { ${[...imported, ...missing].toSorted().join(", ")} } from "std"`;
+      return imported.length === 0 ? `write \`${line}\` at the head of the file` : `extend the import: \`${line}\``;
+    },
+    explain: `The blocks of the standard library are imported by name, like those of any other file. One message
+names every block that a file uses and does not import, at the first use. \`modc doc std\` lists the
+library.
+
+  import { Embedding, Layer } from "std"`,
   }),
   "declared-later": code<{ readonly name: string }>({
     severity: "error",

@@ -141,15 +141,26 @@ nothing on; nor does a gate that is divided by the sum of itself alone, which is
   chosen = top(score, k)
   put(x, chosen, f(take(x, chosen)))              // the score is never multiplied in`,
   }),
-  "doubled-residual": code<Record<never, never>>({
+  "doubled-residual": code<{
+    /** The call to whose result a sum adds its input; null for an update given to `put`. */
+    readonly call: string | null;
+  }>({
     severity: "warning",
-    message: () => "the update given to `put` contains the taken rows themselves, which `put` adds a second time",
-    hint: () => "let the block return its update only, without `x + …`; or subtract the rows: `inner(rows) - rows`",
+    message: ({ call }) =>
+      call === null
+        ? "the update given to `put` contains the taken rows themselves, which `put` adds a second time"
+        : `the sum adds the input of \`${call}\` to its result, which contains that input already`,
+    hint: ({ call }) =>
+      call === null
+        ? "let the block return its update only, without `x + …`; or subtract the rows: `inner(rows) - rows`"
+        : "leave out `x + …` here, or let the block return its update only",
     explain: `\`put(x, route, y)\` adds y to the chosen rows of x: it is the residual connection. A block that
 returns x + f(x) makes the chosen rows 2·x + f(x), or (1 + gate)·x with a gate. This is the usual
-mistake of Mixture-of-Depths code.
+mistake of Mixture-of-Depths code. For the same reason the result of \`MoD\` or \`Residual\` is not
+added to their input again.
 
-  MoD(Residual(Layer(dim, heads)), dim)           // write MoD(Layer(dim, heads), dim)`,
+  MoD(Residual(Layer(dim, heads)), dim)           // write MoD(Layer(dim, heads), dim)
+  x = x + routed(x)                               // write x = routed(x)`,
   }),
   "not-a-sequence": code<{
     readonly what: string;
