@@ -14,6 +14,7 @@ import type { Host } from "../../language/host.js";
 import { Refusal } from "../../lsp/context.js";
 import { requests } from "../../lsp/requests.js";
 import { LanguageServer, type Clock } from "../../lsp/server.js";
+import { CheckedFrames } from "./framing.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 
 export interface Served {
@@ -38,13 +39,14 @@ const clock: Clock = {
 /** How often it is looked whether the client's process still lives. */
 const LOOK_MS = 5000;
 
-/** Serves until the client says `exit`, closes the streams or is gone. */
+/** Serves until the client says `exit`, closes the streams or is gone. Throws UserError for an unreadable message. */
 export function serveClient({ input, output, host, version }: Served): Promise<ExitCode> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let looking: NodeJS.Timeout | null = null;
     let done = false;
     let server: LanguageServer | null = null;
-    const end = (code: ExitCode): void => {
+    const frames = new CheckedFrames();
+    const end = (outcome: ExitCode | Error): void => {
       if (done) return;
       done = true;
       if (looking) clearInterval(looking);
@@ -52,7 +54,8 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
       connection.dispose();
       // A stream that is still read keeps the process.
       input.destroy();
-      resolve(code);
+      if (outcome instanceof Error) reject(outcome);
+      else resolve(outcome);
     };
     const watchDog: WatchDog = {
       shutdownReceived: false,
@@ -65,7 +68,7 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
       exit: (code) => end(code === 0 ? EXIT.fine : EXIT.user),
     };
     const connection = createConnection(
-      (logger) => createProtocolConnection(new StreamMessageReader(input), new StreamMessageWriter(output), logger),
+      (logger) => createProtocolConnection(new StreamMessageReader(frames), new StreamMessageWriter(output), logger),
       watchDog,
     );
     connection.onInitialize((params) => {
@@ -96,9 +99,11 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
         throw fault;
       }
     });
-    input.on("end", () => end(watchDog.shutdownReceived ? EXIT.fine : EXIT.user));
+    frames.on("end", () => end(watchDog.shutdownReceived ? EXIT.fine : EXIT.user));
     input.on("close", () => end(watchDog.shutdownReceived ? EXIT.fine : EXIT.user));
+    frames.on("error", end);
     connection.listen();
+    input.pipe(frames);
   });
 }
 
