@@ -12,7 +12,7 @@ const END = Buffer.from("\r\n\r\n");
 
 /**
  * Passes the bytes of messages on, unchanged. Ends with a UserError at the first header without a length in bytes
- * (https://microsoft.github.io/language-server-protocol, "Base Protocol"): where the next message begins is unknown then.
+ * (LSP specification, "Base Protocol"): after it, the next message cannot be found.
  */
 export class CheckedFrames extends Transform {
   /** The part of a header that has arrived. */
