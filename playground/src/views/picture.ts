@@ -110,17 +110,8 @@ function draw(picture: Picture, reveal: ViewContext["reveal"]): SVGSVGElement {
       ),
     ),
   );
-  for (const { x, y, width, height, title, cost } of picture.clusters) {
-    const text = cost ? `${title}, ${percent(cost.share)} of all operations` : title;
-    svg.append(
-      s(
-        "g",
-        { class: "cluster" },
-        s("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: 8 }),
-        s("text", { class: "sub", x: x - width / 2 + 8, y: y - height / 2 + 14 }, text),
-      ),
-    );
-  }
+  for (const { x, y, width, height } of picture.clusters)
+    svg.append(s("rect", { class: "cluster", x: x - width / 2, y: y - height / 2, width, height, rx: 8 }));
   for (const wire of picture.wires)
     svg.append(
       s("path", {
@@ -130,17 +121,37 @@ function draw(picture: Picture, reveal: ViewContext["reveal"]): SVGSVGElement {
         "aria-hidden": true,
       }),
     );
-  for (const wire of picture.wires)
-    if (wire.label)
-      svg.append(
-        s(
-          "text",
-          { class: "shape", x: wire.label.x, y: wire.label.y + 3, "text-anchor": "middle", "aria-hidden": true },
-          wire.shape,
-        ),
-      );
+  // Labels come after all wires, so that none crosses them.
+  for (const { x, y, width, height, title, cost } of picture.clusters)
+    svg.append(
+      labelAt(cost ? `${title}, ${percent(cost.share)} of all operations` : title, 11, {
+        class: "sub",
+        x: x - width / 2 + 8,
+        y: y - height / 2 + 14,
+      }),
+    );
+  for (const { label, shape } of picture.wires)
+    if (label) svg.append(labelAt(shape, 10, { class: "shape", x: label.x, y: label.y + 3, "text-anchor": "middle" }));
   for (const part of picture.parts) svg.append(drawPart(part, picture, reveal));
   return svg;
+}
+
+/** A text in a rectangle of the page's colour. `size` is that of the font in CSS, whose letters are 0.6 as wide. */
+function labelAt(
+  text: string,
+  size: number,
+  at: { readonly class: string; readonly x: number; readonly y: number } & Readonly<
+    Record<string, string | number | true>
+  >,
+): SVGGElement {
+  const width = text.length * size * 0.6;
+  const left = at["text-anchor"] === "middle" ? at.x - width / 2 : at.x;
+  return s(
+    "g",
+    { class: "label" },
+    s("rect", { x: left - 2, y: at.y - size, width: width + 4, height: size + 3 }),
+    s("text", at, text),
+  );
 }
 
 function drawPart(part: Picture["parts"][number], picture: Picture, reveal: ViewContext["reveal"]): SVGGElement {
