@@ -29,7 +29,7 @@ export function entryExpression(value: Value, scope: Scope): Text | null {
   if (is(value, "top_tokens")) {
     const [from, by] = [axisChosenFrom(model, value.attrs.axis, value), countedBy(model, value)];
     const of = from === by ? "" : `, of=${axis(by)}`;
-    return call(`mt.top_tokens(${loose(x!)}, ${axis(from)}, lambda n: ${countOfTop(model, value, holes)}${of})`);
+    return call(`mt.top_tokens(${loose(x!)}, ${axis(from)}, ${countOfTop(model, value, holes)}${of})`);
   }
   if (is(value, "entry_exists"))
     return isFull(x!)

@@ -46,9 +46,14 @@ const mentionsLive = (size: Size): boolean =>
 export function readsLive(model: Model, value: Value): boolean {
   if (value.inputs.some(({ op }) => op === "live")) return true;
   if (is(value, "length")) return mentionsLive(value.attrs.size);
-  if (!is(value, "top")) return false;
+  const k = is(value, "top") || is(value, "top_tokens") ? sizeOfTop(model, value) : null;
+  return k !== null && mentionsLive(k);
+}
+
+/** How many tokens a `top` takes; null for an axis that no `top` made. */
+export function sizeOfTop(model: Model, value: Value<"top"> | Value<"top_tokens">): Size | null {
   const axis = model.axes.find(({ name }) => name === value.attrs.axis);
-  return axis?.role === "sequence" && axis.count.kind === "top" && mentionsLive(axis.count.k);
+  return axis?.role === "sequence" && axis.count.kind === "top" ? axis.count.k : null;
 }
 
 /** The sequence axis along a dimension of a type, if it is one. */

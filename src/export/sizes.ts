@@ -1,70 +1,148 @@
-// The number of tokens that a choice takes, as exact Python: a function of the length of the sequence.
+// A size of a sequence, such as the number of tokens that a choice takes, as exact Python: an expression of its length n.
 import type { Model, Value } from "../check/model.js";
-import type { Rational } from "../size/rational.js";
-import type { Size, Term } from "../size/size.js";
+import { multiply, rational, type Rational } from "../size/rational.js";
+import { toExpr, type Atom, type Size, type Term } from "../size/size.js";
 import type { Holes } from "./holes.js";
+import { countedBy, sizeOfTop } from "./outline.js";
 import { refuse, type Place } from "./refused.js";
 
 /** A rational as Python writes it. */
 export const pythonRatio = ({ num, den }: Rational): string => (den === 1n ? `${num}` : `Fraction(${num}, ${den})`);
 
-/** The k of a `top` for a sequence of n tokens: an expression of n, in whole numbers. */
+/** The k of a `top` as a function of n. */
 export function countOfTop(model: Model, value: Value<"top"> | Value<"top_tokens">, holes: Holes): string {
-  const axis = model.axes.find(({ name }) => name === value.attrs.axis);
-  if (axis?.role !== "sequence" || axis.count.kind !== "top") refuse("this choice", value);
-  return sizeText(axis.count.k, value, holes);
+  const k = sizeOfTop(model, value) ?? refuse("this choice", value);
+  return `lambda n: ${new SizeWriter(countedBy(model, value), value, holes).whole(k)}`;
 }
 
-/**
- * A whole size that does not fall as n grows: a sum of constants, of lengths and of shares of them that are rounded, or
- * the larger or smaller of such.
- */
-export function sizeText(size: Size, place: Place, holes: Holes): string {
-  if (typeof size === "number") return holes.add(String(size), "k");
-  if (size.terms.length === 0) return "0";
-  return size.terms.map((term, i) => termText(term, i === 0, place, holes)).join("");
-}
+/** A size of a sequence as a value: in whole numbers, or as a number that may be a fraction. */
+export const sizeText = (size: Size, along: string, place: Place, holes: Holes): string =>
+  new SizeWriter(along, place, holes).whole(size);
 
-/** A size as a number of n that may be no whole one: a share of the tokens is not rounded. */
-export function realText(size: Size, place: Place, holes: Holes): string {
-  if (typeof size === "number" || size.terms.length !== 1 || !isShare(size.terms[0]!))
-    return sizeText(size, place, holes);
-  const [term] = size.terms;
-  return term!.coefficient.den === 1n ? sizeText(size, place, holes) : `float(${shareText(term!, holes)}) * n`;
-}
+export const realText = (size: Size, along: string, place: Place, holes: Holes): string =>
+  new SizeWriter(along, place, holes).real(size);
 
-function termText({ coefficient, atoms }: Term, isFirst: boolean, place: Place, holes: Holes): string {
-  const fail = (): never => refuse("this number of tokens", place);
-  const [factor, ...others] = atoms;
-  if (coefficient.den !== 1n || others.length > 0) fail();
-  const sign = coefficient.num < 0n ? (isFirst ? "-" : " - ") : isFirst ? "" : " + ";
-  if (!factor) return `${sign}${coefficient.num < 0n ? -coefficient.num : coefficient.num}`;
-  if (coefficient.num !== 1n) fail();
-  const { atom } = factor;
-  if (atom.kind === "axis") return `${sign}n`;
-  if (atom.kind === "ceil" || atom.kind === "floor") {
-    const [share, ...rest] = atom.args[0]?.terms ?? [];
-    if (share && rest.length === 0 && isShare(share)) return `${sign}mt.${atom.kind}_of(${shareText(share, holes)}, n)`;
+/** Whether a size may be smaller for a longer sequence. */
+export const mayFall = (size: Size): boolean =>
+  typeof size !== "number" &&
+  size.terms.some(
+    ({ coefficient, atoms }) =>
+      (coefficient.num < 0n && atoms.length > 0) ||
+      atoms.some(
+        ({ atom }) => atom.kind === "mod" || atom.kind === "div" || ("args" in atom && atom.args.some(mayFall)),
+      ),
+  );
+
+const isLive = ({ atom }: Term["atoms"][number]): boolean => atom.kind === "live";
+
+const withoutLive = (term: Term): Term => ({ ...term, atoms: term.atoms.filter((factor) => !isLive(factor)) });
+
+class SizeWriter {
+  constructor(
+    /** The axis whose length is n. */
+    private readonly along: string,
+    private readonly place: Place,
+    private readonly holes: Holes,
+  ) {}
+
+  /** A size that is a whole number. */
+  whole(size: Size): string {
+    if (typeof size === "number") return this.holes.add(String(size), "k");
+    return this.#sum(size.terms.map((term) => [term.coefficient, this.#product(this.#wholeAtoms(term))]));
   }
-  if (atom.kind === "max" || atom.kind === "min")
-    return (
-      sign +
-      atom.args
-        .map((arg) => sizeText(arg, place, holes))
-        .reduce((a, b) => `mt.${atom.kind === "max" ? "larger" : "smaller"}(${a}, ${b})`)
-    );
-  return fail();
+
+  /** A size as a number of Python or a tensor. */
+  real(size: Size): string {
+    if (typeof size === "number") return this.whole(size);
+    if (size.terms.every((term) => term.coefficient.den === 1n && !term.atoms.some(isLive))) return this.whole(size);
+    const terms = size.terms.map((term) => {
+      const share = this.#share(term);
+      const factors = this.#wholeAtoms(withoutLive(term));
+      return this.#product([...(share === null ? [] : [`float(${share})`]), ...factors]) ?? "1";
+    });
+    return terms.join(" + ");
+  }
+
+  /** Whole terms by their coefficients, with signs. */
+  #sum(terms: readonly (readonly [Rational, string | null])[]): string {
+    const texts = terms.map(([{ num, den }, product], i) => {
+      if (den !== 1n) this.#fail();
+      const size = num < 0n ? -num : num;
+      const text = product === null ? String(size) : size === 1n ? product : `${size} * ${product}`;
+      return (num < 0n ? (i === 0 ? "-" : " - ") : i === 0 ? "" : " + ") + text;
+    });
+    return texts.length === 0 ? "0" : texts.join("");
+  }
+
+  #product(factors: readonly string[]): string | null {
+    return factors.length === 0 ? null : factors.join(" * ");
+  }
+
+  #wholeAtoms({ atoms }: Term): readonly string[] {
+    return atoms.map(({ atom }) => this.#atom(atom));
+  }
+
+  #atom(atom: Atom): string {
+    switch (atom.kind) {
+      case "axis":
+        return atom.axis === this.along ? "n" : this.#fail();
+      case "ceil":
+      case "floor":
+      case "round":
+        return this.#rounded(atom.kind, atom.args[0]!);
+      case "max":
+      case "min": {
+        const name = atom.kind === "max" ? "larger" : "smaller";
+        return atom.args.map((arg) => this.whole(arg)).reduce((a, b) => `mt.${name}(${a}, ${b})`);
+      }
+      case "mod": {
+        const [a, b] = atom.args.map((arg) => this.whole(arg));
+        return `mt.modulo(${a!}, ${b!})`;
+      }
+      default:
+        return this.#fail();
+    }
+  }
+
+  /** A rounded size: of a share of one number, and with a live share of that and a constant; else of a whole sum. */
+  #rounded(fn: "ceil" | "floor" | "round", size: Size): string {
+    const { terms } = toExpr(size);
+    const constant = terms.find(({ atoms }) => atoms.length === 0);
+    const shares = terms.filter((term) => term !== constant);
+    const isAnyLive = shares.some(({ atoms }) => atoms.some(isLive));
+    const numbers = [...new Set(shares.map((term) => this.#product(this.#wholeAtoms(withoutLive(term))) ?? "1"))];
+    if (numbers.length === 1 && (isAnyLive || !constant)) {
+      const share = shares.map((term) => this.#share(term) ?? this.#ratio(term.coefficient)).join(" + ");
+      return `mt.${fn}_of(${share}, ${numbers[0]!}${constant ? `, plus=${pythonRatio(constant.coefficient)}` : ""})`;
+    }
+    if (isAnyLive) this.#fail();
+    const den = terms.reduce((all, { coefficient }) => lcm(all, coefficient.den), 1n);
+    const sum = terms.map((term): readonly [Rational, string | null] => [
+      multiply(term.coefficient, rational(den)),
+      this.#product(this.#wholeAtoms(term)),
+    ]);
+    return `mt.${fn}_of(${pythonRatio(rational(1n, den))}, ${this.#sum(sum)})`;
+  }
+
+  /** The coefficient of a term with its live parameters; null where that is 1. */
+  #share({ coefficient, atoms }: Term): string | null {
+    const live = atoms.flatMap(({ atom }) => (atom.kind === "live" ? [`run.live["${atom.name}"]`] : []));
+    const isOne = coefficient.num === 1n && coefficient.den === 1n;
+    const own = isOne ? [] : [this.#ratio(coefficient)];
+    return this.#product([...own, ...live]);
+  }
+
+  #ratio(coefficient: Rational): string {
+    return this.holes.add(pythonRatio(coefficient), "capacity");
+  }
+
+  #fail(): never {
+    return refuse("this number of tokens", this.place);
+  }
 }
 
-/** A share of the tokens: the length times a ratio, a live parameter, or both. */
-const isShare = ({ atoms }: Term): boolean =>
-  atoms.filter(({ atom }) => atom.kind === "axis").length === 1 &&
-  atoms.length <= 2 &&
-  atoms.every(({ atom }) => atom.kind === "axis" || atom.kind === "live");
-
-function shareText({ coefficient, atoms }: Term, holes: Holes): string {
-  const live = atoms.flatMap(({ atom }) => (atom.kind === "live" ? [`run.live["${atom.name}"]`] : []));
-  const isOne = coefficient.num === 1n && coefficient.den === 1n;
-  const own = live.length > 0 && isOne ? [] : [holes.add(pythonRatio(coefficient), "capacity")];
-  return [...own, ...live].join(" * ");
+function lcm(a: bigint, b: bigint): bigint {
+  let [x, y] = [a, b];
+  while (y !== 0n) [x, y] = [y, x % y];
+  return (a / x) * b;
 }

@@ -1,42 +1,13 @@
 // Operations of the language as expressions of PyTorch. One that has none is refused by name.
-import type { Model, PointwiseName, Value } from "../check/model.js";
+import type { Model, Value } from "../check/model.js";
 import type { Size } from "../size/size.js";
 import { entryExpression } from "./entry-ops.js";
-import { axesOfSize, axisChosenFrom, countedBy, inputAxis, sequenceAt, sequenceOf } from "./outline.js";
+import { axesOfSize, axisChosenFrom, countedBy, inputAxis, sequenceAt, sequenceOf, sizeOfTop } from "./outline.js";
 import { pythonFloat } from "./holes.js";
+import { cast, pointwise } from "./pointwise-ops.js";
 import { refuse } from "./refused.js";
-import { countOfTop, realText, sizeText } from "./sizes.js";
+import { countOfTop, mayFall, realText, sizeText } from "./sizes.js";
 import { call, infix, is, tuple, type Scope, type Text } from "./text.js";
-
-const SIGNS: Partial<Record<PointwiseName, string>> = {
-  add: "+",
-  sub: "-",
-  mul: "*",
-  div: "/",
-  eq: "==",
-  ne: "!=",
-  lt: "<",
-  le: "<=",
-  gt: ">",
-  ge: ">=",
-};
-const CALLS: Partial<Record<PointwiseName, string>> = {
-  exp: "torch.exp",
-  log: "torch.log",
-  sqrt: "torch.sqrt",
-  rsqrt: "torch.rsqrt",
-  abs: "torch.abs",
-  sin: "torch.sin",
-  cos: "torch.cos",
-  tanh: "torch.tanh",
-  sigmoid: "torch.sigmoid",
-  relu: "torch.relu",
-  silu: "F.silu",
-  gelu: "F.gelu",
-  softplus: "F.softplus",
-  not: "torch.logical_not",
-  where: "torch.where",
-};
 
 /** The text of an operation. Throws ExportError where it has none. */
 export function expression(value: Value, scope: Scope): Text {
@@ -123,7 +94,8 @@ function topText(value: Value<"top">, scope: Scope): Text {
   const by = countedBy(model, value);
   const of = by === axisChosenFrom(model, value.attrs.axis, value) ? "" : `, of=${axis(by)}`;
   const k = countOfTop(model, value, holes);
-  return call(`mt.top(${loose(value.inputs[0]!)}, ${fromAxis(value, scope)}, lambda n: ${k}${of})`);
+  const falls = mayFall(sizeOfTop(model, value) ?? 0) ? ", falls=True" : "";
+  return call(`mt.top(${loose(value.inputs[0]!)}, ${fromAxis(value, scope)}, ${k}${of}${falls})`);
 }
 
 function span(value: Value<"span">, { model, loose, axis }: Scope): Text {
@@ -138,62 +110,20 @@ function span(value: Value<"span">, { model, loose, axis }: Scope): Text {
   return call(`mt.span(${loose(x!)}, ${axis(along)}, ${start}, ${stop ?? "None"})`);
 }
 
-function cast(value: Value<"cast">, { tight }: Scope): Text {
-  const [x] = value.inputs;
-  const { dtype } = value.type;
-  if (dtype === "f32") return call(`${tight(x!)}.float()`);
-  if (dtype === "bool") return infix(`${tight(x!)} != 0`);
-  if ((dtype === "u32" || dtype === "i32") && x!.type.dtype === "bool") return call(`${tight(x!)}.to(torch.int64)`);
-  return refuse(`a conversion from ${x!.type.dtype} to ${dtype}`, value);
-}
-
 /** A size that follows one sequence, as a value of each. */
 function lengthText(value: Value<"length">, { axis, holes }: Scope): Text {
   const { size } = value.attrs;
   const { dtype, shape } = value.type;
   const [along, ...more] = axesOfSize(size);
+  if (along === undefined && dtype === "f32") return infix(realText(size, "", value, holes)); // of live parameters
   if (along === undefined || more.length > 0 || shape.length === 0) refuse("this size as a value", value);
   const as = dtype === "f32" ? "torch.float32" : "torch.int64";
-  const text = dtype === "f32" ? realText(size, value, holes) : sizeText(size, value, holes);
+  const text = (dtype === "f32" ? realText : sizeText)(size, along, value, holes);
   return call(`mt.length(${axis(along)}, lambda n: ${text}, ${shape.length}, ${as})`);
 }
 
 /** A dimension, from the end where it is the last. */
 const dimOf = (x: Value, dim: number): number => (dim === x.type.shape.length - 1 ? -1 : dim);
-
-function pointwise(value: Value<"pointwise">, { tight, loose }: Scope): Text {
-  const { fn } = value.attrs;
-  const args = value.inputs;
-  const dtype = args.at(-1)!.type.dtype;
-  if (fn === "div" && dtype !== "f32") refuse("division of whole numbers", value);
-  if (fn === "sub" && dtype === "u32") refuse("subtraction of whole numbers", value);
-  if (fn === "and" || fn === "or") return infix(`${tight(args[0]!)} ${fn === "and" ? "&" : "|"} ${tight(args[1]!)}`);
-  if (fn === "neg") return infix(`-${tight(args[0]!)}`);
-  if (fn === "min" || fn === "max") return extreme(fn, args, { tight, loose });
-  if (fn === "pow") return infix(`${tight(args[0]!)} ** ${tight(args[1]!)}`);
-  if (fn === "gelu_tanh") return call(`F.gelu(${loose(args[0]!)}, approximate="tanh")`);
-  const sign = SIGNS[fn];
-  if (sign !== undefined) return infix(`${tight(args[0]!)} ${sign} ${tight(args[1]!)}`);
-  if (args.every(isNumber))
-    return OF_NUMBERS.has(fn) ? call(`math.${fn}(${args.map(loose).join(", ")})`) : refuse(`${fn} of numbers`, value);
-  const name = CALLS[fn];
-  if (name === undefined) refuse(`the function ${fn}`, value);
-  return call(`${name}(${args.map(loose).join(", ")})`);
-}
-
-/** Whether a value is computed from numbers alone, and so is a number of Python. */
-const isNumber = (value: Value): boolean =>
-  value.op === "number" || value.op === "live" || (value.op === "pointwise" && value.inputs.every(isNumber));
-
-const OF_NUMBERS = new Set(["exp", "log", "sqrt", "sin", "cos", "tanh"]);
-
-/** Of two tensors, or of a tensor and a number. */
-function extreme(fn: "min" | "max", args: readonly Value[], { tight, loose }: Pick<Scope, "tight" | "loose">): Text {
-  const number = args.findIndex(isNumber);
-  if (number >= 0)
-    return call(`${tight(args[1 - number]!)}.clamp(${fn === "min" ? "max" : "min"}=${loose(args[number]!)})`);
-  return call(`torch.${fn}imum(${args.map(loose).join(", ")})`);
-}
 
 function reduce(value: Value<"reduce">, scope: Scope): Text {
   const { model, tight, loose, axis } = scope;

@@ -49,11 +49,21 @@ export class CallNode {
     return node;
   }
 
+  /**
+   * The number of a call among several. A placeholder beside calls has the number after theirs, so that calls within
+   * it and within them have different paths.
+   */
+  get #number(): number | null {
+    if (this.made !== null || this.parent === null) return this.siblings.length > 1 ? this.index : null;
+    return this.parent.#calls.get(this.instance)?.length || null;
+  }
+
   /** Valid only after unrolling: a second call of an instance also numbers the first. */
   get path(): string {
     if (this.parent === null) return "";
     const segment = this.instance.home?.segment ?? this.instance.block;
-    return (this.#path ??= joinPath(this.parent.path, this.siblings.length > 1 ? `${segment}#${this.index}` : segment));
+    const number = this.#number;
+    return (this.#path ??= joinPath(this.parent.path, number === null ? segment : `${segment}#${number}`));
   }
 }
 

@@ -62,14 +62,66 @@ def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None, most: 
     return Axis(positions, valid, caches)
 
 
-def ceil_of(share: Fraction | int, n: int | Tensor) -> int | Tensor:
-    """The share of n, rounded up; exact."""
-    return -((-share.numerator * n) // share.denominator)
+def u32(x: int | Tensor) -> int | Tensor:
+    """Whole numbers as ones from 0 to 2 ** 32 - 1, as they wrap."""
+    return x % 2**32
 
 
-def floor_of(share: Fraction | int, n: int | Tensor) -> int | Tensor:
-    """The share of n, rounded down; exact."""
-    return (share.numerator * n) // share.denominator
+def i32(x: int | Tensor) -> int | Tensor:
+    """Whole numbers as ones from -2 ** 31 to 2 ** 31 - 1, as they wrap."""
+    return (x + 2**31) % 2**32 - 2**31
+
+
+def _cut(x: Tensor, low: int, high: int) -> Tensor:
+    """Floats without what is behind the point, in a range; NaN is 0."""
+    far = 2.0**33
+    return x.detach().nan_to_num(0.0, far, -far).clamp(-far, far).to(torch.int64).clamp(low, high)
+
+
+def u32_of(x: Tensor) -> Tensor:
+    """Floats cut to whole numbers, the nearest from 0 to 2 ** 32 - 1."""
+    return _cut(x, 0, 2**32 - 1)
+
+
+def i32_of(x: Tensor) -> Tensor:
+    """Floats cut to whole numbers, the nearest from -2 ** 31 to 2 ** 31 - 1."""
+    return _cut(x, -(2**31), 2**31 - 1)
+
+
+def number(x: float | Tensor) -> Tensor:
+    """A number as a tensor, of which functions have results where those of Python have none."""
+    return torch.as_tensor(x, dtype=torch.float64)
+
+
+def _parts(share: Fraction | int, n: int | Tensor, plus: Fraction | int) -> tuple[int | Tensor, int]:
+    """The share of n and a constant as a numerator and a denominator."""
+    a, b, c, d = share.numerator, share.denominator, plus.numerator, plus.denominator
+    return a * d * n + c * b, b * d
+
+
+def floor_of(share: Fraction | int, n: int | Tensor, plus: Fraction | int = 0) -> int | Tensor:
+    """The share of n and a constant, rounded down; exact."""
+    num, den = _parts(share, n, plus)
+    return num // den
+
+
+def ceil_of(share: Fraction | int, n: int | Tensor, plus: Fraction | int = 0) -> int | Tensor:
+    """Likewise, rounded up."""
+    num, den = _parts(share, n, plus)
+    return -(-num // den)
+
+
+def round_of(share: Fraction | int, n: int | Tensor, plus: Fraction | int = 0) -> int | Tensor:
+    """Likewise, rounded to the nearest; of two that are as near the one further from 0."""
+    num, den = _parts(share, n, plus)
+    return larger((2 * num + den) // (2 * den), 0) - larger((den - 2 * num) // (2 * den), 0)
+
+
+def modulo(a: int | Tensor, b: int | Tensor) -> int | Tensor:
+    """The remainder of a / b, with the sign of b; 0 for b = 0."""
+    if isinstance(b, Tensor):
+        return torch.where(b == 0, 0, a % torch.where(b == 0, 1, b))
+    return a % b if b != 0 else 0 * a
 
 
 def spread(index: Tensor, x: Tensor) -> Tensor:

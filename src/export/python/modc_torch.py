@@ -48,12 +48,12 @@ def lively(defaults: dict[str, Fraction], given: dict[str, Fraction | float | st
 
 
 def top(
-    score: Tensor, axis: Axis, k: Callable[[int | Tensor], int | Tensor], of: Axis | None = None
+    score: Tensor, axis: Axis, k: Callable[[int | Tensor], int | Tensor], of: Axis | None = None, falls: bool = False
 ) -> Route:
     """The k(n) best of the tokens of each sequence; of equal ones the earlier, NaN last.
 
-    n is the number of its tokens, or of those of another axis. k does not fall as n grows, so k of all tokens bounds
-    how many rows there are without asking the device.
+    n is the number of its tokens, or of those of another axis. As many rows as k of all tokens are enough, known
+    without asking the device; if k falls for longer sequences, as many as there are tokens.
     """
     of = axis if of is None else of
     tokens = score.shape[1]
@@ -65,6 +65,7 @@ def top(
     if axis.valid is not None:  # those that exist stand before the others, even at NaN
         missing = (~axis.valid).gather(1, order)
         order = order.gather(1, torch.argsort(missing.to(torch.uint8), dim=1, stable=True))
+    most = tokens if falls else most
     lengths = lengths_of(of)
     counts = (torch.zeros_like(lengths) + k(lengths)).clamp(min=0).minimum(lengths_of(axis))
     kept = torch.arange(most, device=score.device)[None] < counts[:, None]

@@ -1,0 +1,107 @@
+// Programs of forms that exports write: numbers of tokens, whole numbers, and blocks that are called in several ways.
+
+export interface FormSource {
+  readonly source: string;
+  readonly live?: Readonly<Record<string, string>>;
+  /** Whether its calls take no lengths, as of models with two sequences. */
+  readonly whole?: boolean;
+}
+
+const used = (text: string): string => {
+  const names = ["Attention", "Embedding", "Linear", "MoD", "Layer", "Residual", "SwiGLU"].filter((name) =>
+    text.includes(`${name}(`),
+  );
+  return names.length === 0 ? text : `import { ${names.join(", ")} } from "std"\n${text}`;
+};
+
+/** A choice of so many tokens of x: f32[B, T, 4]. */
+const chosen = (k: string, parameters = ""): string =>
+  used(`model M(${parameters}) {
+  router: Linear(4, 1)
+  up: Linear(4, 4)
+  forward(x: f32[B, T <= 64, 4]) -> f32[B, T, 4] {
+    chosen = top(router(x)[..., 0], ${k})
+    observe chosen
+    put(x, chosen, up(take(x, chosen)))
+  }
+  objective(x: f32[B, T <= 64, 4], target: f32[B, T, 4]) { loss fit = mean((forward(x) - target) ^ 2) }
+}`);
+
+/** A result of x: f32[B, T, 4] and whole numbers j: i32[B, T] and u: u32[B, T]. */
+const whole = (result: string, parameters = ""): FormSource => ({
+  source: `model M(${parameters}) {
+  forward(x: f32[B, T, 4], j: i32[B, T], u: u32[B, T]) -> f32[B, T, 4] { ${result} }
+}`,
+});
+
+const expertChoice = (k: string, parameters: string): string =>
+  used(`block Choice(experts: [block], dim: int${parameters.replaceAll(/live |= [^,]+/g, "").replaceAll(/(\w+): ratio/g, ", $1: ratio")}) {
+  router: Linear(dim, len(experts), bias: false)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    p = softmax(router(x))
+    chosen = top(p, ${k}, axis: 1)
+    observe chosen
+    sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)
+  }
+}
+model M(${parameters}) {
+  moe: Choice([for e in 0..3: SwiGLU(4, 6)], 4, c)
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x + moe(x) }
+  objective(x: f32[B, T, 4], target: f32[B, T, 4]) { loss fit = mean((forward(x) - target) ^ 2) }
+}`);
+
+/** What each is, and its text. */
+export const FORMS: Readonly<Record<string, FormSource>> = {
+  "expert choice of a live number of tokens": {
+    source: expertChoice("ceil(c * T)", "live c: ratio = 25%"),
+    live: { c: "60%" },
+  },
+  "expert choice of a live number of tokens, rounded": {
+    source: expertChoice("max(round(c * T), 1)", "live c: ratio = 25%"),
+    live: { c: "3/7" },
+  },
+  "a share of the tokens, rounded to the nearest": { source: chosen("round(share * T)", "share: ratio = 30%") },
+  "a live share, rounded to the nearest": {
+    source: chosen("round(c * T)", "live c: ratio = 50%"),
+    live: { c: "50%" },
+  },
+  "a live share and a constant": {
+    source: chosen("floor(c * T + 1/3) + 1", "live c: ratio = 50%"),
+    live: { c: "30%" },
+  },
+  "a multiple of a rounded share": { source: chosen("2 * ceil(T / 5)") },
+  "a share of what is left": { source: chosen("ceil((T - 1) / 4) + 1") },
+  "a share of a share": { source: chosen("ceil(2/3 * ceil(T / 2))") },
+  "a number that falls as sequences grow": { source: chosen("max(12 - round(T / 2), 1)") },
+  "a number between bounds": { source: chosen("min(max(round(T / 3), 2), 5)") },
+  "whole numbers of another sign": whole("x * f32(i32(u) - 40)[..., None] + f32(u32(j - 30))[..., None] * 1e-9"),
+  "whole numbers that wrap": whole(
+    "x * (f32(u - 9 > 99) + f32(u * 2654435761 > 2147483648) + f32(-j) + f32(abs(j)))[..., None]",
+  ),
+  "floats as whole numbers": whole("f32(i32(x * 3.5)) + f32(u32(x * 2.5)) + f32(i32(x * 1e12)) * 1e-9 + f32(x > 0.0)"),
+  "functions of numbers": whole("x * rsqrt(4.0) + abs(-2.0) * sigmoid(0.5) + relu(-1.0) + gelu(1.0) + exp(-1000.0)"),
+  "functions of live numbers": {
+    source: `model M(live c: ratio = 50%) {
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x * rsqrt(c + 1.0) + sqrt(c) - log(c) / c + max(x, c) + sigmoid(c) * silu(-c) }
+}`,
+    live: { c: "40%" },
+  },
+  "a block that is called, and another within it too": {
+    source: used(`block Router(dim: int) {
+  k: Linear(dim, 1)
+  up: Linear(dim, dim)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { up(x) * sigmoid(k(x)) }
+}
+model M() {
+  router: Router(4)
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] {
+    s = router.k(x)[..., 0]
+    chosen = top(s, ceil(T / 2))
+    observe chosen
+    y = take(x, chosen)
+    put(x, chosen, router(y) * router.k(y))
+  }
+  objective(x: f32[B, T, 4], target: f32[B, T, 4]) { loss fit = mean((forward(x) - target) ^ 2) }
+}`),
+  },
+};
