@@ -1,5 +1,5 @@
 // Detects string parameters that are options: a parameter that a block only compares with literals must be one of those
-// literals.
+// literals, unless an `else` is left for other strings.
 import type { Span } from "../../diagnostics/span.js";
 import type { Block, Param } from "../../syntax/ast.js";
 import type { ConstValue } from "../context.js";
@@ -34,7 +34,7 @@ function optionsOf(block: Block, { name }: Param): readonly string[] | null {
 /** A parameter that is never compared, or is used in another way, has no options. */
 function findOptions(block: Block): ReadonlyMap<string, readonly string[]> {
   const strings = block.params.filter((p) => p.type.kind === "string");
-  const uses = usesOf(block, new Set(strings.map((p) => p.name.text)));
+  const { uses, chains } = usesOf(block, new Set(strings.map((p) => p.name.text)));
   const options = new Map<string, readonly string[]>();
   for (const { name, default: value } of strings) {
     const literals = uses.get(name.text) ?? [];
@@ -42,16 +42,63 @@ function findOptions(block: Block): ReadonlyMap<string, readonly string[]> {
     const first = value?.kind === "string" ? [value.value] : [];
     // A computed default may be any string.
     const open = compared.length === 0 || compared.length < literals.length || (value !== null && first.length === 0);
-    if (!open) options.set(name.text, [...new Set([...first, ...compared])]);
+    if (open) continue;
+    const all = new Set([...first, ...compared]);
+    // Where none of the options comes to the last `else`, that is for other strings.
+    const handled = chains.some((chain) => chain.name === name.text && chain.literals.size === all.size);
+    if (!handled) options.set(name.text, [...all]);
   }
   return options;
 }
 
+/** An `if` with an `else`, and those in its `else`, that compare one parameter with literals alone. */
+interface Chain {
+  readonly name: string;
+  readonly literals: ReadonlySet<string>;
+}
+
+/** The chain that a node begins; null for other nodes, and where some strings come to no branch. */
+function chainOf(node: Readonly<Record<string, unknown>>): Chain | null {
+  let name: string | null = null;
+  const literals = new Set<string>();
+  for (let at: unknown = node; isIf(at);) {
+    const found = comparisonOf(at["condition"]);
+    if (found === null || (name ?? found.name) !== found.name) break;
+    name = found.name;
+    literals.add(found.literal);
+    if (found.isUnequal) break; // the first branch is for others
+    const rest = at["else"];
+    const [only, ...more] = Array.isArray(rest) ? (rest as readonly unknown[]) : [rest]; // members, or an expression
+    if (only === undefined) return null;
+    at = more.length === 0 ? only : null;
+  }
+  return name === null ? null : { name, literals };
+}
+
+const isIf = (node: unknown): node is Readonly<Record<string, unknown>> =>
+  isNode(node) && (node["kind"] === "if" || node["kind"] === "member-if");
+
+/** A parameter and the literal that it is compared with, by `==` or `!=`. */
+function comparisonOf(node: unknown): (Compared & { readonly isUnequal: boolean }) | null {
+  if (!isNode(node) || node["kind"] !== "binary" || (node["op"] !== "==" && node["op"] !== "!=")) return null;
+  const found = literalBeside(node["left"], node["right"]) ?? literalBeside(node["right"], node["left"]);
+  return found && { ...found, isUnequal: node["op"] === "!=" };
+}
+
+interface Compared {
+  readonly name: string;
+  readonly literal: string;
+}
+
 /**
- * The uses of a block's parameters of these names: the literal of a comparison, or null for any other use. In function
- * bodies a member of the same name shadows the parameter.
+ * The uses of a block's parameters of these names: the literal of a comparison, or null for any other use; and the
+ * chains that compare one. In function bodies a member of the same name shadows the parameter.
  */
-function usesOf(block: Block, names: ReadonlySet<string>): ReadonlyMap<string, readonly (string | null)[]> {
+function usesOf(
+  block: Block,
+  names: ReadonlySet<string>,
+): { readonly uses: ReadonlyMap<string, readonly (string | null)[]>; readonly chains: readonly Chain[] } {
+  const chains: Chain[] = [];
   const hidden = new Set(namesOf(block.members));
   const uses = new Map<string, (string | null)[]>();
   const note = (name: string, literal: string | null): void => {
@@ -68,23 +115,23 @@ function usesOf(block: Block, names: ReadonlySet<string>): ReadonlyMap<string, r
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { node, inBody } = next;
     if (!isNode(node)) continue;
-    const { kind, left, right } = node;
+    const { kind } = node;
+    const chain = isIf(node) ? chainOf(node) : null;
+    if (chain !== null && seen(chain.name, inBody)) chains.push(chain);
     if (kind === "name" && seen(node["name"], inBody)) note(node["name"], null);
-    if (kind === "binary" && (node["op"] === "==" || node["op"] === "!=")) {
-      const compared = literalBeside(left, right) ?? literalBeside(right, left);
-      if (compared !== null && seen(compared.name, inBody)) {
-        note(compared.name, compared.literal);
-        continue;
-      }
+    const compared = comparisonOf(node);
+    if (compared !== null && seen(compared.name, inBody)) {
+      note(compared.name, compared.literal);
+      continue;
     }
     for (const [key, child] of Object.entries(node))
       todo.push({ node: child, inBody: inBody || (kind === "function" && key === "body") });
   }
   for (const found of uses.values()) found.reverse();
-  return uses;
+  return { uses, chains };
 }
 
-function literalBeside(a: unknown, b: unknown): { readonly name: string; readonly literal: string } | null {
+function literalBeside(a: unknown, b: unknown): Compared | null {
   if (!isNode(a) || !isNode(b) || a["kind"] !== "name" || typeof a["name"] !== "string") return null;
   return b["kind"] === "string" && typeof b["value"] === "string" ? { name: a["name"], literal: b["value"] } : null;
 }
