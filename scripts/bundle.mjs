@@ -1,7 +1,7 @@
 // Writes src/bundled.ts: the runtime of built packages, and the script of a server's page, as minified text, so that
 // `modc build` and `modc serve` need no bundler.
 import { readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -98,11 +98,25 @@ const nodeApart = {
   },
 };
 
+/** Keeps the names of classes, which Node prints with uncaught errors and in stacks; other names are minified. */
+const namedClasses = {
+  name: "named-classes",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/src\/.*\.ts$/, namespace: "file" }, ({ path }) => ({
+      contents: readFileSync(path, "utf8").replaceAll(
+        /^((?:export )?(?:abstract )?class (\w+)(?:<[^>]*>)?(?: (?:extends|implements) [^{]+)? \{)$/gm,
+        '$1 static name = "$2";',
+      ),
+      loader: "ts",
+    }));
+  },
+};
+
 const shared = {
   absWorkingDir: root,
   bundle: true,
   minify: true,
-  lineLimit: 1000, // Node prints the line an error was thrown in
+  lineLimit: 120, // Node prints the line in which an uncaught error was thrown
   format: "esm",
   platform: "neutral",
   target: "es2022",
@@ -123,7 +137,7 @@ const runtime = {
   splitting: true,
   external: ["node:*", "webgpu"],
   chunkNames: "[name]-[hash]",
-  plugins: [nodeApart],
+  plugins: [nodeApart, namedClasses],
 };
 
 /** What the licences of the libraries in the tokenizer's part ask for. */
@@ -139,6 +153,7 @@ const tokenizer = {
   ...shared,
   mainFields: ["module", "main"],
   entryPoints: [{ in: "src/packaged/tokenizer.ts", out: "tokenizer" }],
+  plugins: [namedClasses],
 };
 
 /** The scripts of pages with a model in them. */
@@ -150,20 +165,24 @@ const page = {
     { in: "page", out: "page" },
     { in: "page-tokenizer", out: "page-tokenizer" },
   ],
-  plugins: [nodeApart],
+  plugins: [nodeApart, namedClasses],
 };
 
 /** The script of the page that a server has at `/`. */
 const chat = { ...shared, entryPoints: [{ in: "src/serve/page/chat.ts", out: "chat" }] };
 
 async function bundled(options) {
-  const { build } = await import("esbuild");
+  const { build, transformSync } = await import("esbuild");
   const { outputFiles } = await build(options);
+  // The part for Node is small, and its errors are the first that users meet: it keeps its line breaks.
+  const spaced = (name, text) =>
+    name === basename(NODE_PART) ? transformSync(text, { target: shared.target, charset: "utf8" }).code : text;
   return outputFiles
     .map(({ path, text }) => [
       path.slice(join(root, "runtime").length + 1),
       text.replaceAll(IMPORT, unseenImport(NODE_PART)),
     ])
+    .map(([name, text]) => [name, spaced(name, text)])
     .map(([name, text]) => [name, name.includes("tokenizer") ? `${NOTICE}\n${text}` : text])
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }

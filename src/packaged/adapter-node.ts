@@ -1,4 +1,5 @@
 // Opens a device in Node for a built package, with Dawn from the package `webgpu`.
+import { importDawn } from "../runtime/dawn-node.js";
 import type { OpenDeviceOptions, OpenedAdapter } from "../runtime/device-info.js";
 import { NoDeviceError } from "../runtime/errors.js";
 import { F16 } from "../runtime/self-test.js";
@@ -6,12 +7,16 @@ import { F16 } from "../runtime/self-test.js";
 // The result of `create()` must stay referenced as long as one of its devices is alive.
 let instance: Promise<GPU> | null = null;
 
+const INSTALL =
+  "npm install webgpu, in the folder of the program if the package is linked (npm links what is installed from a " +
+  "folder), or give your own device";
+
 /**
  * The best adapter available; throws NoDeviceError. A package has no self-test: 16-bit floats, which Dawn lets some
  * drivers of GPUs get wrong, are for software devices, and for those who ask.
  */
 export async function openNodeAdapter({ f16 = false }: OpenDeviceOptions): Promise<OpenedAdapter> {
-  const gpu = await (instance ??= create());
+  const gpu = await (instance ??= importDawn(INSTALL).then(({ create }) => create([])));
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter)
     throw new NoDeviceError("no GPU adapter was found", {
@@ -26,21 +31,4 @@ export async function openNodeAdapter({ f16 = false }: OpenDeviceOptions): Promi
     gpu,
     waitFor: (software) => (software ? "backoff" : "native"),
   };
-}
-
-async function create(): Promise<GPU> {
-  try {
-    return (await import("webgpu")).create([]);
-  } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
-    throw missing
-      ? new NoDeviceError("the package webgpu is not installed", {
-          hint: "npm install webgpu, or give your own device",
-          cause,
-        })
-      : new NoDeviceError(
-          `Dawn does not run on this system: ${cause instanceof Error ? cause.message.split("\n")[0]! : String(cause)}`,
-          { cause },
-        );
-  }
 }

@@ -25,6 +25,10 @@ const MOST_MANIFEST_BYTES = 64 * 1024 * 1024;
 /** The package's manifest; throws PackageError. */
 export async function readManifest(options: FileOptions): Promise<Manifest> {
   const text = textOf(MANIFEST, await contents(MANIFEST, MOST_MANIFEST_BYTES, options));
+  if (text.startsWith("<"))
+    throw new PackageError("download-failed", MANIFEST, `the server answers with a page in place of ${MANIFEST}`, {
+      hint: hintOf(200, String(options.places[MANIFEST]), MANIFEST) ?? "copy the whole folder of the package to it",
+    });
   await expectSealed(text);
   return parseManifest(text);
 }
@@ -149,6 +153,7 @@ async function receive(
       "download-failed",
       name,
       `cannot fetch ${name}: the server answers ${response.status} ${response.statusText}`.trimEnd(),
+      { hint: hintOf(response.status, url, name) },
     );
   // A server without range requests sends the file from its beginning.
   if (response.status !== 206) Object.assign(received, { pieces: [], bytes: 0 } satisfies Received);
@@ -168,6 +173,23 @@ async function receive(
     progress(name, received.bytes);
   }
   await reader.cancel();
+}
+
+/** Two remedies for Vite's server for development, null for other servers. */
+function hintOf(status: number, url: string, name: string): string | null {
+  // It refuses files out of the project, which it names `/@fs/…`.
+  const [, path] = /^[^?]*\/@fs(\/[^?]*)/.exec(url) ?? [];
+  if (status === 403 && path !== undefined)
+    return (
+      "the package is a link out of the project, where Vite serves no files: allow its folder in vite.config.js by " +
+      `server: { fs: { allow: [".", ${JSON.stringify(decodeURI(path).slice(0, -name.length - 1))}] } }, or copy the ` +
+      "package into the project by npm install --install-links"
+    );
+  // Versions before 8 bundle dependencies without the files that they name.
+  return url.includes("/.vite/deps/")
+    ? "Vite has moved the package's code away from its files: give its name in vite.config.js to " +
+        "optimizeDeps: { exclude: [ … ] }"
+    : null;
 }
 
 function joined({ pieces, bytes }: Received): Uint8Array<ArrayBuffer> {

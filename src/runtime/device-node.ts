@@ -1,7 +1,7 @@
 // Opens a device in Node: Dawn through the `webgpu` package, with SwiftShader where no driver is found.
 import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
-import type * as Dawn from "webgpu";
+import { importDawn } from "./dawn-node.js";
 import {
   isSoftware,
   softwareOnly,
@@ -23,6 +23,7 @@ type Safety = "safe" | "unsafe";
 
 /** The package that provides Dawn to Node, in the tested version. */
 export const DAWN_PACKAGE = "webgpu@0.6.2";
+const INSTALL = `npm install ${DAWN_PACKAGE}`;
 
 // One instance (`create()`) for each driver and safety: an instance loads drivers only once. Instances must stay
 // referenced.
@@ -31,7 +32,7 @@ const instances = new Map<string, Promise<GPU>>();
 /** An adapter of the wanted kind; throws NoDeviceError. */
 export async function openNodeAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
   // Dawn first: without it no driver would help.
-  await importDawn();
+  await importDawn(INSTALL);
   const kind = options.kind ?? kindFromEnvironment();
   const fallback = options.fallback ?? !process.env["MODC_NO_FALLBACK"];
   const { driver } = options;
@@ -116,29 +117,10 @@ function kindFromEnvironment(): DeviceKind | null {
 }
 
 async function createInstance(safety: Safety): Promise<GPU> {
-  const { create } = await importDawn();
+  const { create } = await importDawn(INSTALL);
   // Full timestamp resolution: by default Dawn quantizes to 65.5 µs.
   const toggles = ["disable-dawn-features=timestamp_quantization"];
   return create(safety === "safe" ? toggles : [...toggles, ALL_FEATURES]);
-}
-
-/** The package is an optional peer dependency of 130 MB, which compiling only, or running in a page, does not need. */
-async function importDawn(): Promise<typeof Dawn> {
-  try {
-    return await import("webgpu");
-  } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
-    const reason = cause instanceof Error ? cause.message.split("\n")[0]! : String(cause);
-    throw missing
-      ? new NoDeviceError("the package webgpu, which has Dawn, is not installed", {
-          hint: `npm install ${DAWN_PACKAGE}`,
-          cause,
-        })
-      : new NoDeviceError(`Dawn does not run on this system (${process.platform} ${process.arch}): ${reason}`, {
-          hint: "on Linux it needs glibc 2.34 or later",
-          cause,
-        });
-  }
 }
 
 /** Null where Mesa's software driver is not installed. */

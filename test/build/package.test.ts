@@ -164,8 +164,9 @@ describe("the runtime in a package", () => {
     ([name, source]) => [name, gzipSync(source, { level: 9 }).length] as const,
   );
   const all = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
-  it(`takes at most 40 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
-    expect(all).toBeLessThanOrEqual(40_000);
+  // Above 40 kB by the names of classes, lines of at most 120 characters, and hints for links and servers.
+  it(`takes at most 46 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
+    expect(all).toBeLessThanOrEqual(46_000);
   });
 
   const tokenizer = Object.entries(tokenizerFiles).map(
@@ -186,7 +187,8 @@ describe("the runtime in a package", () => {
       )) {
         if (name === "node.js")
           expect(
-            ["node:fs", "node:fs/promises", "node:url", "webgpu"].includes(from!) || from!.startsWith("./chunk-"),
+            ["node:fs", "node:fs/promises", "node:module", "node:url", "webgpu"].includes(from!) ||
+              from!.startsWith("./chunk-"),
             from,
           ).toBe(true);
         else expect(from).toMatch(/^\.\/chunk-/);

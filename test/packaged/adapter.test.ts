@@ -1,10 +1,11 @@
-// Which adapters a package in Node asks for 16-bit floats, as it has no self-test: by the runtime that packages carry,
-// beside a package `webgpu` that has such adapters.
+// Which adapters a package in Node asks for 16-bit floats, as it has no self-test, and from where it imports `webgpu`:
+// by the runtime that packages carry, with a package `webgpu` that has such adapters.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runtimeFiles } from "../../src/bundled.js";
 
 const WEBGPU = `export const create = () => ({ requestAdapter: async () => ({
@@ -40,4 +41,39 @@ it.each([
   const words = [join(folder, "main.js"), description, JSON.stringify(options)];
   const { stdout } = spawnSync(process.execPath, words, { encoding: "utf8" });
   expect(stdout).toMatch(new RegExp(`asked for ${features}$`));
+});
+
+describe("a package that is a link out of the program's project", () => {
+  const linked = mkdtempSync(join(tmpdir(), "modc-package-linked-"));
+  afterAll(() => rmSync(linked, { recursive: true }));
+  const load = (text: string): string =>
+    `import { createModel } from ${JSON.stringify(pathToFileURL(join(linked, "index.js")).href)};\n${text}`;
+  const LOAD = 'await createModel("model", {}).load()';
+  beforeAll(() => {
+    writeFileSync(join(linked, "package.json"), '{ "type": "module" }');
+    for (const [name, source] of Object.entries(runtimeFiles)) writeFileSync(join(linked, name), source);
+    writeFileSync(join(linked, "bare.js"), load(`${LOAD};\n`));
+    writeFileSync(join(folder, "linked.js"), load(`${LOAD}.catch((fault) => process.stdout.write(fault.message));\n`));
+  });
+  const run = (script: string, cwd: string): { readonly stdout: string; readonly stderr: string } =>
+    spawnSync(process.execPath, [script, "llvmpipe"], { encoding: "utf8", cwd });
+
+  it.each([
+    ["the script's folder", () => [join(folder, "linked.js"), linked] as const],
+    ["the working directory", () => [join(linked, "bare.js"), folder] as const],
+  ])("finds webgpu from %s", (_, place) => {
+    const { stdout, stderr } = run(...place());
+    expect(`${stdout}${stderr}`).toContain("asked for subgroups and shader-f16");
+  });
+
+  it("names the error's class and shows a short line of code if there is no webgpu", () => {
+    const { stderr } = run(join(linked, "bare.js"), linked);
+    const [, line, caret] = stderr.split("\n");
+    expect(line).toContain("the package webgpu, which has Dawn, is not installed");
+    expect(line!.length).toBeLessThan(250);
+    expect(caret!.trimStart()).toBe("^");
+    expect(caret!.length).toBeLessThan(60);
+    expect(stderr).toMatch(/^NoDeviceError: the package webgpu/m);
+    expect(stderr).toContain("npm links what is installed from a folder");
+  });
 });

@@ -25,6 +25,12 @@ beforeAll(async () => {
     writeFileSync(join(folder, name), bytes);
   }
 });
+/** A folder with a manifest in a folder of the server. */
+function nested(path: string): string {
+  mkdirSync(join(folder, path), { recursive: true });
+  writeFileSync(join(folder, path, "manifest.json"), "");
+  return `${encodeURI(path)}/`;
+}
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const optionsAt = (url: string, more: Partial<FileOptions> = {}): FileOptions => {
@@ -128,6 +134,38 @@ describe("over the network", () => {
           "cannot fetch manifest.json: the server answers 404 Not Found",
         ]);
         expect(asked).toHaveLength(1);
+      },
+    );
+  });
+
+  it("says how Vite's server is to serve a package that is a link", async () => {
+    await over(
+      (_, response) => (response.writeHead(403, "Forbidden").end(), true),
+      async ({ url }) => {
+        const hint = async (at: string): Promise<string | null> => (await faultOf(readManifest(optionsAt(at)))).hint;
+        expect(await hint(url)).toBeNull();
+        expect(await hint(new URL(nested("@fs/home/me/my model"), url).href)).toMatch(
+          /allow: \["\.", "\/home\/me\/my model"\].*--install-links/,
+        );
+      },
+    );
+  });
+
+  it("says so if the server answers with a page in place of the manifest", async () => {
+    await over(
+      (_, response) => (response.setHeader("content-type", "text/html"), response.end("<!doctype html>"), true),
+      async ({ url }) => {
+        const at = async (place: string): Promise<readonly (string | null)[]> => {
+          const { code, message, hint } = await faultOf(readManifest(optionsAt(place)));
+          return [code, message, hint];
+        };
+        const message = "the server answers with a page in place of manifest.json";
+        expect(await at(url)).toEqual(["download-failed", message, "copy the whole folder of the package to it"]);
+        expect(await at(new URL(nested("node_modules/.vite/deps"), url).href)).toEqual([
+          "download-failed",
+          message,
+          expect.stringContaining("optimizeDeps: { exclude:"),
+        ]);
       },
     );
   });

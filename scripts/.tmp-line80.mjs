@@ -1,0 +1,219 @@
+// Writes src/bundled.ts: the runtime of built packages, and the script of a server's page, as minified text, so that
+// `modc build` and `modc serve` need no bundler.
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** What Node alone loads. */
+const NODE_PART = "./node.js";
+const IMPORT = `import(${JSON.stringify(NODE_PART)})`;
+/** No literal, so that a page's bundler leaves it, and what it asks of Node, alone. */
+const unseenImport = (file) => `import(/* @vite-ignore */ /* webpackIgnore: true */ [${JSON.stringify(file)}][0])`;
+/** The part that packs weights in less than words, which packages of f32 weights do without. */
+const PACKERS = /^packers-.*\.js$/;
+
+/**
+ * What a package never calls, and what others import of it: it opens its own weights, in shards, so that `load` is
+ * given no address, response or file here and starts none from the seed, it offers no profile, reads no states back,
+ * asks for no matrix units, and is compiled without textures.
+ */
+const LEFT_OUT = {
+  "weights/fetched": ["fetchWeights", "openResponse"],
+  "weights/safetensors": ["readSafetensors"],
+  "gguf/weights": ["readGguf"],
+  "weights/match": ["matchWeights", "readWeight"],
+  init: ["initialValues"],
+  positions: ["positionsOn"],
+  matrices: ["matricesOf"],
+  "read-states": ["readStates"],
+  "held-textures": ["createTexture", "textureBytes", "writeTexture"],
+  "profile/profile": ["profileSteps"],
+  "profile/states": ["keepingStates"],
+};
+/**
+ * What a package calls and has nothing to do by: its pages run on hardware as a rule, which compiles at once, its
+ * programs have the hash that its manifest says and the version is read with them, its weights are open before they are
+ * loaded, and its target needs not say what WGSL has.
+ */
+const IDLE = {
+  "compile-ahead": ["compileAhead"],
+  "program/expect": ["expectProgram"],
+  "weights/open-input": ["openInput"],
+  "weights-expected": ["expectWeights"],
+  "held-textures": [
+    "languageFeatures",
+    "textureTarget",
+    "texturesIn",
+    "textureEntry",
+    "textureFault",
+    "packsRows",
+    "leavePacking",
+    "forgetPacked",
+  ],
+};
+const LEFT_OUT_FILES = new RegExp(`/(${Object.keys({ ...LEFT_OUT, ...IDLE }).join("|")})\\.js$`);
+
+const nodeApart = {
+  name: "node-apart",
+  setup(build) {
+    build.onResolve({ filter: /-node\.js$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: NODE_PART, external: true } : null,
+    );
+    // What is loaded only when it is called is not made a file of: the call, which never comes, names one that is
+    // there.
+    build.onResolve({ filter: LEFT_OUT_FILES }, ({ path, kind }) =>
+      kind === "dynamic-import"
+        ? { path: NODE_PART, external: true }
+        : { path: LEFT_OUT_FILES.exec(path)[1], namespace: "left-out" },
+    );
+    build.onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
+      contents: [
+        ...(LEFT_OUT[path] ?? []).map((name) => `export const ${name} = null;\n`),
+        ...(IDLE[path]
+          ? [`const idle = () => {};\nexport { ${IDLE[path].map((n) => `idle as ${n}`).join(", ")} };\n`]
+          : []),
+      ].join(""),
+      loader: "js",
+    }));
+    build.onResolve({ filter: /^node-part$/ }, () => ({ path: "node-part", namespace: "node-part" }));
+    build.onResolve({ filter: /^page(?:-tokenizer)?$/ }, ({ path }) => ({ path, namespace: "page" }));
+    build.onLoad({ filter: /.*/, namespace: "page" }, ({ path }) => ({
+      contents:
+        'import { start } from "./src/packaged/page.js";\n' +
+        (path === "page"
+          ? "start(null);\n"
+          : 'import * as tokenizer from "./src/packaged/tokenizer.js";\nstart(tokenizer);\n'),
+      resolveDir: root,
+      loader: "js",
+    }));
+    build.onLoad({ filter: /.*/, namespace: "node-part" }, () => ({
+      contents:
+        `export { openNodeAdapter } from "./src/packaged/adapter-node.js";\nexport { readBytes } from ` +
+        `"./src/packaged/files-node.js";\n`,
+      resolveDir: root,
+      loader: "js",
+    }));
+  },
+};
+
+/** Keeps the names of classes, which Node prints with uncaught errors and in stacks; other names are minified. */
+const namedClasses = {
+  name: "named-classes",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/src\/.*\.ts$/, namespace: "file" }, ({ path }) => ({
+      contents: readFileSync(path, "utf8").replaceAll(
+        /^((?:export )?(?:abstract )?class (\w+)(?:<[^>]*>)?(?: (?:extends|implements) [^{]+)? \{)$/gm,
+        '$1 static name = "$2";',
+      ),
+      loader: "ts",
+    }));
+  },
+};
+
+const shared = {
+  absWorkingDir: root,
+  bundle: true,
+  minify: true,
+  lineLimit: 120, // Node prints the line in which an uncaught error was thrown
+  format: "esm",
+  platform: "neutral",
+  target: "es2022",
+  outdir: "runtime",
+  legalComments: "none",
+  charset: "utf8",
+  write: false,
+  logLevel: "error",
+};
+
+/** The files of the runtime by name; the same from the same sources. */
+const runtime = {
+  ...shared,
+  entryPoints: [
+    { in: "src/packaged/index.ts", out: "index" },
+    { in: "node-part", out: "node" },
+  ],
+  splitting: true,
+  external: ["node:*", "webgpu"],
+  chunkNames: "[name]-[hash]",
+  plugins: [nodeApart, namedClasses],
+};
+
+/** What the licences of the libraries in the tokenizer's part ask for. */
+const NOTICE = `/*
+@huggingface/tokenizers: Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0
+
+@huggingface/jinja:
+${readFileSync(join(root, "node_modules", "@huggingface", "jinja", "LICENSE"), "utf8").trim()}
+*/`;
+
+/** By itself, so that nothing of it is in the runtime of a model without a tokenizer. */
+const tokenizer = {
+  ...shared,
+  mainFields: ["module", "main"],
+  entryPoints: [{ in: "src/packaged/tokenizer.ts", out: "tokenizer" }],
+  plugins: [namedClasses],
+};
+
+/** The scripts of pages with a model in them. */
+const page = {
+  ...shared,
+  mainFields: ["module", "main"],
+  external: ["node:*", "webgpu"],
+  entryPoints: [
+    { in: "page", out: "page" },
+    { in: "page-tokenizer", out: "page-tokenizer" },
+  ],
+  plugins: [nodeApart, namedClasses],
+};
+
+/** The script of the page that a server has at `/`. */
+const chat = { ...shared, entryPoints: [{ in: "src/serve/page/chat.ts", out: "chat" }] };
+
+async function bundled(options) {
+  const { build } = await import("esbuild");
+  const { outputFiles } = await build(options);
+  return outputFiles
+    .map(({ path, text }) => [
+      path.slice(join(root, "runtime").length + 1),
+      text.replaceAll(IMPORT, unseenImport(NODE_PART)),
+    ])
+    .map(([name, text]) => [name, name.includes("tokenizer") ? `${NOTICE}\n${text}` : text])
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Leaves the file alone where nothing changed, so that builds stay quick. */
+export async function bundle() {
+  const record = (files) =>
+    `{\n${files.map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`).join("")}}`;
+  const [files, tokenizerFiles, pageFiles] = [await bundled(runtime), await bundled(tokenizer), await bundled(page)];
+  const [[, chatScript]] = await bundled(chat);
+  const packers = files.find(([name]) => PACKERS.test(name));
+  const [seen, unseen] = [`import("./${packers[0]}")`, unseenImport(`./${packers[0]}`)];
+  const runtimeFiles = files
+    .filter((f) => f !== packers)
+    .map(([name, source]) => [name, source.replaceAll(seen, unseen)]);
+  const text =
+    `// Made by scripts/bundle.mjs from src/packaged and src/serve/page, and what they import; do not edit.\n` +
+    `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, ` +
+    `string>> = ${record(runtimeFiles)};\n\n` +
+    `/** What packages of weights in less than words carry besides; the others import it as \`unseen\`. */\n` +
+    `export const packersPart = ${JSON.stringify({ file: packers[0], source: packers[1], seen, unseen })};\n\n` +
+    `/** Those that packages with a tokenizer carry besides. */\nexport const tokenizerFiles: ` +
+    `Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n\n` +
+    `/** Scripts of pages with a model in them, by whether it has a tokenizer. */\nexport const pageFiles: ` +
+    `Readonly<Record<string, string>> = ${record(pageFiles)};\n\n` +
+    `/** The script of the page that a server has at \`/\`. */\n` +
+    `export const chatScript = ${JSON.stringify(chatScript)};\n`;
+  const path = join(root, "src", "bundled.ts");
+  let old = "";
+  try {
+    old = readFileSync(path, "utf8");
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error;
+  }
+  if (old !== text) writeFileSync(path, text);
+}
+
+export {runtime, tokenizer, bundled, PACKERS};

@@ -1,0 +1,55 @@
+// Imports the package `webgpu`, which has Dawn, from this module's folders or from the program's.
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import type * as Dawn from "webgpu";
+import { NoDeviceError } from "./errors.js";
+
+/**
+ * Imports `webgpu`. It is an optional peer dependency of 130 MB, which compiling only, or running in a page, does not
+ * need. Throws NoDeviceError with the hint `install` if it is not installed.
+ */
+export async function importDawn(install: string): Promise<typeof Dawn> {
+  try {
+    return await import("webgpu");
+  } catch (cause) {
+    if (!isMissing(cause)) throw doesNotRun(cause);
+    const found = fromProgram();
+    if (found === null) throw notInstalled(install, cause);
+    return importFrom(found);
+  }
+}
+
+async function importFrom(url: string): Promise<typeof Dawn> {
+  try {
+    return (await import(url)) as typeof Dawn; // what `webgpu` exports
+  } catch (cause) {
+    throw doesNotRun(cause);
+  }
+}
+
+const isMissing = (cause: unknown): boolean => (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
+
+/**
+ * The URL of `webgpu` as the program's script, or a file in the working directory, would import it; null if neither
+ * has it. npm links a package that is installed from a folder, and Node looks for a linked package's dependencies from
+ * its real folder, where they are not.
+ */
+function fromProgram(): string | null {
+  for (const place of [process.argv[1], `${process.cwd()}/`])
+    try {
+      if (place) return pathToFileURL(createRequire(place).resolve("webgpu")).href;
+    } catch {
+      continue; // not installed there
+    }
+  return null;
+}
+
+const notInstalled = (hint: string, cause: unknown): NoDeviceError =>
+  new NoDeviceError("the package webgpu, which has Dawn, is not installed", { hint, cause });
+
+const doesNotRun = (cause: unknown): NoDeviceError =>
+  new NoDeviceError(
+    `Dawn does not run on this system (${process.platform} ${process.arch}): ` +
+      (cause instanceof Error ? cause.message.split("\n")[0]! : String(cause)),
+    { hint: "on Linux it needs glibc 2.34 or later", cause },
+  );
