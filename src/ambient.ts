@@ -1,6 +1,6 @@
-// Names of WebGPU and of the DOM in the declarations of modc: empty where nobody else declares them, so that types need
-// neither the DOM library nor @webgpu/types. An interface of the same name, from wherever it comes, is merged with the
-// one here, which adds nothing to it.
+// Names of WebGPU and of the DOM in the declarations of modc: empty if nobody else declares them, so that types need
+// neither the DOM library, nor @webgpu/types, nor those of Node. An interface of the same name, from wherever it comes,
+// is merged with the one here, which adds nothing to it.
 
 declare global {
   interface AbortSignal {}
@@ -18,6 +18,8 @@ declare global {
   interface GPUQuerySet {}
   interface GPUTexture {}
   interface GPUTextureView {}
+  interface Request {}
+  interface Response {}
 }
 // oxlint-disable-next-line unicorn/require-module-specifiers -- `declare global` stands in a module
 export {};

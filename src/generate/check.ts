@@ -29,6 +29,39 @@ const LISTED_OPTIONS = ["sampling", "maxTokens", "ends", "signal"] satisfies rea
 /** Valid options. `until` and `observe` are for `generateText` and `ExpertLog`: the error message lists neither. */
 const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([...LISTED_OPTIONS, "until", "observe"]);
 
+/** Throws InputError unless the prompts are a list of texts or lists of tokens; callers may have no types. */
+export function expectPrompts<P extends string | ArrayLike<number>>(prompts: readonly P[]): readonly P[] {
+  if (!Array.isArray(prompts))
+    throw new InputError("prompts", `prompts must be a list, found ${kindOf(prompts)}`, "write [prompt]");
+  for (const prompt of prompts as readonly unknown[])
+    if (typeof prompt !== "string" && typeof (prompt as ArrayLike<number> | null)?.length !== "number")
+      throw new InputError(
+        "prompts",
+        `a prompt is a list of tokens, or a text where texts are generated, found ${kindOf(prompt)}`,
+        "several prompts are a list of lists",
+      );
+  return prompts;
+}
+
+/** Throws InputError unless the options are an object with options of the right kinds; callers may have no types. */
+export function expectOptions(options: GenerateOptions & { readonly stop?: unknown }): void {
+  if (typeof options !== "object" || options === null)
+    throw new InputError("options", `options must be an object, found ${kindOf(options)}`);
+  const { ends = [], signal, stop = "" } = options;
+  if (!isIterable(ends)) throw new InputError("ends", `ends must be a list of tokens, found ${kindOf(ends)}`);
+  if (!isIterable(stop)) throw new InputError("stop", `stop must be a text or a list of texts, found ${kindOf(stop)}`);
+  if (signal !== undefined && typeof signal?.throwIfAborted !== "function")
+    throw new InputError(
+      "signal",
+      `signal must be an AbortSignal, found ${kindOf(signal)}`,
+      "give the `signal` of the AbortController",
+    );
+}
+
+const kindOf = (value: unknown): string => (value === null ? "null" : `a value of type ${typeof value}`);
+const isIterable = (value: unknown): boolean =>
+  typeof value === "string" || (typeof value === "object" && value !== null && Symbol.iterator in value);
+
 /**
  * The maximum number of generated tokens for each prompt: the context must hold all tokens that are read, and the last
  * generated token is not read.
@@ -38,6 +71,8 @@ export function checkPrompts(
   prompts: readonly ArrayLike<number>[],
   options: GenerateOptions,
 ): readonly number[] {
+  expectPrompts(prompts);
+  expectOptions(options);
   const { maxTokens, ends } = options;
   for (const name of Object.keys(options))
     if (!OPTIONS.has(name))

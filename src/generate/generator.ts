@@ -3,7 +3,7 @@ import type { Generation } from "../program/generation.js";
 import { type Device, type DeviceLostError, InputError, openDevice } from "../runtime/index.js";
 import { isResponse } from "../runtime/weights/input.js";
 import { openResponse } from "../runtime/weights/fetched.js";
-import { checkOptions, checkPrompts, type Limits } from "./check.js";
+import { checkOptions, checkPrompts, expectOptions, type Limits } from "./check.js";
 import { noOtherDevice } from "./no-other.js";
 import { samplingTables } from "./options.js";
 import { disposePlace, type Place, placeOn } from "./place.js";
@@ -20,6 +20,13 @@ export async function createGenerator(
   weights?: WeightsInput,
   options: GeneratorOptions = {},
 ): Promise<Generator> {
+  if (typeof generation?.prompt !== "object")
+    throw new InputError(
+      "generation",
+      "the first argument of createGenerator is no generation",
+      "give the `generation` that compileGeneration returns, which is null if the source has errors",
+    );
+  expectOptions(options);
   const limits = checkOptions(generation, options);
   // Keep the response: both programs read the weights, and so does a replacement device.
   const opened = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : null;
@@ -168,7 +175,7 @@ const busy = (): InputError =>
   new InputError(
     null,
     "the generator is busy with another generation",
-    "leave its iterator first, or make another generator",
+    "leave its iterator first; many requests at once are for an engine (openEngine of modc/session)",
   );
 
 /** Throws InputError unless the generation is of the same model. */

@@ -109,6 +109,8 @@ interface ValidatedOptions {
 }
 
 function validate(options: SamplingOptions, vocabulary: number): ValidatedOptions {
+  if (typeof options !== "object" || options === null)
+    throw new InputError("sampling", `sampling options must be an object, found ${String(options)}`);
   for (const name of Object.keys(options))
     if (!NAMES.has(name))
       throw new InputError(name, `there is no sampling option ${name}`, `there are ${[...NAMES].join(", ")}`);

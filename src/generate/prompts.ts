@@ -16,6 +16,8 @@ export type Prompts = Prompt | { readonly prompts: readonly Prompt[] };
 /** The list of prompts. Throws InputError for an invalid prompt. */
 export function promptsOf(given: Prompts): readonly Prompt[] {
   const prompts = typeof given === "object" && given !== null && "prompts" in given ? given.prompts : [given];
+  if (!Array.isArray(prompts))
+    throw new InputError("prompts", `prompts must be a list, found ${typeof prompts}`, "write { prompts: [prompt] }");
   for (const prompt of prompts)
     if (typeof prompt !== "string" && typeof prompt?.length !== "number")
       throw new InputError(

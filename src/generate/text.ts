@@ -1,5 +1,7 @@
 // Generates text: encodes prompts to tokens, decodes generated tokens to characters, and ends each sequence at its stop
 // strings.
+import { InputError } from "../runtime/index.js";
+import { expectOptions, expectPrompts } from "./check.js";
 import type { Generator } from "./generator.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "./types.js";
 import { type TokenDecoder, TextWriter } from "./writer.js";
@@ -27,17 +29,22 @@ export interface GeneratedText extends GeneratedToken {
 }
 
 /**
- * Continues each prompt, a text or tokens, in the order of generation. `ends` of the options replaces the codec's.
- * Throws what `generate` and the codec throw, and InputError for an invalid stop string.
+ * Continues each prompt, a text or tokens, in the order of generation; `prompts` may be one text. `ends` of the options
+ * replaces the codec's. Throws what `generate` and the codec throw, and InputError for an invalid stop string.
  */
 export async function* generateText(
   generator: Pick<Generator, "generate">,
   codec: TextCodec,
-  prompts: readonly (string | ArrayLike<number>)[],
-  { stop = [], ...options }: GenerateTextOptions = {},
+  prompts: string | readonly (string | ArrayLike<number>)[],
+  given: GenerateTextOptions = {},
 ): AsyncGenerator<GeneratedText, Summary> {
+  expectCodec(codec);
+  expectOptions(given);
+  const { stop = [], ...options } = given;
   const stops = typeof stop === "string" ? [stop] : stop;
-  const encoded = prompts.map((prompt) => (typeof prompt === "string" ? codec.encode(prompt) : prompt));
+  const encoded = expectPrompts(typeof prompts === "string" ? [prompts] : prompts).map((prompt) =>
+    typeof prompt === "string" ? codec.encode(prompt) : prompt,
+  );
   const writers = encoded.map((prompt) => new TextWriter(codec.decoder(prompt), stops));
   const tokens = generator.generate(encoded, {
     ...(codec.ends && { ends: codec.ends }),
@@ -60,4 +67,13 @@ export async function* generateText(
   } finally {
     await tokens.return(undefined as never); // the return value is not used
   }
+}
+
+function expectCodec(codec: TextCodec): void {
+  if (typeof codec?.encode !== "function" || typeof codec.decoder !== "function")
+    throw new InputError(
+      "codec",
+      "the second argument of generateText is no codec",
+      "give an object with `encode` and `decoder`, and the prompts after it",
+    );
 }

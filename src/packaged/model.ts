@@ -8,6 +8,7 @@ import {
   type Summary,
 } from "../generate/index.js";
 import type { Words } from "../base/dtype.js";
+import { expectOptions } from "../generate/check.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
 import type { ProgramWeight } from "../program/program.js";
 import { openDevice, type Device } from "../runtime/device.js";
@@ -89,6 +90,7 @@ async function load(
   tokenizer: (() => Promise<TokenizerPart>) | null,
   options: LoadModelOptions,
 ): Promise<LoadedModel> {
+  expectOptions(options);
   const { signal, live, use } = options;
   signal?.throwIfAborted();
   if (use !== undefined && use !== "run" && use !== "generate")
@@ -166,6 +168,7 @@ class Loaded implements LoadedModel {
     if (!generator || !opened)
       throw new UnsupportedError('the model was loaded with use: "run"', "load it without `use`");
     const { text, defaults } = opened;
+    expectOptions(options);
     const prompts = promptsOf(asked).map((prompt) => this.#tokens(prompt));
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
     return yield* generateText(generator, text, prompts, {

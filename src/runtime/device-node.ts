@@ -23,6 +23,7 @@ type Safety = "safe" | "unsafe";
 
 /** The package that provides Dawn to Node, in the tested version. */
 export const DAWN_PACKAGE = "webgpu@0.6.2";
+const KINDS = "it may be gpu, software or swiftshader";
 const INSTALL = `npm install ${DAWN_PACKAGE}`;
 
 // One instance (`create()`) for each driver and safety: an instance loads drivers only once. Instances must stay
@@ -86,7 +87,8 @@ async function findAdapter(kind: DeviceKind | null, fallback: boolean, safety: S
     case null:
       return (await askSystem(safety)) ?? (fallback ? openSwiftShader() : null);
     default:
-      return kind satisfies never;
+      kind satisfies never;
+      throw new NoDeviceError(`there is no kind of device ${String(kind)}`, { hint: KINDS });
   }
 }
 
@@ -113,7 +115,7 @@ function kindFromEnvironment(): DeviceKind | null {
   const text = process.env["MODC_DEVICE"];
   if (!text) return null;
   if (text === "gpu" || text === "software" || text === "swiftshader") return text;
-  throw new NoDeviceError(`MODC_DEVICE is ${JSON.stringify(text)}`, { hint: "it may be gpu, software or swiftshader" });
+  throw new NoDeviceError(`MODC_DEVICE is ${JSON.stringify(text)}`, { hint: KINDS });
 }
 
 async function createInstance(safety: Safety): Promise<GPU> {

@@ -2,6 +2,7 @@
 import { expectProgram } from "../program/expect.js";
 import type { Program } from "../program/program.js";
 import type { Device } from "./device.js";
+import { InputError } from "./errors.js";
 import { checkSeed } from "./extents.js";
 import { checkRequirements } from "./requirements.js";
 import { Session, type LoadOptions } from "./session.js";
@@ -24,6 +25,12 @@ export async function load(
   options: LoadOptions = {},
 ): Promise<Session> {
   expectProgram(program);
+  if (typeof device?.info !== "object")
+    throw new InputError(
+      "device",
+      "the device is none that `openDevice` returns",
+      "openDevice({ device }) makes one of your own GPUDevice",
+    );
   if (device.lostError) throw device.lostError;
   options.signal?.throwIfAborted();
   checkRequirements(program, device);

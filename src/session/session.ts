@@ -11,6 +11,7 @@ import {
   type Generation,
   type Summary,
 } from "../generate/index.js";
+import { expectOptions } from "../generate/check.js";
 import { promptsOf, withDefaults, type Prompts } from "../generate/prompts.js";
 import type { GenerationDefaults } from "../huggingface/generation.js";
 import type { Device } from "../runtime/index.js";
@@ -89,10 +90,9 @@ export class TextSession {
    * default to the checkpoint's, else to greedy decoding until the text ends or the context is full. One generation at
    * a time. Throws InputError, TokenizerError, SessionError, and the reason of `signal`.
    */
-  async *generate(
-    prompt: Prompts,
-    { experts = false, ...options }: SessionGenerateOptions = {},
-  ): AsyncGenerator<GeneratedText, Summary> {
+  async *generate(prompt: Prompts, given: SessionGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
+    expectOptions(given);
+    const { experts = false, ...options } = given;
     const { tokenizer, chat, defaults } = this.texts;
     const codec = {
       encode: (text: string) => tokensOf(text, tokenizer, chat),

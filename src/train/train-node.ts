@@ -90,6 +90,10 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
  * CheckpointError, SessionError, WeightsError, and what `openDevice` throws; saved checkpoints stay.
  */
 export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
+  if (typeof options !== "object" || options === null)
+    throw new TrainError("bad-option", "train has no options", {
+      hint: 'write train("model.mod", { data: "text.txt", output: "run" })',
+    });
   const strange = Object.keys(options).find((key) => !Object.hasOwn(OWN, key) && !Object.hasOwn(trainOptions, key));
   if (strange !== undefined)
     throw new TrainError("bad-option", `there is no option ${strange}`, {

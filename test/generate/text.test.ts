@@ -156,3 +156,56 @@ describe("a text that goes on", () => {
     expect((await all(codec)).map(tokensOf)).toEqual(wanted);
   });
 });
+
+describe("from JavaScript", () => {
+  const codec: TextCodec = {
+    encode: (text) => new TextEncoder().encode(text),
+    decoder: () => new Bytes(),
+  };
+  const drained = async (tokens: AsyncIterable<{ readonly token: number }>): Promise<readonly number[]> => {
+    const ids: number[] = [];
+    for await (const { token } of tokens) ids.push(token);
+    return ids;
+  };
+  const most = { maxTokens: 3 };
+
+  it("one text is a prompt as a list of it is", async () => {
+    expect(await drained(generateText(generator, codec, "Call me", most))).toEqual(
+      await drained(generateText(generator, codec, ["Call me"], most)),
+    );
+  });
+
+  // as code without types may give it
+  const wrong = (value: unknown): never => value as never;
+  it.each<[string, string, () => AsyncIterable<{ readonly token: number }>]>([
+    ["codec", "generateText is no codec", () => generateText(generator, wrong("Call me"), ["a"])],
+    ["codec", "generateText is no codec", () => generateText(generator, wrong(undefined), ["a"])],
+    ["prompts", "must be a list, found a value of type number", () => generateText(generator, codec, wrong(7))],
+    ["prompts", "must be a list, found null", () => generateText(generator, codec, wrong(null))],
+    ["prompts", "found a value of type number", () => generateText(generator, codec, wrong([1, 2]))],
+    ["options", "must be an object, found null", () => generateText(generator, codec, ["a"], wrong(null))],
+    ["stop", "a text or a list of texts", () => generateText(generator, codec, ["a"], wrong({ stop: 7 }))],
+    ["prompts", "must be a list, found a value of type string", () => generator.generate(wrong("Call me"))],
+    ["prompts", "found null", () => generator.generate(wrong([null]))],
+    ["ends", "must be a list of tokens", () => generator.generate([[1]], wrong({ ends: 2 }))],
+    ["signal", "must be an AbortSignal", () => generator.generate([[1]], wrong({ signal: new AbortController() }))],
+    ["sampling", "must be an object", () => generator.generate([[1]], wrong({ ...most, sampling: [null] }))],
+  ])("a wrong value of %s is refused by name: %s", async (input, message, generate) => {
+    await expect(drained(generate())).rejects.toMatchObject({
+      name: "InputError",
+      input,
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it("what is no generation or no device is refused by name", async () => {
+    await expect(createGenerator(wrong(null), device)).rejects.toMatchObject({
+      name: "InputError",
+      input: "generation",
+    });
+    await expect(createGenerator(generator.generation, wrong({}))).rejects.toMatchObject({
+      name: "InputError",
+      input: "device",
+    });
+  });
+});
