@@ -36,6 +36,12 @@ describe("a release", () => {
     expect(faultsOf({ ...right, ...fault }).join("\n")).toContain(message);
   });
 
+  it("has no script that npm would run, or warn of, where it is installed", () => {
+    const { scripts } = JSON.parse(text("package.json")) as { readonly scripts: Readonly<Record<string, string>> };
+    const run = ["preinstall", "install", "postinstall", "prepare"];
+    expect(run.filter((name) => Object.hasOwn(scripts, name))).toEqual([]);
+  });
+
   it("of this checkout lacks a date and a repository alone", () => {
     const manifest = JSON.parse(text("package.json")) as { readonly version: string };
     const [citation, changelog] = [text("CITATION.cff"), text("CHANGELOG.md")];
