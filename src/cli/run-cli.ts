@@ -1,10 +1,10 @@
 // Runs a command line in this process, from its words to its exit code: for `modc` itself, tests and other programs.
 import { CommanderError } from "@commander-js/extra-typings";
 import { commandLine } from "./tree/command-line.js";
-import { EXIT, type ExitCode } from "./terminal/exit.js";
+import { EXIT, UserError, type ExitCode } from "./terminal/exit.js";
 import { report } from "./terminal/failure.js";
 import { withIo, type CliIo } from "./terminal/io.js";
-import { expectNamed, expectOneReader, usageError } from "./tree/usage.js";
+import { asForeign, expectNamed, expectOneReader, usageError } from "./tree/usage.js";
 
 /**
  * Runs `modc …` and returns its exit code. `words` are the arguments after the program's name: `["check", "model.mod",
@@ -30,6 +30,8 @@ export const runCli = (words: readonly string[], other: Partial<CliIo> = {}): Pr
       await program.parseAsync(words, { from: "user" });
       return exit;
     } catch (fault) {
+      if (fault instanceof UserError && fault.exit === EXIT.usage)
+        return report(asForeign(fault, program, words), asJson(words));
       if (!(fault instanceof CommanderError)) return report(fault, asJson(words));
       if (fault.code.startsWith("commander.help") || fault.code === "commander.version")
         return fault.exitCode === 0 ? EXIT.fine : EXIT.usage; // help or version was printed

@@ -67,8 +67,10 @@ describe("every command and option is in the script", () => {
     const { stdout } = await run(["completion", shell]);
     for (const command of commands) {
       expect(stdout).toContain(command.name());
-      for (const { long } of command.options)
+      for (const { long, short } of command.options) {
         expect(stdout).toContain(shell === "fish" ? `-l ${long!.slice(2)}` : long!);
+        if (short) expect(stdout).toContain(shell === "fish" ? `-s ${short.slice(1)} -l ${long!.slice(2)}` : short);
+      }
     }
     expect((await run(["completion", "--help"])).stdout).toContain(
       shell === "fish" ? "completions/modc.fish" : `(modc completion ${shell})`,

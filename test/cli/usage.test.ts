@@ -3,6 +3,8 @@ import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { commandLine } from "../../src/cli/tree/command-line.js";
+import { ELSEWHERE } from "../../src/cli/tree/other-names.js";
 import { GOLDEN, modc, modcProcess, NO_DEVICE, root, temporaryFolder } from "./spawn.js";
 
 const folder = temporaryFolder();
@@ -103,6 +105,20 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["generate", "x.mod", "--device", "reference"], "Allowed choices are gpu, software, swiftshader."],
     [["chekc", "x.mod"], "unknown command 'chekc'\n  hint: did you mean check?"],
     [["check", "x.mod", "--jsno"], "unknown option '--jsno'\n  hint: did you mean --json?"],
+    [["generate", "x.gguf", "-p", "a", "--n-predict", "64"], "'--n-predict'\n  hint: did you mean --max-tokens 64?"],
+    [["generate", "x.gguf", "-p", "a", "--temp=0.3", "--top_k", "5"], "did you mean --temperature 0.3 --top-k 5?"],
+    [["generate", "x.gguf", "--file", "my prompt.txt"], 'did you mean --prompt "@my prompt.txt"?'],
+    [["generate", "x.gguf", "-p", "a", "--load-in-4bit"], "did you mean --weights-as q4?"],
+    [["generate", "x.gguf", "-p", "a", "-ngl", "99"], "modc generate has no -ngl: all layers run on the device"],
+    [["generate", "x.gguf", "-p", "a", "-c", "512"], "modc generate has no -c: caches grow with the text"],
+    [["generate", "-m", "x.gguf", "-p", "a"], "the model is the first argument: modc generate x.gguf"],
+    [["serve", "x.gguf", "--max-model-len", "4096", "-a", "b"], "did you mean --context 4096 --name b?"],
+    [
+      ["train", "x.mod", "--max_steps", "9", "-o", "x"],
+      "unknown option '--max_steps'\n  hint: did you mean --steps 9?",
+    ],
+    [["run", "x.mod", "-p", "a"], "unknown option '-p'\n  hint: did you mean --text a?"],
+    [["chat", "x.mod", "--prompt", "a"], "modc chat has no --prompt: `modc generate` continues a prompt"],
     [["help", "chekc"], 'there is no command "chekc"\n  hint: did you mean check?'],
     [["cost", "examples/moby.mod", "--budget", "1e18"], "--budget and --step-tokens belong together"],
     [["cost", "examples/moby.mod", "--length", "0"], '--length "0" is no whole number from 1 to 4294967295'],
@@ -128,6 +144,21 @@ it.each([
 ])("what says no more than is the case passes: %s %j", async (command, ...options) => {
   const { status, stderr } = await modc([command, "none.mod", ...options]);
   expect([status, stderr]).toEqual([1, expect.stringContaining("none.mod: there is no such file")]);
+});
+
+it("options have the short forms of other programs", async () => {
+  const { status, stderr } = await modc(["generate", "none.mod", "-p", "x", "-n", "5", "-t", "8", "-m", "M"]);
+  expect([status, stderr]).toEqual([
+    1,
+    "note: a temperature of 8 draws nearly at random; -t is --temperature, not threads\n" +
+      "error: cannot read none.mod: there is no such file\n",
+  ]);
+});
+
+it("every suggestion for another program's option is an option of some command", () => {
+  const options = commandLine(() => undefined).commands.flatMap((c) => c.options.map(({ long }) => long));
+  for (const suggestions of Object.values(ELSEWHERE))
+    for (const text of suggestions) if (text.startsWith("--")) expect(options).toContain(text.split(" ")[0]);
 });
 
 it("what has no effect on JSON is refused in JSON", async () => {

@@ -6,6 +6,7 @@ import { anyNumber, type Pairs } from "../tree/arguments.js";
 import { UserError, EXIT } from "../terminal/exit.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
+import { say } from "../terminal/terminal.js";
 import { expectNone } from "../tree/usage.js";
 
 type GenerateFlags = Flags<typeof runningCommands.generate>;
@@ -21,6 +22,9 @@ export interface Sampling {
 /** What filters have that keep all tokens. */
 const OFF = { topK: 0, topP: 1, minP: 0 } as const;
 
+/** Temperatures above it are hardly ever meant. */
+const HOT = 2;
+
 /** Reads and checks the options before anything is opened. Throws UserError. */
 export function samplingOf(flags: SamplingFlags): Sampling {
   const bias = biasOf(flags.logitBias ?? {});
@@ -35,6 +39,9 @@ export function samplingOf(flags: SamplingFlags): Sampling {
   );
   expectSampling(sampling, 1); // tokens with a bias are held against the vocabulary where that is known
   asOptions(() => checkStops(flags.stop ?? []));
+  // `-t 8` means threads in llama.cpp.
+  if ((flags.temperature ?? 0) > HOT)
+    say(`note: a temperature of ${flags.temperature!} draws nearly at random; -t is --temperature, not threads`);
   return {
     sampling: bias.size === 0 ? sampling : { ...sampling, logitBias: bias },
     stop: flags.stop ?? [],

@@ -87,7 +87,7 @@ export const json = option(
 
 // --- the model
 export const set = named("--set <name=value>", "a parameter of the model; the value is an expression of the language");
-export const model = option("--model <name>", "which model, where the file declares several");
+export const model = option("-m, --model <name>", "which model, where the file declares several");
 export const phase = option("--phase <phase>", "what the program is for (default infer)").choices([
   "infer",
   "train",
@@ -247,7 +247,7 @@ export type ExtentFlags = FlagsOf<
 /** How tokens are drawn. */
 export const draws = [
   valued(
-    "--temperature <x>",
+    "-t, --temperature <x>",
     "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one " +
       "of the next four)",
     anyNumber,

@@ -66,12 +66,20 @@ export const runningCommands = {
       "go on from prompts: streams text, and tells tokens per second, what each layer computed, operations and " +
       "cache",
     options: [
-      o.repeatable("--prompt <text>", "what to go on from: text, @file, or - for standard input; several are a batch"),
+      o.repeatable(
+        "-p, --prompt <text>",
+        "what to go on from: text, @file, or - for standard input; several are a batch",
+      ),
       o.option("--chat", "each prompt is a message that is answered, by the chat template of the tokenizer's folder"),
       o.option("--system <text>", "with --chat: a message that comes first"),
       o.weights,
       o.tokenizer,
-      o.whole("--max-tokens <n>", "tokens added to each prompt, at most (default: the checkpoint's, else 256)", 1, 1e9),
+      o.whole(
+        "-n, --max-tokens <n>",
+        "tokens added to each prompt, at most (default: the checkpoint's, else 256)",
+        1,
+        1e9,
+      ),
       ...o.draws,
       o.whole("--seed <n>", "of draws; the next prompt has the next seed (0 to 4294967295)", 0, 0xffffffff),
       o.valued("--repetition-penalty <x>", "makes tokens less likely that were seen before (1: does not)", anyNumber),
@@ -157,7 +165,7 @@ export const runningCommands = {
       o.weights,
       o.tokenizer,
       o.whole(
-        "--max-tokens <n>",
+        "-n, --max-tokens <n>",
         "tokens of an answer, at most (default: the checkpoint's, else half of what the model reads)",
         1,
         1e9,

@@ -1,6 +1,7 @@
 // Usage errors of a command line, with suggestions.
 import type { CommandUnknownOpts, CommanderError } from "@commander-js/extra-typings";
 import { EXIT, UserError } from "../terminal/exit.js";
+import { foreignHint, formerOption, valueOf } from "./other-names.js";
 
 /** A fault of the command line itself. */
 export class UsageError extends UserError {
@@ -9,47 +10,34 @@ export class UsageError extends UserError {
   }
 }
 
-/** Former names of options, with the present option to suggest. */
-const RENAMED: Readonly<Record<string, { readonly option: string; readonly value: string | null }>> = {
-  "--context": { option: "--length", value: null },
-  "--floats": { option: "--weights-as", value: null },
-  "--last": { option: "--validation", value: null },
-  "--precision": { option: "--activations-as", value: null },
-  "--require-gpu": { option: "--device", value: "gpu" },
-  "--validation-windows": { option: "--windows", value: null },
-};
-
 /** What commander found, with a hint: the command it found it in, `words`, is the first that is one. */
 export function usageError(found: CommanderError, program: CommandUnknownOpts, words: readonly string[]): UsageError {
   const command = program.commands.find((c) => c.name() === words[0]) ?? program;
   // split gives one part at least
   const [message, meant] = found.message.replace(/^error: /, "").split(/\n\(Did you mean |\?\)$/) as [string, string?];
   const code = found.code.replace(/^commander\./, "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  // Whatever else was found first: a word of before is most likely why.
-  const old = words.map((w) => w.replace(/=.*/s, "")).find((w) => Object.hasOwn(RENAMED, w));
-  const renamed = old === undefined ? undefined : RENAMED[old];
-  if (renamed && command.options.some((o) => o.long === renamed.option)) {
-    const given =
-      renamed.value ??
-      valueBehind(old!, words) ??
-      command.options.find((o) => o.long === renamed.option)!.flags.replace(/^.* /, "");
-    return new UsageError(
-      "renamed-option",
-      `${old!} is called ${renamed.option}${renamed.value === null ? "" : ` ${renamed.value}`}`,
-      `write ${renamed.option} ${given}`,
-    );
-  }
+  // An earlier name explains any other fault.
+  const former = formerOption(command, words);
+  if (former)
+    return new UsageError("renamed-option", `${former.former} is called ${former.option}`, `write ${former.write}`);
   const help =
     command === program ? "`modc help` lists the commands" : `\`modc help ${command.name()}\` lists its options`;
-  return new UsageError(code, message, meant === undefined ? help : `did you mean ${meant.replace(/^one of /, "")}?`);
+  const near = meant === undefined ? help : `did you mean ${meant.replace(/^one of /, "")}?`;
+  return new UsageError(code, message, missingModel(found, words) ?? foreignHint(command, words) ?? near);
 }
 
-/** What was given to an option. */
-function valueBehind(option: string, words: readonly string[]): string | null {
-  const at = words.findIndex((w) => w === option || w.startsWith(`${option}=`));
-  const [, joined] = words[at]?.split(/=(.*)/s) ?? [];
-  const next = words[at + 1];
-  return joined ?? (next !== undefined && !next.startsWith("-") ? next : null);
+/** The hint if the model follows an option, as in other programs. */
+function missingModel({ code }: CommanderError, [command, ...words]: readonly string[]): string | null {
+  if (code !== "commander.missingArgument") return null;
+  const path = ["-m", "--model", "-hf", "--hf-repo", "--model-path"].map((name) => valueOf(name, words)).find(Boolean);
+  return path == null ? null : `the model is the first argument: modc ${command} ${path}`;
+}
+
+/** A fault in an option's value, with a hint if it stems from another program's option: `-ngl 99` is read as `-n gl`. */
+export function asForeign(fault: UserError, program: CommandUnknownOpts, words: readonly string[]): UserError {
+  const command = program.commands.find((c) => c.name() === words[0]);
+  const hint = command ? foreignHint(command, words) : null;
+  return hint === null ? fault : new UserError(fault.message, hint, fault.exit, fault.code);
 }
 
 /** Options and arguments that read a file, `@file` in a text among them. */
