@@ -33,7 +33,7 @@ describe("modc chat", () => {
     expect(stderr).toContain("layers of each token: 3 4 5 6");
     expect(stderr).toContain("layers are not shown");
     expect(stderr).toContain("there is no /what: /help tells what there is");
-    expect(stderr).toContain("/reset   forget what was said");
+    expect(stderr).toContain("/reset        forget what was said");
   });
 
   it("shows the layers' colours where there are colours", async () => {

@@ -1,6 +1,7 @@
 // A conversation as `modc chat` has it, with an engine that says what it is told to: what is kept of it, and its seeds.
 import { readFileSync } from "node:fs";
-import { afterEach, expect, it, vi } from "vitest";
+import { join } from "node:path";
+import { afterEach, expect, it, onTestFinished, vi } from "vitest";
 import { Talk } from "../../src/cli/chat/talk.js";
 import type { Sampling } from "../../src/cli/generate/sampling.js";
 import { withIo } from "../../src/cli/terminal/io.js";
@@ -9,6 +10,7 @@ import { compileGeneration } from "../../src/compile-generation.js";
 import { bytesTokenizer, type ChatTemplate } from "../../src/tokenizer/index.js";
 import { bytes, CHAT } from "../serve/asked.js";
 import { ScriptedEngine, type Script } from "../serve/scripted-engine.js";
+import { temporaryFolder } from "./spawn.js";
 
 const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
 const { generation } = compileGeneration(source, { caches: "pages" });
@@ -25,6 +27,8 @@ interface Said {
   readonly defaults?: Sampling["sampling"];
   /** How many tokens of the i-th answer come before an interrupt; null: all. */
   readonly stopAt?: (answer: number) => number | null;
+  /** Lines within which an interrupt comes. */
+  readonly interrupted?: readonly string[];
   /** What is done before each token of an answer. */
   readonly before?: (progress: Progress) => void;
   readonly maxTokens?: number;
@@ -85,7 +89,11 @@ async function talk(lines: readonly string[], said: Said = {}) {
       },
       {
         attended: true,
-        next: () => Promise.resolve(left.shift() ?? null),
+        next: () => {
+          const line = left.shift() ?? null;
+          if (line !== null && said.interrupted?.includes(line)) stop();
+          return Promise.resolve(line);
+        },
         onInterrupt(heard) {
           stop = heard;
           return () => (stop = () => {});
@@ -102,6 +110,9 @@ async function talk(lines: readonly string[], said: Said = {}) {
   return { prompts, most, seeds: engine.requests.map((request) => request.sampling?.seed), stderr, all };
 }
 
+const SPEED = /^(?:\u001b\[2m)?\d tokens? .*, the first after [\d.]+ ms \(\d+ tokens read.*\n/gm;
+const withoutSpeed = (text: string): string => text.replaceAll(SPEED, "");
+
 it("keeps what was said of an answer that is stopped, and nothing of one that had not begun, its message neither", async () => {
   const stopAt = (answer: number): number | null => [null, 0, 2][answer] ?? null;
   const lines = ["One", "Two", "Three", "Four"];
@@ -112,7 +123,7 @@ it("keeps what was said of an answer that is stopped, and nothing of one that ha
     "<user>One<assistant>Aye<user>Three<assistant>",
     "<user>One<assistant>Aye<user>Three<assistant>Ay<user>Four<assistant>",
   ]);
-  expect(stderr).toMatch(/\nstopped before the answer began: the message is left out\nstopped\n$/);
+  expect(withoutSpeed(stderr)).toMatch(/\nstopped before the answer began: the message is left out\nstopped\n$/);
   const plain = await talk(lines, { stopAt, chat: null });
   expect(plain.prompts.at(-1)).toBe("OneAye\nThreeAy\nFour");
 });
@@ -139,7 +150,7 @@ it("tells of progress before an answer, and never within it on the same terminal
   };
   const told = "compiling 1 kernel, 1 done\r\u001b[KAye\n";
   const { all } = await talk(["One", "Two"], { before, terminal: true });
-  expect(all.split("modc itself\n")[1]).toBe(told + told);
+  expect(withoutSpeed(all).split("modc itself\n")[1]).toBe(told + told);
 });
 
 it("leaves out what was said first where else no room is left for an answer, and keeps it of a message that is refused", async () => {
@@ -162,4 +173,57 @@ it("leaves out what was said first where else no room is left for an answer, and
   // One that is too long is answered alone, or refused, and forgets nothing then.
   const long = await talk(["One", "x".repeat(32), "Two"], { context: 64, stopAt: (i) => (i === 1 ? 0 : null) });
   expect(long.prompts.slice(1)).toEqual([`<user>${"x".repeat(32)}<assistant>`, `${one}<user>Two<assistant>`]);
+});
+
+it("tells after each answer how fast it was, and after none that did not begin", async () => {
+  const { stderr } = await talk(["One", "Two"], { stopAt: (answer) => (answer === 1 ? 0 : null) });
+  expect(stderr.match(SPEED)).toEqual([expect.stringContaining("3 tokens at ")]);
+});
+
+it("answers the last message again by /regen, with the next seed, and keeps the earlier answer if none begins", async () => {
+  const sampling = { seed: 5, temperature: 1 };
+  const again = await talk(["/regen", "One", "/regen", "Two"], { sampling });
+  const [one, two] = ["<user>One<assistant>", "<user>One<assistant>Aye<user>Two<assistant>"];
+  expect(again.prompts).toEqual([one, one, two]);
+  expect(again.seeds).toEqual([5, 6, 7]);
+  expect(again.stderr).toContain("there is no answer yet\n");
+  expect(again.stderr).not.toContain("the most likely tokens");
+  const stopAt = (answer: number): number | null => (answer === 1 ? 0 : null);
+  const stopped = await talk(["One", "/regen", "Two"], { stopAt });
+  expect(stopped.prompts).toEqual([one, one, two]);
+  expect(stopped.stderr).toContain("stopped before the answer began: the earlier answer stays\n");
+  expect(stopped.stderr).toContain("note: the most likely tokens are taken, as before");
+});
+
+it("takes messages of several lines, by a backslash at the end or between quotes, and drops one that is interrupted", async () => {
+  const lines = ["One\\", "Two", '"""', "/help", "", 'Three"""', '"""Four"""', "Five\\", "Six"];
+  const asked = (await talk(lines, { context: 512 })).prompts.map((prompt) => prompt.split("<user>").at(-1));
+  expect(asked).toEqual(["One\nTwo", "/help\n\nThree", "Four", "Five\nSix"].map((said) => `${said}<assistant>`));
+  const dropped = await talk(['"""One', "Two", 'Three"""', "Four"], { interrupted: ["Two"] });
+  expect(dropped.prompts.map((prompt) => prompt.split("<user>").length)).toEqual([2, 3]);
+  expect(dropped.prompts[0]).toBe('<user>Three"""<assistant>');
+});
+
+it("saves a conversation by /save with what is forgotten, as text or JSON, over no other file", async () => {
+  const folder = temporaryFolder();
+  onTestFinished(folder.remove);
+  const other = folder.file("other.txt", "mine");
+  const [text, json] = [join(folder.path, "talk.txt"), join(folder.path, "talk.json")];
+  const lines = ["/save", `/save ${text}`, "One", "Two", "Three", `/save ${text}`, `/save ${text}`, `/save ${json}`];
+  const more = [`/save ${other}`, `/save ${join(folder.path, "none", "x.txt")}`, "/reset", `/save ${text}`];
+  const { stderr } = await talk([...lines, ...more], { context: 64, system: "Be brief" });
+  expect(stderr).toContain("what was said first is forgotten");
+  expect(readFileSync(text, "utf8")).toBe(
+    `system: Be brief\n\n${["One", "Two", "Three"].map((said) => `user: ${said}\n\nassistant: Aye\n`).join("\n")}`,
+  );
+  expect(JSON.parse(readFileSync(json, "utf8"))).toHaveLength(7);
+  expect(readFileSync(other, "utf8")).toBe("mine");
+  for (const [said, times] of [
+    ["/save needs a file: /save talk.txt", 1],
+    ["there is nothing to save yet", 2],
+    [`${text} has the 7 messages of the conversation`, 2],
+    [`${other} exists already: name another file`, 1],
+    ["cannot write", 1],
+  ] as const)
+    expect(stderr.split(said)).toHaveLength(times + 1);
 });

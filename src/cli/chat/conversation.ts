@@ -8,6 +8,12 @@ interface Exchange {
   readonly answer: string;
 }
 
+/** A message of a conversation, as chat templates have it. */
+export interface Said {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
 /** A message with what was said before it, as far as there is room for it. */
 export interface Asked {
   readonly message: string;
@@ -20,6 +26,8 @@ export class Conversation {
   readonly #texts: Pick<SessionTexts, "tokenizer" | "chat">;
   readonly #system: string | null;
   #exchanges: readonly Exchange[] = [];
+  /** How many exchanges are forgotten, the oldest ones. */
+  #forgotten = 0;
 
   /** Throws SessionError for a message of the system without a template. */
   constructor(texts: Pick<SessionTexts, "tokenizer" | "chat">, system: string | null) {
@@ -33,7 +41,7 @@ export class Conversation {
    * left; the message of the system stays.
    */
   asked(message: string, fits: (tokens: readonly number[]) => boolean): Asked {
-    const all = this.#exchanges.length;
+    const all = this.#exchanges.length - this.#forgotten;
     const from = (dropped: number): Asked => ({ message, tokens: this.#tokens(dropped, message), dropped });
     const whole = from(0);
     if (all === 0 || fits(whole.tokens)) return whole;
@@ -48,26 +56,47 @@ export class Conversation {
 
   /** Keeps the message and its answer, and forgets what was left out. */
   answered({ message, dropped }: Asked, answer: string): void {
-    this.#exchanges = [...this.#exchanges.slice(dropped), { message, answer }];
+    this.#exchanges = [...this.#exchanges, { message, answer }];
+    this.#forgotten += dropped;
+  }
+
+  /** Takes the last exchange back: its message, and how to restore it; null if there is none. */
+  takeBack(): { readonly message: string; readonly restore: () => void } | null {
+    const [exchanges, forgotten] = [this.#exchanges, this.#forgotten];
+    const last = exchanges.at(-1);
+    if (!last) return null;
+    this.#exchanges = exchanges.slice(0, -1);
+    this.#forgotten = Math.min(forgotten, this.#exchanges.length);
+    return { message: last.message, restore: () => ([this.#exchanges, this.#forgotten] = [exchanges, forgotten]) };
+  }
+
+  /** All messages since the start or the last reset, forgotten ones too; none without an answer. */
+  get messages(): readonly Said[] {
+    if (this.#exchanges.length === 0) return [];
+    return this.#said(this.#exchanges);
   }
 
   /** Forgets all but the message of the system. */
   reset(): void {
     this.#exchanges = [];
+    this.#forgotten = 0;
+  }
+
+  #said(exchanges: readonly Exchange[]): readonly Said[] {
+    return [
+      ...(this.#system === null ? [] : [{ role: "system", content: this.#system } as const]),
+      ...exchanges.flatMap(({ message, answer }): readonly Said[] => [
+        { role: "user", content: message },
+        { role: "assistant", content: answer },
+      ]),
+    ];
   }
 
   #tokens(dropped: number, message: string): readonly number[] {
     const { tokenizer, chat } = this.#texts;
-    const kept = this.#exchanges.slice(dropped);
+    const kept = this.#exchanges.slice(this.#forgotten + dropped);
     const prompt = chat
-      ? [
-          ...(this.#system === null ? [] : [{ role: "system", content: this.#system }]),
-          ...kept.flatMap((own) => [
-            { role: "user", content: own.message },
-            { role: "assistant", content: own.answer },
-          ]),
-          { role: "user", content: message },
-        ]
+      ? [...this.#said(kept), { role: "user", content: message }]
       : kept.map((own) => `${own.message}${own.answer}\n`).join("") + message;
     return Array.from(tokensOf(prompt, tokenizer, chat));
   }

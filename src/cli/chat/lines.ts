@@ -10,17 +10,17 @@ import { say } from "../terminal/terminal.js";
 export interface Lines {
   /** Whether somebody is there, who goes on where an answer was stopped or a message refused. */
   readonly attended: boolean;
-  /** The next line that is written; null at the end of input. */
-  next(): Promise<string | null>;
+  /** The next line; null at the end of input. `continued`: it belongs to the message of the line before. */
+  next(how?: { readonly continued: boolean }): Promise<string | null>;
   /**
-   * Calls `stop` on an interrupt until the returned function is called. Else an interrupt drops the line that is
-   * written, or ends the process.
+   * Calls `stop` on an interrupt until the returned function is called, and ends the line that is awaited as an empty
+   * one. Else an interrupt drops the line that is written, or ends the process.
    */
   onInterrupt(stop: () => void): () => void;
   close(): void;
 }
 
-const PROMPT = "> ";
+const [PROMPT, CONTINUED] = ["> ", "… "];
 
 /** Lines of the terminal where there is one to edit them in, else of standard input. */
 export function linesOfInput(): Lines {
@@ -96,24 +96,33 @@ class TerminalLines implements Lines {
     });
     // The terminal hands an interrupt over as a key.
     this.#readline.on("SIGINT", () => {
-      if (this.#stop) this.#stop();
-      else if (this.#readline.line === "") {
+      if (this.#stop) {
+        this.#stop();
+        if (!this.#wake) return;
+        this.#clear();
+        output.write("\n");
+        this.#give("");
+      } else if (this.#readline.line === "") {
         // One that comes when an answer has just ended is not meant for the program.
         if (this.#warned) return this.#readline.close();
         say("\nanother interrupt ends the conversation; so does /exit");
         this.#warned = true;
         this.#readline.prompt();
-      } else {
-        this.#readline.write(null, { ctrl: true, name: "e" });
-        this.#readline.write(null, { ctrl: true, name: "u" });
-      }
+      } else this.#clear();
     });
   }
 
-  next(): Promise<string | null> {
+  /** Drops the line that is typed. */
+  #clear(): void {
+    this.#readline.write(null, { ctrl: true, name: "e" });
+    this.#readline.write(null, { ctrl: true, name: "u" });
+  }
+
+  next({ continued = false }: { readonly continued?: boolean } = {}): Promise<string | null> {
     const known = this.#waiting.shift();
     if (known !== undefined) return Promise.resolve(known);
     if (this.#over) return Promise.resolve(null);
+    this.#readline.setPrompt(continued ? CONTINUED : PROMPT);
     this.#readline.prompt();
     return new Promise((resolve) => (this.#wake = resolve));
   }

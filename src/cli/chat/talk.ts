@@ -13,16 +13,22 @@ import { oneText, withoutText } from "../generate/generated.js";
 import type { Sampling } from "../generate/sampling.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
-import { columns, say, sayPainted, useColor, type Progress } from "../terminal/terminal.js";
+import { columns, say, sayDim, sayPainted, useColor, type Progress } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 import { type Asked, Conversation } from "./conversation.js";
 import type { Lines } from "./lines.js";
+import { wholeMessage } from "./message.js";
+import { Saver } from "./saved.js";
+import { Stopwatch } from "./speed.js";
 
-const HELP = `/depth   show how many layers computed each token, or no longer
-/reset   forget what was said
-/help    these lines
-/exit    end; so does the end of input
+const HELP = `/regen        answer the last message again
+/save <file>  write the conversation to a new file: text, or messages where it ends in .json
+/depth        show how many layers computed each token, or no longer
+/reset        forget what was said
+/help         these lines
+/exit         end; so does the end of input
+A line that ends in \\ goes on in the next; lines between """ and """ are one message.
 An interrupt stops an answer.`;
 
 /** Shares of the context: an answer takes at most the first, and what was said leaves at least the second for it. */
@@ -33,6 +39,8 @@ export type TalkedTo = Pick<OpenedEngine, "name" | "engine" | "texts" | "generat
   readonly device: { readonly info: { readonly name: string } };
 };
 
+type Ended = "answered" | "stopped" | "refused";
+
 /** A conversation from its first line to its end. */
 export class Talk {
   readonly #opened: TalkedTo;
@@ -42,6 +50,7 @@ export class Talk {
   readonly #conversation: Conversation;
   readonly #chosen: Sampling;
   readonly #depths: DepthText;
+  readonly #saver = new Saver();
   #showDepth: boolean;
   #answers = 0;
   #toldLacking = false;
@@ -70,43 +79,64 @@ export class Talk {
     const { attended } = this.#lines;
     let exit: ExitCode = EXIT.fine;
     for (let line = await this.#lines.next(); line !== null; line = await this.#lines.next()) {
-      if (line.startsWith("/")) {
-        if (!this.#command(line.trim())) break;
-      } else if (line.trim() !== "") {
-        const ended = await this.#answer(line);
-        if (attended) continue;
-        if (ended === "stopped") return EXIT.interrupted;
-        if (ended === "refused") exit = EXIT.user;
+      const command = line.startsWith("/") ? line.trim() : null;
+      if (command === "/exit") break;
+      let ended: Ended = "answered";
+      if (command === "/regen") ended = await this.#again();
+      else if (command !== null) this.#command(command);
+      else {
+        const message = await wholeMessage(line, this.#lines);
+        if (message.trim() !== "") ended = await this.#answer(message);
       }
+      if (attended) continue;
+      if (ended === "stopped") return EXIT.interrupted;
+      if (ended === "refused") exit = EXIT.user;
     }
     return exit;
   }
 
-  /** False at the end. */
-  #command(line: string): boolean {
-    switch (line) {
-      case "/exit":
-        return false;
-      case "/help":
-        say(HELP);
-        return true;
-      case "/reset":
-        this.#conversation.reset();
-        say("what was said is forgotten");
-        return true;
-      case "/depth":
-        this.#showDepth = !this.#showDepth;
-        sayPainted(
-          this.#showDepth ? `layers of each token: ${this.#depths.legend(useColor())}` : "layers are not shown",
-        );
-        return true;
-      default:
-        say(`there is no ${line}: /help tells what there is`);
-        return true;
+  /** Answers the last message again. Its answer stays if the new one does not begin. */
+  async #again(): Promise<Ended> {
+    const last = this.#conversation.takeBack();
+    if (!last) {
+      say("there is no answer yet");
+      return "answered";
+    }
+    if (!isSampled({ ...this.#opened.texts.defaults.sampling, ...this.#chosen.sampling }))
+      say("note: the most likely tokens are taken, as before; --temperature draws others");
+    return this.#answer(last.message, last.restore);
+  }
+
+  #save(name: string): void {
+    try {
+      say(this.#saver.save(name, this.#conversation));
+    } catch (fault) {
+      if (!(fault instanceof UserError)) throw fault;
+      say(fault.message);
     }
   }
 
-  async #answer(message: string): Promise<"answered" | "stopped" | "refused"> {
+  #command(line: string): void {
+    const [, name] = /^\/save(?:\s+(.*))?$/s.exec(line) ?? [];
+    if (line.split(/\s/, 1)[0] === "/save") return this.#save(name ?? "");
+    switch (line) {
+      case "/help":
+        return say(HELP);
+      case "/reset":
+        this.#conversation.reset();
+        return say("what was said is forgotten");
+      case "/depth":
+        this.#showDepth = !this.#showDepth;
+        return sayPainted(
+          this.#showDepth ? `layers of each token: ${this.#depths.legend(useColor())}` : "layers are not shown",
+        );
+      default:
+        return say(`there is no ${line}: /help tells what there is`);
+    }
+  }
+
+  /** `restore` is called if the answer does not begin. */
+  async #answer(message: string, restore: (() => void) | null = null): Promise<Ended> {
     const { engine, texts } = this.#opened;
     const stop = new AbortController();
     const hear = (): (() => void) => this.#lines.onInterrupt(() => stop.abort());
@@ -116,6 +146,8 @@ export class Talk {
     const shown = oneText((text) => void io().stdout.write(text), depth, Boolean(io().stdout.isTTY), columns());
     let answer = "";
     let asked: Asked | null = null;
+    let choice: Choice | null = null;
+    const watch = new Stopwatch();
     const chosen = new Set<number>();
     try {
       const { most, fits } = this.#room();
@@ -125,7 +157,7 @@ export class Talk {
       const wanted = { ...texts.defaults.sampling, ...sampling };
       // A seed alone would make a greedy answer a drawn one.
       const seed = wanted.seed !== undefined ? wanted.seed + this.#answers : isSampled(wanted) ? randomSeed() : null;
-      const choice = new Choice(engine, texts.tokenizer, {
+      const own = (choice = new Choice(engine, texts.tokenizer, {
         index: 0,
         prompt,
         field: "messages",
@@ -136,11 +168,12 @@ export class Talk {
           sampling: { ...wanted, ...(seed !== null && { seed }) },
           ends: texts.defaults.ends,
         },
-      });
+      }));
       if (asked.dropped > 0) this.#tellDropped();
-      stop.signal.addEventListener("abort", () => choice.cancel());
-      for await (const piece of choice.pieces()) {
+      stop.signal.addEventListener("abort", () => own.cancel());
+      for await (const piece of own.pieces()) {
         if (piece.kind === "prompt") continue;
+        watch.token();
         heard ??= hear();
         this.#progress.pause();
         answer += piece.text;
@@ -152,6 +185,7 @@ export class Talk {
         // The conversation goes on without the message.
         if (!(fault instanceof InputError || fault instanceof TokenizerError)) throw fault;
         say(`the message is left out: ${fault.message}`);
+        restore?.();
         return "refused";
       }
     } finally {
@@ -164,9 +198,16 @@ export class Talk {
     const begun = !aborted || answer !== "";
     if (begun) this.#answers++;
     if (begun && asked) this.#conversation.answered(asked, answer);
+    else restore?.();
     this.#tellLacking(chosen);
+    const speed = choice && watch.line(choice.use);
+    if (speed !== null) sayDim(speed);
     if (!aborted) return "answered";
-    say(begun ? "stopped" : "stopped before the answer began: the message is left out");
+    say(
+      begun
+        ? "stopped"
+        : `stopped before the answer began: ${restore ? "the earlier answer stays" : "the message is left out"}`,
+    );
     return "stopped";
   }
 

@@ -28,6 +28,9 @@ export const say = (text: string): void => sayPainted(escapeText(text));
 /** The same with modc's own colour codes; the caller has escaped the rest. */
 export const sayPainted = (text: string): void => void io().stderr.write(`${text}\n`);
 
+/** The same, less bright than the rest where there are colours. */
+export const sayDim = (text: string): void => sayPainted(paint("2", escapeText(text)));
+
 export const error = (message: string, hint: string | null): void =>
   sayPainted(
     `${paint("31;1", "error")}: ` +

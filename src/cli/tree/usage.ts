@@ -29,8 +29,9 @@ export function usageError(found: CommanderError, program: CommandUnknownOpts, w
 /** The hint if the model follows an option, as in other programs. */
 function missingModel({ code }: CommanderError, [command, ...words]: readonly string[]): string | null {
   if (code !== "commander.missingArgument") return null;
-  const path = ["-m", "--model", "-hf", "--hf-repo", "--model-path"].map((name) => valueOf(name, words)).find(Boolean);
-  return path == null ? null : `the model is the first argument: modc ${command} ${path}`;
+  const paths = ["-m", "--model", "-hf", "--hf-repo", "--model-path"].map((name) => valueOf(name, words));
+  const given = paths.find((value) => value !== null);
+  return given === undefined ? null : `the model is the first argument: modc ${command} ${given}`;
 }
 
 /** A fault in an option's value, with a hint if it stems from another program's option: `-ngl 99` is read as `-n gl`. */
