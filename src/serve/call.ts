@@ -31,7 +31,8 @@ export class Call {
   constructor(served: Served, request: Request, ended: () => void) {
     this.#served = served;
     this.request = request;
-    this.path = new URL(request.url).pathname;
+    // A socket's request may have a URL that is none.
+    this.path = URL.canParse(request.url) ? new URL(request.url).pathname : "";
     this.id = idOf(request);
     this.signal = this.#controller.signal;
     this.#ended = ended;
@@ -87,7 +88,7 @@ export class Call {
     this.#done = true;
     this.#untimed();
     this.request.signal.removeEventListener("abort", this.#left);
-    const entry: RequestEntry = {
+    tellEnd(this.#served, {
       id: this.id,
       method: this.request.method,
       path: this.path,
@@ -97,9 +98,7 @@ export class Call {
       outcome: this.#outcome(),
       ...this.#use,
       error: this.#error,
-    };
-    this.#served.metrics.answered(entry);
-    callListener(() => this.#served.log(entry));
+    });
     this.#ended();
   }
 
@@ -110,8 +109,26 @@ export class Call {
   }
 }
 
+/** Counts and logs a request that has ended. */
+export function tellEnd(served: Pick<Served, "metrics" | "log">, entry: RequestEntry): void {
+  served.metrics.answered(entry);
+  callListener(() => served.log(entry));
+}
+
+/** Of a request that reached no endpoint. */
+export const NO_USE = {
+  route: "other",
+  milliseconds: 0,
+  outcome: null,
+  promptTokens: 0,
+  cachedTokens: 0,
+  generatedTokens: 0,
+} as const;
+
+export const newId = (): string => `req_${crypto.randomUUID().replaceAll("-", "")}`;
+
 /** The id that a proxy gave, if it is one that may stand in a log; else a new one. */
 function idOf(request: Request): string {
   const given = request.headers.get("x-request-id");
-  return given !== null && /^[\w.-]{1,100}$/.test(given) ? given : `req_${crypto.randomUUID().replaceAll("-", "")}`;
+  return given !== null && /^[\w.-]{1,100}$/.test(given) ? given : newId();
 }

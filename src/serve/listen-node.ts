@@ -1,12 +1,14 @@
 // A server behind a socket: limits on connections and time, and an end that leaves no reply in the middle. Node only.
-import { createAdaptorServer } from "@hono/node-server";
+import { getRequestListener, RequestError as UnreadableRequest } from "@hono/node-server";
 import { createServer as createTcpServer } from "node:net";
 import { createServer as createHttpServer, type Server as HttpServer, type ServerResponse } from "node:http";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { ModcError } from "../base/errors.js";
+import { invalid, wireError } from "./errors.js";
 import { isLoopback } from "./options.js";
 import type { Server } from "./server.js";
 import { after } from "./timer.js";
+import { answerUnreadable, send, unreadable } from "./unreadable-node.js";
 
 export class ListenError extends ModcError<"cannot-listen"> {
   override readonly name = "ListenError";
@@ -61,6 +63,7 @@ export async function listen(server: Server, options: ListenOptions = {}): Promi
     });
   const http = httpServer(server, options);
   const replies = new Set<ServerResponse>();
+  answerUnreadable(http, server, replies);
   http.on("request", (_, reply) => {
     replies.add(reply);
     reply.once("close", () => replies.delete(reply));
@@ -103,18 +106,29 @@ export async function listen(server: Server, options: ListenOptions = {}): Promi
 
 function httpServer(server: Server, options: ListenOptions): HttpServer {
   const { connections = 10_000, headerSeconds = 15, bodySeconds = 60 } = options;
-  const http = createAdaptorServer({
-    fetch: (request) => server.fetch(request),
+  const answer = getRequestListener((request) => server.fetch(request), {
     overrideGlobalObjects: false,
-    createServer: createHttpServer,
-    serverOptions: {
+    errorHandler(fault) {
+      const error = fault instanceof UnreadableRequest ? invalid(fault.message) : wireError(fault);
+      const { body, ...init } = server.refuse({ method: "-", target: "-", error });
+      return new Response(body, init);
+    },
+  });
+  const http = createHttpServer(
+    {
       maxHeaderSize: 16 * 1024,
       headersTimeout: headerSeconds * 1000,
       requestTimeout: bodySeconds * 1000,
       keepAliveTimeout: KEPT_MS,
       connectionsCheckingInterval: Math.min(5000, headerSeconds * 500),
+      requireHostHeader: false, // `unreadable` requires it, and says so
     },
-  }) as HttpServer; // as `createServer` makes it
+    (incoming, outgoing) => {
+      const error = unreadable(incoming);
+      if (error) send(server, incoming, outgoing, error);
+      else void answer(incoming, outgoing);
+    },
+  );
   http.maxConnections = connections;
   // A client that does not read, beyond what a request may take; Node has no timers beyond 24 days.
   http.setTimeout(Math.min(server.seconds + 30, 24 * 24 * 3600) * 1000);

@@ -1,13 +1,13 @@
 // A server as one function from request to reply: in Node behind a socket, in a page's service worker, in a test.
 import { Hono } from "hono";
 import { readJson } from "./body.js";
-import { Call } from "./call.js";
+import { Call, newId, NO_USE, tellEnd } from "./call.js";
 import { chatCompletions } from "./endpoints/chat.js";
 import { completions } from "./endpoints/completions.js";
 import { embeddings } from "./endpoints/embeddings.js";
 import { model, models } from "./endpoints/models.js";
 import { detokenize, tokenize, tokenizerInfo } from "./endpoints/tokens.js";
-import { cutOff, draining, RequestError } from "./errors.js";
+import { cutOff, draining, invalid, RequestError } from "./errors.js";
 import { allowedOrigin, expectHost, Keys, preflight } from "./guard.js";
 import { servedBy, type Served, type ServeOptions } from "./options.js";
 
@@ -23,8 +23,24 @@ export interface Server {
   readonly seconds: number;
   /** Refuses further requests, and says that it is not ready; resolves when those under way have been answered. */
   drain(): Promise<void>;
+  /** A reply to what a socket brought that is not a request: logged and counted as other replies are. */
+  refuse(unread: Unread): Refusal;
   /** Ends the requests under way: each is answered 503, or has that error as the last event of its stream. */
   cutOff(): void;
+}
+
+/** What a socket brought: as much of its request line as is known, and the error that answers it. */
+export interface Unread {
+  readonly method: string;
+  readonly target: string;
+  readonly error: RequestError;
+}
+
+/** A reply that is not to a `Request`. */
+export interface Refusal {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
 }
 
 /** Throws InputError for an option that is none. */
@@ -46,6 +62,16 @@ export function createServer(options: ServeOptions): Server {
     async drain() {
       state.draining = true;
       if (state.calls.size > 0) await new Promise<void>((resolve) => state.idle.push(resolve));
+    },
+    refuse(unread) {
+      const id = newId();
+      const { status, headers, body } = unread.error;
+      tellEnd(served, { ...NO_USE, id, method: unread.method, path: unread.target, status, error: unread.error });
+      return {
+        status,
+        headers: { ...HEADERS, ...headers, "content-type": "application/json", "x-request-id": id },
+        body: JSON.stringify(body),
+      };
     },
     cutOff() {
       for (const call of state.calls) call.abort(cutOff());
@@ -74,6 +100,7 @@ async function answer(request: Request, served: Served, keys: Keys, state: Serve
   let origin: string | null = null;
   let response: Response;
   try {
+    if (call.path === "") throw invalid("the request's URL is broken");
     expectHost(served, request);
     origin = allowedOrigin(served, request);
     if (request.method === "OPTIONS") response = preflight(origin, request);

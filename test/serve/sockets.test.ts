@@ -33,6 +33,17 @@ async function silent(port: number): Promise<Socket> {
   return socket;
 }
 
+/** What is answered to bytes, until the connection ends or nothing more comes. */
+async function sentRaw(port: number, sent: string): Promise<string> {
+  const socket = await silent(port);
+  let answer = "";
+  socket.setEncoding("utf8").on("data", (piece: string) => (answer += piece));
+  socket.write(sent, "latin1");
+  for (let i = 0; !/\r\n\r\n[^]*\}$/.test(answer) && i < 200 && !socket.closed; i++) await later(10);
+  socket.destroy();
+  return answer;
+}
+
 const complete = (url: string, body: object): Promise<Response> =>
   fetch(`${url}/v1/completions`, {
     method: "POST",
@@ -118,23 +129,72 @@ describe("a socket", () => {
     expect((await complete(url, {})).status).toBe(200);
   });
 
+  const get = (...more: readonly string[]): string => ["GET /livez HTTP/1.1", ...more, "", ""].join("\r\n");
   it.each([
-    ["headers that are too long", `GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(17_000)}\r\n\r\n`, 431],
+    ["headers that are too long", get("Host: localhost", `X: ${"x".repeat(17_000)}`), 431],
     ["an unknown method", "BREW /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
-    ["no host", "GET /livez HTTP/1.1\r\n\r\n", 400],
-    ["a broken host", "GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n", 400],
+    ["no host", get(), 400],
+    ["an empty host", get("Host: "), 400],
+    ["a host with a blank", get("Host: a b"), 400],
+    ["half an address", get("Host: [::1"), 400],
+    ["an address that is none", get("Host: 127.0.0.256"), 400],
+    ["an address in another form", get("Host: 127.1"), 400],
+    ["a port beyond 65535", get("Host: localhost:99999"), 400],
+    ["a port that is none", get("Host: localhost:x"), 400],
+    ["a user's name", get("Host: a:b@localhost"), 400],
+    ["a path in the host", get("Host: localhost/livez"), 400],
+    ["a host of bytes", get("Host: \u00e9.example"), 400],
+    ["a host that is too long", get(`Host: ${"a.".repeat(200)}example`), 400],
+    ["two hosts", get("Host: localhost", "Host: localhost"), 400],
+    ["the target of a proxy", "GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
+    ["a target that is no URL", "GET http://:99999/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
+    ["a backslash", "GET /a\\b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
+    ["a star", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
+    ["a tunnel", "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
+    ["an expectation", get("Host: localhost", "Expect: 200-fine"), 417],
+    ["what is no HTTP", "hello\r\n\r\n", 400],
     ["half of its headers", "GET /livez HTTP/1.1\r\n", 408],
-  ])("leaves to Node what is no request: %s", async (_, sent, status) => {
+  ])("refuses what is no request, and logs it: %s", async (_, sent, status) => {
     const entries: RequestEntry[] = [];
-    const { port } = await opened({ log: (entry) => entries.push(entry) }, { headerSeconds: 0.2 });
-    const socket = await silent(port);
-    let answer = "";
-    socket.setEncoding("utf8").on("data", (piece: string) => (answer += piece));
-    socket.write(sent);
-    for (let i = 0; !answer.includes("\r\n\r\n") && i < 200; i++) await later(10);
-    socket.destroy();
+    const { port, url } = await opened({ log: (entry) => entries.push(entry) }, { headerSeconds: 0.2 });
+    const answer = await sentRaw(port, sent);
     expect(answer.slice(0, 12)).toBe(`HTTP/1.1 ${status}`);
-    expect(answer.toLowerCase()).not.toContain("x-request-id");
+    const [head, body] = answer.split("\r\n\r\n");
+    expect(JSON.parse(body!)).toMatchObject({ error: { type: "invalid_request_error" } });
+    const id = /x-request-id: (\S+)/.exec(head!)?.[1];
+    expect(entries).toMatchObject([{ id, status, route: "other", error: { status } }]);
+    expect((await fetch(`${url}/livez`)).status).toBe(200);
+  });
+
+  it.each([
+    ["a port", get("Host: localhost:80"), 200],
+    ["an address of version six", get("Host: [::1]:80"), 200],
+    ["capitals", get("Host: LOCALHOST"), 200],
+    ["its own target in full", "GET http://localhost/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 200],
+    ["percents that are no bytes", "GET /v1/models/%ff%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 404],
+    ["an origin that is none", get("Host: localhost", "Origin: http://[::1"), 403],
+  ])("answers by the router what is a request: %s", async (_, sent, status) => {
+    const entries: RequestEntry[] = [];
+    const { port } = await opened({ log: (entry) => entries.push(entry) });
+    expect((await sentRaw(port, sent)).slice(0, 12)).toBe(`HTTP/1.1 ${status}`);
+    expect(entries).toMatchObject([{ status }]);
+  });
+
+  it("says once that a request was broken which it began to answer", async () => {
+    const entries: RequestEntry[] = [];
+    const { port } = await opened({ log: (entry) => entries.push(entry) });
+    const head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    const answer = await sentRaw(port, `${head}Transfer-Encoding: chunked\r\n\r\nzz\r\n`);
+    expect(answer.slice(0, 12)).toBe("HTTP/1.1 400");
+    for (let i = 0; entries.length === 0 && i < 100; i++) await later(10);
+    expect(entries).toHaveLength(1);
+  });
+
+  it("logs nothing of a connection that brought nothing", async () => {
+    const entries: RequestEntry[] = [];
+    const { port } = await opened({ log: (entry) => entries.push(entry) }, { headerSeconds: 0.1 });
+    const socket = await silent(port);
+    await once(socket.resume(), "close");
     expect(entries).toEqual([]);
   });
 
