@@ -32,7 +32,8 @@ export interface OpenedEngine extends Pick<Prepared, "name" | "texts" | "diagnos
  * invalid option.
  */
 export async function openEngine(path: string, given: OpenEngineOptions = {}): Promise<OpenedEngine> {
-  const [source, { weights: _weights, tokenizer: _tokenizer, ...options }] = await openSource(path, given);
+  const [source, { weights: _weights, tokenizer: _tokenizer, chatTemplate: _chatTemplate, ...options }] =
+    await openSource(path, given);
   return explaining(source, options, () => createEngineOf(source, options));
 }
 

@@ -8,7 +8,9 @@ import type { WeightsInput } from "../runtime/index.js";
 import { WeightsError } from "../runtime/errors.js";
 import { isGgufPath } from "../runtime/gguf/header-node.js";
 import { readRegular } from "../runtime/regular-node.js";
+import { openChatTemplate } from "../tokenizer/chosen-template-node.js";
 import { openTokenizer } from "../tokenizer/tokenizer-node.js";
+import { bytesTokenizer } from "../tokenizer/tokenizer.js";
 import { SessionError } from "./errors.js";
 import { importsBeside } from "./imports-node.js";
 import { prepare, type PrepareOptions, type SessionSource } from "./prepared-node.js";
@@ -27,6 +29,11 @@ export interface Opening {
    * one token per byte.
    */
   readonly tokenizer?: string;
+  /**
+   * A chat template in place of the tokenizer's own: a name such as `chatml` or `llama3`, or a file of Jinja text. By
+   * default the template of the tokenizer's folder or GGUF file, if it has one.
+   */
+  readonly chatTemplate?: string;
 }
 
 export interface OpenSessionOptions extends GeneratorOptions, PrepareOptions, Opening {}
@@ -34,6 +41,7 @@ export interface OpenSessionOptions extends GeneratorOptions, PrepareOptions, Op
 const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
   weights: true,
   tokenizer: true,
+  chatTemplate: true,
   model: true,
   set: true,
   precision: true,
@@ -71,7 +79,7 @@ export async function openSource<O extends Opening & PrepareOptions>(
   if (trained !== null) return openRun(trained, options);
   const folder = isCheckpoint(path);
   const source = folder ? checkpointSource(path) : { file: path, text: readText(path) };
-  const texts = await sessionTexts(path, options.tokenizer ?? null);
+  const texts = await sessionTexts(path, options.tokenizer ?? null, options.chatTemplate);
   const weights = trainedWeights(options.weights) ?? (folder ? checkpointFiles(path).weights : null);
   return [{ source, read: importsBeside(source.file, readText), texts, weights }, options];
 }
@@ -84,7 +92,7 @@ async function openRun<O extends Opening & PrepareOptions>(
   const { manifest, path, read, set, source } = trained;
   if (options.model !== undefined && options.model !== manifest.model)
     throw new SessionError(`${path} is of ${manifest.model}, not of ${options.model}`);
-  const texts = await sessionTexts(path, trainedTokenizer(trained, options.tokenizer ?? null));
+  const texts = await sessionTexts(path, trainedTokenizer(trained, options.tokenizer ?? null), options.chatTemplate);
   const weights = trainedWeights(options.weights) ?? path;
   return [
     { source, read, texts, weights },
@@ -113,9 +121,26 @@ export async function explaining<T>(
 
 /**
  * The tokenizer, chat template and defaults of a model: the tokenizer at the path `tokenizer`, else that of the model's
- * folder, else none. Throws CheckpointError and TokenizerError.
+ * folder, else none; the template `chatTemplate`, else the tokenizer's. Throws CheckpointError and TokenizerError.
  */
-export async function sessionTexts(path: string, tokenizer: string | null): Promise<SessionSource["texts"]> {
+export async function sessionTexts(
+  path: string,
+  tokenizer: string | null,
+  chatTemplate?: string,
+): Promise<SessionSource["texts"]> {
+  const own = await ownTexts(path, tokenizer);
+  if (chatTemplate === undefined) return own;
+  const { chat, ends } = openChatTemplate(chatTemplate, own.tokenizer ?? bytesTokenizer, own.info);
+  const { bos_token = null, eos_token = null, pad_token = null } = own.info ?? {};
+  return {
+    ...own,
+    chat,
+    info: { bos_token, eos_token, pad_token, chat_template: chat.text },
+    defaults: { ...own.defaults, ends: [...new Set([...own.defaults.ends, ...ends])] },
+  };
+}
+
+async function ownTexts(path: string, tokenizer: string | null): Promise<SessionSource["texts"]> {
   // A GGUF file says nothing of texts but by its tokenizer, which may be one that modc does not read.
   const checkpoint =
     isCheckpoint(path) && !(tokenizer !== null && isGgufPath(path)) ? await checkpointText(path) : null;

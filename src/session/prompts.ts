@@ -18,6 +18,6 @@ export function tokensOf(prompt: Prompt, tokenizer: Tokenizer, chat: ChatTemplat
 export function expectTemplate(chat: ChatTemplate | null): ChatTemplate {
   if (chat !== null) return chat;
   throw new SessionError("the model has no chat template", {
-    hint: "give the prompt as text, or a folder or GGUF file with a chat template (tokenizer_config.json has it)",
+    hint: "give the prompt as text, or choose a template: --chat-template chatml, or `chatTemplate` in code",
   });
 }

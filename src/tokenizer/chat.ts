@@ -5,18 +5,36 @@ import { parseTemplate } from "./template.js";
 
 export interface Message {
   readonly role: string;
+  /** Empty for a message that has tool calls alone. */
   readonly content: string;
+  /** The calls that an answer consists of; templates expect their arguments as objects. */
+  readonly tool_calls?: readonly ToolCall[];
+  /** The call whose result a message of the role `tool` is. */
+  readonly tool_call_id?: string;
+  readonly name?: string;
+}
+
+export interface ToolCall {
+  readonly id: string;
+  readonly type: "function";
+  readonly function: { readonly name: string; readonly arguments: unknown };
 }
 
 export interface ChatOptions {
   /** Whether the text ends with the beginning of the model's answer. Default true. */
   readonly answer?: boolean;
+  /** Tools that the model may call, as JSON schemas in OpenAI's form; the template decides how to show them. */
+  readonly tools?: readonly object[];
   /** Further variables of the template, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
 /** A compiled template with the special tokens that it may refer to. */
 export interface ChatTemplate {
+  /** Its source. */
+  readonly text: string;
+  /** Texts that end an answer and that the tokenizer does not have as tokens. */
+  readonly stops: readonly string[];
   /** Formats messages as a prompt, with special tokens as text. Throws TokenizerError if the template rejects them. */
   prompt(messages: readonly Message[], options?: ChatOptions): string;
 }
@@ -83,28 +101,31 @@ function templateOf(value: unknown, file: string): string | null {
   throw new TokenizerError("bad-tokenizer", `${file}: chat_template has no template called default`);
 }
 
-/** Compiles a template; `file` is its file, for messages. Throws TokenizerError for an invalid template. */
-export function chatTemplate(template: string, specials: ReadonlyMap<string, string>, file: string): ChatTemplate {
+/**
+ * Compiles a template; `file` is its file, for messages, and `stops` are texts that end an answer. Throws
+ * TokenizerError for an invalid template.
+ */
+export function chatTemplate(
+  template: string,
+  specials: ReadonlyMap<string, string>,
+  file: string,
+  { stops = [] }: { readonly stops?: readonly string[] } = {},
+): ChatTemplate {
   const compiled = convertingErrors(`the chat template of ${file} cannot be read`, file, () => parseTemplate(template));
   return {
-    prompt(messages, { answer = true, variables = {} } = {}) {
-      if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
-      for (const [i, { role, content }] of messages.entries())
-        if (typeof role !== "string" || typeof content !== "string")
-          throw new TokenizerError(
-            "bad-text",
-            `message ${i} of the chat needs a role and a content, both of them text`,
-            {
-              hint: 'write { role: "user", content: "…" }; parts of other kinds are not read',
-            },
-          );
-      const characters = messages.reduce((sum, { role, content }) => sum + role.length + content.length, 0);
+    text: template,
+    stops,
+    prompt(messages, { answer = true, tools = [], variables = {} } = {}) {
+      expectMessages(messages);
       const templateVariables = {
         ...Object.fromEntries(specials),
         messages,
+        ...(tools.length > 0 && { tools }),
         add_generation_prompt: answer,
         ...variables,
       };
+      const toolCharacters = JSON.stringify(tools).length;
+      const characters = messages.reduce((sum, message) => sum + charactersOf(message), toolCharacters);
       const prompt: unknown = convertingErrors(`the chat template of ${file} refuses the messages`, file, () =>
         compiled(templateVariables, messages.length, characters),
       );
@@ -114,6 +135,19 @@ export function chatTemplate(template: string, specials: ReadonlyMap<string, str
     },
   };
 }
+
+function expectMessages(messages: readonly Message[]): void {
+  if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
+  for (const [i, { role, content }] of messages.entries())
+    if (typeof role !== "string" || typeof content !== "string")
+      throw new TokenizerError("bad-text", `message ${i} of the chat needs a role and a content, both of them text`, {
+        hint: 'write { role: "user", content: "…" }; parts of other kinds are not read',
+      });
+}
+
+/** The characters of a message that a template may print. */
+export const charactersOf = ({ role, content, tool_calls: calls }: Message): number =>
+  role.length + content.length + (calls ? JSON.stringify(calls).length : 0);
 
 /** Runs a template, which is external code; converts whatever it throws to a TokenizerError. */
 function convertingErrors<T>(what: string, file: string, body: () => T): T {

@@ -94,11 +94,12 @@ export async function openGgufTokenizer(path: string): Promise<OpenedTokenizer |
   };
 }
 
-function readText(path: string): string {
+/** Reads UTF-8 text; `what` it is, and the most bytes of one. Throws TokenizerError. */
+export function readText(path: string, what = "tokenizer", most = MAX_BYTES): string {
   try {
     const tooLarge = (size: number): TokenizerError =>
-      new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no tokenizer is so large`);
-    return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MAX_BYTES, tooLarge));
+      new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no ${what} is so large`);
+    return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, most, tooLarge));
   } catch (cause) {
     if (cause instanceof TokenizerError) throw cause;
     // Node's errors have a `code`

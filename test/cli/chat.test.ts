@@ -23,6 +23,18 @@ describe("modc chat", () => {
     expect(stderr).toContain("what was said is forgotten");
   });
 
+  it("answers by a chat template that is chosen, which the note about none names", async () => {
+    const talk = { stdin: "Call me Ishmael\n" };
+    expect((await run(["chat", ...MOBY], talk)).stderr).toContain("--chat-template <file or name> gives it one");
+    const { status, stdout, stderr } = await run(["chat", ...MOBY, "--chat-template", "phi3"], talk);
+    const answer = await generated("<|user|>\nCall me Ishmael<|end|>\n<|assistant|>\n");
+    expect([status, stdout]).toEqual([0, `${answer}\n`]);
+    expect(stderr).not.toContain("no chat template");
+    const words = ["generate", ...MOBY, "--prompt", "Call me Ishmael", "--chat-template", "phi3"];
+    expect((await run([...words, "--chat"])).stdout).toBe(`${answer}\n`);
+    expect(await run(words)).toMatchObject({ status: 2, stderr: expect.stringContaining("give --chat too") });
+  });
+
   it("shows layers while it is asked to, and says which commands there are", async () => {
     const stdin = "/depth\nCall me Ishmael\n/depth\n/what\n/help\nThe whale";
     const { status, stdout, stderr } = await run(["chat", ...MOBY, "--max-tokens", "5"], { stdin });

@@ -15,6 +15,8 @@ interface Serving {
   readonly url: string;
   /** What standard output has had so far. */
   readonly said: () => string;
+  /** And standard error. */
+  readonly noted: () => string;
 }
 
 let running: ChildProcess | null = null;
@@ -41,7 +43,7 @@ async function served(words: readonly string[]): Promise<Serving> {
     });
     child.on("close", (status) => reject(new Error(`it ended with ${status}: ${stderr}`)));
   });
-  return { child, url, said: () => stdout };
+  return { child, url, said: () => stdout, noted: () => stderr };
 }
 
 describe("modc serve", () => {
@@ -73,6 +75,24 @@ describe("modc serve", () => {
     expect(said()).toMatch(/POST \/v1\/completions 200, \d+ ms, \d+ tokens read.*, 48 generated req_[0-9a-f]{32}\n/);
     expect(said()).toMatch(/ending: [1-4] requests? under way, for at most 30 s.*\n[\s\S]*ended\n$/);
     expect(said()).not.toContain("whale"); // nothing of texts
+  });
+
+  it("says that there are no chats without a chat template, and how there are", async () => {
+    const without = await served(MOBY);
+    expect(without.noted()).toContain("no chat template: completions only, no chats; --chat-template <file or name>");
+    const asked = (url: string) =>
+      new OpenAI({ apiKey: "none", baseURL: `${url}/v1`, maxRetries: 0 }).chat.completions.create({
+        model: "Moby",
+        messages: [{ role: "user", content: "Who are you?" }],
+        max_tokens: 4,
+      });
+    await expect(asked(without.url)).rejects.toThrow(/no chat template: ask \/v1\/completions, or .*--chat-template/);
+    without.child.kill("SIGKILL");
+    const { url, noted } = await served([...MOBY, "--chat-template", "chatml"]);
+    expect(noted()).not.toContain("no chat template");
+    expect((await asked(url)).usage).toMatchObject({ completion_tokens: 4 });
+    const info = (await (await fetch(`${url}/tokenizer_info`)).json()) as { readonly chat_template: string };
+    expect(info.chat_template).toContain("<|im_start|>");
   });
 
   it("tells those who come when it is full to come again, what it can never hold that it cannot, and all as JSON", async () => {

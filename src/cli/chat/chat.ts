@@ -16,7 +16,7 @@ const ALONE = { maxBatch: 1, queue: 0 } as const;
 
 export async function chat(file: string, flags: Flags<typeof runningCommands.chat>): Promise<ExitCode> {
   const chosen = samplingOf(flags);
-  if (flags.system !== undefined) await expectTemplateOf(file, flags.tokenizer);
+  if (flags.system !== undefined) await expectTemplateOf(file, flags);
   const progress = new Progress();
   const opened = await openServed(file, { ...flags, ...ALONE }, {}, progress);
   try {
@@ -32,8 +32,11 @@ export async function chat(file: string, flags: Flags<typeof runningCommands.cha
 }
 
 /** Throws SessionError for a model without a chat template, before weights are read and a device is opened. */
-async function expectTemplateOf(file: string, tokenizer: string | undefined): Promise<void> {
+async function expectTemplateOf(
+  file: string,
+  { tokenizer, chatTemplate }: Flags<typeof runningCommands.chat>,
+): Promise<void> {
   await modelText(file); // a file that cannot be read is told first
-  const { chat } = await sessionTexts(file, tokenizer ?? null);
+  const { chat } = await sessionTexts(file, tokenizer ?? null, chatTemplate);
   expectTemplate(chat);
 }

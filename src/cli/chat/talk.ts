@@ -72,7 +72,11 @@ export class Talk {
     this.#conversation = new Conversation(opened.texts, flags.system ?? null);
     this.#depths = new DepthText(this.#generation, useColor(io().stdout));
     say(`${opened.name} on ${opened.device.info.name}; /help tells what can be said to modc itself`);
-    if (!opened.texts.chat) say("note: the tokenizer has no chat template: the model goes on with what is written");
+    if (!opened.texts.chat)
+      say(
+        "note: the tokenizer has no chat template: the model goes on with what is written; --chat-template <file or " +
+          "name> gives it one",
+      );
   }
 
   async untilEnd(): Promise<ExitCode> {
@@ -161,7 +165,7 @@ export class Talk {
         index: 0,
         prompt,
         field: "messages",
-        stops,
+        stops: [...stops, ...(texts.chat?.stops ?? [])],
         request: {
           prompt,
           maxTokens: most,

@@ -74,7 +74,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
       { prompts: tokens },
       {
         sampling: chosen.sampling,
-        stop: chosen.stop,
+        stop: flags.chat ? [...chosen.stop, ...(chat?.stops ?? [])] : chosen.stop,
         maxTokens,
         signal: stop.signal,
         ...(session.generation.choices && { experts: true }),
@@ -125,7 +125,7 @@ async function open(
   const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
   const { set, model, read } = compileOptions(file, flags);
   const { source } = await modelText(file);
-  const texts = await sessionTexts(file, flags.tokenizer ?? null);
+  const texts = await sessionTexts(file, flags.tokenizer ?? null, flags.chatTemplate);
   expectTokens(prompts, texts);
   if (texts.tokenizer === null) expectSampling(chosen.sampling, bytesTokenizer.vocabulary);
   const given: SessionSource = { source, read, texts, weights: weights ?? null };

@@ -9,7 +9,12 @@ import { pathIn, readText } from "../source/files.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 
-export function promptsOf({ prompt = [], chat, system }: Flags<typeof runningCommands.generate>): readonly Prompt[] {
+export function promptsOf({
+  prompt = [],
+  chat,
+  system,
+  chatTemplate,
+}: Flags<typeof runningCommands.generate>): readonly Prompt[] {
   if (prompt.length === 0)
     throw new UserError(
       "there is no prompt",
@@ -18,6 +23,8 @@ export function promptsOf({ prompt = [], chat, system }: Flags<typeof runningCom
     );
   if (system !== undefined && !chat)
     throw new UserError("--system is a message of a chat", "give --chat too", EXIT.usage);
+  if (chatTemplate !== undefined && !chat)
+    throw new UserError("--chat-template is for messages of a chat", "give --chat too", EXIT.usage);
   const texts = prompt.map((text) => {
     const path = pathIn(text);
     return path === null ? text : readText(path);

@@ -36,7 +36,7 @@ export async function openServed(
   const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
   const { set, model, read } = compileOptions(file, flags);
   const { source } = await modelText(file);
-  const texts = await sessionTexts(file, flags.tokenizer ?? null);
+  const texts = await sessionTexts(file, flags.tokenizer ?? null, flags.chatTemplate);
   for (const option of texts.defaults.ignored)
     say(`note: generation_config.json says ${option}, which modc does not heed`);
   const seed = flags.seed ?? 0;

@@ -5,6 +5,7 @@ import type { Engine } from "../../engine/index.js";
 import type { OpenedEngine } from "../../session/engine-node.js";
 import { onInterrupt, outliveOutput } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { say } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 import { keysOf } from "./keys.js";
@@ -37,6 +38,10 @@ export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> 
     metrics,
   );
   try {
+    if (opened.texts.chat === null && opened.embedder === null)
+      say(
+        "note: no chat template: completions only, no chats; --chat-template <file or name> gives one, such as chatml",
+      );
     const server = serverOf(opened, flags, { keys, metrics, log, host });
     const listening = await listen(server, {
       host,

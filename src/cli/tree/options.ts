@@ -19,6 +19,7 @@ import {
   type Pairs,
 } from "./arguments.js";
 import { EXIT, UserError } from "../terminal/exit.js";
+import { KNOWN_TEMPLATES } from "../../tokenizer/known-templates.js";
 import type { AnyOption, FlagsOf } from "./flags.js";
 
 export const option = <const F extends string>(flags: F, description: string) => new Option(flags, description);
@@ -176,6 +177,11 @@ export const data = () =>
 export const tokenizer = option(
   "--tokenizer <path>",
   "a tokenizer.json or GGUF file (default: that of the folder or GGUF file, where the model is one, else bytes)",
+);
+export const chatTemplate = option(
+  "--chat-template <path>",
+  `a file of Jinja text, or one of ${[...KNOWN_TEMPLATES.keys()].join(", ")} ` +
+    "(default: the tokenizer's own, if it has one)",
 );
 export const field = option("--field <name>", 'the field of JSONL that holds the text (default "text")');
 export const validation = (usual: string) =>

@@ -70,10 +70,11 @@ export const runningCommands = {
         "-p, --prompt <text>",
         "what to go on from: text, @file, or - for standard input; several are a batch",
       ),
-      o.option("--chat", "each prompt is a message that is answered, by the chat template of the tokenizer's folder"),
+      o.option("--chat", "each prompt is a message that is answered, by the chat template"),
       o.option("--system <text>", "with --chat: a message that comes first"),
       o.weights,
       o.tokenizer,
+      o.chatTemplate,
       o.whole(
         "-n, --max-tokens <n>",
         "tokens added to each prompt, at most (default: the checkpoint's, else 256)",
@@ -108,6 +109,7 @@ export const runningCommands = {
     options: [
       o.weights,
       o.tokenizer,
+      o.chatTemplate,
       o.option("--host <address>", "where to listen; other than on this machine it takes a key (default 127.0.0.1)"),
       o.whole("--port <n>", "the port; 0: a free one (default 8080)", 0, 65535),
       o.repeatable("--api-key <key>", "a key that requests must have, or @file with one in each line"),
@@ -164,6 +166,7 @@ export const runningCommands = {
       o.option("--system <text>", "a message that comes first, of a model with a chat template"),
       o.weights,
       o.tokenizer,
+      o.chatTemplate,
       o.whole(
         "-n, --max-tokens <n>",
         "tokens of an answer, at most (default: the checkpoint's, else half of what the model reads)",

@@ -1,7 +1,7 @@
 // `/v1/chat/completions`: answers to the messages of a chat, by the template of the model's tokenizer.
 import { flag, whole } from "../../program/reader.js";
 import type { PromptRead } from "../../engine/index.js";
-import type { Message } from "../../tokenizer/chat.js";
+import { charactersOf, type Message } from "../../tokenizer/chat.js";
 import type { Call } from "../call.js";
 import type { Choice, Piece, PromptPiece, WireFinish } from "../choice.js";
 import { invalid } from "../errors.js";
@@ -41,7 +41,8 @@ export async function chatCompletions(served: Served, call: Call, json: unknown)
   if (most !== undefined && rest.max_tokens !== undefined && rest.max_tokens !== most)
     throw invalid("max_tokens and max_completion_tokens differ: give one of them", "max_tokens");
   if (rest.max_tokens === 0) throw invalid("max_tokens must be at least 1, found 0", "max_tokens");
-  const fields = { ...rest, ...(most !== undefined && { max_tokens: most }) };
+  const stop = [...(rest.stop ?? []), ...(served.chat?.stops ?? [])];
+  const fields = { ...rest, stop, ...(most !== undefined && { max_tokens: most }) };
   const plans = await planned(served, call, {
     fields,
     field: "messages",
@@ -73,11 +74,16 @@ export async function chatCompletions(served: Served, call: Call, json: unknown)
 function promptOf(served: Served, messages: readonly Message[]): string {
   const { chat } = served;
   if (chat === null)
-    throw invalid("the model has no chat template: ask /v1/completions", "messages", "no_chat_template");
+    throw invalid(
+      "the model has no chat template: ask /v1/completions, or give the server one " +
+        "(modc serve --chat-template <file or name>, such as chatml)",
+      "messages",
+      "no_chat_template",
+    );
   const answered = messages.at(-1)!.role !== "assistant";
   if (!answered) throw invalid("the last message must not be the assistant's", "messages");
   // A template may take long over long texts; one that leaves some of them out is not waited for.
-  const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
+  const characters = messages.reduce((sum, message) => sum + charactersOf(message), 0);
   expectCharacters(served, characters, { name: "messages", context: served.context });
   return chat.prompt(messages);
 }
