@@ -1,98 +1,191 @@
-// Writes a package to disk atomically: to a new folder beside its destination, which is then renamed.
-import { errnoOf, reasonOf } from "../base/errno.js";
-import { ModcError, type FaultOptions } from "../base/errors.js";
+// Writes the files of a folder, all or none: over files that an earlier call wrote, never over others. Node only.
 import { randomBytes } from "node:crypto";
-import { renameSync } from "node:fs";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { MANIFEST, MANIFEST_FORMAT } from "../packaged/manifest.js";
+import { errnoOf, reasonOf } from "../base/errno.js";
 import { leftover } from "../runtime/node.js";
+import { makeFolders } from "../runtime/place-node.js";
+import { escapedName } from "../size/shown.js";
+import { FolderError } from "./errors.js";
 import type { WriteFile } from "./package.js";
 
-/** The folder cannot be written, or holds files that are not a build. */
-export class FolderError extends ModcError<"cannot-write"> {
-  override readonly name = "FolderError";
+/** The record of the files that an earlier call wrote to a folder. */
+export interface EarlierFiles {
+  /** The mark of each file's contents, by its name with slashes. */
+  readonly marks: ReadonlyMap<string, string>;
+  /** The mark of a file. */
+  readonly markOf: (path: string) => string | Promise<string>;
+  /** Files that may have changed since, because the new ones keep the changes. */
+  readonly merged: ReadonlySet<string>;
+  /** The file that holds this record. It is written last. */
+  readonly record: string;
+}
 
-  constructor(message: string, options: FaultOptions = {}) {
-    super("cannot-write", message, options);
-  }
+export interface NewFolder {
+  /** The folder in which files are written before they get their names. */
+  readonly fresh: string;
+  readonly write: WriteFile;
 }
 
 /**
- * Calls `body` with a function that writes files, and puts them at `path` when it is done. If `body` throws, `path`
- * stays as it was.
+ * Calls `fill`, which writes files to a temporary folder, then moves them to `path`. Files of the earlier call that the
+ * new one lacks are removed; all other files stay. If `fill` throws, or a file cannot be moved, `path` stays as it was.
+ * Throws FolderError for a file that has changed since the earlier call, or that it did not write.
  */
-export async function writeFolder<T>(path: string, body: (write: WriteFile) => Promise<T>): Promise<T> {
+export async function writeFolder<T>(
+  path: string,
+  earlier: EarlierFiles,
+  fill: (folder: NewFolder) => Promise<T>,
+): Promise<T> {
   const place = resolve(path);
-  await expectReplaceable(path, place);
-  const fresh = join(dirname(place), `.${basename(place)}-${randomBytes(6).toString("hex")}`);
-  const old = `${fresh}-old`;
-  const temporary = [leftover(fresh), leftover(old)];
+  const code = randomBytes(6).toString("hex");
+  // Inside an existing folder, which may be a mount point, files can be renamed.
+  const temporary = existsSync(place)
+    ? join(place, `.modc-${code}`)
+    : join(dirname(place), `.${basename(place)}-${code}`);
+  const fresh = join(temporary, "new");
+  const gone = leftover(temporary);
   try {
-    await mapErrno(path, () => mkdir(fresh, { recursive: true }));
-    const made = await body((name, bytes) =>
+    await mapErrno(path, async () => makeFolders(fresh));
+    const write: WriteFile = (name, bytes) =>
       mapErrno(path, async () => {
-        await mkdir(dirname(join(fresh, name)), { recursive: true });
+        makeFolders(dirname(join(fresh, name)));
         await writeFile(join(fresh, name), bytes);
-      }),
-    );
+      });
+    const made = await fill({ fresh, write });
     await mapErrno(path, async () => {
-      const replaces = await exists(place);
-      // Both renames are synchronous: an interrupt between them would leave no build there.
-      if (replaces) renameSync(place, old);
-      try {
-        renameSync(fresh, place);
-      } catch (error) {
-        if (replaces) renameSync(old, place);
-        throw error;
-      }
+      if (!existsSync(place)) return renameSync(fresh, place);
+      const names = filesIn(fresh).sort((a, b) => Number(a === earlier.record) - Number(b === earlier.record));
+      await expectUnchanged(path, names, earlier, fresh);
+      const old = [...earlier.marks.keys()].filter((name) => !names.includes(name));
+      replaceFiles({ place, fresh, old: join(temporary, "old") }, names, old);
     });
     return made;
   } finally {
-    await rm(fresh, { recursive: true, force: true });
-    await rm(old, { recursive: true, force: true });
-    for (const gone of temporary) gone();
+    rmSync(temporary, { recursive: true, force: true });
+    gone();
   }
 }
 
-/** Throws unless `path` is free, an empty folder or an earlier build. */
-async function expectReplaceable(path: string, place: string): Promise<void> {
-  let names: readonly string[];
+/** Names of all files in a folder, with slashes. */
+const filesIn = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((entry) =>
+    entry.isFile()
+      ? [
+          join(entry.parentPath, entry.name)
+            .slice(folder.length + 1)
+            .replaceAll("\\", "/"),
+        ]
+      : [],
+  );
+
+/**
+ * Throws FolderError if the folder holds a file of these names that the earlier call did not write, or one of the
+ * earlier call that has changed since. Files equal to the new ones in `fresh` are accepted.
+ */
+export async function expectUnchanged(
+  path: string,
+  names: readonly string[],
+  { marks, markOf, merged, record }: EarlierFiles,
+  fresh: string | null = null,
+): Promise<void> {
+  const changed: string[] = [];
+  const foreign: string[] = [];
+  for (const name of new Set([...names, ...marks.keys()])) {
+    if (name === record || (merged.has(name) && marks.has(name))) continue;
+    const found = lookUp(path, name);
+    if (found === "absent") continue;
+    const mark = found === "file" ? await markOf(join(path, name)) : null;
+    if (mark !== null && mark === marks.get(name)) continue;
+    const next = fresh === null ? null : join(fresh, name);
+    if (mark !== null && next !== null && existsSync(next) && mark === (await markOf(next))) continue;
+    (marks.has(name) ? changed : foreign).push(name);
+  }
+  const lost = changed.length > 0 ? changed : foreign;
+  if (lost.length === 0) return;
+  const them = lost.length === 1 ? "it" : "them";
+  throw new FolderError(
+    changed.length > 0
+      ? `${path}: ${listed(lost)} changed since modc wrote ${them}, and would be lost`
+      : `${path} has ${listed(lost)}, which modc did not write, and which would be lost`,
+    { hint: `move ${them} away and try again, or name another folder` },
+  );
+}
+
+const MOST_LISTED = 8;
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_LISTED).map((name) => escapedName(name));
+  const more = names.length - shown.length;
+  return [...shown, ...(more > 0 ? [`${more} more`] : [])].join(", ").replace(/, ([^,]*)$/, " and $1");
+}
+
+/** What a name of a folder's file leads to; a link, to a file or on the way to it, is something else. */
+function lookUp(folder: string, name: string): "absent" | "file" | "other" {
+  const parts = name.split("/");
+  for (const i of parts.keys()) {
+    const found = lstatSync(join(folder, ...parts.slice(0, i + 1)), { throwIfNoEntry: false });
+    if (found === undefined) return "absent";
+    if (i === parts.length - 1) return found.isFile() ? "file" : "other";
+    if (!found.isDirectory()) return "other";
+  }
+  return "other";
+}
+
+interface Places {
+  readonly place: string;
+  readonly fresh: string;
+  /** Where replaced files go. */
+  readonly old: string;
+}
+
+/**
+ * Moves the files `names` from `fresh` to `place`, and the files `removed` away. It is synchronous: no interrupt comes
+ * between two files. If a file cannot be moved, everything is moved back.
+ */
+function replaceFiles({ place, fresh, old }: Places, names: readonly string[], removed: readonly string[]): void {
+  const undo: (() => void)[] = [];
+  const move = (from: string, to: string): void => {
+    makeFolders(dirname(to));
+    renameSync(from, to);
+    undo.push(() => renameSync(to, from));
+  };
+  const moveAway = (name: string): void => {
+    if (lookUp(place, name) !== "absent") move(join(place, name), join(old, name));
+  };
   try {
-    names = await readdir(place);
-  } catch (cause) {
-    const code = errnoOf(cause);
-    if (code === "ENOENT") return;
-    if (code === null) throw cause;
-    throw new FolderError(`cannot write ${path}: ${reasonOf(code, { ENOTDIR: "it is a file" })}`, { cause });
+    for (const name of names) {
+      moveAway(name);
+      move(join(fresh, name), join(place, name));
+    }
+    for (const name of removed) moveAway(name);
+  } catch (fault) {
+    for (const back of undo.reverse()) back();
+    removeEmpty(place, names);
+    throw fault;
   }
-  if (names.length === 0 || (names.includes(MANIFEST) && (await isManifest(join(place, MANIFEST))))) return;
-  throw new FolderError(`${path} holds files that are no build of modc`, {
-    hint: "name an empty folder, or one that does not exist",
-  });
+  removeEmpty(place, removed);
 }
 
-async function isManifest(path: string): Promise<boolean> {
-  return (await readFile(path, "utf8")).includes(JSON.stringify(MANIFEST_FORMAT));
+/** Removes the folders of these files that are empty. */
+function removeEmpty(place: string, names: readonly string[]): void {
+  for (const name of names)
+    for (let at = dirname(name); at !== "."; at = dirname(at)) {
+      const folder = join(place, at);
+      if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+    }
 }
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await readdir(path);
-    return true;
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return false;
-    throw cause;
-  }
-}
-
-async function mapErrno<T>(path: string, body: () => Promise<T>): Promise<T> {
+/** Runs `body`, converting errors of the file system to FolderErrors. */
+export async function mapErrno<T>(path: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (cause) {
     const code = errnoOf(cause);
     if (code === null) throw cause;
     const hint = code === "ENOSPC" ? "free some space, or write elsewhere with --output" : null;
-    throw new FolderError(`cannot write ${path}: ${reasonOf(code, { ENOENT: "its folder is gone" })}`, { hint, cause });
+    const reason = reasonOf(code, { ENOENT: "its folder is gone", ENOTDIR: "it is a file", EEXIST: "it is a file" });
+    throw new FolderError(`cannot write ${path}: ${reason}`, { hint, cause });
   }
 }

@@ -22,11 +22,16 @@ import type { Programs } from "../packaged/programs.js";
 import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../packaged/text.js";
 import { declarations } from "./declarations.js";
 import { storePrograms } from "./kernels.js";
+import { PACKAGE_JSON, packageJsonText, type EarlierPackage } from "./package-json.js";
 import { readme } from "./readme.js";
 
 export interface PackageInput {
   /** The package's name for npm. */
   readonly name: string;
+  /** Its version for npm; null keeps the earlier build's, or 1.0.0. */
+  readonly packageVersion: string | null;
+  /** The package that this one replaces, or null. */
+  readonly earlier: EarlierPackage | null;
   /** The name of the source, for readers: `moby.mod`. */
   readonly source: string;
   /** The programs of the package, all with the same weights. */
@@ -98,7 +103,9 @@ export async function buildPackage(
     "README.md",
     readme({ ...input, weights: formatBytes(weightBytes), chat: tokenizer !== null && hasTemplate(tokenizer) }),
   );
-  await put("package.json", packageText(input, [...files.map((f) => f.name), MANIFEST]));
+  const { name, source, packageVersion, earlier } = input;
+  const names = [...files.map((f) => f.name), MANIFEST];
+  await put(PACKAGE_JSON, packageJsonText({ name, packageVersion, source, model: run.model, files: names }, earlier));
   const manifest: Manifest = {
     format: MANIFEST_FORMAT,
     version: MANIFEST_VERSION,
@@ -247,20 +254,3 @@ const model = createModel(${[JSON.stringify(model), "files", ...(tokenizer ? [TO
 export default model;
 export const load = model.load;
 `;
-
-function packageText({ name, source, programs: { run } }: PackageInput, files: readonly string[]): string {
-  const text = {
-    name,
-    version: "1.0.0",
-    description: `The model ${run.model}, compiled from ${source} by modc`,
-    type: "module",
-    sideEffects: false,
-    exports: { ".": { types: "./index.d.ts", default: "./index.js" }, "./package.json": "./package.json" },
-    types: "./index.d.ts",
-    files: [...new Set(files.map((file) => file.split("/")[0]!))].filter((file) => file !== "README.md"),
-    engines: { node: ">=20.19" },
-    peerDependencies: { webgpu: ">=0.3.0" },
-    peerDependenciesMeta: { webgpu: { optional: true } },
-  };
-  return `${JSON.stringify(text, null, 2)}\n`;
-}

@@ -6,7 +6,9 @@ import {
   chownSync,
   constants,
   copyFileSync,
+  existsSync,
   lstatSync,
+  mkdirSync,
   readlinkSync,
   realpathSync,
   renameSync,
@@ -16,7 +18,7 @@ import {
   type Stats,
 } from "node:fs";
 import { open } from "node:fs/promises";
-import { dirname, isAbsolute, sep } from "node:path";
+import { dirname, isAbsolute, resolve, sep } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { leftover } from "./leftovers-node.js";
 import { refusal } from "./regular-node.js";
@@ -52,6 +54,14 @@ export function placeOf(path: string): Place {
   if (before) accessSync(place, constants.W_OK);
   if (!asItIs) accessSync(folder, constants.W_OK);
   return { path: place, before, asItIs };
+}
+
+/** Creates a folder and its parents, one by one: in /proc, which refuses them, Node's recursive call never ends. */
+export function makeFolders(path: string): void {
+  const missing: string[] = [];
+  for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.unshift(at);
+  for (const at of missing) mkdirSync(at);
+  if (missing.length === 0) mkdirSync(path, { recursive: true }); // refuses a path that is not a folder
 }
 
 /** Why nothing could be written to `path`, in words; null for what no file system has thrown. */

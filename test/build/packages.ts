@@ -50,6 +50,8 @@ export async function packageOf(program: Program, options: Partial<PackageInput>
   const manifest = await buildPackage(
     {
       name: "a-model",
+      packageVersion: null,
+      earlier: null,
       source: "a.mod",
       programs: { run: program, generation: null },
       tokenizer: null,

@@ -1,7 +1,10 @@
 // `modc build` as a user calls it: what it writes, what it refuses, and that it leaves alone what is not its own.
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { writeFolder } from "../../src/build/folder-node.js";
+import { sealed } from "../../src/packaged/manifest.js";
 import { SENTENCE_PIECE } from "../tokenizer/files.js";
 import { modc, temporaryFolder } from "./spawn.js";
 
@@ -28,7 +31,6 @@ describe("modc build", () => {
     expect(first.stdout).toMatch(
       /out: package small of Small, runs \(infer\): \d+ files, [\d.]+ KiB, weights in 1 shard\n$/,
     );
-    writeFileSync(join(folder.path, "out", "of-an-older-build.wgsl"), "");
     const second = await build("out", "--json", "--name", "@me/small", "--phase", "generate");
     expect([second.status, second.stderr]).toEqual([0, note]);
     expect(JSON.parse(second.stdout)).toMatchObject({
@@ -42,8 +44,128 @@ describe("modc build", () => {
       name: "@me/small",
       type: "module",
     });
-    expect(existsSync(join(folder.path, "out", "of-an-older-build.wgsl"))).toBe(false);
     expect(readdirSync(folder.path).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  describe("over an earlier build", () => {
+    const at = (...names: readonly string[]): string => join(folder.path, "over", ...names);
+    const read = (...names: readonly string[]): string => readFileSync(at(...names), "utf8");
+    const json = (): Record<string, unknown> => JSON.parse(read("package.json")) as Record<string, unknown>;
+
+    it("keeps files that are not of the build, and removes files that the new build lacks", async () => {
+      expect((await build("over", "--shard", "1024", "--name", "@me/small")).status).toBe(0);
+      for (const name of [".git", "src", "kernels"]) mkdirSync(at(name), { recursive: true });
+      for (const name of [".git/HEAD", "src/app.ts", "kernels/mine.wgsl"]) writeFileSync(at(name), "mine");
+      const kernels = readdirSync(at("kernels"));
+      const sums = folder.file(
+        "sums.mod",
+        "model Sums() {\n  forward(x: f32[B, T <= 4, 3]) -> f32[B, T] { sum(x, axis: 2) }\n}\n",
+      );
+      const other = await modc(["build", sums, "--weights", weights, "-o", at()]);
+      expect([other.status, existsSync(at("weights"))]).toEqual([1, true]); // the weights are of another model
+      const none = folder.file("none.safetensors", Buffer.from("\x02\0\0\0\0\0\0\0{}"));
+      expect((await modc(["build", sums, "--weights", none, "-o", at()])).status).toBe(0);
+      for (const name of [".git/HEAD", "src/app.ts", "kernels/mine.wgsl"]) expect(read(name)).toBe("mine");
+      expect(existsSync(at("weights"))).toBe(false);
+      const left = readdirSync(at("kernels"));
+      expect(left.filter((name) => kernels.includes(name))).toEqual(["mine.wgsl"]);
+      const { files } = JSON.parse(read("manifest.json")) as { files: { name: string; sha256: string }[] };
+      for (const { name, sha256 } of files)
+        expect(
+          createHash("sha256")
+            .update(readFileSync(at(name)))
+            .digest("hex"),
+          name,
+        ).toBe(sha256);
+      expect(readdirSync(at()).filter((name) => name.startsWith("."))).toEqual([".git"]);
+      expect(json()).toMatchObject({ name: "@me/small", description: expect.stringContaining("sums.mod") as string });
+    });
+
+    it("keeps the version, and what was added to package.json; --version sets the version", async () => {
+      const edited = { ...json(), version: "1.4.2", license: "MIT", files: [...(json()["files"] as string[]), "src"] };
+      const exports = { ...(edited as { exports?: object }).exports, "./app": "./src/app.js" };
+      writeFileSync(at("package.json"), JSON.stringify({ ...edited, exports }));
+      expect((await build("over")).status).toBe(0);
+      expect(json()).toMatchObject({
+        name: "@me/small",
+        version: "1.4.2",
+        license: "MIT",
+        files: expect.arrayContaining(["src", "weights", "index.js"]) as string[],
+        exports: { ".": { default: "./index.js" }, "./app": "./src/app.js" },
+      });
+      expect((await build("over", "--version", "2.0.0-rc.1", "--name", "small")).status).toBe(0);
+      expect(json()).toMatchObject({ name: "small", version: "2.0.0-rc.1", license: "MIT" });
+    });
+
+    it("refuses files of the build that have changed, by name, and changes nothing", async () => {
+      const readme = read("README.md");
+      const before = read("manifest.json");
+      writeFileSync(at("README.md"), "# Mine\n");
+      rmSync(at("index.d.ts"));
+      const { status, stderr } = await build("over");
+      expect([status, stderr]).toEqual([
+        1,
+        `error: ${at()}: README.md changed since modc wrote it, and would be lost\n` +
+          "  hint: move it away and try again, or name another folder\n",
+      ]);
+      expect([read("README.md"), read("manifest.json"), existsSync(at("index.d.ts"))]).toEqual([
+        "# Mine\n",
+        before,
+        false,
+      ]);
+      writeFileSync(at("README.md"), readme);
+      writeFileSync(at("package.json"), JSON.stringify({ ...json(), type: "commonjs" }));
+      expect((await build("over")).stderr).toContain(
+        'package.json has "commonjs" as type, and a package needs "module"',
+      );
+      writeFileSync(at("package.json"), JSON.stringify({ ...json(), type: "module" }));
+      expect((await build("over")).status).toBe(0);
+    });
+
+    it("refuses a file that no build wrote where the new one has a file", async () => {
+      mkdirSync(at("kernels", "x"), { recursive: true });
+      const manifest = read("manifest.json");
+      writeFileSync(at("weights", "00001.bin"), "mine");
+      const wide = ["--set", "n=32"];
+      const own = join(folder.path, "wide.safetensors");
+      expect((await modc(["init", model, ...wide, "-o", own])).status).toBe(0);
+      const words = ["build", model, ...wide, "--weights", own, "-o", at(), "--shard", "1024"];
+      const refused = await modc(words);
+      expect([refused.status, refused.stderr]).toEqual([
+        1,
+        expect.stringContaining("over has weights/00001.bin, which modc did not write, and which would be lost"),
+      ]);
+      expect([read("weights", "00001.bin"), read("manifest.json")]).toEqual(["mine", manifest]);
+      rmSync(at("weights", "00001.bin"));
+      expect((await modc(words)).status).toBe(0);
+    });
+
+    it("moves everything back if a file cannot be moved", async () => {
+      const readme = read("README.md");
+      const names = (readdirSync(at(), { recursive: true }) as string[]).toSorted((a, b) => (a < b ? -1 : 1));
+      const marks = new Map(["README.md", "index.js"].map((name) => [name, "the same"]));
+      let lost = "";
+      const markOf = (): string => {
+        rmSync(lost, { force: true }); // between the check and the moves
+        return "the same";
+      };
+      await expect(
+        writeFolder(at(), { marks, markOf, merged: new Set(), record: "manifest.json" }, async ({ fresh, write }) => {
+          lost = join(fresh, "x", "z.txt");
+          for (const name of ["README.md", "a/b/new.txt", "x/z.txt"]) await write(name, Buffer.from("new"));
+        }),
+      ).rejects.toThrow(/cannot write/);
+      expect(read("README.md")).toBe(readme);
+      expect((readdirSync(at(), { recursive: true }) as string[]).toSorted((a, b) => (a < b ? -1 : 1))).toEqual(names);
+    });
+
+    it("refuses a manifest that names files outside the folder", async () => {
+      const text = read("manifest.json");
+      const fields = text.slice(0, text.indexOf(',\n"digest"')).replace('"name":"index.js"', '"name":"../small.mod"');
+      writeFileSync(at("manifest.json"), await sealed(fields));
+      expect((await build("over")).stderr).toContain("manifest.json is not the file that a build of modc wrote");
+      expect(existsSync(model)).toBe(true);
+    });
   });
 
   it("leaves alone a folder that holds anything else, and a file", async () => {
@@ -53,8 +175,7 @@ describe("modc build", () => {
     expect([status, stderr.trim().split("\n")]).toEqual([
       1,
       [
-        expect.stringMatching(/^note: /),
-        `error: ${join(folder.path, "mine")} holds files that are no build of modc`,
+        `error: ${join(folder.path, "mine")} holds files, and no build of modc`,
         "  hint: name an empty folder, or one that does not exist",
       ],
     ]);

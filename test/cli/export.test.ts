@@ -48,7 +48,7 @@ describe("modc export --to torch", () => {
       const kept = await modc(args);
       expect([kept.status, readFileSync(changed, "utf8")]).toEqual([1, "mine"]);
       expect(kept.stderr).toMatch(
-        name === "model.py" ? /model\.py has changed since it was exported/ : /no export wrote/,
+        name === "model.py" ? /: model\.py changed since modc wrote it/ : /which modc did not write/,
       );
       rmSync(changed);
     }
@@ -56,7 +56,8 @@ describe("modc export --to torch", () => {
     const mine = folder.file(join("mine", "train.py"), "print('mine')\n");
     const refused = await modc(["export", model, "--to", "torch", "-o", join(folder.path, "mine")]);
     expect([refused.status, readFileSync(mine, "utf8")]).toEqual([1, "print('mine')\n"]);
-    expect(refused.stderr).toContain("mine has a train.py that no export wrote");
+    expect(refused.stderr).toContain("mine has train.py, which modc did not write");
+    expect(readdirSync(join(folder.path, "mine"))).toEqual(["train.py"]);
   });
 
   it("refuses what has no form, and writes nothing", async () => {

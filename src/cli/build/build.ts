@@ -2,7 +2,9 @@
 import { basename } from "node:path";
 import { buildPackage, type PackageInput, type WriteFile } from "../../build/package.js";
 import type { Manifest } from "../../packaged/manifest.js";
+import { earlierBuild } from "../../build/earlier-build-node.js";
 import { writeFolder } from "../../build/folder-node.js";
+import { keptName } from "../../build/package-json.js";
 import { writeText } from "../source/files.js";
 import { pageText } from "../../build/page.js";
 import { pageFiles, packersPart, runtimeFiles, tokenizerFiles } from "../../bundled.js";
@@ -42,12 +44,19 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
   const shardBytes = flags.shard ?? SHARD_BYTES;
   if (shardBytes < LEAST_SHARD_BYTES)
     throw new UserError(`--shard ${flags.shard!}: a shard has at least ${LEAST_SHARD_BYTES} bytes`, null, EXIT.usage);
+  if (flags.version !== undefined && !VERSION.test(flags.version))
+    throw new UserError(
+      `--version ${JSON.stringify(flags.version)} is not a version`,
+      "write three numbers, such as 1.2.0",
+      EXIT.usage,
+    );
+  const earlier = flags.output === undefined ? null : await earlierBuild(flags.output);
   const compiled = await compileFile(file, flags);
   const measured = flags.tunings === undefined || flags.tunings === "none" ? null : readTunings(flags.tunings);
   // The runtime of a package has no textures.
   const tunings = measured && { ...measured, target: { ...measured.target, textures: false } };
   const run = tunings ? compiled.forTarget(tunings.target, tunings.tunings) : compiled.program;
-  const name = flags.name ?? packageName(run.model);
+  const name = flags.name ?? keptName(earlier?.package ?? null, packageName) ?? packageName(run.model);
   if (!NPM_NAME.test(name))
     throw new UserError(
       `--name ${JSON.stringify(name)} is no name of a package`,
@@ -69,6 +78,8 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
   try {
     const input = {
       name,
+      packageVersion: flags.version ?? null,
+      earlier: earlier?.package ?? null,
       source: basename(modelName(file)),
       programs,
       weights,
@@ -82,7 +93,8 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
     const built = (write: WriteFile): Promise<Manifest> =>
       buildPackage(input, write, (done, total) => progress.report("writing weights", `${done}/${total}`));
     const pageBytes = flags.singleFile === undefined ? 0 : await writePage(flags.singleFile, input, built);
-    const manifest = flags.output === undefined ? null : await writeFolder(flags.output, built);
+    const manifest =
+      earlier === null ? null : await writeFolder(flags.output!, earlier.files, ({ write }) => built(write));
     progress.clear();
     const bytes = manifest === null ? 0 : manifest.files.reduce((sum, f) => sum + f.bytes, 0);
     const [generates, shards, page] = [programs.generation !== null, manifest?.shards ?? [], flags.singleFile ?? null];
@@ -191,6 +203,9 @@ async function generationOf(
     throw fault;
   }
 }
+
+/** As semver.org has it. */
+const VERSION = /^(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)){2}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?$/;
 
 const NPM_NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]{0,213}$/;
 

@@ -1,15 +1,13 @@
-// What an earlier export left in a folder: it is replaced, unless somebody has changed it since.
+// The record that an export of PyTorch leaves in its folder, by which the next one finds the files that have changed.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { UserError } from "../terminal/exit.js";
+import type { EarlierFiles } from "../../build/folder-node.js";
 
-/** The file in which an export notes what it wrote. */
-export const NOTED = "modc-export.json";
+/** The file that holds the record. */
+const RECORD = "modc-export.json";
 
-type Noted = Readonly<Record<string, string>>;
-
-/** Tells one content of a file from another: weights, which may be large, by size and time alone. */
+/** The mark of a file's contents; weights, which may be large, are marked by size and time alone. */
 function markOf(path: string): string {
   if (path.endsWith(".safetensors")) {
     const { size, mtimeMs } = statSync(path);
@@ -18,31 +16,28 @@ function markOf(path: string): string {
   return createHash("sha256").update(readFileSync(path)).digest("hex");
 }
 
-/** What an export notes of the files that it has written. */
-export const noted = (folder: string, names: readonly string[]): string =>
-  `${JSON.stringify(Object.fromEntries(names.map((name) => [name, markOf(join(folder, name))])), null, 2)}\n`;
+/** The record of the files `names` in a folder, as a file: its name and its text. */
+export const recordOf = (folder: string, names: readonly string[]): readonly [name: string, text: string] => [
+  RECORD,
+  `${JSON.stringify(Object.fromEntries(names.map((name) => [name, markOf(join(folder, name))])), null, 2)}\n`,
+];
 
-/** Throws UserError where the folder has a file of these names that no export wrote, or that has changed since. */
-export function expectUnchanged(folder: string, names: readonly string[]): void {
-  const known = read(join(folder, NOTED));
-  for (const name of names) {
-    const path = join(folder, name);
-    if (!existsSync(path) || known[name] === markOf(path)) continue;
-    throw new UserError(
-      known[name] === undefined
-        ? `${folder} has a ${name} that no export wrote`
-        : `${path} has changed since it was exported, and would be lost`,
-      "name another folder, or move it away",
-    );
-  }
+/** The files among `names` that an earlier export wrote to the folder. */
+export function earlierExport(folder: string, names: readonly string[]): EarlierFiles {
+  const record = read(join(folder, RECORD));
+  const marks = names.flatMap((name) => {
+    const mark = Object.hasOwn(record, name) ? record[name] : undefined;
+    return typeof mark === "string" ? [[name, mark] as const] : [];
+  });
+  return { marks: new Map(marks), markOf, merged: new Set(), record: RECORD };
 }
 
-/** Nothing, where the note is not there, or is none. */
-function read(path: string): Noted {
+/** The record in a file; empty if there is no such file, or if it is not a record. */
+function read(path: string): Readonly<Record<string, unknown>> {
   if (!existsSync(path)) return {};
   try {
     const found: unknown = JSON.parse(readFileSync(path, "utf8"));
-    return found !== null && typeof found === "object" ? (found as Noted) : {};
+    return found !== null && typeof found === "object" ? (found as Record<string, unknown>) : {};
   } catch (error) {
     if (error instanceof SyntaxError) return {};
     throw error;

@@ -1,14 +1,13 @@
 // `modc export`: a model, and its weights, for another engine: a folder of PyTorch, or a file of ONNX.
-import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { expectUnchanged, writeFolder } from "../../build/folder-node.js";
 import { TORCH_FILES, torchFolder } from "../../export/torch.js";
 import { openTrained } from "../../session/trained-node.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { makeFolder, writeText } from "../source/files.js";
 import { folderOf } from "../source/model-file.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
-import { expectUnchanged, NOTED, noted } from "./earlier-export.js";
+import { earlierExport, recordOf } from "./earlier-export.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
 
 export async function exportModel(file: string, flags: ExportFlags): Promise<ExitCode> {
@@ -22,14 +21,14 @@ export async function exportModel(file: string, flags: ExportFlags): Promise<Exi
   // Opened before anything is written: an export is whole or none.
   const source = weights === null ? null : await matchedWeights(weights, model);
   try {
-    expectUnchanged(flags.output, TORCH_FILES);
-    makeFolder(flags.output);
-    if (source) await source.write(join(flags.output, WEIGHTS));
-    for (const [name, text] of files) writeText(join(flags.output, name), text);
-    // What an earlier export left, and this one has not, would be read with it.
-    for (const name of TORCH_FILES)
-      if (!files.has(name) && !(source && name === WEIGHTS)) rmSync(join(flags.output, name), { force: true });
-    writeText(join(flags.output, NOTED), noted(flags.output, [...files.keys(), ...(source ? [WEIGHTS] : [])]));
+    const earlier = earlierExport(flags.output, TORCH_FILES);
+    await expectUnchanged(flags.output, TORCH_FILES, earlier);
+    await writeFolder(flags.output, earlier, async ({ fresh, write }) => {
+      const put = (name: string, text: string): Promise<void> => write(name, new TextEncoder().encode(text));
+      if (source) await source.write(join(fresh, WEIGHTS));
+      for (const [name, text] of files) await put(name, text);
+      await put(...recordOf(fresh, [...files.keys(), ...(source ? [WEIGHTS] : [])]));
+    });
   } finally {
     await source?.close();
   }

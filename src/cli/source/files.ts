@@ -1,10 +1,9 @@
 // Reads and writes files for the commands; errors are one sentence.
-import { existsSync, mkdirSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { mkdirSync } from "node:fs";
 import { errnoOf, reasonOf } from "../../base/errno.js";
 import type { Read } from "../../check/names/files.js";
 import { lineAndColumn, type SourceFile } from "../../diagnostics/span.js";
-import { placeOf, whyUnwritten, writePieces, writeWhole } from "../../runtime/place-node.js";
+import { makeFolders, placeOf, whyUnwritten, writePieces, writeWhole } from "../../runtime/place-node.js";
 import { readAny, readRegular } from "../../runtime/regular-node.js";
 import { escapedName } from "../../size/shown.js";
 import { importsBeside } from "../../session/imports-node.js";
@@ -119,14 +118,8 @@ export async function writeParts(
 /** Throws where `path` cannot be written, so that the error comes before long work. Changes nothing. */
 export const ensureWritable = (path: string): void => reaching("write", path, () => void placeOf(path));
 
-/** Creates a folder and its parents, one by one: where one cannot be made, as in /proc, Node's own way never ends. */
-export const makeFolder = (path: string): void =>
-  reaching("write", path, () => {
-    const missing: string[] = [];
-    for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.unshift(at);
-    for (const at of missing) mkdirSync(at);
-    if (missing.length === 0) mkdirSync(path, { recursive: true }); // refuses what is no folder
-  });
+/** Creates a folder and its parents. */
+export const makeFolder = (path: string): void => reaching("write", path, () => makeFolders(path));
 
 /** Creates a new folder that only this user can read. */
 export const makePrivateFolder = (path: string): void =>

@@ -1,11 +1,15 @@
 // Adds a declared command to the command line, with the common handling of arguments before it and of errors after it.
-import type { CommandUnknownOpts } from "@commander-js/extra-typings";
+import { Option, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import { WeightsError } from "../../runtime/errors.js";
 import type { BeyondBound } from "../source/beyond-bound.js";
 import { UserError, type ExitCode } from "../terminal/exit.js";
 import { spoken } from "../terminal/spoken.js";
 import type { Declared } from "./declare.js";
+
+/** The description of `--safe`, which stands before or after any command. */
+export const SAFE =
+  "with any command: use a device without 16-bit floats and matrix units, and without their self-test";
 
 /** `act` is called with the arguments and then the flags, as by commander. */
 export function add(
@@ -17,6 +21,7 @@ export function add(
 ): CommandUnknownOpts {
   const command: CommandUnknownOpts = program.command(`${name} ${takes}`.trim()).description(does);
   for (const option of options) command.addOption(option);
+  command.addOption(new Option("--safe", SAFE).hideHelp()); // `runCli` reads it
   if (choices) command.registeredArguments[0]!.choices(choices);
   if (note !== undefined) command.addHelpText("after", `\n${note}\n`);
   const given = command.registeredArguments.length + 1;

@@ -3,7 +3,7 @@ import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { actsOf, COMMANDS, type CommandName } from "./acts.js";
 import type { ExitCode } from "../terminal/exit.js";
 import { io, type Output } from "../terminal/io.js";
-import { add } from "./add.js";
+import { add, SAFE } from "./add.js";
 import type { Declared } from "./declare.js";
 import { modcVersion } from "./version.js";
 
@@ -35,10 +35,8 @@ export function commandLine(finish: (code: ExitCode) => void): CommandUnknownOpt
     .description("Compiles Mixture-of-Depths models to GPU kernels and runs them.")
     .version(modcVersion(), "-V, --version", "print the version")
     .helpOption("-h, --help", "print this")
-    .option(
-      "--safe",
-      "with any command: use a device without 16-bit floats and matrix units, and without their self-test",
-    )
+    .enablePositionalOptions() // `modc build --version 1.2.0` is an option of the command
+    .option("--safe", SAFE)
     .helpCommand(false)
     .addHelpText("after", `\n${EXIT_CODES}\n`);
   const acts = actsOf(program);

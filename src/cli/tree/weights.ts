@@ -107,13 +107,17 @@ export const weightCommands = {
     options: [
       o.weights,
       o.tokenizer,
-      o.option("-o, --output <folder>", "the folder to write"),
+      o.option(
+        "-o, --output <folder>",
+        "the folder to write: new, empty, or an earlier build, whose files are replaced",
+      ),
       o.beside(
         "--single-file <path>",
         "a page (.html) with everything in it, which works from disk; for small models that generate",
       ),
       o.valued("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)", bytesOf),
-      o.option("--name <name>", "the package's name (default: the model's)"),
+      o.option("--name <name>", "the package's name (default: the earlier build's, else the model's)"),
+      o.option("--version <version>", "the package's version (default: the earlier build's, else 1.0.0)"),
       o.option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),
       ...o.storage,
       ...o.compiling,
