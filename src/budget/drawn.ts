@@ -28,7 +28,8 @@ export function drawnPlan(plan: BudgetPlan): string {
     top += heights[i]!;
     return part;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"
+  return `<!-- Made by modc. -->
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"
   font-family="system-ui, sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#ffffff"/>
 <text x="12" y="24" font-size="16" font-weight="600">${escape(plan.model)}</text>

@@ -7,7 +7,7 @@ import { PackageError } from "../packaged/errors.js";
 import { expectSealed, MANIFEST, MANIFEST_FORMAT, parseManifest, type Manifest } from "../packaged/manifest.js";
 import { quotedName } from "../size/shown.js";
 import { FolderError } from "./errors.js";
-import { expectUnchanged, mapErrno, type EarlierFiles } from "./folder-node.js";
+import { expectFolderName, expectUnchanged, mapErrno, type EarlierFiles } from "./folder-node.js";
 import { PACKAGE_JSON, type EarlierPackage } from "./package-json.js";
 
 export interface EarlierBuild {
@@ -21,6 +21,7 @@ export interface EarlierBuild {
  * except package.json, has changed.
  */
 export async function earlierBuild(path: string): Promise<EarlierBuild> {
+  expectFolderName(path);
   const [manifest, packageJson] = await mapErrno(path, async () => {
     if (!existsSync(path)) return [null, null];
     const found = await manifestIn(path);

@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { leftover } from "../runtime/node.js";
-import { makeFolders } from "../runtime/place-node.js";
+import { asFileName, makeFolders } from "../runtime/place-node.js";
 import { escapedName } from "../size/shown.js";
 import { FolderError } from "./errors.js";
 import type { WriteFile } from "./package.js";
@@ -66,6 +66,15 @@ export async function writeFolder<T>(
     rmSync(temporary, { recursive: true, force: true });
     gone();
   }
+}
+
+/** Throws FolderError for a path that names a file. */
+export function expectFolderName(path: string): void {
+  const name = asFileName(path);
+  if (name !== null)
+    throw new FolderError(`${path} is the name of a file, and a folder would be written`, {
+      hint: `name a folder, such as ${name}`,
+    });
 }
 
 /** Names of all files in a folder, with slashes. */

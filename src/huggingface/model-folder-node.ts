@@ -16,6 +16,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { isGgufPath } from "../runtime/gguf/header-node.js";
 import { leftover } from "../runtime/node.js";
+import { asFileName } from "../runtime/place-node.js";
 import { openGgufTokenizer } from "../tokenizer/tokenizer-node.js";
 import { CheckpointError } from "./errors.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
@@ -38,6 +39,11 @@ export function expectFree(output: string): void {
   if (resolve(output) === process.cwd())
     throw new CheckpointError("bad-option", `${output} is the current folder, which cannot be replaced`, {
       hint: "name a folder in it, or go to another",
+    });
+  const name = asFileName(output);
+  if (name !== null)
+    throw new CheckpointError("bad-option", `${output} is the name of a file, and a folder would be written`, {
+      hint: `name a folder, such as ${name}`,
     });
   writing(output, () => {
     const there = lstatSync(output, { throwIfNoEntry: false });
@@ -82,14 +88,17 @@ export const writeModelFolder = (
   });
 
 /** Writes a folder by a function that fills it. It appears complete or not at all. */
-export async function writeFresh(output: string, fill: (folder: string) => Promise<void>): Promise<void> {
+export async function writeFresh<T>(output: string, fill: (folder: string) => Promise<T>): Promise<T> {
   const fresh = `${resolve(output)}.${randomBytes(6).toString("hex")}.tmp`;
   const gone = leftover(fresh);
   try {
     writing(output, () => mkdirSync(fresh));
-    await fill(fresh);
-    if (existsSync(output)) removeEmpty(output);
-    renameSync(fresh, output);
+    const done = await fill(fresh);
+    writing(output, () => {
+      if (existsSync(output)) removeEmpty(output);
+      renameSync(fresh, resolve(output));
+    });
+    return done;
   } catch (error) {
     rmSync(fresh, { recursive: true, force: true });
     throw error;

@@ -18,7 +18,7 @@ import {
   type Stats,
 } from "node:fs";
 import { open } from "node:fs/promises";
-import { dirname, isAbsolute, resolve, sep } from "node:path";
+import { basename, dirname, isAbsolute, resolve, sep } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { leftover } from "./leftovers-node.js";
 import { refusal } from "./regular-node.js";
@@ -54,6 +54,15 @@ export function placeOf(path: string): Place {
   if (before) accessSync(place, constants.W_OK);
   if (!asItIs) accessSync(folder, constants.W_OK);
   return { path: place, before, asItIs };
+}
+
+/** Endings of files that hold models, weights or texts. */
+const OF_FILES = /\.(?:gguf|safetensors|bin|pth?|onnx|mod|json|html?|zip|tgz)$/i;
+
+/** If a path that is to be a new folder names a file: the name without its ending. Else null. */
+export function asFileName(path: string): string | null {
+  const name = path.replace(OF_FILES, "");
+  return name !== path && basename(name) !== "" && !existsSync(path) ? name : null;
 }
 
 /** Creates a folder and its parents, one by one: in /proc, which refuses them, Node's recursive call never ends. */

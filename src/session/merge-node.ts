@@ -1,8 +1,8 @@
 // Writes the weights of a training run as one file, or as a checkpoint of its own: trained ones over their base,
 // adapters folded where that is asked. Node only.
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { copyFile, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { bug } from "../base/invariant.js";
@@ -11,9 +11,9 @@ import { check } from "../check/check.js";
 import type { Model } from "../check/model.js";
 import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { matchWeights, readWeight, type Matched } from "../runtime/index.js";
-import { expectFree } from "../huggingface/model-folder-node.js";
+import { expectFree, writeFresh } from "../huggingface/model-folder-node.js";
 import { BASE } from "../runtime/base-node.js";
-import { leftover, openWeights, saveTensors, type SavedTensor } from "../runtime/node.js";
+import { openWeights, saveTensors, type SavedTensor } from "../runtime/node.js";
 import type { WeightSource } from "../runtime/weights/source.js";
 import { divide, toNumber } from "../size/rational.js";
 import { SessionError, SourceError } from "./errors.js";
@@ -44,11 +44,7 @@ export const mergeTrained = (trained: Trained, output: string, fold: boolean): P
 export async function mergeToFolder(trained: Trained, output: string): Promise<MergeResult> {
   expectFree(output);
   const { path, manifest } = trained;
-  const whole = output.replace(/[/\\]+$/, "");
-  const fresh = `${whole}.${randomBytes(6).toString("hex")}.tmp`;
-  const gone = leftover(fresh);
-  try {
-    await writingFolder(output, async () => mkdir(fresh));
+  return writeFresh(output, async (fresh) => {
     const done = await merging(trained, false, (tensors) => saveTensors(join(fresh, MODEL), tensors));
     await writingFolder(output, async () => {
       const files = manifest.files.filter(({ name }) => name !== BASE);
@@ -56,14 +52,9 @@ export async function mergeToFolder(trained: Trained, output: string): Promise<M
       const model = { name: MODEL, bytes: (await stat(join(fresh, MODEL))).size, sha256: await digestOf(fresh, MODEL) };
       const merged = { ...manifest, files: files.map((file) => (file.name === MODEL ? model : file)) };
       await writeFile(join(fresh, MANIFEST), printManifest(merged));
-      await rm(output, { recursive: true, force: true });
-      await rename(fresh, whole);
     });
     return done;
-  } finally {
-    await rm(fresh, { recursive: true, force: true });
-    gone();
-  }
+  });
 }
 
 async function writingFolder<T>(output: string, body: () => Promise<T>): Promise<T> {

@@ -64,18 +64,27 @@ describe("what a command reads is never written over", () => {
     ["tune", mod, "-o", mod],
     ["import", checkpoint, "-o", join(checkpoint, "config.json")],
     ["init", checkpoint, "-o", join(checkpoint, "model.safetensors")],
-    ["compile", path("main.mod"), "-o", path("lib.mod")],
   ])("%s %s %s %s …", async (...words) => {
     writeFileSync(path("x.json"), "[[[1],[3],[2],[4]]]");
     const target = words.at(-1)!;
     const before = readFileSync(target);
     const { status, stdout, stderr } = await run(words);
     expect([status, stdout, stderr]).toEqual([
-      target === path("lib.mod") ? 1 : 2,
+      2,
       "",
       expect.stringMatching(/-- ?[a-z-]+ \S+ would be written over \S+, which the command reads/),
     ]);
     expect(readFileSync(target)).toEqual(before);
+  });
+
+  it("nor is a file that the model imports", async () => {
+    const before = readFileSync(path("lib.mod"));
+    const { status, stderr } = await run(["compile", path("main.mod"), "-o", path("lib.mod")]);
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringMatching(/lib\.mod is not a compiled program, and would be lost/),
+    ]);
+    expect(readFileSync(path("lib.mod"))).toEqual(before);
   });
 
   it("nor is a file of a checkpoint, whatever is read", async () => {
@@ -109,6 +118,50 @@ describe("what a command reads is never written over", () => {
   });
 });
 
+describe("a file that is there", () => {
+  const [mod, checkpoint] = [path("golden.mod"), path("checkpoint")];
+  const weights = ["--weights", path("golden.safetensors")];
+  const x = GOLDEN.slice(1);
+
+  it.each([
+    [["compile", mod, "-o"], "a compiled program"],
+    [["init", mod, "-o"], "a safetensors file"],
+    [["run", mod, ...x, "--device", "reference", "-o"], "a safetensors file"],
+    [["build", mod, ...weights, "--single-file"], "a page of modc"],
+    [["generate", mod, "--prompt", "a", "--heatmap"], "a page of modc"],
+    [["export", mod, ...weights, "--to", "onnx", "-o"], "an ONNX file of modc"],
+    [["profile", mod, "--trace"], "a Chrome trace of modc"],
+    [["tune", mod, "-o"], "a file of tunings"],
+    [["verify", mod, "-o"], "a fault that was found"],
+    [["budget", mod, "-o"], "a drawing of modc"],
+  ])("is not written over by %j if it is not %s", async (words, what) => {
+    writeFileSync(path("mine.txt"), '{ "mine": true }');
+    const { status, stdout, stderr } = await run([...words, path("mine.txt")]);
+    expect([status, stdout]).toEqual([1, ""]);
+    expect(stderr).toContain(`mine.txt is not ${what}, and would be lost`);
+    expect(readFileSync(path("mine.txt"), "utf8")).toBe('{ "mine": true }');
+  });
+
+  it.each([
+    ["compile", mod, "-o"],
+    ["export", mod, ...weights, "--to", "onnx", "-o"],
+    ["init", mod, "-o"],
+  ])("is written over if it is of the same kind: %s", async (...words) => {
+    writeFileSync(path(`again-${words[0]}`), "");
+    for (const _ of [1, 2]) expect(await run([...words, path(`again-${words[0]}`)])).toMatchObject({ status: 0 });
+  });
+
+  it("is not written over by a source that differs from it", async () => {
+    const words = ["import", checkpoint, "-o", path("imported.mod")];
+    expect(await run(words)).toMatchObject({ status: 0 });
+    const source = readFileSync(path("imported.mod"), "utf8");
+    writeFileSync(path("imported.mod"), `${source}// mine\n`);
+    const { status, stderr } = await run(words);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("imported.mod is there and differs")]);
+    expect(readFileSync(path("imported.mod"), "utf8")).toBe(`${source}// mine\n`);
+  });
+});
+
 describe("a folder to be written", () => {
   beforeAll(() => symlinkSync("nowhere-else", path("dangling")));
   const words = (output: string): readonly string[] => [
@@ -124,6 +177,7 @@ describe("a folder to be written", () => {
     ["has none above it", path("nowhere", "out"), "there is no folder above it"],
     ["lies in a file", path("golden.mod", "out"), "what is above it is no folder"],
     ["is a file", path("golden.mod"), "is there already, and no folder"],
+    ["has the name of a file", path("b.gguf"), `name a folder, such as ${path("b")}`],
     ["is a device", "/dev/null", "is there already, and no folder"],
     ["is a link to nothing", path("dangling"), "is there already, and no folder"],
   ])("is refused plainly where it %s", async (_, output, message) => {

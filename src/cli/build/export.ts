@@ -1,6 +1,6 @@
 // `modc export`: a model, and its weights, for another engine: a folder of PyTorch, or a file of ONNX.
 import { join } from "node:path";
-import { expectUnchanged, writeFolder } from "../../build/folder-node.js";
+import { expectFolderName, expectUnchanged, writeFolder } from "../../build/folder-node.js";
 import { TORCH_FILES, torchFolder } from "../../export/torch.js";
 import { openTrained } from "../../session/trained-node.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
@@ -14,6 +14,7 @@ export async function exportModel(file: string, flags: ExportFlags): Promise<Exi
   expectOf(file, flags);
   if (flags.to === "onnx") return (await import("./export-onnx.js")).exportOnnx(file, flags);
   if (flags.to === "hf") return (await import("./export-hf.js")).exportHuggingFace(file, flags);
+  expectFolderName(flags.output);
   const { models, sources, family } = await versionsOf(file, flags);
   const files = torchFolder(models, sources, family);
   const [model] = models;

@@ -1,5 +1,5 @@
 // `modc import`: writes the `.mod` file that a checkpoint's configuration describes, or that a run has trained.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { CONFIG_FILE, MODEL_FILE } from "../../huggingface/files-node.js";
 import { checkpointConfig } from "../../huggingface/folder-node.js";
@@ -22,7 +22,10 @@ export function importFolder(folder: string, flags: Flags<typeof weightCommands.
     );
   const { name, source } = described(folder);
   const output = isPrinted(flags.output) ? null : flags.output;
-  if (output !== null) writeText(output, source);
+  if (output !== null) {
+    expectSame(output, source);
+    writeText(output, source);
+  }
   if (flags.json) outJson({ model: name, output, ...(output === null ? { source } : {}) });
   else
     out(
@@ -31,6 +34,17 @@ export function importFolder(folder: string, flags: Flags<typeof weightCommands.
         : `${output}: ${name}, of ${folder}; its weights are the ${isGgufPath(folder) ? "file" : "folder"}'s`,
     );
   return EXIT.fine;
+}
+
+/** Throws UserError if another text is there: people edit sources. */
+function expectSame(path: string, source: string): void {
+  if (!(statSync(path, { throwIfNoEntry: false })?.isFile() ?? false)) return;
+  const there = readFileSync(path, "utf8");
+  if (there === "" || there === source) return;
+  throw new UserError(
+    `${path} is there and differs from what would be written: it would be lost`,
+    "name another file, or move this one away; without -o the source is printed",
+  );
 }
 
 /** A model's name and text. */

@@ -36,6 +36,7 @@ export function renderHeatmap({ model, device, facts, texts }: HeatmapData): str
     .map(([name, value]) => `<div class="tile"><span>${escape(name)}</span><b>${escape(value)}</b></div>`)
     .join("");
   return `<!doctype html>
+<!-- Made by modc. -->
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none';style-src 'unsafe-inline'">
 <title>${escape(model)}: which layers computed which tokens</title>

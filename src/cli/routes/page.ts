@@ -98,6 +98,7 @@ export function routesPage(report: RoutesReport): string {
     figure("Computed least", "of the same", words(often.toReversed().slice(0, listed), textOf)),
   ];
   return `<!doctype html>
+<!-- Made by modc. -->
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none';style-src 'unsafe-inline'">
 <title>${escape(model)}: which tokens its routes compute</title>

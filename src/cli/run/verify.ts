@@ -1,5 +1,6 @@
 // `modc verify`: checks on the user's model and device that programs compute what the model says, and that the causal
 // rule keeps its laws.
+import { existsSync } from "node:fs";
 import { check } from "../../check/check.js";
 import { compileGeneration, GenerationError } from "../../compile-generation.js";
 import type { SourceFile, Span } from "../../diagnostics/span.js";
@@ -30,6 +31,7 @@ import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { readWeights } from "./execute.js";
 import { chosenExtents, printExtents } from "../source/extents.js";
 import { readText, writeText } from "../source/files.js";
+import { expectOfKind } from "../source/output-kinds.js";
 import { compileFile, compileOptions, type Finished } from "../source/frontend.js";
 import { madeInputs } from "../program/made-inputs.js";
 import { expectWeights, modelText, withFolder } from "../source/model-file.js";
@@ -310,6 +312,9 @@ async function verifyAgain(file: string, machine: Machine, tell: Telling): Promi
   return tell.end(reproduction.graph.name, machine.device);
 }
 
+/** The file of the first fault, if no other is named. */
+const USUAL_OUTPUT = "modc-fault.json";
+
 /** Prints findings as they arrive, or all at the end as JSON; writes the reproduction file of the first fault. */
 class Telling {
   readonly #findings: Finding[] = [];
@@ -322,7 +327,8 @@ class Telling {
     this.#findings.push(finding);
     if (!this.flags.json) out(lineOf(finding));
     if (!finding.fault) return;
-    const path = this.flags.output ?? "modc-fault.json";
+    const path = this.flags.output ?? USUAL_OUTPUT;
+    if (existsSync(path)) expectOfKind("fault", path);
     writeText(path, finding.fault.reproduction);
     say(`${path} shows the fault, and nothing else of the model: modc verify ${path}`);
   }

@@ -1,5 +1,4 @@
-// What a command writes is nothing that it reads: told before any work, of every option that names a file to be
-// written.
+// Holds, before any work, that a command writes over no file that it reads, and over no file of another kind.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { readdirSync, realpathSync, statSync } from "node:fs";
@@ -12,23 +11,27 @@ import { isCheckpoint } from "../../session/trained-node.js";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { OutputOption } from "../tree/options.js";
+import { expectOfKind } from "./output-kinds.js";
 
 /** The options of the command that is running here, by the files that they name and that are there already. */
 const claimed = new AsyncLocalStorage<ReadonlyMap<string, string>>();
 
 /**
- * Runs `act` on `words`, the command's arguments with its flags last. Throws UserError where an option names a file to
- * be written that another option, or an argument, names to be read, or that is one of a folder which they name.
+ * Runs `act` on `words`, the command's arguments with its flags last. Throws UserError if an option names a file to be
+ * written that is of another kind (`OutputKind`), that another option or an argument names to be read, or that is in a
+ * folder which they name.
  */
 export function keepingInputs<T>(command: CommandUnknownOpts, words: readonly unknown[], act: () => T): T {
   const flags = words.at(-1) as Readonly<Record<string, unknown>>; // the options stand last
   const outputs = new Map<string, string>();
+  const kinds: (() => void)[] = [];
   for (const option of command.options) {
     const path = flags[option.attributeName()];
     if (!(option instanceof OutputOption) || typeof path !== "string") continue;
     const file = identityOf(path);
     if (file === null) continue;
     expectNoCheckpoint(option, path);
+    if (option.kind !== null) kinds.push(() => expectOfKind(option.kind!, path));
     outputs.set(file, `${option.long} ${path}`);
   }
   if (outputs.size === 0) return act();
@@ -40,6 +43,7 @@ export function keepingInputs<T>(command: CommandUnknownOpts, words: readonly un
       if (!(option instanceof OutputOption))
         for (const path of pathsOf(option.flags, flags[option.attributeName()]))
           expectAllKept(path, { described: false });
+    for (const expectKind of kinds) expectKind();
     return act();
   });
 }

@@ -20,6 +20,7 @@ import {
 } from "./arguments.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { KNOWN_TEMPLATES } from "../../tokenizer/known-templates.js";
+import type { OutputKind } from "../source/output-kinds.js";
 import type { AnyOption, FlagsOf } from "./flags.js";
 
 export const option = <const F extends string>(flags: F, description: string) => new Option(flags, description);
@@ -29,18 +30,27 @@ export const required = <const F extends string>(flags: F, description: string) 
   option(flags, description).makeOptionMandatory();
 
 /** One whose value is the path of a file that the command writes. */
-export class OutputOption<const F extends string> extends Option<F> {}
+export class OutputOption<const F extends string> extends Option<F> {
+  /** The kind of file that it writes, and writes over; null if the command decides. */
+  readonly kind: OutputKind | null;
+
+  constructor(flags: F, description: string, kind: OutputKind | null) {
+    super(flags, description);
+    this.kind = kind;
+  }
+}
 
 /** A file in place of standard output, which `-` is as well. */
-export const printed = <const F extends string>(flags: F, description: string) => new OutputOption(flags, description);
+export const printed = <const F extends string>(flags: F, description: string, kind: OutputKind | null) =>
+  new OutputOption(flags, description, kind);
 
 /** A file that is no text. */
-export const binary = <const F extends string>(flags: F, description: string) =>
-  notPrinted(new OutputOption(flags, description), "it is no text");
+export const binary = <const F extends string>(flags: F, description: string, kind: OutputKind) =>
+  notPrinted(new OutputOption(flags, description, kind), "it is no text");
 
 /** A file to write in addition to standard output. */
-export const beside = <const F extends string>(flags: F, description: string) =>
-  notPrinted(new OutputOption(flags, description), "standard output has what the command itself tells");
+export const beside = <const F extends string>(flags: F, description: string, kind: OutputKind) =>
+  notPrinted(new OutputOption(flags, description, kind), "standard output has what the command itself tells");
 
 function notPrinted<const F extends string>(made: OutputOption<F>, why: string) {
   return made.argParser((path) => {

@@ -53,7 +53,7 @@ export const sourceCommands = {
     opens: true,
     does: "write the compiled program as JSON",
     options: [
-      o.printed("-o, --output <path>", "the file to write (default: print it)"),
+      o.printed("-o, --output <path>", "the file to write (default: print it)", "program"),
       o
         .option("--device <kind>", "compile for this device (default: for any, or such as --tunings are for)")
         .choices(["best", "gpu", "software", "swiftshader"]),
@@ -137,7 +137,7 @@ one device.`,
           "torch: memory as training takes it that `modc export --to torch` writes (default modc)",
         )
         .choices(["modc", "torch"]),
-      o.beside("-o, --output <path>", "draw the plan as this SVG too"),
+      o.beside("-o, --output <path>", "draw the plan as this SVG too", "drawing"),
       o.set,
       o.model,
       o.json,

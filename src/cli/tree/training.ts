@@ -86,7 +86,7 @@ export const trainingCommands = {
       o.field,
       o.weights,
       o.option("--against <weights>", "another checkpoint of the same model: how its choices differ"),
-      o.beside("-o, --output <path>", "write a page with plots (HTML)"),
+      o.beside("-o, --output <path>", "write a page with plots (HTML)", "page"),
       o
         .option("--rule <rule>", "which rule chooses (default: both, and how far they agree)")
         .choices(["top-k", "causal"]),

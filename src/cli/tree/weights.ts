@@ -22,7 +22,7 @@ export const weightCommands = {
       "write the starting values of a model's weights; or those of a checkpoint, or of a folder, as one file and " +
       "stored otherwise",
     options: [
-      o.binary("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(true),
+      o.binary("-o, --output <path>", "the safetensors file to write", "safetensors").makeOptionMandatory(true),
       o.whole(
         "--seed <n>",
         "of starting values, 0 to 4294967295 (default 0); of a folder, these instead of the weights it holds",
@@ -50,7 +50,7 @@ export const weightCommands = {
   import: declare({
     takes: "<checkpoint>",
     does: "write the .mod file that a checkpoint's config.json, or a GGUF file, describes",
-    options: [o.printed("-o, --output <path>", "the file to write (default: print it)"), o.json],
+    options: [o.printed("-o, --output <path>", "the file to write (default: print it)", null), o.json],
   }),
   quantize: declare({
     takes: "<checkpoint>",
@@ -72,6 +72,7 @@ export const weightCommands = {
         .binary(
           "-o, --output <path>",
           "the .safetensors file to write; else a folder, which opens as the run does and needs no other file",
+          "safetensors",
         )
         .makeOptionMandatory(true),
       o.option(
@@ -114,6 +115,7 @@ export const weightCommands = {
       o.beside(
         "--single-file <path>",
         "a page (.html) with everything in it, which works from disk; for small models that generate",
+        "page",
       ),
       o.valued("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)", bytesOf),
       o.option("--name <name>", "the package's name (default: the earlier build's, else the model's)"),
@@ -137,7 +139,7 @@ export const weightCommands = {
         )
         .choices(["torch", "hf", "onnx"]),
       o.weights,
-      o.binary("-o, --output <path>", "the folder to write, or of ONNX the file").makeOptionMandatory(true),
+      o.binary("-o, --output <path>", "the folder to write, or of ONNX the file", "onnx").makeOptionMandatory(true),
       o
         .option("--weights-as <type>", "of hf and onnx: the type in which floats are stored (default: as they are)")
         .choices(["f32", "f16", "bf16"]),
