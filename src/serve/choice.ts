@@ -7,7 +7,7 @@ import type { Planned } from "./plan.js";
 import { decoderAfter, type PlacedDecoder } from "./token-text.js";
 
 /** Why a text ended, in OpenAI's words. */
-export type WireFinish = "stop" | "length";
+export type WireFinish = "stop" | "length" | "tool_calls";
 
 /**
  * A generated token and its text: what it adds to those before. A character is added by the token that completes it;
@@ -72,7 +72,7 @@ export class Choice {
   /** Submits the request: throws what the engine throws. */
   constructor(engine: Engine, tokenizer: Tokenizer, plan: Planned) {
     this.plan = plan;
-    this.#decoder = new RecordedDecoder(decoderAfter(tokenizer, plan.prompt));
+    this.#decoder = new RecordedDecoder(decoderAfter(tokenizer, plan.prompt, plan.shown));
     this.#writer = new TextWriter(this.#decoder, plan.stops);
     const { signal } = this.#stop;
     this.#stream = engine.submit({ ...plan.request, signal, until: (token) => this.#decode(token) });

@@ -60,16 +60,24 @@ export const shared: Fields<SharedFields> = {
   ),
 };
 
-export const LACKING_IN_COMPLETIONS: Unsupported = { suffix: [""], best_of: [1] };
+/** Fields of llama.cpp's server, with the values that say what modc does anyway. */
+const LLAMA_CPP: Unsupported = {
+  cache_prompt: [true],
+  id_slot: [-1],
+  return_progress: [false],
+  timings_per_token: [false],
+};
+
+export const LACKING_IN_COMPLETIONS: Unsupported = { ...LLAMA_CPP, suffix: [""], best_of: [1] };
 
 export const LACKING_IN_CHATS: Unsupported = {
+  ...LLAMA_CPP,
   audio: [],
   function_call: ["none"],
   functions: [[]],
   metadata: [{}],
   modalities: [["text"]],
   moderation: [],
-  parallel_tool_calls: [true, false], // of no tools
   prediction: [],
   prompt_cache_key: [],
   prompt_cache_options: [],
@@ -79,8 +87,6 @@ export const LACKING_IN_CHATS: Unsupported = {
   safety_identifier: [],
   service_tier: ["auto", "default"],
   store: [false],
-  tool_choice: ["none", "auto"], // of no tools
-  tools: [[]],
   verbosity: ["medium"],
   web_search_options: [],
 };

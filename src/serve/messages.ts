@@ -1,51 +1,94 @@
-// Messages of a chat: text by a speaker. Everything else of OpenAI's messages is refused by name.
+// Messages of a chat: text by a speaker, calls of tools and their results. Everything else of OpenAI's messages is
+// refused by name.
 import { oneOf, type Read, type Reader } from "../program/reader.js";
-import type { Message } from "../tokenizer/chat.js";
+import type { Message, ToolCall } from "../tokenizer/chat.js";
 import { anyText, body, type Unsupported } from "./schema.js";
 
-const ROLES = ["system", "developer", "user", "assistant"] as const;
+const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
+type Role = (typeof ROLES)[number];
 /** Of a chat, and of all the contents that are lists: everybody waits while they are read. */
-const MOST_MESSAGES = 4096;
-
-interface Written {
-  readonly role: (typeof ROLES)[number];
-  readonly content: string;
-}
+export const MOST_MESSAGES = 4096;
+const MOST_CALLS = 128;
 
 const part = body<{ type: "text"; text: string }, object>({ type: oneOf(["text"]), text: anyText }, {});
 
 /** A text, or a list of texts, which are one. */
-const content: Read<string> = (r: Reader) =>
-  typeof r.value === "string"
-    ? r.value
-    : Array.isArray(r.value)
-      ? r.list((item) => part(item).text).join("")
-      : r.unlike("a text, or a list of texts");
+export const contentOf =
+  (one: Read<{ readonly text: string }>): Read<string> =>
+  (r: Reader) =>
+    typeof r.value === "string"
+      ? r.value
+      : Array.isArray(r.value)
+        ? r.list((item) => one(item).text).join("")
+        : r.unlike("a text, or a list of texts");
 
-const LACKING: Unsupported = {
-  name: [],
-  audio: [],
-  function_call: [],
-  refusal: [],
-  tool_call_id: [],
-  tool_calls: [[]],
+const content = contentOf(part);
+
+/** An answer may have calls in place of a content. */
+const contentOrNone: Read<string> = (r) => (r.value === null ? "" : content(r));
+
+/** Templates expect arguments as objects; what a model wrote otherwise stays a text. */
+export function argumentsOf(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : text;
+  } catch {
+    return text;
+  }
+}
+
+const call: Read<ToolCall> = body<ToolCall, object>(
+  {
+    id: (r) => r.string(),
+    type: oneOf(["function"]),
+    function: body<ToolCall["function"], object>(
+      { name: (r) => r.string(), arguments: (r) => argumentsOf(anyText(r)) },
+      {},
+    ),
+  },
+  {},
+);
+
+const LACKING: Unsupported = { name: [], audio: [], function_call: [], refusal: [] };
+const LACKING_CALLS: Unsupported = { ...LACKING, tool_call_id: [], tool_calls: [[]] };
+
+type Written = Omit<Message, "role"> & { readonly role: Role };
+
+const text = body<Written, object>({ role: oneOf(ROLES), content }, {}, LACKING_CALLS);
+const result = body<Written & { readonly tool_call_id: string }, { readonly name: string }>(
+  { role: oneOf(ROLES), content, tool_call_id: (r) => r.string() },
+  { name: (r) => r.string() },
+  { tool_calls: [[]] },
+);
+const answer = body<{ readonly role: Role; readonly tool_calls: readonly ToolCall[] }, { readonly content: string }>(
+  { role: oneOf(ROLES), tool_calls: (r) => r.list(call, MOST_CALLS) },
+  { content: contentOrNone },
+  { ...LACKING, tool_call_id: [] },
+);
+
+const message: Read<Written> = (r) => {
+  const { value: role } = r.get("role");
+  if (role === "tool") return result(r);
+  const { value: calls } = r.get("tool_calls");
+  if (role !== "assistant" || !Array.isArray(calls) || calls.length === 0) return text(r);
+  return { content: "", ...answer(r) };
 };
-
-const message: Read<Written> = body<Written, object>({ role: oneOf(ROLES), content }, {}, LACKING);
 
 /** `developer` is what OpenAI calls `system` since; templates know the older word. */
 export const messagesField: Read<readonly Message[]> = (r) => {
   expectFewParts(r);
   const messages = r.list(message, MOST_MESSAGES);
   if (messages.length === 0) r.fail("is an empty list");
-  return messages.map(({ role, content: text }) => ({ role: role === "developer" ? "system" : role, content: text }));
+  return messages.map((own) => ({ ...own, role: templateRole(own.role) }));
 };
 
+export const templateRole = (role: string): string => (role === "developer" ? "system" : role);
+
 /** Counts the parts of all contents, before any is read. */
-function expectFewParts(r: Reader): void {
+export function expectFewParts(r: Reader): void {
   if (!Array.isArray(r.value) || r.value.length > MOST_MESSAGES) return; // refused as it is read
   let parts = 0;
-  for (const message of r.value as readonly ({ readonly content?: unknown } | null)[])
-    if (Array.isArray(message?.content)) parts += message.content.length;
+  for (const own of r.value as readonly ({ readonly content?: unknown; readonly tool_calls?: unknown } | null)[])
+    for (const list of [own?.content, own?.tool_calls]) if (Array.isArray(list)) parts += list.length;
   if (parts > MOST_MESSAGES) r.fail(`must have contents of at most ${MOST_MESSAGES} parts in all, found ${parts}`);
 }

@@ -18,6 +18,8 @@ export interface Planned {
   readonly field: Asked["field"];
   /** Strings that end the text. */
   readonly stops: readonly string[];
+  /** Special tokens whose texts are shown. */
+  readonly shown?: ReadonlyMap<number, string>;
   readonly request: Omit<EngineRequest, "until" | "signal">;
 }
 
@@ -27,12 +29,14 @@ export interface Asked {
   readonly count: number;
   readonly prompts: () => readonly WirePrompt[];
   /** The field that has the prompts. */
-  readonly field: "prompt" | "messages";
+  readonly field: "prompt" | "messages" | "input";
   /** Generated tokens of each text where neither request nor checkpoint says; null: as many as there is room for. */
   readonly usual: number | null;
   /** Alternatives of each generated token, and of each of the prompt; null: no log-probabilities. */
   readonly logprobs: number | null;
   readonly promptLogprobs: number | null;
+  /** Special tokens whose texts are shown. */
+  readonly shown?: ReadonlyMap<number, string>;
 }
 
 export interface Plans {
@@ -59,7 +63,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
   const place = served.room.take(count * n);
   try {
     const own = { name: field, context: served.context };
-    const prompts = await tokensOf(served, call, asked.prompts(), own, field !== "messages");
+    const prompts = await tokensOf(served, call, asked.prompts(), own, field === "prompt");
     return { texts: prompts.flatMap((prompt, p) => choicesOf(served, asked, { prompt, p, sampling, live })), place };
   } catch (fault) {
     place.release();
@@ -84,6 +88,7 @@ function choicesOf(served: Served, asked: Asked, { prompt, p, sampling, live }: 
     prompt,
     field: asked.field,
     stops: stop,
+    ...(asked.shown && { shown: asked.shown }),
     request: {
       prompt,
       maxTokens,

@@ -11,7 +11,7 @@ export type WirePrompt = string | readonly number[];
 
 /** Where a request has its texts, and the most tokens of one; null: no limit. */
 export interface PromptField {
-  readonly name: "prompt" | "messages" | "input";
+  readonly name: "prompt" | "messages" | "input" | "tools";
   readonly context: number | null;
 }
 
@@ -62,8 +62,8 @@ export function tokenList(r: Reader): readonly number[] {
 
 /** What is said of a text, such as "prompt 3 has". */
 export const whichHas = ({ name }: Pick<PromptField, "name">, index: number, count: number): string =>
-  name === "messages"
-    ? "the messages have"
+  name === "messages" || name === "tools"
+    ? `the ${name} have`
     : name === "input"
       ? `text ${index} has`
       : count === 1

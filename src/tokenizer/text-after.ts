@@ -17,8 +17,12 @@ export interface PlacedDecoder {
   readonly incomplete: boolean;
 }
 
-/** Decodes what follows on a prompt. */
-export function decoderAfter(tokenizer: Tokenizer, prompt: ArrayLike<number>): PlacedDecoder {
+/** Decodes what follows on a prompt. `shown`: special tokens that have a text, which others have not. */
+export function decoderAfter(
+  tokenizer: Tokenizer,
+  prompt: ArrayLike<number>,
+  shown: ReadonlyMap<number, string> = new Map(),
+): PlacedDecoder {
   const stream = new TextStream(tokenizer);
   for (const token of Array.from(prompt).slice(-BEFORE)) stream.add(token);
   // Bytes at the prompt's end that become no character are its own; those that do are a character of what follows.
@@ -32,7 +36,13 @@ export function decoderAfter(tokenizer: Tokenizer, prompt: ArrayLike<number>): P
     return text.slice(1);
   };
   return {
-    add: (token) => own(stream.add(token)),
+    add(token) {
+      const mark = shown.get(token);
+      if (mark === undefined) return own(stream.add(token));
+      const rest = own(stream.finish());
+      lead = rest.length;
+      return rest + mark;
+    },
     finish: () => own(stream.finish()),
     get lead() {
       return lead;

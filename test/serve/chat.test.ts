@@ -63,12 +63,12 @@ describe("a chat", () => {
     ["messages that are a text", "hello", "messages"],
     ["a message that is a number", [1], "messages[0]"],
     ["a message without a role", [{ content: "a" }], "messages[0].role"],
-    ["an unknown role", [{ role: "tool", content: "a" }], "messages[0].role"],
+    ["an unknown role", [{ role: "function", content: "a" }], "messages[0].role"],
     ["no content", [{ role: "user" }], "messages[0].content"],
     ["content that is null", [{ role: "user", content: null }], "messages[0].content"],
     ["a picture", [{ role: "user", content: [{ type: "image_url", image_url: {} }] }], "messages[0].content[0].type"],
     ["an answer to go on from", [{ role: "assistant", content: "I" }], "messages"],
-    ["calls of tools", [{ role: "assistant", content: "I", tool_calls: [{}] }], "messages[0].tool_calls"],
+    ["broken calls of tools", [{ role: "assistant", content: "I", tool_calls: [{}] }], "messages[0].tool_calls[0].id"],
   ])("refuses %s by its place", async (_, wrong, param) => {
     const { status, json } = await ask(scripted("x").server, PATH, { messages: wrong });
     expect([status, json.error.type]).toEqual([400, "invalid_request_error"]);

@@ -1,23 +1,24 @@
 // `/v1/chat/completions`: answers to the messages of a chat, by the template of the model's tokenizer.
 import { flag, whole } from "../../program/reader.js";
 import type { PromptRead } from "../../engine/index.js";
-import { charactersOf, type Message } from "../../tokenizer/chat.js";
+import type { Message } from "../../tokenizer/chat.js";
 import type { Call } from "../call.js";
+import { startChat } from "../chat-run.js";
 import type { Choice, Piece, PromptPiece, WireFinish } from "../choice.js";
 import { invalid } from "../errors.js";
 import { LACKING_IN_CHATS, MOST_ALTERNATIVES, shared, type SharedFields } from "../fields.js";
-import { startGeneration, type GenerationRun } from "../generation.js";
+import type { GenerationRun } from "../generation.js";
 import { chatLogprob, TokenContext, type ChatLogprob } from "../logprobs.js";
 import { messagesField } from "../messages.js";
 import type { Served } from "../options.js";
-import { planned } from "../plan.js";
-import { expectCharacters } from "../prompts.js";
 import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
 import { body, readBody } from "../schema.js";
 import { eventStream } from "../sse.js";
+import { AnswerReader, type AnswerPart, type CallableTools } from "../tools/answer-reader.js";
+import { requestedTools, toolFields, type ToolFields } from "../tools/fields.js";
 import { usageOf } from "../usage.js";
 
-interface ChatFields extends SharedFields {
+interface ChatFields extends SharedFields, ToolFields {
   readonly max_completion_tokens: number;
   readonly logprobs: boolean;
   readonly top_logprobs: number;
@@ -25,7 +26,13 @@ interface ChatFields extends SharedFields {
 
 const schema = body<{ readonly messages: readonly Message[] }, ChatFields>(
   { messages: messagesField },
-  { ...shared, max_completion_tokens: whole(1), logprobs: flag, top_logprobs: whole(0, MOST_ALTERNATIVES) },
+  {
+    ...shared,
+    ...toolFields,
+    max_completion_tokens: whole(1),
+    logprobs: flag,
+    top_logprobs: whole(0, MOST_ALTERNATIVES),
+  },
   LACKING_IN_CHATS,
 );
 
@@ -41,19 +48,11 @@ export async function chatCompletions(served: Served, call: Call, json: unknown)
   if (most !== undefined && rest.max_tokens !== undefined && rest.max_tokens !== most)
     throw invalid("max_tokens and max_completion_tokens differ: give one of them", "max_tokens");
   if (rest.max_tokens === 0) throw invalid("max_tokens must be at least 1, found 0", "max_tokens");
-  const stop = [...(rest.stop ?? []), ...(served.chat?.stops ?? [])];
-  const fields = { ...rest, stop, ...(most !== undefined && { max_tokens: most }) };
-  const plans = await planned(served, call, {
-    fields,
-    field: "messages",
-    count: 1,
-    prompts: () => [promptOf(served, messages)],
-    usual: null,
-    logprobs: logprobs ? (top ?? 0) : null,
-    promptLogprobs: null,
-  });
-  const run = startGeneration(served, call, plans);
-  const options = { logprobs, routed: fields.modc?.routes ?? false };
+  const fields = { ...rest, ...(most !== undefined && { max_tokens: most }) };
+  const tools = requestedTools(served.chat, fields);
+  const scores = logprobs ? (top ?? 0) : null;
+  const run = await startChat(served, call, { messages, field: "messages", tools, fields, logprobs: scores });
+  const options = { logprobs, routed: fields.modc?.routes ?? false, tools };
   const answers = run.choices.map((choice) => new Answer(served, choice, options));
   const head = {
     id: `chatcmpl-${call.id.replace(/^req_/, "")}`,
@@ -70,24 +69,6 @@ export async function chatCompletions(served: Served, call: Call, json: unknown)
   return Response.json({ ...head, choices: answers.map((answer) => answer.whole()), usage: usageOf(run.choices) });
 }
 
-/** Throws RequestError where there is no template, and TokenizerError for messages that it refuses. */
-function promptOf(served: Served, messages: readonly Message[]): string {
-  const { chat } = served;
-  if (chat === null)
-    throw invalid(
-      "the model has no chat template: ask /v1/completions, or give the server one " +
-        "(modc serve --chat-template <file or name>, such as chatml)",
-      "messages",
-      "no_chat_template",
-    );
-  const answered = messages.at(-1)!.role !== "assistant";
-  if (!answered) throw invalid("the last message must not be the assistant's", "messages");
-  // A template may take long over long texts; one that leaves some of them out is not waited for.
-  const characters = messages.reduce((sum, message) => sum + charactersOf(message), 0);
-  expectCharacters(served, characters, { name: "messages", context: served.context });
-  return chat.prompt(messages);
-}
-
 async function* chunksOf(
   run: GenerationRun,
   answers: readonly Answer[],
@@ -100,22 +81,31 @@ async function* chunksOf(
   if (usage) yield { ...head, choices: [], usage: usageOf(run.choices) };
 }
 
+interface AnswerOptions {
+  readonly logprobs: boolean;
+  readonly routed: boolean;
+  readonly tools: CallableTools | null;
+}
+
 /** A choice as chats have it: whole, or in pieces. */
 class Answer {
   readonly #served: Served;
   readonly #choice: Choice;
-  readonly #options: { readonly logprobs: boolean; readonly routed: boolean };
+  readonly #options: AnswerOptions;
+  readonly #reader: AnswerReader;
   readonly #context: TokenContext;
   readonly #logprobs: ChatLogprob[] = [];
   readonly #tokens: RoutedToken[] = [];
+  readonly #calls: object[] = [];
   #text = "";
   #read: PromptRead | null = null;
   #finish: WireFinish | null = null;
 
-  constructor(served: Served, choice: Choice, options: { readonly logprobs: boolean; readonly routed: boolean }) {
+  constructor(served: Served, choice: Choice, options: AnswerOptions) {
     this.#served = served;
     this.#choice = choice;
     this.#options = options;
+    this.#reader = new AnswerReader(options.tools);
     this.#context = new TokenContext(served.tokenizer, choice.plan.prompt);
   }
 
@@ -135,16 +125,28 @@ class Answer {
     const { text, shown, finish } = piece;
     const own = logprobs ? shown.flatMap((token) => chatLogprob(this.#context, token) ?? []) : [];
     const tokens = routed ? shown.map((token) => routedToken(model, token, this.#read)) : [];
-    this.#text += text;
     for (const one of own) this.#logprobs.push(one);
     for (const one of tokens) this.#tokens.push(one);
-    this.#finish = finish;
-    const bare = text === "" && own.length === 0 && tokens.length === 0;
-    const chunks = bare
-      ? []
-      : [this.#chunk(text === "" ? {} : { content: text }, own, null, routed ? { tokens } : null)];
+    const deltas = this.#reader.add(text, finish !== null).map((part) => this.#delta(part));
+    const bare = deltas.length === 0 && own.length === 0 && tokens.length === 0;
+    const [first = {}, ...more] = deltas;
+    const chunks = bare ? [] : [this.#chunk(first, own, null, routed ? { tokens } : null)];
+    chunks.push(...more.map((delta) => this.#chunk(delta, [], null)));
     if (finish === null) return chunks;
-    return [...chunks, this.#chunk({}, null, finish, routed ? routedUse(model, this.#choice.use) : null)];
+    this.#finish = finish === "stop" && this.#reader.called ? "tool_calls" : finish;
+    return [...chunks, this.#chunk({}, null, this.#finish, routed ? routedUse(model, this.#choice.use) : null)];
+  }
+
+  /** Keeps a part, and returns it as a stream has it. */
+  #delta(part: AnswerPart): object {
+    if (part.kind === "text") {
+      this.#text += part.text;
+      return { content: part.text };
+    }
+    const { index, id, name, arguments: given } = part;
+    const own = { id, type: "function", function: { name, arguments: given } };
+    this.#calls.push(own);
+    return { tool_calls: [{ index, ...own }] };
   }
 
   #chunk(
@@ -167,7 +169,12 @@ class Answer {
     const { logprobs, routed } = this.#options;
     return {
       index: this.#choice.plan.index,
-      message: { role: "assistant", content: this.#text, refusal: null },
+      message: {
+        role: "assistant",
+        content: this.#text === "" && this.#reader.called ? null : this.#text,
+        refusal: null,
+        ...(this.#reader.called && { tool_calls: this.#calls }),
+      },
       logprobs: logprobs ? { content: this.#logprobs, refusal: null } : null,
       finish_reason: this.#finish,
       ...(routed &&
