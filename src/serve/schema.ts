@@ -45,12 +45,26 @@ export const body =
     return found as T & Partial<O>; // field by field
   };
 
-const unknown = (r: Reader, name: string): RequestError =>
-  invalid(
-    `${r.path === "" ? "the body" : r.path} has an unknown field ${JSON.stringify(name)}`,
+const unknown = (r: Reader, name: string): RequestError => {
+  const here = NAMES_ELSEWHERE.get(name);
+  return invalid(
+    `${r.path === "" ? "the body" : r.path} has an unknown field ${JSON.stringify(name)}` +
+      (here === undefined ? "" : `: here it is called ${here}`),
     r.get(name).path,
     "unknown_field",
   );
+};
+
+/** Fields of llama.cpp, Ollama and transformers, by which name modc has them. */
+const NAMES_ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ["n_predict", "max_tokens"],
+  ["num_predict", "max_tokens"],
+  ["max_new_tokens", "max_tokens"],
+  ["max_length", "max_tokens"],
+  ["repeat_penalty", "repetition_penalty"],
+  ["n_probs", "logprobs"],
+  ["stop_sequences", "stop"],
+]);
 
 const fieldOf = (fields: object, name: string): Read<unknown> | undefined =>
   Object.hasOwn(fields, name) ? (fields as Readonly<Record<string, Read<unknown>>>)[name] : undefined;

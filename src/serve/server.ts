@@ -6,6 +6,8 @@ import { chatCompletions } from "./endpoints/chat.js";
 import { completions } from "./endpoints/completions.js";
 import { embeddings } from "./endpoints/embeddings.js";
 import { model, models } from "./endpoints/models.js";
+import { props } from "./endpoints/props.js";
+import { responses } from "./endpoints/responses.js";
 import { detokenize, tokenize, tokenizerInfo } from "./endpoints/tokens.js";
 import { cutOff, draining, invalid, RequestError } from "./errors.js";
 import { allowedOrigin, expectHost, Keys, preflight } from "./guard.js";
@@ -142,6 +144,7 @@ type Posted = (served: Served, call: Call, json: unknown) => Response | Promise<
 const POSTED: Readonly<Record<string, Posted>> = {
   "/v1/completions": completions,
   "/v1/chat/completions": chatCompletions,
+  "/v1/responses": responses,
   "/v1/embeddings": embeddings,
   "/tokenize": tokenize,
   "/detokenize": (served, _, json) => detokenize(served, json),
@@ -180,6 +183,7 @@ function routesOf(served: Served, state: ServerState): App {
   get("/health", ready);
   get("/metrics", () => new Response(served.metrics.text(), { headers: { "content-type": PROMETHEUS } }));
   get("/tokenizer_info", () => tokenizerInfo(served));
+  get("/props", () => props(served));
   get("/v1/models", () => models(served));
   get("/v1/models/:id{.+}", (_, id) => model(served, id));
   for (const [path, { type, text }] of served.page ?? [])
@@ -201,9 +205,22 @@ const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/** Paths of other servers' endpoints, and the path of this server's closest endpoint. */
+const ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ["/completion", "/v1/completions"],
+  ["/api/generate", "/v1/completions"],
+  ["/api/chat", "/v1/chat/completions"],
+  ["/api/tags", "/v1/models"],
+  ["/api/embed", "/v1/embeddings"],
+  ["/embedding", "/v1/embeddings"],
+  ["/slots", "/metrics"],
+]);
+
+const askedElsewhere = (path: string): string => (ELSEWHERE.has(path) ? `: ask ${ELSEWHERE.get(path)}` : "");
+
 const absent = ({ path, request }: Call, method: string | null): RequestError =>
   method === null
-    ? new RequestError(`there is no ${path.slice(0, 200)} here`, {
+    ? new RequestError(`there is no ${path.slice(0, 200)} here${askedElsewhere(path)}`, {
         status: 404,
         type: "invalid_request_error",
         code: "not_found",

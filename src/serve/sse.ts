@@ -1,14 +1,43 @@
 // Replies that come in pieces: server-sent events, as OpenAI's wire has them.
 import type { Call } from "./call.js";
-import { gone } from "./errors.js";
+import { gone, type RequestError } from "./errors.js";
 
 /**
  * A reply whose events are the objects of `chunks`, one `data:` line each, and `[DONE]`. An error on the way is the
  * last event, `data: {"error":…}`. When nobody reads on, the call is aborted.
  */
-export function eventStream(call: Call, chunks: AsyncGenerator<object, void>): Response {
+export const eventStream = (call: Call, chunks: AsyncGenerator<object, void>): Response =>
+  streamed(call, chunks, PLAIN);
+
+/** The same with the type of each object as the event's name, and without `[DONE]`, as /v1/responses has them. */
+export const typedEventStream = (call: Call, chunks: AsyncGenerator<{ readonly type: string }, void>): Response =>
+  streamed(call, chunks, TYPED);
+
+/** How an object, an error and the end are written. */
+interface Form<T> {
+  readonly line: (chunk: T) => string;
+  readonly error: (error: RequestError) => string;
+  readonly end: string;
+}
+
+const PLAIN: Form<object> = {
+  line: (chunk) => `data: ${JSON.stringify(chunk)}\n\n`,
+  error: ({ body }) => `data: ${JSON.stringify(body)}\n\n`,
+  end: "data: [DONE]\n\n",
+};
+
+const TYPED: Form<{ readonly type: string }> = {
+  line: (chunk) => `event: ${chunk.type}\ndata: ${JSON.stringify(chunk)}\n\n`,
+  // Clients find the message in one place or the other.
+  error: ({ message, param, wireCode: code, body }) =>
+    `event: error\ndata: ${JSON.stringify({ type: "error", code, message, param, ...body })}\n\n`,
+  end: "",
+};
+
+function streamed<T>(call: Call, chunks: AsyncGenerator<T, void>, form: Form<T>): Response {
   call.streams = true;
-  return new Response(new ReadableStream(new EventSource(call, linesOf(call, chunks)), { highWaterMark: 1 }), {
+  const source = new EventSource(call, linesOf(call, chunks, form), () => form.error(call.failed(null)));
+  return new Response(new ReadableStream(source, { highWaterMark: 1 }), {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-cache",
@@ -23,14 +52,17 @@ const STALLED_MS = 2000;
 /** Gives lines as they are asked for, and stops waiting for a client that asks no more when its time is up. */
 class EventSource implements UnderlyingDefaultSource<Uint8Array> {
   readonly #call: Call;
+  /** The event of the error that ended the call. */
+  readonly #cutOff: () => string;
   readonly #lines: AsyncGenerator<string, void>;
   readonly #encoder = new TextEncoder();
   #aborted = (): void => {};
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(call: Call, lines: AsyncGenerator<string, void>) {
+  constructor(call: Call, lines: AsyncGenerator<string, void>, cutOff: () => string) {
     this.#call = call;
+    this.#cutOff = cutOff;
     this.#lines = lines;
   }
 
@@ -57,7 +89,7 @@ class EventSource implements UnderlyingDefaultSource<Uint8Array> {
   #giveUp(controller: ReadableStreamDefaultController<Uint8Array>): void {
     if (this.#closed) return;
     this.#close();
-    controller.enqueue(this.#encoder.encode(errorLine(this.#call, null)));
+    controller.enqueue(this.#encoder.encode(this.#cutOff()));
     controller.close();
     void this.#lines.return();
   }
@@ -69,14 +101,12 @@ class EventSource implements UnderlyingDefaultSource<Uint8Array> {
   }
 }
 
-const errorLine = (call: Call, fault: unknown): string => `data: ${JSON.stringify(call.failed(fault).body)}\n\n`;
-
-async function* linesOf(call: Call, chunks: AsyncGenerator<object, void>): AsyncGenerator<string, void> {
+async function* linesOf<T>(call: Call, chunks: AsyncGenerator<T, void>, form: Form<T>): AsyncGenerator<string, void> {
   try {
-    for await (const chunk of chunks) yield `data: ${JSON.stringify(chunk)}\n\n`;
-    yield "data: [DONE]\n\n";
+    for await (const chunk of chunks) yield form.line(chunk);
+    if (form.end !== "") yield form.end;
   } catch (fault) {
-    yield errorLine(call, fault);
+    yield form.error(call.failed(fault));
   } finally {
     if (call.signal.aborted) call.failed(call.signal.reason);
     call.end();

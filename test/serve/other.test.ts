@@ -16,6 +16,22 @@ describe("models", () => {
 });
 
 describe("tokens of a text", () => {
+  it("have properties, as clients of llama.cpp's server ask for them", async () => {
+    const { status, json } = await ask(scripted("x").server, "/props");
+    expect(status).toBe(200);
+    expect(json).toMatchObject({
+      default_generation_settings: { n_ctx: 64, params: { n_predict: -1, temperature: 1 } },
+      model_alias: "moby",
+      chat_template: expect.stringContaining("{% for m in messages %}"),
+      modalities: { vision: false, audio: false },
+    });
+  });
+
+  it("are asked elsewhere than on other servers, which is said", async () => {
+    const { status, json } = await ask(scripted("x").server, "/api/chat", {});
+    expect([status, json.error.message]).toEqual([404, "there is no /api/chat here: ask /v1/chat/completions"]);
+  });
+
   it("are given and taken as both families of clients ask", async () => {
     const { server } = scripted("x");
     expect((await ask(server, "/tokenize", { prompt: "grü", add_special_tokens: false })).json).toEqual({

@@ -8,6 +8,13 @@ import { ask, requestTo, scripted } from "./asked.js";
 const PATH = "/v1/completions";
 
 describe("fields", () => {
+  it("of llama.cpp's server that ask for what is so anyway are taken", async () => {
+    const idle = { cache_prompt: true, id_slot: -1, timings_per_token: false, return_progress: false };
+    expect((await ask(scripted("x").server, PATH, { prompt: "x", ...idle })).status).toBe(200);
+    const { json } = await ask(scripted("x").server, PATH, { prompt: "x", cache_prompt: false });
+    expect(json.error).toMatchObject({ param: "cache_prompt", code: "unsupported_parameter" });
+  });
+
   it.each([
     ["unknown ones", { promt: "x" }, "promt", "unknown_field"],
     ["unknown ones that hold nothing", { promt: null }, "promt", "unknown_field"],
@@ -56,6 +63,7 @@ describe("fields", () => {
 
   it.each([
     ["a field as the wire writes it", { repetition_penalty: 0 }, /^repetition_penalty must be from 0\.0001/],
+    ["the name of a field elsewhere", { n_predict: 5 }, /unknown field "n_predict": here it is called max_tokens$/],
     ["one limit of texts", { n: 129 }, /^a request may ask for 128 texts, this one asks for 129$/],
     ["and the same of many more", { n: 2000 }, /^a request may ask for 128 texts, this one asks for 2000$/],
     ["and of prompts", { prompt: Array<string>(2100).fill("a") }, /^a request may ask for 128 texts, .* 2100$/],
