@@ -1,4 +1,6 @@
 // Builds a package that runs a model without the compiler. Equal inputs give equal files.
+import { isFloat } from "../base/dtype.js";
+import { encodingOf, expectHeld } from "../program/encodings/held.js";
 import type { Program } from "../program/program.js";
 import { formatBytes } from "../runtime/errors.js";
 import { fileDtype, toBytes } from "../runtime/weights/to-bytes.js";
@@ -210,7 +212,9 @@ async function stored(
   if (key !== undefined && own !== null && keys.length === 1 && (type === null || type === own))
     return { dtype: own, bytes: await source.read(key) };
   const dtype = type ?? fileDtype(weight.dtype);
-  return { dtype, bytes: toBytes(await readWeight(weight, keys, source), dtype) };
+  const words = await readWeight(weight, keys, source);
+  if (isFloat(weight.dtype)) expectHeld(weight, words, encodingOf(dtype));
+  return { dtype, bytes: toBytes(words, dtype) };
 }
 
 function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {

@@ -149,6 +149,7 @@ export async function uploadWeights(
         packers.get(slot) ??
         (await encodings[form].packing())(write, blockStride(layout), packedLength(layout, own.length));
       packers.set(slot, packer);
+      packer.expect?.(weight, words);
       forEachPiece(own, layout, shared, (piece, at) => packer.add(piece, at));
       pending += bytes;
       if (pending <= BYTES_BETWEEN_WAITS) continue;

@@ -4,6 +4,7 @@ import { SourceNotes } from "../../export/source-notes.js";
 import { onnxFile, type OnnxFile } from "../../export/onnx/file.js";
 import type { Port, StoredWeight } from "../../export/onnx/graph.js";
 import { onnxGraph, type OnnxGraph } from "../../export/onnx/onnx.js";
+import { encodingOf, expectHeld } from "../../program/encodings/held.js";
 import { asProgramWeight } from "../../program/program.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
@@ -21,7 +22,6 @@ import { plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import { modcVersion } from "../tree/version.js";
 import type { weightCommands } from "../tree/weights.js";
-import { expectHeld } from "./exported.js";
 
 type ExportFlags = Flags<typeof weightCommands.export>;
 
@@ -140,7 +140,7 @@ async function writeWeight(write: Write, weight: StoredWeight, values: Values): 
   const { stored } = weight;
   const words = await values(weight);
   const type = stored === "f16" ? "F16" : stored === "bf16" ? "BF16" : fileDtype(stored);
-  if (type === "F16" || type === "BF16") expectHeld(weight.weight.path, words, type);
+  expectHeld(weight.weight, words, encodingOf(type));
   for (let first = 0; first < words.length; first += PIECE)
     await write(toBytes(words.subarray(first, first + PIECE), type));
 }

@@ -13,7 +13,6 @@ import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { SourceError } from "../../session/errors.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { turn } from "../terminal/ending.js";
-import { UserError } from "../terminal/exit.js";
 import { modelText } from "../source/model-file.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
@@ -76,21 +75,6 @@ export interface MatchedWeights {
   close(): Promise<void>;
 }
 
-/** The least numbers that the type has no finite number near: halfway beyond its largest. */
-const BEYOND = { F32: Infinity, F16: 65520, BF16: (2 - 2 ** -8) * 2 ** 127 } as const;
-
-/** Throws UserError for a number that would become infinite in the type. */
-export function expectHeld(path: string, values: Words, type: keyof typeof BEYOND): void {
-  const beyond = BEYOND[type];
-  if (beyond === Infinity) return;
-  const at = values.findIndex((value: number) => Math.abs(value) >= beyond && Number.isFinite(value));
-  if (at >= 0)
-    throw new UserError(
-      `${path} has ${values[at]}, which would be infinite as ${type.toLowerCase()}`,
-      type === "F16" ? "--weights-as bf16 holds such numbers" : "--weights-as f32 holds such numbers",
-    );
-}
-
 /** The weights of the model in a file; throws where they do not fit. */
 export async function matchedWeights(from: string, model: Model): Promise<MatchedWeights> {
   const weights = model.weights.map((weight) => asProgramWeight(weight));
@@ -99,18 +83,16 @@ export async function matchedWeights(from: string, model: Model): Promise<Matche
   try {
     const matched = matchWeights({ weights, ignore: model.ignore }, source);
     const known = new Map(weights.map((weight) => [weight.path, weight]));
-    const read = async ({ path }: ProgramWeight, floats: WriteOptions["floats"] = "F32"): Promise<Words> => {
+    const read = ({ path }: ProgramWeight): Promise<Words> => {
       const own = known.get(path)!;
-      const words = await readWeight(own, matched.get(own)!, source, readingInTurns(turn));
-      if (isFloat(own.dtype) && !kept.has(path)) expectHeld(path, words, floats);
-      return words;
+      return readWeight(own, matched.get(own)!, source, readingInTurns(turn));
     };
     const learned = weights.filter(({ path, dtype }) => isFloat(dtype) && !kept.has(path));
     return {
       stored: learned.flatMap((w) => matched.get(w)!.map((key) => source.tensors.get(key)!.dtype)),
       write: (path, { keys, floats } = {}) => {
         const called = weights.map((w) => ({ ...w, keys: keys ? [keys.get(w.path)!] : w.keys }));
-        return saveWeights(path, { weights: called }, (weight) => read(weight, floats), {
+        return saveWeights(path, { weights: called }, read, {
           kept,
           ...(floats && { floats }),
         });

@@ -1,13 +1,19 @@
 // How values are packed in each encoding but words. By itself, so that packages of f32 weights do without.
 import { encodeBf16 } from "./bf16.js";
 import { BLOCKS, packBlocks } from "./block-packing.js";
-import type { EncodingName, Pack } from "./encoding.js";
+import type { EncodingName, Pack, Packer } from "./encoding.js";
 import { encodeF16 } from "./f16.js";
+import { expectHeld } from "./held.js";
 import { twoBytes } from "./two-bytes.js";
 
 export const packers: Readonly<Record<Exclude<EncodingName, "word">, Pack>> = {
-  f16: twoBytes(encodeF16),
-  bf16: twoBytes(encodeBf16),
-  q8: packBlocks(BLOCKS.q8),
-  q4: packBlocks(BLOCKS.q4),
+  f16: holding("f16", twoBytes(encodeF16)),
+  bf16: holding("bf16", twoBytes(encodeBf16)),
+  q8: holding("q8", packBlocks(BLOCKS.q8)),
+  q4: holding("q4", packBlocks(BLOCKS.q4)),
 };
+
+function holding(name: EncodingName, pack: Pack): Pack {
+  const expect: Packer["expect"] = (weight, values) => expectHeld(weight, values, name);
+  return (...given) => Object.assign(pack(...given), { expect });
+}

@@ -1,0 +1,75 @@
+// `modc quantize` as a user calls it: which numbers it refuses, and how its folders compute.
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { run } from "./in-process.js";
+import { temporaryFolder } from "./spawn.js";
+
+const folder = temporaryFolder();
+afterAll(folder.remove);
+const at = (...names: readonly string[]): string => join(folder.path, ...names);
+const CONFIG = JSON.stringify({
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  hidden_size: 32,
+  intermediate_size: 64,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  vocab_size: 256,
+  max_position_embeddings: 64,
+  rms_norm_eps: 1e-5,
+});
+
+beforeAll(async () => {
+  folder.folder("dense");
+  folder.file("dense/config.json", CONFIG);
+  expect(await run(["init", at("dense"), "-o", at("dense", "model.safetensors")])).toMatchObject({ status: 0 });
+});
+
+/** A copy of the checkpoint with one number in the place [3, 5] of a product's weight. */
+function withOne(name: string, value: number): string {
+  folder.folder(name);
+  copyFileSync(at("dense", "config.json"), at(name, "config.json"));
+  const bytes = readFileSync(at("dense", "model.safetensors"));
+  const size = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString("utf8", 8, 8 + size)) as Record<string, { data_offsets: number[] }>;
+  const start = 8 + size + header["model.layers.0.self_attn.q_proj.weight"]!.data_offsets[0]!;
+  bytes.writeFloatLE(value, start + 4 * (3 * 32 + 5));
+  writeFileSync(at(name, "model.safetensors"), bytes);
+  return at(name);
+}
+
+describe("a number that the type does not hold is refused by the weight's name and place", () => {
+  it.each([
+    [9e6, "q8"],
+    [9e6, "q4"],
+    [NaN, "q8"],
+    [-Infinity, "q4"],
+  ])("%d as %s", async (value, type) => {
+    const checkpoint = withOne(`${value}`, value);
+    const message = `.attn.q.weight[3, 5] is ${value}, which ${type} does not hold`;
+    for (const words of [
+      ["quantize", checkpoint, "--weights-as", type, "-o", at("never")],
+      ["init", checkpoint, "--weights-as", type, "-o", at("never")],
+      ["build", checkpoint, "--weights-as", type, "-o", at("never")],
+      ["generate", checkpoint, "--weights-as", type, "--prompt", "a", "--max-tokens", "1"],
+    ]) {
+      const { status, stderr } = await run(words);
+      expect([status, stderr], words[0]).toEqual([1, expect.stringContaining(message)]);
+      expect(existsSync(at("never"))).toBe(false);
+    }
+  });
+
+  it("in f16 too, where the number would become infinite", async () => {
+    const checkpoint = withOne("half", 70000);
+    for (const words of [
+      ["init", checkpoint, "--weights-as", "f16", "-o", at("never")],
+      ["build", checkpoint, "--weights-as", "f16", "-o", at("never")],
+      ["generate", checkpoint, "--weights-as", "f16", "--prompt", "a", "--max-tokens", "1"],
+    ])
+      expect(await run(words)).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining(".attn.q.weight[3, 5] is 70000, which f16 does not hold") as string,
+      });
+  });
+});
