@@ -96,22 +96,45 @@ function flopsPerToken(
   read: readonly (readonly number[])[],
   sequences: number,
 ): Summary["flops"] {
-  const { step, axes, sequenceAxis, batchAxis } = generation;
   if (read.length === 0) return null;
   const before = read.map(sum);
+  const steps = totals[0]! - before[0]!;
+  return flopsBetween(generation, { program: generation.step, before, totals, sequences, logits: steps });
+}
+
+/**
+ * Average operations of a token between two states of the caches, given as rows on each axis. `logits`: for how many
+ * tokens `program` computed them. Null if no token was read.
+ */
+export function flopsBetween(
+  { axes, sequenceAxis, batchAxis }: Generation,
+  {
+    program,
+    before,
+    totals,
+    sequences,
+    logits,
+  }: {
+    readonly program: Generation["step"];
+    readonly before: readonly number[];
+    readonly totals: readonly number[];
+    readonly sequences: number;
+    readonly logits: number;
+  },
+): Summary["flops"] {
   const added = totals.map((n, i) => n - before[i]!);
-  const steps = added[0]!;
-  if (steps === 0) return null;
+  const tokens = added[0]!;
+  if (tokens === 0) return null;
   const mean = totals.map((n, i) => Math.round((n + before[i]!) / 2 / sequences));
   const at = (count: (axis: number) => number, length: (axis: number) => number): StepSizes => ({
-    rows: new Map([...axes.map(({ axis }, i) => [axis, count(i)] as const), [sequenceAxis, steps]]),
+    rows: new Map([...axes.map(({ axis }, i) => [axis, count(i)] as const), [sequenceAxis, logits]]),
     extents: new Map([
       ...axes.flatMap(({ capacity }, i) => (capacity === null ? [] : [[capacity, length(i)] as const])),
-      [batchAxis, steps],
+      [batchAxis, logits],
     ]),
   });
   const own = flopsOf(
-    step,
+    program,
     at(
       (i) => added[i]!,
       (i) => mean[i]!,
@@ -119,12 +142,12 @@ function flopsPerToken(
     { dense: false },
   );
   const dense = flopsOf(
-    step,
+    program,
     at(
-      () => steps,
+      () => tokens,
       () => mean[0]!,
     ),
     { dense: true },
   );
-  return { own: own / steps, dense: dense / steps };
+  return { own: own / tokens, dense: dense / tokens };
 }

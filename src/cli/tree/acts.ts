@@ -47,6 +47,7 @@ export const actsOf = (program: CommandUnknownOpts): Acts => ({
   export: async (...given) => (await import("../build/export.js")).exportModel(...given),
   run: async (...given) => (await import("../run/run.js")).run(...given),
   profile: async (...given) => (await import("../program/profile.js")).profile(...given),
+  bench: async (...given) => (await import("../bench/bench.js")).bench(...given),
   tune: async (...given) => (await import("../program/tune.js")).tune(...given),
   generate: async (...given) => (await import("../generate/generate.js")).generate(...given),
   chat: async (...given) => (await import("../chat/chat.js")).chat(...given),

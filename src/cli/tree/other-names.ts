@@ -30,7 +30,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   ...same(["--max-seq-length", "--block-size", "--seq-length", "--context-length"], ["--length", "--context"]),
   // what is asked
   ...same(["--prompt", "-p"], ["--prompt", "--text", "`modc generate` continues a prompt"]),
-  "--n-prompt": ["--prompt"],
+  "--n-prompt": ["--prompt-tokens", "--prompt"],
   ...same(["--file", "-f", "--prompt-file"], ["--prompt @", "--text @"]),
   ...same(["--system-prompt", "--system-message", "-sys"], ["--system"]),
   ...same(["--conversation", "-cnv", "--apply-chat-template", "--chat-mode"], ["--chat", "`modc chat` converses"]),

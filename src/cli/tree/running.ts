@@ -1,5 +1,5 @@
 // Commands that run a model on a device.
-import { anyNumber, bytesOf, durationOf, hostOf, originOf } from "./arguments.js";
+import { anyNumber, bytesOf, durationOf, hostOf, originOf, wholeNumbers } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";
 
@@ -43,6 +43,34 @@ export const runningCommands = {
       o.device,
       o.program,
       ...o.compiling,
+      o.json,
+    ],
+  }),
+  bench: declare({
+    takes: "<file>",
+    does: "measure how fast a model reads prompts and generates, in one table, also against another model",
+    options: [
+      o.valued(
+        "-p, --prompt-tokens <n,n,…>",
+        "lengths of prompts that are read; 0: none (default 512, or as many as the model reads; with -n alone none)",
+        wholeNumbers,
+      ),
+      o.valued(
+        "-n, --max-tokens <n,n,…>",
+        "numbers of tokens that are generated after one; 0: none (default 128; with -p alone none)",
+        wholeNumbers,
+      ),
+      o.whole("-r, --repeat <n>", "runs that are timed, after one that warms up, 1 to 1000 (default 5)", 1, 1000),
+      o.option("--against <path>", "another model, measured in turn with the first: ratios of their speeds"),
+      o.option("--against-weights <path>", "the weights of --against (default: those of its folder or GGUF file)"),
+      o.weights,
+      o.tunings,
+      ...o.storage,
+      o.live,
+      o.seed,
+      o.device,
+      o.set,
+      o.model,
       o.json,
     ],
   }),
