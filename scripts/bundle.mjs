@@ -156,6 +156,20 @@ const tokenizer = {
   plugins: [namedClasses],
 };
 
+/** The script of a worker thread that has a tokenizer. */
+const tokenizerWorker = {
+  ...shared,
+  format: "iife",
+  globalName: "worker",
+  mainFields: ["module", "main"],
+  entryPoints: [{ in: "src/tokenizer/worker.ts", out: "tokenizer-worker" }],
+  footer: {
+    js:
+      'const { parentPort } = require("node:worker_threads");\n' +
+      'parentPort.on("message", async (message) => parentPort.postMessage(await worker.answer(message)));',
+  },
+};
+
 /** The scripts of pages with a model in them. */
 const page = {
   ...shared,
@@ -193,6 +207,7 @@ export async function bundle() {
     `{\n${files.map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`).join("")}}`;
   const [files, tokenizerFiles, pageFiles] = [await bundled(runtime), await bundled(tokenizer), await bundled(page)];
   const [[, chatScript]] = await bundled(chat);
+  const [[, workerScript]] = await bundled(tokenizerWorker);
   const packers = files.find(([name]) => PACKERS.test(name));
   const [seen, unseen] = [`import("./${packers[0]}")`, unseenImport(`./${packers[0]}`)];
   const runtimeFiles = files
@@ -209,7 +224,9 @@ export async function bundle() {
     `/** Scripts of pages with a model in them, by whether it has a tokenizer. */\nexport const pageFiles: ` +
     `Readonly<Record<string, string>> = ${record(pageFiles)};\n\n` +
     `/** The script of the page that a server has at \`/\`. */\n` +
-    `export const chatScript = ${JSON.stringify(chatScript)};\n`;
+    `export const chatScript = ${JSON.stringify(chatScript)};\n\n` +
+    `/** The script of a worker thread that has a tokenizer. */\n` +
+    `export const tokenizerWorker = ${JSON.stringify(workerScript)};\n`;
   const path = join(root, "src", "bundled.ts");
   let old = "";
   try {

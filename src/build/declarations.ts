@@ -131,7 +131,7 @@ export interface ModelError extends Error {
     | "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported"
     | "bad-input" | "bad-weights" | "disposed"
     | "corrupted" | "download-failed" | "bad-package"
-    ${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token"' : ""};
+    ${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token" | "too-slow"' : ""};
   /** How to mend it; null where nothing simple helps. */
   readonly hint: string | null;
 }

@@ -26,7 +26,7 @@ export async function startChat(served: Served, call: Call, asked: Conversation)
     fields: { ...fields, stop: [...(fields.stop ?? []), ...(served.chat?.stops ?? [])] },
     field,
     count: 1,
-    prompts: () => [promptOf(served, asked)],
+    prompts: async () => [await promptOf(served, call, asked)],
     usual: null,
     logprobs,
     promptLogprobs: null,
@@ -44,7 +44,7 @@ const marksOf = ({ tokenizer }: Served, { format }: RequestedTools): ReadonlyMap
     }),
   );
 
-function promptOf(served: Served, { messages, field, tools }: Conversation): string {
+function promptOf(served: Served, call: Call, { messages, field, tools }: Conversation): Promise<string> {
   const { chat } = served;
   if (chat === null)
     throw invalid(
@@ -59,5 +59,5 @@ function promptOf(served: Served, { messages, field, tools }: Conversation): str
   expectCharacters(served, characters, { name: field, context: served.context });
   const shown = tools?.tools ?? [];
   expectCharacters(served, JSON.stringify(shown).length, { name: "tools", context: served.context });
-  return chat.prompt(messages, { tools: shown });
+  return chat.promptAsync(messages, { tools: shown, signal: call.signal });
 }

@@ -15,10 +15,15 @@ export class Echo {
   readonly #tokenizer: Tokenizer;
   #logprobs: Promise<CompletionLogprobs> | null = null;
 
-  constructor(tokenizer: Tokenizer, given: WirePrompt) {
+  private constructor(tokenizer: Tokenizer, text: string) {
     this.#tokenizer = tokenizer;
-    this.text = typeof given === "string" ? wellFormed(given) : textOf(tokenizer, given);
+    this.text = text;
     this.length = codePoints(this.text);
+  }
+
+  static async of(tokenizer: Tokenizer, given: WirePrompt, signal: AbortSignal): Promise<Echo> {
+    const text = typeof given === "string" ? wellFormed(given) : await textOf(tokenizer, given, signal);
+    return new Echo(tokenizer, text);
   }
 
   /** Those of the prompt, worked out at the first call. `read`: what the first choice was told; others do not ask. */

@@ -92,7 +92,7 @@ export async function addPromptLogprobs(
   { tokenizer, prompt, text, read: { scores } }: EchoedPrompt,
 ): Promise<void> {
   await turn();
-  const offsets = promptOffsets(tokenizer, prompt, text);
+  const offsets = await promptOffsets(tokenizer, prompt, text, call.signal);
   const context = new TokenContext(tokenizer, []);
   for (const [i, token] of prompt.entries()) {
     if (i % TOKENS_A_TURN === 0) await turn();

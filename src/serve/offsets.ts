@@ -1,7 +1,8 @@
 // Where in an echoed prompt each of its tokens begins.
-import { placedText, type PlacedText } from "../tokenizer/text-stream.js";
+import type { PlacedText } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { alignedPlaces, lettersOf, type Letters } from "./alignment.js";
+import { placed } from "./placed.js";
 
 /** The length of a text as Python counts it, where OpenAI's clients are at home: not in UTF-16's units. */
 export function codePoints(text: string): number {
@@ -15,15 +16,25 @@ export function codePoints(text: string): number {
  * special tokens of a list, whose text is without them. A part of a character has the place of the character. Where the
  * tokenizer changes texts, as by lower case, a token has the place of what it was made of, as far as that can be found.
  */
-export function promptOffsets(tokenizer: Tokenizer, prompt: readonly number[], text: string): readonly number[] {
-  const plain = placedText(tokenizer, prompt);
-  return inCodePoints(text, plain.text === text ? plain.starts : placesIn(tokenizer, prompt, text));
+export async function promptOffsets(
+  tokenizer: Tokenizer,
+  prompt: readonly number[],
+  text: string,
+  signal: AbortSignal,
+): Promise<readonly number[]> {
+  const plain = await placed(tokenizer, prompt, { signal });
+  return inCodePoints(text, plain.text === text ? plain.starts : await placesIn(tokenizer, prompt, text, signal));
 }
 
 /** Of a text that has special tokens, or that its tokens do not decode to: each run between such is found in it. */
-function placesIn(tokenizer: Tokenizer, prompt: readonly number[], text: string): readonly number[] {
-  const [first, last] = ownTokens(tokenizer, prompt, text);
-  const shown = placedText(tokenizer, prompt, { special: true });
+async function placesIn(
+  tokenizer: Tokenizer,
+  prompt: readonly number[],
+  text: string,
+  signal: AbortSignal,
+): Promise<readonly number[]> {
+  const [first, last] = ownTokens(prompt, await tokenizer.encodeAsync(text, { signal }));
+  const shown = await placed(tokenizer, prompt, { special: true, signal });
   const placeOf = placesOf(text);
   const places: number[] = [];
   let letters: Letters | null = null;
@@ -40,7 +51,7 @@ function placesIn(tokenizer: Tokenizer, prompt: readonly number[], text: string)
       continue;
     }
     // Tokenizers differ in whether what follows a special token begins as a text does, without its space.
-    const ways = [placedText(tokenizer, prompt.slice(i, end)), partOf(shown, i, end)];
+    const ways = [await placed(tokenizer, prompt.slice(i, end), { signal }), partOf(shown, i, end)];
     const way = ways.find((one) => placeOf(one.text, at) !== null);
     if (way) {
       const begin = placeOf(way.text, at)!;
@@ -62,8 +73,7 @@ function partOf({ text, starts }: PlacedText, from: number, to: number): PlacedT
 }
 
 /** The first and the last of the prompt's tokens that are of the text, not around it. */
-function ownTokens(tokenizer: Tokenizer, prompt: readonly number[], text: string): readonly [number, number] {
-  const own = tokenizer.encode(text);
+function ownTokens(prompt: readonly number[], own: readonly number[]): readonly [number, number] {
   for (let first = prompt.length - own.length; first >= 0; first--)
     if (own.every((token, i) => token === prompt[first + i])) return [first, first + own.length - 1];
   return [0, prompt.length - 1];

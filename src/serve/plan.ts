@@ -27,7 +27,7 @@ export interface Asked {
   readonly fields: Partial<SharedFields>;
   /** How many prompts there are; asked for when all else has been found right. */
   readonly count: number;
-  readonly prompts: () => readonly WirePrompt[];
+  readonly prompts: () => Promise<readonly WirePrompt[]>;
   /** The field that has the prompts. */
   readonly field: "prompt" | "messages" | "input";
   /** Generated tokens of each text where neither request nor checkpoint says; null: as many as there is room for. */
@@ -63,7 +63,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
   const place = served.room.take(count * n);
   try {
     const own = { name: field, context: served.context };
-    const prompts = await tokensOf(served, call, asked.prompts(), own, field === "prompt");
+    const prompts = await tokensOf(served, call, await asked.prompts(), own, field === "prompt");
     return { texts: prompts.flatMap((prompt, p) => choicesOf(served, asked, { prompt, p, sampling, live })), place };
   } catch (fault) {
     place.release();

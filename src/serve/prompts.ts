@@ -83,7 +83,7 @@ const SLACK = 4;
 /** Characters that any text may have, and for each token of the context where that is more. */
 const CHARACTERS = { any: 65_536, token: 8 } as const;
 
-/** The most characters of a text: while it is encoded everybody waits, a microsecond or more for each. */
+/** The most characters of a text: encoding takes a microsecond or more for each. */
 export const mostCharacters = (context: number | null): number =>
   Math.max(CHARACTERS.any, CHARACTERS.token * (context ?? 0));
 
@@ -99,7 +99,7 @@ export function expectCharacters(served: Served, characters: number, field: Prom
     throw refused(`a text may have ${most} characters, ${whichHas(field, index, count)} ${characters}`);
 }
 
-/** Texts of so many characters or fewer are encoded at once, and so are others decoded. */
+/** Texts of so many characters or fewer are encoded without a turn of others before. */
 export const SHORT = 4096;
 
 /**
@@ -129,7 +129,7 @@ export async function tokensOf(
       await turn();
       call.signal.throwIfAborted();
     }
-    const tokens = served.tokenizer.encode(prompt, { template });
+    const tokens = await served.tokenizer.encodeAsync(prompt, { template, signal: call.signal });
     if (field.context !== null && tokens.length > field.context)
       throw tooLong(field.context, tokens.length, field, i, count);
     all.push(tokens);

@@ -147,7 +147,7 @@ const POSTED: Readonly<Record<string, Posted>> = {
   "/v1/responses": responses,
   "/v1/embeddings": embeddings,
   "/tokenize": tokenize,
-  "/detokenize": (served, _, json) => detokenize(served, json),
+  "/detokenize": detokenize,
 };
 
 function routesOf(served: Served, state: ServerState): App {

@@ -1,7 +1,7 @@
 // The text of tokens where they stand: as they come one by one, and of those that might have come.
 import { TokenizerError } from "../tokenizer/errors.js";
-import { placedText } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { placed } from "./placed.js";
 
 export { decoderAfter, type PlacedDecoder } from "../tokenizer/text-after.js";
 
@@ -16,8 +16,15 @@ function known(decode: () => string): string | null {
 }
 
 /** The text of tokens, without special ones. One that the tokenizer lacks has none, as one that is generated. */
-export const textOf = (tokenizer: Tokenizer, tokens: readonly number[]): string =>
-  known(() => tokenizer.decode(tokens)) ?? placedText(tokenizer, tokens).text;
+export async function textOf(tokenizer: Tokenizer, tokens: readonly number[], signal: AbortSignal): Promise<string> {
+  try {
+    return await tokenizer.decodeAsync(tokens, { signal });
+  } catch (fault) {
+    if (fault instanceof TokenizerError && fault.code === "bad-token")
+      return (await placed(tokenizer, tokens, { signal })).text;
+    throw fault;
+  }
+}
 
 /** The text of a token behind others, special ones shown; bytes that are no whole character as U+FFFD. */
 export function textAfter(tokenizer: Tokenizer, before: readonly number[], token: number): string {

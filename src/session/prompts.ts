@@ -1,18 +1,25 @@
 // Encodes the prompts of a session as tokens.
 import { isChat, type Prompt } from "../generate/prompts.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { EncodeAsyncOptions, Tokenizer } from "../tokenizer/tokenizer.js";
 import { SessionError } from "./errors.js";
 
 /**
  * Encodes a prompt. For a text the tokenizer adds the tokens that it puts around a whole text; a chat template already
- * contains them. Throws TokenizerError, and SessionError for a chat if there is no template.
+ * contains them. Throws TokenizerError, SessionError for a chat if there is no template, and the reason of `signal`.
  */
-export function tokensOf(prompt: Prompt, tokenizer: Tokenizer, chat: ChatTemplate | null): ArrayLike<number> {
-  if (typeof prompt === "string") return tokenizer.encode(prompt, { template: true });
+export async function tokensOf(
+  prompt: Prompt,
+  tokenizer: Tokenizer,
+  chat: ChatTemplate | null,
+  options: Omit<EncodeAsyncOptions, "template"> = {},
+): Promise<ArrayLike<number>> {
+  if (typeof prompt === "string") return tokenizer.encodeAsync(prompt, { ...options, template: true });
   if (!isChat(prompt)) return prompt;
-  return tokenizer.encode(expectTemplate(chat).prompt(prompt));
+  return tokenizer.encodeAsync(await expectTemplate(chat).promptAsync(prompt, signalOf(options)), options);
 }
+
+const signalOf = ({ signal }: EncodeAsyncOptions): { readonly signal?: AbortSignal } => (signal ? { signal } : {});
 
 /** Throws SessionError if there is no template. */
 export function expectTemplate(chat: ChatTemplate | null): ChatTemplate {

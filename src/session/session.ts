@@ -94,24 +94,22 @@ export class TextSession {
     expectOptions(given);
     const { experts = false, ...options } = given;
     const { tokenizer, chat, defaults } = this.texts;
+    const { signal } = options;
+    const tokens: ArrayLike<number>[] = [];
+    for (const one of promptsOf(prompt)) tokens.push(await tokensOf(one, tokenizer, chat, signal ? { signal } : {}));
     const codec = {
-      encode: (text: string) => tokensOf(text, tokenizer, chat),
+      encode: (text: string) => tokenizer.encode(text, { template: true }),
       decoder: (prompt: ArrayLike<number>) => decoderAfter(tokenizer, prompt),
       ends: defaults.ends,
     };
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
     const log = experts ? new ExpertLog(this.generation) : null;
-    const events = generateText(
-      this.#generator,
-      codec,
-      promptsOf(prompt).map((p) => tokensOf(p, tokenizer, chat)),
-      {
-        ...options,
-        sampling: withDefaults(defaults.sampling, options.sampling),
-        ...(maxTokens !== null && { maxTokens }),
-        ...(log && { observe: log }),
-      },
-    );
+    const events = generateText(this.#generator, codec, tokens, {
+      ...options,
+      sampling: withDefaults(defaults.sampling, options.sampling),
+      ...(maxTokens !== null && { maxTokens }),
+      ...(log && { observe: log }),
+    });
     if (!log) {
       this.#experts = null;
       return yield* events;

@@ -1,33 +1,12 @@
 // Chat templates: format messages as the text that a model was trained to continue.
 import { escapedName } from "../size/shown.js";
+import type { Apart } from "./apart.js";
 import { TokenizerError } from "./errors.js";
+import type { ChatOptions, Message } from "./message.js";
 import { parseTemplate } from "./template.js";
+import { Budget, TemplateLimit } from "./template-budget.js";
 
-export interface Message {
-  readonly role: string;
-  /** Empty for a message that has tool calls alone. */
-  readonly content: string;
-  /** The calls that an answer consists of; templates expect their arguments as objects. */
-  readonly tool_calls?: readonly ToolCall[];
-  /** The call whose result a message of the role `tool` is. */
-  readonly tool_call_id?: string;
-  readonly name?: string;
-}
-
-export interface ToolCall {
-  readonly id: string;
-  readonly type: "function";
-  readonly function: { readonly name: string; readonly arguments: unknown };
-}
-
-export interface ChatOptions {
-  /** Whether the text ends with the beginning of the model's answer. Default true. */
-  readonly answer?: boolean;
-  /** Tools that the model may call, as JSON schemas in OpenAI's form; the template decides how to show them. */
-  readonly tools?: readonly object[];
-  /** Further variables of the template, such as `enable_thinking`. */
-  readonly variables?: Readonly<Record<string, unknown>>;
-}
+export type { ChatOptions, Message, ToolCall } from "./message.js";
 
 /** A compiled template with the special tokens that it may refer to. */
 export interface ChatTemplate {
@@ -37,6 +16,11 @@ export interface ChatTemplate {
   readonly stops: readonly string[];
   /** Formats messages as a prompt, with special tokens as text. Throws TokenizerError if the template rejects them. */
   prompt(messages: readonly Message[], options?: ChatOptions): string;
+  /**
+   * The same, where others wait for this thread: work of more than about 50 ms is done in a worker, if there is one.
+   * Throws the reason of `signal` too.
+   */
+  promptAsync(messages: readonly Message[], options?: ChatOptions & { readonly signal?: AbortSignal }): Promise<string>;
 }
 
 /** The chat settings of a `tokenizer_config.json`: special tokens by name, and the template; null if it has none. */
@@ -101,48 +85,75 @@ function templateOf(value: unknown, file: string): string | null {
   throw new TokenizerError("bad-tokenizer", `${file}: chat_template has no template called default`);
 }
 
-/**
- * Compiles a template; `file` is its file, for messages, and `stops` are texts that end an answer. Throws
- * TokenizerError for an invalid template.
- */
+/** Steps and messages of a template that take less than about 50 ms, whatever they do. */
+const QUICK = { steps: 25_000, messages: 128 } as const;
+
+/** Characters whose time a template may take in a worker besides: its steps are bounded already. */
+const PATIENCE = 250_000;
+
+export interface TemplateOptions {
+  /** Texts that end an answer. */
+  readonly stops?: readonly string[];
+  /** Runs prompts that take long. */
+  readonly apart?: Apart | null;
+}
+
+/** Compiles a template; `file` is its file, for messages. Throws TokenizerError for an invalid template. */
 export function chatTemplate(
   template: string,
   specials: ReadonlyMap<string, string>,
   file: string,
-  { stops = [] }: { readonly stops?: readonly string[] } = {},
+  { stops = [], apart = null }: TemplateOptions = {},
 ): ChatTemplate {
   const compiled = convertingErrors(`the chat template of ${file} cannot be read`, file, () => parseTemplate(template));
+  const run = (
+    messages: readonly Message[],
+    { answer = true, tools = [], variables = {} }: ChatOptions,
+    steps?: number,
+  ): string => {
+    const characters = expectMessages(messages) + JSON.stringify(tools).length;
+    const budget = new Budget(messages.length, characters, steps);
+    const all = {
+      ...Object.fromEntries(specials),
+      messages,
+      ...(tools.length > 0 && { tools }),
+      add_generation_prompt: answer,
+      ...variables,
+    };
+    const prompt: unknown = convertingErrors(`the chat template of ${file} refuses the messages`, file, () =>
+      compiled(all, budget),
+    );
+    if (typeof prompt !== "string")
+      throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`, { file });
+    return prompt;
+  };
   return {
     text: template,
     stops,
-    prompt(messages, { answer = true, tools = [], variables = {} } = {}) {
-      expectMessages(messages);
-      const templateVariables = {
-        ...Object.fromEntries(specials),
-        messages,
-        ...(tools.length > 0 && { tools }),
-        add_generation_prompt: answer,
-        ...variables,
-      };
-      const toolCharacters = JSON.stringify(tools).length;
-      const characters = messages.reduce((sum, message) => sum + charactersOf(message), toolCharacters);
-      const prompt: unknown = convertingErrors(`the chat template of ${file} refuses the messages`, file, () =>
-        compiled(templateVariables, messages.length, characters),
-      );
-      if (typeof prompt !== "string")
-        throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`, { file });
-      return prompt;
+    prompt: (messages, options = {}) => run(messages, options),
+    async promptAsync(messages, { signal, ...options } = {}) {
+      signal?.throwIfAborted();
+      if (apart === null) return run(messages, options);
+      if (messages.length <= QUICK.messages)
+        try {
+          return run(messages, options, QUICK.steps);
+        } catch (fault) {
+          if (!(fault instanceof TokenizerError && fault.cause instanceof TemplateLimit)) throw fault;
+        }
+      return apart.ask({ kind: "prompt", messages, options }, PATIENCE + expectMessages(messages), signal);
     },
   };
 }
 
-function expectMessages(messages: readonly Message[]): void {
+/** How many characters messages have. Throws TokenizerError unless each is a role and a content. */
+function expectMessages(messages: readonly Message[]): number {
   if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
   for (const [i, { role, content }] of messages.entries())
     if (typeof role !== "string" || typeof content !== "string")
       throw new TokenizerError("bad-text", `message ${i} of the chat needs a role and a content, both of them text`, {
         hint: 'write { role: "user", content: "…" }; parts of other kinds are not read',
       });
+  return messages.reduce((sum, message) => sum + charactersOf(message), 0);
 }
 
 /** The characters of a message that a template may print. */

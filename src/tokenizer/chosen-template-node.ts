@@ -1,5 +1,6 @@
 // The chat template that a user chooses: a known one by its name, or a file of Jinja text. Node only.
 import { existsSync } from "node:fs";
+import { Workers } from "./apart-node.js";
 import { chatTemplate, type ChatTemplate } from "./chat.js";
 import { TokenizerError } from "./errors.js";
 import { KNOWN_TEMPLATES } from "./known-templates.js";
@@ -31,8 +32,9 @@ export function openChatTemplate(
   const { text, ends } = known ?? { text: readText(chosen, "chat template", MAX_BYTES), ends: [] };
   const specials = new Map(SPECIALS.flatMap((name) => (info?.[name] ? [[name, info[name]] as const] : [])));
   const ids = ends.map((end) => tokenizer.idOf(end));
+  const apart = new Workers({ json: null, config: null, file: chosen, template: { text, specials, file: chosen } });
   return {
-    chat: chatTemplate(text, specials, chosen, { stops: ends.filter((_, i) => ids[i] === null) }),
+    chat: chatTemplate(text, specials, chosen, { stops: ends.filter((_, i) => ids[i] === null), apart }),
     ends: ids.filter((id) => id !== null),
   };
 }

@@ -1,6 +1,7 @@
 // Checks what a `tokenizer.json` says before anything reads it: of what is wrong, the first is told with its place.
 import { escapedName, quotedName } from "../size/shown.js";
 import { TokenizerError } from "./errors.js";
+import { isFixed } from "./pattern-cost.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -20,6 +21,10 @@ const PARTS = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as co
 
 /** Beyond any vocabulary: what reads one counts to its largest id. */
 const MOST_IDS = 2 ** 24;
+/** Longer than the pieces of any vocabulary: texts are compared with the longest at each place. */
+const MOST_CHARACTERS = 4096;
+/** More than the added tokens of any vocabulary: a decoder compares each token with all. */
+const MOST_ADDED = 65_536;
 const ID = `it must be a whole number from 0 to ${MOST_IDS - 1}`;
 
 /** Reads the text of a `tokenizer.json`. Throws TokenizerError for one with a fault. */
@@ -38,6 +43,7 @@ export function parseDescription(json: string, file: string): Description {
   for (const part of PARTS)
     if ((read[part] ?? null) !== null && !isFields(read[part]))
       refuse(part, read[part], "it must be an object or null");
+  checkDecoder(read["decoder"] ?? null, "decoder", refuse);
   // What reads it wants those that need not be written.
   const absent = Object.fromEntries(PARTS.map((part) => [part, null]));
   const { unk_id: unknown, ...others } = model;
@@ -72,6 +78,7 @@ function checkScored(vocab: unknown, unknownId: unknown, refuse: Refuse): Pieces
   vocab.forEach((scored: unknown, i) => {
     if (!Array.isArray(scored) || typeof scored[0] !== "string" || typeof scored[1] !== "number")
       refuse(`model.vocab[${i}]`, scored, "it must be a piece and its score");
+    expectShort(scored[0], `a piece of model.vocab[${i}]`, refuse);
   });
   if ((unknownId ?? null) !== null && !(isId(unknownId) && unknownId < vocab.length))
     refuse("model.unk_id", unknownId, `there are ${vocab.length} pieces`);
@@ -86,6 +93,7 @@ function piecesOf(vocab: unknown, refuse: Refuse): Pieces {
   const seen = new Set<number>();
   const ids: [string, number][] = [];
   for (const piece of pieces) {
+    expectShort(piece, "a piece of model.vocab", refuse);
     const id = all[piece];
     if (!isId(id)) refuse(`model.vocab[${quotedName(piece)}]`, id, ID);
     if (seen.has(id)) {
@@ -121,6 +129,8 @@ function checkMerges(merges: unknown, pieces: ReadonlySet<string>, prefix: numbe
  */
 function addedTokens(added: unknown, pieces: Pieces, refuse: Refuse): readonly Fields[] {
   if (!Array.isArray(added)) refuse("added_tokens", added, "it must be a list");
+  if (added.length > MOST_ADDED)
+    refuse("added_tokens", added.length, `modc reads up to ${MOST_ADDED}`, "add them to model.vocab");
   const ids = new Map(pieces);
   const vocabulary = new Map(pieces.map(([piece, id]) => [id, piece]));
   const owners = new Map(vocabulary);
@@ -130,6 +140,7 @@ function addedTokens(added: unknown, pieces: Pieces, refuse: Refuse): readonly F
     const { id, content } = token;
     if (!isId(id)) refuse(`${place}.id`, id, ID);
     if (typeof content !== "string") refuse(`${place}.content`, content, "it must be a string");
+    expectShort(content, `${place}.content`, refuse);
     // Of a piece that a list has twice, either id is its own.
     if (owners.get(id) === content) return token;
     const own = ids.get(content);
@@ -148,6 +159,36 @@ function addedTokens(added: unknown, pieces: Pieces, refuse: Refuse): readonly F
     owners.set(id, content);
     return token;
   });
+}
+
+function expectShort(piece: string, place: string, refuse: Refuse): void {
+  if (piece.length > MOST_CHARACTERS)
+    refuse(place, piece, `it has ${piece.length} characters, a piece has ${MOST_CHARACTERS} at most`);
+}
+
+/** Decoders, and characters that all of them may make of one. */
+const MOST_DECODERS = 32;
+const MOST_GROWTH = 256;
+
+/** Tokens are decoded one by one while others wait, so each decoder must take little time for any token. */
+function checkDecoder(decoder: unknown, place: string, refuse: Refuse): void {
+  let [growth, decoders] = [1, 0];
+  const check = (part: unknown, place: string): void => {
+    if (++decoders > MOST_DECODERS) refuse(place, part, `there are more than ${MOST_DECODERS} decoders`);
+    if (!isFields(part)) return; // the library refuses it
+    const { decoders: own, pattern, content, suffix } = part;
+    if (Array.isArray(own)) own.forEach((one: unknown, i) => check(one, `${place}.decoders[${i}]`));
+    if (part["type"] === "BPEDecoder" && typeof suffix === "string" && suffix === "") growth *= 2;
+    if (!isFields(pattern)) return;
+    const { Regex: regex, String: text } = pattern;
+    if (typeof regex === "string" && !isFixed(regex))
+      refuse(`${place}.pattern`, pattern, "a pattern of a decoder may repeat nothing", "write it as a String");
+    const replaced = typeof text === "string" ? text.length : 1;
+    if (typeof content === "string" && content.length > replaced)
+      growth *= replaced === 0 ? content.length + 1 : Math.ceil(content.length / replaced);
+    if (growth > MOST_GROWTH) refuse(`${place}.content`, content, "the decoders make tokens longer and longer");
+  };
+  if (decoder !== null) check(decoder, place);
 }
 
 const isFields = (value: unknown): value is Fields =>

@@ -20,9 +20,9 @@ export class Budget {
   /** The limit on the length of a text. */
   readonly text: number;
 
-  /** The budget for a number of messages with a total number of characters. */
-  constructor(messages: number, characters: number) {
-    this.#most = STEPS.any + STEPS.message * messages + Math.ceil(STEPS.character * characters);
+  /** The budget for a number of messages with a total number of characters; `most`: steps at most, whatever they are. */
+  constructor(messages: number, characters: number, most = Infinity) {
+    this.#most = Math.min(most, STEPS.any + STEPS.message * messages + Math.ceil(STEPS.character * characters));
     this.#left = this.#most;
     this.text = TEXT.any + TEXT.character * characters;
   }

@@ -1,7 +1,7 @@
 // Runs a chat template with bounded work: templates are external code, so the cost of each operation is counted before
 // it is done.
 import * as jinja from "@huggingface/jinja";
-import { Budget, TemplateLimit } from "./template-budget.js";
+import { type Budget, TemplateLimit } from "./template-budget.js";
 import { globals } from "./template-globals.js";
 
 /** A node of the syntax tree, by its fields. A computed value is wrapped in a node of type `Held`. */
@@ -59,18 +59,18 @@ const COST = {
   split: 8,
 } as const;
 
+/** A parsed template: runs with variables, within the budget. */
+export type CompiledTemplate = (variables: Readonly<Record<string, unknown>>, budget: Budget) => unknown;
+
 /** Parses a template. Throws what the parser throws, and TemplateLimit. */
-export function parseTemplate(
-  text: string,
-): (variables: Readonly<Record<string, unknown>>, messages: number, characters: number) => unknown {
+export function parseTemplate(text: string): CompiledTemplate {
   if (text.length > MAX_CHARACTERS)
     throw new TemplateLimit(`it has ${text.length} characters, modc reads up to ${MAX_CHARACTERS}`);
   if (LONG_BLANK.test(text)) throw new TemplateLimit("it has more than 1000 blanks in a row");
   const tree = parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
   const printed = statementsOf(tree);
-  return (given, messages, characters) => {
+  return (given, budget) => {
     const environment = new Environment();
-    const budget = new Budget(messages, characters);
     for (const [name, value] of [...Object.entries(globals(budget)), ...Object.entries(given)])
       environment.set(name, value);
     return new MeteredInterpreter(environment, budget, printed).run(tree).value;

@@ -4,11 +4,13 @@ import { dirname, join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { isGgufPath, openHeader } from "../runtime/gguf/header-node.js";
 import { readRegular } from "../runtime/regular-node.js";
+import type { Opening } from "./apart.js";
+import { Workers } from "./apart-node.js";
 import { chatTemplate, parseChatConfig, type ChatTemplate } from "./chat.js";
 import { TokenizerError } from "./errors.js";
 import { isFolder } from "./folder-node.js";
 import { ggufTokenizer } from "./gguf.js";
-import { parseTokenizer, type Tokenizer } from "./tokenizer.js";
+import { readTokenizer, type Tokenizer } from "./tokenizer.js";
 
 /** A tokenizer with the chat settings of its folder. */
 export interface OpenedTokenizer {
@@ -40,6 +42,26 @@ const infoOf = (specials: ReadonlyMap<string, string>, template: string | null):
   chat_template: template,
 });
 
+/** A tokenizer and its template, with workers for what takes long. Throws TokenizerError. */
+async function openTexts(
+  files: Omit<Opening, "template"> & { readonly json: string },
+  template: Opening["template"],
+): Promise<Pick<OpenedTokenizer, "tokenizer" | "chat">> {
+  const workers = new Workers({ ...files, template });
+  const tokenizer = await readTokenizer(files.json, files.file, files.config, workers);
+  return {
+    tokenizer,
+    chat: template && chatTemplate(template.text, template.specials, template.file, { apart: workers }),
+  };
+}
+
+/**
+ * Creates the tokenizer of a `tokenizer.json` as `parseTokenizer` of a page does, with workers for what takes long, so
+ * that it also reads one with a part that may take time without end.
+ */
+export const parseTokenizer = async (json: string, file: string, config: string | null = null): Promise<Tokenizer> =>
+  (await openTexts({ json, file, config }, null)).tokenizer;
+
 /** The limit on the size of a tokenizer's file. */
 const MAX_BYTES = 256 * 1024 * 1024;
 
@@ -60,15 +82,18 @@ export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   const json = readText(file);
   const configText = configFile === null ? null : readText(configFile);
   const config = configText === null || configFile === null ? null : parseChatConfig(configText, configFile);
-  const tokenizer = await parseTokenizer(json, file, configText);
   const templateText = templateFile === null ? null : readText(templateFile);
   const template = templateText ?? config?.template ?? null;
   const specials = config?.specials ?? new Map<string, string>();
+  const { tokenizer, chat } = await openTexts(
+    { json, file, config: configText },
+    template === null ? null : { text: template, specials, file: templateFile ?? configFile ?? file },
+  );
   const named = specials.get("eos_token");
   const end = named === undefined ? null : tokenizer.idOf(named);
   return {
     tokenizer,
-    chat: template === null ? null : chatTemplate(template, specials, templateFile ?? configFile ?? file),
+    chat,
     end,
     info: infoOf(specials, template),
     ends: end === null ? [] : [end],
@@ -82,11 +107,14 @@ export async function openGgufTokenizer(path: string): Promise<OpenedTokenizer |
   if (found === null) return null;
   const { config, ends } = found;
   const { specials, template } = parseChatConfig(config, path);
-  const tokenizer = await parseTokenizer(found.tokenizer, path, config);
+  const { tokenizer, chat } = await openTexts(
+    { json: found.tokenizer, file: path, config },
+    template === null ? null : { text: template, specials, file: path },
+  );
   const end = specials.get("eos_token");
   return {
     tokenizer,
-    chat: template === null ? null : chatTemplate(template, specials, path),
+    chat,
     end: end === undefined ? null : tokenizer.idOf(end),
     info: infoOf(specials, template),
     ends,

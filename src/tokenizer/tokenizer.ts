@@ -1,7 +1,23 @@
 // Converts between text and tokens: one token per byte, or by a `tokenizer.json`.
+import type { Apart } from "./apart.js";
+import { BoundedPattern } from "./bounded-pattern.js";
+import { Deadline } from "./deadline.js";
 import { parseDescription, type Description } from "./description.js";
 import { TokenizerError } from "./errors.js";
+import { judge } from "./judge.js";
 import { byteReader } from "./token-bytes.js";
+import { wordPieces, type WordPieceModel } from "./word-piece.js";
+
+export interface EncodeOptions {
+  /** Whether to add the tokens that the tokenizer puts around a whole text, such as a beginning-of-text token. */
+  readonly template?: boolean;
+}
+
+export interface EncodeAsyncOptions extends EncodeOptions {
+  readonly signal?: AbortSignal;
+  /** Whether nobody else waits for this thread, so that a worker is only worth its start if one is needed. */
+  readonly alone?: boolean;
+}
 
 /** A tokenizer. */
 export interface Tokenizer {
@@ -10,13 +26,23 @@ export interface Tokenizer {
   /** Characters of the longest token, as the vocabulary writes it: a text of many more has many tokens. */
   readonly longest: number;
   /**
-   * Encodes a text. The text of a special token becomes that token. With `template`, adds the tokens that the tokenizer
-   * puts around a whole text, such as a beginning-of-text token. Throws TokenizerError for text that no token
-   * represents.
+   * Encodes a text on this thread. The text of a special token becomes that token. Throws TokenizerError for text that
+   * no token represents, after 5 s and 0.2 ms for each character, and at once if a part of the tokenizer may take time
+   * without end.
    */
-  encode(text: string, options?: { readonly template?: boolean }): readonly number[];
+  encode(text: string, options?: EncodeOptions): readonly number[];
+  /**
+   * The same, where others wait for this thread: what may take more than about 50 ms, or time without end, is done in a
+   * worker, if there is one. Throws the reason of `signal` too.
+   */
+  encodeAsync(text: string, options?: EncodeAsyncOptions): Promise<readonly number[]>;
   /** Decodes tokens; omits special tokens unless `special` is set. Throws TokenizerError for an invalid token. */
   decode(tokens: readonly number[], options?: { readonly special?: boolean }): string;
+  /** The same; many tokens are decoded in a worker, if there is one. */
+  decodeAsync(
+    tokens: readonly number[],
+    options?: { readonly special?: boolean; readonly signal?: AbortSignal },
+  ): Promise<string>;
   /** The token with this text; null if there is none. */
   idOf(text: string): number | null;
   isSpecial(token: number): boolean;
@@ -24,16 +50,22 @@ export interface Tokenizer {
   bytesOf(token: number): readonly number[] | null;
 }
 
+const encodeBytes = (text: string): readonly number[] => [...new TextEncoder().encode(text)];
+
+function decodeBytes(tokens: readonly number[]): string {
+  const wrong = tokens.find((token) => !isToken(token, 256));
+  if (wrong !== undefined) throw unknown(wrong, "a byte");
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(tokens));
+}
+
 /** A tokenizer with one token per UTF-8 byte, for models that read bytes. */
 export const bytesTokenizer: Tokenizer = {
   vocabulary: 256,
   longest: 1,
-  encode: (text) => [...new TextEncoder().encode(text)],
-  decode(tokens) {
-    const wrong = tokens.find((token) => !isToken(token, 256));
-    if (wrong !== undefined) throw unknown(wrong, "a byte");
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(tokens));
-  },
+  encode: encodeBytes,
+  encodeAsync: async (text) => encodeBytes(text),
+  decode: decodeBytes,
+  decodeAsync: async (tokens) => decodeBytes(tokens),
   idOf(text) {
     const [byte, ...more] = new TextEncoder().encode(text);
     return byte === undefined || more.length > 0 ? null : byte;
@@ -45,18 +77,47 @@ export const bytesTokenizer: Tokenizer = {
 /**
  * Creates the tokenizer of a Hugging Face `tokenizer.json`; `config` is the text of the `tokenizer_config.json` beside
  * it. Decoding never cleans up spaces, so that decoding an encoded text gives the same text. Throws TokenizerError for
- * a file that modc cannot read.
+ * a file that modc cannot read, and for one with a part that may take time without end.
  */
-export async function parseTokenizer(json: string, file: string, config: string | null = null): Promise<Tokenizer> {
+export const parseTokenizer = (json: string, file: string, config: string | null = null): Promise<Tokenizer> =>
+  readTokenizer(json, file, config, null);
+
+/** Tokens above which a worker decodes. */
+const MANY = 4096;
+
+/**
+ * `apart`: runs what this thread may not wait for; "bounded": this is such a place, which is ended after a bound; null:
+ * there is none.
+ */
+export async function readTokenizer(
+  json: string,
+  file: string,
+  config: string | null,
+  apart: Apart | "bounded" | null,
+): Promise<Tokenizer> {
   const { Tokenizer: Library } = await import("@huggingface/tokenizers");
+  const bounded = apart === "bounded";
+  const worker = bounded ? null : apart;
+  const deadline = new Deadline(file);
   let library: InstanceType<typeof Library>;
   let readBytes: (written: string) => readonly number[] | null;
+  let doubt: string | null = null;
+  let quick = 0;
   try {
     const described = withUnknown(parseDescription(json, file));
+    ({ doubt, quick } = judge(described, longestOf(described)));
+    if (bounded) doubt = null;
+    if (doubt !== null && worker === null) throw endless(file, doubt, "openTokenizer runs it in a worker, in Node");
     readBytes = byteReader(described);
     // For a WordLevel model the library takes the unknown token from the other file.
-    library = new Library(described, { ...parseObject(config), unk_token: described.model["unk_token"] });
-    library.encode("a"); // a part that lacks something fails now
+    library = new Library(doubt === null ? described : decodingPart(described), {
+      ...parseObject(config),
+      unk_token: described.model["unk_token"],
+    });
+    if (doubt === null) {
+      if (!bounded) boundPatterns(library, deadline);
+      library.encode("a"); // a part that lacks something fails now
+    } else await worker!.ready();
   } catch (cause) {
     if (cause instanceof TokenizerError) throw cause;
     throw new TokenizerError("bad-tokenizer", `${file} is no tokenizer that modc can read: ${reasonOf(cause)}`, {
@@ -75,30 +136,45 @@ export async function parseTokenizer(json: string, file: string, config: string 
   // The library's list has holes where no token has a number.
   const written: readonly (string | undefined)[] = [...library.get_vocab().keys()];
   const longest = written.reduce((most, token) => Math.max(most, token?.length ?? 0), 1);
+  linearWordPiece(Reflect.get(library, "model"), longest);
+  const encode: Tokenizer["encode"] = (text, { template = false } = {}) => {
+    if (doubt !== null) throw endless(file, doubt, "encodeAsync runs it in a worker, in Node");
+    deadline.start(text.length);
+    const { ids, tokens } = convertingLength(file, text, () => read(text, template));
+    const at = firstUnrepresentable(ids);
+    if (at < 0) return ids;
+    const whole =
+      tokens[at] === UNREPRESENTABLE
+        ? [...new Set(text)].find((c) => firstUnrepresentable(read(c, false).ids) >= 0)
+        : tokens[at];
+    throw new TokenizerError(
+      "bad-text",
+      `${file} has no token for ${JSON.stringify(whole ?? text.slice(0, 40))}, nor one for what is unknown`,
+      { file },
+    );
+  };
+  const decode: Tokenizer["decode"] = (tokens, { special: withSpecial = false } = {}) => {
+    const wrong = tokens.find((token) => !isToken(token, vocabulary) || library.id_to_token(token) === undefined);
+    if (wrong !== undefined) throw unknown(wrong, `a token of ${file}`, file);
+    const shownTokens = withSpecial ? tokens : tokens.filter((token) => !special.has(token));
+    return shownTokens.length === 0
+      ? ""
+      : library.decode([...shownTokens], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  };
   return {
     vocabulary,
     longest,
-    encode(text, { template = false } = {}) {
-      const { ids, tokens } = read(text, template);
-      const at = firstUnrepresentable(ids);
-      if (at < 0) return ids;
-      const whole =
-        tokens[at] === UNREPRESENTABLE
-          ? [...new Set(text)].find((c) => firstUnrepresentable(read(c, false).ids) >= 0)
-          : tokens[at];
-      throw new TokenizerError(
-        "bad-text",
-        `${file} has no token for ${JSON.stringify(whole ?? text.slice(0, 40))}, nor one for what is unknown`,
-        { file },
-      );
+    encode,
+    async encodeAsync(text, { template = false, signal, alone = false } = {}) {
+      signal?.throwIfAborted();
+      if (worker === null || (doubt === null && (alone || isQuick(text, quick)))) return encode(text, { template });
+      return worker.ask({ kind: "encode", text, template }, text.length, signal);
     },
-    decode(tokens, { special: withSpecial = false } = {}) {
-      const wrong = tokens.find((token) => !isToken(token, vocabulary) || library.id_to_token(token) === undefined);
-      if (wrong !== undefined) throw unknown(wrong, `a token of ${file}`, file);
-      const shownTokens = withSpecial ? tokens : tokens.filter((token) => !special.has(token));
-      return shownTokens.length === 0
-        ? ""
-        : library.decode([...shownTokens], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+    decode,
+    async decodeAsync(tokens, { special: withSpecial = false, signal } = {}) {
+      signal?.throwIfAborted();
+      if (worker === null || tokens.length <= MANY) return decode(tokens, { special: withSpecial });
+      return worker.ask({ kind: "decode", tokens, special: withSpecial }, tokens.length * longest, signal);
     },
     idOf: (text) => library.token_to_id(text) ?? null,
     isSpecial: (token) => special.has(token),
@@ -107,6 +183,66 @@ export async function parseTokenizer(json: string, file: string, config: string 
       return written === undefined ? null : readBytes(written);
     },
   };
+}
+
+const endless = (file: string, doubt: string, hint: string): TokenizerError =>
+  new TokenizerError("too-slow", `${file} may take time without end: ${doubt}`, { file, hint });
+
+/** Whether a text takes little time. Normal forms of rare characters are many times as long. */
+const isQuick = (text: string, most: number): boolean => text.length <= most && text.normalize("NFKD").length <= most;
+
+/** A tokenizer that decodes alone: the parts that encode are not made here. */
+const decodingPart = (described: Description): Description => ({
+  ...described,
+  normalizer: null,
+  pre_tokenizer: null,
+  post_processor: null,
+});
+
+/** Characters of the longest piece of a file. */
+function longestOf({ model: { vocab }, added_tokens: added }: Description): number {
+  const pieces: readonly unknown[] = Array.isArray(vocab) ? vocab.map(([piece]) => piece as unknown) : keysOf(vocab);
+  const contents = Array.isArray(added) ? added.map(({ content }: { readonly content: unknown }) => content) : [];
+  const all: readonly unknown[] = [...pieces, ...contents];
+  return all.reduce<number>((most, piece) => Math.max(most, typeof piece === "string" ? piece.length : 0), 1);
+}
+
+const keysOf = (value: unknown): readonly string[] =>
+  typeof value === "object" && value !== null ? Object.keys(value) : [];
+
+/** Puts patterns that check the deadline in place of the library's own, in a part and all its parts. */
+function boundPatterns(library: object, deadline: Deadline): void {
+  const open: unknown[] = [Reflect.get(library, "normalizer"), Reflect.get(library, "pre_tokenizer")];
+  for (let part = open.pop(); open.length > 0 || part; part = open.pop()) {
+    if (part === null || (typeof part !== "object" && typeof part !== "function")) continue;
+    const pattern: unknown = Reflect.get(part, "pattern");
+    if (pattern instanceof RegExp) Reflect.set(part, "pattern", new BoundedPattern(pattern, deadline));
+    for (const name of ["normalizers", "tokenizers"]) {
+      const parts: unknown = Reflect.get(part, name);
+      if (Array.isArray(parts)) open.push(...(parts as readonly unknown[]));
+    }
+  }
+}
+
+/** Replaces the library's WordPiece, which takes the cube of a word's length. */
+function linearWordPiece(model: unknown, longest: number): void {
+  if (typeof model !== "function" || !("max_input_chars_per_word" in model)) return;
+  const own = model as object as WordPieceModel; // only the library's WordPiece has that field
+  own.encode = (words) => wordPieces(own, words, longest);
+}
+
+/** The library fails for a text of which some list is longer than the stack, or some text longer than any may be. */
+function convertingLength<T>(file: string, text: string, body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new TokenizerError("bad-text", `${file} cannot encode ${text.length} characters at once`, {
+      file,
+      cause,
+      hint: "encode parts of the text, such as its lines",
+    });
+  }
 }
 
 /** A placeholder for text without a token, not in the vocabulary: the library would drop such characters silently. */

@@ -1,7 +1,7 @@
 // Encodes text as tokens, as bytes or with a `tokenizer.json`, one piece of a document at a time.
 import { TokenizerError } from "../tokenizer/errors.js";
 import { piecesOf } from "../tokenizer/text-stream.js";
-import { parseTokenizer } from "../tokenizer/tokenizer.js";
+import { parseTokenizer } from "../tokenizer/tokenizer-node.js";
 import { TrainError } from "./errors.js";
 
 /** Encodes documents as tokens. */
@@ -65,7 +65,8 @@ export async function jsonEncoder(json: string, file: string, digest: string): P
     separator,
     show: (tokens) => piecesOf(tokenizer, tokens),
     async *encode(pieces, place) {
-      for await (const text of textPieces(pieces, place)) yield await asTraining(async () => tokenizer.encode(text));
+      for await (const text of textPieces(pieces, place))
+        yield await asTraining(() => tokenizer.encodeAsync(text, { alone: true }));
     },
   };
 }

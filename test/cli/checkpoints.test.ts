@@ -150,7 +150,7 @@ describe("a checkpoint's tokenizer", () => {
 
   it("shows a token as it goes on from the text, and by its number where it has none", async () => {
     const reader = await textReader(temporary.file("pieces.json", SENTENCE_PIECE));
-    const text = reader.encode("the");
+    const text = await reader.encode("the");
     expect(Array.from(text)).toEqual([1, 273]);
     expect([273, 260, 1, 999].map((token) => reader.show(token, text))).toEqual([
       '" the"',

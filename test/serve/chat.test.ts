@@ -199,17 +199,20 @@ describe("tokens of several characters", () => {
 
 /** A tokenizer whose tokens are these bytes; any text is its first token. */
 function piecesTokenizer(pieces: readonly (readonly number[])[]): Tokenizer {
+  const decode = (tokens: readonly number[]): string => {
+    const all = tokens.flatMap((token) => {
+      if (pieces[token]) return pieces[token];
+      throw new TokenizerError("bad-token", `there is no token ${token}`);
+    });
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(all));
+  };
   return {
     vocabulary: pieces.length,
     longest: 3,
     encode: () => [0],
-    decode(tokens) {
-      const all = tokens.flatMap((token) => {
-        if (pieces[token]) return pieces[token];
-        throw new TokenizerError("bad-token", `there is no token ${token}`);
-      });
-      return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(all));
-    },
+    encodeAsync: async () => [0],
+    decodeAsync: async (tokens) => decode(tokens),
+    decode,
     idOf: () => null,
     isSpecial: () => false,
     bytesOf: (token) => pieces[token] ?? null,

@@ -9,6 +9,9 @@ import { noStories, STORIES } from "../stories.js";
 import { gpt2Json } from "../tokenizer/files.js";
 import { ask, bytes, CHAT, scripted } from "./asked.js";
 
+/** The signal of a client that stays. */
+const NEVER = new AbortController().signal;
+
 /** Code points of what the tokens are in a text, without a character that is not whole yet. */
 const lengthOf = (tokenizer: Pick<Tokenizer, "decode">, tokens: readonly number[]): number =>
   Array.from(tokenizer.decode(tokens).replace(/\ufffd$/u, "")).length;
@@ -35,9 +38,11 @@ describe("offsets of a completion", () => {
     for (const text of ["Once upon", " Once upon", "  lead", "", "Call 😀 me", "日本 語", "naïve 🤗🤗 x", "a\n b "]) {
       const tokens = tokenizer.encode(text, { template: true });
       const expected = tokens.map((_, i) => lengthOf(tokenizer, tokens.slice(0, i)));
-      expect(promptOffsets(tokenizer, tokens, text), text).toEqual(expected);
+      expect(await promptOffsets(tokenizer, tokens, text, NEVER), text).toEqual(expected);
     }
-    expect(promptOffsets(tokenizer, tokenizer.encode("Once upon", { template: true }), "Once upon")).toEqual([0, 0, 4]);
+    expect(
+      await promptOffsets(tokenizer, tokenizer.encode("Once upon", { template: true }), "Once upon", NEVER),
+    ).toEqual([0, 0, 4]);
   });
 
   it.skipIf(STORIES === null)(`give special tokens the place that the text gives them${noStories}`, async () => {
@@ -56,12 +61,12 @@ describe("offsets of a completion", () => {
         const written = tokenizer.decode([1, token], { special: true }).slice("<s>".length);
         if (name !== null) expect(written, text).toBe(name);
       });
-      expect(promptOffsets(tokenizer, tokens, text), text).toEqual(offsets);
+      expect(await promptOffsets(tokenizer, tokens, text, NEVER), text).toEqual(offsets);
     }
     // Of a list the text is without them.
     const tokens = tokenizer.encode("a<s>b", { template: true });
     expect(tokenizer.decode(tokens)).toBe("a b");
-    expect(promptOffsets(tokenizer, tokens, "a b")).toEqual([0, 0, 1, 1]);
+    expect(await promptOffsets(tokenizer, tokens, "a b", NEVER)).toEqual([0, 0, 1, 1]);
   });
 
   it("are those of the character that a token's first byte belongs to, whatever the bytes", async () => {
@@ -136,7 +141,7 @@ describe("offsets of a completion", () => {
       ["XY東hello", [0, 1, 2, 3]],
     ] as const) {
       const tokens = tokenizer.encode(text);
-      expect(promptOffsets(tokenizer, tokens, text), text).toEqual(offsets);
+      expect(await promptOffsets(tokenizer, tokens, text, NEVER), text).toEqual(offsets);
       const { server } = scripted("", { tokenizer, script: { says: () => [3] } });
       const body = { prompt: text, max_tokens: 1, logprobs: 0, echo: true };
       const { logprobs } = (await ask(server, "/v1/completions", body)).json.choices[0];
@@ -146,19 +151,19 @@ describe("offsets of a completion", () => {
 
   it("take work in proportion to the prompt where each of its runs is changed", async () => {
     const tokenizer = await bert();
-    const looks = (runs: number): number => {
+    const looks = async (runs: number): Promise<number> => {
       const text = "Hello World[SEP]".repeat(runs);
       const tokens = tokenizer.encode(text);
       const normalize = vi.spyOn(String.prototype, "normalize");
       try {
-        const offsets = promptOffsets(tokenizer, tokens, text);
+        const offsets = await promptOffsets(tokenizer, tokens, text, NEVER);
         expect(offsets).toEqual(Array.from({ length: runs }, (_, i) => [0, 5, 11].map((at) => 16 * i + at)).flat());
         return normalize.mock.calls.length;
       } finally {
         normalize.mockRestore();
       }
     };
-    const [some, more] = [looks(50), looks(200)];
+    const [some, more] = [await looks(50), await looks(200)];
     expect(more).toBeGreaterThan(50);
     expect(more).toBeLessThan(5 * some);
   });
@@ -169,11 +174,11 @@ describe("offsets of a completion", () => {
       ["hello [SEP]x" + " x".repeat(140_000), [0, 6, 11]],
       ["Hello" + " X".repeat(140_000), [0, 5, 7]],
     ] as const) {
-      const offsets = promptOffsets(tokenizer, tokenizer.encode(text), text);
+      const offsets = await promptOffsets(tokenizer, tokenizer.encode(text), text, NEVER);
       expect(offsets.slice(0, 3)).toEqual(first);
       expect(offsets.at(-1)).toBe(text.length - 2);
     }
-  });
+  }, 240_000);
 
   it("leave chats whole: the texts of all tokens are the content, also where it ends in a character", async () => {
     const rng = random(8);

@@ -119,6 +119,25 @@ describe("fields", () => {
     expect(id.text + text.text + refused.text).not.toContain("secret");
   });
 
+  it("with a text that the tokenizer may read without end stop nobody else", async () => {
+    const vocab = { a: 0, "!": 1 };
+    const pre_tokenizer = { type: "Split", pattern: { Regex: "(a+)+$" }, behavior: "Isolated" };
+    const json = JSON.stringify({ model: { type: "BPE", vocab, merges: [] }, pre_tokenizer });
+    const tokenizer = await parseTokenizer(json, "/secret/tokenizer.json");
+    const { server } = scripted("x", { tokenizer });
+    let ended = false;
+    const evil = ask(server, PATH, { prompt: `${"a".repeat(40)}!` }).finally(() => (ended = true));
+    await tokenizer.encodeAsync("a"); // the other worker
+    expect((await ask(server, "/livez")).status).toBe(200);
+    expect(ended).toBe(false);
+    const { status, json: said } = await evil;
+    expect([status, said.error.message]).toEqual([
+      400,
+      expect.stringMatching(/^the tokenizer takes more than 5\.0 s for this text/),
+    ]);
+    expect((await ask(server, PATH, { prompt: "aa" })).status).toBe(200);
+  });
+
   it("that ask for next to no temperature ask for none", async () => {
     const { server, engine } = scripted("x");
     for (const temperature of [1e-8, 0.0000999, 0.0001, 0])
@@ -128,7 +147,10 @@ describe("fields", () => {
 
   it("of texts that cannot fit are refused before they are encoded", async () => {
     let encoded = 0;
-    const tokenizer = { ...bytesTokenizer, encode: (text: string) => (encoded++, bytesTokenizer.encode(text)) };
+    const tokenizer = {
+      ...bytesTokenizer,
+      encodeAsync: async (text: string) => (encoded++, bytesTokenizer.encode(text)),
+    };
     const { server } = scripted("x", { tokenizer });
     const long = "x".repeat(300);
     const messages = [{ role: "user", content: long }];

@@ -17,6 +17,7 @@ export async function packageText(model: string, tokenizer: string | undefined):
   const { openTokenizer } = await import("../../tokenizer/tokenizer-node.js");
   const { sessionTexts } = await import("../../session/open-node.js");
   const { texts, tokenizer: opened } = await openTokenizer(tokenizer);
+  opened.encode(""); // a page has no worker: throws for a tokenizer that needs one
   const { ends, maxTokens, sampling } = (await sessionTexts(model, tokenizer)).defaults;
   return { tokenizer: texts, defaults: { ends, maxTokens, sampling }, vocabulary: opened.vocabulary };
 }

@@ -40,15 +40,19 @@ export class Conversation {
    * The tokens of what was said, with a message more. The oldest exchanges are left out until `fits` holds, or none is
    * left; the message of the system stays.
    */
-  asked(message: string, fits: (tokens: readonly number[]) => boolean): Asked {
+  async asked(message: string, fits: (tokens: readonly number[]) => boolean, signal: AbortSignal): Promise<Asked> {
     const all = this.#exchanges.length - this.#forgotten;
-    const from = (dropped: number): Asked => ({ message, tokens: this.#tokens(dropped, message), dropped });
-    const whole = from(0);
+    const from = async (dropped: number): Promise<Asked> => ({
+      message,
+      tokens: await this.#tokens(dropped, message, signal),
+      dropped,
+    });
+    const whole = await from(0);
     if (all === 0 || fits(whole.tokens)) return whole;
-    const alone = from(all);
+    const alone = await from(all);
     if (!fits(alone.tokens)) return alone;
     for (let dropped = 1; dropped < all; dropped++) {
-      const some = from(dropped);
+      const some = await from(dropped);
       if (fits(some.tokens)) return some;
     }
     return alone;
@@ -92,12 +96,12 @@ export class Conversation {
     ];
   }
 
-  #tokens(dropped: number, message: string): readonly number[] {
+  async #tokens(dropped: number, message: string, signal: AbortSignal): Promise<readonly number[]> {
     const { tokenizer, chat } = this.#texts;
     const kept = this.#exchanges.slice(this.#forgotten + dropped);
     const prompt = chat
       ? [...this.#said(kept), { role: "user", content: message }]
       : kept.map((own) => `${own.message}${own.answer}\n`).join("") + message;
-    return Array.from(tokensOf(prompt, tokenizer, chat));
+    return Array.from(await tokensOf(prompt, tokenizer, chat, { signal, alone: true }));
   }
 }

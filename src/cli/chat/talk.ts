@@ -155,7 +155,7 @@ export class Talk {
     const chosen = new Set<number>();
     try {
       const { most, fits } = this.#room();
-      asked = this.#conversation.asked(message, fits);
+      asked = await this.#conversation.asked(message, fits, stop.signal);
       const prompt = asked.tokens;
       const { sampling, stop: stops } = this.#chosen;
       const wanted = { ...texts.defaults.sampling, ...sampling };

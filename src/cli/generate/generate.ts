@@ -67,7 +67,8 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   try {
     // Report errors of the tokenizer and the template before anything runs.
     const { tokenizer, chat, defaults } = session.texts;
-    const tokens = prompts.map((p) => tokensOf(p, tokenizer, chat));
+    const tokens: ArrayLike<number>[] = [];
+    for (const prompt of prompts) tokens.push(await tokensOf(prompt, tokenizer, chat, { alone: true }));
     const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
     progress.report("reading the prompt");
     const coming = session.generate(
@@ -126,7 +127,7 @@ async function open(
   const { set, model, read } = compileOptions(file, flags);
   const { source } = await modelText(file);
   const texts = await sessionTexts(file, flags.tokenizer ?? null, flags.chatTemplate);
-  expectTokens(prompts, texts);
+  await expectTokens(prompts, texts);
   if (texts.tokenizer === null) expectSampling(chosen.sampling, bytesTokenizer.vocabulary);
   const given: SessionSource = { source, read, texts, weights: weights ?? null };
   for (const option of texts.defaults.ignored)

@@ -42,5 +42,6 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
 }
 
 /** `23.1 tokens/s` */
-export const rate = (tokens: number, ms: number): string => (ms > 0 ? `${short((1000 * tokens) / ms)} tokens/s` : "at once");
+export const rate = (tokens: number, ms: number): string =>
+  ms > 0 ? `${short((1000 * tokens) / ms)} tokens/s` : "at once";
 const short = (value: number): string => (value >= 100 ? grouped(Math.round(value)) : value.toPrecision(3));

@@ -38,9 +38,13 @@ export function promptsOf({
  * Checks the prompts before weights are read and a device is opened. Throws TokenizerError, InputError for a prompt
  * without tokens, and SessionError for a chat without a template.
  */
-export function expectTokens(prompts: readonly Prompt[], { tokenizer, chat }: SessionSource["texts"]): void {
+export async function expectTokens(
+  prompts: readonly Prompt[],
+  { tokenizer, chat }: SessionSource["texts"],
+): Promise<void> {
   for (const [i, prompt] of prompts.entries()) {
-    if (tokensOf(prompt, tokenizer ?? bytesTokenizer, chat).length > 0) continue;
+    const tokens = await tokensOf(prompt, tokenizer ?? bytesTokenizer, chat, { alone: true });
+    if (tokens.length > 0) continue;
     throw new InputError(
       "prompts",
       `${prompts.length === 1 ? "the prompt" : `prompt ${i}`} is empty`,

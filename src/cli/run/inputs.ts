@@ -40,7 +40,9 @@ export async function readInputs(program: Program, flags: InputFlags): Promise<G
     if (!declared) throw new UserError(`the model has no input ${name}`, takes(program));
     inputs.set(name, await readTensor(declared, value));
   }
-  const texts = flags.text?.length ? textTokens(program, flags.text, inputs, await textReader(flags.tokenizer)) : null;
+  const texts = flags.text?.length
+    ? await textTokens(program, flags.text, inputs, await textReader(flags.tokenizer))
+    : null;
   for (const { name } of program.inputs)
     if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
   const given = flags.lengths ?? null;
@@ -163,20 +165,21 @@ function textInputs(program: Program): TextInputs | null {
 }
 
 /** Encodes texts. Texts longer than the model's bound are cut, with a note. */
-function textTokens(
+async function textTokens(
   program: Program,
   given: readonly string[],
   inputs: Map<string, GivenTensor>,
   reader: TextReader,
-): GivenTexts {
+): Promise<GivenTexts> {
   const fed = textInputs(program);
   if (!fed) throw new UserError("--text needs a model with one input of tokens, u32[B, T]", takes(program));
   const { tokens, targets } = fed;
   const axis = program.axes.find((a) => a.name === tokens.packing?.axis);
   // With targets, the last token is only a target.
   const bound = (axis?.bound ?? Infinity) + (targets ? 1 : 0);
-  const texts = given.map((text) => {
-    const read = Array.from(reader.encode(text));
+  const texts: (readonly number[])[] = [];
+  for (const text of given) {
+    const read = Array.from(await reader.encode(text));
     if (read.length <= (targets ? 1 : 0))
       throw new UserError(`--text ${quotedName(text)} is ${read.length === 0 ? "empty" : "too short for a target"}`);
     if (read.length > bound)
@@ -184,8 +187,8 @@ function textTokens(
         `note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${read.length} ${reader.unit}s, the ` +
           `model reads the first ${bound}`,
       );
-    return read.slice(0, bound);
-  });
+    texts.push(read.slice(0, bound));
+  }
   const longest = Math.max(...texts.map((t) => t.length)) - (targets ? 1 : 0);
   const feed = (input: ProgramInput, from: number): void => {
     if (inputs.has(input.name)) throw new UserError(`--text and --input both give ${input.name}`);

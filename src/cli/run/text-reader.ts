@@ -4,7 +4,7 @@ import { pathIn, readBytes, readText } from "../source/files.js";
 export interface TextReader {
   readonly unit: "byte" | "token";
   /** Tokens of a text, or of a file (`@path`). */
-  encode(text: string): ArrayLike<number>;
+  encode(text: string): Promise<ArrayLike<number>>;
   /** The text with one column for each token. */
   strip(tokens: ArrayLike<number>): string;
   /** One token in quotes, as it goes on from those before it. */
@@ -13,7 +13,7 @@ export interface TextReader {
 
 const bytesReader: TextReader = {
   unit: "byte",
-  encode(text) {
+  async encode(text) {
     const path = pathIn(text);
     return path === null ? new TextEncoder().encode(text) : readBytes(path);
   },
@@ -38,7 +38,7 @@ export async function textReader(tokenizerFile: string | undefined): Promise<Tex
     unit: "token",
     encode(text) {
       const path = pathIn(text);
-      return tokenizer.encode(path === null ? text : readText(path), { template: true });
+      return tokenizer.encodeAsync(path === null ? text : readText(path), { template: true, alone: true });
     },
     strip: (tokens) => printablePieces(piecesOf(tokenizer, Array.from(tokens))),
     show(token, before) {

@@ -39,18 +39,21 @@ const USUAL_TOKENS = 16;
 export async function completions(served: Served, call: Call, json: unknown): Promise<Response> {
   const { prompt: given, echo = false, logprobs = null, ...fields } = readBody(json, schema(served));
   if (fields.max_tokens === 0 && !echo) throw invalid("max_tokens is 0, which needs echo", "max_tokens");
+  let echoes: readonly Echo[] = [];
   const plans = await planned(served, call, {
     fields,
     field: "prompt",
     count: given.length,
-    prompts: () => given,
+    async prompts() {
+      if (echo) echoes = await Promise.all(given.map((prompt) => Echo.of(served.tokenizer, prompt, call.signal)));
+      return given;
+    },
     usual: USUAL_TOKENS,
     logprobs,
     promptLogprobs: echo ? logprobs : null,
   });
   const { n = 1 } = fields;
   const run = startGeneration(served, call, plans);
-  const echoes = echo ? given.map((prompt) => new Echo(served.tokenizer, prompt)) : [];
   const texts = run.choices.map(
     (choice) =>
       new CompletionText(served, call, choice, {

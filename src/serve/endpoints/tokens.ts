@@ -46,7 +46,7 @@ export async function tokenize(served: Served, call: Call, json: unknown): Promi
   // The two families of clients differ in what they expect where they do not say.
   const template = given.add_special_tokens ?? given.add_special ?? given.prompt !== undefined;
   if (text.length > SHORT) await turn();
-  const tokens = tokenizer.encode(text, { template });
+  const tokens = await tokenizer.encodeAsync(text, { template, signal: call.signal });
   return Response.json({
     tokens: given.with_pieces ? await piecesOf(tokenizer, call, tokens) : tokens,
     count: tokens.length,
@@ -98,32 +98,32 @@ const detokenizeSchema = (most: number) =>
     { model: (r) => r.string() },
   );
 
-export async function detokenize(served: Served, json: unknown): Promise<Response> {
+export async function detokenize(served: Served, call: Call, json: unknown): Promise<Response> {
   // The last token of a text is not read, and may lie beyond the context.
   const { tokens, model } = readBody(json, detokenizeSchema(Math.max(MOST_DECODED, (served.context ?? 0) + 1)));
   expectModel(served, model);
   if (tokens.length > SHORT) await turn();
-  const text = textOf(served.tokenizer, tokens);
+  const text = await textOf(served.tokenizer, tokens, call.signal);
   return Response.json({ prompt: text, content: text });
 }
 
 /** Throws RequestError, which names the token that is none. */
-function textOf(tokenizer: Tokenizer, tokens: readonly number[]): string {
-  const decoded = (some: readonly number[]): string | null => {
+async function textOf(tokenizer: Tokenizer, tokens: readonly number[], signal: AbortSignal): Promise<string> {
+  const decoded = async (some: readonly number[]): Promise<string | null> => {
     try {
-      return tokenizer.decode(some, { special: true });
+      return await tokenizer.decodeAsync(some, { special: true, signal });
     } catch (fault) {
       if (fault instanceof TokenizerError && fault.code === "bad-token") return null;
       throw fault;
     }
   };
-  const text = decoded(tokens);
+  const text = await decoded(tokens);
   if (text !== null) return text;
   // Of a half without a wrong token the other one has the first: all together no longer than the whole takes.
   let [from, to] = [0, tokens.length];
   while (to - from > 1) {
     const middle = (from + to) >> 1;
-    if (decoded(tokens.slice(from, middle)) === null) to = middle;
+    if ((await decoded(tokens.slice(from, middle))) === null) to = middle;
     else from = middle;
   }
   throw invalid(`no token has the id ${tokens[from]}`, `tokens[${from}]`);

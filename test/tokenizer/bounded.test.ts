@@ -1,0 +1,174 @@
+// Tokenizers that may take time without end: what is judged so, where it runs, and how it ends.
+import { Tokenizer as Library } from "@huggingface/tokenizers";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { BoundedPattern } from "../../src/tokenizer/bounded-pattern.js";
+import { Deadline } from "../../src/tokenizer/deadline.js";
+import { openTokenizer, parseTokenizer, TokenizerError } from "../../src/tokenizer/index.js";
+import { parseTokenizer as parseHere } from "../../src/tokenizer/page.js";
+import { isFixed, patternCost } from "../../src/tokenizer/pattern-cost.js";
+import { wordPieces, type WordPieceModel } from "../../src/tokenizer/word-piece.js";
+import { random } from "../random.js";
+
+const temporary = mkdtempSync(join(tmpdir(), "modc-bounded-"));
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
+const letters = Array.from("abcdefghijklmnopqrstuvwxyz! ");
+
+function tokenizerJson(parts: object): string {
+  return JSON.stringify({
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: { type: "Fuse" },
+    model: { type: "BPE", vocab: Object.fromEntries(letters.map((letter, i) => [letter, i])), merges: [] },
+    ...parts,
+  });
+}
+
+const ENDLESS = tokenizerJson({ pre_tokenizer: { type: "Split", pattern: { Regex: "(a+)+$" }, behavior: "Isolated" } });
+const LONG = `${"a".repeat(40)}!`;
+
+const GPT4 =
+  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|` +
+  String.raw`\s*[\r\n]+|\s+(?!\S)|\s+`;
+
+describe("patterns", () => {
+  it("of known tokenizers take linear time for each attempt", () => {
+    for (const pattern of [
+      GPT4,
+      String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
+      String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{M}]+(?i:'s|'t|'re)?|\p{N}{1,3}|\s+(?!\S)|\s+`,
+      String.raw`[^\r\n\p{L}\p{N}]?((?=[\p{L}])([^a-z]))*((?=[\p{L}])([^A-Z]))+|\s+`,
+      String.raw` ?[^(\s|[.,!?…。，、।۔،])]+`,
+      "[一-龥぀-ゟ゠-ヿ]+",
+    ])
+      expect(patternCost(pattern), pattern).not.toBeNull();
+  });
+
+  it("that repeat what repeats, or may try many ways, are not vouched for", () => {
+    for (const pattern of ["(a+)+$", "(a|aa)+$", "(a*)*", "a*a*b", "(?=(\\d{3})+)", "a{1,3}+b", "(x)\\1", "a{1,999}"])
+      expect(patternCost(pattern), pattern).toBeNull();
+  });
+
+  it("repeat nothing, or do", () => {
+    for (const pattern of ["a", "[+*]\\+", "a|b"]) expect(isFixed(pattern), pattern).toBe(pattern !== "[+*]\\+");
+    for (const pattern of ["a+", "a?", "a{2}"]) expect(isFixed(pattern), pattern).toBe(false);
+  });
+
+  it("that check a deadline do what expressions do", () => {
+    const rng = random(3);
+    const patterns = [/a+|b/gu, /a*/gu, /(a)(b)?/gu, /\s+(?!\S)|\s+/gu, /(?<=a)b|😀/gu, /(?:)/gu, /x/gu];
+    for (let round = 0; round < 400; round++) {
+      const text = Array.from({ length: rng.below(12) }, () => ["a", "b", " ", "😀", "\n"][rng.below(5)]).join("");
+      for (const pattern of patterns) {
+        const own = new BoundedPattern(pattern, new Deadline("it"));
+        const shown = `${pattern} ${JSON.stringify(text)}`;
+        expect(own[Symbol.match](text), shown).toEqual(text.match(pattern) && [...text.match(pattern)!]);
+        expect(own[Symbol.split](text), shown).toEqual(text.split(pattern));
+        for (const by of ["-", "[$&$1$$]", "<$'$`>"])
+          expect(own[Symbol.replace](text, by), shown).toBe(text.replaceAll(pattern, by));
+      }
+    }
+  });
+});
+
+describe("a tokenizer with a pattern that may take time without end", () => {
+  it("is refused where there is no worker, by its file and its pattern", async () => {
+    await expect(parseHere(ENDLESS, "x.json")).rejects.toMatchObject({
+      code: "too-slow",
+      message: expect.stringContaining('x.json may take time without end: its pattern "(a+)+$"'),
+    });
+  });
+
+  it("encodes in a worker that ends after a bound, while timers run, and answers the next text", async () => {
+    const folder = join(temporary, "endless");
+    mkdirSync(folder);
+    writeFileSync(join(folder, "tokenizer.json"), ENDLESS);
+    const { tokenizer } = await openTokenizer(folder);
+    expect(() => tokenizer.encode("a")).toThrow(TokenizerError);
+    expect(await tokenizer.encodeAsync("ab")).toEqual([0, 1]);
+    expect(tokenizer.decode([0, 1])).toBe("ab");
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 20);
+    try {
+      await expect(tokenizer.encodeAsync(LONG)).rejects.toMatchObject({
+        code: "too-slow",
+        message: expect.stringMatching(/tokenizer\.json takes more than 5\.0 s for this text/),
+      });
+    } finally {
+      clearInterval(timer);
+    }
+    expect(ticks).toBeGreaterThan(5);
+    expect(await tokenizer.encodeAsync("ba")).toEqual([1, 0]);
+  });
+
+  it("is left when its caller stops waiting", async () => {
+    const tokenizer = await parseTokenizer(ENDLESS, "x.json");
+    const stop = new AbortController();
+    const encoded = tokenizer.encodeAsync(LONG, { signal: stop.signal });
+    stop.abort(new Error("enough"));
+    await expect(encoded).rejects.toThrow("enough");
+  });
+});
+
+it("a tokenizer whose worker is refused its files says what they lack", async () => {
+  const json = tokenizerJson({ pre_tokenizer: { type: "Split", pattern: { Regex: "(a+)+(" } } });
+  await expect(parseTokenizer(json, "x.json")).rejects.toMatchObject({ code: "bad-tokenizer" });
+});
+
+it("a decoder may repeat nothing, nor make tokens longer and longer", async () => {
+  for (const [decoder, why] of [
+    [{ type: "Replace", pattern: { Regex: "(a+)+$" }, content: "" }, "a pattern of a decoder may repeat nothing"],
+    [
+      {
+        type: "Sequence",
+        decoders: Array.from({ length: 30 }, () => ({ type: "Replace", pattern: { String: "a" }, content: "aa" })),
+      },
+      "the decoders make tokens longer and longer",
+    ],
+  ] as const)
+    await expect(parseHere(tokenizerJson({ decoder }), "x.json")).rejects.toThrow(why);
+});
+
+it("WordPiece reads words as the library does, and long ones in little time", async () => {
+  const vocab = { "[UNK]": 0, a: 1, ab: 2, "##b": 3, "##bc": 4, c: 5, "##a": 6, "😀": 7, "##😀": 8 };
+  const config = { type: "WordPiece", vocab, unk_token: "[UNK]", continuing_subword_prefix: "##" };
+  const parts = JSON.parse(tokenizerJson({ model: { ...config, max_input_chars_per_word: 6 } })) as object;
+  const library = new Library(parts, {});
+  const model = Reflect.get(library, "model") as WordPieceModel;
+  const rng = random(4);
+  for (let round = 0; round < 500; round++) {
+    const word = Array.from({ length: 1 + rng.below(7) }, () => ["a", "b", "c", "😀", "x"][rng.below(5)]).join("");
+    expect(wordPieces(model, [word], 5), word).toEqual(model.encode([word]));
+  }
+  const large = tokenizerJson({ model: { ...config, max_input_chars_per_word: 1e9 } });
+  const tokenizer = await parseHere(large, "x.json");
+  expect(tokenizer.encode("a".repeat(20_000))).toHaveLength(20_000);
+});
+
+it("a long chat is formatted as here, in a worker", async () => {
+  const folder = join(temporary, "chat");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "tokenizer.json"), tokenizerJson({}));
+  writeFileSync(
+    join(folder, "chat_template.jinja"),
+    "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}",
+  );
+  const { chat } = await openTokenizer(folder);
+  const messages = Array.from({ length: 400 }, (_, i) => ({ role: "user", content: `a${i}` }));
+  expect(await chat!.promptAsync(messages)).toBe(chat!.prompt(messages));
+  writeFileSync(
+    join(folder, "chat_template.jinja"),
+    "{% for i in range(60000) %}{% endfor %}{{ messages[0].content }}",
+  );
+  const slow = (await openTokenizer(folder)).chat!;
+  expect(await slow.promptAsync(messages.slice(0, 1))).toBe("a0");
+  writeFileSync(join(folder, "chat_template.jinja"), "{% for i in range(9000000) %}{% endfor %}");
+  await expect((await openTokenizer(folder)).chat!.promptAsync(messages)).rejects.toMatchObject({
+    code: "bad-template",
+  });
+});
