@@ -88,8 +88,8 @@ export interface GenerationSummary {
 
 /** Members of `LoadedModel`. */
 export const GENERATE_MEMBER = `  /**
-   * Goes on from a prompt, or from each of several: tokens as they come, texts taking turns. One at a time. Throws a
-   * ModelError.
+   * Goes on from a prompt, or from each of several: tokens as they come, texts taking turns. A call waits until earlier
+   * calls have ended, or their loops were left. Throws a ModelError.
    */
   generate(
     prompt: Prompt | { readonly prompts: readonly Prompt[] },

@@ -114,6 +114,13 @@ export interface LoadOptions {
   readonly f16?: boolean;
 ${generates ? USE_MEMBER : ""}  readonly max?: Max;
   readonly live?: Live;
+  /** Whether to run the model once on zeros before \`load\` resolves, so that no call waits for kernels. */
+  readonly warm?: boolean;
+  /**
+   * Whether a browser keeps the weights for the next load: at most \`maxBytes\` of all packages of the page's origin,
+   * 4 GiB by default. Node reads them from disk.
+   */
+  readonly cache?: boolean | { readonly maxBytes?: number };
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
 }

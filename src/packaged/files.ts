@@ -2,6 +2,7 @@
 // hash before use.
 import { inNode } from "../runtime/device.js";
 import { formatBytes } from "../runtime/errors.js";
+import type { FileCache } from "./cache.js";
 import { PackageError } from "./errors.js";
 import { sha256 } from "./hash.js";
 import { expectSealed, MANIFEST, parseManifest, type Manifest } from "./manifest.js";
@@ -12,6 +13,8 @@ export type Places = Readonly<Record<string, URL | string>>;
 export interface FileOptions {
   readonly places: Places;
   readonly signal: AbortSignal | undefined;
+  /** Keeps weights; null or absent: they are fetched. */
+  readonly cache?: FileCache | null;
   /** Called with the bytes of a file received so far. */
   readonly progress: (file: string, bytes: number) => void;
 }
@@ -41,6 +44,9 @@ export async function readFile(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const file = manifest.files.find((f) => f.name === name);
   if (!file) throw new PackageError("bad-package", name, `the manifest names no file ${name}`);
+  const cache = manifest.shards.includes(name) ? options.cache : null;
+  const kept = await cache?.read(file);
+  if (kept && (await sha256(kept)) === file.sha256) return kept;
   const bytes = await contents(name, file.bytes, options);
   const found = await sha256(bytes);
   if (bytes.length !== file.bytes || found !== file.sha256)
@@ -51,6 +57,7 @@ export async function readFile(
         `${file.bytes} of ${file.sha256.slice(0, 12)}…`,
       { hint: "copy the package anew, or clear what a cache holds of it" },
     );
+  await cache?.write(file, bytes);
   return bytes;
 }
 

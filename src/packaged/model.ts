@@ -19,10 +19,12 @@ import type { Results } from "../runtime/outputs.js";
 import type { RunOptions, SessionEvent } from "../runtime/session-options.js";
 import { load as loadSession } from "../runtime/load.js";
 import type { Session } from "../runtime/session.js";
+import type { CacheOptions, FileCache } from "./cache.js";
 import { readFile, readManifest, textOf, type FileOptions, type Places } from "./files.js";
 import { DEFAULTS, PROGRAMS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
 import { readPrograms, type Programs } from "./programs.js";
 import { shardedWeights, valuesIn } from "./shards.js";
+import { Turns } from "./turns.js";
 import { openText, type OpenedText, type TokenizerPart } from "./text.js";
 
 /** The progress of loading: bytes of files, kernels compiled, weights on the device. */
@@ -48,6 +50,10 @@ export interface LoadModelOptions {
   /** Extents of axes for which buffers of `run` are allocated, such as `{ B: 1, T: 256 }`; a larger run grows them. */
   readonly max?: Readonly<Record<string, number>>;
   readonly live?: Readonly<Record<string, LiveValue>>;
+  /** Whether to run the model once on zeros before `load` resolves, so that no call waits for kernels. Default false. */
+  readonly warm?: boolean;
+  /** Whether a browser keeps the weights for the next load, with a limit. Default false. */
+  readonly cache?: boolean | CacheOptions;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
 }
@@ -58,7 +64,7 @@ export type ModelGenerateOptions = GenerateTextOptions;
 export interface LoadedModel {
   /** Runs it once: inputs and results by name. */
   run(inputs: Inputs, options?: RunOptions): Promise<Results>;
-  /** Continues a prompt, or each of several; yields tokens as they are generated. */
+  /** Continues a prompt, or each of several; yields tokens as they are generated. Calls take turns, in their order. */
   generate(prompt: Prompts, options?: ModelGenerateOptions): AsyncGenerator<GeneratedText, Summary>;
   /** The name of the device. */
   readonly device: string;
@@ -99,7 +105,7 @@ async function load(
   // Open the device first: without one nothing needs to be downloaded.
   const device = await openDevice(options.device ? { device: options.device } : { f16: options.f16 === true });
   try {
-    const { manifest, programs, read, files } = await open(places, signal, report);
+    const { manifest, programs, read, files } = await open(places, options, report);
     const { generation } = programs;
     if (use === "generate" && generation === null) throw doesNotGenerate();
     const text = generation && use !== "run" ? await openText(manifest, generation.vocabulary, files, tokenizer) : null;
@@ -124,6 +130,10 @@ async function load(
           })
         : null;
     await source.close();
+    if (options.warm) {
+      const { warm } = await import("./warm.js");
+      await warm({ session, run: programs.run, max: options.max ?? {}, generator, signal });
+    }
     return new Loaded({ device, session, generator, text, generates: generation !== null });
   } catch (error) {
     device.destroy(); // and all buffers of sessions on it
@@ -149,6 +159,7 @@ class Loaded implements LoadedModel {
   readonly device: string;
   readonly lost: Promise<DeviceLostError>;
   readonly #parts: Parts;
+  readonly #turns = new Turns();
 
   constructor(parts: Parts) {
     this.device = parts.device.info.name;
@@ -171,12 +182,17 @@ class Loaded implements LoadedModel {
     expectOptions(options);
     const prompts = promptsOf(asked).map((prompt) => this.#tokens(prompt));
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
-    return yield* generateText(generator, text, prompts, {
-      ends: defaults.ends,
-      ...options,
-      sampling: withDefaults(defaults.sampling, options.sampling),
-      ...(maxTokens !== null && { maxTokens }),
-    });
+    const end = await this.#turns.next(options.signal);
+    try {
+      return yield* generateText(generator, text, prompts, {
+        ends: defaults.ends,
+        ...options,
+        sampling: withDefaults(defaults.sampling, options.sampling),
+        ...(maxTokens !== null && { maxTokens }),
+      });
+    } finally {
+      end();
+    }
   }
 
   #tokens(prompt: Prompt): string | ArrayLike<number> {
@@ -194,6 +210,9 @@ class Loaded implements LoadedModel {
   }
 }
 
+const openFiles = async (manifest: Manifest, options: CacheOptions): Promise<FileCache | null> =>
+  (await import("./cache.js")).openCache(manifest, options);
+
 interface Opened {
   readonly manifest: Manifest;
   readonly programs: Programs;
@@ -204,7 +223,7 @@ interface Opened {
 
 async function open(
   places: Places,
-  signal: AbortSignal | undefined,
+  { signal, cache }: LoadModelOptions,
   report: (progress: LoadProgress) => void,
 ): Promise<Opened> {
   const came = new Map<string, number>();
@@ -218,6 +237,7 @@ async function open(
     },
   };
   const manifest = await readManifest(files);
+  const weightFiles = { ...files, cache: cache ? await openFiles(manifest, cache === true ? {} : cache) : null };
   came.clear();
   const text = await readFile(manifest, PROGRAMS, files);
   const kernels = new Map<string, Promise<string>>();
@@ -227,7 +247,7 @@ async function open(
     0,
   );
   const read = async (name: string): Promise<Uint8Array> => {
-    const bytes = await readFile(manifest, name, files);
+    const bytes = await readFile(manifest, name, weightFiles);
     files.progress(name, bytes.length);
     return bytes;
   };

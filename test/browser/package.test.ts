@@ -38,6 +38,14 @@ window.text = async () => {
   loaded.dispose();
   return text;
 };
+window.cached = async (cache, keys) => {
+  const store = await caches.open("modc-packages");
+  for (const key of keys ?? []) await store.put("https://modc.invalid/" + key.name, new Response(key.text, { headers: key.headers }));
+  const loaded = await model.load({ use: "run", cache });
+  const { output } = await loaded.run({ tokens });
+  loaded.dispose();
+  return { keys: (await store.keys()).map((key) => key.url), shape: output.shape, data: Array.from(output.data) };
+};
 window.failure = async () => { try { await model.load(); return null; } catch (e) { return told(e); } };
 window.lose = async () => {
   const device = await (await navigator.gpu.requestAdapter()).requestDevice();
@@ -195,6 +203,51 @@ for (const name of ["chromium", "firefox-esr"] as const satisfies readonly Brows
       };
       await over(breaks, async (page) => expectLogits(await page.evaluate("window.logits()"), small));
       expect(left, "it broke off twice").toBe(-1);
+    });
+
+    it("keeps weights in the browser's cache, within its limit, and drops those of earlier versions", async () => {
+      const served = await serve(small.path, { pages });
+      const page = await openPage(browser, served);
+      const weights = (): number => served.asked.filter(({ path }) => path.includes("/weights/")).length;
+      const load = async (expression: string): Promise<readonly string[]> => {
+        const found = await page.evaluate(expression);
+        expectLogits(found, small);
+        return (found as { readonly keys: readonly string[] }).keys; // as the page returns it
+      };
+      try {
+        const old = `[{ name: "old", text: "old", headers: { "x-modc-model": "Small" } },
+          { name: "other", text: "other", headers: { "x-modc-model": "Other", "content-length": "5" } }]`;
+        const kept = await load(`window.cached(true, ${old})`);
+        const shards = weights();
+        expect(shards).toBeGreaterThan(1);
+        expect(kept).toHaveLength(shards + 1);
+        expect(kept.some((key) => key.endsWith("/old"))).toBe(false);
+        expect(await load("window.cached(true)")).toEqual(kept);
+        expect(weights(), "the second load fetches no weights").toBe(shards);
+        // A kept file that is not the one that was built is fetched again.
+        const broken = `[{ name: ${JSON.stringify(
+          kept
+            .find((key) => !key.endsWith("/other"))!
+            .split("/")
+            .at(-1),
+        )}, text: "broken" }]`;
+        await load(`window.cached(true, ${broken})`);
+        expect(weights()).toBe(shards + 1);
+        // Quota: what does not fit is fetched each time, and the oldest of other packages goes first.
+        await page.evaluate('caches.delete("modc-packages")');
+        // The first shard has 128 KiB; the last, of 1 KiB, has room once the other package's file is gone.
+        const few = await load(`window.cached({ maxBytes: ${129 * 1024} }, ${old})`);
+        expect(few).toHaveLength(2);
+        expect(few.every((key) => kept.includes(key) && !key.endsWith("/other"))).toBe(true);
+        await page.evaluate(
+          "Cache.prototype.put = async () => { throw new DOMException('full', 'QuotaExceededError'); }",
+        );
+        await load("window.cached(true)");
+        expect(page.errors).toEqual([]);
+      } finally {
+        await page.close();
+        await served.close();
+      }
     });
 
     it("tells of a lost device, and loads again", async () => {

@@ -118,6 +118,58 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
     );
   });
 
+  it("calls at once take turns in their order, each with its own text; one that is aborted leaves the queue", async () => {
+    await loaded(
+      model,
+      async (own) => {
+        const prompts = ["Call me", "Ishmael", "Some years"];
+        const alone: Generated[] = [];
+        for (const prompt of prompts) alone.push(await collect(own.generate(prompt, { maxTokens: 6 })));
+        const ended: number[] = [];
+        const control = new AbortController();
+        const [first, ...others] = prompts.map(async (prompt, i) => {
+          const result = await collect(own.generate(prompt, { maxTokens: 6 }));
+          ended.push(i);
+          return result;
+        });
+        const aborted = collect(own.generate("a", { maxTokens: 6, signal: control.signal }));
+        const last = collect(own.generate(prompts[0]!, { maxTokens: 6 }));
+        control.abort(new Error("no longer wanted"));
+        await expect(aborted).rejects.toThrow("no longer wanted");
+        const together = await Promise.all([first!, ...others]);
+        expect(together.map(({ ids }) => ids)).toEqual(alone.map(({ ids }) => ids));
+        expect(ended).toEqual([0, 1, 2]);
+        expect((await last).ids).toEqual(alone[0]!.ids);
+        // A loop that is left, and a call that fails, end their turns.
+        for await (const _ of own.generate("a", { maxTokens: 6 })) break;
+        await expect(collect(own.generate([999]))).rejects.toThrow("token 0 of the prompt is 999");
+        expect((await collect(own.generate(prompts[1]!, { maxTokens: 6 }))).ids).toEqual(alone[1]!.ids);
+      },
+      { use: "generate" },
+    );
+  });
+
+  it("has compiled its kernels when it is loaded warm", async () => {
+    const kernels: number[] = [];
+    const onProgress = ({ stage, done }: { readonly stage: string; readonly done: number }): void => {
+      if (stage === "kernels") kernels.push(done);
+    };
+    await loaded(
+      model,
+      async (own) => {
+        const before = kernels.length;
+        expect(before).toBeGreaterThan(0);
+        await own.run({ tokens: [[1, 2, 3]] });
+        const { summary } = await collect(own.generate("Call me", { maxTokens: 4 }));
+        await collect(own.generate("Call me", { maxTokens: 4, sampling: { temperature: 1 } }));
+        expect(kernels).toHaveLength(before);
+        expect(summary.compiling).toBeLessThan(5);
+      },
+      { warm: true, onProgress },
+    );
+    await expect(model.load({ warm: true, signal: AbortSignal.abort(new Error("no")) })).rejects.toThrow("no");
+  });
+
   it("says what it was not loaded for", async () => {
     await loaded(
       model,

@@ -1,0 +1,60 @@
+// Runs a loaded package once on zeros, so that the device has compiled its kernels before the first call. Loaded on
+// demand, and so imports types alone.
+import type { Generator } from "../generate/index.js";
+import type { Program, SizeText } from "../program/program.js";
+import type { Session } from "../runtime/session.js";
+
+export interface Warmed {
+  readonly session: Session | null;
+  readonly run: Program;
+  readonly max: Readonly<Record<string, number>>;
+  readonly generator: Generator | null;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Lengths of prompts, which select different kernels: a short one, and a whole chunk. */
+const PROMPTS = [16, 256];
+/** Rows of an axis without a size in `max`. */
+const ROWS = 16;
+
+/** Throws what a run or a generation throws, and the reason of `signal`. */
+export async function warm({ session, run, max, generator, signal }: Warmed): Promise<void> {
+  if (session !== null) await warmRun(session, run, max, signal);
+  if (generator === null) return;
+  const { context } = generator.generation;
+  const lengths = new Set(PROMPTS.map((tokens) => Math.min(tokens, context ?? tokens)));
+  // The most likely token, and a drawn one, are chosen by different kernels.
+  for (const sampling of [{}, { temperature: 1 }])
+    for (const length of lengths) {
+      const tokens = generator.generate([new Uint32Array(length)], {
+        sampling,
+        maxTokens: 2,
+        ...(signal && { signal }),
+      });
+      while (!(await tokens.next()).done);
+    }
+}
+
+async function warmRun(
+  session: Session,
+  { inputs, axes }: Program,
+  max: Warmed["max"],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const extent = (size: SizeText): number | null => {
+    if (typeof size === "number") return size;
+    const axis = axes.find(({ name }) => name === size);
+    if (axis === undefined) return /^\d+$/.test(size) ? Number(size) : null;
+    const rows = axis.role === "sequence" ? ROWS : 1;
+    return max[size] ?? (axis.bound === null ? rows : Math.min(rows, axis.bound));
+  };
+  const shapes = inputs.map(({ shape }) => shape.map(extent));
+  // A size that is computed of others, or a bound that is: the first run compiles its kernels.
+  if (shapes.flat().some((size) => size === null || !Number.isSafeInteger(size))) return;
+  const zeros = inputs.map(({ name, least }, i) => {
+    const shape = shapes[i]!.map(Number);
+    const data = new Array<number>(shape.reduce((a, b) => a * b, 1)).fill(Math.max(0, least));
+    return [name, { data, shape }] as const;
+  });
+  await session.run(Object.fromEntries(zeros), signal ? { signal } : {});
+}
