@@ -77,20 +77,23 @@ describe("modc serve", () => {
     expect(said()).not.toContain("whale"); // nothing of texts
   });
 
+  const chatted = (url: string) =>
+    new OpenAI({ apiKey: "none", baseURL: `${url}/v1`, maxRetries: 0 }).chat.completions.create({
+      model: "Moby",
+      messages: [{ role: "user", content: "Who are you?" }],
+      max_tokens: 4,
+    });
+
   it("says that there are no chats without a chat template, and how there are", async () => {
-    const without = await served(MOBY);
-    expect(without.noted()).toContain("no chat template: completions only, no chats; --chat-template <file or name>");
-    const asked = (url: string) =>
-      new OpenAI({ apiKey: "none", baseURL: `${url}/v1`, maxRetries: 0 }).chat.completions.create({
-        model: "Moby",
-        messages: [{ role: "user", content: "Who are you?" }],
-        max_tokens: 4,
-      });
-    await expect(asked(without.url)).rejects.toThrow(/no chat template: ask \/v1\/completions, or .*--chat-template/);
-    without.child.kill("SIGKILL");
+    const { url, noted } = await served(MOBY);
+    expect(noted()).toContain("no chat template: completions only, no chats; --chat-template <file or name>");
+    await expect(chatted(url)).rejects.toThrow(/no chat template: ask \/v1\/completions, or .*--chat-template/);
+  });
+
+  it("chats by a chat template that is chosen", async () => {
     const { url, noted } = await served([...MOBY, "--chat-template", "chatml"]);
     expect(noted()).not.toContain("no chat template");
-    expect((await asked(url)).usage).toMatchObject({ completion_tokens: 4 });
+    expect((await chatted(url)).usage).toMatchObject({ completion_tokens: 4 });
     const info = (await (await fetch(`${url}/tokenizer_info`)).json()) as { readonly chat_template: string };
     expect(info.chat_template).toContain("<|im_start|>");
   });
