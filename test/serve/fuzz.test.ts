@@ -7,6 +7,7 @@ import { ask, scripted } from "./asked.js";
 const BASES: readonly (readonly [string, object])[] = [
   ["/v1/completions", { prompt: "x" }],
   ["/v1/chat/completions", { messages: [{ role: "user", content: "x" }] }],
+  ["/v1/responses", { input: [{ role: "user", content: "x" }] }],
   ["/v1/embeddings", { input: "x" }],
   ["/tokenize", { prompt: "x" }],
   ["/detokenize", { tokens: [65] }],
@@ -15,7 +16,7 @@ const FIELDS = [
   ..."prompt messages input tokens content model n max_tokens max_completion_tokens temperature".split(" "),
   ..."top_p top_k min_p repetition_penalty presence_penalty frequency_penalty logit_bias seed stop".split(" "),
   ..."ignore_eos stream stream_options user modc logprobs top_logprobs echo suffix best_of tools".split(" "),
-  ..."response_format __proto__".split(" "),
+  ..."instructions max_output_tokens tool_choice previous_response_id store response_format __proto__".split(" "),
 ];
 
 const number = fc.oneof(
@@ -61,14 +62,15 @@ describe("any JSON", () => {
         const { status, text: reply, json: parsed } = await ask(server, path, json);
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
         expect([200, 400, 404]).toContain(status);
-        if (status === 200) expect(reply.endsWith("data: [DONE]\n\n") || parsed !== null).toBe(true);
+        if (status === 200)
+          expect(/(?:data: \[DONE\]|event: response\.\w+\ndata: .*)\n\n$/.test(reply) || parsed !== null).toBe(true);
         else {
           expect(Object.keys(parsed.error)).toEqual(["message", "type", "param", "code"]);
           expect(parsed.error.message).not.toMatch(/undefined|\[object|internal/);
         }
         expect([server.active, engine.active]).toEqual([0, 0]);
       }),
-      { numRuns: cases(700), seed: seedOf(16) },
+      { numRuns: cases(1200), seed: seedOf(16) },
     );
     expect(statuses.get(200)).toBeGreaterThan(10);
     expect(statuses.get(400)).toBeGreaterThan(10);
