@@ -38,6 +38,7 @@ export const actsOf = (program: CommandUnknownOpts): Acts => ({
   plan: async (...given) => (await import("../program/plan.js")).plan(...given),
   cost: async (...given) => (await import("../program/cost.js")).cost(...given),
   budget: async (...given) => (await import("../program/budget.js")).budget(...given),
+  new: async (...given) => (await import("../new/new.js")).newProject(...given),
   init: async (...given) => (await import("../build/init.js")).init(...given),
   import: async (...given) => (await import("../build/import.js")).importFolder(...given),
   merge: async (...given) => (await import("../build/merge.js")).merge(...given),

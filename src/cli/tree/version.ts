@@ -1,15 +1,22 @@
-// The version of modc: package.json's.
+// The version of modc, which package.json has, and the folder of modc.
 import { bug } from "../../base/invariant.js";
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-/** Of the nearest package.json above this file: built, bundled and as source it lies at different depths. */
-export function modcVersion(): string {
+/** The folder of modc's package.json, above this file: built, bundled and as source the file has different depths. */
+export function modcFolder(): string {
   let place = new URL("./package.json", import.meta.url);
   while (!existsSync(place)) {
     const above = new URL("../package.json", place);
     if (above.href === place.href) bug("there is no package.json above the command line");
     place = above;
   }
-  const { version } = JSON.parse(readFileSync(place, "utf8")) as { version: string }; // our own file
+  return fileURLToPath(new URL(".", place)).replace(/[\\/]$/, "");
+}
+
+export function modcVersion(): string {
+  const text = readFileSync(join(modcFolder(), "package.json"), "utf8");
+  const { version } = JSON.parse(text) as { version: string }; // our own file
   return version;
 }

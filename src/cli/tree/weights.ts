@@ -15,6 +15,11 @@ const ofOnnx = <O extends AnyOption>(option: O): O => {
 };
 
 export const weightCommands = {
+  new: declare({
+    takes: "<folder>",
+    does: "write a project: a small model, a text, a page, and scripts that train, generate, build and serve",
+    options: [o.json],
+  }),
   init: declare({
     takes: "<file>",
     opens: true,
