@@ -110,6 +110,7 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
     begins,
     why: "it takes minutes, and writes a folder of a Node and a build",
   })),
+  { begins: "hf download ", why: "it needs the network" },
   { begins: "npx modc lsp ", why: "it speaks with an editor; test/lsp does" },
   { begins: "npx modc serve ", why: "it ends when it is told to; test/cli/serve.test.ts runs it" },
   { begins: "npx modc lsp", why: "it ends when its editor tells it to; test/lsp drives it" },
