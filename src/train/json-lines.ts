@@ -1,4 +1,5 @@
 // Reads JSONL: one document a line, with the text in a named field.
+import { fileKind } from "../base/file-kinds.js";
 import { TrainError } from "./errors.js";
 
 /** The longest line allowed. */
@@ -33,7 +34,10 @@ function textOf(line: Uint8Array, place: string, field: string, first: boolean):
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: !first }).decode(line);
   } catch (cause) {
-    throw new TrainError("bad-data", `${place}: the line is not UTF-8`, { cause });
+    const kind = first ? fileKind(line) : null;
+    throw new TrainError("bad-data", `${place}: the line is not UTF-8${kind === null ? "" : `, the file is ${kind}`}`, {
+      cause,
+    });
   }
   if (text.trim() === "") return null;
   let value: unknown;

@@ -7,6 +7,7 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { TrainError } from "./errors.js";
 import { lineDocuments } from "./json-lines.js";
+import { utf8Pieces } from "./utf8-node.js";
 
 /** A file, with its size and time when it was found. */
 export interface SourceFile {
@@ -114,7 +115,7 @@ export async function* documents(
   signal?: AbortSignal,
 ): AsyncIterable<Document> {
   const bytes = fileBytes(file, hash, signal);
-  if (file.kind === "text") yield { place: file.path, pieces: bytes };
+  if (file.kind === "text") yield { place: file.path, pieces: utf8Pieces(bytes, file.path) };
   else yield* lineDocuments(bytes, file.path, field);
 }
 

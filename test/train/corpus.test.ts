@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
   copyFileSync,
@@ -9,8 +10,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { batchAt, batchesOf } from "../../src/train/batches.js";
+import { hasTorch, python, torchNote } from "../pytorch.js";
+import { batchAt, batchesOf, windowBatch } from "../../src/train/batches.js";
 import { openCorpus, removeUnfinished, type Corpus, type CorpusOptions } from "../../src/train/corpus-node.js";
 import { TrainError } from "../../src/train/errors.js";
 import { findSources } from "../../src/train/sources-node.js";
@@ -66,8 +69,8 @@ const TOKENIZER = JSON.stringify({
 });
 
 describe("a text", () => {
-  it("as bytes is its bytes, whatever they are", async () => {
-    const bytes = Uint8Array.from({ length: 1000 }, (_, i) => (i * 7) % 256);
+  it("as bytes is its bytes, whatever the text", async () => {
+    const bytes = new TextEncoder().encode(String.fromCodePoint(...Array.from({ length: 1000 }, (_, i) => i * 53)));
     expect(await all(await opening(folder.file("any.bin", bytes)))).toEqual([...bytes]);
   });
 
@@ -212,13 +215,31 @@ describe("what is wrong with a text is said:", () => {
     expect(readdirSync(cache), "nothing half is left").toEqual([]);
   });
 
+  it("text that is no UTF-8, for bytes too, by its first byte at fault and what it is", async () => {
+    const long = Buffer.concat([Buffer.from("é".repeat(200_000)), Buffer.from([0xc3]), Buffer.from("x")]);
+    for (const [name, bytes, why] of [
+      ["latin1.txt", Buffer.from([0x61, 0xe9, 0x20]), "is not UTF-8 text: byte 1 begins no character"],
+      ["cut.txt", Buffer.from([0x61, 0xe2, 0x82]), "is not UTF-8 text: byte 1 begins no character"],
+      ["long.txt", long, "is not UTF-8 text: byte 400000 begins no character"],
+      [
+        "x.parquet",
+        Buffer.from([...Buffer.from("PAR1"), 0x15, 0xff]),
+        "is not UTF-8 text, it is a Parquet file: byte 5",
+      ],
+      ["x.gz", Buffer.from([0x1f, 0x8b, 8, 0]), "is not UTF-8 text, it is a gzip file: byte 1"],
+    ] as const)
+      expect((await fault(opening(folder.file(name, bytes)))).message, name).toContain(`${name} ${why}`);
+    for (const good of ["GGUF is a format", "é😀\u0000x", "\ufeffx", "a".repeat(262_143) + "é😀"])
+      expect((await opening(folder.file("good.txt", good))).tokens).toBe(Buffer.byteLength(good));
+  });
+
   it("text that is no UTF-8, where a tokenizer reads it", async () => {
     const tokenizer = folder.file("tokenizer.json", TOKENIZER);
     const { message, hint } = await fault(
       opening(folder.file("latin.txt", Buffer.from("the whale caf\xe9 the", "latin1")), { tokenizer }),
     );
     expect(message).toMatch(/latin\.txt is not UTF-8 text/);
-    expect(hint).toContain("bytes");
+    expect(hint).toBe("convert it to UTF-8");
   });
 
   it("what is no tokenizer", async () => {
@@ -277,6 +298,30 @@ describe("what is wrong with a text is said:", () => {
 
 describe("batches", () => {
   const inputs = { tokens: "tokens", targets: "targets", signed: false };
+
+  it("have separators as targets, and none after a separator where targets may be negative", async () => {
+    const read = async (at: number, count: number): Promise<Uint32Array> =>
+      Uint32Array.from([5, 6, 0, 7, 8, 0, 9, 4, 3]).slice(at, at + count);
+    const targetsOf = async (signed: boolean, separator: number | null): Promise<readonly number[]> => {
+      const options = { corpus: { read, separator }, inputs: { ...inputs, signed } };
+      const { inputs: fed } = await windowBatch({ offset: 0, length: 8 }, options);
+      return Array.from(fed["targets"]!);
+    };
+    expect(await targetsOf(true, 0)).toEqual([6, 0, -1, 8, 0, -1, 4, 3]);
+    expect(await targetsOf(false, 0)).toEqual([6, 0, 7, 8, 0, 9, 4, 3]);
+    expect(await targetsOf(true, null)).toEqual([6, 0, 7, 8, 0, 9, 4, 3]);
+  });
+
+  it.skipIf(!hasTorch)(`have them so in an exported train.py too${torchNote}`, () => {
+    const code =
+      "import sys, types; sys.path.insert(0, sys.argv[1]); import data\n" +
+      "tokens = data.Tokens(sys.argv[2], 1, 0)\n" +
+      "print([data.batch_of(tokens, [0], 8, signed)[1].tolist()[0] for signed in (True, False)])";
+    const folderOf = fileURLToPath(new URL("../../src/export/python", import.meta.url));
+    const file = folder.file("separated.bin", Buffer.from([5, 6, 0, 7, 8, 0, 9, 4, 3]));
+    const { stdout, stderr } = spawnSync(python!, ["-c", code, folderOf, file], { encoding: "utf8" });
+    expect(stdout.trim(), stderr).toBe("[[6, 0, -1, 8, 0, -1, 4, 3], [6, 0, 7, 8, 0, 9, 4, 3]]");
+  });
 
   it("hold windows of the text, and as targets what follows each token", async () => {
     const corpus = await opening(folder.file("batches.txt", text(1000, 9)));

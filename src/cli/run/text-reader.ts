@@ -1,5 +1,5 @@
 // Encodes text of the command line as tokens, and shows tokens as text, by bytes or with a tokenizer.
-import { pathIn, readBytes, readText } from "../source/files.js";
+import { pathIn, readText, readTextBytes } from "../source/files.js";
 
 export interface TextReader {
   readonly unit: "byte" | "token";
@@ -15,7 +15,7 @@ const bytesReader: TextReader = {
   unit: "byte",
   async encode(text) {
     const path = pathIn(text);
-    return path === null ? new TextEncoder().encode(text) : readBytes(path);
+    return path === null ? new TextEncoder().encode(text) : readTextBytes(path);
   },
   strip: (tokens) => printableBytes(Uint8Array.from(tokens)),
   show: showByte,

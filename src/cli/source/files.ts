@@ -1,5 +1,6 @@
 // Reads and writes files for the commands; errors are one sentence.
 import { mkdirSync } from "node:fs";
+import { fileKind } from "../../base/file-kinds.js";
 import { errnoOf, reasonOf } from "../../base/errno.js";
 import type { Read } from "../../check/names/files.js";
 import { lineAndColumn, type SourceFile } from "../../diagnostics/span.js";
@@ -56,13 +57,25 @@ const tooLarge = (path: string, size: number): UserError =>
   new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
 
 /** Text in UTF-8; a byte-order mark is dropped. */
-export function readText(path: string): string {
+export const readText = (path: string): string => textAt(path, readBytes(path));
+
+/** The bytes of text in UTF-8, with its byte-order mark. */
+export function readTextBytes(path: string): Uint8Array {
   const bytes = readBytes(path);
+  textAt(path, bytes);
+  return bytes;
+}
+
+function textAt(path: string, bytes: Uint8Array): string {
   const text = decoded(bytes);
   if (text !== null) return text;
   const { line, column, byte } = faultIn(bytes);
   const name = isStdin(path) ? STDIN_NAME : path;
-  throw new UserError(`${name}:${line}:${column}: this is not UTF-8 text: byte ${byte} begins no character`);
+  const kind = fileKind(bytes);
+  throw new UserError(
+    `${name}:${line}:${column}: this is not UTF-8 text: byte ${byte} begins no character`,
+    kind && `it is ${kind}: give text`,
+  );
 }
 
 /** The text; null if it is not UTF-8. */

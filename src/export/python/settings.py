@@ -24,7 +24,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     add = p.add_argument
     add("--data", help="a file of tokens, or a text whose bytes are its tokens; --resume knows it")
     add("--width", type=int, choices=(1, 2, 4), help="bytes of a token, where no .json beside the file says so")
-    add("--separator", type=int, help="the token between documents, behind which nothing is learned")
+    add("--separator", type=int, help="the token between documents, after which no token is a target")
     add("--output", required=True, help="the folder of the run")
     add("--resume", action="store_true", help="go on with the newest checkpoint of the run, on any number of ranks")
     add("--weights", help="a folder whose model.safetensors is begun with; default: this one, if it has any")
