@@ -80,11 +80,16 @@ export function runSizes(
 ): RunSizes {
   const extents = new Map(given);
   for (const input of graph.inputs) readExtents(input, inputs.get(input.name)!, graph, extents);
-  const first = graph.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
+  const [first, ...others] = graph.axes.filter((a) => a.role === "sequence" && a.count.kind === "input");
   const batch = graph.axes.find((a) => a.role === "batch");
   const all = new Map<string, Uint32Array>();
   if (lengths) {
     if (!first || !batch) throw new InputError("lengths are given, but no input has sequences");
+    if (others.length > 0)
+      throw new InputError(
+        `lengths are given, but the inputs have sequences along ${[first, ...others].map((a) => a.name).join(" and ")}: ` +
+          "lengths name no axis",
+      );
     const [b, t] = [extents.get(batch.name)!, extents.get(first.name)!];
     if (lengths.length !== b)
       throw new InputError(`lengths: ${b} sequences take ${b} lengths, found ${lengths.length}`);

@@ -19,7 +19,7 @@ import {
 } from "../size/rational.js";
 import { InputError } from "./errors.js";
 import type { FlatInput } from "./inputs.js";
-import { inputAxes, lengthsAxis } from "./sizes.js";
+import { inputAxes, sequenceAxes } from "./sizes.js";
 import { rationalOf, sizeOfText } from "../size/parse-size.js";
 import { inspect } from "./inspect.js";
 
@@ -110,8 +110,14 @@ export function checkLengths(
   extents: ReadonlyMap<string, number>,
 ): ReadonlyMap<string, Uint32Array> {
   if (value === undefined || value === null) return new Map();
-  const axis = lengthsAxis(axes);
-  if (axis === null) throw new InputError("lengths", "lengths are given, but the model has no sequence axis");
+  const [axis, ...others] = sequenceAxes(axes);
+  if (axis === undefined) throw new InputError("lengths", "lengths are given, but the model has no sequence axis");
+  if (others.length > 0)
+    throw new InputError(
+      "lengths",
+      `lengths are given, but the inputs have sequences along ${[axis, ...others].join(" and ")}: lengths name no axis`,
+      "leave them out, and give the sequences of one call equal lengths",
+    );
   const batch = axes.find((a) => a.role === "batch");
   const sequences = batch ? extents.get(batch.name)! : 1;
   const list = ArrayBuffer.isView(value) && !(value instanceof DataView) ? (value as Uint32Array) : value;

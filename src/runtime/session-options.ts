@@ -52,7 +52,10 @@ export interface LoadSettings {
 export interface RunOptions extends OutputSelection {
   /** Extents of axes that no input's shape determines: `{ B: 4 }`. */
   readonly extents?: Readonly<Record<string, number>>;
-  /** Tokens of each sequence, u32[B], 0 to T; without it every sequence has T. */
+  /**
+   * Tokens of each sequence, u32[B], 0 to T; without it every sequence has T. Refused for inputs along several sequence
+   * axes.
+   */
   readonly lengths?: readonly number[] | Uint32Array | Int32Array;
   readonly live?: Readonly<Record<string, LiveValue>>;
   readonly seed?: number;

@@ -42,9 +42,9 @@ export class SizeTable {
 /** The axes of a program with their rules parsed. */
 export const parseAxes = ({ axes }: Pick<Program, "axes">): readonly Axis[] => axes.map(parseAxis);
 
-/** The sequence axis whose lengths the option `lengths` sets: the first of the inputs. */
-export const lengthsAxis = (axes: readonly Axis[]): string | null =>
-  axes.find((a) => a.role === "sequence" && a.count.kind === "input")?.name ?? null;
+/** The sequence axes of the inputs. The option `lengths` sets the lengths of one, so there must be no other. */
+export const sequenceAxes = (axes: readonly Axis[]): readonly string[] =>
+  axes.filter((a) => a.role === "sequence" && a.count.kind === "input").map(({ name }) => name);
 
 /** Axes whose extents the caller's inputs determine. */
 export const inputAxes = (axes: readonly Axis[]): readonly Axis[] =>

@@ -1,6 +1,8 @@
 // What a run is given and cannot be: told in one sentence, with the place in the input and the value by its name.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { checkLengths } from "../../src/runtime/extents.js";
 import { InputError, load, type Session } from "../../src/runtime/index.js";
+import type { Axis } from "../../src/size/axes.js";
 import { testDevice } from "../device.js";
 import { tablesProgram } from "./programs.js";
 
@@ -124,4 +126,19 @@ describe("a run", () => {
       expect((error as Error).message).toMatch(message);
     });
   }
+});
+
+it("refuses lengths of inputs along several sequence axes, which name none of them", () => {
+  const axis = (name: string, role: Axis["role"]): Axis => ({ name, role, bound: null, count: { kind: "input" } });
+  const axes = [axis("B", "batch"), axis("T", "sequence"), axis("S", "sequence")];
+  const extents = new Map([
+    ["B", 1],
+    ["T", 3],
+    ["S", 3],
+  ]);
+  expect(() => checkLengths([2], axes, extents)).toThrow(
+    "lengths are given, but the inputs have sequences along T and S: lengths name no axis",
+  );
+  expect(checkLengths([2], axes.slice(0, 2), extents)).toEqual(new Map([["T", Uint32Array.of(2)]]));
+  expect(checkLengths(undefined, axes, extents)).toEqual(new Map());
 });

@@ -148,11 +148,11 @@ const withBatch = (axes: readonly Axis[], extents: ReadonlyMap<string, number>):
     [...extents].map(([name, n]) => [name, axes.some((a) => a.name === name && a.role === "batch") ? USUAL.batch : n]),
   );
 
-/** Unequal lengths: the longest, and shorter ones. */
+/** Unequal lengths: the longest, and shorter ones; null for a model with no or several sequence axes. */
 function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, number>): readonly number[] | null {
   const batch = axes.find((a) => a.role === "batch");
-  const tokens = axes.find((a) => a.role === "sequence" && a.count.kind === "input");
-  if (!batch || !tokens) return null;
+  const [tokens, other] = axes.filter((a) => a.role === "sequence" && a.count.kind === "input");
+  if (!batch || !tokens || other) return null;
   const longest = extents.get(tokens.name)!;
   return Array.from({ length: extents.get(batch.name)! }, (_, b) => Math.max(1, Math.floor(longest / (1 + b / 2))));
 }

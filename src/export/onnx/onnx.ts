@@ -98,7 +98,8 @@ function inputAxes(model: Model, at: Shorthand): ReadonlyMap<string, Rows> {
 function defineLengths(model: Model, axes: AxisTable, batch: string | null): void {
   const { at } = axes;
   const { graph } = at;
-  const root = model.axes.find((axis) => axis.role === "sequence" && axes.isDefined(axis.name));
+  const [root, other] = model.axes.filter((axis) => axis.role === "sequence" && axes.isDefined(axis.name));
+  if (other) return refuse("lengths of a model with several sequence axes", "");
   if (!root || batch === null) return refuse("lengths of a model without sequences", "");
   const doc = "how many tokens each sequence has; what lies behind them is not read";
   const given = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
