@@ -84,7 +84,8 @@ torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
 \`--replicate\` devices hold the same (DDP), \`--shard\` share parameters, gradients and moments (FSDP2; with both,
 HSDP), \`--tensor\` share out the linear maps of attention and networks (routers and predictors stay whole). A run goes
 on with any other numbers. \`--batch\` is of all devices together, and a step reads the same windows however many there
-are; a run goes on with the data that it was begun with. Training needs PyTorch 2.6 or later.
+are; a run goes on with the data that it was begun with. Live parameters of the model are as \`--live\` and
+\`--live-schedule\` say. Training needs PyTorch 2.6 or later.
 
 \`--data\` is a file of tokens: that of \`modc train\` (\`run/.cache/tokens-*.bin\`), a text whose bytes are its tokens,
 or any other with tokens of \`--width\` bytes each. A run of \`modc train\` goes on here, and comes back:

@@ -49,14 +49,17 @@ export function trainingFiles(
     ["OF_BATCH", tuple(lossesOfBatches(model, targets))],
     ["READ", tuple([...(stages?.inputs ?? []), "lengths"])],
   ]);
+  if (model.live.length > 0)
+    facts.set("LIVE", `{${model.live.map(({ name, kind }) => `${quoted(name)}: ${quoted(kind)}`).join(", ")}}`);
   const plan = [...tensorPlan(variants, needs, stacks)].map(
     ([path, { style, width }]) => `    ${quoted(attributePath(path))}: ("${style}", ${width}),`,
   );
   const units = (stages?.units ?? []).map(
     ({ name, isList, reads }) => `    Unit(${quoted(name)}, ${tuple(reads)}${isList ? ", is_list=True" : ""}),`,
   );
-  const parameters = model.parameters.map(
-    ({ name, value }) => `    ${JSON.stringify(name)}: ${JSON.stringify(value)},`,
+  // A live parameter may differ between checkpoints of one model.
+  const parameters = model.parameters.flatMap(({ name, value }) =>
+    model.live.some((l) => l.name === name) ? [] : [`    ${JSON.stringify(name)}: ${JSON.stringify(value)},`],
   );
   const cut = stages !== null && stages.uncut === null ? stages : null;
   const names = ["train.py", "settings.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];

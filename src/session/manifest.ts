@@ -50,8 +50,13 @@ export interface Manifest {
   readonly data: { readonly digest: string; readonly position: { readonly epoch: number; readonly window: number } };
   /** Null in checkpoints written before this field existed. */
   readonly begun: RunOrigin | null;
-  /** Validation loss at this step, under the rule that selects the best checkpoint; null if it was not measured. */
+  /**
+   * Validation loss at this step, under the rule that selects the best checkpoint; null if it was not measured, or
+   * predictors kept what they should skip.
+   */
   readonly validation: number | null;
+  /** Live parameters that training set: their values at this step, with which it was validated. */
+  readonly live: Readonly<Record<string, number>>;
   /** Paths of weights that no step changes because the trained loss does not depend on them. */
   readonly unused: readonly string[];
   /** All other files of the folder. */
@@ -144,6 +149,12 @@ export function parseManifest(text: string, place: string): Manifest {
     },
     begun: (root.get("begun") ?? null) === null ? null : begunOf(record(root.get("begun"), "beginning")),
     validation: validation === null || typeof validation === "number" ? validation : fail("has no validation loss"),
+    // Checkpoints written before this field existed do not have it.
+    live: recordOf(record(root.get("live") ?? new Map(), "values of live parameters"), (value) =>
+      typeof value === "number" && Number.isFinite(Math.fround(value))
+        ? value
+        : fail("has a value of a live parameter that is no number"),
+    ),
     unused: list(root.get("unused"), "unused weights").map((path) => string(path, "path of a weight")),
     files,
   };

@@ -13,6 +13,7 @@ import { openTokenizer } from "../tokenizer/tokenizer-node.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";
 import { SessionError } from "./errors.js";
 import { importsBeside } from "./imports-node.js";
+import { trainedLive } from "./live-node.js";
 import { prepare, type PrepareOptions, type SessionSource } from "./prepared-node.js";
 import { openTrained, trainedTokenizer, trainedWeights, type Trained } from "./trained-node.js";
 import { TextSession } from "./session.js";
@@ -61,7 +62,8 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
 
 /**
  * Opens a `.mod` file, a Hugging Face checkpoint folder, a GGUF file, or the output of `train`: a run's folder, which
- * means its best checkpoint, or one of its checkpoints. Throws SourceError for errors of the source, GenerationError
+ * means its best checkpoint, or one of its checkpoints. The values that a run's live parameters were trained to are the
+ * defaults. Throws SourceError for errors of the source, GenerationError
  * for a model that is not autoregressive, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and
  * `openDevice` throw.
  */
@@ -70,7 +72,10 @@ export async function openSession(path: string, given: OpenSessionOptions = {}):
   return explaining(source, options, () => createSession(source, options));
 }
 
-/** Reads a model's source and texts; the options are those given, with the model and the parameters of a run. */
+/**
+ * Reads a model's source and texts. The options are completed by a run: by its model and parameters if the path is one,
+ * and by the values that its live parameters were trained to, also if only the weights are its.
+ */
 export async function openSource<O extends Opening & PrepareOptions>(
   path: string,
   options: O,
@@ -81,7 +86,12 @@ export async function openSource<O extends Opening & PrepareOptions>(
   const source = folder ? checkpointSource(path) : { file: path, text: readText(path) };
   const texts = await sessionTexts(path, options.tokenizer ?? null, options.chatTemplate);
   const weights = trainedWeights(options.weights) ?? (folder ? checkpointFiles(path).weights : null);
-  return [{ source, read: importsBeside(source.file, readText), texts, weights }, options];
+  const read = importsBeside(source.file, readText);
+  const live = trainedLive(options.weights, { ...options, source, read });
+  return [
+    { source, read, texts, weights },
+    { ...options, set: { ...live, ...options.set } },
+  ];
 }
 
 /** Opens a training checkpoint with the source, the parameters and the tokenizer of its run. */

@@ -43,7 +43,9 @@ export interface Trained {
   readonly read: Read;
   /** Names of sources whose files have changed since training. */
   readonly changed: readonly string[];
-  /** Parameters that were set explicitly, as expressions. */
+  /** Live parameters that training set: their values at the checkpoint's step, as expressions. */
+  readonly live: Readonly<Record<string, string>>;
+  /** Parameters that were set explicitly, as expressions; `live` too, so that its values are the defaults. */
   readonly set: Readonly<Record<string, string>>;
   /** Null: one token per byte. */
   readonly tokenizer: string | null;
@@ -65,6 +67,7 @@ export function openTrained(path: string): Trained | null {
       verifiedText(found.path, fileOf(found.path, manifest, file)),
     ]),
   );
+  const live = Object.fromEntries(Object.entries(manifest.live).map(([name, value]) => [name, expressionOf(value)]));
   const [own] = manifest.sources;
   if (!own)
     throw new SessionError(`${found.path} keeps no source of its model`, {
@@ -78,10 +81,14 @@ export function openTrained(path: string): Trained | null {
     changed: manifest.sources.flatMap(({ path: name, file }) =>
       hasChanged(name, fileOf(found.path, manifest, file)) ? [name] : [],
     ),
-    set: manifest.begun?.set ?? manifest.parameters,
+    live,
+    set: { ...(manifest.begun?.set ?? manifest.parameters), ...live },
     tokenizer: manifest.begun?.tokenizer ?? null,
   };
 }
+
+/** A number as the language writes it. */
+const expressionOf = (value: number): string => String(value).replace("e+", "e");
 
 /**
  * Replaces the path of a run's folder by that of its checkpoint; any other weights are unchanged. Throws as

@@ -2,6 +2,7 @@
 import { TrainError } from "./errors.js";
 import { LOAD_WINDOW, LoadCounter, LoadWarnings } from "./loads.js";
 import type { Passage, TrainEvent } from "./events.js";
+import { skips } from "./skipping.js";
 import type { Batch, EvaluateOptions, Evaluation, Rule, StepMetrics, StepSettings, Trainer } from "./types.js";
 import type { DataPosition } from "./windows.js";
 
@@ -60,9 +61,9 @@ type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
 /**
  * Trains to the last step, or until `signal` is aborted: then steps under way, at most two, are finished and a
  * checkpoint is written. Validates every `validation.every` steps and after the last. Writes a checkpoint every
- * `checkpoints.every` steps, after the last, and whenever a validation that counts has the lowest loss so far. Throws
- * TrainError where a loss or a gradient is not finite; nothing is written then, so that the last checkpoint stays
- * good.
+ * `checkpoints.every` steps, after the last, and whenever a validation is the best so far: one that counts, of
+ * predictors that skip, with the lowest loss. Throws TrainError where a loss or a gradient is not finite; nothing is
+ * written then, so that the last checkpoint stays good.
  */
 export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { trainer, steps, validation, checkpoints, signal } = options;
@@ -125,7 +126,8 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
         if (change !== null && change !== warned)
           yield { kind: "warning", step: done, message: `${change}; the run goes on with the text as it was` };
         warned = change;
-        yield await save(validated?.loss ?? null, validated?.best ?? false);
+        const loss = validated && skips(validated) ? validated.loss : null;
+        yield await save(loss, validated?.best ?? false);
       }
     }
   } finally {
@@ -227,7 +229,7 @@ async function validate(options: LoopOptions, { step, best }: Place): Promise<Of
     counts,
     loss,
     bitsPerByte: toBitsPerByte(loss),
-    best: counts && Number.isFinite(loss) && (best === null || loss < best),
+    best: counts && skips({ byRule }) && Number.isFinite(loss) && (best === null || loss < best),
     passage: passage === null ? null : await drawPassage(trainer, rules, await passage(), tokens, { live, signal }),
   };
 }

@@ -266,6 +266,8 @@ async function loopOptions({
     return { micro, next: at };
   };
   const bytesPerToken = corpus.bytes / corpus.tokens;
+  const settingsAt = stepSettings(settings);
+  const live = (step: number): Readonly<Record<string, number>> => settingsAt(step).live ?? {};
   return {
     trainer,
     from: found
@@ -276,7 +278,7 @@ async function loopOptions({
         }
       : { step: 0, position: START, best: null },
     steps: settings.steps,
-    settings: stepSettings(settings),
+    settings: settingsAt,
     batches: microBatches,
     toBitsPerByte: (nats) => nats / Math.LN2 / bytesPerToken,
     own: model.own,
@@ -316,6 +318,7 @@ async function loopOptions({
             data: { digest: corpus.digest, position },
             begun: runOrigin(options),
             validation,
+            live: live(step),
             weights: model.weights,
             base: found ? found.checkpoint.base : (options.base ?? null),
             state,

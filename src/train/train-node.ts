@@ -5,6 +5,7 @@ import type { Precision } from "../program/target.js";
 import type { Device, OpenDeviceOptions, WeightsInput } from "../runtime/index.js";
 import { importsBeside } from "../session/imports-node.js";
 import { readText } from "../session/open-node.js";
+import { trainedLive } from "../session/live-node.js";
 import { trainedWeights } from "../session/trained-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
@@ -31,7 +32,8 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "prec
   /** Parameters of the model: `{ depth: 12 }`. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   /**
-   * Initial weights, which may be the folder of a run. Default: those of the model's folder if the model is one, else
+   * Initial weights, which may be the folder of a run: the values that its live parameters were trained to are the
+   * defaults of this run too. Default: those of the model's folder if the model is one, else
    * initialized from `seed`.
    */
   readonly weights?: WeightsInput;
@@ -176,12 +178,14 @@ function askedFor(path: string | null, options: TrainOptions, kept: Before | nul
   const tokenizer = options.tokenizer ?? folder?.tokenizer ?? begun?.tokenizer ?? null;
   const field = options.field ?? begun?.field ?? null;
   const set = Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]);
+  const text = path === null ? (kept ? keptText(kept) : fail("only a run that goes on knows its model")) : textOf(path);
+  const live = trainedLive(options.weights, { ...options, ...text });
   return {
-    text: path === null ? (kept ? keptText(kept) : fail("only a run that goes on knows its model")) : textOf(path),
+    text,
     choice: {
       model: options.model ?? kept?.manifest.model,
       // any name is allowed
-      set: Object.assign(Object.create(null) as Record<string, string>, begun?.set, Object.fromEntries(set)),
+      set: Object.assign(Object.create(null) as Record<string, string>, live, begun?.set, Object.fromEntries(set)),
     },
     data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...(field === null ? {} : { field }) },
     weights: kept === null ? (trainedWeights(options.weights) ?? folder?.weights ?? null) : null,

@@ -178,7 +178,7 @@ describe("a converted checkpoint", () => {
     expect(converted).toMatchObject({ status: 0, stderr: "" });
     expect(converted.stdout).toBe(
       `${output}: Qwen3, 1 of 3 layers routed; 593 numbers of 151,761 are new\n` +
-        `train what is new: modc train ${output} --only router,guess --live-schedule capacity=100%@0,25%@50% ` +
+        `train what is new: modc train ${output} --only router,guess --lr 1e-2 --live-schedule capacity=100%@0,25%@50% ` +
         `--data … -o …\n`,
     );
     const data = temporary.file("text.txt", "the white whale, the whale, white the whale\n".repeat(40));

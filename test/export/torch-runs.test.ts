@@ -15,9 +15,12 @@ const OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --
 
 describe.skipIf(!hasTorch)(`a run of an exported folder in PyTorch${torchNote}`, { timeout: 60_000 }, () => {
   let small: string;
+  let lively: string;
   beforeAll(() => {
     const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
-    small = folderOf(root, "small", source, { depth: "2", dim: "32", heads: "2" });
+    const set = { depth: "2", dim: "32", heads: "2" };
+    small = folderOf(root, "small", source, set);
+    lively = folderOf(root, "lively", source.replace("capacity: ratio", "live capacity: ratio"), set);
   });
   const ask = async (what: string, more: object = {}): Promise<unknown> => {
     const output = join(root, what);
@@ -57,6 +60,45 @@ describe.skipIf(!hasTorch)(`a run of an exported folder in PyTorch${torchNote}`,
     ];
     const words = cases.map(([given]) => given.split(" "));
     expect(await ask("settings", { words })).toEqual(cases.map(([, sentence]) => [2, `train.py: ${sentence}`]));
+  });
+
+  it("refuses values of live parameters that a run cannot have", async () => {
+    const cases: readonly (readonly [words: string, sentence: string])[] = [
+      ["--live depth=1", "the model has no live parameter 'depth': it has capacity"],
+      ["--live capacity=1/8@5", "--live capacity=1/8@5 has steps: --live-schedule"],
+      ["--live capacity=150%", "capacity is 1.5 at step 0: a ratio is from 0 to 1, others are finite"],
+      ["--live capacity=nan", "capacity is nan at step 0: a ratio is from 0 to 1, others are finite"],
+      ["--live capacity=1 --live-schedule capacity=1@0,0@5", "the live parameter capacity is given twice"],
+      ["--live-schedule capacity=1@5,0@5", "capacity=1@5,0@5: the points of a schedule rise in step"],
+      [
+        "--live-schedule capacity=1/0@5",
+        "capacity=1/0@5 gives no values: write capacity=12.5%, or capacity=100%@0,12.5%@50%",
+      ],
+      ["--resume --live capacity=50%", "--live is capacity=50%: the run was begun with"],
+    ];
+    const words = cases.map(([given]) => given.split(" "));
+    expect(await ask("settings", { folder: lively, output: join(root, "lively-settings"), words })).toEqual(
+      cases.map(([, sentence]) => [2, `train.py: ${sentence}`]),
+    );
+    const none = { words: [["--live", "capacity=1"]], output: join(root, "no-live") };
+    expect(await ask("settings", none)).toEqual([
+      [2, "train.py: the model has no live parameter 'capacity': it has none"],
+    ]);
+  });
+
+  it("has the live values of a schedule, in steps, validations and what it computes, and hands them to modc", async () => {
+    const points = "capacity=100%@0,25%@50%";
+    expect(await ask("live", { folder: lively, points })).toEqual({
+      steps: [1, 0.625, 0.25, 0.25],
+      validations: [
+        [0.25, true],
+        [0.25, true],
+      ],
+      // of 16 tokens
+      computed: [16, 10, 4, 4],
+      settings: points,
+      manifest: { capacity: 0.25 },
+    });
   });
 
   it("ends with 2 where the devices cannot share out what was asked, with 3 where there are none", async () => {

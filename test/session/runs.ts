@@ -28,12 +28,17 @@ export interface RunOf {
   readonly tokenizer?: string;
   /** Steps of its checkpoints, with the weights of that seed. */
   readonly steps: readonly number[];
+  /** Values that live parameters were trained to. */
+  readonly live?: Readonly<Record<string, number>>;
   /** Which of them is the best. */
   readonly best: number;
 }
 
 /** Writes the folder `path`. */
-export async function writeRun(path: string, { file, text, set, data, tokenizer, steps, best }: RunOf): Promise<void> {
+export async function writeRun(
+  path: string,
+  { file, text, set, data, tokenizer, steps, live = {}, best }: RunOf,
+): Promise<void> {
   const { model } = check({ file, text }, { phase: "train", set, read: () => null });
   if (!model) throw new Error("the model of the run does not check");
   const run = await openRunFolder(path);
@@ -51,6 +56,7 @@ export async function writeRun(path: string, { file, text, set, data, tokenizer,
         data: { digest: "none", position: { epoch: 0, window: step } },
         begun,
         validation: step === best ? 1 : 2,
+        live,
         weights,
         base: null,
         state: new Map(),

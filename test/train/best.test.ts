@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { validationText } from "../../src/cli/train/train-progress.js";
 import type { TrainEvent } from "../../src/train/events.js";
+import { readManifest } from "../../src/train/checkpoint-node.js";
 import { readLog } from "../../src/train/log-node.js";
 import { Outcome } from "../../src/train/result.js";
 import { bestLoss, openRunFolder } from "../../src/train/run-folder-node.js";
@@ -68,6 +69,9 @@ describe("the best checkpoint", () => {
     ]);
     expect(await (await openRunFolder(output)).find("best")).toMatch(/step-00000012$/);
     expect(readFileSync(join(output, "report.html"), "utf8")).toContain("best");
+    // The checkpoint keeps the values with which it was validated.
+    const { live } = await readManifest((await openRunFolder(output)).checkpoint(12));
+    expect(live).toEqual({ capacity: 0.2, other: 0 });
   });
 
   it("is judged with the values that live parameters keep, also where they have them only at the end", async () => {
@@ -136,7 +140,8 @@ describe("predictors that have not learned to skip", () => {
     const { output, events } = await run("capacity=100%@0,12.5%@8", { keeps: 1 });
     const said =
       "predictors still keep every token: layers.1 keeps 100.0% of the tokens by the causal rule, as the model " +
-      "generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%";
+      "generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%; train longer, or them alone " +
+      "at a higher learning rate: --only router,guess --lr 1e-2";
     expect(events.slice(-2)).toMatchObject([{ kind: "warning", step: 20, message: said }, { kind: "end" }]);
     const logged: unknown[] = [];
     for await (const entry of readLog(join(output, "log.jsonl")))
@@ -144,6 +149,20 @@ describe("predictors that have not learned to skip", () => {
     expect(logged).toEqual([said]);
     expect(readFileSync(join(output, "report.html"), "utf8")).toContain(`<p class="warning">${said}</p>`);
     expect(warnings((await run("capacity=100%@0,12.5%@8")).events)).toEqual([]);
+  });
+
+  it("leave the run without a best checkpoint, since a loss of more work is lower for that alone", async () => {
+    const { output, events } = await run("capacity=100%@0,12.5%@8", { keeps: 1 });
+    expect(validations(events).map((e) => [e.step, e.counts, e.best])).toEqual(
+      [4, 8, 12, 16, 20].map((step) => [step, step >= 8, false]),
+    );
+    const folderOf = await openRunFolder(output);
+    expect([await folderOf.find("best"), await folderOf.find("last")]).toEqual([null, folderOf.checkpoint(20)]);
+    await folderOf.goBackTo(20); // as a run that is resumed
+    expect(await folderOf.find("best")).toBeNull();
+    expect(validationText(validations(events).at(-1)!)).toMatch(
+      /; not compared: predictors keep what they should skip$/,
+    );
   });
 
   it("are those that skip less than half of what they should", () => {
@@ -180,7 +199,9 @@ describe("the line of a validation", () => {
       "loss 2.0000 by top-k (3.000 bits/byte, 12.5% computed), 1.0000 by the causal rule, which decides (1.500 " +
       "bits/byte, 75.0% computed)";
     expect(validationText(event)).toBe(`${computed}, the best so far`);
-    expect(validationText({ ...event, best: false })).toBe(computed);
+    expect(validationText({ ...event, best: false })).toBe(
+      `${computed}; not compared: predictors keep what they should skip`,
+    );
     expect(validationText({ ...event, best: false, counts: false })).toBe(
       `${computed}; not compared while it changes: capacity 0.125`,
     );

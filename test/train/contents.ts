@@ -57,6 +57,7 @@ export const contentsAt = (step: number): CheckpointContents => ({
   begun: { data: "@some/package", tokenizer: null, field: "body", set: { dim: "16 * 2" } },
   tunings: `{ "step": ${step} }\n`,
   validation: 1 / step,
+  live: { capacity: 0.125 },
   weights: WEIGHTS,
   base: null,
   state: stateAt(step),

@@ -34,7 +34,7 @@ export async function convert(
     out(
       `${output}: ${done.model}, ${done.routed} of ${done.layers} layers routed; ${grouped(done.added)} numbers ` +
         `of ${grouped(done.parameters)} are new\n` +
-        `train what is new: modc train ${output} --only router,guess --live-schedule ` +
+        `train what is new: modc train ${output} --only router,guess --lr 1e-2 --live-schedule ` +
         `capacity=100%@0,${routing.capacity}@50% --data … -o …`,
     );
   return EXIT.fine;

@@ -10,7 +10,7 @@ import { isPrinted, writeText } from "../source/files.js";
 import { folderOf } from "../source/model-file.js";
 import { openTrained } from "../../session/trained-node.js";
 import { out, outJson } from "../terminal/terminal.js";
-import { tell } from "../source/trained.js";
+import { tell, tellLost } from "../source/trained.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
 
@@ -52,6 +52,7 @@ function described(folder: string): { readonly name: string; readonly source: st
   const trained = openTrained(folder);
   if (trained !== null) {
     tell(folder, trained);
+    tellLost(trained, "the text");
     return { name: trained.manifest.model, source: trained.source.text };
   }
   const own = join(folder, MODEL_FILE);

@@ -7,6 +7,8 @@ import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { openWeights, saveWeights, type SaveOptions } from "../../runtime/node.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { BLOCKS_OF, pathsInBlocks } from "../../runtime/weights/stored.js";
+import { openTrained } from "../../session/trained-node.js";
+import { tellLost } from "../source/trained.js";
 import { turn } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { checkFile, compileFile } from "../source/frontend.js";
@@ -42,6 +44,8 @@ export async function init(file: string, flags: Flags<typeof weightCommands.init
   ];
   const numbersOf = (all: readonly { readonly shape: readonly number[] }[]): number =>
     all.reduce((sum, w) => sum + countOf(w.shape), 0);
+  const trained = from === null ? null : openTrained(from);
+  if (trained !== null) tellLost(trained, flags.output);
   const origin = from === null ? { seed } : { from };
   if (flags.json)
     outJson({

@@ -2,7 +2,7 @@
 import { mergeToFolder, mergeTrained } from "../../session/merge-node.js";
 import { openTrained } from "../../session/trained-node.js";
 import { expectAllKept } from "../source/outputs.js";
-import { tell } from "../source/trained.js";
+import { tell, tellLost } from "../source/trained.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { grouped, plural } from "../terminal/units.js";
@@ -30,6 +30,7 @@ export async function merge(
       EXIT.usage,
     );
   const done = await (asFile ? mergeTrained(trained, output, fold ?? false) : mergeToFolder(trained, output));
+  if (asFile) tellLost(trained, output);
   if (json) outJson({ output, ...done });
   else
     out(

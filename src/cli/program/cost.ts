@@ -9,9 +9,10 @@ import { programFor, recipeOf } from "../../compile.js";
 import { materialOf } from "../../recipes.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { memoryOf, type MemoryUse } from "../../runtime/memory.js";
-import { divide, parseDecimal, parseRational, printRational, rational, type Rational } from "../../size/rational.js";
+import { printRational, type Rational } from "../../size/rational.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { chosenExtents } from "../source/extents.js";
+import { expectLive } from "../source/live.js";
 import { checkFile, precisionOf, programName } from "../source/frontend.js";
 import { memoryLines } from "./memory.js";
 import { table } from "../terminal/table.js";
@@ -61,21 +62,8 @@ export async function cost(file: string, flags: Flags<typeof sourceCommands.cost
   return EXIT.fine;
 }
 
-function liveValues(model: Model, given: Readonly<Record<string, string>>): ReadonlyMap<string, Rational> {
-  return new Map(
-    Object.entries(given).map(([name, text]) => {
-      if (!model.live.some((l) => l.name === name))
-        throw new UserError(
-          `the model has no live parameter ${name}`,
-          model.live.length > 0 ? `it has ${model.live.map((l) => l.name).join(", ")}` : null,
-        );
-      const percent = text.endsWith("%") ? parseDecimal(text.slice(0, -1)) : null;
-      const value = percent ? divide(percent, rational(100)) : (parseDecimal(text) ?? parseRational(text));
-      if (!value) throw new UserError(`--live ${name}=${text}: write a number such as 0.5, 12.5% or 1/8`);
-      return [name, value];
-    }),
-  );
-}
+const liveValues = (model: Model, given: Readonly<Record<string, string>>): ReadonlyMap<string, Rational> =>
+  new Map(Object.entries(given).map(([name, text]) => [name, expectLive(model.live, name, text)]));
 
 const printedLive = (live: ReadonlyMap<string, Rational>): Readonly<Record<string, string>> =>
   Object.fromEntries([...live].map(([name, value]) => [name, printRational(value)]));

@@ -2,9 +2,14 @@
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { check } from "../../check/check.js";
 import type { Model } from "../../check/model.js";
+import { liveParameters, trainedLive } from "../../session/live-node.js";
+import type { Manifest } from "../../session/manifest.js";
 import { openTrained, trainedTokenizer, type Trained } from "../../session/trained-node.js";
+import { escapedName } from "../../size/shown.js";
 import { mergedPairs, type Pairs } from "../tree/arguments.js";
 import { weightsOf } from "./beyond-bound.js";
+import { expectLive } from "./live.js";
+import { modelText } from "./model-file.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { percent } from "../terminal/units.js";
 import { say } from "../terminal/terminal.js";
@@ -12,6 +17,8 @@ import { say } from "../terminal/terminal.js";
 /** The options that a run determines. */
 interface RunFlags {
   readonly set?: Pairs;
+  readonly live?: Pairs;
+  readonly liveSchedule?: Pairs;
   readonly model?: string;
   readonly weights?: string;
   readonly tokenizer?: string;
@@ -32,7 +39,7 @@ export function withTrained<F extends RunFlags>(
   path: string,
   flags: F,
 ): readonly [string, F] {
-  const has = (name: string): boolean => command.options.some((o) => o.attributeName() === name);
+  const has = (name: string): boolean => hasOption(command, name);
   const trained = openTrained(path);
   if (trained === null) return [path, flags];
   const { manifest } = trained;
@@ -51,6 +58,7 @@ export function withTrained<F extends RunFlags>(
       : {};
   const { context } = manifest.settings;
   tell(path, trained);
+  tellLive(command, trained, trained.live, flags);
   for (const name of trained.changed)
     say(`note: ${name} has changed since it was trained: the text that the checkpoint keeps is used`);
   const own = typeof context === "number" ? { ownContext: context } : {};
@@ -67,12 +75,35 @@ export function withTrained<F extends RunFlags>(
   ];
 }
 
-/** The path of weights: the checkpoint if the path is a run's folder, else the path itself. Throws SessionError. */
-export function checkpointOf(path: string): string {
-  const trained = openTrained(path);
-  if (trained === null) return path;
-  tell(path, trained);
-  return trained.path;
+/**
+ * The flags with a run's checkpoint as the weights, and the values that the run's live parameters were trained to as
+ * defaults of the model; unchanged if the weights are not a run. Throws SessionError.
+ */
+export async function withRunWeights<F extends RunFlags>(
+  command: CommandUnknownOpts,
+  model: unknown,
+  flags: F,
+): Promise<F> {
+  const trained = flags.weights === undefined ? null : openTrained(flags.weights);
+  if (trained === null) return flags;
+  tell(flags.weights!, trained);
+  // A run's folder as the model has live values itself, and a compiled program has its defaults.
+  const isText = typeof model === "string" && !model.endsWith(".json") && openTrained(model) === null;
+  const live = isText ? trainedLive(trained.path, { ...flags, ...(await modelText(model)) }) : {};
+  tellLive(command, trained, live, flags);
+  return {
+    ...flags,
+    weights: trained.path,
+    ...(hasOption(command, "set") && { set: mergedPairs(live, flags.set ?? {}) }),
+  };
+}
+
+/** The flags, with the values of `--live` as the defaults of the model. Throws UserError. */
+export async function withKeptLive<F extends RunFlags>(model: string, flags: F): Promise<F> {
+  const { live = {}, set = {} } = flags;
+  const declared = liveParameters({ ...flags, ...(await modelText(model)) });
+  for (const [name, value] of Object.entries(live)) expectLive(declared, name, value);
+  return { ...flags, set: mergedPairs(set, live) };
 }
 
 /** Prints which checkpoint is used. */
@@ -80,6 +111,41 @@ export function tell(path: string, { chosen, manifest }: Trained): void {
   const which = { best: ", the best so far", last: ", the last", newest: ", the newest" } as const;
   if (chosen !== null) say(`note: ${path}: the checkpoint of step ${manifest.step}${which[chosen]}`);
 }
+
+/** Prints the values of live parameters that are the run's and not given. */
+export function tellLive(
+  command: CommandUnknownOpts,
+  { manifest }: Trained,
+  live: Pairs,
+  { set = {}, live: given = {}, liveSchedule = {} }: RunFlags,
+): void {
+  const own = Object.keys(live).filter(
+    (name) => ![set, given, liveSchedule].some((pairs) => Object.hasOwn(pairs, name)),
+  );
+  if (own.length === 0 || command.name() === "init") return;
+  const values = own.map((name) => `${escapedName(name)} = ${shownLive(manifest, name)}`);
+  const changes = hasOption(command, "live") ? "--live" : hasOption(command, "set") ? "--set" : null;
+  say(
+    `note: ${values.join(", ")}, as at the end of step ${manifest.step}` +
+      (changes === null ? "" : `; ${changes} gives another value`),
+  );
+}
+
+/** Prints the values of live parameters that a file without the run does not keep. */
+export function tellLost({ manifest }: Trained, file: string): void {
+  const values = Object.keys(manifest.live).map((name) => `${escapedName(name)} = ${shownLive(manifest, name)}`);
+  if (values.length > 0)
+    say(`note: ${file} does not keep ${values.join(", ")}, as at the end of step ${manifest.step}: use it with --live`);
+}
+
+/** A value of a live parameter: `25%` if it is a ratio. */
+function shownLive({ live, parameters }: Manifest, name: string): string {
+  const value = live[name]!;
+  return parameters[name]?.endsWith("%") ? `${Number((100 * value).toPrecision(6))}%` : String(value);
+}
+
+const hasOption = (command: CommandUnknownOpts, name: string): boolean =>
+  command.options.some((o) => o.attributeName() === name);
 
 /** Parameters that override the run's may change how the model computes, but not its weights. */
 function expectSameWeights(trained: Trained, given: Pairs): void {

@@ -2,7 +2,7 @@
 import type { TrainEvent } from "../../train/events.js";
 import { io } from "../terminal/io.js";
 import type { Validated } from "../../train/result.js";
-import { meanShare } from "../../train/skipping.js";
+import { meanShare, skips } from "../../train/skipping.js";
 import type { Evaluation } from "../../train/types.js";
 import { drawsOver, say } from "../terminal/terminal.js";
 import { percent, withPrefix } from "../terminal/units.js";
@@ -146,7 +146,7 @@ type Told = Validated & { readonly counts?: boolean; readonly best?: boolean };
  * `loss 1.4715 by top-k (2.123 bits/byte, 12.5% computed), 1.5256 by the causal rule, which decides (2.201 bits/byte,
  * 13.1% computed), the best so far`
  */
-export function validationText({ byRule, live, counts = true, loss, bitsPerByte, best = false }: Told): string {
+export function validationText({ byRule, live, counts = true, loss, bitsPerByte, best }: Told): string {
   const told = ({ loss: nats, shares }: Pick<Evaluation, "loss" | "shares">, rule: string): string => {
     const bits = (loss === 0 ? 0 : (nats * bitsPerByte) / loss).toFixed(3);
     const share = meanShare(shares);
@@ -158,7 +158,8 @@ export function validationText({ byRule, live, counts = true, loss, bitsPerByte,
       ? `${told(topK, " by top-k")}, ${told(causal, " by the causal rule, which decides")}`
       : told((causal ?? topK)!, "");
   const changing = Object.entries(live).map(([name, value]) => `${name} ${brief(value)}`);
-  const compared = counts ? "" : `; not compared while it changes: ${changing.join(", ")}`;
+  const idle = best !== undefined && !skips({ byRule }) ? "; not compared: predictors keep what they should skip" : "";
+  const compared = counts ? idle : `; not compared while it changes: ${changing.join(", ")}`;
   return `loss ${both}${best ? ", the best so far" : compared}`;
 }
 

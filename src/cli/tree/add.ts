@@ -5,7 +5,9 @@ import { WeightsError } from "../../runtime/errors.js";
 import type { BeyondBound } from "../source/beyond-bound.js";
 import { UserError, type ExitCode } from "../terminal/exit.js";
 import { spoken } from "../terminal/spoken.js";
+import type { Pairs } from "./arguments.js";
 import type { Declared } from "./declare.js";
+import { keptLive } from "./options.js";
 
 /** The description of `--safe`, which stands before or after any command. */
 export const SAFE =
@@ -26,10 +28,12 @@ export function add(
   if (note !== undefined) command.addHelpText("after", `\n${note}\n`);
   const given = command.registeredArguments.length + 1;
   return command.action(async (...all: unknown[]) => {
-    const words = await withRunWeights(all.slice(0, given)); // commander also passes the command itself
+    const words = await withRunWeights(command, all.slice(0, given)); // commander also passes the command itself
     const [model, ...others] = words;
-    const opened =
-      opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words;
+    const opened = await withKeptLive(
+      command,
+      opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words,
+    );
     try {
       const { keepingInputs } = await import("../source/outputs.js");
       // commander has checked the arguments
@@ -40,13 +44,23 @@ export function add(
   });
 }
 
-/** Replaces a run's folder by its checkpoint as the weights. */
-async function withRunWeights(words: readonly unknown[]): Promise<readonly unknown[]> {
+/** Completes the options if the weights are a run's folder or its checkpoint. */
+async function withRunWeights(command: CommandUnknownOpts, words: readonly unknown[]): Promise<readonly unknown[]> {
   const flags = words.at(-1) as { readonly weights?: unknown }; // the options stand last
   const { weights } = flags;
   if (typeof weights !== "string" || !isFolder(weights)) return words;
-  const { checkpointOf } = await import("../source/trained.js");
-  return [...words.slice(0, -1), { ...flags, weights: checkpointOf(weights) }];
+  const { withRunWeights: completed } = await import("../source/trained.js");
+  return [...words.slice(0, -1), await completed(command, words[0], { ...flags, weights })];
+}
+
+/** Makes the values of live parameters the model's defaults if the command writes or serves the model. */
+async function withKeptLive(command: CommandUnknownOpts, words: readonly unknown[]): Promise<readonly unknown[]> {
+  const [model, ...others] = words;
+  if (typeof model !== "string" || !command.options.includes(keptLive)) return words;
+  const flags = others.at(-1) as { readonly live?: Pairs }; // the options stand last
+  if (flags.live === undefined) return words;
+  const { withKeptLive: completed } = await import("../source/trained.js");
+  return [model, ...others.slice(0, -1), await completed(model, flags)];
 }
 
 /** Completes the options if the model is a run's folder. */

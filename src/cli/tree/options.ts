@@ -128,7 +128,14 @@ export const weights = option(
   "a safetensors or GGUF file, an index of shards, or a folder with either (default: those of the folder or GGUF " +
     "file, where the model is one)",
 );
-export const live = named("--live <name=value>", "a live parameter: 0.5, 12.5% or 1/8");
+const LIVE = "--live <name=value>";
+/** Values of a command's runs. */
+export const live = named(LIVE, "a live parameter: 0.5, 12.5% or 1/8 (default: of a run as it was trained)");
+/** Values that become the defaults of the model that is written or served. */
+export const keptLive = named(
+  LIVE,
+  "the default of a live parameter: 0.5, 12.5% or 1/8 (default: of a run as it was trained)",
+);
 
 // --- how it is computed
 export const seed = whole(

@@ -59,6 +59,7 @@ export const sourceCommands = {
         .choices(["best", "gpu", "software", "swiftshader"]),
       o.tunings,
       ...o.storage,
+      o.keptLive,
       ...o.compiling,
       o.json,
     ],

@@ -127,6 +127,7 @@ export const weightCommands = {
       o.option("--version <version>", "the package's version (default: the earlier build's, else 1.0.0)"),
       o.option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),
       ...o.storage,
+      o.keptLive,
       ...o.compiling,
       o.json,
     ],
@@ -149,6 +150,7 @@ export const weightCommands = {
         .option("--weights-as <type>", "of hf and onnx: the type in which floats are stored (default: as they are)")
         .choices(["f32", "f16", "bf16"]),
       o.tokenizer,
+      o.keptLive,
       o.set,
       o.model,
       o.json,

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 import model as exported
 from data import Tokens
 from modc_files import Table, keyed, keys_of, named, read_safetensors, table_of, write_safetensors
-from training import plain
+from training import live_at, live_points, plain
 
 HERE = Path(__file__).parent
 MODEL = "Model"
@@ -37,7 +37,7 @@ FORMAT = "modc-torch-1"
 SETTINGS = {
     "batch": "batch", "accumulate": "accumulate", "context": "length", "seed": "seed", "validation": "validation",
     "lr": "lr", "schedule": "schedule", "warmup": "warmup", "minLr": "min_lr", "weightDecay": "weight_decay",
-    "beta1": "beta1", "beta2": "beta2", "eps": "eps", "clip": "clip",
+    "beta1": "beta1", "beta2": "beta2", "eps": "eps", "clip": "clip", "live": "live",
 }  # fmt: skip
 MAY_CHANGE = {
     "steps": "steps", "decay": "decay", "validateEvery": "validate_every", "validationWindows": "windows",
@@ -48,8 +48,7 @@ MAY_CHANGE = {
 # Settings of modc by what train.py does in their place.
 UNKNOWN = {
     "optimizer": ("adamw", "has AdamW alone"), "only": ("", "trains all weights"),
-    "live": ("", "has parameters that stay as they are"), "save": ("all", "keeps all weights"),
-    "precision": ("f32", "has weights in f32"),
+    "save": ("all", "keeps all weights"), "precision": ("f32", "has weights in f32"),
 }  # fmt: skip
 
 
@@ -140,6 +139,7 @@ def progress_of(path: Path) -> Progress:
     if told.pop("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint of this train.py")
     _expect_model(path, told.pop("model"), told.pop("parameters", {}))  # older ones keep no parameters
+    told["settings"].setdefault("live", "")  # likewise
     return Progress(**told)
 
 
@@ -310,6 +310,7 @@ def to_modc(output: Path, run: Path) -> Path:
         shutil.copyfile(like / entry["file"], fresh / entry["file"])
     manifest["step"], manifest["validation"] = progress.step, None
     ours = progress.settings
+    manifest["live"] = live_at(live_points(ours["live"], ours["steps"]), progress.step)
     manifest["settings"] |= {name: ours[own] for name, own in MAY_CHANGE.items() if own in ours}
     manifest["data"]["position"] = {"epoch": progress.epoch, "window": progress.window}
     manifest["machine"] = {"device": "PyTorch", "driver": torch.__version__}

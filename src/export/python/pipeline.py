@@ -96,7 +96,8 @@ class Stage(exported.Model):
         """
         stage = self.stage
         with stage.autocast:
-            run = mt.Run(causal=causal, training=self.training, objective=True)
+            live = getattr(self, "live", None)  # of models that have live parameters
+            run = mt.Run(causal=causal, training=self.training, objective=True, live=live)
             x, losses = self.stage_forward(x, run, **inputs)
         mt.keep(self, losses)
         weights = counts[0] / stage.totals

@@ -8,6 +8,7 @@ import math
 import torch
 
 import checkpoint
+from training import live_points
 
 # What the export knows of the model.
 CONTEXT = 2048  # tokens of a sequence, where nobody says
@@ -31,6 +32,10 @@ def parser(description: str) -> argparse.ArgumentParser:
     for name, value in SETTINGS.items():
         kind = str if name == "schedule" else float if name in FLOATS else int
         add(f"--{name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS, help=f"default: {value}")
+    number = "a live parameter: 0.5, 12.5% or 1/8 (repeatable); default: as the model has it"
+    add("--live", action="append", default=[], metavar="NAME=VALUE", help=number.replace("%", "%%"))
+    changing = "a live parameter that changes: capacity=100%@0,12.5%@2000, or @50% of the run (repeatable)"
+    add("--live-schedule", action="append", default=[], metavar="NAME=VALUE@STEP,...", help=changing.replace("%", "%%"))
     add("--replicate", type=int, default=1, help="devices that hold the same: DDP, or with --shard HSDP")
     add("--shard", type=int, default=-1, help="devices among which FSDP2 shards; default: as many as are left")
     add("--tensor", type=int, default=1, help="devices that share out linear maps")
@@ -76,6 +81,16 @@ class DeviceError(ValueError):
     """What is wrong with the devices, in a sentence."""
 
 
+def given_in(options: argparse.Namespace) -> dict[str, object]:
+    """The settings among the options. Live parameters are a setting of lines, as in checkpoints of modc."""
+    for line in options.live:
+        if "@" in line:
+            raise SettingsError(f"--live {line} has steps: --live-schedule")
+    lines = [*options.live, *options.live_schedule]
+    given = {name: value for name, value in vars(options).items() if name in SETTINGS}
+    return {**given, "live": "\n".join(lines)} if lines else given
+
+
 def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
     """All settings. Those of a run that goes on stay, but for those that may change."""
     if before is not None:
@@ -83,7 +98,7 @@ def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
             if name not in checkpoint.MAY_CHANGE.values() and before.get(name) != value:
                 raise SettingsError(f"{_flag(name)} is {value}: the run was begun with {before.get(name)}")
         return _with_effect(given, checked({**before, **given}))
-    s = {**SETTINGS, "length": CONTEXT, **given}
+    s = {**SETTINGS, "length": CONTEXT, "live": "", **given}
     for name, usual in (
         ("warmup", lambda: min(100, s["steps"] // 10)),
         ("min_lr", lambda: s["lr"] / 10),
@@ -126,6 +141,10 @@ def checked(s: dict) -> dict:
     if s["schedule"] == "wsd":
         behind = s["steps"] - s["warmup"]
         must("decay", s["decay"] <= behind, f"at most the {behind} steps behind the warm-up")
+    try:
+        live_points(s["live"], s["steps"])
+    except ValueError as fault:
+        raise SettingsError(str(fault)) from None
     if LONGEST is not None:
         must("length", s["length"] <= LONGEST, f"at most {LONGEST}, the most tokens that a sequence of the model has")
     return s

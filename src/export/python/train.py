@@ -29,12 +29,15 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_
 from torch.distributed.device_mesh import DeviceMesh
 
 import checkpoint
+import modc_torch as mt
 import model as exported
 from data import Position, Tokens, Windows, batch_of
 from modc_files import read_weights
 from parallelize import PIPELINE, data_rank, make_mesh, parallelize, replicated
-from settings import SETTINGS, DeviceError, SettingsError, expect_device, expect_stages, parser, parts_of, settled
-from training import dropout_seed, evaluate, learning_rate, make_optimizer, train_step
+from settings import DeviceError, SettingsError, expect_device, expect_stages, given_in, parser, parts_of, settled
+from training import (
+    dropout_seed, evaluate, learning_rate, live_at, live_points, live_settled, make_optimizer, train_step,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from pipeline import Pipeline
@@ -141,8 +144,9 @@ class Run:
         if options.resume and options.weights:
             raise SettingsError("--weights has no effect: --resume takes the weights of the run")
         before = checkpoint.progress_of(found[-1]) if options.resume else None
-        given = {name: value for name, value in vars(options).items() if name in SETTINGS}
-        self.settings = s = settled(given, before.settings if before else None)
+        self.settings = s = settled(given_in(options), before.settings if before else None)
+        self.live = live_points(s["live"], s["steps"])
+        self.constant_from = live_settled(self.live)
         expect_stages(options)
         expect_device(options)
         if (parts := parts_of(options, before.settings if before else None)) is not None:
@@ -196,7 +200,8 @@ class Run:
         whole = [line for line in lines if line.endswith("\n")]
         kept = [(line, entry) for line in whole if (entry := json.loads(line))["step"] <= self.step]
         path.write_text("".join(line for line, _ in kept))
-        self.best = min((entry["loss"] for _, entry in kept if entry["kind"] == "validation"), default=math.inf)
+        losses = (entry["loss"] for _, entry in kept if entry["kind"] == "validation" and entry["counts"])
+        self.best = min(losses, default=math.inf)
 
     def log(self, entry: dict) -> None:
         if not self.first:
@@ -251,13 +256,17 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batches, position = [], self.position
+        live = self._set_live()
         for _ in range(s["accumulate"]):
             offsets, position = self.windows.next(position, s["batch"])
             batches.append(self.batch(offsets))
-        if self.pipeline:
-            losses, norm = self.pipeline.train_step(batches, s["clip"])
-        else:
-            losses, norm = train_step(self.model, self.optimizer, batches, s["clip"], self.autocast)
+        # A compiled layer is one of constant live parameters.
+        changes = self.step < self.constant_from
+        with torch.compiler.set_stance("force_eager") if changes else contextlib.nullcontext():
+            if self.pipeline:
+                losses, norm = self.pipeline.train_step(batches, s["clip"])
+            else:
+                losses, norm = train_step(self.model, self.optimizer, batches, s["clip"], self.autocast)
         if not math.isfinite(norm) or not all(map(math.isfinite, losses.values())):
             told = f"step {self.step + 1} has a loss or a gradient that is no number, and changed nothing"
             return self._no_number(told)
@@ -265,7 +274,7 @@ class Run:
         own = sum(loss for name, loss in losses.items() if "." not in name)
         entry = {
             "kind": "step", "step": self.step, "loss": sum(losses.values()), "losses": losses,
-            "bitsPerByte": self._bits(own), "learningRate": rate, "live": {}, "gradientNorm": norm,
+            "bitsPerByte": self._bits(own), "learningRate": rate, "live": live, "gradientNorm": norm,
             "tokens": s["accumulate"] * s["batch"] * s["length"], "seconds": time.perf_counter() - began,
             "first": self.step == self.saved + 1, "ranks": dist.get_world_size(),
         }  # fmt: skip
@@ -275,6 +284,14 @@ class Run:
             told = f"step {self.step} of {s['steps']}: loss {entry['loss']:.4f}"
             self._tell(f"{told}, norm {norm:.3f}, {per:,.0f} tokens/s")
         return True
+
+    def _set_live(self) -> dict[str, float]:
+        """Makes the live parameters of the next step those of the model."""
+        values = live_at(self.live, self.step)
+        if values:
+            model = getattr(self.model, "module", self.model)
+            model.live = mt.lively(exported.Model.live, values)
+        return values
 
     def _no_number(self, told: str) -> bool:
         """Says why the run does not go on: false."""
@@ -287,7 +304,7 @@ class Run:
 
     def _validate(self) -> bool:
         """Whether the losses are numbers."""
-        s = self.settings
+        s, live = self.settings, self._set_live()
         offsets = self.windows.validation(s["windows"])
         rows = s["batch"]
         batches = [self.batch(offsets[i : i + rows]) for i in range(0, len(offsets), rows)]
@@ -301,11 +318,13 @@ class Run:
         loss = rules.get("causal", rules["top-k"])
         tokens = sum(map(self.windows.length, offsets))
         by_rule = {rule: {"loss": own, "tokens": tokens, "shares": {}} for rule, own in rules.items()}
+        counts = self.step >= self.constant_from  # losses with other values are no measure of these
+        best = counts and loss < self.best
         self.log({
-            "kind": "validation", "step": self.step, "live": {}, "counts": True, "loss": loss,
-            "bitsPerByte": self._bits(loss), "best": loss < self.best, "rules": by_rule, "passage": None,
+            "kind": "validation", "step": self.step, "live": live, "counts": counts, "loss": loss,
+            "bitsPerByte": self._bits(loss), "best": best, "rules": by_rule, "passage": None,
         })  # fmt: skip
-        self.best = min(self.best, loss)
+        self.best = loss if best else self.best
         told = ", ".join(f"{own:.4f} by {rule}" for rule, own in rules.items())
         self._tell(f"validation at step {self.step}: loss {told}")
         return True

@@ -21,6 +21,8 @@ TARGETS: str | None = "targets"
 OVER_TARGETS: tuple[str, ...] = ()
 # Parameters without weight decay beside vectors: those that are looked up, not multiplied, and vectors of all experts.
 UNDECAYED: tuple[str, ...] = ()
+# Live parameters and their kinds, ratio or float.
+LIVE: dict[str, str] = {}
 
 
 def plain(name: str) -> str:
@@ -69,6 +71,70 @@ def learning_rate(
     if kind == "cosine":
         return minimum + (peak - minimum) * (1 + math.cos(math.pi * x)) / 2
     return peak + (minimum - peak) * x
+
+
+# The values of a live parameter at some steps, in ascending order.
+Points = list[tuple[int, float]]
+
+
+def live_points(live: str, steps: int) -> dict[str, Points]:
+    """The schedule of each live parameter that is set, from its line: `capacity=25%`, `capacity=100%@0,25%@50%`."""
+    found: dict[str, Points] = {}
+    for line in filter(str.strip, live.split("\n")):
+        name, _, text = (part.strip() for part in line.partition("="))
+        if name not in LIVE:
+            told = f"it has {', '.join(LIVE)}" if LIVE else "it has none"
+            raise ValueError(f"the model has no live parameter {name!r}: {told}")
+        if name in found:
+            raise ValueError(f"the live parameter {name} is given twice")
+        try:
+            points = [_point(part, steps) for part in (text if "@" in text else f"{text}@0").split(",")]
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"{line} gives no values: write {name}=12.5%, or {name}=100%@0,12.5%@50%") from None
+        if any(after[0] <= point[0] for point, after in zip(points, points[1:])):
+            raise ValueError(f"{line}: the points of a schedule rise in step")
+        for step, value in points:
+            if not math.isfinite(value) or (LIVE[name] == "ratio" and not 0 <= value <= 1):
+                raise ValueError(f"{name} is {value} at step {step}: a ratio is from 0 to 1, others are finite")
+        found[name] = points
+    return found
+
+
+def _point(text: str, steps: int) -> tuple[int, float]:
+    """A value and its step: `12.5%@2000`, or at a share of the run, `12.5%@50%`."""
+    value, at = (part.strip() for part in text.split("@"))
+    step = math.floor(float(at[:-1]) / 100 * steps + 0.5) if at.endswith("%") else int(at)
+    if step < 0:
+        raise ValueError("steps count from 0")
+    return step, _number(value)
+
+
+def _number(text: str) -> float:
+    if text.endswith("%"):
+        return float(text[:-1]) / 100
+    above, slash, below = text.partition("/")
+    return float(above) / float(below) if slash else float(text)
+
+
+def live_at(points: dict[str, Points], step: int) -> dict[str, float]:
+    """The values behind `step` steps: straight lines between points, constant before the first and behind the last."""
+    return {name: _value_at(own, step) for name, own in points.items()}
+
+
+def _value_at(points: Points, step: int) -> float:
+    for (first, low), (last, high) in zip(points, points[1:]):
+        if first <= step < last:
+            return low + (high - low) * (step - first) / (last - first)
+    return points[0][1] if step < points[0][0] else points[-1][1]
+
+
+def live_settled(points: dict[str, Points]) -> int:
+    """The step from which on no live parameter changes."""
+    last = 0
+    for own in points.values():
+        for (_, before), (step, value) in zip(own, own[1:]):
+            last = max(last, step) if before != value else last
+    return last
 
 
 def dropout_seed(seed: int, step: int, share: int, shares: int) -> int:

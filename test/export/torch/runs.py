@@ -110,6 +110,41 @@ def parts(job, train, settings, **_):
     return answers
 
 
+def live(job, model, train, checkpoint, modc_files, **_):
+    """A run of four steps with live parameters that change, and the values that modc is given of it."""
+    output = Path(job["output"])
+    output.mkdir()
+    (output / "text").write_text("Call me Ishmael. " * 60)
+    computed = []
+    top = train.mt.top
+
+    def counting(*given, **more):
+        route = top(*given, **more)
+        if torch.is_grad_enabled():
+            computed.append(route.index.shape[1])
+        return route
+
+    sys.modules["model"].mt.top = counting
+    words = "--steps 4 --length 16 --batch 2 --validate-every 2 --windows 1 --warmup 0 --checkpoint-every 4".split()
+    torch.set_default_dtype(torch.float32)
+    try:
+        ended = ran(train, output, "--data", str(output / "text"), "--live-schedule", job["points"], *words)
+    finally:
+        torch.set_default_dtype(torch.float64)
+        sys.modules["model"].mt.top = top
+    assert ended[0] == 0, ended
+    entries = [json.loads(line) for line in (output / "run" / "log.jsonl").read_text().splitlines()]
+    progress = checkpoint.progress_of(checkpoint.checkpoints(output / "run")[-1])
+    points = train.live_points(progress.settings["live"], progress.settings["steps"])
+    return {
+        "steps": [entry["live"]["capacity"] for entry in entries if entry["kind"] == "step"],
+        "validations": [[e["live"]["capacity"], e["counts"]] for e in entries if e["kind"] == "validation"],
+        "computed": computed,
+        "settings": progress.settings["live"],
+        "manifest": train.live_at(points, progress.step),
+    }
+
+
 def other_data(job, train, **_):
     """What is said of data that a run goes on with."""
     output = Path(job["output"])
