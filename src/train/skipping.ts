@@ -19,8 +19,8 @@ export const sharesOf = ({
   Object.fromEntries(Object.entries(byRule).map(([rule, { shares }]) => [rule, shares]));
 
 /**
- * Whether a validation is of predictors that skip. If they keep what they should skip, more is computed, and the loss is
- * lower for that alone.
+ * Whether a validation is of predictors that skip. If they keep what they should skip, more is computed, and the loss
+ * is lower for that alone.
  */
 export const skips = (validation: Parameters<typeof sharesOf>[0]): boolean =>
   unskipping(sharesOf(validation)).length === 0;
