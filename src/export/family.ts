@@ -20,7 +20,9 @@ function others(text: string): readonly string[] {
   if (value === null || value.num <= 0n) return [];
   if (text.endsWith("%")) return [`${value.num}/${value.den * 2n}`, `${value.num}/${value.den * 3n}`];
   if (!/^\d+$/.test(text)) return [`${text} * 2.0`];
-  return [value.num * 2n, value.num * 3n, value.num + 1n, value.num + 2n].map(String);
+  return [value.num * 2n, value.num + 1n, value.num + 2n, 1n, value.num * 3n]
+    .filter((n) => n !== value.num)
+    .map(String);
 }
 
 /**

@@ -2,27 +2,58 @@
 
 const indented = (lines: readonly string[]): string[] => lines.map((line) => `    ${line}`);
 
+/** What a list holds in one model, by the kinds of its members, and the whole numbers that the model is made with. */
+export interface Listed {
+  readonly kinds: readonly string[];
+  readonly numbers: ReadonlyMap<string, number>;
+}
+
+/** Where the members of one kind are among those of another: at each i with i % period == offset. */
+export interface Period {
+  /** A number, or the parameter that says it. */
+  readonly period: number | string;
+  /** Null: the last of each period. */
+  readonly offset: number | null;
+}
+
+/** Which members of a list are of one text: as a condition on i, and as a function of it. */
+export interface ListTest {
+  readonly text: string;
+  readonly holds: (i: number) => boolean;
+}
+
+/** The shortest period that holds in all models; null where there is none, or too few members to tell. */
+export function periodOf(all: readonly Listed[]): Period | null {
+  const [first] = all;
+  const kinds = [...new Set(all.flatMap((list) => list.kinds))];
+  const longest = Math.max(...all.map((list) => list.kinds.length));
+  if (!first || new Set(first.kinds).size !== 2 || kinds.length !== 2 || longest < 3) return null;
+  const holds = (kind: string, period: Period["period"], offset: number | null): boolean =>
+    all.every(({ kinds: own, numbers }) => {
+      const p = typeof period === "number" ? period : (numbers.get(period) ?? 0);
+      return p > 1 && own.every((k, i) => (k === kind) === (i % p === (offset ?? p - 1)));
+    });
+  const fixed = Array.from({ length: longest - 1 }, (_, i) => i + 2);
+  for (const period of [...fixed, ...first.numbers.keys()])
+    for (const offset of [null, ...Array.from({ length: typeof period === "number" ? period - 1 : 1 }, (_, i) => i)])
+      for (const kind of kinds) if (holds(kind, period, offset)) return { period, offset };
+  return null;
+}
+
 /**
  * A list of the calls that make its members. `length` is the expression for how many there are; null: so many, whatever
- * the arguments are.
+ * the arguments are. Members for which `test` holds have one text, and the others another.
  */
-export function listOf(made: readonly string[], length: string | null): readonly string[] {
+export function listOf(made: readonly string[], length: string | null, test: ListTest | null): readonly string[] {
   const range = `range(${length ?? made.length})`;
   const texts = [...new Set(made)];
   if (made.length > 1 && texts.length === 1) {
     const short = `nn.ModuleList([${made[0]!} for _ in ${range}])`;
     return short.length <= 72 ? [short] : ["nn.ModuleList([", ...indented([made[0]!, `for _ in ${range}`]), "])"];
   }
-  if (made.length > 2 && texts.length === 2) {
-    const rare = made.filter((text) => text === texts[0]).length * 2 > made.length ? texts[1]! : texts[0]!;
-    const usual = texts.find((text) => text !== rare)!;
-    const at = made.flatMap((text, i) => (text === rare ? [i] : []));
-    const period = at.length > 1 ? at[1]! - at[0]! : made.length;
-    if (at.length > 1 && made.every((text, i) => (text === rare) === (i % period === at[0]!))) {
-      const [yes, no, test] =
-        period === 2 ? [made[1]!, made[0]!, "i % 2 == 1"] : [rare, usual, `i % ${period} == ${at[0]!}`];
-      return ["nn.ModuleList([", ...indented([`${yes} if ${test}`, `else ${no}`, `for i in ${range}`]), "])"];
-    }
+  if (test && texts.length === 2) {
+    const [yes, no] = [made.find((_, i) => test.holds(i))!, made.find((_, i) => !test.holds(i))!];
+    return ["nn.ModuleList([", ...indented([`${yes} if ${test.text}`, `else ${no}`, `for i in ${range}`]), "])"];
   }
   return ["nn.ModuleList([", ...indented(made.map((text) => `${text},`)), "])"];
 }
@@ -43,6 +74,7 @@ export function nestedList(members: readonly Member[]): readonly string[] {
   if (inner.every((lines) => lines.length === 1))
     return listOf(
       inner.map(([line]) => line!),
+      null,
       null,
     );
   return ["nn.ModuleList([", ...indented(inner.flatMap((lines) => [...lines.slice(0, -1), `${lines.at(-1)!},`])), "])"];

@@ -3,7 +3,7 @@ import { textInputsOf } from "../check/text-inputs.js";
 import { filled, marksIn } from "./holes.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
-import { listOf, nestedList } from "./lists.js";
+import { listOf, nestedList, periodOf, type Period } from "./lists.js";
 import { attribute, Names, variable } from "./names.js";
 import { nativeText } from "./native.js";
 import { boundOf } from "./outline.js";
@@ -12,19 +12,23 @@ import {
   argumentsText,
   type Argument,
   boundName,
+  type Formula,
+  formulaOf,
   forwardDoc,
   hasCausal,
   INIT_WEIGHTS,
   inputsOf,
   liveText,
   lengthName,
+  listPeriod,
   loadText,
   runOf,
   sequenceInput,
   stepText,
+  testOf,
   UPDATE_STATES,
 } from "./root-text.js";
-import type { SourceNotes } from "./source-notes.js";
+import { fileName, type SourceNotes } from "./source-notes.js";
 import type { Variant } from "./variants.js";
 
 export interface ModuleOptions {
@@ -110,7 +114,7 @@ class ModuleWriter {
     const { model } = this.options.variants[0]!;
     const lines = [
       ...docstring(
-        `${model.name}, written by \`modc export --to torch\` from ${model.file}.\n\n` +
+        `${model.name}, written by \`modc export --to torch\` from ${fileName(model)}.\n\n` +
           "Classes are the blocks of the source, whose lines stand above what became of them; parameters have\n" +
           "modc's names of weights, and shapes are those of whole sequences side by side: [batch, tokens, ...].",
       ),
@@ -130,7 +134,7 @@ class ModuleWriter {
       "from modc_files import read_weights",
       "",
       "",
-      ...argumentsText(this.#argsName, this.#arguments()),
+      ...argumentsText(this.#argsName, this.#arguments(this.#formulas())),
       ...this.#classes(),
       "",
       "",
@@ -178,20 +182,42 @@ class ModuleWriter {
     return kinds.findIndex((other) => this.#names.get(other) === this.#names.get(kind));
   }
 
-  #arguments(): readonly Argument[] {
+  /** The numbers that are a product or quotient of the source's parameters, by the names of the arguments. */
+  #formulas(): ReadonlyMap<string, Formula> {
+    const { kind, instance } = this.options.parts.root;
+    const { names, of } = this.#signatures.get(kind)!;
+    const derived = names.filter((name) => !instance.numbers.has(name));
+    return new Map(
+      derived.flatMap((name) => {
+        const hole = of.indexOf(name);
+        const found = formulaOf(
+          kind.parts,
+          kind.parts.map(({ holes }) => holes[hole]!.text),
+        );
+        return found === null ? [] : [[variable(name), found] as const];
+      }),
+    );
+  }
+
+  #arguments(formulas: ReadonlyMap<string, Formula> = new Map()): readonly Argument[] {
     const { parts, variants } = this.options;
     const { kind, holes, children } = parts.root;
     const { names, of } = this.#signatures.get(kind)!;
     const numbers = names.map((name) => ({ name: variable(name), value: holes[of.indexOf(name)]!.text }));
     const lists = [...new Set(children.flatMap(({ attr, index }) => (index.length === 0 ? [] : attr)))].flatMap(
       (attr) => {
+        const own = children.filter((child) => child.attr === attr);
         const name = lengthName(parts, attr);
-        return name === null
-          ? []
-          : [{ name: variable(name), value: children.filter((child) => child.attr === attr).length }];
+        const period = this.#periodOf(kind, attr, own)?.period;
+        return [
+          ...(name === null ? [] : [{ name: variable(name), value: own.length }]),
+          ...(typeof period !== "string"
+            ? []
+            : [{ name: variable(period), value: Number(parts.root.instance.numbers.get(period)!.num) }]),
+        ];
       },
     );
-    return argumentsOf(variants[0]!.model, numbers, lists, this.#longest);
+    return argumentsOf(variants[0]!.model, numbers, lists, this.#longest, formulas);
   }
 
   /** The argument that bounds sequences. */
@@ -283,9 +309,18 @@ class ModuleWriter {
         return [`self.${attr} = ${first!}`, ...rest];
       }
       const length = kind === this.options.parts.root.kind ? lengthName(this.options.parts, attr) : null;
-      const [first, ...rest] = listOf(made, length === null ? null : `args.${variable(length)}`);
+      const test = testOf(this.#periodOf(kind, attr, group), kind.parts[0]!);
+      const [first, ...rest] = listOf(made, length === null ? null : `args.${variable(length)}`, test);
       return [`self.${attr} = ${first!}`, ...rest];
     });
+  }
+
+  /** Where the members of one kind are in a list. */
+  #periodOf(kind: Kind, attr: string, group: readonly Child[]): Period | null {
+    const made = group.map((child) => this.#made(kind, child));
+    return kind === this.options.parts.root.kind
+      ? listPeriod(this.options.parts, attr, made)
+      : periodOf([{ kinds: made, numbers: new Map() }]);
   }
 
   /** The call that makes an inner block. */

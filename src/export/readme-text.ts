@@ -2,6 +2,7 @@
 import type { Model } from "../check/model.js";
 import { variable } from "./names.js";
 import { exampleInput } from "./example-inputs.js";
+import { fileName } from "./source-notes.js";
 
 export function readmeText(models: readonly [Model, ...Model[]], trains: boolean, stages: boolean): string {
   const [model] = models;
@@ -47,7 +48,7 @@ with torch.no_grad():
     : "";
   return `# ${model.name} in PyTorch
 
-Written by \`modc export --to torch\` from \`${model.file}\`. \`model.py\` has a class for each block,
+Written by \`modc export --to torch\` from \`${fileName(model)}\`. \`model.py\` has a class for each block,
 the \`modc_*.py\` what they share;
 \`model.safetensors\`, if it was exported with weights, has modc's own keys.
 
@@ -80,6 +81,19 @@ torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
 | \`parallelize.py\` | tensor parallelism, activation checkpointing, compiling, FSDP2; each a function of its own |
 | \`data.py\` | windows of a file of tokens, in the order in which \`modc train\` reads them |
 | \`checkpoint.py\` | \`torch.distributed.checkpoint\`; and to \`modc train --resume\` and back |
+
+On processors, ranks are processes that hold the same; \`--shard\` and \`--compile\` are for GPUs:
+
+\`\`\`sh
+torchrun --nproc-per-node 2 train.py --data tokens.bin --output run --device cpu --replicate 2
+\`\`\`
+
+If \`torchrun\` says that PyTorch was built without libuv, as that of Debian is, start each rank by itself:
+
+\`\`\`sh
+export USE_LIBUV=0 MASTER_ADDR=localhost MASTER_PORT=29500 WORLD_SIZE=2
+for rank in 0 1; do RANK=$rank python3 train.py --data tokens.bin --output run --device cpu --replicate 2 & done; wait
+\`\`\`
 
 \`--replicate\` devices hold the same (DDP), \`--shard\` share parameters, gradients and moments (FSDP2; with both,
 HSDP), \`--tensor\` share out the linear maps of attention and networks (routers and predictors stay whole). A run goes

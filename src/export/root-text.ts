@@ -3,6 +3,7 @@ import type { Model, ModelWeight } from "../check/model.js";
 import type { Part, Parts } from "./classes.js";
 import type { Stacks } from "./experts.js";
 import { numberTexts } from "./holes.js";
+import { periodOf, type Listed, type ListTest, type Period } from "./lists.js";
 import { attributePath, variable } from "./names.js";
 import { boundOf, sequenceAt } from "./outline.js";
 import { placeOf, refuse, type Place } from "./refused.js";
@@ -14,6 +15,8 @@ export interface Argument {
   readonly value: string;
   /** What it is, where the source does not say so by its name. */
   readonly note: string | null;
+  /** The expression of other arguments that it is; null: a number of its own. */
+  readonly formula: string | null;
 }
 
 /** The numbers of the classes, lengths of lists, and `longest`, which bounds sequences; the source's in its order. */
@@ -22,14 +25,16 @@ export function argumentsOf(
   numbers: readonly { readonly name: string; readonly value: string }[],
   lists: readonly { readonly name: string; readonly value: number }[],
   longest: string | null,
+  formulas: ReadonlyMap<string, Formula> = new Map(),
 ): readonly Argument[] {
   const known = new Map([...numbers, ...lists].map(({ name, value }) => [name, String(value)]));
+  for (const { of } of formulas.values()) for (const [name, value] of of) known.set(variable(name), String(value));
   const declared = model.parameters.map(({ name }) => variable(name));
   const bound = boundOf(model);
   const fields = declared.flatMap((name): Argument[] => {
     const value = known.get(name) ?? (name === longest ? String(bound) : undefined);
     const note = name === longest ? "the most tokens of a sequence" : null;
-    return value === undefined ? [] : [{ name, value, note }];
+    return value === undefined ? [] : [{ name, value, note, formula: null }];
   });
   const others = numbers.filter(({ name }) => !declared.includes(name));
   return [
@@ -38,14 +43,79 @@ export function argumentsOf(
       name,
       value,
       note: "follows from the arguments above in the source; here a number: change it with them",
+      formula: formulas.get(name)?.text ?? null,
     })),
   ];
+}
+
+/** A number as a product or quotient of parameters, with their values. */
+export interface Formula {
+  readonly text: string;
+  readonly of: ReadonlyMap<string, number>;
+}
+
+/**
+ * The product or quotient of parameters that a number of the model is in all of its family, in which each of them has
+ * several values; null where there is none. `values`: the number in each.
+ */
+export function formulaOf(parts: readonly Part[], values: readonly string[]): Formula | null {
+  const numbers = parts.map(({ instance }) => instance.numbers);
+  const wanted = values.map(Number);
+  const names = [...numbers[0]!.keys()].filter(
+    (name) => new Set(numbers.map((n) => String(n.get(name)?.num))).size > 1,
+  );
+  const at = (name: string, i: number): number => {
+    const { num, den } = numbers[i]!.get(name)!;
+    return den === 1n ? Number(num) : NaN;
+  };
+  const found = (text: string, used: readonly string[], value: (i: number) => number): Formula | null =>
+    wanted.every((number, i) => number === value(i))
+      ? { text, of: new Map(used.map((name) => [name, at(name, 0)])) }
+      : null;
+  const own = (name: string): string => `self.${variable(name)}`;
+  for (const a of names)
+    for (const b of names) {
+      if (a === b) continue;
+      const quotient = found(`${own(a)} // ${own(b)}`, [a, b], (i) => at(a, i) / at(b, i));
+      const product = a < b ? found(`${own(a)} * ${own(b)}`, [a, b], (i) => at(a, i) * at(b, i)) : null;
+      if (quotient ?? product) return quotient ?? product;
+    }
+  for (const a of names)
+    for (const b of names)
+      for (const c of names) {
+        if (a === b || a === c || b === c || b < a) continue;
+        const share = found(`${own(a)} * ${own(b)} // ${own(c)}`, [a, b, c], (i) => (at(a, i) * at(b, i)) / at(c, i));
+        if (share) return share;
+      }
+  return null;
 }
 
 /** The parameter that says how long a list of blocks is, in the model and in all of its family; null: none does. */
 export function lengthName(parts: Parts, attr: string): string | null {
   const lengthOf = ({ children }: Part): number => children.filter((child) => child.attr === attr).length;
   return nameOf(parts, [parts.root, ...parts.relatives].map(lengthOf));
+}
+
+/** Where the members of one kind are in a list of the model; null: in no period, or none that all of the family has. */
+export function listPeriod({ root, relatives }: Parts, attr: string, made: readonly string[]): Period | null {
+  const listed = ({ instance, children }: Part): Listed => ({
+    kinds: children.flatMap((child) => (child.attr === attr ? child.part.kind.block : [])),
+    numbers: new Map([...instance.numbers].flatMap(([n, { num, den }]) => (den === 1n ? [[n, Number(num)]] : []))),
+  });
+  const own = listed(root);
+  const isTold = new Set(own.kinds.map((kind, i) => `${kind} ${made[i]!}`)).size === new Set(own.kinds).size;
+  // Blocks of one kind may differ in their numbers: of those the texts of this model are all that is known.
+  return isTold ? periodOf([own, ...relatives.map(listed)]) : periodOf([{ kinds: made, numbers: new Map() }]);
+}
+
+/** A period as a condition on i. */
+export function testOf(found: Period | null, { instance }: Part): ListTest | null {
+  if (found === null) return null;
+  const { period, offset } = found;
+  const length = typeof period === "number" ? period : Number(instance.numbers.get(period)!.num);
+  const text = typeof period === "number" ? String(period) : `args.${variable(period)}`;
+  const last = typeof period === "number" ? String(period - 1) : `${text} - 1`;
+  return { text: `i % ${text} == ${offset ?? last}`, holds: (i) => i % length === (offset ?? length - 1) };
 }
 
 /** The parameter that says how many tokens a sequence may have; null: none does. */
@@ -70,8 +140,13 @@ export const argumentsText = (name: string, all: readonly Argument[]): readonly 
   '    """What the model is made with."""',
   "",
   ...(all.length === 0 ? ["    pass"] : []),
-  ...all.map((a) => `    ${a.name}: ${typeOf(a.value)} = ${a.value}${a.note === null ? "" : `  # ${a.note}`}`),
+  ...all
+    .filter(({ formula }) => formula === null)
+    .map((a) => `    ${a.name}: ${typeOf(a.value)} = ${a.value}${a.note === null ? "" : `  # ${a.note}`}`),
   ...sharesText(all.filter(({ value }) => typeOf(value) === "Fraction")),
+  ...all.flatMap(({ name, formula }) =>
+    formula === null ? [] : ["", "    @property", `    def ${name}(self) -> int:`, `        return ${formula}`],
+  ),
 ];
 
 /** Shares may be given as numbers and texts. */

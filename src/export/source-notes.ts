@@ -17,11 +17,13 @@ export class SourceNotes {
   readonly #texts: ReadonlyMap<string, string>;
   readonly #blocks = new Map<string, BlockNotes>();
 
-  constructor(sources: readonly SourceFile[]) {
+  /** `model`: the file of the model. */
+  constructor(sources: readonly SourceFile[], model: string) {
     this.#texts = new Map(sources.map(({ file, text }) => [file, text]));
     for (const source of sources)
       for (const d of parse(source).file.declarations)
-        if (d.kind !== "const" && !this.#blocks.has(d.name.text)) this.#blocks.set(d.name.text, notesOf(d, source));
+        if (d.kind !== "const" && !this.#blocks.has(d.name.text))
+          this.#blocks.set(d.name.text, notesOf(d, { ...source, file: withinFolder(source.file, model) }));
   }
 
   block(name: string): BlockNotes | null {
@@ -64,6 +66,18 @@ export class SourceNotes {
     return line.replace(/\s+/g, " ").trim();
   }
 }
+
+/** What a written file calls the source of a model, or another: its path from the model's folder. */
+export function withinFolder(file: string, model: string): string {
+  if (/^std[/]/.test(file)) return file;
+  const [own, folder] = [file.split(/[/\\]/), model.split(/[/\\]/).slice(0, -1)];
+  let same = 0;
+  while (same < folder.length && own[same] === folder[same]) same++;
+  return [...folder.slice(same).map(() => ".."), ...own.slice(same)].join("/");
+}
+
+/** What a written file calls the source of a model. */
+export const fileName = ({ file }: Pick<Model, "file">): string => withinFolder(file, file);
 
 type Block = Exclude<Declaration, { readonly kind: "const" }>;
 

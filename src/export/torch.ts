@@ -58,7 +58,7 @@ export function torchFolder(
   sources: readonly SourceFile[],
   family: () => readonly Models[] = () => [],
 ): ReadonlyMap<string, string> {
-  const notes = new SourceNotes(sources);
+  const notes = new SourceNotes(sources, models[0].file);
   const optionsOf = (all: Models): PartsOptions => {
     const variants = all.map((model) => variantOf(model, notes));
     return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants), staged: true };

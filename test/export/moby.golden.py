@@ -25,15 +25,19 @@ class MobyArgs:
 
     vocab: int = 256
     dim: int = 128
+    heads: int = 4
     depth: int = 6
     context: int = 256  # the most tokens of a sequence
     capacity: Fraction = Fraction(1, 8)
-    head_dim: int = 32  # follows from the arguments above in the source; here a number: change it with them
     hidden: int = 512  # follows from the arguments above in the source; here a number: change it with them
     guess_hidden: int = 8  # follows from the arguments above in the source; here a number: change it with them
 
     def __post_init__(self) -> None:
         self.capacity = mt.ratio(self.capacity)
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.heads
 
 
 class Embedding(nn.Module):

@@ -79,7 +79,7 @@ async function graphOf(
     lengths: lengths ?? false,
     ...(weightsAs === undefined ? {} : { floats: weightsAs }),
   });
-  return { made, doc: new SourceNotes(sources).block(model.name)?.doc ?? null };
+  return { made, doc: new SourceNotes(sources, model.file).block(model.name)?.doc ?? null };
 }
 
 /** What a program that loads the file may ask of it. */

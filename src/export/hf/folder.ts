@@ -7,7 +7,7 @@ import { attributePath } from "../names.js";
 import { boundOf } from "../outline.js";
 import { inSource } from "../refused.js";
 import { boundName, nameOf } from "../root-text.js";
-import { SourceNotes } from "../source-notes.js";
+import { fileName, SourceNotes } from "../source-notes.js";
 import { SHARED_FILES, type Models } from "../torch.js";
 import { needsOf, variantOf } from "../variants.js";
 import { configJson, configurationText, type Configuration, type SpecialTokens } from "./configuration-text.js";
@@ -39,7 +39,7 @@ export interface HuggingFaceFolder {
 
 /** Throws ExportError for what has no form there. */
 export function huggingFaceFolder(options: HuggingFaceOptions): HuggingFaceFolder {
-  const notes = new SourceNotes(options.sources);
+  const notes = new SourceNotes(options.sources, options.models[0].file);
   return inSource(
     (span) => notes.place(span),
     () => folderOf(options, notes),
@@ -84,7 +84,7 @@ function folderOf(
   const configuration: Configuration = {
     names,
     model: model.name,
-    file: model.file,
+    file: fileName(model),
     live: model.live,
     ...written,
   };

@@ -18,7 +18,7 @@ tags:
 
 # ${model.name}
 
-Written by \`modc export --to hf\` from \`${model.file}\`.
+Written by \`modc export --to hf\` from \`${fileName(model)}\`.
 \`${names.modeling}.py\` has a class for each block of the source. \`model.safetensors\` has modc's
 paths of weights as keys, and \`modc\` reads it too.
 
@@ -38,6 +38,7 @@ ${noLabels === null ? LABELS : `\nLabels are refused: ${noLabels.replace(/: no l
 Texts of different lengths are padded, for \`generate\` at the left, and need an \`attention_mask\`. A cache holds the
 keys and values of the tokens that took each attention's route; a layer that no text of a batch takes computes nothing.
 `;
+import { fileName } from "../source-notes.js";
 
 const LABELS = `
 With \`labels\`, those of \`input_ids\` with -100 where there is none, a call gives \`loss\`, the sum of \`losses\`: in

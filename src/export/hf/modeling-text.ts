@@ -8,7 +8,7 @@ import { variable } from "../names.js";
 import { boundOf } from "../outline.js";
 import { ExportError } from "../refused.js";
 import { inputsOf, runOf, sequenceInput } from "../root-text.js";
-import type { SourceNotes } from "../source-notes.js";
+import { fileName, type SourceNotes } from "../source-notes.js";
 import type { Variant } from "../variants.js";
 import { argumentText } from "./configuration-text.js";
 import { configNames, isOfModel, type ConfigNames, type Fact, type FolderNames } from "./names.js";
@@ -49,7 +49,7 @@ export function modelingText(options: ModelingOptions): Modeling {
   const uses = (name: string): boolean => lines.some((line) => new RegExp(`\\b${name}\\b`).test(line));
   const head = [
     ...docstring(
-      `${model.name} for Hugging Face's transformers, written by \`modc export --to hf\` from ${model.file}.\n\n` +
+      `${model.name} for Hugging Face's transformers, written by \`modc export --to hf\` from ${fileName(model)}.\n\n` +
         "Classes are the blocks of the source, whose lines stand above what became of them; parameters have\n" +
         "modc's names of weights, and shapes are those of whole sequences side by side: [batch, tokens, ...].",
     ),
