@@ -20,8 +20,9 @@ function others(text: string): readonly string[] {
   if (value === null || value.num <= 0n) return [];
   if (text.endsWith("%")) return [`${value.num}/${value.den * 2n}`, `${value.num}/${value.den * 3n}`];
   if (!/^\d+$/.test(text)) return [`${text} * 2.0`];
-  return [value.num * 2n, value.num + 1n, value.num + 2n, 1n, value.num * 3n]
-    .filter((n) => n !== value.num)
+  const { num } = value;
+  return [num * 2n, num + 1n, num + 2n, num - 1n, num - 2n, 1n, num * 3n]
+    .filter((n) => n > 0n && n !== num)
     .map(String);
 }
 

@@ -102,6 +102,23 @@ describe("the text of a folder", () => {
     expect(lines(files.get("model.py"))).toBe(lines(few.get("model.py")));
   });
 
+  it.each([2, 3, 5])("writes a list of %i layers of two kinds as a loop, by the parameter of its period", (depth) => {
+    const set = { depth: String(depth), dim: "60", hidden: "20", vocab: "32" };
+    const text = fileOf(example("smollm-mod"), "model.py", set, false);
+    expect(text).toContain("if i % args.every == args.every - 1\n");
+    expect(text).toContain("for i in range(args.depth)\n");
+    for (const field of ["heads: int = 15", "kv_heads: int = 5", "every: int = 2"])
+      expect(text).toContain(`    ${field}\n`);
+    expect(text).toContain("    def head_dim(self) -> int:\n        return self.dim // self.heads\n");
+    expect(text).toContain("return self.dim * self.kv_heads // self.heads\n");
+  });
+
+  it("names the source from the folder of the model", () => {
+    const { files } = exported(example("moby"), { file: "/home/someone/models/moby.mod", alone: true });
+    for (const [name, text] of files) expect(text, name).not.toContain("someone");
+    expect(files.get("model.py")).toContain("    Source: moby.mod:4.\n");
+  });
+
   it("tells numbers apart that are equal by chance, and takes sizes as arguments", () => {
     const text = fileOf(example("llama"), "model.py", { hidden: "576", depth: "4" });
     const args = /class LlamaArgs:\n[^]*?\n\n\n/.exec(text)![0];
