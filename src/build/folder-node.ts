@@ -177,7 +177,7 @@ function replaceFiles({ place, fresh, old }: Places, names: readonly string[], r
   removeEmpty(place, removed);
 }
 
-/** Removes the folders of these files that are empty. */
+/** Removes folders that are empty now. */
 function removeEmpty(place: string, names: readonly string[]): void {
   for (const name of names)
     for (let at = dirname(name); at !== "."; at = dirname(at)) {

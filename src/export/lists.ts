@@ -8,7 +8,7 @@ export interface Listed {
   readonly numbers: ReadonlyMap<string, number>;
 }
 
-/** Where the members of one kind are among those of another: at each i with i % period == offset. */
+/** The places of the less frequent kind in a list of two kinds: each i with i % period == offset. */
 export interface Period {
   /** A number, or the parameter that says it. */
   readonly period: number | string;
@@ -16,7 +16,7 @@ export interface Period {
   readonly offset: number | null;
 }
 
-/** Which members of a list are of one text: as a condition on i, and as a function of it. */
+/** The members of a list that have one class: as a condition on i in Python, and as a function. */
 export interface ListTest {
   readonly text: string;
   readonly holds: (i: number) => boolean;

@@ -1,4 +1,4 @@
-// Functions of elements and conversions as expressions of PyTorch. Whole numbers have 64 bits there, and wrap to 32 as
+// Translates pointwise functions and conversions to PyTorch. Whole numbers have 64 bits there, and wrap to 32 as
 // modc's do; what numbers alone make stays a number of Python.
 import type { PointwiseName, Value } from "../check/model.js";
 import { axesOfSize } from "./outline.js";
@@ -74,7 +74,7 @@ function plain(value: Value<"pointwise">, { tight, loose }: Operands): Text {
   return call(`${name}(${args.map(loose).join(", ")})`);
 }
 
-/** Functions of Python that are defined for such a number, as those of PyTorch are for all. */
+/** Functions of Python's `math` that accept every number that PyTorch's function accepts. */
 const OF_NUMBERS: Partial<Record<PointwiseName, (x: number) => boolean>> = {
   exp: (x) => x < 700,
   log: (x) => x > 0,

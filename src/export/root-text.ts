@@ -13,9 +13,9 @@ import type { Variant } from "./variants.js";
 export interface Argument {
   readonly name: string;
   readonly value: string;
-  /** What it is, where the source does not say so by its name. */
+  /** Its meaning, if the name is not one of the source. */
   readonly note: string | null;
-  /** The expression of other arguments that it is; null: a number of its own. */
+  /** The expression that computes it from other arguments; null if it is an independent number. */
   readonly formula: string | null;
 }
 

@@ -62,7 +62,7 @@ const place = ({ start, end }: { readonly start: number; readonly end: number })
 
 type Import = Edit & { readonly title: string };
 
-/** Edits that import a name which other files of the project declare. */
+/** Edits that import a name from other files of the project. */
 const importsOf = (project: Project, file: string, name: string): readonly Import[] =>
   elsewhere(project, file)
     .filter((d) => d.name.text === name)

@@ -6,7 +6,7 @@ export interface CacheOptions {
   readonly maxBytes?: number;
 }
 
-/** Files that were fetched before; whoever reads one checks its hash. */
+/** Files that were fetched before; each reader checks the hash. */
 export interface FileCache {
   read(file: ManifestFile): Promise<Uint8Array<ArrayBuffer> | null>;
   write(file: ManifestFile, bytes: Uint8Array<ArrayBuffer>): Promise<void>;

@@ -49,7 +49,7 @@ async function warmRun(
     return max[size] ?? (axis.bound === null ? rows : Math.min(rows, axis.bound));
   };
   const shapes = inputs.map(({ shape }) => shape.map(extent));
-  // A size that is computed of others, or a bound that is: the first run compiles its kernels.
+  // A size or bound that is computed from others: the first run compiles its kernels.
   if (shapes.flat().some((size) => size === null || !Number.isSafeInteger(size))) return;
   const zeros = inputs.map(({ name, least }, i) => {
     const shape = shapes[i]!.map(Number);

@@ -54,7 +54,7 @@ function promptOf(served: Served, call: Call, { messages, field, tools }: Conver
       "no_chat_template",
     );
   if (messages.at(-1)!.role === "assistant") throw invalid("the last message must not be the assistant's", field);
-  // A template may take long over long texts; one that leaves some of them out is not waited for.
+  // A template takes time for long texts, even if it leaves them out of the prompt.
   const characters = messages.reduce((sum, message) => sum + charactersOf(message), 0);
   expectCharacters(served, characters, { name: field, context: served.context });
   const shown = tools?.tools ?? [];

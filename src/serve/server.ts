@@ -25,13 +25,13 @@ export interface Server {
   readonly seconds: number;
   /** Refuses further requests, and says that it is not ready; resolves when those under way have been answered. */
   drain(): Promise<void>;
-  /** A reply to what a socket brought that is not a request: logged and counted as other replies are. */
+  /** The reply to bytes that are not a request. It is logged and counted as other replies are. */
   refuse(unread: Unread): Refusal;
   /** Ends the requests under way: each is answered 503, or has that error as the last event of its stream. */
   cutOff(): void;
 }
 
-/** What a socket brought: as much of its request line as is known, and the error that answers it. */
+/** Bytes that are not a request: the readable part of the request line, and the error to answer. */
 export interface Unread {
   readonly method: string;
   readonly target: string;

@@ -61,10 +61,9 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
 };
 
 /**
- * Opens a `.mod` file, a Hugging Face checkpoint folder, a GGUF file, or the output of `train`: a run's folder, which
- * means its best checkpoint, or one of its checkpoints. The values that a run's live parameters were trained to are the
- * defaults. Throws SourceError for errors of the source, GenerationError
- * for a model that is not autoregressive, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and
+ * Opens a `.mod` file, a Hugging Face checkpoint folder, a GGUF file, or the output of `train`: a checkpoint, or a run's
+ * folder, of which the best checkpoint is opened. The defaults of live parameters are the values that the run was
+ * trained to. Throws SourceError for errors of the source, GenerationError for a model that is not autoregressive, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and
  * `openDevice` throw.
  */
 export async function openSession(path: string, given: OpenSessionOptions = {}): Promise<TextSession> {

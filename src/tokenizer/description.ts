@@ -166,7 +166,7 @@ function expectShort(piece: string, place: string, refuse: Refuse): void {
     refuse(place, piece, `it has ${piece.length} characters, a piece has ${MOST_CHARACTERS} at most`);
 }
 
-/** Decoders, and characters that all of them may make of one. */
+/** Limits on the number of decoders, and on the characters that all of them may make from one. */
 const MOST_DECODERS = 32;
 const MOST_GROWTH = 256;
 

@@ -68,7 +68,7 @@ class Calls {
     return null;
   }
 
-  /** The call that a caller makes and in which the call of a path lies; null if it lies in none. */
+  /** The caller's own call that contains the call of a path; null if no call contains it. */
   #calledFrom(caller: string, path: string): string | null {
     for (let at: string | undefined = path; at !== undefined; at = this.#callers.get(at))
       if (this.#callers.get(at) === caller) return at;

@@ -44,7 +44,7 @@ function findOptions(block: Block): ReadonlyMap<string, readonly string[]> {
     const open = compared.length === 0 || compared.length < literals.length || (value !== null && first.length === 0);
     if (open) continue;
     const all = new Set([...first, ...compared]);
-    // Where none of the options comes to the last `else`, that is for other strings.
+    // If every known option has a branch, the last `else` is for other strings.
     const handled = chains.some((chain) => chain.name === name.text && chain.literals.size === all.size);
     if (!handled) options.set(name.text, [...all]);
   }
@@ -91,8 +91,8 @@ interface Compared {
 }
 
 /**
- * The uses of a block's parameters of these names: the literal of a comparison, or null for any other use; and the
- * chains that compare one. In function bodies a member of the same name shadows the parameter.
+ * For each of these parameters of a block: the literals that it is compared with, null for any other use, and the
+ * `if` chains of such comparisons. In function bodies a member of the same name shadows the parameter.
  */
 function usesOf(
   block: Block,

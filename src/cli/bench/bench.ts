@@ -60,7 +60,7 @@ export async function bench(file: string, flags: BenchFlags): Promise<ExitCode> 
   }
 }
 
-/** The trials of the flags; by default those of llama-bench, as far as all models read so many tokens. */
+/** The trials of the flags. The defaults are llama-bench's, cut to the context of the models. */
 function trialsOf({ promptTokens, maxTokens }: BenchFlags, models: readonly Measured[]): readonly Trial[] {
   const limit = Math.min(...models.map(({ generator }) => generator.generation.context ?? Infinity));
   const only = promptTokens === undefined && maxTokens === undefined;

@@ -139,7 +139,7 @@ function written(flags: string, option: string, fixed: string | undefined, value
   return `${option} ${value === null ? `${fixed ?? ""}${takes}` : quoted(`${fixed ?? ""}${value}`)}`;
 }
 
-/** As one writes it for a shell. */
+/** Quotes a value for a shell if it needs quotes. */
 const quoted = (value: string): string => (/^[\w./:@%+=-]+$/.test(value) ? value : JSON.stringify(value));
 
 /** The options among the words, without values; what follows `--` is an argument. */

@@ -1,9 +1,9 @@
-// Refuses numbers that become infinite, or spoil their block, in the type in which weights are stored.
+// Refuses numbers that become infinite in the type of stored weights, or that spoil their block.
 import type { Words } from "../../base/dtype.js";
 import { ModcError, type FaultOptions } from "../../base/errors.js";
 import type { EncodingName } from "./encoding.js";
 
-/** Magnitudes from which on a number becomes infinite: halfway beyond the largest; of a block's, that of its scale. */
+/** The least magnitude that rounds to infinity in each type. In a block type, the scale becomes infinite. */
 const BEYOND: Readonly<Record<EncodingName, number>> = {
   word: Infinity,
   f16: 65520,

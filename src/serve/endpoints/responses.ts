@@ -16,7 +16,7 @@ import { AnswerReader } from "../tools/answer-reader.js";
 import { FUNCTION_FIELDS, requestedTools, toolChoice, type Tool, type ToolFunction } from "../tools/fields.js";
 import { usageOf } from "../usage.js";
 
-/** A tool in the form of this endpoint: its function's fields are its own. */
+/** Reads a tool in the form of this endpoint, which has the fields of its function at the top. */
 const tool: Read<Tool> = (r) => {
   const [needed, others, lacking] = FUNCTION_FIELDS;
   const { type, ...own } = body<ToolFunction & { readonly type: "function" }, Omit<Required<ToolFunction>, "name">>(
@@ -107,7 +107,7 @@ export async function responses(served: Served, call: Call, json: unknown): Prom
   return Response.json(last?.["response"]);
 }
 
-/** What a reply repeats of its request. */
+/** The head of a reply, which repeats fields of the request. */
 function headOf(served: Served, id: string, given: Partial<ResponseFields>): object {
   return {
     id: `resp_${id}`,

@@ -1,4 +1,4 @@
-// An answer as it comes: its text, and the calls of tools that it makes.
+// Splits an answer, as it streams, into text and calls of tools.
 import type { ToolFormat, WrittenCall } from "./formats.js";
 
 export interface ToolCallPart {
