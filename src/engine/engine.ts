@@ -2,6 +2,7 @@
 // never waited for by what could go on.
 import { noOtherDevice } from "../generate/no-other.js";
 import { type Device, DeviceLostError, type WeightsInput } from "../runtime/index.js";
+import { biasWrites } from "./bias-writes.js";
 import { draft, guessesFor, type Drafted, type DraftPlace } from "./draft.js";
 import { CacheFullError, EngineClosedError, QueueFullError } from "./errors.js";
 import { join } from "./join.js";
@@ -16,7 +17,6 @@ import { Recovery } from "./recovery.js";
 import { replacement } from "./replacement.js";
 import { landed, runPrompt, runStep, type Run, type Runner } from "./runs.js";
 import type { Sequence } from "./sequence.js";
-import { penaltyWrite } from "./slots.js";
 import { editStates } from "./state-edits.js";
 import { taken } from "./taken.js";
 import { type Tell, tellerOf } from "./tell.js";
@@ -24,7 +24,6 @@ import { Texts } from "./texts.js";
 import { stateOf, useOf } from "./use.js";
 import type { Engine, EngineModel, EngineRequest, EngineState, EngineStream } from "./types.js";
 
-/** What an engine is made of. */
 export interface EngineParts {
   readonly paged: Paged;
   readonly limits: EngineLimits;
@@ -169,7 +168,8 @@ export class BatchEngine implements Engine {
       if (!next) return;
       const { sequence, slot } = next;
       if (sequence.cached === null) this.#tell("began", performance.now() - sequence.settled.began);
-      const { writes, copies } = join(this.#paged, this.#memory, sequence, slot);
+      const fail = (error: unknown): void => this.#fail(sequence, error);
+      const { writes, copies } = join(this.#paged, this.#memory, { sequence, slot, fail });
       await editStates(this.#place.prompt, writes, copies);
     }
   }
@@ -350,7 +350,7 @@ export class BatchEngine implements Engine {
     const receiver = { paged: this.#paged, model: this.model, tell: this.#tell, context: this.#context };
     const changed = receive(run, results, receiver);
     for (const sequence of changed) if (!sequence.failure) this.#memory.settle(sequence);
-    const writes = changed.flatMap((s) => penaltyWrite(this.#paged, s) ?? []);
+    const writes = await biasWrites(this.#paged, changed, (s, error) => this.#fail(s, error));
     if (writes.length > 0) await editStates(this.#place.prompt, writes);
   }
 

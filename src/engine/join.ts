@@ -12,8 +12,16 @@ export interface Joined {
   readonly copies: readonly Copy[];
 }
 
-/** Gives a waiting text a slot, from where it is read on. */
-export function join(paged: Paged, memory: CacheMemory, sequence: Sequence, slot: number): Joined {
+/** Gives a waiting text a slot, from where it is read on. `fail`: called if its constraint allows nothing now. */
+export function join(
+  paged: Paged,
+  memory: CacheMemory,
+  {
+    sequence,
+    slot,
+    fail,
+  }: { readonly sequence: Sequence; readonly slot: number; readonly fail: (error: unknown) => void },
+): Joined {
   const { page, axes } = paged.pages;
   const { settled } = sequence;
   if (sequence.pages.some((own) => own.length > 0)) bug("a text that waits holds pages");
@@ -43,5 +51,10 @@ export function join(paged: Paged, memory: CacheMemory, sequence: Sequence, slot
       bytes: rows * bytes,
     })),
   );
-  return { writes: slotWrites(paged, sequence, slot), copies };
+  try {
+    return { writes: slotWrites(paged, sequence, slot), copies };
+  } catch (error) {
+    fail(error);
+    return { writes: [], copies };
+  }
 }

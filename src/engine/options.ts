@@ -112,6 +112,7 @@ const FIELDS: Readonly<Record<keyof EngineRequest, true>> = {
   sampling: true,
   ends: true,
   until: true,
+  constraint: true,
   logprobs: true,
   promptLogprobs: true,
   promptRoutes: true,

@@ -103,8 +103,9 @@ export class Sequence {
   }
   /** Whether a step reads what the step before it chose, so that none may be submitted before that is known. */
   get waitsForTokens(): boolean {
-    const { presencePenalty = 0, frequencyPenalty = 0 } = this.settled.request.sampling ?? {};
-    return presencePenalty !== 0 || frequencyPenalty !== 0;
+    const { constraint, sampling = {} } = this.settled.request;
+    const { presencePenalty = 0, frequencyPenalty = 0 } = sampling;
+    return constraint !== undefined || presencePenalty !== 0 || frequencyPenalty !== 0;
   }
 
   /** Ends the text with the cache, which holds so many of its tokens; false where it has no room for another one. */
@@ -151,7 +152,7 @@ export class Sequence {
     const index = this.tokens.push(token) - 1 - this.promptLength;
     this.finish = ends.has(token)
       ? "end"
-      : request.until?.(token)
+      : this.#stopsWith(token, request)
         ? "stop"
         : index + 1 < most
           ? null
@@ -159,5 +160,10 @@ export class Sequence {
             ? "context"
             : "length";
     this.stream.push({ kind: "token", index, token, ...told, finish: this.finish });
+  }
+
+  #stopsWith(token: number, { until, constraint }: EngineRequest): boolean {
+    const whole = constraint?.add(token) ?? false;
+    return (until?.(token) ?? false) || whole;
   }
 }

@@ -1,4 +1,5 @@
 // What the programs keep of a text in its slot: written when the text gets the slot.
+import { constrainedBias } from "../generate/constrained.js";
 import { SAMPLING_COLUMNS, seenWords } from "../size/sampling.js";
 import type { Paged } from "./options.js";
 import type { Sequence } from "./sequence.js";
@@ -28,25 +29,43 @@ export function slotWrites(paged: Paged, sequence: Sequence, slot: number): read
   ];
 }
 
-/** Biases of a text with those of its penalties; null where it has none. */
+/** The biases of a text, its penalties and its constraint together; null if it has none of them. */
 function biasOf(sequence: Sequence, vocabulary: number): Float32Array | null {
+  const { ends, request } = sequence.settled;
+  const own = ownBiasOf(sequence, vocabulary);
+  return request.constraint ? constrainedBias(request.constraint.next(), ends, own, vocabulary) : own;
+}
+
+function ownBiasOf(sequence: Sequence, vocabulary: number): Float32Array | null {
   const { bias } = sequence.settled.tables;
-  if (!sequence.waitsForTokens) return bias;
+  if (!penalised(sequence)) return bias;
   const all = bias?.slice() ?? new Float32Array(vocabulary);
   for (const token of new Set(sequence.tokens.slice(sequence.promptLength)))
     all[token] = (bias?.[token] ?? 0) - penaltyOf(sequence, token);
   return all;
 }
 
-/** The write that brings the penalty of the token chosen last up to date; null where there is none. */
-export function penaltyWrite(paged: Paged, sequence: Sequence): Write | null {
-  const { slot } = sequence;
+/**
+ * The write that brings the biases up to date with the token chosen last: its penalty, or all that a constraint now
+ * allows; null where there is none. Throws what the constraint throws.
+ */
+export function biasWrite(paged: Paged, sequence: Sequence): Write | null {
+  const { slot, settled } = sequence;
   if (!sequence.waitsForTokens || slot === null) return null;
+  if (settled.request.constraint) {
+    const data = biasOf(sequence, paged.vocabulary)!; // a constraint has biases
+    return { state: paged.sampling.bias, element: slot * paged.vocabulary, data };
+  }
   const token = sequence.tokens.at(-1)!;
   const { bias } = sequence.settled.tables;
   const value = (bias?.[token] ?? 0) - penaltyOf(sequence, token);
   return { state: paged.sampling.bias, element: slot * paged.vocabulary + token, data: Float32Array.of(value) };
 }
+
+const penalised = ({ settled }: Sequence): boolean => {
+  const { presencePenalty = 0, frequencyPenalty = 0 } = settled.request.sampling ?? {};
+  return presencePenalty !== 0 || frequencyPenalty !== 0;
+};
 
 /** What penalties take from the logit of a token that the generated text has. */
 function penaltyOf({ tokens, promptLength, settled }: Sequence, token: number): number {

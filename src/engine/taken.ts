@@ -19,7 +19,8 @@ export function taken(
   const request = { ...given, ...(given.sampling && { sampling: { ...given.sampling } }) };
   if (given.live) request.live = { ...given.live };
   const { most, tables } = checkRequest(paged, request, limit, wanted);
-  const { signal } = request;
+  const { signal, constraint } = request;
+  constraint?.next(); // one that allows nothing is refused
   signal?.throwIfAborted();
   const abort = (): void =>
     fail(sequence, signal?.reason ?? new DOMException("the request was cancelled", "AbortError"));

@@ -1,5 +1,5 @@
 // What an engine takes and gives: requests of many clients, each a stream of tokens.
-import type { Finish, SamplingOptions } from "../generate/index.js";
+import type { Finish, SamplingOptions, TokenConstraint } from "../generate/index.js";
 
 /** Sampling of one request: that of `modc/generate`, and the two penalties of OpenAI's wire. */
 export interface RequestSampling extends Omit<SamplingOptions, "logprobs"> {
@@ -19,6 +19,8 @@ export interface EngineRequest {
   readonly ends?: readonly number[];
   /** Called for each token that does not end the text; returning true makes it the last. For stop strings. */
   readonly until?: (token: number) => boolean;
+  /** A new constraint, which the text is held to: its form is the text's alone. */
+  readonly constraint?: TokenConstraint;
   /**
    * null: no log-probabilities, the default. n from 0: of each generated token, and the n most likely in its place,
    * from the unadjusted logits.

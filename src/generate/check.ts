@@ -26,8 +26,13 @@ export function checkOptions(generation: Generation, { chunk: given, ahead = 8 }
 }
 
 const LISTED_OPTIONS = ["sampling", "maxTokens", "ends", "signal"] satisfies readonly (keyof GenerateOptions)[];
-/** Valid options. `until` and `observe` are for `generateText` and `ExpertLog`: the error message lists neither. */
-const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([...LISTED_OPTIONS, "until", "observe"]);
+/** Valid options. The error message lists none of those for `generateText`, `ExpertLog` and `Constraints`. */
+const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([
+  ...LISTED_OPTIONS,
+  "until",
+  "observe",
+  "constraints",
+]);
 
 /** Throws InputError unless the prompts are a list of texts or lists of tokens; callers may have no types. */
 export function expectPrompts<P extends string | ArrayLike<number>>(prompts: readonly P[]): readonly P[] {
@@ -83,6 +88,11 @@ export function checkPrompts(
       );
   const { context, vocabulary } = generation;
   if (prompts.length === 0) throw new InputError("prompts", "there is no prompt");
+  if (options.constraints && options.constraints.length !== prompts.length)
+    throw new InputError(
+      "constraints",
+      `there are ${prompts.length} sequences, and constraints for ${options.constraints.length}`,
+    );
   if (maxTokens !== undefined && (!Number.isSafeInteger(maxTokens) || maxTokens < 1))
     throw new InputError("maxTokens", `maxTokens is ${String(maxTokens)}: it must be a whole number of at least 1`);
   if (maxTokens === undefined && context === null)

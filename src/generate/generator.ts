@@ -5,6 +5,7 @@ import { isResponse } from "../runtime/weights/input.js";
 import { openResponse } from "../runtime/weights/fetched.js";
 import { checkOptions, checkPrompts, expectOptions, type Limits } from "./check.js";
 import { noOtherDevice } from "./no-other.js";
+import { withBiases } from "./constrained.js";
 import { samplingTables } from "./options.js";
 import { disposePlace, type Place, placeOn } from "./place.js";
 import { Run } from "./run.js";
@@ -102,7 +103,8 @@ export class Generator {
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, Summary> {
     const most = checkPrompts(this.generation, prompts, options);
-    const sampling = samplingTables(options.sampling ?? {}, prompts.length, this.generation.vocabulary);
+    const own = samplingTables(options.sampling ?? {}, prompts.length, this.generation.vocabulary);
+    const sampling = options.constraints ? withBiases(own) : own;
     if (this.#busy) throw busy();
     this.#busy = true;
     const run = (this.#run = new Run(

@@ -8,6 +8,7 @@ export type { Message, Prompt, Prompts } from "./prompts.js";
 export { ByteText, StopMatcher, type Streamed } from "./stop.js";
 export { type GeneratedText, generateText, type GenerateTextOptions, type TextCodec } from "./text.js";
 export type {
+  AllowedTokens,
   EntryUse,
   Finish,
   GeneratedToken,
@@ -17,5 +18,6 @@ export type {
   RowReader,
   RouteUse,
   Summary,
+  TokenConstraint,
 } from "./types.js";
 export { TextWriter, type TokenDecoder } from "./writer.js";

@@ -1,9 +1,10 @@
 // One generation: reads the prompts in chunks, then adds a token per step, with several steps in flight.
 import { DeviceLostError, type Results, type RunOptions } from "../runtime/index.js";
 import { SAMPLING_COLUMNS } from "../size/sampling.js";
+import { constrainedBias } from "./constrained.js";
+import type { SamplingTables } from "./options.js";
 import { Capacity } from "./capacity.js";
 import type { Limits } from "./check.js";
-import type { SamplingTables } from "./options.js";
 import type { Place } from "./place.js";
 import { positionsOn } from "./positions.js";
 import { layersOn, summarise, Timing } from "./summary.js";
@@ -143,7 +144,8 @@ export class Run {
       [settings, { data: this.#sampling.settings }],
       [seeds, { data: this.#sampling.seeds }],
     ]);
-    if (this.#sampling.bias) tables.set(bias, { data: this.#sampling.bias });
+    const biases = this.#biases();
+    if (biases) tables.set(bias, { data: biases });
     await prompt.writeStates(tables);
     const texts = this.#prompts.map((p, b) => this.#textOf(p, b));
     const at = new Uint32Array(texts.length);
@@ -202,9 +204,25 @@ export class Run {
     return Math.min(this.#limits.chunk, generated > 0 && left > 1 ? left - 1 : left);
   }
 
-  /** Submits steps up to the limit on steps in flight. */
+  /** Biases of all sequences, [sequences, vocabulary], with what constraints allow next; null if there are none. */
+  #biases(): Float32Array | null {
+    const { bias } = this.#sampling;
+    const { constraints } = this.#options;
+    if (!constraints) return bias;
+    const { vocabulary } = this.#place.generation;
+    const all = new Float32Array(constraints.length * vocabulary);
+    for (const [b, constraint] of constraints.entries()) {
+      if (this.#ended[b]) continue;
+      const own = bias && bias.subarray(b * vocabulary, (b + 1) * vocabulary);
+      all.set(constrainedBias(constraint.next(), this.#ends, own, vocabulary), b * vocabulary);
+    }
+    return all;
+  }
+
+  /** Submits steps up to the limit on steps in flight. With constraints the limit is one. */
   async #dispatchAhead(): Promise<void> {
-    while (this.#pending.length < this.#limits.ahead) {
+    const { constraints } = this.#options;
+    while (this.#pending.length < (constraints ? 1 : this.#limits.ahead)) {
       this.#options.signal?.throwIfAborted();
       const lengths = Uint32Array.from(this.#prompts, (_, b) =>
         Number(!this.#ended[b] && this.#requested[b]! < this.#maxTokens[b]!),
@@ -215,7 +233,9 @@ export class Run {
         if (this.#pending.length > 0) return;
         await this.#grow(lengths);
       }
-      const { batchAxis, tokenAxis } = this.#place.generation;
+      const { batchAxis, tokenAxis, sampling } = this.#place.generation;
+      // The prompt's run chose by the biases that were written before it.
+      if (constraints) await this.#place.prompt.writeStates(new Map([[sampling.bias, { data: this.#biases()! }]]));
       const runOptions = this.#runOptions();
       const results = this.#place.step.run(
         {},
@@ -247,7 +267,7 @@ export class Run {
     const full = last && index + 1 !== this.#options.maxTokens;
     const finish: Finish | null = this.#ends.has(token)
       ? "end"
-      : this.#options.until?.(sequence, token)
+      : this.#stopsWith(sequence, token)
         ? "stop"
         : full
           ? "context"
@@ -270,6 +290,12 @@ export class Run {
       routes,
       finish,
     };
+  }
+
+  #stopsWith(sequence: number, token: number): boolean {
+    const { until, constraints } = this.#options;
+    const whole = constraints?.[sequence]!.add(token) ?? false; // there is one for each
+    return (until?.(sequence, token) ?? false) || whole;
   }
 
   /** Options of every run. */

@@ -58,6 +58,22 @@ export interface RowReader {
   add(results: Results, ended: ArrayLike<number>): void;
 }
 
+/** The tokens that may come next in a text. */
+export interface AllowedTokens {
+  /** A bit for each token: bit t % 32 of word t / 32. */
+  readonly tokens: Uint32Array;
+  /** Whether a token that ends the text may come. */
+  readonly end: boolean;
+}
+
+/** Holds one text to a form, such as a grammar. */
+export interface TokenConstraint {
+  /** What may come next. May throw if nothing may. */
+  next(): AllowedTokens;
+  /** Adds a token to the text, none that ends it; true if no other may follow. */
+  add(token: number): boolean;
+}
+
 export interface GenerateOptions {
   /** Sampling options, shared or for each sequence. Default: the most likely token. */
   readonly sampling?: SamplingOptions | readonly SamplingOptions[];
@@ -75,13 +91,15 @@ export interface GenerateOptions {
    * ends that single tokens do not show, such as stop strings.
    */
   readonly until?: (sequence: number, token: number) => boolean;
+  /** For each sequence a new constraint, which its text is held to. Each step then waits for the token before it. */
+  readonly constraints?: readonly TokenConstraint[];
   /** Aborts the generation: the iterator throws the signal's reason, and the device is left idle. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Why a sequence ended. `end`: a token that ends a text; `stop`: a stop string or `until`; `length`: the maximum number
- * of tokens; `context`: the context is full.
+ * Why a sequence ended. `end`: a token that ends a text; `stop`: a stop string, `until`, or the end of a constraint;
+ * `length`: the maximum number of tokens; `context`: the context is full.
  */
 export type Finish = "end" | "stop" | "length" | "context";
 
