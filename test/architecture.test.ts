@@ -38,6 +38,7 @@ const ORDER = [
   "runtime",
   "tokenizer",
   "generate",
+  "constrain",
   "packaged",
   "build",
   "huggingface",
@@ -58,10 +59,11 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   program: ["base", "size"],
   runtime: ["base", "size", "program"],
   generate: ["base", "size", "program", "runtime"],
+  constrain: ["base", "size", "tokenizer", "generate"],
   packaged: ["base", "size", "program", "runtime", "tokenizer", "generate"],
   engine: ["base", "size", "program", "runtime", "generate"],
   // A service worker carries it beside the runtime, and no compiler.
-  serve: ["base", "size", "bundled", "program", "runtime", "tokenizer", "generate", "engine"],
+  serve: ["base", "size", "bundled", "program", "runtime", "tokenizer", "generate", "constrain", "engine"],
   build: ["base", "size", "program", "runtime", "generate", "packaged", "bundled"],
   // The checker knows the language, not what becomes of it.
   check: ["base", "size", "embedded", "diagnostics", "syntax", "grammar"],
@@ -76,6 +78,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
         "lsp",
         "runtime",
         "generate",
+        "constrain",
         "packaged",
         "build",
         "engine",

@@ -1,0 +1,85 @@
+// Reads a text from front to back: what the parsers of patterns and grammars have in common.
+import { ConstraintError } from "./errors.js";
+import { LAST_POINT } from "./expression.js";
+
+export class Cursor {
+  readonly text: string;
+  at = 0;
+  #depth = 0;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  get ended(): boolean {
+    return this.at >= this.text.length;
+  }
+
+  /** The next character; "" at the end. */
+  get next(): string {
+    const point = this.text.codePointAt(this.at);
+    return point === undefined ? "" : String.fromCodePoint(point);
+  }
+
+  /** Takes the next character, which must exist. */
+  take(): string {
+    const { next } = this;
+    if (next === "") this.fail("ends too early");
+    this.at += next.length;
+    return next;
+  }
+
+  /** Takes `wanted` if it is next. */
+  takes(wanted: string): boolean {
+    if (!this.text.startsWith(wanted, this.at)) return false;
+    this.at += wanted.length;
+    return true;
+  }
+
+  expect(wanted: string): void {
+    if (!this.takes(wanted)) this.fail(`needs ${wanted} at character ${this.at}`);
+  }
+
+  /** Takes what a sticky expression matches; null if it matches nothing. */
+  match(sticky: RegExp): RegExpExecArray | null {
+    sticky.lastIndex = this.at;
+    const found = sticky.exec(this.text);
+    if (found) this.at = sticky.lastIndex;
+    return found;
+  }
+
+  /** The code point of `digits` hexadecimal digits. */
+  hex(digits: number): number {
+    const found = this.text.slice(this.at, this.at + digits);
+    const point = Number.parseInt(found, 16);
+    if (!/^[0-9a-f]+$/i.test(found) || found.length < digits || point > LAST_POINT)
+      this.fail(`needs ${digits} hexadecimal digits at character ${this.at}`);
+    this.at += digits;
+    return point;
+  }
+
+  /** Reads what is within brackets, which may nest some deep. */
+  within<T>(read: () => T): T {
+    if (++this.#depth > MOST_DEPTH) this.fail(`nests more than ${MOST_DEPTH} deep`);
+    const found = read();
+    this.#depth--;
+    return found;
+  }
+
+  fail(what: string): never {
+    throw new ConstraintError(`it ${what}`);
+  }
+}
+
+const MOST_DEPTH = 100;
+
+/** Limits of a count, `{2,5}` after its bracket; null: not a count. */
+export function readCount(cursor: Cursor): { readonly least: number; readonly most: number } | null {
+  const found = cursor.match(/(\d{1,9})(,(\d{1,9})?)?\}/y);
+  if (!found) return null;
+  const least = Number(found[1]);
+  const most = found[2] === undefined ? least : found[3] === undefined ? Infinity : Number(found[3]);
+  return most < least
+    ? cursor.fail(`has the count {${least},${most}}, whose limits are in the wrong order`)
+    : { least, most };
+}
