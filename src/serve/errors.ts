@@ -89,8 +89,8 @@ export const timedOut = (seconds: number): RequestError =>
 export const gone = (): RequestError =>
   new RequestError("the client closed the request", { status: 499, type: "client_error", code: "closed" });
 
-/** Codes of errors of the tokenizer and of chat templates that the request's text causes. */
-const OF_TEXT: ReadonlySet<string> = new Set(["bad-text", "bad-token", "bad-template", "too-slow"]);
+/** Codes of errors of the tokenizer, of chat templates and of constraints that the request's text causes. */
+const OF_TEXT: ReadonlySet<string> = new Set(["bad-text", "bad-token", "bad-template", "too-slow", "bad-constraint"]);
 
 /** Any error as the wire's. What is no fault of the request says nothing of the server's insides. */
 export function wireError(fault: unknown): RequestError {

@@ -1,5 +1,6 @@
 // Fields that requests for completions and chats share, and what modc does not have of OpenAI's.
 import { flag, type Read, real, whole } from "../program/reader.js";
+import { formFields, type FormFields } from "./forms.js";
 import { between, body, oneOrMore, record, type Fields, type Unsupported } from "./schema.js";
 
 /** Seeds go up to 2^53 − 1; negative ones count down from 2^53. */
@@ -10,7 +11,7 @@ const STOPS = { most: 16, characters: 256 };
 /** The most alternatives of a token. */
 export const MOST_ALTERNATIVES = 20;
 
-export interface SharedFields {
+export interface SharedFields extends FormFields {
   readonly model: string;
   readonly n: number;
   readonly max_tokens: number;
@@ -54,6 +55,7 @@ export const shared: Fields<SharedFields> = {
     { include_obfuscation: [false] },
   ),
   user: (r) => r.string(),
+  ...formFields,
   modc: body<object, { routes: boolean; live: ReadonlyMap<string, number> }>(
     {},
     { routes: flag, live: record(real, 64) },
@@ -83,7 +85,6 @@ export const LACKING_IN_CHATS: Unsupported = {
   prompt_cache_options: [],
   prompt_cache_retention: [],
   reasoning_effort: [],
-  response_format: [{ type: "text" }],
   safety_identifier: [],
   service_tier: ["auto", "default"],
   store: [false],

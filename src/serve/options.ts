@@ -1,4 +1,5 @@
 // What a server is made of, and its limits.
+import { Constraints } from "../constrain/index.js";
 import type { Engine } from "../engine/index.js";
 import type { SamplingOptions } from "../generate/index.js";
 import { InputError } from "../runtime/index.js";
@@ -7,6 +8,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { RequestError } from "./errors.js";
 import { Metrics } from "./metrics.js";
 import { Room } from "./room.js";
+import { turn } from "./turn.js";
 
 /** How a model's checkpoint would have it generate, where a request does not say. */
 export interface ServeDefaults {
@@ -128,6 +130,7 @@ export interface Served extends Required<Omit<ServeOptions, "limits" | "hosts" |
   readonly info: TokenizerInfo;
   readonly limits: Limits;
   readonly room: Room;
+  readonly constraints: Constraints;
   readonly hosts: readonly string[] | null;
   /** Seconds since 1970 at which the server was made. */
   readonly created: number;
@@ -181,6 +184,7 @@ export function servedBy(options: ServeOptions): Served {
     origins: options.origins ?? [],
     page: options.page ?? null,
     limits: all,
+    constraints: new Constraints(options.tokenizer, engine.model.vocabulary, turn),
     room: new Room(engine, all.texts, metrics),
     log: options.log ?? (() => {}),
     created: Math.floor(Date.now() / 1000),

@@ -1,10 +1,12 @@
 // What a request asks of the engine for each of its texts: prompt, sampling, ends and limits.
 import type { EngineRequest, RequestSampling } from "../engine/index.js";
+import type { TokenConstraint } from "../generate/index.js";
 import { checkStops } from "../generate/stop.js";
 import { MIN_SCALE, samplingTables, type SamplingOptions } from "../generate/options.js";
 import type { Call } from "./call.js";
 import { invalid, RequestError } from "./errors.js";
 import type { SharedFields } from "./fields.js";
+import { constraintOf } from "./forms.js";
 import type { Served } from "./options.js";
 import { tokensOf, tooLong, tooMany, whichHas, type WirePrompt } from "./prompts.js";
 import type { Reserved } from "./room.js";
@@ -63,8 +65,10 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
   const place = served.room.take(count * n);
   try {
     const own = { name: field, context: served.context };
+    const constraint = await call.before(constraintOf(served, fields));
     const prompts = await tokensOf(served, call, await asked.prompts(), own, field === "prompt");
-    return { texts: prompts.flatMap((prompt, p) => choicesOf(served, asked, { prompt, p, sampling, live })), place };
+    const common = { sampling, live, constraint };
+    return { texts: prompts.flatMap((prompt, p) => choicesOf(served, asked, { prompt, p, ...common })), place };
   } catch (fault) {
     place.release();
     throw fault;
@@ -76,10 +80,16 @@ interface Shared {
   readonly p: number;
   readonly sampling: RequestSampling;
   readonly live: Readonly<Record<string, number>> | null;
+  /** Makes the constraint of a text; null if texts may have any form. */
+  readonly constraint: (() => TokenConstraint) | null;
 }
 
 /** The choices of a prompt. */
-function choicesOf(served: Served, asked: Asked, { prompt, p, sampling, live }: Shared): readonly Planned[] {
+function choicesOf(
+  served: Served,
+  asked: Asked,
+  { prompt, p, sampling, live, constraint }: Shared,
+): readonly Planned[] {
   const { fields, logprobs, promptLogprobs } = asked;
   const { n = 1, stop = [], modc = {} } = fields;
   const maxTokens = maxTokensOf(served, asked, prompt, p);
@@ -99,6 +109,7 @@ function choicesOf(served: Served, asked: Asked, { prompt, p, sampling, live }: 
       promptLogprobs: i === 0 ? promptLogprobs : null,
       promptRoutes: modc.routes ?? false,
       ...(live && { live }),
+      ...(constraint && { constraint: constraint() }),
     },
   }));
 }

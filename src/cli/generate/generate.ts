@@ -9,6 +9,7 @@ import type { TextSession } from "../../session/session.js";
 import { lackingOf, piecesOf } from "../../tokenizer/text-stream.js";
 import { chosenExperts } from "../../generate/chosen-experts.js";
 import { notFinite } from "../../generate/not-finite.js";
+import { Constraints } from "../../constrain/index.js";
 import { DepthText } from "./depth.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../terminal/ending.js";
@@ -18,6 +19,7 @@ import { writeText } from "../source/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { compileOptions, precisionOf } from "../source/frontend.js";
 import { io } from "../terminal/io.js";
+import { formOf } from "./forms.js";
 import { jsonLine, jsonLines, oneText, severalTexts, type Shown, withoutText } from "./generated.js";
 import { summaryLines } from "./generation-summary.js";
 import { heated } from "./heated.js";
@@ -49,6 +51,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   const chosen = samplingOf(flags);
   if (flags.json) expectNone(flags, ["showDepth"], "on --json, which has the depth of each token");
   const prompts = promptsOf(flags);
+  const form = formOf(flags);
   if (flags.heatmap !== undefined && flags.loopCaches === "last")
     throw new UserError(
       "--heatmap does not go with --loop-caches last, whose caches do not keep which tokens ran a loop",
@@ -70,6 +73,8 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     const tokens: ArrayLike<number>[] = [];
     for (const prompt of prompts) tokens.push(await tokensOf(prompt, tokenizer, chat, { alone: true }));
     const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
+    const { vocabulary } = session.generation;
+    const constraint = form && (await new Constraints(tokenizer, vocabulary).of(form));
     progress.report("reading the prompt");
     const coming = session.generate(
       { prompts: tokens },
@@ -79,6 +84,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
         maxTokens,
         signal: stop.signal,
         ...(session.generation.choices && { experts: true }),
+        ...(constraint && { constraints: prompts.map(() => constraint()) }),
       },
     );
     const interrupted = await listen(coming, stop.signal, (event) => {
@@ -101,7 +107,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
       return failed.size > 0 && prompts.every((_, b) => ended(b));
     }).finally(() => shown.end());
     const summary = session.summary;
-    if (summary) report(session, summary, events, flags, { interrupted, failed });
+    if (summary) report(session, summary, events, flags, { interrupted, failed, held: form !== null });
     const [fault] = failed.values();
     if (fault) throw fault;
     if (flags.heatmap !== undefined && summary) {
@@ -198,7 +204,11 @@ function report(
   summary: Summary,
   events: readonly (readonly GeneratedText[])[],
   flags: GenerateFlags,
-  { interrupted, failed }: { readonly interrupted: boolean; readonly failed: ReadonlyMap<number, unknown> },
+  {
+    interrupted,
+    failed,
+    held,
+  }: { readonly interrupted: boolean; readonly failed: ReadonlyMap<number, unknown>; readonly held: boolean },
 ): void {
   const chosen = events.flatMap((own) => own.map((e) => e.token));
   const lacking = lackingOf(session.texts.tokenizer, chosen);
@@ -218,9 +228,9 @@ function report(
   }
   say(
     `${session.name} on ${session.device.info.name}: ` +
-      (finishes.length === 1
-        ? `ended by ${ENDED[finishes[0]!]}`
-        : finishes.map((f, b) => `[${b}] ended by ${ENDED[f]}`).join(", ")),
+      finishes
+        .map((f, b) => `${finishes.length === 1 ? "" : `[${b}] `}ended by ${held && f === "stop" ? HELD : ENDED[f]}`)
+        .join(", "),
   );
   for (const line of summaryLines(summary, finishes.length, columns())) say(line);
   if (flags.logprobs) for (const line of likelihoods(events)) say(line);
@@ -229,6 +239,9 @@ function report(
     sayPainted(`depth   ${legend} layers computed what chose a token`);
   }
 }
+
+/** Of a text that is held to a form. */
+const HELD = "its form, or a stop string";
 
 const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted" | "failed", string>> = {
   end: "a token that ends a text",

@@ -1,0 +1,103 @@
+// The fields of a request that say what form its texts must have.
+import type { Read, Reader } from "../program/reader.js";
+import { ConstraintError, type Form } from "../constrain/index.js";
+import type { TokenConstraint } from "../generate/index.js";
+import { hinted, invalid } from "./errors.js";
+import type { Served } from "./options.js";
+import { anyText, body, type Fields } from "./schema.js";
+
+export interface FormFields {
+  readonly response_format: Form | null;
+  readonly grammar: Form;
+  readonly json_schema: Form;
+  readonly structured_outputs: Form;
+}
+
+const anyJson: Read<unknown> = (r) => r.value;
+
+/** A JSON schema, in the words of OpenAI's API. */
+const namedSchema = body<{ readonly schema: unknown }, { name: string; description: string; strict: boolean }>(
+  { schema: anyJson },
+  { name: (r) => r.string(), description: anyText, strict: (r) => r.value === true },
+);
+
+const responseFormat: Read<Form | null> = (r) => {
+  const type = r.get("type").string();
+  if (type === "text" || type === "json_object") {
+    r.fields(["type"]);
+    return type === "text" ? null : { kind: "object" };
+  }
+  if (type !== "json_schema") return r.get("type").fail(`must be text, json_object or json_schema`);
+  if (r.get("json_schema").value === undefined) r.get("json_schema").fail("is missing");
+  r.fields(["type", "json_schema"]);
+  return { kind: "schema", schema: namedSchema(r.get("json_schema")).schema };
+};
+
+const list: Read<readonly string[]> = (r) => r.list((item) => item.string(), 10_000);
+
+/** One of several, as vLLM has them. */
+const structuredOutputs: Read<Form> = (r) => {
+  const fields = body<
+    object,
+    { json: unknown; regex: string; choice: readonly string[]; grammar: string; json_object: boolean }
+  >(
+    {},
+    {
+      json: anyJson,
+      regex: anyText,
+      choice: list,
+      grammar: anyText,
+      json_object: (own) => own.value === true || own.fail("must be true"),
+    },
+  )(r);
+  const { json, regex, choice, grammar, json_object } = fields;
+  const forms: readonly (Form | null)[] = [
+    json === undefined ? null : { kind: "schema", schema: typeof json === "string" ? parsed(r.get("json")) : json },
+    regex === undefined ? null : { kind: "pattern", pattern: regex },
+    choice === undefined
+      ? null
+      : choice.length === 0
+        ? r.get("choice").fail("is empty")
+        : { kind: "choice", choices: choice },
+    grammar === undefined ? null : { kind: "grammar", grammar },
+    json_object === undefined ? null : { kind: "object" },
+  ];
+  const [form, ...others] = forms.filter((one) => one !== null);
+  if (!form || others.length > 0) return r.fail("must have one of json, regex, choice, grammar and json_object");
+  return form;
+};
+
+function parsed(r: Reader): unknown {
+  try {
+    return JSON.parse(r.string(Infinity));
+  } catch {
+    return r.fail("is not JSON");
+  }
+}
+
+export const formFields: Fields<FormFields> = {
+  response_format: responseFormat,
+  grammar: (r) => ({ kind: "grammar", grammar: r.string(Infinity) }),
+  json_schema: (r) => ({ kind: "schema", schema: r.value }),
+  structured_outputs: structuredOutputs,
+};
+
+/**
+ * Makes a constraint for each text of a request; null if texts may have any form. Throws RequestError for two forms,
+ * and for one that modc cannot follow.
+ */
+export async function constraintOf(
+  { constraints }: Served,
+  fields: Partial<FormFields>,
+): Promise<(() => TokenConstraint) | null> {
+  const named = Object.keys(formFields).filter((name) => (fields[name as keyof FormFields] ?? null) !== null);
+  const [name, other] = named as (keyof FormFields)[]; // fields by their names
+  if (name === undefined) return null;
+  if (other !== undefined) throw invalid(`${name} and ${other} are two forms: give one of them`, other);
+  try {
+    return await constraints.of(fields[name]!); // it is not null
+  } catch (fault) {
+    if (fault instanceof ConstraintError) throw invalid(`${name}: ${hinted(fault)}`, name);
+    throw fault;
+  }
+}
