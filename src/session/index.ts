@@ -1,5 +1,6 @@
 // The public API of sessions, in Node: opens a model's file or folder to generate text.
 /// <reference path="../ambient.ts" preserve="true" />
+export { ConstraintError, type Form } from "../constrain/index.js";
 export { SessionError, SourceError } from "./errors.js";
 export { openEngine, type OpenedEngine, type OpenEngineOptions } from "./engine-node.js";
 export { openSession, type OpenSessionOptions } from "./open-node.js";

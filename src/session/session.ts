@@ -1,4 +1,5 @@
 // A text session: a compiled model on a device with its weights, tokenizer and chat template.
+import { Constraints, type Form } from "../constrain/index.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import {
@@ -37,6 +38,8 @@ export interface SessionGenerateOptions extends GenerateTextOptions {
    * summary have `experts`. Default false.
    */
   readonly experts?: boolean;
+  /** What each text must be, such as JSON of a schema. */
+  readonly form?: Form;
 }
 
 export class TextSession {
@@ -48,6 +51,7 @@ export class TextSession {
   readonly sources: readonly SourceFile[];
   readonly #generator: Generator;
   readonly #close: () => void;
+  #constraints: Constraints | null = null;
   /** Of the last generation; null where it was not asked for. */
   #experts: ExpertLog | null = null;
 
@@ -88,11 +92,11 @@ export class TextSession {
   /**
    * Continues one prompt or several together; yields tokens with their text, in the order of generation. Unset options
    * default to the checkpoint's, else to greedy decoding until the text ends or the context is full. One generation at
-   * a time. Throws InputError, TokenizerError, SessionError, and the reason of `signal`.
+   * a time. Throws InputError, TokenizerError, SessionError, ConstraintError, and the reason of `signal`.
    */
   async *generate(prompt: Prompts, given: SessionGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
     expectOptions(given);
-    const { experts = false, ...options } = given;
+    const { experts = false, form, ...options } = given;
     const { tokenizer, chat, defaults } = this.texts;
     const { signal } = options;
     const tokens: ArrayLike<number>[] = [];
@@ -104,7 +108,10 @@ export class TextSession {
     };
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
     const log = experts ? new ExpertLog(this.generation) : null;
+    this.#constraints ??= new Constraints(tokenizer, this.generation.vocabulary);
+    const constraint = form && (await this.#constraints.of(form));
     const events = generateText(this.#generator, codec, tokens, {
+      ...(constraint && { constraints: tokens.map(() => constraint()) }),
       ...options,
       sampling: withDefaults(defaults.sampling, options.sampling),
       ...(maxTokens !== null && { maxTokens }),

@@ -18,7 +18,7 @@ afterAll(async () => {
   device.destroy();
 });
 
-/** Each token is from 1 to 3 more than the one before it, from 2 on; it ends with `last` tokens, and may at even ones. */
+/** Each token is 1 to 3 more than the one before it. The text may end at an even length, and does at `last` tokens. */
 function rising(last: number): TokenConstraint {
   const tokens = [0];
   const next = (): AllowedTokens => ({

@@ -9,7 +9,6 @@ import type { TextSession } from "../../session/session.js";
 import { lackingOf, piecesOf } from "../../tokenizer/text-stream.js";
 import { chosenExperts } from "../../generate/chosen-experts.js";
 import { notFinite } from "../../generate/not-finite.js";
-import { Constraints } from "../../constrain/index.js";
 import { DepthText } from "./depth.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../terminal/ending.js";
@@ -73,8 +72,6 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     const tokens: ArrayLike<number>[] = [];
     for (const prompt of prompts) tokens.push(await tokensOf(prompt, tokenizer, chat, { alone: true }));
     const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
-    const { vocabulary } = session.generation;
-    const constraint = form && (await new Constraints(tokenizer, vocabulary).of(form));
     progress.report("reading the prompt");
     const coming = session.generate(
       { prompts: tokens },
@@ -84,7 +81,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
         maxTokens,
         signal: stop.signal,
         ...(session.generation.choices && { experts: true }),
-        ...(constraint && { constraints: prompts.map(() => constraint()) }),
+        ...(form && { form }),
       },
     );
     const interrupted = await listen(coming, stop.signal, (event) => {
