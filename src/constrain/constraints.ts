@@ -6,7 +6,7 @@ import { ConstraintError } from "./errors.js";
 import { choice, type Expression, type Rules, text } from "./expression.js";
 import { parseGbnf, ROOT } from "./gbnf.js";
 import { compileGrammar, type Grammar } from "./grammar.js";
-import { parsePattern } from "./pattern.js";
+import { expectPattern, parsePattern } from "./pattern.js";
 import { anyObjectRules, schemaRules } from "./schema.js";
 import { tokenTree, type TokenTree } from "./vocabulary.js";
 
@@ -69,6 +69,7 @@ function rulesOf(form: Form): Rules {
     case "grammar":
       return parseGbnf(form.grammar);
     case "pattern":
+      expectPattern(form.pattern); // it is one by itself, too
       return alone(parsePattern(`^(?:${form.pattern})$`));
     case "choice":
       return alone(choice(...form.choices.map(text)));

@@ -25,12 +25,7 @@ export const plainLeaf: Leaf = (ranges) => characters(...ranges);
  * ConstraintError for a pattern that is none, and for what a text cannot be held to as it grows.
  */
 export function parsePattern(pattern: string, leaf: Leaf = plainLeaf): Expression {
-  try {
-    // What JavaScript refuses is no pattern. Nothing is ever matched with it: that may take forever.
-    void new RegExp(pattern, "u");
-  } catch {
-    throw new ConstraintError(`the pattern ${quotedName(pattern)} is not a regular expression`);
-  }
+  expectPattern(pattern);
   try {
     return new PatternParser(new Cursor(pattern), leaf).whole();
   } catch (fault) {
@@ -38,6 +33,15 @@ export function parsePattern(pattern: string, leaf: Leaf = plainLeaf): Expressio
     throw new ConstraintError(`the pattern ${quotedName(pattern)} ${fault.message.replace(/^it /, "")}`, {
       hint: fault.hint,
     });
+  }
+}
+
+/** Throws ConstraintError for a text that JavaScript refuses. Nothing is matched with it: that may take forever. */
+export function expectPattern(pattern: string): void {
+  try {
+    void new RegExp(pattern, "u");
+  } catch {
+    throw new ConstraintError(`the pattern ${quotedName(pattern)} is not a regular expression`);
   }
 }
 

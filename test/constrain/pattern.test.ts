@@ -47,6 +47,7 @@ describe("a pattern", () => {
 
   it("of a whole text need not be quoted", () => {
     const own = machineOf({ kind: "pattern", pattern: "yes|no" });
+    expect(() => machineOf({ kind: "pattern", pattern: "a)|(b" })).toThrow("not a regular expression");
     expect(["yes", "no", "yesno", '"yes"'].map((text) => has(own, text))).toEqual([true, true, false, false]);
   });
 });
