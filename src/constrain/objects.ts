@@ -56,7 +56,7 @@ export function objectOf(schema: SchemaObject, place: string, compiler: SchemaCo
   return bracketed("{", first, "}");
 }
 
-/** The content of a string that is none of these. */
+/** The content of a string that differs from all these names. */
 function otherThan(names: readonly string[]): Expression {
   const any = repeat(CHARACTER, 0, Infinity);
   const from = (rests: readonly string[]): Expression => {

@@ -15,7 +15,7 @@ import {
   sequence,
 } from "./expression.js";
 
-/** Writes one of these characters, as the text that is matched has it. */
+/** Writes a set of characters; in JSON some characters have an escape. */
 type Leaf = (ranges: readonly Range[]) => Expression;
 
 export const plainLeaf: Leaf = (ranges) => characters(...ranges);

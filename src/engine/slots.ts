@@ -29,7 +29,7 @@ export function slotWrites(paged: Paged, sequence: Sequence, slot: number): read
   ];
 }
 
-/** The biases of a text, its penalties and its constraint together; null if it has none of them. */
+/** The biases of a text with its penalties and its constraint; null if no token has a bias. */
 function biasOf(sequence: Sequence, vocabulary: number): Float32Array | null {
   const { ends, request } = sequence.settled;
   const own = ownBiasOf(sequence, vocabulary);

@@ -35,7 +35,7 @@ const responseFormat: Read<Form | null> = (r) => {
 
 const list: Read<readonly string[]> = (r) => r.list((item) => item.string(), 10_000);
 
-/** One of several, as vLLM has them. */
+/** The forms of vLLM, one in each request. */
 const structuredOutputs: Read<Form> = (r) => {
   const fields = body<
     object,
