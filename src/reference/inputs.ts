@@ -80,15 +80,15 @@ export function runSizes(
 ): RunSizes {
   const extents = new Map(given);
   for (const input of graph.inputs) readExtents(input, inputs.get(input.name)!, graph, extents);
-  const [first, ...others] = graph.axes.filter((a) => a.role === "sequence" && a.count.kind === "input");
+  const first = graph.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
   const batch = graph.axes.find((a) => a.role === "batch");
   const all = new Map<string, Uint32Array>();
   if (lengths) {
     if (!first || !batch) throw new InputError("lengths are given, but no input has sequences");
-    if (others.length > 0)
+    const along = sequenceAxes(graph);
+    if (along.length > 1)
       throw new InputError(
-        `lengths are given, but the inputs have sequences along ${[first, ...others].map((a) => a.name).join(" and ")}: ` +
-          "lengths name no axis",
+        `lengths are given, but the inputs have sequences along ${along.join(" and ")}: lengths name no axis`,
       );
     const [b, t] = [extents.get(batch.name)!, extents.get(first.name)!];
     if (lengths.length !== b)
@@ -100,6 +100,14 @@ export function runSizes(
   }
   return { extents, lengths: all, live };
 }
+
+/** The sequence axes of the inputs' shapes. Axes of caches, which generation adds, are in no shape. */
+const sequenceAxes = ({ axes, inputs }: Graph): readonly string[] =>
+  axes
+    .filter(
+      ({ name, role }) => role === "sequence" && inputs.some(({ shape }) => shape.some((s) => plainAxis(s) === name)),
+    )
+    .map(({ name }) => name);
 
 function readExtents(input: GraphInput, given: Tensor, graph: Graph, extents: Map<string, number>): void {
   const found = `[${given.shape.join(", ")}]`;
