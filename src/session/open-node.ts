@@ -6,6 +6,7 @@ import { checkpointSource, checkpointText } from "../huggingface/folder-node.js"
 import { NO_DEFAULTS } from "../huggingface/generation.js";
 import type { WeightsInput } from "../runtime/index.js";
 import { WeightsError } from "../runtime/errors.js";
+import { isFarOff } from "../runtime/weights.js";
 import { isGgufPath } from "../runtime/gguf/header-node.js";
 import { readRegular } from "../runtime/regular-node.js";
 import { openChatTemplate } from "../tokenizer/chosen-template-node.js";
@@ -72,10 +73,30 @@ export async function openSession(path: string, given: OpenSessionOptions = {}):
 }
 
 /**
- * Reads a model's source and texts. The options are completed by a run: by its model and parameters if the path is one,
- * and by the values that its live parameters were trained to, also if only the weights are its.
+ * Reads a model's source and texts. A run completes the options: its model and parameters if the path is the run, and the
+ * values that its live parameters were trained to, also if only the weights are the run's. Weights in blocks stay in
+ * blocks, unless `precision` is given.
  */
 export async function openSource<O extends Opening & PrepareOptions>(
+  path: string,
+  given: O,
+): Promise<readonly [SessionSource, O]> {
+  const [source, options] = await readSource(path, given);
+  if (options.precision !== undefined || typeof source.weights !== "string" || isFarOff(source.weights))
+    return [source, options];
+  const { blocksOf } = await import("./blocks-node.js");
+  const { set, model } = options;
+  const own = {
+    file: source.source.file,
+    read: source.read,
+    ...(set && { set }),
+    ...(model !== undefined && { model }),
+  };
+  const weights = await blocksOf(source.weights, async () => ({ text: source.source.text, options: own }));
+  return [source, weights === null ? options : { ...options, precision: { weights } }];
+}
+
+async function readSource<O extends Opening & PrepareOptions>(
   path: string,
   options: O,
 ): Promise<readonly [SessionSource, O]> {

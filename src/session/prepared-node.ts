@@ -27,7 +27,7 @@ export interface PrepareOptions {
   readonly model?: string;
   /** Parameters of the model: `{ depth: 12 }`. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
-  /** The types of weights and activations in memory. Default f32. */
+  /** The types of weights and activations in memory. Default f32; if the file has weights in blocks, q8 or q4. */
   readonly precision?: Precision;
   /**
    * Of a model that runs layers in loops, "last": caches keep what a token's last loop leaves and no more, so a text is

@@ -73,3 +73,23 @@ describe("a number that the type does not hold is refused by the weight's name a
       });
   });
 });
+
+describe("a quantized folder", () => {
+  const note = (type: string): string =>
+    `note: weights stay in the blocks of their file, as --weights-as ${type} says\n`;
+
+  it.each(["q8", "q4"])("of %s computes from its blocks without an option", async (type) => {
+    expect(await run(["quantize", at("dense"), "--weights-as", type, "-o", at(type)])).toMatchObject({ status: 0 });
+    const bytes = async (...words: readonly string[]): Promise<number> => {
+      const { stdout, stderr } = await run(["cost", at(type), "--json", ...words]);
+      expect(stderr).toBe(words.length === 0 ? note(type) : "");
+      return (JSON.parse(stdout) as { memory: { weights: number } }).memory.weights;
+    };
+    const [own, told, whole] = [await bytes(), await bytes("--weights-as", type), await bytes("--weights-as", "f32")];
+    expect([own, own < whole / 3]).toEqual([told, true]);
+    const words = ["generate", at(type), "--prompt", "a", "--max-tokens", "4"];
+    const plain = await run(words);
+    expect(plain).toMatchObject({ status: 0, stderr: expect.stringContaining(note(type)) as string });
+    expect((await run([...words, "--weights-as", type])).stdout).toBe(plain.stdout);
+  });
+});

@@ -17,6 +17,8 @@ export type EvaluationFlags = Flags<typeof trainingCommands.eval> & {
   readonly text?: string;
   /** The default length of windows for a run: its training context, if the model allows it. */
   readonly ownContext?: number;
+  /** Whether `weightsAs` is the file's own type of blocks, from which nothing deviates. */
+  readonly ownBlocks?: boolean;
 };
 
 export const PHASES = { "top-k": "infer", causal: "generate" } as const;

@@ -174,7 +174,8 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
     throw new RuntimeError("bad-weights", `the model's loss by ${nameOf(rule)} is not a finite number`, {
       hint: "are its weights right?",
     });
-  if (flags.weightsAs === undefined || flags.weightsAs === "f32") return { ...found, deviation: null };
+  if (flags.weightsAs === undefined || flags.weightsAs === "f32" || flags.ownBlocks === true)
+    return { ...found, deviation: null };
   const { evaluateDeviation } = await import("./deviation.js");
   return { ...found, deviation: await evaluateDeviation(evaluated, batches, `comparing with f32 by ${nameOf(rule)}`) };
 }

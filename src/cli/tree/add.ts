@@ -7,7 +7,7 @@ import { UserError, type ExitCode } from "../terminal/exit.js";
 import { spoken } from "../terminal/spoken.js";
 import type { Pairs } from "./arguments.js";
 import type { Declared } from "./declare.js";
-import { keptLive } from "./options.js";
+import { keptLive, weightsAs } from "./options.js";
 
 /** The description of `--safe`, which stands before or after any command. */
 export const SAFE =
@@ -30,16 +30,17 @@ export function add(
   return command.action(async (...all: unknown[]) => {
     const words = await withRunWeights(command, all.slice(0, given)); // commander also passes the command itself
     const [model, ...others] = words;
-    const opened = await withKeptLive(
+    const trained = await withKeptLive(
       command,
       opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words,
     );
     try {
+      const opened = await inBlocks(command, trained);
       const { keepingInputs } = await import("../source/outputs.js");
       // commander has checked the arguments
       finish(await keepingInputs(command, opened, () => act(...(opened as never[]))));
     } catch (fault) {
-      throw await withExplanation(spoken(fault, command), command.name(), opened);
+      throw await withExplanation(spoken(fault, command), command.name(), trained);
     }
   });
 }
@@ -72,6 +73,15 @@ async function asTrained(
   const { withTrained } = await import("../source/trained.js");
   const [model, flags] = withTrained(command, path, others.at(-1) as object); // the options stand last
   return [model, ...others.slice(0, -1), flags];
+}
+
+/** Completes the options if the weights are in blocks, which a device reads as they are. */
+async function inBlocks(command: CommandUnknownOpts, words: readonly unknown[]): Promise<readonly unknown[]> {
+  const [model] = words;
+  // training stores only weights that do not learn in blocks
+  if (typeof model !== "string" || !command.options.includes(weightsAs) || command.name() === "train") return words;
+  const { withBlocks } = await import("../source/in-blocks.js");
+  return [...words.slice(0, -1), await withBlocks(model, words.at(-1) as object)]; // the options stand last
 }
 
 /** Adds hints to errors: the parameter that explains weights that do not fit, or the one that raises a bound. */
