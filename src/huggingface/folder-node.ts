@@ -1,9 +1,10 @@
 // Opens the model of a checkpoint, a folder or a GGUF file: its own source, or one generated from its configuration.
 // Node only.
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { readRegular } from "../runtime/regular-node.js";
+import { escapedName } from "../size/shown.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
@@ -15,6 +16,7 @@ import { CheckpointError } from "./errors.js";
 import { Fields } from "./fields.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
 import { ggufConfig } from "./gguf-config.js";
+import { isTorchFile } from "./torch-files.js";
 import { NO_DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./generation.js";
 
 const CONFIG = "config.json";
@@ -39,8 +41,20 @@ export function checkpointConfig(folder: string): DecoderConfig {
   const file = join(folder, CONFIG);
   if (existsSync(file)) return parseConfig(readConfigText(file), file);
   throw new CheckpointError("bad-folder", `${folder} is a folder without ${CONFIG} or ${MODEL_FILE}`, {
-    hint: "give a .mod file, a checkpoint's folder as Hugging Face stores it, or a GGUF file",
+    hint: hintFor(folder),
   });
+}
+
+/** How a folder that holds a part of a model, or another file of it, is opened. */
+function hintFor(folder: string): string {
+  const names = readdirSync(folder).toSorted((a, b) => (a < b ? -1 : 1));
+  const model = names.find((name) => /\.(?:gguf|mod)$/i.test(name));
+  if (model !== undefined) return `name the file: ${join(folder, escapedName(model))}`;
+  if (names.includes("adapter_config.json"))
+    return "it holds an adapter, not a model: merge it into its base by peft's merge_and_unload, and give that folder";
+  if (names.some((name) => name.endsWith(".safetensors") || isTorchFile(name)))
+    return `it holds weights: download the model's ${CONFIG} to the same folder`;
+  return "give a .mod file, a checkpoint's folder as Hugging Face stores it, or a GGUF file";
 }
 
 /** The tokenizer, chat template and generation defaults of a checkpoint. */

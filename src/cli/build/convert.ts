@@ -9,6 +9,7 @@ import { isGgufPath } from "../../runtime/gguf/header-node.js";
 import { openTrained } from "../../session/trained-node.js";
 import { parseRatio } from "../../train/schedule.js";
 import { splitPair, wholeNumber } from "../tree/arguments.js";
+import { hubHint } from "../source/not-source.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { folderOf, modelText } from "../source/model-file.js";
 import { out, outJson } from "../terminal/terminal.js";
@@ -24,7 +25,7 @@ export async function convert(
   if (folderOf(folder) === null)
     throw new UserError(
       `${folder} is neither a folder nor a GGUF file`,
-      "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
+      hubHint(folder) ?? "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
     );
   const routing = routingOf(mod);
   const { folder: dense, ...weights } = await denseOf(folder);

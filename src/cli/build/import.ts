@@ -5,6 +5,7 @@ import { CONFIG_FILE, MODEL_FILE } from "../../huggingface/files-node.js";
 import { checkpointConfig } from "../../huggingface/folder-node.js";
 import { decoderSource } from "../../huggingface/decoder-source.js";
 import { isGgufPath } from "../../runtime/gguf/header-node.js";
+import { hubHint } from "../source/not-source.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
 import { folderOf } from "../source/model-file.js";
@@ -18,7 +19,7 @@ export function importFolder(folder: string, flags: Flags<typeof weightCommands.
   if (folderOf(folder) === null)
     throw new UserError(
       `${folder} is neither a folder nor a GGUF file`,
-      "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
+      hubHint(folder) ?? "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
     );
   const { name, source } = described(folder);
   const output = isPrinted(flags.output) ? null : flags.output;

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { quantizeCheckpoint } from "../../huggingface/quantize-node.js";
 import { folderOf } from "../source/model-file.js";
+import { hubHint } from "../source/not-source.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { grouped } from "../terminal/units.js";
@@ -17,14 +18,14 @@ export async function quantize(
       `${folder} is neither a folder nor a GGUF file`,
       existsSync(folder)
         ? `a model's text and weights: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
-        : "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
+        : (hubHint(folder) ?? "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf"),
     );
   const done = await quantizeCheckpoint(folder, output, weightsAs);
   if (json) outJson({ output, weightsAs, ...done });
   else
     out(
       `${output}: ${done.model}, ${grouped(done.quantized)} of ${grouped(done.parameters)} numbers in ${weightsAs}\n` +
-        `modc generate ${output} --weights-as ${weightsAs} computes with them so`,
+        `modc generate ${output} computes with them so`,
     );
   return EXIT.fine;
 }

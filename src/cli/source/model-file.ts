@@ -1,11 +1,13 @@
 // Opens the model argument of a command: a `.mod` file, or a checkpoint, a folder or a GGUF file, with its weights and
 // tokenizer.
+import { existsSync, readdirSync } from "node:fs";
 import type { SourceFile } from "../../diagnostics/span.js";
 import { checkpointFiles, isCheckpoint, type CheckpointFiles } from "../../huggingface/files-node.js";
+import { isTorchFile, torchHint } from "../../huggingface/torch-files.js";
 import type { Read } from "../../check/names/files.js";
 import { openTrained } from "../../session/trained-node.js";
-import { UserError } from "../terminal/exit.js";
-import { notSource } from "./not-source.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { hubHint, notSource } from "./not-source.js";
 import { importReader, readSource, STDIN, STDIN_NAME } from "./files.js";
 
 /** The files of a checkpoint; null where the path is neither a folder nor a GGUF file. */
@@ -25,6 +27,8 @@ export async function readModel(path: string): Promise<SourceFile> {
   const trained = openTrained(path);
   if (trained !== null) return trained.source;
   if (folderOf(path) !== null) return (await import("../../huggingface/folder-node.js")).checkpointSource(path);
+  const hint = path === STDIN || existsSync(path) ? null : hubHint(path);
+  if (hint !== null) throw new UserError(`${path} is neither a file nor a folder`, hint, EXIT.user, "cannot-read");
   const source = readSource(path);
   const other = notSource(source.file, source.text);
   if (other) throw other;
@@ -47,11 +51,14 @@ export const modelText = async (path: string): Promise<ModelText> => ({
  * start from initial weights.
  */
 export function expectWeights(path: string, weights: string | undefined): void {
-  if (weights === undefined && folderOf(path) !== null)
-    throw new UserError(
-      `${path} holds no safetensors`,
-      "store its weights as model.safetensors, or name others with --weights; `modc init` writes starting ones",
-    );
+  if (weights !== undefined || folderOf(path) === null) return;
+  const torch = readdirSync(path).find(isTorchFile);
+  throw new UserError(
+    `${path} holds no safetensors`,
+    torch === undefined
+      ? "store its weights as model.safetensors, or name others with --weights; `modc init` writes starting ones"
+      : torchHint(torch),
+  );
 }
 
 /** The flags, with the weights and tokenizer of the checkpoint as defaults. */

@@ -1,6 +1,8 @@
 // What is given as a model's source and is another file of modc's, by how it begins: told by what it is, in place of a
 // hundred errors of syntax.
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
+import { isTorchFile, torchHint } from "../../huggingface/torch-files.js";
 import { PROGRAM_FORMAT } from "../../program/program.js";
 import { UserError } from "../terminal/exit.js";
 
@@ -17,6 +19,10 @@ export function otherThanSource(file: string, text: string): { readonly what: st
     return { what: "a safetensors file", hint: `name the model first, and give its weights: --weights ${file}` };
   if (start.startsWith("GGUF"))
     return { what: "a GGUF file", hint: "give it a name that ends with .gguf: commands then read its model" };
+  if (/\.onnx$/i.test(file)) return { what: "an ONNX file", hint: `modc writes such files and reads none: ${MODELS}` };
+  if (isTorchFile(file) || /^(?:PK\u0003\u0004|\ufffd\u0002)/.test(start))
+    return { what: "a file of PyTorch", hint: torchHint(file) };
+  if (start.includes("\0") && !file.endsWith(".mod")) return { what: "a binary file", hint: MODELS };
   if (!/^\s*\{/.test(start)) return null;
   const format = /"format":\s*"([^"]*)"/.exec(start)?.[1] ?? "";
   if (format === PROGRAM_FORMAT)
@@ -30,6 +36,15 @@ export function otherThanSource(file: string, text: string): { readonly what: st
     return { what: "the log of a run", hint: `name the folder that it is in: ${dirname(file)}` };
   if (format.startsWith("modc reproduction")) return { what: "a fault that was found", hint: `modc verify ${file}` };
   return { what: "JSON", hint: "give the model's .mod file, or the folder of a checkpoint or of a run" };
+}
+
+const MODELS = "give a .mod file, a checkpoint's folder as Hugging Face stores it, or a GGUF file";
+
+/** The hint for a name that could be a model on Hugging Face's hub, `owner/name`, and is not a path; else null. */
+export function hubHint(path: string): string | null {
+  const name = /^[\w-][\w.-]*\/([\w-][\w.-]*)$/.exec(path)?.[1];
+  if (name === undefined || /\.(?:mod|json|gguf|safetensors)$/i.test(path) || existsSync(dirname(path))) return null;
+  return `a model of Hugging Face is downloaded first: hf download ${path} --local-dir ${name}`;
 }
 
 const MOST_START = 4096;
