@@ -1,8 +1,7 @@
 // Builds a package that runs a model without the compiler. Equal inputs give equal files.
-import { isFloat } from "../base/dtype.js";
-import { encodingOf, expectHeld } from "../program/encodings/held.js";
 import type { Program } from "../program/program.js";
 import { formatBytes } from "../runtime/errors.js";
+import { expectHeld } from "../runtime/weights/held.js";
 import { fileDtype, toBytes } from "../runtime/weights/to-bytes.js";
 import { matchWeights, readWeight } from "../runtime/weights/match.js";
 import type { WeightSource } from "../runtime/weights/source.js";
@@ -213,7 +212,7 @@ async function stored(
     return { dtype: own, bytes: await source.read(key) };
   const dtype = type ?? fileDtype(weight.dtype);
   const words = await readWeight(weight, keys, source);
-  if (isFloat(weight.dtype)) expectHeld(weight, words, encodingOf(dtype));
+  expectHeld(weight, words, dtype);
   return { dtype, bytes: toBytes(words, dtype) };
 }
 

@@ -6,7 +6,6 @@ import { realpath, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isBlockType, type BlockType } from "../program/encodings/block-file.js";
-import { encodingOf, expectHeld } from "../program/encodings/held.js";
 import type { Program, ProgramWeight } from "../program/program.js";
 import { quotedName, escapedName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
@@ -16,6 +15,7 @@ import { ggufWeights } from "./gguf/weights.js";
 import { openRegular } from "./regular-node.js";
 import { BASE, openOverBase } from "./base-node.js";
 import { INDEX, readIndex, SINGLE } from "./weights/folder-node.js";
+import { expectHeld } from "./weights/held.js";
 import { fileDtype, toBytes } from "./weights/to-bytes.js";
 import {
   headerBytes,
@@ -201,7 +201,7 @@ export async function saveWeights(
       await write(header);
       for (const { weight, dtype, blocks } of entries) {
         const words = await values(weight);
-        if (isFloat(weight.dtype)) expectHeld(weight, words, encodingOf(blocks ?? dtype));
+        expectHeld(weight, words, blocks ?? dtype);
         // Written in pieces, so that an interrupt is handled between two.
         for (let first = 0; first < words.length; first += PIECE)
           await write(toBytes(words.subarray(first, first + PIECE), blocks ?? dtype));

@@ -149,7 +149,8 @@ export async function uploadWeights(
         packers.get(slot) ??
         (await encodings[form].packing())(write, blockStride(layout), packedLength(layout, own.length));
       packers.set(slot, packer);
-      packer.expect?.(weight, words);
+      const unheld = packer.unheld?.(weight, words);
+      if (unheld) throw new WeightsError(unheld);
       forEachPiece(own, layout, shared, (piece, at) => packer.add(piece, at));
       pending += bytes;
       if (pending <= BYTES_BETWEEN_WAITS) continue;

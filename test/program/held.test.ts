@@ -1,19 +1,11 @@
 // Which numbers a type of weights holds, and how the first that it does not is named.
 import { describe, expect, it } from "vitest";
 import type { EncodingName } from "../../src/program/encodings/encoding.js";
-import { expectHeld, UnheldError } from "../../src/program/encodings/held.js";
+import { unheldIn } from "../../src/program/encodings/held.js";
 import { rounded } from "../../src/program/encodings/rounded.js";
 
-/** The fault of a weight `w`; null if the type holds its numbers. */
-function faultOf(values: Float32Array, shape: readonly number[], type: EncodingName): UnheldError | null {
-  try {
-    expectHeld({ path: "w", shape }, values, type);
-    return null;
-  } catch (fault) {
-    if (fault instanceof UnheldError) return fault;
-    throw fault;
-  }
-}
+const faultOf = (values: Float32Array, shape: readonly number[], type: EncodingName): string | null =>
+  unheldIn({ path: "w", shape }, values, type);
 
 /** A matrix of 2 rows and 64 columns with one number in it. */
 const withOne = (value: number): Float32Array => {
@@ -33,8 +25,8 @@ describe("a type of weights", () => {
       expect(faultOf(withOne(sign * held), [2, 64], type)).toBe(null);
       expect(rounded[type](withOne(sign * held), 1).every(Number.isFinite)).toBe(true);
       expect(rounded[type](withOne(sign * held), 1)[97]! / (sign * held)).toBeGreaterThan(0.8);
-      expect(faultOf(withOne(sign * beyond), [2, 64], type)?.message).toBe(
-        `w[1, 33] is ${Math.fround(sign * beyond)}, which ${type} does not hold`,
+      expect(faultOf(withOne(sign * beyond), [2, 64], type)).toBe(
+        `w[1, 33] is ${Math.fround(sign * beyond)}, which ${type} does not hold: ${type === "bf16" ? "f32 does" : "bf16 and f32 do"}`,
       );
     }
   });
@@ -43,10 +35,7 @@ describe("a type of weights", () => {
     for (const value of [NaN, Infinity, -Infinity]) {
       for (const type of ["word", "f16", "bf16"] as const) expect(faultOf(withOne(value), [2, 64], type)).toBe(null);
       for (const type of ["q8", "q4"] as const)
-        expect(faultOf(withOne(value), [2, 64], type)).toMatchObject({
-          message: `w[1, 33] is ${value}, which ${type} does not hold`,
-          hint: "such a weight is broken: make the checkpoint again",
-        });
+        expect(faultOf(withOne(value), [2, 64], type)).toBe(`w[1, 33] is ${value}, which ${type} does not hold`);
     }
   });
 });

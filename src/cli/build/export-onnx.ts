@@ -4,11 +4,11 @@ import { SourceNotes } from "../../export/source-notes.js";
 import { onnxFile, type OnnxFile } from "../../export/onnx/file.js";
 import type { Port, StoredWeight } from "../../export/onnx/graph.js";
 import { onnxGraph, type OnnxGraph } from "../../export/onnx/onnx.js";
-import { encodingOf, expectHeld } from "../../program/encodings/held.js";
 import { asProgramWeight } from "../../program/program.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { openWeights } from "../../runtime/node.js";
+import { expectHeld } from "../../runtime/weights/held.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { fileDtype, toBytes } from "../../runtime/weights/to-bytes.js";
 import { SourceError } from "../../session/errors.js";
@@ -140,7 +140,7 @@ async function writeWeight(write: Write, weight: StoredWeight, values: Values): 
   const { stored } = weight;
   const words = await values(weight);
   const type = stored === "f16" ? "F16" : stored === "bf16" ? "BF16" : fileDtype(stored);
-  expectHeld(weight.weight, words, encodingOf(type));
+  expectHeld(weight.weight, words, type);
   for (let first = 0; first < words.length; first += PIECE)
     await write(toBytes(words.subarray(first, first + PIECE), type));
 }

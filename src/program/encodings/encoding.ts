@@ -26,8 +26,11 @@ export type WritePiece = (piece: Words | Uint16Array, byte: number) => void;
 export interface Packer {
   /** Adds the values from index `at` on. Pieces have any length and order; each value is added once. */
   readonly add: (values: Words, at: number) => void;
-  /** Throws UnheldError for a weight with a number that the encoding does not hold. Absent if it holds all. */
-  readonly expect?: (weight: { readonly path: string; readonly shape: readonly number[] }, values: Words) => void;
+  /** Describes the first number of a weight that the encoding does not hold; null, or absent, if it holds all. */
+  readonly unheld?: (
+    weight: { readonly path: string; readonly shape: readonly number[] },
+    values: Words,
+  ) => string | null;
   /** Writes incomplete words, whose other values do not exist. */
   readonly finish?: () => void;
 }

@@ -3,7 +3,7 @@ import { encodeBf16 } from "./bf16.js";
 import { BLOCKS, packBlocks } from "./block-packing.js";
 import type { EncodingName, Pack, Packer } from "./encoding.js";
 import { encodeF16 } from "./f16.js";
-import { expectHeld } from "./held.js";
+import { unheldIn } from "./held.js";
 import { twoBytes } from "./two-bytes.js";
 
 export const packers: Readonly<Record<Exclude<EncodingName, "word">, Pack>> = {
@@ -14,6 +14,6 @@ export const packers: Readonly<Record<Exclude<EncodingName, "word">, Pack>> = {
 };
 
 function holding(name: EncodingName, pack: Pack): Pack {
-  const expect: Packer["expect"] = (weight, values) => expectHeld(weight, values, name);
-  return (...given) => Object.assign(pack(...given), { expect });
+  const unheld: Packer["unheld"] = (weight, values) => unheldIn(weight, values, name);
+  return (...given) => Object.assign(pack(...given), { unheld });
 }
