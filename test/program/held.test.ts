@@ -21,12 +21,13 @@ describe("a type of weights", () => {
     ["q8", 8.32e6, 9e6],
     ["q4", 524000, 524160],
   ])("%s holds %d and not %d, whatever the sign", (type, held, beyond) => {
+    const remedy = type === "bf16" ? "f32 does" : "bf16 and f32 do";
     for (const sign of [1, -1]) {
       expect(faultOf(withOne(sign * held), [2, 64], type)).toBe(null);
       expect(rounded[type](withOne(sign * held), 1).every(Number.isFinite)).toBe(true);
       expect(rounded[type](withOne(sign * held), 1)[97]! / (sign * held)).toBeGreaterThan(0.8);
       expect(faultOf(withOne(sign * beyond), [2, 64], type)).toBe(
-        `w[1, 33] is ${Math.fround(sign * beyond)}, which ${type} does not hold: ${type === "bf16" ? "f32 does" : "bf16 and f32 do"}`,
+        `w[1, 33] is ${Math.fround(sign * beyond)}, which ${type} does not hold: ${remedy}`,
       );
     }
   });
