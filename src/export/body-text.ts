@@ -3,6 +3,7 @@ import type { Value } from "../check/model.js";
 import { attribute } from "./names.js";
 import { axisMade, below, isWithin, type Body, type Item } from "./outline.js";
 import { refuse } from "./refused.js";
+import { axisVariables } from "./sequences.js";
 import { LONGEST, Statements, type BodyOptions } from "./statements.js";
 import type { Updates } from "./tallies.js";
 import type { Needs } from "./variants.js";
@@ -99,8 +100,8 @@ class Writer extends Statements {
     if (body.path === "") {
       for (const { name, value } of options.variant.model.inputs)
         this.texts.set(value, { text: this.names.fresh(name), tight: true });
-      for (const axis of options.variant.model.axes)
-        if (axis.role === "sequence" && axis.count.kind === "input") this.axes.set(axis.name, "axis");
+      for (const [name, own] of axisVariables(options.sequences, options.variant.model))
+        this.axes.set(name, this.names.take(own));
       return [];
     }
     const given = options.notes.block(options.block)?.inputs ?? [];

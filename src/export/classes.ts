@@ -4,10 +4,10 @@ import { numberOf } from "./family.js";
 import { filled, numberTexts, pythonFloat, type Hole, type Holes } from "./holes.js";
 import { Methods, type Method, type MethodsOptions } from "./methods.js";
 import { attribute, Names } from "./names.js";
-import { boundOf } from "./outline.js";
 import { buffersOf } from "./tallies.js";
 import { refuse } from "./refused.js";
 import { nativeNames, nativeOf, type Native } from "./native.js";
+import { inputSequences, type InputSequence } from "./sequences.js";
 import type { StageText } from "./stage-text.js";
 
 /** One instance of a block, as text with holes; the holes of its inner blocks follow its own. */
@@ -52,8 +52,8 @@ export interface Parts {
   readonly root: Part;
   /** The models of the family as parts: of another kind than the root where they have other lists of blocks. */
   readonly relatives: readonly Part[];
-  /** The most tokens that a sequence of the model may have, then of the others of its family. */
-  readonly bounds: readonly (number | null)[];
+  /** The sequences of the model's inputs, then of the others of its family. */
+  readonly sequences: readonly (readonly InputSequence[])[];
   /** In the order in which classes must stand: inner ones first. */
   readonly kinds: readonly Kind[];
 }
@@ -73,8 +73,8 @@ export function partsOf(own: PartsOptions, family: () => readonly PartsOptions[]
   const root = partOf(own);
   const inOrder = [...kinds.values()];
   const others = family();
-  const bounds = [own, ...others].map(({ variants }) => boundOf(variants[0]!.model));
-  return { root, relatives: others.map(partOf), bounds, kinds: inOrder };
+  const sequences = [own, ...others].map(({ variants }) => inputSequences(variants));
+  return { root, relatives: others.map(partOf), sequences, kinds: inOrder };
 }
 
 class Builder {

@@ -8,6 +8,7 @@ import { attribute, Names } from "./names.js";
 import { Naming } from "./naming.js";
 import type { Body } from "./outline.js";
 import { refuse } from "./refused.js";
+import { inputSequences, type InputSequence } from "./sequences.js";
 import type { SourceNotes } from "./source-notes.js";
 import { stageText, type StageText } from "./stage-text.js";
 import { usesIn } from "./statements.js";
@@ -45,9 +46,11 @@ interface Group {
 export class Methods {
   readonly #made = new Map<string, Made | null>();
   readonly #blocks: ReadonlyMap<string, string>;
+  readonly #sequences: readonly InputSequence[];
 
   constructor(private readonly options: MethodsOptions) {
     const { model } = options.variants[0]!;
+    this.#sequences = inputSequences(options.variants);
     this.#blocks = new Map([["", model.name], ...model.instances.map((i) => [i.path, i.block] as const)]);
   }
 
@@ -82,6 +85,7 @@ export class Methods {
           holes,
           needs,
           stacks,
+          sequences: this.#sequences,
           block,
           methodOf,
           naming: naming.get(body.path)!,
@@ -109,7 +113,9 @@ export class Methods {
     const methodOf = (variant: Variant, call: string): string => this.nameOf(variant, call);
     const isStaged = this.options.staged === true && instance === "" && variants.some((v) => v.entry === "objective");
     const block = this.#blocks.get(instance)!;
-    const stages = isStaged ? stageText({ ...this.options, holes, block, methodOf, written }) : null;
+    const stages = isStaged
+      ? stageText({ ...this.options, sequences: this.#sequences, holes, block, methodOf, written })
+      : null;
     const ofCalls = (calls: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
       new Map([...calls].map(([call, key]) => [call, named.get(key)!]));
     return {
@@ -142,7 +148,17 @@ export class Methods {
       const body = { path, instance, fn: "moved_states", items, ins: [], outs, axes: [], foreign: [] };
       const methodOf = (call: string): string => this.nameOf(variant, call);
       const block = this.#blocks.get(instance)!;
-      const { lines } = bodyText(body, { variant, notes, holes, needs, stacks, block, methodOf, updates });
+      const { lines } = bodyText(body, {
+        variant,
+        notes,
+        holes,
+        needs,
+        stacks,
+        sequences: this.#sequences,
+        block,
+        methodOf,
+        updates,
+      });
       return { name: "moved_states", parameters: [], result: "dict[str, Tensor]", lines };
     }
     return null;

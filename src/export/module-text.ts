@@ -1,20 +1,20 @@
 // The text of `model.py`: a class for each kind of block, the model's arguments, and how its weights are loaded.
-import { textInputsOf } from "../check/text-inputs.js";
 import { filled, marksIn } from "./holes.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
 import { listOf, nestedList, periodOf, type Period } from "./lists.js";
 import { attribute, Names, variable } from "./names.js";
 import { nativeText } from "./native.js";
-import { boundOf } from "./outline.js";
 import {
   argumentsOf,
   argumentsText,
+  axesText,
   type Argument,
   boundName,
   type Formula,
   formulaOf,
   forwardDoc,
+  hasCaches,
   hasCausal,
   INIT_WEIGHTS,
   inputsOf,
@@ -23,11 +23,12 @@ import {
   listPeriod,
   loadText,
   runOf,
-  sequenceInput,
   stepText,
   testOf,
+  unsigned,
   UPDATE_STATES,
 } from "./root-text.js";
+import type { InputSequence } from "./sequences.js";
 import { fileName, type SourceNotes } from "./source-notes.js";
 import type { Variant } from "./variants.js";
 
@@ -50,8 +51,8 @@ export interface ModulePieces {
   readonly resets: readonly string[];
   /** Statements behind `run = …` and `axis = …`; they read `self.args`. */
   readonly forward: readonly string[];
-  /** The argument that bounds sequences. */
-  readonly longest: string | null;
+  /** The most tokens of a sequence, as an expression. */
+  readonly most: string | null;
 }
 
 /** What the class of a stage is made of. */
@@ -149,26 +150,34 @@ class ModuleWriter {
 
   pieces(): ModulePieces {
     const { kind } = this.options.parts.root;
+    const [first] = this.#sequences;
     return {
       arguments: this.#arguments(),
       classes: this.#classes(),
       init: this.#init(kind),
       resets: this.#resets(kind),
       forward: this.#texts(kind, linesOf(kind)),
-      longest: this.#longest,
+      most: first ? this.#most(first) : null,
     };
   }
 
   stages(): StagePieces {
     const { kind } = this.options.parts.root;
     const { lines, width } = kind.stages!; // asked for where the model has them
-    return { lines: this.#texts(kind, lines), width: this.#texts(kind, width), most: this.#most };
+    const [first] = this.#sequences;
+    return { lines: this.#texts(kind, lines), width: this.#texts(kind, width), most: first ? this.#most(first) : null };
+  }
+
+  /** Of the model's inputs. */
+  get #sequences(): readonly InputSequence[] {
+    return this.options.parts.sequences[0]!;
   }
 
   /** The most tokens of a sequence, if there is a bound. */
-  get #most(): string | null {
-    const bound = boundOf(this.options.variants[0]!.model);
-    return bound === null ? null : this.#longest === null ? String(bound) : `self.args.${this.#longest}`;
+  #most(sequence: InputSequence): string | null {
+    const longest = boundName(this.options.parts, sequence);
+    if (longest !== null) return `self.args.${variable(longest)}`;
+    return sequence.bound === null ? null : String(sequence.bound);
   }
 
   #classes(): readonly string[] {
@@ -217,13 +226,11 @@ class ModuleWriter {
         ];
       },
     );
-    return argumentsOf(variants[0]!.model, numbers, lists, this.#longest, formulas);
-  }
-
-  /** The argument that bounds sequences. */
-  get #longest(): string | null {
-    const name = boundName(this.options.parts);
-    return name === null ? null : variable(name);
+    const longest = this.#sequences.flatMap((sequence) => {
+      const name = boundName(parts, sequence);
+      return name === null ? [] : [[variable(name), sequence.bound!] as const];
+    });
+    return argumentsOf(variants[0]!.model, numbers, lists, new Map(longest), formulas);
   }
 
   #class(kind: Kind): readonly string[] {
@@ -343,10 +350,10 @@ class ModuleWriter {
     const { kind } = root;
     const { model } = variants[0]!;
     const doc = this.options.notes.docOfModel(root.instance.block, model);
-    const inputs = inputsOf(variants);
-    const along = sequenceInput(model);
+    const sequences = this.#sequences;
+    const inputs = inputsOf(variants, sequences);
     const causal = hasCausal(variants);
-    const most = this.#most === null ? [] : [`most=${this.#most}`];
+    const caches = hasCaches(variants, sequences);
     return [
       `class ${this.#names.get(kind)!}(nn.Module):`,
       ...indented(docstring(doc)),
@@ -368,30 +375,19 @@ class ModuleWriter {
         "",
         `def forward(self, ${inputs.signature}) -> Tensor | dict[str, Tensor]:`,
         ...indented([
-          ...docstring(forwardDoc(variants)),
-          ...(causal
+          ...docstring(forwardDoc(variants, sequences)),
+          ...(causal ? [] : ["if causal:", '    raise ValueError("the model has no causal rule")']),
+          ...(caches
             ? ["if caches is not None and not causal:", '    raise ValueError("caches are of the causal rule")']
-            : ["if causal:", '    raise ValueError("the model has no causal rule")']),
+            : []),
           runOf(inputs.objective, model),
-          ...(along === null
-            ? []
-            : [
-                `axis = mt.rows(${[variable(along), "lengths", ...(causal ? ["caches"] : []), ...most].join(", ")})`,
-                ...unsigned(variants),
-              ]),
+          ...axesText(sequences, caches, (sequence) => this.#most(sequence)),
+          ...unsigned(variants, sequences),
           ...this.#texts(kind, linesOf(kind)),
         ]),
-        ...(causal && along !== null ? ["", ...stepText(model)] : []),
+        ...(caches && sequences.length > 0 ? ["", ...stepText(model)] : []),
         ...(variants.some(({ updates }) => updates.size > 0) ? ["", ...UPDATE_STATES] : []),
       ]),
     ];
   }
-}
-
-/** Refuses negative targets where the source has none. */
-function unsigned(variants: readonly Variant[]): readonly string[] {
-  const objective = variants.find(({ entry }) => entry === "objective");
-  const inputs = objective ? textInputsOf(objective.model) : null;
-  if (!inputs || inputs.targets === null || inputs.signed) return [];
-  return [`mt.expect_targets(${variable(inputs.targets)}, axis)`];
 }

@@ -4,7 +4,20 @@ import { variable } from "./names.js";
 import { exampleInput } from "./example-inputs.js";
 import { fileName } from "./source-notes.js";
 
-export function readmeText(models: readonly [Model, ...Model[]], trains: boolean, stages: boolean): string {
+export interface ReadmeFacts {
+  readonly trains: boolean;
+  /** Whether it may be cut into stages. */
+  readonly stages: boolean;
+  /** Whether the module has `step`. */
+  readonly steps: boolean;
+  /** Whether calls take no lengths. */
+  readonly isWhole: boolean;
+}
+
+export function readmeText(
+  models: readonly [Model, ...Model[]],
+  { trains, stages, steps, isWhole }: ReadmeFacts,
+): string {
   const [model] = models;
   const objective = models.find(({ entry }) => entry === "objective");
   const names = (m: Model): string => m.inputs.map(({ name }) => `${variable(name)}=${variable(name)}`).join(", ");
@@ -32,9 +45,13 @@ sum(losses.values()).backward()
     : "";
   const causal = models.some(({ phase }) => phase === "generate")
     ? `
-\`causal=True\` chooses tokens from each token alone, as generation does; without it, from the whole sequence. With
-caches, a call goes on behind the tokens that they have seen. Attention keeps those that took its route; a layer that no
-sequence of the batch takes computes nothing.
+\`causal=True\` chooses tokens from each token alone, as generation does; without it, from the whole sequence.
+`
+    : "";
+  const cached = steps
+    ? `
+With caches, a call goes on behind the tokens that they have seen. Attention keeps those that took its route; a layer
+that no sequence of the batch takes computes nothing.
 
 \`\`\`python
 import torch
@@ -60,8 +77,10 @@ model = load(".").eval()  # of a folder without weights: ${variable(model.name)}
 ${made(model.inputs, model)}with torch.no_grad():
     result = model(${names(model)})
 \`\`\`
-${training}${causal}
-Sequences stand side by side, padded: [batch, tokens, ...]; \`lengths\` says how many tokens each has.
+${training}${causal}${cached}
+Sequences stand side by side, padded: [batch, tokens, ...]; ${
+    isWhole ? "the inputs are along several, and calls take no `lengths`." : "`lengths` says how many tokens each has."
+  }
 ${trains ? TRAINING : ""}${trains && stages ? STAGES : ""}`;
 }
 

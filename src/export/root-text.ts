@@ -1,12 +1,14 @@
 // What the class of the model has beside those of blocks: arguments, inputs of its call, and how weights are loaded.
 import type { Model, ModelWeight } from "../check/model.js";
+import { textInputsOf } from "../check/text-inputs.js";
 import type { Part, Parts } from "./classes.js";
 import type { Stacks } from "./experts.js";
 import { numberTexts } from "./holes.js";
 import { periodOf, type Listed, type ListTest, type Period } from "./lists.js";
 import { attributePath, variable } from "./names.js";
-import { boundOf, sequenceAt } from "./outline.js";
-import { placeOf, refuse, type Place } from "./refused.js";
+import { sequenceAt } from "./outline.js";
+import { placeOf, refuse } from "./refused.js";
+import { axisVariables, type InputSequence } from "./sequences.js";
 import type { Variant } from "./variants.js";
 
 /** A field of the dataclass of arguments. */
@@ -19,21 +21,20 @@ export interface Argument {
   readonly formula: string | null;
 }
 
-/** The numbers of the classes, lengths of lists, and `longest`, which bounds sequences; the source's in its order. */
+/** The numbers of the classes, lengths of lists, and bounds of sequences by their names; the source's in its order. */
 export function argumentsOf(
   model: Model,
   numbers: readonly { readonly name: string; readonly value: string }[],
   lists: readonly { readonly name: string; readonly value: number }[],
-  longest: string | null,
+  longest: ReadonlyMap<string, number>,
   formulas: ReadonlyMap<string, Formula> = new Map(),
 ): readonly Argument[] {
   const known = new Map([...numbers, ...lists].map(({ name, value }) => [name, String(value)]));
   for (const { of } of formulas.values()) for (const [name, value] of of) known.set(variable(name), String(value));
   const declared = model.parameters.map(({ name }) => variable(name));
-  const bound = boundOf(model);
   const fields = declared.flatMap((name): Argument[] => {
-    const value = known.get(name) ?? (name === longest ? String(bound) : undefined);
-    const note = name === longest ? "the most tokens of a sequence" : null;
+    const value = known.get(name) ?? longest.get(name)?.toString();
+    const note = longest.has(name) ? "the most tokens of a sequence" : null;
     return value === undefined ? [] : [{ name, value, note, formula: null }];
   });
   const others = numbers.filter(({ name }) => !declared.includes(name));
@@ -119,7 +120,11 @@ export function testOf(found: Period | null, { instance }: Part): ListTest | nul
 }
 
 /** The parameter that says how many tokens a sequence may have; null: none does. */
-export const boundName = (parts: Parts): string | null => nameOf(parts, parts.bounds);
+export const boundName = (parts: Parts, { axis }: InputSequence): string | null =>
+  nameOf(
+    parts,
+    parts.sequences.map((own) => own.find((other) => other.axis === axis)?.bound ?? null),
+  );
 
 /** The parameter that such numbers of the model and of all of its family follow. */
 export function nameOf({ root, relatives }: Parts, numbers: readonly (number | null)[]): string | null {
@@ -161,6 +166,33 @@ const sharesText = (shares: readonly Argument[]): readonly string[] =>
 
 export const hasCausal = (variants: readonly Variant[]): boolean => variants.some(({ phase }) => phase === "generate");
 
+/** Whether calls go on behind caches: `forward` has one sequence. */
+export const hasCaches = (variants: readonly Variant[], sequences: readonly InputSequence[]): boolean =>
+  hasCausal(variants) && sequences.filter(({ isOptional }) => !isOptional).length < 2;
+
+/** The axes of the inputs' sequences. `mostOf`: the most tokens of one, as an expression. */
+export function axesText(
+  sequences: readonly InputSequence[],
+  caches: boolean,
+  mostOf: (sequence: InputSequence) => string | null,
+): readonly string[] {
+  const hasLengths = sequences.filter(({ isOptional }) => !isOptional).length < 2;
+  const made = sequences.map((sequence, i) => {
+    const most = mostOf(sequence);
+    const given = [i === 0 && hasLengths ? "lengths" : "None", ...(i === 0 && caches ? ["caches"] : [])];
+    const input = variable(sequence.input);
+    const rows = `mt.rows(${[input, ...given, ...(most === null ? [] : [`most=${most}`])].join(", ")})`;
+    return `${sequence.axis} = ${sequence.isOptional ? `None if ${input} is None else ${rows}` : rows}`;
+  });
+  if (sequences.length < 2) return made;
+  const names = sequences.map(({ input }) => input).join(" and ");
+  return [
+    `if lengths is not None${hasLengths ? " and run.objective" : ""}:`,
+    `    raise ValueError("lengths are of one sequence: the inputs are along several, those of ${names}")`,
+    ...made,
+  ];
+}
+
 /** One step of generation. */
 export function stepText({ inputs }: Model): readonly string[] {
   const names = inputs.map(({ name }) => variable(name));
@@ -192,45 +224,25 @@ export function runOf(objective: readonly string[], { live }: Model): string {
 const objectiveTest = (inputs: readonly string[]): string =>
   inputs.length === 0 ? "False" : `${variable(inputs[0]!)} is not None`;
 
-export function forwardDoc(variants: readonly Variant[]): string {
+export function forwardDoc(variants: readonly Variant[], sequences: readonly InputSequence[]): string {
   const objective = variants.find(({ entry }) => entry === "objective");
   const causal = hasCausal(variants);
+  const isWhole = sequences.filter(({ isOptional }) => !isOptional).length > 1;
   return [
     "The result" +
       (objective ? ", or with what only the objective takes the losses by name, whose sum training minimises" : "") +
       ".",
     "",
-    "- lengths: how many tokens each sequence has, i64[B]; all, if not given. Tokens beyond are padding.",
+    isWhole
+      ? "- lengths: refused, since the inputs are along several sequences."
+      : "- lengths: how many tokens each sequence has, i64[B]; all, if not given. Tokens beyond are padding.",
     causal
-      ? "- causal: whether each choice of tokens is made from the token alone, as when generating.\n" +
-        "- caches: of the tokens before these; by the causal rule."
+      ? "- causal: whether each choice of tokens is made from the token alone, as when generating."
       : "- causal: the model has no causal rule: refused.",
+    ...(hasCaches(variants, sequences) ? ["- caches: of the tokens before these; by the causal rule."] : []),
     "- observed: a dict that is filled with what the source observes, by path.",
     ...(variants[0]!.model.live.length > 0 ? ["- live: values of live parameters, by name."] : []),
   ].join("\n");
-}
-
-/** An input whose second dimension is the model's sequence; null where it has none. */
-export function sequenceInput(model: Model): string | null {
-  const axes = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
-  const along = (name: string | undefined): Place =>
-    placeOf(model.inputs.find(({ type }) => type.shape.some((size) => sequenceAt(model, size) === name)));
-  if (axes.length > 1)
-    refuse(
-      `a model of the sequences ${axes.map(({ name }) => name).join(" and ")}`,
-      along(axes[1]?.name),
-      "let its inputs share one sequence, or give what lies along the other a fixed length",
-    );
-  if (axes.length === 0) return null;
-  const found = model.inputs.find(({ type }) => sequenceAt(model, type.shape[1]) !== null);
-  return (
-    found?.name ??
-    refuse(
-      "a sequence that is not the second dimension of an input",
-      along(axes[0]?.name),
-      "write the input as f32[B, T, …]; `rearrange` moves axes",
-    )
-  );
 }
 
 /** Refuses an objective whose inputs do not tell a call of it from one of forward. */
@@ -253,7 +265,10 @@ function expectTold(forward: Model, objective: Model): void {
 }
 
 /** The inputs of forward and objective: those that only the objective takes may be left out. */
-export function inputsOf(variants: readonly Variant[]): {
+export function inputsOf(
+  variants: readonly Variant[],
+  sequences: readonly InputSequence[],
+): {
   readonly objective: readonly string[];
   readonly signature: string;
 } {
@@ -268,7 +283,7 @@ export function inputsOf(variants: readonly Variant[]): {
     ...own.map((name) => `${variable(name)}: Tensor | None = None`),
     "lengths: Tensor | None = None",
     "causal: bool = False",
-    ...(hasCausal(variants) ? ["caches: mt.Caches | None = None"] : []),
+    ...(hasCaches(variants, sequences) ? ["caches: mt.Caches | None = None"] : []),
     "observed: dict | None = None",
     ...(variants[0]!.model.live.length > 0 ? ["live: dict | None = None"] : []),
   ].join(", ");
@@ -327,3 +342,14 @@ export const UPDATE_STATES: readonly string[] = [
   '    """',
   "    mt.update_states(self, moves)",
 ];
+
+/** Refuses negative targets where the source has none. */
+export function unsigned(variants: readonly Variant[], sequences: readonly InputSequence[]): readonly string[] {
+  const objective = variants.find(({ entry }) => entry === "objective");
+  const inputs = objective ? textInputsOf(objective.model) : null;
+  const targets = objective?.model.inputs.find(({ name }) => name === inputs?.targets);
+  if (!objective || !inputs || !targets || inputs.signed) return [];
+  const along = sequenceAt(objective.model, targets.type.shape[1]);
+  const axis = along === null ? undefined : axisVariables(sequences, objective.model).get(along);
+  return axis === undefined ? [] : [`mt.expect_targets(${variable(targets.name)}, ${axis})`];
+}

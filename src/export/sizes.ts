@@ -1,4 +1,4 @@
-// A size of a sequence, such as the number of tokens that a choice takes, as exact Python: an expression of its length n.
+// A size of a sequence, such as the number of tokens of a choice, as exact Python: an expression of its length n.
 import type { Model, Value } from "../check/model.js";
 import { multiply, rational, type Rational } from "../size/rational.js";
 import { toExpr, type Atom, type Size, type Term } from "../size/size.js";

@@ -26,7 +26,10 @@ export interface UnitText {
   readonly reads: readonly string[];
 }
 
-export interface StageOptions extends Pick<BodyOptions, "notes" | "holes" | "needs" | "stacks" | "block"> {
+export interface StageOptions extends Pick<
+  BodyOptions,
+  "notes" | "holes" | "needs" | "stacks" | "sequences" | "block"
+> {
   readonly variants: readonly Variant[];
   readonly methodOf: (variant: Variant, call: string) => string;
   /** The text with its numbers. */

@@ -17,6 +17,7 @@ import {
   type Body,
 } from "./outline.js";
 import { refuse } from "./refused.js";
+import type { InputSequence } from "./sequences.js";
 import type { SourceNotes } from "./source-notes.js";
 import type { Updates } from "./tallies.js";
 import { tuple, type Scope, type Text } from "./text.js";
@@ -29,6 +30,8 @@ export interface BodyOptions {
   readonly holes: Holes;
   readonly needs: NeedsOf;
   readonly stacks: Stacks;
+  /** Of all versions' inputs. */
+  readonly sequences: readonly InputSequence[];
   /** The method that a call calls. */
   readonly methodOf: (call: string) => string;
   /** The block's name in the source. */

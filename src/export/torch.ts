@@ -7,7 +7,8 @@ import { Stacks } from "./experts.js";
 import { moduleText, stagePieces } from "./module-text.js";
 import { readmeText } from "./readme-text.js";
 import { inSource } from "./refused.js";
-import { keysOf, pathsOf } from "./root-text.js";
+import { hasCaches, keysOf, pathsOf } from "./root-text.js";
+import { inputSequences } from "./sequences.js";
 import { SourceNotes } from "./source-notes.js";
 import { trainingFiles } from "./training-files.js";
 import { needsOf, variantOf } from "./variants.js";
@@ -74,7 +75,12 @@ export function torchFolder(
   const { stages } = parts.root.kind;
   const staged = stages && { ...stages, ...stagePieces(module) };
   const text = placed(() => moduleText(module));
-  const training = trainingFiles(own.variants, own.needs, own.stacks, calledMethods(parts), staged);
+  // Windows of a text are sequences of one length.
+  const sequences = inputSequences(own.variants);
+  const training =
+    sequences.length > 1
+      ? new Map<string, string>()
+      : trainingFiles(own.variants, own.needs, own.stacks, calledMethods(parts), staged);
   return new Map([
     ["model.py", text],
     ...SHARED_FILES.map((name) => [name, pythonFiles[name]!] as const),
@@ -82,6 +88,14 @@ export function torchFolder(
     ...tables.flatMap(([name, table]) =>
       Object.keys(table).length > 0 ? [[name, `${JSON.stringify(table, null, 2)}\n`] as const] : [],
     ),
-    ["README.md", readmeText(models, training.size > 0, training.has("pipeline.py"))],
+    [
+      "README.md",
+      readmeText(models, {
+        trains: training.size > 0,
+        stages: training.has("pipeline.py"),
+        steps: sequences.length > 0 && hasCaches(own.variants, sequences),
+        isWhole: sequences.filter(({ isOptional }) => !isOptional).length > 1,
+      }),
+    ],
   ]);
 }

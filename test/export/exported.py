@@ -52,7 +52,7 @@ def called(model, call, apart):
         if hasattr(model, "update_states"):
             states = moved(model)
     return {
-        "stepped": stepped(model, inputs, lengths, live_of(call)) if call["causal"] and not call["objective"] else None,
+        "stepped": stepped(model, inputs, lengths, live_of(call)) if steps(model, call) else None,
         "results": {name: x.flatten().tolist() for name, x in results.items()},
         "gradients": gradients,
         "states": states,
@@ -75,6 +75,10 @@ def moved(model):
 
 def live_of(call):
     return {"live": call["live"]} if call.get("live") else {}
+
+
+def steps(model, call):
+    return hasattr(model, "step") and call["causal"] and not call["objective"]
 
 
 def stepped(model, inputs, lengths, live):

@@ -86,6 +86,58 @@ export const FORMS: Readonly<Record<string, FormSource>> = {
 }`,
     live: { c: "40%" },
   },
+  "two sequences, of which one attends to the other": {
+    whole: true,
+    source: used(`model M(most: int = 64) {
+  q: Linear(4, 4)
+  k: Linear(4, 4)
+  router: Linear(4, 1)
+  up: Linear(4, 4)
+  forward(x: f32[B, T <= most, 4], y: f32[B, S <= 32, 4]) -> f32[B, T, 4] {
+    keys = rope(rearrange(k(y), "b t (h d) -> b h t d", h: 2), theta: 100.0)
+    chosen = top(router(y)[..., 0], ceil(S / 3))
+    observe chosen
+    z = put(y, chosen, up(take(y, chosen)))
+    seen = attention(rearrange(q(x), "b t (h d) -> b h t d", h: 2), keys, rearrange(z, "b t (h d) -> b h t d", h: 2))
+    x * mean(y, axis: 1)[:, None] + rearrange(seen, "b h t d -> b t (h d)") + (f32(T) / f32(S))[:, None, None]
+  }
+  objective(x: f32[B, T <= most, 4], y: f32[B, S <= 32, 4], target: f32[B, T, 4]) {
+    loss fit = mean((forward(x, y) - target) ^ 2)
+    loss small = mean(y ^ 2 * mean(up(x)))
+  }
+}`),
+  },
+  "two sequences with a causal rule": {
+    whole: true,
+    source: used(`model M() {
+  router: Linear(4, 1)
+  inner: Linear(4, 4)
+  mod: MoD(inner, dim: 4, capacity: 25%)
+  forward(x: f32[B, T, 4], y: f32[B, S, 4]) -> f32[B, T, 4] { mod(x) + sum(inner(y), axis: 1)[:, None] }
+}`),
+  },
+  "two sequences that are one in the objective": {
+    whole: true,
+    source: used(`model M() {
+  up: Linear(4, 4)
+  forward(x: f32[B, T, 4], y: f32[B, S, 4]) -> f32[B, T, 4] { up(x) + mean(y, axis: 1)[:, None] }
+  objective(y: f32[B, N, 4], x: f32[B, N, 4], target: f32[B, N, 4]) {
+    loss fit = mean((forward(x, y) - target) ^ 2)
+    loss near = mean(sum((x - y) ^ 2, axis: 1))
+  }
+}`),
+  },
+  "a sequence of the objective alone": {
+    whole: true,
+    source: used(`model M() {
+  up: Linear(4, 4)
+  forward(x: f32[B, T, 4], x_axis: f32[B, T, 4]) -> f32[B, T, 4] { up(x) * x_axis }
+  objective(x_axis: f32[B, T, 4], x: f32[B, T, 4], z: f32[B, S, 4], z_axis: f32[B, S, 4]) {
+    loss fit = mean((mean(forward(x, x_axis), axis: 1) - mean(z * z_axis, axis: 1)) ^ 2)
+    loss most = mean(up(z))
+  }
+}`),
+  },
   "a block that is called, and another within it too": {
     source: used(`block Router(dim: int) {
   k: Linear(dim, 1)

@@ -211,6 +211,17 @@ model M() {
     expect(fileOf(source("8"), "model.py", {}, false)).toContain("axis = mt.rows(x, lengths, caches, most=8)");
   });
 
+  it("has an axis for each sequence of the inputs, and then no lengths and no caches", () => {
+    const own = "model M(most: int = 8) {\n  forward(x: f32[B, T <= most, 4], y: f32[B, S <= 9, 4]) -> f32[B, T, 4] ";
+    const text = fileOf(`${own} { x + mean(y, axis: 1)[:, None] }\n}`, "model.py", {}, false);
+    expect(text).toContain(
+      'raise ValueError("lengths are of one sequence: the inputs are along several, those of x and y")\n' +
+        "        axis = mt.rows(x, None, most=self.args.most)\n        y_axis = mt.rows(y, None, most=9)\n",
+    );
+    expect(text).not.toContain("caches");
+    expect(text).not.toContain("def step");
+  });
+
   it("has all experts of a list as one, whose weights are the keys of each", () => {
     const { models, files } = exported(example("moe"), { set: { experts: "3", depth: "1" } });
     const text = files.get("model.py")!;
@@ -246,12 +257,6 @@ model M() {
       "model M() { forward(x: f32[B, T]) -> f32[B, T] { x }\n objective(y: f32[B, T]) { loss l = bce(y, y) }\n}",
       "an objective without forward's input `x` has no form in PyTorch yet: model.mod:2: objective(y: f32[B, T])",
       "let the objective take all inputs of forward",
-    ],
-    [
-      "two sequences",
-      "model M() { forward(x: f32[B, T, 4],\n y: f32[B, S, 4]) -> f32[B, T, 4] { x + mean(y, axis: 1)[:, None] } }",
-      "a model of the sequences T and S has no form in PyTorch yet: model.mod:2: y: f32[B, S, 4]",
-      "let its inputs share one sequence",
     ],
     [
       "zeros where nothing has tokens",

@@ -4,7 +4,6 @@ import { huggingFaceFiles, pythonFiles } from "../../embedded.js";
 import { partsOf, type PartsOptions } from "../classes.js";
 import { Stacks } from "../experts.js";
 import { attributePath } from "../names.js";
-import { boundOf } from "../outline.js";
 import { inSource } from "../refused.js";
 import { boundName, nameOf } from "../root-text.js";
 import { fileName, SourceNotes } from "../source-notes.js";
@@ -77,7 +76,9 @@ function folderOf(
       ...Object.entries(FACTS).flatMap(([name, of]) =>
         fact(name, of(model), nameOf(parts, [model, ...relatives.map(([first]) => first)].map(of))),
       ),
-      ...fact("max_position_embeddings", boundOf(model), boundName(parts)),
+      ...parts.sequences[0]!.flatMap((sequence) =>
+        fact("max_position_embeddings", sequence.bound, boundName(parts, sequence)),
+      ),
     ];
   };
   const { text, ...written } = modelingText({ names, parts, variants: own.variants, notes, noLabels, facts });

@@ -4,10 +4,8 @@ import type { Parts } from "../classes.js";
 import { laidOut } from "../layout.js";
 import type { Argument } from "../root-text.js";
 import { docstring, indented, modulePieces, type ModulePieces } from "../module-text.js";
-import { variable } from "../names.js";
-import { boundOf } from "../outline.js";
 import { ExportError } from "../refused.js";
-import { inputsOf, runOf, sequenceInput } from "../root-text.js";
+import { axesText, inputsOf, runOf } from "../root-text.js";
 import { fileName, type SourceNotes } from "../source-notes.js";
 import type { Variant } from "../variants.js";
 import { argumentText } from "./configuration-text.js";
@@ -97,10 +95,8 @@ function modelClass(
   const { root } = parts;
   const doc = notes.docOfModel(root.instance.block, model);
   const has = (phase: string): boolean => variants.some((v) => v.entry === "objective" && v.phase === phase);
-  const inputs = inputsOf(variants);
-  const along = sequenceInput(model)!;
-  const bound = boundOf(model);
-  const most = bound === null ? [] : [`most=${pieces.longest === null ? bound : `self.args.${pieces.longest}`}`];
+  const sequences = parts.sequences[0]!;
+  const inputs = inputsOf(variants, sequences);
   const read = reader(pieces, called);
   return [
     `class ${names.model}(CausalLM):`,
@@ -132,7 +128,7 @@ function modelClass(
             "\n- observed: a dict that is filled with what the source observes, by path.",
         ),
         runOf(inputs.objective, model),
-        read(`axis = mt.rows(${[variable(along), "lengths", "caches", ...most].join(", ")})`),
+        ...axesText(sequences, true, () => pieces.most).map(read),
         ...withLogits(pieces.forward).map(read),
       ]),
     ]),
