@@ -5,7 +5,7 @@ import type { Graph, GraphInput } from "../ir/graph.js";
 import { plainAxis, printShape } from "../ir/typing.js";
 import type { Tensor } from "../ops/define.js";
 import { roundStored, tensor } from "../ops/tensors.js";
-import type { RunSizes } from "../size/axes.js";
+import { sequenceAxes, type RunSizes } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
 
@@ -80,34 +80,26 @@ export function runSizes(
 ): RunSizes {
   const extents = new Map(given);
   for (const input of graph.inputs) readExtents(input, inputs.get(input.name)!, graph, extents);
-  const first = graph.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
+  const [first, ...others] = sequenceAxes(graph.axes);
   const batch = graph.axes.find((a) => a.role === "batch");
   const all = new Map<string, Uint32Array>();
   if (lengths) {
-    if (!first || !batch) throw new InputError("lengths are given, but no input has sequences");
-    const along = sequenceAxes(graph);
-    if (along.length > 1)
+    if (first === undefined || !batch) throw new InputError("lengths are given, but no input has sequences");
+    if (others.length > 0)
       throw new InputError(
-        `lengths are given, but the inputs have sequences along ${along.join(" and ")}: lengths name no axis`,
+        `lengths are given, but the inputs have sequences along ${[first, ...others].join(" and ")}: ` +
+          "lengths name no axis",
       );
-    const [b, t] = [extents.get(batch.name)!, extents.get(first.name)!];
+    const [b, t] = [extents.get(batch.name)!, extents.get(first)!];
     if (lengths.length !== b)
       throw new InputError(`lengths: ${b} sequences take ${b} lengths, found ${lengths.length}`);
     for (let i = 0; i < b; i++)
       if (!Number.isInteger(lengths[i]) || lengths[i]! < 0 || lengths[i]! > t)
         throw new InputError(`lengths: a sequence has 0 to ${t} tokens, found ${lengths[i]}`);
-    all.set(first.name, Uint32Array.from(lengths));
+    all.set(first, Uint32Array.from(lengths));
   }
   return { extents, lengths: all, live };
 }
-
-/** The sequence axes of the inputs' shapes. Axes of caches, which generation adds, are in no shape. */
-const sequenceAxes = ({ axes, inputs }: Graph): readonly string[] =>
-  axes
-    .filter(
-      ({ name, role }) => role === "sequence" && inputs.some(({ shape }) => shape.some((s) => plainAxis(s) === name)),
-    )
-    .map(({ name }) => name);
 
 function readExtents(input: GraphInput, given: Tensor, graph: Graph, extents: Map<string, number>): void {
   const found = `[${given.shape.join(", ")}]`;

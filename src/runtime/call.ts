@@ -36,7 +36,7 @@ export function readCall(given: Inputs, options: RunOptions, callee: Callee): Ca
   const { program, axes } = callee;
   const inputs = flattenAll(program, given);
   const extents = inferExtents(program, axes, inputs, options.extents);
-  const lengths = checkLengths(options.lengths, program.inputs, axes, extents);
+  const lengths = checkLengths(options.lengths, axes, extents);
   const resolved = callee.resolve({ extents, lengths, live: checkLive(program, options.live, callee.live) });
   return {
     resolved,

@@ -1,9 +1,9 @@
 // Infers the extents of a run's axes from the shapes of its inputs, and checks live parameters, lengths and other
 // options.
 import { bug } from "../base/invariant.js";
-import { type Program, type ProgramInput, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
+import { type Program, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
 import { MAX_EXTENT } from "../size/counts.js";
-import type { Axis } from "../size/axes.js";
+import { sequenceAxes, type Axis } from "../size/axes.js";
 import { evaluateSize } from "../size/size.js";
 import {
   compare,
@@ -19,7 +19,7 @@ import {
 } from "../size/rational.js";
 import { InputError } from "./errors.js";
 import type { FlatInput } from "./inputs.js";
-import { inputAxes, lengthsAxis, sequenceAxes } from "./sizes.js";
+import { inputAxes } from "./sizes.js";
 import { rationalOf, sizeOfText } from "../size/parse-size.js";
 import { inspect } from "./inspect.js";
 
@@ -106,18 +106,16 @@ const shapeError = (input: string, shape: readonly number[], wanted: readonly Si
 /** Checks the lengths of the sequences, if any: u32[B], 0 to T. */
 export function checkLengths(
   value: unknown,
-  inputs: readonly Pick<ProgramInput, "shape">[],
   axes: readonly Axis[],
   extents: ReadonlyMap<string, number>,
 ): ReadonlyMap<string, Uint32Array> {
   if (value === undefined || value === null) return new Map();
-  const axis = lengthsAxis(axes);
-  if (axis === null) throw new InputError("lengths", "lengths are given, but the model has no sequence axis");
-  const along = sequenceAxes(axes, inputs);
-  if (along.length > 1)
+  const [axis, ...others] = sequenceAxes(axes);
+  if (axis === undefined) throw new InputError("lengths", "lengths are given, but the model has no sequence axis");
+  if (others.length > 0)
     throw new InputError(
       "lengths",
-      `lengths are given, but the inputs have sequences along ${along.join(" and ")}: lengths name no axis`,
+      `lengths are given, but the inputs have sequences along ${[axis, ...others].join(" and ")}: lengths name no axis`,
       "leave them out, and give the sequences of one call equal lengths",
     );
   const batch = axes.find((a) => a.role === "batch");

@@ -1,6 +1,6 @@
 // The sizes of a program: parsed once, and each distinct one evaluated once for a run.
 import { bug } from "../base/invariant.js";
-import type { Program, ProgramInput, SizeText } from "../program/program.js";
+import type { Program, SizeText } from "../program/program.js";
 import type { Axis, Sizes } from "../size/axes.js";
 import { parseAxis, sizeOfText } from "../size/parse-size.js";
 import type { Size } from "../size/size.js";
@@ -41,19 +41,6 @@ export class SizeTable {
 
 /** The axes of a program with their rules parsed. */
 export const parseAxes = ({ axes }: Pick<Program, "axes">): readonly Axis[] => axes.map(parseAxis);
-
-/** The axis whose lengths the option `lengths` sets: the first sequence axis. */
-export const lengthsAxis = (axes: readonly Axis[]): string | null =>
-  axes.find((a) => a.role === "sequence" && a.count.kind === "input")?.name ?? null;
-
-/** The sequence axes of the inputs' shapes. Axes of caches, which generation adds, are in no shape. */
-export const sequenceAxes = (
-  axes: readonly Axis[],
-  inputs: readonly Pick<ProgramInput, "shape">[],
-): readonly string[] =>
-  axes
-    .filter(({ name, role }) => role === "sequence" && inputs.some(({ shape }) => shape.includes(name)))
-    .map(({ name }) => name);
 
 /** Axes whose extents the caller's inputs determine. */
 export const inputAxes = (axes: readonly Axis[]): readonly Axis[] =>

@@ -25,6 +25,13 @@ export type Axis<S = Size, R = Rational> =
 
 export type SequenceAxis = Extract<Axis, { role: "sequence" }>;
 
+/**
+ * The names of the sequence axes of a model's own inputs. The option `lengths` sets the lengths of one, so there must
+ * be no other. Axes that the compiler adds, such as those of caches, have a dot in their names.
+ */
+export const sequenceAxes = (axes: readonly Axis[]): readonly string[] =>
+  axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "input" && !a.name.includes(".") ? [a.name] : []));
+
 /** The same axis of other sizes and ratios. */
 export function mapAxis<S, R, T, Q>(axis: Axis<S, R>, to: RuleMap<S, R, T, Q>): Axis<T, Q> {
   const { name, bound } = axis;

@@ -151,7 +151,7 @@ export function runOnDevice(
 export async function runOnReference(job: Job, graph: Graph, forced: Forced = {}): Promise<Evaluation> {
   const { program, given, progress } = job;
   const axes = parseAxes(program);
-  checkLengths(given.lengths ?? undefined, program.inputs, axes, given.extents);
+  checkLengths(given.lengths ?? undefined, axes, given.extents);
   const { evaluateInTurns } = await import("../../reference/evaluate.js");
   progress.report("running the reference");
   const weights = await readWeights(job);

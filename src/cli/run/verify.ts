@@ -15,7 +15,7 @@ import { openDevice, type Device } from "../../runtime/index.js";
 import { roomFor } from "../../runtime/memory.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { expectFittingWeights } from "../../runtime/weights.js";
-import type { Axis } from "../../size/axes.js";
+import { sequenceAxes, type Axis } from "../../size/axes.js";
 import { nonDegenerateWeights } from "../../verify/non-degenerate.js";
 import { loadGraph, type Machine, type Weights } from "../../verify/machine.js";
 import { checkReproduction } from "../../verify/again.js";
@@ -151,9 +151,9 @@ const withBatch = (axes: readonly Axis[], extents: ReadonlyMap<string, number>):
 /** Unequal lengths: the longest, and shorter ones; null for a model with no or several sequence axes. */
 function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, number>): readonly number[] | null {
   const batch = axes.find((a) => a.role === "batch");
-  const [tokens, other] = axes.filter((a) => a.role === "sequence" && a.count.kind === "input");
-  if (!batch || !tokens || other) return null;
-  const longest = extents.get(tokens.name)!;
+  const [tokens, other] = sequenceAxes(axes);
+  if (!batch || tokens === undefined || other !== undefined) return null;
+  const longest = extents.get(tokens)!;
   return Array.from({ length: extents.get(batch.name)! }, (_, b) => Math.max(1, Math.floor(longest / (1 + b / 2))));
 }
 
