@@ -13,6 +13,8 @@ const IMPORT = `import(${JSON.stringify(NODE_PART)})`;
 const unseenImport = (file) => `import(/* @vite-ignore */ /* webpackIgnore: true */ [${JSON.stringify(file)}][0])`;
 /** The part that packs weights in less than words, which packages of f32 weights do without. */
 const PACKERS = /^packers-.*\.js$/;
+/** The part for several callers at once. */
+const ENGINE = "engine.js";
 
 /**
  * What a package never calls, and what others import of it: it opens its own weights, in shards, so that `load` is
@@ -133,6 +135,7 @@ const runtime = {
   entryPoints: [
     { in: "src/packaged/index.ts", out: "index" },
     { in: "node-part", out: "node" },
+    { in: "src/packaged/engine.ts", out: "engine" },
   ],
   splitting: true,
   external: ["node:*", "webgpu"],
@@ -209,9 +212,10 @@ export async function bundle() {
   const [[, chatScript]] = await bundled(chat);
   const [[, workerScript]] = await bundled(tokenizerWorker);
   const packers = files.find(([name]) => PACKERS.test(name));
+  const engine = files.find(([name]) => name === ENGINE);
   const [seen, unseen] = [`import("./${packers[0]}")`, unseenImport(`./${packers[0]}`)];
   const runtimeFiles = files
-    .filter((f) => f !== packers)
+    .filter((f) => f !== packers && f !== engine)
     .map(([name, source]) => [name, source.replaceAll(seen, unseen)]);
   const text =
     `// Made by scripts/bundle.mjs from src/packaged and src/serve/page, and what they import; do not edit.\n` +
@@ -221,6 +225,8 @@ export async function bundle() {
     `export const packersPart = ${JSON.stringify({ file: packers[0], source: packers[1], seen, unseen })};\n\n` +
     `/** Those that packages with a tokenizer carry besides. */\nexport const tokenizerFiles: ` +
     `Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n\n` +
+    `/** What packages for several callers carry besides. */\nexport const engineFiles: ` +
+    `Readonly<Record<string, string>> = ${record([engine])};\n\n` +
     `/** Scripts of pages with a model in them, by whether it has a tokenizer. */\nexport const pageFiles: ` +
     `Readonly<Record<string, string>> = ${record(pageFiles)};\n\n` +
     `/** The script of the page that a server has at \`/\`. */\n` +

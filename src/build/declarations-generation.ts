@@ -86,10 +86,17 @@ export interface GenerationSummary {
 }
 `;
 
-/** Members of `LoadedModel`. */
-export const GENERATE_MEMBER = `  /**
-   * Goes on from a prompt, or from each of several: tokens as they come, texts taking turns. A call waits until earlier
-   * calls have ended, or their loops were left. Throws a ModelError.
+const TURNS = `A call waits until earlier
+   * calls have ended, or their loops were left. Throws a ModelError.`;
+const together = (maxBatch: number): string => `Calls may be under
+   * way at once, each with the tokens that it has alone: at most ${maxBatch} texts are generated together, and others
+   * wait. Throws a ModelError.`;
+
+/** Members of `LoadedModel`; `maxBatch`: the most texts that an engine generates at once, if there is one. */
+export const generateMember = (maxBatch: number | undefined): string => `  /**
+   * Goes on from a prompt, or from each of several: tokens as they come, texts taking turns. ${
+     maxBatch === undefined ? TURNS : together(maxBatch)
+   }
    */
   generate(
     prompt: Prompt | { readonly prompts: readonly Prompt[] },

@@ -1,11 +1,11 @@
 // Prints `index.d.ts` of a built package, with types of the model's inputs and results.
-import { GENERATE_MEMBER, GENERATION_TYPES, USE_MEMBER } from "./declarations-generation.js";
+import { generateMember, GENERATION_TYPES, USE_MEMBER } from "./declarations-generation.js";
 import type { Programs } from "../packaged/programs.js";
 import type { Program, ProgramInput, ProgramOutput, SizeText } from "../program/program.js";
 import type { DType } from "../base/dtype.js";
 
 /** The text of `index.d.ts`. Equal programs give equal text. */
-export function declarations({ run, generation }: Programs): string {
+export function declarations({ run, generation, maxBatch }: Programs): string {
   const results = run.outputs.filter((o) => o.role !== "observe");
   const observed = run.outputs.filter((o) => o.role === "observe");
   const live = run.live.map((l) => `    ${propertyOf(l.name)}?: LiveValue;\n`).join("");
@@ -26,7 +26,7 @@ ${live}}
 /** Extents that buffers are made for. */
 export interface Max {
 ${given.map((a) => `  readonly ${a.name}?: number;\n`).join("")}}
-${generation === null ? "" : GENERATION_TYPES}${tail(generation !== null)}`;
+${generation === null ? "" : GENERATION_TYPES}${tail(generation !== null, maxBatch)}`;
 }
 
 const shapeText = (dtype: DType, shape: readonly SizeText[]): string =>
@@ -83,7 +83,7 @@ export interface Result<A> {
 }
 `;
 
-const tail = (generates: boolean): string => `
+const tail = (generates: boolean, maxBatch: number | undefined): string => `
 export interface RunOptions {
   /** Tokens of each sequence, u32[B], 0 to T; without it every sequence has T. */
   readonly lengths?: readonly number[] | Uint32Array | Int32Array;
@@ -138,7 +138,9 @@ export interface ModelError extends Error {
     | "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported"
     | "bad-input" | "bad-weights" | "disposed"
     | "corrupted" | "download-failed" | "bad-package"
-    ${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token" | "too-slow"' : ""};
+    ${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token" | "too-slow"' : ""}${
+      maxBatch === undefined ? "" : ' | "cache-full"'
+    };
   /** How to mend it; null where nothing simple helps. */
   readonly hint: string | null;
 }
@@ -147,7 +149,7 @@ export interface ModelError extends Error {
 export interface LoadedModel {
   /** Runs it once. Rejects with a ModelError. */
   run(inputs: Inputs, options?: RunOptions): Promise<Outputs>;
-${generates ? GENERATE_MEMBER : ""}  /** The name of the device. */
+${generates ? generateMember(maxBatch) : ""}  /** The name of the device. */
   readonly device: string;
   /** Resolves when the device is gone, after which \`run\` rejects with the same error: load again. */
   readonly lost: Promise<ModelError>;

@@ -11,7 +11,7 @@ export interface StoredPrograms {
   readonly kernels: ReadonlyMap<string, string>;
 }
 
-export function storePrograms({ run, generation }: Programs): StoredPrograms {
+export function storePrograms({ run, generation, maxBatch }: Programs): StoredPrograms {
   const files = new Map<string, string>(); // of each text
   const counts = new Map<string, number>();
   const fileOf = (name: string, wgsl: string): string => {
@@ -32,6 +32,10 @@ export function storePrograms({ run, generation }: Programs): StoredPrograms {
   const texts = [
     `"run": ${printProgram(stored(run))}`,
     `"generation": ${generation && parts ? printGeneration({ ...generation, ...parts }) : "null\n"}`,
+    // Nothing is guessed in a package: the programs for it would be as large as the others.
+    ...(generation?.pages && maxBatch !== undefined
+      ? [`"pages": ${JSON.stringify({ ...generation.pages, draft: null })},\n"maxBatch": ${maxBatch}\n`]
+      : []),
   ];
   return { text: `{\n${texts.join(",\n")}}\n`, kernels: new Map([...files].map(([wgsl, file]) => [file, wgsl])) };
 }

@@ -42,9 +42,10 @@ export interface PackageInput {
   readonly tokenizer: TokenizerTexts | null;
   /** Defaults of the options of generation. */
   readonly defaults: Defaults;
-  /** Files of the runtime by name, and those of its tokenizer part. */
+  /** Files of the runtime by name, and files of its parts for a tokenizer and for several callers. */
   readonly runtime: Readonly<Record<string, string>>;
   readonly tokenizerRuntime: Readonly<Record<string, string>>;
+  readonly engineRuntime: Readonly<Record<string, string>>;
   /**
    * The part that packs weights in less than words. Files of the runtime import it as `unseen`, which no bundler
    * follows.
@@ -93,11 +94,14 @@ export async function buildPackage(
   for (const [name, contents] of texts) await put(name, contents);
   const head = `// The runtime of modc ${input.version}, MIT licence.\n`;
   for (const [name, source] of runtimeOf(input)) await put(`runtime/${name}`, `${head}${source}`);
-  if (tokenizer !== null)
-    for (const [name, source] of Object.entries(input.tokenizerRuntime))
-      await put(`runtime/${name}`, `${head}${source}`);
+  const parts = {
+    ...(tokenizer !== null && { tokenizer: input.tokenizerRuntime }),
+    ...(generation?.pages && { engine: input.engineRuntime }),
+  };
+  for (const part of Object.values(parts))
+    for (const [name, source] of Object.entries(part)) await put(`runtime/${name}`, `${head}${source}`);
   const loaded = [MANIFEST, PROGRAMS, ...kernels.keys(), ...texts.map(([name]) => name), ...shards];
-  await put("index.js", indexText(run.model, loaded, tokenizer !== null));
+  await put("index.js", indexText(run.model, loaded, Object.keys(parts)));
   await put("index.d.ts", declarations(input.programs));
   const weightBytes = tensors.reduce((sum, t) => sum + t.bytes, 0);
   await put(
@@ -238,7 +242,9 @@ function manifestText(manifest: Manifest): Promise<string> {
   return sealed(`{\n${lines.join(",\n")}`);
 }
 
-const TOKENIZER = '() => import("./runtime/tokenizer.js")';
+/** How the runtime imports its parts of these names. */
+const partsText = (parts: readonly string[]): string =>
+  parts.length === 0 ? "" : `, { ${parts.map((name) => `${name}: () => import("./runtime/${name}.js")`).join(", ")} }`;
 const fileLine = (name: string): string =>
   `  ${JSON.stringify(name)}: new URL(${JSON.stringify(`./${name}`)}, import.meta.url),\n`;
 
@@ -246,14 +252,14 @@ const fileLine = (name: string): string =>
 const indexText = (
   model: string,
   files: readonly string[],
-  tokenizer: boolean,
+  parts: readonly string[],
 ): string => `// Made by modc build; do not edit.
 import { createModel } from "./runtime/index.js";
 
 const files = {
 ${files.map(fileLine).join("")}};
 
-const model = createModel(${[JSON.stringify(model), "files", ...(tokenizer ? [TOKENIZER] : [])].join(", ")});
+const model = createModel(${JSON.stringify(model)}, files${partsText(parts)});
 export default model;
 export const load = model.load;
 `;

@@ -360,7 +360,7 @@ export class BatchEngine implements Engine {
     const sessions = [prompt, step, ...(programs ? [programs.step, programs.verify] : [])];
     const compiling = sessions.reduce((sum, session) => sum + session.compiling, 0);
     const milliseconds = this.#pace.ran({ kind, began }, tokens, compiling);
-    this.#tell("ran", { kind, sequences, tokens, milliseconds });
+    this.#tell("ran", { kind, sequences, tokens, milliseconds, compiling });
   }
 
   /** Goes on with another device: every text is read again. */

@@ -2,7 +2,7 @@
 import type { Generation, PagedGeneration } from "../program/generation.js";
 import { checkPrompts } from "../generate/check.js";
 import { samplingTables, type SamplingTables } from "../generate/options.js";
-import { type Device, type DeviceLostError, InputError, type SessionEvent } from "../runtime/index.js";
+import { type Device, type DeviceLostError, InputError, type Session, type SessionEvent } from "../runtime/index.js";
 import { CacheFullError } from "./errors.js";
 import { checkLive } from "../runtime/extents.js";
 import { toNumber } from "../size/rational.js";
@@ -25,6 +25,8 @@ export interface EngineOptions {
    */
   readonly draft?: "off" | "routes";
   readonly observer?: EngineObserver;
+  /** A session of the same model, whose weights the engine shares, as in `GeneratorOptions`. */
+  readonly weightsOf?: Session;
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: SessionEvent) => void;
   /**

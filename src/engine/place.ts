@@ -83,14 +83,19 @@ function placeBoth(
   weights: WeightsInput | undefined,
   limits: EngineLimits,
   memory: CacheMemory,
-  { seed, signal, onProgress }: EngineOptions,
+  { seed, signal, onProgress, weightsOf }: EngineOptions,
 ): Promise<Place> {
   return placeOn(
     paged,
     device,
     weights,
     { chunk: limits.chunk, ahead: MOST_AHEAD },
-    { ...(seed !== undefined && { seed }), ...(signal && { signal }), ...(onProgress && { onProgress }) },
+    {
+      ...(seed !== undefined && { seed }),
+      ...(signal && { signal }),
+      ...(onProgress && { onProgress }),
+      ...(weightsOf && { weightsOf }),
+    },
     extentsOf(paged, limits, memory),
   );
 }

@@ -20,7 +20,7 @@ export async function replacement(
   weights: WeightsInput | undefined,
   given: EngineOptions,
 ): Promise<Replacement | null> {
-  const { signal: _, ...options } = given; // it was for loading
+  const { signal: _, weightsOf: __, ...options } = given; // for loading, and on the device that was lost
   const { recover = openAnother } = options;
   if (!recover) return null;
   const { device, generation } = await recover(lost);

@@ -131,12 +131,16 @@ export interface EngineObserver {
   queued?(): void;
   began?(waited: number): void;
   ended?(outcome: Outcome, use: RequestUse): void;
-  /** A run: how many sequences it had, tokens that it read, and the milliseconds it took behind the one before it. */
+  /**
+   * A run: how many sequences it had, tokens that it read, and the milliseconds it took after the one before it.
+   * `compiling`: milliseconds that all runs so far have waited for kernels, if that is known.
+   */
   ran?(run: {
     readonly kind: "prompt" | "step";
     readonly sequences: number;
     readonly tokens: number;
     readonly milliseconds: number;
+    readonly compiling?: number;
   }): void;
   /** Milliseconds from the request to its first token, and from each to the next. */
   firstToken?(milliseconds: number): void;

@@ -75,7 +75,8 @@ export function samplingTables(
   return { settings, seeds, bias, greedy, penalised };
 }
 
-function perSequence(
+/** The options of each sequence, from shared ones or from one set for each. Throws InputError for another number. */
+export function perSequence(
   options: SamplingOptions | readonly SamplingOptions[],
   sequences: number,
 ): readonly SamplingOptions[] {

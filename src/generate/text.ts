@@ -46,22 +46,31 @@ export async function* generateText(
     typeof prompt === "string" ? codec.encode(prompt) : prompt,
   );
   const writers = encoded.map((prompt) => new TextWriter(codec.decoder(prompt), stops));
+  /** For each sequence, the text of each token that is not yielded yet: the generator may be ahead of its caller. */
+  const added: string[][] = encoded.map(() => []);
   const tokens = generator.generate(encoded, {
     ...(codec.ends && { ends: codec.ends }),
     ...options,
-    // Add the token first: a text that the caller's `until` ends includes its last token.
-    until: (sequence, token) => writers[sequence]!.add(token) || (options.until?.(sequence, token) ?? false),
+    until(sequence, token) {
+      const writer = writers[sequence]!;
+      const stopped = writer.add(token);
+      added[sequence]!.push(writer.take());
+      // After the token was added: a text that the caller's `until` ends includes its last token.
+      return stopped || (options.until?.(sequence, token) ?? false);
+    },
   });
   try {
     for (;;) {
       const next = await tokens.next();
       if (next.done) return next.value;
-      const writer = writers[next.value.sequence]!;
-      if (next.value.finish !== null) writer.finish();
+      const { sequence, finish } = next.value;
+      const writer = writers[sequence]!;
+      const text = added[sequence]!.shift() ?? "";
+      if (finish !== null) writer.finish();
       yield {
         ...next.value,
-        finish: next.value.finish !== null && writer.stopped ? "stop" : next.value.finish,
-        text: writer.take(),
+        finish: finish !== null && writer.stopped ? "stop" : finish,
+        text: text + writer.take(),
       };
     }
   } finally {

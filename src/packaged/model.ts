@@ -5,10 +5,12 @@ import {
   type GeneratedText,
   type GenerateTextOptions,
   type Generator,
+  type GeneratorOptions,
   type Summary,
 } from "../generate/index.js";
 import type { Words } from "../base/dtype.js";
 import { expectOptions } from "../generate/check.js";
+import type { Generation } from "../program/generation.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
 import type { ProgramWeight } from "../program/program.js";
 import { openDevice, type Device } from "../runtime/device.js";
@@ -17,6 +19,7 @@ import type { LiveValue } from "../runtime/extents.js";
 import type { Inputs } from "../runtime/inputs.js";
 import type { Results } from "../runtime/outputs.js";
 import type { RunOptions, SessionEvent } from "../runtime/session-options.js";
+import type { WeightsInput } from "../runtime/weights/input.js";
 import { load as loadSession } from "../runtime/load.js";
 import type { Session } from "../runtime/session.js";
 import type { CacheOptions, FileCache } from "./cache.js";
@@ -64,7 +67,10 @@ export type ModelGenerateOptions = GenerateTextOptions;
 export interface LoadedModel {
   /** Runs it once: inputs and results by name. */
   run(inputs: Inputs, options?: RunOptions): Promise<Results>;
-  /** Continues a prompt, or each of several; yields tokens as they are generated. Calls take turns, in their order. */
+  /**
+   * Continues a prompt, or each of several; yields tokens as they are generated. Calls take turns, in their order, or
+   * share an engine if the package was built for several callers.
+   */
   generate(prompt: Prompts, options?: ModelGenerateOptions): AsyncGenerator<GeneratedText, Summary>;
   /** The name of the device. */
   readonly device: string;
@@ -79,21 +85,37 @@ export interface PackagedModel {
   load(options?: LoadModelOptions): Promise<LoadedModel>;
 }
 
-/**
- * `places`: the locations of the package's files. `tokenizer`: imports the tokenizer part of the runtime, if the
- * package has it.
- */
-export function createModel(
-  name: string,
-  places: Places,
-  tokenizer: (() => Promise<TokenizerPart>) | null = null,
-): PackagedModel {
-  return { name, load: (options = {}) => load(places, tokenizer, options) };
+/** Generates for one call at a time, as `Generator` does, or for several. */
+export type TextGenerator = Pick<Generator, "generation" | "generate" | "dispose">;
+
+export interface BatchOptions extends Pick<GeneratorOptions, "live" | "weightsOf" | "signal" | "onProgress"> {
+  readonly maxBatch: number;
+}
+
+/** The part of the runtime that packages for several callers include. */
+export interface EnginePart {
+  openBatch(
+    generation: Generation,
+    device: Device,
+    weights: WeightsInput,
+    options: BatchOptions,
+  ): Promise<TextGenerator>;
+}
+
+/** Import the parts of the runtime that a package has. */
+export interface ModelParts {
+  readonly tokenizer?: () => Promise<TokenizerPart>;
+  readonly engine?: () => Promise<EnginePart>;
+}
+
+/** `places`: the locations of the package's files. */
+export function createModel(name: string, places: Places, parts: ModelParts = {}): PackagedModel {
+  return { name, load: (options = {}) => load(places, parts, options) };
 }
 
 async function load(
   places: Places,
-  tokenizer: (() => Promise<TokenizerPart>) | null,
+  { tokenizer, engine }: ModelParts,
   options: LoadModelOptions,
 ): Promise<LoadedModel> {
   expectOptions(options);
@@ -106,9 +128,10 @@ async function load(
   const device = await openDevice(options.device ? { device: options.device } : { f16: options.f16 === true });
   try {
     const { manifest, programs, read, files } = await open(places, options, report);
-    const { generation } = programs;
+    const { generation, maxBatch = 1 } = programs;
     if (use === "generate" && generation === null) throw doesNotGenerate();
-    const text = generation && use !== "run" ? await openText(manifest, generation.vocabulary, files, tokenizer) : null;
+    const text =
+      generation && use !== "run" ? await openText(manifest, generation.vocabulary, files, tokenizer ?? null) : null;
     const source = shardedWeights(manifest, read);
     const weights = (weight: ProgramWeight): Promise<Words> => valuesIn(source, weight);
     const shared = {
@@ -121,20 +144,20 @@ async function load(
       use === "generate"
         ? null
         : await loadSession(programs.run, device, weights, { ...shared, ...(options.max && { max: options.max }) });
-    const generator =
-      generation && use !== "run"
-        ? await createGenerator(generation, device, weights, {
-            ...shared,
-            recover: null,
-            ...(session && { weightsOf: session }),
-          })
-        : null;
+    const own = { ...shared, ...(session && { weightsOf: session }) };
+    const generator: TextGenerator | null =
+      !generation || use === "run"
+        ? null
+        : generation.pages && engine
+          ? await (await engine()).openBatch(generation, device, weights, { ...own, maxBatch })
+          : await createGenerator(generation, device, weights, { ...own, recover: null });
     await source.close();
     if (options.warm) {
       const { warm } = await import("./warm.js");
-      await warm({ session, run: programs.run, max: options.max ?? {}, generator, signal });
+      await warm({ session, run: programs.run, max: options.max ?? {}, generator, maxBatch, signal });
     }
-    return new Loaded({ device, session, generator, text, generates: generation !== null });
+    const turns = maxBatch > 1 ? null : new Turns();
+    return new Loaded({ device, session, generator, turns, text, generates: generation !== null });
   } catch (error) {
     device.destroy(); // and all buffers of sessions on it
     throw error;
@@ -149,7 +172,9 @@ interface Parts {
   /** Null if the model is not loaded for `run`. */
   readonly session: Session | null;
   /** Null, like `text`, if the model is not loaded for `generate`. */
-  readonly generator: Generator | null;
+  readonly generator: TextGenerator | null;
+  /** The turns of callers; null if the generator is for several calls at once. */
+  readonly turns: Turns | null;
   readonly text: OpenedText | null;
   /** Whether the package has programs for generation. */
   readonly generates: boolean;
@@ -159,7 +184,6 @@ class Loaded implements LoadedModel {
   readonly device: string;
   readonly lost: Promise<DeviceLostError>;
   readonly #parts: Parts;
-  readonly #turns = new Turns();
 
   constructor(parts: Parts) {
     this.device = parts.device.info.name;
@@ -174,7 +198,7 @@ class Loaded implements LoadedModel {
   }
 
   async *generate(asked: Prompts, options: ModelGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
-    const { generator, text: opened, generates } = this.#parts;
+    const { generator, text: opened, turns, generates } = this.#parts;
     if (!generates) throw doesNotGenerate();
     if (!generator || !opened)
       throw new UnsupportedError('the model was loaded with use: "run"', "load it without `use`");
@@ -182,7 +206,7 @@ class Loaded implements LoadedModel {
     expectOptions(options);
     const prompts = promptsOf(asked).map((prompt) => this.#tokens(prompt));
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
-    const end = await this.#turns.next(options.signal);
+    const end = await turns?.next(options.signal);
     try {
       return yield* generateText(generator, text, prompts, {
         ends: defaults.ends,
@@ -191,7 +215,7 @@ class Loaded implements LoadedModel {
         ...(maxTokens !== null && { maxTokens }),
       });
     } finally {
-      end();
+      end?.();
     }
   }
 

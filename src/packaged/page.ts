@@ -25,7 +25,7 @@ function named<T extends HTMLElement>(id: string, kind: new () => T): T {
 export function start(tokenizer: TokenizerPart | null): void {
   // as the build writes it
   const contents = JSON.parse(named("contents", HTMLScriptElement).textContent ?? "") as Contents;
-  const model = createModel(contents.model, contents.files, tokenizer && (async () => tokenizer));
+  const model = createModel(contents.model, contents.files, tokenizer ? { tokenizer: async () => tokenizer } : {});
   const form = named("form", HTMLFormElement);
   const [prompt, button, status, output, seed, temperature, most] = [
     named("prompt", HTMLTextAreaElement),

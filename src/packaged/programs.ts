@@ -7,8 +7,10 @@ import { PROGRAMS } from "./manifest.js";
 
 export interface Programs {
   readonly run: Program;
-  /** Null where the model does not generate. */
+  /** Null where the model does not generate; with `pages` for an engine. */
   readonly generation: Generation | null;
+  /** The most texts that an engine generates at once; absent: callers take turns. */
+  readonly maxBatch?: number;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface Programs {
 export async function readPrograms(text: string, kernel: (file: string) => Promise<string>): Promise<Programs> {
   const bad = (what: string): PackageError =>
     new PackageError("bad-package", PROGRAMS, `${PROGRAMS} holds no programs: ${what}`);
-  let root: { readonly run?: Program; readonly generation?: Generation | null } | null;
+  let root: Partial<Programs & Pick<Generation, "pages">> | null;
   try {
     root = JSON.parse(text) as typeof root; // as `storePrograms` writes it
   } catch {
@@ -37,5 +39,10 @@ export async function readPrograms(text: string, kernel: (file: string) => Promi
     generation ? filled(generation.prompt) : null,
     generation ? filled(generation.step) : null,
   ]);
-  return { run, generation: generation && prompt && step ? { ...generation, prompt, step } : null };
+  const { pages, maxBatch } = root ?? {};
+  return {
+    run,
+    generation: generation && prompt && step ? { ...generation, prompt, step, ...(pages && { pages }) } : null,
+    ...(maxBatch && { maxBatch }),
+  };
 }

@@ -1,14 +1,16 @@
 // Runs a loaded package once on zeros, so that the device has compiled its kernels before the first call. Loaded on
 // demand, and so imports types alone.
-import type { Generator } from "../generate/index.js";
 import type { Program, SizeText } from "../program/program.js";
 import type { Session } from "../runtime/session.js";
+import type { TextGenerator } from "./model.js";
 
 export interface Warmed {
   readonly session: Session | null;
   readonly run: Program;
   readonly max: Readonly<Record<string, number>>;
-  readonly generator: Generator | null;
+  readonly generator: TextGenerator | null;
+  /** The most texts that it generates at once. */
+  readonly maxBatch: number;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -18,21 +20,20 @@ const PROMPTS = [16, 256];
 const ROWS = 16;
 
 /** Throws what a run or a generation throws, and the reason of `signal`. */
-export async function warm({ session, run, max, generator, signal }: Warmed): Promise<void> {
+export async function warm({ session, run, max, generator, maxBatch, signal }: Warmed): Promise<void> {
   if (session !== null) await warmRun(session, run, max, signal);
   if (generator === null) return;
-  const { context } = generator.generation;
+  const { context, vocabulary } = generator.generation;
   const lengths = new Set(PROMPTS.map((tokens) => Math.min(tokens, context ?? tokens)));
   // The most likely token, and a drawn one, are chosen by different kernels.
   for (const sampling of [{}, { temperature: 1 }])
-    for (const length of lengths) {
-      const tokens = generator.generate([new Uint32Array(length)], {
-        sampling,
-        maxTokens: 2,
-        ...(signal && { signal }),
-      });
-      while (!(await tokens.next()).done);
-    }
+    for (const length of lengths)
+      for (const texts of new Set([1, maxBatch])) {
+        // Unlike ones: an engine reads what texts have in common once.
+        const prompts = Array.from({ length: texts }, (_, i) => new Uint32Array(length).fill(i % vocabulary));
+        const tokens = generator.generate(prompts, { sampling, maxTokens: 2, ...(signal && { signal }) });
+        while (!(await tokens.next()).done);
+      }
 }
 
 async function warmRun(

@@ -4,7 +4,7 @@ import { InputError } from "../runtime/index.js";
 import type { Call } from "./call.js";
 import { Choice, type Piece, type PromptPiece } from "./choice.js";
 import { hinted, invalid, queueFull } from "./errors.js";
-import { merged } from "./merged.js";
+import { merged } from "../base/merged.js";
 import type { Served } from "./options.js";
 import type { Planned, Plans } from "./plan.js";
 import { fewer } from "./room.js";

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { packersPart, runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
+import { engineFiles, packersPart, runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
 import { compile } from "../../src/compile.js";
 import { parseManifest } from "../../src/packaged/manifest.js";
 import { readPrograms } from "../../src/packaged/programs.js";
@@ -75,6 +75,18 @@ describe("a package", () => {
     expect(programs).toEqual({ run: program, generation });
   });
 
+  it("carries the engine and its programs if it is for several callers", async () => {
+    const paged = { run: program, generation: generationOf(MOBY, { dim: 32, depth: 2 }, "pages"), maxBatch: 4 };
+    const { files } = await packageOf(program, { programs: paged });
+    const programs = await readPrograms(text(files.get("program.json")), async (name) => text(files.get(name)));
+    const { pages, choices: _, ...generation } = paged.generation;
+    expect(programs).toEqual({ ...paged, generation: { ...generation, pages: { ...pages, draft: null } } });
+    expect(text(files.get("index.js"))).toContain('{ engine: () => import("./runtime/engine.js") }');
+    expect(text(files.get("index.d.ts"))).toContain("at most 4 texts are generated together");
+    const alone = await packageOf(program, { programs: { run: program, generation } });
+    expect([files.has("runtime/engine.js"), alone.files.has("runtime/engine.js")]).toEqual([true, false]);
+  });
+
   it("holds each kernel's text once, whichever programs have it", async () => {
     const { files } = await packageOf(program, { programs: { run: program, generation } });
     const kernels = [...files].filter(([name]) => name.startsWith("kernels/")).map(([, bytes]) => text(bytes));
@@ -121,7 +133,10 @@ describe("a package of quantized weights", () => {
       [compile(MOBY, { set: { dim: 64, depth: 2 } }).program!, false],
     ] as const) {
       const { files } = await packageOf(program);
-      expect([files.has(part), text(files.get("runtime/index.js")).includes(packersPart.seen)]).toEqual([has, has]);
+      const sees = [...files].some(
+        ([name, bytes]) => name.startsWith("runtime/") && text(bytes).includes(packersPart.seen),
+      );
+      expect([files.has(part), sees]).toEqual([has, has]);
     }
   });
 });
@@ -183,10 +198,18 @@ describe("the runtime in a package", () => {
     for (const source of Object.values(runtimeFiles)) expect(source).not.toContain("pre_tokenizer");
   });
 
+  const engine = Object.entries(engineFiles).map(([name, source]) => [name, gzipSync(source, { level: 9 }).length]);
+  it(`leaves the engine to packages for several callers: ${engine.flat().join(" ")} bytes`, () => {
+    expect(engine.map(([name]) => name)).toEqual(["engine.js"]);
+    expect(engine[0]![1]).toBeLessThanOrEqual(16_000);
+    expect(engineFiles["engine.js"]).toContain("cacheMemory");
+    for (const source of Object.values(runtimeFiles)) expect(source).not.toContain("cacheMemory");
+  });
+
   it("evaluates no text as code, and imports nothing but what Node has", () => {
-    for (const [name, source] of [...Object.entries(runtimeFiles), ...Object.entries(tokenizerFiles)])
+    for (const [name, source] of Object.entries({ ...runtimeFiles, ...tokenizerFiles, ...engineFiles }))
       expect(source, name).not.toMatch(/\beval\(|new Function\b|\bFunction\(/);
-    for (const [name, source] of Object.entries(runtimeFiles)) {
+    for (const [name, source] of Object.entries({ ...runtimeFiles, ...engineFiles })) {
       for (const [, from] of source.matchAll(
         /(?:(?:^|[;\n])(?:import|export)\b[^;"]*\bfrom\s*|\bimport\()"([^"]+)"/g,
       )) {

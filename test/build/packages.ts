@@ -1,7 +1,7 @@
 // Packages for tests: built in memory, with their files by name.
 import { compile } from "../../src/compile.js";
 import { buildPackage, type PackageInput } from "../../src/build/package.js";
-import { packersPart, runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
+import { engineFiles, packersPart, runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import type { Manifest } from "../../src/packaged/manifest.js";
@@ -18,8 +18,12 @@ export function programOf(source: string, set: Readonly<Record<string, string | 
   return program;
 }
 
-export function generationOf(source: string, set: Readonly<Record<string, string | number>> = {}): Generation {
-  const { generation, diagnostics, sources } = compileGeneration(source, { set });
+export function generationOf(
+  source: string,
+  set: Readonly<Record<string, string | number>> = {},
+  caches: "rows" | "pages" = "rows",
+): Generation {
+  const { generation, diagnostics, sources } = compileGeneration(source, { set, caches });
   if (!generation) throw new Error(formatDiagnostics(diagnostics, { sources }));
   return generation;
 }
@@ -59,6 +63,7 @@ export async function packageOf(program: Program, options: Partial<PackageInput>
       weights: startingWeights(program),
       runtime: runtimeFiles,
       tokenizerRuntime: tokenizerFiles,
+      engineRuntime: engineFiles,
       packersPart,
       version: "0.0.0",
       shardBytes: 4096,

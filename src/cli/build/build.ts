@@ -7,7 +7,7 @@ import { writeFolder } from "../../build/folder-node.js";
 import { keptName } from "../../build/package-json.js";
 import { writeText } from "../source/files.js";
 import { pageText } from "../../build/page.js";
-import { pageFiles, packersPart, runtimeFiles, tokenizerFiles } from "../../bundled.js";
+import { engineFiles, pageFiles, packersPart, runtimeFiles, tokenizerFiles } from "../../bundled.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { openWeights } from "../../runtime/node.js";
 import type { Generation } from "../../program/generation.js";
@@ -33,6 +33,12 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
     throw new UserError(
       "nothing says what to write",
       "-o <folder> writes a package, --single-file <page.html> a page that works from disk",
+      EXIT.usage,
+    );
+  if (flags.singleFile !== undefined && flags.maxBatch !== undefined)
+    throw new UserError(
+      "--max-batch is for several callers, and the page of --single-file has one",
+      "build the page by itself, without --max-batch",
       EXIT.usage,
     );
   if (flags.weights === undefined)
@@ -64,8 +70,16 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       EXIT.usage,
     );
   const generation = await generationOf(file, flags, tunings);
-  if (typeof generation === "string") say(`note: the package runs the model, but does not generate: ${generation}`);
-  const programs = { run, generation: typeof generation === "string" ? null : generation };
+  if (typeof generation === "string") {
+    if (flags.maxBatch !== undefined)
+      throw new UserError(`--max-batch: the model does not generate: ${generation}`, "leave out --max-batch");
+    say(`note: the package runs the model, but does not generate: ${generation}`);
+  }
+  const programs = {
+    run,
+    generation: typeof generation === "string" ? null : generation,
+    ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
+  };
   const text = await packageText(file, flags.tokenizer);
   if (typeof generation !== "string" && text.vocabulary > generation.vocabulary)
     say(
@@ -86,6 +100,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       ...text,
       runtime: runtimeFiles,
       tokenizerRuntime: tokenizerFiles,
+      engineRuntime: engineFiles,
       packersPart,
       version: modcVersion(),
       shardBytes,
@@ -192,6 +207,7 @@ async function generationOf(
     ...compileOptions(file, { ...own, phase: "generate" }),
     precision: precisionOf(flags),
     ...(tunings && { tunings }),
+    ...(flags.maxBatch !== undefined && { caches: "pages" as const }),
   };
   try {
     const { generation, diagnostics } = compileGeneration(source.text, options);

@@ -125,6 +125,12 @@ export const weightCommands = {
       o.valued("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)", bytesOf),
       o.option("--name <name>", "the package's name (default: the earlier build's, else the model's)"),
       o.option("--version <version>", "the package's version (default: the earlier build's, else 1.0.0)"),
+      o.whole(
+        "--max-batch <n>",
+        "texts of several callers that are generated at once, at most (default: callers take turns)",
+        2,
+        1024,
+      ),
       o.option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),
       ...o.storage,
       o.keptLive,
