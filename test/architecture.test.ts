@@ -364,9 +364,7 @@ describe("nothing prints or reads the command line outside src/cli", () => {
           roomOf(file) === "cli" ||
           ["src/build/readme.ts", "src/runtime/self-test-child.ts", "src/runtime/dawn-node.ts"].includes(file),
       ),
-      // The README's example prints, and so does the self-test, in a process of its own; Dawn is looked for from the
-      // folder of the program's script.
-    ).toEqual([]);
+    ).toEqual([]); // the README's example and the self-test's process print; Dawn is found from the program's script
   });
 });
 

@@ -62,10 +62,10 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
 };
 
 /**
- * Opens a `.mod` file, a Hugging Face checkpoint folder, a GGUF file, or the output of `train`: a checkpoint, or a run's
- * folder, of which the best checkpoint is opened. The defaults of live parameters are the values that the run was
- * trained to. Throws SourceError for errors of the source, GenerationError for a model that is not autoregressive, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and
- * `openDevice` throw.
+ * Opens a `.mod` file, a Hugging Face checkpoint folder, a GGUF file, or the output of `train`: a checkpoint, or the
+ * folder of a run, of which the best checkpoint is opened. The defaults of live parameters are the values that the run
+ * was trained to. Throws SourceError for errors of the source, GenerationError for a model that is not autoregressive,
+ * CheckpointError, TokenizerError, SessionError, and what `createGenerator` and `openDevice` throw.
  */
 export async function openSession(path: string, given: OpenSessionOptions = {}): Promise<TextSession> {
   const [source, options] = await openSource(path, given);
@@ -73,9 +73,9 @@ export async function openSession(path: string, given: OpenSessionOptions = {}):
 }
 
 /**
- * Reads a model's source and texts. A run completes the options: its model and parameters if the path is the run, and the
- * values that its live parameters were trained to, also if only the weights are the run's. Weights in blocks stay in
- * blocks, unless `precision` is given.
+ * Reads a model's source and texts. A run completes the options: its model and parameters if the path is the run, and
+ * the values that its live parameters were trained to, also if only the weights are the run's. Weights in blocks stay
+ * in blocks, unless `precision` is given.
  */
 export async function openSource<O extends Opening & PrepareOptions>(
   path: string,

@@ -62,8 +62,8 @@ type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
  * Trains to the last step, or until `signal` is aborted: then steps under way, at most two, are finished and a
  * checkpoint is written. Validates every `validation.every` steps and after the last. Writes a checkpoint every
  * `checkpoints.every` steps, after the last, and whenever a validation has the lowest loss so far (validations whose
- * predictors keep what they should skip do not count). Throws TrainError where a loss or a gradient is not finite; nothing is
- * written then, so that the last checkpoint stays good.
+ * predictors keep what they should skip do not count). Throws TrainError if a loss or a gradient is not finite; nothing
+ * is written then, so that the last checkpoint stays good.
  */
 export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { trainer, steps, validation, checkpoints, signal } = options;
