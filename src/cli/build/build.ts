@@ -41,6 +41,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       "build the page by itself, without --max-batch",
       EXIT.usage,
     );
+  await readModel(file); // a model that is not there is told before weights that it lacks
   if (flags.weights === undefined)
     throw new UserError(
       "--weights is missing: a package holds a model's weights",

@@ -1,11 +1,13 @@
 // Opens the model argument of a command: a `.mod` file, or a checkpoint, a folder or a GGUF file, with its weights and
 // tokenizer.
 import { existsSync, readdirSync } from "node:fs";
+import { extname } from "node:path";
 import type { SourceFile } from "../../diagnostics/span.js";
 import { checkpointFiles, isCheckpoint, type CheckpointFiles } from "../../huggingface/files-node.js";
 import { isTorchFile, torchHint } from "../../huggingface/torch-files.js";
 import type { Read } from "../../check/names/files.js";
 import { openTrained } from "../../session/trained-node.js";
+import { escapedName } from "../../size/shown.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { hubHint, notSource } from "./not-source.js";
 import { importReader, readSource, STDIN, STDIN_NAME } from "./files.js";
@@ -27,13 +29,25 @@ export async function readModel(path: string): Promise<SourceFile> {
   const trained = openTrained(path);
   if (trained !== null) return trained.source;
   if (folderOf(path) !== null) return (await import("../../huggingface/folder-node.js")).checkpointSource(path);
-  const hint = path === STDIN || existsSync(path) ? null : hubHint(path);
-  if (hint !== null) throw new UserError(`${path} is neither a file nor a folder`, hint, EXIT.user, "cannot-read");
+  const hint = path === STDIN || existsSync(path) ? null : (hubHint(path) ?? kindsHint(path));
+  if (hint !== null)
+    throw new UserError(
+      `cannot read ${escapedName(path)}: there is no such file or folder`,
+      hint,
+      EXIT.user,
+      "cannot-read",
+    );
   const source = readSource(path);
   const other = notSource(source.file, source.text);
   if (other) throw other;
   return source;
 }
+
+/** The kinds of models, if a path does not have the ending of a file. */
+const kindsHint = (path: string): string | null =>
+  extname(path) === ""
+    ? "name a .mod file, a folder that `modc train` wrote, a checkpoint's folder, or a GGUF file"
+    : null;
 
 /** A model's source, and the reader of its imports. */
 export interface ModelText {
