@@ -34,8 +34,13 @@ const isMissing = (cause: unknown): boolean => (cause as NodeJS.ErrnoException).
  * has it. npm links a package that is installed from a folder, and Node looks for a linked package's dependencies from
  * its real folder, where they are not.
  */
-function fromProgram(): string | null {
-  for (const place of [process.argv[1], `${process.cwd()}/`])
+const fromProgram = (): string | null => resolved([process.argv[1], `${process.cwd()}/`]);
+
+/** The URL of the `webgpu` that `importDawn` imports, for another process; null if it is not installed. */
+export const dawnUrl = (module = import.meta.url): string | null => resolved([module]) ?? fromProgram();
+
+function resolved(places: readonly (string | undefined)[]): string | null {
+  for (const place of places)
     try {
       if (place) return pathToFileURL(createRequire(place).resolve("webgpu")).href;
     } catch {

@@ -4,8 +4,8 @@ import { createHash } from "node:crypto";
 import { mkdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { userCache } from "./cache-node.js";
+import { dawnUrl } from "./dawn-node.js";
 import { writeWhole } from "./place-node.js";
 import { readRegular } from "./regular-node.js";
 import { selfTest, selfTestProgram, type SelfTestLine, type SelfTestTask } from "./self-test-child.js";
@@ -25,9 +25,10 @@ export interface Attempt {
   readonly adapter: Extract<SelfTestLine, { kind: "adapter" }> | null;
 }
 
-/** Runs the test anew. Null where no process can be started, of which nothing follows. */
+/** Runs the test anew. Null where `webgpu` is not installed or no process can be started, of which nothing follows. */
 export async function attempt(env: NodeJS.ProcessEnv, limitMs = LIMIT_MS): Promise<Attempt | null> {
-  const dawn = pathToFileURL(createRequire(import.meta.url).resolve("webgpu")).href;
+  const dawn = dawnUrl();
+  if (dawn === null) return null;
   const task: Omit<SelfTestTask, "fault"> = { flags: [ALL_FEATURES] };
   const child = spawn(process.execPath, ["--input-type=module", "-e", selfTestProgram(), dawn, JSON.stringify(task)], {
     env: { ...env, NODE_OPTIONS: "", ELECTRON_RUN_AS_NODE: "1" },
@@ -68,9 +69,11 @@ function linesOf(told: string): readonly SelfTestLine[] {
   });
 }
 
-/** The version of Dawn's package. */
-const dawnVersion = (): string =>
-  (createRequire(import.meta.url)("webgpu/package.json") as { readonly version: string }).version;
+/** The version of Dawn's package; null if it is not installed. */
+function dawnVersion(): string | null {
+  const dawn = dawnUrl();
+  return dawn && (createRequire(dawn)("webgpu/package.json") as { readonly version: string }).version;
+}
 
 /** What a verdict belongs to: the adapter with its driver, Dawn's version, and the test itself. */
 const keyOf = ({ vendor, architecture, device, description }: Tested): string =>
