@@ -21,10 +21,17 @@ it("writes a project whose scripts train and build, and whose server has the pag
   expect(made.name).toBe("my-project");
   expect(existsSync(join(made.devDependencies.modc.replace("file:", ""), "dist", "src", "cli", "main.js"))).toBe(true);
   const words = (script: string): readonly string[] =>
-    made.scripts[script]!.replace("modc ", "")
-      .split(" ")
+    Array.from(made.scripts[script]!.matchAll(/"([^"]*)"|\S+/g), ([word, quoted]) => quoted ?? word)
+      .slice(1)
       .map((word) => (/^(model\.mod|text\.txt|run|model)$/.test(word) ? join(mine, word) : word));
-  expect(await run([...words("train"), "--steps", "2"].filter(notTheSteps))).toMatchObject({
+  for (const script of ["generate", "build"])
+    expect(await run(words(script))).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(
+        /cannot read .*run: there is no such file or folder\n {2}hint: name a \.mod file, a folder that `modc train` wrote/,
+      ),
+    });
+  expect(await run([...words("train").filter(notTheSteps), "--steps", "2"])).toMatchObject({
     status: 0,
   });
   expect(await run(words("build"))).toMatchObject({ status: 0 });
@@ -37,7 +44,7 @@ it("writes a project whose scripts train and build, and whose server has the pag
 
 /** The steps of the script are for people who wait. */
 const notTheSteps = (word: string, i: number, words: readonly string[]): boolean =>
-  !(word === "300" || (word === "--steps" && words[i + 1] === "300"));
+  word !== "--steps" && words[i - 1] !== "--steps";
 
 async function served() {
   const server = spawn(process.execPath, ["serve.js"], { cwd: mine, env: { ...process.env, PORT: "0" } });

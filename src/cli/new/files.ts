@@ -5,7 +5,7 @@ export const MODEL = `import { Embedding, Layer, MoD, Residual, RMSNorm } from "
 /// A small decoder of bytes in which every second layer computes a quarter of the tokens.
 model Small(
   vocab: int = 256, dim: int = 64, heads: int = 4, depth: int = 4,
-  context: int = 256, capacity: ratio = 25%,
+  context: int = 128, capacity: ratio = 25%,
 ) {
   embed:  Embedding(vocab, dim)
   layers: [for i in 0..depth:
@@ -39,7 +39,7 @@ export const PAGE = `<!doctype html>
   </style>
   <h1>A small model</h1>
   <form>
-    <input name="prompt" value="Call me" aria-label="Prompt" />
+    <input name="prompt" value="Whenever I" aria-label="Prompt" />
     <button disabled>Generate</button>
   </form>
   <p id="text" aria-live="polite"></p>
@@ -47,8 +47,11 @@ export const PAGE = `<!doctype html>
   <script type="module">
     const [form, text, status] = ["form", "#text", "#status"].map((name) => document.querySelector(name));
     const button = form.querySelector("button");
+    const show = (error) => (status.textContent = [error.message, error.hint].filter(Boolean).join(": "));
     try {
-      const { default: model } = await import("./model/index.js");
+      const { default: model } = await import("./model/index.js").catch(() => {
+        throw new Error("there is no model yet: npm run train, then npm run build");
+      });
       const loaded = await model.load({ use: "generate" });
       status.textContent = "";
       button.disabled = false;
@@ -56,23 +59,24 @@ export const PAGE = `<!doctype html>
         event.preventDefault();
         button.disabled = true;
         text.textContent = form.prompt.value;
+        status.textContent = "generating …";
         const began = performance.now();
         let tokens = 0;
         try {
           const sampling = { temperature: 0.5 };
-          for await (const next of loaded.generate(form.prompt.value, { maxTokens: 120, sampling })) {
+          for await (const next of loaded.generate(form.prompt.value, { maxTokens: 100, sampling })) {
             text.textContent += next.text;
             tokens++;
           }
           status.textContent = Math.round((1000 * tokens) / (performance.now() - began)) + " tokens/s";
         } catch (error) {
-          status.textContent = String(error);
+          show(error);
         }
         button.disabled = false;
       });
       form.requestSubmit();
     } catch (error) {
-      status.textContent = String(error) + " (npm run build writes the model)";
+      show(error);
     }
   </script>
 </html>
@@ -107,6 +111,10 @@ const server = createServer((request, response) => {
   response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream" });
   createReadStream(file).pipe(response);
 });
+server.on("error", ({ code, message }) => {
+  console.error(code === "EADDRINUSE" ? "the port is taken: PORT=8001 npm run serve takes another" : message);
+  process.exitCode = 1;
+});
 server.listen(Number(process.env.PORT ?? 8000), "127.0.0.1", () =>
   console.log(\`open http://localhost:\${server.address().port}\`),
 );
@@ -123,8 +131,8 @@ export const packageJson = (name: string, modc: string): string =>
       private: true,
       type: "module",
       scripts: {
-        train: "modc train model.mod --data text.txt -o run --steps 300 --length 64 --validation 0 --lr 3e-3",
-        generate: 'modc generate run -p "Call me" -n 120 -t 0.5 --show-depth',
+        train: "modc train model.mod --data text.txt -o run --steps 400 --batch 2 --validation 0 --lr 6e-3",
+        generate: 'modc generate run -p "Whenever I" -n 100 -t 0.5 --show-depth',
         build: "modc build run -o model",
         serve: "node serve.js",
         test: 'modc check model.mod && modc run model.mod --text "Call me Ishmael" --check',

@@ -39,7 +39,8 @@ Now type:
   npm run build       # a package for Node and pages, in model/
   npm run serve       # the page: http://localhost:8000
 
-Yours to change: model.mod (the model), text.txt (the text that it learns), index.html (the page).`;
+Yours to change: model.mod (the model), text.txt (the text that it learns), index.html (the page).
+To train again after a change, delete run/ first.`;
 
 /** A repository without files is fine, as of `git init`. */
 const FINE = new Set([".git"]);
