@@ -15,7 +15,9 @@ function counted(): { readonly tokenizer: Tokenizer; readonly encoded: () => num
   const tokenizer: Tokenizer = {
     ...bytesTokenizer,
     encode: (text) => (encoded++, bytesTokenizer.encode(text)),
+    encodeAsync: async (text) => tokenizer.encode(text),
     decode: (tokens) => ((decoded += tokens.length), bytesTokenizer.decode(tokens)),
+    decodeAsync: async (tokens) => tokenizer.decode(tokens),
   };
   return { tokenizer, encoded: () => encoded, decoded: () => decoded };
 }
@@ -141,13 +143,13 @@ describe("work that takes long", () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
     const seen: number[] = [];
-    const encode = (text: string): readonly number[] => {
+    const encodeAsync = async (text: string): Promise<readonly number[]> => {
       seen.push(turns);
       for (const until = performance.now() + 25; performance.now() < until;);
       return bytesTokenizer.encode(text).slice(0, 60);
     };
     const { server } = scripted("x", {
-      tokenizer: { ...bytesTokenizer, encode },
+      tokenizer: { ...bytesTokenizer, encodeAsync },
       script: { model: { context: 8192 } },
     });
     const { status } = await ask(server, COMPLETIONS, { prompt: Array<string>(6).fill("x".repeat(5000)) });
