@@ -105,6 +105,7 @@ export function wireError(fault: unknown): RequestError {
   if (fault instanceof ModcError) {
     if (fault.code === "engine-closed") return draining();
     if (OF_TEXT.has(fault.code)) return invalid(withoutFile(fault));
+    if (fault.code === "busy") return unavailable(withoutFile(fault), "tokenizer_busy", fault);
     if (fault.code === "device-lost") return unavailable("the device was lost", "device_lost", fault);
     if (fault.code === "cache-full") return unavailable(fault.message, "cache_full", fault);
   }

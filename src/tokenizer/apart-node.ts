@@ -7,6 +7,8 @@ import type { FromWorker, ToWorker } from "./worker.js";
 
 /** Workers of a tokenizer: each has the whole vocabulary. */
 const MOST_WORKERS = 2;
+/** A request that no worker begins in so many milliseconds is refused: the texts before it take long. */
+const WAIT = 10_000;
 /** Workers end when nothing was asked for so many milliseconds. */
 const IDLE = 60_000;
 /** The most milliseconds that a worker may take to read its files, and for each of their characters. */
@@ -17,7 +19,8 @@ const HEAP = { any: 1024, file: 32 } as const;
 interface Job {
   readonly message: ToWorker;
   readonly milliseconds: number;
-  readonly signal: AbortSignal | null;
+  /** Called when a worker begins it. */
+  begun(): void;
   resolve(value: Answers[keyof Answers] | null): void;
   reject(fault: unknown): void;
 }
@@ -45,37 +48,42 @@ export class Workers implements Apart {
   ): Promise<Answers[K]> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
-      const aborted = (): void => reject(signal!.reason);
-      signal?.addEventListener("abort", aborted, { once: true });
-      this.#waiting.push({
+      const leave = (fault: unknown): void => {
+        const at = this.#waiting.indexOf(job);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        job.reject(fault);
+      };
+      const aborted = (): void => leave(signal!.reason);
+      const timer = setTimeout(() => leave(busy(this.#opening.file)), WAIT);
+      const settled = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", aborted);
+      };
+      const job: Job = {
         message: asking,
         milliseconds: timeFor(characters),
-        signal,
+        begun: () => clearTimeout(timer),
         resolve(value) {
-          signal?.removeEventListener("abort", aborted);
+          settled();
           resolve(value as Answers[K]); // a worker answers by the kind of the request
         },
         reject(fault) {
-          signal?.removeEventListener("abort", aborted);
+          settled();
           reject(fault);
         },
-      });
+      };
+      signal?.addEventListener("abort", aborted, { once: true });
+      this.#waiting.push(job);
       this.#next();
     });
   }
 
   /** Gives the next request to a worker that has nothing to do, or starts one. */
   #next(): void {
-    const job = this.#waiting[0];
-    if (!job) return;
-    if (job.signal?.aborted) {
-      this.#waiting.shift(); // rejected already
-      return this.#next();
-    }
+    if (this.#waiting.length === 0) return;
     const worker = this.#idle.pop();
     if (worker) {
-      this.#waiting.shift();
-      void this.#run(worker, job);
+      void this.#run(worker, this.#waiting.shift()!);
     } else if (this.#workers < MOST_WORKERS)
       this.#start().then(
         (started) => this.#free(started),
@@ -87,6 +95,7 @@ export class Workers implements Apart {
   }
 
   async #run(worker: OneWorker, job: Job): Promise<void> {
+    job.begun();
     try {
       job.resolve(await worker.ask(job.message, job.milliseconds));
     } catch (fault) {
@@ -186,6 +195,12 @@ class OneWorker {
     this.#timer.unref();
   }
 }
+
+const busy = (file: string): TokenizerError =>
+  new TokenizerError("busy", `${file} has not begun with this text in ${WAIT / 1000} s: others before it take long`, {
+    file,
+    hint: "try again later",
+  });
 
 const tooLarge = (file: string): TokenizerError =>
   new TokenizerError("too-slow", `${file} takes more memory for this text than it may`, {

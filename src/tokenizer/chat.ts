@@ -89,7 +89,7 @@ function templateOf(value: unknown, file: string): string | null {
 const QUICK = { steps: 25_000, messages: 128 } as const;
 
 /** Characters whose time a template may take in a worker besides: its steps are bounded already. */
-const PATIENCE = 250_000;
+const PATIENCE = 25_000;
 
 export interface TemplateOptions {
   /** Texts that end an answer. */

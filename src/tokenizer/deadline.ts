@@ -2,7 +2,7 @@
 import { TokenizerError } from "./errors.js";
 
 /** Milliseconds for any text, and for each of its characters: ten times what a slow machine takes. */
-const TIME = { any: 5000, character: 0.2 } as const;
+const TIME = { any: 2000, character: 0.2 } as const;
 
 /** The most milliseconds for a text of so many characters. */
 export const timeFor = (characters: number): number => Math.ceil(TIME.any + TIME.character * characters);
@@ -16,8 +16,8 @@ export const tooSlow = (file: string, milliseconds: number): TokenizerError =>
     { file, hint: "use a tokenizer.json that you trust, or another text" },
   );
 
-/** How often the clock is read: an attempt of a pattern takes less than a hundredth of a millisecond, mostly. */
-const CHECKS = 64;
+/** How often the clock is read: an attempt of a pattern takes up to some milliseconds in a long text. */
+const CHECKS = 16;
 
 /** The deadline of the text that is being encoded; none before `start`. */
 export class Deadline {

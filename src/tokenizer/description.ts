@@ -1,7 +1,7 @@
 // Checks what a `tokenizer.json` says before anything reads it: of what is wrong, the first is told with its place.
 import { escapedName, quotedName } from "../size/shown.js";
 import { TokenizerError } from "./errors.js";
-import { isFixed } from "./pattern-cost.js";
+import { isFixed, mayBeEmpty } from "./pattern-cost.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -168,7 +168,14 @@ function expectShort(piece: string, place: string, refuse: Refuse): void {
 
 /** Limits on the number of decoders, and on the characters that all of them may make from one. */
 const MOST_DECODERS = 32;
-const MOST_GROWTH = 256;
+const MOST_GROWTH = 16;
+
+/** The text that a decoder replaces by a space everywhere: between all characters if it is empty. */
+const REPLACED: ReadonlyMap<unknown, { readonly field: string; readonly absent: string }> = new Map([
+  ["BPEDecoder", { field: "suffix", absent: "" }],
+  ["CTC", { field: "word_delimiter_token", absent: "" }],
+  ["Metaspace", { field: "replacement", absent: "▁" }],
+]);
 
 /** Tokens are decoded one by one while others wait, so each decoder must take little time for any token. */
 function checkDecoder(decoder: unknown, place: string, refuse: Refuse): void {
@@ -176,17 +183,22 @@ function checkDecoder(decoder: unknown, place: string, refuse: Refuse): void {
   const check = (part: unknown, place: string): void => {
     if (++decoders > MOST_DECODERS) refuse(place, part, `there are more than ${MOST_DECODERS} decoders`);
     if (!isFields(part)) return; // the library refuses it
-    const { decoders: own, pattern, content, suffix } = part;
+    const { type, decoders: own, pattern, content } = part;
     if (Array.isArray(own)) own.forEach((one: unknown, i) => check(one, `${place}.decoders[${i}]`));
-    if (part["type"] === "BPEDecoder" && typeof suffix === "string" && suffix === "") growth *= 2;
-    if (!isFields(pattern)) return;
-    const { Regex: regex, String: text } = pattern;
+    const replaced = REPLACED.get(type);
+    if (replaced && (part[replaced.field] ?? replaced.absent) === "") growth *= 2;
+    if (isFields(pattern)) growth *= replacing(pattern, content, place);
+    if (growth > MOST_GROWTH) refuse(place, part, "the decoders make tokens longer and longer");
+  };
+  /** How many times longer a Replace may make a token. */
+  const replacing = ({ Regex: regex, String: text }: Fields, content: unknown, place: string): number => {
     if (typeof regex === "string" && !isFixed(regex))
-      refuse(`${place}.pattern`, pattern, "a pattern of a decoder may repeat nothing", "write it as a String");
-    const replaced = typeof text === "string" ? text.length : 1;
-    if (typeof content === "string" && content.length > replaced)
-      growth *= replaced === 0 ? content.length + 1 : Math.ceil(content.length / replaced);
-    if (growth > MOST_GROWTH) refuse(`${place}.content`, content, "the decoders make tokens longer and longer");
+      refuse(`${place}.pattern`, regex, "a pattern of a decoder may repeat nothing", "write it as a String");
+    const by = String(content ?? "");
+    if (/\$[`']/.test(by)) refuse(`${place}.content`, by, "it may not repeat the text around a match");
+    const length = typeof text === "string" ? text.length : 1;
+    if (typeof regex === "string" ? mayBeEmpty(regex) : length === 0) return 1 + by.length;
+    return Math.max(1, Math.ceil(by.length / (by.includes("$") ? 1 : length)));
   };
   if (decoder !== null) check(decoder, place);
 }

@@ -2,7 +2,7 @@
 // in a worker that is ended after a bound, or is refused where there is none.
 import { quotedName } from "../size/shown.js";
 import type { Description } from "./description.js";
-import { patternCost } from "./pattern-cost.js";
+import { mayBeEmpty, patternCost } from "./pattern-cost.js";
 
 export interface Judged {
   /** The first part that nobody can vouch for, as the end of a sentence; null: there is none. */
@@ -14,16 +14,20 @@ export interface Judged {
 /** More parts, or parts in parts, are not judged. */
 const MAX_PARTS = 32;
 const MAX_NESTING = 8;
-/** Characters that a part may add to a text, or to each word. */
+/** Characters that a part may add to a text or to each word, and how many times longer all parts may make a text. */
 const MAX_ADDED = 64;
 /** Longer pieces make Unigram and WordPiece take long. */
 const MAX_PIECE = { unigram: 64, wordPiece: 256 } as const;
+/** Longer added tokens take long: each place of a text is compared with them. */
+const MAX_ADDED_TOKEN = 256;
 /** Items around a text. */
 const MAX_AROUND = 64;
 /** The most steps of the patterns for each character, as a share of the length of the text. */
 const MAX_LONG = 24;
 /** The length of a quick text, if no part makes it longer. */
 const QUICK = 2048;
+/** Steps of patterns, and of comparisons with pieces of words, that take about 50 ms. */
+const STEPS = { patterns: 20_000_000, pieces: 30_000_000 } as const;
 
 /** How many times longer a part may make a text. */
 const GROWTH: ReadonlyMap<string, number> = new Map([
@@ -35,19 +39,23 @@ class Doubt extends Error {
   override readonly name = "Doubt";
 }
 
-const doubt = (message: string): never => {
+function doubt(message: string): never {
   throw new Doubt(message);
-};
+}
 
 /** `longest`: characters of the longest piece. */
 export function judge(description: Description, longest: number): Judged {
   try {
-    const parts = new Parts();
+    const added = listOf(description["added_tokens"]).map((token) => lengthOf(partOf(token)?.["content"]));
+    const parts = new Parts(added.length > 0 ? Math.min(...added) : null);
     parts.normalizer(description["normalizer"], 0);
     parts.preTokenizer(description["pre_tokenizer"], 0);
     postProcessor(description["post_processor"]);
-    model(description.model, longest);
-    return { doubt: null, quick: Math.floor(QUICK / parts.growth) };
+    const pieces = model(description.model, longest);
+    const most = added.reduce((a, b) => Math.max(a, b), 0) * parts.growth;
+    if (most > MAX_ADDED_TOKEN) doubt(`it has an added token of ${Math.round(most)} characters, once normalized`);
+    const quick = Math.min(QUICK, Math.sqrt(STEPS.patterns / Math.max(1, parts.long)), STEPS.pieces / pieces ** 2);
+    return { doubt: null, quick: Math.floor(quick / parts.growth) };
   } catch (fault) {
     if (fault instanceof Doubt) return { doubt: fault.message, quick: 0 };
     throw fault;
@@ -66,8 +74,15 @@ const lengthOf = (value: unknown): number => (typeof value === "string" ? value.
 
 class Parts {
   growth = 1;
+  /** Steps of the patterns for each character of a text, as a share of its length. */
+  long = 0;
   #parts = 0;
-  #long = 0;
+  #byteLevel = 0;
+  /** Whether a part has cut the text, at the shortest into single characters. */
+  #words = false;
+
+  /** `shortest`: characters of the shortest added token, which cut texts; null: there is none. */
+  constructor(readonly shortest: number | null) {}
 
   normalizer(value: unknown, depth: number): void {
     const part = this.#begin(value, depth);
@@ -75,10 +90,10 @@ class Parts {
     const type = String(part["type"]);
     if (type === "Sequence") for (const own of listOf(part["normalizers"])) this.normalizer(own, depth + 1);
     else if (type === "Replace") this.#replace(part);
-    else if (type === "Prepend") this.#added("prepend", part["prepend"]);
-    // Normal forms grow in texts of rare characters alone, which are measured where a text is encoded.
+    else if (type === "Prepend") this.#before(this.#added("prepend", part["prepend"]));
+    // Texts are measured by their longest normal form, where they are encoded and in what parts add.
     else if (/^NFK?[CD]$/.test(type) || type === "Precompiled") return;
-    else this.growth *= GROWTH.get(type) ?? 1; // the library refuses kinds that it does not know
+    else this.#grow(GROWTH.get(type) ?? 1); // the library refuses kinds that it does not know
   }
 
   preTokenizer(value: unknown, depth: number): void {
@@ -86,70 +101,90 @@ class Parts {
     if (part === null) return;
     const type = String(part["type"]);
     if (type === "Sequence") for (const own of listOf(part["pretokenizers"])) this.preTokenizer(own, depth + 1);
-    else if (type === "Split") this.#pattern(part["pattern"]);
     else if (type === "Replace") this.#replace(part);
-    else if (type === "ByteLevel") this.growth *= this.#byteLevel++ === 0 ? 1 : 3;
     else if (type === "Metaspace") {
-      this.#added("str_rep", part["str_rep"]);
-      this.growth *= Math.max(1, lengthOf(part["str_rep"]));
-    } else if (type === "FixedLength") {
-      if (!(Number.isInteger(part["length"]) && (part["length"] as number) > 0))
+      const written = this.#added("replacement", part["str_rep"] || (part["replacement"] ?? " "));
+      this.#grow(Math.max(1, written));
+      this.#before(written);
+    } else {
+      if (type === "Split") this.#pattern(part["pattern"]);
+      if (type === "ByteLevel") {
+        this.#grow(this.#byteLevel++ === 0 ? 1 : 3);
+        if (part["add_prefix_space"] === true) this.#before(1);
+      }
+      if (type === "FixedLength" && !(Number.isInteger(part["length"]) && (part["length"] as number) > 0))
         doubt("it cuts texts into parts of no length");
+      this.#words = true;
     }
   }
-
-  #byteLevel = 0;
 
   #begin(value: unknown, depth: number): Part | null {
     if (++this.#parts > MAX_PARTS || depth > MAX_NESTING) doubt(`it has more than ${MAX_PARTS} parts`);
     return partOf(value);
   }
 
+  #grow(times: number): void {
+    this.growth *= times;
+    if (this.growth > MAX_ADDED) doubt("its parts make texts longer and longer");
+  }
+
+  /** Characters before each word, or before each text between added tokens. */
+  #before(characters: number): void {
+    if (this.#words) this.#grow(1 + characters);
+    else if (this.shortest !== null) this.#grow(1 + characters / (1 + this.shortest));
+  }
+
   #replace(part: Part): void {
-    const own = this.#pattern(part["pattern"]);
-    const growth = lengthOf(part["content"]) / Math.max(1, own ?? 1);
-    this.#added("content", part["content"]);
-    if (growth > 1 || own === 0) this.growth *= growth + 1;
-    if (this.growth > MAX_ADDED) doubt("its replacements make texts longer and longer");
+    const found = this.#pattern(part["pattern"]);
+    const content = String(part["content"] ?? "");
+    if (/\$[`']/.test(content)) doubt("its replacements repeat the text around them");
+    const added = this.#added("content", content);
+    // Parts of a match, such as $&, are at most as long as it is.
+    const growth = added / (content.includes("$") ? 1 : found.characters);
+    if (found.empty) this.#grow(1 + added);
+    else if (growth > 1) this.#grow(growth);
   }
 
-  #added(name: string, value: unknown): void {
-    if (lengthOf(value) > MAX_ADDED) doubt(`its ${name} has ${lengthOf(value)} characters`);
+  /** The characters of what a part adds, in their longest normal form. */
+  #added(name: string, value: unknown): number {
+    const length =
+      lengthOf(value) > MAX_ADDED ? lengthOf(value) : lengthOf(value) && String(value).normalize("NFKD").length;
+    if (length > MAX_ADDED) doubt(`its ${name} has ${length} characters`);
+    return length;
   }
 
-  /** The length of a text that is looked for; null for a pattern. */
-  #pattern(value: unknown): number | null {
+  /** The least characters of a match, and whether a match may have none. */
+  #pattern(value: unknown): { readonly characters: number; readonly empty: boolean } {
     const { Regex: regex, String: text } = partOf(value) ?? {};
-    if (typeof regex !== "string") return lengthOf(text);
+    if (typeof regex !== "string") return { characters: Math.max(1, lengthOf(text)), empty: lengthOf(text) === 0 };
     const cost = patternCost(regex);
-    if (cost === null) doubt(`its pattern ${quotedName(regex)} may take time without end`);
-    this.#long += cost!.long;
-    if (this.#long > MAX_LONG) doubt("its patterns together take long");
-    return null;
+    if (cost === null) return doubt(`its pattern ${quotedName(regex)} may take time without end`);
+    this.long += cost.long;
+    if (this.long > MAX_LONG) doubt("its patterns together take long");
+    return { characters: 1, empty: mayBeEmpty(regex) };
   }
 }
 
-function postProcessor(value: unknown, depth = 0): void {
+function postProcessor(value: unknown, depth = 0, count = { parts: 0 }): void {
   const part = partOf(value);
   if (part === null) return;
-  const parts = listOf(part["processors"]);
-  if (depth > MAX_NESTING || parts.length > MAX_PARTS) doubt("it has many post_processors");
-  for (const own of parts) postProcessor(own, depth + 1);
+  if (depth > MAX_NESTING || ++count.parts > MAX_PARTS) doubt("it has many post_processors");
+  for (const own of listOf(part["processors"])) postProcessor(own, depth + 1, count);
   const around = listOf(part["single"]);
   const texts = around.filter((item) => partOf(item)?.["Sequence"] !== undefined);
   if (around.length > MAX_AROUND || texts.length > 1) doubt("its post_processor repeats a text");
 }
 
-function model({ type, vocab, ...rest }: Description["model"], longest: number): void {
+/** The characters of the longest piece that each place of a word is compared with, at least 1. */
+function model({ type, vocab, ...rest }: Description["model"], longest: number): number {
   for (const name of ["end_of_word_suffix", "continuing_subword_suffix", "continuing_subword_prefix"])
     if (lengthOf(rest[name]) > MAX_ADDED) doubt(`its ${name} has ${lengthOf(rest[name])} characters`);
   if ((type === "Unigram" || Array.isArray(vocab)) && longest > MAX_PIECE.unigram)
     doubt(`it has a piece of ${longest} characters, which take long with scores`);
-  if (
-    (type === "WordPiece" || type === undefined) &&
-    Math.min(longest, wordLimit(rest["max_input_chars_per_word"])) > MAX_PIECE.wordPiece
-  )
-    doubt(`it has a piece of ${longest} characters, and reads words as long`);
+  if (!(type === "WordPiece" || type === undefined)) return 1;
+  const most = Math.min(longest, wordLimit(rest["max_input_chars_per_word"]));
+  if (most > MAX_PIECE.wordPiece) doubt(`it has a piece of ${longest} characters, and reads words as long`);
+  return Math.max(1, most);
 }
 
 /** The most characters of a word, if WordPiece reads it. */

@@ -44,6 +44,20 @@ export function isFixed(pattern: string): boolean {
   return cost !== null && cost.long === 0 && !/[*+?{]/.test(pattern.replace(/\\./gsu, ""));
 }
 
+/** Whether a pattern may match no characters; also true of a pattern that is not judged. */
+export function mayBeEmpty(pattern: string): boolean {
+  const branches = pattern.length > MAX_PATTERN ? null : new Parser(pattern).all();
+  return branches === null || isEmpty(branches);
+}
+
+const isEmpty = (branches: readonly (readonly Item[])[]): boolean =>
+  branches.some((items) =>
+    items.every(
+      ({ atom, min }) =>
+        min === 0 || atom.kind === "assertion" || (atom.kind === "group" && (atom.look || isEmpty(atom.branches))),
+    ),
+  );
+
 class Parser {
   #at = 0;
 

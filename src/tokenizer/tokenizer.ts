@@ -1,12 +1,11 @@
 // Converts between text and tokens: one token per byte, or by a `tokenizer.json`.
 import type { Apart } from "./apart.js";
-import { BoundedPattern } from "./bounded-pattern.js";
+import { boundLibrary } from "./bounded-library.js";
 import { Deadline } from "./deadline.js";
 import { parseDescription, type Description } from "./description.js";
 import { TokenizerError } from "./errors.js";
 import { judge } from "./judge.js";
 import { byteReader } from "./token-bytes.js";
-import { wordPieces, type WordPieceModel } from "./word-piece.js";
 
 export interface EncodeOptions {
   /** Whether to add the tokens that the tokenizer puts around a whole text, such as a beginning-of-text token. */
@@ -27,7 +26,7 @@ export interface Tokenizer {
   readonly longest: number;
   /**
    * Encodes a text on this thread. The text of a special token becomes that token. Throws TokenizerError for text that
-   * no token represents, after 5 s and 0.2 ms for each character, and at once if a part of the tokenizer may take time
+   * no token represents, after 2 s and 0.2 ms for each character, and at once if a part of the tokenizer may take time
    * without end.
    */
   encode(text: string, options?: EncodeOptions): readonly number[];
@@ -82,8 +81,10 @@ export const bytesTokenizer: Tokenizer = {
 export const parseTokenizer = (json: string, file: string, config: string | null = null): Promise<Tokenizer> =>
   readTokenizer(json, file, config, null);
 
-/** Tokens above which a worker decodes. */
-const MANY = 4096;
+/** More tokens, or tokens of more characters, are decoded in a worker. */
+const MANY = { tokens: 4096, characters: 32_768 } as const;
+/** Characters of a text that is encoded on a thread for which nobody else waits. */
+const MANY_ALONE = 65_536;
 
 /**
  * `apart`: runs what this thread may not wait for; "bounded": this is such a place, which is ended after a bound; null:
@@ -115,7 +116,7 @@ export async function readTokenizer(
       unk_token: described.model["unk_token"],
     });
     if (doubt === null) {
-      if (!bounded) boundPatterns(library, deadline);
+      boundLibrary(library, longestOf(described), deadline);
       library.encode("a"); // a part that lacks something fails now
     } else await worker!.ready();
   } catch (cause) {
@@ -136,7 +137,6 @@ export async function readTokenizer(
   // The library's list has holes where no token has a number.
   const written: readonly (string | undefined)[] = [...library.get_vocab().keys()];
   const longest = written.reduce((most, token) => Math.max(most, token?.length ?? 0), 1);
-  linearWordPiece(Reflect.get(library, "model"), longest);
   const encode: Tokenizer["encode"] = (text, { template = false } = {}) => {
     if (doubt !== null) throw endless(file, doubt, "encodeAsync runs it in a worker, in Node");
     deadline.start(text.length);
@@ -161,19 +161,27 @@ export async function readTokenizer(
       ? ""
       : library.decode([...shownTokens], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
   };
+  const isShort = (tokens: readonly number[]): boolean => {
+    let characters = 0;
+    return (
+      tokens.length <= MANY.tokens &&
+      tokens.every((token) => (characters += library.id_to_token(token)?.length ?? 0) <= MANY.characters)
+    );
+  };
   return {
     vocabulary,
     longest,
     encode,
     async encodeAsync(text, { template = false, signal, alone = false } = {}) {
       signal?.throwIfAborted();
-      if (worker === null || (doubt === null && (alone || isQuick(text, quick)))) return encode(text, { template });
+      if (worker === null || (doubt === null && (alone ? text.length <= MANY_ALONE : isQuick(text, quick))))
+        return encode(text, { template });
       return worker.ask({ kind: "encode", text, template }, text.length, signal);
     },
     decode,
     async decodeAsync(tokens, { special: withSpecial = false, signal } = {}) {
       signal?.throwIfAborted();
-      if (worker === null || tokens.length <= MANY) return decode(tokens, { special: withSpecial });
+      if (worker === null || isShort(tokens)) return decode(tokens, { special: withSpecial });
       return worker.ask({ kind: "decode", tokens, special: withSpecial }, tokens.length * longest, signal);
     },
     idOf: (text) => library.token_to_id(text) ?? null,
@@ -209,27 +217,6 @@ function longestOf({ model: { vocab }, added_tokens: added }: Description): numb
 
 const keysOf = (value: unknown): readonly string[] =>
   typeof value === "object" && value !== null ? Object.keys(value) : [];
-
-/** Puts patterns that check the deadline in place of the library's own, in a part and all its parts. */
-function boundPatterns(library: object, deadline: Deadline): void {
-  const open: unknown[] = [Reflect.get(library, "normalizer"), Reflect.get(library, "pre_tokenizer")];
-  for (let part = open.pop(); open.length > 0 || part; part = open.pop()) {
-    if (part === null || (typeof part !== "object" && typeof part !== "function")) continue;
-    const pattern: unknown = Reflect.get(part, "pattern");
-    if (pattern instanceof RegExp) Reflect.set(part, "pattern", new BoundedPattern(pattern, deadline));
-    for (const name of ["normalizers", "tokenizers"]) {
-      const parts: unknown = Reflect.get(part, name);
-      if (Array.isArray(parts)) open.push(...(parts as readonly unknown[]));
-    }
-  }
-}
-
-/** Replaces the library's WordPiece, which takes the cube of a word's length. */
-function linearWordPiece(model: unknown, longest: number): void {
-  if (typeof model !== "function" || !("max_input_chars_per_word" in model)) return;
-  const own = model as object as WordPieceModel; // only the library's WordPiece has that field
-  own.encode = (words) => wordPieces(own, words, longest);
-}
 
 /** The library fails for a text of which some list is longer than the stack, or some text longer than any may be. */
 function convertingLength<T>(file: string, text: string, body: () => T): T {

@@ -10,27 +10,35 @@ export interface WordPieceModel {
   encode: (words: readonly string[]) => readonly (string | undefined)[];
 }
 
-/** Encodes words as the library does; `longest`: characters of the longest piece. */
+/** Encodes words as the library does. `longest`: characters of the longest piece; `check`: called for each piece. */
 export function wordPieces(
   model: WordPieceModel,
   words: readonly string[],
   longest: number,
+  check: () => void,
 ): readonly (string | undefined)[] {
   const { continuing_subword_prefix: written, max_input_chars_per_word: limit } = model.config;
   const prefix = written === undefined ? "undefined" : String(written); // as the library joins it
   const most = wordLimit(limit);
   const all: (string | undefined)[] = [];
   for (const word of words) {
-    const pieces = codePoints(word) > most ? null : piecesOf(model, word, prefix, longest);
+    const pieces = codePoints(word) > most ? null : piecesOf(model, word, prefix, longest, check);
     if (pieces === null) all.push(model.unk_token);
     else for (const piece of pieces) all.push(piece);
   }
   return all;
 }
 
-function piecesOf(model: WordPieceModel, word: string, prefix: string, longest: number): readonly string[] | null {
+function piecesOf(
+  model: WordPieceModel,
+  word: string,
+  prefix: string,
+  longest: number,
+  check: () => void,
+): readonly string[] | null {
   const pieces: string[] = [];
   for (let start = 0; start < word.length;) {
+    check();
     const before = start > 0 ? prefix : "";
     let end = Math.min(word.length, start + Math.max(0, longest - before.length));
     while (end > start && (splitsPair(word, end) || !model.tokens_to_ids.has(before + word.slice(start, end)))) end--;
