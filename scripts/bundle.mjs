@@ -93,7 +93,7 @@ const nodeApart = {
     build.onLoad({ filter: /.*/, namespace: "node-part" }, () => ({
       contents:
         `export { openNodeAdapter } from "./src/packaged/adapter-node.js";\nexport { readBytes } from ` +
-        `"./src/packaged/files-node.js";\n`,
+        `"./src/packaged/files-node.js";\nexport { startThread, threadPort } from "./src/packaged/worker-node.js";\n`,
       resolveDir: root,
       loader: "js",
     }));
@@ -157,6 +157,17 @@ const tokenizer = {
   mainFields: ["module", "main"],
   entryPoints: [{ in: "src/packaged/tokenizer.ts", out: "tokenizer" }],
   plugins: [namedClasses],
+};
+
+/** The two ends of a package in a worker, each by itself. */
+const worker = {
+  ...shared,
+  external: ["node:*", "webgpu"],
+  entryPoints: [
+    { in: "src/packaged/worker.ts", out: "worker" },
+    { in: "src/packaged/worker-thread.ts", out: "worker-thread" },
+  ],
+  plugins: [nodeApart, namedClasses],
 };
 
 /** The script of a worker thread that has a tokenizer. */
@@ -227,6 +238,8 @@ export async function bundle() {
     `Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n\n` +
     `/** What packages for several callers carry besides. */\nexport const engineFiles: ` +
     `Readonly<Record<string, string>> = ${record([engine])};\n\n` +
+    `/** The ends of a package in a worker. */\nexport const workerFiles: ` +
+    `Readonly<Record<string, string>> = ${record(await bundled(worker))};\n\n` +
     `/** Scripts of pages with a model in them, by whether it has a tokenizer. */\nexport const pageFiles: ` +
     `Readonly<Record<string, string>> = ${record(pageFiles)};\n\n` +
     `/** The script of the page that a server has at \`/\`. */\n` +

@@ -51,7 +51,11 @@ const fieldsOf = ({ name, packageVersion, source, model, files }: PackageFields)
   description: `The model ${model}, compiled from ${source} by modc`,
   type: "module",
   sideEffects: false,
-  exports: { ".": { types: "./index.d.ts", default: "./index.js" }, "./package.json": "./package.json" },
+  exports: {
+    ".": { types: "./index.d.ts", default: "./index.js" },
+    "./worker": { types: "./worker.d.ts", default: "./worker.js" },
+    "./package.json": "./package.json",
+  },
   types: "./index.d.ts",
   files: listedFiles(files),
   engines: { node: ">=20.19" },

@@ -23,6 +23,7 @@ import type { Programs } from "../packaged/programs.js";
 import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../packaged/text.js";
 import { declarations } from "./declarations.js";
 import { storePrograms } from "./kernels.js";
+import { workerTexts } from "./worker-texts.js";
 import { PACKAGE_JSON, packageJsonText, type EarlierPackage } from "./package-json.js";
 import { readme } from "./readme.js";
 
@@ -46,6 +47,8 @@ export interface PackageInput {
   readonly runtime: Readonly<Record<string, string>>;
   readonly tokenizerRuntime: Readonly<Record<string, string>>;
   readonly engineRuntime: Readonly<Record<string, string>>;
+  /** Files of the two ends of a worker. */
+  readonly workerRuntime: Readonly<Record<string, string>>;
   /**
    * The part that packs weights in less than words. Files of the runtime import it as `unseen`, which no bundler
    * follows.
@@ -94,6 +97,8 @@ export async function buildPackage(
   for (const [name, contents] of texts) await put(name, contents);
   const head = `// The runtime of modc ${input.version}, MIT licence.\n`;
   for (const [name, source] of runtimeOf(input)) await put(`runtime/${name}`, `${head}${source}`);
+  for (const [name, source] of Object.entries(input.workerRuntime)) await put(`runtime/${name}`, `${head}${source}`);
+  for (const [name, source] of Object.entries(workerTexts(run.model))) await put(name, source);
   const parts = {
     ...(tokenizer !== null && { tokenizer: input.tokenizerRuntime }),
     ...(generation?.pages && { engine: input.engineRuntime }),

@@ -14,7 +14,7 @@ import { DisposedError } from "../runtime/errors.js";
 import { checkLive } from "../runtime/extents.js";
 import type { WeightsInput } from "../runtime/weights/input.js";
 import { toNumber } from "../size/rational.js";
-import type { BatchOptions, TextGenerator } from "./model.js";
+import type { BatchOptions, TextGenerator } from "./text-generator.js";
 
 /** Loads the programs of a generation with caches in pages. Throws what `createEngine` throws. */
 export async function openBatch(

@@ -4,13 +4,10 @@ import {
   generateText,
   type GeneratedText,
   type GenerateTextOptions,
-  type Generator,
-  type GeneratorOptions,
   type Summary,
 } from "../generate/index.js";
 import type { Words } from "../base/dtype.js";
 import { expectOptions } from "../generate/check.js";
-import type { Generation } from "../program/generation.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
 import type { ProgramWeight } from "../program/program.js";
 import { openDevice, type Device } from "../runtime/device.js";
@@ -19,7 +16,6 @@ import type { LiveValue } from "../runtime/extents.js";
 import type { Inputs } from "../runtime/inputs.js";
 import type { Results } from "../runtime/outputs.js";
 import type { RunOptions, SessionEvent } from "../runtime/session-options.js";
-import type { WeightsInput } from "../runtime/weights/input.js";
 import { load as loadSession } from "../runtime/load.js";
 import type { Session } from "../runtime/session.js";
 import type { CacheOptions, FileCache } from "./cache.js";
@@ -27,6 +23,7 @@ import { readFile, readManifest, textOf, type FileOptions, type Places } from ".
 import { DEFAULTS, PROGRAMS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
 import { readPrograms, type Programs } from "./programs.js";
 import { shardedWeights, valuesIn } from "./shards.js";
+import type { EnginePart, TextGenerator } from "./text-generator.js";
 import { Turns } from "./turns.js";
 import { openText, type OpenedText, type TokenizerPart } from "./text.js";
 
@@ -83,23 +80,6 @@ export interface LoadedModel {
 export interface PackagedModel {
   readonly name: string;
   load(options?: LoadModelOptions): Promise<LoadedModel>;
-}
-
-/** Generates for one call at a time, as `Generator` does, or for several. */
-export type TextGenerator = Pick<Generator, "generation" | "generate" | "dispose">;
-
-export interface BatchOptions extends Pick<GeneratorOptions, "live" | "weightsOf" | "signal" | "onProgress"> {
-  readonly maxBatch: number;
-}
-
-/** The part of the runtime that packages for several callers include. */
-export interface EnginePart {
-  openBatch(
-    generation: Generation,
-    device: Device,
-    weights: WeightsInput,
-    options: BatchOptions,
-  ): Promise<TextGenerator>;
 }
 
 /** Import the parts of the runtime that a package has. */

@@ -2,7 +2,7 @@
 // demand, and so imports types alone.
 import type { Program, SizeText } from "../program/program.js";
 import type { Session } from "../runtime/session.js";
-import type { TextGenerator } from "./model.js";
+import type { TextGenerator } from "./text-generator.js";
 
 export interface Warmed {
   readonly session: Session | null;

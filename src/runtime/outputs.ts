@@ -215,9 +215,16 @@ function countsOf(starts: Uint32Array): Counts {
 
 /** A result from the device's words. */
 function makeResult(dtype: DType, shape: readonly number[], words: Uint32Array<ArrayBuffer>): Result {
-  const data = typed(dtype, words);
-  return { dtype, shape, data, toArray: () => nest(dtype, shape, data) };
+  return resultOf(dtype, shape, typed(dtype, words));
 }
+
+/** A result of values that are known. */
+export const resultOf = (dtype: DType, shape: readonly number[], data: Result["data"]): Result => ({
+  dtype,
+  shape,
+  data,
+  toArray: () => nest(dtype, shape, data),
+});
 
 function typed(dtype: DType, words: Uint32Array<ArrayBuffer>): Result["data"] {
   switch (dtype) {

@@ -38,6 +38,27 @@ window.text = async () => {
   loaded.dispose();
   return text;
 };
+window.logitsInWorker = async () => {
+  const { default: inWorker } = await import("./worker.js");
+  const loaded = await inWorker.load({ use: "run" });
+  const { output } = await loaded.run({ tokens });
+  loaded.dispose();
+  return { shape: output.shape, data: Array.from(output.data) };
+};
+window.inWorker = async () => {
+  const { default: inWorker } = await import("./worker.js");
+  const loaded = await inWorker.load();
+  const { output } = await loaded.run({ tokens });
+  let text = "";
+  for await (const token of loaded.generate(${JSON.stringify(TEXT)}, { maxTokens: ${TOKENS} })) text += token.text;
+  const control = new AbortController();
+  const ended = (async () => { for await (const _ of loaded.generate("a", { signal: control.signal })) control.abort(new RangeError("mine")); })();
+  const aborted = await ended.then(() => null, told);
+  const refused = await loaded.generate([999]).next().then(() => null, told);
+  loaded.dispose();
+  const lost = told(await loaded.lost);
+  return { text, aborted, refused, lost, shape: output.shape, data: Array.from(output.data) };
+};
 window.cached = async (cache, keys) => {
   const store = await caches.open("modc-packages");
   for (const key of keys ?? []) await store.put("https://modc.invalid/" + key.name, new Response(key.text, { headers: key.headers }));
@@ -160,6 +181,21 @@ for (const name of ["chromium", "firefox-esr"] as const satisfies readonly Brows
       await over(undefined, body, moby);
     });
 
+    it("gives the same in a worker, and ends it", async () => {
+      const body = async (page: TestPage): Promise<void> => {
+        const found = await page.evaluate("window.inWorker()");
+        expectLogits(found, moby);
+        expect(found).toMatchObject({
+          text: expectedText,
+          aborted: { name: "RangeError", message: "mine" },
+          refused: { name: "InputError", code: "bad-input" },
+          lost: { name: "DeviceLostError", code: "device-lost" },
+        });
+        expect(page.errors).toEqual([]);
+      };
+      await over(undefined, body, moby);
+    });
+
     if (name === "firefox-esr") return; // the rest is the package's own code, whatever the browser
 
     it("says so where there is no WebGPU", async () => {
@@ -266,7 +302,10 @@ for (const name of ["chromium", "firefox-esr"] as const satisfies readonly Brows
       symlinkSync(small.path, join(project, "node_modules", "small"), "dir");
       writeFileSync(join(project, "package.json"), `{ "type": "module" }`);
       writeFileSync(join(project, "index.html"), PAGE.replace("/page.js", "./page.js").replace(/<link[^>]*>/, ""));
-      writeFileSync(join(project, "page.js"), SCRIPT.replace("./index.js", "small"));
+      writeFileSync(
+        join(project, "page.js"),
+        SCRIPT.replace("./index.js", "small").replaceAll("./worker.js", "small/worker"),
+      );
       const { build } = await import("vite");
       const warnings: string[] = [];
       const logger = {
@@ -278,13 +317,15 @@ for (const name of ["chromium", "firefox-esr"] as const satisfies readonly Brows
         hasErrorLogged: () => false,
         hasWarned: false,
       };
-      await build({ root: project, customLogger: logger, build: { target: "es2022" } });
+      await build({ root: project, customLogger: logger, build: { target: "es2022" }, worker: { format: "es" } });
       expect(warnings).toEqual([]);
       const served = await serve(join(project, "dist"), {
         pages: { "/": readFileSync(join(project, "dist", "index.html"), "utf8"), ...ICON },
       });
       try {
-        expectLogits(await (await openPage(browser, served)).evaluate("window.logits()"), small);
+        const page = await openPage(browser, served);
+        expectLogits(await page.evaluate("window.logits()"), small);
+        expectLogits(await page.evaluate("window.logitsInWorker()"), small);
       } finally {
         await served.close();
       }

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { engineFiles, packersPart, runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
+import { engineFiles, packersPart, runtimeFiles, tokenizerFiles, workerFiles } from "../../src/bundled.js";
 import { compile } from "../../src/compile.js";
 import { parseManifest } from "../../src/packaged/manifest.js";
 import { readPrograms } from "../../src/packaged/programs.js";
@@ -206,8 +206,17 @@ describe("the runtime in a package", () => {
     for (const source of Object.values(runtimeFiles)) expect(source).not.toContain("cacheMemory");
   });
 
+  it("has each end of a worker in a file by itself, for programs that import it", () => {
+    expect(Object.keys(workerFiles)).toEqual(["worker-thread.js", "worker.js"]);
+    for (const source of Object.values(workerFiles)) {
+      expect(gzipSync(source, { level: 9 }).length).toBeLessThanOrEqual(2_500);
+      expect(source).not.toMatch(/\bimport\b[^"'`]{0,40}["'`]/);
+    }
+    for (const source of Object.values(runtimeFiles)) expect(source).not.toContain("worker.js");
+  });
+
   it("evaluates no text as code, and imports nothing but what Node has", () => {
-    for (const [name, source] of Object.entries({ ...runtimeFiles, ...tokenizerFiles, ...engineFiles }))
+    for (const [name, source] of Object.entries({ ...runtimeFiles, ...tokenizerFiles, ...engineFiles, ...workerFiles }))
       expect(source, name).not.toMatch(/\beval\(|new Function\b|\bFunction\(/);
     for (const [name, source] of Object.entries({ ...runtimeFiles, ...engineFiles })) {
       for (const [, from] of source.matchAll(
@@ -215,8 +224,9 @@ describe("the runtime in a package", () => {
       )) {
         if (name === "node.js")
           expect(
-            ["node:fs", "node:fs/promises", "node:module", "node:url", "webgpu"].includes(from!) ||
-              from!.startsWith("./chunk-"),
+            ["node:fs", "node:fs/promises", "node:module", "node:url", "node:worker_threads", "webgpu"].includes(
+              from!,
+            ) || from!.startsWith("./chunk-"),
             from,
           ).toBe(true);
         else expect(from).toMatch(/^\.\/(?:chunk|warm|cache)-/);

@@ -1,7 +1,7 @@
 // Packages for tests: built in memory, with their files by name.
 import { compile } from "../../src/compile.js";
 import { buildPackage, type PackageInput } from "../../src/build/package.js";
-import { engineFiles, packersPart, runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
+import { engineFiles, packersPart, runtimeFiles, tokenizerFiles, workerFiles } from "../../src/bundled.js";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import type { Manifest } from "../../src/packaged/manifest.js";
@@ -64,6 +64,7 @@ export async function packageOf(program: Program, options: Partial<PackageInput>
       runtime: runtimeFiles,
       tokenizerRuntime: tokenizerFiles,
       engineRuntime: engineFiles,
+      workerRuntime: workerFiles,
       packersPart,
       version: "0.0.0",
       shardBytes: 4096,

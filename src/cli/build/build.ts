@@ -7,7 +7,7 @@ import { writeFolder } from "../../build/folder-node.js";
 import { keptName } from "../../build/package-json.js";
 import { writeText } from "../source/files.js";
 import { pageText } from "../../build/page.js";
-import { engineFiles, pageFiles, packersPart, runtimeFiles, tokenizerFiles } from "../../bundled.js";
+import { engineFiles, pageFiles, packersPart, runtimeFiles, tokenizerFiles, workerFiles } from "../../bundled.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { openWeights } from "../../runtime/node.js";
 import type { Generation } from "../../program/generation.js";
@@ -102,6 +102,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       runtime: runtimeFiles,
       tokenizerRuntime: tokenizerFiles,
       engineRuntime: engineFiles,
+      workerRuntime: workerFiles,
       packersPart,
       version: modcVersion(),
       shardBytes,
