@@ -1,4 +1,5 @@
 // What the source says beside its meaning: names of values, lines, documentation of blocks.
+import { withinFolder } from "../base/within-folder.js";
 import type { Model, Value } from "../check/model.js";
 import { lineAndColumn, type SourceFile, type Span } from "../diagnostics/span.js";
 import { parse } from "../syntax/parse.js";
@@ -65,15 +66,6 @@ export class SourceNotes {
     const line = text.split("\n")[lineAndColumn(text, start).line - 1] ?? "";
     return line.replace(/\s+/g, " ").trim();
   }
-}
-
-/** What a written file calls the source of a model, or another: its path from the model's folder. */
-export function withinFolder(file: string, model: string): string {
-  if (/^std[/]/.test(file)) return file;
-  const [own, folder] = [file.split(/[/\\]/), model.split(/[/\\]/).slice(0, -1)];
-  let same = 0;
-  while (same < folder.length && own[same] === folder[same]) same++;
-  return [...folder.slice(same).map(() => ".."), ...own.slice(same)].join("/");
 }
 
 /** What a written file calls the source of a model. */

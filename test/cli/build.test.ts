@@ -227,4 +227,30 @@ describe("modc build", () => {
     expect(stderr).toContain(message);
     expect(existsSync(join(folder.path, "never"))).toBe(false);
   });
+
+  it("names sources from the model's folder, not from where it was built", async () => {
+    const names = (text: string): readonly string[] => [
+      ...new Set([...text.matchAll(/"file":"([^"]*)"/g)].map(([, file]) => file!)),
+    ];
+    expect((await build("named")).status).toBe(0);
+    expect(names(readFileSync(join(folder.path, "named", "program.json"), "utf8"))).toEqual(["small.mod"]);
+    expect(names((await modc(["compile", model])).stdout)).toEqual(["small.mod"]);
+  });
+
+  it("refuses --max-batch for a page, and for a model that does not generate", async () => {
+    const page = ["--single-file", join(folder.path, "page.html")];
+    const refused = await modc(["build", model, "--weights", weights, "--max-batch", "4", ...page]);
+    expect([refused.status, refused.stderr]).toEqual([
+      2,
+      "error: --max-batch is for several callers, and the page of --single-file has one\n" +
+        "  hint: build the page by itself, without --max-batch\n",
+    ]);
+    const { status, stderr } = await build("batch", "--max-batch", "4");
+    expect([status, stderr]).toEqual([
+      1,
+      "error: --max-batch: the model does not generate: the input x of a model that generates is u32[B, T], its " +
+        "tokens\n  hint: leave out --max-batch\n",
+    ]);
+    expect(existsSync(join(folder.path, "batch"))).toBe(false);
+  });
 });

@@ -11,6 +11,8 @@ import { engineFiles, pageFiles, packersPart, runtimeFiles, tokenizerFiles, work
 import { formatBytes } from "../../runtime/errors.js";
 import { openWeights } from "../../runtime/node.js";
 import type { Generation } from "../../program/generation.js";
+import { namedFrom } from "../../program/origins.js";
+import type { Program } from "../../program/program.js";
 import type { TuningsFile } from "../../schedule/tunings/file.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { compileFile, compileOptions, precisionOf } from "../source/frontend.js";
@@ -76,9 +78,13 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       throw new UserError(`--max-batch: the model does not generate: ${generation}`, "leave out --max-batch");
     say(`note: the package runs the model, but does not generate: ${generation}`);
   }
+  const named = (program: Program): Program => namedFrom(program, modelName(file));
   const programs = {
-    run,
-    generation: typeof generation === "string" ? null : generation,
+    run: named(run),
+    generation:
+      typeof generation === "string"
+        ? null
+        : { ...generation, prompt: named(generation.prompt), step: named(generation.step) },
     ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
   };
   const text = await packageText(file, flags.tokenizer);

@@ -1,5 +1,6 @@
 // `modc compile`: the program as JSON, for the runtime to load without the compiler.
 import type { Program } from "../../program/program.js";
+import { namedFrom } from "../../program/origins.js";
 import { printProgram } from "../../program/serialize.js";
 import { openDevice } from "../../runtime/index.js";
 import { wantedDevice } from "../device.js";
@@ -7,6 +8,7 @@ import { formatBytes } from "../../runtime/errors.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
 import { compileFile, type Finished } from "../source/frontend.js";
+import { modelName } from "../source/model-file.js";
 import { out, outJson, outRaw } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { readTunings, tuningsOn } from "./tunings.js";
@@ -17,7 +19,7 @@ type CompileFlags = Flags<typeof sourceCommands.compile>;
 
 /** Without `-o` the program is written to standard output. */
 export async function compile(file: string, flags: CompileFlags): Promise<ExitCode> {
-  const program = await chosen(await compileFile(file, flags), flags);
+  const program = namedFrom(await chosen(await compileFile(file, flags), flags), modelName(file));
   const text = printProgram(program);
   if (isPrinted(flags.output)) {
     outRaw(text);
