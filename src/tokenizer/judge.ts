@@ -22,8 +22,8 @@ const MAX_PIECE = { unigram: 64, wordPiece: 256 } as const;
 const MAX_ADDED_TOKEN = 256;
 /** Items around a text. */
 const MAX_AROUND = 64;
-/** The most steps of the patterns for each character, as a share of the length of the text. */
-const MAX_LONG = 24;
+/** The most steps of the patterns for each character, and as a share of the length of the text. */
+const MAX_STEPS = { fixed: 1000, long: 24 } as const;
 /** The length of a quick text, if no part makes it longer. */
 const QUICK = 2048;
 /** Steps of patterns, and of comparisons with pieces of words, that take about 50 ms. */
@@ -76,6 +76,7 @@ class Parts {
   growth = 1;
   /** Steps of the patterns for each character of a text, as a share of its length. */
   long = 0;
+  #fixed = 0;
   #parts = 0;
   #byteLevel = 0;
   /** Whether a part has cut the text, at the shortest into single characters. */
@@ -160,7 +161,8 @@ class Parts {
     const cost = patternCost(regex);
     if (cost === null) return doubt(`its pattern ${quotedName(regex)} may take time without end`);
     this.long += cost.long;
-    if (this.long > MAX_LONG) doubt("its patterns together take long");
+    this.#fixed += cost.fixed;
+    if (this.long > MAX_STEPS.long || this.#fixed > MAX_STEPS.fixed) doubt("its patterns together take long");
     return { characters: 1, empty: mayBeEmpty(regex) };
   }
 }

@@ -35,7 +35,7 @@ const MAX_REPEATED = 64;
 export function patternCost(pattern: string): Cost {
   if (pattern.length > MAX_PATTERN) return null;
   const branches = new Parser(pattern).all();
-  return branches === null ? null : costOf(branches, true);
+  return branches === null ? null : costOf(branches, "kept");
 }
 
 /** Whether a pattern matches texts of fixed lengths alone: it repeats nothing. */
@@ -109,7 +109,8 @@ class Parser {
     const branches = this.#branches(depth + 1);
     if (branches === null || this.text[this.#at] !== ")") return null;
     this.#at++;
-    return { kind: "group", branches, look: /^\(\?<?[=!]$/.test(open) };
+    const look = /^\(\?<?[=!]$/.test(open);
+    return { kind: "group", branches: look && open.includes("<") ? backwards(branches) : branches, look };
   }
 
   /** A class may hold classes. */
@@ -144,6 +145,16 @@ class Parser {
   }
 }
 
+/** Branches in the order in which they are matched before a place. */
+const backwards = (branches: readonly (readonly Item[])[]): readonly (readonly Item[])[] =>
+  branches.map((items) =>
+    items.toReversed().map((item) => {
+      const { atom } = item;
+      if (atom.kind !== "group" || atom.look) return item;
+      return { ...item, atom: { ...atom, branches: backwards(atom.branches) } };
+    }),
+  );
+
 const ONE: PatternCost = { fixed: 1, long: 0 };
 const LONG: PatternCost = { fixed: 1, long: 1 };
 
@@ -155,30 +166,36 @@ function product(a: Cost, b: Cost): Cost {
   return { fixed: a.fixed * b.fixed, long: a.fixed * b.long + a.long * b.fixed };
 }
 
-/** `last`: nothing after the branches can fail, so that they are never tried again. */
-const costOf = (branches: readonly (readonly Item[])[], last: boolean): Cost =>
-  branches.reduce<Cost>((cost, items) => sum(cost, branchCost(items, last)), { fixed: 0, long: 0 });
+/**
+ * When an item is tried again: `again`: if what is after it fails; `read`: never, but the next attempt reads its
+ * characters again, since they are looked at alone; `kept`: never, and its characters are part of the match.
+ */
+type Tried = "again" | "read" | "kept";
 
-function branchCost(items: readonly Item[], last: boolean): Cost {
-  const mayFail = last ? items.findLastIndex(({ min }) => min > 0) : items.length;
+const costOf = (branches: readonly (readonly Item[])[], tried: Tried): Cost =>
+  branches.reduce<Cost>((cost, items) => sum(cost, branchCost(items, tried)), { fixed: 0, long: 0 });
+
+function branchCost(items: readonly Item[], tried: Tried): Cost {
+  const mayFail = tried === "again" ? items.length : items.findLastIndex(({ min }) => min > 0);
   return items.reduce<Cost>((cost, item, i) => {
-    const own = itemCost(item, i >= mayFail);
+    const own = itemCost(item, i >= mayFail ? tried : "again");
     return i > mayFail ? sum(cost, own) : product(cost, own);
   }, ONE);
 }
 
 /** The ways in which an item may match at a place, or, of one that is never tried again, the steps of one of them. */
-function itemCost({ atom, min, max }: Item, last: boolean): Cost {
+function itemCost({ atom, min, max }: Item, tried: Tried): Cost {
   if (max !== Infinity && max > MAX_REPEATED) return null;
   if (atom.kind === "group" && !isOneCharacter(atom)) {
     if (max > 1) return null;
-    const own = costOf(atom.branches, last || atom.look);
+    const own = costOf(atom.branches, atom.look ? "read" : tried);
     return min === 0 ? sum(ONE, own) : own;
   }
   if (max === 1 && min === 1) return ONE;
   // A match that is kept costs its characters once, and they are not looked at again.
-  if (last) return { fixed: max === Infinity ? 1 : max, long: 0 };
-  return max === Infinity ? LONG : { fixed: Math.max(max, 1) * (max - min + 1), long: 0 };
+  if (tried === "kept") return { fixed: max === Infinity ? 1 : max, long: 0 };
+  if (max === Infinity) return LONG;
+  return { fixed: tried === "read" ? max : Math.max(max, 1) * (max - min + 1), long: 0 };
 }
 
 /** A character with conditions, such as `(?:(?=\p{L})[^a-z])`. */

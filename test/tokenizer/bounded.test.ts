@@ -50,8 +50,22 @@ describe("patterns", () => {
   });
 
   it("that repeat what repeats, or may try many ways, are not vouched for", () => {
-    for (const pattern of ["(a+)+$", "(a|aa)+$", "(a*)*", "a*a*b", "(?=(\\d{3})+)", "a{1,3}+b", "(x)\\1", "a{1,999}"])
+    for (const pattern of [
+      "(a+)+$",
+      "(a|aa)+$",
+      "(a*)*",
+      "a*a*b",
+      "(?=(\\d{3})+)",
+      "a{1,3}+b",
+      "(x)\\1",
+      "a{1,999}",
+      "(?<=xa*a*)b",
+      "(?<=(?:xa*)a*)",
+    ])
       expect(patternCost(pattern), pattern).toBeNull();
+    // What is looked at alone is read again at the next place.
+    for (const pattern of ["(?=a+)a", "(?!a+)b", "(?<=a+)b", "(?<=ba*)c"])
+      expect(patternCost(pattern)!.long, pattern).toBe(1);
   });
 
   it("repeat nothing, or do", () => {
@@ -169,6 +183,7 @@ it("parts that make texts longer and longer are not vouched for, nor long added 
     [{ ...normalizer(...times(2, { type: "Prepend", prepend: "p".repeat(40) })), added_tokens: added }, "longer"],
     [preTokenizer(split, ...times(9, before)), "longer and longer"],
     [preTokenizer({ type: "Metaspace", replacement: "_".repeat(65) }), "its replacement has 65 characters"],
+    [preTokenizer({ ...split, pattern: { Regex: "a{0,40}a{0,40}b" } }), "its patterns together take long"],
     [{ added_tokens: [{ id: 90, content: "<".repeat(257) }] }, "an added token of 257 characters"],
     [{ post_processor: { type: "Sequence", processors } }, "many post_processors"],
   ] as const)
