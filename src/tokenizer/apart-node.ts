@@ -19,6 +19,8 @@ const HEAP = { any: 1024, file: 32 } as const;
 interface Job {
   readonly message: ToWorker;
   readonly milliseconds: number;
+  /** Begins to count how long it waits. No request waits so while workers start, which takes as long as the files say. */
+  wait(): void;
   /** Called when a worker begins it. */
   begun(): void;
   resolve(value: Answers[keyof Answers] | null): void;
@@ -30,6 +32,8 @@ export class Workers implements Apart {
   readonly #waiting: Job[] = [];
   readonly #idle: OneWorker[] = [];
   #workers = 0;
+  /** Workers that have read their files. */
+  #started = 0;
 
   /** Starts nothing yet. */
   constructor(opening: Opening) {
@@ -54,7 +58,7 @@ export class Workers implements Apart {
         job.reject(fault);
       };
       const aborted = (): void => leave(signal!.reason);
-      const timer = setTimeout(() => leave(busy(this.#opening.file)), WAIT);
+      let timer: NodeJS.Timeout | undefined;
       const settled = (): void => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", aborted);
@@ -62,6 +66,7 @@ export class Workers implements Apart {
       const job: Job = {
         message: asking,
         milliseconds: timeFor(characters),
+        wait: () => (timer ??= setTimeout(() => leave(busy(this.#opening.file)), WAIT)),
         begun: () => clearTimeout(timer),
         resolve(value) {
           settled();
@@ -74,6 +79,7 @@ export class Workers implements Apart {
       };
       signal?.addEventListener("abort", aborted, { once: true });
       this.#waiting.push(job);
+      if (this.#started > 0) job.wait();
       this.#next();
     });
   }
@@ -106,15 +112,20 @@ export class Workers implements Apart {
 
   #free(worker: OneWorker): void {
     if (worker.ended) {
-      this.#workers--;
+      this.#forget();
       return this.#next();
     }
     this.#idle.push(worker);
     worker.rest(() => {
       this.#idle.splice(this.#idle.indexOf(worker), 1);
-      this.#workers--;
+      this.#forget();
     });
     this.#next();
+  }
+
+  #forget(): void {
+    this.#workers--;
+    this.#started--;
   }
 
   async #start(): Promise<OneWorker> {
@@ -125,6 +136,8 @@ export class Workers implements Apart {
       const characters = (json?.length ?? 0) + (config?.length ?? 0);
       const worker = new OneWorker(tokenizerWorker, file, characters);
       await worker.ask({ kind: "open", opening: this.#opening }, OPENING.any + OPENING.character * characters);
+      this.#started++;
+      for (const job of this.#waiting) job.wait();
       return worker;
     } catch (fault) {
       this.#workers--;

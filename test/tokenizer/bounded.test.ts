@@ -120,6 +120,15 @@ describe("a tokenizer with a pattern that may take time without end", () => {
     expect(await tokenizer.encodeAsync("ba")).toEqual([1, 0]);
   });
 
+  it("refuses texts for which no worker has time, while it encodes others", { timeout: 60_000 }, async () => {
+    const tokenizer = await parseTokenizer(ENDLESS, "x.json");
+    const asked = await Promise.allSettled(Array.from({ length: 40 }, () => tokenizer.encodeAsync(LONG)));
+    const codes = asked.map((one) => (one.status === "rejected" ? (one.reason as TokenizerError).code : "encoded"));
+    expect(new Set(codes)).toEqual(new Set(["too-slow", "busy"]));
+    expect(codes.slice(0, 2)).toEqual(["too-slow", "too-slow"]);
+    expect(await tokenizer.encodeAsync("ab")).toEqual([0, 1]);
+  });
+
   it("is left when its caller stops waiting", async () => {
     const tokenizer = await parseTokenizer(ENDLESS, "x.json");
     const stop = new AbortController();
