@@ -125,7 +125,7 @@ export async function own(source: string): Promise<string> {
 }
 `,
     );
-    // What is declared beside the model is what the runtime in it gives and takes; it logs no experts.
+    // What is declared beside the model is what the runtime in it gives and takes; it logs no experts, and takes no constraints.
     own.write(
       "same.ts",
       `import type * as built from "moby";
@@ -135,7 +135,7 @@ export const same: [
   Same<built.Generated, Omit<own.GeneratedText, "experts">>,
   Same<built.GenerationSummary, Omit<own.Summary, "experts">>,
   Same<built.SamplingOptions, own.SamplingOptions>,
-  Same<built.GenerateOptions, Omit<own.GenerateTextOptions, "until" | "observe">>,
+  Same<built.GenerateOptions, Omit<own.GenerateTextOptions, "until" | "observe" | "constraints">>,
   Same<built.Prompt, own.Prompt>,
 ] = [true, true, true, true, true];
 `,

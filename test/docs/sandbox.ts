@@ -29,6 +29,7 @@ export function fillSandbox(path: string): void {
   write("mine.mod", fencesOf("docs/tutorial.md").find(({ language }) => language === "mod")!.code);
   write("text.txt", TEXT);
   write("texts/a.txt", TEXT);
+  write("person.json", '{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}');
   writeFileSync(join(path, "model.gguf"), smallGguf(5));
   for (const folder of ["SmolLM2-135M", "SmolLM2-135M-Instruct"]) {
     mkdirSync(join(path, folder));
