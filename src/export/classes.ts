@@ -218,6 +218,8 @@ export interface Signature {
   readonly names: readonly string[];
   /** The parameter of each hole; null where the number stands in the text. */
   readonly of: readonly (string | null)[];
+  /** The text of each hole in the model. */
+  readonly fixed: readonly string[];
 }
 
 /** Signatures of all kinds; those of inner blocks first, since a class passes on what they take. */
@@ -236,7 +238,8 @@ const weightNames = ({ weights }: Kind): readonly string[] =>
 function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature>, isRoot: boolean): Signature {
   const [first] = parts;
   const { holes, children } = first!;
-  if (native) return { names: native.parameters, of: nativeNames(native, holes) };
+  const fixed = holes.map(({ text }) => text);
+  if (native) return { names: native.parameters, of: nativeNames(native, holes), fixed };
   const own = children[0]?.from ?? holes.length;
   const names = new Names();
   // A parameter that methods read is an attribute beside the block's weights and inner blocks; those of the model are
@@ -280,5 +283,5 @@ function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature
   });
   const order = [...first!.instance.numbers.keys()];
   const rank = (name: string): number => (order.includes(name) ? order.indexOf(name) : order.length);
-  return { names: [...new Set(of.flatMap((name) => name ?? []))].sort((a, b) => rank(a) - rank(b)), of };
+  return { names: [...new Set(of.flatMap((name) => name ?? []))].sort((a, b) => rank(a) - rank(b)), of, fixed };
 }

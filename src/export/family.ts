@@ -26,19 +26,33 @@ function others(text: string): readonly string[] {
     .map(String);
 }
 
+/** Values of a whole number on its other side, the smallest first. */
+function further(text: string): readonly string[] {
+  if (!/^\d+$/.test(text)) return [];
+  const num = BigInt(text);
+  const values = new Set([1n, num / 2n, num - 1n, num - 2n, num * 3n, num + 1n, num + 2n]);
+  return [...values].filter((n) => n > 0n && n !== num).map(String);
+}
+
 /**
- * For each parameter that is a number, the models in which it has another value and the rest have theirs. `check` gives
- * the models with some parameters set, or null where the source has errors then.
+ * For each parameter that is a number, the models in which it has another value and the rest have theirs: of whole
+ * numbers two, if possible one of them smaller, since a number may follow a parameter by chance in one.
+ * `check` gives the models with some parameters set, or null where the source has errors then.
  */
 export function familyOf<Models>(
   { parameters }: Pick<Model, "parameters">,
   check: (set: Readonly<Record<string, string>>) => Models | null,
 ): readonly Models[] {
   return parameters.flatMap(({ name, value }) => {
-    for (const other of others(value)) {
-      const models = check({ [name]: other });
-      if (models !== null) return [models];
-    }
-    return [];
+    const accepted = (candidates: readonly string[]): readonly [string, Models] | null => {
+      for (const other of candidates) {
+        const models = check({ [name]: other });
+        if (models !== null) return [other, models];
+      }
+      return null;
+    };
+    const likely = accepted(others(value));
+    const another = likely && accepted(further(value).filter((other) => other !== likely[0]));
+    return [likely, another].flatMap((found) => (found ? [found[1]] : []));
   });
 }

@@ -4,7 +4,8 @@ const indented = (lines: readonly string[]): string[] => lines.map((line) => `  
 
 /** What a list holds in one model, by the kinds of its members, and the whole numbers that the model is made with. */
 export interface Listed {
-  readonly kinds: readonly string[];
+  /** Null: of a member that is of no kind in the model. */
+  readonly kinds: readonly (string | null)[];
   readonly numbers: ReadonlyMap<string, number>;
 }
 
@@ -28,12 +29,14 @@ export function periodOf(all: readonly Listed[]): Period | null {
   const kinds = [...new Set(all.flatMap((list) => list.kinds))];
   const longest = Math.max(...all.map((list) => list.kinds.length));
   if (!first || new Set(first.kinds).size !== 2 || kinds.length !== 2 || longest < 3) return null;
-  const holds = (kind: string, period: Period["period"], offset: number | null): boolean =>
+  const holds = (kind: string | null, period: Period["period"], offset: number | null): boolean =>
     all.every(({ kinds: own, numbers }) => {
       const p = typeof period === "number" ? period : (numbers.get(period) ?? 0);
-      return p > 1 && own.every((k, i) => (k === kind) === (i % p === (offset ?? p - 1)));
+      return p > 0 && own.every((k, i) => (k === kind) === (i % p === (offset ?? p - 1)));
     });
-  const fixed = Array.from({ length: longest - 1 }, (_, i) => i + 2);
+  // Of lists of several lengths, one must have the same place in two periods.
+  const mostFixed = all.length > 1 ? Math.ceil(longest / 2) : longest;
+  const fixed = Array.from({ length: mostFixed - 1 }, (_, i) => i + 2);
   for (const period of [...fixed, ...first.numbers.keys()])
     for (const offset of [null, ...Array.from({ length: typeof period === "number" ? period - 1 : 1 }, (_, i) => i)])
       for (const kind of kinds) if (holds(kind, period, offset)) return { period, offset };

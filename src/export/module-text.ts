@@ -2,7 +2,8 @@
 import { filled, marksIn } from "./holes.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
-import { listOf, nestedList, periodOf, type Period } from "./lists.js";
+import { familyList, type FamilyList } from "./family-lists.js";
+import { listOf, nestedList, periodOf } from "./lists.js";
 import { attribute, Names, variable } from "./names.js";
 import { nativeText } from "./native.js";
 import {
@@ -11,16 +12,13 @@ import {
   axesText,
   type Argument,
   boundName,
-  type Formula,
-  formulaOf,
+  derivedOf,
   forwardDoc,
   hasCaches,
   hasCausal,
   INIT_WEIGHTS,
   inputsOf,
   liveText,
-  lengthName,
-  listPeriod,
   loadText,
   runOf,
   stepText,
@@ -135,7 +133,7 @@ class ModuleWriter {
       "from modc_files import read_weights",
       "",
       "",
-      ...argumentsText(this.#argsName, this.#arguments(this.#formulas())),
+      ...argumentsText(this.#argsName, this.#arguments(true)),
       ...this.#classes(),
       "",
       "",
@@ -152,7 +150,7 @@ class ModuleWriter {
     const { kind } = this.options.parts.root;
     const [first] = this.#sequences;
     return {
-      arguments: this.#arguments(),
+      arguments: this.#arguments(false),
       classes: this.#classes(),
       init: this.#init(kind),
       resets: this.#resets(kind),
@@ -191,24 +189,8 @@ class ModuleWriter {
     return kinds.findIndex((other) => this.#names.get(other) === this.#names.get(kind));
   }
 
-  /** The numbers that are a product or quotient of the source's parameters, by the names of the arguments. */
-  #formulas(): ReadonlyMap<string, Formula> {
-    const { kind, instance } = this.options.parts.root;
-    const { names, of } = this.#signatures.get(kind)!;
-    const derived = names.filter((name) => !instance.numbers.has(name));
-    return new Map(
-      derived.flatMap((name) => {
-        const hole = of.indexOf(name);
-        const found = formulaOf(
-          kind.parts,
-          kind.parts.map(({ holes }) => holes[hole]!.text),
-        );
-        return found === null ? [] : [[variable(name), found] as const];
-      }),
-    );
-  }
-
-  #arguments(formulas: ReadonlyMap<string, Formula> = new Map()): readonly Argument[] {
+  /** `hasFormulas`: whether numbers that are an expression of others are no fields of their own. */
+  #arguments(hasFormulas: boolean): readonly Argument[] {
     const { parts, variants } = this.options;
     const { kind, holes, children } = parts.root;
     const { names, of } = this.#signatures.get(kind)!;
@@ -216,8 +198,8 @@ class ModuleWriter {
     const lists = [...new Set(children.flatMap(({ attr, index }) => (index.length === 0 ? [] : attr)))].flatMap(
       (attr) => {
         const own = children.filter((child) => child.attr === attr);
-        const name = lengthName(parts, attr);
-        const period = this.#periodOf(kind, attr, own)?.period;
+        const { length: name, period: found } = this.#listOf(kind, attr, own);
+        const period = found?.period;
         return [
           ...(name === null ? [] : [{ name: variable(name), value: own.length }]),
           ...(typeof period !== "string"
@@ -230,7 +212,8 @@ class ModuleWriter {
       const name = boundName(parts, sequence);
       return name === null ? [] : [[variable(name), sequence.bound!] as const];
     });
-    return argumentsOf(variants[0]!.model, numbers, lists, new Map(longest), formulas);
+    const derived = derivedOf(kind.parts, this.#signatures.get(kind)!, hasFormulas);
+    return argumentsOf(variants[0]!.model, numbers, lists, new Map(longest), derived);
   }
 
   #class(kind: Kind): readonly string[] {
@@ -315,19 +298,20 @@ class ModuleWriter {
         const [first, ...rest] = nestedList(group.map(({ index }, i) => ({ index, text: made[i]! })));
         return [`self.${attr} = ${first!}`, ...rest];
       }
-      const length = kind === this.options.parts.root.kind ? lengthName(this.options.parts, attr) : null;
-      const test = testOf(this.#periodOf(kind, attr, group), kind.parts[0]!);
+      const { length, period } = this.#listOf(kind, attr, group);
+      const test = testOf(period, kind.parts[0]!);
       const [first, ...rest] = listOf(made, length === null ? null : `args.${variable(length)}`, test);
       return [`self.${attr} = ${first!}`, ...rest];
     });
   }
 
-  /** Where the members of one kind are in a list. */
-  #periodOf(kind: Kind, attr: string, group: readonly Child[]): Period | null {
+  /** Where the members of one text are in a list, and the parameter that says how long it is. */
+  #listOf(kind: Kind, attr: string, group: readonly Child[]): FamilyList {
+    const { parts } = this.options;
     const made = group.map((child) => this.#made(kind, child));
-    return kind === this.options.parts.root.kind
-      ? listPeriod(this.options.parts, attr, made)
-      : periodOf([{ kinds: made, numbers: new Map() }]);
+    return kind === parts.root.kind
+      ? familyList(parts, this.#signatures.get(kind)!, attr, made)
+      : { period: periodOf([{ kinds: made, numbers: new Map() }]), length: null };
   }
 
   /** The call that makes an inner block. */

@@ -1,10 +1,10 @@
 // What the class of the model has beside those of blocks: arguments, inputs of its call, and how weights are loaded.
 import type { Model, ModelWeight } from "../check/model.js";
 import { textInputsOf } from "../check/text-inputs.js";
-import type { Part, Parts } from "./classes.js";
+import type { Part, Parts, Signature } from "./classes.js";
 import type { Stacks } from "./experts.js";
 import { numberTexts } from "./holes.js";
-import { periodOf, type Listed, type ListTest, type Period } from "./lists.js";
+import type { ListTest, Period } from "./lists.js";
 import { attributePath, variable } from "./names.js";
 import { sequenceAt } from "./outline.js";
 import { placeOf, refuse } from "./refused.js";
@@ -19,6 +19,8 @@ export interface Argument {
   readonly note: string | null;
   /** The expression that computes it from other arguments; null if it is an independent number. */
   readonly formula: string | null;
+  /** Arguments that change it in the source, by which expression is not known. */
+  readonly follows: readonly string[];
 }
 
 /** The numbers of the classes, lengths of lists, and bounds of sequences by their names; the source's in its order. */
@@ -27,15 +29,16 @@ export function argumentsOf(
   numbers: readonly { readonly name: string; readonly value: string }[],
   lists: readonly { readonly name: string; readonly value: number }[],
   longest: ReadonlyMap<string, number>,
-  formulas: ReadonlyMap<string, Formula> = new Map(),
+  derived: ReadonlyMap<string, Derived>,
 ): readonly Argument[] {
   const known = new Map([...numbers, ...lists].map(({ name, value }) => [name, String(value)]));
-  for (const { of } of formulas.values()) for (const [name, value] of of) known.set(variable(name), String(value));
+  for (const { formula } of derived.values())
+    for (const [name, value] of formula?.of ?? []) known.set(variable(name), String(value));
   const declared = model.parameters.map(({ name }) => variable(name));
   const fields = declared.flatMap((name): Argument[] => {
     const value = known.get(name) ?? longest.get(name)?.toString();
     const note = longest.has(name) ? "the most tokens of a sequence" : null;
-    return value === undefined ? [] : [{ name, value, note, formula: null }];
+    return value === undefined ? [] : [{ name, value, note, formula: null, follows: [] }];
   });
   const others = numbers.filter(({ name }) => !declared.includes(name));
   return [
@@ -44,7 +47,8 @@ export function argumentsOf(
       name,
       value,
       note: "follows from the arguments above in the source; here a number: change it with them",
-      formula: formulas.get(name)?.text ?? null,
+      formula: derived.get(name)?.formula?.text ?? null,
+      follows: (derived.get(name)?.follows ?? []).filter((other) => fields.some((field) => field.name === other)),
     })),
   ];
 }
@@ -56,10 +60,10 @@ export interface Formula {
 }
 
 /**
- * The product or quotient of parameters that a number of the model is in all of its family, in which each of them has
- * several values; null where there is none. `values`: the number in each.
+ * The multiple, product or quotient of parameters that a number of the model is in all of its family, in which each of
+ * them has several values; null where there is none. `values`: the number in each.
  */
-export function formulaOf(parts: readonly Part[], values: readonly string[]): Formula | null {
+function formulaOf(parts: readonly Part[], values: readonly string[]): Formula | null {
   const numbers = parts.map(({ instance }) => instance.numbers);
   const wanted = values.map(Number);
   const names = [...numbers[0]!.keys()].filter(
@@ -74,10 +78,18 @@ export function formulaOf(parts: readonly Part[], values: readonly string[]): Fo
       ? { text, of: new Map(used.map((name) => [name, at(name, 0)])) }
       : null;
   const own = (name: string): string => `self.${variable(name)}`;
+  for (const a of names) {
+    const [times, share] = [wanted[0]! / at(a, 0), at(a, 0) / wanted[0]!];
+    const multiple = Number.isInteger(times) ? found(`${times} * ${own(a)}`, [a], (i) => times * at(a, i)) : null;
+    const part = Number.isInteger(share)
+      ? found(`mt.quotient(${own(a)}, ${share})`, [a], (i) => at(a, i) / share)
+      : null;
+    if (multiple ?? part) return multiple ?? part;
+  }
   for (const a of names)
     for (const b of names) {
       if (a === b) continue;
-      const quotient = found(`${own(a)} // ${own(b)}`, [a, b], (i) => at(a, i) / at(b, i));
+      const quotient = found(`mt.quotient(${own(a)}, ${own(b)})`, [a, b], (i) => at(a, i) / at(b, i));
       const product = a < b ? found(`${own(a)} * ${own(b)}`, [a, b], (i) => at(a, i) * at(b, i)) : null;
       if (quotient ?? product) return quotient ?? product;
     }
@@ -85,28 +97,50 @@ export function formulaOf(parts: readonly Part[], values: readonly string[]): Fo
     for (const b of names)
       for (const c of names) {
         if (a === b || a === c || b === c || b < a) continue;
-        const share = found(`${own(a)} * ${own(b)} // ${own(c)}`, [a, b, c], (i) => (at(a, i) * at(b, i)) / at(c, i));
+        const share = found(
+          `mt.quotient(${own(a)} * ${own(b)}, ${own(c)})`,
+          [a, b, c],
+          (i) => (at(a, i) * at(b, i)) / at(c, i),
+        );
         if (share) return share;
       }
   return null;
+}
+
+/** How a number of the model that is no parameter follows from some. */
+export interface Derived {
+  readonly formula: Formula | null;
+  readonly follows: readonly string[];
+}
+
+/** By the names of the arguments. `parts`: the model, then those of its family that have the same text. */
+export function derivedOf(
+  parts: readonly Part[],
+  { names, of }: Signature,
+  hasFormulas: boolean,
+): ReadonlyMap<string, Derived> {
+  const [own, ...others] = parts.map(({ instance }) => instance.numbers);
+  const derived = names.filter((name) => !own!.has(name));
+  return new Map(
+    derived.map((name): readonly [string, Derived] => {
+      const values = parts.map(({ holes }) => holes[of.indexOf(name)]!.text);
+      const isOther = (parameter: string, i: number): boolean => {
+        const [a, b] = [others[i]!.get(parameter), own!.get(parameter)];
+        return values[i + 1] !== values[0] && (a?.num !== b?.num || a?.den !== b?.den);
+      };
+      const follows = [...own!.keys()].filter((parameter) => others.some((_, i) => isOther(parameter, i)));
+      return [
+        variable(name),
+        { formula: hasFormulas ? formulaOf(parts, values) : null, follows: follows.map(variable) },
+      ];
+    }),
+  );
 }
 
 /** The parameter that says how long a list of blocks is, in the model and in all of its family; null: none does. */
 export function lengthName(parts: Parts, attr: string): string | null {
   const lengthOf = ({ children }: Part): number => children.filter((child) => child.attr === attr).length;
   return nameOf(parts, [parts.root, ...parts.relatives].map(lengthOf));
-}
-
-/** Where the members of one kind are in a list of the model; null: in no period, or none that all of the family has. */
-export function listPeriod({ root, relatives }: Parts, attr: string, made: readonly string[]): Period | null {
-  const listed = ({ instance, children }: Part): Listed => ({
-    kinds: children.flatMap((child) => (child.attr === attr ? child.part.kind.block : [])),
-    numbers: new Map([...instance.numbers].flatMap(([n, { num, den }]) => (den === 1n ? [[n, Number(num)]] : []))),
-  });
-  const own = listed(root);
-  const isTold = new Set(own.kinds.map((kind, i) => `${kind} ${made[i]!}`)).size === new Set(own.kinds).size;
-  // Blocks of one kind may differ in their numbers: of those the texts of this model are all that is known.
-  return isTold ? periodOf([own, ...relatives.map(listed)]) : periodOf([{ kinds: made, numbers: new Map() }]);
 }
 
 /** A period as a condition on i. */
@@ -145,24 +179,32 @@ export const argumentsText = (name: string, all: readonly Argument[]): readonly 
   '    """What the model is made with."""',
   "",
   ...(all.length === 0 ? ["    pass"] : []),
-  ...all
-    .filter(({ formula }) => formula === null)
-    .map((a) => `    ${a.name}: ${typeOf(a.value)} = ${a.value}${a.note === null ? "" : `  # ${a.note}`}`),
-  ...sharesText(all.filter(({ value }) => typeOf(value) === "Fraction")),
+  ...all.filter(({ formula }) => formula === null).map(fieldText),
+  ...checksText(all),
   ...all.flatMap(({ name, formula }) =>
     formula === null ? [] : ["", "    @property", `    def ${name}(self) -> int:`, `        return ${formula}`],
   ),
 ];
 
-/** Shares may be given as numbers and texts. */
-const sharesText = (shares: readonly Argument[]): readonly string[] =>
-  shares.length === 0
+function fieldText({ name, value, note, follows }: Argument): string {
+  const field = `    ${name}: ${typeOf(value)}`;
+  if (follows.length === 0) return `${field} = ${value}${note === null ? "" : `  # ${note}`}`;
+  return `${field} | None = None  # ${value}; follows from ${follows.join(", ")}: give it with others`;
+}
+
+/** Shares may be given as numbers and texts; a number that follows from others is given where these are. */
+function checksText(all: readonly Argument[]): readonly string[] {
+  const values = new Map(all.map(({ name, value }) => [name, value]));
+  const lines = all.flatMap(({ name, value, formula, follows }) => {
+    if (formula !== null) return [];
+    if (follows.length === 0) return typeOf(value) === "Fraction" ? [`self.${name} = mt.ratio(self.${name})`] : [];
+    const others = follows.map((other) => `${other}=(self.${other}, ${values.get(other)!})`).join(", ");
+    return [`self.${name} = mt.followed("${name}", self.${name}, ${value}, ${others})`];
+  });
+  return lines.length === 0
     ? []
-    : [
-        "",
-        "    def __post_init__(self) -> None:",
-        ...shares.map(({ name }) => `        self.${name} = mt.ratio(self.${name})`),
-      ];
+    : ["", "    def __post_init__(self) -> None:", ...lines.map((line) => `        ${line}`)];
+}
 
 export const hasCausal = (variants: readonly Variant[]): boolean => variants.some(({ phase }) => phase === "generate");
 

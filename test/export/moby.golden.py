@@ -29,15 +29,19 @@ class MobyArgs:
     depth: int = 6
     context: int = 256  # the most tokens of a sequence
     capacity: Fraction = Fraction(1, 8)
-    hidden: int = 512  # follows from the arguments above in the source; here a number: change it with them
-    guess_hidden: int = 8  # follows from the arguments above in the source; here a number: change it with them
+    guess_hidden: int | None = None  # 8; follows from dim: give it with others
 
     def __post_init__(self) -> None:
         self.capacity = mt.ratio(self.capacity)
+        self.guess_hidden = mt.followed("guess_hidden", self.guess_hidden, 8, dim=(self.dim, 128))
 
     @property
     def head_dim(self) -> int:
-        return self.dim // self.heads
+        return mt.quotient(self.dim, self.heads)
+
+    @property
+    def hidden(self) -> int:
+        return 4 * self.dim
 
 
 class Embedding(nn.Module):

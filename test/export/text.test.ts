@@ -109,8 +109,8 @@ describe("the text of a folder", () => {
     expect(text).toContain("for i in range(args.depth)\n");
     for (const field of ["heads: int = 15", "kv_heads: int = 5", "every: int = 2"])
       expect(text).toContain(`    ${field}\n`);
-    expect(text).toContain("    def head_dim(self) -> int:\n        return self.dim // self.heads\n");
-    expect(text).toContain("return self.dim * self.kv_heads // self.heads\n");
+    expect(text).toContain("    def head_dim(self) -> int:\n        return mt.quotient(self.dim, self.heads)\n");
+    expect(text).toContain("return mt.quotient(self.dim * self.kv_heads, self.heads)\n");
   });
 
   it("names the source from the folder of the model", () => {
@@ -127,7 +127,7 @@ describe("the text of a folder", () => {
       "hidden: int = 576",
       "depth: int = 4",
       "theta: float = 10000.0",
-      "k_out: int = 192",
+      "k_out: int | None = None  # 192; follows from dim, heads: give it with others",
     ])
       expect(args).toContain(`    ${field}`);
     expect(text).toContain("for _ in range(args.depth)");
@@ -215,7 +215,7 @@ model M() {
     const own = "model M(most: int = 8) {\n  forward(x: f32[B, T <= most, 4], y: f32[B, S <= 9, 4]) -> f32[B, T, 4] ";
     const text = fileOf(`${own} { x + mean(y, axis: 1)[:, None] }\n}`, "model.py", {}, false);
     expect(text).toContain(
-      'raise ValueError("lengths are of one sequence: the inputs are along several, those of x and y")\n' +
+      '"lengths are of one sequence: the inputs are along several, those of x and y"\n            )\n' +
         "        axis = mt.rows(x, None, most=self.args.most)\n        y_axis = mt.rows(y, None, most=9)\n",
     );
     expect(text).not.toContain("caches");

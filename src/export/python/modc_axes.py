@@ -35,6 +35,22 @@ def ratio(value: Fraction | float | str) -> Fraction:
     return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
 
 
+def quotient(a: int, b: int) -> int:
+    """A size that the source has as a / b."""
+    if a % b != 0:
+        raise ValueError(f"{a} is not a multiple of {b}: the source has their quotient as a size")
+    return a // b
+
+
+def followed(name: str, given: float | None, value: float, **others: tuple[object, object]) -> float:
+    """An argument that follows from others in the source: each as it is, and as it was exported."""
+    if given is not None:
+        return given
+    if changed := [other for other, (own, exported) in others.items() if own != exported]:
+        raise ValueError(f"{name} follows from {', '.join(changed)} in the source: give it too, or export the model anew")
+    return value
+
+
 def ranked(score: Tensor, dim: int) -> Tensor:
     """Indices along a dimension, best score first; of equal ones the lower first, NaN last. No gradient passes."""
     score = score.detach()
