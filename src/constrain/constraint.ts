@@ -8,7 +8,7 @@ import type { TokenTree } from "./vocabulary.js";
 /** Sets of allowed tokens that are kept: one takes a bit for each token. */
 const MOST_KEPT = 256;
 
-/** A grammar with the tokens of a model. All its texts share what is found of it. */
+/** A grammar with the tokens of a model. All its texts share the states that were found. */
 export class TokenGrammar {
   readonly #machine: Machine;
   readonly #tree: TokenTree;

@@ -34,7 +34,7 @@ export const rule = (name: string): Expression => ({ kind: "rule", name });
 /** The empty text. */
 export const NOTHING: Expression = sequence();
 
-/** The ranges in order, those that touch as one. */
+/** Sorts ranges, and joins ranges that touch. */
 export function merged(ranges: readonly Range[]): readonly Range[] {
   const all: [number, number][] = [];
   for (const [first, last] of ranges.toSorted((a, b) => a[0] - b[0])) {

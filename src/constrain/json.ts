@@ -49,7 +49,7 @@ const ESCAPED: readonly Range[] = [
 export const quoted = (content: Expression): Expression => sequence(text('"'), content, text('"'));
 export const STRING = quoted(repeat(CHARACTER, 0, Infinity));
 
-/** One of these characters within a string: those that need an escape have one. */
+/** One of these characters within a string, with an escape if it needs one. */
 export function stringLeaf(ranges: readonly Range[]): Expression {
   const has = (point: number): boolean => ranges.some(([first, last]) => first <= point && point <= last);
   const escaped = ESCAPED.flatMap(([first, last]) =>
