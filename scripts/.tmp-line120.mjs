@@ -220,4 +220,4 @@ export async function bundle() {
   if (old !== text) writeFileSync(path, text);
 }
 
-export {runtime, tokenizer, bundled, PACKERS};
+export { runtime, tokenizer, bundled, PACKERS };
