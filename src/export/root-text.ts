@@ -65,6 +65,7 @@ export interface Formula {
  */
 function formulaOf(parts: readonly Part[], values: readonly string[]): Formula | null {
   const numbers = parts.map(({ instance }) => instance.numbers);
+  if (!values.every((value) => /^\d+$/.test(value))) return null; // a float, which may be whole by chance
   const wanted = values.map(Number);
   const names = [...numbers[0]!.keys()].filter(
     (name) => new Set(numbers.map((n) => String(n.get(name)?.num))).size > 1,

@@ -68,6 +68,11 @@ const TRIED: Readonly<Record<string, Tried>> = {
     made: [{ a1: 3 }, { a2: 5 }, { a1: 3, a2: 7 }],
     refused: [],
   },
+  "a number that is no size": {
+    source: modelOf("dim: int = 8, experts: int = 4", "a: Linear(dim, dim)", "a(x) * (0.01 * experts)"),
+    made: [{ dim: 4 }],
+    refused: [[{ experts: 8 }, unknown("experts")]],
+  },
   "a width that is rounded up": {
     source: between("ceil(dim / heads)", "heads: int = 2"),
     made: [],

@@ -50,6 +50,19 @@ model M(${parameters}) {
   objective(x: f32[B, T, 4], target: f32[B, T, 4]) { loss fit = mean((forward(x) - target) ^ 2) }
 }`);
 
+/** Layers of two kinds by turns. */
+const layersOf = (depth: number): FormSource => ({
+  source: used(`model M(depth: int = ${depth}, every: int = 2, live c: ratio = 50%) {
+  layers: [for i in 0..depth: if i % every == every - 1 then MoD(Layer(8, 2, 1, 12), 8, c) else Residual(SwiGLU(8, 12))]
+  forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] {
+    for layer in layers { x = layer(x) }
+    x
+  }
+  objective(x: f32[B, T <= 64, 8], target: f32[B, T, 8]) { loss fit = mean((forward(x) - target) ^ 2) }
+}`),
+  live: { c: "30%" },
+});
+
 /** What each is, and its text. */
 export const FORMS: Readonly<Record<string, FormSource>> = {
   "expert choice of a live number of tokens": {
@@ -85,6 +98,46 @@ export const FORMS: Readonly<Record<string, FormSource>> = {
   forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x * rsqrt(c + 1.0) + sqrt(c) - log(c) / c + max(x, c) + sigmoid(c) * silu(-c) }
 }`,
     live: { c: "40%" },
+  },
+  "two layers": layersOf(2),
+  "three layers": layersOf(3),
+  "five layers": layersOf(5),
+  "a block that is called again and again": {
+    source: used(`model M(times: int = 3) {
+  inner: SwiGLU(4, 6)
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] {
+    for i in 0..times { x = x + inner(x) * (1.0 / (i + 1)) }
+    x
+  }
+  objective(x: f32[B, T, 4], target: f32[B, T, 4]) { loss fit = mean((forward(x) - target) ^ 2) }
+}`),
+  },
+  "a live threshold, and a live number of what is chosen": {
+    source: used(`model M(live c: ratio = 50%, live d: ratio = 25%) {
+  router: Linear(4, 1)
+  up: Linear(4, 4)
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] {
+    score = sigmoid(router(x)[..., 0])
+    chosen = above(score, c, expected: 50%)
+    observe chosen
+    y = take(x, chosen)
+    first = top(take(score, chosen), ceil(d * T))
+    observe first
+    put(x, chosen, put(y, first, up(take(y, first)) * c))
+  }
+  objective(x: f32[B, T, 4], target: f32[B, T, 4]) { loss fit = mean((forward(x) - target) ^ 2) }
+}`),
+    live: { c: "40%", d: "1/3" },
+  },
+  "casts of counts and rounded shares": {
+    source: used(`model M(live c: ratio = 50%) {
+  up: Linear(4, 4)
+  forward(x: f32[B, T, 4], u: u32[B, T]) -> f32[B, T, 4] {
+    n = f32(round(c * T) + 1)
+    up(x) / n[:, None, None] + f32(i32(u) - i32(30))[..., None] * rsqrt(f32(T))[:, None, None]
+  }
+}`),
+    live: { c: "3/8" },
   },
   "two sequences, of which one attends to the other": {
     whole: true,
