@@ -26,11 +26,16 @@ function others(text: string): readonly string[] {
     .map(String);
 }
 
-/** Values of a whole number on its other side, the smallest first. */
+/** How many divisors of a whole number are tried. */
+const DIVISORS = 24;
+
+/** Other values of a whole number, its divisors first, the smallest of all: bounds from below show there. */
 function further(text: string): readonly string[] {
   if (!/^\d+$/.test(text)) return [];
   const num = BigInt(text);
-  const values = new Set([1n, num / 2n, num - 1n, num - 2n, num * 3n, num + 1n, num + 2n]);
+  const divisors: bigint[] = [];
+  for (let n = 1n; n * 2n <= num && n < 4096n && divisors.length < DIVISORS; n++) if (num % n === 0n) divisors.push(n);
+  const values = new Set([...divisors, num / 2n, num - 1n, num - 2n, num * 3n, num + 1n, num + 2n]);
   return [...values].filter((n) => n > 0n && n !== num).map(String);
 }
 

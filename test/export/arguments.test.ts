@@ -78,6 +78,17 @@ const TRIED: Readonly<Record<string, Tried>> = {
     made: [],
     refused: [[{ dim: 9 }, followed("a_out", "dim")]],
   },
+  "a width that is bounded from below": {
+    source: between("max(ceil(dim / 16), 8)", "heads: int = 15").replace("dim: int = 8", "dim: int = 960"),
+    made: [],
+    refused: [[{ dim: 64 }, followed("a_out", "dim")]],
+  },
+  "a predictor that is bounded from below": {
+    source: example("smollm-mod"),
+    set: { dim: 960, heads: 15, kv_heads: 5, hidden: 16, vocab: 16, depth: 4 },
+    made: [{ heads: 30, kv_heads: 10 }],
+    refused: [[{ dim: 60 }, followed("guess_hidden", "dim")]],
+  },
   "a width that is a sum": {
     source: between("dim + more", "more: int = 8"),
     made: [],
