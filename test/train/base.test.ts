@@ -151,6 +151,7 @@ describe("checkpoints of trained weights", () => {
       sources,
       begun: null,
       parameters: {},
+      live: {}, // the model has no live parameter
       weights,
       base: starting.base,
       state: new Map(),
