@@ -125,7 +125,7 @@ export async function own(source: string): Promise<string> {
 }
 `,
     );
-    // What is declared beside the model is what the runtime in it gives and takes; it logs no experts, and takes no constraints.
+    // The declarations beside the model are those of its runtime, which logs no experts and takes no constraints.
     own.write(
       "same.ts",
       `import type * as built from "moby";
