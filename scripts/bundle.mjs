@@ -179,6 +179,8 @@ const tokenizerWorker = {
   entryPoints: [{ in: "src/tokenizer/worker.ts", out: "tokenizer-worker" }],
   footer: {
     js:
+      // Linux gives each thread a priority of its own: the thread that answers requests goes first.
+      'if (process.platform === "linux") require("node:os").setPriority(0, 10);\n' +
       'const { parentPort } = require("node:worker_threads");\n' +
       'parentPort.on("message", async (message) => parentPort.postMessage(await worker.answer(message)));',
   },
