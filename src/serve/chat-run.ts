@@ -1,5 +1,5 @@
 // Starts the answers to a conversation, as /v1/chat/completions and /v1/responses share it.
-import { charactersOf, type Message } from "../tokenizer/chat.js";
+import { charactersOf, type Message } from "../tokenizer/message.js";
 import type { Call } from "./call.js";
 import { invalid } from "./errors.js";
 import type { SharedFields } from "./fields.js";

@@ -2,7 +2,7 @@
 import { escapedName } from "../size/shown.js";
 import type { Apart } from "./apart.js";
 import { TokenizerError } from "./errors.js";
-import type { ChatOptions, Message } from "./message.js";
+import { charactersOf, type ChatOptions, type Message } from "./message.js";
 import { parseTemplate } from "./template.js";
 import { Budget, TemplateLimit } from "./template-budget.js";
 
@@ -155,10 +155,6 @@ function expectMessages(messages: readonly Message[]): number {
       });
   return messages.reduce((sum, message) => sum + charactersOf(message), 0);
 }
-
-/** The characters of a message that a template may print. */
-export const charactersOf = ({ role, content, tool_calls: calls }: Message): number =>
-  role.length + content.length + (calls ? JSON.stringify(calls).length : 0);
 
 /** Runs a template, which is external code; converts whatever it throws to a TokenizerError. */
 function convertingErrors<T>(what: string, file: string, body: () => T): T {

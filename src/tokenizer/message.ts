@@ -25,3 +25,7 @@ export interface ChatOptions {
   /** More variables of the template, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
+
+/** The characters of a message that a template may print. */
+export const charactersOf = ({ role, content, tool_calls: calls }: Message): number =>
+  role.length + content.length + (calls ? JSON.stringify(calls).length : 0);

@@ -69,7 +69,6 @@ describe("a package that is a link out of the program's project", () => {
   it("names the error's class and shows a short line of code if there is no webgpu", () => {
     const { stderr } = run(join(linked, "bare.js"), linked);
     const [, line, caret] = stderr.split("\n");
-    expect(line).toContain("the package webgpu, which has Dawn, is not installed");
     expect(line!.length).toBeLessThan(250);
     expect(caret!.trimStart()).toBe("^");
     expect(caret!.length).toBeLessThan(60);

@@ -75,9 +75,11 @@ describe("the bundled command line", () => {
       )
       .toSorted();
     expect(places).toEqual([
+      "build/worker-texts.ts", // the text of a file of a package
       "cli/demo.ts",
+      "cli/new/files.ts",
       "cli/tree/version.ts",
-      "runtime/self-test-node.ts",
+      "runtime/dawn-node.ts",
       "runtime/swiftshader-node.ts",
     ]);
   });
