@@ -80,12 +80,16 @@ export function runSizes(
 ): RunSizes {
   const extents = new Map(given);
   for (const input of graph.inputs) readExtents(input, inputs.get(input.name)!, graph, extents);
-  // Sessions and commands refuse lengths of a model with several sequence axes; graphs may have axes of caches.
-  const [first] = sequenceAxes(graph.axes);
+  const [first, ...others] = sequenceAxes(graph.axes);
   const batch = graph.axes.find((a) => a.role === "batch");
   const all = new Map<string, Uint32Array>();
   if (lengths) {
     if (first === undefined || !batch) throw new InputError("lengths are given, but no input has sequences");
+    if (others.length > 0)
+      throw new InputError(
+        `lengths are given, but the inputs have sequences along ${[first, ...others].join(" and ")}: ` +
+          "lengths name no axis",
+      );
     const [b, t] = [extents.get(batch.name)!, extents.get(first)!];
     if (lengths.length !== b)
       throw new InputError(`lengths: ${b} sequences take ${b} lengths, found ${lengths.length}`);

@@ -36,9 +36,7 @@ export function readCall(given: Inputs, options: RunOptions, callee: Callee): Ca
   const { program, axes } = callee;
   const inputs = flattenAll(program, given);
   const extents = inferExtents(program, axes, inputs, options.extents);
-  // An axis whose extent the caller names is in no input's shape.
-  const own = axes.filter(({ name, role }) => role !== "sequence" || options.extents?.[name] === undefined);
-  const lengths = checkLengths(options.lengths, own, extents);
+  const lengths = checkLengths(options.lengths, axes, extents);
   const resolved = callee.resolve({ extents, lengths, live: checkLive(program, options.live, callee.live) });
   return {
     resolved,

@@ -47,7 +47,7 @@ export async function expectReference(g: Graph, { lengths, room, states: first =
         : [],
     ),
   );
-  const caches = room === undefined ? {} : { C: room };
+  const caches = room === undefined ? {} : { "T.capacity": room };
   const longest = Math.max(...lengths);
   for (const target of [device.target, PORTABLE]) {
     const session = await load(emit(schedule(g, target)), device, (w) => weights.get(w.path)!.data, {

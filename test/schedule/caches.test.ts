@@ -8,11 +8,11 @@ const weight = (name: string, shape: readonly number[]): string =>
   `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
 const state = (name: string, shape: string, dtype = "f32"): string =>
   `%${name} = state {"name":"${name}","dtype":"${dtype}","shape":[${shape}]}()`;
-const CSTARTS = `%cstarts = starts {"axis":"C"}()\nstarts C = %cstarts`;
+const CSTARTS = `%cstarts = starts {"axis":"T.capacity"}()\nstarts T.capacity = %cstarts`;
 const INPUT_TABLE = `input "table" = %table [64, 4]\n%table = input {"name":"table","dtype":"f32","shape":[64,4]}()`;
 
 describe("what a product sets in caches", () => {
-  const axes = { axes: "axis C = sequence <= 64 input" };
+  const axes = { axes: "axis T.capacity = sequence <= 64 input" };
   const FEW: Setting = { lengths: [3, 1, 2], room: 16 };
   const HEAD = `${INPUT_TABLE}\n${CSTARTS}\n${state("count", '"B"', "u32")}
 %place = append {"axis":"T"}(%count, %starts, %cstarts)
@@ -25,8 +25,8 @@ describe("what a product sets in caches", () => {
   const turned = (from: string, to: string): string =>
     `%${to}p = permute {"order":[1,0,2]}(%${from})\n%${to} = rope(%${to}p, %pos, %table)`;
   const set = (cache: string, rows: string): string =>
-    `${state(cache, '"rows(C)",2,4')}\n%n${cache} = set {"dim":0}(%${cache}, %place, %${rows})\nstate "${cache}" ` +
-    `f32[rows(C), 2, 4] = zeros next %n${cache}`;
+    `${state(cache, '"rows(T.capacity)",2,4')}\n%n${cache} = set {"dim":0}(%${cache}, %place, %${rows})\nstate "${cache}" ` +
+    `f32[rows(T.capacity), 2, 4] = zeros next %n${cache}`;
   const result = (from: string): string =>
     `%e = tanh(%${from})\n%o = permute {"order":[1,0,2]}(%e)\nresult "o" = %o [B, T, 2, 4] packed T 0 1`;
 
@@ -50,7 +50,7 @@ describe("what a product sets in caches", () => {
     [
       "all its columns turned, beside rows that are added to",
       `${weight("w", [4, 8])}\n%p = matmul {"transposed":false}(%x, %w)\n%one = relu(%p)\n%two = sin(%p)\n${heads("one", "r")}\n${turned("r", "t")}
-%back = permute {"order":[1,0,2]}(%t)\n${set("ca", "back")}\n${state("cc", '"rows(C)",8')}\n%ncc = put {"dim":0}(%cc, %place, %two)\nstate "cc" f32[rows(C), 8] = zeros next %ncc`,
+%back = permute {"order":[1,0,2]}(%t)\n${set("ca", "back")}\n${state("cc", '"rows(T.capacity)",8')}\n%ncc = put {"dim":0}(%cc, %place, %two)\nstate "cc" f32[rows(T.capacity), 8] = zeros next %ncc`,
     ],
     [
       "nothing, where what is turned is summed too",
@@ -64,7 +64,7 @@ describe("what a product sets in caches", () => {
     const g = graphOf(
       `${HEAD}\n%seg = segments {"axis":"T"}(%starts)\n${PRODUCT}\n${heads("k", "r")}\n${set("ca", "r")}
 %new = take {"dim":0}(%nca, %place)\n%enew = exp(%new)\nresult "new" = %enew [B, T, 2, 4] packed T 0 1
-%flat = reshape {"shape":["rows(C)",8]}(%ca)\n%old = take {"dim":0}(%flat, %${index})\n%y = add(%q, %old)\nresult "y" = %y [B, T, 8] packed T 0 1`,
+%flat = reshape {"shape":["rows(T.capacity)",8]}(%ca)\n%old = take {"dim":0}(%flat, %${index})\n%y = add(%q, %old)\nresult "y" = %y [B, T, 8] packed T 0 1`,
       axes,
     );
     await expectReference(g, { lengths: [16, 9, 16, 16, 7, 16, 16, 16], room: 64 });
@@ -72,7 +72,7 @@ describe("what a product sets in caches", () => {
 });
 
 describe("what rides on a choice", () => {
-  const axes = { axes: "axis K = sequence above of T; expected = 1/2\naxis C = sequence <= 64 input" };
+  const axes = { axes: "axis K = sequence above of T; expected = 1/2\naxis T.capacity = sequence <= 64 input" };
   const above = (
     score: string,
     threshold = "half",
@@ -81,11 +81,11 @@ describe("what rides on a choice", () => {
 %above = above {"axis":"K"}(%${score}, %${threshold}, %${starts})\n%kindex = pick {"result":0}(%above)\n%kstarts = pick {"result":1}(%above)\nstarts K = %kstarts`;
   const RIDERS = `%kadded = counts(%kstarts)\n%kcounted = add(%kc, %kadded)\nstate "kc" u32[B] = zeros next %kcounted
 %kplace = append {"axis":"K"}(%kc, %kstarts, %cstarts)\n%pos = positions {"axis":"T"}(%starts)\n%kpos = take {"dim":0}(%pos, %kindex)
-%ncp = set {"dim":0}(%cp, %kplace, %kpos)\nstate "cp" u32[rows(C)] = zeros next %ncp
+%ncp = set {"dim":0}(%cp, %kplace, %kpos)\nstate "cp" u32[rows(T.capacity)] = zeros next %ncp
 %kk = gather(%table, %kpos)\nresult "kk" = %kk [B, K, 4] packed K 0 1
 %rows = take {"dim":0}(%x, %kindex)\n%er = exp(%rows)\nresult "rows" = %er [B, K, 4] packed K 0 1`;
   const HEAD =
-    `${INPUT_TABLE}\n${CSTARTS}\n${state("kc", '"B"', "u32")}\n${state("cp", '"rows(C)"', "u32")}\n%score = sum ` +
+    `${INPUT_TABLE}\n${CSTARTS}\n${state("kc", '"B"', "u32")}\n${state("cp", '"rows(T.capacity)"', "u32")}\n%score = sum ` +
     `{"axes":[1],"keep":false}(%x)`;
   const SETTINGS: readonly (readonly [string, Setting])[] = [
     ["of few rows", { lengths: [2, 0, 5], room: 16 }],
@@ -115,12 +115,12 @@ describe("what rides on a choice", () => {
 
   it.each([8, 300])("not rows that move within what they are taken from: %i for each sequence", async (room) => {
     const g = graphOf(
-      `${INPUT_TABLE}\n${CSTARTS}\n${state("cp", '"rows(C)"', "u32")}\n${state("none", '"B"', "u32")}\nstate "none" u32[B] = zeros next %none
-%pp = positions {"axis":"C"}(%cstarts)\n%fp = cast {"dtype":"f32"}(%pp)\n%score = sin(%fp)\n${above("score", "half", "cstarts")}
+      `${INPUT_TABLE}\n${CSTARTS}\n${state("cp", '"rows(T.capacity)"', "u32")}\n${state("none", '"B"', "u32")}\nstate "none" u32[B] = zeros next %none
+%pp = positions {"axis":"T.capacity"}(%cstarts)\n%fp = cast {"dtype":"f32"}(%pp)\n%score = sin(%fp)\n${above("score", "half", "cstarts")}
 %kplace = append {"axis":"K"}(%none, %kstarts, %cstarts)\n%kept = take {"dim":0}(%cp, %kindex)\n%g = gather(%table, %kept)
 %sg = sum {"axes":[0],"keep":false}(%g)\n%esg = mul(%sg, %sg)\nresult "sg" = %esg [4]
-%moved = set {"dim":0}(%cp, %kplace, %kept)\nstate "cp" u32[rows(C)] = zeros next %moved\n%m = exp(%x)\nresult "m" = %m [B, T, 4] packed T 0 1`,
-      { axes: "axis C = sequence <= 512 input\naxis K = sequence above of C; expected = 1/2" },
+%moved = set {"dim":0}(%cp, %kplace, %kept)\nstate "cp" u32[rows(T.capacity)] = zeros next %moved\n%m = exp(%x)\nresult "m" = %m [B, T, 4] packed T 0 1`,
+      { axes: "axis T.capacity = sequence <= 512 input\naxis K = sequence above of T.capacity; expected = 1/2" },
     );
     await expectReference(g, {
       lengths: [2, 1, 2],
