@@ -2,6 +2,8 @@
 
 const ascii = (text: string): readonly number[] => Array.from(text, (c) => c.charCodeAt(0));
 
+export const UTF16 = "UTF-16 text";
+
 /** First bytes, with the kind of file that begins so. */
 const KINDS: readonly (readonly [begins: readonly number[], kind: string])[] = [
   [ascii("PAR1"), "a Parquet file"],
@@ -17,8 +19,8 @@ const KINDS: readonly (readonly [begins: readonly number[], kind: string])[] = [
   [[0xff, 0xd8, 0xff], "a JPEG image"],
   [[0x89, ...ascii("HDF")], "an HDF5 file"],
   [[0x93, ...ascii("NUMPY")], "a NumPy array"],
-  [[0xff, 0xfe], "UTF-16 text"],
-  [[0xfe, 0xff], "UTF-16 text"],
+  [[0xff, 0xfe], UTF16],
+  [[0xfe, 0xff], UTF16],
   [[0x80, 0x02], "a Python pickle"],
   [[0x80, 0x04], "a Python pickle"],
   [ascii("SQLite format 3"), "an SQLite database"],
@@ -29,6 +31,11 @@ const KINDS: readonly (readonly [begins: readonly number[], kind: string])[] = [
 export function fileKind(bytes: Uint8Array): string | null {
   const found = KINDS.find(([begins]) => begins.every((byte, i) => bytes[i] === byte));
   if (found) return found[1];
+  if (
+    bytes.length >= 8 &&
+    [0, 1].some((odd) => bytes.subarray(0, 8).every((byte, i) => (byte === 0) === (i % 2 === odd)))
+  )
+    return UTF16; // of letters that ASCII has
   // A safetensors file: the length of its header in 8 bytes, then JSON.
   const header = bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0;
   return header ? "a safetensors file" : null;

@@ -11,7 +11,7 @@ import { expectOptions } from "../generate/check.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
 import type { ProgramWeight } from "../program/program.js";
 import { openDevice, type Device } from "../runtime/device.js";
-import { InputError, UnsupportedError, type DeviceLostError } from "../runtime/errors.js";
+import { DisposedError, InputError, UnsupportedError, type DeviceLostError } from "../runtime/errors.js";
 import type { LiveValue } from "../runtime/extents.js";
 import type { Inputs } from "../runtime/inputs.js";
 import type { Results } from "../runtime/outputs.js";
@@ -24,7 +24,7 @@ import { DEFAULTS, PROGRAMS, TOKENIZER_FILES, type Manifest } from "./manifest.j
 import { readPrograms, type Programs } from "./programs.js";
 import { shardedWeights, valuesIn } from "./shards.js";
 import type { EnginePart, TextGenerator } from "./text-generator.js";
-import { Turns } from "./turns.js";
+import { inTurn, Turns } from "./turns.js";
 import { openText, type OpenedText, type TokenizerPart } from "./text.js";
 
 /** The progress of loading: bytes of files, kernels compiled, weights on the device. */
@@ -93,12 +93,27 @@ export function createModel(name: string, places: Places, parts: ModelParts = {}
   return { name, load: (options = {}) => load(places, parts, options) };
 }
 
+const OPTIONS: readonly string[] = [
+  "device",
+  "f16",
+  "use",
+  "max",
+  "live",
+  "warm",
+  "cache",
+  "signal",
+  "onProgress",
+] satisfies readonly (keyof LoadModelOptions)[];
+
 async function load(
   places: Places,
   { tokenizer, engine }: ModelParts,
   options: LoadModelOptions,
 ): Promise<LoadedModel> {
   expectOptions(options);
+  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
+  if (unknown !== undefined)
+    throw new InputError(unknown, `load has no option ${unknown}`, `it has ${OPTIONS.join(", ")}`);
   const { signal, live, use } = options;
   signal?.throwIfAborted();
   if (use !== undefined && use !== "run" && use !== "generate")
@@ -186,17 +201,14 @@ class Loaded implements LoadedModel {
     expectOptions(options);
     const prompts = promptsOf(asked).map((prompt) => this.#tokens(prompt));
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
-    const end = await turns?.next(options.signal);
-    try {
-      return yield* generateText(generator, text, prompts, {
-        ends: defaults.ends,
-        ...options,
-        sampling: withDefaults(defaults.sampling, options.sampling),
-        ...(maxTokens !== null && { maxTokens }),
-      });
-    } finally {
-      end?.();
-    }
+    const turn = await turns?.next(options.signal);
+    const texts = generateText(generator, text, prompts, {
+      ends: defaults.ends,
+      ...options,
+      sampling: withDefaults(defaults.sampling, options.sampling),
+      ...(maxTokens !== null && { maxTokens }),
+    });
+    return yield* turn ? inTurn(texts, turn) : texts;
   }
 
   #tokens(prompt: Prompt): string | ArrayLike<number> {
@@ -207,7 +219,8 @@ class Loaded implements LoadedModel {
   }
 
   dispose(): void {
-    const { generator, session, device } = this.#parts;
+    const { generator, session, device, turns } = this.#parts;
+    turns?.close(new DisposedError());
     generator?.dispose();
     session?.dispose();
     device.destroy();

@@ -1,6 +1,6 @@
 // Refuses data that is no UTF-8 text while it is read, by its name and the first byte at fault.
 import { isUtf8 } from "node:buffer";
-import { fileKind } from "../base/file-kinds.js";
+import { fileKind, UTF16 } from "../base/file-kinds.js";
 import { TrainError } from "./errors.js";
 
 /**
@@ -13,29 +13,25 @@ export async function* utf8Pieces(pieces: AsyncIterable<Uint8Array>, place: stri
   let kind: string | null = null;
   for await (const piece of pieces) {
     if (at === 0 && before.length === 0) kind = fileKind(piece);
+    if (kind === UTF16 && piece.includes(0)) throw noText(place, kind, `byte ${at + piece.indexOf(0)} is NUL`);
     const bytes = before.length === 0 ? piece : Buffer.concat([before, piece]);
     const whole = bytes.length - openAtEnd(bytes);
-    if (!isUtf8(bytes.subarray(0, whole))) throw noText(place, kind, at + firstInvalid(bytes));
+    if (!isUtf8(bytes.subarray(0, whole)))
+      throw noText(place, kind, `byte ${at + firstInvalid(bytes)} begins no character`);
     before = bytes.slice(whole);
     at += whole;
     yield piece;
   }
-  if (before.length > 0) throw noText(place, kind, at);
+  if (before.length > 0) throw noText(place, kind, `byte ${at} begins no character`);
 }
 
-const UTF16 = "UTF-16 text";
-
-const noText = (place: string, kind: string | null, byte: number): TrainError =>
-  new TrainError(
-    "bad-data",
-    `${place} is not UTF-8 text${kind === null ? "" : `, it is ${kind}`}: byte ${byte} begins no character`,
-    {
-      hint:
-        kind === UTF16 || kind === null
-          ? "convert it to UTF-8"
-          : "give text: a .txt file, or JSONL with the text of each document in a field",
-    },
-  );
+const noText = (place: string, kind: string | null, fault: string): TrainError =>
+  new TrainError("bad-data", `${place} is not UTF-8 text${kind === null ? "" : `, it is ${kind}`}: ${fault}`, {
+    hint:
+      kind === UTF16 || kind === null
+        ? "convert it to UTF-8"
+        : "give text: a .txt file, or JSONL with the text of each document in a field",
+  });
 
 /** Bytes at the end that begin a character and do not end it. */
 function openAtEnd(bytes: Uint8Array): number {

@@ -149,6 +149,42 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
     );
   });
 
+  it("generates within the loop of another call, whose reader waits for it, and of one that is never read on", async () => {
+    await loaded(
+      model,
+      async (own) => {
+        const alone = await collect(own.generate("Call me", { maxTokens: 6 }));
+        const inner: Generated[] = [];
+        const outer: number[] = [];
+        for await (const { token } of own.generate("Call me", { maxTokens: 6 })) {
+          outer.push(token);
+          inner.push(await collect(own.generate("Call me", { maxTokens: 6 })));
+        }
+        expect(outer).toEqual(alone.ids[0]);
+        expect(inner.map(({ ids }) => ids)).toEqual(outer.map(() => alone.ids));
+        const left = own.generate("Call me", { maxTokens: 6 });
+        await left.next();
+        expect((await collect(own.generate("Call me", { maxTokens: 6 }))).ids).toEqual(alone.ids);
+      },
+      { use: "generate" },
+    );
+  });
+
+  it("rejects the calls that wait for their turn, and later ones, once it is disposed of", async () => {
+    const own = await model.load({ use: "generate" });
+    const first = own.generate("Call me", { maxTokens: 6 });
+    await first.next();
+    const waiting = expect(collect(own.generate("Call me", { maxTokens: 6 }))).rejects.toThrow("disposed");
+    own.dispose();
+    await waiting;
+    await expect(collect(own.generate("Call me", { maxTokens: 6 }))).rejects.toThrow("disposed");
+  });
+
+  it("refuses an option that load does not have", async () => {
+    const mistaken = { use: "generate", maxBatch: 4 } as const;
+    await expect(model.load(mistaken)).rejects.toThrow("load has no option maxBatch");
+  });
+
   it("has compiled its kernels when it is loaded warm", async () => {
     const kernels: number[] = [];
     const onProgress = ({ stage, done }: { readonly stage: string; readonly done: number }): void => {

@@ -161,6 +161,7 @@ describe("weights from an address", () => {
   it.each([
     ["<!doctype html><title>a page</title>", /\.safetensors is no safetensors file: it looks like a page of HTML$/],
     ["version https://git-lfs.github.com/spec/v1\n", /file: it looks like the pointer that Git LFS leaves in place/],
+    ["PK\x03\x04....data.pkl", /: it looks like a file of torch\.save$/],
     ["no weights at all", /: its header would have \d+ bytes, the format allows 100000000$/],
   ])("and of a file, by path or address: %s", async (text, message) => {
     const path = join(folder, "instead.safetensors");
@@ -168,7 +169,7 @@ describe("weights from an address", () => {
     for (const place of [path, pathToFileURL(path).href])
       expect(await fault(place)).toMatchObject({
         message: expect.stringMatching(message),
-        hint: expect.stringMatching(/^(download|fetch) the file itself|^is it one, whole/),
+        hint: expect.stringMatching(/^(download|fetch) the file itself|^is it one, whole|^save the weights/),
       });
   });
 

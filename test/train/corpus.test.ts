@@ -215,6 +215,7 @@ describe("what is wrong with a text is said:", () => {
     for (const [name, bytes, why] of [
       ["latin1.txt", Buffer.from([0x61, 0xe9, 0x20]), "is not UTF-8 text: byte 1 begins no character"],
       ["cut.txt", Buffer.from([0x61, 0xe2, 0x82]), "is not UTF-8 text: byte 1 begins no character"],
+      ["utf16.txt", Buffer.from("Call me", "utf16le"), "is not UTF-8 text, it is UTF-16 text: byte 1 is NUL"],
       ["long.txt", long, "is not UTF-8 text: byte 400000 begins no character"],
       [
         "x.parquet",

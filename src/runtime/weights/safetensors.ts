@@ -74,6 +74,8 @@ export function beginningOf(prefix: Uint8Array, sent: Sent | null): readonly [wh
       "it is a GGUF file",
       sent === null ? "give it a name that ends with .gguf" : "download it, and give its bytes or its path",
     ];
+  if (/^(?:PK\x03\x04|\x80[\x02-\x05])/.test(begins))
+    return ["it looks like a file of torch.save", "save the weights with safetensors.torch.save_file"];
   if (begins === "version ")
     return [
       "it looks like the pointer that Git LFS leaves in place of one",
