@@ -43,7 +43,7 @@ export function expectFree(output: string): void {
   const name = asFileName(output);
   if (name !== null)
     throw new CheckpointError("bad-option", `${output} is the name of a file, and a folder would be written`, {
-      hint: `name a folder, such as ${name}`,
+      hint: `${/\.gguf$/i.test(output) ? "modc reads GGUF files and writes none: " : ""}name a folder, such as ${name}`,
     });
   writing(output, () => {
     const there = lstatSync(output, { throwIfNoEntry: false });

@@ -1,5 +1,6 @@
 // Infers the extents of a run's axes from the shapes of its inputs, and checks live parameters, lengths and other
 // options.
+import { percentHint } from "../size/shown.js";
 import { bug } from "../base/invariant.js";
 import { type Program, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
 import { MAX_EXTENT } from "../size/counts.js";
@@ -157,7 +158,11 @@ export function checkLive(
         `live parameter ${name} is ${inspect(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`,
       );
     if (parameter.kind === "ratio" && (compare(value, ZERO) < 0 || compare(value, ONE) > 0))
-      throw new InputError(name, `live parameter ${name} is ${String(given[name])}: it must lie between 0% and 100%`);
+      throw new InputError(
+        name,
+        `live parameter ${name} is ${String(given[name])}: it must lie between 0% and 100%`,
+        percentHint(toNumber(value)),
+      );
     values.set(name, value);
   }
   return values;

@@ -15,24 +15,35 @@ export interface BlocksModel {
   readonly options: CompileOptions;
 }
 
+/** The weights of a file, some of which are in blocks. */
+export interface BlocksFound {
+  /** The type in which devices read those. */
+  readonly form: InBlocks;
+  /** Whether the file has all weights in it that a device would read so. */
+  readonly all: boolean;
+}
+
 /**
- * The type in which the file has all weights that a device would read in blocks; null if there is no such type. `model`
- * is called only for a file with blocks. Faults of the model or its weights give null: loading reports them.
+ * How a device can read the blocks of a file; null for a file without any. `model` is called only for a file with
+ * blocks of one type. Faults of the model or its weights give null: loading reports them.
  */
-export async function blocksOf(weights: string, model: () => Promise<BlocksModel>): Promise<InBlocks | null> {
+export async function blocksOf(weights: string, model: () => Promise<BlocksModel>): Promise<BlocksFound | null> {
   try {
     const opened = await openWeights(weights);
     try {
       const types = new Set([...opened.tensors.values()].map(({ dtype }) => dtype).filter(isBlockType));
       const form = (["q8", "q4"] as const).find((name) => types.has(BLOCKS_OF[name]));
-      if (form === undefined || types.size > 1) return null;
+      if (form === undefined) return null;
+      const some: BlocksFound = { form: types.has(BLOCKS_OF.q4) ? "q4" : "q8", all: false };
+      if (types.size > 1) return some;
       const { text, options } = await model();
       const { program } = compile(text, { ...options, precision: { weights: form } });
       if (!program) return null;
       const matched = matchWeights(program, opened);
       const inBlocks = program.weights.filter(({ slots }) => slots.some((slot) => slot.form === form));
       const stored = inBlocks.flatMap((weight) => matched.get(weight)!.map((key) => opened.tensors.get(key)!.dtype));
-      return stored.length > 0 && stored.every((dtype) => dtype === BLOCKS_OF[form]) ? form : null;
+      if (stored.length === 0) return null;
+      return stored.every((dtype) => dtype === BLOCKS_OF[form]) ? { form, all: true } : some;
     } finally {
       await opened.close();
     }

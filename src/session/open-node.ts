@@ -92,8 +92,8 @@ export async function openSource<O extends Opening & PrepareOptions>(
     ...(set && { set }),
     ...(model !== undefined && { model }),
   };
-  const weights = await blocksOf(source.weights, async () => ({ text: source.source.text, options: own }));
-  return [source, weights === null ? options : { ...options, precision: { weights } }];
+  const found = await blocksOf(source.weights, async () => ({ text: source.source.text, options: own }));
+  return [source, found?.all ? { ...options, precision: { weights: found.form } } : options];
 }
 
 async function readSource<O extends Opening & PrepareOptions>(

@@ -49,3 +49,7 @@ export function withPrefix(value: number, digits = 4): string {
   const step = Math.max(0, Math.min(prefixes.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3)));
   return `${step === 0 ? Math.round(value) : (value / 1000 ** step).toPrecision(digits)}${prefixes[step]!}`;
 }
+
+/** The hint for a ratio beyond 1 that is probably meant in percent; null for any other number. */
+export const percentHint = (ratio: number): string | null =>
+  ratio > 1 && ratio <= 100 ? `${ratio} percent is ${ratio}%` : null;

@@ -96,6 +96,8 @@ export interface TemplateOptions {
   readonly stops?: readonly string[];
   /** Runs prompts that take long. */
   readonly apart?: Apart | null;
+  /** Whether an invalid template is refused only when a prompt is asked for, with a hint; default: at once. */
+  readonly deferred?: boolean;
 }
 
 /** Compiles a template; `file` is its file, for messages. Throws TokenizerError for an invalid template. */
@@ -103,14 +105,17 @@ export function chatTemplate(
   template: string,
   specials: ReadonlyMap<string, string>,
   file: string,
-  { stops = [], apart = null }: TemplateOptions = {},
+  { stops = [], apart = null, deferred = false }: TemplateOptions = {},
 ): ChatTemplate {
-  const compiled = convertingErrors(`the chat template of ${file} cannot be read`, file, () => parseTemplate(template));
+  const compile = (): ReturnType<typeof parseTemplate> =>
+    convertingErrors(`the chat template of ${file} cannot be read`, file, () => parseTemplate(template));
+  let compiled = deferred ? null : compile();
   const run = (
     messages: readonly Message[],
     { answer = true, tools = [], variables = {} }: ChatOptions,
     steps?: number,
   ): string => {
+    const parsed = (compiled ??= compile());
     const characters = expectMessages(messages) + JSON.stringify(tools).length;
     const budget = new Budget(messages.length, characters, steps);
     const all = {
@@ -121,7 +126,7 @@ export function chatTemplate(
       ...variables,
     };
     const prompt: unknown = convertingErrors(`the chat template of ${file} refuses the messages`, file, () =>
-      compiled(all, budget),
+      parsed(all, budget),
     );
     if (typeof prompt !== "string")
       throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`, { file });

@@ -51,7 +51,7 @@ async function openTexts(
   const tokenizer = await readTokenizer(files.json, files.file, files.config, workers);
   return {
     tokenizer,
-    chat: template && chatTemplate(template.text, template.specials, template.file, { apart: workers }),
+    chat: template && chatTemplate(template.text, template.specials, template.file, { apart: workers, deferred: true }),
   };
 }
 

@@ -1,4 +1,5 @@
 // Checks a model's source for training: finds its text inputs, losses, live parameters and bounds.
+import { percentHint } from "../size/shown.js";
 import { check } from "../check/check.js";
 import type { Read } from "../check/names/files.js";
 import type { Model } from "../check/model.js";
@@ -131,6 +132,7 @@ export function checkAgainst(settings: TrainSettings, { bound, live, learned, ru
           : "declare it so: live capacity: ratio = 12.5%",
       );
     const wrong = found.kind === "ratio" ? points.find(({ value }) => value < 0 || value > 1) : undefined;
-    if (wrong) fail(`${name} is ${wrong.value} at step ${wrong.step}: a ratio lies between 0 and 1`);
+    if (wrong)
+      fail(`${name} is ${wrong.value} at step ${wrong.step}: a ratio lies between 0 and 1`, percentHint(wrong.value));
   }
 }

@@ -63,7 +63,13 @@ function placeOf(data: string, from: string): string {
   const path = resolve(from, data);
   if (existsSync(path)) return path;
   const match = PACKAGE.exec(data);
-  const none = new TrainError("bad-data", `cannot read ${data}: there is no such file, folder or installed package`);
+  const onHub = /^[\w-][\w.-]*\/([\w-][\w.-]*)$/.exec(data)?.[1];
+  const none = new TrainError("bad-data", `cannot read ${data}: there is no such file, folder or installed package`, {
+    hint:
+      onHub === undefined
+        ? null
+        : `a dataset of Hugging Face is downloaded first: hf download ${data} --repo-type dataset --local-dir ${onHub}`,
+  });
   if (!match || data.split("/").includes("..")) throw none;
   const [name, rest] = [data.slice(0, data.length - (match[2] ?? "").length), (match[2] ?? "").slice(1)];
   for (let folder = from; ; folder = dirname(folder)) {

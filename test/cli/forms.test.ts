@@ -30,6 +30,12 @@ describe("modc generate with a form", () => {
     }
   });
 
+  it("takes a schema and a grammar as they are written", async () => {
+    const words = ["generate", ...MOBY, "--prompt", "Turn "];
+    expect(await modc([...words, "--grammar", 'root ::= "left"'])).toMatchObject({ status: 0, stdout: "left\n" });
+    expect(await modc([...words, "--json-schema", '{"const":7}'])).toMatchObject({ status: 0, stdout: "7\n" });
+  });
+
   it("prints a text of the grammar, as a session does", async () => {
     const { status, stdout, stderr } = await modc(["generate", ...MOBY, "--grammar", grammar, "--prompt", "Turn "]);
     expect([status, stdout]).toEqual([0, expect.stringMatching(/^(?:left|right)!\n$/)]);

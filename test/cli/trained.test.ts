@@ -72,6 +72,11 @@ describe("a run's folder is a model", () => {
     ]).toEqual([dirname(weights), 20, 30]);
   });
 
+  it("to measure", async () => {
+    const bench = await run(["bench", ran, "-p", "8", "-n", "0", "-r", "1", "--json"]);
+    expect([bench.status, JSON.parse(bench.stdout)]).toMatchObject([0, { models: [{ path: best, weightsAs: "f32" }] }]);
+  });
+
   it("to build a package of", async () => {
     const output = join(folder, "package");
     expect(await run(["build", ran, "-o", output, "--json"])).toMatchObject({ status: 0, stderr: NOTE });

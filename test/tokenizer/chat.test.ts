@@ -76,6 +76,8 @@ it("a template that is broken, or throws, is told with its reason", () => {
   expect(() => chatTemplate("{% if %}", none, "t.jinja")).toThrow(
     fault("the chat template of t.jinja cannot be read: "),
   );
+  const deferred = chatTemplate("{% if %}", none, "t.jinja", { deferred: true });
+  expect(() => deferred.prompt(HELLO)).toThrow(fault("the chat template of t.jinja cannot be read: "));
   const strict = chatTemplate(
     "{% if messages[0].role != 'user' %}{{ raise_exception('the first message must be a user\\'s') }}{% endif %}ok",
     none,

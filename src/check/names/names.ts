@@ -35,8 +35,9 @@ export function valueOf(found: Binding, name: string, span: Span, env: Env): Con
 /** Reports a name that an instance has no member of. */
 export function unknownMember(checker: Checker, instance: Instance, name: string, span: Span): ConstValue {
   const parameter = instance.params.has(name);
-  const suggestion = nearest(name, instance.bodyNames.keys());
-  checker.report("unknown-member", { object: `\`${instance.block}\``, name, suggestion, parameter }, span);
+  const members = [...instance.bodyNames.keys()];
+  const suggestion = nearest(name, members);
+  checker.report("unknown-member", { object: `\`${instance.block}\``, name, suggestion, parameter, members }, span);
   return ERROR;
 }
 

@@ -2,6 +2,7 @@
 import { openDevice } from "../../runtime/index.js";
 import { wantedDevice } from "../device.js";
 import { precisionOf } from "../source/frontend.js";
+import type { BlocksFlags } from "../source/in-blocks.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { out, outJson, Progress, say } from "../terminal/terminal.js";
@@ -12,7 +13,7 @@ import { expectNone } from "../tree/usage.js";
 import { Measured, type Opening, type Sample, type Trial } from "./measured.js";
 import { benchJson, benchTable, type Result } from "./report.js";
 
-type BenchFlags = Flags<typeof runningCommands.bench>;
+type BenchFlags = Flags<typeof runningCommands.bench> & Pick<BlocksFlags, "ownBlocks">;
 
 /** Tokens of llama-bench, and its repetitions. */
 const [PROMPT, GENERATED, REPEAT] = [512, 128, 5] as const;
@@ -29,8 +30,10 @@ export async function bench(file: string, flags: BenchFlags): Promise<ExitCode> 
   const stop = new AbortController();
   let restore = (): void => {};
   try {
+    // Without the options, each model's weights are in memory as they are stored.
+    const isAsked = (flags.weightsAs !== undefined && !flags.ownBlocks) || flags.activationsAs !== undefined;
     const common = {
-      precision: precisionOf(flags),
+      ...(isAsked && { precision: precisionOf(flags) }),
       seed: flags.seed ?? 0,
       tunings: flags.tunings,
     };
@@ -110,7 +113,7 @@ function report(
 ): void {
   if (flags.json) return outJson(benchJson(models, results, run));
   const done = results.filter(({ samples }) => samples.some((own) => own.length > 0));
-  const title = models.map(({ name }) => name).join(" against ");
+  const title = models.map(({ name, weightsAs }) => `${name} (weights ${weightsAs})`).join(" against ");
   say(`${title} on ${models[0]!.generator.device.info.name}`);
   if (done.length > 0) out(benchTable(models, done));
   say(

@@ -1,9 +1,11 @@
 // A model on a device, and how fast it reads a prompt or generates.
 import { createGenerator, type Generator, type Summary } from "../../generate/index.js";
 import { flopsBetween } from "../../generate/summary.js";
+import type { WeightType } from "../../program/target.js";
 import type { Device } from "../../runtime/index.js";
 import { explaining, openSource } from "../../session/open-node.js";
 import { prepare, type PrepareOptions } from "../../session/prepared-node.js";
+import { openTrained } from "../../session/trained-node.js";
 import { bytesTokenizer } from "../../tokenizer/tokenizer.js";
 import { escapedName } from "../../size/shown.js";
 import { tuningsOn } from "../program/tunings.js";
@@ -40,17 +42,19 @@ export class Measured {
   /** As it was named on the command line. */
   readonly path: string;
   readonly name: string;
+  /** The type of its weights in memory. */
+  readonly weightsAs: WeightType;
   readonly generator: Generator;
   readonly #seed: number;
 
-  private constructor(path: string, name: string, generator: Generator, seed: number) {
-    [this.path, this.name, this.generator, this.#seed] = [path, name, generator, seed];
+  private constructor(path: string, name: string, weightsAs: WeightType, generator: Generator, seed: number) {
+    [this.path, this.name, this.weightsAs, this.generator, this.#seed] = [path, name, weightsAs, generator, seed];
   }
 
   /** Throws what opening a session throws. */
   static async open(path: string, device: Device, options: Opening, progress: Progress): Promise<Measured> {
     const { weights, seed, live, tunings, ...rest } = options;
-    if (folderOf(path)?.weights === null) expectWeights(path, weights);
+    if (openTrained(path) === null && folderOf(path)?.weights === null) expectWeights(path, weights);
     await modelText(path); // reports a file that cannot be read
     const [source, own] = await openSource(path, { ...rest, ...(weights !== undefined && { weights }) });
     if (source.weights === null) say(`note: ${escapedName(path)} has no weights: its routes are those of random ones`);
@@ -68,7 +72,7 @@ export class Measured {
       });
       return { made, name: prepared.name };
     });
-    return new Measured(path, generator.name, generator.made, seed);
+    return new Measured(path, generator.name, own.precision?.weights ?? "f32", generator.made, seed);
   }
 
   /** Runs a trial once. Throws the reason of `signal`. */

@@ -68,7 +68,7 @@ export const benchJson = (
 ): object => ({
   device: models[0]!.generator.device.info.name,
   ...run,
-  models: models.map(({ path, name }) => ({ path, model: name })),
+  models: models.map(({ path, name, weightsAs }) => ({ path, model: name, weightsAs })),
   tests: results.map((result) => ({
     test: nameOf(result.trial),
     ...result.trial,

@@ -1,4 +1,4 @@
-// The form of answers from flags: a JSON schema or a grammar, each in a file.
+// The form of answers from flags: a JSON schema or a grammar, each written out or in a file.
 import { escapedName } from "../../size/shown.js";
 import { compileForm, ConstraintError, type Form } from "../../constrain/index.js";
 import { EXIT, UserError } from "../terminal/exit.js";
@@ -12,7 +12,7 @@ export function formOf({ jsonSchema, grammar }: Flags<typeof runningCommands.gen
     throw new UserError("--json-schema and --grammar are two forms", "give one of them", EXIT.usage);
   const path = jsonSchema ?? grammar;
   if (path === undefined) return null;
-  const text = readText(path);
+  const text = isWritten(path) ? path : readText(path);
   const form: Form =
     jsonSchema === undefined ? { kind: "grammar", grammar: text } : { kind: "schema", schema: parsed(text, path) };
   try {
@@ -23,6 +23,9 @@ export function formOf({ jsonSchema, grammar }: Flags<typeof runningCommands.gen
     throw fault;
   }
 }
+
+/** Whether a schema or a grammar itself is given, not its file. */
+const isWritten = (given: string): boolean => /^\s*\{/.test(given) || given.includes("::=");
 
 function parsed(text: string, path: string): unknown {
   try {

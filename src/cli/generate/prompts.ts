@@ -1,6 +1,8 @@
 // Reads prompts from flags: a text, a file, standard input, or a chat message.
+import { existsSync } from "node:fs";
 import type { Prompt } from "../../generate/prompts.js";
 import { InputError } from "../../runtime/errors.js";
+import { escapedName } from "../../size/shown.js";
 import { tokensOf } from "../../session/prompts.js";
 import type { SessionSource } from "../../session/prepared-node.js";
 import { bytesTokenizer } from "../../tokenizer/tokenizer.js";
@@ -27,7 +29,15 @@ export function promptsOf({
     throw new UserError("--chat-template is for messages of a chat", "give --chat too", EXIT.usage);
   const texts = prompt.map((text) => {
     const path = pathIn(text);
-    return path === null ? text : readText(path);
+    if (path === null) return text;
+    if (text.startsWith("@") && !existsSync(path))
+      throw new UserError(
+        `cannot read ${escapedName(path)}: there is no such file`,
+        "a text that begins with @ is read from standard input: --prompt -",
+        EXIT.user,
+        "cannot-read",
+      );
+    return readText(path);
   });
   if (!chat) return texts;
   const before = system === undefined ? [] : [{ role: "system", content: system }];

@@ -40,7 +40,7 @@ export function samplingOf(flags: SamplingFlags): Sampling {
   expectSampling(sampling, 1); // tokens with a bias are held against the vocabulary where that is known
   asOptions(() => checkStops(flags.stop ?? []));
   // `-t 8` means threads in llama.cpp.
-  if ((flags.temperature ?? 0) > HOT)
+  if ((flags.temperature ?? 0) >= HOT)
     say(`note: a temperature of ${flags.temperature!} draws nearly at random; -t is --temperature, not threads`);
   return {
     sampling: bias.size === 0 ? sampling : { ...sampling, logitBias: bias },

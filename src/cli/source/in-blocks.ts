@@ -20,12 +20,19 @@ export async function withBlocks<F extends BlocksFlags>(file: string, flags: F):
   const isSet = flags.weightsAs !== undefined || flags.activationsAs !== undefined || flags.device === "reference";
   if (isSet || weights === undefined || /^\w+:\/\//.test(weights) || file === STDIN || file.endsWith(".json"))
     return flags;
-  const weightsAs = await blocksOf(weights, async () => {
+  const found = await blocksOf(weights, async () => {
     const { set, read, file: name, model } = compileOptions(file, flags);
     const { text } = await readModel(file);
     return { text, options: { set, read, file: name!, ...(model !== undefined && { model }) } };
   });
-  if (weightsAs === null) return flags;
+  if (found === null) return flags;
+  const { form: weightsAs, all } = found;
+  if (!all) {
+    say(
+      `note: the file has weights of several types, which are read as f32: --weights-as ${weightsAs} keeps them small`,
+    );
+    return flags;
+  }
   say(`note: weights stay in the blocks of their file, as --weights-as ${weightsAs} says`);
   return { ...flags, weightsAs, ownBlocks: true };
 }

@@ -42,9 +42,16 @@ const MODELS = "give a .mod file, a checkpoint's folder as Hugging Face stores i
 
 /** The hint for a name that could be a model on Hugging Face's hub, `owner/name`, and is not a path; else null. */
 export function hubHint(path: string): string | null {
-  const name = /^[\w-][\w.-]*\/([\w-][\w.-]*)$/.exec(path)?.[1];
-  if (name === undefined || /\.(?:mod|json|gguf|safetensors)$/i.test(path) || existsSync(dirname(path))) return null;
-  return `a model of Hugging Face is downloaded first: hf download ${path} --local-dir ${name}`;
+  if (/^https?:\/\//.test(path)) return "download the file first: modc reads models from files";
+  const [, repository, name] = /^(?:hf:)?([\w-][\w.-]*\/([\w-][\w.-]*))(?::[\w.-]+)?$/.exec(path) ?? [];
+  if (
+    repository === undefined ||
+    name === undefined ||
+    /\.(?:mod|json|gguf|safetensors)$/i.test(path) ||
+    existsSync(dirname(path))
+  )
+    return null;
+  return `a model of Hugging Face is downloaded first: hf download ${repository} --local-dir ${name}`;
 }
 
 const MOST_START = 4096;

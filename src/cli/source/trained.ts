@@ -51,7 +51,9 @@ export function withTrained<F extends RunFlags>(
     );
   const set = mergedPairs(trained.set, flags.set ?? {});
   expectSameWeights(trained, flags.set ?? {});
-  const tokenizer = has("tokenizer") ? trainedTokenizer(trained, flags.tokenizer ?? null) : null;
+  // `verify` reads texts only from --data.
+  const readsText = command.name() !== "verify" || flags.data !== undefined;
+  const tokenizer = has("tokenizer") && readsText ? trainedTokenizer(trained, flags.tokenizer ?? null) : null;
   const text =
     ["eval", "routes"].includes(command.name()) && flags.data === undefined && flags.text === undefined
       ? heldOut(trained, flags)

@@ -33,7 +33,14 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   "--n-prompt": ["--prompt-tokens", "--prompt"],
   ...same(["--file", "-f", "--prompt-file"], ["--prompt @", "--text @"]),
   ...same(["--system-prompt", "--system-message", "-sys"], ["--system"]),
-  ...same(["--conversation", "-cnv", "--apply-chat-template", "--chat-mode"], ["--chat", "`modc chat` converses"]),
+  ...same(["--jinja", "--interactive", "-i"], ["`modc chat` converses by the model's template"]),
+  "--no-display-prompt": ["only the answer is printed"],
+  "--grammar-file": ["--grammar"],
+  "--json-schema-file": ["--json-schema"],
+  ...same(
+    ["--conversation", "-cnv", "--apply-chat-template", "--chat-mode"],
+    ["--chat", "`modc chat <model>` converses, without an option"],
+  ),
   ...same(["--reverse-prompt", "--stop-sequence", "--stop-strings"], ["--stop"]),
   // how tokens are drawn
   ...same(["--temp", "-t", "--sampling-temp"], ["--temperature"]),
@@ -41,7 +48,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   "--repeat-penalty": ["--repetition-penalty"],
   ...same(["--n-probs", "--top-logprobs"], ["--logprobs"]),
   ...same(["--num-beams", "--beam-size", "--best-of"], ["tokens are drawn, or the most likely one is taken"]),
-  "--random-seed": ["--seed"],
+  ...same(["--random-seed", "-s"], ["--seed"]),
   // the model, its types, the device
   ...same(["--model-path", "--model-name-or-path", "--hf-repo", "-hf", "--ckpt", "--checkpoint"], [MODEL]),
   ...same(["--tokenizer-path", "--tokenizer-name"], ["--tokenizer"]),
@@ -54,6 +61,8 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   ...same(["--parallel", "-np", "--max-num-seqs"], ["--max-batch"]),
   ...same(["--served-model-name", "--alias", "-a"], ["--name"]),
   ...same(["--gpu-memory-utilization", "--kv-cache-memory", "--kv-cache-memory-bytes"], ["--cache-memory <size>"]),
+  "--metrics": ["the server always has /metrics"],
+  ...same(["--embedding", "--embeddings"], ["the server has /v1/embeddings if the model computes them"]),
   "--allowed-origins": ["--cors"],
   "--timeout": ["--request-timeout"],
   // training
@@ -61,7 +70,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   "--per-device-eval-batch-size": ["--batch"],
   ...same(["--learning-rate"], ["--lr"]),
   ...same(["--max-steps", "--max-iters", "--num-steps", "--iters"], ["--steps"]),
-  ...same(["--num-train-epochs", "--epochs"], ["--steps <n>"]),
+  ...same(["--num-train-epochs", "--epochs"], ["training is given by --steps, not by epochs"]),
   ...same(["--warmup-steps", "--warmup-iters"], ["--warmup"]),
   "--lr-scheduler-type": ["--schedule"],
   ...same(["--gradient-accumulation-steps", "--grad-accum", "--accumulation-steps"], ["--accumulate"]),

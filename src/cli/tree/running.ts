@@ -119,8 +119,8 @@ export const runningCommands = {
       o.named("--logit-bias <token=value>", "added to the logit of a token, -inf: never"),
       o.repeatable("--stop <text>", "ends a text, and is no part of it"),
       o.option("--logprobs", "compute the log-probability of each token"),
-      o.option("--json-schema <path>", "hold each text to a JSON schema"),
-      o.option("--grammar <path>", "hold each text to a grammar, as llama.cpp writes them (GBNF)"),
+      o.option("--json-schema <path|json>", "hold each text to a JSON schema"),
+      o.option("--grammar <path|text>", "hold each text to a grammar, as llama.cpp writes them (GBNF)"),
       o.option(
         "--show-depth",
         "show how many layers computed each token: as colour, or as digits in a line below where there is none",

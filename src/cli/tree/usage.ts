@@ -23,7 +23,8 @@ export function usageError(found: CommanderError, program: CommandUnknownOpts, w
   const help =
     command === program ? "`modc help` lists the commands" : `\`modc help ${command.name()}\` lists its options`;
   const near = meant === undefined ? help : `did you mean ${meant.replace(/^one of /, "")}?`;
-  return new UsageError(code, message, missingModel(found, words) ?? foreignHint(command, words) ?? near);
+  const foreign = command === program ? null : foreignHint(command, words);
+  return new UsageError(code, message, missingModel(found, words) ?? foreign ?? near);
 }
 
 /** The hint if the model follows an option, as in other programs. */

@@ -1,6 +1,6 @@
 // Diagnostics of blocks, their members and weights.
 import { code } from "../define.js";
-import { didYouMean, ofTensor } from "./hints.js";
+import { didYouMean, listed, ofTensor } from "./hints.js";
 
 export const blockCodes = {
   // --- blocks and members
@@ -26,6 +26,8 @@ nest.`,
     readonly suggestion: string | null;
     /** Whether it is a parameter of the object's block. */
     readonly parameter?: boolean;
+    /** The members that it has. */
+    readonly members?: readonly string[];
   }>({
     severity: "error",
     message: ({ object, name, parameter }) =>
@@ -34,7 +36,9 @@ nest.`,
       (d.parameter ? "parameters are read inside of a block alone: use what was given for it" : didYouMean(d)) ??
       (d.object.startsWith("a tensor")
         ? ofTensor(d.name)
-        : "name a member that it declares, in a branch that is taken"),
+        : d.members && d.members.length > 0 && d.members.length <= 12
+          ? `it has ${listed(d.members)}`
+          : "name a member that it declares, in a branch that is taken"),
     explain: `\`a.b\` reads a weight, a sub-block or a function of the instance a, or one named result of a
 function. A member inside an \`if\` exists only where its branch was taken. Parameters are no
 members, though a block that was given for one is named by it in the paths of weights.`,

@@ -30,13 +30,26 @@ export function byName(callee: string, named: readonly string[]): string {
   return named.length > 0 ? `give ${named.map((n) => `\`${n}\``).join(", ")} by name` : "leave out what is too much";
 }
 
+const SIZES = "name the sizes in the type of the input, `f32[B, T, dim]`, and use those names";
+const REARRANGE = 'a tensor has no members: write `rearrange(x, "b t (h d) -> b h t d", h: heads)`';
+
+/** Members of PyTorch's tensors whose function has another name here. */
+const TENSOR_MEMBERS: ReadonlyMap<string, string> = new Map([
+  ["shape", SIZES],
+  ["size", SIZES],
+  ["T", "write `transpose(x)`"],
+  ["mT", "write `transpose(x)`"],
+  ...["reshape", "view", "permute", "flatten", "unflatten", "movedim", "squeeze", "unsqueeze"].map(
+    (name) => [name, REARRANGE] as const,
+  ),
+  ...["chunk", "unbind"].map(
+    (name) => [name, "write `split(x, [dim, dim, dim], axis: -1)`, which gives a list"] as const,
+  ),
+]);
+
 /** Hint for a function that other languages provide as a method or field of a tensor. */
 export const ofTensor = (name: string): string =>
-  name === "shape" || name === "size"
-    ? "name the sizes in the type of the input, `f32[B, T, dim]`, and use those names"
-    : name === "T"
-      ? "write `transpose(x)`"
-      : `a tensor has no members; functions are built in: \`${name}(x)\``;
+  TENSOR_MEMBERS.get(name) ?? `a tensor has no members; functions are built in: \`${name}(x)\``;
 
 /** Suggests the known name that is spelled most like the unknown one. */
 export const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
