@@ -74,7 +74,7 @@ describe("a run's folder is a model", () => {
 
   it("to measure", async () => {
     const bench = await run(["bench", ran, "-p", "8", "-n", "0", "-r", "1", "--json"]);
-    expect([bench.status, JSON.parse(bench.stdout)]).toMatchObject([0, { models: [{ path: best, weightsAs: "f32" }] }]);
+    expect([bench.status, JSON.parse(bench.stdout)]).toMatchObject([0, { models: [{ path: ran, weightsAs: "f32" }] }]);
   });
 
   it("to build a package of", async () => {
