@@ -24,6 +24,7 @@ import {
 import { mapAxis } from "../size/axes.js";
 import { printRational } from "../size/rational.js";
 import { printSize, type Size } from "../size/size.js";
+import { joinedText } from "./joined.js";
 import { LineTable } from "./lines.js";
 import { assemble, printRegion } from "./region.js";
 import { worksOf } from "./works.js";
@@ -119,15 +120,13 @@ class Kernels {
     return index;
   }
   #add(kernel: Kernel, tuning: string | null): number {
-    const text = `${kernel.file}\n${printRegion(kernel)}`;
+    const text = kernel.joins ? joinedText(kernel, kernel.joins, sourceOf) : `${kernel.file}\n${printRegion(kernel)}`;
     const known = this.#byText.get(text);
     if (known !== undefined) return known;
-    const source = kernelFiles[`${kernel.file}.wgsl`];
-    invariant(source !== undefined, `there is no kernels/${kernel.file}.wgsl`);
     const index = this.all.length;
     this.all.push({
       name: `${kernel.name}.${index}`,
-      wgsl: assemble(source, kernel),
+      wgsl: kernel.joins ? text : assemble(sourceOf(kernel), kernel),
       access: kernel.buffers.map((b) => b.access),
       uniforms: kernel.fields.length,
       tuning:
@@ -136,6 +135,12 @@ class Kernels {
     this.#byText.set(text, index);
     return index;
   }
+}
+
+function sourceOf({ file }: Kernel): string {
+  const source = kernelFiles[`${file}.wgsl`];
+  invariant(source !== undefined, `there is no kernels/${file}.wgsl`);
+  return source;
 }
 
 function emitStep(step: PlanStep, kernels: Kernels, work: number): ProgramStep {

@@ -35,9 +35,24 @@ export function printRegion(kernel: Kernel): string {
     ),
   );
   for (const d of kernel.declarations) lines.push(printDeclaration(d));
-  const text = lines.join("\n");
-  const helpers = helpersIn(text).map((name) => `${wgslHelpers.get(name)!}\n`);
-  return `${enables}${helpers.join("")}${text}\n`;
+  return `${enables}${withHelpers(lines.join("\n"))}\n`;
+}
+
+/** The declarations of a kernel, without uniform words and bindings. */
+export const printDeclarations = ({ declarations }: Kernel): string =>
+  `${withHelpers(declarations.map(printDeclaration).join("\n"))}\n`;
+
+/** Declarations with the helpers that they call. */
+const withHelpers = (text: string): string =>
+  helpersIn(text)
+    .map((name) => `${wgslHelpers.get(name)!}\n`)
+    .join("") + text;
+
+/** What a kernel's file says behind its parameters region. */
+export function bodyOf(source: string): string {
+  const end = source.indexOf(END);
+  invariant(end >= 0, "a kernel has no parameters region");
+  return source.slice(end + END.length);
 }
 
 function printDeclaration(d: Declaration): string {

@@ -98,6 +98,19 @@ export interface Kernel {
   readonly buffers: readonly Buffer[];
   readonly declarations: readonly Declaration[];
   readonly requires: Requirements;
+  /** Kernels that this one runs one after the other; left out: it is a kernel of its own. */
+  readonly joins?: readonly JoinedKernel[];
+}
+
+/** A kernel without barriers that a workgroup runs as a part of another. */
+export interface JoinedKernel {
+  readonly kernel: Kernel;
+  /** Begins the names of its declarations and of its words in the uniform buffer. */
+  readonly prefix: string;
+  /** For each of its buffers, the number of the buffer in the whole kernel. */
+  readonly buffers: readonly number[];
+  /** Whether it must wait for the parts before it. */
+  readonly waits: boolean;
 }
 
 export interface Field {

@@ -13,6 +13,7 @@ import { encodedValues, encodingsOf } from "./memory/encodings.js";
 import { deviceDims, fuse, piecesOf, statesBehind, type KernelGraph } from "./kernel-graph.js";
 import { assignSlots, touched, type Storage } from "./memory/slots.js";
 import { mapStep, type Plan, type PlanOutput, type PlanStep } from "./plan.js";
+import { joinDispatches } from "./joining/join-dispatches.js";
 import { widthOf } from "./split/columns.js";
 import { storeKernels } from "./memory/storages.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
@@ -40,10 +41,12 @@ export function schedule(
   const { sources } = fused;
   const encoded = encodedValues(fused, types, precision.of ?? null);
   const kernels = kernelsInOrder(fused);
-  const { steps, outputs, starts, labels } = storeKernels(kernels, fused, { encoded, tunings, target });
+  const stored = storeKernels(kernels, fused, { encoded, tunings, target });
+  const { outputs, starts, labels } = stored;
+  const live = new Map(fused.graph.live.map((l) => [l.name, l.default]));
+  const steps = joinDispatches(stored.steps, target, fused.graph.axes, live);
   const used = new Set([...steps.flatMap((step) => touched(step)), ...labels.keys()]);
   const fixed = new Map([...sources.storages(used).map((s) => [s, s.label] as const), ...labels]);
-  const live = new Map(fused.graph.live.map((l) => [l.name, l.default]));
   const { slots, slotOf } = assignSlots(steps, fixed, fused.graph.axes, live);
   return {
     graph: fused.graph,
