@@ -4,6 +4,7 @@ import { openChatTemplate } from "../../src/tokenizer/chosen-template-node.js";
 import { bytesTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import { AnswerReader, type AnswerPart } from "../../src/serve/tools/answer-reader.js";
 import { TOOL_FORMATS } from "../../src/serve/tools/formats.js";
+import { processorTime } from "../processor-time.js";
 import { ask, bytes, CHAT, eventsOf, scripted } from "./asked.js";
 
 const PATH = "/v1/chat/completions";
@@ -125,6 +126,34 @@ describe("an answer that calls tools", () => {
     ]);
     for (const size of [1, 2, 3, 7, 20])
       expect(shown(read(text.match(new RegExp(`[^]{1,${size}}`, "g"))!))).toEqual(shown(read([text])));
+  });
+
+  const hermes = { format: TOOL_FORMATS[1]!, names: new Set(["time"]), parallel: true };
+
+  it("is text from an end on behind which no call can be", () => {
+    const reader = new AnswerReader(hermes);
+    expect(reader.add('<tool_call>{"name": "time", "arguments": {"a": "</tool_call>', false)).toEqual([]);
+    expect(reader.add('\\"</tool_call>"}', false)).toEqual([]);
+    const text = '<tool_call>{"name": "time", "arguments": {"a": "</tool_call>\\"</tool_call>"}, }</tool_call>';
+    expect(reader.add(", }</tool_call> ", false)).toEqual([{ kind: "text", text: `${text} ` }]);
+    expect(reader.add('<tool_call>{"name": "time"}</tool_call>', true)).toMatchObject([{ kind: "text" }]);
+  });
+
+  it.each([
+    ["ends that are none", '<tool_call>{"name":"', ["</", "tool", "_call", ">"]],
+    ["ends behind no call", "<tool_call>", ["</tool_call>"]],
+    ["a long call", '<tool_call>{"name":"time","arguments":{"a":"', ["abcd", "\\n"]],
+    ["blanks", "Wait:", ["        ", "\n\n\n\n"]],
+  ])("takes time by its length, whatever it has: %s", (_, begin, pieces) => {
+    const reader = new AnswerReader(hermes);
+    const used = processorTime();
+    const parts: AnswerPart[] = [...reader.add(begin, false)];
+    for (let n = 0; n < 20_000; n++) for (const piece of pieces) parts.push(...reader.add(piece, false));
+    parts.push(...reader.add("", true));
+    expect(used()).toBeLessThan(3);
+    expect(parts.map((part) => (part.kind === "text" ? part.text : "")).join("")).toBe(
+      begin + pieces.join("").repeat(20_000),
+    );
   });
 
   it("has special tokens that begin a call, which texts have not", async () => {
