@@ -69,6 +69,8 @@ export class Sequence {
   /** Why it ends without a finish. */
   failure: { readonly error: unknown } | null = null;
   #promptTold = false;
+  /** How often each token was generated, where penalties count that. */
+  readonly #times: Map<number, number> | null;
   readonly #promptScores: (Scored | null)[] = [null];
   /** When its last token was told. */
   lastTold: number;
@@ -83,6 +85,7 @@ export class Sequence {
     this.kept = { blocks: 0, block: null, rows: this.rows };
     this.pages = keepsPositions.map(() => []);
     this.taken = keepsPositions.map((keeps) => (keeps ? [] : null));
+    this.#times = isPenalised(settled.request) ? new Map() : null;
     this.lastTold = settled.began;
     this.limitTo(limit);
   }
@@ -103,9 +106,11 @@ export class Sequence {
   }
   /** Whether a step reads what the step before it chose, so that none may be submitted before that is known. */
   get waitsForTokens(): boolean {
-    const { constraint, sampling = {} } = this.settled.request;
-    const { presencePenalty = 0, frequencyPenalty = 0 } = sampling;
-    return constraint !== undefined || presencePenalty !== 0 || frequencyPenalty !== 0;
+    return this.settled.request.constraint !== undefined || this.#times !== null;
+  }
+  /** The generated tokens that penalties count, with how often each came; null where the text has no penalties. */
+  get times(): ReadonlyMap<number, number> | null {
+    return this.#times;
   }
 
   /** Ends the text with the cache, which holds so many of its tokens; false where it has no room for another one. */
@@ -150,6 +155,7 @@ export class Sequence {
     const { most } = this;
     const { request, ends } = this.settled;
     const index = this.tokens.push(token) - 1 - this.promptLength;
+    this.#times?.set(token, (this.#times.get(token) ?? 0) + 1);
     this.finish = ends.has(token)
       ? "end"
       : this.#stopsWith(token, request)
@@ -167,3 +173,8 @@ export class Sequence {
     return (until?.(token) ?? false) || whole;
   }
 }
+
+const isPenalised = ({ sampling = {} }: EngineRequest): boolean => {
+  const { presencePenalty = 0, frequencyPenalty = 0 } = sampling;
+  return presencePenalty !== 0 || frequencyPenalty !== 0;
+};

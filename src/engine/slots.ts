@@ -38,10 +38,9 @@ function biasOf(sequence: Sequence, vocabulary: number): Float32Array | null {
 
 function ownBiasOf(sequence: Sequence, vocabulary: number): Float32Array | null {
   const { bias } = sequence.settled.tables;
-  if (!penalised(sequence)) return bias;
+  if (sequence.times === null) return bias;
   const all = bias?.slice() ?? new Float32Array(vocabulary);
-  for (const token of new Set(sequence.tokens.slice(sequence.promptLength)))
-    all[token] = (bias?.[token] ?? 0) - penaltyOf(sequence, token);
+  for (const token of sequence.times.keys()) all[token]! -= penaltyOf(sequence, token);
   return all;
 }
 
@@ -62,17 +61,11 @@ export function biasWrite(paged: Paged, sequence: Sequence): Write | null {
   return { state: paged.sampling.bias, element: slot * paged.vocabulary + token, data: Float32Array.of(value) };
 }
 
-const penalised = ({ settled }: Sequence): boolean => {
+/** What penalties take from the logit of a token. */
+function penaltyOf({ times, settled }: Sequence, token: number): number {
   const { presencePenalty = 0, frequencyPenalty = 0 } = settled.request.sampling ?? {};
-  return presencePenalty !== 0 || frequencyPenalty !== 0;
-};
-
-/** What penalties take from the logit of a token that the generated text has. */
-function penaltyOf({ tokens, promptLength, settled }: Sequence, token: number): number {
-  const { presencePenalty = 0, frequencyPenalty = 0 } = settled.request.sampling ?? {};
-  let times = 0;
-  for (let at = promptLength; at < tokens.length; at++) if (tokens[at] === token) times++;
-  return times === 0 ? 0 : presencePenalty + times * frequencyPenalty;
+  const count = times?.get(token) ?? 0;
+  return count === 0 ? 0 : presencePenalty + count * frequencyPenalty;
 }
 
 /** Whether a text takes the token of the largest logit, as it came. */
