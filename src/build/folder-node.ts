@@ -46,6 +46,7 @@ export async function writeFolder<T>(
     : join(dirname(place), `.${basename(place)}-${code}`);
   const fresh = join(temporary, "new");
   const gone = leftover(temporary);
+  let kept = false;
   try {
     await mapErrno(path, async () => makeFolders(fresh));
     const write: WriteFile = (name, bytes) =>
@@ -62,11 +63,17 @@ export async function writeFolder<T>(
       replaceFiles({ place, fresh, old: join(temporary, "old") }, names, old);
     });
     return made;
+  } catch (fault) {
+    kept = fault instanceof NotRestoredError;
+    throw fault;
   } finally {
-    rmSync(temporary, { recursive: true, force: true });
+    if (!kept) rmSync(temporary, { recursive: true, force: true });
     gone();
   }
 }
+
+/** Files of the folder could not be moved back to their places: they are in the temporary folder, which stays. */
+class NotRestoredError extends FolderError {}
 
 /** Throws FolderError for a path that names a file. */
 export function expectFolderName(path: string): void {
@@ -151,38 +158,69 @@ interface Places {
 
 /**
  * Moves the files `names` from `fresh` to `place`, and the files `removed` away. It is synchronous: no interrupt comes
- * between two files. If a file cannot be moved, everything is moved back.
+ * between two files. If a file cannot be moved, everything is moved back; throws NotRestoredError where that fails.
  */
 function replaceFiles({ place, fresh, old }: Places, names: readonly string[], removed: readonly string[]): void {
-  const undo: (() => void)[] = [];
-  const move = (from: string, to: string): void => {
+  const moved: { readonly name: string; readonly from: string; readonly to: string }[] = [];
+  const move = (name: string, from: string, to: string): void => {
     makeFolders(dirname(to));
     renameSync(from, to);
-    undo.push(() => renameSync(to, from));
+    moved.push({ name, from, to });
   };
   const moveAway = (name: string): void => {
-    if (lookUp(place, name) !== "absent") move(join(place, name), join(old, name));
+    if (lookUp(place, name) !== "absent") move(name, join(place, name), join(old, name));
   };
   try {
     for (const name of names) {
       moveAway(name);
-      move(join(fresh, name), join(place, name));
+      move(name, join(fresh, name), join(place, name));
     }
     for (const name of removed) moveAway(name);
   } catch (fault) {
-    for (const back of undo.reverse()) back();
+    const faults = new Map<string, unknown>();
+    for (const { name, from, to } of moved.reverse()) {
+      try {
+        renameSync(to, from);
+      } catch (own) {
+        faults.set(name, own); // the others are moved back all the same
+      }
+    }
     removeEmpty(place, names);
+    if (faults.size > 0) throw notRestored({ place, fresh, old }, fault, faults);
     throw fault;
   }
   removeEmpty(place, removed);
 }
 
-/** Removes folders that are empty now. */
+/** `faults`: why files could not be moved back, by their names. */
+function notRestored({ place, old }: Places, fault: unknown, faults: ReadonlyMap<string, unknown>): NotRestoredError {
+  const names = listed([...faults.keys()]);
+  const them = faults.size === 1 ? "it" : "them";
+  const [first] = faults.values();
+  return new NotRestoredError(
+    `cannot write ${place}: ${reason(fault)}; ${names} could not be moved back: ${reason(first)}`,
+    {
+      hint: `move ${them} back yourself: the files of before are in ${old}`,
+      cause: new AggregateError([fault, ...faults.values()], "files could be moved neither on nor back"),
+    },
+  );
+}
+
+const reason = (fault: unknown): string => {
+  const code = errnoOf(fault);
+  return code === null ? String(fault) : reasonOf(code);
+};
+
+/** Removes folders that are empty now. One that cannot be removed, such as a mount point, stays. */
 function removeEmpty(place: string, names: readonly string[]): void {
   for (const name of names)
     for (let at = dirname(name); at !== "."; at = dirname(at)) {
       const folder = join(place, at);
-      if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+      try {
+        if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+      } catch (fault) {
+        if (errnoOf(fault) === null) throw fault;
+      }
     }
 }
 
