@@ -1,5 +1,6 @@
 // Reads the body of a request: no more bytes and values, and no deeper nested, than allowed, before it is parsed.
 import { invalid, RequestError } from "./errors.js";
+import { JsonBounds } from "./json-bounds.js";
 import type { Served } from "./options.js";
 import { turn } from "./turn.js";
 
@@ -21,7 +22,8 @@ export async function readJson(request: Request, served: Pick<Served, "limits" |
       code: "unsupported_media_type",
     });
   const text = decoded(await readBytes(request, body));
-  expectBounded(text, depth, mostValues(served));
+  const excess = new JsonBounds(depth, mostValues(served)).excess(text);
+  if (excess !== null) throw invalid(`the body ${excess}`);
   if (text.length > LONG) await turn();
   try {
     return JSON.parse(text);
@@ -77,28 +79,3 @@ const LONG = 1 << 20;
 /** Values that a body may have: a million, or one for each token that its texts may have where that is more. */
 const mostValues = ({ limits, context }: Pick<Served, "limits" | "context">): number =>
   Math.max(1 << 20, limits.choices * ((context ?? 0) + 1));
-
-/**
- * Brackets and commas outside of strings, without parsing: a parser that recurses must not see what is too deep, and
- * everybody waits while one makes millions of values.
- */
-function expectBounded(text: string, most: number, mostItems: number): void {
-  let depth = 0;
-  let items = 0;
-  let quoted = false;
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (quoted) {
-      if (c === BACKSLASH) i++;
-      else if (c === QUOTE) quoted = false;
-    } else if (c === COMMA) {
-      if (++items > mostItems) throw invalid(`the body has more than ${mostItems} values`);
-    } else if (c === QUOTE) quoted = true;
-    else if (c === OPEN_LIST || c === OPEN_OBJECT) {
-      if (++depth > most) throw invalid(`the body nests deeper than ${most} lists and objects`);
-    } else if (c === CLOSE_LIST || c === CLOSE_OBJECT) depth--;
-  }
-}
-
-const [QUOTE, COMMA, BACKSLASH] = [0x22, 0x2c, 0x5c];
-const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];

@@ -1,8 +1,9 @@
 // The fields of a request that say what form its texts must have.
-import type { Read, Reader } from "../program/reader.js";
+import { flag, type Read, type Reader } from "../program/reader.js";
 import { ConstraintError, type Form } from "../constrain/index.js";
 import type { TokenConstraint } from "../generate/index.js";
 import { hinted, invalid } from "./errors.js";
+import { JsonBounds } from "./json-bounds.js";
 import type { Served } from "./options.js";
 import { anyText, body, type Fields } from "./schema.js";
 
@@ -18,7 +19,7 @@ const anyJson: Read<unknown> = (r) => r.value;
 /** A JSON schema, in the words of OpenAI's API. */
 const namedSchema = body<{ readonly schema: unknown }, { name: string; description: string; strict: boolean }>(
   { schema: anyJson },
-  { name: (r) => r.string(), description: anyText, strict: (r) => r.value === true },
+  { name: (r) => r.string(), description: anyText, strict: flag },
 );
 
 const responseFormat: Read<Form | null> = (r) => {
@@ -68,8 +69,10 @@ const structuredOutputs: Read<Form> = (r) => {
 };
 
 function parsed(r: Reader): unknown {
+  const excess = new JsonBounds().excess(anyText(r));
+  if (excess !== null) r.fail(excess);
   try {
-    return JSON.parse(r.string(Infinity));
+    return JSON.parse(anyText(r));
   } catch {
     return r.fail("is not JSON");
   }

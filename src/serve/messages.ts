@@ -2,6 +2,7 @@
 // refused by name.
 import { oneOf, type Read, type Reader } from "../program/reader.js";
 import type { Message, ToolCall } from "../tokenizer/chat.js";
+import { JsonBounds } from "./json-bounds.js";
 import { anyText, body, type Unsupported } from "./schema.js";
 
 const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
@@ -27,7 +28,7 @@ const content = contentOf(part);
 /** An answer may have calls in place of a content. */
 const contentOrNone: Read<string> = (r) => (r.value === null ? "" : content(r));
 
-/** Templates expect arguments as objects; what a model wrote otherwise stays a text. */
+/** Templates expect arguments, which `expectFewParts` has bounded, as objects; what a model wrote otherwise stays a text. */
 export function argumentsOf(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
@@ -84,11 +85,35 @@ export const messagesField: Read<readonly Message[]> = (r) => {
 
 export const templateRole = (role: string): string => (role === "developer" ? "system" : role);
 
-/** Counts the parts of all contents, before any is read. */
+/** The fields of a message, or of an item of a conversation, that may be lists or texts of JSON; none was read yet. */
+interface Unread {
+  readonly content?: unknown;
+  readonly output?: unknown;
+  readonly tool_calls?: unknown;
+  readonly arguments?: unknown;
+}
+
+/** Counts the parts of all contents, and the values of all arguments, before any is read. */
 export function expectFewParts(r: Reader): void {
   if (!Array.isArray(r.value) || r.value.length > MOST_MESSAGES) return; // refused as it is read
+  const messages = r.value as readonly (Unread | null)[];
   let parts = 0;
-  for (const own of r.value as readonly ({ readonly content?: unknown; readonly tool_calls?: unknown } | null)[])
-    for (const list of [own?.content, own?.tool_calls]) if (Array.isArray(list)) parts += list.length;
+  for (const own of messages)
+    for (const list of [own?.content, own?.output, own?.tool_calls]) if (Array.isArray(list)) parts += list.length;
   if (parts > MOST_MESSAGES) r.fail(`must have contents of at most ${MOST_MESSAGES} parts in all, found ${parts}`);
+  const bounds = new JsonBounds();
+  for (const [i, own] of messages.entries()) {
+    expectBounded(bounds, own?.arguments, () => r.item(i));
+    const calls: readonly unknown[] = Array.isArray(own?.tool_calls) ? own.tool_calls : [];
+    for (const [n, one] of calls.entries()) {
+      const given = (one as { readonly function?: Unread | null } | null)?.function?.arguments;
+      expectBounded(bounds, given, () => r.item(i).get("tool_calls").item(n).get("function"));
+    }
+  }
+}
+
+/** `owner`: what has the arguments. */
+function expectBounded(bounds: JsonBounds, given: unknown, owner: () => Reader): void {
+  const excess = typeof given === "string" ? bounds.excess(given) : null;
+  if (excess !== null) owner().get("arguments").fail(excess);
 }

@@ -6,6 +6,7 @@ import { InputError } from "../runtime/index.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { RequestError } from "./errors.js";
+import { MOST_DEPTH } from "./json-bounds.js";
 import { Metrics } from "./metrics.js";
 import { Room } from "./room.js";
 import { turn } from "./turn.js";
@@ -58,7 +59,7 @@ export interface Limits {
 
 export const LIMITS: Limits = {
   body: 8 * 1024 * 1024,
-  depth: 32,
+  depth: MOST_DEPTH,
   choices: 128,
   tokens: 4096,
   seconds: 600,

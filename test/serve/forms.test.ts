@@ -42,6 +42,7 @@ const schema = {
   additionalProperties: false,
 };
 const format = (of: unknown) => ({ type: "json_schema", json_schema: { name: "answer", strict: true, schema: of } });
+const STRICT = "response_format.json_schema.strict";
 const chat = (body: object): Promise<Asked> =>
   ask(server, "/v1/chat/completions", { messages: [{ role: "user", content: "Who?" }], ...body });
 const complete = (body: object): Promise<Asked> => ask(server, "/v1/completions", { prompt: "a", ...body });
@@ -140,6 +141,7 @@ describe("a form", () => {
     [{ response_format: { type: "json_object", schema: {} } }, "response_format", "schema"],
     [{ grammar: "root ::= nothing" }, "grammar", "nothing"],
     [{ grammar: 'root ::= "a"', response_format: { type: "json_object" } }, "grammar", "two forms"],
+    [{ response_format: { type: "json_schema", json_schema: { schema: {}, strict: "yes" } } }, STRICT, "true or false"],
     [{ structured_outputs: {} }, "structured_outputs", "one of"],
     [{ structured_outputs: { regex: "(?=a)" } }, "structured_outputs", "looks ahead"],
   ])("that modc cannot follow is refused: %j", async (fields, param, message) => {
@@ -148,6 +150,15 @@ describe("a form", () => {
     expect(json.error.param).toBe(param);
     expect(json.error.message).toContain(message);
     expect(engine.state.active + engine.state.queued).toBe(0);
+  });
+
+  it.each([
+    ["too deep", `{"not": ${"[".repeat(20_000)}${"]".repeat(20_000)}}`, "nests deeper than 32"],
+    ["too much", `{"enum": [${"[],".repeat(2_500_000)}1]}`, "has more than 262144 values"],
+  ])("that is a text of JSON is refused before it is parsed: %s", async (_, json, message) => {
+    const { status, json: reply } = await complete({ structured_outputs: { json } });
+    expect([status, reply.error.param]).toEqual([400, "structured_outputs.json"]);
+    expect(reply.error.message).toContain(message);
   });
 
   it("is what OpenAI's client asks for with zod", async () => {

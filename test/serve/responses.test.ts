@@ -140,6 +140,24 @@ describe("a request for a response", () => {
       "input[0].content[0].type",
       null,
     ],
+    [
+      "arguments that nest too deep",
+      { input: [{ type: "function_call", call_id: "a", name: "f", arguments: `{"a": ${"[".repeat(20_000)}` }] },
+      "input[0].arguments",
+      null,
+    ],
+    [
+      "outputs of too many parts",
+      {
+        input: [0, 1].map((n) => ({
+          type: "function_call_output",
+          call_id: `c${n}`,
+          output: Array.from({ length: 3000 }, () => ({ type: "input_text", text: "" })),
+        })),
+      },
+      "input",
+      null,
+    ],
     ["a last message of the assistant", { input: [{ role: "assistant", content: "x" }] }, "input", null],
     ["a text beyond the context", { input: "x".repeat(5000) }, "input", "context_length_exceeded"],
   ])("is refused by name for %s", async (_, given, param, code) => {

@@ -128,6 +128,16 @@ describe("an answer that calls tools", () => {
       expect(shown(read(text.match(new RegExp(`[^]{1,${size}}`, "g"))!))).toEqual(shown(read([text])));
   });
 
+  it("is text where its arguments nest too deep to be written again", async () => {
+    const text = `<tool_call>{"name": "time", "arguments": {"a": ${"[".repeat(9000)}${"]".repeat(9000)}}}</tool_call>`;
+    const { server } = scripted(text, {
+      chat: { ...template("qwen"), stops: [] },
+      script: { model: { context: 40_000 } },
+    });
+    const { status, json } = await ask(server, PATH, { ...asked, max_tokens: text.length });
+    expect([status, json.choices[0].message.content]).toEqual([200, text]);
+  });
+
   const hermes = { format: TOOL_FORMATS[1]!, names: new Set(["time"]), parallel: true };
 
   it("is text from an end on behind which no call can be", () => {
@@ -182,6 +192,13 @@ describe("an answer that calls tools", () => {
 });
 
 describe("a request with tools", () => {
+  const deep = (n: number): string => `{"a": ${"[".repeat(n)}${"]".repeat(n)}}`;
+  const calling = (given: string) => ({
+    role: "assistant",
+    tool_calls: [{ id: "a", type: "function", function: { name: "weather", arguments: given } }],
+  });
+  const ARGUMENTS = "messages[1].tool_calls[0].function.arguments";
+
   const prompt = async (body: object): Promise<string> => {
     const { server, engine } = saying("x");
     expect((await ask(server, PATH, body)).status).toBe(200);
@@ -230,6 +247,14 @@ describe("a request with tools", () => {
       "unsupported_parameter",
     ],
     ["too many tools", { tools: Array.from({ length: 129 }, () => TIME) }, "tools", null],
+    ["arguments that nest too deep", { messages: [user, calling(deep(20_000))] }, ARGUMENTS, null],
+    ["arguments of too many values", { messages: [user, calling(`{"a": [${"[],".repeat(300_000)}1]}`)] }, ARGUMENTS, null],
+    [
+      "arguments of too many values together",
+      { messages: [user, ...Array.from({ length: 6 }, () => calling(`{"a": [${"1,".repeat(50_000)}1]}`))] },
+      ARGUMENTS.replace("1", "6"),
+      null,
+    ],
     [
       "a result without its call",
       { messages: [user, { role: "tool", content: "x" }] },

@@ -1,4 +1,5 @@
 // How models write calls of tools: a row for each form, recognised by the model's chat template.
+import { JsonBounds } from "../json-bounds.js";
 
 /** A call as a model wrote it, before it is known whether there is such a tool. */
 export interface WrittenCall {
@@ -105,8 +106,9 @@ const listOf = (call: WrittenCall | null): readonly WrittenCall[] | null => call
 const all = (calls: readonly (WrittenCall | null)[]): readonly WrittenCall[] | null =>
   calls.every((call) => call !== null) ? calls : null;
 
-/** Undefined for what is not JSON: a model may write anything. */
+/** Undefined for what is not JSON, or nests too deep to be written again: a model may write anything. */
 function parsed(text: string): unknown {
+  if (new JsonBounds().excess(text) !== null) return undefined;
   try {
     return JSON.parse(text);
   } catch {
