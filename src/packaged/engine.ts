@@ -10,7 +10,7 @@ import { flopsBetween, Timing } from "../generate/summary.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "../generate/types.js";
 import type { Generation } from "../program/generation.js";
 import type { Device } from "../runtime/device.js";
-import { DisposedError } from "../runtime/errors.js";
+import { DisposedError, InputError } from "../runtime/errors.js";
 import { checkLive } from "../runtime/extents.js";
 import type { WeightsInput } from "../runtime/weights/input.js";
 import { toNumber } from "../size/rational.js";
@@ -59,6 +59,12 @@ class BatchGenerator implements TextGenerator {
   ): AsyncGenerator<GeneratedToken, Summary> {
     if (this.#disposed) throw new DisposedError();
     const most = checkPrompts(this.generation, prompts, options);
+    if (options.observe)
+      throw new InputError(
+        "observe",
+        "the option observe is not for a package of several callers, whose runs are shared",
+        "build the package without --max-batch",
+      );
     const sampling = perSequence(options.sampling ?? {}, prompts.length);
     const timing = new Timing(this.#compiled);
     const streams: EngineStream[] = [];
@@ -75,6 +81,7 @@ class BatchGenerator implements TextGenerator {
           ...(this.#live && { live: this.#live }),
           ...(logprobs && { logprobs: 0 }),
           ...(options.ends && { ends: options.ends }),
+          ...(options.constraints && { constraint: options.constraints[i]! }), // one for each prompt
           ...(options.until && { until: (token: number) => options.until!(i, token) }),
           ...(options.signal && { signal: options.signal }),
         });

@@ -184,6 +184,7 @@ class Loaded implements LoadedModel {
     this.device = parts.device.info.name;
     this.lost = parts.device.lost;
     this.#parts = parts;
+    void this.lost.then((error) => parts.turns?.close(error));
   }
 
   async run(inputs: Inputs, options?: RunOptions): Promise<Results> {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { GeneratedText, Summary } from "../../src/generate/index.js";
+import type { GeneratedText, Summary, TokenConstraint } from "../../src/generate/index.js";
 import type { LoadedModel, PackagedModel } from "../../src/packaged/model.js";
 import { generationOf, packageOf, programOf, startingWeights, type BuiltPackage } from "../build/packages.js";
 import { root } from "../cli/spawn.js";
@@ -112,6 +112,41 @@ describe("a package for several callers", { timeout: 120_000 }, () => {
       };
       expect(await texts(batch)).toEqual(await texts(turns));
     }
+  });
+
+  it("holds each text to its constraint, and refuses what it cannot do", async () => {
+    /** So many letters of two kinds, and then the end. */
+    const letters = (count: number): TokenConstraint => {
+      let left = count;
+      const tokens = new Uint32Array(8);
+      tokens[3] = (1 << 1) | (1 << 2); // a and b
+      return { next: () => ({ tokens, end: false }), add: () => --left === 0 };
+    };
+    const held = (model: LoadedModel) =>
+      collect(
+        model.generate({ prompts: PROMPTS.slice(0, 2) }, { maxTokens: 9, constraints: [letters(3), letters(5)] }),
+      );
+    const { tokens } = await held(batch);
+    const texts = [0, 1].map((i) =>
+      tokens
+        .filter(({ sequence }) => sequence === i)
+        .map(({ text }) => text)
+        .join(""),
+    );
+    expect(texts).toEqual([expect.stringMatching(/^[ab]{3}$/), expect.stringMatching(/^[ab]{5}$/)]);
+    const alone = (await held(turns)).tokens;
+    expect(texts).toEqual(
+      [0, 1].map((i) =>
+        alone
+          .filter(({ sequence }) => sequence === i)
+          .map(({ text }) => text)
+          .join(""),
+      ),
+    );
+    const observe = { outputs: [], add() {} };
+    await expect(collect(batch.generate("a", { maxTokens: 2, observe }))).rejects.toThrow(
+      "observe is not for a package",
+    );
   });
 
   it("ends a text at its stop string, its context or a token, with the text of each token in its place", async () => {

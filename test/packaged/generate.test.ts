@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createGenerator, type Generation } from "../../src/generate/index.js";
 import type { LoadedModel, LoadModelOptions, PackagedModel } from "../../src/packaged/model.js";
 import { load } from "../../src/runtime/index.js";
+import { openDevice } from "../../src/runtime/index.js";
 import { sparingDevice } from "../device.js";
 import { generationOf, packageOf, programOf, startingWeights, type BuiltPackage } from "../build/packages.js";
 import { root } from "../cli/spawn.js";
@@ -178,6 +179,19 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
     own.dispose();
     await waiting;
     await expect(collect(own.generate("Call me", { maxTokens: 6 }))).rejects.toThrow("disposed");
+  });
+
+  it("rejects the calls that wait for their turn, and later ones, once the device is lost", async () => {
+    const device = await openDevice();
+    const own = await model.load({ use: "generate", device: device.gpu });
+    const first = own.generate("Call me", { maxTokens: 6 });
+    await first.next();
+    const lost = { name: "DeviceLostError", code: "device-lost" };
+    const waiting = expect(collect(own.generate("Call me", { maxTokens: 6 }))).rejects.toMatchObject(lost);
+    device.destroy();
+    await waiting;
+    await expect(collect(own.generate("Call me", { maxTokens: 6 }))).rejects.toMatchObject(lost);
+    own.dispose();
   });
 
   it("refuses an option that load does not have", async () => {
