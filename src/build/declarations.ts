@@ -137,7 +137,7 @@ export interface ModelError extends Error {
   readonly code:
     | "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported"
     | "bad-input" | "bad-weights" | "disposed"
-    | "corrupted" | "download-failed" | "bad-package"
+    | "corrupted" | "download-failed" | "bad-package" | "worker-ended"
     ${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token" | "too-slow"' : ""}${
       maxBatch === undefined ? "" : ' | "cache-full"'
     };

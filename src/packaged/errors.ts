@@ -1,9 +1,9 @@
 // Errors of built packages, beside those of sessions.
 import { ModcError, type FaultOptions } from "../base/errors.js";
 
-export type PackageErrorCode = "corrupted" | "download-failed" | "bad-package";
+export type PackageErrorCode = "corrupted" | "download-failed" | "bad-package" | "worker-ended";
 
-/** A file of a built package is corrupted, cannot be downloaded, or is not valid. */
+/** A file of a built package is corrupted, cannot be downloaded, is not valid, or ends as a worker. */
 export class PackageError extends ModcError<PackageErrorCode> {
   override readonly name = "PackageError";
 

@@ -3,7 +3,7 @@ import { inNode } from "../runtime/device.js";
 import type { GeneratedText, Summary } from "../generate/index.js";
 import type { LoadedModel, PackagedModel } from "./model.js";
 import { sentError, type Reply, type Request } from "./worker-messages.js";
-import type { ThreadPort } from "./worker-port.js";
+import { unreadable, type ThreadPort } from "./worker-port.js";
 
 /** Answers until the model is disposed of. */
 export async function answer(model: PackagedModel): Promise<void> {
@@ -18,6 +18,9 @@ const pagePort = (): ThreadPort => ({
   listen(onMessage) {
     // the program's end sends nothing else
     addEventListener("message", ({ data }: MessageEvent<Request>) => onMessage(data));
+    addEventListener("messageerror", () => {
+      throw unreadable();
+    });
   },
   end: () => close(),
 });
@@ -27,7 +30,7 @@ interface Call {
   tokens?: AsyncGenerator<GeneratedText, Summary>;
 }
 
-class Answers {
+export class Answers {
   readonly #model: PackagedModel;
   readonly #port: ThreadPort;
   readonly #calls = new Map<number, Call>();
@@ -72,12 +75,24 @@ class Answers {
     const { id } = request;
     if (request.kind === "abort") return this.#calls.get(id)?.control.abort();
     if (request.kind === "return") {
-      await this.#calls.get(id)?.tokens?.return(undefined as never); // the value is not used
+      const call = this.#calls.get(id);
       this.#calls.delete(id);
+      await call?.tokens?.return(undefined as never); // the value is not used
       return;
     }
     const call = this.#calls.get(id) ?? { control: new AbortController() };
     this.#calls.set(id, call);
+    let goesOn = false;
+    try {
+      goesOn = await this.#reply(request, call);
+    } finally {
+      if (!goesOn) this.#calls.delete(id);
+    }
+  }
+
+  /** Returns whether the call goes on. */
+  async #reply(request: Exclude<Request, { kind: "dispose" | "abort" | "return" }>, call: Call): Promise<boolean> {
+    const { id } = request;
     const { signal } = call.control;
     if (request.kind === "load") {
       const onProgress: NonNullable<typeof request.options.onProgress> = (progress) =>
@@ -85,18 +100,18 @@ class Answers {
       const loaded = (this.#loaded = await this.#model.load({ ...request.options, signal, onProgress }));
       void loaded.lost.then((error) => this.#post({ kind: "lost", error: sentError(error) }));
       this.#post({ kind: "loaded", id, device: loaded.device });
-      this.#calls.delete(id);
-      return;
+      return false;
     }
     const loaded = this.#loaded!; // no other call comes before it
     if (request.kind === "run") {
       const results = await loaded.run(request.inputs, { ...request.options, signal });
       const values = Object.entries(results).map(([name, { dtype, shape, data }]) => [name, { dtype, shape, data }]);
       this.#post({ kind: "results", id, values: Object.fromEntries(values) });
-      this.#calls.delete(id);
-      return;
+      return false;
     }
     if (request.begin) call.tokens = loaded.generate(request.begin.prompt, { ...request.begin.options, signal });
-    this.#post({ kind: "token", id, next: await call.tokens!.next() });
+    const next = await call.tokens!.next();
+    this.#post({ kind: "token", id, next });
+    return next.done !== true;
   }
 }

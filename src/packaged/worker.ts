@@ -2,14 +2,14 @@
 import { inNode } from "../runtime/device.js";
 import type { GeneratedText, Summary } from "../generate/index.js";
 import type { Prompts } from "../generate/prompts.js";
-import { DisposedError, UnsupportedError, type DeviceLostError } from "../runtime/errors.js";
+import { DeviceLostError, DisposedError, UnsupportedError } from "../runtime/errors.js";
 import type { Inputs } from "../runtime/inputs.js";
 import { resultOf, type Results } from "../runtime/outputs.js";
 import type { RunOptions } from "../runtime/session-options.js";
 import { PackageError } from "./errors.js";
 import type { LoadedModel, LoadModelOptions, LoadProgress, ModelGenerateOptions, PackagedModel } from "./model.js";
 import { receivedError, type Reply, type Request } from "./worker-messages.js";
-import type { WorkerPort } from "./worker-port.js";
+import { unreadable, type WorkerFault, type WorkerPort } from "./worker-port.js";
 
 const SCRIPT = "worker-thread.js";
 
@@ -41,7 +41,11 @@ const pagePort = (worker: Worker): WorkerPort => ({
   listen(onMessage, onFault) {
     // the worker's end sends nothing else
     worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => onMessage(data));
-    worker.addEventListener("error", ({ message }) => onFault(new Error(message || "its script cannot be loaded")));
+    worker.addEventListener("messageerror", () => onFault({ cause: unreadable() }));
+    // an error without a message is that of a script
+    worker.addEventListener("error", ({ message }) =>
+      onFault({ cause: new Error(message || "its script cannot be loaded"), unloaded: !message }),
+    );
   },
   end: () => worker.terminate(),
 });
@@ -58,6 +62,7 @@ class RemoteModel implements LoadedModel {
   readonly #waiting = new Map<number, Waiting>();
   #ids = 0;
   #disposed = false;
+  #loaded = false;
   /** Why the worker has ended by itself. */
   #fault: Error | null = null;
 
@@ -65,8 +70,14 @@ class RemoteModel implements LoadedModel {
     this.#port = port;
     let lose: (error: DeviceLostError) => void;
     this.lost = new Promise((resolve) => (lose = resolve));
-    const fault = (cause: Error): void => {
-      this.#fault = new PackageError("download-failed", SCRIPT, `the worker has ended: ${cause.message}`, { cause });
+    const fault = ({ cause, unloaded = false }: WorkerFault): void => {
+      if (this.#fault) return; // the end of a thread comes after its error
+      const message = `the worker has ended: ${cause.message}`;
+      const lost = new DeviceLostError(this.#disposed ? "destroyed" : "unknown", message, { cause });
+      this.#fault = this.#loaded
+        ? lost
+        : new PackageError(unloaded ? "download-failed" : "worker-ended", SCRIPT, message, { cause });
+      lose(lost);
       this.#rejectAll(this.#disposed ? new DisposedError() : this.#fault);
     };
     port.listen((reply) => {
@@ -117,6 +128,7 @@ class RemoteModel implements LoadedModel {
 
   async load(options: LoadModelOptions, signal: AbortSignal | undefined): Promise<this> {
     this.device = (await this.#ask({ kind: "load", id: ++this.#ids, options }, "loaded", signal)).device;
+    this.#loaded = true;
     return this;
   }
 
@@ -147,7 +159,7 @@ class RemoteModel implements LoadedModel {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#port.post({ kind: "dispose" }, []); // it may live on after a message that could not be read
     if (this.#fault) this.#port.end();
-    else this.#port.post({ kind: "dispose" }, []);
   }
 }

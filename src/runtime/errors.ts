@@ -51,12 +51,13 @@ export class NoDeviceError extends RuntimeError {
 export class DeviceLostError extends RuntimeError {
   /** `destroyed` where the program itself destroyed the device. */
   readonly reason: "destroyed" | "unknown";
-  constructor(reason: "destroyed" | "unknown", message: string) {
+  constructor(reason: "destroyed" | "unknown", message: string, options: FaultOptions = {}) {
     super(
       "device-lost",
       reason === "destroyed"
         ? "the device was destroyed"
         : `the device was lost: ${message || "the driver gave no reason"}`,
+      options,
     );
     this.reason = reason;
   }
