@@ -217,9 +217,29 @@ describe("modc build", () => {
     ]);
   });
 
+  it("puts the chosen chat template into the package", async () => {
+    const tokenizer = folder.file("tokenizer.json", SENTENCE_PIECE);
+    const small = ["examples/moby.mod", "--set", "vocab=274", "--set", "dim=32", "--set", "depth=1"];
+    const own = join(folder.path, "chatting.safetensors");
+    expect((await modc(["init", ...small, "-o", own])).status).toBe(0);
+    const args = ["build", ...small, "--weights", own, "--tokenizer", tokenizer, "--chat-template"];
+    const output = join(folder.path, "chatting");
+    const { status, stderr } = await modc([...args, "chatml", "-o", output]);
+    expect([status, stderr]).toEqual([
+      0,
+      "note: the tokenizer has no token <|im_end|>, by which answers end in the template chatml: give it to each call " +
+        "as a stop string\n",
+    ]);
+    expect(readFileSync(join(output, "tokenizer", "chat_template.jinja"), "utf8")).toContain("<|im_start|>");
+    const unknown = await modc([...args, "chatmk", "-o", join(folder.path, "never")]);
+    expect(unknown.stderr).toContain("there is no chat template chatmk: neither a file nor a known name");
+    expect(unknown.status).toBe(1);
+  });
+
   it.each([
     [["--shard", "10"], "--shard 10: a shard has at least 1024 bytes"],
     [["--shard", "big"], '--shard "big" is no number of bytes'],
+    [["--chat-template", "chatml"], "--chat-template: the package has no tokenizer"],
     [["--name", "../up"], '--name "../up" is no name of a package'],
   ])("refuses %j", async (args, message) => {
     const { status, stderr } = await build("never", ...args);

@@ -87,7 +87,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
         : { ...generation, prompt: named(generation.prompt), step: named(generation.step) },
     ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
   };
-  const text = await packageText(file, flags.tokenizer);
+  const text = await packageText(file, flags.tokenizer, flags.chatTemplate);
   if (typeof generation !== "string" && text.vocabulary > generation.vocabulary)
     say(
       `warning: the tokenizer has ${text.vocabulary} tokens, the model ${generation.vocabulary}: is it that of ` +

@@ -1,4 +1,6 @@
 // The text part of a built package: its tokenizer's files and generation defaults.
+import { EXIT, UserError } from "../terminal/exit.js";
+import { say } from "../terminal/terminal.js";
 import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../../packaged/text.js";
 
 export interface PackageText {
@@ -9,15 +11,38 @@ export interface PackageText {
 }
 
 /**
- * The same as for a session with this model and tokenizer. Throws TokenizerError and CheckpointError for unreadable
- * files.
+ * The same as for a session with this model, tokenizer and chat template. Throws TokenizerError and CheckpointError for
+ * unreadable files.
  */
-export async function packageText(model: string, tokenizer: string | undefined): Promise<PackageText> {
-  if (tokenizer === undefined) return { tokenizer: null, defaults: NO_DEFAULTS, vocabulary: 0 };
+export async function packageText(
+  model: string,
+  tokenizer: string | undefined,
+  chatTemplate: string | undefined,
+): Promise<PackageText> {
+  if (tokenizer === undefined) {
+    if (chatTemplate !== undefined)
+      throw new UserError(
+        "--chat-template: the package has no tokenizer, by which texts of chats become tokens",
+        "give --tokenizer a tokenizer.json too",
+        EXIT.usage,
+      );
+    return { tokenizer: null, defaults: NO_DEFAULTS, vocabulary: 0 };
+  }
   const { openTokenizer } = await import("../../tokenizer/tokenizer-node.js");
   const { sessionTexts } = await import("../../session/open-node.js");
   const { texts, tokenizer: opened } = await openTokenizer(tokenizer);
   opened.encode(""); // a page has no worker: throws for a tokenizer that needs one
-  const { ends, maxTokens, sampling } = (await sessionTexts(model, tokenizer)).defaults;
-  return { tokenizer: texts, defaults: { ends, maxTokens, sampling }, vocabulary: opened.vocabulary };
+  const { chat, defaults } = await sessionTexts(model, tokenizer, chatTemplate);
+  const { ends, maxTokens, sampling } = defaults;
+  const stops = chatTemplate === undefined ? [] : (chat?.stops ?? []);
+  if (stops.length > 0)
+    say(
+      `note: the tokenizer has no token ${stops.join(" or ")}, by which answers end in the template ` +
+        `${chatTemplate!}: give it to each call as a stop string`,
+    );
+  return {
+    tokenizer: chatTemplate === undefined ? texts : { ...texts, template: chat!.text }, // the chosen one
+    defaults: { ends, maxTokens, sampling },
+    vocabulary: opened.vocabulary,
+  };
 }

@@ -113,6 +113,7 @@ export const weightCommands = {
     options: [
       o.weights,
       o.tokenizer,
+      o.chatTemplate,
       o.option(
         "-o, --output <folder>",
         "the folder to write: new, empty, or an earlier build, whose files are replaced",
