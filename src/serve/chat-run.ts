@@ -3,6 +3,7 @@ import { charactersOf, type Message } from "../tokenizer/message.js";
 import type { Call } from "./call.js";
 import { invalid } from "./errors.js";
 import type { SharedFields } from "./fields.js";
+import { namedForms, type AskedForms } from "./forms.js";
 import { startGeneration, type GenerationRun } from "./generation.js";
 import type { Served } from "./options.js";
 import { planned } from "./plan.js";
@@ -14,14 +15,21 @@ export interface Conversation {
   /** The field of the request that has the messages. */
   readonly field: "messages" | "input";
   readonly tools: RequestedTools | null;
-  readonly fields: Partial<SharedFields>;
+  readonly fields: Partial<SharedFields> & AskedForms;
   /** Alternatives of each token; null: no log-probabilities. */
   readonly logprobs: number | null;
 }
 
-/** Throws RequestError if there is no template, TokenizerError for messages that it refuses, and as `planned` does. */
+/** Throws RequestError if there is no template, and for tools beside a form, TokenizerError for messages that it refuses, and as `planned` does. */
 export async function startChat(served: Served, call: Call, asked: Conversation): Promise<GenerationRun> {
   const { field, tools, fields, logprobs } = asked;
+  const [form] = namedForms(fields);
+  if (tools && form !== undefined)
+    throw invalid(
+      `tools and ${form} exclude each other, since a call of a tool is not of the form: ` +
+        'leave out one of them, or let tool_choice be "none"',
+      form,
+    );
   const plans = await planned(served, call, {
     fields: { ...fields, stop: [...(fields.stop ?? []), ...(served.chat?.stops ?? [])] },
     field,

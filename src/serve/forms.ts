@@ -1,5 +1,5 @@
 // The fields of a request that say what form its texts must have.
-import { flag, type Read, type Reader } from "../program/reader.js";
+import { flag, oneOf, type Read, type Reader } from "../program/reader.js";
 import { ConstraintError, type Form } from "../constrain/index.js";
 import type { TokenConstraint } from "../generate/index.js";
 import { hinted, invalid } from "./errors.js";
@@ -32,6 +32,24 @@ const responseFormat: Read<Form | null> = (r) => {
   if (r.get("json_schema").value === undefined) r.get("json_schema").fail("is missing");
   r.fields(["type", "json_schema"]);
   return { kind: "schema", schema: namedSchema(r.get("json_schema")).schema };
+};
+
+/** A format as /v1/responses has it, and as its replies repeat it. */
+export interface TextFormat {
+  readonly form: Form | null;
+  readonly shown: object;
+}
+
+const flatSchema = body<
+  { readonly type: "json_schema"; readonly schema: unknown },
+  { name: string; description: string; strict: boolean }
+>({ type: oneOf(["json_schema"]), schema: anyJson }, { name: (r) => r.string(), description: anyText, strict: flag });
+
+/** The field `text.format` of /v1/responses, in which the parts of a schema are not within `json_schema`. */
+export const textFormat: Read<TextFormat> = (r) => {
+  if (r.get("type").value !== "json_schema") return { form: responseFormat(r), shown: r.value as object }; // it is one
+  const { schema, ...own } = flatSchema(r);
+  return { form: { kind: "schema", schema }, shown: { strict: false, ...own, schema } };
 };
 
 const list: Read<readonly string[]> = (r) => r.list((item) => item.string(), 10_000);
@@ -85,16 +103,24 @@ export const formFields: Fields<FormFields> = {
   structured_outputs: structuredOutputs,
 };
 
+/** The forms of a request, by their fields. */
+export type AskedForms = Partial<FormFields> & { readonly "text.format"?: Form | null };
+
+const FIELDS: readonly (keyof AskedForms)[] = [...(Object.keys(formFields) as (keyof FormFields)[]), "text.format"];
+
+/** The fields of a request that say a form. */
+export const namedForms = (fields: AskedForms): readonly (keyof AskedForms)[] =>
+  FIELDS.filter((name) => (fields[name] ?? null) !== null);
+
 /**
  * Makes a constraint for each text of a request; null if texts may have any form. Throws RequestError for two forms,
  * and for one that modc cannot follow.
  */
 export async function constraintOf(
   { constraints }: Served,
-  fields: Partial<FormFields>,
+  fields: AskedForms,
 ): Promise<(() => TokenConstraint) | null> {
-  const named = Object.keys(formFields).filter((name) => (fields[name as keyof FormFields] ?? null) !== null);
-  const [name, other] = named as (keyof FormFields)[]; // fields by their names
+  const [name, other] = namedForms(fields);
   if (name === undefined) return null;
   if (other !== undefined) throw invalid(`${name} and ${other} are two forms: give one of them`, other);
   try {

@@ -6,7 +6,7 @@ import { MIN_SCALE, samplingTables, type SamplingOptions } from "../generate/opt
 import type { Call } from "./call.js";
 import { invalid, RequestError } from "./errors.js";
 import type { SharedFields } from "./fields.js";
-import { constraintOf } from "./forms.js";
+import { constraintOf, type AskedForms } from "./forms.js";
 import type { Served } from "./options.js";
 import { tokensOf, tooLong, tooMany, whichHas, type WirePrompt } from "./prompts.js";
 import type { Reserved } from "./room.js";
@@ -26,7 +26,7 @@ export interface Planned {
 }
 
 export interface Asked {
-  readonly fields: Partial<SharedFields>;
+  readonly fields: Partial<SharedFields> & AskedForms;
   /** How many prompts there are; asked for when all else has been found right. */
   readonly count: number;
   readonly prompts: () => Promise<readonly WirePrompt[]>;

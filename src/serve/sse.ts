@@ -9,9 +9,19 @@ import { gone, type RequestError } from "./errors.js";
 export const eventStream = (call: Call, chunks: AsyncGenerator<object, void>): Response =>
   streamed(call, chunks, PLAIN);
 
-/** The same with the type of each object as the event's name, and without `[DONE]`, as /v1/responses has them. */
-export const typedEventStream = (call: Call, chunks: AsyncGenerator<{ readonly type: string }, void>): Response =>
-  streamed(call, chunks, TYPED);
+/**
+ * The same as /v1/responses has them: with the type of each object as the event's name, its number, and no `[DONE]`.
+ * An error on the way is an event `error`, and then what `failed` makes of it.
+ */
+export const typedEventStream = (
+  call: Call,
+  chunks: AsyncGenerator<TypedEvent, void>,
+  failed: (error: RequestError) => TypedEvent,
+): Response => streamed(call, chunks, typed(failed));
+
+interface TypedEvent {
+  readonly type: string;
+}
 
 /** How an object, an error and the end are written. */
 interface Form<T> {
@@ -26,13 +36,15 @@ const PLAIN: Form<object> = {
   end: "data: [DONE]\n\n",
 };
 
-const TYPED: Form<{ readonly type: string }> = {
-  line: (chunk) => `event: ${chunk.type}\ndata: ${JSON.stringify(chunk)}\n\n`,
+function typed(failed: (error: RequestError) => TypedEvent): Form<TypedEvent> {
+  let n = 0;
+  const line = (event: TypedEvent): string =>
+    `event: ${event.type}\ndata: ${JSON.stringify({ ...event, sequence_number: n++ })}\n\n`;
   // Clients find the message in one place or the other.
-  error: ({ message, param, wireCode: code, body }) =>
-    `event: error\ndata: ${JSON.stringify({ type: "error", code, message, param, ...body })}\n\n`,
-  end: "",
-};
+  const error = ({ message, param, wireCode: code, body }: RequestError) =>
+    ({ type: "error", code, message, param, ...body }) as const;
+  return { line, error: (fault) => line(error(fault)) + line(failed(fault)), end: "" };
+}
 
 function streamed<T>(call: Call, chunks: AsyncGenerator<T, void>, form: Form<T>): Response {
   call.streams = true;

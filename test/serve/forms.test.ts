@@ -1,7 +1,7 @@
 // Texts that are held to a form: random weights answer with what the form asks, whoever is beside them.
 import fc from "fast-check";
 import OpenAI from "openai";
-import { zodResponseFormat } from "openai/helpers/zod";
+import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { compileGeneration } from "../../src/compile-generation.js";
@@ -161,17 +161,18 @@ describe("a form", () => {
     expect(reply.error.message).toContain(message);
   });
 
-  it("is what OpenAI's client asks for with zod", async () => {
+  const client = new OpenAI({
+    apiKey: "none",
+    baseURL: "http://localhost/v1",
+    fetch: (url, init) => server.fetch(new Request(url, init)),
+  });
+
+  it("is what OpenAI's client asks for with zod, of responses too", async () => {
     const Person = z.object({
       name: z.string().max(6),
       age: z.number().int().min(0).max(99),
       mood: z.enum(["calm", "stormy"]).nullable(),
       seen: z.array(z.object({ kind: z.literal("whale"), white: z.boolean() })).max(1),
-    });
-    const client = new OpenAI({
-      apiKey: "none",
-      baseURL: "http://localhost/v1",
-      fetch: (url, init) => server.fetch(new Request(url, init)),
     });
     const { choices } = await client.chat.completions.parse({
       model: "moby",
@@ -180,5 +181,16 @@ describe("a form", () => {
       seed: 5,
     });
     expect(Person.parse(choices[0]!.message.parsed)).toEqual(JSON.parse(choices[0]!.message.content!));
+    const text = { format: zodTextFormat(Person, "person") };
+    const response = await client.responses.parse({ model: "moby", input: "Who?", text });
+    expect(Person.parse(response.output_parsed)).toEqual(JSON.parse(response.output_text));
+    expect(response.text?.format).toMatchObject({ type: "json_schema", name: "person", strict: true });
+    const object = await client.responses.create({
+      model: "moby",
+      input: "Who?",
+      text: { format: { type: "json_object" } },
+      max_output_tokens: 400,
+    });
+    expect(object.output_text).toMatch(/^\{/);
   });
 });

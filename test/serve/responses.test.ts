@@ -109,6 +109,19 @@ describe("OpenAI's client", () => {
     const at = await listen(failing.server, { port: 0 });
     try {
       const own = new OpenAI({ apiKey: "none", baseURL: `${at.url}/v1`, maxRetries: 0 });
+      const { text } = await ask(failing.server, PATH, { input: "a", stream: true });
+      const events = text
+        .split("\n\n")
+        .slice(0, -1)
+        .map((event) => JSON.parse(/^data: (.*)$/m.exec(event)![1]!) as Record<string, unknown>);
+      expect(events.map((event) => event["sequence_number"])).toEqual(events.map((_, i) => i));
+      const [error, failed] = events.slice(-2);
+      const message = "the server failed; its log says why";
+      expect(error).toMatchObject({ type: "error", code: "internal_error", message, param: null });
+      expect(failed).toMatchObject({
+        type: "response.failed",
+        response: { status: "failed", error: { code: "server_error", message }, output: [], usage: null },
+      });
       const read = async (): Promise<void> => {
         for await (const _ of await own.responses.create({ model: "moby", input: "a", stream: true }));
       };
@@ -125,7 +138,16 @@ describe("a request for a response", () => {
     ["to be kept", { store: true }, "store", "unsupported_parameter"],
     ["a conversation", { conversation: "conv_1" }, "conversation", "unsupported_parameter"],
     ["the background", { background: true }, "background", "unsupported_parameter"],
-    ["a schema", { text: { format: { type: "json_object" } } }, "text", "unsupported_parameter"],
+    ["a format of another kind", { text: { format: { type: "xml" } } }, "text.format.type", null],
+    ["a schema that is none", { text: { format: { type: "json_schema", name: "a" } } }, "text.format.schema", null],
+    [
+      "a schema that modc cannot follow",
+      { text: { format: { type: "json_schema", name: "a", schema: { type: "integer", multipleOf: 2 } } } },
+      "text.format",
+      null,
+    ],
+    ["a form beside tools", { text: { format: { type: "json_object" } }, tools: [WEATHER] }, "text.format", null],
+    ["few words", { text: { verbosity: "low" } }, "text.verbosity", "unsupported_parameter"],
     ["reasoning", { reasoning: { effort: "low" } }, "reasoning", "unsupported_parameter"],
     ["another tool", { tools: [{ type: "web_search" }] }, "tools[0].type", null],
     ["a strict tool", { tools: [{ ...WEATHER, strict: true }] }, "tools[0].strict", "unsupported_parameter"],
@@ -163,6 +185,13 @@ describe("a request for a response", () => {
   ])("is refused by name for %s", async (_, given, param, code) => {
     const { status, json } = await ask(saying("x").server, PATH, { input: "a", ...given });
     expect([status, json.error.param, json.error.code]).toEqual([400, param, code]);
+  });
+
+  it("with a strict tool is told how to send it", async () => {
+    const { json } = await ask(saying("x").server, PATH, { input: "a", tools: [{ ...WEATHER, strict: true }] });
+    expect(json.error.message).toBe(
+      'tools[0].strict is not supported, since arguments are not held to the schema of a tool: send "strict": false',
+    );
   });
 
   it("may say that nothing is to be kept, and ask for what is so anyway", async () => {

@@ -246,9 +246,15 @@ describe("a request with tools", () => {
       "tools[0].function.strict",
       "unsupported_parameter",
     ],
+    ["a form too", { response_format: { type: "json_object" } }, "response_format", null],
     ["too many tools", { tools: Array.from({ length: 129 }, () => TIME) }, "tools", null],
     ["arguments that nest too deep", { messages: [user, calling(deep(20_000))] }, ARGUMENTS, null],
-    ["arguments of too many values", { messages: [user, calling(`{"a": [${"[],".repeat(300_000)}1]}`)] }, ARGUMENTS, null],
+    [
+      "arguments of too many values",
+      { messages: [user, calling(`{"a": [${"[],".repeat(300_000)}1]}`)] },
+      ARGUMENTS,
+      null,
+    ],
     [
       "arguments of too many values together",
       { messages: [user, ...Array.from({ length: 6 }, () => calling(`{"a": [${"1,".repeat(50_000)}1]}`))] },

@@ -4,8 +4,9 @@ import type { Message } from "../../tokenizer/chat.js";
 import type { Call } from "../call.js";
 import { startChat } from "../chat-run.js";
 import type { WireFinish } from "../choice.js";
-import { invalid } from "../errors.js";
+import { invalid, type RequestError } from "../errors.js";
 import { shared, type SharedFields } from "../fields.js";
+import { textFormat, type TextFormat } from "../forms.js";
 import type { GenerationRun } from "../generation.js";
 import type { Served } from "../options.js";
 import { inputField, instructed } from "../response-items.js";
@@ -13,11 +14,18 @@ import { ResponseOutput, type ResponseEvent } from "../response-output.js";
 import { anyText, body, readBody, type Unsupported } from "../schema.js";
 import { typedEventStream } from "../sse.js";
 import { AnswerReader } from "../tools/answer-reader.js";
-import { FUNCTION_FIELDS, requestedTools, toolChoice, type Tool, type ToolFunction } from "../tools/fields.js";
+import {
+  FUNCTION_FIELDS,
+  notStrict,
+  requestedTools,
+  toolChoice,
+  type Tool,
+  type ToolFunction,
+} from "../tools/fields.js";
 import { usageOf } from "../usage.js";
 
 /** Reads a tool in the form of this endpoint, which has the fields of its function at the top. */
-const tool: Read<Tool> = (r) => {
+const tool: Read<Tool> = notStrict((r) => {
   const [needed, others, lacking] = FUNCTION_FIELDS;
   const { type, ...own } = body<ToolFunction & { readonly type: "function" }, Omit<Required<ToolFunction>, "name">>(
     { type: oneOf(["function"]), ...needed },
@@ -25,7 +33,7 @@ const tool: Read<Tool> = (r) => {
     lacking,
   )(r);
   return { type, function: own };
-};
+});
 
 const { model, temperature, top_p, top_k, min_p, repetition_penalty, seed, stream, user } = shared;
 
@@ -33,6 +41,7 @@ type Shared = "model" | "temperature" | "top_p" | "top_k" | "min_p" | "repetitio
 interface ResponseFields extends Pick<SharedFields, Shared> {
   readonly instructions: string;
   readonly max_output_tokens: number;
+  readonly text: { readonly format?: TextFormat };
   readonly tools: readonly Tool[];
   readonly tool_choice: "none" | "auto";
   readonly parallel_tool_calls: boolean;
@@ -56,7 +65,6 @@ const LACKING: Unsupported = {
   service_tier: ["auto", "default"],
   store: [false],
   stream_options: [{}, { include_obfuscation: false }],
-  text: [{}, { format: { type: "text" } }],
   top_logprobs: [0],
   truncation: ["disabled"],
 };
@@ -79,6 +87,7 @@ const schema = body<{ readonly input: readonly Message[] }, ResponseFields & { r
     user,
     instructions: anyText,
     max_output_tokens: whole(1),
+    text: body<object, { format: TextFormat }>({}, { format: textFormat }, { verbosity: ["medium"] }),
     tools: (r) => r.list(tool, 128),
     tool_choice: toolChoice,
     parallel_tool_calls: flag,
@@ -89,19 +98,24 @@ const schema = body<{ readonly input: readonly Message[] }, ResponseFields & { r
 
 export async function responses(served: Served, call: Call, json: unknown): Promise<Response> {
   const { input, previous_response_id: _none, ...given } = readBody(json, schema);
-  const { instructions, max_output_tokens: most, ...fields } = given;
+  const { instructions, max_output_tokens: most, text, ...fields } = given;
   const tools = requestedTools(served.chat, given);
   const run = await startChat(served, call, {
     messages: instructed(input, instructions),
     field: "input",
     tools,
-    fields: { ...fields, ...(most !== undefined && { max_tokens: most }) },
+    fields: {
+      ...fields,
+      ...(most !== undefined && { max_tokens: most }),
+      ...(text?.format && { "text.format": text.format.form }),
+    },
     logprobs: null,
   });
   const id = call.id.replace(/^req_/, "");
   const output = new ResponseOutput(id);
-  const events = eventsOf(run, new AnswerReader(tools), output, headOf(served, id, given));
-  if (given.stream) return typedEventStream(call, numbered(events));
+  const head = headOf(served, id, given);
+  const events = eventsOf(run, new AnswerReader(tools), output, head);
+  if (given.stream) return typedEventStream(call, events, (error) => failed(error, output, head));
   let last: ResponseEvent | null = null;
   for await (const event of events) last = event;
   return Response.json(last?.["response"]);
@@ -124,7 +138,7 @@ function headOf(served: Served, id: string, given: Partial<ResponseFields>): obj
     reasoning: { effort: null, summary: null },
     store: false,
     temperature: given.temperature ?? served.defaults.sampling.temperature ?? 1,
-    text: { format: { type: "text" } },
+    text: { format: given.text?.format?.shown ?? { type: "text" } },
     tool_choice: given.tool_choice ?? "auto",
     tools: (given.tools ?? []).map(({ type, function: own }) => ({ type, strict: false, ...own })),
     top_p: given.top_p ?? served.defaults.sampling.topP ?? 1,
@@ -171,7 +185,12 @@ async function* eventsOf(
   };
 }
 
-async function* numbered(events: AsyncIterable<ResponseEvent>): AsyncGenerator<ResponseEvent, void> {
-  let n = 0;
-  for await (const event of events) yield { ...event, sequence_number: n++ };
+/** The last event of an answer that an error ends. Its codes are OpenAI's, of which there are few. */
+function failed({ status, message }: RequestError, output: ResponseOutput, head: object): ResponseEvent {
+  const code = status === 429 ? "rate_limit_exceeded" : status < 500 ? "invalid_prompt" : "server_error";
+  const items = { output: output.items, usage: null };
+  return {
+    type: "response.failed",
+    response: { ...head, status: "failed", error: { code, message }, incomplete_details: null, ...items },
+  };
 }

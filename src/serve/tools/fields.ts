@@ -34,10 +34,23 @@ export const FUNCTION_FIELDS = [
   { strict: [false] } as Unsupported, // answers are not held to the schema
 ] as const;
 
+/** Reads what has these fields. What is strict is refused with the way out, since some clients say so by themselves. */
+export const notStrict =
+  <T>(read: Read<T>): Read<T> =>
+  (r) => {
+    if (r.isObject() && r.get("strict").value === true)
+      throw unsupported(
+        r.get("strict").path,
+        `${r.get("strict").path} is not supported, since arguments are not held to the schema of a tool: ` +
+          'send "strict": false',
+      );
+    return read(r);
+  };
+
 const tool: Read<Tool> = body<Tool, object>(
   {
     type: oneOf(["function"]),
-    function: body<{ readonly name: string }, Omit<Required<ToolFunction>, "name">>(...FUNCTION_FIELDS),
+    function: notStrict(body<{ readonly name: string }, Omit<Required<ToolFunction>, "name">>(...FUNCTION_FIELDS)),
   },
   {},
 );
