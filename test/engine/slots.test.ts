@@ -12,7 +12,10 @@ const paged = (vocabulary: number): Paged => ({ vocabulary, sampling: { bias: "b
 
 /** A text in a slot that generated these tokens. */
 function generated(vocabulary: number, tokens: readonly number[]): Sequence {
-  const constraint = { next: () => ({ tokens: new Uint32Array(vocabulary / 32).fill(-1), end: true }), add: () => false };
+  const constraint = {
+    next: () => ({ tokens: new Uint32Array(vocabulary / 32).fill(-1), end: true }),
+    add: () => false,
+  };
   const sampling = { presencePenalty: 1, frequencyPenalty: 0.5, logitBias: { 3: 4, 6: 2 } };
   const sequence = new Sequence(
     {
