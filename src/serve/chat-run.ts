@@ -15,7 +15,7 @@ export interface Conversation {
   /** The field of the request that has the messages. */
   readonly field: "messages" | "input";
   readonly tools: RequestedTools | null;
-  readonly fields: Partial<SharedFields> & AskedForms;
+  readonly fields: Partial<SharedFields> & Omit<AskedForms, "tool_choice">;
   /** Alternatives of each token; null: no log-probabilities. */
   readonly logprobs: number | null;
 }
@@ -31,7 +31,11 @@ export async function startChat(served: Served, call: Call, asked: Conversation)
       form,
     );
   const plans = await planned(served, call, {
-    fields: { ...fields, stop: [...(fields.stop ?? []), ...(served.chat?.stops ?? [])] },
+    fields: {
+      ...fields,
+      tool_choice: tools?.form ?? null,
+      stop: [...(fields.stop ?? []), ...(served.chat?.stops ?? [])],
+    },
     field,
     count: 1,
     prompts: async () => [await promptOf(served, call, asked)],

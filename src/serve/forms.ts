@@ -103,10 +103,17 @@ export const formFields: Fields<FormFields> = {
   structured_outputs: structuredOutputs,
 };
 
-/** The forms of a request, by their fields. */
-export type AskedForms = Partial<FormFields> & { readonly "text.format"?: Form | null };
+/** The forms of a request, by their fields. That of `tool_choice` is the form of the calls. */
+export type AskedForms = Partial<FormFields> & {
+  readonly "text.format"?: Form | null;
+  readonly tool_choice?: Form | null;
+};
 
-const FIELDS: readonly (keyof AskedForms)[] = [...(Object.keys(formFields) as (keyof FormFields)[]), "text.format"];
+const FIELDS: readonly (keyof AskedForms)[] = [
+  ...(Object.keys(formFields) as (keyof FormFields)[]),
+  "text.format",
+  "tool_choice",
+];
 
 /** The fields of a request that say a form. */
 export const namedForms = (fields: AskedForms): readonly (keyof AskedForms)[] =>

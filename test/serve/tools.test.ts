@@ -4,6 +4,8 @@ import { openChatTemplate } from "../../src/tokenizer/chosen-template-node.js";
 import { bytesTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import { AnswerReader, type AnswerPart } from "../../src/serve/tools/answer-reader.js";
 import { TOOL_FORMATS } from "../../src/serve/tools/formats.js";
+import type { EngineRequest } from "../../src/engine/index.js";
+import { random as randomOf } from "../random.js";
 import { processorTime } from "../processor-time.js";
 import { ask, bytes, CHAT, eventsOf, scripted } from "./asked.js";
 
@@ -239,7 +241,16 @@ describe("a request with tools", () => {
       null,
     ],
     ["two tools of a name", { tools: [TIME, TIME] }, "tools", null],
-    ["what a schema would force", { tool_choice: "required" }, "tool_choice", "unsupported_parameter"],
+    ["a call without tools", { tools: [], tool_choice: "required" }, "tool_choice", null],
+    ["a call of no tool", { tool_choice: { type: "function", function: { name: "snow" } } }, "tool_choice", null],
+    [
+      "a choice of several",
+      { tool_choice: { type: "allowed_tools", allowed_tools: {} } },
+      "tool_choice",
+      "unsupported_parameter",
+    ],
+    ["a choice without a name", { tool_choice: { type: "function" } }, "tool_choice.function", null],
+    ["a form beside calls", { tool_choice: "required", grammar: 'root ::= "a"' }, "grammar", null],
     [
       "a strict schema",
       { tools: [{ type: "function", function: { name: "a", strict: true } }] },
@@ -300,5 +311,67 @@ describe("a request with tools", () => {
       code: "unsupported_parameter",
       message: expect.stringContaining("in a form that is not supported"),
     });
+  });
+});
+
+describe("an answer that must call a tool", () => {
+  /** A server whose model takes any of the allowed tokens, but likes to come to an end. */
+  function drawing(name: string, seed: number) {
+    const { next: random } = randomOf(seed);
+    const says = ({ constraint }: EngineRequest): readonly number[] => {
+      if (!constraint) return [...bytes("no"), 0];
+      const said: number[] = [];
+      for (;;) {
+        const { tokens, end } = constraint.next();
+        const allowed = Array.from({ length: 256 }, (_, t) => t).filter((t) => (tokens[t >>> 5]! >>> (t & 31)) & 1);
+        if (allowed.length === 0 || (end && random() < 0.5)) return [...said, 0];
+        const liked = allowed.filter((t) => bytes('"}]').includes(t));
+        const from = liked.length > 0 && random() < 0.5 ? liked : allowed;
+        const token = from[Math.floor(random() * from.length)]!;
+        said.push(token);
+        if (constraint.add(token)) return [...said, 0];
+      }
+    };
+    return scripted("", {
+      chat: { ...template(name), stops: [] },
+      defaults: { ends: [0], maxTokens: null, sampling: {} },
+      script: { says, model: { context: 100_000 } },
+    }).server;
+  }
+  type Called = readonly { readonly function: { readonly name: string; readonly arguments: string } }[];
+
+  it.each(["qwen", "llama3", "mistral"])("has calls and no text, in the form of %s", async (name) => {
+    const counts = new Set<number>();
+    const names = new Set<string>();
+    for (let seed = 0; seed < 12; seed++) {
+      const server = drawing(name, seed);
+      const given = { ...asked, tool_choice: "required", parallel_tool_calls: seed % 4 > 0 };
+      const [{ message, finish_reason }] = (await ask(server, PATH, given)).json.choices;
+      expect([message.content, finish_reason]).toEqual([null, "tool_calls"]);
+      const calls = message.tool_calls as Called;
+      for (const call of calls) {
+        expect(JSON.parse(call.function.arguments)).toBeTypeOf("object");
+        names.add(call.function.name);
+      }
+      if (seed % 4 === 0) expect(calls).toHaveLength(1);
+      counts.add(calls.length);
+    }
+    expect([...names].sort()).toEqual(["time", "weather"]);
+    expect(Math.max(...counts)).toBeGreaterThan(1);
+  });
+
+  it("calls the one that is named, once; of responses too", async () => {
+    for (let seed = 0; seed < 4; seed++) {
+      const named = { tool_choice: { type: "function", function: { name: "time" } } };
+      const { message } = (await ask(drawing("qwen", seed), PATH, { ...asked, ...named })).json.choices[0];
+      expect((message.tool_calls as Called).map((call) => call.function.name)).toEqual(["time"]);
+      const { json } = await ask(drawing("qwen", seed), "/v1/responses", {
+        input: "Rain?",
+        tools: [WEATHER, TIME].map((tool) => ({ type: "function", name: tool.function.name })),
+        tool_choice: { type: "function", name: "weather" },
+      });
+      expect(json.output).toMatchObject([{ type: "function_call", name: "weather" }]);
+      expect(json.tool_choice).toEqual({ type: "function", name: "weather" });
+    }
   });
 });

@@ -48,8 +48,9 @@ export async function chatCompletions(served: Served, call: Call, json: unknown)
   if (most !== undefined && rest.max_tokens !== undefined && rest.max_tokens !== most)
     throw invalid("max_tokens and max_completion_tokens differ: give one of them", "max_tokens");
   if (rest.max_tokens === 0) throw invalid("max_tokens must be at least 1, found 0", "max_tokens");
-  const fields = { ...rest, ...(most !== undefined && { max_tokens: most }) };
-  const tools = requestedTools(served.chat, fields);
+  const tools = requestedTools(served.chat, rest);
+  const { tools: _tools, tool_choice: _choice, ...own } = rest;
+  const fields = { ...own, ...(most !== undefined && { max_tokens: most }) };
   const scores = logprobs ? (top ?? 0) : null;
   const run = await startChat(served, call, { messages, field: "messages", tools, fields, logprobs: scores });
   const options = { logprobs, routed: fields.modc?.routes ?? false, tools };

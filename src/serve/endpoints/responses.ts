@@ -15,11 +15,12 @@ import { anyText, body, readBody, type Unsupported } from "../schema.js";
 import { typedEventStream } from "../sse.js";
 import { AnswerReader } from "../tools/answer-reader.js";
 import {
+  flatToolChoice,
   FUNCTION_FIELDS,
   notStrict,
   requestedTools,
-  toolChoice,
   type Tool,
+  type ToolChoice,
   type ToolFunction,
 } from "../tools/fields.js";
 import { usageOf } from "../usage.js";
@@ -43,7 +44,7 @@ interface ResponseFields extends Pick<SharedFields, Shared> {
   readonly max_output_tokens: number;
   readonly text: { readonly format?: TextFormat };
   readonly tools: readonly Tool[];
-  readonly tool_choice: "none" | "auto";
+  readonly tool_choice: ToolChoice;
   readonly parallel_tool_calls: boolean;
 }
 
@@ -89,7 +90,7 @@ const schema = body<{ readonly input: readonly Message[] }, ResponseFields & { r
     max_output_tokens: whole(1),
     text: body<object, { format: TextFormat }>({}, { format: textFormat }, { verbosity: ["medium"] }),
     tools: (r) => r.list(tool, 128),
-    tool_choice: toolChoice,
+    tool_choice: flatToolChoice,
     parallel_tool_calls: flag,
     previous_response_id: kept,
   },
@@ -98,7 +99,7 @@ const schema = body<{ readonly input: readonly Message[] }, ResponseFields & { r
 
 export async function responses(served: Served, call: Call, json: unknown): Promise<Response> {
   const { input, previous_response_id: _none, ...given } = readBody(json, schema);
-  const { instructions, max_output_tokens: most, text, ...fields } = given;
+  const { instructions, max_output_tokens: most, text, tools: _tools, tool_choice: _choice, ...fields } = given;
   const tools = requestedTools(served.chat, given);
   const run = await startChat(served, call, {
     messages: instructed(input, instructions),
@@ -139,13 +140,16 @@ function headOf(served: Served, id: string, given: Partial<ResponseFields>): obj
     store: false,
     temperature: given.temperature ?? served.defaults.sampling.temperature ?? 1,
     text: { format: given.text?.format?.shown ?? { type: "text" } },
-    tool_choice: given.tool_choice ?? "auto",
+    tool_choice: shownChoice(given.tool_choice ?? "auto"),
     tools: (given.tools ?? []).map(({ type, function: own }) => ({ type, strict: false, ...own })),
     top_p: given.top_p ?? served.defaults.sampling.topP ?? 1,
     truncation: "disabled",
     user: given.user ?? null,
   };
 }
+
+const shownChoice = (choice: ToolChoice): ToolChoice | object =>
+  typeof choice === "string" ? choice : { ...choice, type: "function" };
 
 /** The events of an answer; the last has the whole response. */
 async function* eventsOf(

@@ -1,9 +1,11 @@
 // The tools of a request: their fields, and whether the model's chat template can show and call them.
 import { flag, oneOf, type Read } from "../../program/reader.js";
+import type { Form } from "../../constrain/index.js";
 import type { ChatTemplate } from "../../tokenizer/chat.js";
 import { invalid, unsupported } from "../errors.js";
 import { anyText, body, type Unsupported } from "../schema.js";
 import type { CallableTools } from "./answer-reader.js";
+import { callsForm } from "./forced.js";
 import { TOOL_FORMATS } from "./formats.js";
 
 /** A tool in OpenAI's form, as templates show it. */
@@ -57,29 +59,51 @@ const tool: Read<Tool> = body<Tool, object>(
 
 export const toolsField: Read<readonly Tool[]> = (r) => r.list(tool, MOST_TOOLS);
 
+/** Which tools an answer calls: none, those that the model chooses, at least one, or the one of this name. */
+export type ToolChoice = "none" | "auto" | "required" | Named;
+
 export interface ToolFields {
   readonly tools: readonly Tool[];
-  readonly tool_choice: "none" | "auto";
+  readonly tool_choice: ToolChoice;
   readonly parallel_tool_calls: boolean;
 }
 
-/** A model decides by itself whether it calls a tool. */
-export const toolChoice: Read<"none" | "auto"> = (r) => {
-  if (r.value === "none" || r.value === "auto") return r.value;
-  throw unsupported(r.path, `${r.path} may be "auto" or "none": the model is not forced to call a tool`);
-};
+interface Named {
+  readonly name: string;
+}
 
-export const toolFields = { tools: toolsField, tool_choice: toolChoice, parallel_tool_calls: flag };
+/** `named`: how a request names a tool. */
+const toolChoice =
+  (named: Read<Named>): Read<ToolChoice> =>
+  (r) => {
+    if (r.value === "none" || r.value === "auto" || r.value === "required") return r.value;
+    if (r.isObject() && r.get("type").value === "function") return named(r);
+    throw unsupported(r.path, `${r.path} may be "auto", "none" or "required", or name a function`);
+  };
+
+const wrappedName = body<{ readonly type: "function"; readonly function: Named }, object>(
+  { type: oneOf(["function"]), function: body<Named, object>({ name }, {}) },
+  {},
+);
+const namedFunction: Read<Named> = (r) => wrappedName(r).function;
+const flatName = body<Named & { readonly type: "function" }, object>({ type: oneOf(["function"]), name }, {});
+
+export const toolFields = { tools: toolsField, tool_choice: toolChoice(namedFunction), parallel_tool_calls: flag };
+
+/** Of /v1/responses, where the name is not within `function`. */
+export const flatToolChoice = toolChoice(flatName);
 
 export interface RequestedTools extends CallableTools {
   readonly tools: readonly Tool[];
+  /** The form of an answer that must call a tool; null where the model decides. */
+  readonly form: Form | null;
 }
 
 /** Null where the request has no tools, or none may be called. Throws RequestError. */
-export function requestedTools(
-  chat: ChatTemplate | null,
-  { tools = [], tool_choice: choice = "auto", parallel_tool_calls: parallel = true }: Partial<ToolFields>,
-): RequestedTools | null {
+export function requestedTools(chat: ChatTemplate | null, fields: Partial<ToolFields>): RequestedTools | null {
+  const { tools = [], tool_choice: choice = "auto", parallel_tool_calls: parallel = true } = fields;
+  const free = choice === "auto" || choice === "none";
+  if (!free && tools.length === 0) throw invalid("tool_choice asks for a call, and there are no tools", "tool_choice");
   if (tools.length === 0 || choice === "none" || chat === null) return null;
   if (!/\btools\b/.test(chat.text)) throw unsupported("tools", "the model's chat template knows no tools");
   const format = TOOL_FORMATS.find(({ writtenBy }) => writtenBy(chat.text));
@@ -87,5 +111,9 @@ export function requestedTools(
     throw unsupported("tools", "the model's chat template writes calls of tools in a form that is not supported");
   const names = new Set(tools.map((own) => own.function.name));
   if (names.size < tools.length) throw invalid("two tools have the same name", "tools");
-  return { tools, format, names, parallel };
+  if (free) return { tools, format, names, parallel, form: null };
+  if (choice === "required") return { tools, format, names, parallel, form: callsForm(format, [...names], parallel) };
+  if (!names.has(choice.name))
+    throw invalid(`tool_choice names ${choice.name}, which is none of the tools`, "tool_choice");
+  return { tools, format, names, parallel, form: callsForm(format, [choice.name], false) };
 }

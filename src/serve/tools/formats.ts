@@ -8,6 +8,16 @@ export interface WrittenCall {
   readonly arguments: object;
 }
 
+/** The texts around all calls, around each, and between two; each is an object with a name and this field. */
+export interface WrittenCalls {
+  readonly open: string;
+  readonly close: string;
+  readonly begin: string;
+  readonly end: string;
+  readonly between: string;
+  readonly field: "arguments" | "parameters";
+}
+
 export interface ToolFormat {
   /** Whether a chat template with this text writes calls so. */
   readonly writtenBy: (template: string) => boolean;
@@ -20,6 +30,8 @@ export interface ToolFormat {
   readonly end: string | null;
   /** The calls of a text from its beginning to its end, both included; null if it is not a call. */
   readonly read: (text: string) => readonly WrittenCall[] | null;
+  /** How calls are written where an answer must have some. */
+  readonly written: WrittenCalls;
   /** A new id, as the template accepts it. */
   readonly id: () => string;
 }
@@ -38,6 +50,7 @@ export const TOOL_FORMATS: readonly ToolFormat[] = [
     first: false,
     end: null,
     read: (text) => mistralCalls(text),
+    written: { open: "[TOOL_CALLS][", close: "]", begin: "", end: "", between: ", ", field: "arguments" },
     id: shortId,
   },
   {
@@ -49,6 +62,14 @@ export const TOOL_FORMATS: readonly ToolFormat[] = [
     first: false,
     end: "</tool_call>",
     read: (text) => listOf(callOf(parsed(text.slice("<tool_call>".length).replace(/<\/tool_call>$/, "")))),
+    written: {
+      open: "",
+      close: "",
+      begin: "<tool_call>\n",
+      end: "\n</tool_call>",
+      between: "\n",
+      field: "arguments",
+    },
     id: callId,
   },
   {
@@ -59,6 +80,7 @@ export const TOOL_FORMATS: readonly ToolFormat[] = [
     first: true,
     end: null,
     read: (text) => separatedCalls(text.replace(/^<\|python_tag\|>/, "")),
+    written: { open: "", close: "", begin: "", end: "", between: "; ", field: "parameters" },
     id: callId,
   },
 ];
