@@ -55,7 +55,8 @@ export class Turns {
 export async function* inTurn<T, R>(source: AsyncGenerator<T, R>, turn: Turn): AsyncGenerator<T, R> {
   const read: Promise<IteratorResult<T, R>>[] = [];
   let reading = true;
-  void turn.awaited.then(async () => {
+  const readOn = async (): Promise<void> => {
+    await turn.awaited;
     while (reading) {
       const next = source.next();
       read.push(next);
@@ -65,7 +66,8 @@ export async function* inTurn<T, R>(source: AsyncGenerator<T, R>, turn: Turn): A
       );
     }
     turn.end();
-  });
+  };
+  void readOn();
   try {
     for (;;) {
       const next = await (read.shift() ?? source.next());

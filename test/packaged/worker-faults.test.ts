@@ -66,8 +66,8 @@ describe("the thread's end of a worker", () => {
       },
       dispose() {},
     };
-    let ask = (_: Request): void => {};
-    let replied = (_: Reply): void => {};
+    let ask: (request: Request) => void = () => {};
+    let replied: (reply: Reply) => void = () => {};
     const asked = (request: Request): Promise<Reply> =>
       new Promise((resolve) => {
         replied = resolve;
