@@ -20,7 +20,10 @@ export interface Conversation {
   readonly logprobs: number | null;
 }
 
-/** Throws RequestError if there is no template, and for tools beside a form, TokenizerError for messages that it refuses, and as `planned` does. */
+/**
+ * Throws RequestError if there is no template, and for tools beside a form; TokenizerError for messages that the
+ * template refuses; and as `planned` does.
+ */
 export async function startChat(served: Served, call: Call, asked: Conversation): Promise<GenerationRun> {
   const { field, tools, fields, logprobs } = asked;
   const [form] = namedForms(fields);

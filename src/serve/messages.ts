@@ -28,7 +28,9 @@ const content = contentOf(part);
 /** An answer may have calls in place of a content. */
 const contentOrNone: Read<string> = (r) => (r.value === null ? "" : content(r));
 
-/** Templates expect arguments, which `expectFewParts` has bounded, as objects; what a model wrote otherwise stays a text. */
+/**
+ * Templates expect arguments as objects; what a model wrote otherwise stays a text. `expectFewParts` has bounded them.
+ */
 export function argumentsOf(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);

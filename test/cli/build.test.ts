@@ -227,8 +227,8 @@ describe("modc build", () => {
     const { status, stderr } = await modc([...args, "chatml", "-o", output]);
     expect([status, stderr]).toEqual([
       0,
-      "note: the tokenizer has no token <|im_end|>, by which answers end in the template chatml: give it to each call " +
-        "as a stop string\n",
+      "note: the tokenizer has no token <|im_end|>, by which answers end in the template chatml: give it to each " +
+        "call as a stop string\n",
     ]);
     expect(readFileSync(join(output, "tokenizer", "chat_template.jinja"), "utf8")).toContain("<|im_start|>");
     const unknown = await modc([...args, "chatmk", "-o", join(folder.path, "never")]);

@@ -5,7 +5,7 @@ import { bytesTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.js
 import { AnswerReader, type AnswerPart } from "../../src/serve/tools/answer-reader.js";
 import { TOOL_FORMATS } from "../../src/serve/tools/formats.js";
 import type { EngineRequest } from "../../src/engine/index.js";
-import { random as randomOf } from "../random.js";
+import { random } from "../random.js";
 import { processorTime } from "../processor-time.js";
 import { ask, bytes, CHAT, eventsOf, scripted } from "./asked.js";
 
@@ -317,17 +317,17 @@ describe("a request with tools", () => {
 describe("an answer that must call a tool", () => {
   /** A server whose model takes any of the allowed tokens, but likes to come to an end. */
   function drawing(name: string, seed: number) {
-    const { next: random } = randomOf(seed);
+    const draws = random(seed);
     const says = ({ constraint }: EngineRequest): readonly number[] => {
       if (!constraint) return [...bytes("no"), 0];
       const said: number[] = [];
       for (;;) {
         const { tokens, end } = constraint.next();
         const allowed = Array.from({ length: 256 }, (_, t) => t).filter((t) => (tokens[t >>> 5]! >>> (t & 31)) & 1);
-        if (allowed.length === 0 || (end && random() < 0.5)) return [...said, 0];
+        if (allowed.length === 0 || (end && draws.next() < 0.5)) return [...said, 0];
         const liked = allowed.filter((t) => bytes('"}]').includes(t));
-        const from = liked.length > 0 && random() < 0.5 ? liked : allowed;
-        const token = from[Math.floor(random() * from.length)]!;
+        const from = liked.length > 0 && draws.next() < 0.5 ? liked : allowed;
+        const token = from[draws.below(from.length)]!;
         said.push(token);
         if (constraint.add(token)) return [...said, 0];
       }
