@@ -19,7 +19,7 @@ const HEAP = { any: 1024, file: 32 } as const;
 interface Job {
   readonly message: ToWorker;
   readonly milliseconds: number;
-  /** Begins to count how long it waits. No request waits so while workers start, which takes as long as the files say. */
+  /** Starts the time after which it is refused. Before the first worker has read its files no time runs. */
   wait(): void;
   /** Called when a worker begins it. */
   begun(): void;
@@ -41,8 +41,8 @@ export class Workers implements Apart {
   }
 
   async ready(): Promise<void> {
-    const worker = this.#idle.pop() ?? (await this.#start());
-    this.#free(worker);
+    this.#forgetEnded();
+    if (this.#idle.length === 0) this.#free(await this.#start());
   }
 
   ask<K extends keyof Answers>(
@@ -79,6 +79,7 @@ export class Workers implements Apart {
       };
       signal?.addEventListener("abort", aborted, { once: true });
       this.#waiting.push(job);
+      this.#forgetEnded();
       if (this.#started > 0) job.wait();
       this.#next();
     });
@@ -87,6 +88,7 @@ export class Workers implements Apart {
   /** Gives the next request to a worker that has nothing to do, or starts one. */
   #next(): void {
     if (this.#waiting.length === 0) return;
+    this.#forgetEnded();
     const worker = this.#idle.pop();
     if (worker) {
       void this.#run(worker, this.#waiting.shift()!);
@@ -98,6 +100,14 @@ export class Workers implements Apart {
           this.#next();
         },
       );
+  }
+
+  /** Workers may end while they have nothing to do. */
+  #forgetEnded(): void {
+    for (const worker of this.#idle.filter(({ ended }) => ended)) {
+      this.#idle.splice(this.#idle.indexOf(worker), 1); // it is one of them
+      this.#forget();
+    }
   }
 
   async #run(worker: OneWorker, job: Job): Promise<void> {
@@ -116,10 +126,7 @@ export class Workers implements Apart {
       return this.#next();
     }
     this.#idle.push(worker);
-    worker.rest(() => {
-      this.#idle.splice(this.#idle.indexOf(worker), 1);
-      this.#forget();
-    });
+    worker.rest();
     this.#next();
   }
 
@@ -174,6 +181,7 @@ class OneWorker {
 
   #end(fault: Error): void {
     this.ended = true;
+    if (this.#timer) clearTimeout(this.#timer);
     this.#pending?.reject(fault);
   }
 
@@ -199,9 +207,9 @@ class OneWorker {
   }
 
   /** Ends the worker when it is not asked for a while. */
-  rest(gone: () => void): void {
+  rest(): void {
+    if (this.#timer) clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      gone();
       this.#end(new Error("the worker has ended"));
       void this.#worker.terminate();
     }, IDLE);
