@@ -1,4 +1,4 @@
-// Checks what a `tokenizer.json` says before anything reads it: of what is wrong, the first is told with its place.
+// Checks what a `tokenizer.json` says before anything reads it, and refuses the first fault with its place.
 import { escapedName, quotedName } from "../size/shown.js";
 import { TokenizerError } from "./errors.js";
 import { isFixed, mayBeEmpty } from "./pattern-cost.js";

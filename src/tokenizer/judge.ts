@@ -14,8 +14,10 @@ export interface Judged {
 /** More parts, or parts in parts, are not judged. */
 const MAX_PARTS = 32;
 const MAX_NESTING = 8;
-/** Characters that a part may add to a text or to each word, and how many times longer all parts may make a text. */
+/** The most characters that a part adds to a text or to each word. */
 const MAX_ADDED = 64;
+/** How many times longer all parts may make a text. */
+const MAX_GROWTH = 64;
 /** Longer pieces make Unigram and WordPiece take long. */
 const MAX_PIECE = { unigram: 64, wordPiece: 256 } as const;
 /** Longer added tokens take long: each place of a text is compared with them. */
@@ -28,6 +30,8 @@ const MAX_STEPS = { fixed: 1000, long: 24 } as const;
 const QUICK = 2048;
 /** Steps of patterns, and of comparisons with pieces of words, that take about 50 ms. */
 const STEPS = { patterns: 20_000_000, pieces: 30_000_000 } as const;
+/** The steps for each character of a normalizer without a pattern. */
+const PLAIN = 16;
 
 /** How many times longer a part may make a text. */
 const GROWTH: ReadonlyMap<string, number> = new Map([
@@ -46,14 +50,20 @@ function doubt(message: string): never {
 /** `longest`: characters of the longest piece. */
 export function judge(description: Description, longest: number): Judged {
   try {
-    const added = listOf(description["added_tokens"]).map((token) => lengthOf(partOf(token)?.["content"]));
-    const parts = new Parts(added.length > 0 ? Math.min(...added) : null);
+    const tokens = listOf(description["added_tokens"])
+      .map(partOf)
+      .filter((token) => token !== null);
+    const added = tokens.map(({ content }) => lengthOf(content));
+    const parts = new Parts(added.length > 0 ? added.reduce((a, b) => Math.min(a, b)) : null);
     parts.normalizer(description["normalizer"], 0);
+    const normalizing = parts.steps();
+    const { growth } = parts;
     parts.preTokenizer(description["pre_tokenizer"], 0);
     postProcessor(description["post_processor"]);
     const pieces = model(description.model, longest);
     const most = added.reduce((a, b) => Math.max(a, b), 0) * parts.growth;
     if (most > MAX_ADDED_TOKEN) doubt(`it has an added token of ${Math.round(most)} characters, once normalized`);
+    if (partOf(description["normalizer"])) expectNormalized(tokens, (length) => normalizing(length * growth));
     const quick = Math.min(QUICK, Math.sqrt(STEPS.patterns / Math.max(1, parts.long)), STEPS.pieces / pieces ** 2);
     return { doubt: null, quick: Math.floor(quick / parts.growth) };
   } catch (fault) {
@@ -71,6 +81,16 @@ const partOf = (value: unknown): Part | null =>
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? (value as readonly unknown[]) : []);
 
 const lengthOf = (value: unknown): number => (typeof value === "string" ? value.length : 0);
+
+/** The library normalizes added tokens when it is made. `steps`: for a token of so many characters. */
+function expectNormalized(tokens: readonly Part[], steps: (length: number) => number): void {
+  let all = 0;
+  for (const { content, normalized, special } of tokens) {
+    if (typeof content !== "string" || !(normalized ?? special !== true)) continue;
+    all += steps(content.normalize("NFKD").length);
+    if (all > STEPS.patterns) doubt("its added tokens together take long to normalize");
+  }
+}
 
 class Parts {
   growth = 1;
@@ -119,6 +139,12 @@ class Parts {
     }
   }
 
+  /** The steps of all parts so far for a text of so many characters. */
+  steps(): (length: number) => number {
+    const [parts, fixed, long] = [this.#parts, this.#fixed, this.long];
+    return (length) => length * (PLAIN * parts + fixed + long * length);
+  }
+
   #begin(value: unknown, depth: number): Part | null {
     if (++this.#parts > MAX_PARTS || depth > MAX_NESTING) doubt(`it has more than ${MAX_PARTS} parts`);
     return partOf(value);
@@ -126,7 +152,7 @@ class Parts {
 
   #grow(times: number): void {
     this.growth *= times;
-    if (this.growth > MAX_ADDED) doubt("its parts make texts longer and longer");
+    if (this.growth > MAX_GROWTH) doubt("its parts make texts longer and longer");
   }
 
   /** Characters before each word, or before each text between added tokens. */
@@ -183,7 +209,8 @@ function model({ type, vocab, ...rest }: Description["model"], longest: number):
     if (lengthOf(rest[name]) > MAX_ADDED) doubt(`its ${name} has ${lengthOf(rest[name])} characters`);
   if ((type === "Unigram" || Array.isArray(vocab)) && longest > MAX_PIECE.unigram)
     doubt(`it has a piece of ${longest} characters, which take long with scores`);
-  if (!(type === "WordPiece" || type === undefined)) return 1;
+  // The library makes a WordPiece of other models too, by their fields; of a BPE it makes none.
+  if (type === "BPE" || type === "Unigram" || Array.isArray(vocab)) return 1;
   const most = Math.min(longest, wordLimit(rest["max_input_chars_per_word"]));
   if (most > MAX_PIECE.wordPiece) doubt(`it has a piece of ${longest} characters, and reads words as long`);
   return Math.max(1, most);

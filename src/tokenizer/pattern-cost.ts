@@ -25,6 +25,8 @@ interface Item {
   readonly max: number;
 }
 
+/** A class that the library rewrites before it reads the pattern, wherever this text stands. */
+const REWRITTEN = /\[\^\(\\s\|\[([^\]]+)\]\)\]/g;
 /** Longer or more deeply nested patterns are not judged. */
 const MAX_PATTERN = 4000;
 const MAX_NESTING = 20;
@@ -33,8 +35,7 @@ const MAX_REPEATED = 64;
 
 /** The cost of a pattern in the syntax of Oniguruma, as tokenizers write it; null for a pattern that is not judged. */
 export function patternCost(pattern: string): Cost {
-  if (pattern.length > MAX_PATTERN) return null;
-  const branches = new Parser(pattern).all();
+  const branches = branchesOf(pattern);
   return branches === null ? null : costOf(branches, "kept");
 }
 
@@ -46,9 +47,13 @@ export function isFixed(pattern: string): boolean {
 
 /** Whether a pattern may match no characters; also true of a pattern that is not judged. */
 export function mayBeEmpty(pattern: string): boolean {
-  const branches = pattern.length > MAX_PATTERN ? null : new Parser(pattern).all();
+  const branches = branchesOf(pattern);
   return branches === null || isEmpty(branches);
 }
+
+/** The alternatives of the pattern that the library makes; null for one that is not judged. */
+const branchesOf = (pattern: string): readonly (readonly Item[])[] | null =>
+  pattern.length > MAX_PATTERN ? null : new Parser(pattern.replace(REWRITTEN, String.raw`[^()|\s$1]`)).all();
 
 const isEmpty = (branches: readonly (readonly Item[])[]): boolean =>
   branches.some((items) =>
@@ -96,11 +101,12 @@ class Parser {
     if (c === "^" || c === "$") return take(1, "assertion");
     if (c === "[") return this.#class();
     if (c === "\\") {
-      const escape = /^\\(?:[pPxu]\{[^}]*\}|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|c[A-Za-z]|[AzZGbB]|[^0-9kgKRX])/su.exec(
+      const escape = /^\\(?:[pPxu]\{[^}]*\}|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|c[A-Za-z]|[AzZbB]|[^0-9kgGKRX])/su.exec(
         rest,
       );
-      if (escape === null) return null; // a reference to a group, or something rare
-      return take(escape[0].length, /^\\[AzZGbB]$/.test(escape[0]) ? "assertion" : "character");
+      // A reference to a group, or something rare. The library drops `\G`: what it counts would be the part before it.
+      if (escape === null) return null;
+      return take(escape[0].length, /^\\[AzZbB]$/.test(escape[0]) ? "assertion" : "character");
     }
     if (c !== "(") return "*+?".includes(c) ? null : take(c.length, "character");
     const open = /^\((?:\?(?:<[=!]|[:=!>]|i:|<[A-Za-z_]\w*>))?/.exec(rest)![0];
@@ -167,8 +173,9 @@ function product(a: Cost, b: Cost): Cost {
 }
 
 /**
- * When an item is tried again: `again`: if what is after it fails; `read`: never, but the next attempt reads its
- * characters again, since they are looked at alone; `kept`: never, and its characters are part of the match.
+ * What becomes of an item that has matched. `again`: if what follows fails, its other ways are tried. `read`: no other
+ * way is tried, but a group only looked at its characters, so the attempt at the next place reads them again. `kept`:
+ * no other way is tried, and the next attempt begins after its characters.
  */
 type Tried = "again" | "read" | "kept";
 

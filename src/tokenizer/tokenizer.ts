@@ -113,6 +113,8 @@ export async function readTokenizer(
     // For a WordLevel model the library takes the unknown token from the other file.
     library = new Library(doubt === null ? described : decodingPart(described), {
       ...parseObject(config),
+      // It takes the square of their number, and serves nothing here: added_tokens say which are special.
+      additional_special_tokens: [],
       unk_token: described.model["unk_token"],
     });
     if (doubt === null) {

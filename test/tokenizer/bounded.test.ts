@@ -10,6 +10,7 @@ import { openTokenizer, parseTokenizer, TokenizerError } from "../../src/tokeniz
 import { parseTokenizer as parseHere } from "../../src/tokenizer/page.js";
 import { isFixed, patternCost } from "../../src/tokenizer/pattern-cost.js";
 import { wordPieces, type WordPieceModel } from "../../src/tokenizer/word-piece.js";
+import { processorTime } from "../processor-time.js";
 import { random } from "../random.js";
 
 const temporary = mkdtempSync(join(tmpdir(), "modc-bounded-"));
@@ -61,6 +62,11 @@ describe("patterns", () => {
       "a{1,999}",
       "(?<=xa*a*)b",
       "(?<=(?:xa*)a*)",
+      // The library drops \\G, so that the part before it is repeated.
+      "(?:[a-z ,]+)\\G{20}!",
+      "(?:a+)\\G*b",
+      // The library writes this as [(]|\\s(?:a+)+[b].
+      "\\[^(\\s|[(?:a+)+b])]",
     ])
       expect(patternCost(pattern), pattern).toBeNull();
     // What is looked at alone is read again at the next place.
@@ -170,6 +176,9 @@ it("a decoder may repeat nothing, nor make tokens longer and longer", async () =
   await expect(parseHere(tokenizerJson({ decoder: around }), "x.json")).rejects.toThrow("the text around a match");
 });
 
+/** The library reads it as a WordPiece if it has a prefix. */
+const WORDS = { type: "WordLevel", vocab: { a: 0, "[UNK]": 1, ["b".repeat(2040)]: 2 }, unk_token: "[UNK]" };
+
 it("parts that make texts longer and longer are not vouched for, nor long added tokens", async () => {
   const replace = (pattern: object, content: string): object => ({ type: "Replace", pattern, content });
   const normalizer = (...normalizers: readonly object[]): object => ({ normalizer: { type: "Sequence", normalizers } });
@@ -194,6 +203,10 @@ it("parts that make texts longer and longer are not vouched for, nor long added 
     [preTokenizer({ type: "Metaspace", replacement: "_".repeat(65) }), "its replacement has 65 characters"],
     [preTokenizer({ ...split, pattern: { Regex: "a{0,40}a{0,40}b" } }), "its patterns together take long"],
     [{ added_tokens: [{ id: 90, content: "<".repeat(257) }] }, "an added token of 257 characters"],
+    [
+      { model: { ...WORDS, continuing_subword_prefix: "##", max_input_chars_per_word: 1e9 } },
+      "it has a piece of 2040 characters",
+    ],
     [{ post_processor: { type: "Sequence", processors } }, "many post_processors"],
   ] as const)
     await expect(parseHere(tokenizerJson(parts), "x.json"), JSON.stringify(parts)).rejects.toMatchObject({
@@ -206,6 +219,31 @@ it("parts that make texts longer and longer are not vouched for, nor long added 
     { added_tokens: [{ id: 90, content: "<|begin|>" }] },
   ])
     expect((await parseHere(tokenizerJson(parts), "x.json")).idOf("a")).toBe(0);
+});
+
+it("added tokens that take long to normalize are not, and those that a configuration lists take no time", async () => {
+  const normalizers = Array.from({ length: 24 }, () => ({ type: "Replace", pattern: { Regex: "a+b" }, content: "b" }));
+  const normalizer = { type: "Sequence", normalizers };
+  const tokens = (n: number, normalized: boolean): readonly object[] =>
+    Array.from({ length: n }, (_, i) => ({
+      id: 100 + i,
+      content: `${"a".repeat(249)}${String(i).padStart(6, "0")}`,
+      normalized,
+    }));
+  const used = processorTime();
+  await expect(
+    parseHere(tokenizerJson({ normalizer, added_tokens: tokens(4000, true) }), "x.json"),
+  ).rejects.toMatchObject({ code: "too-slow", message: expect.stringContaining("added tokens together take long") });
+  const apart = await parseTokenizer(tokenizerJson({ normalizer, added_tokens: tokens(20, true) }), "x.json");
+  expect(await apart.encodeAsync("ab")).toEqual([1]);
+  await parseHere(tokenizerJson({ normalizer, added_tokens: tokens(4000, false) }), "x.json");
+  const additional = Array.from({ length: 60_000 }, (_, i) => `<t${i}>`);
+  const config = JSON.stringify({ additional_special_tokens: additional });
+  const added_tokens = [{ id: 90, content: "<t1>", special: true }];
+  const listed = await parseHere(tokenizerJson({ added_tokens }), "x.json", config);
+  expect([listed.isSpecial(90), listed.decode([0, 90]), listed.idOf("<t2>")]).toEqual([true, "a", null]);
+  // It is twenty seconds where the library does all of this.
+  expect(used()).toBeLessThan(6);
 });
 
 it("Unigram reads texts as the library does", async () => {
