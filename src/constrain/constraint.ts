@@ -25,21 +25,33 @@ export class TokenGrammar {
     const machine = this.#machine;
     let place = machine.start;
     return {
-      next: (): AllowedTokens => ({ tokens: this.#allowedAt(place), end: place.end }),
+      next: (): AllowedTokens => {
+        place = this.#begin(place);
+        return { tokens: this.#allowedAt(place), end: place.end };
+      },
       add: (token) => {
-        place = this.#after(place, token);
+        place = this.#after(this.#begin(place), token);
         return place.end && place.stacks.length === 0;
       },
     };
   }
 
+  /** Begins a search. Tokens of places that were forgotten are forgotten too. */
+  #begin(place: Place): Place {
+    const begun = this.#machine.begin(place);
+    if (begun.age !== place.age)
+      for (const old of this.#allowed.keys()) if (old.age !== begun.age) this.#allowed.delete(old);
+    return begun;
+  }
+
   #after(place: Place, token: number): Place {
     const text = this.#tree.texts[token] ?? "";
-    this.#machine.begin();
     let next: Place | null = text === "" ? null : place;
     for (let i = 0; next !== null && i < text.length; i++) next = this.#machine.after(next, text.charCodeAt(i));
     if (next === null)
-      throw new ConstraintError("no token that may come next has a chance: their logits are −Infinity");
+      throw new ConstraintError(`token ${token} came, which is not allowed here`, {
+        hint: "check the logits of the model: if those of all allowed tokens are −Infinity, any may come",
+      });
     return next;
   }
 
@@ -60,7 +72,6 @@ export class TokenGrammar {
   #find(place: Place): Uint32Array {
     const { vocabulary, bytes, depths, skips, tokens, first } = this.#tree;
     const machine = this.#machine;
-    machine.begin();
     const allowed = new Uint32Array(Math.ceil(vocabulary / 32));
     // Places on the way to the node, the first before its first byte.
     const path: Place[] = [place];

@@ -1,8 +1,8 @@
 // Rules compiled to states: an automaton over bytes for each rule, in which an edge may stand for a whole other rule.
 import { quotedName } from "../size/shown.js";
 import { ConstraintError } from "./errors.js";
-import { type Expression, type Range, rule, type Rules } from "./expression.js";
-import { utf8Ranges } from "./utf8.js";
+import { type Expression, merged, type Range, rule, type Rules } from "./expression.js";
+import { type ByteRanges, utf8Ranges } from "./utf8.js";
 
 /** A state of a rule's automaton. */
 export interface State {
@@ -23,6 +23,8 @@ export interface Grammar {
   readonly classOf: Uint8Array;
   /** A byte of each class. */
   readonly byteOf: readonly number[];
+  /** The name of the rule that each state is of; null: nobody knows the names. */
+  readonly ruleOf: readonly string[] | null;
 }
 
 /** The most states of a grammar: more are refused, so that nobody waits long for one. */
@@ -30,8 +32,11 @@ const MOST_STATES = 20_000;
 /** The most levels of an expression. */
 const MOST_DEPTH = 500;
 
-/** Throws ConstraintError for a rule that is missing, begins with itself or has no text, and for too many states. */
-export function compileGrammar(rules: Rules, root: string): Grammar {
+/**
+ * `named`: whether the names of the rules are the user's own. Throws ConstraintError for a rule that is missing, begins
+ * with itself or has no text, and for too many states.
+ */
+export function compileGrammar(rules: Rules, root: string, named: boolean): Grammar {
   const builder = new Builder(rules);
   const start = builder.startOf(root);
   builder.fill();
@@ -41,16 +46,23 @@ export function compileGrammar(rules: Rules, root: string): Grammar {
   const productive = fixpoint(states, (state, known) => state.end || leads(state, known, true));
   if (productive[start] === 0) throw new ConstraintError("no text is as it asks: each would go on without an end");
   const all = productive.includes(0) ? states.map((state) => trimmed(state, productive)) : states;
-  return { states: all, start, ...classesOf(states) };
+  return { states: all, start, ...classesOf(states), ruleOf: named ? builder.ruleOf : null };
 }
 
 class Builder {
   readonly states: State[] = [];
+  readonly ruleOf: string[] = [];
   /** The first state of each rule. */
   readonly starts = new Map<string, number>();
   readonly #rules: Map<string, Expression>;
+  /** The rules that repeated parts belong to. */
+  readonly #owners = new Map<string, string>();
+  /** The rule whose states are made. */
+  #rule = "";
   /** Rules that are called, and where the first state of each is to lead. */
   readonly #open: { readonly name: string; readonly body: number[] }[] = [];
+  /** The bytes of sets of characters, which may stand in many places. */
+  readonly #bytes = new Map<readonly Range[], readonly ByteRanges[]>();
 
   constructor(rules: Rules) {
     this.#rules = new Map(rules);
@@ -62,6 +74,7 @@ class Builder {
     if (!this.#rules.has(name)) throw new ConstraintError(`there is no rule ${quotedName(name)}`);
     const body: number[] = [];
     const start = this.#state({ free: body });
+    this.ruleOf[start] = this.#owners.get(name) ?? name;
     this.starts.set(name, start);
     this.#open.push({ name, body });
     return start;
@@ -69,9 +82,11 @@ class Builder {
 
   /** Makes the automata of all rules that are called. */
   fill(): void {
-    for (let next = this.#open.pop(); next; next = this.#open.pop())
+    for (let next = this.#open.pop(); next; next = this.#open.pop()) {
+      this.#rule = this.#owners.get(next.name) ?? next.name;
       // a rule that was called is one of the rules
       next.body.push(this.#emit(this.#rules.get(next.name)!, this.#state({ end: true }), 0));
+    }
   }
 
   #state(own: Partial<State>): number {
@@ -80,6 +95,7 @@ class Builder {
         hint: "make it smaller: counts such as maxLength, maxItems and {1,1000} take the most",
       });
     const { edges = NONE, free = NONE, calls = NONE, end = false } = own;
+    this.ruleOf.push(this.#rule);
     return this.states.push({ edges, free, calls, end }) - 1;
   }
 
@@ -108,20 +124,26 @@ class Builder {
   }
 
   #characters(ranges: readonly Range[], to: number): number {
+    const all = this.#bytes.get(ranges) ?? merged(ranges).flatMap(utf8Ranges);
+    this.#bytes.set(ranges, all);
+    return this.#branch(all, 0, to, new Map());
+  }
+
+  /** Characters that begin alike share their first states, and those that end alike the states of their ends. */
+  #branch(all: readonly ByteRanges[], depth: number, to: number, shared: Map<string, number>): number {
     const edges: State["edges"][number][] = [];
-    // Characters that end alike share the states of their ends.
-    const shared = new Map<string, number>();
-    for (const bytes of ranges.flatMap(utf8Ranges)) {
-      let next = to;
-      for (const [low, high] of bytes.slice(1).toReversed()) {
-        const key = `${low} ${high} ${next}`;
-        const state = shared.get(key) ?? this.#state({ edges: [{ first: low, last: high, to: next }] });
-        shared.set(key, state);
-        next = state;
-      }
-      edges.push({ first: bytes[0]![0], last: bytes[0]![1], to: next });
+    // In order, ranges of one byte are alike or apart.
+    for (let from = 0, end = 1; from < all.length; from = end++) {
+      const [first, last] = all[from]![depth]!;
+      while (end < all.length && all[end]![depth]![0] === first) end++;
+      const more = all[from]!.length > depth + 1;
+      edges.push({ first, last, to: more ? this.#branch(all.slice(from, end), depth + 1, to, shared) : to });
     }
-    return this.#state({ edges });
+    const key = edges.map(({ first, last, to: next }) => `${first} ${last} ${next}`).join();
+    const known = depth === 0 ? undefined : shared.get(key);
+    const state = known ?? this.#state({ edges });
+    shared.set(key, state);
+    return state;
   }
 
   #repeat(of: Expression, least: number, most: number, to: number, depth: number): number {
@@ -129,6 +151,7 @@ class Builder {
     if (copies > 2 && of.kind !== "rule") {
       const name = `repeat ${this.#rules.size}`;
       this.#rules.set(name, of);
+      this.#owners.set(name, this.#rule);
       return this.#repeat(rule(name), least, most, to, depth);
     }
     let next = to;

@@ -30,4 +30,11 @@ export function utf8Ranges([first, last]: Range): readonly ByteRanges[] {
   return [from.map((byte, i): Range => [byte, to[i]!])];
 }
 
-const bytesOf = (point: number): readonly number[] => [...new TextEncoder().encode(String.fromCodePoint(point))];
+/** The bytes of a character that is no surrogate. */
+function bytesOf(point: number): readonly number[] {
+  const low = (bits: number): number => 0x80 | ((point >> bits) & 0x3f);
+  if (point <= 0x7f) return [point];
+  if (point <= 0x7ff) return [0xc0 | (point >> 6), low(0)];
+  if (point <= 0xffff) return [0xe0 | (point >> 12), low(6), low(0)];
+  return [0xf0 | (point >> 18), low(12), low(6), low(0)];
+}
