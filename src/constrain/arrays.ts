@@ -9,10 +9,11 @@ export function arrayOf(schema: SchemaObject, place: string, compiler: SchemaCom
   if (uniqueItems !== false) failAt(place, "has the keyword uniqueItems, which modc does not support");
   if (Array.isArray(items)) failAt(at(place, "items"), "is a list", "write prefixItems");
   if (!Array.isArray(prefixItems)) return failAt(at(place, "prefixItems"), "must be a list");
-  const front = prefixItems.map((item, i) => compiler.value(item, at(place, "prefixItems", i)));
-  const rest = items ?? front.length === 0;
-  const least = Math.max(countOf(schema, "minItems", place) ?? 0, front.length);
   const wanted = countOf(schema, "maxItems", place) ?? Infinity;
+  // An array has all of them, or as many as there may be.
+  const front = prefixItems.slice(0, wanted).map((item, i) => compiler.value(item, at(place, "prefixItems", i)));
+  const rest = items === undefined ? prefixItems.length === 0 : items;
+  const least = Math.max(countOf(schema, "minItems", place) ?? 0, front.length);
   const most = rest === false ? Math.min(wanted, front.length) : wanted;
   if (least > most) return failAt(place, `has arrays of at least ${least} items, and at most ${most}`);
   if (most === 0) return bracketed("[", NOTHING, "]");

@@ -23,7 +23,7 @@ export function wholeWithin({ least, leastOpen, most, mostOpen }: Limits): Expre
 export function numberWithin(limits: Limits): Expression | null {
   const { least, leastOpen, most, mostOpen } = limits;
   const positive = fractions(Math.max(least, 0), leastOpen && least >= 0, most);
-  // What is below zero lies between the limits turned round. −0 is left to 0.
+  // After its sign a negative number lies between −most and −least. Zero has no sign.
   const negative = fractions(Math.max(-most, 0), mostOpen || most >= 0, -least);
   const parts = [wholeWithin(limits), positive, negative && sequence(text("-"), negative)].filter((e) => e !== null);
   return parts.length === 0 ? null : choice(...parts);
@@ -115,5 +115,8 @@ export function numberOf(schema: SchemaObject, place: string, whole: boolean): E
     most: whole ? Math.floor(to) : to,
     mostOpen: mostOpen && (!whole || Number.isInteger(to)),
   };
-  return (whole ? wholeWithin(limits) : numberWithin(limits)) ?? failAt(place, "has limits that no number is within");
+  const found = whole ? wholeWithin(limits) : numberWithin(limits);
+  const beyond = Math.max(limits.least, -limits.most) > Number.MAX_SAFE_INTEGER && limits.least <= limits.most;
+  const within = beyond ? "only numbers beyond 2^53 are within, which modc does not write" : "no number is within";
+  return found ?? failAt(place, `has limits that ${within}`);
 }

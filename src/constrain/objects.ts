@@ -1,8 +1,9 @@
 // Objects of a schema: their properties in the schema's order, those that may be absent, and others.
 import { quotedName } from "../size/shown.js";
 import {
-  characters,
+  charactersOf,
   choice,
+  choiceOf,
   complement,
   type Expression,
   NOTHING,
@@ -12,7 +13,7 @@ import {
   sequence,
   text,
 } from "./expression.js";
-import { bracketed, CHARACTER, comma, member, quoted, STRING } from "./json.js";
+import { bracketed, CHARACTER, comma, ESCAPED, member, quoted, STRING } from "./json.js";
 import { at, failAt, isSchemaObject, type SchemaCompiler, type SchemaObject } from "./schema-object.js";
 
 export function objectOf(schema: SchemaObject, place: string, compiler: SchemaCompiler): Expression {
@@ -35,13 +36,14 @@ export function objectOf(schema: SchemaObject, place: string, compiler: SchemaCo
     ),
   }));
   // A schema that names properties and says nothing of others gets no others.
-  const others = additionalProperties ?? (names.length === 0 && !("properties" in schema));
+  const others =
+    additionalProperties === undefined ? names.length === 0 && !("properties" in schema) : additionalProperties;
   const extra =
     others === false
       ? null
       : compiler.define(
           member(
-            names.length === 0 ? STRING : quoted(otherThan(names)),
+            names.length === 0 ? STRING : quoted(otherThan(names, place, compiler)),
             compiler.define(compiler.value(others, at(place, "additionalProperties"))),
           ),
         );
@@ -57,33 +59,61 @@ export function objectOf(schema: SchemaObject, place: string, compiler: SchemaCo
 }
 
 /** The content of a string that differs from all these names. */
-function otherThan(names: readonly string[]): Expression {
+function otherThan(names: readonly string[], place: string, compiler: SchemaCompiler): Expression {
   const any = repeat(CHARACTER, 0, Infinity);
-  const from = (rests: readonly string[]): Expression => {
-    const groups = new Map<number, string[]>();
-    for (const rest of rests) {
-      const point = rest.codePointAt(0);
-      if (point === undefined) continue;
-      const own = rest.slice(String.fromCodePoint(point).length);
-      const group = groups.get(point);
-      if (group) group.push(own);
-      else groups.set(point, [own]);
-    }
-    const taken = [...groups.keys()].map((point): Range => [point, point]);
-    return choice(
-      ...(rests.includes("") ? [] : [NOTHING]),
-      sequence(characters(...complement([...taken, ...NEVER])), any),
-      ...[...groups]
-        .filter(([point]) => !NEVER.some(([low, high]) => low <= point && point <= high))
-        .map(([point, own]) => sequence(text(String.fromCodePoint(point)), from(own))),
-    );
-  };
-  return from(names);
+  const branches = branchesOf(names, place);
+  // Those that come after are made before.
+  const made = new Map<Branch, Expression>();
+  for (const branch of branches.toReversed()) {
+    const taken = [...branch.next.keys()].map((point): Range => [point, point]);
+    const own = choiceOf([
+      ...(branch.end ? [] : [NOTHING]),
+      sequence(charactersOf(complement([...taken, ...ESCAPED])), any),
+      ...[...branch.next].map(([point, next]) => sequence(text(String.fromCodePoint(point)), made.get(next)!)),
+    ]);
+    made.set(branch, branch.depth % DEEP === 0 && branch.depth > 0 ? compiler.define(own) : own);
+  }
+  return made.get(branches[0]!)!; // the root
 }
 
-/** Characters that names of other properties do not differ by: a string has escapes for them. */
-const NEVER: readonly Range[] = [
-  [0x00, 0x1f],
-  [0x22, 0x22],
-  [0x5c, 0x5c],
-];
+/** The beginnings of names, each before those that go on. A name ends before an escape: others have none there. */
+function branchesOf(names: readonly string[], place: string): readonly Branch[] {
+  const root: Branch = { depth: 0, next: new Map(), end: false };
+  const all = [root];
+  for (const name of names) {
+    let branch = root;
+    let whole = true;
+    for (const character of name) {
+      const point = character.codePointAt(0)!; // it is a character
+      whole = !ESCAPED.some(([low, high]) => low <= point && point <= high);
+      if (!whole) break;
+      let next = branch.next.get(point);
+      if (!next) {
+        branch.next.set(point, (next = { depth: branch.depth + 1, next: new Map(), end: false }));
+        if (all.push(next) > MOST_BRANCHES)
+          failAt(
+            at(place, "properties"),
+            `has names of more than ${MOST_BRANCHES} characters`,
+            "set additionalProperties to false: names of other properties must differ from all of them",
+          );
+      }
+      branch = next;
+    }
+    branch.end ||= whole;
+  }
+  return all;
+}
+
+/** The beginning of some names: what follows it in them. */
+interface Branch {
+  readonly depth: number;
+  /** By its next character. */
+  readonly next: Map<number, Branch>;
+  /** Whether it is a whole name. */
+  end: boolean;
+}
+
+/** More take more states than a grammar may have. */
+const MOST_BRANCHES = 10_000;
+/** An expression that nests deeper is in several rules. */
+const DEEP = 64;

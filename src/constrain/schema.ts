@@ -8,7 +8,7 @@ import { ANY_ARRAY, ANY_OBJECT, ANY_VALUE, LITERAL_RULES } from "./json.js";
 import { literals } from "./literals.js";
 import { numberOf } from "./numbers.js";
 import { objectOf } from "./objects.js";
-import { overlap } from "./overlap.js";
+import { Overlaps } from "./overlap.js";
 import { stringOf } from "./strings.js";
 import {
   at,
@@ -55,6 +55,10 @@ class SchemaRules implements SchemaCompiler {
   readonly #root: unknown;
   #schemas = 0;
   #depth = 0;
+  readonly #overlaps = new Overlaps(
+    (schema, place) => this.#resolve(schema, place),
+    () => failAt("", "has too many alternatives in its oneOf to compare them", "write anyOf"),
+  );
 
   constructor(root: unknown) {
     this.#root = root;
@@ -177,18 +181,22 @@ class SchemaRules implements SchemaCompiler {
 
   /** A value that two of the schemas describe would be refused. */
   #expectApart(list: readonly unknown[], place: string): void {
-    const resolved = (schema: unknown, steps = 0): unknown =>
-      isSchemaObject(schema) && typeof schema["$ref"] === "string" && steps < MOST_DEPTH
-        ? resolved(this.#find(schema["$ref"], place), steps + 1)
-        : schema;
     for (const [i, one] of list.entries())
       for (let j = i + 1; j < list.length; j++)
-        if (overlap(one, list[j], resolved))
+        if (this.#overlaps.of(one, list[j], place))
           failAt(
             place,
             `has the schemas ${i} and ${j}, which may describe one value both`,
             "write anyOf, or give each a required property whose const differs",
           );
+  }
+
+  /** The schema that a reference leads to, also by others. */
+  #resolve(schema: unknown, place: string): unknown {
+    let found = schema;
+    for (let steps = 0; steps < MOST_DEPTH && isSchemaObject(found) && typeof found["$ref"] === "string"; steps++)
+      found = this.#find(found["$ref"], place);
+    return found;
   }
 }
 

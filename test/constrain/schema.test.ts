@@ -81,7 +81,7 @@ describe("a text under a schema", () => {
         const machine = compiled(schema);
         const rng = random(seed);
         for (let i = 0; i < 3; i++) {
-          machine.begin();
+          machine.begin(machine.start);
           const text = walk(machine, rng, 600);
           all++;
           if (text === null) continue;
@@ -154,6 +154,24 @@ describe("a text under a schema", () => {
   });
 });
 
+it("an array has as many of its first items as there may be", () => {
+  const machine = compiled({ type: "array", prefixItems: [{ type: "null" }, { type: "boolean" }], maxItems: 1 });
+  expect(["[null]", "[null,true]", "[]"].map((text) => has(machine, text))).toEqual([true, false, false]);
+});
+
+it("names of other properties differ from a long one", () => {
+  const [long, short] = ["a".repeat(900), "a".repeat(70)];
+  const properties = { [long]: { type: "null" }, [short]: { type: "null" } };
+  const machine = compiled({ type: "object", properties, additionalProperties: { type: "boolean" } });
+  const other = `${"a".repeat(899)}b`;
+  for (const name of [other, `${long}a`, `${short}b`, "", "b", `${"a".repeat(64)}`])
+    expect(has(machine, JSON.stringify({ [name]: true })), name).toBe(true);
+  for (const name of [long, short]) {
+    expect(has(machine, JSON.stringify({ [name]: true })), name).toBe(false);
+    expect(has(machine, JSON.stringify({ [name]: null })), name).toBe(true);
+  }
+});
+
 describe("a schema", () => {
   it.each([
     [{ type: "integer", multipleOf: 3 }, "multipleOf"],
@@ -180,6 +198,11 @@ describe("a schema", () => {
     [{ enum: [] }, "enum"],
     [false, "false"],
     [3, "object"],
+    [{ type: "object", additionalProperties: null }, "additionalProperties of the schema must be an object"],
+    [{ type: "array", items: null }, "items of the schema must be an object"],
+    [{ type: "integer", minimum: 1e17, maximum: 1e18 }, "only numbers beyond 2^53 are within"],
+    [{ type: "integer", maximum: -1e17 }, "only numbers beyond 2^53 are within"],
+    [{ type: "array", prefixItems: [true, true], maxItems: 1, minItems: 2 }, "at least 2 items, and at most 1"],
     [{ __proto__: null, constructor: 1 }, "constructor"],
   ])("is refused by name for what a text cannot be held to: %j", (schema, name) => {
     expect(faultOf(schema)).toContain(name);
