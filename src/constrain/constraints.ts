@@ -3,10 +3,10 @@ import type { TokenConstraint } from "../generate/types.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { TokenGrammar } from "./constraint.js";
 import { ConstraintError } from "./errors.js";
-import { choice, type Expression, type Rules, text } from "./expression.js";
+import { choiceOf, type Expression, type Rules, text } from "./expression.js";
 import { parseGbnf, ROOT } from "./gbnf.js";
 import { compileGrammar, type Grammar } from "./grammar.js";
-import { expectPattern, parsePattern } from "./pattern.js";
+import { parsePattern } from "./pattern.js";
 import { anyObjectRules, schemaRules } from "./schema.js";
 import { tokenTree, type TokenTree } from "./vocabulary.js";
 
@@ -18,9 +18,10 @@ export type Form =
   | { readonly kind: "pattern"; readonly pattern: string }
   | { readonly kind: "choice"; readonly choices: readonly string[] };
 
-/** Characters of a form, as JSON. */
+/** Characters of a form, as JSON, and levels of its lists and objects. */
 const MOST_CHARACTERS = 256 * 1024;
-/** Grammars that are kept for further texts. */
+const MOST_DEPTH = 500;
+/** Grammars that are kept for further texts, and faults of forms that modc cannot follow. */
 const MOST_KEPT = 16;
 
 /** Makes constraints for the texts of one model, and keeps the last grammars. */
@@ -29,7 +30,7 @@ export class Constraints {
   readonly #vocabulary: number;
   readonly #turn: () => Promise<void>;
   #tree: Promise<TokenTree> | null = null;
-  readonly #kept = new Map<string, TokenGrammar>();
+  readonly #kept = new Map<string, TokenGrammar | ConstraintError>();
 
   /** `vocabulary`: the number of the model's tokens. `turn`: awaited within long work, so that others have theirs. */
   constructor(tokenizer: Tokenizer, vocabulary: number, turn: () => Promise<void> = async () => {}) {
@@ -38,26 +39,61 @@ export class Constraints {
 
   /** Returns a maker of constraints, one for each text. Throws ConstraintError for a form that modc cannot follow. */
   async of(form: Form): Promise<() => TokenConstraint> {
+    expectSmall(form);
     const key = JSON.stringify(form);
-    let grammar = this.#kept.get(key);
-    if (!grammar) {
-      if (key.length > MOST_CHARACTERS)
-        throw new ConstraintError(`it has ${key.length} characters, of which there may be ${MOST_CHARACTERS}`);
-      const compiled = compileForm(form);
-      this.#tree ??= tokenTree(this.#tokenizer, this.#vocabulary, this.#turn);
-      grammar = new TokenGrammar(compiled, await this.#tree);
-    }
+    const known = this.#kept.get(key) ?? (await this.#compiled(form));
     this.#kept.delete(key);
-    this.#kept.set(key, grammar);
+    this.#kept.set(key, known);
     const [oldest] = this.#kept.keys();
     if (this.#kept.size > MOST_KEPT) this.#kept.delete(oldest!); // there are some
-    const own = grammar;
-    return () => own.text();
+    if (known instanceof ConstraintError) throw known;
+    return () => known.text();
+  }
+
+  async #compiled(form: Form): Promise<TokenGrammar | ConstraintError> {
+    const compiled = compiledOrFault(form);
+    if (compiled instanceof ConstraintError) return compiled;
+    this.#tree ??= tokenTree(this.#tokenizer, this.#vocabulary, this.#turn);
+    return new TokenGrammar(compiled, await this.#tree);
+  }
+}
+
+function compiledOrFault(form: Form): Grammar | ConstraintError {
+  try {
+    return compile(form);
+  } catch (fault) {
+    if (fault instanceof ConstraintError) return fault;
+    throw fault;
   }
 }
 
 /** Throws ConstraintError for a form that modc cannot follow. */
-export const compileForm = (form: Form): Grammar => compileGrammar(rulesOf(form), ROOT);
+export function compileForm(form: Form): Grammar {
+  expectSmall(form);
+  return compile(form);
+}
+
+const compile = (form: Form): Grammar => compileGrammar(rulesOf(form), ROOT, form.kind === "grammar");
+
+/** Throws ConstraintError for a form that is too large, or too deep for what calls itself. */
+function expectSmall(form: Form): void {
+  let characters = 0;
+  const open: { readonly value: unknown; readonly depth: number }[] = [{ value: form, depth: 0 }];
+  for (let next = open.pop(); next; next = open.pop()) {
+    const { value, depth } = next;
+    if (depth > MOST_DEPTH) throw new ConstraintError(`it nests more than ${MOST_DEPTH} lists and objects`);
+    characters += typeof value === "string" ? value.length : 1;
+    if (typeof value === "object" && value !== null)
+      for (const name of Object.keys(value)) {
+        if (!Array.isArray(value)) characters += name.length;
+        open.push({ value: Reflect.get(value, name), depth: depth + 1 });
+      }
+    if (characters + open.length > MOST_CHARACTERS)
+      throw new ConstraintError(`it has more than ${MOST_CHARACTERS} characters`, {
+        hint: "leave out what modc need not know, such as comments and descriptions",
+      });
+  }
+}
 
 function rulesOf(form: Form): Rules {
   const alone = (expression: Expression): Rules => new Map([[ROOT, expression]]);
@@ -69,10 +105,9 @@ function rulesOf(form: Form): Rules {
     case "grammar":
       return parseGbnf(form.grammar);
     case "pattern":
-      expectPattern(form.pattern); // it is one by itself, too
-      return alone(parsePattern(`^(?:${form.pattern})$`));
+      return alone(parsePattern(form.pattern, "held"));
     case "choice":
-      return alone(choice(...form.choices.map(text)));
+      return alone(choiceOf(form.choices.map(text)));
     default:
       return form satisfies never;
   }

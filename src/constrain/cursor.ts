@@ -1,11 +1,17 @@
 // Reads a text from front to back: what the parsers of patterns and grammars have in common.
 import { ConstraintError } from "./errors.js";
-import { LAST_POINT } from "./expression.js";
+import { type Expression, LAST_POINT, type Range } from "./expression.js";
+
+/** Makes the expression of a set of characters; in JSON some characters have an escape. */
+export type Leaf = (ranges: readonly Range[]) => Expression;
 
 export class Cursor {
   readonly text: string;
   at = 0;
   #depth = 0;
+  #leaves = 0;
+  /** Sets of characters by their text: those that are written alike are made once. */
+  readonly #made = new Map<string, Expression>();
 
   constructor(text: string) {
     this.text = text;
@@ -66,12 +72,32 @@ export class Cursor {
     return found;
   }
 
+  /** Makes the set of characters that `read` reads. */
+  leaf(read: () => readonly Range[], make: Leaf): Expression {
+    if (++this.#leaves > MOST_LEAVES) this.fail(`has more than ${MOST_LEAVES} characters and classes`);
+    const from = this.at;
+    const ranges = read();
+    const written = this.text.slice(from, this.at);
+    const known = this.#made.get(written) ?? make(ranges);
+    this.#made.set(written, known);
+    return known;
+  }
+
   fail(what: string): never {
     throw new ConstraintError(`it ${what}`);
   }
 }
 
+/** Escapes that patterns and grammars both have. */
+export const ESCAPES: readonly (readonly [string, number])[] = [
+  ["n", 0x0a],
+  ["r", 0x0d],
+  ["t", 0x09],
+];
+
 const MOST_DEPTH = 100;
+/** Each takes a state at least, and there are no more states. */
+const MOST_LEAVES = 20_000;
 
 /** Limits of a count, `{2,5}` after its bracket; null: not a count. */
 export function readCount(cursor: Cursor): { readonly least: number; readonly most: number } | null {

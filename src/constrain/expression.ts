@@ -15,12 +15,17 @@ export type Expression =
 export type Rules = ReadonlyMap<string, Expression>;
 
 export const LAST_POINT = 0x10ffff;
+export const ANY: readonly Range[] = [[0, LAST_POINT]];
 
 export const text = (value: string): Expression => ({ kind: "text", text: value });
-export const characters = (...ranges: readonly Range[]): Expression => ({ kind: "characters", ranges });
-export const sequence = (...parts: readonly Expression[]): Expression => ({ kind: "sequence", parts });
-export const choice = (...parts: readonly Expression[]): Expression =>
+export const charactersOf = (ranges: readonly Range[]): Expression => ({ kind: "characters", ranges });
+export const characters = (...ranges: readonly Range[]): Expression => charactersOf(ranges);
+/** Of lists that may be long: a call takes only so many arguments. */
+export const sequenceOf = (parts: readonly Expression[]): Expression => ({ kind: "sequence", parts });
+export const sequence = (...parts: readonly Expression[]): Expression => sequenceOf(parts);
+export const choiceOf = (parts: readonly Expression[]): Expression =>
   parts.length === 1 ? parts[0]! : { kind: "choice", parts };
+export const choice = (...parts: readonly Expression[]): Expression => choiceOf(parts);
 /** `most`: Infinity if there is no limit. */
 export const repeat = (of: Expression, least: number, most: number): Expression => ({
   kind: "repeat",

@@ -1,19 +1,19 @@
 // Grammars as llama.cpp writes them (GBNF): `root ::= "yes" | "no"`.
-import { Cursor, readCount } from "./cursor.js";
+import { Cursor, ESCAPES, readCount } from "./cursor.js";
 import { ConstraintError } from "./errors.js";
 import {
-  characters,
-  choice,
+  ANY,
+  charactersOf,
+  choiceOf,
   complement,
   type Expression,
-  LAST_POINT,
   merged,
   optional,
   type Range,
   repeat,
   rule,
   type Rules,
-  sequence,
+  sequenceOf,
   text,
 } from "./expression.js";
 
@@ -28,10 +28,8 @@ export function parseGbnf(source: string): Rules {
   return rules;
 }
 
-const ESCAPES: ReadonlyMap<string, number> = new Map([
-  ["n", 0x0a],
-  ["r", 0x0d],
-  ["t", 0x09],
+const OWN_ESCAPES: ReadonlyMap<string, number> = new Map([
+  ...ESCAPES,
   ["\\", 0x5c],
   ['"', 0x22],
   ["[", 0x5b],
@@ -45,6 +43,8 @@ const HEX_DIGITS: ReadonlyMap<string, number> = new Map([
   ["u", 4],
   ["U", 8],
 ]);
+
+const ANY_CHARACTER = charactersOf(ANY);
 
 const NAME = /[A-Za-z0-9][A-Za-z0-9_-]*|_[A-Za-z0-9_-]+/y;
 /** Blanks and comments, on one line or on several. */
@@ -82,13 +82,13 @@ class GbnfParser {
       cursor.match(LINES);
       parts.push(this.#sequence(blanks));
     }
-    return choice(...parts);
+    return choiceOf(parts);
   }
 
   #sequence(blanks: RegExp): Expression {
     const parts: Expression[] = [];
     for (let part = this.#part(blanks); part !== null; part = this.#part(blanks)) parts.push(part);
-    return sequence(...parts);
+    return sequenceOf(parts);
   }
 
   #part(blanks: RegExp): Expression | null {
@@ -106,8 +106,8 @@ class GbnfParser {
   #item(): Expression | null {
     const cursor = this.#cursor;
     if (cursor.takes('"')) return this.#literal();
-    if (cursor.takes("[")) return characters(...this.#class());
-    if (cursor.takes(".")) return characters([0, LAST_POINT]);
+    if (cursor.next === "[") return cursor.leaf(() => (cursor.take(), this.#class()), charactersOf);
+    if (cursor.takes(".")) return ANY_CHARACTER;
     if (cursor.takes("(")) {
       cursor.match(LINES);
       const own = cursor.within(() => this.#alternatives(LINES));
@@ -127,7 +127,7 @@ class GbnfParser {
     if (!cursor.takes("{")) return null;
     const found = cursor.match(/,(\d{1,9})\}/y);
     if (found) return repeat(of, 0, Number(found[1]));
-    const { least, most } = readCount(cursor) ?? this.#fail("has a count that is none");
+    const { least, most } = readCount(cursor) ?? this.#fail("has a { without a count such as {2} or {2,5} after it");
     return repeat(of, least, most);
   }
 
@@ -160,7 +160,7 @@ class GbnfParser {
     if (next !== "\\") return next.codePointAt(0)!; // there is one
     const letter = cursor.take();
     const digits = HEX_DIGITS.get(letter);
-    const point = digits === undefined ? ESCAPES.get(letter) : cursor.hex(digits);
+    const point = digits === undefined ? OWN_ESCAPES.get(letter) : cursor.hex(digits);
     return point ?? this.#fail(`has the unknown escape \\${letter}`);
   }
 

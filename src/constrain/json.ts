@@ -1,7 +1,9 @@
 // JSON as expressions: blanks, strings, numbers, and values of any kind.
 import {
   characters,
+  charactersOf,
   choice,
+  choiceOf,
   complement,
   type Expression,
   optional,
@@ -40,7 +42,7 @@ const EXPONENT = sequence(
 export const NUMBER = sequence(WHOLE, optional(FRACTION), optional(EXPONENT));
 
 /** Characters that a string has as escapes. */
-const ESCAPED: readonly Range[] = [
+export const ESCAPED: readonly Range[] = [
   [0x00, 0x1f],
   [0x22, 0x22],
   [0x5c, 0x5c],
@@ -56,10 +58,10 @@ export function stringLeaf(ranges: readonly Range[]): Expression {
     Array.from({ length: last - first + 1 }, (_, i) => first + i).filter(has),
   );
   const plain = complement([...complement(ranges), ...ESCAPED]);
-  return choice(
-    ...(plain.length > 0 || escaped.length === 0 ? [characters(...plain)] : []),
+  return choiceOf([
+    ...(plain.length > 0 || escaped.length === 0 ? [charactersOf(plain)] : []),
     ...escaped.map((point) => text(JSON.stringify(String.fromCharCode(point)).slice(1, -1))),
-  );
+  ]);
 }
 
 /** Between what JSON separates: nothing, a blank, or a line end and the blanks of a new line. */
@@ -76,7 +78,7 @@ const unicode = sequence(
   ),
 );
 const character = choice(
-  characters(...complement(ESCAPED)),
+  charactersOf(complement(ESCAPED)),
   sequence(
     text("\\"),
     choice(characters(...Array.from('"\\/bfnrt').map((c): Range => [c.charCodeAt(0), c.charCodeAt(0)])), unicode),

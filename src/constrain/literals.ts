@@ -1,5 +1,5 @@
 // One of several texts, with what they begin with alike said once.
-import { choice, type Expression, NOTHING, sequence, text } from "./expression.js";
+import { choiceOf, type Expression, NOTHING, sequence, text } from "./expression.js";
 
 export function literals(texts: readonly string[]): Expression {
   return among([...new Set(texts)].sort());
@@ -24,5 +24,5 @@ function among(sorted: readonly string[]): Expression {
     else groups.set(key, [rest]);
   }
   const parts = [...groups].map(([key, group]) => (key === "" ? NOTHING : among(group)));
-  return prefix === "" ? choice(...parts) : sequence(text(prefix), choice(...parts));
+  return prefix === "" ? choiceOf(parts) : sequence(text(prefix), choiceOf(parts));
 }

@@ -41,10 +41,10 @@ export function stringOf(schema: SchemaObject, place: string): Expression {
   if (least !== null || most !== null)
     failAt(place, `has ${counted} next to ${pattern === undefined ? "format" : "pattern"}, which modc does not join`);
   // With a pattern the format is a note, as the standard has it.
-  if (pattern === undefined) return quoted(parsePattern(`^(?:${formatOf(format, place)})$`, stringLeaf));
+  if (pattern === undefined) return quoted(parsePattern(formatOf(format, place), "held", stringLeaf));
   if (typeof pattern !== "string") return failAt(at(place, "pattern"), "must be a string");
   try {
-    return quoted(parsePattern(pattern, stringLeaf));
+    return quoted(parsePattern(pattern, "open", stringLeaf));
   } catch (fault) {
     if (!(fault instanceof ConstraintError)) throw fault;
     return failAt(at(place, "pattern"), `is wrong: ${fault.message}`, fault.hint);

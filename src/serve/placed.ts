@@ -3,7 +3,7 @@ import { TextStream, type PlacedText } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { turn } from "./turn.js";
 
-/** Each takes as long as it takes to decode some tens of tokens. */
+/** Tokens between two turns of others. For each of them the stream decodes some tens of tokens. */
 const TOKENS_A_TURN = 64;
 
 /** Throws the reason of `signal`. */

@@ -19,6 +19,9 @@ const PATTERNS = [
   "^(?:(?<year>[0-9]{4})/)+$",
   "^[\\w.+-]+@(?:[a-z0-9]+\\.)+[a-z]{2,}$",
   "^((a*)*)*b$",
+  "(?:^a|b)c",
+  "a(b|c$)",
+  "(^(a|^b)$|(c|^d))",
   "",
 ];
 
@@ -27,7 +30,7 @@ describe("a pattern", () => {
     const own = machine(pattern);
     const rng = random(5);
     for (let i = 0; i < 20; i++) {
-      own.begin();
+      own.begin(own.start);
       const text = walk(own, rng, 400);
       if (text !== null) expect(new RegExp(pattern, "u").test(JSON.parse(text)), text).toBe(true);
     }
@@ -36,6 +39,16 @@ describe("a pattern", () => {
   it("has those that JavaScript matches, and no others", () => {
     const alphabet = fc.string({ unit: fc.constantFrom(...Array.from('ab"\\\n01 é😀')), maxLength: 6 });
     const patterns = ["^[ab]+$", "b", "^.{2}$", '^["\\\\]*$', "^\\s|[^a]\\d$", "^(?:a|ab)(?:b|0)?$", "^[😀-😂é]$"];
+    patterns.push(
+      "^a$|^b$",
+      "(?:^a|b)0",
+      "(a|^b$)",
+      "(?:0|(?:a|b)+$)|(1$|^$)",
+      "(a|)$",
+      "(^(b$))",
+      "^(a)$",
+      "a(b)(1$|0)$",
+    );
     const all = new Map(patterns.map((pattern) => [pattern, machine(pattern)]));
     fc.assert(
       fc.property(alphabet, fc.constantFrom(...patterns), (text, pattern) => {
@@ -49,6 +62,24 @@ describe("a pattern", () => {
     const own = machineOf({ kind: "pattern", pattern: "yes|no" });
     expect(() => machineOf({ kind: "pattern", pattern: "a)|(b" })).toThrow("not a regular expression");
     expect(["yes", "no", "yesno", '"yes"'].map((text) => has(own, text))).toEqual([true, true, false, false]);
+  });
+
+  it("of a whole text may say at its edges that it is one", () => {
+    for (const [pattern, texts, others] of [
+      ["^[a-z]+$", ["abc"], ["ab1", ""]],
+      ["^a$|^b$", ["a", "b"], ["ab", "a$"]],
+      ["(^a|b)c$", ["ac", "bc"], ["xbc", "c"]],
+    ] as const) {
+      const own = machineOf({ kind: "pattern", pattern });
+      for (const text of texts) expect(has(own, text), text).toBe(true);
+      for (const text of others) expect(has(own, text), text).toBe(false);
+    }
+    for (const [pattern, fault] of [
+      ["a^b", 'the pattern "a^b" has ^ elsewhere than at the front'],
+      ["(a$)b", 'the pattern "(a$)b" has $ elsewhere than at the end'],
+      ["(^a)*", 'the pattern "(^a)*" has ^ elsewhere than at the front'],
+    ] as const)
+      expect(() => machineOf({ kind: "pattern", pattern })).toThrow(fault);
   });
 });
 
