@@ -1,4 +1,5 @@
 // The tokens of a model as a tree of their bytes, so that tokens that begin alike are looked at together.
+import { plainToken } from "../tokenizer/text-within.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
 /** The nodes of the tree in order, each before those below it. */
@@ -80,7 +81,7 @@ function treeOf(
 /** Reads the bytes of tokens as they are after other text, each as a character. */
 function byteReader(tokenizer: Tokenizer): (token: number) => string {
   // Some decoders drop the blank of the first token: a text before the token keeps it.
-  const before = ["a", ".", "0"].map((text) => tokenizer.idOf(text)).find((token) => token !== null) ?? null;
+  const before = plainToken(tokenizer);
   const decode = (tokens: readonly number[]): string | null => {
     try {
       return tokenizer.decode(tokens, { special: true });

@@ -8,6 +8,7 @@ import { kindOf } from "../../src/cli/routes/kinds.js";
 import { RouteStatistics } from "../../src/cli/routes/statistics.js";
 import type { ShownRoute } from "../../src/cli/run/routes.js";
 import { random } from "../random.js";
+import { SENTENCE_PIECE } from "../tokenizer/files.js";
 import { modc, root, temporaryFolder } from "./spawn.js";
 
 const folder = temporaryFolder();
@@ -188,6 +189,29 @@ describe("the command", () => {
     );
     expect((JSON.parse(given!.stdout) as { readonly tokens: number }).tokens).toBeGreaterThan(190);
     for (const other of others) expect(other.stdout).toBe(given!.stdout);
+  });
+
+  it("knows a word by its space where the tokenizer drops the space of a text's first token", async () => {
+    const source = `import { Embedding } from "std"
+model Pieces(vocab: int = 274, dim: int = 4) {
+  embed: Embedding(vocab, dim)
+  forward(tokens: u32[B, T <= 64]) -> f32[B, T, vocab] {
+    x = embed(tokens)
+    chosen = top(mean(x, axis: -1), ceil(T / 2))
+    observe chosen
+    put(x, chosen, take(x, chosen)) @ transpose(embed.table)
+  }
+  objective(tokens: u32[B, T <= 64], targets: u32[B, T]) { loss next_token = cross_entropy(forward(tokens), targets) }
+}
+`;
+    const tokenizer = folder.file("pieces.json", SENTENCE_PIECE);
+    const text = ["--text", `${"the ".repeat(30)}the`, "--tokenizer", tokenizer, "--rule", "top-k", "--json"];
+    const ended = await modc(["routes", folder.file("pieces.mod", source), ...text]);
+    expect([ended.status, ended.stderr.match(/^error.*/m)]).toEqual([0, null]);
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      kinds: { word: 1, "continued word": 0 },
+      often: [{ text: " the" }],
+    });
   });
 
   it("refuses routes within experts alone, and leaves them out beside others with a note", async () => {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { decoderAfter } from "../../src/tokenizer/text-after.js";
+import { textWithin } from "../../src/tokenizer/text-within.js";
 import { lackingOf, piecesOf, TextStream } from "../../src/tokenizer/text-stream.js";
 import { bytesTokenizer, parseTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import { openTokenizer } from "../../src/tokenizer/tokenizer-node.js";
@@ -245,4 +246,18 @@ describe("the text behind a prompt", () => {
     expect(after(bytesTokenizer, [0x61, 0xe2, 0x82], [0xac, 0x62])).toBe("€b");
     expect(after(bytesTokenizer, [0x61, 0xe2, 0x82], [0x62])).toBe("b");
   });
+});
+
+it("a token within a text keeps the space with which it begins, whatever the decoder does at a text's beginning", async () => {
+  const [pieces, words] = [await sentencePiece, await gpt2];
+  const [within, ofWords, ofBytes] = [textWithin(pieces), textWithin(words), textWithin(bytesTokenizer)];
+  expect(["▁the", "▁", "the", "h", "<0x0A>", "<s>"].flatMap((t) => pieces.idOf(t) ?? []).map(within)).toEqual([
+    " the",
+    " ",
+    "h",
+    "\n",
+    "",
+  ]);
+  expect(words.encode(" whales swim,").map(ofWords).join("|")).toBe(" whales| swim|,");
+  expect([...bytesTokenizer.encode(" é")].map(ofBytes)).toEqual([" ", "\ufffd", "\ufffd"]);
 });

@@ -4,6 +4,7 @@ import type { Results } from "../../runtime/index.js";
 import { expectFittingWeights } from "../../runtime/weights.js";
 import { sessionTexts } from "../../session/open-node.js";
 import { bytesTokenizer, type Tokenizer } from "../../tokenizer/index.js";
+import { textWithin } from "../../tokenizer/text-within.js";
 import type { Batch, Rule } from "../../train/types.js";
 import { observedRoutes, type ShownRoute } from "../run/routes.js";
 import { pathIn, writeText } from "../source/files.js";
@@ -77,9 +78,10 @@ async function reportOf(
   const model = await checkedModel(await modelText(file), withFolder(file, flags), () => undefined);
   if (against !== undefined) await expectFittingWeights(model.run, against);
   const texts = new Map<number, string>();
+  const shown = textWithin(tokenizer);
   const textOf = (token: number): string => {
     let text = texts.get(token);
-    if (text === undefined) texts.set(token, (text = tokenizer.decode([token])));
+    if (text === undefined) texts.set(token, (text = shown(token)));
     return text;
   };
   const statistics = new Map<Rule, RouteStatistics>();
