@@ -23,6 +23,8 @@ export type TrainEvent =
       readonly cache: string;
       /** The checkpoint the run resumes from; null for a new run. */
       readonly from: string | null;
+      /** The best checkpoint so far, of a run that goes on; null: there is none. */
+      readonly best: string | null;
     }
   | {
       readonly kind: "step";

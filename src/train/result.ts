@@ -28,6 +28,8 @@ export interface TrainResult {
   /** Folders of the last and best checkpoints, usable as `weights`; null: there is none. */
   readonly checkpoint: string | null;
   readonly best: (Validated & { readonly checkpoint: string }) | null;
+  /** The best checkpoint of the run's folder, which may be older than a run that went on; null: there is none. */
+  readonly bestSoFar: string | null;
   /** Path of the report page; null: there is none. */
   readonly report: string | null;
   /** Loss of the last step; null: no step was done. */
@@ -83,6 +85,7 @@ export class Outcome {
       steps: this.#begin?.steps ?? 0,
       checkpoint: this.#end?.checkpoint ?? null,
       best: this.#best,
+      bestSoFar: this.#best?.checkpoint ?? this.#begin?.best ?? null,
       report: this.#end?.report ?? null,
       loss: this.#step?.metrics.loss ?? null,
       bitsPerByte: this.#step?.bitsPerByte ?? null,

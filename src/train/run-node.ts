@@ -15,6 +15,7 @@ import { reportOf } from "./report-node.js";
 import type { RunOrigin } from "../session/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
+import { firstWarnings } from "./first-warnings.js";
 import { bestLoss, CACHE, openRunFolder, type RunFolder } from "./run-folder-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
@@ -174,25 +175,16 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
     bytesPerToken: corpus.bytes / corpus.tokens,
     cache: corpus.path,
     from: found?.path ?? null,
+    best: await run.find("best"),
   };
   const warning = async (step: number, message: string): Promise<Extract<TrainEvent, { kind: "warning" }>> => {
     await log.append({ kind: "warning", step, message });
     return { kind: "warning", step, message };
   };
-  if (aside !== null) yield await warning(from, `the checkpoints after step ${from} are set aside in ${aside}`);
-  const otherwise = found ? differenceOf(found.checkpoint.manifest.machine, trainer.machine ?? {}) : null;
-  if (otherwise !== null)
-    yield await warning(
-      from,
-      `${otherwise}: results may differ in their last bits from those of a run that went on as it was`,
-    );
-  const settled = settledFrom(settings);
-  if (settled > settings.steps && parts.boundary < parts.tokens)
-    yield await warning(
-      from,
-      `live parameters have their last values at step ${settled}, and the run ends at ${settings.steps}: no ` +
-        "validation can be the best",
-    );
+  const validates = parts.boundary < parts.tokens;
+  const manifest = found?.checkpoint.manifest ?? null;
+  for (const said of firstWarnings({ settings, manifest, machine: trainer.machine ?? {}, aside, validates }))
+    yield await warning(from, said);
   let validated: Extract<TrainEvent, { kind: "validation" }> | null = null;
   let [stepped, next] = [false, -Infinity];
   /** Writes the report. A failure does not stop the run: returns the reason, or null. */
@@ -218,7 +210,7 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
     if (event.kind === "validation") validated = event;
     const idle =
       event.kind === "end" && event.reason === "finished" && validated?.counts
-        ? unskippingText(unskipping(sharesOf(validated)))
+        ? unskippingText(unskipping(sharesOf(validated)), settings)
         : null;
     if (idle !== null) yield await warning(event.step, idle);
     const due = event.kind === "end" ? stepped : event.kind === "validation" && performance.now() >= next;
@@ -228,14 +220,6 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
       ? { ...event, report: failed === null && existsSync(run.report) ? run.report : null }
       : event;
   }
-}
-
-/** How this machine differs from the earlier one, as a clause; null if it does not. */
-function differenceOf(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string | null {
-  const changed = Object.keys(now).filter((name) => before[name] !== now[name]);
-  return changed.length === 0
-    ? null
-    : changed.map((name) => `${name}: ${now[name]!}, the checkpoint's ${before[name] ?? "is not known"}`).join("; ");
 }
 
 async function loopOptions({

@@ -1,5 +1,6 @@
 // Compares the shares of tokens that routed layers compute under each rule, and finds predictors that have not learned
 // to skip.
+import type { TrainSettings } from "./options.js";
 import type { Evaluation, Rule } from "./types.js";
 
 type Shares = Evaluation["shares"];
@@ -48,11 +49,24 @@ export function unskipping(shares: { readonly [R in Rule]?: Shares }): readonly 
   });
 }
 
+/** The settings on which it depends what helps. */
+export type SkippingSettings = Pick<TrainSettings, "only" | "lr">;
+
+/** The learning rate at which predictors alone learn fast. */
+const FAST = 1e-2;
+
 /** What helps predictors that do not skip: their inputs need not change, so they learn fast if nothing else learns. */
-const REMEDY = "train longer, or them alone at a higher learning rate: --only router,guess --lr 1e-2";
+function remedy({ only, lr }: SkippingSettings): string {
+  const alone =
+    only !== "" && only.split(",").every((pattern) => /(?:^|\.)(?:router|guess)(?:\.|$)/.test(pattern.trim()));
+  const faster = lr < FAST ? " --lr 1e-2" : "";
+  if (alone) return `train longer${faster === "" ? "" : `, or at a higher learning rate:${faster}`}`;
+  const how = faster === "" ? "alone" : "alone at a higher learning rate";
+  return `train longer, or them ${how}: --only router,guess${faster}`;
+}
 
 /** The warning as a sentence; null where there are no such routes. */
-export function unskippingText(found: readonly Unskipping[]): string | null {
+export function unskippingText(found: readonly Unskipping[], settings: SkippingSettings): string | null {
   if (found.length === 0) return null;
   const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
   const each = found.slice(0, 4).map(({ path, causal, topK }, i) => {
@@ -64,5 +78,5 @@ export function unskippingText(found: readonly Unskipping[]): string | null {
   });
   const more = found.length > each.length ? `; and so do ${found.length - each.length} more` : "";
   const what = found.every(({ causal }) => causal > 0.995) ? "keep every token" : "keep most of what they should skip";
-  return `predictors still ${what}: ${each.join("; ")}${more}; ${REMEDY}`;
+  return `predictors still ${what}: ${each.join("; ")}${more}; ${remedy(settings)}`;
 }

@@ -168,12 +168,23 @@ describe("predictors that have not learned to skip", () => {
   it("are those that skip less than half of what they should", () => {
     const found = unskipping({ "top-k": { a: 0.125, b: 0.125, c: 0.98 }, causal: { a: 0.57, b: 0.55, c: 1 } });
     expect(found).toEqual([{ path: "a", causal: 0.57, topK: 0.125 }]);
-    expect(unskippingText(found)).toContain(
+    expect(unskippingText(found, { only: "", lr: 1e-3 })).toContain(
       "keep most of what they should skip: a keeps 57.0% of the tokens by the causal rule, as the model " +
         "generates, where",
     );
     expect(unskipping({ "top-k": { a: 0.125 } })).toEqual([]);
-    expect(unskippingText([])).toBeNull();
+    expect(unskippingText([], { only: "", lr: 1e-3 })).toBeNull();
+  });
+
+  it.each([
+    ["", 1e-3, "train longer, or them alone at a higher learning rate: --only router,guess --lr 1e-2"],
+    ["", 3e-2, "train longer, or them alone: --only router,guess"],
+    ["router,guess,head", 1e-3, "train longer, or them alone at a higher learning rate: --only router,guess --lr 1e-2"],
+    ["router,guess", 1e-3, "train longer, or at a higher learning rate: --lr 1e-2"],
+    ["router, layers.1.guess", 1e-2, "train longer"],
+  ])("with --only %j and --lr %d, get advice that is not followed already", (only, lr, advice) => {
+    const said = unskippingText([{ path: "a", causal: 1, topK: 0.125 }], { only, lr })!;
+    expect(said.slice(said.indexOf("; ") + 2)).toBe(advice);
   });
 });
 

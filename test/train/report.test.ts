@@ -14,7 +14,7 @@ const curve = (f: (x: number) => number, n = 100): Curve => ({
 const data: ReportData = {
   model: "Moby",
   parameters: { dim: "128", note: "</script><script>alert(1)</script>" },
-  settings: { lr: 1e-3, schedule: "cosine" },
+  settings: { lr: 1e-3, only: "", schedule: "cosine" },
   step: 100,
   steps: 100,
   tokens: 2_345_678,

@@ -3,6 +3,8 @@ import { spawn } from "node:child_process";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { nextLines } from "../../src/cli/train/train-next.js";
+import { Outcome, type TrainResult } from "../../src/train/result.js";
 import { readManifest } from "../../src/train/checkpoint-node.js";
 import { readLog } from "../../src/train/log-node.js";
 import { childOf } from "../child.js";
@@ -10,6 +12,14 @@ import { PretendTrainer } from "./pretend.js";
 import { fault, kinds, last, pretendRuns, settings, type More } from "./pretend-runs.js";
 
 const { place, data, runTo, whole, undisturbed } = pretendRuns();
+
+/** The lines below a run's result. */
+const nextOf = (result: TrainResult): readonly string[] =>
+  nextLines(
+    result,
+    { source: { file: "small.mod", text: "model Small() {}\n" }, read: () => null },
+    { set: {}, tokenizer: null, precision: "f32" },
+  );
 
 describe("a run that goes on", () => {
   it("after an interrupt at any step ends with the bytes of one that was not disturbed", async () => {
@@ -64,10 +74,63 @@ describe("a run that goes on", () => {
     const output = place();
     cpSync(await undisturbed.then(() => whole), output, { recursive: true, verbatimSymlinks: true });
     expect(kinds(await runTo(output, { resume: "last" }))).toBe("b20e20");
-    expect(kinds(await runTo(output, { resume: "last" }, { steps: 22 }))).toBe("b20v21c21v22c22e22");
+    expect(kinds(await runTo(output, { resume: "last" }, { steps: 22 }))).toBe("b20w20v21c21v22c22e22");
     expect((await fault(runTo(output, { resume: "last" }, { steps: 10 }))).message).toBe(
       "the checkpoint has done 22 steps, the run is to have 10",
     );
+  });
+
+  it("says before its first step which values of schedules jump, and why", async () => {
+    const output = place();
+    cpSync(await undisturbed.then(() => whole), output, { recursive: true, verbatimSymlinks: true });
+    const events = await runTo(output, { resume: "last" }, { steps: 40 });
+    expect(events.slice(0, 2)).toMatchObject([
+      { kind: "begin", step: 20 },
+      {
+        kind: "warning",
+        step: 20,
+        message:
+          "the learning rate is 0.00055 in step 21, and was 0.0001: schedules are of the whole run, which " +
+          "has 40 steps now and had 20; to train on with the last values, begin another run with --weights, --live " +
+          "and --schedule constant",
+      },
+    ]);
+    const falls = place();
+    await runTo(falls, {}, { steps: 10 });
+    const [, jump] = await runTo(falls, { resume: "last" }, { steps: 40 });
+    expect(jump).toMatchObject({
+      message: expect.stringMatching(/; capacity is 0\.56[23] in step 11, and was 0\.125: /),
+    });
+    // A run that goes on as it was has no jump, nor has one whose schedule is constant.
+    const stop = new AbortController();
+    const same = place();
+    const before = (step: number): void => (step === 12 ? stop.abort() : undefined);
+    await runTo(same, { signal: stop.signal, pretence: { before } });
+    expect(kinds((await runTo(same, { resume: "last" })).slice(0, 2))).toBe("b12");
+    const constant = { schedule: "constant", live: "" } as const;
+    const steady = place();
+    await runTo(steady, {}, { ...constant, steps: 5 });
+    expect(kinds((await runTo(steady, { resume: "last" }, { ...constant, steps: 6 })).slice(0, 2))).toBe("b5");
+  });
+
+  it("tells the best checkpoint of its folder, also where it is of before", async () => {
+    const output = place();
+    cpSync(await undisturbed.then(() => whole), output, { recursive: true, verbatimSymlinks: true });
+    const resultOf = async (more: More, changed: object = {}): Promise<TrainResult> => {
+      const outcome = new Outcome();
+      for (const event of await runTo(output, { resume: "last", ...more }, changed)) outcome.add(event);
+      return outcome.result(output);
+    };
+    const best = join(output, "checkpoints", "step-00000020");
+    const done = await resultOf({});
+    expect([done.best, done.bestSoFar]).toEqual([null, best]);
+    expect(nextOf(done)).toContain(`the best checkpoint is ${best}`);
+    const stop = new AbortController();
+    const before = (step: number): void => (step === 23 ? stop.abort() : undefined);
+    const more = { signal: stop.signal, pretence: { before } };
+    const stopped = await resultOf(more, { steps: 40, validateEvery: 40 });
+    expect([stopped.checkpoint, stopped.bestSoFar]).toEqual([join(output, "checkpoints", "step-00000023"), best]);
+    expect(nextOf(stopped)).toContain(`the best checkpoint is ${best}`);
   });
 
   it("on another machine says that bits may differ", async () => {

@@ -10,15 +10,16 @@ import type { ModelText } from "../source/model-file.js";
 
 /** The lines printed after a run; none without a checkpoint. */
 export function nextLines(
-  { output, checkpoint, best }: TrainResult,
+  { output, checkpoint, bestSoFar }: Pick<TrainResult, "output" | "checkpoint" | "bestSoFar">,
   text: ModelText,
   choice: ModelChoice & { readonly tokenizer: string | null; readonly precision: string },
 ): readonly string[] {
-  const path = best?.checkpoint ?? checkpoint;
+  // As commands open the folder.
+  const path = bestSoFar ?? checkpoint;
   if (path === null) return [];
   const run = `${shellWord(output)}${choice.precision === "f32" ? "" : ` --weights-as ${choice.precision}`}`;
   return [
-    `the ${best === null ? "last" : "best"} checkpoint is ${path}`,
+    `the ${bestSoFar === null ? "last" : "best"} checkpoint is ${path}`,
     `try it with ${generates(text, choice) ? `modc generate ${run} --prompt "…"` : `modc eval ${run}`}`,
   ];
 }

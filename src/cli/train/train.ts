@@ -142,11 +142,12 @@ function liveOf({ live = {}, liveSchedule = {} }: TrainFlags): string {
 
 function report(result: TrainResult, json: boolean): void {
   if (json) return outJson(result);
-  const { output, reason, step, steps, validation, checkpoint, best } = result;
+  const { output, reason, step, steps, validation, checkpoint, best, bestSoFar } = result;
   const validated = validation ? `; validation at step ${validation.step}: ${validationText(validation)}` : "";
   out(`${output}: ${reason} at step ${step} of ${steps}${validated}`);
   if (checkpoint !== null)
     out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; --resume goes on from it"}`);
-  if (best !== null && best.checkpoint !== checkpoint) out(`${best.checkpoint}: the best: ${validationText(best)}`);
+  if (bestSoFar !== null && bestSoFar !== checkpoint)
+    out(`${bestSoFar}: the best${best === null ? ", from before the run went on" : `: ${validationText(best)}`}`);
   if (result.report !== null) out(`${result.report}: the report`);
 }

@@ -1,6 +1,6 @@
 // The report of a run as one self-contained HTML page: it needs no network and no other file.
 import type { Passage } from "../events.js";
-import { unskipping, unskippingText } from "../skipping.js";
+import { unskipping, unskippingText, type SkippingSettings } from "../skipping.js";
 import type { Rule } from "../types.js";
 import { lineChart, type ChartOptions, type Series } from "./chart.js";
 import { duration, escape, grouped, percent, short } from "./html.js";
@@ -26,7 +26,7 @@ export interface ReportedValidation {
 export interface ReportData {
   readonly model: string;
   readonly parameters: Readonly<Record<string, string>>;
-  readonly settings: Readonly<Record<string, string | number | boolean>>;
+  readonly settings: Readonly<Record<string, string | number | boolean>> & SkippingSettings;
   /** Number of steps done, and in total. */
   readonly step: number;
   readonly steps: number;
@@ -76,7 +76,7 @@ export function renderReport(data: ReportData): string {
     ...(last && [...last.shares.values()].some((s) => Object.keys(s).length > 0)
       ? [
           "<h2>Routing</h2>",
-          warning(last),
+          warning(last, data.settings),
           shareBars(last.shares),
           `<div style="height:12px"></div>`,
           data.passage ? heatMap(data.passage, data.shown) : "",
@@ -103,8 +103,8 @@ ${sections.filter((s) => s !== "").join("\n")}
 }
 
 /** The warning about predictors that have not learned to skip, by the last validation. */
-function warning({ shares, counts }: ReportedValidation): string {
-  const text = counts ? unskippingText(unskipping(Object.fromEntries(shares))) : null;
+function warning({ shares, counts }: ReportedValidation, settings: SkippingSettings): string {
+  const text = counts ? unskippingText(unskipping(Object.fromEntries(shares)), settings) : null;
   return text === null ? "" : `<p class="warning">${escape(text)}</p>`;
 }
 

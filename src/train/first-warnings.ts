@@ -1,0 +1,77 @@
+// What is said before the first step of a run: how it differs from the run that it goes on with, and what cannot be.
+import type { Manifest } from "../session/manifest.js";
+import { resumedSettings, settledFrom, stepSettings } from "./settings.js";
+import type { TrainSettings } from "./options.js";
+import type { StepSettings } from "./types.js";
+
+export interface RunBegun {
+  readonly settings: TrainSettings;
+  /** The checkpoint from which the run goes on; null for a new run. */
+  readonly manifest: Pick<Manifest, "step" | "settings" | "machine"> | null;
+  readonly machine: Readonly<Record<string, string>>;
+  /** The folder to which later checkpoints were moved; null: there were none. */
+  readonly aside: string | null;
+  readonly validates: boolean;
+}
+
+/** Sentences, in the order in which they are shown. */
+export function firstWarnings({ settings, manifest, machine, aside, validates }: RunBegun): readonly string[] {
+  const said: string[] = [];
+  if (aside !== null) said.push(`the checkpoints after step ${manifest!.step} are set aside in ${aside}`);
+  const otherwise = manifest ? machineDifference(manifest.machine, machine) : null;
+  if (otherwise !== null)
+    said.push(`${otherwise}: results may differ in their last bits from those of a run that went on as it was`);
+  const jump = manifest ? scheduleJump(manifest, settings) : null;
+  if (jump !== null) said.push(jump);
+  const settled = settledFrom(settings);
+  if (settled > settings.steps && validates)
+    said.push(
+      `live parameters have their last values at step ${settled}, and the run ends at ${settings.steps}: no ` +
+        "validation can be the best",
+    );
+  return said;
+}
+
+/** How this machine differs from the earlier one, as a clause; null if it does not. */
+function machineDifference(
+  before: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+): string | null {
+  const changed = Object.keys(now).filter((name) => before[name] !== now[name]);
+  return changed.length === 0
+    ? null
+    : changed.map((name) => `${name}: ${now[name]!}, the checkpoint's ${before[name] ?? "is not known"}`).join("; ");
+}
+
+/**
+ * Which values of schedules the next step has that a run as it was begun would not have, as a sentence; null if there
+ * are none, or nothing is left to do.
+ */
+function scheduleJump(
+  { step, settings: kept }: Pick<Manifest, "step" | "settings">,
+  now: TrainSettings,
+): string | null {
+  if (step === 0 || step >= now.steps) return null;
+  const before = resumedSettings(kept, {});
+  const [then, next] = [valuesOf(stepSettings(before)(step)), valuesOf(stepSettings(now)(step))];
+  const last = valuesOf(stepSettings(before)(step - 1));
+  const jumps = [...next].flatMap(([name, value]) => {
+    const [was, is] = [brief(last.get(name)!), brief(value)];
+    return was === is || brief(then.get(name)!) === is ? [] : `${name} is ${is} in step ${step + 1}, and was ${was}`;
+  });
+  if (jumps.length === 0) return null;
+  const why =
+    before.steps === now.steps
+      ? `--decay is ${now.decay}, and was ${before.decay}`
+      : `schedules are of the whole run, which has ${now.steps} steps now and had ${before.steps}`;
+  return (
+    `${jumps.join("; ")}: ${why}; to train on with the last values, begin another run with --weights, --live and ` +
+    "--schedule constant"
+  );
+}
+
+const valuesOf = ({ learningRate, live = {} }: StepSettings): ReadonlyMap<string, number> =>
+  new Map([["the learning rate", learningRate], ...Object.entries(live)]);
+
+/** Three significant digits: what is as good as equal is no jump. */
+const brief = (value: number): string => String(Number(value.toPrecision(3)));
