@@ -94,7 +94,7 @@ torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
 
 | file | what is in it |
 |---|---|
-| \`train.py\` | the run: options as those of \`modc train\`, \`run/log.jsonl\`, checkpoints, Ctrl-C and SIGTERM |
+| \`train.py\` | the run: options named as those of \`modc train\`, \`run/log.jsonl\`, checkpoints, Ctrl-C and SIGTERM |
 | \`settings.py\` | its options, and what a run can be told |
 | \`training.py\` | one step: losses over the counts of all ranks, accumulation, clipping, AdamW; validation |
 | \`parallelize.py\` | tensor parallelism, activation checkpointing, compiling, FSDP2; each a function of its own |
@@ -120,8 +120,12 @@ on with any other numbers. \`--batch\` is of all devices together, and a step re
 are; a run goes on with the data that it was begun with. Live parameters of the model are as \`--live\` and
 \`--live-schedule\` say. Training needs PyTorch 2.6 or later.
 
-\`--data\` is a file of tokens: that of \`modc train\` (\`run/.cache/tokens-*.bin\`), a text whose bytes are its tokens,
-or any other with tokens of \`--width\` bytes each. A run of \`modc train\` goes on here, and comes back:
+\`modc train\` alone has \`--optimizer\` (here it is AdamW), \`--tokenizer\`, \`--field\` and \`--set\` (here data is
+tokens, and the model is exported), \`--save\`, \`--init-missing\`, \`--weights-as\`, \`--memory\` and \`--tensorboard\`.
+\`--only\` is the same, but not with \`--pipeline\`.
+
+\`--data\` is a file of tokens: that of \`modc train\` (\`run/.cache/tokens-*.bin\`), a text if the model's tokens are
+bytes, or any other with tokens of \`--width\` bytes each. A run of \`modc train\` goes on here, and comes back:
 
 \`\`\`sh
 python checkpoint.py from-modc modc-run run    # weights, moments, step, place in the data, settings

@@ -36,6 +36,7 @@ export function trainingFiles(
     ["INPUTS", pair(variable(inputs.tokens), targets === null ? null : variable(targets))],
     ["SIGNED", inputs.signed ? "True" : "False"],
     ["CAUSAL", variants.some(({ phase }) => phase === "generate") ? "True" : "False"],
+    ["ROUTED", model.routes.length > 0 ? "True" : "False"],
     ["CONTEXT", String(Math.min(bound ?? USUAL_CONTEXT, USUAL_CONTEXT))],
     ["LONGEST", bound === null ? "None" : String(bound)],
     ["VOCABULARY", String(boundOf(inputs.tokens, model) ?? "None")],

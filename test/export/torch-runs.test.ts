@@ -145,6 +145,58 @@ describe.skipIf(!hasTorch)(`a run of an exported folder in PyTorch${torchNote}`,
     ]);
   });
 
+  it("refuses what holds no tokens of the model, and says how a file of them is made", async () => {
+    const made =
+      "modc train makes a file of tokens from a text, beside it a .json: modc train MODEL --data TEXT --tokenizer " +
+      "tokenizer.json --steps 1 -o run, then --data run/.cache/tokens-*.bin here";
+    const kinds: readonly (readonly [name: string, kind: string])[] = [
+      ["parquet", "a Parquet file"],
+      ["npy", "a NumPy array"],
+      ["pt", "a zip file, as torch.save writes"],
+      ["weights", "a safetensors file"],
+      ["gz", "a gzip file"],
+    ];
+    const files = kinds.map(([name]) => [name]);
+    const refused = kinds.map(([name, kind]) => `${name} is ${kind}, and no file of tokens; ${made}`);
+    const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
+    const folder = folderOf(root, "wide", source, { depth: "2", dim: "32", heads: "2", vocab: "512" });
+    const words = [["text"], ["text", "--width", "2"], ["tokens"], ["tokens", "--width", "2"], ["known"], ...files];
+    expect(await ask("no_tokens", { folder, words })).toEqual([
+      `text is a text, whose bytes are not the 512 tokens of the model; ${made}`,
+      `text is a text, and no file of tokens of 2 bytes each; ${made}`,
+      "no tokens.json beside tokens says how many bytes a token has: give --width",
+      null,
+      null,
+      ...refused,
+    ]);
+    const output = join(root, "no-tokens-of-bytes");
+    expect(await ask("no_tokens", { output, words: [["text"], ["tokens"], ...files] })).toEqual([
+      null,
+      null,
+      ...refused,
+    ]);
+  });
+
+  it("trains the weights that --only names alone, and does not call best what it has not seen without a note", async () => {
+    const refused = [["nothing"], ["router", "--pipeline", "2"]];
+    expect(await ask("only", { refused })).toEqual({
+      ended: 0,
+      changed: [
+        ...["down", "up"].flatMap((map) => [`layers.1.guess.${map}.bias`, `layers.1.guess.${map}.weight`]),
+        "layers.1.router.weight",
+      ],
+      experts: "--only is a: embed.table has the weights of all experts, which learn together or not at all",
+      noted: 1,
+      warned: false,
+      refused: [
+        [2, "train.py: --only is nothing: no weight of the model is called nothing"],
+        [2, "train.py: --only is router: with --pipeline all weights are trained"],
+        [2, "train.py: --only is router: the run was begun with router,layers.1.*guess"],
+      ],
+      kept: "router,layers.1.*guess",
+    });
+  });
+
   it("goes on with a run of the same model alone, by its parameters and its shapes", async () => {
     const begun = "step is of Moby with heads=4, capacity=50%, this folder has heads=2, capacity=12.5%";
     expect(await ask("other_model")).toEqual([
@@ -161,7 +213,7 @@ describe.skipIf(!hasTorch)(`a run of an exported folder in PyTorch${torchNote}`,
     expect(await ask("crossing")).toEqual({
       from: [
         `modc/checkpoints/step-00000002 ${heads}`,
-        "modc/checkpoints/step-00000002 was trained with --only router,guess: train.py trains all weights",
+        "modc/checkpoints/step-00000002 was trained with --save trained: train.py keeps all weights",
         "alone holds another run: give a new folder",
         null,
         null,

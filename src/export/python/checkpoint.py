@@ -15,6 +15,7 @@ import hashlib
 import json
 import shutil
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterable
@@ -38,6 +39,7 @@ SETTINGS = {
     "batch": "batch", "accumulate": "accumulate", "context": "length", "seed": "seed", "validation": "validation",
     "lr": "lr", "schedule": "schedule", "warmup": "warmup", "minLr": "min_lr", "weightDecay": "weight_decay",
     "beta1": "beta1", "beta2": "beta2", "eps": "eps", "clip": "clip", "live": "live",
+    "only": "only",
 }  # fmt: skip
 MAY_CHANGE = {
     "steps": "steps", "decay": "decay", "validateEvery": "validate_every", "validationWindows": "windows",
@@ -47,9 +49,12 @@ MAY_CHANGE = {
 
 # Settings of modc by what train.py does in their place.
 UNKNOWN = {
-    "optimizer": ("adamw", "has AdamW alone"), "only": ("", "trains all weights"),
-    "save": ("all", "keeps all weights"), "precision": ("f32", "has weights in f32"),
+    "optimizer": ("adamw", "has AdamW alone"), "save": ("all", "keeps all weights"),
+    "precision": ("f32", "has weights in f32"),
 }  # fmt: skip
+
+
+UNSAID = {"live": "", "only": ""}  # settings that older checkpoints lack
 
 
 class CheckpointError(Exception):
@@ -77,6 +82,12 @@ def _path(name: str) -> str:
     """How a checkpoint of PyTorch calls a tensor: by modc's path, and those of all experts by their name here."""
     path = _paths().get(name, name)
     return path if isinstance(path, str) else name
+
+
+def paths_of(name: str) -> list[str]:
+    """modc's paths of a parameter: several where it has those of all experts."""
+    path = _paths().get(name, name)
+    return [path] if isinstance(path, str) else path
 
 
 def _states(model: nn.Module) -> dict[str, Tensor]:
@@ -107,13 +118,20 @@ def save(output: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer,
     if _first():
         _emptied(fresh)
     _barrier()
-    dcp.save(tensors_of(model, optimizer), checkpoint_id=fresh)
+    _store(tensors_of(model, optimizer), fresh)
     if _first():
         _finish(fresh, final, progress)
         for old in checkpoints(output)[:-keep]:
             shutil.rmtree(old)
     _barrier()
     return final
+
+
+def _store(tensors: dict[str, Tensor], folder: Path) -> None:
+    with warnings.catch_warnings():
+        # PyTorch 2.6 itself calls what it warns of.
+        warnings.filterwarnings("ignore", "TypedStorage is deprecated", UserWarning)
+        dcp.save(tensors, checkpoint_id=folder)
 
 
 def _emptied(folder: Path) -> None:
@@ -139,7 +157,7 @@ def progress_of(path: Path) -> Progress:
     if told.pop("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint of this train.py")
     _expect_model(path, told.pop("model"), told.pop("parameters", {}))  # older ones keep no parameters
-    told["settings"].setdefault("live", "")  # likewise
+    told["settings"] = {**UNSAID, **told["settings"]}  # likewise
     return Progress(**told)
 
 
@@ -228,7 +246,7 @@ def from_modc(run: Path, output: Path) -> Path:
     final = output / "checkpoints" / f"step-{progress.step:08}"
     fresh = final.with_name(f".new-{final.name}")
     _emptied(fresh)
-    dcp.save(tensors, checkpoint_id=fresh)
+    _store(tensors, fresh)
     _finish(fresh, final, progress)
     return final
 
@@ -288,7 +306,7 @@ def to_modc(output: Path, run: Path) -> Path:
     if progress.begun["data"] != manifest["data"]["digest"] or not same:
         raise CheckpointError(f"{source} was trained on other data than {like}")
     for name, own in SETTINGS.items():
-        theirs, ours = manifest["settings"].get(name), progress.settings.get(own)
+        theirs, ours = manifest["settings"].get(name, UNSAID.get(name)), progress.settings.get(own)
         if theirs != ours:
             raise CheckpointError(f"{name} is {ours}, and {theirs} in {run}: modc would go on with that")
     if progress.step <= manifest["step"]:

@@ -1,7 +1,7 @@
 """Windows of a file of tokens, in the order in which `modc train` reads them.
 
 The tokens lie side by side in the file, each 1, 2 or 4 bytes, little-endian: a file of `modc train`
-(`<run>/.cache/tokens-*.bin`), a text whose bytes are its tokens, or any other such file.
+(`<run>/.cache/tokens-*.bin`), a text whose bytes are the model's tokens, or any other such file.
 """
 
 from __future__ import annotations
@@ -22,14 +22,61 @@ _WORDS = {1: "B", 2: "H", 4: "I"}
 _PIECES, _PIECE = 256, 1 << 20
 
 
+# First bytes of files that hold no tokens; with the short ones a file of wide tokens may begin too.
+_KINDS = {
+    b"PAR1": "a Parquet file", b"ARROW1": "an Arrow file", b"GGUF": "a GGUF file", b"\x93NUMPY": "a NumPy array",
+    b"PK\x03\x04": "a zip file, as torch.save writes", b"%PDF-": "a PDF file", b"\x89HDF": "an HDF5 file",
+    b"\x28\xb5\x2f\xfd": "a zstd file", b"\xfd7zXZ": "an xz file", b"\x7fELF": "a program",
+    b"SQLite format 3": "an SQLite database", b"\x89PNG": "an image",
+}  # fmt: skip
+_SHORT_KINDS = {
+    b"\x1f\x8b": "a gzip file", b"BZh": "a bzip2 file", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text",
+    b"\x80\x02": "a Python pickle", b"\x80\x04": "a Python pickle", b"\xff\xd8\xff": "an image",
+}  # fmt: skip
+_TOLD = 4096  # bytes by which a text is told from tokens
+MADE = (
+    "modc train makes a file of tokens from a text, beside it a .json: modc train MODEL --data TEXT --tokenizer "
+    "tokenizer.json --steps 1 -o run, then --data run/.cache/tokens-*.bin here"
+)
+
+
+def _expect_tokens(path: Path, width: int | None, vocabulary: int | None) -> None:
+    """Refuses what holds no tokens, or a text whose bytes are not the model's; width: of a token, where it is given."""
+    with open(path, "rb") as file:
+        begin = file.read(_TOLD)
+    kinds = _KINDS if (width or 1) > 1 else _KINDS | _SHORT_KINDS
+    kind = next((kind for start, kind in kinds.items() if begin.startswith(start)), None)
+    if begin[6:9] == b"\0\0{":
+        kind = "a safetensors file"
+    if kind is not None:
+        raise ValueError(f"{path} is {kind}, and no file of tokens; {MADE}")
+    is_text = _is_text(begin)
+    if is_text and (width or 1) > 1:
+        raise ValueError(f"{path} is a text, and no file of tokens of {width} bytes each; {MADE}")
+    if width is None and vocabulary is not None and vocabulary > 256:
+        if is_text:
+            raise ValueError(f"{path} is a text, whose bytes are not the {vocabulary} tokens of the model; {MADE}")
+        raise ValueError(f"no {path.name}.json beside {path} says how many bytes a token has: give --width")
+
+
+def _is_text(begin: bytes) -> bool:
+    """Whether bytes are UTF-8 without control characters other than white space, and enough of it to tell."""
+    text = begin.decode(errors="replace").rstrip("\ufffd")  # a character may go on behind them
+    return len(text) >= 64 and all((c.isprintable() and c != "\ufffd") or c in "\t\n\r\f" for c in text)
+
+
 class Tokens:
     """A file of tokens. It is mapped, so that no process holds it whole."""
 
-    def __init__(self, path: str | Path, width: int | None = None, separator: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, width: int | None = None, separator: int | None = None, vocabulary: int | None = None
+    ) -> None:
         self.path = path = Path(path)
         about = path.with_name(path.name + ".json")
         told = json.loads(about.read_text()) if about.exists() else {}
         size = path.stat().st_size
+        if size > 0 and not told.get("tokens"):
+            _expect_tokens(path, width, vocabulary)
         if width is None:
             width = size // told["tokens"] if told.get("tokens") else 1
         if width not in _WORDS or size == 0 or size % width != 0:

@@ -16,6 +16,7 @@ LONGEST: int | None = None  # tokens that a sequence may have
 UNCUT: str | None = None  # why the model cannot be cut into stages
 OF_BATCH: tuple[str, ...] = ()  # losses of a whole batch, which of its parts are others
 
+ONLY = "weights that learn: paths or names in them such as router,guess, * for any characters; default: all"
 OF_PIPELINE = "--micro-batches, --pipeline-schedule, --split-points and --batch-losses-by-part"
 POINTS = "layers.3,layers.6: where stages behind the first begin, by names of UNITS in pipeline.py or of their members"
 
@@ -23,13 +24,16 @@ POINTS = "layers.3,layers.6: where stages behind the first begin, by names of UN
 def parser(description: str) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
-    add("--data", help="a file of tokens, or a text whose bytes are its tokens; --resume knows it")
+    add("--data", help="a file of tokens, or for models of bytes a text; --resume knows it")
     add("--width", type=int, choices=(1, 2, 4), help="bytes of a token, where no .json beside the file says so")
     add("--separator", type=int, help="the token between documents, after which no token is a target")
     add("--output", required=True, help="the folder of the run")
     add("--resume", action="store_true", help="go on with the newest checkpoint of the run, on any number of ranks")
     add("--weights", help="a folder whose model.safetensors is begun with; default: this one, if it has any")
     for name, value in SETTINGS.items():
+        if name == "only":
+            add("--only", default=argparse.SUPPRESS, help=ONLY)
+            continue
         kind = str if name == "schedule" else float if name in FLOATS else int
         add(f"--{name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS, help=f"default: {value}")
     number = "a live parameter: 0.5, 12.5% or 1/8 (repeatable); default: as the model has it"
@@ -62,6 +66,7 @@ SETTINGS: dict[str, object] = {
     "validation": 0.05, "lr": 1e-3, "schedule": "cosine", "warmup": "a tenth, at most 100", "min_lr": "a tenth of lr",
     "decay": "a fifth", "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "clip": 1.0,
     "validate_every": 100, "windows": 64, "checkpoint_every": 500, "keep": 3,
+    "only": "",
 }  # fmt: skip
 MOST_SEED = 2**32 - 1
 # Settings of a learning rate that falls, by the schedules that have them.

@@ -5,8 +5,10 @@
     torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
     torchrun --nproc-per-node 8 train.py --output run --resume --pipeline 4 --micro-batches 4
 
-Options are those of `modc train`, and so are the windows that a step reads: batches do not depend on the ranks. A run
-that goes on reads the data that it was begun with.
+Options have the names and meanings that they have for `modc train`, which alone has --optimizer (here it is AdamW),
+--tokenizer, --field and --set (here data is tokens, and the model is exported), --save, --init-missing, --weights-as,
+--memory and --tensorboard. A step reads the windows that it reads there: batches do not depend on the ranks. A run that
+goes on reads the data that it was begun with.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from modc_files import read_weights
 from parallelize import PIPELINE, data_rank, make_mesh, parallelize, replicated
 from settings import DeviceError, SettingsError, expect_device, expect_stages, given_in, parser, parts_of, settled
 from training import (
-    dropout_seed, evaluate, learning_rate, live_at, live_points, live_settled, make_optimizer, train_step,
+    dropout_seed, evaluate, learning_rate, live_at, live_points, live_settled, make_optimizer, train_only,
+    train_step,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -48,6 +51,11 @@ INPUTS: tuple[str, str | None] = ("tokens", "targets")  # the inputs that a text
 SIGNED = False  # whether a target may be -1: none
 CAUSAL = True  # whether there is a causal rule, by which texts are generated
 VOCABULARY: int | None = None  # tokens are below that
+ROUTED = True  # whether layers choose tokens
+UNSEEN = (
+    "note: train.py does not see how many tokens predictors keep: `best` in its log may be a validation whose "
+    "predictors keep all, which modc train never calls the best; modc eval of the weights says what they keep"
+)
 
 
 @contextlib.contextmanager
@@ -74,7 +82,7 @@ def set_up(options: argparse.Namespace) -> tuple[torch.device, DeviceMesh]:
         return device, make_mesh(device.type, dist.get_world_size(), *degrees)
 
 
-def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.device, seed: int, draw: bool) -> nn.Module:
+def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.device, s: dict, draw: bool) -> nn.Module:
     """The model or this rank's stage, of which no rank ever holds more on its device than its share."""
     stages, args = mesh[PIPELINE].size(), exported.ModelArgs()
     with torch.device("meta"), of_options():
@@ -86,12 +94,13 @@ def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.devi
             model = Stage(args, mesh[PIPELINE].get_local_rank(), stages, options.split_points)
     param_dtype = torch.bfloat16 if options.bf16 else None
     with of_options():
+        train_only(model, s["only"], checkpoint.paths_of)
         parallelize(model, mesh, recompute=options.recompute, compiled=options.compile, param_dtype=param_dtype)
     model.to_empty(device=device)
     if draw:
         weights = {}
         if dist.get_rank() == 0 or stages > 1:
-            torch.manual_seed(seed)
+            torch.manual_seed(s["seed"])
             folder = options.weights or (HERE if (HERE / "model.safetensors").exists() else None)
             weights = weights_of(folder, args) if folder else exported.Model(args).state_dict()
         if stages > 1:  # each rank has read all, and keeps what its stage has
@@ -123,7 +132,7 @@ def tokens_of(options: argparse.Namespace, before: dict | None) -> Tokens:
     if separator is not None and not 0 <= separator < (VOCABULARY or math.inf):
         most = "" if VOCABULARY is None else f" to {VOCABULARY - 1}"
         raise SettingsError(f"--separator is {separator}: it is a token, from 0{most}")
-    tokens = Tokens(path, width, before.get("separator") if separator is None else separator)
+    tokens = Tokens(path, width, before.get("separator") if separator is None else separator, VOCABULARY)
     for name, value in tokens.described.items():
         if name != "path" and before.get(name, value) != value:
             then = "the run has none" if before[name] is None else f"not {before[name]}"
@@ -148,6 +157,8 @@ class Run:
         self.live = live_points(s["live"], s["steps"])
         self.constant_from = live_settled(self.live)
         expect_stages(options)
+        if s["only"] and options.pipeline > 1:
+            raise SettingsError(f"--only is {s['only']}: with --pipeline all weights are trained")
         expect_device(options)
         if (parts := parts_of(options, before.settings if before else None)) is not None:
             s["parts"] = parts
@@ -160,11 +171,10 @@ class Run:
         stage, stages = self.mesh[PIPELINE].get_local_rank(), self.mesh[PIPELINE].size()
         if stages > 1:
             from pipeline import fault_of  # of models that can be cut
-
             micro_batches = options.micro_batches or stages
             if fault := fault_of(s["batch"] // self.shares, micro_batches, options.by_part):
                 raise SettingsError(fault)
-        model = make_model(options, self.mesh, self.device, s["seed"], draw=not found)
+        model = make_model(options, self.mesh, self.device, s, draw=not found)
         self.optimizer = make_optimizer(model, s["lr"], s["weight_decay"], (s["beta1"], s["beta2"]), s["eps"])
         self.step, self.position, self.begun = 0, Position(), before.begun if before else None
         if before:
@@ -176,7 +186,7 @@ class Run:
         amp = options.bf16 and not isinstance(model, torch.distributed.fsdp.FSDPModule)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16) if amp else contextlib.nullcontext()
         self.pipeline = self._pipeline(options, amp, micro_batches) if stages > 1 else None
-        self.stopped = 0
+        self.stopped, self.noted = 0, False
         self.saved, self.best = self.step, math.inf  # the lowest loss of a validation
         if self.first:
             self.output.mkdir(parents=True, exist_ok=True)
@@ -324,6 +334,9 @@ class Run:
             "kind": "validation", "step": self.step, "live": live, "counts": counts, "loss": loss,
             "bitsPerByte": self._bits(loss), "best": best, "rules": by_rule, "passage": None,
         })  # fmt: skip
+        if best and CAUSAL and ROUTED and not self.noted:
+            self.noted = True
+            self._tell(UNSEEN)
         self.best = loss if best else self.best
         told = ", ".join(f"{own:.4f} by {rule}" for rule, own in rules.items())
         self._tell(f"validation at step {self.step}: loss {told}")

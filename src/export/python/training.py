@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Collection
+import re
+from typing import Callable, Collection
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,29 @@ def plain(name: str) -> str:
     for wrapper in ("module.", "_orig_mod.", "_checkpoint_wrapped_module."):
         name = name.replace(wrapper, "") if wrapper != "module." else name.removeprefix(wrapper)
     return name
+
+
+def train_only(model: nn.Module, only: str, paths_of: Callable[[str], list[str]]) -> None:
+    """Has those weights learn alone that patterns name, as `modc train --only` does: paths, or names in them.
+
+    paths_of: modc's paths of a parameter, several where it has those of all experts.
+    """
+    if not only:
+        return
+    found = set()
+    texts = [text.strip() for text in only.split(",")]
+    patterns = [re.compile(rf"(?:.*\.)?{'.*'.join(map(re.escape, text.split('*')))}(?:\..*)?") for text in texts]
+    for name, parameter in model.named_parameters():
+        paths = paths_of(plain(name))
+        matching = [{i for i, pattern in enumerate(patterns) if pattern.fullmatch(path)} for path in paths]
+        found.update(*matching)
+        if any(matching) and not all(matching):
+            told = f"{name} has the weights of all experts, which learn together or not at all"
+            raise ValueError(f"--only is {only}: {told}")
+        parameter.requires_grad_(any(matching))
+    for i, text in enumerate(texts):
+        if i not in found:
+            raise ValueError(f"--only is {only}: no weight of the model is called {text or 'nothing'}")
 
 
 def make_optimizer(

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -149,7 +150,7 @@ def other_data(job, train, **_):
     """What is said of data that a run goes on with."""
     output = Path(job["output"])
     output.mkdir()
-    texts = {"begun": b"some text" * 400_000, "moved": b"some text" * 400_000, "other": b"some next" * 400_000}
+    texts = {"begun": b"some\0text" * 400_000, "moved": b"some\0text" * 400_000, "other": b"some\0next" * 400_000}
     for name, text in texts.items():
         (output / name).write_bytes(text)
     runs = [train.Tokens(output / "begun", None, separator).described for separator in (7, None)]
@@ -220,7 +221,7 @@ def crossing(job, model, train, checkpoint, modc_files, **_):
     kept.write_text(json.dumps(json.loads(kept.read_text()) | {"begun": None}))
     came = [
         said(lambda: checkpoint.from_modc(run, there), **heads),
-        said(lambda: checkpoint.from_modc(run, there), settings=settings | {"only": "router,guess"}),
+        said(lambda: checkpoint.from_modc(run, there), settings=settings | {"save": "trained"}),
         said(lambda: checkpoint.from_modc(run, alone)),
         said(lambda: checkpoint.from_modc(run, there)),
         said(lambda: checkpoint.from_modc(run, there)),
@@ -243,6 +244,57 @@ def crossing(job, model, train, checkpoint, modc_files, **_):
     back.append(said(lambda: checkpoint.to_modc(there, run)))
     ends = [status(checkpoint, *words) for words in (["-h"], [], ["weights"])]
     return {"from": came, "data": data, "to": back, "status": ends}
+
+
+def no_tokens(job, train, **_):
+    """What is said of files that hold no tokens of a model with more of them than bytes have values; None: nothing."""
+    output = Path(job["output"])
+    output.mkdir()
+    files = {"text": b"Call me Ishmael. " * 60, "parquet": b"PAR1" + bytes(100), "npy": b"\x93NUMPY" + bytes(100)}
+    files |= {"pt": b"PK\x03\x04" + bytes(100), "weights": b"\x40" + bytes(7) + b'{"a":1}' + bytes(100)}
+    files |= {"gz": b"\x1f\x8b" + bytes(100), "tokens": b"\x01\x01\x02\x00" * 60, "known": b"\x1f\x8b" * 60}
+    for name, data in files.items():
+        (output / name).write_bytes(data)
+    (output / "known.json").write_text(json.dumps({"tokens": 60, "bytes": 120}))
+    answers = []
+    for words in job["words"]:
+        options = train.parser("").parse_args(["--output", "none", "--data", str(output / words[0]), *words[1:]])
+        said = told(lambda: train.tokens_of(options, None))
+        answers.append(said and said.replace(f"{output}/", ""))
+    return answers
+
+
+def only(job, model, train, training, checkpoint, **_):
+    """Two runs in which some weights learn alone: what changed, and what was said."""
+    output = Path(job["output"])
+    output.mkdir()
+    (output / "text").write_text("Call me Ishmael. " * 60)
+    words = "--steps 2 --length 16 --batch 2 --validate-every 2 --windows 1 --warmup 0 --device cpu --seed 3".split()
+    said = io.StringIO()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with contextlib.redirect_stderr(said), warnings.catch_warnings():
+            warnings.simplefilter("always")
+            given = ["--data", str(output / "text"), "--output", str(output / "run"), *words]
+            ended = train.main([*given, "--only", "router,layers.1.*guess"])
+        torch.manual_seed(3)
+        begun = model.Moby().state_dict()
+        given = ["--data", str(output / "text"), *words]
+        refused = [ran(train, output / str(i), *given, "--only", *more) for i, more in enumerate(job["refused"])]
+    finally:
+        torch.set_default_dtype(torch.float64)
+    made = checkpoint._read_all(checkpoint.checkpoints(output / "run")[-1])
+    changed = sorted(name for name, values in begun.items() if not torch.equal(values, made[name].to(values.dtype)))
+    resumed = ran(train, output, "--resume", "--steps", "3", "--only", "router")
+    return {
+        "ended": ended,
+        "changed": changed,
+        "noted": said.getvalue().count("note: train.py does not see how many tokens predictors keep"),
+        "warned": "TypedStorage" in said.getvalue(),
+        "refused": [*refused, resumed],
+        "experts": told(lambda: training.train_only(model.Moby(), "a", lambda name: ["experts.0.a", "experts.1.b"])),
+        "kept": checkpoint.progress_of(checkpoint.checkpoints(output / "run")[-1]).settings["only"],
+    }
 
 
 def status(script, *words):
