@@ -179,7 +179,8 @@ describe("a converted checkpoint", () => {
     expect(converted.stdout).toBe(
       `${output}: Qwen3, 1 of 3 layers routed; 593 numbers of 151,761 are new\n` +
         `train what is new: modc train ${output} --only router,guess --lr 1e-2 --live-schedule capacity=100%@0,25%@50% ` +
-        `--data … -o …\n`,
+        `--data … -o run\n` +
+        `then all weights, since layers were not trained to be skipped: modc train ${output} --weights run --data … -o …\n`,
     );
     const data = temporary.file("text.txt", "the white whale, the whale, white the whale\n".repeat(40));
     const run = place("run");
@@ -209,6 +210,9 @@ describe("a converted checkpoint", () => {
       "12",
     ]);
     expect([trained.status, trained.stderr]).toEqual([0, expect.not.stringContaining("error")]);
+    const all = ["--data", data, "-o", place("whole"), "--steps", "1", "--batch", "2", "--length", "12"];
+    const whole = await modc(["train", output, "--weights", run, ...all]);
+    expect([whole.status, whole.stderr]).toEqual([0, expect.stringContaining("capacity = 25%")]);
     const [before, after] = [
       join(output, "model.safetensors"),
       join(run, "checkpoints", "last", "model.safetensors"),

@@ -36,7 +36,9 @@ export async function convert(
       `${output}: ${done.model}, ${done.routed} of ${done.layers} layers routed; ${grouped(done.added)} numbers ` +
         `of ${grouped(done.parameters)} are new\n` +
         `train what is new: modc train ${output} --only router,guess --lr 1e-2 --live-schedule ` +
-        `capacity=100%@0,${routing.capacity}@50% --data … -o …`,
+        `capacity=100%@0,${routing.capacity}@50% --data … -o run\n` +
+        "then all weights, since layers were not trained to be skipped: " +
+        `modc train ${output} --weights run --data … -o …`,
     );
   return EXIT.fine;
 }
