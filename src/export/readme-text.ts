@@ -121,8 +121,8 @@ are; a run goes on with the data that it was begun with. Live parameters of the 
 \`--live-schedule\` say. Training needs PyTorch 2.6 or later.
 
 \`modc train\` alone has \`--optimizer\` (here it is AdamW), \`--tokenizer\`, \`--field\` and \`--set\` (here data is
-tokens, and the model is exported), \`--save\`, \`--init-missing\`, \`--weights-as\`, \`--memory\` and \`--tensorboard\`.
-\`--only\` is the same, but not with \`--pipeline\`.
+tokens, and the model is exported), \`--save\`, \`--init-missing\`, \`--weights-as\`, \`--memory\` and
+\`--tensorboard\`. \`--only\` is the same, but not with \`--pipeline\`.
 
 \`--data\` is a file of tokens: that of \`modc train\` (\`run/.cache/tokens-*.bin\`), a text if the model's tokens are
 bytes, or any other with tokens of \`--width\` bytes each. A run of \`modc train\` goes on here, and comes back:
