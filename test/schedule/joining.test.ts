@@ -31,7 +31,11 @@ const step = (
   name: string,
   reads: readonly Storage[],
   writes: readonly Storage[],
-  { workgroups = axisSize("B") as Size, file = "pointwise", element = "u32" as Buffer["element"] } = {},
+  {
+    workgroups = axisSize("B"),
+    file = "pointwise",
+    element = "u32",
+  }: { readonly workgroups?: Size; readonly file?: string; readonly element?: Buffer["element"] } = {},
 ): StoredStep => ({
   kind: "dispatch",
   kernel: {
