@@ -99,11 +99,13 @@ function requirementsOf(plan: Plan): Requirements {
   const features = FEATURES.filter(
     (f) => all.some((r) => r.features.includes(f)) || (f === "shader-f16" && plan.precision === "f16"),
   );
+  const least = Math.max(...all.map((r) => r.leastSubgroup ?? 0));
   const matrices = all.flatMap((r) => r.matrices ?? []);
   const distinct = matrices.filter((shape, i) => matrices.findIndex((other) => sameShape(shape, other)) === i);
   return {
     features: features.toSorted(),
     subgroupSize: all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null,
+    ...(least > 0 && { leastSubgroup: least }),
     ...(distinct.length > 0 && { matrices: distinct }),
   };
 }

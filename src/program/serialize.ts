@@ -172,7 +172,7 @@ interface Context {
 
 const readRequirements: Read<Requirements> = objectWith(
   { features: list(oneOf(FEATURES), FEATURES.length), subgroupSize: orNull(readSubgroupSize) },
-  { matrices: readMatrices },
+  { leastSubgroup: readSubgroupSize, matrices: readMatrices },
 );
 
 // --- what goes in and out

@@ -127,6 +127,8 @@ export interface Requirements {
   readonly features: readonly Feature[];
   /** The width every subgroup must have; null where no kernel relies on it. */
   readonly subgroupSize: number | null;
+  /** The width that every subgroup must have at least; left out where kernels rely on none, or on one width. */
+  readonly leastSubgroup?: number;
   /** Products that its matrix units must have, each once; left out where no kernel uses them. */
   readonly matrices?: readonly MatrixShape[];
 }

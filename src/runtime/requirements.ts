@@ -10,6 +10,8 @@ export function checkRequirements({ requires, target }: Program, { info, target:
   const width = subgroupWidth(own);
   if (requires.subgroupSize !== null && width !== requires.subgroupSize)
     missing.push(`subgroups of ${requires.subgroupSize} (they have ${width ?? "no fixed width"} there)`);
+  const least = requires.leastSubgroup ?? 0;
+  if (least > (own.subgroups?.[0] ?? 0)) missing.push(`subgroups of ${least} or more`);
   for (const shape of requires.matrices ?? [])
     if (!own.matrices?.some((other) => sameShape(shape, other))) missing.push(`matrix units of ${printShape(shape)}`);
   if (missing.length > 0)

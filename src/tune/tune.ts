@@ -66,11 +66,15 @@ export async function tune(
     (own: AttentionTuning) =>
     ({ tunings }: Candidate<AttentionTuning>): boolean =>
       JSON.stringify(tunings) !== JSON.stringify(own);
-  const attentions = candidates("attention", target).filter(otherThan(exactAttention(base.attention)));
+  // Few queries are no workload here: what computes them stays.
+  const { few, ...tiled } = base.attention;
+  const attentions = candidates("attention", target)
+    .filter((c) => c.tunings.few === undefined)
+    .filter(otherThan(exactAttention(tiled)));
   const without = base.attention.kind === "matrix" ? [base.attention.other] : [];
   const roundingAttentions = [...without, ...attentionOnUnits(target)]
     .map((tunings): Candidate<AttentionTuning> => ({ name: attentionName(tunings), tunings }))
-    .filter(otherThan(base.attention));
+    .filter(otherThan(tiled));
   const baseline: Contender = { name: "as it is", tunings: base };
   const against = (others: readonly Contender[]): readonly Contender[] => [baseline, ...others];
   const jobs: readonly Job[] = [
@@ -93,7 +97,7 @@ export async function tune(
       const sizes = sizesUpTo(TOKENS, graph);
       const of = (c: Candidate<AttentionTuning>): Contender => ({
         name: c.name,
-        tunings: { ...base, attention: c.tunings },
+        tunings: { ...base, attention: withFew(c.tunings, few) },
       });
       const job = (all: readonly Candidate<AttentionTuning>[], rounding: boolean): Job => ({
         workload: attentionWorkload(shape, sizes, rounding),
@@ -136,14 +140,14 @@ export async function tune(
     chooseOne(
       compared.filter((m) => m.shape === null && m.rounding === rounding).map((m) => timesOf(m, choices)),
       MIN_GAIN,
-    )?.tunings ?? base.attention;
+    )?.tunings ?? tiled;
   const exact = exactAttention(ofAttention(attentions, false));
   const units = ofAttention(roundingAttentions, true);
   const general = graph === null;
   const tunings: Tunings = {
     ...base,
     products: adoptRounding(adoptProducts(base.products, shaped, general), rounded, general, target),
-    attention: units.kind === "matrix" ? { ...units, other: exact } : exact,
+    attention: withFew(units.kind === "matrix" ? { ...units, other: exact } : exact, few),
   };
   return { tunings, measured, workloads: jobs.length, fault };
 }
@@ -215,3 +219,6 @@ export function linesOf({ workload, baseline, times, rounds }: Measured): readon
     ];
   });
 }
+
+const withFew = (tuning: AttentionTuning, few: AttentionTuning["few"]): AttentionTuning =>
+  few === undefined ? tuning : { ...tuning, few };

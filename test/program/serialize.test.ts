@@ -120,6 +120,11 @@ describe("a damaged program is refused with the place", () => {
       changed(["requires", "subgroupSize"], 0),
       /requires\.subgroupSize must be a whole number from 1/,
     ],
+    [
+      "subgroups that are at least of no width",
+      changed(["requires", "leastSubgroup"], 0),
+      /requires\.leastSubgroup must be a whole number from 1/,
+    ],
     ["a weight of an unknown form", changed(["weights", 0, "slots", 0, "form"], "f8"), /form must be .*"f8"/],
     [
       "a weight of two bytes a value in a slot of four",

@@ -130,7 +130,7 @@ describe("the defaults of a GPU that lists units", () => {
     expect(roundingByValue).toEqual(rounding?.byWeight[1]?.tuning);
     expect(families.products.read(new Reader(JSON.parse(JSON.stringify(own)), (what) => new Error(what)))).toEqual(own);
     expect(attentionName(families.attention.defaults(targetOf(32, SHAPES)))).toBe(
-      "matrix 64 × 32 by 4 of 16 × 16 × 16",
+      "matrix 64 × 32 by 4 of 16 × 16 × 16, query 512 by subgroups",
     );
     expect(families.attention.defaults(without).kind).toBe("workgroup");
   });

@@ -111,6 +111,21 @@ describe("a file of tunings is refused", () => {
       changed(["tunings", "products", "byValue"], { kind: "magic" }),
       /byValue\.kind must be/,
     ],
+    [
+      "with lanes for a query that no workgroup has",
+      changed(["tunings", "attention", "few"], { lanes: 96, least: null, most: 8 }),
+      /few\.lanes must be one of 64, 128, 256, 512, 1024, found 96/,
+    ],
+    [
+      "with more lanes for a query than its target has in a workgroup",
+      changed(["tunings", "attention", "few"], { lanes: 1024, least: null, most: 8 }),
+      /do not fit their own target: attention of few queries needs workgroups of 1024/,
+    ],
+    [
+      "with wider subgroups for a query than its target has",
+      changed(["tunings", "attention", "few"], { lanes: 256, least: 16, most: 8 }),
+      /do not fit their own target: attention of few queries needs subgroups of at least 16/,
+    ],
     ["with no case", changed(["tunings", "products", "byWeight"], []), /byWeight must hold a case/],
     [
       "without a case for many rows",

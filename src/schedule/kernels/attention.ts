@@ -13,6 +13,7 @@ import {
 import { attentionBytes, columnsOf, fitsRegisters, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
 import { halves } from "./halves.js";
 import type { Step } from "../plan.js";
+import { queryKernel } from "./attention-query.js";
 import {
   accessOperands,
   bindOperands,
@@ -31,6 +32,7 @@ import {
   result,
   scratch,
   standingIn,
+  whereRows,
   work,
   type Operand,
   type Spec,
@@ -103,13 +105,11 @@ function attentionSteps(
     bindOperands(made, operands, bindRows);
     return made;
   };
-  const dispatched = ({ kernel, tile, alone }: Tiled): Step<Operand> => {
+  const dispatched = ({ kernel, tile, alone, anyWidth = true }: Tiled): Step<Operand> => {
     declareKeep(kernel);
     kernel.count("sharedHeads", shared).count("groupSize", groupSize).count("batch", extents.batch);
-    kernel
-      .count("quarters", quartersOf(q.width))
-      .count("quartersV", quartersOf(v.width))
-      .value("scale", attrs.scale, "f32");
+    if (anyWidth) kernel.count("quarters", quartersOf(q.width)).count("quartersV", quartersOf(v.width));
+    kernel.value("scale", attrs.scale, "f32");
     accessOperands(kernel, operands, extents, keyRow);
     declareSight(kernel, attrs);
     if (alone) return kernel.dispatch(extents.times(heads, rows));
@@ -121,9 +121,21 @@ function attentionSteps(
   const weighted = context.inputs.length > WEIGHTS;
   const rounds = context.stored.rounds || [operands.q, operands.k, v].every(({ codec }) => codec.encoding === "f16");
   const tuning = context.tunings.attention;
+  const few = weighted ? undefined : tuning.few;
+  const alone = (): Tiled => ({
+    kernel: queryKernel(few!, quartersOf(q.width), quartersOf(v.width), make),
+    tile: 1,
+    alone: true,
+    anyWidth: false,
+  });
+  if (few !== undefined && most !== null && most <= few.most) return [dispatched(alone())];
   const onUnits = tuning.kind === "matrix" && rounds && !weighted ? byUnits(tuning, operands, queries, make) : null;
   const all = (onUnits ? [onUnits] : tiled(exactAttention(tuning), operands, queries, weighted, make)).map(dispatched);
-  return all.map((step, i) => (i < all.length - 1 ? standingIn(step, 1, ONE_ROW) : step));
+  const steps = all.map((step, i) => (i < all.length - 1 ? standingIn(step, 1, ONE_ROW) : step));
+  // Only the host chooses by rows.
+  if (few === undefined || extents.deviceSize(rows) !== null) return steps;
+  const many = steps.map((step) => whereRows(extents, step, rows, few.most, null));
+  return [whereRows(extents, dispatched(alone()), rows, 0, few.most), ...many];
 }
 
 /** Number of vec4 columns. */
@@ -135,6 +147,8 @@ interface Tiled {
   readonly tile: number;
   /** Whether a workgroup computes a single query. */
   readonly alone?: boolean;
+  /** Whether the widths of heads are uniforms. */
+  readonly anyWidth?: boolean;
 }
 type Make = (file: string) => KernelBuilder;
 

@@ -124,6 +124,7 @@ export class KernelBuilder {
   readonly #inputs = new Map<number, string>();
   readonly #features = new Set<Feature>();
   #subgroupSize: number | null = null;
+  #leastSubgroup: number | null = null;
   #matrix: MatrixShape | null = null;
 
   constructor(file: string, extents: Extents, name = file) {
@@ -169,6 +170,12 @@ export class KernelBuilder {
   subgroups(width: number): this {
     this.#features.add("subgroups");
     this.#subgroupSize = width;
+    return this;
+  }
+  /** Requires subgroups of at least this size, whatever it is. */
+  subgroupsFrom(least: number): this {
+    this.#features.add("subgroups");
+    this.#leastSubgroup = least;
     return this;
   }
   /** Requires matrix units with this product, of subgroups of this size. */
@@ -270,6 +277,7 @@ export class KernelBuilder {
     const requires = {
       features: [...this.#features],
       subgroupSize: this.#subgroupSize,
+      ...(this.#leastSubgroup !== null && { leastSubgroup: this.#leastSubgroup }),
       ...(this.#matrix && { matrices: [this.#matrix] }),
     };
     const kernel: Kernel = {

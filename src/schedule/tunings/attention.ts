@@ -8,13 +8,25 @@ import {
   matrixAttentions,
   type MatrixTiling,
 } from "./attention-matrix.js";
+import {
+  queryCandidates,
+  queryDefault,
+  queryMisfit,
+  queryName,
+  readQueryAttention,
+  type QueryAttention,
+} from "./attention-query.js";
 import type { Family } from "./family.js";
 
 /**
  * `tile`: queries that are processed together, fewer for wide heads. A row has the same bits in a tile of any height;
  * on matrix units it has others, for they round operands to f16.
  */
-export type AttentionTuning = SharedAttention | SubgroupAttention | MatrixAttention;
+export type AttentionTuning = TiledAttention & {
+  /** What computes few queries; left out: what computes many. */
+  readonly few?: QueryAttention;
+};
+type TiledAttention = SharedAttention | SubgroupAttention | MatrixAttention;
 
 /**
  * `attention.wgsl`: `lanes` invocations in a workgroup, more for wide heads. Operands may have any width and layout.
@@ -57,7 +69,7 @@ const GPU: SharedAttention = { kind: "workgroup", lanes: 32, tile: 8 };
  * subgroups in tiles of 16, 12.7 in tiles of 8, 33 by `PORTABLE_ATTENTION`. Tiles of 24 or 32 gain nothing and take
  * longer to compile.
  */
-const BY_CLASS: { readonly [C in DeviceClass]: AttentionTuning } = {
+const BY_CLASS: { readonly [C in DeviceClass]: SharedAttention | SubgroupAttention } = {
   portable: PORTABLE_ATTENTION,
   "mesa-software": { kind: "subgroup", width: 8, tile: 16 },
   swiftshader: PORTABLE_ATTENTION,
@@ -67,9 +79,9 @@ const BY_CLASS: { readonly [C in DeviceClass]: AttentionTuning } = {
 
 export const attention: Family<AttentionTuning> = {
   defaults(target) {
-    const own = BY_CLASS[target.device];
-    if (attention.incompatibility(own, target) !== null) return PORTABLE_ATTENTION;
-    return target.device === "integrated" || target.device === "discrete" ? (onUnits(target) ?? own) : own;
+    const few = queryDefault(target);
+    const own = tiledDefault(target);
+    return few === undefined ? own : { ...own, few };
   },
   candidates(target: Target) {
     const width = subgroupWidth(target);
@@ -80,30 +92,54 @@ export const attention: Family<AttentionTuning> = {
       width === null || width < WIDTHS.least || width > WIDTHS.most
         ? []
         : TRIED.map((tile): AttentionTuning => ({ kind: "subgroup", width, tile }));
-    return [...byWorkgroup, ...bySubgroup].map((tunings) => ({ name: attentionName(tunings), tunings }));
+    const byQuery = queryCandidates(target).map((few): AttentionTuning => ({ ...exactDefault(target), few }));
+    return [...byWorkgroup, ...bySubgroup, ...byQuery].map((tunings) => ({ name: attentionName(tunings), tunings }));
   },
   read(r) {
-    const found = readAny(r);
+    const found = r.get("few").value === undefined ? readTiled(r) : readWithFew(r);
     const fault = found.kind === "matrix" ? matrixAttentionFault(found) : null;
     return fault === null ? found : r.fail(`is matrix: ${fault}`);
   },
-  incompatibility(tuning, target) {
-    if (tuning.kind === "matrix")
-      return matrixAttentionMisfit(tuning, target) ?? attention.incompatibility(tuning.other, target);
-    if (tuning.kind === "workgroup" || tuning.width === subgroupWidth(target)) return null;
-    return `attention needs subgroups of ${tuning.width}, which the target does not have in one width`;
-  },
+  incompatibility: (tuning, target) =>
+    (tuning.few === undefined ? null : queryMisfit(tuning.few, target)) ?? tiledMisfit(tuning, target),
 };
+
+function tiledMisfit(tuning: TiledAttention, target: Target): string | null {
+  if (tuning.kind === "matrix") return matrixAttentionMisfit(tuning, target) ?? tiledMisfit(tuning.other, target);
+  if (tuning.kind === "workgroup" || tuning.width === subgroupWidth(target)) return null;
+  return `attention needs subgroups of ${tuning.width}, which the target does not have in one width`;
+}
+
+function tiledDefault(target: Target): TiledAttention {
+  const own = exactDefault(target);
+  return target.device === "integrated" || target.device === "discrete" ? (onUnits(target) ?? own) : own;
+}
+
+/** The default whose operands are not rounded. */
+function exactDefault(target: Target): SharedAttention | SubgroupAttention {
+  const own = BY_CLASS[target.device];
+  return tiledMisfit(own, target) === null ? own : PORTABLE_ATTENTION;
+}
 
 const KINDS = {
   workgroup: { lanes: among(LANES), tile: among(TILES) },
   subgroup: { width: whole(WIDTHS.least, WIDTHS.most), tile: among(HALVED) },
 } as const;
 const readOther: Read<SharedAttention | SubgroupAttention> = variant(KINDS);
-const readAny: Read<AttentionTuning> = variant({ ...KINDS, matrix: { ...matrixAttentionFields, other: readOther } });
+const MATRIX = { ...matrixAttentionFields, other: readOther };
+const FEW = { few: readQueryAttention };
+const readTiled: Read<AttentionTuning> = variant({ ...KINDS, matrix: MATRIX });
+const readWithFew: Read<AttentionTuning> = variant({
+  workgroup: { ...KINDS.workgroup, ...FEW },
+  subgroup: { ...KINDS.subgroup, ...FEW },
+  matrix: { ...MATRIX, ...FEW },
+});
 
-/** `subgroup 16` */
-export function attentionName(tuning: AttentionTuning): string {
+/** `subgroup 16`, `workgroup 32 × 8, query 256` */
+export const attentionName = (tuning: AttentionTuning): string =>
+  `${tiledName(tuning)}${tuning.few === undefined ? "" : `, ${queryName(tuning.few)}`}`;
+
+function tiledName(tuning: TiledAttention): string {
   switch (tuning.kind) {
     case "workgroup":
       return `workgroup ${tuning.lanes} × ${tuning.tile}`;
@@ -120,8 +156,7 @@ export function attentionName(tuning: AttentionTuning): string {
 
 /** Tunings on the device's matrix units, which round operands; none where it has none for attention. */
 export function attentionOnUnits(target: Target): readonly MatrixAttention[] {
-  const own = BY_CLASS[target.device];
-  const other = own.kind !== "matrix" && attention.incompatibility(own, target) === null ? own : PORTABLE_ATTENTION;
+  const other = exactDefault(target);
   return matrixAttentions(target).map((tiling) => ({ ...tiling, other }));
 }
 

@@ -1,0 +1,239 @@
+// y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
+// sequence; zeros where it sees none.
+// Method: as attention_query.wgsl, without subgroups. Four lanes share four keys: each lane scores all four by every
+// fourth load of 16 bytes. The parts pass through workgroup memory, once a block of as many keys as there are lanes;
+// then a group of ACROSS lanes, which own the columns of values, takes as many keys of the block. It keeps its own
+// largest score, sum and weighted values (Milakov and Gimelshein 2018, arXiv 1805.02867), which meet once at the end.
+// Grid: one workgroup for each query of each head. Heads of a query are neighbours, for they read the same rows of a
+// cache. The grid has room for more queries than there may be, and they are spread evenly over it.
+
+// --- parameters
+struct Sizes {
+  sharedHeads: u32, groupSize: u32, batch: u32, scale: f32,
+  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32,
+    resultRows: u32,
+}
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> k: array<vec4f>;
+@group(0) @binding(3) var<storage, read> v: array<vec4f>;
+@group(0) @binding(4) var<storage, read> startsQ: array<u32>;
+@group(0) @binding(5) var<storage, read> startsK: array<u32>;
+@group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
+@group(0) @binding(7) var<storage, read> positionsK: array<u32>;
+@group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+const LANES = 256u;
+/** Lanes of a group, four or more, and fours of columns of v that one owns. */
+const ACROSS = 16u;
+const PARTS = 1u;
+/** Fours of columns of q and k, and of v. */
+const QUARTERS = 16u;
+const QUARTERS_V = 16u;
+/** Heads of keys, and query heads that share one. */
+fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+fn groupSize() -> u32 { return sizes.groupSize; }
+fn batch() -> u32 { return sizes.batch; }
+fn scale() -> f32 { return sizes.scale; }
+/** Four columns of a row of a head; zeros beyond the last. */
+fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
+/** Where a row of keys, or of values, begins, and four of its columns from there. */
+fn keyBegin(head: u32, row: u32) -> u32 { return head * sizes.keyHeads + row * sizes.keyRows; }
+fn keyBehind(begin: u32, c: u32) -> vec4f { return k[begin + c]; }
+fn valueBegin(head: u32, row: u32) -> u32 { return head * sizes.valueHeads + row * sizes.valueRows; }
+fn valueBehind(begin: u32, c: u32) -> vec4f { return v[begin + c]; }
+fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
+/** Positions between which the keys lie that a query at this position may see. */
+fn firstSeen(i: u32) -> u32 { return 0u; }
+fn lastSeen(i: u32) -> u32 { return i; }
+/** First rows of the queries and keys of a sequence; one more says where the last one ends. Positions of rows. */
+fn startQ(b: u32) -> u32 { return startsQ[b]; }
+fn startK(b: u32) -> u32 { return startsK[b]; }
+fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+fn positionK(row: u32) -> u32 { return positionsK[row]; }
+/** Told of each query the logarithm of the sum of the exponentials of its scores; 0 where it sees no key. */
+fn keep(head: u32, row: u32, lse: f32) {}
+// --- end of parameters
+
+const GROUPS = LANES / ACROSS;
+/** Lanes that share a key, and fours of keys in a block. */
+const SHARE = 4u;
+const FOURS = LANES / SHARE;
+const CHUNKS = (QUARTERS + SHARE - 1u) / SHARE;
+const FOURS_EACH = ACROSS / 4u;
+/** Groups that are added at once, in the end. */
+const SPAN = min(8u, GROUPS);
+const LOWEST = -3.4028234e38;
+/** The stretch in which a search goes on. */
+var<workgroup> stretch: vec2u;
+/** Of each group the largest score and the sum. */
+var<workgroup> largest: array<f32, GROUPS>;
+var<workgroup> totals: array<f32, GROUPS>;
+/**
+ * Of each four keys of a block what each of the lanes that share them adds to their scores; in the end of each lane its
+ * columns.
+ */
+var<workgroup> parts: array<vec4f, LANES>;
+
+fn sequenceOf(row: u32) -> u32 {
+  var low = 0u;
+  var high = batch();
+  while (high - low > 1u) {
+    let middle = (low + high) / 2u;
+    if (startQ(middle) <= row) { low = middle; } else { high = middle; }
+  }
+  return low;
+}
+
+/** The first key from `begin` to `end` whose position is at least this; else `end`. All lanes look at once. */
+fn keyFrom(begin: u32, end: u32, position: u32, lane: u32) -> u32 {
+  var low = begin;
+  var high = end;
+  while (low < high) {
+    let each = (high - low + LANES - 1u) / LANES;
+    let at = min(low + lane * each, high);
+    let next = min(at + each, high);
+    let before = at < high && positionK(min(at, high - 1u)) < position;
+    let nextBefore = next < high && positionK(min(next, high - 1u)) < position;
+    if (lane == 0u && !before) { stretch = vec2u(low); }
+    if (before && !nextBefore) { stretch = vec2u(at + 1u, next); }
+    let found = workgroupUniformLoad(&stretch);
+    low = found.x;
+    high = found.y;
+  }
+  return low;
+}
+
+/** A weighted value and others; nothing of one that weighs nothing, be it infinite or NaN. */
+fn share(weight: f32, v: vec4f, others: vec4f) -> vec4f {
+  return fma(vec4f(weight), select(v, vec4f(), weight == 0.0), others);
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let n = group.x + group.y * groups.x;
+  let heads = groupSize() * sharedHeads();
+  let head = n % heads;
+  let slot = n / heads;
+  let slots = groups.x * groups.y / heads;
+  let rows = startQ(batch());
+  // Row r has the first slot s with s · rows / slots = r; of so many slots that the product needs more than 32 bits,
+  // slot r.
+  let spread = slots <= 0xffffu;
+  let row = select(slot, slot * rows / slots, spread);
+  if (row >= rows || (spread && slot * rows % slots >= rows)) { return; }
+  let keyHead = head / groupSize();
+  let b = sequenceOf(row);
+  let position = positionQ(row);
+  // Positions ascend, so the keys that the query sees are a stretch. No position is the largest number.
+  let firstKey = startK(b);
+  let end = keyFrom(firstKey, startK(b + 1u), lastSeen(position) + 1u, lane);
+  var begin = firstKey;
+  if (firstSeen(position) > 0u) { begin = keyFrom(firstKey, end, firstSeen(position), lane); }
+
+  let own = lane % ACROSS;
+  let team = lane / ACROSS;
+  let part = lane % SHARE;
+  let four = lane / SHARE;
+  let last = max(end, 1u) - 1u;
+  var query: array<vec4f, CHUNKS>;
+  for (var p = 0u; p < CHUNKS; p++) {
+    query[p] = queryAt(head, row, min(p * SHARE + part, QUARTERS - 1u)) * scale();
+  }
+  var best = LOWEST;
+  var sum = 0.0;
+  var added: array<vec4f, PARTS>;
+  for (var p = 0u; p < PARTS; p++) { added[p] = vec4f(); }
+
+  for (var block = begin; block < end; block += LANES) {
+    let first = block + 4u * four;
+    if (first < end) {
+      let at0 = keyBegin(keyHead, first);
+      let at1 = keyBegin(keyHead, min(first + 1u, last));
+      let at2 = keyBegin(keyHead, min(first + 2u, last));
+      let at3 = keyBegin(keyHead, min(first + 3u, last));
+      var dots = vec4f();
+      for (var p = 0u; p < CHUNKS; p++) {
+        let c = min(p * SHARE + part, QUARTERS - 1u);
+        let x = query[p];
+        let keys = transpose(mat4x4f(keyBehind(at0, c), keyBehind(at1, c), keyBehind(at2, c), keyBehind(at3, c)));
+        let more = fma(vec4f(x.w), keys[3], fma(vec4f(x.z), keys[2], fma(vec4f(x.y), keys[1],
+          fma(vec4f(x.x), keys[0], dots))));
+        dots = select(dots, more, p * SHARE + part < QUARTERS);
+      }
+      parts[part * FOURS + four] = dots;
+    }
+    workgroupBarrier();
+
+    // Weights of the group's keys relative to its largest score so far, and their values.
+    let taken = block + team * ACROSS;
+    if (taken < end) {
+      var scores: array<vec4f, FOURS_EACH>;
+      var most = best;
+      for (var i = 0u; i < FOURS_EACH; i++) {
+        let at = team * FOURS_EACH + i;
+        let score = (parts[at] + parts[FOURS + at]) +
+          (parts[2u * FOURS + at] + parts[3u * FOURS + at]);
+        let key = vec4u(taken + 4u * i) + vec4u(0u, 1u, 2u, 3u);
+        scores[i] = select(vec4f(LOWEST), score, key < vec4u(end));
+        most = max(most, max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w)));
+      }
+      let shrink = select(exp(best - most), 1.0, best == most);
+      best = most;
+      sum *= shrink;
+      for (var p = 0u; p < PARTS; p++) { added[p] *= shrink; }
+      for (var i = 0u; i < FOURS_EACH; i++) {
+        let key = vec4u(taken + 4u * i) + vec4u(0u, 1u, 2u, 3u);
+        let at = min(key, vec4u(last));
+        let weight = select(vec4f(), exp(scores[i] - most), key < vec4u(end));
+        sum += (weight.x + weight.y) + (weight.z + weight.w);
+        let at0 = valueBegin(keyHead, at.x);
+        let at1 = valueBegin(keyHead, at.y);
+        let at2 = valueBegin(keyHead, at.z);
+        let at3 = valueBegin(keyHead, at.w);
+        for (var p = 0u; p < PARTS; p++) {
+          let c = min(p * ACROSS + own, QUARTERS_V - 1u);
+          let v0 = valueBehind(at0, c);
+          let v1 = valueBehind(at1, c);
+          let v2 = valueBehind(at2, c);
+          let v3 = valueBehind(at3, c);
+          added[p] = share(weight.w, v3, share(weight.z, v2, share(weight.y, v1, share(weight.x, v0, added[p]))));
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+
+  // Groups meet: relative to the largest score of all.
+  if (own == 0u) { largest[team] = best; }
+  workgroupBarrier();
+  var most = LOWEST;
+  for (var at = 0u; at < GROUPS; at += SPAN) {
+    for (var i = 0u; i < SPAN; i++) { most = max(most, largest[at + i]); }
+  }
+  let shrink = select(exp(best - most), 1.0, best == most);
+  if (own == 0u) { totals[team] = sum * shrink; }
+  for (var p = 0u; p < PARTS; p++) {
+    if (p > 0u) { workgroupBarrier(); }
+    parts[lane] = added[p] * shrink;
+    workgroupBarrier();
+    let c = p * ACROSS + lane;
+    if (lane < ACROSS && c < QUARTERS_V) {
+      var total = 0.0;
+      var x = vec4f();
+      for (var at = 0u; at < GROUPS; at += SPAN) {
+        for (var i = 0u; i < SPAN; i++) {
+          total += totals[at + i];
+          x += parts[(at + i) * ACROSS + lane];
+        }
+      }
+      // Where all scores are −∞, quotients are NaN.
+      let none = begin >= end;
+      if (c == 0u) { keep(head, row, select(most + log(total), 0.0, none)); }
+      write(head, row, c, x * select(1.0 / total, 0.0, none));
+    }
+  }
+}
