@@ -112,6 +112,11 @@ describe("a file of tunings is refused", () => {
       /byValue\.kind must be/,
     ],
     [
+      "with as many keys in registers as no kernel has",
+      changed(["tunings", "top", 0, "tuning"], { kind: "held", keys: 5 }),
+      /top\[0\]\.tuning\.keys must be one of 4, 8, 16, found 5/,
+    ],
+    [
       "with lanes for a query that no workgroup has",
       changed(["tunings", "attention", "few"], { lanes: 96, least: null, most: 8 }),
       /few\.lanes must be one of 64, 128, 256, 512, 1024, found 96/,

@@ -4,7 +4,7 @@ import { packedAxis } from "../../ir/typing.js";
 import { multiplySizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
-import type { TopTuning, TopTunings } from "../tunings/top.js";
+import { topLanes, type TopTuning, type TopTunings } from "../tunings/top.js";
 import {
   input,
   KernelBuilder,
@@ -45,7 +45,7 @@ const topRows: Spec<"top_rows"> = ({ attrs, inputs, extents, tunings }) => {
     .read("parent", "u32", input(1))
     .read("kept", "u32", onDevice ? result(1) : { from: "counted", axis: attrs.axis })
     .write("chosen", "u32", result(0))
-    .constant("LANES", tuning.kind === "workgroup" ? tuning.lanes : tuning.width)
+    .constant("LANES", topLanes(tuning))
     .count("batch", extents.batch)
     .count("among", shape[1]!);
   const columns = extents.times(shape[1]!, extents.batch);
@@ -69,6 +69,8 @@ function topKernel(tuning: TopTuning, extents: Extents): KernelBuilder {
   switch (tuning.kind) {
     case "workgroup":
       return new KernelBuilder("top", extents).constant("LANES", tuning.lanes);
+    case "held":
+      return new KernelBuilder("top_held", extents).constant("KEYS", tuning.keys);
     case "subgroup":
       return new KernelBuilder("top_subgroup", extents).subgroups(tuning.width).constant("WIDTH", tuning.width);
     default:
