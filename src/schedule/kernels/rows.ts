@@ -5,7 +5,7 @@ import type { Size } from "../../size/size.js";
 import { storageType } from "../codecs/words.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
-import type { RowSumsTuning } from "../tunings/row-sums.js";
+import { WIDE_INVOCATIONS, type RowSumsTuning } from "../tunings/row-sums.js";
 import { KernelBuilder, type Operand } from "./spec.js";
 
 /** Sums over the columns of each row. */
@@ -41,7 +41,7 @@ export function rowSums(
   extents: Extents,
   tuning: RowSumsTuning,
 ): Step<Operand> {
-  const kernel = kernelOf(extents, tuning);
+  const kernel = kernelOf(extents, tuning, depth);
   declare(kernel);
   kernel
     .function(`alias Sums = ${sumsType(results.length)};`)
@@ -56,17 +56,39 @@ export function rowSums(
     return `  for (var p = 0u; p < ${count}; p++) { sums${i}[row * ${count} + p] = select(0.0, ${value}, p == 0u); }\n`;
   });
   kernel.function(`fn keep(row: u32, s: Sums) {\n${stores.join("")}}`);
-  return kernel.dispatch(extents.ceilDivide(rows, rowsOf(tuning)));
+  return kernel.dispatch(extents.ceilDivide(rows, rowsOf(tuning, depth)));
 }
 
 /** Rows of a workgroup. */
-const rowsOf = (tuning: RowSumsTuning): number =>
-  tuning.kind === "subgroup" ? tuning.rows : (64 / tuning.lanes) * tuning.rows;
+function rowsOf(tuning: RowSumsTuning, depth: Size): number {
+  switch (tuning.kind) {
+    case "workgroup":
+      return (64 / tuning.lanes) * tuning.rows;
+    case "wide":
+      return WIDE_INVOCATIONS / wideLanes(tuning.lanes, depth);
+    case "subgroup":
+      return tuning.rows;
+    default:
+      return tuning satisfies never;
+  }
+}
 
-function kernelOf(extents: Extents, tuning: RowSumsTuning): KernelBuilder {
+/** Values that a lane has in flight, and the fewest lanes of a row. */
+const AT_ONCE = 8;
+const FEWEST_LANES = 16;
+
+/** Lanes that share a row: no more than have enough values of it, where its length is known. */
+const wideLanes = (most: number, depth: Size): number =>
+  typeof depth === "number"
+    ? Math.max(FEWEST_LANES, Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, depth / AT_ONCE)))))
+    : most;
+
+function kernelOf(extents: Extents, tuning: RowSumsTuning, depth: Size): KernelBuilder {
   switch (tuning.kind) {
     case "workgroup":
       return new KernelBuilder("row_sums", extents).constant("LANES", tuning.lanes).constant("ROWS", tuning.rows);
+    case "wide":
+      return new KernelBuilder("row_sums_wide", extents).constant("LANES", wideLanes(tuning.lanes, depth));
     case "subgroup":
       return new KernelBuilder("row_sums_subgroup", extents)
         .subgroups(tuning.width)
