@@ -112,6 +112,11 @@ describe("a file of tunings is refused", () => {
       /byValue\.kind must be/,
     ],
     [
+      "with selections that are neither wide nor not",
+      changed(["tunings", "reductions", "wide"], 1),
+      /reductions\.wide must be true or false/,
+    ],
+    [
       "with as many keys in registers as no kernel has",
       changed(["tunings", "top", 0, "tuning"], { kind: "held", keys: 5 }),
       /top\[0\]\.tuning\.keys must be one of 4, 8, 16, found 5/,

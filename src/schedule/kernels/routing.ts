@@ -109,19 +109,19 @@ export const above = (
   const { inputs, extents, tunings, prologue, places } = context;
   const score = typeAt(inputs, 0);
   const at = typeAt(inputs, 1).shape.length === 0 ? "0u" : "row";
-  const reading = (file: string): KernelBuilder => {
+  const { lanes, wide = false } = tunings.reductions;
+  const reading = (file: "above" | "above_wide" | "above_count"): KernelBuilder => {
     const kernel = new KernelBuilder(file, extents);
     readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! });
     // Where it is computed it comes with the scores.
     if (places[1]! >= 0)
       kernel.function(`fn thresholdAt(row: u32) -> f32 { return ${kernel.inputOnce(places[1]!, "f32")}[${at}]; }`);
-    return kernel
-      .readAs("parent", "u32", places[2]!)
-      .constant("LANES", tunings.reductions.lanes)
-      .count("batch", extents.batch);
+    kernel.readAs("parent", "u32", places[2]!);
+    if (file !== "above_wide") kernel.constant("LANES", lanes);
+    return kernel.count("batch", extents.batch);
   };
   const choosing = (before: string, counts: Operand | null): Step<Operand> => {
-    const kernel = reading("above");
+    const kernel = reading(wide ? "above_wide" : "above");
     if (counts) kernel.read("counts", "u32", counts);
     kernel.write("index", "u32", result(0)).write("starts", "u32", result(1));
     kernel.function(`fn chosenBefore(b: u32, lane: u32) -> u32 {\n  var found = 0u;\n  ${before}\n  return found;\n}`);

@@ -6,7 +6,7 @@ import { input, KernelBuilder, result, standingIn, typeAt, work, type Operand, t
 /** Invocations that share a sequence, and bins of a histogram of 8 bits. */
 const SAMPLE_LANES = 256;
 
-const sample: Spec<"sample"> = ({ inputs, extents }) => {
+const sample: Spec<"sample"> = ({ inputs, extents, tunings }) => {
   const [sequences, vocabulary] = typeAt(inputs, 0).shape;
   const words = typeAt(inputs, 5).shape[1]!;
   const kernel = new KernelBuilder("sample", extents)
@@ -19,8 +19,10 @@ const sample: Spec<"sample"> = ({ inputs, extents }) => {
   SAMPLING_COLUMNS.forEach((name, i) =>
     kernel.function(`fn ${name}(b: u32) -> f32 { return settings[b * ${SAMPLING_COLUMNS.length}u + ${i}u]; }`),
   );
-  const greedy = new KernelBuilder("sample_greedy", extents).read("logits", "u32", input(0));
-  greedy.write("tokens", "u32", result(0)).write("logProbabilities", "u32", result(1)).constant("LANES", GREEDY_LANES);
+  const { wide = false } = tunings.reductions;
+  const greedy = new KernelBuilder(wide ? "sample_greedy_wide" : "sample_greedy", extents);
+  greedy.read("logits", "u32", input(0)).write("tokens", "u32", result(0)).write("logProbabilities", "u32", result(1));
+  if (!wide) greedy.constant("LANES", GREEDY_LANES);
   greedy.count("sequences", sequences!).count("vocabulary", vocabulary!);
   return work([
     standingIn(greedy.dispatch(sequences!), 1, { kind: "promised", promise: "greedy" }),

@@ -1,7 +1,7 @@
 // Tunings of long reductions, softmax, cross-entropy and threshold selections: how many invocations share a row.
-import { among, object, whole } from "../../program/reader.js";
+import { among, flag, objectWith, whole } from "../../program/reader.js";
 import type { DeviceClass, Target } from "../../program/target.js";
-import type { Family } from "./family.js";
+import type { Candidate, Family } from "./family.js";
 
 export interface ReductionTunings {
   /**
@@ -14,9 +14,16 @@ export interface ReductionTunings {
    * each.
    */
   readonly alone: number;
+  /**
+   * Whether selections by a threshold and of the likeliest token have 256 invocations for a sequence, each with eight
+   * values in flight; left out: as above, one at a time.
+   */
+  readonly wide?: boolean;
 }
 
 const MOST_ALONE = 65_536;
+/** Invocations of wide selections. */
+const WIDE_LANES = 256;
 const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
 
 /**
@@ -27,20 +34,27 @@ const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
  * not measured.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: ReductionTunings } = {
-  portable: { lanes: 32, alone: 32 },
+  portable: { lanes: 32, alone: 32, wide: true },
   "mesa-software": { lanes: 8, alone: 256 },
   swiftshader: { lanes: 8, alone: 256 },
-  integrated: { lanes: 64, alone: 32 },
-  discrete: { lanes: 64, alone: 32 },
+  integrated: { lanes: 64, alone: 32, wide: true },
+  discrete: { lanes: 64, alone: 32, wide: true },
 };
 
 export const reductions: Family<ReductionTunings> = {
   defaults: (target) => BY_CLASS[target.device],
   candidates: (target: Target) =>
     LANES.filter((lanes) => lanes <= target.limits.invocationsPerWorkgroup)
-      .map((lanes) => ({ name: `${lanes} lanes`, tunings: { lanes, alone: 0 } }))
-      .concat({ name: "one invocation", tunings: { lanes: 32, alone: MOST_ALONE } }),
-  read: object({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }),
-  incompatibility: ({ lanes }, target) =>
-    lanes <= target.limits.invocationsPerWorkgroup ? null : `reductions need workgroups of ${lanes}`,
+      .map((lanes): Candidate<ReductionTunings> => ({ name: `${lanes} lanes`, tunings: { lanes, alone: 0 } }))
+      .concat({ name: "one invocation", tunings: { lanes: 32, alone: MOST_ALONE } })
+      .concat(
+        target.limits.invocationsPerWorkgroup < WIDE_LANES
+          ? []
+          : { name: "32 lanes, wide selections", tunings: { lanes: 32, alone: 0, wide: true } },
+      ),
+  read: objectWith({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }, { wide: flag }),
+  incompatibility({ lanes, wide = false }, target) {
+    const needed = wide ? Math.max(lanes, WIDE_LANES) : lanes;
+    return needed <= target.limits.invocationsPerWorkgroup ? null : `reductions need workgroups of ${needed}`;
+  },
 };

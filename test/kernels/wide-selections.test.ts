@@ -1,0 +1,106 @@
+// Selections with many values in flight, as GPUs have them, choose what the reference does: the rows above a threshold,
+// and the likeliest token where every sequence is promised to have it.
+import { beforeAll, expect, it } from "vitest";
+import { emit } from "../../src/codegen/emit.js";
+import { createEmit } from "../../src/ir/build.js";
+import type { Graph, GraphInput, Node } from "../../src/ir/graph.js";
+import { ops } from "../../src/ops/index.js";
+import { load, type Device } from "../../src/runtime/index.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import type { Axis } from "../../src/size/axes.js";
+import { rational } from "../../src/size/rational.js";
+import { SAMPLING_COLUMNS, seenWords } from "../../src/size/sampling.js";
+import { axisSize, type Size } from "../../src/size/size.js";
+import { testDevice } from "../device.js";
+import { Bench, randomFrom } from "../ops/bench.js";
+import { caseOf, samples } from "../ops/samples.js";
+import { compareOnDevice } from "./operators.js";
+
+let device: Device;
+let wide: Tunings;
+beforeAll(async () => {
+  device = await testDevice("default");
+  const own = tuningsFor(device.target);
+  wide = { ...own, reductions: { ...own.reductions, wide: true } };
+});
+
+it.each(samples.above.list.map((s) => [s.name, s] as const))("%s", async (_name, sample) => {
+  await compareOnDevice(device, "above", caseOf("above", sample), device.target, wide);
+});
+
+it("above, of more rows than lanes compare at once", async () => {
+  const lengths = [2600, 0, 7, 2048, 257];
+  const axes = { A: { kind: "above", parent: "T", expected: rational(1, 2) } } as const;
+  const b = new Bench({ batch: lengths.length, tokens: 2600, lengths, axes }, 3);
+  const node = b.above("A", b.rows([], []), b.data("f32", [], [0.1]));
+  const of = b.finish(node, "above");
+  const plan = schedule(of.graph, device.target, wide);
+  expect(plan.steps.some((s) => s.kind === "dispatch" && s.kernel.file === "above_wide")).toBe(true);
+  await compareOnDevice(device, "above", of, device.target, wide);
+});
+
+/** A program that draws a token for each of any number of sequences. */
+function sampler(vocabulary: number): Graph {
+  const axes: readonly Axis[] = [{ role: "batch", name: "B", bound: null }];
+  const make = createEmit(ops, axes);
+  const inputs: GraphInput[] = [];
+  const input = (name: string, dtype: "f32" | "u32", ...widths: number[]): Node => {
+    const shape: readonly Size[] = [axisSize("B"), ...widths];
+    const node = make.node("input", [], { name, dtype, shape });
+    inputs.push({ name, node, shape, packing: null, least: 0, below: null });
+    return node;
+  };
+  const rows = [
+    input("logits", "f32", vocabulary),
+    input("settings", "f32", SAMPLING_COLUMNS.length),
+    input("seeds", "u32", 2),
+    input("positions", "u32"),
+    input("bias", "f32", vocabulary),
+    input("seen", "u32", seenWords(vocabulary)),
+  ] as const;
+  const node = make.node("sample", rows, {});
+  const outputs = (["token", "logProbability"] as const).map((name, i) => ({
+    name,
+    role: "result" as const,
+    node: make.pick(node, i),
+    shape: [axisSize("B")],
+    packing: null,
+  }));
+  return { name: "sampler", axes, live: [], inputs, outputs, states: [], starts: new Map() };
+}
+
+it.each([1, 3, 255, 2048, 5000])("the likeliest of %i tokens", async (vocabulary) => {
+  const random = randomFrom(vocabulary);
+  const rows: number[][] = Array.from({ length: 5 }, () => Array.from({ length: vocabulary }, () => random.normal()));
+  const [, equal, negative, strange, largest] = rows;
+  equal!.fill(1.5);
+  negative!.fill(-Infinity);
+  negative![vocabulary >> 1] = -1e30;
+  strange![vocabulary - 1] = NaN;
+  largest![vocabulary - 1] = 9;
+  const plan = schedule(sampler(vocabulary), device.target, wide);
+  expect(plan.steps.some((s) => s.kind === "dispatch" && s.kernel.file === "sample_greedy_wide")).toBe(true);
+  const session = await load(emit(plan), device);
+  const of = (...shape: number[]): { shape: number[]; data: number[] } => ({
+    shape: [rows.length, ...shape],
+    data: new Array<number>(shape.reduce((n, s) => n * s, rows.length)).fill(0),
+  });
+  const inputs = {
+    logits: { shape: [rows.length, vocabulary], data: rows.flat() },
+    settings: of(SAMPLING_COLUMNS.length),
+    seeds: of(2),
+    positions: of(),
+    bias: of(vocabulary),
+    seen: of(seenWords(vocabulary)),
+  };
+  const found = await session.run(inputs, { promises: ["greedy"] });
+  session.dispose();
+  // NaN is highest, of equals the first.
+  const likeliest = rows.map((row) => {
+    const key = (x: number): number => (Number.isNaN(x) ? Infinity : x);
+    return row.reduce((best, x, i) => (key(x) > key(row[best]!) ? i : best), 0);
+  });
+  expect([...found["token"]!.data]).toEqual(likeliest);
+  expect([...found["logProbability"]!.data]).toEqual([0, 0, 0, NaN, 0]);
+});
