@@ -1,6 +1,6 @@
 // One to four sums over each row at once: Σ over k of value(row, k), k = 0 … depth − 1; x is read once.
-// Method: for GPUs. LANES invocations share a row, side by side along k; each has AT_ONCE values in flight, and sums its
-// columns in blocks of 32. Lanes meet in two steps, sixteen of them in the first.
+// Method: for GPUs. LANES invocations share a row, side by side along k; each has AT_ONCE values in flight, and sums
+// its columns in blocks of 32. Lanes meet in two steps, sixteen of them in the first.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters

@@ -1,6 +1,6 @@
 // Weights in the order their kernels read them.
 import { describe, expect, it } from "vitest";
-import { packedLength, type PanelLayout } from "../../src/program/program.js";
+import { packedLength, type PanelLayout, type Program } from "../../src/program/program.js";
 import { subgroupWidth } from "../../src/program/target.js";
 import { UnsupportedError, load } from "../../src/runtime/index.js";
 import { forEachPiece, type OpenPanels } from "../../src/runtime/weights/layout.js";
@@ -128,5 +128,15 @@ describe("a program whose kernels rely on what the device lacks", () => {
     const refused = load(program, device);
     await expect(refused).rejects.toThrow(UnsupportedError);
     await expect(refused).rejects.toThrow(new RegExp(`compiled for discrete and needs .*subgroups of ${width}`));
+  });
+  it("is refused where subgroups may be narrower than it needs, and runs where none is", async () => {
+    const device = await testDevice();
+    const narrowest = device.target.subgroups?.[0] ?? 0;
+    const needing = (leastSubgroup: number): Program => ({
+      ...scaleProgram(),
+      requires: { features: [], subgroupSize: null, leastSubgroup },
+    });
+    await expect(load(needing(narrowest + 1), device)).rejects.toThrow(`subgroups of ${narrowest + 1} or more`);
+    (await load(needing(narrowest), device)).dispose();
   });
 });
