@@ -123,11 +123,12 @@ describe("the defaults of a GPU that lists units", () => {
     const { rounding, roundingByValue, ...others } = own;
     expect(others).toEqual({ ...usual, subgroupSize: 32 });
     expect(rounding?.byWeight.map(({ most, tuning }) => [most, tuningName(tuning)])).toEqual([
-      [16, "vectors 1 × 1"],
+      [1, "row 1 × 4"],
+      [32, "row 4 × 4"],
       [512, "matrix 64 × 64 × 32 by 2 × 2 of 16 × 16 × 16"],
       [null, "matrix 128 × 64 × 32 by 2 × 2 of 16 × 16 × 16"],
     ]);
-    expect(roundingByValue).toEqual(rounding?.byWeight[1]?.tuning);
+    expect(roundingByValue).toEqual(rounding?.byWeight[2]?.tuning);
     expect(families.products.read(new Reader(JSON.parse(JSON.stringify(own)), (what) => new Error(what)))).toEqual(own);
     expect(attentionName(families.attention.defaults(targetOf(32, SHAPES)))).toBe(
       "matrix 64 × 32 by 4 of 16 × 16 × 16, query 512 by subgroups",
@@ -157,11 +158,11 @@ describe("the defaults of a GPU that lists units", () => {
       compile(source(rows), { target: targetOf(32, SHAPES), precision }).program!.kernels.map(({ name }) =>
         name.replace(/\.\d+$/, ""),
       );
-    expect(filesOf(100, {})).toEqual(["matmul_vectors"]);
-    expect(filesOf(200, {})).toEqual(["matmul_tiled"]);
+    expect(filesOf(32, {})).toEqual(["matmul_row"]);
+    expect(filesOf(33, {})).toEqual(["matmul_tiled"]);
     for (const precision of [{ weights: "f16" }, { products: "f16" }] as const) {
       expect(filesOf(200, precision)).toEqual(["matmul_matrix"]);
-      expect(filesOf(16, precision)).toEqual(["matmul_vectors"]);
+      expect(filesOf(16, precision)).toEqual(["matmul_row"]);
     }
   });
 });

@@ -136,6 +136,27 @@ describe("a file of tunings is refused", () => {
       changed(["tunings", "attention", "few"], { lanes: 256, least: 16, most: 8 }),
       /do not fit their own target: attention of few queries needs subgroups of at least 16/,
     ],
+    [
+      "with a tile of rows that has more sums than lanes",
+      changed(["tunings", "products", "byValue"], { kind: "row", rows: 4, vectors: 8 }),
+      /byValue is row, of 4 × 8 vectors, which are more than 16/,
+    ],
+    [
+      "with few columns by another kernel",
+      changed(["tunings", "products", "narrow"], {
+        byWeight: [{ most: null, tuning: { kind: "row", rows: 1, vectors: 4 } }],
+        byWeightAnyRows: [{ most: null, tuning: { kind: "plain" } }],
+      }),
+      /narrow\.byWeightAnyRows has a case that is not of kind row/,
+    ],
+    [
+      "with few columns by a kernel of whole panels",
+      changed(["tunings", "products", "narrow"], {
+        byWeight: [{ most: null, tuning: { kind: "tiled", rows: 4 } }],
+        byWeightAnyRows: [{ most: null, tuning: { kind: "row", rows: 1, vectors: 4 } }],
+      }),
+      /narrow\.byWeight\[0\]\.tuning is tiled/,
+    ],
     ["with no case", changed(["tunings", "products", "byWeight"], []), /byWeight must hold a case/],
     [
       "without a case for many rows",
@@ -264,6 +285,7 @@ describe("a file of tunings is refused", () => {
       { most: null, tuning: { kind: "tiled", rows: 4 } },
       { kind: "tiled" },
       { kind: "tiled", rows: 5 },
+      { kind: "row", rows: 2, vectors: 8 },
     ];
     for (const path of places)
       for (const value of values) {

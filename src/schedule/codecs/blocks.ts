@@ -33,6 +33,19 @@ export function blocks(encoding: "q8" | "q4"): Codec {
     column / 4u;
   let word = 4u * vector + k % ${rows}u${bits === 8 ? "" : " / 2u"};
   let shift = column % 4u * 8u${bits === 8 ? "" : " + k % 2u * 4u"};`;
+  // Each integer in the highest bits of a word, so that what is below it need not be shifted out with its sign.
+  const highest =
+    bits === 8
+      ? "(vec4u(x[i]) << vec4u(24u, 16u, 8u, 0u)) & vec4u(0xff000000u)"
+      : "(vec4u(x[i / 2u] ^ 0x88888888u) << (vec4u(28u, 20u, 12u, 4u) - i % 2u * 4u)) & vec4u(0xf0000000u)";
+  const ofHighest = `fn columnsB(x: Loaded, i: u32) -> vec4f { return vec4f(bitcast<vec4i>(${highest})); }`;
+  // The same value from an integer that was made positive: the product and the sum are exact.
+  const positive = bits === 8 ? "x[i] ^ 0x80808080u" : "(x[i / 2u] >> (i % 2u * 4u)) & 0x0f0f0f0fu";
+  const ofBytes = `fn columnsB(x: Loaded, i: u32) -> vec4f {
+  let w = ${positive};
+  let positive = vec4f(f32(w & 0xffu), f32((w >> 8u) & 0xffu), f32((w >> 16u) & 0xffu), f32(w >> 24u));
+  return fma(positive, vec4f(0x1p${32 - bits}f), vec4f(-0x1p31f));
+}`;
   return {
     encoding,
     one: "u32",
@@ -53,17 +66,13 @@ export function blocks(encoding: "q8" | "q4"): Codec {
     matrix: {
       element: "vec4u",
       block: BLOCK,
+      scaled: true,
       rows,
-      functions({ at, count }, stride) {
+      functions({ at, count }, stride, bytes) {
         invariant(stride % 8 === 0, "scales are read four at a time");
-        // Each integer in the highest bits of a word, so that what is below it need not be shifted out with its sign.
-        const shifts = bits === 8 ? "vec4u(24u, 16u, 8u, 0u)" : "(vec4u(28u, 20u, 12u, 4u) - i % 2u * 4u)";
-        const word = bits === 8 ? "x[i]" : "x[i / 2u] ^ 0x88888888u";
-        const mask = bits === 8 ? "0xff000000u" : "0xf0000000u";
-        const columns = `vec4f(bitcast<vec4i>((vec4u(${word}) << ${shifts}) & vec4u(${mask})))`;
         return `alias Loaded = vec4u;
 fn loadB(at: u32) -> Loaded { return ${at("at")}; }
-fn columnsB(x: Loaded, i: u32) -> vec4f { return ${columns}; }
+${bytes ? ofBytes : ofHighest}
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f {
   let vector = at / ${(stride / 4) * (BLOCK / rows)}u * ${stride / 4}u + at % ${stride / 4}u;
   let two = ${at(`(${integers(count())} + vector / 2u)`)};

@@ -26,13 +26,16 @@ export interface MatrixCodec {
   readonly rows: number;
   /** Sums over so many rows are added up at once. */
   readonly block: number;
+  /** Whether `addBlock` scales the sums of a block; else it adds them as they are. */
+  readonly scaled: boolean;
   /**
    * `alias Loaded`; `fn loadB(at: u32) -> Loaded`; `fn columnsB(x: Loaded, i: u32) -> vec4f`: its i-th row, without
    * scales, times a power of two of the codec's own (2^24 for q8, 2^28 for q4, so that sums overflow from activations
    * of about 10^27); `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f`: adds the sums over a block whose first
-   * load is `at`, with its scales, by that power. `stride`: columns of a panel.
+   * load is `at`, with its scales, by that power. `stride`: columns of a panel. `bytes`: integers are converted byte by
+   * byte, for which GPUs have instructions; the values are the same.
    */
-  readonly functions: (elements: Elements, stride: number) => string;
+  readonly functions: (elements: Elements, stride: number, bytes: boolean) => string;
 }
 
 /** Rows of products that are added up at once, which keeps rounding small. */
@@ -43,6 +46,7 @@ export const valueByValue = ({ four, readFour }: Pick<Codec, "four" | "readFour"
   element: four,
   rows: 1,
   block: SUMMED,
+  scaled: false,
   functions: (elements, stride) => `alias Loaded = vec4f;
 ${readFour("loadB", elements, stride)}
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }

@@ -1,9 +1,10 @@
 // The kernels of a matrix product and their tiles: what each reads, computes and stores.
 import { invariant } from "../../base/invariant.js";
 import { blockStride } from "../../program/program.js";
+import { DEFAULT_LIMITS } from "../../program/target.js";
 import { TEXELS, TEXTURE_OF } from "../../program/textures.js";
 import type { Size } from "../../size/size.js";
-import { rounding, type Codec } from "../codecs/codec.js";
+import { rounding, type Codec, type MatrixCodec } from "../codecs/codec.js";
 import { inBuffer, inTexture } from "../codecs/elements.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
@@ -79,6 +80,8 @@ export function stepOf(
       return subgroupStep(context, product, tuning);
     case "vectors":
       return vectorsStep(context, product, tuning);
+    case "row":
+      return rowStep(context, product, tuning);
     case "tiled":
       return tiledStep(context, product, tuning);
     case "matrix":
@@ -137,6 +140,34 @@ function vectorsStep(
     rows: 8 * rows,
     columns: 32 * vectors,
   });
+}
+
+/** The most k of a round. */
+const MOST_CHUNK = 1024;
+
+function rowStep(
+  context: Context,
+  product: Product,
+  { rows, vectors }: Extract<ProductTuning, { kind: "row" }>,
+): Step<Operand> {
+  const { scaled } = codecB(context).matrix;
+  const kernel = new KernelBuilder("matmul_row", context.extents)
+    .constant("ROWS", rows)
+    .constant("VECTORS", vectors)
+    .constant("CHUNK", rowChunk(rows, vectors, codecB(context).matrix))
+    .constant("SCALED", scaled ? 1 : 0);
+  const b = vectorsOf(kernel, context, product);
+  return vectorStep(kernel, context, product, { b, rows, columns: 4 * vectors, bytes: true });
+}
+
+/** The largest power of two of k whose values, sums and scales leave room in workgroup memory. */
+function rowChunk(rows: number, vectors: number, { block, scaled }: MatrixCodec): number {
+  // Each block of values has four more.
+  const perBlock = 4 * (rows * block + 4) + 16 * vectors * (rows + (scaled ? 1 : 0));
+  const bytes = (chunk: number): number => (chunk / block) * perBlock + 16 * vectors * rows;
+  let chunk = MOST_CHUNK;
+  while (bytes(chunk) > DEFAULT_LIMITS.workgroupStorageBytes) chunk /= 2;
+  return chunk;
 }
 
 /** How b is read, a weight or another value. */
@@ -254,7 +285,13 @@ export function vectorStep(
   kernel: KernelBuilder,
   context: Context,
   product: Product,
-  tile: { readonly b: Operand; readonly rows: number; readonly columns: number; readonly loads?: boolean },
+  tile: {
+    readonly b: Operand;
+    readonly rows: number;
+    readonly columns: number;
+    readonly loads?: boolean;
+    readonly bytes?: boolean;
+  },
 ): Step<Operand> {
   const { extents } = context;
   if (tile.loads !== false) declareLoads(kernel, context, product);
@@ -271,6 +308,7 @@ export function vectorStep(
       functions(
         bytes === null ? inBuffer("b") : inTexture("b", () => kernel.size(bytes / TEXELS[format])),
         strideIn(tile.b),
+        tile.bytes ?? false,
       ),
     )
     .index("matrixB", product.lead, product.stepsB);

@@ -39,6 +39,8 @@ function tileOf(tuning: ProductTuning, subgroupSize: number | null): Tile | null
       return null;
     case "vectors":
       return { rows: 8 * tuning.rows, columns: 32 * tuning.vectors };
+    case "row":
+      return { rows: tuning.rows, columns: 4 * tuning.vectors };
     case "subgroup":
     case "packed":
       return subgroupSize === null ? null : { rows: tuning.rows, columns: 4 * subgroupSize * tuning.vectors };

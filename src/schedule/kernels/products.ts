@@ -9,6 +9,7 @@ import {
   asItLies,
   casesOfKinds,
   exactTuning,
+  filled,
   isSubgroup,
   narrowed,
   type CasesByRows,
@@ -158,9 +159,10 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
     return own.kind === "packed" && !packs ? asItLies(own) : own;
   };
   if (!weights[inputB]) {
-    if (attrs.transposed || columns % 4 !== 0 || columns < tunings.leastColumns) return always({ kind: "plain" });
-    const usual = rounds ? (tunings.roundingByValue ?? tunings.byValue) : tunings.byValue;
+    if (attrs.transposed || columns % 4 !== 0) return always({ kind: "plain" });
     const each = typeof rows === "number" ? rows / (product.groups ?? 1) : rows;
+    if (columns < tunings.leastColumns) return always(narrowByValue(tunings, each, columns));
+    const usual = rounds ? (tunings.roundingByValue ?? tunings.byValue) : tunings.byValue;
     const tuning = narrowed(tunings, { most: null, tuning: byValue(tunings, usual, each) }, columns);
     return always(allowed(tuning, null));
   }
@@ -194,16 +196,23 @@ function byValue(tunings: ProductTunings, usual: ProductTuning, rows: Size): Pro
   const found =
     typeof rows === "number"
       ? casesOfKinds(tunings, IN_BUFFER).byWeight.find(
-          ({ most, columns }) => most !== null && rows <= most && most < LEAST_ROWS && columns === undefined,
+          ({ most, columns, tuning }) =>
+            most !== null && rows <= most && (most < LEAST_ROWS || tuning.kind === "row") && columns === undefined,
         )
       : undefined;
-  const few = found?.tuning.kind === tunings.byValue.kind ? found.tuning : null;
+  const few = found && [tunings.byValue.kind, "row"].includes(found.tuning.kind) ? found.tuning : null;
   return few ?? usual;
+}
+
+/** Few columns take the narrow case for so many rows. */
+function narrowByValue({ narrow }: ProductTunings, rows: Size, columns: number): ProductTuning {
+  const found = narrow?.byWeight.find(({ most }) => most === null || (typeof rows === "number" && rows <= most));
+  return found ? filled(found.tuning, columns) : { kind: "plain" };
 }
 
 const IN_BUFFER: ReadonlySet<OperandKind> = new Set(["buffered"]);
 
-/** Rows of a tile of products by a computed (unpacked) b. */
+/** Rows of a tile of products by a computed (unpacked) b, but for the kernel of few rows. */
 const LEAST_ROWS = 16;
 
 /** By operator. */

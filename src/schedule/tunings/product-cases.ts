@@ -11,6 +11,11 @@ export type ProductTuning =
   | { readonly kind: "plain" }
   /** `matmul_vectors.wgsl`: an invocation owns `rows` × 4 `vectors`. */
   | { readonly kind: "vectors"; readonly rows: number; readonly vectors: number }
+  /**
+   * `matmul_row.wgsl`: for few rows or few columns; a workgroup of 64 makes `rows` × 4 `vectors`, and shares out k among
+   * its lanes.
+   */
+  | { readonly kind: "row"; readonly rows: number; readonly vectors: number }
   /** `matmul_subgroup.wgsl`: a workgroup is a subgroup; a tile is as many panels wide as there are vectors. */
   | { readonly kind: "subgroup"; readonly rows: number; readonly vectors: number }
   /** `matmul_packed.wgsl`: the same, of rows that `pack_rows.wgsl` packed into a texture before. */
@@ -69,8 +74,10 @@ export interface ShapeTunings extends WeightTunings {
 export interface ProductTunings extends WeightTunings {
   /** The required subgroup size; null if no case depends on it. */
   readonly subgroupSize: number | null;
-  /** Products of fewer columns use the plain kernel, unless their shape is listed. */
+  /** Products of fewer columns use the narrow cases, unless their shape is listed. */
   readonly leastColumns: number;
+  /** Of kind `row`, with no more vectors than columns fill. Left out: the plain kernel. */
+  readonly narrow?: CasesByRows;
   /** Weight shapes with their own tunings. */
   readonly shapes: readonly ShapeTunings[];
   /**
@@ -92,7 +99,7 @@ export interface ProductTunings extends WeightTunings {
 /** The tunings of a weight of this shape: of a listed one its own, with the kinds of operands that it does not have. */
 export function weightTunings(tunings: ProductTunings, depth: number, columns: number): WeightTunings {
   const own = tunings.shapes.find((s) => s.depth === depth && s.columns === columns);
-  if (!own && columns < tunings.leastColumns) return { panel: tunings.panel, byWeight: PLAIN, byWeightAnyRows: PLAIN };
+  if (!own && columns < tunings.leastColumns) return narrowTunings(tunings, columns);
   const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
     cases
       .filter((c) => columns >= (c.columns ?? 0))
@@ -108,6 +115,29 @@ export function weightTunings(tunings: ProductTunings, depth: number, columns: n
     ...Object.fromEntries(kinds.map(([kind, cases]) => [kind, general(cases)])),
     ...(own ?? general(tunings)),
   };
+}
+
+/** The tunings of a weight of few columns, whose panels are as wide as it is. */
+function narrowTunings({ panel, narrow }: ProductTunings, columns: number): WeightTunings {
+  if (!narrow) return { panel, byWeight: PLAIN, byWeightAnyRows: PLAIN };
+  const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
+    cases.map((c) => ({ ...c, tuning: filled(c.tuning, columns) }));
+  return {
+    panel: PANEL_STEP * Math.ceil(columns / PANEL_STEP),
+    byWeight: all(narrow.byWeight),
+    byWeightAnyRows: all(narrow.byWeightAnyRows),
+  };
+}
+
+/** Panels of any encoding are a multiple of so many columns. */
+const PANEL_STEP = 8;
+
+/** The tile of a row kernel without vectors of which no column is needed. */
+export function filled(tuning: ProductTuning, columns: number): ProductTuning {
+  if (tuning.kind !== "row") return tuning;
+  let { vectors } = tuning;
+  while (vectors > 1 && columns <= 2 * vectors) vectors /= 2;
+  return { ...tuning, vectors };
 }
 
 /** The cases of kinds of operands whose kernels can read panels of so many columns. */

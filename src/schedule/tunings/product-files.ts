@@ -28,11 +28,15 @@ import {
 /** Rows of tiles that candidates have, and vectors of columns. */
 export const ROWS = {
   vectors: [1, 4, 8, 16, 32],
+  row: [1, 2, 4],
   subgroup: [1, 4, 8, 16, 24],
   packed: [8, 16, 24, 32],
   tiled: [4, 8],
 } as const;
 export const VECTORS = [1, 2, 4] as const;
+/** Those of the row kernel, one of whose 64 lanes adds up the sums for each row and column. */
+export const ROW_VECTORS = [1, 2, 4, 8] as const;
+export const MOST_ROW_SUMS = 16;
 
 /** Limits of subgroup sizes, beyond those of any device. */
 export const WIDTHS = { least: 4, most: 128 } as const;
@@ -44,6 +48,7 @@ const readKinds = variant({
   tiled: { rows: among(ROWS.tiled) },
   matrix: matrixFields,
   vectors: { rows: among(ROWS.vectors), vectors: among(VECTORS) },
+  row: { rows: among(ROWS.row), vectors: among(ROW_VECTORS) },
   subgroup: { rows: among(ROWS.subgroup), vectors: among(VECTORS) },
   packed: { rows: among(ROWS.packed), vectors: among(VECTORS) },
 });
@@ -51,11 +56,20 @@ const readKinds = variant({
 const readTuning: Read<ProductTuning> = (r) => {
   const found = readKinds(r);
   const fault = found.kind === "matrix" ? matrixFault(found) : null;
-  return fault === null ? found : r.fail(`is matrix: ${fault}`);
+  if (fault !== null) r.fail(`is matrix: ${fault}`);
+  if (found.kind === "row" && found.rows * found.vectors > MOST_ROW_SUMS)
+    r.fail(`is row, of ${found.rows} × ${found.vectors} vectors, which are more than ${MOST_ROW_SUMS}`);
+  return found;
 };
 
 const KINDS = { rounding: itself, quantized: itself, buffered: itself } as const satisfies Record<OperandKind, unknown>;
-const MORE = { ...KINDS, roundingByValue: itself, workgroups: whole(1, 65_536), narrows: flag } as const;
+const MORE = {
+  ...KINDS,
+  roundingByValue: itself,
+  narrow: itself,
+  workgroups: whole(1, 65_536),
+  narrows: flag,
+} as const;
 
 export function readProducts(r: Reader): ProductTunings {
   const fields = {
@@ -67,15 +81,28 @@ export function readProducts(r: Reader): ProductTunings {
     shapes: itself,
     byValue: itself,
   };
-  const { roundingByValue, rounding, quantized, buffered, ...at } = objectWith(fields, MORE)(r);
+  const { roundingByValue, rounding, quantized, buffered, narrow, ...at } = objectWith(fields, MORE)(r);
   const { subgroupSize } = at;
   return {
     ...at,
     byValue: readByValue(at.byValue, subgroupSize),
     ...readByWeight(at, { rounding, quantized, buffered }, subgroupSize),
     ...(roundingByValue && { roundingByValue: readByValue(roundingByValue, subgroupSize) }),
+    ...(narrow && { narrow: readNarrow(narrow, subgroupSize) }),
     shapes: at.shapes.list((s) => readShape(s, subgroupSize), MOST_SHAPES),
   };
+}
+
+/** Cases of products whose panels are no others' width. */
+function readNarrow(r: Reader, subgroupSize: number | null): CasesByRows {
+  const at = readPair(r);
+  const cases = (own: Reader): readonly ProductCase[] => {
+    const found = readCases(own, 0, subgroupSize);
+    return found.every(({ tuning, columns }) => tuning.kind === "row" && columns === undefined)
+      ? found
+      : own.fail("has a case that is not of kind row, or only of some columns");
+  };
+  return { byWeight: cases(at.byWeight), byWeightAnyRows: cases(at.byWeightAnyRows) };
 }
 
 function readByValue(r: Reader, subgroupSize: number | null): ProductTuning {

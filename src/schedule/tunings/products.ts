@@ -11,7 +11,7 @@ import {
   type ProductTunings,
 } from "./product-cases.js";
 import { readsTextures } from "./textures.js";
-import { readProducts, ROWS, VECTORS, WIDTHS } from "./product-files.js";
+import { MOST_ROW_SUMS, readProducts, ROWS, VECTORS, WIDTHS } from "./product-files.js";
 
 const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({
   most,
@@ -22,6 +22,10 @@ const packed = (rows: number, count: number): ProductCase => ({
   most: null,
   tuning: { kind: "packed", rows, vectors: count },
   columns: 512,
+});
+const row = (most: number | null, rows: number, count = 4): ProductCase => ({
+  most,
+  tuning: { kind: "row", rows, vectors: count },
 });
 const vectors = (most: number | null, rows: number, count: number): ProductCase => ({
   most,
@@ -91,17 +95,26 @@ const MESA_TEXTURES: ProductTunings = {
 const tiled = (most: number | null, rows: number): ProductCase => ({ most, tuning: { kind: "tiled", rows } });
 
 /**
+ * Not measured here: chosen by what drivers' compilers make of it. Few rows are bound by reading b, for which a GPU needs
+ * many loads on their way, those of all lanes of many workgroups. Each row reads b again, from a cache: with tiles of two
+ * rows or four, Intel's compiler has too few registers.
+ */
+const FEW_ROWS = [row(8, 1)];
+const NARROW: CasesByRows = { byWeight: [row(null, 1)], byWeightAnyRows: [row(null, 1)] };
+
+/**
  * Not measured here. What kernels published for such devices have in common: tiles of 64 × 64 through workgroup memory,
- * 4 × 4 to 8 × 8 of it an invocation, for many rows (TensorFlow.js, onnxruntime, llama.cpp); for few rows, which are
- * bound by reading b, one row an invocation, so that as many as can be read at once. A GPU that shares memory is full
- * with a few thousand invocations, so tiles pay early. As many workgroups as fill a few of the largest such.
+ * 4 × 4 to 8 × 8 of it an invocation, for many rows (TensorFlow.js, onnxruntime, llama.cpp); few rows share out k. A GPU
+ * that shares memory is full with a few thousand invocations, so tiles pay early. As many workgroups as fill a few of the
+ * largest such.
  */
 const INTEGRATED: ProductTunings = {
   subgroupSize: null,
   panel: 64,
   leastColumns: 32,
-  byWeight: [vectors(8, 1, 1), vectors(32, 4, 1), tiled(null, 4)],
-  byWeightAnyRows: [vectors(8, 1, 1), tiled(null, 4)],
+  narrow: NARROW,
+  byWeight: [...FEW_ROWS, vectors(32, 4, 1), tiled(null, 4)],
+  byWeightAnyRows: [...FEW_ROWS, vectors(32, 4, 1), tiled(null, 4)],
   shapes: [],
   workgroups: 64,
   byValue: { kind: "vectors", rows: 4, vectors: 2 },
@@ -109,15 +122,17 @@ const INTEGRATED: ProductTunings = {
 
 /**
  * Not measured here. As above; but a GPU with memory of its own wants tens of thousands of invocations, which tiles of
- * 64 × 64 give only to larger products: below that smaller tiles, whose repeated reads its caches serve, are the lesser
- * evil. The tallest tiles, 128 × 64 by 8 × 4 an invocation, are what the fastest published f32 kernels of WebGPU have
- * (14.8 of 18.1 TFLOP/s on an A100), and need as many rows. Twice as many workgroups as an H100 has cores.
+ * 64 × 64 give only to larger products. Up to half as many rows take tiles of four, which share out k: an estimate from
+ * the machine code for RDNA 3 says 5 µs for 32 rows by 1024 × 1024, and 57 in tiles of 64 × 64. The tallest tiles, 128 ×
+ * 64 by 8 × 4 an invocation, are what the fastest published f32 kernels of WebGPU have (14.8 of 18.1 TFLOP/s on an A100),
+ * and need as many rows. Twice as many workgroups as an H100 has cores.
  */
 const DISCRETE: ProductTunings = {
   ...INTEGRATED,
   workgroups: 256,
-  byWeight: [vectors(16, 1, 1), vectors(128, 4, 1), tiled(1024, 4), tiled(null, 8)],
-  byWeightAnyRows: [vectors(16, 1, 1), vectors(128, 4, 1), tiled(1024, 4), tiled(null, 8)],
+  narrow: { byWeight: [row(1, 1), row(null, 4)], byWeightAnyRows: [row(1, 1), row(null, 4)] },
+  byWeight: [row(1, 1), row(32, 4), tiled(1024, 4), tiled(null, 8)],
+  byWeightAnyRows: [row(1, 1), row(32, 4), tiled(1024, 4), tiled(null, 8)],
 };
 
 /**
@@ -147,10 +162,10 @@ function onUnits(own: ProductTunings, target: Target): ProductTunings {
   const tile = (below: number, beside: number): ProductTuning | undefined =>
     four.find((t) => t.m * t.n * t.k === size && t.rows === 2 * t.m * below && t.columns === 2 * t.n * beside);
   const [small, large] = [tile(2, 2), tile(4, 4) ?? tile(4, 2)];
-  const [few] = own.byWeight;
-  if (!small || !few) return own;
+  const few = own.byWeight.filter(({ tuning }) => tuning.kind === "row");
+  if (!small) return own;
   const cases: readonly ProductCase[] = [
-    few,
+    ...few,
     ...(large ? [{ most: MANY_ROWS, tuning: small }] : []),
     { most: null, tuning: large ?? small },
   ];
@@ -202,12 +217,19 @@ interface Choice {
 }
 
 /** The most vectors of sums. More of `vectors` take compilers seconds; more of `subgroup` fill the processor's cache. */
-const MOST_SUMS = { vectors: 32, subgroup: 64 } as const;
+const MOST_SUMS = { row: MOST_ROW_SUMS, vectors: 32, subgroup: 64 } as const;
 const FEW_SUMS = 8;
 
 function tuningsOn(target: Target): readonly Choice[] {
   const own = subgroupWidth(target);
   const width = own !== null && own >= WIDTHS.least && own <= WIDTHS.most ? own : null;
+  const isSoftware = target.device === "mesa-software" || target.device === "swiftshader";
+  const rowTiles = (panel: number): readonly Choice[] =>
+    (isSoftware ? [] : ROWS.row).flatMap((rows) =>
+      [4, 8]
+        .filter((count) => rows * count <= MOST_SUMS.row)
+        .map((count) => ({ tuning: { kind: "row" as const, rows, vectors: count }, panel })),
+    );
   const tiles = (kind: "vectors" | "subgroup" | "packed", panel: number, most: number): readonly Choice[] =>
     ROWS[kind].flatMap((rows) =>
       VECTORS.flatMap((count) =>
@@ -222,7 +244,8 @@ function tuningsOn(target: Target): readonly Choice[] {
   return [
     { tuning: { kind: "plain" }, panel: 32 },
     ...tiles("vectors", 32, MOST_SUMS.vectors),
-    ...others.flatMap((panel) => tiles("vectors", panel, FEW_SUMS)),
+    ...rowTiles(32),
+    ...others.flatMap((panel) => [...tiles("vectors", panel, FEW_SUMS), ...rowTiles(panel)]),
     ...(width === null ? [] : tiles("subgroup", 4 * width, MOST_SUMS.subgroup)),
     ...(width === null || !readsTextures(target) ? [] : tiles("packed", 4 * width, MOST_SUMS.subgroup)),
     ...(target.limits.invocationsPerWorkgroup >= 256
@@ -242,7 +265,7 @@ function forced({ tuning, panel }: Choice, target: Target): Candidate<ProductTun
       byWeight: cases,
       byWeightAnyRows: cases,
       shapes: [],
-      byValue: tuning.kind === "vectors" || tuning.kind === "subgroup" ? tuning : PORTABLE.byValue,
+      byValue: ["vectors", "row", "subgroup"].includes(tuning.kind) ? tuning : PORTABLE.byValue,
     },
   };
 }
@@ -254,6 +277,7 @@ export function tuningName(tuning: ProductTuning): string {
       return tuning.kind;
     case "tiled":
       return `tiled ${16 * tuning.rows} × 64`;
+    case "row":
     case "vectors":
     case "subgroup":
     case "packed":

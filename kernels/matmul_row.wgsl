@@ -1,0 +1,193 @@
+// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], of few rows or few columns.
+// Method: a workgroup makes ROWS rows × VECTORS vectors of four columns; the lanes of a vector share out the blocks
+// of k. In each round the workgroup brings CHUNK values of each row of a to workgroup memory; then a lane sums
+// whole blocks, each k after the other, with many loads of b on their way before the first is used, and leaves the sums
+// in workgroup memory, where one lane for each row and column adds them up in the blocks' order, as matmul.wgsl does: a
+// row has the same bits whatever the tile.
+// Grid: one workgroup for each tile of ROWS rows and 4 · VECTORS columns, in the order of `tileAt`.
+
+// --- parameters
+struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+const ROWS = 1u;
+const VECTORS = 4u;
+/** k of a round; a multiple of BLOCK. */
+const CHUNK = 1024u;
+/** k runs in blocks of so many, whose sums are added up. */
+const BLOCK = 64u;
+/** Values of k of which a load of b gives four columns; blocks and the depth are multiples of it. */
+const K_PER_LOAD = 1u;
+/** 1 where a block's sum is scaled when it is added, else 0. */
+const SCALED = 0u;
+fn batchCount() -> u32 { return sizes.batches; }
+fn rowCount() -> u32 { return sizes.rows; }
+fn columnCount() -> u32 { return sizes.columns; }
+fn depth() -> u32 { return sizes.depth; }
+/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+struct Tile { batch: u32, first: u32, end: u32, place: u32 }
+/**
+ * The n-th of `tiles`, for which the grid has room: batch by batch, down the rows first. Each batch has an equal share,
+ * of which those beyond its rows have none.
+ */
+fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
+  let down = tiles / (across * batchCount());
+  let batch = n / (across * down);
+  return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
+}
+/** How many k a batch sums over. */
+fn reach(batch: u32) -> u32 { return depth(); }
+fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
+/** Which matrix of b a batch reads. */
+fn matrixB(batch: u32) -> u32 { return batch; }
+/** In loads: where a matrix has its n-th four columns, for k = 0, and how far it is to the next. */
+fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * sizes.depth * (sizes.columns / 4u) + n; }
+fn strideB() -> u32 { return sizes.columns / 4u; }
+/** What one row of a needs: where it starts. */
+struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
+/** What column k of a needs whatever the row: nothing. */
+alias ColA = u32;
+fn colA(k: u32) -> ColA { return k; }
+fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
+/** What b holds at a place, and of it the columns for the i-th k. */
+alias Loaded = vec4f;
+fn loadB(at: u32) -> Loaded { return b[at]; }
+fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
+/** Adds to a sum that of a block, whose first load is at a place of b. */
+fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
+fn rounded(v: f32) -> f32 { return v; }
+/** Stores four sums of a row, from `column` on. */
+fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
+  let at = (batch * rowCount() + row) * columnCount() + column;
+  for (var i = 0u; i < 4u; i++) {
+    if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
+  }
+}
+// --- end of parameters
+
+const LANES = 64u;
+/** Lanes of a vector. */
+const SLICES = LANES / VECTORS;
+const TILE = ROWS * VECTORS;
+const BLOCKS = CHUNK / BLOCK;
+/**
+ * Of k, whose loads of b are all on their way before the first is used: 32, but 16 where a load gives one k, and where
+ * the rows are so many that compilers would not unroll the loop.
+ */
+const RUN = 16u * (1u + min(K_PER_LOAD - 1u, 1u) * (1u - ROWS / 4u));
+const LOADS = RUN / K_PER_LOAD;
+/** The same behind the last whole block. */
+const TAIL = 4u;
+/** Values of each row of a that a lane brings at once. */
+const BROUGHT = min(16u / ROWS, CHUNK / LANES);
+/** Blocks whose sums are read at once. */
+const AT_ONCE = 8u;
+
+/** Values of a, row by row for each k, with a few more, so that lanes that read their blocks meet different banks. */
+var<workgroup> staged: array<array<array<f32, ROWS>, BLOCK + 4u / ROWS>, BLOCKS>;
+/** The sum of each block, and what it is scaled by. */
+var<workgroup> parts: array<array<vec4f, TILE>, BLOCKS>;
+var<workgroup> scales: array<array<vec4f, VECTORS>, SCALED * (BLOCKS - 1u) + 1u>;
+/** The sums of all blocks, by rows and columns. */
+var<workgroup> sums: array<array<f32, 4>, TILE>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let vectors = (columnCount() + 3u) / 4u;
+  let across = (vectors + VECTORS - 1u) / VECTORS;
+  let tile = tileAt(group.x + group.y * groups.x, groups.x * groups.y, across, ROWS);
+  if (tile.first >= tile.end) { return; }
+  let batch = tile.batch;
+  let count = reach(batch);
+  let own = lane % VECTORS;
+  let slice = lane / VECTORS;
+  let atB = vectorB(matrixB(batch), min(tile.place * VECTORS + own, vectors - 1u));
+  var rows: array<RowA, ROWS>;
+  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(tile.first + r, tile.end - 1u)); }
+
+  // Of one row and column of the tile.
+  let summed = min(lane / 4u, TILE - 1u);
+  var sum = 0.0;
+  for (var first = 0u; first < count; first += CHUNK) {
+    let reached = min(CHUNK, count - first);
+    for (var at = lane; at < reached; at += BROUGHT * LANES) {
+      var brought: array<array<f32, BROUGHT>, ROWS>;
+      for (var i = 0u; i < BROUGHT; i++) {
+        let k = min(first + at + i * LANES, count - 1u);
+        let column = colA(k);
+        for (var r = 0u; r < ROWS; r++) { brought[r][i] = valueA(rows[r], column, k); }
+      }
+      for (var i = 0u; i < BROUGHT; i++) {
+        let block = at / BLOCK + i * (LANES / BLOCK);
+        for (var r = 0u; r < ROWS; r++) { staged[block][at % BLOCK][r] = brought[r][i]; }
+      }
+    }
+    workgroupBarrier();
+
+    let blocks = (reached + BLOCK - 1u) / BLOCK;
+    for (var block = slice; block < blocks; block += SLICES) {
+      let at = atB + (first + block * BLOCK) / K_PER_LOAD * strideB();
+      var scale: vec4f;
+      if (SCALED > 0u) { scale = addBlock(vec4f(), vec4f(1.0), at); }
+      var part: array<vec4f, ROWS>;
+      for (var r = 0u; r < ROWS; r++) { part[r] = vec4f(); }
+      // Only where a load gives one k may the last block be shorter.
+      let inside = select(BLOCK, min(BLOCK, reached - block * BLOCK), K_PER_LOAD == 1u);
+      var k = 0u;
+      for (; k + RUN <= inside; k += RUN) {
+        var loaded: array<Loaded, LOADS>;
+        for (var i = 0u; i < LOADS; i++) { loaded[i] = loadB(at + (k / K_PER_LOAD + i) * strideB()); }
+        for (var i = 0u; i < LOADS; i++) {
+          for (var j = 0u; j < K_PER_LOAD; j++) {
+            let column = columnsB(loaded[i], j);
+            for (var r = 0u; r < ROWS; r++) {
+              part[r] = fma(vec4f(staged[block][k + i * K_PER_LOAD + j][r]), column, part[r]);
+            }
+          }
+        }
+      }
+      for (; k < inside; k += TAIL) {
+        var loaded: array<Loaded, TAIL>;
+        for (var i = 0u; i < TAIL; i++) { loaded[i] = loadB(at + min(k + i, inside - 1u) * strideB()); }
+        for (var i = 0u; i < TAIL; i++) {
+          let column = columnsB(loaded[i], 0u);
+          for (var r = 0u; r < ROWS; r++) {
+            let more = fma(vec4f(staged[block][k + i][r]), column, part[r]);
+            part[r] = select(part[r], more, k + i < inside);
+          }
+        }
+      }
+      if (SCALED > 0u) { scales[block][own] = scale; }
+      for (var r = 0u; r < ROWS; r++) { parts[block][r * VECTORS + own] = part[r]; }
+    }
+    workgroupBarrier();
+
+    for (var n = 0u; n < blocks; n += AT_ONCE) {
+      var part: array<f32, AT_ONCE>;
+      var scale: array<f32, AT_ONCE>;
+      for (var i = 0u; i < AT_ONCE; i++) {
+        let block = min(n + i, blocks - 1u);
+        part[i] = parts[block][summed][lane % 4u];
+        scale[i] = 1.0;
+        if (SCALED > 0u) { scale[i] = scales[block][summed % VECTORS][lane % 4u]; }
+      }
+      for (var i = 0u; i < AT_ONCE; i++) { sum = select(sum, fma(part[i], scale[i], sum), n + i < blocks); }
+    }
+  }
+
+  if (lane < 4u * TILE) { sums[summed][lane % 4u] = sum; }
+  workgroupBarrier();
+  let vector = tile.place * VECTORS + own;
+  let row = tile.first + lane / VECTORS;
+  if (lane < TILE && row < tile.end && vector < vectors) {
+    let x = sums[lane];
+    finish(batch, row, vector * 4u, vec4f(x[0], x[1], x[2], x[3]));
+  }
+}
