@@ -40,7 +40,10 @@ const bitsOf = async (own: Case, tunings: Tunings, precision: Precision = {}): P
   ...((await runOnDevice(device, own, device.target, tunings, precision))["y0"]!.data as Float32Array),
 ];
 
-describe.each(TILES.map((tile) => [nameOf(tile), tile] as const))("%s", (_name, tile) => {
+// Mesa compiles this kernel in 2 to 4 s, for it is written for GPUs.
+const SLOW = { timeout: 180_000 } as const;
+
+describe.each(TILES.map((tile) => [nameOf(tile), tile] as const))("%s", SLOW, (_name, tile) => {
   // One k, less than a block, whole blocks, a part of one behind them, and more than a round has.
   it.each([
     [1, 1, 5],
@@ -88,7 +91,7 @@ describe.each(TILES.map((tile) => [nameOf(tile), tile] as const))("%s", (_name, 
   });
 });
 
-describe("on a GPU", () => {
+describe("on a GPU", SLOW, () => {
   it.each(["integrated", "discrete"] as const)("of class %s few rows or columns take it", async (name) => {
     const target: Target = { ...device.target, device: name, subgroups: null };
     for (const [M, K, N] of [

@@ -70,7 +70,8 @@ const SHAPES = `model Shapes() {
   }
 }`;
 
-describe("on the device", { timeout: 60_000 }, () => {
+// Mesa compiles a kernel of few rows for GPUs in 2 to 4 s.
+describe("on the device", { timeout: 180_000 }, () => {
   let device: Device;
   beforeAll(async () => void (device = await sparingDevice()));
   afterAll(() => device.destroy());
