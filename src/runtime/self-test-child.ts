@@ -45,7 +45,7 @@ export type SelfTestLine =
     }
   | {
       readonly kind: "product";
-      /** Whether the operands lay in workgroup memory as vectors of eight halves, k innermost. */
+      /** Whether the operands were rounded to halves and lay in workgroup memory as vectors of eight, k innermost. */
       readonly vectors: boolean;
       readonly m: number;
       readonly n: number;
@@ -202,12 +202,18 @@ export async function selfTest(
     device.destroy();
   }
 
-  /** The rows of a, then the columns of b, as vectors of eight halves. */
+  /**
+   * The rows of a, then the columns of b, as vectors of eight halves: of numbers so near to a half, above it and below,
+   * that the nearest half is that.
+   */
   function inVectors(m: number, n: number, k: number): string {
     return `var<workgroup> tile: array<vec4<u32>, ${((m + n) * k) / 8}>;
-      fn two(x: f16, y: f16) -> u32 { return bitcast<u32>(vec2<f16>(x, y)); }
-      fn ofA(at: u32) -> u32 { return two(a[at], a[at + 1u]); }
-      fn ofB(k: u32, n: u32) -> u32 { return two(b[k * ${n}u + n], b[(k + 1u) * ${n}u + n]); }
+      fn near(x: f16, above: bool) -> f32 { return f32(x) * select(1.0 - 0x1p-13, 1.0 + 0x1p-13, above); }
+      fn two(x: f16, y: f16, above: bool) -> u32 {
+        return bitcast<u32>(vec2<f16>(vec2f(near(x, above), near(y, !above))));
+      }
+      fn ofA(at: u32) -> u32 { return two(a[at], a[at + 1u], at % 16u < 8u); }
+      fn ofB(k: u32, n: u32) -> u32 { return two(b[k * ${n}u + n], b[(k + 1u) * ${n}u + n], n % 2u == 0u); }
       fn bring(lane: u32) {
         for (var i = lane; i < ${(m * k) / 8}u; i += ${info.subgroupMaxSize}u) {
           tile[i] = vec4<u32>(ofA(8u * i), ofA(8u * i + 2u), ofA(8u * i + 4u), ofA(8u * i + 6u));

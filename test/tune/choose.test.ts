@@ -184,6 +184,7 @@ describe("products", () => {
         depth: 32,
         down: 2,
         across: 2,
+        vectors: false,
       } as const;
       const all = [{ most: null, tuning: units }];
       const rounding = { byWeight: all, byWeightAnyRows: all };

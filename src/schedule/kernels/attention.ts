@@ -174,7 +174,7 @@ export function declareTiling(
   columns: number,
   values: number,
 ): void {
-  kernel.matrices(width, { m, n, k, input: "f16", output: "f32" });
+  kernel.matrices(width, { m, n, k, input: "f16", output: "f32" }, false);
   const constants = { WIDTH: width, M: m, N: n, K: k, SUBGROUPS: subgroups, BLOCK: keys };
   for (const [name, value] of Object.entries({ ...constants, COLUMNS: columns, COLUMNS_V: values }))
     kernel.constant(name, value);

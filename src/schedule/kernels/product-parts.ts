@@ -64,6 +64,7 @@ export function inParts(
 fn firstK(batch: u32) -> u32 { return min(batch * partDepth(), depth()); }
 fn reach(batch: u32) -> u32 { return min(partDepth(), depth() - firstK(batch)); }`,
     firstB: "fn firstB(matrix: u32) -> u32 { return firstK(matrix) * columnCount(); }",
+    whole: false,
   });
   const bytes = extents.times(4 * parts, extents.times(product.rows, product.columns));
   return {
