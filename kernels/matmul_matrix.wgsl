@@ -186,7 +186,9 @@ fn main(
       let own = lane % ALONG + e * ALONG;
       for (var r = 0u; r < ROWS_EACH; r++) {
         let row = lane / ALONG + r * ROWS_AT_ONCE;
-        if (FITS_A || (row < min(ROWS, (r + 1u) * ROWS_AT_ONCE) && own < EIGHTS)) { put(row * STRIDE + own, fresh[e][r]); }
+        if (FITS_A || (row < min(ROWS, (r + 1u) * ROWS_AT_ONCE) && own < EIGHTS)) {
+          put(row * STRIDE + own, fresh[e][r]);
+        }
       }
     }
     for (var p = 0u; p < PLACES_EACH; p++) {
