@@ -114,7 +114,7 @@ describe("attention on matrix units", () => {
         ),
       );
       const [, second] = [...options.inputs.keys()];
-      const inputs = new Map([...options.inputs]);
+      const inputs = new Map(options.inputs);
       const { shape, data } = inputs.get(second!)!;
       // Rows one after another, each times what grows with its number.
       const [rows, width] = [shape.at(-2)!, shape.at(-1)!];

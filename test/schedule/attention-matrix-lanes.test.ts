@@ -54,7 +54,7 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
             }
             // As the loop over `c` from `share` on does, a block of columns after another.
             for (const column of range(c["COLUMNS_V"]! / 4))
-              if ((column % (t.keys / 4)) % c["SHARING"]! === share({ member }))
+              if (share({ member }) === (column % (t.keys / 4)) % c["SHARING"]!)
                 summed.push(...range(4).map((i) => row * c["COLUMNS_V"]! + 4 * column + i));
           }
         // The rows that its units read are those that its lanes wrote.

@@ -185,14 +185,18 @@ fn strideB() -> u32 { return ${width}u; }`;
 function tiledStep(
   context: Context,
   product: Product,
-  { rows }: Extract<ProductTuning, { kind: "tiled" }>,
+  { rows, vectors }: Extract<ProductTuning, { kind: "tiled" }>,
 ): Step<Operand> {
-  invariant(ownTunings(context, product).panel === 64, "a tile is a panel wide");
-  return vectorStep(new KernelBuilder("matmul_tiled", context.extents).constant("ROWS", rows), context, product, {
-    b: panels(context, product),
-    rows: 16 * rows,
-    columns: 64,
-  });
+  invariant(ownTunings(context, product).panel === 64, "a tile is one panel wide, or two");
+  const { tiles, depth } = product;
+  const step = vectors > 1 ? 8 : 16;
+  const kernel = new KernelBuilder("matmul_tiled", context.extents)
+    .constant("ROWS", rows)
+    .constant("VECTORS", vectors)
+    .constant("STEP", step)
+    .constant("WHOLE", tiles.whole && typeof depth === "number" && depth % step === 0 ? 1 : 0);
+  const b = panels(context, product);
+  return vectorStep(kernel, context, product, { b, rows: 16 * rows, columns: 64 * vectors, fours: true });
 }
 
 /** Whether a product may round its operands to f16: it is allowed to, or an f16 holds the values of b, or nearly. */

@@ -43,7 +43,7 @@ function tileOf(tuning: ProductTuning, subgroupSize: number | null): Tile | null
     case "packed":
       return subgroupSize === null ? null : { rows: tuning.rows, columns: 4 * subgroupSize * tuning.vectors };
     case "tiled":
-      return { rows: 16 * tuning.rows, columns: 64 };
+      return { rows: 16 * tuning.rows, columns: 64 * tuning.vectors };
     case "matrix":
       return tuning;
     default:

@@ -33,6 +33,10 @@ export const ROWS = {
   tiled: [4, 8],
 } as const;
 export const VECTORS = [1, 2, 4] as const;
+/** Panels of a tile. */
+export const TILED_VECTORS = [1, 2] as const;
+/** Whether the invocations of a tile have what they bring in one load of b and whole fours of a. */
+export const fitsTile = (rows: number, vectors: number): boolean => vectors === 1 || rows === 8;
 
 /** Limits of subgroup sizes, beyond those of any device. */
 export const WIDTHS = { least: 4, most: 128 } as const;
@@ -41,7 +45,7 @@ const MOST_SHAPES = 1024;
 
 const readKinds = variant({
   plain: {},
-  tiled: { rows: among(ROWS.tiled) },
+  tiled: { rows: among(ROWS.tiled), vectors: among(TILED_VECTORS) },
   matrix: matrixFields,
   vectors: { rows: among(ROWS.vectors), vectors: among(VECTORS) },
   subgroup: { rows: among(ROWS.subgroup), vectors: among(VECTORS) },
@@ -51,6 +55,8 @@ const readKinds = variant({
 const readTuning: Read<ProductTuning> = (r) => {
   const found = readKinds(r);
   const fault = found.kind === "matrix" ? matrixFault(found) : null;
+  if (found.kind === "tiled" && !fitsTile(found.rows, found.vectors))
+    r.fail(`is tiled by ${found.rows} rows, which go with one panel, found ${found.vectors}`);
   return fault === null ? found : r.fail(`is matrix: ${fault}`);
 };
 

@@ -11,7 +11,7 @@ import {
   type ProductTunings,
 } from "./product-cases.js";
 import { readsTextures } from "./textures.js";
-import { readProducts, ROWS, VECTORS, WIDTHS } from "./product-files.js";
+import { fitsTile, readProducts, ROWS, TILED_VECTORS, VECTORS, WIDTHS } from "./product-files.js";
 
 const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({
   most,
@@ -88,7 +88,11 @@ const MESA_TEXTURES: ProductTunings = {
   },
 };
 
-const tiled = (most: number | null, rows: number): ProductCase => ({ most, tuning: { kind: "tiled", rows } });
+const tiled = (most: number | null, rows: number, panels = 1, columns?: number): ProductCase => ({
+  most,
+  tuning: { kind: "tiled", rows, vectors: panels },
+  ...(columns !== undefined && { columns }),
+});
 
 /**
  * Not measured here. What kernels published for such devices have in common: tiles of 64 × 64 through workgroup memory,
@@ -110,14 +114,22 @@ const INTEGRATED: ProductTunings = {
 /**
  * Not measured here. As above; but a GPU with memory of its own wants tens of thousands of invocations, which tiles of
  * 64 × 64 give only to larger products: below that smaller tiles, whose repeated reads its caches serve, are the lesser
- * evil. The tallest tiles, 128 × 64 by 8 × 4 an invocation, are what the fastest published f32 kernels of WebGPU have
- * (14.8 of 18.1 TFLOP/s on an A100), and need as many rows. Twice as many workgroups as an H100 has cores.
+ * evil. The largest, 128 × 128 by 8 × 8 an invocation, read half a byte of workgroup memory for each operation, which is
+ * what RDNA 3 has, and by what its compiler makes of them reach 94% of its peak; 128 × 64 reach 63%, and 64 × 64 47%. They
+ * need a million sums or so to fill a large GPU. Twice as many workgroups as an H100 has cores.
  */
+const LARGE: readonly ProductCase[] = [
+  tiled(512, 4),
+  tiled(1024, 8, 2, 1024),
+  tiled(1024, 4),
+  tiled(null, 8, 2, 1024),
+  tiled(null, 8),
+];
 const DISCRETE: ProductTunings = {
   ...INTEGRATED,
   workgroups: 256,
-  byWeight: [vectors(16, 1, 1), vectors(128, 4, 1), tiled(1024, 4), tiled(null, 8)],
-  byWeightAnyRows: [vectors(16, 1, 1), vectors(128, 4, 1), tiled(1024, 4), tiled(null, 8)],
+  byWeight: [vectors(16, 1, 1), vectors(128, 4, 1), ...LARGE],
+  byWeightAnyRows: [vectors(16, 1, 1), vectors(128, 4, 1), ...LARGE],
 };
 
 /**
@@ -237,7 +249,11 @@ function tuningsOn(target: Target): readonly Choice[] {
     ...(width === null ? [] : tiles("subgroup", 4 * width, MOST_SUMS.subgroup)),
     ...(width === null || !readsTextures(target) ? [] : tiles("packed", 4 * width, MOST_SUMS.subgroup)),
     ...(target.limits.invocationsPerWorkgroup >= 256
-      ? ROWS.tiled.map((rows) => ({ tuning: { kind: "tiled" as const, rows }, panel: 64 }))
+      ? TILED_VECTORS.flatMap((count) =>
+          ROWS.tiled
+            .filter((rows) => fitsTile(rows, count))
+            .map((rows) => ({ tuning: { kind: "tiled" as const, rows, vectors: count }, panel: 64 })),
+        )
       : []),
   ];
 }
@@ -264,7 +280,7 @@ export function tuningName(tuning: ProductTuning): string {
     case "plain":
       return tuning.kind;
     case "tiled":
-      return `tiled ${16 * tuning.rows} × 64`;
+      return `tiled ${16 * tuning.rows} × ${64 * tuning.vectors}`;
     case "vectors":
     case "subgroup":
     case "packed":
