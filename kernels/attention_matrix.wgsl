@@ -2,14 +2,14 @@
 // sequence; zeros where it sees none: products of f16 by f16 with sums in f32, on matrix units.
 // Method: as attention.wgsl, which see, goes through blocks of keys with the largest score so far (Dao et al. 2022,
 // arXiv 2205.14135). Each subgroup owns M queries of the tile, which stay in registers as matrices, and so do their
-// sums of values. A matrix in registers can only be scaled as a whole, so sums go through workgroup memory to be scaled;
-// that is put off until a score exceeds the largest on which a query's weights rest by more than MARGIN, and then done
-// for that query alone. Scores go through workgroup memory too, where the lanes of a subgroup share a query, and weights
-// come back over them. Queries, keys, values and weights are rounded to f16; scores, their largest, the sums of weights
-// and those of values are f32. In workgroup memory eight columns of a row of queries or keys are a vector, and eight
-// keys of a column of values, so that units load 16 bytes at a time; rows are padded by a vector, so that those of a
-// matrix lie in different banks. Blocks of keys that no query of the tile sees are not visited; of a block that is, a
-// value that is infinite or NaN reaches the queries of the tile that do not see its key too.
+// sums of values. A matrix can only be scaled as a whole, so sums go through workgroup memory to be scaled: not
+// before a score exceeds that on which a query's weights rest by more than MARGIN, and then for that query alone.
+// Scores go through workgroup memory too, where the lanes of a subgroup share a query, and weights come to lie over
+// them. Queries, keys, values and weights are rounded to f16; scores, their largest, the sums of weights and those of
+// values are f32. In workgroup memory eight columns of a row of queries or keys are a vector, and eight keys of a
+// column of values, so that units load 16 bytes at a time; rows are padded by a vector, so that those of a matrix lie
+// in different banks. Blocks of keys that no query of the tile sees are not visited; of a block that is, a value that
+// is infinite or NaN reaches the queries of the tile that do not see its key too.
 // Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 enable f16;
@@ -99,7 +99,7 @@ alias Sum = subgroup_matrix_result<f32, N, M>;
 /** Lanes that share a query, side by side in a subgroup; queries of a lane. */
 const SHARING = max(WIDTH / M, 1u);
 const EACH = M * SHARING / WIDTH;
-/** Eights of keys of a block, of which a lane owns so many of a query. */
+/** Eights of keys of a block; a lane owns so many of a query. */
 const EIGHTS = BLOCK / 8u;
 const PARTS = (EIGHTS + SHARING - 1u) / SHARING;
 
@@ -118,7 +118,6 @@ const VALUE_PLACES = EIGHTS * (COLUMNS_V / 4u);
 const KEYS_EACH = (KEY_PLACES + LANES - 1u) / LANES;
 const PLACES_EACH = (BLOCK / 4u + LANES - 1u) / LANES;
 const VALUES_EACH = (VALUE_PLACES + LANES - 1u) / LANES;
-
 /** Positions of the keys of a block. */
 var<workgroup> places: array<vec4u, BLOCK / 4u>;
 /** For each subgroup the last block in which a score exceeded the margin, counted from 1. */
@@ -128,11 +127,11 @@ var<workgroup> grown: array<u32, SUBGROUPS>;
 fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
 
 /** Four columns of a query or a key; zeros beyond the last column. */
-fn queryFour(head: u32, row: u32, c: u32) -> vec4<f16> {
+fn queryHalves(head: u32, row: u32, c: u32) -> vec4<f16> {
   if (PADDED == 0u) { return halves(queryAt(head, row, c)); }
   return halves(select(vec4f(), queryAt(head, row, min(c, quarters() - 1u)), c < quarters()));
 }
-fn keyFour(head: u32, row: u32, c: u32) -> vec4<f16> {
+fn keyHalves(head: u32, row: u32, c: u32) -> vec4<f16> {
   if (PADDED == 0u) { return halves(keyAt(head, row, c)); }
   return halves(select(vec4f(), keyAt(head, row, min(c, quarters() - 1u)), c < quarters()));
 }
@@ -207,7 +206,7 @@ fn main(
     let e = entry + min(r, filled - 1u);
     let own = head * groupSize() + e % groupSize();
     let row = firstQuery + e / groupSize();
-    put(r * STRIDE + c, eight(queryFour(own, row, 2u * c), queryFour(own, row, 2u * c + 1u)));
+    put(r * STRIDE + c, eight(queryHalves(own, row, 2u * c), queryHalves(own, row, 2u * c + 1u)));
   }
   if (lane < SUBGROUPS) { grown[lane] = 0u; }
   workgroupBarrier();
@@ -229,7 +228,6 @@ fn main(
   }
   var added: array<Sum, COLUMNS_V / N>;
   for (var c = 0u; c < COLUMNS_V / N; c++) { added[c] = Sum(); }
-
   // Blocks lie alike in every tile. What lies beyond the last key is the last, of no weight.
   let last = max(end, 1u) - 1u;
   // Its end behind it: the compiler then takes what stays the same out of the loop.
@@ -245,7 +243,7 @@ fn main(
       let i = lane + p * LANES;
       let row = min(block + i / (COLUMNS / 8u), last);
       let c = i % (COLUMNS / 8u) * 2u;
-      keys[p] = eight(keyFour(head, row, c), keyFour(head, row, c + 1u));
+      keys[p] = eight(keyHalves(head, row, c), keyHalves(head, row, c + 1u));
     }
     var values: array<array<vec4<u32>, 4>, VALUES_EACH>;
     for (var p = 0u; p < VALUES_EACH; p++) {
@@ -268,10 +266,9 @@ fn main(
     }
     for (var p = 0u; p < VALUES_EACH; p++) {
       let i = lane + p * LANES;
+      if (VALUE_PLACES % LANES != 0u && i >= VALUE_PLACES) { continue; }
       for (var q = 0u; q < 4u; q++) {
-        if (VALUE_PLACES % LANES == 0u || i < VALUE_PLACES) {
-          put(FIRST_VALUES + (i % (COLUMNS_V / 4u) * 4u + q) * STRIDE_V + i / (COLUMNS_V / 4u), values[p][q]);
-        }
+        put(FIRST_VALUES + (i % (COLUMNS_V / 4u) * 4u + q) * STRIDE_V + i / (COLUMNS_V / 4u), values[p][q]);
       }
     }
     for (var p = 0u; p < PLACES_EACH; p++) {
@@ -313,9 +310,9 @@ fn main(
       grows |= grew;
     }
     if (subgroupAny(grows) && member == 0u) { grown[subgroup] = block + 1u; }
-    let last_grown = workgroupUniformLoad(&grown);
+    let growth = workgroupUniformLoad(&grown);
     var any = false;
-    for (var s = 0u; s < SUBGROUPS; s++) { any |= last_grown[s] == block + 1u; }
+    for (var s = 0u; s < SUBGROUPS; s++) { any |= growth[s] == block + 1u; }
     if (any) {
       for (var chunk = 0u; chunk < CHUNKS; chunk++) {
         for (var c = 0u; c < ACROSS; c++) {

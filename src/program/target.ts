@@ -142,7 +142,7 @@ export const portable = ({ activations }: Precision = {}): Target =>
 export const READS_TEXTURES = "readonly_and_readwrite_storage_textures";
 /** WebGPU's feature without which no shader says which size its subgroups have. */
 export const PINS = "subgroup-size-control";
-/** Not WebGPU's name, but modc's own: matrix units load operands that lie as vectors of words, as its self-test proves. */
+/** Not WebGPU's name, but modc's own: matrix units load operands that lie as vectors of words, by the self-test. */
 export const MATRIX_VECTORS = "subgroup_matrix_vectors";
 /** Features of WebGPU and of WGSL, and forms, that kernels may use. */
 export const FEATURES = [

@@ -66,8 +66,8 @@ interface MatrixConfig {
 }
 
 /**
- * Adds in f16, multiplies by each configuration of matrix units for f16, says a size of subgroups, and multiplies again,
- * of operands as `matmul_matrix.wgsl` has them. Values are such that results are exact.
+ * Adds in f16, multiplies by each configuration of matrix units for f16, says a size of subgroups, and multiplies
+ * again, of operands as `matmul_matrix.wgsl` has them. Values are such that results are exact.
  */
 export async function selfTest(
   create: (flags: string[]) => GPU,

@@ -23,7 +23,7 @@ export const MATRICES = "chromium-experimental-subgroup-matrix";
 /** Toggles that show an instance of Dawn all that a GPU has. */
 export const ALL_FEATURES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 
-/** The features of a GPU that are asked for, and the forms of kernels that are used, only where a self-test has passed. */
+/** The features of a GPU that are asked for, and the forms that are used, only where a self-test has passed. */
 export const TESTED_FEATURES: readonly string[] = [F16, MATRICES, PINS, MATRIX_VECTORS];
 
 /** Those that passed. Matrix units are of no use without f16. */

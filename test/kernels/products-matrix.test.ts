@@ -45,8 +45,8 @@ function forced(tuning: MatrixTuning): Tunings {
 }
 
 /**
- * One subgroup with tiles of vectors and four with tiles of halves, in a soak all tiles and those too: Mesa takes a second to compile a matrix kernel of few sums, and several
- * for one of many.
+ * One subgroup with tiles of vectors and four with tiles of halves, in a soak all tiles and those too: Mesa takes a
+ * second to compile a matrix kernel of few sums, and several for one of many.
  */
 const ways = (): readonly MatrixTuning[] => {
   const all = matrixTunings(device.target).filter(({ depth }) => soaking || depth === 32);

@@ -1,7 +1,8 @@
 // WGSL of products on matrix units that varies: how workgroup memory holds tiles, and how four values of a are read.
 
 /** Tiles whose elements are vectors of eight halves, and in turn of four sums. */
-export const IN_VECTORS = `var<workgroup> tiles: array<vec4<u32>, max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS)>;
+export const IN_VECTORS = `const CELLS = max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS);
+var<workgroup> tiles: array<vec4<u32>, CELLS>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
 fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, STRIDE); }
 fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, STRIDE); }

@@ -19,7 +19,7 @@ export interface MatrixTiling {
   readonly keys: number;
   /** Workgroup memory that a kernel may take: wider heads take smaller blocks and tiles, or go without the units. */
   readonly bytes: number;
-  /** Whether the units load vectors of eight halves; else halves alone. The gradient's kernel takes halves in any case. */
+  /** Whether the units load vectors of eight halves; else halves alone, as for the gradient in any case. */
   readonly vectors: boolean;
 }
 

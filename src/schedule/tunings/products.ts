@@ -114,9 +114,9 @@ const INTEGRATED: ProductTunings = {
 /**
  * Not measured here. As above; but a GPU with memory of its own wants tens of thousands of invocations, which tiles of
  * 64 × 64 give only to larger products: below that smaller tiles, whose repeated reads its caches serve, are the lesser
- * evil. The largest, 128 × 128 by 8 × 8 an invocation, read half a byte of workgroup memory for each operation, which is
- * what RDNA 3 has, and by what its compiler makes of them reach 94% of its peak; 128 × 64 reach 63%, and 64 × 64 47%. They
- * need a million sums or so to fill a large GPU. Twice as many workgroups as an H100 has cores.
+ * evil. The largest, 128 × 128 by 8 × 8 an invocation, read half a byte of workgroup memory for each operation, as
+ * much as RDNA 3 has, and by what its compiler makes of them reach 94% of its peak; 128 × 64 reach 63%, and 64 × 64
+ * 47%. They need a million sums or so to fill a large GPU. Twice as many workgroups as an H100 has cores.
  */
 const LARGE: readonly ProductCase[] = [
   tiled(512, 4),
