@@ -1,13 +1,17 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
 // sequence; zeros where it sees none: products of f16 by f16 with sums in f32, on matrix units.
 // Method: as attention.wgsl, which see, goes through blocks of keys with the largest score so far (Dao et al. 2022,
-// arXiv 2205.14135). Each subgroup owns M queries of the tile, whose scores and whose sums of values go through
-// workgroup memory, for a matrix in registers can only be scaled as a whole; there the lanes of a subgroup share a
-// query, of which each owns columns in registers. Queries, keys, values and weights are rounded to f16; scores, their
-// largest, the sums of weights and those of values are f32. Rows in workgroup memory are padded by 8 halves, so that
-// rows of a matrix lie in different banks. Blocks of keys that no query of the tile sees are not visited; of a block
-// that is, a value that is infinite or NaN reaches the queries of the tile that do not see its key too.
+// arXiv 2205.14135). Each subgroup owns M queries of the tile, which stay in registers as matrices, and so do their
+// sums of values. A matrix can only be scaled as a whole, so sums go through workgroup memory to be scaled: not
+// before a score exceeds that on which a query's weights rest by more than MARGIN, and then for that query alone.
+// Scores go through workgroup memory too, where the lanes of a subgroup share a query, and weights come to lie over
+// them. Queries, keys, values and weights are rounded to f16; scores, their largest, the sums of weights and those of
+// values are f32. In workgroup memory eight columns of a row of queries or keys are a vector, and eight keys of a
+// column of values, so that units load 16 bytes at a time; rows are padded by a vector, so that those of a matrix lie
+// in different banks. Blocks of keys that no query of the tile sees are not visited; of a block that is, a value that
+// is infinite or NaN reaches the queries of the tile that do not see its key too.
 // Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
+diagnostic(off, chromium.subgroup_matrix_uniformity);
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -39,6 +43,8 @@ const BLOCK = 32u;
 /** Columns of q and k, and of v, filled up to whole matrices. */
 const COLUMNS = 64u;
 const COLUMNS_V = 64u;
+/** Whether q and k have fewer columns. */
+const PADDED = 0u;
 /** Heads of keys, and query heads that share one. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn groupSize() -> u32 { return sizes.groupSize; }
@@ -65,30 +71,70 @@ fn positionK(row: u32) -> u32 { return positionsK[row]; }
 fn halves(x: vec4f) -> vec4<f16> { return vec4<f16>(x); }
 /** Told of each query the logarithm of the sum of the exponentials of its scores; 0 where it sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
+const FIRST_SUMS = FIRST_VALUES + COLUMNS_V * STRIDE_V;
+/** Weights lie where scores lay. */
+const FIRST_WEIGHTS = FIRST_SUMS;
+const STRIDE_W = STRIDE_SUMS;
+/** Queries; then keys and values, and sums as vectors of four. */
+var<workgroup> tiles: array<vec4<u32>, max(TILE * STRIDE, FIRST_SUMS + TILE * STRIDE_SUMS)>;
+fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
+fn leftAt(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, stride); }
+fn rightAt(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, stride); }
+fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, FIRST_SUMS + at, x, STRIDE_SUMS); }
+fn sumOf(at: u32) -> Sum { return subgroupMatrixLoad<Sum, row_major>(&tiles, FIRST_SUMS + at, STRIDE_SUMS); }
+fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[FIRST_SUMS + at]); }
+fn setSums(at: u32, x: vec4f) { tiles[FIRST_SUMS + at] = bitcast<vec4<u32>>(x); }
 // --- end of parameters
 
 const TILE = SUBGROUPS * M;
 const LANES = SUBGROUPS * WIDTH;
 const LOWEST = -3.4028234e38;
+/** Scores are powers of two: by how much one may exceed that on which weights rest, which f16 then holds. */
+const MARGIN = 11.0;
+const LOG2_E = 1.4426950408889634;
+alias Left = subgroup_matrix_left<f16, K, M>;
+alias Right = subgroup_matrix_right<f16, N, K>;
+alias Sum = subgroup_matrix_result<f32, N, M>;
+
 /** Lanes that share a query, side by side in a subgroup; queries of a lane. */
 const SHARING = max(WIDTH / M, 1u);
 const EACH = M * SHARING / WIDTH;
-/** Fours of columns of v, and of keys of a block, that a lane owns of a query. */
-const PARTS = (COLUMNS_V / 4u + SHARING - 1u) / SHARING;
-const FOURS = (BLOCK / 4u + SHARING - 1u) / SHARING;
+/** Eights of keys of a block; a lane owns so many of a query. */
+const EIGHTS = BLOCK / 8u;
+const PARTS = (EIGHTS + SHARING - 1u) / SHARING;
 
-const STRIDE = COLUMNS + 8u;
-const STRIDE_V = COLUMNS_V + 8u;
-const STRIDE_P = BLOCK + 8u;
-const STRIDE_SUMS = max(BLOCK, COLUMNS_V) + 4u;
-var<workgroup> queries: array<f16, TILE * STRIDE>;
-var<workgroup> keys: array<f16, BLOCK * STRIDE>;
-var<workgroup> values: array<f16, BLOCK * STRIDE_V>;
-var<workgroup> weights: array<f16, TILE * STRIDE_P>;
-/** Scores of a block, then what its values add. */
-var<workgroup> sums: array<f32, TILE * STRIDE_SUMS>;
+/** In vectors of eight halves or four sums: rows of queries and keys, columns of values, rows of sums. */
+const STRIDE = COLUMNS / 8u + 1u;
+const STRIDE_V = EIGHTS + 1u;
+const STRIDE_SUMS = BLOCK / 4u + 1u;
+const FIRST_VALUES = BLOCK * STRIDE;
+/** Sums of values go through the memory of a block's scores, so many matrices of a row at a time. */
+const ACROSS = BLOCK / N;
+const CHUNKS = (COLUMNS_V + BLOCK - 1u) / BLOCK;
+/** What lanes bring of queries and keys in eights of columns, and of values in eights of keys by four columns. */
+const QUERY_PLACES = TILE * (COLUMNS / 8u);
+const KEY_PLACES = BLOCK * (COLUMNS / 8u);
+const VALUE_PLACES = EIGHTS * (COLUMNS_V / 4u);
+const KEYS_EACH = (KEY_PLACES + LANES - 1u) / LANES;
+const PLACES_EACH = (BLOCK / 4u + LANES - 1u) / LANES;
+const VALUES_EACH = (VALUE_PLACES + LANES - 1u) / LANES;
 /** Positions of the keys of a block. */
-var<workgroup> places: array<u32, BLOCK>;
+var<workgroup> places: array<vec4u, BLOCK / 4u>;
+/** For each subgroup the last block in which a score exceeded the margin, counted from 1. */
+var<workgroup> grown: array<u32, SUBGROUPS>;
+
+/** Eight halves as a vector of workgroup memory. */
+fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
+
+/** Four columns of a query or a key; zeros beyond the last column. */
+fn queryHalves(head: u32, row: u32, c: u32) -> vec4<f16> {
+  if (PADDED == 0u) { return halves(queryAt(head, row, c)); }
+  return halves(select(vec4f(), queryAt(head, row, min(c, quarters() - 1u)), c < quarters()));
+}
+fn keyHalves(head: u32, row: u32, c: u32) -> vec4<f16> {
+  if (PADDED == 0u) { return halves(keyAt(head, row, c)); }
+  return halves(select(vec4f(), keyAt(head, row, min(c, quarters() - 1u)), c < quarters()));
+}
 
 /** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
 fn tilesBefore(b: u32) -> u32 { return startQ(b) * groupSize() / TILE + b; }
@@ -119,6 +165,13 @@ fn seesAny(b: u32, i: u32) -> bool {
   return first < startK(b + 1u) && sees(i, positionK(first));
 }
 
+/** Which of four keys of a block a query sees. */
+fn seesFour(i: u32, j: u32, block: u32, end: u32) -> vec4<bool> {
+  let at = places[j / 4u];
+  return (vec4u(block + j) + vec4u(0u, 1u, 2u, 3u) < vec4u(end)) &
+    vec4<bool>(sees(i, at.x), sees(i, at.y), sees(i, at.z), sees(i, at.w));
+}
+
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -130,7 +183,8 @@ fn main(
   let n = group.x + group.y * groups.x;
   let tiles = groups.x * groups.y / sharedHeads();
   let head = n / tiles;
-  let tile = n % tiles;
+  // The last first, which see the most keys where none is ahead.
+  let tile = tiles - 1u - n % tiles;
   let b = sequenceOf(tile);
   let firstQuery = startQ(b);
   let entries = (startQ(b + 1u) - firstQuery) * groupSize();
@@ -145,142 +199,202 @@ fn main(
   let seenBegin = keyFrom(begin, end, firstSeen(lastPosition));
   let seenEnd = keyFrom(seenBegin, end, lastSeen(firstPosition) + 1u);
 
-  // Of a tile's last query what lies beyond; zeros beyond the last column.
-  for (var i = lane; i < TILE * (COLUMNS / 4u); i += LANES) {
-    let r = i / (COLUMNS / 4u);
-    let c = i % (COLUMNS / 4u);
+  // Of a tile's last query what lies beyond.
+  for (var i = lane; i < QUERY_PLACES; i += LANES) {
+    let r = i / (COLUMNS / 8u);
+    let c = i % (COLUMNS / 8u);
     let e = entry + min(r, filled - 1u);
-    var x = vec4f();
-    if (c < quarters()) { x = queryAt(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), c); }
-    let half = halves(x);
-    for (var j = 0u; j < 4u; j++) { queries[r * STRIDE + 4u * c + j] = half[j]; }
+    let own = head * groupSize() + e % groupSize();
+    let row = firstQuery + e / groupSize();
+    put(r * STRIDE + c, eight(queryHalves(own, row, 2u * c), queryHalves(own, row, 2u * c + 1u)));
   }
+  if (lane < SUBGROUPS) { grown[lane] = 0u; }
+  workgroupBarrier();
+  var queries: array<Left, COLUMNS / K>;
+  for (var c = 0u; c < COLUMNS / K; c++) { queries[c] = leftAt(subgroup * M * STRIDE + c * (K / 8u), STRIDE); }
+  workgroupBarrier();
 
   // The queries that a lane shares, EACH of them.
   let firstRow = subgroup * M + member / SHARING * EACH;
   let share = member % SHARING;
+  let factor = scale() * LOG2_E;
   var positions: array<u32, EACH>;
   var best: array<f32, EACH>;
   var total: array<f32, EACH>;
-  var added: array<array<vec4f, PARTS>, EACH>;
   for (var r = 0u; r < EACH; r++) {
     positions[r] = positionQ(firstQuery + (entry + min(firstRow + r, filled - 1u)) / groupSize());
     best[r] = LOWEST;
     total[r] = 0.0;
-    for (var p = 0u; p < PARTS; p++) { added[r][p] = vec4f(); }
   }
-
-  // Blocks lie alike in every tile.
-  for (var block = begin - (begin - startK(b)) % BLOCK; block < end; block += BLOCK) {
-    for (var i = lane; i < BLOCK * (COLUMNS / 4u); i += LANES) {
-      let r = i / (COLUMNS / 4u);
-      let c = i % (COLUMNS / 4u);
-      var x = vec4f();
-      if (block + r < end && c < quarters()) { x = keyAt(head, block + r, c); }
-      let half = halves(x);
-      for (var j = 0u; j < 4u; j++) { keys[r * STRIDE + 4u * c + j] = half[j]; }
+  var added: array<Sum, COLUMNS_V / N>;
+  for (var c = 0u; c < COLUMNS_V / N; c++) { added[c] = Sum(); }
+  // Blocks lie alike in every tile. What lies beyond the last key is the last, of no weight.
+  let last = max(end, 1u) - 1u;
+  // Its end behind it: the compiler then takes what stays the same out of the loop.
+  var block = begin - (begin - startK(b)) % BLOCK;
+  if (begin < end) { loop {
+    let allSeen = block >= seenBegin && block + BLOCK <= seenEnd;
+    var at: array<vec4u, PLACES_EACH>;
+    for (var p = 0u; p < PLACES_EACH; p++) {
+      for (var i = 0u; i < 4u; i++) { at[p][i] = positionK(min(block + 4u * (lane + p * LANES) + i, last)); }
     }
-    for (var i = lane; i < BLOCK * (COLUMNS_V / 4u); i += LANES) {
-      let r = i / (COLUMNS_V / 4u);
+    var keys: array<vec4<u32>, KEYS_EACH>;
+    for (var p = 0u; p < KEYS_EACH; p++) {
+      let i = lane + p * LANES;
+      let row = min(block + i / (COLUMNS / 8u), last);
+      let c = i % (COLUMNS / 8u) * 2u;
+      keys[p] = eight(keyHalves(head, row, c), keyHalves(head, row, c + 1u));
+    }
+    var values: array<array<vec4<u32>, 4>, VALUES_EACH>;
+    for (var p = 0u; p < VALUES_EACH; p++) {
+      let i = lane + p * LANES;
       let c = i % (COLUMNS_V / 4u);
-      var x = vec4f();
-      if (block + r < end && c < quartersV()) { x = valueAt(head, block + r, c); }
-      let half = halves(x);
-      for (var j = 0u; j < 4u; j++) { values[r * STRIDE_V + 4u * c + j] = half[j]; }
-    }
-    for (var i = lane; i < BLOCK; i += LANES) { places[i] = positionK(min(block + i, end - 1u)); }
-    workgroupBarrier();
-
-    var scores: array<subgroup_matrix_result<f32, N, M>, BLOCK / N>;
-    for (var j = 0u; j < BLOCK / N; j++) { scores[j] = subgroup_matrix_result<f32, N, M>(); }
-    for (var c = 0u; c < COLUMNS; c += K) {
-      let left = subgroupMatrixLoad<subgroup_matrix_left<f16, K, M>, row_major>(
-        &queries, subgroup * M * STRIDE + c, STRIDE);
-      for (var j = 0u; j < BLOCK / N; j++) {
-        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, N, K>, col_major>(&keys, j * N * STRIDE + c, STRIDE);
-        scores[j] = subgroupMatrixMultiplyAccumulate(left, right, scores[j]);
+      var x: array<vec4<f16>, 8>;
+      for (var j = 0u; j < 8u; j++) {
+        x[j] = halves(valueAt(head, min(block + i / (COLUMNS_V / 4u) * 8u + j, last), min(c, quartersV() - 1u)));
+      }
+      for (var q = 0u; q < 4u; q++) {
+        values[p][q] = eight(
+          vec4<f16>(x[0][q], x[1][q], x[2][q], x[3][q]), vec4<f16>(x[4][q], x[5][q], x[6][q], x[7][q]));
       }
     }
-    for (var j = 0u; j < BLOCK / N; j++) {
-      subgroupMatrixStore<row_major>(&sums, subgroup * M * STRIDE_SUMS + j * N, scores[j], STRIDE_SUMS);
+    for (var p = 0u; p < KEYS_EACH; p++) {
+      let i = lane + p * LANES;
+      if (KEY_PLACES % LANES == 0u || i < KEY_PLACES) {
+        put(i / (COLUMNS / 8u) * STRIDE + i % (COLUMNS / 8u), keys[p]);
+      }
+    }
+    for (var p = 0u; p < VALUES_EACH; p++) {
+      let i = lane + p * LANES;
+      if (VALUE_PLACES % LANES != 0u && i >= VALUE_PLACES) { continue; }
+      for (var q = 0u; q < 4u; q++) {
+        put(FIRST_VALUES + (i % (COLUMNS_V / 4u) * 4u + q) * STRIDE_V + i / (COLUMNS_V / 4u), values[p][q]);
+      }
+    }
+    for (var p = 0u; p < PLACES_EACH; p++) {
+      let i = lane + p * LANES;
+      if (BLOCK / 4u % LANES == 0u || i < BLOCK / 4u) { places[i] = at[p]; }
     }
     workgroupBarrier();
 
-    // Weights relative to the largest score so far.
-    let allSeen = block >= seenBegin && block + BLOCK <= seenEnd;
+    for (var j = 0u; j < BLOCK / N; j++) {
+      var score = Sum();
+      for (var c = 0u; c < COLUMNS / K; c++) {
+        score = subgroupMatrixMultiplyAccumulate(queries[c], rightAt(j * N * STRIDE + c * (K / 8u), STRIDE), score);
+      }
+      putSums(subgroup * M * STRIDE_SUMS + j * (N / 4u), score);
+    }
+    workgroupBarrier();
+
+    // Weights relative to the largest score when it last grew by more than the margin.
+    var own: array<array<array<vec4f, 2>, PARTS>, EACH>;
+    var shrink: array<f32, EACH>;
+    var grows = false;
     for (var r = 0u; r < EACH; r++) {
-      let at = (firstRow + r) * STRIDE_SUMS;
-      var own: array<vec4f, FOURS>;
       var most = LOWEST;
-      for (var f = 0u; f < FOURS; f++) {
-        let j = 4u * (f * SHARING + share);
-        own[f] = vec4f(LOWEST);
-        if (j < BLOCK) {
-          let x = vec4f(sums[at + j], sums[at + j + 1u], sums[at + j + 2u], sums[at + j + 3u]) * scale();
-          let i = positions[r];
-          let seen = (vec4u(block + j) + vec4u(0u, 1u, 2u, 3u) < vec4u(end)) & vec4<bool>(sees(i, places[j]),
-            sees(i, places[j + 1u]), sees(i, places[j + 2u]), sees(i, places[j + 3u]));
-          own[f] = select(vec4f(LOWEST), x, seen | vec4<bool>(allSeen));
+      for (var p = 0u; p < PARTS; p++) {
+        let e = p * SHARING + share;
+        for (var h = 0u; h < 2u; h++) {
+          let j = 8u * min(e, EIGHTS - 1u) + 4u * h;
+          var x = sumsAt((firstRow + r) * STRIDE_SUMS + j / 4u) * factor;
+          if (!allSeen) { x = select(vec4f(LOWEST), x, seesFour(positions[r], j, block, end)); }
+          own[r][p][h] = x;
+          most = max(most, max(max(x.x, x.y), max(x.z, x.w)));
         }
-        most = max(most, max(max(own[f].x, own[f].y), max(own[f].z, own[f].w)));
       }
       for (var d = 1u; d < SHARING; d *= 2u) { most = max(most, subgroupShuffleXor(most, d)); }
-      most = max(best[r], most);
-      let shrink = select(exp(best[r] - most), 1.0, best[r] == most);
-      best[r] = most;
-      var sum = 0.0;
-      for (var f = 0u; f < FOURS; f++) {
-        let j = 4u * (f * SHARING + share);
-        let weight = select(exp(own[f] - most), vec4f(), own[f] == vec4f(LOWEST));
-        sum += (weight.x + weight.y) + (weight.z + weight.w);
-        let half = halves(weight);
-        if (j < BLOCK) {
-          for (var c = 0u; c < 4u; c++) { weights[(firstRow + r) * STRIDE_P + j + c] = half[c]; }
+      let grew = most > best[r] + MARGIN;
+      shrink[r] = select(1.0, exp2(best[r] - most), grew);
+      best[r] = select(best[r], most, grew);
+      total[r] *= shrink[r];
+      grows |= grew;
+    }
+    if (subgroupAny(grows) && member == 0u) { grown[subgroup] = block + 1u; }
+    let growth = workgroupUniformLoad(&grown);
+    var any = false;
+    for (var s = 0u; s < SUBGROUPS; s++) { any |= growth[s] == block + 1u; }
+    if (any) {
+      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+        for (var c = 0u; c < ACROSS; c++) {
+          if (chunk * ACROSS + c < COLUMNS_V / N) {
+            putSums(subgroup * M * STRIDE_SUMS + c * (N / 4u), added[chunk * ACROSS + c]);
+          }
         }
+        workgroupBarrier();
+        for (var r = 0u; r < EACH; r++) {
+          for (var c = share; c < BLOCK / 4u; c += SHARING) {
+            let at = (firstRow + r) * STRIDE_SUMS + c;
+            setSums(at, sumsAt(at) * shrink[r]);
+          }
+        }
+        workgroupBarrier();
+        for (var c = 0u; c < ACROSS; c++) {
+          if (chunk * ACROSS + c < COLUMNS_V / N) {
+            added[chunk * ACROSS + c] = sumOf(subgroup * M * STRIDE_SUMS + c * (N / 4u));
+          }
+        }
+        workgroupBarrier();
       }
-      total[r] = fma(total[r], shrink, sum);
-      for (var p = 0u; p < PARTS; p++) { added[r][p] *= shrink; }
     }
-    workgroupBarrier();
-
-    for (var c = 0u; c < COLUMNS_V; c += N) {
-      var sum = subgroup_matrix_result<f32, N, M>();
-      for (var j = 0u; j < BLOCK; j += K) {
-        let left = subgroupMatrixLoad<subgroup_matrix_left<f16, K, M>, row_major>(
-          &weights, subgroup * M * STRIDE_P + j, STRIDE_P);
-        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, N, K>, row_major>(
-          &values, j * STRIDE_V + c, STRIDE_V);
-        sum = subgroupMatrixMultiplyAccumulate(left, right, sum);
-      }
-      subgroupMatrixStore<row_major>(&sums, subgroup * M * STRIDE_SUMS + c, sum, STRIDE_SUMS);
-    }
-    workgroupBarrier();
     for (var r = 0u; r < EACH; r++) {
       for (var p = 0u; p < PARTS; p++) {
-        let c = 4u * (p * SHARING + share);
-        if (c < COLUMNS_V) {
-          let at = (firstRow + r) * STRIDE_SUMS + c;
-          added[r][p] += vec4f(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]);
+        let e = p * SHARING + share;
+        // Of a query that sees no key yet, weights are zero too.
+        let base = max(best[r], 0.5 * LOWEST);
+        let weight = array<vec4f, 2>(exp2(own[r][p][0] - base), exp2(own[r][p][1] - base));
+        let sum = weight[0] + weight[1];
+        if (EIGHTS % SHARING == 0u || e < EIGHTS) {
+          total[r] += (sum.x + sum.y) + (sum.z + sum.w);
+          put(FIRST_WEIGHTS + (firstRow + r) * STRIDE_W + e, eight(halves(weight[0]), halves(weight[1])));
         }
       }
     }
-  }
+    workgroupBarrier();
 
+    for (var j = 0u; j < BLOCK / K; j++) {
+      let left = leftAt(FIRST_WEIGHTS + subgroup * M * STRIDE_W + j * (K / 8u), STRIDE_W);
+      for (var c = 0u; c < COLUMNS_V / N; c++) {
+        let right = rightAt(FIRST_VALUES + c * N * STRIDE_V + j * (K / 8u), STRIDE_V);
+        added[c] = subgroupMatrixMultiplyAccumulate(left, right, added[c]);
+      }
+    }
+    workgroupBarrier();
+    continuing {
+      block += BLOCK;
+      break if block >= end;
+    }
+  } }
+
+  var inverse: array<f32, EACH>;
   for (var r = 0u; r < EACH; r++) {
     var whole = total[r];
     for (var d = 1u; d < SHARING; d *= 2u) { whole += subgroupShuffleXor(whole, d); }
+    // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
+    let none = best[r] == LOWEST && !seesAny(b, positions[r]);
+    inverse[r] = select(1.0 / whole, 0.0, none);
     let e = entry + firstRow + r;
-    if (firstRow + r < filled) {
-      // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
-      let none = best[r] == LOWEST && !seesAny(b, positions[r]);
-      let inverse = select(1.0 / whole, 0.0, none);
-      let queryHead = head * groupSize() + e % groupSize();
+    if (share == 0u && firstRow + r < filled) {
       let row = firstQuery + e / groupSize();
-      if (share == 0u) { keep(queryHead, row, select(best[r] + log(whole), 0.0, none)); }
-      for (var p = 0u; p < PARTS; p++) {
-        let c = p * SHARING + share;
-        if (c < quartersV()) { write(queryHead, row, c, added[r][p] * inverse); }
+      keep(head * groupSize() + e % groupSize(), row, select(best[r] / LOG2_E + log(whole), 0.0, none));
+    }
+  }
+  for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+    for (var c = 0u; c < ACROSS; c++) {
+      if (chunk * ACROSS + c < COLUMNS_V / N) {
+        putSums(subgroup * M * STRIDE_SUMS + c * (N / 4u), added[chunk * ACROSS + c]);
       }
     }
+    workgroupBarrier();
+    for (var r = 0u; r < EACH; r++) {
+      if (firstRow + r < filled) {
+        let e = entry + firstRow + r;
+        let end = min(BLOCK / 4u, quartersV() - min(chunk * (BLOCK / 4u), quartersV()));
+        for (var c = share; c < end; c += SHARING) {
+          let x = sumsAt((firstRow + r) * STRIDE_SUMS + c) * inverse[r];
+          write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), chunk * (BLOCK / 4u) + c, x);
+        }
+      }
+    }
+    workgroupBarrier();
   }
 }

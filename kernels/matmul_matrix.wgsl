@@ -1,10 +1,12 @@
 // y[b, i, j] = Σ over k of f16(a[b, i, k]) · f16(b[b, k, j]), the sums in f32: on matrix units.
 // Method: subgroups share a tile of ROWS × COLUMNS, DOWN of them below one another and ACROSS side by side; each owns
 // matrices of M × N in registers. DEPTH of k at a time, both operands are rounded to f16 and brought to workgroup
-// memory, from which the units load them. Rows there are padded by 8 halves, so that rows of a matrix lie in different
-// banks. A matrix of sums belongs to no invocation: sums go through workgroup memory too, one row of matrices of each
-// subgroup at a time, before `finish` takes four of a row. What lies beyond the depth is zero. Sums over a row go from
-// lane to lane, those of a panel side by side in a subgroup.
+// memory, from which the units load them: eight k of a row of a, or of a column of b, are a vector there, so that a
+// load is one of 16 bytes. Rows and columns there are padded by a vector, so that those of a matrix lie in different
+// banks. All that a lane brings is in flight at once, and loops are unrolled for it. A matrix of sums belongs to no
+// invocation: when the tiles are done, sums go through their memory, one row of matrices of each subgroup at a time,
+// before `finish` takes four of a row. What lies beyond the depth is zero. Sums over a row go from lane to lane, those
+// of a panel side by side in a subgroup.
 // Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share columns.
 enable f16;
 enable subgroups;
@@ -30,6 +32,8 @@ const ACROSS = 2u;
 const K_PER_LOAD = 1u;
 /** Columns that a sum over a row is made of, where there are such: they divide COLUMNS, and fill a subgroup or less. */
 const PANEL = 32u;
+/** Whether every batch sums over a depth that is a multiple of DEPTH. */
+const WHOLE = 0u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
@@ -58,19 +62,20 @@ fn strideB() -> u32 { return 8u; }
 /** What one row of a needs: where it starts. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-/** What column k of a needs whatever the row: nothing. */
-alias ColA = u32;
-fn colA(k: u32) -> ColA { return k; }
-fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
+/** Four values of a row of a from k on; zeros from `end` on, of which the last may be among the four. */
+fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
+  var x = vec4f();
+  for (var i = 0u; i < 4u; i++) { x[i] = select(0.0, a[r.at + min(k + i, end - 1u)], k + i < end); }
+  return x;
+}
 /** What b holds at a place, and of it the columns for the i-th k. */
 alias Loaded = vec4f;
 fn loadB(at: u32) -> Loaded { return b[at]; }
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
 /** Adds to a sum that of a block, of which a load is at a place of b, with the scales of integers. */
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
-/** The nearest f16: in the compiler's own text rounded before, where it is none yet. */
-fn halfA(v: f32) -> f16 { return f16(v); }
-fn halvesB(v: vec4f) -> vec4<f16> { return vec4<f16>(v); }
+/** The nearest f16. */
+fn halves(v: vec4f) -> vec4<f16> { return vec4<f16>(v); }
 fn rounded(v: f32) -> f32 { return v; }
 /** The sums over each row that are wanted beside the product, and how many. */
 alias Sums = f32;
@@ -83,29 +88,44 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
 }
 /** Stores the sums over a row's columns in one panel. */
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
+/** Both tiles, in vectors of eight halves; behind them in turn, sums as vectors of four. */
+var<workgroup> tiles: array<vec4<u32>, max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS)>;
+fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
+fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, STRIDE); }
+fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, STRIDE); }
+fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, at, x, STRIDE_SUMS); }
+fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[at]); }
 // --- end of parameters
 
 const LANES = WIDTH * DOWN * ACROSS;
 /** Matrices of sums that a subgroup owns. */
 const OWN_DOWN = ROWS / (M * DOWN);
 const OWN_ACROSS = COLUMNS / (N * ACROSS);
+alias Left = subgroup_matrix_left<f16, K, M>;
+alias Right = subgroup_matrix_right<f16, N, K>;
+alias Sum = subgroup_matrix_result<f32, N, M>;
 
-/** Lanes side by side along a row of a: each reads every so-manieth k of some rows. */
-const ALONG = clamp(LANES / 8u, 1u, 8u);
+/** Eights of k along a row of a tile. */
+const EIGHTS = DEPTH / 8u;
+/** Lanes side by side along a row of a, of which each brings so many eights of so many rows. */
+const ALONG = min(EIGHTS, LANES);
+const ALONG_EACH = (EIGHTS + ALONG - 1u) / ALONG;
 const ROWS_AT_ONCE = LANES / ALONG;
 const ROWS_EACH = (ROWS + ROWS_AT_ONCE - 1u) / ROWS_AT_ONCE;
-/** Loads of b that make DEPTH rows of the tile. */
-const LOADS = DEPTH / K_PER_LOAD * (COLUMNS / 4u);
+const FITS_A = ALONG * ROWS_AT_ONCE == LANES && ALONG * ALONG_EACH == EIGHTS && ROWS % ROWS_AT_ONCE == 0u;
+/** Eights of k by four columns, of which each lane brings so many of b. */
+const PLACES = EIGHTS * (COLUMNS / 4u);
+const PLACES_EACH = (PLACES + LANES - 1u) / LANES;
+const FITS_B = PLACES % LANES == 0u;
 
-const STRIDE_A = DEPTH + 8u;
-const STRIDE_B = COLUMNS + 8u;
-const STRIDE_SUMS = COLUMNS + 4u;
+const STRIDE = EIGHTS + 1u;
+const FIRST_B = ROWS * STRIDE;
+const STRIDE_SUMS = COLUMNS / 4u + 1u;
 /** Fours of sums in one matrix row of each subgroup. */
 const FOURS = DOWN * M * (COLUMNS / 4u);
-var<workgroup> tileA: array<f16, ROWS * STRIDE_A>;
-var<workgroup> tileB: array<f16, DEPTH * STRIDE_B>;
-/** The sums of one matrix row of each subgroup. */
-var<workgroup> sums: array<f32, DOWN * M * STRIDE_SUMS>;
+
+/** Eight halves as a vector of workgroup memory. */
+fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -131,71 +151,84 @@ fn main(
     rows[r] = rowA(batch, min(tile.first + min(lane / ALONG + r * ROWS_AT_ONCE, ROWS - 1u), last));
   }
 
-  var total: array<array<subgroup_matrix_result<f32, N, M>, OWN_ACROSS>, OWN_DOWN>;
-  for (var begin = 0u; begin < reached; begin += DEPTH) {
-    // Loops from `begin` and `lane` stay rolled: what computes a, and what decodes b, may be long.
-    let end = begin + DEPTH;
-    for (var k = begin + lane % ALONG; k < end; k += ALONG) {
-      let kA = min(k, reached - 1u);
-      let c = colA(kA);
+  var total: array<array<Sum, OWN_ACROSS>, OWN_DOWN>;
+  for (var i = 0u; i < OWN_DOWN; i++) {
+    for (var j = 0u; j < OWN_ACROSS; j++) { total[i][j] = Sum(); }
+  }
+  // At least once, and with its end behind it: the compiler then takes what stays the same out of the loop.
+  var begin = 0u;
+  loop {
+    var fresh: array<array<vec4<u32>, ROWS_EACH>, ALONG_EACH>;
+    for (var e = 0u; e < ALONG_EACH; e++) {
+      let k = begin + 8u * (lane % ALONG + e * ALONG);
       for (var r = 0u; r < ROWS_EACH; r++) {
-        let row = lane / ALONG + r * ROWS_AT_ONCE;
-        let value = select(0.0, valueA(rows[r], c, kA), k < reached);
-        if (row < ROWS) { tileA[row * STRIDE_A + k - begin] = halfA(value); }
+        fresh[e][r] = eight(halves(fourA(rows[r], k, reached)), halves(fourA(rows[r], k + 4u, reached)));
       }
     }
-    for (var n = lane; n < LOADS; n += LANES) {
-      let first = n / (COLUMNS / 4u) * K_PER_LOAD;
-      let k = begin + first;
-      let at = vectorB(matrix, min(firstVector + n % (COLUMNS / 4u), vectors - 1u)) +
-        min(k, reached - 1u) / K_PER_LOAD * strideB();
-      let loaded = loadB(at);
-      let scale = select(vec4f(), addBlock(vec4f(), vec4f(1.0), at), k < reached);
-      for (var i = 0u; i < K_PER_LOAD; i++) {
-        let x = halvesB(columnsB(loaded, i) * scale);
-        let place = (first + i) * STRIDE_B + n % (COLUMNS / 4u) * 4u;
-        tileB[place] = x.x;
-        tileB[place + 1u] = x.y;
-        tileB[place + 2u] = x.z;
-        tileB[place + 3u] = x.w;
+    var turned: array<array<vec4<u32>, 4>, PLACES_EACH>;
+    for (var p = 0u; p < PLACES_EACH; p++) {
+      let n = lane + p * LANES;
+      let vector = vectorB(matrix, min(firstVector + n / EIGHTS, vectors - 1u));
+      var x: array<vec4<f16>, 8>;
+      for (var j = 0u; j < 8u / K_PER_LOAD; j++) {
+        let k = begin + 8u * (n % EIGHTS) + j * K_PER_LOAD;
+        let at = vector + select(min(k, reached - 1u), k, WHOLE > 0u) / K_PER_LOAD * strideB();
+        let loaded = loadB(at);
+        let scale = select(vec4f(), addBlock(vec4f(), vec4f(1.0), at), WHOLE > 0u || k < reached);
+        for (var i = 0u; i < K_PER_LOAD; i++) { x[j * K_PER_LOAD + i] = halves(columnsB(loaded, i) * scale); }
+      }
+      for (var c = 0u; c < 4u; c++) {
+        turned[p][c] = eight(
+          vec4<f16>(x[0][c], x[1][c], x[2][c], x[3][c]), vec4<f16>(x[4][c], x[5][c], x[6][c], x[7][c]));
+      }
+    }
+    for (var e = 0u; e < ALONG_EACH; e++) {
+      let own = lane % ALONG + e * ALONG;
+      for (var r = 0u; r < ROWS_EACH; r++) {
+        let row = lane / ALONG + r * ROWS_AT_ONCE;
+        if (FITS_A || (row < min(ROWS, (r + 1u) * ROWS_AT_ONCE) && own < EIGHTS)) {
+          put(row * STRIDE + own, fresh[e][r]);
+        }
+      }
+    }
+    for (var p = 0u; p < PLACES_EACH; p++) {
+      let n = lane + p * LANES;
+      for (var c = 0u; c < 4u; c++) {
+        if (FITS_B || n < PLACES) { put(FIRST_B + (n / EIGHTS * 4u + c) * STRIDE + n % EIGHTS, turned[p][c]); }
       }
     }
     workgroupBarrier();
-    for (var k = begin; k < end; k += K) {
-      var left: array<subgroup_matrix_left<f16, K, M>, OWN_DOWN>;
-      for (var i = 0u; i < OWN_DOWN; i++) {
-        left[i] = subgroupMatrixLoad<subgroup_matrix_left<f16, K, M>, row_major>(
-          &tileA, (own.x + i * M) * STRIDE_A + k - begin, STRIDE_A);
-      }
+    for (var k = 0u; k < EIGHTS; k += K / 8u) {
+      var left: array<Left, OWN_DOWN>;
+      for (var i = 0u; i < OWN_DOWN; i++) { left[i] = leftAt((own.x + i * M) * STRIDE + k); }
       for (var j = 0u; j < OWN_ACROSS; j++) {
-        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, N, K>, row_major>(
-          &tileB, (k - begin) * STRIDE_B + own.y + j * N, STRIDE_B);
+        let right = rightAt(FIRST_B + (own.y + j * N) * STRIDE + k);
         for (var i = 0u; i < OWN_DOWN; i++) {
           total[i][j] = subgroupMatrixMultiplyAccumulate(left[i], right, total[i][j]);
         }
       }
     }
     workgroupBarrier();
+    continuing {
+      begin += DEPTH;
+      break if begin >= reached;
+    }
   }
 
   for (var i = 0u; i < OWN_DOWN; i++) {
     for (var j = 0u; j < OWN_ACROSS; j++) {
-      subgroupMatrixStore<row_major>(
-        &sums, subgroup / ACROSS * M * STRIDE_SUMS + own.y + j * N, total[i][j], STRIDE_SUMS);
+      putSums(subgroup / ACROSS * M * STRIDE_SUMS + (own.y + j * N) / 4u, total[i][j]);
     }
     workgroupBarrier();
     for (var begin = 0u; begin < FOURS; begin += LANES) {
       let n = begin + subgroup * WIDTH + member;
       let at = n / (COLUMNS / 4u);
       let row = tile.first + at / M * OWN_DOWN * M + i * M + at % M;
-      let place = n % (COLUMNS / 4u) * 4u;
-      let column = tile.place * COLUMNS + place;
+      let place = n % (COLUMNS / 4u);
+      let column = tile.place * COLUMNS + 4u * place;
       let own = n < FOURS && row < tile.end && column < columnCount();
       var whole = Sums();
-      if (own) {
-        let start = at * STRIDE_SUMS + place;
-        whole = finish(batch, row, column, vec4f(sums[start], sums[start + 1u], sums[start + 2u], sums[start + 3u]));
-      }
+      if (own) { whole = finish(batch, row, column, sumsAt(at * STRIDE_SUMS + place)); }
       if (ROW_SUMS > 0u) {
         for (var d = 1u; d < PANEL / 4u; d *= 2u) { whole += subgroupShuffleXor(whole, d); }
         if (own && n % (PANEL / 4u) == 0u) { keep(batch, row, column / PANEL, whole); }

@@ -1,10 +1,11 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64.
-// Method: 256 invocations share a tile of 64 or 128 rows and 64 columns, of which each owns 4 or 8 rows × 4 columns in
-// registers. Sixteen k at a time, both operands are brought to workgroup memory, from which every value is read sixteen
-// times: what a GPU, whose memory is far behind its arithmetic, wants (Volkov and Demmel 2008). The next sixteen are
-// read into registers before the multiplies, so that they arrive meanwhile. Loads and stores of neighbouring
-// invocations lie side by side. k runs in blocks whose sums are added up, each k after the other, as in matmul.wgsl.
-// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panel.
+// Method: 256 invocations share a tile of 64 or 128 rows and one or two panels, of which each owns 4 or 8 rows × 4
+// columns of each panel in registers. STEP of k at a time, both operands are brought to workgroup memory, from which
+// every value is read sixteen times: what a GPU, whose memory is far behind its arithmetic, wants (Volkov and Demmel
+// 2008). The next STEP are read into registers before the multiplies, so that they arrive meanwhile, a by fours of k
+// where it lies so. What lies beyond the depth is zero, so that a step has no end but its own. k runs in blocks whose
+// sums are added up, each k after the other, as in matmul.wgsl.
+// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panels.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
@@ -14,6 +15,12 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 /** Rows of an invocation: 4 or 8. */
 const ROWS = 4u;
+/** Panels of a tile. */
+const VECTORS = 1u;
+/** How many k are brought at a time. */
+const STEP = 16u;
+/** Whether every batch sums over a depth that is a multiple of STEP. */
+const WHOLE = 0u;
 /** k runs in blocks of so many, whose sums are added up. */
 const BLOCK = 64u;
 /** Values of k of which a load of b gives four columns; blocks and the depth are multiples of it. */
@@ -41,10 +48,12 @@ fn matrixB(batch: u32) -> u32 { return batch; }
 /** What one row of a needs: where it starts. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-/** What column k of a needs whatever the row: nothing. */
-alias ColA = u32;
-fn colA(k: u32) -> ColA { return k; }
-fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
+/** Four values of a row of a from k on; zeros from `end` on, of which the last may be among the four. */
+fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
+  var x = vec4f();
+  for (var i = 0u; i < 4u; i++) { x[i] = select(0.0, a[r.at + min(k + i, end - 1u)], k + i < end); }
+  return x;
+}
 /** What b holds at a place, and of it the columns for the i-th k. */
 alias Loaded = vec4f;
 fn loadB(at: u32) -> Loaded { return b[at]; }
@@ -67,15 +76,19 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
-const STEP = 16u;
 const FOURS = ROWS / 4u;
+/** Vectors of a tile's columns. */
+const WIDE = 16u * VECTORS;
+/** Fours of k along a row of a, of which an invocation brings so many. */
+const ALONG = STEP / 4u;
+const EACH = 16u * ROWS * ALONG / 256u;
 
 /**
  * Rows of a, turned, so that four of an invocation are one vector. A column more than 16 keeps the writes of neighbours
  * in different banks.
  */
 var<workgroup> tileA: array<array<vec4f, 16u * FOURS + 1u>, STEP>;
-var<workgroup> tileB: array<array<vec4f, 16>, STEP>;
+var<workgroup> tileB: array<array<vec4f, WIDE>, STEP>;
 /** What each invocation adds to the sums over a row. */
 var<workgroup> parts: array<Sums, 255u * min(ROW_SUMS, 1u) + 1u>;
 
@@ -85,83 +98,105 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let across = (columnCount() + 63u) / 64u;
+  let panels = (columnCount() + 63u) / 64u;
+  let across = (panels + VECTORS - 1u) / VECTORS;
   let tile = tileAt(group.x + group.y * groups.x, groups.x * groups.y, across, 16u * ROWS);
   if (tile.first >= tile.end) { return; }
   let batch = tile.batch;
   let row = tile.first;
-  let panel = tile.place;
+  let firstPanel = tile.place * VECTORS;
   let reached = reach(batch);
   let own = vec2u(lane / 16u, lane % 16u);
-  let atB = (matrixB(batch) * across + panel) * (depth() / K_PER_LOAD) * 16u;
+  let panelLoads = depth() / K_PER_LOAD * 16u;
+  let matrix = matrixB(batch) * panels;
   // Of b, one load each for those that make STEP values of k.
-  let loadsB = own.x < STEP / K_PER_LOAD;
+  let kB = lane / WIDE * K_PER_LOAD;
+  let loadsB = kB < STEP;
+  let atB = (matrix + min(firstPanel + lane % WIDE / 16u, panels - 1u)) * panelLoads + own.y;
 
-  // Rows of a for one k, neighbours along k; one load of b, neighbours along its columns.
+  // Fours of k of a, neighbours along k.
   let last = tile.end - 1u;
-  var rows: array<RowA, ROWS>;
-  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(row + own.x * ROWS + r, last)); }
+  let kA = lane % ALONG * 4u;
+  var rows: array<RowA, EACH>;
+  for (var p = 0u; p < EACH; p++) { rows[p] = rowA(batch, min(row + (lane + p * 256u) / ALONG, last)); }
 
-  var nextA: array<vec4f, FOURS>;
-  var nextB: Loaded;
-  if (reached > 0u) {
-    let kA = min(own.y, reached - 1u);
-    let c = colA(kA);
-    for (var r = 0u; r < ROWS; r++) { nextA[r / 4u][r % 4u] = valueA(rows[r], c, kA); }
-    if (loadsB) { nextB = loadB(atB + min(own.x, (reached - 1u) / K_PER_LOAD) * 16u + own.y); }
+  var sum: array<array<vec4f, VECTORS>, ROWS>;
+  var part: array<array<vec4f, VECTORS>, ROWS>;
+  for (var i = 0u; i < ROWS; i++) {
+    for (var v = 0u; v < VECTORS; v++) { sum[i][v] = vec4f(); part[i][v] = vec4f(); }
   }
-
-  var sum: array<vec4f, ROWS>;
-  var part: array<vec4f, ROWS>;
-  for (var i = 0u; i < ROWS; i++) { sum[i] = vec4f(); part[i] = vec4f(); }
-  for (var k = 0u; k < reached; k += STEP) {
-    for (var f = 0u; f < FOURS; f++) { tileA[own.y][own.x * FOURS + f] = nextA[f]; }
-    if (loadsB) {
-      for (var i = 0u; i < K_PER_LOAD; i++) { tileB[own.x * K_PER_LOAD + i][own.y] = columnsB(nextB, i); }
-    }
-    workgroupBarrier();
-    if (k + STEP < reached) {
-      let kA = min(k + STEP + own.y, reached - 1u);
-      let c = colA(kA);
-      for (var r = 0u; r < ROWS; r++) { nextA[r / 4u][r % 4u] = valueA(rows[r], c, kA); }
-      if (loadsB) {
-        nextB = loadB(atB + min((k + STEP) / K_PER_LOAD + own.x, (reached - 1u) / K_PER_LOAD) * 16u + own.y);
+  if (reached > 0u) {
+    var nextA: array<vec4f, EACH>;
+    var nextB: Loaded;
+    for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], kA, reached); }
+    if (loadsB) { nextB = loadB(atB + min(kB, reached - 1u) / K_PER_LOAD * 16u); }
+    // Blocks of k, and steps of a block.
+    var k = 0u;
+    loop {
+      let block = k;
+      loop {
+        for (var p = 0u; p < EACH; p++) {
+          let place = (lane + p * 256u) / ALONG;
+          for (var i = 0u; i < 4u; i++) { tileA[kA + i][place / 4u][place % 4u] = nextA[p][i]; }
+        }
+        if (loadsB) {
+          for (var i = 0u; i < K_PER_LOAD; i++) {
+            tileB[kB + i][lane % WIDE] = select(vec4f(), columnsB(nextB, i), WHOLE > 0u || k + kB < reached);
+          }
+        }
+        workgroupBarrier();
+        if (k + STEP < reached) {
+          for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], k + STEP + kA, reached); }
+          if (loadsB) { nextB = loadB(atB + min(k + STEP + kB, reached - 1u) / K_PER_LOAD * 16u); }
+        }
+        for (var j = 0u; j < STEP; j++) {
+          var columns: array<vec4f, VECTORS>;
+          for (var v = 0u; v < VECTORS; v++) { columns[v] = tileB[j][16u * v + own.y]; }
+          for (var f = 0u; f < FOURS; f++) {
+            let value = tileA[j][own.x * FOURS + f];
+            for (var v = 0u; v < VECTORS; v++) {
+              part[4u * f][v] = fma(vec4f(value.x), columns[v], part[4u * f][v]);
+              part[4u * f + 1u][v] = fma(vec4f(value.y), columns[v], part[4u * f + 1u][v]);
+              part[4u * f + 2u][v] = fma(vec4f(value.z), columns[v], part[4u * f + 2u][v]);
+              part[4u * f + 3u][v] = fma(vec4f(value.w), columns[v], part[4u * f + 3u][v]);
+            }
+          }
+        }
+        workgroupBarrier();
+        continuing {
+          k += STEP;
+          break if k % BLOCK == 0u || k >= reached;
+        }
       }
-    }
-    let count = min(STEP, reached - k);
-    for (var j = 0u; j < count; j++) {
-      let column = tileB[j][own.y];
-      for (var f = 0u; f < FOURS; f++) {
-        let value = tileA[j][own.x * FOURS + f];
-        part[4u * f] = fma(vec4f(value.x), column, part[4u * f]);
-        part[4u * f + 1u] = fma(vec4f(value.y), column, part[4u * f + 1u]);
-        part[4u * f + 2u] = fma(vec4f(value.z), column, part[4u * f + 2u]);
-        part[4u * f + 3u] = fma(vec4f(value.w), column, part[4u * f + 3u]);
+      for (var v = 0u; v < VECTORS; v++) {
+        let panel = matrix + min(firstPanel + v, panels - 1u);
+        let first = panel * panelLoads + block / K_PER_LOAD * 16u + own.y;
+        for (var i = 0u; i < ROWS; i++) {
+          sum[i][v] = addBlock(sum[i][v], part[i][v], first);
+          part[i][v] = vec4f();
+        }
       }
-    }
-    workgroupBarrier();
-    if ((k + STEP) % BLOCK == 0u || k + STEP >= reached) {
-      let first = atB + k / BLOCK * BLOCK / K_PER_LOAD * 16u + own.y;
-      for (var i = 0u; i < ROWS; i++) {
-        sum[i] = addBlock(sum[i], part[i], first);
-        part[i] = vec4f();
-      }
+      continuing { break if k >= reached; }
     }
   }
 
   for (var r = 0u; r < ROWS; r++) {
     let i = row + own.x * ROWS + r;
-    var added = Sums();
-    if (i < tile.end) { added = finish(batch, i, panel * 64u + own.y * 4u, sum[r]); }
-    if (ROW_SUMS > 0u) {
-      parts[lane] = added;
-      workgroupBarrier();
-      if (own.y == 0u && i < tile.end) {
-        var whole = added;
-        for (var n = 1u; n < 16u; n++) { whole += parts[lane + n]; }
-        keep(batch, i, panel, whole);
+    for (var v = 0u; v < VECTORS; v++) {
+      let panel = firstPanel + v;
+      let column = panel * 64u + own.y * 4u;
+      var added = Sums();
+      if (i < tile.end && column < columnCount()) { added = finish(batch, i, column, sum[r][v]); }
+      if (ROW_SUMS > 0u) {
+        parts[lane] = added;
+        workgroupBarrier();
+        if (own.y == 0u && i < tile.end && panel < panels) {
+          var whole = added;
+          for (var n = 1u; n < 16u; n++) { whole += parts[lane + n]; }
+          keep(batch, i, panel, whole);
+        }
+        workgroupBarrier();
       }
-      workgroupBarrier();
     }
   }
 }

@@ -6,7 +6,7 @@ import { kernelFiles } from "../embedded.js";
 import { isOp, nodesOf } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { wholeShape } from "../ir/weight-part.js";
-import { FEATURES, sameShape, type Requirements } from "../program/target.js";
+import { FEATURES, PINS, pinnedWidth, sameShape, type Requirements } from "../program/target.js";
 import { tuningsDigest } from "../schedule/tunings/digest.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
 import {
@@ -43,7 +43,7 @@ export interface EmitOptions {
 export function emit(plan: Plan, options: EmitOptions = {}): Program {
   const { graph } = plan;
   const { model } = options;
-  const kernels = new Kernels();
+  const kernels = new Kernels(pinnedWidth(plan.target));
   const { works, origins, ofStep } = worksOf(plan, new LineTable(options.sources ?? []));
   const steps = plan.steps.map((step, i) => emitStep(step, kernels, ofStep[i]!));
   return {
@@ -96,15 +96,20 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
 
 function requirementsOf(plan: Plan): Requirements {
   const all = plan.steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.requires] : []));
+  const subgroupSize = all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null;
+  const pins = subgroupSize !== null && pinnedWidth(plan.target) !== null;
   const features = FEATURES.filter(
-    (f) => all.some((r) => r.features.includes(f)) || (f === "shader-f16" && plan.precision === "f16"),
+    (f) =>
+      all.some((r) => r.features.includes(f)) ||
+      (f === "shader-f16" && plan.precision === "f16") ||
+      (f === PINS && pins),
   );
   const least = Math.max(...all.map((r) => r.leastSubgroup ?? 0));
   const matrices = all.flatMap((r) => r.matrices ?? []);
   const distinct = matrices.filter((shape, i) => matrices.findIndex((other) => sameShape(shape, other)) === i);
   return {
     features: features.toSorted(),
-    subgroupSize: all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null,
+    subgroupSize,
     ...(least > 0 && { leastSubgroup: least }),
     ...(distinct.length > 0 && { matrices: distinct }),
   };
@@ -115,6 +120,12 @@ class Kernels {
   readonly all: ProgramKernel[] = [];
   readonly #byKernel = new Map<Kernel, number>();
   readonly #byText = new Map<string, number>();
+  readonly #pinned: number | null;
+
+  /** `pinned`: the size that kernels which rely on one say their subgroups have; null: they say none. */
+  constructor(pinned: number | null) {
+    this.#pinned = pinned;
+  }
 
   indexOf(kernel: Kernel, tuning: string | null): number {
     let index = this.#byKernel.get(kernel);
@@ -128,7 +139,9 @@ class Kernels {
     const index = this.all.length;
     this.all.push({
       name: `${kernel.name}.${index}`,
-      wgsl: kernel.joins ? text : assemble(sourceOf(kernel), kernel),
+      wgsl: kernel.joins
+        ? text
+        : assemble(sourceOf(kernel), kernel, kernel.requires.subgroupSize === null ? null : this.#pinned),
       access: kernel.buffers.map((b) => b.access),
       uniforms: kernel.fields.length,
       tuning:

@@ -9,12 +9,26 @@ import { printCount, printIndex } from "../schedule/addressing/text.js";
 const BEGIN = "// --- parameters\n";
 const END = "// --- end of parameters\n";
 
-/** A kernel's file with its parameters region replaced: complete WGSL. */
-export function assemble(source: string, kernel: Kernel): string {
+/**
+ * A kernel's file with its parameters region replaced: complete WGSL. `pinned`: the size that its subgroups have by
+ * what it says; null where it says nothing of it.
+ */
+export function assemble(source: string, kernel: Kernel, pinned: number | null = null): string {
   const begin = source.indexOf(BEGIN);
   const end = source.indexOf(END);
   invariant(begin >= 0 && end > begin, `kernels/${kernel.file}.wgsl has no parameters region`);
-  return source.slice(0, begin) + printRegion(kernel) + source.slice(end + END.length);
+  const text = source.slice(0, begin) + printRegion(kernel) + source.slice(end + END.length);
+  return pinned === null ? text : pin(text, kernel.file, pinned);
+}
+
+/** The text of a kernel with the size of its subgroups as an attribute. */
+function pin(text: string, file: string, width: number): string {
+  const parts = text.split("\nenable subgroups;\n");
+  const entry = text.split("@compute @workgroup_size(");
+  invariant(parts.length === 2 && entry.length === 2, `kernels/${file}.wgsl enables subgroups and has one entry point`);
+  return text
+    .replace("\nenable subgroups;\n", "\nenable subgroups;\nenable subgroup_size_control;\n")
+    .replace("@compute @workgroup_size(", `@compute @subgroup_size(${width}) @workgroup_size(`);
 }
 
 /** The text of the parameters region. Kernels that compute the same have equal text. */

@@ -24,7 +24,12 @@ export const readMatrices: Read<readonly MatrixShape[]> = list(
 );
 
 /** Fails through the reader for values that no device reports. */
-export const readTarget: Read<Target> = objectWith(fields, { matrices: readMatrices, textures: flag });
+export const readTarget: Read<Target> = objectWith(fields, {
+  pins: flag,
+  matrices: readMatrices,
+  matrixVectors: flag,
+  textures: flag,
+});
 
 function readSubgroups(r: Reader): SubgroupRange {
   const widths = r.list(readSubgroupSize, 2);

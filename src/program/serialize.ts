@@ -40,7 +40,7 @@ import {
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
 import { readMatrices, readSubgroupSize, readTarget } from "./read-target.js";
-import { FEATURES, ACTIVATION_TYPES, READS_TEXTURES, type Requirements } from "./target.js";
+import { FEATURES, ACTIVATION_TYPES, PINS, READS_TEXTURES, type Requirements } from "./target.js";
 import {
   fitsTexture,
   isPacked,
@@ -170,10 +170,16 @@ interface Context {
   readonly buffers: Set<number>;
 }
 
-const readRequirements: Read<Requirements> = objectWith(
+const readParts: Read<Requirements> = objectWith(
   { features: list(oneOf(FEATURES), FEATURES.length), subgroupSize: orNull(readSubgroupSize) },
   { leastSubgroup: readSubgroupSize, matrices: readMatrices },
 );
+const readRequirements: Read<Requirements> = (r) => {
+  const found = readParts(r);
+  if (found.subgroupSize === null && found.features.includes(PINS))
+    r.fail(`name ${PINS}, and no size that kernels give their subgroups`);
+  return found;
+};
 
 // --- what goes in and out
 

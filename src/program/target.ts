@@ -14,10 +14,14 @@ export interface Target {
   readonly device: DeviceClass;
   /** The smallest and largest subgroup size of the adapter; null without subgroups. */
   readonly subgroups: SubgroupRange | null;
+  /** Whether a shader may say which of these sizes its subgroups have; left out: it may not. */
+  readonly pins?: boolean;
   /** Whether shaders may use f16. */
   readonly f16: boolean;
   /** The products of small matrices that the device's matrix units compute; left out where it has none. */
   readonly matrices?: readonly MatrixShape[];
+  /** Whether these load operands that lie as vectors of words; left out: as 16-bit floats alone. */
+  readonly matrixVectors?: boolean;
   /** Whether shaders may read storage textures; left out: they may not. */
   readonly textures?: boolean;
   readonly limits: Limits;
@@ -38,9 +42,28 @@ export interface MatrixShape {
 
 export type SubgroupRange = readonly [min: number, max: number];
 
-/** The size that every subgroup has, on which kernels may rely; null without subgroups, or where it varies. */
-export const subgroupWidth = ({ subgroups }: Pick<Target, "subgroups">): number | null =>
-  subgroups !== null && subgroups[0] === subgroups[1] ? subgroups[0] : null;
+/** What a target says of subgroups. */
+export type Subgroups = Pick<Target, "subgroups" | "pins">;
+
+/**
+ * The size of subgroups on which kernels may rely: the only one, or where shaders may say which, the one that they say.
+ * Null without subgroups, or where the size varies.
+ */
+export const subgroupWidth = (target: Subgroups): number | null =>
+  target.subgroups !== null && target.subgroups[0] === target.subgroups[1] ? target.subgroups[0] : pinnedWidth(target);
+
+/**
+ * Of several sizes the narrowest from here on: lanes of narrower subgroups have more registers each, and matrix units
+ * need 16 (Intel) or 32 (AMD), which are the narrowest from here on that these devices list.
+ */
+export const LEAST_PINNED = 16;
+
+/** The size that kernels say their subgroups have; null where all have one anyway, or shaders may not say. */
+export function pinnedWidth({ subgroups, pins }: Subgroups): number | null {
+  if (subgroups === null || pins !== true || subgroups[0] === subgroups[1]) return null;
+  const width = 2 ** Math.ceil(Math.log2(Math.max(LEAST_PINNED, subgroups[0])));
+  return width <= subgroups[1] ? width : null;
+}
 
 /** Limits of a device that a schedule must respect, with shorter names than WebGPU's. */
 export interface Limits {
@@ -117,15 +140,29 @@ export const portable = ({ activations }: Precision = {}): Target =>
 
 /** WGSL's language feature without which no shader reads a storage texture. */
 export const READS_TEXTURES = "readonly_and_readwrite_storage_textures";
-/** Features of WebGPU and of WGSL that kernels may use. */
-export const FEATURES = ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix", READS_TEXTURES] as const;
+/** WebGPU's feature without which no shader says which size its subgroups have. */
+export const PINS = "subgroup-size-control";
+/** Not WebGPU's name, but modc's own: matrix units load operands that lie as vectors of words, by the self-test. */
+export const MATRIX_VECTORS = "subgroup_matrix_vectors";
+/** Features of WebGPU and of WGSL, and forms, that kernels may use. */
+export const FEATURES = [
+  "subgroups",
+  "shader-f16",
+  "chromium-experimental-subgroup-matrix",
+  READS_TEXTURES,
+  PINS,
+  MATRIX_VECTORS,
+] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** What a device must have for the kernels of a program. */
 export interface Requirements {
   /** Sorted, each once. */
   readonly features: readonly Feature[];
-  /** The width every subgroup must have; null where no kernel relies on it. */
+  /**
+   * The width every subgroup must have, or where the features name `subgroup-size-control`, may have: kernels say it.
+   * Null where no kernel relies on it.
+   */
   readonly subgroupSize: number | null;
   /** The width that every subgroup must have at least; left out where kernels rely on none, or on one width. */
   readonly leastSubgroup?: number;

@@ -67,7 +67,7 @@ export interface DeviceInfo {
   readonly software: boolean;
   /** Smallest and largest subgroup size; null where there are no subgroups or the sizes are unknown. */
   readonly subgroups: readonly [number, number] | null;
-  /** Enabled features, and those of WGSL that kernels may use, sorted. */
+  /** Enabled features, those of WGSL that kernels may use, and forms that a self-test has proven, sorted. */
   readonly features: readonly string[];
   /** What its matrix units compute; empty where it has none or was not asked for them. */
   readonly matrices: readonly MatrixShape[];

@@ -1,5 +1,5 @@
 // The device: a GPUDevice with the objects that must live as long as it, and its description.
-import type { Target } from "../program/target.js";
+import { MATRIX_VECTORS, PINS, type Target } from "../program/target.js";
 import { classOf } from "./device-class.js";
 import {
   DEVICE_LIMITS,
@@ -19,7 +19,7 @@ import { languageFeatures, textureTarget } from "./held-textures.js";
 import { settle, type WaitMode } from "./wait.js";
 
 /** Features that are requested if the adapter has them, beside those that a self-test has proven. */
-const WANTED_FEATURES: readonly string[] = ["timestamp-query", "subgroups", "subgroup-size-control"];
+const WANTED_FEATURES: readonly string[] = ["timestamp-query", "subgroups"];
 
 export class Device {
   readonly gpu: GPUDevice;
@@ -75,8 +75,10 @@ export class Device {
     return {
       device: classOf(this.info),
       subgroups,
+      ...(subgroups !== null && subgroups[0] < subgroups[1] && features.includes(PINS) && { pins: true }),
       f16: features.includes("shader-f16"),
       ...(matrices.length > 0 && { matrices }),
+      ...(matrices.length > 0 && features.includes(MATRIX_VECTORS) && { matrixVectors: true }),
       ...textureTarget(features),
       limits: {
         storageBuffersPerStage: limits.maxStorageBuffersPerShaderStage,
@@ -200,7 +202,8 @@ async function request(
   } catch (cause) {
     throw new NoDeviceError(`${nameOf(adapter.info)} refused to open: ${messageOf(cause)}`, { cause });
   }
-  const info = describe(gpu, adapter.info, languageFeatures(root));
+  const forms = gpu.features.has(MATRICES) && safe.includes(MATRIX_VECTORS) ? [MATRIX_VECTORS] : [];
+  const info = describe(gpu, adapter.info, [...languageFeatures(root), ...forms]);
   const waitMode = waitFor(info.software);
   return new Device({ gpu, info, waitMode, keep: [root, adapter], owned: true, spare, selfTest });
 }
@@ -219,7 +222,7 @@ function wrap(gpu: GPUDevice, spare: boolean | undefined): Device {
   });
 }
 
-function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null, language: readonly string[] = []): DeviceInfo {
+function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null, more: readonly string[] = []): DeviceInfo {
   const limits = Object.fromEntries(DEVICE_LIMITS.map((name) => [name, gpu.limits[name]])) as Record<
     DeviceLimit,
     number
@@ -233,7 +236,7 @@ function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null, language: read
     driver: adapter?.description ?? "",
     software: adapter !== null && isSoftware(adapter),
     subgroups: gpu.features.has("subgroups") && min > 0 && max > 0 ? [min, max] : null,
-    features: [...gpu.features, ...language].map(String).sort(),
+    features: [...gpu.features, ...more].map(String).sort(),
     matrices: adapter !== null && gpu.features.has(MATRICES) ? matricesOf(adapter) : [],
     limits,
   };

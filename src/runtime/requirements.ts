@@ -1,15 +1,14 @@
 // Checks that a device meets a program's requirements.
 import type { Program } from "../program/program.js";
-import { printShape, sameShape, subgroupWidth } from "../program/target.js";
+import { PINS, printShape, sameShape, subgroupWidth, type Requirements, type Target } from "../program/target.js";
 import type { Device } from "./device.js";
 import { UnsupportedError } from "./errors.js";
 
 /** Throws UnsupportedError where the device lacks a feature that the program's kernels require. */
 export function checkRequirements({ requires, target }: Program, { info, target: own }: Device): void {
   const missing: string[] = requires.features.filter((f) => !info.features.includes(f));
-  const width = subgroupWidth(own);
-  if (requires.subgroupSize !== null && width !== requires.subgroupSize)
-    missing.push(`subgroups of ${requires.subgroupSize} (they have ${width ?? "no fixed width"} there)`);
+  if (requires.subgroupSize !== null && !hasWidth(own, requires, requires.subgroupSize))
+    missing.push(`subgroups of ${requires.subgroupSize} (they have ${subgroupWidth(own) ?? "no fixed width"} there)`);
   const least = requires.leastSubgroup ?? 0;
   if (least > (own.subgroups?.[0] ?? 0)) missing.push(`subgroups of ${least} or more`);
   for (const shape of requires.matrices ?? [])
@@ -22,4 +21,10 @@ export function checkRequirements({ requires, target }: Program, { info, target:
         ? "compile it in f32"
         : "compile it for this device (`target: device.target`, or `modc compile --device`), or for any (without)",
     );
+}
+
+/** Whether subgroups have this width: all of them, or those of kernels that say so. */
+function hasWidth({ subgroups }: Target, { features }: Requirements, width: number): boolean {
+  const [least, most] = subgroups ?? [0, 0];
+  return features.includes(PINS) ? least <= width && width <= most : least === width && most === width;
 }

@@ -5,6 +5,8 @@
 export interface SelfTestTask {
   /** Toggles of Dawn, as `create` takes them. */
   readonly flags: readonly string[];
+  /** The narrowest subgroups whose size a kernel says. */
+  readonly narrowest: number;
   /** A fault to commit, by which tests prove what comes of it; null: none. */
   readonly fault: string | null;
 }
@@ -20,6 +22,10 @@ export type SelfTestLine =
       readonly f16: boolean;
       /** How many configurations of matrix units for f16 the adapter lists. */
       readonly matrices: number;
+      /** How many of these can load vectors of eight halves. */
+      readonly vectors: number;
+      /** Whether its subgroups have several sizes, of which a kernel may say one. */
+      readonly pins: boolean;
     }
   | {
       readonly kind: "sum";
@@ -28,7 +34,19 @@ export type SelfTestLine =
       readonly sum: readonly number[];
     }
   | {
+      /** Subgroups of the size that their kernel says, in a workgroup of two of them. */
+      readonly kind: "pinned";
+      readonly width: number;
+      /** Of each lane its subgroup's size, and its place in the workgroup by that size. */
+      readonly sizes: readonly number[];
+      readonly places: readonly number[];
+      /** Of each lane the sum of such places over its subgroup, by shuffles. */
+      readonly sums: readonly number[];
+    }
+  | {
       readonly kind: "product";
+      /** Whether the operands were rounded to halves and lay in workgroup memory as vectors of eight, k innermost. */
+      readonly vectors: boolean;
       readonly m: number;
       readonly n: number;
       readonly k: number;
@@ -47,13 +65,17 @@ interface MatrixConfig {
   readonly K: number;
 }
 
-/** Adds in f16, then multiplies by each configuration of matrix units for f16. Values are such that results are exact. */
+/**
+ * Adds in f16, multiplies by each configuration of matrix units for f16, says a size of subgroups, and multiplies
+ * again, of operands as `matmul_matrix.wgsl` has them. Values are such that results are exact.
+ */
 export async function selfTest(
   create: (flags: string[]) => GPU,
-  { flags, fault }: SelfTestTask,
+  { flags, narrowest, fault }: SelfTestTask,
   tell: (line: SelfTestLine) => void,
 ): Promise<void> {
   const MATRIX = "chromium-experimental-subgroup-matrix";
+  const PINS = "subgroup-size-control";
   const gpu = create([...flags]);
 
   async function adapterOf(): Promise<GPUAdapter> {
@@ -138,14 +160,20 @@ export async function selfTest(
     device.destroy();
   }
 
-  async function multiply({ M: m, N: n, K: k, resultComponentType: type }: MatrixConfig): Promise<void> {
+  async function deviceWith(wanted: readonly string[]): Promise<GPUDevice> {
     const adapter = await adapterOf();
-    const wanted = ["shader-f16", "subgroups", MATRIX] as GPUFeatureName[];
     const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = adapter.limits;
-    const device = await adapter.requestDevice({
-      requiredFeatures: wanted,
+    return adapter.requestDevice({
+      requiredFeatures: wanted as GPUFeatureName[],
       requiredLimits: { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX },
     });
+  }
+
+  async function multiply(
+    { M: m, N: n, K: k, resultComponentType: type }: MatrixConfig,
+    vectors: boolean,
+  ): Promise<void> {
+    const device = await deviceWith(["shader-f16", "subgroups", MATRIX]);
     const [left, right] = [numbers(m * k, 5), numbers(k * n, 11)];
     const wide = type === "f32";
     const result = await run(
@@ -154,9 +182,14 @@ export async function selfTest(
       @group(0) @binding(0) var<storage, read> a: array<f16>;
       @group(0) @binding(1) var<storage, read> b: array<f16>;
       @group(0) @binding(2) var<storage, read_write> c: array<${type}>;
-      @compute @workgroup_size(${adapter.info.subgroupMaxSize}) fn main() {
-        let left = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, row_major>(&a, 0u, ${k}u);
-        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, row_major>(&b, 0u, ${n}u);
+      ${vectors ? inVectors(m, n, k) : ""}
+      @compute @workgroup_size(${info.subgroupMaxSize})
+      fn main(@builtin(local_invocation_index) lane: u32) {
+        ${vectors ? "bring(lane);" : ""}
+        let left = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, row_major>(
+          ${vectors ? `&tile, 0u, ${k / 8}u` : `&a, 0u, ${k}u`});
+        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, ${vectors ? "col_major" : "row_major"}>(
+          ${vectors ? `&tile, ${(m * k) / 8}u, ${k / 8}u` : `&b, 0u, ${n}u`});
         var sum: subgroup_matrix_result<${type}, ${n}, ${m}>;
         sum = subgroupMatrixMultiplyAccumulate(left, right, sum);
         subgroupMatrixStore<row_major>(&c, 0u, sum, ${n}u);
@@ -165,7 +198,63 @@ export async function selfTest(
       m * n * (wide ? 4 : 2),
     );
     const product = wide ? [...new Float32Array(result)] : [...new Uint16Array(result)].map(valueOf);
-    tell({ kind: "product", m, n, k, left, right, product });
+    tell({ kind: "product", vectors, m, n, k, left, right, product });
+    device.destroy();
+  }
+
+  /**
+   * The rows of a, then the columns of b, as vectors of eight halves: of numbers so near to a half, above it and below,
+   * that the nearest half is that.
+   */
+  function inVectors(m: number, n: number, k: number): string {
+    return `var<workgroup> tile: array<vec4<u32>, ${((m + n) * k) / 8}>;
+      fn near(x: f16, above: bool) -> f32 { return f32(x) * select(1.0 - 0x1p-13, 1.0 + 0x1p-13, above); }
+      fn two(x: f16, y: f16, above: bool) -> u32 {
+        return bitcast<u32>(vec2<f16>(vec2f(near(x, above), near(y, !above))));
+      }
+      fn ofA(at: u32) -> u32 { return two(a[at], a[at + 1u], at % 16u < 8u); }
+      fn ofB(k: u32, n: u32) -> u32 { return two(b[k * ${n}u + n], b[(k + 1u) * ${n}u + n], n % 2u == 0u); }
+      fn bring(lane: u32) {
+        for (var i = lane; i < ${(m * k) / 8}u; i += ${info.subgroupMaxSize}u) {
+          tile[i] = vec4<u32>(ofA(8u * i), ofA(8u * i + 2u), ofA(8u * i + 4u), ofA(8u * i + 6u));
+        }
+        for (var i = lane; i < ${(n * k) / 8}u; i += ${info.subgroupMaxSize}u) {
+          let c = i / ${k / 8}u;
+          let r = i % ${k / 8}u * 8u;
+          tile[${(m * k) / 8}u + i] = vec4<u32>(ofB(r, c), ofB(r + 2u, c), ofB(r + 4u, c), ofB(r + 6u, c));
+        }
+        workgroupBarrier();
+      }`;
+  }
+
+  async function pin(width: number): Promise<void> {
+    const device = await deviceWith(["subgroups", PINS]);
+    const zeros = numbers(2, 1);
+    const result = await run(
+      device,
+      `enable subgroups; enable subgroup_size_control;
+      @group(0) @binding(0) var<storage, read> a: array<u32>;
+      @group(0) @binding(1) var<storage, read> b: array<u32>;
+      @group(0) @binding(2) var<storage, read_write> found: array<vec4u>;
+      @compute @subgroup_size(${width}) @workgroup_size(${2 * width})
+      fn main(
+        @builtin(local_invocation_index) i: u32,
+        @builtin(subgroup_size) size: u32,
+        @builtin(subgroup_id) subgroup: u32,
+        @builtin(subgroup_invocation_id) member: u32,
+      ) {
+        let place = subgroup * ${width}u + member;
+        var sum = place;
+        for (var d = 1u; d < ${width}u; d *= 2u) { sum += subgroupShuffleXor(sum, d); }
+        found[i] = vec4u(size, place, sum, a[0] + b[0]);
+      }`,
+      [zeros, zeros],
+      2 * width * 16,
+    );
+    const words = [...new Uint32Array(result)];
+    const column = (c: number): number[] => words.filter((_, i) => i % 4 === c);
+    const [sizes, places, sums] = [column(0), column(1), column(2)];
+    tell({ kind: "pinned", width, sizes, places, sums });
     device.destroy();
   }
 
@@ -174,6 +263,9 @@ export async function selfTest(
   const listed = (info as { subgroupMatrixConfigs?: Iterable<MatrixConfig> }).subgroupMatrixConfigs ?? [];
   const matrices = features.has(MATRIX) ? [...listed].filter(({ componentType }) => componentType === "f16") : [];
   const f16 = features.has("shader-f16");
+  const [least, most] = [info.subgroupMinSize, info.subgroupMaxSize];
+  const width = 2 ** Math.ceil(Math.log2(Math.max(narrowest, least)));
+  const pins = features.has("subgroups") && features.has(PINS) && least < most && width <= most;
   tell({
     kind: "adapter",
     vendor: info.vendor,
@@ -181,14 +273,22 @@ export async function selfTest(
     description: info.description,
     f16,
     matrices: f16 ? matrices.length : 0,
+    vectors: f16 ? matrices.filter(({ K }) => K % 8 === 0).length : 0,
+    pins,
   });
   if (fault === "abort") process.abort();
   if (fault === "hang") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-  if (!f16) return;
-  await add();
-  if (fault === "abort-product") process.abort();
-  for (const config of matrices) await multiply(config);
-  if (fault === "product") tell({ kind: "product", m: 1, n: 1, k: 1, left: [2], right: [3], product: [7] });
+  if (f16) {
+    await add();
+    if (fault === "abort-product") process.abort();
+    for (const config of matrices) await multiply(config, false);
+    const wrong = { kind: "product", m: 1, n: 1, k: 1, left: [2], right: [3], product: [7] } as const;
+    if (fault === "product") tell({ ...wrong, vectors: false });
+    if (fault === "vectors") tell({ ...wrong, vectors: true });
+  }
+  if (pins) await pin(width);
+  if (fault === "abort-vectors") process.abort();
+  if (f16) for (const config of matrices) if (config.K % 8 === 0) await multiply(config, true);
 }
 
 /**

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { LEAST_PINNED } from "../program/target.js";
 import { userCache } from "./cache-node.js";
 import { dawnUrl } from "./dawn-node.js";
 import { writeWhole } from "./place-node.js";
@@ -29,7 +30,7 @@ export interface Attempt {
 export async function attempt(env: NodeJS.ProcessEnv, limitMs = LIMIT_MS): Promise<Attempt | null> {
   const dawn = dawnUrl();
   if (dawn === null) return null;
-  const task: Omit<SelfTestTask, "fault"> = { flags: [ALL_FEATURES] };
+  const task: Omit<SelfTestTask, "fault"> = { flags: [ALL_FEATURES], narrowest: LEAST_PINNED };
   const child = spawn(process.execPath, ["--input-type=module", "-e", selfTestProgram(), dawn, JSON.stringify(task)], {
     env: { ...env, NODE_OPTIONS: "", ELECTRON_RUN_AS_NODE: "1" },
     stdio: ["ignore", "pipe", "ignore"],
@@ -91,19 +92,22 @@ export function kept(adapter: Tested, env: NodeJS.ProcessEnv): SelfTest | null {
     if (!isOwn(folderIn(env))) return null;
     const bytes = readRegular(fileFor(key, env), 4096, () => new Error("too large"));
     const value: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
-    return isVerdict(value) && value.key === key ? { f16: value.f16, matrices: value.matrices } : null;
+    if (!isVerdict(value) || value.key !== key) return null;
+    const { f16, matrices, pins, vectors } = value;
+    return { f16, matrices, pins, vectors };
   } catch {
     return null; // no file, or none that says anything: it is tested again
   }
 }
 
 /** A folder that cannot be written only means another test the next time. */
-export function keep(adapter: Tested, { f16, matrices }: SelfTest, env: NodeJS.ProcessEnv): void {
+export function keep(adapter: Tested, { f16, matrices, pins, vectors }: SelfTest, env: NodeJS.ProcessEnv): void {
   const key = keyOf(adapter);
   try {
     mkdirSync(folderIn(env), { recursive: true, mode: 0o700 });
     const { description } = adapter;
-    writeWhole(fileFor(key, env), `${JSON.stringify({ key, description, webgpu: dawnVersion(), f16, matrices })}\n`);
+    const verdict = { key, description, webgpu: dawnVersion(), f16, matrices, pins, vectors };
+    writeWhole(fileFor(key, env), `${JSON.stringify(verdict)}\n`);
   } catch (error) {
     if (!(error instanceof Error && "code" in error)) throw error;
   }
@@ -119,7 +123,7 @@ function isOwn(folder: string): boolean {
 
 function isVerdict(value: unknown): value is SelfTest & { readonly key: string } {
   if (typeof value !== "object" || value === null) return false;
-  const { key, f16, matrices } = value as Readonly<Record<string, unknown>>;
+  const { key, f16, matrices, pins, vectors } = value as Readonly<Record<string, unknown>>;
   const isOutcome = (outcome: unknown): outcome is Outcome => OUTCOMES.some((known) => known === outcome);
-  return typeof key === "string" && isOutcome(f16) && isOutcome(matrices);
+  return typeof key === "string" && [f16, matrices, pins, vectors].every(isOutcome);
 }

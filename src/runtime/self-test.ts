@@ -1,4 +1,5 @@
 // What a self-test of a GPU's features found, and which features may be asked for by it.
+import { MATRIX_VECTORS, PINS } from "../program/target.js";
 import type { SelfTestLine } from "./self-test-child.js";
 
 /** `absent`: the adapter does not list it. `untested`: the process ended before it came to it. */
@@ -10,6 +11,10 @@ export interface SelfTest {
   readonly f16: Outcome;
   /** Products on matrix units. */
   readonly matrices: Outcome;
+  /** Subgroups of the size that a kernel says. Absent too where all have one size. */
+  readonly pins: Outcome;
+  /** Products on matrix units of operands that lie as vectors of eight halves. */
+  readonly vectors: Outcome;
 }
 
 export const F16 = "shader-f16";
@@ -18,47 +23,80 @@ export const MATRICES = "chromium-experimental-subgroup-matrix";
 /** Toggles that show an instance of Dawn all that a GPU has. */
 export const ALL_FEATURES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 
-/** The features of a GPU that are asked for only where a self-test has passed. */
-export const TESTED_FEATURES: readonly string[] = [F16, MATRICES];
+/** The features of a GPU that are asked for, and the forms that are used, only where a self-test has passed. */
+export const TESTED_FEATURES: readonly string[] = [F16, MATRICES, PINS, MATRIX_VECTORS];
 
 /** Those that passed. Matrix units are of no use without f16. */
-export const provenBy = ({ f16, matrices }: SelfTest): readonly string[] =>
-  f16 !== "passed" ? [] : matrices !== "passed" ? [F16] : TESTED_FEATURES;
+export function provenBy({ f16, matrices, pins, vectors }: SelfTest): readonly string[] {
+  const passed = (outcome: Outcome): boolean => outcome === "passed";
+  const units = passed(f16) && passed(matrices);
+  const proven = [passed(f16), units, passed(pins), units && passed(vectors)];
+  return TESTED_FEATURES.filter((_, i) => proven[i]);
+}
 
 /** How the process ended: by itself, otherwise, or not within its time. */
 export type Ending = "ended" | "crashed" | "hung";
 
 /**
- * Holds what the process told against the host. Where it told nothing about a feature, it ended there; what it told
- * stands, however it ended.
+ * Holds what the process told against the host. Where it told nothing about a feature, it ended there, or before; what
+ * it told stands, however it ended.
  */
 export function judge(lines: readonly SelfTestLine[], ending: Ending): SelfTest {
   const adapter = lines.find((line) => line.kind === "adapter");
-  const sums = lines.filter((line) => line.kind === "sum");
+  let broken: Outcome = ending === "ended" ? "crashed" : ending;
+  if (!adapter) return { f16: broken, matrices: "untested", pins: "untested", vectors: "untested" };
   const products = lines.filter((line) => line.kind === "product");
-  const broken: Outcome = ending === "ended" ? "crashed" : ending;
-  if (!adapter) return { f16: broken, matrices: "untested" };
-  if (!adapter.f16) return { f16: "absent", matrices: "absent" };
-  if (sums.length === 0) return { f16: broken, matrices: adapter.matrices === 0 ? "absent" : "untested" };
-  const f16 = sums.every(rightSum) ? "passed" : "wrong";
-  if (!products.every(rightProduct)) return { f16, matrices: "wrong" };
-  if (adapter.matrices === 0) return { f16, matrices: "absent" };
-  return { f16, matrices: products.length < adapter.matrices ? broken : "passed" };
+  /** In the order in which they are tested: the first that is short of lines is where the process ended. */
+  const outcome = <L extends SelfTestLine>(own: readonly L[], wanted: number, right: (line: L) => boolean): Outcome => {
+    if (!own.every(right)) return "wrong";
+    if (own.length >= wanted) return wanted === 0 ? "absent" : "passed";
+    const found = broken;
+    broken = "untested";
+    return found;
+  };
+  return {
+    f16: outcome(ofKind(lines, "sum"), adapter.f16 ? 1 : 0, rightSum),
+    matrices: outcome(
+      products.filter((line) => !line.vectors),
+      adapter.matrices,
+      rightProduct,
+    ),
+    pins: outcome(ofKind(lines, "pinned"), adapter.pins ? 1 : 0, rightWidth),
+    vectors: outcome(
+      products.filter((line) => line.vectors),
+      adapter.vectors,
+      rightProduct,
+    ),
+  };
 }
 
-type Sum = Extract<SelfTestLine, { kind: "sum" }>;
-type Product = Extract<SelfTestLine, { kind: "product" }>;
+type Line<K extends SelfTestLine["kind"]> = Extract<SelfTestLine, { kind: K }>;
 
-const rightSum = ({ a, b, sum }: Sum): boolean =>
+const ofKind = <K extends SelfTestLine["kind"]>(lines: readonly SelfTestLine[], kind: K): readonly Line<K>[] =>
+  lines.filter((line): line is Line<K> => line.kind === kind);
+
+const rightSum = ({ a, b, sum }: Line<"sum">): boolean =>
   a.length > 0 && sum.length === a.length && sum.every((x, i) => x === a[i]! + b[i]!);
 
-function rightProduct({ m, n, k, left, right, product }: Product): boolean {
+function rightProduct({ m, n, k, left, right, product }: Line<"product">): boolean {
   const at = (row: number, column: number): number => {
     let sum = 0;
     for (let i = 0; i < k; i++) sum += left[row * k + i]! * right[i * n + column]!;
     return sum;
   };
   return product.length === m * n && product.length > 0 && product.every((x, i) => x === at(Math.floor(i / n), i % n));
+}
+
+/** Two subgroups of the width: each place is one lane's, and the sum of each lane is that of its subgroup's places. */
+function rightWidth({ width, sizes, places, sums }: Line<"pinned">): boolean {
+  const sorted = places.toSorted((a, b) => a - b);
+  const first = (width * (width - 1)) / 2;
+  return (
+    [sizes, places, sums].every(({ length }) => length === 2 * width) &&
+    sizes.every((size) => size === width) &&
+    sorted.every((place, i) => place === i) &&
+    sums.every((sum, i) => sum === (places[i]! < width ? first : first + width * width))
+  );
 }
 
 const WORDS: Readonly<Record<Outcome, string>> = {
@@ -70,10 +108,18 @@ const WORDS: Readonly<Record<Outcome, string>> = {
   untested: "not tried",
 };
 
-/** `sums of 16-bit floats: right; products on matrix units: not listed`. */
+const NAMES: Readonly<Record<keyof SelfTest, string>> = {
+  f16: "sums of 16-bit floats",
+  matrices: "products on matrix units",
+  pins: "subgroups of a chosen size",
+  vectors: "matrices of vectors",
+};
+const PARTS = Object.keys(NAMES) as readonly (keyof SelfTest)[]; // the keys of the total table
+
+/** `sums of 16-bit floats: right; products on matrix units: not listed; …`. */
 export const wordsOf = (test: SelfTest): string =>
-  `sums of 16-bit floats: ${WORDS[test.f16]}; products on matrix units: ${WORDS[test.matrices]}`;
+  PARTS.map((part) => `${NAMES[part]}: ${WORDS[test[part]]}`).join("; ");
 
 /** Whether a feature that the adapter lists is not to be used. */
-export const failed = ({ f16, matrices }: SelfTest): boolean =>
-  [f16, matrices].some((outcome) => outcome !== "passed" && outcome !== "absent");
+export const failed = (test: SelfTest): boolean =>
+  PARTS.some((part) => test[part] !== "passed" && test[part] !== "absent");

@@ -29,8 +29,11 @@ const needsUnits = (context: TestContext): void => {
 
 const PRECISION = { products: "f16" } as const;
 const tuningsOf = (attention: MatrixAttention): Tunings => ({ ...tuningsFor(device.target), attention });
-/** One of small tiles, in a soak all: Mesa compiles each for a second. */
-const ways = (): readonly MatrixAttention[] => attentionOnUnits(device.target).slice(0, soaking ? undefined : 1);
+/** One of small tiles, of vectors and of halves, in a soak all: Mesa compiles each for a second. */
+const ways = (): readonly MatrixAttention[] => {
+  const all = attentionOnUnits(device.target);
+  return [...all.slice(0, soaking ? undefined : 1), { ...all[0]!, keys: 32, vectors: false }];
+};
 
 /** The case with inputs that an f16 holds. */
 const rounded = ({ graph, options }: Case): Case => ({
@@ -94,6 +97,39 @@ describe("attention on matrix units", () => {
           // Weights and changes are rounded to eleven bits, those behind y, and so delta, too; sums of them differ from
           // zero less than their parts do. In f16 delta is a sum of rounded products.
           expect(worst, `${output}, ${attentionName(tuning)}`).toBeLessThanOrEqual(largest * 2 ** (halves ? -8 : -9));
+        }
+      }
+    },
+  );
+
+  it.for([0.5, 4, 60])(
+    "whose scores grow from key to key, %f times as much",
+    { timeout: 120_000 },
+    async (growth, context) => {
+      needsUnits(context);
+      const { graph, options } = rounded(
+        caseOf(
+          "attention",
+          samples.attention.list.find(({ name }) => name === SOME[0])!,
+        ),
+      );
+      const [, second] = [...options.inputs.keys()];
+      const inputs = new Map(options.inputs);
+      const { shape, data } = inputs.get(second!)!;
+      // Rows one after another, each times what grows with its number.
+      const [rows, width] = [shape.at(-2)!, shape.at(-1)!];
+      const grown = data.map((x, i) => roundToF16((x * growth * ((Math.floor(i / width) % rows) + 1)) / rows));
+      inputs.set(second!, { shape, data: grown });
+      const of: Case = { graph, options: { ...options, inputs } };
+      const { outputs } = evaluate(of.graph, of.options);
+      for (const tuning of ways()) {
+        const results = await runOnDevice(device, of, device.target, tuningsOf(tuning), PRECISION);
+        for (const [output, wanted] of outputs) {
+          const largest = wanted.data.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+          const found = results[output]!.data;
+          const worst = wanted.data.reduce((most, v, i) => Math.max(most, Math.abs(v - found[i]!)), 0);
+          // Weights are rounded to eleven bits, scores of hundreds to 2^-16.
+          expect(worst / largest, attentionName(tuning)).toBeLessThan(2 ** -9);
         }
       }
     },

@@ -45,12 +45,13 @@ function forced(tuning: MatrixTuning): Tunings {
 }
 
 /**
- * One subgroup and four, in a soak all tiles: Mesa takes a second to compile a matrix kernel of few sums, and several
- * for one of many.
+ * One subgroup with tiles of vectors and four with tiles of halves, in a soak all tiles and those too: Mesa takes a
+ * second to compile a matrix kernel of few sums, and several for one of many.
  */
 const ways = (): readonly MatrixTuning[] => {
   const all = matrixTunings(device.target).filter(({ depth }) => soaking || depth === 32);
-  return soaking ? all : [all[0]!, all.find(({ down }) => down === 2)!];
+  const inHalves = { ...all.find(({ down }) => down === 2)!, vectors: false };
+  return soaking ? [...all, inHalves] : [all[0]!, inHalves];
 };
 
 function programOf(
@@ -150,33 +151,37 @@ describe("products on matrix units", () => {
     },
   );
 
-  it.for(MODELS)("carry prologues and epilogues, of $name in $precision", async (model, context) => {
-    needsUnits(context);
-    const { name, set, precision, least } = model;
-    const source = readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
-    const { program, graph } = programOf(source, ways()[0]!, precision, set);
-    expect(onMatrices(program)).toBeGreaterThanOrEqual(least);
-    const stored = storedBy(program);
-    const weights = new Map(program.weights.map((w) => [w.path, { shape: w.shape, data: stored(w) }]));
-    const session = await load(program, device, initial);
-    const rng = random(4);
-    for (const lengths of [[1], [17, 0, 9]]) {
-      const shape = [lengths.length, Math.max(...lengths)];
-      const tokens = Uint32Array.from({ length: shape[0]! * shape[1]! }, () => rng.below(set["vocab"]));
-      const { data } = (await session.run({ tokens: { shape, data: tokens } }, { lengths: Uint32Array.from(lengths) }))[
-        "output"
-      ]!;
-      const wanted = evaluate(graph, { inputs: new Map([["tokens", { shape, data: tokens }]]), weights, lengths });
-      const expected = wanted.outputs.get("output")!.data;
-      const largest = Math.max(...Array.from(expected, Math.abs));
-      const worst = Math.max(...Array.from(expected, (x, i) => Math.abs(x - data[i]!)));
-      // Each product rounds to eleven bits what it multiplies, once a layer and more.
-      expect(worst / largest, `${lengths.join()} tokens`).toBeLessThan(2 ** -8);
-    }
-    session.dispose();
-  });
+  it.for(MODELS)(
+    "carry prologues and epilogues, of $name in $precision",
+    { timeout: 200_000 },
+    async (model, context) => {
+      needsUnits(context);
+      const { name, set, precision, least } = model;
+      const source = readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
+      const { program, graph } = programOf(source, ways()[0]!, precision, set);
+      expect(onMatrices(program)).toBeGreaterThanOrEqual(least);
+      const stored = storedBy(program);
+      const weights = new Map(program.weights.map((w) => [w.path, { shape: w.shape, data: stored(w) }]));
+      const session = await load(program, device, initial);
+      const rng = random(4);
+      for (const lengths of [[1], [17, 0, 9]]) {
+        const shape = [lengths.length, Math.max(...lengths)];
+        const tokens = Uint32Array.from({ length: shape[0]! * shape[1]! }, () => rng.below(set["vocab"]));
+        const { data } = (
+          await session.run({ tokens: { shape, data: tokens } }, { lengths: Uint32Array.from(lengths) })
+        )["output"]!;
+        const wanted = evaluate(graph, { inputs: new Map([["tokens", { shape, data: tokens }]]), weights, lengths });
+        const expected = wanted.outputs.get("output")!.data;
+        const largest = Math.max(...Array.from(expected, Math.abs));
+        const worst = Math.max(...Array.from(expected, (x, i) => Math.abs(x - data[i]!)));
+        // Each product rounds to eleven bits what it multiplies, once a layer and more.
+        expect(worst / largest, `${lengths.join()} tokens`).toBeLessThan(2 ** -8);
+      }
+      session.dispose();
+    },
+  );
 
-  it("compute what training needs, of weights in f32 where the caller lets them be rounded", async (context) => {
+  it("compute what training needs, of weights in f32 that may be rounded", { timeout: 200_000 }, async (context) => {
     needsUnits(context);
     const precision = { products: "f16" } as const;
     const compiled = compile(TRAINED, { target: device.target, precision, program: "gradients" });
@@ -224,6 +229,7 @@ describe("products on matrix units", () => {
         "chromium-experimental-subgroup-matrix",
         "readonly_and_readwrite_storage_textures",
         "shader-f16",
+        "subgroup_matrix_vectors",
         "subgroups",
       ],
       subgroupSize: 8,

@@ -49,9 +49,13 @@ async function check(device: Device, products: ProductTunings, precision: Precis
   wanted.data.forEach((v, i) => expect(Math.abs(output!.data[i]! - v)).toBeLessThan(1e-4));
 }
 
-it.each([4, 8] as const)("tiles of %i rows an invocation", async (rows) => {
+it.each([
+  [4, 1],
+  [8, 1],
+  [8, 2],
+] as const)("tiles of %i rows an invocation, %i panels wide", async (rows, vectors) => {
   const device = await testDevice();
-  await check(device, forced(device, 64, { kind: "tiled", rows }), {}, "matmul_tiled");
+  await check(device, forced(device, 64, { kind: "tiled", rows, vectors }), {}, "matmul_tiled");
 });
 
 it("tiles on matrix units, or what stands in for them where operands must not be rounded", async (context) => {

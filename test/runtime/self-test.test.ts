@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { MATRIX_VECTORS, PINS } from "../../src/program/target.js";
 import { prove } from "../../src/runtime/proven-node.js";
 import type { SelfTestLine } from "../../src/runtime/self-test-child.js";
 import { attempt, keep, kept } from "../../src/runtime/self-test-node.js";
@@ -16,16 +17,34 @@ const env = { ...process.env, XDG_CACHE_HOME: cache };
 afterAll(() => rmSync(cache, { recursive: true }));
 
 const named = { vendor: "v", device: "d", description: "a GPU: driver 1" };
-const adapter = (matrices: number, f16 = true): SelfTestLine => ({ kind: "adapter", ...named, f16, matrices });
+const adapter = (matrices: number, f16 = true, pins = false, vectors = 0): SelfTestLine => ({
+  kind: "adapter",
+  ...named,
+  f16,
+  matrices,
+  pins,
+  vectors,
+});
 const sum = (value: number): SelfTestLine => ({ kind: "sum", a: [1], b: [2], sum: [value] });
-const product = (value: number): SelfTestLine => ({
+const product = (value: number, vectors = false): SelfTestLine => ({
   kind: "product",
+  vectors,
   m: 1,
   n: 2,
   k: 2,
   left: [1, 2],
   right: [3, 4, 5, 6],
   product: [13, value],
+});
+
+/** Two subgroups of two, whose lanes lie in any order. */
+const pinned = (more: Partial<Extract<SelfTestLine, { kind: "pinned" }>> = {}): SelfTestLine => ({
+  kind: "pinned",
+  width: 2,
+  sizes: [2, 2, 2, 2],
+  places: [0, 2, 1, 3],
+  sums: [1, 5, 1, 5],
+  ...more,
 });
 
 describe("the verdict", () => {
@@ -51,7 +70,37 @@ describe("the verdict", () => {
     ["nothing of a product", [adapter(1), sum(3)], "ended", "passed", "crashed", [F16]],
   ] as const)("%s", (_, lines, ending, f16, matrices, proven) => {
     const verdict = judge(lines, ending);
-    expect(verdict).toEqual({ f16, matrices });
+    expect(verdict).toMatchObject({ f16, matrices });
+    expect(provenBy(verdict)).toEqual(proven);
+  });
+
+  const all = adapter(1, true, true, 1);
+  const units = [sum(3), product(16)];
+  const every = [...units, pinned(), product(16, true)];
+  it.each([
+    ["right", [all, ...every], "ended", "passed", "passed", [F16, MATRICES, PINS, MATRIX_VECTORS]],
+    ["of neither listed", [adapter(1), ...units], "ended", "absent", "absent", [F16, MATRICES]],
+    ["without f16", [adapter(0, false, true), pinned()], "ended", "passed", "absent", [PINS]],
+    ["crashed in the second", [all, ...units, pinned()], "crashed", "passed", "crashed", [F16, MATRICES, PINS]],
+    ["refused in the first", [all, ...units], "ended", "crashed", "untested", [F16, MATRICES]],
+    ["hung before both", [all, sum(3)], "hung", "untested", "untested", [F16]],
+    [
+      "wrong of vectors",
+      [all, ...units, pinned(), product(17, true)],
+      "ended",
+      "passed",
+      "wrong",
+      [F16, MATRICES, PINS],
+    ],
+    ...[
+      pinned({ sizes: [2, 2, 4, 2] }),
+      pinned({ places: [0, 2, 1, 2] }),
+      pinned({ sums: [1, 5, 5, 5] }),
+      pinned({ sizes: [], places: [], sums: [] }),
+    ].map((line) => ["wrong of a width", [all, ...units, line], "ended", "wrong", "crashed", [F16, MATRICES]] as const),
+  ] as const)("of widths and vectors, %s", (_, lines, ending, pins, vectors, proven) => {
+    const verdict = judge(lines, ending);
+    expect(verdict).toMatchObject({ pins, vectors });
     expect(provenBy(verdict)).toEqual(proven);
   });
 });
@@ -60,7 +109,7 @@ describe("the process", async () => {
   const { info } = await testDevice();
   const f16 = info.features.includes(F16);
   it.runIf(f16)("finds what the device has, or what is wrong with it", async () => {
-    const faults = [null, "sum", "product", "abort", "hang"] as const;
+    const faults = [null, "sum", "product", "abort", "hang", "vectors", "abort-vectors"] as const;
     const found = await Promise.all(
       faults.map((fault) =>
         attempt({ ...env, ...(fault && { MODC_SELF_TEST_FAULT: fault }) }, fault === "hang" ? 1500 : 60_000),
@@ -68,7 +117,9 @@ describe("the process", async () => {
     );
     expect(found[0]?.adapter?.description).toBe(info.driver);
     expect(["passed", "absent"]).toContain(found[0]?.test.matrices);
-    expect(found.map((one) => one?.test.f16)).toEqual(["passed", "wrong", "passed", "crashed", "hung"]);
+    const f16Outcomes = ["passed", "wrong", "passed", "crashed", "hung", "passed", "passed"];
+    expect(found.map((one) => one?.test.f16)).toEqual(f16Outcomes);
+    expect(found[5]?.test).toMatchObject({ matrices: found[0]?.test.matrices, vectors: "wrong" });
     expect(found[2]?.test.matrices).toBe("wrong");
   });
 
@@ -110,7 +161,7 @@ describe("a verdict that is kept", () => {
   const gpu = { ...named, architecture: "a", isFallbackAdapter: false };
   /** What `prove` reads of an adapter. */
   const listing = (info: object): GPUAdapter => ({ info, features: new Set([F16]) }) as unknown as GPUAdapter;
-  const verdict: SelfTest = { f16: "passed", matrices: "crashed" };
+  const verdict: SelfTest = { f16: "passed", matrices: "crashed", pins: "absent", vectors: "untested" };
   const folder = join(cache, "modc", "self-tests");
 
   it("belongs to an adapter, its driver and Dawn's version, and is read again", () => {
@@ -149,6 +200,8 @@ describe("a verdict that is kept", () => {
       JSON.stringify({ ...parts, key: "0" }),
       JSON.stringify({ ...parts, f16: "yes" }),
       JSON.stringify({ ...parts, matrices: undefined }),
+      JSON.stringify({ ...parts, pins: true }),
+      JSON.stringify({ ...parts, vectors: "fine" }),
       text + " ".repeat(5000),
     ]) {
       writeFileSync(path, broken);

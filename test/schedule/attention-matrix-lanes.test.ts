@@ -23,7 +23,7 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
   const all = byTurns(attentionOnUnits(targetOf(width)), 24, width / 4);
   const constants = (t: (typeof all)[number]) => {
     const given = { WIDTH: width, M: t.m, N: t.n, K: t.k, SUBGROUPS: t.subgroups, BLOCK: t.keys, BOTH: 1 };
-    return { ...given, COLUMNS: columnsOf(t, 20), COLUMNS_V: columnsOf(t, 36) };
+    return { ...given, COLUMNS: columnsOf(t, 20), COLUMNS_V: columnsOf(t, 36), STRIDE_W: t.keys / 8 + 1 };
   };
 
   it("give every score and every sum of a query to one lane of its own subgroup", () => {
@@ -36,9 +36,10 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
       };
       const firstRow = of(one(/let firstRow = (.+);/g), "subgroup", "member");
       const share = of(one(/let share = (.+);/g), "member");
-      const column = of(one(/let c = (4u \* .+);/g), "p", "share");
-      const key = of("4u * (f * SHARING + share)", "f", "share");
-      const strip = of(one(/&weights, (.+), STRIDE_P\);/g), "subgroup", "j");
+      const key = of(one(/let j = (8u \* .+);/g), "e", "h");
+      const owned = of(one(/if \((EIGHTS .+)\) \{/g), "e");
+      const eighth = of("p * SHARING + share", "p", "share");
+      const strip = of(one(/leftAt\(FIRST_WEIGHTS \+ (.+), STRIDE_W\);/g), "subgroup", "j");
       const [scored, summed]: [number[], number[]] = [[], []];
       for (const subgroup of range(t.subgroups)) {
         const rows = new Set<number>();
@@ -46,17 +47,18 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
           for (const r of range(c["EACH"]!)) {
             const row = firstRow({ subgroup, member }) + r;
             rows.add(row);
-            for (const f of range(c["FOURS"]!)) {
-              const j = key({ f, share: share({ member }) });
-              if (j < t.keys) scored.push(...range(4).map((i) => row * t.keys + j + i));
-            }
             for (const p of range(c["PARTS"]!)) {
-              const at = column({ p, share: share({ member }) });
-              if (at < c["COLUMNS_V"]!) summed.push(...range(4).map((i) => row * c["COLUMNS_V"]! + at + i));
+              const e = eighth({ p, share: share({ member }) });
+              if (!owned({ e })) continue;
+              for (const h of [0, 1]) scored.push(...range(4).map((i) => row * t.keys + key({ e, h }) + i));
             }
+            // As the loop over `c` from `share` on does, a block of columns after another.
+            for (const column of range(c["COLUMNS_V"]! / 4))
+              if (share({ member }) === (column % (t.keys / 4)) % c["SHARING"]!)
+                summed.push(...range(4).map((i) => row * c["COLUMNS_V"]! + 4 * column + i));
           }
         // The rows that its units read are those that its lanes wrote.
-        const first = strip({ subgroup, j: 0 }) / c["STRIDE_P"]!;
+        const first = strip({ subgroup, j: 0 }) / c["STRIDE_W"]!;
         expect(sorted([...rows])).toEqual(range(t.m).map((i) => first + i));
       }
       expect(sorted(scored)).toEqual(cells(c["TILE"]!, t.keys, t.keys));
@@ -68,9 +70,6 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
   });
 
   it.each([
-    ["attention_matrix.wgsl", "queries", "TILE", "COLUMNS", "STRIDE"],
-    ["attention_matrix.wgsl", "keys", "BLOCK", "COLUMNS", "STRIDE"],
-    ["attention_matrix.wgsl", "values", "BLOCK", "COLUMNS_V", "STRIDE_V"],
     ["attention_matrix_grad.wgsl", "ownA", "TILE", "COLUMNS", "STRIDE"],
     ["attention_matrix_grad.wgsl", "ownB", "TILE", "COLUMNS_V", "STRIDE_V"],
     ["attention_matrix_grad.wgsl", "otherX", "BLOCK", "COLUMNS", "STRIDE"],
@@ -86,6 +85,32 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
         range(4).map((j) => at({ ...c, i, r: Math.floor(i / fours), c: i % fours, j })),
       );
       expect(sorted(staged)).toEqual(cells(c[rows]!, c[columns]!, c[stride]!));
+    }
+  });
+
+  it("stage every vector of a tile once", () => {
+    const { one, constantsOf } = expressionsOf("attention_matrix.wgsl");
+    for (const t of all) {
+      const c = constantsOf(constants(t));
+      const at = (pattern: RegExp, ...names: string[]): Expression => {
+        const own = expressionOf(one(pattern), [...Object.keys(c), ...names]);
+        return (values) => own({ ...c, ...values });
+      };
+      const eighths = c["COLUMNS"]! / 8;
+      const query = at(/put\((r \* STRIDE \+ c), eight/g, "r", "c");
+      const queries = range(c["QUERY_PLACES"]!).map((i) => query({ r: Math.floor(i / eighths), c: i % eighths }));
+      expect(sorted(queries)).toEqual(cells(c["TILE"]!, eighths, c["STRIDE"]!));
+      const key = at(/put\((i \/ .+), keys\[p\]\)/g, "i");
+      const keys = range(c["KEY_PLACES"]!).map((i) => key({ i }));
+      expect(sorted(keys)).toEqual(cells(t.keys, eighths, c["STRIDE"]!));
+      const value = at(/put\(FIRST_VALUES \+ (.+), values\[p\]/g, "i", "q");
+      const values = range(c["VALUE_PLACES"]!).flatMap((i) => range(4).map((q) => value({ i, q })));
+      expect(sorted(values)).toEqual(cells(c["COLUMNS_V"]!, t.keys / 8, c["STRIDE_V"]!));
+      // All of a lane's are as many as there are.
+      for (const name of ["KEY", "VALUE"]) {
+        const each = c[name === "KEY" ? "KEYS_EACH" : "VALUES_EACH"]!;
+        expect(each * c["LANES"]!).toBeGreaterThanOrEqual(c[`${name}_PLACES`]!);
+      }
     }
   });
 

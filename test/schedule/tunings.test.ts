@@ -282,9 +282,10 @@ describe("a file of tunings is refused", () => {
       [1],
       {},
       { kind: "plain" },
-      { most: null, tuning: { kind: "tiled", rows: 4 } },
+      { most: null, tuning: { kind: "tiled", rows: 4, vectors: 1 } },
       { kind: "tiled" },
-      { kind: "tiled", rows: 5 },
+      { kind: "tiled", rows: 5, vectors: 1 },
+      { kind: "tiled", rows: 4, vectors: 2 },
       { kind: "row", rows: 2, vectors: 8 },
     ];
     for (const path of places)

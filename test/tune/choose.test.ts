@@ -184,6 +184,7 @@ describe("products", () => {
         depth: 32,
         down: 2,
         across: 2,
+        vectors: false,
       } as const;
       const all = [{ most: null, tuning: units }];
       const rounding = { byWeight: all, byWeightAnyRows: all };
@@ -206,7 +207,7 @@ describe("products", () => {
         const all = [{ most: null, tuning }];
         return { byWeight: all, byWeightAnyRows: all };
       };
-      const shape = { depth: 64, columns: 96, panel: 64, ...cases({ kind: "tiled", rows: 4 }) };
+      const shape = { depth: 64, columns: 96, panel: 64, ...cases({ kind: "tiled", rows: 4, vectors: 1 }) };
       const lent = (tuning: ProductTuning): unknown =>
         weightTunings({ ...own, rounding: cases(tuning), shapes: [shape] }, 64, 96).rounding;
       expect(lent({ kind: "subgroup", rows: 8, vectors: 2 })).toBeUndefined();

@@ -1,5 +1,5 @@
 // Typical targets of each device class, for planning without the device.
-import { DEFAULT_LIMITS, type DeviceClass, PORTABLE, type Target } from "../../program/target.js";
+import { DEFAULT_LIMITS, type DeviceClass, pinnedWidth, PORTABLE, type Target } from "../../program/target.js";
 
 /**
  * Mesa 25 and SwiftShader as they report; GPUs as is typical: subgroups of 32 on discrete ones, of varying size on
@@ -37,9 +37,19 @@ const TARGETS: { readonly [C in DeviceClass]: Target } = {
 
 export const targetOf = (device: DeviceClass): Target => TARGETS[device];
 
-/** `mesa-software, subgroups of 8, shader-f16`: the last says what the device has, not what a program uses. */
-export function printTarget({ device, subgroups, f16 }: Target): string {
+/**
+ * `mesa-software, subgroups of 8, shader-f16`: the last says what the device has, not what a program uses. `discrete,
+ * subgroups of 32 to 64 pinned at 32`: what kernels rely on.
+ */
+export function printTarget(target: Target): string {
+  const { device, subgroups, f16 } = target;
+  const pinned = pinnedWidth(target);
   const width =
-    subgroups === null ? [] : [`subgroups of ${subgroups[0] === subgroups[1] ? subgroups[0] : subgroups.join(" to ")}`];
+    subgroups === null
+      ? []
+      : [
+          `subgroups of ${subgroups[0] === subgroups[1] ? subgroups[0] : subgroups.join(" to ")}` +
+            (pinned === null ? "" : ` pinned at ${pinned}`),
+        ];
   return [device, ...width, ...(f16 ? ["shader-f16"] : [])].join(", ");
 }

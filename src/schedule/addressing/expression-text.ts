@@ -13,6 +13,7 @@ import type { Expression, Leaf, MemoryLeaf, Operation } from "./expression.js";
 import type { Extents } from "../analysis/extents.js";
 import { collapse } from "./index-map.js";
 import type { ElementCodec } from "../codecs/codec.js";
+import { inBuffer } from "../codecs/elements.js";
 import { words } from "../codecs/words.js";
 import type { KernelBuilder } from "../kernels/spec.js";
 import type { Value } from "./layout.js";
@@ -121,9 +122,27 @@ export class Texts {
   load({ value, dtype, parts }: MemoryLeaf, address: string): string {
     const input = this.#inputs.of(value);
     const codec = this.#inputs.codecs[input]!;
+    const bound = this.#kernel.elementOf(input);
+    if (bound === codec.four && bound !== codec.element(dtype)) {
+      const four = this.#four(input);
+      if (parts === 1) return `${four}((${address}) / 4u)[(${address}) % 4u]`;
+    }
     const buffer = this.#kernel.inputOnce(input, codec.element(dtype));
     const word = parts === 1 ? codec.load(`${buffer}[${address}]`) : `${this.#total(buffer, parts)}(${address})`;
     return dtype === "bool" ? `(${word} != 0u)` : word;
+  }
+  /** Four elements of an f32, from a multiple of 4 on; `address`: in fours. */
+  loadFour({ value }: MemoryLeaf, address: string): string {
+    return `${this.#four(this.#inputs.of(value))}(${address})`;
+  }
+  /** The function that reads four elements of an input, which is bound so. */
+  #four(input: number): string {
+    const codec = this.#inputs.codecs[input]!;
+    const isNew = !this.#kernel.isNamed(input);
+    const buffer = this.#kernel.inputOnce(input, codec.four);
+    const name = `four_${buffer}`;
+    if (isNew) this.#kernel.function(codec.readFour(name, inBuffer(buffer), 1));
+    return name;
   }
   fixed(leaf: Exclude<Leaf, MemoryLeaf>): string {
     if (leaf.kind === "register")
@@ -183,10 +202,23 @@ export class RowText {
   readonly #fields = new Set<string>();
   readonly #fixed = new Map<number, string>();
 
-  /** `row` and `k` are in scope of the lines; `r` and `c` are the structs with the fields of row and column. */
-  constructor(kernel: KernelBuilder, expression: Expression, extents: Extents, inputs: Inputs, prefix: string) {
+  readonly #fours: boolean;
+
+  /**
+   * `row` and `k` are in scope of the lines; `r` and `c` are the structs with the fields of row and column. `fours`:
+   * what depends on the column is a vector of four from k on, a multiple of 4 (see `expression-fours.ts`).
+   */
+  constructor(
+    kernel: KernelBuilder,
+    expression: Expression,
+    extents: Extents,
+    inputs: Inputs,
+    prefix: string,
+    fours = false,
+  ) {
     this.#expression = expression;
     this.#prefix = prefix;
+    this.#fours = fours;
     this.#texts = new Texts(kernel, inputs, prefix);
     this.#leafReach = expression.leaves.map(reachOf);
     const reach: Reach[] = [];
@@ -227,28 +259,46 @@ export class RowText {
         case "row":
           this.rowLines.push(`let ${name} = ${this.#texts.load(leaf, base)};`);
           break;
-        case "column":
-          this.columnLines.push(
-            `let ${name} = ${this.#texts.load(leaf, base === "0u" ? across : `${base} + ${across}`)};`,
-          );
+        case "column": {
+          const load = this.#fours
+            ? this.#texts.loadFour(leaf, base === "0u" ? "k / 4u" : `(${base}) / 4u + k / 4u`)
+            : this.#texts.load(leaf, base === "0u" ? across : `${base} + ${across}`);
+          this.columnLines.push(`let ${name} = ${load};`);
           break;
-        case "both":
-          this.rowLines.push(`let ${name}_at = ${base};`);
+        }
+        case "both": {
+          this.rowLines.push(`let ${name}_at = ${this.#fours ? `(${base}) / 4u` : base};`);
           this.rowFields.push({ name: `${name}_at`, type: "u32" });
-          this.lines.push(`let ${name} = ${this.#texts.load(leaf, `r.${name}_at + ${across}`)};`);
+          const load = this.#fours
+            ? this.#texts.loadFour(leaf, `r.${name}_at + k / 4u`)
+            : this.#texts.load(leaf, `r.${name}_at + ${across}`);
+          this.lines.push(`let ${name} = ${load};`);
           break;
+        }
       }
     });
   }
   #operations(): void {
     this.#expression.operations.forEach((operation, n) => {
       const reach = this.#reach[n]!;
-      const line = `let ${this.#prefix}v${n} = ${printOperation(
-        operation,
-        operation.operands.map((p) => this.#nameIn(p, reach)),
-      )};`;
+      const operands = operation.operands.map((p) => this.#nameIn(p, reach));
+      const wide = this.#fours && (reach === "both" || reach === "column");
+      const text = wide
+        ? `vec4f(${LANES.map((lane) =>
+            printOperation(
+              operation,
+              operands.map((name, i) => (this.#isWide(operation.operands[i]!) ? `${name}.${lane}` : name)),
+            ),
+          ).join(", ")})`
+        : printOperation(operation, operands);
+      const line = `let ${this.#prefix}v${n} = ${text};`;
       (reach === "both" ? this.lines : reach === "column" ? this.columnLines : this.rowLines).push(line);
     });
+  }
+  /** Whether a place is a vector of four columns. */
+  #isWide(place: number): boolean {
+    const reach = place < 0 ? this.#leafReach[-1 - place]! : this.#reach[place]!;
+    return this.#fours && (reach === "both" || reach === "column");
   }
   /** The name of a result, in the scope of `lines`. */
   name(place: number): string {
@@ -264,14 +314,16 @@ export class RowText {
     const [fields, of] = own === "column" ? [this.columnFields, "c"] : [this.rowFields, "r"];
     if (!this.#fields.has(name)) {
       this.#fields.add(name);
-      fields.push({ name, type: wgslType(dtype) });
+      fields.push({ name, type: this.#isWide(place) ? "vec4f" : wgslType(dtype) });
     }
     return `${of}.${name}`;
   }
 }
 
+const LANES = ["x", "y", "z", "w"] as const;
+
 /** Registers depend on row and column; an indexed access depends on the row. */
-function reachOf(leaf: Leaf): Reach {
+export function reachOf(leaf: Leaf): Reach {
   if (leaf.kind === "register") return "both";
   if (leaf.kind === "constant") return "none";
   const { affine, indexed } = leaf.access;
@@ -300,21 +352,26 @@ export const structFunction = (
 /**
  * Declares `RowA`, `rowA`, `ColA`, `colA` and `valueA` of a product's kernel, or the same with another letter. The
  * value is an element, or a vector with the terms of several sums. `place`: the file's parameters that identify a row,
- * the last of which is `row`.
+ * the last of which is `row`. `fours`: values and what depends on the column are vectors of four columns from k on.
  */
 export function declareRows(
   kernel: KernelBuilder,
   expression: Expression,
   extents: Extents,
   inputs: Inputs,
-  names: { readonly letter: string; readonly parameters: string; readonly prefix: string },
+  names: {
+    readonly letter: string;
+    readonly parameters: string;
+    readonly prefix: string;
+    readonly fours?: boolean;
+  },
 ): void {
-  const { letter, parameters, prefix } = names;
-  const text = new RowText(kernel, expression, extents, inputs, prefix);
+  const { letter, parameters, prefix, fours = false } = names;
+  const text = new RowText(kernel, expression, extents, inputs, prefix, fours);
   const results = expression.results.map((place) => text.name(place));
   kernel.function(structFunction(`Row${letter}`, `row${letter}(${parameters})`, text.rowFields, text.rowLines));
   kernel.function(structFunction(`Col${letter}`, `col${letter}(k: u32)`, text.columnFields, text.columnLines));
-  const type = sumsType(results.length);
+  const type = fours ? "vec4f" : sumsType(results.length);
   const value = results.length === 1 ? results[0]! : `${type}(${results.join(", ")})`;
   kernel.function(
     `fn value${letter}(r: Row${letter}, c: Col${letter}, k: u32) -> ${type} ` +

@@ -5,6 +5,7 @@ import { isOp, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
 import { printType } from "../../ir/typing.js";
 import { expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
+import { splitsInFours } from "../addressing/expression-fours.js";
 import { declareRows, splitsByRow, type Inputs } from "../addressing/expression-text.js";
 import { groupedMatmul } from "../kernels/groups.js";
 import { matmul } from "../kernels/products.js";
@@ -108,20 +109,26 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     takesOver.forEach((place, i) => {
       if (place !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(place, `y${i}`);
     });
-  const loads = (kernel: KernelBuilder, inputs: Inputs, letter: string): void => {
-    declareRows(kernel, layouts.same(loaded), extents, inputs, {
+  const apart = new Set([weight, ...(starts ? [starts] : []), ...indices, ...angles].map(inputOf));
+  /** Whether values come in fours. */
+  const loads = (kernel: KernelBuilder, inputs: Inputs, letter: string, wanted: boolean): boolean => {
+    const expression = layouts.same(loaded);
+    const fours = wanted && splitsInFours(kernel, expression, inputs, apart);
+    declareRows(kernel, expression, extents, inputs, {
       letter,
       parameters: "batch: u32, row: u32",
       prefix: "p",
+      fours,
     });
+    return fours;
   };
   const plain = isPlainStore(bound, columns);
   const fused = (inPlace: readonly boolean[], stored: Stored): MatmulContext => {
     const inputs: Inputs = { of: inputOf, codecs: stored.reads };
     return {
-      loads: (kernel, letter = "A", alsoFinishes = true) => {
+      loads: (kernel, letter = "A", alsoFinishes = true, fours = false) => {
         if (alsoFinishes) shareMemory(kernel, inPlace);
-        loads(kernel, inputs, letter);
+        return loads(kernel, inputs, letter, fours);
       },
       finishes: plain
         ? null

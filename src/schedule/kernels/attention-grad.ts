@@ -197,10 +197,12 @@ interface Tiled {
 /** On matrix units, with as much of a tile as has room; null where none has, or there are not enough rows. */
 function byUnits(tuning: MatrixTiling, q: HeadRows, v: HeadRows, most: number, extents: Extents): Tiled | null {
   const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
-  const own = tilingsOf(tuning).find((t) => gradientBytes(t, q.width, v.width) <= t.bytes);
+  // Its own largest tile has four subgroups.
+  const few = { ...tuning, subgroups: Math.min(tuning.subgroups, 4) };
+  const own = tilingsOf(few).find((t) => gradientBytes(t, q.width, v.width) <= t.bytes);
   if (!own || most < own.m || !fitsRegisters(own, columns + values)) return null;
   const kernel = new KernelBuilder("attention_matrix_grad", extents);
-  declareTiling(kernel, own, columns, values);
+  declareTiling(kernel, own, columns, values, false);
   return { kernel, tile: own.m * own.subgroups };
 }
 

@@ -10,7 +10,7 @@ import {
   type SharedAttention,
   type SubgroupAttention,
 } from "../tunings/attention.js";
-import { attentionBytes, columnsOf, fitsRegisters, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
+import { attentionBytes, columnsOf, holdsQueries, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
 import { halves } from "./halves.js";
 import type { Step } from "../plan.js";
 import { queryKernel } from "./attention-query.js";
@@ -26,6 +26,7 @@ import {
   rowsTable,
   type AttentionOperands,
 } from "./attention-operands.js";
+import { IN_HALVES, IN_VECTORS } from "./attention-texts.js";
 import { declareSight } from "./attention-sight.js";
 import {
   KernelBuilder,
@@ -174,25 +175,32 @@ function tiled(
 /** On matrix units, with as much of a tile as has room; null where none has, or there are not enough queries. */
 function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number, make: Make): Tiled | null {
   const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
-  const own = tilingsOf(tuning).find((t) => attentionBytes(t, q.width, v.width) <= t.bytes);
-  if (!own || most < own.m || !fitsRegisters(own, values)) return null;
-  const kernel = make("attention_matrix");
-  declareTiling(kernel, own, columns, values);
+  // A tile of no more than half its queries would have half its subgroups idle.
+  const fit = tilingsOf(tuning).filter((t) => attentionBytes(t, q.width, v.width) <= t.bytes);
+  const own = fit.find((t) => t.m * t.subgroups < 2 * most) ?? fit.at(-1);
+  if (!own || most < own.m || !holdsQueries(own, columns, values)) return null;
+  const kernel = make("attention_matrix").constant("PADDED", columns > q.width ? 1 : 0);
+  declareTiling(kernel, own, columns, values, own.vectors);
+  kernel.function(own.vectors ? IN_VECTORS : IN_HALVES);
   return { kernel, tile: own.m * own.subgroups };
 }
 
-/** What kernels of attention on matrix units declare of a tiling, for heads filled up to so many columns. */
+/**
+ * What kernels of attention on matrix units declare of a tiling, for heads filled up to so many columns. `vectors`:
+ * whether their tiles have vectors of halves.
+ */
 export function declareTiling(
   kernel: KernelBuilder,
   { m, n, k, width, subgroups, keys }: MatrixTiling,
   columns: number,
   values: number,
+  vectors: boolean,
 ): void {
-  kernel.matrices(width, { m, n, k, input: "f16", output: "f32" });
+  kernel.matrices(width, { m, n, k, input: "f16", output: "f32" }, vectors);
   const constants = { WIDTH: width, M: m, N: n, K: k, SUBGROUPS: subgroups, BLOCK: keys };
   for (const [name, value] of Object.entries({ ...constants, COLUMNS: columns, COLUMNS_V: values }))
     kernel.constant(name, value);
-  kernel.function(halves("halves", "vec4f", "vec4<f16>", false));
+  kernel.function(halves("halves", "vec4f", "vec4<f16>", vectors));
 }
 
 /** Invocations of a workgroup: for widths up to 256 a lane owns at most two vectors of columns. */

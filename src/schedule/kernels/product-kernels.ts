@@ -11,6 +11,7 @@ import type { ProductTuning } from "../tunings/index.js";
 import { shapeOf, type MatrixTuning } from "../tunings/matrix.js";
 import { weightTunings, type OperandKind, type WeightTunings } from "../tunings/product-cases.js";
 import { halves } from "./halves.js";
+import { FOUR, FOUR_OF_VALUES, IN_HALVES, IN_VECTORS, VALUE_FOUR } from "./product-texts.js";
 import type { Tiles } from "./product-tiles.js";
 import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";
 
@@ -19,9 +20,12 @@ export interface MatmulContext {
   /**
    * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and
    * `valueA` (see the kernels of products), with another letter for A where one is given. `finishes`: whether the
-   * kernel stores the result too, whose memory it may share. Null: input 0 as it lies.
+   * kernel stores the result too, whose memory it may share. `fours`: whether `ColA` and `valueA` may be of four k from
+   * a multiple of 4 on, as the depth is one; returns whether they are. Null: input 0 as it lies.
    */
-  readonly loads: ((kernel: KernelBuilder, letter?: string, finishes?: boolean) => void) | null;
+  readonly loads:
+    | ((kernel: KernelBuilder, letter?: string, finishes?: boolean, fours?: boolean) => boolean | void)
+    | null;
   /**
    * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`,
    * `Sums`, `ROW_SUMS` and `keep`. Columns are those of the packed b. Null: the result is stored, row-major.
@@ -212,14 +216,18 @@ fn strideB() -> u32 { return ${width}u; }`;
 function tiledStep(
   context: Context,
   product: Product,
-  { rows }: Extract<ProductTuning, { kind: "tiled" }>,
+  { rows, vectors }: Extract<ProductTuning, { kind: "tiled" }>,
 ): Step<Operand> {
-  invariant(ownTunings(context, product).panel === 64, "a tile is a panel wide");
-  return vectorStep(new KernelBuilder("matmul_tiled", context.extents).constant("ROWS", rows), context, product, {
-    b: panels(context, product),
-    rows: 16 * rows,
-    columns: 64,
-  });
+  invariant(ownTunings(context, product).panel === 64, "a tile is one panel wide, or two");
+  const { tiles, depth } = product;
+  const step = vectors > 1 ? 8 : 16;
+  const kernel = new KernelBuilder("matmul_tiled", context.extents)
+    .constant("ROWS", rows)
+    .constant("VECTORS", vectors)
+    .constant("STEP", step)
+    .constant("WHOLE", tiles.whole && typeof depth === "number" && depth % step === 0 ? 1 : 0);
+  const b = panels(context, product);
+  return vectorStep(kernel, context, product, { b, rows: 16 * rows, columns: 64 * vectors, fours: true });
 }
 
 /** Whether a product may round its operands to f16: it is allowed to, or an f16 holds the values of b, or nearly. */
@@ -228,18 +236,20 @@ export const takesHalves = (context: ProductContext): boolean =>
 
 function matrixStep(context: Context, product: Product, tuning: MatrixTuning): Step<Operand> {
   const { stored, loads, tunings } = context;
-  const width = tunings.products.subgroupSize;
+  const { subgroupSize: width } = tunings.products;
   invariant(width !== null, "matrix units rely on subgroups of one width");
   invariant(takesHalves(context), "matrix units would round b");
-  const { m, n, k, rows, columns, depth, down, across } = tuning;
-  const kernel = new KernelBuilder("matmul_matrix", context.extents).matrices(width, shapeOf(tuning));
+  const { m, n, k, rows, columns, depth, down, across, vectors } = tuning;
+  const kernel = new KernelBuilder("matmul_matrix", context.extents).matrices(width, shapeOf(tuning), vectors);
   const constants = { WIDTH: width, M: m, N: n, K: k, ROWS: rows, COLUMNS: columns, DEPTH: depth };
   for (const [name, value] of Object.entries({ ...constants, DOWN: down, ACROSS: across }))
     kernel.constant(name, value);
   kernel.constant("PANEL", context.weights[context.inputB]! ? ownTunings(context, product).panel : 4);
-  const [exactA, exactB] = [!loads && stored.reads[0]!.encoding === "f16", codecB(context).encoding === "f16"];
-  kernel.function(halves("halfA", "f32", "f16", exactA)).function(halves("halvesB", "vec4f", "vec4<f16>", exactB));
-  return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows, columns });
+  const { tiles, depth: reached } = product;
+  kernel.constant("WHOLE", tiles.whole && typeof reached === "number" && reached % depth === 0 ? 1 : 0);
+  const exact = !loads && stored.reads[0]!.encoding === "f16" && codecB(context).encoding === "f16";
+  kernel.function(halves("halves", "vec4f", "vec4<f16>", vectors || exact)).function(vectors ? IN_VECTORS : IN_HALVES);
+  return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows, columns, fours: true });
 }
 
 /** The weight b in panels of `panel` columns. */
@@ -291,10 +301,12 @@ export function vectorStep(
     readonly columns: number;
     readonly loads?: boolean;
     readonly bytes?: boolean;
+    readonly fours?: boolean;
   },
 ): Step<Operand> {
   const { extents } = context;
-  if (tile.loads !== false) declareLoads(kernel, context, product);
+  if (tile.fours) declareFours(kernel, context, product);
+  else if (tile.loads !== false) declareLoads(kernel, context, product);
   const { encoding, matrix } = codecB(context);
   const { element, block, rows, functions } = matrix;
   const bytes = bytesInTexture(context, tile.b);
@@ -320,20 +332,34 @@ export function vectorStep(
 }
 
 /** The extents, and how a is read. Comes first: what the context's own loads bind are the first inputs. */
-const declareLoads = (kernel: KernelBuilder, context: Context, product: Product): void =>
+const declareLoads = (kernel: KernelBuilder, context: Context, product: Product): boolean =>
   declareA(declareSizes(kernel, product), context, product, true);
 
-/** How a is read. `finishes`: as in `MatmulContext.loads`. */
-export function declareA(kernel: KernelBuilder, context: Context, product: Product, finishes: boolean): void {
+/** The same, where the kernel takes four values of a at once. */
+function declareFours(kernel: KernelBuilder, context: Context, product: Product): void {
+  const { depth } = product;
+  const inFours = typeof depth === "number" && depth % 4 === 0;
+  const given = declareA(declareSizes(kernel, product), context, product, true, inFours);
+  kernel.function(given ? FOUR : FOUR_OF_VALUES);
+}
+
+/** How a is read; whether in fours, where that is wanted. `finishes`, `fours`: as in `MatmulContext.loads`. */
+export function declareA(
+  kernel: KernelBuilder,
+  context: Context,
+  product: Product,
+  finishes: boolean,
+  fours = false,
+): boolean {
   const { rows, depth, lead, stepsA } = product;
-  if (context.loads) context.loads(kernel, "A", finishes);
-  else {
-    const codec = context.stored.reads[0]!;
-    kernel
-      .read("a", codec.element("f32"), input(0))
-      .index("baseA", lead, scaled(context, stepsA, context.extents.times(rows, depth)))
-      .function(`${LOADS}\nfn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${codec.load("a[r.at + k]")}; }`);
-  }
+  if (context.loads) return context.loads(kernel, "A", finishes, fours) === true;
+  const codec = context.stored.reads[0]!;
+  kernel
+    .read("a", fours ? codec.four : codec.element("f32"), input(0))
+    .index("baseA", lead, scaled(context, stepsA, context.extents.times(rows, depth)));
+  if (fours) kernel.function(`${codec.readFour("fourIn", inBuffer("a"), 1)}\n${LOADS}\n${VALUE_FOUR}`);
+  else kernel.function(`${LOADS}\nfn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${codec.load("a[r.at + k]")}; }`);
+  return fours;
 }
 
 export const declareSizes = (kernel: KernelBuilder, { batches, rows, columns, depth }: Product): KernelBuilder =>

@@ -45,7 +45,7 @@ function tileOf(tuning: ProductTuning, subgroupSize: number | null): Tile | null
     case "packed":
       return subgroupSize === null ? null : { rows: tuning.rows, columns: 4 * subgroupSize * tuning.vectors };
     case "tiled":
-      return { rows: 16 * tuning.rows, columns: 64 };
+      return { rows: 16 * tuning.rows, columns: 64 * tuning.vectors };
     case "matrix":
       return tuning;
     default:
@@ -66,6 +66,7 @@ export function inParts(
 fn firstK(batch: u32) -> u32 { return min(batch * partDepth(), depth()); }
 fn reach(batch: u32) -> u32 { return min(partDepth(), depth() - firstK(batch)); }`,
     firstB: "fn firstB(matrix: u32) -> u32 { return firstK(matrix) * columnCount(); }",
+    whole: false,
   });
   const bytes = extents.times(4 * parts, extents.times(product.rows, product.columns));
   return {

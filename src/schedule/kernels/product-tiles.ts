@@ -12,6 +12,8 @@ export interface Tiles {
    * first, or else across the columns.
    */
   declare(kernel: KernelBuilder, downFirst: boolean): void;
+  /** Whether every tile sums over the whole depth. */
+  readonly whole: boolean;
   /** `fn firstB(matrix: u32) -> u32`: where a matrix b begins that is not packed, in elements. */
   readonly firstB: string;
   /** A row's number in the result, by `batch` and `row`. */
@@ -20,14 +22,14 @@ export interface Tiles {
 
 const TILE = "struct Tile { batch: u32, first: u32, end: u32, place: u32 }";
 const FIRST_B = "fn firstB(matrix: u32) -> u32 { return matrix * depth() * columnCount(); }";
-const WHOLE = { reach: "fn reach(batch: u32) -> u32 { return depth(); }", firstB: FIRST_B };
+const WHOLE = { reach: "fn reach(batch: u32) -> u32 { return depth(); }", firstB: FIRST_B, whole: true };
 
 /**
  * Batches of `rows` rows. A batch has as many tiles as the grid has room for, not as its rows fill where the device
  * counts them: a software device gives each of its threads a stretch of workgroups, and all that have rows must not be
  * one's.
  */
-export const evenTiles = (batches: Size, rows: Size, { reach, firstB } = WHOLE): Tiles => ({
+export const evenTiles = (batches: Size, rows: Size, { reach, firstB, whole } = WHOLE): Tiles => ({
   count: (height, extents) => extents.times(batches, extents.ceilDivide(rows, height)),
   declare(kernel, downFirst) {
     const [row, place] = downFirst ? ["n % down", "n / down % across"] : ["n / across % down", "n % across"];
@@ -39,6 +41,7 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
 }
 ${reach}`);
   },
+  whole,
   firstB,
   row: "batch * rowCount() + row",
 });
@@ -76,6 +79,7 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
 }
 fn reach(batch: u32) -> u32 { return select(0u, depth(), batch < groupCount()); }`);
   },
+  whole: false,
   firstB: FIRST_B,
   row: "row",
 });
@@ -84,6 +88,7 @@ fn reach(batch: u32) -> u32 { return select(0u, depth(), batch < groupCount()); 
 export function contractedTiles(groups: number, rows: Size, starts: number): Tiles {
   const own = evenTiles(groups, rows, {
     reach: "fn reach(batch: u32) -> u32 { return starts[batch + 1u] - starts[batch]; }",
+    whole: false,
     firstB: "fn firstB(matrix: u32) -> u32 { return starts[matrix] * columnCount(); }",
   });
   return {

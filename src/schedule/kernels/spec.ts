@@ -4,7 +4,7 @@ import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import type { PanelLayout, StandInCase } from "../../program/program.js";
 import type { TextureAccess } from "../../program/textures.js";
-import { READS_TEXTURES, type Feature, type MatrixShape } from "../../program/target.js";
+import { MATRIX_VECTORS, READS_TEXTURES, type Feature, type MatrixShape } from "../../program/target.js";
 import type { DType } from "../../base/dtype.js";
 import { rational } from "../../size/rational.js";
 import { applySize, multiplySizes, printSize, sizeOf, subtractSizes, type Size } from "../../size/size.js";
@@ -178,9 +178,10 @@ export class KernelBuilder {
     this.#leastSubgroup = least;
     return this;
   }
-  /** Requires matrix units with this product, of subgroups of this size. */
-  matrices(width: number, shape: MatrixShape): this {
+  /** Requires matrix units with this product, of subgroups of this size. `vectors`: that these load vectors. */
+  matrices(width: number, shape: MatrixShape, vectors: boolean): this {
     this.#features.add("shader-f16").add("chromium-experimental-subgroup-matrix");
+    if (vectors) this.#features.add(MATRIX_VECTORS);
     this.#matrix = shape;
     return this.subgroups(width);
   }
@@ -223,6 +224,15 @@ export class KernelBuilder {
     return this;
   }
 
+  /** The element type that an input is bound with; null where it is not bound, or under a name that is not yet. */
+  elementOf(index: number): Buffer["element"] | null {
+    const name = this.#inputs.get(index);
+    return this.#buffers.find((b) => b.name === name)?.element ?? null;
+  }
+  /** Whether an input has a name, be it bound or not yet. */
+  isNamed(index: number): boolean {
+    return this.#inputs.has(index);
+  }
   /** Registers that an input is bound already, under this name. */
   inputIs(index: number, name: string): void {
     this.#inputs.set(index, name);

@@ -1,5 +1,5 @@
 // Tunings of attention on matrix units: how subgroups share a tile of queries, checked against what a device has.
-import { whole } from "../../program/reader.js";
+import { flag, whole } from "../../program/reader.js";
 import { printShape, sameShape, subgroupWidth, type MatrixShape, type Target } from "../../program/target.js";
 
 /**
@@ -19,6 +19,8 @@ export interface MatrixTiling {
   readonly keys: number;
   /** Workgroup memory that a kernel may take: wider heads take smaller blocks and tiles, or go without the units. */
   readonly bytes: number;
+  /** Whether the units load vectors of eight halves; else halves alone, as for the gradient in any case. */
+  readonly vectors: boolean;
 }
 
 const size = whole(1, 1024);
@@ -30,6 +32,7 @@ export const matrixAttentionFields = {
   subgroups: size,
   keys: size,
   bytes: whole(1, 1_048_576),
+  vectors: flag,
 } as const;
 
 type Shape = Omit<MatrixTiling, "kind" | "bytes">;
@@ -38,8 +41,8 @@ const shapeOf = ({ m, n, k }: Shape): MatrixShape => ({ m, n, k, input: "f16", o
 
 /** Why a tuning is wrong on every device; null where it is right. */
 export function matrixAttentionFault({ m, n, k, width, keys }: Shape): string | null {
-  if (keys % n !== 0 || keys % k !== 0 || keys % 4 !== 0)
-    return `${keys} keys are not whole matrices of ${n} across and of ${k} down, and whole vectors`;
+  if (k % 8 !== 0) return `matrices of ${k} k are no whole eights`;
+  if (keys % n !== 0 || keys % k !== 0) return `${keys} keys are not whole matrices of ${n} across and of ${k} down`;
   return width % m !== 0 && m % width !== 0 ? `${width} lanes cannot share ${m} queries` : null;
 }
 
@@ -51,6 +54,8 @@ export function matrixAttentionMisfit(tuning: MatrixTiling, target: Target): str
     return `attention needs subgroups of ${width}, which the target does not have in one width`;
   if (!target.f16 || !target.matrices?.some((own) => sameShape(own, shape)))
     return `attention needs matrix units of ${printShape(shape)}, which the target has not`;
+  if (tuning.vectors && target.matrixVectors !== true)
+    return "attention needs matrix units that load vectors, which the target's do not";
   const lanes = width * subgroups;
   if (lanes > target.limits.invocationsPerWorkgroup) return `attention needs workgroups of ${lanes}`;
   return bytes > target.limits.workgroupStorageBytes ? `attention needs ${bytes} bytes of workgroup memory` : null;
@@ -68,13 +73,18 @@ const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 const PAD = 8;
 const PAD_SUMS = 4;
 
-/** Workgroup memory of `attention_matrix.wgsl` for heads of so many columns. */
+/**
+ * Workgroup memory of `attention_matrix.wgsl` for heads of so many columns: queries, whose memory then has keys and
+ * values and, in vectors, weights over the sums.
+ */
 export function attentionBytes(tuning: Shape, width: number, valueWidth: number): number {
-  const { m, subgroups, keys } = tuning;
+  const { m, subgroups, keys, vectors } = tuning;
   const [columns, values] = [columnsOf(tuning, width), columnsOf(tuning, valueWidth)];
   const tile = m * subgroups;
-  const halves = (tile + keys) * (columns + PAD) + keys * (values + PAD) + tile * (keys + PAD);
-  return 2 * halves + 4 * tile * (Math.max(keys, values) + PAD_SUMS) + 4 * keys;
+  const [queries, both] = [2 * tile * (columns + PAD), 2 * keys * (columns + PAD) + 2 * values * (keys + PAD)];
+  const [weights, sums] = [2 * tile * (keys + PAD), 4 * tile * (keys + PAD_SUMS)];
+  const tiles = vectors ? Math.max(queries, both + sums) : Math.max(queries, both + weights) + sums;
+  return tiles + 4 * keys + 4 * subgroups;
 }
 
 /** Workgroup memory of `attention_matrix_grad.wgsl` for heads of so many columns. */
@@ -88,6 +98,13 @@ export function gradientBytes(tuning: Shape, width: number, valueWidth: number):
 /** The most fours of columns of a head that a lane may have in registers. */
 const MOST_FOURS = 32;
 
+/** Registers of a lane for queries and for sums of values, as matrices: beyond, they leave the registers of any GPU. */
+const MOST_HELD = 192;
+
+/** Whether a subgroup has room for its queries and its sums of values. */
+export const holdsQueries = ({ m, width }: Shape, columns: number, values: number): boolean =>
+  m * (columns + values) <= MOST_HELD * width;
+
 /** Whether a lane has few enough columns of its rows. */
 export function fitsRegisters(tuning: Shape, columns: number): boolean {
   const { m, width } = tuning;
@@ -98,11 +115,11 @@ export function fitsRegisters(tuning: Shape, columns: number): boolean {
 export function tilingsOf<T extends Shape>(tuning: T): readonly T[] {
   const least = columnsOf(tuning, 1);
   const keys = [tuning.keys, tuning.keys / 2].filter((n) => n % least === 0);
-  const subgroups = [tuning.subgroups, tuning.subgroups / 2, tuning.subgroups / 4].filter(Number.isInteger);
+  const subgroups = [1, 2, 4, 8].map((n) => tuning.subgroups / n).filter(Number.isInteger);
   return subgroups.flatMap((s) => keys.map((n) => ({ ...tuning, subgroups: s, keys: n })));
 }
 
-const SUBGROUPS = [2, 4] as const;
+const SUBGROUPS = [2, 4, 8] as const;
 const KEYS = [16, 32, 64] as const;
 
 /** Tilings for the device's matrix units, which fit it; none where it has none that sum f16 in f32. */
@@ -114,7 +131,8 @@ export function matrixAttentions(target: Target): readonly MatrixTiling[] {
     SUBGROUPS.flatMap((subgroups) =>
       KEYS.map((keys): MatrixTiling => {
         const bytes = target.limits.workgroupStorageBytes;
-        return { kind: "matrix", m, n, k, width, subgroups, keys, bytes };
+        const vectors = target.matrixVectors === true;
+        return { kind: "matrix", m, n, k, width, subgroups, keys, bytes, vectors };
       }).filter((t) => matrixAttentionFault(t) === null && matrixAttentionMisfit(t, target) === null),
     ),
   );

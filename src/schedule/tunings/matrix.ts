@@ -1,5 +1,5 @@
 // Tunings of products on matrix units: how subgroups share a tile, checked against what a device has.
-import { whole } from "../../program/reader.js";
+import { flag, whole } from "../../program/reader.js";
 import { printShape, sameShape, subgroupWidth, type MatrixShape, type Target } from "../../program/target.js";
 
 /** `matmul_matrix.wgsl`: a tile of `rows` × `columns`, brought to workgroup memory `depth` of k at a time. */
@@ -15,6 +15,8 @@ export interface MatrixTuning {
   /** Subgroups of a workgroup below one another, and side by side. */
   readonly down: number;
   readonly across: number;
+  /** Whether the units load vectors of eight halves; else halves alone, which GPUs do slower. */
+  readonly vectors: boolean;
 }
 
 const size = whole(1, 1024);
@@ -27,18 +29,25 @@ export const matrixFields = {
   depth: size,
   down: size,
   across: size,
+  vectors: flag,
 } as const;
 
 /** The unit's product that a tuning takes. */
 export const shapeOf = ({ m, n, k }: MatrixTuning): MatrixShape => ({ m, n, k, input: "f16", output: "f32" });
 
-/** Halves that pad a row in workgroup memory, and words that pad a row of sums, as in the kernel. */
+/** Halves that pad a row of k in workgroup memory, and words that pad a row of sums, as in the kernel. */
 const PAD = 8;
 const PAD_SUMS = 4;
 
-/** Workgroup memory of the kernel: the tiles of both operands, and one row of matrices of sums of each subgroup. */
-export const matrixBytes = ({ m, rows, columns, depth, down }: MatrixTuning): number =>
-  2 * rows * (depth + PAD) + 2 * depth * (columns + PAD) + 4 * down * m * (columns + PAD_SUMS);
+/**
+ * Workgroup memory of the kernel: the tiles of both operands, and one row of matrices of sums of each subgroup, in the
+ * memory of the tiles where their elements are vectors.
+ */
+export function matrixBytes({ m, rows, columns, depth, down, vectors }: MatrixTuning): number {
+  const tiles = 2 * (rows + columns) * (depth + PAD);
+  const sums = 4 * down * m * (columns + PAD_SUMS);
+  return vectors ? Math.max(tiles, sums) : tiles + sums;
+}
 
 /** The most matrices of sums a subgroup may own: beyond, they leave the registers of any GPU. */
 const MOST_OWNED = 32;
@@ -48,8 +57,9 @@ export function matrixFault({ m, n, k, rows, columns, depth, down, across }: Mat
   if (rows % (m * down) !== 0) return `${rows} rows are not whole matrices of ${m} for each of ${down} subgroups`;
   if (columns % (n * across) !== 0)
     return `${columns} columns are not whole matrices of ${n} for each of ${across} subgroups`;
-  // Eight lanes share a row of a, and a load of b gives up to eight k, of four columns.
-  if (depth % k !== 0 || depth % 8 !== 0) return `a depth of ${depth} is no multiple of ${k} and of 8`;
+  // Tiles are vectors of eight k.
+  if (k % 8 !== 0) return `matrices of ${k} k are no whole eights`;
+  if (depth % k !== 0) return `a depth of ${depth} is no multiple of ${k}`;
   if (columns % 4 !== 0) return `${columns} columns are no whole vectors`;
   const owned = (rows / (m * down)) * (columns / (n * across));
   return owned > MOST_OWNED ? `${owned} matrices of sums are too many for a subgroup's registers` : null;
@@ -61,6 +71,8 @@ export function matrixMisfit(tuning: MatrixTuning, target: Target): string | nul
   const shape = shapeOf(tuning);
   if (!target.f16 || width === null || !target.matrices?.some((own) => sameShape(own, shape)))
     return `products need matrix units of ${printShape(shape)}, which the target has not`;
+  if (tuning.vectors && target.matrixVectors !== true)
+    return "products need matrix units that load vectors, which the target's do not";
   const lanes = width * tuning.down * tuning.across;
   if (lanes > target.limits.invocationsPerWorkgroup) return `products need workgroups of ${lanes}`;
   const bytes = matrixBytes(tuning);
@@ -97,6 +109,7 @@ export function matrixTunings(target: Target): readonly MatrixTuning[] {
           depth,
           down,
           across,
+          vectors: target.matrixVectors === true,
         })).filter((t) => matrixFault(t) === null && matrixMisfit(t, target) === null),
       ),
     ),

@@ -21,7 +21,7 @@ export type ProductTuning =
   /** `matmul_packed.wgsl`: the same, of rows that `pack_rows.wgsl` packed into a texture before. */
   | { readonly kind: "packed"; readonly rows: number; readonly vectors: number }
   /** `matmul_tiled.wgsl`: tiles of 16 `rows` × 64 through workgroup memory; an invocation owns `rows` × 4. */
-  | { readonly kind: "tiled"; readonly rows: number }
+  | { readonly kind: "tiled"; readonly rows: number; readonly vectors: number }
   /** On matrix units, which round operands to f16 and sum in an order of their own: only where b is stored so. */
   | MatrixTuning;
 
@@ -214,5 +214,7 @@ export function supportsRowSums(tuning: ProductTuning, panel: number, subgroupSi
 export function exactTuning(tuning: ProductTuning, panel: number | null, subgroupSize: number | null): ProductTuning {
   if (tuning.kind !== "matrix") return tuning;
   if (subgroupSize !== null && panel === 4 * subgroupSize) return { kind: "subgroup", rows: 16, vectors: 2 };
-  return panel === 64 ? { kind: "tiled", rows: tuning.rows < 128 ? 4 : 8 } : { kind: "vectors", rows: 4, vectors: 2 };
+  return panel === 64
+    ? { kind: "tiled", rows: tuning.rows < 128 ? 4 : 8, vectors: 1 }
+    : { kind: "vectors", rows: 4, vectors: 2 };
 }

@@ -37,6 +37,10 @@ export const VECTORS = [1, 2, 4] as const;
 /** Those of the row kernel, one of whose 64 lanes adds up the sums for each row and column. */
 export const ROW_VECTORS = [1, 2, 4, 8] as const;
 export const MOST_ROW_SUMS = 16;
+/** Panels of a tile. */
+export const TILED_VECTORS = [1, 2] as const;
+/** Whether the invocations of a tile have what they bring in one load of b and whole fours of a. */
+export const fitsTile = (rows: number, vectors: number): boolean => vectors === 1 || rows === 8;
 
 /** Limits of subgroup sizes, beyond those of any device. */
 export const WIDTHS = { least: 4, most: 128 } as const;
@@ -45,7 +49,7 @@ const MOST_SHAPES = 1024;
 
 const readKinds = variant({
   plain: {},
-  tiled: { rows: among(ROWS.tiled) },
+  tiled: { rows: among(ROWS.tiled), vectors: among(TILED_VECTORS) },
   matrix: matrixFields,
   vectors: { rows: among(ROWS.vectors), vectors: among(VECTORS) },
   row: { rows: among(ROWS.row), vectors: among(ROW_VECTORS) },
@@ -57,6 +61,8 @@ const readTuning: Read<ProductTuning> = (r) => {
   const found = readKinds(r);
   const fault = found.kind === "matrix" ? matrixFault(found) : null;
   if (fault !== null) r.fail(`is matrix: ${fault}`);
+  if (found.kind === "tiled" && !fitsTile(found.rows, found.vectors))
+    r.fail(`is tiled by ${found.rows} rows, which go with one panel, found ${found.vectors}`);
   if (found.kind === "row" && found.rows * found.vectors > MOST_ROW_SUMS)
     r.fail(`is row, of ${found.rows} × ${found.vectors} vectors, which are more than ${MOST_ROW_SUMS}`);
   return found;

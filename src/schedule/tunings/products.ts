@@ -11,7 +11,7 @@ import {
   type ProductTunings,
 } from "./product-cases.js";
 import { readsTextures } from "./textures.js";
-import { MOST_ROW_SUMS, readProducts, ROWS, VECTORS, WIDTHS } from "./product-files.js";
+import { fitsTile, MOST_ROW_SUMS, readProducts, ROWS, TILED_VECTORS, VECTORS, WIDTHS } from "./product-files.js";
 
 const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({
   most,
@@ -92,7 +92,11 @@ const MESA_TEXTURES: ProductTunings = {
   },
 };
 
-const tiled = (most: number | null, rows: number): ProductCase => ({ most, tuning: { kind: "tiled", rows } });
+const tiled = (most: number | null, rows: number, panels = 1, columns?: number): ProductCase => ({
+  most,
+  tuning: { kind: "tiled", rows, vectors: panels },
+  ...(columns !== undefined && { columns }),
+});
 
 /**
  * Not measured here: chosen by what drivers' compilers make of it. Few rows are bound by reading b, for which a GPU needs
@@ -123,16 +127,24 @@ const INTEGRATED: ProductTunings = {
 /**
  * Not measured here. As above; but a GPU with memory of its own wants tens of thousands of invocations, which tiles of
  * 64 × 64 give only to larger products. Up to half as many rows take tiles of four, which share out k: an estimate from
- * the machine code for RDNA 3 says 5 µs for 32 rows by 1024 × 1024, and 57 in tiles of 64 × 64. The tallest tiles, 128 ×
- * 64 by 8 × 4 an invocation, are what the fastest published f32 kernels of WebGPU have (14.8 of 18.1 TFLOP/s on an A100),
- * and need as many rows. Twice as many workgroups as an H100 has cores.
+ * the machine code for RDNA 3 says 5 µs for 32 rows by 1024 × 1024, and 57 in tiles of 64 × 64. The largest tiles, 128 ×
+ * 128 by 8 × 8 an invocation, read half a byte of workgroup memory for each operation, as much as RDNA 3 has, and by what
+ * its compiler makes of them reach 94% of its peak; 128 × 64 reach 63%, and 64 × 64 47%. They need a million sums or so
+ * to fill a large GPU. Twice as many workgroups as an H100 has cores.
  */
+const LARGE: readonly ProductCase[] = [
+  tiled(512, 4),
+  tiled(1024, 8, 2, 1024),
+  tiled(1024, 4),
+  tiled(null, 8, 2, 1024),
+  tiled(null, 8),
+];
 const DISCRETE: ProductTunings = {
   ...INTEGRATED,
   workgroups: 256,
   narrow: { byWeight: [row(1, 1), row(null, 4)], byWeightAnyRows: [row(1, 1), row(null, 4)] },
-  byWeight: [row(1, 1), row(32, 4), tiled(1024, 4), tiled(null, 8)],
-  byWeightAnyRows: [row(1, 1), row(32, 4), tiled(1024, 4), tiled(null, 8)],
+  byWeight: [row(1, 1), row(32, 4), ...LARGE],
+  byWeightAnyRows: [row(1, 1), row(32, 4), ...LARGE],
 };
 
 /**
@@ -147,27 +159,38 @@ const BY_CLASS: { readonly [C in DeviceClass]: ProductTunings } = {
   discrete: DISCRETE,
 };
 
-/** Rows from which the largest tiles of matrix units pay, as those of f32 do. */
+/** Rows and columns beyond which the largest tiles of matrix units are enough to fill a large GPU. */
 const MANY_ROWS = 512;
+const MANY_COLUMNS = 1024;
 
 /**
  * Tunings of a GPU, with matrix units for operands that may be rounded where it lists them: the largest product that it
- * does, in tiles of four subgroups with 2 × 2 matrices of sums each, and 4 × 4 or 4 × 2 where rows are many. Those have
- * what published kernels have (onnxruntime, llama.cpp); not measured here. Few rows are bound by reading b, and stay as
- * they are. A software device, which computes units' products in three to ten times the time, has none by default.
+ * does, in tiles of four subgroups with 2 × 2 matrices of sums each, 64 k at a time where memory allows, and 4 × 4 or
+ * 4 × 2 where rows and columns are many. Not measured: by what a compiler for RDNA 3 makes of them, units are busy 91%
+ * of the time in the largest and 87% in the small, and 2048 rows of depth 2048 by 512 columns take 60 and 47 µs. Few
+ * rows are bound by reading b, and stay as they are. A software device, which computes units' products in three to ten
+ * times the time, has none by default.
  */
 function onUnits(own: ProductTunings, target: Target): ProductTunings {
-  const four = matrixTunings(target).filter(({ down, across, depth }) => down === 2 && across === 2 && depth === 32);
+  const four = matrixTunings(target).filter(({ down, across }) => down === 2 && across === 2);
   const size = Math.max(0, ...four.map(({ m, n, k }) => m * n * k));
-  const tile = (below: number, beside: number): ProductTuning | undefined =>
-    four.find((t) => t.m * t.n * t.k === size && t.rows === 2 * t.m * below && t.columns === 2 * t.n * beside);
-  const [small, large] = [tile(2, 2), tile(4, 4) ?? tile(4, 2)];
+  const tile = (below: number, beside: number, depth: number): ProductTuning | undefined =>
+    four.find(
+      (t) =>
+        t.m * t.n * t.k === size && t.rows === 2 * t.m * below && t.columns === 2 * t.n * beside && t.depth === depth,
+    );
+  const [small, large] = [tile(2, 2, 64) ?? tile(2, 2, 32), tile(4, 4, 32) ?? tile(4, 2, 32)];
   const few = own.byWeight.filter(({ tuning }) => tuning.kind === "row");
   if (!small) return own;
   const cases: readonly ProductCase[] = [
     ...few,
-    ...(large ? [{ most: MANY_ROWS, tuning: small }] : []),
-    { most: null, tuning: large ?? small },
+    ...(large
+      ? [
+          { most: MANY_ROWS, tuning: small },
+          { most: null, tuning: large, columns: MANY_COLUMNS },
+        ]
+      : []),
+    { most: null, tuning: small },
   ];
   const rounding = { byWeight: cases, byWeightAnyRows: cases };
   return { ...own, subgroupSize: subgroupWidth(target), rounding, roundingByValue: small };
@@ -249,7 +272,11 @@ function tuningsOn(target: Target): readonly Choice[] {
     ...(width === null ? [] : tiles("subgroup", 4 * width, MOST_SUMS.subgroup)),
     ...(width === null || !readsTextures(target) ? [] : tiles("packed", 4 * width, MOST_SUMS.subgroup)),
     ...(target.limits.invocationsPerWorkgroup >= 256
-      ? ROWS.tiled.map((rows) => ({ tuning: { kind: "tiled" as const, rows }, panel: 64 }))
+      ? TILED_VECTORS.flatMap((count) =>
+          ROWS.tiled
+            .filter((rows) => fitsTile(rows, count))
+            .map((rows) => ({ tuning: { kind: "tiled" as const, rows, vectors: count }, panel: 64 })),
+        )
       : []),
   ];
 }
@@ -276,7 +303,7 @@ export function tuningName(tuning: ProductTuning): string {
     case "plain":
       return tuning.kind;
     case "tiled":
-      return `tiled ${16 * tuning.rows} × 64`;
+      return `tiled ${16 * tuning.rows} × ${64 * tuning.vectors}`;
     case "row":
     case "vectors":
     case "subgroup":

@@ -1,0 +1,37 @@
+// WGSL of attention on matrix units that varies: how workgroup memory holds tiles.
+
+/** Vectors of eight halves, and of four sums behind them, over which weights come to lie. */
+export const IN_VECTORS = `const FIRST_SUMS = FIRST_VALUES + COLUMNS_V * STRIDE_V;
+const FIRST_WEIGHTS = FIRST_SUMS;
+const STRIDE_W = STRIDE_SUMS;
+var<workgroup> tiles: array<vec4<u32>, max(TILE * STRIDE, FIRST_SUMS + TILE * STRIDE_SUMS)>;
+fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
+fn leftAt(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, stride); }
+fn rightAt(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, stride); }
+fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, FIRST_SUMS + at, x, STRIDE_SUMS); }
+fn sumOf(at: u32) -> Sum { return subgroupMatrixLoad<Sum, row_major>(&tiles, FIRST_SUMS + at, STRIDE_SUMS); }
+fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[FIRST_SUMS + at]); }
+fn setSums(at: u32, x: vec4f) { tiles[FIRST_SUMS + at] = bitcast<vec4<u32>>(x); }`;
+
+/** The same where units load arrays of halves alone: sums have memory of their own. */
+export const IN_HALVES = `const FIRST_WEIGHTS = FIRST_VALUES + COLUMNS_V * STRIDE_V;
+const STRIDE_W = EIGHTS + 1u;
+var<workgroup> tiles: array<f16, 8u * max(TILE * STRIDE, FIRST_WEIGHTS + TILE * STRIDE_W)>;
+var<workgroup> sums: array<f32, 4u * TILE * STRIDE_SUMS>;
+fn put(at: u32, x: vec4<u32>) {
+  for (var i = 0u; i < 4u; i++) {
+    let two = bitcast<vec2<f16>>(x[i]);
+    tiles[8u * at + 2u * i] = two.x;
+    tiles[8u * at + 2u * i + 1u] = two.y;
+  }
+}
+fn leftAt(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, 8u * at, 8u * stride); }
+fn rightAt(at: u32, stride: u32) -> Right {
+  return subgroupMatrixLoad<Right, col_major>(&tiles, 8u * at, 8u * stride);
+}
+fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&sums, 4u * at, x, 4u * STRIDE_SUMS); }
+fn sumOf(at: u32) -> Sum { return subgroupMatrixLoad<Sum, row_major>(&sums, 4u * at, 4u * STRIDE_SUMS); }
+fn sumsAt(at: u32) -> vec4f {
+  return vec4f(sums[4u * at], sums[4u * at + 1u], sums[4u * at + 2u], sums[4u * at + 3u]);
+}
+fn setSums(at: u32, x: vec4f) { for (var i = 0u; i < 4u; i++) { sums[4u * at + i] = x[i]; } }`;

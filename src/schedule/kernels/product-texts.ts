@@ -1,0 +1,44 @@
+// WGSL of products on matrix units that varies: how workgroup memory holds tiles, and how four values of a are read.
+
+/** Tiles whose elements are vectors of eight halves, and in turn of four sums. */
+export const IN_VECTORS = `const CELLS = max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS);
+var<workgroup> tiles: array<vec4<u32>, CELLS>;
+fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
+fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, STRIDE); }
+fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, STRIDE); }
+fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, at, x, STRIDE_SUMS); }
+fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[at]); }`;
+
+/** The same where units load arrays of halves alone: sums have memory of their own. */
+export const IN_HALVES = `var<workgroup> tiles: array<f16, 8u * (ROWS + COLUMNS) * STRIDE>;
+var<workgroup> sums: array<f32, 4u * DOWN * M * STRIDE_SUMS>;
+fn put(at: u32, x: vec4<u32>) {
+  for (var i = 0u; i < 4u; i++) {
+    let two = bitcast<vec2<f16>>(x[i]);
+    tiles[8u * at + 2u * i] = two.x;
+    tiles[8u * at + 2u * i + 1u] = two.y;
+  }
+}
+fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, 8u * at, 8u * STRIDE); }
+fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, 8u * at, 8u * STRIDE); }
+fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&sums, 4u * at, x, 4u * STRIDE_SUMS); }
+fn sumsAt(at: u32) -> vec4f {
+  return vec4f(sums[4u * at], sums[4u * at + 1u], sums[4u * at + 2u], sums[4u * at + 3u]);
+}`;
+
+/** Zeros from `end` on, which is a multiple of 4. */
+export const FOUR = `fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
+  let at = select(min(k, end - 4u), k, WHOLE > 0u);
+  return select(vec4f(), valueA(r, colA(at), at), WHOLE > 0u || k < end);
+}`;
+export const FOUR_OF_VALUES = `fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
+  var x = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    let at = min(k + i, end - 1u);
+    x[i] = select(0.0, valueA(r, colA(at), at), k + i < end);
+  }
+  return x;
+}`;
+
+/** Of a that lies in fours. */
+export const VALUE_FOUR = "fn valueA(r: RowA, c: ColA, k: u32) -> vec4f { return fourIn(r.at / 4u + k / 4u); }";

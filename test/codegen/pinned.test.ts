@@ -1,0 +1,124 @@
+// Kernels that rely on a width of subgroups say it where a device's subgroups have several and shaders may say which.
+import { describe, expect, it } from "vitest";
+import { emit } from "../../src/codegen/emit.js";
+import { compile, programFor } from "../../src/compile.js";
+import { parseProgram, printProgram } from "../../src/program/serialize.js";
+import {
+  DEFAULT_LIMITS,
+  PINS,
+  pinnedWidth,
+  subgroupWidth,
+  type MatrixShape,
+  type SubgroupRange,
+  type Target,
+} from "../../src/program/target.js";
+import type { Device } from "../../src/runtime/index.js";
+import { checkRequirements } from "../../src/runtime/requirements.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { families, tuningsFor } from "../../src/schedule/tunings/index.js";
+import { openDawn, openDawnModules } from "../kernels/compilers.js";
+import { allSamples, caseOf } from "../ops/samples.js";
+import { byTurns } from "../soak.js";
+
+const targetOf = (subgroups: SubgroupRange | null, more: Partial<Target> = {}): Target => ({
+  device: "discrete",
+  subgroups,
+  pins: true,
+  f16: true,
+  limits: { ...DEFAULT_LIMITS, workgroupStorageBytes: 32_768, invocationsPerWorkgroup: 1024 },
+  ...more,
+});
+
+describe("the width that kernels rely on", () => {
+  it.each([
+    ["of AMD", [32, 64], 32],
+    ["of Intel", [8, 32], 16],
+    ["of newer ones of Intel", [16, 32], 16],
+    ["of wide ones", [64, 128], 64],
+    ["of none so wide", [4, 8], null],
+    ["of a device with none", null, null],
+  ] as const)("%s is pinned", (_, subgroups, width) => {
+    expect([pinnedWidth(targetOf(subgroups)), subgroupWidth(targetOf(subgroups))]).toEqual([width, width]);
+    expect(subgroupWidth(targetOf(subgroups, { pins: false }))).toBeNull();
+  });
+
+  it("is the only one where there is one, which no kernel says", () => {
+    expect([pinnedWidth(targetOf([32, 32])), subgroupWidth(targetOf([32, 32]))]).toEqual([null, 32]);
+  });
+});
+
+describe("kernels", () => {
+  const target = targetOf([32, 64]);
+  const tunings = {
+    ...tuningsFor(target),
+    attention: families.attention.candidates(target).find(({ name }) => name.startsWith("subgroup"))!.tunings,
+    products: families.products.candidates(target).find(({ name }) => name.startsWith("subgroup 4 × 2"))!.tunings,
+    rowSums: families.rowSums.candidates(target).find(({ name }) => name.startsWith("subgroup"))!.tunings,
+    top: families.top.candidates(target).find(({ name }) => name.startsWith("subgroup"))!.tunings,
+  };
+
+  it("of every operator say it where they use subgroups, and nowhere else", { timeout: 60_000 }, async () => {
+    const accepts = await openDawn(["subgroups", PINS] as GPUFeatureName[]);
+    const names = new Set<string>();
+    for (const { op, sample } of byTurns(allSamples, 3)) {
+      const program = emit(schedule(caseOf(op, sample).graph, target, tunings));
+      const relying = program.kernels.filter(({ wgsl }) => wgsl.includes("\nenable subgroups;\n"));
+      for (const { name, wgsl } of relying) {
+        names.add(name.replace(/\.\d+$/, ""));
+        expect(wgsl).toMatch(/\n@compute @subgroup_size\(32\) @workgroup_size\(/);
+        expect(await accepts(wgsl), `${name}\n${wgsl}`).toBeNull();
+      }
+      for (const kernel of program.kernels)
+        if (!relying.includes(kernel)) expect(kernel.wgsl).not.toMatch(/subgroup_size/);
+      expect(program.requires.features.includes(PINS)).toBe(relying.length > 0);
+      expect(program.requires.subgroupSize).toBe(relying.length > 0 ? 32 : null);
+    }
+    expect([...names].toSorted()).toEqual(
+      expect.arrayContaining(["attention_row", "matmul_subgroup", "row_sums_subgroup", "top_subgroup"]),
+    );
+  });
+
+  it("on matrix units are what a GPU of several widths gets by default", async () => {
+    const accepts = await openDawnModules(["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix", PINS]);
+    const shape: MatrixShape = { m: 16, n: 16, k: 16, input: "f16", output: "f32" };
+    const source = `model Product() {
+      weight w: f32[64, 96] = normal(1)
+      forward(x: f32[B, T, 64]) -> f32[B, T, 96] { x @ w }
+    }`;
+    const { graph, model, sources } = compile(source, {});
+    for (const [pins, count] of [
+      [true, 1],
+      [false, 0],
+    ] as const) {
+      const own = targetOf([32, 64], { matrices: [shape], pins });
+      const precision = { products: "f16" } as const;
+      const made = programFor({ graph: graph!, model: model!, sources }, own, tuningsFor(own), precision);
+      const units = made.kernels.filter(({ wgsl }) => wgsl.includes("@subgroup_size(32)"));
+      expect(units.length).toBeGreaterThanOrEqual(count);
+      if (!pins) expect(units).toEqual([]);
+      for (const { wgsl } of units) expect(await accepts(wgsl)).toBeNull();
+    }
+  });
+
+  it("say what a device must have, in a program that reads back", () => {
+    const program = allSamples
+      .filter(({ op }) => op === "attention")
+      .map(({ op, sample }) => emit(schedule(caseOf(op, sample).graph, target, tunings)))
+      .find(({ requires }) => requires.subgroupSize !== null)!;
+    expect(program.requires).toEqual({ features: [PINS, "subgroups"], subgroupSize: 32 });
+    expect(parseProgram(printProgram(program))).toEqual(program);
+    const device = (subgroups: SubgroupRange, features: readonly string[]): Device =>
+      ({ info: { name: "a GPU", features }, target: targetOf(subgroups) }) as unknown as Device; // what is read of one
+    expect(() => checkRequirements(program, device([32, 64], ["subgroups", PINS]))).not.toThrow();
+    expect(() => checkRequirements(program, device([32, 32], ["subgroups", PINS]))).not.toThrow();
+    expect(() => checkRequirements(program, device([8, 16], ["subgroups", PINS]))).toThrow(/subgroups of 32/);
+    expect(() => checkRequirements(program, device([32, 64], ["subgroups"]))).toThrow(/subgroup-size-control/);
+    const unsaid = { ...program, requires: { features: ["subgroups"] as const, subgroupSize: 32 } };
+    expect(() => checkRequirements(unsaid, device([32, 64], ["subgroups", PINS]))).toThrow(/subgroups of 32/);
+    expect(() => checkRequirements(unsaid, device([32, 32], ["subgroups"]))).not.toThrow();
+    const sizeless = { ...program, requires: { features: [PINS], subgroupSize: null } };
+    expect(() => parseProgram(JSON.stringify(sizeless))).toThrow(/name subgroup-size-control, and no size/);
+    const odd = { ...program, target: { ...program.target, pins: "yes" } };
+    expect(() => parseProgram(JSON.stringify(odd))).toThrow(/target\.pins/);
+  });
+});
