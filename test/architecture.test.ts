@@ -49,6 +49,7 @@ const ORDER = [
   "verify",
   "train",
   "budget",
+  "hardware",
   "cli",
 ] as const;
 type Room = (typeof ORDER)[number];
@@ -88,6 +89,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
         "verify",
         "train",
         "budget",
+        "hardware",
         "cli",
       ].includes(room),
   ),
