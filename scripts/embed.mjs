@@ -24,7 +24,8 @@ const digest = (text) => createHash("sha256").update(text).digest("hex").slice(0
 export function embed() {
   const kernels = table("kernels", ".wgsl", withoutRegion);
   const text =
-    `// Made by scripts/embed.mjs from src/std/*.mod, kernels/*.wgsl and src/export/**/python/*.py and src/hardware/*.c; do not edit.\n` +
+    `// Made by scripts/embed.mjs from src/std/*.mod, kernels/*.wgsl, src/export/**/python/*.py and ` +
+    `src/hardware/*.c; do not edit.\n` +
     `export const stdFiles: Readonly<Record<string, string>> = {\n${table("src/std", ".mod")}};\n` +
     `export const kernelFiles: Readonly<Record<string, string>> = {\n${kernels}};\n` +
     `export const pythonFiles: Readonly<Record<string, string>> = {\n${table("src/export/python", ".py")}};\n` +

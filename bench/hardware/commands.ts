@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Card } from "../../src/hardware/cards.js";
-import { nullEnvironment } from "../../src/hardware/null-device.js";
+import { nullEnvironment } from "../../src/hardware/null-device-node.js";
 
 /** What was encoded from one mark to the next. */
 export interface RunCounts {
@@ -83,5 +83,5 @@ export function countsIn(lines: readonly Line[]): readonly RunCounts[] {
       last.compileMs += line.compileMs;
     }
   }
-  return found.filter((run) => run.name !== "end");
+  return found.filter((run) => run.name !== "end" && run.name !== "between");
 }

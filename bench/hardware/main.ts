@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 import { NoDeviceError } from "../../src/runtime/errors.js";
 import { CARDS } from "../../src/hardware/cards.js";
 import { labOf } from "../../src/hardware/lab.js";
-import { NullDevice } from "../../src/hardware/null-device.js";
+import { NullDevice } from "../../src/hardware/null-device-node.js";
 import { replaceFile } from "../replace-file.js";
 import { compileCase, extentsOf, HARDWARE_CASES } from "./cases.js";
 import { chart } from "./chart.js";

@@ -5,9 +5,9 @@ import type { RunCounts } from "./commands.js";
 import { alikeIn, cardLine, estimatesTable, factsTable, micros, totalOf } from "./tables.js";
 
 export const NOTE =
-  "**All times here are estimates from machine code, not measurements.** No card was there. Registers, spills, code,\n" +
-  "instructions, loads and waits are what the card's own compiler made; microseconds come from a simple model of the\n" +
-  "card. A factor of two may be wrong.";
+  "**All times here are estimates from machine code, not measurements.** No card was there. Registers, spills,\n" +
+  "code, instructions, loads and waits are what the card's own compiler made; microseconds come from a simple model\n" +
+  "of the card. A factor of two may be wrong.";
 
 export interface CaseLab {
   readonly name: string;
@@ -33,7 +33,7 @@ export function report(given: {
 }
 
 const NOTE_COUNTS =
-  "Facts: commands that the runtime encodes, counted behind the driver. Host milliseconds are this machine's, busy or not.";
+  "Facts: commands that the runtime encodes, counted before the driver. `barriers` are the driver's own too.";
 
 function cardPart(cases: readonly CaseLab[], picture: string | null): readonly string[] {
   const { card } = cases[0]!.lab;

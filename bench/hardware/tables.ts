@@ -145,5 +145,5 @@ export function totalOf({ rows, card }: Lab): Total {
 }
 
 export const cardLine = ({ name, id, simds, clock, bandwidth, gap, latency }: Card): string =>
-  `${name} (\`${id}\`): ${simds} SIMDs of 32 lanes at ${clock / 1e9} GHz, ${bandwidth / 1e9} GB/s; a load is back after ` +
-  `${latency.memory} cycles, from workgroup memory after ${latency.local}; ${gap} µs between dispatches`;
+  `${name} (\`${id}\`): ${simds} SIMDs of 32 lanes at ${clock / 1e9} GHz, ${bandwidth / 1e9} GB/s; a load is back ` +
+  `after ${latency.memory} cycles, from workgroup memory after ${latency.local}; ${gap} µs between dispatches`;

@@ -1,8 +1,8 @@
-// The process of a null device (src/hardware/null-device.ts): tells the device's target, then translates kernels, a
-// JSON string a line, and answers each. Its script is a bundle of its own.
+// The process of a null device (src/hardware/null-device-node.ts): tells the device's target, then translates kernels,
+// a JSON string a line, and answers each. Its script is a bundle of its own.
 import { createInterface } from "node:readline";
 import { openDevice } from "../runtime/index.js";
-import type { ChildLine } from "../hardware/null-device.js";
+import type { ChildLine } from "../hardware/null-device-node.js";
 
 const tell = (line: ChildLine): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 

@@ -1,6 +1,6 @@
 // The cards whose compilers are asked, by data sheets and AMD's guides to their instruction sets.
 export interface Card {
-  readonly id: string;
+  readonly id: CardId;
   readonly name: string;
   /** `gfx` of the machine code. */
   readonly generation: number;
@@ -19,6 +19,9 @@ export interface Card {
 }
 
 const latency = { memory: 500, scalar: 200, local: 64 };
+
+export const CARD_IDS = ["navi31", "navi21", "gfx1201"] as const;
+export type CardId = (typeof CARD_IDS)[number];
 
 export const CARDS: readonly Card[] = [
   {
@@ -58,6 +61,8 @@ export const CARDS: readonly Card[] = [
     gap: 3,
   },
 ];
+
+export const cardOf = (id: CardId): Card => CARDS.find((card) => card.id === id)!;
 
 /** Operations a second: f32 multiply-adds, and f16 on matrix units where it has them. */
 export const peakOf = ({ simds, clock, doubles, wmma }: Card, half: boolean): number =>

@@ -8,7 +8,7 @@ import { sizeOfText } from "../size/parse-size.js";
 import type { Axis, RunSizes, Sizes } from "../size/axes.js";
 import { bindingsOf, type Binding } from "./kernel-text.js";
 import type { Contents } from "./run/memory.js";
-import { DRAWN, SURE } from "./run/wave.js";
+import { DRAWN, scattered, scatteredFloat, SURE } from "./run/wave.js";
 
 type Dispatch = Extract<ProgramStep, { readonly kind: "dispatch" }>;
 
@@ -93,12 +93,6 @@ const listed = (words: Uint32Array, bytes: number): Contents => ({
   word: (i) => words[i] ?? 0,
 });
 
-/** A number that looks random, the same for the same place. */
-function scattered(i: number): number {
-  let x = Math.imul(i + 1, 0x9e3779b1);
-  x = Math.imul(x ^ (x >>> 15), 0x85ebca6b);
-  return (x ^ (x >>> 13)) >>> 0;
-}
 const word = new Uint32Array(1);
 const float = new Float32Array(word.buffer);
 
@@ -108,7 +102,7 @@ function drawn({ name, type }: Binding, bytes: number, rows: KeptRows | null, lo
   const made = (value: (i: number) => number): Contents => ({ bytes, ground: DRAWN, word: value });
   if (/f(32|16)?>?$|^f/.test(type) && !/u/.test(type))
     return made((i) => {
-      float[0] = scattered(i) / 2 ** 31 - 1;
+      float[0] = scatteredFloat(i);
       return word[0]!;
     });
   // Entries of one sequence: it begins at row 0 and has all rows.

@@ -51,22 +51,19 @@ export function estimate({ card, followed, groups, resident, cost, half }: Estim
   const busy = Math.max(1, cycles);
   const alone = Math.max(...followed.map((f) => f.alone));
   const usual = sum(followed.map((f) => f.alone)) / followed.length;
-  // The SIMD that gets most subgroups is the last; it takes them in rounds of as many as it holds, and ends with the
-  // longest.
+  // The SIMD that gets most subgroups is the last. Where they take equally long it takes them in rounds of as many as
+  // it holds; where they do not, one follows as another ends.
   const most = Math.ceil((groups * waves) / card.simds);
-  const full = Math.floor(most / resident);
-  const rest = most % resident;
-  const round = (held: number, long: number): number => (held === 0 ? 0 : Math.max(held * busy, long));
-  const lasts = rest > 0 ? rest : resident;
-  const run = ((full - (rest > 0 ? 0 : 1)) * round(resident, usual) + round(lasts, alone)) / card.clock;
+  const rounds = most / resident;
+  const waiting = Math.max(alone, (alone > 1.1 * usual ? rounds : Math.ceil(rounds)) * usual);
+  const run = Math.max(most * busy, waiting) / card.clock;
   const memory = cost.bytes / card.bandwidth;
   const flops = sum(followed.map(({ mix }) => mix.flops)) / n;
   const perCycle = peakOf(card, matrix) / card.simds / card.clock;
   const ground = Math.max(...followed.map((f) => f.ground));
-  const held = Math.min(most, resident);
   return {
     us: 1e6 * Math.max(run, memory),
-    by: memory >= run ? "memory" : alone > held * busy ? "waiting" : pipe,
+    by: memory >= run ? "memory" : waiting > most * busy ? "waiting" : pipe,
     ground: ground === UNKNOWN ? "least" : ground === DRAWN ? "drawn" : "sizes",
     roofUs: 1e6 * Math.max(memory, cost.flops / peakOf(card, half || matrix)),
     fullShare: flops === 0 ? null : flops / perCycle / Math.max(busy, alone / resident),

@@ -82,7 +82,10 @@ function vectorEffects(op: string, modifiers: ReadonlyMap<string, string>, all: 
     /dot2acc/.test(op) ||
     [...modifiers.keys()].some((m) => /^(quad_perm|row_|wave_|dpp8|op_sel)/.test(m));
   if (op === "v_swap_b32") return { writes: all(0), reads: all(0), decides: [] };
-  return { writes: all(0, two ? 2 : 1), reads: [...all(two ? 2 : 1), ...(own ? all(0, 1) : [])], decides: [] };
+  // Two at once have no room to name it.
+  const mask = op === "v_dual_cndmask_b32" || op.startsWith("v_div_fmas") ? [VCC, VCC + 1] : [];
+  const reads = [...all(two ? 2 : 1), ...(own ? all(0, 1) : []), ...mask];
+  return { writes: all(0, two ? 2 : 1), reads, decides: [] };
 }
 
 function ldsEffects(op: string, all: All): Effects {

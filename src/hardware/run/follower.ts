@@ -5,7 +5,7 @@ import type { Card } from "../cards.js";
 import { linesOf, passesOf, type Cost, type Memory } from "./memory.js";
 import type { Mix } from "./mix.js";
 import type { Prepared, Static } from "./prepared.js";
-import { SURE, UNKNOWN, type Ground, type Wave } from "./wave.js";
+import { DRAWN, SURE, UNKNOWN, type Ground, type Wave } from "./wave.js";
 
 /** What the subgroups of a workgroup share. */
 export interface Shared {
@@ -134,10 +134,10 @@ export class Follower {
     const { slice, all } = this.#g.p;
     if (!slice.needed[at]) return;
     const { reads, writes } = slice.effects[at]!;
-    const { carry, instruction } = all[at]!;
-    let ground: Ground = carry ? SURE : UNKNOWN;
+    const { carry, instruction, drawn } = all[at]!;
+    let ground: Ground = drawn ? DRAWN : carry ? SURE : UNKNOWN;
     if (!carry) this.#g.lacks(instruction.text);
-    for (const r of reads) ground = Math.max(ground, w.groundOf(r));
+    if (!drawn) for (const r of reads) ground = Math.max(ground, w.groundOf(r));
     carry?.(w);
     for (const r of writes) w.setGround(r, ground);
   }

@@ -5,7 +5,7 @@ import { accessBytes, flopsOf, kindOf, vectorCycles, waitOf, type Kind, type Wai
 import type { Card } from "../cards.js";
 import { scalarCarry, type Carry } from "./scalar.js";
 import { sliceOf, type Slice } from "./slice.js";
-import { vectorCarry } from "./vector.js";
+import { drawnCarry, isDrawn, vectorCarry } from "./vector.js";
 
 /** What an instruction is, whatever it works on. */
 export interface Static {
@@ -20,6 +20,8 @@ export interface Static {
   readonly bytes: number;
   readonly wait: Wait;
   readonly carry: Carry | null;
+  /** Whether its results are drawn, not computed. */
+  readonly drawn: boolean;
 }
 
 export class Prepared {
@@ -43,6 +45,8 @@ function staticOf(instruction: Instruction, wave: number, card: Pick<Card, "doub
   const { op, beside } = instruction;
   const kind = kindOf(op);
   const flops = (beside ? [op, beside.op] : [op]).map(flopsOf);
+  const known = kind === "salu" ? scalarCarry(instruction, wave) : kind === "valu" ? vectorCarry(instruction) : null;
+  const drawn = kind === "valu" && known === null && isDrawn(instruction);
   return {
     kind,
     instruction,
@@ -52,6 +56,7 @@ function staticOf(instruction: Instruction, wave: number, card: Pick<Card, "doub
     multiplyAdds: flops.filter((f) => f.lane > 0).length,
     bytes: accessBytes(instruction),
     wait: waitOf(instruction),
-    carry: kind === "salu" ? scalarCarry(instruction, wave) : kind === "valu" ? vectorCarry(instruction) : null,
+    carry: drawn ? drawnCarry(instruction) : known,
+    drawn,
   };
 }

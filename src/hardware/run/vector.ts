@@ -2,7 +2,7 @@
 import { EXEC, VCC, VECTOR, type Instruction, type Operand } from "../isa/instruction.js";
 import type { Carry } from "./scalar.js";
 import { COMPARES, FLOATS, FROM_FLOAT, INTEGERS, TO_FLOAT } from "./vector-ops.js";
-import type { Wave } from "./wave.js";
+import { scatteredFloat, type Wave } from "./wave.js";
 
 type Words = (a: number, b: number, c: number) => number;
 
@@ -46,12 +46,36 @@ export function vectorCarry(instruction: Instruction): Carry | null {
   const own = oneCarry(instruction);
   if (!instruction.beside) return own;
   const other = oneCarry(instruction.beside);
-  return own && other
-    ? (w) => {
-        own(w);
-        other(w);
-      }
-    : null;
+  if (!own || !other) return null;
+  // Both read before either writes.
+  const reads = (i: Instruction, of: Instruction): boolean => {
+    const d = of.operands[0];
+    return i.operands.slice(1).some((o) => o.kind === "register" && d?.kind === "register" && o.at === d.at);
+  };
+  const swapped = reads(instruction.beside, instruction);
+  if (swapped && reads(instruction, instruction.beside)) return null;
+  const [first, second] = swapped ? [other, own] : [own, other];
+  return (w) => {
+    first(w);
+    second(w);
+  };
+}
+
+/**
+ * Arithmetic in f16, on matrix units and with scaled results is not computed: values are drawn in place of its results,
+ * as for what other kernels wrote.
+ */
+export const isDrawn = ({ op, beside }: Instruction): boolean =>
+  beside === null && /wmma|_f16|_bf16|^v_dot\d|^v_pk_|_f32$/.test(op) && !op.startsWith("v_cmp");
+
+export function drawnCarry({ operands: [d] }: Instruction): Carry | null {
+  const first = target(d);
+  if (first === null || d?.kind !== "register") return null;
+  let drawn = 0;
+  return (w) => {
+    for (let r = first; r < first + d.words; r++)
+      for (let lane = 0; lane < w.lanes; lane++) if (w.takesPart(lane)) w.floats[r]![lane] = scatteredFloat(drawn++);
+  };
 }
 
 function oneCarry(instruction: Instruction): Carry | null {

@@ -7,6 +7,15 @@ const ones = (x: number): number => {
   return n;
 };
 
+/** A number that looks random, the same for the same place. */
+export function scattered(i: number): number {
+  let x = Math.imul(i + 1, 0x9e3779b1);
+  x = Math.imul(x ^ (x >>> 15), 0x85ebca6b);
+  return (x ^ (x >>> 13)) >>> 0;
+}
+/** From −1 to 1. */
+export const scatteredFloat = (i: number): number => scattered(i) / 2 ** 31 - 1;
+
 /** What a value rests on: nothing but sizes and tables; values drawn in place of results; or it is not known. */
 export const SURE = 0;
 export const DRAWN = 1;
