@@ -13,9 +13,10 @@ import { countRuns, type RunCounts } from "./commands.js";
 import { report, type CaseLab } from "./report.js";
 import { totalOf } from "./tables.js";
 
-const USAGE = `npm run bench -- hardware [--card ${CARDS.map((c) => c.id).join("|")}] [--only case] [--list]
+const USAGE = `npm run bench -- hardware [--card ${CARDS.map((c) => c.id).join("|")}] [--only case | --some] [--list]
   --card id    one card (default: all)
   --only case  only cases whose name begins so; prints, and writes no files
+  --some       of the first card too only the cases that every card has
   --list       the names of cases`;
 
 /** What is compiled for every card, not for the first alone. */
@@ -27,7 +28,12 @@ const CHILD = fileURLToPath(new URL("../../dist/src/cli/hardware-child.js", impo
 async function main(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
-    options: { card: { type: "string" }, only: { type: "string" }, list: { type: "boolean" } },
+    options: {
+      some: { type: "boolean" },
+      card: { type: "string" },
+      only: { type: "string" },
+      list: { type: "boolean" },
+    },
   });
   if (values.list) {
     process.stdout.write(`${HARDWARE_CASES.map((c) => c.name).join("\n")}\n`);
@@ -42,7 +48,7 @@ async function main(args: readonly string[]): Promise<void> {
     const found: CaseLab[] = [];
     for (const given of wanted) {
       // Of the other cards some cases tell enough.
-      if (card !== chosen[0] && values.only === undefined && !OTHERS.includes(given.name)) continue;
+      if ((card !== chosen[0] || values.some) && values.only === undefined && !OTHERS.includes(given.name)) continue;
       say(`${card.id}: ${given.name}`);
       const program = compileCase(given, device.target);
       const half = given.precision.products === "f16" || given.precision.activations === "f16";
@@ -55,7 +61,7 @@ async function main(args: readonly string[]): Promise<void> {
   const counts: readonly RunCounts[] = values.only === undefined ? countRuns(first!, process.env) : [];
   const text = report({ cards, counts, others: [], driver: "Mesa's RADV, whose compiler is ACO" });
   process.stdout.write(text);
-  if (values.only !== undefined || values.card !== undefined) return;
+  if (values.only !== undefined) return;
   replaceFile("hardware.md", text);
   const charted = cards.get(first!.id)!.map(({ name, lab }) => ({ name, total: totalOf(lab) }));
   replaceFile("hardware.svg", chart(charted, first!.name));

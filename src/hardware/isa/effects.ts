@@ -14,7 +14,7 @@ const registersOf = (operand: Operand | undefined): readonly number[] =>
 
 /** Scalar instructions that leave scc alone. */
 const KEEPS_SCC =
-  /^s_(mov|movk|cselect|cmov|cmovk|mul_i32|mul_hi|mulk|pack|brev|ctz|clz|cls|sext|bitset|bfm|bitreplicate|getreg|load|buffer_load|ff|flbit|movrel|getpc|version)/;
+  /^s_(mov|movk|cselect|cmov|cmovk|mul_i32|mul_hi|mulk|(?:cvt|mul|add|sub|min|max|fmac|fmaak)_(?:num_)?f32|cvt|pack|brev|ctz|clz|cls|sext|bitset|bfm|bitreplicate|getreg|load|buffer_load|ff|flbit|movrel|getpc|version)/;
 
 export function effectsOf(instruction: Instruction): Effects {
   const own = ownEffects(instruction);

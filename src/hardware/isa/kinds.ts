@@ -23,6 +23,7 @@ export function kindOf(op: string): Kind {
   if (op.startsWith("scratch_")) return "scratch";
   if (/^s_(load|buffer_load)/.test(op)) return "smem";
   if (op === "s_barrier") return "barrier";
+  if (op === "s_wait_alu") return "none";
   if (/^s_wait(cnt$|cnt_v|cnt_l|_)/.test(op)) return "wait";
   if (/^s_(c?branch|setpc|swappc)/.test(op)) return "branch";
   if (

@@ -45,7 +45,12 @@ function staticOf(instruction: Instruction, wave: number, card: Pick<Card, "doub
   const { op, beside } = instruction;
   const kind = kindOf(op);
   const flops = (beside ? [op, beside.op] : [op]).map(flopsOf);
-  const known = kind === "salu" ? scalarCarry(instruction, wave) : kind === "valu" ? vectorCarry(instruction) : null;
+  const known =
+    kind === "salu" || op.startsWith("v_s_")
+      ? scalarCarry(instruction, wave)
+      : kind === "valu"
+        ? vectorCarry(instruction)
+        : null;
   const drawn = kind === "valu" && known === null && isDrawn(instruction);
   return {
     kind,

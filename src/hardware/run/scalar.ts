@@ -105,9 +105,38 @@ const COMPARE: Readonly<Record<string, (a: number, b: number) => boolean>> = {
   le: (a, b) => a <= b,
 };
 
+const bits = new Uint32Array(1);
+const float = new Float32Array(bits.buffer);
+const floatOf = (word: number): number => {
+  bits[0] = word;
+  return float[0]!;
+};
+const wordOf = (value: number): number => {
+  float[0] = value;
+  return bits[0]!;
+};
+/** RDNA 4 has arithmetic of floats in scalar registers, as it divides whole numbers by. */
+const OF_FLOATS: Readonly<Record<string, (a: number, b: number) => number>> = {
+  s_cvt_f32_u32: (a) => wordOf(a),
+  s_cvt_f32_i32: (a) => wordOf(signed(a)),
+  s_cvt_u32_f32: (a) => Math.min(Math.max(Math.trunc(floatOf(a)) || 0, 0), 0xffffffff),
+  s_mul_f32: (a, b) => wordOf(floatOf(a) * floatOf(b)),
+  s_add_f32: (a, b) => wordOf(floatOf(a) + floatOf(b)),
+  s_sub_f32: (a, b) => wordOf(floatOf(a) - floatOf(b)),
+  s_max_num_f32: (a, b) => wordOf(Math.max(floatOf(a), floatOf(b))),
+  s_min_num_f32: (a, b) => wordOf(Math.min(floatOf(a), floatOf(b))),
+  v_s_rcp_f32: (a) => wordOf(1 / floatOf(a)),
+  v_s_rsq_f32: (a) => wordOf(1 / Math.sqrt(floatOf(a))),
+  v_s_sqrt_f32: (a) => wordOf(Math.sqrt(floatOf(a))),
+  v_s_exp_f32: (a) => wordOf(2 ** floatOf(a)),
+  v_s_log_f32: (a) => wordOf(Math.log2(floatOf(a))),
+};
+
 /** What an instruction does; null where it is not known. */
 export function scalarCarry({ op, operands }: Instruction, lanes: number): Carry | null {
   const [d, a, b] = operands;
+  const floats = OF_FLOATS[op];
+  if (floats) return (w) => w.setWord(d, floats(w.word(a), w.word(b)));
   const words = WORDS[op];
   if (words)
     return (w) => {
@@ -124,6 +153,12 @@ export function scalarCarry({ op, operands }: Instruction, lanes: number): Carry
     };
   const compared = /^s_(cmpk?)_(\w\w)_([iu])(32|64)$/.exec(op);
   if (compared) return comparing(compared[2]!, compared[3] === "i", compared[4] === "64", d, a);
+  const ofFloats = /^s_cmp_(n?)(lt|le|eq|gt|ge|lg)_f32$/.exec(op);
+  if (ofFloats) {
+    const compare = COMPARE[ofFloats[2]!]!;
+    const wanted = ofFloats[1] === "";
+    return (w) => void (w.scc = compare(floatOf(w.word(d)), floatOf(w.word(a))) === wanted ? 1 : 0);
+  }
   const bit = /^s_bitcmp([01])_b32$/.exec(op)?.[1];
   if (bit !== undefined) return (w) => void (w.scc = ((w.word(d) >>> (w.word(a) & 31)) & 1) === Number(bit) ? 1 : 0);
   const logic = /^s_(\w+?)_b(32|64)$/.exec(op);
