@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // `npm run bench` and, as `start.mjs isoflop`, `npm run isoflop`; `start.mjs mixtures` measures mixtures of experts,
-// `start.mjs llama` llama.cpp, `start.mjs serving` a server under load, `start.mjs exported` graphs of ONNX. Makes the
-// checkout and the bench's own packages ready, then measures. Plain Node, for nothing may be installed yet.
+// `start.mjs llama` llama.cpp, `start.mjs serving` a server under load, `start.mjs exported` graphs of ONNX,
+// `start.mjs hardware` (`npm run bench -- hardware`) asks the compilers of cards that are not there. Makes the checkout
+// and the bench's own packages ready, then measures. Plain Node, for nothing may be installed yet.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -14,14 +15,14 @@ const here = dirname(fileURLToPath(import.meta.url));
 
 run(process.execPath, [join(here, "..", "scripts", "setup.mjs")]);
 const given = process.argv.slice(2);
-const own = ["isoflop", "mixtures", "llama", "serving", "exported"].includes(given[0]) ? given[0] : null;
+const own = ["isoflop", "mixtures", "llama", "serving", "exported", "hardware"].includes(given[0]) ? given[0] : null;
 if (own === "llama") {
   if (process.platform !== "linux" || process.arch !== "x64") {
     process.stderr.write("bench: llama.cpp is installed for Linux on x64 alone\n");
     process.exit(1);
   }
   installLlamaCpp(join(here, "llama"));
-} else if (!installed(here)) {
+} else if (own !== "hardware" && !installed(here)) {
   process.stderr.write("bench: installing the peers (npm ci)\n");
   // The WebGPU and CPU libraries of onnxruntime-node are in its package; its install script would download those for
   // CUDA.

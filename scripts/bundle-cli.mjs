@@ -1,6 +1,6 @@
-// `node scripts/bundle-cli.mjs <dist>` writes the command line into <dist>/src/cli: main.js, demo.js, and chunks that
-// commands share and load when they need them. Hundreds of modules of its own and of its libraries would each be found,
-// read and linked at every start.
+// `node scripts/bundle-cli.mjs <dist>` writes the command line into <dist>/src/cli: main.js, demo.js,
+// hardware-child.js, and chunks that commands share and load when they need them. Hundreds of modules of its own and of
+// its libraries would each be found, read and linked at every start.
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -11,7 +11,7 @@ const folder = join(resolve(process.argv[2]), "src", "cli");
 
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: ["src/cli/main.ts", "src/cli/demo.ts"],
+  entryPoints: ["src/cli/main.ts", "src/cli/demo.ts", "src/cli/hardware-child.ts"],
   outdir: folder,
   bundle: true,
   splitting: true,

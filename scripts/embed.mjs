@@ -24,11 +24,13 @@ const digest = (text) => createHash("sha256").update(text).digest("hex").slice(0
 export function embed() {
   const kernels = table("kernels", ".wgsl", withoutRegion);
   const text =
-    `// Made by scripts/embed.mjs from src/std/*.mod, kernels/*.wgsl and src/export/**/python/*.py; do not edit.\n` +
+    `// Made by scripts/embed.mjs from src/std/*.mod, kernels/*.wgsl, src/export/**/python/*.py and ` +
+    `src/hardware/*.c; do not edit.\n` +
     `export const stdFiles: Readonly<Record<string, string>> = {\n${table("src/std", ".mod")}};\n` +
     `export const kernelFiles: Readonly<Record<string, string>> = {\n${kernels}};\n` +
     `export const pythonFiles: Readonly<Record<string, string>> = {\n${table("src/export/python", ".py")}};\n` +
     `export const huggingFaceFiles: Readonly<Record<string, string>> = {\n${table("src/export/hf/python", ".py")}};\n` +
+    `export const layerFiles: Readonly<Record<string, string>> = {\n${table("src/hardware", ".c")}};\n` +
     `export const kernelsDigest = ${JSON.stringify(digest(table("kernels", ".wgsl")))};\n`;
   const path = join(root, "src", "embedded.ts");
   let old = "";

@@ -49,6 +49,7 @@ const ORDER = [
   "verify",
   "train",
   "budget",
+  "hardware",
   "cli",
 ] as const;
 type Room = (typeof ORDER)[number];
@@ -70,27 +71,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   // What another engine runs has the language's own operations, nothing of the graph.
   export: ["base", "size", "embedded", "diagnostics", "syntax", "check"],
   // The public face of the compiler; the runtime has one of its own.
-  index: ORDER.filter(
-    (room) =>
-      ![
-        "bundled",
-        "language",
-        "lsp",
-        "runtime",
-        "generate",
-        "constrain",
-        "packaged",
-        "build",
-        "engine",
-        "serve",
-        "session",
-        "tune",
-        "verify",
-        "train",
-        "budget",
-        "cli",
-      ].includes(room),
-  ),
+  index: ORDER.filter((room) => room !== "bundled"),
 };
 
 /** The folders of the checker; first, "", what is for all of them. */

@@ -98,7 +98,7 @@ export class Tables {
 }
 
 /** The contents of a table that depends on the counts of each sequence. */
-function countedData(kind: CountedTable, counts: Counts): Uint32Array {
+export function countedData(kind: CountedTable, counts: Counts): Uint32Array {
   if (kind === "counts") return counts.list;
   if (kind === "starts") return counts.starts();
   const rows = new Uint32Array(counts.rows);
@@ -118,7 +118,7 @@ function sameContents(a: Data | Counts, b: Data | Counts): boolean {
 }
 
 /** The contents of a table for these sizes. */
-function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, sizes: Sizes): Data {
+export function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, sizes: Sizes): Data {
   switch (table.kind) {
     case "k":
       return kTable(axes, ruleOf(axes, table.axis, "top"), run, sizes);

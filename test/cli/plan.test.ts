@@ -4,6 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { memoryOf, parseProgram } from "../../src/runtime/index.js";
 import type { PlannedWork } from "../../src/cli/program/planned.js";
 import { readFileSync } from "node:fs";
+import { missingForNullDevice } from "../../src/hardware/null-device-node.js";
 import { modc, NO_DEVICE, temporaryFolder } from "./spawn.js";
 
 const folder = temporaryFolder();
@@ -121,5 +122,32 @@ describe("cost", () => {
       expect(memory).toEqual(memoryOf(program, { max: { B, T } }));
     }
     expect(await fine("cost", ...SMALL)).toMatch(/^memory of a session [\d.]+ [KM]iB: [^:]*weights [\d.]+ KiB/m);
+  });
+});
+
+describe("plan --hardware", () => {
+  it("says what to install, and ends with the status of a missing device, where the driver is not there", async () => {
+    const { status, stdout, stderr } = await modc(["plan", ...SMALL, "--hardware", "navi31"], {
+      env: { ...NO_DEVICE, CC: "no-such-compiler" },
+    });
+    expect([status, stdout]).toEqual([3, ""]);
+    expect(stderr).toMatch(/(RADV|C compiler|Linux)/);
+    expect(stderr).toMatch(/apt-get install|use Linux/);
+  });
+
+  it("names one device, and compiles for it", async () => {
+    const both = await modc(["plan", ...SMALL, "--hardware", "navi31", "--target", "portable"]);
+    expect([both.status, both.stdout]).toEqual([2, ""]);
+    const unknown = await modc(["plan", ...SMALL, "--hardware", "voodoo2"]);
+    expect(unknown.status).toBe(2);
+  });
+
+  it.skipIf(missingForNullDevice(process.env) !== null)("tells facts and estimates apart", async () => {
+    const text = await fine("plan", ...SMALL, "--hardware", "navi31", "--length", "64");
+    expect(text).toMatch(/for a Radeon RX 7900 XTX that is not there\nTimes are estimates from machine code, not/);
+    expect(text).toMatch(/^ +1 {2}\S+/m);
+    expect(text).toMatch(/^ {6}facts +\d+ workgroups? of \d+, subgroups of \d+, \d+ registers, none spilled/m);
+    expect(text).toMatch(/^ {6}time +estimated [\d.]+ µs, held up by \w+/m);
+    expect(text.split("\n").filter((line) => line.length > 100)).toEqual([]);
   });
 });

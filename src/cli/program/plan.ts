@@ -11,8 +11,9 @@ import { wantedDevice } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { chosenExtents, printExtents } from "../source/extents.js";
 import { programName } from "../source/frontend.js";
+import { planHardware } from "./hardware.js";
 import { memoryLines } from "./memory.js";
-import { planWorks, type PlannedWork } from "./planned.js";
+import { planWorks, USUAL_TOKENS, type PlannedWork } from "./planned.js";
 import { programOf, type Given } from "./program.js";
 import { printTarget, targetOf } from "./targets.js";
 import { columns, out, outJson, say } from "../terminal/terminal.js";
@@ -20,11 +21,9 @@ import { operations, percent, plural, wrap } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
-/** The default length in tokens. */
-const USUAL_TOKENS = 512;
-
 export async function plan(file: string, flags: Flags<typeof sourceCommands.plan>): Promise<ExitCode> {
   const given = await programOf(file, flags);
+  if (flags.hardware !== undefined) return planHardware(file, given, flags.hardware, flags);
   const program = await planned(file, given, flags.target ?? null);
   const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
   const live = flags.live ?? {};

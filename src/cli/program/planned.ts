@@ -9,6 +9,9 @@ import { parseAxes, SizeTable } from "../../runtime/sizes.js";
 import { packsRows } from "../../runtime/held-textures.js";
 import { resolveSizes, type RunSizes } from "../../size/axes.js";
 
+/** The default length in tokens. */
+export const USUAL_TOKENS = 512;
+
 /** One work of the program: a step, or several that belong together. */
 export interface PlannedWork {
   /** Numbered from 1, in the order of execution. */

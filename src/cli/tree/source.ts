@@ -73,6 +73,7 @@ export const sourceCommands = {
       o.length("512, or as many as the model allows"),
       o.at,
       o.target,
+      o.hardware,
       ...o.storage,
       o.live,
       o.gradients,

@@ -1,0 +1,114 @@
+// `modc plan --hardware`: what the compiler of a card that is not there makes of a model's kernels, with estimates of
+// time from the machine code.
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { cardOf, type CardId } from "../../hardware/cards.js";
+import { labOf, type Lab, type Row } from "../../hardware/lab.js";
+import { NullDevice } from "../../hardware/null-device-node.js";
+import type { Program } from "../../program/program.js";
+import { formatBytes } from "../../runtime/errors.js";
+import { parseAxes } from "../../runtime/sizes.js";
+import { chosenExtents, printExtents } from "../source/extents.js";
+import { programName } from "../source/frontend.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { io } from "../terminal/io.js";
+import { columns, out, outJson } from "../terminal/terminal.js";
+import { plural, wrap } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
+import { USUAL_TOKENS } from "./planned.js";
+import type { Given } from "./program.js";
+
+const NOTE =
+  "Times are estimates from machine code, not measurements; a factor of two may be wrong (docs/hardware.md).";
+
+/** Ends with the status of a missing device, and says what to install, where the card's driver is not there. */
+export async function planHardware(
+  file: string,
+  { program: own, forTarget }: Given,
+  id: CardId,
+  flags: Flags<typeof sourceCommands.plan>,
+): Promise<ExitCode> {
+  if (forTarget === null)
+    throw new UserError(`${file} is compiled already: --hardware compiles for a card`, null, EXIT.usage);
+  if (flags.target !== undefined)
+    throw new UserError("--hardware and --target both name a device", "leave one out", EXIT.usage);
+  const device = await NullDevice.open(cardOf(id), childScript(), io().env);
+  try {
+    const program = forTarget(device.target);
+    const extents = chosenExtents(parseAxes(own), flags, USUAL_TOKENS);
+    const lab = await labOf(device, program, { extents, live: flags.live ?? {} });
+    if (flags.json) outJson(asJson(program, extents, lab));
+    else out(printed(program, extents, lab, programName(flags, program)));
+    return EXIT.fine;
+  } finally {
+    device.close();
+  }
+}
+
+/** Beside this bundle; where commands run from their sources, in the build. */
+function childScript(): string {
+  const places = ["./hardware-child.js", "../../../dist/src/cli/hardware-child.js"];
+  const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
+  return paths.find((path) => existsSync(path)) ?? paths[0]!;
+}
+
+function printed(program: Program, extents: ReadonlyMap<string, number>, lab: Lab, name: string): string {
+  const { card, rows } = lab;
+  const us = sum(rows.map((r) => r.estimate.us));
+  const least = rows.some((r) => r.estimate.ground === "least");
+  const width = columns();
+  return [
+    `${program.model}, ${name}, ${printExtents(extents)}, for a ${card.name} that is not there`,
+    ...wrap("", NOTE.split(" "), " ", width),
+    "",
+    ...rows.flatMap((row, i) => rowLines(row, i, width)),
+    "",
+    `${plural(rows.length, "dispatch")}, an estimated ${least ? "≥ " : ""}${micros(us)} without gaps and ` +
+      `${micros(us + card.gap * rows.length)} with ${card.gap} µs after each`,
+    `roof ${micros(sum(rows.map((r) => r.estimate.roofUs)))}: operations and bytes at the card's peak`,
+  ].join("\n");
+}
+
+const sum = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0);
+const micros = (us: number): string => `${us >= 100 ? us.toFixed(0) : us.toPrecision(2)} µs`;
+
+function rowLines({ kernel, tuning, workgroups, threads, facts, estimate }: Row, i: number, width: number): string[] {
+  const spilled = facts.spills + facts.scratchBytes > 0 ? `${facts.spills} spilled` : "none spilled";
+  const told = [
+    `${plural(workgroups, "workgroup")} of ${threads}`,
+    `subgroups of ${facts.wave}`,
+    `${facts.vectorRegisters} registers`,
+    spilled,
+    `${facts.resident} subgroups a SIMD`,
+    `${formatBytes(facts.codeBytes)} of code`,
+    ...(facts.workgroupBytes > 0 ? [`${formatBytes(facts.workgroupBytes)} of workgroup memory`] : []),
+  ];
+  const ground = { sizes: "", drawn: ", loops by drawn values", least: ", some loops counted once" }[estimate.ground];
+  const time =
+    `estimated ${estimate.ground === "least" ? "≥ " : ""}${micros(estimate.us)}, held up by ${estimate.by}, ` +
+    `roof ${micros(estimate.roofUs)}${ground}`;
+  return [
+    ...wrap(`${String(i + 1).padStart(4)}  `, `${kernel}  ${tuning}`.trimEnd().split(" "), " ", width),
+    ...wrap("      facts     ", told.join(", ").split(" "), " ", width),
+    ...wrap("      time      ", time.split(" "), " ", width),
+  ];
+}
+
+const asJson = (program: Program, extents: ReadonlyMap<string, number>, { card, rows, others }: Lab): object => ({
+  model: program.model,
+  phase: program.phase,
+  card: card.id,
+  note: NOTE,
+  target: program.target,
+  extents: Object.fromEntries(extents),
+  others,
+  kernels: rows.map(({ kernel, tuning, workgroups, threads, facts, estimate }) => ({
+    kernel,
+    tuning,
+    workgroups,
+    threads,
+    facts,
+    estimate,
+  })),
+});

@@ -1,0 +1,184 @@
+// Reads the machine code that RADV prints for a pipeline: instructions with operands, blocks, and where branches lead.
+// Names are those of RDNA 3; those of RDNA 2 and 4 are turned into them.
+
+/** Registers by number: scalar ones as the hardware numbers them, vector ones from VECTOR on, then scc. */
+export const VCC = 106;
+export const NULL = 124;
+export const M0 = 125;
+export const EXEC = 126;
+export const VECTOR = 128;
+export const SCC = 128 + 256;
+export const REGISTERS = SCC + 1;
+
+export type Operand =
+  | {
+      readonly kind: "register";
+      readonly at: number;
+      readonly words: number;
+      readonly neg: boolean;
+      readonly abs: boolean;
+    }
+  /** The bits; `float` where it was written as a number with a point. */
+  | { readonly kind: "constant"; readonly bits: number; readonly float: boolean }
+  | { readonly kind: "none" };
+
+export interface Instruction {
+  /** Without its encoding's suffix: `v_add_nc_u32`. */
+  readonly op: string;
+  readonly operands: readonly Operand[];
+  /** `offset` → `12`, `offen` → ``, `op_sel` → `[1,0,0]`. */
+  readonly modifiers: ReadonlyMap<string, string>;
+  /** The block that a branch leads to; null for others. */
+  readonly label: string | null;
+  /** The other half of two vector instructions that issue at once. */
+  readonly beside: Instruction | null;
+  readonly text: string;
+}
+
+export interface Code {
+  readonly list: readonly Instruction[];
+  /** The instruction that each label stands before. */
+  readonly labels: ReadonlyMap<string, number>;
+}
+
+/** Reads the text; lines that are no instructions are passed over. */
+export function readCode(text: string): Code {
+  const list: Instruction[] = [];
+  const labels = new Map<string, number>();
+  for (const line of text.split("\n")) {
+    const label = /^(BB\d+):/.exec(line)?.[1];
+    if (label !== undefined) {
+      labels.set(label, list.length);
+      continue;
+    }
+    const body = line.replace(/;.*$/, "").trim();
+    if (/^[a-z]\w*/.test(body)) list.push(readInstruction(body));
+  }
+  return { list, labels };
+}
+
+function readInstruction(text: string): Instruction {
+  const [first, second] = text.split(" :: ");
+  const beside = second === undefined ? null : readInstruction(second);
+  const [, written, rest] = /^(\S+)\s*(.*)$/.exec(first!)!;
+  const op = nameOf(written!);
+  if (/^s_(waitcnt|wait_|delay_alu|sendmsg|clause|nop|code_end|set_inst|inst_prefetch|sleep|setprio)/.test(op))
+    return { op, operands: [], modifiers: new Map(), label: null, beside, text: first! };
+  if (/^s_c?branch/.test(op)) return { op, operands: [], modifiers: new Map(), label: rest!, beside, text: first! };
+  const modifiers = new Map<string, string>();
+  const operands = parted(rest!).flatMap((part): Operand[] => {
+    const [own, ...others] = part.trim().split(/\s+(?![^[(]*[\])])/);
+    for (const other of others) {
+      const [, name, value] = /^(\w+):?(.*)$/.exec(other) ?? [];
+      if (name !== undefined) modifiers.set(name, value ?? "");
+    }
+    return own ? [readOperand(own)] : [];
+  });
+  return { op, operands, modifiers, label: null, beside, text: first! };
+}
+
+/** Splits at commas outside of brackets. */
+function parted(text: string): readonly string[] {
+  const parts: string[] = [];
+  let depth = 0;
+  let begin = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!;
+    if (c === "[" || c === "(") depth++;
+    else if (c === "]" || c === ")") depth--;
+    else if (c === "," && depth === 0) {
+      parts.push(text.slice(begin, i));
+      begin = i + 1;
+    }
+  }
+  parts.push(text.slice(begin));
+  return parts;
+}
+
+const NAMED: Readonly<Record<string, readonly [number, number]>> = {
+  vcc: [VCC, 2],
+  vcc_lo: [VCC, 1],
+  vcc_hi: [VCC + 1, 1],
+  exec: [EXEC, 2],
+  exec_lo: [EXEC, 1],
+  exec_hi: [EXEC + 1, 1],
+  m0: [M0, 1],
+  null: [NULL, 1],
+  scc: [SCC, 1],
+  src_scc: [SCC, 1],
+};
+
+function readOperand(written: string): Operand {
+  let text = written;
+  let [neg, abs] = [false, false];
+  const inside = /^neg\((.*)\)$/.exec(text)?.[1];
+  if (inside !== undefined) [text, neg] = [inside, true];
+  if (/^-[|svn]/.test(text)) [text, neg] = [text.slice(1), true];
+  if (/^\|.*\|$/.test(text)) [text, abs] = [text.slice(1, -1), true];
+  const register = (at: number, words: number): Operand => ({ kind: "register", at, words, neg, abs });
+  const named = NAMED[text];
+  if (named) return register(...named);
+  const one = /^(s|v|ttmp)(\d+)(?:\.[lh])?$/.exec(text);
+  if (one) return register(baseOf(one[1]!) + Number(one[2]), 1);
+  const some = /^(s|v|ttmp)\[(\d+):(\d+)\]$/.exec(text);
+  if (some) return register(baseOf(some[1]!) + Number(some[2]), Number(some[3]) - Number(some[2]) + 1);
+  if (/^-?(0x[\da-f]+|\d+)$/i.test(text)) {
+    const bits = Number(text.replace("-", "")) * (text.startsWith("-") ? -1 : 1);
+    return { kind: "constant", bits: (neg ? -bits : bits) >>> 0, float: false };
+  }
+  if (/^-?\d*\.\d+(e-?\d+)?$/i.test(text))
+    return { kind: "constant", bits: bitsOf(neg ? -Number(text) : Number(text)), float: true };
+  return { kind: "none" };
+}
+
+const baseOf = (file: string): number => (file === "v" ? VECTOR : file === "ttmp" ? 108 : 0);
+
+/** The bits of a float. */
+export const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0]!;
+
+/** Names of RDNA 2 and 4 that differ in more than the words for sizes. */
+const RENAMED: Readonly<Record<string, string>> = {
+  s_andn2_b32: "s_and_not1_b32",
+  s_andn2_b64: "s_and_not1_b64",
+  s_orn2_b32: "s_or_not1_b32",
+  s_orn2_b64: "s_or_not1_b64",
+  s_andn2_saveexec_b64: "s_and_not1_saveexec_b64",
+  s_andn2_saveexec_b32: "s_and_not1_saveexec_b32",
+  s_ff1_i32_b32: "s_ctz_i32_b32",
+  s_ff1_i32_b64: "s_ctz_i32_b64",
+  s_flbit_i32_b32: "s_clz_i32_u32",
+  s_flbit_i32_b64: "s_clz_i32_u64",
+  s_add_co_u32: "s_add_u32",
+  s_sub_co_u32: "s_sub_u32",
+  s_add_co_i32: "s_add_i32",
+  s_sub_co_i32: "s_sub_i32",
+  s_add_co_ci_u32: "s_addc_u32",
+  s_sub_co_ci_u32: "s_subb_u32",
+  v_max_num_f32: "v_max_f32",
+  v_min_num_f32: "v_min_f32",
+  v_max3_num_f32: "v_max3_f32",
+  v_min3_num_f32: "v_min3_f32",
+  v_med3_num_f32: "v_med3_f32",
+  v_maxmin_num_f32: "v_maxmin_f32",
+  v_minmax_num_f32: "v_minmax_f32",
+  v_ffbh_u32: "v_clz_i32_u32",
+  v_ffbl_b32: "v_ctz_i32_b32",
+  s_barrier_wait: "s_barrier",
+};
+
+function nameOf(written: string): string {
+  const op = written
+    .replace(/_(e32|e64|sdwa|dpp|dpp8|e64_dpp)$/, "")
+    .replace(/_(?:dword)(x(\d))?(?=_|$)/, (_, many: string | undefined, n: string | undefined) =>
+      many === undefined ? "_b32" : `_b${32 * Number(n)}`,
+    )
+    .replace(
+      /^(buffer_load|buffer_store|global_load|global_store|scratch_load|scratch_store)_(ubyte|ushort|byte|short)/,
+      (_, what: string, size: string) => `${what}_${size.startsWith("u") ? "u" : "b"}${size.endsWith("byte") ? 8 : 16}`,
+    )
+    .replace(/^ds_(read|write)(2st64|2)?_/, (_, what: string, two: string | undefined) => {
+      const name = what === "read" ? "load" : "store";
+      return two === undefined ? `ds_${name}_` : two === "2" ? `ds_${name}_2addr_` : `ds_${name}_2addr_stride64_`;
+    });
+  return RENAMED[op] ?? op;
+}

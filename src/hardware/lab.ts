@@ -1,0 +1,185 @@
+// What a card's own compiler makes of a program: a row for each kernel that runs at these sizes, with the facts that
+// the compiler reports, what the code's loops come to, and an estimate of time.
+import { loopsOf } from "./isa/blocks.js";
+import { readCode } from "./isa/instruction.js";
+import type { Program, ProgramStep } from "../program/program.js";
+import type { LiveValue } from "../runtime/extents.js";
+import { checkLive } from "../runtime/extents.js";
+import { WorkCosts, type WorkCost } from "../runtime/profile/profile.js";
+import { parseAxes, SizeTable } from "../runtime/sizes.js";
+import { resolveSizes, type RunSizes } from "../size/axes.js";
+import type { Card } from "./cards.js";
+import { StepContents } from "./contents.js";
+import { estimate, type Estimate } from "./estimate.js";
+import { asksGroups, numberedBy, threadsOf } from "./kernel-text.js";
+import type { NullDevice, Pipeline } from "./null-device-node.js";
+import { follow, type Followed } from "./run/follow.js";
+import { Prepared } from "./run/prepared.js";
+
+type Dispatch = Extract<ProgramStep, { readonly kind: "dispatch" }>;
+
+/** What the card's compiler reports of a kernel. */
+export interface Facts {
+  readonly wave: number;
+  readonly vectorRegisters: number;
+  readonly scalarRegisters: number;
+  /** Subgroups that a SIMD holds at a time. */
+  readonly resident: number;
+  readonly workgroupBytes: number;
+  readonly spills: number;
+  readonly scratchBytes: number;
+  readonly codeBytes: number;
+  readonly compileMs: number;
+  readonly loops: number;
+}
+
+/** What some of its workgroups ran, by sizes and code: see `Followed`. */
+export interface Row {
+  readonly kernel: string;
+  readonly tuning: string;
+  readonly workgroups: number;
+  readonly threads: number;
+  readonly facts: Facts;
+  readonly followed: readonly Followed[];
+  readonly estimate: Estimate;
+}
+
+export interface Lab {
+  readonly card: Card;
+  readonly rows: readonly Row[];
+  /** Copies and clears, which are the driver's own. */
+  readonly others: number;
+  /** Kernels in the program, of which these sizes run some. */
+  readonly kernels: number;
+}
+
+export interface LabOptions {
+  readonly extents: ReadonlyMap<string, number>;
+  readonly live?: Readonly<Record<string, LiveValue>>;
+  /** Whether products may round their operands to f16, so that matrix units are the roof. Default: as stored. */
+  readonly half?: boolean;
+}
+
+/** A dispatch that runs at these sizes, translated. */
+export interface Translated {
+  readonly step: Dispatch;
+  readonly workgroups: number;
+  readonly pipeline: Pipeline;
+}
+
+/** Workgroups that are followed of each step. */
+const SAMPLES = 5;
+/** No grid is wider: the runtime folds it over two dimensions. */
+const WIDEST = 65_535;
+
+const runOf = (program: Program, { extents, live = {} }: LabOptions): RunSizes => ({
+  extents,
+  lengths: new Map(),
+  live: checkLive(program, live, null),
+});
+
+/** Has the kernels translated that run at these sizes; `others`: copies and clears beside them. */
+export async function translate(
+  device: NullDevice,
+  program: Program,
+  options: LabOptions,
+): Promise<{ readonly dispatches: readonly Translated[]; readonly others: number }> {
+  const table = new SizeTable();
+  const amounts = program.steps.map((step) => table.index(step.kind === "dispatch" ? step.workgroups : step.bytes));
+  const values = table.values(resolveSizes(parseAxes(program), runOf(program, options)));
+  const dispatches: Translated[] = [];
+  let others = 0;
+  for (const [i, step] of program.steps.entries()) {
+    const workgroups = values[amounts[i]!]!;
+    if (!(workgroups > 0)) continue;
+    if (step.kind !== "dispatch") others++;
+    else {
+      const pipeline = await device.compile(program.kernels[step.kernel]!.wgsl);
+      dispatches.push({ step, workgroups, pipeline });
+    }
+  }
+  return { dispatches, others };
+}
+
+export async function labOf(device: NullDevice, program: Program, options: LabOptions): Promise<Lab> {
+  const axes = parseAxes(program);
+  const run = runOf(program, options);
+  const { dispatches, others } = await translate(device, program, options);
+  const costs = new WorkCosts(program, axes, run);
+  const contents = new StepContents(program, axes, run, resolveSizes(axes, run));
+  const prepared = new Map<string, Prepared>();
+  let counted: number | null = null;
+  const rows = dispatches.map((dispatch): Row => {
+    const { step, pipeline } = dispatch;
+    const { wgsl } = program.kernels[step.kernel]!;
+    const code = prepared.get(wgsl) ?? new Prepared(readCode(pipeline.code), pipeline.subgroup, device.card);
+    prepared.set(wgsl, code);
+    const own = costs.of(step.work);
+    // The cost of a work is its first kernel's.
+    const cost = step.work !== null && step.work === counted ? { ...own, flops: 0, bytes: 0 } : own;
+    counted = step.work;
+    const half = options.half ?? program.precision === "f16";
+    return rowOf({ card: device.card, dispatch, code, cost, contents, program, half });
+  });
+  return { card: device.card, rows, others, kernels: program.kernels.length };
+}
+
+function rowOf(of: {
+  readonly card: Card;
+  readonly program: Program;
+  readonly dispatch: Translated;
+  readonly code: Prepared;
+  readonly cost: WorkCost;
+  readonly contents: StepContents;
+  readonly half: boolean;
+}): Row {
+  const { card, program, dispatch, code, cost, contents, half } = of;
+  const { step, workgroups, pipeline } = dispatch;
+  const { name, tuning, wgsl } = program.kernels[step.kernel]!;
+  const threads = threadsOf(wgsl);
+  const groups = [Math.min(workgroups, WIDEST), Math.ceil(workgroups / WIDEST), 1] as const;
+  const rows = cost.rows && { kept: Math.max(1, Math.ceil(cost.rows.kept)), of: cost.rows.of };
+  const launch = {
+    wave: pipeline.subgroup,
+    threads,
+    groups,
+    buffers: contents.of(step, rows),
+    asksGroups: asksGroups(wgsl),
+    numbered: numberedBy(wgsl),
+  };
+  const chosen = new Set(Array.from({ length: SAMPLES }, (_, i) => Math.floor(((i + 0.5) * workgroups) / SAMPLES)));
+  const followed = [...chosen].map((n) =>
+    follow(code, { ...launch, group: [n % groups[0], Math.floor(n / groups[0]), 0] }, card),
+  );
+  const facts = factsOf(pipeline, code.loops.length);
+  const { resident } = facts;
+  return {
+    kernel: name,
+    tuning,
+    workgroups,
+    threads: threads[0] * threads[1] * threads[2],
+    facts,
+    followed,
+    estimate: estimate({ card, followed, groups: workgroups, resident, cost, half }),
+  };
+}
+
+/** RADV's names. */
+export function factsOf(
+  { subgroup, compileMs, statistics, code }: Pipeline,
+  loops = loopsOf(readCode(code)).length,
+): Facts {
+  const of = (...names: readonly string[]): number => names.reduce((n, name) => n + (statistics[name] ?? 0), 0);
+  return {
+    wave: subgroup,
+    vectorRegisters: of("VGPRs"),
+    scalarRegisters: of("SGPRs"),
+    resident: Math.max(1, of("Subgroups per SIMD")),
+    workgroupBytes: of("LDS size"),
+    spills: of("Spilled VGPRs", "Spilled SGPRs"),
+    scratchBytes: of("Scratch size"),
+    codeBytes: of("Code size"),
+    compileMs,
+    loops,
+  };
+}
