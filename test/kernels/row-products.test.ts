@@ -1,5 +1,5 @@
-// The kernel of products of few rows or few columns, which shares out k among lanes: the same bits as the others, however
-// many blocks of k there are, whatever the weight's encoding, and whatever tells it its rows.
+// The kernel of products of few rows or few columns, which shares out k among lanes: the same bits as the others,
+// however many blocks of k there are, whatever the weight's encoding, and whatever tells it its rows.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Node } from "../../src/ir/graph.js";
 import type { Precision, Target } from "../../src/program/target.js";

@@ -152,7 +152,7 @@ describe("a file of tunings is refused", () => {
     [
       "with few columns by a kernel of whole panels",
       changed(["tunings", "products", "narrow"], {
-        byWeight: [{ most: null, tuning: { kind: "tiled", rows: 4 } }],
+        byWeight: [{ most: null, tuning: { kind: "tiled", rows: 4, vectors: 1 } }],
         byWeightAnyRows: [{ most: null, tuning: { kind: "row", rows: 1, vectors: 4 } }],
       }),
       /narrow\.byWeight\[0\]\.tuning is tiled/,

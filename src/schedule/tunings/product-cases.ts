@@ -12,8 +12,8 @@ export type ProductTuning =
   /** `matmul_vectors.wgsl`: an invocation owns `rows` × 4 `vectors`. */
   | { readonly kind: "vectors"; readonly rows: number; readonly vectors: number }
   /**
-   * `matmul_row.wgsl`: for few rows or few columns; a workgroup of 64 makes `rows` × 4 `vectors`, and shares out k among
-   * its lanes.
+   * `matmul_row.wgsl`: for few rows or few columns; a workgroup of 64 makes `rows` × 4 `vectors`, and shares out k
+   * among its lanes.
    */
   | { readonly kind: "row"; readonly rows: number; readonly vectors: number }
   /** `matmul_subgroup.wgsl`: a workgroup is a subgroup; a tile is as many panels wide as there are vectors. */

@@ -99,18 +99,18 @@ const tiled = (most: number | null, rows: number, panels = 1, columns?: number):
 });
 
 /**
- * Not measured here: chosen by what drivers' compilers make of it. Few rows are bound by reading b, for which a GPU needs
- * many loads on their way, those of all lanes of many workgroups. Each row reads b again, from a cache: with tiles of two
- * rows or four, Intel's compiler has too few registers.
+ * Not measured here: chosen by what drivers' compilers make of it. Few rows are bound by reading b, for which a GPU
+ * needs many loads on their way, those of all lanes of many workgroups. Each row reads b again, from a cache: with
+ * tiles of two rows or four, Intel's compiler has too few registers.
  */
 const FEW_ROWS = [row(8, 1)];
 const NARROW: CasesByRows = { byWeight: [row(null, 1)], byWeightAnyRows: [row(null, 1)] };
 
 /**
  * Not measured here. What kernels published for such devices have in common: tiles of 64 × 64 through workgroup memory,
- * 4 × 4 to 8 × 8 of it an invocation, for many rows (TensorFlow.js, onnxruntime, llama.cpp); few rows share out k. A GPU
- * that shares memory is full with a few thousand invocations, so tiles pay early. As many workgroups as fill a few of the
- * largest such.
+ * 4 × 4 to 8 × 8 of it an invocation, for many rows (TensorFlow.js, onnxruntime, llama.cpp); few rows share out k. A
+ * GPU that shares memory is full with a few thousand invocations, so tiles pay early. As many workgroups as fill a few
+ * of the largest such.
  */
 const INTEGRATED: ProductTunings = {
   subgroupSize: null,
@@ -127,10 +127,10 @@ const INTEGRATED: ProductTunings = {
 /**
  * Not measured here. As above; but a GPU with memory of its own wants tens of thousands of invocations, which tiles of
  * 64 × 64 give only to larger products. Up to half as many rows take tiles of four, which share out k: an estimate from
- * the machine code for RDNA 3 says 5 µs for 32 rows by 1024 × 1024, and 57 in tiles of 64 × 64. The largest tiles, 128 ×
- * 128 by 8 × 8 an invocation, read half a byte of workgroup memory for each operation, as much as RDNA 3 has, and by what
- * its compiler makes of them reach 94% of its peak; 128 × 64 reach 63%, and 64 × 64 47%. They need a million sums or so
- * to fill a large GPU. Twice as many workgroups as an H100 has cores.
+ * the machine code for RDNA 3 says 5 µs for 32 rows by 1024 × 1024, and 57 in tiles of 64 × 64. The largest tiles, 128
+ * × 128 by 8 × 8 an invocation, read half a byte of workgroup memory for each operation, as much as RDNA 3 has, and by
+ * what its compiler makes of them reach 94% of its peak; 128 × 64 reach 63%, and 64 × 64 47%. They need a million sums
+ * or so to fill a large GPU. Twice as many workgroups as an H100 has cores.
  */
 const LARGE: readonly ProductCase[] = [
   tiled(512, 4),
@@ -239,7 +239,9 @@ interface Choice {
   readonly panel: number;
 }
 
-/** The most vectors of sums. More of `vectors` take compilers seconds; more of `subgroup` fill the processor's cache. */
+/**
+ * The most vectors of sums. More of `vectors` take compilers seconds; more of `subgroup` fill the processor's cache.
+ */
 const MOST_SUMS = { row: MOST_ROW_SUMS, vectors: 32, subgroup: 64 } as const;
 const FEW_SUMS = 8;
 
