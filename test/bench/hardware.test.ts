@@ -72,21 +72,21 @@ describe.skipIf(skip)("kernels on a card that is not there", () => {
 
   // Each is held at its target or, where that is not met yet, at the figure of today; then the target stands beside.
   it.each<[string, number, number]>([
-    ["product-1x1024", 5, 320],
-    ["product-1x1024-q8", 2.5, 101],
-    ["product-1x1024-q4", 2.5, 64],
-    ["mod-2048+f16", 70, 345],
-    ["attention-2048+f16", 70, 300],
-    ["step-q8", 60, 2100],
+    ["product-1x1024", 5, 5],
+    ["product-1x1024-q8", 2.5, 2.7],
+    ["product-1x1024-q4", 2.5, 2.7],
+    ["mod-2048+f16", 70, 112],
+    ["attention-2048+f16", 70, 80],
+    ["step-q8", 60, 130],
   ])("%s takes an estimated %d µs, or %d as today", async (name, target, today) => {
     const { us, least } = totalOf(await labFor(name));
     expect(least).toBe(false);
     expect(us).toBeLessThanOrEqual(Math.max(target, today));
   });
 
-  it("choose 256 of 2048 rows in 8,000 cycles, or 96,000 as today", async () => {
+  it("choose 256 of 2048 rows in 8,000 cycles", async () => {
     const row = (await labFor("mod-2048+f16")).rows.find((r) => r.kernel.startsWith("top"))!;
-    expect(row.estimate.alone).toBeLessThanOrEqual(Math.max(8000, 96_000));
+    expect(row.estimate.alone).toBeLessThanOrEqual(8000);
     expect(row.estimate.ground).not.toBe("least");
   });
 });
@@ -106,13 +106,13 @@ describe.skipIf(skip)("runs on a card that is not there", () => {
     expect(run("mod block, 2048 tokens: later run").dispatches).toBeLessThanOrEqual(8);
   });
 
-  it("encode a routed token in 32 dispatches, or 48 as today, half of them of one workgroup", () => {
+  it("encode a routed token in 32 dispatches, or 40 as today, less than half of them of one workgroup", () => {
     const token = run("token of 4 layers, half routed: a later token");
     expect(token.submits).toBe(1);
     expect(token.pipelines).toBe(0);
-    expect(token.dispatches).toBeLessThanOrEqual(Math.max(32, 48));
-    expect(token.alone).toBeLessThanOrEqual(26);
-    expect(token.barriers).toBeLessThanOrEqual(55);
+    expect(token.dispatches).toBeLessThanOrEqual(Math.max(32, 40));
+    expect(token.alone).toBeLessThanOrEqual(16);
+    expect(token.barriers).toBeLessThanOrEqual(47);
   });
 
   it("compile for the first tokens of two decoders no more than three dozen pipelines", () => {
