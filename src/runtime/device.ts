@@ -203,7 +203,7 @@ async function request(
     throw new NoDeviceError(`${nameOf(adapter.info)} refused to open: ${messageOf(cause)}`, { cause });
   }
   const forms = gpu.features.has(MATRICES) && safe.includes(MATRIX_VECTORS) ? [MATRIX_VECTORS] : [];
-  const info = describe(gpu, adapter.info, [...languageFeatures(root), ...forms]);
+  const info = describe(gpu, adapter.info, languageFeatures(root), forms);
   const waitMode = waitFor(info.software);
   return new Device({ gpu, info, waitMode, keep: [root, adapter], owned: true, spare, selfTest });
 }
@@ -222,7 +222,12 @@ function wrap(gpu: GPUDevice, spare: boolean | undefined): Device {
   });
 }
 
-function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null, more: readonly string[] = []): DeviceInfo {
+function describe(
+  gpu: GPUDevice,
+  adapter: GPUAdapterInfo | null,
+  language: readonly string[] = [],
+  forms: readonly string[] = [],
+): DeviceInfo {
   const limits = Object.fromEntries(DEVICE_LIMITS.map((name) => [name, gpu.limits[name]])) as Record<
     DeviceLimit,
     number
@@ -236,7 +241,7 @@ function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null, more: readonly
     driver: adapter?.description ?? "",
     software: adapter !== null && isSoftware(adapter),
     subgroups: gpu.features.has("subgroups") && min > 0 && max > 0 ? [min, max] : null,
-    features: [...gpu.features, ...more].map(String).sort(),
+    features: [...gpu.features, ...language, ...forms].map(String).sort(),
     matrices: adapter !== null && gpu.features.has(MATRICES) ? matricesOf(adapter) : [],
     limits,
   };
