@@ -151,7 +151,7 @@ describe("a weight that is a state", () => {
     const b = new Bench({ tokens: 9 }, 3);
     const score = b.node("matmul", [b.rows([], [32]), b.weight("w", "f32", [1, 32])], { transposed: true });
     const plan = schedule(optimize(asStates(b.finish(score, "score"))));
-    expect(plan.steps.map((s) => s.kind === "dispatch" && s.kernel.file)).toEqual(["row_sums"]);
+    expect(plan.steps.map((s) => s.kind === "dispatch" && s.kernel.file)).toEqual(["row_sums_wide"]);
   });
   it("is merged with others that are multiplied by the same rows, though gradients read each alone", () => {
     const b = new Bench({ tokens: 9 }, 3);
