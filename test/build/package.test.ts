@@ -183,8 +183,8 @@ describe("the runtime in a package", () => {
   const sum = (files: readonly (readonly [string, number])[]): number => files.reduce((n, [, bytes]) => n + bytes, 0);
   const all = sum(sizes.filter((file) => !onDemand(file)));
   // Above 40 kB by the names of classes, lines of at most 120 characters, and hints for links and servers.
-  it(`takes at most 46 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
-    expect(all).toBeLessThanOrEqual(46_000);
+  it(`takes at most 47 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
+    expect(all).toBeLessThanOrEqual(47_000);
     expect(sizes.filter(onDemand)).toHaveLength(2);
     expect(sum(sizes.filter(onDemand))).toBeLessThanOrEqual(3_000);
   });

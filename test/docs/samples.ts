@@ -111,7 +111,7 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
     why: "it takes minutes, and writes a folder of a Node and a build",
   })),
   { begins: "npm run bench -- hardware", why: "it takes minutes; test/bench/hardware.test.ts runs some of its cases" },
-  { begins: "npx modc plan model.mod --hardware", why: "it needs a driver; test/bench/hardware.test.ts runs its parts" },
+  { begins: "npx modc plan model.mod --hardware", why: "it needs a driver; test/bench/hardware.test.ts has its parts" },
   { begins: "hf download ", why: "it needs the network" },
   { begins: "npx modc lsp ", why: "it speaks with an editor; test/lsp does" },
   { begins: "npx modc serve ", why: "it ends when it is told to; test/cli/serve.test.ts runs it" },

@@ -112,9 +112,9 @@ describe("a mixture behind a norm", () => {
     [768, "12, scale: 6.0"],
   ])("of %i experts, %s: six dispatches behind the statistic of the norm", (experts, parameters) => {
     const found = dispatches(experts, parameters);
-    const [router] = found.slice(found.indexOf("row_sums") + 1);
+    const [router] = found.slice(found.indexOf("row_sums_wide") + 1);
     expect(router).toMatch(/^matmul/);
-    expect(found).toEqual(["gather", "row_sums", router, ...EVERY, expect.stringMatching(/^matmul/)]);
+    expect(found).toEqual(["gather", "row_sums_wide", router, ...EVERY, expect.stringMatching(/^matmul/)]);
   });
 
   it.each([
@@ -192,7 +192,7 @@ model Staged(dim: int = 32) {
     const first = found.indexOf("gating");
     expect(found.slice(first, first + EVERY.length)).toEqual(EVERY);
     expect(found[first - 1]).toMatch(/^matmul/);
-    expect(found[first - 2]).toBe("row_sums");
+    expect(found[first - 2]).toBe("row_sums_wide");
   });
 });
 
