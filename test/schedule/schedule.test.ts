@@ -102,7 +102,7 @@ result "y" = %y [B, T] packed T 0 1
 result "z" = %z [B, T, 32, 2] packed T 0 1`),
     );
     checkPlan(plan);
-    expect(names(plan)).toContain("row_sums");
+    expect(names(plan)).toContain("row_sums_wide");
   });
 });
 
@@ -119,7 +119,7 @@ describe("memory", () => {
         { axes },
       ),
     );
-    expect(names(last)).toEqual(["exp", "reduce", "top", "put"]);
+    expect(names(last)).toEqual(["exp", "reduce", "top_held", "put"]);
     const read = schedule(
       graphOf(
         `${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\n%z = ` +

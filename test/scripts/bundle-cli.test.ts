@@ -78,6 +78,7 @@ describe("the bundled command line", () => {
       "build/worker-texts.ts", // the text of a file of a package
       "cli/demo.ts",
       "cli/new/files.ts",
+      "cli/program/hardware.ts", // a script beside the bundle
       "cli/tree/version.ts",
       "runtime/dawn-node.ts",
       "runtime/swiftshader-node.ts",

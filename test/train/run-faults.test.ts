@@ -175,15 +175,10 @@ describe("what is wrong is said, and nothing is lost:", () => {
     rmSync(join(output, "report.html"));
     mkdirSync(join(output, "report.html"));
     const events = await runTo(output, { resume: "last" }, { steps: 22 });
-    expect(
-      events.flatMap((e) => (e.kind === "warning" ? [e.message] : [])),
-      "a report stops no run",
-    ).toEqual(
-      [1, 2, 3]
-        .map(() => expect.stringMatching(/^cannot write .*report\.html: /))
-        .slice(0, events.filter((e) => e.kind === "warning").length),
-    );
-    expect(events.some((e) => e.kind === "warning")).toBe(true);
+    const [jump, ...unwritten] = events.flatMap((e) => (e.kind === "warning" ? [e.message] : []));
+    expect(jump).toMatch(/^the learning rate is .* in step 21, and was /);
+    expect(unwritten.length, "a report stops no run").toBeGreaterThan(0);
+    for (const message of unwritten) expect(message).toMatch(/^cannot write .*report\.html: /);
     expect(events.at(-1)).toMatchObject({ kind: "end", step: 22, reason: "finished" });
   });
 });
