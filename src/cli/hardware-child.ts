@@ -1,5 +1,5 @@
-// The process of a null device (src/hardware/null-device-node.ts): tells the device's target, then translates kernels,
-// a JSON string a line, and answers each. Its script is a bundle of its own.
+// The process of a null device (src/hardware/null-device-node.ts): prints the device's target, then translates kernels,
+// a JSON string a line, and answers each. The build bundles this script separately.
 import { createInterface } from "node:readline";
 import { openDevice } from "../runtime/index.js";
 import type { ChildLine } from "../hardware/null-device-node.js";

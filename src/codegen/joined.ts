@@ -34,7 +34,7 @@ interface PartText {
   /** The name of the function that runs one workgroup of the part. */
   readonly call: string;
   readonly lanes: number;
-  /** What it is called with, for workgroup `n` of so many. */
+  /** The arguments of the call for workgroup `n`, given the number of workgroups. */
   readonly arguments: (groups: string) => string;
 }
 
@@ -68,7 +68,7 @@ function partText({ kernel, prefix, buffers }: JoinedKernel, whole: Kernel, sour
   };
 }
 
-/** The values of builtins in workgroup `n` of so many, all of which one workgroup runs. */
+/** The builtins of a part, which one workgroup runs as workgroup `n` of `groups`. */
 const BUILTINS: Readonly<Record<string, (groups: string) => string>> = {
   workgroup_id: () => "vec3u(n, 0u, 0u)",
   num_workgroups: (groups) => `vec3u(${groups}, 1u, 1u)`,

@@ -10,8 +10,8 @@ const BEGIN = "// --- parameters\n";
 const END = "// --- end of parameters\n";
 
 /**
- * A kernel's file with its parameters region replaced: complete WGSL. `pinned`: the size that its subgroups have by
- * what it says; null where it says nothing of it.
+ * A kernel's file with its parameters region replaced: complete WGSL. `pinned`: the subgroup size that the kernel asks
+ * for; null if it asks for none.
  */
 export function assemble(source: string, kernel: Kernel, pinned: number | null = null): string {
   const begin = source.indexOf(BEGIN);

@@ -51,8 +51,8 @@ export function estimate({ card, followed, groups, resident, cost, half }: Estim
   const busy = Math.max(1, cycles);
   const alone = Math.max(...followed.map((f) => f.alone));
   const usual = sum(followed.map((f) => f.alone)) / followed.length;
-  // The SIMD that gets most subgroups is the last. Where they take equally long it takes them in rounds of as many as
-  // it holds; where they do not, one follows as another ends.
+  // The SIMD that gets most subgroups ends last. If its subgroups take equally long, they run in rounds of as many as
+  // the SIMD holds; if not, one begins when another ends.
   const most = Math.ceil((groups * waves) / card.simds);
   const rounds = most / resident;
   const waiting = Math.max(alone, (alone > 1.1 * usual ? rounds : Math.ceil(rounds)) * usual);

@@ -20,7 +20,7 @@ export interface Target {
   readonly f16: boolean;
   /** The products of small matrices that the device's matrix units compute; left out where it has none. */
   readonly matrices?: readonly MatrixShape[];
-  /** Whether these load operands that lie as vectors of words; left out: as 16-bit floats alone. */
+  /** Whether matrix units load operands from arrays of vectors; left out: only from arrays of 16-bit floats. */
   readonly matrixVectors?: boolean;
   /** Whether shaders may read storage textures; left out: they may not. */
   readonly textures?: boolean;
@@ -46,8 +46,8 @@ export type SubgroupRange = readonly [min: number, max: number];
 export type Subgroups = Pick<Target, "subgroups" | "pins">;
 
 /**
- * The size of subgroups on which kernels may rely: the only one, or where shaders may say which, the one that they say.
- * Null without subgroups, or where the size varies.
+ * The subgroup size on which kernels may rely: the only one of the device, or the one that shaders ask for. Null
+ * without subgroups, or if the size varies and shaders cannot ask for one.
  */
 export const subgroupWidth = (target: Subgroups): number | null =>
   target.subgroups !== null && target.subgroups[0] === target.subgroups[1] ? target.subgroups[0] : pinnedWidth(target);

@@ -23,7 +23,7 @@ export function checkRequirements({ requires, target }: Program, { info, target:
     );
 }
 
-/** Whether subgroups have this width: all of them, or those of kernels that say so. */
+/** Whether all subgroups have this width, or a kernel may ask for it. */
 function hasWidth({ subgroups }: Target, { features }: Requirements, width: number): boolean {
   const [least, most] = subgroups ?? [0, 0];
   return features.includes(PINS) ? least <= width && width <= most : least === width && most === width;

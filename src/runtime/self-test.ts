@@ -38,8 +38,8 @@ export function provenBy({ f16, matrices, pins, vectors }: SelfTest): readonly s
 export type Ending = "ended" | "crashed" | "hung";
 
 /**
- * Holds what the process told against the host. Where it told nothing about a feature, it ended there, or before; what
- * it told stands, however it ended.
+ * Compares the results of the process with the host's. A feature without a result has failed: the process ended there,
+ * or before. Results count however the process ended.
  */
 export function judge(lines: readonly SelfTestLine[], ending: Ending): SelfTest {
   const adapter = lines.find((line) => line.kind === "adapter");

@@ -98,7 +98,7 @@ export interface Kernel {
   readonly buffers: readonly Buffer[];
   readonly declarations: readonly Declaration[];
   readonly requires: Requirements;
-  /** Kernels that this one runs one after the other; left out: it is a kernel of its own. */
+  /** The kernels that a joined kernel runs in turn; left out for all other kernels. */
   readonly joins?: readonly JoinedKernel[];
 }
 

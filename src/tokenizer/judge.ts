@@ -209,7 +209,7 @@ function model({ type, vocab, ...rest }: Description["model"], longest: number):
     if (lengthOf(rest[name]) > MAX_ADDED) doubt(`its ${name} has ${lengthOf(rest[name])} characters`);
   if ((type === "Unigram" || Array.isArray(vocab)) && longest > MAX_PIECE.unigram)
     doubt(`it has a piece of ${longest} characters, which take long with scores`);
-  // The library makes a WordPiece of other models too, by their fields; of a BPE it makes none.
+  // The library may run any model as a WordPiece, by its fields, except BPE and Unigram.
   if (type === "BPE" || type === "Unigram" || Array.isArray(vocab)) return 1;
   const most = Math.min(longest, wordLimit(rest["max_input_chars_per_word"]));
   if (most > MAX_PIECE.wordPiece) doubt(`it has a piece of ${longest} characters, and reads words as long`);

@@ -1,8 +1,9 @@
 // Which small dispatches become one, in which order.
 import { describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
+import { kernelFiles } from "../../src/embedded.js";
 import { DEFAULT_LIMITS, PORTABLE, type Target } from "../../src/program/target.js";
-import { joinDispatches } from "../../src/schedule/joining/join-dispatches.js";
+import { JOINED_FILES, joinDispatches } from "../../src/schedule/joining/join-dispatches.js";
 import { storage, type Storage } from "../../src/schedule/memory/slots.js";
 import type { StoredStep } from "../../src/schedule/memory/storages.js";
 import type { Buffer } from "../../src/schedule/plan.js";
@@ -103,6 +104,11 @@ describe("small dispatches", () => {
   it("are those of files without barriers whose workgroups stay few as sequences grow", () => {
     for (const other of [{ file: "sample" }, { workgroups: multiplySizes(2, axisSize("B")) }, large])
       expect(joined([step("p", [a], [b]), step("q", [a], [c], other)])).toEqual(["p", "q"]);
+  });
+
+  it("need no barriers, no memory of workgroups and no lanes of subgroups", () => {
+    for (const file of JOINED_FILES)
+      expect(kernelFiles[`${file}.wgsl`], file).not.toMatch(/Barrier|var<workgroup>|subgroup|^struct/m);
   });
 
   it("keep their places on software devices, and beside steps that may stand in for others", () => {

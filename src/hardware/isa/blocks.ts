@@ -33,7 +33,7 @@ export function blocksOf({ list, labels }: Code): readonly Block[] {
   });
 }
 
-/** Loops by their backward branches; those of one head are one. */
+/** Loops by their backward branches. Branches to the same head make one loop. */
 export function loopsOf({ list, labels }: Code): readonly Loop[] {
   const ends = new Map<number, number>();
   list.forEach(({ label }, i) => {

@@ -128,7 +128,7 @@ export class Follower {
     this.#carry(at);
   }
 
-  /** Does what it does where that is needed; what is not known makes its results unknown. */
+  /** Carries out an instruction if its results are needed. Unknown operands make its results unknown. */
   #carry(at: number): void {
     const w = this.#w;
     const { slice, all } = this.#g.p;
@@ -192,7 +192,7 @@ export class Follower {
     }
   }
 
-  /** What an access costs; of one that came often, what it cost on average. */
+  /** The cost of an access; the average of its earlier costs if it was looked at often. */
   #cost(at: number, look: () => Cost): Cost {
     const known = this.#looked.get(at) ?? { times: 0, cycles: 0, parts: 0, least: 0 };
     if (known.times < LOOKED_AT) {

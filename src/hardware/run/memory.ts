@@ -21,7 +21,7 @@ export interface Cost {
   readonly cycles: number;
   /** Lines of 128 bytes, or passes through the banks. */
   readonly parts: number;
-  /** As few as its bytes could have. */
+  /** The fewest lines or passes that so many bytes could take. */
   readonly least: number;
 }
 
@@ -210,7 +210,7 @@ function offsetsOf({ modifiers }: Instruction, two: boolean): readonly number[] 
   return two ? [named("offset0"), named("offset1")] : [named("offset")];
 }
 
-/** Lines of 128 bytes that lanes touch together; those of one line share it. */
+/** Lines of 128 bytes that lanes touch together. Lanes share a line if their places are in it. */
 export function linesOf(places: readonly (number | null)[], size: number): Cost {
   const lines = new Set<number>();
   const cells = new Set<number>();

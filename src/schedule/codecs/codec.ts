@@ -26,7 +26,7 @@ export interface MatrixCodec {
   readonly rows: number;
   /** Sums over so many rows are added up at once. */
   readonly block: number;
-  /** Whether `addBlock` scales the sums of a block; else it adds them as they are. */
+  /** Whether `addBlock` multiplies the sums of a block by scales before it adds them. */
   readonly scaled: boolean;
   /**
    * `alias Loaded`; `fn loadB(at: u32) -> Loaded`; `fn columnsB(x: Loaded, i: u32) -> vec4f`: its i-th row, without

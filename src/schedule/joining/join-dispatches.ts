@@ -22,7 +22,7 @@ const JOINS: { readonly [C in DeviceClass]: boolean } = {
 };
 
 /** Kernels without barriers and workgroup memory, whose invocations only need their own workgroup's number. */
-const JOINED_FILES: ReadonlySet<string> = new Set([
+export const JOINED_FILES: ReadonlySet<string> = new Set([
   "counts",
   "gather",
   "mark",
@@ -41,7 +41,7 @@ const OPEN_GROUPS = 8;
 /** Kernels in one group, which bounds the text that is compiled at once. */
 const MOST_PARTS = 16;
 
-/** The dispatches of a group, which run where the first of them stood. */
+/** Dispatches that become one, in the place of the first. */
 interface Group {
   readonly steps: StoredDispatch[];
   readonly buffers: Map<Storage, Buffer["element"]>;
@@ -135,7 +135,7 @@ function follow(group: Group, step: StoredStep): void {
   for (const s of written(step)) group.writtenBehind.add(s);
 }
 
-/** One dispatch of one workgroup in place of a group's. */
+/** The one dispatch, of one workgroup, that replaces a group. */
 function joined({ steps, buffers }: Group): StoredStep {
   const [first, ...others] = steps;
   if (others.length === 0) return first!;

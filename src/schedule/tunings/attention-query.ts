@@ -3,7 +3,7 @@ import { among, object, orNull, whole, type Read } from "../../program/reader.js
 import type { DeviceClass, Target } from "../../program/target.js";
 
 export interface QueryAttention {
-  /** Invocations of a workgroup, which computes one query of one head. */
+  /** Invocations of a workgroup. A workgroup computes one query of one head. */
   readonly lanes: number;
   /**
    * `attention_query.wgsl`: lanes that share a key are in one subgroup, whatever its width; every subgroup has at least
@@ -47,7 +47,7 @@ const bytesOf = ({ lanes, least }: Pick<QueryAttention, "lanes" | "least">): num
 const fits = (tuning: Pick<QueryAttention, "lanes" | "least">, { limits }: Target): boolean =>
   tuning.lanes <= limits.invocationsPerWorkgroup && bytesOf(tuning) <= limits.workgroupStorageBytes;
 
-/** The default of a target; none where its class has none. */
+/** The default of a target; undefined for software devices. */
 export function queryDefault(target: Target): QueryAttention | undefined {
   if (!ON_GPUS[target.device]) return undefined;
   const least = leastOf(target);
