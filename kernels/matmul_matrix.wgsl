@@ -5,7 +5,7 @@
 // load is one of 16 bytes. Rows and columns there are padded by a vector, so that those of a matrix lie in different
 // banks. All that a lane brings is in flight at once, and loops are unrolled for it. A matrix of sums belongs to no
 // invocation: when the tiles are done, sums go through their memory, one row of matrices of each subgroup at a time,
-// before `finish` takes four of a row. What lies beyond the depth is zero. Sums over a row go from lane to lane, those
+// before `finish` takes four of a row; what that needs besides is loaded for all of a lane at once. What lies beyond the depth is zero. Sums over a row go from lane to lane, those
 // of a panel side by side in a subgroup.
 // Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share columns.
 enable f16;
@@ -34,6 +34,8 @@ const K_PER_LOAD = 1u;
 const PANEL = 32u;
 /** Whether every batch sums over a depth that is a multiple of DEPTH. */
 const WHOLE = 0u;
+/** Whether registers have room for what the next step needs. */
+const AHEAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
@@ -80,8 +82,11 @@ fn rounded(v: f32) -> f32 { return v; }
 /** The sums over each row that are wanted beside the product, and how many. */
 alias Sums = f32;
 const ROW_SUMS = 0u;
+/** What is loaded before four sums of a row are stored, of any row and columns of the product. */
+struct Taken { unused: u32 }
+fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken { return Taken(0u); }
 /** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
-fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
+fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }
   return 0.0;
@@ -123,9 +128,41 @@ const FIRST_B = ROWS * STRIDE;
 const STRIDE_SUMS = COLUMNS / 4u + 1u;
 /** Fours of sums in one matrix row of each subgroup. */
 const FOURS = DOWN * M * (COLUMNS / 4u);
+const TURNS = (FOURS + LANES - 1u) / LANES;
 
 /** Eight halves as a vector of workgroup memory. */
 fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
+
+/** What a lane brings of a step: of a, in eights of k, and of b, with the scales of integers, zero beyond the depth. */
+struct Brought {
+  a: array<array<array<vec4f, 2>, ROWS_EACH>, ALONG_EACH>,
+  b: array<array<Loaded, 8u / K_PER_LOAD>, PLACES_EACH>,
+  scales: array<array<vec4f, 8u / K_PER_LOAD>, PLACES_EACH>,
+}
+
+fn bring(
+  rows: ptr<function, array<RowA, ROWS_EACH>>, matrix: u32, begin: u32, reached: u32, firstVector: u32, vectors: u32,
+  lane: u32,
+) -> Brought {
+  var own: Brought;
+  for (var e = 0u; e < ALONG_EACH; e++) {
+    let k = begin + 8u * (lane % ALONG + e * ALONG);
+    for (var r = 0u; r < ROWS_EACH; r++) {
+      own.a[e][r] = array<vec4f, 2>(fourA((*rows)[r], k, reached), fourA((*rows)[r], k + 4u, reached));
+    }
+  }
+  for (var p = 0u; p < PLACES_EACH; p++) {
+    let n = lane + p * LANES;
+    let vector = vectorB(matrix, min(firstVector + n / EIGHTS, vectors - 1u));
+    for (var j = 0u; j < 8u / K_PER_LOAD; j++) {
+      let k = begin + 8u * (n % EIGHTS) + j * K_PER_LOAD;
+      let at = vector + select(min(k, reached - 1u), k, WHOLE > 0u) / K_PER_LOAD * strideB();
+      own.b[p][j] = loadB(at);
+      own.scales[p][j] = select(vec4f(), addBlock(vec4f(), vec4f(1.0), at), WHOLE > 0u || k < reached);
+    }
+  }
+  return own;
+}
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -157,47 +194,40 @@ fn main(
   }
   // At least once, and with its end behind it: the compiler then takes what stays the same out of the loop.
   var begin = 0u;
+  var next: Brought;
+  if (AHEAD > 0u) { next = bring(&rows, matrix, begin, reached, firstVector, vectors, lane); }
   loop {
-    var fresh: array<array<vec4<u32>, ROWS_EACH>, ALONG_EACH>;
-    for (var e = 0u; e < ALONG_EACH; e++) {
-      let k = begin + 8u * (lane % ALONG + e * ALONG);
-      for (var r = 0u; r < ROWS_EACH; r++) {
-        fresh[e][r] = eight(halves(fourA(rows[r], k, reached)), halves(fourA(rows[r], k + 4u, reached)));
-      }
-    }
-    var turned: array<array<vec4<u32>, 4>, PLACES_EACH>;
-    for (var p = 0u; p < PLACES_EACH; p++) {
-      let n = lane + p * LANES;
-      let vector = vectorB(matrix, min(firstVector + n / EIGHTS, vectors - 1u));
-      var x: array<vec4<f16>, 8>;
-      for (var j = 0u; j < 8u / K_PER_LOAD; j++) {
-        let k = begin + 8u * (n % EIGHTS) + j * K_PER_LOAD;
-        let at = vector + select(min(k, reached - 1u), k, WHOLE > 0u) / K_PER_LOAD * strideB();
-        let loaded = loadB(at);
-        let scale = select(vec4f(), addBlock(vec4f(), vec4f(1.0), at), WHOLE > 0u || k < reached);
-        for (var i = 0u; i < K_PER_LOAD; i++) { x[j * K_PER_LOAD + i] = halves(columnsB(loaded, i) * scale); }
-      }
-      for (var c = 0u; c < 4u; c++) {
-        turned[p][c] = eight(
-          vec4<f16>(x[0][c], x[1][c], x[2][c], x[3][c]), vec4<f16>(x[4][c], x[5][c], x[6][c], x[7][c]));
-      }
-    }
+    if (AHEAD == 0u) { next = bring(&rows, matrix, begin, reached, firstVector, vectors, lane); }
     for (var e = 0u; e < ALONG_EACH; e++) {
       let own = lane % ALONG + e * ALONG;
       for (var r = 0u; r < ROWS_EACH; r++) {
         let row = lane / ALONG + r * ROWS_AT_ONCE;
         if (FITS_A || (row < min(ROWS, (r + 1u) * ROWS_AT_ONCE) && own < EIGHTS)) {
-          put(row * STRIDE + own, fresh[e][r]);
+          put(row * STRIDE + own, eight(halves(next.a[e][r][0]), halves(next.a[e][r][1])));
         }
       }
     }
     for (var p = 0u; p < PLACES_EACH; p++) {
       let n = lane + p * LANES;
+      var x: array<vec4<f16>, 8>;
+      for (var j = 0u; j < 8u / K_PER_LOAD; j++) {
+        let scale = next.scales[p][j];
+        for (var i = 0u; i < K_PER_LOAD; i++) {
+          x[j * K_PER_LOAD + i] = halves(columnsB(next.b[p][j], i) * scale);
+        }
+      }
       for (var c = 0u; c < 4u; c++) {
-        if (FITS_B || n < PLACES) { put(FIRST_B + (n / EIGHTS * 4u + c) * STRIDE + n % EIGHTS, turned[p][c]); }
+        if (FITS_B || n < PLACES) {
+          put(FIRST_B + (n / EIGHTS * 4u + c) * STRIDE + n % EIGHTS, eight(
+            vec4<f16>(x[0][c], x[1][c], x[2][c], x[3][c]), vec4<f16>(x[4][c], x[5][c], x[6][c], x[7][c])));
+        }
       }
     }
     workgroupBarrier();
+    // What the next step needs arrives meanwhile.
+    if (AHEAD > 0u && begin + DEPTH < reached) {
+      next = bring(&rows, matrix, begin + DEPTH, reached, firstVector, vectors, lane);
+    }
     for (var k = 0u; k < EIGHTS; k += K / 8u) {
       var left: array<Left, OWN_DOWN>;
       for (var i = 0u; i < OWN_DOWN; i++) { left[i] = leftAt((own.x + i * M) * STRIDE + k); }
@@ -220,15 +250,25 @@ fn main(
       putSums(subgroup / ACROSS * M * STRIDE_SUMS + (own.y + j * N) / 4u, total[i][j]);
     }
     workgroupBarrier();
-    for (var begin = 0u; begin < FOURS; begin += LANES) {
-      let n = begin + subgroup * WIDTH + member;
+    var sums: array<vec4f, TURNS>;
+    var taken: array<Taken, TURNS>;
+    for (var t = 0u; t < TURNS; t++) {
+      let n = min(t * LANES + subgroup * WIDTH + member, FOURS - 1u);
+      let at = n / (COLUMNS / 4u);
+      let place = n % (COLUMNS / 4u);
+      let row = min(tile.first + at / M * OWN_DOWN * M + i * M + at % M, last);
+      sums[t] = sumsAt(at * STRIDE_SUMS + place);
+      taken[t] = take(batch, row, min(tile.place * COLUMNS + 4u * place, 4u * vectors - 4u), sums[t]);
+    }
+    for (var t = 0u; t < TURNS; t++) {
+      let n = t * LANES + subgroup * WIDTH + member;
       let at = n / (COLUMNS / 4u);
       let row = tile.first + at / M * OWN_DOWN * M + i * M + at % M;
       let place = n % (COLUMNS / 4u);
       let column = tile.place * COLUMNS + 4u * place;
       let own = n < FOURS && row < tile.end && column < columnCount();
       var whole = Sums();
-      if (own) { whole = finish(batch, row, column, sumsAt(at * STRIDE_SUMS + place)); }
+      if (own) { whole = finish(batch, row, column, sums[t], taken[t]); }
       if (ROW_SUMS > 0u) {
         for (var d = 1u; d < PANEL / 4u; d *= 2u) { whole += subgroupShuffleXor(whole, d); }
         if (own && n % (PANEL / 4u) == 0u) { keep(batch, row, column / PANEL, whole); }

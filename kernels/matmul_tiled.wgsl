@@ -64,8 +64,11 @@ fn rounded(v: f32) -> f32 { return v; }
 /** The sums over each row that are wanted beside the product, and how many. */
 alias Sums = f32;
 const ROW_SUMS = 0u;
+/** What is loaded before four sums of a row are stored, of any row and columns of the product. */
+struct Taken { unused: u32 }
+fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken { return Taken(0u); }
 /** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
-fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
+fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var i = 0u; i < 4u; i++) {
     if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
@@ -180,13 +183,19 @@ fn main(
     }
   }
 
-  for (var r = 0u; r < ROWS; r++) {
-    let i = row + own.x * ROWS + r;
-    for (var v = 0u; v < VECTORS; v++) {
-      let panel = firstPanel + v;
-      let column = panel * 64u + own.y * 4u;
+  // What stores need besides is loaded for all rows at once.
+  for (var v = 0u; v < VECTORS; v++) {
+    let panel = firstPanel + v;
+    let column = panel * 64u + own.y * 4u;
+    var taken: array<Taken, ROWS>;
+    for (var r = 0u; r < ROWS; r++) {
+      let i = min(row + own.x * ROWS + r, last);
+      taken[r] = take(batch, i, min(column, (columnCount() - 1u) / 4u * 4u), sum[r][v]);
+    }
+    for (var r = 0u; r < ROWS; r++) {
+      let i = row + own.x * ROWS + r;
       var added = Sums();
-      if (i < tile.end && column < columnCount()) { added = finish(batch, i, column, sum[r][v]); }
+      if (i < tile.end && column < columnCount()) { added = finish(batch, i, column, sum[r][v], taken[r]); }
       if (ROW_SUMS > 0u) {
         parts[lane] = added;
         workgroupBarrier();

@@ -1,12 +1,14 @@
 // Whether an expression over rows and columns can be read four columns at once.
 import { divideSizes, isWhole, type Size } from "../../size/size.js";
 import type { KernelBuilder } from "../kernels/spec.js";
+import type { ElementCodec } from "../codecs/codec.js";
 import type { Expression, Leaf } from "./expression.js";
 import { reachOf, type Inputs } from "./expression-text.js";
 
 /**
  * Whether four columns from a multiple of 4 on can be read at once: what depends on the column is f32, lies side by
- * side from multiples of 4 on, and is read by nothing else (`apart`: such inputs) or under a result's name.
+ * side from multiples of 4 on, and is read by nothing else but in fours (`apart`: inputs that are) or under a result's
+ * name. A register may be of four columns too.
  */
 export function splitsInFours(
   kernel: KernelBuilder,
@@ -23,6 +25,7 @@ export function splitsInFours(
     return quarter !== null && isWhole(quarter);
   };
   const sideBySide = (leaf: Leaf): boolean => {
+    if (leaf.kind === "register") return leaf.dtype === "f32";
     if (leaf.kind !== "memory") return false;
     const { value, dtype, parts, access } = leaf;
     const { strides, offset } = access.affine;
@@ -35,7 +38,7 @@ export function splitsInFours(
       [...strides.slice(0, -1), offset, access.indexed?.times ?? 0].every(inQuarters) &&
       codec.element(dtype) !== "u32" &&
       !apart.has(input) &&
-      !kernel.isNamed(input)
+      (!kernel.isNamed(input) || isFour(kernel, input, codec))
     );
   };
   return (
@@ -45,3 +48,7 @@ export function splitsInFours(
     operations.every(({ node }, n) => !reached[n] || node.types[0]!.dtype === "f32")
   );
 }
+
+/** Whether an input is bound in fours already. */
+const isFour = (kernel: KernelBuilder, input: number, codec: ElementCodec): boolean =>
+  kernel.elementOf(input) === codec.four && codec.four !== codec.element("f32");

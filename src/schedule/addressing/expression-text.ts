@@ -287,7 +287,7 @@ export class RowText {
         ? `vec4f(${LANES.map((lane) =>
             printOperation(
               operation,
-              operands.map((name, i) => (this.#isWide(operation.operands[i]!) ? `${name}.${lane}` : name)),
+              operands.map((name, i) => (this.isWide(operation.operands[i]!) ? `${name}.${lane}` : name)),
             ),
           ).join(", ")})`
         : printOperation(operation, operands);
@@ -296,7 +296,7 @@ export class RowText {
     });
   }
   /** Whether a place is a vector of four columns. */
-  #isWide(place: number): boolean {
+  isWide(place: number): boolean {
     const reach = place < 0 ? this.#leafReach[-1 - place]! : this.#reach[place]!;
     return this.#fours && (reach === "both" || reach === "column");
   }
@@ -314,7 +314,7 @@ export class RowText {
     const [fields, of] = own === "column" ? [this.columnFields, "c"] : [this.rowFields, "r"];
     if (!this.#fields.has(name)) {
       this.#fields.add(name);
-      fields.push({ name, type: this.#isWide(place) ? "vec4f" : wgslType(dtype) });
+      fields.push({ name, type: this.isWide(place) ? "vec4f" : wgslType(dtype) });
     }
     return `${of}.${name}`;
   }

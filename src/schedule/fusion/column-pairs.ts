@@ -56,13 +56,21 @@ export function withinSlice(kernel: KernelBuilder, { start, stop }: ColumnSlice,
 
 /** Head of a loop over h = 0 and 1 that compilers do not unroll, as its bound is not constant. */
 export const TWICE = "for (var h = 0u; h < min(first + 2u, columnCount()) - first; h++) {";
+/** The same for kernels of GPUs, whose compilers should. */
+const UNROLLED_TWICE = "for (var h = 0u; h < 2u; h++) {";
 
 /** The index of a column within the slice. */
 export const columnIn = (kernel: KernelBuilder, { start }: ColumnSlice, column: string): string =>
   start === 0 ? column : `${column} - ${kernel.size(start)}`;
 
 /** Calls of a slice's function for the columns of an invocation: four neighbours, or two pairs. */
-export function callsOf(kernel: KernelBuilder, { slice }: FusedColumns, n: number, pairs: number): string {
+export function callsOf(
+  kernel: KernelBuilder,
+  { slice }: FusedColumns,
+  n: number,
+  pairs: number,
+  unrolls: boolean,
+): string {
   const row = `    let r = rowF${n}(row);\n`;
   // A loop that compilers do not unroll, as its bound is not constant: compile time grows with the number of loads in
   // the text.
@@ -84,5 +92,6 @@ export function callsOf(kernel: KernelBuilder, { slice }: FusedColumns, n: numbe
     second === null
       ? [call("(first + h)", "x[2u * h]"), call(other, "x[2u * h + 1u]")]
       : [call("(first + h)", "x[2u * h], x[2u * h + 1u]")];
-  return withinSlice(kernel, slice, pairs, `${row}    ${TWICE}\n${calls.map((c) => `      ${c}\n`).join("")}    }\n`);
+  const head = unrolls ? UNROLLED_TWICE : TWICE;
+  return withinSlice(kernel, slice, pairs, `${row}    ${head}\n${calls.map((c) => `      ${c}\n`).join("")}    }\n`);
 }

@@ -1,5 +1,6 @@
 // The interface of an epilogue of a fused product: an object with its input value, bindings and WGSL.
 import type { Node } from "../../ir/graph.js";
+import type { Size } from "../../size/size.js";
 import type { Expression } from "../addressing/expression.js";
 import type { RowText } from "../addressing/expression-text.js";
 import type { ElementCodec } from "../codecs/codec.js";
@@ -60,8 +61,15 @@ export type Bound = {
        * `statement`: a statement of its slice's function. `pairs`: statements on pairs of columns, in place of calls of
        * that function.
        */
-      readonly kind: "statement" | "pairs";
+      readonly kind: "statement";
       readonly wgsl: (text: SliceText) => string;
+      readonly into: StoredInto;
+    }
+  | {
+      readonly kind: "pairs";
+      readonly wgsl: (text: SliceText) => string;
+      /** The same, where angles were taken before. */
+      readonly taking: (text: SliceText) => TakenText;
     }
   | {
       /** A term that the function returns; `keep` prints the store of its sum. */
@@ -69,6 +77,24 @@ export type Bound = {
       readonly keep: (kernel: KernelBuilder, sum: string) => string;
     }
 );
+
+/** Where a statement stores the columns of a row: at row · stride + offset. */
+export interface StoredInto {
+  readonly stride: Size;
+  readonly offset: Size;
+  /** An input whose element, and not the number of the row, is the row in memory; null: none. */
+  readonly index: number | null;
+  /** Whether values are added to those in memory. */
+  readonly adds: boolean;
+}
+
+/** What a slice takes before sums are stored: fields of `Taken`, how each is computed, and the statements behind. */
+export interface TakenText {
+  readonly fields: readonly { readonly name: string; readonly type: string; readonly value: string }[];
+  /** Statements before the fields, in the scope of `row`, `column` and `x`. */
+  readonly lines: readonly string[];
+  readonly stores: string;
+}
 
 /** The context in which a slice's function is printed. */
 export interface SliceText {

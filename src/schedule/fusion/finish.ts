@@ -1,14 +1,16 @@
 // Prints a product kernel's epilogues as WGSL: `finish` for four neighbouring columns, and `keep` for row sums over a
-// panel.
+// panel; for kernels that take before they store, `take` too.
 import type { DType } from "../../base/dtype.js";
 import type { Expression } from "../addressing/expression.js";
+import { splitsInFours } from "../addressing/expression-fours.js";
 import { dtypeAt, RowText, structFunction, sumsType, type Inputs } from "../addressing/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
 import type { ElementCodec } from "../codecs/codec.js";
 import { result, type KernelBuilder } from "../kernels/spec.js";
 import { callsOf } from "./column-pairs.js";
-import type { Bound, SliceText } from "./epilogue.js";
+import type { Bound, SliceText, TakenText } from "./epilogue.js";
 import type { FusedColumns } from "./fusion.js";
+import { declareTake, takenFours } from "./taken.js";
 
 /** A slice with the kernel's inputs and results as numbers. */
 export interface BoundColumns {
@@ -24,6 +26,10 @@ interface FinishOptions {
   readonly inputs: Inputs;
   /** Codecs of the results. */
   readonly codecs: readonly ElementCodec[];
+  /** Inputs that are read by more than the slices' expressions. */
+  readonly apart: ReadonlySet<number>;
+  /** Whether the kernel calls `take` for its sums before it calls `finish`, with what that returned. */
+  readonly takes: boolean;
 }
 
 /** Declares `Sums`, `ROW_SUMS`, `finish` and `keep`. */
@@ -38,16 +44,23 @@ export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColum
   for (const [index, dtype] of [...results].toSorted(([a], [b]) => a - b))
     kernel.write(`y${index}`, codecs[index]!.element(dtype), result(index));
   const blocks = slices.map((s, n) => blockOf(kernel, s, n, options));
+  const stores = blocks.map((b) => (typeof b === "string" ? b : b.stores));
   const body =
     pairs === 0
-      ? blocks
+      ? stores
       : [
           `  let group = column - column % ${kernel.size(2 * pairs)};\n  let first = group + (column - group) / 2u;\n`,
-          ...blocks,
+          ...stores,
         ];
+  if (options.takes)
+    declareTake(
+      kernel,
+      pairs,
+      blocks.filter((b) => typeof b !== "string"),
+    );
   kernel.function(
-    `fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {\n  var sums = Sums();\n${body.join("")}  ` +
-      `return sums;\n}`,
+    `fn finish(batch: u32, row: u32, column: u32, x: vec4f${options.takes ? ", taken: Taken" : ""}) -> Sums ` +
+      `{\n  var sums = Sums();\n${body.join("")}  return sums;\n}`,
   );
   const kept = sums.map((sum, i) => sum.keep(kernel, sums.length === 1 ? "sums" : `sums[${i}]`));
   kernel.function(`fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {\n${kept.join("")}}`);
@@ -58,8 +71,14 @@ function blockOf(
   kernel: KernelBuilder,
   { columns, expression, epilogues }: BoundColumns,
   n: number,
-  { extents, pairs, inputs, codecs }: FinishOptions,
-): string {
+  { extents, pairs, inputs, codecs, apart, takes }: FinishOptions,
+): string | TakenText {
+  const { start, stop } = columns.slice;
+  const inFours = takes && pairs === 0 && start % 4 === 0 && stop % 4 === 0;
+  if (inFours && splitsInFours(kernel, expression, inputs, apart)) {
+    const text = new RowText(kernel, expression, extents, inputs, `f${n}`, true);
+    return takenFours({ kernel, expression, text, slice: columns.slice, n, pairs, place: 0, codecs }, epilogues);
+  }
   const text = new RowText(kernel, expression, extents, inputs, `f${n}`);
   // Print the lines first: names they use become fields of the structs printed below.
   for (const place of expression.results) text.name(place);
@@ -83,9 +102,9 @@ function blockOf(
       `fn frame${n}(r: RowF${n}, row: u32, k: u32, register0: f32) -> f32 {\n${lines}  return ` +
         `${text.name(expression.results[0]!)};\n}`,
     );
-    return first.wgsl(slices[0]!);
+    return takes ? first.taking(slices[0]!) : first.wgsl(slices[0]!);
   }
-  const stores = epilogues.flatMap((e, i) => (e.kind === "sum" ? [] : [`  ${e.wgsl(slices[i]!)}\n`]));
+  const stores = epilogues.flatMap((e, i) => (e.kind === "statement" ? [`  ${e.wgsl(slices[i]!)}\n`] : []));
   const summed = epilogues.flatMap((e, i) => (e.kind === "sum" ? [text.name(expression.results[i]!)] : []));
   const returned = summed.length === 0 ? "Sums()" : summed.length === 1 ? summed[0]! : `Sums(${summed.join(", ")})`;
   const registers = slice.second === null ? "register0: f32" : "register0: f32, register1: f32";
@@ -93,5 +112,5 @@ function blockOf(
     `fn frame${n}(r: RowF${n}, row: u32, k: u32, ${registers}) -> Sums {\n${lines}${stores.join("")}  return ` +
       `${returned};\n}`,
   );
-  return callsOf(kernel, columns, n, pairs);
+  return callsOf(kernel, columns, n, pairs, takes);
 }

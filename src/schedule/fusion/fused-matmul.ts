@@ -132,9 +132,9 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
       },
       finishes: plain
         ? null
-        : (kernel) => {
+        : (kernel, takes) => {
             shareMemory(kernel, inPlace);
-            declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes });
+            declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes, apart, takes });
           },
       inputB,
       inputStarts: starts ? inputOf(starts) : -1,

@@ -62,6 +62,7 @@ const storeAt = ({ result, stride, offset }: StorePlace): Bound => ({
     const from = offset === 0 ? "" : ` + ${kernel.size(offset)}`;
     return `y${result}[${row}${from} + k] = ${word};`;
   },
+  into: { stride, offset, index: null, adds: false },
 });
 
 /** The stored form of an element of the epilogue's value. */

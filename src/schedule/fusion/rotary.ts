@@ -7,7 +7,7 @@ import { dtypeAt } from "../addressing/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
 import { viewed, type Layout } from "../addressing/layout.js";
 import { canPair, columnIn, TWICE, withinSlice } from "./column-pairs.js";
-import type { Epilogue, SliceText } from "./epilogue.js";
+import type { Epilogue, SliceText, TakenText } from "./epilogue.js";
 import { isApart, isSettled, isWhole, opsOf, type CacheWrite, type Draft, type Rotary } from "./fusion.js";
 import type { StorePlace } from "./pointwise.js";
 import { scatterBindings, scatterPlace, type ScatterPlace } from "./scatter.js";
@@ -67,6 +67,7 @@ export function rotary({ node, of, width, layout }: Rotary, cached: CacheWrite |
         inputsInWords: [angles],
         resultInWords: cached !== null,
         wgsl: (text) => rotatedPairs({ positions: atPositions, angles, width, into }, text),
+        taking: (text) => takenPairs({ positions: atPositions, angles, width, into }, text),
       };
     },
     print({ ref, computed }) {
@@ -180,4 +181,48 @@ function rotatedPairs(
     pairs,
     [...head.map((l) => `    ${l}\n`), ...turn.map((l) => `      ${l}\n`), "    }\n"].join(""),
   );
+}
+
+/** As `rotatedPairs`, with the angles of both pairs taken before. */
+function takenPairs(
+  { positions, angles, width, into }: Rotation,
+  { kernel, expression, slice, place, codecs, n, pairs }: SliceText,
+): TakenText {
+  const dtype = dtypeAt(expression, place);
+  const table = kernel.inputOnce(angles, "f32");
+  const half = kernel.size(pairs);
+  const indexed = "offset" in into ? null : `${kernel.inputOnce(into.index, "u32")}[row]`;
+  const stride = kernel.size(into.stride);
+  const start = "offset" in into ? `row * ${stride} + ${kernel.size(into.offset)}` : `taken.t${n}index * ${stride}`;
+  const stored = (value: string): string => codecs[into.result]!.store(value, dtype);
+  const buffer = `y${into.result}`;
+  // A slice begins with a head, so that a column's angle is that of its column in the product.
+  const lines = [
+    `let t${n}angle = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)} + ` +
+      `pairBegin(column) % ${kernel.size(width)};`,
+  ];
+  const fields = [
+    { name: `t${n}cosine`, type: "vec2f", value: `vec2f(${table}[t${n}angle], ${table}[t${n}angle + 1u])` },
+    {
+      name: `t${n}sine`,
+      type: "vec2f",
+      value: `vec2f(${table}[t${n}angle + ${half}], ${table}[t${n}angle + ${half} + 1u])`,
+    },
+    ...(indexed === null ? [] : [{ name: `t${n}index`, type: "u32", value: indexed }]),
+  ];
+  const turn = (h: number): readonly string[] => [
+    `let low${h} = frame${n}(r, row, k + ${h}u, x[${2 * h}]);`,
+    `let high${h} = frame${n}(r, row, k + ${h}u + ${half}, x[${2 * h + 1}]);`,
+    `${buffer}[start + k + ${h}u] = ${stored(`low${h} * taken.t${n}cosine[${h}] - high${h} * taken.t${n}sine[${h}]`)};`,
+    `${buffer}[start + k + ${h}u + ${half}] = ` +
+      `${stored(`high${h} * taken.t${n}cosine[${h}] + low${h} * taken.t${n}sine[${h}]`)};`,
+  ];
+  const statements = [
+    `let r = rowF${n}(row);`,
+    `let start = ${start};`,
+    `let k = ${columnIn(kernel, slice, "first")};`,
+    ...turn(0),
+    ...turn(1),
+  ];
+  return { fields, lines, stores: withinSlice(kernel, slice, pairs, statements.map((l) => `    ${l}\n`).join("")) };
 }

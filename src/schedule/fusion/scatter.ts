@@ -94,6 +94,7 @@ const scatterAt = ({ result, index, stride }: ScatterPlace, replaces: boolean): 
     const sum = `y${result}[${at}] + ${text.text.name(place)}`;
     return `y${result}[${at}] = ${codecs[result]!.store(sum, dtypeAt(expression, place))};`;
   },
+  into: { stride, offset: 0, index, adds: !replaces },
 });
 
 /** Whether the fused operators read of x only the element that they then write. */

@@ -8,10 +8,10 @@ import { rounding, type Codec, type MatrixCodec } from "../codecs/codec.js";
 import { inBuffer, inTexture } from "../codecs/elements.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
-import { shapeOf, type MatrixTuning } from "../tunings/matrix.js";
+import { bringsAhead, shapeOf, type MatrixTuning } from "../tunings/matrix.js";
 import { weightTunings, type OperandKind, type WeightTunings } from "../tunings/product-cases.js";
 import { halves } from "./halves.js";
-import { FOUR, FOUR_OF_VALUES, IN_HALVES, IN_VECTORS, VALUE_FOUR } from "./product-texts.js";
+import { FOUR, FOUR_OF_VALUES, IN_HALVES, IN_VECTORS, storing, VALUE_FOUR } from "./product-texts.js";
 import type { Tiles } from "./product-tiles.js";
 import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";
 
@@ -28,9 +28,10 @@ export interface MatmulContext {
     | null;
   /**
    * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`,
-   * `Sums`, `ROW_SUMS` and `keep`. Columns are those of the packed b. Null: the result is stored, row-major.
+   * `Sums`, `ROW_SUMS` and `keep`; `takes`: and `Taken` and `take`, as for kernels that load what they store with
+   * before they store. Columns are those of the packed b. Null: the result is stored, row-major.
    */
-  readonly finishes: ((kernel: KernelBuilder) => void) | null;
+  readonly finishes: ((kernel: KernelBuilder, takes: boolean) => void) | null;
   /** The input number of b: 1, or after the inputs that `loads` binds. */
   readonly inputB: number;
   /** Whether b, though a weight, is also available row-major, and packing it costs time. */
@@ -247,6 +248,7 @@ function matrixStep(context: Context, product: Product, tuning: MatrixTuning): S
   kernel.constant("PANEL", context.weights[context.inputB]! ? ownTunings(context, product).panel : 4);
   const { tiles, depth: reached } = product;
   kernel.constant("WHOLE", tiles.whole && typeof reached === "number" && reached % depth === 0 ? 1 : 0);
+  kernel.constant("AHEAD", bringsAhead(tuning) ? 1 : 0);
   const exact = !loads && stored.reads[0]!.encoding === "f16" && codecB(context).encoding === "f16";
   kernel.function(halves("halves", "vec4f", "vec4<f16>", vectors || exact)).function(vectors ? IN_VECTORS : IN_HALVES);
   return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows, columns, fours: true });
@@ -325,7 +327,7 @@ export function vectorStep(
     )
     .index("matrixB", product.lead, product.stepsB);
   product.tiles.declare(kernel, true);
-  declareFinish(kernel, context, product);
+  declareFinish(kernel, context, product, tile.fours);
   return kernel.dispatch(
     extents.times(product.tiles.count(tile.rows, extents), extents.ceilDivide(product.columns, tile.columns)),
   );
@@ -370,25 +372,20 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }`;
 
-/** What is done with the sums. */
-export function declareFinish(kernel: KernelBuilder, { results, finishes, stored }: Context, { tiles }: Product): void {
-  if (finishes) finishes(kernel);
+/** What is done with the sums; `takes`: as of `MatmulContext.finishes`. */
+export function declareFinish(
+  kernel: KernelBuilder,
+  { results, finishes, stored }: Context,
+  { tiles }: Product,
+  takes = false,
+): void {
+  if (finishes) finishes(kernel, takes);
   else
     kernel
       .write("y", stored.writes[0]!.element("f32"), result())
       .function(rounding(stored.writes[0]!, typeAt(results, 0).dtype))
-      .function(storing(tiles.row));
+      .function(storing(tiles.row, takes));
 }
-
-/** Stores the result row-major. */
-export const storing = (row: string): string => `alias Sums = f32;
-const ROW_SUMS = 0u;
-fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
-  let at = (${row}) * columnCount() + column;
-  for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }
-  return 0.0;
-}
-fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}`;
 
 const scaled = ({ extents }: Context, steps: readonly Size[], size: Size): Size[] =>
   steps.map((s) => extents.times(s, size));

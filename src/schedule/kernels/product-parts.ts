@@ -3,7 +3,8 @@
 import type { Size } from "../../size/size.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
-import { declareFinish, storing, type Product, type ProductContext } from "./product-kernels.js";
+import { declareFinish, type Product, type ProductContext } from "./product-kernels.js";
+import { storing } from "./product-texts.js";
 import { evenTiles } from "./product-tiles.js";
 import { KernelBuilder, scratch, type Operand } from "./spec.js";
 
@@ -76,11 +77,11 @@ fn reach(batch: u32) -> u32 { return min(partDepth(), depth() - firstK(batch)); 
         loads!(kernel, "Whole");
         kernel.function(FROM_FIRST);
       },
-      finishes: (kernel) =>
+      finishes: (kernel, takes) =>
         void kernel
           .write("y", "f32", scratch())
           .function("fn rounded(v: f32) -> f32 { return v; }")
-          .function(storing(tiles.row)),
+          .function(storing(tiles.row, takes)),
     },
     product: { ...product, batches: parts, lead: [parts], stepsA: [0], stepsB: [1], tiles },
     bytes,

@@ -42,3 +42,19 @@ export const FOUR_OF_VALUES = `fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
 
 /** Of a that lies in fours. */
 export const VALUE_FOUR = "fn valueA(r: RowA, c: ColA, k: u32) -> vec4f { return fourIn(r.at / 4u + k / 4u); }";
+
+/** Where nothing is loaded before sums are stored. */
+export const TAKES_NOTHING = `struct Taken { unused: u32 }
+fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken { return Taken(0u); }`;
+
+/** Stores the result row-major. */
+export const storing = (row: string, takes = false): string => `alias Sums = f32;
+const ROW_SUMS = 0u;
+${takes ? `${TAKES_NOTHING}\n` : ""}fn finish(batch: u32, row: u32, column: u32, x: vec4f${
+  takes ? ", taken: Taken" : ""
+}) -> Sums {
+  let at = (${row}) * columnCount() + column;
+  for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }
+  return 0.0;
+}
+fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}`;

@@ -52,8 +52,17 @@ export function matrixBytes({ m, rows, columns, depth, down, vectors }: MatrixTu
 /** The most matrices of sums a subgroup may own: beyond, they leave the registers of any GPU. */
 const MOST_OWNED = 32;
 
+/** Matrices of sums beside which a subgroup has registers for what the next step needs. */
+const FEW_OWNED = 8;
+
+const ownedOf = ({ m, n, rows, columns, down, across }: MatrixTuning): number =>
+  (rows / (m * down)) * (columns / (n * across));
+
+export const bringsAhead = (tuning: MatrixTuning): boolean => ownedOf(tuning) <= FEW_OWNED;
+
 /** Why a tuning is wrong on every device; null where it is right. */
-export function matrixFault({ m, n, k, rows, columns, depth, down, across }: MatrixTuning): string | null {
+export function matrixFault(tuning: MatrixTuning): string | null {
+  const { m, n, k, rows, columns, depth, down, across } = tuning;
   if (rows % (m * down) !== 0) return `${rows} rows are not whole matrices of ${m} for each of ${down} subgroups`;
   if (columns % (n * across) !== 0)
     return `${columns} columns are not whole matrices of ${n} for each of ${across} subgroups`;
@@ -61,7 +70,7 @@ export function matrixFault({ m, n, k, rows, columns, depth, down, across }: Mat
   if (k % 8 !== 0) return `matrices of ${k} k are no whole eights`;
   if (depth % k !== 0) return `a depth of ${depth} is no multiple of ${k}`;
   if (columns % 4 !== 0) return `${columns} columns are no whole vectors`;
-  const owned = (rows / (m * down)) * (columns / (n * across));
+  const owned = ownedOf(tuning);
   return owned > MOST_OWNED ? `${owned} matrices of sums are too many for a subgroup's registers` : null;
 }
 

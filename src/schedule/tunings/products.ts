@@ -165,21 +165,24 @@ const MANY_COLUMNS = 1024;
 
 /**
  * Tunings of a GPU, with matrix units for operands that may be rounded where it lists them: the largest product that it
- * does, in tiles of four subgroups with 2 × 2 matrices of sums each, 64 k at a time where memory allows, and 4 × 4 or
- * 4 × 2 where rows and columns are many. Not measured: by what a compiler for RDNA 3 makes of them, units are busy 91%
- * of the time in the largest and 87% in the small, and 2048 rows of depth 2048 by 512 columns take 60 and 47 µs. Few
- * rows are bound by reading b, and stay as they are. A software device, which computes units' products in three to ten
+ * does, in tiles of four subgroups with 2 × 2 matrices of sums each, 64 k at a time where memory allows, and where rows
+ * and columns are many of eight subgroups, or four, with 4 × 2. Not measured: by what a compiler for RDNA 3 makes of
+ * them, units are busy 80 to 90% of the time in both, and 2048 rows of depth 512 by 2048 columns take 51 µs; 4 × 4 leave
+ * no registers for what the next step needs, and spill. Few rows are bound by reading b, and stay as they are. A software device, which computes units' products in three to ten
  * times the time, has none by default.
  */
 function onUnits(own: ProductTunings, target: Target): ProductTunings {
-  const four = matrixTunings(target).filter(({ down, across }) => down === 2 && across === 2);
-  const size = Math.max(0, ...four.map(({ m, n, k }) => m * n * k));
-  const tile = (below: number, beside: number, depth: number): ProductTuning | undefined =>
-    four.find(
+  const all = matrixTunings(target);
+  const size = Math.max(0, ...all.map(({ m, n, k }) => m * n * k));
+  const tile = (across: number, below: number, depth: number): ProductTuning | undefined =>
+    all.find(
       (t) =>
-        t.m * t.n * t.k === size && t.rows === 2 * t.m * below && t.columns === 2 * t.n * beside && t.depth === depth,
+        t.m * t.n * t.k === size &&
+        [t.down, t.across, t.depth].join() === [2, across, depth].join() &&
+        t.rows === 2 * t.m * below &&
+        t.columns === 2 * t.n * across,
     );
-  const [small, large] = [tile(2, 2, 64) ?? tile(2, 2, 32), tile(4, 4, 32) ?? tile(4, 2, 32)];
+  const [small, large] = [tile(2, 2, 64) ?? tile(2, 2, 32), tile(4, 4, 32) ?? tile(2, 4, 32)];
   const few = own.byWeight.filter(({ tuning }) => tuning.kind === "row");
   if (!small) return own;
   const cases: readonly ProductCase[] = [
