@@ -115,6 +115,7 @@ const CHUNKS = (COLUMNS_V + BLOCK - 1u) / BLOCK;
 const QUERY_PLACES = TILE * (COLUMNS / 8u);
 const KEY_PLACES = BLOCK * (COLUMNS / 8u);
 const VALUE_PLACES = EIGHTS * (COLUMNS_V / 4u);
+const QUERIES_EACH = (QUERY_PLACES + LANES - 1u) / LANES;
 const KEYS_EACH = (KEY_PLACES + LANES - 1u) / LANES;
 const PLACES_EACH = (BLOCK / 4u + LANES - 1u) / LANES;
 const VALUES_EACH = (VALUE_PLACES + LANES - 1u) / LANES;
@@ -127,13 +128,34 @@ var<workgroup> grown: array<u32, SUBGROUPS>;
 fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
 
 /** Four columns of a query or a key; zeros beyond the last column. */
-fn queryHalves(head: u32, row: u32, c: u32) -> vec4<f16> {
-  if (PADDED == 0u) { return halves(queryAt(head, row, c)); }
-  return halves(select(vec4f(), queryAt(head, row, min(c, quarters() - 1u)), c < quarters()));
+fn inside(c: u32) -> u32 { return select(min(c, quarters() - 1u), c, PADDED == 0u); }
+fn filledUp(x: vec4f, c: u32) -> vec4f { return select(vec4f(), x, PADDED == 0u || c < quarters()); }
+fn queryPart(head: u32, row: u32, c: u32) -> vec4f { return filledUp(queryAt(head, row, inside(c)), c); }
+fn keyPart(head: u32, row: u32, c: u32) -> vec4f { return filledUp(keyAt(head, row, inside(c)), c); }
+
+/** What a lane brings of a block: positions, keys, values. */
+struct Brought {
+  places: array<vec4u, PLACES_EACH>,
+  keys: array<array<vec4f, 2>, KEYS_EACH>, values: array<array<vec4f, 8>, VALUES_EACH>,
 }
-fn keyHalves(head: u32, row: u32, c: u32) -> vec4<f16> {
-  if (PADDED == 0u) { return halves(keyAt(head, row, c)); }
-  return halves(select(vec4f(), keyAt(head, row, min(c, quarters() - 1u)), c < quarters()));
+fn bring(head: u32, block: u32, last: u32, lane: u32) -> Brought {
+  var own: Brought;
+  for (var p = 0u; p < KEYS_EACH; p++) {
+    let row = min(block + (lane + p * LANES) / (COLUMNS / 8u), last);
+    let c = (lane + p * LANES) % (COLUMNS / 8u) * 2u;
+    own.keys[p] = array<vec4f, 2>(keyPart(head, row, c), keyPart(head, row, c + 1u));
+  }
+  for (var p = 0u; p < VALUES_EACH; p++) {
+    let i = lane + p * LANES;
+    let c = min(i % (COLUMNS_V / 4u), quartersV() - 1u);
+    for (var j = 0u; j < 8u; j++) {
+      own.values[p][j] = valueAt(head, min(block + i / (COLUMNS_V / 4u) * 8u + j, last), c);
+    }
+  }
+  for (var p = 0u; p < PLACES_EACH; p++) {
+    for (var i = 0u; i < 4u; i++) { own.places[p][i] = positionK(min(block + 4u * (lane + p * LANES) + i, last)); }
+  }
+  return own;
 }
 
 /** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
@@ -149,19 +171,23 @@ fn sequenceOf(tile: u32) -> u32 {
   return low;
 }
 
-/** The first key from `begin` to `end` whose position is at least this; else `end`. */
-fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
-  var low = begin;
-  var high = end;
-  while (low < high) {
-    let middle = (low + high) / 2u;
-    if (positionK(middle) < position) { low = middle + 1u; } else { high = middle; }
+/** Of four positions the first keys from `begin` to `end` that have at least these; else `end`. */
+fn keysFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
+  var low = vec4u(begin);
+  var left = end - begin;
+  while (left > 0u) {
+    let half = left / 2u;
+    let middle = low + half;
+    let own = min(middle, vec4u(end - 1u));
+    let held = vec4u(positionK(own.x), positionK(own.y), positionK(own.z), positionK(own.w));
+    low = select(low, middle + 1u, (held < at) & (middle < vec4u(end)));
+    left = half;
   }
   return low;
 }
 
 fn seesAny(b: u32, i: u32) -> bool {
-  let first = keyFrom(startK(b), startK(b + 1u), firstSeen(i));
+  let first = keysFrom(startK(b), startK(b + 1u), vec4u(firstSeen(i))).x;
   return first < startK(b + 1u) && sees(i, positionK(first));
 }
 
@@ -194,26 +220,27 @@ fn main(
   let firstPosition = positionQ(firstQuery + entry / groupSize());
   let lastPosition = positionQ(firstQuery + (entry + filled - 1u) / groupSize());
   // The keys that some query of the tile may see, and those that every query sees. No position is the largest number.
-  let begin = keyFrom(startK(b), startK(b + 1u), firstSeen(firstPosition));
-  let end = keyFrom(begin, startK(b + 1u), lastSeen(lastPosition) + 1u);
-  let seenBegin = keyFrom(begin, end, firstSeen(lastPosition));
-  let seenEnd = keyFrom(seenBegin, end, lastSeen(firstPosition) + 1u);
-
+  let stretches = keysFrom(startK(b), startK(b + 1u), vec4u(
+    firstSeen(firstPosition), lastSeen(lastPosition) + 1u, firstSeen(lastPosition), lastSeen(firstPosition) + 1u));
+  let begin = stretches.x;
+  let end = max(begin, stretches.y);
+  let seenBegin = clamp(stretches.z, begin, end);
+  let seenEnd = clamp(stretches.w, seenBegin, end);
   // Of a tile's last query what lies beyond.
-  for (var i = lane; i < QUERY_PLACES; i += LANES) {
-    let r = i / (COLUMNS / 8u);
-    let c = i % (COLUMNS / 8u);
-    let e = entry + min(r, filled - 1u);
+  for (var p = 0u; p < QUERIES_EACH; p++) {
+    let i = min(lane + p * LANES, QUERY_PLACES - 1u);
+    let c = i % (COLUMNS / 8u) * 2u;
+    let e = entry + min(i / (COLUMNS / 8u), filled - 1u);
     let own = head * groupSize() + e % groupSize();
     let row = firstQuery + e / groupSize();
-    put(r * STRIDE + c, eight(queryHalves(own, row, 2u * c), queryHalves(own, row, 2u * c + 1u)));
+    put(i / (COLUMNS / 8u) * STRIDE + c / 2u,
+      eight(halves(queryPart(own, row, c)), halves(queryPart(own, row, c + 1u))));
   }
   if (lane < SUBGROUPS) { grown[lane] = 0u; }
   workgroupBarrier();
   var queries: array<Left, COLUMNS / K>;
   for (var c = 0u; c < COLUMNS / K; c++) { queries[c] = leftAt(subgroup * M * STRIDE + c * (K / 8u), STRIDE); }
   workgroupBarrier();
-
   // The queries that a lane shares, EACH of them.
   let firstRow = subgroup * M + member / SHARING * EACH;
   let share = member % SHARING;
@@ -232,51 +259,30 @@ fn main(
   let last = max(end, 1u) - 1u;
   // Its end behind it: the compiler then takes what stays the same out of the loop.
   var block = begin - (begin - startK(b)) % BLOCK;
-  if (begin < end) { loop {
+  if (begin < end) { var next = bring(head, block, last, lane); loop {
     let allSeen = block >= seenBegin && block + BLOCK <= seenEnd;
-    var at: array<vec4u, PLACES_EACH>;
-    for (var p = 0u; p < PLACES_EACH; p++) {
-      for (var i = 0u; i < 4u; i++) { at[p][i] = positionK(min(block + 4u * (lane + p * LANES) + i, last)); }
-    }
-    var keys: array<vec4<u32>, KEYS_EACH>;
-    for (var p = 0u; p < KEYS_EACH; p++) {
-      let i = lane + p * LANES;
-      let row = min(block + i / (COLUMNS / 8u), last);
-      let c = i % (COLUMNS / 8u) * 2u;
-      keys[p] = eight(keyHalves(head, row, c), keyHalves(head, row, c + 1u));
-    }
-    var values: array<array<vec4<u32>, 4>, VALUES_EACH>;
-    for (var p = 0u; p < VALUES_EACH; p++) {
-      let i = lane + p * LANES;
-      let c = i % (COLUMNS_V / 4u);
-      var x: array<vec4<f16>, 8>;
-      for (var j = 0u; j < 8u; j++) {
-        x[j] = halves(valueAt(head, min(block + i / (COLUMNS_V / 4u) * 8u + j, last), min(c, quartersV() - 1u)));
-      }
-      for (var q = 0u; q < 4u; q++) {
-        values[p][q] = eight(
-          vec4<f16>(x[0][q], x[1][q], x[2][q], x[3][q]), vec4<f16>(x[4][q], x[5][q], x[6][q], x[7][q]));
-      }
-    }
     for (var p = 0u; p < KEYS_EACH; p++) {
       let i = lane + p * LANES;
       if (KEY_PLACES % LANES == 0u || i < KEY_PLACES) {
-        put(i / (COLUMNS / 8u) * STRIDE + i % (COLUMNS / 8u), keys[p]);
+        put(i / (COLUMNS / 8u) * STRIDE + i % (COLUMNS / 8u), eight(halves(next.keys[p][0]), halves(next.keys[p][1])));
       }
     }
     for (var p = 0u; p < VALUES_EACH; p++) {
       let i = lane + p * LANES;
       if (VALUE_PLACES % LANES != 0u && i >= VALUE_PLACES) { continue; }
+      var x: array<vec4<f16>, 8>;
+      for (var j = 0u; j < 8u; j++) { x[j] = halves(next.values[p][j]); }
       for (var q = 0u; q < 4u; q++) {
-        put(FIRST_VALUES + (i % (COLUMNS_V / 4u) * 4u + q) * STRIDE_V + i / (COLUMNS_V / 4u), values[p][q]);
+        put(FIRST_VALUES + (i % (COLUMNS_V / 4u) * 4u + q) * STRIDE_V + i / (COLUMNS_V / 4u), eight(
+          vec4<f16>(x[0][q], x[1][q], x[2][q], x[3][q]), vec4<f16>(x[4][q], x[5][q], x[6][q], x[7][q])));
       }
     }
     for (var p = 0u; p < PLACES_EACH; p++) {
       let i = lane + p * LANES;
-      if (BLOCK / 4u % LANES == 0u || i < BLOCK / 4u) { places[i] = at[p]; }
+      if (BLOCK / 4u % LANES == 0u || i < BLOCK / 4u) { places[i] = next.places[p]; }
     }
     workgroupBarrier();
-
+    if (block + BLOCK < end) { next = bring(head, block + BLOCK, last, lane); }
     for (var j = 0u; j < BLOCK / N; j++) {
       var score = Sum();
       for (var c = 0u; c < COLUMNS / K; c++) {
@@ -285,7 +291,6 @@ fn main(
       putSums(subgroup * M * STRIDE_SUMS + j * (N / 4u), score);
     }
     workgroupBarrier();
-
     // Weights relative to the largest score when it last grew by more than the margin.
     var own: array<array<array<vec4f, 2>, PARTS>, EACH>;
     var shrink: array<f32, EACH>;
@@ -316,9 +321,8 @@ fn main(
     if (any) {
       for (var chunk = 0u; chunk < CHUNKS; chunk++) {
         for (var c = 0u; c < ACROSS; c++) {
-          if (chunk * ACROSS + c < COLUMNS_V / N) {
-            putSums(subgroup * M * STRIDE_SUMS + c * (N / 4u), added[chunk * ACROSS + c]);
-          }
+          let n = chunk * ACROSS + c;
+          if (n < COLUMNS_V / N) { putSums(subgroup * M * STRIDE_SUMS + c * (N / 4u), added[n]); }
         }
         workgroupBarrier();
         for (var r = 0u; r < EACH; r++) {
@@ -329,9 +333,8 @@ fn main(
         }
         workgroupBarrier();
         for (var c = 0u; c < ACROSS; c++) {
-          if (chunk * ACROSS + c < COLUMNS_V / N) {
-            added[chunk * ACROSS + c] = sumOf(subgroup * M * STRIDE_SUMS + c * (N / 4u));
-          }
+          let n = chunk * ACROSS + c;
+          if (n < COLUMNS_V / N) { added[n] = sumOf(subgroup * M * STRIDE_SUMS + c * (N / 4u)); }
         }
         workgroupBarrier();
       }
@@ -350,7 +353,6 @@ fn main(
       }
     }
     workgroupBarrier();
-
     for (var j = 0u; j < BLOCK / K; j++) {
       let left = leftAt(FIRST_WEIGHTS + subgroup * M * STRIDE_W + j * (K / 8u), STRIDE_W);
       for (var c = 0u; c < COLUMNS_V / N; c++) {
@@ -364,7 +366,6 @@ fn main(
       break if block >= end;
     }
   } }
-
   var inverse: array<f32, EACH>;
   for (var r = 0u; r < EACH; r++) {
     var whole = total[r];
@@ -380,9 +381,8 @@ fn main(
   }
   for (var chunk = 0u; chunk < CHUNKS; chunk++) {
     for (var c = 0u; c < ACROSS; c++) {
-      if (chunk * ACROSS + c < COLUMNS_V / N) {
-        putSums(subgroup * M * STRIDE_SUMS + c * (N / 4u), added[chunk * ACROSS + c]);
-      }
+      let n = chunk * ACROSS + c;
+      if (n < COLUMNS_V / N) { putSums(subgroup * M * STRIDE_SUMS + c * (N / 4u), added[n]); }
     }
     workgroupBarrier();
     for (var r = 0u; r < EACH; r++) {
@@ -390,8 +390,8 @@ fn main(
         let e = entry + firstRow + r;
         let end = min(BLOCK / 4u, quartersV() - min(chunk * (BLOCK / 4u), quartersV()));
         for (var c = share; c < end; c += SHARING) {
-          let x = sumsAt((firstRow + r) * STRIDE_SUMS + c) * inverse[r];
-          write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), chunk * (BLOCK / 4u) + c, x);
+          write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), chunk * (BLOCK / 4u) + c,
+            sumsAt((firstRow + r) * STRIDE_SUMS + c) * inverse[r]);
         }
       }
     }
