@@ -7,7 +7,7 @@ import type { Extents } from "../analysis/extents.js";
 import { words } from "../codecs/words.js";
 import type { Step } from "../plan.js";
 import { declareTiling } from "./attention.js";
-import { exactAttention, sharedAttention, type SharedAttention, type SubgroupAttention } from "../tunings/attention.js";
+import { exactAttention, sharedAttention, type ExactAttention } from "../tunings/attention.js";
 import { columnsOf, fitsRegisters, gradientBytes, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
 import {
   bindRowsTable,
@@ -213,7 +213,7 @@ const LANES = [8, 16, 32] as const;
 
 /** The kernel with its tile's constants; `most`: the most rows of a sequence. */
 function tiled(
-  tuning: SharedAttention | SubgroupAttention,
+  tuning: ExactAttention,
   quarters: number,
   quartersV: number,
   most: number,

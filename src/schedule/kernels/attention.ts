@@ -7,8 +7,12 @@ import {
   exactAttention,
   PORTABLE_ATTENTION,
   sharedAttention,
+  WIDE_LEAST,
+  WIDE_TILE,
+  type ExactAttention,
   type SharedAttention,
   type SubgroupAttention,
+  type WideAttention,
 } from "../tunings/attention.js";
 import { attentionBytes, columnsOf, holdsQueries, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
 import { halves } from "./halves.js";
@@ -155,7 +159,7 @@ type Make = (file: string) => KernelBuilder;
 
 /** The kernel with its tile's constants, preceded by its stand-in, if any; `most`: the most queries of a sequence. */
 function tiled(
-  tuning: SharedAttention | SubgroupAttention,
+  tuning: ExactAttention,
   operands: AttentionOperands,
   most: number,
   weighted: boolean,
@@ -165,6 +169,7 @@ function tiled(
   if (weighted) {
     return [byWorkgroup("attention_weighted", sharedAttention(tuning), quarters, quartersV, most, make)];
   }
+  if (tuning.kind === "wide") return [bySlices(tuning, quarters, quartersV, most, make)];
   if (tuning.kind === "workgroup") return [byWorkgroup("attention", tuning, quarters, quartersV, most, make)];
   const fits = readsVectors(operands) && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width;
   return fits
@@ -201,6 +206,21 @@ export function declareTiling(
   for (const [name, value] of Object.entries({ ...constants, COLUMNS: columns, COLUMNS_V: values }))
     kernel.constant(name, value);
   kernel.function(halves("halves", "vec4f", "vec4<f16>", vectors));
+}
+
+/** Columns of a head, in fours, for which lanes have registers and any device's workgroups memory. */
+const MOST_WIDE = 16;
+
+/** Fewer queries than half a tile leave lanes idle, and take the kernel by workgroups. */
+function bySlices({ slices }: WideAttention, quarters: number, quartersV: number, most: number, make: Make): Tiled {
+  if (Math.max(quarters, quartersV) > MOST_WIDE || 2 * most < WIDE_TILE)
+    return byWorkgroup("attention", sharedAttention({ kind: "wide", slices }), quarters, quartersV, most, make);
+  const kernel = make("attention_wide")
+    .subgroupsFrom(WIDE_LEAST)
+    .constant("SLICES", slices)
+    .constant("QUARTERS", quarters)
+    .constant("QUARTERS_V", quartersV);
+  return { kernel, tile: WIDE_TILE, anyWidth: false };
 }
 
 /** Invocations of a workgroup: for widths up to 256 a lane owns at most two vectors of columns. */
