@@ -75,8 +75,9 @@ describe.skipIf(skip)("kernels on a card that is not there", () => {
     ["product-1x1024", 5, 5],
     ["product-1x1024-q8", 2.5, 2.7],
     ["product-1x1024-q4", 2.5, 2.7],
-    ["mod-2048+f16", 70, 112],
-    ["attention-2048+f16", 70, 80],
+    ["mod-2048+f16", 70, 70],
+    ["attention-2048+f16", 65, 65],
+    ["dense-2048+f16", 230, 230],
     ["step-q8", 60, 130],
   ])("%s takes an estimated %d µs, or %d as today", async (name, target, today) => {
     const { us, least } = totalOf(await labFor(name));
