@@ -1,11 +1,11 @@
-// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64.
-// Method: 256 invocations share a tile of 64 or 128 rows and one or two panels, of which each owns 4 or 8 rows × 4
-// columns of each panel in registers. STEP of k at a time, both operands are brought to workgroup memory, from which
-// every value is read sixteen times: what a GPU, whose memory is far behind its arithmetic, wants (Volkov and Demmel
-// 2008). The next STEP are read into registers before the multiplies, so that they arrive meanwhile, a by fours of k
-// where it lies so. What lies beyond the depth is zero, so that a step has no end but its own. k runs in blocks whose
-// sums are added up, each k after the other, as in matmul.wgsl.
-// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panels.
+// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64, or row-major.
+// Method: 256 invocations share a tile of 64 or 128 rows and one or two panels of 64 columns, of which each owns 4
+// or 8 rows × 4 columns of each panel in registers. STEP of k at a time, both operands are brought to workgroup
+// memory, from which every value is read sixteen times: what a GPU, whose memory is far behind its arithmetic, wants
+// (Volkov and Demmel 2008). The next STEP are read into registers before the multiplies, so that they arrive
+// meanwhile, a by fours of k where it lies so. What lies beyond the depth is zero, so that a step has no end but its
+// own. k runs in blocks whose sums are added up, each k after the other, as in matmul.wgsl. Grid: one workgroup for
+// each tile, in the order of `tileAt`, in which neighbours share their panels.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
@@ -45,6 +45,12 @@ fn reach(batch: u32) -> u32 { return depth(); }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
+/** Where the first load of the n-th vector of columns of a matrix of b is, and how far it is to its next. */
+fn vectorB(matrix: u32, n: u32) -> u32 {
+  let panels = (columnCount() + 63u) / 64u;
+  return (matrix * panels + n / 16u) * (depth() / K_PER_LOAD) * 16u + n % 16u;
+}
+fn strideB() -> u32 { return 16u; }
 /** What one row of a needs: where it starts. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
@@ -110,12 +116,12 @@ fn main(
   let firstPanel = tile.place * VECTORS;
   let reached = reach(batch);
   let own = vec2u(lane / 16u, lane % 16u);
-  let panelLoads = depth() / K_PER_LOAD * 16u;
-  let matrix = matrixB(batch) * panels;
+  let matrix = matrixB(batch);
+  let lastVector = (columnCount() + 3u) / 4u - 1u;
   // Of b, one load each for those that make STEP values of k.
   let kB = lane / WIDE * K_PER_LOAD;
   let loadsB = kB < STEP;
-  let atB = (matrix + min(firstPanel + lane % WIDE / 16u, panels - 1u)) * panelLoads + own.y;
+  let atB = vectorB(matrix, min(firstPanel * 16u + lane % WIDE, lastVector));
 
   // Fours of k of a, neighbours along k.
   let last = tile.end - 1u;
@@ -132,7 +138,7 @@ fn main(
     var nextA: array<vec4f, EACH>;
     var nextB: Loaded;
     for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], kA, reached); }
-    if (loadsB) { nextB = loadB(atB + min(kB, reached - 1u) / K_PER_LOAD * 16u); }
+    if (loadsB) { nextB = loadB(atB + min(kB, reached - 1u) / K_PER_LOAD * strideB()); }
     // Blocks of k, and steps of a block.
     var k = 0u;
     loop {
@@ -150,7 +156,7 @@ fn main(
         workgroupBarrier();
         if (k + STEP < reached) {
           for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], k + STEP + kA, reached); }
-          if (loadsB) { nextB = loadB(atB + min(k + STEP + kB, reached - 1u) / K_PER_LOAD * 16u); }
+          if (loadsB) { nextB = loadB(atB + min(k + STEP + kB, reached - 1u) / K_PER_LOAD * strideB()); }
         }
         for (var j = 0u; j < STEP; j++) {
           var columns: array<vec4f, VECTORS>;
@@ -172,8 +178,8 @@ fn main(
         }
       }
       for (var v = 0u; v < VECTORS; v++) {
-        let panel = matrix + min(firstPanel + v, panels - 1u);
-        let first = panel * panelLoads + block / K_PER_LOAD * 16u + own.y;
+        let vector = min((firstPanel + v) * 16u + own.y, lastVector);
+        let first = vectorB(matrix, vector) + block / K_PER_LOAD * strideB();
         for (var i = 0u; i < ROWS; i++) {
           sum[i][v] = addBlock(sum[i][v], part[i][v], first);
           part[i][v] = vec4f();

@@ -14,8 +14,8 @@ export interface HardwareCase {
   readonly precision: Precision;
   /** Tokens; of a step of generation one. */
   readonly length: number;
-  /** A program of generation; null: the model's own. */
-  readonly program: "step" | "prompt" | null;
+  /** A program of generation, or a step of training; null: the model's own. */
+  readonly program: "step" | "prompt" | "train-step" | null;
 }
 
 type Varied = Partial<Omit<HardwareCase, "name" | "model" | "length">>;
@@ -38,6 +38,9 @@ const LARGE = { dim: 2048, heads: 16, hidden: 8192 };
 const LARGE_DECODER = { dim: 2048, heads: 16, depth: 2, context: 2048, routed: true, vocab: 32_000 };
 const step = (name: string, set: HardwareCase["set"], precision: Precision = {}): HardwareCase =>
   of(name, "decoder", 1, { program: "step", set, precision });
+
+/** Two layers, of which one is routed. */
+const TRAINED = { program: "train-step", set: { ...SMALL, depth: 2, context: 2048, vocab: 4096 } } as const;
 
 const PLAIN: readonly HardwareCase[] = [
   of("dense-512", "dense", 512),
@@ -64,6 +67,8 @@ export const HARDWARE_CASES: readonly HardwareCase[] = [
   step("step-q8", SMALL, { weights: "q8" }),
   step("step-q4", SMALL, { weights: "q4" }),
   of("prompt-512", "decoder", 512, { program: "prompt", set: SMALL }),
+  of("train-2048", "decoder", 2048, TRAINED),
+  of("train-2048+f16", "decoder", 2048, { ...TRAINED, precision: { products: "f16" } }),
   step("large-step-q8", LARGE_DECODER, { weights: "q8" }),
   step("large-step-q4", LARGE_DECODER, { weights: "q4" }),
 ];
@@ -71,8 +76,8 @@ export const HARDWARE_CASES: readonly HardwareCase[] = [
 export function compileCase({ model, set, precision, program }: HardwareCase, target: Target): Program {
   const file = `bench/models/${model}.mod`;
   const options = { file, target, set, precision };
-  if (program === null) {
-    const compiled = compile(textOf(file), options);
+  if (program === null || program === "train-step") {
+    const compiled = compile(textOf(file), { ...options, ...(program && { program }) });
     if (compiled.program) return compiled.program;
     throw new Error(formatDiagnostics(compiled.diagnostics, { sources: compiled.sources }));
   }

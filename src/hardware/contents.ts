@@ -5,6 +5,7 @@ import { countedData, tableData } from "../runtime/tables.js";
 import { SizeTable } from "../runtime/sizes.js";
 import { UniformLayout } from "../runtime/uniforms.js";
 import { sizeOfText } from "../size/parse-size.js";
+import { axisSize } from "../size/size.js";
 import type { Axis, RunSizes, Sizes } from "../size/axes.js";
 import { bindingsOf, type Binding } from "./kernel-text.js";
 import type { Contents } from "./run/memory.js";
@@ -68,8 +69,17 @@ export class StepContents {
       const declared = slot === undefined ? undefined : this.#program.slots[slot];
       const bytes = declared ? Math.max(16, this.#sizes.number(sizeOfText(declared.bytes))) : 16;
       const table = slot === undefined ? undefined : this.#tables.get(slot);
-      return table ? listed(table, bytes) : drawn(binding, bytes, rows, this.#longest());
+      if (table) return listed(table, bytes);
+      const kept = rows ?? { kept: this.#longest(), of: this.#longest() };
+      // Starts and positions of queries and keys, as `attention_rows` lists them.
+      const isList = kernel.name.startsWith("attention") && binding.name === "rows";
+      return isList ? rowsOfAttention(kept, this.#batch(), bytes) : drawn(binding, bytes, kept);
     }).slice(0, Math.max(most + 1, first));
+  }
+
+  #batch(): number {
+    const batch = this.#axes.find((a) => a.role === "batch");
+    return batch ? this.#sizes.number(axisSize(batch.name)) : 1;
   }
 
   #longest(): number {
@@ -96,9 +106,17 @@ const listed = (words: Uint32Array, bytes: number): Contents => ({
 const word = new Uint32Array(1);
 const float = new Float32Array(word.buffer);
 
+/** Of each of `batch` sequences the rows that are kept, spread over all. */
+function rowsOfAttention(all: KeptRows, batch: number, bytes: number): Contents {
+  const [kept, of] = [Math.max(1, Math.round(all.kept / batch)), Math.round(all.of / batch)];
+  const starts = 2 * (batch + 1);
+  const value = (i: number): number =>
+    i < starts ? (i % (batch + 1)) * kept : Math.floor(((((i - starts) % kept) + 1) * of) / kept) - 1;
+  return { bytes, ground: DRAWN, word: value };
+}
+
 /** Values of floats spread from −1 to 1; of whole numbers by what the kernel calls them. */
-function drawn({ name, type }: Binding, bytes: number, rows: KeptRows | null, longest: number): Contents {
-  const { kept, of } = rows ?? { kept: longest, of: longest };
+function drawn({ name, type }: Binding, bytes: number, { kept, of }: KeptRows): Contents {
   const made = (value: (i: number) => number): Contents => ({ bytes, ground: DRAWN, word: value });
   if (/f(32|16)?>?$|^f/.test(type) && !/u/.test(type))
     return made((i) => {
@@ -108,6 +126,9 @@ function drawn({ name, type }: Binding, bytes: number, rows: KeptRows | null, lo
   // Entries of one sequence: it begins at row 0 and has all rows.
   if (/start|parent|^kept|begin|offset/i.test(name)) return made((i) => (i === 0 ? 0 : kept));
   if (/count/i.test(name)) return made(() => kept);
+  // Lists of one each.
+  if (/^heads$/.test(name)) return made(() => 1);
+  if (/^next$/.test(name)) return made(() => 0);
   if (/position|ind(ex|ices)|rows?$|place|order/i.test(name)) {
     // Spread over all, the last of them the last: of one row it is where a text goes on.
     const entries = Math.max(1, Math.min(kept, Math.floor(bytes / 4)));

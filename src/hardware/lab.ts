@@ -108,40 +108,49 @@ export async function labOf(device: NullDevice, program: Program, options: LabOp
   const costs = new WorkCosts(program, axes, run);
   const contents = new StepContents(program, axes, run, resolveSizes(axes, run));
   const prepared = new Map<string, Prepared>();
-  let counted: number | null = null;
-  const rows = dispatches.map((dispatch): Row => {
+  const half = options.half ?? program.precision === "f16";
+  const found = dispatches.map((dispatch): FollowedStep => {
     const { step, pipeline } = dispatch;
     const { wgsl } = program.kernels[step.kernel]!;
     const code = prepared.get(wgsl) ?? new Prepared(readCode(pipeline.code), pipeline.subgroup, device.card);
     prepared.set(wgsl, code);
-    const own = costs.of(step.work);
-    // The cost of a work is its first kernel's.
-    const cost = step.work !== null && step.work === counted ? { ...own, flops: 0, bytes: 0 } : own;
-    counted = step.work;
-    const half = options.half ?? program.precision === "f16";
-    return rowOf({ card: device.card, dispatch, code, cost, contents, program, half });
+    return followStep({ card: device.card, dispatch, code, cost: costs.of(step.work), contents, program });
   });
+  const largest = largestOfWorks(found);
+  const rows = found.map((step) =>
+    rowOf(
+      device.card,
+      program,
+      largest.has(step) ? step : { ...step, cost: { ...step.cost, flops: 0, bytes: 0 } },
+      half,
+    ),
+  );
   return { card: device.card, rows, others, kernels: program.kernels.length };
 }
 
-function rowOf(of: {
+interface FollowedStep {
+  readonly dispatch: Translated;
+  readonly cost: WorkCost;
+  readonly facts: Facts;
+  readonly followed: readonly Followed[];
+}
+
+function followStep(of: {
   readonly card: Card;
   readonly program: Program;
   readonly dispatch: Translated;
   readonly code: Prepared;
   readonly cost: WorkCost;
   readonly contents: StepContents;
-  readonly half: boolean;
-}): Row {
-  const { card, program, dispatch, code, cost, contents, half } = of;
+}): FollowedStep {
+  const { card, program, dispatch, code, cost, contents } = of;
   const { step, workgroups, pipeline } = dispatch;
-  const { name, tuning, wgsl } = program.kernels[step.kernel]!;
-  const threads = threadsOf(wgsl);
+  const { wgsl } = program.kernels[step.kernel]!;
   const groups = [Math.min(workgroups, WIDEST), Math.ceil(workgroups / WIDEST), 1] as const;
   const rows = cost.rows && { kept: Math.max(1, Math.ceil(cost.rows.kept)), of: cost.rows.of };
   const launch = {
     wave: pipeline.subgroup,
-    threads,
+    threads: threadsOf(wgsl),
     groups,
     buffers: contents.of(step, rows),
     asksGroups: asksGroups(wgsl),
@@ -151,16 +160,38 @@ function rowOf(of: {
   const followed = [...chosen].map((n) =>
     follow(code, { ...launch, group: [n % groups[0], Math.floor(n / groups[0]), 0] }, card),
   );
-  const facts = factsOf(pipeline, code.loops.length);
-  const { resident } = facts;
+  return { dispatch, cost, facts: factsOf(pipeline, code.loops.length), followed };
+}
+
+/** The kernels that the cost of a work is counted for: the one that runs most of its instructions. */
+function largestOfWorks(steps: readonly FollowedStep[]): ReadonlySet<FollowedStep> {
+  const slots = ({ followed, dispatch }: FollowedStep): number =>
+    (followed.reduce((n, { mix }) => n + mix.slots, 0) / followed.length) * dispatch.workgroups;
+  const largest = new Set<FollowedStep>();
+  let last: FollowedStep | null = null;
+  for (const step of steps) {
+    const { work } = step.dispatch.step;
+    const isSame: boolean = last !== null && work !== null && last.dispatch.step.work === work;
+    if (isSame && slots(last!) >= slots(step)) continue;
+    if (isSame) largest.delete(last!);
+    largest.add(step);
+    last = step;
+  }
+  return largest;
+}
+
+function rowOf(card: Card, program: Program, of: FollowedStep, half: boolean): Row {
+  const { dispatch, cost, facts, followed } = of;
+  const { name, tuning, wgsl } = program.kernels[dispatch.step.kernel]!;
+  const { workgroups } = dispatch;
   return {
     kernel: name,
     tuning,
     workgroups,
-    threads: threads[0] * threads[1] * threads[2],
+    threads: threadsOf(wgsl).reduce((n, width) => n * width, 1),
     facts,
     followed,
-    estimate: estimate({ card, followed, groups: workgroups, resident, cost, half }),
+    estimate: estimate({ card, followed, groups: workgroups, resident: facts.resident, cost, half }),
   };
 }
 

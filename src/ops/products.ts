@@ -106,10 +106,25 @@ function sumOverRows(emit: EmitGrad, a: Node, b: Node, type: TensorType): Node {
   const [rowsA, rowsB] = type.shape.slice(0, -2).every((size) => size === 1)
     ? [asRows(emit, a), asRows(emit, b)]
     : [null, null];
-  if (rowsA && rowsB) return reshaped(emit, emit("contract", [rowsA, rowsB], {}), type.shape);
+  if (rowsA && rowsB) {
+    const isVector = typeOf(rowsA).shape[1] === 1 || typeOf(rowsB).shape[1] === 1;
+    const product = isVector ? weightedSum(emit, rowsA, rowsB) : emit("contract", [rowsA, rowsB], {});
+    return reshaped(emit, product, type.shape);
+  }
   const order = typeOf(a).shape.map((_, d) => d);
   const swapped = emit("permute", [a], { order: [...order.slice(0, -2), order.length - 1, order.length - 2] });
   return unbroadcast(emit, emit("matmul", [swapped, b], { transposed: false }), type);
+}
+
+/**
+ * The same for [M, K] and [M, 1], or [M, 1] and [M, N], as a sum of rows times their weights, [K] or [N]: a product's
+ * kernels compute several columns at once, of which one would be needed.
+ */
+function weightedSum(emit: EmitGrad, a: Node, b: Node): Node {
+  const { dtype } = typeOf(a);
+  const exact = (x: Node): Node => (dtype === "f32" ? x : emit("cast", [x], { dtype: "f32" }));
+  const sum = emit("sum", [emit("mul", [exact(a), exact(b)], {})], { axes: [0], keep: false });
+  return dtype === "f32" ? sum : emit("cast", [sum], { dtype });
 }
 
 function matmul(a: Tensor, b: Tensor, transposed: boolean): Tensor {

@@ -9,7 +9,7 @@ import { Bench, type Case } from "../ops/bench.js";
 import { byTurns, thinned } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 
-const SOME = ["one invocation", "4 lanes", "8 lanes", "256 lanes"];
+const SOME = ["one invocation", "4 lanes", "8 lanes", "256 lanes", "32 lanes, wide"];
 const tuningsOf = (target: Target): readonly Tunings[] =>
   candidates("reductions", target).flatMap(({ name, tunings }) =>
     SOME.includes(name) ? [{ ...tuningsFor(target), reductions: tunings }] : [],

@@ -1,5 +1,5 @@
 // Selections with many values in flight, as GPUs have them, choose what the reference does: the rows above a threshold,
-// and the likeliest token where every sequence is promised to have it.
+// the likeliest token where every sequence is promised to have it, and the rows of a table that were looked up.
 import { beforeAll, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import { createEmit } from "../../src/ir/build.js";
@@ -15,7 +15,7 @@ import { axisSize, type Size } from "../../src/size/size.js";
 import { testDevice } from "../device.js";
 import { Bench, randomFrom } from "../ops/bench.js";
 import { caseOf, samples } from "../ops/samples.js";
-import { compareOnDevice } from "./operators.js";
+import { compareOnDevice, runOnDevice } from "./operators.js";
 
 let device: Device;
 let wide: Tunings;
@@ -27,6 +27,24 @@ beforeAll(async () => {
 
 it.each(samples.above.list.map((s) => [s.name, s] as const))("%s", async (_name, sample) => {
   await compareOnDevice(device, "above", caseOf("above", sample), device.target, wide);
+});
+
+it.each(samples.gather_grad.list.map((s) => [s.name, s] as const))("gather_grad, %s", async (_name, sample) => {
+  await compareOnDevice(device, "gather_grad", caseOf("gather_grad", sample), device.target, wide);
+});
+
+it.each([
+  [1000, 7],
+  [1300, 900],
+])("gather_grad, of %i indices among %i rows", async (count, rows) => {
+  const b = new Bench({}, 5);
+  const indices = b.data("u32", [count], (r) => r.below(rows + 1));
+  const of = b.finish(b.node("gather_grad", [indices, b.data("f32", [count, 8])], { rows }), "gather_grad");
+  const plan = schedule(of.graph, device.target, wide);
+  expect(plan.steps.some((s) => s.kind === "dispatch" && s.kernel.file === "gather_links_wide")).toBe(true);
+  await compareOnDevice(device, "gather_grad", of, device.target, wide);
+  const bits = async (tunings: Tunings) => (await runOnDevice(device, of, device.target, tunings))["y0"]!.data;
+  expect(await bits(wide)).toEqual(await bits(tuningsFor(device.target)));
 });
 
 it("above, of more rows than lanes compare at once", async () => {

@@ -126,8 +126,12 @@ describe("the defaults of a GPU that lists units", () => {
   const own = products.defaults(targetOf(32, SHAPES));
 
   it("take them where operands may be rounded, and leave all others as they were", () => {
-    const { rounding, roundingByValue, ...others } = own;
-    expect(others).toEqual({ ...usual, subgroupSize: 32 });
+    const { rounding, roundingByValue, largeByValue, ...others } = own;
+    const { largeByValue: usualLarge, ...usualOthers } = usual;
+    expect(others).toEqual({ ...usualOthers, subgroupSize: 32 });
+    const { rounding: roundingLarge, ...large } = largeByValue!;
+    expect(large).toEqual(usualLarge);
+    expect(roundingLarge && tuningName(roundingLarge)).toBe("matrix 128 × 128 × 32 by 2 × 2 of 16 × 16 × 16");
     expect(rounding?.byWeight.map(({ most, tuning }) => [most, tuningName(tuning)])).toEqual([
       [1, "row 1 × 4"],
       [32, "row 4 × 4"],

@@ -20,6 +20,8 @@ import {
 
 /** Reductions of at most this constant number of elements get one invocation each; longer ones a workgroup. */
 const SHORT_REDUCTION = 1024;
+/** The same where an output has 256 invocations, one of which would wait for each of its loads. */
+const SHORT_WIDE = 64;
 
 /** The most neighbouring reductions that read together: the width of a typical cache line. */
 const MOST_ACROSS = 16;
@@ -61,7 +63,7 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
     const outputs = extents.product(kept.map((d) => x.shape[d]!));
     const extent = extents.product(reduced.map((d) => x.shape[d]!));
     const type = storageType(x.dtype);
-    const { lanes } = tunings.reductions;
+    const { lanes, wide = false } = tunings.reductions;
     const parts = kept.length === 0 ? partsOf(extent) : 1;
     const walks = (dims: readonly number[]): readonly [readonly Size[], readonly Size[]] => [
       dims.map((d) => x.shape[d]!),
@@ -76,12 +78,16 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
             [[part], [1]],
           ] as const);
     const [made, count] = parts === 1 ? [result(), outputs] : [scratch(), parts];
-    const short = typeof part === "number" && part <= SHORT_REDUCTION;
+    const most = wide ? SHORT_WIDE : SHORT_REDUCTION;
+    const short = typeof part === "number" && part <= most;
     // If neighbouring reductions are contiguous and the elements of one are not, neighbours read together.
-    const across = parts > 1 || attrs.axes.includes(x.shape.length - 1) ? 1 : Math.min(lanes, MOST_ACROSS);
-    const kernel = short
-      ? new KernelBuilder("reduce", extents)
-      : new KernelBuilder("reduce_long", extents).constant("LANES", lanes).constant("ACROSS", across);
+    const sideBySide = parts === 1 && !attrs.axes.includes(x.shape.length - 1);
+    const across = sideBySide ? (wide ? MOST_ACROSS : Math.min(lanes, MOST_ACROSS)) : 1;
+    const long = (name?: string): KernelBuilder =>
+      wide
+        ? new KernelBuilder("reduce_wide", extents, name)
+        : new KernelBuilder("reduce_long", extents, name).constant("LANES", lanes);
+    const kernel = short ? new KernelBuilder("reduce", extents) : long().constant("ACROSS", across);
     readValues(kernel, prologue, { name: "x", type, place: 0, codec: stored.reads[0] }).write("y", type, made);
     kernel
       .alias("Value", type)
@@ -92,7 +98,9 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
     declare(kernel, x.dtype, parts === 1);
     const step = short ? kernel.over(count) : kernel.dispatch(extents.ceilDivide(count, across));
     if (parts === 1) return work([step]);
-    const last = new KernelBuilder("reduce", extents, "reduce_parts")
+    const name = "reduce_parts";
+    const few = parts <= most;
+    const last = (few ? new KernelBuilder("reduce", extents, name) : long(name).constant("ACROSS", 1))
       .read("x", type, scratch())
       .write("y", type, result());
     last
@@ -103,7 +111,7 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
       .index("base", [], [])
       .index("step", [parts], [1]);
     declare(last, x.dtype, true);
-    return work([step, last.over(1)], [4 * parts]);
+    return work([step, few ? last.over(1) : last.dispatch(1)], [4 * parts]);
   };
 };
 

@@ -10,8 +10,10 @@ const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, tuni
   const [indices, y] = [typeAt(inputs, 0), typeAt(results, 0)];
   const count = extents.product(indices.shape);
   const width = extents.product(y.shape.slice(1));
-  const links = new KernelBuilder("gather_links", extents).read("indices", "u32", input(places[0]!));
+  const together = tunings.reductions.wide ?? false;
+  const links = new KernelBuilder(together ? "gather_links_wide" : "gather_links", extents);
   links
+    .read("indices", "u32", input(places[0]!))
     .write("heads", "u32", scratch(0))
     .write("next", "u32", scratch(1))
     .count("count", count)
@@ -29,7 +31,7 @@ const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, tuni
     .function(rounding(words, y.dtype));
   const steps: readonly Step<Operand>[] = [
     { kind: "clear", to: result(), bytes: extents.bytes(y) },
-    links.over(count),
+    together ? links.dispatch(extents.ceilDivide(count, 64)) : links.over(count),
     sums.spread(extents.times(count, extents.ceilDivide(width, columns)), tunings.elements),
   ];
   return work(steps, [extents.times(4, count), extents.times(4, count)]);

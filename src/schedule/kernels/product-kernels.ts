@@ -219,7 +219,8 @@ function tiledStep(
   product: Product,
   { rows, vectors }: Extract<ProductTuning, { kind: "tiled" }>,
 ): Step<Operand> {
-  invariant(ownTunings(context, product).panel === 64, "a tile is one panel wide, or two");
+  const isWeight = context.weights[context.inputB]!;
+  invariant(!isWeight || ownTunings(context, product).panel === 64, "a tile is one panel wide, or two");
   const { tiles, depth } = product;
   const step = vectors > 1 ? 8 : 16;
   const kernel = new KernelBuilder("matmul_tiled", context.extents)
@@ -227,7 +228,7 @@ function tiledStep(
     .constant("VECTORS", vectors)
     .constant("STEP", step)
     .constant("WHOLE", tiles.whole && typeof depth === "number" && depth % step === 0 ? 1 : 0);
-  const b = panels(context, product);
+  const b = vectorsOf(kernel, context, product);
   return vectorStep(kernel, context, product, { b, rows: 16 * rows, columns: 64 * vectors, fours: true });
 }
 

@@ -12,6 +12,7 @@ import {
   filled,
   isSubgroup,
   narrowed,
+  valueTuning,
   type CasesByRows,
   type OperandKind,
 } from "../tunings/product-cases.js";
@@ -162,7 +163,7 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
     if (attrs.transposed || columns % 4 !== 0) return always({ kind: "plain" });
     const each = typeof rows === "number" ? rows / (product.groups ?? 1) : rows;
     if (columns < tunings.leastColumns) return always(narrowByValue(tunings, each, columns));
-    const usual = rounds ? (tunings.roundingByValue ?? tunings.byValue) : tunings.byValue;
+    const usual = valueTuning(tunings, typeof each === "number" ? each * columns : 0, rounds);
     const tuning = narrowed(tunings, { most: null, tuning: byValue(tunings, usual, each) }, columns);
     return always(allowed(tuning, null));
   }

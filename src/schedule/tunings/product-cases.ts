@@ -94,6 +94,23 @@ export interface ProductTunings extends WeightTunings {
   readonly workgroups?: number;
   /** The same for operands that may be rounded to f16; left out: as the others. */
   readonly roundingByValue?: ProductTuning;
+  /** The same for matrices of at least so many elements. Left out: as the others. */
+  readonly largeByValue?: LargeByValue;
+}
+
+/** Tunings of products by a computed b whose result has at least `elements`, known when compiling, in each matrix. */
+export interface LargeByValue {
+  readonly elements: number;
+  readonly tuning: ProductTuning;
+  /** For operands that may be rounded to f16; left out: as the others. */
+  readonly rounding?: ProductTuning;
+}
+
+/** The tuning of a product by a computed b with so many elements in each matrix of its result. */
+export function valueTuning(tunings: ProductTunings, elements: number, rounds: boolean): ProductTuning {
+  const { byValue, roundingByValue, largeByValue: large } = tunings;
+  if (large && elements >= large.elements) return (rounds ? large.rounding : undefined) ?? large.tuning;
+  return (rounds ? roundingByValue : undefined) ?? byValue;
 }
 
 /** The tunings of a weight of this shape: of a listed one its own, with the kinds of operands that it does not have. */

@@ -17,6 +17,7 @@ import {
   isSubgroup,
   OPERANDS,
   type CasesByRows,
+  type LargeByValue,
   type OperandKind,
   type ProductCase,
   type ProductTuning,
@@ -72,6 +73,7 @@ const KINDS = { rounding: itself, quantized: itself, buffered: itself } as const
 const MORE = {
   ...KINDS,
   roundingByValue: itself,
+  largeByValue: itself,
   narrow: itself,
   workgroups: whole(1, 65_536),
   narrows: flag,
@@ -87,13 +89,14 @@ export function readProducts(r: Reader): ProductTunings {
     shapes: itself,
     byValue: itself,
   };
-  const { roundingByValue, rounding, quantized, buffered, narrow, ...at } = objectWith(fields, MORE)(r);
+  const { roundingByValue, largeByValue, rounding, quantized, buffered, narrow, ...at } = objectWith(fields, MORE)(r);
   const { subgroupSize } = at;
   return {
     ...at,
     byValue: readByValue(at.byValue, subgroupSize),
     ...readByWeight(at, { rounding, quantized, buffered }, subgroupSize),
     ...(roundingByValue && { roundingByValue: readByValue(roundingByValue, subgroupSize) }),
+    ...(largeByValue && { largeByValue: readLarge(largeByValue, subgroupSize) }),
     ...(narrow && { narrow: readNarrow(narrow, subgroupSize) }),
     shapes: at.shapes.list((s) => readShape(s, subgroupSize), MOST_SHAPES),
   };
@@ -111,9 +114,19 @@ function readNarrow(r: Reader, subgroupSize: number | null): CasesByRows {
   return { byWeight: cases(at.byWeight), byWeightAnyRows: cases(at.byWeightAnyRows) };
 }
 
+const large = objectWith({ elements: whole(1), tuning: itself }, { rounding: itself });
+
+function readLarge(r: Reader, subgroupSize: number | null): LargeByValue {
+  const { elements, tuning, rounding } = large(r);
+  return {
+    elements,
+    tuning: readByValue(tuning, subgroupSize),
+    ...(rounding && { rounding: readByValue(rounding, subgroupSize) }),
+  };
+}
+
 function readByValue(r: Reader, subgroupSize: number | null): ProductTuning {
   const found = readTuning(r);
-  if (found.kind === "tiled") r.fail("must not be tiled: what is computed is not packed");
   if (found.kind === "packed") r.fail("must not be packed, which products by a weight are");
   if ((found.kind === "subgroup" || found.kind === "matrix") && subgroupSize === null)
     r.fail(`is ${found.kind}, and the tunings are for subgroups of no width`);

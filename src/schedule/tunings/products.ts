@@ -121,7 +121,7 @@ const INTEGRATED: ProductTunings = {
   byWeightAnyRows: [...FEW_ROWS, vectors(32, 4, 1), tiled(null, 4)],
   shapes: [],
   workgroups: 64,
-  byValue: { kind: "vectors", rows: 4, vectors: 2 },
+  byValue: { kind: "tiled", rows: 4, vectors: 1 },
 };
 
 /**
@@ -145,6 +145,7 @@ const DISCRETE: ProductTunings = {
   narrow: { byWeight: [row(1, 1), row(null, 4)], byWeightAnyRows: [row(1, 1), row(null, 4)] },
   byWeight: [row(1, 1), row(32, 4), ...LARGE],
   byWeightAnyRows: [row(1, 1), row(32, 4), ...LARGE],
+  largeByValue: { elements: 2 ** 20, tuning: { kind: "tiled", rows: 8, vectors: 2 } },
 };
 
 /**
@@ -196,7 +197,13 @@ function onUnits(own: ProductTunings, target: Target): ProductTunings {
     { most: null, tuning: small },
   ];
   const rounding = { byWeight: cases, byWeightAnyRows: cases };
-  return { ...own, subgroupSize: subgroupWidth(target), rounding, roundingByValue: small };
+  return {
+    ...own,
+    subgroupSize: subgroupWidth(target),
+    rounding,
+    roundingByValue: small,
+    ...(own.largeByValue && { largeByValue: { ...own.largeByValue, rounding: large ?? small } }),
+  };
 }
 
 export const products: Family<ProductTunings> = {
@@ -218,6 +225,7 @@ export const products: Family<ProductTunings> = {
       ...casesIn(tunings).map((c) => c.tuning),
       tunings.byValue,
       tunings.roundingByValue ?? tunings.byValue,
+      ...(tunings.largeByValue ? [tunings.largeByValue.tuning, tunings.largeByValue.rounding ?? tunings.byValue] : []),
     ];
     if (used.some((t) => t.kind === "tiled") && target.limits.invocationsPerWorkgroup < 256)
       return "products need workgroups of 256";
@@ -297,7 +305,7 @@ function forced({ tuning, panel }: Choice, target: Target): Candidate<ProductTun
       byWeight: cases,
       byWeightAnyRows: cases,
       shapes: [],
-      byValue: ["vectors", "row", "subgroup"].includes(tuning.kind) ? tuning : PORTABLE.byValue,
+      byValue: ["vectors", "row", "subgroup", "tiled"].includes(tuning.kind) ? tuning : PORTABLE.byValue,
     },
   };
 }

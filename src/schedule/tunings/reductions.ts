@@ -15,14 +15,14 @@ export interface ReductionTunings {
    */
   readonly alone: number;
   /**
-   * Whether selections by a threshold and of the likeliest token have 256 invocations for a sequence, each with eight
-   * values in flight; left out: as above, one at a time.
+   * Whether selections by a threshold and of the likeliest token have 256 invocations for a sequence, and long
+   * reductions for an output, each with eight values in flight; left out: as above, one at a time.
    */
   readonly wide?: boolean;
 }
 
 const MOST_ALONE = 65_536;
-/** Invocations of wide selections. */
+/** Invocations of wide selections and reductions. */
 const WIDE_LANES = 256;
 const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
 
@@ -50,7 +50,7 @@ export const reductions: Family<ReductionTunings> = {
       .concat(
         target.limits.invocationsPerWorkgroup < WIDE_LANES
           ? []
-          : { name: "32 lanes, wide selections", tunings: { lanes: 32, alone: 0, wide: true } },
+          : { name: "32 lanes, wide", tunings: { lanes: 32, alone: 0, wide: true } },
       ),
   read: objectWith({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }, { wide: flag }),
   incompatibility({ lanes, wide = false }, target) {
