@@ -15,15 +15,18 @@ export interface ReductionTunings {
    */
   readonly alone: number;
   /**
-   * Whether selections by a threshold and of the likeliest token have 256 invocations for a sequence, each with eight
+   * Whether selections by a threshold and of the next token have 256 invocations for a sequence, each with eight
    * values in flight; left out: as above, one at a time.
    */
   readonly wide?: boolean;
+  /** Of a wide selection: lanes that sample from a vocabulary of thousands; left out: 256. */
+  readonly sampling?: number;
 }
 
 const MOST_ALONE = 65_536;
 /** Invocations of wide selections. */
 const WIDE_LANES = 256;
+const SAMPLING = [256, 512] as const;
 const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
 
 /**
@@ -34,15 +37,19 @@ const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
  * not measured.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: ReductionTunings } = {
-  portable: { lanes: 32, alone: 32, wide: true },
+  portable: { lanes: 32, alone: 32, wide: true, sampling: 512 },
   "mesa-software": { lanes: 8, alone: 256 },
   swiftshader: { lanes: 8, alone: 256 },
-  integrated: { lanes: 64, alone: 32, wide: true },
-  discrete: { lanes: 64, alone: 32, wide: true },
+  integrated: { lanes: 64, alone: 32, wide: true, sampling: 512 },
+  discrete: { lanes: 64, alone: 32, wide: true, sampling: 512 },
 };
 
 export const reductions: Family<ReductionTunings> = {
-  defaults: (target) => BY_CLASS[target.device],
+  defaults(target) {
+    const own = BY_CLASS[target.device];
+    const { sampling, ...others } = own;
+    return sampling === undefined || sampling <= target.limits.invocationsPerWorkgroup ? own : others;
+  },
   candidates: (target: Target) =>
     LANES.filter((lanes) => lanes <= target.limits.invocationsPerWorkgroup)
       .map((lanes): Candidate<ReductionTunings> => ({ name: `${lanes} lanes`, tunings: { lanes, alone: 0 } }))
@@ -51,10 +58,18 @@ export const reductions: Family<ReductionTunings> = {
         target.limits.invocationsPerWorkgroup < WIDE_LANES
           ? []
           : { name: "32 lanes, wide selections", tunings: { lanes: 32, alone: 0, wide: true } },
+      )
+      .concat(
+        target.limits.invocationsPerWorkgroup < SAMPLING[1]
+          ? []
+          : {
+              name: `32 lanes, wide selections, ${SAMPLING[1]} of samples`,
+              tunings: { lanes: 32, alone: 0, wide: true, sampling: SAMPLING[1] },
+            },
       ),
-  read: objectWith({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }, { wide: flag }),
-  incompatibility({ lanes, wide = false }, target) {
-    const needed = wide ? Math.max(lanes, WIDE_LANES) : lanes;
+  read: objectWith({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }, { wide: flag, sampling: among(SAMPLING) }),
+  incompatibility({ lanes, wide = false, sampling = WIDE_LANES }, target) {
+    const needed = wide ? Math.max(lanes, sampling) : lanes;
     return needed <= target.limits.invocationsPerWorkgroup ? null : `reductions need workgroups of ${needed}`;
   },
 };
