@@ -54,8 +54,14 @@ export function withinSlice(kernel: KernelBuilder, { start, stop }: ColumnSlice,
   return `  if (${tests.join(" && ")}) {\n${text}  }\n`;
 }
 
-/** Head of a loop over h = 0 and 1 that compilers do not unroll, as its bound is not constant. */
-export const TWICE = "for (var h = 0u; h < min(first + 2u, columnCount()) - first; h++) {";
+/**
+ * Head of a loop over h, the pairs of an invocation: 0 and 1, which compilers do not unroll, as its bound is not
+ * constant; or 0 alone.
+ */
+export const overPairs = ({ finished }: KernelBuilder): string =>
+  finished < 4
+    ? "for (var h = 0u; h < 1u; h++) {"
+    : "for (var h = 0u; h < min(first + 2u, columnCount()) - first; h++) {";
 
 /** The index of a column within the slice. */
 export const columnIn = (kernel: KernelBuilder, { start }: ColumnSlice, column: string): string =>
@@ -66,6 +72,12 @@ export function callsOf(kernel: KernelBuilder, { slice }: FusedColumns, n: numbe
   const row = `    let r = rowF${n}(row);\n`;
   // A loop that compilers do not unroll, as its bound is not constant: compile time grows with the number of loads in
   // the text.
+  if (pairs === 0 && kernel.finished === 1) {
+    const { start, stop } = slice;
+    const inside = [...(start > 0 ? [`column >= ${kernel.size(start)}`] : []), `column < ${kernel.size(stop)}`];
+    const called = `sums += frame${n}(r, row, ${columnIn(kernel, slice, "column")}, x[0]);`;
+    return `  if (${inside.join(" && ")}) {\n${row}    ${called}\n  }\n`;
+  }
   if (pairs === 0) {
     const end = `min(column + 4u, ${kernel.size(slice.stop)})`;
     const first = slice.start === 0 ? "column" : `max(column, ${kernel.size(slice.start)})`;
@@ -84,5 +96,10 @@ export function callsOf(kernel: KernelBuilder, { slice }: FusedColumns, n: numbe
     second === null
       ? [call("(first + h)", "x[2u * h]"), call(other, "x[2u * h + 1u]")]
       : [call("(first + h)", "x[2u * h], x[2u * h + 1u]")];
-  return withinSlice(kernel, slice, pairs, `${row}    ${TWICE}\n${calls.map((c) => `      ${c}\n`).join("")}    }\n`);
+  return withinSlice(
+    kernel,
+    slice,
+    pairs,
+    `${row}    ${overPairs(kernel)}\n${calls.map((c) => `      ${c}\n`).join("")}    }\n`,
+  );
 }

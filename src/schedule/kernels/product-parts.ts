@@ -3,7 +3,8 @@
 import type { Size } from "../../size/size.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
-import { declareFinish, storing, type Product, type ProductContext } from "./product-kernels.js";
+import { declareFinish, type Product, type ProductContext } from "./product-kernels.js";
+import { storing } from "./product-texts.js";
 import { evenTiles } from "./product-tiles.js";
 import { KernelBuilder, scratch, type Operand } from "./spec.js";
 
