@@ -18,7 +18,7 @@ struct Sizes { sequences: u32, vocabulary: u32, words: u32 }
 @group(0) @binding(6) var<storage, read> seen: array<u32>;
 @group(0) @binding(7) var<storage, read_write> tokens: array<u32>;
 @group(0) @binding(8) var<storage, read_write> logProbabilities: array<u32>;
-/** A multiple of BINS. */
+/** A multiple of BINS, at most HELD. */
 const LANES = 256u;
 fn sequences() -> u32 { return sizes.sequences; }
 fn vocabulary() -> u32 { return sizes.vocabulary; }
@@ -36,19 +36,19 @@ fn logProbability(b: u32) -> f32 { return settings[b * 7u + 6u]; }
 const BINS = 256u; const SPAN = 16u;
 /** Logits that a lane has in flight. */
 const AT_ONCE = 8u;
-/** As many tokens as are held in workgroup memory; lanes that meet SPAN others first. */
-const HELD = 1024u; const MEETING = LANES / SPAN;
+/** As many tokens as are held in workgroup memory; lanes that meet others first. */
+const HELD = 1024u; const MEETING = 32u;
 const NONE = 0xffffffffu; const NAN_BITS = 0x7fc00000u;
 /** Less than any exponent. */
 const LEAST = -1e38;
 
-/** A histogram of 64-bit masses, and sums over lanes, bins and lines of bins: low word first. */
+/** A histogram of 64-bit masses, and sums over bins and lines of bins: low word first. */
 var<workgroup> low: array<atomic<u32>, BINS>; var<workgroup> high: array<atomic<u32>, BINS>;
-var<workgroup> sums: array<array<vec2u, SPAN>, MEETING>;
+var<workgroup> sums: array<array<vec2u, SPAN>, BINS / SPAN>;
 var<workgroup> lines: array<vec2u, SPAN>;
 /** Key and token of those near the largest, in no order. */
 var<workgroup> held: array<vec2u, HELD>;
-var<workgroup> reached: atomic<u32>;
+var<workgroup> reached: atomic<u32>; var<workgroup> most: atomic<u32>;
 /** The mass of all bins, the bin in which a goal lies, and how far in; and what lanes found together. */
 var<workgroup> whole: vec2u; var<workgroup> found: vec3u;
 
@@ -161,22 +161,19 @@ fn entriesFrom(row: Row, few: bool, first: u32, end: u32) -> array<vec2u, AT_ONC
 
 /** Of every lane's key and token the largest key, of equals the first token; and the largest of another number. */
 fn bestOf(lane: u32, own: vec2u, other: u32) -> vec3u {
-  var best = vec3u(own, other);
-  sums[lane / SPAN][lane % SPAN] = own; held[lane].x = other;
+  held[lane] = own;
+  if (other > 0u) { atomicMax(&most, other); }
   workgroupBarrier();
   if (lane < MEETING) {
-    for (var i = 1u; i < SPAN; i++) {
-      let two = sums[i * (MEETING / SPAN) + lane / SPAN][lane % SPAN];
-      best = vec3u(better(best.xy, two), max(best.z, held[i * MEETING + lane].x));
-    }
-    sums[lane / SPAN][lane % SPAN] = best.xy; held[lane].x = best.z;
+    var best = own;
+    for (var i = 1u; i < LANES / MEETING; i++) { best = better(best, held[lane + i * MEETING]); }
+    held[lane] = best;
   }
   workgroupBarrier();
   if (lane == 0u) {
-    found = best;
-    for (var i = 1u; i < MEETING; i++) {
-      found = vec3u(better(found.xy, sums[i / SPAN][i % SPAN]), max(found.z, held[i].x));
-    }
+    var best = held[0];
+    for (var i = 1u; i < MEETING; i++) { best = better(best, held[i]); }
+    found = vec3u(best, atomicLoad(&most));
   }
   return workgroupUniformLoad(&found);
 }

@@ -112,6 +112,7 @@ it.each([
   [1500, 256],
   [4099, 256],
   [4099, 512],
+  [4099, 1024],
   [70_001, 512],
 ] as const)(
   "tokens drawn from %i by %i lanes are those of one value in flight, to the bit",

@@ -26,7 +26,7 @@ export interface ReductionTunings {
 const MOST_ALONE = 65_536;
 /** Invocations of wide selections. */
 const WIDE_LANES = 256;
-const SAMPLING = [256, 512] as const;
+const SAMPLING = [256, 512, 1024] as const;
 const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
 
 /**
@@ -37,18 +37,20 @@ const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
  * not measured.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: ReductionTunings } = {
-  portable: { lanes: 32, alone: 32, wide: true, sampling: 512 },
+  portable: { lanes: 32, alone: 32, wide: true, sampling: 1024 },
   "mesa-software": { lanes: 8, alone: 256 },
   swiftshader: { lanes: 8, alone: 256 },
-  integrated: { lanes: 64, alone: 32, wide: true, sampling: 512 },
-  discrete: { lanes: 64, alone: 32, wide: true, sampling: 512 },
+  integrated: { lanes: 64, alone: 32, wide: true, sampling: 1024 },
+  discrete: { lanes: 64, alone: 32, wide: true, sampling: 1024 },
 };
 
 export const reductions: Family<ReductionTunings> = {
   defaults(target) {
     const own = BY_CLASS[target.device];
     const { sampling, ...others } = own;
-    return sampling === undefined || sampling <= target.limits.invocationsPerWorkgroup ? own : others;
+    if (sampling === undefined) return own;
+    const most = SAMPLING.findLast((lanes) => lanes <= Math.min(sampling, target.limits.invocationsPerWorkgroup));
+    return most === undefined ? others : { ...others, sampling: most };
   },
   candidates: (target: Target) =>
     LANES.filter((lanes) => lanes <= target.limits.invocationsPerWorkgroup)
@@ -60,12 +62,10 @@ export const reductions: Family<ReductionTunings> = {
           : { name: "32 lanes, wide selections", tunings: { lanes: 32, alone: 0, wide: true } },
       )
       .concat(
-        target.limits.invocationsPerWorkgroup < SAMPLING[1]
-          ? []
-          : {
-              name: `32 lanes, wide selections, ${SAMPLING[1]} of samples`,
-              tunings: { lanes: 32, alone: 0, wide: true, sampling: SAMPLING[1] },
-            },
+        SAMPLING.filter((n) => n > WIDE_LANES && n <= target.limits.invocationsPerWorkgroup).map((sampling) => ({
+          name: `32 lanes, wide selections, ${sampling} for samples`,
+          tunings: { lanes: 32, alone: 0, wide: true, sampling },
+        })),
       ),
   read: objectWith({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }, { wide: flag, sampling: among(SAMPLING) }),
   incompatibility({ lanes, wide = false, sampling = WIDE_LANES }, target) {
