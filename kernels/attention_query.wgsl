@@ -88,8 +88,11 @@ fn keyFrom(begin: u32, end: u32, position: u32, lane: u32) -> u32 {
     let each = (high - low + LANES - 1u) / LANES;
     let at = min(low + lane * each, high);
     let next = min(at + each, high);
-    let before = at < high && positionK(min(at, high - 1u)) < position;
-    let nextBefore = next < high && positionK(min(next, high - 1u)) < position;
+    // Both are loaded, whatever the first is.
+    let own = positionK(min(at, high - 1u));
+    let behind = positionK(min(next, high - 1u));
+    let before = (at < high) & (own < position);
+    let nextBefore = (next < high) & (behind < position);
     if (lane == 0u && !before) { stretch = vec2u(low); }
     if (before && !nextBefore) { stretch = vec2u(at + 1u, next); }
     let found = workgroupUniformLoad(&stretch);
@@ -119,18 +122,18 @@ fn main(
   let keyHead = head / groupSize();
   let b = sequenceOf(row);
   let position = positionQ(row);
+  let own = lane % ACROSS;
+  var query: array<vec4f, CHUNKS>;
+  for (var p = 0u; p < CHUNKS; p++) {
+    query[p] = queryAt(head, row, min(p * ACROSS + own, QUARTERS - 1u)) * scale();
+  }
   // Positions ascend, so the keys that the query sees are a stretch. No position is the largest number.
   let firstKey = startK(b);
   let end = keyFrom(firstKey, startK(b + 1u), lastSeen(position) + 1u, lane);
   var begin = firstKey;
   if (firstSeen(position) > 0u) { begin = keyFrom(firstKey, end, firstSeen(position), lane); }
 
-  let own = lane % ACROSS;
   let team = lane / ACROSS;
-  var query: array<vec4f, CHUNKS>;
-  for (var p = 0u; p < CHUNKS; p++) {
-    query[p] = queryAt(head, row, min(p * ACROSS + own, QUARTERS - 1u)) * scale();
-  }
   var places: array<vec2u, KEYS>;
   for (var i = 0u; i < KEYS; i++) {
     let key = min(begin + i * GROUPS + team, max(end, 1u) - 1u);

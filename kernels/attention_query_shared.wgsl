@@ -92,8 +92,11 @@ fn keyFrom(begin: u32, end: u32, position: u32, lane: u32) -> u32 {
     let each = (high - low + LANES - 1u) / LANES;
     let at = min(low + lane * each, high);
     let next = min(at + each, high);
-    let before = at < high && positionK(min(at, high - 1u)) < position;
-    let nextBefore = next < high && positionK(min(next, high - 1u)) < position;
+    // Both are loaded, whatever the first is.
+    let own = positionK(min(at, high - 1u));
+    let behind = positionK(min(next, high - 1u));
+    let before = (at < high) & (own < position);
+    let nextBefore = (next < high) & (behind < position);
     if (lane == 0u && !before) { stretch = vec2u(low); }
     if (before && !nextBefore) { stretch = vec2u(at + 1u, next); }
     let found = workgroupUniformLoad(&stretch);
@@ -128,6 +131,11 @@ fn main(
   let keyHead = head / groupSize();
   let b = sequenceOf(row);
   let position = positionQ(row);
+  let part = lane % SHARE;
+  var query: array<vec4f, CHUNKS>;
+  for (var p = 0u; p < CHUNKS; p++) {
+    query[p] = queryAt(head, row, min(p * SHARE + part, QUARTERS - 1u)) * scale();
+  }
   // Positions ascend, so the keys that the query sees are a stretch. No position is the largest number.
   let firstKey = startK(b);
   let end = keyFrom(firstKey, startK(b + 1u), lastSeen(position) + 1u, lane);
@@ -136,13 +144,8 @@ fn main(
 
   let own = lane % ACROSS;
   let team = lane / ACROSS;
-  let part = lane % SHARE;
   let four = lane / SHARE;
   let last = max(end, 1u) - 1u;
-  var query: array<vec4f, CHUNKS>;
-  for (var p = 0u; p < CHUNKS; p++) {
-    query[p] = queryAt(head, row, min(p * SHARE + part, QUARTERS - 1u)) * scale();
-  }
   var best = LOWEST;
   var sum = 0.0;
   var added: array<vec4f, PARTS>;

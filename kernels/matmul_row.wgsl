@@ -12,8 +12,11 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+const LANES = 64u;
 const ROWS = 1u;
 const VECTORS = 4u;
+/** Columns of a row that a lane finishes: one, or a pair. */
+const EACH = 1u;
 /** k of a round; a multiple of BLOCK. */
 const CHUNK = 1024u;
 /** k runs in blocks of so many, whose sums are added up. */
@@ -52,6 +55,15 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
+/** Where it is not 0, so many lanes share the sum over a row of `valueX`, `ownSum`, which `rowA` needs. */
+const SUMMED = 0u;
+/** The row of what is summed, by the product's. */
+fn summedRow(row: u32) -> u32 { return row; }
+alias RowX = u32;
+fn rowX(row: u32) -> RowX { return row; }
+alias ColX = u32;
+fn colX(k: u32) -> ColX { return k; }
+fn valueX(r: RowX, c: ColX, k: u32) -> f32 { return 0.0; }
 /** What b holds at a place, and of it the columns for the i-th k. */
 alias Loaded = vec4f;
 fn loadB(at: u32) -> Loaded { return b[at]; }
@@ -59,16 +71,12 @@ fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
 /** Adds to a sum that of a block, whose first load is at a place of b. */
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
-/** Stores four sums of a row, from `column` on. */
+/** Stores the first EACH of these sums of a row, from `column` on. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
-  let at = (batch * rowCount() + row) * columnCount() + column;
-  for (var i = 0u; i < 4u; i++) {
-    if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
-  }
+  if (column < columnCount()) { y[(batch * rowCount() + row) * columnCount() + column] = rounded(x[0]); }
 }
 // --- end of parameters
 
-const LANES = 64u;
 /** Lanes of a vector. */
 const SLICES = LANES / VECTORS;
 const TILE = ROWS * VECTORS;
@@ -82,7 +90,7 @@ const LOADS = RUN / K_PER_LOAD;
 /** The same behind the last whole block. */
 const TAIL = 4u;
 /** Values of each row of a that a lane brings at once. */
-const BROUGHT = min(16u / ROWS, CHUNK / LANES);
+const BROUGHT = min(16u / ROWS, max(CHUNK / LANES, 1u));
 /** Blocks whose sums are read at once. */
 const AT_ONCE = 8u;
 
@@ -91,10 +99,45 @@ var<workgroup> staged: array<array<array<f32, ROWS>, BLOCK + 4u / ROWS>, BLOCKS>
 /** The sum of each block, and what it is scaled by. */
 var<workgroup> parts: array<array<vec4f, TILE>, BLOCKS>;
 var<workgroup> scales: array<array<vec4f, VECTORS>, SCALED * (BLOCKS - 1u) + 1u>;
-/** The sums of all blocks, by rows and columns. */
+/** The sums of all blocks, by rows and columns, where a lane finishes a pair. */
 var<workgroup> sums: array<array<f32, 4>, TILE>;
 
-@compute @workgroup_size(64)
+/** Parts of the sum over a row, and lanes that add up others first. */
+var<workgroup> summing: array<f32, max(SUMMED, 1u)>;
+const MEETING = 16u;
+var<private> ownSum: f32;
+
+/** Sums over a row in the order of row_sums_wide.wgsl, whose lanes these are. */
+fn sumRow(lane: u32, row: u32) {
+  let x = rowX(summedRow(row));
+  for (var part = lane; part < SUMMED; part += LANES) {
+    var total = 0.0;
+    for (var start = part; start < depth(); start += 32u * SUMMED) {
+      let end = min(start + 32u * SUMMED, depth());
+      var sum = 0.0;
+      var k = start;
+      for (; k + (AT_ONCE - 1u) * SUMMED < end; k += AT_ONCE * SUMMED) {
+        var values: array<f32, AT_ONCE>;
+        for (var i = 0u; i < AT_ONCE; i++) { values[i] = valueX(x, colX(k + i * SUMMED), k + i * SUMMED); }
+        for (var i = 0u; i < AT_ONCE; i++) { sum += values[i]; }
+      }
+      for (; k < end; k += SUMMED) { sum += valueX(x, colX(k), k); }
+      total += sum;
+    }
+    summing[part] = total;
+  }
+  workgroupBarrier();
+  if (lane < MEETING) {
+    var sum = 0.0;
+    for (var i = 0u; i < SUMMED; i += MEETING) { sum += summing[lane + i]; }
+    summing[lane] = sum;
+  }
+  workgroupBarrier();
+  ownSum = 0.0;
+  for (var i = 0u; i < min(MEETING, SUMMED); i++) { ownSum += summing[i]; }
+}
+
+@compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -109,6 +152,12 @@ fn main(
   let own = lane % VECTORS;
   let slice = lane / VECTORS;
   let atB = vectorB(matrixB(batch), min(tile.place * VECTORS + own, vectors - 1u));
+  // Loads of the next run of b.
+  var ahead: array<Loaded, LOADS>;
+  let firstBlock = min(slice, (min(CHUNK, count) + BLOCK - 1u) / BLOCK - 1u);
+  let begin = atB + firstBlock * (BLOCK / K_PER_LOAD) * strideB();
+  for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(begin + i * strideB()); }
+  if (SUMMED > 0u) { sumRow(lane, tile.first); }
   var rows: array<RowA, ROWS>;
   for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(tile.first + r, tile.end - 1u)); }
 
@@ -117,6 +166,7 @@ fn main(
   var sum = 0.0;
   for (var first = 0u; first < count; first += CHUNK) {
     let reached = min(CHUNK, count - first);
+    let blocks = (reached + BLOCK - 1u) / BLOCK;
     for (var at = lane; at < reached; at += BROUGHT * LANES) {
       var brought: array<array<f32, BROUGHT>, ROWS>;
       for (var i = 0u; i < BROUGHT; i++) {
@@ -131,7 +181,6 @@ fn main(
     }
     workgroupBarrier();
 
-    let blocks = (reached + BLOCK - 1u) / BLOCK;
     for (var block = slice; block < blocks; block += SLICES) {
       let at = atB + (first + block * BLOCK) / K_PER_LOAD * strideB();
       var scale: vec4f;
@@ -142,8 +191,11 @@ fn main(
       let inside = select(BLOCK, min(BLOCK, reached - block * BLOCK), K_PER_LOAD == 1u);
       var k = 0u;
       for (; k + RUN <= inside; k += RUN) {
-        var loaded: array<Loaded, LOADS>;
-        for (var i = 0u; i < LOADS; i++) { loaded[i] = loadB(at + (k / K_PER_LOAD + i) * strideB()); }
+        let loaded = ahead;
+        if (RUN < BLOCK) {
+          let next = select(k, k + RUN, k + 2u * RUN <= inside);
+          for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(at + (next / K_PER_LOAD + i) * strideB()); }
+        }
         for (var i = 0u; i < LOADS; i++) {
           for (var j = 0u; j < K_PER_LOAD; j++) {
             let column = columnsB(loaded[i], j);
@@ -166,6 +218,15 @@ fn main(
       }
       if (SCALED > 0u) { scales[block][own] = scale; }
       for (var r = 0u; r < ROWS; r++) { parts[block][r * VECTORS + own] = part[r]; }
+      if (block + SLICES < blocks) {
+        let next = at + SLICES * (BLOCK / K_PER_LOAD) * strideB();
+        for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(next + i * strideB()); }
+      }
+    }
+    if (first + CHUNK < count) {
+      let after = (min(CHUNK, count - first - CHUNK) + BLOCK - 1u) / BLOCK;
+      let next = atB + (first + CHUNK + min(slice, after - 1u) * BLOCK) / K_PER_LOAD * strideB();
+      for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(next + i * strideB()); }
     }
     workgroupBarrier();
 
@@ -182,12 +243,16 @@ fn main(
     }
   }
 
-  if (lane < 4u * TILE) { sums[summed][lane % 4u] = sum; }
-  workgroupBarrier();
-  let vector = tile.place * VECTORS + own;
-  let row = tile.first + lane / VECTORS;
-  if (lane < TILE && row < tile.end && vector < vectors) {
-    let x = sums[lane];
-    finish(batch, row, vector * 4u, vec4f(x[0], x[1], x[2], x[3]));
+  // A lane finishes as few columns as it can, so that what it reads for that is on its way at once.
+  var x = vec4f(sum);
+  if (EACH > 1u) {
+    if (lane < 4u * TILE) { sums[summed][lane % 4u] = sum; }
+    workgroupBarrier();
+    x = vec4f(sum, sums[summed][(lane + 1u) % 4u], 0.0, 0.0);
+  }
+  let vector = tile.place * VECTORS + summed % VECTORS;
+  let row = tile.first + summed / VECTORS;
+  if (lane < 4u * TILE && lane % EACH == 0u && row < tile.end && vector < vectors) {
+    finish(batch, row, vector * 4u + lane % 4u, x);
   }
 }

@@ -14,19 +14,40 @@ export function joinedText(
 ): string {
   const texts = parts.map((part) => partText(part, kernel, sourceOf(part.kernel)));
   const lanes = Math.max(...texts.map((t) => t.lanes));
+  const beside = Math.min(Math.floor(MOST_INVOCATIONS / lanes), mostBetweenWaits(parts));
+  let turn = 0;
   const runs = texts.map(({ call, lanes: own, arguments: given }, i) => {
     const { prefix, waits } = parts[i]!;
+    if (waits) turn = 0;
     const loop = `for (var n = 0u; n < sizes.${prefix}groups; n++) { ${call}(${given(`sizes.${prefix}groups`)}); }`;
-    return `${waits ? "  storageBarrier();\n" : ""}  ${own < lanes ? `if (lane < ${own}u) { ${loop} }` : loop}\n`;
+    const tests = [...(beside > 1 ? [`turn == ${turn % beside}u`] : []), ...(own < lanes ? [`lane < ${own}u`] : [])];
+    turn++;
+    const run = tests.length > 0 ? `if (${tests.join(" && ")}) { ${loop} }` : loop;
+    return `${waits ? "  storageBarrier();\n" : ""}  ${run}\n`;
   });
-  return `// ${parts.map((p) => p.kernel.name).join(", ")}: one after the other, each workgroup of them in turn.
+  const ownLane = `  let lane = invocation % ${lanes}u;\n${beside > 1 ? `  let turn = invocation / ${lanes}u;\n` : ""}`;
+  return `// ${parts.map((p) => p.kernel.name).join(", ")}: those that wait for none run beside each other, and the
+// workgroups of each in turn.
 // Grid: one workgroup.
 ${printRegion(kernel)}
 ${texts.map((t) => t.text).join("\n")}
-@compute @workgroup_size(${lanes})
-fn main(@builtin(local_invocation_index) lane: u32) {
-${runs.join("")}}
+@compute @workgroup_size(${lanes * beside})
+fn main(@builtin(local_invocation_index) invocation: u32) {
+${ownLane}${runs.join("")}}
 `;
+}
+
+/** Invocations that every device has in a workgroup. */
+const MOST_INVOCATIONS = 256;
+
+/** The most parts that none of them waits for. */
+function mostBetweenWaits(parts: readonly JoinedKernel[]): number {
+  let [most, now] = [0, 0];
+  for (const { waits } of parts) {
+    now = waits ? 1 : now + 1;
+    most = Math.max(most, now);
+  }
+  return most;
 }
 
 interface PartText {

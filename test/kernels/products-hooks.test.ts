@@ -95,6 +95,7 @@ async function run(device: Device, products: ProductTunings, data: Data): Promis
   const { steps } = matmul(context, {
     loads,
     finishes: finishes(panels, sums),
+    ownSum: null,
     inputStarts: -1,
     inputB: 2,
     unpacked: false,

@@ -122,3 +122,68 @@ it.each([1, 3, 255, 2048, 5000])("the likeliest of %i tokens", async (vocabulary
   expect([...found["token"]!.data]).toEqual(likeliest);
   expect([...found["logProbability"]!.data]).toEqual([0, 0, 0, NaN, 0]);
 });
+
+it.each([
+  [1, 256],
+  [33, 256],
+  [256, 256],
+  [1500, 256],
+  [4099, 256],
+  [4099, 512],
+  [4099, 1024],
+  [70_001, 512],
+] as const)(
+  "tokens drawn from %i by %i lanes are those of one value in flight, to the bit",
+  async (vocabulary, lanes) => {
+    const random = randomFrom(vocabulary + lanes);
+    const count = vocabulary > 10_000 ? 12 : 48;
+    const word = (): number => random.below(2 ** 16) * 2 ** 16 + random.below(2 ** 16);
+    const rows = Array.from({ length: count }, (_, b) => {
+      const scale = [0, 1, 3, 40][b % 4]!;
+      const logits = Array.from({ length: vocabulary }, () => Math.fround(scale * random.normal()));
+      if (b % 11 === 3) logits[random.below(vocabulary)] = [NaN, Infinity, -Infinity][b % 3]!;
+      // temperature, topK, topP, minP, repetitionPenalty, biased, logProbability
+      const some = [
+        random.below(6) === 0 ? 0 : random.uniform(0.3, 1.5),
+        random.below(2) * random.below(b % 2 === 0 ? 100 : 2000),
+        random.below(2) === 0 ? 1 : random.uniform(0, 1),
+        random.below(2) * random.uniform(0, 0.3),
+        random.below(2) === 0 ? 1 : random.uniform(0.8, 1.5),
+        random.below(2),
+        random.below(2),
+      ];
+      const settings = SAMPLING_COLUMNS.map((_name, i) => Math.fround(some[i]!));
+      const bias = Array.from({ length: vocabulary }, () => (random.below(9) === 0 ? -Infinity : random.normal()));
+      const seen = Array.from({ length: seenWords(vocabulary) }, word);
+      return { logits, settings, seeds: [word(), word()], positions: random.below(4096), bias, seen };
+    });
+    const of = (name: keyof (typeof rows)[number], ...shape: number[]) => ({
+      shape: [count, ...shape],
+      data: rows.flatMap((row) => row[name]),
+    });
+    const inputs = {
+      logits: of("logits", vocabulary),
+      settings: of("settings", SAMPLING_COLUMNS.length),
+      seeds: of("seeds", 2),
+      positions: of("positions"),
+      bias: of("bias", vocabulary),
+      seen: of("seen", seenWords(vocabulary)),
+    };
+    const own = tuningsFor(device.target);
+    const draws = async (file: string, tunings: Tunings) => {
+      const plan = schedule(sampler(vocabulary), device.target, tunings);
+      expect(plan.steps.some((s) => s.kind === "dispatch" && s.kernel.file === file)).toBe(true);
+      const session = await load(emit(plan), device);
+      const { token, logProbability } = await session.run(inputs);
+      session.dispose();
+      const bits = Float32Array.from(logProbability!.data as Float32Array);
+      return { tokens: [...token!.data], bits: [...new Uint32Array(bits.buffer)] };
+    };
+    const plain = await draws("sample", { ...own, reductions: { ...own.reductions, wide: false } });
+    const found = await draws("sample_wide", {
+      ...own,
+      reductions: { ...own.reductions, wide: true, sampling: lanes },
+    });
+    expect(found).toEqual(plain);
+  },
+);

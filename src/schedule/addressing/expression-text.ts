@@ -145,6 +145,7 @@ export class Texts {
     return name;
   }
   fixed(leaf: Exclude<Leaf, MemoryLeaf>): string {
+    if (leaf.kind === "row sum") return "ownSum";
     if (leaf.kind === "register")
       return leaf.dtype === "f16" ? `modc_f16(register${leaf.which})` : `register${leaf.which}`;
     const word = `sizes.${this.#kernel.word(leaf.value, leaf.dtype, `${this.#prefix}c${this.#constants++}`)}`;
@@ -247,6 +248,10 @@ export class RowText {
   #leaves(leadSum: (affine: Affine) => string): void {
     this.#expression.leaves.forEach((leaf, n) => {
       const name = `${this.#prefix}a${n}`;
+      if (leaf.kind === "row sum") {
+        this.rowLines.push(`let ${name} = ${this.#texts.fixed(leaf)};`);
+        return;
+      }
       if (leaf.kind !== "memory") {
         this.#fixed.set(-1 - n, this.#texts.fixed(leaf));
         return;
@@ -326,6 +331,7 @@ const LANES = ["x", "y", "z", "w"] as const;
 export function reachOf(leaf: Leaf): Reach {
   if (leaf.kind === "register") return "both";
   if (leaf.kind === "constant") return "none";
+  if (leaf.kind === "row sum") return "row";
   const { affine, indexed } = leaf.access;
   const row = affine.strides.slice(0, -1).some((s) => s !== 0) || indexed !== null;
   const column = (affine.strides.at(-1) ?? 0) !== 0;

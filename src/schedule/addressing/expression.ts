@@ -30,7 +30,9 @@ export type Leaf =
     }
   | { readonly kind: "constant"; readonly value: number; readonly dtype: DType }
   /** An accumulator of the kernel; `which` selects one of a pair of columns. */
-  | { readonly kind: "register"; readonly which: number; readonly dtype: DType };
+  | { readonly kind: "register"; readonly which: number; readonly dtype: DType }
+  /** The sum over the row, which the kernel has made before (`ownSum`). */
+  | { readonly kind: "row sum"; readonly dtype: DType };
 
 export type MemoryLeaf = Extract<Leaf, { readonly kind: "memory" }>;
 
@@ -179,6 +181,7 @@ export function expressionKey(
   const same = (size: Size): Size => equal.size(size);
   const leaf = (l: Leaf): string => {
     if (l.kind === "register") return `r${l.which}`;
+    if (l.kind === "row sum") return "sum";
     if (l.kind === "constant") return `${l.dtype} ${attrsKey({ value: l.value })}`;
     return `${nameOf(l.value)} ${l.dtype} ${l.parts} ${accessKey(l.access, nameOf, same)}`;
   };

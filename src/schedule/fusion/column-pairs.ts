@@ -54,10 +54,14 @@ export function withinSlice(kernel: KernelBuilder, { start, stop }: ColumnSlice,
   return `  if (${tests.join(" && ")}) {\n${text}  }\n`;
 }
 
-/** Head of a loop over h = 0 and 1 that compilers do not unroll, as its bound is not constant. */
-export const TWICE = "for (var h = 0u; h < min(first + 2u, columnCount()) - first; h++) {";
-/** The same for kernels of GPUs, whose compilers should. */
-const UNROLLED_TWICE = "for (var h = 0u; h < 2u; h++) {";
+/**
+ * Head of a loop over h, the pairs of an invocation: 0 and 1, which compilers do not unroll, as its bound is not
+ * constant, unless the kernel is for GPUs, whose compilers should; or 0 alone.
+ */
+export function overPairs({ finished }: KernelBuilder, unrolls = false): string {
+  const end = finished < 4 ? "1u" : unrolls ? "2u" : "min(first + 2u, columnCount()) - first";
+  return `for (var h = 0u; h < ${end}; h++) {`;
+}
 
 /** The index of a column within the slice. */
 export const columnIn = (kernel: KernelBuilder, { start }: ColumnSlice, column: string): string =>
@@ -74,6 +78,12 @@ export function callsOf(
   const row = `    let r = rowF${n}(row);\n`;
   // A loop that compilers do not unroll, as its bound is not constant: compile time grows with the number of loads in
   // the text.
+  if (pairs === 0 && kernel.finished === 1) {
+    const { start, stop } = slice;
+    const inside = [...(start > 0 ? [`column >= ${kernel.size(start)}`] : []), `column < ${kernel.size(stop)}`];
+    const called = `sums += frame${n}(r, row, ${columnIn(kernel, slice, "column")}, x[0]);`;
+    return `  if (${inside.join(" && ")}) {\n${row}    ${called}\n  }\n`;
+  }
   if (pairs === 0) {
     const end = `min(column + 4u, ${kernel.size(slice.stop)})`;
     const first = slice.start === 0 ? "column" : `max(column, ${kernel.size(slice.start)})`;
@@ -92,6 +102,6 @@ export function callsOf(
     second === null
       ? [call("(first + h)", "x[2u * h]"), call(other, "x[2u * h + 1u]")]
       : [call("(first + h)", "x[2u * h], x[2u * h + 1u]")];
-  const head = unrolls ? UNROLLED_TWICE : TWICE;
+  const head = overPairs(kernel, unrolls);
   return withinSlice(kernel, slice, pairs, `${row}    ${head}\n${calls.map((c) => `      ${c}\n`).join("")}    }\n`);
 }

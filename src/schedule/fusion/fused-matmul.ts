@@ -24,6 +24,7 @@ import {
 } from "../kernels/fused-kernel.js";
 import { declareFinish, type BoundColumns } from "./finish.js";
 import type { FusedColumns, Fusion } from "./fusion.js";
+import { ownSumOf } from "./own-sums.js";
 import { Results } from "./results.js";
 
 interface Worked {
@@ -111,8 +112,13 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     });
   const apart = new Set([weight, ...(starts ? [starts] : []), ...indices, ...angles].map(inputOf));
   /** Whether values come in fours. */
-  const loads = (kernel: KernelBuilder, inputs: Inputs, letter: string, wanted: boolean): boolean => {
-    const expression = layouts.same(loaded);
+  const loads = (
+    kernel: KernelBuilder,
+    inputs: Inputs,
+    letter: string,
+    wanted: boolean,
+    expression = layouts.same(loaded),
+  ): boolean => {
     const fours = wanted && splitsInFours(kernel, expression, inputs, apart);
     declareRows(kernel, expression, extents, inputs, {
       letter,
@@ -123,9 +129,27 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     return fours;
   };
   const plain = isPlainStore(bound, columns);
-  const fused = (inPlace: readonly boolean[], stored: Stored): MatmulContext => {
+  const own = ownSumOf(fusion, loaded, layouts, options);
+  const fused = (inPlace: readonly boolean[], stored: Stored, ownRows: number): MatmulContext => {
     const inputs: Inputs = { of: inputOf, codecs: stored.reads };
     return {
+      ownSum:
+        own && ownRows > 0
+          ? {
+              rows: ownRows,
+              loads: (kernel, letter = "A", alsoFinishes = true) => {
+                if (alsoFinishes) shareMemory(kernel, inPlace);
+                return loads(kernel, inputs, letter, false, layouts.same(own.loaded));
+              },
+              declare: (kernel) => {
+                const names = { letter: "X", parameters: "row: u32", prefix: "s" };
+                declareRows(kernel, layouts.same(own.summed), extents, inputs, names);
+                const indices = own.through.map((index) => kernel.inputOnce(inputOf(index), "u32"));
+                const row = indices.reduce((at, index) => `${index}[${at}]`, "row");
+                kernel.function(`fn summedRow(row: u32) -> u32 { return ${row}; }`);
+              },
+            }
+          : null,
       loads: (kernel, letter = "A", alsoFinishes = true, fours = false) => {
         if (alsoFinishes) shareMemory(kernel, inPlace);
         return loads(kernel, inputs, letter, fours);
@@ -144,10 +168,10 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   };
   const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
   const context = contextOf(product, options);
-  const make = (inPlace: readonly boolean[], stored: Stored): Work => {
+  const make = (inPlace: readonly boolean[], stored: Stored, ownRows = 0): Work => {
     const given = { ...context, attrs: product.attrs, weights, views: [null, null], places: [-1, inputB], stored };
     const compute = isOp(product, "grouped_matmul") ? groupedMatmul : matmul;
-    const { steps, scratch } = compute(given, fused(inPlace, stored));
+    const { steps, scratch } = compute(given, fused(inPlace, stored, ownRows));
     const copies = bases.flatMap((base, i): Step<Operand>[] =>
       inPlace[i] ? [] : [{ kind: "copy", from: input(inputOf(base)), to: result(i), bytes: results.writes[i]!.bytes }],
     );
@@ -165,7 +189,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     ),
   ].join("\n");
   const computedFrom = new Set(valuesOf([loaded, ...worked.map((w) => w.expression)]));
-  return {
+  const kernel: FusedKernel = {
     nodes: [product, ...[...nodes].filter((n) => n !== product)],
     reads,
     writes: results.writes,
@@ -180,8 +204,18 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     decodes: weights[inputB] && !computedFrom.has(weight) ? weight : null,
     takesOver,
     key,
-    make,
+    make: (inPlace, stored) => make(inPlace, stored),
   };
+  if (!own) return kernel;
+  const upTo = (most: number): FusedKernel => ({
+    ...kernel,
+    key:
+      `${key}\nown sum up to ${most} rows: ${expressionKey(own.summed, extents, inputOf)} ` +
+      own.through.map(inputOf).join(),
+    make: (inPlace, stored) => make(inPlace, stored, most),
+  });
+  const count = extents.product(shape.slice(0, -1));
+  return { ...kernel, ownSum: { sum: own.sum, rows: own.rows, count, upTo } };
 }
 
 /** The states that results of a fusion update element by element, if the kernel does not read them otherwise. */

@@ -6,7 +6,7 @@ import { canLieAt } from "../addressing/views.js";
 import { dtypeAt } from "../addressing/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
 import { viewed, type Layout } from "../addressing/layout.js";
-import { canPair, columnIn, TWICE, withinSlice } from "./column-pairs.js";
+import { canPair, columnIn, overPairs, withinSlice } from "./column-pairs.js";
 import type { Epilogue, SliceText, TakenText } from "./epilogue.js";
 import { isApart, isSettled, isWhole, opsOf, type CacheWrite, type Draft, type Rotary } from "./fusion.js";
 import type { StorePlace } from "./pointwise.js";
@@ -173,7 +173,7 @@ function rotatedPairs(
     `let r = rowF${n}(row);`,
     `let turn = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)};`,
     `let start = ${start};`,
-    TWICE,
+    overPairs(kernel),
   ];
   return withinSlice(
     kernel,

@@ -28,8 +28,23 @@ export interface FusedKernel {
   readonly takesOver: readonly (number | null)[];
   /** A key that is equal for kernels with equal work. */
   readonly key: string;
+  /** Of a product: the sum over rows that its kernel of few rows can make itself, if it reads one so. */
+  readonly ownSum?: OwnSum;
+  /** Of a sum over rows: the kernel that runs where `count` is more than so many rows alone. */
+  readonly beyond?: (count: Size, rows: number) => FusedKernel;
   /** Builds the steps. `inPlace`: for each of `takesOver`, whether memory is taken over. */
   make(inPlace: readonly boolean[], stored: Stored): Work;
+}
+
+/** A sum over rows that a product reads in its prologue alone. */
+export interface OwnSum {
+  readonly sum: Value;
+  /** The most rows for which the product's kernel can make it. */
+  readonly rows: number;
+  /** The product's rows. */
+  readonly count: Size;
+  /** The product's kernel that does, for no more than so many rows. */
+  readonly upTo: (rows: number) => FusedKernel;
 }
 
 export interface FusedKernelOptions {

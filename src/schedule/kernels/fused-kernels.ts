@@ -1,6 +1,7 @@
 // Kernels in the order in which they run.
 import { isOp, type Node, isView, isPointwise, hasKernel } from "../../ir/graph.js";
 import { invariant } from "../../base/invariant.js";
+import { equalSizes } from "../../size/size.js";
 import type { Value } from "../addressing/layout.js";
 import { Layouts } from "../addressing/layouts.js";
 import { fusedGating } from "../fusion/fused-gating.js";
@@ -8,7 +9,7 @@ import { fusedMatmul } from "../fusion/fused-matmul.js";
 import { fusedRowSums } from "../fusion/fused-row-sums.js";
 import { fusedSelection } from "../fusion/fused-selection.js";
 import { expressionKernel } from "./expression-kernel.js";
-import type { FusedKernel, FusedKernelOptions } from "./fused-kernel.js";
+import type { FusedKernel, FusedKernelOptions, OwnSum } from "./fused-kernel.js";
 import { operatorKernel } from "./operator-kernel.js";
 
 /**
@@ -38,7 +39,27 @@ export function kernelsOf(
     kernels.push(kernel);
   }
   fill([...required].map((node) => layouts.valueOf(node)));
-  return { kernels, layouts };
+  return { kernels: withOwnSums(kernels, new Set([...required].map((n) => layouts.valueOf(n)))), layouts };
+}
+
+/** Has products of few rows make the sums over them themselves, where no other kernel reads these. */
+function withOwnSums(kernels: readonly FusedKernel[], required: ReadonlySet<Value>): readonly FusedKernel[] {
+  const readers = new Map<Value, FusedKernel[]>();
+  for (const kernel of kernels)
+    for (const value of kernel.reads) readers.set(value, [...(readers.get(value) ?? []), kernel]);
+  /** What the readers have in common, if each can make the sum for as many rows. */
+  const madeBy = (sum: Value): OwnSum | null => {
+    const all = (readers.get(sum) ?? []).map(({ ownSum }) => (ownSum?.sum === sum ? ownSum : null));
+    const [first] = all;
+    if (!first || required.has(sum)) return null;
+    return all.every((o) => o && o.rows === first.rows && equalSizes(o.count, first.count)) ? first : null;
+  };
+  return kernels.map((kernel) => {
+    const { ownSum, beyond, writes } = kernel;
+    const made = ownSum ? madeBy(ownSum.sum) : beyond ? madeBy(writes[0]!.value) : null;
+    if (!made) return kernel;
+    return ownSum ? ownSum.upTo(made.rows) : beyond!(made.count, made.rows);
+  });
 }
 
 /** The kernel named after a node, which also sets the layouts of its results; null where there is none. */

@@ -1,10 +1,9 @@
 // The kernels of a matrix product and their tiles: what each reads, computes and stores.
 import { invariant } from "../../base/invariant.js";
 import { blockStride } from "../../program/program.js";
-import { DEFAULT_LIMITS } from "../../program/target.js";
 import { TEXELS, TEXTURE_OF } from "../../program/textures.js";
 import type { Size } from "../../size/size.js";
-import { rounding, type Codec, type MatrixCodec } from "../codecs/codec.js";
+import { rounding, type Codec } from "../codecs/codec.js";
 import { inBuffer, inTexture } from "../codecs/elements.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
@@ -13,6 +12,7 @@ import { weightTunings, type OperandKind, type WeightTunings } from "../tunings/
 import { halves } from "./halves.js";
 import { FOUR, FOUR_OF_VALUES, IN_HALVES, IN_VECTORS, storing, VALUE_FOUR } from "./product-texts.js";
 import type { Tiles } from "./product-tiles.js";
+import { NO_SUM, rowChunk, rowLanes, summedLanes } from "./row-products.js";
 import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";
 
 /** The fused prologue and epilogue of a product's kernel. */
@@ -32,6 +32,15 @@ export interface MatmulContext {
    * before they store. Columns are those of the packed b. Null: the result is stored, row-major.
    */
   readonly finishes: ((kernel: KernelBuilder, takes: boolean) => void) | null;
+  /**
+   * Where a product of at most so many rows makes the sum over each that its prologue needs: what is summed (see
+   * `matmul_row.wgsl`), and loads that take `ownSum` for it. Null: its prologue needs none, or reads it.
+   */
+  readonly ownSum: {
+    readonly rows: number;
+    readonly loads: NonNullable<MatmulContext["loads"]>;
+    readonly declare: (kernel: KernelBuilder) => void;
+  } | null;
   /** The input number of b: 1, or after the inputs that `loads` binds. */
   readonly inputB: number;
   /** Whether b, though a weight, is also available row-major, and packing it costs time. */
@@ -147,32 +156,28 @@ function vectorsStep(
   });
 }
 
-/** The most k of a round. */
-const MOST_CHUNK = 1024;
-
 function rowStep(
   context: Context,
   product: Product,
   { rows, vectors }: Extract<ProductTuning, { kind: "row" }>,
 ): Step<Operand> {
-  const { scaled } = codecB(context).matrix;
+  const { scaled, block } = codecB(context).matrix;
+  const chunk = rowChunk(product.depth, rows, vectors, codecB(context).matrix);
+  const { ownSum } = context;
   const kernel = new KernelBuilder("matmul_row", context.extents)
+    .finishes(context.pairs > 0 ? 2 : 1)
+    .constant("LANES", rowLanes(product.depth, vectors, block, chunk))
     .constant("ROWS", rows)
     .constant("VECTORS", vectors)
-    .constant("CHUNK", rowChunk(rows, vectors, codecB(context).matrix))
-    .constant("SCALED", scaled ? 1 : 0);
+    .constant("CHUNK", chunk)
+    .constant("SCALED", scaled ? 1 : 0)
+    .constant("SUMMED", ownSum ? summedLanes(context.tunings.rowSums, product.depth) : 0);
   const b = vectorsOf(kernel, context, product);
-  return vectorStep(kernel, context, product, { b, rows, columns: 4 * vectors, bytes: true });
-}
-
-/** The largest power of two of k whose values, sums and scales leave room in workgroup memory. */
-function rowChunk(rows: number, vectors: number, { block, scaled }: MatrixCodec): number {
-  // Each block of values has four more.
-  const perBlock = 4 * (rows * block + 4) + 16 * vectors * (rows + (scaled ? 1 : 0));
-  const bytes = (chunk: number): number => (chunk / block) * perBlock + 16 * vectors * rows;
-  let chunk = MOST_CHUNK;
-  while (bytes(chunk) > DEFAULT_LIMITS.workgroupStorageBytes) chunk /= 2;
-  return chunk;
+  const own = ownSum ? { ...context, loads: ownSum.loads } : context;
+  const step = vectorStep(kernel, own, product, { b, rows, columns: 4 * vectors, bytes: true });
+  if (ownSum) ownSum.declare(kernel);
+  else kernel.function(NO_SUM);
+  return step;
 }
 
 /** How b is read, a weight or another value. */
@@ -385,7 +390,7 @@ export function declareFinish(
     kernel
       .write("y", stored.writes[0]!.element("f32"), result())
       .function(rounding(stored.writes[0]!, typeAt(results, 0).dtype))
-      .function(storing(tiles.row, takes));
+      .function(storing(tiles.row, kernel.finished, takes));
 }
 
 const scaled = ({ extents }: Context, steps: readonly Size[], size: Size): Size[] =>

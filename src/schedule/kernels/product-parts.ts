@@ -81,7 +81,7 @@ fn reach(batch: u32) -> u32 { return min(partDepth(), depth() - firstK(batch)); 
         void kernel
           .write("y", "f32", scratch())
           .function("fn rounded(v: f32) -> f32 { return v; }")
-          .function(storing(tiles.row, takes)),
+          .function(storing(tiles.row, kernel.finished, takes)),
     },
     product: { ...product, batches: parts, lead: [parts], stepsA: [0], stepsB: [1], tiles },
     bytes,

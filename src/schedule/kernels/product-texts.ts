@@ -1,4 +1,5 @@
-// WGSL of products on matrix units that varies: how workgroup memory holds tiles, and how four values of a are read.
+// WGSL of products that varies: how workgroup memory holds tiles of matrix units, how four values of a are read, and how
+// sums are stored.
 
 /** Tiles whose elements are vectors of eight halves, and in turn of four sums. */
 export const IN_VECTORS = `const CELLS = max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS);
@@ -47,14 +48,16 @@ export const VALUE_FOUR = "fn valueA(r: RowA, c: ColA, k: u32) -> vec4f { return
 export const TAKES_NOTHING = `struct Taken { unused: u32 }
 fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken { return Taken(0u); }`;
 
-/** Stores the result row-major. */
-export const storing = (row: string, takes = false): string => `alias Sums = f32;
+const eachOf = (finished: number): string => `for (var c = column; c < min(column + ${finished}u, columnCount()); c++)`;
+
+/** Stores the result row-major; `finished`: columns of a call. */
+export const storing = (row: string, finished = 4, takes = false): string => `alias Sums = f32;
 const ROW_SUMS = 0u;
 ${takes ? `${TAKES_NOTHING}\n` : ""}fn finish(batch: u32, row: u32, column: u32, x: vec4f${
   takes ? ", taken: Taken" : ""
 }) -> Sums {
   let at = (${row}) * columnCount() + column;
-  for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }
+  ${eachOf(finished)} { y[at + c - column] = rounded(x[c - column]); }
   return 0.0;
 }
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}`;

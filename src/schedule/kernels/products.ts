@@ -34,6 +34,7 @@ import { standingIn, typeAt, whereRows, work, type KernelContext, type Operand, 
 export const PLAIN: MatmulContext = {
   loads: null,
   finishes: null,
+  ownSum: null,
   inputB: 1,
   inputStarts: 2,
   unpacked: false,
@@ -64,7 +65,7 @@ function casesSteps(
 ): readonly Step<Operand>[] {
   const each = product.groups ?? 1;
   const steps = cases.map(({ most, tuning }, i) =>
-    stepsOf(context, product, tuning).map((step) =>
+    stepsOf(withOwnSum(context, product, most), product, tuning).map((step) =>
       whereRows(
         context.extents,
         step,
@@ -75,6 +76,12 @@ function casesSteps(
     ),
   );
   return withStandIns(context, product, cases, steps);
+}
+
+/** The context of a case: only that of few rows makes sums over them itself. */
+function withOwnSum(context: ProductContext, { rows }: Product, most: number | null): ProductContext {
+  const known = typeof rows === "number" ? rows : (most ?? Infinity);
+  return context.ownSum && known > context.ownSum.rows ? { ...context, ownSum: null } : context;
 }
 
 /**

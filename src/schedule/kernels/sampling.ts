@@ -1,6 +1,8 @@
 // Specs of sampling the next token, and of marking the tokens seen.
 import { SAMPLING_COLUMNS } from "../../size/sampling.js";
+import type { Size } from "../../size/size.js";
 import type { Step } from "../plan.js";
+import type { ReductionTunings } from "../tunings/reductions.js";
 import { input, KernelBuilder, result, standingIn, typeAt, work, type Operand, type Spec } from "./spec.js";
 
 /** Invocations that share a sequence, and bins of a histogram of 8 bits. */
@@ -9,17 +11,20 @@ const SAMPLE_LANES = 256;
 const sample: Spec<"sample"> = ({ inputs, extents, tunings }) => {
   const [sequences, vocabulary] = typeAt(inputs, 0).shape;
   const words = typeAt(inputs, 5).shape[1]!;
-  const kernel = new KernelBuilder("sample", extents)
+  const { wide = false } = tunings.reductions;
+  const kernel = new KernelBuilder(wide ? "sample_wide" : "sample", extents)
     .read("logits", "u32", input(0))
     .read("settings", "f32", input(1))
     .read("seeds", "u32", input(2));
   kernel.read("positions", "u32", input(3)).read("bias", "u32", input(4)).read("seen", "u32", input(5));
-  kernel.write("tokens", "u32", result(0)).write("logProbabilities", "u32", result(1)).constant("LANES", SAMPLE_LANES);
+  kernel
+    .write("tokens", "u32", result(0))
+    .write("logProbabilities", "u32", result(1))
+    .constant("LANES", wide ? lanesOf(vocabulary!, tunings.reductions) : SAMPLE_LANES);
   kernel.count("sequences", sequences!).count("vocabulary", vocabulary!).count("words", words);
   SAMPLING_COLUMNS.forEach((name, i) =>
     kernel.function(`fn ${name}(b: u32) -> f32 { return settings[b * ${SAMPLING_COLUMNS.length}u + ${i}u]; }`),
   );
-  const { wide = false } = tunings.reductions;
   const greedy = new KernelBuilder(wide ? "sample_greedy_wide" : "sample_greedy", extents);
   greedy.read("logits", "u32", input(0)).write("tokens", "u32", result(0)).write("logProbabilities", "u32", result(1));
   if (!wide) greedy.constant("LANES", GREEDY_LANES);
@@ -29,6 +34,13 @@ const sample: Spec<"sample"> = ({ inputs, extents, tunings }) => {
     kernel.dispatch(sequences!),
   ]);
 };
+
+/** Logits that a lane has in flight. */
+const AT_ONCE = 8;
+
+/** Lanes of a sequence's sampling on a GPU: more for a large vocabulary, where the device has so many. */
+const lanesOf = (vocabulary: Size, { sampling = SAMPLE_LANES }: ReductionTunings): number =>
+  typeof vocabulary === "number" && vocabulary > AT_ONCE * SAMPLE_LANES ? sampling : SAMPLE_LANES;
 
 /** Invocations that share a sequence in greedy sampling. */
 const GREEDY_LANES = 64;

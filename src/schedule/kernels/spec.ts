@@ -126,6 +126,7 @@ export class KernelBuilder {
   #subgroupSize: number | null = null;
   #leastSubgroup: number | null = null;
   #matrix: MatrixShape | null = null;
+  #finished: 1 | 2 | 4 = 4;
 
   constructor(file: string, extents: Extents, name = file) {
     this.#file = file;
@@ -164,6 +165,15 @@ export class KernelBuilder {
   #bind(buffer: Buffer, operand: Operand): void {
     this.#buffers.push(buffer);
     this.#operands.push(operand);
+  }
+
+  /** How many sums of a row, in columns side by side, a call of `finish` is for. */
+  get finished(): 1 | 2 | 4 {
+    return this.#finished;
+  }
+  finishes(columns: 1 | 2): this {
+    this.#finished = columns;
+    return this.constant("EACH", columns);
   }
 
   /** Requires subgroups of this size. */

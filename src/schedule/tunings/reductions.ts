@@ -15,15 +15,18 @@ export interface ReductionTunings {
    */
   readonly alone: number;
   /**
-   * Whether selections by a threshold and of the likeliest token have 256 invocations for a sequence, and long
-   * reductions for an output, each with eight values in flight; left out: as above, one at a time.
+   * Whether selections by a threshold and of the next token have 256 invocations for a sequence, and long reductions
+   * for an output, each with eight values in flight. Default: `lanes` invocations with one value.
    */
   readonly wide?: boolean;
+  /** Of a wide selection: lanes that sample from a vocabulary of thousands; left out: 256. */
+  readonly sampling?: number;
 }
 
 const MOST_ALONE = 65_536;
 /** Invocations of wide selections and reductions. */
 const WIDE_LANES = 256;
+const SAMPLING = [256, 512, 1024] as const;
 const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
 
 /**
@@ -34,15 +37,21 @@ const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
  * not measured.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: ReductionTunings } = {
-  portable: { lanes: 32, alone: 32, wide: true },
+  portable: { lanes: 32, alone: 32, wide: true, sampling: 1024 },
   "mesa-software": { lanes: 8, alone: 256 },
   swiftshader: { lanes: 8, alone: 256 },
-  integrated: { lanes: 64, alone: 32, wide: true },
-  discrete: { lanes: 64, alone: 32, wide: true },
+  integrated: { lanes: 64, alone: 32, wide: true, sampling: 1024 },
+  discrete: { lanes: 64, alone: 32, wide: true, sampling: 1024 },
 };
 
 export const reductions: Family<ReductionTunings> = {
-  defaults: (target) => BY_CLASS[target.device],
+  defaults(target) {
+    const own = BY_CLASS[target.device];
+    const { sampling, ...others } = own;
+    if (sampling === undefined) return own;
+    const most = SAMPLING.findLast((lanes) => lanes <= Math.min(sampling, target.limits.invocationsPerWorkgroup));
+    return most === undefined ? others : { ...others, sampling: most };
+  },
   candidates: (target: Target) =>
     LANES.filter((lanes) => lanes <= target.limits.invocationsPerWorkgroup)
       .map((lanes): Candidate<ReductionTunings> => ({ name: `${lanes} lanes`, tunings: { lanes, alone: 0 } }))
@@ -51,10 +60,16 @@ export const reductions: Family<ReductionTunings> = {
         target.limits.invocationsPerWorkgroup < WIDE_LANES
           ? []
           : { name: "32 lanes, wide", tunings: { lanes: 32, alone: 0, wide: true } },
+      )
+      .concat(
+        SAMPLING.filter((n) => n > WIDE_LANES && n <= target.limits.invocationsPerWorkgroup).map((sampling) => ({
+          name: `32 lanes, wide, ${sampling} for samples`,
+          tunings: { lanes: 32, alone: 0, wide: true, sampling },
+        })),
       ),
-  read: objectWith({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }, { wide: flag }),
-  incompatibility({ lanes, wide = false }, target) {
-    const needed = wide ? Math.max(lanes, WIDE_LANES) : lanes;
+  read: objectWith({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }, { wide: flag, sampling: among(SAMPLING) }),
+  incompatibility({ lanes, wide = false, sampling = WIDE_LANES }, target) {
+    const needed = wide ? Math.max(lanes, sampling) : lanes;
     return needed <= target.limits.invocationsPerWorkgroup ? null : `reductions need workgroups of ${needed}`;
   },
 };

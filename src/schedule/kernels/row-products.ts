@@ -1,0 +1,47 @@
+// Sizes of the kernel of products of few rows: k of a round, and lanes.
+import { invariant } from "../../base/invariant.js";
+import { DEFAULT_LIMITS } from "../../program/target.js";
+import type { Size } from "../../size/size.js";
+import type { MatrixCodec } from "../codecs/codec.js";
+import type { RowSumsTuning } from "../tunings/row-sums.js";
+import { wideLanes } from "./rows.js";
+
+/** The most k of a round. */
+const MOST_CHUNK = 1024;
+/** The fewest: a value for each lane. */
+const LEAST_CHUNK = 128;
+
+/** Of products that make no sum over their rows. */
+export const NO_SUM = `fn summedRow(row: u32) -> u32 { return row; }
+alias RowX = u32;
+fn rowX(row: u32) -> RowX { return row; }
+alias ColX = u32;
+fn colX(k: u32) -> ColX { return k; }
+fn valueX(r: RowX, c: ColX, k: u32) -> f32 { return 0.0; }`;
+
+/** Lanes of the kernel of sums over rows, in whose order a product sums: a row has the same bits either way. */
+export function summedLanes(tuning: RowSumsTuning, depth: Size): number {
+  invariant(tuning.kind === "wide", "sums of a product's own are in the order of wide sums");
+  return wideLanes(tuning.lanes, depth);
+}
+
+/** Lanes that have a block each of a round, where there are so many blocks; every device has workgroups of 128. */
+export function rowLanes(depth: Size, vectors: number, block: number, chunk: number): number {
+  const blocks = Math.ceil(Math.min(chunk, typeof depth === "number" ? depth : 0) / block);
+  return blocks * vectors > 64 ? 128 : 64;
+}
+
+/**
+ * The largest power of two of k whose values, sums and scales leave room in workgroup memory. No more than there are,
+ * for the memory is zeroed before.
+ */
+export function rowChunk(depth: Size, rows: number, vectors: number, { block, scaled }: MatrixCodec): number {
+  // Each block of values has four more.
+  const perBlock = 4 * (rows * block + 4) + 16 * vectors * (rows + (scaled ? 1 : 0));
+  const bytes = (chunk: number): number => (chunk / block) * perBlock + 16 * vectors * rows;
+  let chunk = MOST_CHUNK;
+  while (bytes(chunk) > DEFAULT_LIMITS.workgroupStorageBytes) chunk /= 2;
+  const reached = typeof depth === "number" ? depth : Infinity;
+  while (chunk > LEAST_CHUNK && chunk / 2 >= reached) chunk /= 2;
+  return chunk;
+}

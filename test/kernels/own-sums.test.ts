@@ -1,0 +1,62 @@
+// Norms whose sums a product of one row makes itself: a row has the bits that it has among others, whose sums a kernel
+// of their own makes.
+import { beforeAll, describe, expect, it } from "vitest";
+import { compile } from "../../src/compile.js";
+import type { Precision, Target } from "../../src/program/target.js";
+import type { Program } from "../../src/program/program.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import { type Device, initialValues, load } from "../../src/runtime/index.js";
+import { asStored } from "../../src/runtime/weights/stored.js";
+import { testDevice } from "../device.js";
+import { random } from "../random.js";
+
+/** A norm before two products side by side: of a gate and its input, which are paired, and of another. */
+const source = (depth: number): string => `model Normed() {
+  weight g: f32[${depth}] = normal(1)
+  weight a: f32[${depth}, 40] = normal(0.3)
+  weight b: f32[${depth}, 40] = normal(0.3)
+  forward(x: f32[B, T, ${depth}]) -> f32[B, T, 40] {
+    n = x * rsqrt(mean(x ^ 2, axis: -1, keep: true) + 1e-6) * g
+    silu(n @ a) * (n @ b)
+  }
+}`;
+
+let device: Device;
+let target: Target;
+beforeAll(async () => {
+  device = await testDevice();
+  target = { ...device.target, device: "discrete", subgroups: null };
+});
+
+const summed = ({ kernels }: Program): readonly string[] =>
+  kernels.flatMap(({ wgsl }) => /const SUMMED = (\d+)u/.exec(wgsl)?.[1] ?? []);
+
+// Mesa compiles these kernels in seconds, for they are written for GPUs.
+describe("a product of one row", { timeout: 180_000 }, () => {
+  it.each<[number, Precision, string]>([
+    [130, {}, "32"],
+    [2112, { weights: "q8" }, "256"],
+  ])("makes the sum of its norm over %i values", async (depth, precision, lanes) => {
+    const { program, graph, diagnostics } = compile(source(depth), { target, precision });
+    if (!program || !graph) throw new Error(diagnostics.map((d) => d.message).join());
+    expect(summed(program)).toContain(lanes);
+    expect(summed(program)).toContain("0");
+    const session = await load(program, device, (w) => initialValues(w, 3));
+    const rng = random(4);
+    const rows = Array.from({ length: 3 }, () => Float32Array.from({ length: depth }, () => rng.below(2001) / 500 - 2));
+    const run = async (some: readonly Float32Array[]): Promise<readonly number[]> => {
+      const data = Float32Array.from(some.flatMap((row) => [...row]));
+      const { output } = await session.run({ x: { shape: [1, some.length, depth], data } });
+      return [...(output!.data as Float32Array)];
+    };
+    const together = await run(rows);
+    for (const [i, row] of rows.entries()) expect(await run([row])).toEqual(together.slice(40 * i, 40 * (i + 1)));
+    session.dispose();
+    const weights = new Map(
+      program.weights.map((w) => [w.path, { shape: w.shape, data: asStored(w, initialValues(w, 3) as Float32Array) }]),
+    );
+    const x = { shape: [1, 3, depth], data: Float32Array.from(rows.flatMap((row) => [...row])) };
+    const wanted = evaluate(graph, { inputs: new Map([["x", x]]), weights, lengths: [3] }).outputs.get("output")!;
+    wanted.data.forEach((v, i) => expect(Math.abs(together[i]! - v)).toBeLessThan(1e-4 * Math.max(1, Math.abs(v))));
+  });
+});
