@@ -16,7 +16,7 @@ export interface ReductionTunings {
   readonly alone: number;
   /**
    * Whether selections by a threshold and of the likeliest token have 256 invocations for a sequence, and long
-   * reductions for an output, each with eight values in flight; left out: as above, one at a time.
+   * reductions for an output, each with eight values in flight. Default: `lanes` invocations with one value.
    */
   readonly wide?: boolean;
 }
