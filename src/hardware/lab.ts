@@ -163,7 +163,7 @@ function followStep(of: {
   return { dispatch, cost, facts: factsOf(pipeline, code.loops.length), followed };
 }
 
-/** The kernels that the cost of a work is counted for: the one that runs most of its instructions. */
+/** For each work, the kernel that runs the most instructions: the cost of the work is counted there. */
 function largestOfWorks(steps: readonly FollowedStep[]): ReadonlySet<FollowedStep> {
   const slots = ({ followed, dispatch }: FollowedStep): number =>
     (followed.reduce((n, { mix }) => n + mix.slots, 0) / followed.length) * dispatch.workgroups;

@@ -20,7 +20,7 @@ import {
 
 /** Reductions of at most this constant number of elements get one invocation each; longer ones a workgroup. */
 const SHORT_REDUCTION = 1024;
-/** The same where an output has 256 invocations, one of which would wait for each of its loads. */
+/** The same for `reduce_wide`: a single invocation would wait for every load. */
 const SHORT_WIDE = 64;
 
 /** The most neighbouring reductions that read together: the width of a typical cache line. */
