@@ -126,6 +126,9 @@ const SECTIONS = {
         "attention-grad-tiles",
         "attention-tiles",
         "attention-views",
+        "attention-query",
+        "row-products",
+        "top",
         "unseen",
         "row-sums",
         "sampling",
@@ -133,7 +136,21 @@ const SECTIONS = {
       ].map((name) => `test/kernels/${name}.test.ts`),
       once: true,
       what: "kernels on both devices: every sample, shape, setting and tuning",
-      short: 10,
+      short: 13,
+      unit: "files of tests",
+    },
+    {
+      file: [
+        "generate/device",
+        "generate/loop-caches",
+        "schedule/caches",
+        "schedule/routed-sums",
+        "train/diverge",
+        "train/threshold",
+      ].map((name) => `test/${name}.test.ts`),
+      once: true,
+      what: "whole models of which no kernel is spared, and programs for any device as they are",
+      short: 6,
       unit: "files of tests",
     },
     {
@@ -168,8 +185,8 @@ const SECTIONS = {
       ],
       once: true,
       what:
-        "runaway sources, a megabyte of tokens, examples in f16 at their full width, and devices that are lost at " +
-        "more moments",
+        "runaway sources, a megabyte of tokens, examples in f16 at their full width, and " +
+        "devices that are lost at more moments",
       short: 68,
       unit: "tests",
     },

@@ -16,7 +16,7 @@ import { openEngine } from "../../src/session/index.js";
 import { loadGraph, type Loaded } from "../../src/verify/machine.js";
 import { measureSteps, type StepsApart } from "../../src/verify/steps.js";
 import { expectClose } from "../close.js";
-import { testDevice } from "../device.js";
+import { modelDevice } from "../model-device.js";
 import { randomWeights } from "../end-to-end/model.js";
 import { Continued, rowOf } from "./continued.js";
 import { LM, MODELS } from "./models.js";
@@ -144,7 +144,7 @@ describe("caches of the last loop alone", () => {
 
   it("are of a prompt that is read at once, however long", async () => {
     const prompt = Array.from({ length: 300 }, (_, i) => (i * i + 3 * i) % 13);
-    const generator = await createGenerator(ofLast, await testDevice(), given);
+    const generator = await createGenerator(ofLast, await modelDevice(), given);
     const tokens: GeneratedToken[] = [];
     for await (const token of generator.generate([prompt, [4, 2]], { maxTokens: 3, sampling: { logprobs: true } }))
       tokens.push(token);
@@ -173,7 +173,7 @@ describe("caches of the last loop alone", () => {
       }
       return tokens.sort((a, b) => a.sequence - b.sequence || a.index - b.index);
     };
-    const calm = await createGenerator(ofLast, await testDevice(), given);
+    const calm = await createGenerator(ofLast, await modelDevice(), given);
     // One text has ended before the device is lost.
     const free = await generate(calm, []);
     const ends = [free.find(({ sequence, index }) => sequence === 1 && index === 1)!.token];
@@ -216,7 +216,7 @@ describe("caches of the last loop alone", () => {
     const measured = async (source: string, change: (logit: number, i: number) => number): Promise<StepsApart[]> => {
       const generation = compileGeneration(source, { loopCaches: "last" }).generation!;
       const own = randomWeights(generation.prompt, 8, 1.5);
-      const machine = { device: await testDevice() };
+      const machine = { device: await modelDevice() };
       const sound = await loadGraph(machine, optimize(lowered(source)), own);
       const changed: Loaded = {
         ...sound,
@@ -271,7 +271,7 @@ describe("caches of the last loop alone", () => {
     await expect(openEngine("examples/moby.mod", { loopCaches: "last" })).rejects.toThrow(
       'an engine keeps the caches of each loop: loopCaches is "last"',
     );
-    await expect(createGenerator(ofLast, await testDevice(), initialWeights(1), { chunk: 8 })).rejects.toThrow(
+    await expect(createGenerator(ofLast, await modelDevice(), initialWeights(1), { chunk: 8 })).rejects.toThrow(
       "with caches of the last loop alone a prompt is read at once",
     );
   });

@@ -1,5 +1,5 @@
 // The gradient of attention in tiles of several heights, by subgroups and by workgroups, agrees with the reference. Its
-// kernels compile slowly: `tunings.test.ts` goes through all tilings with attention itself.
+// kernels compile slowly: `tunings.test.ts` goes through tilings with attention itself.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/runtime/index.js";
 import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";

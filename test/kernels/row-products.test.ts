@@ -9,6 +9,7 @@ import { tuningsFor, type ProductTuning, type Tunings } from "../../src/schedule
 import { testDevice } from "../device.js";
 import { Bench, type Case } from "../ops/bench.js";
 import { mixture } from "../ops/mixture.js";
+import { byTurns } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 
 const row = (rows: number, vectors: number): ProductTuning => ({ kind: "row", rows, vectors });
@@ -43,30 +44,36 @@ const bitsOf = async (own: Case, tunings: Tunings, precision: Precision = {}): P
 // Mesa compiles this kernel in 2 to 4 s, for it is written for GPUs.
 const SLOW = { timeout: 180_000 } as const;
 
-describe.each(TILES.map((tile) => [nameOf(tile), tile] as const))("%s", SLOW, (_name, tile) => {
-  // One k, less than a block, whole blocks, a part of one behind them, and more than a round has.
-  it.each([
-    [1, 1, 5],
-    [3, 40, 131],
-    [1, 128, 16],
-    [5, 150, 33],
-    [2, 1100, 20],
-  ])("has the same bits for %i × %i × %i", async (M, K, N) => {
+/** One k, less than a block, whole blocks, a part of one behind them, and more than a round has. */
+const SHAPES = [
+  [1, 1, 5],
+  [3, 40, 131],
+  [1, 128, 16],
+  [5, 150, 33],
+  [2, 1100, 20],
+] as const;
+
+// In the short run each shape and each encoding in one tile.
+describe.each(TILES.map((tile, turn) => [nameOf(tile), tile, turn] as const))("%s", SLOW, (_name, tile, turn) => {
+  it.each(byTurns(SHAPES, TILES.length, turn))("has the same bits for %i × %i × %i", async (M, K, N) => {
     const own = product(M, K, N);
     expect(filesOf(own, device.target, forced(device.target, tile))).toEqual(["matmul_row"]);
     expect(await bitsOf(own, forced(device.target, tile))).toEqual(await bitsOf(own, usual(device.target)));
   });
 
-  it.each(["f16", "bf16", "q8", "q4"] as const)("has the same bits by weights in %s", async (weights) => {
-    for (const [M, K, N] of [
-      [1, 32, 9],
-      [3, 1120, 20],
-    ] as const) {
-      const own = product(M, K, N);
-      const expected = await bitsOf(own, usual(device.target), { weights });
-      expect(await bitsOf(own, forced(device.target, tile), { weights })).toEqual(expected);
-    }
-  });
+  it.each(byTurns(["f16", "bf16", "q8", "q4"] as const, TILES.length, turn))(
+    "has the same bits by weights in %s",
+    async (weights) => {
+      for (const [M, K, N] of [
+        [1, 32, 9],
+        [3, 1120, 20],
+      ] as const) {
+        const own = product(M, K, N);
+        const expected = await bitsOf(own, usual(device.target), { weights });
+        expect(await bitsOf(own, forced(device.target, tile), { weights })).toEqual(expected);
+      }
+    },
+  );
 
   it("has the same bits for groups of rows, some of them empty", async () => {
     const sizes = { dim: 64, hidden: 96, experts: 9, k: 2 };

@@ -5,10 +5,11 @@ import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
 import { verify } from "../../src/ir/verify.js";
 import type { Tensor } from "../../src/ops/define.js";
 import { ops } from "../../src/ops/index.js";
-import { PORTABLE } from "../../src/program/target.js";
+import type { Target } from "../../src/program/target.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { load } from "../../src/runtime/index.js";
 import { schedule } from "../../src/schedule/schedule.js";
+import { ANY_DEVICE } from "../any-device.js";
 import { testDevice } from "../device.js";
 import { expectClose } from "../close.js";
 
@@ -24,7 +25,11 @@ const wave = (count: number, phase: number): number[] =>
 const TABLE = { shape: [64, 4], data: Array.from({ length: 256 }, (_, i) => Math.fround(Math.cos(i * 0.3))) };
 
 /** Three runs on the device, with as many buffers as it has and with as many as any has. */
-export async function expectReference(g: Graph, { lengths, room, states: first = new Map() }: Setting): Promise<void> {
+export async function expectReference(
+  g: Graph,
+  { lengths, room, states: first = new Map() }: Setting,
+  any: Target = ANY_DEVICE,
+): Promise<void> {
   const device = await testDevice();
   expect(verify(g, ops)).toEqual([]);
   const weights = new Map(
@@ -49,7 +54,7 @@ export async function expectReference(g: Graph, { lengths, room, states: first =
   );
   const caches = room === undefined ? {} : { "T.capacity": room };
   const longest = Math.max(...lengths);
-  for (const target of [device.target, PORTABLE]) {
+  for (const target of [device.target, any]) {
     const session = await load(emit(schedule(g, target)), device, (w) => weights.get(w.path)!.data, {
       max: { B: lengths.length, T: longest, ...caches },
     });

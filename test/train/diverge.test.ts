@@ -5,7 +5,7 @@ import type { Device } from "../../src/runtime/index.js";
 import { compileTraining } from "../../src/train/programs.js";
 import { createTrainer } from "../../src/train/trainer.js";
 import type { Batch, Trainer } from "../../src/train/types.js";
-import { testDevice } from "../device.js";
+import { modelDevice } from "../model-device.js";
 
 // The exponential of token 3 overflows as long as the scale is 1; a step on other tokens makes it small.
 const source = `model M() {
@@ -31,7 +31,7 @@ const [fine, wrong] = [batch(1, 0, 1), batch(1, 3, 0)];
 describe.each([1, 2])("a step of %i micro-batches that overflows", (microBatches) => {
   let device: Device;
   beforeAll(async () => {
-    device = await testDevice();
+    device = await modelDevice();
   });
   const step = (last: Batch): readonly Batch[] => [...Array.from({ length: microBatches - 1 }, () => fine), last];
   async function withTrainer(use: (trainer: Trainer) => Promise<void>): Promise<void> {

@@ -7,7 +7,7 @@ import { createTrainer } from "../../src/train/trainer.js";
 import type { Batch } from "../../src/train/types.js";
 import { check } from "../../src/check/check.js";
 import { lowered } from "../autodiff/models.js";
-import { testDevice } from "../device.js";
+import { modelDevice } from "../model-device.js";
 import { random } from "../random.js";
 import { soaking } from "../soak.js";
 
@@ -58,7 +58,7 @@ describe("the example of a threshold that follows a capacity", () => {
   });
 
   it("lets all tokens through at first, and about its share after some steps", async () => {
-    const device = await testDevice();
+    const device = await modelDevice();
     const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
     const { programs } = compileTraining(
       { source, file: "t.mod", set },

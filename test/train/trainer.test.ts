@@ -11,6 +11,7 @@ import { createTrainer, type TrainerOptions } from "../../src/train/trainer.js";
 import type { Batch, Trainer } from "../../src/train/types.js";
 import { exampleSource, lowered } from "../autodiff/models.js";
 import { testDevice } from "../device.js";
+import { modelDevice } from "../model-device.js";
 import { soaking } from "../soak.js";
 import { random } from "../random.js";
 import { expectClose } from "../close.js";
@@ -170,7 +171,7 @@ describe.each(soaking ? (["default", "swiftshader"] as const) : (["default"] as 
 describe("a trainer", () => {
   let device: Device;
   beforeAll(async () => {
-    device = await testDevice();
+    device = await modelDevice();
   });
 
   it("takes the step of one batch in micro-batches", async () => {

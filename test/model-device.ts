@@ -1,0 +1,12 @@
+// The device of tests of whole models, whose kernels have tests of their own.
+import type { Device } from "../src/runtime/index.js";
+import { sparingDevice, testDevice } from "./device.js";
+import { soaking } from "./soak.js";
+
+/**
+ * The best there is, which may be spared kernels: others, which compile sooner, stand in for them with the same bits.
+ * Shared by all files of a process, which leave it as it is. A soak spares none.
+ */
+export const modelDevice = (): Promise<Device> => (soaking ? testDevice() : (opened ??= sparingDevice()));
+
+let opened: Promise<Device> | null = null;
