@@ -24,8 +24,8 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
-/** Lanes of a query. */
-const SLICES = 4u;
+/** So many for each query of a tile. */
+const LANES = 256u;
 /** Fours of columns of q and k, and of v. */
 const QUARTERS = 16u;
 const QUARTERS_V = 16u;
@@ -56,7 +56,7 @@ fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 
 const TILE = 64u;
-const LANES = TILE * SLICES;
+const SLICES = LANES / TILE;
 /** Keys that a slice takes at once. */
 const BLOCK = 8u;
 const LOWEST = -3.4028234e38;
