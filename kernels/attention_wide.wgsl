@@ -110,11 +110,6 @@ fn seesAny(b: u32, i: u32) -> bool {
   return first < startK(b + 1u) && sees(i, positionK(first));
 }
 
-/** Four columns of a weighted value and others; nothing of one that is not seen, be it infinite or NaN. */
-fn share(weight: f32, v: vec4f, others: vec4f) -> vec4f {
-  return fma(vec4f(weight), select(v, vec4f(), weight == 0.0), others);
-}
-
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -201,8 +196,13 @@ fn main(
           for (var j = 0u; j < BLOCK; j++) { added[c] = fma(vec4f(weight[j]), valueBehind(at[j], c), added[c]); }
         }
       } else {
-        for (var c = 0u; c < QUARTERS_V; c++) {
-          for (var j = 0u; j < BLOCK; j++) { added[c] = share(weight[j], valueBehind(at[j], c), added[c]); }
+        // Nothing of a value that is not seen, be it infinite or NaN.
+        for (var j = 0u; j < BLOCK; j++) {
+          if (weight[j] != 0.0) {
+            for (var c = 0u; c < QUARTERS_V; c++) {
+              added[c] = fma(vec4f(weight[j]), valueBehind(at[j], c), added[c]);
+            }
+          }
         }
       }
     }
