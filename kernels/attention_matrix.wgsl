@@ -190,7 +190,6 @@ fn seesAny(b: u32, i: u32) -> bool {
   let first = keysFrom(startK(b), startK(b + 1u), vec4u(firstSeen(i))).x;
   return first < startK(b + 1u) && sees(i, positionK(first));
 }
-
 /** Which of four keys of a block a query sees. */
 fn seesFour(i: u32, j: u32, block: u32, end: u32) -> vec4<bool> {
   let at = places[j / 4u];
@@ -228,7 +227,8 @@ fn main(
   let seenEnd = clamp(stretches.w, seenBegin, end);
   // Of a tile's last query what lies beyond.
   for (var p = 0u; p < QUERIES_EACH; p++) {
-    let i = min(lane + p * LANES, QUERY_PLACES - 1u);
+    let i = lane + p * LANES;
+    if (QUERY_PLACES % LANES != 0u && i >= QUERY_PLACES) { continue; }
     let c = i % (COLUMNS / 8u) * 2u;
     let e = entry + min(i / (COLUMNS / 8u), filled - 1u);
     let own = head * groupSize() + e % groupSize();

@@ -24,8 +24,8 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
-/** Lanes of a query. */
-const SLICES = 4u;
+/** So many for each query of a tile. */
+const LANES = 256u;
 /** Fours of columns of q and k, and of v. */
 const QUARTERS = 16u;
 const QUARTERS_V = 16u;
@@ -56,7 +56,7 @@ fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 
 const TILE = 64u;
-const LANES = TILE * SLICES;
+const SLICES = LANES / TILE;
 /** Keys that a slice takes at once. */
 const BLOCK = 8u;
 const LOWEST = -3.4028234e38;
@@ -108,11 +108,6 @@ fn keysFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
 fn seesAny(b: u32, i: u32) -> bool {
   let first = keyFrom(startK(b), startK(b + 1u), firstSeen(i));
   return first < startK(b + 1u) && sees(i, positionK(first));
-}
-
-/** Four columns of a weighted value and others; nothing of one that is not seen, be it infinite or NaN. */
-fn share(weight: f32, v: vec4f, others: vec4f) -> vec4f {
-  return fma(vec4f(weight), select(v, vec4f(), weight == 0.0), others);
 }
 
 @compute @workgroup_size(LANES)
@@ -201,8 +196,13 @@ fn main(
           for (var j = 0u; j < BLOCK; j++) { added[c] = fma(vec4f(weight[j]), valueBehind(at[j], c), added[c]); }
         }
       } else {
-        for (var c = 0u; c < QUARTERS_V; c++) {
-          for (var j = 0u; j < BLOCK; j++) { added[c] = share(weight[j], valueBehind(at[j], c), added[c]); }
+        // Nothing of a value that is not seen, be it infinite or NaN.
+        for (var j = 0u; j < BLOCK; j++) {
+          if (weight[j] != 0.0) {
+            for (var c = 0u; c < QUARTERS_V; c++) {
+              added[c] = fma(vec4f(weight[j]), valueBehind(at[j], c), added[c]);
+            }
+          }
         }
       }
     }

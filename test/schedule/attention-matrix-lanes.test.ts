@@ -97,20 +97,22 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
         return (values) => own({ ...c, ...values });
       };
       const eighths = c["COLUMNS"]! / 8;
-      const query = at(/put\((r \* STRIDE \+ c), eight/g, "r", "c");
-      const queries = range(c["QUERY_PLACES"]!).map((i) => query({ r: Math.floor(i / eighths), c: i % eighths }));
+      const query = at(/put\((i \/ .+ \+ c \/ 2u),$/gm, "i", "c");
+      const queries = range(c["QUERY_PLACES"]!).map((i) => query({ i, c: 2 * (i % eighths) }));
       expect(sorted(queries)).toEqual(cells(c["TILE"]!, eighths, c["STRIDE"]!));
-      const key = at(/put\((i \/ .+), keys\[p\]\)/g, "i");
+      const key = at(/put\((i \/ .+), eight\(halves\(next\.keys/g, "i");
       const keys = range(c["KEY_PLACES"]!).map((i) => key({ i }));
       expect(sorted(keys)).toEqual(cells(t.keys, eighths, c["STRIDE"]!));
-      const value = at(/put\(FIRST_VALUES \+ (.+), values\[p\]/g, "i", "q");
+      const value = at(/put\(FIRST_VALUES \+ (.+), eight\(/g, "i", "q");
       const values = range(c["VALUE_PLACES"]!).flatMap((i) => range(4).map((q) => value({ i, q })));
       expect(sorted(values)).toEqual(cells(c["COLUMNS_V"]!, t.keys / 8, c["STRIDE_V"]!));
       // All of a lane's are as many as there are.
-      for (const name of ["KEY", "VALUE"]) {
-        const each = c[name === "KEY" ? "KEYS_EACH" : "VALUES_EACH"]!;
-        expect(each * c["LANES"]!).toBeGreaterThanOrEqual(c[`${name}_PLACES`]!);
-      }
+      for (const [each, places] of [
+        ["QUERIES_EACH", "QUERY_PLACES"],
+        ["KEYS_EACH", "KEY_PLACES"],
+        ["VALUES_EACH", "VALUE_PLACES"],
+      ] as const)
+        expect(c[each]! * c["LANES"]!).toBeGreaterThanOrEqual(c[places]!);
     }
   });
 

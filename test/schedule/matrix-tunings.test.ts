@@ -62,7 +62,7 @@ describe.each(WIDTHS)("subgroups of %i", (width) => {
       const rowA = of(one(/let row = (lane .+);/g), "lane", "r");
       const ownA = of(one(/let own = (lane .+);/g), "lane", "e");
       const fitsA = of(one(/if \((FITS_A .+)\) \{/g), "row", "own", "r");
-      const placeA = of(one(/put\((row .+), fresh/g), "row", "own");
+      const placeA = of(one(/put\((row .+), eight\(/g), "row", "own");
       const stagedA = range(c["LANES"]!).flatMap((lane) =>
         range(c["ALONG_EACH"]!).flatMap((e) =>
           range(c["ROWS_EACH"]!).flatMap((r) => {
@@ -73,9 +73,9 @@ describe.each(WIDTHS)("subgroups of %i", (width) => {
       );
       expect(sorted(stagedA)).toEqual(cells(t.rows, eighths, c["STRIDE"]!));
 
-      const placeN = of(one(/let n = (lane .+);\n      let vector/g), "lane", "p");
+      const placeN = of(one(/let n = (lane .+);\n      var x/g), "lane", "p");
       const fitsB = of(one(/if \((FITS_B .+)\) \{/g), "n");
-      const placeB = of(one(/put\((FIRST_B .+), turned/g), "n", "c");
+      const placeB = of(one(/put\((FIRST_B .+), eight\(/g), "n", "c");
       const stagedB = range(c["LANES"]!).flatMap((lane) =>
         range(c["PLACES_EACH"]!).flatMap((p) => {
           const n = placeN({ lane, p });
@@ -136,7 +136,7 @@ describe("the defaults of a GPU that lists units", () => {
       [1, "row 1 × 4"],
       [32, "row 4 × 4"],
       [512, "matrix 64 × 64 × 64 by 2 × 2 of 16 × 16 × 16"],
-      [null, "matrix 128 × 128 × 32 by 2 × 2 of 16 × 16 × 16"],
+      [null, "matrix 128 × 128 × 32 by 2 × 4 of 16 × 16 × 16"],
       [null, "matrix 64 × 64 × 64 by 2 × 2 of 16 × 16 × 16"],
     ]);
     expect(roundingByValue).toEqual(rounding?.byWeight[2]?.tuning);
@@ -144,7 +144,7 @@ describe("the defaults of a GPU that lists units", () => {
     expect(attentionName(families.attention.defaults(targetOf(32, SHAPES)))).toBe(
       "matrix 128 × 32 by 8 of 16 × 16 × 16, query 512 by subgroups",
     );
-    expect(families.attention.defaults(without).kind).toBe("workgroup");
+    expect(families.attention.defaults(without).kind).toBe("wide");
   });
 
   it("are no others where it lists none of f16 in f32, varies in width, or is a software device", () => {

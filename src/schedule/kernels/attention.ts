@@ -217,7 +217,7 @@ function bySlices({ slices }: WideAttention, quarters: number, quartersV: number
     return byWorkgroup("attention", sharedAttention({ kind: "wide", slices }), quarters, quartersV, most, make);
   const kernel = make("attention_wide")
     .subgroupsFrom(WIDE_LEAST)
-    .constant("SLICES", slices)
+    .constant("LANES", WIDE_TILE * slices)
     .constant("QUARTERS", quarters)
     .constant("QUARTERS_V", quartersV);
   return { kernel, tile: WIDE_TILE, anyWidth: false };
