@@ -33,11 +33,14 @@ const LANES = 256u;
 const AT_ONCE = 8u;
 /** A window is of SPAN lanes, and there are as many windows side by side. */
 const SPAN = 16u;
-/** A number of each lane behind zeros, and the sum of SPAN of them up to each, behind zeros. */
-var<workgroup> numbers: array<u32, SPAN + LANES>;
-var<workgroup> windows: array<u32, LANES + LANES>;
+/**
+ * What each lane has chosen, and its share of what sequences before have, behind zeros; and the sum of SPAN of them up
+ * to each, behind zeros.
+ */
+var<workgroup> numbers: array<vec2u, SPAN + LANES>;
+var<workgroup> windows: array<vec2u, LANES + LANES>;
 /** What all lanes come to. */
-var<workgroup> whole: u32;
+var<workgroup> whole: vec2u;
 
 fn keyOf(score: f32) -> u32 {
   let bits = bitcast<u32>(score);
@@ -77,25 +80,20 @@ fn main(
   var own = countOneBits(held);
   for (var row = begin + AT_ONCE; row < to; row += AT_ONCE) { own += countOneBits(foundFrom(row, to, end - 1u)); }
 
-  // What sequences before have chosen, then what lanes before have.
-  var before = 0u;
-  var offset = 0u;
-  for (var n = 0u; n < 2u; n++) {
-    numbers[SPAN + lane] = select(own, chosenBefore(b, lane), n == 0u);
-    workgroupBarrier();
-    var window = 0u;
-    for (var i = 1u; i <= SPAN; i++) { window += numbers[lane + i]; }
-    windows[LANES + lane] = window;
-    workgroupBarrier();
-    var sum = 0u;
-    for (var i = 1u; i <= SPAN; i++) { sum += windows[lane + i * SPAN]; }
-    if (lane == LANES - 1u) { whole = sum; }
-    workgroupBarrier();
-    if (n == 0u) { offset = whole; }
-    before = sum - own;
-  }
-  let count = whole;
-  var at = offset + before;
+  // What lanes up to this one have chosen, and what sequences before have.
+  numbers[SPAN + lane] = vec2u(own, chosenBefore(b, lane));
+  workgroupBarrier();
+  var window = vec2u();
+  for (var i = 1u; i <= SPAN; i++) { window += numbers[lane + i]; }
+  windows[LANES + lane] = window;
+  workgroupBarrier();
+  var sum = vec2u();
+  for (var i = 1u; i <= SPAN; i++) { sum += windows[lane + i * SPAN]; }
+  if (lane == LANES - 1u) { whole = sum; }
+  workgroupBarrier();
+  let count = whole.x;
+  let offset = whole.y;
+  var at = offset + sum.x - own;
   for (var row = begin; row < to; row += AT_ONCE) {
     var found = held;
     if (row != begin) { found = foundFrom(row, to, end - 1u); }

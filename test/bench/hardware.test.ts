@@ -73,12 +73,12 @@ describe.skipIf(skip)("kernels on a card that is not there", () => {
   // Each is held at its target or, where that is not met yet, at the figure of today; then the target stands beside.
   it.each<[string, number, number]>([
     ["product-1x1024", 5, 5],
-    ["product-1x1024-q8", 2.5, 2.7],
-    ["product-1x1024-q4", 2.5, 2.7],
-    ["mod-2048+f16", 70, 70],
-    ["attention-2048+f16", 65, 65],
-    ["dense-2048+f16", 230, 230],
-    ["step-q8", 60, 130],
+      ["product-1x1024-q8", 1.7, 1.7],
+      ["product-1x1024-q4", 1.7, 1.7],
+      ["mod-2048+f16", 70, 70],
+      ["attention-2048+f16", 65, 65],
+      ["dense-2048+f16", 230, 230],
+      ["step-q8", 60, 78],
   ])("%s takes an estimated %d µs, or %d as today", async (name, target, today) => {
     const { us, least } = totalOf(await labFor(name));
     expect(least).toBe(false);
@@ -107,19 +107,19 @@ describe.skipIf(skip)("runs on a card that is not there", () => {
     expect(run("mod block, 2048 tokens: later run").dispatches).toBeLessThanOrEqual(8);
   });
 
-  it("encode a routed token in 32 dispatches, or 40 as today, less than half of them of one workgroup", () => {
+  it("encode a routed token in 32 dispatches, or 33 as today, less than half of them of one workgroup", () => {
     const token = run("token of 4 layers, half routed: a later token");
     expect(token.submits).toBe(1);
     expect(token.pipelines).toBe(0);
-    expect(token.dispatches).toBeLessThanOrEqual(Math.max(32, 40));
-    expect(token.alone).toBeLessThanOrEqual(16);
-    expect(token.barriers).toBeLessThanOrEqual(47);
+    expect(token.dispatches).toBeLessThanOrEqual(Math.max(32, 33));
+    expect(token.alone).toBeLessThanOrEqual(9);
+    expect(token.barriers).toBeLessThanOrEqual(40);
   });
 
   it("compile for the first tokens of two decoders no more than three dozen pipelines", () => {
     const compiled = ["dense", "half routed"].map((kind) => run(`token of 4 layers, ${kind}: prompt`).pipelines);
     expect(compiled[0]).toBeGreaterThan(0);
     // What a dense decoder has is a routed one's too.
-    expect(compiled[0]! + compiled[1]!).toBeLessThanOrEqual(34);
+    expect(compiled[0]! + compiled[1]!).toBeLessThanOrEqual(29);
   });
 });

@@ -1,5 +1,5 @@
-// Sums over rows that a product's kernel of few rows makes itself, where its prologue needs one, as that of a norm: in a
-// step of generation a dispatch fewer for each norm.
+// Sums over rows that a product's kernel of few rows makes itself, where its prologue needs one, as that of a norm: a
+// step of generation has a dispatch fewer for each norm.
 import { isOp } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { valuesOf, type Expression, type Leaf } from "../addressing/expression.js";

@@ -1,5 +1,5 @@
-// WGSL of products that varies: how workgroup memory holds tiles of matrix units, how four values of a are read, and how
-// sums are stored.
+// WGSL of products that varies: how workgroup memory holds tiles of matrix units, how four values of a are read, and
+// how sums are stored.
 
 /** Tiles whose elements are vectors of eight halves, and in turn of four sums. */
 export const IN_VECTORS = `const CELLS = max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS);
