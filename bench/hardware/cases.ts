@@ -68,6 +68,16 @@ export const HARDWARE_CASES: readonly HardwareCase[] = [
   step("large-step-q4", LARGE_DECODER, { weights: "q4" }),
 ];
 
+/** Cases that tell most. */
+export const KEY_CASES: readonly string[] = [
+  "dense-2048+f16",
+  "mod-2048+f16",
+  "attention-2048+f16",
+  "product-1024",
+  "product-1x1024-q8",
+  "step-q8",
+];
+
 export function compileCase({ model, set, precision, program }: HardwareCase, target: Target): Program {
   const file = `bench/models/${model}.mod`;
   const options = { file, target, set, precision };

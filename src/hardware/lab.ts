@@ -8,7 +8,7 @@ import { checkLive } from "../runtime/extents.js";
 import { WorkCosts, type WorkCost } from "../runtime/profile/profile.js";
 import { parseAxes, SizeTable } from "../runtime/sizes.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
-import type { Card } from "./cards.js";
+import type { Card, Gpu } from "./cards.js";
 import { StepContents } from "./contents.js";
 import { estimate, type Estimate } from "./estimate.js";
 import { asksGroups, numberedBy, threadsOf } from "./kernel-text.js";
@@ -80,7 +80,7 @@ const runOf = (program: Program, { extents, live = {} }: LabOptions): RunSizes =
 
 /** Has the kernels translated that run at these sizes; `others`: copies and clears beside them. */
 export async function translate(
-  device: NullDevice,
+  device: NullDevice<Gpu>,
   program: Program,
   options: LabOptions,
 ): Promise<{ readonly dispatches: readonly Translated[]; readonly others: number }> {

@@ -8,7 +8,8 @@ import { countRuns, type RunCounts } from "../../bench/hardware/commands.js";
 import { totalOf } from "../../bench/hardware/tables.js";
 import { CARDS } from "../../src/hardware/cards.js";
 import { factsOf, labOf, translate, type Facts, type Lab } from "../../src/hardware/lab.js";
-import { missingForNullDevice, NullDevice } from "../../src/hardware/null-device-node.js";
+import { missingForNullDevice } from "../../src/hardware/drivers-node.js";
+import { NullDevice } from "../../src/hardware/null-device-node.js";
 
 const card = CARDS.find((c) => c.id === "navi31")!;
 const root = join(import.meta.dirname, "..", "..");
