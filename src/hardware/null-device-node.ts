@@ -15,6 +15,8 @@ export interface Pipeline {
   readonly number: number;
   /** Lanes of a subgroup. */
   readonly subgroup: number;
+  /** Invocations of a workgroup, where the driver says; else 0. */
+  readonly threads: number;
   /** Processor time of the compiler in milliseconds. */
   readonly compileMs: number;
   /** By the driver's own names. */
