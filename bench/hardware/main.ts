@@ -12,13 +12,16 @@ import { compileCase, extentsOf, HARDWARE_CASES, KEY_CASES, type HardwareCase } 
 import { chart } from "./chart.js";
 import { countRuns } from "./commands.js";
 import { countKernels, type CountedKernel } from "./intel.js";
+import { isInstalled, PEERS, runPeer, type PeerId, type PeerRun } from "./peers/peers.js";
+import { peersCounts, peersTable } from "./peers/table.js";
 import { kernelReport, report, type CaseLab, type Report } from "./report.js";
 import { totalOf } from "./tables.js";
 
-const USAGE = `npm run bench -- hardware [--card ${GPU_IDS.join("|")}] [--only case | --some] [--list]
+const USAGE = `npm run bench -- hardware [--card ${GPU_IDS.join("|")}] [--only case | --some] [--peers] [--list]
   without options: all cards and cases; writes bench/hardware.md, hardware-kernels.md and hardware.svg
   --card id    one card: prints its tables
   --only case  cases whose name begins so, for that card or the first: prints
+  --peers      other runtimes too, as without options
   --some       ${KEY_CASES.length} cases that tell most: prints
   --list       the names of cases`;
 
@@ -46,9 +49,28 @@ async function countsOf(gpu: Gpu, cases: readonly HardwareCase[]): Promise<reado
   return found;
 }
 
+async function peersOn(gpu: Gpu): Promise<string> {
+  const runs = (Object.keys(PEERS) as PeerId[]).flatMap((peer): readonly PeerRun[] => {
+    say(`${gpu.id}: ${PEERS[peer]}`);
+    if (!isInstalled(peer)) say(`${PEERS[peer]} is not installed`);
+    return isInstalled(peer) ? runPeer(peer, gpu, process.env) : [];
+  });
+  const device = await open<Gpu>(gpu);
+  const text = isAmd(device) ? await peersTable(device, runs) : await peersCounts(device, runs);
+  device.close();
+  return text;
+}
+
+const isAmd = (device: NullDevice<Gpu>): device is NullDevice => isCard(device.card);
+
 async function main(args: readonly string[]): Promise<void> {
   const options = { card: { type: "string" }, only: { type: "string" } } as const;
-  const flags = { some: { type: "boolean" }, list: { type: "boolean" }, help: { type: "boolean" } } as const;
+  const flags = {
+    peers: { type: "boolean" },
+    some: { type: "boolean" },
+    list: { type: "boolean" },
+    help: { type: "boolean" },
+  } as const;
   const { values } = parseArgs({ args: [...args], options: { ...options, ...flags } });
   if (values.list || values.help) {
     process.stdout.write(values.help ? `${USAGE}\n` : `${HARDWARE_CASES.map((c) => c.name).join("\n")}\n`);
@@ -69,7 +91,10 @@ async function main(args: readonly string[]): Promise<void> {
   const lacks = missingForNullDevice(process.env, "Intel");
   if (whole && lacks) say(`without Intel: ${lacks.message}; ${lacks.hint}`);
   for (const gpu of chosen.filter((g) => !isCard(g) && !(whole && lacks))) counted.set(gpu, await countsOf(gpu, cases));
-  const made: Report = { cards, counted, runs: whole ? countRuns(CARDS[0]!, process.env) : [] };
+  const peers = new Map<Gpu, string>();
+  const withPeers = whole ? [CARDS[0]!, ...(lacks ? [] : [INTEL[1]!])] : values.peers ? chosen : [];
+  for (const gpu of withPeers) peers.set(gpu, await peersOn(gpu));
+  const made: Report = { cards, counted, peers, runs: whole ? countRuns(CARDS[0]!, process.env) : [] };
   if (!whole) {
     process.stdout.write(`${report(made)}\n${kernelReport(made)}`);
     return;

@@ -1,9 +1,10 @@
 // hardware.md: what GPUs' compilers make of modc's kernels; and hardware-kernels.md, each kernel by itself.
-import { CARDS, INTEL, type Card, type Gpu } from "../../src/hardware/cards.js";
+import { CARDS, INTEL, isCard, type Card, type Gpu } from "../../src/hardware/cards.js";
 import type { Lab } from "../../src/hardware/lab.js";
 import { table } from "../tables.js";
 import type { RunCounts } from "./commands.js";
 import { countsTable, INTEL_NOTE, spillingTable, type CountedKernel } from "./intel.js";
+import { PEERS_COUNTS_NOTE, PEERS_NOTE } from "./peers/table.js";
 import { alikeIn, cardLine, estimatesTable, factsTable, micros, totalOf } from "./tables.js";
 
 const NOTE =
@@ -22,9 +23,11 @@ export interface Report {
   readonly cards: ReadonlyMap<Card, readonly CaseLab[]>;
   readonly counted: ReadonlyMap<Gpu, readonly CountedKernel[]>;
   readonly runs: readonly RunCounts[];
+  /** Tables of peers. */
+  readonly peers: ReadonlyMap<Gpu, string>;
 }
 
-export function report({ cards, counted, runs }: Report): string {
+export function report({ cards, counted, runs, peers }: Report): string {
   const parts = [
     "# What GPUs' compilers make of modc's kernels",
     `${NOTE} ${EXPLAINED}; [hardware-kernels.md](hardware-kernels.md) has each kernel.`,
@@ -35,6 +38,8 @@ export function report({ cards, counted, runs }: Report): string {
     parts.push(`## ${card.name}`, cardLine(card), ...picture, summary(cases));
   }
   if (counted.size > 0) parts.push("## Intel", INTEL_NOTE, spillingTable(counted));
+  for (const [gpu, text] of peers)
+    parts.push(`## Peers on ${gpu.name}`, isCard(gpu) ? PEERS_NOTE : PEERS_COUNTS_NOTE, text);
   if (runs.length > 0) parts.push("## What is encoded at run time", NOTE_RUNS, runsTable(runs));
   return `${parts.join("\n\n")}\n`;
 }
