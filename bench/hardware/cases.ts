@@ -29,8 +29,8 @@ const of = (name: string, model: string, length: number, varied: Varied = {}): H
   ...varied,
 });
 
-const product = (name: string, length: number, precision: Precision = {}): HardwareCase =>
-  of(name, "product", length, { set: { size: 1024 }, precision });
+const product = (name: string, length: number, precision: Precision = {}, size = 1024): HardwareCase =>
+  of(name, "product", length, { set: { size }, precision });
 
 const SMALL = { dim: 512, heads: 8, depth: 4, context: 512, routed: true };
 /** A layer as models of one to two thousand million weights have it, which fills a card. */
@@ -60,6 +60,11 @@ export const HARDWARE_CASES: readonly HardwareCase[] = [
   product("product-1x1024-f16", 1, { weights: "f16" }),
   product("product-1x1024-q8", 1, { weights: "q8" }),
   product("product-1x1024-q4", 1, { weights: "q4" }),
+  ...([{}, { weights: "f16" }, { weights: "q8" }, { weights: "q4" }] as const).map((precision) =>
+    product(`product-1x4096${"weights" in precision ? `-${precision.weights}` : ""}`, 1, precision, 4096),
+  ),
+  of("query-2048", "query", 1),
+  of("routing-2048", "routing", 2048),
   step("step-f32", SMALL),
   step("step-q8", SMALL, { weights: "q8" }),
   step("step-q4", SMALL, { weights: "q4" }),
@@ -96,6 +101,7 @@ export function extentsOf(program: Program, { length, set }: HardwareCase): Read
   const found = program.axes.flatMap((axis): readonly (readonly [string, number])[] => {
     if (axis.role === "batch" || axis.name === "generate.sequence") return [[axis.name, 1]];
     if (axis.name === "T") return [[axis.name, length]];
+    if (axis.name === "S") return [[axis.name, 2048]];
     return axis.name.endsWith(".capacity") ? [[axis.name, Number(set["context"] ?? 512)]] : [];
   });
   return new Map(found);

@@ -18,7 +18,7 @@ import { kernelReport, report, type CaseLab, type Report } from "./report.js";
 import { totalOf } from "./tables.js";
 
 const USAGE = `npm run bench -- hardware [--card ${GPU_IDS.join("|")}] [--only case | --some] [--peers] [--list]
-  without options: all cards and cases; writes bench/hardware.md, hardware-kernels.md and hardware.svg
+  without options: all cards and cases; writes hardware.md, hardware-kernels.md, hardware.json and hardware.svg in bench/
   --card id    one card: prints its tables
   --only case  cases whose name begins so, for that card or the first: prints
   --peers      other runtimes too, as without options
@@ -100,10 +100,19 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   replaceFile("hardware.md", report(made));
+  replaceFile("hardware.json", estimatesFile(cards));
   replaceFile("hardware-kernels.md", kernelReport(made));
   const charted = cards.get(CARDS[0]!)!.map(({ name, lab }) => ({ name, total: totalOf(lab) }));
   replaceFile("hardware.svg", chart(charted, CARDS[0]!.name));
-  say("wrote bench/hardware.md, bench/hardware-kernels.md and bench/hardware.svg");
+  say("wrote hardware.md, hardware-kernels.md, hardware.json and hardware.svg in bench/");
+}
+
+/** The cases' estimates in µs by card, which a portable folder prints beside what it measures. */
+function estimatesFile(cards: ReadonlyMap<Card, readonly CaseLab[]>): string {
+  const cases: Record<string, Record<string, number>> = {};
+  for (const [card, labs] of cards)
+    for (const { name, lab } of labs) (cases[name] ??= {})[card.id] = Number(totalOf(lab).us.toPrecision(3));
+  return `${JSON.stringify({ note: "µs, estimated from machine code, not measured", cases }, null, 1)}\n`;
 }
 
 try {
