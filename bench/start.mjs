@@ -16,18 +16,22 @@ const here = dirname(fileURLToPath(import.meta.url));
 run(process.execPath, [join(here, "..", "scripts", "setup.mjs")]);
 const given = process.argv.slice(2);
 const own = ["isoflop", "mixtures", "llama", "serving", "exported", "hardware"].includes(given[0]) ? given[0] : null;
+// Without options the lab asks other runtimes too.
+const peers = own !== "hardware" || given.length === 1 || given.includes("--peers");
 if (own === "llama") {
   if (process.platform !== "linux" || process.arch !== "x64") {
     process.stderr.write("bench: llama.cpp is installed for Linux on x64 alone\n");
     process.exit(1);
   }
   installLlamaCpp(join(here, "llama"));
-} else if (own !== "hardware" && !installed(here)) {
+} else if (peers && !installed(here)) {
   process.stderr.write("bench: installing the peers (npm ci)\n");
   // The WebGPU and CPU libraries of onnxruntime-node are in its package; its install script would download those for
   // CUDA.
   run("npm", ["ci", ...QUIET], { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" });
 }
+if (own === "hardware" && peers && process.platform === "linux" && process.arch === "x64")
+  installLlamaCpp(join(here, "llama"));
 const tsx = pathToFileURL(createRequire(join(here, "..", "package.json")).resolve("tsx")).href;
 run(process.execPath, ["--import", tsx, join(here, own ?? "", "main.ts"), ...given.slice(own === null ? 0 : 1)]);
 

@@ -96,6 +96,9 @@ export async function portable(folder, { pack = true } = {}) {
   });
   cpSync(join(root, "examples"), to("modc", "examples"), { recursive: true });
   cpSync(join(root, "bench", "models"), to("modc", "bench", "models"), { recursive: true });
+  // What the lab estimates for cards that were not there.
+  const estimates = join(root, "bench", "hardware.json");
+  if (existsSync(estimates)) copy(estimates, "modc", "bench", "hardware.json");
   await build({
     absWorkingDir: root,
     entryPoints: ["bench/portable/run.ts", "bench/portable/measure.ts"],

@@ -191,6 +191,15 @@ const SECTIONS = {
       unit: "tests",
     },
   ],
+  hardware: [
+    {
+      file: "test/bench/hardware.test.ts",
+      once: true,
+      what: "kernels of all cases by the compilers of eight GPUs that are not there: nothing spills, and estimates",
+      short: 8,
+      unit: "tests",
+    },
+  ],
   training: [
     {
       file: "test/train/checkpoint.test.ts",

@@ -29,8 +29,8 @@ const of = (name: string, model: string, length: number, varied: Varied = {}): H
   ...varied,
 });
 
-const product = (name: string, length: number, precision: Precision = {}): HardwareCase =>
-  of(name, "product", length, { set: { size: 1024 }, precision });
+const product = (name: string, length: number, precision: Precision = {}, size = 1024): HardwareCase =>
+  of(name, "product", length, { set: { size }, precision });
 
 const SMALL = { dim: 512, heads: 8, depth: 4, context: 512, routed: true };
 /** A layer as models of one to two thousand million weights have it, which fills a card. */
@@ -63,6 +63,11 @@ export const HARDWARE_CASES: readonly HardwareCase[] = [
   product("product-1x1024-f16", 1, { weights: "f16" }),
   product("product-1x1024-q8", 1, { weights: "q8" }),
   product("product-1x1024-q4", 1, { weights: "q4" }),
+  ...([{}, { weights: "f16" }, { weights: "q8" }, { weights: "q4" }] as const).map((precision) =>
+    product(`product-1x4096${"weights" in precision ? `-${precision.weights}` : ""}`, 1, precision, 4096),
+  ),
+  of("query-2048", "query", 1),
+  of("routing-2048", "routing", 2048),
   step("step-f32", SMALL),
   step("step-q8", SMALL, { weights: "q8" }),
   step("step-q4", SMALL, { weights: "q4" }),
@@ -71,6 +76,16 @@ export const HARDWARE_CASES: readonly HardwareCase[] = [
   of("train-2048+f16", "decoder", 2048, { ...TRAINED, precision: { products: "f16" } }),
   step("large-step-q8", LARGE_DECODER, { weights: "q8" }),
   step("large-step-q4", LARGE_DECODER, { weights: "q4" }),
+];
+
+/** Cases that tell most. */
+export const KEY_CASES: readonly string[] = [
+  "dense-2048+f16",
+  "mod-2048+f16",
+  "attention-2048+f16",
+  "product-1024",
+  "product-1x1024-q8",
+  "step-q8",
 ];
 
 export function compileCase({ model, set, precision, program }: HardwareCase, target: Target): Program {
@@ -91,6 +106,7 @@ export function extentsOf(program: Program, { length, set }: HardwareCase): Read
   const found = program.axes.flatMap((axis): readonly (readonly [string, number])[] => {
     if (axis.role === "batch" || axis.name === "generate.sequence") return [[axis.name, 1]];
     if (axis.name === "T") return [[axis.name, length]];
+    if (axis.name === "S") return [[axis.name, 2048]];
     return axis.name.endsWith(".capacity") ? [[axis.name, Number(set["context"] ?? 512)]] : [];
   });
   return new Map(found);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Card } from "../../src/hardware/cards.js";
-import { nullEnvironment } from "../../src/hardware/null-device-node.js";
+import { nullEnvironment } from "../../src/hardware/drivers-node.js";
 
 /** What was encoded from one mark to the next. */
 export interface RunCounts {

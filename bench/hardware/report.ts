@@ -1,45 +1,54 @@
-// hardware.md: what cards' compilers make of modc's kernels.
+// hardware.md: what GPUs' compilers make of modc's kernels; and hardware-kernels.md, each kernel by itself.
+import { CARDS, INTEL, isCard, type Card, type Gpu } from "../../src/hardware/cards.js";
 import type { Lab } from "../../src/hardware/lab.js";
 import { table } from "../tables.js";
 import type { RunCounts } from "./commands.js";
+import { countsTable, INTEL_NOTE, spillingTable, type CountedKernel } from "./intel.js";
+import { PEERS_COUNTS_NOTE, PEERS_NOTE } from "./peers/table.js";
 import { alikeIn, cardLine, estimatesTable, factsTable, micros, totalOf } from "./tables.js";
 
-export const NOTE =
+const NOTE =
   "**All times here are estimates from machine code, not measurements.** No card was there. Registers, spills,\n" +
   "code, instructions, loads and waits are what the card's own compiler made; microseconds come from a simple model\n" +
   "of the card. A factor of two may be wrong.";
+const WRITTEN = "Written by `npm run bench -- hardware`; Mesa's RADV, whose compiler is ACO, and Mesa's ANV for Intel.";
+const EXPLAINED = "[docs/hardware.md](../docs/hardware.md) explains columns, model and limits";
 
 export interface CaseLab {
   readonly name: string;
   readonly lab: Lab;
 }
 
-export function report(given: {
-  readonly cards: ReadonlyMap<string, readonly CaseLab[]>;
-  readonly counts: readonly RunCounts[];
-  readonly others: readonly string[];
-  readonly driver: string;
-}): string {
+export interface Report {
+  readonly cards: ReadonlyMap<Card, readonly CaseLab[]>;
+  readonly counted: ReadonlyMap<Gpu, readonly CountedKernel[]>;
+  readonly runs: readonly RunCounts[];
+  /** Tables of peers. */
+  readonly peers: ReadonlyMap<Gpu, string>;
+}
+
+export function report({ cards, counted, runs, peers }: Report): string {
   const parts = [
-    "# What cards' compilers make of modc's kernels",
-    `${NOTE} [docs/hardware.md](../docs/hardware.md) explains columns, model and limits.`,
-    `Written by \`npm run bench -- hardware\`; ${given.driver}.`,
+    "# What GPUs' compilers make of modc's kernels",
+    `${NOTE} ${EXPLAINED}; [hardware-kernels.md](hardware-kernels.md) has each kernel.`,
+    WRITTEN,
   ];
-  for (const [index, [, cases]] of [...given.cards].entries())
-    parts.push(...cardPart(cases, index === 0 ? "![Estimates and roofs](hardware.svg)" : null));
-  if (given.counts.length > 0) parts.push("## What is encoded at run time", NOTE_COUNTS, countsTable(given.counts));
-  parts.push(...given.others);
+  for (const [card, cases] of cards) {
+    const picture = card === CARDS[0] && cards.size > 1 ? ["![Estimates and roofs](hardware.svg)"] : [];
+    parts.push(`## ${card.name}`, cardLine(card), ...picture, summary(cases));
+  }
+  if (counted.size > 0) parts.push("## Intel", INTEL_NOTE, spillingTable(counted));
+  for (const [gpu, text] of peers)
+    parts.push(`## Peers on ${gpu.name}`, isCard(gpu) ? PEERS_NOTE : PEERS_COUNTS_NOTE, text);
+  if (runs.length > 0) parts.push("## What is encoded at run time", NOTE_RUNS, runsTable(runs));
   return `${parts.join("\n\n")}\n`;
 }
 
-const NOTE_COUNTS =
-  "Facts: commands that the runtime encodes, counted before the driver. `barriers` are the driver's own too.";
-
-function cardPart(cases: readonly CaseLab[], picture: string | null): readonly string[] {
-  const { card } = cases[0]!.lab;
-  const parts = [`## ${card.name}`, cardLine(card), ...(picture === null ? [] : [picture]), summary(cases)];
-  // Each kernel of each case is told for the first card, and of the others what they come to.
-  if (picture === null) return parts;
+/** The first card of each vendor, kernel by kernel. */
+export function kernelReport({ cards, counted }: Report): string {
+  const parts = ["# Each kernel", `${NOTE} ${EXPLAINED}; [hardware.md](hardware.md) has sums.`];
+  const [card, cases] = [...cards][0] ?? [null, []];
+  if (card) parts.push(`## ${card.name}`, cardLine(card));
   for (const { name, lab } of cases) {
     const rows = alikeIn(lab.rows);
     parts.push(
@@ -50,8 +59,14 @@ function cardPart(cases: readonly CaseLab[], picture: string | null): readonly s
       estimatesTable(rows),
     );
   }
-  return parts;
+  const shown = counted.has(INTEL[1]!) ? INTEL[1]! : [...counted.keys()][0];
+  if (shown)
+    parts.push(`## ${shown.vendor}'s ${shown.name} (\`${shown.id}\`)`, INTEL_NOTE, countsTable(counted.get(shown)!));
+  return `${parts.join("\n\n")}\n`;
 }
+
+const NOTE_RUNS =
+  "Facts: commands that the runtime encodes, counted before the driver. `barriers` are the driver's own too.";
 
 function summary(cases: readonly CaseLab[]): string {
   const head = [
@@ -85,7 +100,7 @@ function summary(cases: readonly CaseLab[]): string {
   );
 }
 
-const countsTable = (counts: readonly RunCounts[]): string =>
+const runsTable = (counts: readonly RunCounts[]): string =>
   table(
     [
       "run",

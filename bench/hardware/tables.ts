@@ -23,10 +23,11 @@ export function alikeIn(rows: readonly Row[]): readonly Alike[] {
 const sum = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0);
 export const percent = (share: number): string => (Number.isFinite(share) ? `${(100 * share).toFixed(0)}%` : "");
 export const micros = (us: number): string => (us >= 100 ? us.toFixed(0) : us.toPrecision(2));
-const thousand = (n: number): string => n.toLocaleString("en");
+export const thousand = (n: number): string => n.toLocaleString("en");
 const short = (tuning: string): string => tuning.replaceAll(/(BLOCK=\d+|K_PER_LOAD=1|ROW_SUMS=0) ?/g, "").trim();
-const named = ({ row, times }: Alike): string =>
-  `${row.kernel.replace(/\.\d+$/, "")} ${short(row.tuning)}`.trim() + (times > 1 ? ` (×${times})` : "");
+export const kernelName = ({ kernel, tuning }: { readonly kernel: string; readonly tuning: string }): string =>
+  `${kernel.replace(/\.\d+$/, "")} ${short(tuning)}`.trim();
+const named = ({ row, times }: Alike): string => kernelName(row) + (times > 1 ? ` (×${times})` : "");
 
 /** What the compiler reports, and what the code of one workgroup comes to at these sizes. */
 export function factsTable(rows: readonly Alike[]): string {

@@ -5,8 +5,14 @@ import type { Opened } from "./protocol.js";
 /** `vulkan`: on the adapter, whose kernels wait for nothing; else on the processor, by so many threads. */
 export async function openLlamaCpp(
   path: string,
-  { vulkan, threads, context: size }: { readonly vulkan: boolean; readonly threads: number; readonly context: number },
+  given: {
+    readonly vulkan: boolean;
+    readonly threads: number;
+    readonly context: number;
+    readonly flashAttention?: boolean;
+  },
 ): Promise<Opened> {
+  const { vulkan, threads, context: size, flashAttention = false } = given;
   const llama = await getLlama({
     gpu: vulkan ? "vulkan" : false,
     build: "never",
@@ -16,7 +22,7 @@ export async function openLlamaCpp(
   const devices = vulkan ? await llama.getGpuDeviceNames() : [];
   if (vulkan && devices.length === 0) throw new Error("llama.cpp finds no Vulkan device");
   const model = await llama.loadModel({ modelPath: path, gpuLayers: vulkan ? "max" : 0 });
-  const context = await model.createContext({ contextSize: size, batchSize: size, threads });
+  const context = await model.createContext({ contextSize: size, batchSize: size, threads, flashAttention });
   const sequence = context.getSequence();
   const [device] = devices;
   return {

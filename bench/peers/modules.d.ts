@@ -4,6 +4,8 @@ declare module "onnxruntime-node" {
   export class Tensor {
     constructor(type: "float32", data: Float32Array, dims: readonly number[]);
     constructor(type: "int64", data: BigInt64Array, dims: readonly number[]);
+    constructor(type: "int32", data: Int32Array, dims: readonly number[]);
+    constructor(type: "float16", data: Uint16Array, dims: readonly number[]);
     readonly data: unknown;
     readonly dims: readonly number[];
   }
@@ -159,6 +161,7 @@ declare module "node-llama-cpp" {
     createContext(options: {
       readonly contextSize: number;
       readonly batchSize: number;
+      readonly flashAttention?: boolean;
       readonly threads: number;
     }): Promise<{ getSequence(): Sequence }>;
   }

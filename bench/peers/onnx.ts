@@ -4,6 +4,8 @@ export type Attribute = number | readonly number[] | { readonly float: number };
 
 export interface OnnxNode {
   readonly op: string;
+  /** Default: ONNX's own. */
+  readonly domain?: typeof MICROSOFT;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes?: Readonly<Record<string, Attribute>>;
@@ -12,14 +14,15 @@ export interface OnnxNode {
 export interface OnnxTensor {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly data: Float32Array | BigInt64Array;
+  /** Words of 16 bits are halves. */
+  readonly data: Float32Array | BigInt64Array | Uint16Array | Uint8Array;
 }
 
 export interface OnnxValue {
   readonly name: string;
   /** A name stands for a size that is not known beforehand. */
   readonly shape: readonly (number | string)[];
-  readonly type: "f32" | "i64";
+  readonly type: keyof typeof TYPES;
 }
 
 export interface OnnxGraph {
@@ -29,8 +32,9 @@ export interface OnnxGraph {
   readonly outputs: readonly OnnxValue[];
 }
 
-const FLOAT = 1;
-const INT64 = 7;
+const TYPES = { f32: 1, u8: 2, i32: 6, i64: 7, f16: 10 } as const;
+/** Of onnxruntime's own operators. */
+export const MICROSOFT = "com.microsoft";
 const OPSET = 20;
 const IR_VERSION = 9;
 
@@ -43,7 +47,12 @@ export function writeOnnx(graph: OnnxGraph): Uint8Array {
     ...graph.inputs.map((v) => message(11, valueInfo(v))),
     ...graph.outputs.map((v) => message(12, valueInfo(v))),
   ];
-  return join([whole(1, IR_VERSION), message(7, body), message(8, [text(1, ""), whole(2, OPSET)])]);
+  return join([
+    whole(1, IR_VERSION),
+    message(7, body),
+    message(8, [text(1, ""), whole(2, OPSET)]),
+    ...(graph.nodes.some((n) => n.domain) ? [message(8, [text(1, MICROSOFT), whole(2, 1)])] : []),
+  ]);
 }
 
 const nodeProto = (node: OnnxNode): Uint8Array[] => [
@@ -51,6 +60,7 @@ const nodeProto = (node: OnnxNode): Uint8Array[] => [
   ...node.outputs.map((name) => text(2, name)),
   text(4, node.op),
   ...Object.entries(node.attributes ?? {}).map(([name, value]) => message(5, attributeProto(name, value))),
+  ...(node.domain ? [text(7, node.domain)] : []),
 ];
 
 function attributeProto(name: string, value: Attribute): Uint8Array[] {
@@ -62,14 +72,20 @@ function attributeProto(name: string, value: Attribute): Uint8Array[] {
 
 const tensorProto = ({ name, shape, data }: OnnxTensor): Uint8Array[] => [
   ...shape.map((n) => whole(1, n)),
-  whole(2, data instanceof Float32Array ? FLOAT : INT64),
+  whole(2, typeOf(data)),
   text(8, name),
   bytes(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
 ];
 
+function typeOf(data: OnnxTensor["data"]): number {
+  if (data instanceof Float32Array) return TYPES.f32;
+  if (data instanceof BigInt64Array) return TYPES.i64;
+  return data instanceof Uint16Array ? TYPES.f16 : TYPES.u8;
+}
+
 function valueInfo({ name, shape, type }: OnnxValue): Uint8Array[] {
   const dims = shape.map((n) => message(1, [typeof n === "number" ? whole(1, n) : text(2, n)]));
-  return [text(1, name), message(2, [message(1, [whole(1, type === "f32" ? FLOAT : INT64), message(2, dims)])])];
+  return [text(1, name), message(2, [message(1, [whole(1, TYPES[type]), message(2, dims)])])];
 }
 
 const key = (field: number, wire: number): Uint8Array => varint(BigInt((field << 3) | wire));

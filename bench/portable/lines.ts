@@ -1,6 +1,6 @@
 // What a measuring process of a portable folder tells, and its parts.
 
-export const PARTS = ["peak", "products", "blocks", "generation", "llama"] as const;
+export const PARTS = ["peak", "hypotheses", "products", "blocks", "generation", "llama"] as const;
 export type Part = (typeof PARTS)[number];
 
 export const isPart = (word: string): word is Part => PARTS.some((part) => part === word);
@@ -16,6 +16,8 @@ export interface Line {
   /** Milliseconds until the first token, and of a token after it. */
   readonly promptMs?: number;
   readonly tokenMs?: number;
+  /** What bench/hardware.md estimates for cards that were not there: microseconds by card. */
+  readonly estimates?: Readonly<Record<string, number>>;
   /** Why there is no result. */
   readonly fault?: string;
 }

@@ -1,18 +1,16 @@
 // Measures one part of what a portable folder reports, in a process of its own, without peers: a line of JSON for each
 // result, so that what was measured before a fault or the end of its time is kept.
 import { once } from "../../src/base/once.js";
-import { compileGeneration } from "../../src/compile-generation.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { createGenerator } from "../../src/generate/index.js";
-import type { WeightsInput } from "../../src/generate/types.js";
-import type { Precision, WeightType } from "../../src/program/target.js";
+import type { Precision } from "../../src/program/target.js";
 import { load, openDevice, type Device } from "../../src/runtime/index.js";
 import { cases, compileBlock, prepare, product, textOf, type Case } from "../cases.js";
 import { difference, evaluated, TOLERANCE } from "../expected.js";
 import { generateCases, prepareGeneration } from "../generating/cases.js";
 import { PeakMeter } from "../peak.js";
 import { spreadOf } from "../statistics.js";
+import { HYPOTHESES, measureHypothesis } from "./hypotheses.js";
 import { isPart, type Line, type Part } from "./lines.js";
+import { measureWriting } from "./writing.js";
 
 const ROUNDS = 5;
 /** Applications for each wait, of which the wait is then a small part: at most so many, at least two. */
@@ -101,39 +99,6 @@ async function measureProducts(): Promise<void> {
   await measureBlocks([...cases.filter(({ kind }) => kind === "product"), ...more]);
 }
 
-interface Writing {
-  readonly source: string;
-  readonly file: string;
-  readonly set: Readonly<Record<string, string>>;
-  readonly weightsAs: WeightType;
-  readonly weights: WeightsInput | undefined;
-  readonly prompt: Uint32Array;
-  readonly count: number;
-}
-
-/** The second text; the first compiles. */
-async function measureWriting(device: Device, given: Writing): Promise<Omit<Line, "name">> {
-  const { source, file, set, weightsAs } = given;
-  const { generation, diagnostics, sources } = compileGeneration(source, {
-    file,
-    set,
-    target: device.target,
-    precision: { weights: weightsAs },
-  });
-  if (!generation) throw new Error(formatDiagnostics(diagnostics, { sources }));
-  const generator = await createGenerator(generation, device, given.weights, { seed: 1 });
-  const [promptMs, tokenMs]: number[][] = [[], []];
-  for (let round = 0; round < 3; round++) {
-    for await (const _ of generator.generate([given.prompt], { maxTokens: given.count }));
-    const { firstToken, generation: rest, generatedTokens } = generator.summary!;
-    if (round === 0) continue;
-    promptMs!.push(firstToken);
-    tokenMs!.push(rest / (generatedTokens - 1));
-  }
-  generator.dispose();
-  return { promptMs: Math.min(...promptMs!), tokenMs: Math.min(...tokenMs!) };
-}
-
 async function measureGeneration(): Promise<void> {
   const device = await openDevice({ spare: false });
   for (const c of generateCases.filter(({ group }) => group.startsWith("generate-quantized")))
@@ -166,8 +131,15 @@ async function measureLlama(): Promise<void> {
     );
 }
 
+/** What bench/hardware.md has estimates for, on cards that were not there. */
+async function measureHypotheses(): Promise<void> {
+  const device = await openDevice({ spare: false });
+  for (const given of HYPOTHESES) await attempted(given.name, () => measureHypothesis(device, given));
+}
+
 const PARTS: { readonly [P in Part]: () => Promise<void> } = {
   peak: measurePeak,
+  hypotheses: measureHypotheses,
   products: measureProducts,
   blocks: () => measureBlocks(cases.filter(({ id }) => ["dense-512", "mod-512"].includes(id))),
   generation: measureGeneration,

@@ -18,6 +18,8 @@ export function markdown(run: Run): string {
   const { outcomes, date } = run;
   const said = (stage: string): string => outcomes.find(({ name }) => name === stage)?.stdout.trim() ?? "";
   const lines = outcomes.flatMap(({ name, stdout }) => (["device", "tune"].includes(name) ? [] : readLines(stdout)));
+  const judged = lines.filter(({ ms, estimates }) => ms !== undefined && estimates !== undefined);
+  const cards = Object.keys(judged[0]?.estimates ?? {});
   const faults = outcomes.filter(({ status }) => status === "failed");
   const proofs = outcomes.filter(({ must }) => must);
   const proven = proofs.filter(({ status }) => status === "fine");
@@ -41,6 +43,22 @@ export function markdown(run: Run): string {
           "| measured | ms | GFLOP/s | off by | first token, ms | each token, ms |",
           "|---|---|---|---|---|---|",
           ...lines.map(row),
+          "",
+        ]),
+    ...(judged.length === 0
+      ? []
+      : [
+          "## What bench/hardware.md estimated, in microseconds",
+          "",
+          "From machine code for cards that were not there, without gaps between dispatches; another card takes other",
+          "times. A repeated run is measured here, gaps with it.",
+          "",
+          `| case | measured here | ${cards.map((card) => `estimated for ${card}`).join(" | ")} |`,
+          `|---|---|${cards.map(() => "---|").join("")}`,
+          ...judged.map(({ name, ms, estimates }) => {
+            const all = [1000 * ms!, ...cards.map((card) => estimates![card]!)];
+            return `| ${name} | ${all.map((us) => us?.toPrecision(3) ?? "").join(" | ")} |`;
+          }),
           "",
         ]),
     ...(said("tune") === "" ? [] : ["## What tuning gained", "", "```", said("tune"), "```", ""]),

@@ -37,7 +37,7 @@ function verify(name: string): Stage {
   };
 }
 
-const LIMITS = { peak: 30, products: 90, blocks: 90, generation: 90, llama: 100 } as const;
+const LIMITS = { peak: 30, hypotheses: 90, products: 90, blocks: 90, generation: 90, llama: 100 } as const;
 
 function stagesOf(): readonly Stage[] {
   const models = ["", "variants"].flatMap((under) =>

@@ -1,7 +1,14 @@
-// The cards whose compilers are asked, by data sheets and AMD's guides to their instruction sets.
-export interface Card {
-  readonly id: CardId;
+// The cards whose compilers are asked; AMD's by data sheets and guides to their instruction sets.
+
+/** Of Intel's GPUs only what their compiler reports is known here: no model of time. */
+export interface Gpu {
+  readonly id: GpuId;
+  readonly vendor: "AMD" | "Intel";
   readonly name: string;
+}
+
+export interface Card extends Gpu {
+  readonly id: CardId;
   /** `gfx` of the machine code. */
   readonly generation: number;
   readonly clock: number;
@@ -22,10 +29,14 @@ const latency = { memory: 500, scalar: 200, local: 64 };
 
 export const CARD_IDS = ["navi31", "navi21", "gfx1201"] as const;
 export type CardId = (typeof CARD_IDS)[number];
+export const INTEL_IDS = ["tgl", "dg2", "mtl", "lnl", "bmg"] as const;
+export const GPU_IDS = [...CARD_IDS, ...INTEL_IDS] as const;
+export type GpuId = (typeof GPU_IDS)[number];
 
 export const CARDS: readonly Card[] = [
   {
     id: "navi31",
+    vendor: "AMD",
     name: "Radeon RX 7900 XTX",
     generation: 11,
     clock: 2.4e9,
@@ -38,6 +49,7 @@ export const CARDS: readonly Card[] = [
   },
   {
     id: "navi21",
+    vendor: "AMD",
     name: "Radeon RX 6900 XT",
     generation: 10,
     clock: 2.25e9,
@@ -50,6 +62,7 @@ export const CARDS: readonly Card[] = [
   },
   {
     id: "gfx1201",
+    vendor: "AMD",
     name: "Radeon RX 9070 XT",
     generation: 12,
     clock: 2.9e9,
@@ -62,7 +75,17 @@ export const CARDS: readonly Card[] = [
   },
 ];
 
-export const cardOf = (id: CardId): Card => CARDS.find((card) => card.id === id)!;
+const intel = (id: (typeof INTEL_IDS)[number], name: string): Gpu => ({ id, vendor: "Intel", name });
+export const INTEL: readonly Gpu[] = [
+  intel("tgl", "Iris Xe of Tiger Lake"),
+  intel("dg2", "Arc A770M"),
+  intel("mtl", "Arc of Meteor Lake"),
+  intel("lnl", "Arc of Lunar Lake"),
+  intel("bmg", "Arc B580"),
+];
+
+export const gpuOf = (id: GpuId): Gpu => [...CARDS, ...INTEL].find((gpu) => gpu.id === id)!;
+export const isCard = (gpu: Gpu): gpu is Card => gpu.vendor === "AMD";
 
 /** Operations a second: f32 multiply-adds, and f16 on matrix units where it has them. */
 export const peakOf = ({ simds, clock, doubles, wmma }: Card, half: boolean): number =>

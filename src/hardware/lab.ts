@@ -8,7 +8,7 @@ import { checkLive } from "../runtime/extents.js";
 import { WorkCosts, type WorkCost } from "../runtime/profile/profile.js";
 import { parseAxes, SizeTable } from "../runtime/sizes.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
-import type { Card } from "./cards.js";
+import type { Card, Gpu } from "./cards.js";
 import { StepContents } from "./contents.js";
 import { estimate, type Estimate } from "./estimate.js";
 import { asksGroups, numberedBy, threadsOf } from "./kernel-text.js";
@@ -67,7 +67,7 @@ export interface Translated {
   readonly pipeline: Pipeline;
 }
 
-/** Workgroups that are followed of each step. */
+/** Workgroups that are followed of each step, at most. */
 const SAMPLES = 5;
 /** No grid is wider: the runtime folds it over two dimensions. */
 const WIDEST = 65_535;
@@ -80,7 +80,7 @@ const runOf = (program: Program, { extents, live = {} }: LabOptions): RunSizes =
 
 /** Has the kernels translated that run at these sizes; `others`: copies and clears beside them. */
 export async function translate(
-  device: NullDevice,
+  device: NullDevice<Gpu>,
   program: Program,
   options: LabOptions,
 ): Promise<{ readonly dispatches: readonly Translated[]; readonly others: number }> {
@@ -100,6 +100,8 @@ export async function translate(
   }
   return { dispatches, others };
 }
+
+const ends = <T>(all: readonly T[]): T[] => all.filter((_, i) => i === 0 || i === all.length - 1);
 
 export async function labOf(device: NullDevice, program: Program, options: LabOptions): Promise<Lab> {
   const axes = parseAxes(program);
@@ -156,10 +158,15 @@ function followStep(of: {
     asksGroups: asksGroups(wgsl),
     numbered: numberedBy(wgsl),
   };
-  const chosen = new Set(Array.from({ length: SAMPLES }, (_, i) => Math.floor(((i + 0.5) * workgroups) / SAMPLES)));
-  const followed = [...chosen].map((n) =>
-    follow(code, { ...launch, group: [n % groups[0], Math.floor(n / groups[0]), 0] }, card),
-  );
+  const followGroup = (n: number): Followed =>
+    follow(code, { ...launch, group: [n % groups[0], Math.floor(n / groups[0]), 0] }, card);
+  const samples = [
+    ...new Set(Array.from({ length: SAMPLES }, (_, i) => Math.floor(((i + 0.5) * workgroups) / SAMPLES))),
+  ];
+  const followed = ends(samples).map((n) => followGroup(n));
+  // Where the first and the last run as many instructions, so do those between.
+  if (new Set(followed.map(({ mix }) => mix.slots)).size > 1)
+    followed.splice(1, 0, ...samples.slice(1, -1).map((n) => followGroup(n)));
   return { dispatch, cost, facts: factsOf(pipeline, code.loops.length), followed };
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <vulkan/vk_layer.h>
 #include <vulkan/vulkan.h>
@@ -153,14 +154,14 @@ RESULT allocateMemory(VkDevice d, const VkMemoryAllocateInfo *info, const VkAllo
 }
 NOTHING freeMemory(VkDevice d, VkDeviceMemory m, const VkAllocationCallbacks *a) {
   Memory *own = (Memory *)m;
-  if (own) free(own->data);
+  if (own && own->data) munmap(own->data, own->size);
   free(own);
 }
-/** Memory that is never mapped is never made. */
+/** Memory that is never mapped is never made; it is aligned as programs expect. */
 RESULT mapMemory(VkDevice d, VkDeviceMemory m, VkDeviceSize at, VkDeviceSize n, VkMemoryMapFlags f, void **data) {
   Memory *own = (Memory *)m;
-  if (!own->data) own->data = calloc(1, own->size);
-  if (!own->data) return VK_ERROR_MEMORY_MAP_FAILED;
+  if (!own->data) own->data = mmap(NULL, own->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (own->data == MAP_FAILED) return own->data = NULL, VK_ERROR_MEMORY_MAP_FAILED;
   *data = own->data + at;
   return VK_SUCCESS;
 }
@@ -214,7 +215,8 @@ static void nothing(void) {}
 
 // --- pipelines
 
-static void writeCode(VkDevice d, const VkPipelineExecutableInfoKHR *which, unsigned number) {
+/** Invocations of a workgroup as RADV's own program says, one of the texts; the code is another. */
+static void writeCode(VkDevice d, const VkPipelineExecutableInfoKHR *which, unsigned number, unsigned threads[3]) {
   const char *folder = getenv("MODC_LAYER_CODE");
   PFN_vkGetPipelineExecutableInternalRepresentationsKHR ask =
       (void *)nextDevice(d, "vkGetPipelineExecutableInternalRepresentationsKHR");
@@ -227,15 +229,15 @@ static void writeCode(VkDevice d, const VkPipelineExecutableInfoKHR *which, unsi
   for (uint32_t i = 0; i < n; i++) texts[i].pData = calloc(1, texts[i].dataSize + 1);
   ask(d, which, &n, texts);
   for (uint32_t i = 0; i < n; i++) {
+    const char *size = texts[i].isText ? strstr(texts[i].pData, "workgroup_size: ") : NULL;
+    if (size) sscanf(size, "workgroup_size: %u, %u, %u", &threads[0], &threads[1], &threads[2]);
     // RADV's name, and what ANV's begins with.
     if (texts[i].isText && (!strcmp(texts[i].name, "Assembly") || strstr(texts[i].name, "assembly"))) {
       char path[4096];
       snprintf(path, sizeof path, "%s/%u.s", folder, number);
       FILE *to = fopen(path, "w");
-      if (to) {
-        fputs(texts[i].pData, to);
-        fclose(to);
-      }
+      if (to) fputs(texts[i].pData, to);
+      if (to) fclose(to);
     }
     free(texts[i].pData);
   }
@@ -265,10 +267,11 @@ static void report(VkDevice d, VkPipeline pipeline, double took) {
   if (!values) abort();
   for (uint32_t k = 0; k < n; k++) values[k].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR;
   statistics(d, &one, &n, values);
-  writeCode(d, &one, number);
+  unsigned t[3] = {0, 0, 0};
+  writeCode(d, &one, number, t);
   char line[8192];
-  int at = snprintf(line, sizeof line, "{\"pipeline\":%u,\"compileMs\":%.2f,\"subgroup\":%u,\"statistics\":{", number,
-                    took, found[e].subgroupSize);
+  const char *begin = "{\"pipeline\":%u,\"compileMs\":%.2f,\"subgroup\":%u,\"threads\":%u,\"statistics\":{";
+  int at = snprintf(line, sizeof line, begin, number, took, found[e].subgroupSize, t[0] * t[1] * t[2]);
   for (uint32_t k = 0; k < n && at < 8000; k++)
     at += snprintf(line + at, sizeof line - at, "%s\"%s\":%llu", k ? "," : "", values[k].name,
                    (unsigned long long)values[k].value.u64);

@@ -76,6 +76,14 @@ describe("the report", () => {
     expect(text).toContain("1 of 1 proofs");
   });
 
+  it("shows beside what was measured what was estimated for cards that were not there", () => {
+    const stdout = '{"name":"product-1024","ms":0.2,"estimates":{"navi31":78,"navi21":120}}\n{"name":"other","ms":1}\n';
+    const text = markdown(of({ ...fine, name: "measure hypotheses", must: false, stdout }));
+    expect(text).toContain("| case | measured here | estimated for navi31 | estimated for navi21 |");
+    expect(text).toContain("| product-1024 | 200 | 78.0 | 120 |");
+    expect(text).not.toContain("| other | 1000 |");
+  });
+
   it("fails where a proof failed or a result is wrong, not where time ran out", () => {
     expect(markdown(of({ ...fine, name: "tune", stdout: "a product: 1.2 x" }))).toMatch(/tuning gained[^]*1\.2 x/);
     const verify: Outcome = { ...fine, name: "verify moby.mod", status: "failed", stderr: "it differs" };

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { memoryOf, parseProgram } from "../../src/runtime/index.js";
 import type { PlannedWork } from "../../src/cli/program/planned.js";
 import { readFileSync } from "node:fs";
-import { missingForNullDevice } from "../../src/hardware/null-device-node.js";
+import { missingForNullDevice } from "../../src/hardware/drivers-node.js";
 import { modc, NO_DEVICE, temporaryFolder } from "./spawn.js";
 
 const folder = temporaryFolder();
@@ -133,6 +133,24 @@ describe("plan --hardware", () => {
     expect([status, stdout]).toEqual([3, ""]);
     expect(stderr).toMatch(/(RADV|C compiler|Linux)/);
     expect(stderr).toMatch(/apt-get install|use Linux/);
+  });
+
+  it("says how to get Intel's driver where it is not there", async () => {
+    const env = { ...process.env, MODC_INTEL_DRIVER: "/nowhere" };
+    const { status, stderr } = await modc(["plan", ...SMALL, "--hardware", "dg2"], { env });
+    expect(status).toBe(3);
+    expect(stderr).toMatch(/mesa-intel\.mjs|use Linux/);
+  });
+
+  it.skipIf(missingForNullDevice(process.env, "Intel") !== null)("tells static counts of Intel's GPUs", async () => {
+    const text = await fine("plan", ...SMALL, "--hardware", "dg2", "--length", "64");
+    expect(text).toMatch(
+      /for Intel's Arc A770M, which is not there\nThe compiler's own static counts, not measurements/,
+    );
+    expect(text).toMatch(
+      /^ {6}\d+ workgroups?, subgroups of 16, \d+ instructions, \d+ messages, \d+ cycles, none spilled/m,
+    );
+    expect(text).toMatch(/^\d+ dispatches, of which (none spills|\d+ spill)$/m);
   });
 
   it("names one device, and compiles for it", async () => {

@@ -2,7 +2,8 @@
 // time from the machine code.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { cardOf, type CardId } from "../../hardware/cards.js";
+import { gpuOf, isCard, type Gpu, type GpuId } from "../../hardware/cards.js";
+import { countsOf, type CountedRow } from "../../hardware/counts.js";
 import { labOf, type Lab, type Row } from "../../hardware/lab.js";
 import { NullDevice } from "../../hardware/null-device-node.js";
 import type { Program } from "../../program/program.js";
@@ -21,29 +22,72 @@ import type { Given } from "./program.js";
 
 const NOTE =
   "Times are estimates from machine code, not measurements; a factor of two may be wrong (docs/hardware.md).";
+const NOTE_COUNTS =
+  "The compiler's own static counts, not measurements: cycles are its guess, by which a loop runs ten times " +
+  "(docs/hardware.md).";
 
 /** Ends with the status of a missing device, and says what to install, where the card's driver is not there. */
 export async function planHardware(
   file: string,
   { program: own, forTarget }: Given,
-  id: CardId,
+  id: GpuId,
   flags: Flags<typeof sourceCommands.plan>,
 ): Promise<ExitCode> {
   if (forTarget === null)
     throw new UserError(`${file} is compiled already: --hardware compiles for a card`, null, EXIT.usage);
   if (flags.target !== undefined)
     throw new UserError("--hardware and --target both name a device", "leave one out", EXIT.usage);
-  const device = await NullDevice.open(cardOf(id), childScript(), io().env);
+  const gpu = gpuOf(id);
+  const extents = chosenExtents(parseAxes(own), flags, USUAL_TOKENS);
+  const options = { extents, live: flags.live ?? {} };
+  const device = await NullDevice.open<Gpu>(gpu, childScript(), io().env);
   try {
     const program = forTarget(device.target);
-    const extents = chosenExtents(parseAxes(own), flags, USUAL_TOKENS);
-    const lab = await labOf(device, program, { extents, live: flags.live ?? {} });
-    if (flags.json) outJson(asJson(program, extents, lab));
-    else out(printed(program, extents, lab, programName(flags, program)));
+    const name = `${program.model}, ${programName(flags, program)}, ${printExtents(extents)}`;
+    if (isAmd(device)) {
+      const lab = await labOf(device, program, options);
+      if (flags.json) outJson(asJson(program, extents, lab));
+      else out(printed(lab, name));
+    } else {
+      const rows = await countsOf(device, program, options);
+      if (flags.json) outJson({ ...planned(program, extents, gpu), note: NOTE_COUNTS, kernels: rows });
+      else out(printedCounts(gpu, rows, name));
+    }
     return EXIT.fine;
   } finally {
     device.close();
   }
+}
+
+const isAmd = (device: NullDevice<Gpu>): device is NullDevice => isCard(device.card);
+
+function printedCounts(gpu: Gpu, rows: readonly CountedRow[], name: string): string {
+  const width = columns();
+  const spilling = rows.filter(({ counts }) => counts.spills + counts.fills + counts.scratchBytes > 0);
+  return [
+    `${name}, for ${gpu.vendor}'s ${gpu.name}, which is not there`,
+    ...wrap("", NOTE_COUNTS.split(" "), " ", width),
+    "",
+    ...rows.flatMap(({ kernel, tuning, workgroups, counts: c }, i) => {
+      const told = [
+        plural(workgroups, "workgroup"),
+        `subgroups of ${c.width}`,
+        `${c.instructions} instructions`,
+        plural(c.messages, "message"),
+        `${c.cycles} cycles`,
+        c.spills + c.fills > 0 ? `${c.spills} spills and ${c.fills} fills` : "none spilled",
+        c.scratchBytes > 0 ? `${formatBytes(c.scratchBytes)} of scratch` : "no scratch",
+        `${c.liveRegisters} live registers`,
+        ...(c.workgroupBytes > 0 ? [`${formatBytes(c.workgroupBytes)} of workgroup memory`] : []),
+      ];
+      return [
+        ...wrap(`${String(i + 1).padStart(4)}  `, `${kernel}  ${tuning}`.trimEnd().split(" "), " ", width),
+        ...wrap("      ", told.join(", ").split(" "), " ", width),
+      ];
+    }),
+    "",
+    `${plural(rows.length, "dispatch")}, of which ${spilling.length === 0 ? "none spills" : `${spilling.length} spill`}`,
+  ].join("\n");
 }
 
 /** Beside this bundle; where commands run from their sources, in the build. */
@@ -53,13 +97,13 @@ function childScript(): string {
   return paths.find((path) => existsSync(path)) ?? paths[0]!;
 }
 
-function printed(program: Program, extents: ReadonlyMap<string, number>, lab: Lab, name: string): string {
+function printed(lab: Lab, name: string): string {
   const { card, rows } = lab;
   const us = sum(rows.map((r) => r.estimate.us));
   const least = rows.some((r) => r.estimate.ground === "least");
   const width = columns();
   return [
-    `${program.model}, ${name}, ${printExtents(extents)}, for a ${card.name} that is not there`,
+    `${name}, for a ${card.name} that is not there`,
     ...wrap("", NOTE.split(" "), " ", width),
     "",
     ...rows.flatMap((row, i) => rowLines(row, i, width)),
@@ -95,13 +139,17 @@ function rowLines({ kernel, tuning, workgroups, threads, facts, estimate }: Row,
   ];
 }
 
-const asJson = (program: Program, extents: ReadonlyMap<string, number>, { card, rows, others }: Lab): object => ({
+const planned = (program: Program, extents: ReadonlyMap<string, number>, gpu: Gpu): object => ({
   model: program.model,
   phase: program.phase,
-  card: card.id,
-  note: NOTE,
+  card: gpu.id,
   target: program.target,
   extents: Object.fromEntries(extents),
+});
+
+const asJson = (program: Program, extents: ReadonlyMap<string, number>, { card, rows, others }: Lab): object => ({
+  ...planned(program, extents, card),
+  note: NOTE,
   others,
   kernels: rows.map(({ kernel, tuning, workgroups, threads, facts, estimate }) => ({
     kernel,

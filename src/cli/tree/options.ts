@@ -3,7 +3,7 @@
 // The name of an option's value determines its completion: a file for `<path>`, a folder for `<folder>`, either for
 // `<what>`, else the choices.
 import { Option } from "@commander-js/extra-typings";
-import { CARD_IDS } from "../../hardware/cards.js";
+import { GPU_IDS } from "../../hardware/cards.js";
 import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../../program/target.js";
 import { PROGRAM_NAMES } from "../../program/names.js";
 import { MAX_EXTENT } from "../../size/counts.js";
@@ -168,7 +168,7 @@ export const target = option(
 export const hardware = option(
   "--hardware <card>",
   "have the compiler of such a card translate the kernels, without the card; times are estimates",
-).choices(CARD_IDS);
+).choices(GPU_IDS);
 
 const DEVICES = ["gpu", "software", "swiftshader"] as const;
 /** The kind of device; if there is none, the command ends with exit code 3. */
