@@ -55,6 +55,8 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
+/** 1 where b's first loads of a round are on their way before a is brought, for which a lane needs registers; else 0. */
+const AHEAD = 1u;
 /** Where it is not 0, so many lanes share the sum over a row of `valueX`, `ownSum`, which `rowA` needs. */
 const SUMMED = 0u;
 /** The row of what is summed, by the product's. */
@@ -156,7 +158,7 @@ fn main(
   var ahead: array<Loaded, LOADS>;
   let firstBlock = min(slice, (min(CHUNK, count) + BLOCK - 1u) / BLOCK - 1u);
   let begin = atB + firstBlock * (BLOCK / K_PER_LOAD) * strideB();
-  for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(begin + i * strideB()); }
+  if (AHEAD > 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(begin + i * strideB()); } }
   if (SUMMED > 0u) { sumRow(lane, tile.first); }
   var rows: array<RowA, ROWS>;
   for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(tile.first + r, tile.end - 1u)); }
@@ -183,6 +185,7 @@ fn main(
 
     for (var block = slice; block < blocks; block += SLICES) {
       let at = atB + (first + block * BLOCK) / K_PER_LOAD * strideB();
+      if (AHEAD == 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(at + i * strideB()); } }
       var scale: vec4f;
       if (SCALED > 0u) { scale = addBlock(vec4f(), vec4f(1.0), at); }
       var part: array<vec4f, ROWS>;
@@ -218,12 +221,12 @@ fn main(
       }
       if (SCALED > 0u) { scales[block][own] = scale; }
       for (var r = 0u; r < ROWS; r++) { parts[block][r * VECTORS + own] = part[r]; }
-      if (block + SLICES < blocks) {
+      if (AHEAD > 0u && block + SLICES < blocks) {
         let next = at + SLICES * (BLOCK / K_PER_LOAD) * strideB();
         for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(next + i * strideB()); }
       }
     }
-    if (first + CHUNK < count) {
+    if (AHEAD > 0u && first + CHUNK < count) {
       let after = (min(CHUNK, count - first - CHUNK) + BLOCK - 1u) / BLOCK;
       let next = atB + (first + CHUNK + min(slice, after - 1u) * BLOCK) / K_PER_LOAD * strideB();
       for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(next + i * strideB()); }

@@ -1,11 +1,11 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64, or row-major.
 // Method: 256 invocations share a tile of 64 or 128 rows and one or two panels of 64 columns, of which each owns 4
 // or 8 rows × 4 columns of each panel in registers. STEP of k at a time, both operands are brought to workgroup
-// memory, from which every value is read sixteen times: what a GPU, whose memory is far behind its arithmetic, wants
-// (Volkov and Demmel 2008). The next STEP are read into registers before the multiplies, so that they arrive
-// meanwhile, a by fours of k where it lies so. What lies beyond the depth is zero, so that a step has no end but its
-// own. k runs in blocks whose sums are added up, each k after the other, as in matmul.wgsl. Grid: one workgroup for
-// each tile, in the order of `tileAt`, in which neighbours share their panels.
+// memory, from which every value is read sixteen times: what a GPU, whose memory is far behind its arithmetic,
+// wants (Volkov and Demmel 2008). The next STEP are read into registers before the multiplies, so that they arrive
+// meanwhile, a by fours of k where it lies so. What lies beyond the depth is zero, so that a step has no end but
+// its own. k runs in blocks whose sums are added up, each k after the other, as in matmul.wgsl.
+// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panels.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }

@@ -131,7 +131,7 @@ describe("the defaults of a GPU that lists units", () => {
     expect(others).toEqual({ ...usualOthers, subgroupSize: 32 });
     const { rounding: roundingLarge, ...large } = largeByValue!;
     expect(large).toEqual(usualLarge);
-    expect(roundingLarge && tuningName(roundingLarge)).toBe("matrix 128 × 128 × 32 by 2 × 2 of 16 × 16 × 16");
+    expect(roundingLarge && tuningName(roundingLarge)).toBe("matrix 128 × 128 × 32 by 2 × 4 of 16 × 16 × 16");
     expect(rounding?.byWeight.map(({ most, tuning }) => [most, tuningName(tuning)])).toEqual([
       [1, "row 1 × 4"],
       [32, "row 4 × 4"],

@@ -171,6 +171,7 @@ function rowStep(
     .constant("VECTORS", vectors)
     .constant("CHUNK", chunk)
     .constant("SCALED", scaled ? 1 : 0)
+    .constant("AHEAD", context.tunings.products.ahead ? 1 : 0)
     .constant("SUMMED", ownSum ? summedLanes(context.tunings.rowSums, product.depth) : 0);
   const b = vectorsOf(kernel, context, product);
   const own = ownSum ? { ...context, loads: ownSum.loads } : context;

@@ -2,7 +2,6 @@
 import { SAMPLING_COLUMNS } from "../../size/sampling.js";
 import type { Size } from "../../size/size.js";
 import type { Step } from "../plan.js";
-import type { ReductionTunings } from "../tunings/reductions.js";
 import { input, KernelBuilder, result, standingIn, typeAt, work, type Operand, type Spec } from "./spec.js";
 
 /** Invocations that share a sequence, and bins of a histogram of 8 bits. */
@@ -11,8 +10,8 @@ const SAMPLE_LANES = 256;
 const sample: Spec<"sample"> = ({ inputs, extents, tunings }) => {
   const [sequences, vocabulary] = typeAt(inputs, 0).shape;
   const words = typeAt(inputs, 5).shape[1]!;
-  const { wide = false } = tunings.reductions;
-  const kernel = new KernelBuilder(wide ? "sample_wide" : "sample", extents)
+  const { wide = false, sampling = null } = tunings.reductions;
+  const kernel = new KernelBuilder(sampling === null ? "sample" : "sample_wide", extents)
     .read("logits", "u32", input(0))
     .read("settings", "f32", input(1))
     .read("seeds", "u32", input(2));
@@ -20,7 +19,7 @@ const sample: Spec<"sample"> = ({ inputs, extents, tunings }) => {
   kernel
     .write("tokens", "u32", result(0))
     .write("logProbabilities", "u32", result(1))
-    .constant("LANES", wide ? lanesOf(vocabulary!, tunings.reductions) : SAMPLE_LANES);
+    .constant("LANES", sampling === null ? SAMPLE_LANES : lanesOf(vocabulary!, sampling));
   kernel.count("sequences", sequences!).count("vocabulary", vocabulary!).count("words", words);
   SAMPLING_COLUMNS.forEach((name, i) =>
     kernel.function(`fn ${name}(b: u32) -> f32 { return settings[b * ${SAMPLING_COLUMNS.length}u + ${i}u]; }`),
@@ -39,8 +38,8 @@ const sample: Spec<"sample"> = ({ inputs, extents, tunings }) => {
 const AT_ONCE = 8;
 
 /** Lanes of a sequence's sampling on a GPU: more for a large vocabulary, where the device has so many. */
-const lanesOf = (vocabulary: Size, { sampling = SAMPLE_LANES }: ReductionTunings): number =>
-  typeof vocabulary === "number" && vocabulary > AT_ONCE * SAMPLE_LANES ? sampling : SAMPLE_LANES;
+const lanesOf = (vocabulary: Size, most: number): number =>
+  typeof vocabulary === "number" && vocabulary > AT_ONCE * SAMPLE_LANES ? most : SAMPLE_LANES;
 
 /** Invocations that share a sequence in greedy sampling. */
 const GREEDY_LANES = 64;

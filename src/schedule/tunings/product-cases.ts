@@ -85,6 +85,8 @@ export interface ProductTunings extends WeightTunings {
    * where there would be too few tiles. Left out: as many as the cases say.
    */
   readonly narrows?: boolean;
+  /** Whether kernels of few rows load b before they bring a, for which lanes need registers; left out: they do not. */
+  readonly ahead?: boolean;
   /** For products by a computed (unpacked) b with a multiple of four columns. */
   readonly byValue: ProductTuning;
   /**

@@ -77,6 +77,7 @@ const MORE = {
   narrow: itself,
   workgroups: whole(1, 65_536),
   narrows: flag,
+  ahead: flag,
 } as const;
 
 export function readProducts(r: Reader): ProductTunings {

@@ -142,6 +142,7 @@ const LARGE: readonly ProductCase[] = [
 const DISCRETE: ProductTunings = {
   ...INTEGRATED,
   workgroups: 256,
+  ahead: true,
   narrow: { byWeight: [row(1, 1), row(null, 4)], byWeightAnyRows: [row(1, 1), row(null, 4)] },
   byWeight: [row(1, 1), row(32, 4), ...LARGE],
   byWeightAnyRows: [row(1, 1), row(32, 4), ...LARGE],

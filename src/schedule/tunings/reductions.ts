@@ -15,11 +15,14 @@ export interface ReductionTunings {
    */
   readonly alone: number;
   /**
-   * Whether selections by a threshold and of the next token have 256 invocations for a sequence, and long reductions
-   * for an output, each with eight values in flight. Default: `lanes` invocations with one value.
+   * Whether selections by a threshold and of the likeliest token have 256 invocations for a sequence, and long
+   * reductions for an output, each with eight values in flight. Default: `lanes` invocations with one value.
    */
   readonly wide?: boolean;
-  /** Of a wide selection: lanes that sample from a vocabulary of thousands; left out: 256. */
+  /**
+   * Lanes that sample from a vocabulary of thousands (256 from a smaller), each with eight values in flight, for which
+   * Intel's compiler has too few registers; left out: 256, one at a time.
+   */
   readonly sampling?: number;
 }
 
@@ -37,10 +40,10 @@ const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
  * not measured.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: ReductionTunings } = {
-  portable: { lanes: 32, alone: 32, wide: true, sampling: 1024 },
+  portable: { lanes: 32, alone: 32, wide: true },
   "mesa-software": { lanes: 8, alone: 256 },
   swiftshader: { lanes: 8, alone: 256 },
-  integrated: { lanes: 64, alone: 32, wide: true, sampling: 1024 },
+  integrated: { lanes: 64, alone: 32, wide: true },
   discrete: { lanes: 64, alone: 32, wide: true, sampling: 1024 },
 };
 
@@ -68,8 +71,8 @@ export const reductions: Family<ReductionTunings> = {
         })),
       ),
   read: objectWith({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }, { wide: flag, sampling: among(SAMPLING) }),
-  incompatibility({ lanes, wide = false, sampling = WIDE_LANES }, target) {
-    const needed = wide ? Math.max(lanes, sampling) : lanes;
+  incompatibility({ lanes, wide = false, sampling = 0 }, target) {
+    const needed = Math.max(lanes, wide ? WIDE_LANES : 0, sampling);
     return needed <= target.limits.invocationsPerWorkgroup ? null : `reductions need workgroups of ${needed}`;
   },
 };
