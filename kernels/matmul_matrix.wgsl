@@ -5,8 +5,8 @@
 // load is one of 16 bytes. Rows and columns there are padded by a vector, so that those of a matrix lie in different
 // banks. All that a lane brings is in flight at once, and loops are unrolled for it. A matrix of sums belongs to no
 // invocation: when the tiles are done, sums go through their memory, one row of matrices of each subgroup at a time,
-// before `finish` takes four of a row; what that needs besides is loaded for all of a lane at once. What lies beyond the depth is zero. Sums over a row go from lane to lane, those
-// of a panel side by side in a subgroup.
+// before `finish` takes four of a row; what that needs besides is loaded for all of a lane at once. What lies beyond
+// the depth is zero. Sums over a row go from lane to lane, those of a panel side by side in a subgroup.
 // Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share columns.
 enable f16;
 enable subgroups;

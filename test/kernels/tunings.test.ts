@@ -71,8 +71,8 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
   it.each(Object.keys(families) as FamilyName[])("all tunings of %s agree", async (family) => {
     const { tried, sameBits } = FAMILIES[family];
     // Of the tunings that the default device has too, SwiftShader tries every sixth, and of its own every second. Mesa
-    // takes up to 20 s for a kernel of attention, and there are 46 tunings of products: of both the default device tries
-    // every third, which are of every kind.
+    // takes up to 20 s for a kernel of attention, and there are 46 tunings of products: of both the default device
+    // tries every third, which are of every kind.
     const shared = new Set(candidates(family, others.target).map((c) => c.name));
     const every = candidates(family, device.target);
     const common = every.filter(({ name }) => shared.has(name));

@@ -86,7 +86,7 @@ function printedCounts(gpu: Gpu, rows: readonly CountedRow[], name: string): str
       ];
     }),
     "",
-    `${plural(rows.length, "dispatch")}, of which ${spilling.length === 0 ? "none spills" : `${spilling.length} spill`}`,
+    `${plural(rows.length, "dispatch")}, ${spilling.length === 0 ? "none of which spills" : `${spilling.length} spill`}`,
   ].join("\n");
 }
 

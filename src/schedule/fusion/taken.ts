@@ -1,5 +1,5 @@
-// What a product's kernel on a GPU takes before it stores: loads of several rows are then in flight together, and wait for
-// no branch. Four neighbouring columns are one vector.
+// What a product's kernel on a GPU takes before it stores: loads of several rows are then in flight together, and
+// wait for no branch. Four neighbouring columns are one vector.
 import { dtypeAt, stored, structFunction } from "../addressing/expression-text.js";
 import type { KernelBuilder } from "../kernels/spec.js";
 import { columnIn, withinSlice } from "./column-pairs.js";
@@ -81,7 +81,8 @@ ${text.lines.map((l) => `  ${l}\n`).join("")}  return Slice${n}(${fields.map((f)
       kernel,
       slice,
       0,
-      `    let k = ${columnIn(kernel, slice, "column")};\n${[...stores, added].join("").replaceAll("taken.", `taken.s${n}.`)}`,
+      `    let k = ${columnIn(kernel, slice, "column")};\n` +
+        [...stores, added].join("").replaceAll("taken.", `taken.s${n}.`),
     ),
   };
 }

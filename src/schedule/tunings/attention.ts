@@ -80,8 +80,8 @@ export const WIDE_LEAST = 4;
 const SLICES = [1, 2, 4, 8] as const;
 /**
  * Kernels of exact products and sums on GPUs. As many lanes of a query as workgroups have room for, so that few tiles
- * fill a GPU. Not measured: by what a compiler for RDNA 3 makes of it, 2048 causal queries of 8 heads of 64 columns take
- * 87 µs, and by workgroups of 32 lanes 278.
+ * fill a GPU. Not measured: by what a compiler for RDNA 3 makes of it, 2048 causal queries of 8 heads of 64 columns
+ * take 87 µs, and by workgroups of 32 lanes 278.
  */
 const WIDE: readonly WideAttention[] = [8, 4].map((slices) => ({ kind: "wide", slices }));
 

@@ -169,9 +169,9 @@ const MANY_COLUMNS = 1024;
  * Tunings of a GPU, with matrix units for operands that may be rounded where it lists them: the largest product that it
  * does, in tiles of four subgroups with 2 × 2 matrices of sums each, 64 k at a time where memory allows, and where rows
  * and columns are many of eight subgroups, or four, with 4 × 2. Not measured: by what a compiler for RDNA 3 makes of
- * them, units are busy 80 to 90% of the time in both, and 2048 rows of depth 512 by 2048 columns take 51 µs; 4 × 4 leave
- * no registers for what the next step needs, and spill. Few rows are bound by reading b, and stay as they are. A software device, which computes units' products in three to ten
- * times the time, has none by default.
+ * them, units are busy 80 to 90% of the time in both, and 2048 rows of depth 512 by 2048 columns take 51 µs; 4 × 4
+ * leave no registers for what the next step needs, and spill. Few rows are bound by reading b, and stay as they are.
+ * A software device, which computes units' products in three to ten times the time, has none by default.
  */
 function onUnits(own: ProductTunings, target: Target): ProductTunings {
   const all = matrixTunings(target);
