@@ -1,5 +1,5 @@
-// What Mesa's compiler of Intel's GPUs reports of a program's kernels. All of it is static: a kernel's code as it stands,
-// where the cycles are the compiler's own guess, by which a loop runs ten times.
+// What Mesa's compiler of Intel's GPUs reports of a program's kernels. All of it is static: a kernel's code as it
+// stands, where the cycles are the compiler's own guess, by which a loop runs ten times.
 import type { Program } from "../program/program.js";
 import type { Gpu } from "./cards.js";
 import { translate, type LabOptions } from "./lab.js";

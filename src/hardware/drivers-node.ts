@@ -1,5 +1,5 @@
-// The drivers that open GPUs which are not there, and the layer before them: what must be installed, and the environment
-// of a process whose Vulkan device is such a GPU.
+// The drivers that open GPUs which are not there, and the layer before them: what must be installed, and the
+// environment of a process whose Vulkan device is such a GPU.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// The process of peers.ts: has one other runtime run single operators on the null device that its environment names, and
-// marks in the layer's log where each begins. What it computes is nothing.
+// The process of peers.ts: has one other runtime run single operators on the null device that its environment names,
+// and marks in the layer's log where each begins. What it computes is nothing.
 import { appendFileSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
