@@ -12,10 +12,10 @@ export interface CountedKernel extends CountedRow {
 }
 
 export const INTEL_NOTE =
-  "Facts of the compiler, for a whole kernel as its code stands, loops once. Its own `cycles`, by which\n" +
-  "a loop runs ten times and a nested one a hundred, compare kernels of like loops only; there is no\n" +
-  "model of time for these GPUs. Messages are loads, stores and barriers. Live registers are units of\n" +
-  "32 bytes, before instructions are put in order: a thread has 128 of them, from Lunar Lake on 256.";
+  "Facts of the compiler, for a whole kernel as its code stands, loops once. Its own `cycles`, by which a\n" +
+  "loop runs ten times and a nested one a hundred, compare kernels of like loops only; there is no model of\n" +
+  "time for these GPUs. Messages are loads, stores and barriers. Live registers are units of 32 bytes, before\n" +
+  "instructions are put in order: a thread has 128 of them, from Lunar Lake on 256.";
 
 /** Kernels of the cases; those of one family and tuning with equal counts once. */
 export async function countKernels(

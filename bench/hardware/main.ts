@@ -1,6 +1,5 @@
-// `npm run bench -- hardware`: has GPUs' own compilers translate modc's kernels and other runtimes', without the
-// GPUs, and writes hardware.md, hardware-kernels.md and hardware.svg. All times are estimates from machine code, not
-// measurements.
+// `npm run bench -- hardware`: has GPUs' own compilers translate modc's kernels and other runtimes', without the GPUs,
+// and writes hardware.md and files beside it. All times are estimates from machine code, not measurements.
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { CARDS, GPU_IDS, INTEL, isCard, type Card, type Gpu } from "../../src/hardware/cards.js";
@@ -19,8 +18,7 @@ import { kernelReport, report, type CaseLab, type Report } from "./report.js";
 import { totalOf } from "./tables.js";
 
 const USAGE = `npm run bench -- hardware [--card ${GPU_IDS.join("|")}] [--only case | --some] [--peers] [--list]
-  without options: all cards and cases; writes hardware.md, hardware-kernels.md, hardware.json
-                   and hardware.svg in bench/
+  without options: all cards and cases; writes hardware.md, hardware-kernels.md, hardware.json, hardware.svg in bench/
   --card id    one card: prints its tables
   --only case  cases whose name begins so, for that card or the first: prints
   --peers      other runtimes too, as without options

@@ -40,11 +40,22 @@ export function attentionShapes(graph: Graph): readonly AttentionShape[] {
   return [...found.values()];
 }
 
+/** The workload of one query, as generation has it: of as many keys as the size says, all of which it sees. */
+export const queryWorkload = (shape: AttentionShape, keys: readonly number[]): Workload => ({
+  ...attentionWorkload({ ...shape, causal: false, window: 0, one: true }, keys),
+  name: `attention ${shape.heads} × ${shape.width}, one query`,
+  counts: "keys",
+  flops: (n) => 2 * shape.heads * (shape.width + shape.valueWidth) * n,
+});
+
+/** `one`: of a single query, with an axis of its own. */
+type Shape = AttentionShape & { readonly one?: boolean };
+
 /**
  * The workload of self-attention over one sequence of T tokens. `rounding`: operands, which an f16 holds, may be
  * rounded.
  */
-export function attentionWorkload(shape: AttentionShape, tokens: readonly number[], rounding = false): Workload {
+export function attentionWorkload(shape: Shape, tokens: readonly number[], rounding = false): Workload {
   const { heads, width, valueWidth, causal, window } = shape;
   const made = new Map<number, Data>();
   const data = (T: number): Data => {
@@ -87,12 +98,9 @@ interface Data {
  * Normal values, the same on every machine, and the expected results, computed on the host. Yields after each group of
  * heads that share keys.
  */
-function* attentionData(
-  { heads, groups, ...rest }: AttentionShape,
-  T: number,
-  rounding: boolean,
-): Generator<void, Data> {
-  const sizes = [heads * rest.width, groups * rest.width, groups * rest.valueWidth].map((n) => n * T);
+function* attentionData({ heads, groups, ...rest }: Shape, T: number, rounding: boolean): Generator<void, Data> {
+  const queries = rest.one ? 1 : T;
+  const sizes = [queries * heads * rest.width, T * groups * rest.width, T * groups * rest.valueWidth];
   const all: Float32Array[] = [];
   for (const [i, size] of sizes.entries()) {
     const values = yield* normals(size, 3 + i);
@@ -100,17 +108,17 @@ function* attentionData(
   }
   const inputsOf = (from: readonly Float32Array[], h: number, g: number): Data["inputs"] =>
     new Map([
-      ["x0", { shape: [1, h, T, rest.width], data: from[0]! }],
+      ["x0", { shape: [1, h, queries, rest.width], data: from[0]! }],
       ["x1", { shape: [1, g, T, rest.width], data: from[1]! }],
       ["x2", { shape: [1, g, T, rest.valueWidth], data: from[2]! }],
     ]);
   const shared = heads / groups;
   const graph = attentionGraph({ heads: shared, groups: 1, ...rest });
-  const expected = new Float64Array(heads * T * rest.valueWidth);
+  const expected = new Float64Array(heads * queries * rest.valueWidth);
   for (let g = 0; g < groups; g++) {
     const own = all.map((values) => values.subarray((g * values.length) / groups, ((g + 1) * values.length) / groups));
     const { outputs } = evaluate(graph, { inputs: inputsOf(own, shared, 1), weights: new Map() });
-    expected.set(outputs.get("y")!.data, g * shared * T * rest.valueWidth);
+    expected.set(outputs.get("y")!.data, g * shared * queries * rest.valueWidth);
     yield;
   }
   return { inputs: inputsOf(all, heads, groups), expected };
@@ -124,26 +132,36 @@ const ALLOWED = 2e-4;
 /** Where weights are rounded to eleven bits: 2^-11 of the largest value, which is below six. */
 const ALLOWED_ROUNDED = 3e-3;
 
-function attentionGraph({ heads, groups, width, valueWidth, causal, window }: AttentionShape): Graph {
-  const axes: readonly Axis[] = [
-    { role: "batch", name: "B", bound: null },
-    { role: "sequence", name: "T", bound: null, count: { kind: "input" } },
-  ];
-  const make = createEmit(ops, axes);
-  const packing = { axis: "T", batchDim: 0, tokenDim: 2 };
-  const input = (name: string, h: number, w: number): GraphInput => ({
+function attentionGraph({ heads, groups, width, valueWidth, causal, window, one = false }: Shape): Graph {
+  const own = one ? "Q" : "T";
+  const names = one ? ["Q", "T"] : ["T"];
+  const sequence = (name: string): Axis => ({
+    role: "sequence",
     name,
-    node: make.node("input", [], { name, dtype: "f32", shape: [h, rowsSize("T"), w] }),
-    shape: [axisSize("B"), h, axisSize("T"), w],
-    packing,
+    bound: name === "Q" ? 1 : null,
+    count: { kind: "input" },
+  });
+  const axes: readonly Axis[] = [{ role: "batch", name: "B", bound: null }, ...names.map(sequence)];
+  const make = createEmit(ops, axes);
+  const packing = { axis: own, batchDim: 0, tokenDim: 2 };
+  const input = (name: string, axis: string, h: number, w: number): GraphInput => ({
+    name,
+    node: make.node("input", [], { name, dtype: "f32", shape: [h, rowsSize(axis), w] }),
+    shape: [axisSize("B"), h, axisSize(axis), w],
+    packing: { ...packing, axis },
     least: 0,
     below: null,
   });
-  const inputs = [input("x0", heads, width), input("x1", groups, width), input("x2", groups, valueWidth)] as const;
+  const inputs = [
+    input("x0", own, heads, width),
+    input("x1", "T", groups, width),
+    input("x2", "T", groups, valueWidth),
+  ] as const;
   const [q, k, v] = inputs;
-  const starts = make.node("starts", [], { axis: "T" });
-  const positions = make.node("positions", [starts], { axis: "T" });
-  const y = make.node("attention", [q.node, k.node, v.node, starts, starts, positions, positions], {
+  const starts = new Map(names.map((axis) => [axis, make.node("starts", [], { axis })]));
+  const positions = new Map([...starts].map(([axis, node]) => [axis, make.node("positions", [node], { axis })]));
+  const of = [starts.get(own)!, starts.get("T")!, positions.get(own)!, positions.get("T")!] as const;
+  const y = make.node("attention", [q.node, k.node, v.node, ...of], {
     causal,
     window,
     scale: width ** -0.5,
@@ -154,9 +172,9 @@ function attentionGraph({ heads, groups, width, valueWidth, causal, window }: At
     live: [],
     inputs,
     outputs: [
-      { name: "y", role: "result", node: y, shape: [axisSize("B"), heads, axisSize("T"), valueWidth], packing },
+      { name: "y", role: "result", node: y, shape: [axisSize("B"), heads, axisSize(own), valueWidth], packing },
     ],
     states: [],
-    starts: new Map([["T", starts]]),
+    starts,
   };
 }

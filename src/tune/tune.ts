@@ -9,7 +9,7 @@ import {
   type AttentionTuning,
 } from "../schedule/tunings/attention.js";
 import { adoptProducts, type ProductTimes, type TimesWithBaseline } from "./adopt-products.js";
-import { attentionShapes, attentionWorkload, COMMON_ATTENTION } from "./attention.js";
+import { attentionShapes, attentionWorkload, COMMON_ATTENTION, queryWorkload } from "./attention.js";
 import { bestOf, chooseOne } from "./choose.js";
 import { MIN_ROUNDS, measure, type Contender, type Measured } from "./tournament.js";
 import { COMMON_SHAPES, productShapes, productWorkload, type ProductShape } from "./products.js";
@@ -40,6 +40,7 @@ export interface Tuned {
 
 const ROWS = [1, 4, 8, 32, 128, 512] as const;
 const TOKENS = [64, 256] as const;
+const KEYS = [256, 2048] as const;
 /** The least mean gain, as a logarithm, for which a family's tunings are changed. */
 const MIN_GAIN = Math.log(1.03);
 
@@ -51,6 +52,8 @@ interface Job {
   readonly shape: ProductShape | null;
   /** Whether operands may be rounded to f16, which is measured where the device has matrix units. */
   readonly rounding: boolean;
+  /** Whether it is attention of one query. */
+  readonly few?: boolean;
 }
 
 /** Never throws for a failed measurement: the fault is in the result, with all earlier measurements. */
@@ -66,8 +69,11 @@ export async function tune(
     (own: AttentionTuning) =>
     ({ tunings }: Candidate<AttentionTuning>): boolean =>
       JSON.stringify(tunings) !== JSON.stringify(own);
-  // Few queries are no workload here: what computes them stays.
   const { few, ...tiled } = base.attention;
+  const queries = candidates("attention", target)
+    .filter((c) => c.tunings.few !== undefined)
+    .map(({ name, tunings }) => ({ name, tunings: withFew(tiled, tunings.few) }))
+    .filter(otherThan(base.attention));
   const attentions = candidates("attention", target)
     .filter((c) => c.tunings.few === undefined)
     .filter(otherThan(exactAttention(tiled)));
@@ -105,13 +111,24 @@ export async function tune(
         shape: null,
         rounding,
       });
-      return [job(attentions, false), ...(roundingAttentions.length === 0 ? [] : [job(roundingAttentions, true)])];
+      const one: Job = {
+        workload: queryWorkload(shape, sizesUpTo(KEYS, graph)),
+        contenders: against(queries.map((c) => ({ name: c.name, tunings: { ...base, attention: c.tunings } }))),
+        shape: null,
+        rounding: false,
+        few: true,
+      };
+      return [
+        job(attentions, false),
+        ...(roundingAttentions.length === 0 ? [] : [job(roundingAttentions, true)]),
+        ...(queries.length === 0 ? [] : [one]),
+      ];
     }),
   ];
   const end = performance.now() + 1000 * budgetSeconds;
-  const measured: (Measured & Pick<Job, "shape" | "rounding">)[] = [];
+  const measured: (Measured & Pick<Job, "shape" | "rounding" | "few">)[] = [];
   let fault: Error | null = null;
-  for (const [i, { workload, contenders, shape, rounding }] of jobs.entries()) {
+  for (const [i, { workload, contenders, ...rest }] of jobs.entries()) {
     const now = performance.now();
     if (signal.aborted || now >= end) break;
     // Each job gets an equal share of the remaining time; the first gets twice as much, since it also compiles
@@ -123,7 +140,7 @@ export async function tune(
       report: (detail: string) => onProgress(`measuring ${workload.name}`, detail),
     };
     try {
-      measured.push({ ...(await measure(device, workload, contenders, limits)), shape, rounding });
+      measured.push({ ...(await measure(device, workload, contenders, limits)), ...rest });
     } catch (error) {
       fault = error instanceof Error ? error : new Error(String(error));
       break;
@@ -136,18 +153,27 @@ export async function tune(
   const rounded = compared.flatMap(({ shape, rounding, ...m }): readonly RoundingTimes[] =>
     shape && rounding ? [{ ...shape, ...timesOf(m, roundings) }] : [],
   );
-  const ofAttention = (choices: readonly Candidate<AttentionTuning>[], rounding: boolean): AttentionTuning =>
-    chooseOne(
-      compared.filter((m) => m.shape === null && m.rounding === rounding).map((m) => timesOf(m, choices)),
-      MIN_GAIN,
-    )?.tunings ?? tiled;
-  const exact = exactAttention(ofAttention(attentions, false));
-  const units = ofAttention(roundingAttentions, true);
+  const ofAttention = (
+    choices: readonly Candidate<AttentionTuning>[],
+    rounding: boolean,
+    one = false,
+  ): AttentionTuning | null => {
+    const own = compared.filter((m) => m.shape === null && m.rounding === rounding && (m.few ?? false) === one);
+    return (
+      chooseOne(
+        own.map((m) => timesOf(m, choices)),
+        MIN_GAIN,
+      )?.tunings ?? null
+    );
+  };
+  const exact = exactAttention(ofAttention(attentions, false) ?? tiled);
+  const units = ofAttention(roundingAttentions, true) ?? tiled;
+  const chosenFew = (ofAttention(queries, false, true) ?? base.attention).few;
   const general = graph === null;
   const tunings: Tunings = {
     ...base,
     products: adoptRounding(adoptProducts(base.products, shaped, general), rounded, general, target),
-    attention: withFew(units.kind === "matrix" ? { ...units, other: exact } : exact, few),
+    attention: withFew(units.kind === "matrix" ? { ...units, other: exact } : exact, chosenFew),
   };
   return { tunings, measured, workloads: jobs.length, fault };
 }

@@ -41,6 +41,7 @@ const MODELS: Models = [
   ["bench/models/moby.mod", {}],
   ["bench/models/mod.mod", {}],
   ["bench/models/product.mod", {}],
+  ["bench/models/query.mod", {}],
   ["bench/models/routing.mod", {}],
   ["examples/mode.mod", { depth: "1", staged: "false" }],
 ];

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
 import type { Device } from "../../src/runtime/index.js";
 import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
-import { attentionShapes, attentionWorkload } from "../../src/tune/attention.js";
+import { attentionShapes, attentionWorkload, queryWorkload } from "../../src/tune/attention.js";
 import { measure, type Contender, type Limits } from "../../src/tune/tournament.js";
 import { median, Trial } from "../../src/tune/measure.js";
 import { productShapes, productWorkload } from "../../src/tune/products.js";
@@ -99,6 +99,7 @@ describe("on a device", () => {
   it.each([
     ["products", productWorkload(SHAPE, [20]), 20],
     ["attention", attentionWorkload(ATTENTION, [20]), 20],
+    ["attention of one query", queryWorkload(ATTENTION, [20]), 20],
   ] as const)("%s agree with the host, and a single wrong value is found", async (_name, workload, size) => {
     const trial = await Trial.load(device, workload, tuningsFor(device.target));
     const results = await trial.results(size);

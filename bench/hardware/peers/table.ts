@@ -11,22 +11,20 @@ import { mainPass, type Pass } from "./loop.js";
 import { PEERS, type PeerDispatch, type PeerId, type PeerRun } from "./peers.js";
 
 export const PEERS_NOTE =
-  "**Estimates from machine code, not measurements**, for modc as for the others by one simpler model\n" +
-  "than above: the loop that does most of the arithmetic, as often as the operator's operations ask\n" +
-  "for, with loops within it once. What a kernel does beside that loop is left out, and where several\n" +
-  "kernels share an operator its operations are shared evenly among the heavy ones; ≥: some kernel of\n" +
-  "it has no such loop. Slots are instructions for each multiply-add or matrix product. Not the same:\n" +
-  "onnxruntime's halves are packed f16 in f16 sums, on no matrix unit; its attention and llama.cpp's\n" +
-  "read keys and values in f16, and llama.cpp's has 16 heads; modc's attention of prompts is causal and\n" +
-  "skips what no query sees, the others are counted with all pairs; TensorFlow.js has no fused\n" +
-  "attention. Of one row the f32 tiles of TensorFlow.js and onnxruntime compute eight. Where no loop\n" +
-  "multiplies only dispatches are told.";
+  "**Estimates from machine code, not measurements**, for modc as for the others by one simpler model than\n" +
+  "above: the loop that does most of the arithmetic, as often as the operator's operations ask for, with\n" +
+  "loops within it once. What a kernel does beside that loop is left out, and where several kernels share an\n" +
+  "operator its operations are shared evenly among the heavy ones; ≥: some kernel of it has no such loop.\n" +
+  "Slots are instructions for each multiply-add or matrix product. Not the same: onnxruntime's halves are\n" +
+  "packed f16 in f16 sums, on no matrix unit; its attention and llama.cpp's read keys and values in f16, and\n" +
+  "llama.cpp's has 16 heads; modc's attention of prompts is causal and skips what no query sees, the others\n" +
+  "are counted with all pairs; TensorFlow.js has no fused attention. Of one row the f32 tiles of\n" +
+  "TensorFlow.js and onnxruntime compute eight. Where no loop multiplies only dispatches are told.";
 
 export const PEERS_COUNTS_NOTE =
   "Facts of the compiler for a whole kernel, loops once, as above; of several kernels the one with most\n" +
-  "instructions. Kernels of other tilings do other shares of an operator, so cycles do not compare as\n" +
-  "times. Of llama.cpp's attention nothing is told here: without machine code it is not found among the\n" +
-  "others.";
+  "instructions. Kernels of other tilings do other shares of an operator, so cycles do not compare as times.\n" +
+  "Of llama.cpp's attention nothing is told here: without machine code it is not found among the others.";
 
 type Dispatches = readonly PeerDispatch[];
 type Pick = (all: readonly { readonly dispatch: PeerDispatch; readonly pass: Pass | null }[]) => Dispatches;

@@ -63,7 +63,7 @@ const isAmd = (device: NullDevice<Gpu>): device is NullDevice => isCard(device.c
 
 function printedCounts(gpu: Gpu, rows: readonly CountedRow[], name: string): string {
   const width = columns();
-  const spilling = rows.filter(({ counts }) => counts.spills + counts.fills + counts.scratchBytes > 0);
+  const spilling = rows.filter(({ counts: c }) => c.spills + c.fills + c.scratchBytes > 0).length;
   return [
     `${name}, for ${gpu.vendor}'s ${gpu.name}, which is not there`,
     ...wrap("", NOTE_COUNTS.split(" "), " ", width),
@@ -86,7 +86,7 @@ function printedCounts(gpu: Gpu, rows: readonly CountedRow[], name: string): str
       ];
     }),
     "",
-    `${plural(rows.length, "dispatch")}, ${spilling.length === 0 ? "none of which spills" : `${spilling.length} spill`}`,
+    `${plural(rows.length, "dispatch")}, of which ${spilling > 0 ? `${spilling} spill` : "none spills"}`,
   ].join("\n");
 }
 
