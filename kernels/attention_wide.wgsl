@@ -119,7 +119,7 @@ fn main(
 ) {
   // The slice of a subgroup, and known to the compiler to be one; a subgroup wider than a tile goes through several.
   let slice = subgroupBroadcastFirst(lane / TILE);
-  let behind = slice + max(width / TILE, 1u);
+  let behind = min(slice + max(width / TILE, 1u), SLICES);
   let own = lane % TILE;
   let n = group.x + group.y * groups.x;
   let tiles = groups.x * groups.y / sharedHeads();

@@ -339,6 +339,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let shortest = (round.end - round.first - 1u) / select(BINS, BINS / SPAN, goal.byLine);
       round.shift = select(firstLeadingBit(shortest) + 1u, 0u, shortest == 0u);
     } else if (stage == LOG) {
+      goal.byLine = false;
       // Of the logits as they came.
       row.biased = false; row.penalty = 1.0;
       scale = Scale(bitcast<f32>(highest), 1.0, LEAST);

@@ -1,12 +1,13 @@
 // Norms whose sums a product of one row makes itself: a row has the bits that it has among others, whose sums a kernel
 // of their own makes.
 import { beforeAll, describe, expect, it } from "vitest";
-import { compile } from "../../src/compile.js";
+import { compile, programFor } from "../../src/compile.js";
 import type { Precision, Target } from "../../src/program/target.js";
 import type { Program } from "../../src/program/program.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { type Device, initialValues, load } from "../../src/runtime/index.js";
 import { asStored } from "../../src/runtime/weights/stored.js";
+import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { random } from "../random.js";
 
@@ -58,5 +59,39 @@ describe("a product of one row", { timeout: 180_000 }, () => {
     const x = { shape: [1, 3, depth], data: Float32Array.from(rows.flatMap((row) => [...row])) };
     const wanted = evaluate(graph, { inputs: new Map([["x", x]]), weights, lengths: [3] }).outputs.get("output")!;
     wanted.data.forEach((v, i) => expect(Math.abs(together[i]! - v)).toBeLessThan(1e-4 * Math.max(1, Math.abs(v))));
+  });
+});
+
+describe("the sum has its kernel for any number of rows", () => {
+  const model = (weights: string, body: string): string => `model Normed() {
+  weight g: f32[64] = normal(1)
+${weights}
+  forward(x: f32[B, T, 64]) -> f32[B, T, 64] {
+    s = sum(x ^ 2, axis: -1, keep: true)
+    ${body}
+  }
+}`;
+  const weights = `  weight p: f32[64, 64] = normal(0.3)
+  weight q: f32[64, 64] = normal(0.3)`;
+  /** Whether a product sums over its rows itself. */
+  const sums = (text: string, tunings?: Tunings): boolean => {
+    const { graph, model: made, sources, diagnostics } = compile(text, { target });
+    if (!graph || !made) throw new Error(diagnostics.map((d) => d.message).join());
+    const program = programFor({ graph, model: made, sources }, target, tunings ?? tuningsFor(target), {});
+    return summed(program).some((lanes) => lanes !== "0");
+  };
+  const usual = model(weights, "((x * rsqrt(s + 1e-5) * g) @ p) @ q");
+
+  it("unless the product's weight is stored, and its cases begin with as many rows", () => {
+    expect(sums(usual)).toBe(true);
+    const own = tuningsFor(target);
+    const [first, ...others] = own.products.byWeight;
+    const products = { ...own.products, byWeightAnyRows: [{ ...first!, most: 8 }, ...others.slice(1)] };
+    expect(sums(usual, { ...own, products })).toBe(false);
+    expect(sums(model(weights, "(x * rsqrt(s + 1e-5) * g) @ (p * q)"))).toBe(false);
+  });
+
+  it("where the product's epilogue reads it too", () => {
+    expect(sums(model(weights, "(((x * rsqrt(s + 1e-5) * g) @ p) * sqrt(s)) @ q"))).toBe(false);
   });
 });

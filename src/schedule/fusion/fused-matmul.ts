@@ -79,17 +79,8 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   ];
   const indices = rows.map((node) => layouts.valueOf(node.inputs[1]));
   const angles = epilogues.flatMap((e) => e.reads.map((n) => layouts.valueOf(n)));
-  const reads = [
-    ...new Set([
-      ...valuesOf([loaded]),
-      weight,
-      ...(starts ? [starts] : []),
-      ...valuesOf(worked.map((w) => w.expression)),
-      ...bases,
-      ...indices,
-      ...angles,
-    ]),
-  ];
+  const finished = [...valuesOf(worked.map((w) => w.expression)), ...bases, ...indices, ...angles];
+  const reads = [...new Set([...valuesOf([loaded]), weight, ...(starts ? [starts] : []), ...finished])];
   const inputOf = indexIn(reads);
   results.numberInputs((node) => inputOf(layouts.valueOf(node)));
   const bound = worked.map(({ columns: own, expression }): BoundColumns => {
@@ -129,7 +120,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     return fours;
   };
   const plain = isPlainStore(bound, columns);
-  const own = ownSumOf(fusion, loaded, layouts, options);
+  const own = ownSumOf(fusion, loaded, finished, layouts, options);
   const fused = (inPlace: readonly boolean[], stored: Stored, ownRows: number): MatmulContext => {
     const inputs: Inputs = { of: inputOf, codecs: stored.reads };
     return {

@@ -8,6 +8,7 @@ import type { Affine } from "../addressing/access.js";
 import { isRowMajor, type Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Extents } from "../analysis/extents.js";
+import { productWeights } from "../analysis/side-by-side.js";
 import type { FusedKernelOptions } from "../kernels/fused-kernel.js";
 import { allCases, weightTunings } from "../tunings/product-cases.js";
 import type { Tunings } from "../tunings/index.js";
@@ -25,14 +26,16 @@ interface Own {
   readonly through: readonly Value[];
 }
 
-/** The sum that the product can make itself; null where there is none. */
+/** The sum that the product can make itself; null where there is none. `elsewhere`: what its epilogues read. */
 export function ownSumOf(
   { product, prologue }: Fusion,
   loaded: Expression,
+  elsewhere: readonly Value[],
   layouts: Layouts,
   { extents, partition, tunings }: FusedKernelOptions,
 ): Own | null {
-  if (!prologue || !isOp(product, "matmul")) return null;
+  // Only products by a weight have cases of one row each.
+  if (!prologue || !isOp(product, "matmul") || productWeights(product) === null) return null;
   const rows = mostRows(product.inputs[0].types[0]!.shape.at(-1), product.types[0]!.shape.at(-1), tunings);
   const [sum, ...others] = [...prologue.reads].filter((n) => partition.rowGroups.has(n));
   const group = sum && partition.rowGroups.get(sum);
@@ -40,8 +43,10 @@ export function ownSumOf(
   const [first] = group.sums;
   const shape = summedShape(first!);
   const value = layouts.valueOf(sum);
+  if (elsewhere.includes(value)) return null;
   const through = pathOf(loaded, value, extents);
-  if (!through || (through.length === 0 && !equalShapes(shape, loaded.shape))) return null;
+  const matches = through?.length === 0 ? equalShapes(shape, loaded.shape) : shape.at(-1) === loaded.shape.at(-1);
+  if (!through || !matches) return null;
   const summed = layouts.expression([first!.inputs[0]], shape, group.nodes);
   // It reads nothing that the product would not read anyway.
   const reads = new Set(valuesOf([loaded]));
@@ -73,5 +78,6 @@ function mostRows(depth: unknown, columns: unknown, { products, rowSums }: Tunin
   const firsts = allCases(weightTunings(products, depth, columns)).flatMap(({ byWeight, byWeightAnyRows }) =>
     [byWeight[0], byWeightAnyRows[0]].map((c) => (c?.tuning.kind === "row" && c.tuning.rows === 1 ? (c.most ?? 0) : 0)),
   );
-  return Math.min(...firsts);
+  // The product takes one of the lists: the sums' own kernel runs for more rows than any of them.
+  return firsts.every((most) => most === firsts[0]) ? firsts[0]! : 0;
 }

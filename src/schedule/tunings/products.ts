@@ -175,7 +175,8 @@ const MANY_COLUMNS = 1024;
  */
 function onUnits(own: ProductTunings, target: Target): ProductTunings {
   const all = matrixTunings(target);
-  const size = Math.max(0, ...all.map(({ m, n, k }) => m * n * k));
+  const four = all.filter(({ down, across }) => down === 2 && across === 2);
+  const size = Math.max(0, ...four.map(({ m, n, k }) => m * n * k));
   const tile = (across: number, below: number, depth: number): ProductTuning | undefined =>
     all.find(
       (t) =>
