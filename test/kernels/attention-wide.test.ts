@@ -72,7 +72,7 @@ beforeAll(async () => {
 
 const SLICES = [1, 4, 2] as const;
 describe.each(SLICES.map((slices, turn) => [slices, turn] as const))("by %d lanes to a query", (slices, turn) => {
-  it.each(byTurns(TRIED, 9, turn).map((tried) => [tried.name, tried] as const))("%s", async (_name, tried) => {
+  it.each(byTurns(TRIED, 20, turn).map((tried) => [tried.name, tried] as const))("%s", async (_name, tried) => {
     const tunings = tuningsOf(device.target, { kind: "wide", slices });
     const files = filesOf(tried.of, device.target, tunings);
     if (tried.op === "attention" && tried.name.startsWith("heads of"))
