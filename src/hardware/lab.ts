@@ -67,8 +67,11 @@ export interface Translated {
   readonly pipeline: Pipeline;
 }
 
-/** Workgroups that are followed of each step, at most. */
-const SAMPLES = 5;
+/**
+ * Workgroups that are followed of each step, at most: one in each fifth, at these shares of it. Equal shares would meet
+ * the same tile of rows again and again where workgroups are numbered head by head.
+ */
+const SHIFTS = [0.13, 0.71, 0.38, 0.9, 0.55];
 /** No grid is wider: the runtime folds it over two dimensions. */
 const WIDEST = 65_535;
 
@@ -160,12 +163,10 @@ function followStep(of: {
   };
   const followGroup = (n: number): Followed =>
     follow(code, { ...launch, group: [n % groups[0], Math.floor(n / groups[0]), 0] }, card);
-  const samples = [
-    ...new Set(Array.from({ length: SAMPLES }, (_, i) => Math.floor(((i + 0.5) * workgroups) / SAMPLES))),
-  ];
+  const samples = [...new Set(SHIFTS.map((shift, i) => Math.floor(((i + shift) * workgroups) / SHIFTS.length)))];
   const followed = ends(samples).map((n) => followGroup(n));
-  // Where the first and the last run as many instructions, so do those between.
-  if (new Set(followed.map(({ mix }) => mix.slots)).size > 1)
+  // Where one in the first fifth and one in the last run as many instructions in as many cycles, so do those between.
+  if (new Set(followed.map(({ mix, alone }) => `${mix.slots} ${alone}`)).size > 1)
     followed.splice(1, 0, ...samples.slice(1, -1).map((n) => followGroup(n)));
   return { dispatch, cost, facts: factsOf(pipeline, code.loops.length), followed };
 }
