@@ -18,6 +18,10 @@ const given = process.argv.slice(2);
 const own = ["isoflop", "mixtures", "llama", "serving", "exported", "hardware"].includes(given[0]) ? given[0] : null;
 // Without options the lab asks other runtimes too.
 const peers = own !== "hardware" || given.length === 1 || given.includes("--peers");
+const tsx = pathToFileURL(createRequire(join(here, "..", "package.json")).resolve("tsx")).href;
+// Nothing is installed where the drivers are missing.
+if (own === "hardware" && peers)
+  run(process.execPath, ["--import", tsx, join(here, own, "ready.ts"), ...given.slice(1)]);
 if (own === "llama") {
   if (process.platform !== "linux" || process.arch !== "x64") {
     process.stderr.write("bench: llama.cpp is installed for Linux on x64 alone\n");
@@ -28,18 +32,18 @@ if (own === "llama") {
   process.stderr.write("bench: installing the peers (npm ci)\n");
   // The WebGPU and CPU libraries of onnxruntime-node are in its package; its install script would download those for
   // CUDA.
-  run("npm", ["ci", ...QUIET], { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" });
+  const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" };
+  run("npm", ["ci", ...QUIET], { env, optional: own === "hardware" });
 }
 if (own === "hardware" && peers && process.platform === "linux" && process.arch === "x64")
-  installLlamaCpp(join(here, "llama"));
-const tsx = pathToFileURL(createRequire(join(here, "..", "package.json")).resolve("tsx")).href;
+  installLlamaCpp(join(here, "llama"), true);
 run(process.execPath, ["--import", tsx, join(here, own ?? "", "main.ts"), ...given.slice(own === null ? 0 : 1)]);
 
 /**
  * Without what is optional, which is compiled for CUDA and for other systems, a gigabyte of it. As not all of that is in
  * every registry, no lock file would be complete.
  */
-function installLlamaCpp(folder) {
+function installLlamaCpp(folder, optional = false) {
   const { dependencies } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   const found = Object.entries(dependencies).every(([name, version]) => {
     const path = join(folder, "node_modules", name, "package.json");
@@ -47,10 +51,11 @@ function installLlamaCpp(folder) {
   });
   if (found) return;
   process.stderr.write("bench: installing llama.cpp (npm install)\n");
-  run("npm", ["install", "--no-package-lock", "--omit=optional", ...QUIET], process.env, folder);
+  run("npm", ["install", "--no-package-lock", "--omit=optional", ...QUIET], { cwd: folder, optional });
 }
 
-function run(command, args, env = process.env, cwd = here) {
+/** Ends with the status of what fails, unless that is optional. */
+function run(command, args, { env = process.env, cwd = here, optional = false } = {}) {
   const { status, error } = spawnSync(command, args, {
     cwd,
     stdio: "inherit",
@@ -58,5 +63,7 @@ function run(command, args, env = process.env, cwd = here) {
     shell: command === "npm" && process.platform === "win32",
   });
   if (error) process.stderr.write(`bench: ${error.message}\n`);
-  if (status !== 0) process.exit(status ?? 1);
+  if (status === 0) return;
+  if (!optional) process.exit(status ?? 1);
+  process.stderr.write(`bench: ${command} ${args[0]} failed; the report goes on without what it installs\n`);
 }

@@ -99,6 +99,7 @@ export async function portable(folder, { pack = true } = {}) {
   // What the lab estimates for cards that were not there.
   const estimates = join(root, "bench", "hardware.json");
   if (existsSync(estimates)) copy(estimates, "modc", "bench", "hardware.json");
+  else process.stderr.write("portable: without estimates: `npm run bench -- hardware` writes bench/hardware.json\n");
   await build({
     absWorkingDir: root,
     entryPoints: ["bench/portable/run.ts", "bench/portable/measure.ts"],

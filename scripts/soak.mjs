@@ -198,8 +198,11 @@ const SECTIONS = {
     {
       file: "test/bench/hardware.test.ts",
       once: true,
-      what: "kernels of all cases by the compilers of eight GPUs that are not there: nothing spills, and estimates",
-      short: 8,
+      optional: true,
+      what:
+        "kernels of all cases by the compilers of eight GPUs that are not there: nothing spills but what is listed, " +
+        "and estimates",
+      short: 21,
       unit: "tests",
     },
   ],
@@ -327,6 +330,10 @@ mkdirSync(dirname(results), { recursive: true });
 let failures = 0;
 for (const name of chosen) {
   const rows = SECTIONS[name].map(run);
+  if (rows.every(({ skipped }) => skipped)) {
+    process.stderr.write(`soak: ${name} is skipped, and ${path} keeps its last result\n`);
+    continue;
+  }
   const text = sectionText({
     date: new Date().toISOString().slice(0, 10),
     command: `npm run soak -- ${name} ${times}`,
@@ -347,7 +354,7 @@ for (const name of chosen) {
 }
 process.exitCode = failures === 0 ? 0 : 1;
 
-function run({ file, only, once = false, share = 1, what, short, unit }) {
+function run({ file, only, once = false, optional = false, share = 1, what, short, unit }) {
   const soak = once ? 1 : Math.round(times * share);
   process.stderr.write(`soak: ${what}\n`);
   rmSync(results, { force: true });
@@ -366,15 +373,20 @@ function run({ file, only, once = false, share = 1, what, short, unit }) {
     env: { ...process.env, SOAK: String(soak), SOAK_SEED: String(seed) },
   });
   const seconds = Math.round((Date.now() - began) / 1000);
-  const { numPassedTests = 0, numFailedTests = 0 } = existsSync(results)
-    ? JSON.parse(readFileSync(results, "utf8"))
-    : {};
+  const {
+    numPassedTests = 0,
+    numFailedTests = 0,
+    numPendingTests = 0,
+  } = existsSync(results) ? JSON.parse(readFileSync(results, "utf8")) : {};
   const whole = (status === 0 || status === 1) && numPassedTests + numFailedTests > 0;
-  if (status !== 0 || !whole) failures++;
+  // Where a driver is missing, which the test has said.
+  const skipped = optional && status === 0 && !whole && numPendingTests > 0;
+  if (status !== 0 || !(whole || skipped)) failures++;
   return {
     what,
     cases: `${short * soak} ${unit}`,
     result: whole ? `${numPassedTests} passed, ${numFailedTests} failed` : "the run broke off",
     seconds,
+    skipped,
   };
 }

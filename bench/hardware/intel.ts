@@ -17,7 +17,7 @@ export const INTEL_NOTE =
   "time for these GPUs. Messages are loads, stores and barriers. Live registers are units of 32 bytes, before\n" +
   "instructions are put in order: a thread has 128 of them, from Lunar Lake on 256.";
 
-/** Kernels of the cases; those of one family and tuning with equal counts once. */
+/** Kernels of the cases: kernels of one family and tuning with equal counts count once. */
 export async function countKernels(
   device: NullDevice<Gpu>,
   cases: readonly HardwareCase[],

@@ -12,7 +12,7 @@ import { compileCase, extentsOf, HARDWARE_CASES, KEY_CASES, type HardwareCase } 
 import { chart } from "./chart.js";
 import { countRuns } from "./commands.js";
 import { countKernels, type CountedKernel } from "./intel.js";
-import { isInstalled, PEERS, runPeer, type PeerId, type PeerRun } from "./peers/peers.js";
+import { isInstalled, PeerFault, PEERS, runPeer, type PeerId, type PeerRun } from "./peers/peers.js";
 import { peersCounts, peersTable } from "./peers/table.js";
 import { kernelReport, report, type CaseLab, type Report } from "./report.js";
 import { totalOf } from "./tables.js";
@@ -26,39 +26,56 @@ const USAGE = `npm run bench -- hardware [--card ${GPU_IDS.join("|")}] [--only c
   --list       the names of cases`;
 
 const say = (text: string): void => void process.stderr.write(`bench: ${text}\n`);
-const open = <G extends Gpu>(gpu: G): Promise<NullDevice<G>> =>
-  NullDevice.open(gpu, fileURLToPath(new URL("../../dist/src/cli/hardware-child.js", import.meta.url)), process.env);
+/** A call that asks for what is not there. */
+class UsageError extends Error {}
 
-async function labsOf(card: Card, cases: readonly HardwareCase[]): Promise<readonly CaseLab[]> {
-  const device = await open(card);
-  const found: CaseLab[] = [];
-  for (const given of cases) {
-    say(`${card.id}: ${given.name}`);
-    const program = compileCase(given, device.target);
-    const half = given.precision.products === "f16" || given.precision.activations === "f16";
-    found.push({ name: given.name, lab: await labOf(device, program, { extents: extentsOf(program, given), half }) });
+/** Closes the device also after a fault: its process would keep this one from ending. */
+async function on<G extends Gpu, T>(gpu: G, work: (device: NullDevice<G>) => Promise<T>): Promise<T> {
+  const path = fileURLToPath(new URL("../../dist/src/cli/hardware-child.js", import.meta.url));
+  const device = await NullDevice.open(gpu, path, process.env);
+  try {
+    return await work(device);
+  } finally {
+    device.close();
   }
-  device.close();
-  return found;
 }
 
-async function countsOf(gpu: Gpu, cases: readonly HardwareCase[]): Promise<readonly CountedKernel[]> {
-  const device = await open(gpu);
-  const found = await countKernels(device, cases, (name) => say(`${gpu.id}: ${name}`));
-  device.close();
-  return found;
-}
+const labsOf = (card: Card, cases: readonly HardwareCase[]): Promise<readonly CaseLab[]> =>
+  on(card, async (device) => {
+    const found: CaseLab[] = [];
+    for (const given of cases) {
+      say(`${card.id}: ${given.name}`);
+      const program = compileCase(given, device.target);
+      const half = given.precision.products === "f16" || given.precision.activations === "f16";
+      found.push({ name: given.name, lab: await labOf(device, program, { extents: extentsOf(program, given), half }) });
+    }
+    return found;
+  });
 
+const countsOf = (gpu: Gpu, cases: readonly HardwareCase[]): Promise<readonly CountedKernel[]> =>
+  on(gpu, (device) => countKernels(device, cases, (name) => say(`${gpu.id}: ${name}`)));
+
+/** The table, and under it which peers it lacks and why. */
 async function peersOn(gpu: Gpu): Promise<string> {
+  const lacks: string[] = [];
   const runs = (Object.keys(PEERS) as PeerId[]).flatMap((peer): readonly PeerRun[] => {
     say(`${gpu.id}: ${PEERS[peer]}`);
-    if (!isInstalled(peer)) say(`${PEERS[peer]} is not installed`);
-    return isInstalled(peer) ? runPeer(peer, gpu, process.env) : [];
+    try {
+      if (!isInstalled(peer)) throw new PeerFault(`${PEERS[peer]} was not installed.`);
+      const { runs: found, late } = runPeer(peer, gpu, process.env);
+      if (late.length > 0) lacks.push(`${PEERS[peer]} did not end in time: ${late.join(", ")}.`);
+      return found;
+    } catch (error) {
+      if (!(error instanceof PeerFault)) throw error;
+      say(`${error.message} ${error.detail}`.trim());
+      lacks.push(error.message);
+      return [];
+    }
   });
-  const device = await open<Gpu>(gpu);
-  const text = isAmd(device) ? await peersTable(device, runs) : await peersCounts(device, runs);
-  device.close();
-  return text;
+  const text = await on<Gpu, string>(gpu, (device) =>
+    isAmd(device) ? peersTable(device, runs) : peersCounts(device, runs),
+  );
+  return [text, ...(lacks.length > 0 ? [`Left out: ${lacks.join(" ")}`] : [])].join("\n\n");
 }
 
 const isAmd = (device: NullDevice<Gpu>): device is NullDevice => isCard(device.card);
@@ -71,11 +88,12 @@ async function main(args: readonly string[]): Promise<void> {
     list: { type: "boolean" },
     help: { type: "boolean" },
   } as const;
-  const { values } = parseArgs({ args: [...args], options: { ...options, ...flags } });
+  const { values } = parsed(() => parseArgs({ args: [...args], options: { ...options, ...flags } }));
   if (values.list || values.help) {
     process.stdout.write(values.help ? `${USAGE}\n` : `${HARDWARE_CASES.map((c) => c.name).join("\n")}\n`);
     return;
   }
+  if (values.some && values.only !== undefined) throw new UsageError("--some and --only both choose cases");
   const some = values.only !== undefined || values.some === true;
   const whole = values.card === undefined && !some;
   const all = [...CARDS, ...INTEL];
@@ -83,7 +101,7 @@ async function main(args: readonly string[]): Promise<void> {
   const cases = HARDWARE_CASES.filter(({ name }) =>
     values.some ? KEY_CASES.includes(name) : name.startsWith(values.only ?? ""),
   );
-  if (chosen.length === 0 || cases.length === 0) throw new Error(`no such card or case\n${USAGE}`);
+  if (chosen.length === 0 || cases.length === 0) throw new UsageError("no such card or case");
 
   const cards = new Map<Card, readonly CaseLab[]>();
   for (const card of chosen.filter(isCard)) cards.set(card, await labsOf(card, cases));
@@ -94,7 +112,8 @@ async function main(args: readonly string[]): Promise<void> {
   const peers = new Map<Gpu, string>();
   const withPeers = whole ? [CARDS[0]!, ...(lacks ? [] : [INTEL[1]!])] : values.peers ? chosen : [];
   for (const gpu of withPeers) peers.set(gpu, await peersOn(gpu));
-  const made: Report = { cards, counted, peers, runs: whole ? countRuns(CARDS[0]!, process.env) : [] };
+  const missing = whole && lacks ? [`Intel's GPUs are left out: ${lacks.message}.`] : [];
+  const made: Report = { cards, counted, peers, missing, runs: whole ? countRuns(CARDS[0]!, process.env) : [] };
   if (!whole) {
     process.stdout.write(`${report(made)}\n${kernelReport(made)}`);
     return;
@@ -107,18 +126,35 @@ async function main(args: readonly string[]): Promise<void> {
   say("wrote hardware.md, hardware-kernels.md, hardware.json and hardware.svg in bench/");
 }
 
-/** The cases' estimates in µs by card, which a portable folder prints beside what it measures. */
+/** Options that are not there are a fault of the call. */
+function parsed<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new UsageError((error as Error).message); // parseArgs throws TypeErrors
+  }
+}
+
+/** The cases' estimates in µs by card, which a portable folder prints beside what it measures; no lower bounds. */
 function estimatesFile(cards: ReadonlyMap<Card, readonly CaseLab[]>): string {
   const cases: Record<string, Record<string, number>> = {};
   for (const [card, labs] of cards)
-    for (const { name, lab } of labs) (cases[name] ??= {})[card.id] = Number(totalOf(lab).us.toPrecision(3));
+    for (const { name, lab } of labs) {
+      const { us, least } = totalOf(lab);
+      if (!least) (cases[name] ??= {})[card.id] = Number(us.toPrecision(3));
+    }
   return `${JSON.stringify({ note: "µs, estimated from machine code, not measured", cases }, null, 1)}\n`;
 }
 
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  const text = error instanceof NoDeviceError ? `${error.message}; ${error.hint ?? ""}` : String(error);
+  const [text, status] =
+    error instanceof NoDeviceError
+      ? [`${error.message}; ${error.hint ?? ""}`, error.exit]
+      : error instanceof UsageError
+        ? [`${error.message}\n${USAGE}`, 2]
+        : [String(error), 1];
   process.stderr.write(`bench: ${text}\n`);
-  process.exitCode = error instanceof NoDeviceError ? error.exit : 1;
+  process.exitCode = status;
 }

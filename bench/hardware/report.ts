@@ -12,6 +12,7 @@ const NOTE =
   "code, instructions, loads and waits are what the card's own compiler made; microseconds come from a simple model\n" +
   "of the card. A factor of two may be wrong.";
 const WRITTEN = "Written by `npm run bench -- hardware`; Mesa's RADV, whose compiler is ACO, and Mesa's ANV for Intel.";
+const STAND_INS = "Kernels that stand in for others (for a single row, for greedy choice) are left out.";
 const EXPLAINED = "[docs/hardware.md](../docs/hardware.md) explains columns, model and limits";
 
 export interface CaseLab {
@@ -23,15 +24,18 @@ export interface Report {
   readonly cards: ReadonlyMap<Card, readonly CaseLab[]>;
   readonly counted: ReadonlyMap<Gpu, readonly CountedKernel[]>;
   readonly runs: readonly RunCounts[];
+  /** Sentences about drivers that were not there. */
+  readonly missing: readonly string[];
   /** Tables of peers. */
   readonly peers: ReadonlyMap<Gpu, string>;
 }
 
-export function report({ cards, counted, runs, peers }: Report): string {
+export function report({ cards, counted, runs, peers, missing }: Report): string {
   const parts = [
     "# What GPUs' compilers make of modc's kernels",
     `${NOTE} ${EXPLAINED}; [hardware-kernels.md](hardware-kernels.md) has each kernel.`,
-    WRITTEN,
+    [WRITTEN, ...missing].join(" "),
+    STAND_INS,
   ];
   for (const [card, cases] of cards) {
     const picture = card === CARDS[0] && cards.size > 1 ? ["![Estimates and roofs](hardware.svg)"] : [];

@@ -1,6 +1,6 @@
 // Measures what bench/hardware.md estimates from machine code, case by case, and tells both.
 import { existsSync, readFileSync } from "node:fs";
-import { load, type Device, type Inputs } from "../../src/runtime/index.js";
+import { load, type Device, type Inputs, type Session } from "../../src/runtime/index.js";
 import type { Program } from "../../src/program/program.js";
 import { parseAxes } from "../../src/runtime/sizes.js";
 import { resolveSizes } from "../../src/size/axes.js";
@@ -37,6 +37,9 @@ const ROUNDS = 5;
 const LONG = 20;
 const MOST = 200;
 
+/** Tokens of a measured text. */
+const WRITTEN = 48;
+
 /** From −1 to 1, spread; quick to make, also sixteen million of them. */
 const spreadValues = (n: number, scale = 1): Float32Array =>
   Float32Array.from({ length: n }, (_, i) => scale * ((Math.imul(i + 1, 0x9e3779b1) >>> 0) / 2 ** 31 - 1));
@@ -59,16 +62,19 @@ export async function measureHypothesis(device: Device, given: HardwareCase): Pr
       set,
       weightsAs: precision.weights ?? "f32",
       weights: undefined,
-      prompt: Uint32Array.from({ length: 32 }, (_, i) => i + 1),
-      count: 48,
+      // The estimate is of a token at the context's end.
+      prompt: Uint32Array.from({ length: Number(set["context"]) - WRITTEN }, (_, i) => 1 + (i % 250)),
+      count: WRITTEN,
     });
     return { ms: tokenMs!, ...estimatesOf(name) };
   }
+  const sessions: Session[] = [];
   const opened = async (repeat: number): Promise<() => Promise<number>> => {
     const program = compileCase({ ...given, set: { ...set, repeat } }, device.target);
     const session = await load(program, device, ({ shape }) =>
       spreadValues(product(shape), 1 / Math.sqrt(shape.at(-1) ?? 1)),
     );
+    sessions.push(session);
     const inputs = inputsOf(program, given);
     const run = async (): Promise<number> => {
       const start = performance.now();
@@ -78,18 +84,22 @@ export async function measureHypothesis(device: Device, given: HardwareCase): Pr
     await run();
     return run;
   };
-  const one = await opened(1);
-  const repeat = Math.max(2, Math.min(MOST, Math.ceil(LONG / (await one()))));
-  const many = await opened(repeat);
-  const times: number[] = [];
-  // Of a software device the figures mean nothing.
-  for (let round = 0; round < (device.info.software ? 1 : ROUNDS); round++) {
-    const single = await one();
-    times.push(((await many()) - single) / (repeat - 1));
+  try {
+    const one = await opened(1);
+    const repeat = Math.max(2, Math.min(MOST, Math.ceil(LONG / (await one()))));
+    const many = await opened(repeat);
+    const times: number[] = [];
+    // Of a software device the figures mean nothing.
+    for (let round = 0; round < (device.info.software ? 1 : ROUNDS); round++) {
+      const single = await one();
+      times.push(((await many()) - single) / (repeat - 1));
+    }
+    const ms = spreadOf(times).median;
+    if (!(ms > 0)) throw new Error("its time is lost in the noise of waits");
+    return { ms, ...estimatesOf(name) };
+  } finally {
+    for (const session of sessions) session.dispose();
   }
-  const ms = spreadOf(times).median;
-  if (!(ms > 0)) throw new Error("its time is lost in the noise of waits");
-  return { ms, ...estimatesOf(name) };
 }
 
 function inputsOf(program: Program, given: HardwareCase): Inputs {

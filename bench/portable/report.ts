@@ -19,7 +19,7 @@ export function markdown(run: Run): string {
   const said = (stage: string): string => outcomes.find(({ name }) => name === stage)?.stdout.trim() ?? "";
   const lines = outcomes.flatMap(({ name, stdout }) => (["device", "tune"].includes(name) ? [] : readLines(stdout)));
   const judged = lines.filter(({ ms, estimates }) => ms !== undefined && estimates !== undefined);
-  const cards = Object.keys(judged[0]?.estimates ?? {});
+  const cards = [...new Set(judged.flatMap(({ estimates }) => Object.keys(estimates!)))];
   const faults = outcomes.filter(({ status }) => status === "failed");
   const proofs = outcomes.filter(({ must }) => must);
   const proven = proofs.filter(({ status }) => status === "fine");
@@ -51,12 +51,14 @@ export function markdown(run: Run): string {
           "## What bench/hardware.md estimated, in microseconds",
           "",
           "From machine code for cards that were not there, without gaps between dispatches; another card takes other",
-          "times. A repeated run is measured here, gaps with it.",
+          "times. A repeated run is measured here, gaps with it: `product-1x4096*` reads one matrix again and again,",
+          "from the cache if it fits there. `step-q8` is a token near the end of a context of 512, here with gaps,",
+          "sampling and reading back.",
           "",
           `| case | measured here | ${cards.map((card) => `estimated for ${card}`).join(" | ")} |`,
           `|---|---|${cards.map(() => "---|").join("")}`,
           ...judged.map(({ name, ms, estimates }) => {
-            const all = [1000 * ms!, ...cards.map((card) => estimates![card]!)];
+            const all = [1000 * ms!, ...cards.map((card) => estimates![card])];
             return `| ${name} | ${all.map((us) => us?.toPrecision(3) ?? "").join(" | ")} |`;
           }),
           "",

@@ -43,7 +43,11 @@ export async function countsOf(
 
 /** By ANV's names. */
 export function countsIn({ subgroup, compileMs, statistics }: Pipeline): Counts {
-  const of = (name: string): number => statistics[name] ?? 0;
+  const of = (name: string): number => {
+    const value = statistics[name];
+    if (value === undefined) throw new Error(`the driver reports no ${name}`);
+    return value;
+  };
   return {
     width: subgroup,
     instructions: of("Instruction Count"),

@@ -2,7 +2,7 @@
 // environment of a process whose Vulkan device is such a GPU.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { layerFiles } from "../embedded.js";
 import { userCache } from "../runtime/cache-node.js";
@@ -16,9 +16,9 @@ const INSTALL = "apt-get install -y --no-install-recommends gcc libc6-dev libvul
 
 /** Mesa's ANV and its stub of the kernel's driver, as scripts/mesa-intel.mjs makes them. */
 const INTEL_LIBRARIES = { driver: "libvulkan_intel.so", stub: "libintel_noop_drm_shim.so" };
-const INTEL_HINT =
+export const INTEL_HINT =
   "in a checkout of modc `node scripts/mesa-intel.mjs` builds it from Debian's source; MODC_INTEL_DRIVER names " +
-  "another folder that has it";
+  "another folder that has it; the driver loads libdrm2, libexpat1, libzstd1 and zlib1g";
 
 function intelFolder(env: Environment): string | null {
   const folder = env["MODC_INTEL_DRIVER"]
@@ -122,8 +122,11 @@ function intelEnvironment(gpu: Gpu, out: string, folder: string): NodeJS.Process
   const manifest = join(out, "intel_icd.json");
   const ICD = { library_path: join(folder, INTEL_LIBRARIES.driver), api_version: "1.4.305" };
   writeFileSync(manifest, JSON.stringify({ file_format_version: "1.0.1", ICD }));
+  // LD_PRELOAD is split at spaces and colons, which the user's folder may have.
+  const stub = join(out, INTEL_LIBRARIES.stub);
+  symlinkSync(join(folder, INTEL_LIBRARIES.stub), stub);
   return {
-    LD_PRELOAD: join(folder, INTEL_LIBRARIES.stub),
+    LD_PRELOAD: stub,
     INTEL_STUB_GPU_PLATFORM: gpu.id,
     VK_DRIVER_FILES: manifest,
   };

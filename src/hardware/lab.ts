@@ -67,8 +67,12 @@ export interface Translated {
   readonly pipeline: Pipeline;
 }
 
-/** Workgroups that are followed of each step, at most. */
-const SAMPLES = 5;
+/**
+ * Workgroups that are followed of each step, at most: one in each sixteenth, at these shares of it. Equal shares would
+ * meet the same tile of rows again and again where workgroups are numbered head by head; multiples of the golden ratio
+ * spread over the tiles of every head.
+ */
+const SHIFTS = Array.from({ length: 16 }, (_, i) => (0.5 + 0.618 * i) % 1);
 /** No grid is wider: the runtime folds it over two dimensions. */
 const WIDEST = 65_535;
 
@@ -101,7 +105,8 @@ export async function translate(
   return { dispatches, others };
 }
 
-const ends = <T>(all: readonly T[]): T[] => all.filter((_, i) => i === 0 || i === all.length - 1);
+/** The first, the middle and the last. */
+const some = <T>(all: readonly T[]): T[] => all.filter((_, i) => [0, all.length >> 1, all.length - 1].includes(i));
 
 export async function labOf(device: NullDevice, program: Program, options: LabOptions): Promise<Lab> {
   const axes = parseAxes(program);
@@ -160,13 +165,12 @@ function followStep(of: {
   };
   const followGroup = (n: number): Followed =>
     follow(code, { ...launch, group: [n % groups[0], Math.floor(n / groups[0]), 0] }, card);
-  const samples = [
-    ...new Set(Array.from({ length: SAMPLES }, (_, i) => Math.floor(((i + 0.5) * workgroups) / SAMPLES))),
-  ];
-  const followed = ends(samples).map((n) => followGroup(n));
-  // Where the first and the last run as many instructions, so do those between.
-  if (new Set(followed.map(({ mix }) => mix.slots)).size > 1)
-    followed.splice(1, 0, ...samples.slice(1, -1).map((n) => followGroup(n)));
+  const samples = [...new Set(SHIFTS.map((shift, i) => Math.floor(((i + shift) * workgroups) / SHIFTS.length)))];
+  const probes = some(samples);
+  const followed = probes.map((n) => followGroup(n));
+  // Where the first, the middle and the last of them run as many instructions in as many cycles, so do the rest.
+  if (new Set(followed.map(({ mix, alone }) => `${mix.slots} ${alone}`)).size > 1)
+    followed.push(...samples.filter((n) => !probes.includes(n)).map((n) => followGroup(n)));
   return { dispatch, cost, facts: factsOf(pipeline, code.loops.length), followed };
 }
 

@@ -8,7 +8,7 @@ import { createInterface, type Interface } from "node:readline";
 import type { Target } from "../program/target.js";
 import { NoDeviceError } from "../runtime/errors.js";
 import type { Card, Gpu } from "./cards.js";
-import { nullEnvironment, type Environment } from "./drivers-node.js";
+import { INTEL_HINT, nullEnvironment, type Environment } from "./drivers-node.js";
 
 /** What the compiler reports of a pipeline; facts. */
 export interface Pipeline {
@@ -24,6 +24,12 @@ export interface Pipeline {
   /** The machine code as text; empty where the driver gives none. */
   readonly code: string;
 }
+
+/** What helps where the driver is there and opens no such GPU. */
+const HINTS: Readonly<Record<Gpu["vendor"], string>> = {
+  AMD: "Mesa 25 does, as Debian 13 has it; Mesa 26 does no more",
+  Intel: INTEL_HINT,
+};
 
 /** What the process tells. */
 export type ChildLine =
@@ -65,7 +71,7 @@ export class NullDevice<G extends Gpu = Card> {
       throw new NoDeviceError(
         `this version of Mesa's driver opens no ${card.name} without hardware` +
           (first?.kind === "none" ? ` (${first.message})` : said() === "" ? "" : ` (${said().slice(0, 300)})`),
-        { hint: "Mesa 25 does, as Debian 13 has it; Mesa 26 does no more" },
+        { hint: HINTS[card.vendor] },
       );
     } catch (fault) {
       rmSync(out, { recursive: true, force: true });

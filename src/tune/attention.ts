@@ -40,6 +40,19 @@ export function attentionShapes(graph: Graph): readonly AttentionShape[] {
   return [...found.values()];
 }
 
+/**
+ * The shapes for which one query is measured: of each number of heads and width the first, since the workload has
+ * neither a mask nor a window. A model whose attention is not causal does not generate, and has none.
+ */
+export function queryShapes(shapes: readonly AttentionShape[]): readonly AttentionShape[] {
+  const found = new Map<string, AttentionShape>();
+  for (const shape of shapes.filter(({ causal }) => causal)) {
+    const key = [shape.heads, shape.groups, shape.width, shape.valueWidth].join();
+    if (!found.has(key)) found.set(key, shape);
+  }
+  return [...found.values()];
+}
+
 /** The workload of one query, as generation has it: of as many keys as the size says, all of which it sees. */
 export const queryWorkload = (shape: AttentionShape, keys: readonly number[]): Workload => ({
   ...attentionWorkload({ ...shape, causal: false, window: 0, one: true }, keys),
@@ -83,7 +96,7 @@ export function attentionWorkload(shape: Shape, tokens: readonly number[], round
       const [y, expected] = [results["y"]!.data, data(T).expected];
       const allowed = rounding ? ALLOWED_ROUNDED : ALLOWED;
       const at = y.findIndex((value, i) => !(Math.abs(value - expected[i]!) <= allowed));
-      return at < 0 ? null : `gives ${y[at]} for ${expected[at]} at ${at}, of ${T} tokens`;
+      return at < 0 ? null : `gives ${y[at]} for ${expected[at]} at ${at}, of ${T} ${shape.one ? "keys" : "tokens"}`;
     },
   };
 }

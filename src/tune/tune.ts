@@ -9,7 +9,7 @@ import {
   type AttentionTuning,
 } from "../schedule/tunings/attention.js";
 import { adoptProducts, type ProductTimes, type TimesWithBaseline } from "./adopt-products.js";
-import { attentionShapes, attentionWorkload, COMMON_ATTENTION, queryWorkload } from "./attention.js";
+import { attentionShapes, attentionWorkload, COMMON_ATTENTION, queryShapes, queryWorkload } from "./attention.js";
 import { bestOf, chooseOne } from "./choose.js";
 import { MIN_ROUNDS, measure, type Contender, type Measured } from "./tournament.js";
 import { COMMON_SHAPES, productShapes, productWorkload, type ProductShape } from "./products.js";
@@ -81,6 +81,8 @@ export async function tune(
   const roundingAttentions = [...without, ...attentionOnUnits(target)]
     .map((tunings): Candidate<AttentionTuning> => ({ name: attentionName(tunings), tunings }))
     .filter(otherThan(tiled));
+  const shapes = graph ? attentionShapes(graph) : COMMON_ATTENTION;
+  const generated = new Set(queryShapes(shapes));
   const baseline: Contender = { name: "as it is", tunings: base };
   const against = (others: readonly Contender[]): readonly Contender[] => [baseline, ...others];
   const jobs: readonly Job[] = [
@@ -99,7 +101,7 @@ export async function tune(
           : [{ workload: productWorkload(shape, sizes, true), contenders: against(rounded), shape, rounding: true }]),
       ];
     }),
-    ...(graph ? attentionShapes(graph) : COMMON_ATTENTION).flatMap((shape): readonly Job[] => {
+    ...shapes.flatMap((shape): readonly Job[] => {
       const sizes = sizesUpTo(TOKENS, graph);
       const of = (c: Candidate<AttentionTuning>): Contender => ({
         name: c.name,
@@ -121,7 +123,7 @@ export async function tune(
       return [
         job(attentions, false),
         ...(roundingAttentions.length === 0 ? [] : [job(roundingAttentions, true)]),
-        ...(queries.length === 0 ? [] : [one]),
+        ...(queries.length > 0 && generated.has(shape) ? [one] : []),
       ];
     }),
   ];

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { mainPass } from "../../bench/hardware/peers/loop.js";
 import { runsIn } from "../../bench/hardware/peers/peers.js";
 import { CARDS } from "../../src/hardware/cards.js";
+import { countsIn } from "../../src/hardware/counts.js";
 
 describe("the log of a runtime", () => {
   it("gives each operator the dispatches between its mark and the next", () => {
@@ -22,6 +23,24 @@ describe("the log of a runtime", () => {
       mark: "product",
       dispatches: [{ groups: 8, pipeline: { threads: 128, code: "code 1" } }],
     });
+  });
+});
+
+describe("an operator that did not end in time", () => {
+  it("is marked, alone", () => {
+    const log = ["product", "late product", "attention", "end"].map((mark) => JSON.stringify({ mark })).join("\n");
+    const runs = runsIn("jax", log, () => "");
+    expect(runs.map(({ mark, late }) => [mark, late])).toEqual([
+      ["product", true],
+      ["attention", false],
+    ]);
+  });
+});
+
+describe("Intel's counts", () => {
+  it("are all there, or a fault names what the driver does not report", () => {
+    const pipeline = { number: 1, subgroup: 16, threads: 64, compileMs: 1, statistics: { "SEND Count": 3 }, code: "" };
+    expect(() => countsIn(pipeline)).toThrow("the driver reports no Instruction Count");
   });
 });
 

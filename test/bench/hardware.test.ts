@@ -18,6 +18,7 @@ const child = join(import.meta.dirname, "..", "..", "dist", "src", "cli", "hardw
 const skips = (vendor: Gpu["vendor"]): boolean => {
   const missing = missingForNullDevice(process.env, vendor);
   if (missing) process.stderr.write(`hardware: skipped, ${missing.message}; ${missing.hint}\n`);
+  else if (!existsSync(child)) process.stderr.write(`hardware: skipped, ${child} is missing; npm run build makes it\n`);
   return missing !== null || !existsSync(child);
 };
 const skip = skips("AMD");
@@ -29,7 +30,8 @@ function open<G extends Gpu>(gpu: G): Promise<NullDevice<G>> {
   return opened as Promise<NullDevice<G>>;
 }
 afterAll(async () => {
-  for (const device of await Promise.all(devices.values())) device.close();
+  for (const opened of await Promise.allSettled(devices.values()))
+    if (opened.status === "fulfilled") opened.value.close();
 });
 const caseOf = (name: string): HardwareCase => HARDWARE_CASES.find((c) => c.name === name)!;
 /** All in a soak; else these. */
@@ -93,7 +95,7 @@ describe.skipIf(skips("Intel"))("kernels on Intel's GPUs", () => {
       expect(rows.filter((row) => row.counts.instructions === 0)).toEqual([]);
       const wrong = rows.filter(isSpilling).flatMap((row) => {
         const listed = SPILLING.find(([begins]) =>
-          `${row.kernel.replace(/\.\d+$/, "")} ${row.tuning}`.startsWith(begins),
+          `${row.kernel.replace(/\.\d+$/, "")} ${row.tuning} `.startsWith(`${begins} `),
         );
         if (listed) spilling.add(listed[0]);
         const [, spills = 0, scratch = 0] = listed ?? [];
@@ -124,8 +126,8 @@ describe.skipIf(skip)("estimates for an RX 7900 XTX", () => {
   const TARGETS: readonly (readonly [name: string, target: number, today: number])[] = [
     ["product-1x1024-q8", 1.7, 1.7],
     ["mod-2048+f16", 70, 70],
-    ["attention-2048+f16", 65, 65],
-    ["dense-2048+f16", 230, 230],
+    ["attention-2048+f16", 65, 68],
+    ["dense-2048+f16", 230, 232],
     ["product-1x1024", 5, 5],
     ["product-1x1024-q4", 1.7, 1.7],
     ["step-q8", 60, 78],
@@ -162,7 +164,7 @@ describe.skipIf(skip || !soaking)("runs on a card that is not there", () => {
     expect(run("mod block, 2048 tokens: later run").dispatches).toBeLessThanOrEqual(8);
   });
 
-  it("encode a routed token in one submit, with a barrier a dispatch", () => {
+  it("encode a routed token in one submit, with at most 40 barriers", () => {
     const token = run("token of 4 layers, half routed: a later token");
     expect([token.submits, token.pipelines]).toEqual([1, 0]);
     expect(token.dispatches).toBeLessThanOrEqual(Math.max(32, 33));

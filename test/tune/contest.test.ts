@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
 import type { Device } from "../../src/runtime/index.js";
 import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
-import { attentionShapes, attentionWorkload, queryWorkload } from "../../src/tune/attention.js";
+import { attentionShapes, attentionWorkload, queryShapes, queryWorkload } from "../../src/tune/attention.js";
 import { measure, type Contender, type Limits } from "../../src/tune/tournament.js";
 import { median, Trial } from "../../src/tune/measure.js";
 import { productShapes, productWorkload } from "../../src/tune/products.js";
@@ -130,6 +130,15 @@ model M() {
   expect(attentionShapes(graph!)).toEqual([
     { heads: 4, groups: 4, width: 12, valueWidth: 12, causal: true, window: 0 },
   ]);
+});
+
+it("one query is measured once for each number of heads and width, of causal attention", () => {
+  const shape = { heads: 4, groups: 2, width: 12, valueWidth: 12, causal: true, window: 0 };
+  const wide = { ...shape, width: 16 };
+  expect(queryShapes([{ ...shape, causal: false }])).toEqual([]);
+  expect(queryShapes([shape, { ...shape, window: 8 }, wide])).toEqual([shape, wide]);
+  const zeros = { data: new Float32Array(48), shape: [1, 4, 1, 12], dtype: "f32" as const, toArray: () => [] };
+  expect(queryWorkload(shape, [20]).faultOf({ y: zeros }, 20)).toMatch(/, of 20 keys$/);
 });
 
 it("the median is the middle", () => {

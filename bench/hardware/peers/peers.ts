@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { Gpu } from "../../../src/hardware/cards.js";
 import { nullEnvironment } from "../../../src/hardware/drivers-node.js";
 import type { Pipeline } from "../../../src/hardware/null-device-node.js";
+import { END, LATE } from "./marks.js";
 
 export const PEERS = { tfjs: "TensorFlow.js", jax: "jax-js", onnxruntime: "onnxruntime", llama: "llama.cpp" } as const;
 export type PeerId = keyof typeof PEERS;
@@ -29,6 +30,8 @@ export interface PeerRun {
   readonly peer: PeerId;
   readonly mark: string;
   readonly dispatches: readonly PeerDispatch[];
+  /** Whether it did not end in time, so that dispatches of it may be lacking. */
+  readonly late: boolean;
 }
 
 type Line =
@@ -39,7 +42,22 @@ type Line =
 export const isInstalled = (peer: PeerId): boolean =>
   existsSync(fileURLToPath(new URL(`../../${PACKAGES[peer]}`, import.meta.url)));
 
-export function runPeer(peer: PeerId, gpu: Gpu, env: NodeJS.ProcessEnv): readonly PeerRun[] {
+/** Why a peer has no results, as a sentence; `detail`: what its process said. */
+export class PeerFault extends Error {
+  readonly detail: string;
+
+  constructor(message: string, detail = "") {
+    super(message);
+    this.detail = detail;
+  }
+}
+
+/** `late`: operators that are left out, because they did not end in time. Throws PeerFault. */
+export function runPeer(
+  peer: PeerId,
+  gpu: Gpu,
+  env: NodeJS.ProcessEnv,
+): { readonly runs: readonly PeerRun[]; readonly late: readonly string[] } {
   const out = mkdtempSync(join(tmpdir(), "modc-hardware-"));
   try {
     const script = fileURLToPath(new URL("run.ts", import.meta.url));
@@ -51,13 +69,15 @@ export function runPeer(peer: PeerId, gpu: Gpu, env: NodeJS.ProcessEnv): readonl
     });
     const log = join(out, "log.jsonl");
     const text = existsSync(log) ? readFileSync(log, "utf8") : "";
-    const runs = runsIn(peer, text, (n) => {
+    const fault = (): PeerFault => new PeerFault(`${PEERS[peer]} did not come to its end.`, stderr.trim().slice(-1000));
+    const end = text.indexOf(JSON.stringify({ mark: END }));
+    if (end < 0) throw fault();
+    const runs = runsIn(peer, text.slice(0, end), (n) => {
       const path = join(out, "code", `${n}.s`);
       return existsSync(path) ? readFileSync(path, "utf8") : "";
     });
-    if (runs.length === 0 || !text.includes('"mark":"end"'))
-      throw new Error(`${PEERS[peer]} did not come to its end on ${gpu.id}: ${stderr.trim().slice(-1000)}`);
-    return runs;
+    if (runs.length === 0) throw fault();
+    return { runs: runs.filter(({ late }) => !late), late: runs.filter(({ late }) => late).map(({ mark }) => mark) };
   } finally {
     rmSync(out, { recursive: true, force: true });
   }
@@ -65,11 +85,14 @@ export function runPeer(peer: PeerId, gpu: Gpu, env: NodeJS.ProcessEnv): readonl
 
 export function runsIn(peer: PeerId, log: string, codeOf: (pipeline: number) => string): readonly PeerRun[] {
   const pipelines = new Map<number, Pipeline>();
-  const runs: { peer: PeerId; mark: string; dispatches: PeerDispatch[] }[] = [];
+  const runs: { peer: PeerId; mark: string; dispatches: PeerDispatch[]; late: boolean }[] = [];
   for (const text of log.split("\n")) {
     if (!text.startsWith("{")) continue;
     const line = JSON.parse(text) as Line;
-    if ("mark" in line) runs.push({ peer, mark: line.mark, dispatches: [] });
+    if ("mark" in line && line.mark.startsWith(LATE)) {
+      const last = runs.at(-1);
+      if (last) last.late = true;
+    } else if ("mark" in line) runs.push({ peer, mark: line.mark, dispatches: [], late: false });
     else if ("statistics" in line) {
       const { pipeline: number, ...rest } = line;
       pipelines.set(number, { ...rest, number, code: codeOf(number) });
@@ -79,5 +102,5 @@ export function runsIn(peer: PeerId, log: string, codeOf: (pipeline: number) => 
       if (pipeline) runs.at(-1)?.dispatches.push({ pipeline, groups });
     }
   }
-  return runs.filter(({ mark }) => mark !== "end");
+  return runs.filter(({ mark }) => mark !== END);
 }

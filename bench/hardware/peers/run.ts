@@ -1,22 +1,28 @@
 // The process of peers.ts: has one other runtime run single operators on the null device that its environment names,
 // and marks in the layer's log where each begins. What it computes is nothing.
-import { appendFileSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { appendFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { openLlamaCpp } from "../../llama/llama-cpp.js";
 import { writeLlama } from "../../llama/gguf.js";
 import { jaxjs, jaxjsModule } from "../../peers/jax.js";
 import { MICROSOFT, writeOnnx, type OnnxNode, type OnnxTensor, type OnnxValue } from "../../peers/onnx.js";
 import { tensorflow, tfjs } from "../../peers/tfjs.js";
+import { END, LATE } from "./marks.js";
 
-const mark = (name: string): void =>
-  appendFileSync(process.env["MODC_LAYER_LOG"]!, `${JSON.stringify({ mark: name })}\n`);
+const log = process.env["MODC_LAYER_LOG"]!;
+const mark = (name: string): void => appendFileSync(log, `${JSON.stringify({ mark: name })}\n`);
 const values = (n: number): Float32Array => new Float32Array(n).fill(0.01);
-/** A device without hardware may never say that it is done. */
-const soon = async (work: Promise<unknown>): Promise<void> => {
-  await Promise.race([work, new Promise((done) => void setTimeout(done, 5000))]);
-};
+/** Runs one operator. A device without hardware may never say that it is done: then the log says that it is late. */
+async function operator(name: string, work: () => Promise<unknown>): Promise<void> {
+  mark(name);
+  let timer: NodeJS.Timeout | undefined;
+  const wait = new Promise<true>((done) => {
+    timer = setTimeout(() => done(true), 5000);
+  });
+  if (await Promise.race([work().then(() => false), wait])) mark(`${LATE}${name}`);
+  clearTimeout(timer);
+}
 
 async function runTfjs(): Promise<void> {
   await tfjs.open();
@@ -24,15 +30,12 @@ async function runTfjs(): Promise<void> {
   const of = (...shape: number[]): Tensor => tf.tensor(values(shape.reduce((a, b) => a * b, 1)), shape, "float32");
   for (const rows of [1024, 1]) {
     const [a, b] = [of(rows, 1024), of(1024, 1024)];
-    mark(`f32 product ${rows}`);
-    await soon(tf.matMul(a, b).data());
+    await operator(`f32 product ${rows}`, () => tf.matMul(a, b).data());
   }
   const [q, k] = [of(8, 512, 64), of(8, 512, 64)];
-  mark("f32 attention 512");
-  await soon(tf.matMul(tf.softmax(tf.matMul(q, k, false, true)), k).data());
+  await operator("f32 attention 512", () => tf.matMul(tf.softmax(tf.matMul(q, k, false, true)), k).data());
   const x = of(2048);
-  mark("top 256");
-  await soon(tf.topk(x, 256).indices.data());
+  await operator("top 256", () => tf.topk(x, 256).indices.data());
 }
 
 async function runJax(): Promise<void> {
@@ -40,8 +43,7 @@ async function runJax(): Promise<void> {
   const { numpy } = jaxjsModule();
   for (const rows of [1024, 1]) {
     const [a, b] = [rows, 1024].map((n) => numpy.array(values(n * 1024)).reshape([n, 1024]));
-    mark(`f32 product ${rows}`);
-    await soon(numpy.matmul(a!, b!).data());
+    await operator(`f32 product ${rows}`, () => numpy.matmul(a!, b!).data());
   }
 }
 
@@ -129,13 +131,13 @@ async function runOnnxruntime(): Promise<void> {
       if (type === "f16") return [input, new ort.Tensor("float16", new Uint16Array(n), sizes)] as const;
       return [input, new ort.Tensor("float32", new Float32Array(n), sizes)] as const;
     });
-    mark(name);
-    await soon(session.run(Object.fromEntries(tensors)));
+    await operator(name, () => session.run(Object.fromEntries(tensors)));
   }
 }
 
 async function runLlama(): Promise<void> {
-  const path = join(mkdtempSync(join(tmpdir(), "modc-hardware-llama-")), "model.gguf");
+  // Goes with the folder of the log.
+  const path = join(dirname(log), "model.gguf");
   const shape = { name: "one", vocab: 1024, dim: 1024, hidden: 1024, depth: 1, heads: 16, kvHeads: 16 };
   for (const [type, kind] of [
     ["F32", "f32"],
@@ -160,9 +162,9 @@ const RUNS: Readonly<Record<string, () => Promise<void>>> = {
 
 try {
   await RUNS[process.argv[2]!]!();
+  mark(END);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
 }
-mark("end");
 // Dawn ends in a crash where a device without hardware is destroyed.
 process.stderr.write("", () => process.kill(process.pid, "SIGKILL"));

@@ -19,12 +19,13 @@ export const PEERS_NOTE =
   "packed f16 in f16 sums, on no matrix unit; its attention and llama.cpp's read keys and values in f16, and\n" +
   "llama.cpp's has 16 heads; modc's attention of prompts is causal and skips what no query sees, the others\n" +
   "are counted with all pairs; TensorFlow.js has no fused attention. Of one row the f32 tiles of\n" +
-  "TensorFlow.js and onnxruntime compute eight. Where no loop multiplies only dispatches are told.";
+  "TensorFlow.js and onnxruntime compute eight. llama.cpp's prompt has 500 rows, queries and keys, and is\n" +
+  "counted as if it had 512. If no loop multiplies, the row has dispatches only.";
 
 export const PEERS_COUNTS_NOTE =
   "Facts of the compiler for a whole kernel, loops once, as above; of several kernels the one with most\n" +
   "instructions. Kernels of other tilings do other shares of an operator, so cycles do not compare as times.\n" +
-  "Of llama.cpp's attention nothing is told here: without machine code it is not found among the others.";
+  "llama.cpp's attention is left out: without machine code modc cannot find it.";
 
 type Dispatches = readonly PeerDispatch[];
 type Pick = (all: readonly { readonly dispatch: PeerDispatch; readonly pass: Pass | null }[]) => Dispatches;
@@ -119,12 +120,15 @@ async function entriesOf(device: NullDevice<Gpu>, runs: readonly PeerRun[], card
     const program = compileCase(modc.case, device.target);
     const { dispatches } = await translate(device, program, { extents: extentsOf(program, modc.case) });
     // A routed model's own sizes come last: of several kernels that of the whole sequence.
-    const own = dispatches.filter(({ step }) => program.kernels[step.kernel]!.name.startsWith(modc.kernel));
-    const most = own.filter(({ workgroups }) => workgroups === Math.max(...own.map((d) => d.workgroups))).slice(0, 1);
+    const named = dispatches.filter(({ step }) => program.kernels[step.kernel]!.name.startsWith(modc.kernel));
+    const widest = Math.max(...named.map((d) => d.workgroups));
+    const most = named.find(({ workgroups }) => workgroups === widest);
+    if (!most) throw new Error(`${modc.case.name} dispatches no kernel ${modc.kernel}`);
+    const own = dispatches.filter((d) => d === most || (d.step.work !== null && d.step.work === most.step.work));
     entries.push({
       operator,
       runtime: "modc",
-      dispatches: most.map(({ pipeline, workgroups }) => ({ pipeline, groups: workgroups })),
+      dispatches: own.map(({ pipeline, workgroups }) => ({ pipeline, groups: workgroups })),
       times: modc.share ?? 1,
     });
     for (const run of runs.filter((r) => peers[r.peer] === r.mark)) {
@@ -164,7 +168,9 @@ export async function peersTable(device: NullDevice, runs: readonly PeerRun[]): 
       const work = (d: (typeof passes)[number]): number => (d.pass?.flops ?? 0) * wavesOf(d);
       const most = Math.max(0, ...passes.map(work));
       const heavy = passes.filter((d) => most > 0 && work(d) >= most / 4);
-      const us = heavy.map((d) => estimated(card, d, (times * operator.flops) / heavy.length, operator.bytes));
+      const us = heavy.map((d) =>
+        estimated(card, d, (times * operator.flops) / heavy.length, operator.bytes / heavy.length),
+      );
       const first = heavy.find((d) => work(d) === most) ?? dispatches[0];
       const pass = heavy.find((d) => work(d) === most)?.pass ?? null;
       const facts = first && factsOf(first.pipeline, 0);

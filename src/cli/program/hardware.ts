@@ -86,9 +86,12 @@ function printedCounts(gpu: Gpu, rows: readonly CountedRow[], name: string): str
       ];
     }),
     "",
-    `${plural(rows.length, "dispatch")}, of which ${spilling > 0 ? `${spilling} spill` : "none spills"}`,
+    `${plural(rows.length, "dispatch")}, of which ${spillingText(spilling)}`,
   ].join("\n");
 }
+
+const spillingText = (n: number): string =>
+  n === 0 ? "none spills or has scratch" : n === 1 ? "1 spills or has scratch" : `${n} spill or have scratch`;
 
 /** Beside this bundle; where commands run from their sources, in the build. */
 function childScript(): string {

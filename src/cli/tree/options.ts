@@ -167,7 +167,7 @@ export const target = option(
 
 export const hardware = option(
   "--hardware <card>",
-  "have the compiler of such a card translate the kernels, without the card; times are estimates",
+  "have the compiler of such a card translate the kernels, without it; AMD: estimates of time; Intel: static counts",
 ).choices(GPU_IDS);
 
 const DEVICES = ["gpu", "software", "swiftshader"] as const;
