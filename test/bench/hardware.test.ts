@@ -81,7 +81,7 @@ describe.skipIf(skip)("kernels on AMD's cards", () => {
 const SPILLING: readonly (readonly [kernel: string, spills: number, scratch: number])[] = [
   ["attention LANES=32 TILE=8", 934, 16_384],
   ["attention_query LANES=512 ACROSS=8 PARTS=4", 420, 2048],
-  ["matmul_tiled ROWS=4 VECTORS=1 STEP=16", 122, 4096],
+  ["matmul_tiled ROWS=4 VECTORS=1 STEP=16", 182, 4096],
   ["sample LANES=256", 8, 1024],
 ];
 
