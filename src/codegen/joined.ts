@@ -40,7 +40,7 @@ ${ownLane}${runs.join("")}}
 /** Invocations that every device has in a workgroup. */
 const MOST_INVOCATIONS = 256;
 
-/** The most parts that none of them waits for. */
+/** The largest number of consecutive parts between two waits. */
 function mostBetweenWaits(parts: readonly JoinedKernel[]): number {
   let [most, now] = [0, 0];
   for (const { waits } of parts) {

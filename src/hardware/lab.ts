@@ -68,7 +68,7 @@ export interface Translated {
 }
 
 /**
- * Workgroups that are followed of each step, at most: one in each sixteenth, at these shares of it. Equal shares would
+ * The lab follows at most one workgroup in each sixteenth of a step's grid, at these shares of it. Equal shares would
  * meet the same tile of rows again and again where workgroups are numbered head by head; multiples of the golden ratio
  * spread over the tiles of every head.
  */

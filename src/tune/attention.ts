@@ -53,7 +53,7 @@ export function queryShapes(shapes: readonly AttentionShape[]): readonly Attenti
   return [...found.values()];
 }
 
-/** The workload of one query, as generation has it: of as many keys as the size says, all of which it sees. */
+/** Attention of one query, as in a step of generation; the size is the number of keys, and the query sees all keys. */
 export const queryWorkload = (shape: AttentionShape, keys: readonly number[]): Workload => ({
   ...attentionWorkload({ ...shape, causal: false, window: 0, one: true }, keys),
   name: `attention ${shape.heads} × ${shape.width}, one query`,

@@ -52,7 +52,7 @@ interface Job {
   readonly shape: ProductShape | null;
   /** Whether operands may be rounded to f16, which is measured where the device has matrix units. */
   readonly rounding: boolean;
-  /** Whether it is attention of one query. */
+  /** Whether the job measures attention of one query. */
   readonly few?: boolean;
 }
 

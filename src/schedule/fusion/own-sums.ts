@@ -57,7 +57,7 @@ export function ownSumOf(
   return { sum: value, rows, summed, loaded: { ...loaded, leaves }, through };
 }
 
-/** By which indices a row of the expression reads one row of the value; null where it reads it otherwise. */
+/** The indices by which a row of the expression reads one row of the value; null if the expression does not read so. */
 function pathOf({ leaves, shape }: Expression, value: Value, extents: Extents): readonly Value[] | null {
   const memory = leaves.filter((l) => l.kind === "memory");
   const [leaf, ...others] = memory.filter((l) => l.value === value);

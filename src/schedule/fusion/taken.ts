@@ -65,7 +65,7 @@ export function takenFours(own: SliceText, epilogues: readonly Bound[]): TakenTe
   const stores = parts.flatMap(({ line }, i) => (epilogues[i]!.kind === "sum" ? [] : [line]));
   const added = sums.length === 0 ? "" : `    sums += ${sums.length === 1 ? sums[0]! : `Sums(${sums.join(", ")})`};\n`;
   const fields = parts.flatMap((p) => p.fields);
-  // The whole slice's columns: those of others have no place in it.
+  // Only columns of this slice have a place in its struct.
   kernel.function(`struct Slice${n} { ${fields.map((f) => `${f.name}: ${f.type}`).join(", ")} }
 fn slice${n}(row: u32, k: u32, register0: vec4f) -> Slice${n} {
   let r = rowF${n}(row);

@@ -33,8 +33,8 @@ export interface MatmulContext {
    */
   readonly finishes: ((kernel: KernelBuilder, takes: boolean) => void) | null;
   /**
-   * Where a product of at most so many rows makes the sum over each that its prologue needs: what is summed (see
-   * `matmul_row.wgsl`), and loads that take `ownSum` for it. Null: its prologue needs none, or reads it.
+   * If a product of at most `rows` rows makes its prologue's sum over each row: `declare` gives the values to sum (see
+   * `matmul_row.wgsl`), and `loads` reads `ownSum` for the sum. Null: the prologue has no sum, or reads it from memory.
    */
   readonly ownSum: {
     readonly rows: number;
