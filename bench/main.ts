@@ -1,44 +1,49 @@
-// Measures modc beside its peers and writes results.md and results.svg.
+// Measures modc beside its peers and writes results.md, results.svg and results.json.
 import { loadavg } from "node:os";
 import { chart } from "./chart.js";
-import { chosenCases, measureFirstRuns, measureGroup, say, type FirstRuns, type Measured } from "./measure.js";
-import { measureFirstTokens, type FirstTokens } from "./first/measure.js";
+import { chosenCases, measureFirstRuns, measureGroup, say } from "./measure.js";
+import { measureFirstTokens } from "./first/measure.js";
+import { joinParts, processorName, readParts, valuesOf, writeParts, type Circumstances, type Part } from "./kept.js";
 import { readOptions, usage, type Options } from "./options.js";
 import { PeakMeter } from "./peak.js";
-import { chosenGeneration, measureGeneration, type MeasuredGeneration } from "./generating/measure.js";
+import { chosenGeneration, measureGeneration } from "./generating/measure.js";
 import { killAll } from "./process.js";
 import { replaceFile } from "./replace-file.js";
 import { report } from "./report.js";
-import { chosenTraining, measureTraining, type MeasuredTraining } from "./training/measure.js";
+import { chosenTraining, measureTraining } from "./training/measure.js";
 
 /** Of these the first run is measured. */
 const FIRST = ["dense-512", "mod-512"];
 
 async function main(options: Options): Promise<void> {
-  const loadBefore = loadavg()[0]!;
-  const date = new Date();
-  const measured: Measured[] = [];
-  const firstRuns: FirstRuns[] = [];
-  const training: MeasuredTraining[] = [];
-  const generation: MeasuredGeneration[] = [];
-  let firstTokens: FirstTokens | null = null;
   say("the peak of the device");
   const meter = await PeakMeter.open();
   const { driver, name } = meter.device.info;
-  const text = (): string =>
-    report({
-      options,
+  const device = driver || name;
+  /** The parts of this run. */
+  let parts: readonly Part[] = [];
+  const shown = (): string => report(parts, options);
+  stopOnSignals(options, () => (parts.length > 0 ? shown() : ""));
+
+  /** Measures, and keeps what was measured: what a later interrupt finds is complete. */
+  async function part(measure: () => Promise<readonly Omit<Part, "at">[]>): Promise<void> {
+    const [began, before] = [Date.now(), loadavg()[0]!];
+    const measured = await measure();
+    const at: Circumstances = {
+      date: new Date(began).toISOString(),
+      minutes: (Date.now() - began) / 60_000,
+      load: [before, loadavg()[0]!],
+      device,
+      processor: processorName(),
       peak: meter.best,
-      device: driver || name,
-      measured,
-      firstRuns,
-      firstTokens,
-      training,
-      generation,
-      date,
-      loadBefore,
-    });
-  stopOnSignals(() => (measured.length + firstRuns.length + training.length + generation.length > 0 ? text() : ""));
+      rounds: [options.rounds, options.longRounds],
+    };
+    parts = joinParts(
+      parts,
+      measured.map((m) => ({ ...m, at }) as Part), // section and value of each belong together
+    );
+    if (options.keep) writeParts(joinParts(readParts(), parts));
+  }
 
   const groups = chosenCases(options);
   const withFirst = options.only === null || options.only.startsWith("first");
@@ -48,26 +53,51 @@ async function main(options: Options): Promise<void> {
     throw new Error(`--only ${options.only}: nothing has a name that begins so`);
   for (const [i, group] of groups.entries()) {
     say(`group ${i + 1} of ${groups.length}`);
-    measured.push(...(await measureGroup(group, options, meter)));
+    await part(async () =>
+      (await measureGroup(group, options, meter)).map((value) => ({ section: "blocks", id: value.case.id, value })),
+    );
   }
-  if (withFirst) for (const id of FIRST) firstRuns.push(await measureFirstRuns(id, options, meter));
-  if (withFirst) firstTokens = await measureFirstTokens(options);
-  for (const model of models) training.push(...(await measureTraining(model, options, meter)));
-  for (const group of generators) generation.push(...(await measureGeneration(group, options)));
+  if (withFirst)
+    for (const id of FIRST)
+      await part(async () => [{ section: "first", id, value: await measureFirstRuns(id, options, meter) }]);
+  if (withFirst)
+    await part(async () => [{ section: "tokens", id: "tokens", value: await measureFirstTokens(options) }]);
+  for (const model of models)
+    await part(async () =>
+      (await measureTraining(model, options, meter)).map((value) => ({
+        section: "training",
+        id: value.case.id,
+        value,
+      })),
+    );
+  for (const group of generators)
+    await part(async () =>
+      (await measureGeneration(group, options)).map((value) => ({ section: "generation", id: value.case.id, value })),
+    );
   meter.close();
-  process.stdout.write(text());
-  if (options.only !== null || options.quick) return;
-  replaceFile("results.md", text());
-  replaceFile("results.svg", chart(measured));
-  say("wrote bench/results.md and bench/results.svg");
+  process.stdout.write(shown());
+  if (options.keep) writeReport(options);
 }
 
-/** What has been measured is printed, and the files stay as they are. */
-function stopOnSignals(soFar: () => string): void {
+/** Writes results.md and results.svg from all that results.json keeps. */
+function writeReport(options: Options): void {
+  const kept = readParts();
+  replaceFile("results.md", report(kept, { ...options, only: null }));
+  replaceFile("results.svg", chart(valuesOf(kept, "blocks")));
+  say("wrote bench/results.md, bench/results.svg and bench/results.json");
+}
+
+/** Prints the parts that are measured. If they are kept, they are in the files too. */
+function stopOnSignals(options: Options, soFar: () => string): void {
   const stop = (signal: NodeJS.Signals): void => {
     killAll();
-    process.stdout.write(soFar());
-    process.stderr.write(`bench: stopped by ${signal}; results.md is as it was\n`);
+    const text = soFar();
+    process.stdout.write(text);
+    const kept = options.keep && text !== "";
+    if (kept) writeReport(options);
+    process.stderr.write(
+      `bench: stopped by ${signal}; ${kept ? "results.md has the parts that were measured" : "results.md is as it was"}\n`,
+    );
     process.exit(signal === "SIGINT" ? 130 : 143);
   };
   process.once("SIGINT", stop);

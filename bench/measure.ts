@@ -80,7 +80,7 @@ export async function measureGroup(
     }
     for (const r of readied)
       if (r.case.kind === "mod") r.routing.push(...(await routingShares(r.prepared, meter.device, rounds)));
-    return readied;
+    return readied.map((r) => withoutProgram(r));
   } finally {
     await Promise.all([...processes.values()].map((peer) => peer.close()));
   }
@@ -92,6 +92,12 @@ interface Readied extends Measured {
   readonly peaks: number[];
   readonly routing: RoutingShare[];
   readonly faults: Map<PeerName, string>;
+}
+
+/** What is reported, without the program, its weights and its inputs. */
+function withoutProgram(readied: Readied): Measured {
+  const { case: c, structure, copiesRepeated, repeat, times, peaks, routing, differences, faults } = readied;
+  return { case: c, structure, copiesRepeated, repeat, times, peaks, routing, differences, faults };
 }
 
 /** Opens the device of each: why some cannot be opened. */

