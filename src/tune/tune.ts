@@ -42,7 +42,7 @@ export interface Tuned {
 
 const ROWS = [1, 4, 8, 32, 128, 512] as const;
 const TOKENS = [64, 256] as const;
-const KEYS = [256, 2048] as const;
+const KEYS = [256, 2048, 16_384] as const;
 /** The least mean gain, as a logarithm, for which a family's tunings are changed. */
 const MIN_GAIN = Math.log(1.03);
 
