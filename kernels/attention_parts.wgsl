@@ -1,7 +1,7 @@
 // y[h, i] = Σ over p of exp(most[p]) · x[p] / Σ over p of exp(most[p]) · total[p]: attention of query i, whose keys
 // were divided into parts p. Each left its weighted values x, relative to its largest score, `most`, and the sum of its
 // weights (Dao, Haziza, Massa and Sizov 2023, Flash-Decoding).
-// Method: an invocation adds four columns of all parts, eight parts at once, relative to the largest score so far. A
+// Method: an invocation adds four columns of all parts, four parts at once, relative to the largest score so far. A
 // part without keys has the lowest score and weighs nothing. Of a single part nothing is rounded.
 // Grid: one invocation for each four columns of each head of each query; heads of a query are neighbours.
 
@@ -22,7 +22,7 @@ fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + r
 // --- end of parameters
 
 /** Parts whose loads are in flight together. */
-const TOGETHER = 8u;
+const TOGETHER = 4u;
 const LOWEST = -3.4028234e38;
 
 @compute @workgroup_size(64)

@@ -33,7 +33,7 @@ const FEW = 8;
 const WANTED = 512;
 /**
  * Estimated from the machine code of Mesa's compiler for RDNA 3, not measured: 32,768 keys of a head of 64 columns are
- * 101 µs of one workgroup; in parts of 1024 they are 5, and 2 to add these up. By parts of 512 the sum takes twice as
+ * 101 µs of one workgroup; in parts of 1024 they are 5, and 4 to add these up. By parts of 512 the sum takes twice as
  * long, and nothing else less.
  */
 const PART = 1024;
