@@ -5,8 +5,9 @@
 // keeps its own largest score, sum and weighted values (Milakov and Gimelshein 2018, arXiv 1805.02867), which meet in
 // workgroup memory once at the end. Loads of keys and of values are in flight together, and so are the places of the
 // next ones. Sums go in another order than in tiles of queries.
-// Grid: one workgroup for each query of each head. Heads of a query are neighbours, for they read the same rows of a
-// cache. The grid has room for more queries than there may be, and they are spread evenly over it.
+// Grid: one workgroup for each part of each query of each head; many keys are divided into parts, which
+// attention_parts.wgsl adds up. Heads of a query are neighbours, for they read the same rows of a cache. The grid has
+// room for more queries than there may be, and they are spread evenly over it.
 enable subgroups;
 
 // --- parameters
@@ -46,6 +47,9 @@ fn keyBehind(begin: u32, c: u32) -> vec4f { return k[begin + c]; }
 fn valueBegin(head: u32, row: u32) -> u32 { return head * sizes.valueHeads + row * sizes.valueRows; }
 fn valueBehind(begin: u32, c: u32) -> vec4f { return v[begin + c]; }
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
+/** The most parts of a query, and the keys of one: of a query that sees `begin` to `end`. */
+fn partCount() -> u32 { return 1u; }
+fn keysOf(part: u32, begin: u32, end: u32) -> vec2u { return vec2u(begin, end); }
 /** Positions between which the keys lie that a query at this position may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
 fn lastSeen(i: u32) -> u32 { return i; }
@@ -56,6 +60,11 @@ fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
 /** Told of each query the logarithm of the sum of the exponentials of its scores; 0 where it sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
+/** Stores four columns of weighted values; weights are relative to the largest score, `most`, and add up to `total`. */
+fn finish(head: u32, place: u32, c: u32, x: vec4f, most: f32, total: f32) {
+  if (c == 0u) { keep(head, place, most + log(total)); }
+  write(head, place, c, x * (1.0 / total));
+}
 // --- end of parameters
 
 const GROUPS = LANES / ACROSS;
@@ -111,8 +120,9 @@ fn main(
   let n = group.x + group.y * groups.x;
   let heads = groupSize() * sharedHeads();
   let head = n % heads;
-  let slot = n / heads;
-  let slots = groups.x * groups.y / heads;
+  let keyPart = n / heads % partCount();
+  let slot = n / heads / partCount();
+  let slots = groups.x * groups.y / heads / partCount();
   let rows = startQ(batch());
   // Row r has the first slot s with s · rows / slots = r; of so many slots that the product needs more than 32 bits,
   // slot r.
@@ -129,9 +139,17 @@ fn main(
   }
   // Positions ascend, so the keys that the query sees are a stretch. No position is the largest number.
   let firstKey = startK(b);
-  let end = keyFrom(firstKey, startK(b + 1u), lastSeen(position) + 1u, lane);
-  var begin = firstKey;
-  if (firstSeen(position) > 0u) { begin = keyFrom(firstKey, end, firstSeen(position), lane); }
+  let seenEnd = keyFrom(firstKey, startK(b + 1u), lastSeen(position) + 1u, lane);
+  var seenBegin = firstKey;
+  if (firstSeen(position) > 0u) { seenBegin = keyFrom(firstKey, seenEnd, firstSeen(position), lane); }
+  let mine = keysOf(keyPart, seenBegin, seenEnd);
+  let begin = mine.x;
+  let end = mine.y;
+  let place = row * partCount() + keyPart;
+  if (keyPart > 0u && begin >= end) {
+    if (lane == 0u) { finish(head, place, 0u, vec4f(), LOWEST, 0.0); }
+    return;
+  }
 
   let team = lane / ACROSS;
   var places: array<vec2u, KEYS>;
@@ -216,8 +234,7 @@ fn main(
       }
       // Where all scores are −∞, quotients are NaN.
       let none = begin >= end;
-      if (c == 0u) { keep(head, row, select(most + log(total), 0.0, none)); }
-      write(head, row, c, x * select(1.0 / total, 0.0, none));
+      finish(head, place, c, x, select(most, 0.0, none), select(total, 1.0, none));
     }
   }
 }

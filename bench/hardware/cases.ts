@@ -67,6 +67,7 @@ export const HARDWARE_CASES: readonly HardwareCase[] = [
     product(`product-1x4096${"weights" in precision ? `-${precision.weights}` : ""}`, 1, precision, 4096),
   ),
   of("query-2048", "query", 1),
+  of("query-32768", "query", 1, { set: { keys: 32_768 } }),
   of("routing-2048", "routing", 2048),
   step("step-f32", SMALL),
   step("step-q8", SMALL, { weights: "q8" }),
@@ -106,7 +107,7 @@ export function extentsOf(program: Program, { length, set }: HardwareCase): Read
   const found = program.axes.flatMap((axis): readonly (readonly [string, number])[] => {
     if (axis.role === "batch" || axis.name === "generate.sequence") return [[axis.name, 1]];
     if (axis.name === "T") return [[axis.name, length]];
-    if (axis.name === "S") return [[axis.name, 2048]];
+    if (axis.name === "S") return [[axis.name, Number(set["keys"] ?? 2048)]];
     return axis.name.endsWith(".capacity") ? [[axis.name, Number(set["context"] ?? 512)]] : [];
   });
   return new Map(found);

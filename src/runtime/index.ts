@@ -14,7 +14,7 @@ export type { Program } from "../program/program.js";
 export { parseProgram, printProgram, ProgramError } from "../program/serialize.js";
 export type { OutputSelection, Result, Results } from "./outputs.js";
 export type { Profile, ProfiledWork, ProfileOptions, RoutedRows, WorkCost } from "./profile/profile.js";
-export { measureRoofline, type Roofline, timeAtBest } from "./profile/roofline.js";
+export { type DeviceBest, measureBest, measureRoofline, type Roofline, timeAtBest } from "./profile/roofline.js";
 export { chromeTrace, type TraceEvent } from "./profile/trace.js";
 export { load } from "./load.js";
 export { Session, type LoadOptions } from "./session.js";

@@ -81,12 +81,14 @@ export function attentionWorkload(shape: Shape, tokens: readonly number[], round
     name: `attention ${heads} × ${width}${causal ? ", causal" : ""}${window > 0 ? `, window ${window}` : ""}${
       rounding ? ", in f16" : ""
     }`,
+    family: "attention",
     graph: attentionGraph(shape),
     sizes: tokens,
     counts: "tokens",
     precision: rounding ? { products: "f16" } : {},
     sameBits: false,
     flops: (T) => (window > 0 ? null : 2 * heads * (width + valueWidth) * pairsOf(T)),
+    bytes: (T) => 4 * (width + valueWidth) * (heads * (shape.one ? 1 : T) + shape.groups * T),
     weights: () => new Float32Array(),
     inputs: (T) => data(T).inputs,
     async prepare(pause) {

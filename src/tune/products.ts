@@ -52,12 +52,14 @@ export function productWorkload(shape: ProductShape, rows: readonly number[], ro
   const data = (): Data => (made ??= atOnce(productData(shape, rounding)));
   return {
     name: `product ${depth} × ${columns}${rounding ? ", in f16" : ""}`,
+    family: "products",
     graph: productGraph(shape),
     sizes: rows,
     counts: "rows",
     precision: rounding ? { weights: "f16" } : {},
     sameBits: !rounding,
     flops: (size) => 2 * size * depth * columns,
+    bytes: (size) => (rounding ? 2 : 4) * depth * columns + 4 * size * (depth + columns),
     weights: () => data().w,
     inputs: (size) => ({ x: inputRows(data(), depth, size) }),
     prepare: async (pause) => void (made ??= await inTurns(productData(shape, rounding), pause)),

@@ -1,6 +1,7 @@
 // `tune`: measures a model's products and attention on a device, and adopts the tunings that gain.
 import type { Graph } from "../ir/graph.js";
-import type { Device } from "../runtime/index.js";
+import type { Target } from "../program/target.js";
+import type { Device, DeviceBest } from "../runtime/index.js";
 import { candidates, type Candidate, type ProductTunings, type Tunings } from "../schedule/tunings/index.js";
 import {
   attentionName,
@@ -10,6 +11,7 @@ import {
 } from "../schedule/tunings/attention.js";
 import { adoptProducts, type ProductTimes, type TimesWithBaseline } from "./adopt-products.js";
 import { attentionShapes, attentionWorkload, COMMON_ATTENTION, queryShapes, queryWorkload } from "./attention.js";
+import { boundOf, type Bound } from "./bound.js";
 import { bestOf, chooseOne } from "./choose.js";
 import { MIN_ROUNDS, measure, type Contender, type Measured } from "./tournament.js";
 import { COMMON_SHAPES, productShapes, productWorkload, type ProductShape } from "./products.js";
@@ -40,7 +42,7 @@ export interface Tuned {
 
 const ROWS = [1, 4, 8, 32, 128, 512] as const;
 const TOKENS = [64, 256] as const;
-const KEYS = [256, 2048] as const;
+const KEYS = [256, 2048, 16_384] as const;
 /** The least mean gain, as a logarithm, for which a family's tunings are changed. */
 const MIN_GAIN = Math.log(1.03);
 
@@ -224,27 +226,43 @@ export interface TunedSize {
   /** Null where the baseline does not run on this device or gives wrong results. */
   readonly baselineSeconds: number | null;
   readonly flops: number | null;
+  readonly bytes: number;
+  /** What bounds the best at this size; null where the device's best was not measured. */
+  readonly bound: Bound | null;
 }
 
-/** A line for each size at which finalists were compared. */
-export function linesOf({ workload, baseline, times, rounds }: Measured): readonly TunedSize[] {
+/** A line, and what was measured. */
+export interface TunedLine {
+  readonly told: TunedSize;
+  readonly of: Workload;
+  readonly tunings: Tunings;
+}
+
+/** A line for each size at which finalists were compared; `deviceBest`: if that was measured. */
+export function linesOf(
+  { workload, baseline, times, rounds }: Measured,
+  target: Target,
+  deviceBest: DeviceBest | null,
+): readonly TunedLine[] {
   if (rounds < MIN_ROUNDS) return [];
   const best = bestOf(times);
   const base = times.choices.findIndex((c) => c === baseline);
-  return times.sizes.flatMap((size, s): readonly TunedSize[] => {
+  return times.sizes.flatMap((size, s): readonly TunedLine[] => {
     if (times.seconds.filter((row, c) => c !== base && row[s] !== null).length === 0) return [];
-    const found = times.seconds.findIndex((row) => row[s] === best[s]);
-    return [
-      {
-        workload: workload.name,
-        size,
-        counts: workload.counts,
-        best: times.choices[found]!.name,
-        seconds: best[s]!,
-        baselineSeconds: times.seconds[base]?.[s] ?? null,
-        flops: workload.flops(size),
-      },
-    ];
+    const { name, tunings } = times.choices[times.seconds.findIndex((row) => row[s] === best[s])]!;
+    const seconds = best[s]!;
+    const told = {
+      workload: workload.name,
+      size,
+      counts: workload.counts,
+      best: name,
+      seconds,
+      baselineSeconds: times.seconds[base]?.[s] ?? null,
+      flops: workload.flops(size),
+      bytes: workload.bytes(size),
+      bound: deviceBest && boundOf(workload, size, { target, tunings, seconds }, deviceBest),
+    };
+    return [{ told, of: workload, tunings }];
   });
 }
 

@@ -14,6 +14,8 @@ import type { Tunings } from "../schedule/tunings/index.js";
 export interface Workload {
   /** `product 512 × 2048` */
   readonly name: string;
+  /** The tunings that choose its kernels. */
+  readonly family: "attention" | "products";
   readonly graph: Graph;
   /** The numbers of rows or tokens to measure at, in increasing order. */
   readonly sizes: readonly number[];
@@ -25,6 +27,8 @@ export interface Workload {
   readonly sameBits: boolean;
   /** Operations of one computation at a size; null where they cannot be counted. */
   readonly flops: (size: number) => number | null;
+  /** Bytes that one computation reads and writes at a size, each once. */
+  readonly bytes: (size: number) => number;
   readonly weights: (weight: ProgramWeight) => Words;
   readonly inputs: (size: number) => Inputs;
   /**

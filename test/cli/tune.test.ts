@@ -3,6 +3,8 @@ import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { missingForNullDevice } from "../../src/hardware/drivers-node.js";
+import type { Bound } from "../../src/tune/bound.js";
 import { modc, NO_DEVICE, root, temporaryFolder, type Ended } from "./spawn.js";
 
 const folder = temporaryFolder();
@@ -45,13 +47,59 @@ describe("modc tune", () => {
   });
 
   it("prints a line for each shape and size, and where it stored what it found", () => {
-    expect(tuned.stdout).toMatch(/^workload +size +best +µs +GFLOP\/s +before, µs +ratio\n/);
+    expect(tuned.stdout).toMatch(/^workload +size +best +µs +GFLOP\/s +before, µs +ratio +bound\n/);
     for (const shape of ["24 × 72", "72 × 40"])
       for (const rows of [1, 4])
-        expect(tuned.stdout).toMatch(new RegExp(`^product ${shape} +${rows} rows  .+ \\d+\\.\\d{2}$`, "m"));
+        expect(tuned.stdout).toMatch(
+          new RegExp(
+            `^product ${shape} +${rows} rows  .+ \\d+\\.\\d{2}  (other|(arithmetic|memory|dispatch) \\d+%)$`,
+            "m",
+          ),
+        );
     expect(tuned.stdout).toContain(path);
     expect(readdirSync(tunings)).toEqual([expect.stringMatching(/^[a-z0-9-]+-[0-9a-f]{12}\.json$/)]);
   });
+
+  it("names the rates that the bounds are shares of", () => {
+    expect(tuned.stdout.replaceAll("\n", " ")).toMatch(
+      /this device at best, measured now: [\d.]+ GFLOP\/s, reads .*of 1 MiB, .*of 64 MiB, [\d.]+ µs for a dispatch/,
+    );
+  });
+  it("says with --json what bounds the best kernels, and which they are", async () => {
+    const ended = await modc(["tune", model, "--budget", "8s", "--json", "-o", join(folder.path, "bounds.json")], {
+      env,
+    });
+    expect(ended.status, ended.stderr).toBe(0);
+    const { best, measured } = JSON.parse(ended.stdout) as {
+      best: { flops: number; dispatchSeconds: number; reads: { bytes: number; seconds: number }[] };
+      measured: { seconds: number; flops: number; bytes: number; bound: Bound; tunings?: unknown }[];
+    };
+    expect(measured.length).toBeGreaterThan(0);
+    for (const { seconds, flops, bound, tunings } of measured) {
+      expect(bound.shares.arithmetic).toBeCloseTo(flops / best.flops / seconds, 6);
+      expect(bound.shares.dispatch).toBeGreaterThanOrEqual(best.dispatchSeconds / seconds - 1e-9);
+      expect(bound.kernels).toEqual([expect.stringMatching(/^matmul/)]);
+      expect(tunings).toBeUndefined();
+    }
+  });
+  it.skipIf(missingForNullDevice(process.env, "AMD") !== null)(
+    "says with --hardware what holds up the best kernels on a card that is not there",
+    async () => {
+      const args = ["tune", model, "--budget", "8s", "--json", "--hardware", "navi31"];
+      const ended = await modc([...args, "-o", join(folder.path, "card.json")], { env });
+      expect(ended.status, ended.stderr).toBe(0);
+      const { measured, hardware } = JSON.parse(ended.stdout) as {
+        measured: unknown[];
+        hardware: { card: string; misfit: string | null; kernels: { by: string; us: number; roofUs: number }[] }[];
+      };
+      expect(hardware).toHaveLength(measured.length);
+      for (const { card, misfit, kernels } of hardware) {
+        expect(card).toBe("navi31");
+        if (misfit !== null) expect([kernels, misfit]).toEqual([[], expect.stringMatching(/^products need subgroups/)]);
+        else for (const { by, us } of kernels) expect([by.length > 0, us > 0]).toEqual([true, true]);
+      }
+    },
+  );
 
   describe("leaves a file that", () => {
     const PLAIN = [{ most: null, tuning: { kind: "plain" } }];

@@ -1,12 +1,14 @@
 // Attention of few queries, by subgroups and by workgroup memory, agrees with the reference: samples of attention, of
-// that which keeps what its gradient needs, and of that whose keys lie in pages. How many queries there are decides
-// which kernel runs.
+// that which keeps what its gradient needs, and of that whose keys lie in pages, with keys divided among workgroups and
+// not. How many queries there are decides which kernel runs, and how many keys one sees how they are divided.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Node } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import { PORTABLE, type Target } from "../../src/program/target.js";
 import type { Device } from "../../src/runtime/index.js";
 import { schedule } from "../../src/schedule/schedule.js";
+import { queryWorkload } from "../../src/tune/attention.js";
+import { boundOf } from "../../src/tune/bound.js";
 import { queryName, type QueryAttention } from "../../src/schedule/tunings/attention-query.js";
 import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
@@ -27,10 +29,12 @@ const filesOf = ({ graph }: Case, target: Target, tunings: Tunings): readonly st
   schedule(graph, target, tunings).steps.flatMap((s) => (s.kind === "dispatch" ? [s.kernel.file] : []));
 
 const WAYS: readonly QueryAttention[] = [
-  { lanes: 64, least: null, most: ANY },
-  { lanes: 64, least: 4, most: ANY },
-  { lanes: 256, least: null, most: ANY },
-  { lanes: 256, least: 8, most: ANY },
+  { lanes: 64, least: null, most: ANY, part: null },
+  { lanes: 64, least: 4, most: ANY, part: null },
+  { lanes: 256, least: null, most: ANY, part: 16 },
+  { lanes: 256, least: 8, most: ANY, part: 24 },
+  { lanes: 64, least: null, most: ANY, part: 1 },
+  { lanes: 64, least: 4, most: ANY, part: 2 },
 ];
 
 /** One head of each width, and values of another, over several blocks of keys. */
@@ -82,11 +86,14 @@ beforeAll(async () => {
 });
 
 describe.each(WAYS.map((few, turn) => [queryName(few), few, turn] as const))("%s", (_name, few, turn) => {
-  it.each(byTurns(TRIED, 7, turn).map((tried) => [tried.name, tried] as const))("%s", async (_case, { op, of }) => {
+  it.each(byTurns(TRIED, 7, turn).map((tried) => [tried.name, tried] as const))("%s", async (name, { op, of }) => {
     if (few.least !== null && few.least > (device.target.subgroups?.[0] ?? 0)) return;
     const tunings = tuningsOf(device.target, few);
     const files = filesOf(of, device.target, tunings).filter((f) => f.startsWith("attention"));
-    expect(files[0]).toBe(few.least === null ? "attention_query_shared" : "attention_query");
+    const file = few.least === null ? "attention_query_shared" : "attention_query";
+    expect(files[0]).toBe(file);
+    if (few.part !== null && widths.some((w) => w.name === name))
+      expect(files.slice(0, 3)).toEqual([file, file, "attention_parts"]);
     await compareOnDevice(device, op, of, device.target, tunings);
   });
 });
@@ -113,21 +120,106 @@ it.each([
   };
   // On no target's default are both kernels in a program of this device.
   const own = { kind: "workgroup", lanes: 8, tile: 8 } as const;
-  const few = { lanes: 64, least: null } as const;
+  const few = { lanes: 64, least: null, part: null } as const;
   const chosen = await bitsOf({ ...own, few: { ...few, most: 8 } });
   const [byQuery, byTiles] = [await bitsOf({ ...own, few: { ...few, most: ANY } }), await bitsOf(own)];
   expect(byQuery).not.toEqual(byTiles);
   expect(chosen).toEqual(isFew ? byQuery : byTiles);
 });
 
+/** Attention of two heads in sequences of these lengths, of which the first has the same values whatever the others. */
+function besides(lengths: readonly number[], window: number): Case {
+  const tokens = Math.max(...lengths);
+  const b = new Bench({ batch: lengths.length, tokens, lengths }, 5);
+  const of = (n: number, width: number): Node => {
+    let i = 0;
+    return b.rows([n], [width], "f32", () => {
+      const [c, t, at] = [i % width, Math.floor(i / width) % tokens, Math.floor(i++ / width / tokens)];
+      return 3 * Math.sin(1 + 7 * c + 13 * t * t + 31 * at + n + width);
+    });
+  };
+  const [starts, positions] = [b.starts("T"), b.positions("T")];
+  const inputs = [of(2, 12), of(1, 12), of(1, 8), starts, starts, positions, positions];
+  return b.finish(b.node("attention", inputs, { causal: true, window, scale: 0.4 }), "besides");
+}
+
+it.each([null, 4] as const)("the bits of a query hang on the keys it sees alone, by subgroups of %s", async (least) => {
+  const few: QueryAttention = { lanes: 64, least, most: ANY, part: 8 };
+  const tunings = tuningsOf(device.target, few);
+  for (const window of [0, 40]) {
+    const firstOf = async (lengths: readonly number[]): Promise<readonly number[]> => {
+      const of = besides(lengths, window);
+      const [head, all] = [8 * Math.max(...lengths), await runOnDevice(device, of, device.target, tunings)];
+      const y = [...all["y0"]!.data];
+      return [0, 1].flatMap((h) => y.slice(h * head, h * head + 8 * lengths[0]!));
+    };
+    // 32 keys are one workgroup's, whatever the room for more; 50 are parts of 8, however many there may be.
+    expect(await firstOf([32, 7])).toEqual(await firstOf([32, 90]));
+    expect(await firstOf([50, 7])).toEqual(await firstOf([50, 200]));
+  }
+  const by = async (part: number | null): Promise<readonly number[]> => {
+    const found = await runOnDevice(
+      device,
+      besides([90], 0),
+      device.target,
+      tuningsOf(device.target, { ...few, part }),
+    );
+    return [...found["y0"]!.data];
+  };
+  expect(await by(8)).not.toEqual(await by(null));
+});
+
+it("a run divides keys where a sequence has room for many, and has no second dispatch where not", () => {
+  const tunings = tuningsOf(PORTABLE, { lanes: 64, least: null, most: 8, part: 1024 });
+  const kernelsAt = (keys: number): readonly string[] => {
+    const shape = { heads: 2, groups: 1, width: 8, valueWidth: 8, causal: true, window: 0 };
+    const best = { flops: 1, reads: [{ bytes: 1, seconds: 1 }], dispatchSeconds: 1 };
+    const { kernels } = boundOf(queryWorkload(shape, [keys]), keys, { target: PORTABLE, tunings, seconds: 1 }, best);
+    return kernels.map((kernel) => kernel.split(" ")[0]!);
+  };
+  for (const keys of [1, 512, 4096]) expect(kernelsAt(keys)).toEqual(["attention_query_shared"]);
+  for (const keys of [4097, 65_536]) expect(kernelsAt(keys)).toEqual(["attention_query_shared", "attention_parts"]);
+});
+
+it("keys are divided where a query may see many alone", () => {
+  const few: QueryAttention = { lanes: 64, least: null, most: 8, part: 16 };
+  const target = { ...PORTABLE };
+  const stepsOf = (window: number, causal: boolean, most = 8): readonly string[] => {
+    const b = new Bench({ tokens: 9 }, 5);
+    const [starts, positions] = [b.starts("T"), b.positions("T")];
+    const of = (width: number): Node => b.rows([2], [width]);
+    const inputs = [of(8), of(8), of(8), starts, starts, positions, positions];
+    const of1 = b.finish(b.node("attention", inputs, { causal, window, scale: 1 }), "attention");
+    return filesOf(of1, target, tuningsOf(target, { ...few, most })).filter((f) => f.startsWith("attention"));
+  };
+  const parts = (files: readonly string[]): boolean => files.includes("attention_parts");
+  // No more queries than these, which are keys too.
+  expect(parts(stepsOf(0, true))).toBe(false);
+  expect(parts(stepsOf(0, true, ANY))).toBe(true);
+  expect(parts(stepsOf(64, true, ANY))).toBe(false);
+  expect(parts(stepsOf(65, true, ANY))).toBe(true);
+  expect(parts(stepsOf(32, false, ANY))).toBe(false);
+  expect(parts(stepsOf(33, false, ANY))).toBe(true);
+});
+
 it("is the default of GPUs alone, by subgroups where they are wide enough, in as many lanes as there may be", () => {
   const fewOf = (given: Partial<Target>): QueryAttention | undefined =>
     tuningsFor({ ...PORTABLE, ...given }).attention.few;
   const large = { ...PORTABLE.limits, invocationsPerWorkgroup: 1024 };
-  expect(fewOf({})).toEqual({ lanes: 256, least: null, most: 8 });
-  expect(fewOf({ device: "discrete", subgroups: [32, 64], limits: large })).toEqual({ lanes: 512, least: 32, most: 8 });
-  expect(fewOf({ device: "integrated", subgroups: [8, 32], limits: large })).toEqual({ lanes: 512, least: 8, most: 8 });
-  expect(fewOf({ device: "integrated", subgroups: [2, 4] })).toEqual({ lanes: 256, least: null, most: 8 });
+  expect(fewOf({})).toEqual({ lanes: 256, least: null, most: 8, part: 1024 });
+  expect(fewOf({ device: "discrete", subgroups: [32, 64], limits: large })).toEqual({
+    lanes: 512,
+    least: 32,
+    most: 8,
+    part: 1024,
+  });
+  expect(fewOf({ device: "integrated", subgroups: [8, 32], limits: large })).toEqual({
+    lanes: 512,
+    least: 8,
+    most: 8,
+    part: 1024,
+  });
+  expect(fewOf({ device: "integrated", subgroups: [2, 4] })).toEqual({ lanes: 256, least: null, most: 8, part: 1024 });
   expect(fewOf({ device: "mesa-software", subgroups: [8, 8] })).toBeUndefined();
   expect(fewOf({ device: "swiftshader", subgroups: [4, 4] })).toBeUndefined();
 });

@@ -123,17 +123,22 @@ describe("a file of tunings is refused", () => {
     ],
     [
       "with lanes for a query that no workgroup has",
-      changed(["tunings", "attention", "few"], { lanes: 96, least: null, most: 8 }),
+      changed(["tunings", "attention", "few"], { lanes: 96, least: null, most: 8, part: null }),
       /few\.lanes must be one of 64, 128, 256, 512, 1024, found 96/,
     ],
     [
       "with more lanes for a query than its target has in a workgroup",
-      changed(["tunings", "attention", "few"], { lanes: 1024, least: null, most: 8 }),
+      changed(["tunings", "attention", "few"], { lanes: 1024, least: null, most: 8, part: null }),
       /do not fit their own target: attention of few queries needs workgroups of 1024/,
     ],
     [
+      "with parts of no keys",
+      changed(["tunings", "attention", "few"], { lanes: 64, least: null, most: 8, part: 0 }),
+      /few\.part must be a whole number from 1 to 65536, found 0/,
+    ],
+    [
       "with wider subgroups for a query than its target has",
-      changed(["tunings", "attention", "few"], { lanes: 256, least: 16, most: 8 }),
+      changed(["tunings", "attention", "few"], { lanes: 256, least: 16, most: 8, part: null }),
       /do not fit their own target: attention of few queries needs subgroups of at least 16/,
     ],
     [

@@ -20,7 +20,7 @@ import type { sourceCommands } from "../tree/source.js";
 import { USUAL_TOKENS } from "./planned.js";
 import type { Given } from "./program.js";
 
-const NOTE =
+export const NOTE =
   "Times are estimates from machine code, not measurements; a factor of two may be wrong (docs/hardware.md).";
 const NOTE_COUNTS =
   "The compiler's own static counts, not measurements: cycles are its guess, by which a loop runs ten times " +
@@ -94,7 +94,7 @@ const spillingText = (n: number): string =>
   n === 0 ? "none spills or has scratch" : n === 1 ? "1 spills or has scratch" : `${n} spill or have scratch`;
 
 /** Beside this bundle; where commands run from their sources, in the build. */
-function childScript(): string {
+export function childScript(): string {
   const places = ["./hardware-child.js", "../../../dist/src/cli/hardware-child.js"];
   const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
   return paths.find((path) => existsSync(path)) ?? paths[0]!;

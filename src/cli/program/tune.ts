@@ -1,10 +1,10 @@
 // `modc tune`: measures kernels and tiles on this device, and stores the best for later runs on it.
 import type { Graph } from "../../ir/graph.js";
-import { openDevice, type Device } from "../../runtime/index.js";
+import { measureBest, openDevice, type Device, type DeviceBest } from "../../runtime/index.js";
 import { printTunings, tuningsFile } from "../../schedule/tunings/file.js";
 import { tuningsDigest } from "../../schedule/tunings/digest.js";
 import { tuningsFor } from "../../schedule/tunings/index.js";
-import { linesOf, tune as measure, type TunedSize, type Tuned } from "../../tune/tune.js";
+import { linesOf, tune as measure, type TunedLine, type Tuned } from "../../tune/tune.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
@@ -12,6 +12,8 @@ import { ensureWritable, writeText } from "../source/files.js";
 import { compileFile } from "../source/frontend.js";
 import { table } from "../terminal/table.js";
 import { out, outJson, Progress, say } from "../terminal/terminal.js";
+import { boundText, deviceText } from "./tuned-bounds.js";
+import { openLab, readingsOf, readingsText, type Reading } from "./tuned-hardware.js";
 import { found, makeTuningsFolder, tuningsPath } from "./tunings.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
@@ -26,7 +28,11 @@ export async function tune(file: string | undefined, flags: TuneFlags): Promise<
   const budgetSeconds = flags.budget ?? USUAL_SECONDS;
   const graph = file === undefined ? null : await graphOf(file, flags);
   if (flags.output !== undefined) ensureWritable(flags.output);
-  const device = await openDevice({ ...wantedDevice(flags), spare: false });
+  const lab = flags.hardware === undefined ? null : await openLab(flags.hardware);
+  const device = await openDevice({ ...wantedDevice(flags), spare: false }).catch((fault: unknown) => {
+    lab?.close();
+    throw fault;
+  });
   const progress = new Progress();
   const stop = new AbortController();
   const restore = onInterrupt(() => stop.abort());
@@ -39,26 +45,30 @@ export async function tune(file: string | undefined, flags: TuneFlags): Promise<
       signal: stop.signal,
       onProgress: (stage, detail) => progress.report(stage, detail),
     });
-    progress.clear();
-    const lines = tuned.measured.flatMap(linesOf);
-    if (lines.length === 0) {
+    const linesBy = (best: DeviceBest | null): readonly TunedLine[] =>
+      tuned.measured.flatMap((m) => linesOf(m, device.target, best));
+    if (linesBy(null).length === 0) {
+      progress.clear();
       if (stop.signal.aborted) return EXIT.interrupted;
       throw nothingMeasured(tuned, budgetSeconds);
     }
     const path = store(device, tuned, flags.output);
-    report(
-      device,
-      tuned,
-      lines,
-      { path, changed: tuningsDigest(base) !== tuningsDigest(tuned.tunings) },
-      flags.json ?? false,
-    );
+    const goesOn = tuned.fault === null && !stop.signal.aborted;
+    if (goesOn) progress.report("measuring what the device can do");
+    const best = goesOn ? await measureBest(device) : null;
+    const lines = linesBy(best);
+    if (lab) progress.report("following kernels");
+    const readings = lab ? await readingsOf(lab, lines) : null;
+    progress.clear();
+    const stored = { path, changed: tuningsDigest(base) !== tuningsDigest(tuned.tunings) };
+    report(device, tuned, { lines, best, readings, stored }, flags.json ?? false);
     if (tuned.fault !== null) throw tuned.fault;
     return stop.signal.aborted ? EXIT.interrupted : EXIT.fine;
   } finally {
     restore();
     progress.clear();
     device.destroy();
+    lab?.close();
   }
 }
 
@@ -89,35 +99,50 @@ function store(device: Device, { tunings }: Tuned, output: string | undefined): 
   return path;
 }
 
-interface Stored {
-  readonly path: string;
-  readonly changed: boolean;
+interface Reported {
+  readonly lines: readonly TunedLine[];
+  /** What the device does at best; null where that was not measured. */
+  readonly best: DeviceBest | null;
+  readonly readings: readonly Reading[] | null;
+  readonly stored: { readonly path: string; readonly changed: boolean };
 }
 
 function report(
   device: Device,
   { measured, workloads }: Tuned,
-  lines: readonly TunedSize[],
-  { path, changed }: Stored,
+  { lines, best, readings, stored: { path, changed } }: Reported,
   json: boolean,
 ): void {
   const refused = measured.flatMap((m) => m.refused.map(({ name, why }) => ({ workload: m.workload.name, name, why })));
   if (json) {
     const { name, vendor, architecture, driver } = device.info;
-    outJson({ path, changed, device: { name, vendor, architecture, driver }, workloads, measured: lines, refused });
+    outJson({
+      path,
+      changed,
+      device: { name, vendor, architecture, driver },
+      best,
+      workloads,
+      measured: lines.map(({ told }) => told),
+      refused,
+      ...(readings && { hardware: readings }),
+    });
     return;
   }
   for (const { workload, name, why } of refused) say(`warning: ${workload}: ${name} ${why}`);
-  const rows = lines.map(({ workload, size, counts, best, seconds, baselineSeconds, flops }) => [
+  const told = lines.map((line) => line.told);
+  const rows = told.map(({ workload, size, counts, best: name, seconds, baselineSeconds, flops, bound }) => [
     workload,
     `${size} ${counts}`,
-    best,
+    name,
     (1e6 * seconds).toFixed(1),
     flops === null ? "" : (flops / seconds / 1e9).toFixed(1),
     baselineSeconds === null ? "" : (1e6 * baselineSeconds).toFixed(1),
     baselineSeconds === null ? "" : (baselineSeconds / seconds).toFixed(2),
+    boundText(bound),
   ]);
-  out(table(["workload", "size", "best", "µs", "GFLOP/s", "before, µs", "ratio"], rows));
+  out(table(["workload", "size", "best", "µs", "GFLOP/s", "before, µs", "ratio", "bound"], rows));
+  if (best) out(`\n${deviceText(best, told)}`);
+  if (readings) out(`\n${readingsText(readings)}`);
   for (const { workload, tried, of } of measured)
     if (tried < of) say(`note: ${workload.name}: there was time for ${tried} of ${of} candidates`);
   if (measured.length < workloads) say(`note: there was time for ${measured.length} of ${workloads} workloads`);

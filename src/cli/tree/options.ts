@@ -3,7 +3,7 @@
 // The name of an option's value determines its completion: a file for `<path>`, a folder for `<folder>`, either for
 // `<what>`, else the choices.
 import { Option } from "@commander-js/extra-typings";
-import { GPU_IDS } from "../../hardware/cards.js";
+import { CARD_IDS, GPU_IDS } from "../../hardware/cards.js";
 import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../../program/target.js";
 import { PROGRAM_NAMES } from "../../program/names.js";
 import { MAX_EXTENT } from "../../size/counts.js";
@@ -169,6 +169,10 @@ export const hardware = option(
   "--hardware <card>",
   "have the compiler of such a card translate the kernels, without it; AMD: estimates of time; Intel: static counts",
 ).choices(GPU_IDS);
+export const tunedHardware = option(
+  "--hardware <card>",
+  "also say what holds up the best kernels on such a card, which is not there: its compiler's machine code, followed",
+).choices(CARD_IDS);
 
 const DEVICES = ["gpu", "software", "swiftshader"] as const;
 /** The kind of device; if there is none, the command ends with exit code 3. */

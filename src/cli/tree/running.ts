@@ -86,6 +86,7 @@ export const runningCommands = {
         "tunings",
       ),
       o.option("--fresh", "start from what the device's class has, not from what was measured before"),
+      o.tunedHardware,
       o.device,
       ...o.compiling,
       o.json,

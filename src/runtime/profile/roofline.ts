@@ -13,6 +13,16 @@ export interface Roofline {
   readonly copyBytes: number;
 }
 
+/** What a device does at best in the least time of a kernel: its arithmetic, its reads and its dispatch. */
+export interface DeviceBest {
+  /** f32 operations a second, a multiply-add counted as two. */
+  readonly flops: number;
+  /** Seconds of a dispatch that reads so many bytes, which the dispatch before read too; by increasing bytes. */
+  readonly reads: readonly { readonly bytes: number; readonly seconds: number }[];
+  /** Seconds of a dispatch that does next to nothing, behind another. */
+  readonly dispatchSeconds: number;
+}
+
 /** The least time of some work, in milliseconds, and whether arithmetic or memory bounds it. */
 export function timeAtBest(
   { flops, bytes }: { readonly flops: number; readonly bytes: number },
@@ -23,23 +33,41 @@ export function timeAtBest(
 }
 
 /** Measures by the host's clock; the best of several shapes and tries. Takes about a second on a software device. */
-export async function measureRoofline(device: Device): Promise<Roofline> {
+export const measureRoofline = (device: Device): Promise<Roofline> =>
+  withBuffers(device, async (best, bytes) => ({
+    flops: await best(ARITHMETIC),
+    readBytes: await best(movements("read", bytes)),
+    copyBytes: await best(movements("copy", bytes)),
+  }));
+
+/** Bytes that fit a second cache, a last one, and none. */
+const READS = [1, 8, 64].map((mebibytes) => mebibytes * 1024 * 1024);
+
+/** Measures as `measureRoofline` does, and takes as long. */
+export const measureBest = (device: Device): Promise<DeviceBest> =>
+  withBuffers(device, async (best, most) => {
+    const reads: { readonly bytes: number; readonly seconds: number }[] = [];
+    for (const bytes of new Set(READS.map((n) => Math.min(n, most))))
+      reads.push({ bytes, seconds: bytes / (await best(movements("read", bytes))) });
+    return { flops: await best(ARITHMETIC), reads, dispatchSeconds: 1 / (await best([NEXT_TO_NOTHING])) };
+  });
+
+/** The most of an amount per second over some shapes. */
+type Best = (shapes: readonly Shape[]) => Promise<number>;
+
+async function withBuffers<R>(device: Device, measure: (best: Best, bytes: number) => Promise<R>): Promise<R> {
   const { limits } = device.info;
   const bytes = Math.min(64 * 1024 * 1024, limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const buffers = [0, 1].map((i) =>
     device.gpu.createBuffer({ label: `roofline ${i}`, size: bytes, usage: BUFFER_USAGE.storage }),
   );
+  const best: Best = async (shapes) => {
+    let most = 0;
+    for (const shape of shapes) most = Math.max(most, await rateOf(device, shape, buffers));
+    return most;
+  };
   try {
-    const best = async (shapes: readonly Shape[]): Promise<number> => {
-      let most = 0;
-      for (const shape of shapes) most = Math.max(most, await rateOf(device, shape, buffers));
-      return most;
-    };
-    return {
-      flops: await best(ARITHMETIC),
-      readBytes: await best(movements("read", bytes)),
-      copyBytes: await best(movements("copy", bytes)),
-    };
+    return await measure(best, bytes);
   } finally {
     for (const buffer of buffers) buffer.destroy();
   }
@@ -82,6 +110,16 @@ ${Array.from({ length: sums * UNROLLED }, (_, i) => `    s${i % sums} = fma(s${i
   workgroups: INVOCATIONS / width,
   amount: 2 * sums * UNROLLED * ROUNDS * INVOCATIONS,
 }));
+
+/** A dispatch of one invocation, which waits for the one before, since that wrote what it reads. */
+const NEXT_TO_NOTHING: Shape = {
+  wgsl: `@group(0) @binding(0) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> b: array<vec4f>;
+@compute @workgroup_size(1)
+fn main() { b[0] += a[0]; }`,
+  workgroups: 1,
+  amount: 1,
+};
 
 /** Number of vec4 values that an invocation moves. */
 const EACH = 16;

@@ -68,17 +68,18 @@ export function rowsOf(type: TensorType, view: View | null, codec: ElementCodec,
 }
 
 /**
- * Binds the node's inputs and its result, as q, k, v and y, and by `bindRows` starts and positions; `batch()` is
- * declared elsewhere.
+ * Binds the node's inputs as q, k and v, by `bindRows` starts and positions, and as y its result, or else what it
+ * leaves; `batch()` is declared elsewhere.
  */
 export function bindOperands(
   kernel: KernelBuilder,
   { q, k, v, y }: AttentionOperands,
   bindRows: (kernel: KernelBuilder) => void,
+  leaves: Operand | null = null,
 ): void {
   kernel.read("q", elementOf(q), input(0)).read("k", elementOf(k), input(1)).read("v", elementOf(v), input(2));
   bindRows(kernel);
-  kernel.write("y", elementOf(y, isWideResult(y)), result());
+  kernel.write("y", leaves ? "vec4f" : elementOf(y, isWideResult(y)), leaves ?? result());
 }
 
 /** Binds starts and positions as separate buffers; `first` is the place of the first of them among the inputs. */
@@ -196,22 +197,30 @@ export const isWideResult = ({ wide, codec, type }: HeadRows): boolean =>
   wide && codec.storeFour("x", type.dtype) !== null;
 
 /**
- * `fn queryAt(head: u32, row: u32, c: u32) -> vec4f`, likewise `keyAt` and `valueAt`, and `fn write(head: u32, row:
- * u32, c: u32, x: vec4f)`: columns 4c … of a row; zeros beyond the last. `keyRow`: the row of k and v for `row` of the
- * keys.
+ * `fn queryAt(head: u32, row: u32, c: u32) -> vec4f`, likewise `keyAt` and `valueAt`, and, if the kernel writes the
+ * result, `fn write(head: u32, row: u32, c: u32, x: vec4f)`: columns 4c … of a row; zeros beyond the last. `keyRow`:
+ * the row of k and v for `row` of the keys.
  */
 export function accessOperands(
   kernel: KernelBuilder,
   operands: AttentionOperands,
   extents: Extents,
   keyRow: string,
+  writes = true,
 ): void {
   const axisQ = packedAxis(operands.q.type.shape[1]!);
   const axisK = packedAxis(operands.k.type.shape[1]!);
-  reader(kernel, "query", "q", operands.q, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
-  reader(kernel, "key", "k", operands.k, (name, size) => extent(kernel, extents, name, size, axisQ, axisK), keyRow);
-  reader(kernel, "value", "v", operands.v, (name, size) => extent(kernel, extents, name, size, axisQ, axisK), keyRow);
-  writer(kernel, "write", "y", operands.y, "result", (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
+  const declare: Declare = (name, size) => extent(kernel, extents, name, size, axisQ, axisK);
+  reader(kernel, "query", "q", operands.q, declare);
+  reader(kernel, "key", "k", operands.k, declare, keyRow);
+  reader(kernel, "value", "v", operands.v, declare, keyRow);
+  if (writes) writer(kernel, "write", "y", operands.y, "result", declare);
+}
+
+/** Binds y, and declares `fn write(head: u32, row: u32, c: u32, x: vec4f)`, in a kernel that reads no operand. */
+export function writeResult(kernel: KernelBuilder, { y }: AttentionOperands, to: Operand, declare: Declare): void {
+  kernel.write("y", elementOf(y, isWideResult(y)), to);
+  writer(kernel, "write", "y", y, "result", declare);
 }
 
 /**

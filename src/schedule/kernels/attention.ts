@@ -2,7 +2,7 @@
 // rows.
 import { packedAxis } from "../../ir/typing.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
-import { addSizes } from "../../size/size.js";
+import { addSizes, applySize, type Size } from "../../size/size.js";
 import {
   exactAttention,
   PORTABLE_ATTENTION,
@@ -14,10 +14,19 @@ import {
   type SubgroupAttention,
   type WideAttention,
 } from "../tunings/attention.js";
+import type { QueryAttention } from "../tunings/attention-query.js";
 import { attentionBytes, columnsOf, holdsQueries, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
 import { halves } from "./halves.js";
 import type { Step } from "../plan.js";
-import { queryKernel } from "./attention-query.js";
+import {
+  declarePart,
+  declareWhole,
+  keyPartsOf,
+  partBytes,
+  queryKernel,
+  sumKeyParts,
+  type KeyParts,
+} from "./attention-query.js";
 import {
   accessOperands,
   bindOperands,
@@ -33,10 +42,12 @@ import {
 import { IN_HALVES, IN_VECTORS } from "./attention-texts.js";
 import { declareSight } from "./attention-sight.js";
 import {
+  input,
   KernelBuilder,
   result,
   scratch,
   standingIn,
+  typeAt,
   whereRows,
   work,
   type Operand,
@@ -48,11 +59,16 @@ import {
 const attention: Spec<"attention"> = (context) =>
   context.inputs.length > WEIGHTS
     ? withWeights(context, null)
-    : work(attentionSteps(context, bindRowInputs, keepNothing));
+    : attentionWork(context, { bindRows: bindRowInputs, declareKeep: keepNothing, divides: true });
 
 /** Attention whose keys and values lie where a table says. */
 const pagedAttention: Spec<"paged_attention"> = (context) =>
-  work(attentionSteps(context, bindPagedRows, keepNothing, "poolRow(row)"));
+  attentionWork(context, {
+    bindRows: bindPagedRows,
+    declareKeep: keepNothing,
+    divides: true,
+    keyRow: "poolRow(row)",
+  });
 
 /** Attention that also stores the values saved for its gradient. */
 const attentionKept: Spec<"attention_kept"> = (context) => {
@@ -60,7 +76,7 @@ const attentionKept: Spec<"attention_kept"> = (context) => {
   const declareKeep: Declare = (kernel) => void kernel.write("lse", "f32", result(1)).function(keep);
   if (context.inputs.length > WEIGHTS) return withWeights(context, declareKeep);
   const table = rowsTable(context, scratch());
-  const steps = attentionSteps(context, (kernel) => bindRowsTable(kernel, scratch()), declareKeep);
+  const { steps } = attentionWork(context, { bindRows: (kernel) => bindRowsTable(kernel, scratch()), declareKeep });
   return work([table.step, ...steps], [table.bytes]);
 };
 
@@ -70,14 +86,13 @@ const WEIGHTS = 7;
 /** Attention whose keys weigh more or less. */
 function withWeights(context: KernelContext<"attention" | "attention_kept">, declareKeep: Declare | null): Work {
   const table = rowsTable(context, scratch(), { weights: WEIGHTS });
-  const steps = attentionSteps(
-    context,
-    (kernel) => {
+  const { steps } = attentionWork(context, {
+    bindRows: (kernel) => {
       bindRowsTable(kernel, scratch());
       declareWeights(kernel, "weightAt");
     },
-    declareKeep ?? keepNothing,
-  );
+    declareKeep: declareKeep ?? keepNothing,
+  });
   return work([table.step, ...steps], [table.bytes]);
 }
 
@@ -92,32 +107,38 @@ const keepNothing: Declare = (kernel) => void kernel.function("fn keep(head: u32
  */
 const ONE_ROW = { kind: "spared", each: 3e7, total: 2.5e8 } as const;
 
-/** `keyRow`: the row of k and v for `row` of the keys. */
-function attentionSteps(
+interface Bound {
+  readonly bindRows: Declare;
+  readonly declareKeep: Declare;
+  /** Whether the keys of few queries may be divided among workgroups, which takes the first scratch buffer. */
+  readonly divides?: boolean;
+  /** The row of k and v for `row` of the keys. */
+  readonly keyRow?: string;
+}
+
+function attentionWork(
   context: KernelContext<"attention" | "attention_kept" | "paged_attention">,
-  bindRows: Declare,
-  declareKeep: Declare,
-  keyRow = "row",
-): readonly Step<Operand>[] {
+  { bindRows, declareKeep, divides = false, keyRow = "row" }: Bound,
+): Work {
   const { attrs, extents } = context;
   const operands = operandsOf(context);
   const { heads, shared, q, v } = operands;
   const groupSize = heads / shared;
   const rows = q.type.shape[1]!;
   const most = extents.most(packedAxis(rows)!);
-  const make = (file: string): KernelBuilder => {
+  const make = (file: string, leaves: Operand | null = null): KernelBuilder => {
     const made = new KernelBuilder(file, extents);
-    bindOperands(made, operands, bindRows);
+    bindOperands(made, operands, bindRows, leaves);
     return made;
   };
-  const dispatched = ({ kernel, tile, alone, anyWidth = true }: Tiled): Step<Operand> => {
-    declareKeep(kernel);
+  const dispatched = ({ kernel, tile, alone, anyWidth = true, parts = null }: Tiled): Step<Operand> => {
+    if (!parts) declareKeep(kernel);
     kernel.count("sharedHeads", shared).count("groupSize", groupSize).count("batch", extents.batch);
     if (anyWidth) kernel.count("quarters", quartersOf(q.width)).count("quartersV", quartersOf(v.width));
     kernel.value("scale", attrs.scale, "f32");
-    accessOperands(kernel, operands, extents, keyRow);
+    accessOperands(kernel, operands, extents, keyRow, !parts);
     declareSight(kernel, attrs);
-    if (alone) return kernel.dispatch(extents.times(heads, rows));
+    if (alone) return kernel.dispatch(extents.times(extents.times(heads, rows), parts?.count ?? 1));
     // Each sequence may leave a tile half filled.
     const tiles = addSizes(extents.ceilDivide(extents.times(groupSize, rows), tile), extents.batch);
     return kernel.dispatch(extents.times(shared, tiles));
@@ -127,21 +148,40 @@ function attentionSteps(
   const rounds = context.stored.rounds || [operands.q, operands.k, v].every(({ codec }) => codec.encoding === "f16");
   const tuning = context.tunings.attention;
   const few = weighted ? undefined : tuning.few;
-  const alone = (): Tiled => ({
-    kernel: queryKernel(few!, quartersOf(q.width), quartersOf(v.width), make),
-    tile: 1,
-    alone: true,
-    anyWidth: false,
-  });
-  if (few !== undefined && most !== null && most <= few.most) return [dispatched(alone())];
+  const [quarters, quartersV] = [quartersOf(q.width), quartersOf(v.width)];
+  const alone = (own: QueryAttention): Step<Operand> => {
+    const kernel = queryKernel(own, quarters, quartersV, make);
+    declareWhole(kernel);
+    return dispatched({ kernel, tile: 1, alone: true, anyWidth: false });
+  };
+  /** Of few queries, no more than `room` in a run. */
+  const ofFew = (own: QueryAttention, room: Size): Work => {
+    const parts = divides ? keyPartsOf(own, typeAt(context.inputs, POSITIONS_K).shape[0]!, rows, attrs, extents) : null;
+    if (!parts) return work([alone(own)]);
+    const kernel = queryKernel(own, quarters, quartersV, (file) => make(file, scratch()));
+    declarePart(kernel, parts);
+    const inParts = [
+      dispatched({ kernel, tile: 1, alone: true, anyWidth: false, parts }),
+      sumKeyParts(parts, operands, quartersV, extents, { parts: scratch(), starts: input(STARTS_Q) }),
+    ].map((step) => whereRows(extents, step, parts.keys, parts.whole, null));
+    const whole = whereRows(extents, alone(own), parts.keys, 0, parts.whole);
+    return work([whole, ...inParts], [partBytes(parts, operands, quartersV, room, extents)]);
+  };
+  if (few !== undefined && most !== null && most <= few.most) return ofFew(few, rows);
   const onUnits = tuning.kind === "matrix" && rounds && !weighted ? byUnits(tuning, operands, queries, make) : null;
   const all = (onUnits ? [onUnits] : tiled(exactAttention(tuning), operands, queries, weighted, make)).map(dispatched);
   const steps = all.map((step, i) => (i < all.length - 1 ? standingIn(step, 1, ONE_ROW) : step));
   // Only the host chooses by rows.
-  if (few === undefined || extents.deviceSize(rows) !== null) return steps;
+  if (few === undefined || extents.deviceSize(rows) !== null) return work(steps);
   const many = steps.map((step) => whereRows(extents, step, rows, few.most, null));
-  return [whereRows(extents, dispatched(alone()), rows, 0, few.most), ...many];
+  const own = ofFew(few, applySize("min", [rows, few.most]));
+  const ofOwn = own.steps.map((step) => whereRows(extents, step, rows, 0, few.most));
+  return work([...ofOwn, ...many], own.scratch);
 }
+
+/** The places of the starts of queries and of the positions of keys, or the table that has these, among the inputs. */
+const STARTS_Q = 3;
+const POSITIONS_K = 6;
 
 /** Number of vec4 columns. */
 const quartersOf = (width: number): number => Math.ceil(width / 4);
@@ -154,6 +194,8 @@ interface Tiled {
   readonly alone?: boolean;
   /** Whether the widths of heads are uniforms. */
   readonly anyWidth?: boolean;
+  /** Where a workgroup takes a part of the keys. */
+  readonly parts?: KeyParts | null;
 }
 type Make = (file: string) => KernelBuilder;
 

@@ -12,7 +12,12 @@ export interface QueryAttention {
   readonly least: number | null;
   /** The most queries: of a sequence where that is known, else of all sequences together. */
   readonly most: number;
+  /** Keys that a workgroup takes of a query that sees more than `WHOLE_PARTS` times as many; null: it takes all. */
+  readonly part: number | null;
 }
+
+/** As many parts are one workgroup's work: to divide fewer keys saves little more than a dispatch costs. */
+export const WHOLE_PARTS = 4;
 
 const LANES = [64, 128, 256, 512, 1024] as const;
 const TRIED = [128, 256, 512] as const;
@@ -26,6 +31,13 @@ const FEW = 8;
  * measured: 512 keys of a head of 64 columns take 2 µs, where a tile of one query takes 72.
  */
 const WANTED = 512;
+/**
+ * Estimated from the machine code of Mesa's compiler for RDNA 3, not measured: 32,768 keys of a head of 64 columns are
+ * 101 µs of one workgroup; in parts of 1024 they are 5, and 4 to add these up. By parts of 512 the sum takes twice as
+ * long, and nothing else less.
+ */
+const PART = 1024;
+const PARTS = { from: 1, to: 65_536 } as const;
 
 /** Classes of devices on which queries are computed so; on software devices workgroups of so many lanes are slow. */
 const ON_GPUS: { readonly [C in DeviceClass]: boolean } = {
@@ -52,17 +64,15 @@ export function queryDefault(target: Target): QueryAttention | undefined {
   if (!ON_GPUS[target.device]) return undefined;
   const least = leastOf(target);
   const lanes = LANES.findLast((n) => n <= WANTED && fits({ lanes: n, least }, target));
-  return lanes === undefined ? undefined : { lanes, least, most: FEW };
+  return lanes === undefined ? undefined : { lanes, least, most: FEW, part: PART };
 }
 
 export function queryCandidates(target: Target): readonly QueryAttention[] {
   const least = leastOf(target);
   return (least === null ? [null] : [null, least]).flatMap((by) =>
-    TRIED.filter((lanes) => lanes <= target.limits.invocationsPerWorkgroup).map((lanes): QueryAttention => ({
-      lanes,
-      least: by,
-      most: FEW,
-    })),
+    TRIED.filter((lanes) => lanes <= target.limits.invocationsPerWorkgroup).flatMap((lanes) =>
+      [null, PART].map((part): QueryAttention => ({ lanes, least: by, most: FEW, part })),
+    ),
   );
 }
 
@@ -70,6 +80,7 @@ export const readQueryAttention: Read<QueryAttention> = object({
   lanes: among(LANES),
   least: orNull(whole(LEAST.from, LEAST.to)),
   most: whole(1, 65_536),
+  part: orNull(whole(PARTS.from, PARTS.to)),
 });
 
 /** What a target cannot run, as a clause; null where it can run everything. */
@@ -82,6 +93,6 @@ export function queryMisfit(tuning: QueryAttention, target: Target): string | nu
     : `attention of few queries needs subgroups of at least ${least}, which the target does not have`;
 }
 
-/** `query 256`, `query 256 by subgroups` */
-export const queryName = ({ lanes, least }: QueryAttention): string =>
-  `query ${lanes}${least === null ? "" : " by subgroups"}`;
+/** `query 256`, `query 256 by subgroups in parts of 1024` */
+export const queryName = ({ lanes, least, part }: QueryAttention): string =>
+  `query ${lanes}${least === null ? "" : " by subgroups"}${part === null ? "" : ` in parts of ${part}`}`;
