@@ -202,7 +202,8 @@ fn main(
   let firstBlock = min(slice, (min(CHUNK, count) + BLOCK - 1u) / BLOCK - 1u);
   let begin = atB + firstBlock * (BLOCK / K_PER_LOAD) * strideB();
   if (AHEAD > 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(begin + i * strideB(), c); } }
-  var scale = scaleB(begin);
+  var scale: Scale;
+  if (AHEAD > 0u) { scale = scaleB(begin); }
   var rows: array<RowA, ROWS>;
   for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, rowOf(tile, r)); }
   // The row and column of the tile that a lane adds up and finishes.
@@ -271,6 +272,7 @@ fn main(
           }
         }
       }
+      if (AHEAD == 0u) { scale = scaleB(at); }
       if (turn * SLICES + slice < blocks) {
         if (SCALED > 0u) { scales[block][own] = scaleOf(scale); }
         for (var r = 0u; r < ROWS; r++) {
@@ -279,22 +281,22 @@ fn main(
         }
       }
       if (TURNS == 1u) { break; }
-      if (turn + 1u < TURNS) {
+      if (AHEAD > 0u && turn + 1u < TURNS) {
         let following = min((turn + 1u) * SLICES + slice, blocks - 1u);
         let start = atB + (first + following * BLOCK) / K_PER_LOAD * strideB();
-        if (AHEAD > 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(start + i * strideB(), c); } }
+        for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(start + i * strideB(), c); }
         scale = scaleB(start);
       }
     }
-    if (first + CHUNK < count) {
+    if (AHEAD > 0u && first + CHUNK < count) {
       let after = (min(CHUNK, count - first - CHUNK) + BLOCK - 1u) / BLOCK;
       let start = atB + (first + CHUNK + min(slice, after - 1u) * BLOCK) / K_PER_LOAD * strideB();
-      if (AHEAD > 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(start + i * strideB(), c); } }
+      for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(start + i * strideB(), c); }
       scale = scaleB(start);
     }
     workgroupBarrier();
 
-    for (var n = 0u; n < BLOCKS; n += AT_ONCE) {
+    for (var n = 0u; n < select(blocks, BLOCKS, AHEAD > 0u); n += AT_ONCE) {
       var part: array<f32, AT_ONCE>;
       var scale: array<f32, AT_ONCE>;
       for (var i = 0u; i < AT_ONCE; i++) {

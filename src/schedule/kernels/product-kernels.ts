@@ -165,23 +165,24 @@ function rowStep(
   { rows, vectors }: Extract<ProductTuning, { kind: "row" }>,
 ): Step<Operand> {
   const codec = codecB(context);
-  const { scaled, block } = codec.matrix;
   const chunk = rowChunk(product.depth, rows, vectors, codec.matrix);
-  const { ownSum } = context;
-  const kernel = new KernelBuilder("matmul_row", context.extents).fixes();
+  const { ownSum, tunings } = context;
+  const { ahead = false } = tunings.products;
+  const kernel = new KernelBuilder("matmul_row", context.extents);
+  if (ahead) kernel.fixes();
   const b = vectorsOf(kernel, context, product);
-  const width = bytesInTexture(context, b) === null ? rowWidth(rows, product.columns, codec) : 4;
+  const width = ahead && bytesInTexture(context, b) === null ? rowWidth(rows, product.columns, codec) : 4;
   kernel
     .finishes(context.pairs > 0 ? 2 : 1)
-    .constant("LANES", rowLanes(product.depth, (4 / width) * vectors, block, chunk))
+    .constant("LANES", rowLanes(product.depth, (4 / width) * vectors, codec.matrix.block, chunk))
     .constant("ROWS", rows)
     .constant("VECTORS", vectors)
     .constant("WIDTH", width)
     .constant("CHUNK", chunk)
-    .constant("SCALED", scaled ? 1 : 0)
-    .constant("AHEAD", context.tunings.products.ahead ? 1 : 0)
+    .constant("SCALED", codec.matrix.scaled ? 1 : 0)
+    .constant("AHEAD", ahead ? 1 : 0)
     .constant("SURE", product.tiles.whole && context.extents.deviceSize(product.rows) === null ? 1 : 0)
-    .constant("SUMMED", ownSum ? summedLanes(context.tunings.rowSums, product.depth) : 0);
+    .constant("SUMMED", ownSum ? summedLanes(tunings.rowSums, product.depth) : 0);
   const own = ownSum ? { ...context, loads: ownSum.loads } : context;
   const step = vectorStep(kernel, own, product, { b, rows, columns: 4 * vectors, few: width });
   if (ownSum) ownSum.declare(kernel);
@@ -326,7 +327,7 @@ export function vectorStep(
 ): Step<Operand> {
   const { extents } = context;
   if (tile.fours) declareFours(kernel, context, product);
-  else if (tile.few) declareA(declareSizes(kernel, product, true), context, product, true, "apart");
+  else if (tile.few) declareA(declareSizes(kernel, product), context, product, true, "apart");
   else if (tile.loads !== false) declareLoads(kernel, context, product);
   const { encoding, matrix } = codecB(context);
   const { element, block, rows, functions } = matrix;

@@ -9,15 +9,11 @@ interface Sizes {
   readonly depth: Size;
 }
 
-/** `fixed`: known columns and depth are numbers of the text, so that loops over them have known lengths. */
-export function declareSizes(
-  kernel: KernelBuilder,
-  { batches, rows, columns, depth }: Sizes,
-  fixed = false,
-): KernelBuilder {
+/** Where a kernel fixes sizes, known columns and depth are numbers of the text: loops over them have known lengths. */
+export function declareSizes(kernel: KernelBuilder, { batches, rows, columns, depth }: Sizes): KernelBuilder {
   kernel.count("batchCount", batches).count("rowCount", rows);
   const declare = (name: string, size: Size): void => {
-    if (fixed && typeof size === "number") kernel.function(`fn ${name}() -> u32 { return ${size}u; }`);
+    if (kernel.isFixed && typeof size === "number") kernel.function(`fn ${name}() -> u32 { return ${size}u; }`);
     else kernel.count(name, size);
   };
   declare("columnCount", columns);

@@ -181,6 +181,9 @@ export class KernelBuilder {
     this.#fixed = true;
     return this;
   }
+  get isFixed(): boolean {
+    return this.#fixed;
+  }
 
   /** Requires subgroups of this size. */
   subgroups(width: number): this {
