@@ -4,6 +4,8 @@
 // whole blocks, each k after the other, with many loads of b on their way before the first is used, and leaves the sums
 // in workgroup memory, where one lane for each row and column adds them up in the blocks' order, as matmul.wgsl does: a
 // row has the same bits whatever the tile.
+// All that the first round and the epilogue need is loaded at the beginning, without a branch between. Lanes that have
+// no block compute the last one again. Where the depth is a number, so are the lengths of all loops.
 // Grid: one workgroup for each tile of ROWS rows and 4 · VECTORS columns, in the order of `tileAt`.
 
 // --- parameters
@@ -54,10 +56,15 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 /** What column k of a needs whatever the row: nothing. */
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
-fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
-/** 1 where b's first loads of a round are on their way before a is brought, for which a lane needs registers; else 0. */
+/** What a[row, k] needs besides: what is loaded for it. `valueA` is called when the row's sum is there. */
+struct TakenA { value: f32 }
+fn takeA(r: RowA, k: u32) -> TakenA { return TakenA(a[r.at + k]); }
+fn valueA(r: RowA, c: ColA, t: TakenA, k: u32) -> f32 { return t.value; }
+/** 1 where b's first loads of a round are on their way before a is brought, which takes registers; else 0. */
 const AHEAD = 1u;
-/** Where it is not 0, so many lanes share the sum over a row of `valueX`, `ownSum`, which `rowA` needs. */
+/** 1 where the host knows the rows, so that every tile of the grid has some; else 0. */
+const SURE = 1u;
+/** Where it is not 0, so many lanes share the sum over a row of `valueX`, `ownSum`, which `valueA` needs. */
 const SUMMED = 0u;
 /** The row of what is summed, by the product's. */
 fn summedRow(row: u32) -> u32 { return row; }
@@ -66,28 +73,39 @@ fn rowX(row: u32) -> RowX { return row; }
 alias ColX = u32;
 fn colX(k: u32) -> ColX { return k; }
 fn valueX(r: RowX, c: ColX, k: u32) -> f32 { return 0.0; }
-/** What b holds at a place, and of it the columns for the i-th k. */
+/** Columns of a vector that a lane sums: all four, or one. */
+const WIDTH = 4u;
+/** What b holds at a place, of four columns or of column c alone, and of it the columns for the i-th k. */
 alias Loaded = vec4f;
-fn loadB(at: u32) -> Loaded { return b[at]; }
+fn loadB(at: u32) -> vec4f { return b[at]; }
+fn loadedB(at: u32, c: u32) -> Loaded { return loadB(at); }
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
-/** Adds to a sum that of a block, whose first load is at a place of b. */
-fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
+/** What is loaded of the scales of a block whose first load is at a place of b, and the scales. */
+alias Scale = u32;
+fn scaleB(at: u32) -> Scale { return 0u; }
+fn scaleOf(s: Scale) -> vec4f { return vec4f(1.0); }
 fn rounded(v: f32) -> f32 { return v; }
-/** Stores the first EACH of these sums of a row, from `column` on. */
-fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
-  if (column < columnCount()) { y[(batch * rowCount() + row) * columnCount() + column] = rounded(x[0]); }
+/** What is loaded to store sums of a row with, from `column` on, or from the last column that there is. */
+struct Taken { unused: u32 }
+fn take(batch: u32, row: u32, column: u32) -> Taken { return Taken(0u); }
+/** Computes from the first EACH of these sums of a row, from `column` on, what the lane then `stores`, if it does. */
+fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken, stores: bool) {
+  if (stores && column < columnCount()) { y[(batch * rowCount() + row) * columnCount() + column] = rounded(x[0]); }
 }
 // --- end of parameters
 
-/** Lanes of a vector. */
-const SLICES = LANES / VECTORS;
+/** Lanes of the columns that one lane sums. */
+const SLICES = LANES * WIDTH / (4u * VECTORS);
 const TILE = ROWS * VECTORS;
 const BLOCKS = CHUNK / BLOCK;
+/** How often a lane brings values of a, and sums a block, in a round. What breaks at once is no loop for a compiler. */
+const BRINGS = CHUNK / (BROUGHT * LANES);
+const TURNS = (BLOCKS + SLICES - 1u) / SLICES;
 /**
- * Of k, whose loads of b are all on their way before the first is used: 32, but 16 where a load gives one k, and where
- * the rows are so many that compilers would not unroll the loop.
+ * Of k, whose loads of b are all on their way before the first is used: 32, but 16 where a load gives one k of four
+ * columns, and where the rows are so many that compilers would not unroll the loop.
  */
-const RUN = 16u * (1u + min(K_PER_LOAD - 1u, 1u) * (1u - ROWS / 4u));
+const RUN = 16u * (1u + min(K_PER_LOAD - 1u, 1u) * (1u - ROWS / 4u) + (4u - WIDTH) / 3u);
 const LOADS = RUN / K_PER_LOAD;
 /** The same behind the last whole block. */
 const TAIL = 4u;
@@ -105,28 +123,34 @@ var<workgroup> scales: array<array<vec4f, VECTORS>, SCALED * (BLOCKS - 1u) + 1u>
 var<workgroup> sums: array<array<f32, 4>, TILE>;
 
 /** Parts of the sum over a row, and lanes that add up others first. */
-var<workgroup> summing: array<f32, max(SUMMED, 1u)>;
+const PARTS = max(SUMMED, 1u);
+var<workgroup> summing: array<f32, PARTS>;
 const MEETING = 16u;
 var<private> ownSum: f32;
 
 /** Sums over a row in the order of row_sums_wide.wgsl, whose lanes these are. */
-fn sumRow(lane: u32, row: u32) {
-  let x = rowX(summedRow(row));
-  for (var part = lane; part < SUMMED; part += LANES) {
+fn sumRow(lane: u32, x: RowX) {
+  for (var turn = 0u; turn < (PARTS + LANES - 1u) / LANES; turn++) {
+    let part = min(turn * LANES + lane, PARTS - 1u);
     var total = 0.0;
-    for (var start = part; start < depth(); start += 32u * SUMMED) {
-      let end = min(start + 32u * SUMMED, depth());
+    for (var start = 0u; start < depth(); start += 32u * PARTS) {
+      // Values of the block that every part has.
+      let whole = min(32u, (depth() - start) / PARTS);
       var sum = 0.0;
-      var k = start;
-      for (; k + (AT_ONCE - 1u) * SUMMED < end; k += AT_ONCE * SUMMED) {
+      var i = 0u;
+      for (; i + AT_ONCE <= whole; i += AT_ONCE) {
         var values: array<f32, AT_ONCE>;
-        for (var i = 0u; i < AT_ONCE; i++) { values[i] = valueX(x, colX(k + i * SUMMED), k + i * SUMMED); }
-        for (var i = 0u; i < AT_ONCE; i++) { sum += values[i]; }
+        for (var n = 0u; n < AT_ONCE; n++) { values[n] = summedAt(x, start + (i + n) * PARTS + part); }
+        for (var n = 0u; n < AT_ONCE; n++) { sum += values[n]; }
       }
-      for (; k < end; k += SUMMED) { sum += valueX(x, colX(k), k); }
+      for (; i < whole; i++) { sum += summedAt(x, start + i * PARTS + part); }
+      let last = start + whole * PARTS + part;
+      if (whole < 32u && last < depth()) { sum += summedAt(x, last); }
       total += sum;
+      if (depth() <= 32u * PARTS) { break; }
     }
-    summing[part] = total;
+    if (PARTS % LANES == 0u || turn * LANES + lane < PARTS) { summing[part] = total; }
+    if (PARTS <= LANES) { break; }
   }
   workgroupBarrier();
   if (lane < MEETING) {
@@ -138,6 +162,24 @@ fn sumRow(lane: u32, row: u32) {
   ownSum = 0.0;
   for (var i = 0u; i < min(MEETING, SUMMED); i++) { ownSum += summing[i]; }
 }
+fn summedAt(x: RowX, k: u32) -> f32 { return valueX(x, colX(k), k); }
+
+/** A row of the tile, or the last that it has: one that is sure to have its row need not wait for their number. */
+fn rowOf(tile: Tile, r: u32) -> u32 {
+  return select(min(tile.first + r, tile.end - 1u), tile.first, SURE > 0u && ROWS == 1u);
+}
+
+/** Values of each row of a from k on, LANES apart. */
+struct Brought { columns: array<ColA, BROUGHT>, values: array<array<TakenA, BROUGHT>, ROWS> }
+fn bring(rows: array<RowA, ROWS>, first: u32, count: u32) -> Brought {
+  var x: Brought;
+  for (var i = 0u; i < BROUGHT; i++) {
+    let k = min(first + i * LANES, count - 1u);
+    x.columns[i] = colA(k);
+    for (var r = 0u; r < ROWS; r++) { x.values[r][i] = takeA(rows[r], k); }
+  }
+  return x;
+}
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -148,56 +190,63 @@ fn main(
   let vectors = (columnCount() + 3u) / 4u;
   let across = (vectors + VECTORS - 1u) / VECTORS;
   let tile = tileAt(group.x + group.y * groups.x, groups.x * groups.y, across, ROWS);
-  if (tile.first >= tile.end) { return; }
+  if (SURE == 0u && tile.first >= tile.end) { return; }
   let batch = tile.batch;
   let count = reach(batch);
-  let own = lane % VECTORS;
-  let slice = lane / VECTORS;
+  let own = lane * WIDTH % (4u * VECTORS) / 4u;
+  let c = lane * WIDTH % 4u;
+  let slice = lane * WIDTH / (4u * VECTORS);
   let atB = vectorB(matrixB(batch), min(tile.place * VECTORS + own, vectors - 1u));
   // Loads of the next run of b.
   var ahead: array<Loaded, LOADS>;
   let firstBlock = min(slice, (min(CHUNK, count) + BLOCK - 1u) / BLOCK - 1u);
   let begin = atB + firstBlock * (BLOCK / K_PER_LOAD) * strideB();
-  if (AHEAD > 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(begin + i * strideB()); } }
-  if (SUMMED > 0u) { sumRow(lane, tile.first); }
+  if (AHEAD > 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(begin + i * strideB(), c); } }
+  var scale: Scale;
+  if (AHEAD > 0u) { scale = scaleB(begin); }
   var rows: array<RowA, ROWS>;
-  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(tile.first + r, tile.end - 1u)); }
-
-  // Of one row and column of the tile.
+  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, rowOf(tile, r)); }
+  // The row and column of the tile that a lane adds up and finishes.
   let summed = min(lane / 4u, TILE - 1u);
+  let row = tile.first + select(summed / VECTORS, 0u, ROWS == 1u);
+  let vector = tile.place * VECTORS + summed % VECTORS;
+  let taken = take(batch, rowOf(tile, row - tile.first), min(vector, vectors - 1u) * 4u + lane % 4u);
+  var next = bring(rows, lane, count);
+  if (SUMMED > 0u) { sumRow(lane, rowX(summedRow(rowOf(tile, 0u)))); }
+
   var sum = 0.0;
   for (var first = 0u; first < count; first += CHUNK) {
     let reached = min(CHUNK, count - first);
     let blocks = (reached + BLOCK - 1u) / BLOCK;
-    for (var at = lane; at < reached; at += BROUGHT * LANES) {
-      var brought: array<array<f32, BROUGHT>, ROWS>;
+    for (var turn = 0u; turn < BRINGS; turn++) {
+      let at = turn * BROUGHT * LANES + lane;
+      if (turn > 0u) { next = bring(rows, first + at, count); }
       for (var i = 0u; i < BROUGHT; i++) {
         let k = min(first + at + i * LANES, count - 1u);
-        let column = colA(k);
-        for (var r = 0u; r < ROWS; r++) { brought[r][i] = valueA(rows[r], column, k); }
-      }
-      for (var i = 0u; i < BROUGHT; i++) {
         let block = at / BLOCK + i * (LANES / BLOCK);
-        for (var r = 0u; r < ROWS; r++) { staged[block][at % BLOCK][r] = brought[r][i]; }
+        for (var r = 0u; r < ROWS; r++) {
+          staged[block][at % BLOCK][r] = valueA(rows[r], next.columns[i], next.values[r][i], k);
+        }
       }
+      if (BRINGS == 1u) { break; }
     }
+    if (first + CHUNK < count) { next = bring(rows, first + CHUNK + lane, count); }
     workgroupBarrier();
 
-    for (var block = slice; block < blocks; block += SLICES) {
+    for (var turn = 0u; turn < TURNS; turn++) {
+      let block = min(turn * SLICES + slice, blocks - 1u);
       let at = atB + (first + block * BLOCK) / K_PER_LOAD * strideB();
-      if (AHEAD == 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(at + i * strideB()); } }
-      var scale: vec4f;
-      if (SCALED > 0u) { scale = addBlock(vec4f(), vec4f(1.0), at); }
+      if (AHEAD == 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(at + i * strideB(), c); } }
       var part: array<vec4f, ROWS>;
       for (var r = 0u; r < ROWS; r++) { part[r] = vec4f(); }
       // Only where a load gives one k may the last block be shorter.
-      let inside = select(BLOCK, min(BLOCK, reached - block * BLOCK), K_PER_LOAD == 1u);
+      let inside = select(BLOCK, min(BLOCK, reached - block * BLOCK), K_PER_LOAD == 1u && count % BLOCK != 0u);
       var k = 0u;
       for (; k + RUN <= inside; k += RUN) {
         let loaded = ahead;
         if (RUN < BLOCK) {
-          let next = select(k, k + RUN, k + 2u * RUN <= inside);
-          for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(at + (next / K_PER_LOAD + i) * strideB()); }
+          let run = select(k, k + RUN, k + 2u * RUN <= inside);
+          for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(at + (run / K_PER_LOAD + i) * strideB(), c); }
         }
         for (var i = 0u; i < LOADS; i++) {
           for (var j = 0u; j < K_PER_LOAD; j++) {
@@ -207,10 +256,14 @@ fn main(
             }
           }
         }
+        if (RUN == BLOCK) {
+          k += RUN;
+          break;
+        }
       }
       for (; k < inside; k += TAIL) {
         var loaded: array<Loaded, TAIL>;
-        for (var i = 0u; i < TAIL; i++) { loaded[i] = loadB(at + min(k + i, inside - 1u) * strideB()); }
+        for (var i = 0u; i < TAIL; i++) { loaded[i] = loadedB(at + min(k + i, inside - 1u) * strideB(), c); }
         for (var i = 0u; i < TAIL; i++) {
           let column = columnsB(loaded[i], 0u);
           for (var r = 0u; r < ROWS; r++) {
@@ -219,43 +272,51 @@ fn main(
           }
         }
       }
-      if (SCALED > 0u) { scales[block][own] = scale; }
-      for (var r = 0u; r < ROWS; r++) { parts[block][r * VECTORS + own] = part[r]; }
-      if (AHEAD > 0u && block + SLICES < blocks) {
-        let next = at + SLICES * (BLOCK / K_PER_LOAD) * strideB();
-        for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(next + i * strideB()); }
+      if (AHEAD == 0u) { scale = scaleB(at); }
+      if (turn * SLICES + slice < blocks) {
+        if (SCALED > 0u) { scales[block][own] = scaleOf(scale); }
+        for (var r = 0u; r < ROWS; r++) {
+          if (WIDTH == 1u) { parts[block][r * VECTORS + own][c] = part[r].x; }
+          else { parts[block][r * VECTORS + own] = part[r]; }
+        }
+      }
+      if (TURNS == 1u) { break; }
+      if (AHEAD > 0u && turn + 1u < TURNS) {
+        let following = min((turn + 1u) * SLICES + slice, blocks - 1u);
+        let start = atB + (first + following * BLOCK) / K_PER_LOAD * strideB();
+        for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(start + i * strideB(), c); }
+        scale = scaleB(start);
       }
     }
     if (AHEAD > 0u && first + CHUNK < count) {
       let after = (min(CHUNK, count - first - CHUNK) + BLOCK - 1u) / BLOCK;
-      let next = atB + (first + CHUNK + min(slice, after - 1u) * BLOCK) / K_PER_LOAD * strideB();
-      for (var i = 0u; i < LOADS; i++) { ahead[i] = loadB(next + i * strideB()); }
+      let start = atB + (first + CHUNK + min(slice, after - 1u) * BLOCK) / K_PER_LOAD * strideB();
+      for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(start + i * strideB(), c); }
+      scale = scaleB(start);
     }
     workgroupBarrier();
 
-    for (var n = 0u; n < blocks; n += AT_ONCE) {
+    for (var n = 0u; n < select(blocks, BLOCKS, AHEAD > 0u); n += AT_ONCE) {
       var part: array<f32, AT_ONCE>;
       var scale: array<f32, AT_ONCE>;
       for (var i = 0u; i < AT_ONCE; i++) {
-        let block = min(n + i, blocks - 1u);
+        let block = min(n + i, BLOCKS - 1u);
         part[i] = parts[block][summed][lane % 4u];
         scale[i] = 1.0;
         if (SCALED > 0u) { scale[i] = scales[block][summed % VECTORS][lane % 4u]; }
       }
       for (var i = 0u; i < AT_ONCE; i++) { sum = select(sum, fma(part[i], scale[i], sum), n + i < blocks); }
     }
+    if (depth() <= CHUNK) { break; }
   }
 
   // A lane finishes as few columns as it can, so that what it reads for that is on its way at once.
-  var x = vec4f(sum);
+  var all = vec4f(sum);
   if (EACH > 1u) {
     if (lane < 4u * TILE) { sums[summed][lane % 4u] = sum; }
     workgroupBarrier();
-    x = vec4f(sum, sums[summed][(lane + 1u) % 4u], 0.0, 0.0);
+    all = vec4f(sum, sums[summed][(lane + 1u) % 4u], 0.0, 0.0);
   }
-  let vector = tile.place * VECTORS + summed % VECTORS;
-  let row = tile.first + summed / VECTORS;
-  if (lane < 4u * TILE && lane % EACH == 0u && row < tile.end && vector < vectors) {
-    finish(batch, row, vector * 4u + lane % 4u, x);
-  }
+  let stores = lane < 4u * TILE && lane % EACH == 0u && row < tile.end && vector < vectors;
+  finish(batch, row, vector * 4u + lane % 4u, all, taken, stores);
 }

@@ -130,7 +130,8 @@ describe.skipIf(skip)("estimates for an RX 7900 XTX", () => {
     ["dense-2048+f16", 230, 232],
     ["product-1x1024", 5, 5],
     ["product-1x1024-q4", 1.7, 1.7],
-    ["step-q8", 60, 78],
+    ["step-q8", 58, 58],
+    ["large-step-q8", 340, 325],
   ];
   it.each(soaking ? TARGETS : TARGETS.slice(0, 2))(
     "%s takes an estimated %d µs, or %d as today",
@@ -167,8 +168,8 @@ describe.skipIf(skip || !soaking)("runs on a card that is not there", () => {
   it("encode a routed token in one submit, with at most 40 barriers", () => {
     const token = run("token of 4 layers, half routed: a later token");
     expect([token.submits, token.pipelines]).toEqual([1, 0]);
-    expect(token.dispatches).toBeLessThanOrEqual(Math.max(32, 33));
-    expect(token.alone).toBeLessThanOrEqual(9);
+    expect(token.dispatches).toBeLessThanOrEqual(31);
+    expect(token.alone).toBeLessThanOrEqual(7);
     expect(token.barriers).toBeLessThanOrEqual(40);
   });
 

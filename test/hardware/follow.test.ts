@@ -81,6 +81,24 @@ ${END}`;
     expect(mix.flops).toBe(2 * Array.from({ length: 62 }, (_, turn) => 62 - turn).reduce((a, b) => a + b, 0));
   });
 
+  it("swaps two registers of the lanes that take part", () => {
+    const text = COUNTS.replace(
+      " s_buffer_load_b32 s4, s[8:11], null",
+      ` v_mov_b32_e32 v4, 3
+ v_mov_b32_e32 v5, 10
+ s_mov_b32 exec_hi, 0
+ v_swap_b32 v4, v5
+ s_mov_b64 exec, -1
+ v_readlane_b32 s4, v4, 31
+ v_readlane_b32 s6, v4, 32
+ s_mul_i32 s4, s4, s6
+ v_readlane_b32 s6, v5, 31
+ s_add_u32 s4, s4, s6`,
+    );
+    const { mix, ground } = followed(text, [words([0])]);
+    expect([mix.multiplyAdds, ground]).toEqual([33, SURE]);
+  });
+
   it("counts lines that lanes share, and banks that they do not", () => {
     const access = (address: string, load: string): string =>
       `${START} s_load_b128 s[12:15], s[2:3], 0x10\n ${address}\n s_waitcnt lgkmcnt(0)\n ${load}\n s_waitcnt vmcnt(0)\n${END}`;

@@ -62,6 +62,47 @@ describe("a product of one row", { timeout: 180_000 }, () => {
   });
 });
 
+describe("a selection of few rows", { timeout: 180_000 }, () => {
+  /** Rows are chosen by a sum over each, plus a number of its own. */
+  const source = (depth: number): string => `model Chosen() {
+  weight w: f32[${depth}] = normal(1)
+  forward(x: f32[B, T, ${depth}]) -> f32[B, T, ${depth}] {
+    chosen = above(sum(silu(x) * w, axis: -1) + 0.125, 0.25, expected: 50%)
+    put(x, chosen, take(x, chosen))
+  }
+}`;
+
+  it.each([
+    [19, "16", 64],
+    [512, "64", 16],
+  ])("adds up scores over %i values", async (depth, lanes, most) => {
+    const { program, graph, diagnostics } = compile(source(depth), { target });
+    if (!program || !graph) throw new Error(diagnostics.map((d) => d.message).join());
+    expect(summed(program)).toContain(lanes);
+    const session = await load(program, device, (w) => initialValues(w, 3));
+    const rng = random(5);
+    const of = (batch: number, tokens: number): { shape: number[]; data: Float32Array } => ({
+      shape: [batch, tokens, depth],
+      data: Float32Array.from({ length: batch * tokens * depth }, () => rng.below(2001) / 500 - 2),
+    });
+    // Few rows whose sums the selection makes, as many as it may, one more, and so many that they are counted before.
+    const all = of(9, 9);
+    const whole = [...((await session.run({ x: all })).output!.data as Float32Array)];
+    const weights = new Map(program.weights.map((w) => [w.path, { shape: w.shape, data: initialValues(w, 3) }]));
+    const lengths = Array.from({ length: 9 }, () => 9);
+    const wanted = evaluate(graph, { inputs: new Map([["x", all]]), weights, lengths }).outputs.get("output")!;
+    wanted.data.forEach((v, i) => expect(Math.abs(whole[i]! - v)).toBeLessThan(1e-4 * Math.max(1, Math.abs(v))));
+    expect(whole.some((v, i) => v !== all.data[i])).toBe(true);
+    expect(whole.some((v, i) => v === all.data[i] && v !== 0)).toBe(true);
+    for (const batch of [1, Math.floor(most / 9), Math.floor(most / 9) + 1, 8]) {
+      const data = all.data.slice(0, batch * 9 * depth);
+      const { output } = await session.run({ x: { shape: [batch, 9, depth], data } });
+      expect([...(output!.data as Float32Array)]).toEqual(whole.slice(0, data.length));
+    }
+    session.dispose();
+  });
+});
+
 describe("the sum has its kernel for any number of rows", () => {
   const model = (weights: string, body: string): string => `model Normed() {
   weight g: f32[64] = normal(1)

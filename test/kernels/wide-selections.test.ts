@@ -58,6 +58,15 @@ it("above, of more rows than lanes compare at once", async () => {
   await compareOnDevice(device, "above", of, device.target, wide);
 });
 
+it.each([[[1]], [[20, 0, 7, 32, 5]], [[0, 0, 33]]])("above, of few rows: %j", async (lengths) => {
+  const axes = { A: { kind: "above", parent: "T", expected: rational(1, 2) } } as const;
+  const b = new Bench({ batch: lengths.length, tokens: Math.max(...lengths), lengths, axes }, 3);
+  const of = b.finish(b.above("A", b.rows([], []), b.data("f32", [], [0.1])), "above");
+  const plan = schedule(of.graph, device.target, wide);
+  expect(plan.steps.some((s) => s.kind === "dispatch" && s.kernel.file === "above_few")).toBe(true);
+  await compareOnDevice(device, "above", of, device.target, wide);
+});
+
 /** A program that draws a token for each of any number of sequences. */
 function sampler(vocabulary: number): Graph {
   const axes: readonly Axis[] = [{ role: "batch", name: "B", bound: null }];

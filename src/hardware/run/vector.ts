@@ -187,6 +187,15 @@ function special({ op, operands, text }: Instruction, d: number | null): Carry |
       return (w) => w.setWord(operands[0], x(w, w.word(b) % w.lanes));
     case "v_writelane_b32":
       return d === null ? null : (w) => void (w.vector[d]![w.word(b) % w.lanes] = w.word(a));
+    case "v_swap_b32": {
+      const other = target(a);
+      if (d === null || other === null) return null;
+      return (w) => {
+        const [one, two] = [w.vector[d]!, w.vector[other]!];
+        for (let lane = 0; lane < w.lanes; lane++)
+          if (w.takesPart(lane)) [one[lane], two[lane]] = [two[lane]!, one[lane]!];
+      };
+    }
     case "v_permlane64_b32":
       return d === null ? null : gathered(d, a, (lane) => lane ^ 32);
     case "v_permlane16_b32":

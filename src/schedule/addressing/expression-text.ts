@@ -194,6 +194,9 @@ export class RowText {
   readonly columnFields: { readonly name: string; readonly type: string }[] = [];
   readonly columnLines: string[] = [];
   readonly lines: string[] = [];
+  /** Where loads of what depends on row and column stand apart: the loads, and fields for their values. */
+  readonly takenLines: string[] = [];
+  readonly takenFields: { readonly name: string; readonly type: string }[] = [];
   readonly #expression: Expression;
   readonly #prefix: string;
   readonly #texts: Texts;
@@ -204,10 +207,12 @@ export class RowText {
   readonly #fixed = new Map<number, string>();
 
   readonly #fours: boolean;
+  readonly #apart: boolean;
 
   /**
    * `row` and `k` are in scope of the lines; `r` and `c` are the structs with the fields of row and column. `fours`:
-   * what depends on the column is a vector of four from k on, a multiple of 4 (see `expression-fours.ts`).
+   * what depends on the column is a vector of four from k on, a multiple of 4 (see `expression-fours.ts`). "apart":
+   * loads stand apart, and `t` is the struct with their values.
    */
   constructor(
     kernel: KernelBuilder,
@@ -215,11 +220,12 @@ export class RowText {
     extents: Extents,
     inputs: Inputs,
     prefix: string,
-    fours = false,
+    kind: "fours" | "apart" | null = null,
   ) {
     this.#expression = expression;
     this.#prefix = prefix;
-    this.#fours = fours;
+    this.#fours = kind === "fours";
+    this.#apart = kind === "apart";
     this.#texts = new Texts(kernel, inputs, prefix);
     this.#leafReach = expression.leaves.map(reachOf);
     const reach: Reach[] = [];
@@ -248,10 +254,6 @@ export class RowText {
   #leaves(leadSum: (affine: Affine) => string): void {
     this.#expression.leaves.forEach((leaf, n) => {
       const name = `${this.#prefix}a${n}`;
-      if (leaf.kind === "row sum") {
-        this.rowLines.push(`let ${name} = ${this.#texts.fixed(leaf)};`);
-        return;
-      }
       if (leaf.kind !== "memory") {
         this.#fixed.set(-1 - n, this.#texts.fixed(leaf));
         return;
@@ -277,7 +279,8 @@ export class RowText {
           const load = this.#fours
             ? this.#texts.loadFour(leaf, `r.${name}_at + k / 4u`)
             : this.#texts.load(leaf, `r.${name}_at + ${across}`);
-          this.lines.push(`let ${name} = ${load};`);
+          if (this.#apart) this.takenFields.push({ name, type: wgslType(leaf.dtype) });
+          (this.#apart ? this.takenLines : this.lines).push(`let ${name} = ${load};`);
           break;
         }
       }
@@ -314,6 +317,7 @@ export class RowText {
     if (fixed !== undefined) return fixed;
     const name = place < 0 ? `${this.#prefix}a${-1 - place}` : `${this.#prefix}v${place}`;
     const own = place < 0 ? this.#leafReach[-1 - place]! : this.#reach[place]!;
+    if (own === "both" && place < 0 && this.#apart) return `t.${name}`;
     if (reach !== "both" || own === "both") return name;
     const dtype = dtypeAt(this.#expression, place);
     const [fields, of] = own === "column" ? [this.columnFields, "c"] : [this.rowFields, "r"];
@@ -329,9 +333,9 @@ const LANES = ["x", "y", "z", "w"] as const;
 
 /** Registers depend on row and column; an indexed access depends on the row. */
 export function reachOf(leaf: Leaf): Reach {
-  if (leaf.kind === "register") return "both";
+  // A row's sum comes after what else a row needs.
+  if (leaf.kind === "register" || leaf.kind === "row sum") return "both";
   if (leaf.kind === "constant") return "none";
-  if (leaf.kind === "row sum") return "row";
   const { affine, indexed } = leaf.access;
   const row = affine.strides.slice(0, -1).some((s) => s !== 0) || indexed !== null;
   const column = (affine.strides.at(-1) ?? 0) !== 0;
@@ -354,36 +358,3 @@ export const structFunction = (
 ): string =>
   `${structText(name, fields)}\nfn ${signature} -> ${name} {\n${lines.map((l) => `  ${l}\n`).join("")}  return ` +
   `${name}(${fields.map((f) => f.name).join(", ") || "0u"});\n}`;
-
-/**
- * Declares `RowA`, `rowA`, `ColA`, `colA` and `valueA` of a product's kernel, or the same with another letter. The
- * value is an element, or a vector with the terms of several sums. `place`: the file's parameters that identify a row,
- * the last of which is `row`. `fours`: values and what depends on the column are vectors of four columns from k on.
- */
-export function declareRows(
-  kernel: KernelBuilder,
-  expression: Expression,
-  extents: Extents,
-  inputs: Inputs,
-  names: {
-    readonly letter: string;
-    readonly parameters: string;
-    readonly prefix: string;
-    readonly fours?: boolean;
-  },
-): void {
-  const { letter, parameters, prefix, fours = false } = names;
-  const text = new RowText(kernel, expression, extents, inputs, prefix, fours);
-  const results = expression.results.map((place) => text.name(place));
-  kernel.function(structFunction(`Row${letter}`, `row${letter}(${parameters})`, text.rowFields, text.rowLines));
-  kernel.function(structFunction(`Col${letter}`, `col${letter}(k: u32)`, text.columnFields, text.columnLines));
-  const type = fours ? "vec4f" : sumsType(results.length);
-  const value = results.length === 1 ? results[0]! : `${type}(${results.join(", ")})`;
-  kernel.function(
-    `fn value${letter}(r: Row${letter}, c: Col${letter}, k: u32) -> ${type} ` +
-      `{\n${text.lines.map((l) => `  ${l}\n`).join("")}  return ${value};\n}`,
-  );
-}
-
-/** The WGSL type of `count` f32 values. */
-export const sumsType = (count: number): string => (count <= 1 ? "f32" : `vec${count}f`);

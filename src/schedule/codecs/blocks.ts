@@ -70,15 +70,28 @@ export function blocks(encoding: "q8" | "q4"): Codec {
       rows,
       functions({ at, count }, stride, bytes) {
         invariant(stride % 8 === 0, "scales are read four at a time");
+        const vector = `let vector = at / ${(stride / 4) * (BLOCK / rows)}u * ${stride / 4}u + at % ${stride / 4}u;`;
+        const two = at(`(${integers(count())} + vector / 2u)`);
+        const scales = "vec4f(unpack2x16float(scales.x), unpack2x16float(scales.y))";
+        const addBlock = `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f {
+  ${vector}
+  let two = ${two};
+  let scales = select(two.xy, two.zw, vector % 2u == 1u);
+  return fma(part, ${scales} * 0x1p-${32 - bits}f, sum);
+}`;
+        const ofScale = `struct Scale { two: vec4u, odd: bool }
+fn scaleB(at: u32) -> Scale {
+  ${vector}
+  return Scale(${two}, vector % 2u == 1u);
+}
+fn scaleOf(s: Scale) -> vec4f {
+  let scales = select(s.two.xy, s.two.zw, s.odd);
+  return ${scales} * 0x1p-${32 - bits}f;
+}`;
         return `alias Loaded = vec4u;
 fn loadB(at: u32) -> Loaded { return ${at("at")}; }
 ${bytes ? ofBytes : ofHighest}
-fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f {
-  let vector = at / ${(stride / 4) * (BLOCK / rows)}u * ${stride / 4}u + at % ${stride / 4}u;
-  let two = ${at(`(${integers(count())} + vector / 2u)`)};
-  let scales = select(two.xy, two.zw, vector % 2u == 1u);
-  return fma(part, vec4f(unpack2x16float(scales.x), unpack2x16float(scales.y)) * 0x1p-${32 - bits}f, sum);
-}`;
+${bytes ? ofScale : addBlock}`;
       },
     },
   };

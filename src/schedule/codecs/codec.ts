@@ -33,7 +33,8 @@ export interface MatrixCodec {
    * scales, times a power of two of the codec's own (2^24 for q8, 2^28 for q4, so that sums overflow from activations
    * of about 10^27); `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f`: adds the sums over a block whose first
    * load is `at`, with its scales, by that power. `stride`: columns of a panel. `bytes`: integers are converted byte by
-   * byte, for which GPUs have instructions; the values are the same.
+   * byte, for which GPUs have instructions, to the same values; and in place of `addBlock` stand `Scale`, what a load
+   * gives of scales, `fn scaleB(at: u32) -> Scale` and `fn scaleOf(s: Scale) -> vec4f`, by that power.
    */
   readonly functions: (elements: Elements, stride: number, bytes: boolean) => string;
 }
@@ -41,16 +42,21 @@ export interface MatrixCodec {
 /** Rows of products that are added up at once, which keeps rounding small. */
 const SUMMED = 64;
 
+/** Of blocks without scales. */
+export const NO_SCALE = `alias Scale = u32;
+fn scaleB(at: u32) -> Scale { return 0u; }
+fn scaleOf(s: Scale) -> vec4f { return vec4f(1.0); }`;
+
 /** A matrix whose values are decoded one by one. */
 export const valueByValue = ({ four, readFour }: Pick<Codec, "four" | "readFour">): MatrixCodec => ({
   element: four,
   rows: 1,
   block: SUMMED,
   scaled: false,
-  functions: (elements, stride) => `alias Loaded = vec4f;
+  functions: (elements, stride, bytes) => `alias Loaded = vec4f;
 ${readFour("loadB", elements, stride)}
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
-fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }`,
+${bytes ? NO_SCALE : "fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }"}`,
 });
 
 /** A codec that can also encode, for activations: each value is one element of the buffer. */

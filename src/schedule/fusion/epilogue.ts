@@ -70,6 +70,8 @@ export type Bound = {
       readonly wgsl: (text: SliceText) => string;
       /** The same, where angles were taken before. */
       readonly taking: (text: SliceText) => TakenText;
+      /** The same of one pair, where all that is loaded was taken before (see `taken-ahead.ts`). */
+      readonly takingAhead: (text: SliceText) => TakenText;
     }
   | {
       /** A term that the function returns; `keep` prints the store of its sum. */

@@ -3,13 +3,16 @@
 import type { DType } from "../../base/dtype.js";
 import type { Expression } from "../addressing/expression.js";
 import { splitsInFours } from "../addressing/expression-fours.js";
-import { dtypeAt, RowText, structFunction, sumsType, type Inputs } from "../addressing/expression-text.js";
+import { sumsType } from "../addressing/declare-rows.js";
+import { dtypeAt, RowText, structFunction, type Inputs } from "../addressing/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
 import type { ElementCodec } from "../codecs/codec.js";
+import { takenParameters, type Taking } from "../kernels/product-texts.js";
 import { result, type KernelBuilder } from "../kernels/spec.js";
 import { callsOf } from "./column-pairs.js";
 import type { Bound, SliceText, TakenText } from "./epilogue.js";
 import type { FusedColumns } from "./fusion.js";
+import { takenAhead } from "./taken-ahead.js";
 import { declareTake, takenFours } from "./taken.js";
 
 /** A slice with the kernel's inputs and results as numbers. */
@@ -28,8 +31,7 @@ interface FinishOptions {
   readonly codecs: readonly ElementCodec[];
   /** Inputs that are read by more than the slices' expressions. */
   readonly apart: ReadonlySet<number>;
-  /** Whether the kernel calls `take` for its sums before it calls `finish`, with what that returned. */
-  readonly takes: boolean;
+  readonly taking: Taking;
 }
 
 /** Declares `Sums`, `ROW_SUMS`, `finish` and `keep`. */
@@ -52,14 +54,15 @@ export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColum
           `  let group = column - column % ${kernel.size(2 * pairs)};\n  let first = group + (column - group) / 2u;\n`,
           ...stores,
         ];
-  if (options.takes)
+  if (options.taking !== null)
     declareTake(
       kernel,
       pairs,
       blocks.filter((b) => typeof b !== "string"),
+      options.taking === "ahead",
     );
   kernel.function(
-    `fn finish(batch: u32, row: u32, column: u32, x: vec4f${options.takes ? ", taken: Taken" : ""}) -> Sums ` +
+    `fn finish(batch: u32, row: u32, column: u32, x: vec4f${takenParameters(options.taking)}) -> Sums ` +
       `{\n  var sums = Sums();\n${body.join("")}  return sums;\n}`,
   );
   const kept = sums.map((sum, i) => sum.keep(kernel, sums.length === 1 ? "sums" : `sums[${i}]`));
@@ -71,12 +74,17 @@ function blockOf(
   kernel: KernelBuilder,
   { columns, expression, epilogues }: BoundColumns,
   n: number,
-  { extents, pairs, inputs, codecs, apart, takes }: FinishOptions,
+  { extents, pairs, inputs, codecs, apart, taking }: FinishOptions,
 ): string | TakenText {
   const { start, stop } = columns.slice;
+  if (taking === "ahead") {
+    const text = new RowText(kernel, expression, extents, inputs, `f${n}`, "apart");
+    return takenAhead({ kernel, expression, text, slice: columns.slice, n, pairs, codecs }, epilogues);
+  }
+  const takes = taking !== null;
   const inFours = takes && pairs === 0 && start % 4 === 0 && stop % 4 === 0;
   if (inFours && splitsInFours(kernel, expression, inputs, apart)) {
-    const text = new RowText(kernel, expression, extents, inputs, `f${n}`, true);
+    const text = new RowText(kernel, expression, extents, inputs, `f${n}`, "fours");
     return takenFours({ kernel, expression, text, slice: columns.slice, n, pairs, place: 0, codecs }, epilogues);
   }
   const text = new RowText(kernel, expression, extents, inputs, `f${n}`);

@@ -6,10 +6,12 @@ import { attrsKey } from "../../ir/key.js";
 import { printType } from "../../ir/typing.js";
 import { expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
 import { splitsInFours } from "../addressing/expression-fours.js";
-import { declareRows, splitsByRow, type Inputs } from "../addressing/expression-text.js";
+import { declareRows } from "../addressing/declare-rows.js";
+import { splitsByRow, type Inputs } from "../addressing/expression-text.js";
 import { groupedMatmul } from "../kernels/groups.js";
 import { matmul } from "../kernels/products.js";
 import type { MatmulContext } from "../kernels/product-kernels.js";
+import type { LoadKind } from "../kernels/product-texts.js";
 import { input, result, type KernelBuilder, type Operand, type Stored, type Work } from "../kernels/spec.js";
 import type { Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
@@ -107,17 +109,17 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     kernel: KernelBuilder,
     inputs: Inputs,
     letter: string,
-    wanted: boolean,
+    wanted: LoadKind,
     expression = layouts.same(loaded),
   ): boolean => {
-    const fours = wanted && splitsInFours(kernel, expression, inputs, apart);
+    const kind = wanted === "fours" && !splitsInFours(kernel, expression, inputs, apart) ? null : wanted;
     declareRows(kernel, expression, extents, inputs, {
       letter,
       parameters: "batch: u32, row: u32",
       prefix: "p",
-      fours,
+      kind,
     });
-    return fours;
+    return kind === "fours";
   };
   const plain = isPlainStore(bound, columns);
   const own = ownSumOf(fusion, loaded, finished, layouts, options);
@@ -128,9 +130,9 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
         own && ownRows > 0
           ? {
               rows: ownRows,
-              loads: (kernel, letter = "A", alsoFinishes = true) => {
+              loads: (kernel, letter = "A", alsoFinishes = true, kind = null) => {
                 if (alsoFinishes) shareMemory(kernel, inPlace);
-                return loads(kernel, inputs, letter, false, layouts.same(own.loaded));
+                return loads(kernel, inputs, letter, kind, layouts.same(own.loaded));
               },
               declare: (kernel) => {
                 const names = { letter: "X", parameters: "row: u32", prefix: "s" };
@@ -141,15 +143,15 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
               },
             }
           : null,
-      loads: (kernel, letter = "A", alsoFinishes = true, fours = false) => {
+      loads: (kernel, letter = "A", alsoFinishes = true, kind = null) => {
         if (alsoFinishes) shareMemory(kernel, inPlace);
-        return loads(kernel, inputs, letter, fours);
+        return loads(kernel, inputs, letter, kind);
       },
       finishes: plain
         ? null
-        : (kernel, takes) => {
+        : (kernel, taking) => {
             shareMemory(kernel, inPlace);
-            declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes, apart, takes });
+            declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes, apart, taking });
           },
       inputB,
       inputStarts: starts ? inputOf(starts) : -1,

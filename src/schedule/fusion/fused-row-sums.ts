@@ -1,7 +1,8 @@
 // Builds the kernel of a group of sums over the same rows.
 import { invariant } from "../../base/invariant.js";
 import { expressionKey, valuesOf } from "../addressing/expression.js";
-import { declareRows, splitsByRow } from "../addressing/expression-text.js";
+import { declareRows } from "../addressing/declare-rows.js";
+import { splitsByRow } from "../addressing/expression-text.js";
 import { rowSums } from "../kernels/rows.js";
 import { result, whereRows, work, type Operand, type Stored, type Work } from "../kernels/spec.js";
 import type { Step } from "../plan.js";

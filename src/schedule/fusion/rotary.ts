@@ -11,6 +11,7 @@ import type { Epilogue, SliceText, TakenText } from "./epilogue.js";
 import { isApart, isSettled, isWhole, opsOf, type CacheWrite, type Draft, type Rotary } from "./fusion.js";
 import type { StorePlace } from "./pointwise.js";
 import { scatterBindings, scatterPlace, type ScatterPlace } from "./scatter.js";
+import { fieldsOf, inside } from "./taken-ahead.js";
 
 /** `head`: structure between a slice and its rotation. */
 export function matchRotary(head: Node, draft: Draft): Rotary | null {
@@ -68,6 +69,7 @@ export function rotary({ node, of, width, layout }: Rotary, cached: CacheWrite |
         resultInWords: cached !== null,
         wgsl: (text) => rotatedPairs({ positions: atPositions, angles, width, into }, text),
         taking: (text) => takenPairs({ positions: atPositions, angles, width, into }, text),
+        takingAhead: (text) => takenPair({ positions: atPositions, angles, width, into }, text),
       };
     },
     print({ ref, computed }) {
@@ -225,4 +227,44 @@ function takenPairs(
     ...turn(1),
   ];
   return { fields, lines, stores: withinSlice(kernel, slice, pairs, statements.map((l) => `    ${l}\n`).join("")) };
+}
+
+/** As `takenPairs`, of one pair, with all else that is loaded taken before. */
+function takenPair({ positions, angles, width, into }: Rotation, text: SliceText): TakenText {
+  const { kernel, expression, slice, place, codecs, n, pairs } = text;
+  const dtype = dtypeAt(expression, place);
+  const table = kernel.inputOnce(angles, "f32");
+  const half = kernel.size(pairs);
+  const indexed = "offset" in into ? null : `${kernel.inputOnce(into.index, "u32")}[row]`;
+  const stride = kernel.size(into.stride);
+  const start = "offset" in into ? `row * ${stride} + ${kernel.size(into.offset)}` : `taken.t${n}index * ${stride}`;
+  const stored = (value: string): string => codecs[into.result]!.store(value, dtype);
+  const buffer = `y${into.result}`;
+  const turn = `t${n}angle`;
+  const lines = [
+    `let ${turn} = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)} + ` +
+      `pairBegin(column) % ${kernel.size(width)};`,
+  ];
+  const fields = [
+    ...fieldsOf(text),
+    { name: `t${n}cosine`, type: "f32", value: `${table}[${turn}]` },
+    { name: `t${n}sine`, type: "f32", value: `${table}[${turn} + ${half}]` },
+    ...(indexed === null ? [] : [{ name: `t${n}index`, type: "u32", value: indexed }]),
+  ];
+  const [low, high] = [`low${n}`, `high${n}`];
+  const values = [
+    `let ${low} = frame${n}(taken.s${n}, x[0]);`,
+    `let ${high} = frame${n}(taken.s${n}other, x[1]);`,
+    `let turned${n} = ${low} * taken.t${n}cosine - ${high} * taken.t${n}sine;`,
+    `let other${n} = ${high} * taken.t${n}cosine + ${low} * taken.t${n}sine;`,
+  ];
+  const statements = [
+    `let at = ${start} + ${columnIn(kernel, slice, "first")};`,
+    `${buffer}[at] = ${stored(`turned${n}`)};`,
+    `${buffer}[at + ${half}] = ${stored(`other${n}`)};`,
+  ];
+  const stores =
+    values.map((l) => `  ${l}\n`).join("") +
+    `  if (stores && ${inside(kernel, slice, "first")}) {\n${statements.map((l) => `    ${l}\n`).join("")}  }\n`;
+  return { fields, lines, stores };
 }

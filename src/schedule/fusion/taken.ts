@@ -7,8 +7,8 @@ import type { Bound, SliceText, TakenText } from "./epilogue.js";
 
 type Field = TakenText["fields"][number];
 
-/** Declares `Taken` and `take`, which may be called for any row and column of the product. */
-export function declareTake(kernel: KernelBuilder, pairs: number, slices: readonly TakenText[]): void {
+/** Declares `Taken` and `take`, which may be called for any row and column of the product; `ahead`: without sums. */
+export function declareTake(kernel: KernelBuilder, pairs: number, slices: readonly TakenText[], ahead: boolean): void {
   const fields = slices.flatMap((s) => s.fields);
   kernel.function(`struct Taken { ${fields.map((f) => `${f.name}: ${f.type}`).join(", ") || "unused: u32"} }`);
   if (pairs > 0)
@@ -18,7 +18,7 @@ export function declareTake(kernel: KernelBuilder, pairs: number, slices: readon
 }`);
   const lines = slices.flatMap((s) => s.lines).map((l) => `  ${l}\n`);
   kernel.function(
-    `fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken {\n${lines.join("")}  return ` +
+    `fn take(batch: u32, row: u32, column: u32${ahead ? "" : ", x: vec4f"}) -> Taken {\n${lines.join("")}  return ` +
       `Taken(${fields.map((f) => f.value).join(", ") || "0u"});\n}`,
   );
 }

@@ -5,6 +5,7 @@ import { operandsOf } from "../../ops/groups.js";
 import { equalSizes, multiplySizes } from "../../size/size.js";
 import { rounding } from "../codecs/codec.js";
 import type { MatmulContext, Product, ProductContext } from "./product-kernels.js";
+import { valueOf, valueTaken } from "./product-texts.js";
 import { contractedTiles, groupedTiles } from "./product-tiles.js";
 import { PLAIN, productWork } from "./products.js";
 import { input, KernelBuilder, result, typeAt, work, type KernelContext, type Spec, type Work } from "./spec.js";
@@ -84,13 +85,14 @@ const groupedContract: Spec<"grouped_contract"> = (node) => {
   const [a, b, y] = [typeAt(node.inputs, 0), typeAt(node.inputs, 1), typeAt(node.results, 0)];
   const [groups] = y.shape;
   invariant(typeof groups === "number", "the number of groups is known");
-  const loads = (kernel: KernelBuilder): void => {
+  const loads: ProductContext["loads"] = (kernel, _letter, _finishes, kind) => {
     const codec = node.stored.reads[0]!;
+    const value = codec.load("a[r.at + colA(k)]");
     kernel.read("a", codec.element("f32"), input(0)).function(`struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(starts[batch] * rowCount() + row); }
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k * rowCount(); }
-fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${codec.load("a[r.at + c]")}; }`);
+${kind === "apart" ? valueTaken(value) : valueOf(codec.load("a[r.at + c]"))}`);
   };
   const product: Product = {
     batches: groups,

@@ -10,9 +10,11 @@ import type { ProductTuning } from "../tunings/index.js";
 import { bringsAhead, shapeOf, type MatrixTuning } from "../tunings/matrix.js";
 import { weightTunings, type OperandKind, type WeightTunings } from "../tunings/product-cases.js";
 import { halves } from "./halves.js";
-import { FOUR, FOUR_OF_VALUES, IN_HALVES, IN_VECTORS, storing, VALUE_FOUR } from "./product-texts.js";
+import * as texts from "./product-texts.js";
+import type { LoadKind, Taking } from "./product-texts.js";
+import { declareSizes } from "./product-sizes.js";
 import type { Tiles } from "./product-tiles.js";
-import { NO_SUM, rowChunk, rowLanes, summedLanes } from "./row-products.js";
+import { FOUR_COLUMNS, NO_SUM, ONE_COLUMN, rowChunk, rowLanes, rowWidth, summedLanes } from "./row-products.js";
 import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";
 
 /** The fused prologue and epilogue of a product's kernel. */
@@ -20,18 +22,19 @@ export interface MatmulContext {
   /**
    * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and
    * `valueA` (see the kernels of products), with another letter for A where one is given. `finishes`: whether the
-   * kernel stores the result too, whose memory it may share. `fours`: whether `ColA` and `valueA` may be of four k from
-   * a multiple of 4 on, as the depth is one; returns whether they are. Null: input 0 as it lies.
+   * kernel stores the result too, whose memory it may share. `kind`: "fours": `ColA` and `valueA` may be of four k from
+   * a multiple of 4 on, as the depth is one; returns whether they are. "apart": loads stand apart (`declareRows`).
+   * Null: input 0 as it lies.
    */
   readonly loads:
-    | ((kernel: KernelBuilder, letter?: string, finishes?: boolean, fours?: boolean) => boolean | void)
+    | ((kernel: KernelBuilder, letter?: string, finishes?: boolean, kind?: LoadKind) => boolean | void)
     | null;
   /**
    * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`,
-   * `Sums`, `ROW_SUMS` and `keep`; `takes`: and `Taken` and `take`, as for kernels that load what they store with
-   * before they store. Columns are those of the packed b. Null: the result is stored, row-major.
+   * `Sums`, `ROW_SUMS` and `keep`, and `Taken` and `take` where the kernel takes. Columns are those of the packed b.
+   * Null: the result is stored, row-major.
    */
-  readonly finishes: ((kernel: KernelBuilder, takes: boolean) => void) | null;
+  readonly finishes: ((kernel: KernelBuilder, taking: Taking) => void) | null;
   /**
    * If a product of at most `rows` rows makes its prologue's sum over each row: `declare` gives the values to sum (see
    * `matmul_row.wgsl`), and `loads` reads `ownSum` for the sum. Null: the prologue has no sum, or reads it from memory.
@@ -121,7 +124,7 @@ function plainStep(context: Context, product: Product): Step<Operand> {
     .count("columnStride", attrs.transposed ? depth : 1);
   kernel.index("matrixB", product.lead, product.stepsB);
   kernel.function(`${product.tiles.firstB}\nfn baseB(batch: u32) -> u32 { return firstB(matrixB(batch)); }`);
-  product.tiles.declare(kernel, attrs.transposed);
+  product.tiles.declare(kernel, attrs.transposed ? "down" : "across");
   declareFinish(kernel, context, product);
   return kernel.over(
     extents.times(product.tiles.count(PLAIN_ROWS, extents), extents.ceilDivide(columns, PLAIN_COLUMNS)),
@@ -161,21 +164,27 @@ function rowStep(
   product: Product,
   { rows, vectors }: Extract<ProductTuning, { kind: "row" }>,
 ): Step<Operand> {
-  const { scaled, block } = codecB(context).matrix;
-  const chunk = rowChunk(product.depth, rows, vectors, codecB(context).matrix);
-  const { ownSum } = context;
-  const kernel = new KernelBuilder("matmul_row", context.extents)
+  const codec = codecB(context);
+  const chunk = rowChunk(product.depth, rows, vectors, codec.matrix);
+  const { ownSum, tunings } = context;
+  const { ahead = false } = tunings.products;
+  const kernel = new KernelBuilder("matmul_row", context.extents);
+  if (ahead) kernel.fixes();
+  const b = vectorsOf(kernel, context, product);
+  const width = ahead && bytesInTexture(context, b) === null ? rowWidth(rows, product.columns, codec) : 4;
+  kernel
     .finishes(context.pairs > 0 ? 2 : 1)
-    .constant("LANES", rowLanes(product.depth, vectors, block, chunk))
+    .constant("LANES", rowLanes(product.depth, (4 / width) * vectors, codec.matrix.block, chunk))
     .constant("ROWS", rows)
     .constant("VECTORS", vectors)
+    .constant("WIDTH", width)
     .constant("CHUNK", chunk)
-    .constant("SCALED", scaled ? 1 : 0)
-    .constant("AHEAD", context.tunings.products.ahead ? 1 : 0)
-    .constant("SUMMED", ownSum ? summedLanes(context.tunings.rowSums, product.depth) : 0);
-  const b = vectorsOf(kernel, context, product);
+    .constant("SCALED", codec.matrix.scaled ? 1 : 0)
+    .constant("AHEAD", ahead ? 1 : 0)
+    .constant("SURE", product.tiles.whole && context.extents.deviceSize(product.rows) === null ? 1 : 0)
+    .constant("SUMMED", ownSum ? summedLanes(tunings.rowSums, product.depth) : 0);
   const own = ownSum ? { ...context, loads: ownSum.loads } : context;
-  const step = vectorStep(kernel, own, product, { b, rows, columns: 4 * vectors, bytes: true });
+  const step = vectorStep(kernel, own, product, { b, rows, columns: 4 * vectors, few: width });
   if (ownSum) ownSum.declare(kernel);
   else kernel.function(NO_SUM);
   return step;
@@ -257,7 +266,9 @@ function matrixStep(context: Context, product: Product, tuning: MatrixTuning): S
   kernel.constant("WHOLE", tiles.whole && typeof reached === "number" && reached % depth === 0 ? 1 : 0);
   kernel.constant("AHEAD", bringsAhead(tuning) ? 1 : 0);
   const exact = !loads && stored.reads[0]!.encoding === "f16" && codecB(context).encoding === "f16";
-  kernel.function(halves("halves", "vec4f", "vec4<f16>", vectors || exact)).function(vectors ? IN_VECTORS : IN_HALVES);
+  kernel
+    .function(halves("halves", "vec4f", "vec4<f16>", vectors || exact))
+    .function(vectors ? texts.IN_VECTORS : texts.IN_HALVES);
   return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows, columns, fours: true });
 }
 
@@ -309,12 +320,14 @@ export function vectorStep(
     readonly rows: number;
     readonly columns: number;
     readonly loads?: boolean;
-    readonly bytes?: boolean;
     readonly fours?: boolean;
+    /** Of the kernel of few rows: how many columns a lane sums. */
+    readonly few?: 1 | 4;
   },
 ): Step<Operand> {
   const { extents } = context;
   if (tile.fours) declareFours(kernel, context, product);
+  else if (tile.few) declareA(declareSizes(kernel, product), context, product, true, "apart");
   else if (tile.loads !== false) declareLoads(kernel, context, product);
   const { encoding, matrix } = codecB(context);
   const { element, block, rows, functions } = matrix;
@@ -322,19 +335,14 @@ export function vectorStep(
   const format = TEXTURE_OF[encoding];
   if (bytes === null) kernel.read("b", element, tile.b);
   else kernel.texture("b", format, element, tile.b);
-  kernel
-    .constant("BLOCK", block)
-    .constant("K_PER_LOAD", rows)
-    .function(
-      functions(
-        bytes === null ? inBuffer("b") : inTexture("b", () => kernel.size(bytes / TEXELS[format])),
-        strideIn(tile.b),
-        tile.bytes ?? false,
-      ),
-    )
-    .index("matrixB", product.lead, product.stepsB);
-  product.tiles.declare(kernel, true);
-  declareFinish(kernel, context, product, tile.fours);
+  const elements = bytes === null ? inBuffer("b") : inTexture("b", () => kernel.size(bytes / TEXELS[format]));
+  kernel.constant("BLOCK", block).constant("K_PER_LOAD", rows);
+  if (tile.few === 1) kernel.function(ONE_COLUMN);
+  else kernel.function(functions(elements, strideIn(tile.b), tile.few === 4));
+  if (tile.few === 4) kernel.function(FOUR_COLUMNS);
+  kernel.index("matrixB", product.lead, product.stepsB);
+  product.tiles.declare(kernel, tile.few ? "few" : "down");
+  declareFinish(kernel, context, product, tile.few ? "ahead" : tile.fours ? "with sums" : null);
   return kernel.dispatch(
     extents.times(product.tiles.count(tile.rows, extents), extents.ceilDivide(product.columns, tile.columns)),
   );
@@ -348,50 +356,44 @@ const declareLoads = (kernel: KernelBuilder, context: Context, product: Product)
 function declareFours(kernel: KernelBuilder, context: Context, product: Product): void {
   const { depth } = product;
   const inFours = typeof depth === "number" && depth % 4 === 0;
-  const given = declareA(declareSizes(kernel, product), context, product, true, inFours);
-  kernel.function(given ? FOUR : FOUR_OF_VALUES);
+  const given = declareA(declareSizes(kernel, product), context, product, true, inFours ? "fours" : null);
+  kernel.function(given ? texts.FOUR : texts.FOUR_OF_VALUES);
 }
 
-/** How a is read; whether in fours, where that is wanted. `finishes`, `fours`: as in `MatmulContext.loads`. */
+/** How a is read; whether in fours, where that is wanted. `finishes`, `kind`: as in `MatmulContext.loads`. */
 export function declareA(
   kernel: KernelBuilder,
   context: Context,
   product: Product,
   finishes: boolean,
-  fours = false,
+  kind: LoadKind = null,
 ): boolean {
   const { rows, depth, lead, stepsA } = product;
-  if (context.loads) return context.loads(kernel, "A", finishes, fours) === true;
+  if (context.loads) return context.loads(kernel, "A", finishes, kind) === true;
   const codec = context.stored.reads[0]!;
+  const fours = kind === "fours";
   kernel
     .read("a", fours ? codec.four : codec.element("f32"), input(0))
     .index("baseA", lead, scaled(context, stepsA, context.extents.times(rows, depth)));
-  if (fours) kernel.function(`${codec.readFour("fourIn", inBuffer("a"), 1)}\n${LOADS}\n${VALUE_FOUR}`);
-  else kernel.function(`${LOADS}\nfn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${codec.load("a[r.at + k]")}; }`);
+  const value = codec.load("a[r.at + k]");
+  if (fours) kernel.function(`${codec.readFour("fourIn", inBuffer("a"), 1)}\n${texts.ROWS_OF_A}\n${texts.VALUE_FOUR}`);
+  else kernel.function(`${texts.ROWS_OF_A}\n${kind === "apart" ? texts.valueTaken(value) : texts.valueOf(value)}`);
   return fours;
 }
 
-export const declareSizes = (kernel: KernelBuilder, { batches, rows, columns, depth }: Product): KernelBuilder =>
-  kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
-
-const LOADS = `struct RowA { at: u32 }
-fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-alias ColA = u32;
-fn colA(k: u32) -> ColA { return k; }`;
-
-/** What is done with the sums; `takes`: as of `MatmulContext.finishes`. */
+/** What is done with the sums. */
 export function declareFinish(
   kernel: KernelBuilder,
   { results, finishes, stored }: Context,
   { tiles }: Product,
-  takes = false,
+  taking: Taking = null,
 ): void {
-  if (finishes) finishes(kernel, takes);
+  if (finishes) finishes(kernel, taking);
   else
     kernel
       .write("y", stored.writes[0]!.element("f32"), result())
       .function(rounding(stored.writes[0]!, typeAt(results, 0).dtype))
-      .function(storing(tiles.row, kernel.finished, takes));
+      .function(texts.storing(tiles.row, kernel.finished, taking));
 }
 
 const scaled = ({ extents }: Context, steps: readonly Size[], size: Size): Size[] =>

@@ -4,15 +4,8 @@ import { PACKED_WIDTH } from "../../program/textures.js";
 import { addSizes, type Size } from "../../size/size.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
-import {
-  declareA,
-  declareSizes,
-  stepOf,
-  vectorsOf,
-  vectorStep,
-  type Product,
-  type ProductContext,
-} from "./product-kernels.js";
+import { declareA, stepOf, vectorsOf, vectorStep, type Product, type ProductContext } from "./product-kernels.js";
+import { declareSizes } from "./product-sizes.js";
 import { KernelBuilder, scratch, type Operand } from "./spec.js";
 
 /** The steps of a product with this kernel, of which the last computes it. */
@@ -57,7 +50,7 @@ function packStep(context: ProductContext, product: Product): Step<Operand> {
   kernel.count("batchCount", batches).count("rowCount", rows).count("depth", depth);
   declareA(kernel, context, product, false);
   kernel.texture("packed", "packed_write", "vec4f", scratch());
-  product.tiles.declare(kernel, true);
+  product.tiles.declare(kernel, "down");
   kernel.function(PACKED);
   const chunks = extents.ceilDivide(product.depth, PACK_CHUNK);
   return kernel.dispatch(extents.times(product.tiles.count(width, extents), chunks));

@@ -73,15 +73,16 @@ fn reach(batch: u32) -> u32 { return min(partDepth(), depth() - firstK(batch)); 
   return {
     context: {
       ...context,
-      loads: (kernel) => {
-        loads!(kernel, "Whole");
-        kernel.function(FROM_FIRST);
+      loads: (kernel, _letter, _finishes, kind) => {
+        const apart = kind === "apart";
+        loads!(kernel, "Whole", true, apart ? kind : null);
+        kernel.function(`${FROM_FIRST}\n${apart ? TAKEN_FROM_FIRST : VALUE_FROM_FIRST}`);
       },
-      finishes: (kernel, takes) =>
+      finishes: (kernel, taking) =>
         void kernel
           .write("y", "f32", scratch())
           .function("fn rounded(v: f32) -> f32 { return v; }")
-          .function(storing(tiles.row, kernel.finished, takes)),
+          .function(storing(tiles.row, kernel.finished, taking)),
     },
     product: { ...product, batches: parts, lead: [parts], stepsA: [0], stepsB: [1], tiles },
     bytes,
@@ -92,8 +93,14 @@ fn reach(batch: u32) -> u32 { return min(partDepth(), depth() - firstK(batch)); 
 const FROM_FIRST = `struct RowA { first: u32, whole: RowWhole }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(firstK(batch), rowWhole(0u, row)); }
 alias ColA = u32;
-fn colA(k: u32) -> ColA { return k; }
-fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return valueWhole(r.whole, colWhole(r.first + k), r.first + k); }`;
+fn colA(k: u32) -> ColA { return k; }`;
+const VALUE_FROM_FIRST =
+  "fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return valueWhole(r.whole, colWhole(r.first + k), r.first + k); }";
+const TAKEN_FROM_FIRST = `struct TakenA { column: ColWhole, value: TakenWhole }
+fn takeA(r: RowA, k: u32) -> TakenA { return TakenA(colWhole(r.first + k), takeWhole(r.whole, r.first + k)); }
+fn valueA(r: RowA, c: ColA, t: TakenA, k: u32) -> f32 {
+  return valueWhole(r.whole, t.column, t.value, r.first + k);
+}`;
 
 /** The step that adds the parts up and does what the product does with its sums. */
 export function sumParts(context: ProductContext, product: Product, parts: number): Step<Operand> {

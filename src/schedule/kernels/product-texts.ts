@@ -41,23 +41,47 @@ export const FOUR_OF_VALUES = `fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
   return x;
 }`;
 
+/** How values of a come: four k at once, or with their loads apart; null: one by one. */
+export type LoadKind = "fours" | "apart" | null;
+
+/** Of a as it lies. */
+export const ROWS_OF_A = `struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
+alias ColA = u32;
+fn colA(k: u32) -> ColA { return k; }`;
+export const valueOf = (load: string): string => `fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${load}; }`;
+/** The same, where loads stand apart. */
+export const valueTaken = (load: string): string => `struct TakenA { value: f32 }
+fn takeA(r: RowA, k: u32) -> TakenA { return TakenA(${load}); }
+fn valueA(r: RowA, c: ColA, t: TakenA, k: u32) -> f32 { return t.value; }`;
+
 /** Of a that lies in fours. */
 export const VALUE_FOUR = "fn valueA(r: RowA, c: ColA, k: u32) -> vec4f { return fourIn(r.at / 4u + k / 4u); }";
 
-/** Where nothing is loaded before sums are stored. */
-export const TAKES_NOTHING = `struct Taken { unused: u32 }
-fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken { return Taken(0u); }`;
+/**
+ * Whether a kernel calls `take` for its sums before it calls `finish`, with what that returned: when it has the sums,
+ * or "ahead" of them; null: it does not.
+ */
+export type Taking = "with sums" | "ahead" | null;
 
+/** Parameters of `finish` for what was taken; "ahead": and for whether the lane stores what it computes. */
+export const takenParameters = (taking: Taking): string =>
+  taking === null ? "" : taking === "ahead" ? ", taken: Taken, stores: bool" : ", taken: Taken";
+
+/** Where nothing is loaded before sums are stored. */
+const takesNothing = (taking: Exclude<Taking, null>): string => `struct Taken { unused: u32 }
+fn take(batch: u32, row: u32, column: u32${taking === "ahead" ? "" : ", x: vec4f"}) -> Taken { return Taken(0u); }`;
+
+const ONLY_WHERE_STORED = "if (!stores) { return 0.0; }\n  ";
+const FINISHED = "batch: u32, row: u32, column: u32, x: vec4f";
 const eachOf = (finished: number): string => `for (var c = column; c < min(column + ${finished}u, columnCount()); c++)`;
 
 /** Stores the result row-major; `finished`: columns of a call. */
-export const storing = (row: string, finished = 4, takes = false): string => `alias Sums = f32;
+export const storing = (row: string, finished = 4, taking: Taking = null): string => `alias Sums = f32;
 const ROW_SUMS = 0u;
-${takes ? `${TAKES_NOTHING}\n` : ""}fn finish(batch: u32, row: u32, column: u32, x: vec4f${
-  takes ? ", taken: Taken" : ""
-}) -> Sums {
+${taking === null ? "" : `${takesNothing(taking)}\n`}fn finish(${FINISHED}${takenParameters(taking)}) -> Sums {
   let at = (${row}) * columnCount() + column;
-  ${eachOf(finished)} { y[at + c - column] = rounded(x[c - column]); }
+  ${taking === "ahead" ? ONLY_WHERE_STORED : ""}${eachOf(finished)} { y[at + c - column] = rounded(x[c - column]); }
   return 0.0;
 }
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}`;

@@ -7,11 +7,8 @@ import { input, type KernelBuilder } from "./spec.js";
 export interface Tiles {
   /** Row tiles of all batches, of `height` rows each. */
   count(height: number, extents: Extents): Size;
-  /**
-   * Declares `Tile`, `tileAt` and `reach`; `tiles` is how many the grid has room for. Neighbours run down the rows
-   * first, or else across the columns.
-   */
-  declare(kernel: KernelBuilder, downFirst: boolean): void;
+  /** Declares `Tile`, `tileAt` and `reach`; `tiles` is how many the grid has room for. */
+  declare(kernel: KernelBuilder, order: TileOrder): void;
   /** Whether every tile sums over the whole depth. */
   readonly whole: boolean;
   /** `fn firstB(matrix: u32) -> u32`: where a matrix b begins that is not packed, in elements. */
@@ -19,6 +16,9 @@ export interface Tiles {
   /** A row's number in the result, by `batch` and `row`. */
   readonly row: string;
 }
+
+/** Neighbours run down the rows first, or across the columns. "few": down, for a GPU, which divides slowly. */
+export type TileOrder = "down" | "across" | "few";
 
 const TILE = "struct Tile { batch: u32, first: u32, end: u32, place: u32 }";
 const FIRST_B = "fn firstB(matrix: u32) -> u32 { return matrix * depth() * columnCount(); }";
@@ -31,9 +31,17 @@ const WHOLE = { reach: "fn reach(batch: u32) -> u32 { return depth(); }", firstB
  */
 export const evenTiles = (batches: Size, rows: Size, { reach, firstB, whole } = WHOLE): Tiles => ({
   count: (height, extents) => extents.times(batches, extents.ceilDivide(rows, height)),
-  declare(kernel, downFirst) {
-    const [row, place] = downFirst ? ["n % down", "n / down % across"] : ["n / across % down", "n % across"];
-    kernel.function(`${TILE}
+  declare(kernel, order) {
+    const [row, place] = order === "across" ? ["n / across % down", "n % across"] : ["n % down", "n / down % across"];
+    if (order === "few" && batches === 1)
+      kernel.function(`${TILE}
+fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
+  let down = tiles / across;
+  return Tile(0u, n % down * height, select(0u, rowCount(), n < across * down), n / down % across);
+}
+${reach}`);
+    else
+      kernel.function(`${TILE}
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let down = tiles / (across * batchCount());
   let batch = n / (across * down);
@@ -55,8 +63,8 @@ ${reach}`);
  */
 export const groupedTiles = (groups: number, rows: Size, starts: number, unread: boolean): Tiles => ({
   count: (height, extents) => extents.ceilDivide(addSizes(rows, (groups + 1) * (height - 1)), height),
-  declare(kernel, downFirst) {
-    const [tile, place] = downFirst ? ["n % down", "n / down"] : ["n / across", "n % across"];
+  declare(kernel, order) {
+    const [tile, place] = order === "across" ? ["n / across", "n % across"] : ["n % down", "n / down"];
     kernel.read("starts", "u32", input(starts)).count("groupCount", groups).function(`${TILE}
 fn startOf(group: u32) -> u32 {
   if (group == 0u) { return 0u; }
@@ -93,9 +101,9 @@ export function contractedTiles(groups: number, rows: Size, starts: number): Til
   });
   return {
     ...own,
-    declare(kernel, downFirst) {
+    declare(kernel, order) {
       kernel.read("starts", "u32", input(starts));
-      own.declare(kernel, downFirst);
+      own.declare(kernel, order);
     },
   };
 }

@@ -95,42 +95,74 @@ function topStarts(axis: string, extents: Extents, places: readonly number[]): S
     .dispatch(1);
 }
 
-/** So many rows are counted again by each sequence's workgroup rather than once for all by a kernel of their own. */
+/**
+ * So many rows are counted again by each sequence's workgroup rather than once for all by a kernel of their own; where
+ * a workgroup is wide, one has them all.
+ */
 const FEW_ROWS = 64;
+/** Lanes of the kernel of few rows, and how often they may take the next rows whose scores they add up. */
+const FEW_LANES = 256;
+const MOST_TURNS = 4;
+
+/** Scores that the kernel of few rows adds up itself. */
+export interface OwnScores {
+  /** The most rows for which it does. */
+  readonly rows: number;
+  /** Lanes that share a score. */
+  readonly lanes: number;
+  readonly depth: number;
+  /** Declares `RowX`, `rowX`, `ColX`, `colX`, `valueX` and what computes a score of `ownSum`. */
+  readonly declare: (kernel: KernelBuilder) => void;
+}
+
+/** For how many rows a kernel adds up scores that so many lanes share. */
+export const mostOwnScores = (lanes: number): number => Math.min(FEW_ROWS, (MOST_TURNS * FEW_LANES) / lanes);
 
 /**
  * `finishes`: where the kernel does more than choose, binds what that reads and writes, and declares `publish` and
- * `finish`.
+ * `finish`. `own`: where the kernel of few rows adds up the scores.
  */
 export const above = (
   context: KernelContext<"above">,
   finishes: ((kernel: KernelBuilder) => void) | null = null,
+  own: OwnScores | null = null,
 ): Work => {
   const { inputs, extents, tunings, prologue, places } = context;
   const score = typeAt(inputs, 0);
   const at = typeAt(inputs, 1).shape.length === 0 ? "0u" : "row";
   const { lanes, wide = false } = tunings.reductions;
-  const reading = (file: "above" | "above_wide" | "above_count"): KernelBuilder => {
+  type File = "above" | "above_wide" | "above_count" | "above_few";
+  const reading = (file: File, sums: OwnScores | null = null): KernelBuilder => {
     const kernel = new KernelBuilder(file, extents);
-    readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! });
+    readValues(kernel, sums?.declare ?? prologue, { name: "score", type: "f32", place: places[0]! });
     // Where it is computed it comes with the scores.
     if (places[1]! >= 0)
       kernel.function(`fn thresholdAt(row: u32) -> f32 { return ${kernel.inputOnce(places[1]!, "f32")}[${at}]; }`);
     kernel.readAs("parent", "u32", places[2]!);
-    if (file !== "above_wide") kernel.constant("LANES", lanes);
+    if (file === "above" || file === "above_count") kernel.constant("LANES", lanes);
     return kernel.count("batch", extents.batch);
   };
-  const choosing = (before: string, counts: Operand | null): Step<Operand> => {
-    const kernel = reading(wide ? "above_wide" : "above");
-    if (counts) kernel.read("counts", "u32", counts);
+  const written = (kernel: KernelBuilder, body: string | null = null): KernelBuilder => {
     kernel.write("index", "u32", result(0)).write("starts", "u32", result(1));
-    kernel.function(`fn chosenBefore(b: u32, lane: u32) -> u32 {\n  var found = 0u;\n  ${before}\n  return found;\n}`);
+    if (body !== null) kernel.function(body);
     if (finishes) finishes(kernel);
     else
       kernel
         .function("fn publish(at: u32, row: u32, b: u32, first: u32) {}")
         .function("fn finish(b: u32, count: u32) {}");
-    return kernel.dispatch(extents.batch);
+    return kernel;
+  };
+  const choosing = (before: string, counts: Operand | null): Step<Operand> => {
+    const kernel = reading(wide ? "above_wide" : "above");
+    if (counts) kernel.read("counts", "u32", counts);
+    const body = `fn chosenBefore(b: u32, lane: u32) -> u32 {\n  var found = 0u;\n  ${before}\n  return found;\n}`;
+    return written(kernel, body).dispatch(extents.batch);
+  };
+  const few = (sums: OwnScores | null): Step<Operand> => {
+    const kernel = reading("above_few", sums).constant("SUMMED", sums?.lanes ?? 0);
+    kernel.function(`fn depth() -> u32 { return ${sums?.depth ?? 1}u; }`);
+    if (!sums) kernel.function(NO_SCORES);
+    return written(kernel).dispatch(1);
   };
   const count = reading("above_count").write("counts", "u32", scratch()).dispatch(extents.batch);
   const counted = choosing("for (var s = lane; s < b; s += LANES) { found += counts[s]; }", scratch());
@@ -138,6 +170,17 @@ export const above = (
   const counts = [multiplySizes(4, extents.batch)];
   const rows = mostRows(score.shape[0]!, extents);
   if (rows === null) return work([count, counted], counts);
+  if (wide) {
+    const summed = own?.rows ?? 0;
+    return work(
+      [
+        ...(own ? [whereRows(extents, few(own), rows, 0, summed)] : []),
+        ...(summed < FEW_ROWS ? [whereRows(extents, few(null), rows, summed, FEW_ROWS)] : []),
+        ...[count, counted].map((step) => whereRows(extents, step, rows, FEW_ROWS, null)),
+      ],
+      counts,
+    );
+  }
   return work(
     [
       whereRows(extents, alone, rows, 0, FEW_ROWS),
@@ -147,8 +190,15 @@ export const above = (
   );
 };
 
+/** Where scores are no sums. */
+const NO_SCORES = `alias RowX = u32;
+fn rowX(row: u32) -> RowX { return row; }
+alias ColX = u32;
+fn colX(k: u32) -> ColX { return k; }
+fn valueX(r: RowX, c: ColX, k: u32) -> f32 { return 0.0; }`;
+
 /** Rows of an axis as the host knows them, or else the most there can be; null where it knows neither. */
-function mostRows(rows: Size, extents: Extents): Size | null {
+export function mostRows(rows: Size, extents: Extents): Size | null {
   const device = extents.deviceSize(rows);
   if (!device) return rows;
   const most = extents.most(device.axis);

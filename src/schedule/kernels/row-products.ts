@@ -2,7 +2,7 @@
 import { invariant } from "../../base/invariant.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import type { Size } from "../../size/size.js";
-import type { MatrixCodec } from "../codecs/codec.js";
+import { NO_SCALE, type Codec, type MatrixCodec } from "../codecs/codec.js";
 import type { RowSumsTuning } from "../tunings/row-sums.js";
 import { wideLanes } from "./rows.js";
 
@@ -30,6 +30,20 @@ export function rowLanes(depth: Size, vectors: number, block: number, chunk: num
   const blocks = Math.ceil(Math.min(chunk, typeof depth === "number" ? depth : 0) / block);
   return blocks * vectors > 64 ? 128 : 64;
 }
+
+/** The most columns of which a lane sums one alone. */
+const NARROW = 128;
+
+/** Columns that a lane sums: four, but one of one row by a narrow f32 matrix, so that many loads are on their way. */
+export const rowWidth = (rows: number, columns: Size, { encoding, four }: Codec): 1 | 4 =>
+  rows === 1 && typeof columns === "number" && columns <= NARROW && encoding === "word" && four === "vec4f" ? 1 : 4;
+
+/** How values of b come: four columns of a k or more, or one value. */
+export const FOUR_COLUMNS = "fn loadedB(at: u32, c: u32) -> Loaded { return loadB(at); }";
+export const ONE_COLUMN = `alias Loaded = f32;
+fn loadedB(at: u32, c: u32) -> Loaded { return b[at][c]; }
+fn columnsB(x: Loaded, i: u32) -> vec4f { return vec4f(x, 0.0, 0.0, 0.0); }
+${NO_SCALE}`;
 
 /**
  * The largest power of two of k whose values, sums and scales leave room in workgroup memory. No more than there are,

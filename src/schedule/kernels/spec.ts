@@ -127,6 +127,7 @@ export class KernelBuilder {
   #leastSubgroup: number | null = null;
   #matrix: MatrixShape | null = null;
   #finished: 1 | 2 | 4 = 4;
+  #fixed = false;
 
   constructor(file: string, extents: Extents, name = file) {
     this.#file = file;
@@ -174,6 +175,14 @@ export class KernelBuilder {
   finishes(columns: 1 | 2): this {
     this.#finished = columns;
     return this.constant("EACH", columns);
+  }
+  /** Known sizes are numbers of the text from now on, so that nothing waits for uniform words. */
+  fixes(): this {
+    this.#fixed = true;
+    return this;
+  }
+  get isFixed(): boolean {
+    return this.#fixed;
   }
 
   /** Requires subgroups of this size. */
@@ -249,6 +258,7 @@ export class KernelBuilder {
   }
   /** A size as an expression of u32; equal sizes are one uniform word. */
   size(size: Size): string {
+    if (this.#fixed && typeof size === "number") return `${size}u`;
     const key = printSize(size);
     let text = this.#sizeTexts.get(key);
     if (text === undefined)
