@@ -147,6 +147,7 @@ function vectorsStep(
   { rows, vectors }: Extract<ProductTuning, { kind: "vectors" }>,
 ): Step<Operand> {
   const kernel = new KernelBuilder("matmul_vectors", context.extents)
+    .holdsMany()
     .constant("ROWS", rows)
     .constant("VECTORS", vectors);
   return vectorStep(kernel, context, product, {
@@ -165,6 +166,7 @@ function rowStep(
   const chunk = rowChunk(product.depth, rows, vectors, codecB(context).matrix);
   const { ownSum } = context;
   const kernel = new KernelBuilder("matmul_row", context.extents)
+    .holdsMany()
     .finishes(context.pairs > 0 ? 2 : 1)
     .constant("LANES", rowLanes(product.depth, vectors, block, chunk))
     .constant("ROWS", rows)
@@ -230,6 +232,7 @@ function tiledStep(
   const { tiles, depth } = product;
   const step = vectors > 1 ? 8 : 16;
   const kernel = new KernelBuilder("matmul_tiled", context.extents)
+    .holdsMany()
     .constant("ROWS", rows)
     .constant("VECTORS", vectors)
     .constant("STEP", step)
