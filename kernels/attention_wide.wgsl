@@ -3,7 +3,7 @@
 // Method: for many queries on a GPU without matrix units. A lane owns a query, with its largest score so far, its sum
 // and its weighted values in registers (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv
 // 2205.14135); a key and a value are the same for all lanes of a subgroup, so that they are read once for it, and no
-// lane waits for another. SLICES of such lanes share out the keys of a tile, eight in turn, and meet at the end in
+// lane waits for another. SLICES of such lanes share out the keys of a tile, KEYS in turn, and meet at the end in
 // workgroup memory, which holds the queries until then. Positions ascend, so the keys that a tile sees are a stretch;
 // no others are visited.
 // Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
@@ -26,6 +26,10 @@ struct Sizes {
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
 /** So many for each query of a tile. */
 const LANES = 256u;
+/** Keys that a slice takes at once. */
+const KEYS = 8u;
+/** 1 where no subgroup is wider than a tile, and so has one slice; else 0. */
+const NARROW = 0u;
 /** Fours of columns of q and k, and of v. */
 const QUARTERS = 16u;
 const QUARTERS_V = 16u;
@@ -57,8 +61,6 @@ fn keep(head: u32, row: u32, lse: f32) {}
 
 const TILE = 64u;
 const SLICES = LANES / TILE;
-/** Keys that a slice takes at once. */
-const BLOCK = 8u;
 const LOWEST = -3.4028234e38;
 /** Scaled queries: columns 4c … of query r at c · TILE + r. Behind the keys, what slices hand over. */
 var<workgroup> staged: array<vec4f, max(TILE * max(QUARTERS, QUARTERS_V), LANES)>;
@@ -156,48 +158,49 @@ fn main(
 
   // Blocks lie alike in every tile, so a row has the same bits in each. What lies beyond the last key is the last.
   let last = max(end, 1u) - 1u;
-  let first = begin - (begin - startK(b)) % (BLOCK * SLICES);
-  for (var s = slice; s < behind; s++) {
-    for (var block = first + s * BLOCK; block < end; block += BLOCK * SLICES) {
-      let allSeen = block >= seenBegin && block + BLOCK <= seenEnd;
-      var at: array<u32, BLOCK>;
-      for (var j = 0u; j < BLOCK; j++) { at[j] = keyBegin(head, min(block + j, last)); }
-      var score: array<f32, BLOCK>;
-      for (var j = 0u; j < BLOCK; j++) { score[j] = 0.0; }
+  let first = begin - (begin - startK(b)) % (KEYS * SLICES);
+  var s = slice;
+  loop {
+    for (var block = first + s * KEYS; block < end; block += KEYS * SLICES) {
+      let allSeen = block >= seenBegin && block + KEYS <= seenEnd;
+      var at: array<u32, KEYS>;
+      for (var j = 0u; j < KEYS; j++) { at[j] = keyBegin(head, min(block + j, last)); }
+      var score: array<f32, KEYS>;
+      for (var j = 0u; j < KEYS; j++) { score[j] = 0.0; }
       for (var c = 0u; c < QUARTERS; c++) {
         let x = staged[c * TILE + own];
-        for (var j = 0u; j < BLOCK; j++) {
+        for (var j = 0u; j < KEYS; j++) {
           let y = keyBehind(at[j], c);
           score[j] = fma(x.x, y.x, fma(x.y, y.y, fma(x.z, y.z, fma(x.w, y.w, score[j]))));
         }
       }
       if (!allSeen) {
-        for (var j = 0u; j < BLOCK; j++) {
+        for (var j = 0u; j < KEYS; j++) {
           let key = block + j;
           score[j] = select(LOWEST, score[j], key < end && sees(position, positionK(min(key, last))));
         }
       }
       var most = score[0];
-      for (var j = 1u; j < BLOCK; j++) { most = max(most, score[j]); }
+      for (var j = 1u; j < KEYS; j++) { most = max(most, score[j]); }
       if (most > best) {
         let shrink = exp(best - most);
         best = most;
         total *= shrink;
         for (var c = 0u; c < QUARTERS_V; c++) { added[c] *= shrink; }
       }
-      var weight: array<f32, BLOCK>;
-      for (var j = 0u; j < BLOCK; j++) {
+      var weight: array<f32, KEYS>;
+      for (var j = 0u; j < KEYS; j++) {
         weight[j] = select(exp(score[j] - best), 0.0, score[j] == LOWEST);
         total += weight[j];
         at[j] = valueBegin(head, min(block + j, last));
       }
       if (allSeen) {
         for (var c = 0u; c < QUARTERS_V; c++) {
-          for (var j = 0u; j < BLOCK; j++) { added[c] = fma(vec4f(weight[j]), valueBehind(at[j], c), added[c]); }
+          for (var j = 0u; j < KEYS; j++) { added[c] = fma(vec4f(weight[j]), valueBehind(at[j], c), added[c]); }
         }
       } else {
         // Nothing of a value that is not seen, be it infinite or NaN.
-        for (var j = 0u; j < BLOCK; j++) {
+        for (var j = 0u; j < KEYS; j++) {
           if (weight[j] != 0.0) {
             for (var c = 0u; c < QUARTERS_V; c++) {
               added[c] = fma(vec4f(weight[j]), valueBehind(at[j], c), added[c]);
@@ -205,6 +208,10 @@ fn main(
           }
         }
       }
+    }
+    continuing {
+      s++;
+      break if NARROW > 0u || s >= behind;
     }
   }
   let mine = lane / TILE;

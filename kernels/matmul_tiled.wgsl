@@ -139,53 +139,51 @@ fn main(
     var nextB: Loaded;
     for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], kA, reached); }
     if (loadsB) { nextB = loadB(atB + min(kB, reached - 1u) / K_PER_LOAD * strideB()); }
-    // Blocks of k, and steps of a block.
+    // One loop over steps, in which each block's last adds it up: a compiler puts it in order as a whole.
     var k = 0u;
     loop {
-      let block = k;
-      loop {
-        for (var p = 0u; p < EACH; p++) {
-          let place = (lane + p * 256u) / ALONG;
-          for (var i = 0u; i < 4u; i++) { tileA[kA + i][place / 4u][place % 4u] = nextA[p][i]; }
-        }
-        if (loadsB) {
-          for (var i = 0u; i < K_PER_LOAD; i++) {
-            tileB[kB + i][lane % WIDE] = select(vec4f(), columnsB(nextB, i), WHOLE > 0u || k + kB < reached);
-          }
-        }
-        workgroupBarrier();
-        if (k + STEP < reached) {
-          for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], k + STEP + kA, reached); }
-          if (loadsB) { nextB = loadB(atB + min(k + STEP + kB, reached - 1u) / K_PER_LOAD * strideB()); }
-        }
-        for (var j = 0u; j < STEP; j++) {
-          var columns: array<vec4f, VECTORS>;
-          for (var v = 0u; v < VECTORS; v++) { columns[v] = tileB[j][16u * v + own.y]; }
-          for (var f = 0u; f < FOURS; f++) {
-            let value = tileA[j][own.x * FOURS + f];
-            for (var v = 0u; v < VECTORS; v++) {
-              part[4u * f][v] = fma(vec4f(value.x), columns[v], part[4u * f][v]);
-              part[4u * f + 1u][v] = fma(vec4f(value.y), columns[v], part[4u * f + 1u][v]);
-              part[4u * f + 2u][v] = fma(vec4f(value.z), columns[v], part[4u * f + 2u][v]);
-              part[4u * f + 3u][v] = fma(vec4f(value.w), columns[v], part[4u * f + 3u][v]);
-            }
-          }
-        }
-        workgroupBarrier();
-        continuing {
-          k += STEP;
-          break if k % BLOCK == 0u || k >= reached;
+      for (var p = 0u; p < EACH; p++) {
+        let place = (lane + p * 256u) / ALONG;
+        for (var i = 0u; i < 4u; i++) { tileA[kA + i][place / 4u][place % 4u] = nextA[p][i]; }
+      }
+      if (loadsB) {
+        for (var i = 0u; i < K_PER_LOAD; i++) {
+          tileB[kB + i][lane % WIDE] = select(vec4f(), columnsB(nextB, i), WHOLE > 0u || k + kB < reached);
         }
       }
-      for (var v = 0u; v < VECTORS; v++) {
-        let vector = min((firstPanel + v) * 16u + own.y, lastVector);
-        let first = vectorB(matrix, vector) + block / K_PER_LOAD * strideB();
-        for (var i = 0u; i < ROWS; i++) {
-          sum[i][v] = addBlock(sum[i][v], part[i][v], first);
-          part[i][v] = vec4f();
+      workgroupBarrier();
+      if (k + STEP < reached) {
+        for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], k + STEP + kA, reached); }
+        if (loadsB) { nextB = loadB(atB + min(k + STEP + kB, reached - 1u) / K_PER_LOAD * strideB()); }
+      }
+      for (var j = 0u; j < STEP; j++) {
+        var columns: array<vec4f, VECTORS>;
+        for (var v = 0u; v < VECTORS; v++) { columns[v] = tileB[j][16u * v + own.y]; }
+        for (var f = 0u; f < FOURS; f++) {
+          let value = tileA[j][own.x * FOURS + f];
+          for (var v = 0u; v < VECTORS; v++) {
+            part[4u * f][v] = fma(vec4f(value.x), columns[v], part[4u * f][v]);
+            part[4u * f + 1u][v] = fma(vec4f(value.y), columns[v], part[4u * f + 1u][v]);
+            part[4u * f + 2u][v] = fma(vec4f(value.z), columns[v], part[4u * f + 2u][v]);
+            part[4u * f + 3u][v] = fma(vec4f(value.w), columns[v], part[4u * f + 3u][v]);
+          }
         }
       }
-      continuing { break if k >= reached; }
+      workgroupBarrier();
+      if ((k + STEP) % BLOCK == 0u || k + STEP >= reached) {
+        for (var v = 0u; v < VECTORS; v++) {
+          let vector = min((firstPanel + v) * 16u + own.y, lastVector);
+          let first = vectorB(matrix, vector) + (k - k % BLOCK) / K_PER_LOAD * strideB();
+          for (var i = 0u; i < ROWS; i++) {
+            sum[i][v] = addBlock(sum[i][v], part[i][v], first);
+            part[i][v] = vec4f();
+          }
+        }
+      }
+      continuing {
+        k += STEP;
+        break if k >= reached;
+      }
     }
   }
 

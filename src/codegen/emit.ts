@@ -6,7 +6,15 @@ import { kernelFiles } from "../embedded.js";
 import { isOp, nodesOf } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { wholeShape } from "../ir/weight-part.js";
-import { FEATURES, PINS, pinnedWidth, sameShape, type Requirements } from "../program/target.js";
+import {
+  FEATURES,
+  PINS,
+  pinnedWidth,
+  roomyWidth,
+  sameShape,
+  type Requirements,
+  type Target,
+} from "../program/target.js";
 import { tuningsDigest } from "../schedule/tunings/digest.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
 import {
@@ -43,7 +51,7 @@ export interface EmitOptions {
 export function emit(plan: Plan, options: EmitOptions = {}): Program {
   const { graph } = plan;
   const { model } = options;
-  const kernels = new Kernels(pinnedWidth(plan.target));
+  const kernels = new Kernels(plan.target);
   const { works, origins, ofStep } = worksOf(plan, new LineTable(options.sources ?? []));
   const steps = plan.steps.map((step, i) => emitStep(step, kernels, ofStep[i]!));
   return {
@@ -95,14 +103,16 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
 }
 
 function requirementsOf(plan: Plan): Requirements {
-  const all = plan.steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.requires] : []));
-  const subgroupSize = all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null;
-  const pins = subgroupSize !== null && pinnedWidth(plan.target) !== null;
+  const used = plan.steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel] : []));
+  const all = used.map((kernel) => kernel.requires);
+  const said = used.map((kernel) => pinnedIn(kernel, plan.target)).find((width) => width !== null) ?? null;
+  const subgroupSize = all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? said;
+  const pins = said !== null;
   const features = FEATURES.filter(
     (f) =>
       all.some((r) => r.features.includes(f)) ||
       (f === "shader-f16" && plan.precision === "f16") ||
-      (f === PINS && pins),
+      ((f === PINS || f === "subgroups") && pins),
   );
   const least = Math.max(...all.map((r) => r.leastSubgroup ?? 0));
   const matrices = all.flatMap((r) => r.matrices ?? []);
@@ -115,16 +125,19 @@ function requirementsOf(plan: Plan): Requirements {
   };
 }
 
+/** The size that a kernel says its subgroups have; null where it says none. */
+const pinnedIn = ({ requires, holdsMany }: Kernel, target: Target): number | null =>
+  requires.subgroupSize !== null ? pinnedWidth(target) : holdsMany === true ? roomyWidth(target) : null;
+
 /** The program's kernels, deduplicated by their text. */
 class Kernels {
   readonly all: ProgramKernel[] = [];
   readonly #byKernel = new Map<Kernel, number>();
   readonly #byText = new Map<string, number>();
-  readonly #pinned: number | null;
+  readonly #target: Target;
 
-  /** `pinned`: the size that kernels which rely on one say their subgroups have; null: they say none. */
-  constructor(pinned: number | null) {
-    this.#pinned = pinned;
+  constructor(target: Target) {
+    this.#target = target;
   }
 
   indexOf(kernel: Kernel, tuning: string | null): number {
@@ -139,9 +152,7 @@ class Kernels {
     const index = this.all.length;
     this.all.push({
       name: `${kernel.name}.${index}`,
-      wgsl: kernel.joins
-        ? text
-        : assemble(sourceOf(kernel), kernel, kernel.requires.subgroupSize === null ? null : this.#pinned),
+      wgsl: kernel.joins ? text : assemble(sourceOf(kernel), kernel, pinnedIn(kernel, this.#target)),
       access: kernel.buffers.map((b) => b.access),
       uniforms: kernel.fields.length,
       tuning:

@@ -8,6 +8,7 @@ import { printCount, printIndex } from "../schedule/addressing/text.js";
 
 const BEGIN = "// --- parameters\n";
 const END = "// --- end of parameters\n";
+const ENABLES = "\nenable subgroups;\n";
 
 /**
  * A kernel's file with its parameters region replaced: complete WGSL. `pinned`: the subgroup size that the kernel asks
@@ -17,17 +18,19 @@ export function assemble(source: string, kernel: Kernel, pinned: number | null =
   const begin = source.indexOf(BEGIN);
   const end = source.indexOf(END);
   invariant(begin >= 0 && end > begin, `kernels/${kernel.file}.wgsl has no parameters region`);
-  const text = source.slice(0, begin) + printRegion(kernel) + source.slice(end + END.length);
+  const head = source.slice(0, begin);
+  const enables = pinned === null || head.includes(ENABLES) ? "" : ENABLES.slice(1);
+  const text = head + enables + printRegion(kernel) + source.slice(end + END.length);
   return pinned === null ? text : pin(text, kernel.file, pinned);
 }
 
 /** The text of a kernel with the size of its subgroups as an attribute. */
 function pin(text: string, file: string, width: number): string {
-  const parts = text.split("\nenable subgroups;\n");
+  const parts = text.split(ENABLES);
   const entry = text.split("@compute @workgroup_size(");
   invariant(parts.length === 2 && entry.length === 2, `kernels/${file}.wgsl enables subgroups and has one entry point`);
   return text
-    .replace("\nenable subgroups;\n", "\nenable subgroups;\nenable subgroup_size_control;\n")
+    .replace(ENABLES, `${ENABLES}enable subgroup_size_control;\n`)
     .replace("@compute @workgroup_size(", `@compute @subgroup_size(${width}) @workgroup_size(`);
 }
 

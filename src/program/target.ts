@@ -54,9 +54,9 @@ export const subgroupWidth = (target: Subgroups): number | null =>
 
 /**
  * Of several sizes the narrowest from here on: lanes of narrower subgroups have more registers each, and matrix units
- * need 16 (Intel) or 32 (AMD), which are the narrowest from here on that these devices list.
+ * need 8 or 16 (Intel) or 32 (AMD), which are the narrowest from here on that these devices list.
  */
-export const LEAST_PINNED = 16;
+export const LEAST_PINNED = 8;
 
 /** The size that kernels say their subgroups have; null where all have one anyway, or shaders may not say. */
 export function pinnedWidth({ subgroups, pins }: Subgroups): number | null {
@@ -64,6 +64,13 @@ export function pinnedWidth({ subgroups, pins }: Subgroups): number | null {
   const width = 2 ** Math.ceil(Math.log2(Math.max(LEAST_PINNED, subgroups[0])));
   return width <= subgroups[1] ? width : null;
 }
+
+/**
+ * The size that kernels whose lanes hold many values say, though they rely on none: where subgroups may be narrow, half
+ * as wide ones have twice the registers a lane. Null: as the driver likes.
+ */
+export const roomyWidth = (target: Subgroups & Pick<Target, "device">): number | null =>
+  target.device === "integrated" ? pinnedWidth(target) : null;
 
 /** Limits of a device that a schedule must respect, with shorter names than WebGPU's. */
 export interface Limits {

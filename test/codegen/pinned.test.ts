@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import { compile, programFor } from "../../src/compile.js";
+import type { Program } from "../../src/program/program.js";
 import { parseProgram, printProgram } from "../../src/program/serialize.js";
 import {
   DEFAULT_LIMITS,
@@ -32,10 +33,11 @@ const targetOf = (subgroups: SubgroupRange | null, more: Partial<Target> = {}): 
 describe("the width that kernels rely on", () => {
   it.each([
     ["of AMD", [32, 64], 32],
-    ["of Intel", [8, 32], 16],
+    ["of Intel", [8, 32], 8],
     ["of newer ones of Intel", [16, 32], 16],
     ["of wide ones", [64, 128], 64],
-    ["of none so wide", [4, 8], null],
+    ["of narrow ones", [4, 16], 8],
+    ["of none so wide", [2, 4], null],
     ["of a device with none", null, null],
   ] as const)("%s is pinned", (_, subgroups, width) => {
     expect([pinnedWidth(targetOf(subgroups)), subgroupWidth(targetOf(subgroups))]).toEqual([width, width]);
@@ -76,6 +78,32 @@ describe("kernels", () => {
     expect([...names].toSorted()).toEqual(
       expect.arrayContaining(["attention_row", "matmul_subgroup", "row_sums_subgroup", "top_subgroup"]),
     );
+  });
+
+  it("whose lanes hold many values say the narrowest, on a GPU of narrow subgroups alone", async () => {
+    const accepts = await openDawn(["subgroups", PINS] as GPUFeatureName[]);
+    const source = `model Product() {
+      weight w: f32[64, 96] = normal(1)
+      forward(x: f32[B, T, 64]) -> f32[B, T, 96] { x @ w }
+    }`;
+    const { graph, model, sources } = compile(source, {});
+    const made = (own: Target): Program =>
+      programFor({ graph: graph!, model: model!, sources }, own, tuningsFor(own), {});
+    for (const [subgroups, width] of [
+      [[8, 32], 8],
+      [[16, 32], 16],
+    ] as const) {
+      const { kernels, requires } = made(targetOf(subgroups, { device: "integrated" }));
+      const tiled = kernels.filter(({ name }) => name.startsWith("matmul_tiled"));
+      expect(tiled).toHaveLength(1);
+      for (const { wgsl } of tiled) {
+        expect(wgsl).toContain(`\n@compute @subgroup_size(${width}) @workgroup_size(256)`);
+        expect(await accepts(wgsl)).toBeNull();
+      }
+      expect(requires).toMatchObject({ features: [PINS, "subgroups"], subgroupSize: width });
+    }
+    for (const own of [targetOf([32, 64]), targetOf([8, 32], { device: "integrated", pins: false })])
+      expect(made(own).kernels.filter(({ wgsl }) => wgsl.includes("subgroup_size("))).toEqual([]);
   });
 
   it("on matrix units are what a GPU of several widths gets by default", async () => {

@@ -70,10 +70,15 @@ beforeAll(async () => {
   device = await testDevice("default");
 });
 
-const SLICES = [1, 4, 2] as const;
-describe.each(SLICES.map((slices, turn) => [slices, turn] as const))("by %d lanes to a query", (slices, turn) => {
+const SLICES = [
+  [1, 8],
+  [4, 4],
+  [2, 8],
+] as const;
+const TURNS = SLICES.map(([slices, keys], turn) => [slices, keys, turn] as const);
+describe.each(TURNS)("by %d lanes to a query, %d keys at once", (slices, keys, turn) => {
   it.each(byTurns(TRIED, 20, turn).map((tried) => [tried.name, tried] as const))("%s", async (_name, tried) => {
-    const tunings = tuningsOf(device.target, { kind: "wide", slices });
+    const tunings = tuningsOf(device.target, { kind: "wide", slices, keys });
     const files = filesOf(tried.of, device.target, tunings);
     if (tried.op === "attention" && tried.name.startsWith("heads of"))
       expect(files).toEqual([tried.isWide ? "attention_wide" : "attention"]);
@@ -81,14 +86,16 @@ describe.each(SLICES.map((slices, turn) => [slices, turn] as const))("by %d lane
   });
 });
 
-it("is the default of discrete GPUs with subgroups, in as many lanes as there may be", () => {
+it("is the default of GPUs with wide subgroups, or narrow ones that shaders may ask for", () => {
   const own = (given: Partial<Target>): unknown => {
     const { few: _, ...attention } = tuningsFor({ ...PORTABLE, device: "discrete", ...given }).attention;
     return attention;
   };
   const large = { ...PORTABLE.limits, invocationsPerWorkgroup: 1024 };
-  expect(own({ subgroups: [32, 64], limits: large })).toEqual({ kind: "wide", slices: 8 });
-  expect(own({ subgroups: [32, 64] })).toEqual({ kind: "wide", slices: 4 });
+  expect(own({ subgroups: [32, 64], limits: large })).toEqual({ kind: "wide", slices: 8, keys: 8 });
+  expect(own({ subgroups: [32, 64] })).toEqual({ kind: "wide", slices: 4, keys: 8 });
   expect(own({ subgroups: null })).toEqual({ kind: "workgroup", lanes: 32, tile: 8 });
-  expect(own({ subgroups: [8, 32], device: "integrated" })).toEqual({ kind: "workgroup", lanes: 32, tile: 8 });
+  const narrow = { subgroups: [8, 32], device: "integrated" } as const;
+  expect(own(narrow)).toEqual({ kind: "workgroup", lanes: 32, tile: 8 });
+  expect(own({ ...narrow, pins: true })).toEqual({ kind: "wide", slices: 4, keys: 4 });
 });

@@ -237,6 +237,7 @@ function tiled(
   const each = 16 * (quarters + quartersV + 2 * lanes) + (weighted ? 4 * lanes : 0);
   while (tile > 1 && tile * each > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
   const kernel = new KernelBuilder(weighted ? "attention_weighted_grad" : "attention_grad", extents)
+    .holdsMany()
     .constant("LANES", lanes)
     .constant("TILE", tile)
     .constant("STAGED", tile * quarters);

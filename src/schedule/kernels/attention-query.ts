@@ -23,6 +23,7 @@ export function queryKernel(
 ): KernelBuilder {
   const declared = (kernel: KernelBuilder, across: number): KernelBuilder =>
     kernel
+      .holdsMany()
       .constant("LANES", lanes)
       .constant("ACROSS", across)
       .constant("PARTS", Math.ceil(quartersV / across))

@@ -5,6 +5,7 @@ import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes, applySize, type Size } from "../../size/size.js";
 import {
   exactAttention,
+  forNarrow,
   PORTABLE_ATTENTION,
   sharedAttention,
   WIDE_LEAST,
@@ -254,12 +255,15 @@ export function declareTiling(
 const MOST_WIDE = 16;
 
 /** Fewer queries than half a tile leave lanes idle, and take the kernel by workgroups. */
-function bySlices({ slices }: WideAttention, quarters: number, quartersV: number, most: number, make: Make): Tiled {
+function bySlices(tuning: WideAttention, quarters: number, quartersV: number, most: number, make: Make): Tiled {
   if (Math.max(quarters, quartersV) > MOST_WIDE || 2 * most < WIDE_TILE)
-    return byWorkgroup("attention", sharedAttention({ kind: "wide", slices }), quarters, quartersV, most, make);
+    return byWorkgroup("attention", sharedAttention(tuning), quarters, quartersV, most, make);
   const kernel = make("attention_wide")
+    .holdsMany()
     .subgroupsFrom(WIDE_LEAST)
-    .constant("LANES", WIDE_TILE * slices)
+    .constant("LANES", WIDE_TILE * tuning.slices)
+    .constant("KEYS", tuning.keys)
+    .constant("NARROW", forNarrow(tuning) ? 1 : 0)
     .constant("QUARTERS", quarters)
     .constant("QUARTERS_V", quartersV);
   return { kernel, tile: WIDE_TILE, anyWidth: false };
@@ -282,6 +286,7 @@ function byWorkgroup(
   const more = file === "attention" ? 0 : 4 * lanes + 4;
   while (tile > 1 && tile * (16 * quarters + 20 * lanes + 4 + more) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
   const kernel = make(file)
+    .holdsMany()
     .constant("LANES", lanes)
     .constant("TILE", tile)
     .constant("STAGED", tile * quarters);

@@ -150,6 +150,7 @@ function vectorsStep(
   { rows, vectors }: Extract<ProductTuning, { kind: "vectors" }>,
 ): Step<Operand> {
   const kernel = new KernelBuilder("matmul_vectors", context.extents)
+    .holdsMany()
     .constant("ROWS", rows)
     .constant("VECTORS", vectors);
   return vectorStep(kernel, context, product, {
@@ -168,7 +169,7 @@ function rowStep(
   const chunk = rowChunk(product.depth, rows, vectors, codec.matrix);
   const { ownSum, tunings } = context;
   const { ahead = false } = tunings.products;
-  const kernel = new KernelBuilder("matmul_row", context.extents);
+  const kernel = new KernelBuilder("matmul_row", context.extents).holdsMany();
   if (ahead) kernel.fixes();
   const b = vectorsOf(kernel, context, product);
   const width = ahead && bytesInTexture(context, b) === null ? rowWidth(rows, product.columns, codec) : 4;
@@ -239,6 +240,7 @@ function tiledStep(
   const { tiles, depth } = product;
   const step = vectors > 1 ? 8 : 16;
   const kernel = new KernelBuilder("matmul_tiled", context.extents)
+    .holdsMany()
     .constant("ROWS", rows)
     .constant("VECTORS", vectors)
     .constant("STEP", step)

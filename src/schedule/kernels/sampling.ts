@@ -12,6 +12,7 @@ const sample: Spec<"sample"> = ({ inputs, extents, tunings }) => {
   const words = typeAt(inputs, 5).shape[1]!;
   const { wide = false, sampling = null } = tunings.reductions;
   const kernel = new KernelBuilder(sampling === null ? "sample" : "sample_wide", extents)
+    .holdsMany()
     .read("logits", "u32", input(0))
     .read("settings", "f32", input(1))
     .read("seeds", "u32", input(2));

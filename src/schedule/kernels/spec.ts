@@ -128,6 +128,7 @@ export class KernelBuilder {
   #matrix: MatrixShape | null = null;
   #finished: 1 | 2 | 4 = 4;
   #fixed = false;
+  #holdsMany = false;
 
   constructor(file: string, extents: Extents, name = file) {
     this.#file = file;
@@ -195,6 +196,11 @@ export class KernelBuilder {
   subgroupsFrom(least: number): this {
     this.#features.add("subgroups");
     this.#leastSubgroup = least;
+    return this;
+  }
+  /** A lane holds so many values that narrow subgroups suit it. */
+  holdsMany(): this {
+    this.#holdsMany = true;
     return this;
   }
   /** Requires matrix units with this product, of subgroups of this size. `vectors`: that these load vectors. */
@@ -317,6 +323,7 @@ export class KernelBuilder {
       buffers: this.#buffers,
       declarations: this.#declarations,
       requires,
+      ...(this.#holdsMany && { holdsMany: true }),
     };
     return { kind: "dispatch", kernel, buffers: this.#operands, uniforms: this.#uniforms, workgroups };
   }

@@ -1,6 +1,6 @@
 // Tunings of attention: the kernel, and the number of queries in a tile.
 import { among, variant, whole, type Read } from "../../program/reader.js";
-import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
+import { roomyWidth, subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import {
   matrixAttentionFault,
   matrixAttentionFields,
@@ -48,12 +48,13 @@ export interface SubgroupAttention {
 }
 
 /**
- * `attention_wide.wgsl`: 64 queries to a workgroup, each of `slices` lanes that share out its keys, where a subgroup
- * reads a key once. Heads too wide use `attention.wgsl`.
+ * `attention_wide.wgsl`: 64 queries to a workgroup, each of `slices` lanes that share out its keys, `keys` at once,
+ * where a subgroup reads a key once. Heads too wide use `attention.wgsl`.
  */
 export interface WideAttention {
   readonly kind: "wide";
   readonly slices: number;
+  readonly keys: number;
 }
 
 /** On matrix units, which round operands to f16. */
@@ -78,12 +79,15 @@ export const WIDE_TILE = 64;
 /** The narrowest subgroup for which to read a key once pays. */
 export const WIDE_LEAST = 4;
 const SLICES = [1, 2, 4, 8] as const;
+const KEYS = [4, 8] as const;
 /**
  * Kernels of exact products and sums on GPUs. As many lanes of a query as workgroups have room for, so that few tiles
  * fill a GPU. Not measured: by what a compiler for RDNA 3 makes of it, 2048 causal queries of 8 heads of 64 columns
  * take 87 µs, and by workgroups of 32 lanes 278.
  */
-const WIDE: readonly WideAttention[] = [8, 4].map((slices) => ({ kind: "wide", slices }));
+const WIDE: readonly WideAttention[] = [8, 4].map((slices) => ({ kind: "wide", slices, keys: 8 }));
+/** Where kernels choose narrow subgroups. By what Intel's compiler makes of it, lanes have no registers for more keys. */
+const NARROW: WideAttention = { kind: "wide", slices: 4, keys: 4 };
 
 /**
  * Measured with 512 causal rows, 8 heads of 64 columns, Mesa 25.0.7, processor time on two Zen 4 cores: 9.7 ms by
@@ -94,7 +98,7 @@ const BY_CLASS: { readonly [C in DeviceClass]: readonly ExactAttention[] } = {
   portable: [],
   "mesa-software": [{ kind: "subgroup", width: 8, tile: 16 }],
   swiftshader: [],
-  integrated: [GPU],
+  integrated: [NARROW, GPU],
   discrete: [...WIDE, GPU],
 };
 
@@ -115,7 +119,7 @@ export const attention: Family<AttentionTuning> = {
         : TRIED.map((tile): AttentionTuning => ({ kind: "subgroup", width, tile }));
     const isSoftware = target.device === "mesa-software" || target.device === "swiftshader";
     const byWide = (isSoftware ? [] : SLICES)
-      .map((slices): WideAttention => ({ kind: "wide", slices }))
+      .map((slices): WideAttention => ({ kind: "wide", slices, keys: isNarrow(target) ? NARROW.keys : 8 }))
       .filter((tuning) => wideMisfit(tuning, target) === null);
     const byQuery = queryCandidates(target).map((few): AttentionTuning => ({ ...exactDefault(target), few }));
     return [...byWorkgroup, ...bySubgroup, ...byWide, ...byQuery].map((tunings) => ({
@@ -144,22 +148,31 @@ function tiledDefault(target: Target): TiledAttention {
   return target.device === "integrated" || target.device === "discrete" ? (onUnits(target) ?? own) : own;
 }
 
-function wideMisfit({ slices }: WideAttention, { subgroups, limits }: Target): string | null {
+function wideMisfit(tuning: WideAttention, target: Target): string | null {
+  const { subgroups, limits } = target;
   if (subgroups === null || subgroups[0] < WIDE_LEAST)
     return `attention needs subgroups of at least ${WIDE_LEAST}, which the target does not have`;
-  const lanes = WIDE_TILE * slices;
+  if (forNarrow(tuning) && (roomyWidth(target) ?? subgroups[1]) > WIDE_TILE)
+    return `attention by ${tuning.keys} keys at once needs subgroups of at most ${WIDE_TILE}`;
+  const lanes = WIDE_TILE * tuning.slices;
   return lanes > limits.invocationsPerWorkgroup ? `attention needs workgroups of ${lanes}` : null;
 }
 
 /** The default whose operands are not rounded. */
 function exactDefault(target: Target): ExactAttention {
-  return BY_CLASS[target.device].find((own) => tiledMisfit(own, target) === null) ?? PORTABLE_ATTENTION;
+  const fits = (own: ExactAttention): boolean =>
+    tiledMisfit(own, target) === null && (own !== NARROW || isNarrow(target));
+  return BY_CLASS[target.device].find(fits) ?? PORTABLE_ATTENTION;
 }
+
+/** Whether the kernel is for subgroups that are no wider than a tile. */
+export const forNarrow = ({ keys }: WideAttention): boolean => keys === NARROW.keys;
+const isNarrow = (target: Target): boolean => roomyWidth(target) !== null;
 
 const KINDS = {
   workgroup: { lanes: among(LANES), tile: among(TILES) },
   subgroup: { width: whole(WIDTHS.least, WIDTHS.most), tile: among(HALVED) },
-  wide: { slices: among(SLICES) },
+  wide: { slices: among(SLICES), keys: among(KEYS) },
 } as const;
 const readOther: Read<ExactAttention> = variant(KINDS);
 const MATRIX = { ...matrixAttentionFields, other: readOther };
@@ -183,7 +196,7 @@ function tiledName(tuning: TiledAttention): string {
     case "subgroup":
       return `subgroup ${tuning.tile}`;
     case "wide":
-      return `wide ${WIDE_TILE} by ${tuning.slices}`;
+      return `wide ${WIDE_TILE} by ${tuning.slices} × ${tuning.keys}`;
     case "matrix": {
       const { m, n, k, subgroups, keys } = tuning;
       return `matrix ${m * subgroups} × ${keys} by ${subgroups} of ${m} × ${n} × ${k}`;
@@ -202,7 +215,8 @@ export function attentionOnUnits(target: Target): readonly MatrixAttention[] {
 /** Of the kernels that any head and layout can have. */
 export function sharedAttention(tuning: AttentionTuning): SharedAttention {
   const own = exactAttention(tuning);
-  return own.kind === "workgroup" ? own : own.kind === "wide" ? GPU : PORTABLE_ATTENTION;
+  // Lanes that have no registers for more keys have none for more queries.
+  return own.kind === "workgroup" ? own : own.kind === "wide" ? { ...GPU, tile: own.keys } : PORTABLE_ATTENTION;
 }
 
 /**
