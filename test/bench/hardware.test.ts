@@ -142,6 +142,18 @@ describe.skipIf(skip)("estimates for an RX 7900 XTX", () => {
     LONG,
   );
 
+  it.runIf(soaking)(
+    "multiply for a dense layer in f32 in an estimated 290 µs, and do all of it in 400",
+    async () => {
+      const lab = await labFor("dense-2048");
+      const products = lab.rows.filter((r) => r.kernel.startsWith("matmul")).map((r) => r.estimate.us);
+      expect(products).toHaveLength(4);
+      expect(products.reduce((sum, us) => sum + us, 0)).toBeLessThanOrEqual(290);
+      expect(totalOf(lab).us).toBeLessThanOrEqual(400);
+    },
+    LONG,
+  );
+
   it("choose 256 of 2048 rows in 8,000 cycles", async () => {
     const row = (await labFor("mod-2048+f16")).rows.find((r) => r.kernel.startsWith("top"))!;
     expect(row.estimate.alone).toBeLessThanOrEqual(8000);

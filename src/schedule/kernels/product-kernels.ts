@@ -10,7 +10,17 @@ import type { ProductTuning } from "../tunings/index.js";
 import { bringsAhead, shapeOf, type MatrixTuning } from "../tunings/matrix.js";
 import { weightTunings, type OperandKind, type WeightTunings } from "../tunings/product-cases.js";
 import { halves } from "./halves.js";
-import { FOUR, FOUR_OF_VALUES, IN_HALVES, IN_VECTORS, storing, VALUE_FOUR } from "./product-texts.js";
+import {
+  FOUR,
+  FOUR_OF_VALUES,
+  IN_HALVES,
+  IN_VECTORS,
+  panelOffsets,
+  ROW_OFFSETS,
+  stackedOffsets,
+  storing,
+  VALUE_FOUR,
+} from "./product-texts.js";
 import type { Tiles } from "./product-tiles.js";
 import { NO_SUM, rowChunk, rowLanes, summedLanes } from "./row-products.js";
 import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";
@@ -203,23 +213,6 @@ export function vectorsOf(kernel: KernelBuilder, context: Context, product: Prod
   return panels(context, product);
 }
 
-const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return firstB(matrix) / 4u + n; }
-fn strideB() -> u32 { return columnCount() / 4u; }`;
-
-/** The columns of one matrix follow those of the one before, in one row of panels. */
-const stackedOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
-  let column = matrix * (columnCount() / 4u) + n;
-  return column / ${width}u * (depth() / K_PER_LOAD) * ${width}u + column % ${width}u;
-}
-fn strideB() -> u32 { return ${width}u; }`;
-
-/** `width`: vectors of a panel. */
-const panelOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
-  let panels = (columnCount() + ${4 * width - 1}u) / ${4 * width}u;
-  return (matrix * panels + n / ${width}u) * (depth() / K_PER_LOAD) * ${width}u + n % ${width}u;
-}
-fn strideB() -> u32 { return ${width}u; }`;
-
 function tiledStep(
   context: Context,
   product: Product,
@@ -228,12 +221,14 @@ function tiledStep(
   const isWeight = context.weights[context.inputB]!;
   invariant(!isWeight || ownTunings(context, product).panel === 64, "a tile is one panel wide, or two");
   const { tiles, depth } = product;
-  const step = vectors > 1 ? 8 : 16;
-  const kernel = new KernelBuilder("matmul_tiled", context.extents)
-    .constant("ROWS", rows)
-    .constant("VECTORS", vectors)
+  const alternates = rows === 8 && vectors === 1;
+  const step = rows === 8 ? 8 : 16;
+  const kernel = new KernelBuilder(alternates ? "matmul_alternating" : "matmul_tiled", context.extents);
+  if (!alternates) kernel.constant("ROWS", rows).constant("VECTORS", vectors);
+  const whole = alternates ? 2 * codecB(context).matrix.block : step;
+  kernel
     .constant("STEP", step)
-    .constant("WHOLE", tiles.whole && typeof depth === "number" && depth % step === 0 ? 1 : 0);
+    .constant("WHOLE", tiles.whole && typeof depth === "number" && depth % whole === 0 ? 1 : 0);
   const b = vectorsOf(kernel, context, product);
   return vectorStep(kernel, context, product, { b, rows: 16 * rows, columns: 64 * vectors, fours: true });
 }

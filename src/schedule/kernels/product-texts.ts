@@ -1,5 +1,5 @@
-// WGSL of products that varies: how workgroup memory holds tiles of matrix units, how four values of a are read, and
-// how sums are stored.
+// WGSL of products that varies: how workgroup memory holds tiles of matrix units, where columns of b lie, how four
+// values of a are read, and how sums are stored.
 
 /** Tiles whose elements are vectors of eight halves, and in turn of four sums. */
 export const IN_VECTORS = `const CELLS = max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS);
@@ -26,6 +26,24 @@ fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&sums, 4u * at, x, 
 fn sumsAt(at: u32) -> vec4f {
   return vec4f(sums[4u * at], sums[4u * at + 1u], sums[4u * at + 2u], sums[4u * at + 3u]);
 }`;
+
+/** Where the n-th four columns of a matrix b begin that is not packed, and how far it is to those for the next k. */
+export const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return firstB(matrix) / 4u + n; }
+fn strideB() -> u32 { return columnCount() / 4u; }`;
+
+/** The same in panels, where the columns of one matrix follow those of the one before, in one row of panels. */
+export const stackedOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
+  let column = matrix * (columnCount() / 4u) + n;
+  return column / ${width}u * (depth() / K_PER_LOAD) * ${width}u + column % ${width}u;
+}
+fn strideB() -> u32 { return ${width}u; }`;
+
+/** The same in panels of each matrix. `width`: vectors of a panel. */
+export const panelOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
+  let panels = (columnCount() + ${4 * width - 1}u) / ${4 * width}u;
+  return (matrix * panels + n / ${width}u) * (depth() / K_PER_LOAD) * ${width}u + n % ${width}u;
+}
+fn strideB() -> u32 { return ${width}u; }`;
 
 /** Zeros from `end` on, which is a multiple of 4. */
 export const FOUR = `fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
