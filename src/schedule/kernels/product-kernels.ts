@@ -250,7 +250,7 @@ function matrixStep(context: Context, product: Product, tuning: MatrixTuning): S
   kernel.constant("PANEL", context.weights[context.inputB]! ? ownTunings(context, product).panel : 4);
   const { tiles, depth: reached } = product;
   kernel.constant("WHOLE", tiles.whole && typeof reached === "number" && reached % depth === 0 ? 1 : 0);
-  kernel.constant("AHEAD", bringsAhead(tuning) ? 1 : 0);
+  kernel.constant("AHEAD", bringsAhead(tuning) ? 1 : 0).constant("SCALED", codecB(context).matrix.scaled ? 1 : 0);
   const exact = !loads && stored.reads[0]!.encoding === "f16" && codecB(context).encoding === "f16";
   kernel.function(halves("halves", "vec4f", "vec4<f16>", vectors || exact)).function(vectors ? IN_VECTORS : IN_HALVES);
   return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows, columns, fours: true });

@@ -5,6 +5,7 @@
 export const IN_VECTORS = `const CELLS = max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS);
 var<workgroup> tiles: array<vec4<u32>, CELLS>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
+fn putHalf(at: u32, i: u32, x: vec2u) { tiles[at][i] = x.x; tiles[at][i + 1u] = x.y; }
 fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, STRIDE); }
 fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, STRIDE); }
 fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, at, x, STRIDE_SUMS); }
@@ -14,11 +15,12 @@ fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[at]); }`;
 export const IN_HALVES = `var<workgroup> tiles: array<f16, 8u * (ROWS + COLUMNS) * STRIDE>;
 var<workgroup> sums: array<f32, 4u * DOWN * M * STRIDE_SUMS>;
 fn put(at: u32, x: vec4<u32>) {
-  for (var i = 0u; i < 4u; i++) {
-    let two = bitcast<vec2<f16>>(x[i]);
-    tiles[8u * at + 2u * i] = two.x;
-    tiles[8u * at + 2u * i + 1u] = two.y;
-  }
+  putHalf(at, 0u, x.xy);
+  putHalf(at, 2u, x.zw);
+}
+fn putHalf(at: u32, i: u32, x: vec2u) {
+  let four = bitcast<vec4<f16>>(x);
+  for (var n = 0u; n < 4u; n++) { tiles[8u * at + 2u * i + n] = four[n]; }
 }
 fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, 8u * at, 8u * STRIDE); }
 fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, 8u * at, 8u * STRIDE); }
