@@ -30,6 +30,8 @@ const DOWN = 2u;
 const ACROSS = 2u;
 /** Values of k of which a load of b gives four columns; the depth is a multiple of it. */
 const K_PER_LOAD = 1u;
+/** 1 where values of b are scaled, else 0. */
+const SCALED = 0u;
 /** Columns that a sum over a row is made of, where there are such: they divide COLUMNS, and fill a subgroup or less. */
 const PANEL = 32u;
 /** Whether every batch sums over a depth that is a multiple of DEPTH. */
@@ -96,6 +98,7 @@ fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 /** Both tiles, in vectors of eight halves; behind them in turn, sums as vectors of four. */
 var<workgroup> tiles: array<vec4<u32>, max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS)>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
+fn putHalf(at: u32, i: u32, x: vec2u) { tiles[at][i] = x.x; tiles[at][i + 1u] = x.y; }
 fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, STRIDE); }
 fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, STRIDE); }
 fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, at, x, STRIDE_SUMS); }
@@ -118,10 +121,13 @@ const ALONG_EACH = (EIGHTS + ALONG - 1u) / ALONG;
 const ROWS_AT_ONCE = LANES / ALONG;
 const ROWS_EACH = (ROWS + ROWS_AT_ONCE - 1u) / ROWS_AT_ONCE;
 const FITS_A = ALONG * ROWS_AT_ONCE == LANES && ALONG * ALONG_EACH == EIGHTS && ROWS % ROWS_AT_ONCE == 0u;
-/** Eights of k by four columns, of which each lane brings so many of b. */
-const PLACES = EIGHTS * (COLUMNS / 4u);
+/** Eights of k by four columns, of which each lane brings so many of b; fours of k, where eights leave lanes idle. */
+const EIGHT = select(8u, 4u, EIGHTS * (COLUMNS / 4u) < LANES && K_PER_LOAD <= 4u);
+const PLACES = DEPTH / EIGHT * (COLUMNS / 4u);
 const PLACES_EACH = (PLACES + LANES - 1u) / LANES;
 const FITS_B = PLACES % LANES == 0u;
+/** Places along k. */
+const ALONG_B = DEPTH / EIGHT;
 
 const STRIDE = EIGHTS + 1u;
 const FIRST_B = ROWS * STRIDE;
@@ -133,16 +139,16 @@ const TURNS = (FOURS + LANES - 1u) / LANES;
 /** Eight halves as a vector of workgroup memory. */
 fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
 
-/** What a lane brings of a step: of a, in eights of k, and of b, with the scales of integers, zero beyond the depth. */
+/** What a lane brings of a step: of a, in eights of k, and of b, with the scales of integers. */
 struct Brought {
   a: array<array<array<vec4f, 2>, ROWS_EACH>, ALONG_EACH>,
-  b: array<array<Loaded, 8u / K_PER_LOAD>, PLACES_EACH>,
-  scales: array<array<vec4f, 8u / K_PER_LOAD>, PLACES_EACH>,
+  b: array<array<Loaded, EIGHT / K_PER_LOAD>, PLACES_EACH>,
+  scales: array<array<vec4f, EIGHT / K_PER_LOAD>, PLACES_EACH>,
 }
 
 fn bring(
-  rows: ptr<function, array<RowA, ROWS_EACH>>, matrix: u32, begin: u32, reached: u32, firstVector: u32, vectors: u32,
-  lane: u32,
+  rows: ptr<function, array<RowA, ROWS_EACH>>, columns: ptr<function, array<u32, PLACES_EACH>>, begin: u32,
+  reached: u32, lane: u32,
 ) -> Brought {
   var own: Brought;
   for (var e = 0u; e < ALONG_EACH; e++) {
@@ -153,12 +159,11 @@ fn bring(
   }
   for (var p = 0u; p < PLACES_EACH; p++) {
     let n = lane + p * LANES;
-    let vector = vectorB(matrix, min(firstVector + n / EIGHTS, vectors - 1u));
-    for (var j = 0u; j < 8u / K_PER_LOAD; j++) {
-      let k = begin + 8u * (n % EIGHTS) + j * K_PER_LOAD;
-      let at = vector + select(min(k, reached - 1u), k, WHOLE > 0u) / K_PER_LOAD * strideB();
+    for (var j = 0u; j < EIGHT / K_PER_LOAD; j++) {
+      let k = begin + EIGHT * (n % ALONG_B) + j * K_PER_LOAD;
+      let at = (*columns)[p] + select(min(k, reached - 1u), k, WHOLE > 0u) / K_PER_LOAD * strideB();
       own.b[p][j] = loadB(at);
-      own.scales[p][j] = select(vec4f(), addBlock(vec4f(), vec4f(1.0), at), WHOLE > 0u || k < reached);
+      if (SCALED > 0u) { own.scales[p][j] = addBlock(vec4f(), vec4f(1.0), at); }
     }
   }
   return own;
@@ -187,6 +192,10 @@ fn main(
   for (var r = 0u; r < ROWS_EACH; r++) {
     rows[r] = rowA(batch, min(tile.first + min(lane / ALONG + r * ROWS_AT_ONCE, ROWS - 1u), last));
   }
+  var columns: array<u32, PLACES_EACH>;
+  for (var p = 0u; p < PLACES_EACH; p++) {
+    columns[p] = vectorB(matrix, min(firstVector + (lane + p * LANES) / ALONG_B, vectors - 1u));
+  }
 
   var total: array<array<Sum, OWN_ACROSS>, OWN_DOWN>;
   for (var i = 0u; i < OWN_DOWN; i++) {
@@ -195,9 +204,9 @@ fn main(
   // At least once, and with its end behind it: the compiler then takes what stays the same out of the loop.
   var begin = 0u;
   var next: Brought;
-  if (AHEAD > 0u) { next = bring(&rows, matrix, begin, reached, firstVector, vectors, lane); }
+  if (AHEAD > 0u) { next = bring(&rows, &columns, begin, reached, lane); }
   loop {
-    if (AHEAD == 0u) { next = bring(&rows, matrix, begin, reached, firstVector, vectors, lane); }
+    if (AHEAD == 0u) { next = bring(&rows, &columns, begin, reached, lane); }
     for (var e = 0u; e < ALONG_EACH; e++) {
       let own = lane % ALONG + e * ALONG;
       for (var r = 0u; r < ROWS_EACH; r++) {
@@ -210,23 +219,26 @@ fn main(
     for (var p = 0u; p < PLACES_EACH; p++) {
       let n = lane + p * LANES;
       var x: array<vec4<f16>, 8>;
-      for (var j = 0u; j < 8u / K_PER_LOAD; j++) {
-        let scale = next.scales[p][j];
+      for (var j = 0u; j < EIGHT / K_PER_LOAD; j++) {
+        let inside = WHOLE > 0u || begin + EIGHT * (n % ALONG_B) + j * K_PER_LOAD < reached;
         for (var i = 0u; i < K_PER_LOAD; i++) {
-          x[j * K_PER_LOAD + i] = halves(columnsB(next.b[p][j], i) * scale);
+          var value = columnsB(next.b[p][j], i);
+          if (SCALED > 0u) { value *= next.scales[p][j]; }
+          x[j * K_PER_LOAD + i] = select(vec4<f16>(), halves(value), inside);
         }
       }
       for (var c = 0u; c < 4u; c++) {
-        if (FITS_B || n < PLACES) {
-          put(FIRST_B + (n / EIGHTS * 4u + c) * STRIDE + n % EIGHTS, eight(
-            vec4<f16>(x[0][c], x[1][c], x[2][c], x[3][c]), vec4<f16>(x[4][c], x[5][c], x[6][c], x[7][c])));
-        }
+        let at = FIRST_B + (n / ALONG_B * 4u + c) * STRIDE + n % ALONG_B * EIGHT / 8u;
+        let low = vec4<f16>(x[0][c], x[1][c], x[2][c], x[3][c]);
+        let owns = FITS_B || n < PLACES;
+        if (owns && EIGHT == 4u) { putHalf(at, n % 2u * 2u, bitcast<vec2u>(low)); }
+        if (owns && EIGHT == 8u) { put(at, eight(low, vec4<f16>(x[4][c], x[5][c], x[6][c], x[7][c]))); }
       }
     }
     workgroupBarrier();
     // What the next step needs arrives meanwhile.
     if (AHEAD > 0u && begin + DEPTH < reached) {
-      next = bring(&rows, matrix, begin + DEPTH, reached, firstVector, vectors, lane);
+      next = bring(&rows, &columns, begin + DEPTH, reached, lane);
     }
     for (var k = 0u; k < EIGHTS; k += K / 8u) {
       var left: array<Left, OWN_DOWN>;

@@ -50,12 +50,12 @@ async function check(device: Device, products: ProductTunings, precision: Precis
 }
 
 it.each([
-  [4, 1],
-  [8, 1],
-  [8, 2],
-] as const)("tiles of %i rows an invocation, %i panels wide", async (rows, vectors) => {
+  [4, 1, "matmul_tiled"],
+  [8, 1, "matmul_alternating"],
+  [8, 2, "matmul_tiled"],
+] as const)("tiles of %i rows an invocation, %i panels wide", async (rows, vectors, kernel) => {
   const device = await testDevice();
-  await check(device, forced(device, 64, { kind: "tiled", rows, vectors }), {}, "matmul_tiled");
+  await check(device, forced(device, 64, { kind: "tiled", rows, vectors }), {}, kernel);
 });
 
 it("tiles on matrix units, or what stands in for them where operands must not be rounded", async (context) => {

@@ -69,22 +69,64 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
     }
   });
 
+  /** Expressions of the gradient by its constants and some names. */
+  const gradient = (t: (typeof all)[number]) => {
+    const { one, constantsOf } = expressionsOf("attention_matrix_grad.wgsl");
+    const c = constantsOf({ ...constants(t), HELD: 1, FIRST_WEIGHTS: 0 });
+    const of = (wgsl: string, ...names: string[]): Expression => {
+      const own = expressionOf(wgsl, [...Object.keys(c), ...names]);
+      return (values) => own({ ...c, ...values });
+    };
+    return { c, of, at: (pattern: RegExp, ...names: string[]) => of(one(pattern), ...names) };
+  };
+
   it.each([
-    ["attention_matrix_grad.wgsl", "ownA", "TILE", "COLUMNS", "STRIDE"],
-    ["attention_matrix_grad.wgsl", "ownB", "TILE", "COLUMNS_V", "STRIDE_V"],
-    ["attention_matrix_grad.wgsl", "otherX", "BLOCK", "COLUMNS", "STRIDE"],
-    ["attention_matrix_grad.wgsl", "otherY", "BLOCK", "COLUMNS_V", "STRIDE_V"],
-  ])("%s stages every value of %s once", (file, name, rows, columns, stride) => {
-    const { one, constantsOf } = expressionsOf(file);
-    const place = one(new RegExp(`${name}\\[([^\\]]+)\\] = half\\[j\\]`, "g"));
+    ["a", "A", "COLUMNS", "STRIDE"],
+    ["b", "B", "COLUMNS_V", "STRIDE_V"],
+  ] as const)("stage every value of %s of the gradient once", (_, letter, columns, stride) => {
     for (const t of all) {
-      const c = constantsOf(constants(t));
-      const at = expressionOf(place, [...Object.keys(c), "i", "r", "c", "j"]);
+      const { c, at } = gradient(t);
       const fours = c[columns]! / 4;
-      const staged = range(c[rows]! * fours).flatMap((i) =>
-        range(4).map((j) => at({ ...c, i, r: Math.floor(i / fours), c: i % fours, j })),
+      const place = at(new RegExp(`let at = FIRST_${letter} \\+ (.+);`, "g"), "i", "c");
+      const staged = range(c[`PLACES_${letter}`]!).flatMap((i) =>
+        range(4).map((n) => 8 * place({ i, c: i % fours }) + 4 * ((i % fours) % 2) + n),
       );
-      expect(sorted(staged)).toEqual(cells(c[rows]!, c[columns]!, c[stride]!));
+      expect(sorted(staged)).toEqual(cells(c["TILE"]!, c[columns]!, 8 * c[stride]!));
+    }
+  });
+
+  it("stage every value of x and y of the gradient once as it lies, and once turned", () => {
+    for (const t of all) {
+      const { c, of, at } = gradient(t);
+      const row = at(/let row = (select\(FIRST_Y.+\));/g, "at_x", "j", "ofX");
+      const half = of("at_y % 2u * 2u", "at_y");
+      const turned = at(/put\((select\(FIRST_TURNED_Y.+) \+ at\.x, eight\(/g, "at_y", "q", "ofX");
+      const eighths = t.keys / 8;
+      let first = 0;
+      for (const [ofX, columns, stride, from, fromTurned] of [
+        [1, "COLUMNS", "STRIDE", 0, "FIRST_TURNED"],
+        [0, "COLUMNS_V", "STRIDE_V", "FIRST_Y", "FIRST_TURNED_Y"],
+      ] as const) {
+        const fours = c[columns]! / 4;
+        const places = range(eighths * fours).map((i) => ({ at_x: Math.floor(i / fours), at_y: i % fours, ofX }));
+        const lying = places.flatMap((place) =>
+          range(8).flatMap((j) =>
+            range(4).map((n) => {
+              const vector = row({ ...place, j }) + Math.floor(place.at_y / 2);
+              return 8 * (vector - (from === 0 ? 0 : c[from]!)) + 2 * half(place) + n;
+            }),
+          ),
+        );
+        expect(sorted(lying)).toEqual(cells(t.keys, c[columns]!, 8 * c[stride]!));
+        const over = places.flatMap((place) =>
+          range(4).map((q) => turned({ ...place, q }) + place.at_x - c[fromTurned]!),
+        );
+        expect(sorted(over)).toEqual(cells(c[columns]!, eighths, c["STRIDE_T"]!));
+        first += places.length;
+      }
+      expect(first).toBe(c["PLACES"]);
+      expect(c["EACH_OTHER"]! * c["LANES"]!).toBeGreaterThanOrEqual(first);
+      expect(c["ROWS_EACH"]! * c["LANES"]!).toBeGreaterThanOrEqual(t.keys);
     }
   });
 
@@ -116,18 +158,28 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
     }
   });
 
-  it("give every pair's weight and change one lane", () => {
-    const { one, constantsOf } = expressionsOf("attention_matrix_grad.wgsl");
+  it("give every pair's weight and change one lane of its own subgroup", () => {
     for (const t of all) {
-      const c = constantsOf(constants(t));
-      const names = Object.keys(c);
-      const row = expressionOf(one(/let r = (.+);/g), [...names, "i"]);
-      const column = expressionOf(one(/let j = (.+);/g), [...names, "i"]);
-      const at = expressionOf(one(/changes\[(.+)\] = /g), [...names, "r", "j", "c"]);
-      const written = range((c["TILE"]! * t.keys) / 4).flatMap((i) =>
-        range(4).map((n) => at({ ...c, r: row({ ...c, i }), j: column({ ...c, i }), c: n })),
-      );
-      expect(sorted(written)).toEqual(cells(c["TILE"]!, t.keys, c["STRIDE_P"]!));
+      const { c, of, at } = gradient(t);
+      const firstRow = at(/let firstRow = (.+);/g, "subgroup", "member");
+      const share = at(/let share = (.+);/g, "member");
+      const score = at(/let j = (8u \* .+);/g, "p", "share", "h");
+      const vector = at(/let at = \(firstRow \+ r\) \* STRIDE_W \+ (.+);/g, "p", "share");
+      const beyond = of("p * SHARING + share", "p", "share");
+      const [read, written]: [number[], number[]] = [[], []];
+      for (const subgroup of range(t.subgroups))
+        for (const member of range(width))
+          for (const r of range(c["EACH"]!))
+            for (const p of range(c["PARTS"]!)) {
+              const row = firstRow({ subgroup, member }) + r;
+              const own = { p, share: share({ member }) };
+              expect(Math.floor(row / t.m)).toBe(subgroup);
+              if (beyond(own) >= t.keys / 8) continue;
+              written.push((row * t.keys) / 8 + vector(own));
+              for (const h of [0, 1]) read.push(...range(4).map((n) => row * t.keys + score({ ...own, h }) + n));
+            }
+      expect(sorted(read)).toEqual(cells(c["TILE"]!, t.keys, t.keys));
+      expect(sorted(written)).toEqual(cells(c["TILE"]!, t.keys / 8, t.keys / 8));
     }
   });
 });

@@ -74,15 +74,18 @@ describe.each(WIDTHS)("subgroups of %i", (width) => {
       expect(sorted(stagedA)).toEqual(cells(t.rows, eighths, c["STRIDE"]!));
 
       const placeN = of(one(/let n = (lane .+);\n      var x/g), "lane", "p");
-      const fitsB = of(one(/if \((FITS_B .+)\) \{/g), "n");
-      const placeB = of(one(/put\((FIRST_B .+), eight\(/g), "n", "c");
+      const fitsB = of(one(/let owns = (FITS_B .+);/g), "n");
+      const placeB = of(one(/let at = (FIRST_B .+);/g), "n", "c");
+      // In halves of a vector, of which a place has both or one.
+      const halvesOf = (n: number, place: number): readonly number[] =>
+        c["EIGHT"] === 8 ? [2 * place, 2 * place + 1] : [2 * place + (n % 2)];
       const stagedB = range(c["LANES"]!).flatMap((lane) =>
         range(c["PLACES_EACH"]!).flatMap((p) => {
           const n = placeN({ lane, p });
-          return fitsB({ n }) ? range(4).map((column) => placeB({ n, c: column })) : [];
+          return fitsB({ n }) ? range(4).flatMap((column) => halvesOf(n, placeB({ n, c: column }))) : [];
         }),
       );
-      const columnsOfB = cells(t.columns, eighths, c["STRIDE"]!).map((place) => c["FIRST_B"]! + place);
+      const columnsOfB = cells(t.columns, 2 * eighths, 2 * c["STRIDE"]!).map((half) => 2 * c["FIRST_B"]! + half);
       expect(sorted(stagedB)).toEqual(columnsOfB);
 
       // What the units read and write: each subgroup's matrices, by the rows and columns of the tile.

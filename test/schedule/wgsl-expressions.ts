@@ -10,7 +10,7 @@ export type Expression = (values: Numbers) => number;
 export function expressionOf(wgsl: string, names: readonly string[]): Expression {
   const code = wgsl.replaceAll(/(\d+)u\b/g, "$1n").replaceAll(/(?<=\w)\.(?=\w)/g, "_");
   const body = `const min = (a, b) => a < b ? a : b; const max = (a, b) => a > b ? a : b;
-    const clamp = (x, l, h) => x < l ? l : x > h ? h : x; return ${code};`;
+    const clamp = (x, l, h) => x < l ? l : x > h ? h : x; const select = (a, b, c) => c ? b : a; return ${code};`;
   const compiled = compileFunction(body, [...names]) as (...values: bigint[]) => bigint;
   return (values) => Number(compiled(...names.map((name) => BigInt(values[name]!))));
 }

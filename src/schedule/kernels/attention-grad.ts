@@ -8,7 +8,15 @@ import { words } from "../codecs/words.js";
 import type { Step } from "../plan.js";
 import { declareTiling } from "./attention.js";
 import { exactAttention, sharedAttention, type ExactAttention } from "../tunings/attention.js";
-import { columnsOf, fitsRegisters, gradientBytes, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
+import {
+  columnsOf,
+  fitsRegisters,
+  gradientBytes,
+  holdsOwn,
+  tilingsOf,
+  type MatrixTiling,
+} from "../tunings/attention-matrix.js";
+import { GRADIENT_IN_HALVES, GRADIENT_IN_VECTORS } from "./attention-texts.js";
 import {
   bindRowsTable,
   declareWeights,
@@ -83,7 +91,9 @@ function sideStep(context: Context, side: Side): Step<Operand> {
   const rows = most === null ? Infinity : most * ownGroup;
   const { attention } = tunings;
   const onUnits =
-    attention.kind === "matrix" && stored.rounds && !weighted ? byUnits(attention, q, v, rows, extents) : null;
+    attention.kind === "matrix" && stored.rounds && !weighted
+      ? byUnits(attention, q, v, { most: rows, both: !ofQueries }, extents)
+      : null;
   const { kernel, tile } =
     onUnits ??
     tiled(exactAttention(attention), Math.ceil(q.width / 4), Math.ceil(v.width / 4), rows, weighted, extents);
@@ -194,15 +204,27 @@ interface Tiled {
   readonly tile: number;
 }
 
-/** On matrix units, with as much of a tile as has room; null where none has, or there are not enough rows. */
-function byUnits(tuning: MatrixTiling, q: HeadRows, v: HeadRows, most: number, extents: Extents): Tiled | null {
+/**
+ * On matrix units, with as much of a tile as has room; null where none has, or there are not enough rows. `most`: the
+ * most rows of a sequence; `both`: whether the side is the keys, which have two gradients.
+ */
+function byUnits(
+  tuning: MatrixTiling,
+  q: HeadRows,
+  v: HeadRows,
+  { most, both }: { readonly most: number; readonly both: boolean },
+  extents: Extents,
+): Tiled | null {
   const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
-  // Its own largest tile has four subgroups.
+  // Its own largest tile has four subgroups; with two gradients registers have room for half the rows of a block.
   const few = { ...tuning, subgroups: Math.min(tuning.subgroups, 4) };
-  const own = tilingsOf(few).find((t) => gradientBytes(t, q.width, v.width) <= t.bytes);
+  const fit = tilingsOf(few).filter((t) => gradientBytes(t, q.width, v.width, both) <= t.bytes);
+  const own = (both ? fit.find((t) => 2 * t.keys === few.keys) : undefined) ?? fit[0];
   if (!own || most < own.m || !fitsRegisters(own, columns + values)) return null;
   const kernel = new KernelBuilder("attention_matrix_grad", extents);
-  declareTiling(kernel, own, columns, values, false);
+  declareTiling(kernel, own, columns, values, own.vectors);
+  kernel.constant("HELD", holdsOwn(own, columns, values) ? 1 : 0);
+  kernel.function(own.vectors ? GRADIENT_IN_VECTORS : GRADIENT_IN_HALVES);
   return { kernel, tile: own.m * own.subgroups };
 }
 

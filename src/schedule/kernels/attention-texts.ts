@@ -35,3 +35,35 @@ fn sumsAt(at: u32) -> vec4f {
   return vec4f(sums[4u * at], sums[4u * at + 1u], sums[4u * at + 2u], sums[4u * at + 3u]);
 }
 fn setSums(at: u32, x: vec4f) { for (var i = 0u; i < 4u; i++) { sums[4u * at + i] = x[i]; } }`;
+
+/** Of its gradient: the same for rows of both sides. */
+export const GRADIENT_IN_VECTORS = `const FIRST_WEIGHTS = FIRST_BEHIND;
+const STRIDE_W = STRIDE_SUMS;
+var<workgroup> tiles: array<vec4<u32>, CELLS>;
+fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
+fn putHalf(at: u32, i: u32, x: vec2u) { tiles[at][i] = x.x; tiles[at][i + 1u] = x.y; }
+fn leftAt(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, stride); }
+fn rightAt(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, stride); }
+fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, FIRST_BEHIND + at, x, STRIDE_SUMS); }
+fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[FIRST_BEHIND + at]); }`;
+
+export const GRADIENT_IN_HALVES = `const FIRST_WEIGHTS = FIRST_BEHIND;
+const STRIDE_W = EIGHTS + 1u;
+var<workgroup> tiles: array<f16, 8u * CELLS>;
+var<workgroup> sums: array<f32, 8u * TILE * STRIDE_SUMS>;
+fn put(at: u32, x: vec4<u32>) {
+  putHalf(at, 0u, x.xy);
+  putHalf(at, 2u, x.zw);
+}
+fn putHalf(at: u32, i: u32, x: vec2u) {
+  let four = bitcast<vec4<f16>>(x);
+  for (var n = 0u; n < 4u; n++) { tiles[8u * at + 2u * i + n] = four[n]; }
+}
+fn leftAt(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, 8u * at, 8u * stride); }
+fn rightAt(at: u32, stride: u32) -> Right {
+  return subgroupMatrixLoad<Right, col_major>(&tiles, 8u * at, 8u * stride);
+}
+fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&sums, 4u * at, x, 4u * STRIDE_SUMS); }
+fn sumsAt(at: u32) -> vec4f {
+  return vec4f(sums[4u * at], sums[4u * at + 1u], sums[4u * at + 2u], sums[4u * at + 3u]);
+}`;

@@ -205,30 +205,13 @@ export function vectorsOf(kernel: KernelBuilder, context: Context, product: Prod
     unpacked && !attrs.transposed && pairs === 0 && typeof product.columns === "number" && product.columns % 4 === 0;
   const packs = weights[inputB]! && !lies;
   if (!packs) {
-    kernel.function(`${product.tiles.firstB}\n${ROW_OFFSETS}`);
+    kernel.function(`${product.tiles.firstB}\n${texts.ROW_OFFSETS}`);
     return input(inputB);
   }
   const width = ownTunings(context, product).panel / 4;
-  kernel.function(product.groups !== null && attrs.transposed ? stackedOffsets(width) : panelOffsets(width));
+  kernel.function(product.groups !== null && attrs.transposed ? texts.stackedOffsets(width) : texts.panelOffsets(width));
   return panels(context, product);
 }
-
-const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return firstB(matrix) / 4u + n; }
-fn strideB() -> u32 { return columnCount() / 4u; }`;
-
-/** The columns of one matrix follow those of the one before, in one row of panels. */
-const stackedOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
-  let column = matrix * (columnCount() / 4u) + n;
-  return column / ${width}u * (depth() / K_PER_LOAD) * ${width}u + column % ${width}u;
-}
-fn strideB() -> u32 { return ${width}u; }`;
-
-/** `width`: vectors of a panel. */
-const panelOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
-  let panels = (columnCount() + ${4 * width - 1}u) / ${4 * width}u;
-  return (matrix * panels + n / ${width}u) * (depth() / K_PER_LOAD) * ${width}u + n % ${width}u;
-}
-fn strideB() -> u32 { return ${width}u; }`;
 
 function tiledStep(
   context: Context,
@@ -238,13 +221,14 @@ function tiledStep(
   const isWeight = context.weights[context.inputB]!;
   invariant(!isWeight || ownTunings(context, product).panel === 64, "a tile is one panel wide, or two");
   const { tiles, depth } = product;
-  const step = vectors > 1 ? 8 : 16;
-  const kernel = new KernelBuilder("matmul_tiled", context.extents)
-    .holdsMany()
-    .constant("ROWS", rows)
-    .constant("VECTORS", vectors)
+  const alternates = rows === 8 && vectors === 1;
+  const step = rows === 8 || vectors > 1 ? 8 : 16;
+  const kernel = new KernelBuilder(alternates ? "matmul_alternating" : "matmul_tiled", context.extents).holdsMany();
+  if (!alternates) kernel.constant("ROWS", rows).constant("VECTORS", vectors);
+  const whole = alternates ? 2 * codecB(context).matrix.block : step;
+  kernel
     .constant("STEP", step)
-    .constant("WHOLE", tiles.whole && typeof depth === "number" && depth % step === 0 ? 1 : 0);
+    .constant("WHOLE", tiles.whole && typeof depth === "number" && depth % whole === 0 ? 1 : 0);
   const b = vectorsOf(kernel, context, product);
   return vectorStep(kernel, context, product, { b, rows: 16 * rows, columns: 64 * vectors, fours: true });
 }
@@ -266,7 +250,7 @@ function matrixStep(context: Context, product: Product, tuning: MatrixTuning): S
   kernel.constant("PANEL", context.weights[context.inputB]! ? ownTunings(context, product).panel : 4);
   const { tiles, depth: reached } = product;
   kernel.constant("WHOLE", tiles.whole && typeof reached === "number" && reached % depth === 0 ? 1 : 0);
-  kernel.constant("AHEAD", bringsAhead(tuning) ? 1 : 0);
+  kernel.constant("AHEAD", bringsAhead(tuning) ? 1 : 0).constant("SCALED", codecB(context).matrix.scaled ? 1 : 0);
   const exact = !loads && stored.reads[0]!.encoding === "f16" && codecB(context).encoding === "f16";
   kernel
     .function(halves("halves", "vec4f", "vec4<f16>", vectors || exact))

@@ -1,10 +1,11 @@
-// WGSL of products that varies: how workgroup memory holds tiles of matrix units, how four values of a are read, and
-// how sums are stored.
+// WGSL of products that varies: how workgroup memory holds tiles of matrix units, where columns of b lie, how four
+// values of a are read, and how sums are stored.
 
 /** Tiles whose elements are vectors of eight halves, and in turn of four sums. */
 export const IN_VECTORS = `const CELLS = max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS);
 var<workgroup> tiles: array<vec4<u32>, CELLS>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
+fn putHalf(at: u32, i: u32, x: vec2u) { tiles[at][i] = x.x; tiles[at][i + 1u] = x.y; }
 fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, STRIDE); }
 fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, STRIDE); }
 fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, at, x, STRIDE_SUMS); }
@@ -14,11 +15,12 @@ fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[at]); }`;
 export const IN_HALVES = `var<workgroup> tiles: array<f16, 8u * (ROWS + COLUMNS) * STRIDE>;
 var<workgroup> sums: array<f32, 4u * DOWN * M * STRIDE_SUMS>;
 fn put(at: u32, x: vec4<u32>) {
-  for (var i = 0u; i < 4u; i++) {
-    let two = bitcast<vec2<f16>>(x[i]);
-    tiles[8u * at + 2u * i] = two.x;
-    tiles[8u * at + 2u * i + 1u] = two.y;
-  }
+  putHalf(at, 0u, x.xy);
+  putHalf(at, 2u, x.zw);
+}
+fn putHalf(at: u32, i: u32, x: vec2u) {
+  let four = bitcast<vec4<f16>>(x);
+  for (var n = 0u; n < 4u; n++) { tiles[8u * at + 2u * i + n] = four[n]; }
 }
 fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, 8u * at, 8u * STRIDE); }
 fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, 8u * at, 8u * STRIDE); }
@@ -26,6 +28,24 @@ fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&sums, 4u * at, x, 
 fn sumsAt(at: u32) -> vec4f {
   return vec4f(sums[4u * at], sums[4u * at + 1u], sums[4u * at + 2u], sums[4u * at + 3u]);
 }`;
+
+/** Where the n-th four columns of a matrix b begin that is not packed, and how far it is to those for the next k. */
+export const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return firstB(matrix) / 4u + n; }
+fn strideB() -> u32 { return columnCount() / 4u; }`;
+
+/** The same in panels, where the columns of one matrix follow those of the one before, in one row of panels. */
+export const stackedOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
+  let column = matrix * (columnCount() / 4u) + n;
+  return column / ${width}u * (depth() / K_PER_LOAD) * ${width}u + column % ${width}u;
+}
+fn strideB() -> u32 { return ${width}u; }`;
+
+/** The same in panels of each matrix. `width`: vectors of a panel. */
+export const panelOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
+  let panels = (columnCount() + ${4 * width - 1}u) / ${4 * width}u;
+  return (matrix * panels + n / ${width}u) * (depth() / K_PER_LOAD) * ${width}u + n % ${width}u;
+}
+fn strideB() -> u32 { return ${width}u; }`;
 
 /** Zeros from `end` on, which is a multiple of 4. */
 export const FOUR = `fn fourA(r: RowA, k: u32, end: u32) -> vec4f {

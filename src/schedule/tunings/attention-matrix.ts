@@ -19,7 +19,7 @@ export interface MatrixTiling {
   readonly keys: number;
   /** Workgroup memory that a kernel may take: wider heads take smaller blocks and tiles, or go without the units. */
   readonly bytes: number;
-  /** Whether the units load vectors of eight halves; else halves alone, as for the gradient in any case. */
+  /** Whether the units load vectors of eight halves; else halves alone. */
   readonly vectors: boolean;
 }
 
@@ -87,13 +87,29 @@ export function attentionBytes(tuning: Shape, width: number, valueWidth: number)
   return tiles + 4 * keys + 4 * subgroups;
 }
 
-/** Workgroup memory of `attention_matrix_grad.wgsl` for heads of so many columns. */
-export function gradientBytes(tuning: Shape, width: number, valueWidth: number): number {
-  const { m, subgroups, keys } = tuning;
+/**
+ * Workgroup memory of `attention_matrix_grad.wgsl` for heads of so many columns: rows of the other side, also turned,
+ * with sums, or weights over them; the own rows first where registers hold them, else beside. `both`: whether values
+ * are turned too.
+ */
+export function gradientBytes(tuning: Shape, width: number, valueWidth: number, both: boolean): number {
+  const { m, subgroups, keys, vectors } = tuning;
+  const [columns, values] = [columnsOf(tuning, width), columnsOf(tuning, valueWidth)];
   const tile = m * subgroups;
-  const halves = (tile + keys) * (columnsOf(tuning, width) + columnsOf(tuning, valueWidth) + 2 * PAD);
-  return 2 * (halves + 2 * tile * (keys + PAD)) + 8 * tile * (keys + PAD_SUMS) + 12 * (tile + keys);
+  const own = 2 * tile * (columns + values + 2 * PAD);
+  const others = 2 * keys * (columns + values + 2 * PAD) + 2 * (columns + (both ? values : 0)) * (keys + PAD);
+  const [weights, sums] = [4 * tile * (keys + PAD), 8 * tile * (keys + PAD_SUMS)];
+  const all = others + (vectors ? sums : weights);
+  const tiles = holdsOwn(tuning, columns, values) ? Math.max(own, all) : own + all;
+  return tiles + (vectors ? 0 : sums) + 12 * keys;
 }
+
+/** Registers of a lane for own rows and for sums, as matrices, beside which the gradient has room for others. */
+const MOST_OWN = 160;
+
+/** Whether a subgroup of the gradient has room for its own rows beside what it sums. */
+export const holdsOwn = ({ m, width }: Shape, columns: number, values: number): boolean =>
+  2 * m * (columns + values) <= MOST_OWN * width;
 
 /** The most fours of columns of a head that a lane may have in registers. */
 const MOST_FOURS = 32;

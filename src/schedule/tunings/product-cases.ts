@@ -20,7 +20,10 @@ export type ProductTuning =
   | { readonly kind: "subgroup"; readonly rows: number; readonly vectors: number }
   /** `matmul_packed.wgsl`: the same, of rows that `pack_rows.wgsl` packed into a texture before. */
   | { readonly kind: "packed"; readonly rows: number; readonly vectors: number }
-  /** `matmul_tiled.wgsl`: tiles of 16 `rows` × 64 through workgroup memory; an invocation owns `rows` × 4. */
+  /**
+   * `matmul_tiled.wgsl`: tiles of 16 `rows` × 64 `vectors` through workgroup memory; an invocation owns `rows` × 4
+   * `vectors`. Of 8 rows and one panel `matmul_alternating.wgsl`, which has the same tile.
+   */
   | { readonly kind: "tiled"; readonly rows: number; readonly vectors: number }
   /** On matrix units, which round operands to f16 and sum in an order of their own: only where b is stored so. */
   | MatrixTuning;

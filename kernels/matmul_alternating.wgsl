@@ -1,0 +1,228 @@
+// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64, or row-major.
+// Method: as matmul_tiled.wgsl, but 256 invocations share a tile of 128 rows and one panel of 64 columns in two sides
+// of 128, which take the blocks of k in turns. An invocation sums its side's block for 8 rows × 8 columns in registers:
+// that reads half a byte of workgroup memory for each operation, where 8 × 4 read three quarters. Then it gives sums of
+// four columns to the invocation in its place on the other side, and adds those of both blocks, in order, to the four
+// columns that it keeps: a result has the same bits as in matmul_tiled.wgsl.
+// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panels.
+
+// --- parameters
+struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+/** How many k are brought at a time for each side: a block is a multiple of it. */
+const STEP = 8u;
+/** Whether every batch sums over a depth that is a multiple of two blocks. */
+const WHOLE = 0u;
+/** k runs in blocks of so many, whose sums are added up. */
+const BLOCK = 64u;
+/** Values of k of which a load of b gives four columns; blocks and the depth are multiples of it. */
+const K_PER_LOAD = 1u;
+fn batchCount() -> u32 { return sizes.batches; }
+fn rowCount() -> u32 { return sizes.rows; }
+fn columnCount() -> u32 { return sizes.columns; }
+fn depth() -> u32 { return sizes.depth; }
+/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+struct Tile { batch: u32, first: u32, end: u32, place: u32 }
+/**
+ * The n-th of `tiles`, for which the grid has room: batch by batch, down the rows first. Each batch has an equal share,
+ * of which those beyond its rows have none.
+ */
+fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
+  let down = tiles / (across * batchCount());
+  let batch = n / (across * down);
+  return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
+}
+/** How many k a batch sums over. */
+fn reach(batch: u32) -> u32 { return depth(); }
+fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
+/** Which matrix of b a batch reads. */
+fn matrixB(batch: u32) -> u32 { return batch; }
+/** Where the first load of the n-th vector of columns of a matrix of b is, and how far it is to its next. */
+fn vectorB(matrix: u32, n: u32) -> u32 {
+  let panels = (columnCount() + 63u) / 64u;
+  return (matrix * panels + n / 16u) * (depth() / K_PER_LOAD) * 16u + n % 16u;
+}
+fn strideB() -> u32 { return 16u; }
+/** What one row of a needs: where it starts. */
+struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
+/** Four values of a row of a from k on; zeros from `end` on, of which the last may be among the four. */
+fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
+  var x = vec4f();
+  for (var i = 0u; i < 4u; i++) { x[i] = select(0.0, a[r.at + min(k + i, end - 1u)], k + i < end); }
+  return x;
+}
+/** What b holds at a place, and of it the columns for the i-th k. */
+alias Loaded = vec4f;
+fn loadB(at: u32) -> Loaded { return b[at]; }
+fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
+/** Adds to a sum that of a block, whose first load is at a place of b. */
+fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
+fn rounded(v: f32) -> f32 { return v; }
+/** The sums over each row that are wanted beside the product, and how many. */
+alias Sums = f32;
+const ROW_SUMS = 0u;
+/** What is loaded before four sums of a row are stored, of any row and columns of the product. */
+struct Taken { unused: u32 }
+fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken { return Taken(0u); }
+/** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
+fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
+  let at = (batch * rowCount() + row) * columnCount() + column;
+  for (var i = 0u; i < 4u; i++) {
+    if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
+  }
+  return 0.0;
+}
+/** Stores the sums over a row's columns in one panel. */
+fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
+// --- end of parameters
+
+/** Invocations of a side: 16 below one another, and 8 side by side. */
+const SIDE = 128u;
+/** Rows of an invocation. */
+const ROWS = 8u;
+/** Fours of k along a row of a, of which an invocation brings so many. */
+const ALONG = STEP / 4u;
+const EACH = 16u * ROWS * ALONG / SIDE;
+/** Rows whose sums the sides exchange at a time. */
+const AT_ONCE = STEP / 4u;
+
+/**
+ * For each side, rows of a, turned, so that four of an invocation are one vector. A column more than 32 keeps the
+ * writes of neighbours in different banks. After a block, what the other side gives.
+ */
+var<workgroup> tileA: array<array<array<vec4f, 33>, STEP>, 2>;
+var<workgroup> tileB: array<array<array<vec4f, 16>, STEP>, 2>;
+/** What each of half the invocations adds to the sums over a row. */
+var<workgroup> parts: array<Sums, 127u * min(ROW_SUMS, 1u) + 1u>;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let panels = (columnCount() + 63u) / 64u;
+  let tile = tileAt(group.x + group.y * groups.x, groups.x * groups.y, panels, 16u * ROWS);
+  if (tile.first >= tile.end) { return; }
+  let batch = tile.batch;
+  let row = tile.first;
+  let reached = reach(batch);
+  let side = lane / SIDE;
+  let member = lane % SIDE;
+  let own = vec2u(member / 8u, member % 8u);
+  // The vector of columns that the invocation keeps; that which it gives away is eight from it.
+  let kept = own.y + 8u * side;
+  let matrix = matrixB(batch);
+  let lastVector = (columnCount() + 3u) / 4u - 1u;
+  // Of b, one load each for those that make STEP values of k: all where a load has one.
+  let kB = member / 16u * K_PER_LOAD;
+  let loadsB = K_PER_LOAD == 1u || kB < STEP;
+  let atB = vectorB(matrix, min(tile.place * 16u + member % 16u, lastVector));
+
+  // Fours of k of a, neighbours along k.
+  let last = tile.end - 1u;
+  let kA = member % ALONG * 4u;
+  var rows: array<RowA, EACH>;
+  for (var p = 0u; p < EACH; p++) { rows[p] = rowA(batch, min(row + (member + p * SIDE) / ALONG, last)); }
+
+  var sum: array<vec4f, ROWS>;
+  // Of a block: what the invocation keeps, and what it gives away.
+  var part: array<array<vec4f, 2>, ROWS>;
+  for (var i = 0u; i < ROWS; i++) { sum[i] = vec4f(); part[i] = array<vec4f, 2>(); }
+  if (reached > 0u) {
+    // Both sides go on alike, the second a block ahead.
+    let ahead = side * BLOCK;
+    var nextA: array<vec4f, EACH>;
+    var nextB: Loaded;
+    for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], ahead + kA, reached); }
+    if (loadsB) { nextB = loadB(atB + min(ahead + kB, reached - 1u) / K_PER_LOAD * strideB()); }
+    // Pairs of blocks of k, and steps of a block.
+    var k = 0u;
+    loop {
+      let block = k;
+      loop {
+        for (var p = 0u; p < EACH; p++) {
+          let place = (member + p * SIDE) / ALONG;
+          for (var i = 0u; i < 4u; i++) { tileA[side][kA + i][place / 4u][place % 4u] = nextA[p][i]; }
+        }
+        if (loadsB) {
+          for (var i = 0u; i < K_PER_LOAD; i++) {
+            tileB[side][kB + i][member % 16u] =
+              select(vec4f(), columnsB(nextB, i), WHOLE > 0u || k + ahead + kB < reached);
+          }
+        }
+        workgroupBarrier();
+        // Behind a block lies that of the other side.
+        let next = k + STEP + select(0u, BLOCK, (k + STEP) % BLOCK == 0u);
+        if (next < reached) {
+          for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], next + ahead + kA, reached); }
+          if (loadsB) { nextB = loadB(atB + min(next + ahead + kB, reached - 1u) / K_PER_LOAD * strideB()); }
+        }
+        for (var j = 0u; j < STEP; j++) {
+          var columns = array<vec4f, 2>(tileB[side][j][kept], tileB[side][j][kept ^ 8u]);
+          for (var f = 0u; f < ROWS / 4u; f++) {
+            let value = tileA[side][j][own.x * (ROWS / 4u) + f];
+            for (var v = 0u; v < 2u; v++) {
+              part[4u * f][v] = fma(vec4f(value.x), columns[v], part[4u * f][v]);
+              part[4u * f + 1u][v] = fma(vec4f(value.y), columns[v], part[4u * f + 1u][v]);
+              part[4u * f + 2u][v] = fma(vec4f(value.z), columns[v], part[4u * f + 2u][v]);
+              part[4u * f + 3u][v] = fma(vec4f(value.w), columns[v], part[4u * f + 3u][v]);
+            }
+          }
+        }
+        workgroupBarrier();
+        continuing {
+          k = next;
+          break if k % BLOCK == 0u || k >= reached;
+        }
+      }
+      let first = vectorB(matrix, min(tile.place * 16u + kept, lastVector)) + block / K_PER_LOAD * strideB();
+      for (var r = 0u; r < ROWS; r += AT_ONCE) {
+        for (var i = 0u; i < AT_ONCE; i++) { tileA[1u - side][4u * i + member / 32u][member % 32u] = part[r + i][1]; }
+        workgroupBarrier();
+        for (var i = 0u; i < AT_ONCE; i++) {
+          let given = tileA[side][4u * i + member / 32u][member % 32u];
+          let made = part[r + i][0];
+          sum[r + i] = addBlock(sum[r + i], select(given, made, side == 0u), first);
+          if (block + BLOCK < reached) {
+            let second = first + BLOCK / K_PER_LOAD * strideB();
+            sum[r + i] = addBlock(sum[r + i], select(made, given, side == 0u), second);
+          }
+          part[r + i] = array<vec4f, 2>();
+        }
+        workgroupBarrier();
+      }
+      continuing { break if k >= reached; }
+    }
+  }
+
+  // What stores need besides is loaded for all rows at once.
+  let column = tile.place * 64u + kept * 4u;
+  var taken: array<Taken, ROWS>;
+  for (var r = 0u; r < ROWS; r++) {
+    let i = min(row + own.x * ROWS + r, last);
+    taken[r] = take(batch, i, min(column, (columnCount() - 1u) / 4u * 4u), sum[r]);
+  }
+  for (var r = 0u; r < ROWS; r++) {
+    let i = row + own.x * ROWS + r;
+    var added = Sums();
+    if (i < tile.end && column < columnCount()) { added = finish(batch, i, column, sum[r], taken[r]); }
+    if (ROW_SUMS > 0u) {
+      for (var h = 0u; h < 2u; h++) {
+        let at = own.x % 8u * 16u + kept;
+        if (own.x / 8u == h) { parts[at] = added; }
+        workgroupBarrier();
+        if (own.x / 8u == h && kept == 0u && i < tile.end && tile.place < panels) {
+          var whole = added;
+          for (var n = 1u; n < 16u; n++) { whole += parts[at + n]; }
+          keep(batch, i, tile.place, whole);
+        }
+        workgroupBarrier();
+      }
+    }
+  }
+}
