@@ -209,7 +209,9 @@ export function vectorsOf(kernel: KernelBuilder, context: Context, product: Prod
     return input(inputB);
   }
   const width = ownTunings(context, product).panel / 4;
-  kernel.function(product.groups !== null && attrs.transposed ? texts.stackedOffsets(width) : texts.panelOffsets(width));
+  kernel.function(
+    product.groups !== null && attrs.transposed ? texts.stackedOffsets(width) : texts.panelOffsets(width),
+  );
   return panels(context, product);
 }
 

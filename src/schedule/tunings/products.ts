@@ -1,5 +1,5 @@
 // Tunings of matrix products: the defaults of each class of device, and the candidates that a target can run.
-import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
+import { roomyWidth, subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
 import { matrixMisfit, matrixTunings } from "./matrix.js";
 import {
@@ -208,9 +208,16 @@ function onUnits(own: ProductTunings, target: Target): ProductTunings {
   };
 }
 
+/** Narrow subgroups have the registers that lanes need to load b ahead. */
+function ownDefaults(target: Target): ProductTunings {
+  if (readsTextures(target)) return MESA_TEXTURES;
+  const own = BY_CLASS[target.device];
+  return roomyWidth(target) === null ? own : { ...own, ahead: true };
+}
+
 export const products: Family<ProductTunings> = {
   defaults(target) {
-    const own = readsTextures(target) ? MESA_TEXTURES : BY_CLASS[target.device];
+    const own = ownDefaults(target);
     if (products.incompatibility(own, target) !== null) return PORTABLE;
     return target.device === "integrated" || target.device === "discrete" ? onUnits(own, target) : own;
   },
