@@ -29,10 +29,11 @@ fn thresholdAt(row: u32) -> f32 { return threshold[0]; }
 fn publish(at: u32, row: u32, b: u32, first: u32) {}
 /** So many rows of sequence b are chosen. */
 fn finish(b: u32, count: u32) {}
+const LANES = 256u;
+/** The most rows of a sequence. */
+const ROWS = 64u;
 // --- end of parameters
 
-const LANES = 256u;
-const ROWS = 64u;
 /** Lanes of a row. */
 const TEAM = max(SUMMED, 1u);
 /** Lanes of a row that add up others first, and values that a lane has in flight. */

@@ -81,7 +81,6 @@ const STRIDE_W = STRIDE_SUMS;
 /** Rows of both sides; behind those of the other, in turn, sums as vectors of four. */
 var<workgroup> tiles: array<vec4<u32>, CELLS>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
-fn putHalf(at: u32, i: u32, x: vec2u) { tiles[at][i] = x.x; tiles[at][i + 1u] = x.y; }
 fn leftAt(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, stride); }
 fn rightAt(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, stride); }
 fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, FIRST_BEHIND + at, x, STRIDE_SUMS); }
@@ -117,9 +116,9 @@ const END = FIRST_WEIGHTS + 2u * TILE * STRIDE_W;
 const FIRST_A = (1u - HELD) * END;
 const FIRST_B = FIRST_A + TILE * STRIDE;
 const CELLS = max(END, FIRST_B + TILE * STRIDE_V);
-/** What lanes bring: of a and b four columns of a row, of x and then of y four columns of eight rows. */
-const PLACES_A = TILE * (COLUMNS / 4u);
-const PLACES_B = TILE * (COLUMNS_V / 4u);
+/** What lanes bring: of a and b eight columns of a row, of x and then of y four columns of eight rows. */
+const PLACES_A = TILE * (COLUMNS / 8u);
+const PLACES_B = TILE * (COLUMNS_V / 8u);
 const PLACES_X = EIGHTS * (COLUMNS / 4u);
 const PLACES = PLACES_X + EIGHTS * (COLUMNS_V / 4u);
 const EACH_OTHER = (PLACES + LANES - 1u) / LANES;
@@ -131,8 +130,9 @@ const ACROSS = BLOCK / N;
 const CHUNKS = (COLUMNS + BLOCK - 1u) / BLOCK;
 const CHUNKS_B = (BOTH * COLUMNS_V + BLOCK - 1u) / BLOCK;
 /** Of the rows of a block: positions; lse, as a power of two, and delta where they are queries. */
-var<workgroup> places: array<vec4u, BLOCK / 4u>;
-var<workgroup> keptOther: array<array<vec4f, 2>, BLOCK / 4u>;
+var<workgroup> places: array<array<u32, 4>, BLOCK / 4u>;
+var<workgroup> keptOther: array<array<array<f32, 4>, 2>, BLOCK / 4u>;
+fn vectorOf(x: array<f32, 4>) -> vec4f { return vec4f(x[0], x[1], x[2], x[3]); }
 
 /** Eight halves as a vector of workgroup memory. */
 fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
@@ -203,7 +203,7 @@ fn othersFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
 fn pairsFour(i: u32, j: u32, block: u32, end: u32) -> vec4<bool> {
   let at = places[j / 4u];
   return (vec4u(block + j) + vec4u(0u, 1u, 2u, 3u) < vec4u(end)) &
-    vec4<bool>(pairs(i, at.x), pairs(i, at.y), pairs(i, at.z), pairs(i, at.w));
+    vec4<bool>(pairs(i, at[0]), pairs(i, at[1]), pairs(i, at[2]), pairs(i, at[3]));
 }
 
 @compute @workgroup_size(LANES)
@@ -238,19 +238,27 @@ fn main(
   // Rows beyond the last are as it.
   for (var p = 0u; p < (PLACES_A + LANES - 1u) / LANES; p++) {
     let i = lane + p * LANES;
-    let e = entry + min(i / (COLUMNS / 4u), filled - 1u);
-    let c = i % (COLUMNS / 4u);
-    let x = aAt(ownHead + e % ownGroup(), first + e / ownGroup(), min(c, quarters() - 1u));
-    let at = FIRST_A + i / (COLUMNS / 4u) * STRIDE + c / 2u;
-    if (i < PLACES_A) { putHalf(at, c % 2u * 2u, bitcast<vec2u>(halves(select(vec4f(), x, c < quarters())))); }
+    let e = entry + min(i / (COLUMNS / 8u), filled - 1u);
+    let head = ownHead + e % ownGroup();
+    let c = i % (COLUMNS / 8u) * 2u;
+    var x: array<vec4<f16>, 2>;
+    for (var h = 0u; h < 2u; h++) {
+      let four = aAt(head, first + e / ownGroup(), min(c + h, quarters() - 1u));
+      x[h] = halves(select(vec4f(), four, c + h < quarters()));
+    }
+    if (i < PLACES_A) { put(FIRST_A + i / (COLUMNS / 8u) * STRIDE + c / 2u, eight(x[0], x[1])); }
   }
   for (var p = 0u; p < (PLACES_B + LANES - 1u) / LANES; p++) {
     let i = lane + p * LANES;
-    let e = entry + min(i / (COLUMNS_V / 4u), filled - 1u);
-    let c = i % (COLUMNS_V / 4u);
-    let x = bAt(ownHead + e % ownGroup(), first + e / ownGroup(), min(c, quartersV() - 1u));
-    let at = FIRST_B + i / (COLUMNS_V / 4u) * STRIDE_V + c / 2u;
-    if (i < PLACES_B) { putHalf(at, c % 2u * 2u, bitcast<vec2u>(halves(select(vec4f(), x, c < quartersV())))); }
+    let e = entry + min(i / (COLUMNS_V / 8u), filled - 1u);
+    let head = ownHead + e % ownGroup();
+    let c = i % (COLUMNS_V / 8u) * 2u;
+    var x: array<vec4<f16>, 2>;
+    for (var h = 0u; h < 2u; h++) {
+      let four = bAt(head, first + e / ownGroup(), min(c + h, quartersV() - 1u));
+      x[h] = halves(select(vec4f(), four, c + h < quartersV()));
+    }
+    if (i < PLACES_B) { put(FIRST_B + i / (COLUMNS_V / 8u) * STRIDE_V + c / 2u, eight(x[0], x[1])); }
   }
   workgroupBarrier();
   var ownA: array<Left, COLUMNS / K>;
@@ -282,19 +290,27 @@ fn main(
     let allPaired = block >= paired.x && block + BLOCK <= paired.y;
     for (var p = 0u; p < EACH_OTHER; p++) {
       let i = lane + p * LANES;
-      if (PLACES % LANES != 0u && i >= PLACES) { continue; }
+      let owns = PLACES % LANES == 0u || i < PLACES;
       let ofX = i < PLACES_X;
       let at = placeOf(i);
+      // The neighbour has the other four of eight columns: each stores four of the eight rows, by whole vectors.
+      let isOdd = i % 2u == 1u;
       var x: array<vec4<f16>, 8>;
-      for (var j = 0u; j < 8u; j++) {
-        x[j] = halves(next.rows[p][j]);
-        let row = select(FIRST_Y + (8u * at.x + j) * STRIDE_V, (8u * at.x + j) * STRIDE, ofX);
-        putHalf(row + at.y / 2u, at.y % 2u * 2u, bitcast<vec2u>(x[j]));
+      for (var j = 0u; j < 8u; j++) { x[j] = halves(next.rows[p][j]); }
+      for (var j = 0u; j < 4u; j++) {
+        let low = bitcast<vec2u>(x[j]);
+        let high = bitcast<vec2u>(x[j + 4u]);
+        let own = select(low, high, isOdd);
+        let other = subgroupShuffleXor(select(high, low, isOdd), 1u);
+        let row = 8u * at.x + select(j, j + 4u, isOdd);
+        let both = vec4<u32>(select(own, other, isOdd), select(other, own, isOdd));
+        if (owns) { put(select(FIRST_Y + row * STRIDE_V, row * STRIDE, ofX) + at.y / 2u, both); }
       }
-      if (BOTH == 0u && !ofX) { continue; }
-      for (var q = 0u; q < 4u; q++) {
-        put(select(FIRST_TURNED_Y, FIRST_TURNED, ofX) + (4u * at.y + q) * STRIDE_T + at.x, eight(
-          vec4<f16>(x[0][q], x[1][q], x[2][q], x[3][q]), vec4<f16>(x[4][q], x[5][q], x[6][q], x[7][q])));
+      if (owns && (BOTH > 0u || ofX)) {
+        for (var q = 0u; q < 4u; q++) {
+          put(select(FIRST_TURNED_Y, FIRST_TURNED, ofX) + (4u * at.y + q) * STRIDE_T + at.x, eight(
+            vec4<f16>(x[0][q], x[1][q], x[2][q], x[3][q]), vec4<f16>(x[4][q], x[5][q], x[6][q], x[7][q])));
+        }
       }
     }
     for (var p = 0u; p < ROWS_EACH; p++) {
@@ -331,7 +347,9 @@ fn main(
           let j = 8u * min(p * SHARING + share, EIGHTS - 1u) + 4u * h;
           let at = (firstRow + r) * STRIDE_SUMS + j / 4u;
           var stat = array<vec4f, 2>(vec4f(kept[r].x), vec4f(kept[r].y));
-          if (BOTH > 0u) { stat = keptOther[j / 4u]; }
+          if (BOTH > 0u) {
+            stat = array<vec4f, 2>(vectorOf(keptOther[j / 4u][0]), vectorOf(keptOther[j / 4u][1]));
+          }
           var weight = exp2(sumsAt(at) * factor - stat[0]);
           var change = weight * (sumsAt(TILE * STRIDE_SUMS + at) - stat[1]);
           if (!allPaired) {

@@ -90,11 +90,14 @@ const EACH = 16u * ROWS * ALONG / SIDE;
 /** Rows whose sums the sides exchange at a time. */
 const AT_ONCE = STEP / 4u;
 
+/** Four elements of workgroup memory. Not `vec4f`: a store of a component may write the others, which other lanes store. */
+alias Four = array<f32, 4>;
+fn vectorOf(x: Four) -> vec4f { return vec4f(x[0], x[1], x[2], x[3]); }
 /**
- * For each side, rows of a, turned, so that four of an invocation are one vector. A column more than 32 keeps the
+ * For each side, rows of a, turned, so that four of an invocation lie side by side. A column more than 32 keeps the
  * writes of neighbours in different banks. After a block, what the other side gives.
  */
-var<workgroup> tileA: array<array<array<vec4f, 33>, STEP>, 2>;
+var<workgroup> tileA: array<array<array<Four, 33>, STEP>, 2>;
 var<workgroup> tileB: array<array<array<vec4f, 16>, STEP>, 2>;
 /** What each of half the invocations adds to the sums over a row. */
 var<workgroup> parts: array<Sums, 127u * min(ROW_SUMS, 1u) + 1u>;
@@ -165,7 +168,7 @@ fn main(
         for (var j = 0u; j < STEP; j++) {
           var columns = array<vec4f, 2>(tileB[side][j][kept], tileB[side][j][kept ^ 8u]);
           for (var f = 0u; f < ROWS / 4u; f++) {
-            let value = tileA[side][j][own.x * (ROWS / 4u) + f];
+            let value = vectorOf(tileA[side][j][own.x * (ROWS / 4u) + f]);
             for (var v = 0u; v < 2u; v++) {
               part[4u * f][v] = fma(vec4f(value.x), columns[v], part[4u * f][v]);
               part[4u * f + 1u][v] = fma(vec4f(value.y), columns[v], part[4u * f + 1u][v]);
@@ -182,10 +185,13 @@ fn main(
       }
       let first = vectorB(matrix, min(tile.place * 16u + kept, lastVector)) + block / K_PER_LOAD * strideB();
       for (var r = 0u; r < ROWS; r += AT_ONCE) {
-        for (var i = 0u; i < AT_ONCE; i++) { tileA[1u - side][4u * i + member / 32u][member % 32u] = part[r + i][1]; }
+        for (var i = 0u; i < AT_ONCE; i++) {
+          let x = part[r + i][1];
+          tileA[1u - side][4u * i + member / 32u][member % 32u] = Four(x.x, x.y, x.z, x.w);
+        }
         workgroupBarrier();
         for (var i = 0u; i < AT_ONCE; i++) {
-          let given = tileA[side][4u * i + member / 32u][member % 32u];
+          let given = vectorOf(tileA[side][4u * i + member / 32u][member % 32u]);
           let made = part[r + i][0];
           sum[r + i] = addBlock(sum[r + i], select(given, made, side == 0u), first);
           if (block + BLOCK < reached) {

@@ -98,7 +98,6 @@ fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 /** Both tiles, in vectors of eight halves; behind them in turn, sums as vectors of four. */
 var<workgroup> tiles: array<vec4<u32>, max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS)>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
-fn putHalf(at: u32, i: u32, x: vec2u) { tiles[at][i] = x.x; tiles[at][i + 1u] = x.y; }
 fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, STRIDE); }
 fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tiles, at, STRIDE); }
 fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, at, x, STRIDE_SUMS); }
@@ -227,12 +226,21 @@ fn main(
           x[j * K_PER_LOAD + i] = select(vec4<f16>(), halves(value), inside);
         }
       }
-      for (var c = 0u; c < 4u; c++) {
-        let at = FIRST_B + (n / ALONG_B * 4u + c) * STRIDE + n % ALONG_B * EIGHT / 8u;
+      let owns = FITS_B || n < PLACES;
+      let at = FIRST_B + n / ALONG_B * 4u * STRIDE + n % ALONG_B * EIGHT / 8u;
+      // Of four k in a lane its neighbour has the next four: each stores two columns, by whole vectors.
+      let isOdd = n % 2u == 1u;
+      for (var c = 0u; c < select(0u, 2u, EIGHT == 4u); c++) {
+        let low = bitcast<vec2u>(vec4<f16>(x[0][c], x[1][c], x[2][c], x[3][c]));
+        let high = bitcast<vec2u>(vec4<f16>(x[0][c + 2u], x[1][c + 2u], x[2][c + 2u], x[3][c + 2u]));
+        let own = select(low, high, isOdd);
+        let other = subgroupShuffleXor(select(high, low, isOdd), 1u);
+        let both = vec4<u32>(select(own, other, isOdd), select(other, own, isOdd));
+        if (owns) { put(at + select(c, c + 2u, isOdd) * STRIDE, both); }
+      }
+      for (var c = 0u; c < select(0u, 4u, EIGHT == 8u); c++) {
         let low = vec4<f16>(x[0][c], x[1][c], x[2][c], x[3][c]);
-        let owns = FITS_B || n < PLACES;
-        if (owns && EIGHT == 4u) { putHalf(at, n % 2u * 2u, bitcast<vec2u>(low)); }
-        if (owns && EIGHT == 8u) { put(at, eight(low, vec4<f16>(x[4][c], x[5][c], x[6][c], x[7][c]))); }
+        if (owns) { put(at + c * STRIDE, eight(low, vec4<f16>(x[4][c], x[5][c], x[6][c], x[7][c]))); }
       }
     }
     workgroupBarrier();

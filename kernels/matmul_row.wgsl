@@ -117,7 +117,7 @@ const AT_ONCE = 8u;
 /** Values of a, row by row for each k, with a few more, so that lanes that read their blocks meet different banks. */
 var<workgroup> staged: array<array<array<f32, ROWS>, BLOCK + 4u / ROWS>, BLOCKS>;
 /** The sum of each block, and what it is scaled by. */
-var<workgroup> parts: array<array<vec4f, TILE>, BLOCKS>;
+var<workgroup> parts: array<array<array<f32, 4>, TILE>, BLOCKS>;
 var<workgroup> scales: array<array<vec4f, VECTORS>, SCALED * (BLOCKS - 1u) + 1u>;
 /** The sums of all blocks, by rows and columns, where a lane finishes a pair. */
 var<workgroup> sums: array<array<f32, 4>, TILE>;
@@ -277,7 +277,7 @@ fn main(
         if (SCALED > 0u) { scales[block][own] = scaleOf(scale); }
         for (var r = 0u; r < ROWS; r++) {
           if (WIDTH == 1u) { parts[block][r * VECTORS + own][c] = part[r].x; }
-          else { parts[block][r * VECTORS + own] = part[r]; }
+          else { for (var j = 0u; j < 4u; j++) { parts[block][r * VECTORS + own][j] = part[r][j]; } }
         }
       }
       if (TURNS == 1u) { break; }

@@ -92,11 +92,14 @@ const WIDE = 16u * VECTORS;
 const ALONG = STEP / 4u;
 const EACH = 16u * ROWS * ALONG / 256u;
 
+/** Four elements of workgroup memory. Not `vec4f`: a store of a component may write the others, which other lanes store. */
+alias Four = array<f32, 4>;
+fn vectorOf(x: Four) -> vec4f { return vec4f(x[0], x[1], x[2], x[3]); }
 /**
- * Rows of a, turned, so that four of an invocation are one vector. A column more than 16 keeps the writes of neighbours
- * in different banks.
+ * Rows of a, turned, so that four of an invocation lie side by side. A column more than 16 keeps the writes of
+ * neighbours in different banks.
  */
-var<workgroup> tileA: array<array<vec4f, 16u * FOURS + 1u>, STEP>;
+var<workgroup> tileA: array<array<Four, 16u * FOURS + 1u>, STEP>;
 var<workgroup> tileB: array<array<vec4f, WIDE>, STEP>;
 /** What each invocation adds to the sums over a row. */
 var<workgroup> parts: array<Sums, 255u * min(ROW_SUMS, 1u) + 1u>;
@@ -160,7 +163,7 @@ fn main(
         var columns: array<vec4f, VECTORS>;
         for (var v = 0u; v < VECTORS; v++) { columns[v] = tileB[j][16u * v + own.y]; }
         for (var f = 0u; f < FOURS; f++) {
-          let value = tileA[j][own.x * FOURS + f];
+          let value = vectorOf(tileA[j][own.x * FOURS + f]);
           for (var v = 0u; v < VECTORS; v++) {
             part[4u * f][v] = fma(vec4f(value.x), columns[v], part[4u * f][v]);
             part[4u * f + 1u][v] = fma(vec4f(value.y), columns[v], part[4u * f + 1u][v]);

@@ -125,9 +125,27 @@ function requirementsOf(plan: Plan): Requirements {
   };
 }
 
-/** The size that a kernel says its subgroups have; null where it says none. */
-const pinnedIn = ({ requires, holdsMany }: Kernel, target: Target): number | null =>
-  requires.subgroupSize !== null ? pinnedWidth(target) : holdsMany === true ? roomyWidth(target) : null;
+/** Workgroups of more subgroups than this do not run on all of Intel's GPUs (64 threads before Gfx12.5). */
+const MOST_SUBGROUPS = 64;
+
+/** The size that a kernel says its subgroups have; null if it says none. */
+function pinnedIn(kernel: Kernel, target: Target): number | null {
+  if (kernel.requires.subgroupSize !== null) return pinnedWidth(target);
+  const width = kernel.holdsMany === true ? roomyWidth(target) : null;
+  if (width === null) return null;
+  // WebGPU refuses a size of which the workgroup's first dimension is no multiple.
+  const lanes = lanesOf(kernel);
+  return lanes % width === 0 && lanes / width <= MOST_SUBGROUPS ? width : null;
+}
+
+/** Invocations of a workgroup in x: a number of the file, or a constant of the kernel. */
+function lanesOf(kernel: Kernel): number {
+  const size = /@workgroup_size\((\w+)/.exec(sourceOf(kernel))?.[1];
+  const constant = kernel.declarations.find((d) => d.kind === "constant" && d.name === size);
+  const lanes = constant?.kind === "constant" ? constant.value : Number(size);
+  invariant(Number.isInteger(lanes), `kernels/${kernel.file}.wgsl: the workgroup's size ${size} is not known`);
+  return lanes;
+}
 
 /** The program's kernels, deduplicated by their text. */
 class Kernels {

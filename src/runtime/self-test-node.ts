@@ -76,10 +76,12 @@ function dawnVersion(): string | null {
   return dawn && (createRequire(dawn)("webgpu/package.json") as { readonly version: string }).version;
 }
 
-/** What a verdict belongs to: the adapter with its driver, Dawn's version, and the test itself. */
+/** The key of a verdict: the adapter with its driver, Dawn's version, the narrowest pinned width, and the test. */
 const keyOf = ({ vendor, architecture, device, description }: Tested): string =>
   createHash("sha256")
-    .update(JSON.stringify([vendor, architecture, device, description, dawnVersion(), selfTest.toString()]))
+    .update(
+      JSON.stringify([vendor, architecture, device, description, dawnVersion(), LEAST_PINNED, selfTest.toString()]),
+    )
     .digest("hex");
 
 const folderIn = (env: NodeJS.ProcessEnv): string => join(userCache(env), "self-tests");

@@ -16,7 +16,7 @@ import {
 import type { Device } from "../../src/runtime/index.js";
 import { checkRequirements } from "../../src/runtime/requirements.js";
 import { schedule } from "../../src/schedule/schedule.js";
-import { families, tuningsFor } from "../../src/schedule/tunings/index.js";
+import { families, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
 import { openDawn, openDawnModules } from "../kernels/compilers.js";
 import { allSamples, caseOf } from "../ops/samples.js";
 import { byTurns } from "../soak.js";
@@ -28,6 +28,11 @@ const targetOf = (subgroups: SubgroupRange | null, more: Partial<Target> = {}): 
   f16: true,
   limits: { ...DEFAULT_LIMITS, workgroupStorageBytes: 32_768, invocationsPerWorkgroup: 1024 },
   ...more,
+});
+
+const withAttention = (target: Target, attention: Tunings["attention"]): Tunings => ({
+  ...tuningsFor(target),
+  attention,
 });
 
 describe("the width that kernels rely on", () => {
@@ -148,5 +153,49 @@ describe("kernels", () => {
     expect(() => parseProgram(JSON.stringify(sizeless))).toThrow(/name subgroup-size-control, and no size/);
     const odd = { ...program, target: { ...program.target, pins: "yes" } };
     expect(() => parseProgram(JSON.stringify(odd))).toThrow(/target\.pins/);
+  });
+
+  // A size of which the workgroup is no multiple is refused when the pipeline is made.
+  it.each([
+    ["Xe", [8, 32]],
+    ["Xe2", [16, 32]],
+    ["of 32 and 64", [32, 64]],
+    ["of 64 and 128", [64, 128]],
+  ] as const)(
+    "of GPUs that share memory, %s, say a size that divides their workgroups, by every tuning",
+    (_, range) => {
+      const own = targetOf(range, { device: "integrated" });
+      const samples = allSamples.filter(({ op }) => op.startsWith("attention") || op === "sample");
+      const choices = [
+        tuningsFor(own),
+        ...families.attention.candidates(own).map((c) => withAttention(own, c.tunings)),
+      ];
+      let said = 0;
+      for (const [i, made] of choices.entries())
+        for (const { op, sample } of byTurns(samples, i)) {
+          for (const { name, wgsl } of emit(schedule(caseOf(op, sample).graph, own, made)).kernels) {
+            const found = /@subgroup_size\((\d+)\) @workgroup_size\((\w+)\)/.exec(wgsl);
+            if (!found) continue;
+            const [, width, size] = found;
+            const lanes = /^\d+$/.test(size!) ? size! : new RegExp(`const ${size} = (\\d+)u;`).exec(wgsl)?.[1];
+            if (lanes === undefined) continue; // computed of the width
+            expect([name, Number(lanes) % Number(width)]).toEqual([name, 0]);
+            said++;
+          }
+        }
+      expect(said).toBeGreaterThan(0);
+    },
+  );
+
+  it("without a loop over slices are only for subgroups of one size", () => {
+    const narrow = { kind: "wide", slices: 4, keys: 4 } as const;
+    const fault = (target: Target): string | null => families.attention.incompatibility(narrow, target);
+    expect(fault(targetOf([8, 32], { device: "integrated" }))).toBeNull();
+    for (const other of [
+      targetOf([8, 32], { device: "integrated", pins: false }),
+      targetOf([32, 64]),
+      targetOf([128, 256], { device: "integrated" }),
+    ])
+      expect(fault(other)).toMatch(/subgroups of one size, at most 64/);
   });
 });

@@ -53,22 +53,35 @@ export async function tune(file: string | undefined, flags: TuneFlags): Promise<
       throw nothingMeasured(tuned, budgetSeconds);
     }
     const path = store(device, tuned, flags.output);
-    const goesOn = tuned.fault === null && !stop.signal.aborted;
-    if (goesOn) progress.report("measuring what the device can do");
-    const best = goesOn ? await measureBest(device) : null;
+    const continues = (): boolean => tuned.fault === null && !stop.signal.aborted;
+    if (continues()) progress.report("measuring what the device can do");
+    const { best, fault } = continues() ? await bestOf(device) : { best: null, fault: null };
     const lines = linesBy(best);
-    if (lab) progress.report("following kernels");
-    const readings = lab ? await readingsOf(lab, lines) : null;
+    const reader = continues() && fault === null ? lab : null;
+    if (reader) progress.report("following kernels");
+    const readings = reader ? await readingsOf(reader, lines) : null;
     progress.clear();
     const stored = { path, changed: tuningsDigest(base) !== tuningsDigest(tuned.tunings) };
     report(device, tuned, { lines, best, readings, stored }, flags.json ?? false);
-    if (tuned.fault !== null) throw tuned.fault;
+    // The tunings are stored and reported even if the device fails after they are found.
+    if (tuned.fault !== null || fault !== null) throw tuned.fault ?? fault;
     return stop.signal.aborted ? EXIT.interrupted : EXIT.fine;
   } finally {
     restore();
     progress.clear();
     device.destroy();
     lab?.close();
+  }
+}
+
+/** The device's rates, or the fault of a device that cannot measure them. */
+async function bestOf(
+  device: Device,
+): Promise<{ readonly best: DeviceBest; readonly fault: null } | { readonly best: null; readonly fault: unknown }> {
+  try {
+    return { best: await measureBest(device), fault: null };
+  } catch (fault) {
+    return { best: null, fault };
   }
 }
 

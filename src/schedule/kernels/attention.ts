@@ -42,14 +42,13 @@ import {
 } from "./attention-operands.js";
 import { IN_HALVES, IN_VECTORS } from "./attention-texts.js";
 import { declareSight } from "./attention-sight.js";
+import { standingIn, whereRows } from "./cases.js";
 import {
   input,
   KernelBuilder,
   result,
   scratch,
-  standingIn,
   typeAt,
-  whereRows,
   work,
   type Operand,
   type Spec,

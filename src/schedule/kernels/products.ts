@@ -28,7 +28,8 @@ import {
 import { inParts, partsOf, sumParts } from "./product-parts.js";
 import { mayPack, packedBytes, stepsOf } from "./product-packing.js";
 import { evenTiles } from "./product-tiles.js";
-import { standingIn, typeAt, whereRows, work, type KernelContext, type Operand, type Work } from "./spec.js";
+import { standingIn, whereRows } from "./cases.js";
+import { typeAt, work, type KernelContext, type Operand, type Work } from "./spec.js";
 
 /** A product without prologue and epilogue. */
 export const PLAIN: MatmulContext = {

@@ -5,6 +5,7 @@ import { multiplySizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
 import { topLanes, type TopTuning, type TopTunings } from "../tunings/top.js";
+import { whereRows } from "./cases.js";
 import {
   input,
   KernelBuilder,
@@ -12,7 +13,6 @@ import {
   result,
   scratch,
   typeAt,
-  whereRows,
   work,
   type KernelContext,
   type Operand,
@@ -159,7 +159,10 @@ export const above = (
     return written(kernel, body).dispatch(extents.batch);
   };
   const few = (sums: OwnScores | null): Step<Operand> => {
-    const kernel = reading("above_few", sums).constant("SUMMED", sums?.lanes ?? 0);
+    const kernel = reading("above_few", sums)
+      .constant("LANES", FEW_LANES)
+      .constant("ROWS", FEW_ROWS)
+      .constant("SUMMED", sums?.lanes ?? 0);
     kernel.function(`fn depth() -> u32 { return ${sums?.depth ?? 1}u; }`);
     if (!sums) kernel.function(NO_SCORES);
     return written(kernel).dispatch(1);

@@ -2,7 +2,8 @@
 import { SAMPLING_COLUMNS } from "../../size/sampling.js";
 import type { Size } from "../../size/size.js";
 import type { Step } from "../plan.js";
-import { input, KernelBuilder, result, standingIn, typeAt, work, type Operand, type Spec } from "./spec.js";
+import { standingIn } from "./cases.js";
+import { input, KernelBuilder, result, typeAt, work, type Operand, type Spec } from "./spec.js";
 
 /** Invocations that share a sequence, and bins of a histogram of 8 bits. */
 const SAMPLE_LANES = 256;

@@ -2,12 +2,11 @@
 import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
-import type { PanelLayout, StandInCase } from "../../program/program.js";
+import type { PanelLayout } from "../../program/program.js";
 import type { TextureAccess } from "../../program/textures.js";
 import { MATRIX_VECTORS, READS_TEXTURES, type Feature, type MatrixShape } from "../../program/target.js";
 import type { DType } from "../../base/dtype.js";
-import { rational } from "../../size/rational.js";
-import { applySize, multiplySizes, printSize, sizeOf, subtractSizes, type Size } from "../../size/size.js";
+import { printSize, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { collapse } from "../addressing/index-map.js";
 import type { Codec, ElementCodec } from "../codecs/codec.js";
@@ -338,33 +337,6 @@ export class KernelBuilder {
     return this.dispatch(this.#extents.ceilDivide(elements, WORKGROUP));
   }
 }
-
-/** The step, with no workgroups unless low < rows ≤ high: the runtime skips it there. */
-export function whereRows(
-  extents: Extents,
-  step: Step<Operand>,
-  rows: Size,
-  low: number,
-  high: number | null,
-): Step<Operand> {
-  if (step.kind !== "dispatch") return step;
-  // floor(min(rows, n) / n): 1 where there are n rows or more, else 0.
-  const atLeast = (n: number): Size =>
-    applySize("floor", [multiplySizes(sizeOf(rational(1, n)), applySize("min", [rows, n]))]);
-  const factor = subtractSizes(low === 0 ? 1 : atLeast(low + 1), high === null ? 0 : atLeast(high + 1));
-  return { ...step, workgroups: extents.times(step.workgroups, factor) };
-}
-
-/**
- * The step as a stand-in for one of the next `steps` steps. `workgroups`: those it runs in any case, by default none.
- */
-export const standingIn = (
-  step: Step<Operand>,
-  steps: number,
-  where: StandInCase,
-  workgroups: Size = 0,
-): Step<Operand> =>
-  step.kind === "dispatch" ? { ...step, workgroups, standIn: { steps, workgroups: step.workgroups, where } } : step;
 
 /** A shape split at one dimension: the number of elements before it, along it and after it. */
 export function around(

@@ -37,7 +37,7 @@ const WANTED = 512;
  * long, and nothing else less.
  */
 const PART = 1024;
-const PARTS = { from: 1, to: 65_536 } as const;
+const PARTS = { from: 256, to: 65_536 } as const;
 
 /** Classes of devices on which queries are computed so; on software devices workgroups of so many lanes are slow. */
 const ON_GPUS: { readonly [C in DeviceClass]: boolean } = {

@@ -152,8 +152,9 @@ function wideMisfit(tuning: WideAttention, target: Target): string | null {
   const { subgroups, limits } = target;
   if (subgroups === null || subgroups[0] < WIDE_LEAST)
     return `attention needs subgroups of at least ${WIDE_LEAST}, which the target does not have`;
-  if (forNarrow(tuning) && (roomyWidth(target) ?? subgroups[1]) > WIDE_TILE)
-    return `attention by ${tuning.keys} keys at once needs subgroups of at most ${WIDE_TILE}`;
+  // The kernel for them has no loop over slices. A program can require one size of subgroups, not a largest one.
+  if (forNarrow(tuning) && !(isNarrow(target) && roomyWidth(target)! <= WIDE_TILE))
+    return `attention by ${tuning.keys} keys at once needs subgroups of one size, at most ${WIDE_TILE}`;
   const lanes = WIDE_TILE * tuning.slices;
   return lanes > limits.invocationsPerWorkgroup ? `attention needs workgroups of ${lanes}` : null;
 }
