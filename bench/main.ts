@@ -95,9 +95,8 @@ function stopOnSignals(options: Options, soFar: () => string): void {
     process.stdout.write(text);
     const kept = options.keep && text !== "";
     if (kept) writeReport(options);
-    process.stderr.write(
-      `bench: stopped by ${signal}; ${kept ? "results.md has the parts that were measured" : "results.md is as it was"}\n`,
-    );
+    const left = kept ? "has the parts that were measured" : "is as it was";
+    process.stderr.write(`bench: stopped by ${signal}; results.md ${left}\n`);
     process.exit(signal === "SIGINT" ? 130 : 143);
   };
   process.once("SIGINT", stop);

@@ -93,14 +93,12 @@ const LOG2_E = 1.4426950408889634;
 alias Left = subgroup_matrix_left<f16, K, M>;
 alias Right = subgroup_matrix_right<f16, N, K>;
 alias Sum = subgroup_matrix_result<f32, N, M>;
-
 /** Lanes that share a row, side by side in a subgroup; rows of a lane. */
 const SHARING = max(WIDTH / M, 1u);
 const EACH = M * SHARING / WIDTH;
 /** Eights of rows of a block; a lane owns so many of a row of its own. */
 const EIGHTS = BLOCK / 8u;
 const PARTS = (EIGHTS + SHARING - 1u) / SHARING;
-
 /** In vectors of eight halves or four sums: rows of a and x, of b and y, columns of x and y, rows of sums. */
 const STRIDE = COLUMNS / 8u + 1u;
 const STRIDE_V = COLUMNS_V / 8u + 1u;
@@ -133,10 +131,9 @@ const CHUNKS_B = (BOTH * COLUMNS_V + BLOCK - 1u) / BLOCK;
 var<workgroup> places: array<array<u32, 4>, BLOCK / 4u>;
 var<workgroup> keptOther: array<array<array<f32, 4>, 2>, BLOCK / 4u>;
 fn vectorOf(x: array<f32, 4>) -> vec4f { return vec4f(x[0], x[1], x[2], x[3]); }
-
+fn inside(x: vec4f, isInside: bool) -> vec4<f16> { return halves(select(vec4f(), x, isInside)); }
 /** Eight halves as a vector of workgroup memory. */
 fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
-
 /** Which eight rows of a block and which four columns the i-th place is, of x, then of y. */
 fn placeOf(i: u32) -> vec2u {
   let y = i - PLACES_X;
@@ -145,7 +142,6 @@ fn placeOf(i: u32) -> vec2u {
 }
 fn xOf(head: u32, e: u32, c: u32) -> vec4f { return xAt(head + e % otherGroup(), e / otherGroup(), c); }
 fn yOf(head: u32, e: u32, c: u32) -> vec4f { return yAt(head + e % otherGroup(), e / otherGroup(), c); }
-
 /** What a lane brings of a block: rows of x or y, positions, and what is kept of queries. */
 struct Brought {
   rows: array<array<vec4f, 8>, EACH_OTHER>,
@@ -170,7 +166,6 @@ fn bring(head: u32, block: u32, last: u32, lane: u32) -> Brought {
   }
   return own;
 }
-
 /** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
 fn tilesBefore(b: u32) -> u32 { return ownStart(b) * ownGroup() / TILE + b; }
 
@@ -239,26 +234,20 @@ fn main(
   for (var p = 0u; p < (PLACES_A + LANES - 1u) / LANES; p++) {
     let i = lane + p * LANES;
     let e = entry + min(i / (COLUMNS / 8u), filled - 1u);
-    let head = ownHead + e % ownGroup();
+    let at = vec2u(ownHead + e % ownGroup(), first + e / ownGroup());
     let c = i % (COLUMNS / 8u) * 2u;
-    var x: array<vec4<f16>, 2>;
-    for (var h = 0u; h < 2u; h++) {
-      let four = aAt(head, first + e / ownGroup(), min(c + h, quarters() - 1u));
-      x[h] = halves(select(vec4f(), four, c + h < quarters()));
-    }
-    if (i < PLACES_A) { put(FIRST_A + i / (COLUMNS / 8u) * STRIDE + c / 2u, eight(x[0], x[1])); }
+    let x = array<vec4f, 2>(aAt(at.x, at.y, min(c, quarters() - 1u)), aAt(at.x, at.y, min(c + 1u, quarters() - 1u)));
+    let both = eight(inside(x[0], c < quarters()), inside(x[1], c + 1u < quarters()));
+    if (i < PLACES_A) { put(FIRST_A + i / (COLUMNS / 8u) * STRIDE + c / 2u, both); }
   }
   for (var p = 0u; p < (PLACES_B + LANES - 1u) / LANES; p++) {
     let i = lane + p * LANES;
     let e = entry + min(i / (COLUMNS_V / 8u), filled - 1u);
-    let head = ownHead + e % ownGroup();
+    let at = vec2u(ownHead + e % ownGroup(), first + e / ownGroup());
     let c = i % (COLUMNS_V / 8u) * 2u;
-    var x: array<vec4<f16>, 2>;
-    for (var h = 0u; h < 2u; h++) {
-      let four = bAt(head, first + e / ownGroup(), min(c + h, quartersV() - 1u));
-      x[h] = halves(select(vec4f(), four, c + h < quartersV()));
-    }
-    if (i < PLACES_B) { put(FIRST_B + i / (COLUMNS_V / 8u) * STRIDE_V + c / 2u, eight(x[0], x[1])); }
+    let x = array<vec4f, 2>(bAt(at.x, at.y, min(c, quartersV() - 1u)), bAt(at.x, at.y, min(c + 1u, quartersV() - 1u)));
+    let both = eight(inside(x[0], c < quartersV()), inside(x[1], c + 1u < quartersV()));
+    if (i < PLACES_B) { put(FIRST_B + i / (COLUMNS_V / 8u) * STRIDE_V + c / 2u, both); }
   }
   workgroupBarrier();
   var ownA: array<Left, COLUMNS / K>;
@@ -298,12 +287,10 @@ fn main(
       var x: array<vec4<f16>, 8>;
       for (var j = 0u; j < 8u; j++) { x[j] = halves(next.rows[p][j]); }
       for (var j = 0u; j < 4u; j++) {
-        let low = bitcast<vec2u>(x[j]);
-        let high = bitcast<vec2u>(x[j + 4u]);
-        let own = select(low, high, isOdd);
-        let other = subgroupShuffleXor(select(high, low, isOdd), 1u);
         let row = 8u * at.x + select(j, j + 4u, isOdd);
-        let both = vec4<u32>(select(own, other, isOdd), select(other, own, isOdd));
+        let own = bitcast<vec2u>(select(x[j], x[j + 4u], isOdd));
+        let other = subgroupShuffleXor(bitcast<vec2u>(select(x[j + 4u], x[j], isOdd)), 1u);
+        let both = select(vec4<u32>(own, other), vec4<u32>(other, own), isOdd);
         if (owns) { put(select(FIRST_Y + row * STRIDE_V, row * STRIDE, ofX) + at.y / 2u, both); }
       }
       if (owns && (BOTH > 0u || ofX)) {
@@ -347,9 +334,7 @@ fn main(
           let j = 8u * min(p * SHARING + share, EIGHTS - 1u) + 4u * h;
           let at = (firstRow + r) * STRIDE_SUMS + j / 4u;
           var stat = array<vec4f, 2>(vec4f(kept[r].x), vec4f(kept[r].y));
-          if (BOTH > 0u) {
-            stat = array<vec4f, 2>(vectorOf(keptOther[j / 4u][0]), vectorOf(keptOther[j / 4u][1]));
-          }
+          if (BOTH > 0u) { stat = array<vec4f, 2>(vectorOf(keptOther[j / 4u][0]), vectorOf(keptOther[j / 4u][1])); }
           var weight = exp2(sumsAt(at) * factor - stat[0]);
           var change = weight * (sumsAt(TILE * STRIDE_SUMS + at) - stat[1]);
           if (!allPaired) {
@@ -387,10 +372,7 @@ fn main(
       }
     }
     workgroupBarrier();
-    continuing {
-      block += BLOCK;
-      break if block >= end;
-    }
+    continuing { block += BLOCK; break if block >= end; }
   } }
   for (var chunk = 0u; chunk < CHUNKS + CHUNKS_B; chunk++) {
     let ofA = chunk < CHUNKS;

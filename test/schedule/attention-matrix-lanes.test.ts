@@ -86,20 +86,18 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
   ] as const)("stage every value of %s of the gradient once", (_, letter, columns, stride) => {
     for (const t of all) {
       const { c, at } = gradient(t);
-      const fours = c[columns]! / 4;
-      const place = at(new RegExp(`let at = FIRST_${letter} \\+ (.+);`, "g"), "i", "c");
-      const staged = range(c[`PLACES_${letter}`]!).flatMap((i) =>
-        range(4).map((n) => 8 * place({ i, c: i % fours }) + 4 * ((i % fours) % 2) + n),
-      );
-      expect(sorted(staged)).toEqual(cells(c["TILE"]!, c[columns]!, 8 * c[stride]!));
+      const eighths = c[columns]! / 8;
+      const place = at(new RegExp(`put\\(FIRST_${letter} \\+ (.+), both\\);`, "g"), "i", "c");
+      const staged = range(c[`PLACES_${letter}`]!).map((i) => place({ i, c: 2 * (i % eighths) }));
+      expect(sorted(staged)).toEqual(cells(c["TILE"]!, eighths, c[stride]!));
     }
   });
 
   it("stage every value of x and y of the gradient once as it lies, and once turned", () => {
     for (const t of all) {
-      const { c, of, at } = gradient(t);
-      const row = at(/let row = (select\(FIRST_Y.+\));/g, "at_x", "j", "ofX");
-      const half = of("at_y % 2u * 2u", "at_y");
+      const { c, at } = gradient(t);
+      const row = at(/let row = (8u \* at\.x .+);/g, "at_x", "j", "isOdd");
+      const vector = at(/put\((select\(FIRST_Y.+) \+ at\.y \/ 2u, both\)/g, "row", "ofX");
       const turned = at(/put\((select\(FIRST_TURNED_Y.+) \+ at\.x, eight\(/g, "at_y", "q", "ofX");
       const eighths = t.keys / 8;
       let first = 0;
@@ -110,14 +108,12 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
         const fours = c[columns]! / 4;
         const places = range(eighths * fours).map((i) => ({ at_x: Math.floor(i / fours), at_y: i % fours, ofX }));
         const lying = places.flatMap((place) =>
-          range(8).flatMap((j) =>
-            range(4).map((n) => {
-              const vector = row({ ...place, j }) + Math.floor(place.at_y / 2);
-              return 8 * (vector - (from === 0 ? 0 : c[from]!)) + 2 * half(place) + n;
-            }),
-          ),
+          range(4).map((j) => {
+            const own = row({ ...place, j, isOdd: place.at_y % 2 });
+            return vector({ row: own, ofX }) + Math.floor(place.at_y / 2) - (from === 0 ? 0 : c[from]!);
+          }),
         );
-        expect(sorted(lying)).toEqual(cells(t.keys, c[columns]!, 8 * c[stride]!));
+        expect(sorted(lying)).toEqual(cells(t.keys, c[columns]! / 8, c[stride]!));
         const over = places.flatMap((place) =>
           range(4).map((q) => turned({ ...place, q }) + place.at_x - c[fromTurned]!),
         );

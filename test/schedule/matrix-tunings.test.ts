@@ -75,17 +75,17 @@ describe.each(WIDTHS)("subgroups of %i", (width) => {
 
       const placeN = of(one(/let n = (lane .+);\n      var x/g), "lane", "p");
       const fitsB = of(one(/let owns = (FITS_B .+);/g), "n");
-      const placeB = of(one(/let at = (FIRST_B .+);/g), "n", "c");
-      // In halves of a vector, of which a place has both or one.
-      const halvesOf = (n: number, place: number): readonly number[] =>
-        c["EIGHT"] === 8 ? [2 * place, 2 * place + 1] : [2 * place + (n % 2)];
+      const placeB = of(one(/let at = (FIRST_B .+);/g), "n");
+      // Of eight k a place stores its four columns; of four k it and its neighbour store two columns each.
+      const columnsOf = (n: number): readonly number[] =>
+        c["EIGHT"] === 8 ? range(4) : range(2).map((column) => column + 2 * (n % 2));
       const stagedB = range(c["LANES"]!).flatMap((lane) =>
         range(c["PLACES_EACH"]!).flatMap((p) => {
           const n = placeN({ lane, p });
-          return fitsB({ n }) ? range(4).flatMap((column) => halvesOf(n, placeB({ n, c: column }))) : [];
+          return fitsB({ n }) ? columnsOf(n).map((column) => placeB({ n }) + column * c["STRIDE"]!) : [];
         }),
       );
-      const columnsOfB = cells(t.columns, 2 * eighths, 2 * c["STRIDE"]!).map((half) => 2 * c["FIRST_B"]! + half);
+      const columnsOfB = cells(t.columns, eighths, c["STRIDE"]!).map((vector) => c["FIRST_B"]! + vector);
       expect(sorted(stagedB)).toEqual(columnsOfB);
 
       // What the units read and write: each subgroup's matrices, by the rows and columns of the tile.
@@ -145,7 +145,7 @@ describe("the defaults of a GPU that lists units", () => {
     expect(roundingByValue).toEqual(rounding?.byWeight[2]?.tuning);
     expect(families.products.read(new Reader(JSON.parse(JSON.stringify(own)), (what) => new Error(what)))).toEqual(own);
     expect(attentionName(families.attention.defaults(targetOf(32, SHAPES)))).toBe(
-      "matrix 128 × 32 by 8 of 16 × 16 × 16, query 512 by subgroups",
+      "matrix 128 × 32 by 8 of 16 × 16 × 16, query 512 by subgroups in parts of 1024",
     );
     expect(families.attention.defaults(without).kind).toBe("wide");
   });

@@ -134,7 +134,7 @@ describe("a file of tunings is refused", () => {
     [
       "with parts of no keys",
       changed(["tunings", "attention", "few"], { lanes: 64, least: null, most: 8, part: 0 }),
-      /few\.part must be a whole number from 1 to 65536, found 0/,
+      /few\.part must be a whole number from 256 to 65536, found 0/,
     ],
     [
       "with wider subgroups for a query than its target has",
