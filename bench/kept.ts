@@ -23,7 +23,6 @@ export interface Circumstances {
   readonly processor: string;
   /** Multiply-adds in registers, the best of all rounds, GFLOP/s. */
   readonly peak: number;
-  readonly rounds: readonly [short: number, long: number];
 }
 
 /** The values of each section. */

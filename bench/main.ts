@@ -36,7 +36,6 @@ async function main(options: Options): Promise<void> {
       device,
       processor: processorName(),
       peak: meter.best,
-      rounds: [options.rounds, options.longRounds],
     };
     parts = joinParts(
       parts,

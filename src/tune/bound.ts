@@ -53,7 +53,7 @@ export function sharesOf(
 /** Seconds to read so many bytes, by the least of the measured sizes that has as many: what fits a cache is in it. */
 function readSeconds(bytes: number, { reads, dispatchSeconds }: DeviceBest): number {
   const measured = reads.find((read) => read.bytes >= bytes) ?? reads.at(-1)!;
-  // Each of these dispatches took its own time too; where noise makes that longer, the whole counts.
+  // The measured time includes the time of a dispatch. If noise makes the difference negative, the whole time counts.
   const own = measured.seconds - dispatchSeconds;
   return (bytes * (own > 0 ? own : measured.seconds)) / measured.bytes;
 }

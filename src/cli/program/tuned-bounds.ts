@@ -17,7 +17,7 @@ const OTHER =
   "other: neither arithmetic, memory nor dispatches take half of the time at this rate. Such a kernel waits, " +
   "issues other instructions, or is held up by workgroup memory; its time does not tell which (docs/cli.md).";
 
-/** The rates that bounds are shares of, and what is said of kernels that none of them bounds. */
+/** The device's measured rates, and a note if no rate bounds some kernel. */
 export function deviceText({ flops, reads, dispatchSeconds }: DeviceBest, lines: readonly TunedSize[]): string {
   const read = reads.map(({ bytes, seconds }) => `${withPrefix(bytes / seconds)}B/s of ${bytes / 2 ** 20} MiB`);
   const rates = [

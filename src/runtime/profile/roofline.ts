@@ -13,7 +13,7 @@ export interface Roofline {
   readonly copyBytes: number;
 }
 
-/** What a device does at best in the least time of a kernel: its arithmetic, its reads and its dispatch. */
+/** The best measured rates of a device: arithmetic, reads and dispatches. */
 export interface DeviceBest {
   /** f32 operations a second, a multiply-add counted as two. */
   readonly flops: number;
@@ -111,7 +111,7 @@ ${Array.from({ length: sums * UNROLLED }, (_, i) => `    s${i % sums} = fma(s${i
   amount: 2 * sums * UNROLLED * ROUNDS * INVOCATIONS,
 }));
 
-/** A dispatch of one invocation, which waits for the one before, since that wrote what it reads. */
+/** A dispatch of one invocation. It waits for the dispatch before, whose result it reads. */
 const NEXT_TO_NOTHING: Shape = {
   wgsl: `@group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> b: array<vec4f>;

@@ -1,5 +1,5 @@
-// What a product's kernel of few rows loads for what it stores: all of it before it sums, so that the loads are on
-// their way beside those of the operands.
+// Epilogue loads of a product's kernel of few rows: the kernel issues them before it sums, together with the loads of
+// the operands.
 import { dtypeAt, stored, structFunction } from "../addressing/expression-text.js";
 import { columnIn } from "./column-pairs.js";
 import type { Bound, ColumnSlice, SliceText, TakenText } from "./epilogue.js";

@@ -224,7 +224,7 @@ function tiledStep(
   invariant(!isWeight || ownTunings(context, product).panel === 64, "a tile is one panel wide, or two");
   const { tiles, depth } = product;
   const alternates = rows === 8 && vectors === 1;
-  const step = rows === 8 || vectors > 1 ? 8 : 16;
+  const step = rows === 8 ? 8 : 16; // tiles of two panels have eight rows (`fitsTile`)
   const kernel = new KernelBuilder(alternates ? "matmul_alternating" : "matmul_tiled", context.extents).holdsMany();
   if (!alternates) kernel.constant("ROWS", rows).constant("VECTORS", vectors);
   const whole = alternates ? 2 * codecB(context).matrix.block : step;

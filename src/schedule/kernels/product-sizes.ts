@@ -1,4 +1,4 @@
-// The sizes of a product as its kernel has them: words of the uniform buffer, or numbers of the text.
+// Declares the sizes of a product in its kernel: words of the uniform buffer, or numbers in the text.
 import type { Size } from "../../size/size.js";
 import type { KernelBuilder } from "./spec.js";
 
