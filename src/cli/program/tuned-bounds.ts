@@ -17,7 +17,16 @@ const OTHER =
   "other: neither arithmetic, memory nor dispatches take half of the time at this rate. Such a kernel waits, " +
   "issues other instructions, or is held up by workgroup memory; its time does not tell which (docs/cli.md).";
 
-/** The device's measured rates, and a note if no rate bounds some kernel. */
+/** Noise may take a share a little above 1; a larger share means that the rate is not the device's best. */
+const BEYOND_NOISE = 1.1;
+
+const OVER =
+  "over 100%: the kernel is faster than the rate measured for it, so this rate is not the device's best and bounds " +
+  "nothing. On a processor that plays a GPU, the reads that are measured are slow.";
+
+const isOver = ({ by, shares }: Bound): boolean => by !== "other" && (shares[by] ?? 0) > BEYOND_NOISE;
+
+/** The device's measured rates, and notes if no rate bounds some kernel, or if a kernel is faster than its rate. */
 export function deviceText({ flops, reads, dispatchSeconds }: DeviceBest, lines: readonly TunedSize[]): string {
   const read = reads.map(({ bytes, seconds }) => `${withPrefix(bytes / seconds)}B/s of ${bytes / 2 ** 20} MiB`);
   const rates = [
@@ -26,7 +35,10 @@ export function deviceText({ flops, reads, dispatchSeconds }: DeviceBest, lines:
     `reads ${read.join(", ")},`,
     `${(1e6 * dispatchSeconds).toFixed(1)} µs for a dispatch`,
   ];
-  const told = lines.some(({ bound }) => bound?.by === "other") ? wrap("", OTHER.split(" "), " ", columns()) : [];
+  const notes = [
+    ...(lines.some(({ bound }) => bound?.by === "other") ? [OTHER] : []),
+    ...(lines.some(({ bound }) => bound && isOver(bound)) ? [OVER] : []),
+  ];
   return [
     ...wrap(
       "",
@@ -34,6 +46,6 @@ export function deviceText({ flops, reads, dispatchSeconds }: DeviceBest, lines:
       " ",
       columns(),
     ),
-    ...told,
+    ...notes.flatMap((note) => wrap("", note.split(" "), " ", columns())),
   ].join("\n");
 }
