@@ -23,7 +23,10 @@ function builtWorker(): string {
   const { dependencies } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as Manifest;
   rmSync(to, { recursive: true, force: true });
   buildSync({
-    entryPoints: [join(here, "worker.ts")],
+    entryPoints: {
+      worker: join(here, "worker.ts"),
+      gradients: join(here, "node_modules", "@tensorflow", "tfjs-core", "dist", "register_all_gradients.js"),
+    },
     outdir: to,
     bundle: true,
     splitting: true,

@@ -1,5 +1,4 @@
 // Training steps in TensorFlow.js: gradients by its tape, AdamW from its operators.
-import { createRequire } from "node:module";
 import type * as TfCore from "@tensorflow/tfjs-core";
 import type { Tensor, Variable } from "@tensorflow/tfjs-core";
 import { operators, tensorflow } from "../peers/tfjs.js";
@@ -22,7 +21,7 @@ interface Learning {
 
 export const trainTfjs: MakeTrainee = async (data) => {
   const tf = tensorflow();
-  registerGradients();
+  await registerGradients();
   const tables = tablesOf(tf, data);
   const learning = data.weights.map(([path, sent]): Learning => {
     const { data: values, shape } = held(path, sent);
@@ -62,11 +61,11 @@ export const trainTfjs: MakeTrainee = async (data) => {
 };
 
 /**
- * The core comes without its gradients; they are in files for bundlers, which an `import` of Node does not resolve and
- * a `require` does.
+ * TensorFlow.js's core is published without its gradients. Their files have imports that only bundlers resolve, so the
+ * bench bundles them next to this process (`process.ts`).
  */
-function registerGradients(): void {
-  createRequire(import.meta.url)("@tensorflow/tfjs-core/dist/register_all_gradients.js");
+async function registerGradients(): Promise<void> {
+  await import(new URL("./gradients.js", import.meta.url).href);
 }
 
 function tablesOf(tf: Tf, data: TrainData): Tables<Tensor> {
