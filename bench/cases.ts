@@ -1,11 +1,11 @@
 // The blocks that are measured, with their weights and inputs: seeded, and the same for every peer.
 import { readFileSync } from "node:fs";
-import { compile } from "../src/compile.js";
-import { formatDiagnostics } from "../src/diagnostics/format.js";
-import type { Graph } from "../src/ir/graph.js";
+import { compile } from "../src/compiler/compile.js";
+import { formatDiagnostics } from "../src/language/diagnostics/format.js";
+import type { Graph } from "../src/compiler/ir/graph.js";
 import type { Target } from "../src/runtime/index.js";
-import type { Program } from "../src/program/program.js";
-import type { Precision } from "../src/program/target.js";
+import type { Program } from "../src/runtime/program/program.js";
+import type { Precision } from "../src/runtime/program/target.js";
 import type { CaseData, Kind, PeerName, Sent } from "./protocol.js";
 import { random } from "./random.js";
 

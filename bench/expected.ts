@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { printGraph } from "../src/ir/print.js";
-import { evaluate } from "../src/reference/evaluate.js";
+import { printGraph } from "../src/compiler/ir/print.js";
+import { evaluate } from "../src/compiler/reference/evaluate.js";
 import type { Prepared } from "./cases.js";
 
 const folder = fileURLToPath(new URL(".work/", import.meta.url));

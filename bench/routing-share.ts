@@ -1,5 +1,5 @@
 // How much of a routed block's time goes into its routing, by the device's own clock.
-import type { Program } from "../src/program/program.js";
+import type { Program } from "../src/runtime/program/program.js";
 import { load, type Device, type Profile } from "../src/runtime/index.js";
 import type { Prepared } from "./cases.js";
 

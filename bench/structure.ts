@@ -1,9 +1,9 @@
 // Properties of a compiled program: its dispatches, operations, and memory of intermediate values.
-import type { Program } from "../src/program/program.js";
+import type { Program } from "../src/runtime/program/program.js";
 import { memoryOf } from "../src/runtime/index.js";
-import { packsRows } from "../src/runtime/held-textures.js";
-import { parseAxes, SizeTable } from "../src/runtime/sizes.js";
-import { resolveSizes } from "../src/size/axes.js";
+import { packsRows } from "../src/runtime/device/held-textures.js";
+import { parseAxes, SizeTable } from "../src/runtime/steps/sizes.js";
+import { resolveSizes } from "../src/ground/size/axes.js";
 
 export interface Structure {
   /** That have workgroups. */

@@ -2,9 +2,9 @@
 // floats hold; results are in 64 bits.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { compile } from "../src/compile.js";
-import { formatDiagnostics } from "../src/diagnostics/format.js";
-import { evaluate } from "../src/reference/evaluate.js";
+import { compile } from "../src/compiler/compile.js";
+import { formatDiagnostics } from "../src/language/diagnostics/format.js";
+import { evaluate } from "../src/compiler/reference/evaluate.js";
 import { writeSafetensors } from "../src/runtime/index.js";
 import { CASES, drawn, type ConformanceCase, type Drawn } from "./cases.js";
 

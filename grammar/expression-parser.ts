@@ -1,5 +1,5 @@
-// The grammar of expressions and of tensor types. Chains of operators are flat: `src/syntax/expressions.ts` groups them
-// by precedence.
+// The grammar of expressions and of tensor types. Chains of operators are flat: `src/language/syntax/expressions.ts`
+// groups them by precedence.
 import { RecoveringParser } from "./recovering-parser.js";
 import * as t from "./tokens.js";
 

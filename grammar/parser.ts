@@ -1,5 +1,5 @@
 // The grammar, as a chevrotain parser without actions: it builds a concrete syntax tree and recovers from errors. Its
-// tokens are those that `src/syntax/layout.ts` produces: a separator before each item, balanced brackets, no trailing
+// tokens come from `src/language/syntax/layout.ts`: a separator before each item, balanced brackets, no trailing
 // commas. `modc.ebnf` is the same grammar in EBNF; a test compares the two.
 import { ExpressionParser } from "./expression-parser.js";
 import type { ParserOptions } from "./recovering-parser.js";

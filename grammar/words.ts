@@ -32,7 +32,7 @@ export const HEADING = { member: ["weight", "state"], statement: ["update"] } as
 export type Heading = (typeof HEADING)[keyof typeof HEADING][number];
 
 /** Names with a fixed meaning where the grammar expects a type or a kind; elsewhere they are ordinary names. */
-export { DTYPES } from "../src/base/dtype.js";
+export { DTYPES } from "../src/ground/base/dtype.js";
 export const PARAM_KINDS = ["int", "float", "ratio", "bool", "string", "block"] as const;
 
 /** Reserved words by role: constants, operators, and declarations. The rest are control words. */

@@ -21,18 +21,19 @@ const SOURCES = [
   "examples",
 ];
 
+/** The runtime (but not the format of programs), generation, training and editing. */
+const AFTER_COMPILER =
+  /^src\/(?:runtime\/(?!program\/)|generation\/generate|tools\/train|language\/editor|tools\/lsp)\//;
+
 /** Whether a module is of the compiler, its parser's library included, and not of what runs programs. */
 function ofCompiler(id) {
   const path = relative(root, id).replaceAll("\\", "/");
   if (path.startsWith("node_modules/")) return /^node_modules\/(@?chevrotain|lodash-es)\b/.test(path);
-  return (
-    path.startsWith("grammar/") ||
-    (path.startsWith("src/") && !/^src\/(runtime|generate|train|language|lsp)\//.test(path))
-  );
+  return path.startsWith("grammar/") || (path.startsWith("src/") && !AFTER_COMPILER.test(path));
 }
 
 /** Whether a module is of the language server, which is loaded when someone types. */
-const ofEditing = (id) => /^src\/(?:language|lsp)\//.test(relative(root, id).replaceAll("\\", "/"));
+const ofEditing = (id) => /^src\/(?:language\/editor|tools\/lsp)\//.test(relative(root, id).replaceAll("\\", "/"));
 
 /** A group takes what its modules import, too: the compiler before those who use it. */
 const GROUPS = [

@@ -11,7 +11,7 @@ const folder = join(resolve(process.argv[2]), "src", "cli");
 
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: ["src/cli/main.ts", "src/cli/demo.ts", "src/cli/hardware-child.ts"],
+  entryPoints: ["src/tools/cli/main.ts", "src/tools/cli/demo.ts", "src/tools/cli/hardware-child.ts"],
   outdir: folder,
   bundle: true,
   splitting: true,

@@ -19,7 +19,7 @@ const entryPoints = Object.values(exports)
       : [{ in: types.replace(/^\.\/dist\//, "").replace(/\.d\.ts$/, ".ts"), out: basename(file, ".js") }],
   );
 // What only Node loads has names of its own: package.json leaves it out in a page (`browser`).
-const node = ["device-node", "weights-node"].map((name) => ({ in: `src/runtime/${name}.ts`, out: name }));
+const node = ["device", "weights"].map((room) => ({ in: `src/runtime/${room}/${room}-node.ts`, out: `${room}-node` }));
 
 const { metafile } = await build({
   absWorkingDir: root,

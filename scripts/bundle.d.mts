@@ -1,2 +1,2 @@
-/** Writes src/bundled.ts, where it is not what the sources make. */
+/** Writes src/ground/bundled.ts, where it is not what the sources make. */
 export function bundle(): Promise<void>;

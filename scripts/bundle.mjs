@@ -1,7 +1,7 @@
-// Writes src/bundled.ts: the runtime of built packages, and the script of a server's page, as minified text, so that
-// `modc build` and `modc serve` need no bundler.
+// Writes src/ground/bundled.ts: the runtime of built packages, and the script of a server's page, as minified text, so
+// that `modc build` and `modc serve` need no bundler.
 import { readFileSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -22,17 +22,17 @@ const ENGINE = "engine.js";
  * asks for no matrix units, and is compiled without textures.
  */
 const LEFT_OUT = {
-  "weights/fetched": ["fetchWeights", "openResponse"],
-  "weights/safetensors": ["readSafetensors"],
-  "gguf/weights": ["readGguf"],
-  "weights/match": ["matchWeights", "readWeight"],
-  init: ["initialValues"],
-  positions: ["positionsOn"],
-  matrices: ["matricesOf"],
-  "read-states": ["readStates"],
-  "held-textures": ["createTexture", "textureBytes", "writeTexture"],
-  "profile/profile": ["profileSteps"],
-  "profile/states": ["keepingStates"],
+  "src/runtime/weights/fetched": ["fetchWeights", "openResponse"],
+  "src/runtime/weights/safetensors": ["readSafetensors"],
+  "src/runtime/weights/gguf/weights": ["readGguf"],
+  "src/runtime/weights/match": ["matchWeights", "readWeight"],
+  "src/runtime/weights/init": ["initialValues"],
+  "src/generation/generate/positions": ["positionsOn"],
+  "src/runtime/device/matrices": ["matricesOf"],
+  "src/runtime/steps/read-states": ["readStates"],
+  "src/runtime/device/held-textures": ["createTexture", "textureBytes", "writeTexture"],
+  "src/runtime/profile/profile": ["mainStep", "profileSteps"],
+  "src/runtime/profile/states": ["keepingStates"],
 };
 /**
  * What a package calls and has nothing to do by: its pages run on hardware as a rule, which compiles at once, its
@@ -40,11 +40,11 @@ const LEFT_OUT = {
  * loaded, and its target needs not say what WGSL has.
  */
 const IDLE = {
-  "compile-ahead": ["compileAhead"],
-  "program/expect": ["expectProgram"],
-  "weights/open-input": ["openInput"],
-  "weights-expected": ["expectWeights"],
-  "held-textures": [
+  "src/runtime/run/compile-ahead": ["compileAhead"],
+  "src/runtime/program/expect": ["expectProgram"],
+  "src/runtime/weights/open-input": ["openInput"],
+  "src/runtime/run/weights-expected": ["expectWeights"],
+  "src/runtime/device/held-textures": [
     "languageFeatures",
     "textureTarget",
     "texturesIn",
@@ -55,8 +55,6 @@ const IDLE = {
     "forgetPacked",
   ],
 };
-const LEFT_OUT_FILES = new RegExp(`/(${Object.keys({ ...LEFT_OUT, ...IDLE }).join("|")})\\.js$`);
-
 const nodeApart = {
   name: "node-apart",
   setup(build) {
@@ -65,11 +63,11 @@ const nodeApart = {
     );
     // What is loaded only when it is called is not made a file of: the call, which never comes, names one that is
     // there.
-    build.onResolve({ filter: LEFT_OUT_FILES }, ({ path, kind }) =>
-      kind === "dynamic-import"
-        ? { path: NODE_PART, external: true }
-        : { path: LEFT_OUT_FILES.exec(path)[1], namespace: "left-out" },
-    );
+    build.onResolve({ filter: /^\..*\.js$/ }, ({ path, kind, resolveDir }) => {
+      const file = relative(root, join(resolveDir, path)).replaceAll("\\", "/").slice(0, -".js".length);
+      if (!Object.hasOwn(LEFT_OUT, file) && !Object.hasOwn(IDLE, file)) return null;
+      return kind === "dynamic-import" ? { path: NODE_PART, external: true } : { path: file, namespace: "left-out" };
+    });
     build.onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
       contents: [
         ...(LEFT_OUT[path] ?? []).map((name) => `export const ${name} = null;\n`),
@@ -83,17 +81,18 @@ const nodeApart = {
     build.onResolve({ filter: /^page(?:-tokenizer)?$/ }, ({ path }) => ({ path, namespace: "page" }));
     build.onLoad({ filter: /.*/, namespace: "page" }, ({ path }) => ({
       contents:
-        'import { start } from "./src/packaged/page.js";\n' +
+        'import { start } from "./src/generation/packaged/page.js";\n' +
         (path === "page"
           ? "start(null);\n"
-          : 'import * as tokenizer from "./src/packaged/tokenizer.js";\nstart(tokenizer);\n'),
+          : 'import * as tokenizer from "./src/generation/packaged/tokenizer.js";\nstart(tokenizer);\n'),
       resolveDir: root,
       loader: "js",
     }));
     build.onLoad({ filter: /.*/, namespace: "node-part" }, () => ({
       contents:
-        `export { openNodeAdapter } from "./src/packaged/adapter-node.js";\nexport { readBytes } from ` +
-        `"./src/packaged/files-node.js";\nexport { startThread, threadPort } from "./src/packaged/worker-node.js";\n`,
+        `export { openNodeAdapter } from "./src/generation/packaged/adapter-node.js";\nexport { readBytes } from ` +
+        `"./src/generation/packaged/files-node.js";\nexport { startThread, threadPort } from ` +
+        `"./src/generation/packaged/worker-node.js";\n`,
       resolveDir: root,
       loader: "js",
     }));
@@ -133,9 +132,9 @@ const shared = {
 const runtime = {
   ...shared,
   entryPoints: [
-    { in: "src/packaged/index.ts", out: "index" },
+    { in: "src/generation/packaged/index.ts", out: "index" },
     { in: "node-part", out: "node" },
-    { in: "src/packaged/engine.ts", out: "engine" },
+    { in: "src/generation/packaged/engine.ts", out: "engine" },
   ],
   splitting: true,
   external: ["node:*", "webgpu"],
@@ -155,7 +154,7 @@ ${readFileSync(join(root, "node_modules", "@huggingface", "jinja", "LICENSE"), "
 const tokenizer = {
   ...shared,
   mainFields: ["module", "main"],
-  entryPoints: [{ in: "src/packaged/tokenizer.ts", out: "tokenizer" }],
+  entryPoints: [{ in: "src/generation/packaged/tokenizer.ts", out: "tokenizer" }],
   plugins: [namedClasses],
 };
 
@@ -164,8 +163,8 @@ const worker = {
   ...shared,
   external: ["node:*", "webgpu"],
   entryPoints: [
-    { in: "src/packaged/worker.ts", out: "worker" },
-    { in: "src/packaged/worker-thread.ts", out: "worker-thread" },
+    { in: "src/generation/packaged/worker.ts", out: "worker" },
+    { in: "src/generation/packaged/worker-thread.ts", out: "worker-thread" },
   ],
   plugins: [nodeApart, namedClasses],
 };
@@ -176,7 +175,7 @@ const tokenizerWorker = {
   format: "iife",
   globalName: "worker",
   mainFields: ["module", "main"],
-  entryPoints: [{ in: "src/tokenizer/worker.ts", out: "tokenizer-worker" }],
+  entryPoints: [{ in: "src/models/tokenizer/worker.ts", out: "tokenizer-worker" }],
   footer: {
     js:
       // Linux gives each thread a priority of its own: the thread that answers requests goes first.
@@ -199,7 +198,7 @@ const page = {
 };
 
 /** The script of the page that a server has at `/`. */
-const chat = { ...shared, entryPoints: [{ in: "src/serve/page/chat.ts", out: "chat" }] };
+const chat = { ...shared, entryPoints: [{ in: "src/tools/serve/page/chat.ts", out: "chat" }] };
 
 async function bundled(options) {
   const { build, transformSync } = await import("esbuild");
@@ -231,7 +230,7 @@ export async function bundle() {
     .filter((f) => f !== packers && f !== engine)
     .map(([name, source]) => [name, source.replaceAll(seen, unseen)]);
   const text =
-    `// Made by scripts/bundle.mjs from src/packaged and src/serve/page, and what they import; do not edit.\n` +
+    `// Made by scripts/bundle.mjs from src/generation/packaged and src/tools/serve/page; do not edit.\n` +
     `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, ` +
     `string>> = ${record(runtimeFiles)};\n\n` +
     `/** What packages of weights in less than words carry besides; the others import it as \`unseen\`. */\n` +
@@ -248,7 +247,7 @@ export async function bundle() {
     `export const chatScript = ${JSON.stringify(chatScript)};\n\n` +
     `/** The script of a worker thread that has a tokenizer. */\n` +
     `export const tokenizerWorker = ${JSON.stringify(workerScript)};\n`;
-  const path = join(root, "src", "bundled.ts");
+  const path = join(root, "src", "ground", "bundled.ts");
   let old = "";
   try {
     old = readFileSync(path, "utf8");

@@ -1,4 +1,4 @@
-// Writes src/embedded.ts: the standard library, the kernels and what exported folders share as text, so that the
+// Writes src/ground/embedded.ts: the standard library, the kernels and what exported folders share as text, so that the
 // compiler reads no files and runs in a page.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -24,15 +24,16 @@ const digest = (text) => createHash("sha256").update(text).digest("hex").slice(0
 export function embed() {
   const kernels = table("kernels", ".wgsl", withoutRegion);
   const text =
-    `// Made by scripts/embed.mjs from src/std/*.mod, kernels/*.wgsl, src/export/**/python/*.py and ` +
-    `src/hardware/*.c; do not edit.\n` +
-    `export const stdFiles: Readonly<Record<string, string>> = {\n${table("src/std", ".mod")}};\n` +
+    `// Made by scripts/embed.mjs from src/language/std/*.mod, kernels/*.wgsl, src/tools/export/**/python/*.py and ` +
+    `src/tools/hardware/*.c; do not edit.\n` +
+    `export const stdFiles: Readonly<Record<string, string>> = {\n${table("src/language/std", ".mod")}};\n` +
     `export const kernelFiles: Readonly<Record<string, string>> = {\n${kernels}};\n` +
-    `export const pythonFiles: Readonly<Record<string, string>> = {\n${table("src/export/python", ".py")}};\n` +
-    `export const huggingFaceFiles: Readonly<Record<string, string>> = {\n${table("src/export/hf/python", ".py")}};\n` +
-    `export const layerFiles: Readonly<Record<string, string>> = {\n${table("src/hardware", ".c")}};\n` +
+    `export const pythonFiles: Readonly<Record<string, string>> = {\n${table("src/tools/export/python", ".py")}};\n` +
+    `export const huggingFaceFiles: Readonly<Record<string, string>> = ` +
+    `{\n${table("src/tools/export/hf/python", ".py")}};\n` +
+    `export const layerFiles: Readonly<Record<string, string>> = {\n${table("src/tools/hardware", ".c")}};\n` +
     `export const kernelsDigest = ${JSON.stringify(digest(table("kernels", ".wgsl")))};\n`;
-  const path = join(root, "src", "embedded.ts");
+  const path = join(root, "src", "ground", "embedded.ts");
   let old = "";
   try {
     old = readFileSync(path, "utf8");

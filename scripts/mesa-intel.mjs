@@ -51,7 +51,7 @@ const FETCH_MS = 600_000;
 
 class Fault extends Error {}
 
-/** As src/runtime/cache-node.ts has it. */
+/** As src/ground/files/cache-node.ts has it. */
 function userCache() {
   const named = process.env["XDG_CACHE_HOME"];
   if (named && isAbsolute(named)) return join(named, "modc");
@@ -159,7 +159,7 @@ function isRunning(pid) {
 async function main(from) {
   if (process.platform !== "linux") throw new Fault("Mesa's driver of Intel's GPUs is built on Linux only");
   const cache = userCache();
-  // Where src/hardware/drivers-node.ts looks for it.
+  // Where src/tools/hardware/drivers-node.ts looks for it.
   const folder = join(cache, `mesa-intel-${VERSION}`);
   const isThere = () => names.every((name) => existsSync(join(folder, name)));
   if (isThere() && from === undefined) return folder;

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { setupOrExit } from "./setup.mjs";
 
 setupOrExit({ driver: false });
-const { compile, evaluate } = await import("../dist/src/index.js");
+const { compile, evaluate } = await import("../dist/src/compiler/index.js");
 const { matchWeights, readSafetensors, readWeight } = await import("../dist/src/runtime/index.js");
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

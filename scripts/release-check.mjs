@@ -16,7 +16,7 @@ const NEEDED = [
   "LICENSE",
   "CHANGELOG.md",
   "dist/lib/index.js",
-  "dist/src/index.d.ts",
+  "dist/src/compiler/index.d.ts",
   "dist/src/cli/main.js",
 ];
 const UNWANTED = /^(?:test|bench|scripts|playground|\.)|\.map$|\.test\./;

@@ -68,9 +68,9 @@ const from = (page, to) => relative(dirname(page), to).split(sep).join("/") || b
  */
 export async function buildSite(folder, { playground = true, pictured = () => true } = {}) {
   const { Marked } = await import("marked");
-  const { Project } = await import("../dist/src/language/project.js");
-  const { pictureOf } = await import("../dist/src/language/picture.js");
-  const { libraryDocs } = await import("../dist/src/check/documented.js");
+  const { Project } = await import("../dist/src/language/editor/project.js");
+  const { pictureOf } = await import("../dist/src/tools/lsp/picture.js");
+  const { libraryDocs } = await import("../dist/src/language/check/documented.js");
   const [pages, examples] = [markdownPages(), examplePages()];
   /** Other files of the repository that pages show or point to. */
   const copied = new Map();

@@ -32,38 +32,38 @@ const SECTIONS = {
       unit: "inputs",
     },
     {
-      file: "test/lower/random.test.ts",
+      file: "test/compiler/lower/random.test.ts",
       what: "random programs in every phase, against loops over one sequence",
       short: 80,
       unit: "programs",
     },
     {
-      file: "test/passes/passes.test.ts",
+      file: "test/compiler/passes/passes.test.ts",
       what: "random graphs before and after each pass, bit for bit",
       short: 300,
       unit: "graphs a pass",
     },
     {
-      file: "test/schedule/random-products.test.ts",
+      file: "test/compiler/schedule/random-products.test.ts",
       what: "random graphs around products on the device, four ways each, against the reference",
       short: 25,
       unit: "graphs, 3 sizes each",
     },
     {
-      file: "test/schedule/split.test.ts",
+      file: "test/compiler/schedule/split.test.ts",
       only: "random models under limits",
       what: "random models in parts, under limits that almost every weight exceeds",
       short: 25,
       unit: "models",
     },
     {
-      file: "test/schedule/memory.test.ts",
+      file: "test/compiler/schedule/memory.test.ts",
       what: "random lifetimes: no two live values share memory",
       short: 600,
       unit: "programs",
     },
     {
-      file: "test/program/serialize.test.ts",
+      file: "test/runtime/program/serialize.test.ts",
       what: "damaged compiled programs are refused or unchanged",
       short: 2000,
       unit: "programs",
@@ -71,38 +71,38 @@ const SECTIONS = {
   ],
   language: [
     {
-      file: "test/check/mutations.test.ts",
+      file: "test/language/check/mutations.test.ts",
       what: "mutated sources and random words through the checker",
       short: 1000,
       unit: "sources",
     },
     {
-      file: "test/syntax/mutations.test.ts",
+      file: "test/language/syntax/mutations.test.ts",
       what: "mutated sources and random signs through parser and formatter",
       short: 1100,
       unit: "sources",
     },
     {
-      file: "test/check-tensor/random.test.ts",
+      file: "test/language/check-tensor/random.test.ts",
       share: 0.5,
       what: "random expressions through the checker, run where accepted, and held to the causal rule",
       short: 5500,
       unit: "expressions",
     },
     {
-      file: "test/syntax/recovery.test.ts",
+      file: "test/language/syntax/recovery.test.ts",
       what: "three mistakes in one source, three messages",
       short: 1500,
       unit: "triples",
     },
     {
-      file: "test/lsp/soak.test.ts",
+      file: "test/tools/lsp/soak.test.ts",
       what: "random edits through the language server, its diagnostics held to those of the text",
       short: 6,
       unit: "texts, 20 edits each",
     },
     {
-      file: "test/syntax/format.test.ts",
+      file: "test/language/syntax/format.test.ts",
       what: "random programs formatted, with lines and comments scattered",
       short: 200,
       unit: "programs",
@@ -110,7 +110,7 @@ const SECTIONS = {
   ],
   endings: [
     {
-      file: "test/cli/interrupts.test.ts",
+      file: "test/tools/cli/interrupts.test.ts",
       share: 3,
       what: "commands interrupted, or left by their reader, at random moments on both software devices: none crashes",
       short: 10,
@@ -157,14 +157,14 @@ const SECTIONS = {
       unit: "files of tests",
     },
     {
-      file: ["test/end-to-end/targets.test.ts", "test/train/trainer.test.ts"],
+      file: ["test/end-to-end/targets.test.ts", "test/tools/train/trainer.test.ts"],
       once: true,
       what: "programs for every class of device, with subgroups and without, and steps of training, on both devices",
       short: 8,
       unit: "programs",
     },
     {
-      file: ["test/end-to-end/digests.test.ts", "test/train/programs.test.ts"],
+      file: ["test/end-to-end/digests.test.ts", "test/tools/train/programs.test.ts"],
       once: true,
       what:
         "training's programs for every class of device, in one batch and in micro-batches, and hashes of all " +
@@ -173,7 +173,7 @@ const SECTIONS = {
       unit: "programs",
     },
     {
-      file: "test/ops/gradients.test.ts",
+      file: "test/compiler/ops/gradients.test.ts",
       once: true,
       what: "gradients of large inputs against differences, element by element",
       short: 49,
@@ -181,10 +181,10 @@ const SECTIONS = {
     },
     {
       file: [
-        "test/syntax/limits.test.ts",
-        "test/tokenizer/tokenizer.test.ts",
+        "test/language/syntax/limits.test.ts",
+        "test/models/tokenizer/tokenizer.test.ts",
         "test/end-to-end/f16.test.ts",
-        "test/generate/recovery.test.ts",
+        "test/generation/generate/recovery.test.ts",
       ],
       once: true,
       what:
@@ -208,7 +208,7 @@ const SECTIONS = {
   ],
   training: [
     {
-      file: "test/train/checkpoint.test.ts",
+      file: "test/tools/train/checkpoint.test.ts",
       only: "kill -9|where the disk refuses",
       what:
         "a writer of checkpoints killed at random moments, or refused by the disk at every moment: what it leaves " +
@@ -217,7 +217,7 @@ const SECTIONS = {
       unit: "kills",
     },
     {
-      file: "test/cli/train.test.ts",
+      file: "test/tools/cli/train.test.ts",
       only: "kill -9",
       share: 0.5,
       what: "training killed at random moments and resumed: the weights of a run that was not, byte for byte",
@@ -225,14 +225,14 @@ const SECTIONS = {
       unit: "kills",
     },
     {
-      file: "test/train/lock.test.ts",
+      file: "test/tools/train/lock.test.ts",
       only: "exactly one",
       what: "races of four processes for a run's folder, with and without a lock of a dead one: exactly one gets it",
       short: 50,
       unit: "races",
     },
     {
-      file: "test/train/flat.test.ts",
+      file: "test/tools/train/flat.test.ts",
       what: "memory of a training process stays flat",
       short: 500,
       unit: "steps of a tiny model",
@@ -240,7 +240,7 @@ const SECTIONS = {
   ],
   generation: [
     {
-      file: "test/generate/flat.test.ts",
+      file: "test/generation/generate/flat.test.ts",
       what: "tokens make no buffer and leave no memory behind",
       short: 250,
       unit: "tokens, of a dense and of a routed model",
@@ -248,13 +248,13 @@ const SECTIONS = {
   ],
   serve: [
     {
-      file: "test/serve/fuzz.test.ts",
+      file: "test/tools/serve/fuzz.test.ts",
       what: "any JSON over the wire: a text, or an error that says what is wrong",
       short: 700,
       unit: "requests",
     },
     {
-      file: "test/serve/batched.test.ts",
+      file: "test/tools/serve/batched.test.ts",
       only: "requests that come at any moment",
       what: "streams at random moments, some of them cancelled, against each alone",
       short: 60,
@@ -262,35 +262,35 @@ const SECTIONS = {
       share: 0.25,
     },
     {
-      file: "test/serve/sockets.test.ts",
+      file: "test/tools/serve/sockets.test.ts",
       once: true,
       what: "clients that are silent, slow, greedy or gone; 5,000 idle connections",
       short: 9,
       unit: "kinds",
     },
     {
-      file: "test/serve/nginx.test.ts",
+      file: "test/tools/serve/nginx.test.ts",
       what: "streams behind nginx while one of two servers ends",
       short: 200,
       unit: "streams",
       share: 0.25,
     },
     {
-      file: "test/serve/lost.test.ts",
+      file: "test/tools/serve/lost.test.ts",
       once: true,
       what: "a device lost ten times under streams: each goes on to the same text",
       short: 10,
       unit: "losses",
     },
     {
-      file: "test/serve/killed.test.ts",
+      file: "test/tools/serve/killed.test.ts",
       once: true,
       what: "servers behind nginx killed under load and started again: what begins afterwards is answered",
       short: 10,
       unit: "kills",
     },
     {
-      file: "test/serve/long.test.ts",
+      file: "test/tools/serve/long.test.ts",
       what: "sixteen streams for long: all answered, and no more memory once it is warm",
       short: 1,
       unit: "minutes",

@@ -1,5 +1,5 @@
 // What any device has, for programs that Mesa's runs.
-import { PORTABLE, type Target } from "../src/program/target.js";
+import { PORTABLE, type Target } from "../src/runtime/program/target.js";
 import { soaking } from "./soak.js";
 
 /**

@@ -3,85 +3,71 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { passes } from "../src/passes/index.js";
+import { passes } from "../src/compiler/passes/index.js";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** A room imports itself and rooms that stand before it. */
-const ORDER = [
-  "ambient",
-  "base",
-  "size",
-  "embedded",
-  "bundled",
-  "diagnostics",
-  "program",
-  "grammar",
-  "syntax",
-  "ir",
-  "ops",
-  "check",
-  "reference",
-  "lower",
-  "autodiff",
-  "passes",
-  "schedule",
-  "codegen",
-  "cost",
-  "export",
-  "recipes",
-  "compile",
-  "compile-generation",
-  "index",
-  "language",
-  "lsp",
-  "runtime",
-  "tokenizer",
-  "generate",
-  "constrain",
-  "engine",
-  "packaged",
-  "build",
-  "huggingface",
-  "serve",
-  "session",
-  "tune",
-  "verify",
-  "train",
-  "budget",
-  "hardware",
-  "cli",
-] as const;
-type Room = (typeof ORDER)[number];
+/** A wing of `src/`: its rooms, in order, and the wings (or single rooms of wings) that they may import. */
+interface Wing {
+  /** A room imports itself and the rooms before it. A file of the wing's own folder is a room. */
+  readonly rooms: readonly string[];
+  readonly imports: readonly string[];
+}
 
-/** Where the order alone allows too much. */
-const ONLY: Partial<Record<Room, readonly Room[]>> = {
-  // The border: a page that ships a compiled model carries these and no compiler.
-  program: ["base", "size"],
-  runtime: ["base", "size", "program"],
-  generate: ["base", "size", "program", "runtime"],
-  constrain: ["base", "size", "tokenizer", "generate"],
-  packaged: ["base", "size", "program", "runtime", "tokenizer", "generate", "engine"],
-  engine: ["base", "size", "program", "runtime", "generate"],
-  // A service worker carries it beside the runtime, and no compiler.
-  serve: ["base", "size", "bundled", "program", "runtime", "tokenizer", "generate", "constrain", "engine"],
-  build: ["base", "size", "program", "runtime", "generate", "packaged", "bundled"],
-  // The checker knows the language, not what becomes of it.
-  check: ["base", "size", "embedded", "diagnostics", "syntax", "grammar"],
-  // What another engine runs has the language's own operations, nothing of the graph.
-  export: ["base", "size", "embedded", "diagnostics", "syntax", "check"],
-  // The public face of the compiler; the runtime has one of its own.
-  index: ORDER.filter((room) => room !== "bundled"),
+const WINGS: Readonly<Record<string, Wing>> = {
+  ground: { rooms: ["ambient", "base", "numerics", "size", "files", "embedded", "bundled"], imports: [] },
+  language: { rooms: ["diagnostics", "grammar", "syntax", "check", "editor"], imports: ["ground"] },
+  runtime: {
+    rooms: ["program", "device", "steps", "weights", "profile", "run", "index", "node"],
+    imports: ["ground"],
+  },
+  compiler: {
+    rooms: [
+      "ir",
+      "ops",
+      "reference",
+      "lower",
+      "autodiff",
+      "passes",
+      "schedule",
+      "codegen",
+      "cost",
+      "recipes",
+      "compile",
+      "compile-generation",
+      "index",
+    ],
+    imports: ["ground", "language", "runtime/program"],
+  },
+  models: { rooms: ["tokenizer", "families"], imports: ["ground", "language", "compiler", "runtime"] },
+  generation: {
+    rooms: ["generate", "constrain", "engine", "packaged"],
+    imports: ["ground", "runtime", "models/tokenizer"],
+  },
+  tools: {
+    rooms: ["export", "build", "serve", "session", "lsp", "tune", "verify", "train", "budget", "hardware", "cli"],
+    imports: ["ground", "language", "runtime", "compiler", "models", "generation"],
+  },
+};
+
+/** Rooms that may import less than their wing. */
+const ONLY: Readonly<Record<string, readonly string[]>> = {
+  "language/check": ["ground", "compiler/ir/vocabulary"], // the checker names elementwise functions as the IR does
+  "generation/generate": ["ground", "runtime"],
+  "generation/engine": ["ground", "runtime"],
+  "models/tokenizer": ["ground", "runtime"],
+  // A service worker carries the server next to the runtime, and no compiler.
+  "tools/serve": ["ground", "runtime", "models/tokenizer", "generation"],
+  "tools/build": ["ground", "runtime", "generation"],
+  // Exported code has the operations of the language, and nothing of the graph.
+  "tools/export": ["ground", "language"],
 };
 
 /** The folders of the checker; first, "", what is for all of them. */
 const CHECK_ORDER = ["", "tensors", "builtins", "names", "eval", "instances", "unroll", "checks"];
 
-/** The checker names elementwise functions as the IR does. */
-const VOCABULARY_OF: Partial<Record<Room, string>> = { check: "src/ir/vocabulary.js" };
-
 const sources = [...filesUnder("src", ".ts"), ...filesUnder("grammar", ".ts")].filter(
-  (file) => !file.endsWith(".d.ts") && !["src/embedded.ts", "src/bundled.ts"].includes(file),
+  (file) => !file.endsWith(".d.ts") && !["src/ground/embedded.ts", "src/ground/bundled.ts"].includes(file),
 );
 const text = new Map(sources.map((file) => [file, readFileSync(join(root, file), "utf8")]));
 
@@ -94,12 +80,22 @@ function filesUnder(folder: string, extension: string): string[] {
     .sort();
 }
 
-function roomOf(file: string): Room {
-  const [top, second] = file.split("/");
-  const name = top === "grammar" ? top : second!.replace(/\.(ts|js)$/, "");
-  const room = ORDER.find((r) => r === name);
-  if (!room) throw new Error(`${file} lies in no room: add ${name} to ORDER, where it belongs`);
-  return room;
+/** `wing/room` of a source file. */
+function roomOf(file: string): string {
+  const [top, wing, entry] = file.split("/");
+  const [of, name] = top === "grammar" ? ["language", "grammar"] : [wing!, entry!.replace(/\.(ts|js)$/, "")];
+  if (WINGS[of]?.rooms.includes(name)) return `${of}/${name}`;
+  throw new Error(`${file} is in no room: add ${name} to the rooms of a wing`);
+}
+
+/** Whether a file may import another. */
+function mayImport(file: string, target: string): boolean {
+  const [from, to] = [roomOf(file), roomOf(target)];
+  const [wing, room] = from.split("/") as [string, string];
+  const { rooms, imports } = WINGS[wing]!;
+  if (to.startsWith(`${wing}/`)) return rooms.indexOf(to.slice(wing.length + 1)) <= rooms.indexOf(room);
+  const path = target.replace(/^src\//, "").replace(/\.(ts|js)$/, "");
+  return (ONLY[from] ?? imports).some((name) => path === name || path.startsWith(`${name}/`));
 }
 
 /**
@@ -171,12 +167,8 @@ describe("imports point one way", () => {
 
   it("finds imports at all", () => expect(imports.length).toBeGreaterThan(100));
 
-  it("a room imports only rooms that stand before it", () => {
-    const wrong = imports.filter(({ file, target }) => {
-      const [from, to] = [roomOf(file), roomOf(target)];
-      if (from === to || VOCABULARY_OF[from] === target) return false;
-      return !(ONLY[from]?.includes(to) ?? ORDER.indexOf(to) < ORDER.indexOf(from));
-    });
+  it("a room imports the rooms before it in its wing, and the wings that its wing may import", () => {
+    const wrong = imports.filter(({ file, target }) => !mayImport(file, target));
     expect(wrong.map(({ file, target }) => `${file} imports ${target}`)).toEqual([]);
   });
 
@@ -184,10 +176,10 @@ describe("imports point one way", () => {
     const above = ["check", "review", "documented"];
     const folderOf = (file: string): string => /^src\/check\/(\w+)\//.exec(file)?.[1] ?? "";
     const place = (file: string): number =>
-      above.some((name) => file === `src/check/${name}.ts`) ? Infinity : CHECK_ORDER.indexOf(folderOf(file));
+      above.some((name) => file === `src/language/check/${name}.ts`) ? Infinity : CHECK_ORDER.indexOf(folderOf(file));
     const inside = imports
       .map(({ file, target }) => ({ file, target: target.replace(/\.js$/, ".ts") }))
-      .filter(({ file, target }) => roomOf(file) === "check" && target.startsWith("src/check/"));
+      .filter(({ file, target }) => roomOf(file) === "language/check" && target.startsWith("src/language/check/"));
     expect(inside.length).toBeGreaterThan(100);
     expect(inside.filter(({ file, target }) => place(file) < 0 || place(target) > place(file))).toEqual([]);
   });
@@ -208,7 +200,7 @@ describe("imports point one way", () => {
   it("only the command line and the parts of the runtime named for Node touch the system", () => {
     const wrong = sources.filter(
       (file) =>
-        roomOf(file) !== "cli" &&
+        roomOf(file) !== "tools/cli" &&
         !file.endsWith("-node.ts") &&
         importsOf(file).some((name) => name.startsWith("node:")),
     );
@@ -217,17 +209,17 @@ describe("imports point one way", () => {
 
   it("packages stand where they belong: parser, device, texts, command line", () => {
     const places: Readonly<Record<string, (file: string) => boolean>> = {
-      chevrotain: (file) => ["grammar", "syntax"].includes(roomOf(file)),
-      webgpu: (file) => file === "src/runtime/dawn-node.ts",
-      "@commander-js/extra-typings": (file) => roomOf(file) === "cli",
-      "@huggingface/tokenizers": (file) => file === "src/tokenizer/tokenizer.ts",
-      "@huggingface/jinja": (file) => file === "src/tokenizer/template.ts",
+      chevrotain: (file) => ["language/grammar", "language/syntax"].includes(roomOf(file)),
+      webgpu: (file) => file === "src/runtime/device/dawn-node.ts",
+      "@commander-js/extra-typings": (file) => roomOf(file) === "tools/cli",
+      "@huggingface/tokenizers": (file) => file === "src/models/tokenizer/tokenizer.ts",
+      "@huggingface/jinja": (file) => file === "src/models/tokenizer/template.ts",
       // Of the protocol the server itself uses the types alone, so that a page can have it.
-      "vscode-languageserver": (file) => roomOf(file) === "lsp" || file === "src/cli/lsp/connection.ts",
-      "vscode-languageserver/node": (file) => file === "src/cli/lsp/connection.ts",
-      "vscode-languageserver-types": (file) => roomOf(file) === "lsp",
-      hono: (file) => file === "src/serve/server.ts",
-      "@hono/node-server": (file) => file === "src/serve/listen-node.ts",
+      "vscode-languageserver": (file) => roomOf(file) === "tools/lsp" || file === "src/tools/cli/lsp/connection.ts",
+      "vscode-languageserver/node": (file) => file === "src/tools/cli/lsp/connection.ts",
+      "vscode-languageserver-types": (file) => roomOf(file) === "tools/lsp",
+      hono: (file) => file === "src/tools/serve/server.ts",
+      "@hono/node-server": (file) => file === "src/tools/serve/listen-node.ts",
     };
     const wrong = sources.flatMap((file) =>
       importsOf(file)
@@ -236,7 +228,7 @@ describe("imports point one way", () => {
             !name.startsWith(".") &&
             !name.startsWith("node:") &&
             !places[name]?.(file) &&
-            file !== "src/build/readme.ts",
+            file !== "src/tools/build/readme.ts",
         ) // its example imports the package
         .map((name) => `${file} imports ${name}`),
     );
@@ -251,7 +243,7 @@ describe("the playground", () => {
     expect(imported.length).toBeGreaterThan(50);
     const wrong = imported.filter(
       ({ file, name }) =>
-        name.startsWith("node:") || name.endsWith("-node.js") || pathOf(name, file).startsWith("src/cli/"),
+        name.startsWith("node:") || name.endsWith("-node.js") || pathOf(name, file).startsWith("src/tools/cli/"),
     );
     expect(wrong).toEqual([]);
   });
@@ -317,7 +309,7 @@ describe("files", () => {
           : [],
       ),
     );
-    expect(long.filter((place) => !place.startsWith("src/ops/wgsl.ts"))).toEqual([]);
+    expect(long.filter((place) => !place.startsWith("src/compiler/ops/wgsl.ts"))).toEqual([]);
   });
 
   it("begin by saying what they are for, in a sentence", () => {
@@ -332,18 +324,22 @@ describe("files", () => {
 
   it("have no default exports", () => {
     // What `modc build` writes is text here, and has one.
-    expect(found(/^export default\b|\bas default\b/, (file) => roomOf(file) === "build")).toEqual([]);
+    expect(found(/^export default\b|\bas default\b/, (file) => roomOf(file) === "tools/build")).toEqual([]);
   });
 });
 
-describe("nothing prints or reads the command line outside src/cli", () => {
+describe("nothing prints or reads the command line outside src/tools/cli", () => {
   it("no console, no standard streams, no arguments, no exit", () => {
     expect(
       found(
         /\bconsole\.|\bprocess\.(stdout|stderr|argv|exit)\b/,
         (file) =>
-          roomOf(file) === "cli" ||
-          ["src/build/readme.ts", "src/runtime/self-test-child.ts", "src/runtime/dawn-node.ts"].includes(file),
+          roomOf(file) === "tools/cli" ||
+          [
+            "src/tools/build/readme.ts",
+            "src/runtime/device/self-test-child.ts",
+            "src/runtime/device/dawn-node.ts",
+          ].includes(file),
       ),
     ).toEqual([]); // the README's example and the self-test's process print; Dawn is found from the program's script
   });
@@ -355,11 +351,16 @@ describe("docs/architecture.md", () => {
   const firstCells = (table: string): string[] =>
     [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap((m) => [...m[1]!.matchAll(/`([^`]+)`/g)].map((name) => name[1]!));
 
-  it("lists the rooms in their order", () => {
-    const listed = firstCells(between("## Rooms", "## Sizes"))
-      .map((place) => place.replace(/^src\//, "").replace(/\/$|\.ts$/, ""))
-      .filter((place) => !["std", "kernels"].includes(place)); // of the language, and of WGSL
-    expect(listed).toEqual(ORDER.filter((room) => room !== "embedded" && room !== "bundled"));
+  it("lists the wings, and each wing has a README of at most 40 lines", () => {
+    const listed = firstCells(between("## Wings", "## Data flow")).map((place) => /^src\/(\w+)\/$/.exec(place)?.[1]);
+    expect(listed).toEqual(Object.keys(WINGS));
+    for (const wing of Object.keys(WINGS)) {
+      const readme = readFileSync(join(root, "src", wing, "README.md"), "utf8");
+      expect(readme.split("\n").length - 1, wing).toBeLessThanOrEqual(40);
+      const rooms = WINGS[wing]!.rooms.filter((room) => !["grammar", "index", "node", "embedded"].includes(room));
+      for (const room of rooms) expect(readme, `${wing}: ${room}`).toMatch(new RegExp(`\`${room}(?:/|\\.ts)\``));
+    }
+    expect(readdirSync(join(root, "src")).toSorted()).toEqual(Object.keys(WINGS).toSorted());
   });
 
   it("lists the passes in their order", () => {

@@ -2,7 +2,7 @@
 // to be tested are spared nothing.
 import { mesaWithMatrices } from "../scripts/mesa-matrix.mjs";
 import { type Device, openDevice } from "../src/runtime/index.js";
-import { loadVulkan } from "../src/runtime/swiftshader-node.js";
+import { loadVulkan } from "../src/runtime/device/swiftshader-node.js";
 
 /** `default`: the best there is. `swiftshader`: a software device with subgroups of another width and no f16. */
 export type TestDevice = "default" | "swiftshader";

@@ -4,11 +4,11 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { check } from "../src/check/check.js";
-import { formatDiagnostics } from "../src/diagnostics/format.js";
-import { recipes } from "../src/recipes.js";
-import { parse } from "../src/syntax/parse.js";
-import { COMMANDS } from "../src/cli/tree/acts.js";
+import { check } from "../src/language/check/check.js";
+import { formatDiagnostics } from "../src/language/diagnostics/format.js";
+import { recipes } from "../src/compiler/recipes.js";
+import { parse } from "../src/language/syntax/parse.js";
+import { COMMANDS } from "../src/tools/cli/tree/acts.js";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const pages = [

@@ -1,11 +1,11 @@
 // The optimized graph of a source, for tests that look at the reference alone: nothing is scheduled, no kernel written.
-import { check } from "../src/check/check.js";
-import type { Model } from "../src/check/model.js";
-import { checkOptions, recipeOf, type CompileOptions } from "../src/compile.js";
-import { formatDiagnostics } from "../src/diagnostics/format.js";
-import type { Graph } from "../src/ir/graph.js";
-import { optimize } from "../src/passes/index.js";
-import { materialOf } from "../src/recipes.js";
+import { check } from "../src/language/check/check.js";
+import type { Model } from "../src/language/check/model.js";
+import { checkOptions, recipeOf, type CompileOptions } from "../src/compiler/compile.js";
+import { formatDiagnostics } from "../src/language/diagnostics/format.js";
+import type { Graph } from "../src/compiler/ir/graph.js";
+import { optimize } from "../src/compiler/passes/index.js";
+import { materialOf } from "../src/compiler/recipes.js";
 
 export interface Optimized {
   readonly graph: Graph;

@@ -1,7 +1,7 @@
 // Tunings that pack the rows of every product by a weight, where by default those of many columns alone do.
-import type { Target } from "../src/program/target.js";
-import { candidates, tuningsFor } from "../src/schedule/tunings/index.js";
-import { tuningsFile, type TuningsFile } from "../src/schedule/tunings/file.js";
+import type { Target } from "../src/runtime/program/target.js";
+import { candidates, tuningsFor } from "../src/compiler/schedule/tunings/index.js";
+import { tuningsFile, type TuningsFile } from "../src/compiler/schedule/tunings/file.js";
 
 /** With tiles of one of the heights and widths that there are, by `seed`; undefined where none are packed. */
 export function packingAll(target: Target, seed: number): TuningsFile | undefined {

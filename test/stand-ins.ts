@@ -1,5 +1,5 @@
 // Programs in which steps that may stand in for others do, or none does, so that tests run both.
-import type { Program, ProgramStep } from "../src/program/program.js";
+import type { Program, ProgramStep } from "../src/runtime/program/program.js";
 
 /**
  * Which steps stand in for others: none; all that may, the first one where several may; or those alone that never run

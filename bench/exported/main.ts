@@ -5,14 +5,14 @@
 // generation reads one row, so that products wait for the weights of the layers that it does not skip.
 import { readFileSync } from "node:fs";
 import type * as Ort from "onnxruntime-node";
-import { check } from "../../src/check/check.js";
-import { ledger } from "../../src/cost/ledger.js";
-import { onnxFile } from "../../src/export/onnx/file.js";
-import { onnxGraph } from "../../src/export/onnx/onnx.js";
-import { optimize } from "../../src/passes/index.js";
-import { asProgramWeight } from "../../src/program/program.js";
-import { materialOf, recipes } from "../../src/recipes.js";
-import { initialValues } from "../../src/runtime/init.js";
+import { check } from "../../src/language/check/check.js";
+import { ledger } from "../../src/compiler/cost/ledger.js";
+import { onnxFile } from "../../src/tools/export/onnx/file.js";
+import { onnxGraph } from "../../src/tools/export/onnx/onnx.js";
+import { optimize } from "../../src/compiler/passes/index.js";
+import { asProgramWeight } from "../../src/runtime/program/program.js";
+import { materialOf, recipes } from "../../src/compiler/recipes.js";
+import { initialValues } from "../../src/runtime/weights/init.js";
 import { fileDtype, toBytes } from "../../src/runtime/weights/to-bytes.js";
 import { atMost, between, two } from "../musts.js";
 import { random } from "../random.js";

@@ -1,15 +1,15 @@
 // The models whose generation is measured, with their weights and prompts: seeded, and the same for every peer.
-import { compile } from "../../src/compile.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
-import { evaluate } from "../../src/reference/evaluate.js";
-import type { Program } from "../../src/program/program.js";
-import { encodings } from "../../src/program/encodings/index.js";
-import type { WeightType } from "../../src/program/target.js";
+import { compile } from "../../src/compiler/compile.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import { isOp, nodesOf, type Graph } from "../../src/compiler/ir/graph.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
+import type { Program } from "../../src/runtime/program/program.js";
+import { encodings } from "../../src/runtime/program/encodings/index.js";
+import type { WeightType } from "../../src/runtime/program/target.js";
 import { readWeight } from "../../src/runtime/weights/match.js";
 import { asStored } from "../../src/runtime/weights/stored.js";
 import { openWeights } from "../../src/runtime/node.js";
-import { axisSize } from "../../src/size/size.js";
+import { axisSize } from "../../src/ground/size/size.js";
 import { at, textOf } from "../cases.js";
 import type { Sent } from "../protocol.js";
 import { random } from "../random.js";

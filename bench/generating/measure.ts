@@ -1,5 +1,5 @@
 // Checks every peer's tokens against the reference, then times those that agree, in turns.
-import { evaluate } from "../../src/reference/evaluate.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { firstLine, openAll, rotated, say } from "../measure.js";
 import type { Options } from "../options.js";
 import { PeerProcess } from "../process.js";

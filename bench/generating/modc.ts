@@ -1,8 +1,8 @@
 // Generation in modc: its own generator.
-import { compileGeneration } from "../../src/compile-generation.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { createGenerator } from "../../src/generate/index.js";
-import type { Generation } from "../../src/program/generation.js";
+import { compileGeneration } from "../../src/compiler/compile-generation.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import { createGenerator } from "../../src/generation/generate/index.js";
+import type { Generation } from "../../src/runtime/program/generation.js";
 import type { Target } from "../../src/runtime/index.js";
 import { modcDevice } from "../peers/modc.js";
 import type { Generated, MakeWriter, Writer } from "./generator.js";

@@ -1,5 +1,5 @@
 // The protocol between the bench and a peer's process for generation.
-import type { WeightType } from "../../src/program/target.js";
+import type { WeightType } from "../../src/runtime/program/target.js";
 import type { Sent } from "../protocol.js";
 
 /**

@@ -1,9 +1,9 @@
 // Measures the cost of a routed layer for a token that skips it: compares a model in which all tokens skip with the
 // same model without some of its dispatches, and with a model without routed layers, in turns.
-import { Capacity } from "../../src/generate/capacity.js";
-import { createGenerator, type Generator } from "../../src/generate/index.js";
-import type { Generation } from "../../src/program/generation.js";
-import type { Program } from "../../src/program/program.js";
+import { Capacity } from "../../src/generation/generate/capacity.js";
+import { createGenerator, type Generator } from "../../src/generation/generate/index.js";
+import type { Generation } from "../../src/runtime/program/generation.js";
+import type { Program } from "../../src/runtime/program/program.js";
 import { load, type Device } from "../../src/runtime/index.js";
 import { type Skipped, SKIPPED_TOKENS as TOKENS } from "./protocol.js";
 

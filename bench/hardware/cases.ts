@@ -1,9 +1,9 @@
 // The models, sizes and precisions that are compiled for cards.
-import { compile } from "../../src/compile.js";
-import { compileGeneration } from "../../src/compile-generation.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import type { Program } from "../../src/program/program.js";
-import type { Precision, Target } from "../../src/program/target.js";
+import { compile } from "../../src/compiler/compile.js";
+import { compileGeneration } from "../../src/compiler/compile-generation.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import type { Program } from "../../src/runtime/program/program.js";
+import type { Precision, Target } from "../../src/runtime/program/target.js";
 import { textOf } from "../cases.js";
 
 export interface HardwareCase {

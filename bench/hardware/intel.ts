@@ -1,7 +1,7 @@
 // Intel's GPUs in the report: what their compiler says of each kernel that some case runs, without a model of time.
-import type { Gpu } from "../../src/hardware/cards.js";
-import { countsOf, type CountedRow } from "../../src/hardware/counts.js";
-import type { NullDevice } from "../../src/hardware/null-device-node.js";
+import type { Gpu } from "../../src/tools/hardware/cards.js";
+import { countsOf, type CountedRow } from "../../src/tools/hardware/counts.js";
+import type { NullDevice } from "../../src/tools/hardware/null-device-node.js";
 import { table } from "../tables.js";
 import { compileCase, extentsOf, type HardwareCase } from "./cases.js";
 import { kernelName, percent, thousand } from "./tables.js";

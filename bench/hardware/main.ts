@@ -2,11 +2,11 @@
 // and writes hardware.md and files beside it. All times are estimates from machine code, not measurements.
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { CARDS, GPU_IDS, INTEL, isCard, type Card, type Gpu } from "../../src/hardware/cards.js";
-import { missingForNullDevice } from "../../src/hardware/drivers-node.js";
-import { labOf } from "../../src/hardware/lab.js";
-import { NullDevice } from "../../src/hardware/null-device-node.js";
-import { NoDeviceError } from "../../src/runtime/errors.js";
+import { CARDS, GPU_IDS, INTEL, isCard, type Card, type Gpu } from "../../src/tools/hardware/cards.js";
+import { missingForNullDevice } from "../../src/tools/hardware/drivers-node.js";
+import { labOf } from "../../src/tools/hardware/lab.js";
+import { NullDevice } from "../../src/tools/hardware/null-device-node.js";
+import { NoDeviceError } from "../../src/runtime/device/errors.js";
 import { replaceFile } from "../replace-file.js";
 import { compileCase, extentsOf, HARDWARE_CASES, KEY_CASES, type HardwareCase } from "./cases.js";
 import { chart } from "./chart.js";

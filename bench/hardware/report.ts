@@ -1,6 +1,6 @@
 // hardware.md: what GPUs' compilers make of modc's kernels; and hardware-kernels.md, each kernel by itself.
-import { CARDS, INTEL, isCard, type Card, type Gpu } from "../../src/hardware/cards.js";
-import type { Lab } from "../../src/hardware/lab.js";
+import { CARDS, INTEL, isCard, type Card, type Gpu } from "../../src/tools/hardware/cards.js";
+import type { Lab } from "../../src/tools/hardware/lab.js";
 import { table } from "../tables.js";
 import type { RunCounts } from "./commands.js";
 import { countsTable, INTEL_NOTE, spillingTable, type CountedKernel } from "./intel.js";

@@ -1,6 +1,6 @@
 // Tables of what a card's compiler makes of programs. Facts and estimates stand in tables of their own.
-import type { Card } from "../../src/hardware/cards.js";
-import type { Lab, Row } from "../../src/hardware/lab.js";
+import type { Card } from "../../src/tools/hardware/cards.js";
+import type { Lab, Row } from "../../src/tools/hardware/lab.js";
 import { table } from "../tables.js";
 
 /** Dispatches that are alike: of one kernel, by as many workgroups, with the same estimate. */

@@ -1,7 +1,7 @@
 // Collects the results of finished runs from their logs.
 import { join } from "node:path";
-import type { LoadWindow } from "../../src/train/loads.js";
-import { readLog, type LogEntry } from "../../src/train/log-node.js";
+import type { LoadWindow } from "../../src/tools/train/loads.js";
+import { readLog, type LogEntry } from "../../src/tools/train/log-node.js";
 import { spreadOf, type Spread } from "../statistics.js";
 import type { Costs, PlannedRun, VariantName } from "./plan.js";
 

@@ -2,14 +2,14 @@
 // model.
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { trainStep } from "../../src/autodiff/train-step.js";
-import { check } from "../../src/check/check.js";
-import type { Model, Phase } from "../../src/check/model.js";
-import { ledger, type Ledger } from "../../src/cost/ledger.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import type { Graph } from "../../src/ir/graph.js";
-import { lower } from "../../src/lower/lower.js";
-import { optimize } from "../../src/passes/index.js";
+import { trainStep } from "../../src/compiler/autodiff/train-step.js";
+import { check } from "../../src/language/check/check.js";
+import type { Model, Phase } from "../../src/language/check/model.js";
+import { ledger, type Ledger } from "../../src/compiler/cost/ledger.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import type { Graph } from "../../src/compiler/ir/graph.js";
+import { lower } from "../../src/compiler/lower/lower.js";
+import { optimize } from "../../src/compiler/passes/index.js";
 
 export type VariantName = "a" | "b" | "c" | "d" | "e" | "f" | "g";
 

@@ -1,8 +1,8 @@
 // Measures a step of each variant, in turns and separately from the runs, which may have shared the machine.
 import { readFileSync } from "node:fs";
 import { openDevice } from "../../src/runtime/index.js";
-import { createTrainer } from "../../src/train/trainer.js";
-import type { Batch, Trainer } from "../../src/train/types.js";
+import { createTrainer } from "../../src/tools/train/trainer.js";
+import type { Batch, Trainer } from "../../src/tools/train/types.js";
 import { random } from "../random.js";
 import { spreadOf } from "../statistics.js";
 import { compileSteps } from "../training/modc.js";

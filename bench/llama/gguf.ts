@@ -1,7 +1,7 @@
 // GGUF files of Llamas with random weights, written tensor by tensor.
 import { closeSync, openSync, writeSync } from "node:fs";
-import { toBlocks, type BlockType } from "../../src/program/encodings/block-file.js";
-import { BLOCKS, quantize } from "../../src/program/encodings/block-packing.js";
+import { toBlocks, type BlockType } from "../../src/runtime/program/encodings/block-file.js";
+import { BLOCKS, quantize } from "../../src/runtime/program/encodings/block-packing.js";
 import { random } from "../random.js";
 
 export interface Shape {

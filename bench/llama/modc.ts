@@ -1,11 +1,11 @@
 // A GGUF file on modc, by its own types of weights.
-import { compileGeneration } from "../../src/compile-generation.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { createGenerator } from "../../src/generate/index.js";
-import { checkpointSource } from "../../src/huggingface/folder-node.js";
+import { compileGeneration } from "../../src/compiler/compile-generation.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import { createGenerator } from "../../src/generation/generate/index.js";
+import { checkpointSource } from "../../src/models/families/folder-node.js";
 import { openDevice } from "../../src/runtime/index.js";
 import { openWeights } from "../../src/runtime/node.js";
-import type { WeightType } from "../../src/program/target.js";
+import type { WeightType } from "../../src/runtime/program/target.js";
 import type { Opened } from "./protocol.js";
 
 const WEIGHTS_AS: Readonly<Record<string, WeightType>> = { Q8_0: "q8", Q4_0: "q4", F16: "f16", BF16: "bf16" };

@@ -1,8 +1,8 @@
 // What mixtures of experts are held against, and how much of it should be left.
 import { readFileSync } from "node:fs";
-import { compile } from "../../src/compile.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import type { Program } from "../../src/program/program.js";
+import { compile } from "../../src/compiler/compile.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import type { Program } from "../../src/runtime/program/program.js";
 import { load, type Device } from "../../src/runtime/index.js";
 import type { Limits } from "../musts.js";
 import { random } from "../random.js";

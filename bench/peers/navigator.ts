@@ -32,7 +32,7 @@ const keep: GPUAdapter[] = [];
 /**
  * Dawn waits by posting a native function to `setImmediate` again and again, which takes a core from a software device.
  * Here such a function is called by a loop that sleeps a millisecond between polls after the first twenty, as modc's
- * runtime does it (src/runtime/wait.ts).
+ * runtime does it (src/runtime/device/wait.ts).
  */
 function backOff(): void {
   const immediate = globalThis.setImmediate;

@@ -1,10 +1,10 @@
 // Measures what bench/hardware.md estimates from machine code, case by case, and tells both.
 import { existsSync, readFileSync } from "node:fs";
 import { load, type Device, type Inputs, type Session } from "../../src/runtime/index.js";
-import type { Program } from "../../src/program/program.js";
-import { parseAxes } from "../../src/runtime/sizes.js";
-import { resolveSizes } from "../../src/size/axes.js";
-import { sizeOfText } from "../../src/size/parse-size.js";
+import type { Program } from "../../src/runtime/program/program.js";
+import { parseAxes } from "../../src/runtime/steps/sizes.js";
+import { resolveSizes } from "../../src/ground/size/axes.js";
+import { sizeOfText } from "../../src/ground/size/parse-size.js";
 import { textOf } from "../cases.js";
 import { compileCase, extentsOf, HARDWARE_CASES, type HardwareCase } from "../hardware/cases.js";
 import { spreadOf } from "../statistics.js";

@@ -1,7 +1,7 @@
 // Measures one part of what a portable folder reports, in a process of its own, without peers: a line of JSON for each
 // result, so that what was measured before a fault or the end of its time is kept.
-import { once } from "../../src/base/once.js";
-import type { Precision } from "../../src/program/target.js";
+import { once } from "../../src/ground/base/once.js";
+import type { Precision } from "../../src/runtime/program/target.js";
 import { load, openDevice, type Device } from "../../src/runtime/index.js";
 import { cases, compileBlock, prepare, product, textOf, type Case } from "../cases.js";
 import { difference, evaluated, TOLERANCE } from "../expected.js";

@@ -3,8 +3,8 @@
 import { accessSync, constants, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { driverManifests } from "../../src/runtime/drivers-node.js";
-import { loadVulkan, SYSTEM_LOADER } from "../../src/runtime/swiftshader-node.js";
+import { driverManifests } from "../../src/runtime/device/drivers-node.js";
+import { loadVulkan, SYSTEM_LOADER } from "../../src/runtime/device/swiftshader-node.js";
 import { PARTS, readLines, type Part } from "./lines.js";
 import { holds, markdown, type Run } from "./report.js";
 import { runStages, type Stage } from "./stages.js";

@@ -1,9 +1,9 @@
 // Measures how fast a model writes text.
-import { compileGeneration } from "../../src/compile-generation.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { createGenerator } from "../../src/generate/index.js";
-import type { WeightsInput } from "../../src/generate/types.js";
-import type { WeightType } from "../../src/program/target.js";
+import { compileGeneration } from "../../src/compiler/compile-generation.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import { createGenerator } from "../../src/generation/generate/index.js";
+import type { WeightsInput } from "../../src/generation/generate/types.js";
+import type { WeightType } from "../../src/runtime/program/target.js";
 import type { Device } from "../../src/runtime/index.js";
 import type { Line } from "./lines.js";
 

@@ -1,13 +1,13 @@
 // The decoder that is served, dense and routed: four layers of 512, with seeded weights.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { compileGeneration } from "../../src/compile-generation.js";
-import { compile } from "../../src/compile.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { emit } from "../../src/codegen/emit.js";
-import { createGenerator } from "../../src/generate/index.js";
+import { compileGeneration } from "../../src/compiler/compile-generation.js";
+import { compile } from "../../src/compiler/compile.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import { createGenerator } from "../../src/generation/generate/index.js";
 import { load, openDevice, writeSafetensors, type Device } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
 import { random } from "../random.js";
 import { at, textOf } from "../cases.js";
 import { drawn, predicting, type Outputs, type Tokens } from "../generating/cases.js";

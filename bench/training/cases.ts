@@ -1,7 +1,7 @@
 // The models whose training steps are measured, with their weights and batches: seeded, and the same for every peer.
 import { readFileSync } from "node:fs";
-import { compile } from "../../src/compile.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
+import { compile } from "../../src/compiler/compile.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
 import type { Sent } from "../protocol.js";
 import { random } from "../random.js";
 import { TRAINERS, type Settings, type TrainBatch, type TrainData, type TrainerName } from "./protocol.js";

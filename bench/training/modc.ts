@@ -1,11 +1,11 @@
 // Training steps in modc, through its own trainer.
-import { compileTraining, type TrainingPrograms } from "../../src/train/programs.js";
-import { momentState } from "../../src/autodiff/train-step.js";
-import { weightState } from "../../src/autodiff/weights-as-states.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
+import { compileTraining, type TrainingPrograms } from "../../src/tools/train/programs.js";
+import { momentState } from "../../src/compiler/autodiff/train-step.js";
+import { weightState } from "../../src/compiler/autodiff/weights-as-states.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
 import type { StateValue, Target } from "../../src/runtime/index.js";
-import { createTrainer } from "../../src/train/trainer.js";
-import type { Batch } from "../../src/train/types.js";
+import { createTrainer } from "../../src/tools/train/trainer.js";
+import type { Batch } from "../../src/tools/train/types.js";
 import { modcDevice } from "../peers/modc.js";
 import { decays, type TrainData } from "./protocol.js";
 import type { MakeTrainee } from "./trainee.js";

@@ -6,7 +6,7 @@ import { below, type MeasuredGeneration } from "../../bench/generating/measure.j
 import { generationMusts, generationSections } from "../../bench/generating/report.js";
 import type { Skipped } from "../../bench/generating/protocol.js";
 import { timed } from "../../bench/generating/generator.js";
-import { compile } from "../../src/compile.js";
+import { compile } from "../../src/compiler/compile.js";
 
 const sent = (length: number) => ({ shape: [length], data: new Float32Array(length) });
 

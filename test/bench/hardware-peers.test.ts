@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { mainPass } from "../../bench/hardware/peers/loop.js";
 import { runsIn } from "../../bench/hardware/peers/peers.js";
-import { CARDS } from "../../src/hardware/cards.js";
-import { countsIn } from "../../src/hardware/counts.js";
+import { CARDS } from "../../src/tools/hardware/cards.js";
+import { countsIn } from "../../src/tools/hardware/counts.js";
 
 describe("the log of a runtime", () => {
   it("gives each operator the dispatches between its mark and the next", () => {

@@ -7,7 +7,7 @@ import type { MeasuredTraining } from "../../bench/training/measure.js";
 import { trainingMusts } from "../../bench/training/musts.js";
 import { decays, TRAINERS, type Standing, type TrainerName } from "../../bench/training/protocol.js";
 import { trainingSections } from "../../bench/training/report.js";
-import { PORTABLE } from "../../src/program/target.js";
+import { PORTABLE } from "../../src/runtime/program/target.js";
 import { held, stored } from "../../bench/training/trainee.js";
 
 const wanted: Expected = {

@@ -1,8 +1,8 @@
 // The page that a server has at `/`, in a browser: tokens shaded by depth, the map of routes filled, a stop that stops.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { CHAT_PAGE } from "../../src/serve/index.js";
-import { listen, type Listening } from "../../src/serve/listen-node.js";
-import { scripted } from "../serve/asked.js";
+import { CHAT_PAGE } from "../../src/tools/serve/index.js";
+import { listen, type Listening } from "../../src/tools/serve/listen-node.js";
+import { scripted } from "../tools/serve/asked.js";
 import { launch, programPath, type TestBrowser, type TestPage } from "./browsers.js";
 
 const installed = programPath("chromium") !== null;

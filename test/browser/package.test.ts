@@ -3,11 +3,11 @@
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compileGeneration } from "../../src/compile-generation.js";
-import { compile } from "../../src/compile.js";
-import { createGenerator } from "../../src/generate/index.js";
+import { compileGeneration } from "../../src/compiler/compile-generation.js";
+import { compile } from "../../src/compiler/compile.js";
+import { createGenerator } from "../../src/generation/generate/index.js";
 import { load } from "../../src/runtime/index.js";
-import { modc, root, temporaryFolder } from "../cli/spawn.js";
+import { modc, root, temporaryFolder } from "../tools/cli/spawn.js";
 import { sparingDevice } from "../device.js";
 import { launch, programPath, type BrowserName, type TestBrowser, type TestPage } from "./browsers.js";
 import { smallModel } from "./small.js";

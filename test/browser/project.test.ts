@@ -2,8 +2,8 @@
 import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { packModc, project } from "../build/project.js";
-import { modc, root } from "../cli/spawn.js";
+import { packModc, project } from "../tools/build/project.js";
+import { modc, root } from "../tools/cli/spawn.js";
 import { soaking } from "../soak.js";
 import { launch, programPath, type TestBrowser } from "./browsers.js";
 import { smallModel } from "./small.js";

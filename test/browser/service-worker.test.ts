@@ -4,12 +4,12 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createServer } from "../../src/serve/index.js";
-import { openEngine } from "../../src/session/index.js";
-import { bytesTokenizer } from "../../src/tokenizer/index.js";
-import { root, temporaryFolder } from "../cli/spawn.js";
+import { createServer } from "../../src/tools/serve/index.js";
+import { openEngine } from "../../src/tools/session/index.js";
+import { bytesTokenizer } from "../../src/models/tokenizer/index.js";
+import { root, temporaryFolder } from "../tools/cli/spawn.js";
 import { sparingDevice } from "../device.js";
-import { ask } from "../serve/asked.js";
+import { ask } from "../tools/serve/asked.js";
 import { launch, programPath, type TestBrowser } from "./browsers.js";
 import { serve, type Served } from "./serve.js";
 

@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compileGeneration } from "../../src/compile-generation.js";
-import { createGenerator } from "../../src/generate/index.js";
-import { modc, root, temporaryFolder } from "../cli/spawn.js";
+import { compileGeneration } from "../../src/compiler/compile-generation.js";
+import { createGenerator } from "../../src/generation/generate/index.js";
+import { modc, root, temporaryFolder } from "../tools/cli/spawn.js";
 import { sparingDevice } from "../device.js";
 import { launch, programPath, type TestBrowser, type TestPage } from "./browsers.js";
 

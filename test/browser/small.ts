@@ -1,7 +1,7 @@
 // A model for pages whose point is not its numbers: it is built, downloaded and loaded as any other, with few kernels,
 // for a browser's software device compiles them slowly.
 import { expect } from "vitest";
-import { modc } from "../cli/spawn.js";
+import { modc } from "../tools/cli/spawn.js";
 
 const SOURCE = `import { Embedding, Linear } from "std"
 model Small() {

@@ -8,8 +8,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { CASES, type ConformanceCase } from "../../conformance/cases.js";
 import { fileOf, index, vectorsOf } from "../../conformance/make.js";
 import { saveTensors } from "../../src/runtime/node.js";
-import { root, temporaryFolder } from "../cli/spawn.js";
-import { exported } from "../export/versions.js";
+import { root, temporaryFolder } from "../tools/cli/spawn.js";
+import { exported } from "../tools/export/versions.js";
 import { askTorch, hasTorch, torchNote } from "../pytorch.js";
 import { byTurns } from "../soak.js";
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { run } from "../cli/in-process.js";
+import { run } from "../tools/cli/in-process.js";
 import { fencesOf, pageText, wordsOf } from "./fences.js";
 
 const page = pageText("docs/architecture.md");

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { transformSync } from "esbuild";
 import { afterAll, describe, expect, it } from "vitest";
 import { build } from "../../scripts/setup.mjs";
-import { run } from "../cli/in-process.js";
+import { run } from "../tools/cli/in-process.js";
 import { soaking } from "../soak.js";
 import { fences, fencesOf, pageText, pages, root, wordsOf } from "./fences.js";
 import { fileOf, sampleOf, stale, type Sample } from "./samples.js";

@@ -15,7 +15,7 @@ const NOT_RUN: readonly {
     page: "docs/builtins.md",
     language: "",
     begins: /./,
-    why: "signatures, which test/check-tensor/reference.test.ts writes from the functions' own",
+    why: "signatures, which test/language/check-tensor/reference.test.ts writes from the functions' own",
   },
   { page: "docs/architecture.md", language: "", begins: /^text ─parse▶/, why: "a drawing" },
   { page: "docs/architecture.md", language: "", begins: /^%6 = top /, why: "a node as `modc ir` prints it" },
@@ -29,19 +29,19 @@ const NOT_RUN: readonly {
     page: "docs/export-torch.md",
     language: "python",
     begins: /^import torch\nimport modc_torch/,
-    why: "a part of a script; test/export/exported.py does so",
+    why: "a part of a script; test/tools/export/exported.py does so",
   },
   {
     page: "docs/export-hf.md",
     language: "python",
     begins: /^import torch\nfrom transformers/,
-    why: "transformers' own calls, where there are some; test/export/hf/hf_run.py does so",
+    why: "transformers' own calls, where there are some; test/tools/export/hf/hf_run.py does so",
   },
   {
     page: "docs/scale-out.md",
     language: "bash",
     begins: /^(torchrun|python checkpoint)/,
-    why: "PyTorch's own commands in an exported folder; test/export/training.test.ts runs them",
+    why: "PyTorch's own commands in an exported folder; test/tools/export/training.test.ts runs them",
   },
   {
     page: "docs/serving.md",
@@ -53,7 +53,7 @@ const NOT_RUN: readonly {
     page: "docs/serving.md",
     language: "json",
     begins: /"modc": \{\n/,
-    why: "a part of a reply; test/serve/completions.test.ts asks for the same",
+    why: "a part of a reply; test/tools/serve/completions.test.ts asks for the same",
   },
   {
     page: "docs/generation.md",
@@ -79,13 +79,13 @@ const NOT_RUN: readonly {
     page: "docs/export-onnx.md",
     language,
     begins: /^import /,
-    why: "test/export/onnx-docs.test.ts runs it, where there is a runtime",
+    why: "test/tools/export/onnx-docs.test.ts runs it, where there is a runtime",
   })),
   ...["lua", "toml"].map((language) => ({
     page: "docs/editors.md",
     language,
     begins: /./,
-    why: "settings of an editor; test/lsp/neovim.test.ts drives Neovim",
+    why: "settings of an editor; test/tools/lsp/neovim.test.ts drives Neovim",
   })),
   {
     page: "kernels/README.md",
@@ -97,14 +97,14 @@ const NOT_RUN: readonly {
     page: "docs/serving.md",
     language: "yaml",
     begins: /^scrape_configs:/,
-    why: "a configuration of Prometheus; test/serve/deployment.test.ts holds it to the manifest",
+    why: "a configuration of Prometheus; test/tools/serve/deployment.test.ts holds it to the manifest",
   },
 ];
 
 /** Lines of a shell that nothing runs, by their beginning. */
 const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[] = [
   { begins: "git clone <this repository>", why: "the address is the reader's" },
-  { begins: "npm start", why: "test/cli/commands.test.ts runs it" },
+  { begins: "npm start", why: "test/tools/cli/commands.test.ts runs it" },
   { begins: "npm test", why: "runs this test" },
   ...["npm run portable", "tar -xzf modc-portable", "modc-portable/run.sh"].map((begins) => ({
     begins,
@@ -113,15 +113,15 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
   { begins: "npm run bench -- hardware", why: "it takes minutes; test/bench/hardware.test.ts runs some of its cases" },
   { begins: "npx modc plan model.mod --hardware", why: "it needs a driver; test/bench/hardware.test.ts has its parts" },
   { begins: "hf download ", why: "it needs the network" },
-  { begins: "npx modc lsp ", why: "it speaks with an editor; test/lsp does" },
-  { begins: "npx modc serve ", why: "it ends when it is told to; test/cli/serve.test.ts runs it" },
-  { begins: "npx modc lsp", why: "it ends when its editor tells it to; test/lsp drives it" },
-  { begins: "npx modc generate Ouro-1.4B/", why: "test/huggingface/loops.test.ts reads a small one" },
+  { begins: "npx modc lsp ", why: "it speaks with an editor; test/tools/lsp does" },
+  { begins: "npx modc serve ", why: "it ends when it is told to; test/tools/cli/serve.test.ts runs it" },
+  { begins: "npx modc lsp", why: "it ends when its editor tells it to; test/tools/lsp drives it" },
+  { begins: "npx modc generate Ouro-1.4B/", why: "test/models/families/loops.test.ts reads a small one" },
   ...["cost     ", "verify   "].map((command) => ({
     begins: `npx modc ${command}Ouro-1.4B/`,
-    why: "test/cli/loop-caches.test.ts asks for the same of a small one",
+    why: "test/tools/cli/loop-caches.test.ts asks for the same of a small one",
   })),
-  { begins: "npx modc verify modc-fault.json", why: "there is no fault to look at; test/verify makes one" },
+  { begins: "npx modc verify modc-fault.json", why: "there is no fault to look at; test/tools/verify makes one" },
 ];
 
 /**
@@ -151,8 +151,8 @@ const SMALLER: readonly string[] = [
 
 /** Files of which `npm run soak` runs the commands alone, since tests of theirs do in `npm test`. */
 const ELSEWHERE: readonly string[] = [
-  "model.gguf", // test/gguf/cli.test.ts
-  "examples/lora.mod", // test/train/base.test.ts
+  "model.gguf", // test/models/gguf/cli.test.ts
+  "examples/lora.mod", // test/tools/train/base.test.ts
   "adapted/", // so is what it trains
 ];
 

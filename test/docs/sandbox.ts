@@ -2,8 +2,8 @@
 // the page speaks of.
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { smallGguf } from "../gguf/small.js";
-import { writeTextFolder } from "../session/folder.js";
+import { smallGguf } from "../models/gguf/small.js";
+import { writeTextFolder } from "../tools/session/folder.js";
 import { fencesOf, root } from "./fences.js";
 
 const TEXT = "Call me Ishmael. Some years ago, never mind how long precisely, the white whale of the sea.\n".repeat(60);

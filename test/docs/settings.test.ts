@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { TRAIN_OPTIONS } from "../../src/train/options.js";
+import { TRAIN_OPTIONS } from "../../src/tools/train/options.js";
 
 const file = fileURLToPath(new URL("../../docs/training.md", import.meta.url));
 

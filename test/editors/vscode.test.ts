@@ -7,8 +7,8 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { extensionFiles, vsixOf } from "../../editors/vscode/build.mjs";
-import { DEFAULTS, settingsOf } from "../../src/lsp/settings.js";
-import { root } from "../cli/spawn.js";
+import { DEFAULTS, settingsOf } from "../../src/tools/lsp/settings.js";
+import { root } from "../tools/cli/spawn.js";
 
 interface Manifest {
   readonly name: string;

@@ -3,8 +3,8 @@
 // One near-tie flips a route and everything behind it, so a choice must be identical only where its margin exceeds the
 // error bound of the scores; elsewhere the reference is run again with the device's choices, and the case is counted.
 import { expect } from "vitest";
-import type { Graph } from "../../src/ir/graph.js";
-import type { Evaluation } from "../../src/reference/evaluate.js";
+import type { Graph } from "../../src/compiler/ir/graph.js";
+import type { Evaluation } from "../../src/compiler/reference/evaluate.js";
 import type { Results } from "../../src/runtime/index.js";
 import { choicesOf, entriesOf, furthest, reference, type Case, type Weights } from "./model.js";
 

@@ -1,6 +1,6 @@
 // Which cases of random models 32-bit floats can be judged by.
-import type { Graph } from "../../src/ir/graph.js";
-import type { Evaluation } from "../../src/reference/evaluate.js";
+import type { Graph } from "../../src/compiler/ir/graph.js";
+import type { Evaluation } from "../../src/compiler/reference/evaluate.js";
 import { random } from "../random.js";
 import { furthest, reference, type Case, type Weights } from "./model.js";
 

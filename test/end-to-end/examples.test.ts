@@ -1,7 +1,7 @@
 // Each example, from its text to numbers computed by its WGSL, against the reference.
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
-import { programFor } from "../../src/compile.js";
+import { programFor } from "../../src/compiler/compile.js";
 import { testDevice } from "../device.js";
 import { optimized } from "../optimized.js";
 import { soaking } from "../soak.js";

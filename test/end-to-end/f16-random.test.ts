@@ -2,9 +2,9 @@
 // makes of those.
 import fc from "fast-check";
 import { afterAll, expect, it } from "vitest";
-import type { Graph } from "../../src/ir/graph.js";
-import type { Evaluation } from "../../src/reference/evaluate.js";
-import { roundToF16 } from "../../src/base/f16.js";
+import type { Graph } from "../../src/compiler/ir/graph.js";
+import type { Evaluation } from "../../src/compiler/reference/evaluate.js";
+import { roundToF16 } from "../../src/ground/base/f16.js";
 import { testDevice } from "../device.js";
 import { randomModel } from "../random-models.js";
 import { random } from "../random.js";

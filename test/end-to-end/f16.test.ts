@@ -2,12 +2,12 @@
 // whole examples.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
-import type { Program } from "../../src/program/program.js";
-import { roundToF16 } from "../../src/base/f16.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
-import { portable, type Target } from "../../src/program/target.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import type { Program } from "../../src/runtime/program/program.js";
+import { roundToF16 } from "../../src/ground/base/f16.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { candidates, tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
+import { portable, type Target } from "../../src/runtime/program/target.js";
 import { testDevice } from "../device.js";
 import { byTurns, soaking } from "../soak.js";
 import {

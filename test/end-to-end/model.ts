@@ -1,16 +1,16 @@
 // Runs one source through the compiler, and its program on a device beside its graph in the reference.
-import { compile, type CompileOptions } from "../../src/compile.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import type { Graph } from "../../src/ir/graph.js";
-import type { Tensor } from "../../src/ops/define.js";
-import type { Program, ProgramWeight } from "../../src/program/program.js";
-import { evaluate, type Choice, type Evaluation } from "../../src/reference/evaluate.js";
-import { observedEntries, observedRoute } from "../../src/program/observed.js";
-import { existingEntries, packRoute, packRows } from "../../src/reference/pack.js";
+import { compile, type CompileOptions } from "../../src/compiler/compile.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import type { Graph } from "../../src/compiler/ir/graph.js";
+import type { Tensor } from "../../src/compiler/ops/define.js";
+import type { Program, ProgramWeight } from "../../src/runtime/program/program.js";
+import { evaluate, type Choice, type Evaluation } from "../../src/compiler/reference/evaluate.js";
+import { observedEntries, observedRoute } from "../../src/runtime/program/observed.js";
+import { existingEntries, packRoute, packRows } from "../../src/compiler/reference/pack.js";
 import { type Device, load, type Results, type Session } from "../../src/runtime/index.js";
-import { startsOf } from "../../src/size/counts.js";
-import { divide, parseDecimal, parseRational, rational, type Rational } from "../../src/size/rational.js";
-import { printSize } from "../../src/size/size.js";
+import { startsOf } from "../../src/ground/size/counts.js";
+import { divide, parseDecimal, parseRational, rational, type Rational } from "../../src/ground/numerics/rational.js";
+import { printSize } from "../../src/ground/size/size.js";
 import { random } from "../random.js";
 
 export interface Compiled {

@@ -1,8 +1,8 @@
 // Random valid programs: what their compiled form computes on a device is what the reference says.
 import fc from "fast-check";
 import { afterAll, expect, it } from "vitest";
-import type { Graph } from "../../src/ir/graph.js";
-import type { Evaluation } from "../../src/reference/evaluate.js";
+import type { Graph } from "../../src/compiler/ir/graph.js";
+import type { Evaluation } from "../../src/compiler/reference/evaluate.js";
 import type { Results } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { packingAll } from "../packed.js";

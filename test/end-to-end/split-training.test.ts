@@ -2,11 +2,11 @@
 // the same in one piece.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/runtime/index.js";
-import { compileTraining } from "../../src/train/programs.js";
-import { createTrainer } from "../../src/train/trainer.js";
+import { compileTraining } from "../../src/tools/train/programs.js";
+import { createTrainer } from "../../src/tools/train/trainer.js";
 import { testDevice } from "../device.js";
 import { random } from "../random.js";
-import { CLASSES, HEADS, narrow, ROWS } from "../schedule/large-heads.js";
+import { CLASSES, HEADS, narrow, ROWS } from "../compiler/schedule/large-heads.js";
 import { expectAgreement } from "./agree.js";
 import { compiled, onDevice, randomLengths, randomTokens, randomWeights, sessionOf, type Case } from "./model.js";
 

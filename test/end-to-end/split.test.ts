@@ -2,11 +2,11 @@
 // the same in one piece.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Device, memoryOf, type Results, type Session } from "../../src/runtime/index.js";
-import { Allocator } from "../../src/runtime/allocator.js";
-import { Staging } from "../../src/runtime/staging.js";
-import { BUFFER_USAGE } from "../../src/runtime/gpu-flags.js";
+import { Allocator } from "../../src/runtime/steps/allocator.js";
+import { Staging } from "../../src/runtime/steps/staging.js";
+import { BUFFER_USAGE } from "../../src/runtime/device/gpu-flags.js";
 import { testDevice } from "../device.js";
-import { FEED_FORWARD, MODELS, SMALL, VOCABULARY, withBindings } from "../schedule/vocabularies.js";
+import { FEED_FORWARD, MODELS, SMALL, VOCABULARY, withBindings } from "../compiler/schedule/vocabularies.js";
 import { thinned } from "../soak.js";
 import { expectAgreement } from "./agree.js";
 import {

@@ -2,7 +2,7 @@
 // without, with f16 and without.
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { DEFAULT_LIMITS, type Target } from "../../src/program/target.js";
+import { DEFAULT_LIMITS, type Target } from "../../src/runtime/program/target.js";
 import { testDevice } from "../device.js";
 import { soaking, thinned } from "../soak.js";
 import { expectAgreement, type Tally } from "./agree.js";

@@ -1,13 +1,13 @@
 // Tiles whose two sides take blocks of k in turns have the bits of tiles that do not, with what is fused into them, for
 // every encoding of weights: blocks one by one and in pairs, the last cut short, fewer rows than a tile and more.
 import { beforeAll, describe, expect, it } from "vitest";
-import { compile, programFor } from "../../src/compile.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import { compile, programFor } from "../../src/compiler/compile.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { type Device, initialValues, load } from "../../src/runtime/index.js";
 import { asStored } from "../../src/runtime/weights/stored.js";
-import type { Precision } from "../../src/program/target.js";
-import { tuningsFor } from "../../src/schedule/tunings/index.js";
-import type { ProductTuning } from "../../src/schedule/tunings/index.js";
+import type { Precision } from "../../src/runtime/program/target.js";
+import { tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
+import type { ProductTuning } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { random } from "../random.js";
 import { soaking } from "../soak.js";

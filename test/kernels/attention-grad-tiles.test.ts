@@ -2,9 +2,9 @@
 // kernels compile slowly: `tunings.test.ts` goes through tilings with attention itself.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/runtime/index.js";
-import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
+import { candidates, tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
-import { caseOf, samples } from "../ops/samples.js";
+import { caseOf, samples } from "../compiler/ops/samples.js";
 import { thinned } from "../soak.js";
 import { compareOnDevice } from "./operators.js";
 

@@ -2,15 +2,15 @@
 // ragged and routed rows, groups of heads, heads that fill no matrix. Runs where Mesa's software device has such
 // units.
 import { beforeAll, describe, expect, it, type TestContext } from "vitest";
-import { roundToF16 } from "../../src/base/f16.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import { roundToF16 } from "../../src/ground/base/f16.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import type { Device } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { attentionName, attentionOnUnits, type MatrixAttention } from "../../src/schedule/tunings/attention.js";
-import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { attentionName, attentionOnUnits, type MatrixAttention } from "../../src/compiler/schedule/tunings/attention.js";
+import { tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { matrixDevice } from "../device.js";
-import type { Case } from "../ops/bench.js";
-import { caseOf, samples } from "../ops/samples.js";
+import type { Case } from "../compiler/ops/bench.js";
+import { caseOf, samples } from "../compiler/ops/samples.js";
 import { soaking } from "../soak.js";
 import { runOnDevice } from "./operators.js";
 

@@ -2,18 +2,18 @@
 // that which keeps what its gradient needs, and of that whose keys lie in pages, with keys divided among workgroups and
 // not. How many queries there are decides which kernel runs, and how many keys one sees how they are divided.
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Node } from "../../src/ir/graph.js";
-import type { OpName } from "../../src/ir/vocabulary.js";
-import { PORTABLE, type Target } from "../../src/program/target.js";
+import type { Node } from "../../src/compiler/ir/graph.js";
+import type { OpName } from "../../src/compiler/ir/vocabulary.js";
+import { PORTABLE, type Target } from "../../src/runtime/program/target.js";
 import type { Device } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { queryWorkload } from "../../src/tune/attention.js";
-import { boundOf } from "../../src/tune/bound.js";
-import { queryName, type QueryAttention } from "../../src/schedule/tunings/attention-query.js";
-import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { queryWorkload } from "../../src/tools/tune/attention.js";
+import { boundOf } from "../../src/tools/tune/bound.js";
+import { queryName, type QueryAttention } from "../../src/compiler/schedule/tunings/attention-query.js";
+import { tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
-import { caseOf, samples, type Sample } from "../ops/samples.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
+import { caseOf, samples, type Sample } from "../compiler/ops/samples.js";
 import { byTurns } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 

@@ -1,10 +1,10 @@
 // A query's row has the same bits whatever tile it lies in: blocks of keys that it does not see change nothing.
 import { describe, expect, it } from "vitest";
-import type { Node } from "../../src/ir/graph.js";
-import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
-import { subgroupWidth } from "../../src/program/target.js";
+import type { Node } from "../../src/compiler/ir/graph.js";
+import { candidates, tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
+import { subgroupWidth } from "../../src/runtime/program/target.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
 import { thinned } from "../soak.js";
 import { runOnDevice } from "./operators.js";
 

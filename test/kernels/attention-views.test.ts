@@ -1,16 +1,16 @@
 // Attention reads q, k and v where they lie in one product's rows, and writes its result as a permutation, on devices
 // with subgroups and without.
 import { describe, expect, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
-import type { Node } from "../../src/ir/graph.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import type { Node } from "../../src/compiler/ir/graph.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { load } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { tuningsFor } from "../../src/schedule/tunings/index.js";
-import { rational } from "../../src/size/rational.js";
-import { rowsSize } from "../../src/size/size.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
+import { rational } from "../../src/ground/numerics/rational.js";
+import { rowsSize } from "../../src/ground/size/size.js";
 import { testDevice } from "../device.js";
-import { Bench } from "../ops/bench.js";
+import { Bench } from "../compiler/ops/bench.js";
 import { thinned } from "../soak.js";
 import { standingIn } from "../stand-ins.js";
 

@@ -1,15 +1,15 @@
 // Attention in which each lane owns a query agrees with the reference: heads of several widths over several blocks of
 // keys, samples of attention, of that which keeps what its gradient needs, and of that whose keys lie in pages.
 import { beforeAll, describe, expect, it } from "vitest";
-import type { OpName } from "../../src/ir/vocabulary.js";
-import { PORTABLE, type Target } from "../../src/program/target.js";
+import type { OpName } from "../../src/compiler/ir/vocabulary.js";
+import { PORTABLE, type Target } from "../../src/runtime/program/target.js";
 import type { Device } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import type { AttentionTuning } from "../../src/schedule/tunings/attention.js";
-import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import type { AttentionTuning } from "../../src/compiler/schedule/tunings/attention.js";
+import { tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
-import { caseOf, samples, type Sample } from "../ops/samples.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
+import { caseOf, samples, type Sample } from "../compiler/ops/samples.js";
 import { byTurns } from "../soak.js";
 import { compareOnDevice } from "./operators.js";
 

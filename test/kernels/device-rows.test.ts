@@ -1,13 +1,13 @@
 // Kernels along an axis whose rows only the device counts: nothing beyond the actual rows is computed, read or mixed
 // in.
 import { beforeAll, describe, it } from "vitest";
-import type { Node } from "../../src/ir/graph.js";
-import type { OpName } from "../../src/ir/vocabulary.js";
+import type { Node } from "../../src/compiler/ir/graph.js";
+import type { OpName } from "../../src/compiler/ir/vocabulary.js";
 import type { Device } from "../../src/runtime/index.js";
-import { rational } from "../../src/size/rational.js";
-import { rowsSize } from "../../src/size/size.js";
+import { rational } from "../../src/ground/numerics/rational.js";
+import { rowsSize } from "../../src/ground/size/size.js";
 import { testDevice } from "../device.js";
-import { Bench, type Setting } from "../ops/bench.js";
+import { Bench, type Setting } from "../compiler/ops/bench.js";
 import { compareOnDevice } from "./operators.js";
 
 let device: Device;

@@ -2,9 +2,9 @@
 // tokens and log-probabilities that it has beside another, whose sums have a kernel of their own.
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { compileGeneration } from "../../src/compile-generation.js";
-import { createGenerator } from "../../src/generate/index.js";
-import type { Target } from "../../src/program/target.js";
+import { compileGeneration } from "../../src/compiler/compile-generation.js";
+import { createGenerator } from "../../src/generation/generate/index.js";
+import type { Target } from "../../src/runtime/program/target.js";
 import { initialValues } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { soaking } from "../soak.js";

@@ -1,7 +1,7 @@
 // Every file of kernels/ is a shader as it stands.
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { DEFAULT_LIMITS } from "../../src/program/target.js";
+import { DEFAULT_LIMITS } from "../../src/runtime/program/target.js";
 import { type Check, openDawn, openNaga } from "./compilers.js";
 
 const folder = new URL("../../kernels/", import.meta.url);

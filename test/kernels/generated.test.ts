@@ -1,9 +1,9 @@
 // Every shader that the samples of all operators lead to is accepted by both compilers, under the limits every device
 // has.
 import { expect, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { allSamples, caseOf } from "../ops/samples.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { allSamples, caseOf } from "../compiler/ops/samples.js";
 import { byTurns } from "../soak.js";
 import { openDawn, openNaga } from "./compilers.js";
 

@@ -1,11 +1,11 @@
 // Sizes beyond those of the samples: long reductions stay accurate, long sequences are routed right, and grids fold
 // where they must.
 import { beforeAll, describe, it } from "vitest";
-import type { OpName } from "../../src/ir/vocabulary.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import type { OpName } from "../../src/compiler/ir/vocabulary.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import type { Device } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case, type Setting } from "../ops/bench.js";
+import { Bench, type Case, type Setting } from "../compiler/ops/bench.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 import { expectClose } from "../close.js";
 import { byTurns } from "../soak.js";

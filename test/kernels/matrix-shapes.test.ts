@@ -1,14 +1,14 @@
 // Kernels for the matrix units of GPUs are accepted by Dawn as modules, for shapes and widths that no device here has,
 // in every encoding of weights: its null backend lists no units, so no pipeline can be made of them.
 import { describe, expect, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
-import { compile, programFor } from "../../src/compile.js";
-import { DEFAULT_LIMITS, type MatrixShape, type Precision, type Target } from "../../src/program/target.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { attentionOnUnits } from "../../src/schedule/tunings/attention.js";
-import { tuningsFor } from "../../src/schedule/tunings/index.js";
-import { matrixTunings } from "../../src/schedule/tunings/matrix.js";
-import { caseOf, samples } from "../ops/samples.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import { compile, programFor } from "../../src/compiler/compile.js";
+import { DEFAULT_LIMITS, type MatrixShape, type Precision, type Target } from "../../src/runtime/program/target.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { attentionOnUnits } from "../../src/compiler/schedule/tunings/attention.js";
+import { tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
+import { matrixTunings } from "../../src/compiler/schedule/tunings/matrix.js";
+import { caseOf, samples } from "../compiler/ops/samples.js";
 import { openDawnModules } from "./compilers.js";
 
 const SHAPES = [

@@ -1,12 +1,12 @@
 // Mixtures of experts give a row the same bits whichever kernel computes their products, and read encoded stacks.
 import { expect, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
 import { load } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { candidates, tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
-import { Bench } from "../ops/bench.js";
-import { mixture } from "../ops/mixture.js";
+import { Bench } from "../compiler/ops/bench.js";
+import { mixture } from "../compiler/ops/mixture.js";
 import { runOnDevice } from "./operators.js";
 
 const device = await testDevice();

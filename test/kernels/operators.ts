@@ -1,21 +1,21 @@
 // Runs the samples of every operator on a device and compares each result with its reference evaluation.
 import { beforeAll, describe, expect, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
-import { nodesOf, type Graph } from "../../src/ir/graph.js";
-import type { OpName } from "../../src/ir/vocabulary.js";
-import { evaluate, type Evaluation } from "../../src/reference/evaluate.js";
-import { roundToF16 } from "../../src/base/f16.js";
-import type { ProgramWeight } from "../../src/program/program.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import { nodesOf, type Graph } from "../../src/compiler/ir/graph.js";
+import type { OpName } from "../../src/compiler/ir/vocabulary.js";
+import { evaluate, type Evaluation } from "../../src/compiler/reference/evaluate.js";
+import { roundToF16 } from "../../src/ground/base/f16.js";
+import type { ProgramWeight } from "../../src/runtime/program/program.js";
 import { type Device, load, type Results } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import type { Tunings } from "../../src/schedule/tunings/index.js";
-import type { Precision } from "../../src/program/target.js";
-import type { DType } from "../../src/base/dtype.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import type { Tunings } from "../../src/compiler/schedule/tunings/index.js";
+import type { Precision } from "../../src/runtime/program/target.js";
+import type { DType } from "../../src/ground/base/dtype.js";
 import { testDevice, type TestDevice } from "../device.js";
-import type { Case } from "../ops/bench.js";
-import { comparisonSamples } from "../ops/samples-comparisons.js";
-import { pointwiseSamples } from "../ops/samples-pointwise.js";
-import { caseOf, samples, type Sample } from "../ops/samples.js";
+import type { Case } from "../compiler/ops/bench.js";
+import { comparisonSamples } from "../compiler/ops/samples-comparisons.js";
+import { pointwiseSamples } from "../compiler/ops/samples-pointwise.js";
+import { caseOf, samples, type Sample } from "../compiler/ops/samples.js";
 import { byTurns, soaking } from "../soak.js";
 
 /** Operators whose kernels SwiftShader compiles for seconds, with the samples that the short run has of them there. */

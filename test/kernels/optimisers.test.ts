@@ -1,16 +1,16 @@
 // Optimisers over several steps against plain formulas: the same numbers as PyTorch's, whose order of operations they
 // have.
 import { beforeAll, describe, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
-import { createEmit } from "../../src/ir/build.js";
-import type { Graph, GraphInput, Node } from "../../src/ir/graph.js";
-import { inputsFor } from "../../src/ir/typing.js";
-import type { OpAttrs } from "../../src/ir/vocabulary.js";
-import { ops } from "../../src/ops/index.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import { createEmit } from "../../src/compiler/ir/build.js";
+import type { Graph, GraphInput, Node } from "../../src/compiler/ir/graph.js";
+import { inputsFor } from "../../src/compiler/ir/typing.js";
+import type { OpAttrs } from "../../src/compiler/ir/vocabulary.js";
+import { ops } from "../../src/compiler/ops/index.js";
 import { type Device, load } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
 import { testDevice } from "../device.js";
-import { randomFrom } from "../ops/bench.js";
+import { randomFrom } from "../compiler/ops/bench.js";
 import { expectClose } from "../close.js";
 
 const SHAPE = [7, 5] as const;

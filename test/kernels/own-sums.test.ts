@@ -1,13 +1,13 @@
 // Norms whose sums a product of one row makes itself: a row has the bits that it has among others, whose sums a kernel
 // of their own makes.
 import { beforeAll, describe, expect, it } from "vitest";
-import { compile, programFor } from "../../src/compile.js";
-import type { Precision, Target } from "../../src/program/target.js";
-import type { Program } from "../../src/program/program.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import { compile, programFor } from "../../src/compiler/compile.js";
+import type { Precision, Target } from "../../src/runtime/program/target.js";
+import type { Program } from "../../src/runtime/program/program.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { type Device, initialValues, load } from "../../src/runtime/index.js";
 import { asStored } from "../../src/runtime/weights/stored.js";
-import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { random } from "../random.js";
 

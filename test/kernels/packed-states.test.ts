@@ -2,17 +2,17 @@
 // same weights loaded do.
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { weightsAsStates } from "../../src/autodiff/weights-as-states.js";
-import { emit } from "../../src/codegen/emit.js";
-import { optimize } from "../../src/passes/index.js";
-import type { Precision, Target } from "../../src/program/target.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import { weightsAsStates } from "../../src/compiler/autodiff/weights-as-states.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import { optimize } from "../../src/compiler/passes/index.js";
+import type { Precision, Target } from "../../src/runtime/program/target.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { type Device, load } from "../../src/runtime/index.js";
-import type { Plan } from "../../src/schedule/plan.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
+import type { Plan } from "../../src/compiler/schedule/plan.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { candidates, tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
 import { expectAgreement } from "../end-to-end/agree.js";
 import { compiled, onDevice, randomLengths, randomTokens, randomWeights, reference } from "../end-to-end/model.js";
 import { expectClose } from "../close.js";

@@ -1,12 +1,12 @@
 // Sums over tokens of few tiles divide their depth among workgroups: the parts, added up in order, are the product,
 // with all that is fused behind it; the same bits in every run.
 import { expect, it } from "vitest";
-import { compile, programFor } from "../../src/compile.js";
-import type { Precision } from "../../src/program/target.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import { compile, programFor } from "../../src/compiler/compile.js";
+import type { Precision } from "../../src/runtime/program/target.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { type Device, initialValues, load } from "../../src/runtime/index.js";
-import { tuningsFor, type ProductTunings } from "../../src/schedule/tunings/index.js";
-import { matrixTunings } from "../../src/schedule/tunings/matrix.js";
+import { tuningsFor, type ProductTunings } from "../../src/compiler/schedule/tunings/index.js";
+import { matrixTunings } from "../../src/compiler/schedule/tunings/matrix.js";
 import { matrixDevice, testDevice } from "../device.js";
 import { random } from "../random.js";
 import { soaking } from "../soak.js";

@@ -1,14 +1,14 @@
 // Products compute their a where they read it, and do more with their sums than store them, whichever kernel computes
 // them.
-import { words } from "../../src/schedule/codecs/words.js";
+import { words } from "../../src/compiler/schedule/codecs/words.js";
 import { describe, expect, it } from "vitest";
-import { assemble } from "../../src/codegen/region.js";
-import { kernelFiles } from "../../src/embedded.js";
+import { assemble } from "../../src/compiler/codegen/region.js";
+import { kernelFiles } from "../../src/ground/embedded.js";
 import type { Device } from "../../src/runtime/index.js";
-import { settle } from "../../src/runtime/wait.js";
-import { Extents } from "../../src/schedule/analysis/extents.js";
-import { matmul } from "../../src/schedule/kernels/products.js";
-import { supportsRowSums } from "../../src/schedule/tunings/product-cases.js";
+import { settle } from "../../src/runtime/device/wait.js";
+import { Extents } from "../../src/compiler/schedule/analysis/extents.js";
+import { matmul } from "../../src/compiler/schedule/kernels/products.js";
+import { supportsRowSums } from "../../src/compiler/schedule/tunings/product-cases.js";
 import {
   input,
   result,
@@ -16,9 +16,9 @@ import {
   type KernelBuilder,
   type KernelContext,
   type Operand,
-} from "../../src/schedule/kernels/spec.js";
-import type { Step } from "../../src/schedule/plan.js";
-import { candidates, tuningsFor, type ProductTunings } from "../../src/schedule/tunings/index.js";
+} from "../../src/compiler/schedule/kernels/spec.js";
+import type { Step } from "../../src/compiler/schedule/plan.js";
+import { candidates, tuningsFor, type ProductTunings } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { expectClose } from "../close.js";
 import { thinned } from "../soak.js";

@@ -1,13 +1,13 @@
 // Every way to compute a product agrees with the reference on two devices, and all of them, bit for bit, with one
 // another.
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Node } from "../../src/ir/graph.js";
+import type { Node } from "../../src/compiler/ir/graph.js";
 import type { Device } from "../../src/runtime/index.js";
-import { DEFAULT_LIMITS, type Target } from "../../src/program/target.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { DEFAULT_LIMITS, type Target } from "../../src/runtime/program/target.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { candidates, tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
 import { byTurns, thinned } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 

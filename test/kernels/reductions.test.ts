@@ -1,11 +1,11 @@
 // Long reductions, argmax, softmax and cross-entropy by every number of lanes agree with the reference, on two devices.
 import { beforeAll, describe, expect, it } from "vitest";
-import type { OpName } from "../../src/ir/vocabulary.js";
-import type { Target } from "../../src/program/target.js";
+import type { OpName } from "../../src/compiler/ir/vocabulary.js";
+import type { Target } from "../../src/runtime/program/target.js";
 import type { Device } from "../../src/runtime/index.js";
-import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { candidates, tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
 import { byTurns, thinned } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 

@@ -1,14 +1,14 @@
 // The kernel of products of few rows or few columns, which shares out k among lanes: the same bits as the others,
 // however many blocks of k there are, whatever the weight's encoding, and whatever tells it its rows.
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Node } from "../../src/ir/graph.js";
-import type { Precision, Target } from "../../src/program/target.js";
+import type { Node } from "../../src/compiler/ir/graph.js";
+import type { Precision, Target } from "../../src/runtime/program/target.js";
 import type { Device } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { tuningsFor, type ProductTuning, type Tunings } from "../../src/schedule/tunings/index.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { tuningsFor, type ProductTuning, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
-import { mixture } from "../ops/mixture.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
+import { mixture } from "../compiler/ops/mixture.js";
 import { byTurns } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 

@@ -1,13 +1,13 @@
 // Kernels of products that share a tile compute sums over the rows of their result in the same step, as the next norm
 // and router read them: tiles through workgroup memory, and on matrix units where a device has them.
 import { expect, it } from "vitest";
-import { compile, programFor } from "../../src/compile.js";
-import type { Precision } from "../../src/program/target.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import { compile, programFor } from "../../src/compiler/compile.js";
+import type { Precision } from "../../src/runtime/program/target.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { type Device, initialValues, load } from "../../src/runtime/index.js";
 import { asStored } from "../../src/runtime/weights/stored.js";
-import { tuningsFor, type ProductCase, type ProductTunings } from "../../src/schedule/tunings/index.js";
-import { matrixTunings } from "../../src/schedule/tunings/matrix.js";
+import { tuningsFor, type ProductCase, type ProductTunings } from "../../src/compiler/schedule/tunings/index.js";
+import { matrixTunings } from "../../src/compiler/schedule/tunings/matrix.js";
 import { matrixDevice, testDevice } from "../device.js";
 import { random } from "../random.js";
 

@@ -1,22 +1,22 @@
 // Sums over rows, one to four in one pass: through hooks as they may be written, in every way a device has, against the
 // loop in 64 bits.
 import { beforeAll, describe, expect, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
-import { isOp, type Node } from "../../src/ir/graph.js";
-import type { Target } from "../../src/program/target.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import { isOp, type Node } from "../../src/compiler/ir/graph.js";
+import type { Target } from "../../src/runtime/program/target.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { type Device, load } from "../../src/runtime/index.js";
-import { Extents } from "../../src/schedule/analysis/extents.js";
-import { rowSums } from "../../src/schedule/kernels/rows.js";
-import { input, result, type KernelBuilder, type Operand } from "../../src/schedule/kernels/spec.js";
-import type { Plan, PlanStep } from "../../src/schedule/plan.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { candidates } from "../../src/schedule/tunings/index.js";
-import type { RowSumsTuning } from "../../src/schedule/tunings/row-sums.js";
-import { rational } from "../../src/size/rational.js";
-import { rowsSize } from "../../src/size/size.js";
+import { Extents } from "../../src/compiler/schedule/analysis/extents.js";
+import { rowSums } from "../../src/compiler/schedule/kernels/rows.js";
+import { input, result, type KernelBuilder, type Operand } from "../../src/compiler/schedule/kernels/spec.js";
+import type { Plan, PlanStep } from "../../src/compiler/schedule/plan.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { candidates } from "../../src/compiler/schedule/tunings/index.js";
+import type { RowSumsTuning } from "../../src/compiler/schedule/tunings/row-sums.js";
+import { rational } from "../../src/ground/numerics/rational.js";
+import { rowsSize } from "../../src/ground/size/size.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
 import { thinned } from "../soak.js";
 
 /** Rows of x that are summed: all, or those of a route, each found through its index. */

@@ -1,23 +1,23 @@
 // The next token: the device draws what the definition says, from the distribution it should, whatever else is in the
 // batch.
 import { beforeAll, describe, expect, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
-import { createEmit } from "../../src/ir/build.js";
-import type { Axis } from "../../src/size/axes.js";
-import type { Graph, GraphInput, Node } from "../../src/ir/graph.js";
-import { ops } from "../../src/ops/index.js";
-import { adjustedLogits, keptWeights, sampleRows, type SamplingSettings } from "../../src/ops/sampling.js";
-import { countOf } from "../../src/base/collections.js";
-import { tensor } from "../../src/ops/tensors.js";
-import { evaluate } from "../../src/reference/evaluate.js";
-import { sampleMargins } from "../../src/reference/sample-margins.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import { createEmit } from "../../src/compiler/ir/build.js";
+import type { Axis } from "../../src/ground/size/axes.js";
+import type { Graph, GraphInput, Node } from "../../src/compiler/ir/graph.js";
+import { ops } from "../../src/compiler/ops/index.js";
+import { adjustedLogits, keptWeights, sampleRows, type SamplingSettings } from "../../src/compiler/ops/sampling.js";
+import { countOf } from "../../src/ground/base/collections.js";
+import { tensor } from "../../src/compiler/ops/tensors.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
+import { sampleMargins } from "../../src/compiler/reference/sample-margins.js";
 import { load, type Device, type Session } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { SAMPLING_COLUMNS, seenWords } from "../../src/size/sampling.js";
-import { axisSize, type Size } from "../../src/size/size.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { SAMPLING_COLUMNS, seenWords } from "../../src/ground/numerics/sampling.js";
+import { axisSize, type Size } from "../../src/ground/size/size.js";
 import { testDevice } from "../device.js";
-import { randomFrom, type Random } from "../ops/bench.js";
-import { PLAIN } from "../ops/samples-sampling.js";
+import { randomFrom, type Random } from "../compiler/ops/bench.js";
+import { PLAIN } from "../compiler/ops/samples-sampling.js";
 import { soaking, thinned } from "../soak.js";
 
 const noWeights = (): never => {

@@ -1,11 +1,11 @@
 // Weights that are concatenated for one product lie side by side from the start: nothing is copied when the program
 // runs.
 import { describe, expect, it } from "vitest";
-import type { Node } from "../../src/ir/graph.js";
-import { PORTABLE, type Target } from "../../src/program/target.js";
-import { schedule } from "../../src/schedule/schedule.js";
+import type { Node } from "../../src/compiler/ir/graph.js";
+import { PORTABLE, type Target } from "../../src/runtime/program/target.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
 import { testDevice } from "../device.js";
-import { Bench } from "../ops/bench.js";
+import { Bench } from "../compiler/ops/bench.js";
 import { compareOnDevice } from "./operators.js";
 
 const device = await testDevice();

@@ -1,7 +1,7 @@
 // What stands in for a kernel gives the bits that this does: products that begin, end, add up and scatter as models
 // need, whose columns fill no panel, and attention.
 import { expect, it } from "vitest";
-import { compile } from "../../src/compile.js";
+import { compile } from "../../src/compiler/compile.js";
 import { load } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { STAND_INS, standingIn } from "../stand-ins.js";

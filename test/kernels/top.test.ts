@@ -1,14 +1,14 @@
 // Every way to choose the best rows gives those of the reference, on two devices, for short and long sequences, few and
 // all.
 import { beforeAll, describe, it } from "vitest";
-import type { Target } from "../../src/program/target.js";
+import type { Target } from "../../src/runtime/program/target.js";
 import type { Device } from "../../src/runtime/index.js";
-import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
-import { rational } from "../../src/size/rational.js";
-import { applySize, axisSize, multiplySizes, sizeOf, type Size } from "../../src/size/size.js";
+import { candidates, tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
+import { rational } from "../../src/ground/numerics/rational.js";
+import { applySize, axisSize, multiplySizes, sizeOf, type Size } from "../../src/ground/size/size.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case, type Random } from "../ops/bench.js";
-import { caseOf, samples } from "../ops/samples.js";
+import { Bench, type Case, type Random } from "../compiler/ops/bench.js";
+import { caseOf, samples } from "../compiler/ops/samples.js";
 import { byTurns } from "../soak.js";
 import { compareOnDevice } from "./operators.js";
 

@@ -1,12 +1,12 @@
 // Every tuning that a device may be given, of every family, against the reference, and all of a family's that promise
 // it with the same bits.
 import { beforeAll, describe, expect, it } from "vitest";
-import type { OpName } from "../../src/ir/vocabulary.js";
+import type { OpName } from "../../src/compiler/ir/vocabulary.js";
 import type { Device } from "../../src/runtime/index.js";
-import { candidates, families, tuningsFor, type FamilyName, type Tunings } from "../../src/schedule/tunings/index.js";
+import { candidates, families, tuningsFor, type FamilyName, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
-import { caseOf, samples } from "../ops/samples.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
+import { caseOf, samples } from "../compiler/ops/samples.js";
 import { byTurns, thinned } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 

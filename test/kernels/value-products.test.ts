@@ -1,10 +1,10 @@
 // Products by a computed b, as gradients of weights and attention by tensors have them, have the same bits in every
 // kernel that may make them, and agree with the reference.
 import { expect, it } from "vitest";
-import { tuningsFor, type ProductTuning } from "../../src/schedule/tunings/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
+import { tuningsFor, type ProductTuning } from "../../src/compiler/schedule/tunings/index.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
 import { testDevice } from "../device.js";
-import { Bench, type Case } from "../ops/bench.js";
+import { Bench, type Case } from "../compiler/ops/bench.js";
 import { soaking } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 

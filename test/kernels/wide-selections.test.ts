@@ -1,20 +1,20 @@
 // Selections with many values in flight, as GPUs have them, choose what the reference does: the rows above a threshold,
 // the likeliest token where every sequence is promised to have it, and the rows of a table that were looked up.
 import { beforeAll, expect, it } from "vitest";
-import { emit } from "../../src/codegen/emit.js";
-import { createEmit } from "../../src/ir/build.js";
-import type { Graph, GraphInput, Node } from "../../src/ir/graph.js";
-import { ops } from "../../src/ops/index.js";
+import { emit } from "../../src/compiler/codegen/emit.js";
+import { createEmit } from "../../src/compiler/ir/build.js";
+import type { Graph, GraphInput, Node } from "../../src/compiler/ir/graph.js";
+import { ops } from "../../src/compiler/ops/index.js";
 import { load, type Device } from "../../src/runtime/index.js";
-import { schedule } from "../../src/schedule/schedule.js";
-import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
-import type { Axis } from "../../src/size/axes.js";
-import { rational } from "../../src/size/rational.js";
-import { SAMPLING_COLUMNS, seenWords } from "../../src/size/sampling.js";
-import { axisSize, type Size } from "../../src/size/size.js";
+import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
+import type { Axis } from "../../src/ground/size/axes.js";
+import { rational } from "../../src/ground/numerics/rational.js";
+import { SAMPLING_COLUMNS, seenWords } from "../../src/ground/numerics/sampling.js";
+import { axisSize, type Size } from "../../src/ground/size/size.js";
 import { testDevice } from "../device.js";
-import { Bench, randomFrom } from "../ops/bench.js";
-import { caseOf, samples } from "../ops/samples.js";
+import { Bench, randomFrom } from "../compiler/ops/bench.js";
+import { caseOf, samples } from "../compiler/ops/samples.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 
 let device: Device;

@@ -12,10 +12,10 @@ import { ledgerOf } from "../../playground/src/compiler/ledger.js";
 import { layOut } from "../../playground/src/compiler/layout.js";
 import { pictureOf, type Parts } from "../../playground/src/compiler/picture.js";
 import { stageOf } from "../../playground/src/compiler/stages.js";
-import { compile } from "../../src/compile.js";
-import { printGraph } from "../../src/ir/print.js";
-import { stages } from "../../src/passes/index.js";
-import { root } from "../cli/spawn.js";
+import { compile } from "../../src/compiler/compile.js";
+import { printGraph } from "../../src/compiler/ir/print.js";
+import { stages } from "../../src/compiler/passes/index.js";
+import { root } from "../tools/cli/spawn.js";
 import { SMALL } from "../../playground/src/small.js";
 
 const textOf = (name: string): string => readFileSync(join(root, "examples", name), "utf8");

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { headingTokens, Identifier, NumberLiteral, reservedTokens, StringLiteral } from "../../grammar/tokens.js";
 import { stylesOf } from "../../playground/src/editor/language.js";
-import { Diagnostics } from "../../src/diagnostics/diagnostic.js";
-import { lex } from "../../src/syntax/lex.js";
-import { root } from "../cli/spawn.js";
+import { Diagnostics } from "../../src/language/diagnostics/diagnostic.js";
+import { lex } from "../../src/language/syntax/lex.js";
+import { root } from "../tools/cli/spawn.js";
 
-const files = ["examples", "src/std"].flatMap((folder) =>
+const files = ["examples", "src/language/std"].flatMap((folder) =>
   readdirSync(join(root, folder))
     .filter((f) => f.endsWith(".mod"))
     .map((f) => `${folder}/${f}`),

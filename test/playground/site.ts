@@ -6,7 +6,7 @@ import type { Browser, Page } from "playwright-core";
 import { buildPlayground } from "../../playground/build.mjs";
 import { CHROMIUM, programPath } from "../browser/browsers.js";
 import { serve, type Served } from "../browser/serve.js";
-import { root } from "../cli/spawn.js";
+import { root } from "../tools/cli/spawn.js";
 
 /** Kept from one run to the next: it is built anew where its sources have changed. */
 export const SITE = join(root, "node_modules", ".cache", "modc", "playground");

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { modcProcess, root } from "../cli/spawn.js";
+import { modcProcess, root } from "../tools/cli/spawn.js";
 
 const folder = join(root, "dist", "src", "cli");
 const IMPORT = /^(?:import|export)\s[^"'(]*?from\s*"([^"]+)"|^import\s*"([^"]+)"/gm;
@@ -40,19 +40,19 @@ function chunkOf(source: string): string {
 
 describe("the bundled command line", () => {
   it("loads for --version and --help little beside commander, and nothing of the compiler", () => {
-    const { chunks, packages } = loadedWith(["main.js", chunkOf("src/cli/run-cli.ts")]);
+    const { chunks, packages } = loadedWith(["main.js", chunkOf("src/tools/cli/run-cli.ts")]);
     expect([...packages]).toEqual([]);
     expect(sizeOf(chunks)).toBeLessThan(250_000);
-    expect([...chunks]).not.toContain(chunkOf("src/check/check.ts"));
+    expect([...chunks]).not.toContain(chunkOf("src/language/check/check.ts"));
   });
 
   it("loads for a command what that command needs", () => {
-    const explain = loadedWith([chunkOf("src/cli/commands/explain.ts")]).chunks;
-    expect(explain).not.toContain(chunkOf("src/embedded.ts"));
-    const check = loadedWith([chunkOf("src/cli/commands/check.ts")]).chunks;
-    expect(check).not.toContain(chunkOf("src/codegen/emit.ts"));
+    const explain = loadedWith([chunkOf("src/tools/cli/commands/explain.ts")]).chunks;
+    expect(explain).not.toContain(chunkOf("src/ground/embedded.ts"));
+    const check = loadedWith([chunkOf("src/tools/cli/commands/check.ts")]).chunks;
+    expect(check).not.toContain(chunkOf("src/compiler/codegen/emit.ts"));
     for (const command of ["commands/check", "run/run", "generate/generate", "train/train"])
-      expect(loadedWith([chunkOf(`src/cli/${command}.ts`)]).chunks, command).not.toContain(chunkOf("src/bundled.ts"));
+      expect(loadedWith([chunkOf(`src/tools/cli/${command}.ts`)]).chunks, command).not.toContain(chunkOf("src/ground/bundled.ts"));
   });
 
   it("imports no package but Dawn's: what others have at other places cannot be taken for its own", () => {
@@ -65,29 +65,32 @@ describe("the bundled command line", () => {
   });
 
   it("loads nothing by a path from the place of its source, which a bundle has not", () => {
-    // Each such path was looked at: the depth of dist/src/cli is that of src/cli, and the others look upwards.
+    // Each such path was looked at: the depth of dist/src/cli is that of src/tools/cli, and the others look upwards.
     const places = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
       .filter(
         (name) =>
           name.endsWith(".ts") &&
-          name !== "bundled.ts" &&
+          name !== join("ground", "bundled.ts") &&
           /\bimport\.meta\.url\b(?!\),)/.test(readFileSync(join(root, "src", name), "utf8")),
       )
       .toSorted();
     expect(places).toEqual([
-      "build/worker-texts.ts", // the text of a file of a package
-      "cli/demo.ts",
-      "cli/new/files.ts",
-      "cli/program/hardware.ts", // a script beside the bundle
-      "cli/tree/version.ts",
-      "runtime/dawn-node.ts",
-      "runtime/swiftshader-node.ts",
+      "runtime/device/dawn-node.ts",
+      "runtime/device/swiftshader-node.ts",
+      "tools/build/worker-texts.ts", // the text of a file of a package
+      "tools/cli/demo.ts",
+      "tools/cli/new/files.ts",
+      "tools/cli/program/hardware.ts", // a script in the bundle's folder
+      "tools/cli/tree/version.ts",
     ]);
   });
 
   it("shows with MODC_DEBUG=1 lines of the sources", async () => {
     const { status, stderr } = await modcProcess(["check", "no-such-file.mod"], { env: { MODC_DEBUG: "1" } });
-    expect([status, stderr]).toEqual([1, expect.stringMatching(/^ +at .*src\/cli\/source\/files\.ts:\d+:\d+\)$/m)]);
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^ +at .*src\/tools\/cli\/source\/files\.ts:\d+:\d+\)$/m),
+    ]);
     expect(stderr).not.toMatch(/chunk-/);
   });
 

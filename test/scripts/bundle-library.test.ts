@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { root } from "../cli/spawn.js";
+import { root } from "../tools/cli/spawn.js";
 
 const folder = join(root, "dist", "lib");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -50,7 +50,7 @@ describe("the bundled library", () => {
     const { files, others } = loadedWith("runtime.js");
     expect(others).toEqual([]);
     const text = [...files].map((name) => readFileSync(join(folder, name), "utf8")).join("");
-    expect(text).not.toContain("// src/check/check.ts\n");
+    expect(text).not.toContain("// src/language/check/check.ts\n");
     expect(text.length).toBeLessThan(400_000);
   });
 
@@ -58,7 +58,7 @@ describe("the bundled library", () => {
     const { files, others } = loadedWith("serve.js");
     expect(others).toEqual([]);
     const text = [...files].map((name) => readFileSync(join(folder, name), "utf8")).join("");
-    expect(text).not.toContain("// src/check/check.ts\n");
+    expect(text).not.toContain("// src/language/check/check.ts\n");
     const asked = [...text.matchAll(/^import [^"\n]* from "([^".][^"]*)";$/gm)].map((m) => m[1]);
     expect(asked).toEqual(["hono"]);
   });

@@ -5,8 +5,8 @@ import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
 import { afterAll, describe, expect, it } from "vitest";
 import { dawnFile, PATCHES, quietDawn } from "../../scripts/quiet-dawn.mjs";
-import { openNodeAdapter } from "../../src/runtime/device-node.js";
-import { GOLDEN, modcProcess, root } from "../cli/spawn.js";
+import { openNodeAdapter } from "../../src/runtime/device/device-node.js";
+import { GOLDEN, modcProcess, root } from "../tools/cli/spawn.js";
 
 const webgpu = dirname(createRequire(import.meta.url).resolve("webgpu"));
 const folder = mkdtempSync(join(tmpdir(), "modc-dawn-"));

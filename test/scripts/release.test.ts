@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { root } from "../cli/spawn.js";
+import { root } from "../tools/cli/spawn.js";
 import { faultsOf, packedOf } from "../../scripts/release-check.mjs";
 
 const text = (name: string): string => readFileSync(join(root, name), "utf8");
-const files = ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "dist/lib/index.js", "dist/src/index.d.ts"];
+const files = ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "dist/lib/index.js", "dist/src/compiler/index.d.ts"];
 const packed = { size: 5e6, files: [...files, "dist/src/cli/main.js"].map((path) => ({ path })) };
 const right = {
   version: "1.2.3",

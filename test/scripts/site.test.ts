@@ -8,7 +8,7 @@ import { BUDGET, heaviest, isWithin, PLAYGROUND_BUDGET, toldWeight, weightOf } f
 import { buildSite } from "../../scripts/site.mjs";
 import { launch, programPath, type TestBrowser } from "../browser/browsers.js";
 import { serve, type Served } from "../browser/serve.js";
-import { temporaryFolder } from "../cli/spawn.js";
+import { temporaryFolder } from "../tools/cli/spawn.js";
 import { random } from "../random.js";
 import { soaking } from "../soak.js";
 

@@ -1,7 +1,7 @@
 // Routing written out in primitive operators compiles to what the library's block compiles to: passes look at
 // operators, not at names.
 import { describe, expect, it } from "vitest";
-import type { Program } from "../../src/program/program.js";
+import type { Program } from "../../src/runtime/program/program.js";
 import { compiled } from "../end-to-end/model.js";
 import { testDevice } from "../device.js";
 

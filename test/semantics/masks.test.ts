@@ -1,13 +1,13 @@
 // Routes by masks: unions, intersections and complements of routes, and masks that multiply an update.
 import { describe, expect, it } from "vitest";
-import { isOp, nodesOf, typeOf, type Graph } from "../../src/ir/graph.js";
-import { packedAxis } from "../../src/ir/typing.js";
-import { resolveShares } from "../../src/cost/shares.js";
-import { resolveSizes } from "../../src/size/axes.js";
-import type { CountMode } from "../../src/size/counting.js";
-import { toNumber } from "../../src/size/rational.js";
-import { rowsSize } from "../../src/size/size.js";
-import type { Program } from "../../src/program/program.js";
+import { isOp, nodesOf, typeOf, type Graph } from "../../src/compiler/ir/graph.js";
+import { packedAxis } from "../../src/compiler/ir/typing.js";
+import { resolveShares } from "../../src/compiler/cost/shares.js";
+import { resolveSizes } from "../../src/ground/size/axes.js";
+import type { CountMode } from "../../src/ground/size/counting.js";
+import { toNumber } from "../../src/ground/numerics/rational.js";
+import { rowsSize } from "../../src/ground/size/size.js";
+import type { Program } from "../../src/runtime/program/program.js";
 import { testDevice } from "../device.js";
 import { expectAgreement, type Tally } from "../end-to-end/agree.js";
 import {

@@ -2,11 +2,11 @@
 // differences of the account's loss; what LayerSkip generates on a device. Mistakes planted in an account must show.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { once } from "../../src/base/once.js";
-import { compileGeneration } from "../../src/compile-generation.js";
-import { createGenerator } from "../../src/generate/index.js";
-import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
-import type { Evaluation } from "../../src/reference/evaluate.js";
+import { once } from "../../src/ground/base/once.js";
+import { compileGeneration } from "../../src/compiler/compile-generation.js";
+import { createGenerator } from "../../src/generation/generate/index.js";
+import { isOp, nodesOf, type Graph } from "../../src/compiler/ir/graph.js";
+import type { Evaluation } from "../../src/compiler/reference/evaluate.js";
 import { testDevice } from "../device.js";
 import { randomInput, randomTokens, randomWeights, reference, type GivenInput } from "../end-to-end/model.js";
 import { optimized } from "../optimized.js";

@@ -2,15 +2,15 @@
 // the reference gives, and, where it generates, later tokens change nothing and prompt and steps are one pass. Some are
 // held against accounts in plain loops, by the papers' own description.
 import { describe, expect, it } from "vitest";
-import { once } from "../../src/base/once.js";
-import { check } from "../../src/check/check.js";
-import { programFor } from "../../src/compile.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { formatSource } from "../../src/syntax/format-source.js";
-import { checkCausality, checkRows, PREFIXES } from "../../src/verify/laws.js";
-import { loadGraph } from "../../src/verify/machine.js";
-import type { Graph } from "../../src/ir/graph.js";
-import type { Phase } from "../../src/check/model.js";
+import { once } from "../../src/ground/base/once.js";
+import { check } from "../../src/language/check/check.js";
+import { programFor } from "../../src/compiler/compile.js";
+import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
+import { formatSource } from "../../src/language/syntax/format-source.js";
+import { checkCausality, checkRows, PREFIXES } from "../../src/tools/verify/laws.js";
+import { loadGraph } from "../../src/tools/verify/machine.js";
+import type { Graph } from "../../src/compiler/ir/graph.js";
+import type { Phase } from "../../src/language/check/model.js";
 import { testDevice } from "../device.js";
 import { expectAgreement, type Tally } from "../end-to-end/agree.js";
 import {
@@ -25,7 +25,7 @@ import {
   type Case,
   type GivenInput,
 } from "../end-to-end/model.js";
-import { expectGenerated } from "../ops/generated-whole.js";
+import { expectGenerated } from "../compiler/ops/generated-whole.js";
 import { optimized } from "../optimized.js";
 import { soaking } from "../soak.js";
 import { ACCOUNTS } from "./variant-accounts.js";

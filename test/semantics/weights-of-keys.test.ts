@@ -1,11 +1,11 @@
 // Keys that weigh more or less in attention: what the weights mean, and that those of a route make it a routed block.
 import { describe, expect, it } from "vitest";
-import { check } from "../../src/check/check.js";
-import { generationGraphs, type GenerationGraphs } from "../../src/lower/generation.js";
-import { lower } from "../../src/lower/lower.js";
-import { isOp, nodesOf, typeOf } from "../../src/ir/graph.js";
-import { packedAxis } from "../../src/ir/typing.js";
-import { evaluate } from "../../src/reference/evaluate.js";
+import { check } from "../../src/language/check/check.js";
+import { generationGraphs, type GenerationGraphs } from "../../src/compiler/lower/generation.js";
+import { lower } from "../../src/compiler/lower/lower.js";
+import { isOp, nodesOf, typeOf } from "../../src/compiler/ir/graph.js";
+import { packedAxis } from "../../src/compiler/ir/typing.js";
+import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { testDevice } from "../device.js";
 import { expectAgreement, type Tally } from "../end-to-end/agree.js";
 import {

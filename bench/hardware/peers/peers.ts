@@ -4,9 +4,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Gpu } from "../../../src/hardware/cards.js";
-import { nullEnvironment } from "../../../src/hardware/drivers-node.js";
-import type { Pipeline } from "../../../src/hardware/null-device-node.js";
+import type { Gpu } from "../../../src/tools/hardware/cards.js";
+import { nullEnvironment } from "../../../src/tools/hardware/drivers-node.js";
+import type { Pipeline } from "../../../src/tools/hardware/null-device-node.js";
 import { END, LATE } from "./marks.js";
 
 export const PEERS = { tfjs: "TensorFlow.js", jax: "jax-js", onnxruntime: "onnxruntime", llama: "llama.cpp" } as const;

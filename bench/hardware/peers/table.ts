@@ -1,9 +1,9 @@
 // The table of peers: the loop that does the arithmetic of each runtime's kernel for the same operator, modc's first.
-import type { Card, Gpu } from "../../../src/hardware/cards.js";
-import { peakOf } from "../../../src/hardware/cards.js";
-import { countsIn } from "../../../src/hardware/counts.js";
-import { factsOf, translate } from "../../../src/hardware/lab.js";
-import type { NullDevice } from "../../../src/hardware/null-device-node.js";
+import type { Card, Gpu } from "../../../src/tools/hardware/cards.js";
+import { peakOf } from "../../../src/tools/hardware/cards.js";
+import { countsIn } from "../../../src/tools/hardware/counts.js";
+import { factsOf, translate } from "../../../src/tools/hardware/lab.js";
+import type { NullDevice } from "../../../src/tools/hardware/null-device-node.js";
 import { table } from "../../tables.js";
 import { compileCase, extentsOf, HARDWARE_CASES, type HardwareCase } from "../cases.js";
 import { micros, percent, thousand } from "../tables.js";

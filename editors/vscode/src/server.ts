@@ -1,6 +1,6 @@
 // The language server that comes with the extension: `modc lsp` without the rest of modc.
-import { serveClient } from "../../../src/cli/lsp/connection.js";
-import { hostIn } from "../../../src/cli/lsp/host.js";
+import { serveClient } from "../../../src/tools/cli/lsp/connection.js";
+import { hostIn } from "../../../src/tools/cli/lsp/host.js";
 
 declare const MODC_VERSION: string;
 

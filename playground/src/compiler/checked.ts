@@ -1,10 +1,10 @@
 // What the editor shows of a source: the compiler's findings at their places, and the parameters one can set.
-import { countOf } from "../../../src/base/collections.js";
-import { catalogue } from "../../../src/diagnostics/catalogue.js";
-import type { Severity } from "../../../src/diagnostics/define.js";
-import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
-import { formatDiagnostics } from "../../../src/diagnostics/format.js";
-import { parse } from "../../../src/syntax/parse.js";
+import { countOf } from "../../../src/ground/base/collections.js";
+import { catalogue } from "../../../src/language/diagnostics/catalogue.js";
+import type { Severity } from "../../../src/language/diagnostics/define.js";
+import type { Diagnostic } from "../../../src/language/diagnostics/diagnostic.js";
+import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
+import { parse } from "../../../src/language/syntax/parse.js";
 import type { Source } from "../source.js";
 import { compiledOf, FILE } from "./memo.js";
 

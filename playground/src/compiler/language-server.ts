@@ -1,6 +1,6 @@
 // The language server in the compiler's worker: the one that editors start as `modc lsp`, of the text in the page.
-import { LanguageServer } from "../../../src/lsp/server.js";
-import { typingRequests } from "../../../src/lsp/typing.js";
+import { LanguageServer } from "../../../src/tools/lsp/server.js";
+import { typingRequests } from "../../../src/tools/lsp/typing.js";
 
 /** A text can import the library only. */
 const host = {

@@ -1,6 +1,6 @@
 // The cost ledger of a model at chosen sizes, beside the same model with nothing skipped.
-import { ledger, type LedgerRow } from "../../../src/cost/ledger.js";
-import type { Axis } from "../../../src/size/axes.js";
+import { ledger, type LedgerRow } from "../../../src/compiler/cost/ledger.js";
+import type { Axis } from "../../../src/ground/size/axes.js";
 import type { Source } from "../source.js";
 import { compiledOf } from "./memo.js";
 

@@ -1,11 +1,11 @@
 // Caches the last compilation: each stage is computed once for a source, on first use.
-import { once } from "../../../src/base/once.js";
-import { check, type Checked } from "../../../src/check/check.js";
-import { programFor } from "../../../src/compile.js";
-import type { Graph } from "../../../src/ir/graph.js";
-import { lower } from "../../../src/lower/lower.js";
-import { passes, stages } from "../../../src/passes/index.js";
-import type { Program } from "../../../src/program/program.js";
+import { once } from "../../../src/ground/base/once.js";
+import { check, type Checked } from "../../../src/language/check/check.js";
+import { programFor } from "../../../src/compiler/compile.js";
+import type { Graph } from "../../../src/compiler/ir/graph.js";
+import { lower } from "../../../src/compiler/lower/lower.js";
+import { passes, stages } from "../../../src/compiler/passes/index.js";
+import type { Program } from "../../../src/runtime/program/program.js";
 import type { Source } from "../source.js";
 
 /** The name of a source in messages. */

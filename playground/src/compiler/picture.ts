@@ -1,12 +1,12 @@
 // A model as a diagram of parts and wires: called blocks, choices of routes, and skip connections.
-import { groupOf, MODEL_GROUP } from "../../../src/cost/group.js";
-import type { Instance, Model, Value } from "../../../src/check/model.js";
-import { operations, type OperationKind } from "../../../src/check/operations.js";
-import { isChoice } from "../../../src/check/types.js";
-import type { Axis } from "../../../src/size/axes.js";
-import { chosenFrom, declaredShare } from "../../../src/size/count-rules.js";
-import { printRational } from "../../../src/size/rational.js";
-import { printSize, type Size } from "../../../src/size/size.js";
+import { groupOf, MODEL_GROUP } from "../../../src/compiler/cost/group.js";
+import type { Instance, Model, Value } from "../../../src/language/check/model.js";
+import { operations, type OperationKind } from "../../../src/language/check/operations.js";
+import { isChoice } from "../../../src/language/check/types.js";
+import type { Axis } from "../../../src/ground/size/axes.js";
+import { chosenFrom, declaredShare } from "../../../src/ground/size/count-rules.js";
+import { printRational } from "../../../src/ground/numerics/rational.js";
+import { printSize, type Size } from "../../../src/ground/size/size.js";
 import type { Source } from "../source.js";
 import { ledgerOf } from "./ledger.js";
 import { compiledOf, FILE } from "./memo.js";

@@ -1,6 +1,6 @@
 // The graph as text after each pass, and what the pass changed.
-import { placer } from "../../../src/diagnostics/span.js";
-import { printGraph } from "../../../src/ir/print.js";
+import { placer } from "../../../src/language/diagnostics/span.js";
+import { printGraph } from "../../../src/compiler/ir/print.js";
 import type { Source } from "../source.js";
 import { diffLines, type DiffLine } from "./diff.js";
 import { compiledOf, type Stage } from "./memo.js";

@@ -1,5 +1,5 @@
 // Errors of running and training, for display.
-import { ModcError } from "../../../src/base/errors.js";
+import { ModcError } from "../../../src/ground/base/errors.js";
 
 /** The model does not support the requested action; `hint` says what would help. */
 export class ModelError extends ModcError<"model"> {

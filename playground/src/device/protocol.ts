@@ -1,5 +1,5 @@
 // The calls from the page to the device's worker.
-import type { Summary } from "../../../src/generate/index.js";
+import type { Summary } from "../../../src/generation/generate/index.js";
 import type { Source } from "../source.js";
 
 /** The source of a model's weights: the trained file, training in this page, or random values. */

@@ -1,8 +1,8 @@
 // Runs a model on a prompt: compiles it for the page's device, loads its weights, and reports each token.
-import { chosenExperts } from "../../../src/generate/chosen-experts.js";
-import { countOf } from "../../../src/base/collections.js";
-import { compileGeneration } from "../../../src/compile-generation.js";
-import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
+import { chosenExperts } from "../../../src/generation/generate/chosen-experts.js";
+import { countOf } from "../../../src/ground/base/collections.js";
+import { compileGeneration } from "../../../src/compiler/compile-generation.js";
+import type { Diagnostic } from "../../../src/language/diagnostics/diagnostic.js";
 import {
   ByteText,
   createGenerator,
@@ -10,8 +10,8 @@ import {
   type Generation,
   type Generator,
   type Summary,
-} from "../../../src/generate/index.js";
-import type { ProgramWeight } from "../../../src/program/program.js";
+} from "../../../src/generation/generate/index.js";
+import type { ProgramWeight } from "../../../src/runtime/program/program.js";
 import { matchWeights, readSafetensors, WeightsError, type Words } from "../../../src/runtime/index.js";
 import { FILE } from "../compiler/memo.js";
 import { describeDevice, pageDevice } from "./device.js";

@@ -1,15 +1,15 @@
 // Trains a model on a text on the page's device, and keeps the trained weights for running it.
-import { countOf } from "../../../src/base/collections.js";
-import type { Program, ProgramWeight } from "../../../src/program/program.js";
+import { countOf } from "../../../src/ground/base/collections.js";
+import type { Program, ProgramWeight } from "../../../src/runtime/program/program.js";
 import { initialValues, type Words } from "../../../src/runtime/index.js";
-import { batchAt } from "../../../src/train/batches.js";
-import { compileTraining, type TrainingPrograms } from "../../../src/train/programs.js";
-import { stepSettings, withDefaults } from "../../../src/train/settings.js";
-import type { TrainSettings } from "../../../src/train/options.js";
-import { textInputsOf } from "../../../src/check/text-inputs.js";
-import { createTrainer } from "../../../src/train/trainer.js";
-import type { Trainer } from "../../../src/train/types.js";
-import { split, START } from "../../../src/train/windows.js";
+import { batchAt } from "../../../src/tools/train/batches.js";
+import { compileTraining, type TrainingPrograms } from "../../../src/tools/train/programs.js";
+import { stepSettings, withDefaults } from "../../../src/tools/train/settings.js";
+import type { TrainSettings } from "../../../src/tools/train/options.js";
+import { textInputsOf } from "../../../src/language/check/text-inputs.js";
+import { createTrainer } from "../../../src/tools/train/trainer.js";
+import type { Trainer } from "../../../src/tools/train/types.js";
+import { split, START } from "../../../src/tools/train/windows.js";
 import { FILE } from "../compiler/memo.js";
 import { describeDevice, pageDevice } from "./device.js";
 import { ModelError } from "./errors.js";

@@ -1,6 +1,6 @@
 // Experts of each token: a column for each token and a row for each expert that it takes in a mixture, with its number;
 // and the load of each expert.
-import { mixtureLoad } from "../../../src/train/loads.js";
+import { mixtureLoad } from "../../../src/tools/train/loads.js";
 import type { Chosen, Mixture } from "../device/protocol.js";
 import { h } from "../dom.js";
 import { CELL, visible } from "./heat.js";

@@ -1,6 +1,6 @@
 // The run tab: continues a prompt, shades each token by the number of layers that computed it, and draws the map of
 // routes.
-import { ModcError } from "../../../src/base/errors.js";
+import { ModcError } from "../../../src/ground/base/errors.js";
 import weightsUrl from "../../../examples/moby.safetensors?url";
 import type { Chosen, DeviceCalls, Layer, Mixture, RunEvent, WeightsChoice } from "../device/protocol.js";
 import { choice, field, h } from "../dom.js";

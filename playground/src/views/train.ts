@@ -1,5 +1,5 @@
 // The training tab: trains a model on a pasted text, and draws the loss of each step.
-import { ModcError } from "../../../src/base/errors.js";
+import { ModcError } from "../../../src/ground/base/errors.js";
 import text from "../../../examples/moby-dick.txt?raw";
 import type { DeviceCalls, TrainEvent } from "../device/protocol.js";
 import { field, h } from "../dom.js";

@@ -1,5 +1,5 @@
 // The page's side: calls into a worker as promises.
-import { ModcError } from "../../../src/base/errors.js";
+import { ModcError } from "../../../src/ground/base/errors.js";
 import type { Failure, Reply, Request } from "./protocol.js";
 
 /** A call failed in a worker; it has the name of the worker's error. */

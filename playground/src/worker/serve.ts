@@ -1,5 +1,5 @@
 // The worker's side: dispatches the page's calls to handlers.
-import { ModcError } from "../../../src/base/errors.js";
+import { ModcError } from "../../../src/ground/base/errors.js";
 import type { Failure, Handlers, Reply, Request } from "./protocol.js";
 
 /** Handles a message of the page. */

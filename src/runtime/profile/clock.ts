@@ -1,9 +1,9 @@
 // Times each step: by the device's time stamps or, where it has none, by waiting for each step.
-import type { Buffers } from "../buffers.js";
-import { checked } from "../checked.js";
-import type { Device } from "../device.js";
-import { BUFFER_USAGE, MAP_READ } from "../gpu-flags.js";
-import type { Steps } from "../steps.js";
+import type { Buffers } from "../steps/buffers.js";
+import { checked } from "../device/checked.js";
+import type { Device } from "../device/device.js";
+import { BUFFER_USAGE, MAP_READ } from "../device/gpu-flags.js";
+import type { Steps } from "../steps/steps.js";
 import { median } from "./statistics.js";
 
 /** When a step began and ended, in milliseconds since the first step began. */

@@ -1,15 +1,15 @@
 // Profiles a run: times each step several times, and reports the operators and cost of each.
-import type { Program, ProgramStep } from "../../program/program.js";
-import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../../size/axes.js";
-import { chosenFrom } from "../../size/count-rules.js";
-import { toNumber } from "../../size/rational.js";
-import { atomsOf } from "../../size/size.js";
-import type { Buffers } from "../buffers.js";
-import type { Device } from "../device.js";
-import { InputError } from "../errors.js";
-import { packsRows } from "../held-textures.js";
-import { sizeOfText } from "../../size/parse-size.js";
-import type { Steps } from "../steps.js";
+import type { Program, ProgramStep } from "../program/program.js";
+import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../../ground/size/axes.js";
+import { chosenFrom } from "../../ground/size/count-rules.js";
+import { toNumber } from "../../ground/numerics/rational.js";
+import { atomsOf } from "../../ground/size/size.js";
+import type { Buffers } from "../steps/buffers.js";
+import type { Device } from "../device/device.js";
+import { InputError } from "../device/errors.js";
+import { packsRows } from "../device/held-textures.js";
+import { sizeOfText } from "../../ground/size/parse-size.js";
+import type { Steps } from "../steps/steps.js";
 import { clockFor, type Interval, submitted } from "./clock.js";
 import { keepingStates } from "./states.js";
 import { median } from "./statistics.js";

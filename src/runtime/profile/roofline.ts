@@ -1,7 +1,7 @@
 // Measures the roofline of a device: multiply-adds in registers, and bytes read and copied, in a second. No API reports
 // them.
-import type { Device } from "../device.js";
-import { BUFFER_USAGE } from "../gpu-flags.js";
+import type { Device } from "../device/device.js";
+import { BUFFER_USAGE } from "../device/gpu-flags.js";
 import { submitted } from "./clock.js";
 
 export interface Roofline {

@@ -1,8 +1,8 @@
 // Runs a function that may change the states of a program, and restores them afterwards.
-import type { Program } from "../../program/program.js";
-import type { Buffers } from "../buffers.js";
-import type { Device } from "../device.js";
-import { BUFFER_USAGE } from "../gpu-flags.js";
+import type { Program } from "../program/program.js";
+import type { Buffers } from "../steps/buffers.js";
+import type { Device } from "../device/device.js";
+import { BUFFER_USAGE } from "../device/gpu-flags.js";
 
 export async function keepingStates<T>(
   program: Program,

@@ -1,5 +1,5 @@
 // Writes a profile as a Chrome trace (Trace Event Format), which Perfetto and chrome://tracing open.
-import type { Program } from "../../program/program.js";
+import type { Program } from "../program/program.js";
 import { mainStep, type Profile, type ProfiledWork } from "./profile.js";
 
 /** `X`: a complete event, from `ts` for `dur` microseconds. `M`: metadata that names a process or thread. */

@@ -1,8 +1,8 @@
 // Converts between the element types of a file and the words of a program.
-import { bug } from "../../base/invariant.js";
-import { isFloat, type DType, type Words } from "../../base/dtype.js";
-import { f16Values, roundToF16 } from "../../base/f16.js";
-import { fromBlocks, isBlockType } from "../../program/encodings/block-file.js";
+import { bug } from "../../ground/base/invariant.js";
+import { isFloat, type DType, type Words } from "../../ground/base/dtype.js";
+import { f16Values, roundToF16 } from "../../ground/base/f16.js";
+import { fromBlocks, isBlockType } from "../program/encodings/block-file.js";
 
 const FLOATS: ReadonlySet<string> = new Set(["F32", "F16", "BF16", "Q8_0", "Q4_0"]);
 const INTEGERS: ReadonlySet<string> = new Set(["I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"]);

@@ -1,7 +1,7 @@
 // Reads a safetensors file from the network as a stream. The header is checked against the model before tensors are
 // allocated.
-import { escapedName } from "../../size/shown.js";
-import { WeightsError } from "../errors.js";
+import { escapedName } from "../../ground/base/shown.js";
+import { WeightsError } from "../device/errors.js";
 import { headerBytes, parseHeader, TRUNCATED, type FileTensor } from "./safetensors.js";
 import type { WeightSource } from "./source.js";
 

@@ -1,7 +1,7 @@
 // The usual names of files of weights in a folder, and the index of shards. Node only.
-import { quotedName } from "../../size/shown.js";
-import { WeightsError } from "../errors.js";
-import { readRegular } from "../regular-node.js";
+import { quotedName } from "../../ground/base/shown.js";
+import { WeightsError } from "../device/errors.js";
+import { readRegular } from "../../ground/files/regular-node.js";
 import { parseJson } from "./json.js";
 
 export const INDEX = "model.safetensors.index.json";

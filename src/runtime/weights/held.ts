@@ -1,8 +1,8 @@
 // Refuses weights that the element type of a file does not hold.
-import { isFloat, type DType, type Words } from "../../base/dtype.js";
-import type { EncodingName } from "../../program/encodings/encoding.js";
-import { unheldIn } from "../../program/encodings/held.js";
-import { WeightsError } from "../errors.js";
+import { isFloat, type DType, type Words } from "../../ground/base/dtype.js";
+import type { EncodingName } from "../program/encodings/encoding.js";
+import { unheldIn } from "../program/encodings/held.js";
+import { WeightsError } from "../device/errors.js";
 
 const ENCODINGS: Readonly<Record<string, EncodingName>> = { F16: "f16", BF16: "bf16", Q8_0: "q8", Q4_0: "q4" };
 

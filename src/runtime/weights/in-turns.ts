@@ -1,10 +1,10 @@
 // Compares and converts weights in pieces, so that the event loop can handle other events, such as an interrupt,
 // between two.
-import { countOf } from "../../base/collections.js";
-import { blockBytes, isBlockType } from "../../program/encodings/block-file.js";
-import type { ProgramWeight } from "../../program/program.js";
-import { inTurns, type Pause } from "../turns.js";
-import type { Words } from "../../base/dtype.js";
+import { countOf } from "../../ground/base/collections.js";
+import { blockBytes, isBlockType } from "../program/encodings/block-file.js";
+import type { ProgramWeight } from "../program/program.js";
+import { inTurns, type Pause } from "./turns.js";
+import type { Words } from "../../ground/base/dtype.js";
 import { fromBytes } from "./convert.js";
 import type { Reading } from "./match.js";
 

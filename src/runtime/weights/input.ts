@@ -1,6 +1,6 @@
 // What `load` takes as weights.
-import type { Words } from "../../base/dtype.js";
-import type { ProgramWeight } from "../../program/program.js";
+import type { Words } from "../../ground/base/dtype.js";
+import type { ProgramWeight } from "../program/program.js";
 import type { FetchedFile } from "./fetched.js";
 import type { WeightSource } from "./source.js";
 

@@ -1,6 +1,6 @@
 // A small JSON parser for untrusted headers: it refuses duplicate keys, which `JSON.parse` ignores, and returns objects
 // as Maps, so that `__proto__` is an ordinary key.
-import { quotedName } from "../../size/shown.js";
+import { quotedName } from "../../ground/base/shown.js";
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
 export type JsonObject = ReadonlyMap<string, Json>;

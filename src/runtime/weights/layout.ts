@@ -1,7 +1,7 @@
 // Rearranges weights, piece by piece, from a checkpoint's row-major layout to the layout that kernels read.
-import { countOf } from "../../base/collections.js";
-import type { PanelLayout, ProgramWeightSlot, WeightLayout } from "../../program/program.js";
-import type { Words } from "../../base/dtype.js";
+import { countOf } from "../../ground/base/collections.js";
+import type { PanelLayout, ProgramWeightSlot, WeightLayout } from "../program/program.js";
+import type { Words } from "../../ground/base/dtype.js";
 
 /** Words of a piece, unless one panel alone is larger. */
 const PIECE = 1 << 20;

@@ -1,9 +1,9 @@
 // Matches the tensors of a checkpoint to the weights of a program: strictly, listing every fault at once.
-import { bug } from "../../base/invariant.js";
-import { quotedName } from "../../size/shown.js";
-import type { Program, ProgramWeight } from "../../program/program.js";
-import { WeightsError } from "../errors.js";
-import type { Words } from "../../base/dtype.js";
+import { bug } from "../../ground/base/invariant.js";
+import { quotedName } from "../../ground/base/shown.js";
+import type { Program, ProgramWeight } from "../program/program.js";
+import { WeightsError } from "../device/errors.js";
+import type { Words } from "../../ground/base/dtype.js";
 import { converts, fromBytes } from "./convert.js";
 import type { WeightSource } from "./source.js";
 

@@ -1,8 +1,8 @@
 // Opens what `load` is given as weights: a path, an address, a response or bytes. Packages leave it out.
-import type { ProgramWeight } from "../../program/program.js";
-import { inNode } from "../device.js";
-import { WeightsError } from "../errors.js";
-import { isGguf } from "../gguf/magic.js";
+import type { ProgramWeight } from "../program/program.js";
+import { inNode } from "../device/device.js";
+import { WeightsError } from "../device/errors.js";
+import { isGguf } from "./gguf/magic.js";
 import type { FetchOptions } from "./fetched.js";
 import { isResponse, type WeightsInput } from "./input.js";
 import { readSafetensors } from "./safetensors.js";
@@ -34,12 +34,12 @@ export async function openInput(
     );
   if (input instanceof ArrayBuffer || input instanceof Uint8Array) {
     const gguf = isGguf(input instanceof Uint8Array ? input : new Uint8Array(input));
-    return gguf ? (await import("../gguf/weights.js")).readGguf(input) : readSafetensors(input);
+    return gguf ? (await import("./gguf/weights.js")).readGguf(input) : readSafetensors(input);
   }
   if (isResponse(input)) return (await import("./fetched.js")).openResponse(input, options);
   if (typeof input !== "string" && !("href" in input)) return null;
   const place = typeof input === "string" ? input : input.href;
   if (inNode() && (/^file:/i.test(place) || (typeof input === "string" && !/^https?:/i.test(place))))
-    return (await import("../weights-node.js")).openWeights(place);
+    return (await import("./weights-node.js")).openWeights(place);
   return (await import("./fetched.js")).fetchWeights(place, options);
 }

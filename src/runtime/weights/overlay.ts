@@ -1,10 +1,10 @@
 // Sources of weights made from others: a checkpoint with the starting values of what it lacks, and trained weights over
 // those that they were trained with.
-import type { ProgramWeight } from "../../program/program.js";
-import { WeightsError } from "../errors.js";
-import { initialValues } from "../init.js";
-import { quotedName } from "../../size/shown.js";
-import { countOf } from "../../base/collections.js";
+import type { ProgramWeight } from "../program/program.js";
+import { WeightsError } from "../device/errors.js";
+import { initialValues } from "./init.js";
+import { quotedName } from "../../ground/base/shown.js";
+import { countOf } from "../../ground/base/collections.js";
 import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./source.js";
 import { fileDtype, toBytes } from "./to-bytes.js";
 

@@ -1,9 +1,9 @@
 // The safetensors format (https://github.com/huggingface/safetensors): a length, a JSON header, and the tensors one
 // after the other.
-import { bug } from "../../base/invariant.js";
-import { BLOCK, blockBytes, isBlockType, type BlockType } from "../../program/encodings/block-file.js";
-import { quotedName, escapedName } from "../../size/shown.js";
-import { WeightsError } from "../errors.js";
+import { bug } from "../../ground/base/invariant.js";
+import { BLOCK, blockBytes, isBlockType, type BlockType } from "../program/encodings/block-file.js";
+import { quotedName, escapedName } from "../../ground/base/shown.js";
+import { WeightsError } from "../device/errors.js";
 import { parseJson, type Json } from "./json.js";
 import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./source.js";
 

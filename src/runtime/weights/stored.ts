@@ -1,9 +1,9 @@
 // Rounds a weight's values as a device stores them.
-import type { Words } from "../../base/dtype.js";
-import { BLOCK, type BlockType } from "../../program/encodings/block-file.js";
-import type { EncodingName } from "../../program/encodings/encoding.js";
-import { rounded } from "../../program/encodings/rounded.js";
-import type { Program, ProgramWeight } from "../../program/program.js";
+import type { Words } from "../../ground/base/dtype.js";
+import { BLOCK, type BlockType } from "../program/encodings/block-file.js";
+import type { EncodingName } from "../program/encodings/encoding.js";
+import { rounded } from "../program/encodings/rounded.js";
+import type { Program, ProgramWeight } from "../program/program.js";
 
 /** The values as kernels read them, if all slots of the weight have one encoding. */
 export function asStored({ slots }: Pick<ProgramWeight, "slots">, words: Words): Words {

@@ -1,10 +1,10 @@
 // Converts the words of a program to the element types of a file.
-import { bug } from "../../base/invariant.js";
-import type { DType, Words } from "../../base/dtype.js";
-import { encodeBf16 } from "../../program/encodings/bf16.js";
-import { toBlocks } from "../../program/encodings/block-file.js";
-import { BLOCKS, quantize } from "../../program/encodings/block-packing.js";
-import { encodeF16 } from "../../program/encodings/f16.js";
+import { bug } from "../../ground/base/invariant.js";
+import type { DType, Words } from "../../ground/base/dtype.js";
+import { encodeBf16 } from "../program/encodings/bf16.js";
+import { toBlocks } from "../program/encodings/block-file.js";
+import { BLOCKS, quantize } from "../program/encodings/block-packing.js";
+import { encodeF16 } from "../program/encodings/f16.js";
 
 /** The element type that a file uses for a program's type. */
 export const fileDtype = (dtype: DType): string =>

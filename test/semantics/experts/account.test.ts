@@ -1,6 +1,6 @@
 // Random programs with experts against an account of them in plain loops, which must also notice mistakes.
 import { describe, expect, it } from "vitest";
-import { once } from "../../../src/base/once.js";
+import { once } from "../../../src/ground/base/once.js";
 import { testDevice } from "../../device.js";
 import { expectAgreement, type Tally } from "../../end-to-end/agree.js";
 import {

@@ -14,8 +14,8 @@ import {
   type Compiled,
   type Filled,
 } from "../../end-to-end/model.js";
-import { packRows } from "../../../src/reference/pack.js";
-import { tensor } from "../../../src/ops/tensors.js";
+import { packRows } from "../../../src/compiler/reference/pack.js";
+import { tensor } from "../../../src/compiler/ops/tensors.js";
 
 const D = 4;
 const given = (B: number, T: number, seed = 1): Case => ({

@@ -14,7 +14,7 @@ import {
   sessionOf,
 } from "../../end-to-end/model.js";
 import { optimized } from "../../optimized.js";
-import { expectGenerated } from "../../ops/generated-whole.js";
+import { expectGenerated } from "../../compiler/ops/generated-whole.js";
 import { soaking } from "../../soak.js";
 import { CHOICES, decoder, EXPERTS, mixture, type Mixture } from "./sources.js";
 

@@ -1,0 +1,343 @@
+// Builds the graph of a training step: losses, gradients, clipping, and the optimiser's new weights and moments, which
+// are states, as the model's own are.
+import { bug } from "../../ground/base/invariant.js";
+import { createEmit, type Emit } from "../ir/build.js";
+import { isOp, nodesOf, typeOf, updatesOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";
+import { reachedStarts } from "../ir/reach.js";
+import { algebra, type Algebra } from "../ops/algebra.js";
+import { ops } from "../ops/index.js";
+import { LARGEST, type DType } from "../../ground/base/dtype.js";
+import { normOf } from "./gradient-norm.js";
+import { gradients } from "./gradients.js";
+import { recomputing } from "./layers.js";
+import { accumulateReductions, wholeUpdates, type Updates } from "./updates.js";
+import { weightsAsStates, weightState } from "./weights-as-states.js";
+
+/** A weight or state as the model declares it. */
+export interface DeclaredWeight {
+  readonly kind: "weight" | "state";
+  readonly path: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export type Optimizer =
+  /** Loshchilov and Hutter 2019, as in PyTorch's AdamW: decoupled weight decay, bias correction. */
+  | { readonly kind: "adamw"; readonly beta1: number; readonly beta2: number; readonly eps: number }
+  /** As in PyTorch's SGD: momentum without dampening, weight decay added to the gradient. */
+  | { readonly kind: "sgd"; readonly momentum: number; readonly nesterov: boolean };
+
+export interface StepOptions {
+  readonly optimizer: Optimizer;
+  /**
+   * The maximum global norm of the gradients; beyond it all are scaled down by the same factor (Pascanu et al. 2013).
+   * Null: no clipping.
+   */
+  readonly clip: number | null;
+  /** Whether the step continues from accumulated gradients of micro-batches. */
+  readonly accumulated: boolean;
+  /** Selects the weights to train; default: all float weights. */
+  readonly trained?: (weight: DeclaredWeight) => boolean;
+  /**
+   * Paths of weights that are not trained and stay weights, which a program may store in any type, rather than states;
+   * default: none.
+   */
+  readonly frozen?: ReadonlySet<string>;
+  /** Layers (`layersOf`) whose results are recomputed in the backward pass rather than stored; default: none. */
+  readonly recompute?: ReadonlySet<string>;
+  /** Whether a step may be submitted before the result of the previous one is known (`FOLLOWS`); default: no. */
+  readonly inFlight?: boolean;
+  /**
+   * Selects the trained weights with weight decay. Default: those with at least two dimensions that are not embedding
+   * tables, which excludes norms and biases.
+   */
+  readonly decays?: (weight: DeclaredWeight) => boolean;
+}
+
+/**
+ * The input f32[5] of a step: learning rate, weight decay, 1 − beta1^t and 1 − beta2^t with t the number of this step
+ * from 1 (SGD ignores both), and the weight of each micro-batch in the gradient, 1 over their number.
+ */
+export const RATES = "step.rates";
+/**
+ * The input f32[]: 0 for the first micro-batch of a step, which discards the gradients of the previous step; 1 for the
+ * others.
+ */
+export const KEEP = "step.keep";
+/** The input f32[], with `inFlight`: 1 for a step submitted before the result of the previous one was known, else 0. */
+export const FOLLOWS = "step.follows";
+/**
+ * The state f32[]: 1 if the previous step was skipped, for non-finite values. A step in flight that follows a skipped
+ * step is skipped too.
+ */
+export const HELD = "step.held";
+/** The result of a step with the global norm of the gradients before clipping. */
+export const GRADIENT_NORM = "gradient.norm";
+
+export const gradientState = (path: string): string => `gradient.${path}`;
+export const momentState = (kind: "m" | "v", path: string): string => `optimizer.${kind}.${path}`;
+
+export interface TrainStep {
+  readonly graph: Graph;
+  /** Paths of the trained weights, in order of declaration. */
+  readonly trained: readonly string[];
+  /** Weights selected for training on which the loss does not depend. */
+  readonly idle: readonly string[];
+}
+
+/** The graph of an objective with its weights as states, its gradients, and its updates of states. */
+interface Prepared {
+  readonly graph: Graph;
+  readonly updates: Updates;
+  readonly emit: Emit;
+  readonly weights: readonly {
+    readonly declared: DeclaredWeight;
+    readonly node: Node<"state">;
+    readonly gradient: Node | null;
+  }[];
+}
+
+/** Builds gradients, clipping and optimiser as one graph, whose states are weights and moments. */
+export function trainStep(objective: Graph, declared: readonly DeclaredWeight[], options: StepOptions): TrainStep {
+  const { graph, emit, weights, updates } = prepare(objective, declared, options);
+  const whole = options.accumulated ? wholeUpdates(emit, updates, graph.axes) : { updates, states: [] };
+  const rates = emit.node("input", [], { name: RATES, dtype: "f32", shape: [5] });
+  const m = algebra(emit.node, rates);
+  const states: State[] = [...whole.states];
+  const learning = weights.flatMap(({ declared: own, node, gradient }) => {
+    if (gradient === null) {
+      if (!whole.updates.has(own.path)) states.push(keeps(own, node));
+      return [];
+    }
+    if (!options.accumulated) return [{ own, node, gradient }];
+    const before = accumulatorOf(emit, own);
+    states.push({ name: gradientState(own.path), type: typeOf(node), init: { kind: "zeros" }, next: before });
+    return [{ own, node, gradient: m.add(before, gradient) }];
+  });
+  const share = emit.node("reshape", [emit.node("slice", [rates], { axis: 0, start: 4, stop: 5 })], { shape: [] });
+  const gradientNorm = normOf(
+    emit,
+    m,
+    learning.map((l) => l.gradient),
+  );
+  const norm = m.mul(share, gradientNorm);
+  const held = options.inFlight ? skipState(emit) : null;
+  const fine = mayUpdate(m, [norm, m.abs(lossOf(graph))], held);
+  if (held)
+    states.push({
+      name: HELD,
+      type: typeOf(held.state),
+      init: { kind: "zeros" },
+      next: m.where(fine, 0, 1),
+    });
+  for (const { declared: own, node } of weights) {
+    const next = whole.updates.get(own.path);
+    if (next) states.push({ ...keeps(own, node), next: m.where(fine, next, node) });
+  }
+  const factor = m.mul(share, m.where(fine, clipping(m, norm, options.clip), NaN));
+  const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]] : [])));
+  for (const { own, node, gradient } of learning) {
+    const decays = options.decays ? options.decays(own) : own.shape.length >= 2 && !lookedUp.has(node);
+    states.push(
+      ...updated(
+        emit,
+        {
+          declared: own,
+          node,
+          gradient,
+          settings: settingsOf(emit, options.optimizer, rates, decays ? null : m.number(0), factor),
+        },
+        options.optimizer,
+      ),
+    );
+  }
+  const inOrder = (some: readonly DeclaredWeight[]): readonly string[] =>
+    declared.filter((own) => some.includes(own)).map((own) => own.path);
+  const inputs: GraphInput[] = [...graph.inputs, plainInput(rates), ...(held ? [plainInput(held.follows)] : [])];
+  const outputs = [
+    ...graph.outputs,
+    { name: GRADIENT_NORM, role: "result" as const, node: norm, shape: [], packing: null },
+  ];
+  return {
+    graph: withStarts(graph, { ...graph, inputs, outputs, states }),
+    trained: inOrder(learning.map((l) => l.own)),
+    idle: inOrder(weights.filter((w) => w.gradient === null && learns(w.declared, options)).map((w) => w.declared)),
+  };
+}
+
+/** Builds the graph that accumulates the gradients of a micro-batch and leaves the weights unchanged. */
+export function accumulateStep(
+  objective: Graph,
+  declared: readonly DeclaredWeight[],
+  options: Pick<StepOptions, "trained" | "frozen" | "recompute">,
+): Graph {
+  const { graph, emit, weights, updates } = prepare(objective, declared, options);
+  const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
+  const m = algebra(emit.node, keep);
+  const continues = m.gt(keep, 0);
+  const states = weights.flatMap(({ declared: own, node, gradient }): State[] => {
+    if (gradient === null) return [keeps(own, node)];
+    const before = m.where(continues, accumulatorOf(emit, own), 0);
+    const next = m.add(before, gradient);
+    return [keeps(own, node), { name: gradientState(own.path), type: typeOf(node), init: { kind: "zeros" }, next }];
+  });
+  const reductions = accumulateReductions(emit, updates, graph.axes, continues);
+  return withStarts(graph, {
+    ...graph,
+    inputs: [...graph.inputs, plainInput(keep)],
+    states: [...states, ...reductions],
+  });
+}
+
+const learns = (weight: DeclaredWeight, { trained }: Pick<StepOptions, "trained">): boolean =>
+  weight.kind === "weight" && weight.dtype === "f32" && (trained?.(weight) ?? true);
+
+function prepare(
+  objective: Graph,
+  declared: readonly DeclaredWeight[],
+  options: Pick<StepOptions, "trained" | "frozen" | "recompute">,
+): Prepared {
+  const isFrozen = (path: string): boolean => options.frozen?.has(path) ?? false;
+  const whole = weightsAsStates(objective, isFrozen);
+  const graph = { ...whole, outputs: whole.outputs.filter((o) => o.role !== "update") };
+  const emit = createEmit(ops, graph.axes);
+  const read = new Map(graph.states.map((s) => [s.name, s.next]));
+  const nodes = declared.flatMap((own) => {
+    const { path, dtype, shape } = own;
+    if (isFrozen(path)) return [];
+    const node = read.get(weightState(path)) ?? emit.node("state", [], { name: weightState(path), dtype, shape });
+    return [{ own, node: node as Node<"state"> }]; // a weight's state keeps its value, so its next one is its node
+  });
+  const leaves = nodes
+    .filter(({ own }) => learns(own, options) && read.has(weightState(own.path)))
+    .map(({ node }) => node);
+  const found = gradients(
+    emit,
+    lossOf(graph),
+    leaves,
+    options.recompute ? { recompute: recomputing(options.recompute) } : {},
+  );
+  // In the order of the backward walk, which is the order of computation: the inputs of one gradient are freed before
+  // the next gradient.
+  const place = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
+  const weights = nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null }));
+  const updates = updatesOf(whole);
+  return {
+    graph,
+    emit,
+    updates,
+    weights: weights.sort((a, b) => (place.get(a.node) ?? -1) - (place.get(b.node) ?? -1)),
+  };
+}
+
+function lossOf(graph: Graph): Node {
+  const loss = graph.outputs.find((o) => o.role === "loss" && o.name === "loss");
+  if (!loss) bug("a graph without a loss cannot be trained");
+  return loss.node;
+}
+
+const keeps = ({ path, dtype, shape }: DeclaredWeight, node: Node): State => ({
+  name: weightState(path),
+  type: { dtype, shape },
+  init: { kind: "weight", path },
+  next: node,
+});
+
+const accumulatorOf = (emit: Emit, { path, shape }: DeclaredWeight): Node =>
+  emit.node("state", [], { name: gradientState(path), dtype: "f32", shape });
+
+const plainInput = (node: Node<"input">): GraphInput => ({
+  name: node.attrs.name,
+  node,
+  shape: node.attrs.shape,
+  packing: null,
+  least: 0,
+  below: null,
+});
+
+/** The clipping factor of the gradients: min(1, clip / (norm + 1e-6)), as in PyTorch's `clip_grad_norm_`. */
+const clipping = (m: Algebra, norm: Node, clip: number | null): Node =>
+  clip === null ? m.number(1) : m.min(1, m.div(clip, m.add(norm, 1e-6)));
+
+interface SkipState {
+  readonly state: Node<"state">;
+  readonly follows: Node<"input">;
+  /** Whether this step follows a skipped one. */
+  readonly held: Node;
+}
+
+function skipState(emit: Emit): SkipState {
+  const state = emit.node("state", [], { name: HELD, dtype: "f32", shape: [] });
+  const follows = emit.node("input", [], { name: FOLLOWS, dtype: "f32", shape: [] });
+  const m = algebra(emit.node, state);
+  const held = m.gt(m.mul(state, follows), 0);
+  return { state, follows, held };
+}
+
+/**
+ * Whether the step may update anything: all values are finite, and the step does not follow a skipped one. Otherwise
+ * gradients are multiplied by NaN, for which the optimisers change nothing.
+ */
+function mayUpdate(m: Algebra, values: readonly Node[], holds: SkipState | null): Node {
+  const conditions = [...values.map((x) => m.le(x, LARGEST.f32)), ...(holds ? [m.not(holds.held)] : [])];
+  return conditions.reduce((all, one) => m.and(all, one));
+}
+
+/** [learning rate, decay, (AdamW: both corrections), factor]. */
+function settingsOf(emit: Emit, optimizer: Optimizer, rates: Node, spared: Node | null, factor: Node): Node {
+  const slice = (start: number, stop: number): Node => emit.node("slice", [rates], { axis: 0, start, stop });
+  const one = (node: Node): Node => emit.node("reshape", [node], { shape: [1] });
+  const decay = spared ? one(spared) : slice(1, 2);
+  return emit.node("concat", [slice(0, 1), decay, ...(optimizer.kind === "adamw" ? [slice(2, 4)] : []), one(factor)], {
+    axis: 0,
+  });
+}
+
+interface Update {
+  readonly declared: DeclaredWeight;
+  readonly node: Node;
+  readonly gradient: Node;
+  readonly settings: Node;
+}
+
+/** The next states of one weight. */
+function updated(
+  emit: Emit,
+  { declared: own, node, gradient, settings }: Update,
+  optimizer: Optimizer,
+): readonly State[] {
+  const type = typeOf(node);
+  const moment = (kind: "m" | "v"): Node<"state"> =>
+    emit.node("state", [], { name: momentState(kind, own.path), dtype: "f32", shape: own.shape });
+  const state = (kind: "m" | "v", next: Node): State => ({
+    name: momentState(kind, own.path),
+    type,
+    init: { kind: "zeros" },
+    next,
+  });
+  const weight = (next: Node): State => ({
+    name: weightState(own.path),
+    type,
+    init: { kind: "weight", path: own.path },
+    next,
+  });
+  switch (optimizer.kind) {
+    case "adamw": {
+      const { beta1, beta2, eps } = optimizer;
+      const step = emit.node("adamw", [node, moment("m"), moment("v"), gradient, settings], { beta1, beta2, eps });
+      return [weight(emit.pick(step, 0)), state("m", emit.pick(step, 1)), state("v", emit.pick(step, 2))];
+    }
+    case "sgd": {
+      const { momentum, nesterov } = optimizer;
+      const step = emit.node("sgd", [node, moment("m"), gradient, settings], { momentum, nesterov });
+      return [weight(emit.pick(step, 0)), state("m", emit.pick(step, 1))];
+    }
+    default:
+      return optimizer satisfies never;
+  }
+}
+
+/** Adds the starts of every axis that the larger graph mentions. */
+function withStarts(from: Graph, graph: Graph): Graph {
+  return { ...graph, starts: reachedStarts(graph, (axis) => from.starts.get(axis) ?? null) };
+}

@@ -1,0 +1,134 @@
+// Mixtures of experts in the ledger: what an expert of each kind holds, what one of its entries costs, and how many
+// entries it is expected to have.
+import { countOf } from "../../ground/base/collections.js";
+import type { Model, ModelMixture } from "../../language/check/model.js";
+import type { Node } from "../ir/graph.js";
+import * as q from "../../ground/numerics/rational.js";
+import type { Rational } from "../../ground/numerics/rational.js";
+import { withoutCalls } from "./group.js";
+import type { SizeValues } from "./shares.js";
+
+/** Experts of one kind: alike but for the values of their weights. */
+export interface ExpertKind {
+  /** The block: `SwiGLU`. */
+  readonly block: string;
+  /** How many there are. */
+  readonly experts: number;
+  /** Number of values in the weights of each, and their bytes. */
+  readonly parameters: number;
+  readonly bytes: number;
+  /** Operations of an entry: of one token in one of them. */
+  readonly operations: number;
+  /** How many entries each is expected to have in the run. */
+  readonly entries: number;
+}
+
+/** Calls of experts whose kinds are equal. */
+export interface Mixture {
+  /** Of each call: `layers.3.inner.mlp`. */
+  readonly paths: readonly string[];
+  /** In the order of the list. */
+  readonly kinds: readonly ExpertKind[];
+}
+
+/** The operations that the ledger counts for a node, all its rows alike. */
+type Operations = (node: Node) => Rational;
+
+/** All mixtures of a model, in order; those with equal kinds are one. */
+export function mixturesOf(
+  nodes: readonly Node[],
+  { mixtures, weights }: Pick<Model, "mixtures" | "weights">,
+  sizes: SizeValues,
+  operations: Operations,
+  bytesPerValue: number,
+): readonly Mixture[] {
+  if (mixtures.length === 0) return [];
+  const own = weightsOf(mixtures, weights);
+  const kindsOfEach = mixtures.map(({ experts }) => kindsOf(experts, own));
+  const cost = operationsOf(nodes, mixtures, kindsOfEach, sizes, operations);
+  const alike = new Map<string, { readonly paths: string[]; readonly kinds: readonly ExpertKind[] }>();
+  for (const [i, mixture] of mixtures.entries()) {
+    const entries = q.toNumber(sizes.rational(mixture.entries));
+    const kinds = kindsOfEach[i]!.map(({ first, experts, parameters }): ExpertKind => ({
+      block: first.block,
+      experts,
+      parameters,
+      bytes: parameters * bytesPerValue,
+      operations: cost.get(first.path) ?? 0,
+      entries,
+    }));
+    const key = JSON.stringify(kinds);
+    const known = alike.get(key);
+    if (known) known.paths.push(mixture.path);
+    else alike.set(key, { paths: [mixture.path], kinds });
+  }
+  return [...alike.values()];
+}
+
+/** Experts of one kind in a list, with the first of them. */
+interface Kind {
+  readonly first: ModelMixture["experts"][number];
+  experts: number;
+  readonly parameters: number;
+}
+
+type Weights = ReadonlyMap<string, readonly { readonly name: string; readonly shape: readonly number[] }[]>;
+
+/** The weights in each expert, by its path. */
+function weightsOf(mixtures: readonly ModelMixture[], weights: Model["weights"]): Weights {
+  const found = new Map<string, { readonly name: string; readonly shape: readonly number[] }[]>(
+    mixtures.flatMap(({ experts }) => experts.map(({ path }) => [path, []])),
+  );
+  for (const { kind, path, shape } of weights) {
+    const own = kind === "weight" ? within(path, found) : null;
+    if (own !== null) found.get(own)!.push({ name: path.slice(own.length), shape });
+  }
+  return found;
+}
+
+function kindsOf(experts: ModelMixture["experts"], weights: Weights): readonly Kind[] {
+  const kinds = new Map<string, Kind>();
+  for (const first of experts) {
+    const own = weights.get(first.path) ?? [];
+    const key = JSON.stringify([first.block, own]);
+    const known = kinds.get(key);
+    if (known) known.experts++;
+    else kinds.set(key, { first, experts: 1, parameters: own.reduce((sum, { shape }) => sum + countOf(shape), 0) });
+  }
+  return [...kinds.values()];
+}
+
+/** Operations of one entry, by the path of the first expert of each kind: of all its calls by all their rows. */
+function operationsOf(
+  nodes: readonly Node[],
+  mixtures: readonly ModelMixture[],
+  kinds: readonly (readonly Kind[])[],
+  sizes: SizeValues,
+  operations: Operations,
+): ReadonlyMap<string, number> {
+  const entries = new Map<string, Rational>();
+  const flops = new Map<string, Rational>();
+  const add = (map: Map<string, Rational>, path: string, n: Rational): void =>
+    void map.set(path, q.add(map.get(path) ?? q.ZERO, n));
+  for (const [i, mixture] of mixtures.entries()) {
+    const rows = sizes.rational(mixture.rows);
+    for (const { first } of kinds[i]!) add(entries, first.path, rows);
+  }
+  for (const node of nodes) {
+    const path = within(withoutCalls(node.origin?.path ?? ""), entries);
+    if (path !== null) add(flops, path, operations(node));
+  }
+  return new Map(
+    [...flops].map(([path, n]) => {
+      const rows = entries.get(path)!;
+      return [path, q.compare(rows, q.ZERO) === 0 ? 0 : q.toNumber(q.divide(n, rows))];
+    }),
+  );
+}
+
+/** The path, or what encloses it, that is one of these; null if none is. */
+function within(path: string, known: ReadonlyMap<string, unknown>): string | null {
+  for (let own = path; own !== ""; own = own.slice(0, Math.max(0, own.lastIndexOf("."))))
+    if (known.has(own)) return own;
+  return null;
+}

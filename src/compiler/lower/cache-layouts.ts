@@ -1,0 +1,142 @@
+// Where caches lie: rows of the sequences of a run side by side, or rows of many sequences in pools of pages.
+import type { Emit } from "../ir/build.js";
+import type { GraphInput, Node, Origin } from "../ir/graph.js";
+import { inputsFor } from "../ir/typing.js";
+import type { OpAttrs } from "../ir/vocabulary.js";
+import { capacityOf, PAGE, pagesOf, poolOf } from "../../runtime/program/axes-of-generation.js";
+import type { Axis } from "../../ground/size/axes.js";
+import { axisSize, rowsSize, type Size } from "../../ground/size/size.js";
+
+/** What a run has on an axis of keys. */
+export interface RunRows {
+  readonly axis: string;
+  /** Starts of the run's rows and of the axis `capacityOf(axis)`. */
+  readonly starts: Node;
+  readonly capacityStarts: Node;
+  /** u32[B]: rows of each sequence before the run and after it. */
+  readonly before: Node;
+  readonly after: Node;
+}
+
+/** A cached attention: keys and values with their rows first, [rows of the cache, heads, width]. */
+export interface CachedAttention {
+  readonly q: Node;
+  readonly keys: Node;
+  readonly values: Node;
+  readonly weights: Node | null;
+  readonly startsQ: Node;
+  readonly positionsQ: Node;
+  readonly attrs: OpAttrs["attention"];
+  readonly origin: Origin | null;
+}
+
+export interface CacheLayout {
+  /** Axes for the caches of an axis that has keys (`keyed`) or is the input's. */
+  axes(axis: string, bound: number | null, keyed: boolean): readonly Axis[];
+  /** Inputs of the host, of all axes asked for. */
+  readonly inputs: readonly GraphInput[];
+  /** The rows of a cache of an axis. */
+  rows(axis: string): Size;
+  /** u32[rows(axis)]: the rows of the cache that the run's rows are written to. */
+  places(emit: Emit, run: RunRows, origin: Origin | null): Node;
+  /** The attention, with the positions of the cache's rows; null: the row's number in its sequence. */
+  attention(emit: Emit, run: RunRows, positions: Node | null, attention: CachedAttention): Node;
+}
+
+const heads = (emit: Emit, x: Node, origin: Origin | null): Node =>
+  emit.node("permute", [x], { order: [1, 0, 2] }, origin);
+
+/** Every sequence has as many rows as the axis `capacityOf(axis)`; those that hold nothing lie at its end. */
+export const sideBySide: CacheLayout = {
+  axes: (axis, bound) => [{ role: "sequence", name: capacityOf(axis), bound, count: { kind: "input" } }],
+  inputs: [],
+  rows: (axis) => rowsSize(capacityOf(axis)),
+  places: (emit, { axis, starts, capacityStarts, before }, origin) =>
+    emit.node("append", [before, starts, capacityStarts], { axis }, origin),
+  attention(emit, { axis, capacityStarts }, positions, { q, keys, values, weights, attrs, origin, ...rows }) {
+    const capacity = capacityOf(axis);
+    // A row's number is its position, so rows that hold nothing come after every query.
+    const places = positions ?? emit.node("positions", [capacityStarts], { axis: capacity }, origin);
+    const given = [q, heads(emit, keys, origin), heads(emit, values, origin), rows.startsQ, capacityStarts];
+    const all = [...given, rows.positionsQ, places, ...(weights ? [weights] : [])];
+    return emit.node("attention", inputsFor("attention", all), attrs, origin);
+  },
+};
+
+/** The input u32[B, pages] with the pages of each sequence in the pool of an axis. */
+export const pagesInput = (axis: string): string => `generate.pages.${axis}`;
+
+/** A pool for each axis, of pages that the host gives to sequences. */
+export class PagedLayout implements CacheLayout {
+  readonly #emit: Emit;
+  readonly #batch: string;
+  readonly #inputs = new Map<string, GraphInput>();
+
+  /** `emit`: of a graph with the batch's axis. */
+  constructor(emit: Emit, batch: string) {
+    this.#emit = emit;
+    this.#batch = batch;
+  }
+
+  axes(axis: string, bound: number | null, keyed: boolean): readonly Axis[] {
+    const whole = bound === null ? null : PAGE * Math.ceil(bound / PAGE);
+    const pool = [poolOf(axis), pagesOf(axis)].map((name): Axis => ({ role: "free", name, bound: null }));
+    return [
+      { role: "sequence", name: capacityOf(axis), bound: whole, count: { kind: "input" } },
+      ...(keyed ? pool : []),
+    ];
+  }
+
+  get inputs(): readonly GraphInput[] {
+    return [...this.#inputs.values()];
+  }
+
+  rows(axis: string): Size {
+    return axisSize(poolOf(axis));
+  }
+
+  places(emit: Emit, { axis, starts, before }: RunRows, origin: Origin | null): Node {
+    return emit.node("paged_append", [before, starts, this.#pages(axis)], { axis, page: PAGE }, origin);
+  }
+
+  attention(
+    emit: Emit,
+    { axis, capacityStarts, after }: RunRows,
+    positions: Node | null,
+    { q, keys, values, weights, attrs, origin, ...rows }: CachedAttention,
+  ): Node {
+    const capacity = capacityOf(axis);
+    const table = emit.node(
+      "paged_keys",
+      inputsFor("paged_keys", [capacityStarts, after, this.#pages(axis), ...(positions ? [positions] : [])]),
+      { axis: capacity, page: PAGE },
+    );
+    const [k, v] = [heads(emit, keys, origin), heads(emit, values, origin)];
+    if (!weights)
+      return emit.node(
+        "paged_attention",
+        inputsFor("paged_attention", [q, k, v, rows.startsQ, capacityStarts, rows.positionsQ, table]),
+        attrs,
+        origin,
+      );
+    const column = (start: number): Node =>
+      emit.node("reshape", [emit.node("slice", [table], { axis: 1, start, stop: start + 1 })], {
+        shape: [rowsSize(capacity)],
+      });
+    // No kernel reads weighted keys through a table: their rows are gathered first.
+    const gathered = (x: Node, dim: number): Node => emit.node("take", [x, column(1)], { dim }, origin);
+    const given = [q, gathered(k, 1), gathered(v, 1), rows.startsQ, capacityStarts, rows.positionsQ, column(0)];
+    return emit.node("attention", inputsFor("attention", [...given, gathered(weights, 0)]), attrs, origin);
+  }
+
+  #pages(axis: string): Node<"input"> {
+    let input = this.#inputs.get(axis);
+    if (!input) {
+      const [name, shape] = [pagesInput(axis), [axisSize(this.#batch), axisSize(pagesOf(axis))]];
+      const node = this.#emit.node("input", [], { name, dtype: "u32", shape });
+      input = { name, node, shape, packing: null, least: 0, below: null };
+      this.#inputs.set(axis, input);
+    }
+    return input.node;
+  }
+}

@@ -1,0 +1,385 @@
+// Adds key-value caches: turns a graph that reads whole sequences into one that continues them, with the results of
+// earlier runs in states.
+//
+// For each axis of attention keys there is a capacity axis, with an equal number of rows for every sequence, and a
+// state with the number of rows in use. Each attention stores its keys and values along the capacity axis: new rows are
+// written after the existing ones, in place, and queries attend to all of them by their positions in the model's input.
+// Unused rows have the largest possible position, so that the causal mask hides them. Every other operator may read
+// only its own token, according to its record (`tokens`); an operator that reads others is refused.
+import { exactly } from "../../ground/base/collections.js";
+import { createEmit, type Emit } from "../ir/build.js";
+import { isOp, mapInputs, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
+import { packedAxis } from "../ir/typing.js";
+import type { Along } from "../ops/define.js";
+import { ops } from "../ops/index.js";
+import { UNUSED_POSITION } from "../ops/paged.js";
+import { capacityOf } from "../../runtime/program/axes-of-generation.js";
+import { alongSequences, tokensOf } from "../ops/traits.js";
+import type { Axis, SequenceAxis } from "../../ground/size/axes.js";
+import { axisSize, substitute, type Size } from "../../ground/size/size.js";
+import { PagedLayout, sideBySide, type CacheLayout, type RunRows } from "./cache-layouts.js";
+import { GenerationError } from "./generation-error.js";
+import { axisOf, rootOf } from "./token-axes.js";
+import { withKeysOfMasks } from "./keys-of-masks.js";
+import { loopedAttentions, type LoopCaches } from "./loop-caches.js";
+import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
+
+/** A sequence axis of one run's tokens, and the states that hold the tokens of earlier runs on it. */
+export interface CachedAxis {
+  readonly axis: string;
+  /** The axis of the caches, with `capacity` rows for each sequence; null if no attention has keys on this axis. */
+  readonly capacity: string | null;
+  /** Name of the state u32[B] with the number of rows of each sequence. */
+  readonly counts: string;
+  /**
+   * Name of the state u32[rows(capacity)] with the position of each row in the model's input; null if the position is
+   * the row's index in its sequence.
+   */
+  readonly positions: string | null;
+  /** The call path of the route that defines the axis; "" for the axis of the input. */
+  readonly path: string;
+}
+
+/** The states of one attention's cache: `keys` and `values` are [rows(capacity), heads, width]. */
+export interface CachedLayer {
+  readonly path: string;
+  readonly axis: string;
+  readonly keys: string;
+  readonly values: string;
+  /** f32[rows(capacity)]; null if all keys weigh the same. */
+  readonly weights: string | null;
+}
+
+export interface Cached {
+  readonly graph: Graph;
+  /** Begins with the axis of the input. */
+  readonly axes: readonly CachedAxis[];
+  readonly layers: readonly CachedLayer[];
+  /** For each of `axes`, u32[B]: the rows of each sequence after the run. */
+  readonly counts: readonly Node[];
+  /**
+   * For each of `axes`, u32[rows(axis)]: the positions in their text of the run's rows; null for all tokens, and where
+   * no `take` tells them.
+   */
+  readonly positions: readonly (Node | null)[];
+  readonly values: SequenceValues;
+}
+
+/**
+ * Where caches lie. rows: side by side, for the sequences of a run. pages: in pools of pages that the host gives to
+ * sequences, of which a run has some.
+ */
+export type CacheKind = "rows" | "pages";
+
+/**
+ * Converts the graph into one in which each run continues the sequences of the run before. Throws GenerationError if
+ * the tokens of a sequence do not come from one input, or if `loops` asks for what the model has not.
+ */
+export function withCaches(graph: Graph, kind: CacheKind, loops: LoopCaches = "each"): Cached {
+  return new CacheRewriter(withKeysOfMasks(graph), kind, loops).result();
+}
+
+/** The error message for an operator that reads other tokens and has no cache rule. */
+const unsupportedMessage = ({ op, origin }: Node, tokens: "earlier" | "all"): string =>
+  `${op}${origin?.path ? ` of ${origin.path}` : ""} reads ${tokens === "all" ? "all" : "earlier"} tokens of a ` +
+  "sequence, " +
+  "and nothing says what generation keeps of them";
+
+const loopMessage = (origin: Origin | null, reason: string): string =>
+  `caches of the last loop alone: the keys of ${origin?.path ?? "an attention"} ${reason}`;
+
+/** Where rows lie: along the cache of `axis`, at `index`. */
+interface Place {
+  readonly axis: string;
+  readonly index: Node;
+}
+
+class CacheRewriter {
+  readonly #graph: Graph;
+  readonly #nodes: readonly Node[];
+  readonly #root: SequenceAxis;
+  /** Attentions that share a cache of the root axis with other calls of their block, and what it is called. */
+  readonly #looped: ReadonlyMap<Node<"attention">, string>;
+  /** Axes on which some attention has its cache. */
+  readonly #keyAxes: ReadonlySet<string>;
+  readonly #axes: readonly Axis[];
+  readonly #layout: CacheLayout;
+  readonly #values: SequenceValues;
+  readonly #along: Along;
+  readonly #emit: Emit;
+  readonly #rewrittenNodes = new Map<Node, Node>();
+  readonly #states = new Map<string, State>();
+  readonly #cachedAxes = new Map<string, CachedAxis>();
+  /** u32[B]: the rows of each sequence after the run, by axis. */
+  readonly #after = new Map<string, Node>();
+  readonly #layers: CachedLayer[] = [];
+  /** Names of caches that calls share, of which one has been written. */
+  readonly #begun = new Set<string>();
+  /** u32[rows(axis)]: the positions of the run's keys, by routed axis. */
+  readonly #positions = new Map<string, Node>();
+  /** The next value of the state of key positions, by axis. */
+  readonly #positionStates = new Map<string, Node>();
+
+  constructor(graph: Graph, kind: CacheKind, loops: LoopCaches) {
+    this.#graph = graph;
+    this.#nodes = nodesOf(graph);
+    this.#root = rootOf(graph);
+    this.#along = alongSequences(graph.axes);
+    this.#looped = loops === "last" ? loopedAttentions(this.#nodes, this.#root.name, axisOf) : new Map();
+    this.#keyAxes = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [this.#cacheAxis(n)] : [])));
+    const batch = graph.axes.find((a) => a.role === "batch")!.name; // `rootOf` has checked that there is one
+    const emit = createEmit(ops, graph.axes);
+    [this.#layout, this.#values] =
+      kind === "rows" ? [sideBySide, inOrder(batch)] : [new PagedLayout(emit, batch), new InSlots(emit, batch)];
+    const capacities = [...new Set([this.#root.name, ...this.#keyAxes])].flatMap((name) =>
+      this.#layout.axes(name, this.#sequence(name).bound, this.#keyAxes.has(name)),
+    );
+    this.#axes = [...graph.axes, ...capacities, ...this.#values.axes];
+    this.#emit = createEmit(ops, this.#axes);
+  }
+
+  result(): Cached {
+    for (const node of this.#nodes) this.#rewrittenNodes.set(node, this.#rewritten(node));
+    // Counts the rows of every route, even of one without attention: the summary reports the number of tokens that each
+    // layer computed.
+    for (const axis of this.#graph.axes)
+      if (axis.role === "sequence" && (axis === this.#root || this.#graph.starts.has(axis.name)))
+        this.#countsOf(axis.name);
+    const of = (node: Node): Node => this.#rewrittenNodes.get(node)!;
+    const graph: Graph = {
+      ...this.#graph,
+      axes: this.#axes,
+      // an input is never replaced by another operator
+      inputs: [
+        ...this.#graph.inputs.map((i) => ({
+          ...i,
+          node: (this.#rewrittenNodes.get(i.node) ?? i.node) as Node<"input">,
+        })),
+        ...this.#values.inputs,
+        ...this.#layout.inputs,
+      ],
+      outputs: this.#graph.outputs.map((o) => ({ ...o, node: of(o.node) })),
+      states: [...this.#states.values()],
+      starts: new Map([
+        ...[...this.#graph.starts].map(([axis, node]) => [axis, of(node)] as const),
+        ...this.#capacities().map((name) => [name, this.#startsOf(name)] as const),
+      ]),
+    };
+    const root = this.#cachedAxes.get(this.#root.name)!;
+    const axes = [root, ...[...this.#cachedAxes.values()].filter((a) => a !== root)];
+    const counts = axes.map(({ axis }) => this.#after.get(axis)!); // `#countsOf` sets both
+    const positions = axes.map(({ axis }) => (axis === this.#root.name ? null : this.#positionsOf(axis)));
+    return { graph, axes, layers: this.#layers, counts, positions, values: this.#values };
+  }
+
+  #rewritten(node: Node): Node {
+    const { origin } = node;
+    const inputs = node.inputs.map((n) => this.#rewrittenNodes.get(n)!);
+    if (isOp(node, "positions"))
+      return this.#emit.node("append", [this.#countsOf(node.attrs.axis), inputs[0]!], node.attrs, origin);
+    if (isOp(node, "rope_table"))
+      return this.#emit.node(
+        "rope_table",
+        [],
+        { ...node.attrs, positions: this.#overCapacity(node.attrs.positions) },
+        origin,
+      );
+    if (isOp(node, "attention") && node.attrs.causal) {
+      const [q, k, v, startsQ, , positionsQ, positionsK] = mapInputs(node, (n) => this.#rewrittenNodes.get(n)!);
+      const axis = this.#cacheAxis(node);
+      const positions = axis === this.#root.name ? null : this.#keyPositions(axis, positionsK, origin);
+      const cached = this.#appendKeysAndValues(node, { axis, index: this.#places(node) }, k, v, inputs[7] ?? null);
+      const given = { q, ...cached, startsQ, positionsQ, attrs: node.attrs, origin };
+      return this.#layout.attention(this.#emit, this.#runRows(axis), positions, given);
+    }
+    const tokens = tokensOf(node, this.#along);
+    if (tokens !== "own") throw new GenerationError(unsupportedMessage(node, tokens));
+    return this.#emit.node(node.op, inputs, node.attrs, origin);
+  }
+
+  /**
+   * Writes the new keys and values, and the weights of keys if there are any, into the cache; returns those of all
+   * tokens so far: [rows of the cache, heads, width], and [rows of the cache].
+   */
+  #appendKeysAndValues(
+    node: Node<"attention">,
+    place: Place,
+    k: Node,
+    v: Node,
+    weights: Node | null,
+  ): { readonly keys: Node; readonly values: Node; readonly weights: Node | null } {
+    const path = node.origin?.path ?? "";
+    const taken = this.#layers.filter((l) => l.path === path).length;
+    const looped = this.#looped.get(node);
+    const own = looped ?? [path, ...(taken === 0 ? [] : [taken])].filter((part) => part !== "").join(".");
+    const name = `cache.${own === "" ? "" : `${own}.`}`;
+    const type = { dtype: "f32", shape: [this.#layout.rows(place.axis)] } as const;
+    const [keys, values, weighing] = [
+      this.#appendToState(`${name}keys`, place, k, node.origin),
+      this.#appendToState(`${name}values`, place, v, node.origin),
+      weights && this.#appendRows(`${name}weights`, place, type, weights, node.origin),
+    ];
+    if (looped !== undefined) this.#begun.add(name);
+    const states = { keys: keys.state, values: values.state, weights: weighing?.state ?? null };
+    this.#layers.push({ path, axis: axisOf(node.inputs[1]), ...states });
+    return { keys: keys.node, values: values.node, weights: weighing?.node ?? null };
+  }
+
+  /**
+   * Writes x[heads, rows(axis), width] after the rows that the state holds. Two attentions with the same x share one
+   * state.
+   */
+  #appendToState(
+    name: string,
+    place: Place,
+    x: Node,
+    origin: Origin | null,
+  ): { readonly node: Node; readonly state: string } {
+    const { dtype, shape } = typeOf(x);
+    const [heads, , width] = exactly(3, shape);
+    const rows = this.#emit.node("permute", [x], { order: [1, 0, 2] }, origin);
+    const type = { dtype, shape: [this.#layout.rows(place.axis), heads, width] };
+    return this.#appendRows(name, place, type, rows, origin);
+  }
+  /** Writes rows after those that a state holds, or over them; equal rows share one state. */
+  #appendRows(
+    name: string,
+    place: Place,
+    type: State["type"],
+    rows: Node,
+    origin: Origin | null,
+  ): { readonly node: Node; readonly state: string } {
+    const isLate = !this.#states.has(name) && this.#begun.has(name.slice(0, name.lastIndexOf(".") + 1));
+    const known = [...this.#states.values()].find((s) => isOp(s.next, "set") && s.next.inputs[2] === rows);
+    if (!known && isLate)
+      throw new GenerationError(loopMessage(origin, "are those of another layer in an earlier call"));
+    return known
+      ? { node: known.next, state: known.name }
+      : { node: this.#setInState(name, place, type, rows, origin), state: name };
+  }
+  #setInState(
+    name: string,
+    { index }: Place,
+    type: State["type"],
+    rows: Node,
+    origin: Origin | null,
+    init: State["init"] = { kind: "zeros" },
+  ): Node {
+    const before =
+      this.#states.get(name)?.next ??
+      this.#emit.node("state", [], { name, dtype: type.dtype, shape: type.shape }, origin);
+    const next = this.#emit.node("set", [before, index, rows], { dim: 0 }, origin);
+    this.#states.set(name, { name, type, init, next });
+    return next;
+  }
+
+  /** The axis along which the cache of an attention lies. */
+  #cacheAxis(node: Node<"attention">): string {
+    return this.#looped.has(node) ? this.#root.name : axisOf(node.inputs[1]);
+  }
+  /** u32[rows of the keys]: where the keys of an attention lie in its cache. */
+  #places(node: Node<"attention">): Node {
+    const [, , , , , , positionsK] = node.inputs;
+    return this.#looped.has(node)
+      ? this.#placesAt(positionsK, node)
+      : this.#layout.places(this.#emit, this.#runRows(axisOf(node.inputs[1])), node.origin);
+  }
+  /** The places of tokens with these positions in the cache of all tokens: taken as the positions are. */
+  #placesAt(positions: Node, node: Node<"attention">): Node {
+    if (isOp(positions, "positions") && positions.attrs.axis === this.#root.name)
+      return this.#layout.places(this.#emit, this.#runRows(this.#root.name), node.origin);
+    if (!isOp(positions, "take"))
+      throw new GenerationError(loopMessage(node.origin, "lie on an axis that is no route"));
+    const [from, index] = positions.inputs;
+    const chosen = this.#rewrittenNodes.get(index)!;
+    return this.#emit.node("take", [this.#placesAt(from, node), chosen], positions.attrs, node.origin);
+  }
+
+  /** What the run has on an axis of keys. */
+  #runRows(axis: string): RunRows {
+    const before = this.#countsOf(axis);
+    return {
+      axis,
+      starts: this.#startsOf(axis),
+      capacityStarts: this.#startsOf(capacityOf(axis)),
+      before,
+      after: this.#after.get(axis)!,
+    };
+  }
+
+  /** u32[rows of the cache]: the position of each cache row. */
+  #keyPositions(axis: string, positions: Node, origin: Origin | null): Node {
+    let positionState = this.#positionStates.get(axis);
+    if (!positionState) {
+      const type = { dtype: "u32", shape: [this.#layout.rows(axis)] } as const;
+      this.#positions.set(axis, positions);
+      const index = this.#layout.places(this.#emit, this.#runRows(axis), origin);
+      positionState = this.#setInState(positionsState(axis), { axis, index }, type, positions, origin, {
+        kind: "filled",
+        value: UNUSED_POSITION,
+      });
+      this.#positionStates.set(axis, positionState);
+    }
+    return positionState;
+  }
+
+  /** u32[rows(axis)]: the positions in their text of the run's rows, also on a route without keys; null if unknown. */
+  #positionsOf(axis: string): Node | null {
+    if (axis === this.#root.name)
+      return this.#emit.node("append", [this.#countsOf(axis), this.#startsOf(axis)], { axis });
+    const known = this.#positions.get(axis);
+    if (known) return known;
+    const rowsOf = (node: Node): string | null => packedAxis(typeOf(node).shape[0] ?? 1);
+    const take = this.#nodes.find((n) => isOp(n, "take") && n.attrs.dim === 0 && rowsOf(n) === axis);
+    const parent = take && rowsOf(take.inputs[0]);
+    const from = parent && this.#cachedAxes.has(parent) ? this.#positionsOf(parent) : null;
+    if (!take || !from) return null;
+    const positions = this.#emit.node("take", [from, this.#rewrittenNodes.get(take.inputs[1])!], { dim: 0 });
+    this.#positions.set(axis, positions);
+    return positions;
+  }
+
+  /** u32[B]: the number of rows of each sequence before this run. */
+  #countsOf(name: string): Node {
+    const axis = this.#sequence(name);
+    const counts = `generate.count.${name}`;
+    const before = this.#values.counts(this.#emit, counts);
+    if (this.#cachedAxes.has(name)) return before;
+    const keyed = this.#keyAxes.has(name);
+    this.#cachedAxes.set(name, {
+      axis: name,
+      capacity: keyed || axis === this.#root ? capacityOf(name) : null,
+      counts,
+      positions: keyed && axis !== this.#root ? positionsState(name) : null,
+      path: axis === this.#root ? "" : (this.#graph.starts.get(name)?.origin?.path ?? ""),
+    });
+    const added = this.#emit.node("counts", [this.#startsOf(name)], {});
+    const after = this.#emit.node("add", [before, added], {});
+    this.#after.set(name, after);
+    this.#states.set(counts, this.#values.countState(this.#emit, counts, after));
+    return before;
+  }
+
+  #startsOf(axis: string): Node {
+    const before = this.#graph.starts.get(axis);
+    return (before && this.#rewrittenNodes.get(before)) ?? this.#emit.node("starts", [], { axis });
+  }
+  #capacities(): readonly string[] {
+    return [...new Set([this.#root.name, ...this.#keyAxes])].map(capacityOf);
+  }
+  /** Replaces the input's axis in a size by its capacity axis. */
+  #overCapacity(size: Size): Size {
+    return typeof size === "number"
+      ? size
+      : substitute(size, (atom) =>
+          atom.kind === "axis" && atom.axis === this.#root.name ? axisSize(capacityOf(atom.axis)) : null,
+        );
+  }
+  #sequence(name: string): SequenceAxis {
+    const axis = this.#graph.axes.find((a) => a.name === name);
+    if (axis?.role !== "sequence") throw new GenerationError(`${name} is no axis of tokens`);
+    return axis;
+  }
+}
+
+const positionsState = (axis: string): string => `cache.positions.${axis}`;

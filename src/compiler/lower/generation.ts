@@ -1,0 +1,356 @@
+// The two graphs of generation: `prompt` reads a chunk of a prompt, `step` reads the token chosen last. Both share
+// their cache states, and choose a token for each sequence from the logits of its last row.
+import { createEmit, type Emit } from "../ir/build.js";
+import { typeOf, type Graph, type GraphInput, type GraphOutput, type Node, type State } from "../ir/graph.js";
+import { reachedStarts } from "../ir/reach.js";
+import { substituteNodes } from "../ir/replace.js";
+import { ops } from "../ops/index.js";
+import { SEQUENCES } from "../../runtime/program/axes-of-generation.js";
+import type { Axis } from "../../ground/size/axes.js";
+import { SAMPLING_COLUMNS, seenWords } from "../../ground/numerics/sampling.js";
+import { axisSize, equalSizes, type Size } from "../../ground/size/size.js";
+import { withCaches, type Cached, type CachedAxis, type CachedLayer, type CacheKind } from "./caches.js";
+import { withoutRoutes } from "./drafting.js";
+import { GenerationError } from "./generation-error.js";
+import { LOOP_CACHES, type LoopCaches } from "./loop-caches.js";
+import { observedChoices, type ObservedChoice } from "./observed-entries.js";
+import type { SequenceValues } from "./sequence-values.js";
+
+/**
+ * Names of the results of both graphs: the chosen token of each sequence, u32[B, 1], and its log-probability, f32[B,
+ * 1], which is 0 if not requested.
+ */
+export const TOKEN = "token";
+export const LOG_PROBABILITY = "logprob";
+/** The logits of each sequence's last row, f32[B, 1, V], or of all rows, f32[B, T, V]. */
+export const LOGITS = "logits";
+/** With caches in pages, of the prompt graph: the logits of all rows, f32[B, T, V]. */
+export const ALL_LOGITS = "logits.all";
+/** u32[axes, B]: the number of rows of each sequence on each axis after the run. */
+export const COUNTS = "counts";
+/** With caches in pages, of the prompt graph: u32[B, rows], the positions of the tokens that took axis i. */
+export const takenName = (i: number): string => `taken.${i}`;
+/** Of the graph that verifies a draft: u32[B, T], the token chosen behind each that was read. */
+export const TOKENS = "tokens";
+/** The state with the last chosen token of each sequence. */
+export const TOKEN_STATE = "generate.token";
+/**
+ * States with the inputs of `sample`, one row for each sequence: settings, seeds and biases that the host writes, and
+ * the set of tokens in the text so far.
+ */
+export const SAMPLING_STATES = {
+  settings: "sampling.settings",
+  seeds: "sampling.seeds",
+  bias: "sampling.bias",
+  seen: "sampling.seen",
+} as const;
+
+export interface GenerationGraphs {
+  /**
+   * Reads any number of tokens of each sequence from `input`. A sequence with 0 tokens keeps its chosen token, and its
+   * logits are undefined.
+   */
+  readonly prompt: Graph;
+  /** Reads the last chosen token of each sequence, or nothing of a sequence without rows. */
+  readonly step: Graph;
+  /** Name of the model's input. */
+  readonly input: string;
+  readonly vocabulary: number;
+  readonly axes: readonly CachedAxis[];
+  readonly layers: readonly CachedLayer[];
+  readonly loopCaches: LoopCaches;
+  /** Observed choices of entries, such as of experts. */
+  readonly choices: readonly ObservedChoice[];
+  /** With caches in pages; null without, and where the model skips nothing. */
+  readonly draft: DraftGraphs | null;
+}
+
+/** Guesses tokens, and reads what was guessed. */
+export interface DraftGraphs {
+  /** `step` of the model that skips all its routes, whose tokens have only the rows of the axis of all tokens. */
+  readonly step: Graph;
+  /**
+   * Reads any number of tokens of each sequence from the input, and chooses a token behind each: TOKENS. It leaves the
+   * chosen token and the set of tokens of each sequence as they were.
+   */
+  readonly verify: Graph;
+}
+
+export interface GenerationOptions {
+  /** all: the prompt graph returns the logits of every row. Default last: of the last row of each sequence. */
+  readonly logits?: "last" | "all";
+  /**
+   * Where caches lie. rows, the default: side by side, for one batch of sequences from first to last. pages: in pools
+   * of pages, of which the host gives some to each sequence, so that each run may be of other sequences.
+   */
+  readonly caches?: CacheKind;
+  /**
+   * Which keys and values are kept of a token that goes through a block several times. each, the default: those of
+   * every call. last: those of its last call alone, which an earlier call sees only as far as its run has come: a
+   * prompt is one run, so that each loop of it sees its own keys, and a later token sees the last ones of all before.
+   */
+  readonly loopCaches?: LoopCaches;
+}
+
+/**
+ * Builds both graphs from the graph of `forward` in phase generate. Throws GenerationError if the model is not
+ * autoregressive.
+ */
+export function generationGraphs(
+  graph: Graph,
+  { logits = "last", caches = "rows", loopCaches = "each" }: GenerationOptions = {},
+): GenerationGraphs {
+  if (!LOOP_CACHES.includes(loopCaches))
+    throw new GenerationError(`loopCaches is ${JSON.stringify(loopCaches)}: it is "each" or "last"`);
+  if (caches === "pages" && loopCaches === "last")
+    throw new GenerationError(
+      "caches of the last loop alone do not lie in pages: what a text gets would depend on what was kept of others",
+    );
+  const { input, result, vocabulary } = interfaceOf(graph);
+  const drafted = caches === "pages" ? withoutRoutes({ ...graph, outputs: [result] }) : null;
+  const observed = observedChoices(graph);
+  const outputs = [result, ...observed.outputs];
+  const starts = reachedStarts({ outputs, states: [] }, (axis) => graph.starts.get(axis) ?? null);
+  const cached = withCaches({ ...graph, outputs, starts }, caches, loopCaches);
+  const root = cached.axes[0]!.axis;
+  const prompt = new SamplingGraph(cached, cached.graph, { logits, all: caches === "pages" }).withOutputs();
+  const one = oneTokenPerSequence(cached.graph, root);
+  const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();
+  return {
+    prompt,
+    draft: drafted && {
+      step: draftStep(drafted, input),
+      verify: new SamplingGraph(cached, cached.graph, { logits: "all", all: true }).verifying(),
+    },
+    step: readingLastToken(step, input, root, cached.values),
+    input: input.name,
+    vocabulary,
+    axes: cached.axes,
+    layers: cached.layers,
+    loopCaches,
+    choices: observed.choices,
+  };
+}
+
+/** The step of a model that skips all its routes. */
+function draftStep(graph: Graph, input: GraphInput): Graph {
+  const cached = withCaches(graph, "pages");
+  const root = cached.axes[0]!.axis;
+  const one = oneTokenPerSequence(cached.graph, root);
+  const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();
+  return readingLastToken(step, input, root, cached.values);
+}
+
+/** The single input and the logits of a language model. */
+function interfaceOf(graph: Graph): {
+  readonly input: GraphInput;
+  readonly result: GraphOutput;
+  readonly vocabulary: number;
+} {
+  const [input, more] = graph.inputs;
+  if (!input || more)
+    throw new GenerationError(
+      "a model that generates has one input, its tokens; this one has " +
+        (graph.inputs.map((i) => i.name).join(", ") || "none"),
+    );
+  const { dtype } = input.node.attrs;
+  if ((dtype !== "u32" && dtype !== "i32") || input.shape.length !== 2 || input.packing?.tokenDim !== 1)
+    throw new GenerationError(`the input ${input.name} of a model that generates is u32[B, T], its tokens`);
+  const results = graph.outputs.filter((o) => o.role === "result");
+  const result = results.find((o) => o.name === LOGITS) ?? (results.length === 1 ? results[0] : undefined);
+  if (!result)
+    throw new GenerationError(
+      "a model that generates gives logits: name one of its results so, which are " +
+        results.map((o) => o.name).join(", "),
+    );
+  const vocabulary = result.shape.at(-1);
+  const along =
+    result.packing?.axis === input.packing.axis &&
+    result.packing.tokenDim === 1 &&
+    equalSizes(result.shape[0]!, input.shape[0]!);
+  if (result.shape.length !== 3 || typeof vocabulary !== "number" || !along || typeOf(result.node).dtype !== "f32")
+    throw new GenerationError(
+      `the result ${result.name} of a model that generates is f32[B, T, vocabulary], logits of the token that ` +
+        "comes next",
+    );
+  return { input, result, vocabulary };
+}
+
+/** Appends the sampling of tokens to a graph that computes logits. */
+class SamplingGraph {
+  readonly #cached: Cached;
+  readonly #graph: Graph;
+  readonly #root: string;
+  readonly #axes: readonly Axis[];
+  readonly #emit: Emit;
+  readonly #values: SequenceValues;
+  readonly #logits: { readonly logits: "last" | "all"; readonly all: boolean };
+
+  /** `graph`: that of `cached`, perhaps with other bounds. `all`: whether the logits of all rows are a result too. */
+  constructor(cached: Cached, graph: Graph, logits: { readonly logits: "last" | "all"; readonly all: boolean }) {
+    this.#cached = cached;
+    this.#graph = graph;
+    this.#root = cached.axes[0]!.axis;
+    this.#values = cached.values;
+    this.#logits = logits;
+    const known = graph.axes.some((a) => a.name === SEQUENCES);
+    this.#axes = known
+      ? graph.axes
+      : [...graph.axes, { role: "sequence", name: SEQUENCES, bound: 1, count: { kind: "input" } }];
+    this.#emit = createEmit(ops, this.#axes);
+  }
+
+  withOutputs(): Graph {
+    const [all, ...observed] = this.#graph.outputs;
+    const rows = this.#emit.node(
+      "take",
+      [all!.node, this.#emit.node("last", [this.#startsOf(this.#root)], { axis: SEQUENCES })],
+      { dim: 0 },
+    );
+    const [batch, , vocabulary] = all!.shape;
+    const [choice, sampling] = this.#sample(rows, Number(vocabulary));
+    const token = this.#chosen(this.#emit.pick(choice, 0));
+    const probability = this.#emit.pick(choice, 1);
+    const packing = { axis: SEQUENCES, batchDim: 0, tokenDim: 1 };
+    const counts = this.#counts();
+    const outputs: readonly GraphOutput[] = [
+      { name: TOKEN, role: "result", node: token, shape: [batch!, axisSize(SEQUENCES)], packing },
+      { name: LOG_PROBABILITY, role: "observe", node: probability, shape: [batch!, axisSize(SEQUENCES)], packing },
+      this.#logits.logits === "all"
+        ? { ...all!, name: LOGITS, role: "observe" }
+        : { name: LOGITS, role: "observe", node: rows, shape: [batch!, axisSize(SEQUENCES), vocabulary!], packing },
+      { name: COUNTS, role: "observe", node: counts, shape: typeOf(counts).shape, packing: null },
+      ...(this.#logits.all ? [{ ...all!, name: ALL_LOGITS, role: "observe" } as const, ...this.#taken(batch!)] : []),
+      ...observed,
+    ];
+    const tokenState = this.#values.rowState(this.#emit, TOKEN_STATE, token);
+    const states = [...this.#graph.states, tokenState, ...sampling];
+    const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
+    return { ...this.#graph, axes: this.#axes, outputs, states, starts };
+  }
+
+  /** The graph that chooses a token behind every row. */
+  verifying(): Graph {
+    const [all] = this.#graph.outputs;
+    const [batch, , vocabulary] = all!.shape;
+    const { settings, seeds, bias, seen } = SAMPLING_STATES;
+    const sequence = this.#emit.node("segments", [this.#startsOf(this.#root)], { axis: this.#root });
+    const values = [
+      [settings, "f32", SAMPLING_COLUMNS.length],
+      [seeds, "u32", 2],
+      [bias, "f32", Number(vocabulary)],
+      [seen, "u32", seenWords(Number(vocabulary))],
+    ] as const;
+    const ofSequences = values.map(([name, dtype, width]) => this.#values.rows(this.#emit, name, dtype, [width]));
+    const [set, seed, biased, known] = ofSequences.map((rows) => this.#emit.node("gather", [rows, sequence], {}));
+    const before = this.#values.counts(this.#emit, this.#cached.axes[0]!.counts);
+    const place = this.#emit.node("append", [before, this.#startsOf(this.#root)], { axis: this.#root });
+    const one = this.#emit.node("constant", [], { value: 1, dtype: "u32", shape: [] });
+    const length = this.#emit.node("add", [place, one], {});
+    const choice = this.#emit.node("sample", [all!.node, set!, seed!, length, biased!, known!], {});
+    const packing = { axis: this.#root, batchDim: 0, tokenDim: 1 };
+    const shape = [batch!, axisSize(this.#root)];
+    const counts = this.#counts();
+    const outputs: readonly GraphOutput[] = [
+      { name: TOKENS, role: "result", node: this.#emit.pick(choice, 0), shape, packing },
+      { name: LOG_PROBABILITY, role: "observe", node: this.#emit.pick(choice, 1), shape, packing },
+      { ...all!, name: ALL_LOGITS, role: "observe" },
+      { name: COUNTS, role: "observe", node: counts, shape: typeOf(counts).shape, packing: null },
+      ...this.#taken(batch!),
+    ];
+    const kept = values.map(([name], i) => this.#values.keptState(this.#emit, name, ofSequences[i]!));
+    const states = [...this.#graph.states, ...kept];
+    const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
+    return { ...this.#graph, axes: this.#axes, outputs, states, starts };
+  }
+
+  /** The positions of the tokens that took each route. */
+  #taken(batch: Size): readonly GraphOutput[] {
+    return this.#cached.positions.flatMap((node, i): GraphOutput[] => {
+      const { axis } = this.#cached.axes[i]!;
+      if (!node) return [];
+      const packing = { axis, batchDim: 0, tokenDim: 1 };
+      return [{ name: takenName(i), role: "observe", node, shape: [batch, axisSize(axis)], packing }];
+    });
+  }
+
+  /** The row counts of all axes in one value: the caller reads one buffer faster than several. */
+  #counts(): Node {
+    const rows = this.#cached.counts.map((counts) =>
+      this.#emit.node("reshape", [counts], { shape: [1, ...typeOf(counts).shape] }),
+    );
+    return rows.length === 1 ? rows[0]! : this.#emit.node("concat", rows, { axis: 0 });
+  }
+
+  /**
+   * Samples a token and its log-probability from each row of logits; returns also what sampling reads. The draw of a
+   * token is numbered by the length of the text.
+   */
+  #sample(rows: Node, vocabulary: number): readonly [Node<"sample">, readonly State[]] {
+    const { settings, seeds, bias, seen } = SAMPLING_STATES;
+    const value = (name: string, dtype: "f32" | "u32", width: number): Node =>
+      this.#values.rows(this.#emit, name, dtype, [width]);
+    const hostWritten = [
+      value(settings, "f32", SAMPLING_COLUMNS.length),
+      value(seeds, "u32", 2),
+      value(bias, "f32", vocabulary),
+    ] as const;
+    const before = value(seen, "u32", seenWords(vocabulary));
+    const marked = this.#emit.node("mark", [before, this.#tokens(), this.#startsOf(this.#root)], {});
+    const position = this.#emit.node(
+      "gather",
+      [this.#cached.counts[0]!, this.#emit.node("segments", [this.#startsOf(SEQUENCES)], { axis: SEQUENCES })],
+      {},
+    );
+    const states = [
+      ...[settings, seeds, bias].map((name, i) => this.#values.keptState(this.#emit, name, hostWritten[i]!)),
+      this.#values.rowState(this.#emit, seen, marked),
+    ];
+    return [
+      this.#emit.node("sample", [rows, hostWritten[0], hostWritten[1], position, hostWritten[2], marked], {}),
+      states,
+    ];
+  }
+  #tokens(): Node {
+    const { node } = this.#graph.inputs[0]!; // `interfaceOf` has checked that there is one
+    return node.attrs.dtype === "u32" ? node : this.#emit.node("cast", [node], { dtype: "u32" });
+  }
+
+  /** The chosen token of each sequence: new for sequences with rows in this run, unchanged for others. */
+  #chosen(chosen: Node): Node {
+    const before = this.#values.rows(this.#emit, TOKEN_STATE, "u32", []);
+    const sequence = this.#emit.node("segments", [this.#startsOf(SEQUENCES)], { axis: SEQUENCES });
+    const rows = this.#emit.node("gather", [this.#emit.node("counts", [this.#startsOf(this.#root)], {}), sequence], {});
+    const any = this.#emit.node(
+      "gt",
+      [rows, this.#emit.node("constant", [], { value: 0, dtype: "u32", shape: [] })],
+      {},
+    );
+    return this.#emit.node("where", [any, chosen, before], {});
+  }
+
+  #isSequence(name: string): boolean {
+    return this.#axes.some((a) => a.name === name && a.role === "sequence");
+  }
+  #startsOf(axis: string): Node {
+    return this.#graph.starts.get(axis) ?? this.#emit.node("starts", [], { axis });
+  }
+}
+
+/** Bounds the input's axis by one token per sequence. */
+const oneTokenPerSequence = (graph: Graph, root: string): Graph => ({
+  ...graph,
+  axes: graph.axes.map((a) => (a.name === root ? { ...a, bound: 1 } : a)),
+});
+
+/** Replaces the input of a graph by the last chosen token of each sequence. */
+function readingLastToken(graph: Graph, input: GraphInput, root: string, values: SequenceValues): Graph {
+  const emit = createEmit(ops, graph.axes);
+  const token = values.rows(emit, TOKEN_STATE, "u32", []);
+  const sequence = emit.node("segments", [graph.starts.get(root)!], { axis: root });
+  const chosen = emit.node("gather", [token, sequence], {});
+  const { dtype } = input.node.attrs;
+  const tokens = dtype === "u32" ? chosen : emit.node("cast", [chosen], { dtype });
+  const [own, ...others] = graph.inputs;
+  return substituteNodes({ ...graph, inputs: others }, new Map([[own!.node, tokens]]));
+}

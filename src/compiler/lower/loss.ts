@@ -1,0 +1,62 @@
+// Lowers losses: a value for each row, then the mean over the existing rows that are not ignored.
+import type { Value } from "../../language/check/model.js";
+import { typeOf } from "../ir/graph.js";
+import type { Lowering, Placed } from "./context.js";
+import { alignedOperand, padded, broadcastToType } from "./convert.js";
+import { storedShape } from "./layout.js";
+import { meanOfAll } from "./reduce.js";
+
+function lowerCrossEntropy(cx: Lowering, value: Value<"cross_entropy">): Placed {
+  const logits = cx.get(value.inputs[0]);
+  const targets = cx.get(value.inputs[1]);
+  const rowType = { dtype: "f32" as const, shape: logits.type.shape.slice(0, -1) };
+  const packing = cx.axes.packingOf(rowType);
+  const labels = broadcastToType(cx, targets, { dtype: targets.type.dtype, shape: rowType.shape });
+  const rows = cx.emit("cross_entropy", [packing ? logits.node : padded(cx, logits), labels], {});
+  const valid =
+    targets.type.dtype === "i32" ? { node: cx.algebra(labels).ge(labels, 0), type: rowType, packing } : null;
+  return cx.placed(meanOfAll(cx, { node: rows, type: rowType, packing }, valid), value.type);
+}
+
+/**
+ * −t·log σ(z) − (1 − t)·log(1 − σ(z)) = (1 − t)·softplus(z) + t·softplus(−z). This form has no cancellation for t = 0
+ * or 1, and its derivative is σ(z) − t everywhere, also at z = 0.
+ */
+function lowerBce(cx: Lowering, value: Value<"bce">): Placed {
+  const logit = cx.get(value.inputs[0]);
+  const target = cx.get(value.inputs[1]);
+  const wider = target.type.shape.length > logit.type.shape.length ? target : logit;
+  const type = { dtype: "f32" as const, shape: wider.type.shape };
+  const packing = cx.axes.packingOf(type);
+  const z = cx.cast(alignedOperand(cx, logit, type.shape.length, packing), "f32");
+  const t = alignedOperand(cx, target, type.shape.length, packing);
+  const m = cx.algebra(z);
+  const minus = m.neg(z);
+  const rows = ((): Placed["node"] => {
+    if (typeOf(t).dtype === "bool") return m.softplus(m.where(t, minus, z));
+    const share = cx.cast(t, "f32");
+    return m.add(m.mul(m.sub(1, share), m.softplus(z)), m.mul(share, m.softplus(minus)));
+  })();
+  return cx.placed(
+    meanOfAll(cx, { node: cx.broadcast(rows, storedShape(type, packing)), type, packing }, null),
+    value.type,
+  );
+}
+
+/** The share of tokens whose logit predicts their mask: positive where the mask is set, otherwise not. */
+export function lowerAgreement(cx: Lowering, { inputs }: Value<"bce">): Placed["node"] {
+  const [logit, mask] = [cx.get(inputs[0]), cx.get(inputs[1])];
+  const { shape } = logit.type;
+  const packing = cx.axes.packingOf(logit.type);
+  const z = cx.cast(alignedOperand(cx, logit, shape.length, packing), "f32");
+  const m = cx.algebra(z);
+  const same = m.eq(m.gt(z, 0), alignedOperand(cx, mask, shape.length, packing));
+  const rows = cx.broadcast(cx.cast(same, "f32"), storedShape(logit.type, packing));
+  return meanOfAll(cx, { node: rows, type: { dtype: "f32", shape }, packing }, null);
+}
+
+/** Lowerings by operation. */
+export const lossLowerings = {
+  cross_entropy: lowerCrossEntropy,
+  bce: lowerBce,
+};

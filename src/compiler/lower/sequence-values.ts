@@ -1,0 +1,93 @@
+// Values of which every sequence has one row, kept from run to run: counts, the last token, settings of sampling. They
+// lie in the order of a run's sequences, or in slots, which an input gives to each sequence of a run, so that runs may
+// be of some sequences only.
+import type { DType } from "../../ground/base/dtype.js";
+import type { Emit } from "../ir/build.js";
+import { typeOf, type GraphInput, type Node, type State } from "../ir/graph.js";
+import { SEQUENCES, SLOTS } from "../../runtime/program/axes-of-generation.js";
+import type { Axis } from "../../ground/size/axes.js";
+import { axisSize, rowsSize, type Size } from "../../ground/size/size.js";
+
+export interface SequenceValues {
+  /** Axes that these values add to a graph. */
+  readonly axes: readonly Axis[];
+  readonly inputs: readonly GraphInput[];
+  /** The values before the run, [rows(SEQUENCES), …each]. */
+  rows(emit: Emit, name: string, dtype: DType, each: readonly Size[]): Node;
+  /** The state with these values after the run: `next` is [rows(SEQUENCES), …each]. */
+  rowState(emit: Emit, name: string, next: Node): State;
+  /** The state of values that only the host writes: `rows` are those of the run. */
+  keptState(emit: Emit, name: string, rows: Node): State;
+  /** As `rows`, of a number for each sequence: u32[B]. */
+  counts(emit: Emit, name: string): Node;
+  /** As `rowState`, of u32[B]. */
+  countState(emit: Emit, name: string, next: Node): State;
+}
+
+const ZEROS = { kind: "zeros" } as const;
+
+/** Values in the order of the run's sequences. */
+export const inOrder = (batch: string): SequenceValues => ({
+  axes: [],
+  inputs: [],
+  rows: (emit, name, dtype, each) => emit.node("state", [], { name, dtype, shape: [rowsSize(SEQUENCES), ...each] }),
+  rowState: (_emit, name, next) => ({ name, type: typeOf(next), init: ZEROS, next }),
+  keptState: (_emit, name, rows) => ({ name, type: typeOf(rows), init: ZEROS, next: rows }),
+  counts: (emit, name) => emit.node("state", [], { name, dtype: "u32", shape: [axisSize(batch)] }),
+  countState: (_emit, name, next) => ({ name, type: typeOf(next), init: ZEROS, next }),
+});
+
+/** Name of the input u32[B] with the slot of each sequence of a run. Slots are distinct. */
+export const SLOTS_INPUT = "generate.slots";
+
+/** Values in slots. */
+export class InSlots implements SequenceValues {
+  readonly axes: readonly Axis[] = [
+    { role: "free", name: SLOTS, bound: null },
+    { role: "sequence", name: SEQUENCES, bound: 1, count: { kind: "input" } },
+  ];
+  readonly inputs: readonly GraphInput[];
+  readonly #slots: Node<"input">;
+
+  constructor(emit: Emit, batch: string) {
+    const shape = [axisSize(batch)];
+    this.#slots = emit.node("input", [], { name: SLOTS_INPUT, dtype: "u32", shape });
+    this.inputs = [{ name: SLOTS_INPUT, node: this.#slots, shape, packing: null, least: 0, below: null }];
+  }
+
+  rows(emit: Emit, name: string, dtype: DType, each: readonly Size[]): Node {
+    return emit.node("gather", [stateOf(emit, name, dtype, each), this.#rowSlots(emit)], {});
+  }
+
+  rowState(emit: Emit, name: string, next: Node): State {
+    const { dtype, shape } = typeOf(next);
+    const before = stateOf(emit, name, dtype, shape.slice(1));
+    const after = emit.node("set", [before, this.#rowSlots(emit), next], { dim: 0 });
+    return { name, type: typeOf(after), init: ZEROS, next: after };
+  }
+
+  keptState(emit: Emit, name: string, rows: Node): State {
+    const { dtype, shape } = typeOf(rows);
+    const next = stateOf(emit, name, dtype, shape.slice(1));
+    return { name, type: typeOf(next), init: ZEROS, next };
+  }
+
+  counts(emit: Emit, name: string): Node {
+    return emit.node("gather", [stateOf(emit, name, "u32", []), this.#slots], {});
+  }
+
+  countState(emit: Emit, name: string, next: Node): State {
+    return this.rowState(emit, name, emit.node("gather", [next, sequenceOfRows(emit)], {}));
+  }
+
+  #rowSlots(emit: Emit): Node {
+    return emit.node("gather", [this.#slots, sequenceOfRows(emit)], {});
+  }
+}
+
+const stateOf = (emit: Emit, name: string, dtype: DType, each: readonly Size[]): Node =>
+  emit.node("state", [], { name, dtype, shape: [axisSize(SLOTS), ...each] });
+
+/** u32[rows(SEQUENCES)]: the sequence of each row. */
+const sequenceOfRows = (emit: Emit): Node =>
+  emit.node("segments", [emit.node("starts", [], { axis: SEQUENCES })], { axis: SEQUENCES });

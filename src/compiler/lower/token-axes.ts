@@ -1,0 +1,31 @@
+// The axes of a graph that have the tokens of sequences.
+import { typeOf, type Graph, type Node } from "../ir/graph.js";
+import { packedAxis } from "../ir/typing.js";
+import type { SequenceAxis } from "../../ground/size/axes.js";
+import { declaredShare } from "../../ground/size/count-rules.js";
+import { GenerationError } from "./generation-error.js";
+
+/** The axis along which the rows of heads lie. */
+export function axisOf(heads: Node): string {
+  const axis = packedAxis(typeOf(heads).shape[1]!);
+  if (axis === null) throw new GenerationError("the rows of an attention lie along no axis");
+  return axis;
+}
+
+/** The sequence axis of the input; every other sequence axis must be a route of it. */
+export function rootOf(graph: Graph): SequenceAxis {
+  if (!graph.axes.some((a) => a.role === "batch")) throw new GenerationError("the model has no batch of sequences");
+  const roots = graph.axes.filter((a): a is SequenceAxis => a.role === "sequence" && a.count.kind === "input");
+  const [root, second] = roots;
+  if (!root) throw new GenerationError("the model's inputs have no axis of tokens");
+  if (second)
+    throw new GenerationError(
+      `the model reads sequences along ${root.name} and ${second.name}: only tokens of one axis can be generated`,
+    );
+  for (const axis of graph.axes)
+    if (axis.role === "sequence" && axis !== root && declaredShare(axis.count) === null && graph.starts.has(axis.name))
+      throw new GenerationError(
+        `the axis ${axis.name} is made by ${axis.count.kind}, which looks at the whole sequence`,
+      );
+  return root;
+}

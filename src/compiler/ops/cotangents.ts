@@ -1,0 +1,56 @@
+// Helpers for gradients: reduction of cotangents to the shape of a broadcast value, and constants.
+import { typeOf, type Node } from "../ir/graph.js";
+import { equalShapes, packedAxis } from "../ir/typing.js";
+import type { TensorType } from "../ir/types.js";
+import { equalSizes, multiplySizes, type Size } from "../../ground/size/size.js";
+import type { EmitGrad } from "./define.js";
+
+/** A scalar constant of the dtype of a node. */
+export const numberLike = (emit: EmitGrad, node: Node, value: number): Node =>
+  emit("constant", [], { value, dtype: typeOf(node).dtype, shape: [] });
+
+/** A constant of the type of a node. */
+export const filledLike = (emit: EmitGrad, node: Node, value: number): Node =>
+  emit("constant", [], { value, ...typeOf(node) });
+
+/** A node times a number. */
+export const scaled = (emit: EmitGrad, node: Node, factor: number): Node =>
+  factor === 1 ? node : emit("mul", [node, numberLike(emit, node, factor)], {});
+
+/** Reshapes a node; returns the node itself if it has the shape already. */
+export const reshaped = (emit: EmitGrad, node: Node, shape: readonly Size[]): Node =>
+  equalShapes(typeOf(node).shape, shape) ? node : emit("reshape", [node], { shape });
+
+/** Broadcasts a node to a shape; returns the node itself if it has the shape already. */
+export const broadcasted = (emit: EmitGrad, node: Node, shape: readonly Size[]): Node =>
+  equalShapes(typeOf(node).shape, shape) ? node : emit("broadcast", [node], { shape });
+
+/** The cotangent of a value of `type` that was broadcast to the shape of dy: sums dy over the repeated dimensions. */
+export function unbroadcast(emit: EmitGrad, dy: Node, type: TensorType): Node {
+  const { shape } = typeOf(dy);
+  const added = shape.length - type.shape.length;
+  const axes = shape.flatMap((size, d) =>
+    size !== 1 && (d < added || !equalSizes(type.shape[d - added]!, size)) ? [d] : [],
+  );
+  return reshaped(emit, axes.length > 0 ? emit("sum", [dy], { axes, keep: false }) : dy, type.shape);
+}
+
+/** Reshapes a value that was reduced over `axes` so that it broadcasts against x: [3, 1, 5] for [3, 5] and axis 1. */
+export function keepingReduced(emit: EmitGrad, reduced: Node, x: Node, axes: readonly number[]): Node {
+  return reshaped(
+    emit,
+    reduced,
+    typeOf(x).shape.map((size, d) => (axes.includes(d) ? 1 : size)),
+  );
+}
+
+/**
+ * Reshapes […, width] to [rows, width]; null if a packed dimension is next to other leading dimensions, which a reshape
+ * cannot merge.
+ */
+export function asRows(emit: EmitGrad, x: Node): Node | null {
+  const { shape } = typeOf(x);
+  const leading = shape.slice(0, -1);
+  if (leading.some((size) => packedAxis(size) !== null) && leading.filter((size) => size !== 1).length > 1) return null;
+  return reshaped(emit, x, [leading.reduce((n: Size, size) => multiplySizes(n, size), 1), shape.at(-1)!]);
+}

@@ -1,0 +1,155 @@
+// Scattered values are zero outside the rows of a route, as are gradients of gathered rows. Operators that are linear
+// in such a value are computed for those rows only.
+import { isOp, mapInputs, typeOf, type Node, isScatter } from "../ir/graph.js";
+import { equalShapes, packedAxis } from "../ir/typing.js";
+import type { OpName } from "../ir/vocabulary.js";
+import { ops } from "../ops/index.js";
+import { attrsWith } from "../ops/rows.js";
+import { rowInputs } from "../ops/traits.js";
+import type { Size } from "../../ground/size/size.js";
+import type { Emit, Rule } from "./rewrite.js";
+
+/** A scattered value: its rows, their index, and the packed dimension. */
+interface Scattered {
+  readonly index: Node;
+  readonly rows: Node;
+  readonly dim: number;
+}
+
+function scatteredOf(node: Node | undefined): Scattered | null {
+  if (!node || !isScatter(node)) return null;
+  const [base, index, rows] = node.inputs;
+  return isZeros(base) ? { index, rows, dim: node.attrs.dim } : null;
+}
+
+const isZeros = (node: Node | undefined): boolean =>
+  node !== undefined && isOp(node, "constant") && node.attrs.value === 0;
+
+/**
+ * Rewrites an operator that is linear in a scattered input to a scattered result; null if its result is not zero
+ * elsewhere.
+ */
+function rewriteLinear(root: Node, emit: Emit): Node | null {
+  const { shape } = typeOf(root);
+  for (const [i, input] of root.inputs.entries()) {
+    const found = ops[root.op].linear?.(i) ? scatteredOf(input) : null;
+    if (!found) continue;
+    const axis = packedAxis(typeOf(input).shape[found.dim]!);
+    for (const [dim, size] of shape.entries()) {
+      if (packedAxis(size) !== axis) continue;
+      const along = rowInputs(root, dim);
+      if (along?.[i] !== found.dim || !othersAreZero(root, found)) continue;
+      const count = typeOf(found.index).shape[0]!;
+      const inputs = root.inputs.map((other, j) =>
+        j === i ? found.rows : routeRows(other, along[j]!, found.index, count, emit),
+      );
+      const rows = emit(root.op, inputs, attrsWith(root, dim, count));
+      return emit("put", [emit("constant", [], { value: 0, ...typeOf(root) }), found.index, rows], { dim });
+    }
+  }
+  return null;
+}
+
+/** Whether every other operand of a `where` or `concat` is zero or scattered to the same rows. */
+function othersAreZero(root: Node, { index, dim }: Scattered): boolean {
+  if (!isOp(root, "where") && !isOp(root, "concat")) return true;
+  const values = isOp(root, "where") ? root.inputs.slice(1) : root.inputs;
+  return values.every((value) => {
+    const found = scatteredOf(value);
+    return isZeros(value) || (found !== null && found.index === index && found.dim === dim);
+  });
+}
+
+/** The route's rows of an input; the whole input if its rows do not correspond to those of the result (`dim` null). */
+function routeRows(input: Node, dim: number | null, index: Node, count: Size, emit: Emit): Node {
+  if (dim === null) return input;
+  if (isOp(input, "constant")) return emit("constant", [], attrsWith(input, dim, count));
+  const found = scatteredOf(input);
+  return found && found.index === index && found.dim === dim ? found.rows : emit("take", [input, index], { dim });
+}
+
+/**
+ * The rules, in the order in which they are tried. They drop additions of zeros and products with zeros: −0 may become
+ * 0, and 0 times infinity becomes 0.
+ */
+export const scatteredRules: readonly Rule[] = [
+  {
+    name: "linear-of-scattered",
+    at: (Object.keys(ops) as OpName[]).filter((op) => ops[op].linear),
+    rewrite: rewriteLinear,
+  },
+  {
+    name: "take-of-scattered",
+    at: ["take"],
+    rewrite(root) {
+      const found = scatteredOf(root.inputs[0]);
+      return isOp(root, "take") && found && found.index === root.inputs[1] && found.dim === root.attrs.dim
+        ? found.rows
+        : null;
+    },
+  },
+  {
+    name: "put-of-scattered",
+    at: ["put"],
+    rewrite(root, emit) {
+      if (!isOp(root, "put")) return null;
+      const [x, index, y] = root.inputs;
+      const { dim } = root.attrs;
+      // x is scattered to the same rows: add to its rows.
+      const scatteredX = scatteredOf(x);
+      if (scatteredX && scatteredX.index === index && scatteredX.dim === dim) {
+        const zeros = emit("constant", [], { value: 0, ...typeOf(x) });
+        return emit("put", [zeros, index, emit("add", [scatteredX.rows, y], {})], { dim });
+      }
+      // y is itself scattered: compose the two indices.
+      const scatteredY = scatteredOf(y);
+      return scatteredY?.dim === dim
+        ? emit("put", [x, emit("take", [index, scatteredY.index], { dim: 0 }), scatteredY.rows], { dim })
+        : null;
+    },
+  },
+  {
+    name: "sub-of-scattered",
+    at: ["sub"],
+    rewrite(root, emit) {
+      const [x, other] = root.inputs;
+      const found = scatteredOf(other);
+      const whole = [x, other].every((n) => equalShapes(typeOf(n).shape, typeOf(root).shape));
+      return found && whole ? emit("put", [x, found.index, emit("neg", [found.rows], {})], { dim: found.dim }) : null;
+    },
+  },
+  {
+    name: "sum-of-scattered",
+    at: ["sum"],
+    rewrite(root, emit) {
+      const found = scatteredOf(root.inputs[0]);
+      return isOp(root, "sum") && found && root.attrs.axes.includes(found.dim)
+        ? emit("sum", [found.rows], root.attrs)
+        : null;
+    },
+  },
+  {
+    name: "contract-of-scattered",
+    at: ["contract"],
+    rewrite(root, emit) {
+      const found = root.inputs.map(scatteredOf).find((s) => s?.dim === 0);
+      if (!found) return null;
+      const count = typeOf(found.index).shape[0]!;
+      return emit(
+        "contract",
+        mapInputs(root, (input) => routeRows(input, 0, found.index, count, emit)),
+        {},
+      );
+    },
+  },
+  {
+    name: "gather-grad-of-scattered",
+    at: ["gather_grad"],
+    rewrite(root, emit) {
+      const [indices, dy] = root.inputs;
+      const found = scatteredOf(dy);
+      if (!isOp(root, "gather_grad") || !found || found.dim >= typeOf(indices).shape.length) return null;
+      return emit("gather_grad", [emit("take", [indices, found.index], { dim: found.dim }), found.rows], root.attrs);
+    },
+  },
+];

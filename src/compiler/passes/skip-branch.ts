@@ -1,0 +1,147 @@
+// Skips the rows outside a route: they are neither computed, read nor written, and the stream is updated in place.
+import { isOp, isScatter, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { equalShapes } from "../ir/typing.js";
+import { withKeysOfMasks } from "../lower/keys-of-masks.js";
+import { isFloat } from "../../ground/base/dtype.js";
+import { chosenRows } from "./chosen-rows.js";
+import { chosenRowsOf, maskOf, unmasked } from "./masks.js";
+import { callerReads } from "./readers.js";
+import { scatteredRules } from "./scattered.js";
+import { any, commuted, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
+
+const [x, r, u, y] = [any("x"), any("r"), any("u"), any("y")];
+const zeros = of("constant", "zeros");
+
+const sameShape = (a: Node, b: Node): boolean => equalShapes(typeOf(a).shape, typeOf(b).shape);
+const isZero = (c: Node<"constant">): boolean => c.attrs.value === 0;
+/** Whether a value is what a state holds in between: its memory, whose readers come before the next scatter into it. */
+const isInState = (value: Node): boolean => {
+  let at = value;
+  while (isScatter(at)) at = at.inputs[0];
+  return isOp(at, "state");
+};
+const sameDim = (a: Node<"put" | "set" | "take">, b: Node<"put" | "set" | "take">): boolean =>
+  a.attrs.dim === b.attrs.dim;
+
+/**
+ * The rules, in the order in which they are tried at a node. Chosen rows keep every bit. Skipped rows keep their old
+ * value, whereas arithmetic masking turns −0 into 0 (−0 + 0) and yields NaN for an infinite update (0 · ∞).
+ */
+export const skipRules: readonly Rule[] = [
+  ...scatteredRules,
+  // x + (u at the rows r, 0 elsewhere)
+  ...(["put", "set"] as const).map((kind) =>
+    rule(`add-of-${kind}`, {
+      match: commuted("add", x, op(kind, [zeros, r, u], "rows")),
+      when: ({ x, zeros, rows }, root) => isZero(zeros) && sameShape(x, root) && sameShape(rows, root),
+      build: ({ x, r, u, rows }, emit) => emit("put", [x, r, u], { dim: rows.attrs.dim }),
+    }),
+  ),
+  rule("set-of-sum", {
+    match: op("set", [x, r, commuted("add", op("take", [x, r], "taken"), u)]),
+    when: ({ u, taken }, root) => sameDim(taken, root) && sameShape(u, root.inputs[2]),
+    build: ({ x, r, u }, emit, root) => emit("put", [x, r, u], { dim: root.attrs.dim }),
+  }),
+  rule("take-of-put", {
+    match: op("take", [op("put", [x, r, u], "put"), r]),
+    when: ({ put }, root) => sameDim(put, root),
+    build: ({ x, r, u }, emit, root) => emit("add", [emit("take", [x, r], root.attrs), u], {}),
+  }),
+  rule("take-of-set", {
+    match: op("take", [op("set", [x, r, y], "set"), r]),
+    when: ({ set }, root) => sameDim(set, root),
+    build: ({ y }) => y,
+  }),
+  ...(["put", "set"] as const).map((kind) =>
+    rule(`set-of-${kind}`, {
+      match: op("set", [op(kind, [x, r, u], "inner"), r, y]),
+      when: ({ inner }, root) => sameDim(inner, root) && !isInState(inner),
+      build: ({ x, r, y }, emit, root) => emit("set", [x, r, y], root.attrs),
+    }),
+  ),
+  {
+    name: "where-of-mask",
+    at: ["where"],
+    // y at the rows of a route, x elsewhere
+    rewrite(root, emit) {
+      const [mask, a, b] = root.inputs;
+      const { shape, dtype } = typeOf(root);
+      const route = maskOf(mask, shape.length);
+      if (!route) return null;
+      const [y, x] = route.inverted ? [b, a] : [a, b];
+      const rest = sameShape(x, root) ? x : isOp(x, "constant") ? emit("constant", [], { ...x.attrs, shape }) : null;
+      const rows = rest && chosenRowsOf(y, root, route, emit);
+      return rows && typeOf(rows).dtype === dtype ? emit("set", [rest, route.index, rows], { dim: route.dim }) : null;
+    },
+  },
+  {
+    name: "add-of-masked",
+    at: ["add"],
+    // x + mask · u
+    rewrite(root, emit) {
+      if (!isFloat(typeOf(root).dtype)) return null;
+      const [a, b] = root.inputs;
+      for (const [x, update] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        const found = sameShape(x, root) && sameShape(update, root) ? unmasked(update, emit) : null;
+        const rows = found && chosenRowsOf(found.value, root, found, emit);
+        if (rows) return emit("put", [x, found.index, rows], { dim: found.dim });
+      }
+      return null;
+    },
+  },
+];
+
+/**
+ * The limit on rounds: enough for successive blocks of one route within a block of another route, and no deeper
+ * nesting.
+ */
+const MAX_ROUNDS = 4;
+
+export function skipBranch(graph: Graph, trace: Trace | null): Graph {
+  // A graph without these operators has nothing to skip.
+  const isRouted = (node: Node): boolean => isOp(node, "take") || isScatter(node) || isOp(node, "route_mask");
+  if (!nodesOf(graph).some(isRouted)) return graph;
+  let current = withKeysOfMasks(graph, (before, after) => trace?.("keys-of-mask", before, after));
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const next = oneScatter(chosenRows(rewrite(current, skipRules, trace), trace), trace);
+    if (next === current) break;
+    current = next;
+  }
+  return current;
+}
+
+/**
+ * put(put(x, r, u), r, v) → set(x, r, take(x, r) + u + v), summed in the same order, if nothing else reads the inner
+ * put: the rows are written once.
+ */
+function oneScatter(graph: Graph, trace: Trace | null): Graph {
+  const readers = new Map<Node, number>();
+  const nodes = nodesOf(graph);
+  for (const node of nodes) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
+  const stored = callerReads(graph);
+  const once = (before: Node): boolean => {
+    const inner = before.inputs[0];
+    return (
+      isOp(before, "put") &&
+      isScatter(inner) &&
+      readers.get(inner) === 1 &&
+      !stored.has(inner) &&
+      inner.inputs[1] === before.inputs[1] &&
+      sameDim(inner, before)
+    );
+  };
+  if (!nodes.some(once)) return graph;
+  return mapGraph(graph, (node, emitFrom, before) => {
+    const inner = node.inputs[0];
+    if (!inner || !once(before) || !isScatter(inner)) return node;
+    const emit = emitFrom(node);
+    const [x, r, u] = inner.inputs;
+    const rows = isOp(inner, "put") ? emit("add", [emit("take", [x, r], inner.attrs), u], {}) : u;
+    const result = emit("set", [x, r, emit("add", [rows, node.inputs[2]], {})], inner.attrs);
+    trace?.("put-of-put", node, result);
+    return result;
+  });
+}

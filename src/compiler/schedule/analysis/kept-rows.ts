@@ -1,0 +1,46 @@
+// Finds gathers of rows from a value that is overwritten before their last read. They are copied, so that the value can
+// be updated in place.
+import { readersOf } from "../../../ground/base/collections.js";
+import { isOp, isSameView, isView, type Node, isScatter } from "../../ir/graph.js";
+
+/**
+ * Gathers that the backward pass reads, of streams that routed layers update: without a copy of these few rows, all
+ * rows would have to be copied. Linear in the nodes, except for rows that are updated often.
+ */
+export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
+  const updates = order.filter((n) => isScatter(n) && n.inputs[0].inputs.length > 0);
+  if (updates.length === 0) return new Set();
+  const positions = new Map(order.map((n, i) => [n, i]));
+  const readers = readersOf(order);
+  const kept = new Set<Node>();
+  for (const update of updates) {
+    const late = lateReaders(memoryOf(update.inputs[0]), positions.get(update)!, readers, positions);
+    if (late.every((take) => take !== null)) for (const take of late) kept.add(take);
+  }
+  return kept;
+}
+
+/** For each later reader of a value's memory, the gather through which it reads; null for one that reads all of it. */
+function lateReaders(
+  value: Node,
+  at: number,
+  readers: ReadonlyMap<Node, readonly Node[]>,
+  positions: ReadonlyMap<Node, number>,
+): readonly (Node | null)[] {
+  const found: (Node | null)[] = [];
+  const stack: { readonly node: Node; readonly take: Node | null }[] = [{ node: value, take: null }];
+  for (let top = stack.pop(); top; top = stack.pop())
+    for (const reader of readers.get(top.node) ?? []) {
+      if (isView(reader) && reader.inputs[0] === top.node)
+        stack.push({ node: reader, take: top.take ?? (isOp(reader, "take") ? reader : null) });
+      else if (positions.get(reader)! > at) found.push(top.take);
+    }
+  return found;
+}
+
+/** The node that a view is a view of. */
+function memoryOf(node: Node): Node {
+  let at = node;
+  while (isSameView(at)) at = at.inputs[0]!;
+  return at;
+}

@@ -1,0 +1,216 @@
+// Builds the kernel of what is computed around a choice of entries: its steps, and the cells their values lie in.
+import { invariant } from "../../../ground/base/invariant.js";
+import { countOf } from "../../../ground/base/collections.js";
+import { isOp, isPointwise, isView, type Node } from "../../ir/graph.js";
+import { attrsKey } from "../../ir/key.js";
+import { printType } from "../../ir/typing.js";
+import { ExpressionBuilder, expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
+import { declareCells, type Cells } from "../addressing/cells-text.js";
+import { rowMajor, type Value } from "../addressing/layout.js";
+import type { Layouts } from "../addressing/layouts.js";
+import { indexIn, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
+import { gatingKernel, shareOf, type GatingShape } from "../kernels/gating.js";
+import { result, work, type KernelBuilder, type Stored, type Work } from "../kernels/spec.js";
+import { storageType } from "../codecs/words.js";
+import { sameList, type Gating } from "./gating.js";
+
+/** A step of the kernel, in the order of computation. */
+type GatingStep =
+  /** Cells computed element by element, from memory and earlier cells. */
+  | { readonly kind: "each"; readonly expression: Expression; readonly to: number; readonly width: number }
+  /** A function of the kernel's file; `lists` of them are shared out between the lanes, null where all take part. */
+  | {
+      readonly kind: "call";
+      readonly name: string;
+      readonly cells: readonly number[];
+      readonly counts: readonly number[];
+      readonly lists: number | null;
+    };
+
+export function fusedGating(gating: Gating, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
+  const { extents, tunings } = options;
+  const { node, nodes, results, constants } = gating;
+  const { steps, cells, count, widest } = stepsOf(gating, layouts, options);
+  const reads = valuesOf(steps.flatMap((s) => (s.kind === "each" ? [s.expression] : []))).filter(
+    (v) => !cells.starts.has(v),
+  );
+  const inputOf = indexIn(reads);
+  const writes = [...results, ...constants].map((n) => ({
+    value: layouts.result(n, 0),
+    bytes: extents.bytes(extents.equal.type(n.types[0]!)),
+  }));
+  for (const n of results) layouts.set(n, rowMajor(extents, layouts.result(n, 0), n.types[0]!.shape));
+  const stores = results.map((n) => ({
+    cell: cells.of.get(n)!,
+    width: rowWidth(n),
+    type: storageType(n.types[0]!.dtype),
+  }));
+  const [rows] = node.types[0]!.shape;
+  const shape: GatingShape = { rows: extents.equal.size(rows!), widest, cells: count };
+  const make = (_inPlace: readonly boolean[], stored: Stored): Work => {
+    const declare = (kernel: KernelBuilder, lanes: number): void => {
+      const inputs = { of: inputOf, codecs: stored.reads };
+      const lines = steps.flatMap((s, i): readonly string[] => {
+        if (s.kind === "each") {
+          declareCells(kernel, `step${i}`, layouts.same(s.expression), extents, inputs, cells);
+          return [
+            `for (var i = o.lane; i < ${s.width}u; i += LANES) { keep(o, ${s.to}u + i, step${i}(o, i)); }`,
+            "meet();",
+          ];
+        }
+        const share = s.lists === null ? [] : [shareOf(s.lists, lanes)];
+        const args = [...s.cells, ...s.counts, ...share].map((n) => `${n}u`);
+        return [`${s.name}(${["o", ...args].join(", ")});`];
+      });
+      stores.forEach(({ cell, width, type }, i) => {
+        kernel.write(`y${i}`, type, result(i));
+        const value = type === "u32" ? `word(o, ${cell}u + i)` : `bitcast<${type}>(word(o, ${cell}u + i))`;
+        lines.push(
+          `for (var i = o.lane; i < ${width}u && o.exists; i += LANES) { y${i}[o.row * ${width}u + i] = ${value}; }`,
+        );
+      });
+      constants.forEach((n, i) => {
+        const { value, dtype } = n.attrs;
+        const name = `y${stores.length + i}`;
+        const width = rowWidth(n);
+        kernel.write(name, storageType(dtype), result(stores.length + i));
+        const word = `sizes.${kernel.word(value, dtype, `constant${i}`)}`;
+        lines.push(
+          `for (var i = o.lane; i < ${width}u && o.exists; i += LANES) { ${name}[o.row * ${width}u + i] = ${word}; }`,
+        );
+      });
+      kernel.function(`fn compute(o: Own) {\n${lines.map((l) => `  ${l}\n`).join("")}}`);
+    };
+    return work([gatingKernel(shape, declare, extents, tunings)]);
+  };
+  const nameOf = (value: Value): number => (cells.starts.has(value) ? -1 : inputOf(value));
+  const key = [
+    `gating ${printType(extents.equal.type(node.types[0]!))}`,
+    ...steps.map((s) =>
+      s.kind === "each"
+        ? `${s.to} ${s.width} ${expressionKey(s.expression, extents, nameOf)}`
+        : `${s.name} ${s.cells.join()} ${s.counts.join()} ${s.lists}`,
+    ),
+    ...stores.map((s) => `${s.cell} ${s.width} ${s.type}`),
+    ...constants.map((n) => `${attrsKey({ value: n.attrs.value })} ${printType(extents.equal.type(n.types[0]!))}`),
+  ].join("\n");
+  return {
+    nodes: [node, ...nodes.filter((n) => n !== node), ...constants],
+    reads,
+    writes,
+    inWords: new Set(writes.map((w) => w.value)),
+    decodes: null,
+    takesOver: [],
+    key,
+    make,
+  };
+}
+
+/** The elements of a row of these nodes, whose number is known. */
+const rowWidth = (node: Node): number => countOf(node.types[0]!.shape.slice(1).map(Number));
+
+/** The steps that compute the nodes, and where their values lie. */
+function stepsOf(
+  { nodes, results }: Gating,
+  layouts: Layouts,
+  { extents, partition }: FusedKernelOptions,
+): { readonly steps: readonly GatingStep[]; readonly cells: Cells; readonly count: number; readonly widest: number } {
+  const own = new Set(nodes);
+  const stored = new Set(results);
+  const steps: GatingStep[] = [];
+  const of = new Map<Node, number>();
+  const values = new Map<Node, Value>();
+  const starts = new Map<Value, number>();
+  let count = 0;
+  let widest = 1;
+  const room = (width: number): number => {
+    count += width;
+    return count - width;
+  };
+  const place = (node: Node): number => {
+    const value = { node, result: 0 };
+    const to = room(rowWidth(node));
+    of.set(node, to);
+    values.set(node, value);
+    starts.set(value, to);
+    return to;
+  };
+  const expressionOf = (node: Node): Expression => {
+    const { shape } = node.types[0]!;
+    const builder = new ExpressionBuilder(
+      {
+        extents,
+        layoutOf: (n) => {
+          const value = values.get(n);
+          if (!value) return own.has(n) ? null : layouts.of(n);
+          const { strides } = rowMajor(extents, value, n.types[0]!.shape);
+          return { value, strides: strides.with(0, 0), offset: starts.get(value)!, parts: 1 };
+        },
+        registerOf: () => null,
+      },
+      shape,
+    );
+    builder.add(node);
+    return builder.made();
+  };
+  const each = (node: Node): void => {
+    const expression = expressionOf(node);
+    steps.push({ kind: "each", expression, to: place(node), width: rowWidth(node) });
+  };
+  /** The cells of an operand: those of the value, or else of its own, which are filled now. */
+  const operand = (node: Node): number => {
+    const list = sameList(node);
+    const known = of.get(list);
+    if (known !== undefined) return known;
+    each(list);
+    return of.get(list)!;
+  };
+  for (const node of nodes) {
+    if (isPointwise(node) || isView(node)) {
+      const readers = partition.consumers.direct(node).filter((r) => own.has(r));
+      const [reader] = readers;
+      const inlines =
+        readers.length === 1 && isPointwise(node) && isPointwise(reader!) && rowWidth(reader!) === rowWidth(node);
+      if (stored.has(node) || !inlines) each(node);
+      continue;
+    }
+    const operands = node.inputs.map(operand);
+    const to = place(node);
+    const n = Number(node.inputs[0].types[0]!.shape.at(-1));
+    const lists = rowWidth(node.inputs[0]) / n;
+    widest = Math.max(widest, n);
+    steps.push(callOf(node, operands, to, lists, n, room));
+  }
+  return { steps, cells: { of, starts }, count, widest };
+}
+
+/** The call that computes a node's cells from those of its operands. */
+function callOf(
+  node: Node,
+  operands: readonly number[],
+  to: number,
+  lists: number,
+  n: number,
+  room: (width: number) => number,
+): GatingStep {
+  const { dtype } = node.types[0]!;
+  const sum = dtype === "f32" ? 0 : 1;
+  const call = (name: string, cells: readonly number[], counts: readonly number[], shared: boolean): GatingStep => ({
+    kind: "call",
+    name,
+    cells,
+    counts,
+    lists: shared ? lists : null,
+  });
+  const [x, index, y] = operands as readonly [number, number, number];
+  if (isOp(node, "softmax")) return call("softmax", [x, to], [lists, n], true);
+  if (isOp(node, "top_entries"))
+    return call("best", [x, room(lists * node.attrs.k), to], [lists, n, node.attrs.k], true);
+  if (isOp(node, "those_entries")) return call("those", [x, to], [lists, n], false);
+  const k = Number(node.inputs[1]?.types[0]!.shape.at(-1));
+  if (isOp(node, "take_entries")) return call("taken", [x, index, to], [lists, n, k], false);
+  if (isOp(node, "put_entries")) return call("added", [sum, x, index, y, to], [lists, n, k], false);
+  if (isOp(node, "sum")) return call("reduce", [sum, x, to], [lists, n], true);
+  invariant(isOp(node, "reduce_max") || isOp(node, "reduce_min"), `${node.op} is no step around a choice`);
+  return call("reduce", [isOp(node, "reduce_max") ? 2 : 3, x, to], [lists, n], true);
+}

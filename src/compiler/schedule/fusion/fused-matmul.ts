@@ -1,0 +1,240 @@
+// Builds the kernel of a fused product: its operands, its numbered results, and the declarations of prologue and
+// epilogues.
+import { invariant } from "../../../ground/base/invariant.js";
+import { isOp, type Node } from "../../ir/graph.js";
+import { attrsKey } from "../../ir/key.js";
+import { printType } from "../../ir/typing.js";
+import { expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
+import { splitsInFours } from "../addressing/expression-fours.js";
+import { declareRows } from "../addressing/declare-rows.js";
+import { splitsByRow, type Inputs } from "../addressing/expression-text.js";
+import { groupedMatmul } from "../kernels/groups.js";
+import { matmul } from "../kernels/products.js";
+import type { MatmulContext } from "../kernels/product-kernels.js";
+import type { LoadKind } from "../kernels/product-texts.js";
+import { input, result, type KernelBuilder, type Operand, type Stored, type Work } from "../kernels/spec.js";
+import type { Value } from "../addressing/layout.js";
+import type { Layouts } from "../addressing/layouts.js";
+import type { Step } from "../plan.js";
+import { heldB, isUnpacked, productWeights } from "../analysis/side-by-side.js";
+import {
+  contextOf,
+  indexIn,
+  updatedState,
+  type FusedKernel,
+  type FusedKernelOptions,
+} from "../kernels/fused-kernel.js";
+import { declareFinish, type BoundColumns } from "./finish.js";
+import type { FusedColumns, Fusion } from "./fusion.js";
+import { ownSumOf } from "./own-sums.js";
+import { Results } from "./results.js";
+
+interface Worked {
+  readonly columns: FusedColumns;
+  readonly expression: Expression;
+}
+
+/** The kernel of a product with its prologue and epilogues. */
+export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
+  const { extents, packedAtLoad, partition } = options;
+  const { product, nodes, pairs } = fusion;
+  const [a, b] = product.inputs;
+  const shape = product.types[0]!.shape;
+  const columns = shape.at(-1) as number; // a fused product has a known number of columns
+  const loaded = layouts.expression([a], a.types[0]!.shape, nodes);
+  invariant(splitsByRow(loaded), "no index runs along the columns of what a product loads");
+  const results = new Results(
+    product,
+    columns,
+    Math.ceil(columns / (partition.sumsOver.get(product) ?? columns)),
+    layouts,
+    extents,
+  );
+  const epilogues = fusion.columns.flatMap((c) => c.epilogues);
+  // The first results are scatters, which take over the memory of the values they update: rows, then sums over them.
+  const rows = epilogues.flatMap((e) => e.rows);
+  const sets = epilogues.flatMap((e) => e.sums.flatMap(({ set }) => set ?? []));
+  for (const node of rows) results.replace(node, results.own(node));
+  for (const node of sets) results.replace(node, results.partial(node));
+  const worked = fusion.columns.map((own): Worked => {
+    const { slice, accumulators } = own;
+    const expression = layouts.expression(
+      own.epilogues.map((e) => e.value),
+      [...shape.slice(0, -1), slice.stop - slice.start],
+      nodes,
+      accumulators,
+    );
+    invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
+    return { columns: own, expression };
+  });
+  const held = heldB(product);
+  const weight = packedAtLoad.has(held) ? layouts.result(held, 0) : layouts.valueOf(b);
+  const starts = isOp(product, "grouped_matmul") ? layouts.valueOf(product.inputs[2]) : null;
+  const partialOf = (node: Node): Value => {
+    const layout = layouts.of(node);
+    invariant(layout?.parts === results.panels, "sums are set in others that lie in as many parts");
+    return layout.value;
+  };
+  const bases = [
+    ...rows.map((node) => layouts.valueOf(node.inputs[0])),
+    ...sets.map((set) => partialOf(set.inputs[0])),
+  ];
+  const indices = rows.map((node) => layouts.valueOf(node.inputs[1]));
+  const angles = epilogues.flatMap((e) => e.reads.map((n) => layouts.valueOf(n)));
+  const finished = [...valuesOf(worked.map((w) => w.expression)), ...bases, ...indices, ...angles];
+  const reads = [...new Set([...valuesOf([loaded]), weight, ...(starts ? [starts] : []), ...finished])];
+  const inputOf = indexIn(reads);
+  results.numberInputs((node) => inputOf(layouts.valueOf(node)));
+  const bound = worked.map(({ columns: own, expression }): BoundColumns => {
+    return {
+      columns: own,
+      expression: layouts.same(expression),
+      epilogues: own.epilogues.map((e) => e.bind(results, own.slice)),
+    };
+  });
+  for (const [node, layout] of results.lies) layouts.set(node, layout);
+
+  const inputB = inputOf(weight);
+  const takesOver = (bases.length > 0 ? bases : updatedBy(worked, [loaded], weight, options)).map(
+    (value) => value && inputOf(value),
+  );
+  // A value that a scatter updates is read from the memory that it shares with the result.
+  const shareMemory = (kernel: KernelBuilder, inPlace: readonly boolean[]): void =>
+    takesOver.forEach((place, i) => {
+      if (place !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(place, `y${i}`);
+    });
+  const apart = new Set([weight, ...(starts ? [starts] : []), ...indices, ...angles].map(inputOf));
+  /** Whether values come in fours. */
+  const loads = (
+    kernel: KernelBuilder,
+    inputs: Inputs,
+    letter: string,
+    wanted: LoadKind,
+    expression = layouts.same(loaded),
+  ): boolean => {
+    const kind = wanted === "fours" && !splitsInFours(kernel, expression, inputs, apart) ? null : wanted;
+    declareRows(kernel, expression, extents, inputs, {
+      letter,
+      parameters: "batch: u32, row: u32",
+      prefix: "p",
+      kind,
+    });
+    return kind === "fours";
+  };
+  const plain = isPlainStore(bound, columns);
+  const own = ownSumOf(fusion, loaded, finished, layouts, options);
+  const fused = (inPlace: readonly boolean[], stored: Stored, ownRows: number): MatmulContext => {
+    const inputs: Inputs = { of: inputOf, codecs: stored.reads };
+    return {
+      ownSum:
+        own && ownRows > 0
+          ? {
+              rows: ownRows,
+              loads: (kernel, letter = "A", alsoFinishes = true, kind = null) => {
+                if (alsoFinishes) shareMemory(kernel, inPlace);
+                return loads(kernel, inputs, letter, kind, layouts.same(own.loaded));
+              },
+              declare: (kernel) => {
+                const names = { letter: "X", parameters: "row: u32", prefix: "s" };
+                declareRows(kernel, layouts.same(own.summed), extents, inputs, names);
+                const indices = own.through.map((index) => kernel.inputOnce(inputOf(index), "u32"));
+                const row = indices.reduce((at, index) => `${index}[${at}]`, "row");
+                kernel.function(`fn summedRow(row: u32) -> u32 { return ${row}; }`);
+              },
+            }
+          : null,
+      loads: (kernel, letter = "A", alsoFinishes = true, kind = null) => {
+        if (alsoFinishes) shareMemory(kernel, inPlace);
+        return loads(kernel, inputs, letter, kind);
+      },
+      finishes: plain
+        ? null
+        : (kernel, taking) => {
+            shareMemory(kernel, inPlace);
+            declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes, apart, taking });
+          },
+      inputB,
+      inputStarts: starts ? inputOf(starts) : -1,
+      pairs,
+      unpacked: isUnpacked(product),
+    };
+  };
+  const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
+  const context = contextOf(product, options);
+  const make = (inPlace: readonly boolean[], stored: Stored, ownRows = 0): Work => {
+    const given = { ...context, attrs: product.attrs, weights, views: [null, null], places: [-1, inputB], stored };
+    const compute = isOp(product, "grouped_matmul") ? groupedMatmul : matmul;
+    const { steps, scratch } = compute(given, fused(inPlace, stored, ownRows));
+    const copies = bases.flatMap((base, i): Step<Operand>[] =>
+      inPlace[i] ? [] : [{ kind: "copy", from: input(inputOf(base)), to: result(i), bytes: results.writes[i]!.bytes }],
+    );
+    return { steps: [...copies, ...steps], scratch };
+  };
+  const key = [
+    `${product.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})` +
+      `${weights.map(Number).join("")}${Number(isUnpacked(product))}`,
+    `${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver.join()}`,
+    expressionKey(loaded, extents, inputOf),
+    ...bound.map(
+      ({ columns: own, epilogues: done, expression }) =>
+        `${JSON.stringify(own.slice)} ${done.map((e) => e.key).join(";")} ` +
+        expressionKey(expression, extents, inputOf),
+    ),
+  ].join("\n");
+  const computedFrom = new Set(valuesOf([loaded, ...worked.map((w) => w.expression)]));
+  const kernel: FusedKernel = {
+    nodes: [product, ...[...nodes].filter((n) => n !== product)],
+    reads,
+    writes: results.writes,
+    inWords: new Set(
+      bound.flatMap((b) =>
+        b.epilogues.flatMap(({ inputsInWords, resultInWords, result: to }) => [
+          ...inputsInWords.map((place) => reads[place]!),
+          ...(resultInWords ? [results.writes[to]!.value] : []),
+        ]),
+      ),
+    ),
+    decodes: weights[inputB] && !computedFrom.has(weight) ? weight : null,
+    takesOver,
+    key,
+    make: (inPlace, stored) => make(inPlace, stored),
+  };
+  if (!own) return kernel;
+  const upTo = (most: number): FusedKernel => ({
+    ...kernel,
+    key:
+      `${key}\nown sum up to ${most} rows: ${expressionKey(own.summed, extents, inputOf)} ` +
+      own.through.map(inputOf).join(),
+    make: (inPlace, stored) => make(inPlace, stored, most),
+  });
+  const count = extents.product(shape.slice(0, -1));
+  return { ...kernel, ownSum: { sum: own.sum, rows: own.rows, count, upTo } };
+}
+
+/** The states that results of a fusion update element by element, if the kernel does not read them otherwise. */
+function updatedBy(
+  worked: readonly Worked[],
+  loaded: readonly Expression[],
+  weight: Value,
+  options: FusedKernelOptions,
+): readonly (Value | null)[] {
+  const [first, ...others] = worked;
+  if (!first || first.columns.slice.second !== null) return [];
+  const { epilogues } = first.columns;
+  if (epilogues.some((e) => e.kind === "rotary" || e.kind === "column store")) return [];
+  const elsewhere = new Set([weight, ...valuesOf([...loaded, ...others.map((w) => w.expression)])]);
+  return epilogues.flatMap(({ kind, value }) => {
+    if (kind !== "store") return [];
+    const state = updatedState(value, first.expression, options);
+    return [state && !elsewhere.has(state) ? state : null];
+  });
+}
+
+/** Whether the only result is the product itself, row-major in its own memory. */
+function isPlainStore(slices: readonly BoundColumns[], columns: number): boolean {
+  const [only, ...more] = slices;
+  if (!only || more.length > 0 || only.expression.operations.length > 0) return false;
+  const { slice, epilogues } = only.columns;
+  const [first, ...others] = epilogues;
+  return others.length === 0 && first?.kind === "store" && slice.start === 0 && slice.stop === columns;
+}

@@ -1,0 +1,36 @@
+// Errors of an engine that are no fault of a request.
+import { ModcError } from "../../ground/base/errors.js";
+
+/** As many texts wait as may, which may be none. */
+export class QueueFullError extends ModcError<"queue-full"> {
+  override readonly name = "QueueFullError";
+  /** Seconds after which to try again, from how fast the queue moves. */
+  readonly retryAfter: number;
+
+  constructor(waiting: number, retryAfter: number) {
+    const full =
+      waiting === 0
+        ? "as many texts are under way as may be at once, and none may wait"
+        : `${waiting} ${waiting === 1 ? "text waits" : "texts wait"} already, and no more may`;
+    super("queue-full", full, { hint: `try again in ${retryAfter} s` });
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** The engine takes no more requests. */
+export class EngineClosedError extends ModcError<"engine-closed"> {
+  override readonly name = "EngineClosedError";
+
+  constructor() {
+    super("engine-closed", "the engine is ending and takes no more requests");
+  }
+}
+
+/** The device has less memory for caches than the text needs that was taken. */
+export class CacheFullError extends ModcError<"cache-full"> {
+  override readonly name = "CacheFullError";
+
+  constructor() {
+    super("cache-full", "the device has no memory for more of this text, though cacheMemory would allow it");
+  }
+}

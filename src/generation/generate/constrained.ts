@@ -1,0 +1,32 @@
+// Constraints as biases: tokens that may not come have −Infinity.
+import { SAMPLING_COLUMNS } from "../../ground/numerics/sampling.js";
+import type { SamplingTables } from "./options.js";
+import type { AllowedTokens } from "./types.js";
+
+/** The tables of sequences that all have biases, which come later. */
+export function withBiases(tables: SamplingTables): SamplingTables {
+  const settings = tables.settings.slice();
+  for (let at = SAMPLING_COLUMNS.indexOf("biased"); at < settings.length; at += SAMPLING_COLUMNS.length)
+    settings[at] = 1;
+  return { ...tables, settings, greedy: false };
+}
+
+/**
+ * Biases under which only allowed tokens come, and tokens of `ends` where the text may end: f32[vocabulary]. `bias`:
+ * those of the tokens themselves.
+ */
+export function constrainedBias(
+  { tokens, end }: AllowedTokens,
+  ends: Iterable<number>,
+  bias: Float32Array | null,
+  vocabulary: number,
+): Float32Array {
+  const all = new Float32Array(vocabulary).fill(-Infinity);
+  for (const [at, word] of tokens.entries())
+    for (let left = word; left !== 0; left &= left - 1) {
+      const token = 32 * at + 31 - Math.clz32(left & -left);
+      all[token] = bias?.[token] ?? 0;
+    }
+  for (const token of ends) if (token < vocabulary) all[token] = end ? (bias?.[token] ?? 0) : -Infinity;
+  return all;
+}

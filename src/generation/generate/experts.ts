@@ -1,0 +1,74 @@
+// The entries, such as experts, that each token of a generation chose, as its runs report them.
+import type { Generation, GenerationChoice } from "../../runtime/program/generation.js";
+import type { Results } from "../../runtime/index.js";
+import type { EntryUse, RowReader } from "./types.js";
+
+/** By sequence and row on the choice's axis, the entries that a token has. */
+export type ChosenEntries = readonly (readonly (readonly number[])[])[];
+
+/** Reads the choices of one generation, as its option `observe`. Not in packages. */
+export class ExpertLog implements RowReader {
+  readonly #generation: Pick<Generation, "axes" | "counts">;
+  readonly #choices: readonly GenerationChoice[];
+  /** By choice. */
+  readonly #rows: (readonly number[])[][][] = [];
+  /** By axis, the rows of each sequence so far, those behind its end too. */
+  #counts: readonly (readonly number[])[] = [];
+
+  constructor(generation: Pick<Generation, "axes" | "choices" | "counts">) {
+    this.#generation = generation;
+    this.#choices = generation.choices ?? [];
+  }
+
+  get outputs(): readonly string[] {
+    return [...new Set(this.#choices.map(({ output }) => output))];
+  }
+
+  add(results: Results, ended: ArrayLike<number>): void {
+    const before = this.#counts;
+    const batch = ended.length;
+    const { data: after } = results[this.#generation.counts]!;
+    this.#counts = this.#generation.axes.map((_, i) => Array.from(ended, (_end, b) => after[i * batch + b]!));
+    for (const [c, { axis, output, column, slots }] of this.#choices.entries()) {
+      const { data, shape } = results[output]!;
+      const [, rows = 0, width = 0] = shape;
+      const i = this.#axisOf(axis);
+      const chosen = (this.#rows[c] ??= Array.from(ended, () => []));
+      for (const [b, n] of this.#counts[i]!.entries()) {
+        if (ended[b]) continue;
+        // Rows that come again were there before, and are equal.
+        if (n < chosen[b]!.length) chosen[b]!.length = n;
+        for (let row = 0; row < n - (before[i]?.[b] ?? 0); row++) {
+          const at = (b * rows + row) * width + column;
+          chosen[b]!.push(Array.from(data.subarray(at, at + data[at + slots]!)));
+        }
+      }
+    }
+  }
+
+  /** For each choice, the entries of the last token of a sequence; null where it did not take the axis. */
+  last(sequence: number, routes: readonly boolean[]): readonly (readonly number[] | null)[] {
+    return this.#choices.map(({ axis }, c) =>
+      routes[this.#axisOf(axis)] ? (this.#rows[c]![sequence]!.at(-1) ?? null) : null,
+    );
+  }
+
+  /** By choice, the entries of the tokens on its axis; `Generator.taken` has the places of those tokens. */
+  get chosen(): readonly ChosenEntries[] {
+    return this.#rows;
+  }
+
+  /** What `chosen` has, counted. */
+  get use(): readonly EntryUse[] {
+    return this.#rows.map((sequences, c) => {
+      const { path, entries } = this.#choices[c]!;
+      const loads = Array.from({ length: entries }, () => 0);
+      for (const own of sequences) for (const row of own) for (const e of row) loads[e]!++;
+      return { path, tokens: sequences.reduce((n, own) => n + own.length, 0), loads };
+    });
+  }
+
+  #axisOf(name: string): number {
+    return this.#generation.axes.findIndex(({ axis }) => axis === name);
+  }
+}

@@ -1,0 +1,23 @@
+// The public API of generation, without the compiler: compiled programs, a device and weights produce tokens.
+/// <reference path="../../ground/ambient.ts" preserve="true" />
+export { parseGeneration, printGeneration, type Generation } from "../../runtime/program/generation.js";
+export { ExpertLog, type ChosenEntries } from "./experts.js";
+export { createGenerator, type Generator } from "./generator.js";
+export type { SamplingOptions } from "./options.js";
+export type { Message, Prompt, Prompts } from "./prompts.js";
+export { ByteText, StopMatcher, type Streamed } from "./stop.js";
+export { type GeneratedText, generateText, type GenerateTextOptions, type TextCodec } from "./text.js";
+export type {
+  AllowedTokens,
+  EntryUse,
+  Finish,
+  GeneratedToken,
+  GenerateOptions,
+  GeneratorOptions,
+  Recovered,
+  RowReader,
+  RouteUse,
+  Summary,
+  TokenConstraint,
+} from "./types.js";
+export { TextWriter, type TokenDecoder } from "./writer.js";

@@ -1,0 +1,153 @@
+// The summary of a generation: time, tokens of each layer, memory of its caches, operations.
+import type { Generation } from "../../runtime/program/generation.js";
+import type { Capacity } from "./capacity.js";
+import { flopsOf, type StepSizes } from "./flops.js";
+import type { Summary } from "./types.js";
+
+/**
+ * The number of attentions on each axis; 1 for a route without attention, 0 for the axis of all tokens without
+ * attention.
+ */
+export const layersOn = ({ axes, layers }: Pick<Generation, "axes" | "layers">): readonly number[] =>
+  axes.map(({ axis }, i) => Math.max(layers.filter((l) => l.axis === axis).length, i === 0 ? 0 : 1));
+
+/** Timing of a generation, in milliseconds. */
+export class Timing {
+  readonly #compiled: () => number;
+  readonly #begin = performance.now();
+  readonly #before: number;
+  #first = this.#begin;
+  #last = this.#begin;
+  #reading = 0;
+  #adding = 0;
+
+  /** `compiled`: the time spent waiting for kernel compilation so far, in milliseconds. */
+  constructor(compiled: () => number = () => 0) {
+    this.#compiled = compiled;
+    this.#before = compiled();
+  }
+
+  /** Records that the prompts have been read. */
+  first(): void {
+    this.#first = this.#last = performance.now();
+    this.#reading = this.#compiled() - this.#before;
+  }
+  token(): void {
+    this.#last = performance.now();
+    this.#adding = this.#compiled() - this.#before - this.#reading;
+  }
+  get firstToken(): number {
+    return this.#first - this.#begin;
+  }
+  /** The part of `firstToken` that was spent waiting for kernel compilation. */
+  get compiling(): number {
+    return Math.min(this.#reading, this.firstToken);
+  }
+  /** Time after the first token, without waiting for kernel compilation. */
+  get generation(): number {
+    return Math.max(0, this.#last - this.#first - this.#adding);
+  }
+}
+
+export interface Done {
+  /** Tokens of each prompt, and generated tokens of each sequence. */
+  readonly prompts: readonly number[];
+  readonly generatedTokens: readonly number[];
+  /** Rows of the prompts on each axis; empty if they were not read completely. */
+  readonly read: readonly (readonly number[])[];
+  /** The rows of each sequence on each axis, up to the end of its text. */
+  readonly rows: readonly (readonly number[])[];
+  readonly capacity: Capacity;
+  readonly timing: Timing;
+}
+
+const sum = (list: Iterable<number>): number => {
+  let total = 0;
+  for (const n of list) total += n;
+  return total;
+};
+
+export function summarise(
+  generation: Generation,
+  { prompts, generatedTokens, read, rows, capacity, timing }: Done,
+): Summary {
+  const { axes, layers } = generation;
+  const totals = rows.map(sum);
+  const bytes = axes.map(({ axis }) => layers.reduce((n, l) => n + (l.axis === axis ? l.bytes : 0), 0));
+  const room = axes.map(({ capacity: name }) => (name === null ? 0 : capacity.extents[name]! * prompts.length));
+  const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((n, v, i) => n + v * b[i]!, 0);
+  const attentionsPerAxis = layersOn(generation);
+  return {
+    promptTokens: sum(prompts),
+    generatedTokens: sum(generatedTokens),
+    firstToken: timing.firstToken,
+    compiling: timing.compiling,
+    generation: timing.generation,
+    routes: axes.map(({ path }, i) => ({ path, layers: attentionsPerAxis[i]!, tokens: totals[i]! })),
+    cache: { used: dot(bytes, totals), allocated: dot(bytes, room), dense: sum(bytes) * totals[0]! },
+    flops: flopsPerToken(generation, totals, read, prompts.length),
+  };
+}
+
+/** Operations of the steps alone: the rows added since the prompts were read, with caches of average length. */
+function flopsPerToken(
+  generation: Generation,
+  totals: readonly number[],
+  read: readonly (readonly number[])[],
+  sequences: number,
+): Summary["flops"] {
+  if (read.length === 0) return null;
+  const before = read.map(sum);
+  const steps = totals[0]! - before[0]!;
+  return flopsBetween(generation, { program: generation.step, before, totals, sequences, logits: steps });
+}
+
+/**
+ * Average operations of a token between two states of the caches, given as rows on each axis. `logits`: for how many
+ * tokens `program` computed them. Null if no token was read.
+ */
+export function flopsBetween(
+  { axes, sequenceAxis, batchAxis }: Generation,
+  {
+    program,
+    before,
+    totals,
+    sequences,
+    logits,
+  }: {
+    readonly program: Generation["step"];
+    readonly before: readonly number[];
+    readonly totals: readonly number[];
+    readonly sequences: number;
+    readonly logits: number;
+  },
+): Summary["flops"] {
+  const added = totals.map((n, i) => n - before[i]!);
+  const tokens = added[0]!;
+  if (tokens === 0) return null;
+  const mean = totals.map((n, i) => Math.round((n + before[i]!) / 2 / sequences));
+  const at = (count: (axis: number) => number, length: (axis: number) => number): StepSizes => ({
+    rows: new Map([...axes.map(({ axis }, i) => [axis, count(i)] as const), [sequenceAxis, logits]]),
+    extents: new Map([
+      ...axes.flatMap(({ capacity }, i) => (capacity === null ? [] : [[capacity, length(i)] as const])),
+      [batchAxis, logits],
+    ]),
+  });
+  const own = flopsOf(
+    program,
+    at(
+      (i) => added[i]!,
+      (i) => mean[i]!,
+    ),
+    { dense: false },
+  );
+  const dense = flopsOf(
+    program,
+    at(
+      () => tokens,
+      () => mean[0]!,
+    ),
+    { dense: true },
+  );
+  return { own: own / tokens, dense: dense / tokens };
+}

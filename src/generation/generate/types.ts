@@ -1,0 +1,176 @@
+// Options and results of generation.
+import type { SamplingOptions } from "./options.js";
+import type { Generation } from "../../runtime/program/generation.js";
+import type {
+  Device,
+  DeviceLostError,
+  LiveValue,
+  Results,
+  Session,
+  SessionEvent,
+  WeightsInput,
+} from "../../runtime/index.js";
+
+export interface GeneratorOptions {
+  /** The maximum number of prompt tokens per run. Default 256. */
+  readonly chunk?: number;
+  /** Steps in flight, 1 to 8: awaiting each step costs a turn of the event loop. Default 8. */
+  readonly ahead?: number;
+  readonly live?: Readonly<Record<string, LiveValue>>;
+  /** A u32 seed for the model's random values, and for random initial weights. Default 0. */
+  readonly seed?: number;
+  /**
+   * A session of the same model, whose weights the generator shares if both store them in the same form. It must
+   * outlive the generator.
+   */
+  readonly weightsOf?: Session;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: SessionEvent) => void;
+  /**
+   * Opens a replacement for a lost device, with the generation compiled for it if that differs; the generator destroys
+   * the device at the end. By default the best available device, unless `weightsOf` is set; null: the loss of the
+   * device ends the generation. Weights are read again from their source.
+   */
+  readonly recover?:
+    | ((lost: DeviceLostError) => Promise<{ readonly device: Device; readonly generation?: Generation }>)
+    | null;
+  /** Called when a generation continues on a replacement device. */
+  readonly onRecovered?: (event: Recovered) => void;
+}
+
+export interface Recovered {
+  readonly lost: DeviceLostError;
+  /** The replacement device. */
+  readonly device: Device;
+  /** The number of tokens that were read again to restore the caches. */
+  readonly tokens: number;
+  readonly milliseconds: number;
+}
+
+/** Reads further results of the runs of a generation. */
+export interface RowReader {
+  /** Names of the results. */
+  readonly outputs: readonly string[];
+  /**
+   * Called with the results of each run. `ended`: for each sequence, 1 if its text had ended before, so that new rows
+   * are none of it. After the loss of a device the rows that were there come again, equal.
+   */
+  add(results: Results, ended: ArrayLike<number>): void;
+}
+
+/** The tokens that may come next in a text. */
+export interface AllowedTokens {
+  /** A bit for each token: bit t % 32 of word t / 32. */
+  readonly tokens: Uint32Array;
+  /** Whether a token that ends the text may come. */
+  readonly end: boolean;
+}
+
+/** Holds one text to a form, such as a grammar. */
+export interface TokenConstraint {
+  /** What may come next. May throw if nothing may. */
+  next(): AllowedTokens;
+  /** Adds a token to the text, none that ends it; true if no other may follow. */
+  add(token: number): boolean;
+}
+
+export interface GenerateOptions {
+  /** Sampling options, shared or for each sequence. Default: the most likely token. */
+  readonly sampling?: SamplingOptions | readonly SamplingOptions[];
+  /**
+   * The maximum number of generated tokens per sequence; by default until the sequence ends or the context is full.
+   * Required if the model has no maximum context.
+   */
+  readonly maxTokens?: number;
+  /** Tokens that end a sequence. */
+  readonly ends?: readonly number[];
+  /** Reads further results of the runs, such as `ExpertLog`. */
+  readonly observe?: RowReader;
+  /**
+   * Called for each token that does not end its text, in order; returning true makes it the last of its sequence. For
+   * ends that single tokens do not show, such as stop strings.
+   */
+  readonly until?: (sequence: number, token: number) => boolean;
+  /** For each sequence a new constraint, which its text is held to. Each step then waits for the token before it. */
+  readonly constraints?: readonly TokenConstraint[];
+  /** Aborts the generation: the iterator throws the signal's reason, and the device is left idle. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Why a sequence ended. `end`: a token that ends a text; `stop`: a stop string, `until`, or the end of a constraint;
+ * `length`: the maximum number of tokens; `context`: the context is full.
+ */
+export type Finish = "end" | "stop" | "length" | "context";
+
+export interface GeneratedToken {
+  /** The index of its prompt. */
+  readonly sequence: number;
+  /** Its index among the generated tokens of its sequence. */
+  readonly index: number;
+  readonly token: number;
+  /**
+   * The natural logarithm of its probability if `logprobs` is set, else null. NaN in any case if the logits were not
+   * finite numbers.
+   */
+  readonly logprob: number | null;
+  /**
+   * The number of layers that computed the previous token, from which it was sampled; null if that was read together
+   * with other prompt tokens.
+   */
+  readonly depth: number | null;
+  /** Whether the previous token took each route of the summary, the axis of all tokens first; null if `depth` is. */
+  readonly routes: readonly boolean[] | null;
+  /**
+   * For each of the generation's `choices`, the entries of the previous token, null where it did not take their route;
+   * null if `depth` is. Of a session with the option `experts`.
+   */
+  readonly experts?: readonly (readonly number[] | null)[] | null;
+  /** Why the sequence ends with this token; null if it continues. */
+  readonly finish: Finish | null;
+}
+
+/** The tokens on an axis at the end of a generation, over all sequences. */
+export interface RouteUse {
+  /** The unique name of the route; "" for the axis of all tokens. */
+  readonly path: string;
+  /** The number of attentions on it, at least 1. */
+  readonly layers: number;
+  readonly tokens: number;
+}
+
+/** The choices of a generation over all sequences. */
+export interface EntryUse {
+  readonly path: string;
+  /** The number of tokens that chose. */
+  readonly tokens: number;
+  /** For each entry, how many tokens have it. */
+  readonly loads: readonly number[];
+}
+
+export interface Summary {
+  readonly promptTokens: number;
+  readonly generatedTokens: number;
+  /**
+   * Milliseconds from the call to the first token; the part of them spent waiting for kernel compilation; and
+   * milliseconds from the first token to the last, without waiting for kernel compilation.
+   */
+  readonly firstToken: number;
+  readonly compiling: number;
+  readonly generation: number;
+  /**
+   * The axis of all tokens, then each route. The last generated token of a sequence was not read and is not counted.
+   */
+  readonly routes: readonly RouteUse[];
+  /** Bytes of keys and values: in use, allocated, and in use by a model in which every token takes every layer. */
+  readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
+  /**
+   * Average floating-point operations of a generated token, and of one that takes every layer; null if no generated
+   * token was read.
+   */
+  readonly flops: { readonly own: number; readonly dense: number } | null;
+  /** The entries of each choice that tokens have, of a session with the option `experts`. */
+  readonly experts?: readonly EntryUse[];
+}
+
+export type { WeightsInput };

@@ -1,9 +1,0 @@
-// Errors of checkpoint folders: what is unsupported in one of their files, in one sentence with a hint.
-import { ModcError } from "../base/errors.js";
-
-export type CheckpointErrorCode = "bad-config" | "bad-folder" | "bad-option";
-
-/** An error in a checkpoint's folder, or in a request about it. */
-export class CheckpointError extends ModcError<CheckpointErrorCode> {
-  override readonly name = "CheckpointError";
-}

@@ -1,0 +1,155 @@
+// Losses and functions for training: `cross_entropy`, `bce`, `stop_gradient`, `dropout`, random values.
+import { straight } from "./straight.js";
+import { printSize, type Size } from "../../../ground/size/size.js";
+import { reportMismatch } from "../tensors/broadcast.js";
+import { ERROR, type Emitter, type Builtin } from "../context.js";
+import { plainEverywhere } from "../tensors/entries.js";
+import type { LogicalOp, Value } from "../model.js";
+import { equalShapes, typeOf } from "../types.js";
+import { printType } from "../values.js";
+import { floatArg, requiredArg, numberArg, requireDtype, tensorArg } from "./arguments.js";
+
+const crossEntropy: Builtin = {
+  params: [{ name: "logits" }, { name: "targets" }],
+  doc:
+    "cross_entropy(logits: f32[..., V], targets: u32[...] or i32[...]) -> f32[]\n" +
+    "The mean over all existing tokens of −log softmax(logits)[target]. With i32 targets −1 is ignored, in the " +
+    "sum and in the number; the mean of none is 0.",
+  apply(emitter, args, span) {
+    const whole = tensorArg(emitter, args, "cross_entropy", "logits");
+    const logits = whole && plainEverywhere(emitter, whole, "averaged by a loss", requiredArg(args, "logits").span);
+    const own = tensorArg(emitter, args, "cross_entropy", "targets");
+    const targets = own && plainEverywhere(emitter, own, "averaged by a loss", requiredArg(args, "targets").span);
+    const at = requiredArg(args, "logits").span;
+    if (!logits || !targets || !requireDtype(emitter, logits, ["f32"], "cross_entropy", at)) return ERROR;
+    if (!requireDtype(emitter, targets, ["u32", "i32"], "cross_entropy", requiredArg(args, "targets").span))
+      return ERROR;
+    const classes = logits.type.shape.at(-1);
+    if (typeof classes !== "number") {
+      if (classes === undefined)
+        emitter.report(
+          "wrong-rank",
+          { what: "`cross_entropy`", needs: "logits with a last axis of classes", found: printType(logits.type) },
+          at,
+        );
+      else emitter.report("unknown-extent", { what: "`cross_entropy`", size: printSize(classes) }, at);
+      return ERROR;
+    }
+    if (
+      !sameShape(
+        emitter,
+        "`cross_entropy`",
+        logits,
+        logits.type.shape.slice(0, -1),
+        targets,
+        requiredArg(args, "targets").span,
+      )
+    )
+      return ERROR;
+    return { kind: "tensor", value: emitter.emit("cross_entropy", [logits, targets], {}, typeOf("f32", []), span) };
+  },
+};
+
+const bce: Builtin = {
+  params: [{ name: "logit" }, { name: "target" }],
+  doc:
+    "bce(logit: f32[...], target: bool[...] or f32[...]) -> f32[]\n" +
+    "Binary cross-entropy of sigmoid(logit) with the target, as a mean over all existing tokens, computed from " +
+    "the logit without overflow.",
+  apply(emitter, args, span) {
+    const whole = tensorArg(emitter, args, "bce", "logit");
+    const logit = whole && plainEverywhere(emitter, whole, "averaged by a loss", requiredArg(args, "logit").span);
+    const wholeTarget = tensorArg(emitter, args, "bce", "target");
+    const target =
+      wholeTarget && plainEverywhere(emitter, wholeTarget, "averaged by a loss", requiredArg(args, "target").span);
+    if (!logit || !target || !requireDtype(emitter, logit, ["f32"], "bce", requiredArg(args, "logit").span))
+      return ERROR;
+    const at = requiredArg(args, "target").span;
+    if (
+      !requireDtype(emitter, target, ["f32", "bool"], "bce", at) ||
+      !sameShape(emitter, "`bce`", logit, logit.type.shape, target, at)
+    )
+      return ERROR;
+    return { kind: "tensor", value: emitter.emit("bce", [logit, target], {}, typeOf("f32", []), span) };
+  },
+};
+
+function sameShape(
+  emitter: Emitter,
+  what: string,
+  left: Value,
+  shape: readonly Size[],
+  right: Value,
+  at: Value["span"],
+): boolean {
+  if (equalShapes(shape, right.type.shape)) return true;
+  const sameRank =
+    shape.length === right.type.shape.length && shape.every((s) => s !== 1) && right.type.shape.every((s) => s !== 1);
+  if (sameRank) reportMismatch(emitter, what, { dtype: left.type.dtype, shape }, right.type, at);
+  else
+    emitter.report(
+      "shape-mismatch",
+      {
+        what,
+        left: printType(left.type),
+        right: printType(right.type),
+        reason: `the targets must be [${shape.map(printSize).join(", ")}]`,
+      },
+      at,
+    );
+  return false;
+}
+
+const stopGradient: Builtin = {
+  params: [{ name: "x" }],
+  doc: "stop_gradient(x: any[...]) -> the type of x\nx itself; training passes no gradient through it.",
+  apply(emitter, args, span) {
+    const x = tensorArg(emitter, args, "stop_gradient", "x");
+    return x ? { kind: "tensor", value: emitter.emit("stop_gradient", [x], {}, x.type, span) } : ERROR;
+  },
+};
+
+const dropout: Builtin = {
+  params: [{ name: "x" }, { name: "p" }],
+  doc:
+    "dropout(x: float[...], p) -> the type of x\nIn train each element is 0 with probability p, the others are " +
+    "divided by 1 − p; elsewhere x itself. 0 ≤ p < 1.",
+  apply(emitter, args, span) {
+    const x = floatArg(emitter, args, "dropout", "x");
+    const p = numberArg(emitter, args, "dropout", "p", 0);
+    if (!x || p === null) return ERROR;
+    if (p < 0 || p >= 1) {
+      emitter.report(
+        "argument-out-of-range",
+        { what: "`p` of `dropout`", needs: "at least 0 and below 1", found: String(p) },
+        requiredArg(args, "p").span,
+      );
+      return ERROR;
+    }
+    if (emitter.phase !== "train" || p === 0) return { kind: "tensor", value: x };
+    return { kind: "tensor", value: emitter.emit("dropout", [x], { p, stream: emitter.stream() }, x.type, span) };
+  },
+};
+
+const random = (op: Extract<LogicalOp, "random_normal" | "random_uniform">, meaning: string): Builtin => ({
+  params: [{ name: "like", named: true }],
+  doc:
+    `${op}(like: float[...]) -> the type of like\n${meaning} They depend on the seed, the call, the position and ` +
+    "the channel, not on the batch.",
+  apply(emitter, args, span) {
+    const like = floatArg(emitter, args, op, "like");
+    return like
+      ? { kind: "tensor", value: emitter.emit(op, [like], { stream: emitter.stream() }, like.type, span) }
+      : ERROR;
+  },
+});
+
+export const losses: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
+  ["cross_entropy", crossEntropy],
+  ["bce", bce],
+  ["stop_gradient", stopGradient],
+  ["straight", straight],
+  ["dropout", dropout],
+  ["random_normal", random("random_normal", "Random values of the standard normal distribution.")],
+  ["random_uniform", random("random_uniform", "Random values, uniform from 0 to 1.")],
+]);

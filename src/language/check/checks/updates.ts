@@ -1,0 +1,45 @@
+// Checks the updates of states: at most one of each state, and computed in one pass over the sequences of a step.
+import type { Note } from "../../diagnostics/diagnostic.js";
+import { addsUp, atomsOf, printSize } from "../../../ground/size/size.js";
+import { axesOfModel, reachable, type ReportAt } from "../model-values.js";
+import type { Model, Value } from "../model.js";
+import { isBatch, isOp, type AxisLookup } from "../types.js";
+
+const countsBatch =
+  (axes: AxisLookup) =>
+  ({ axis }: { readonly axis: string }): boolean =>
+    axes.axis(axis).role === "batch";
+
+/** Reports updates that would need a second pass over the sequences of a step. */
+export function checkPasses(model: Model, reportAt: ReportAt): void {
+  const axes = axesOfModel(model);
+  const counts = countsBatch(axes);
+  const reported = new Set<Value>();
+  for (const { path: state, value: updated } of model.updates) {
+    /** For each value that depends on the batch as a whole: the first reduction over the batch that it depends on. */
+    const reductions = new Map<Value, Value>();
+    for (const value of reachable([updated])) {
+      const before = value.inputs.flatMap((v) => reductions.get(v) ?? [])[0];
+      const reduces = reducesBatch(value, axes);
+      if (before !== undefined || reduces) reductions.set(value, before ?? value);
+      if (!reduces || reported.has(value)) continue;
+      const notes: Note[] = before === undefined ? [] : [{ text: "the reduction it depends on", span: before.span }];
+      const size = isOp(value, "length") && !addsUp(value.attrs.size, counts) ? printSize(value.attrs.size) : null;
+      const spread = isOp(value, "reduce") && value.attrs.fn === "var";
+      if (before === undefined && size === null && !spread) continue;
+      reported.add(value);
+      const what = size !== null ? "size" : before === undefined ? "variance" : "reduction";
+      reportAt(value, "two-pass-update", { state, what, ...(size === null ? {} : { size }) }, value.span, notes);
+    }
+  }
+}
+
+/** Whether the value depends on all sequences: a reduction over the batch, a loss, or a size that counts sequences. */
+export function reducesBatch(value: Value, axes: AxisLookup): boolean {
+  const [x] = value.inputs;
+  const hasBatch = x?.type.shape.some((size) => isBatch(axes, size)) === true;
+  if (isOp(value, "reduce")) return hasBatch && value.attrs.axes.includes(0);
+  if (isOp(value, "length"))
+    return [...atomsOf(value.attrs.size)].some((a) => a.kind !== "live" && countsBatch(axes)(a));
+  return hasBatch && (isOp(value, "cross_entropy") || isOp(value, "bce"));
+}

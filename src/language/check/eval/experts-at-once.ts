@@ -1,0 +1,213 @@
+// Calls of alike blocks for all their entries at once: blocks that differ in their weights only, and compute row by
+// row, are called once, on a row for each entry. Blocks of a list that are of several kinds are called once a kind.
+import type { Span } from "../../diagnostics/span.js";
+import type { Fn } from "../../syntax/ast.js";
+import { addSizes, axisSize, equalSizes, rowsSize, type Size } from "../../../ground/size/size.js";
+import type { Argument, ConstValue } from "../context.js";
+import type { LogicalAttrs, Value } from "../model.js";
+import { weightsOfAlike, type AlikeWeights } from "../names/alike.js";
+import type { Instance } from "../names/bindings.js";
+import type { FunctionBody } from "../names/environment.js";
+import { axesOfEntries, boundOfAll } from "../tensors/entry-bounds.js";
+import { entryDim, entrySize, scoreOf, type Choice } from "../tensors/entries.js";
+import { recordDefinition } from "../tensors/makers.js";
+import { entriesOf, equalShapes, sequenceOf, typeOf } from "../types.js";
+import { isRowByRow, isWithoutEffects } from "./row-by-row.js";
+
+/** A function of one block of a list. */
+export interface ExpertFunction {
+  readonly instance: Instance;
+  readonly fn: Fn;
+}
+
+type Members = LogicalAttrs["entry_members"]["members"];
+type Sorting = LogicalAttrs["sort_rows"];
+
+/** Blocks of one kind. */
+interface Kind {
+  readonly first: ExpertFunction;
+  readonly members: Members;
+  readonly weights: AlikeWeights;
+}
+
+/** More kinds, or stretches of one, are called one by one: each is a comparison for every entry. */
+const MOST_STRETCHES = 64;
+
+/** What one call for each kind of block gives, and the rows on which each computes. */
+interface CalledAtOnce {
+  readonly value: ConstValue;
+  readonly rows: Size;
+}
+
+/**
+ * The result of one call for each kind of block; null where blocks need calls of their own. `argumentsOf` returns the
+ * arguments of a function, or null after a report.
+ */
+export function atOnce(
+  body: FunctionBody,
+  choice: Choice,
+  functions: readonly ExpertFunction[],
+  argumentsOf: (called: ExpertFunction) => ReadonlyMap<string, Argument> | null,
+  span: Span,
+): CalledAtOnce | null {
+  const kinds = kindsOf(functions);
+  if (!kinds) return null;
+  const calls: { readonly kind: Kind; readonly sorting: Sorting; readonly own: ReadonlyMap<string, Argument> }[] = [];
+  for (const kind of kinds) {
+    const args = argumentsOf(kind.first);
+    const sorting = args && sortingOf(body, choice, kind.members, functions.length, calls[0]?.sorting.call);
+    const own = sorting && sortedArguments(body, choice, sorting, args);
+    if (!own) return null;
+    calls.push({ kind, sorting, own });
+  }
+  const results: ConstValue[] = [];
+  const call = (): ConstValue => {
+    for (const { kind, own } of calls) {
+      const result = body.call(kind.first.instance, kind.first.fn, own, span);
+      if (result.kind === "error") return result;
+      results.push(result);
+    }
+    return { kind: "list", items: results, broken: false };
+  };
+  const isUsable = (): boolean => results.every((r, i) => isRow(r, calls[i]!.sorting, choice)) && areAlike(results);
+  const weights = new Map(kinds.flatMap((kind) => [...kind.weights]));
+  const called = body.callForAll(weights, call, isUsable);
+  if (called === null) return null;
+  const rows = rowsOf(body, calls[0]!.sorting);
+  if (called.kind === "error") return { value: called, rows };
+  const parts = results.flatMap((r, i) => partOf(body, choice, r, calls[i]!.sorting, span) ?? []);
+  const [first, ...more] = parts;
+  if (!first) return null;
+  const value = more.reduce((sum, part) => body.emit("pointwise", [sum, part], { fn: "add" }, first.type, span), first);
+  return { value: { kind: "tensor", value }, rows };
+}
+
+/** How many entries are sorted; the same of all kinds. */
+function rowsOf(body: FunctionBody, sorting: Sorting): Size {
+  const axis = body.axis(sorting.axis);
+  const parts = axis.role === "sequence" && axis.count.kind === "join" ? axis.count.parts : [];
+  return parts.reduce((sum: Size, part) => addSizes(sum, rowsSize(part)), 0);
+}
+
+/** The kinds among the blocks, each with its stretches of the list; null where there are too many, or one has effects. */
+function kindsOf(functions: readonly ExpertFunction[]): readonly Kind[] | null {
+  const lists: { readonly all: ExpertFunction[]; readonly members: { first: number; count: number }[] }[] = [];
+  let stretches = 0;
+  for (const [e, called] of functions.entries()) {
+    let own = lists.find(({ all: [first] }) => isKindOf(first!, called));
+    if (!own) {
+      if (!isWithoutEffects(called.instance, called.fn)) return null;
+      lists.push((own = { all: [], members: [] }));
+    }
+    own.all.push(called);
+    const last = own.members.at(-1);
+    if (last && last.first + last.count === e) last.count++;
+    else if (++stretches > MOST_STRETCHES) return null;
+    else own.members.push({ first: e, count: 1 });
+  }
+  const kinds = lists.flatMap(({ all, members }): Kind[] => {
+    const weights = weightsOfKind(all, functions.length);
+    return weights ? [{ first: all[0]!, members, weights }] : [];
+  });
+  return kinds.length === lists.length ? kinds : null;
+}
+
+/** The weights of each block of a kind; those that every entry reads need not be told by entry. */
+function weightsOfKind(all: readonly ExpertFunction[], among: number): AlikeWeights | null {
+  const instances = all.map((f) => f.instance);
+  const [first] = instances;
+  if (!instances.every((i) => i === first)) return weightsOfAlike(instances);
+  // One block, once or more often: where it is all of its list it computes every row, and else those of its entries.
+  if (all.length === among) return new Map();
+  const own = weightsOfAlike([first!]);
+  return own && new Map([...own].map(([weight]) => [weight, all.map(() => weight)]));
+}
+
+const isKindOf = (a: ExpertFunction, b: ExpertFunction): boolean =>
+  a.fn === b.fn && weightsOfAlike([a.instance, b.instance]) !== null;
+
+type TensorOf = Extract<ConstValue, { kind: "tensor" }>;
+
+/** Whether the result has a row for each sorted entry, made of it alone, or is zeros. */
+const isRow = (result: ConstValue, { axis }: Sorting, choice: Choice): result is TensorOf =>
+  result.kind === "tensor" &&
+  equalSizes(result.value.type.shape[1] ?? 1, axisSize(axis)) &&
+  (result.value.op === "zeros" || isRowByRow(result.value, choice));
+
+/** Whether results have one type, but for the axis of their entries. */
+function areAlike(results: readonly ConstValue[]): boolean {
+  const types = results.flatMap((r) => (r.kind === "tensor" ? [r.value.type] : []));
+  const [first] = types;
+  return types.every((t) => t.dtype === first!.dtype && equalShapes(t.shape.slice(2), first!.shape.slice(2)));
+}
+
+/** What a kind's result adds to the entries of all, [B, T, k, …]; null where that is nothing. */
+function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting: Sorting, span: Span): Value | null {
+  if (result.kind !== "tensor" || result.value.op === "zeros") return null;
+  const { value } = result;
+  const { dtype, shape } = value.type;
+  const [, tokens] = scoreOf(choice).type.shape;
+  const whole = typeOf(dtype, shape.toSpliced(1, 1, tokens ?? 1, entrySize(choice)));
+  if (value.op !== "sort_rows") return body.emit("unsort_entries", [value, choice], sorting, whole, span);
+  // Blocks that give back their input: nothing is sorted for them.
+  const lead = whole.shape.slice(0, 3);
+  const ones = whole.shape.slice(3).map(() => 1);
+  const { members } = sorting;
+  const own = body.emit("entry_members", [choice], { members }, typeOf("bool", lead), span);
+  const beside = body.emit("reshape", [own], {}, typeOf("bool", [...lead, ...ones]), span);
+  const x = body.emit("reshape", [value.inputs[0]!], {}, typeOf(dtype, whole.shape.with(2, 1)), span);
+  const none = body.emit("number", [], { value: 0 }, typeOf(dtype, []), span);
+  return body.emit("pointwise", [beside, x, none], { fn: "where" }, whole, span);
+}
+
+/** Null where a choice is not one for each token. The first kind names the call, by its axis. */
+function sortingOf(body: FunctionBody, choice: Choice, members: Members, of: number, call?: string): Sorting | null {
+  const size = entrySize(choice);
+  const k = entriesOf(body, size)?.bound ?? size;
+  const parent = sequenceOf(body, scoreOf(choice).type.shape[1] ?? 1);
+  if (typeof k !== "number" || !parent) return null;
+  const parts = axesOfEntries(choice, k, parent.name, members.reduce((n, { count }) => n + count, 0) === of);
+  const bound = boundOfAll(parts.map((name) => body.axis(name).bound));
+  const axis = body.makeAxis("E", bound, { kind: "join", parts });
+  recordDefinition(body, axis, choice);
+  return { axis, members, of, call: call ?? axis };
+}
+
+/** The arguments, sorted; null where one has its tokens elsewhere than behind the batch. */
+function sortedArguments(
+  body: FunctionBody,
+  choice: Choice,
+  sorting: Sorting,
+  args: ReadonlyMap<string, Argument>,
+): ReadonlyMap<string, Argument> | null {
+  const [, tokens] = scoreOf(choice).type.shape;
+  const sorted = new Map<string, Argument>();
+  for (const [name, arg] of args) {
+    if (arg.value.kind !== "tensor") {
+      sorted.set(name, arg);
+      continue;
+    }
+    const x = arg.value.value;
+    const dim = x.type.shape.findIndex((size) => equalSizes(size, tokens ?? -1));
+    if (dim > 1) return null;
+    const value = dim < 0 ? x : sortedValue(body, choice, sorting, x, arg.span);
+    if (value === null) return null;
+    sorted.set(name, { ...arg, value: { kind: "tensor", value } });
+  }
+  return sorted;
+}
+
+function sortedValue(body: FunctionBody, choice: Choice, sorting: Sorting, x: Value, span: Span): Value | null {
+  const entries = entryDim(choice, x);
+  // A dimension of 1 may be that of the one entry.
+  const alone = entrySize(choice) === 1 && x.type.shape[2] === 1;
+  if (alone || (entries !== null && entries !== 2)) return null;
+  const shape: readonly Size[] = x.type.shape.toSpliced(1, entries === null ? 1 : 2, axisSize(sorting.axis));
+  return body.emit(
+    entries === null ? "sort_rows" : "sort_entries",
+    [x, choice],
+    sorting,
+    typeOf(x.type.dtype, shape),
+    span,
+  );
+}

@@ -1,0 +1,69 @@
+// The axes of a model during unrolling: those of its inputs, and those that its operations make.
+import { invariant } from "../../../ground/base/invariant.js";
+import { mapAxis, type Axis } from "../../../ground/size/axes.js";
+import type { CountRule } from "../../../ground/size/count-rules.js";
+import type { Rational } from "../../../ground/numerics/rational.js";
+import { axisSize, substitute, type Size, type SizeExpr } from "../../../ground/size/size.js";
+import type { LogicalAxis } from "../model.js";
+import { entriesOf } from "../types.js";
+
+export class MadeAxes {
+  readonly #axes = new Map<string, LogicalAxis>();
+  readonly #taken = new Map<string, number>();
+  /** Sizes that mention no entry axis, and so stay as they are; and what others become. */
+  readonly #plain = new Map<SizeExpr, Size>();
+  #hasEntries = false;
+
+  add(axis: LogicalAxis): void {
+    this.#axes.set(axis.name, axis);
+    this.#hasEntries ||= axis.role === "entries";
+  }
+
+  /** A function of its own, so that whoever keeps it keeps no more than the axes. */
+  readonly axis = (name: string): LogicalAxis => {
+    const axis = this.#axes.get(name);
+    invariant(axis !== undefined, `no axis ${name}`);
+    return axis;
+  };
+
+  make(hint: string, bound: number | null, count: CountRule): string {
+    const name = this.#freeName(hint);
+    this.add({ role: "sequence", name, bound, count });
+    return name;
+  }
+
+  makeEntries(hint: string, bound: number, ragged: boolean): string {
+    const name = this.#freeName(hint);
+    this.add({ role: "entries", name, bound, ragged });
+    return name;
+  }
+
+  /** The first unused axis name of `K`, `K2`, `K3`, …. */
+  #freeName(hint: string): string {
+    let n = this.#taken.get(hint) ?? 0;
+    let name = hint;
+    do name = ++n === 1 ? hint : `${hint}${n}`;
+    while (this.#axes.has(name));
+    this.#taken.set(hint, n);
+    return name;
+  }
+
+  /** A size in which every entry axis is its bound. */
+  plain(size: Size): Size {
+    if (typeof size === "number" || !this.#hasEntries) return size;
+    let plain = this.#plain.get(size);
+    if (plain === undefined) {
+      plain = substitute(size, (atom) =>
+        atom.kind === "axis" ? (entriesOf(this, axisSize(atom.axis))?.bound ?? null) : null,
+      );
+      this.#plain.set(size, plain);
+    }
+    return plain;
+  }
+
+  /** The axes of the finished model, in which entry axes are numbers. */
+  finished(): readonly Axis[] {
+    const to = { size: (size: Size) => this.plain(size), ratio: (ratio: Rational) => ratio };
+    return [...this.#axes.values()].flatMap((axis) => (axis.role === "entries" ? [] : mapAxis(axis, to)));
+  }
+}

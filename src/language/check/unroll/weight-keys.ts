@@ -1,0 +1,179 @@
+// `names`: maps weights to their keys in a checkpoint.
+import type { NamesEntry, Text } from "../../syntax/ast.js";
+import type { Instance } from "../names/bindings.js";
+import type { FoundWeight } from "./inspect.js";
+import { MAX_PATH } from "../limits.js";
+import type { Checker } from "../checker.js";
+import { nearest } from "../../../ground/numerics/nearest.js";
+
+type Rule = Extract<NamesEntry, { kind: "map" }>;
+
+/** The keys of each weight by path, and the patterns of keys to ignore. */
+export interface WeightKeys {
+  readonly keys: ReadonlyMap<string, readonly string[]>;
+  readonly ignore: readonly string[];
+}
+
+/** Applies the `names` of a model to the weights it declares. */
+export function weightKeys(checker: Checker, model: Instance, weights: readonly FoundWeight[]): WeightKeys {
+  const entries = model.names.flatMap((n) => n.entries);
+  const rules = entries.filter((e) => e.kind === "map");
+  const patterns = rules.map((rule) => ({ rule, match: patternOf(rule.from.value) }));
+  for (const { value, span } of rules.flatMap((rule) => rule.to))
+    if (value === "" || value === "__metadata__") checker.report("reserved-key", { key: value }, span);
+  const bound = rules.map((rule) => placeholdersBound(checker, rule)).every(Boolean);
+  const used = new Set<Rule>();
+  const keys = new Map<string, readonly string[]>();
+  const written = new Map<string, readonly Text[]>();
+  for (const {
+    weight: { path, span },
+  } of weights) {
+    checker.spend(Math.ceil(patterns.length / 4), span);
+    if (patterns.length === 0) {
+      keys.set(path, [path]);
+      continue;
+    }
+    const parts = path.split(".");
+    const found = patterns.flatMap(({ rule, match }) => {
+      const segments = match(parts);
+      return segments === null ? [] : [{ rule, segments }];
+    });
+    for (const { rule } of found) used.add(rule);
+    const [first, second] = found;
+    if (second !== undefined)
+      checker.report("ambiguous-names", { path }, second.rule.from.span, [
+        { text: "the other entry", span: first?.rule.from.span ?? null },
+      ]);
+    if (first !== undefined) written.set(path, first.rule.to);
+    const own = first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments));
+    for (const key of own)
+      if (key.length > MAX_PATH) checker.abort("letters in one key", MAX_PATH, first?.rule.span ?? span);
+    keys.set(path, own);
+  }
+  for (const rule of rules) {
+    const path = rule.from.value;
+    if (used.has(rule) || emptyList(model, path)) continue;
+    const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
+    const candidates = [...shapes].map((shape) => patternLike(path, shape));
+    checker.report("unknown-path", { path, suggestion: nearest(path, candidates) }, rule.from.span);
+  }
+  // Without rules each weight has its path.
+  if (bound && rules.length > 0) checkCollisions(checker, weights, keys, written);
+  return { keys, ignore: entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : [])) };
+}
+
+const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
+
+/**
+ * Compiles a pattern on paths: {x} matches one segment or a part of one; the same {x} must match the same text. Linear
+ * in the path.
+ */
+function patternOf(pattern: string): (segments: readonly string[]) => ReadonlyMap<string, string> | null {
+  const matchers = pattern.split(".").map(segmentOf);
+  return (segments) => {
+    if (segments.length !== matchers.length) return null;
+    const bound = new Map<string, string>();
+    return matchers.every((match, i) => match(segments[i] ?? "", bound)) ? bound : null;
+  };
+}
+
+/**
+ * Compiles a pattern on one segment, which binds its placeholders: each matches as little as possible, the last one the
+ * rest.
+ */
+function segmentOf(pattern: string): (segment: string, bound: Map<string, string>) => boolean {
+  // Text and names alternate: `a{x}b` is split into a, x, b.
+  const [head = "", ...rest] = pattern.split(PLACEHOLDER);
+  const names = rest.filter((_, i) => i % 2 === 0);
+  const texts = rest.filter((_, i) => i % 2 === 1);
+  return (segment, bound) => {
+    if (names.length === 0) return segment === head;
+    if (!segment.startsWith(head)) return false;
+    let start = head.length;
+    return names.every((name, i) => {
+      const text = texts[i] ?? "";
+      const end = i === names.length - 1 ? segment.length - text.length : segment.indexOf(text, start + 1);
+      if (end <= start || !segment.startsWith(text, end)) return false;
+      const value = segment.slice(start, end);
+      start = end + text.length;
+      const before = bound.get(name);
+      bound.set(name, value);
+      return before === undefined || before === value;
+    });
+  };
+}
+
+const fill = (text: string, segments: ReadonlyMap<string, string>): string =>
+  text.replace(PLACEHOLDER, (whole, name: string) => segments.get(name) ?? whole);
+
+function placeholdersBound(checker: Checker, rule: Rule): boolean {
+  const bound = new Set(placeholders(rule.from));
+  const unbound = rule.to.flatMap((to) =>
+    placeholders(to)
+      .filter((name) => !bound.has(name))
+      .map((name) => ({ name, span: to.span })),
+  );
+  for (const { name, span } of unbound) checker.report("unbound-placeholder", { name }, span);
+  return unbound.length === 0;
+}
+
+const placeholders = (text: Text): string[] => [...text.value.matchAll(PLACEHOLDER)].map((m) => m[1] ?? "");
+
+/** A path segment that is the index of a list item. */
+const ITEM = /(^|\.)\d+(?=\.|$)/g;
+
+/**
+ * The paths of one shape (`layers.{}.weight`) as a pattern, which uses the placeholders of `pattern` where it has a
+ * number or placeholder too.
+ */
+function patternLike(pattern: string, shape: string): string {
+  const written = pattern.split(".");
+  return shape
+    .split(".")
+    .map((segment, i) =>
+      segment !== "{}" ? segment : /^(?:\d+|\{\w+\})$/.test(written[i] ?? "") ? (written[i] ?? "") : "{i}",
+    )
+    .join(".");
+}
+
+/** Whether the pattern goes through a list that is empty for the model's parameters, as with `--set depth=0`. */
+function emptyList(model: Instance, pattern: string): boolean {
+  const member = model.members.get(pattern.split(".")[0] ?? "");
+  return member?.kind === "value" && member.value.kind === "list" && member.value.items.length === 0;
+}
+
+/**
+ * Reports two weights with one key, unless an entry accepts further keys and this is not the key under which the weight
+ * is saved. `written`: the places where entries state keys.
+ */
+function checkCollisions(
+  checker: Checker,
+  weights: readonly FoundWeight[],
+  keys: ReadonlyMap<string, readonly string[]>,
+  written: ReadonlyMap<string, readonly Text[]>,
+): void {
+  const holders = new Map<
+    string,
+    { readonly path: string; readonly primary: boolean; readonly several: boolean; readonly text: Text | null }
+  >();
+  for (const {
+    weight: { path, span },
+    trace,
+  } of weights) {
+    const own = keys.get(path) ?? [path];
+    own.forEach((key, i) => {
+      const holder = { path, primary: i === 0, several: own.length > 1, text: written.get(path)?.[i] ?? null };
+      const before = holders.get(key);
+      if (
+        before !== undefined &&
+        before.path !== path &&
+        ((before.primary && holder.primary) || !(before.several || holder.several))
+      ) {
+        const [at, other] = holder.text === null ? [before.text, null] : [holder.text, before.text];
+        const notes = other === null ? [] : [{ text: "the other entry", span: other.span }];
+        checker.report("duplicate-key", { key, first: before.path, second: path }, at?.span ?? span, notes, trace);
+      }
+      if (before === undefined || holder.primary) holders.set(key, holder);
+    });
+  }
+}

@@ -1,0 +1,83 @@
+// The type `Diagnostic`, and the collection `Diagnostics` that the compiler reports into.
+import { catalogue, type Code, type DataOf } from "./catalogue.js";
+import type { CodeDef, Severity } from "./define.js";
+import { escapeText } from "../../ground/base/shown.js";
+import type { Span } from "./span.js";
+import { withSuggestion } from "./suggestions.js";
+
+export interface Note {
+  readonly text: string;
+  readonly span: Span | null;
+}
+
+export interface Diagnostic {
+  readonly code: Code;
+  readonly severity: Severity;
+  readonly message: string;
+  readonly hint: string | null;
+  readonly span: Span;
+  readonly notes: readonly Note[];
+}
+
+/** Creates the diagnostic of a code from its data. */
+export function diagnose<C extends Code>(
+  code: C,
+  data: DataOf<C>,
+  span: Span,
+  notes: readonly Note[] = [],
+): Diagnostic {
+  // Cast: the catalogue's entries are a union over all data types; `C` ties this entry to its data.
+  const def = catalogue[code] as unknown as CodeDef<DataOf<C>>;
+  const hint = def.hint(data);
+  const made: Diagnostic = {
+    code,
+    severity: def.severity,
+    message: readable(def.message(data)),
+    hint: hint === null ? null : readable(hint),
+    span,
+    notes,
+  };
+  return withSuggestion(made, data);
+}
+
+const MAX_LENGTH = 1000;
+
+/**
+ * Cuts names and strings from the source, which may be as long as the file, to a readable length, and escapes control
+ * characters.
+ */
+const readable = (text: string): string =>
+  escapeText(text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH - 100)} … ${text.slice(-90)}` : text);
+
+/** The limit on stored errors, and the separate limit on stored warnings, so that warnings never displace errors. */
+export const MAX_DIAGNOSTICS = 100;
+
+/** Collects diagnostics; drops a diagnostic equal to an earlier one at the same place. */
+export class Diagnostics {
+  readonly #found = new Map<string, Diagnostic>();
+  readonly #stored: Record<Severity, number> = { error: 0, warning: 0, note: 0 };
+
+  report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
+    this.add(diagnose(code, data, span, notes));
+  }
+  add(d: Diagnostic): void {
+    const key = `${d.span.file}:${d.span.start}:${d.span.end}:${d.code}:${d.message}`;
+    if (this.#stored[d.severity] >= MAX_DIAGNOSTICS || this.#found.has(key)) return;
+    this.#found.set(key, d);
+    this.#stored[d.severity]++;
+  }
+  get hasErrors(): boolean {
+    return this.#stored.error > 0;
+  }
+  /** Whether the limit on errors is reached. */
+  get full(): boolean {
+    return this.#stored.error >= MAX_DIAGNOSTICS;
+  }
+  /** Sorted by file and position; files in the order of their first diagnostic. */
+  get all(): readonly Diagnostic[] {
+    const files = [...new Set([...this.#found.values()].map((d) => d.span.file))];
+    return [...this.#found.values()].sort(
+      (a, b) => files.indexOf(a.span.file) - files.indexOf(b.span.file) || a.span.start - b.span.start,
+    );
+  }
+}

@@ -1,0 +1,129 @@
+// Definitions, references and renaming, within a file and across the files of the workspace.
+import { RESERVED } from "../../../grammar/words.js";
+import { builtins } from "../check/builtins/index.js";
+import { compileTimeFunctions } from "../check/eval/compile-time.js";
+import type { Span } from "../diagnostics/span.js";
+import { keyOf, occurrenceAt, type Definition, type Occurrence } from "./definitions.js";
+import type { Project } from "./project.js";
+import { phases } from "./told.js";
+
+/** Where the name at a place is defined; the file, where it is an import's path. */
+export function definitionsAt(project: Project, file: string, offset: number): readonly Span[] {
+  const names = project.names(file);
+  const found = names && occurrenceAt(names, offset);
+  if (found) return found.definitions.map((d) => d.name.span);
+  for (const i of project.parsed(file)?.file.imports ?? []) {
+    const target = offset >= i.fromSpan.start && offset <= i.fromSpan.end ? project.importOf(file, i.from) : null;
+    if (target !== null && project.textOf(target) !== null) return [{ file: target, start: 0, end: 0 }];
+  }
+  return [];
+}
+
+/** Every mention of what the name at a place stands for. */
+export function referencesAt(
+  project: Project,
+  file: string,
+  offset: number,
+  { declaration }: { readonly declaration: boolean },
+): readonly Span[] {
+  const names = project.names(file);
+  const found = names && occurrenceAt(names, offset);
+  if (!found) return [];
+  const keys = new Set(found.definitions.map(keyOf));
+  return mentionsOf(project, keys, filesOf(project, found.definitions)).flatMap(({ span, definitions }) =>
+    declaration || !definitions.some((d) => isPlace(d, span)) ? [span] : [],
+  );
+}
+
+const isPlace = ({ name }: Definition, { file, start }: Span): boolean =>
+  name.span.file === file && name.span.start === start;
+
+/** Files that can mention a definition: its own alone, unless it is a name that other files see. */
+function filesOf(project: Project, definitions: readonly Definition[]): readonly string[] {
+  const local = definitions.every((d) => d.kind === "local" || d.kind === "each" || d.kind === "axis");
+  const own = definitions.map((d) => d.name.span.file);
+  return [...new Set(local ? own : [...own, ...project.openFiles, ...project.host.files()])];
+}
+
+function mentionsOf(project: Project, keys: ReadonlySet<string>, files: readonly string[]): readonly Occurrence[] {
+  return files.flatMap((f) =>
+    (project.names(f)?.occurrences ?? []).filter((o) => o.definitions.some((d) => keys.has(keyOf(d)))),
+  );
+}
+
+export type Renaming =
+  | { readonly edits: readonly Span[]; readonly refused?: undefined }
+  /** Why the name cannot be changed. */
+  | { readonly refused: string };
+
+/** The name at a place that can be renamed, or why it cannot. */
+export function renamable(
+  project: Project,
+  file: string,
+  offset: number,
+): { readonly span: Span; readonly refused?: undefined } | { readonly refused: string } {
+  const names = project.names(file);
+  const found = names && occurrenceAt(names, offset);
+  if (!found) return { refused: "there is no name here" };
+  if (found.definitions.length === 0) return { refused: "this name is not declared in these files" };
+  const foreign = found.definitions.find((d) => project.isLibrary(d.name.span.file));
+  if (foreign) return { refused: `the standard library declares \`${foreign.name.text}\`` };
+  const fixed = found.definitions.find(
+    (d) => d.kind === "function" && (d.name.text === "forward" || d.name.text === "objective"),
+  );
+  if (fixed) return { refused: `\`${fixed.name.text}\` is what the language calls it` };
+  return { span: found.span };
+}
+
+export function renamingAt(project: Project, file: string, offset: number, to: string): Renaming {
+  const can = renamable(project, file, offset);
+  if (can.refused !== undefined) return can;
+  if (!/^[A-Za-z_]\w*$/.test(to)) return { refused: `"${to}" is no name: letters, digits and _, a letter first` };
+  if (RESERVED.some((word) => word === to)) return { refused: `\`${to}\` is a word of the language` };
+  const start = occurrenceAt(project.names(file)!, offset)!.definitions;
+  const axis = start.find((d) => d.kind === "axis");
+  if (axis && !/^[A-Z]/.test(to)) return { refused: "the name of an axis begins with a capital letter" };
+  // A mention that can be a member of several blocks ties their names together.
+  const all = new Map(start.map((d) => [keyOf(d), d]));
+  let mentions: readonly Occurrence[] = [];
+  for (let size = 0; size !== all.size;) {
+    size = all.size;
+    mentions = mentionsOf(project, new Set(all.keys()), filesOf(project, [...all.values()]));
+    for (const o of mentions) for (const d of o.definitions) all.set(keyOf(d), d);
+  }
+  const foreign = [...all.values()].find((d) => project.isLibrary(d.name.span.file));
+  if (foreign) return { refused: `\`${foreign.name.text}\` is also a member of a block of the standard library` };
+  const clash = clashOf(project, [...all.values()], mentions, to);
+  return clash === null ? { edits: mentions.map((m) => m.span) } : { refused: clash };
+}
+
+/** Why the new name would mean something else somewhere; null: nowhere. */
+function clashOf(
+  project: Project,
+  definitions: readonly Definition[],
+  mentions: readonly Occurrence[],
+  to: string,
+): string | null {
+  if (builtins.has(to) || compileTimeFunctions.has(to) || phases.has(to)) return `\`${to}\` is a name of the language`;
+  const renamed = new Set(definitions.map(keyOf));
+  const isOther = (d: Definition | undefined): boolean => d !== undefined && !renamed.has(keyOf(d));
+  for (const d of definitions) {
+    const names = project.names(d.name.span.file);
+    if (names?.definitions.some((o) => o.name.text === to && isOther(o) && overlaps(o, d)))
+      return `\`${to}\` is already the name of something that is seen there`;
+  }
+  for (const file of new Set(mentions.map(({ span }) => span.file))) {
+    const there = project.names(file);
+    if (isOther(there?.exports.get(to)) || isOther(there?.imported.get(to)))
+      return `\`${to}\` is already the name of something in a file that uses it`;
+  }
+  return null;
+}
+
+/** Whether two names can be seen at one place. Members and named inputs are looked up by their owners, too. */
+function overlaps(a: Definition, b: Definition): boolean {
+  const ends = (d: Definition): readonly [number, number] =>
+    d.kind === "local" && "fn" in d ? [d.fn.span.start, d.fn.span.end] : [d.from, d.to];
+  const [[aFrom, aTo], [bFrom, bTo]] = [ends(a), ends(b)];
+  return aFrom <= bTo && bFrom <= aTo;
+}

@@ -1,0 +1,115 @@
+// Semantic tokens: what each word of a text is, by the lexer and by what names stand for.
+import { isCompileTimeFunction } from "../check/eval/compile-time.js";
+import { builtins } from "../check/builtins/index.js";
+import { CONSTANTS, DTYPES, PARAM_KINDS, RESERVED, WORD_OPERATORS } from "../../../grammar/words.js";
+import { Diagnostics } from "../diagnostics/diagnostic.js";
+import { isDoc } from "../syntax/docs.js";
+import { lex } from "../syntax/lex.js";
+import type { Definition, Occurrence } from "./definitions.js";
+import type { Project } from "./project.js";
+import { phases } from "./told.js";
+
+export const TOKEN_TYPES = [
+  "comment",
+  "string",
+  "number",
+  "keyword",
+  "operator",
+  "type",
+  "class",
+  "function",
+  "method",
+  "parameter",
+  "property",
+  "variable",
+  "typeParameter",
+  "namespace",
+] as const;
+export type TokenType = (typeof TOKEN_TYPES)[number];
+
+/** Bits in this order. */
+export const TOKEN_MODIFIERS = ["declaration", "readonly", "defaultLibrary", "documentation", "modification"] as const;
+export type TokenModifier = (typeof TOKEN_MODIFIERS)[number];
+
+export interface Token {
+  readonly start: number;
+  readonly end: number;
+  readonly type: TokenType;
+  readonly modifiers: readonly TokenModifier[];
+}
+
+const reserved: ReadonlySet<string> = new Set(RESERVED);
+const operators: ReadonlySet<string> = new Set(WORD_OPERATORS);
+const constants: ReadonlySet<string> = new Set(CONSTANTS);
+const types: ReadonlySet<string> = new Set([...DTYPES, ...PARAM_KINDS]);
+
+/** In order of place, none overlapping another. */
+export function tokensOf(project: Project, file: string): readonly Token[] {
+  const text = project.textOf(file);
+  const lexed = text === null ? null : lex({ file, text }, new Diagnostics());
+  const names = project.names(file);
+  if (lexed === null || names === null) return [];
+  const at = new Map(names.occurrences.map((o) => [o.span.start, o]));
+  const found: Token[] = lexed.comments.map((c) => ({
+    start: c.start,
+    end: c.end,
+    type: "comment",
+    modifiers: isDoc(c) ? ["documentation"] : [],
+  }));
+  let before = "";
+  for (const { image, startOffset: start } of lexed.tokens) {
+    const token = (type: TokenType, ...modifiers: readonly TokenModifier[]): void =>
+      void found.push({ start, end: start + image.length, type, modifiers });
+    const occurrence = at.get(start);
+    if (/^[0-9.]*[0-9]/.test(image)) token("number");
+    else if (/^["']/.test(image)) token("string");
+    else if (occurrence) {
+      const named = /^\s*:/.test((text ?? "").slice(start + image.length, start + image.length + 9));
+      const [type, ...modifiers] = kindOf(project, occurrence, image, named);
+      token(type, ...modifiers);
+    } else if (types.has(image) && (!reserved.has(image) || before === ":" || before === "["))
+      token("type", "defaultLibrary");
+    else if (operators.has(image)) token("operator");
+    else if (constants.has(image)) token("keyword", "readonly");
+    else if (reserved.has(image) || ["weight", "state", "update"].includes(image)) token("keyword");
+    else if (/^[A-Za-z_]/.test(image)) token(before === "weight" ? "property" : "variable");
+    before = image;
+  }
+  return found.sort((a, b) => a.start - b.start);
+}
+
+type Kind = readonly [TokenType, ...TokenModifier[]];
+
+/** `named`: whether a colon follows, as behind the name of an argument. */
+function kindOf(
+  project: Project,
+  { definitions: [definition], object, binds, called, span }: Occurrence,
+  word: string,
+  named: boolean,
+): Kind {
+  if (!definition) {
+    if (named && !object) return ["parameter"];
+    if (object) return called ? ["method"] : ["property"];
+    if (phases.has(word)) return ["variable", "readonly", "defaultLibrary"];
+    return builtins.has(word) || isCompileTimeFunction(word) ? ["function", "defaultLibrary"] : ["variable"];
+  }
+  const library: readonly TokenModifier[] = project.isLibrary(definition.name.span.file) ? ["defaultLibrary"] : [];
+  const own = definition.name.span.start === span.start && definition.name.span.file === span.file;
+  const place: readonly TokenModifier[] = own ? ["declaration"] : binds ? ["modification"] : [];
+  return [TYPES[definition.kind], ...place, ...library];
+}
+
+const TYPES: Readonly<Record<Definition["kind"], TokenType>> = {
+  block: "class",
+  const: "variable",
+  parameter: "parameter",
+  "sub-block": "property",
+  weight: "property",
+  function: "method",
+  input: "parameter",
+  axis: "typeParameter",
+  local: "variable",
+  each: "variable",
+  loss: "property",
+  result: "property",
+};

@@ -1,0 +1,132 @@
+// Converts a dense checkpoint to a Mixture-of-Depths model that initially computes the same function: model text,
+// weights, tokenizer. Node only.
+import { countOf } from "../../ground/base/collections.js";
+import { check } from "../../language/check/check.js";
+import { invariant } from "../../ground/base/invariant.js";
+import { asProgramWeight, type ProgramWeight } from "../../runtime/program/program.js";
+import { initialWeightsInTurns } from "../../runtime/weights/init.js";
+import { readingInTurns } from "../../runtime/weights/in-turns.js";
+import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
+import { openWeights, saveWeights } from "../../runtime/node.js";
+import { decoderSource, type Routing } from "./decoder-source.js";
+import { CheckpointError } from "./errors.js";
+import { checkpointFiles, MODEL_FILE } from "./files-node.js";
+import { checkpointConfig } from "./folder-node.js";
+import { expectFree, floatsLike, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
+
+export interface ConvertOptions {
+  readonly routing: Routing;
+  /** Seed of the predictors' inner weights, which the dense model does not determine. */
+  readonly seed: number;
+  /** The dense model's weights; by default those in its folder. */
+  readonly weights?: string;
+}
+
+export interface Converted {
+  /** The model's name. */
+  readonly model: string;
+  /** The number of layers, and of routed layers. */
+  readonly layers: number;
+  readonly routed: number;
+  /** The number of parameters, and of new ones. */
+  readonly parameters: number;
+  readonly added: number;
+}
+
+/**
+ * The initial logits of a predictor: sigmoid(2) = 0.88, so that every token is kept, and training can soon change it.
+ */
+const KEEP_LOGIT = 2;
+
+/**
+ * Initial values of new weights: zero scores, so that each gate is 1 + 0.2 · tanh(0) = 1, and predictors that keep
+ * every token. Other new weights are drawn by the seed.
+ */
+const INITIAL_VALUES: readonly (readonly [ending: string, value: number])[] = [
+  [".router.weight", 0],
+  [".guess.down.weight", 0],
+  [".guess.down.bias", KEEP_LOGIT],
+];
+
+/** Whether a weight belongs to the routing, and so is not in the dense model. */
+const isNew = ({ path }: { readonly path: string }): boolean => /^layers\.\d+\.(?:router|guess)\./.test(path);
+
+/**
+ * Writes a folder that commands open like the dense one. The folder appears complete or not at all. Throws
+ * CheckpointError and WeightsError.
+ */
+export async function convertFolder(
+  folder: string,
+  output: string,
+  { routing, seed, weights: named }: ConvertOptions,
+): Promise<Converted> {
+  expectFree(output);
+  const config = checkpointConfig(folder);
+  if (routing.every > config.depth)
+    throw new CheckpointError(
+      "bad-option",
+      `every is ${routing.every}: ${folder} has ${config.depth} layers, and none would be routed`,
+    );
+  if (config.loops)
+    throw new CheckpointError("bad-option", `the layers of ${folder} run in loops, which tokens leave: none is routed`);
+  const files = checkpointFiles(folder);
+  const dense = named ?? files.weights;
+  if (dense === null)
+    throw new CheckpointError(
+      "bad-folder",
+      `${folder} has no weights: neither model.safetensors nor model.safetensors.index.json`,
+    );
+  const text = decoderSource(config, routing);
+  const { model } = check({ file: MODEL_FILE, text }, { phase: "infer", read: () => null });
+  invariant(model !== null, "the routed model of a configuration does not check");
+  const weights = model.weights.map((weight) => asProgramWeight(weight));
+  const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
+  await writeModelFolder(output, folder, text, (to) =>
+    writeWeights(dense, to, { weights, ignore: model.ignore, kept }, seed),
+  );
+  const count = (some: readonly ProgramWeight[]): number => some.reduce((sum, w) => sum + countOf(w.shape), 0);
+  return {
+    model: model.name,
+    layers: config.depth,
+    routed: Math.floor(config.depth / routing.every),
+    parameters: count(weights),
+    added: count(weights.filter(isNew)),
+  };
+}
+
+/**
+ * Writes the weights of the converted model: in F16 or BF16 if all the checkpoint's weights have that dtype, else in
+ * F32. States stay in F32.
+ */
+async function writeWeights(
+  from: string,
+  to: string,
+  {
+    weights,
+    ignore,
+    kept,
+  }: {
+    readonly weights: readonly ProgramWeight[];
+    readonly ignore: readonly string[];
+    readonly kept: ReadonlySet<string>;
+  },
+  seed: number,
+): Promise<void> {
+  const source = await openWeights(from);
+  try {
+    const matched = matchWeights({ weights: weights.filter((w) => !isNew(w)), ignore }, source);
+    const stored = weights.flatMap((w) =>
+      isNew(w) || kept.has(w.path) ? [] : matched.get(w)!.map((key) => source.tensors.get(key)!.dtype),
+    );
+    const floats = floatsLike(stored);
+    const fromSeed = initialWeightsInTurns(seed, yieldToEvents);
+    const values = (weight: ProgramWeight): Words | Promise<Words> => {
+      if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, readingInTurns(yieldToEvents));
+      const start = INITIAL_VALUES.find(([ending]) => weight.path.endsWith(ending));
+      return start === undefined ? fromSeed(weight) : new Float32Array(countOf(weight.shape)).fill(start[1]);
+    };
+    await saveWeights(to, { weights }, values, { floats, kept });
+  } finally {
+    await source.close();
+  }
+}

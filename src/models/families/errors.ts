@@ -1,0 +1,9 @@
+// Errors of checkpoint folders: what is unsupported in one of their files, in one sentence with a hint.
+import { ModcError } from "../../ground/base/errors.js";
+
+export type CheckpointErrorCode = "bad-config" | "bad-folder" | "bad-option";
+
+/** An error in a checkpoint's folder, or in a request about it. */
+export class CheckpointError extends ModcError<CheckpointErrorCode> {
+  override readonly name = "CheckpointError";
+}

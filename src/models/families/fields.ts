@@ -1,0 +1,126 @@
+// Typed access to the fields of an external configuration; errors name file, field and value.
+import { parseJson, type Json } from "../../runtime/weights/json.js";
+import { escapedName } from "../../ground/base/shown.js";
+import { CheckpointError } from "./errors.js";
+
+/** The fields of one object, mostly of a JSON file. A null field counts as absent, since Python writes `None` as null. */
+export class Fields {
+  private constructor(
+    private readonly values: ReadonlyMap<string, Json>,
+    private readonly place: string,
+    private readonly prefix: string,
+  ) {}
+
+  /** Parses a file's text. Throws CheckpointError if it is not a JSON object. */
+  static parse(text: string, file: string): Fields {
+    let json: Json;
+    try {
+      json = parseJson(text);
+    } catch (cause) {
+      throw new CheckpointError(
+        "bad-config",
+        `${file} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
+    }
+    if (!(json instanceof Map)) throw new CheckpointError("bad-config", `${file} is no JSON object`);
+    return new Fields(json as ReadonlyMap<string, Json>, file, "");
+  }
+
+  /** Fields that are not of a JSON file: those of `values`, called by `prefix` and their names at a `place`. */
+  static of(values: ReadonlyMap<string, Json>, place: string, prefix: string): Fields {
+    return new Fields(values, place, prefix);
+  }
+
+  /** Names of the fields that are not null. */
+  get names(): readonly string[] {
+    return [...this.values].flatMap(([name, value]) => (value === null ? [] : [name]));
+  }
+
+  /** Whether the field is present, possibly null. */
+  has(name: string): boolean {
+    return this.values.has(name);
+  }
+
+  /** The raw value; null if absent. */
+  raw(name: string): Json {
+    return this.values.get(name) ?? null;
+  }
+
+  /** Throws a CheckpointError that names the field and shows its value. */
+  refuse(name: string, why: string, hint: string | null = null): never {
+    throw new CheckpointError(
+      "bad-config",
+      `${this.place}: ${this.prefix}${name} is ${shortened(this.raw(name))}: ${why}`,
+      { hint },
+    );
+  }
+
+  missing(name: string): never {
+    throw new CheckpointError("bad-config", `${this.place} has no ${this.prefix}${name}`);
+  }
+
+  /** The fields of a nested object; null if absent. */
+  object(name: string): Fields | null {
+    const value = this.raw(name);
+    if (value === null) return null;
+    if (!(value instanceof Map)) return this.refuse(name, "it must be an object");
+    return new Fields(value as ReadonlyMap<string, Json>, this.place, `${this.prefix}${name}.`);
+  }
+
+  whole(name: string, least = 1): number | null {
+    const value = this.raw(name);
+    if (value === null) return null;
+    return typeof value === "number" && Number.isSafeInteger(value) && value >= least
+      ? value
+      : this.refuse(name, `it must be a whole number${least > Number.MIN_SAFE_INTEGER ? ` from ${least} on` : ""}`);
+  }
+
+  number(name: string): number | null {
+    const value = this.raw(name);
+    return value === null || typeof value === "number" ? value : this.refuse(name, "it must be a number");
+  }
+
+  positive(name: string): number | null {
+    const value = this.number(name);
+    return value === null || value > 0 ? value : this.refuse(name, "it must be above 0");
+  }
+
+  flag(name: string): boolean | null {
+    const value = this.raw(name);
+    return value === null || typeof value === "boolean" ? value : this.refuse(name, "it must be true or false");
+  }
+
+  text(name: string): string | null {
+    const value = this.raw(name);
+    return value === null || typeof value === "string" ? value : this.refuse(name, "it must be a string");
+  }
+
+  texts(name: string): readonly string[] | null {
+    const value = this.raw(name);
+    if (value === null) return null;
+    const texts = Array.isArray(value) ? value.filter((item): item is string => typeof item === "string") : [];
+    return Array.isArray(value) && texts.length === value.length
+      ? texts
+      : this.refuse(name, "it must be a list of strings");
+  }
+
+  /** An integer or a list of integers. */
+  wholes(name: string): readonly number[] | null {
+    const value = this.raw(name);
+    if (value === null) return null;
+    const all: readonly Json[] = Array.isArray(value) ? value : [value];
+    const numbers = all.filter(
+      (item): item is number => typeof item === "number" && Number.isSafeInteger(item) && item >= 0,
+    );
+    return numbers.length === all.length
+      ? numbers
+      : this.refuse(name, "it must be a whole number from 0 on, or a list of them");
+  }
+}
+
+/** A value as JSON, shortened. */
+function shortened(value: Json): string {
+  const text = JSON.stringify(value, (_, v: unknown) => (v instanceof Map ? Object.fromEntries(v) : v));
+  return escapedName(text, 60);
+}

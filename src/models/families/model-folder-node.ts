@@ -1,0 +1,143 @@
+// Writes the folder of a model made from a checkpoint: model text, weights, tokenizer. Node only.
+import { randomBytes } from "node:crypto";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { errnoOf, reasonOf } from "../../ground/base/errno.js";
+import { isGgufPath } from "../../runtime/weights/gguf/header-node.js";
+import { leftover } from "../../runtime/node.js";
+import { asFileName } from "../../ground/files/place-node.js";
+import { openGgufTokenizer } from "../tokenizer/tokenizer-node.js";
+import { CheckpointError } from "./errors.js";
+import { checkpointFiles, MODEL_FILE } from "./files-node.js";
+import { checkpointText, readConfigText } from "./folder-node.js";
+
+/** Yields to the event loop, so that an interrupt is handled and temporary files are removed. */
+export const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+/** The type of floats in a folder made from weights of these types: F16 or BF16 if all have it, else F32. */
+export function floatsLike(types: Iterable<string>): "F32" | "F16" | "BF16" {
+  const [type, ...others] = new Set(types);
+  return others.length === 0 && (type === "F16" || type === "BF16") ? type : "F32";
+}
+
+/**
+ * Throws CheckpointError where no folder can be made there: something is there that is no empty folder, it is the
+ * current folder, or there is none above it.
+ */
+export function expectFree(output: string): void {
+  if (resolve(output) === process.cwd())
+    throw new CheckpointError("bad-option", `${output} is the current folder, which cannot be replaced`, {
+      hint: "name a folder in it, or go to another",
+    });
+  const name = asFileName(output);
+  if (name !== null)
+    throw new CheckpointError("bad-option", `${output} is the name of a file, and a folder would be written`, {
+      hint: `${/\.gguf$/i.test(output) ? "modc reads GGUF files and writes none: " : ""}name a folder, such as ${name}`,
+    });
+  writing(output, () => {
+    const there = lstatSync(output, { throwIfNoEntry: false });
+    const isFolder = there?.isDirectory() ?? false;
+    if (there !== undefined && !(isFolder && readdirSync(output).length === 0))
+      throw new CheckpointError("bad-option", `${output} is there already${isFolder ? "" : ", and no folder"}`, {
+        hint: FREE,
+      });
+    accessSync(dirname(resolve(output)), constants.W_OK);
+  });
+}
+
+const FREE = "name a folder that is not, or that is empty";
+
+/** Runs `body`, which writes a folder; its file system errors are CheckpointErrors. */
+function writing<T>(output: string, body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    const reason = reasonOf(code, { ENOENT: "there is no folder above it", ENOTDIR: "what is above it is no folder" });
+    throw new CheckpointError("bad-option", `cannot write ${output}: ${reason}`, { hint: null, cause });
+  }
+}
+
+/**
+ * Writes a folder that commands open like the checkpoint `from`, with this text as its model, and weights at the path
+ * that `writeWeights` is given. It appears complete or not at all.
+ */
+export const writeModelFolder = (
+  output: string,
+  from: string,
+  text: string,
+  writeWeights: (path: string) => Promise<void>,
+): Promise<void> =>
+  writeFresh(output, async (fresh) => {
+    writeFileSync(join(fresh, MODEL_FILE), text);
+    await writeWeights(join(fresh, "model.safetensors"));
+    for (const [name, own] of await textsOf(from)) writeFileSync(join(fresh, name), own);
+    if (checkpointFiles(from).generationConfig === null) await writeEnds(from, fresh);
+  });
+
+/** Writes a folder by a function that fills it. It appears complete or not at all. */
+export async function writeFresh<T>(output: string, fill: (folder: string) => Promise<T>): Promise<T> {
+  const fresh = `${resolve(output)}.${randomBytes(6).toString("hex")}.tmp`;
+  const gone = leftover(fresh);
+  try {
+    writing(output, () => mkdirSync(fresh));
+    const done = await fill(fresh);
+    writing(output, () => {
+      if (existsSync(output)) removeEmpty(output);
+      renameSync(fresh, resolve(output));
+    });
+    return done;
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true });
+    throw error;
+  } finally {
+    gone();
+  }
+}
+
+/** Throws CheckpointError where it is not empty: something has come into it. */
+function removeEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch (cause) {
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    const reason = reasonOf(code, { ENOTEMPTY: "something has come into it", ENOTDIR: "it is a link, or no folder" });
+    throw new CheckpointError("bad-option", `${folder} cannot be replaced: ${reason}`, {
+      hint: FREE,
+      cause,
+    });
+  }
+}
+
+/** The tokenizer's files and the defaults of generation, by the names of such files. */
+async function textsOf(folder: string): Promise<readonly (readonly [name: string, text: string])[]> {
+  if (isGgufPath(folder)) {
+    const texts = (await openGgufTokenizer(folder))?.texts;
+    if (texts === undefined) return [];
+    const config = texts.config === null ? [] : [["tokenizer_config.json", texts.config] as const];
+    return [["tokenizer.json", texts.tokenizer], ...config];
+  }
+  const { tokenizer, tokenizerConfig, chatTemplate, generationConfig } = checkpointFiles(folder);
+  return [tokenizer, tokenizerConfig, chatTemplate, generationConfig].flatMap((file) =>
+    file === null ? [] : [[basename(file), readConfigText(file)] as const],
+  );
+}
+
+/** Writes the end-of-text settings of `config.json`, which itself is not copied, since it describes the dense model. */
+async function writeEnds(from: string, to: string): Promise<void> {
+  const { ends } = (await checkpointText(from)).generation;
+  if (ends.length > 0) writeFileSync(join(to, "generation_config.json"), `${JSON.stringify({ eos_token_id: ends })}\n`);
+}

@@ -1,0 +1,137 @@
+// Rotary embedding of a checkpoint: the base, or the angles after scaling.
+//
+// The kinds are those of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default", "linear"
+// (Chen et al. 2023, arXiv 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023, arXiv
+// 2309.00071).
+import { ropeFrequencies } from "../../ground/numerics/rope.js";
+import type { Fields } from "./fields.js";
+
+export interface Rotary {
+  readonly theta: number;
+  /** Angle per position of each of the head_dim / 2 pairs, in radians; null: computed from theta. */
+  readonly frequencies: readonly number[] | null;
+  /** The factor on sine and cosine. */
+  readonly scale: number;
+  /** Description for messages: `llama3, factor 32`; null without scaling. */
+  readonly scaling: string | null;
+  /** The number of positions that the scaling supports, if stated. */
+  readonly reach: number | null;
+}
+
+export interface RotaryContext {
+  readonly headDim: number;
+  /** `max_position_embeddings`. */
+  readonly positions: number;
+  /** Default base. */
+  readonly theta: number;
+}
+
+/** Fields that are valid for every kind. */
+const COMMON = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
+const OF_KIND: ReadonlyMap<string, readonly string[]> = new Map([
+  ["default", []],
+  ["linear", ["factor"]],
+  ["llama3", ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"]],
+  [
+    "yarn",
+    [
+      "factor",
+      "attention_factor",
+      "beta_fast",
+      "beta_slow",
+      "mscale",
+      "mscale_all_dim",
+      "truncate",
+      "original_max_position_embeddings",
+    ],
+  ],
+]);
+
+/** Parses both spellings. Throws CheckpointError for an unsupported kind or field. */
+export function rotaryOf(config: Fields, context: RotaryContext): Rotary {
+  const [older, newer] = [config.object("rope_scaling"), config.object("rope_parameters")];
+  const fields = newer ?? older;
+  const theta = fields?.positive("rope_theta") ?? config.positive("rope_theta") ?? context.theta;
+  const plain: Rotary = { theta, frequencies: null, scale: 1, scaling: null, reach: null };
+  whole(config);
+  if (fields === null) return plain;
+  const field = fields.raw("rope_type") === null && fields.raw("type") !== null ? "type" : "rope_type";
+  const kind = fields.text(field) ?? "default";
+  const known = OF_KIND.get(kind) ?? fields.refuse(field, `modc knows ${[...OF_KIND.keys()].join(", ")}`);
+  whole(fields);
+  // An explicit default kind may have fields of other kinds, which have no effect.
+  const allowed = kind === "default" ? [...OF_KIND.values()].flat() : known;
+  const unknown = fields.names.find((name) => !COMMON.includes(name) && !allowed.includes(name));
+  if (unknown !== undefined) fields.refuse(unknown, `modc does not know this field of ${kind} scaling`);
+  const base = ropeFrequencies({ width: context.headDim, theta, frequencies: null });
+  switch (kind) {
+    case "linear": {
+      const factor = fields.positive("factor") ?? fields.missing("factor");
+      return { ...plain, frequencies: base.map((f) => f / factor), scaling: `linear, factor ${factor}` };
+    }
+    case "llama3":
+      return { ...plain, ...llama3(fields, base) };
+    case "yarn":
+      return { ...plain, ...yarn(fields, base, { ...context, theta }) };
+    default:
+      return plain;
+  }
+}
+
+function whole(fields: Fields): void {
+  const share = fields.number("partial_rotary_factor");
+  if (share !== null && share !== 1) fields.refuse("partial_rotary_factor", "modc rotates whole heads only");
+}
+
+type Scaled = Pick<Rotary, "frequencies" | "scale" | "scaling" | "reach">;
+
+/**
+ * Divides the frequencies of long waves by the factor, keeps those of short waves, and interpolates in between, by the
+ * number of rotations in the original context.
+ */
+function llama3(fields: Fields, base: readonly number[]): Scaled {
+  const factor = fields.positive("factor") ?? fields.missing("factor");
+  const low = fields.positive("low_freq_factor") ?? fields.missing("low_freq_factor");
+  const high = fields.positive("high_freq_factor") ?? fields.missing("high_freq_factor");
+  const original =
+    fields.whole("original_max_position_embeddings") ?? fields.missing("original_max_position_embeddings");
+  if (high <= low) fields.refuse("high_freq_factor", `it must be above low_freq_factor, ${low}`);
+  const frequencies = base.map((f) => {
+    const turns = (original * f) / (2 * Math.PI);
+    const keptShare = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    return ((1 - keptShare) * f) / factor + keptShare * f;
+  });
+  return { frequencies, scale: 1, scaling: `llama3, factor ${factor} of ${original} positions`, reach: null };
+}
+
+/**
+ * Keeps the frequencies of pairs with many rotations, divides those with few by the factor, with a linear ramp between;
+ * `scale` raises the attention scores.
+ */
+function yarn(fields: Fields, base: readonly number[], { headDim, positions, theta }: RotaryContext): Scaled {
+  const factor = fields.positive("factor") ?? fields.missing("factor");
+  const original = fields.whole("original_max_position_embeddings") ?? positions;
+  const [fast, slow] = [fields.positive("beta_fast") ?? 32, fields.positive("beta_slow") ?? 1];
+  /** The dimension whose pair makes `turns` rotations in the original context. */
+  const dimensionOf = (turns: number): number =>
+    (headDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const truncate = fields.flag("truncate") ?? true;
+  const low = Math.max(0, truncate ? Math.floor(dimensionOf(fast)) : dimensionOf(fast));
+  const high = Math.min(headDim - 1, truncate ? Math.ceil(dimensionOf(slow)) : dimensionOf(slow));
+  const width = low === high ? 0.001 : high - low;
+  const frequencies = base.map((f, i) => {
+    const slowedShare = Math.min(1, Math.max(0, (i - low) / width));
+    return slowedShare * (f / factor) + (1 - slowedShare) * f;
+  });
+  const attentionScale = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
+  const [m, all] = [fields.number("mscale") ?? 0, fields.number("mscale_all_dim") ?? 0];
+  const scale =
+    fields.positive("attention_factor") ??
+    (m !== 0 && all !== 0 ? attentionScale(m) / attentionScale(all) : attentionScale(1));
+  return {
+    frequencies,
+    scale,
+    scaling: `yarn, factor ${factor} of ${original} positions`,
+    reach: Math.round(factor * original),
+  };
+}

@@ -1,0 +1,165 @@
+// Which standard architecture of Hugging Face a model is: the `config.json` that modc reads as the same computation.
+import { check } from "../../language/check/check.js";
+import type { Entry, Model, Phase, Value } from "../../language/check/model.js";
+import { parseConfig } from "./config.js";
+import { decoderSource } from "./decoder-source.js";
+import { families } from "./families.js";
+import { correspondence, type Results } from "./same-computation.js";
+
+export interface Standard {
+  /** The name of the class: `LlamaForCausalLM`. */
+  readonly architecture: string;
+  /** Fields of `config.json`, beside those of tokens and types. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Whether it is the configuration that was given. */
+  readonly own: boolean;
+  /** The key of each weight, by its path. */
+  readonly keys: ReadonlyMap<string, string>;
+}
+
+export interface StandardModels {
+  /** All versions of a model: the first by phase infer and entry forward, the others by any. */
+  readonly models: readonly [Model, ...Model[]];
+  /** The text of a `config.json` that describes the model, or one of which it was changed. */
+  readonly config?: string | null;
+}
+
+/**
+ * Null unless each version of the model is the same computation as its configuration says, or without one as Llama,
+ * Qwen 2 and 3 or Mistral have. Throws CheckpointError for a configuration that modc does not read.
+ */
+export function standardOf({ models, config: text = null }: StandardModels): Standard | null {
+  const [forward, ...others] = models;
+  if (forward.live.length > 0) return null;
+  const sizes = sizesOf(forward);
+  const given = text === null ? [] : ownOf(text);
+  for (const config of [...given, ...(sizes === null ? [] : candidates(sizes))]) {
+    const { family, source } = sourceOf(config);
+    const versionOf = ({ phase, entry }: Version): Model | null =>
+      check({ file: "model.mod", text: source }, { phase, entry, read: () => null }).model;
+    const standard = versionOf(forward);
+    if (!standard || standard.weights.length !== forward.weights.length) continue;
+    if (standard.observes.length !== forward.observes.length) continue;
+    const paths = correspondence(forward, standard, resultsOf);
+    if (paths === null || !others.every((model) => isAlike(paths, model, versionOf(model)))) continue;
+    const keys = new Map(standard.weights.map(({ path, keys: [key] }) => [path, key!]));
+    return {
+      architecture: family.architecture,
+      config: { architectures: [family.architecture], ...config },
+      own: given.includes(config),
+      keys: new Map([...paths].map(([path, other]) => [path, keys.get(other)!])),
+    };
+  }
+  return null;
+}
+
+interface Version {
+  readonly phase: Phase;
+  readonly entry: Entry;
+}
+
+const resultsOf = ({ entry, outputs, losses }: Model): Results => (entry === "forward" ? outputs : losses);
+
+/** Whether a version of the model computes what that of the other does, of the weights that correspond. */
+function isAlike(paths: ReadonlyMap<string, string>, model: Model, other: Model | null): boolean {
+  const found = other && correspondence(model, other, resultsOf);
+  return found !== null && [...found].every(([path, theirs]) => paths.get(path) === theirs);
+}
+
+/** The configuration of a checkpoint; none where its architecture is not one of transformers, but comes with code. */
+function ownOf(text: string): readonly Config[] {
+  parseConfig(text);
+  const config = JSON.parse(text) as Config; // an object, as parsing it found
+  return Object.hasOwn(config, "auto_map") ? [] : [config];
+}
+
+function sourceOf(config: Config) {
+  const read = parseConfig(JSON.stringify(config));
+  return { family: families.get(config["model_type"] as string)!, source: decoderSource(read) };
+}
+
+type Config = Readonly<Record<string, unknown>>;
+
+interface Sizes {
+  /** Fields that all families have. */
+  readonly shared: Config;
+  readonly headDim: number;
+  /** Whether a head is as wide as fields of the family without `head_dim` say. */
+  readonly usualHead: boolean;
+  readonly window: number;
+}
+
+const ACTIVATIONS = { silu: "silu", gelu: "gelu", gelu_tanh: "gelu_pytorch_tanh", relu: "relu" } as const;
+
+/** The numbers of a decoder, read from its operations; null where it lacks some. */
+function sizesOf(model: Model): Sizes | null {
+  const values = valuesOf(model);
+  const table = values.find((v) => v.op === "gather" && v.inputs[1]?.op === "input")?.inputs[0];
+  const attentions = values.filter((v) => v.op === "attention") as readonly Value<"attention">[];
+  const ropes = values.filter((v) => v.op === "rope") as readonly Value<"rope">[];
+  const [first] = attentions;
+  const [rope] = ropes;
+  const activation = values.find((v) => v.op === "pointwise" && Object.hasOwn(ACTIVATIONS, fnOf(v)));
+  const eps = values.find((v) => v.op === "pointwise" && fnOf(v) === "rsqrt")?.inputs[0]?.inputs.find(isNumber);
+  if (table?.op !== "weight" || !first || !rope || !activation || !eps) return null;
+  const [vocab, dim] = table.type.shape;
+  const [, heads, , headDim] = first.inputs[0]!.type.shape;
+  const kvHeads = first.inputs[1]!.type.shape[1];
+  const hidden = activation.type.shape.at(-1);
+  const numbers = [vocab, dim, heads, headDim, kvHeads, hidden];
+  if (!numbers.every((size) => typeof size === "number") || rope.attrs.frequencies !== null) return null;
+  if (!(eps.attrs.value > 0 && rope.attrs.theta > 0)) return null;
+  const bound = model.axes.find(({ role }) => role === "sequence")?.bound ?? null;
+  const result = model.outputs[0]?.value;
+  return {
+    shared: {
+      vocab_size: vocab,
+      hidden_size: dim,
+      intermediate_size: hidden,
+      num_hidden_layers: attentions.length,
+      num_attention_heads: heads,
+      num_key_value_heads: kvHeads,
+      ...(bound === null ? {} : { max_position_embeddings: bound }),
+      rms_norm_eps: eps.attrs.value,
+      rope_theta: rope.attrs.theta,
+      hidden_act: ACTIVATIONS[fnOf(activation) as keyof typeof ACTIVATIONS],
+      tie_word_embeddings: result !== undefined && valuesBefore(result, 2).has(table),
+    },
+    headDim: headDim as number, // all are numbers, as was asked above
+    usualHead: (headDim as number) * (heads as number) === dim,
+    window: first.attrs.window,
+  };
+}
+
+/** Configurations of each family that may be the model's, the most common first. */
+function candidates({ shared, headDim, usualHead, window }: Sizes): readonly Config[] {
+  const head = usualHead ? {} : { head_dim: headDim };
+  const flags = [false, true];
+  if (window > 0) return [{ model_type: "mistral", ...shared, ...head, sliding_window: window }];
+  return [
+    ...flags.flatMap((mlp_bias) =>
+      flags.map((attention_bias) => ({ model_type: "llama", ...shared, ...head, attention_bias, mlp_bias })),
+    ),
+    ...(usualHead ? [{ model_type: "qwen2", ...shared }] : []),
+    ...flags.map((attention_bias) => ({ model_type: "qwen3", ...shared, head_dim: headDim, attention_bias })),
+  ];
+}
+
+const fnOf = (value: Value): string => (value as Value<"pointwise">).attrs.fn;
+const isNumber = (value: Value): value is Value<"number"> => value.op === "number";
+
+const valuesOf = ({ outputs }: Model): readonly Value[] => [
+  ...new Set(outputs.flatMap(({ value }) => [...valuesBefore(value, Infinity)])),
+];
+
+/** The values from which one is made in at most so many operations. */
+function valuesBefore(value: Value, most: number): ReadonlySet<Value> {
+  const found = new Set<Value>();
+  let level = [value];
+  for (let depth = 0; depth <= most && level.length > 0; depth++) {
+    const fresh = level.filter((v) => !found.has(v));
+    for (const v of fresh) found.add(v);
+    level = [...new Set(fresh.flatMap(({ inputs }) => inputs))];
+  }
+  return found;
+}

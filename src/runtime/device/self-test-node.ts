@@ -1,0 +1,131 @@
+// Runs the self-test of a GPU's features in a process of its own, and keeps what it found. Node only.
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { LEAST_PINNED } from "../program/target.js";
+import { userCache } from "../../ground/files/cache-node.js";
+import { dawnUrl } from "./dawn-node.js";
+import { writeWhole } from "../../ground/files/place-node.js";
+import { readRegular } from "../../ground/files/regular-node.js";
+import { selfTest, selfTestProgram, type SelfTestLine, type SelfTestTask } from "./self-test-child.js";
+import { ALL_FEATURES, judge, OUTCOMES, type Ending, type Outcome, type SelfTest } from "./self-test.js";
+
+/** The first start of a driver and of its compiler takes seconds. */
+const LIMIT_MS = 20_000;
+/** Beyond what a test tells of all configurations that a device may list. */
+const MOST_CHARACTERS = 1 << 20;
+
+/** Whose features are tested. */
+export type Tested = Pick<GPUAdapterInfo, "vendor" | "architecture" | "device" | "description">;
+
+/** The verdict with the adapter that the process saw. */
+export interface Attempt {
+  readonly test: SelfTest;
+  readonly adapter: Extract<SelfTestLine, { kind: "adapter" }> | null;
+}
+
+/** Runs the test anew. Null where `webgpu` is not installed or no process can be started, of which nothing follows. */
+export async function attempt(env: NodeJS.ProcessEnv, limitMs = LIMIT_MS): Promise<Attempt | null> {
+  const dawn = dawnUrl();
+  if (dawn === null) return null;
+  const task: Omit<SelfTestTask, "fault"> = { flags: [ALL_FEATURES], narrowest: LEAST_PINNED };
+  const child = spawn(process.execPath, ["--input-type=module", "-e", selfTestProgram(), dawn, JSON.stringify(task)], {
+    env: { ...env, NODE_OPTIONS: "", ELECTRON_RUN_AS_NODE: "1" },
+    stdio: ["ignore", "pipe", "ignore"],
+    windowsHide: true,
+  });
+  let told = "";
+  child.stdout.setEncoding("utf8");
+  child.stdout.on("data", (text: string) => {
+    if (told.length < MOST_CHARACTERS) told += text;
+  });
+  const ending = await new Promise<Ending | null>((resolve) => {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, limitMs);
+    const end = (how: Ending | null): void => {
+      clearTimeout(timer);
+      resolve(how);
+    };
+    child.on("error", () => end(null));
+    child.on("close", (code) => end(late ? "hung" : code === 0 ? "ended" : "crashed"));
+  });
+  if (ending === null) return null;
+  const lines = linesOf(told);
+  return { test: judge(lines, ending), adapter: lines.find((line) => line.kind === "adapter") ?? null };
+}
+
+/** The last line may be half written. */
+function linesOf(told: string): readonly SelfTestLine[] {
+  return told.split("\n").flatMap((line) => {
+    try {
+      return line === "" ? [] : [JSON.parse(line) as SelfTestLine]; // written by the function above
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** The version of Dawn's package; null if it is not installed. */
+function dawnVersion(): string | null {
+  const dawn = dawnUrl();
+  return dawn && (createRequire(dawn)("webgpu/package.json") as { readonly version: string }).version;
+}
+
+/** The key of a verdict: the adapter with its driver, Dawn's version, the narrowest pinned width, and the test. */
+const keyOf = ({ vendor, architecture, device, description }: Tested): string =>
+  createHash("sha256")
+    .update(
+      JSON.stringify([vendor, architecture, device, description, dawnVersion(), LEAST_PINNED, selfTest.toString()]),
+    )
+    .digest("hex");
+
+const folderIn = (env: NodeJS.ProcessEnv): string => join(userCache(env), "self-tests");
+const fileFor = (key: string, env: NodeJS.ProcessEnv): string => join(folderIn(env), `${key.slice(0, 24)}.json`);
+
+/** What an earlier test found; null where there was none, or where the file is not one that it wrote. */
+export function kept(adapter: Tested, env: NodeJS.ProcessEnv): SelfTest | null {
+  const key = keyOf(adapter);
+  try {
+    if (!isOwn(folderIn(env))) return null;
+    const bytes = readRegular(fileFor(key, env), 4096, () => new Error("too large"));
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    if (!isVerdict(value) || value.key !== key) return null;
+    const { f16, matrices, pins, vectors } = value;
+    return { f16, matrices, pins, vectors };
+  } catch {
+    return null; // no file, or none that says anything: it is tested again
+  }
+}
+
+/** A folder that cannot be written only means another test the next time. */
+export function keep(adapter: Tested, { f16, matrices, pins, vectors }: SelfTest, env: NodeJS.ProcessEnv): void {
+  const key = keyOf(adapter);
+  try {
+    mkdirSync(folderIn(env), { recursive: true, mode: 0o700 });
+    const { description } = adapter;
+    const verdict = { key, description, webgpu: dawnVersion(), f16, matrices, pins, vectors };
+    writeWhole(fileFor(key, env), `${JSON.stringify(verdict)}\n`);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error)) throw error;
+  }
+}
+
+/** Nobody else may tell this user which features to trust. */
+function isOwn(folder: string): boolean {
+  const uid = process.getuid?.();
+  if (uid === undefined) return true;
+  const { uid: owner, mode } = statSync(folder);
+  return (owner === uid || owner === 0) && (mode & 0o022) === 0;
+}
+
+function isVerdict(value: unknown): value is SelfTest & { readonly key: string } {
+  if (typeof value !== "object" || value === null) return false;
+  const { key, f16, matrices, pins, vectors } = value as Readonly<Record<string, unknown>>;
+  const isOutcome = (outcome: unknown): outcome is Outcome => OUTCOMES.some((known) => known === outcome);
+  return typeof key === "string" && [f16, matrices, pins, vectors].every(isOutcome);
+}

@@ -1,0 +1,53 @@
+// Blocks as files hold them, which is as GGUF has Q8_0 and Q4_0: the scale, then its integers. Of four bits, a byte has
+// one of the block's first half below and one of its second half above.
+import type { Words } from "../../../ground/base/dtype.js";
+import { f16Values } from "../../../ground/base/f16.js";
+
+/** Types of blocks in files, with the bits of an integer. */
+export const BLOCK_BITS = { Q8_0: 8, Q4_0: 4 } as const;
+export type BlockType = keyof typeof BLOCK_BITS;
+
+export const isBlockType = (type: string): type is BlockType => Object.hasOwn(BLOCK_BITS, type);
+
+/** Values of a block, and the bytes of its scale. */
+export const BLOCK = 32;
+const SCALE_BYTES = 2;
+
+/** Bytes of a block. */
+export const blockBytes = (type: BlockType): number => SCALE_BYTES + (BLOCK * BLOCK_BITS[type]) / 8;
+
+/** The values of whole blocks. */
+export function fromBlocks(bytes: Uint8Array, type: BlockType): Float32Array {
+  const size = blockBytes(type);
+  const values = new Float32Array((bytes.length / size) * BLOCK);
+  for (let at = 0, to = 0; at < bytes.length; at += size, to += BLOCK) {
+    const scale = f16Values()[bytes[at]! | (bytes[at + 1]! << 8)]!;
+    for (let i = 0; i < BLOCK; i++) {
+      const byte = bytes[at + SCALE_BYTES + (type === "Q8_0" ? i : i % 16)]!;
+      values[to + i] = scale * (type === "Q8_0" ? (byte << 24) >> 24 : (i < 16 ? byte & 15 : byte >> 4) - 8);
+    }
+  }
+  return values;
+}
+
+/** The blocks of values, along their last axis. `quantize` writes the integers of a block and returns its scale's bits. */
+export function toBlocks(
+  values: Words,
+  type: BlockType,
+  quantize: (block: Float32Array, integers: Int8Array) => number,
+): Uint8Array {
+  const size = blockBytes(type);
+  const bytes = new Uint8Array((values.length / BLOCK) * size);
+  const block = new Float32Array(BLOCK);
+  const integers = new Int8Array(BLOCK);
+  for (let at = 0, from = 0; at < bytes.length; at += size, from += BLOCK) {
+    block.set(values.subarray(from, from + BLOCK));
+    const scale = quantize(block, integers);
+    bytes[at] = scale & 255;
+    bytes[at + 1] = scale >> 8;
+    const first = at + SCALE_BYTES;
+    if (type === "Q8_0") bytes.set(integers, first);
+    else for (let i = 0; i < 16; i++) bytes[first + i] = (integers[i]! + 8) | ((integers[i + 16]! + 8) << 4);
+  }
+  return bytes;
+}

@@ -1,0 +1,214 @@
+// The buffers and textures of a session: one for each slot, checked against the device's limits before any is created,
+// and grown when a run needs more.
+import { bug } from "../../ground/base/invariant.js";
+import type { Program } from "../program/program.js";
+import type { Allocator } from "./allocator.js";
+import type { Device } from "../device/device.js";
+import { DisposedError, type LimitError } from "../device/errors.js";
+import { roomOn } from "./room.js";
+import { BUFFER_USAGE } from "../device/gpu-flags.js";
+import { textureBytes, texturesIn } from "../device/held-textures.js";
+
+/** The least size of a buffer: a binding must not be empty, and copies are in words. */
+const LEAST_BYTES = 16;
+
+/** The size of a buffer for `bytes` bytes of data. */
+export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
+/** What a slot takes for so many bytes of data. */
+export function slotSizes(program: Pick<Program, "kernels" | "steps">): (bytes: number, slot: number) => number {
+  const textures = texturesIn(program);
+  return (bytes, slot) => {
+    const shape = textures?.get(slot);
+    return shape ? textureBytes(bytes, shape) : bufferBytes(bytes);
+  };
+}
+
+/** A slot of another session. */
+export interface SharedSlot {
+  readonly buffers: Buffers;
+  readonly slot: number;
+}
+
+/**
+ * A range of bytes whose contents are kept when rows are moved: its offsets before and after. All are multiples of 4.
+ */
+export interface Move {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
+}
+
+export class Buffers {
+  readonly #device: Device;
+  readonly #allocator: Allocator;
+  readonly #labels: readonly string[];
+  readonly #room: ReturnType<typeof roomOn>;
+  /** Slots whose contents outlive a run: they are copied when the slot grows. */
+  readonly #lasting: ReadonlySet<number>;
+  readonly #textures: ReturnType<typeof texturesIn>;
+  readonly #sizeOf: (bytes: number, slot: number) => number;
+  readonly #buffers: (GPUBuffer | GPUTexture)[] = [];
+  /** Bytes of each slot's buffer; 0 before it has one. */
+  readonly #bytes: number[];
+  /** Slots whose buffers belong to another session, and the buffer of each at the last call of `replacedElsewhere`. */
+  readonly #shared: ReadonlyMap<number, SharedSlot>;
+  readonly #seen = new Map<number, GPUBuffer | GPUTexture>();
+  readonly #owners: readonly Buffers[];
+  #replacements = 0;
+  /** The sum of the owners' `replacements` at the last call of `replacedElsewhere`. */
+  #seenReplacements = -1;
+  #destroyed = false;
+
+  /** `shared`: slots of other sessions, by the slot of this session that uses them. */
+  constructor(
+    device: Device,
+    allocator: Allocator,
+    program: Pick<Program, "slots" | "steps" | "kernels" | "target" | "states" | "weights">,
+    shared: ReadonlyMap<number, SharedSlot>,
+  ) {
+    this.#device = device;
+    this.#allocator = allocator;
+    this.#labels = program.slots.map((s, slot) => s.label || `slot ${slot}`);
+    this.#textures = texturesIn(program);
+    this.#sizeOf = slotSizes(program);
+    this.#room = roomOn(program, device.info.limits);
+    this.#bytes = program.slots.map(() => 0);
+    this.#lasting = new Set([
+      ...program.states.map((s) => s.slot),
+      ...program.weights.flatMap((w) => w.slots.map((s) => s.slot)),
+    ]);
+    this.#shared = shared;
+    this.#owners = [...new Set([...shared.values()].map((s) => s.buffers))];
+  }
+
+  /** The buffer in a slot that is none of a texture. */
+  buffer(slot: number): GPUBuffer {
+    return this.held(slot) as GPUBuffer; // each slot is bound in one way, as `readProgram` and `schedule` see to
+  }
+  /** What kernels bind. */
+  binding(slot: number): GPUBufferBinding | GPUTextureView {
+    const held = this.held(slot);
+    return "size" in held ? { buffer: held } : held.createView();
+  }
+  held(slot: number): GPUBuffer | GPUTexture {
+    const own = this.#shared.get(slot);
+    return own ? own.buffers.held(own.slot) : this.#buffers[slot]!;
+  }
+
+  bytes(slot: number): number {
+    const own = this.#shared.get(slot);
+    return own ? own.buffers.bytes(own.slot) : this.#bytes[slot]!;
+  }
+
+  /** How many slots got a buffer, here and in the sessions that own shared ones. */
+  get replacements(): number {
+    return this.#replacements + this.#elsewhere();
+  }
+  #elsewhere(): number {
+    return this.#owners.reduce((n, o) => n + o.replacements, 0);
+  }
+
+  /** Shared slots whose owner has replaced their buffers since the last call. */
+  replacedElsewhere(): ReadonlySet<number> {
+    const replaced = new Set<number>();
+    const replacements = this.#elsewhere();
+    if (replacements === this.#seenReplacements) return replaced;
+    this.#seenReplacements = replacements;
+    for (const slot of this.#shared.keys()) {
+      const now = this.held(slot);
+      if (this.#seen.get(slot) !== now) replaced.add(slot);
+      this.#seen.set(slot, now);
+    }
+    return replaced;
+  }
+
+  /** The error for the first slot that this device cannot hold at these sizes; null where all fit. */
+  limitFault(needed: readonly number[]): LimitError | null {
+    return this.#room(needed);
+  }
+
+  /** Throws LimitError where the device cannot hold slots of these sizes. */
+  expectRoom(needed: readonly number[]): void {
+    const fault = this.limitFault(needed);
+    if (fault) throw fault;
+  }
+
+  /**
+   * Makes every slot at least as large as needed; with `shrink`, lasting ones no larger. Of slots in `moves` the listed
+   * ranges are kept, where they are moved to, and the rest is zero. Returns the slots with new buffers. Throws
+   * LimitError before any buffer is created; OutOfMemoryError, with the buffers unchanged, where the device has no
+   * room; DisposedError where the buffers were destroyed meanwhile.
+   */
+  async ensure(
+    needed: readonly number[],
+    moves: ReadonlyMap<number, readonly Move[]> = new Map(),
+    shrink = false,
+  ): Promise<ReadonlySet<number>> {
+    const isNew = (slot: number): boolean =>
+      moves.has(slot) ||
+      needed[slot]! > this.bytes(slot) ||
+      (shrink && this.#lasting.has(slot) && this.#sizeOf(needed[slot]!, slot) < this.#bytes[slot]!) ||
+      (this.#buffers[slot] === undefined && !this.#shared.has(slot));
+    const grown = needed.map((_, slot) => slot).filter(isNew);
+    if (grown.length === 0) return new Set();
+    this.expectRoom(needed);
+    if (grown.some((slot) => this.#shared.has(slot))) bug("a shared slot is too small");
+    const sizes = grown.map((slot) => Math.max(this.#sizeOf(needed[slot]!, slot), shrink ? 0 : this.#bytes[slot]!));
+    const usage = BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst;
+    const made = await this.#allocator.createAll(
+      grown.map((slot, i) => ({
+        label: this.#labels[slot]!,
+        size: sizes[i]!,
+        usage,
+        shape: this.#textures?.get(slot),
+      })),
+    );
+    if (this.#destroyed) {
+      for (const buffer of made) this.#allocator.destroy(buffer);
+      throw new DisposedError();
+    }
+    this.#keepContents(grown, made, moves);
+    const replaced = grown.filter((slot, i) => {
+      const old = this.#buffers[slot];
+      // One that is large enough stays, and with it what binds it: a device may map memory for each bind group, and
+      // gets none back before the garbage collector runs.
+      const stays = old && sizes[i] === this.#bytes[slot];
+      if (old) this.#allocator.destroy(stays ? made[i]! : old);
+      if (!stays) [this.#buffers[slot], this.#bytes[slot]] = [made[i]!, sizes[i]!];
+      return !stays;
+    });
+    this.#replacements += replaced.length;
+    return new Set(replaced);
+  }
+
+  /**
+   * Copies the old contents of lasting slots to the start of their larger buffers, or to where `moves` puts them; and
+   * back into old buffers that are large enough.
+   */
+  #keepContents(
+    grown: readonly number[],
+    made: readonly (GPUBuffer | GPUTexture)[],
+    moves: ReadonlyMap<number, readonly Move[]>,
+  ): void {
+    const kept = grown
+      .map((slot, i) => ({ slot, i }))
+      .filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
+    if (kept.length === 0) return;
+    const encoder = this.#device.gpu.createCommandEncoder();
+    // Textures that last hold weights, which never grow.
+    for (const { slot, i } of kept) {
+      const [old, moved] = [this.buffer(slot), made[i] as GPUBuffer];
+      for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: Math.min(old.size, moved.size) }])
+        encoder.copyBufferToBuffer(old, from, moved, to, bytes);
+      if (moved.size === old.size) encoder.copyBufferToBuffer(moved, 0, old, 0, old.size);
+    }
+    this.#device.gpu.queue.submit([encoder.finish()]);
+  }
+
+  destroy(): void {
+    this.#destroyed = true;
+    for (const buffer of this.#buffers) if (buffer) this.#allocator.destroy(buffer);
+    this.#buffers.length = 0;
+    this.#bytes.fill(0);
+  }
+}

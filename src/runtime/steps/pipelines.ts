@@ -1,0 +1,216 @@
+// Compute pipelines: each distinct kernel of a device's sessions is compiled once, asynchronously, when a run first
+// needs it.
+import { bug } from "../../ground/base/invariant.js";
+import type { Program, ProgramKernel } from "../program/program.js";
+import type { Device } from "../device/device.js";
+import { DeviceLostError, KernelError, LimitError } from "../device/errors.js";
+import { STAGE_COMPUTE } from "../device/gpu-flags.js";
+import { textureEntry } from "../device/held-textures.js";
+
+interface Layout {
+  readonly layout: GPUBindGroupLayout;
+  readonly pipelineLayout: GPUPipelineLayout;
+}
+
+/** A kernel on the device. */
+interface CompiledKernel {
+  pipeline: GPUComputePipeline | null;
+  /** Resolves when `pipeline` is set. */
+  readonly ready: Promise<void>;
+  /** Whether the kernel was dispatched: a software device compiles it only then. */
+  dispatched: boolean;
+}
+
+/** Number of most recently used kernels that a device keeps after the sessions that use them. */
+const KEPT_KERNELS = 256;
+
+/**
+ * The cache that sessions of one GPUDevice share, however often it was opened: layouts by binding types, kernels by
+ * text.
+ */
+class Pool {
+  readonly layouts = new Map<string, Layout>();
+  readonly #kernels = new Map<string, CompiledKernel>();
+
+  get(key: string): CompiledKernel | undefined {
+    const found = this.#kernels.get(key);
+    if (found) this.set(key, found);
+    return found;
+  }
+  /**
+   * Marks a kernel as most recently used, and drops the least recently used beyond the limit. Sessions hold the kernels
+   * they run.
+   */
+  set(key: string, kernel: CompiledKernel): void {
+    this.#kernels.delete(key);
+    this.#kernels.set(key, kernel);
+    if (this.#kernels.size > KEPT_KERNELS) this.#kernels.delete(this.#kernels.keys().next().value!);
+  }
+  delete(key: string, kernel: CompiledKernel): void {
+    if (this.#kernels.get(key) === kernel) this.#kernels.delete(key);
+  }
+}
+
+const pools = new WeakMap<GPUDevice, Pool>();
+function poolOf({ gpu }: Device): Pool {
+  let pool = pools.get(gpu);
+  if (!pool) pools.set(gpu, (pool = new Pool()));
+  return pool;
+}
+
+export class Pipelines {
+  readonly #device: Device;
+  readonly #pool: Pool;
+  readonly #kernels: readonly ProgramKernel[];
+  readonly #keys: readonly string[];
+  readonly #layouts: readonly Layout[];
+  /** Kernels of this program that were compiled, by key. */
+  readonly #used = new Map<string, CompiledKernel>();
+
+  /** Throws LimitError where a kernel binds more than the device allows. */
+  constructor(device: Device, program: Pick<Program, "kernels">) {
+    for (const kernel of program.kernels) checkBindings(device, kernel);
+    this.#device = device;
+    this.#pool = poolOf(device);
+    this.#kernels = program.kernels;
+    const shapes = program.kernels.map((kernel) => `${kernel.uniforms > 0} ${kernel.access.join()}`);
+    this.#keys = program.kernels.map((kernel, i) => `${shapes[i]!} ${kernel.wgsl}`);
+    this.#layouts = program.kernels.map((kernel, i) => this.#layoutFor(kernel, shapes[i]!));
+  }
+
+  #layoutFor(kernel: ProgramKernel, shape: string): Layout {
+    const { layouts } = this.#pool;
+    let layout = layouts.get(shape);
+    if (!layout) layouts.set(shape, (layout = makeLayout(this.#device.gpu, kernel, shape)));
+    return layout;
+  }
+
+  /** The layout of a kernel's bindings. */
+  layout(kernel: number): GPUBindGroupLayout {
+    return this.#layouts[kernel]!.layout;
+  }
+
+  /** The pipeline of a kernel that was compiled. */
+  pipeline(kernel: number): GPUComputePipeline {
+    const pipeline = this.#used.get(this.#keys[kernel]!)?.pipeline;
+    if (!pipeline) bug(`kernel ${this.#kernels[kernel]!.name} is not compiled yet`);
+    return pipeline;
+  }
+  #compiled(key: string): CompiledKernel | undefined {
+    const used = this.#used.get(key);
+    if (used) return used;
+    const found = this.#pool.get(key);
+    if (found) this.#used.set(key, found);
+    return found;
+  }
+
+  /** The kernels among these that are not compiled yet, each text once. */
+  missing(kernels: Iterable<number>): readonly number[] {
+    return this.#each(kernels, (compiled) => !compiled?.pipeline);
+  }
+  /** The kernels among these that no run has dispatched, each text once. */
+  fresh(kernels: Iterable<number>): readonly number[] {
+    return this.#each(kernels, (compiled) => !compiled?.dispatched);
+  }
+  #each(kernels: Iterable<number>, wanted: (compiled: CompiledKernel | undefined) => boolean): readonly number[] {
+    const found = new Map<string, number>();
+    for (const kernel of kernels) {
+      const key = this.#keys[kernel]!;
+      if (!found.has(key) && wanted(this.#compiled(key))) found.set(key, kernel);
+    }
+    return [...found.values()];
+  }
+
+  dispatched(kernel: number): void {
+    const compiled = this.#compiled(this.#keys[kernel]!);
+    if (compiled) compiled.dispatched = true;
+  }
+
+  /**
+   * Compiles those of these kernels that are not compiled, in parallel, and waits for those under way. `done` is called
+   * for each one waited for. Throws KernelError where the device refuses one; the next call tries it again.
+   */
+  async compile(kernels: Iterable<number>, done: () => void = () => {}): Promise<void> {
+    const wanted = this.missing(kernels).map(async (kernel) => {
+      await this.#begin(kernel);
+      done();
+    });
+    const results = await Promise.allSettled(wanted);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+  async #begin(kernel: number): Promise<void> {
+    const key = this.#keys[kernel]!;
+    const compiled = this.#compiled(key) ?? this.#start(kernel, key);
+    try {
+      await compiled.ready;
+    } catch (error) {
+      this.#pool.delete(key, compiled);
+      this.#used.delete(key);
+      // Whoever asked for it first has given up the device, which he had opened for himself.
+      if (error instanceof DeviceLostError && this.#device.lostError === null) return this.#begin(kernel);
+      throw error;
+    }
+  }
+  #start(kernel: number, key: string): CompiledKernel {
+    const compile = async (): Promise<void> => {
+      compiled.pipeline = await compileOne(this.#device, this.#kernels[kernel]!, this.#layouts[kernel]!);
+    };
+    const compiled: CompiledKernel = { pipeline: null, ready: Promise.resolve().then(compile), dispatched: false };
+    this.#pool.set(key, compiled);
+    this.#used.set(key, compiled);
+    return compiled;
+  }
+}
+
+function checkBindings(device: Device, kernel: ProgramKernel): void {
+  const { limits } = device.info;
+  const over = (limit: "maxStorageBuffersPerShaderStage" | "maxBindingsPerBindGroup", needed: number): void => {
+    if (needed > limits[limit])
+      throw new LimitError({ label: `kernel ${kernel.name}`, limit, needed, allowed: limits[limit], unit: "count" });
+  };
+  over("maxStorageBuffersPerShaderStage", kernel.access.filter((a) => !textureEntry(a)).length);
+  over("maxBindingsPerBindGroup", kernel.access.length + 1);
+}
+
+function makeLayout(gpu: GPUDevice, kernel: ProgramKernel, label: string): Layout {
+  const entries: GPUBindGroupLayoutEntry[] = kernel.access.map((access, i) => ({
+    binding: i + 1,
+    visibility: STAGE_COMPUTE,
+    ...(textureEntry(access) ?? { buffer: { type: access === "read" ? "read-only-storage" : "storage" } }),
+  }));
+  if (kernel.uniforms > 0) entries.push({ binding: 0, visibility: STAGE_COMPUTE, buffer: { type: "uniform" } });
+  const layout = gpu.createBindGroupLayout({ label, entries });
+  return { layout, pipelineLayout: gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] }) };
+}
+
+async function compileOne(
+  device: Device,
+  kernel: ProgramKernel,
+  { pipelineLayout }: Layout,
+): Promise<GPUComputePipeline> {
+  const { gpu } = device;
+  // A faulty module fails in the pipeline's creation; the module's own error must not become an uncaptured error of the
+  // device.
+  gpu.pushErrorScope("validation");
+  const module = gpu.createShaderModule({ label: kernel.name, code: kernel.wgsl });
+  const moduleError = device.wait(() => gpu.popErrorScope());
+  const made = device.wait(() =>
+    gpu.createComputePipelineAsync({
+      label: kernel.name,
+      layout: pipelineLayout,
+      compute: { module, entryPoint: "main" },
+    }),
+  );
+  const [error, pipeline] = await Promise.allSettled([moduleError, made]);
+  if (error.status === "fulfilled" && error.value)
+    throw new KernelError(`the device refuses kernel ${kernel.name}: ${firstLines(error.value.message)}`);
+  if (pipeline.status === "fulfilled") return pipeline.value;
+  if (pipeline.reason instanceof DeviceLostError) throw pipeline.reason;
+  throw new KernelError(
+    `the device cannot compile kernel ${kernel.name}: ${firstLines(messageOf(pipeline.reason))}`,
+    pipeline.reason,
+  );
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const firstLines = (text: string): string => text.split("\n").slice(0, 6).join("\n");

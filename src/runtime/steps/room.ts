@@ -1,0 +1,40 @@
+// What of a program a device cannot hold: told from the sizes of its slots, before anything is made.
+import type { Program } from "../program/program.js";
+import { LimitError } from "../device/errors.js";
+import { textureFault, texturesIn } from "../device/held-textures.js";
+
+/** As WebGPU calls them. */
+export interface RoomLimits {
+  readonly maxBufferSize: number;
+  readonly maxStorageBufferBindingSize: number;
+}
+
+const SMALLER =
+  "give smaller sizes with `max`, or shorter inputs; where the model bounds their length, logits are cut finer";
+const COMPILE_FOR_IT = "compile with `target: device.target`, which cuts weights into parts that fit";
+
+/** Asked for the bytes of each slot: the first that has no room, as an error; null where all have. */
+export function roomOn(
+  program: Pick<Program, "slots" | "steps" | "kernels" | "target">,
+  { maxBufferSize, maxStorageBufferBindingSize }: RoomLimits,
+): (needed: readonly number[]) => LimitError | null {
+  // under the limit of a binding is what a dispatch binds
+  const bound = new Set(program.steps.flatMap((step) => (step.kind === "dispatch" ? step.slots : [])));
+  const textures = texturesIn(program);
+  const elsewhere = maxStorageBufferBindingSize < program.target.limits.storageBindingBytes;
+  return (needed) => {
+    for (const [slot, bytes] of needed.entries()) {
+      const { label, bytes: size } = program.slots[slot]!;
+      const sizes = !(elsewhere && typeof size === "number");
+      const fault = (limit: string, allowed: number): LimitError =>
+        new LimitError(
+          { label: label || `slot ${slot}`, limit, needed: bytes, allowed, unit: "bytes", sizes },
+          sizes ? SMALLER : COMPILE_FOR_IT,
+        );
+      if (bytes > maxBufferSize) return fault("maxBufferSize", maxBufferSize);
+      if (bound.has(slot) && !textures?.has(slot) && bytes > maxStorageBufferBindingSize)
+        return fault("maxStorageBufferBindingSize", maxStorageBufferBindingSize);
+    }
+    return textureFault(textures, needed) ?? null;
+  };
+}

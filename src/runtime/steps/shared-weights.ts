@@ -1,0 +1,36 @@
+// Weights that two programs store alike, which their sessions can share.
+import type { Program } from "../program/program.js";
+import { slotSizes } from "./buffers.js";
+import { texturesIn } from "../device/held-textures.js";
+
+/** For each slot of `program` with the same weights in the same layouts as a slot of `owner`: that slot. */
+export function sharedWeightSlots(program: Program, owner: Program): ReadonlyMap<number, number> {
+  const owned = new Map([...weightsBySlot(owner)].map(([slot, held]) => [held, slot]));
+  return new Map(
+    [...weightsBySlot(program)].flatMap(([slot, held]): [number, number][] => {
+      const own = owned.get(held);
+      return own === undefined ? [] : [[slot, own]];
+    }),
+  );
+}
+
+/** Bytes of those slots. */
+export function sharedWeightBytes(program: Program, owner: Program): number {
+  const sizeOf = slotSizes(program);
+  return [...sharedWeightSlots(program, owner).keys()].reduce(
+    (sum, slot) => sum + sizeOf(Number(program.slots[slot]!.bytes), slot),
+    0,
+  );
+}
+
+/** A key of the contents of each weight slot. */
+function weightsBySlot(program: Program): ReadonlyMap<number, string> {
+  const textures = texturesIn(program);
+  const held = new Map<number, string[]>();
+  for (const { path, slots } of program.weights)
+    for (const { slot, form, layout, part } of slots) {
+      const own = JSON.stringify([path, form, layout, part, textures?.has(slot) ?? false]);
+      held.set(slot, [...(held.get(slot) ?? []), own]);
+    }
+  return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
+}

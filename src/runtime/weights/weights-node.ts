@@ -1,0 +1,260 @@
+// Weights on disk: reads safetensors files tensor by tensor, with or without an index of shards, and GGUF files; writes
+// safetensors atomically. Node only.
+import { errnoOf, reasonOf } from "../../ground/base/errno.js";
+import { isFloat, type Words } from "../../ground/base/dtype.js";
+import { realpath, stat, type FileHandle } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { isBlockType, type BlockType } from "../program/encodings/block-file.js";
+import type { Program, ProgramWeight } from "../program/program.js";
+import { quotedName, escapedName } from "../../ground/base/shown.js";
+import { WeightsError } from "../device/errors.js";
+import { whyUnwritten, writePieces } from "../../ground/files/place-node.js";
+import { headerOf, isGgufPath } from "./gguf/header-node.js";
+import { ggufWeights } from "./gguf/weights.js";
+import { openRegular } from "../../ground/files/regular-node.js";
+import { BASE, openOverBase } from "./base-node.js";
+import { INDEX, readIndex, SINGLE } from "./folder-node.js";
+import { expectHeld } from "./held.js";
+import { fileDtype, toBytes } from "./to-bytes.js";
+import {
+  headerBytes,
+  ofBytes,
+  parseHeader,
+  quantizedMetadata,
+  TRUNCATED,
+  writeHeader,
+  type FileTensor,
+} from "./safetensors.js";
+import type { TensorEntry, WeightSource } from "./source.js";
+
+/**
+ * Opens a safetensors file, an index of shards (`….index.json`), a folder that holds either under its usual name, or a
+ * GGUF file (`….gguf`), by path or `file:` address. Throws WeightsError.
+ */
+export async function openWeights(place: string): Promise<WeightSource> {
+  const path = /^file:/i.test(place) ? pathOfAddress(place) : place;
+  return reaching("open", path, async () => {
+    if ((await stat(path)).isDirectory()) {
+      if (await exists(join(path, BASE))) return openOverBase(path, openWeights);
+      for (const name of [INDEX, SINGLE]) if (await exists(join(path, name))) return openWeights(join(path, name));
+      throw new WeightsError(`${path} holds neither ${SINGLE} nor ${INDEX}`);
+    }
+    return path.endsWith(".json") ? openShards(path) : openFile(path, basename(path));
+  });
+}
+
+/** The path of a `file:` address. Some name no local file: those of another computer, or with an encoded slash. */
+function pathOfAddress(address: string): string {
+  try {
+    return fileURLToPath(address);
+  } catch (cause) {
+    throw new WeightsError(
+      `cannot open ${escapedName(address)}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}
+
+async function openFile(path: string, name: string): Promise<WeightSource> {
+  const handle = await openRegular(path);
+  try {
+    const bytes = (await handle.stat()).size;
+    if (isGgufPath(path))
+      return ggufWeights(headerOf(handle.fd, bytes, name), {
+        read: (t) => reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name)),
+        close: () => handle.close(),
+      });
+    const size = headerBytes(await readExactly(handle, 0, Math.min(8, bytes), name), bytes, name);
+    const { tensors } = parseHeader(await readExactly(handle, 8, size, name), bytes, name);
+    return { name, tensors, read: (key) => readTensor(handle, tensors, key, name), close: () => handle.close() };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function readTensor(
+  handle: FileHandle,
+  tensors: ReadonlyMap<string, FileTensor>,
+  key: string,
+  name: string,
+): Promise<Uint8Array> {
+  const t = tensors.get(key);
+  if (!t) throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
+  return reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name));
+}
+
+/** Reads exactly `bytes` bytes: a single read may return fewer, and at most 2 GiB. */
+async function readExactly(handle: FileHandle, offset: number, bytes: number, name: string): Promise<Uint8Array> {
+  const out = new Uint8Array(bytes);
+  let done = 0;
+  while (done < bytes) {
+    const { bytesRead } = await handle.read(out, done, Math.min(bytes - done, 1 << 30), offset + done);
+    if (bytesRead === 0)
+      throw new WeightsError(`${name} is truncated: it ends at byte ${offset + done}`, { hint: TRUNCATED });
+    done += bytesRead;
+  }
+  return out;
+}
+
+/** Opens an index of shards in Hugging Face's format, which maps each key to the file that holds it. */
+async function openShards(path: string): Promise<WeightSource> {
+  const name = basename(path);
+  const places = await readIndex(path, name);
+  const folder = await realpath(dirname(path));
+  const shards = new Map<string, WeightSource>();
+  const close = async (): Promise<void> => {
+    for (const shard of shards.values()) await shard.close();
+  };
+  try {
+    for (const file of new Set(places.values()))
+      shards.set(file, await openFile(await shardPath(folder, file, name), escapedName(file)));
+    const tensors = joinShards(places, shards, name);
+    return {
+      name,
+      tensors,
+      close,
+      read: async (key) => (shards.get(places.get(key) ?? "") ?? absent(name, key)).read(key),
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The real path of a shard. After following links it must be in the folder of the index. */
+async function shardPath(folder: string, file: string, index: string): Promise<string> {
+  const outside = (): WeightsError =>
+    new WeightsError(`${index}: shard ${quotedName(file)} lies outside the folder of the index`);
+  if (file === "" || file.includes("\0") || isAbsolute(file) || file.split(/[/\\]/).includes("..")) throw outside();
+  const real = await reaching("open", join(dirname(index), file), () => realpath(join(folder, file)));
+  if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw outside();
+  return real;
+}
+
+function joinShards(
+  places: ReadonlyMap<string, string>,
+  shards: ReadonlyMap<string, WeightSource>,
+  name: string,
+): ReadonlyMap<string, TensorEntry> {
+  const tensors = new Map<string, TensorEntry>();
+  for (const [key, file] of places) {
+    const entry = shards.get(file)?.tensors.get(key);
+    if (!entry)
+      throw new WeightsError(`${name} says that ${quotedName(key)} is in ${escapedName(file)}, but it is not`);
+    tensors.set(key, entry);
+  }
+  for (const [file, shard] of shards)
+    for (const key of shard.tensors.keys())
+      if (places.get(key) !== file)
+        throw new WeightsError(`${escapedName(file)} holds ${quotedName(key)}, which ${name} does not place there`);
+  return tensors;
+}
+
+const absent = (name: string, key: string): never => {
+  throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
+};
+
+export interface SaveOptions {
+  /**
+   * `mapped` (default): the key the model's `names` give, the first where there are several. `paths`: the weights' own
+   * paths.
+   */
+  readonly keys?: "mapped" | "paths";
+  /** Type in which floats are stored; by default each weight's own. */
+  readonly floats?: "F32" | "F16" | "BF16";
+  /** Paths of those that keep their own type whatever `floats` says. */
+  readonly kept?: ReadonlySet<string>;
+  /** Weights that are stored in blocks along their last axis, which must be whole blocks. */
+  readonly quantized?: { readonly type: BlockType; readonly paths: ReadonlySet<string> };
+}
+
+/** Number of values converted in one piece. */
+const PIECE = 1 << 20;
+
+/** Writes all weights of a program to a safetensors file, atomically. */
+export async function saveWeights(
+  path: string,
+  program: Pick<Program, "weights">,
+  values: (weight: ProgramWeight) => Words | Promise<Words>,
+  options: SaveOptions = {},
+): Promise<void> {
+  const { quantized, floats, kept } = options;
+  const entries = program.weights.map((weight) => {
+    const { path, keys, shape } = weight;
+    const key = options.keys === "paths" ? path : (keys[0] ?? path);
+    const own = floats !== undefined && isFloat(weight.dtype) && !kept?.has(path) ? floats : fileDtype(weight.dtype);
+    const blocks = quantized?.paths.has(path) ? quantized.type : null;
+    return {
+      weight,
+      key,
+      blocks,
+      dtype: blocks === null ? own : "U8",
+      shape: blocks === null ? shape : ofBytes(shape, blocks),
+    };
+  });
+  const blocks = new Map(entries.flatMap(({ key, blocks }) => (blocks === null ? [] : [[key, blocks] as const])));
+  const header = writeHeader(entries, new Map([["format", "pt"], ...quantizedMetadata(blocks)]));
+  await reaching("write", path, () =>
+    writePieces(path, async (write) => {
+      await write(header);
+      for (const { weight, dtype, blocks } of entries) {
+        const words = await values(weight);
+        expectHeld(weight, words, blocks ?? dtype);
+        // Written in pieces, so that an interrupt is handled between two.
+        for (let first = 0; first < words.length; first += PIECE)
+          await write(toBytes(words.subarray(first, first + PIECE), blocks ?? dtype));
+      }
+    }),
+  );
+}
+
+/** A tensor to write, in an element type of files or in blocks. */
+export interface SavedTensor {
+  readonly key: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** Its bytes, as a source gives them. */
+  read(): Promise<Uint8Array>;
+}
+
+/** Writes tensors to a safetensors file, atomically, one at a time. */
+export async function saveTensors(path: string, tensors: readonly SavedTensor[]): Promise<void> {
+  const blocks = new Map<string, BlockType>();
+  const entries = tensors.map((tensor) => {
+    const { key, dtype, shape } = tensor;
+    if (!isBlockType(dtype)) return { key, dtype, shape, tensor };
+    blocks.set(key, dtype);
+    return { key, dtype: "U8", shape: ofBytes(shape, dtype), tensor };
+  });
+  const header = writeHeader(entries, new Map([["format", "pt"], ...quantizedMetadata(blocks)]));
+  await reaching("write", path, () =>
+    writePieces(path, async (write) => {
+      await write(header);
+      for (const { tensor } of entries) await write(await tensor.read());
+    }),
+  );
+}
+
+/** Converts errors of the file system to WeightsErrors. */
+async function reaching<T>(what: "open" | "write", path: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    const code = errnoOf(cause);
+    const reason = what === "write" ? whyUnwritten(cause, path) : code === null ? null : reasonOf(code);
+    if (reason === null) throw cause;
+    throw new WeightsError(`cannot ${what} ${path}: ${reason}`, { cause });
+  }
+}
+
+const exists = async (path: string): Promise<boolean> => {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+};

@@ -1,0 +1,73 @@
+// Reads what an earlier build left in a folder: its manifest and its package.json. Node only.
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PackageError } from "../../generation/packaged/errors.js";
+import { expectSealed, MANIFEST, MANIFEST_FORMAT, parseManifest, type Manifest } from "../../generation/packaged/manifest.js";
+import { quotedName } from "../../ground/base/shown.js";
+import { FolderError } from "./errors.js";
+import { expectFolderName, expectUnchanged, mapErrno, type EarlierFiles } from "./folder-node.js";
+import { PACKAGE_JSON, type EarlierPackage } from "./package-json.js";
+
+export interface EarlierBuild {
+  readonly files: EarlierFiles;
+  /** Null if the folder is empty, or does not exist. */
+  readonly package: EarlierPackage | null;
+}
+
+/**
+ * The build that a folder holds. Throws FolderError if the folder holds other files only, or if a file of the build,
+ * except package.json, has changed.
+ */
+export async function earlierBuild(path: string): Promise<EarlierBuild> {
+  expectFolderName(path);
+  const [manifest, packageJson] = await mapErrno(path, async () => {
+    if (!existsSync(path)) return [null, null];
+    const found = await manifestIn(path);
+    return [found, existsSync(join(path, PACKAGE_JSON)) ? await readFile(join(path, PACKAGE_JSON), "utf8") : null];
+  });
+  const files: EarlierFiles = {
+    marks: new Map(manifest?.files.map(({ name, sha256 }) => [name, sha256])),
+    markOf: digestOf,
+    merged: new Set([PACKAGE_JSON]),
+    record: MANIFEST,
+  };
+  if (manifest === null) return { files, package: null };
+  await mapErrno(path, () => expectUnchanged(path, [], files));
+  return { files, package: { manifest, packageJson } };
+}
+
+/** The manifest of a folder; null if the folder is empty. Throws FolderError. */
+async function manifestIn(path: string): Promise<Manifest | null> {
+  const names = await readdir(path);
+  if (names.length === 0) return null;
+  const text = names.includes(MANIFEST) ? await readFile(join(path, MANIFEST), "utf8") : "";
+  if (!text.includes(JSON.stringify(MANIFEST_FORMAT)))
+    throw new FolderError(`${path} holds files, and no build of modc`, {
+      hint: "name an empty folder, or one that does not exist",
+    });
+  try {
+    await expectSealed(text);
+    const manifest = parseManifest(text);
+    const outside = manifest.files.find(({ name }) => !isWithin(name));
+    if (outside) throw new PackageError("bad-package", MANIFEST, `it names ${quotedName(outside.name)}`);
+    return manifest;
+  } catch (cause) {
+    if (!(cause instanceof PackageError)) throw cause;
+    throw new FolderError(`${join(path, MANIFEST)} is not the file that a build of modc wrote`, {
+      hint: "name another folder",
+      cause,
+    });
+  }
+}
+
+/** Whether a name of a manifest stays within its folder. */
+const isWithin = (name: string): boolean =>
+  !/[\\:\0]/.test(name) && name.split("/").every((part) => part !== "" && part !== "." && part !== "..");
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer); // it has no encoding
+  return hash.digest("hex");
+}

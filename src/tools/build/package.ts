@@ -1,0 +1,270 @@
+// Builds a package that runs a model without the compiler. Equal inputs give equal files.
+import type { Program } from "../../runtime/program/program.js";
+import { formatBytes } from "../../runtime/device/errors.js";
+import { expectHeld } from "../../runtime/weights/held.js";
+import { fileDtype, toBytes } from "../../runtime/weights/to-bytes.js";
+import { matchWeights, readWeight } from "../../runtime/weights/match.js";
+import type { WeightSource } from "../../runtime/weights/source.js";
+import { BLOCKS_OF, isInBlocks } from "../../runtime/weights/stored.js";
+import { sha256 } from "../../generation/packaged/hash.js";
+import {
+  DEFAULTS,
+  MANIFEST,
+  MANIFEST_FORMAT,
+  MANIFEST_VERSION,
+  PROGRAMS,
+  sealed,
+  TOKENIZER_FILES,
+  type Manifest,
+  type ManifestFile,
+  type ManifestTensor,
+} from "../../generation/packaged/manifest.js";
+import type { Programs } from "../../generation/packaged/programs.js";
+import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../../generation/packaged/text.js";
+import { declarations } from "./declarations.js";
+import { storePrograms } from "./kernels.js";
+import { workerTexts } from "./worker-texts.js";
+import { PACKAGE_JSON, packageJsonText, type EarlierPackage } from "./package-json.js";
+import { readme } from "./readme.js";
+
+export interface PackageInput {
+  /** The package's name for npm. */
+  readonly name: string;
+  /** Its version for npm; null keeps the earlier build's, or 1.0.0. */
+  readonly packageVersion: string | null;
+  /** The package that this one replaces, or null. */
+  readonly earlier: EarlierPackage | null;
+  /** The name of the source, for readers: `moby.mod`. */
+  readonly source: string;
+  /** The programs of the package, all with the same weights. */
+  readonly programs: Programs;
+  readonly weights: WeightSource;
+  /** Null where the model has none. */
+  readonly tokenizer: TokenizerTexts | null;
+  /** Defaults of the options of generation. */
+  readonly defaults: Defaults;
+  /** Files of the runtime by name, and files of its parts for a tokenizer and for several callers. */
+  readonly runtime: Readonly<Record<string, string>>;
+  readonly tokenizerRuntime: Readonly<Record<string, string>>;
+  readonly engineRuntime: Readonly<Record<string, string>>;
+  /** Files of the two ends of a worker. */
+  readonly workerRuntime: Readonly<Record<string, string>>;
+  /**
+   * The part that packs weights in less than words. Files of the runtime import it as `unseen`, which no bundler
+   * follows.
+   */
+  readonly packersPart: {
+    readonly file: string;
+    readonly source: string;
+    readonly seen: string;
+    readonly unseen: string;
+  };
+  /** The version of modc. */
+  readonly version: string;
+  /** Largest size of a shard of weights. */
+  readonly shardBytes: number;
+}
+
+/** Writes one file of the package; names have slashes. */
+export type WriteFile = (name: string, bytes: Uint8Array) => Promise<void>;
+
+/** Writes every file with `write`, the manifest last. Throws WeightsError where the weights do not fit the model. */
+export async function buildPackage(
+  input: PackageInput,
+  write: WriteFile,
+  progress: (done: number, total: number) => void = () => {},
+): Promise<Manifest> {
+  const { run, generation } = input.programs;
+  const tokenizer = generation === null ? null : input.tokenizer;
+  const files: ManifestFile[] = [];
+  const put = async (name: string, contents: string | Uint8Array): Promise<void> => {
+    const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
+    await write(name, bytes);
+    files.push({ name, bytes: bytes.length, sha256: await sha256(bytes) });
+  };
+  const { text, kernels } = storePrograms(input.programs);
+  await put(PROGRAMS, text);
+  for (const [name, wgsl] of kernels) await put(name, wgsl);
+  const { shards, tensors } = await putWeights(input, run, put, progress);
+  const texts =
+    tokenizer === null
+      ? []
+      : Object.entries(TOKENIZER_FILES).flatMap(([part, name]) =>
+          textEntry(name, tokenizer[part as keyof TokenizerTexts]),
+        );
+  if (generation !== null && JSON.stringify(input.defaults) !== JSON.stringify(NO_DEFAULTS))
+    texts.push([DEFAULTS, `${JSON.stringify(input.defaults)}\n`]);
+  for (const [name, contents] of texts) await put(name, contents);
+  const head = `// The runtime of modc ${input.version}, MIT licence.\n`;
+  for (const [name, source] of runtimeOf(input)) await put(`runtime/${name}`, `${head}${source}`);
+  for (const [name, source] of Object.entries(input.workerRuntime)) await put(`runtime/${name}`, `${head}${source}`);
+  for (const [name, source] of Object.entries(workerTexts(run.model))) await put(name, source);
+  const parts = {
+    ...(tokenizer !== null && { tokenizer: input.tokenizerRuntime }),
+    ...(generation?.pages && { engine: input.engineRuntime }),
+  };
+  for (const part of Object.values(parts))
+    for (const [name, source] of Object.entries(part)) await put(`runtime/${name}`, `${head}${source}`);
+  const loaded = [MANIFEST, PROGRAMS, ...kernels.keys(), ...texts.map(([name]) => name), ...shards];
+  await put("index.js", indexText(run.model, loaded, Object.keys(parts)));
+  await put("index.d.ts", declarations(input.programs));
+  const weightBytes = tensors.reduce((sum, t) => sum + t.bytes, 0);
+  await put(
+    "README.md",
+    readme({ ...input, weights: formatBytes(weightBytes), chat: tokenizer !== null && hasTemplate(tokenizer) }),
+  );
+  const { name, source, packageVersion, earlier } = input;
+  const names = [...files.map((f) => f.name), MANIFEST];
+  await put(PACKAGE_JSON, packageJsonText({ name, packageVersion, source, model: run.model, files: names }, earlier));
+  const manifest: Manifest = {
+    format: MANIFEST_FORMAT,
+    version: MANIFEST_VERSION,
+    model: run.model,
+    files: files.sort(byName),
+    shards,
+    tensors,
+  };
+  await write(MANIFEST, new TextEncoder().encode(await manifestText(manifest)));
+  return manifest;
+}
+
+const programsIn = ({ run, generation }: Programs): readonly Program[] =>
+  generation === null ? [run] : [run, generation.prompt, generation.step];
+
+/** The files of the runtime, with the part for weights in less than words where there are such. */
+function runtimeOf({ programs, runtime, packersPart }: PackageInput): [string, string][] {
+  const files = Object.entries(runtime);
+  if (!programsIn(programs).some(({ weights }) => weights.some((w) => w.slots.some((s) => s.form !== "word"))))
+    return files;
+  const { file, source, seen, unseen } = packersPart;
+  return [...files.map(([name, text]): [string, string] => [name, text.replaceAll(unseen, seen)]), [file, source]];
+}
+
+const textEntry = (name: string, text: string | null): [string, string][] => (text === null ? [] : [[name, text]]);
+
+/** Whether there is a chat template, in its own file or in the configuration. */
+const hasTemplate = ({ template, config }: TokenizerTexts): boolean =>
+  template !== null || (config !== null && /"chat_template"\s*:\s*["[]/.test(config));
+
+const byName = (a: ManifestFile, b: ManifestFile): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+
+/** Writes the weights in the order of loading, with the checkpoint's element types, split into shards. */
+async function putWeights(
+  { weights, shardBytes, programs }: PackageInput,
+  run: Program,
+  put: (name: string, bytes: Uint8Array) => Promise<void>,
+  progress: (done: number, total: number) => void,
+): Promise<{ readonly shards: readonly string[]; readonly tensors: readonly ManifestTensor[] }> {
+  const matched = matchWeights(run, weights);
+  const shards: string[] = [];
+  const tensors: ManifestTensor[] = [];
+  let held: Uint8Array[] = [];
+  let bytes = 0;
+  let offset = 0;
+  const flush = async (): Promise<void> => {
+    if (bytes === 0) return;
+    const name = `weights/${String(shards.length).padStart(5, "0")}.bin`;
+    shards.push(name);
+    await put(name, concat(held, bytes));
+    held = [];
+    bytes = 0;
+  };
+  for (const weight of run.weights) {
+    const keys = matched.get(weight)!;
+    const values = await stored(weight, keys, weights, typeRead(programs, weight.path));
+    tensors.push({
+      key: weight.path,
+      dtype: values.dtype,
+      shape: [...weight.shape],
+      offset,
+      bytes: values.bytes.length,
+    });
+    offset += values.bytes.length;
+    // Start a new shard if the tensor would not fit; a tensor larger than a shard is split.
+    if (bytes > 0 && bytes + values.bytes.length > shardBytes) await flush();
+    for (let at = 0; at < values.bytes.length; at += shardBytes) {
+      const piece = values.bytes.subarray(at, at + shardBytes);
+      held.push(piece);
+      bytes += piece.length;
+      if (bytes >= shardBytes) await flush();
+    }
+    progress(tensors.length, run.weights.length);
+  }
+  await flush();
+  return { shards, tensors };
+}
+
+/** The types in files of what kernels read in less than words. */
+const NARROW = { f16: "F16", bf16: "BF16", ...BLOCKS_OF } as const;
+
+/** The type in which all programs read a weight, if it takes less than words and a file can hold it so; else null. */
+function typeRead(programs: Programs, path: string): string | null {
+  const weights = programsIn(programs).flatMap(({ weights: all }) =>
+    all.filter((w) => w.path === path && w.slots.length > 0),
+  );
+  const [form, ...others] = new Set(weights.flatMap((w) => w.slots.map((s) => s.form)));
+  if (form === undefined || form === "word" || others.length > 0) return null;
+  if ((form === "q8" || form === "q4") && !weights.every((w) => isInBlocks(w, form))) return null;
+  return NARROW[form];
+}
+
+/** The checkpoint's own bytes where one tensor holds the weight; where several do, they are read and compared. */
+async function stored(
+  weight: Program["weights"][number],
+  keys: readonly string[],
+  source: WeightSource,
+  type: string | null,
+): Promise<{ readonly dtype: string; readonly bytes: Uint8Array }> {
+  const [key] = keys;
+  const own = key === undefined ? null : source.tensors.get(key)!.dtype;
+  if (key !== undefined && own !== null && keys.length === 1 && (type === null || type === own))
+    return { dtype: own, bytes: await source.read(key) };
+  const dtype = type ?? fileDtype(weight.dtype);
+  const words = await readWeight(weight, keys, source);
+  expectHeld(weight, words, dtype);
+  return { dtype, bytes: toBytes(words, dtype) };
+}
+
+function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+/** The manifest as JSON, a line for each file and tensor. */
+function manifestText(manifest: Manifest): Promise<string> {
+  const lines = Object.entries(manifest).map(([key, value]: [string, unknown]) => {
+    const text =
+      Array.isArray(value) && value.length > 0
+        ? `[\n${value.map((v) => `  ${JSON.stringify(v)}`).join(",\n")}\n]`
+        : JSON.stringify(value);
+    return `${JSON.stringify(key)}: ${text}`;
+  });
+  return sealed(`{\n${lines.join(",\n")}`);
+}
+
+/** How the runtime imports its parts of these names. */
+const partsText = (parts: readonly string[]): string =>
+  parts.length === 0 ? "" : `, { ${parts.map((name) => `${name}: () => import("./runtime/${name}.js")`).join(", ")} }`;
+const fileLine = (name: string): string =>
+  `  ${JSON.stringify(name)}: new URL(${JSON.stringify(`./${name}`)}, import.meta.url),\n`;
+
+/** Each file's URL is spelled out, so that a bundler finds and includes the files. */
+const indexText = (
+  model: string,
+  files: readonly string[],
+  parts: readonly string[],
+): string => `// Made by modc build; do not edit.
+import { createModel } from "./runtime/index.js";
+
+const files = {
+${files.map(fileLine).join("")}};
+
+const model = createModel(${JSON.stringify(model)}, files${partsText(parts)});
+export default model;
+export const load = model.load;
+`;

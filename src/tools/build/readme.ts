@@ -1,0 +1,46 @@
+// The README of a built package.
+import type { Programs } from "../../generation/packaged/programs.js";
+
+export interface ReadmeInput {
+  readonly name: string;
+  readonly source: string;
+  readonly programs: Programs;
+  readonly version: string;
+  /** The size of the weights, for readers. */
+  readonly weights: string;
+  /** Whether the model has a chat template. */
+  readonly chat: boolean;
+}
+
+export function readme({ name, source, programs: { run, generation }, version, weights, chat }: ReadmeInput): string {
+  const parameters = run.parameters.map((p) => `${p.name} = ${p.value}`).join(", ");
+  const inputs = run.inputs.map((i) => `${i.name}: …`).join(", ");
+  const result = run.outputs.find((o) => o.role === "result")?.name ?? "output";
+  return `# ${name}
+
+The model \`${run.model}\` of ${source}${parameters === "" ? "" : ` (${parameters})`}, compiled by modc ${version}:
+kernels in WGSL and ${weights} of weights. It runs wherever there is WebGPU.
+
+\`\`\`js
+import model from "${name}";
+
+const loaded = await model.load({ onProgress: ({ stage, done, total }) => console.log(stage, done, total) });
+const { ${result} } = await loaded.run({ ${inputs} });
+console.log(${result}.shape, ${result}.data);${generation === null ? "" : generating(chat)}
+loaded.dispose();
+\`\`\`
+
+- In Node (20.19 or later) install \`webgpu\` beside it, or give \`load\` a device of your own. In a page there is
+  nothing to install; served from a folder, import \`./index.js\` from it.
+- \`manifest.json\` holds the SHA-256 of every file; what is loaded is held against it. A download that breaks off is
+  resumed.
+- It evaluates no text as code, so it runs under a content security policy of \`default-src 'self'\`.
+- Types of inputs and results are in \`index.d.ts\`, kernels as text in \`kernels/\`.
+`;
+}
+
+const generating = (chat: boolean): string => `
+
+const prompt = ${chat ? '[{ role: "user", content: "…" }]' : '"…"'};
+const options = { maxTokens: 100, sampling: { temperature: 0.8, seed: 1 } };
+for await (const { text } of loaded.generate(prompt, options)) console.log(text);`;

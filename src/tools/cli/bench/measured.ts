@@ -1,0 +1,107 @@
+// A model on a device, and how fast it reads a prompt or generates.
+import { createGenerator, type Generator, type Summary } from "../../../generation/generate/index.js";
+import { flopsBetween } from "../../../generation/generate/summary.js";
+import type { WeightType } from "../../../runtime/program/target.js";
+import type { Device } from "../../../runtime/index.js";
+import { explaining, openSource } from "../../session/open-node.js";
+import { prepare, type PrepareOptions } from "../../session/prepared-node.js";
+import { openTrained } from "../../session/trained-node.js";
+import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
+import { escapedName } from "../../../ground/base/shown.js";
+import { tuningsOn } from "../program/tunings.js";
+import { expectWeights, folderOf, modelText } from "../source/model-file.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
+import { showLoading } from "../terminal/loading.js";
+import { say, type Progress } from "../terminal/terminal.js";
+
+/** Reading so many tokens, or generating them after a single one. */
+export interface Trial {
+  readonly kind: "prompt" | "generate";
+  readonly tokens: number;
+}
+
+/** One run of a trial. */
+export interface Sample {
+  readonly tokensPerSecond: number;
+  /** Operations of a token, and those with nothing skipped; null for a model that counts none. */
+  readonly flops: Summary["flops"];
+  /** Bytes of keys and values at the end, and those with nothing skipped. */
+  readonly cache: { readonly used: number; readonly dense: number };
+}
+
+export interface Opening extends Omit<PrepareOptions, "tunings" | "device"> {
+  readonly weights: string | undefined;
+  readonly seed: number;
+  readonly live: Readonly<Record<string, string>>;
+  /** The file of `--tunings`. */
+  readonly tunings: string | undefined;
+}
+
+/** A model that is measured. */
+export class Measured {
+  /** As it was named on the command line. */
+  readonly path: string;
+  readonly name: string;
+  /** The type of its weights in memory. */
+  readonly weightsAs: WeightType;
+  readonly generator: Generator;
+  readonly #seed: number;
+
+  private constructor(path: string, name: string, weightsAs: WeightType, generator: Generator, seed: number) {
+    [this.path, this.name, this.weightsAs, this.generator, this.#seed] = [path, name, weightsAs, generator, seed];
+  }
+
+  /** Throws what opening a session throws. */
+  static async open(path: string, device: Device, options: Opening, progress: Progress): Promise<Measured> {
+    const { weights, seed, live, tunings, ...rest } = options;
+    if (openTrained(path) === null && folderOf(path)?.weights === null) expectWeights(path, weights);
+    await modelText(path); // reports a file that cannot be read
+    const [source, own] = await openSource(path, { ...rest, ...(weights !== undefined && { weights }) });
+    if (source.weights === null) say(`note: ${escapedName(path)} has no weights: its routes are those of random ones`);
+    const texts = { ...source.texts, tokenizer: source.texts.tokenizer ?? bytesTokenizer }; // no text is read
+    const generator = await explaining(source, own, async () => {
+      const chosen = (on: Device) => tuningsOn(on, { tunings });
+      const prepared = await prepare({ ...source, texts }, { ...own, device, tunings: chosen }, "rows");
+      showDiagnostics(prepared.diagnostics, prepared.sources);
+      const made = await createGenerator(prepared.generation, device, source.weights ?? undefined, {
+        seed,
+        live,
+        onProgress: (event) => {
+          if (event.kind !== "grow") showLoading(event, progress, { given: source.weights !== null });
+        },
+      });
+      return { made, name: prepared.name };
+    });
+    return new Measured(path, generator.name, own.precision?.weights ?? "f32", generator.made, seed);
+  }
+
+  /** Runs a trial once. Throws the reason of `signal`. */
+  async run({ kind, tokens }: Trial, signal: AbortSignal): Promise<Sample> {
+    const { generator } = this;
+    const { vocabulary } = generator.generation;
+    const length = kind === "prompt" ? tokens : 1;
+    const prompt = Array.from({ length }, (_, i) => Math.imul(i + 1 + this.#seed, 0x9e3779b1) >>> 0).map(
+      (drawn) => drawn % vocabulary,
+    );
+    const maxTokens = kind === "prompt" ? 1 : tokens + 1;
+    // The first token is chosen after the prompt, and only the others by steps.
+    for await (const _ of generator.generate([prompt], { maxTokens, sampling: { temperature: 0 }, signal }));
+    const summary = generator.summary!; // the generation has ended
+    const [read, ms] =
+      kind === "prompt"
+        ? [length, summary.firstToken - summary.compiling]
+        : [summary.generatedTokens - 1, summary.generation];
+    return {
+      tokensPerSecond: (1000 * read) / ms,
+      flops: kind === "prompt" ? this.#promptFlops(summary) : summary.flops,
+      cache: summary.cache,
+    };
+  }
+
+  #promptFlops({ routes }: Summary): Summary["flops"] {
+    const { generation } = this.generator;
+    const totals = routes.map(({ tokens }) => tokens);
+    const before = totals.map(() => 0);
+    return flopsBetween(generation, { program: generation.prompt, before, totals, sequences: 1, logits: 1 });
+  }
+}

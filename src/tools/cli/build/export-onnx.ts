@@ -1,0 +1,180 @@
+// `modc export --to onnx`: a model and its weights as one file, or as two where one cannot hold them.
+import { basename } from "node:path";
+import { SourceNotes } from "../../export/source-notes.js";
+import { onnxFile, type OnnxFile } from "../../export/onnx/file.js";
+import type { Port, StoredWeight } from "../../export/onnx/graph.js";
+import { onnxGraph, type OnnxGraph } from "../../export/onnx/onnx.js";
+import { asProgramWeight } from "../../../runtime/program/program.js";
+import { formatBytes } from "../../../runtime/device/errors.js";
+import { matchWeights, readWeight, type Words } from "../../../runtime/index.js";
+import { openWeights } from "../../../runtime/node.js";
+import { expectHeld } from "../../../runtime/weights/held.js";
+import { readingInTurns } from "../../../runtime/weights/in-turns.js";
+import { fileDtype, toBytes } from "../../../runtime/weights/to-bytes.js";
+import { SourceError } from "../../session/errors.js";
+import { ensureWritable, writeParts } from "../source/files.js";
+import { folderOf, modelText } from "../source/model-file.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
+import { turn } from "../terminal/ending.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { out, outJson } from "../terminal/terminal.js";
+import { plural } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import { modcVersion } from "../tree/version.js";
+import type { weightCommands } from "../tree/weights.js";
+
+type ExportFlags = Flags<typeof weightCommands.export>;
+
+export async function exportOnnx(file: string, flags: ExportFlags): Promise<ExitCode> {
+  expectConsistent(flags);
+  ensureWritable(flags.output);
+  const { made, doc } = await graphOf(file, flags);
+  const weights = flags.weights ?? folderOf(file)?.weights ?? null;
+  if (weights === null && made.model.weights.length > 0)
+    throw new UserError(
+      "a file of ONNX holds the model's weights, and there are none",
+      "name them with --weights; `modc init` writes starting ones",
+    );
+  const data = `${flags.output}.data`;
+  const written = onnxFile(made.graph, {
+    producer: "modc",
+    version: modcVersion(),
+    name: made.model.name,
+    doc,
+    metadata: metadataOf(made),
+    beside: { name: basename(data), always: flags.externalData ?? false },
+  });
+  if (written.beside) ensureWritable(data);
+  await writeFiles(written, { output: flags.output, data }, weights, made);
+  tell(written, { made, flags, data, weights });
+  return EXIT.fine;
+}
+
+function expectConsistent({ caches, phase, enter }: ExportFlags): void {
+  const clash = (a: string, b: string, why: string): never => {
+    throw new UserError(`${a} and ${b} do not go together: ${why}`, "give one of them", EXIT.usage);
+  };
+  if (caches && phase === "infer") clash("--caches", "--phase infer", "what goes on from earlier tokens generates");
+  if (caches && enter === "objective") clash("--caches", "--enter objective", "a loss is one of whole sequences");
+}
+
+async function graphOf(
+  file: string,
+  { set = {}, model: name, phase, enter, caches, observe, lengths, weightsAs }: ExportFlags,
+): Promise<{ readonly made: OnnxGraph; readonly doc: string | null }> {
+  const { check } = await import("../../../language/check/check.js");
+  const { source, read } = await modelText(file);
+  const { model, diagnostics, sources } = check(source, {
+    set,
+    read,
+    ...(name === undefined ? {} : { model: name }),
+    phase: caches ? "generate" : (phase ?? "infer"),
+    entry: enter ?? "forward",
+  });
+  if (!model) throw new SourceError(diagnostics, sources);
+  showDiagnostics(diagnostics, sources);
+  const made = onnxGraph(model, {
+    caches: caches ?? false,
+    observe: observe ?? false,
+    lengths: lengths ?? false,
+    ...(weightsAs === undefined ? {} : { floats: weightsAs }),
+  });
+  return { made, doc: new SourceNotes(sources, model.file).block(model.name)?.doc ?? null };
+}
+
+/** What a program that loads the file may ask of it. */
+function metadataOf({ model, caches }: OnnxGraph): readonly (readonly [string, string])[] {
+  const parameters = Object.fromEntries(model.parameters.map(({ name, value }) => [name, value]));
+  return [
+    ["modc.phase", model.phase],
+    ["modc.parameters", JSON.stringify(parameters)],
+    ...(caches.length === 0 ? [] : [["modc.caches", JSON.stringify(caches.map(({ name }) => name))] as const]),
+  ];
+}
+
+type Values = (weight: StoredWeight) => Promise<Words>;
+
+async function writeFiles(
+  file: OnnxFile,
+  places: { readonly output: string; readonly data: string },
+  from: string | null,
+  { model }: OnnxGraph,
+): Promise<void> {
+  const weights = new Map(model.weights.map((weight) => [weight, asProgramWeight(weight)]));
+  const source = from === null ? null : await openWeights(from);
+  try {
+    const matched = source && matchWeights({ weights: [...weights.values()], ignore: model.ignore }, source);
+    // Where there are weights, there is a source of them.
+    const values: Values = async ({ weight }) => {
+      const own = weights.get(weight)!;
+      return readWeight(own, matched!.get(own)!, source!, readingInTurns(turn));
+    };
+    await writeParts(places.output, async (write) => {
+      for (const piece of file.pieces)
+        if (piece instanceof Uint8Array) await write(piece);
+        else await writeWeight(write, piece.of, values);
+      // The data stands before the graph that names it is put in its place.
+      if (file.beside) await writeBeside(places.data, file.beside, values);
+    });
+  } finally {
+    await source?.close();
+  }
+}
+
+type Write = (bytes: Uint8Array) => Promise<void>;
+
+const writeBeside = (path: string, { weights }: NonNullable<OnnxFile["beside"]>, values: Values): Promise<void> =>
+  writeParts(path, async (write) => {
+    let end = 0;
+    for (const weight of weights) {
+      if (weight.offset > end) await write(new Uint8Array(weight.offset - end));
+      await writeWeight(write, weight, values);
+      end = weight.offset + weight.bytes;
+    }
+  });
+
+/** Number of values converted in one piece, between which an interrupt is handled. */
+const PIECE = 1 << 20;
+
+async function writeWeight(write: Write, weight: StoredWeight, values: Values): Promise<void> {
+  const { stored } = weight;
+  const words = await values(weight);
+  const type = stored === "f16" ? "F16" : stored === "bf16" ? "BF16" : fileDtype(stored);
+  expectHeld(weight.weight, words, type);
+  for (let first = 0; first < words.length; first += PIECE)
+    await write(toBytes(words.subarray(first, first + PIECE), type));
+}
+
+interface Told {
+  readonly made: OnnxGraph;
+  readonly flags: ExportFlags;
+  readonly data: string;
+  readonly weights: string | null;
+}
+
+function tell(file: OnnxFile, { made: { model, graph, caches }, flags, data, weights }: Told): void {
+  const files = [flags.output, ...(file.beside ? [data] : [])];
+  const size = file.bytes + (file.beside?.bytes ?? 0);
+  if (flags.json)
+    return outJson({
+      output: flags.output,
+      model: model.name,
+      to: flags.to,
+      files,
+      weights,
+      bytes: size,
+      nodes: graph.nodes.length,
+      inputs: graph.inputs.map(shown),
+      outputs: graph.outputs.map(shown),
+      caches: caches.map(({ name }) => name),
+    });
+  const kept = caches.length === 0 ? "" : `, ${plural(caches.length, "cache")}`;
+  const own = (ports: readonly Port[]): string =>
+    ports.flatMap(({ name }) => (/^(?:past|present)\./.test(name) ? [] : [name])).join(", ");
+  out(
+    `${files.join(", ")}: ${model.name} in ONNX, ${plural(graph.nodes.length, "node")}${kept}, ${formatBytes(size)}; ` +
+      `takes ${own(graph.inputs)}, gives ${own(graph.outputs)}`,
+  );
+}
+
+const shown = ({ name, element, shape }: Port): object => ({ name, type: element, shape });

@@ -1,0 +1,106 @@
+// What exports have in common: the versions of a model, and its weights in a file.
+import { isFloat } from "../../../ground/base/dtype.js";
+import { bug } from "../../../ground/base/invariant.js";
+import type { Checked } from "../../../language/check/check.js";
+import type { Model } from "../../../language/check/model.js";
+import type { Diagnostic } from "../../../language/diagnostics/diagnostic.js";
+import type { SourceFile } from "../../../language/diagnostics/span.js";
+import { familyOf, VERSIONS, type Models } from "../../export/torch.js";
+import { asProgramWeight, type ProgramWeight } from "../../../runtime/program/program.js";
+import { matchWeights, readWeight, type Words } from "../../../runtime/index.js";
+import { openWeights, saveWeights, type SaveOptions } from "../../../runtime/node.js";
+import { readingInTurns } from "../../../runtime/weights/in-turns.js";
+import { SourceError } from "../../session/errors.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
+import { turn } from "../terminal/ending.js";
+import { modelText } from "../source/model-file.js";
+import type { Flags } from "../tree/declare.js";
+import type { weightCommands } from "../tree/weights.js";
+
+export type ExportFlags = Flags<typeof weightCommands.export>;
+
+/**
+ * The model for inference, and for what else its source is; and the same with other parameters. Throws SourceError
+ * where it has errors.
+ */
+export async function versionsOf(
+  file: string,
+  { set = {}, model: name }: ExportFlags,
+): Promise<{
+  readonly models: Models;
+  readonly sources: readonly SourceFile[];
+  readonly family: () => readonly Models[];
+}> {
+  const { check } = await import("../../../language/check/check.js");
+  const { source, read } = await modelText(file);
+  const checked = (more: Readonly<Record<string, string>>): readonly Checked[] =>
+    VERSIONS.map((version) =>
+      check(source, { ...version, set: { ...set, ...more }, read, ...(name === undefined ? {} : { model: name }) }),
+    );
+  const [first, ...others] = checked({});
+  if (!first?.model) throw new SourceError(first?.diagnostics ?? [], first?.sources ?? []);
+  showDiagnostics(first.diagnostics, first.sources);
+  const faulty = others.find(({ model, diagnostics }) => !model && !diagnostics.every(isAbsence));
+  if (faulty) throw new SourceError(faulty.diagnostics, faulty.sources);
+  const models = modelsOf([first, ...others]);
+  if (!models) bug("a source without errors has a model");
+  return { models, sources: first.sources, family: () => familyOf(models[0], (more) => modelsOf(checked(more))) };
+}
+
+function modelsOf([first, ...others]: readonly Checked[]): Models | null {
+  return first?.model ? [first.model, ...others.flatMap(({ model }) => model ?? [])] : null;
+}
+
+/**
+ * A source may have no objective, and no causal rule: then the folder has none either. What a block lacks is `forward`,
+ * and stays an error.
+ */
+const isAbsence = ({ severity, code, message }: Diagnostic): boolean =>
+  severity !== "error" ||
+  (code === "no-function" && message.includes("`objective`")) ||
+  code.startsWith("non-causal") ||
+  code === "cannot-generate";
+
+export interface WriteOptions {
+  /** The key of each weight by its path; by default as `names` of the source says. */
+  readonly keys?: ReadonlyMap<string, string>;
+  readonly floats?: NonNullable<SaveOptions["floats"]>;
+}
+
+export interface MatchedWeights {
+  /** The types in which the file has the model's floats. */
+  readonly stored: readonly string[];
+  /** Writes them to a safetensors file; states stay f32. */
+  write(path: string, options?: WriteOptions): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The weights of the model in a file; throws where they do not fit. */
+export async function matchedWeights(from: string, model: Model): Promise<MatchedWeights> {
+  const weights = model.weights.map((weight) => asProgramWeight(weight));
+  const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
+  const source = await openWeights(from);
+  try {
+    const matched = matchWeights({ weights, ignore: model.ignore }, source);
+    const known = new Map(weights.map((weight) => [weight.path, weight]));
+    const read = ({ path }: ProgramWeight): Promise<Words> => {
+      const own = known.get(path)!;
+      return readWeight(own, matched.get(own)!, source, readingInTurns(turn));
+    };
+    const learned = weights.filter(({ path, dtype }) => isFloat(dtype) && !kept.has(path));
+    return {
+      stored: learned.flatMap((w) => matched.get(w)!.map((key) => source.tensors.get(key)!.dtype)),
+      write: (path, { keys, floats } = {}) => {
+        const called = weights.map((w) => ({ ...w, keys: keys ? [keys.get(w.path)!] : w.keys }));
+        return saveWeights(path, { weights: called }, read, {
+          kept,
+          ...(floats && { floats }),
+        });
+      },
+      close: () => source.close(),
+    };
+  } catch (fault) {
+    await source.close();
+    throw fault;
+  }
+}

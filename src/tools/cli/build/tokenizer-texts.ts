@@ -1,0 +1,100 @@
+// The tokenizer of an exported folder, and its defaults of generation, as the files that Hugging Face has of them.
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { jsonText, tokenFields, type SpecialTokens } from "../../export/hf/configuration-text.js";
+import { checkpointFiles, isCheckpoint } from "../../../models/families/files-node.js";
+import { readConfigText } from "../../../models/families/folder-node.js";
+import { isGgufPath } from "../../../runtime/weights/gguf/header-node.js";
+import { bytesTokenizerJson } from "../../../models/tokenizer/bytes-json.js";
+import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
+
+export interface TokenizerTexts {
+  /** By the names of files. */
+  readonly files: ReadonlyMap<string, string | Uint8Array>;
+  readonly tokens: SpecialTokens;
+  /** How many tokens the tokenizer has; null: there is none. */
+  readonly vocabulary: number | null;
+  /** Whether its configuration names code, which is not carried along. */
+  readonly hasCode: boolean;
+}
+
+export interface TokenizerOf {
+  /** The vocabulary of the model. */
+  readonly vocabulary: number;
+  /** The most tokens of a sequence; null: any number. */
+  readonly bound: number | null;
+}
+
+/** What may lie beside a `tokenizer.json`, and is carried along as it is. */
+const BESIDE = [
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "vocab.txt",
+  "merges.txt",
+  "tokenizer.model",
+  "spiece.model",
+  "sentencepiece.bpe.model",
+] as const;
+
+const CONFIG = "tokenizer_config.json";
+export const GENERATION = "generation_config.json";
+
+/** That of `tokenizer`, else of the model's folder; else bytes, for a model that reads them. */
+export async function tokenizerTexts(
+  model: string,
+  tokenizer: string | undefined,
+  { vocabulary, bound }: TokenizerOf,
+): Promise<TokenizerTexts> {
+  const length = bound === null ? {} : { model_max_length: bound };
+  const none: SpecialTokens = { bos: null, eos: [], pad: null };
+  if (tokenizer === undefined) {
+    if (vocabulary !== bytesTokenizer.vocabulary)
+      return { files: new Map(), tokens: none, vocabulary: null, hasCode: false };
+    const config = { tokenizer_class: CLASS, clean_up_tokenization_spaces: false, padding_side: "left", ...length };
+    return {
+      files: new Map([
+        ["tokenizer.json", bytesTokenizerJson()],
+        [CONFIG, jsonText(config)],
+      ]),
+      tokens: none,
+      vocabulary,
+      hasCode: false,
+    };
+  }
+  const { openTokenizer } = await import("../../../models/tokenizer/tokenizer-node.js");
+  const { sessionTexts } = await import("../../session/open-node.js");
+  const { texts, tokenizer: opened, info } = await openTokenizer(tokenizer);
+  const { defaults } = await sessionTexts(model, tokenizer);
+  const idOf = (token: string | null): number | null => (token === null ? null : opened.idOf(token));
+  const tokens = { bos: idOf(info.bos_token), eos: defaults.ends, pad: idOf(info.pad_token) };
+  const own = isCheckpoint(model) && !isGgufPath(model) ? checkpointFiles(model).generationConfig : null;
+  const fields = tokenFields(tokens);
+  const generation = own !== null ? readConfigText(own) : Object.keys(fields).length > 0 ? jsonText(fields) : null;
+  const folder = isGgufPath(tokenizer) ? null : dirname(tokenizer);
+  const beside = BESIDE.flatMap((name) =>
+    folder !== null && existsSync(join(folder, name)) ? [[name, readFileSync(join(folder, name))] as const] : [],
+  );
+  return {
+    files: new Map<string, string | Uint8Array>([
+      ["tokenizer.json", texts.tokenizer],
+      [CONFIG, configText(texts.config, length)],
+      ...(texts.template === null ? [] : [["chat_template.jinja", texts.template] as const]),
+      ...beside,
+      ...(generation === null ? [] : [[GENERATION, generation] as const]),
+    ]),
+    tokens,
+    vocabulary: opened.vocabulary,
+    hasCode: texts.config !== null && Object.hasOwn(JSON.parse(texts.config) as object, "auto_map"),
+  };
+}
+
+/** The class of tokenizers that are what their `tokenizer.json` says. */
+const CLASS = "PreTrainedTokenizerFast";
+
+/** That of the tokenizer, which says what class it is. */
+function configText(text: string | null, length: Readonly<Record<string, number>>): string {
+  if (text === null) return jsonText({ tokenizer_class: CLASS, clean_up_tokenization_spaces: false, ...length });
+  const config = JSON.parse(text) as Readonly<Record<string, unknown>>; // an object, as reading the tokenizer found
+  return Object.hasOwn(config, "tokenizer_class") ? text : jsonText({ ...config, tokenizer_class: CLASS });
+}

@@ -1,0 +1,254 @@
+// A conversation with an opened model: each line is answered, or is told to modc itself.
+import { cacheLimit } from "../../../generation/engine/options.js";
+import type { Generation } from "../../../generation/generate/index.js";
+import { isSampled } from "../../../generation/generate/options.js";
+import { InputError } from "../../../runtime/device/errors.js";
+import { Choice } from "../../serve/choice.js";
+import { randomSeed } from "../../serve/plan.js";
+import type { OpenedEngine } from "../../session/engine-node.js";
+import { TokenizerError } from "../../../models/tokenizer/errors.js";
+import { lackingOf } from "../../../models/tokenizer/text-stream.js";
+import { DepthText } from "../generate/depth.js";
+import { oneText, withoutText } from "../generate/generated.js";
+import type { Sampling } from "../generate/sampling.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { io } from "../terminal/io.js";
+import { columns, say, sayDim, sayPainted, useColor, type Progress } from "../terminal/terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+import { type Asked, Conversation } from "./conversation.js";
+import type { Lines } from "./lines.js";
+import { wholeMessage } from "./message.js";
+import { Saver } from "./saved.js";
+import { Stopwatch } from "./speed.js";
+
+const HELP = `/regen        answer the last message again
+/save <file>  write the conversation to a new file: text, or messages where it ends in .json
+/depth        show how many layers computed each token, or no longer
+/reset        forget what was said
+/help         these lines
+/exit         end; so does the end of input
+A line that ends in \\ goes on in the next; lines between """ and """ are one message.
+An interrupt stops an answer.`;
+
+/** Shares of the context: an answer takes at most the first, and what was said leaves at least the second for it. */
+const [MOST, LEAST] = [1 / 2, 1 / 4];
+
+/** An opened model, as far as a conversation needs it. */
+export type TalkedTo = Pick<OpenedEngine, "name" | "engine" | "texts" | "generation"> & {
+  readonly device: { readonly info: { readonly name: string } };
+};
+
+type Ended = "answered" | "stopped" | "refused";
+
+/** A conversation from its first line to its end. */
+export class Talk {
+  readonly #opened: TalkedTo;
+  readonly #generation: Generation;
+  readonly #lines: Lines;
+  readonly #progress: Progress;
+  readonly #conversation: Conversation;
+  readonly #chosen: Sampling;
+  readonly #depths: DepthText;
+  readonly #saver = new Saver();
+  #showDepth: boolean;
+  #answers = 0;
+  #toldLacking = false;
+  #toldDropped = false;
+
+  constructor(
+    opened: TalkedTo,
+    lines: Lines,
+    progress: Progress,
+    flags: Pick<Flags<typeof runningCommands.chat>, "showDepth" | "system">,
+    chosen: Sampling,
+  ) {
+    this.#opened = opened;
+    this.#generation = expectGeneration(opened);
+    this.#lines = lines;
+    this.#progress = progress;
+    this.#chosen = chosen;
+    this.#showDepth = flags.showDepth ?? false;
+    this.#conversation = new Conversation(opened.texts, flags.system ?? null);
+    this.#depths = new DepthText(this.#generation, useColor(io().stdout));
+    say(`${opened.name} on ${opened.device.info.name}; /help tells what can be said to modc itself`);
+    if (!opened.texts.chat)
+      say(
+        "note: the tokenizer has no chat template: the model goes on with what is written; --chat-template <file or " +
+          "name> gives it one",
+      );
+  }
+
+  async untilEnd(): Promise<ExitCode> {
+    const { attended } = this.#lines;
+    let exit: ExitCode = EXIT.fine;
+    for (let line = await this.#lines.next(); line !== null; line = await this.#lines.next()) {
+      const command = line.startsWith("/") ? line.trim() : null;
+      if (command === "/exit") break;
+      let ended: Ended = "answered";
+      if (command === "/regen") ended = await this.#again();
+      else if (command !== null) this.#command(command);
+      else {
+        const message = await wholeMessage(line, this.#lines);
+        if (message.trim() !== "") ended = await this.#answer(message);
+      }
+      if (attended) continue;
+      if (ended === "stopped") return EXIT.interrupted;
+      if (ended === "refused") exit = EXIT.user;
+    }
+    return exit;
+  }
+
+  /** Answers the last message again. Its answer stays if the new one does not begin. */
+  async #again(): Promise<Ended> {
+    const last = this.#conversation.takeBack();
+    if (!last) {
+      say("there is no answer yet");
+      return "answered";
+    }
+    if (!isSampled({ ...this.#opened.texts.defaults.sampling, ...this.#chosen.sampling }))
+      say("note: the most likely tokens are taken, as before; --temperature draws others");
+    return this.#answer(last.message, last.restore);
+  }
+
+  #save(name: string): void {
+    try {
+      say(this.#saver.save(name, this.#conversation));
+    } catch (fault) {
+      if (!(fault instanceof UserError)) throw fault;
+      say(fault.message);
+    }
+  }
+
+  #command(line: string): void {
+    const [, name] = /^\/save(?:\s+(.*))?$/s.exec(line) ?? [];
+    if (line.split(/\s/, 1)[0] === "/save") return this.#save(name ?? "");
+    switch (line) {
+      case "/help":
+        return say(HELP);
+      case "/reset":
+        this.#conversation.reset();
+        return say("what was said is forgotten");
+      case "/depth":
+        this.#showDepth = !this.#showDepth;
+        return sayPainted(
+          this.#showDepth ? `layers of each token: ${this.#depths.legend(useColor())}` : "layers are not shown",
+        );
+      default:
+        return say(`there is no ${line}: /help tells what there is`);
+    }
+  }
+
+  /** `restore` is called if the answer does not begin. */
+  async #answer(message: string, restore: (() => void) | null = null): Promise<Ended> {
+    const { engine, texts } = this.#opened;
+    const stop = new AbortController();
+    const hear = (): (() => void) => this.#lines.onInterrupt(() => stop.abort());
+    // Where nobody is there, an interrupt before the first token ends the process, even while the driver compiles.
+    let heard = this.#lines.attended ? hear() : null;
+    const depth = this.#showDepth ? this.#depths : null;
+    const shown = oneText((text) => void io().stdout.write(text), depth, Boolean(io().stdout.isTTY), columns());
+    let answer = "";
+    let asked: Asked | null = null;
+    let choice: Choice | null = null;
+    const watch = new Stopwatch();
+    const chosen = new Set<number>();
+    try {
+      const { most, fits } = this.#room();
+      asked = await this.#conversation.asked(message, fits, stop.signal);
+      const prompt = asked.tokens;
+      const { sampling, stop: stops } = this.#chosen;
+      const wanted = { ...texts.defaults.sampling, ...sampling };
+      // A seed alone would make a greedy answer a drawn one.
+      const seed = wanted.seed !== undefined ? wanted.seed + this.#answers : isSampled(wanted) ? randomSeed() : null;
+      const own = (choice = new Choice(engine, texts.tokenizer, {
+        index: 0,
+        prompt,
+        field: "messages",
+        stops: [...stops, ...(texts.chat?.stops ?? [])],
+        request: {
+          prompt,
+          maxTokens: most,
+          sampling: { ...wanted, ...(seed !== null && { seed }) },
+          ends: texts.defaults.ends,
+        },
+      }));
+      if (asked.dropped > 0) this.#tellDropped();
+      stop.signal.addEventListener("abort", () => own.cancel());
+      for await (const piece of own.pieces()) {
+        if (piece.kind === "prompt") continue;
+        watch.token();
+        heard ??= hear();
+        this.#progress.pause();
+        answer += piece.text;
+        chosen.add(piece.token.event.token);
+        shown.add({ text: piece.text, depth: piece.token.event.depth });
+      }
+    } catch (fault) {
+      if (!stop.signal.aborted) {
+        // The conversation goes on without the message.
+        if (!(fault instanceof InputError || fault instanceof TokenizerError)) throw fault;
+        say(`the message is left out: ${fault.message}`);
+        restore?.();
+        return "refused";
+      }
+    } finally {
+      heard?.();
+      this.#progress.clear();
+      shown.end();
+      this.#progress.resume();
+    }
+    const { aborted } = stop.signal;
+    const begun = !aborted || answer !== "";
+    if (begun) this.#answers++;
+    if (begun && asked) this.#conversation.answered(asked, answer);
+    else restore?.();
+    this.#tellLacking(chosen);
+    const speed = choice && watch.line(choice.use);
+    if (speed !== null) sayDim(speed);
+    if (!aborted) return "answered";
+    say(
+      begun
+        ? "stopped"
+        : `stopped before the answer began: ${restore ? "the earlier answer stays" : "the message is left out"}`,
+    );
+    return "stopped";
+  }
+
+  /** Tokens of a conversation that there is room for. */
+  get #limit(): number {
+    const { model, state } = this.#opened.engine;
+    const { pages } = this.#generation;
+    const cached = pages ? cacheLimit({ ...this.#generation, pages }, state.cache.limit) : Infinity;
+    return Math.min(model.context ?? Infinity, cached);
+  }
+
+  /** How many tokens an answer may have, and whether behind a prompt there is room for one. */
+  #room(): { readonly most: number; readonly fits: (prompt: readonly number[]) => boolean } {
+    const limit = this.#limit;
+    const share = (of: number): number => Math.max(1, Math.min(Math.floor(limit * of), Number.MAX_SAFE_INTEGER));
+    const most = this.#chosen.maxTokens ?? this.#opened.texts.defaults.maxTokens ?? share(MOST);
+    const room = Math.min(most, share(LEAST));
+    return { most, fits: (prompt) => prompt.length + room <= limit };
+  }
+
+  /** Says once that what was said first is forgotten. */
+  #tellDropped(): void {
+    if (this.#toldDropped) return;
+    this.#toldDropped = true;
+    say(`note: there is room for ${this.#limit} tokens: what was said first is forgotten from now on`);
+  }
+
+  /** Says once that tokens have no text. */
+  #tellLacking(chosen: ReadonlySet<number>): void {
+    const lacking = this.#toldLacking ? null : lackingOf(this.#opened.texts.tokenizer, chosen);
+    if (lacking === null) return;
+    this.#toldLacking = true;
+    say(`note: ${withoutText(lacking)}`);
+  }
+}
+
+function expectGeneration({ name, generation }: TalkedTo): Generation {
+  if (generation) return generation;
+  throw new UserError(`${name} gives embeddings of texts, and no text`, "`modc serve` has them at /v1/embeddings");
+}

@@ -1,0 +1,82 @@
+// `modc doc`: prints the documentation of a file, of the standard library, or of the built-in functions.
+import { type Documented, documentedIn, functionDocs, libraryDocs } from "../../../language/check/documented.js";
+import type { SourceFile } from "../../../language/diagnostics/span.js";
+import { parse } from "../../../language/syntax/parse.js";
+import { SourceError } from "../../session/errors.js";
+import { didYouMean } from "../tree/did-you-mean.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { readSource, STDIN } from "../source/files.js";
+import { readModel } from "../source/model-file.js";
+import { isFolder } from "../../../models/tokenizer/folder-node.js";
+import { out, outJson } from "../terminal/terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { aboutCommands } from "../tree/about.js";
+
+/** `what`: a file, a model's folder, "std", "builtins", or the name of a library block or a function. */
+export async function doc(
+  what: string | undefined,
+  name: string | undefined,
+  flags: Flags<typeof aboutCommands.doc>,
+): Promise<ExitCode> {
+  const entries = select(await entriesOf(what), what, name);
+  if (flags.json) outJson(entries);
+  else out(entries.map(print).join("\n\n"));
+  return EXIT.fine;
+}
+
+async function entriesOf(what: string | undefined): Promise<readonly Documented[]> {
+  if (what === undefined || what === "std") return libraryDocs();
+  if (what === "builtins") return functionDocs();
+  if (what.endsWith(".mod") || what === STDIN) return fileEntries(readSource(what));
+  if (isFolder(what)) return fileEntries(await readModel(what));
+  const all = [...libraryDocs(), ...functionDocs()];
+  const found = all.filter((e) => e.name === what);
+  if (found.length === 0)
+    throw new UserError(
+      `${JSON.stringify(what)} is neither a .mod file nor a block or function of the language`,
+      didYouMean(what, ["std", "builtins", ...all.map((e) => e.name)]) ??
+        "`modc doc std` and `modc doc builtins` list them",
+    );
+  return found;
+}
+
+function select(
+  entries: readonly Documented[],
+  what: string | undefined,
+  name: string | undefined,
+): readonly Documented[] {
+  if (name === undefined) return entries;
+  const found = entries.filter((e) => e.name === name);
+  if (found.length === 0) {
+    const names = entries.map((e) => e.name);
+    throw new UserError(
+      `${what ?? "std"} declares no ${name}`,
+      didYouMean(name, names) ?? `it declares ${names.join(", ") || "nothing"}`,
+    );
+  }
+  return found;
+}
+
+function fileEntries(source: SourceFile): readonly Documented[] {
+  const { file, diagnostics } = parse(source);
+  if (diagnostics.some((d) => d.severity === "error")) {
+    throw new SourceError(diagnostics, [source]);
+  }
+  return documentedIn(file, source.text);
+}
+
+function print({ signature, doc: text, parameters }: Documented): string {
+  const lines = [
+    signature,
+    ...(text === null
+      ? []
+      : text
+          .trim()
+          .split("\n")
+          .map((line) => `    ${line}`)),
+  ];
+  const width = Math.max(0, ...parameters.filter((p) => p.doc !== null).map((p) => p.name.length));
+  for (const p of parameters)
+    if (p.doc !== null) lines.push(`      ${p.name.padEnd(width)}  ${p.doc.trim().replaceAll(/\s*\n\s*/g, " ")}`);
+  return lines.join("\n");
+}

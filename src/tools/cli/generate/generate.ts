@@ -1,0 +1,303 @@
+// `modc generate`: generates text from prompts, streams it, and prints a summary.
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import type { GeneratedText, Prompt, Summary } from "../../../generation/generate/index.js";
+import { createSession, sessionTexts, type OpenSessionOptions } from "../../session/open-node.js";
+import type { SessionSource } from "../../session/prepared-node.js";
+import { tokensOf } from "../../session/prompts.js";
+import type { TextSession } from "../../session/session.js";
+import { lackingOf, piecesOf } from "../../../models/tokenizer/text-stream.js";
+import { chosenExperts } from "../../../generation/generate/chosen-experts.js";
+import { notFinite } from "../../../generation/generate/not-finite.js";
+import { DepthText } from "./depth.js";
+import { wantedDevice } from "../device.js";
+import { onInterrupt } from "../terminal/ending.js";
+import type { RuntimeError } from "../../../runtime/index.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { writeText } from "../source/files.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
+import { compileOptions, precisionOf } from "../source/frontend.js";
+import { io } from "../terminal/io.js";
+import { formOf } from "./forms.js";
+import { jsonLine, jsonLines, oneText, severalTexts, type Shown, withoutText } from "./generated.js";
+import { summaryLines } from "./generation-summary.js";
+import { heated } from "./heated.js";
+import { renderHeatmap } from "./heatmap.js";
+import { showLoading } from "../terminal/loading.js";
+import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
+import { expectTokens, promptsOf } from "./prompts.js";
+import { expectSampling, samplingOf, type Sampling } from "./sampling.js";
+import { columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
+import { tuningsOn } from "../program/tunings.js";
+import { milliseconds, percent, plural } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+import { expectNone } from "../tree/usage.js";
+
+type GenerateFlags = Flags<typeof runningCommands.generate>;
+
+/** The default number of tokens, where neither flags nor checkpoint set one. */
+const USUAL_TOKENS = 256;
+
+/** Hooks for tests: called at each token, for example to lose the device. */
+export interface GenerateTrial {
+  readonly told?: (session: TextSession, event: GeneratedText) => void;
+  readonly recover?: OpenSessionOptions["recover"];
+}
+
+export async function generate(file: string, flags: GenerateFlags, trial: GenerateTrial = {}): Promise<ExitCode> {
+  const chosen = samplingOf(flags);
+  if (flags.json) expectNone(flags, ["showDepth"], "on --json, which has the depth of each token");
+  const prompts = promptsOf(flags);
+  const form = formOf(flags);
+  if (flags.heatmap !== undefined && flags.loopCaches === "last")
+    throw new UserError(
+      "--heatmap does not go with --loop-caches last, whose caches do not keep which tokens ran a loop",
+      null,
+      EXIT.usage,
+    );
+  if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
+    throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);
+  const progress = new Progress();
+  const session = await open(file, flags, { prompts, chosen }, progress, trial);
+  const stop = new AbortController();
+  let restore = (): void => {};
+  const events: GeneratedText[][] = prompts.map(() => []);
+  const failed = new Map<number, RuntimeError>();
+  const shown = shownBy(session, flags, prompts.length);
+  try {
+    // Report errors of the tokenizer and the template before anything runs.
+    const { tokenizer, chat, defaults } = session.texts;
+    const tokens: ArrayLike<number>[] = [];
+    for (const prompt of prompts) tokens.push(await tokensOf(prompt, tokenizer, chat, { alone: true }));
+    const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
+    progress.report("reading the prompt");
+    const coming = session.generate(
+      { prompts: tokens },
+      {
+        sampling: chosen.sampling,
+        stop: flags.chat ? [...chosen.stop, ...(chat?.stops ?? [])] : chosen.stop,
+        maxTokens,
+        signal: stop.signal,
+        ...(session.generation.choices && { experts: true }),
+        ...(form && { form }),
+      },
+    );
+    const interrupted = await listen(coming, stop.signal, (event) => {
+      progress.end();
+      const ended = (b: number): boolean => failed.has(b) || (events[b]!.at(-1)?.finish ?? null) !== null;
+      if (failed.has(event.sequence)) return false;
+      if (Number.isNaN(event.logprob)) {
+        // The others go on: their texts are as good as without it.
+        const read = tokens[event.sequence]!.length + event.index;
+        failed.set(event.sequence, notFinite(read, prompts.length === 1 ? null : event.sequence));
+        if (failed.size === prompts.length) throw failed.get(event.sequence)!;
+        return prompts.every((_, b) => ended(b));
+      }
+      // Handle interrupts only from the first token on. Before it an interrupt ends the process, even while the driver
+      // compiles.
+      if (events.every((own) => own.length === 0)) restore = onInterrupt(() => stop.abort());
+      events[event.sequence]!.push(event);
+      shown.add(event);
+      trial.told?.(session, event);
+      return failed.size > 0 && prompts.every((_, b) => ended(b));
+    }).finally(() => shown.end());
+    const summary = session.summary;
+    if (summary) report(session, summary, events, flags, { interrupted, failed, held: form !== null });
+    const [fault] = failed.values();
+    if (fault) throw fault;
+    if (flags.heatmap !== undefined && summary) {
+      writeText(flags.heatmap, await heatmap(session, summary, tokens, events));
+      say(`${flags.heatmap} shows which layers computed which tokens`);
+    }
+    return interrupted ? EXIT.interrupted : EXIT.fine;
+  } finally {
+    progress.clear();
+    restore();
+    session.dispose();
+  }
+}
+
+async function open(
+  file: string,
+  flags: GenerateFlags,
+  { prompts, chosen }: { readonly prompts: readonly Prompt[]; readonly chosen: Sampling },
+  progress: Progress,
+  trial: GenerateTrial,
+): Promise<TextSession> {
+  const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
+  const { set, model, read } = compileOptions(file, flags);
+  const { source } = await modelText(file);
+  const texts = await sessionTexts(file, flags.tokenizer ?? null, flags.chatTemplate);
+  await expectTokens(prompts, texts);
+  if (texts.tokenizer === null) expectSampling(chosen.sampling, bytesTokenizer.vocabulary);
+  const given: SessionSource = { source, read, texts, weights: weights ?? null };
+  for (const option of texts.defaults.ignored)
+    say(`note: generation_config.json says ${option}, which modc does not heed`);
+  const seed = flags.seed ?? 0;
+  expectWeights(file, weights);
+  if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
+  try {
+    const session = await createSession(given, {
+      set,
+      seed,
+      live: flags.live ?? {},
+      ...(model === undefined ? {} : { model }),
+      ...(flags.loopCaches && { loopCaches: flags.loopCaches }),
+      precision: precisionOf(flags),
+      device: wantedDevice(flags),
+      tunings: (device) => tuningsOn(device, flags),
+      ...(trial.recover && { recover: trial.recover }),
+      onRecovered: ({ lost, device, tokens, milliseconds: ms }) =>
+        say(
+          `note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} ` +
+            `were read again in ${milliseconds(ms)} ms`,
+        ),
+      onProgress: (event) => {
+        if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
+      },
+    });
+    showDiagnostics(session.diagnostics, session.sources);
+    if (session.generation.loopCaches === "last")
+      say(
+        "note: with --loop-caches last a generated token sees what those before it left in their last loop, for all " +
+          "its loops: the text is an approximation of the model's own",
+      );
+    return session;
+  } catch (fault) {
+    progress.clear();
+    throw fault;
+  }
+}
+
+/** Passes events on until one is said to be the last; returns whether generation was interrupted. */
+async function listen(
+  events: AsyncIterable<GeneratedText>,
+  signal: AbortSignal,
+  tell: (event: GeneratedText) => boolean,
+): Promise<boolean> {
+  try {
+    for await (const event of events) if (tell(event)) break;
+    return false;
+  } catch (fault) {
+    if (signal.aborted) return true;
+    throw fault;
+  }
+}
+
+function shownBy(session: TextSession, { json, showDepth }: GenerateFlags, sequences: number): Shown {
+  const write = (text: string): void => void io().stdout.write(text);
+  if (json) return jsonLines(write);
+  const depth = showDepth ? new DepthText(session.generation, useColor(io().stdout)) : null;
+  const safe = Boolean(io().stdout.isTTY);
+  return sequences === 1
+    ? oneText(write, depth, safe, columns())
+    : severalTexts(write, sequences, depth, safe, columns());
+}
+
+function report(
+  session: TextSession,
+  summary: Summary,
+  events: readonly (readonly GeneratedText[])[],
+  flags: GenerateFlags,
+  {
+    interrupted,
+    failed,
+    held,
+  }: { readonly interrupted: boolean; readonly failed: ReadonlyMap<number, unknown>; readonly held: boolean },
+): void {
+  const chosen = events.flatMap((own) => own.map((e) => e.token));
+  const lacking = lackingOf(session.texts.tokenizer, chosen);
+  if (lacking !== null) say(`note: ${withoutText(lacking)}`);
+  const finishes = events.map((own, b) => (failed.has(b) ? "failed" : (own.at(-1)?.finish ?? "interrupted")));
+  if (flags.json) {
+    const texts = events.map((own, sequence) => ({
+      sequence,
+      text: own.map((e) => e.text).join(""),
+      tokens: own.map((e) => e.token),
+      finish: own.at(-1)?.finish ?? null,
+    }));
+    const { loopCaches } = session.generation;
+    const run = { model: session.name, device: session.device.info.name, ...(loopCaches && { loopCaches }) };
+    io().stdout.write(`${jsonLine({ ...run, texts, interrupted, summary })}\n`);
+    return;
+  }
+  say(
+    `${session.name} on ${session.device.info.name}: ` +
+      finishes
+        .map((f, b) => `${finishes.length === 1 ? "" : `[${b}] `}ended by ${held && f === "stop" ? HELD : ENDED[f]}`)
+        .join(", "),
+  );
+  for (const line of summaryLines(summary, finishes.length, columns())) say(line);
+  if (flags.logprobs) for (const line of likelihoods(events)) say(line);
+  if (flags.showDepth) {
+    const legend = new DepthText(session.generation, useColor(io().stdout)).legend(useColor());
+    sayPainted(`depth   ${legend} layers computed what chose a token`);
+  }
+}
+
+/** Of a text that is held to a form. */
+const HELD = "its form, or a stop string";
+
+const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted" | "failed", string>> = {
+  end: "a token that ends a text",
+  stop: "a stop string",
+  length: "the number of tokens asked for",
+  context: "the model's context",
+  interrupted: "an interrupt",
+  failed: "logits that are not finite numbers",
+};
+
+/** The likelihood of the chosen tokens under the unmodified logits. */
+const likelihoods = (events: readonly (readonly GeneratedText[])[]): readonly string[] =>
+  events.flatMap((own, b) => {
+    if (own.length === 0) return [];
+    const mean = own.reduce((sum, e) => sum + (e.logprob ?? 0), 0) / own.length;
+    return [
+      `logprob ${events.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ` +
+        Math.exp(-mean).toPrecision(4),
+    ];
+  });
+
+async function heatmap(
+  session: TextSession,
+  summary: Summary,
+  prompts: readonly ArrayLike<number>[],
+  events: readonly (readonly GeneratedText[])[],
+): Promise<string> {
+  const taken = await session.taken();
+  const experts = session.experts();
+  const texts = prompts.flatMap((prompt, b) => {
+    const own = events[b]!;
+    if (own.length === 0) return [];
+    const places = taken.map((route) => route?.[b] ?? null);
+    const shown = piecesOf(session.texts.tokenizer, [...Array.from(prompt), ...own.map((e) => e.token)]);
+    return [
+      {
+        shown,
+        ...heated(session.generation, prompt.length, own, places),
+        experts: chosenExperts(
+          session.generation,
+          prompt.length,
+          own,
+          experts.map((choice) => choice[b]!),
+          places,
+        ),
+      },
+    ];
+  });
+  const { firstToken, generation, generatedTokens, flops, cache } = summary;
+  const later = generatedTokens - events.length;
+  return renderHeatmap({
+    model: session.name,
+    device: session.device.info.name,
+    facts: [
+      ["first token after", `${milliseconds(firstToken)} ms`],
+      ...(later > 0 ? [["then", `${((1000 * later) / generation).toPrecision(3)} tokens/s`] as const] : []),
+      ...(flops ? [["operations, against dense", percent(flops.own, flops.dense)] as const] : []),
+      ["cache, against dense", percent(cache.used, cache.dense)],
+    ],
+    texts,
+  });
+}

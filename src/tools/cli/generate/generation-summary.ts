@@ -1,0 +1,47 @@
+// The summary of a generation in a few lines: time, tokens of each layer, operations, memory of caches.
+import type { Summary } from "../../../generation/generate/index.js";
+import { formatBytes } from "../../../runtime/device/errors.js";
+import { expertLines } from "./expert-lines.js";
+import { grouped, milliseconds, operations, percent, plural, wrap } from "../terminal/units.js";
+
+/** The summary in lines of at most `width` columns. */
+export function summaryLines(summary: Summary, sequences: number, width: number): readonly string[] {
+  const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops, experts } = summary;
+  const [all, ...routed] = routes;
+  const later = Math.max(0, generatedTokens - sequences);
+  const reading = firstToken - compiling;
+  // Short times are not printed: cached kernels also take a little time.
+  const compiled =
+    compiling >= Math.max(100, firstToken / 10) ? `${milliseconds(compiling)} ms of it compiling kernels, ` : "";
+  const speed = [
+    `first ${sequences === 1 ? "token" : "tokens"} after ${milliseconds(firstToken)} ms ` +
+      `(${compiled}${plural(promptTokens, "token")} of prompt, ${rate(promptTokens, reading)})`,
+    ...(later === 0 ? [] : [`then ${plural(later, "token")} at ${rate(later, generation)}`]),
+  ];
+  const computed = routed.map(({ path, tokens }) => `${path} ${percent(tokens, all!.tokens)}`);
+  return [
+    ...(generatedTokens === 0 ? [] : wrap("time    ", speed, ", ", width)),
+    ...(computed.length === 0 || all!.tokens === 0 || generatedTokens === 0
+      ? []
+      : wrap(`layers  of ${plural(all!.tokens, "token")}: `, computed, ", ", width)),
+    ...(generatedTokens === 0 ? [] : expertLines(experts ?? [], width)),
+    ...(flops === null
+      ? []
+      : [
+          `work    ${operations(flops.own)} a generated token, ${percent(flops.own, flops.dense)} of the ` +
+            `${operations(flops.dense)} with nothing skipped`,
+        ]),
+    // A model without attention has no caches.
+    ...(cache.dense === 0 && cache.allocated === 0
+      ? []
+      : [
+          `cache   ${formatBytes(cache.used)}, ${percent(cache.used, cache.dense)} of the ` +
+            `${formatBytes(cache.dense)} with nothing skipped; ${formatBytes(cache.allocated)} set aside`,
+        ]),
+  ];
+}
+
+/** `23.1 tokens/s` */
+export const rate = (tokens: number, ms: number): string =>
+  ms > 0 ? `${short((1000 * tokens) / ms)} tokens/s` : "at once";
+const short = (value: number): string => (value >= 100 ? grouped(Math.round(value)) : value.toPrecision(3));

@@ -1,0 +1,64 @@
+// Reads prompts from flags: a text, a file, standard input, or a chat message.
+import { existsSync } from "node:fs";
+import type { Prompt } from "../../../generation/generate/prompts.js";
+import { InputError } from "../../../runtime/device/errors.js";
+import { escapedName } from "../../../ground/base/shown.js";
+import { tokensOf } from "../../session/prompts.js";
+import type { SessionSource } from "../../session/prepared-node.js";
+import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { pathIn, readText } from "../source/files.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+
+export function promptsOf({
+  prompt = [],
+  chat,
+  system,
+  chatTemplate,
+}: Flags<typeof runningCommands.generate>): readonly Prompt[] {
+  if (prompt.length === 0)
+    throw new UserError(
+      "there is no prompt",
+      'give --prompt "…", --prompt @file, or --prompt - for standard input',
+      EXIT.usage,
+    );
+  if (system !== undefined && !chat)
+    throw new UserError("--system is a message of a chat", "give --chat too", EXIT.usage);
+  if (chatTemplate !== undefined && !chat)
+    throw new UserError("--chat-template is for messages of a chat", "give --chat too", EXIT.usage);
+  const texts = prompt.map((text) => {
+    const path = pathIn(text);
+    if (path === null) return text;
+    if (text.startsWith("@") && !existsSync(path))
+      throw new UserError(
+        `cannot read ${escapedName(path)}: there is no such file`,
+        "a text that begins with @ is read from standard input: --prompt -",
+        EXIT.user,
+        "cannot-read",
+      );
+    return readText(path);
+  });
+  if (!chat) return texts;
+  const before = system === undefined ? [] : [{ role: "system", content: system }];
+  return texts.map((content) => [...before, { role: "user", content }]);
+}
+
+/**
+ * Checks the prompts before weights are read and a device is opened. Throws TokenizerError, InputError for a prompt
+ * without tokens, and SessionError for a chat without a template.
+ */
+export async function expectTokens(
+  prompts: readonly Prompt[],
+  { tokenizer, chat }: SessionSource["texts"],
+): Promise<void> {
+  for (const [i, prompt] of prompts.entries()) {
+    const tokens = await tokensOf(prompt, tokenizer ?? bytesTokenizer, chat, { alone: true });
+    if (tokens.length > 0) continue;
+    throw new InputError(
+      "prompts",
+      `${prompts.length === 1 ? "the prompt" : `prompt ${i}`} is empty`,
+      "give --prompt a text to go on from",
+    );
+  }
+}

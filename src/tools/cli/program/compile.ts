@@ -1,0 +1,67 @@
+// `modc compile`: the program as JSON, for the runtime to load without the compiler.
+import type { Program } from "../../../runtime/program/program.js";
+import { namedFrom } from "../../../runtime/program/origins.js";
+import { printProgram } from "../../../runtime/program/serialize.js";
+import { openDevice } from "../../../runtime/index.js";
+import { wantedDevice } from "../device.js";
+import { formatBytes } from "../../../runtime/device/errors.js";
+import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { isPrinted, writeText } from "../source/files.js";
+import { compileFile, type Finished } from "../source/frontend.js";
+import { modelName } from "../source/model-file.js";
+import { out, outJson, outRaw } from "../terminal/terminal.js";
+import { plural } from "../terminal/units.js";
+import { readTunings, tuningsOn } from "./tunings.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
+
+type CompileFlags = Flags<typeof sourceCommands.compile>;
+
+/** Without `-o` the program is written to standard output. */
+export async function compile(file: string, flags: CompileFlags): Promise<ExitCode> {
+  const program = namedFrom(await chosen(await compileFile(file, flags), flags), modelName(file));
+  const text = printProgram(program);
+  if (isPrinted(flags.output)) {
+    outRaw(text);
+    return EXIT.fine;
+  }
+  writeText(flags.output, text);
+  const { model, phase, entry, target, tunings, kernels, steps, weights } = program;
+  if (flags.json)
+    outJson({
+      output: flags.output,
+      bytes: Buffer.byteLength(text),
+      model,
+      phase,
+      entry,
+      target: target.device,
+      tunings,
+      kernels: kernels.length,
+      steps: steps.length,
+      weights: weights.length,
+    });
+  else
+    out(
+      `${flags.output}: ${model}, ${phase} ${entry}: ${plural(kernels.length, "kernel")}, ` +
+        `${plural(steps.length, "step")}, ${plural(weights.length, "weight")}, ${formatBytes(Buffer.byteLength(text))}`,
+    );
+  return EXIT.fine;
+}
+
+/**
+ * The program for any device; for the named device with its tunings; or, with only tunings, for the target they were
+ * measured on.
+ */
+async function chosen({ program, forTarget }: Finished, flags: CompileFlags): Promise<Program> {
+  if (flags.device === undefined) {
+    if (flags.tunings === undefined || flags.tunings === "none") return program;
+    const { target, tunings } = readTunings(flags.tunings);
+    return forTarget(target, tunings);
+  }
+  const device = await openDevice(wantedDevice(flags.device === "best" ? {} : { device: flags.device }));
+  try {
+    return forTarget(device.target, tuningsOn(device, flags) ?? undefined);
+  } finally {
+    device.destroy();
+  }
+}

@@ -1,0 +1,156 @@
+// `modc cost`: operations, bytes, parameters and cache, layer by layer, beside the same model with nothing skipped; and
+// the memory of a session.
+import type { Mixture } from "../../../compiler/cost/experts.js";
+import { MODEL_GROUP } from "../../../compiler/cost/group.js";
+import { ledger, stepsWithin, type Ledger, type LedgerRow, type Work } from "../../../compiler/cost/ledger.js";
+import type { Model } from "../../../language/check/model.js";
+import { optimize } from "../../../compiler/passes/index.js";
+import { programFor, recipeOf } from "../../../compiler/compile.js";
+import { materialOf } from "../../../compiler/recipes.js";
+import { formatBytes } from "../../../runtime/device/errors.js";
+import { memoryOf, type MemoryUse } from "../../../runtime/run/memory.js";
+import { printRational, type Rational } from "../../../ground/numerics/rational.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { chosenExtents } from "../source/extents.js";
+import { expectLive } from "../source/live.js";
+import { checkFile, precisionOf, programName } from "../source/frontend.js";
+import { memoryLines } from "./memory.js";
+import { table } from "../terminal/table.js";
+import { columns, out, outJson } from "../terminal/terminal.js";
+import { grouped, withPrefix } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
+
+export async function cost(file: string, flags: Flags<typeof sourceCommands.cost>): Promise<ExitCode> {
+  const budget = flags.budget ?? null;
+  const stepTokens = flags.stepTokens ?? null;
+  if ((budget === null) !== (stepTokens === null))
+    throw new UserError(
+      "--budget and --step-tokens belong together",
+      "--budget 16.5e18 --step-tokens 2097152",
+      EXIT.usage,
+    );
+  if (flags.loopCaches && flags.program !== "prompt" && flags.program !== "step")
+    throw new UserError("--loop-caches is of --program prompt and step, which have caches", null, EXIT.usage);
+  const { model, sources } = await checkFile(file, flags);
+  const generation = flags.loopCaches ? { loopCaches: flags.loopCaches } : {};
+  const graph = optimize(recipeOf(flags, model).graph(materialOf(model, { generation })));
+  const extents = chosenExtents(graph.axes, flags, null);
+  const live = liveValues(model, flags.live ?? {});
+  const found = ledger(graph, model, {
+    extents,
+    live,
+    convention: flags.convention ?? "executed",
+    bytesPerValue: flags.activationsAs === "f16" ? 2 : 4,
+  });
+  const steps = budget !== null && stepTokens !== null ? stepsWithin(budget, found, stepTokens) : null;
+  // Kernels, and so scratch memory, depend on the device: this is the plan for any device.
+  const memory = memoryOf(programFor({ graph, model, sources }, undefined, undefined, precisionOf(flags)), {
+    max: Object.fromEntries(extents),
+    live: printedLive(live),
+  });
+  if (flags.json)
+    outJson({
+      model: model.name,
+      phase: model.phase,
+      ...(flags.program && { program: flags.program }),
+      ...found,
+      memory,
+      ...(steps === null ? {} : { steps }),
+    });
+  else out(printed(model, programName(flags, model), found, { memory, steps, weightsAs: storedAs(flags) }));
+  return EXIT.fine;
+}
+
+const liveValues = (model: Model, given: Readonly<Record<string, string>>): ReadonlyMap<string, Rational> =>
+  new Map(Object.entries(given).map(([name, text]) => [name, expectLive(model.live, name, text)]));
+
+const printedLive = (live: ReadonlyMap<string, Rational>): Readonly<Record<string, string>> =>
+  Object.fromEntries([...live].map(([name, value]) => [name, printRational(value)]));
+
+/** How weights are stored where that is not as the table counts values. */
+const storedAs = ({ weightsAs, activationsAs }: Flags<typeof sourceCommands.cost>): string | null =>
+  weightsAs === undefined || weightsAs === "f32" || activationsAs === "f16" ? null : weightsAs;
+
+interface Beside {
+  readonly memory: MemoryUse;
+  readonly steps: number | null;
+  readonly weightsAs: string | null;
+}
+
+function printed(model: Model, name: string, found: Ledger, { memory, steps, weightsAs }: Beside): string {
+  const at = Object.entries(found.extents)
+    .map(([name, n]) => `${name}=${n}`)
+    .join(" ");
+  const counted = found.convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
+  const { total, tokens } = found;
+  const rows = [...found.rows, { name: "total", ...total }];
+  const lines = [
+    `${model.name}, ${name}, ${at}${name === "step" ? ", a token that takes every layer" : ""}, ` +
+      `${found.bytesPerValue} bytes a value${counted}` +
+      (weightsAs === null ? "" : `; weights are ${weightsAs} in the memory of a session alone`),
+    "",
+    table(["", "operations", "of dense", "bytes", "of dense", "cache", "of dense", "parameters"], rows.map(cells)),
+    "",
+    ...expertLines(found.mixtures),
+    `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ` +
+      `${share("attention", total.executed)}, ${share("other", total.executed)}); dense ` +
+      withPrefix(total.dense.flops / tokens),
+    ...parameterLines(found),
+  ];
+  lines.push(...memoryLines(memory, columns()));
+  if (steps !== null) lines.push(`${grouped(Math.round(steps))} steps within the budget (${steps.toFixed(2)})`);
+  return lines.join("\n");
+}
+
+/** A row for each kind of expert, under the mixtures that have such; nothing for a model without. */
+function expertLines(mixtures: readonly Mixture[]): readonly string[] {
+  if (mixtures.length === 0) return [];
+  const rows = mixtures.flatMap(({ paths, kinds }) =>
+    kinds.map(({ block, experts, parameters, bytes, operations, entries }, i) => [
+      i > 0 ? "" : `${paths[0] || MODEL_GROUP}${paths.length > 1 ? ` and ${paths.length - 1} alike` : ""}`,
+      `${grouped(experts)} ${block}`,
+      parameters === 0 ? "-" : grouped(parameters),
+      bytes === 0 ? "-" : formatBytes(bytes),
+      entries >= 100 ? grouped(Math.round(entries)) : String(Number(entries.toPrecision(3))),
+      operations === 0 ? "-" : withPrefix(operations),
+    ]),
+  );
+  const heading = ["mixtures", "experts", "parameters each", "bytes each", "entries each", "operations an entry"];
+  return [table(heading, rows), ""];
+}
+
+/** The parameters, and those that are active for a token where these are fewer. */
+function parameterLines({
+  total,
+  embeddingParameters,
+  headParameters,
+  active,
+  stateValues,
+}: Ledger): readonly string[] {
+  const line = (what: string, all: number, tables: number, heads: number): string =>
+    `${grouped(Math.round(all))} ${what}, ${grouped(Math.round(all - tables))} of them outside embeddings` +
+    (heads > 0 ? `, ${grouped(Math.round(all - tables - heads))} outside the head too` : "");
+  const all = line("parameters", total.parameters, embeddingParameters, headParameters);
+  const states = stateValues === 0 ? [] : [`${grouped(stateValues)} numbers in states, which are no parameters`];
+  if (active.total >= total.parameters) return [all, ...states];
+  return [all, line("active for a token", active.total, active.tables, active.heads), ...states];
+}
+
+function cells({ name, executed, dense, parameters }: LedgerRow): readonly (string | number)[] {
+  const bytes = (value: number): string => (value === 0 ? "-" : formatBytes(value));
+  return [
+    name,
+    executed.flops === 0 ? "-" : withPrefix(executed.flops),
+    ratio(executed.flops, dense.flops),
+    bytes(executed.bytes),
+    ratio(executed.bytes, dense.bytes),
+    bytes(executed.cache),
+    ratio(executed.cache, dense.cache),
+    parameters === 0 ? "-" : grouped(parameters),
+  ];
+}
+
+const share = (part: "products" | "attention" | "other", work: Work): string =>
+  `${part === "other" ? "the rest" : part} ${work.flops === 0 ? "0" : ((100 * work[part]) / work.flops).toFixed(1)}%`;
+const ratio = (executed: number, dense: number): string => (dense === 0 ? "-" : (executed / dense).toFixed(4));

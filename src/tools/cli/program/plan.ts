@@ -1,0 +1,165 @@
+// `modc plan`: prints the kernels of a model, with the fused operators and source lines, tuning, slots and cost of
+// each.
+import type { DeviceClass, Target } from "../../../runtime/program/target.js";
+import type { Program } from "../../../runtime/program/program.js";
+import { formatBytes } from "../../../runtime/device/errors.js";
+import { checkLive } from "../../../runtime/run/extents.js";
+import { memoryOf, openDevice, type MemoryUse } from "../../../runtime/index.js";
+import { roomFor } from "../../../runtime/run/memory.js";
+import { parseAxes } from "../../../runtime/steps/sizes.js";
+import { wantedDevice } from "../device.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { chosenExtents, printExtents } from "../source/extents.js";
+import { programName } from "../source/frontend.js";
+import { planHardware } from "./hardware.js";
+import { memoryLines } from "./memory.js";
+import { planWorks, USUAL_TOKENS, type PlannedWork } from "./planned.js";
+import { programOf, type Given } from "./program.js";
+import { printTarget, targetOf } from "./targets.js";
+import { columns, out, outJson, say } from "../terminal/terminal.js";
+import { operations, percent, plural, wrap } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
+
+export async function plan(file: string, flags: Flags<typeof sourceCommands.plan>): Promise<ExitCode> {
+  const given = await programOf(file, flags);
+  if (flags.hardware !== undefined) return planHardware(file, given, flags.hardware, flags);
+  const program = await planned(file, given, flags.target ?? null);
+  const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
+  const live = flags.live ?? {};
+  const works = planWorks(program, extents, live);
+  const memory = memoryOf(program, { max: Object.fromEntries(extents), live });
+  const { bufferBytes, storageBindingBytes } = program.target.limits;
+  const tooLarge = roomFor(
+    program,
+    { maxBufferSize: bufferBytes, maxStorageBufferBindingSize: storageBindingBytes },
+    { extents, lengths: new Map(), live: checkLive(program, live, null) },
+  );
+  if (tooLarge) say(`warning: it does not run at these sizes: ${tooLarge.message}`);
+  if (flags.json)
+    outJson({
+      model: program.model,
+      phase: program.phase,
+      ...(flags.program && { program: flags.program }),
+      entry: program.entry,
+      precision: program.precision,
+      target: program.target,
+      extents: Object.fromEntries(extents),
+      works,
+      memory,
+      tooLarge: tooLarge?.message ?? null,
+    });
+  else
+    out(
+      [
+        `${program.model}, ${programName(flags, program)}, ${heading(program, extents)}`,
+        printed(works, memory, columns()),
+      ].join("\n"),
+    );
+  return EXIT.fine;
+}
+
+/** The program for the requested class of device, else for the device of this machine, else for any. */
+async function planned(file: string, { program, forTarget }: Given, target: DeviceClass | null): Promise<Program> {
+  if (forTarget === null) {
+    if (target !== null)
+      throw new UserError(
+        `${file} is compiled already, for ${program.target.device}: --target has no effect on it`,
+        null,
+        EXIT.usage,
+      );
+    return program;
+  }
+  if (target === null) return forTarget(await ownTarget(program.target));
+  return target === "portable" ? program : forTarget(targetOf(target));
+}
+
+async function ownTarget(otherwise: Target): Promise<Target> {
+  try {
+    const device = await openDevice(wantedDevice({}));
+    const { target } = device;
+    device.destroy();
+    return target;
+  } catch (fault) {
+    // an error of the runtime has a code
+    if (!(fault instanceof Error && (fault as { readonly code?: unknown }).code === "no-device")) throw fault;
+    say(`note: no device was found: planned for any (${fault.message})`);
+    return otherwise;
+  }
+}
+
+const heading = (program: Program, extents: ReadonlyMap<string, number>): string =>
+  `${printExtents(extents)}, for ${printTarget(program.target)}${program.precision === "f16" ? ", values in f16" : ""}`;
+
+function printed(works: readonly PlannedWork[], memory: MemoryUse, width: number): string {
+  const lines: string[] = [];
+  let path: string | null = null;
+  const names = works.reduce((most, w) => w.steps.reduce((m, s) => Math.max(m, s.name.length), most), 0);
+  for (const work of works) {
+    if (work.steps.length === 0) continue;
+    if (work.path !== path) lines.push("", work.path === "" ? "(model)" : work.path);
+    path = work.path;
+    lines.push(...describe(work, Math.min(names, 32), width));
+  }
+  return [...lines, "", ...totals(works, memory, width)].join("\n");
+}
+
+const INDENT = "      ";
+
+function describe(work: PlannedWork, names: number, width: number): readonly string[] {
+  // The cost belongs to the work and is printed at its first kernel.
+  const costly = Math.max(
+    0,
+    work.steps.findIndex((s) => s.kind === "dispatch"),
+  );
+  const lines = work.steps.map(({ kind, name, tuning, workgroups }, i) => {
+    const groups = kind === "dispatch" ? plural(workgroups, "workgroup") : "";
+    const { flops, bytes } = work.cost;
+    const cost = i !== costly ? ["", ""] : [flops === 0 ? "" : operations(flops), formatBytes(bytes)];
+    const number = i === 0 ? String(work.number) : "";
+    const line = (
+      `${number.padStart(4)}  ${name.padEnd(names)}  ${groups.padStart(17)}  ${cost[0]!.padStart(12)}  ` +
+      cost[1]!.padStart(9)
+    ).trimEnd();
+    const whole = `${line}  ${tuning}`.trimEnd();
+    return whole.length <= width ? [whole] : [line, ...labelled("tuning", tuning, width)];
+  });
+  const { rows, flops, denseFlops } = work.cost;
+  const routed =
+    rows === null
+      ? ""
+      : `${rows.exact ? "" : "about "}${rows.kept} of ` +
+        `${rows.of}${flops < denseFlops ? `, ${percent(flops, denseFlops)} of the operations of all` : ""}`;
+  const computed = work.ops.map((op, i) => (i === work.main && work.ops.length > 1 ? `[${op}]` : op)).join(" → ");
+  const others = work.alternatives > 1 ? `1 of ${work.alternatives}, by the number of rows` : "";
+  return [
+    ...lines.flat(),
+    ...labelled("computes", computed, width),
+    ...labelled("from", work.sources.join(", "), width),
+    ...labelled("rows", routed, width),
+    ...labelled("tunings", others, width),
+    ...labelled("reads", work.reads.join(", "), width),
+    ...labelled("writes", work.writes.join(", "), width),
+  ];
+}
+
+/** A labelled text, broken between its words. */
+const labelled = (label: string, text: string, width: number): readonly string[] =>
+  text === "" ? [] : wrap(`${INDENT}${label.padEnd(9)} `, text.split(" "), " ", width);
+
+function totals(works: readonly PlannedWork[], memory: MemoryUse, width: number): readonly string[] {
+  const steps = works.flatMap((w) => w.steps);
+  const dispatches = steps.filter((s) => s.kind === "dispatch");
+  const others = steps.length - dispatches.length;
+  const kernels = new Set(dispatches.map((s) => s.name)).size;
+  const sum = (of: (work: PlannedWork) => number): number =>
+    works.reduce((n, w) => n + (w.steps.length > 0 ? of(w) : 0), 0);
+  const [flops, dense] = [sum((w) => w.cost.flops), sum((w) => w.cost.denseFlops)];
+  return [
+    `${plural(dispatches.length, "dispatch")} of ` +
+      `${plural(kernels, "kernel")}${others > 0 ? `, and ${others} by the device's own copying and clearing` : ""}`,
+    `${operations(flops)}, ${percent(flops, dense)} of the same with nothing skipped; ` +
+      `${formatBytes(sum((w) => w.cost.bytes))} read and written`,
+    ...memoryLines(memory, width),
+  ];
+}

@@ -1,0 +1,164 @@
+// `modc tune`: measures kernels and tiles on this device, and stores the best for later runs on it.
+import type { Graph } from "../../../compiler/ir/graph.js";
+import { measureBest, openDevice, type Device, type DeviceBest } from "../../../runtime/index.js";
+import { printTunings, tuningsFile } from "../../../compiler/schedule/tunings/file.js";
+import { tuningsDigest } from "../../../compiler/schedule/tunings/digest.js";
+import { tuningsFor } from "../../../compiler/schedule/tunings/index.js";
+import { linesOf, tune as measure, type TunedLine, type Tuned } from "../../tune/tune.js";
+import { wantedDevice } from "../device.js";
+import { onInterrupt } from "../terminal/ending.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { ensureWritable, writeText } from "../source/files.js";
+import { compileFile } from "../source/frontend.js";
+import { table } from "../terminal/table.js";
+import { out, outJson, Progress, say } from "../terminal/terminal.js";
+import { boundText, deviceText } from "./tuned-bounds.js";
+import { openLab, readingsOf, readingsText, type Reading } from "./tuned-hardware.js";
+import { found, makeTuningsFolder, tuningsPath } from "./tunings.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+import { expectNone } from "../tree/usage.js";
+
+type TuneFlags = Flags<typeof runningCommands.tune>;
+
+const USUAL_SECONDS = 60;
+
+export async function tune(file: string | undefined, flags: TuneFlags): Promise<ExitCode> {
+  if (file === undefined) expectNone(flags, ["set", "phase", "enter", "model"], "without a model's file");
+  const budgetSeconds = flags.budget ?? USUAL_SECONDS;
+  const graph = file === undefined ? null : await graphOf(file, flags);
+  if (flags.output !== undefined) ensureWritable(flags.output);
+  const lab = flags.hardware === undefined ? null : await openLab(flags.hardware);
+  const device = await openDevice({ ...wantedDevice(flags), spare: false }).catch((fault: unknown) => {
+    lab?.close();
+    throw fault;
+  });
+  const progress = new Progress();
+  const stop = new AbortController();
+  const restore = onInterrupt(() => stop.abort());
+  try {
+    const base = (flags.fresh ? null : found(device)?.tunings) ?? tuningsFor(device.target);
+    const tuned = await measure(device, {
+      graph,
+      base,
+      budgetSeconds,
+      signal: stop.signal,
+      onProgress: (stage, detail) => progress.report(stage, detail),
+    });
+    const linesBy = (best: DeviceBest | null): readonly TunedLine[] =>
+      tuned.measured.flatMap((m) => linesOf(m, device.target, best));
+    if (linesBy(null).length === 0) {
+      progress.clear();
+      if (stop.signal.aborted) return EXIT.interrupted;
+      throw nothingMeasured(tuned, budgetSeconds);
+    }
+    const path = store(device, tuned, flags.output);
+    const continues = (): boolean => tuned.fault === null && !stop.signal.aborted;
+    if (continues()) progress.report("measuring what the device can do");
+    const { best, fault } = continues() ? await bestOf(device) : { best: null, fault: null };
+    const lines = linesBy(best);
+    const reader = continues() && fault === null ? lab : null;
+    if (reader) progress.report("following kernels");
+    const readings = reader ? await readingsOf(reader, lines) : null;
+    progress.clear();
+    const stored = { path, changed: tuningsDigest(base) !== tuningsDigest(tuned.tunings) };
+    report(device, tuned, { lines, best, readings, stored }, flags.json ?? false);
+    // The tunings are stored and reported even if the device fails after they are found.
+    if (tuned.fault !== null || fault !== null) throw tuned.fault ?? fault;
+    return stop.signal.aborted ? EXIT.interrupted : EXIT.fine;
+  } finally {
+    restore();
+    progress.clear();
+    device.destroy();
+    lab?.close();
+  }
+}
+
+/** The device's rates, or the fault of a device that cannot measure them. */
+async function bestOf(
+  device: Device,
+): Promise<{ readonly best: DeviceBest; readonly fault: null } | { readonly best: null; readonly fault: unknown }> {
+  try {
+    return { best: await measureBest(device), fault: null };
+  } catch (fault) {
+    return { best: null, fault };
+  }
+}
+
+async function graphOf(file: string, flags: TuneFlags): Promise<Graph> {
+  if (file.endsWith(".json"))
+    throw new UserError(
+      `${file} is compiled already: its kernels are chosen`,
+      "give `modc tune` the model's source",
+      EXIT.usage,
+    );
+  return (await compileFile(file, flags)).graph;
+}
+
+function nothingMeasured({ workloads, measured, fault }: Tuned, budgetSeconds: number): unknown {
+  if (fault !== null) return fault;
+  if (workloads === 0)
+    return new UserError("the model has neither products by weights nor attention: there is nothing to tune");
+  const why =
+    measured.flatMap((m) => m.refused.slice(0, 1).map(({ name, why: what }) => ` (${name} ${what})`))[0] ?? "";
+  return new UserError(`in ${budgetSeconds} s nothing could be compared${why}`, "give it longer: --budget 2m");
+}
+
+function store(device: Device, { tunings }: Tuned, output: string | undefined): string {
+  if (output === undefined) makeTuningsFolder();
+  const path = output ?? tuningsPath(device.info);
+  const text = printTunings(tuningsFile(device.info, device.target, tunings));
+  writeText(path, text);
+  return path;
+}
+
+interface Reported {
+  readonly lines: readonly TunedLine[];
+  /** What the device does at best; null where that was not measured. */
+  readonly best: DeviceBest | null;
+  readonly readings: readonly Reading[] | null;
+  readonly stored: { readonly path: string; readonly changed: boolean };
+}
+
+function report(
+  device: Device,
+  { measured, workloads }: Tuned,
+  { lines, best, readings, stored: { path, changed } }: Reported,
+  json: boolean,
+): void {
+  const refused = measured.flatMap((m) => m.refused.map(({ name, why }) => ({ workload: m.workload.name, name, why })));
+  if (json) {
+    const { name, vendor, architecture, driver } = device.info;
+    outJson({
+      path,
+      changed,
+      device: { name, vendor, architecture, driver },
+      best,
+      workloads,
+      measured: lines.map(({ told }) => told),
+      refused,
+      ...(readings && { hardware: readings }),
+    });
+    return;
+  }
+  for (const { workload, name, why } of refused) say(`warning: ${workload}: ${name} ${why}`);
+  const told = lines.map((line) => line.told);
+  const rows = told.map(({ workload, size, counts, best: name, seconds, baselineSeconds, flops, bound }) => [
+    workload,
+    `${size} ${counts}`,
+    name,
+    (1e6 * seconds).toFixed(1),
+    flops === null ? "" : (flops / seconds / 1e9).toFixed(1),
+    baselineSeconds === null ? "" : (1e6 * baselineSeconds).toFixed(1),
+    baselineSeconds === null ? "" : (baselineSeconds / seconds).toFixed(2),
+    boundText(bound),
+  ]);
+  out(table(["workload", "size", "best", "µs", "GFLOP/s", "before, µs", "ratio", "bound"], rows));
+  if (best) out(`\n${deviceText(best, told)}`);
+  if (readings) out(`\n${readingsText(readings)}`);
+  for (const { workload, tried, of } of measured)
+    if (tried < of) say(`note: ${workload.name}: there was time for ${tried} of ${of} candidates`);
+  if (measured.length < workloads) say(`note: there was time for ${measured.length} of ${workloads} workloads`);
+  const { name } = device.info;
+  out(`\n${path}: ${changed ? `tunings for ${name}` : `nothing gains on what ${name} has already`}`);
+}

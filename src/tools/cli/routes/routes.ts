@@ -1,0 +1,222 @@
+// `modc routes`: what a model's routes do over a text, as tables and as a page with plots.
+import type { Program } from "../../../runtime/program/program.js";
+import type { Results } from "../../../runtime/index.js";
+import { expectFittingWeights } from "../../../runtime/weights/weights.js";
+import { sessionTexts } from "../../session/open-node.js";
+import { bytesTokenizer, type Tokenizer } from "../../../models/tokenizer/index.js";
+import { textWithin } from "../../../models/tokenizer/text-within.js";
+import type { Batch, Rule } from "../../train/types.js";
+import { observedRoutes, type ShownRoute } from "../run/routes.js";
+import { pathIn, writeText } from "../source/files.js";
+import { modelText, withFolder } from "../source/model-file.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { table } from "../terminal/table.js";
+import { out, outJson, say } from "../terminal/terminal.js";
+import { grouped, percent } from "../terminal/units.js";
+import { Agreement, routesOfTokens } from "../train/agreement.js";
+import type { Observe } from "../train/evaluated-rule.js";
+import { evaluateRules, nameOf } from "../train/evaluation.js";
+import { checkedModel } from "../train/training.js";
+import type { Flags } from "../tree/declare.js";
+import type { trainingCommands } from "../tree/training.js";
+import { ChoiceDifference } from "./difference.js";
+import { EntropyByDepth } from "./entropy.js";
+import { KINDS, kindOf } from "./kinds.js";
+import { routesPage } from "./page.js";
+import type { RoutesReport } from "./report.js";
+import { RouteStatistics, type TokenFound } from "./statistics.js";
+
+/** Sequences that are looked at where none says how many. */
+const USUAL_WINDOWS = 256;
+/** Tokens in a list of those computed most, or least. */
+const LISTED = 12;
+/** Routes that a message names. */
+const NAMED = 4;
+
+type RoutesFlags = Flags<typeof trainingCommands.routes>;
+
+export async function routes(file: string, given: RoutesFlags): Promise<ExitCode> {
+  const { against, output, json, data, text, field, ...more } = given;
+  const flags = { windows: USUAL_WINDOWS, ...more, ...textOf({ data, text, field }) };
+  const { tokenizer: named } = withFolder(file, flags);
+  const tokenizer = (await sessionTexts(file, named ?? null)).tokenizer ?? bytesTokenizer;
+  const report = await reportOf(file, flags, against, tokenizer);
+  if (output !== undefined) writeText(output, routesPage(report));
+  if (json) outJson(jsonOf(report));
+  else tell(report);
+  return EXIT.fine;
+}
+
+/** What says over which text. */
+interface TextFlags {
+  readonly data: string;
+  readonly text?: string;
+  readonly field?: string;
+}
+
+function textOf({ data, text, field }: { readonly [K in keyof TextFlags]: TextFlags[K] | undefined }): TextFlags {
+  const path = text === undefined ? data : pathIn(text);
+  if (path === undefined) {
+    const message = "nothing says over which text: --data or --text is missing";
+    throw new UserError(message, "a run's folder brings its own", EXIT.usage);
+  }
+  if (text !== undefined && data !== undefined)
+    throw new UserError("--text and --data both say over which text", "give one of them", EXIT.usage);
+  if (path !== null) return { data: path, ...(field !== undefined && { field }) };
+  if (text === "") throw new UserError("--text is empty", null, EXIT.usage);
+  if (field !== undefined)
+    throw new UserError("--field tells of JSONL, and --text is a text", "give a file: --text @file.jsonl", EXIT.usage);
+  return { data: "", text: text! };
+}
+
+async function reportOf(
+  file: string,
+  flags: Omit<RoutesFlags, "against" | "output" | "json"> & { readonly data: string },
+  against: string | undefined,
+  tokenizer: Tokenizer,
+): Promise<RoutesReport> {
+  const model = await checkedModel(await modelText(file), withFolder(file, flags), () => undefined);
+  if (against !== undefined) await expectFittingWeights(model.run, against);
+  const texts = new Map<number, string>();
+  const shown = textWithin(tokenizer);
+  const textOf = (token: number): string => {
+    let text = texts.get(token);
+    if (text === undefined) texts.set(token, (text = shown(token)));
+    return text;
+  };
+  const statistics = new Map<Rule, RouteStatistics>();
+  const differences = new Map<Rule, ChoiceDifference>();
+  // Both rules name their routes alike.
+  let agreement: Agreement | null = null;
+  const entropies = new EntropyByDepth();
+  const count: Observe = (rule, results, batch, program) => {
+    const { own, tokens } = read(results, batch, program);
+    if (statistics.size === 0) expectPlaced(model.run.name, own);
+    if (!statistics.has(rule)) statistics.set(rule, new RouteStatistics((token) => kindOf(textOf(token))));
+    statistics.get(rule)!.add(tokens, batch.rows, batch.length, own);
+    if (against !== undefined) {
+      if (!differences.has(rule)) differences.set(rule, new ChoiceDifference());
+      differences.get(rule)!.first(batch.rows, batch.length, own);
+    }
+    agreement ??= new Agreement(new Set(routesOfTokens(program)));
+    agreement.observe(rule, results, batch, program);
+  };
+  const found = await evaluateRules(file, flags, count, (logits, _, results, batch, program) =>
+    entropies.add(results[logits]!.data, batch.rows, batch.length, read(results, batch, program).own),
+  );
+  // What generation does, where the model can generate.
+  const rule = found.rules.has("causal") ? "causal" : "top-k";
+  const difference = differences.get(rule);
+  let other: RoutesReport["against"] = null;
+  if (against !== undefined && difference) {
+    const { rules } = await evaluateRules(file, { ...flags, weights: against, rule }, (_, results, batch, program) =>
+      difference.second(batch.rows, batch.length, read(results, batch, program).own),
+    );
+    other = { weights: against, loss: rules.get(rule)!.loss, routes: difference.found() };
+  }
+  return {
+    model: found.model.run.name,
+    rule,
+    loss: found.rules.get(rule)!.loss,
+    ...(statistics.get(rule) ?? new RouteStatistics(() => "other")).found(),
+    agreement: (agreement as Agreement | null)?.layers() ?? [],
+    entropies: entropies.found(),
+    against: other,
+    textOf,
+  };
+}
+
+/** Refuses a model without a route whose tokens have places in the text; notes what routes have none. */
+function expectPlaced(name: string, own: readonly ShownRoute[]): void {
+  if (own.length === 0) throw new UserError(`${name} observes no choice of tokens: there is no route to look at`);
+  const lost = own.flatMap(({ path, absolute }) => (absolute ? [] : [path]));
+  if (lost.length === 0) return;
+  const reason = "chosen among the tokens of a route that is not observed, they have no places in the text";
+  const listed = lost.length > NAMED ? `${lost.slice(0, NAMED).join(", ")}, …` : lost.join(", ");
+  if (lost.length < own.length) return say(`note: left out: the tokens of ${listed}: ${reason}`);
+  throw new UserError(
+    `${name} observes the tokens of ${listed} only: ${reason}`,
+    "observe the route from which they are chosen; the tokens that an expert gets are none of a route in the source",
+  );
+}
+
+/** The routes of a batch, and its tokens: of the inputs of a text, the first. */
+function read(
+  results: Results,
+  { inputs }: Batch,
+  program: Program,
+): { readonly own: readonly ShownRoute[]; readonly tokens: ArrayLike<number> } {
+  const own = observedRoutes(program, new Map(Object.entries(results)));
+  return { own, tokens: Object.values(inputs)[0]! };
+}
+
+function jsonOf({ textOf, often, ...report }: RoutesReport): object {
+  return { ...report, often: often.map((found) => ({ ...found, text: textOf(found.token) })) };
+}
+
+function tell(report: RoutesReport): void {
+  const { model, rule, tokens, routes: all, kinds, depths, agreement, against, often } = report;
+  const agrees = new Map(agreement.map(({ path, agrees: share }) => [path, share]));
+  const both = agrees.size > 0;
+  out(`${model}, ${grouped(tokens)} tokens by ${nameOf(rule)}, loss ${report.loss.toFixed(4)}\n`);
+  out(
+    table(
+      ["route", "computes", "bits", "by the token", ...(both ? ["rules agree"] : [])],
+      all.map(({ path, share, entropy, byToken }) => [
+        path,
+        percent(share, 1),
+        entropy.toFixed(3),
+        entropy === 0 ? "-" : percent(byToken, entropy),
+        ...(both ? [agrees.has(path) ? percent(agrees.get(path)!, 1) : "-"] : []),
+      ]),
+    ),
+  );
+  const kindsThere = KINDS.filter((kind) => kinds[kind] > 0);
+  out("");
+  out(
+    table(
+      ["computes of", ...kindsThere],
+      [
+        ["(share of the text)", ...kindsThere.map((kind) => percent(kinds[kind], 1))],
+        ...all.map(({ path, byKind }) => [path, ...kindsThere.map((kind) => percent(byKind[kind]!, 1))]),
+      ],
+    ),
+  );
+  const counts = depths.map((share, n) => `${n}: ${percent(share, 1)}`);
+  out(`\ntokens by how many of ${all.length} routes compute them: ${counts.join(", ")}`);
+  const uncertain = report.entropies.flatMap(({ depth, bits }) =>
+    bits === null ? [] : `${depth}: ${bits.toFixed(2)}`,
+  );
+  if (uncertain.length > 0) out(`bits of uncertainty about what follows them: ${uncertain.join(", ")}`);
+  const list = (named: string, listed: readonly TokenFound[]): void => {
+    if (listed.length === 0) return;
+    const shown = listed
+      .slice(0, LISTED)
+      .map(({ token, share }) => `${JSON.stringify(report.textOf(token))} ${percent(share, 1)}`);
+    out(`${named}: ${shown.join(", ")}`);
+  };
+  list(
+    "computed most",
+    often.filter(({ share }) => share > 0),
+  );
+  list(
+    "computed least",
+    often.toReversed().filter(({ share }) => share < 1),
+  );
+  const always = often.filter(({ share }) => share === 1).length;
+  const never = often.filter(({ share }) => share === 0).length;
+  out(`of ${grouped(often.length)} tokens seen often enough ${always} are always computed and ${never} never`);
+  if (!against) return;
+  out(`\nagainst ${against.weights}, loss ${against.loss.toFixed(4)}`);
+  out(
+    table(
+      ["route", "computes", "there", "chosen otherwise"],
+      against.routes.map(({ path, before, after, changed }) => [
+        path,
+        percent(before, 1),
+        percent(after, 1),
+        percent(changed, 1),
+      ]),
+    ),
+  );
+}

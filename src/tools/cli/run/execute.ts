@@ -1,0 +1,197 @@
+// Runs a program on a device, or its graph on the reference, with the same interface for both.
+import type { Graph } from "../../../compiler/ir/graph.js";
+import type { Program, ProgramWeight } from "../../../runtime/program/program.js";
+import type { Forced, Evaluation } from "../../../compiler/reference/evaluate.js";
+import { checkLengths, checkLive, type LiveValue } from "../../../runtime/run/extents.js";
+import {
+  type Device,
+  type DeviceInfo,
+  type DeviceKind,
+  initialValues,
+  load,
+  matchWeights,
+  openDevice,
+  readWeight,
+  type Session,
+  type Words,
+} from "../../../runtime/index.js";
+import { median } from "../../../runtime/profile/statistics.js";
+import { expectFittingWeights } from "../../../runtime/weights/weights.js";
+import { asStored } from "../../../runtime/weights/stored.js";
+import { openWeights } from "../../../runtime/node.js";
+import { parseAxes } from "../../../runtime/steps/sizes.js";
+import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
+import type { DType } from "../../../ground/base/dtype.js";
+import { wantedDevice } from "../device.js";
+import type { ForTarget } from "../source/frontend.js";
+import type { GivenInputs } from "./inputs.js";
+import { showLoading } from "../terminal/loading.js";
+import type { Progress } from "../terminal/terminal.js";
+
+export interface Job {
+  readonly program: Program;
+  /** Compiles the program for the opened device; null: the program is compiled already. */
+  readonly forTarget: ForTarget | null;
+  /** A tunings file, or `none`; undefined: the user's tunings for the device. */
+  readonly tunings?: string | undefined;
+  readonly given: GivenInputs;
+  /** Path of a checkpoint; null: weights are initialized from the seed. */
+  readonly weights: string | null;
+  readonly live: Readonly<Record<string, LiveValue>>;
+  readonly seed: number;
+  readonly progress: Progress;
+  /** An open device for which the program is compiled; it stays open. */
+  readonly device?: Device;
+}
+
+/** A value for display: row-major, with sequences padded to a common length. */
+export interface Value {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: ArrayLike<number>;
+}
+
+/** Results, losses and observed values by name, in the program's order. */
+export type Values = ReadonlyMap<string, Value>;
+
+/** Times in milliseconds. */
+export interface Times {
+  /** Compilation of the source for the opened device; 0 if it was compiled already. */
+  compile: number;
+  device: number;
+  /** Buffers, kernels and weights. */
+  load: number;
+  /** The first run: a software device compiles its kernels then. */
+  first: number;
+  /** The median of the later runs, and their number. */
+  steady: number;
+  runs: number;
+}
+
+/** A device with a loaded program. */
+export interface Loaded {
+  readonly session: Session;
+  readonly program: Program;
+  readonly device: Device;
+  readonly times: Pick<Times, "compile" | "device" | "load">;
+}
+
+/**
+ * Opens a device of this kind (null: the best available), loads the job's program, and calls `body`; then destroys the
+ * device.
+ */
+export async function onDevice<T>(
+  job: Omit<Job, "given"> & { readonly extents: ReadonlyMap<string, number> },
+  kind: DeviceKind | null,
+  use: (loaded: Loaded) => Promise<T>,
+): Promise<T> {
+  const { progress } = job;
+  await expectFittingWeights(job.program, job.weights);
+  if (!job.device) progress.report("opening the device");
+  const started = performance.now();
+  const device = job.device ?? (await openDevice(wantedDevice(kind === null ? {} : { device: kind })));
+  try {
+    const opened = performance.now();
+    const program = job.forTarget ? job.forTarget(device.target, await tuningsFor(device, job)) : job.program;
+    const compiled = performance.now();
+    const session = await load(program, device, job.weights ?? undefined, {
+      max: Object.fromEntries(job.extents),
+      live: job.live,
+      seed: job.seed,
+      onProgress: (event) => showLoading(event, progress, { given: job.weights !== null }),
+    });
+    const times = {
+      compile: job.forTarget ? compiled - opened : 0,
+      device: opened - started,
+      load: performance.now() - compiled,
+    };
+    try {
+      return await use({ session, program, device, times });
+    } finally {
+      session.dispose();
+    }
+  } finally {
+    progress.clear();
+    if (!job.device) device.destroy();
+  }
+}
+
+/**
+ * The tunings of a file; undefined: those of the device's class. The compiler is imported only for a program that is
+ * compiled here.
+ */
+async function tuningsFor(device: Device, job: Pick<Job, "tunings">): Promise<Tunings | undefined> {
+  const { tuningsOn } = await import("../program/tunings.js");
+  return tuningsOn(device, job) ?? undefined;
+}
+
+/** Runs on a device of this kind (null: the best available), and `steadyRuns` more times to measure. */
+export function runOnDevice(
+  job: Job,
+  kind: DeviceKind | null,
+  steadyRuns = 0,
+): Promise<{ readonly values: Values; readonly device: DeviceInfo; readonly times: Times }> {
+  const { given, progress } = job;
+  const options = given.lengths ? { lengths: given.lengths } : {};
+  return onDevice({ ...job, extents: given.extents }, kind, async ({ session, program, device, times }) => {
+    progress.report("running");
+    const time = async <T>(body: () => Promise<T>): Promise<readonly [T, number]> => {
+      const before = performance.now();
+      return [await body(), performance.now() - before];
+    };
+    const [results, first] = await time(() => session.run(given.inputs, { observe: true, ...options }));
+    const steady: number[] = [];
+    for (let i = 0; i < steadyRuns; i++) steady.push((await time(() => session.run(given.inputs, options)))[1]);
+    const values = new Map(program.outputs.flatMap(({ name }) => (results[name] ? [[name, results[name]]] : [])));
+    return { values, device: device.info, times: { ...times, first, steady: median(steady), runs: steadyRuns } };
+  });
+}
+
+/** Runs a program's graph on the reference, in f64. `forced`: choices of another run. */
+export async function runOnReference(job: Job, graph: Graph, forced: Forced = {}): Promise<Evaluation> {
+  const { program, given, progress } = job;
+  const axes = parseAxes(program);
+  checkLengths(given.lengths ?? undefined, axes, given.extents);
+  const { evaluateInTurns } = await import("../../../compiler/reference/evaluate.js");
+  progress.report("running the reference");
+  const weights = await readWeights(job);
+  const options = {
+    inputs: given.inputs,
+    weights,
+    live: checkLive(program, job.live, null),
+    seed: job.seed,
+    ...(given.lengths ? { lengths: given.lengths } : {}),
+    ...forced,
+  };
+  // In turns, so that an interrupt is handled in between.
+  const evaluation = await evaluateInTurns(graph, options, () => new Promise((resolve) => void setImmediate(resolve)));
+  progress.clear();
+  return evaluation;
+}
+
+/** Values of every weight, from the checkpoint or initialized, rounded to the program's storage type. */
+export async function readWeights({
+  program,
+  weights,
+  seed,
+}: Pick<Job, "program" | "weights" | "seed">): Promise<
+  ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>
+> {
+  const entry = (
+    w: ProgramWeight,
+    data: Words,
+  ): [string, { readonly shape: readonly number[]; readonly data: Words }] => [
+    w.path,
+    { shape: w.shape, data: asStored(w, data) },
+  ];
+  if (weights === null) return new Map(program.weights.map((w) => entry(w, initialValues(w, seed))));
+  const source = await openWeights(weights);
+  try {
+    const matched = matchWeights(program, source);
+    const values = new Map<string, { readonly shape: readonly number[]; readonly data: Words }>();
+    for (const w of program.weights) values.set(...entry(w, await readWeight(w, matched.get(w)!, source)));
+    return values;
+  } finally {
+    await source.close();
+  }
+}

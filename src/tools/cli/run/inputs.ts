@@ -1,0 +1,222 @@
+// Reads the inputs of a run from the command line: tensors as JSON, from files, or from text.
+import { isFloat, type Words } from "../../../ground/base/dtype.js";
+import type { Program, ProgramInput } from "../../../runtime/program/program.js";
+import { quotedName, escapedName } from "../../../ground/base/shown.js";
+import { inspect } from "../../../runtime/run/inspect.js";
+import { converts, fromBytes } from "../../../runtime/weights/convert.js";
+import { openWeights } from "../../../runtime/weights/weights-node.js";
+import { UserError } from "../terminal/exit.js";
+import { readText } from "../source/files.js";
+import { say } from "../terminal/terminal.js";
+import { textReader, type TextReader } from "./text-reader.js";
+import type { InputFlags } from "../tree/options.js";
+
+/** A tensor: flat values and a shape. */
+export interface GivenTensor {
+  readonly shape: readonly number[];
+  readonly data: readonly number[] | Words;
+}
+
+/** Texts encoded as tokens. */
+export interface GivenTexts {
+  /** The tokens of each text, cut to the model's bound. */
+  readonly tokens: readonly (readonly number[])[];
+  readonly reader: TextReader;
+}
+
+export interface GivenInputs {
+  readonly inputs: ReadonlyMap<string, GivenTensor>;
+  readonly lengths: readonly number[] | null;
+  /** Null where the tokens do not come from texts. */
+  readonly texts: GivenTexts | null;
+  /** Extents of the axes in the inputs' shapes. */
+  readonly extents: ReadonlyMap<string, number>;
+}
+
+export async function readInputs(program: Program, flags: InputFlags): Promise<GivenInputs> {
+  const inputs = new Map<string, GivenTensor>();
+  for (const [name, value] of Object.entries(flags.input ?? {})) {
+    const declared = program.inputs.find((input) => input.name === name);
+    if (!declared) throw new UserError(`the model has no input ${name}`, takes(program));
+    inputs.set(name, await readTensor(declared, value));
+  }
+  const texts = flags.text?.length
+    ? await textTokens(program, flags.text, inputs, await textReader(flags.tokenizer))
+    : null;
+  for (const { name } of program.inputs)
+    if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
+  const given = flags.lengths ?? null;
+  if (given && texts) throw new UserError("--lengths and --text contradict each other: texts have their own lengths");
+  return { inputs, texts, lengths: given ?? lengthsOf(texts), extents: extentsOf(program, inputs) };
+}
+
+function takes(program: Program): string {
+  const [first] = program.inputs;
+  if (!first) return "it takes no inputs";
+  const all = program.inputs.map((i) => `${i.name}: ${i.dtype}[${i.shape.join(", ")}]`).join(" and ");
+  return (
+    `it takes ${all}: give \`--input ${first.name}=[[…]]\`, \`=@file.json\` or ` +
+    `\`=@file.safetensors\`${textInputs(program) ? ", or `--text`" : ""}`
+  );
+}
+
+// --- tensors
+
+async function readTensor(input: ProgramInput, value: string): Promise<GivenTensor> {
+  if (!value.startsWith("@")) return fromJson(input, value, `--input ${input.name}`);
+  const path = value.slice(1);
+  return path.endsWith(".safetensors") ? fromSafetensors(input, path) : fromJson(input, readText(path), path);
+}
+
+function fromJson(input: ProgramInput, text: string, where: string): GivenTensor {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new UserError(
+      `${where} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      /NaN|Infinity/.test(text)
+        ? IN_QUOTES
+        : `write nested lists of numbers, such as --input ${input.name}=[[1,2],[3,4]]`,
+    );
+  }
+  return flatten(input, value);
+}
+
+/** Numbers that JSON lacks, as `--json` prints them. */
+const NOT_FINITE: ReadonlyMap<unknown, number> = new Map([NaN, Infinity, -Infinity].map((x) => [String(x), x]));
+const IN_QUOTES = 'JSON has no such numbers: write "NaN", "Infinity" or "-Infinity", in quotes';
+
+/** Nested lists of numbers and booleans, all of one length on each level. */
+function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
+  const float = isFloat(dtype);
+  const shape: number[] = [];
+  for (let v = value; Array.isArray(v); v = v[0]) shape.push(v.length);
+  const data: number[] = [];
+  const walk = (v: unknown, depth: number, place: string): void => {
+    if (depth === shape.length) {
+      const number =
+        typeof v === "number" || typeof v === "boolean" ? Number(v) : float ? NOT_FINITE.get(v) : undefined;
+      if (number === undefined) {
+        const found = Array.isArray(v) ? "a list where the first entry is none" : inspect(v);
+        throw new UserError(
+          NOT_FINITE.has(v)
+            ? `${place} is ${String(v)}: ${dtype} takes ${dtype === "bool" ? "true and false" : "whole numbers"}`
+            : `${place} is ${found}, which is no number`,
+          v === null && float ? IN_QUOTES : null,
+        );
+      }
+      data.push(number);
+      return;
+    }
+    if (!Array.isArray(v)) throw new UserError(`${place} is no list, as its neighbours are`);
+    if (v.length !== shape[depth])
+      throw new UserError(
+        `${place} has ${v.length} entries, its first neighbour ${shape[depth]}`,
+        "pad sequences to one length and give `--lengths`",
+      );
+    v.forEach((inner, i) => walk(inner, depth + 1, `${place}[${i}]`));
+  };
+  if (shape.length > 16) throw new UserError(`${name} is nested more than 16 deep`);
+  walk(value, 0, name);
+  return { shape, data };
+}
+
+async function fromSafetensors(input: ProgramInput, path: string): Promise<GivenTensor> {
+  const source = await openWeights(path);
+  try {
+    const entry = source.tensors.get(input.name);
+    if (!entry)
+      throw new UserError(
+        `${path} holds no tensor ${JSON.stringify(input.name)}`,
+        `it holds ${
+          [...source.tensors.keys()]
+            .slice(0, 8)
+            .map((name) => escapedName(name))
+            .join(", ") || "none"
+        }`,
+      );
+    if (!converts(entry.dtype, input.dtype))
+      throw new UserError(`${input.name} in ${path} is ${entry.dtype}, which does not convert to ${input.dtype}`);
+    const values = fromBytes(await source.read(input.name), entry.dtype, input.dtype);
+    if (typeof values === "string") throw new UserError(`${input.name} in ${path}: ${values}`);
+    return { shape: entry.shape, data: values };
+  } finally {
+    await source.close();
+  }
+}
+
+// --- text
+
+interface TextInputs {
+  readonly tokens: ProgramInput;
+  /** The input for the next token of each token; null where there is none. */
+  readonly targets: ProgramInput | null;
+}
+
+/** The inputs that a text can fill: an integer input with a value for each token, and one named `targets`. */
+function textInputs(program: Program): TextInputs | null {
+  const whole = program.inputs.filter(
+    (i) => (i.dtype === "u32" || i.dtype === "i32") && i.shape.length === 2 && i.packing !== null,
+  );
+  const targets = whole.find((i) => i.name === "targets") ?? null;
+  const [tokens, another] = whole.filter((i) => i !== targets);
+  return tokens && !another ? { tokens, targets } : null;
+}
+
+/** Encodes texts. Texts longer than the model's bound are cut, with a note. */
+async function textTokens(
+  program: Program,
+  given: readonly string[],
+  inputs: Map<string, GivenTensor>,
+  reader: TextReader,
+): Promise<GivenTexts> {
+  const fed = textInputs(program);
+  if (!fed) throw new UserError("--text needs a model with one input of tokens, u32[B, T]", takes(program));
+  const { tokens, targets } = fed;
+  const axis = program.axes.find((a) => a.name === tokens.packing?.axis);
+  // With targets, the last token is only a target.
+  const bound = (axis?.bound ?? Infinity) + (targets ? 1 : 0);
+  const texts: (readonly number[])[] = [];
+  for (const text of given) {
+    const read = Array.from(await reader.encode(text));
+    if (read.length <= (targets ? 1 : 0))
+      throw new UserError(`--text ${quotedName(text)} is ${read.length === 0 ? "empty" : "too short for a target"}`);
+    if (read.length > bound)
+      say(
+        `note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${read.length} ${reader.unit}s, the ` +
+          `model reads the first ${bound}`,
+      );
+    texts.push(read.slice(0, bound));
+  }
+  const longest = Math.max(...texts.map((t) => t.length)) - (targets ? 1 : 0);
+  const feed = (input: ProgramInput, from: number): void => {
+    if (inputs.has(input.name)) throw new UserError(`--text and --input both give ${input.name}`);
+    const data = new Uint32Array(texts.length * longest);
+    texts.forEach((t, b) => data.set(t.slice(from, from + longest), b * longest));
+    inputs.set(input.name, { shape: [texts.length, longest], data });
+  };
+  feed(tokens, 0);
+  if (targets) feed(targets, 1);
+  return { tokens: targets ? texts.map((t) => t.slice(0, -1)) : texts, reader };
+}
+
+/** The lengths of the texts; null where all are equal. */
+function lengthsOf(texts: GivenTexts | null): readonly number[] | null {
+  const lengths = texts?.tokens.map((t) => t.length) ?? [];
+  return lengths.some((n) => n !== lengths[0]) ? lengths : null;
+}
+
+/** Extents for the buffers of a session. The runtime checks whether the shapes fit. */
+function extentsOf(program: Program, inputs: ReadonlyMap<string, GivenTensor>): ReadonlyMap<string, number> {
+  const axes = new Map(program.axes.map((a) => [a.name, a]));
+  const extents = new Map<string, number>();
+  for (const input of program.inputs)
+    input.shape.forEach((size, d) => {
+      const extent = inputs.get(input.name)!.shape[d];
+      const axis = typeof size === "string" ? axes.get(size) : undefined;
+      if (axis && extent !== undefined && extent >= 1 && (axis.bound === null || extent <= axis.bound))
+        extents.set(axis.name, extent);
+    });
+  return extents;
+}

@@ -1,0 +1,375 @@
+// `modc verify`: checks on the user's model and device that programs compute what the model says, and that the causal
+// rule keeps its laws.
+import { existsSync } from "node:fs";
+import { check } from "../../../language/check/check.js";
+import { compileGeneration, GenerationError } from "../../../compiler/compile-generation.js";
+import type { SourceFile, Span } from "../../../language/diagnostics/span.js";
+import { lineAndColumn } from "../../../language/diagnostics/span.js";
+import type { Graph } from "../../../compiler/ir/graph.js";
+import { printGraph } from "../../../compiler/ir/print.js";
+import { lower } from "../../../compiler/lower/lower.js";
+import { optimize, passes as usualPasses, type Pass } from "../../../compiler/passes/index.js";
+import type { Program } from "../../../runtime/program/program.js";
+import { checkLive } from "../../../runtime/run/extents.js";
+import { openDevice, type Device } from "../../../runtime/index.js";
+import { roomFor } from "../../../runtime/run/memory.js";
+import { parseAxes } from "../../../runtime/steps/sizes.js";
+import { expectFittingWeights } from "../../../runtime/weights/weights.js";
+import { sequenceAxes, type Axis } from "../../../ground/size/axes.js";
+import { nonDegenerateWeights } from "../../verify/non-degenerate.js";
+import { loadGraph, type Machine, type Weights } from "../../verify/machine.js";
+import { checkReproduction } from "../../verify/again.js";
+import { parseReproduction } from "../../verify/reproduction.js";
+import { checkSteps, measureSteps } from "../../verify/steps.js";
+import { verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
+import { approximateSteps } from "./approximate-steps.js";
+import { Agreement, routesOfTokens } from "../train/agreement.js";
+import { wantedDevice } from "../device.js";
+import type { EvaluationFlags } from "../train/evaluated-rule.js";
+import { evaluateRules, expectEvaluable, nameOf } from "../train/evaluation.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { readWeights } from "./execute.js";
+import { chosenExtents, printExtents } from "../source/extents.js";
+import { readText, writeText } from "../source/files.js";
+import { expectOfKind } from "../source/output-kinds.js";
+import { compileFile, compileOptions, type Finished } from "../source/frontend.js";
+import { madeInputs } from "../program/made-inputs.js";
+import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { out, outJson, Progress, say } from "../terminal/terminal.js";
+import { tuningsOn } from "../program/tunings.js";
+import { percent } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+import { expectNone } from "../tree/usage.js";
+
+type VerifyFlags = Flags<typeof runningCommands.verify>;
+
+/** Hooks for tests, which inject faults. */
+export interface VerifyTrial {
+  readonly passes?: readonly Pass[];
+  readonly amend?: (program: Program) => Program;
+}
+
+/** Default sequences and tokens: enough for every tile, and for a prefix that ends before the last token. */
+const USUAL = { batch: 3, tokens: 64 } as const;
+/** Default number of windows of the text of `--data`. */
+const USUAL_WINDOWS = 16;
+
+/** Options of the text that a model is tried on, and all that a fault's file says itself. */
+const OF_TEXTS = ["tokenizer", "field", "validation", "windows"] as const;
+const OF_MODELS = [
+  ...(["weights", "batch", "length", "at", "data", "output", "loopCaches", "seed", "set", "model"] as const),
+  ...OF_TEXTS,
+] as const;
+
+export async function verify(file: string, given: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
+  if (file.endsWith(".json")) expectNone(given, OF_MODELS, "on a fault that was written: the file has all of it");
+  if (given.data === undefined) expectNone(given, OF_TEXTS, "without --data, whose text it is about");
+  const flags = withFolder(file, given);
+  const compiled = file.endsWith(".json") ? null : await compileFile(file, { ...flags, phase: "infer" });
+  if (compiled) await expectFittingWeights(compiled.program, flags.weights ?? null);
+  if (compiled && flags.data !== undefined) await expectEvaluable(file, { ...flags, data: flags.data });
+  const device = await openDevice({ ...wantedDevice(flags), spare: false });
+  const tell = new Telling(flags);
+  try {
+    const machine: Machine = { device, tunings: tuningsOn(device, flags) ?? undefined, amend: trial.amend };
+    if (!compiled) return await verifyAgain(file, machine, tell);
+    const model = await verified(file, flags, compiled, machine, trial);
+    say(`${model.name} on ${device.info.name}, ${printExtents(model.extents)}`);
+    const holds = await verifyModel(model.subject, tell);
+    if (holds) await verifySteps(file, flags, model, device, tell);
+    if (flags.data !== undefined) await tellOfText(file, { ...flags, data: flags.data }, model, tell);
+    return tell.end(model.name, device);
+  } finally {
+    tell.clear();
+    device.destroy();
+  }
+}
+
+interface Verified {
+  readonly name: string;
+  readonly subject: VerifyTarget;
+  readonly extents: ReadonlyMap<string, number>;
+  readonly weights: Weights;
+}
+
+/** The model under its rules, with weights and inputs. */
+async function verified(
+  file: string,
+  flags: VerifyFlags,
+  compiled: Finished,
+  machine: Machine,
+  trial: VerifyTrial,
+): Promise<Verified> {
+  const { program, model, graph, sources } = compiled;
+  const seed = flags.seed ?? 0;
+  const weights =
+    flags.weights === undefined
+      ? nonDegenerateWeights(program.weights, seed)
+      : await readWeights({ program, weights: flags.weights, seed });
+  expectWeights(file, flags.weights);
+  if (flags.weights === undefined)
+    say(
+      `note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its ` +
+        "results",
+    );
+  const axes = parseAxes(program);
+  const open = chosenExtents(axes, flags, USUAL.tokens);
+  const extents = flags.batch === undefined ? withBatch(axes, open) : open;
+  const live = checkLive(program, undefined, null);
+  const tooLarge = roomFor(compiled.forTarget(machine.device.target, machine.tunings), machine.device.info.limits, {
+    extents,
+    lengths: new Map(),
+    live,
+  });
+  if (tooLarge) throw tooLarge;
+  if (!program.inputs.some((i) => i.packing))
+    throw new UserError(`${model.name} has no input along a sequence: there is nothing that comes later`);
+  return {
+    name: model.name,
+    extents,
+    weights,
+    subject: {
+      rules: await rulesOf(file, flags, lower(model), graph),
+      machine,
+      weights,
+      place: placer(sources),
+      ...(trial.passes ? { passes: trial.passes } : {}),
+      inputs: (draw, unequal) => {
+        const { inputs } = madeInputs(program, { extents, lengths: new Map(), live }, draw);
+        return { inputs, lengths: unequal ? unequalLengths(axes, extents) : null };
+      },
+    },
+  };
+}
+
+const withBatch = (axes: readonly Axis[], extents: ReadonlyMap<string, number>): ReadonlyMap<string, number> =>
+  new Map(
+    [...extents].map(([name, n]) => [name, axes.some((a) => a.name === name && a.role === "batch") ? USUAL.batch : n]),
+  );
+
+/** Unequal lengths: the longest, and shorter ones; null for a model with no or several sequence axes. */
+function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, number>): readonly number[] | null {
+  const batch = axes.find((a) => a.role === "batch");
+  const [tokens, other] = sequenceAxes(axes);
+  if (!batch || tokens === undefined || other !== undefined) return null;
+  const longest = extents.get(tokens)!;
+  return Array.from({ length: extents.get(batch.name)! }, (_, b) => Math.max(1, Math.floor(longest / (1 + b / 2))));
+}
+
+/** The model's graphs under both rules; one where they are equal, or where the model has only one. */
+async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: Graph): Promise<readonly RuleGraph[]> {
+  const { source, read } = await modelText(file);
+  const named = flags.model === undefined ? {} : { model: flags.model };
+  const { model, diagnostics } = check(source, {
+    phase: "generate",
+    entry: "forward",
+    set: flags.set ?? {},
+    read,
+    ...named,
+  });
+  if (!model) {
+    say(
+      "note: the model has no causal rule: " +
+        (diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"),
+    );
+    return [{ rule: "top-k", graph: top }];
+  }
+  const causal = lower(model);
+  const text = (graph: Graph): string => printGraph(graph, { place: null });
+  const same = text(optimize(causal)) === text(optimized);
+  return same
+    ? [{ rule: "causal", graph: causal }]
+    : [
+        { rule: "causal", graph: causal },
+        { rule: "top-k", graph: top },
+      ];
+}
+
+/** Checks generation with caches, if the model can generate. */
+async function verifySteps(
+  file: string,
+  flags: VerifyFlags,
+  { subject, extents, weights }: Verified,
+  device: Device,
+  tell: Telling,
+): Promise<void> {
+  const causal = subject.rules.find((r) => r.rule === "causal");
+  if (!causal)
+    return tell.onFinding({
+      check: "steps",
+      rule: null,
+      state: "skipped",
+      text: "steps need the causal rule",
+      fault: null,
+    });
+  const { source } = await modelText(file);
+  tell.onProgress("prompts and steps");
+  let compiled;
+  try {
+    compiled = compileGeneration(source.text, {
+      ...compileOptions(file, { ...flags, phase: "generate" }),
+      target: device.target,
+      ...(flags.loopCaches && { loopCaches: flags.loopCaches }),
+    });
+  } catch (fault) {
+    if (!(fault instanceof GenerationError) || flags.loopCaches === "last") throw fault;
+    return tell.onFinding({ check: "steps", rule: "causal", state: "skipped", text: fault.message, fault: null });
+  }
+  const { generation } = compiled;
+  if (!generation) return;
+  const whole = await loadGraph(subject.machine, optimize(causal.graph), weights);
+  try {
+    const longest = Math.min(extents.get(generation.tokenAxis) ?? USUAL.tokens, generation.context ?? Infinity);
+    const { shape, data } = subject.inputs(4, false).inputs.get(generation.input)!;
+    const prompts = PROMPTS.map((part, b) =>
+      Array.from(data)
+        .slice((b % shape[0]!) * shape[1]!)
+        .slice(0, Math.max(1, Math.floor(longest * part))),
+    );
+    const tokens = Math.max(1, Math.min(24, Math.floor(longest / 3)));
+    const of = { machine: subject.machine, generation, weights, whole, prompts, tokens };
+    const steps = (added: number): string =>
+      `prompts of ${prompts.map((p) => p.length).join(", ")} tokens and ${added} steps`;
+    if (generation.loopCaches) return tell.onFinding(approximateSteps(await measureSteps(of), steps));
+    const { tokens: added, difference, faults } = await checkSteps(of);
+    const text = steps(added);
+    tell.onFinding(
+      faults.length === 0
+        ? {
+            check: "steps",
+            rule: "causal",
+            state: "holds",
+            text:
+              `${text} give what the whole sequence gives: log-probabilities differ by at most ` +
+              difference.toExponential(1),
+            fault: null,
+          }
+        : {
+            check: "steps",
+            rule: "causal",
+            state: "fails",
+            text: `${text} differ from the whole sequence in ${faults.length} places: ${faults[0]!}`,
+            fault: null,
+          },
+    );
+  } finally {
+    whole.dispose();
+  }
+}
+
+/** Lengths of prompts as shares of the longest text: one token, a chunk, more than a chunk. */
+const PROMPTS = [0, 0.1, 0.5] as const;
+
+/**
+ * Reports the loss of both rules on a text, and their agreement. `--batch` and `--length` apply to the random inputs,
+ * not to the text.
+ */
+async function tellOfText(
+  file: string,
+  { batch: _batch, length: _length, ...flags }: EvaluationFlags,
+  { subject }: Verified,
+  tell: Telling,
+): Promise<void> {
+  const agreement = new Agreement(new Set(subject.rules.flatMap(({ graph }) => routesOfTokens(graph))));
+  const found = await evaluateRules(file, { ...flags, windows: flags.windows ?? USUAL_WINDOWS }, agreement.observe);
+  for (const { path, agrees, recall, top, causal } of agreement.layers())
+    tell.onFinding({
+      check: "agreement",
+      rule: null,
+      state: "told",
+      text:
+        `${path}: both rules do the same with ${percent(agrees, 1)} of the tokens; of those top-k computes ` +
+        `(${percent(top, 1)}) the predictor takes ${percent(recall, 1)}, of all ${percent(causal, 1)}`,
+      fault: null,
+    });
+  for (const [rule, { loss, tokens }] of found.rules)
+    tell.onFinding({
+      check: "perplexity",
+      rule: subject.rules.length > 1 ? rule : null,
+      state: "told",
+      text: `perplexity ${Math.exp(loss).toPrecision(4)} by ${nameOf(rule)}, on ${tokens} tokens`,
+      fault: null,
+    });
+}
+
+/** Runs a reproduction file of an earlier run. */
+async function verifyAgain(file: string, machine: Machine, tell: Telling): Promise<ExitCode> {
+  const reproduction = parseReproduction(readText(file));
+  const difference = await checkReproduction(machine, reproduction, usualPasses);
+  const { kind, name } = reproduction.fault;
+  const text =
+    difference === null
+      ? `the ${kind} ${name} agrees with the reference`
+      : `the ${kind} ${name} still differs: ${difference}`;
+  tell.onFinding({
+    check: kind === "pass" ? "passes" : "operators",
+    rule: null,
+    state: difference === null ? "holds" : "fails",
+    text,
+    fault: null,
+  });
+  return tell.end(reproduction.graph.name, machine.device);
+}
+
+/** The file of the first fault, if no other is named. */
+const USUAL_OUTPUT = "modc-fault.json";
+
+/** Prints findings as they arrive, or all at the end as JSON; writes the reproduction file of the first fault. */
+class Telling {
+  readonly #findings: Finding[] = [];
+  readonly #progress = new Progress();
+
+  constructor(readonly flags: VerifyFlags) {}
+
+  onFinding(finding: Finding): void {
+    this.clear();
+    this.#findings.push(finding);
+    if (!this.flags.json) out(lineOf(finding));
+    if (!finding.fault) return;
+    const path = this.flags.output ?? USUAL_OUTPUT;
+    if (existsSync(path)) expectOfKind("fault", path);
+    writeText(path, finding.fault.reproduction);
+    say(`${path} shows the fault, and nothing else of the model: modc verify ${path}`);
+  }
+  onProgress(stage: string, detail?: string): void {
+    this.#progress.report(stage, detail);
+  }
+  clear(): void {
+    this.#progress.clear();
+  }
+  end(model: string, { info }: Device): ExitCode {
+    this.clear();
+    const holds = this.#findings.every((f) => f.state !== "fails");
+    if (this.flags.json)
+      outJson({
+        model,
+        device: { name: info.name, software: info.software },
+        holds,
+        findings: this.#findings.map(({ fault, ...rest }) => ({
+          ...rest,
+          fault: fault === null ? null : { kind: fault.kind, name: fault.name, place: fault.place },
+        })),
+      });
+    else out(holds ? "everything holds" : "something is wrong");
+    return holds ? EXIT.fine : EXIT.check;
+  }
+}
+
+const MARKS: Readonly<Record<Finding["state"], string>> = {
+  holds: "holds  ",
+  fails: "FAILS  ",
+  told: "note   ",
+  skipped: "skipped",
+};
+
+const lineOf = ({ state, check: what, rule, text, fault }: Finding): string =>
+  `${MARKS[state]}  ${what.padEnd(10)}  ${(rule ?? "").padEnd(6)}  ${text}${fault?.place ? ` (${fault.place})` : ""}`;
+
+/** `moby.mod:3:4` */
+const placer =
+  (sources: readonly SourceFile[]) =>
+  ({ file, start }: Span): string => {
+    const { line, column } = lineAndColumn(sources.find((s) => s.file === file)?.text ?? "", start);
+    return `${file}:${line}:${column}`;
+  };

@@ -1,0 +1,143 @@
+// `modc serve`: a model behind OpenAI's wire, until it is told to end.
+import { CHAT_PAGE, createServer, isLoopback, LIMITS, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
+import { expectFree, listen, type Listening } from "../../serve/listen-node.js";
+import type { Engine } from "../../../generation/engine/index.js";
+import type { OpenedEngine } from "../../session/engine-node.js";
+import { onInterrupt, outliveOutput } from "../terminal/ending.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { say } from "../terminal/terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+import { keysOf } from "./keys.js";
+import { ServeLog } from "./log.js";
+import { openServed } from "./open.js";
+
+export type ServeFlags = Flags<typeof runningCommands.serve>;
+
+const USUAL = {
+  host: "127.0.0.1",
+  port: 8080,
+  requestSeconds: 600,
+  drainSeconds: 30,
+  maxBatch: 16,
+  queue: 256,
+} as const;
+
+export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> {
+  const { host = USUAL.host, port = USUAL.port } = flags;
+  const keys = keysOf(flags);
+  expectGuarded(host, keys, flags);
+  if (flags.name?.includes(""))
+    throw new UserError("--name is empty", "leave it out: the model has a name", EXIT.usage);
+  await expectFree(host, port);
+  const metrics = new LoggedMetrics(flags.log ?? "text");
+  const { log } = metrics;
+  const opened = await openServed(
+    file,
+    { ...flags, maxBatch: flags.maxBatch ?? USUAL.maxBatch, queue: flags.queue ?? USUAL.queue },
+    metrics,
+  );
+  try {
+    if (opened.texts.chat === null && opened.embedder === null)
+      say(
+        "note: no chat template: completions only, no chats; --chat-template <file or name> gives one, such as chatml",
+      );
+    const server = serverOf(opened, flags, { keys, metrics, log, host });
+    const listening = await listen(server, {
+      host,
+      port,
+      open: keys.length === 0,
+      onFault: (fault) => log.refused(fault),
+    });
+    return await untilInterrupted(listening, server, opened.engine, flags, log);
+  } finally {
+    await opened.close();
+  }
+}
+
+/** Counts what the engine tells, and logs what an operator must know of it. */
+class LoggedMetrics extends Metrics {
+  readonly log: ServeLog;
+
+  constructor(form: "json" | "text") {
+    super();
+    this.log = new ServeLog(form);
+  }
+  override deviceLost(): void {
+    super.deviceLost();
+    this.log.deviceLost();
+  }
+  cacheLimited(bytes: number): void {
+    this.log.cacheLimited(bytes);
+  }
+}
+
+/** Before anything is read: an open server on a network is said to be wanted, never a slip. */
+function expectGuarded(host: string, keys: readonly string[], { key }: ServeFlags): void {
+  if (isLoopback(host) || keys.length > 0 || !key) return;
+  throw new UserError(
+    `--host ${host}: anyone could ask who reaches this machine, and there is no key`,
+    "give --api-key @file, or --no-key if everyone may",
+    EXIT.usage,
+  );
+}
+
+function serverOf(
+  { engine, embedder, name, texts, fingerprint }: OpenedEngine,
+  flags: ServeFlags,
+  own: { readonly keys: readonly string[]; readonly metrics: Metrics; readonly log: ServeLog; readonly host: string },
+): Server {
+  const [first = name, ...aliases] = flags.name ?? [];
+  const { allowHost = [], maxBatch = USUAL.maxBatch, queue = USUAL.queue } = flags;
+  // A server with keys may be called by any name. So may one that is open on purpose, unless it is told by which.
+  const anyName = own.keys.length > 0 || (!isLoopback(own.host) && allowHost.length === 0);
+  return createServer({
+    engine,
+    embedder,
+    tokenizer: texts.tokenizer,
+    chat: texts.chat,
+    defaults: texts.defaults,
+    info: texts.info,
+    name: first,
+    aliases,
+    fingerprint,
+    metrics: own.metrics,
+    page: CHAT_PAGE,
+    keys: own.keys,
+    hosts: anyName ? null : [...LOOPBACK, ...allowHost],
+    origins: flags.cors ?? [],
+    ...(flags.context !== undefined && { context: flags.context }),
+    limits: {
+      seconds: flags.requestTimeout ?? USUAL.requestSeconds,
+      // What could never be taken is refused for good, not until later.
+      choices: Math.min(LIMITS.choices, maxBatch + queue),
+      texts: maxBatch + queue,
+    },
+    log: (entry) => own.log.request(entry),
+  });
+}
+
+/** The first interrupt drains, the second ends the process. */
+async function untilInterrupted(
+  listening: Listening,
+  server: Server,
+  engine: Engine,
+  flags: ServeFlags,
+  log: ServeLog,
+): Promise<ExitCode> {
+  let restore = (): void => {};
+  const interrupted = new Promise<void>((resolve) => (restore = onInterrupt(resolve)));
+  outliveOutput((fault) => log.unwritten(fault));
+  try {
+    log.listening(listening.url, server.keyed, engine);
+    await interrupted;
+    const seconds = flags.drainTimeout ?? USUAL.drainSeconds;
+    log.draining(server.active, seconds);
+    const whole = await listening.drain(seconds);
+    log.ended(whole);
+    return whole ? EXIT.fine : EXIT.interrupted;
+  } finally {
+    restore();
+    log.close();
+  }
+}

@@ -1,0 +1,75 @@
+// The error for a length beyond a model's bound; its hint names the parameter that sets the bound, if there is one.
+import type { Model } from "../../../language/check/model.js";
+import { mergedPairs } from "../tree/arguments.js";
+import { UserError } from "../terminal/exit.js";
+import { modelText } from "./model-file.js";
+import type { ModelFlags } from "../tree/options.js";
+
+/** The requested extent with its option, and the model's bound. */
+export interface RequestedExtent {
+  /** `--length 1000`, `--at S=300` */
+  readonly option: string;
+  /** Null: the model's only input sequence. */
+  readonly axis: string | null;
+  readonly extent: number;
+  readonly bound: number;
+  /** The model's name: `Small`. */
+  readonly model: string;
+}
+
+export class BeyondBound extends UserError {
+  constructor(
+    readonly asked: RequestedExtent,
+    hint: string | null = null,
+  ) {
+    super(`${asked.option}: ${asked.model} allows ${asked.bound}`, hint);
+  }
+}
+
+interface Flags extends Pick<ModelFlags, "set" | "phase" | "enter" | "model"> {
+  readonly weights?: string;
+}
+
+/**
+ * The error with a hint; unchanged where no parameter raises the bound without changing the weights that were passed.
+ * `given`: what is compiled, for commands without an option for it.
+ */
+export async function raisingBound(
+  fault: BeyondBound,
+  path: string,
+  flags: Flags,
+  given: Pick<ModelFlags, "phase" | "enter">,
+): Promise<Error> {
+  const { check } = await import("../../../language/check/check.js");
+  const { source, read } = await modelText(path);
+  const phase = flags.phase ?? given.phase ?? "infer";
+  const entry = flags.enter ?? given.enter;
+  const choice = {
+    phase,
+    read,
+    ...(entry === undefined ? {} : { entry }),
+    ...(flags.model === undefined ? {} : { model: flags.model }),
+  };
+  const modelWith = (more: Readonly<Record<string, string>>): Model | null =>
+    check(source, { ...choice, set: mergedPairs(flags.set ?? {}, more) }).model;
+  const { extent, axis, bound } = fault.asked;
+  const own = modelWith({});
+  for (const { name, value } of own?.parameters ?? []) {
+    if (value !== String(bound)) continue;
+    const other = modelWith({ [name]: String(extent) });
+    if (own === null || other === null || !allows(other, axis, extent)) continue;
+    if (flags.weights !== undefined && weightsOf(own) !== weightsOf(other)) continue;
+    return new BeyondBound(fault.asked, `--set ${name}=${extent} allows as many`);
+  }
+  return fault;
+}
+
+const allows = ({ axes }: Model, name: string | null, extent: number): boolean =>
+  axes.some((axis) => {
+    const asked = name === null ? axis.role === "sequence" && axis.count.kind === "input" : axis.name === name;
+    return asked && (axis.bound === null || axis.bound >= extent);
+  });
+
+/** A key of a model's weights: their paths, types and shapes. */
+export const weightsOf = ({ weights }: Model): string =>
+  JSON.stringify(weights.map(({ path, shape }) => [path, shape]));

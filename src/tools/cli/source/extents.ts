@@ -1,0 +1,100 @@
+// The extents a command uses: `--batch`, `--length`, and `--at` for other axes.
+import { capacityOf, generationExtents } from "../../../runtime/program/axes-of-generation.js";
+import type { Axis } from "../../../ground/size/axes.js";
+import { BeyondBound } from "./beyond-bound.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { UsageError } from "../tree/usage.js";
+import type { ExtentFlags } from "../tree/options.js";
+
+/**
+ * The extent of each input axis: that of the flags, else 1 for the batch and the bound for others, with at most `usual`
+ * tokens. `usual` null: only the bound.
+ */
+export function chosenExtents(
+  axes: readonly Axis[],
+  flags: ExtentFlags,
+  usual: number | null,
+): ReadonlyMap<string, number> {
+  if (flags.program === "prompt" || flags.program === "step") return extentsOfGeneration(axes, flags, usual);
+  const open = axes.filter((axis) => axis.role !== "sequence" || axis.count.kind === "input");
+  const given = new Map(flags.at);
+  const ofRole = (role: Axis["role"]): readonly Axis[] => open.filter((axis) => axis.role === role);
+  const own = [
+    ["--batch", flags.batch, ofRole("batch")],
+    ["--length", flags.length, ofRole("sequence")],
+  ] as const;
+  for (const [name, n] of given) {
+    if (!open.some((axis) => axis.name === name))
+      throw new UserError(
+        `--at: the model has no axis ${name}`,
+        `it has ${open.map((axis) => axis.name).join(", ") || "none"}`,
+      );
+    // With several input sequences, `--length` is ambiguous and refused.
+    const other = own.find(([, , axes]) => axes.length === 1 && axes[0]!.name === name);
+    if (other)
+      throw new UsageError(
+        "renamed-option",
+        `--at ${name}=${n}: ${WHAT[other[0]]} is said by ${other[0]}`,
+        `write ${other[0]} ${n}`,
+      );
+  }
+  for (const [option, extent, axes] of own) {
+    if (extent === undefined) continue;
+    const [axis, another] = axes;
+    if (!axis) throw new UserError(`${option}: the model has no ${option === "--batch" ? "batch" : "sequence"} axis`);
+    if (another)
+      throw new UserError(
+        `${option}: the model has several sequences`,
+        `--at ${axes.map((a) => `${a.name}=${extent}`).join(",")}`,
+        EXIT.usage,
+      );
+    given.set(axis.name, extent);
+  }
+  return new Map(
+    open.map((axis) => {
+      const value = given.get(axis.name) ?? usualExtent(axis, usual);
+      if (value === null)
+        throw new UserError(
+          `${axis.name} has no bound: say how long it is`,
+          ofRole("sequence").length === 1 && axis.role === "sequence" ? "--length 2048" : `--at ${axis.name}=2048`,
+        );
+      if (axis.bound !== null && value > axis.bound) {
+        const option = own.find(([, extent, axes]) => extent !== undefined && axes[0] === axis)?.[0];
+        const asked = option === undefined ? `--at ${axis.name}=${value}` : `${option} ${value}`;
+        throw new BeyondBound({ option: asked, axis: axis.name, extent: value, bound: axis.bound, model: "the model" });
+      }
+      return [axis.name, value];
+    }),
+  );
+}
+
+/** For generation, `--length` is the length of the text after the run: of the whole prompt, or after a step. */
+function extentsOfGeneration(
+  axes: readonly Axis[],
+  flags: ExtentFlags,
+  usual: number | null,
+): ReadonlyMap<string, number> {
+  if (flags.at !== undefined)
+    throw new UserError(
+      `--at has no effect on --program ${flags.program!}`,
+      "--batch and --length say its sizes",
+      EXIT.usage,
+    );
+  const root = axes.find((a) => a.role === "sequence" && axes.some((b) => b.name === capacityOf(a.name)));
+  const bound = axes.find((a) => a.name === capacityOf(root?.name ?? ""))?.bound ?? null;
+  const sequences = flags.batch ?? 1;
+  const length = flags.length ?? Math.min(usual ?? bound ?? 2048, bound ?? Infinity);
+  if (bound !== null && length > bound) throw new UserError(`--length is ${length}: the model allows ${bound}`);
+  return generationExtents(axes, sequences, flags.program === "step" ? 1 : length, length);
+}
+
+const WHAT = { "--batch": "the number of sequences", "--length": "the length of a sequence" } as const;
+
+function usualExtent(axis: Axis, usual: number | null): number | null {
+  if (axis.role === "batch") return 1;
+  return usual !== null && axis.role === "sequence" ? Math.min(usual, axis.bound ?? usual) : axis.bound;
+}
+
+/** `B=1 T=512` */
+export const printExtents = (extents: ReadonlyMap<string, number>): string =>
+  [...extents].map(([name, n]) => `${name}=${n}`).join(" ");

@@ -1,0 +1,119 @@
+// Compiles or checks a file for a command, and prints its diagnostics.
+import type { CompileOptions, Compiled } from "../../../compiler/compile.js";
+import type { SourceFile } from "../../../language/diagnostics/span.js";
+import type { Model } from "../../../language/check/model.js";
+import type { Program } from "../../../runtime/program/program.js";
+import type { Precision, Target } from "../../../runtime/program/target.js";
+import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
+import { SourceError } from "../../session/errors.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import type { Read } from "../../../language/check/names/files.js";
+import { modelName, modelReader, modelText, readModel, type ModelText } from "./model-file.js";
+import type { ModelFlags, PrecisionFlags } from "../tree/options.js";
+
+/** The precision flags as an option of the library. */
+export const precisionOf = ({ weightsAs, activationsAs }: PrecisionFlags): Precision => ({
+  ...(weightsAs && { weights: weightsAs }),
+  ...(activationsAs && { activations: activationsAs }),
+});
+
+/** The name of the selected program, for headings. */
+export const programName = (
+  { program }: Pick<ModelFlags, "program">,
+  { phase, entry }: { readonly phase: string; readonly entry: string },
+): string => program ?? `${phase} ${entry}`;
+
+/** The options of `compile` and `check` for a file. */
+export function compileOptions(
+  file: string,
+  flags: ModelFlags,
+): CompileOptions & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
+  const phase = flags.phase ?? "infer";
+  const contradicts = [flags.phase && "--phase", flags.enter && "--enter", flags.gradients && "--gradients"].find(
+    Boolean,
+  );
+  if (flags.program !== undefined && contradicts)
+    throw new UserError(
+      `--program ${flags.program} says what is compiled: ${contradicts} has no effect on it`,
+      "leave it out",
+      EXIT.usage,
+    );
+  if (flags.gradients && (flags.enter ?? (phase === "train" ? "objective" : "forward")) !== "objective")
+    throw new UserError(
+      "--gradients needs a loss, which an objective has",
+      "give --phase train, or --enter objective",
+      EXIT.usage,
+    );
+  return {
+    file: modelName(file),
+    ...(flags.program === undefined ? { phase } : { program: flags.program }),
+    ...(flags.gradients ? { gradients: true } : {}),
+    set: flags.set ?? {},
+    read: modelReader(file),
+    ...(flags.enter === undefined ? {} : { entry: flags.enter }),
+    ...(flags.model === undefined ? {} : { model: flags.model }),
+  };
+}
+
+/** Compiles the model for a device, by default with the tunings of its class. */
+export type ForTarget = (target: Target, tunings?: Tunings) => Program;
+
+export type Finished = Compiled & {
+  readonly forTarget: ForTarget;
+  readonly program: NonNullable<Compiled["program"]>;
+  readonly graph: NonNullable<Compiled["graph"]>;
+  readonly model: Model;
+};
+
+/**
+ * Compiles a file, for any device if no target is set; prints its warnings with `show`. Throws SourceError where it has
+ * errors.
+ */
+export async function compileFile(
+  file: string,
+  flags: ModelFlags & PrecisionFlags,
+  { target, show = showDiagnostics }: { readonly target?: Target; readonly show?: typeof showDiagnostics } = {},
+): Promise<Finished> {
+  const source = await readModel(file);
+  const precision = precisionOf(flags);
+  const options = { ...compileOptions(file, flags), precision, ...(target && { target }) };
+  const { compile, programFor } = await import("../../../compiler/compile.js");
+  const compiled = compile(source.text, options);
+  const { program, graph, model } = compiled;
+  if (!program || !graph || !model) throw new SourceError(compiled.diagnostics, compiled.sources);
+  show(compiled.diagnostics, compiled.sources);
+  return {
+    ...compiled,
+    program,
+    graph,
+    model,
+    forTarget: (target, tunings) => programFor({ graph, model, sources: compiled.sources }, target, tunings, precision),
+  };
+}
+
+/** Checks a file without compiling it; prints its warnings. Throws SourceError where it has errors. */
+export const checkFile = async (file: string, flags: ModelFlags): ReturnType<typeof checkText> => {
+  compileOptions(file, flags); // report contradictory flags before anything is read
+  return checkText(await modelText(file), flags);
+};
+
+/** The same for a text. */
+export async function checkText(
+  { source, read }: ModelText,
+  { program, phase = "infer", enter, model: name, set = {} }: ModelFlags,
+): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
+  const { check } = await import("../../../language/check/check.js");
+  const { recipes } = await import("../../../compiler/recipes.js");
+  const { model, diagnostics, sources } = check(source, {
+    phase,
+    set,
+    read,
+    ...(enter === undefined ? {} : { entry: enter }),
+    ...(program === undefined ? {} : { phase: recipes[program].phase, entry: recipes[program].entry }),
+    ...(name === undefined ? {} : { model: name }),
+  });
+  if (!model) throw new SourceError(diagnostics, sources);
+  showDiagnostics(diagnostics, sources);
+  return { model, sources };
+}

@@ -1,0 +1,111 @@
+// Prints results for reading.
+import type { Program } from "../../../runtime/program/program.js";
+import type { Value, Values } from "../run/execute.js";
+import type { GivenInputs, GivenTexts } from "../run/inputs.js";
+import { loadText, observedChoices, stripsOf } from "../run/choices.js";
+import { drawRoutes, observedRoutes } from "../run/routes.js";
+import { pathsOfRoutes } from "../../../runtime/program/observed.js";
+
+/** Prints a run: results, losses, and a picture of the routes. */
+export function showRun(program: Program, given: GivenInputs, values: Values, width: number): string {
+  const parts: string[] = [];
+  const routes = observedRoutes(program, values);
+  const choices = observedChoices(program, values, routes);
+  const drawn = new Set([...pathsOfRoutes(program.outputs), ...choices.map(({ path }) => path)]);
+  for (const { name, role } of program.outputs) {
+    const value = values.get(name);
+    if (!value || (role === "observe" && drawn.has(name.replace(/\.(index|count)$/, "")))) continue;
+    parts.push(
+      role === "result" && given.texts && value.shape.length === 3
+        ? showNext(name, value, given.texts)
+        : showValue(name, value),
+    );
+  }
+  const batch = routes[0]?.chosen.length ?? choices[0]?.chosen.length ?? 0;
+  for (const b of sequencesOf(given, batch)) parts.push(showSequence(b));
+  return parts.join("\n");
+
+  function showSequence({ sequence, tokens }: { readonly sequence: number; readonly tokens: number }): string {
+    const title = [
+      ...(routes.length > 0 ? ["tokens computed (█) and skipped (·)"] : []),
+      ...(choices.length > 0 ? ["the experts of each token (0–9, a–z, A–Z)"] : []),
+    ].join("; ");
+    const strips = choices.flatMap((choice) => stripsOf(choice, sequence, tokens));
+    const picture = drawRoutes(routes, sequence, tokens, stripOf(given.texts, sequence), width, strips);
+    const loads = choices.map((choice) => loadText(choice, sequence, tokens));
+    return [`\n${batch > 1 ? `sequence ${sequence}: ` : ""}${title}`, picture, ...loads].join("\n");
+  }
+}
+
+/** The sequences that have tokens, with the number of tokens. */
+export function sequencesOf(
+  given: GivenInputs,
+  batch: number,
+): readonly { readonly sequence: number; readonly tokens: number }[] {
+  const [first] = [...given.inputs.values()];
+  const longest = first?.shape[1] ?? 0;
+  return Array.from({ length: batch }, (_, sequence) => ({
+    sequence,
+    tokens: given.lengths?.[sequence] ?? longest,
+  })).filter(({ tokens }) => tokens > 0);
+}
+
+const MOST_NEXT = 5;
+
+/** Logits of a byte-level model at the end of each text: the most likely bytes to come. */
+const stripOf = (texts: GivenTexts | null, sequence: number): string | null => {
+  const tokens = texts?.tokens[sequence];
+  return texts && tokens ? texts.reader.strip(tokens) : null;
+};
+
+function showNext(name: string, { shape, data }: Value, { tokens, reader }: GivenTexts): string {
+  const [, T, V] = shape as [number, number, number];
+  return tokens
+    .map((text, b) => {
+      const start = (b * T + text.length - 1) * V;
+      const logits = Array.from({ length: V }, (_, v) => data[start + v]!);
+      const most = logits.reduce((a, x) => (x > a ? x : a), -Infinity);
+      const weights = logits.map((x) => Math.exp(x - most));
+      const sum = weights.reduce((a, w) => a + w, 0);
+      const best = [...weights.keys()].sort((i, j) => weights[j]! - weights[i]! || i - j).slice(0, MOST_NEXT);
+      const after = tokens.length > 1 ? ` after sequence ${b}` : "";
+      return (
+        `${name}: most likely next ${reader.unit}s${after}: ` +
+        best.map((v) => `${reader.show(v, text)} ${((100 * weights[v]!) / sum).toFixed(1)}%`).join("  ")
+      );
+    })
+    .join("\n");
+}
+
+const MOST_VALUES = 64;
+
+/**
+ * Prints a value: `output: f32[1, 4, 1] = [[[1], [12], [2], [18]]]`; for large values the range, the mean and the first
+ * few elements.
+ */
+export function showValue(name: string, { dtype, shape, data }: Value): string {
+  const head = `${name}: ${dtype}[${shape.join(", ")}]`;
+  if (data.length <= MOST_VALUES) return `${head} = ${nested(shape, data, dtype)}`;
+  let [low, high, sum] = [Infinity, -Infinity, 0];
+  for (let i = 0; i < data.length; i++) {
+    const x = data[i]!;
+    if (x < low) low = x;
+    if (x > high) high = x;
+    sum += x;
+  }
+  return (
+    `${head}: from ${short(low)} to ${short(high)}, mean ${short(sum / data.length)}; begins ` +
+    `${Array.from({ length: 6 }, (_, i) => short(data[i]!)).join(", ")}, …`
+  );
+}
+
+function nested(shape: readonly number[], data: ArrayLike<number>, dtype: string): string {
+  const at = (depth: number, offset: number, stride: number): string => {
+    if (depth === shape.length) return dtype === "bool" ? String(data[offset] !== 0) : short(data[offset]!);
+    const inner = shape[depth] === 0 ? 0 : stride / shape[depth]!;
+    return `[${Array.from({ length: shape[depth]! }, (_, i) => at(depth + 1, offset + i * inner, inner)).join(", ")}]`;
+  };
+  return at(0, 0, data.length);
+}
+
+const short = (x: number): string => (Number.isInteger(x) ? String(x) : String(Number(x.toPrecision(6))));

@@ -1,0 +1,183 @@
+// Evaluates a model on a text under both rules, for commands that report its loss or its routes.
+import { pathsOfRoutes } from "../../../runtime/program/observed.js";
+import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { batchesOf } from "../../train/batches.js";
+import { openCorpus, type Corpus } from "../../train/corpus-node.js";
+import { findSources } from "../../train/sources-node.js";
+import type { Deviation } from "../../train/deviation.js";
+import { evaluateText, type Evaluated } from "../../train/evaluate.js";
+import { expectFits } from "../../train/run-node.js";
+import { usualContext, type TrainingModel } from "../../train/model.js";
+import type { Rule } from "../../train/types.js";
+import { expectFittingWeights } from "../../../runtime/weights/weights.js";
+import { openDevice, RuntimeError, type Device } from "../../../runtime/index.js";
+import { leftover } from "../../../runtime/node.js";
+import { sessionTexts } from "../../session/open-node.js";
+import { split, wholeWindows, type Window } from "../../train/windows.js";
+import { BeyondBound } from "../source/beyond-bound.js";
+import { dataIn, textIn } from "../source/data.js";
+import { wantedDevice } from "../device.js";
+import { showingOnce } from "../terminal/diagnostics.js";
+import { UserError } from "../terminal/exit.js";
+import { onDevice } from "../run/execute.js";
+import { makePrivateFolder, STDIN } from "../source/files.js";
+import { compileFile } from "../source/frontend.js";
+import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { Progress, say } from "../terminal/terminal.js";
+import { extentsFor, PHASES, type EvaluatedRule, type EvaluationFlags, type Observe } from "./evaluated-rule.js";
+import { evenly, observeLogits, type ObserveLogits } from "./logits.js";
+import { checkedModel } from "./training.js";
+
+/** What is found by one rule; how far it deviates from f32 weights, if others were asked for. */
+export type RuleFound = Evaluated & { readonly deviation: Deviation | null };
+
+/** The losses and shares of each requested rule. */
+export interface Found {
+  readonly model: TrainingModel;
+  readonly corpus: Pick<Corpus, "tokens" | "bytes">;
+  readonly rules: ReadonlyMap<Rule, RuleFound>;
+}
+
+/**
+ * What `evaluateRules` begins with, looked for before other work: an objective, the text, a tokenizer. Throws as it
+ * does.
+ */
+export async function expectEvaluable(file: string, given: EvaluationFlags): Promise<void> {
+  const flags = withFolder(file, given);
+  await checkedModel(await modelText(file), flags, () => undefined); // warnings come when it is evaluated
+  if (flags.data !== STDIN) await findSources(flags.data);
+  if (flags.tokenizer !== undefined) await sessionTexts(file, flags.tokenizer);
+}
+
+/** Runs the objective over the text, and, to be seen by `logits`, the forward pass of the last rule. */
+export async function evaluateRules(
+  file: string,
+  given: EvaluationFlags,
+  observe: Observe | null = null,
+  logits: ObserveLogits | null = null,
+): Promise<Found> {
+  const flags = withFolder(file, given);
+  expectWeights(file, flags.weights);
+  const rows = flags.batch ?? 8;
+  const most = flags.windows ?? 0;
+  const show = showingOnce();
+  const model = await checkedModel(await modelText(file), flags, show);
+  const context = flags.length ?? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity);
+  if (model.bound !== null && context > model.bound)
+    throw new BeyondBound({
+      option: `--length ${context}`,
+      axis: null,
+      extent: context,
+      bound: model.bound,
+      model: model.run.name,
+    });
+  if (flags.weights === undefined)
+    say(`note: no --weights: the model starts from seed ${flags.seed ?? 0} and has learned nothing`);
+  await expectFittingWeights(model.run, flags.weights ?? null);
+  const progress = new Progress();
+  const corpus = await openedOnce(flags);
+  let device: Device | null = null;
+  try {
+    expectFits(corpus, {
+      data: flags.text !== undefined || flags.data === STDIN ? "the text" : flags.data,
+      model: model.run,
+    });
+    const windows = windowsOf(corpus, context, flags.validation ?? 0, most);
+    progress.report("opening the device");
+    device = await openDevice(wantedDevice(flags));
+    const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
+    const found = new Map<Rule, RuleFound>();
+    for (const rule of rules) {
+      const evaluated = { file, flags, model, corpus, device, windows, rows, context, progress, observe, show };
+      found.set(rule, await evaluateRule({ ...evaluated, phase: PHASES[rule] }, rule));
+    }
+    // By the causal rule, where there are both.
+    const rule = rules.at(-1)!;
+    if (logits)
+      await observeLogits(
+        { file, flags, model, corpus, device, windows, rows, context, progress, observe, show, phase: PHASES[rule] },
+        logits,
+        (some, atOnce) => batchesOf(some, { corpus, inputs: model.run.inputs, rows: atOnce, context }),
+        { rule, title: "reading predictions" },
+      );
+    return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
+  } finally {
+    progress.clear();
+    device?.destroy();
+    await corpus.close();
+  }
+}
+
+/** The text's tokens, in a temporary file. */
+async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
+  const cache = join(tmpdir(), `modc-eval-${randomBytes(6).toString("hex")}`);
+  const gone = leftover(cache);
+  const remove = (): void => {
+    rmSync(cache, { recursive: true, force: true });
+    gone();
+  };
+  try {
+    makePrivateFolder(cache);
+    const corpus = await openCorpus({
+      data: flags.text === undefined ? dataIn(cache, flags.data, flags.field) : textIn(cache, flags.text),
+      ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
+      ...(flags.field === undefined ? {} : { field: flags.field }),
+      cache,
+    });
+    // On Windows an open file cannot be removed; elsewhere it is removed at once.
+    if (process.platform !== "win32") remove();
+    return { ...corpus, close: () => corpus.close().finally(remove) };
+  } catch (fault) {
+    remove();
+    throw fault;
+  }
+}
+
+/** Windows of the whole text, or of its last share, which training holds out: `most` evenly spaced ones; 0: all. */
+function windowsOf({ tokens }: Corpus, context: number, share: number, most: number): readonly Window[] {
+  if (tokens < 2) throw new UserError("the text has one token: nothing follows it");
+  const from = share === 0 ? 0 : split(tokens, context, share).boundary;
+  const windows = wholeWindows(from, tokens, context);
+  return most === 0 ? windows : evenly(windows, most);
+}
+
+async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleFound> {
+  const { file, flags, phase, model, corpus, device, windows, rows, context, progress, observe, show } = evaluated;
+  const { program, forTarget } = await compileFile(file, { ...flags, phase, enter: "objective" }, { show });
+  const extents = extentsFor(program, evaluated);
+  const batches = (atOnce: number): ReturnType<typeof batchesOf> =>
+    batchesOf(windows, { corpus, inputs: model.run.inputs, rows: atOnce, context });
+  const job = {
+    program,
+    forTarget,
+    tunings: flags.tunings,
+    weights: flags.weights ?? null,
+    live: flags.live ?? {},
+    seed: flags.seed ?? 0,
+    progress,
+    device,
+    extents,
+  };
+  const total = windows.reduce((n, w) => n + w.length, 0);
+  const found = await onDevice(job, flags.device ?? null, ({ session }) => {
+    const routes = pathsOfRoutes(program.outputs);
+    const losses = model.run.own.map((path) => `loss.${path}`);
+    return evaluateText(session, { losses, routes }, batches(rows), {
+      ...(observe && { onResults: (results, batch) => observe(rule, results, batch, program) }),
+      onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
+    });
+  });
+  if (!Number.isFinite(found.loss))
+    throw new RuntimeError("bad-weights", `the model's loss by ${nameOf(rule)} is not a finite number`, {
+      hint: "are its weights right?",
+    });
+  if (flags.weightsAs === undefined || flags.weightsAs === "f32" || flags.ownBlocks === true)
+    return { ...found, deviation: null };
+  const { evaluateDeviation } = await import("./deviation.js");
+  return { ...found, deviation: await evaluateDeviation(evaluated, batches, `comparing with f32 by ${nameOf(rule)}`) };
+}
+
+export const nameOf = (rule: Rule): string => (rule === "causal" ? "the causal rule" : "top-k");

@@ -1,0 +1,99 @@
+// The logits of a model over a text under one rule, beside what its routes chose.
+import { pathsOfRoutes } from "../../../runtime/program/observed.js";
+import type { Program } from "../../../runtime/program/program.js";
+import type { batchesOf } from "../../train/batches.js";
+import { SourceError } from "../../session/errors.js";
+import { evaluateText } from "../../train/evaluate.js";
+import type { Window } from "../../train/windows.js";
+import { formatBytes, LimitError, OutOfMemoryError } from "../../../runtime/device/errors.js";
+import { say } from "../terminal/terminal.js";
+import { onDevice } from "../run/execute.js";
+import { compileFile } from "../source/frontend.js";
+import { extentsFor, type EvaluatedRule, type Observe } from "./evaluated-rule.js";
+
+/** The most bytes of logits that are read of each session at once. */
+export const MOST_LOGITS = 64 * 1024 * 1024;
+/** How many times as many are read in all: of a longer text, of windows evenly over it. */
+const MOST_TIMES = 8;
+
+/** Called with the results of a forward pass, of which one, [B, T, vocabulary], is logits. */
+export type ObserveLogits = (logits: string, ...observed: Parameters<Observe>) => void;
+
+/** The only result, if it is floats of shape [B, T, vocabulary]. */
+export function logitsOf({ outputs }: Program): { readonly name: string; readonly vocabulary: number } | null {
+  const [only, ...others] = outputs.filter((o) => o.role === "result");
+  const vocabulary = only?.shape[2];
+  if (!only || others.length > 0 || only.shape.length !== 3 || only.dtype !== "f32") return null;
+  return typeof vocabulary === "number" ? { name: only.name, vocabulary } : null;
+}
+
+/**
+ * Of so many windows those whose logits are read, evenly over the list, and how many at once; null where a single
+ * window has more logits than are read in all.
+ */
+export function readable<W>(
+  windows: readonly W[],
+  { rows, context, vocabulary }: { readonly rows: number; readonly context: number; readonly vocabulary: number },
+): { readonly windows: readonly W[]; readonly atOnce: number } | null {
+  const bytes = 4 * context * vocabulary;
+  const most = Math.floor((MOST_TIMES * MOST_LOGITS) / bytes);
+  if (most === 0) return null;
+  return { windows: evenly(windows, most), atOnce: Math.max(1, Math.min(rows, Math.floor(MOST_LOGITS / bytes))) };
+}
+
+/**
+ * Runs the forward pass of a rule; does nothing where the model has none that gives logits of the objective's text.
+ * Nothing else depends on them: where they are too many, or the device refuses, a note says so.
+ */
+export async function observeLogits(
+  evaluated: EvaluatedRule,
+  observe: ObserveLogits,
+  batchesIn: (windows: readonly Window[], rows: number) => ReturnType<typeof batchesOf>,
+  { rule, title }: { readonly rule: Parameters<Observe>[0]; readonly title: string },
+): Promise<void> {
+  const { file, flags, phase, device, rows, context, progress, show } = evaluated;
+  const compiled = await compileFile(file, { ...flags, phase, enter: "forward" }, { show }).catch((fault: unknown) => {
+    // What trains need not have a forward pass, or one that this rule allows.
+    if (fault instanceof SourceError) return null;
+    throw fault;
+  });
+  const logits = compiled && logitsOf(compiled.program);
+  if (!logits) return;
+  const { program, forTarget } = compiled;
+  const { tokens, targets } = evaluated.model.run.inputs;
+  const inputs = new Set(program.inputs.map((i) => i.name));
+  for (const name of inputs) if (name !== tokens && name !== targets && name !== "lengths") return;
+  const read = readable(evaluated.windows, { rows, context, vocabulary: logits.vocabulary });
+  if (!read) {
+    const most = formatBytes(MOST_TIMES * MOST_LOGITS);
+    say(`note: no uncertainty is told: a sequence of ${context} tokens has more than ${most} of logits`);
+    return;
+  }
+  const { windows, atOnce } = read;
+  const job = {
+    program,
+    forTarget,
+    tunings: flags.tunings,
+    weights: flags.weights ?? null,
+    live: flags.live ?? {},
+    seed: flags.seed ?? 0,
+    progress,
+    device,
+    extents: extentsFor(program, { rows: atOnce, windows, context }),
+  };
+  const total = windows.reduce((n, w) => n + w.length, 0);
+  await onDevice(job, flags.device ?? null, ({ session }) =>
+    evaluateText(session, { losses: [], routes: pathsOfRoutes(program.outputs) }, batchesIn(windows, atOnce), {
+      inputs,
+      onResults: (results, batch) => observe(logits.name, rule, results, batch, program),
+      onBatch: (tokens) => progress.report(title, `${Math.floor((100 * tokens) / total)}%`),
+    }),
+  ).catch((fault: unknown) => {
+    if (!(fault instanceof LimitError || fault instanceof OutOfMemoryError)) throw fault;
+    say(`note: uncertainty is told of no further sequences: ${fault.message}`);
+  });
+}
+
+/** At most so many, from all over the list. */
+export const evenly = <T>(list: readonly T[], most: number): readonly T[] =>
+  most >= list.length ? list : Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);

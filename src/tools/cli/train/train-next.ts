@@ -1,0 +1,51 @@
+// Suggests next steps after training: the best checkpoint, and a command that uses it.
+import { check } from "../../../language/check/check.js";
+import { GenerationError } from "../../../compiler/lower/generation-error.js";
+import { generationGraphs } from "../../../compiler/lower/generation.js";
+import { lower } from "../../../compiler/lower/lower.js";
+import type { ModelChoice } from "../../train/model.js";
+import type { TrainResult } from "../../train/result.js";
+import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
+import type { ModelText } from "../source/model-file.js";
+
+/** The lines printed after a run; none without a checkpoint. */
+export function nextLines(
+  { output, checkpoint, bestSoFar }: Pick<TrainResult, "output" | "checkpoint" | "bestSoFar">,
+  text: ModelText,
+  choice: ModelChoice & { readonly tokenizer: string | null; readonly precision: string },
+): readonly string[] {
+  // As commands open the folder.
+  const path = bestSoFar ?? checkpoint;
+  if (path === null) return [];
+  const run = `${shellWord(output)}${choice.precision === "f32" ? "" : ` --weights-as ${choice.precision}`}`;
+  return [
+    `the ${bestSoFar === null ? "last" : "best"} checkpoint is ${path}`,
+    `try it with ${generates(text, choice) ? `modc generate ${run} --prompt "…"` : `modc eval ${run}`}`,
+  ];
+}
+
+/** Whether `modc generate` accepts the model. */
+function generates(
+  { source, read }: ModelText,
+  { model: name, set, tokenizer }: Parameters<typeof nextLines>[2],
+): boolean {
+  const { model } = check(source, {
+    phase: "generate",
+    entry: "forward",
+    set,
+    read,
+    ...(name === undefined ? {} : { model: name }),
+  });
+  if (model === null) return false;
+  try {
+    // Without a tokenizer only byte-level models generate text.
+    return generationGraphs(lower(model)).vocabulary === bytesTokenizer.vocabulary || tokenizer !== null;
+  } catch (fault) {
+    if (fault instanceof GenerationError) return false;
+    throw fault;
+  }
+}
+
+/** A path quoted for a shell where necessary. */
+export const shellWord = (path: string): string =>
+  /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;

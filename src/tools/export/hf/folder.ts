@@ -1,0 +1,106 @@
+// A language model as a folder of Hugging Face's: the files' text, without its weights and its tokenizer.
+import type { SourceFile } from "../../../language/diagnostics/span.js";
+import { huggingFaceFiles, pythonFiles } from "../../../ground/embedded.js";
+import { partsOf, type PartsOptions } from "../classes.js";
+import { Stacks } from "../experts.js";
+import { attributePath } from "../names.js";
+import { inSource } from "../refused.js";
+import { boundName, nameOf } from "../root-text.js";
+import { fileName, SourceNotes } from "../source-notes.js";
+import { SHARED_FILES, type Models } from "../torch.js";
+import { needsOf, variantOf } from "../variants.js";
+import { configJson, configurationText, type Configuration, type SpecialTokens } from "./configuration-text.js";
+import { expectLanguageModel, FACTS, refuse, withLabels } from "./language-model.js";
+import { modelCard } from "./model-card.js";
+import { modelingText } from "./modeling-text.js";
+import { namesOf, type Fact } from "./names.js";
+
+export type { SpecialTokens } from "./configuration-text.js";
+
+export interface HuggingFaceOptions {
+  readonly models: Models;
+  readonly sources: readonly SourceFile[];
+  /** Of the source with other parameters, as for `torchFolder`. */
+  readonly family?: () => readonly Models[];
+  readonly tokens?: SpecialTokens;
+  /** The type of the weights, as PyTorch calls it. */
+  readonly dtype?: string;
+}
+
+/** Files that are the same in all folders. */
+const SHARED = SHARED_FILES.filter((name) => name !== "modc_files.py");
+
+export interface HuggingFaceFolder {
+  readonly files: ReadonlyMap<string, string>;
+  /** Keys of weights, by their paths. */
+  readonly keys: ReadonlyMap<string, string>;
+}
+
+/** Throws ExportError for what has no form there. */
+export function huggingFaceFolder(options: HuggingFaceOptions): HuggingFaceFolder {
+  const notes = new SourceNotes(options.sources, options.models[0].file);
+  return inSource(
+    (span) => notes.place(span),
+    () => folderOf(options, notes),
+  );
+}
+
+function folderOf(
+  {
+    models: given,
+    family = () => [],
+    tokens = { bos: null, eos: [], pad: null },
+    dtype = "float32",
+  }: HuggingFaceOptions,
+  notes: SourceNotes,
+): HuggingFaceFolder {
+  expectLanguageModel(given);
+  const { models, noLabels } = withLabels(given);
+  const [model] = models;
+  const optionsOf = (all: Models): PartsOptions => {
+    const variants = withLabels(all).models.map((one) => variantOf(one, notes));
+    return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants) };
+  };
+  const own = optionsOf(models);
+  const stacked = model.weights.find(({ path }) => own.stacks.of(path) !== null);
+  if (stacked) refuse(`a mixture of experts (in ${stacked.path})`);
+  const moved = own.variants.flatMap(({ updates }) => [...updates.keys()])[0];
+  if (moved !== undefined) refuse(`a state that training moves (${moved})`);
+  const relatives = family();
+  const parts = partsOf(own, () => relatives.map(optionsOf));
+  const names = namesOf(model.name);
+  const facts = (known: ReadonlySet<string>): readonly Fact[] => {
+    const fact = (name: string, value: number | null, argument: string | null): readonly Fact[] =>
+      value === null ? [] : [{ name, value, argument: argument !== null && known.has(argument) ? argument : null }];
+    return [
+      ...Object.entries(FACTS).flatMap(([name, of]) =>
+        fact(name, of(model), nameOf(parts, [model, ...relatives.map(([first]) => first)].map(of))),
+      ),
+      ...parts.sequences[0]!.flatMap((sequence) =>
+        fact("max_position_embeddings", sequence.bound, boundName(parts, sequence)),
+      ),
+    ];
+  };
+  const { text, ...written } = modelingText({ names, parts, variants: own.variants, notes, noLabels, facts });
+  const configuration: Configuration = {
+    names,
+    model: model.name,
+    file: fileName(model),
+    live: model.live,
+    ...written,
+  };
+  return {
+    files: new Map([
+      ["config.json", configJson(configuration, tokens, dtype)],
+      [`${names.configuration}.py`, configurationText(configuration)],
+      [`${names.modeling}.py`, text],
+      ["modc_hf.py", huggingFaceFiles["modc_hf.py"]!],
+      ...SHARED.map((name) => [name, relative(pythonFiles[name]!)] as const),
+      ["README.md", modelCard({ model, names, noLabels })],
+    ]),
+    keys: new Map(model.weights.map(({ path }) => [path, attributePath(path)])),
+  };
+}
+
+/** Files of one folder import each other as parts of a package. */
+const relative = (text: string): string => text.replaceAll(/^from (modc_\w+) import/gm, "from .$1 import");

@@ -1,0 +1,177 @@
+// The functions of each block as methods of a class: calls of one function whose text is the same are one method.
+import type { Value } from "../../language/check/model.js";
+import { bodyText, type BodyText } from "./body-text.js";
+import type { Stacks } from "./experts.js";
+import { filled, Holes } from "./holes.js";
+import { merged } from "./merged.js";
+import { attribute, Names } from "./names.js";
+import { Naming } from "./naming.js";
+import type { Body } from "./outline.js";
+import { refuse } from "./refused.js";
+import { inputSequences, type InputSequence } from "./sequences.js";
+import type { SourceNotes } from "./source-notes.js";
+import { stageText, type StageText } from "./stage-text.js";
+import { usesIn } from "./statements.js";
+import type { NeedsOf, Variant } from "./variants.js";
+
+export interface Method extends BodyText {
+  readonly name: string;
+}
+
+export interface MethodsOptions {
+  readonly variants: readonly Variant[];
+  readonly notes: SourceNotes;
+  readonly needs: NeedsOf;
+  readonly stacks: Stacks;
+  /** Whether the model is cut into stages too. */
+  readonly staged?: boolean;
+}
+
+/** What one block has, and the numbers in its text. */
+interface Made {
+  readonly methods: readonly Method[];
+  readonly holes: Holes;
+  /** Names of methods by version and call. */
+  readonly names: ReadonlyMap<Variant, ReadonlyMap<string, string>>;
+  /** Of the model, if it is wanted. */
+  readonly stages: StageText | null;
+}
+
+/** One text in each version that has it. */
+interface Group {
+  readonly fn: string;
+  readonly texts: Map<Variant, BodyText>;
+}
+
+export class Methods {
+  readonly #made = new Map<string, Made | null>();
+  readonly #blocks: ReadonlyMap<string, string>;
+  readonly #sequences: readonly InputSequence[];
+
+  constructor(private readonly options: MethodsOptions) {
+    const { model } = options.variants[0]!;
+    this.#sequences = inputSequences(options.variants);
+    this.#blocks = new Map([["", model.name], ...model.instances.map((i) => [i.path, i.block] as const)]);
+  }
+
+  of(instance: string): Made {
+    const known = this.#made.get(instance);
+    if (known) return known;
+    if (known === null) refuse("a block that is called by what it calls", instance);
+    this.#made.set(instance, null);
+    const made = this.#make(instance);
+    this.#made.set(instance, made);
+    return made;
+  }
+
+  #make(instance: string): Made {
+    const { variants, notes, needs, stacks } = this.options;
+    const holes = new Holes();
+    const groups = new Map<string, Group>();
+    const keys = new Map<Variant, Map<string, string>>();
+    const naming = this.#naming(instance);
+    const written = (text: string): string => filled(text, (hole) => holes.all[hole]!.text);
+    for (const variant of variants) {
+      const calls = new Map<string, string>();
+      keys.set(variant, calls);
+      const alike = new Map<string, string[]>();
+      for (const body of variant.bodies.values()) {
+        if (body.instance !== instance) continue;
+        const methodOf = (call: string): string => this.nameOf(variant, call);
+        const block = this.#blocks.get(instance)!;
+        const text = bodyText(body, {
+          variant,
+          notes,
+          holes,
+          needs,
+          stacks,
+          sequences: this.#sequences,
+          block,
+          methodOf,
+          naming: naming.get(body.path)!,
+        });
+        const signature = instance === "" ? "" : `${body.fn}(${text.parameters.join(", ")}) -> ${text.result}`;
+        const texts = at(alike, signature, () => []);
+        const own = written(text.lines.join("\n"));
+        if (!texts.includes(own)) texts.push(own);
+        const key = `${signature} ${texts.indexOf(own)}`;
+        calls.set(body.path, key);
+        at(groups, key, () => ({ fn: body.fn, texts: new Map<Variant, BodyText>() })).texts.set(variant, text);
+      }
+    }
+    // The only method of a class is its forward, by which hooks and wrappers know it.
+    const names = new Names();
+    const named = new Map<string, string>();
+    const methods = [...groups].map(([key, { fn, texts }]): Method => {
+      const name = groups.size === 1 ? "forward" : names.fresh(fn === "forward" ? fn : attribute(fn));
+      named.set(key, name);
+      const all = [...texts].map(([version, { lines }]) => ({ version, lines }));
+      const [first] = texts.values();
+      return { ...first!, name, lines: merged(all, (a, b) => written(a) === written(b)) };
+    });
+    const moved = this.#moved(instance, holes);
+    const methodOf = (variant: Variant, call: string): string => this.nameOf(variant, call);
+    const isStaged = this.options.staged === true && instance === "" && variants.some((v) => v.entry === "objective");
+    const block = this.#blocks.get(instance)!;
+    const stages = isStaged
+      ? stageText({ ...this.options, sequences: this.#sequences, holes, block, methodOf, written })
+      : null;
+    const ofCalls = (calls: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
+      new Map([...calls].map(([call, key]) => [call, named.get(key)!]));
+    return {
+      methods: moved ? [...methods, moved] : methods,
+      holes,
+      stages,
+      names: new Map([...keys].map(([variant, calls]) => [variant, ofCalls(calls)])),
+    };
+  }
+
+  /** Names in all versions, by calls of an instance. */
+  #naming(instance: string): ReadonlyMap<string, Naming> {
+    const bodies = new Map<string, { readonly body: Body; readonly uses: ReadonlyMap<Value, number> }[]>();
+    for (const variant of this.options.variants)
+      for (const body of variant.bodies.values())
+        if (body.instance === instance) at(bodies, body.path, () => []).push({ body, uses: usesIn(body, variant) });
+    return new Map([...bodies].map(([path, all]) => [path, new Naming(all)]));
+  }
+
+  /** What gives a block's states after a step of training; null where it has none that move. */
+  #moved(instance: string, holes: Holes): Method | null {
+    const { variants, notes, needs, stacks } = this.options;
+    for (const variant of variants) {
+      const updates = variant.updates.get(instance);
+      if (!updates) continue;
+      const { behind, states } = updates;
+      const path = updates.tallies[0]?.value.path ?? behind[0]?.path ?? instance;
+      const items = behind.map((value) => ({ value }));
+      const outs = states.map(({ value }) => value);
+      const body = { path, instance, fn: "moved_states", items, ins: [], outs, axes: [], foreign: [] };
+      const methodOf = (call: string): string => this.nameOf(variant, call);
+      const block = this.#blocks.get(instance)!;
+      const { lines } = bodyText(body, {
+        variant,
+        notes,
+        holes,
+        needs,
+        stacks,
+        sequences: this.#sequences,
+        block,
+        methodOf,
+        updates,
+      });
+      return { name: "moved_states", parameters: [], result: "dict[str, Tensor]", lines };
+    }
+    return null;
+  }
+
+  /** The method that a call calls. */
+  nameOf(variant: Variant, call: string): string {
+    return this.of(variant.bodies.get(call)!.instance).names.get(variant)!.get(call)!;
+  }
+}
+
+function at<K, V>(map: Map<K, V>, key: K, fresh: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = fresh()));
+  return value;
+}

@@ -1,0 +1,172 @@
+// Attention in ONNX: products of heads, with what a query does not see masked by positions.
+import { invariant } from "../../../ground/base/invariant.js";
+import type { Value } from "../../../language/check/model.js";
+import type { Size } from "../../../ground/size/size.js";
+import type { Name } from "./graph.js";
+import { refuse } from "./refuse.js";
+import { parentOf, routeAxis, rowsAlong } from "./routes.js";
+import type { Keys, OwnKeys, Scope } from "./scope.js";
+import { LOWEST } from "./shorthand.js";
+
+type Attending = Value<"attention"> | Value<"received">;
+
+/** [B, heads, T, d]: how many heads there are, 1 where the dimension is absent. */
+function headsOf({ type: { shape }, path }: Value): number {
+  const lead = shape.slice(1, -2);
+  if (!lead.every((size) => typeof size === "number")) return refuse("attention whose heads are an axis", path);
+  return lead.reduce((n, size) => n * size, 1);
+}
+
+/** Queries as [B, G, R, T, d] or [B, H, T, d], keys and values with 1 in place of R. */
+class Heads {
+  readonly queries: number;
+  readonly keys: number;
+  readonly grouped: boolean;
+
+  constructor(
+    private readonly cx: Scope,
+    { inputs: [q, k] }: Attending,
+  ) {
+    [this.queries, this.keys] = [headsOf(q!), headsOf(k!)];
+    this.grouped = this.queries !== this.keys;
+  }
+
+  /** How many dimensions scores have. */
+  get rank(): number {
+    return this.grouped ? 5 : 4;
+  }
+
+  ofQueries(x: Name, value: Value): Name {
+    const group = this.grouped ? [this.keys, this.queries / this.keys] : [this.queries];
+    return this.#apart(x, value.type.shape, group, this.cx.axes.size(value.type.shape.at(-2)!));
+  }
+
+  ofKeys(x: Name, value: Value): Name {
+    const { shape } = value.type;
+    return this.#apart(x, shape, this.grouped ? [this.keys, 1] : [this.keys], this.cx.at.dim(x, shape.length - 2));
+  }
+
+  /** Dimensions of heads as a value has them. */
+  together(x: Name, shape: readonly Size[], last: number): Name {
+    const { at, axes } = this.cx;
+    return !this.grouped && shape.length === 2 + last ? x : at.reshapeTo(x, axes.dims(shape));
+  }
+
+  #apart(x: Name, shape: readonly Size[], heads: readonly number[], rows: Name): Name {
+    const { at, axes, graph } = this.cx;
+    const lead = shape.slice(1, -2);
+    const other = lead.findIndex((size, i) => size !== heads[i]);
+    if (other < 0 && lead.length === heads.length) return x;
+    if (other < 0 && lead.length + 1 === heads.length && heads.at(-1) === 1) return at.unsqueeze(x, heads.length);
+    const dims = [axes.size(shape[0]!), graph.ints(...heads), rows, graph.ints(Number(shape.at(-1)))];
+    return at.reshapeTo(x, at.concat(dims, 0));
+  }
+}
+
+const rowsOf = ({ axes }: Scope, x: Value): string =>
+  axes.sequenceOf(x.type.shape.at(-2)) ?? refuse("attention along no sequence", x.path);
+
+/** The keys of a run, with those of the runs before where there are caches. */
+function keysOf({ whole, ...here }: Scope, value: Attending): Keys {
+  const cx = whole ?? here;
+  const own = ownKeys(cx, value);
+  if (cx.caches !== null) return cx.caches.appended(cx, value, own);
+  return { ...own, positions: cx.axes.positions(own.axis), exists: cx.axes.exists(own.axis) };
+}
+
+/** Keys that weigh 1 on a route and 0 elsewhere are the keys of the route. */
+function ownKeys(cx: Scope, { inputs: [, k, v, weights] }: Attending): OwnKeys {
+  const axis = rowsOf(cx, k!);
+  const route = weights === undefined ? null : routeOfMask(weights);
+  if (route === null || parentOf(cx, routeAxis(route)) !== axis) {
+    const of = (x: Value | undefined): Name | null => (x === undefined ? null : cx.get(x));
+    return { axis, keys: cx.get(k!), values: of(v), weights: of(weights) };
+  }
+  const taken = (x: Value): Name => rowsAlong(cx, x, x.type.shape.length - 2, route);
+  return { axis: routeAxis(route), keys: taken(k!), values: v === undefined ? null : taken(v), weights: null };
+}
+
+/** The route whose mask these weights are. */
+function routeOfMask(weights: Value): Value | null {
+  let value = weights;
+  while (value.op === "straight" || value.op === "stop_gradient" || value.op === "cast") {
+    const [inner] = value.inputs;
+    if (value.op === "cast" && inner!.type.dtype !== "bool") return null;
+    value = inner!;
+  }
+  return value.op === "mask" ? value.inputs[0]! : null;
+}
+
+/** [B or 1, Tq, S]: which keys a query sees; null where it sees all. */
+function seenBy(cx: Scope, { attrs }: Attending, axis: string, { positions, exists, weights }: Keys): Name | null {
+  const { at, graph } = cx;
+  const { causal, window } = attrs;
+  const conditions: Name[] = [];
+  if (causal || window > 0) {
+    const query = at.unsqueeze(cx.axes.positions(axis), 2);
+    const key = at.unsqueeze(positions, 1);
+    if (causal) conditions.push(graph.node("GreaterOrEqual", [query, key]));
+    if (window > 0) {
+      const gap = at.sub(query, key);
+      conditions.push(at.less(causal ? gap : graph.node("Abs", [gap]), graph.int(window)));
+    }
+  }
+  if (exists !== null) conditions.push(at.unsqueeze(exists, 1));
+  if (weights !== null) conditions.push(at.unsqueeze(graph.node("Greater", [weights, graph.float(0)]), 1));
+  return conditions.reduce<Name | null>((a, b) => (a === null ? b : at.and(a, b)), null);
+}
+
+interface Shares {
+  /** [B, …, Tq, S]: what each key has of a query. */
+  readonly shares: Name;
+  /** [B or 1, 1, …, Tq, 1]: whether a query sees a key; null where each does. */
+  readonly some: Name | null;
+}
+
+function sharesOf(cx: Scope, value: Attending, heads: Heads, given: Keys): Shares {
+  const { at, graph } = cx;
+  const [q, k] = value.inputs;
+  const axis = rowsOf(cx, q!);
+  const width = q!.type.shape.at(-1);
+  invariant(typeof width === "number", "attention needs a static last dimension");
+  const scale = graph.float(value.attrs.scale ?? 1 / Math.sqrt(width));
+  const query = heads.ofQueries(at.mul(cx.get(q!), scale), q!);
+  const { rank } = heads;
+  const turned = [...Array.from({ length: rank - 2 }, (_, i) => i), rank - 1, rank - 2];
+  let scores = at.matmul(query, at.transpose(heads.ofKeys(given.keys, k!), turned));
+  if (given.weights !== null) scores = at.add(scores, at.beside(graph.node("Log", [given.weights]), rank - 1, rank));
+  const seen = seenBy(cx, value, axis, given);
+  if (seen === null) return { shares: graph.node("Softmax", [scores], { axis: -1 }), some: null };
+  const ones = Array.from({ length: rank - 3 }, (_, i) => i + 1);
+  const mask = at.unsqueeze(seen, ...ones);
+  const shares = graph.node("Softmax", [at.where(mask, scores, graph.float(LOWEST))], { axis: -1 });
+  // A query sees itself where the keys are those of its own axis and weigh the same.
+  if (axis === given.axis && given.weights === null) return { shares, some: null };
+  const any = at.reduce("Max", at.cast(seen, "i64"), [2], true);
+  const some = graph.node("Greater", [any, graph.int(0)]);
+  return { shares, some: at.unsqueeze(some, ...ones) };
+}
+
+function attention(cx: Scope, value: Value<"attention">): Name {
+  const heads = new Heads(cx, value);
+  const given = keysOf(cx, value);
+  invariant(given.values !== null, "attention has values");
+  const { shares, some } = sharesOf(cx, value, heads, given);
+  let made = cx.at.matmul(shares, heads.ofKeys(given.values, value.inputs[2]!));
+  if (some !== null) made = cx.at.where(some, made, cx.graph.float(0));
+  return heads.together(made, value.type.shape, 2);
+}
+
+/** What each key has of all queries. */
+function received(cx: Scope, value: Value<"received">): Name {
+  const { at, graph } = cx;
+  const heads = new Heads(cx, value);
+  const { shares, some } = sharesOf(cx, value, heads, keysOf(cx, value));
+  const exists = cx.axes.exists(rowsOf(cx, value.inputs[0]!));
+  const { rank } = heads;
+  let own = some === null ? shares : at.where(some, shares, graph.float(0));
+  if (exists !== null) own = at.where(at.beside(exists, rank - 2, rank), own, graph.float(0));
+  return heads.together(at.reduce("Sum", own, [rank - 2], false), value.type.shape, 1);
+}
+
+export const attentionEmitters = { attention, received };

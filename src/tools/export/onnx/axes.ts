@@ -1,0 +1,225 @@
+// What the graph knows of each axis: how many rows it has, which of them exist in each sequence, where they lie in the
+// model's input, and which rows of another axis they are.
+import { invariant } from "../../../ground/base/invariant.js";
+import type { Model } from "../../../language/check/model.js";
+import { axisName } from "../../../language/check/types.js";
+import { axisNamed, countingAxis, type SequenceAxis } from "../../../ground/size/axes.js";
+import type { Rule } from "../../../ground/size/count-rules.js";
+import { axisSize, type Size } from "../../../ground/size/size.js";
+import type { Name } from "./graph.js";
+import type { Shorthand } from "./shorthand.js";
+import { Sizes, type Fraction } from "./sizes.js";
+
+export interface Rows {
+  /** i64[1]: the extent of dimensions along the axis; for a sequence that of the longest. */
+  readonly length: Name;
+  /** i64[B]: the tokens of each sequence, which come before rows that do not exist; null where all have `length`. */
+  readonly counts: Name | null;
+  /** Of a route: i64[B, K], the chosen rows of its parent, distinct, those that exist first and ascending. */
+  readonly index?: Name;
+  /** Of a route: bool[B, T], which rows of its parent it chose. */
+  readonly mask?: Name;
+  /** i64[B, 1]: what is added to the numbers of the rows to have their positions. */
+  readonly start?: Name;
+  /** i64[B, K] or i64[1, K], where they are known otherwise. */
+  readonly positions?: Name;
+}
+
+export class AxisTable {
+  readonly #rows: Map<string, Rows>;
+  readonly #spans = new Map<string, readonly [from: Name, to: Name]>();
+  readonly #shapes: Sizes;
+
+  constructor(
+    readonly at: Shorthand,
+    private readonly model: Pick<Model, "axes">,
+    private readonly live: (name: string) => Fraction,
+    rows: ReadonlyMap<string, Rows> = new Map(),
+  ) {
+    this.#rows = new Map(rows);
+    this.#shapes = new Sizes(at, (atom) =>
+      atom.kind === "live"
+        ? live(atom.name)
+        : { num: atom.kind === "rows" ? this.#allRows(atom.axis) : this.rows(atom.axis).length, den: 1n },
+    );
+  }
+
+  /** The same axes but for these, where a part of the rows is computed. */
+  within(rows: ReadonlyMap<string, Rows>): AxisTable {
+    return new AxisTable(this.at, this.model, this.live, new Map([...this.#rows, ...rows]));
+  }
+
+  define(axis: string, rows: Rows): void {
+    this.#rows.set(axis, rows);
+  }
+
+  isDefined(axis: string): boolean {
+    return this.#rows.has(axis);
+  }
+
+  /** The axis of a dimension, if it is along sequences. */
+  sequenceOf(size: Size | undefined): string | null {
+    const name = size === undefined ? null : axisName(size);
+    return name !== null && axisNamed(this.model.axes, name)?.role === "sequence" ? name : null;
+  }
+
+  sequence(name: string): SequenceAxis {
+    const axis = axisNamed(this.model.axes, name);
+    invariant(axis?.role === "sequence", `${name} is no sequence axis`);
+    return axis;
+  }
+
+  rows(axis: string): Rows {
+    let rows = this.#rows.get(axis);
+    if (!rows) {
+      const { count } = this.sequence(axis);
+      if (count.kind === "span") rows = this.#span(axis, count);
+      else if (count.kind === "join") rows = this.#join(count);
+      invariant(rows, `axis ${axis} has not been made`);
+      this.#rows.set(axis, rows);
+    }
+    return rows;
+  }
+
+  /** i64[1] or i64[B]: the tokens of each sequence. */
+  counts(axis: string): Name {
+    const { counts, length } = this.rows(axis);
+    return counts ?? length;
+  }
+
+  /** bool[B, K]: which rows exist; null where all do. */
+  exists(axis: string): Name | null {
+    const { counts, length } = this.rows(axis);
+    if (counts === null) return null;
+    return this.at.less(this.at.unsqueeze(this.at.range(length), 0), this.at.unsqueeze(counts, 1));
+  }
+
+  /** i64[B, K] or i64[1, K]: the positions of the rows in the model's input. */
+  positions(axis: string): Name {
+    const { at } = this;
+    const rows = this.rows(axis);
+    if (rows.positions !== undefined) return rows.positions;
+    const { count } = this.sequence(axis);
+    const root = !("parent" in count) || count.kind === "span";
+    let positions: Name;
+    if (root) {
+      const numbers = at.unsqueeze(at.range(rows.length), 0);
+      positions = rows.start === undefined ? numbers : at.add(numbers, rows.start);
+    } else {
+      invariant(rows.index !== undefined, `axis ${axis} is no route`);
+      positions = this.#ofRoute(count.parent, rows.index);
+    }
+    this.#rows.set(axis, { ...rows, positions });
+    return positions;
+  }
+
+  /** The positions [B, K] of chosen rows of a parent. */
+  #ofRoute(parent: string, index: Name): Name {
+    const { count } = this.sequence(parent);
+    const before = this.rows(parent);
+    if ("parent" in count && count.kind !== "span")
+      return this.at.graph.node("GatherElements", [this.positions(parent), index], { axis: 1 });
+    return before.start === undefined ? index : this.at.add(index, before.start);
+  }
+
+  /** The value of a size in shapes: an axis has its extent. Fractions lose what is behind the point. */
+  size(size: Size): Name {
+    return typeof size === "number" ? this.at.graph.ints(size) : this.#shapes.whole(size);
+  }
+
+  /** i64[n]: a shape. */
+  dims(shape: readonly Size[]): Name {
+    if (shape.every((size) => typeof size === "number")) return this.at.graph.ints(...shape);
+    return this.at.concat(
+      shape.map((size) => this.size(size)),
+      0,
+    );
+  }
+
+  /** Sizes in which a sequence axis has the tokens of each sequence. */
+  ofEach(): Sizes {
+    return this.#counting((axis) => (this.#isSequence(axis) ? this.counts(axis) : this.rows(axis).length));
+  }
+
+  /** k of each sequence, i64[1] or i64[B]: no less than 0, and no more than there are tokens. */
+  countOfTop(rule: Rule<"top">): Name {
+    const by = countingAxis(this.model.axes, rule);
+    const sizes = this.#counting((axis) => (axis === by ? this.counts(by) : this.rows(axis).length));
+    const { at } = this;
+    return at.min(at.max(sizes.floor(rule.k), at.graph.ints(0)), this.counts(rule.parent));
+  }
+
+  /** Whether sequences differ in how many tokens a `top` chooses. */
+  countsDiffer(rule: Rule<"top">): boolean {
+    return [rule.parent, countingAxis(this.model.axes, rule)].some((axis) => this.rows(axis).counts !== null);
+  }
+
+  /** i64[B] of i64[1] or i64[B]. */
+  ofBatch(counts: Name): Name {
+    return this.at.graph.node("Expand", [counts, this.#batch()]);
+  }
+
+  /** First and last (exclusive) token of a slice of tokens, each i64[1] or i64[B]. */
+  span(axis: string): readonly [from: Name, to: Name] {
+    this.rows(axis);
+    return this.#spans.get(axis)!; // set with its rows
+  }
+
+  #isSequence(axis: string): boolean {
+    return axisNamed(this.model.axes, axis)?.role === "sequence";
+  }
+
+  #counting(axis: (name: string) => Name): Sizes {
+    return new Sizes(this.at, (atom) =>
+      atom.kind === "live"
+        ? this.live(atom.name)
+        : { num: atom.kind === "rows" ? this.#allRows(atom.axis) : axis(atom.axis), den: 1n },
+    );
+  }
+
+  /** i64[1]: the tokens of all sequences. */
+  #allRows(axis: string): Name {
+    const { counts, length } = this.rows(axis);
+    if (counts !== null) return this.at.reduce("Sum", counts, [0], true);
+    return this.at.mul(this.#batch(), length);
+  }
+
+  /** i64[1]: how many sequences there are. */
+  #batch(): Name {
+    const batch = this.model.axes.find(({ role }) => role === "batch");
+    invariant(batch, "sequences are those of a batch");
+    return this.rows(batch.name).length;
+  }
+
+  #span(axis: string, { parent, start, stop }: Rule<"span">): Rows {
+    const { at } = this;
+    const n = this.counts(parent);
+    const zero = at.graph.ints(0);
+    const own = new Sizes(at, (atom) => (atom.kind === "live" ? this.live(atom.name) : { num: n, den: 1n }));
+    const place = (size: Size): Name => {
+      const v = own.whole(size);
+      const counted = at.where(at.less(v, zero), at.add(v, n), v);
+      return at.max(at.min(counted, n), zero);
+    };
+    const from = place(start);
+    const to = stop === null ? n : place(stop);
+    this.#spans.set(axis, [from, to]);
+    return this.#counted(at.max(at.sub(to, from), zero), this.rows(parent).counts !== null);
+  }
+
+  #join({ parts }: Rule<"join">): Rows {
+    const counts = parts.map((part) => this.counts(part)).reduce((a, b) => this.at.add(a, b));
+    return this.#counted(
+      counts,
+      parts.some((part) => this.rows(part).counts !== null),
+    );
+  }
+
+  #counted(counts: Name, ragged: boolean): Rows {
+    return ragged ? { length: this.at.reduce("Max", counts, [0], true), counts } : { length: counts, counts: null };
+  }
+}
+
+/** The sizes of a shape with that of an axis in one place. */
+export const along = (shape: readonly Size[], dim: number, axis: string): readonly Size[] =>
+  shape.with(dim, axisSize(axis));

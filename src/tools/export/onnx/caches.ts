@@ -1,0 +1,155 @@
+// What a graph that generates keeps from run to run: keys and values of earlier tokens, as inputs `past.…` and results
+// `present.…`. They grow by the tokens that each layer took, which may be none.
+import type { Model, Value } from "../../../language/check/model.js";
+import type { Size } from "../../../ground/size/size.js";
+import type { Element, Name, Port } from "./graph.js";
+import { ExportError } from "../refused.js";
+import { refuse } from "./refuse.js";
+import type { KeyCache, Keys, OwnKeys, Scope } from "./scope.js";
+
+/** The input that has how many tokens of each sequence came before, and the result with how many there are then. */
+export const LENGTH = "length";
+
+interface Kept {
+  readonly name: string;
+  readonly element: Element;
+  /** With the name of its axis along the dimension that grows. */
+  readonly shape: readonly (number | string)[];
+  readonly dim: number;
+  readonly doc: string;
+}
+
+/** One tensor that is kept. */
+export interface CachedTensor {
+  /** Without `past.` or `present.` before it. */
+  readonly name: string;
+  readonly past: Port;
+  readonly present: Port;
+}
+
+export class Caches implements KeyCache {
+  readonly tensors: CachedTensor[] = [];
+  readonly #results: { readonly port: Port; readonly from: Name }[] = [];
+  /** What has grown, by its rows of this run. */
+  readonly #grown = new Map<Name, Name>();
+  readonly #positionsOf = new Map<string, Name>();
+  readonly #names = new Set<string>();
+  readonly #paths: ReadonlyMap<string, string>;
+
+  constructor(
+    model: Pick<Model, "routes">,
+    private readonly batch: string,
+  ) {
+    this.#paths = new Map(model.routes.map(({ axis, path }) => [axis, path]));
+  }
+
+  /** i64[B]: how many tokens of each sequence came before. */
+  begin(cx: Pick<Scope, "graph">): Name {
+    const doc = "how many tokens of each sequence came before";
+    const past: Port = { name: `past.${LENGTH}`, element: "i64", shape: [this.batch], doc };
+    this.tensors.push({ name: LENGTH, past, present: { ...past, name: `present.${LENGTH}` } });
+    return cx.graph.input(past);
+  }
+
+  end(cx: Scope, root: string, before: Name): void {
+    const { present } = this.tensors.find(({ name }) => name === LENGTH)!; // `begin` has put it there
+    this.#results.push({ port: present, from: cx.at.add(before, cx.axes.counts(root)) });
+    for (const { port } of this.#results) cx.graph.reserve(port.name);
+    cx.graph.path = "";
+    for (const { port, from } of this.#results) cx.graph.output(port, from);
+  }
+
+  /** Keys and values of an attention behind those of earlier runs. */
+  appended(
+    cx: Scope,
+    { op, path, inputs: [, k, v, weights] }: Value<"attention"> | Value<"received">,
+    own: OwnKeys,
+  ): Keys {
+    if (op === "received" || own.values === null) return refuse("attention that is received, while generating,", path);
+    const { axis } = own;
+    const positions = this.#positions(cx, axis);
+    const name = path === "" ? "" : `${path}.`;
+    return {
+      axis,
+      keys: this.#tensor(cx, `${name}keys`, own.keys, k!, axis),
+      values: this.#tensor(cx, `${name}values`, own.values, v!, axis),
+      positions,
+      exists: cx.graph.node("GreaterOrEqual", [positions, cx.graph.int(0)]),
+      weights: own.weights === null ? null : this.#tensor(cx, `${name}weights`, own.weights, weights!, axis),
+    };
+  }
+
+  /** The positions of all rows on an axis, i64[B, S]: -1 for those that a sequence does not have. */
+  #positions(cx: Scope, axis: string): Name {
+    const known = this.#positionsOf.get(axis);
+    if (known !== undefined) return known;
+    const { at, graph, axes } = cx;
+    const { length } = axes.rows(axis);
+    const exists = axes.exists(axis);
+    const own = exists === null ? axes.positions(axis) : at.where(exists, axes.positions(axis), graph.int(-1));
+    const batch = axes.rows(this.batch).length;
+    const rows = graph.node("Expand", [own, at.concat([batch, length], 0)]);
+    const path = this.#pathOf(cx, axis);
+    const made = this.#grow(cx, rows, {
+      name: `${path === "" ? "" : `${path}.`}positions`,
+      element: "i64",
+      shape: [this.batch, this.#rowsOf(cx, axis)],
+      dim: 1,
+      doc: `positions of the rows ${path === "" ? "of all tokens" : `that ${path} took`}; -1 where there is none`,
+    });
+    this.#positionsOf.set(axis, made);
+    return made;
+  }
+
+  /** A tensor with the type of a value, but for the axis along which it grows. */
+  #tensor(cx: Scope, name: string, from: Name, { type: { shape }, path }: Value, axis: string): Name {
+    const known = this.#grown.get(from);
+    if (known !== undefined) return known;
+    const dim = shape.findIndex((size, i) => i > 0 && cx.axes.sequenceOf(size) !== null);
+    const rows = this.#rowsOf(cx, axis);
+    const made = this.#grow(cx, from, {
+      name,
+      element: "f32",
+      shape: shape.map((size, i) => (i === 0 ? this.batch : i === dim ? rows : numberOf(size, path))),
+      dim,
+      doc: `${name.slice(name.lastIndexOf(".") + 1)} of the tokens before`,
+    });
+    this.#grown.set(from, made);
+    return made;
+  }
+
+  #grow({ graph, at }: Scope, rows: Name, { name: wanted, doc, dim, ...kept }: Kept): Name {
+    let name = wanted;
+    for (let n = 2; this.#names.has(name); n++) name = `${wanted}.${n}`;
+    this.#names.add(name);
+    const past: Port = { name: `past.${name}`, element: kept.element, shape: kept.shape, doc };
+    const grown = kept.shape.map((size, i) => (i === dim ? String(size).replace("past", "present") : size));
+    const present: Port = { ...past, name: `present.${name}`, shape: grown };
+    this.tensors.push({ name, past, present });
+    const from = at.concat([graph.input(past), rows], dim);
+    this.#results.push({ port: present, from });
+    return from;
+  }
+
+  #pathOf(cx: Scope, axis: string): string {
+    const rule = cx.axes.sequence(axis).count;
+    return rule.kind === "input" ? "" : (this.#paths.get(axis) ?? axis);
+  }
+
+  #rowsOf(cx: Scope, axis: string): string {
+    const path = this.#pathOf(cx, axis);
+    return path === "" ? "past" : `past.${path}`;
+  }
+}
+
+const numberOf = (size: Size, path: string): number =>
+  typeof size === "number" ? size : refuse("a cache of rows whose size an axis decides", path);
+
+/** The only sequence of a model that generates, of which all others are routes. */
+export function rootOf(model: Model): string {
+  const [root, ...more] = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
+  if (root && more.length === 0) return root.name;
+  throw new ExportError(
+    `caches are those of one sequence of tokens; ${model.name} has ${root ? more.length + 1 : "none"}`,
+  );
+}

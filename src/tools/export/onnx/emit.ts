@@ -1,0 +1,130 @@
+// Emits the operations of a model as nodes: in their order, those that are needed of the last token alone as such.
+import { invariant } from "../../../ground/base/invariant.js";
+import type { LogicalOp, Value } from "../../../language/check/model.js";
+import { reachable } from "../../../language/check/model-values.js";
+import { axisSize } from "../../../ground/size/size.js";
+import { attentionEmitters } from "./attention.js";
+import { elementwiseEmitters } from "./elementwise.js";
+import { entryEmitters } from "./entries.js";
+import type { Name } from "./graph.js";
+import { neededOf } from "./last-rows.js";
+import { reduceEmitters } from "./reduce.js";
+import { routeEmitters } from "./routes.js";
+import type { Scope } from "./scope.js";
+import { forward, shapeEmitters } from "./shapes.js";
+import { isInParts, sortedAxes, sortedEmitters, unsorted } from "./sorted.js";
+
+type Emitters = { readonly [K in LogicalOp]: (cx: Scope, value: Value<K>) => Name };
+
+const emitters: Emitters = {
+  ...elementwiseEmitters,
+  ...shapeEmitters,
+  ...reduceEmitters,
+  ...routeEmitters,
+  ...attentionEmitters,
+  ...entryEmitters,
+  ...sortedEmitters,
+  unsort_entries: (cx, value) => unsorted(cx, value, emitValue),
+};
+
+function emitValue(cx: Scope, value: Value): Name {
+  cx.graph.path = value.path;
+  // The emitter of the value's own operation.
+  const made = (emitters[value.op] as (cx: Scope, value: Value) => Name)(cx, value);
+  return value.type.dtype === "f16" ? rounded(cx, made) : made;
+}
+
+/** Values of f16 are computed in 32 bits and rounded where they are stored. */
+const rounded = ({ at }: Scope, x: Name): Name => at.cast(at.cast(x, "f16"), "f32");
+
+export interface Wanted {
+  /** Values of all tokens. */
+  readonly whole: readonly Value[];
+  /** Of those along this axis the rows of the last token of each sequence. */
+  readonly last: { readonly axis: string; readonly values: readonly Value[] } | null;
+}
+
+export interface Emitted {
+  readonly scope: Scope;
+  /** The tensor of a wanted value, [B, 1, …] of those of the last token. */
+  readonly whole: (value: Value) => Name;
+  readonly last: (value: Value) => Name;
+}
+
+/** Emits what is wanted; `base` has all of a scope but its values. */
+export function emitValues(base: Omit<Scope, "get">, { whole, last }: Wanted): Emitted {
+  const values = reachable([...whole, ...(last?.values ?? [])]);
+  const sorted = sortedAxes(values);
+  const names = new Map<Value, Name>();
+  const scope: Scope = { ...base, get: (value) => found(names, value) };
+  const needed =
+    last === null
+      ? { whole: new Set(values), last: new Set<Value>() }
+      : neededOf(base, last.axis, sorted, values, last.values, whole);
+  const rows = new Map<Value, Name>();
+  const ofLast = last === null ? null : lastScope(scope, last.axis, rows, names);
+  for (const value of values) {
+    if (isInParts(scope, value, sorted)) continue;
+    if (needed.whole.has(value)) names.set(value, emitValue(scope, value));
+    if (ofLast === null || !needed.last.has(value)) continue;
+    rows.set(value, needed.whole.has(value) ? lastOf(scope, value, last!.axis) : emitValue(ofLast(), value));
+  }
+  return { scope, whole: scope.get, last: (value) => rows.get(value) ?? scope.get(value) };
+}
+
+function found(names: ReadonlyMap<Value, Name>, value: Value): Name {
+  const name = names.get(value);
+  invariant(name !== undefined, `${value.op} of ${value.path} has not been computed`);
+  return name;
+}
+
+/** The scope in which an axis has only the last token of each sequence; made when the axis is known. */
+function lastScope(
+  scope: Scope,
+  axis: string,
+  lasts: ReadonlyMap<Value, Name>,
+  names: ReadonlyMap<Value, Name>,
+): () => Scope {
+  let made: Scope | null = null;
+  return () => {
+    if (made) return made;
+    const { at, axes, graph } = scope;
+    const { counts, length } = axes.rows(axis);
+    const positions = axes.positions(axis); // [B or 1, T]
+    const last =
+      counts === null
+        ? at.slice(positions, graph.ints(-1), null, 1)
+        : graph.node("GatherElements", [ofAll(scope, positions, axis), lastIndex(scope, axis, counts)], { axis: 1 });
+    const rows = at.min(length, graph.ints(1));
+    const own = axes.within(new Map([[axis, { length: rows, counts: null, positions: last }]]));
+    return (made = { ...scope, axes: own, whole: scope, get: (value) => lasts.get(value) ?? found(names, value) });
+  };
+}
+
+/** [B, T] of [1, T]. */
+function ofAll({ at, axes, graph, model }: Scope, x: Name, axis: string): Name {
+  const batch = model.axes.find(({ role }) => role === "batch")!; // tokens are those of sequences
+  return graph.node("Expand", [x, at.concat([axes.rows(batch.name).length, axes.rows(axis).length], 0)]);
+}
+
+/** i64[B, 1]: where the last token of each sequence is; the first of one without tokens. [B, 0] where none has any. */
+function lastIndex({ at, axes, graph }: Scope, axis: string, counts: Name): Name {
+  const index = at.unsqueeze(at.max(at.sub(counts, graph.int(1)), graph.int(0)), 1);
+  return at.slice(index, graph.ints(0), axes.rows(axis).length, 1);
+}
+
+/** The last row of each sequence of a value that exists whole. */
+function lastOf(cx: Scope, value: Value, axis: string): Name {
+  const { at, axes, graph } = cx;
+  const { shape } = value.type;
+  const dim = shape.findIndex((size) => axes.sequenceOf(size) === axis);
+  const { counts } = axes.rows(axis);
+  graph.path = value.path;
+  if (counts === null) return at.slice(cx.get(value), graph.ints(-1), null, dim);
+  const [rows, back] = forward(cx, cx.get(value), shape.length, dim);
+  return back(at.rows(rows, lastIndex(cx, axis, counts)));
+}
+
+/** Whether a value lies along the axis. */
+export const isAlong = (value: Value, axis: string): boolean =>
+  value.type.shape.some((size) => typeof size !== "number" && size.key === axisSize(axis).key);

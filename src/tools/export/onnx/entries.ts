@@ -1,0 +1,171 @@
+// Choices of entries in ONNX, such as of experts, and what is computed by them. Of equal scores the first is chosen.
+import type { Value } from "../../../language/check/model.js";
+import { invariant } from "../../../ground/base/invariant.js";
+import type { Name } from "./graph.js";
+import { topIndices } from "./ranks.js";
+import { refuse } from "./refuse.js";
+import { bestTokens, routeAxis, rowsAlong } from "./routes.js";
+import { broadcast, elementOf, kept, scalar, type Scope } from "./scope.js";
+import { forward } from "./shapes.js";
+
+/** The number of entries among which is chosen. */
+function amongOf(choice: Value): number {
+  const size = choice.inputs[0]!.type.shape.at(-1);
+  return typeof size === "number" ? size : refuse("a choice among entries of an axis", choice.path);
+}
+
+function topEntries(cx: Scope, value: Value<"top_entries">): Name {
+  const { at, graph } = cx;
+  const [scores] = value.inputs;
+  const { shape } = scores!.type;
+  const k = graph.ints(value.attrs.k);
+  return topIndices(cx, at.ranked(cx.get(scores!)), { shape, dim: shape.length - 1, k, ascend: true });
+}
+
+/** The k best tokens of each entry, as a mask [B, T, E]. */
+function topTokens(cx: Scope, value: Value<"top_tokens">): Name {
+  const { at, axes } = cx;
+  const { axis } = value.attrs;
+  const { count } = axes.sequence(axis);
+  invariant(count.kind === "top", `axis ${axis} is not made by top`);
+  const k = axes.countOfTop(count);
+  if (axes.countsDiffer(count)) axes.define(axis, { length: at.reduce("Max", k, [0], true), counts: axes.ofBatch(k) });
+  else axes.define(axis, { length: k, counts: null });
+  return bestTokens(cx, value.inputs[0]!, count);
+}
+
+/** The entries for which a mask holds, ascending, then their number, which is none. */
+function thoseEntries(cx: Scope, value: Value<"those_entries">): Name {
+  const { at, graph } = cx;
+  const among = amongOf(value);
+  const [mask] = value.inputs;
+  const { shape } = mask!.type;
+  const numbers = at.cast(cx.get(mask!), "i64");
+  const order = topIndices(cx, numbers, { shape, dim: shape.length - 1, k: graph.ints(among) });
+  const chosen = graph.node("GatherElements", [numbers, order], { axis: -1 });
+  return at.where(at.cast(chosen, "bool"), order, graph.int(among));
+}
+
+/** Which entries of a choice exist; null where all do. */
+const existing = (cx: Scope, choice: Value): Name | null =>
+  choice.op === "top_entries" ? null : cx.at.less(cx.get(choice), cx.graph.int(amongOf(choice)));
+
+function entryExists(cx: Scope, value: Value<"entry_exists">): Name {
+  const all = cx.graph.constant("bool", [], [1]);
+  return existing(cx, value.inputs[0]!) ?? broadcast(cx, all, [], value.type.shape);
+}
+
+/** 0 where there is no entry. */
+export function entryIndex(cx: Scope, choice: Value): Name {
+  const exists = existing(cx, choice);
+  return exists === null ? cx.get(choice) : cx.at.where(exists, cx.get(choice), cx.graph.int(0));
+}
+
+function entryMask(cx: Scope, value: Value<"entry_mask">): Name {
+  const { at, graph } = cx;
+  const [choice] = value.inputs;
+  if (choice!.op === "those_entries") return cx.get(choice!.inputs[0]!);
+  const all = graph.constant("i64", [amongOf(choice!)], [...Array(amongOf(choice!)).keys()]);
+  const rank = value.type.shape.length;
+  const same = at.cast(at.equal(at.unsqueeze(cx.get(choice!), rank), all), "i64"); // [..., k, E]
+  return at.cast(at.reduce("Max", same, [rank - 1], false), "bool");
+}
+
+/** i64: how many entries each has. */
+export function entryCount(cx: Scope, choice: Value): Name {
+  const { at, graph, axes } = cx;
+  const { shape } = choice.type;
+  const exists = existing(cx, choice);
+  if (exists !== null) return at.reduce("Sum", at.cast(exists, "i64"), [shape.length - 1], false);
+  return graph.node("Expand", [graph.int(Number(shape.at(-1))), axes.dims(shape.slice(0, -1))]);
+}
+
+function takeEntries(cx: Scope, value: Value<"take_entries">): Name {
+  const [x, choice] = value.inputs;
+  const taken = cx.graph.node("GatherElements", [cx.get(x!), entryIndex(cx, choice!)], { axis: -1 });
+  const exists = existing(cx, choice!);
+  return exists === null ? taken : kept(cx, exists, taken, value.type.dtype);
+}
+
+function putEntries(cx: Scope, value: Value<"put_entries">): Name {
+  const [x, choice, y] = value.inputs;
+  const exists = existing(cx, choice!);
+  const own = exists === null ? cx.get(y!) : kept(cx, exists, cx.get(y!), y!.type.dtype);
+  return cx.graph.node("ScatterElements", [cx.get(x!), entryIndex(cx, choice!), own], { axis: -1, reduction: "add" });
+}
+
+/** Which entry of each of a route's tokens is that one: [B, K, k], beside rows of a rank with tokens along `dim`. */
+function isEntry(cx: Scope, choice: Value, route: Value, entry: number, dim: number, rank: number): Name {
+  const { at, graph } = cx;
+  const own = at.equal(at.rows(cx.get(choice), cx.get(route)), graph.int(entry));
+  const ones = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== dim && i !== dim + 1);
+  return ones.length === 0 ? own : at.unsqueeze(own, ...ones);
+}
+
+/** Of each token the one entry that is this: a sum of it and zeros. */
+function takeEntry(cx: Scope, value: Value<"take_entry">): Name {
+  const { at } = cx;
+  const { dim, entry } = value.attrs;
+  const [x, choice, route] = value.inputs;
+  const rank = x!.type.shape.length;
+  const rows = rowsAlong(cx, x!, dim, route!);
+  const isTruth = elementOf(value.type.dtype) === "bool";
+  const numbers = isTruth ? at.cast(rows, "i64") : rows;
+  const zero = isTruth ? cx.graph.int(0) : scalar(cx, 0, value.type.dtype);
+  const own = at.where(isEntry(cx, choice!, route!, entry, dim, rank), numbers, zero);
+  const one = at.reduce("Sum", own, [dim + 1], false);
+  return isTruth ? at.cast(one, "bool") : one;
+}
+
+/** The rows of each entry, added to zeros in its place among the entries of their tokens. */
+function joinEntries(cx: Scope, value: Value<"join_entries">): Name {
+  const { at, axes, graph } = cx;
+  const { dim } = value.attrs;
+  const { dtype, shape } = value.type;
+  const [choice, ...parts] = value.inputs;
+  // Truth values cannot be added; 0 and 1 can.
+  const isTruth = dtype === "bool";
+  const zero = isTruth ? graph.int(0) : scalar(cx, 0, dtype);
+  const order = [0, dim];
+  const front = [...order, ...shape.map((_, i) => i).filter((i) => !order.includes(i))];
+  let joined = graph.node("Expand", [zero, axes.dims(front.map((i) => shape[i]!))]);
+  for (let e = 0; 2 * e < parts.length; e++) {
+    const [route, y] = [parts[2 * e]!, parts[2 * e + 1]!];
+    const axis = routeAxis(route);
+    let own = isEntry(cx, choice!, route, e, dim, shape.length);
+    const exists = axes.exists(axis);
+    if (exists !== null) own = at.and(own, at.beside(exists, dim, shape.length));
+    const made = isTruth ? at.cast(cx.get(y), "i64") : cx.get(y);
+    const placed = at.where(own, at.unsqueeze(made, dim + 1), zero); // [B, …, K, k, …]
+    const [rows] = forward(cx, placed, shape.length, dim);
+    joined = at.addRows(joined, cx.get(route), rows);
+  }
+  return at.transpose(
+    isTruth ? at.cast(joined, "bool") : joined,
+    front.map((_, i) => front.indexOf(i)),
+  );
+}
+
+function entryMembers({ at, graph, get }: Scope, value: Value<"entry_members">): Name {
+  const index = get(value.inputs[0]!);
+  return value.attrs.members
+    .map(({ first, count }) =>
+      at.and(graph.node("GreaterOrEqual", [index, graph.int(first)]), at.less(index, graph.int(first + count))),
+    )
+    .reduce((a, b) => graph.node("Or", [a, b]));
+}
+
+export const entryEmitters = {
+  top_tokens: topTokens,
+  top_entries: topEntries,
+  those_entries: thoseEntries,
+  entry_exists: entryExists,
+  entry_index: (cx: Scope, value: Value<"entry_index">): Name => entryIndex(cx, value.inputs[0]!),
+  entry_mask: entryMask,
+  entry_count: (cx: Scope, value: Value<"entry_count">): Name => entryCount(cx, value.inputs[0]!),
+  take_entries: takeEntries,
+  put_entries: putEntries,
+  take_entry: takeEntry,
+  join_entries: joinEntries,
+  entry_members: entryMembers,
+};

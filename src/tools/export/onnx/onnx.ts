@@ -1,0 +1,191 @@
+// A model as an ONNX graph in opset 18, of standard operators alone.
+import type { Model, Value } from "../../../language/check/model.js";
+import { isChoice } from "../../../language/check/types.js";
+import { reachable } from "../../../language/check/model-values.js";
+import { inputRanges } from "../../../language/check/input-ranges.js";
+import type { Size } from "../../../ground/size/size.js";
+import { AxisTable, type Rows } from "./axes.js";
+import { Caches, rootOf, type CachedTensor } from "./caches.js";
+import { emitValues, isAlong, type Emitted } from "./emit.js";
+import { entryCount, entryIndex } from "./entries.js";
+import { GraphBuilder, type Name, type Stored } from "./graph.js";
+import { refuse } from "./refuse.js";
+import { routeCount, routeIndex } from "./routes.js";
+import { elementOf, existing, type Scope } from "./scope.js";
+import { Shorthand } from "./shorthand.js";
+import type { Fraction } from "./sizes.js";
+
+/** The input with how many tokens each sequence has. */
+export const LENGTHS = "lengths";
+
+export interface OnnxOptions {
+  /** The model of phase generate goes on from earlier runs, by keys and values that it is given and gives. */
+  readonly caches?: boolean;
+  /** An input says how many tokens each sequence has; default: all that there are. */
+  readonly lengths?: boolean;
+  /** What the source observes is given too. */
+  readonly observe?: boolean;
+  /** The type in which floats are stored; by default the model's own. */
+  readonly floats?: "f32" | "f16" | "bf16";
+}
+
+export interface OnnxGraph {
+  readonly model: Model;
+  readonly graph: GraphBuilder;
+  /** Empty without caches. */
+  readonly caches: readonly CachedTensor[];
+}
+
+/** Throws ExportError for what has no form in ONNX. */
+export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
+  if (model.updates.length > 0) refuse("a state that training moves", model.updates[0]!.path);
+  const graph = new GraphBuilder();
+  const at = new Shorthand(graph);
+  const root = options.caches ? rootOf(model) : null;
+  for (const { name, type } of model.inputs)
+    graph.input({ name, element: elementOf(type.dtype), shape: type.shape.map(dimOf), doc: "" });
+  const live = liveOf(model, at);
+  const axes = new AxisTable(at, model, live);
+  for (const [axis, rows] of inputAxes(model, at)) axes.define(axis, rows);
+  const batch = model.axes.find(({ role }) => role === "batch")?.name ?? null;
+  if (options.lengths) defineLengths(model, axes, batch);
+  const caches = root === null || batch === null ? null : new Caches(model, batch);
+  const before = caches?.begin({ graph }) ?? null;
+  if (root !== null && before !== null) axes.define(root, { ...axes.rows(root), start: at.unsqueeze(before, 1) });
+
+  const results = resultsOf(model, options);
+  const names = results.flatMap((result) => result.names);
+  names.forEach((name, i) => {
+    if (graph.inputs.some((port) => port.name === name)) refuse(`a result with the name of an input, ${name},`, "");
+    if (names.indexOf(name) < i) refuse(`two results with one name, ${name},`, "");
+    graph.reserve(name);
+  });
+  const weights = weightsOf(model, graph, at, options.floats);
+  const shown = results.map(({ value }) => value);
+  const ranges = inputRanges(reachable(shown));
+  const given = { input: (name: string) => name, isIndex: (name: string) => ranges.has(name) };
+  const base: Omit<Scope, "get"> = { model, graph, at, axes, caches, weight: weights, ...given, live };
+  const emitted = emitValues(
+    base,
+    root === null
+      ? { whole: shown, last: null }
+      : {
+          whole: results.flatMap(({ value, observed }) => (observed ? [value] : [])),
+          last: { axis: root, values: results.flatMap(({ value, observed }) => (observed ? [] : [value])) },
+        },
+  );
+  graph.path = "";
+  for (const result of results) giveResult(emitted, result, root);
+  if (caches && root !== null && before !== null) caches.end(emitted.scope, root, before);
+  graph.prune();
+  return { model, graph, caches: caches?.tensors ?? [] };
+}
+
+/** The name of a dimension, or its extent. */
+const dimOf = (size: Size): number | string => (typeof size === "number" ? size : size.key);
+
+/** The axes that inputs have. */
+function inputAxes(model: Model, at: Shorthand): ReadonlyMap<string, Rows> {
+  const found = new Map<string, Rows>();
+  for (const { name, type } of model.inputs)
+    type.shape.forEach((size, dim) => {
+      const axis = model.axes.find((a) => a.name === dimOf(size));
+      if (axis && !found.has(axis.name)) found.set(axis.name, { length: at.dim(name, dim), counts: null });
+    });
+  return found;
+}
+
+function defineLengths(model: Model, axes: AxisTable, batch: string | null): void {
+  const { at } = axes;
+  const { graph } = at;
+  const [root, other] = model.axes.filter((axis) => axis.role === "sequence" && axes.isDefined(axis.name));
+  if (other) return refuse("lengths of a model with several sequence axes", "");
+  if (!root || batch === null) return refuse("lengths of a model without sequences", "");
+  const doc = "how many tokens each sequence has; what lies behind them is not read";
+  const given = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
+  const rows = axes.rows(root.name);
+  // Each sequence has its own, of tokens that there are.
+  const own = at.reshapeTo(given, axes.rows(batch).length);
+  axes.define(root.name, { ...rows, counts: at.min(at.max(own, graph.ints(0)), rows.length) });
+}
+
+/** A live parameter is an input of two whole numbers, whose quotient it is; by default the model's own. */
+function liveOf(model: Model, at: Shorthand): (name: string) => Fraction {
+  const names = new Map(
+    model.live.map((parameter): [string, Fraction] => {
+      if (model.inputs.some(({ name }) => name === parameter.name))
+        refuse(`a live parameter with the name of an input, ${parameter.name},`, "");
+      const { num, den } = parameter.default;
+      const doc = "a live parameter: numerator and denominator, which is positive";
+      const pair = at.graph.input({ name: parameter.name, element: "i64", shape: [2], doc }, [num, den]);
+      const part = (i: number): Name => at.slice(pair, at.graph.ints(i), at.graph.ints(i + 1), 0);
+      return [parameter.name, { num: part(0), den: part(1) }];
+    }),
+  );
+  return (name) => names.get(name)!; // the checker has found it
+}
+
+function weightsOf(
+  model: Model,
+  graph: GraphBuilder,
+  at: Shorthand,
+  floats: OnnxOptions["floats"],
+): (path: string) => Name {
+  const known = new Map<string, Name>();
+  const byPath = new Map(model.weights.map((weight) => [weight.path, weight]));
+  return (path) => {
+    let name = known.get(path);
+    if (name === undefined) {
+      const weight = byPath.get(path)!; // the checker has found it
+      const stored: Stored = weight.dtype === "f32" && weight.kind === "weight" ? (floats ?? "f32") : weight.dtype;
+      const element = elementOf(weight.dtype);
+      const held = graph.weight(weight, stored);
+      known.set(path, (name = stored === element ? held : at.cast(held, element)));
+    }
+    return name;
+  };
+}
+
+interface Result {
+  /** One, or of a choice those of its index and its count. */
+  readonly names: readonly string[];
+  readonly value: Value;
+  readonly observed: boolean;
+}
+
+function resultsOf(model: Model, { observe = false }: OnnxOptions): readonly Result[] {
+  const own =
+    model.entry === "objective"
+      ? model.losses.map(({ path, value }): Result => ({ names: [`loss.${path}`], value, observed: false }))
+      : model.outputs.map(({ name, value }): Result => ({ names: [name], value, observed: false }));
+  if (!observe) return own;
+  const observed = model.observes.map(({ path, value }): Result => {
+    const names = isChoice(value) || isOfEntries(value) ? [`${path}.index`, `${path}.count`] : [path];
+    return { names, value, observed: true };
+  });
+  return [...own, ...observed];
+}
+
+const isOfEntries = ({ op }: Value): boolean => op === "top_entries" || op === "those_entries";
+
+function giveResult({ scope, whole, last }: Emitted, { names, value, observed }: Result, root: string | null): void {
+  const { graph } = scope;
+  const { dtype, shape } = value.type;
+  const give = (name: string, from: Name, like: readonly (number | string)[]): void =>
+    graph.output({ name, element: elementOf(dtype), shape: like, doc: "" }, from);
+  const dims = shape.map(dimOf);
+  if (isChoice(value) && names.length > 1) {
+    give(names[0]!, existing(scope, value.type, routeIndex(scope, value)), dims);
+    give(names[1]!, routeCount(scope, value), dims.slice(0, -1));
+  } else if (names.length > 1) {
+    const count = { dtype, shape: shape.slice(0, -1) };
+    give(names[0]!, existing(scope, value.type, entryIndex(scope, value)), dims);
+    give(names[1]!, existing(scope, count, entryCount(scope, value)), dims.slice(0, -1));
+  } else if (root !== null && !observed && isAlong(value, root))
+    give(
+      names[0]!,
+      last(value),
+      dims.map((dim) => (dim === root ? 1 : dim)),
+    );
+  else give(names[0]!, existing(scope, value.type, whole(value)), dims);
+}

@@ -1,0 +1,157 @@
+// Reductions, softmax and losses in ONNX. Along sequences only existing tokens count.
+import { isFloat, LARGEST, type DType } from "../../../ground/base/dtype.js";
+import type { Value } from "../../../language/check/model.js";
+import type { Name } from "./graph.js";
+import { refuse } from "./refuse.js";
+import { broadcast, elementOf, isGiven, scalar, type Scope } from "./scope.js";
+import { converted, wrapped } from "./elementwise.js";
+import { LOWEST } from "./shorthand.js";
+
+const lowest = (cx: Scope, dtype: DType): Name =>
+  isFloat(dtype) ? cx.graph.float(LOWEST) : cx.graph.int(dtype === "i32" ? -(2n ** 31n) : 0n);
+const highest = (cx: Scope, dtype: DType): Name =>
+  isFloat(dtype) ? cx.graph.float(-LOWEST) : cx.graph.int(LARGEST[dtype === "bool" ? "u32" : dtype]);
+
+/**
+ * Which elements of x exist along these dimensions, as a truth value that broadcasts; null where all do. `others` say
+ * so of values with as many dimensions.
+ */
+function existing(cx: Scope, x: Value, dims: readonly number[], others: readonly Value[] = []): Name | null {
+  const { at, axes } = cx;
+  const { shape } = x.type;
+  const own = dims.flatMap((dim) => {
+    const axis = axes.sequenceOf(shape[dim]);
+    const exists = axis === null ? null : axes.exists(axis);
+    return exists === null ? [] : [at.beside(exists, dim, shape.length)];
+  });
+  return [...own, ...others.map(cx.get)].reduce<Name | null>((a, b) => (a === null ? b : at.and(a, b)), null);
+}
+
+const masked = ({ at }: Scope, x: Name, exists: Name | null, fill: Name): Name =>
+  exists === null ? x : at.where(exists, x, fill);
+
+/** How many elements are reduced into each result, dimensions kept, f32. */
+function count(cx: Scope, x: Value, dims: readonly number[], exists: Name | null): Name {
+  const { at, axes, graph } = cx;
+  if (exists === null)
+    return at.cast(
+      dims.map((dim) => axes.size(x.type.shape[dim]!)).reduce((a, b) => at.mul(a, b), graph.ints(1)),
+      "f32",
+    );
+  const whole = graph.node("Expand", [at.cast(exists, "f32"), axes.dims(x.type.shape)]);
+  return at.reduce("Sum", whole, dims, true);
+}
+
+function reduce(cx: Scope, value: Value<"reduce">): Name {
+  const { at, axes, graph } = cx;
+  const { fn, axes: dims, keep } = value.attrs;
+  const [x, ...others] = value.inputs;
+  const from = x!.type.dtype;
+  if (dims.length === 0 && fn !== "argmax") {
+    const same = converted(cx, cx.get(x!), from, value.type.dtype);
+    return fn === "var" ? at.sub(same, same) : same;
+  }
+  const exists = existing(cx, x!, dims, others);
+  const along = dims.some((dim) => axes.sequenceOf(x!.type.shape[dim]) !== null);
+  const mayBeEmpty = exists !== null || along;
+  const total = (y: Name): Name => at.reduce("Sum", masked(cx, y, exists, scalar(cx, 0, value.type.dtype)), dims, true);
+  const mean = (y: Name): Name => {
+    if (!mayBeEmpty) return at.reduce("Mean", y, dims, true);
+    return at.div(total(y), at.max(count(cx, x!, dims, exists), graph.float(1)));
+  };
+  const extreme = (which: "Max" | "Min"): Name => {
+    const fill = which === "Max" ? lowest(cx, from) : highest(cx, from);
+    const y = at.reduce(which, masked(cx, cx.get(x!), exists, fill), dims, true);
+    if (!mayBeEmpty) return y;
+    const some = graph.node("Greater", [count(cx, x!, dims, exists), graph.float(0)]);
+    return at.where(some, y, scalar(cx, 0, from));
+  };
+  const reduced = ((): Name => {
+    switch (fn) {
+      case "sum":
+        return wrapped(cx, total(converted(cx, cx.get(x!), from, value.type.dtype)), value.type.dtype);
+      case "mean":
+        return mean(converted(cx, cx.get(x!), from, "f32"));
+      case "var": {
+        const y = converted(cx, cx.get(x!), from, "f32");
+        const apart = at.sub(y, mean(y));
+        return mean(at.mul(apart, apart));
+      }
+      case "max":
+        return extreme("Max");
+      case "min":
+        return extreme("Min");
+      case "argmax": {
+        const dim = dims[0]!; // argmax has one
+        const filled = masked(cx, cx.get(x!), exists, lowest(cx, from));
+        // A lowest row stands behind the tokens, of which there may be none.
+        const { shape } = x!.type;
+        const row = graph.node("Expand", [lowest(cx, from), axes.dims(shape.with(dim, 1))]);
+        const whole = along ? at.concat([filled, row], dim) : filled;
+        return graph.node("ArgMax", [whole], { axis: dim, keepdims: 1, select_last_index: 0 });
+      }
+      default:
+        return fn satisfies never;
+    }
+  })();
+  return keep ? reduced : at.squeeze(reduced, ...dims);
+}
+
+function softmax(cx: Scope, value: Value<"softmax">): Name {
+  const { graph } = cx;
+  const [x, ...others] = value.inputs;
+  const dim = value.attrs.axis < 0 ? value.attrs.axis + x!.type.shape.length : value.attrs.axis;
+  const exists = existing(cx, x!, [dim], others);
+  const soft = graph.node("Softmax", [masked(cx, cx.get(x!), exists, graph.float(LOWEST))], { axis: dim });
+  return masked(cx, soft, exists, graph.float(0));
+}
+
+/** The mean over the tokens that exist and, if said, count: f32[]; 0 of none. */
+function meanOf(cx: Scope, each: Name, like: Value, counted: Name | null): Name {
+  const { at, graph, axes } = cx;
+  const dims = like.type.shape.map((_, dim) => dim);
+  if (dims.length === 0 && counted === null) return each;
+  const exists = existing(cx, like, dims);
+  const both = exists === null ? counted : counted === null ? exists : at.and(exists, counted);
+  const total = at.reduce("Sum", masked(cx, each, both, graph.float(0)), dims, false);
+  const all = both === null ? graph.float(1) : at.cast(both, "f32");
+  const whole = graph.node("Expand", [all, axes.dims(like.type.shape)]);
+  return at.div(total, at.max(at.reduce("Sum", whole, dims, false), graph.float(1)));
+}
+
+/** A negative target is none; a computed one beyond the classes is the last. */
+function crossEntropy(cx: Scope, value: Value<"cross_entropy">): Name {
+  const { at, graph } = cx;
+  const [logits, targets] = value.inputs;
+  const { shape } = logits!.type;
+  const classes = shape.at(-1)!;
+  if (typeof classes !== "number") return refuse("a loss over classes along an axis", value.path);
+  const label = broadcast(cx, cx.get(targets!), targets!.type.shape, shape.slice(0, -1));
+  const own = at.max(label, graph.int(0));
+  const held = isGiven(cx, targets) ? own : at.min(own, graph.int(classes - 1));
+  const logs = graph.node("LogSoftmax", [cx.get(logits!)], { axis: -1 });
+  const log = graph.node("GatherElements", [logs, at.unsqueeze(held, shape.length - 1)], { axis: -1 });
+  const each = graph.node("Neg", [at.squeeze(log, shape.length - 1)]);
+  const counted = targets!.type.dtype === "i32" ? graph.node("GreaterOrEqual", [label, graph.int(0)]) : null;
+  const like = { ...logits!, type: { dtype: "f32" as const, shape: shape.slice(0, -1) } };
+  return meanOf(cx, each, like, counted);
+}
+
+/** (1 - t) · softplus(z) + t · softplus(-z). */
+function bce(cx: Scope, value: Value<"bce">): Name {
+  const { at, graph } = cx;
+  const [logit, target] = value.inputs;
+  const wider = target!.type.shape.length > logit!.type.shape.length ? target! : logit!;
+  const z = cx.get(logit!);
+  const minus = graph.node("Neg", [z]);
+  const soft = (x: Name): Name => graph.node("Softplus", [x]);
+  const t = cx.get(target!);
+  const each =
+    elementOf(target!.type.dtype) === "bool"
+      ? soft(at.where(t, minus, z))
+      : at.add(at.mul(at.sub(graph.float(1), t), soft(z)), at.mul(t, soft(minus)));
+  const whole = graph.node("Expand", [each, cx.axes.dims(wider.type.shape)]);
+  return meanOf(cx, whole, wider, null);
+}
+
+export const reduceEmitters = { reduce, softmax, cross_entropy: crossEntropy, bce };

@@ -1,0 +1,156 @@
+// Choices of tokens in ONNX, and what is computed by them. Of equal scores the earlier token is chosen, NaN last.
+import type { Value } from "../../../language/check/model.js";
+import { isChoice } from "../../../language/check/types.js";
+import { invariant } from "../../../ground/base/invariant.js";
+import type { Rule } from "../../../ground/size/count-rules.js";
+import { along } from "./axes.js";
+import type { Name } from "./graph.js";
+import { topIndices } from "./ranks.js";
+import { refuse } from "./refuse.js";
+import { broadcast, kept, type Scope } from "./scope.js";
+import { forward } from "./shapes.js";
+
+/** The axis that the value of a choice defines. */
+export function routeAxis(value: Value | undefined): string {
+  invariant(value && isChoice(value), "a route is the value of a choice");
+  return value.attrs.axis;
+}
+
+/** The axis of which a route is. */
+export const parentOf = ({ axes }: Scope, axis: string): string => {
+  const { count } = axes.sequence(axis);
+  invariant("parent" in count, `axis ${axis} is no route`);
+  return count.parent;
+};
+
+/**
+ * The tokens of a mask bool[B, T], which has the shape of a value: as many rows as any sequence has, those that a
+ * sequence has not behind its own.
+ */
+function byMask(cx: Scope, axis: string, mask: Name, { type: { shape } }: Value): Name {
+  const { at } = cx;
+  const numbers = at.cast(mask, "i64");
+  const counts = at.reduce("Sum", numbers, [1], false);
+  const length = at.reduce("Max", counts, [0], true);
+  const index = topIndices(cx, numbers, { shape, dim: 1, k: length });
+  cx.axes.define(axis, { length, counts, index, mask });
+  return index;
+}
+
+/** A mask of tokens that exist. */
+function among(cx: Scope, parent: string, mask: Name): Name {
+  const exists = cx.axes.exists(parent);
+  return exists === null ? mask : cx.at.and(mask, exists);
+}
+
+function top(cx: Scope, value: Value<"top">): Name {
+  const { at, axes } = cx;
+  const { axis } = value.attrs;
+  const { count } = axes.sequence(axis);
+  invariant(count.kind === "top", `axis ${axis} is not made by top`);
+  const [score] = value.inputs;
+  if (!axes.countsDiffer(count)) {
+    const k = axes.countOfTop(count);
+    const { shape } = score!.type;
+    const index = topIndices(cx, at.ranked(cx.get(score!)), { shape, dim: 1, k, ascend: true });
+    axes.define(axis, { length: k, counts: null, index });
+    return index;
+  }
+  return byMask(cx, axis, bestTokens(cx, score!, count), score!);
+}
+
+/**
+ * bool[B, T] or bool[B, T, E]: of each sequence, and entry, the best tokens; of those in the order of their scores, and
+ * that exist, as many as each sequence has.
+ */
+export function bestTokens(cx: Scope, scores: Value, rule: Rule<"top">): Name {
+  const { at, axes, graph } = cx;
+  const { length } = axes.rows(rule.parent);
+  const score = cx.get(scores);
+  const ranking = { shape: scores.type.shape, dim: 1, k: length };
+  const shape = graph.node("Shape", [score]);
+  const beside = (x: Name): Name => (ranking.shape.length === 3 ? at.unsqueeze(x, 2) : x);
+  let order = topIndices(cx, at.ranked(score), ranking);
+  const exists = axes.exists(rule.parent);
+  if (exists !== null) {
+    const all = graph.node("Expand", [beside(at.cast(exists, "i64")), shape]);
+    const sorted = graph.node("GatherElements", [all, order], { axis: 1 });
+    order = graph.node("GatherElements", [order, topIndices(cx, sorted, ranking)], { axis: 1 });
+  }
+  const k = axes.countOfTop(rule);
+  const ahead = at.less(at.unsqueeze(at.range(length), 0), at.unsqueeze(k, 1)); // [1 or B, T]
+  const chosen = graph.node("Expand", [beside(at.cast(ahead, "i64")), shape]);
+  const none = graph.node("Expand", [graph.int(0), shape]);
+  return at.cast(graph.node("ScatterElements", [none, order, chosen], { axis: 1 }), "bool");
+}
+
+function above(cx: Scope, value: Value<"above">): Name {
+  const { axis } = value.attrs;
+  const [score, bar] = value.inputs;
+  const over = cx.graph.node("Greater", [cx.get(score!), cx.get(bar!)]);
+  return byMask(cx, axis, among(cx, parentOf(cx, axis), over), score!);
+}
+
+function those(cx: Scope, value: Value<"those">): Name {
+  const { axis } = value.attrs;
+  const [mask] = value.inputs;
+  return byMask(cx, axis, among(cx, parentOf(cx, axis), cx.get(mask!)), mask!);
+}
+
+/** The rows that a route chose of x along a dimension. */
+export function rowsAlong(cx: Scope, x: Value, dim: number, route: Value): Name {
+  const [rows, back] = forward(cx, cx.get(x), x.type.shape.length, dim);
+  return back(cx.at.rows(rows, cx.get(route)));
+}
+
+const take = (cx: Scope, { inputs: [x, route], attrs: { dim } }: Value<"take">): Name => rowsAlong(cx, x!, dim, route!);
+
+function put(cx: Scope, value: Value<"put">): Name {
+  const { at } = cx;
+  const { dim } = value.attrs;
+  const [x, route, y] = value.inputs;
+  const axis = routeAxis(route);
+  const { shape } = x!.type;
+  const update = broadcast(cx, cx.get(y!), y!.type.shape, along(shape, dim, axis));
+  const exists = cx.axes.exists(axis);
+  const own = exists === null ? update : kept(cx, at.beside(exists, dim, shape.length), update, x!.type.dtype);
+  const [rows, back] = forward(cx, cx.get(x!), shape.length, dim);
+  const [added] = forward(cx, own, shape.length, dim);
+  return back(at.addRows(rows, cx.get(route!), added));
+}
+
+function mask(cx: Scope, value: Value<"mask">): Name {
+  const { at, axes, graph } = cx;
+  const axis = routeAxis(value.inputs[0]);
+  const { mask: known, index } = axes.rows(axis);
+  if (known !== undefined) return known;
+  const none = graph.node("Expand", [graph.int(0), axes.dims(value.type.shape)]);
+  const ones = graph.node("Expand", [graph.int(1), graph.node("Shape", [index!])]);
+  return at.cast(graph.node("ScatterElements", [none, index!, ones], { axis: 1 }), "bool");
+}
+
+/** Where the chosen tokens are in their sequence of the parent. */
+export function routeIndex(cx: Scope, route: Value): Name {
+  const axis = routeAxis(route);
+  const index = cx.get(route);
+  if (cx.caches === null) return index;
+  const { start } = cx.axes.rows(parentOf(cx, axis));
+  if (start === undefined) refuse("the index of a route that was chosen on another, while generating,", route.path);
+  return cx.at.add(index, start);
+}
+
+/** i64[B]: how many tokens of each sequence were chosen. */
+export function routeCount({ axes }: Scope, route: Value): Name {
+  return axes.ofBatch(axes.counts(routeAxis(route)));
+}
+
+export const routeEmitters = {
+  top,
+  above,
+  those,
+  take,
+  put,
+  mask,
+  index: (cx: Scope, value: Value<"index">): Name => routeIndex(cx, value.inputs[0]!),
+  count: (cx: Scope, value: Value<"count">): Name => routeCount(cx, value.inputs[0]!),
+};

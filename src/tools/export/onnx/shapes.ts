@@ -1,0 +1,168 @@
+// Operations that move elements, products and look-ups in ONNX.
+import type { Value } from "../../../language/check/model.js";
+import { ropeFrequencies } from "../../../ground/numerics/rope.js";
+import { axisSize, equalSizes } from "../../../ground/size/size.js";
+import type { Name } from "./graph.js";
+import { topIndices } from "./ranks.js";
+import { broadcast, isGiven, kept, scalar, type Scope } from "./scope.js";
+
+function reshape(cx: Scope, value: Value<"reshape">): Name {
+  const { at, axes } = cx;
+  const [x] = value.inputs;
+  const from = x!.type.shape;
+  const to = value.type.shape;
+  const same = (dim: number): boolean => dim < from.length && equalSizes(from[dim]!, to[dim]!);
+  const open = to.flatMap((size, dim) => (typeof size === "number" || same(dim) ? [] : [dim]));
+  // Beside a dimension that is kept, and has nothing, none follows from the others.
+  const keeps = to.some((size, dim) => typeof size !== "number" && same(dim));
+  if (open.length > 1 || (open.length === 1 && keeps)) return at.reshapeTo(cx.get(x!), axes.dims(to));
+  return at.reshape(cx.get(x!), ...to.map((size, dim) => (typeof size === "number" ? size : same(dim) ? 0 : -1)));
+}
+
+function slice({ at, graph, get }: Scope, value: Value<"slice">): Name {
+  const { axis, start, stop } = value.attrs;
+  return at.slice(get(value.inputs[0]!), graph.ints(start), graph.ints(stop), axis);
+}
+
+/** Only the concatenated dimension may differ between the parts. */
+function concat(cx: Scope, value: Value<"concat">): Name {
+  const { axis } = value.attrs;
+  const parts = value.inputs.map((part) => {
+    const { shape } = part.type;
+    return broadcast(cx, cx.get(part), shape, value.type.shape.with(axis, shape[axis]!));
+  });
+  return cx.at.concat(parts, axis);
+}
+
+/** Computed numbers beyond the table are its last row; negative ones count from its end. */
+function gather(cx: Scope, value: Value<"gather">): Name {
+  const { at, graph, axes } = cx;
+  const [table, indices] = value.inputs;
+  const rows = table!.type.shape[0]!;
+  if (isGiven(cx, indices)) return graph.node("Gather", [cx.get(table!), cx.get(indices!)], { axis: 0 });
+  const last = typeof rows === "number" ? graph.int(rows - 1) : at.sub(at.squeeze(axes.size(rows), 0), graph.int(1));
+  let index = at.min(cx.get(indices!), last);
+  if (indices!.type.dtype === "i32") index = at.max(index, at.sub(graph.int(-1), last));
+  return graph.node("Gather", [cx.get(table!), index], { axis: 0 });
+}
+
+/** x with zeros for tokens that do not exist along a dimension, over which a product sums. */
+function summable(cx: Scope, x: Value, dim: number): Name {
+  const axis = cx.axes.sequenceOf(x.type.shape.at(dim));
+  const exists = axis === null ? null : cx.axes.exists(axis);
+  if (exists === null) return cx.get(x);
+  const rank = x.type.shape.length;
+  return kept(cx, cx.at.beside(exists, rank + dim, rank), cx.get(x), x.type.dtype);
+}
+
+const matmul = (cx: Scope, value: Value<"matmul">): Name =>
+  cx.at.matmul(summable(cx, value.inputs[0]!, -1), summable(cx, value.inputs[1]!, -2));
+
+/** x[B, …] with the dimension `dim` behind the first, and how to put it back. */
+export function forward(cx: Scope, x: Name, rank: number, dim: number): readonly [Name, (y: Name) => Name] {
+  if (dim === 1) return [x, (y) => y];
+  const order = [0, dim, ...Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== dim)];
+  return [
+    cx.at.transpose(x, order),
+    (y) =>
+      cx.at.transpose(
+        y,
+        order.map((_, i) => order.indexOf(i)),
+      ),
+  ];
+}
+
+function span(cx: Scope, value: Value<"span">): Name {
+  const { at, axes, graph } = cx;
+  const { dim, axis } = value.attrs;
+  const [x] = value.inputs;
+  const [from, to] = axes.span(axis);
+  const { counts, length } = axes.rows(axis);
+  if (counts === null) return at.slice(cx.get(x!), from, to, dim);
+  const [rows, back] = forward(cx, cx.get(x!), x!.type.shape.length, dim);
+  const wanted = at.add(at.unsqueeze(at.range(length), 0), at.unsqueeze(from, 1));
+  const last = at.sub(at.dim(rows, 1), graph.ints(1));
+  // [B, K], also where all sequences begin at one token
+  const index = graph.node("Expand", [at.min(wanted, last), at.concat([at.dim(counts, 0), length], 0)]);
+  return back(at.rows(rows, index));
+}
+
+/** A row of zeros stands behind the tokens, for sequences that have no such token. */
+function token(cx: Scope, value: Value<"token">): Name {
+  const { at, axes, graph } = cx;
+  const { dim, index } = value.attrs;
+  const [x] = value.inputs;
+  const { dtype, shape } = x!.type;
+  const axis = axes.sequenceOf(shape[dim])!; // tokens are those of a sequence
+  const zero = graph.node("Expand", [scalar(cx, 0, dtype), axes.dims(shape.with(dim, 1))]);
+  const [rows] = forward(cx, at.concat([cx.get(x!), zero], dim), shape.length, dim);
+  const counts = axes.counts(axis);
+  const wanted = index < 0 ? at.add(counts, graph.ints(index)) : graph.ints(index);
+  const exists = at.and(at.less(wanted, counts), graph.node("GreaterOrEqual", [wanted, graph.ints(0)]));
+  const place = at.where(exists, wanted, axes.rows(axis).length); // i64[1] or i64[B]
+  if (axes.rows(axis).counts === null) return at.squeeze(graph.node("Gather", [rows, place], { axis: 1 }), 1);
+  return at.squeeze(at.rows(rows, at.unsqueeze(place, 1)), 1);
+}
+
+/** Rows of all parts beside each other; where sequences differ, those that exist move to the front. */
+function join(cx: Scope, value: Value<"join">): Name {
+  const { at, axes } = cx;
+  const { dim, axis } = value.attrs;
+  const whole = value.inputs.map((part) => {
+    const { shape } = part.type;
+    return broadcast(cx, cx.get(part), shape, value.type.shape.with(dim, shape[dim]!));
+  });
+  const joined = at.concat(whole, dim);
+  const { counts, length } = axes.rows(axis);
+  if (counts === null) return joined;
+  const exist = value.inputs.map((part) => {
+    const own = axes.sequenceOf(part.type.shape[dim])!; // what is joined lies along sequences
+    const yes = axes.exists(own) ?? cx.graph.constant("bool", [1, 1], [1]);
+    return cx.graph.node("Expand", [yes, at.concat([at.dim(counts, 0), axes.rows(own).length], 0)]);
+  });
+  const shape = [value.type.shape[0]!, axisSize(axis)];
+  const order = topIndices(cx, at.cast(at.concat(exist, 1), "i64"), { shape, dim: 1, k: length });
+  const [rows, back] = forward(cx, joined, value.type.shape.length, dim);
+  return back(at.rows(rows, order));
+}
+
+/** Positions as a value, for every sequence. */
+function position(cx: Scope, value: Value<"position">): Name {
+  return cx.graph.node("Expand", [cx.axes.positions(value.attrs.axis), cx.axes.dims(value.type.shape)]);
+}
+
+/** Angles lose digits as they grow: they are made in 64 bits, and taken modulo a turn before they are rounded. */
+function rope(cx: Scope, value: Value<"rope">): Name {
+  const { at, axes, graph } = cx;
+  const { dim, theta, frequencies, scale } = value.attrs;
+  const [x] = value.inputs;
+  const rank = x!.type.shape.length;
+  const width = Number(x!.type.shape.at(-1));
+  const positions = at.cast(axes.positions(axes.sequenceOf(x!.type.shape[dim])!), "f64");
+  const behind = at.unsqueeze(
+    positions,
+    ...Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== dim),
+  );
+  const steps = graph.constant("f64", [width / 2], ropeFrequencies({ width, theta, frequencies }));
+  const turn = graph.constant("f64", [], [2 * Math.PI]);
+  const angle = at.cast(graph.node("Mod", [at.mul(behind, steps), turn], { fmod: 1 }), "f32");
+  const scaled = (y: Name): Name => (scale === 1 ? y : at.mul(y, graph.float(scale)));
+  const [cos, sin] = [scaled(graph.node("Cos", [angle])), scaled(graph.node("Sin", [angle]))];
+  const halves = graph.results("Split", [cx.get(x!)], { axis: -1, num_outputs: 2 }, 2);
+  const [a, b] = [halves[0]!, halves[1]!];
+  return at.concat([at.sub(at.mul(a, cos), at.mul(b, sin)), at.add(at.mul(b, cos), at.mul(a, sin))], -1);
+}
+
+export const shapeEmitters = {
+  reshape,
+  permute: (cx: Scope, value: Value<"permute">): Name => cx.at.transpose(cx.get(value.inputs[0]!), value.attrs.order),
+  slice,
+  concat,
+  gather,
+  matmul,
+  span,
+  token,
+  join,
+  position,
+  rope,
+};

@@ -1,0 +1,398 @@
+// What the class of the model has beside those of blocks: arguments, inputs of its call, and how weights are loaded.
+import type { Model, ModelWeight } from "../../language/check/model.js";
+import { textInputsOf } from "../../language/check/text-inputs.js";
+import type { Part, Parts, Signature } from "./classes.js";
+import type { Stacks } from "./experts.js";
+import { numberTexts } from "./holes.js";
+import type { ListTest, Period } from "./lists.js";
+import { attributePath, variable } from "./names.js";
+import { sequenceAt } from "./outline.js";
+import { placeOf, refuse } from "./refused.js";
+import { axisVariables, type InputSequence } from "./sequences.js";
+import type { Variant } from "./variants.js";
+
+/** A field of the dataclass of arguments. */
+export interface Argument {
+  readonly name: string;
+  readonly value: string;
+  /** Its meaning, if the name is not one of the source. */
+  readonly note: string | null;
+  /** The expression that computes it from other arguments; null if it is an independent number. */
+  readonly formula: string | null;
+  /** Arguments that change it in the source, by which expression is not known. */
+  readonly follows: readonly string[];
+}
+
+/** The numbers of the classes, lengths of lists, and bounds of sequences by their names; the source's in its order. */
+export function argumentsOf(
+  model: Model,
+  numbers: readonly { readonly name: string; readonly value: string }[],
+  lists: readonly { readonly name: string; readonly value: number }[],
+  longest: ReadonlyMap<string, number>,
+  derived: ReadonlyMap<string, Derived>,
+): readonly Argument[] {
+  const known = new Map([...numbers, ...lists].map(({ name, value }) => [name, String(value)]));
+  for (const { formula } of derived.values())
+    for (const [name, value] of formula?.of ?? []) known.set(variable(name), String(value));
+  const declared = model.parameters.map(({ name }) => variable(name));
+  const fields = declared.flatMap((name): Argument[] => {
+    const value = known.get(name) ?? longest.get(name)?.toString();
+    const note = longest.has(name) ? "the most tokens of a sequence" : null;
+    return value === undefined ? [] : [{ name, value, note, formula: null, follows: [] }];
+  });
+  const others = numbers.filter(({ name }) => !declared.includes(name));
+  return [
+    ...fields,
+    ...others.map(({ name, value }) => ({
+      name,
+      value,
+      note: "follows from the arguments above in the source; here a number: change it with them",
+      formula: derived.get(name)?.formula?.text ?? null,
+      follows: (derived.get(name)?.follows ?? []).filter((other) => fields.some((field) => field.name === other)),
+    })),
+  ];
+}
+
+/** A number as a product or quotient of parameters, with their values. */
+export interface Formula {
+  readonly text: string;
+  readonly of: ReadonlyMap<string, number>;
+}
+
+/**
+ * The multiple, product or quotient of parameters that a number of the model is in all of its family, in which each of
+ * them has several values; null where there is none. `values`: the number in each.
+ */
+function formulaOf(parts: readonly Part[], values: readonly string[]): Formula | null {
+  const numbers = parts.map(({ instance }) => instance.numbers);
+  if (!values.every((value) => /^\d+$/.test(value))) return null; // a float, which may be whole by chance
+  const wanted = values.map(Number);
+  const names = [...numbers[0]!.keys()].filter(
+    (name) => new Set(numbers.map((n) => String(n.get(name)?.num))).size > 1,
+  );
+  const at = (name: string, i: number): number => {
+    const { num, den } = numbers[i]!.get(name)!;
+    return den === 1n ? Number(num) : NaN;
+  };
+  const found = (text: string, used: readonly string[], value: (i: number) => number): Formula | null =>
+    wanted.every((number, i) => number === value(i))
+      ? { text, of: new Map(used.map((name) => [name, at(name, 0)])) }
+      : null;
+  const own = (name: string): string => `self.${variable(name)}`;
+  for (const a of names) {
+    const [times, share] = [wanted[0]! / at(a, 0), at(a, 0) / wanted[0]!];
+    const multiple = Number.isInteger(times) ? found(`${times} * ${own(a)}`, [a], (i) => times * at(a, i)) : null;
+    const part = Number.isInteger(share)
+      ? found(`mt.quotient(${own(a)}, ${share})`, [a], (i) => at(a, i) / share)
+      : null;
+    if (multiple ?? part) return multiple ?? part;
+  }
+  for (const a of names)
+    for (const b of names) {
+      if (a === b) continue;
+      const quotient = found(`mt.quotient(${own(a)}, ${own(b)})`, [a, b], (i) => at(a, i) / at(b, i));
+      const product = a < b ? found(`${own(a)} * ${own(b)}`, [a, b], (i) => at(a, i) * at(b, i)) : null;
+      if (quotient ?? product) return quotient ?? product;
+    }
+  for (const a of names)
+    for (const b of names)
+      for (const c of names) {
+        if (a === b || a === c || b === c || b < a) continue;
+        const share = found(
+          `mt.quotient(${own(a)} * ${own(b)}, ${own(c)})`,
+          [a, b, c],
+          (i) => (at(a, i) * at(b, i)) / at(c, i),
+        );
+        if (share) return share;
+      }
+  return null;
+}
+
+/** How a number of the model that is no parameter follows from some. */
+export interface Derived {
+  readonly formula: Formula | null;
+  readonly follows: readonly string[];
+}
+
+/** By the names of the arguments. `parts`: the model, then those of its family that have the same text. */
+export function derivedOf(
+  parts: readonly Part[],
+  { names, of }: Signature,
+  hasFormulas: boolean,
+): ReadonlyMap<string, Derived> {
+  const [own, ...others] = parts.map(({ instance }) => instance.numbers);
+  const derived = names.filter((name) => !own!.has(name));
+  return new Map(
+    derived.map((name): readonly [string, Derived] => {
+      const values = parts.map(({ holes }) => holes[of.indexOf(name)]!.text);
+      const isOther = (parameter: string, i: number): boolean => {
+        const [a, b] = [others[i]!.get(parameter), own!.get(parameter)];
+        return values[i + 1] !== values[0] && (a?.num !== b?.num || a?.den !== b?.den);
+      };
+      const follows = [...own!.keys()].filter((parameter) => others.some((_, i) => isOther(parameter, i)));
+      return [
+        variable(name),
+        { formula: hasFormulas ? formulaOf(parts, values) : null, follows: follows.map(variable) },
+      ];
+    }),
+  );
+}
+
+/** The parameter that says how long a list of blocks is, in the model and in all of its family; null: none does. */
+export function lengthName(parts: Parts, attr: string): string | null {
+  const lengthOf = ({ children }: Part): number => children.filter((child) => child.attr === attr).length;
+  return nameOf(parts, [parts.root, ...parts.relatives].map(lengthOf));
+}
+
+/** A period as a condition on i. */
+export function testOf(found: Period | null, { instance }: Part): ListTest | null {
+  if (found === null) return null;
+  const { period, offset } = found;
+  const length = typeof period === "number" ? period : Number(instance.numbers.get(period)!.num);
+  const text = typeof period === "number" ? String(period) : `args.${variable(period)}`;
+  const last = typeof period === "number" ? String(period - 1) : `${text} - 1`;
+  return { text: `i % ${text} == ${offset ?? last}`, holds: (i) => i % length === (offset ?? length - 1) };
+}
+
+/** The parameter that says how many tokens a sequence may have; null: none does. */
+export const boundName = (parts: Parts, { axis }: InputSequence): string | null =>
+  nameOf(
+    parts,
+    parts.sequences.map((own) => own.find((other) => other.axis === axis)?.bound ?? null),
+  );
+
+/** The parameter that such numbers of the model and of all of its family follow. */
+export function nameOf({ root, relatives }: Parts, numbers: readonly (number | null)[]): string | null {
+  if (new Set(numbers).size === 1) return null;
+  const all = [root, ...relatives];
+  const follows = (name: string): boolean =>
+    all.every(({ instance }, i) => numberTexts(instance.numbers.get(name)!).includes(String(numbers[i])));
+  return [...root.instance.numbers.keys()].find(follows) ?? null;
+}
+
+const typeOf = (value: string): string =>
+  value.startsWith("Fraction") ? "Fraction" : /^-?\d+$/.test(value) ? "int" : "float";
+
+/** The dataclass. */
+export const argumentsText = (name: string, all: readonly Argument[]): readonly string[] => [
+  "@dataclass",
+  `class ${name}:`,
+  '    """What the model is made with."""',
+  "",
+  ...(all.length === 0 ? ["    pass"] : []),
+  ...all.filter(({ formula }) => formula === null).map(fieldText),
+  ...checksText(all),
+  ...all.flatMap(({ name, formula }) =>
+    formula === null ? [] : ["", "    @property", `    def ${name}(self) -> int:`, `        return ${formula}`],
+  ),
+];
+
+function fieldText({ name, value, note, follows }: Argument): string {
+  const field = `    ${name}: ${typeOf(value)}`;
+  if (follows.length === 0) return `${field} = ${value}${note === null ? "" : `  # ${note}`}`;
+  return `${field} | None = None  # ${value}; follows from ${follows.join(", ")}: give it with others`;
+}
+
+/** Shares may be given as numbers and texts; a number that follows from others is given where these are. */
+function checksText(all: readonly Argument[]): readonly string[] {
+  const values = new Map(all.map(({ name, value }) => [name, value]));
+  const lines = all.flatMap(({ name, value, formula, follows }) => {
+    if (formula !== null) return [];
+    if (follows.length === 0) return typeOf(value) === "Fraction" ? [`self.${name} = mt.ratio(self.${name})`] : [];
+    const others = follows.map((other) => `${other}=(self.${other}, ${values.get(other)!})`).join(", ");
+    return [`self.${name} = mt.followed("${name}", self.${name}, ${value}, ${others})`];
+  });
+  return lines.length === 0
+    ? []
+    : ["", "    def __post_init__(self) -> None:", ...lines.map((line) => `        ${line}`)];
+}
+
+export const hasCausal = (variants: readonly Variant[]): boolean => variants.some(({ phase }) => phase === "generate");
+
+/** Whether calls go on behind caches: `forward` has one sequence. */
+export const hasCaches = (variants: readonly Variant[], sequences: readonly InputSequence[]): boolean =>
+  hasCausal(variants) && sequences.filter(({ isOptional }) => !isOptional).length < 2;
+
+/** The axes of the inputs' sequences. `mostOf`: the most tokens of one, as an expression. */
+export function axesText(
+  sequences: readonly InputSequence[],
+  caches: boolean,
+  mostOf: (sequence: InputSequence) => string | null,
+): readonly string[] {
+  const hasLengths = sequences.filter(({ isOptional }) => !isOptional).length < 2;
+  const made = sequences.map((sequence, i) => {
+    const most = mostOf(sequence);
+    const given = [i === 0 && hasLengths ? "lengths" : "None", ...(i === 0 && caches ? ["caches"] : [])];
+    const input = variable(sequence.input);
+    const rows = `mt.rows(${[input, ...given, ...(most === null ? [] : [`most=${most}`])].join(", ")})`;
+    return `${sequence.axis} = ${sequence.isOptional ? `None if ${input} is None else ${rows}` : rows}`;
+  });
+  if (sequences.length < 2) return made;
+  const names = sequences.map(({ input }) => input).join(" and ");
+  return [
+    `if lengths is not None${hasLengths ? " and run.objective" : ""}:`,
+    `    raise ValueError("lengths are of one sequence: the inputs are along several, those of ${names}")`,
+    ...made,
+  ];
+}
+
+/** One step of generation. */
+export function stepText({ inputs }: Model): readonly string[] {
+  const names = inputs.map(({ name }) => variable(name));
+  return [
+    `def step(self, ${names.map((name) => `${name}: Tensor`).join(", ")}, caches: mt.Caches, ` +
+      "lengths: Tensor | None = None) -> Tensor | dict[str, Tensor]:",
+    '    """The result of tokens behind those that the caches have seen, by the causal rule."""',
+    "    if caches is None:",
+    '        raise ValueError("a step goes on with caches: mt.Caches() begins some")',
+    `    return self(${names.join(", ")}, lengths=lengths, causal=True, caches=caches)`,
+  ];
+}
+
+/** The defaults of live parameters. */
+export const liveText = ({ live }: Model): readonly string[] =>
+  live.length === 0
+    ? []
+    : [`live = {${live.map((l) => `"${l.name}": Fraction(${l.default.num}, ${l.default.den})`).join(", ")}}`, ""];
+
+/** It trains where it has what only the objective takes; without a train mode it evaluates. */
+export function runOf(objective: readonly string[], { live }: Model): string {
+  const test = objectiveTest(objective);
+  const training = objective.length > 0 ? `self.training and ${test}` : test;
+  return `run = mt.Run(causal=causal, training=${training}, objective=${test}, observed=observed${
+    live.length > 0 ? ", live=mt.lively(self.live, live)" : ""
+  })`;
+}
+
+const objectiveTest = (inputs: readonly string[]): string =>
+  inputs.length === 0 ? "False" : `${variable(inputs[0]!)} is not None`;
+
+export function forwardDoc(variants: readonly Variant[], sequences: readonly InputSequence[]): string {
+  const objective = variants.find(({ entry }) => entry === "objective");
+  const causal = hasCausal(variants);
+  const isWhole = sequences.filter(({ isOptional }) => !isOptional).length > 1;
+  return [
+    "The result" +
+      (objective ? ", or with what only the objective takes the losses by name, whose sum training minimises" : "") +
+      ".",
+    "",
+    isWhole
+      ? "- lengths: refused, since the inputs are along several sequences."
+      : "- lengths: how many tokens each sequence has, i64[B]; all, if not given. Tokens beyond are padding.",
+    causal
+      ? "- causal: whether each choice of tokens is made from the token alone, as when generating."
+      : "- causal: the model has no causal rule: refused.",
+    ...(hasCaches(variants, sequences) ? ["- caches: of the tokens before these; by the causal rule."] : []),
+    "- observed: a dict that is filled with what the source observes, by path.",
+    ...(variants[0]!.model.live.length > 0 ? ["- live: values of live parameters, by name."] : []),
+  ].join("\n");
+}
+
+/** Refuses an objective whose inputs do not tell a call of it from one of forward. */
+function expectTold(forward: Model, objective: Model): void {
+  const takes = ({ inputs }: Model, name: string): boolean => inputs.some((input) => input.name === name);
+  const lacks = forward.inputs.find(({ name }) => !takes(objective, name));
+  const [first] = objective.inputs;
+  if (lacks)
+    refuse(
+      `an objective without forward's input \`${lacks.name}\``,
+      placeOf(first ?? lacks),
+      "let the objective take all inputs of forward, by their names, and at least one more, such as targets",
+    );
+  if (objective.inputs.every(({ name }) => takes(forward, name)))
+    refuse(
+      "an objective that takes no more than forward",
+      placeOf(first),
+      "give it an input of its own, such as targets: with it the module's forward returns the losses",
+    );
+}
+
+/** The inputs of forward and objective: those that only the objective takes may be left out. */
+export function inputsOf(
+  variants: readonly Variant[],
+  sequences: readonly InputSequence[],
+): {
+  readonly objective: readonly string[];
+  readonly signature: string;
+} {
+  const namesOf = (model: Model | undefined): readonly string[] => model?.inputs.map(({ name }) => name) ?? [];
+  const forward = namesOf(variants.find(({ entry }) => entry === "forward")?.model);
+  const all = namesOf(variants.find(({ entry }) => entry === "objective")?.model);
+  const own = all.filter((name) => !forward.includes(name));
+  const versions = variants.filter(({ entry }) => entry === "objective");
+  if (versions.length > 0) expectTold(variants[0]!.model, versions[0]!.model);
+  const signature = [
+    ...forward.map((name) => `${variable(name)}: Tensor`),
+    ...own.map((name) => `${variable(name)}: Tensor | None = None`),
+    "lengths: Tensor | None = None",
+    "causal: bool = False",
+    ...(hasCaches(variants, sequences) ? ["caches: mt.Caches | None = None"] : []),
+    "observed: dict | None = None",
+    ...(variants[0]!.model.live.length > 0 ? ["live: dict | None = None"] : []),
+  ].join(", ");
+  return { objective: own, signature };
+}
+
+/** Parameters whose names in the module are not their keys in checkpoints. */
+export const keysOf = (model: Model, stacks: Stacks): Table =>
+  tableOf(model, stacks, ({ path, keys }) => keys[0] ?? path);
+
+/** What a parameter is called elsewhere; of one that has all experts, what those of each are called. */
+export type Table = Readonly<Record<string, string | readonly string[]>>;
+
+function tableOf({ weights }: Model, stacks: Stacks, called: (weight: ModelWeight) => string): Table {
+  const byPath = new Map(weights.map((weight) => [weight.path, weight]));
+  const entries = new Map<string, string | readonly string[]>();
+  for (const weight of weights) {
+    const name = attributePath(stacks.placeOf(weight.path));
+    if (stacks.of(weight.path) === null) {
+      if (called(weight) !== name) entries.set(name, called(weight));
+    } else if (!entries.has(name))
+      entries.set(
+        name,
+        stacks.allOf(weight.path).map((path) => called(byPath.get(path)!)),
+      );
+  }
+  return Object.fromEntries(entries);
+}
+
+/** modc's paths of parameters whose names Python or nn.Module has for itself. */
+export const pathsOf = (model: Model, stacks: Stacks): Table => tableOf(model, stacks, ({ path }) => path);
+
+/** Initial weights of all blocks, also of a model that was made on the meta device. */
+export const INIT_WEIGHTS: readonly string[] = [
+  "def init_weights(self) -> None:",
+  '    """Draws all weights anew from the distributions of the source, also after `to_empty`."""',
+  "    for module in self.modules():",
+  '        if hasattr(module, "reset_parameters"):',
+  "            module.reset_parameters()",
+];
+
+export const loadText = (name: string): readonly string[] => [
+  'def load(folder: str | Path, device: torch.device | str = "cpu") -> ' + name + ":",
+  '    """The module with the weights of the folder\'s `model.safetensors`."""',
+  `    model = ${name}()`,
+  "    model.load_state_dict(read_weights(folder))",
+  "    return model.to(device)",
+];
+
+/** What training calls behind the optimizer's step. */
+export const UPDATE_STATES: readonly string[] = [
+  "def update_states(self, moves: bool = True) -> None:",
+  '    """Moves states by what was counted since the last call, on all ranks: behind the optimizer\'s step.',
+  "",
+  "    - moves: whether they move; a step that is thrown away only counts anew.",
+  '    """',
+  "    mt.update_states(self, moves)",
+];
+
+/** Refuses negative targets where the source has none. */
+export function unsigned(variants: readonly Variant[], sequences: readonly InputSequence[]): readonly string[] {
+  const objective = variants.find(({ entry }) => entry === "objective");
+  const inputs = objective ? textInputsOf(objective.model) : null;
+  const targets = objective?.model.inputs.find(({ name }) => name === inputs?.targets);
+  if (!objective || !inputs || !targets || inputs.signed) return [];
+  const along = sequenceAt(objective.model, targets.type.shape[1]);
+  const axis = along === null ? undefined : axisVariables(sequences, objective.model).get(along);
+  return axis === undefined ? [] : [`mt.expect_targets(${variable(targets.name)}, ${axis})`];
+}

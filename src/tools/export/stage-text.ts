@@ -1,0 +1,127 @@
+// The statements of a model in units of which stages are made, each behind a condition that a stage has it.
+import type { Value } from "../../language/check/model.js";
+import { bodyText } from "./body-text.js";
+import { cutNames, memberOf, unitsOf, type Unit } from "./cuts.js";
+import { merged } from "./merged.js";
+import { attributePath, variable } from "./names.js";
+import { isWithin, type Body, type Item } from "./outline.js";
+import type { BodyOptions } from "./statements.js";
+import type { Variant } from "./variants.js";
+
+export interface StageText {
+  /** In a sentence why the model cannot be cut; null where it can, and there is all below. */
+  readonly uncut: string | null;
+  readonly units: readonly UnitText[];
+  /** Inputs that units read beside the tokens with which the first begins, as Python names them. */
+  readonly inputs: readonly string[];
+  /** The last dimensions of what goes from stage to stage, as expressions. */
+  readonly width: readonly string[];
+  readonly lines: readonly string[];
+}
+
+/** A unit by names of attributes: `layers`, `norm`; and which blocks of the model or of its lists, or weights, it reads. */
+export interface UnitText {
+  readonly name: string;
+  readonly isList: boolean;
+  readonly reads: readonly string[];
+}
+
+export interface StageOptions extends Pick<
+  BodyOptions,
+  "notes" | "holes" | "needs" | "stacks" | "sequences" | "block"
+> {
+  readonly variants: readonly Variant[];
+  readonly methodOf: (variant: Variant, call: string) => string;
+  /** The text with its numbers. */
+  readonly written: (text: string) => string;
+}
+
+const none = (uncut: string): StageText => ({ uncut, units: [], inputs: [], width: [], lines: [] });
+
+/** What becomes of the objective in all its versions. */
+export function stageText(options: StageOptions): StageText {
+  const variants = options.variants.filter(({ entry }) => entry === "objective");
+  const names = cutNames(variants);
+  return typeof names === "string" ? none(names) : written(options, variants, names);
+}
+
+type Stretch = Pick<Unit, "items" | "given" | "made">;
+
+function written(options: StageOptions, variants: readonly Variant[], names: ReadonlySet<string>): StageText {
+  const { holes, stacks } = options;
+  const stored = new Set(variants.flatMap(({ model }) => model.weights.map(({ path }) => path)));
+  /** A weight or state by itself; of blocks the attribute or member in which they are. */
+  const placeOf = (path: string): string => {
+    const place = stacks.placeOf(path);
+    return attributePath(stored.has(path) ? place : memberOf(place));
+  };
+  const linesOf = (variant: Variant, { items, given, made }: Stretch): readonly string[] =>
+    bodyText(part(variant.bodies.get("")!, items, given, made), {
+      ...options,
+      variant,
+      methodOf: (call) => options.methodOf(variant, call),
+      stage: { given, made },
+    }).lines;
+  const isLoop = (variant: Variant, items: readonly Item[]): boolean => {
+    const [given, made] = [items[0]!.body!.ins[0], items.at(-1)!.body!.outs[0]];
+    const lines = given && made ? linesOf(variant, { items, given, made }) : [];
+    return lines[0]?.startsWith("for ") === true && lines.slice(1).every((line) => line.startsWith("    "));
+  };
+  const all = variants.map((variant) => unitsOf(variant, names, (items) => isLoop(variant, items)));
+  const [own] = all;
+  const keys = all.map((units) => units.map(({ name, isList }) => `${name} ${isList}`).join());
+  if (new Set(keys).size > 1) return none("its validation calls its blocks otherwise than its training");
+  const moving = new Set(variants.flatMap(({ updates }) => [...updates.keys()].map(memberOf)));
+  for (const member of moving) {
+    const reading = own!.filter((_, i) =>
+      all.some((units) => units[i]!.reads.some((path) => memberOf(path) === member)),
+    );
+    if (reading.length > 1) return none(`its validation reads ${member}, whose states training moves, at other places`);
+  }
+  const lines = own!.flatMap(({ name, isList }, i) => {
+    const texts = variants.map((version, v) => ({ version, lines: linesOf(version, all[v]![i]!) }));
+    const text = merged(texts, (a, b) => options.written(a) === options.written(b));
+    return isList ? text.flatMap(skipping) : [`if "${attributePath(name)}" in self.stage.units:`, ...text.map(inner)];
+  });
+  const read = new Set(variants.flatMap((variant, v) => inputsRead(variant, all[v]!)));
+  const { inputs } = variants[0]!.model;
+  if (read.has("x") || read.has("counts")) return none("an input of it is called as what stages are given");
+  const stream = own!.find(({ made }) => made)!.made!;
+  return {
+    uncut: null,
+    units: own!.map(({ name, isList }, i) => {
+      const places = [...new Set(all.flatMap((units) => units[i]!.reads).map(placeOf))];
+      const reads = places.filter((place) => !places.some((outer) => isWithin(place, outer)));
+      return { name: attributePath(name), isList, reads };
+    }),
+    inputs: inputs.flatMap(({ name, value }) => (read.has(name) && value.op === "input" ? [variable(name)] : [])),
+    width: stream.type.shape.slice(2).map((size) => holes.add(String(size), "size")),
+    lines,
+  };
+}
+
+const inner = (line: string): string => `    ${line}`;
+
+/** A loop goes past blocks of other stages. */
+function skipping(line: string): readonly string[] {
+  const found = /^( *)for .*:$/.exec(line);
+  return found ? [line, `${found[1]!}    if layer is None:`, `${found[1]!}        continue`] : [line];
+}
+
+/** Names of inputs that are read, but for the tokens of the first unit. */
+function inputsRead({ model }: Variant, units: readonly Unit[]): readonly string[] {
+  return model.inputs.flatMap(({ name, value }) =>
+    units.some(({ items, given }) => given !== value && reads(items, value)) ? [name] : [],
+  );
+}
+
+const reads = (items: readonly Item[], input: Value): boolean =>
+  items.some((item) => (item.value ? item.value.inputs : item.body.ins).includes(input));
+
+/** Some of the model's own statements. */
+const part = (root: Body, items: readonly Item[], given: Value, made: Value | null): Body => ({
+  ...root,
+  items,
+  ins: [given],
+  outs: made ? [made] : [],
+});

@@ -1,0 +1,257 @@
+// What the statements of one function may name, and a statement for each of its operations.
+import type { Value } from "../../language/check/model.js";
+import { expertProduct, ownWeight, sortingText } from "./entry-ops.js";
+import type { Stacks } from "./experts.js";
+import { pythonNumber, type Holes } from "./holes.js";
+import { Names, reached } from "./names.js";
+import type { Naming } from "./naming.js";
+import {
+  axisMade,
+  axisOfTokens,
+  axisSorted,
+  below,
+  isOfExperts,
+  isWithin,
+  pathOfWeight,
+  sequenceAt,
+  type Body,
+} from "./outline.js";
+import { refuse } from "./refused.js";
+import type { InputSequence } from "./sequences.js";
+import type { SourceNotes } from "./source-notes.js";
+import type { Updates } from "./tallies.js";
+import { tuple, type Scope, type Text } from "./text.js";
+import { expression, lossAxis } from "./torch-ops.js";
+import type { NeedsOf, Variant } from "./variants.js";
+
+export interface BodyOptions {
+  readonly variant: Variant;
+  readonly notes: SourceNotes;
+  readonly holes: Holes;
+  readonly needs: NeedsOf;
+  readonly stacks: Stacks;
+  /** Of all versions' inputs. */
+  readonly sequences: readonly InputSequence[];
+  /** The method that a call calls. */
+  readonly methodOf: (call: string) => string;
+  /** The block's name in the source. */
+  readonly block: string;
+  /** Of a method that gives states after a step: what moves them. */
+  readonly updates?: Updates;
+  /** What other versions of the block call what it computes. */
+  readonly naming?: Naming;
+  /** Of a stretch of the model's own function: what comes as `x`, and what is left there. */
+  readonly stage?: { readonly given: Value; readonly made: Value | null };
+}
+
+/** Longer expressions are not written into others. */
+export const LONGEST = 76;
+/** Nor are shorter ones, to which the source gives a name. */
+const LONGEST_NAMED = 40;
+/** What a value is called where its source gives it no name. */
+const CALLED: Partial<Record<Value["op"], string>> = {
+  top: "chosen",
+  above: "chosen",
+  those: "chosen",
+  attention: "seen",
+  take: "rows",
+  put: "x",
+  mask: "mask",
+  cross_entropy: "loss",
+  bce: "loss",
+};
+
+/** How often each value is used by the statements of a body, as a result, and where it is recorded. */
+export function usesIn(body: Body, variant: Variant): ReadonlyMap<Value, number> {
+  const read = body.items.flatMap((item) => (item.value ? item.value.inputs : item.body.ins));
+  const recorded = (variant.records.get(body.path) ?? []).map(({ value }) => value);
+  const uses = new Map<Value, number>();
+  for (const value of [...read, ...body.outs, ...recorded]) uses.set(value, (uses.get(value) ?? 0) + 1);
+  return uses;
+}
+
+export class Statements {
+  protected readonly names = new Names();
+  protected readonly texts = new Map<Value, Text>();
+  protected readonly axes = new Map<string, string>();
+  /** Blocks and weights that are not within its own, by their paths. */
+  protected readonly foreign = new Map<string, string>();
+  protected readonly lines: string[] = [];
+  protected readonly uses: ReadonlyMap<Value, number>;
+  /** What reads a value, last of all. */
+  readonly #user = new Map<Value, Value>();
+  /** Names that other versions have for what comes. */
+  readonly #others: ReadonlySet<string>;
+  #noted = "";
+  #current: Value | null = null;
+
+  constructor(
+    protected readonly body: Body,
+    protected readonly options: BodyOptions,
+  ) {
+    for (const { value } of body.items) for (const input of value?.inputs ?? []) this.#user.set(input, value!);
+    this.uses = usesIn(body, options.variant);
+    this.#others = options.naming?.namesIn(body) ?? new Set();
+  }
+
+  /** Whether it is used once, and in no version more often: it needs no name. */
+  protected isUsedOnce(value: Value): boolean {
+    return this.uses.get(value) === 1 && (this.options.naming?.usesOf(value) ?? 1) <= 1;
+  }
+
+  /** A name that is free: what another version calls it, if it is. */
+  protected nameFor(value: Value, wanted: string): string {
+    const { naming } = this.options;
+    const known = naming?.nameOf(value);
+    const name =
+      known !== undefined && !this.names.has(known)
+        ? this.names.take(known)
+        : this.names.fresh(wanted, undefined, this.#others);
+    naming?.call(value, name);
+    return name;
+  }
+
+  protected value(value: Value): void {
+    this.#current = value;
+    const scope = this.#scope(value);
+    const tallied = this.options.updates ? undefined : this.options.variant.tallies.get(value);
+    if (tallied !== undefined) this.#tally(value, tallied, scope);
+    if (tallied !== undefined && !this.uses.has(value)) return;
+    const sorted = axisSorted(value);
+    if (sorted !== null && !this.axes.has(sorted)) this.#sort(value, sorted, scope);
+    const text = expertProduct(value, scope, (v) => this.#entriesOf(v)) ?? expression(value, scope);
+    const tokens = axisOfTokens(value);
+    if (tokens !== null) {
+      this.note(value);
+      const name = this.names.fresh(this.#given(value) ?? "rows");
+      const along = this.axes.get(tokens) ?? this.names.fresh(`${name}_axis`);
+      this.axes.set(tokens, along);
+      this.lines.push(`${name}, ${along} = ${text.text}`);
+      this.texts.set(value, { text: name, tight: true });
+      return;
+    }
+    const made = axisMade(value);
+    const given = this.#given(value);
+    const longest = given === null ? LONGEST : LONGEST_NAMED;
+    if (made.length === 0 && this.isUsedOnce(value) && text.text.length <= longest) {
+      this.texts.set(value, text);
+      return;
+    }
+    this.note(value);
+    const name = this.#named(value, given ?? CALLED[value.op] ?? "h");
+    this.lines.push(`${name} = ${text.text}`);
+    this.texts.set(value, { text: name, tight: true });
+    for (const axis of made) this.axes.set(axis, `${name}.axis`);
+  }
+
+  #scope(value: Value): Scope {
+    const own = (v: Value, text: (v: Value) => string): string =>
+      isOfExperts(v) && value.op !== "matmul" ? ownWeight(text(v), value, this.#entriesOf(value)) : text(v);
+    return {
+      model: this.options.variant.model,
+      holes: this.options.holes,
+      tight: (v) => own(v, (w) => this.tight(w)),
+      loose: (v) => own(v, (w) => this.loose(w)),
+      axis: (name) => this.axis(name),
+    };
+  }
+
+  /** The sorted entries along which a value has its rows. */
+  #entriesOf(value: Value): string {
+    return this.axis(sequenceAt(this.options.variant.model, value.type.shape[1])!);
+  }
+
+  /** Sorts the entries of a choice. */
+  #sort(value: Value, axis: string, scope: Scope): void {
+    const sorting = value as Value<"sort_rows">; // nothing along the axis comes before what is sorted
+    const along = this.axis(sequenceAt(scope.model, sorting.inputs[1]!.type.shape[1])!);
+    const name = this.names.fresh("entries");
+    this.note(value);
+    this.lines.push(`${name} = ${sortingText(sorting, along, scope)}`);
+    this.axes.set(axis, name);
+  }
+
+  /** The name that the source gives to a value itself, not to what it is the beginning of. */
+  #given(value: Value): string | null {
+    const user = this.#user.get(value);
+    const begins = user?.span.file === value.span.file && user.span.start === value.span.start;
+    return begins ? null : this.options.notes.nameOf(value);
+  }
+
+  /** A name of its own, or that of its only operand's, which nothing else reads. */
+  #named(value: Value, wanted: string): string {
+    const before = value.inputs.find((input) => this.texts.get(input)?.text === wanted);
+    if (!before || !this.isUsedOnce(before)) return this.nameFor(value, wanted);
+    this.options.naming?.call(value, wanted);
+    return wanted;
+  }
+
+  /** Counts what states will move by. */
+  #tally(value: Value, name: string, scope: Scope): void {
+    const { axes, keep, fn } = value.attrs as Value<"reduce">["attrs"]; // tallies are reductions
+    const [x] = value.inputs;
+    const given = `${scope.loose(x!)}, ${lossAxis(x!, scope)}, ${tuple(axes)}${keep ? ", keepdim=True" : ""}`;
+    this.note(value);
+    this.lines.push(`losses["tally:${name}"] = mt.batch_total(${given}).detach()`);
+    if (fn === "mean") this.lines.push(`losses["tally:${name}_count"] = mt.batch_count(${given})`);
+  }
+
+  /** Before the calls of inner blocks. */
+  protected get prefix(): string {
+    return this.body.path === "" ? "" : `${this.body.path}.`;
+  }
+
+  /** The path of a block or weight within its own, or else its name. */
+  protected local(path: string): string {
+    const { instance } = this.body;
+    const { stacks } = this.options;
+    if (!isWithin(path, instance)) return this.foreign.get(path) ?? path;
+    return below(stacks.placeOf(path), stacks.placeOf(instance));
+  }
+
+  protected reach(path: string): string {
+    return this.foreign.get(path) ?? reached("self", this.local(path));
+  }
+
+  protected axis(name: string): string {
+    return (
+      this.axes.get(name) ??
+      refuse("what is read of a sequence that is not known here", this.#current ?? this.body.path)
+    );
+  }
+
+  protected loose(value: Value): string {
+    return this.#text(value).text;
+  }
+
+  protected tight(value: Value): string {
+    const { text, tight } = this.#text(value);
+    return tight ? text : `(${text})`;
+  }
+
+  #text(value: Value): Text {
+    if (value.op === "number") {
+      const { value: number } = (value as Value<"number">).attrs; // its operation says so
+      const text = this.options.holes.add(pythonNumber(number), "value");
+      return { text, tight: number >= 0 };
+    }
+    if (value.op === "live") {
+      const { name } = (value as Value<"live">).attrs; // likewise
+      return { text: `float(run.live["${name}"])`, tight: true };
+    }
+    const weight = pathOfWeight(value);
+    if (weight !== null) {
+      if (value.op === "weight" && this.options.stacks.of(weight) !== null)
+        refuse("the weight of one expert alone", weight);
+      return { text: this.reach(weight), tight: true };
+    }
+    return this.texts.get(value) ?? refuse("what another block computes", value);
+  }
+
+  /** The line of the source that a statement comes from, once. */
+  protected note(value: Value): void {
+    const line = this.options.notes.line(value.span);
+    if (line !== this.#noted && line !== "") this.lines.push(`# ${line}`);
+    this.#noted = line;
+  }
+}

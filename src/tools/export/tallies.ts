@@ -1,0 +1,72 @@
+// What states move by: reductions over the batch, counted in each call of a step, and what is computed of them after.
+import type { Model, Value } from "../../language/check/model.js";
+import { instanceOf } from "./outline.js";
+import { refuse } from "./refused.js";
+import { is } from "./text.js";
+
+/** A reduction over the batch by which states move. */
+export interface Tally {
+  readonly name: string;
+  readonly value: Value<"reduce">;
+}
+
+/** The buffers that hold it: a sum, and of a mean how many it is of. */
+export const buffersOf = ({ name, value }: Tally): readonly string[] =>
+  value.attrs.fn === "mean" ? [name, `${name}_count`] : [name];
+
+/** What moves the states of one block. */
+export interface Updates {
+  readonly tallies: readonly Tally[];
+  /** Values that are computed of them, in order. */
+  readonly behind: readonly Value[];
+  readonly states: readonly { readonly name: string; readonly value: Value }[];
+}
+
+const isOverBatch = (value: Value): value is Value<"reduce"> =>
+  is(value, "reduce") && value.attrs.axes.includes(0) && typeof value.inputs[0]!.type.shape[0] !== "number";
+
+/** By the paths of blocks. `nameOf` gives the name that the source has for a value. */
+export function updatesOf(model: Model, nameOf: (value: Value) => string | null): ReadonlyMap<string, Updates> {
+  const taken = new Set([...model.weights, ...model.instances].map(({ path }) => path));
+  const found = new Map<string, { tallies: Tally[]; behind: Set<Value>; states: { name: string; value: Value }[] }>();
+  for (const { path, value } of model.updates) {
+    const owner = path.slice(0, Math.max(0, path.lastIndexOf(".")));
+    const within = owner === "" ? "" : `${owner}.`;
+    const own = found.get(owner) ?? { tallies: [], behind: new Set(), states: [] };
+    found.set(owner, own);
+    own.states.push({ name: path.slice(within.length), value });
+    for (const next of sources(value)) {
+      if (!isOverBatch(next)) {
+        own.behind.add(next);
+        continue;
+      }
+      if (instanceOf(next.path) !== owner) refuse("an update of a state by what another block counts", path);
+      if (next.attrs.fn !== "sum" && next.attrs.fn !== "mean")
+        refuse(`an update by the ${next.attrs.fn} over a batch`, path);
+      if (own.tallies.some((tally) => tally.value === next)) continue;
+      let name = nameOf(next) ?? "counted";
+      while (taken.has(within + name)) name += "_";
+      taken.add(within + name).add(`${within}${name}_count`);
+      own.tallies.push({ name, value: next });
+    }
+  }
+  return new Map(
+    [...found].map(([owner, { behind, ...own }]) => [
+      owner,
+      { ...own, behind: [...behind].sort((a, b) => a.id - b.id) },
+    ]),
+  );
+}
+
+/** A value, and all that it is computed from down to reductions over the batch; without numbers and states. */
+function sources(value: Value): readonly Value[] {
+  const seen = new Set<Value>();
+  const todo = [value];
+  for (let next = todo.pop(); next; next = todo.pop()) {
+    if (seen.has(next) || next.op === "number" || next.op === "state" || next.op === "live") continue;
+    if (next.op === "weight" || next.op === "input") refuse(`an update of a state by a ${next.op}`, next);
+    seen.add(next);
+    if (!isOverBatch(next)) todo.push(...next.inputs);
+  }
+  return [...seen];
+}

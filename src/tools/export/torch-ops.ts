@@ -1,0 +1,264 @@
+// Operations of the language as expressions of PyTorch. One that has none is refused by name.
+import type { Model, Value } from "../../language/check/model.js";
+import type { Size } from "../../ground/size/size.js";
+import { entryExpression } from "./entry-ops.js";
+import { axesOfSize, axisChosenFrom, countedBy, inputAxis, sequenceAt, sequenceOf, sizeOfTop } from "./outline.js";
+import { pythonFloat } from "./holes.js";
+import { cast, pointwise } from "./pointwise-ops.js";
+import { refuse } from "./refused.js";
+import { countOfTop, mayFall, realText, sizeText } from "./sizes.js";
+import { call, infix, is, tuple, type Scope, type Text } from "./text.js";
+
+/** The text of an operation. Throws ExportError where it has none. */
+export function expression(value: Value, scope: Scope): Text {
+  const { tight, loose, axis, model, holes } = scope;
+  const [x, y, z] = value.inputs;
+  if (is(value, "pointwise")) return pointwise(value, scope);
+  if (is(value, "powi")) return infix(`${tight(x!)} ** ${value.attrs.exponent}`);
+  if (is(value, "cast")) return cast(value, scope);
+  if (is(value, "reduce")) return reduce(value, scope);
+  if (is(value, "softmax")) {
+    const dim = value.attrs.axis;
+    if (value.inputs.length > 1)
+      return call(`mt.softmax_of(${loose(x!)}, ${existing(value, scope)}, ${dimOf(x!, dim)})`);
+    const along = sequenceAt(model, x!.type.shape.at(dim));
+    if (along === null) return call(`${tight(x!)}.softmax(${dimOf(x!, dim)})`);
+    return call(`mt.softmax(${loose(x!)}, ${axis(along)}, ${dimOf(x!, dim)})`);
+  }
+  if (is(value, "matmul")) {
+    const along = sequenceAt(model, x!.type.shape.at(-1));
+    return infix(`${along === null ? tight(x!) : `mt.kept(${loose(x!)}, ${axis(along)}, -1)`} @ ${tight(y!)}`);
+  }
+  if (is(value, "reshape")) return reshape(value, scope);
+  if (is(value, "permute")) return call(permuted(value, tight(x!)));
+  if (is(value, "slice")) {
+    const { axis: dim, start, stop } = value.attrs;
+    const [from, count] = [holes.add(String(start), "start"), holes.add(String(stop - start), "count")];
+    return call(`${tight(x!)}.narrow(${dimOf(x!, dim)}, ${from}, ${count})`);
+  }
+  if (is(value, "concat")) return call(`torch.cat((${value.inputs.map(loose).join(", ")}), ${value.attrs.axis})`);
+  if (is(value, "gather")) return call(`F.embedding(${loose(y!)}, ${loose(x!)})`);
+  if (is(value, "rope")) return rope(value, scope);
+  if (is(value, "attention")) return attention(value, scope);
+  if (is(value, "received")) return received(value, scope);
+  if (is(value, "position")) return call(`${axis(value.attrs.axis)}.positions`);
+  if (is(value, "top")) return topText(value, scope);
+  if (is(value, "above")) return call(`mt.above(${loose(x!)}, ${loose(y!)}, ${fromAxis(value, scope)})`);
+  if (is(value, "those")) return call(`mt.those(${loose(x!)}, ${fromAxis(value, scope)})`);
+  if (is(value, "count")) return call(`mt.count(${loose(x!)})`);
+  if (is(value, "token")) {
+    const along = sequenceAt(model, x!.type.shape[1]);
+    if (value.attrs.dim !== 1 || along === null) refuse("a token of this tensor", value);
+    return call(`mt.token(${loose(x!)}, ${axis(along)}, ${value.attrs.index})`);
+  }
+  if (is(value, "span")) return span(value, scope);
+  if (is(value, "join")) {
+    if (value.attrs.dim !== 1) refuse("a join of these tokens", value);
+    const axes = value.inputs.map(({ type }) => axis(sequenceAt(model, type.shape[1])!)); // what is joined has tokens
+    return call(`mt.join((${value.inputs.map(loose).join(", ")}), (${axes.join(", ")}))`);
+  }
+  if (is(value, "zeros")) return zeros(value, scope);
+  if (is(value, "straight")) return call(`mt.straight(${loose(x!)}, ${loose(y!)})`);
+  if (is(value, "length")) return lengthText(value, scope);
+  if (is(value, "take")) return atDim(value, 1, `mt.take(${loose(x!)}, ${loose(y!)})`);
+  if (is(value, "put")) return atDim(value, 1, `mt.put(${loose(x!)}, ${loose(y!)}, ${loose(z!)})`);
+  if (is(value, "mask")) return call(`mt.mask(${loose(x!)}, ${axis(parentOf(value, model))})`);
+  if (is(value, "index")) return call(`${tight(x!)}.index`);
+  if (is(value, "cross_entropy")) return call(`mt.cross_entropy(${loose(x!)}, ${loose(y!)}, ${lossAxis(y!, scope)})`);
+  if (is(value, "bce")) return call(`mt.binary_cross_entropy(${loose(x!)}, ${loose(y!)}, ${lossAxis(x!, scope)})`);
+  if (is(value, "stop_gradient")) return call(`${tight(x!)}.detach()`);
+  if (is(value, "dropout")) return call(`F.dropout(${loose(x!)}, ${holes.add(pythonFloat(value.attrs.p), "p")})`);
+  if (is(value, "random_normal")) return call(`torch.randn_like(${loose(x!)})`);
+  if (is(value, "random_uniform")) return call(`torch.rand_like(${loose(x!)})`);
+  return entryExpression(value, scope) ?? refuse("this operation", value);
+}
+
+const DTYPES = { f32: "torch.float32", u32: "torch.int64", i32: "torch.int64", bool: "torch.bool" } as const;
+
+function zeros(value: Value<"zeros">, { model, axis, holes }: Scope): Text {
+  const { dtype, shape } = value.type;
+  const along = sequenceAt(model, shape[1]);
+  const behind = shape.slice(along === null ? 1 : 2);
+  if (shape.length === 0 || typeof shape[0] === "number" || behind.some((size) => typeof size !== "number"))
+    refuse("these zeros", value);
+  if (!(dtype in DTYPES)) refuse(`zeros of ${dtype}`, value);
+  const sizes = `(${behind.map((size) => `${holes.add(String(size), "size")},`).join(" ")})`;
+  const as = dtype === "f32" ? "" : `, dtype=${DTYPES[dtype as keyof typeof DTYPES]}`;
+  return call(
+    `mt.zeros(${axis(along ?? inputAxis(model, value))}, ${sizes}${along === null ? ", along=False" : ""}${as})`,
+  );
+}
+
+function topText(value: Value<"top">, scope: Scope): Text {
+  const { model, loose, axis, holes } = scope;
+  const by = countedBy(model, value);
+  const of = by === axisChosenFrom(model, value.attrs.axis, value) ? "" : `, of=${axis(by)}`;
+  const k = countOfTop(model, value, holes);
+  const falls = mayFall(sizeOfTop(model, value) ?? 0) ? ", falls=True" : "";
+  return call(`mt.top(${loose(value.inputs[0]!)}, ${fromAxis(value, scope)}, ${k}${of}${falls})`);
+}
+
+function span(value: Value<"span">, { model, loose, axis }: Scope): Text {
+  const [x] = value.inputs;
+  const made = model.axes.find(({ name }) => name === value.attrs.axis);
+  const along = sequenceAt(model, x!.type.shape[1]);
+  if (value.attrs.dim !== 1 || along === null || made?.role !== "sequence" || made.count.kind !== "span")
+    return refuse("a slice of these tokens", value);
+  const { start, stop } = made.count;
+  if (typeof start !== "number" || (typeof stop !== "number" && stop !== null))
+    return refuse("a slice of tokens whose ends follow the length", value);
+  return call(`mt.span(${loose(x!)}, ${axis(along)}, ${start}, ${stop ?? "None"})`);
+}
+
+/** A size that follows one sequence, as a value of each. */
+function lengthText(value: Value<"length">, { axis, holes }: Scope): Text {
+  const { size } = value.attrs;
+  const { dtype, shape } = value.type;
+  const [along, ...more] = axesOfSize(size);
+  if (along === undefined && dtype === "f32") return infix(realText(size, "", value, holes)); // of live parameters
+  if (along === undefined || more.length > 0 || shape.length === 0) refuse("this size as a value", value);
+  const as = dtype === "f32" ? "torch.float32" : "torch.int64";
+  const text = (dtype === "f32" ? realText : sizeText)(size, along, value, holes);
+  return call(`mt.length(${axis(along)}, lambda n: ${text}, ${shape.length}, ${as})`);
+}
+
+/** A dimension, from the end where it is the last. */
+const dimOf = (x: Value, dim: number): number => (dim === x.type.shape.length - 1 ? -1 : dim);
+
+function reduce(value: Value<"reduce">, scope: Scope): Text {
+  const { model, tight, loose, axis } = scope;
+  const { fn, axes, keep } = value.attrs;
+  const x = value.inputs[0]!;
+  const kept = keep ? ", keepdim=True" : "";
+  const dims = axes.length === 1 ? String(dimOf(x, axes[0]!)) : `(${axes.join(", ")})`;
+  const along = axes.flatMap((dim) => sequenceAt(model, x.type.shape[dim]) ?? []);
+  const isOverBatch = axes.includes(0) && typeof x.type.shape[0] !== "number";
+  if (value.inputs.length > 1) {
+    if (isOverBatch || along.length > 0) refuse(`${fn} over existing entries of several tokens`, value);
+    return call(`mt.reduced("${fn}", ${loose(x)}, ${existing(value, scope)}, ${tuple(axes)}${kept})`);
+  }
+  if (isOverBatch) {
+    if (fn !== "sum" && fn !== "mean" && fn !== "var") refuse(`${fn} over the sequences of a batch`, value);
+    if (along.length > 1 || x.type.shape.filter((size) => sequenceAt(model, size) !== null).length !== along.length)
+      refuse(`${fn} over the sequences of a batch`, value);
+    const whole = axes.length === x.type.shape.length;
+    if (whole && fn === "mean" && !keep) return call(`mt.mean_of_all(${loose(x)}, ${lossAxis(x, scope)})`);
+    const tokens = lossAxis(x, scope);
+    return call(`mt.batch_${fn}(${loose(x)}, ${tokens}, ${tuple(axes)}${kept})`);
+  }
+  if (along.length === 0) {
+    if (fn === "sum" || fn === "mean") return call(`${tight(x)}.${fn}(${dims}${kept})`);
+    if (fn === "max" || fn === "min") return call(`${tight(x)}.a${fn}(${dims}${kept})`);
+    if (fn === "var") return call(`${tight(x)}.var(${dims}, correction=0${kept})`);
+    if (fn === "argmax") return call(`${tight(x)}.argmax(${dims}${kept})`);
+  }
+  const over = axes.length === 1 ? "" : `, dims=${dims}`;
+  if (along.length === 1 && fn !== "argmax" && sequenceAt(model, x.type.shape[1]) === along[0] && axes.includes(1))
+    return call(`mt.${fn}(${loose(x)}, ${axis(along[0])}${kept}${over})`);
+  return refuse(`${fn} along a sequence`, value);
+}
+
+/** Which elements exist: further operands say so. */
+const existing = ({ inputs: [, ...others] }: Value, { loose, tight }: Scope): string =>
+  others.length === 1 ? loose(others[0]!) : others.map(tight).join(" & ");
+
+/** Only dimensions of fixed size are split, merged, added or dropped. */
+function reshape(value: Value<"reshape">, { tight, holes }: Scope): Text {
+  const [from, to] = [value.inputs[0]!.type.shape, value.type.shape];
+  const same = (a: Size | undefined, b: Size | undefined): boolean =>
+    a === b || (typeof a === "object" && typeof b === "object" && a.key === b.key);
+  let first = 0;
+  while (first < Math.min(from.length, to.length) && same(from[first], to[first])) first++;
+  let last = 0;
+  while (last < Math.min(from.length, to.length) - first && same(from.at(-1 - last), to.at(-1 - last))) last++;
+  const [old, made] = [from.slice(first, from.length - last), to.slice(first, to.length - last)];
+  if ([...old, ...made].some((size) => typeof size !== "number")) refuse("this change of shape", value);
+  const place = first + old.length === from.length && old.length === 1 ? -1 : first;
+  const text = tight(value.inputs[0]!);
+  const added = first === from.length ? -1 : first;
+  if (old.length === 0 && made.every((size) => size === 1))
+    return call(text + `.unsqueeze(${added})`.repeat(made.length));
+  if (made.length === 0 && old.every((size) => size === 1)) return call(text + `.squeeze(${place})`.repeat(old.length));
+  if (old.length === 0 || made.length === 0) refuse("this change of shape", value);
+  const flat = old.length === 1 ? text : `${text}.flatten(${first}, ${first + old.length - 1})`;
+  if (made.length === 1) return call(flat);
+  // The first is what the others leave, as of heads that several devices share.
+  const shape = made.map((size, i) => (i === 0 ? "-1" : holes.add(String(size), "width"))).join(", ");
+  return call(`${flat}.unflatten(${place}, (${shape}))`);
+}
+
+function permuted(value: Value<"permute">, x: string): string {
+  const { order } = value.attrs;
+  const moved = order.flatMap((from, to) => (from === to ? [] : [to]));
+  if (moved.length === 2) {
+    const [a, b] = moved;
+    return order.length === 2 ? `${x}.T` : `${x}.transpose(${a}, ${b})`;
+  }
+  return `${x}.permute(${order.join(", ")})`;
+}
+
+function rope(value: Value<"rope">, { model, loose, axis, holes }: Scope): Text {
+  const { dim, theta, frequencies, scale } = value.attrs;
+  const x = value.inputs[0]!;
+  const along = sequenceAt(model, x.type.shape[dim]);
+  if (along === null) refuse("rope without a sequence", value);
+  const rank = x.type.shape.length;
+  if (rank !== dim + 2) refuse("rope of dimensions behind the sequence", value);
+  const more = frequencies === null ? "" : `, frequencies=(${frequencies.map(pythonFloat).join(", ")},)`;
+  const scaled = scale === 1 ? "" : `, scale=${pythonFloat(scale)}`;
+  return call(
+    `mt.rope(${loose(x)}, ${axis(along)}.positions, ${holes.add(pythonFloat(theta), "theta")}${more}${scaled})`,
+  );
+}
+
+function attention(value: Value<"attention">, { model, loose, axis, holes }: Scope): Text {
+  const { causal, window, scale } = value.attrs;
+  const [q, k, v, weights] = value.inputs;
+  const [from, to] = [q!, k!].map((x) => sequenceAt(model, x.type.shape.at(-2)));
+  if (!from || !to || (q!.type.shape.length !== 4 && q!.type.shape.length !== 3)) refuse("this attention", value);
+  const options = [
+    ...(weights ? [`weights=${loose(weights)}`] : []),
+    ...(from === to ? [] : [`keys=${axis(to)}`]),
+    ...(causal ? ["causal=True"] : []),
+    ...(window === 0 ? [] : [`window=${holes.add(String(window), "window")}`]),
+    ...(q!.type.shape.length === 4 && q!.type.shape[1] !== k!.type.shape[1] ? ["grouped=True"] : []),
+    ...(scale === null ? [] : [`scale=${holes.add(pythonFloat(scale), "scale")}`]),
+  ];
+  return call(`mt.attention(${[loose(q!), loose(k!), loose(v!), axis(from), ...options].join(", ")})`);
+}
+
+function received(value: Value<"received">, { model, loose, axis, holes }: Scope): Text {
+  const { causal, window, scale } = value.attrs;
+  const [q, k] = value.inputs;
+  const [from, to] = [q!, k!].map((x) => sequenceAt(model, x.type.shape.at(-2)));
+  if (!from || !to || (q!.type.shape.length !== 4 && q!.type.shape.length !== 3)) refuse("this attention", value);
+  const options = [
+    ...(from === to ? [] : [`keys=${axis(to)}`]),
+    ...(causal ? ["causal=True"] : []),
+    ...(window === 0 ? [] : [`window=${holes.add(String(window), "window")}`]),
+    ...(scale === null ? [] : [`scale=${holes.add(pythonFloat(scale), "scale")}`]),
+  ];
+  return call(`mt.received(${[loose(q!), loose(k!), axis(from), ...options].join(", ")})`);
+}
+
+const fromAxis = (value: Value<"top"> | Value<"above"> | Value<"those">, { model, axis }: Scope): string => {
+  const along = sequenceOf(model, value.inputs[0]!.type, value);
+  return along === null ? refuse(`\`${value.op}\` without a sequence`, value) : axis(along);
+};
+
+function parentOf(value: Value<"mask">, model: Model): string {
+  const along = sequenceOf(model, value.type, value);
+  return along ?? refuse("this mask", value);
+}
+
+function atDim(value: Value<"take"> | Value<"put">, dim: number, text: string): Text {
+  if (value.attrs.dim !== dim) refuse(`\`${value.op}\` of tokens that are not the second dimension`, value);
+  return call(text);
+}
+
+/** The axis of a value whose second dimension is along a sequence, if one is. */
+export const lossAxis = (x: Value, { model, axis }: Scope): string => {
+  const along = sequenceOf(model, x.type, x);
+  if (along !== null && sequenceAt(model, x.type.shape[1]) !== along) refuse("this loss", x);
+  return along === null ? "None" : axis(along);
+};

@@ -1,0 +1,101 @@
+// A model as a folder of PyTorch: the files' text, without its weights.
+import type { Model } from "../../language/check/model.js";
+import type { SourceFile } from "../../language/diagnostics/span.js";
+import { partsOf, type Parts, type PartsOptions } from "./classes.js";
+import { pythonFiles } from "../../ground/embedded.js";
+import { Stacks } from "./experts.js";
+import { moduleText, stagePieces } from "./module-text.js";
+import { readmeText } from "./readme-text.js";
+import { inSource } from "./refused.js";
+import { hasCaches, keysOf, pathsOf } from "./root-text.js";
+import { inputSequences } from "./sequences.js";
+import { SourceNotes } from "./source-notes.js";
+import { trainingFiles } from "./training-files.js";
+import { needsOf, variantOf } from "./variants.js";
+
+export { familyOf } from "./family.js";
+export { ExportError } from "./refused.js";
+export { VERSIONS, type Version } from "./variants.js";
+
+export type Models = readonly [Model, ...Model[]];
+
+/** Every file that some export writes: what one export leaves out, an earlier one may have left. */
+export const TORCH_FILES: readonly string[] = [
+  "model.py",
+  "model.safetensors",
+  ...Object.keys(pythonFiles),
+  "keys.json",
+  "paths.json",
+  "README.md",
+];
+
+/** What all exported models share. */
+export const SHARED_FILES: readonly string[] = [
+  "modc_torch.py",
+  "modc_axes.py",
+  "modc_entries.py",
+  "modc_losses.py",
+  "modc_caches.py",
+  "modc_files.py",
+];
+
+/** Methods beside `forward` that are called for what they compute. */
+const calledMethods = ({ kinds }: Parts): readonly string[] => [
+  ...new Set(
+    kinds
+      .flatMap(({ methods }) => methods.map(({ name }) => name))
+      .filter((n) => n !== "forward" && n !== "moved_states"),
+  ),
+];
+
+/**
+ * Texts of the files, by name. `models` are those of one source by `VERSIONS`, the first by phase infer and entry
+ * forward; versions that the source does not have are left out. `family` has the same of the source with other
+ * parameters, by which the numbers of its classes are told apart; it is asked once the model has a form. Throws
+ * ExportError for what has none in PyTorch.
+ */
+export function torchFolder(
+  models: Models,
+  sources: readonly SourceFile[],
+  family: () => readonly Models[] = () => [],
+): ReadonlyMap<string, string> {
+  const notes = new SourceNotes(sources, models[0].file);
+  const optionsOf = (all: Models): PartsOptions => {
+    const variants = all.map((model) => variantOf(model, notes));
+    return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants), staged: true };
+  };
+  const placed = <T>(work: () => T): T => inSource((span) => notes.place(span), work);
+  const own = placed(() => optionsOf(models));
+  const parts = placed(() => partsOf(own, () => family().map(optionsOf)));
+  const tables = [
+    ["keys.json", keysOf(models[0], own.stacks)],
+    ["paths.json", pathsOf(models[0], own.stacks)],
+  ] as const;
+  const module = { parts, variants: own.variants, notes };
+  const { stages } = parts.root.kind;
+  const staged = stages && { ...stages, ...stagePieces(module) };
+  const text = placed(() => moduleText(module));
+  // Windows of a text are sequences of one length.
+  const sequences = inputSequences(own.variants);
+  const training =
+    sequences.length > 1
+      ? new Map<string, string>()
+      : trainingFiles(own.variants, own.needs, own.stacks, calledMethods(parts), staged);
+  return new Map([
+    ["model.py", text],
+    ...SHARED_FILES.map((name) => [name, pythonFiles[name]!] as const),
+    ...training,
+    ...tables.flatMap(([name, table]) =>
+      Object.keys(table).length > 0 ? [[name, `${JSON.stringify(table, null, 2)}\n`] as const] : [],
+    ),
+    [
+      "README.md",
+      readmeText(models, {
+        trains: training.size > 0,
+        stages: training.has("pipeline.py"),
+        steps: sequences.length > 0 && hasCaches(own.variants, sequences),
+        isWhole: sequences.filter(({ isOptional }) => !isOptional).length > 1,
+      }),
+    ],
+  ]);
+}

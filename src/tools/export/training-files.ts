@@ -1,0 +1,141 @@
+// The files by which a model trains on many devices: texts that are the same for all models but for a few facts.
+import type { Model, Value } from "../../language/check/model.js";
+import { textInputsOf } from "../../language/check/text-inputs.js";
+import { pythonFiles } from "../../ground/embedded.js";
+import type { Stacks } from "./experts.js";
+import { laidOut } from "./layout.js";
+import { lossesOfBatches } from "./loss-means.js";
+import type { StagePieces } from "./module-text.js";
+import { attributePath, variable } from "./names.js";
+import type { StageText } from "./stage-text.js";
+import { boundOf, valuesOf } from "./bounds.js";
+import { tensorPlan } from "./tensor-parallel.js";
+import type { NeedsOf, Variant } from "./variants.js";
+
+/** Tokens of a sequence in training, where neither the model nor the user bounds them. */
+const USUAL_CONTEXT = 2048;
+
+/** How the model is cut into stages. */
+export type Stages = StageText & StagePieces;
+
+/** By name; none where the model has no objective that a text fills. */
+export function trainingFiles(
+  variants: readonly Variant[],
+  needs: NeedsOf,
+  stacks: Stacks,
+  methods: readonly string[],
+  stages: Stages | null,
+): ReadonlyMap<string, string> {
+  const objective = variants.find(({ phase, entry }) => phase === "train" && entry === "objective");
+  const inputs = objective ? textInputsOf(objective.model) : null;
+  if (!objective || !inputs) return new Map();
+  const { model } = objective;
+  const { targets } = inputs;
+  const bound = model.axes.find(({ role }) => role === "sequence")?.bound ?? null;
+  const facts = new Map<string, string>([
+    ["INPUTS", pair(variable(inputs.tokens), targets === null ? null : variable(targets))],
+    ["SIGNED", inputs.signed ? "True" : "False"],
+    ["CAUSAL", variants.some(({ phase }) => phase === "generate") ? "True" : "False"],
+    ["ROUTED", model.routes.length > 0 ? "True" : "False"],
+    ["CONTEXT", String(Math.min(bound ?? USUAL_CONTEXT, USUAL_CONTEXT))],
+    ["LONGEST", bound === null ? "None" : String(bound)],
+    ["VOCABULARY", String(boundOf(inputs.tokens, model) ?? "None")],
+    ["TARGETS", targets === null ? "None" : quoted(variable(targets))],
+    ["OVER_TARGETS", tuple(targets === null ? [] : overTargets(model, targets))],
+    ["UNDECAYED", tuple([...tablesOf(model), ...vectorsOf(model, stacks)])],
+    ["METHODS", tuple(methods)],
+    ["MODEL", quoted(model.name)],
+    ["UNCUT", stages === null || stages.uncut === null ? "None" : quoted(stages.uncut)],
+    ["TOKENS", quoted(variable(inputs.tokens))],
+    ["OF_BATCH", tuple(lossesOfBatches(model, targets))],
+    ["READ", tuple([...(stages?.inputs ?? []), "lengths"])],
+  ]);
+  if (model.live.length > 0)
+    facts.set("LIVE", `{${model.live.map(({ name, kind }) => `${quoted(name)}: ${quoted(kind)}`).join(", ")}}`);
+  const plan = [...tensorPlan(variants, needs, stacks)].map(
+    ([path, { style, width }]) => `    ${quoted(attributePath(path))}: ("${style}", ${width}),`,
+  );
+  const units = (stages?.units ?? []).map(
+    ({ name, isList, reads }) => `    Unit(${quoted(name)}, ${tuple(reads)}${isList ? ", is_list=True" : ""}),`,
+  );
+  // A live parameter may differ between checkpoints of one model.
+  const parameters = model.parameters.flatMap(({ name, value }) =>
+    model.live.some((l) => l.name === name) ? [] : [`    ${JSON.stringify(name)}: ${JSON.stringify(value)},`],
+  );
+  const cut = stages !== null && stages.uncut === null ? stages : null;
+  const names = ["train.py", "settings.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];
+  return new Map(
+    [...names, ...(cut ? ["pipeline.py"] : [])].map((name) => {
+      const text = pythonFiles[name]!.split("\n").flatMap((line) => {
+        const [, fact = "", type = "", note = ""] = /^([A-Z_]+)(: [^=]+)? = [^#]*?(  #.*)?$/.exec(line) ?? [];
+        if (fact === "UNITS") return [`UNITS${type} = (`, ...units, ")"];
+        if (fact === "PARAMETERS")
+          return parameters.length === 0 ? [line] : [`PARAMETERS${type} = {${note}`, ...parameters, "}"];
+        if (fact === "PLAN") return plan.length === 0 ? [line] : [`PLAN${type} = {`, ...plan, "}"];
+        const value = facts.get(fact);
+        return value === undefined ? [line] : [`${fact}${type} = ${value}${note}`];
+      });
+      const staged = cut && name === "pipeline.py" ? withStages(text, cut) : text;
+      const own = staged.join("\n").replaceAll(/\bModelArgs\b/g, `${model.name}Args`); // as in model.py
+      return [name, own.replaceAll(/\bModel\b/g, variable(model.name))];
+    }),
+  );
+}
+
+/** The text of `pipeline.py` with the model's own statements. */
+function withStages(text: readonly string[], { lines, width, most, inputs }: Stages): readonly string[] {
+  const at = text.findIndex((line) => line.includes("def stage_forward("));
+  const behind = text.findIndex((line, i) => i > at && line.includes("NotImplementedError  # likewise"));
+  const given = [...inputs.map((name) => `${name}: Tensor`), "lengths: Tensor | None = None"].join(", ");
+  const axis = `mt.rows(x, lengths${most === null ? "" : `, most=${most}`})`;
+  const own = [
+    `def stage_forward(self, x: Tensor, run: mt.Run, ${given}) -> tuple[Tensor, dict[str, Tensor]]:`,
+    '    """What goes to the next stage, and the losses of this one."""',
+    `    axis = ${axis}`,
+    "    losses: dict[str, Tensor] = {}",
+    ...lines.map((line) => `    ${line}`),
+    "    return x, losses",
+  ];
+  const widths = [
+    "",
+    "",
+    `def stream_width(args: exported.ModelArgs) -> tuple[int, ...]:`,
+    '    """Of what goes from stage to stage, behind the batch and its tokens."""',
+    `    return (${width.map((size) => `${size.replace("self.", "")},`).join(" ")})`,
+  ];
+  const indented = own.map((line) => (line === "" ? "" : `    ${line}`));
+  return [...text.slice(0, at), ...laidOut([...indented, ...widths]), ...text.slice(behind + 1)];
+}
+
+const quoted = (text: string): string => `"${text}"`;
+const tuple = (all: readonly string[]): string => `(${all.map(quoted).join(", ")}${all.length === 1 ? "," : ""})`;
+const pair = (a: string, b: string | null): string => `(${quoted(a)}, ${b === null ? "None" : quoted(b)})`;
+
+/** Losses that are means over targets: those that a cross entropy with the input of targets makes. */
+function overTargets(model: Model, targets: string): readonly string[] {
+  const input = model.inputs.find(({ name }) => name === targets)?.value;
+  const counts = (value: Value, seen: Set<Value>): boolean => {
+    if (seen.has(value)) return false;
+    seen.add(value);
+    if (value.op === "cross_entropy" && value.inputs[1] === input) return true;
+    return value.inputs.some((from) => counts(from, seen));
+  };
+  return model.losses.flatMap(({ path, value }) => (counts(value, new Set()) ? [path] : []));
+}
+
+/** Weights of all experts together, of which each has one dimension. */
+const vectorsOf = ({ weights }: Model, stacks: Stacks): readonly string[] => [
+  ...new Set(
+    weights.flatMap(({ path, shape }) =>
+      shape.length === 1 && stacks.of(path) !== null ? [attributePath(stacks.placeOf(path))] : [],
+    ),
+  ),
+];
+
+/** Weights that are looked up: modc decays those with two dimensions that are not. */
+function tablesOf(model: Model): readonly string[] {
+  const found = valuesOf(model).flatMap(({ op, inputs: [table] }) =>
+    op === "gather" && table?.op === "weight" ? [(table as Value<"weight">).attrs.path] : [],
+  );
+  return [...new Set(found)].map(attributePath);
+}

@@ -1,0 +1,138 @@
+// What the buffers of a step hold while its machine code is followed: uniforms and tables as the host writes them for
+// these sizes, and drawn values for all that other kernels or callers would have written.
+import type { Program, ProgramStep } from "../../runtime/program/program.js";
+import { countedData, tableData } from "../../runtime/steps/tables.js";
+import { SizeTable } from "../../runtime/steps/sizes.js";
+import { UniformLayout } from "../../runtime/steps/uniforms.js";
+import { sizeOfText } from "../../ground/size/parse-size.js";
+import { axisSize } from "../../ground/size/size.js";
+import type { Axis, RunSizes, Sizes } from "../../ground/size/axes.js";
+import { bindingsOf, type Binding } from "./kernel-text.js";
+import type { Contents } from "./run/memory.js";
+import { DRAWN, scattered, scatteredFloat, SURE } from "./run/wave.js";
+
+type Dispatch = Extract<ProgramStep, { readonly kind: "dispatch" }>;
+
+/** Rows that a routed axis keeps, of so many, where only the device knows which. */
+export interface KeptRows {
+  readonly kept: number;
+  readonly of: number;
+}
+
+export class StepContents {
+  readonly #program: Program;
+  readonly #axes: readonly Axis[];
+  readonly #run: RunSizes;
+  readonly #sizes: Sizes;
+  readonly #tables = new Map<number, Uint32Array>();
+
+  constructor(program: Program, axes: readonly Axis[], run: RunSizes, sizes: Sizes) {
+    this.#program = program;
+    this.#axes = axes;
+    this.#run = run;
+    this.#sizes = sizes;
+    for (const table of program.tables) {
+      const words = this.#table(table);
+      if (words) this.#tables.set(table.slot, words);
+    }
+  }
+
+  #table(table: Program["tables"][number]): Uint32Array | null {
+    switch (table.kind) {
+      case "seed":
+        return Uint32Array.of(1);
+      case "rope":
+        return null;
+      case "starts":
+      case "counts":
+      case "positions":
+      case "segments":
+        return countedData(table.kind, this.#sizes.sequence(table.axis));
+      default: {
+        const data = tableData(table, this.#axes, this.#run, this.#sizes);
+        return new Uint32Array(data.buffer, data.byteOffset, data.length);
+      }
+    }
+  }
+
+  /** By binding. */
+  of(step: Dispatch, rows: KeptRows | null): readonly (Contents | null)[] {
+    const kernel = this.#program.kernels[step.kernel]!;
+    const bindings = bindingsOf(kernel.wgsl);
+    const most = Math.max(0, ...bindings.map((b) => b.binding));
+    const first = kernel.uniforms > 0 ? 1 : 0;
+    return Array.from({ length: most + 1 }, (_, i): Contents | null => {
+      const binding = bindings.find((b) => b.binding === i);
+      if (!binding) return null;
+      if (binding.uniform) return listed(this.#uniforms(step), 16);
+      const slot = step.slots[i - 1];
+      const declared = slot === undefined ? undefined : this.#program.slots[slot];
+      const bytes = declared ? Math.max(16, this.#sizes.number(sizeOfText(declared.bytes))) : 16;
+      const table = slot === undefined ? undefined : this.#tables.get(slot);
+      if (table) return listed(table, bytes);
+      const kept = rows ?? { kept: this.#longest(), of: this.#longest() };
+      // Starts and positions of queries and keys, as `attention_rows` lists them.
+      const isList = kernel.name.startsWith("attention") && binding.name === "rows";
+      return isList ? rowsOfAttention(kept, this.#batch(), bytes) : drawn(binding, bytes, kept);
+    }).slice(0, Math.max(most + 1, first));
+  }
+
+  #batch(): number {
+    const batch = this.#axes.find((a) => a.role === "batch");
+    return batch ? this.#sizes.number(axisSize(batch.name)) : 1;
+  }
+
+  #longest(): number {
+    return Math.max(1, ...this.#axes.map((a) => (a.role === "sequence" ? this.#sizes.sequence(a.name).rows : 1)));
+  }
+
+  #uniforms(step: Dispatch): Uint32Array {
+    const table = new SizeTable();
+    const layout = new UniformLayout(16, table);
+    layout.offset(step.uniforms);
+    const values = table.values(this.#sizes);
+    const words = new Uint32Array(layout.bytes / 4);
+    for (const { at, word } of layout.words) words[at] = "bits" in word ? word.bits : values[word.size]!;
+    return words;
+  }
+}
+
+const listed = (words: Uint32Array, bytes: number): Contents => ({
+  bytes: Math.max(bytes, 4 * words.length),
+  ground: SURE,
+  word: (i) => words[i] ?? 0,
+});
+
+const word = new Uint32Array(1);
+const float = new Float32Array(word.buffer);
+
+/** Of each of `batch` sequences the rows that are kept, spread over all. */
+function rowsOfAttention(all: KeptRows, batch: number, bytes: number): Contents {
+  const [kept, of] = [Math.max(1, Math.round(all.kept / batch)), Math.round(all.of / batch)];
+  const starts = 2 * (batch + 1);
+  const value = (i: number): number =>
+    i < starts ? (i % (batch + 1)) * kept : Math.floor(((((i - starts) % kept) + 1) * of) / kept) - 1;
+  return { bytes, ground: DRAWN, word: value };
+}
+
+/** Values of floats spread from −1 to 1; of whole numbers by what the kernel calls them. */
+function drawn({ name, type }: Binding, bytes: number, { kept, of }: KeptRows): Contents {
+  const made = (value: (i: number) => number): Contents => ({ bytes, ground: DRAWN, word: value });
+  if (/f(32|16)?>?$|^f/.test(type) && !/u/.test(type))
+    return made((i) => {
+      float[0] = scatteredFloat(i);
+      return word[0]!;
+    });
+  // Entries of one sequence: it begins at row 0 and has all rows.
+  if (/start|parent|^kept|begin|offset/i.test(name)) return made((i) => (i === 0 ? 0 : kept));
+  if (/count/i.test(name)) return made(() => kept);
+  // Lists of one each.
+  if (/^heads$/.test(name)) return made(() => 1);
+  if (/^next$/.test(name)) return made(() => 0);
+  if (/position|ind(ex|ices)|rows?$|place|order/i.test(name)) {
+    // Spread over all, the last of them the last: of one row it is where a text goes on.
+    const entries = Math.max(1, Math.min(kept, Math.floor(bytes / 4)));
+    return made((i) => Math.max(0, Math.floor(((Math.min(i, entries - 1) + 1) * of) / entries) - 1));
+  }
+  return made((i) => scattered(i) & 0xff);
+}

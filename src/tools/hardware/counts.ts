@@ -1,0 +1,63 @@
+// What Mesa's compiler of Intel's GPUs reports of a program's kernels. All of it is static: a kernel's code as it
+// stands, where the cycles are the compiler's own guess, by which a loop runs ten times.
+import type { Program } from "../../runtime/program/program.js";
+import type { Gpu } from "./cards.js";
+import { translate, type LabOptions } from "./lab.js";
+import type { NullDevice, Pipeline } from "./null-device-node.js";
+
+export interface Counts {
+  /** Lanes of a subgroup. */
+  readonly width: number;
+  readonly instructions: number;
+  /** Loads, stores and barriers among them. */
+  readonly messages: number;
+  readonly cycles: number;
+  readonly spills: number;
+  readonly fills: number;
+  readonly scratchBytes: number;
+  /** Units of 32 bytes before instructions are put in order; a thread has 128, from Lunar Lake on 256. */
+  readonly liveRegisters: number;
+  readonly workgroupBytes: number;
+  readonly compileMs: number;
+}
+
+export interface CountedRow {
+  readonly kernel: string;
+  readonly tuning: string;
+  readonly workgroups: number;
+  readonly counts: Counts;
+}
+
+/** A row for each dispatch at these sizes. */
+export async function countsOf(
+  device: NullDevice<Gpu>,
+  program: Program,
+  options: LabOptions,
+): Promise<readonly CountedRow[]> {
+  const { dispatches } = await translate(device, program, options);
+  return dispatches.map(({ step, workgroups, pipeline }) => {
+    const { name: kernel, tuning } = program.kernels[step.kernel]!;
+    return { kernel, tuning, workgroups, counts: countsIn(pipeline) };
+  });
+}
+
+/** By ANV's names. */
+export function countsIn({ subgroup, compileMs, statistics }: Pipeline): Counts {
+  const of = (name: string): number => {
+    const value = statistics[name];
+    if (value === undefined) throw new Error(`the driver reports no ${name}`);
+    return value;
+  };
+  return {
+    width: subgroup,
+    instructions: of("Instruction Count"),
+    messages: of("SEND Count"),
+    cycles: of("Cycle Count"),
+    spills: of("Spill Count"),
+    fills: of("Fill Count"),
+    scratchBytes: of("Scratch Memory Size"),
+    liveRegisters: of("Max live registers"),
+    workgroupBytes: of("Workgroup Memory Size"),
+    compileMs,
+  };
+}

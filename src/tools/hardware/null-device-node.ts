@@ -1,0 +1,132 @@
+// A GPU that does not exist: the driver of a card opened without the card, behind the layer of layer.c, in a process of
+// its own. Its compiler translates kernels as for the card.
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface, type Interface } from "node:readline";
+import type { Target } from "../../runtime/program/target.js";
+import { NoDeviceError } from "../../runtime/device/errors.js";
+import type { Card, Gpu } from "./cards.js";
+import { INTEL_HINT, nullEnvironment, type Environment } from "./drivers-node.js";
+
+/** What the compiler reports of a pipeline; facts. */
+export interface Pipeline {
+  readonly number: number;
+  /** Lanes of a subgroup. */
+  readonly subgroup: number;
+  /** Invocations of a workgroup, where the driver says; else 0. */
+  readonly threads: number;
+  /** Processor time of the compiler in milliseconds. */
+  readonly compileMs: number;
+  /** By the driver's own names. */
+  readonly statistics: Readonly<Record<string, number>>;
+  /** The machine code as text; empty where the driver gives none. */
+  readonly code: string;
+}
+
+/** What helps where the driver is there and opens no such GPU. */
+const HINTS: Readonly<Record<Gpu["vendor"], string>> = {
+  AMD: "Mesa 25 does, as Debian 13 has it; Mesa 26 does no more",
+  Intel: INTEL_HINT,
+};
+
+/** What the process tells. */
+export type ChildLine =
+  | { readonly kind: "device"; readonly target: Target; readonly name: string }
+  | { readonly kind: "compiled"; readonly fault: string | null }
+  | { readonly kind: "none"; readonly message: string };
+
+export class NullDevice<G extends Gpu = Card> {
+  readonly card: G;
+  /** For which programs are compiled. */
+  readonly target: Target;
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #out: string;
+  readonly #known = new Map<string, Pipeline>();
+
+  private constructor(card: G, target: Target, child: ChildProcess, lines: AsyncIterator<string>, out: string) {
+    this.card = card;
+    this.target = target;
+    this.#child = child;
+    this.#lines = lines;
+    this.#out = out;
+  }
+
+  /** `program`: the script of the process, hardware-child.js. Throws NoDeviceError with what to install. */
+  static async open<G extends Gpu>(card: G, program: string, env: Environment): Promise<NullDevice<G>> {
+    const out = mkdtempSync(join(tmpdir(), "modc-hardware-"));
+    try {
+      const child = spawn(process.execPath, [program], {
+        env: nullEnvironment(card, out, env),
+        stdio: ["pipe", "pipe", "pipe"],
+      });
+      const lines = createInterface({ input: child.stdout });
+      const said = errorsOf(child);
+      const iterator: AsyncIterator<string> = (lines as Interface & AsyncIterable<string>)[Symbol.asyncIterator]();
+      const first = await next(iterator);
+      if (first?.kind === "device") return new NullDevice(card, first.target, child, iterator, out);
+      child.kill("SIGKILL");
+      throw new NoDeviceError(
+        `this version of Mesa's driver opens no ${card.name} without hardware` +
+          (first?.kind === "none" ? ` (${first.message})` : said() === "" ? "" : ` (${said().slice(0, 300)})`),
+        { hint: HINTS[card.vendor] },
+      );
+    } catch (fault) {
+      rmSync(out, { recursive: true, force: true });
+      throw fault;
+    }
+  }
+
+  /** Has a kernel translated, once for each text. */
+  async compile(wgsl: string): Promise<Pipeline> {
+    const known = this.#known.get(wgsl);
+    if (known) return known;
+    const before = this.#log().length;
+    this.#child.stdin!.write(`${JSON.stringify(wgsl)}\n`);
+    const answer = await next(this.#lines);
+    if (answer?.kind !== "compiled") throw new Error(`the process of ${this.card.id} ended at a kernel`);
+    const line = this.#log()[before];
+    if (answer.fault !== null || line === undefined)
+      throw new Error(
+        `a kernel does not compile for ${this.card.id}: ${answer.fault ?? "the driver made no pipeline"}`,
+      );
+    const { pipeline, ...rest } = JSON.parse(line) as Omit<Pipeline, "number" | "code"> & { readonly pipeline: number };
+    const path = join(this.#out, "code", `${pipeline}.s`);
+    const made = { ...rest, number: pipeline, code: existsSync(path) ? readFileSync(path, "utf8") : "" };
+    this.#known.set(wgsl, made);
+    return made;
+  }
+
+  #log(): readonly string[] {
+    const path = join(this.#out, "log.jsonl");
+    return existsSync(path)
+      ? readFileSync(path, "utf8")
+          .split("\n")
+          .filter((line) => line.startsWith('{"pipeline"'))
+      : [];
+  }
+
+  close(): void {
+    this.#child.kill("SIGKILL");
+    rmSync(this.#out, { recursive: true, force: true });
+  }
+}
+
+function errorsOf(child: ChildProcess): () => string {
+  let said = "";
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+    if (said.length < 4096) said += text;
+  });
+  return () => said.trim();
+}
+
+/** Lines that are no answers (a driver's own) are passed over. */
+async function next(lines: AsyncIterator<string>): Promise<ChildLine | null> {
+  for (;;) {
+    const { value, done } = await lines.next();
+    if (done) return null;
+    if (value.startsWith("{")) return JSON.parse(value) as ChildLine;
+  }
+}

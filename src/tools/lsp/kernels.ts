@@ -1,0 +1,52 @@
+// The kernels that a line of the source becomes: those whose operators were written there, or in what it calls.
+import { programFor } from "../../compiler/compile.js";
+import { optimize } from "../../compiler/passes/index.js";
+import type { ProgramStep } from "../../runtime/program/program.js";
+import { materialOf, recipes } from "../../compiler/recipes.js";
+import type { Project } from "../../language/editor/project.js";
+
+export interface Kernel {
+  readonly name: string;
+  readonly wgsl: string;
+  /** How many steps of the program run it for this line. */
+  readonly steps: number;
+}
+
+/** In the order in which they run; none where the model has errors. Offsets are those of the line. */
+export function kernelsOf(
+  project: Project,
+  file: string,
+  { line, start, end }: { readonly line: number; readonly start: number; readonly end: number },
+): readonly Kernel[] {
+  for (const root of project.rootsOf(file)) {
+    const found = project.modelOf(root);
+    if (!found) continue;
+    const { model, sources } = found;
+    const graph = optimize(recipes.infer.graph(materialOf(model)));
+    const program = programFor({ graph, model, sources });
+    const called = found.calls
+      .in(file)
+      .filter(({ span }) => span.start < end && start < span.end)
+      .flatMap(({ calls }) => calls.map(({ path }) => path));
+    const paths = new Set(called);
+    const isHere = (step: ProgramStep): boolean =>
+      step.work !== null &&
+      program.works[step.work]!.ops.some(({ origin }) => {
+        const place = origin === null ? null : program.origins[origin]!;
+        return place !== null && ((place.file === file && place.line === line + 1) || isBelow(place.path, paths));
+      });
+    const steps = new Map<number, number>();
+    for (const step of program.steps)
+      if (step.kind === "dispatch" && isHere(step)) steps.set(step.kernel, (steps.get(step.kernel) ?? 0) + 1);
+    if (steps.size > 0)
+      return [...steps].map(([k, n]) => ({ name: program.kernels[k]!.name, wgsl: program.kernels[k]!.wgsl, steps: n }));
+  }
+  return [];
+}
+
+/** Whether a path is one of these, or of a call within one. */
+function isBelow(path: string, paths: ReadonlySet<string>): boolean {
+  for (let end = path.length; end > 0; end = path.lastIndexOf(".", end - 1))
+    if (paths.has(path.slice(0, end))) return true;
+  return false;
+}

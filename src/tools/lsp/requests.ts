@@ -1,0 +1,170 @@
+// The requests of the protocol, each answered from the engine on the texts as they are now.
+import type {
+  CodeAction,
+  CodeActionParams,
+  DefinitionParams,
+  DocumentFormattingParams,
+  DocumentSymbol,
+  DocumentSymbolParams,
+  FoldingRange,
+  FoldingRangeParams,
+  HoverParams,
+  InlayHint,
+  InlayHintParams,
+  Location,
+  PrepareRenameParams,
+  Range,
+  ReferenceParams,
+  RenameParams,
+  SemanticTokens,
+  SemanticTokensParams,
+  TextEdit,
+  WorkspaceEdit,
+} from "vscode-languageserver";
+import { mendsOf } from "../../language/editor/actions.js";
+import { causalHints, shapeHints } from "../../language/editor/hints.js";
+import { foldsOf, symbolsOf } from "../../language/editor/outline.js";
+import type { Span } from "../../language/diagnostics/span.js";
+import { kernelsOf, type Kernel } from "./kernels.js";
+import { pictureOf, type Picture } from "./picture.js";
+import { definitionsAt, referencesAt, renamable, renamingAt } from "../../language/editor/references.js";
+import { formatSource } from "../../language/syntax/format-source.js";
+import type { Text } from "../../language/editor/text.js";
+import { tokensOf } from "../../language/editor/tokens.js";
+import { placeOf, Refusal, textOf, type Context, type Requests } from "./context.js";
+import * as to from "./convert.js";
+import { typingRequests } from "./typing.js";
+
+/** By method. Null is an answer too: there is nothing. */
+export const requests = {
+  ...typingRequests,
+
+  "textDocument/definition": (context: Context, params: DefinitionParams): Location[] => {
+    const place = placeOf(context, params);
+    if (!place) return [];
+    context.checked(place.file);
+    return locations(context, definitionsAt(context.project, place.file, place.at));
+  },
+
+  "textDocument/references": (context: Context, params: ReferenceParams): Location[] => {
+    const place = placeOf(context, params);
+    if (!place) return [];
+    context.reviewed(place.file);
+    const declaration = params.context.includeDeclaration;
+    return locations(context, referencesAt(context.project, place.file, place.at, { declaration }));
+  },
+
+  "textDocument/prepareRename": (context: Context, params: PrepareRenameParams): Range | null => {
+    const place = placeOf(context, params);
+    if (!place) return null;
+    const can = renamable(context.project, place.file, place.at);
+    if (can.refused !== undefined) throw new Refusal(can.refused);
+    return place.text.rangeOf(can.span);
+  },
+
+  "textDocument/rename": (context: Context, params: RenameParams): WorkspaceEdit | null => {
+    const place = placeOf(context, params);
+    if (!place) return null;
+    context.reviewed(place.file);
+    const found = renamingAt(context.project, place.file, place.at, params.newName);
+    if (found.refused !== undefined) throw new Refusal(found.refused);
+    const changes: Record<string, TextEdit[]> = Object.create(null) as Record<string, TextEdit[]>;
+    for (const { uri, range } of locations(context, found.edits))
+      (changes[uri] ??= []).push({ range, newText: params.newName });
+    return { changes };
+  },
+
+  "textDocument/documentSymbol": ({ project }: Context, params: DocumentSymbolParams): DocumentSymbol[] => {
+    const { file, text } = textOf(project, params);
+    return text ? symbolsOf(project, file).map((s) => to.symbol(text, s)) : [];
+  },
+
+  "textDocument/foldingRange": ({ project }: Context, params: FoldingRangeParams): FoldingRange[] => {
+    const { file, text } = textOf(project, params);
+    return text ? foldsOf(project, file).flatMap((f) => to.fold(text, f) ?? []) : [];
+  },
+
+  "textDocument/semanticTokens/full": (context: Context, params: SemanticTokensParams): SemanticTokens => {
+    const { file, text } = textOf(context.project, params);
+    return { data: text ? [...to.semanticTokens(text, tokensOf(context.project, file))] : [] };
+  },
+
+  "textDocument/formatting": ({ project }: Context, params: DocumentFormattingParams): TextEdit[] | null => {
+    const { file, text } = textOf(project, params);
+    if (!text) return null;
+    const formatted = formatSource(text.text, file).text;
+    // A text with errors stays as it is.
+    if (formatted === null) throw new Refusal("a file with syntax errors is not formatted");
+    return formatted === text.text ? [] : [leastEdit(text, formatted)];
+  },
+
+  "textDocument/codeAction": (context: Context, params: CodeActionParams): CodeAction[] => {
+    const { project } = context;
+    const { file, text } = textOf(project, params);
+    if (!text || (params.context.only && !params.context.only.some((k) => "quickfix".startsWith(k)))) return [];
+    const [from, end] = [text.offsetAt(params.range.start), text.offsetAt(params.range.end)];
+    const known = project.rootsOf(file).flatMap((root) => project.reviewed(root)?.review?.diagnostics ?? []);
+    const seen = new Set<string>();
+    return known
+      .filter(({ span }) => span.file === file && span.start <= end && from <= span.end)
+      .flatMap((d) => mendsOf(project, file, d))
+      .filter(({ title, edits }) => {
+        const key = JSON.stringify([title, edits]);
+        return !seen.has(key) && seen.add(key);
+      })
+      .map(({ title, diagnostic, edits, preferred }) => ({
+        title,
+        kind: "quickfix",
+        diagnostics: [to.diagnostic(project, text, diagnostic)],
+        ...(preferred ? { isPreferred: true } : {}),
+        edit: { changes: { [params.textDocument.uri]: edits.map((e) => to.textEdit(text, e)) } },
+      }));
+  },
+
+  "modc/kernels": ({ project }: Context, params: HoverParams): readonly Kernel[] => {
+    const { file, text } = textOf(project, params);
+    const { line } = params.position;
+    return text ? kernelsOf(project, file, { line, ...text.line(line) }) : [];
+  },
+
+  "modc/picture": ({ project, settings }: Context, params: DocumentSymbolParams): Picture | null =>
+    pictureOf(project, project.fileOf(params.textDocument.uri), settings),
+
+  "textDocument/inlayHint": (context: Context, params: InlayHintParams): InlayHint[] => {
+    const { project, settings } = context;
+    const { file, text } = textOf(project, params);
+    if (!text) return [];
+    const [from, end] = [text.offsetAt(params.range.start), text.offsetAt(params.range.end)];
+    context.checked(file);
+    const shapes = settings.shapes ? shapeHints(project, file, from, end) : [];
+    const causality = settings.causality ? causalHints(project, file, from, end) : [];
+    const costs = settings.costs ? context.costs(file).in(file, from, end) : [];
+    return [...shapes, ...causality, ...costs].map((h) => to.inlayHint(text, h));
+  },
+} satisfies Requests;
+
+const locations = ({ project }: Context, spans: readonly Span[]): Location[] =>
+  spans.flatMap((s) => to.location(project, s) ?? []);
+
+/** One edit from the first to the last line that differs, so that an editor keeps its place. */
+function leastEdit(text: Text, after: string): TextEdit {
+  const before = text.text.split("\n");
+  const lines = after.split("\n");
+  let start = 0;
+  while (start < before.length - 1 && start < lines.length - 1 && before[start] === lines[start]) start++;
+  let same = 0;
+  while (
+    same < before.length - start - 1 &&
+    same < lines.length - start - 1 &&
+    before[before.length - 1 - same] === lines[lines.length - 1 - same]
+  )
+    same++;
+  const from = before.slice(0, start).join("\n").length + (start > 0 ? 1 : 0);
+  // The tail begins with its first line: the end of the line before it may differ, as `\r\n` does.
+  const tail = before.slice(before.length - same).join("\n").length;
+  const tailAfter = lines.slice(lines.length - same).join("\n").length;
+  return {
+    range: text.rangeOf({ start: from, end: text.text.length - tail }),
+    newText: after.slice(from, after.length - tailAfter),
+  };
+}

@@ -1,0 +1,368 @@
+// The language server, apart from how messages come and go: the state of one client, and when diagnostics are made.
+import type {
+  DidChangeConfigurationParams,
+  DidChangeTextDocumentParams,
+  DidChangeWatchedFilesParams,
+  DidCloseTextDocumentParams,
+  DidOpenTextDocumentParams,
+  InitializeParams,
+  InitializeResult,
+  PublishDiagnosticsParams,
+} from "vscode-languageserver";
+import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
+import type { Host } from "../../language/editor/host.js";
+import { CostHints } from "./cost-hints.js";
+import type { CostSizes } from "./costs.js";
+import { Project, type Reviewed } from "../../language/editor/project.js";
+import type { Encoding } from "../../language/editor/text.js";
+import { canonical } from "../../language/editor/uris.js";
+import { capabilities } from "./capabilities.js";
+import { carried } from "./carried.js";
+import { diagnostic as toDiagnostic } from "./convert.js";
+import type { Context, Requests } from "./context.js";
+import { DEFAULTS, settingsOf, type Settings } from "./settings.js";
+
+export interface Client {
+  publish(params: PublishDiagnosticsParams): void;
+  /** Asks the editor to ask for inlay hints again. */
+  refreshHints(): void;
+  /** Asks the editor to tell of files of models that change on the disk. */
+  watchFiles(): void;
+  /** Told of a fault of modc, after which the server goes on. */
+  failed(fault: unknown): void;
+}
+
+/** How work is put off. */
+export interface Clock {
+  /** Calls back in some milliseconds, after messages that wait have been taken; returns what takes it back. */
+  after(ms: number, work: () => void): () => void;
+}
+
+/** A pause in typing after which a text is checked, in milliseconds. */
+const PAUSE = 5;
+/** In which a message leaves before more is computed. */
+const SENDING = 2;
+/** A pause after which costs are computed. */
+const IDLE = 150;
+
+export class LanguageServer {
+  readonly project: Project;
+  readonly #costs: CostHints;
+  #settings: Settings = DEFAULTS;
+  /** Sources to be checked, and what takes back the next step. */
+  readonly #waiting = new Set<string>();
+  #takeBack: (() => void) | null = null;
+  /** Sources whose checks have ended, and are not published yet. */
+  readonly #finished = new Set<string>();
+  /** By root, the files that its last diagnostics were of. */
+  readonly #published = new Map<string, Published>();
+  /** By file, what was published of it last; none of a file that is not open and has no diagnostics. */
+  readonly #sent = new Map<string, string>();
+  #refreshes = false;
+  #canWatch = false;
+  /** By root, what takes back that its costs are computed. */
+  readonly #later = new Map<string, () => void>();
+
+  constructor(
+    readonly host: Host,
+    readonly client: Client,
+    readonly clock: Clock,
+    readonly version: string,
+    readonly requests: Requests,
+  ) {
+    this.project = new Project(host);
+    this.#costs = new CostHints(this.project);
+  }
+
+  initialize({ capabilities: can, initializationOptions }: InitializeParams): InitializeResult {
+    this.project.encoding = encodingOf(can.general?.positionEncodings ?? []);
+    this.#refreshes = can.workspace?.inlayHint?.refreshSupport === true;
+    this.#canWatch = can.workspace?.didChangeWatchedFiles?.dynamicRegistration === true;
+    this.#take(initializationOptions);
+    return {
+      capabilities: capabilities(this.project.encoding),
+      serverInfo: { name: "modc", version: this.version },
+    };
+  }
+
+  /** The client can be asked now. */
+  initialized(): void {
+    if (this.#canWatch) this.client.watchFiles();
+  }
+
+  /** Nothing is sent any more. */
+  dispose(): void {
+    this.#takeBack?.();
+    for (const takeBack of this.#later.values()) takeBack();
+    this.#waiting.clear();
+  }
+
+  // --- notifications
+
+  /** What is not for it is nothing. */
+  notified(method: string, params: unknown): void {
+    // Marked boundary: the client sends what the protocol says for these methods.
+    switch (method) {
+      case "textDocument/didOpen":
+        return this.opened(params as DidOpenTextDocumentParams);
+      case "textDocument/didChange":
+        return this.edited(params as DidChangeTextDocumentParams);
+      case "textDocument/didClose":
+        return this.closed(params as DidCloseTextDocumentParams);
+      case "workspace/didChangeWatchedFiles":
+        return this.filesChanged(params as DidChangeWatchedFilesParams);
+      case "workspace/didChangeConfiguration":
+        return this.configured((params as DidChangeConfigurationParams).settings);
+      default:
+        return undefined;
+    }
+  }
+
+  opened({ textDocument: { uri, text, version } }: DidOpenTextDocumentParams): void {
+    const dependents = this.project.rootsOf(this.project.fileOf(uri));
+    this.#check(this.project.open(uri, text, version), dependents);
+  }
+
+  edited({ textDocument: { uri, version }, contentChanges }: DidChangeTextDocumentParams): void {
+    const dependents = this.project.rootsOf(this.project.fileOf(uri));
+    const file = this.project.edit(uri, contentChanges, version ?? null);
+    if (file !== null) this.#check(file, dependents);
+  }
+
+  closed({ textDocument: { uri } }: DidCloseTextDocumentParams): void {
+    const file = this.project.fileOf(uri);
+    const dependents = this.project.rootsOf(file);
+    this.project.close(uri);
+    this.#waiting.delete(file);
+    this.#finished.delete(file);
+    this.#later.get(file)?.();
+    this.#later.delete(file);
+    const before = this.#published.get(file)?.files.keys() ?? [];
+    this.#published.delete(file);
+    this.#costs.forget(file);
+    for (const shown of new Set([file, ...before])) this.#publish(shown);
+    // Others that import it read it from the disk now.
+    for (const root of dependents) if (root !== file && this.project.isOpen(root)) this.#await(root);
+  }
+
+  filesChanged({ changes }: DidChangeWatchedFilesParams): void {
+    for (const { uri } of changes) this.project.changedOnDisk(canonical(uri));
+    for (const file of this.project.openFiles) this.#await(file);
+  }
+
+  configured(settings: unknown): void {
+    this.#take(settings);
+    this.project.changedAll();
+    for (const file of this.project.openFiles) this.#await(file);
+    this.#refresh();
+  }
+
+  #take(sent: unknown): void {
+    this.#settings = settingsOf(sent, this.#settings);
+    this.project.settings = { set: this.#settings.set };
+  }
+
+  // --- requests
+
+  handles(method: string): boolean {
+    return Object.hasOwn(this.requests, method);
+  }
+
+  /** Throws Refusal for what cannot be done. */
+  answer(method: string, params: unknown): unknown {
+    const context: Context = {
+      project: this.project,
+      settings: this.#settings,
+      checked: (file) => this.#checkNow(file),
+      reviewed: (file) => this.#reviewNow(file),
+      costs: (file) => this.#costsOf(file),
+    };
+    for (const root of this.project.looksAgain()) if (this.project.isOpen(root)) this.#await(root);
+    // Marked boundary: the client sends what the protocol says for this method.
+    const handler = this.requests[method] as unknown as (context: Context, params: unknown) => unknown;
+    return handler(context, params);
+  }
+
+  /** The first check of a file's roots, of the texts as they are now. */
+  #checkNow(file: string): void {
+    for (const root of this.project.rootsOf(file)) this.project.firstStep(root);
+  }
+
+  /** The whole review of a file's roots and of all open texts, which may give blocks to those of the file. */
+  #reviewNow(file: string): void {
+    for (const root of new Set([...this.project.rootsOf(file), ...this.project.openFiles])) this.project.reviewed(root);
+  }
+
+  // --- costs
+
+  /** Those of before, where the editor asks again once there are new ones; else new ones. */
+  #costsOf(file: string): CostHints {
+    for (const root of this.project.rootsOf(file)) {
+      if (!this.project.isOpen(root)) continue;
+      if (this.#costs.isCurrent(root, sizesOf(this.#settings))) continue;
+      if (!this.#refreshes) this.#computeCosts(root);
+      else if (this.#waiting.size === 0) this.#computeLater(root);
+    }
+    return this.#costs;
+  }
+
+  /** Once nobody has typed for a while: it takes longer than a check. */
+  #computeLater(root: string): void {
+    this.#later.get(root)?.();
+    const takeBack = this.clock.after(IDLE, () => {
+      this.#later.delete(root);
+      if (this.#costs.isCurrent(root, sizesOf(this.#settings))) return;
+      this.#computeCosts(root);
+      if (this.#costs.isCurrent(root, sizesOf(this.#settings))) this.client.refreshHints();
+    });
+    this.#later.set(root, takeBack);
+  }
+
+  /** A fault of modc is told once: a text whose costs cannot be computed has none. */
+  #computeCosts(root: string): void {
+    try {
+      this.#costs.compute(root, sizesOf(this.#settings));
+    } catch (fault) {
+      this.client.failed(fault);
+    }
+  }
+
+  // --- diagnostics
+
+  /** Checks a text and those that read it or looked for it before, once nobody has typed for a moment. */
+  #check(file: string, dependents: readonly string[]): void {
+    for (const root of [file, ...dependents]) if (this.project.isOpen(root)) this.#await(root);
+    for (const [root, { texts }] of this.#published)
+      if (texts.has(file) && this.project.isOpen(root)) this.#await(root);
+  }
+
+  #await(root: string): void {
+    if (this.project.isLibrary(root)) return;
+    this.#waiting.add(root);
+    this.#takeBack?.();
+    this.#takeBack = this.clock.after(PAUSE, () => this.#next());
+  }
+
+  /** One step of one check; messages that have come meanwhile are taken before the next. */
+  #next(): void {
+    this.#takeBack = null;
+    const [root] = this.#waiting;
+    if (root === undefined) {
+      // What still waited was closed.
+      if (this.#finished.size > 0) this.#finish();
+      return;
+    }
+    let pause = 0;
+    if (!this.#step(root)) {
+      this.#waiting.delete(root);
+      this.#finished.add(root);
+    } else if (this.#waiting.size === 1 && this.#finished.size === 0 && this.#publishFirst(root)) pause = SENDING;
+    if (this.#waiting.size > 0) this.#takeBack = this.clock.after(pause, () => this.#next());
+    else this.#finish();
+  }
+
+  /** False where the check has ended, also by a fault of modc: the source then has no diagnostics, not old ones. */
+  #step(root: string): boolean {
+    try {
+      return this.project.step(root);
+    } catch (fault) {
+      this.client.failed(fault);
+      return false;
+    }
+  }
+
+  /**
+   * Publishes what the first of several checks of a source found, and until the others have run what they found before;
+   * in a text with errors they seldom find more. Returns whether it did.
+   */
+  #publishFirst(root: string): boolean {
+    const reviewed = this.project.underWay(root);
+    const before = this.#published.get(root);
+    if (!reviewed || !before || reviewed.steps.length !== 1) return false;
+    const { texts, steps } = reviewed;
+    const found = steps[0]!.diagnostics.filter((d) => d.code !== "no-model");
+    const wrong = found.some((d) => d.severity === "error");
+    const later = wrong ? [] : carried(before.later, before.texts, texts);
+    const files = this.#byFile(reviewed, [...found, ...later]);
+    this.#published.set(root, { texts, files, later });
+    for (const file of new Set([...before.files.keys(), ...files.keys()])) this.#publish(file);
+    return true;
+  }
+
+  /** Publishes what the checks of all sources found, once for each file. */
+  #finish(): void {
+    const files = new Set<string>();
+    for (const root of this.#finished) {
+      const reviewed = this.project.underWay(root);
+      for (const file of this.#published.get(root)?.files.keys() ?? []) files.add(file);
+      if (!reviewed?.review) {
+        this.#published.delete(root);
+        continue;
+      }
+      const { diagnostics } = reviewed.review;
+      const first = new Set(reviewed.steps[0]?.diagnostics);
+      const later = diagnostics.filter((d) => !first.has(d));
+      const found = { texts: reviewed.texts, files: this.#byFile(reviewed, diagnostics), later };
+      this.#published.set(root, found);
+      for (const file of found.files.keys()) files.add(file);
+    }
+    this.#finished.clear();
+    for (const file of files) this.#publish(file);
+    this.#refresh();
+  }
+
+  /** Diagnostics by the file that they are shown in: one that cannot be opened is shown where the root begins. */
+  #byFile({ texts }: Reviewed, diagnostics: readonly Diagnostic[]): ReadonlyMap<string, readonly Diagnostic[]> {
+    const files = new Map<string, Diagnostic[]>([...texts.keys()].map((file) => [file, []]));
+    const [root] = texts.keys();
+    for (const d of diagnostics) {
+      const own = files.get(d.span.file);
+      if (own) own.push(d);
+      else files.get(root!)?.push({ ...d, span: { file: root!, start: 0, end: 0 } });
+    }
+    return files;
+  }
+
+  /** Sends the diagnostics of a file, of all sources that found some in it. */
+  #publish(file: string): void {
+    const uri = this.project.uriOf(file);
+    if (uri === null) return;
+    const text = this.project.placesOf(file);
+    const all = new Map<string, Diagnostic>();
+    // What was found in this text, not in one before it.
+    for (const { texts, files } of this.#published.values())
+      for (const d of (texts.get(file) === text?.text && files.get(file)) || [])
+        all.set(`${d.span.start} ${d.span.end} ${d.code} ${d.message}`, d);
+    const version = this.project.versionOf(file);
+    const diagnostics = text ? [...all.values()].map((d) => toDiagnostic(this.project, text, d)) : [];
+    // What the client has already been told need not be said again.
+    const sent = JSON.stringify([version, diagnostics]);
+    if ((this.#sent.get(file) ?? NOTHING) === sent) return;
+    if (sent === NOTHING) this.#sent.delete(file);
+    else this.#sent.set(file, sent);
+    this.client.publish({ uri, ...(version === null ? {} : { version }), diagnostics });
+  }
+
+  #refresh(): void {
+    if (this.#refreshes) this.client.refreshHints();
+  }
+}
+
+/** What is sent of a file that is not open and has no diagnostics; of one that was never open it is not. */
+const NOTHING = JSON.stringify([null, []]);
+
+const sizesOf = ({ batch, length }: Settings): CostSizes => ({ batch, length });
+
+/** What the last check of a source found. */
+interface Published {
+  readonly texts: ReadonlyMap<string, string>;
+  readonly files: ReadonlyMap<string, readonly Diagnostic[]>;
+  /** What later checks found and the first did not. */
+  readonly later: readonly Diagnostic[];
+}
+
+/** The first that the client prefers; UTF-16 where it says nothing, as the protocol has it. */
+function encodingOf(offered: readonly string[]): Encoding {
+  const known: readonly Encoding[] = ["utf-8", "utf-16", "utf-32"];
+  return offered.flatMap((o) => known.find((k) => k === o) ?? [])[0] ?? "utf-16";
+}

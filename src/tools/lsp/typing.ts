@@ -1,0 +1,39 @@
+// Requests about the place where someone types: completion, documentation, the call around it.
+import type {
+  CompletionList,
+  CompletionParams,
+  Hover,
+  HoverParams,
+  SignatureHelp,
+  SignatureHelpParams,
+} from "vscode-languageserver";
+import { completionsAt } from "../../language/editor/completion.js";
+import { hoverAt } from "../../language/editor/hover.js";
+import { signatureAt } from "../../language/editor/signature.js";
+import { placeOf, type Context, type Requests } from "./context.js";
+import * as to from "./convert.js";
+
+/** By method. A page has these alone. */
+export const typingRequests = {
+  "textDocument/completion": (context: Context, params: CompletionParams): CompletionList | null => {
+    const place = placeOf(context, params);
+    const found = place && completionsAt(context.project, place.file, place.at);
+    if (!found) return null;
+    const items = found.options.map((c, i) => to.completion(place.text, found.from, place.at, c, i));
+    return { isIncomplete: false, items };
+  },
+
+  "textDocument/hover": (context: Context, params: HoverParams): Hover | null => {
+    const place = placeOf(context, params);
+    if (!place) return null;
+    context.checked(place.file);
+    const found = hoverAt(context.project, place.file, place.at);
+    return found && to.hover(place.text, found);
+  },
+
+  "textDocument/signatureHelp": (context: Context, params: SignatureHelpParams): SignatureHelp | null => {
+    const place = placeOf(context, params);
+    const found = place && signatureAt(context.project, place.file, place.at);
+    return found && to.signatureHelp(found);
+  },
+} satisfies Requests;

@@ -1,0 +1,217 @@
+// `/v1/completions`: texts that go on from prompts.
+import { flag, whole } from "../../../runtime/program/reader.js";
+import type { PromptRead } from "../../../generation/engine/index.js";
+import type { Call } from "../call.js";
+import type { Choice, Piece, PromptPiece, WireFinish } from "../choice.js";
+import { Echo, promptsFirst } from "../echo.js";
+import { invalid } from "../errors.js";
+import { LACKING_IN_COMPLETIONS, MOST_ALTERNATIVES, shared, type SharedFields } from "../fields.js";
+import { startGeneration, type GenerationRun } from "../generation.js";
+import { addCompletionLogprob, noLogprobs, TokenContext, type CompletionLogprobs } from "../logprobs.js";
+import type { Served } from "../options.js";
+import { planned } from "../plan.js";
+import { promptsField, type WirePrompt } from "../prompts.js";
+import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
+import { body, readBody } from "../schema.js";
+import { eventStream } from "../sse.js";
+import { turn } from "../turn.js";
+import { usageOf } from "../usage.js";
+import { longReply } from "../long-reply.js";
+
+interface CompletionFields extends SharedFields {
+  readonly logprobs: number;
+  readonly echo: boolean;
+}
+
+const schema = (served: Served) =>
+  body<{ readonly prompt: readonly WirePrompt[] }, CompletionFields>(
+    { prompt: promptsField(served, { name: "prompt", context: served.context }) },
+    { ...shared, logprobs: whole(0, MOST_ALTERNATIVES), echo: flag },
+    LACKING_IN_COMPLETIONS,
+  );
+
+/** Log-probabilities that are written at once, in some 50 ms. */
+const MOST_SCORES = 50_000;
+
+/** OpenAI's number of tokens where the request does not say. */
+const USUAL_TOKENS = 16;
+
+export async function completions(served: Served, call: Call, json: unknown): Promise<Response> {
+  const { prompt: given, echo = false, logprobs = null, ...fields } = readBody(json, schema(served));
+  if (fields.max_tokens === 0 && !echo) throw invalid("max_tokens is 0, which needs echo", "max_tokens");
+  let echoes: readonly Echo[] = [];
+  const plans = await planned(served, call, {
+    fields,
+    field: "prompt",
+    count: given.length,
+    async prompts() {
+      if (echo) echoes = await Promise.all(given.map((prompt) => Echo.of(served.tokenizer, prompt, call.signal)));
+      return given;
+    },
+    usual: USUAL_TOKENS,
+    logprobs,
+    promptLogprobs: echo ? logprobs : null,
+  });
+  const { n = 1 } = fields;
+  const run = startGeneration(served, call, plans);
+  const texts = run.choices.map(
+    (choice) =>
+      new CompletionText(served, call, choice, {
+        echo: echoes[Math.floor(choice.plan.index / n)] ?? null,
+        logprobs: logprobs !== null,
+        routed: fields.modc?.routes ?? false,
+      }),
+  );
+  const pieces = echo && logprobs !== null && n > 1 ? promptsFirst(run.pieces(), n) : run.pieces();
+  const head = {
+    id: `cmpl-${call.id.replace(/^req_/, "")}`,
+    object: "text_completion",
+    created: Math.floor(Date.now() / 1000),
+    model: served.name,
+    system_fingerprint: served.fingerprint,
+  };
+  if (fields.stream) {
+    const usage = fields.stream_options?.include_usage ?? false;
+    if (!usage) return eventStream(call, chunksOf(pieces, texts, head));
+    const own = { ...head, usage: null };
+    return eventStream(call, withUsage(chunksOf(pieces, texts, own), run, own));
+  }
+  for await (const piece of pieces) await texts[piece.index]!.add(piece);
+  const usage = usageOf(run.choices);
+  const choices = texts.map((text) => () => text.whole());
+  const scores = texts.reduce((sum, { scored }) => sum + scored * ((logprobs ?? 0) + 1), 0);
+  if (scores > MOST_SCORES && texts.length > 1) return longReply(call, head, choices, { usage });
+  return Response.json({ ...head, choices: choices.map((whole) => whole()), usage });
+}
+
+async function* chunksOf(
+  pieces: AsyncIterable<Piece | PromptPiece>,
+  texts: readonly CompletionText[],
+  head: object,
+): AsyncGenerator<object, void> {
+  for await (const piece of pieces)
+    for (const choice of await texts[piece.index]!.add(piece)) yield { ...head, choices: [choice] };
+}
+
+async function* withUsage(
+  chunks: AsyncIterable<object>,
+  run: GenerationRun,
+  head: object,
+): AsyncGenerator<object, void> {
+  yield* chunks;
+  yield { ...head, choices: [], usage: usageOf(run.choices) };
+}
+
+interface TextOptions {
+  /** The prompt, where the text begins with it. */
+  readonly echo: Echo | null;
+  readonly logprobs: boolean;
+  readonly routed: boolean;
+}
+
+/** A choice as completions have it: whole, or in pieces. */
+class CompletionText {
+  readonly #served: Served;
+  readonly #call: Call;
+  readonly #choice: Choice;
+  readonly #options: TextOptions;
+  readonly #context: TokenContext;
+  readonly #all = noLogprobs();
+  readonly #tokens: RoutedToken[] = [];
+  #text = "";
+  #offset = 0;
+  #read: PromptRead | null = null;
+  #finish: WireFinish | null = null;
+
+  constructor(served: Served, call: Call, choice: Choice, options: TextOptions) {
+    this.#served = served;
+    this.#call = call;
+    this.#choice = choice;
+    this.#options = options;
+    this.#context = new TokenContext(served.tokenizer, choice.plan.prompt);
+  }
+
+  /** Tokens with log-probabilities so far. */
+  get scored(): number {
+    return this.#all.tokens.length;
+  }
+
+  /** The choices of a stream that a piece makes: text, then why it ended. */
+  async add(piece: Piece | PromptPiece): Promise<readonly object[]> {
+    return piece.kind === "prompt" ? this.#addPrompt(piece) : this.#addPiece(piece);
+  }
+
+  async #addPrompt({ read, last }: PromptPiece): Promise<readonly object[]> {
+    const { engine } = this.#served;
+    const { echo, logprobs, routed } = this.#options;
+    this.#read = read;
+    if (last) this.#finish = "length";
+    let own = noLogprobs();
+    if (echo !== null) {
+      this.#text = echo.text;
+      this.#offset = echo.length;
+      if (logprobs) {
+        own = await echo.logprobs(this.#call, this.#choice.plan.prompt, read);
+        await turn(); // they are long to write, for each choice
+      }
+      extend(this.#all, own);
+    }
+    const chunks =
+      echo === null && !routed
+        ? []
+        : [this.#chunk(this.#text, own, null, routed ? { prompt: routedPrompt(engine.model, read) } : null)];
+    return last ? [...chunks, this.#end()] : chunks;
+  }
+
+  #addPiece({ token, text, shown, finish }: Piece): readonly object[] {
+    const { routed, logprobs } = this.#options;
+    const own = noLogprobs();
+    if (logprobs) addCompletionLogprob(own, this.#context, token, this.#offset + token.start);
+    extend(this.#all, own);
+    this.#text += text;
+    this.#finish = finish;
+    const tokens = routed ? shown.map((one) => routedToken(this.#served.engine.model, one, this.#read)) : [];
+    for (const one of tokens) this.#tokens.push(one);
+    const bare = text === "" && own.tokens.length === 0 && tokens.length === 0;
+    const chunks = bare ? [] : [this.#chunk(text, own, null, routed ? { tokens } : null)];
+    return finish === null ? chunks : [...chunks, this.#end()];
+  }
+
+  /** The last chunk: no text, but why the text ended and what it took. */
+  #end(): object {
+    const { routed } = this.#options;
+    const use = routed ? routedUse(this.#served.engine.model, this.#choice.use) : null;
+    return this.#chunk("", noLogprobs(), this.#finish, use);
+  }
+
+  #chunk(text: string, logprobs: CompletionLogprobs, finish: WireFinish | null, modc: object | null): object {
+    return {
+      index: this.#choice.plan.index,
+      text,
+      logprobs: this.#options.logprobs ? logprobs : null,
+      finish_reason: finish,
+      ...(modc && { modc }),
+    };
+  }
+
+  whole(): object {
+    const { model } = this.#served.engine;
+    const modc =
+      this.#options.routed && this.#read
+        ? {
+            prompt: routedPrompt(model, this.#read),
+            tokens: this.#tokens,
+            ...routedUse(model, this.#choice.use),
+          }
+        : null;
+    return this.#chunk(this.#text, this.#all, this.#finish, modc);
+  }
+}
+
+/** One by one: a prompt may have more tokens than a call takes arguments. */
+function extend(all: CompletionLogprobs, own: CompletionLogprobs): void {
+  for (const token of own.tokens) all.tokens.push(token);
+  for (const logprob of own.token_logprobs) all.token_logprobs.push(logprob);
+  for (const top of own.top_logprobs) all.top_logprobs.push(top);
+  for (const offset of own.text_offset) all.text_offset.push(offset);
+}

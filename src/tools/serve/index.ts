@@ -1,0 +1,31 @@
+// The public API of serving: a function from request to reply, in Node or in a page's service worker.
+/// <reference path="../../ground/ambient.ts" preserve="true" />
+export type {
+  Engine,
+  EngineEvent,
+  EngineModel,
+  EngineObserver,
+  EngineOptions,
+  EngineRequest,
+  EngineStream,
+  EngineToken,
+  PromptRead,
+  RequestUse,
+} from "../../generation/engine/index.js";
+export { createEngine } from "../../generation/engine/index.js";
+export { RequestError } from "./errors.js";
+export { Metrics } from "./metrics.js";
+export {
+  isLoopback,
+  LIMITS,
+  LOOPBACK,
+  type Embedder,
+  type Limits,
+  type PageFile,
+  type RequestEntry,
+  type ServeDefaults,
+  type ServeOptions,
+  type TokenizerInfo,
+} from "./options.js";
+export { CHAT_PAGE } from "./page/files.js";
+export { createServer, type Server } from "./server.js";

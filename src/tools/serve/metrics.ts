@@ -1,0 +1,137 @@
+// What a server counts: the engine tells it as it happens, and `/metrics` shows it.
+import type { Engine, EngineObserver, Outcome, RequestUse } from "../../generation/engine/index.js";
+import { Counter, exposition, Gauge, Histogram, type Metric } from "./prometheus.js";
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
+const BETWEEN = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5] as const;
+const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256] as const;
+const KINDS = [{ kind: "prompt" }, { kind: "step" }] as const;
+const OUTCOMES = [{ outcome: "finished" }, { outcome: "cancelled" }, { outcome: "failed" }] as const;
+
+/** Give it to the engine as its observer, and to the server. */
+export class Metrics implements EngineObserver {
+  readonly #http = new Counter("modc_http_requests_total", "Requests that were answered, by path and status.");
+  readonly #ended = new Counter("modc_texts_total", "Texts that ended, by outcome.", OUTCOMES);
+  readonly #read = new Counter("modc_tokens_read_total", "Tokens that were read, by the kind of run.", KINDS);
+  readonly #given = new Counter("modc_tokens_generated_total", "Tokens that were generated.", [{}]);
+  readonly #cached = new Counter("modc_prompt_tokens_cached_total", "Tokens of prompts that were in the cache.", [{}]);
+  readonly #route = new Counter("modc_route_tokens_total", 'Tokens that took each route; "" is all of them.');
+  readonly #flops = new Counter("modc_operations_total", "Floating-point operations, and those of a dense model.", [
+    { model: "own" },
+    { model: "dense" },
+  ]);
+  readonly #again = new Counter("modc_tokens_reread_total", "Tokens read anew, their memory having been lent.", [{}]);
+  readonly #drafted = new Counter("modc_tokens_guessed_total", "Tokens guessed ahead, and those that were right.", [
+    { guess: "all" },
+    { guess: "right" },
+  ]);
+  readonly #lost = new Counter("modc_device_losses_total", "Losses of the device.", [{}]);
+  readonly #waited = new Histogram("modc_queue_seconds", "Time that a text waited before it was read.", SECONDS, [{}]);
+  readonly #first = new Histogram(
+    "modc_time_to_first_token_seconds",
+    "Time from a request to the first token of its text.",
+    SECONDS,
+    [{}],
+  );
+  readonly #next = new Histogram("modc_time_between_tokens_seconds", "Time from a token to the next.", BETWEEN, [{}]);
+  readonly #size = new Histogram("modc_run_sequences", "Sequences of a run on the device.", SIZES, KINDS);
+  readonly #run = new Histogram("modc_run_seconds", "Time of a run on the device.", BETWEEN, KINDS);
+  #gauges: readonly Metric[] = [];
+  #lastWait = 0;
+  #routes: readonly string[] = [];
+
+  /** Seconds that the last text waited before it was read. */
+  get lastWait(): number {
+    return this.#lastWait;
+  }
+
+  began(waited: number): void {
+    this.#lastWait = waited / 1000;
+    this.#waited.observe(waited / 1000);
+  }
+
+  ended(outcome: Outcome, use: RequestUse): void {
+    this.#ended.add(1, { outcome });
+    this.#cached.add(use.cachedTokens);
+    this.#flops.add(use.flops.own, { model: "own" });
+    this.#flops.add(use.flops.dense, { model: "dense" });
+    use.routes.forEach((tokens, i) => this.#route.add(tokens, { route: this.#routes[i] ?? String(i) }));
+  }
+
+  ran({ kind, sequences, tokens, milliseconds }: Parameters<NonNullable<EngineObserver["ran"]>>[0]): void {
+    this.#read.add(tokens, { kind });
+    this.#size.observe(sequences, { kind });
+    this.#run.observe(milliseconds / 1000, { kind });
+  }
+
+  firstToken(milliseconds: number): void {
+    this.#given.add(1);
+    this.#first.observe(milliseconds / 1000);
+  }
+
+  nextToken(milliseconds: number): void {
+    this.#given.add(1);
+    this.#next.observe(milliseconds / 1000);
+  }
+
+  preempted(tokens: number): void {
+    this.#again.add(tokens);
+  }
+
+  drafted(guessed: number, right: number): void {
+    this.#drafted.add(guessed, { guess: "all" });
+    this.#drafted.add(right, { guess: "right" });
+  }
+
+  deviceLost(): void {
+    this.#lost.add(1);
+  }
+
+  /** A request was answered. */
+  answered({ route, status }: { readonly route: string; readonly status: number }): void {
+    this.#http.add(1, { path: route, status: String(status) });
+  }
+
+  /** Shows what the engine is doing from now on. `requests`: how many are being answered. */
+  attach(engine: Engine, requests: () => number): void {
+    const cache = (): Engine["state"]["cache"] => engine.state.cache;
+    this.#routes = engine.model.routes.map(({ path }) => path);
+    this.#gauges = [
+      new Gauge("modc_http_requests_active", "Requests that are being answered.", () => [[{}, requests()]]),
+      new Gauge("modc_texts_active", "Texts that are being read or generated.", () => [[{}, engine.state.active]]),
+      new Gauge("modc_texts_queued", "Texts that wait.", () => [[{}, engine.state.queued]]),
+      new Gauge("modc_cache_bytes", "Bytes of keys and values, by what they are for.", () => [
+        [{ state: "used" }, cache().used],
+        [{ state: "kept" }, cache().kept],
+        [{ state: "free" }, cache().free],
+      ]),
+      new Gauge("modc_cache_limit_bytes", "The most bytes of keys and values.", () => [[{}, cache().limit]]),
+      new Gauge("modc_cache_texts", "Texts of average length that the cache has room for.", () => [
+        [{ model: "own" }, cache().streams.own],
+        [{ model: "dense" }, cache().streams.dense],
+      ]),
+    ];
+  }
+
+  /** Prometheus's text format. */
+  text(): string {
+    return exposition([
+      ...this.#gauges,
+      this.#http,
+      this.#ended,
+      this.#read,
+      this.#given,
+      this.#cached,
+      this.#route,
+      this.#flops,
+      this.#again,
+      this.#drafted,
+      this.#lost,
+      this.#waited,
+      this.#first,
+      this.#next,
+      this.#size,
+      this.#run,
+    ]);
+  }
+}

@@ -1,0 +1,52 @@
+// The text of tokens where they stand: as they come one by one, and of those that might have come.
+import { TokenizerError } from "../../models/tokenizer/errors.js";
+import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
+import { placed } from "./placed.js";
+
+export { decoderAfter, type PlacedDecoder } from "../../models/tokenizer/text-after.js";
+
+/** Null where the tokenizer lacks one of the tokens. */
+function known(decode: () => string): string | null {
+  try {
+    return decode();
+  } catch (fault) {
+    if (fault instanceof TokenizerError && fault.code === "bad-token") return null;
+    throw fault;
+  }
+}
+
+/** The text of tokens, without special ones. One that the tokenizer lacks has none, as one that is generated. */
+export async function textOf(tokenizer: Tokenizer, tokens: readonly number[], signal: AbortSignal): Promise<string> {
+  try {
+    return await tokenizer.decodeAsync(tokens, { signal });
+  } catch (fault) {
+    if (fault instanceof TokenizerError && fault.code === "bad-token")
+      return (await placed(tokenizer, tokens, { signal })).text;
+    throw fault;
+  }
+}
+
+/** The text of a token behind others, special ones shown; bytes that are no whole character as U+FFFD. */
+export function textAfter(tokenizer: Tokenizer, before: readonly number[], token: number): string {
+  const decode = (tokens: readonly number[]): string => known(() => tokenizer.decode(tokens, { special: true })) ?? "";
+  const near = before.slice(-4);
+  const [base, whole] = [decode(near), decode([...near, token])];
+  return near.length > 0 && whole.length > base.length && whole.startsWith(base)
+    ? whole.slice(base.length)
+    : decode([token]);
+}
+
+/**
+ * The bytes of a token of which `text` can be shown: those that the vocabulary has, where the token is not a text of
+ * whole characters.
+ */
+export function bytesOf(tokenizer: Tokenizer, token: number, text: string): readonly number[] | null {
+  const whole = text !== "" && !text.includes("\ufffd");
+  return whole ? [...new TextEncoder().encode(text)] : tokenizer.bytesOf(token);
+}
+
+/** A token as a key among others: its text, or, of a part of a character, its bytes, as OpenAI writes them. */
+export function nameOf(tokenizer: Tokenizer, token: number, text: string): string {
+  const bytes = text.includes("\ufffd") ? tokenizer.bytesOf(token) : null;
+  return bytes === null ? text : `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+}

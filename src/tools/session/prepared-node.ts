@@ -1,0 +1,111 @@
+// A model compiled for a device, before it is loaded: what a session and an engine begin with. Node only.
+import { generationModel } from "../../compiler/compile-generation.js";
+import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
+import type { SourceFile } from "../../language/diagnostics/span.js";
+import type { Generation } from "../../generation/generate/index.js";
+import { asProgramWeight } from "../../runtime/program/program.js";
+import type { Precision } from "../../runtime/program/target.js";
+import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../../runtime/index.js";
+import { expectFittingWeights } from "../../runtime/weights/weights.js";
+import type { Tunings } from "../../compiler/schedule/tunings/index.js";
+import { bytesTokenizer } from "../../models/tokenizer/tokenizer.js";
+import type { Read } from "../../language/check/names/files.js";
+import { SessionError, SourceError } from "./errors.js";
+import type { SessionTexts } from "./session.js";
+
+/** A model's source, the function that reads its imports, its text codec and its weights. */
+export interface SessionSource {
+  readonly source: SourceFile;
+  readonly read: Read;
+  readonly texts: Omit<SessionTexts, "tokenizer"> & { readonly tokenizer: SessionTexts["tokenizer"] | null };
+  /** Null: random initial weights. */
+  readonly weights: WeightsInput | null;
+}
+
+export interface PrepareOptions {
+  /** The name of the model, if the file declares several. */
+  readonly model?: string;
+  /** Parameters of the model: `{ depth: 12 }`. */
+  readonly set?: Readonly<Record<string, string | number | boolean>>;
+  /** The types of weights and activations in memory. Default f32; if the file has weights in blocks, q8 or q4. */
+  readonly precision?: Precision;
+  /**
+   * Of a model that runs layers in loops, "last": caches keep what a token's last loop leaves and no more, so a text is
+   * another than the model's own; an engine refuses it. Default "each": those of every loop. Throws GenerationError
+   * where there is no loop.
+   */
+  readonly loopCaches?: "each" | "last";
+  /** An open device, or options for opening one. By default the best available. */
+  readonly device?: Device | OpenDeviceOptions;
+  /** The tunings for a device; by default those of its class. */
+  readonly tunings?: (device: Device) => Tunings | null;
+}
+
+export interface Prepared {
+  readonly name: string;
+  readonly texts: SessionTexts;
+  /** Warnings of the source. */
+  readonly diagnostics: readonly Diagnostic[];
+  readonly sources: readonly SourceFile[];
+  readonly device: Device;
+  readonly generation: Generation;
+  /** Opens another device in place of one that was lost, with the generation for it. */
+  readonly another: () => Promise<{ readonly device: Device; readonly generation: Generation }>;
+  /** Destroys the device, unless it was passed in. */
+  readonly close: () => void;
+}
+
+/** `caches`: how those of the generation lie. Throws as `openSession` does. */
+export async function prepare(
+  { source, read, texts, weights }: SessionSource,
+  { set, model: name, precision, loopCaches, device: wanted = {}, tunings }: PrepareOptions,
+  caches: "rows" | "pages",
+): Promise<Prepared> {
+  const compiled = generationModel(source.text, {
+    file: source.file,
+    read,
+    caches,
+    ...(loopCaches !== undefined && { loopCaches }),
+    ...(set && { set }),
+    ...(name !== undefined && { model: name }),
+    ...(precision !== undefined && { precision }),
+  });
+  const { forTarget, graphs, model, diagnostics, sources } = compiled;
+  if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);
+  const tokenizer = texts.tokenizer ?? tokenizerFor(graphs.vocabulary);
+  await expectFittingWeights(
+    { weights: model.weights.map((weight) => asProgramWeight(weight)), ignore: model.ignore },
+    weights,
+  );
+  const device = wanted instanceof Device ? wanted : await openDevice(wanted);
+  const close = (): void => {
+    if (device !== wanted) device.destroy();
+  };
+  const generationFor = (on: Device): Generation => forTarget(on.target, tunings?.(on) ?? undefined);
+  try {
+    return {
+      name: model.name,
+      texts: { ...texts, tokenizer },
+      diagnostics,
+      sources,
+      device,
+      generation: generationFor(device),
+      async another() {
+        const opened = await openDevice(wanted instanceof Device ? {} : wanted);
+        return { device: opened, generation: generationFor(opened) };
+      },
+      close,
+    };
+  } catch (fault) {
+    close();
+    throw fault;
+  }
+}
+
+/** The tokenizer of a model without one: a token per byte. */
+export function tokenizerFor(vocabulary: number): SessionTexts["tokenizer"] {
+  if (vocabulary === bytesTokenizer.vocabulary) return bytesTokenizer;
+  throw new SessionError(`the model has ${vocabulary} tokens and no tokenizer: only one of 256 reads bytes`, {
+    hint: "name the tokenizer.json that it was trained with",
+  });
+}

@@ -1,0 +1,159 @@
+// A text session: a compiled model on a device with its weights, tokenizer and chat template.
+import { Constraints, type Form } from "../../generation/constrain/index.js";
+import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
+import type { SourceFile } from "../../language/diagnostics/span.js";
+import {
+  type ChosenEntries,
+  ExpertLog,
+  generateText,
+  type GeneratedText,
+  type Generator,
+  type GenerateTextOptions,
+  type Generation,
+  type Summary,
+} from "../../generation/generate/index.js";
+import { expectOptions } from "../../generation/generate/check.js";
+import { promptsOf, withDefaults, type Prompts } from "../../generation/generate/prompts.js";
+import type { GenerationDefaults } from "../../models/families/generation.js";
+import type { Device } from "../../runtime/index.js";
+import type { ChatTemplate } from "../../models/tokenizer/chat.js";
+import type { TokenizerInfo } from "../../models/tokenizer/tokenizer-node.js";
+import { decoderAfter } from "../../models/tokenizer/text-after.js";
+import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
+import { tokensOf } from "./prompts.js";
+
+/** A model's tokenizer and chat template, and its checkpoint's generation defaults. */
+export interface SessionTexts {
+  readonly tokenizer: Tokenizer;
+  /** Null if there is no template. */
+  readonly chat: ChatTemplate | null;
+  /** Null if there is no tokenizer but bytes. */
+  readonly info: TokenizerInfo | null;
+  readonly defaults: GenerationDefaults;
+}
+
+export interface SessionGenerateOptions extends GenerateTextOptions {
+  /**
+   * Whether to read which entries of the model's observed choices, such as experts, tokens have: then tokens and the
+   * summary have `experts`. Default false.
+   */
+  readonly experts?: boolean;
+  /** What each text must be, such as JSON of a schema. */
+  readonly form?: Form;
+}
+
+export class TextSession {
+  /** The model's name. */
+  readonly name: string;
+  readonly texts: SessionTexts;
+  /** Warnings of the source. */
+  readonly diagnostics: readonly Diagnostic[];
+  readonly sources: readonly SourceFile[];
+  readonly #generator: Generator;
+  readonly #close: () => void;
+  #constraints: Constraints | null = null;
+  /** Of the last generation; null where it was not asked for. */
+  #experts: ExpertLog | null = null;
+
+  /** Use `openSession`. */
+  constructor(parts: {
+    readonly name: string;
+    readonly texts: SessionTexts;
+    readonly diagnostics: readonly Diagnostic[];
+    readonly sources: readonly SourceFile[];
+    readonly generator: Generator;
+    readonly close: () => void;
+  }) {
+    this.name = parts.name;
+    this.texts = parts.texts;
+    this.diagnostics = parts.diagnostics;
+    this.sources = parts.sources;
+    this.#generator = parts.generator;
+    this.#close = parts.close;
+  }
+
+  /** The compiled generation. */
+  get generation(): Generation {
+    return this.#generator.generation;
+  }
+  /** The current device. */
+  get device(): Device {
+    return this.#generator.device;
+  }
+  /** Summary of the last generation, perhaps incomplete; null before the first. */
+  get summary(): Summary | null {
+    return this.#summed(this.#generator.summary);
+  }
+  /** The number of buffers created so far, and the bytes of those in use. */
+  get memory(): Generator["memory"] {
+    return this.#generator.memory;
+  }
+
+  /**
+   * Continues one prompt or several together; yields tokens with their text, in the order of generation. Unset options
+   * default to the checkpoint's, else to greedy decoding until the text ends or the context is full. One generation at
+   * a time. Throws InputError, TokenizerError, SessionError, ConstraintError, and the reason of `signal`.
+   */
+  async *generate(prompt: Prompts, given: SessionGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
+    expectOptions(given);
+    const { experts = false, form, ...options } = given;
+    const { tokenizer, chat, defaults } = this.texts;
+    const { signal } = options;
+    const tokens: ArrayLike<number>[] = [];
+    for (const one of promptsOf(prompt)) tokens.push(await tokensOf(one, tokenizer, chat, signal ? { signal } : {}));
+    const codec = {
+      encode: (text: string) => tokenizer.encode(text, { template: true }),
+      decoder: (prompt: ArrayLike<number>) => decoderAfter(tokenizer, prompt),
+      ends: defaults.ends,
+    };
+    const maxTokens = options.maxTokens ?? defaults.maxTokens;
+    const log = experts ? new ExpertLog(this.generation) : null;
+    this.#constraints ??= new Constraints(tokenizer, this.generation.vocabulary);
+    const constraint = form && (await this.#constraints.of(form));
+    const events = generateText(this.#generator, codec, tokens, {
+      ...(constraint && { constraints: tokens.map(() => constraint()) }),
+      ...options,
+      sampling: withDefaults(defaults.sampling, options.sampling),
+      ...(maxTokens !== null && { maxTokens }),
+      ...(log && { observe: log }),
+    });
+    if (!log) {
+      this.#experts = null;
+      return yield* events;
+    }
+    try {
+      for (let next = await events.next(); ; next = await events.next()) {
+        this.#experts = log;
+        if (next.done) return this.#summed(next.value);
+        const { sequence, routes } = next.value;
+        yield { ...next.value, experts: routes && log.last(sequence, routes) };
+      }
+    } finally {
+      // Where the caller leaves early. The generation's summary is then the generator's.
+      await events.return(this.#generator.summary!);
+    }
+  }
+
+  #summed<S extends Summary | null>(summary: S): S {
+    return summary && this.#experts ? { ...summary, experts: this.#experts.use } : summary;
+  }
+
+  /** See `Generator.taken`. */
+  taken(): ReturnType<Generator["taken"]> {
+    return this.#generator.taken();
+  }
+
+  /**
+   * For each of the generation's `choices`, the entries of each token on its axis in the last generation, by sequence;
+   * empty where `experts` was not asked for. `taken` has the places of those tokens.
+   */
+  experts(): readonly ChosenEntries[] {
+    return this.#experts?.chosen ?? [];
+  }
+
+  /** Frees the session's memory on the device, and the device itself unless it was passed in. */
+  dispose(): void {
+    this.#generator.dispose();
+    this.#close();
+  }
+}

@@ -1,0 +1,203 @@
+// Opens the output of training: a run's folder or one of its checkpoints, with the source, the parameters and the
+// tokenizer of the run. Node only.
+import { createHash } from "node:crypto";
+import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { errnoOf, NOT_REGULAR, reasonOf } from "../../ground/base/errno.js";
+import type { Read } from "../../language/check/names/files.js";
+import type { SourceFile } from "../../language/diagnostics/span.js";
+import { isGgufPath } from "../../runtime/weights/gguf/header-node.js";
+import { readRegular } from "../../ground/files/regular-node.js";
+import { isFolder } from "../../models/tokenizer/folder-node.js";
+import { SessionError } from "./errors.js";
+import {
+  MANIFEST,
+  MODEL,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  STATE,
+  type Manifest,
+  type ManifestFile,
+} from "./manifest.js";
+
+/** The folder of a run's checkpoints, and the links to them in order of preference. */
+const CHECKPOINTS = "checkpoints";
+const LINKS = ["best", "last"] as const;
+const STEP_FOLDER = /^step-\d{8,}$/;
+const stepOf = (name: string): number => Number(name.slice("step-".length));
+
+/** Files that identify a folder as another kind of model or weights. */
+const OTHER_MODEL_FILES = ["config.json", "model.mod", MODEL, `${MODEL}.index.json`];
+
+/** The limit on the size of a source file. */
+const MAX_SOURCE_BYTES = 64 * 1024 * 1024;
+
+export interface Trained {
+  /** The checkpoint's folder. */
+  readonly path: string;
+  /** How the checkpoint was selected from a run's folder; null if it was named itself. */
+  readonly chosen: "best" | "last" | "newest" | null;
+  readonly manifest: Manifest;
+  /** The source at the time of training, from the checkpoint's copy. */
+  readonly source: SourceFile;
+  readonly read: Read;
+  /** Names of sources whose files have changed since training. */
+  readonly changed: readonly string[];
+  /** Live parameters that training set: their values at the checkpoint's step, as expressions. */
+  readonly live: Readonly<Record<string, string>>;
+  /** Parameters that were set explicitly, as expressions; `live` too, so that its values are the defaults. */
+  readonly set: Readonly<Record<string, string>>;
+  /** Null: one token per byte. */
+  readonly tokenizer: string | null;
+}
+
+/**
+ * Opens the checkpoint at a path; null if the path is neither a run nor a checkpoint. Throws SessionError for a run
+ * without a checkpoint, and for a damaged checkpoint.
+ */
+export function openTrained(path: string): Trained | null {
+  const found = placeOf(path);
+  if (found === null) return null;
+  const manifest = readManifest(found.path);
+  const size = fileOf(found.path, manifest, MODEL);
+  checkSize(found.path, size);
+  const texts = new Map(
+    manifest.sources.map(({ path: name, file }) => [
+      name,
+      verifiedText(found.path, fileOf(found.path, manifest, file)),
+    ]),
+  );
+  const live = Object.fromEntries(Object.entries(manifest.live).map(([name, value]) => [name, expressionOf(value)]));
+  const [own] = manifest.sources;
+  if (!own)
+    throw new SessionError(`${found.path} keeps no source of its model`, {
+      hint: "name the model's file, and --weights",
+    });
+  return {
+    ...found,
+    manifest,
+    source: { file: own.path, text: texts.get(own.path)! },
+    read: (name) => texts.get(name) ?? texts.get(`./${name}`) ?? null,
+    changed: manifest.sources.flatMap(({ path: name, file }) =>
+      hasChanged(name, fileOf(found.path, manifest, file)) ? [name] : [],
+    ),
+    live,
+    set: { ...(manifest.begun?.set ?? manifest.parameters), ...live },
+    tokenizer: manifest.begun?.tokenizer ?? null,
+  };
+}
+
+/** A number as the language writes it. */
+const expressionOf = (value: number): string => String(value).replace("e+", "e");
+
+/**
+ * Replaces the path of a run's folder by that of its checkpoint; any other weights are unchanged. Throws as
+ * `openTrained` does.
+ */
+export const trainedWeights = <W>(weights: W): W | string =>
+  typeof weights === "string" ? (openTrained(weights)?.path ?? weights) : weights;
+
+/** The named tokenizer, else that of the run. Throws SessionError if the latter no longer exists. */
+export function trainedTokenizer({ path, tokenizer }: Trained, named: string | null): string | null {
+  if (named !== null || tokenizer === null) return named;
+  if (isAbsolute(tokenizer) && !existsSync(tokenizer))
+    throw new SessionError(`${tokenizer}, the tokenizer that ${path} was trained with, is gone`, {
+      hint: "say where it is now: --tokenizer",
+    });
+  return tokenizer;
+}
+
+function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
+  if (!isFolder(path)) return null;
+  if (isCheckpoint(path)) return { path, chosen: null };
+  const folder = isFolder(join(path, CHECKPOINTS)) ? join(path, CHECKPOINTS) : path;
+  const link = LINKS.find((name) => isCheckpoint(join(folder, name)));
+  if (link !== undefined) return { path: realpathSync(join(folder, link)), chosen: link };
+  const newest =
+    folder === path
+      ? undefined
+      : readdirSync(folder)
+          .filter((name) => STEP_FOLDER.test(name) && isCheckpoint(join(folder, name)))
+          .sort((a, b) => stepOf(a) - stepOf(b))
+          .at(-1);
+  if (newest !== undefined) return { path: join(folder, newest), chosen: "newest" };
+  if (folder === path || OTHER_MODEL_FILES.some((name) => existsSync(join(path, name)))) return null;
+  if (readdirSync(folder).some((name) => STEP_FOLDER.test(name) && existsSync(join(folder, name, OF_PYTORCH))))
+    throw new SessionError(`${path} is a run of train.py, whose checkpoints are PyTorch's`, {
+      hint: `\`python checkpoint.py weights ${path} weights.safetensors\`, in the exported folder, and --weights`,
+    });
+  throw new SessionError(`${path} has no checkpoint yet`, {
+    hint: "training writes one every --checkpoint-every steps, whenever validation is the best so far, and at its end",
+  });
+}
+
+/** What a checkpoint of an exported `train.py` has. */
+const OF_PYTORCH = "run.json";
+
+/** Whether a folder is a checkpoint, by the names of its files. */
+export const isCheckpoint = (path: string): boolean => [MANIFEST, STATE].every((name) => existsSync(join(path, name)));
+
+function readManifest(path: string): Manifest {
+  const tooLarge = (size: number): Error =>
+    new SessionError(`${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
+  try {
+    return parseManifest(
+      new TextDecoder().decode(readRegular(join(path, MANIFEST), MAX_MANIFEST_BYTES, tooLarge)),
+      path,
+    );
+  } catch (fault) {
+    const code = errnoOf(fault);
+    if (code === null) throw fault;
+    throw new SessionError(
+      `${path}: ${MANIFEST} ` +
+        (code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${reasonOf(code)}`),
+      {
+        cause: fault,
+      },
+    );
+  }
+}
+
+/** The manifest's entry of a file. */
+function fileOf(path: string, { files }: Manifest, name: string): ManifestFile {
+  const found = files.find((file) => file.name === name);
+  if (!found) throw new SessionError(`${path}: ${MANIFEST} does not list ${name}`);
+  return found;
+}
+
+/** Checks that a file is a plain file of the recorded size. */
+function checkSize(path: string, { name, bytes }: ManifestFile): void {
+  const found = lstatSync(join(path, name), { throwIfNoEntry: false });
+  if (!found) throw new SessionError(`${path}: ${name} is missing`);
+  if (!found.isFile()) throw new SessionError(`${path}: ${name} is no plain file`);
+  if (found.size !== bytes) throw new SessionError(`${path}: ${name} has ${found.size} bytes, ${bytes} were written`);
+}
+
+/** The text of a checkpoint's source copy, verified by its hash. */
+function verifiedText(path: string, file: ManifestFile): string {
+  checkSize(path, file);
+  if (file.bytes > MAX_SOURCE_BYTES)
+    throw new SessionError(`${path}: ${file.name} has ${file.bytes} bytes: no source is so large`);
+  const bytes = readFileSync(join(path, file.name));
+  if (hashOf(bytes) !== file.sha256)
+    throw new SessionError(`${path}: ${file.name} was changed: its hash is not the one that was written`);
+  return new TextDecoder().decode(bytes);
+}
+
+/**
+ * Whether the file of that name differs from the checkpoint's copy; false if it cannot be read, and for a GGUF file, of
+ * which the copy is the text that it was read as.
+ */
+function hasChanged(name: string, { bytes, sha256 }: ManifestFile): boolean {
+  if (isGgufPath(name)) return false;
+  const tooLarge = (size: number): Error => new SessionError(`${name} has ${size} bytes: no source is so large`);
+  try {
+    const found = statSync(name);
+    return found.isFile() && (found.size !== bytes || hashOf(readRegular(name, MAX_SOURCE_BYTES, tooLarge)) !== sha256);
+  } catch (fault) {
+    if (errnoOf(fault) === null) throw fault;
+    return false;
+  }
+}
+
+const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

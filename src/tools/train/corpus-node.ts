@@ -1,0 +1,338 @@
+// The tokens of a text, encoded once into a cache file from which windows are read, so that the text is never whole in
+// memory.
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, readdir, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf, reasonOf } from "../../ground/base/errno.js";
+import { leftover } from "../../runtime/node.js";
+import { isGgufPath, openHeader } from "../../runtime/weights/gguf/header-node.js";
+import { readRegular } from "../../ground/files/regular-node.js";
+import { ggufTokenizer } from "../../models/tokenizer/gguf.js";
+import { TrainError } from "./errors.js";
+import { makeFolder, writing } from "./disk-node.js";
+import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
+import { bytesEncoder, jsonEncoder, type Encoder } from "./tokenizer.js";
+import { Turns } from "./turns.js";
+
+export interface CorpusOptions {
+  /** A file, a folder, or an installed package. */
+  readonly data: string;
+  /** Folder of the token file; created if it does not exist. */
+  readonly cache: string;
+  /** A `tokenizer.json` or a GGUF file; without one, bytes. */
+  readonly tokenizer?: string;
+  /** The field of JSONL that holds the text. Default "text". */
+  readonly field?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** A tokenized text. */
+export interface Corpus {
+  readonly tokens: number;
+  /** Bytes of the text. */
+  readonly bytes: number;
+  readonly largestToken: number;
+  /** Digest of the text and the tokenizer: equal digests mean equal tokens. */
+  readonly digest: string;
+  /** Path of the token file. */
+  readonly path: string;
+  /** The token between documents; null: there is none. */
+  readonly separator: number | null;
+  /** Tokens from `at`; throws TrainError where the file was damaged. */
+  read(at: number, count: number): Promise<Uint32Array>;
+  /** The text of each token, for display. */
+  show(tokens: readonly number[]): readonly string[];
+  /**
+   * How the text's files have changed since they were read, as a sentence; null: they have not. The tokens do not
+   * change.
+   */
+  changed(): Promise<string | null>;
+  close(): Promise<void>;
+}
+
+/** To be changed with anything that makes the tokens of a text differ. */
+const FORMAT = "modc-tokens-1";
+
+interface Described {
+  readonly format: typeof FORMAT;
+  readonly tokens: number;
+  readonly bytes: number;
+  readonly largestToken: number;
+  /** SHA-256 of the token file. */
+  readonly sha256: string;
+}
+
+/** Finds the tokens of a text in the cache, or encodes the text. Throws TrainError. */
+export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
+  const field = options.field ?? "text";
+  const encoder = options.tokenizer === undefined ? bytesEncoder : await readTokenizer(options.tokenizer);
+  const files = await findSources(options.data);
+  if (options.field !== undefined && files.every(({ kind }) => kind !== "lines"))
+    throw new TrainError("bad-option", `field has no effect: ${options.data} holds no JSONL`, {
+      hint: "leave it out: other texts have no fields",
+    });
+  const digests: string[] = [];
+  for (const file of files) digests.push(await digestOf(file, options.signal));
+  const described = files.map((file, i) => [file.kind, file.kind === "lines" ? field : "", digests[i]!]);
+  const digest = createHash("sha256")
+    .update(JSON.stringify([FORMAT, encoder.name, encoder.width, encoder.separator, described]))
+    .digest("hex");
+  const path = join(options.cache, `tokens-${digest.slice(0, 32)}.bin`);
+  const known = await writing(options.cache, () => readDescription(path));
+  const made = known ?? (await make(path, encoder, files, digests, field, options));
+  if (made.tokens === 0) throw new TrainError("bad-data", `${options.data} holds no text`);
+  const handle = await open(path, "r");
+  const { tokens, bytes, largestToken } = made;
+  return {
+    tokens,
+    bytes,
+    largestToken,
+    digest,
+    path,
+    separator: encoder.separator,
+    read: (at, count) => readTokens(handle, path, encoder.width, at, count),
+    show: (tokens) => encoder.show(tokens),
+    changed: () => changeOf(files),
+    close: () => handle.close(),
+  };
+}
+
+/** Larger than any tokenizer file. */
+const MOST_TOKENIZER_BYTES = 256 * 1024 * 1024;
+
+/** Removes files that a killed process left unfinished in a cache. No other process may be writing to it. */
+export async function removeUnfinished(cache: string): Promise<void> {
+  await writing(cache, async () => {
+    await makeFolder(cache);
+    for (const name of await readdir(cache)) if (UNFINISHED.test(name)) await rm(join(cache, name), { force: true });
+  });
+}
+
+const UNFINISHED = /^tokens-[0-9a-f]{32}\.bin\.[0-9a-f]{12}\.tmp(\.json)?$/;
+
+async function readTokenizer(path: string): Promise<Encoder> {
+  if (isGgufPath(path)) return ggufEncoder(path);
+  let json: Buffer;
+  try {
+    json = Buffer.from(
+      readRegular(
+        path,
+        MOST_TOKENIZER_BYTES,
+        (size) => new TrainError("bad-data", `${path} has ${size} bytes: no tokenizer is so large`),
+      ),
+    );
+  } catch (cause) {
+    if (cause instanceof TrainError) throw cause;
+    const code = errnoOf(cause);
+    throw new TrainError("bad-data", `cannot read ${path}: ${code === null ? String(cause) : reasonOf(code)}`, {
+      cause,
+    });
+  }
+  return jsonEncoder(json.toString("utf8"), path, sha256Of(json));
+}
+
+/** The encoder of a GGUF file's tokenizer. Throws TrainError, TokenizerError and WeightsError. */
+function ggufEncoder(path: string): Promise<Encoder> {
+  const found = ggufTokenizer(openHeader(path));
+  if (found === null) throw new TrainError("bad-data", `${path} has no tokenizer`);
+  return jsonEncoder(found.tokenizer, path, sha256Of(found.tokenizer));
+}
+
+const sha256Of = (bytes: string | Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+/** The description of cached tokens; null where there are none, or the token file does not match its hash. */
+async function readDescription(path: string): Promise<Described | null> {
+  let text: string;
+  try {
+    text = await readFile(`${path}.json`, "utf8");
+    await stat(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw cause;
+  }
+  const found = parseDescription(text);
+  if (found === null) return null;
+  const hash = createHash("sha256");
+  // a stream without an encoding yields buffers
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex") === found.sha256 ? found : null;
+}
+
+function parseDescription(text: string): Described | null {
+  try {
+    const json = JSON.parse(text) as Partial<Described>; // each field is looked at
+    const whole = [json.tokens, json.bytes, json.largestToken].every((n) => Number.isSafeInteger(n) && n! >= 0);
+    return json.format === FORMAT && whole && typeof json.sha256 === "string" ? (json as Described) : null;
+  } catch (cause) {
+    if (cause instanceof SyntaxError) return null; // incomplete: encoded again
+    throw cause;
+  }
+}
+
+/** Writes the tokens to a temporary file and renames it; the description is written last. */
+async function make(
+  path: string,
+  encoder: Encoder,
+  files: readonly SourceFile[],
+  digests: readonly string[],
+  field: string,
+  { cache, signal, onProgress }: CorpusOptions,
+): Promise<Described> {
+  const total = files.reduce((n, file) => n + file.bytes, 0);
+  return writing(cache, async () => {
+    await makeFolder(cache);
+    const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+    const temporary = [leftover(fresh), leftover(`${fresh}.json`)];
+    try {
+      const writer = await TokenWriter.open(fresh, encoder, new Turns(signal));
+      try {
+        let done = 0;
+        for (const [i, file] of files.entries()) {
+          const hash = createHash("sha256");
+          for await (const { place, pieces } of documents(file, field, hash, signal)) {
+            await writer.document(
+              countBytes(pieces, (n) => onProgress?.((done += n), total)),
+              place,
+            );
+          }
+          if (hash.digest("hex") !== digests[i])
+            throw new TrainError("bad-data", `${file.path} changed while it was read`, {
+              hint: "start again once it stays as it is",
+            });
+        }
+        await writer.finish();
+      } finally {
+        await writer.close();
+      }
+      const described = writer.described();
+      await rename(fresh, path);
+      const note = await open(`${fresh}.json`, "wx");
+      try {
+        await note.writeFile(JSON.stringify(described));
+        await note.sync();
+      } finally {
+        await note.close();
+      }
+      await rename(`${fresh}.json`, `${path}.json`);
+      return described;
+    } catch (error) {
+      await rm(fresh, { force: true });
+      await rm(`${fresh}.json`, { force: true });
+      throw error;
+    } finally {
+      for (const gone of temporary) gone();
+    }
+  });
+}
+
+async function* countBytes(
+  pieces: AsyncIterable<Uint8Array>,
+  report: (bytes: number) => void,
+): AsyncIterable<Uint8Array> {
+  for await (const piece of pieces) {
+    yield piece;
+    report(piece.length);
+  }
+}
+
+const BUFFERED = 1 << 18;
+
+/** Writes documents as tokens of one width, little-endian, with the separator between documents. */
+class TokenWriter {
+  readonly #handle: FileHandle;
+  readonly #encoder: Encoder;
+  readonly #turns: Turns;
+  readonly #hash = createHash("sha256");
+  readonly #buffer = new DataView(new ArrayBuffer(BUFFERED));
+  #filled = 0;
+  #tokens = 0;
+  #bytes = 0;
+  #largest = 0;
+  #separated = true;
+
+  private constructor(handle: FileHandle, encoder: Encoder, turns: Turns) {
+    this.#handle = handle;
+    this.#encoder = encoder;
+    this.#turns = turns;
+  }
+
+  static async open(path: string, encoder: Encoder, turns: Turns): Promise<TokenWriter> {
+    return new TokenWriter(await open(path, "wx"), encoder, turns);
+  }
+
+  async document(pieces: AsyncIterable<Uint8Array>, place: string): Promise<void> {
+    let begun = false;
+    const counted = countBytes(pieces, (n) => (this.#bytes += n));
+    for await (const ids of this.#encoder.encode(counted, place)) {
+      await this.#turns.take();
+      for (let i = 0; i < ids.length; i++) {
+        if (!begun && !this.#separated && this.#encoder.separator !== null) this.#put(this.#encoder.separator);
+        begun = true;
+        this.#put(ids[i]!);
+        if (this.#filled + 2 * this.#encoder.width > BUFFERED) await this.#flush();
+      }
+    }
+    if (begun) this.#separated = false;
+  }
+
+  /** The buffer must have room for two tokens. */
+  #put(token: number): void {
+    const { width } = this.#encoder;
+    if (width === 1) this.#buffer.setUint8(this.#filled, token);
+    else if (width === 2) this.#buffer.setUint16(this.#filled, token, true);
+    else this.#buffer.setUint32(this.#filled, token, true);
+    this.#filled += width;
+    this.#tokens++;
+    if (token > this.#largest) this.#largest = token;
+  }
+
+  async #flush(): Promise<void> {
+    const bytes = new Uint8Array(this.#buffer.buffer, 0, this.#filled);
+    this.#hash.update(bytes);
+    for (let done = 0; done < bytes.length;) done += (await this.#handle.write(bytes, done)).bytesWritten;
+    this.#filled = 0;
+  }
+
+  async finish(): Promise<void> {
+    await this.#flush();
+    await this.#handle.sync();
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+
+  described(): Described {
+    return {
+      format: FORMAT,
+      tokens: this.#tokens,
+      bytes: this.#bytes,
+      largestToken: this.#largest,
+      sha256: this.#hash.digest("hex"),
+    };
+  }
+}
+
+async function readTokens(
+  handle: FileHandle,
+  path: string,
+  width: 1 | 2 | 4,
+  at: number,
+  count: number,
+): Promise<Uint32Array> {
+  const bytes = new Uint8Array(count * width);
+  for (let done = 0; done < bytes.length;) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, at * width + done);
+    if (bytesRead === 0)
+      throw new TrainError("bad-data", `${path} was cut short while it was in use`, {
+        hint: "delete it: it is made again from the text",
+      });
+    done += bytesRead;
+  }
+  if (width === 4) return new Uint32Array(bytes.buffer);
+  // little-endian, as every platform with WebGPU
+  return width === 1 ? Uint32Array.from(bytes) : Uint32Array.from(new Uint16Array(bytes.buffer));
+}

@@ -1,0 +1,115 @@
+// How far a model with its weights stored otherwise deviates from the same model with f32 weights: the distributions of
+// the next token, and the choices of its routes and experts.
+import { countName } from "../../runtime/program/observed.js";
+import type { Inputs, Result } from "../../runtime/index.js";
+import { chosenTokens } from "./chosen.js";
+import type { Batch } from "./types.js";
+
+export interface Deviation {
+  readonly tokens: number;
+  /** Mean over tokens of the KL divergence of the next token's distribution from that with f32 weights, in nats. */
+  readonly divergence: number;
+  /** The share of tokens after which the likeliest next token is the same. */
+  readonly sameToken: number;
+  /** For each route, the share of tokens that both compute or both skip; for each choice of experts, that have the same. */
+  readonly sameChoice: Readonly<Record<string, number>>;
+}
+
+/** The outputs that are compared. */
+export interface Compared {
+  /** Name of the output with the logits, f32[B, T, vocabulary]. */
+  readonly logits: string;
+  /** Paths of observed routes, and of observed choices of entries. */
+  readonly routes: readonly string[];
+  readonly entries: readonly string[];
+}
+
+type Numbers = Result["data"];
+type Outputs = Readonly<Record<string, Pick<Result, "data" | "shape">>>;
+
+/** As a `Session` runs. */
+export interface Runs {
+  run(inputs: Inputs, options: { readonly observe: readonly string[] }): Promise<Outputs>;
+}
+
+/** Runs both sessions over the batches; each has the same inputs. */
+export async function deviationOf(
+  sessions: { readonly whole: Runs; readonly own: Runs },
+  compared: Compared,
+  batches: AsyncIterable<Batch>,
+  options: { readonly inputs: ReadonlySet<string>; readonly onBatch?: (tokens: number) => void },
+): Promise<Deviation> {
+  const observe = [...compared.routes, ...compared.entries];
+  const same = new Map(observe.map((path) => [path, 0]));
+  let [tokens, divergence, sameToken] = [0, 0, 0];
+  for await (const batch of batches) {
+    const { rows, length } = batch;
+    const given = Object.fromEntries(
+      Object.entries(batch.inputs)
+        .filter(([name]) => options.inputs.has(name))
+        .map(([name, data]) => [name, { data, shape: [rows, length] }]),
+    );
+    const whole = await sessions.whole.run(given, { observe });
+    const own = await sessions.own.run(given, { observe });
+    const [p, q] = [whole[compared.logits]!.data, own[compared.logits]!.data];
+    const vocabulary = p.length / (rows * length);
+    for (let at = 0; at < p.length; at += vocabulary) {
+      const found = compareRows(p.subarray(at, at + vocabulary), q.subarray(at, at + vocabulary));
+      divergence += found.divergence;
+      sameToken += Number(found.sameToken);
+    }
+    for (const path of compared.routes) add(path, sameMasks(maskOf(whole, path, batch), maskOf(own, path, batch)));
+    for (const path of compared.entries)
+      add(path, sameRows(whole[`${path}.index`]!.data, own[`${path}.index`]!.data, rows * length));
+    tokens += rows * length;
+    options.onBatch?.(tokens);
+  }
+  const over = (n: number): number => (tokens === 0 ? 0 : n / tokens);
+  return {
+    tokens,
+    divergence: over(divergence),
+    sameToken: over(sameToken),
+    sameChoice: Object.fromEntries([...same].map(([path, n]) => [path, over(n)])),
+  };
+
+  function add(path: string, n: number): void {
+    same.set(path, same.get(path)! + n);
+  }
+}
+
+/** KL(P ‖ Q) of the softmaxes of two rows of logits, and whether their largest have the same place. */
+export function compareRows(p: Numbers, q: Numbers): { readonly divergence: number; readonly sameToken: boolean } {
+  const [a, b] = [normalizer(p), normalizer(q)];
+  let sum = 0;
+  for (let i = 0; i < p.length; i++) {
+    const log = p[i]! - a.log;
+    sum += Math.exp(log) * (log - (q[i]! - b.log));
+  }
+  return { divergence: Math.max(0, sum), sameToken: a.at === b.at };
+}
+
+/** The logarithm of the sum of exponentials, and the place of the largest. */
+function normalizer(logits: Numbers): { readonly log: number; readonly at: number } {
+  let at = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[at]!) at = i;
+  const top = logits[at]!;
+  let sum = 0;
+  for (const x of logits) sum += Math.exp(x - top);
+  return { log: top + Math.log(sum), at };
+}
+
+const maskOf = (results: Outputs, path: string, batch: Batch): Uint8Array => {
+  const { data, shape } = results[`${path}.index`]!;
+  return chosenTokens(data, shape[1] ?? 0, results[countName(path)]!.data, batch);
+};
+
+const sameMasks = (a: Uint8Array, b: Uint8Array): number => a.reduce((n, x, i) => n + Number(x === b[i]), 0);
+
+/** How many of `count` rows are equal. */
+function sameRows(a: Numbers, b: Numbers, count: number): number {
+  const width = a.length / count;
+  let same = 0;
+  for (let at = 0; at < a.length; at += width)
+    same += Number(a.subarray(at, at + width).every((x, i) => x === b[at + i]));
+  return same;
+}

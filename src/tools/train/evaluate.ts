@@ -1,0 +1,47 @@
+// Evaluates a program over batches of text: its mean loss, and the shares of tokens that its routes choose.
+import type { Results, Session } from "../../runtime/index.js";
+import type { Batch } from "./types.js";
+
+export interface Evaluated {
+  /** Mean over all tokens of the sum of `losses`, in nats. */
+  readonly loss: number;
+  readonly tokens: number;
+  /** For each observed route, the share of tokens that it chose. */
+  readonly shares: Readonly<Record<string, number>>;
+}
+
+/** `losses`: names of outputs, whose sum is the loss; `routes`: names of observed routes. */
+export async function evaluateText(
+  session: Session,
+  { losses, routes }: { readonly losses: readonly string[]; readonly routes: readonly string[] },
+  batches: AsyncIterable<Batch>,
+  options: {
+    readonly signal?: AbortSignal;
+    readonly onBatch?: (tokens: number) => void;
+    /** Names of the program's inputs; default: all that the batches have. */
+    readonly inputs?: ReadonlySet<string>;
+    /** Called with the results and observed routes of each batch. */
+    readonly onResults?: (results: Results, batch: Batch) => void;
+  } = {},
+): Promise<Evaluated> {
+  const chosen = new Map(routes.map((path) => [path, 0]));
+  let [sum, tokens] = [0, 0];
+  for await (const batch of batches) {
+    const { inputs, rows, length } = batch;
+    options.signal?.throwIfAborted();
+    const given = Object.fromEntries(
+      Object.entries(inputs)
+        .filter(([name]) => options.inputs?.has(name) ?? true)
+        .map(([name, data]) => [name, { data, shape: [rows, length] }]),
+    );
+    const results = await session.run(given, { observe: routes });
+    const own = rows * length;
+    for (const name of losses) sum += Number(results[name]!.data[0]) * own;
+    for (const path of routes) for (const n of results[`${path}.count`]!.data) chosen.set(path, chosen.get(path)! + n);
+    options.onResults?.(results, batch);
+    tokens += own;
+    options.onBatch?.(tokens);
+  }
+  const over = (n: number): number => (tokens === 0 ? 0 : n / tokens);
+  return { loss: over(sum), tokens, shares: Object.fromEntries([...chosen].map(([path, n]) => [path, over(n)])) };
+}

@@ -1,0 +1,138 @@
+// Checks a model's source for training: finds its text inputs, losses, live parameters and bounds.
+import { percentHint } from "../../ground/base/shown.js";
+import { check } from "../../language/check/check.js";
+import type { Read } from "../../language/check/names/files.js";
+import type { Model } from "../../language/check/model.js";
+import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
+import type { SourceFile } from "../../language/diagnostics/span.js";
+import { lower } from "../../compiler/lower/lower.js";
+import { asProgramWeight } from "../../runtime/program/program.js";
+import { SourceError } from "../session/errors.js";
+import type { Axis } from "../../ground/size/axes.js";
+import { chosenFrom } from "../../ground/size/count-rules.js";
+import { TrainError } from "./errors.js";
+import { unmatched, weightHint, weightPatterns } from "./patterns.js";
+import type { RunModel } from "./run-options.js";
+import { livePoints } from "./settings.js";
+import type { TrainSettings } from "./options.js";
+import { textInputsOf, type TextInputs } from "../../language/check/text-inputs.js";
+
+/** A model's source, and a function that reads its imports. */
+export interface ModelSource {
+  readonly source: SourceFile;
+  readonly read: Read;
+}
+
+/** Selects a model of a file and sets its parameters, as expressions of the language. */
+export interface ModelChoice {
+  readonly model?: string | undefined;
+  readonly set: Readonly<Record<string, string>>;
+}
+
+export interface TrainingModel {
+  /** Paths of its weights, without its states, which nothing learns. */
+  readonly learned: readonly string[];
+  readonly run: RunModel;
+  readonly live: Model["live"];
+  /** Maximum length of a sequence in tokens; null: unbounded. */
+  readonly bound: number | null;
+}
+
+export interface CheckedModel {
+  readonly model: TrainingModel;
+  /** Warnings of the source. */
+  readonly diagnostics: readonly Diagnostic[];
+  readonly sources: readonly SourceFile[];
+}
+
+/**
+ * Checks a model's objective. Throws SourceError where its source has errors, and TrainError for inputs that a text
+ * cannot fill.
+ */
+export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedModel {
+  const { model, diagnostics, sources } = checkObjective(text, choice, "train");
+  if (!model) throw new SourceError(diagnostics, sources);
+  const inputs = textInputs(model);
+  const names = [inputs.tokens, ...(inputs.targets === null ? [] : [inputs.targets])];
+  const routed = model.axes.some((a) => a.role === "sequence" && chosenFrom(a.count) !== null);
+  const limits = lower(model).inputs.flatMap(({ node, below }) =>
+    names.includes(node.attrs.name) && below !== null ? [below] : [],
+  );
+  const run: RunModel = {
+    name: model.name,
+    parameters: Object.fromEntries(model.parameters.map(({ name, value }) => [name, value])),
+    set: choice.set,
+    sources: ownSources(text, sources),
+    weights: model.weights.map((weight) => asProgramWeight(weight)),
+    ignore: model.ignore,
+    inputs,
+    vocabulary: limits.length === 0 ? null : Math.min(...limits),
+    own: model.losses.filter((l) => l.own).map((l) => l.path),
+    routed,
+    // A model that is only trained need not have a causal form.
+    rules: routed && checkObjective(text, choice, "generate").model !== null ? ["top-k", "causal"] : ["top-k"],
+  };
+  const learned = model.weights.flatMap((w) => (w.kind === "weight" ? [w.path] : []));
+  return { model: { run, learned, live: model.live, bound: sequenceOf(model)?.bound ?? null }, diagnostics, sources };
+}
+
+function checkObjective(
+  { source, read }: ModelSource,
+  { model, set }: ModelChoice,
+  phase: "train" | "generate",
+): ReturnType<typeof check> {
+  return check(source, { phase, entry: "objective", set, read, ...(model === undefined ? {} : { model }) });
+}
+
+const sequenceOf = (model: Model): Axis | undefined =>
+  model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
+
+/** The source files of a model, its own first, without the standard library and pseudo-files of parameters. */
+function ownSources({ source, read }: ModelSource, sources: readonly SourceFile[]): RunModel["sources"] {
+  const own = sources.find((s) => s.file === source.file)!;
+  const imported = sources.filter((s) => s !== own && typeof read(s.file) === "string");
+  return [own, ...imported].map(({ file: path, text }) => ({ path, text }));
+}
+
+function textInputs(model: Model): TextInputs {
+  const found = textInputsOf(model);
+  if (found) return found;
+  const names = model.inputs.map((i) => i.name).join(", ") || "nothing";
+  throw new TrainError(
+    "bad-option",
+    `the objective of ${model.name} takes ${names}: a text fills one input of tokens and one called targets`,
+    {
+      hint: "objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
+    },
+  );
+}
+
+/** The default context: the model's bound, or 256 without one, and at most 2048. */
+export const usualContext = (bound: number | null): number => Math.min(bound ?? 256, 2048);
+
+/**
+ * Checks settings against the model: the context, patterns of weights, live parameters and their values. Throws
+ * TrainError.
+ */
+export function checkAgainst(settings: TrainSettings, { bound, live, learned, run }: TrainingModel): void {
+  const fail = (message: string, hint: string | null = null): never => {
+    throw new TrainError("bad-option", message, { hint });
+  };
+  if (bound !== null && settings.context > bound)
+    fail(`the context is ${settings.context}: ${run.name} allows ${bound}`);
+  const missed = settings.only === "" ? null : unmatched(weightPatterns(settings.only), learned);
+  if (missed !== null) fail(`no weight is called ${missed}`, weightHint(missed, learned));
+  for (const [name, points] of livePoints(settings)) {
+    const found = live.find((l) => l.name === name);
+    if (!found)
+      return fail(
+        `${run.name} has no live parameter ${name}`,
+        live.length > 0
+          ? `it has ${live.map((l) => l.name).join(", ")}`
+          : "declare it so: live capacity: ratio = 12.5%",
+      );
+    const wrong = found.kind === "ratio" ? points.find(({ value }) => value < 0 || value > 1) : undefined;
+    if (wrong)
+      fail(`${name} is ${wrong.value} at step ${wrong.step}: a ratio lies between 0 and 1`, percentHint(wrong.value));
+  }
+}

@@ -1,0 +1,223 @@
+// The table of training options: flag, range, default and meaning of each. It defines the options of `modc train` and
+// of the library, which options a resumed run may change, and the table in docs/training.md.
+import { WEIGHT_TYPES } from "../../runtime/program/target.js";
+import { LEARNING_RATES } from "./schedule.js";
+
+/** The valid values of an option. */
+interface Range<T> {
+  /**
+   * How the command line parses a value: as a number such as 1e3, 5% or 1/8, as bytes such as 2GiB, as text, or not at
+   * all, because a flag has none.
+   */
+  readonly kind: "number" | "bytes" | "text" | "live" | "flag";
+  /** `a whole number from 1 to 8` */
+  readonly must: string;
+  readonly choices?: readonly T[];
+  has(value: unknown): value is T;
+}
+
+export interface TrainOption<T = string | number | boolean> extends Range<T> {
+  /** The flag on the command line: `--min-lr <rate>`. */
+  readonly flag: string;
+  readonly doc: string;
+  /** The default value; it may depend on earlier options. Null: it depends on the model. */
+  readonly usual: T | ((before: Before) => T) | null;
+  /** The default value in words: `a tenth of --lr`. */
+  readonly usually: string;
+  /** The option, and its values, without which this one has no effect; null: it always has one. */
+  readonly needs: Needs | null;
+  /** Whether a resumed run may change it: it does not affect what was learned before. */
+  readonly resumable: boolean;
+  /** The value in a run whose checkpoints are older than the option; null: none is. */
+  readonly absent: T | null;
+}
+
+interface Needs {
+  readonly option: "optimizer" | "schedule";
+  readonly values: readonly string[];
+}
+
+/** The options that default values of others depend on. */
+interface Before {
+  readonly steps: number;
+  readonly optimizer: "adamw" | "sgd";
+  readonly lr: number;
+  readonly warmup: number;
+}
+
+const numbers = (
+  must: string,
+  fits: (value: number) => boolean,
+  kind: "number" | "bytes" = "number",
+): Range<number> => ({
+  kind,
+  must,
+  has: (value): value is number => typeof value === "number" && Number.isFinite(value) && fits(value),
+});
+const whole = (least: number, most = 1e9): Range<number> =>
+  numbers(`a whole number from ${least} to ${most}`, (n) => Number.isInteger(n) && n >= least && n <= most);
+const aboveZero = numbers("a number above 0", (x) => x > 0);
+const fromZero = numbers("a number from 0 on", (x) => x >= 0);
+// The device computes in f32.
+const share = numbers("a number from 0 to below 1", (x) => x >= 0 && Math.fround(x) < 1);
+const bytes = numbers("a whole number of bytes, 0 for any", (n) => Number.isSafeInteger(n) && n >= 0, "bytes");
+const text: Range<string> = { kind: "text", must: "a text", has: (value) => typeof value === "string" };
+const flag: Range<boolean> = {
+  kind: "flag",
+  must: "true or false",
+  has: (value) => typeof value === "boolean",
+};
+const oneOf = <const T extends string>(...choices: readonly T[]): Range<T> => ({
+  kind: "text",
+  must: choices.join(" or "),
+  choices,
+  has: (value): value is T => choices.some((choice) => choice === value),
+});
+
+const option = <T extends string | number | boolean>(
+  flag: string,
+  range: Range<T>,
+  usual: TrainOption<NoInfer<T>>["usual"],
+  doc: string,
+  {
+    usually = String(usual),
+    resumable = false,
+    needs = null,
+    absent = null,
+  }: Partial<Pick<TrainOption<NoInfer<T>>, "usually" | "resumable" | "needs" | "absent">> = {},
+): TrainOption<T> => ({ ...range, flag, doc, usual, usually, needs, resumable, absent });
+
+const adamw: Needs = { option: "optimizer", values: ["adamw"] };
+const sgd: Needs = { option: "optimizer", values: ["sgd"] };
+const wsd: Needs = { option: "schedule", values: ["wsd"] };
+const falling: Needs = { option: "schedule", values: LEARNING_RATES.filter((kind) => kind !== "constant") };
+
+const resumable = true;
+const atEnd = "also at the end and whenever validation is the best so far";
+
+export const trainOptions = {
+  steps: option("--steps <n>", whole(1), 1000, "steps of the optimiser", { resumable }),
+  batch: option("--batch <n>", whole(1), 8, "sequences at once"),
+  accumulate: option(
+    "--accumulate <n>",
+    whole(1),
+    1,
+    "batches of a step: gradients are added up, and updates of states see all",
+  ),
+  context: option("--length <n>", whole(1), null, "tokens of a sequence", {
+    usually: "as many as the model allows, at most 2048",
+  }),
+  seed: option("--seed <n>", whole(0, 0xffffffff), 0, "of starting weights, random values and the order of the text"),
+  validation: option("--validation <share>", share, 0.05, "the last so much of the text is held out; 0: nothing", {
+    usually: "5%",
+  }),
+  optimizer: option("--optimizer <name>", oneOf("adamw", "sgd"), "adamw", "how gradients become steps"),
+  lr: option("--lr <rate>", aboveZero, ({ optimizer }) => (optimizer === "adamw" ? 1e-3 : 1e-1), "learning rate", {
+    usually: "1e-3; sgd 0.1",
+  }),
+  schedule: option("--schedule <name>", oneOf(...LEARNING_RATES), "cosine", "of the learning rate after the warm-up"),
+  warmup: option(
+    "--warmup <steps>",
+    whole(0),
+    ({ steps }) => Math.min(100, Math.floor(steps / 10)),
+    "steps over which the learning rate rises",
+    { usually: "a tenth, at most 100" },
+  ),
+  minLr: option("--min-lr <rate>", fromZero, ({ lr }) => lr / 10, "where cosine, linear and wsd end", {
+    usually: "a tenth of --lr",
+    needs: falling,
+  }),
+  decay: option(
+    "--decay <steps>",
+    whole(1),
+    ({ steps, warmup }) => Math.max(1, Math.min(steps - warmup, Math.floor(steps / 5))),
+    "steps over which wsd falls",
+    { usually: "a fifth", resumable, needs: wsd },
+  ),
+  weightDecay: option(
+    "--weight-decay <x>",
+    fromZero,
+    ({ optimizer }) => (optimizer === "adamw" ? 0.1 : 0),
+    "of matrices, not of norms, biases and embeddings",
+    { usually: "0.1; sgd 0" },
+  ),
+  beta1: option("--beta1 <x>", share, 0.9, "of adamw", { needs: adamw }),
+  beta2: option("--beta2 <x>", share, 0.95, "of adamw", { needs: adamw }),
+  eps: option("--eps <x>", aboveZero, 1e-8, "of adamw", { needs: adamw }),
+  momentum: option("--momentum <x>", share, 0.9, "of sgd", { needs: sgd }),
+  clip: option("--clip <norm>", fromZero, 1, "largest norm of all gradients together; 0: any"),
+  /** A line for each parameter: `capacity=50%`, or `capacity=100%@0,12.5%@2000`. */
+  live: option("--live <name=value>", { ...text, kind: "live" }, "", "live parameters: values, or values at steps", {
+    usually: "as the model has them",
+  }),
+  only: option(
+    "--only <patterns>",
+    text,
+    "",
+    "weights that learn: paths or names in them such as router,guess, * for any characters, separated by commas",
+    { usually: "all" },
+  ),
+  precision: option(
+    "--weights-as <type>",
+    oneOf(...WEIGHT_TYPES),
+    "f32",
+    "the type on the device of weights that do not learn, where --only names those that do, which are f32",
+    { absent: "f32" },
+  ),
+  save: option(
+    "--save <what>",
+    oneOf("all", "trained"),
+    "all",
+    "what checkpoints hold: all weights, or only those that learn, which then lie over the file of --weights",
+    { absent: "all" },
+  ),
+  initMissing: option(
+    "--init-missing",
+    flag,
+    false,
+    "weights that the file of --weights lacks start as those of the seed; what it has is read as strictly as ever",
+    { usually: "they are errors", absent: false },
+  ),
+  recompute: option(
+    "--recompute <layers>",
+    text,
+    "none",
+    "layers whose results are computed again rather than kept: none, all, or paths, * for any characters",
+    { resumable },
+  ),
+  memory: option(
+    "--memory <bytes>",
+    bytes,
+    0,
+    "what training may take on the device, such as 2GiB: as many layers are computed again as that needs",
+    { usually: "any", resumable },
+  ),
+  validateEvery: option("--validate-every <steps>", whole(1), 100, "steps between validations", { resumable }),
+  validationWindows: option("--windows <n>", whole(0), 64, "sequences that are evaluated, evenly apart; 0: all", {
+    resumable,
+  }),
+  checkpointEvery: option("--checkpoint-every <steps>", whole(1), 500, `steps between checkpoints; ${atEnd}`, {
+    resumable,
+  }),
+  keep: option("--keep <n>", whole(1), 3, "checkpoints that stay, beside the best", { resumable }),
+};
+
+/** A value for each of `trainOptions`. */
+export type TrainSettings = {
+  readonly [Name in keyof typeof trainOptions]: (typeof trainOptions)[Name] extends TrainOption<infer T> ? T : never;
+};
+export type SettingName = keyof TrainSettings;
+
+/** The options in the order of the table. */
+export const TRAIN_OPTIONS: readonly (readonly [SettingName, TrainOption])[] = Object.entries(trainOptions) as [
+  SettingName, // its keys
+  TrainOption,
+][];
+
+/** What is wrong with a value, as a clause; null if it is valid. */
+export function faultOf({ must, has }: Pick<TrainOption, "must" | "has">, value: unknown): string | null {
+  if (!has(value)) return `it must be ${must}`;
+  const float = typeof value === "number" ? Math.fround(value) : 1;
+  if (!Number.isFinite(float)) return "no 32-bit float is so large";
+  return value !== 0 && float === 0 ? "no 32-bit float is so small" : null;
+}

@@ -1,0 +1,256 @@
+// Compiles the programs of a training run, which share the states of the first: the step, gradient accumulation,
+// evaluation under both rules.
+import { pathsOfRoutes } from "../../runtime/program/observed.js";
+import { check } from "../../language/check/check.js";
+import type { Read } from "../../language/check/names/files.js";
+import type { Model } from "../../language/check/model.js";
+import { finiteProbe, type Watched } from "../../compiler/autodiff/non-finite.js";
+import type { StepOptions, TrainStep } from "../../compiler/autodiff/train-step.js";
+import { programFor } from "../../compiler/compile.js";
+import { flopsOf } from "../../compiler/cost/ledger.js";
+import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
+import type { SourceFile } from "../../language/diagnostics/span.js";
+import type { Graph } from "../../compiler/ir/graph.js";
+import { lower } from "../../compiler/lower/lower.js";
+import { optimize } from "../../compiler/passes/index.js";
+import type { Program } from "../../runtime/program/program.js";
+import type { ProgramName } from "../../runtime/program/names.js";
+import { materialOf, recipes, USUAL_STEP, type Material } from "../../compiler/recipes.js";
+import type { Precision, Target } from "../../runtime/program/target.js";
+import type { Tunings } from "../../compiler/schedule/tunings/index.js";
+import type { Rational } from "../../ground/numerics/rational.js";
+import { chosenFrom } from "../../ground/size/count-rules.js";
+import { chosenLayers, layersWithin, type RecomputeChoice } from "./recompute.js";
+import { bytesOf } from "./memory.js";
+import { TrainError } from "./errors.js";
+import type { Rule } from "./types.js";
+
+export interface TrainingSource {
+  readonly source: string;
+  readonly file: string;
+  readonly read?: Read;
+  readonly model?: string;
+  /** Parameters of the model, as expressions of the language. */
+  readonly set?: Readonly<Record<string, string>>;
+}
+
+/** Options of a training run's programs. */
+export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute" | "inFlight" | "frozen"> {
+  readonly microBatches: number;
+  /**
+   * The type on the device of weights that do not learn, where kernels can decode them; f32 by default. Those that
+   * learn are f32 whatever it says. Throws TrainError where all learn.
+   */
+  readonly precision?: Pick<Precision, "weights">;
+  /**
+   * Layers that are rematerialized in the backward pass instead of saving their activations: `none` (the default),
+   * `all`, or patterns of paths.
+   */
+  readonly recompute?: RecomputeChoice;
+  /**
+   * The most bytes on the device that all programs together may take with `rows` sequences of `length` tokens. As many
+   * more layers are rematerialized as it requires.
+   */
+  readonly budget?: {
+    readonly bytes: number;
+    readonly rows: number;
+    readonly length: number;
+    readonly live?: Readonly<Record<string, number>>;
+  };
+}
+
+export interface TrainingTarget {
+  readonly target: Target;
+  readonly tunings?: Tunings | undefined;
+}
+
+export interface TrainingPrograms {
+  readonly model: Model;
+  readonly sources: readonly SourceFile[];
+  /** The differentiated and optimized step. */
+  readonly graph: Graph;
+  readonly trained: readonly string[];
+  /** Weights that should be trained but do not affect the loss. */
+  readonly idle: readonly string[];
+  /** Weights that the device stores in the type of those that do not learn. */
+  readonly stored: ReadonlySet<string>;
+  /** Layers that are rematerialized in the backward pass. */
+  readonly recomputed: readonly string[];
+  readonly step: Program;
+  /** Adds the gradients of a micro-batch; null where a step is one batch. */
+  readonly accumulate: Program | null;
+  /** Evaluation by rule; a model without routes, or one that cannot generate, has one program for both. */
+  readonly evaluate: Readonly<Record<Rule, Program>>;
+  /** Paths of the observed routes: for these it is known which tokens a layer computes. */
+  readonly routes: readonly string[];
+  /**
+   * Floating-point operations that kernels execute in one step at these sizes, over all its micro-batches. Live
+   * parameters default to their own defaults.
+   */
+  flops(extents: ReadonlyMap<string, number>, live?: ReadonlyMap<string, Rational>): number;
+  /** Compiles the program that finds the first non-finite value in a micro-batch, and the values it watches. */
+  probe(): { readonly program: Program; readonly watched: readonly Watched[] };
+}
+
+/** The compiled step, and the accumulation of gradients where it has micro-batches. */
+interface Compiled {
+  readonly made: TrainStep;
+  readonly graph: Graph;
+  readonly adding: Graph | null;
+  readonly step: Program;
+  readonly accumulate: Program | null;
+}
+
+/** All programs. */
+interface Made extends Compiled {
+  readonly evaluate: TrainingPrograms["evaluate"];
+  readonly recomputed: ReadonlySet<string>;
+  readonly emitted: (graph: Graph, model: Model) => Program;
+}
+
+export type CompiledTraining =
+  | {
+      readonly programs: TrainingPrograms;
+      readonly diagnostics: readonly Diagnostic[];
+      readonly sources: readonly SourceFile[];
+    }
+  | { readonly programs: null; readonly diagnostics: readonly Diagnostic[]; readonly sources: readonly SourceFile[] };
+
+/**
+ * Compiles a model for training. For errors of the source `programs` is null and `diagnostics` has them. Throws
+ * TrainError for patterns that match no layer, and for a budget that does not suffice.
+ */
+export function compileTraining(
+  source: TrainingSource,
+  options: TrainingOptions,
+  { target, tunings }: TrainingTarget,
+): CompiledTraining {
+  const checked = checkFor(source, "train-step");
+  const { model } = checked;
+  if (!model) return { programs: null, diagnostics: checked.diagnostics, sources: checked.sources };
+  const inferred = checkFor(source, "evaluate");
+  if (!inferred.model) return { programs: null, diagnostics: inferred.diagnostics, sources: inferred.sources };
+  // A model that cannot generate, such as an encoder or one without a predictor, can be trained nevertheless.
+  const causal = checkFor(source, "evaluate-causal").model;
+  const objective = lower(model);
+  const { recompute: choice = "none", budget, microBatches, precision = {}, ...own } = options;
+  const frozen = frozenWeights(model, { ...own, precision });
+  const optimized = (name: ProgramName, material: Material): Graph => optimize(recipes[name].graph(material));
+  /** The programs where no others than the weights `of` are stored in the type of frozen ones. */
+  const programsOf = (of: ReadonlySet<string>): Made => {
+    const emitted = (graph: Graph, model: Model): Program =>
+      programFor({ graph, model, sources: checked.sources }, target, tunings, { ...precision, of });
+    const stepOf = (recompute: ReadonlySet<string>): Compiled => {
+      const training: StepOptions = { ...own, frozen, recompute, accumulated: microBatches > 1, inFlight: true };
+      const material = materialOf(model, { lowered: objective, training });
+      const graph = optimized("train-step", material);
+      const adding = microBatches > 1 ? optimized("micro-batch", material) : null;
+      return {
+        made: material.training(),
+        graph,
+        adding,
+        step: emitted(graph, model),
+        accumulate: adding && emitted(adding, model),
+      };
+    };
+    const evaluation = (name: "evaluate" | "evaluate-causal", of: Model): Program =>
+      emitted(optimized(name, materialOf(of, { training: { ...USUAL_STEP, frozen } })), of);
+    const topK = evaluation("evaluate", inferred.model!);
+    const routed = model.axes.some((a) => a.role === "sequence" && chosenFrom(a.count) !== null);
+    const evaluate = { "top-k": topK, causal: routed && causal ? evaluation("evaluate-causal", causal) : topK };
+    const asked = chosenLayers(objective, choice);
+    const recompute = budget
+      ? layersWithin(objective, budget.bytes, (layers) =>
+          bytesOf(
+            { ...stepOf(new Set([...asked, ...layers])), evaluate },
+            extentsOf(model, budget.rows, budget.length),
+            budget.live,
+          ),
+        )
+      : asked;
+    const recomputed = new Set([...asked, ...recompute]);
+    return { ...stepOf(recomputed), evaluate, recomputed, emitted };
+  };
+  const [found, stored] = agreed(programsOf, frozen);
+  const { made, graph, adding, step, accumulate, evaluate, recomputed, emitted } = found;
+  const [stepFlops, addingFlops] = [flopsOf(graph), adding && flopsOf(adding)];
+  const programs: TrainingPrograms = {
+    model,
+    sources: checked.sources,
+    graph,
+    trained: made.trained,
+    idle: made.idle,
+    stored,
+    recomputed: [...recomputed],
+    step,
+    accumulate,
+    evaluate,
+    routes: pathsOfRoutes(evaluate["top-k"].outputs),
+    flops: (extents, live = new Map()) =>
+      stepFlops({ extents, live }) + (microBatches - 1) * (addingFlops?.({ extents, live }) ?? 0),
+    probe: () => {
+      // For each micro-batch by itself: accumulated gradients would not tell which one is not finite.
+      const training: StepOptions = { ...own, frozen, recompute: recomputed, accumulated: false };
+      const { graph: probe, watched } = finiteProbe(
+        materialOf(model, { lowered: objective, training }).training().graph,
+      );
+      return { program: emitted(optimize(probe), model), watched };
+    },
+  };
+  return { programs, diagnostics: checked.diagnostics, sources: checked.sources };
+}
+
+/** Paths of the weights that stay as they are and may be stored in another type than f32. */
+function frozenWeights(
+  { weights }: Pick<Model, "weights">,
+  { trained, precision }: Pick<TrainingOptions, "trained" | "precision">,
+): ReadonlySet<string> {
+  if ((precision?.weights ?? "f32") === "f32") return new Set();
+  const frozen = weights.filter((w) => w.kind === "weight" && w.dtype === "f32" && trained?.(w) === false);
+  if (frozen.length === 0)
+    throw new TrainError("bad-option", `precision is ${precision!.weights}, and all weights learn, which are f32`, {
+      hint: "--only says which learn: the others may be stored otherwise",
+    });
+  return new Set(frozen.map((w) => w.path));
+}
+
+/**
+ * The programs, and the weights that they store in the type of frozen ones: those that all of them can, so that no
+ * weight has other values in one than in another.
+ */
+function agreed(
+  programsOf: (of: ReadonlySet<string>) => Made,
+  frozen: ReadonlySet<string>,
+): readonly [Made, ReadonlySet<string>] {
+  const made = programsOf(frozen);
+  const programs = [made.step, ...(made.accumulate ? [made.accumulate] : []), ...Object.values(made.evaluate)];
+  const forms = programs.flatMap(({ weights }) =>
+    weights.flatMap(({ path, slots }) => slots.map(({ form }) => ({ path, inWords: form === "word" }))),
+  );
+  const inWords = new Set(forms.filter((f) => f.inWords).map((f) => f.path));
+  const otherwise = new Set(forms.filter((f) => !f.inWords).map((f) => f.path));
+  const by = new Set([...otherwise].filter((path) => !inWords.has(path)));
+  return by.size === otherwise.size ? [made, by] : agreed(programsOf, by);
+}
+
+/** Extents of the batch and sequence axes of a model's inputs. */
+export function extentsOf(model: Pick<Model, "axes">, rows: number, length: number): ReadonlyMap<string, number> {
+  return new Map(
+    model.axes.flatMap((axis): [string, number][] => {
+      if (axis.role === "batch") return [[axis.name, rows]];
+      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, length]] : [];
+    }),
+  );
+}
+
+const checkFor = (source: TrainingSource, name: ProgramName) =>
+  check(
+    { file: source.file, text: source.source },
+    {
+      phase: recipes[name].phase,
+      entry: recipes[name].entry,
+      set: source.set ?? {},
+      read: source.read ?? (() => null),
+      ...(source.model === undefined ? {} : { model: source.model }),
+    },
+  );

@@ -1,0 +1,65 @@
+// The inputs of a training run: the model, the text, and the options.
+import type { Program, ProgramWeight } from "../../runtime/program/program.js";
+import type { BaseRecord } from "../../runtime/weights/base-node.js";
+import type { Words } from "../../runtime/index.js";
+import type { TextInputs } from "../../language/check/text-inputs.js";
+import type { TrainSettings } from "./options.js";
+import type { Rule, Trainer } from "./types.js";
+
+/** The properties of a model that a run needs. */
+export interface RunModel extends Pick<Program, "weights" | "ignore"> {
+  readonly name: string;
+  readonly parameters: Readonly<Record<string, string>>;
+  /** The parameters that the caller set, as expressions. */
+  readonly set: Readonly<Record<string, string>>;
+  /** The model's source file, then the files it imports. */
+  readonly sources: readonly { readonly path: string; readonly text: string }[];
+  readonly inputs: TextInputs;
+  /** Tokens must be below this; null: any token is allowed. */
+  readonly vocabulary: number | null;
+  /** Paths of the objective's own losses. */
+  readonly own: readonly string[];
+  /** Whether any layer is routed. */
+  readonly routed: boolean;
+  /** The rules of validation: both where a layer is routed and the model can generate. */
+  readonly rules: readonly Rule[];
+}
+
+export interface TextOptions {
+  /** A file, a folder, or an installed package. */
+  readonly data: string;
+  /** A `tokenizer.json`; without one, bytes. */
+  readonly tokenizer?: string;
+  /** The field of JSONL that holds the text. */
+  readonly field?: string;
+}
+
+export interface RunOptions extends TextOptions {
+  readonly model: RunModel;
+  /** The folder of the run. */
+  readonly output: string;
+  /** Settings that differ from the defaults or, for a resumed run, from the checkpoint's. */
+  readonly settings: Partial<TrainSettings>;
+  /** The default context, where neither settings nor checkpoint have one. */
+  readonly usualContext: number;
+  /** The checkpoint to resume from: the last, or that of a step. Null: a new run. */
+  readonly resume: "last" | number | null;
+  /**
+   * Called once, after everything else was checked. `tunings`: the text of the checkpoint's tunings file; null: none.
+   * `weights`: those of the checkpoint, where not all are states that the trainer restores; else null.
+   */
+  readonly createTrainer: (
+    settings: TrainSettings,
+    tunings: string | null,
+    weights: ((weight: ProgramWeight) => Words) | null,
+  ) => Promise<Trainer>;
+  /** Where the weights are that checkpoints of a new run leave out; default: they hold all. */
+  readonly base?: BaseRecord | null;
+  /** Initial value of a weight that the trainer does not hold. */
+  readonly initialValues: (weight: ProgramWeight, seed: number) => Words | Promise<Words>;
+  /** Whether to write what the log has as TensorBoard reads it, too. Default false. */
+  readonly tensorboard?: boolean;
+  /** If aborted, the step under way is finished and a checkpoint written. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (stage: string, done: number, total: number) => void;
+}

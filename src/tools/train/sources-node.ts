@@ -1,0 +1,181 @@
+// Finds and reads training text: a file, a folder, JSONL, or an installed package, as a stream that is hashed while it
+// is read.
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { errnoOf, reasonOf } from "../../ground/base/errno.js";
+import { TrainError } from "./errors.js";
+import { lineDocuments } from "./json-lines.js";
+import { utf8Pieces } from "./utf8-node.js";
+
+/** A file, with its size and time when it was found. */
+export interface SourceFile {
+  readonly path: string;
+  readonly kind: "text" | "lines";
+  readonly bytes: number;
+  /** Milliseconds since 1970. */
+  readonly modified: number;
+}
+
+/** One document, which must be read to its end before the next. */
+export interface Document {
+  /** For messages. */
+  readonly place: string;
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+/** Extensions of the files that a folder is searched for. */
+const TEXT = [".txt", ".text", ".md"] as const;
+const LINES = [".jsonl", ".ndjson"] as const;
+const PACKAGE = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(\/.+)?$/;
+
+/**
+ * The files that `data` names: a file; the .txt, .text, .md, .jsonl and .ndjson files of a folder and its subfolders,
+ * sorted by path, without hidden and empty ones; or an installed package's text: its data/data.txt, else the files of
+ * its folder `data`, or with `name/path` any other file or folder of it. Throws TrainError.
+ */
+export async function findSources(data: string, from = process.cwd()): Promise<readonly SourceFile[]> {
+  const path = placeOf(data, from);
+  const found = await reaching(path, () => stat(path));
+  if (!found.isDirectory()) {
+    if (!found.isFile()) throw new TrainError("bad-data", `${data} is neither a file nor a folder`);
+    if (found.size === 0) throw new TrainError("bad-data", `${data} is empty`);
+    return [{ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs }];
+  }
+  const files = (await filesUnder(path)).filter((file) => file.bytes > 0);
+  if (files.length === 0)
+    throw new TrainError(
+      "bad-data",
+      `${data} holds no text: no ${[...TEXT, ...LINES].join(", ")} file with anything in it`,
+    );
+  return files;
+}
+
+/** A name that does not depend on the current folder: the absolute path, or the package's name. */
+export function lastingName(data: string, from = process.cwd()): string {
+  const path = resolve(from, data);
+  return existsSync(path) ? path : data;
+}
+
+/** The path itself if it exists, else that of a package installed in `from` or a folder above. */
+function placeOf(data: string, from: string): string {
+  const path = resolve(from, data);
+  if (existsSync(path)) return path;
+  const match = PACKAGE.exec(data);
+  const onHub = /^[\w-][\w.-]*\/([\w-][\w.-]*)$/.exec(data)?.[1];
+  const none = new TrainError("bad-data", `cannot read ${data}: there is no such file, folder or installed package`, {
+    hint:
+      onHub === undefined
+        ? null
+        : `a dataset of Hugging Face is downloaded first: hf download ${data} --repo-type dataset --local-dir ${onHub}`,
+  });
+  if (!match || data.split("/").includes("..")) throw none;
+  const [name, rest] = [data.slice(0, data.length - (match[2] ?? "").length), (match[2] ?? "").slice(1)];
+  for (let folder = from; ; folder = dirname(folder)) {
+    const home = join(folder, "node_modules", name);
+    if (existsSync(home)) {
+      const places = rest === "" ? [join(home, "data", "data.txt"), join(home, "data")] : [join(home, rest)];
+      const place = places.find((p) => existsSync(p));
+      if (place !== undefined) return place;
+      throw new TrainError("bad-data", `the package ${name} has no ${rest === "" ? "folder `data`" : rest}`, {
+        hint: rest === "" ? `name a file or a folder of it: ${name}/…` : null,
+      });
+    }
+    if (dirname(folder) === folder) throw none;
+  }
+}
+
+async function filesUnder(folder: string): Promise<readonly SourceFile[]> {
+  const entries = await reaching(folder, () => readdir(folder, { recursive: true, withFileTypes: true }));
+  const names = entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter(
+      (path) =>
+        !relative(folder, path)
+          .split(sep)
+          .some((part) => part.startsWith(".")) &&
+        (isLines(path) || TEXT.some((end) => path.endsWith(end))),
+    )
+    .sort();
+  const files: SourceFile[] = [];
+  for (const path of names) {
+    const found = await reaching(path, () => stat(path)); // follows links
+    if (found.isFile())
+      files.push({ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs });
+  }
+  return files;
+}
+
+const isLines = (path: string): boolean => LINES.some((end) => path.endsWith(end));
+
+/**
+ * The file's documents, as a stream; `hash` is updated with every byte. Throws TrainError where the file is missing,
+ * was changed, or has invalid contents.
+ */
+export async function* documents(
+  file: SourceFile,
+  field: string,
+  hash: Hash,
+  signal?: AbortSignal,
+): AsyncIterable<Document> {
+  const bytes = fileBytes(file, hash, signal);
+  if (file.kind === "text") yield { place: file.path, pieces: utf8Pieces(bytes, file.path) };
+  else yield* lineDocuments(bytes, file.path, field);
+}
+
+/** A digest of the file's content. */
+export async function digestOf(file: SourceFile, signal?: AbortSignal): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const _ of fileBytes(file, hash, signal)); // only the hash is needed
+  return hash.digest("hex");
+}
+
+/** Reads a file in pieces; throws the signal's reason between two. */
+async function* fileBytes(file: SourceFile, hash: Hash, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
+  const stream = createReadStream(file.path, { highWaterMark: 1 << 18 });
+  try {
+    for await (const chunk of stream) {
+      if (signal?.aborted) break;
+      const bytes = chunk as Buffer; // a stream without an encoding gives buffers
+      hash.update(bytes);
+      yield bytes;
+    }
+  } catch (cause) {
+    throw unreadable(file.path, cause);
+  } finally {
+    stream.destroy();
+  }
+  signal?.throwIfAborted();
+}
+
+/** How the files have changed since they were read, as a sentence; null: they have not. */
+export async function changeOf(files: readonly SourceFile[]): Promise<string | null> {
+  for (const { path, bytes, modified } of files) {
+    try {
+      const now = await stat(path);
+      if (now.size !== bytes || now.mtimeMs !== modified) return `${path} has changed`;
+    } catch (cause) {
+      return unreadable(path, cause).message;
+    }
+  }
+  return null;
+}
+
+/** Converts an error of the file system to a TrainError; a TrainError is returned as it is. */
+function unreadable(path: string, cause: unknown): Error {
+  const code = errnoOf(cause);
+  if (code === null) return cause as Error; // unchanged
+  return new TrainError("bad-data", `cannot read ${path}: ${reasonOf(code, { ENOENT: "the file is gone" })}`, {
+    cause,
+  });
+}
+
+async function reaching<T>(path: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}

@@ -1,0 +1,189 @@
+// The weights that a run starts from: of the seed, or of a checkpoint, whole or with the seed's values for what it
+// lacks; and what checkpoints lie over that are to hold trained weights only.
+import type { ProgramWeight } from "../../runtime/program/program.js";
+import { describeBase, type BaseRecord } from "../../runtime/weights/base-node.js";
+import { WeightsError } from "../../runtime/device/errors.js";
+import {
+  expectFittingWeights,
+  isFarOff,
+  locateWeights,
+  type WeightsInput,
+  type WeightValues,
+} from "../../runtime/weights/weights.js";
+import type { Words } from "../../runtime/index.js";
+import { matchPresent, type PartlyMatched } from "../../runtime/weights/match.js";
+import { openInput } from "../../runtime/weights/open-input.js";
+import { withStartingValues } from "../../runtime/weights/overlay.js";
+import type { WeightSource } from "../../runtime/weights/source.js";
+import { TrainError } from "./errors.js";
+import { trainOptions, type TrainSettings } from "./options.js";
+import { listed, weightsMatching } from "./patterns.js";
+import type { TrainingModel } from "./model.js";
+import type { RunModel } from "./run-options.js";
+
+type Weighted = Pick<RunModel, "weights" | "ignore">;
+
+export interface StartingWeights {
+  /** Null: all are initialized from the seed. */
+  readonly weights: WeightsInput | null;
+  /** What checkpoints leave out; null: nothing. */
+  readonly base: BaseRecord | null;
+  /** What is to be said of them, as a sentence; null: nothing. */
+  readonly note: string | null;
+  /** The starting value of one weight: from `weights`, or from the seed. */
+  readonly value: (weight: ProgramWeight, seed: number) => Promise<Words>;
+  close(): Promise<void>;
+}
+
+/**
+ * Checks, before anything is compiled, that weights fit the model, and opens those of which some are missing or that
+ * checkpoints are to lie over. Throws WeightsError and TrainError.
+ */
+export async function openStartingWeights(
+  model: Pick<TrainingModel, "run" | "learned">,
+  weights: WeightsInput | null,
+  settings: Partial<TrainSettings>,
+): Promise<StartingWeights> {
+  expectFrozen(weights, settings);
+  const { close, ...opened } = await openedBy(model, weights, settings);
+  let located: Promise<WeightValues> | null = null;
+  return {
+    ...opened,
+    value: async (weight, seed) =>
+      (await (located ??= locateWeights(model.run, opened.weights ?? undefined, seed))).values(weight),
+    close: async () => {
+      await (await located?.catch(() => null))?.close();
+      await close();
+    },
+  };
+}
+
+async function openedBy(
+  model: Pick<TrainingModel, "run" | "learned">,
+  weights: WeightsInput | null,
+  settings: Partial<TrainSettings>,
+): Promise<Omit<StartingWeights, "value">> {
+  const { run } = model;
+  const { initMissing = false, save = "all", seed = Number(trainOptions.seed.usual) } = settings;
+  if (!initMissing && save === "all") {
+    await expectWhole(run, weights);
+    return { weights, base: null, note: null, close: async () => {} };
+  }
+  if (save === "trained") expectBase(weights, settings);
+  if (weights === null)
+    throw new TrainError("bad-option", "initMissing has no effect: no weights are given", {
+      hint: "all start from the seed: leave it out, or give --weights",
+    });
+  if (typeof weights === "function" || isFarOff(weights))
+    throw new TrainError("bad-option", "initMissing needs a file of weights: what others lack is not known before", {
+      hint: "download the weights first",
+    });
+  if (!initMissing) await expectWhole(run, weights);
+  const opened = await openInput(weights, {});
+  const source = opened ?? (weights as WeightSource); // the only remaining kind, as `openInput` has seen to
+  const close = async (): Promise<void> => opened?.close();
+  try {
+    const { matched, missing } = matchPresent(run, source);
+    const base =
+      save === "trained" && typeof weights === "string"
+        ? {
+            ...(await describeBase(weights)),
+            ...ownKeys(storedIn(model, settings.only ?? ""), { matched, missing }),
+          }
+        : null;
+    return {
+      weights: missing.size === 0 ? weights : withStartingValues(source, missing, seed),
+      base,
+      note: initMissing ? noteOf(source.name, missing, { of: run.weights.length, seed }) : null,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Throws TrainError where weights that stay as they are cannot be stored in their type. */
+function expectFrozen(weights: WeightsInput | null, { precision = "f32", only = "" }: Partial<TrainSettings>): void {
+  if (precision === "f32") return;
+  if (only === "")
+    throw new TrainError("bad-option", `precision is ${precision}, and all weights learn: those that learn are f32`, {
+      hint: "--only says which learn; the others may be stored otherwise. modc quantize stores what was trained",
+    });
+  if (weights !== null && isFarOff(weights))
+    throw new TrainError("bad-option", `precision is ${precision}, and there is no file of weights to read again`, {
+      hint: "several programs read what does not learn: download the weights first",
+    });
+}
+
+/** Throws TrainError where checkpoints of trained weights would have no base, or leave nothing out. */
+function expectBase(weights: WeightsInput | null, { only = "" }: Partial<TrainSettings>): void {
+  if (only === "")
+    throw new TrainError("bad-option", "save is trained, and all weights are: checkpoints would leave nothing out", {
+      hint: "--only says which weights learn",
+    });
+  if (typeof weights !== "string" || isFarOff(weights) || /^file:/i.test(weights))
+    throw new TrainError("bad-option", "save is trained, and there is no file of weights that checkpoints lie over", {
+      hint: "give --weights, a file or folder; modc init writes those of a seed",
+    });
+}
+
+/** Whether checkpoints must hold a weight itself: it is trained, or a state, which moves in every step. */
+function storedIn(
+  { learned }: Pick<TrainingModel, "learned">,
+  only: string,
+): (weight: { readonly path: string }) => boolean {
+  const [weights, trained] = [new Set(learned), weightsMatching(only)];
+  return (weight) => !weights.has(weight.path) || trained(weight);
+}
+
+/** The keys of the weights that are stored, or missing in the base, and the keys of the base that they replace. */
+function ownKeys(
+  stored: (weight: ProgramWeight) => boolean,
+  { matched, missing }: PartlyMatched,
+): Pick<BaseRecord, "keys" | "hidden"> {
+  const keys = Object.create(null) as Record<string, string>; // any path is allowed
+  const hidden: string[] = [];
+  for (const [weight, found] of matched) {
+    const key = missing.get(weight) ?? (stored(weight) ? found[0] : undefined);
+    if (key === undefined) continue;
+    keys[weight.path] = key;
+    hidden.push(...found);
+  }
+  return { keys, hidden };
+}
+
+function noteOf(
+  name: string,
+  missing: PartlyMatched["missing"],
+  { of, seed }: { readonly of: number; readonly seed: number },
+): string {
+  if (missing.size === 0) return `${name} has every weight: none starts anew`;
+  const paths = [...missing.keys()].map(({ path }) => path);
+  return `${missing.size} of ${of} weights are not in ${name} and start from seed ${seed}: ${listed(paths)}`;
+}
+
+/** As `expectFittingWeights`; where weights are missing and nothing else is wrong, the hint says what helps. */
+async function expectWhole(model: Weighted, weights: WeightsInput | null): Promise<void> {
+  try {
+    await expectFittingWeights(model, weights);
+  } catch (fault) {
+    const { tensors } = fault instanceof WeightsError ? fault : { tensors: null };
+    if (!(fault instanceof WeightsError) || tensors === null || !lacksOnly(model, tensors)) throw fault;
+    throw new WeightsError(fault.message, {
+      hint: "--init-missing starts what is missing from the seed",
+      tensors,
+      cause: fault,
+    });
+  }
+}
+
+/** Whether a file has some of the weights, and nothing that does not fit. */
+function lacksOnly(model: Weighted, tensors: NonNullable<WeightsError["tensors"]>): boolean {
+  try {
+    return matchPresent(model, { tensors, name: "" }).missing.size < model.weights.length;
+  } catch (fault) {
+    if (fault instanceof WeightsError) return false;
+    throw fault;
+  }
+}

@@ -1,0 +1,226 @@
+// `train`: trains a `.mod` file or a Hugging Face checkpoint on a text, from paths to the result. Node only.
+import { checkpointFiles, isCheckpoint } from "../../models/families/files-node.js";
+import { checkpointSource } from "../../models/families/folder-node.js";
+import type { Precision } from "../../runtime/program/target.js";
+import type { Device, OpenDeviceOptions, WeightsInput } from "../../runtime/index.js";
+import { importsBeside } from "../session/imports-node.js";
+import { readText } from "../session/open-node.js";
+import { trainedLive } from "../session/live-node.js";
+import { trainedWeights } from "../session/trained-node.js";
+import { TrainError } from "./errors.js";
+import type { TrainEvent } from "./events.js";
+import { checkAgainst, trainingModel, usualContext, type ModelSource } from "./model.js";
+import { openTrainer, type ChooseTunings, type Preparation } from "./open-trainer.js";
+import { Outcome, type TrainResult } from "./result.js";
+import { before, type Before } from "./resume-node.js";
+import { trainModel } from "./run-node.js";
+import { trainOptions, type TrainSettings } from "./options.js";
+import { openStartingWeights } from "./starting-weights.js";
+
+/** Options of `train`: the settings (`TrainSettings`, each with a default), the text, and the output folder. */
+export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "precision">> {
+  /** A file, a folder, or an installed package; a resumed run has its own. */
+  readonly data?: string;
+  /** The folder for checkpoints, log and report; created if missing. */
+  readonly output: string;
+  /** A `tokenizer.json`. Default: that of the model's folder if the model is one, else each byte is a token. */
+  readonly tokenizer?: string;
+  /** The field of JSONL that holds the text. Default "text". */
+  readonly field?: string;
+  /** Which model, where the file declares several. */
+  readonly model?: string;
+  /** Parameters of the model: `{ depth: 12 }`. */
+  readonly set?: Readonly<Record<string, string | number | boolean>>;
+  /**
+   * Initial weights, which may be the folder of a run: the values that its live parameters were trained to are the
+   * defaults of this run too. Default: those of the model's folder if the model is one, else
+   * initialized from `seed`.
+   */
+  readonly weights?: WeightsInput;
+  /** Resumes from the last checkpoint of `output`, or from that of a step. */
+  readonly resume?: boolean | number;
+  /** Live parameters: a value, or values at steps: `{ capacity: "100%@0,12.5%@50%" }`. */
+  readonly live?: Readonly<Record<string, number | string>>;
+  /** The type on the device of weights that do not learn (`only`): `{ weights: "q8" }`. Those that learn are f32. */
+  readonly precision?: Pick<Precision, "weights">;
+  /** An open device, or options for opening one. Default: the best available. */
+  readonly device?: Device | OpenDeviceOptions;
+  /**
+   * Chooses the tunings, given the opened device and the resumed run's tunings. Default: the resumed run's, else those
+   * of the device's class.
+   */
+  readonly tunings?: ChooseTunings;
+  /** Whether the folder also has the log's figures as TensorBoard reads them. Default false. */
+  readonly tensorboard?: boolean;
+  /**
+   * If aborted, the steps under way are finished, a checkpoint is written, and the result has the reason `interrupted`.
+   * If aborted before the first step, its reason is thrown.
+   */
+  readonly signal?: AbortSignal;
+  /** Called for each event; a returned promise is awaited. */
+  readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
+  /** Called with progress before the first step. */
+  readonly onProgress?: (progress: Preparation) => void;
+  /** Called with remarks that are not errors, each a sentence. */
+  readonly onNote?: (text: string) => void;
+}
+
+/** The options that are not settings. */
+const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "live" | "precision", true>> = {
+  data: true,
+  output: true,
+  tokenizer: true,
+  field: true,
+  model: true,
+  set: true,
+  weights: true,
+  resume: true,
+  live: true,
+  precision: true,
+  device: true,
+  tunings: true,
+  tensorboard: true,
+  signal: true,
+  onEvent: true,
+  onProgress: true,
+  onNote: true,
+};
+
+/**
+ * Trains to the last step and returns the result. `path` is a `.mod` file or the folder of a Hugging Face checkpoint;
+ * null takes the source stored in the resumed run. Throws SourceError for errors of the source, TrainError,
+ * CheckpointError, SessionError, WeightsError, and what `openDevice` throws; saved checkpoints stay.
+ */
+export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
+  if (typeof options !== "object" || options === null)
+    throw new TrainError("bad-option", "train has no options", {
+      hint: 'write train("model.mod", { data: "text.txt", output: "run" })',
+    });
+  const strange = Object.keys(options).find((key) => !Object.hasOwn(OWN, key) && !Object.hasOwn(trainOptions, key));
+  if (strange !== undefined)
+    throw new TrainError("bad-option", `there is no option ${strange}`, {
+      hint: `there are ${[...Object.keys(OWN), ...Object.keys(trainOptions)].join(", ")}`,
+    });
+  const resume =
+    options.resume === undefined || options.resume === false ? null : options.resume === true ? "last" : options.resume;
+  const asked = askedFor(
+    path,
+    options,
+    resume === null ? null : await before(options.output, resume === "last" ? null : resume),
+  );
+  const { choice } = asked;
+  const { model } = trainingModel(asked.text, choice);
+  const settings = settingsIn(options);
+  const starting = await openStartingWeights(model, asked.weights, resume === null ? settings : {});
+  const outcome = new Outcome();
+  const { signal, onProgress, onNote } = options;
+  try {
+    if (starting.note !== null) onNote?.(starting.note);
+    const events = trainModel({
+      model: model.run,
+      ...asked.data,
+      output: options.output,
+      tensorboard: options.tensorboard ?? false,
+      settings,
+      usualContext: usualContext(model.bound),
+      resume,
+      base: starting.base,
+      createTrainer: (settings, kept, resumed) => {
+        checkAgainst(settings, model);
+        const { device = {}, tunings = (_device, own) => own } = options;
+        const told = { onProgress: onProgress ?? (() => undefined), onNote: onNote ?? (() => undefined) };
+        return openTrainer(
+          {
+            text: asked.text,
+            choice,
+            device,
+            tunings,
+            weights: resumed ?? starting.weights,
+            kept,
+            rules: model.run.rules,
+            signal,
+            ...told,
+          },
+          settings,
+        );
+      },
+      initialValues: starting.value,
+      ...(signal && { signal }),
+      onProgress: (_stage, done, total) => onProgress?.({ kind: "text", done, total }),
+    });
+    for await (const event of events) {
+      outcome.add(event);
+      await options.onEvent?.(event);
+    }
+  } finally {
+    await starting.close();
+  }
+  return outcome.result(options.output);
+}
+
+interface Asked {
+  readonly text: ModelSource;
+  readonly choice: { readonly model?: string | undefined; readonly set: Readonly<Record<string, string>> };
+  readonly data: { readonly data: string; readonly tokenizer?: string; readonly field?: string };
+  readonly weights: WeightsInput | null;
+}
+
+/** The options, completed from the resumed run; `kept` is null for a new run. */
+function askedFor(path: string | null, options: TrainOptions, kept: Before | null): Asked {
+  const fail = (message: string): never => {
+    throw new TrainError("bad-option", message);
+  };
+  const begun = kept?.manifest.begun ?? null;
+  if (kept !== null && options.weights !== undefined)
+    fail("a run that goes on has its own weights: `weights` contradicts `resume`");
+  const data = options.data ?? begun?.data ?? fail("`data` is missing: the text to train on");
+  const folder = path !== null && isCheckpoint(path) ? checkpointFiles(path) : null;
+  const tokenizer = options.tokenizer ?? folder?.tokenizer ?? begun?.tokenizer ?? null;
+  const field = options.field ?? begun?.field ?? null;
+  const set = Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]);
+  const text = path === null ? (kept ? keptText(kept) : fail("only a run that goes on knows its model")) : textOf(path);
+  const live = trainedLive(options.weights, { ...options, ...text });
+  return {
+    text,
+    choice: {
+      model: options.model ?? kept?.manifest.model,
+      // any name is allowed
+      set: Object.assign(Object.create(null) as Record<string, string>, live, begun?.set, Object.fromEntries(set)),
+    },
+    data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...(field === null ? {} : { field }) },
+    weights: kept === null ? (trainedWeights(options.weights) ?? folder?.weights ?? null) : null,
+  };
+}
+
+function textOf(path: string): ModelSource {
+  const source = isCheckpoint(path) ? checkpointSource(path) : { file: path, text: readText(path) };
+  return { source, read: importsBeside(source.file, readText) };
+}
+
+/** The source stored in a checkpoint, under its original paths. */
+export function keptText({ sources }: Before): ModelSource {
+  const [own, ...imported] = sources;
+  if (!own)
+    throw new TrainError("bad-checkpoint", "the checkpoint keeps no source of its model", {
+      hint: "name the model's file",
+    });
+  const texts = new Map(imported.map(({ path, text }) => [path, text]));
+  return {
+    source: { file: own.path, text: own.text },
+    read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null,
+  };
+}
+
+/** The settings among the options. */
+function settingsIn({ live, precision, ...options }: TrainOptions): Partial<TrainSettings> {
+  const given = Object.entries(options).filter(
+    ([name, value]) => Object.hasOwn(trainOptions, name) && value !== undefined,
+  );
+  const lines = live && Object.entries(live).map(([name, value]) => `${name}=${value}`);
+  // of their types, which `withDefaults` checks
+  return {
+    ...(Object.fromEntries(given) as Partial<TrainSettings>),
+    ...(lines && { live: lines.join("\n") }),
+    ...(precision?.weights !== undefined && { precision: precision.weights }),
+  };
+}

@@ -1,0 +1,391 @@
+// The trainer on a device: steps, evaluation under both rules, and the training state.
+import { loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../../runtime/program/observed.js";
+import type { Program } from "../../runtime/program/program.js";
+import { LineTable } from "../../compiler/codegen/lines.js";
+import { bug } from "../../ground/base/invariant.js";
+import type { Watched } from "../../compiler/autodiff/non-finite.js";
+import { FOLLOWS, GRADIENT_NORM, HELD, KEEP, RATES, type StepOptions } from "../../compiler/autodiff/train-step.js";
+import {
+  type Device,
+  InputError,
+  load,
+  type LoadOptions,
+  type Results,
+  type Session,
+  type SessionEvent,
+  type WeightsInput,
+} from "../../runtime/index.js";
+import { checkLive } from "../../runtime/run/extents.js";
+import { loadBeside } from "./load-beside.js";
+import { extentsOf, type TrainingPrograms } from "./programs.js";
+import {
+  IN_FLIGHT,
+  type Batch,
+  type EvaluateOptions,
+  type Evaluation,
+  type Loads,
+  type Rule,
+  type StateTensor,
+  type StepMetrics,
+  type StepSettings,
+  type Trainer,
+  type TrainingState,
+} from "./types.js";
+
+/** The name of the step counter in the training state; the counter is kept on the host. */
+export const STEP_STATE = "step.count";
+
+/** The programs of a trainer: the step, the accumulation of micro-batch gradients, and evaluation by each rule. */
+export type TrainerProgram = "step" | "accumulate" | Rule;
+
+export interface TrainerOptions {
+  readonly programs: TrainingPrograms;
+  readonly device: Device;
+  /** Initial weights; default: initialized from the seed. */
+  readonly weights?: WeightsInput | undefined;
+  readonly optimizer: StepOptions["optimizer"];
+  readonly weightDecay: number;
+  /** Number of sequences in a micro-batch, and their length. */
+  readonly rows: number;
+  readonly length: number;
+  readonly microBatches: number;
+  readonly seed: number;
+  /** The largest values of live parameters, for which buffers are allocated. */
+  readonly live?: Readonly<Record<string, number>>;
+  /** Aborts loading. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (event: SessionEvent, of: TrainerProgram) => void;
+  /** The rules it can evaluate by; programs for others are not loaded. Default: both. */
+  readonly rules?: readonly Rule[];
+}
+
+export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
+  const { programs, device, rows, length, seed } = options;
+  const axes = extentsOf(programs.model, rows, length);
+  const shared = (of: TrainerProgram): LoadOptions => ({
+    max: Object.fromEntries(axes),
+    seed,
+    live: options.live ?? {},
+    ...(options.signal && { signal: options.signal }),
+    // The other programs share the states of the step, including the weights.
+    onProgress: (event) => (event.kind === "weights" && of !== "step" ? undefined : options.onProgress?.(event, of)),
+  });
+  const step = await load(programs.step, device, options.weights, { ...shared("step"), inFlight: IN_FLIGHT });
+  const another = (program: Program, own: LoadOptions): Promise<Session> =>
+    loadBeside(step, program, options.weights, own);
+  const others: Session[] = [];
+  try {
+    const accumulate = programs.accumulate
+      ? await another(programs.accumulate, { ...shared("accumulate"), inFlight: IN_FLIGHT })
+      : null;
+    if (accumulate) others.push(accumulate);
+    const rules = new Map<Rule, Session>();
+    for (const rule of options.rules ?? (["top-k", "causal"] as const)) {
+      const program = programs.evaluate[rule];
+      const known = [...rules.values()].find((s) => s.program === program);
+      const session = known ?? (await another(program, shared(rule)));
+      if (!known) others.push(session);
+      rules.set(rule, session);
+    }
+    return new DeviceTrainer(options, { step, accumulate, rules, others });
+  } catch (error) {
+    for (const session of [...others, step]) session.dispose();
+    throw error;
+  }
+}
+
+interface Sessions {
+  readonly step: Session;
+  readonly accumulate: Session | null;
+  readonly rules: ReadonlyMap<Rule, Session>;
+  readonly others: readonly Session[];
+}
+
+/** An optimizer step that has begun. */
+interface PendingStep {
+  readonly settings: StepSettings;
+  readonly step: number;
+  /** Whether the outcome of the previous step is not known yet. */
+  readonly follows: boolean;
+}
+
+class DeviceTrainer implements Trainer {
+  readonly #options: TrainerOptions;
+  readonly #sessions: Sessions;
+  /** Operations of the last step, and its live parameters, as a cache. */
+  #flops: { readonly live: string; readonly count: number } | null = null;
+  #steps = 0;
+  /** Whether a step has ended. */
+  #warm = false;
+  /** Number of steps whose outcome is not known yet. */
+  #underWay = 0;
+  #lastEnd = 0;
+  /** The last step with micro-batches. */
+  #before: Promise<unknown> = Promise.resolve();
+
+  constructor(options: TrainerOptions, sessions: Sessions) {
+    this.#options = options;
+    this.#sessions = sessions;
+  }
+
+  async step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics> {
+    const { microBatches } = this.#options;
+    if (micro.length !== microBatches)
+      throw new RangeError(`a step takes ${microBatches} micro-batches, not ${micro.length}`);
+    signal?.throwIfAborted();
+    const step = ++this.#steps;
+    const began = performance.now();
+    const follows = this.#underWay++ > 0;
+    const results = await this.#run(micro, { settings, step, follows }).finally(() => this.#underWay--);
+    const ended = performance.now();
+    const seconds = (ended - Math.max(began, this.#lastEnd)) / 1000;
+    this.#lastEnd = ended;
+    const first = !this.#warm;
+    this.#warm = true;
+    const mean = (name: string): number =>
+      results.reduce((sum, r) => sum + Number(r[name]!.data[0]), 0) / results.length;
+    const { outputs } = this.#options.programs.step;
+    const named = (starts: string, ends: string): Record<string, number> =>
+      Object.fromEntries(
+        outputs.flatMap(({ name }) =>
+          name.startsWith(starts) && name.endsWith(ends)
+            ? [[name.slice(starts.length, name.length - ends.length), mean(name)]]
+            : [],
+        ),
+      );
+    const tokens = micro.reduce((n, b) => n + b.rows * b.length, 0);
+    return {
+      step,
+      loss: mean("loss"),
+      losses: named("loss.", ""),
+      gradientNorm: Number(results.at(-1)![GRADIENT_NORM]!.data[0]),
+      tokens,
+      seconds,
+      first,
+      flops: this.#flopsWith(settings.live),
+      agreement: named("", ".agreement"),
+      computedShare: shareOf(results, countsOf(outputs), tokens),
+      loads: loadsOf(results, outputs),
+    };
+  }
+
+  /** Operations of a step with these live parameters. */
+  #flopsWith(live: StepSettings["live"]): number {
+    const { programs, rows, length } = this.#options;
+    const key = JSON.stringify(live ?? {});
+    if (this.#flops?.live !== key)
+      this.#flops = {
+        live: key,
+        count: programs.flops(extentsOf(programs.model, rows, length), checkLive(programs.step, live, null)),
+      };
+    return this.#flops.count;
+  }
+
+  /**
+   * Runs all micro-batches of a step. Sessions do not wait for each other, so the step is submitted only after the
+   * gradients of its micro-batches are accumulated, and a step with micro-batches only after the previous one is done.
+   */
+  async #run(micro: readonly Batch[], begun: PendingStep): Promise<readonly Results[]> {
+    const one = (i: number): Promise<Results> => this.#submit(micro[i]!, begun, i);
+    if (micro.length === 1) return [await one(0)];
+    const turn = this.#before.then(async () => {
+      const before = await Promise.all(micro.slice(1).map((_, i) => one(i)));
+      return [...before, await one(micro.length - 1)];
+    });
+    this.#before = Promise.allSettled([turn]);
+    return turn;
+  }
+
+  /** Submits micro-batch i of a step to the device. */
+  #submit(batch: Batch, { settings, step, follows }: PendingStep, i: number): Promise<Results> {
+    const { step: session, accumulate } = this.#sessions;
+    const { microBatches, seed } = this.#options;
+    const last = i === microBatches - 1;
+    const extra: Record<string, InputTensor> = last
+      ? {
+          [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] },
+          [FOLLOWS]: { data: Float32Array.of(follows ? 1 : 0), shape: [] },
+        }
+      : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
+    const on = last ? session : accumulate;
+    if (!on) bug("micro-batches without a program that adds them up");
+    const runSeed = (seed + (step - 1) * microBatches + i) >>> 0;
+    return on.run(
+      { ...shaped(batch), ...extra },
+      { seed: runSeed, observe: observedOf(on), ...(settings.live ? { live: settings.live } : {}) },
+    );
+  }
+
+  #rates(learningRate: number, step: number): Float32Array {
+    const { optimizer, weightDecay, microBatches } = this.#options;
+    const corrections =
+      optimizer.kind === "adamw" ? [1 - optimizer.beta1 ** step, 1 - optimizer.beta2 ** step] : [1, 1];
+    return Float32Array.of(learningRate, weightDecay, corrections[0]!, corrections[1]!, 1 / microBatches);
+  }
+
+  async evaluate(
+    batches: AsyncIterable<Batch>,
+    rule: Rule,
+    { live, signal }: EvaluateOptions = {},
+  ): Promise<Evaluation> {
+    const session = this.#sessions.rules.get(rule);
+    if (!session) throw new InputError("rules", `the trainer was made without the rule ${rule}`);
+    const { routes, model } = this.#options.programs;
+    const losses = model.losses.flatMap((l) => (l.own ? [`loss.${l.path}`] : []));
+    const counted = new Map(routes.map((path) => [path, 0]));
+    let [loss, tokens] = [0, 0];
+    let first: Evaluation["routes"] | null = null;
+    for await (const batch of batches) {
+      signal?.throwIfAborted();
+      const results = await session.run(shaped(batch), { observe: routes, ...(live ? { live } : {}) });
+      const own = batch.rows * batch.length;
+      loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * own;
+      tokens += own;
+      for (const path of routes) counted.set(path, counted.get(path)! + sumOf(results[`${path}.count`]!.data));
+      first ??= routes.map((path) => ({ path, mask: maskOf(results, path, batch) }));
+    }
+    return {
+      loss: tokens === 0 ? 0 : loss / tokens,
+      tokens,
+      shares: Object.fromEntries([...counted].map(([path, n]) => [path, tokens === 0 ? 0 : n / tokens])),
+      routes: first ?? [],
+    };
+  }
+
+  async state(): Promise<TrainingState> {
+    const states = await this.#sessions.step.readStates(this.#savedStates());
+    const tensors = [...states].map(([name, { shape, data }]): [string, StateTensor] => {
+      // Signed integers are stored by their bits: no step changes them.
+      const words = data instanceof Int32Array ? new Uint32Array(data.buffer, data.byteOffset, data.length) : data;
+      return [name, { dtype: words instanceof Float32Array ? "f32" : "u32", shape, data: words }];
+    });
+    return new Map([...tensors, [STEP_STATE, { dtype: "u32", shape: [], data: Uint32Array.of(this.#steps) }]]);
+  }
+
+  async restore(state: TrainingState): Promise<void> {
+    const count = state.get(STEP_STATE);
+    if (!count || count.data.length !== 1)
+      throw new InputError(STEP_STATE, `the state of a training run has one number called ${STEP_STATE}`);
+    const missing = this.#savedStates().filter((name) => !state.has(name));
+    if (missing.length > 0)
+      throw new InputError(
+        missing[0]!,
+        "the state lacks " +
+          `${missing.slice(0, 4).join(", ")}${missing.length > 4 ? ` and ${missing.length - 4} more` : ""}`,
+      );
+    const signed = new Set(this.#options.programs.step.states.flatMap((s) => (s.dtype === "i32" ? [s.name] : [])));
+    const given = [...state].filter(([name]) => name !== STEP_STATE);
+    await this.#sessions.step.writeStates(
+      new Map(
+        given.map(([name, { data }]) => [
+          name,
+          { data: signed.has(name) ? new Int32Array(data.buffer, data.byteOffset, data.length) : data },
+        ]),
+      ),
+    );
+    this.#steps = count.data[0]!;
+  }
+
+  /** Names of the states to save: not the flag that blocks a step after a failed one, as no step is under way here. */
+  #savedStates(): readonly string[] {
+    return this.#options.programs.step.states.flatMap(({ name }) => (name === HELD ? [] : [name]));
+  }
+
+  async whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string> {
+    const { programs, seed, weights } = this.#options;
+    const { program, watched } = programs.probe();
+    const session = await loadBeside(this.#sessions.step, program, weights, { seed });
+    try {
+      for (const [i, batch] of micro.entries()) {
+        const rates = program.inputs.some((input) => input.name === RATES)
+          ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } }
+          : {};
+        const runSeed = (seed + (step - 1) * micro.length + i) >>> 0;
+        const { finite } = await session.run(
+          { ...shaped(batch), ...rates },
+          { seed: runSeed, ...(settings.live ? { live: settings.live } : {}) },
+        );
+        const at = finite!.data.findIndex((flag) => flag !== 0);
+        const which = micro.length > 1 ? ` (micro-batch ${i + 1} of ${micro.length})` : "";
+        if (at >= 0) return `${describe(watched[at]!, programs)}${which}`;
+      }
+    } finally {
+      session.dispose();
+    }
+    return micro.length > 1
+      ? "every value of each micro-batch was finite when the step was repeated: their gradients are too large together"
+      : "every value was finite when the step was repeated";
+  }
+
+  dispose(): void {
+    for (const session of [...this.#sessions.others, this.#sessions.step]) session.dispose();
+  }
+}
+
+interface InputTensor {
+  readonly data: Float32Array | Uint32Array | Int32Array;
+  readonly shape: readonly number[];
+}
+
+const shaped = ({ inputs, rows, length }: Batch): Record<string, InputTensor> =>
+  Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
+
+/** Observed outputs of a step beside losses: counts of routes, loads of experts, and agreement of predictors. */
+const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
+  ...countsOf(outputs),
+  ...loadsIn(outputs).flatMap(({ load, wished }) => (wished === null ? [load] : [load, wished])),
+  ...outputs.flatMap(({ name, role }) => (role === "observe" && name.endsWith(".agreement") ? [name] : [])),
+];
+
+/** The names of the counts of observed routes. */
+const countsOf = (outputs: Program["outputs"]): readonly string[] =>
+  pathsOfRoutes(outputs).map((path) => `${path}.count`);
+
+/** The outputs with the loads of observed choices. */
+const loadsIn = (
+  outputs: Program["outputs"],
+): readonly { readonly path: string; readonly load: string; readonly wished: string | null }[] => {
+  const names = new Set(outputs.map(({ name }) => name));
+  return pathsOfEntries(outputs).flatMap((path) => {
+    const [load, wished] = [loadName(path), wishedName(path)];
+    return names.has(load) ? [{ path, load, wished: names.has(wished) ? wished : null }] : [];
+  });
+};
+
+/** Loads of a step, summed over its micro-batches. */
+function loadsOf(results: readonly Results[], outputs: Program["outputs"]): Loads {
+  const summed = (name: string): readonly number[] =>
+    Array.from(results[0]![name]!.data, (_, e) => results.reduce((sum, r) => sum + r[name]!.data[e]!, 0));
+  return Object.fromEntries(
+    loadsIn(outputs).map(({ path, load, wished }) => [
+      path,
+      { chosen: summed(load), wished: wished === null ? null : summed(wished) },
+    ]),
+  );
+}
+
+const sumOf = (data: ArrayLike<number>): number => Array.from(data).reduce((a, b) => a + b, 0);
+
+function shareOf(results: readonly Results[], counts: readonly string[], tokens: number): number {
+  if (counts.length === 0 || tokens === 0) return 1;
+  const computed = results.reduce((sum, r) => sum + counts.reduce((n, name) => n + sumOf(r[name]!.data), 0), 0);
+  return computed / (counts.length * tokens);
+}
+
+/** The mask of a route: 1 for chosen tokens, else 0, [B, T]. */
+function maskOf(results: Results, path: string, { rows, length }: Batch): Uint8Array {
+  const mask = new Uint8Array(rows * length);
+  const { data: counts } = results[`${path}.count`]!;
+  const { data: index, shape } = results[`${path}.index`]!;
+  for (let b = 0; b < rows; b++) for (let i = 0; i < counts[b]!; i++) mask[b * length + index[b * shape[1]! + i]!] = 1;
+  return mask;
+}
+
+function describe({ op, origin, source }: Watched, { sources }: TrainingPrograms): string {
+  if (source !== null) return `${source} holds a value that is not finite`;
+  const line = origin ? new LineTable(sources).lineOf(origin.span) : 0;
+  const where = origin
+    ? ` in ${origin.path === "" ? "the model" : origin.path}, ${origin.span.file}${line > 0 ? `:${line}` : ""}`
+    : "";
+  return `the first value that is not finite is the result of ${op}${where}`;
+}

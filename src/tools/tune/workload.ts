@@ -1,0 +1,77 @@
+// A workload to measure: a small graph at several sizes, as a program that computes it once or many times in a run, and
+// its expected results.
+import { emit } from "../../compiler/codegen/emit.js";
+import type { Graph } from "../../compiler/ir/graph.js";
+import type { Program, ProgramWeight } from "../../runtime/program/program.js";
+import type { Precision, Target } from "../../runtime/program/target.js";
+import type { Inputs, Results } from "../../runtime/index.js";
+import type { Pause } from "../../runtime/weights/turns.js";
+import type { Words } from "../../ground/base/dtype.js";
+import { mapStep, type Plan, type PlanStep } from "../../compiler/schedule/plan.js";
+import { schedule } from "../../compiler/schedule/schedule.js";
+import type { Tunings } from "../../compiler/schedule/tunings/index.js";
+
+export interface Workload {
+  /** `product 512 × 2048` */
+  readonly name: string;
+  /** The tunings that choose its kernels. */
+  readonly family: "attention" | "products";
+  readonly graph: Graph;
+  /** The numbers of rows or tokens to measure at, in increasing order. */
+  readonly sizes: readonly number[];
+  /** What a size counts: `rows`. */
+  readonly counts: string;
+  /** The types that it is stored and computed in. */
+  readonly precision: Precision;
+  /** Whether the results have the same bits with all tunings. */
+  readonly sameBits: boolean;
+  /** Operations of one computation at a size; null where they cannot be counted. */
+  readonly flops: (size: number) => number | null;
+  /** Bytes that one computation reads and writes at a size, each once. */
+  readonly bytes: (size: number) => number;
+  readonly weights: (weight: ProgramWeight) => Words;
+  readonly inputs: (size: number) => Inputs;
+  /**
+   * Computes the inputs and expected results ahead, with pauses: large ones take the host long. Without this call they
+   * are computed when first needed, without pauses.
+   */
+  readonly prepare: (pause: Pause) => Promise<void>;
+  /**
+   * What is wrong with the results at a size, as a clause; null where they are right. Results go by the names of the
+   * graph's outputs.
+   */
+  readonly faultOf: (results: Results, size: number) => string | null;
+}
+
+/** How many times one run can compute the graph. */
+export const REPEATS = [1, 4, 16, 64, 256] as const;
+
+/** The name of the output `name` when it is computed `times` times in a run. */
+export const repeatedName = (name: string, times: number): string => (times === 1 ? name : `${name} × ${times}`);
+
+/**
+ * A program with the graph's outputs computed once, and again under further names (`repeatedName`) computed many times.
+ * A run executes only the steps that the requested outputs need.
+ */
+export function repeatedProgram({ graph, precision }: Workload, target: Target, tunings: Tunings): Program {
+  const plan = schedule(graph, target, tunings, precision);
+  const slots = [...plan.slots];
+  const steps = [...plan.steps];
+  const outputs = [...plan.outputs];
+  const named = [...graph.outputs];
+  for (const times of REPEATS.slice(1)) {
+    const results = new Set(plan.outputs.flatMap((o) => [o.slot, ...o.parts.map((p) => p.slot)]));
+    const own = new Map([...results].map((slot) => [slot, slots.push(plan.slots[slot]!) - 1]));
+    const copies = plan.steps.map((step): PlanStep => ({
+      ...mapStep(step, (slot) => own.get(slot) ?? slot),
+      origin: step.origin,
+      nodes: step.nodes,
+    }));
+    for (let i = 0; i < times; i++) steps.push(...copies);
+    plan.outputs.forEach((o, i) => {
+      outputs.push({ ...o, slot: own.get(o.slot)!, parts: o.parts.map((p) => ({ ...p, slot: own.get(p.slot)! })) });
+      named.push({ ...graph.outputs[i]!, name: repeatedName(graph.outputs[i]!.name, times) });
+    });
+  }
+  return emit({ ...plan, slots, steps, outputs, graph: { ...graph, outputs: named } } satisfies Plan);
+}

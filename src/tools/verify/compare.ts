@@ -1,0 +1,230 @@
+// Compares a run on a device with the reference: routing choices must be equal, then values close.
+import type { ActivationType } from "../../runtime/program/target.js";
+import type { Program } from "../../runtime/program/program.js";
+import { observedEntries, observedRoute } from "../../runtime/program/observed.js";
+import type { Choice, Evaluation, Forced } from "../../compiler/reference/evaluate.js";
+import { existingEntries, packRoute, packRows } from "../../compiler/reference/pack.js";
+import type { Tensor } from "../../compiler/ops/define.js";
+import { startsOf } from "../../ground/size/counts.js";
+import { chosenFrom } from "../../ground/size/count-rules.js";
+import type { DType } from "../../ground/base/dtype.js";
+
+/** A result of a run: row-major, with sequences side by side. */
+export interface Value {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: ArrayLike<number>;
+}
+
+/** Results, losses and observed values by name. */
+export type Values = ReadonlyMap<string, Value>;
+
+/** The inputs of a run by name, and the number of tokens in each sequence; null: all sequences are full. */
+export interface RunInputs {
+  readonly inputs: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
+  readonly lengths: readonly number[] | null;
+}
+
+/** Tolerances for comparing a run with the reference. */
+export interface Allowed {
+  /** Largest difference, as a share of the largest magnitude of a result. */
+  readonly values: number;
+  /** A routing choice may differ where scores are closer than this. */
+  readonly scores: number;
+}
+
+/**
+ * f32 sums over thousands of terms and exponentials with relative errors of 1e-6, through a few layers, differ by about
+ * 1e-5; f32 scores are not exact either.
+ */
+const BY_F32: Allowed = { values: 1e-4, scores: 1e-3 };
+
+/**
+ * Each store in f16 rounds by 2^-11: weights once, activations some five times in a layer. The examples with random
+ * weights differ by half of this. Choices by the sum of several layers may differ by as much again, and by ranks.
+ */
+const BY_F16: Allowed = { values: 16 * 2 ** -11, scores: 64 * 2 ** -11 };
+
+const ALLOWED: Readonly<Record<ActivationType, Allowed>> = { f32: BY_F32, f16: BY_F16 };
+
+export const allowedBy = (precision: ActivationType): Allowed => ALLOWED[precision];
+
+/**
+ * Whether an output is a gradient. A result that a source names has no dot in its name, and an objective has none of
+ * its own; what it observes within a block `grad` is no result.
+ */
+const isGradient = ({ name, role }: Program["outputs"][number]): boolean =>
+  role === "result" && name.startsWith("grad.");
+/**
+ * A gradient that is less than this beside the largest of all is measured against this: where its terms cancel each
+ * other out, as those of a router whose only gate is divided by itself, what is left is the rounding of the terms.
+ */
+const LEAST_GRADIENT = 1e-3;
+
+export interface Verdict {
+  readonly agrees: boolean;
+  /**
+   * Number of sequences whose route differs from the reference's by a near-tie; the reference then used the device's
+   * choices.
+   */
+  readonly ties: number;
+  /** Largest difference of each result and loss, as a share of its largest magnitude. */
+  readonly differences: ReadonlyMap<string, number>;
+  /** What disagrees, in words. */
+  readonly faults: readonly string[];
+}
+
+/**
+ * Compares the values of a run with the reference. `evaluate` runs the reference, with forced choices if it gets any.
+ */
+export async function compareRun(
+  program: Pick<Program, "axes" | "outputs" | "precision">,
+  given: RunInputs,
+  values: Values,
+  evaluate: (forced?: Forced) => Evaluation | Promise<Evaluation>,
+  allowed: Allowed = allowedBy(program.precision),
+): Promise<Verdict> {
+  const free = await evaluate();
+  const forced = choicesOf(program, given, values, free);
+  const faults: string[] = [];
+  let ties = 0;
+  for (const [axis, choice] of forced) {
+    const route = free.routes.get(axis);
+    if (!route) continue;
+    for (const b of differing(choice, route.chosen)) {
+      const margin = route.margins[b]!;
+      if (margin <= allowed.scores) ties++;
+      // After a choice that differs, later ones may differ too: they are compared only if none before them differs.
+      else if (ties === 0)
+        faults.push(`the route on ${axis} differs in sequence ${b}, though its scores are ${margin} apart`);
+    }
+  }
+  const entries = entriesOf(program, given, values, free, forced);
+  const others = [...entries].some(([name, own]) => rowsApart(own, free.entries.get(name)?.chosen).length > 0);
+  const reference = ties > 0 || others ? await evaluate({ forced, forcedEntries: entries }) : free;
+  // With the choices of the run, each choice of entries tells what its own scores imply, and by what margin.
+  for (const [name, own] of entries) {
+    const { chosen, margins } = reference.entries.get(name)!;
+    const apart = rowsApart(own, chosen);
+    const most = apart.reduce((margin, row) => Math.max(margin, margins[row]!), 0);
+    if (most <= allowed.scores) ties += apart.length;
+    else faults.push(`the entries of ${name} differ, though their scores are ${most} apart`);
+  }
+  const differences = new Map<string, number>();
+  const compared = program.outputs.filter(({ role }) => role !== "observe");
+  const gradients = compared.filter(isGradient).map(({ name }) => name);
+  const least = LEAST_GRADIENT * Math.max(0, ...gradients.map((name) => magnitude(reference.outputs.get(name)!.data)));
+  for (const output of compared) {
+    const { name } = output;
+    const [found, wanted] = [values.get(name)!, reference.outputs.get(name)!];
+    const difference = largestDifference(found.data, wanted.data, isGradient(output) ? least : 0);
+    differences.set(name, difference);
+    if (!(difference <= allowed.values))
+      faults.push(`${name} differs by ${difference.toExponential(1)} of its largest magnitude`);
+  }
+  return { agrees: faults.length === 0, ties, differences, faults };
+}
+
+/** The choices of entries that a run observed, by their names, in packed rows. */
+function entriesOf(
+  program: Pick<Program, "outputs">,
+  given: RunInputs,
+  values: Values,
+  free: Evaluation,
+  routes: ReadonlyMap<string, Choice>,
+): ReadonlyMap<string, Tensor> {
+  const entries = new Map<string, Tensor>();
+  for (const output of program.outputs) {
+    const path = observedEntries(output);
+    const [value, count] = [values.get(output.name), values.get(`${path}.count`)];
+    if (path === null || !value || !count || !free.entries.has(path)) continue;
+    const { packing } = output;
+    const whole = existingEntries(value, count.data);
+    const starts = packing && startsOfAxis(packing.axis, given, free, routes, value.shape[packing.batchDim] ?? 0);
+    entries.set(path, packing && starts ? packRows(whole, packing, starts) : whole);
+  }
+  return entries;
+}
+
+/** The starts of an axis in the run: of the route that it observed, of the reference's, or of the inputs. */
+const startsOfAxis = (
+  axis: string,
+  given: RunInputs,
+  free: Evaluation,
+  routes: ReadonlyMap<string, Choice>,
+  batch: number,
+): ArrayLike<number> =>
+  routes.get(axis)?.starts.data ?? free.routes.get(axis)?.used.starts.data ?? startsOf(inputCounts(given, batch));
+
+/** The rows in which two choices have different entries; all of the first where there is no second. */
+function rowsApart(a: Tensor, b: Tensor | undefined): readonly number[] {
+  const k = a.shape.at(-1)!;
+  return Array.from({ length: a.data.length / k }, (_, row) => row).filter((row) =>
+    a.data.subarray(row * k, (row + 1) * k).some((entry, j) => entry !== b?.data[row * k + j]),
+  );
+}
+
+/**
+ * The choices of observed routes, packed as the reference takes them. A parent route stands before the routes chosen
+ * from it.
+ */
+function choicesOf(
+  program: Pick<Program, "axes" | "outputs">,
+  given: RunInputs,
+  values: Values,
+  free: Evaluation,
+): ReadonlyMap<string, Choice> {
+  const choices = new Map<string, Choice>();
+  for (const axis of program.axes) {
+    const parent = axis.role === "sequence" ? chosenFrom(axis.count) : null;
+    if (parent === null) continue;
+    const output = program.outputs.find((o) => o.packing?.axis === axis.name && observedRoute(o) !== null);
+    const [index, count] = output
+      ? [values.get(output.name), values.get(`${output.name.slice(0, -".index".length)}.count`)]
+      : [];
+    if (!index || !count) continue;
+    const starts = startsOfAxis(parent, given, free, choices, count.data.length);
+    choices.set(axis.name, packRoute(index.data, index.shape[1] ?? 0, count.data, starts));
+  }
+  return choices;
+}
+
+function inputCounts(given: RunInputs, batch: number): Uint32Array {
+  const [first] = [...given.inputs.values()];
+  return given.lengths ? Uint32Array.from(given.lengths) : new Uint32Array(batch).fill(first?.shape[1] ?? 0);
+}
+
+/** The sequences in which two choices select different rows. */
+function differing(a: Choice, b: Choice): readonly number[] {
+  const rows = ({ index, starts }: Choice, s: number): string =>
+    index.data.slice(starts.data[s], starts.data[s + 1]).join();
+  return Array.from({ length: a.starts.data.length - 1 }, (_, s) => s).filter((s) => rows(a, s) !== rows(b, s));
+}
+
+/** The largest magnitude of finite values. */
+function magnitude(values: ArrayLike<number>): number {
+  let most = 0;
+  for (let i = 0; i < values.length; i++) {
+    const own = Math.abs(values[i]!);
+    if (own > most && own < Infinity) most = own;
+  }
+  return most;
+}
+
+/**
+ * max |a − b| / max(|b|, least, 1e-30); equal infinities and two NaN do not differ, one NaN differs by NaN.
+ */
+export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>, least = 0): number {
+  let [most, scale] = [0, Math.max(least, 1e-30)];
+  for (let i = 0; i < b.length; i++) {
+    const [x, y] = [a[i]!, b[i]!];
+    if (x === y || (Number.isNaN(x) && Number.isNaN(y))) {
+      if (Number.isFinite(y)) scale = Math.max(scale, Math.abs(y));
+      continue;
+    }
+    if (!Number.isFinite(x) || !Number.isFinite(y)) return NaN;
+    most = Math.max(most, Math.abs(x - y));
+    scale = Math.max(scale, Math.abs(y));
+  }
+  return most / scale;
+}

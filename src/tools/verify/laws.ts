@@ -1,0 +1,140 @@
+// Checks two laws of a program on a device: later tokens do not change earlier results, and sequences do not affect one
+// another.
+import { countOf } from "../../ground/base/collections.js";
+import type { ProgramPacking } from "../../runtime/program/program.js";
+import { largestDifference, type RunInputs, type Value } from "./compare.js";
+import type { Loaded } from "./machine.js";
+
+/** The outcome of one law: the compared pairs of runs, and those that differ. */
+export interface LawChecked {
+  /** Lengths of prefixes in tokens, or numbers of sequences. */
+  readonly cases: readonly number[];
+  readonly failing: readonly number[];
+  /** Largest difference of any pair, as a share of the largest magnitude. */
+  readonly difference: number;
+}
+
+/** Kernels sum a row in the same order in any tile, so results have equal bits; this much is allowed nevertheless. */
+export const LAW_TOLERANCE = 1e-6;
+
+/** Lengths of the prefixes in tokens: around the boundaries of tiles and half tiles of 64 tokens. */
+export const PREFIXES: readonly number[] = [1, 3, 7, 15, 31, 32, 63];
+
+/**
+ * For each prefix, whether the results of its tokens stay the same when all inputs after it change. `given` and
+ * `others` have the same shapes and full sequences.
+ */
+export async function checkCausality(loaded: Loaded, given: RunInputs, others: RunInputs): Promise<LawChecked> {
+  const axes = inputAxes(loaded);
+  const whole = await loaded.run(given);
+  const tokens = Math.max(
+    ...loaded.program.inputs.map(({ name, packing }) =>
+      packing ? given.inputs.get(name)!.shape[packing.tokenDim]! : 0,
+    ),
+  );
+  const failing: number[] = [];
+  let difference = 0;
+  const cases = PREFIXES.filter((p) => p < tokens);
+  for (const prefix of cases) {
+    const inputs = new Map(
+      loaded.program.inputs.map(({ name, packing }) => {
+        const [own, other] = [given.inputs.get(name)!, others.inputs.get(name)!];
+        return [
+          name,
+          packing ? { shape: own.shape, data: spliced(own.data, other.data, own.shape, packing, prefix) } : own,
+        ] as const;
+      }),
+    );
+    const changed = await loaded.run({ inputs, lengths: null });
+    const own = worst(loaded, axes, (name, packing) => [
+      within(changed.get(name)!, packing, (token) => token < prefix),
+      within(whole.get(name)!, packing, (token) => token < prefix),
+    ]);
+    difference = largerOf(difference, own);
+    if (!(own <= LAW_TOLERANCE)) failing.push(prefix);
+  }
+  return { cases, failing, difference };
+}
+
+/** For each sequence, whether its results in the batch equal those of a run with it alone. */
+export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawChecked> {
+  const axes = inputAxes(loaded);
+  const { lengths } = given;
+  const together = await loaded.run(given);
+  const batch = Math.max(
+    ...loaded.program.inputs.map(({ name, packing }) =>
+      packing ? given.inputs.get(name)!.shape[packing.batchDim]! : 0,
+    ),
+  );
+  const cases = Array.from({ length: batch }, (_, b) => b);
+  const failing: number[] = [];
+  let difference = 0;
+  for (const b of cases) {
+    const length = lengths?.[b];
+    const inputs = new Map(
+      loaded.program.inputs.map(({ name, packing }) => {
+        const value = given.inputs.get(name)!;
+        if (!packing) return [name, value] as const;
+        const shape = value.shape.map((n, d) =>
+          d === packing.batchDim ? 1 : d === packing.tokenDim ? (length ?? n) : n,
+        );
+        return [
+          name,
+          { shape, data: within(value, packing, (token, sequence) => sequence === b && token < (length ?? Infinity)) },
+        ] as const;
+      }),
+    );
+    const alone = await loaded.run({ inputs, lengths: null });
+    const own = worst(loaded, axes, (name, packing) => [
+      alone.get(name)!.data,
+      within(together.get(name)!, packing, (token, sequence) => sequence === b && token < (length ?? Infinity)),
+    ]);
+    difference = largerOf(difference, own);
+    if (!(own <= LAW_TOLERANCE)) failing.push(b);
+  }
+  return { cases, failing, difference };
+}
+
+const inputAxes = ({ program }: Loaded): ReadonlySet<string> =>
+  new Set(program.inputs.flatMap((i) => (i.packing ? [i.packing.axis] : [])));
+
+/** The largest difference over the results that have a row for each token of the inputs. */
+function worst(
+  { program }: Loaded,
+  axes: ReadonlySet<string>,
+  pair: (name: string, packing: ProgramPacking) => readonly [ArrayLike<number>, ArrayLike<number>],
+): number {
+  let most = 0;
+  for (const { name, role, packing } of program.outputs)
+    if (role === "result" && packing && axes.has(packing.axis))
+      most = largerOf(most, largestDifference(...pair(name, packing)));
+  return most;
+}
+
+const largerOf = (a: number, b: number): number => (Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.max(a, b));
+
+/** The elements of the tokens and sequences for which `keeps` is true, in order. */
+function within(
+  { shape, data }: Pick<Value, "shape" | "data">,
+  { batchDim, tokenDim }: ProgramPacking,
+  keeps: (token: number, sequence: number) => boolean,
+): number[] {
+  const [perToken, perSequence] = [product(shape.slice(tokenDim + 1)), product(shape.slice(batchDim + 1))];
+  return Array.from(data).filter((_, i) =>
+    keeps(Math.floor(i / perToken) % shape[tokenDim]!, Math.floor(i / perSequence) % shape[batchDim]!),
+  );
+}
+
+/** The inputs with the first tokens of one run and the rest of the other. */
+function spliced(
+  own: ArrayLike<number>,
+  other: ArrayLike<number>,
+  shape: readonly number[],
+  { tokenDim }: ProgramPacking,
+  prefix: number,
+): number[] {
+  const perToken = product(shape.slice(tokenDim + 1));
+  return Array.from(own, (v, i) => (Math.floor(i / perToken) % shape[tokenDim]! < prefix ? v : other[i]!));
+}
+
+const product = (shape: readonly number[]): number => countOf(shape);

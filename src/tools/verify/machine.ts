@@ -1,0 +1,65 @@
+// Runs graphs on a device, compiled as a user's program is, and on the reference interpreter, with the same inputs and
+// weights.
+import { emit } from "../../compiler/codegen/emit.js";
+import type { Graph } from "../../compiler/ir/graph.js";
+import type { Program, ProgramWeight } from "../../runtime/program/program.js";
+import { evaluate, type Forced, type Evaluation } from "../../compiler/reference/evaluate.js";
+import { load, type Device, type Session, type Words } from "../../runtime/index.js";
+import { schedule } from "../../compiler/schedule/schedule.js";
+import type { Tunings } from "../../compiler/schedule/tunings/index.js";
+import type { RunInputs, Values } from "./compare.js";
+
+export type Weights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>;
+
+/** A device and how programs for it are compiled. */
+export interface Machine {
+  readonly device: Device;
+  /** Default: the tunings of the device's class. */
+  readonly tunings?: Tunings | undefined;
+  /** Changes each program before it is loaded: tests use it to inject faults. */
+  readonly amend?: ((program: Program) => Program) | undefined;
+}
+
+/** A program on a device. */
+export interface Loaded {
+  readonly program: Program;
+  run(given: RunInputs): Promise<Values>;
+  dispose(): void;
+}
+
+export function programOn(machine: Machine, graph: Graph): Program {
+  const program = emit(schedule(graph, machine.device.target, machine.tunings));
+  return machine.amend ? machine.amend(program) : program;
+}
+
+/** Compiles a graph and puts it on the device, every output observed. */
+export async function loadGraph(machine: Machine, graph: Graph, weights: Weights): Promise<Loaded> {
+  const program = programOn(machine, graph);
+  const session: Session = await load(
+    program,
+    machine.device,
+    (weight: ProgramWeight) => weights.get(weight.path)!.data,
+    {},
+  );
+  return {
+    program,
+    async run({ inputs, lengths }) {
+      const results = await session.run(
+        new Map([...inputs].map(([name, { shape, data }]) => [name, { shape, data: Array.from(data) }])),
+        lengths ? { observe: true, lengths } : { observe: true },
+      );
+      return new Map(program.outputs.map(({ name }) => [name, results[name]!]));
+    },
+    dispose: () => session.dispose(),
+  };
+}
+
+/** Evaluates a graph on the reference interpreter, in f64. `forced`: choices to use in place of its own. */
+export function evaluateGraph(graph: Graph, given: RunInputs, weights: Weights, forced: Forced = {}): Evaluation {
+  return evaluate(graph, {
+    inputs: given.inputs,
+    weights,
+    ...(given.lengths ? { lengths: given.lengths } : {}),
+    ...forced,
+  });
+}

@@ -1,0 +1,139 @@
+// Reduced test cases as files: the smallest graph that shows a fault, as text, with its inputs and weights. The file
+// holds nothing else of the model.
+import { countOf } from "../../ground/base/collections.js";
+import { ModcError, type FaultOptions } from "../../ground/base/errors.js";
+import { isOp, nodesOf, type Graph } from "../../compiler/ir/graph.js";
+import { parseGraph } from "../../compiler/ir/parse.js";
+import { printGraph } from "../../compiler/ir/print.js";
+import { typeOf } from "../../compiler/ir/graph.js";
+import { ops } from "../../compiler/ops/index.js";
+import { isDType, isFloat, type DType } from "../../ground/base/dtype.js";
+import type { RunInputs } from "./compare.js";
+import type { Weights } from "./machine.js";
+import type { Part } from "./part.js";
+
+export interface Reproduction {
+  /** What differs from the reference: the results of a pass, in f64, or those of a kernel on a device. */
+  readonly fault: { readonly kind: "pass" | "kernel"; readonly name: string };
+  readonly graph: Graph;
+  readonly given: RunInputs;
+  readonly weights: Weights;
+}
+
+/** The file is not a reproduction that modc can read. */
+export class ReproductionError extends ModcError<"reproduction"> {
+  override readonly name = "ReproductionError";
+
+  constructor(message: string, options: FaultOptions = {}) {
+    super("reproduction", message, options);
+  }
+}
+
+/** A tensor in the file: 32-bit words, little endian, in base64. */
+interface StoredTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly base64: string;
+}
+
+const FORMAT = "modc reproduction 1";
+
+/** The text of the file, as JSON, without weights that the part does not read. */
+export function printReproduction(fault: Reproduction["fault"], { graph, given }: Part, weights: Weights): string {
+  const types = new Map(graph.inputs.map((i) => [i.name, i.node.attrs.dtype]));
+  const read = new Map(
+    nodesOf(graph).flatMap((n) => (isOp(n, "weight") ? [[n.attrs.path, typeOf(n).dtype] as const] : [])),
+  );
+  return `${JSON.stringify(
+    {
+      format: FORMAT,
+      fault,
+      graph: printGraph(graph).trimEnd().split("\n"),
+      lengths: given.lengths,
+      inputs: Object.fromEntries([...given.inputs].map(([name, v]) => [name, stored(types.get(name)!, v)])),
+      weights: Object.fromEntries(
+        [...weights].flatMap(([path, v]) => (read.has(path) ? [[path, stored(read.get(path)!, v)]] : [])),
+      ),
+    },
+    null,
+    1,
+  )}\n`;
+}
+
+function stored(
+  dtype: DType,
+  { shape, data }: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
+): StoredTensor {
+  const bytes = new Uint8Array(4 * data.length);
+  const view = new DataView(bytes.buffer);
+  const float = isFloat(dtype);
+  for (let i = 0; i < data.length; i++)
+    if (float) view.setFloat32(4 * i, data[i]!, true);
+    else view.setUint32(4 * i, data[i]! >>> 0, true);
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  return { dtype, shape, base64: btoa(text) };
+}
+
+/** Reads the text of a file. Throws ReproductionError for any other text. */
+export function parseReproduction(text: string): Reproduction {
+  try {
+    const { format, fault, graph, lengths, inputs, weights } = record(JSON.parse(text));
+    if (format !== FORMAT)
+      throw new SyntaxError(`its format is ${JSON.stringify(format)}, not ${JSON.stringify(FORMAT)}`);
+    const { kind, name } = record(fault);
+    if ((kind !== "pass" && kind !== "kernel") || typeof name !== "string")
+      throw new SyntaxError("its fault is neither that of a pass nor that of a kernel");
+    if (!Array.isArray(graph) || !graph.every((line) => typeof line === "string"))
+      throw new SyntaxError("its graph is no list of lines");
+    if (lengths !== null && !(Array.isArray(lengths) && lengths.every((n) => Number.isSafeInteger(n) && n >= 0)))
+      throw new SyntaxError("its lengths are no numbers");
+    return {
+      fault: { kind, name },
+      graph: parseGraph(`${graph.join("\n")}\n`, ops),
+      given: { inputs: tensors(inputs), lengths: lengths as readonly number[] | null }, // just checked
+      weights: tensors(weights),
+    };
+  } catch (cause) {
+    throw new ReproductionError(
+      `it is no reproduction that modc can read: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new SyntaxError("it is no object where one belongs");
+  return value as Readonly<Record<string, unknown>>; // just checked
+}
+
+function tensors(
+  value: unknown,
+): ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array | Uint32Array | Int32Array }> {
+  return new Map(
+    Object.entries(record(value)).map(([name, entry]) => {
+      const { dtype, shape, base64 } = record(entry);
+      if (!Array.isArray(shape) || !shape.every((n): n is number => Number.isSafeInteger(n) && n >= 0))
+        throw new SyntaxError(`${name} has no shape`);
+      if (typeof base64 !== "string" || !isDType(dtype)) throw new SyntaxError(`${name} has no values`);
+      const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+      if (bytes.length !== 4 * countOf(shape))
+        throw new SyntaxError(`${name} has ${bytes.length} bytes for [${shape.join(", ")}]`);
+      const view = new DataView(bytes.buffer);
+      const words = Array.from({ length: bytes.length / 4 }, (_, i) =>
+        isFloat(dtype)
+          ? view.getFloat32(4 * i, true)
+          : dtype === "i32"
+            ? view.getInt32(4 * i, true)
+            : view.getUint32(4 * i, true),
+      );
+      const data = isFloat(dtype)
+        ? Float32Array.from(words)
+        : dtype === "i32"
+          ? Int32Array.from(words)
+          : Uint32Array.from(words);
+      return [name, { shape, data }];
+    }),
+  );
+}

@@ -1,0 +1,203 @@
+// Checks that generation with caches (a prompt, then steps) gives the same logits as the whole sequence, position by
+// position; or, where its caches are an approximation, measures how far its logits are.
+import { createGenerator, type Generator, type Summary } from "../../generation/generate/index.js";
+import type { Generation } from "../../runtime/program/generation.js";
+import type { Values } from "./compare.js";
+import type { Loaded, Machine, Weights } from "./machine.js";
+
+export interface StepsChecked {
+  /** Number of tokens generated. */
+  readonly tokens: number;
+  /** Largest difference between log-probabilities of a token. */
+  readonly difference: number;
+  /** What disagrees, in words. */
+  readonly faults: readonly string[];
+}
+
+export interface StepsOf {
+  readonly machine: Machine;
+  readonly generation: Generation;
+  readonly weights: Weights;
+  /** The program that computes whole sequences under the causal rule. */
+  readonly whole: Loaded;
+  readonly prompts: readonly (readonly number[])[];
+  readonly tokens: number;
+}
+
+/**
+ * Allowed difference of log-probabilities. f32 logits, of up to a hundred, have relative errors of some 1e-6, which the
+ * exponentials of a softmax amplify.
+ */
+const STEP_TOLERANCE = 1e-3;
+/** Prompts are read in chunks of this many tokens, so that chunks begin in mid-prompt. */
+const CHUNK = 7;
+
+/** What approximate caches cost: how far from the whole sequence the steps are. */
+export interface StepsApart {
+  readonly tokens: number;
+  /**
+   * Whether the first token behind each prompt must be the whole sequence's: no route of keys has left a token out, so
+   * each loop saw its own keys of the whole prompt.
+   */
+  readonly isExactBehindPrompts: boolean;
+  /** What disagrees behind prompts where it must not, and what is no number, in words. */
+  readonly faults: readonly string[];
+  /** Greedy tokens, and those of them that the whole sequence finds likeliest too. */
+  readonly greedy: number;
+  readonly likeliest: number;
+  /** Differences of the log-probabilities of tokens, of those behind the prompts and of later ones. */
+  readonly behindPrompts: number;
+  readonly largest: number;
+  readonly mean: number;
+}
+
+async function generatorOf({ machine, generation, weights }: StepsOf): Promise<Generator> {
+  const amend = machine.amend ?? ((p) => p);
+  const amended = { ...generation, prompt: amend(generation.prompt), step: amend(generation.step) };
+  const options = generation.loopCaches ? {} : { chunk: CHUNK };
+  return createGenerator(amended, machine.device, (weight) => weights.get(weight.path)!.data, options);
+}
+
+/** Texts of a generation, and the log-probability of each token added. */
+async function textsOf(
+  generator: Generator,
+  { prompts, tokens }: StepsOf,
+  temperature: number,
+): Promise<{ readonly texts: readonly number[][]; readonly logprobs: readonly number[][] }> {
+  const texts = prompts.map((p) => [...p]);
+  const logprobs = prompts.map((): number[] => []);
+  const sampling = { temperature, seed: 1, logprobs: true };
+  for await (const { sequence, token, logprob } of generator.generate(prompts, { maxTokens: tokens, sampling })) {
+    texts[sequence]!.push(token);
+    logprobs[sequence]!.push(logprob!); // asked for
+  }
+  return { texts, logprobs };
+}
+
+/**
+ * As `checkSteps`, of a generation whose caches are an approximation by design: a difference is a fault behind a prompt
+ * that no route has left a token of, and nowhere else.
+ */
+export async function measureSteps(of: StepsOf): Promise<StepsApart> {
+  const { whole, generation, prompts } = of;
+  const generator = await generatorOf(of);
+  const offs: { readonly first: boolean; readonly off: number }[] = [];
+  const faults: string[] = [];
+  let [greedy, likeliest, isExactBehindPrompts] = [0, 0, true];
+  try {
+    for (const temperature of [0, 1]) {
+      const { texts, logprobs } = await textsOf(generator, of, temperature);
+      const exact = tookAllKeys(generation, generator.summary!);
+      isExactBehindPrompts &&= exact;
+      const logits = await logitsOf(whole, generation.input, texts);
+      texts.forEach((text, b) =>
+        logprobs[b]!.forEach((found, i) => {
+          const at = prompts[b]!.length + i;
+          const row = logits(b, at - 1);
+          const off = Math.abs(found - logProbability(row, text[at]!));
+          offs.push({ first: i === 0, off });
+          if ((exact && i === 0) || Number.isNaN(off))
+            faults.push(...faultsAt({ row, token: text[at]!, found, greedy: temperature === 0 }, at, b));
+          if (temperature > 0) return;
+          greedy++;
+          if (row[text[at]!]! >= Math.max(...row)) likeliest++;
+        }),
+      );
+    }
+  } finally {
+    generator.dispose();
+  }
+  const later = offs.filter(({ first }) => !first).map(({ off }) => off);
+  return {
+    tokens: offs.length,
+    isExactBehindPrompts,
+    faults,
+    greedy,
+    likeliest,
+    behindPrompts: Math.max(...offs.filter(({ first }) => first).map(({ off }) => off)),
+    largest: Math.max(0, ...later),
+    mean: later.reduce((sum, off) => sum + off, 0) / Math.max(1, later.length),
+  };
+}
+
+/**
+ * Generates once greedily and once by sampling, and compares each token's log-probability with the whole sequence's.
+ */
+export async function checkSteps(of: StepsOf): Promise<StepsChecked> {
+  const { generation, whole, prompts } = of;
+  const generator = await generatorOf(of);
+  const faults: string[] = [];
+  let difference = 0;
+  let added = 0;
+  try {
+    for (const temperature of [0, 1]) {
+      const { texts, logprobs } = await textsOf(generator, of, temperature);
+      added += logprobs.reduce((n, own) => n + own.length, 0);
+      const logits = await logitsOf(whole, generation.input, texts);
+      texts.forEach((text, b) =>
+        logprobs[b]!.forEach((found, i) => {
+          const at = prompts[b]!.length + i;
+          const row = logits(b, at - 1);
+          const off = Math.abs(found - logProbability(row, text[at]!));
+          if (off > difference || Number.isNaN(off)) difference = off;
+          faults.push(...faultsAt({ row, token: text[at]!, found, greedy: temperature === 0 }, at, b));
+        }),
+      );
+    }
+  } finally {
+    generator.dispose();
+  }
+  return { tokens: added, difference, faults };
+}
+
+/** Whether every token has taken every route on which attentions have keys. */
+function tookAllKeys({ axes, layers }: Generation, { routes }: Summary): boolean {
+  return axes.every(({ axis }, i) => routes[i]!.tokens === routes[0]!.tokens || layers.every((l) => l.axis !== axis));
+}
+
+/** A token that a generation has added, its log-probability there, and the logits of the whole sequence for it. */
+interface Added {
+  readonly row: readonly number[];
+  readonly token: number;
+  readonly found: number;
+  readonly greedy: boolean;
+}
+
+/** What is wrong with token `at` of a sequence, in words. */
+function faultsAt({ row, token, found, greedy }: Added, at: number, sequence: number): readonly string[] {
+  const wanted = logProbability(row, token);
+  if (!(Math.abs(found - wanted) <= STEP_TOLERANCE))
+    return [
+      `token ${at} of sequence ${sequence} has the log-probability ${found.toPrecision(6)}, in the whole sequence ` +
+        wanted.toPrecision(6),
+    ];
+  return greedy && Math.max(...row) - row[token]! > STEP_TOLERANCE
+    ? [`token ${at} of sequence ${sequence} is ${token}, which is not the likeliest`]
+    : [];
+}
+
+/** The logits that follow each token of texts of unequal lengths, except the last token of each. */
+async function logitsOf(
+  whole: Loaded,
+  input: string,
+  texts: readonly (readonly number[])[],
+): Promise<(sequence: number, token: number) => number[]> {
+  const read = texts.map((text) => text.slice(0, -1));
+  const longest = Math.max(...read.map((t) => t.length));
+  const data = read.flatMap((text) => [...text, ...new Array<number>(longest - text.length).fill(0)]);
+  const results: Values = await whole.run({
+    inputs: new Map([[input, { shape: [texts.length, longest], data }]]),
+    lengths: read.map((t) => t.length),
+  });
+  // as generation has found
+  const output = whole.program.outputs.find((o) => o.role === "result" && o.shape.length === 3)!;
+  const { shape, data: logits } = results.get(output.name)!;
+  const vocabulary = shape[2]!;
+  return (sequence, token) =>
+    Array.from({ length: vocabulary }, (_, v) => logits[(sequence * shape[1]! + token) * vocabulary + v]!);
+}
+
+function logProbability(row: readonly number[], token: number): number {
+  const max = Math.max(...row);
+  return row[token]! - max - Math.log(row.reduce((s, v) => s + Math.exp(v - max), 0));
+}

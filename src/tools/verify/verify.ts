@@ -1,0 +1,284 @@
+// Checks on a device that a model computes what its source says: every operator, the passes, the whole program, and the
+// laws of the causal rule.
+import type { Span } from "../../language/diagnostics/span.js";
+import { isOp, nodesOf, type Graph } from "../../compiler/ir/graph.js";
+import { passes as usual, type Pass } from "../../compiler/passes/index.js";
+import type { RunInputs } from "./compare.js";
+import { checkCausality, checkRows } from "./laws.js";
+import { loadGraph, type Machine, type Weights } from "./machine.js";
+import { checkOperators, checkWhole, type KernelFault } from "./operators.js";
+import { checkPasses, type PassFault } from "./passes.js";
+import { printReproduction } from "./reproduction.js";
+
+export type RuleName = "top-k" | "causal";
+
+/** The model's graph under one routing rule, before any pass. */
+export interface RuleGraph {
+  readonly rule: RuleName;
+  readonly graph: Graph;
+}
+
+export interface VerifyTarget {
+  readonly rules: readonly RuleGraph[];
+  readonly machine: Machine;
+  readonly weights: Weights;
+  /** Random inputs; `draw` numbers the random stream, `unequal` asks for sequences of unequal lengths. */
+  readonly inputs: (draw: number, unequal: boolean) => RunInputs;
+  /** The source location of a span, for messages. */
+  readonly place: (span: Span) => string;
+  /** Passes to check in place of the default ones. */
+  readonly passes?: readonly Pass[];
+}
+
+/** `holds` and `fails` are verdicts; `told`: information, not a verdict; `skipped`: the check could not run. */
+export type State = "holds" | "fails" | "told" | "skipped";
+
+export interface Finding {
+  readonly check: "passes" | "operators" | "program" | "causality" | "rows" | "steps" | "agreement" | "perplexity";
+  readonly rule: RuleName | null;
+  readonly state: State;
+  readonly text: string;
+  /** For a failure: the pass or kernel at fault, its place in the source, and the reproduction file's text. */
+  readonly fault: {
+    readonly kind: "pass" | "kernel";
+    readonly name: string;
+    readonly place: string | null;
+    readonly reproduction: string;
+  } | null;
+}
+
+export interface VerifyReporter {
+  onFinding(finding: Finding): void;
+  /** `stage` names the running check, `detail` its progress. */
+  onProgress(stage: string, detail?: string): void;
+}
+
+/** Runs all checks that need only the model, one after the other. Returns whether all hold. */
+export async function verifyModel(target: VerifyTarget, reporter: VerifyReporter): Promise<boolean> {
+  let holds = true;
+  const seen = new Set<string>();
+  for (const { rule, graph } of target.rules) {
+    const optimized = await verifyPasses(target, rule, graph, tell);
+    if (optimized === null || !(await verifyDevice(target, rule, optimized, { tell, watch: reporter, seen }))) continue;
+    await verifyLaws(target, rule, optimized, tell, reporter);
+  }
+  return holds;
+
+  function tell(finding: Finding): void {
+    if (finding.state === "fails") holds = false;
+    reporter.onFinding(finding);
+  }
+}
+
+type Tell = (finding: Finding) => void;
+
+/** Checks the passes. Returns the graph after them, or null where a pass is at fault. */
+async function verifyPasses(
+  { weights, inputs, place, passes = usual }: VerifyTarget,
+  rule: RuleName,
+  graph: Graph,
+  tell: Tell,
+): Promise<Graph | null> {
+  const { optimized, difference, fault } = await checkPasses(graph, passes, inputs(0, true), weights);
+  if (!fault) {
+    tell({
+      check: "passes",
+      rule,
+      state: "holds",
+      text: `${passes.length} passes keep what the graph evaluates to: largest difference ${share(difference)}`,
+      fault: null,
+    });
+    return optimized;
+  }
+  tell({
+    check: "passes",
+    rule,
+    state: "fails",
+    text: passText(fault),
+    fault: {
+      kind: "pass",
+      name: fault.pass,
+      place: placeOf(fault, place),
+      reproduction: reproduce("pass", fault.pass, fault, weights),
+    },
+  });
+  return null;
+}
+
+interface ReportContext {
+  readonly tell: Tell;
+  readonly watch: VerifyReporter;
+  readonly seen: Set<string>;
+}
+
+async function verifyDevice(
+  { machine, weights, inputs, place }: VerifyTarget,
+  rule: RuleName,
+  graph: Graph,
+  { tell, watch, seen }: ReportContext,
+): Promise<boolean> {
+  const given = inputs(0, true);
+  const known = seen.size;
+  const of = { machine, graph, given, weights };
+  const found = await checkOperators(
+    { ...of, onProgress: (done, all) => watch.onProgress("running operators one by one", `${done}/${all}`) },
+    seen,
+  );
+  if (found.fault) {
+    tell(kernelFinding("operators", rule, found.fault, weights, place));
+    return false;
+  }
+  const kinds = known > 0 ? `${found.kinds} more kinds` : `${found.kinds} kinds`;
+  tell({
+    check: "operators",
+    rule,
+    state: "holds",
+    text:
+      `${found.nodes} operators of ${kinds} agree with the reference one by one: largest difference ` +
+      share(found.difference),
+    fault: null,
+  });
+  const { verdict, fault } = await checkWhole({
+    ...of,
+    onProgress: (trials) => watch.onProgress("looking for the kernel at fault", `trial ${trials}`),
+  });
+  if (fault) {
+    tell(kernelFinding("program", rule, fault, weights, place));
+    return false;
+  }
+  const ties =
+    verdict.ties === 0
+      ? ""
+      : `; ${verdict.ties} near-tie${verdict.ties === 1 ? "" : "s"} chosen otherwise and followed`;
+  tell({
+    check: "program",
+    rule,
+    state: "holds",
+    text:
+      "the whole program agrees with the reference: largest difference " +
+      `${share(Math.max(0, ...verdict.differences.values()))}${ties}`,
+    fault: null,
+  });
+  return true;
+}
+
+/** Why later tokens may change earlier ones where the causal rule is not followed. */
+function whyAhead(graph: Graph, rules: readonly RuleGraph[]): string {
+  if (!rules.some(({ rule }) => rule === "causal"))
+    return "the model reads whole sequences in a way that has no causal rule";
+  return nodesOf(graph).some((node) => isOp(node, "top") || isOp(node, "top_rows"))
+    ? "a choice by top sees the whole sequence, which is why generation has the causal rule"
+    : "it reads whole sequences, where generation has the causal rule";
+}
+
+async function verifyLaws(
+  { machine, weights, inputs, rules }: VerifyTarget,
+  rule: RuleName,
+  graph: Graph,
+  tell: Tell,
+  watch: VerifyReporter,
+): Promise<void> {
+  watch.onProgress("changing what comes later");
+  const loaded = await loadGraph(machine, graph, weights);
+  try {
+    const { cases, failing, difference } = await checkCausality(loaded, inputs(1, false), inputs(2, false));
+    const list = cases.join(", ");
+    if (cases.length === 0)
+      tell({ check: "causality", rule, state: "skipped", text: "one token has no later one", fault: null });
+    else if (failing.length === 0)
+      tell({
+        check: "causality",
+        rule,
+        state: "holds",
+        text:
+          `what comes later changes nothing before, for prefixes of ${list} tokens: ` +
+          (difference === 0 ? "the same bits" : `largest difference ${share(difference)}`),
+        fault: null,
+      });
+    else if (rule === "top-k")
+      tell({
+        check: "causality",
+        rule,
+        state: "told",
+        text:
+          `what comes later changes what is before, for ${failing.length} of ${cases.length} prefixes ` +
+          `(${failing.join(", ")}): ${whyAhead(graph, rules)}`,
+        fault: null,
+      });
+    else
+      tell({
+        check: "causality",
+        rule,
+        state: "fails",
+        text:
+          `what comes later changes what is before, for prefixes of ${failing.join(", ")} tokens by ` +
+          share(difference),
+        fault: null,
+      });
+    watch.onProgress("sequences one by one");
+    const rows = await checkRows(loaded, inputs(3, true));
+    if (rows.failing.length === 0)
+      tell({
+        check: "rows",
+        rule,
+        state: "holds",
+        text:
+          `${rows.cases.length === 1 ? "1 sequence has" : `${rows.cases.length} sequences of unequal lengths have`} ` +
+          `the results that each has alone: ` +
+          (rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`),
+        fault: null,
+      });
+    else
+      tell({
+        check: "rows",
+        rule,
+        state: "fails",
+        text:
+          `sequences ${rows.failing.join(", ")} have other results among others than alone, by ` +
+          share(rows.difference),
+        fault: null,
+      });
+  } finally {
+    loaded.dispose();
+  }
+}
+
+/** A difference as a share of the largest magnitude. */
+export const share = (difference: number): string => `${difference.toExponential(1)} of the largest magnitude`;
+
+const passText = ({ pass, difference, node }: PassFault): string =>
+  `the pass ${pass} changes what the graph evaluates to, by ${share(difference)}, first at ${node.op}`;
+
+function kernelFinding(
+  check: "operators" | "program",
+  rule: RuleName,
+  fault: KernelFault,
+  weights: Weights,
+  place: VerifyTarget["place"],
+): Finding {
+  const { kernel, ops, text } = fault;
+  const among = ops.length > 1 ? `, which computes ${ops.join(", ")}` : "";
+  return {
+    check,
+    rule,
+    state: "fails",
+    text: `the kernel ${kernel}${among} is the first that disagrees with the reference, at ${fault.node.op}: ${text}`,
+    fault: {
+      kind: "kernel",
+      name: kernel,
+      place: placeOf(fault, place),
+      reproduction: reproduce("kernel", kernel, fault, weights),
+    },
+  };
+}
+
+/** `layers.1.mlp, moby.mod:3:4` */
+const placeOf = ({ node: { origin } }: PassFault | KernelFault, place: VerifyTarget["place"]): string | null =>
+  origin === null ? null : `${origin.path === "" ? "" : `${origin.path}, `}${place(origin.span)}`;
+
+const reproduce = (
+  kind: "pass" | "kernel",
+  name: string,
+  { part }: PassFault | KernelFault,
+  weights: Weights,
+): string => printReproduction({ kind, name }, part, weights);

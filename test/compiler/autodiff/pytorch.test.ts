@@ -1,0 +1,116 @@
+// Losses, gradients and ten steps of AdamW against PyTorch, in 64 bits on both sides. Skipped, and saying so, where
+// Python has no torch.
+import { beforeAll, describe, expect, it } from "vitest";
+import { RATES, trainStep } from "../../../src/compiler/autodiff/train-step.js";
+import { isOp, nodesOf } from "../../../src/compiler/ir/graph.js";
+import type { Tensor } from "../../../src/compiler/ops/define.js";
+import { evaluate } from "../../../src/compiler/reference/evaluate.js";
+import { expectClose } from "../../close.js";
+import { askTorch, hasTorch, torchNote } from "../../pytorch.js";
+import { random } from "../../random.js";
+import { differentiated, outputName } from "./differences.js";
+import { exampleSource, lowered } from "./models.js";
+
+const SCRIPT = new URL("pytorch.py", import.meta.url);
+
+const [BATCH, TOKENS, VOCAB] = [2, 12, 17];
+const SET = { vocab: `${VOCAB}`, dim: "16", heads: "2", context: "16", capacity: "25%" };
+const MOBY = exampleSource("moby.mod");
+const MODELS = [
+  { name: "a dense model", source: MOBY.replace("i % 2 == 1", "i < 0"), layers: ["dense", "dense"] },
+  { name: "Mixture-of-Depths with predictors", source: MOBY, layers: ["dense", "mod", "dense", "mod"] },
+] as const;
+
+/** Warm-up, then held: what a step is told. */
+const RATE = Array.from({ length: 10 }, (_, i) => 0.02 * Math.min(1, (i + 1) / 4));
+const [BETA1, BETA2, EPS, DECAY, CLIP] = [0.9, 0.95, 1e-8, 0.1, 0.5];
+
+interface Answer {
+  readonly losses: readonly number[];
+  readonly gradients: Readonly<Record<string, readonly number[]>>;
+  readonly weights: Readonly<Record<string, readonly number[]>>;
+}
+
+function caseOf({ source, layers }: (typeof MODELS)[number], seed: number) {
+  const { graph, model } = lowered(source, { set: { ...SET, depth: `${layers.length}` } });
+  const rng = random(seed);
+  const weights = model.weights.map(({ path, shape }) => {
+    const value = shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() / Math.sqrt(shape.at(-1)!);
+    return { path, shape, data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) };
+  });
+  const rows = (): number[][] =>
+    Array.from({ length: BATCH }, () => Array.from({ length: TOKENS }, () => rng.below(VOCAB)));
+  const [tokens, targets] = [rows(), rows()];
+  const decays = weights.filter((w) => w.shape.length >= 2 && w.path !== "embed.table").map((w) => w.path);
+  const inputs = new Map(
+    [tokens, targets].map((v, i) => [i === 0 ? "tokens" : "targets", { shape: [BATCH, TOKENS], data: v.flat() }]),
+  );
+  const text = {
+    layers,
+    heads: 2,
+    capacity: 0.25,
+    tokens,
+    targets,
+    rates: RATE,
+    betas: [BETA1, BETA2],
+    eps: EPS,
+    decay: DECAY,
+    decays,
+    clip: CLIP,
+    weights: Object.fromEntries(weights.map(({ path, shape, data }) => [path, { shape, data }])),
+  };
+  return { graph, model, weights, inputs, text };
+}
+
+/**
+ * 64-bit sums in another order: relative to the largest of a tensor. Ten steps of an optimiser that divides by the root
+ * of its moments widen it.
+ */
+function expectLike(found: ArrayLike<number>, expected: readonly number[], tolerance: number, name: string): void {
+  const largest = expected.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
+  expectClose(found, expected, () => tolerance * largest, name);
+}
+
+// Importing torch alone may take long.
+describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
+  const cases = MODELS.map((model, i) => caseOf(model, i + 1));
+  let asked: Promise<readonly Answer[]>;
+  beforeAll(() => {
+    asked = askTorch(
+      SCRIPT,
+      cases.map((c) => c.text),
+    );
+  });
+  const answer = async (i: number): Promise<Answer> => (await asked)[i]!;
+
+  it.each(MODELS.map(({ name }, i) => ({ name, i })))(
+    "has the loss and the gradient of every weight of $name",
+    async ({ i }) => {
+      const { graph, weights, inputs } = cases[i]!;
+      const leaves = nodesOf(graph).filter((n) => isOp(n, "weight"));
+      expect(leaves.length).toBe(weights.length);
+      const whole = differentiated(graph, graph.outputs.find((o) => o.name === "loss")!.node, leaves);
+      const { outputs } = evaluate(whole, { inputs, weights: new Map(weights.map((w) => [w.path, w])) });
+      const { losses, gradients } = await answer(i);
+      expectLike(outputs.get("loss")!.data, losses.slice(0, 1), 1e-12, "loss");
+      for (const { path } of weights)
+        expectLike(outputs.get(outputName({ kind: "weight", name: path }))!.data, gradients[path]!, 1e-9, path);
+    },
+  );
+
+  it.each(MODELS.map(({ name }, i) => ({ name, i })))("is where $name is after ten steps of AdamW", async ({ i }) => {
+    const { graph, model, weights, inputs } = cases[i]!;
+    const optimizer = { kind: "adamw", beta1: BETA1, beta2: BETA2, eps: EPS } as const;
+    const step = trainStep(graph, model.weights, { optimizer, clip: CLIP, accumulated: false });
+    const started = new Map(weights.map((w) => [w.path, { shape: w.shape, data: w.data }]));
+    let states: ReadonlyMap<string, Tensor> = new Map();
+    const { losses, weights: after } = await answer(i);
+    RATE.forEach((rate, n) => {
+      const rates = { shape: [5], data: [rate, DECAY, 1 - BETA1 ** (n + 1), 1 - BETA2 ** (n + 1), 1] };
+      const run = evaluate(step.graph, { inputs: new Map([...inputs, [RATES, rates]]), weights: started, states });
+      expectLike(run.outputs.get("loss")!.data, losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
+      states = run.states;
+    });
+    for (const { path } of weights) expectLike(states.get(path)!.data, after[path]!, 1e-8, path);
+  });
+});

@@ -1,0 +1,48 @@
+// Functions of one element for the oracle: their records' meaning, which samples worked by hand hold to.
+import type { DType } from "../../../src/ground/base/dtype.js";
+import type { PlainPointwiseOp } from "../../../src/compiler/ir/vocabulary.js";
+import type { EvaluateContext } from "../../../src/compiler/ops/define.js";
+import { ops } from "../../../src/compiler/ops/index.js";
+import { tensor } from "../../../src/compiler/ops/tensors.js";
+import { resolveSizes } from "../../../src/ground/size/axes.js";
+
+export interface Arr {
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
+}
+
+/** Pointwise operators ask nothing of a run. */
+const NO_RUN: EvaluateContext = {
+  axes: [],
+  sizes: resolveSizes([], { extents: new Map(), lengths: new Map(), live: new Map() }),
+  live: new Map(),
+  seed: 0,
+  source: (kind, name) => {
+    throw new Error(`${kind} ${name}: a function of elements reads none`);
+  },
+  forced: () => null,
+  forcedEntries: () => null,
+};
+
+/** Of operands that broadcast. */
+export function applied(op: PlainPointwiseOp, operands: readonly Arr[], dtypes: readonly DType[]): Arr {
+  const inputs = operands.map(({ shape, data }, i) => tensor(dtypes[i]!, shape, Float64Array.from(data)));
+  const [y] = ops[op].evaluate(inputs, {}, NO_RUN);
+  return { shape: y!.shape, data: [...y!.data] };
+}
+
+export const product = (shape: readonly number[]): number => shape.reduce((n, s) => n * s, 1);
+
+/** The array of this shape with a value for each index. */
+export const arr = (shape: readonly number[], at: (index: readonly number[]) => number): Arr => {
+  const data: number[] = [];
+  const index = shape.map(() => 0);
+  for (let i = 0; i < product(shape); i++) {
+    data.push(at(index));
+    for (let d = shape.length - 1; d >= 0; d--) {
+      if (++index[d]! < shape[d]!) break;
+      index[d] = 0;
+    }
+  }
+  return { shape: [...shape], data };
+};

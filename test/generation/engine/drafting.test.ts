@@ -1,0 +1,74 @@
+// Tokens guessed by the model that skips its routes: the texts are those of plain decoding, whatever was guessed.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { EngineRequest } from "../../../src/generation/engine/index.js";
+import type { Device } from "../../../src/runtime/index.js";
+import { sparingDevice } from "../../device.js";
+import { MODELS } from "../generate/models.js";
+import { random } from "../../random.js";
+import { soaking } from "../../soak.js";
+import { aloneOf, answerOf, pairOf, randomRequest } from "./engines.js";
+
+let device: Device;
+beforeAll(async () => {
+  device = await sparingDevice();
+});
+afterAll(() => device.destroy());
+
+const SHORT = ["mixture of depths"];
+const ROUTED = [
+  "mixture of depths",
+  "every layer routed",
+  "routes that take nothing",
+  "nested routes",
+  "noise and positions",
+];
+
+describe("drafting by depth", () => {
+  for (const name of ROUTED.filter((n) => soaking || SHORT.includes(n)))
+    it(`gives the texts of plain decoding: ${name}`, async () => {
+      let [guessed, right, sentAway] = [0, 0, 0];
+      const observer = {
+        drafted: (all: number, good: number): void => void ((guessed += all), (right += good)),
+        preempted: (): void => void sentAway++,
+      };
+      const options = { maxBatch: 4, chunk: 7, memory: 40, draft: "routes", observer } as const;
+      const { engine, alone, close } = await pairOf(MODELS[name]!, device, 21, options);
+      const rng = random(8);
+      const requests = Array.from({ length: soaking ? 40 : 10 }, () => randomRequest(rng, 13, 12));
+      const wanted: (readonly number[])[] = [];
+      for (const request of requests) wanted.push(await aloneOf(alone, request));
+      const found = await Promise.all(requests.map((request) => answerOf(engine.submit(request))));
+      expect(found.map(({ tokens }) => tokens.map((t) => t.token))).toEqual(wanted);
+      expect(guessed).toBeGreaterThan(0);
+      expect(right).toBeLessThanOrEqual(guessed);
+      // Those behind the end of a text are nobody's.
+      if (name === "routes that take nothing") expect(right / guessed).toBeGreaterThan(0.9);
+      else expect(right).toBeLessThan(guessed);
+      expect(sentAway).toBeGreaterThan(0);
+      await close();
+    });
+
+  it("tells of each token what plain decoding tells", async () => {
+    const request: EngineRequest = { prompt: [3, 1, 4, 1, 5], maxTokens: 12, logprobs: 2 };
+    const told = async (draft: "off" | "routes") => {
+      const { engine, close } = await pairOf(MODELS["mixture of depths"]!, device, 11, { draft });
+      const stream = engine.submit(request);
+      const { tokens } = await answerOf(stream);
+      const { use } = stream;
+      await close();
+      return { tokens, use };
+    };
+    const [plain, drafted] = [await told("off"), await told("routes")];
+    const unscored = ({ tokens }: typeof plain): unknown => tokens.map((token) => ({ ...token, score: null }));
+    expect(unscored(drafted)).toEqual(unscored(plain));
+    drafted.tokens.forEach(({ score }, i) => expect(score!.logprob).toBeCloseTo(plain.tokens[i]!.score!.logprob, 5));
+    expect(drafted.use).toEqual(plain.use);
+  });
+
+  it("is refused for a model that skips nothing", async () => {
+    await expect(pairOf(MODELS["dense"]!, device, 1, { draft: "routes" })).rejects.toMatchObject({
+      code: "bad-input",
+      input: "draft",
+    });
+  });
+});

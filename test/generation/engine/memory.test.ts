@@ -1,0 +1,88 @@
+// The pages of texts and of prefixes: what a run may need at most, what it took, and what is kept for others.
+import { expect, it } from "vitest";
+import { compileGeneration } from "../../../src/compiler/compile-generation.js";
+import { CacheMemory } from "../../../src/generation/engine/memory.js";
+import { bytesByAxis, checkEngine } from "../../../src/generation/engine/options.js";
+import { Sequence } from "../../../src/generation/engine/sequence.js";
+import { MODELS } from "../generate/models.js";
+
+const { generation } = compileGeneration(MODELS["mixture of depths"]!, { caches: "pages" });
+const [paged] = checkEngine(generation!, {});
+const { page, axes } = paged.pages;
+const bytes = bytesByAxis(paged).map((each) => each * page);
+
+function sequenceOf(prompt: readonly number[], keepsPositions = false): Sequence {
+  // what `CacheMemory` looks at
+  const settled = { request: { prompt }, kind: "" } as unknown as Sequence["settled"];
+  const keeps = axes.map(({ taken }) => keepsPositions && taken !== null);
+  return new Sequence(settled, Infinity, keeps, null as unknown as Sequence["stream"]);
+}
+
+it("pages of tokens that did not take a route are taken back, those that a run in flight may need are not", () => {
+  const memory = new CacheMemory(paged, 1e6);
+  const prompt = Array.from({ length: 3 * page }, (_, i) => i % 5);
+  const sequence = sequenceOf(prompt);
+  const pagesOf = (): number[] => sequence.pages.map((own) => own.length);
+  expect(memory.give([{ sequence, tokens: prompt.length }])).toBe("given");
+  expect(pagesOf()).toEqual(axes.map(({ pool }) => (pool === null ? 0 : 3)));
+  sequence.inFlight = prompt.length;
+  expect(memory.give([{ sequence, tokens: 1 }])).toBe("given");
+  expect(pagesOf()).toEqual(axes.map(({ pool }) => (pool === null ? 0 : 4)));
+  // The chunk is answered: of its tokens one took the route. A step is in flight.
+  [sequence.inFlight, sequence.read] = [1, prompt.length];
+  sequence.rows = axes.map((_, axis) => (axis === 0 ? prompt.length : 1));
+  const before = memory.bytes.held;
+  memory.settle(sequence);
+  expect(pagesOf()).toEqual(axes.map(({ pool }, axis) => (pool === null ? 0 : axis === 0 ? 4 : 1)));
+  expect(memory.bytes.held).toBeLessThan(before);
+});
+
+it("prefixes are given up where pools of several axes cannot grow together", () => {
+  const all = bytes.reduce((a, b) => a + b, 0);
+  const memory = new CacheMemory(paged, 8 * all + Math.max(...bytes));
+  // A text fills all pages, and leaves them to others that begin alike.
+  const first = sequenceOf(
+    Array.from({ length: 8 * page }, (_, i) => i % 5),
+    true,
+  );
+  expect(memory.give([{ sequence: first, tokens: 8 * page }])).toBe("given");
+  first.read = 8 * page;
+  first.rows = axes.map(() => 8 * page);
+  first.taken.forEach((own) => own?.push(...Array.from({ length: 8 * page }, (_, i) => i)));
+  memory.settle(first);
+  memory.release(first);
+  expect([memory.prefixes.size, memory.bytes.held]).toEqual([8, 8 * all]);
+  // One page of either axis may be had, not both.
+  const second = sequenceOf([6]);
+  const given = memory.give([{ sequence: second, tokens: 1 }]);
+  if (typeof given === "object") {
+    memory.grown(given.wanted);
+    expect(memory.give([{ sequence: second, tokens: 1 }])).toBe("given");
+  } else expect(given).toBe("given");
+  expect(memory.prefixes.size).toBe(7);
+});
+
+it("a block is kept behind another only where the same tokens took the same routes", () => {
+  const memory = new CacheMemory(paged, 1e6);
+  const prompt = Array.from({ length: 2 * page }, (_, i) => i % 5);
+  /** Of the first block it has these on the routes; of the second the first token. */
+  const read = (taken: readonly number[]): void => {
+    const sequence = sequenceOf(prompt, true);
+    memory.give([{ sequence, tokens: 2 * page }]);
+    sequence.read = 2 * page;
+    sequence.taken.forEach((own) => own?.push(...taken, page));
+    sequence.rows = sequence.taken.map((own) => own?.length ?? 2 * page);
+    memory.settle(sequence);
+    memory.release(sequence);
+  };
+  const other = [...prompt.slice(0, page), 6];
+  read([0, 2]);
+  expect(memory.prefixes.find("", prompt, 2 * page)?.rows).toEqual(axes.map((_, axis) => (axis === 0 ? 2 * page : 3)));
+  // Until the second block is given up, it is the one that stays.
+  while (memory.prefixes.find("", prompt, 2 * page)!.tokens > page) memory.prefixes.giveUp(0);
+  read([0, 3]);
+  expect(memory.prefixes.find("", prompt, 2 * page)).toMatchObject({ tokens: page });
+  expect(memory.prefixes.find("", other, page + 1)!.taken.filter(Boolean)[0]).toEqual([0, 2]);
+  read([0, 2]);
+  expect(memory.prefixes.find("", prompt, 2 * page)).toMatchObject({ tokens: 2 * page });
+});

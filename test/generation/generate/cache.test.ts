@@ -1,0 +1,66 @@
+// The memory of caches, as programs lay it out, against the ledger's count of what caches hold.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { compile } from "../../../src/compiler/compile.js";
+import { compileGeneration } from "../../../src/compiler/compile-generation.js";
+import { ledger } from "../../../src/compiler/cost/ledger.js";
+import { Capacity } from "../../../src/generation/generate/capacity.js";
+import { summarise, Timing } from "../../../src/generation/generate/summary.js";
+import { parseSize } from "../../../src/ground/size/parse-size.js";
+import { toNumber } from "../../../src/ground/numerics/rational.js";
+import { evaluateSize } from "../../../src/ground/size/size.js";
+
+const source = readFileSync(join(import.meta.dirname, "../../../examples/moby.mod"), "utf8");
+const T = 4096;
+
+it.each([
+  ["a quarter of the layers' tokens", { capacity: "25%", depth: "4" }, 0.625],
+  ["an eighth", { capacity: "12.5%" }, 0.5625],
+  ["an eighth, more layers and heads", { capacity: "12.5%", depth: "12", heads: "8", dim: "256" }, 0.5625],
+  ["all of them", { capacity: "100%" }, 1],
+])(
+  "of models like moby at 4096 tokens is what the ledger says, where routed layers take %s",
+  (_what, parameters, share) => {
+    const set = { ...parameters, context: String(T) };
+    const { graph, model } = compile(source, { phase: "generate", set });
+    const extents = new Map([
+      ["B", 1],
+      ["T", T],
+    ]);
+    const { executed, dense } = ledger(graph!, model!, { extents }).total;
+    expect(executed.cache / dense.cache).toBe(share);
+
+    const { generation } = compileGeneration(source, { set });
+    const capacity = new Capacity(generation!, 1, T);
+    // Slots of the step's states, at the extents that a generation of so many tokens asks for.
+    const caches = generation!.step.states.filter(
+      (s) => s.name.startsWith("cache.") && /\.(keys|values)$/.test(s.name),
+    );
+    const bytes = caches.map(({ slot }) => {
+      const size = generation!.step.slots[slot]!.bytes;
+      const value = evaluateSize(typeof size === "number" ? size : parseSize(size), (atom) => {
+        if (atom.kind === "live") throw new Error("a cache's size is no live parameter's");
+        const extent = capacity.extents[atom.axis];
+        if (extent === undefined) throw new Error(`a cache lies along ${atom.axis}`);
+        return extent;
+      });
+      return toNumber(value);
+    });
+    expect(caches).toHaveLength(2 * generation!.layers.length);
+    expect(bytes.reduce((a, b) => a + b, 0)).toBe(executed.cache);
+
+    // What a summary says of a generation whose routes take as many tokens as is expected.
+    const rows = generation!.axes.map((a) => Uint32Array.of(T * a.expected));
+    capacity.record(Uint32Array.of(0), rows);
+    const { cache } = summarise(generation!, {
+      prompts: [T],
+      generatedTokens: [1],
+      read: rows.map((r) => [...r]),
+      rows: rows.map((r) => [...r]),
+      capacity,
+      timing: new Timing(),
+    });
+    expect(cache).toEqual({ used: executed.cache, allocated: executed.cache, dense: dense.cache });
+  },
+);

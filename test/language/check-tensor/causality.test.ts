@@ -1,0 +1,115 @@
+// Phase generate: what may look along a sequence, and what is exempt.
+import { describe, expect, it } from "vitest";
+import { pointed, tell, tellSource } from "./harness.js";
+
+const refused: readonly (readonly [expr: string, points: string])[] = [
+  ["mean(x, axis: 1)", "mean(x, axis: 1)"],
+  ["sum(x)", "sum(x)"],
+  ["max(s, axis: 1)", "max(s, axis: 1)"],
+  ["argmax(s, axis: 1)", "argmax(s, axis: 1)"],
+  ["softmax(x, axis: 1)", "softmax(x, axis: 1)"],
+  ["x @ transpose(x)", "x @ transpose(x)"],
+  ["transpose(x) @ x", "transpose(x) @ x"],
+  ["x[:, -1]", "x[:, -1]"],
+  ["x[:, 0]", "x[:, 0]"],
+  ["x[:, 1:]", "x[:, 1:]"],
+  ["x[:, :-1]", "x[:, :-1]"],
+  ["concat([x, x], axis: 1)", "concat([x, x], axis: 1)"],
+  ["attention(x, x, x)", "attention(x, x, x)"],
+  ["attention(x, x, x, window: 3)", "attention(x, x, x, window: 3)"],
+  ["received(x, x, causal: true)", "received(x, x, causal: true)"],
+  ["x / T", "/"],
+  ["f32(T)", "T"],
+  ["cross_entropy(x, tokens)", "cross_entropy(x, tokens)"],
+  ["above(s, 0).count", "count"],
+  ["s[:, :, None] - s[:, None]", "s[:, :, None] - s[:, None]"],
+];
+
+const accepted: readonly string[] = [
+  "attention(x, x, x, causal: true)",
+  "attention(x, x, x, causal: true, window: 3)",
+  "position(x)",
+  "mean(x, axis: -1)",
+  "softmax(x)",
+  "x @ w",
+  "transpose(w) @ transpose(x)",
+  "transpose(w)[0] @ transpose(x)",
+  "x[..., 0]",
+  "concat([x, x], axis: 2)",
+  "rope(x, 10000.0)",
+  'rearrange(x, "b t (h d) -> b h t d", h: 2)',
+  "transpose(x)",
+  "put(x, above(s, 0), take(x, above(s, 0)) * 0.5)",
+  "take(x, above(s, 0))",
+  "above(s, 0).mask",
+  "above(s, 0).index",
+  "table[tokens]",
+  "random_normal(like: s)",
+  "dropout(x, 0.5)",
+  "where(s > 0, s, 0)",
+  "x * B",
+  "sum(flat, axis: 1)",
+  "mean(w)",
+  "softmax(w @ transpose(w))",
+  "stop_gradient(x)",
+  "straight(s > 0, s)",
+  "zeros(like: x)",
+  "zeros(like: sum(x, axis: 2))",
+  "zeros(like: sum(x, axis: 1))",
+  "take(x, those(not above(s, 0).mask))",
+  "put(x, those(s > 0 or position(x) < 2), take(x, those(s > 0)) * 0.5)",
+  "attention(take(x, above(s, 0)), x, x, causal: true)",
+];
+
+describe("phase generate", () => {
+  it.each(refused)("refuses %s", (expr, points) => {
+    const outcome = tell(expr, { phase: "generate" });
+    expect(outcome.told).toBe("non-causal-op");
+    expect(pointed(outcome)).toBe(points);
+    expect(tell(expr).diagnostics).toEqual([]);
+  });
+
+  it.each(accepted.filter((e) => !e.startsWith("put")))("accepts %s", (expr) =>
+    expect(tell(expr, { phase: "generate" }).diagnostics).toEqual([]),
+  );
+
+  it("lets `above` choose, and refuses `top` at its span", () => {
+    expect(tell("put(x, r, tanh(take(x, r)))", { phase: "generate", before: "r = above(s, 0)" }).diagnostics).toEqual(
+      [],
+    );
+    const outcome = tell("put(x, r, tanh(take(x, r)))", { phase: "generate", before: "r = top(s, 3)" });
+    expect(outcome.told).toBe("non-causal-choice");
+    expect(pointed(outcome)).toBe("top(s, 3)");
+  });
+
+  it("says what one token cannot see where a slice meets the sequence", () => {
+    const [found] = tell("x + x[:, 0:1]", { phase: "generate" }).diagnostics;
+    expect(found?.code).toBe("shape-mismatch");
+    expect(found?.hint).toMatch(/in phase generate no token can see those/);
+    expect(tell("x + x[:, 0:1]").diagnostics[0]?.hint).toMatch(/its tokens pair with those of no other axis/);
+  });
+
+  it("exempts losses, and what only they read", () => {
+    const source = (loss: string): string =>
+      `model M() { forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] { ${loss}\n x * 2 } }`;
+    expect(tellSource(source("loss a = mean(softmax(x, axis: 1))"), "generate").diagnostics).toEqual([]);
+    expect(tellSource(source("loss a = bce(x[..., 0], top(x[..., 0], 2).mask)"), "generate").diagnostics).toEqual([]);
+  });
+
+  it("judges an objective by what its calls compute, not by what it makes of it", async () => {
+    const { check } = await import("../../../src/language/check/check.js");
+    const source = (body: string): string => `model M() {
+      weight table: f32[10, 8]
+      forward(tokens: u32[B, T <= 64]) -> f32[B, T, 10] { x = table[tokens]\n ${body}\n x @ transpose(table) }
+      objective(tokens: u32[B, T <= 64]) { y = forward(tokens)\n loss next = mean(y[:, :-1]) + cross_entropy(y, tokens) } }`;
+    const enter = (body: string): readonly string[] =>
+      check(
+        { file: "t.mod", text: source(body) },
+        { phase: "generate", entry: "objective", read: () => null },
+      ).diagnostics.map((d) => d.code);
+    expect(enter("")).toEqual([]);
+    expect(enter("x = x + attention(x, x, x)")).toEqual(["non-causal-op"]);
+    expect(enter("r = top(x[..., 0], 2)\n x = put(x, r, tanh(take(x, r)))")).toEqual(["non-causal-choice"]);
+    expect(enter("loss a = mean(x, axis: [0, 1, 2])")).toEqual([]);
+  });
+});

@@ -1,0 +1,125 @@
+// Configurations of mixtures of experts: the models written for them, and what is refused.
+import { describe, expect, it } from "vitest";
+import { check } from "../../../src/language/check/check.js";
+import { parseConfig } from "../../../src/models/families/config.js";
+import { decoderSource } from "../../../src/models/families/decoder-source.js";
+import type { Config } from "./folders.js";
+import { MIXTURES, mixtureTensors } from "./mixture-folders.js";
+
+const read = (config: Config) => parseConfig(JSON.stringify(config));
+const configOf = (name: string): Config => MIXTURES.find((v) => v.name.startsWith(name))!.config;
+const modelOf = (config: Config, phase: "infer" | "train" | "generate" = "infer", every: number | null = null) =>
+  check(
+    {
+      file: "model.mod",
+      text: decoderSource(read(config), every === null ? null : { every, capacity: "25%" }),
+    },
+    { phase, read: () => null },
+  );
+
+describe("a configuration of a mixture", () => {
+  it("becomes a model one can read", async () => {
+    await expect(decoderSource(read(configOf("Qwen2-MoE")))).toMatchFileSnapshot("qwen2-moe.mod");
+    await expect(decoderSource(read(configOf("DeepSeek-V3, stretched")))).toMatchFileSnapshot("deepseek.mod");
+    await expect(decoderSource(read(configOf("LongCat")))).toMatchFileSnapshot("longcat.mod");
+  });
+
+  it.each(MIXTURES)("of $name is fine in every phase, dense and routed", ({ config }) => {
+    // One chosen gate divided by itself is 1, so no gradient reaches its router: that is said.
+    const expected = config["num_experts_per_tok"] === 1 ? ["dead-router"] : [];
+    for (const every of [null, 2])
+      for (const phase of ["infer", "train", "generate"] as const) {
+        const found = modelOf(config, phase, every).diagnostics.map((d) => d.code);
+        expect([...new Set(found)], `${phase}, every ${every}`).toEqual(phase === "train" ? expected : []);
+      }
+  });
+
+  it.each(MIXTURES)(
+    "of $name has the keys of its checkpoint, and ignores those of layers further ahead",
+    ({ config }) => {
+      const { weights, ignore } = modelOf(config).model!;
+      const patterns = ignore.map((p) => new RegExp(`^${p.replaceAll(".", "\\.").replaceAll(/\{\w+\}/g, "[^.]+")}$`));
+      const tensors = mixtureTensors(config).filter(({ key }) => !patterns.some((p) => p.test(key)));
+      const shapes = new Map(tensors.map(({ key, shape }) => [key, shape]));
+      for (const { path, keys, shape } of weights) expect(shapes.get(keys[0]!), path).toEqual(shape);
+      expect(weights).toHaveLength(shapes.size);
+      const states = weights.filter((w) => w.kind === "state").map((w) => w.keys[0]!.split(".").at(-1));
+      expect(new Set(states)).toEqual(
+        new Set(/DeepSeek|LongCat/i.test(config["architectures"] as string) ? ["e_score_correction_bias"] : []),
+      );
+    },
+  );
+
+  it("is that of a dense model where no layer has experts", () => {
+    const deepseek = { ...configOf("DeepSeek-V3"), num_hidden_layers: 2, first_k_dense_replace: 3 };
+    const qwen = { ...configOf("Qwen3-MoE"), mlp_only_layers: Array.from({ length: 99 }, (_, i) => i) };
+    for (const config of [deepseek, qwen]) {
+      expect(read(config).mixture).toBeNull();
+      const { model, diagnostics } = modelOf(config);
+      expect(diagnostics).toEqual([]);
+      expect(model!.weights.some(({ path }) => /router|experts/.test(path))).toBe(false);
+    }
+  });
+
+  it("leaves out what its family has by default", () => {
+    const sizes = {
+      vocab_size: 10,
+      hidden_size: 256,
+      intermediate_size: 8,
+      num_hidden_layers: 5,
+      num_attention_heads: 16,
+    };
+    const bare = (model_type: string) => read({ ...sizes, model_type });
+    expect(bare("mixtral")).toMatchObject({
+      kvHeads: 8,
+      rotary: { theta: 1e6 },
+      mixture: { experts: 8, k: 2, hidden: 8, renormalize: true },
+    });
+    expect(bare("olmoe").mixture).toMatchObject({ experts: 64, k: 8, hidden: 8, renormalize: false });
+    expect(bare("qwen2_moe")).toMatchObject({
+      biases: { qkv: true, o: false },
+      mixture: { experts: 60, k: 4, hidden: 1408, shared: { hidden: 5632, gated: true }, renormalize: false },
+    });
+    expect(bare("qwen3_moe")).toMatchObject({
+      kvHeads: 4,
+      headDim: 16,
+      mixture: { experts: 128, k: 8, hidden: 768, shared: null, renormalize: false },
+    });
+    expect(bare("deepseek_v3")).toMatchObject({
+      mixture: { experts: 256, k: 8, hidden: 2048, groups: 8, open: 4, scale: 2.5, gate: "sigmoid", lifted: true },
+      latent: { queryRank: 1536, keyRank: 512, still: 128, turned: 64, value: 128, neighbours: true },
+      scoreScale: null,
+    });
+    expect(bare("deepseek_v3").mixture!.layers).toEqual([false, false, false, true, true]);
+    expect(read({ ...sizes, model_type: "longcat_flash", ffn_hidden_size: 8, num_layers: 2 })).toMatchObject({
+      depth: 2,
+      rotary: { theta: 1e7 },
+      mixture: { experts: 512, same: 256, k: 12, hidden: 2048, scale: 6, renormalize: false, lifted: true },
+      latent: { queryScale: Math.sqrt(256 / 1536), keyScale: Math.sqrt(0.5) },
+    });
+  });
+
+  const refused: readonly (readonly [string, Config, string])[] = [
+    ["Mixtral", { num_experts_per_tok: 7 }, "num_experts_per_tok is 7: there are 6 experts"],
+    ["OLMoE", { clip_qkv: 8.0 }, "clip_qkv is 8: modc does not know this field"],
+    ["Qwen2-MoE", { use_sliding_window: true }, "use_sliding_window is true: which layers have a window is not said"],
+    ["Qwen3-MoE", { mlp_only_layers: [-1] }, "mlp_only_layers is [-1]: it must be a whole number from 0 on"],
+    ["DeepSeek", { scoring_func: "softmax" }, 'scoring_func is "softmax": the scores of this family are sigmoids'],
+    ["DeepSeek", { topk_method: "greedy" }, 'topk_method is "greedy": modc knows noaux_tc'],
+    ["DeepSeek", { n_group: 5 }, "n_group is 5: it must divide 12 experts"],
+    ["DeepSeek", { topk_group: 5 }, "topk_group is 5: there are 4 groups"],
+    ["DeepSeek", { topk_group: 1, num_experts_per_tok: 4 }, "topk_group is 1: its groups have 3 experts"],
+    ["DeepSeek", { n_group: 12, topk_group: 3 }, "n_group is 12: the two best experts of a group"],
+    ["DeepSeek", { num_key_value_heads: 2 }, "num_key_value_heads is 2: it is num_attention_heads, 4"],
+    ["DeepSeek", { qk_rope_head_dim: 7 }, "qk_rope_head_dim is 7: heads of width 7 have no pairs to rotate"],
+    ["DeepSeek", { quantization_config: { quant_method: "fp8" } }, "quantization_config is"],
+    ["LongCat", { zero_expert_type: "copy" }, 'zero_expert_type is "copy": modc knows identity'],
+    ["LongCat", { router_bias: true }, "router_bias is true: this family's routers have none"],
+    ["LongCat", { mla_scale_q_lora: false }, "mla_scale_q_lora is false: this family scales these rows always"],
+    ["LongCat", { q_lora_rank: null }, "q_lora_rank is null: the queries of this family are made from a short row"],
+    ["Mixtral", { model_type: "gpt_oss", architectures: ["GptOssForCausalLM"] }, "its attention has a sink"],
+  ];
+  it.each(refused)("of %s is refused with %j", (name, more, message) => {
+    expect(() => read({ ...configOf(name), ...more })).toThrow(message);
+  });
+});

@@ -1,0 +1,53 @@
+// `--loop-caches last` on the command line: what it says of itself, what it costs, and where it is refused.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+import { EXIT } from "../../../src/tools/cli/terminal/exit.js";
+import { LM } from "../../generation/generate/models.js";
+import { modcAll, temporaryFolder } from "./spawn.js";
+
+const folder = temporaryFolder();
+afterAll(folder.remove);
+
+it("--loop-caches last is an approximation that says so, is costed and measured, and needs a loop", async () => {
+  const looped = join(folder.path, "looped.mod");
+  const source = LM("", "shared: Residual(Layer(dim, 2, hidden: 24))", "for r in 0..3 { x = shared(x) }");
+  writeFileSync(looped, source.replace("vocab: int = 13", "vocab: int = 256"));
+  const LAST = ["--loop-caches", "last"];
+  const step = ["cost", looped, "--program", "step", "--length", "16", "--json"];
+  const [generated, each, last, whole, none, served, measured, drawn] = await modcAll([
+    { args: ["generate", looped, "--prompt", "ab", "--max-tokens", "3", "--json", ...LAST] },
+    { args: step },
+    { args: [...step, ...LAST] },
+    { args: ["cost", looped, ...LAST] },
+    { args: ["generate", "examples/llama.mod", "--prompt", "ab", ...LAST] },
+    { args: ["serve", looped, ...LAST] },
+    { args: ["verify", looped, "--batch", "1", "--length", "9", ...LAST] },
+    { args: ["generate", looped, "--prompt", "ab", "--heatmap", join(folder.path, "page.html"), ...LAST] },
+  ]);
+  expect(generated!.status).toBe(EXIT.fine);
+  expect(generated!.stderr).toContain("with --loop-caches last a generated token sees what those before it left");
+  expect(JSON.parse(generated!.stdout.trim().split("\n").at(-1)!)).toMatchObject({ loopCaches: "last" });
+
+  const cacheOf = ({ stdout }: { readonly stdout: string }): number => JSON.parse(stdout).total.executed.cache;
+  expect([cacheOf(each!), cacheOf(last!)]).toEqual([3 * 16 * 128, 16 * 128]);
+  expect(whole).toMatchObject({ status: EXIT.usage });
+  expect(whole!.stderr).toContain("--loop-caches is of --program prompt and step");
+
+  expect(none!.status).toBe(EXIT.user);
+  expect(none!.stderr).toContain("caches of the last loop alone: no block with attention is called more than once");
+  expect(drawn!.status).toBe(EXIT.usage);
+  expect(drawn!.stderr).toContain("--heatmap does not go with --loop-caches last");
+  expect(served).toMatchObject({ status: EXIT.usage });
+  expect(served!.stderr).toContain("unknown option '--loop-caches'");
+
+  expect(measured!.status).toBe(EXIT.fine);
+  const told = measured!.stdout.split("\n").find((line) => / steps /.test(line))!;
+  expect(told).toMatch(
+    /^holds +steps +causal +the first token behind a prompt is what the whole sequence gives; later/,
+  );
+  // Behind a prompt, which is one run, it is the trained model; later it is not.
+  const [, behind, later] = /differ by (\S+) at most behind a prompt, later by (\S+) on average/.exec(told)!;
+  expect(Number(behind)).toBeLessThan(1e-5);
+  expect(Number(later)).toBeGreaterThan(1e-3);
+});

@@ -1,0 +1,63 @@
+// `--program`: the graphs, kernels, plans, costs and times of every program that a model becomes, not of the one pass
+// alone.
+import { describe, expect, it } from "vitest";
+import { PROGRAM_NAMES } from "../../../src/runtime/program/names.js";
+import { modc } from "./spawn.js";
+
+const MOBY = ["examples/moby.mod", "--set", "depth=2", "--set", "context=64"];
+
+describe.each(PROGRAM_NAMES)("--program %s", (program) => {
+  const asked = [...MOBY, "--program", program];
+  it("is shown by ir, wgsl, plan and cost", async () => {
+    const [ir, wgsl, plan, cost] = await Promise.all([
+      modc(["ir", ...asked]),
+      modc(["wgsl", ...asked, "--json"]),
+      modc(["plan", ...asked, "--length", "40", "--target", "discrete"]),
+      modc(["cost", ...asked, "--length", "40", "--json"]),
+    ]);
+    expect(
+      [ir.status, wgsl.status, plan.status, cost.status],
+      ir.stderr + wgsl.stderr + plan.stderr + cost.stderr,
+    ).toEqual([0, 0, 0, 0]);
+    expect(ir.stdout.includes("cache.layers.0.inner.attn.keys")).toBe(program === "prompt" || program === "step");
+    expect(ir.stdout.includes("adamw")).toBe(program === "train-step");
+    expect(JSON.parse(wgsl.stdout).length).toBeGreaterThan(5);
+    expect(plan.stdout).toMatch(new RegExp(`^Moby, ${program}, B=1 T=${program === "step" ? 1 : 40}[ ,]`));
+    expect(JSON.parse(cost.stdout)).toMatchObject({ program, tokens: program === "step" ? 1 : 40 });
+  });
+});
+
+it("profile measures a step behind a prompt of that length", async () => {
+  const { status, stdout, stderr } = await modc([
+    "profile",
+    ...MOBY,
+    "--program",
+    "step",
+    "--length",
+    "40",
+    "--repeat",
+    "1",
+    "--json",
+  ]);
+  expect(status, stderr).toBe(0);
+  const { program, extents, works } = JSON.parse(stdout) as {
+    program: string;
+    extents: Record<string, number>;
+    works: readonly { readonly ms: number }[];
+  };
+  expect(program).toBe("step");
+  expect(extents).toMatchObject({ B: 1, T: 1, "T.capacity": 40, "K.capacity": 40 });
+  expect(works.length).toBeGreaterThan(10);
+});
+
+it("--program says what is compiled, and goes without the options that say it otherwise", async () => {
+  for (const other of [["--phase", "train"], ["--enter", "objective"], ["--gradients"]]) {
+    const { status, stderr } = await modc(["ir", ...MOBY, "--program", "step", ...other]);
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringContaining(`--program step says what is compiled: ${other[0]} has no effect`),
+    ]);
+  }
+  const block = await modc(["ir", "bench/models/mod.mod", "--program", "step"]);
+  expect([block.status, block.stderr]).toEqual([1, expect.stringMatching(/a model that generates/)]);
+});

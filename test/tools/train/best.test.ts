@@ -1,0 +1,222 @@
+// Which checkpoint of a run is the best where a live parameter changes: none before it has the value that it keeps; and
+// what is said where predictors have not learned to skip.
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { validationText } from "../../../src/tools/cli/train/train-progress.js";
+import type { TrainEvent } from "../../../src/tools/train/events.js";
+import { readManifest } from "../../../src/tools/train/checkpoint-node.js";
+import { readLog } from "../../../src/tools/train/log-node.js";
+import { Outcome } from "../../../src/tools/train/result.js";
+import { bestLoss, openRunFolder } from "../../../src/tools/train/run-folder-node.js";
+import { trainModel } from "../../../src/tools/train/run-node.js";
+import { settledFrom } from "../../../src/tools/train/settings.js";
+import { unskipping, unskippingText } from "../../../src/tools/train/skipping.js";
+import { contentsAt } from "./contents.js";
+import { scratch, text } from "./folder.js";
+import { pretendRun, PretendTrainer, type Pretence } from "./pretend.js";
+
+const folder = scratch();
+afterAll(() => folder.remove());
+let made = 0;
+const data = folder.file("text.txt", text(4000, 1));
+const settings = {
+  context: 32,
+  batch: 2,
+  steps: 20,
+  validateEvery: 4,
+  checkpointEvery: 50,
+  keep: 9,
+  validationWindows: 2,
+};
+
+/** A trainer whose loss is the lower the more is computed, as it is by the causal rule where capacity falls. */
+class Falling extends PretendTrainer {
+  override async evaluate(...given: Parameters<PretendTrainer["evaluate"]>): ReturnType<PretendTrainer["evaluate"]> {
+    return { ...(await super.evaluate(...given)), loss: 2 - (given[2]?.live?.["capacity"] ?? 0) };
+  }
+}
+
+async function run(
+  live: string,
+  pretence: Pretence = {},
+): Promise<{ readonly output: string; readonly events: readonly TrainEvent[] }> {
+  const output = join(folder.path, `run-${made++}`);
+  const events: TrainEvent[] = [];
+  for await (const event of trainModel(
+    pretendRun(output, data, { ...settings, live }, { createTrainer: async () => new Falling(pretence) }),
+  ))
+    events.push(event);
+  return { output, events };
+}
+const validations = (events: readonly TrainEvent[]) => events.filter((e) => e.kind === "validation");
+const warnings = (events: readonly TrainEvent[]): string[] =>
+  events.flatMap((e) => (e.kind === "warning" ? [e.message] : []));
+
+describe("the best checkpoint", () => {
+  it("is of those after every schedule of a live parameter has come to its end, though losses before were lower", async () => {
+    const { output, events } = await run("capacity=100%@0,20%@8\nother=1@0,0@12");
+    expect(validations(events).map((e) => [e.step, e.counts, e.best, Math.round(e.loss * 1e6) / 1e6])).toEqual([
+      [4, false, false, 1.4],
+      [8, false, false, 1.8],
+      [12, true, true, 1.8],
+      [16, true, false, 1.8],
+      [20, true, false, 1.8],
+    ]);
+    expect(events.flatMap((e) => (e.kind === "checkpoint" ? [[e.step, e.best]] : []))).toEqual([
+      [12, true],
+      [20, false],
+    ]);
+    expect(await (await openRunFolder(output)).find("best")).toMatch(/step-00000012$/);
+    expect(readFileSync(join(output, "report.html"), "utf8")).toContain("best");
+    // The checkpoint keeps the values with which it was validated.
+    const { live } = await readManifest((await openRunFolder(output)).checkpoint(12));
+    expect(live).toEqual({ capacity: 0.2, other: 0 });
+  });
+
+  it("is judged with the values that live parameters keep, also where they have them only at the end", async () => {
+    const seen: unknown[] = [];
+    const { events } = await run("capacity=100%@0,20%@100%", {
+      onEvaluate: (_rule, live) => seen.push(live?.["capacity"]),
+    });
+    expect(validations(events).map((e) => [e.step, e.counts, e.best])).toEqual(
+      [4, 8, 12, 16, 20].map((step) => [step, step === 20, step === 20]),
+    );
+    expect(validations(events).at(-1)!.live).toEqual({ capacity: 0.2 });
+    // Two rules, and each once more for the passage.
+    expect(seen.slice(-4)).toEqual([0.2, 0.2, 0.2, 0.2]);
+    expect(seen[0]).toBeCloseTo(0.84, 9);
+  });
+
+  it("is none where a schedule ends after the run, which is said at the start", async () => {
+    const { output, events } = await run("capacity=100%@0,20%@40");
+    expect(warnings(events)).toEqual([
+      "live parameters have their last values at step 40, and the run ends at 20: no validation can be the best",
+    ]);
+    expect(await (await openRunFolder(output)).find("best")).toBeNull();
+  });
+
+  it("of a run that goes on is no checkpoint that was written while a schedule was under way", async () => {
+    const folderOf = await openRunFolder(join(folder.path, `run-${made++}`));
+    const at = (step: number, validation: number) => ({
+      ...contentsAt(step),
+      validation,
+      settings: { live: "capacity=100%@0,20%@50%", steps: 20 },
+    });
+    await folderOf.save(at(5, 1), { keep: 9, best: true });
+    expect(await bestLoss(folderOf)).toBeNull();
+    await folderOf.save(at(10, 3), { keep: 9, best: false });
+    await folderOf.save(at(15, 2), { keep: 9, best: false });
+    await folderOf.goBackTo(15);
+    expect([await folderOf.find("best"), await bestLoss(folderOf)]).toEqual([folderOf.checkpoint(15), 2]);
+  });
+
+  it.each([
+    ["", 0],
+    ["capacity=50%", 0],
+    ["capacity=50%@0,50%@90", 0],
+    ["capacity=100%@0,50%@30,50%@90", 30],
+    ["capacity=100%@0,50%@30\nother=1@10,2@50%", 100],
+  ])("follows the schedules %j from step %d on", (live, step) => {
+    expect(settledFrom({ live, steps: 200 })).toBe(step);
+  });
+});
+
+describe("the report", () => {
+  it("is named where it was written, and only there", async () => {
+    const { output, events } = await run("");
+    expect(events.at(-1)).toMatchObject({ kind: "end", report: join(output, "report.html") });
+    mkdirSync(join(folder.path, `run-${made}`, "report.html"), { recursive: true }); // of the next run: in the way
+    const other = await run("");
+    expect(warnings(other.events)).toContainEqual(expect.stringContaining("report.html"));
+    const outcome = new Outcome();
+    for (const event of other.events) outcome.add(event);
+    expect(outcome.result(other.output)).toMatchObject({ reason: "finished", report: null });
+  });
+});
+
+describe("predictors that have not learned to skip", () => {
+  it("are named when the run ends, in the log and in the report", async () => {
+    const { output, events } = await run("capacity=100%@0,12.5%@8", { keeps: 1 });
+    const said =
+      "predictors still keep every token: layers.1 keeps 100.0% of the tokens by the causal rule, as the model " +
+      "generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%; train longer, or them alone " +
+      "at a higher learning rate: --only router,guess --lr 1e-2";
+    expect(events.slice(-2)).toMatchObject([{ kind: "warning", step: 20, message: said }, { kind: "end" }]);
+    const logged: unknown[] = [];
+    for await (const entry of readLog(join(output, "log.jsonl")))
+      if (entry.kind === "warning") logged.push(entry["message"]);
+    expect(logged).toEqual([said]);
+    expect(readFileSync(join(output, "report.html"), "utf8")).toContain(`<p class="warning">${said}</p>`);
+    expect(warnings((await run("capacity=100%@0,12.5%@8")).events)).toEqual([]);
+  });
+
+  it("leave the run without a best checkpoint, since a loss of more work is lower for that alone", async () => {
+    const { output, events } = await run("capacity=100%@0,12.5%@8", { keeps: 1 });
+    expect(validations(events).map((e) => [e.step, e.counts, e.best])).toEqual(
+      [4, 8, 12, 16, 20].map((step) => [step, step >= 8, false]),
+    );
+    const folderOf = await openRunFolder(output);
+    expect([await folderOf.find("best"), await folderOf.find("last")]).toEqual([null, folderOf.checkpoint(20)]);
+    await folderOf.goBackTo(20); // as a run that is resumed
+    expect(await folderOf.find("best")).toBeNull();
+    expect(validationText(validations(events).at(-1)!)).toMatch(
+      /; not compared: predictors keep what they should skip$/,
+    );
+  });
+
+  it("are those that skip less than half of what they should", () => {
+    const found = unskipping({ "top-k": { a: 0.125, b: 0.125, c: 0.98 }, causal: { a: 0.57, b: 0.55, c: 1 } });
+    expect(found).toEqual([{ path: "a", causal: 0.57, topK: 0.125 }]);
+    expect(unskippingText(found, { only: "", lr: 1e-3 })).toContain(
+      "keep most of what they should skip: a keeps 57.0% of the tokens by the causal rule, as the model " +
+        "generates, where",
+    );
+    expect(unskipping({ "top-k": { a: 0.125 } })).toEqual([]);
+    expect(unskippingText([], { only: "", lr: 1e-3 })).toBeNull();
+  });
+
+  it.each([
+    ["", 1e-3, "train longer, or them alone at a higher learning rate: --only router,guess --lr 1e-2"],
+    ["", 3e-2, "train longer, or them alone: --only router,guess"],
+    ["router,guess,head", 1e-3, "train longer, or them alone at a higher learning rate: --only router,guess --lr 1e-2"],
+    ["router,guess", 1e-3, "train longer, or at a higher learning rate: --lr 1e-2"],
+    ["router, layers.1.guess", 1e-2, "train longer"],
+  ])("with --only %j and --lr %d, get advice that is not followed already", (only, lr, advice) => {
+    const said = unskippingText([{ path: "a", causal: 1, topK: 0.125 }], { only, lr })!;
+    expect(said.slice(said.indexOf("; ") + 2)).toBe(advice);
+  });
+});
+
+describe("the line of a validation", () => {
+  const byRule = {
+    "top-k": { loss: 2, tokens: 9, shares: { a: 0.125, b: 0.125 } },
+    causal: { loss: 1, tokens: 9, shares: { a: 1, b: 0.5 } },
+  };
+  const event = {
+    kind: "validation",
+    step: 4,
+    byRule,
+    live: { capacity: 0.125 },
+    counts: true,
+    loss: 1,
+    bitsPerByte: 1.5,
+    best: true,
+    passage: null,
+  } as const;
+
+  it("tells what each rule computes, and what keeps it from being compared", () => {
+    const computed =
+      "loss 2.0000 by top-k (3.000 bits/byte, 12.5% computed), 1.0000 by the causal rule, which decides (1.500 " +
+      "bits/byte, 75.0% computed)";
+    expect(validationText(event)).toBe(`${computed}, the best so far`);
+    expect(validationText({ ...event, best: false })).toBe(
+      `${computed}; not compared: predictors keep what they should skip`,
+    );
+    expect(validationText({ ...event, best: false, counts: false })).toBe(
+      `${computed}; not compared while it changes: capacity 0.125`,
+    );
+    const dense = { "top-k": { loss: 1, tokens: 9, shares: {} } };
+    expect(validationText({ ...event, byRule: dense, best: false })).toBe("loss 1.0000 (1.500 bits/byte)");
+  });
+});
