@@ -9,6 +9,7 @@ import { formatDiagnostics } from "../src/language/diagnostics/format.js";
 import { recipes } from "../src/compiler/recipes.js";
 import { parse } from "../src/language/syntax/parse.js";
 import { COMMANDS } from "../src/tools/cli/tree/acts.js";
+import { codePages } from "./docs/fences.js";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const pages = [
@@ -19,6 +20,7 @@ const pages = [
   ...readdirSync(join(root, "docs"))
     .filter((f) => f.endsWith(".md"))
     .map((f) => `docs/${f}`),
+  ...codePages,
 ];
 const commands = Object.values(COMMANDS).flatMap((group) => Object.keys(group));
 const text = (page: string): string => readFileSync(join(root, page), "utf8");
@@ -61,14 +63,25 @@ describe("README.md", () => {
 describe("docs/README.md", () => {
   it("names every page of the documentation", () => {
     const named = [...text("docs/README.md").matchAll(/\]\(([^)]+)\)/g)].map((m) => join("docs", m[1]!));
-    const others = pages.filter((page) => page !== "README.md" && page !== "docs/README.md");
+    const others = pages.filter((page) => page !== "README.md" && page !== "docs/README.md" && !page.startsWith("src/"));
     expect(others.filter((page) => !named.includes(page))).toEqual([]);
+  });
+
+  it("leads by docs/architecture.md to every page in src/", () => {
+    const reached = new Set(["docs/architecture.md"]);
+    for (const page of reached)
+      for (const [, to] of text(page).matchAll(/\]\(([^):#]+\.md)(?:#[^)]*)?\)/g)) {
+        const target = join(dirname(page), to!);
+        if (codePages.includes(target)) reached.add(target);
+      }
+    expect(codePages.filter((page) => !reached.has(page))).toEqual([]);
   });
 });
 
 it("docs/architecture.md lists every program of a model", () => {
   const page = text("docs/architecture.md");
-  const table = page.slice(page.indexOf("### Programs of a model"), page.indexOf("## Rooms"));
+  const start = page.indexOf("### Programs of a model");
+  const table = page.slice(start, page.indexOf("\n## ", start));
   const named = [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap((m) =>
     [...m[1]!.matchAll(/`([^`]+)`/g)].map((name) => name[1]!),
   );

@@ -1,17 +1,29 @@
 // The fenced code of the documentation: every block of every page, with the language it says.
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Every page there is. */
-export const pages: readonly string[] = ["", "docs", "examples", "kernels", "bench"].flatMap((folder) =>
-  readdirSync(join(root, folder))
+/** The pages about the code, next to it. */
+export const codePages: readonly string[] = [
+  ...readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".md"))
     .sort()
-    .map((name) => (folder === "" ? name : `${folder}/${name}`)),
-);
+    .map((name) => `src/${name.split(sep).join("/")}`),
+  "test/README.md",
+];
+
+/** Every page there is. */
+export const pages: readonly string[] = [
+  ...["", "docs", "examples", "kernels", "bench"].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith(".md"))
+      .sort()
+      .map((name) => (folder === "" ? name : `${folder}/${name}`)),
+  ),
+  ...codePages,
+];
 
 export interface Fence {
   readonly page: string;

@@ -18,12 +18,21 @@ const NOT_RUN: readonly {
     why: "signatures, which test/language/check-tensor/reference.test.ts writes from the functions' own",
   },
   { page: "docs/architecture.md", language: "", begins: /^text ─parse▶/, why: "a drawing" },
-  { page: "docs/architecture.md", language: "", begins: /^%6 = top /, why: "a node as `modc ir` prints it" },
-  ...[/^axis T = /, /^simplify: /, /^%3 = mul/, /^layer\.router\n/].map((begins) => ({
-    page: "docs/architecture.md",
+  { page: "src/compiler/ir/README.md", language: "", begins: /^%6 = top /, why: "a node as `modc ir` prints it" },
+  ...(
+    [
+      ["docs/architecture.md", /^%4 = sum/],
+      ["docs/architecture.md", /^   1  row_sums/],
+      ["src/compiler/passes/README.md", /^axis T = /],
+      ["src/compiler/passes/README.md", /^simplify: /],
+      ["src/compiler/passes/README.md", /^%3 = mul/],
+      ["src/compiler/schedule/dispatches.md", /^layer\.router\n/],
+    ] as const
+  ).map(([page, begins]) => ({
+    page,
     language: "",
     begins,
-    why: "what commands print, which test/docs/one-layer.test.ts holds it against",
+    why: "the output of a command, which test/docs/one-layer.test.ts compares with it",
   })),
   {
     page: "docs/export-torch.md",
