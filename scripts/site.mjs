@@ -13,6 +13,9 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const STAMP = ".modc-site";
 const USAGE = "usage: npm run site -- [--build <folder>] [--no-playground]";
 
+/** The address of a page in a folder, by its source. */
+const addressOf = (page) => page.replace(/(?:\/README)?\.md$/, (end) => (end === ".md" ? ".html" : "/index.html"));
+
 /** Sources of pages, by the address of each. */
 function markdownPages() {
   const pages = new Map([["README.md", "index.html"]]);
@@ -20,12 +23,13 @@ function markdownPages() {
     pages.set(name, name.replace(/\.md$/, ".html"));
   for (const folder of ["docs", "examples", "kernels", "bench", "conformance"])
     for (const name of readdirSync(join(root, folder)).toSorted())
-      if (name.endsWith(".md"))
-        pages.set(
-          `${folder}/${name}`,
-          `${folder}/${name === "README.md" ? "index.html" : name.replace(/\.md$/, ".html")}`,
-        );
-  return pages;
+      if (name.endsWith(".md")) pages.set(`${folder}/${name}`, addressOf(`${folder}/${name}`));
+  for (const name of readdirSync(join(root, "src"), { recursive: true }).toSorted())
+    if (name.endsWith(".md")) {
+      const page = `src/${name.split(sep).join("/")}`;
+      pages.set(page, addressOf(page));
+    }
+  return pages.set("test/README.md", addressOf("test/README.md"));
 }
 
 /** `.mod` files of examples, by the address of the page of each. */
