@@ -174,7 +174,7 @@ describe("imports point one way", () => {
 
   it("a folder of the checker imports only those that stand before it", () => {
     const above = ["check", "review", "documented"];
-    const folderOf = (file: string): string => /^src\/check\/(\w+)\//.exec(file)?.[1] ?? "";
+    const folderOf = (file: string): string => /^src\/language\/check\/(\w+)\//.exec(file)?.[1] ?? "";
     const place = (file: string): number =>
       above.some((name) => file === `src/language/check/${name}.ts`) ? Infinity : CHECK_ORDER.indexOf(folderOf(file));
     const inside = imports

@@ -155,5 +155,5 @@ it("the README shows the library's MoD as it is", () => {
       .replaceAll(/\s+/g, "")
       .replace(",){", "){");
   const [shown] = blocks("README.md", "mod");
-  expect(body(shown!)).toBe(body(readFileSync(join(root, "src", "std", "mod.mod"), "utf8")));
+  expect(body(shown!)).toBe(body(readFileSync(join(root, "src", "language", "std", "mod.mod"), "utf8")));
 });
