@@ -1,4 +1,4 @@
-// The statements of one block's `forward`, for one version of the model.
+// Writes the Python statements of a block's `forward` for one version of the model.
 import type { Value } from "../../language/check/model.js";
 import { attribute } from "./names.js";
 import { axisMade, below, isWithin, type Body, type Item } from "./outline.js";
@@ -11,14 +11,17 @@ import type { Needs } from "./variants.js";
 export interface BodyText {
   readonly parameters: readonly string[];
   readonly lines: readonly string[];
-  /** The type of what it returns. */
+  /** The Python return type. */
   readonly result: string;
 }
 
 export const bodyText = (body: Body, options: BodyOptions): BodyText => new Writer(body, options).write();
 
 class Writer extends Statements {
-  /** Whether it gathers losses, its own or those of inner blocks; else those of the model, as entries of a dict. */
+  /**
+   * Whether losses are collected in a dict `losses`, including losses of inner blocks. Otherwise the losses become
+   * entries of the returned dict.
+   */
   #collects = false;
   readonly #own: string[] = [];
   write(): BodyText {
@@ -47,7 +50,7 @@ class Writer extends Statements {
     return { parameters, lines: this.lines, result };
   }
 
-  /** A stretch of the model's own statements, whose losses are gathered in a dict. */
+  /** Writes a run of the model's top-level statements for a pipeline stage. The losses are collected in a dict. */
   #stage({ given, made }: NonNullable<BodyOptions["stage"]>): BodyText {
     this.#collects = true;
     const x = this.names.fresh("x");
@@ -61,7 +64,7 @@ class Writer extends Statements {
     return { parameters: [], lines: this.lines, result: "" };
   }
 
-  /** States after a step, of what was counted in it. */
+  /** Writes the statements that compute new states after a training step, from the sums counted during the step. */
   #moved({ tallies, states }: Updates): BodyText {
     for (const { name, value } of tallies) {
       const own = this.names.fresh(name);
@@ -76,7 +79,7 @@ class Writer extends Statements {
     return { parameters: [], lines: this.lines, result: "dict[str, Tensor]" };
   }
 
-  /** What is recorded of a value, as soon as it is there. */
+  /** Records a value as a loss or an observed value as soon as the value is defined. */
   #record(value: Value): void {
     const { records } = this.options.variant;
     for (const { kind, name, value: recorded } of records.get(this.body.path) ?? []) {
@@ -126,7 +129,7 @@ class Writer extends Statements {
     return [...names, ...others, ...along, ...(run ? ["run: mt.Run"] : [])];
   }
 
-  /** How many items it has written. */
+  /** Writes the item at this index; returns the number of items written. */
   #item(at: number): number {
     const item = this.body.items[at]!;
     if (item.body) {
@@ -171,7 +174,10 @@ class Writer extends Statements {
     return this.options.needs(this.options.variant, path);
   }
 
-  /** What a call is given; `inLoop`: with something for what is not there before the loop is. */
+  /**
+   * The arguments of a call. If `inLoop` is true, "x" stands for every input, since a loop variable does not exist
+   * before the loop.
+   */
   #arguments(child: Body, inLoop = false): readonly string[] {
     const { axes, run, foreign } = this.#needs(child);
     return [
@@ -182,7 +188,10 @@ class Writer extends Statements {
     ];
   }
 
-  /** A list of blocks, each of which takes what the one before it gives: how many, or 0 if it is none. */
+  /**
+   * Writes calls of a list's blocks, each on the previous block's result, as a loop. Returns the number of items
+   * written, or 0 if no such list begins here.
+   */
   #loop(at: number): number {
     const first = this.body.items[at]!.body!;
     const list = /^(.*)\.0$/.exec(first.instance)?.[1];

@@ -1,7 +1,7 @@
-// What whole numbers given to a model are below: the rows of a table, or the classes of a loss.
+// Upper bounds of integer inputs: the number of table rows or of loss classes that an input selects from.
 import type { Model, Value } from "../../language/check/model.js";
 
-/** Null where an input's numbers choose nothing that has a fixed number. */
+/** Null if the input indexes nothing whose extent is a constant. */
 export function boundOf(input: string, model: Model): number | null {
   const given = model.inputs.find(({ name }) => name === input)?.value;
   const sizes = valuesOf(model).flatMap(({ op, inputs: [chosen, index] }) => {
@@ -12,7 +12,7 @@ export function boundOf(input: string, model: Model): number | null {
   return sizes.length === 0 ? null : Math.min(...sizes);
 }
 
-/** All values that results and losses are computed from. */
+/** All values that outputs and losses depend on. */
 export function valuesOf({ losses, outputs }: Model): readonly Value[] {
   const seen = new Set<Value>();
   const todo = [...losses, ...outputs].map(({ value }) => value);

@@ -1,4 +1,4 @@
-// Blocks that compute the same by the same text become one class; numbers in which they differ become its parameters.
+// Merges blocks with equal program text into one class; numbers that differ become parameters of the class.
 import type { Instance, ModelWeight } from "../../language/check/model.js";
 import { numberOf } from "./family.js";
 import { filled, numberTexts, pythonFloat, type Hole, type Holes } from "./holes.js";
@@ -10,7 +10,7 @@ import { nativeNames, nativeOf, type Native } from "./native.js";
 import { inputSequences, type InputSequence } from "./sequences.js";
 import type { StageText } from "./stage-text.js";
 
-/** One instance of a block, as text with holes; the holes of its inner blocks follow its own. */
+/** One block instance as text with holes. The block's own holes come first, then the holes of inner blocks. */
 export interface Part {
   readonly instance: Pick<Instance, "path" | "block" | "library" | "numbers">;
   readonly kind: Kind;
@@ -20,29 +20,29 @@ export interface Part {
 
 export interface Child {
   readonly attr: string;
-  /** Its place in a list, and in those within; empty for a block that is no member of one. */
+  /** Position in a list, followed by positions in nested lists; empty if the block is not a list member. */
   readonly index: readonly number[];
   readonly part: Part;
-  /** Where its holes begin among those of the block that has it. */
+  /** Index of the child's first hole among the holes of the enclosing block. */
   readonly from: number;
 }
 
-/** What will be a class. */
+/** A program text that becomes one class. */
 export interface Kind {
   readonly key: string;
   readonly block: string;
-  /** Whether it is all experts of a list at once. */
+  /** Whether the class holds all experts of a list at once. */
   readonly stacked: boolean;
-  /** The module of PyTorch that it is. */
+  /** The PyTorch module that the class extends, if any. */
   readonly native: Native | null;
-  /** Lines of `__init__` for weights, and of `reset_parameters`, with marks for the holes. */
+  /** `__init__` statements that create weights, and `reset_parameters` statements. Marks stand for the holes. */
   readonly weights: readonly string[];
   readonly resets: readonly string[];
-  /** With such marks. */
+  /** Method texts with the same marks. */
   readonly methods: readonly Method[];
-  /** The model's own statements in stages, if they are wanted; with such marks. */
+  /** The model's top-level statements cut into pipeline stages, if requested; with the same marks. */
   readonly stages: StageText | null;
-  /** Of the model, then of the others of its family. */
+  /** The parts of the model, followed by the parts of the other family members. */
   readonly parts: Part[];
 }
 
@@ -50,15 +50,15 @@ export type PartsOptions = MethodsOptions;
 
 export interface Parts {
   readonly root: Part;
-  /** The models of the family as parts: of another kind than the root where they have other lists of blocks. */
+  /** Parts for the other family members. Their kind differs from the root's if their block lists differ. */
   readonly relatives: readonly Part[];
-  /** The sequences of the model's inputs, then of the others of its family. */
+  /** The model's input sequences, then each other family member's. */
   readonly sequences: readonly (readonly InputSequence[])[];
-  /** In the order in which classes must stand: inner ones first. */
+  /** Definition order of the classes: inner classes come first. */
   readonly kinds: readonly Kind[];
 }
 
-/** The model and its family as parts. */
+/** Splits the model and its family into parts. */
 export function partsOf(own: PartsOptions, family: () => readonly PartsOptions[]): Parts {
   const kinds = new Map<string, Kind>();
   const partOf = (options: PartsOptions): Part => {
@@ -129,7 +129,9 @@ class Builder {
     return this.#unified(instance, { weights, resets, methods, stages }, holes.all, inner);
   }
 
-  /** Sums that a block counts until the next step; no checkpoint has them. */
+  /**
+   * Statements that create the buffers for sums counted until the next step. Checkpoints do not contain these buffers.
+   */
   #tallies(path: string): readonly string[] {
     const updates = this.options.variants.flatMap((variant) => variant.updates.get(path) ?? []);
     const names = updates.flatMap(({ tallies }) => tallies.flatMap(buffersOf));
@@ -147,7 +149,7 @@ class Builder {
     return { attr: attribute(name!), index: index.map(Number), part: this.part(child) };
   }
 
-  /** Numbers its marks anew, in the order of the text; those of its inner blocks follow. */
+  /** Renumbers the marks in text order; the holes of inner blocks come after them. */
   #unified(
     instance: Part["instance"],
     text: Omit<Kind, "key" | "block" | "stacked" | "native" | "parts">,
@@ -213,23 +215,25 @@ function initialiser({ init, shape }: ModelWeight, name: string, holes: Holes): 
   return `${init.kind}_(${name})`; // zeros or ones
 }
 
-/** The parameters of a class: which of its holes each fills. */
+/** The parameters of a class, and the holes that each parameter fills. */
 export interface Signature {
   readonly names: readonly string[];
-  /** The parameter of each hole; null where the number stands in the text. */
+  /** The parameter that fills each hole; null if the number is written into the text. */
   readonly of: readonly (string | null)[];
-  /** The text of each hole in the model. */
+  /** The text of each hole in the exported model. */
   readonly fixed: readonly string[];
 }
 
-/** Signatures of all kinds; those of inner blocks first, since a class passes on what they take. */
+/**
+ * Computes the signatures of all kinds, inner blocks first: a class passes on the parameters that inner classes take.
+ */
 export function signaturesOf(kinds: readonly Kind[], root: Kind): ReadonlyMap<Kind, Signature> {
   const found = new Map<Kind, Signature>();
   for (const kind of kinds) found.set(kind, signatureOf(kind, found, kind === root));
   return found;
 }
 
-/** Words for a number that say nothing of what it is for. */
+/** Hints that do not describe a number's purpose. */
 const GENERIC: ReadonlySet<string> = new Set(["size", "value"]);
 
 const weightNames = ({ weights }: Kind): readonly string[] =>
@@ -242,15 +246,15 @@ function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature
   if (native) return { names: native.parameters, of: nativeNames(native, holes), fixed };
   const own = children[0]?.from ?? holes.length;
   const names = new Names();
-  // A parameter that methods read is an attribute beside the block's weights and inner blocks; those of the model are
-  // fields of its arguments, which the source's own parameters name first.
+  // A parameter that methods read becomes an attribute next to the block's weights and inner blocks. A parameter of the
+  // model becomes a field of the arguments' dataclass; names of source parameters take precedence there.
   const taken = isRoot
     ? first!.instance.numbers.keys()
     : [...children.map(({ attr }) => attr), ...weightNames(first!.kind)];
   for (const member of new Set(taken)) names.fresh(member);
   const called = new Map<string, string>();
   const keys = holes.map((_, i) => parts.map((part) => part.holes[i]!.text).join(" "));
-  // A number that is called more than a size somewhere has that name.
+  // If one use of a number has a hint more specific than "size", all uses take this hint.
   const hints = new Map<string, string>();
   holes.forEach(({ hint }, i) => {
     if (i < own && !GENERIC.has(hint) && !hints.has(keys[i]!)) hints.set(keys[i]!, hint);
@@ -270,7 +274,7 @@ function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature
       }),
     );
     if (declared === undefined && all.every((text) => text === all[0])) return null;
-    // A number of one inner block, where the block has another of that name.
+    // Names for an inner block's number if the outer block already has a different number with the same name.
     const outer =
       child && within
         ? [/^d_(in|out)$/.test(within) ? [] : within, child.attr + within.replace(/^d?_?/, "_")].flat()

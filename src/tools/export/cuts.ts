@@ -1,5 +1,5 @@
-// Where a model can be cut into stages that several devices hold, one behind the other: between two statements of the
-// model's own function, where one tensor is all that those behind need of those before.
+// Finds pipeline cuts: a cut lies between two statements of the model's `forward` across which exactly one tensor is
+// live.
 import type { Value } from "../../language/check/model.js";
 import {
   axesRead,
@@ -15,26 +15,29 @@ import {
 } from "./outline.js";
 import type { Variant } from "./variants.js";
 
-/** Statements of the model that stay together, or a list of blocks each of which may begin a stage. */
+/** Statements of the model that stay in one stage, or a list of blocks, each of which may begin a stage. */
 export interface Unit {
-  /** The block that it calls first, as `norm` or `layers.3`, or the list. */
+  /** The first block that the unit calls (`norm` or `layers.3`), or the name of the list. */
   readonly name: string;
   readonly isList: boolean;
   readonly items: readonly Item[];
-  /** What comes from the unit before, and goes to the next: of the first the model's tokens, of the last nothing. */
+  /**
+   * The tensor from the previous unit (the first unit gets the model's tokens), and the tensor passed on (null for the
+   * last unit).
+   */
   readonly given: Value;
   readonly made: Value | null;
-  /** Paths of blocks and weights that it reads; of a list those outside of it. */
+  /** Paths of blocks and weights that the unit reads. A list excludes paths inside the list. */
   readonly reads: readonly string[];
 }
 
-/** A place between two items, by the block that is called behind it. */
+/** A cut between two items; its name is the block called right after the cut. */
 interface Cut {
   readonly at: number;
   readonly value: Value;
 }
 
-/** The names of cuts that all versions have; or in a sentence why there are none. */
+/** The cut names that all versions share, or a sentence that explains why there are no cuts. */
 export function cutNames(variants: readonly Variant[]): ReadonlySet<string> | string {
   const [first, ...others] = variants.map((variant) => namedCuts(variant));
   const names = [...(first?.keys() ?? [])].filter((name) => others.every((cuts) => cuts.has(name)));
@@ -42,7 +45,7 @@ export function cutNames(variants: readonly Variant[]): ReadonlySet<string> | st
   return "between any two of its blocks more than one tensor, or a choice of tokens, goes on";
 }
 
-/** The statements of one version between some of its cuts. `isLoop` says whether a list is called in a loop. */
+/** Splits the statements of one version at the named cuts. `isLoop` tests whether a list is called in a loop. */
 export function unitsOf(
   variant: Variant,
   names: ReadonlySet<string>,
@@ -69,7 +72,7 @@ export function unitsOf(
   const { instances, weights } = variant.model;
   const attributes = new Set([...instances, ...weights].map(({ path }) => path.split(".")[0]!));
   const taken = new Set<string>();
-  /** A name of statements that call no block of their own: no other unit's, and nothing's that the model has. */
+  /** A name for statements that call no block. The name differs from all unit names and model attributes. */
   const freeName = (wanted: string): string => {
     let name = wanted;
     for (let n = 2; taken.has(name) || attributes.has(name); n++) name = `${wanted}_${n}`;
@@ -94,11 +97,11 @@ export function unitsOf(
   });
 }
 
-/** The input along whose tokens the model computes. */
+/** The input whose token axis the model computes along. */
 export const tokensOf = ({ model }: Variant): Value =>
   model.inputs.find(({ type }) => sequenceAt(model, type.shape[1]) === inputAxis(model))!.value;
 
-/** Where a list's members, called in order and by nothing else, end; null where they are not so called. */
+/** The index after the last member of a list whose members are called in order and nowhere else; null otherwise. */
 function endOfList(variant: Variant, list: string, at: number, names: ReadonlySet<string>): number | null {
   const { items } = variant.bodies.get("")!;
   const isMember = (path: string): boolean => path.startsWith(`${list}.`);
@@ -110,7 +113,7 @@ function endOfList(variant: Variant, list: string, at: number, names: ReadonlySe
   return size > 1 && !readsOf(others).some(isMember) ? at + size : null;
 }
 
-/** The first block that is called. */
+/** The first block that the items call. */
 const callIn = (items: readonly Item[]): string | null => items.find(({ body }) => body)?.body?.instance ?? null;
 
 function readsOf(items: readonly Item[]): readonly string[] {
@@ -122,7 +125,7 @@ function readsOf(items: readonly Item[]): readonly string[] {
   return [...new Set(found)];
 }
 
-/** Cuts by the block that is called behind each, for the first time. */
+/** Cuts by the block called right after each cut, if this call is the block's first. */
 function namedCuts(variant: Variant): ReadonlyMap<string, Cut> {
   const { items } = variant.bodies.get("")!;
   const values = crossing(variant);
@@ -140,7 +143,10 @@ function namedCuts(variant: Variant): ReadonlyMap<string, Cut> {
 
 const widthOf = ({ type }: Value): string => type.shape.slice(2).join(" ");
 
-/** The tensor that crosses each place between items at which nothing else does, by the item behind it. */
+/**
+ * For each index at which exactly one tensor is live: the tensor that crosses from the items before into the item
+ * there.
+ */
 function crossing(variant: Variant): ReadonlyMap<number, Value> {
   const { model } = variant;
   const { items } = variant.bodies.get("")!;
@@ -170,8 +176,9 @@ function crossing(variant: Variant): ReadonlyMap<number, Value> {
 }
 
 /**
- * Places across which an axis is read, or an attribute of the model with states that training moves is called or read
- * again: it is in one stage alone.
+ * Rejects cuts across which an axis is read.
+ * An attribute with states that training moves must stay in one stage, so that a cut between two reads of the attribute
+ * is rejected as well.
  */
 function blockedBy(variant: Variant): (at: number) => boolean {
   const { model, updates } = variant;
@@ -192,7 +199,7 @@ function blockedBy(variant: Variant): (at: number) => boolean {
   return (at) => updates.has("") || [...spans.values()].some(({ first, last }) => first < at && at <= last);
 }
 
-/** The attribute of the model in which something is, or the member of one that is a list. */
+/** The model attribute that contains a path; for a list, the list member. */
 export const memberOf = (path: string): string => {
   const [name = "", index = ""] = path.split(".");
   return /^\d+$/.test(index) ? `${name}.${index}` : name;

@@ -1,4 +1,4 @@
-// Choices of entries, such as of a token's experts, and what experts compute, as expressions of PyTorch.
+// Entry selections (such as a token's experts) and expert computations as PyTorch expressions.
 import type { Value } from "../../language/check/model.js";
 import { axisChosenFrom, countedBy, isOfExperts } from "./outline.js";
 import { refuse } from "./refused.js";
@@ -10,14 +10,14 @@ type Members = Value<"entry_members">["attrs"]["members"];
 const membersText = (members: Members): string =>
   `(${members.map(({ first, count }) => `(${first}, ${count}),`).join(" ")})`;
 
-/** The number of entries among which is chosen. */
+/** The number of candidates that an entry selection chooses from. */
 function amongOf(choice: Value, { holes }: Pick<Scope, "holes">): string {
   const size = choice.inputs[0]!.type.shape.at(-1);
   if (typeof size !== "number") refuse("a choice among entries of an axis", choice);
   return holes.add(String(size), "num_experts");
 }
 
-/** Whether all entries of a choice exist. */
+/** Whether a selection fills all of the slots, so that every entry exists. */
 const isFull = (choice: Value): boolean => choice.op === "top_entries";
 
 /** The text of an operation on entries; null for other operations. */
@@ -59,7 +59,7 @@ export function entryExpression(value: Value, scope: Scope): Text | null {
   return null;
 }
 
-/** How the entries are sorted along which operations are. */
+/** The expression that sorts entries by expert, for the operations along the sorted axis. */
 export function sortingText(value: Value<"sort_rows"> | Value<"sort_entries">, along: string, scope: Scope): string {
   const { members, of } = value.attrs;
   const choice = value.inputs[1]!;
@@ -69,7 +69,7 @@ export function sortingText(value: Value<"sort_rows"> | Value<"sort_entries">, a
   return `mt.sort_entries(${scope.loose(choice)}, ${along}, ${among}${some})`;
 }
 
-/** A product with, or an elementwise function of, weights of experts; null for other operations. */
+/** The product of rows and experts' weights; null for other operations. */
 export function expertProduct(value: Value, scope: Scope, entries: (value: Value) => string): Text | null {
   if (!is(value, "matmul")) return null;
   const [x, w] = value.inputs;
@@ -78,6 +78,6 @@ export function expertProduct(value: Value, scope: Scope, entries: (value: Value
   return call(`mt.expert_linear(${scope.loose(x!)}, ${weight}, ${entries(value)})`);
 }
 
-/** The weight of each row's own expert, beside rows of as many dimensions as the value. */
+/** Selects the weight of each row's expert, with the value's rank. */
 export const ownWeight = (weight: string, value: Value, entries: string): string =>
   `mt.own_of(${weight}, ${entries}, ${value.type.shape.length})`;

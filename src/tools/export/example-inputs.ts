@@ -1,4 +1,4 @@
-// Python that makes an input of a model, for examples: random, and within what the model takes.
+// Python expressions that create random, valid example inputs for a model.
 import type { Model, ModelInput } from "../../language/check/model.js";
 import { axisName } from "../../language/check/types.js";
 import type { Size } from "../../ground/size/size.js";
@@ -7,7 +7,7 @@ import { boundOf } from "./bounds.js";
 const SEQUENCES = 2;
 const TOKENS = 16;
 
-/** An expression of PyTorch. */
+/** Returns a PyTorch expression. */
 export function exampleInput({ name, type }: ModelInput, model: Model): string {
   const sizes = type.shape.map((size) => sizeOf(size, model));
   const shape = `(${sizes.join(", ")}${sizes.length === 1 ? "," : ""})`;

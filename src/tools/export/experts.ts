@@ -1,17 +1,17 @@
-// Experts that are called all at once: blocks of a list that differ in their weights only are one module, whose weights
-// have the expert as a first dimension.
+// Stacks experts for batched execution. Blocks of a list that differ only in weights become one module, whose weights
+// have the expert as first dimension.
 import type { Value } from "../../language/check/model.js";
 import { isOfExperts, isWithin, pathOfWeight } from "./outline.js";
 import { refuse } from "./refused.js";
 import type { Variant } from "./variants.js";
 
-/** Experts as one module. */
+/** Several experts as one module. */
 export interface Stack {
-  /** The first of them, which stands for all in the model. */
+  /** The path of the first expert, which represents the whole stack in the model. */
   readonly first: string;
-  /** In the order of the first dimension of their weights. */
+  /** Expert paths in the order of the weights' first dimension. */
   readonly members: readonly string[];
-  /** Where the module has them. */
+  /** The path of the stacked module. */
   readonly place: string;
 }
 
@@ -19,9 +19,9 @@ const within = (path: string, instance: string): boolean => path === instance ||
 
 export class Stacks {
   readonly #byFirst = new Map<string, Stack>();
-  /** Blocks that are in a stack, or that nothing calls: the module has none of their own. */
+  /** Blocks without a module: members of a stack, and experts that nothing calls. */
   readonly #dropped = new Set<string>();
-  /** Where blocks stand that are beside a stack in its list. */
+  /** New paths of experts that share a list with a stack but are not part of the stack. */
   readonly #moved = new Map<string, string>();
 
   constructor(variants: readonly Variant[]) {
@@ -59,18 +59,18 @@ export class Stacks {
     this.#byFirst.set(first, { first, members, place: isTaken ? first.replace(/\.(\d+)$/, "_$1") : holder });
   }
 
-  /** The stack that a block or weight is within. */
+  /** The stack that contains a block or weight. */
   of(path: string): Stack | null {
     for (const stack of this.#byFirst.values()) if (stack.members.some((member) => within(path, member))) return stack;
     return null;
   }
 
-  /** Whether the module has no block for this one. */
+  /** Whether the exported module has no block for this instance. */
   isDropped(instance: string): boolean {
     return this.#dropped.has(instance);
   }
 
-  /** Where the module has a block or weight. */
+  /** The path of a block or weight in the exported module. */
   placeOf(path: string): string {
     for (const { members, place } of this.#byFirst.values()) {
       const member = members.find((own) => within(path, own));
@@ -80,7 +80,7 @@ export class Stacks {
     return path;
   }
 
-  /** The same weight of all experts of its stack; of others it alone. */
+  /** Paths of the same weight in all experts of the stack. If the path is in no stack, the result is the path alone. */
   allOf(path: string): readonly string[] {
     const stack = this.of(path);
     if (!stack) return [path];

@@ -1,10 +1,10 @@
-// Models of one source with other parameters: they show which numbers of the classes follow which parameter, where the
-// numbers of one model are equal by chance.
+// Varies the model's parameters. Numbers that are equal by chance in one model differ in the relatives, which reveals
+// the parameter that each number follows.
 import type { Model } from "../../language/check/model.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { rational } from "../../ground/numerics/rational.js";
 
-/** The value of a parameter as it is printed: `12.5%`, `256`, `10000.0`; null where it is no number. */
+/** Parses a printed parameter value: `12.5%`, `256`, `10000.0`. Returns null if the text is not a number. */
 export function numberOf(text: string): Rational | null {
   const found = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?(%?)$/.exec(text);
   if (!found) return null;
@@ -14,7 +14,7 @@ export function numberOf(text: string): Rational | null {
   return places >= 0 ? rational(digits * 10n ** BigInt(places)) : rational(digits, 10n ** BigInt(-places));
 }
 
-/** Other values of a parameter, the likeliest to be accepted first. */
+/** Other values for a parameter; the values most likely to be accepted come first. */
 function others(text: string): readonly string[] {
   const value = numberOf(text);
   if (value === null || value.num <= 0n) return [];
@@ -26,10 +26,12 @@ function others(text: string): readonly string[] {
     .map(String);
 }
 
-/** How many divisors of a whole number are tried. */
+/** The largest number of divisors to try. */
 const DIVISORS = 24;
 
-/** Other values of a whole number, its divisors first, the smallest of all: bounds from below show there. */
+/**
+ * Further candidates for an integer: divisors in ascending order come first, since small values reveal lower bounds.
+ */
 function further(text: string): readonly string[] {
   if (!/^\d+$/.test(text)) return [];
   const num = BigInt(text);
@@ -40,9 +42,10 @@ function further(text: string): readonly string[] {
 }
 
 /**
- * For each parameter that is a number, the models in which it has another value and the rest have theirs: of whole
- * numbers two, if possible one of them smaller, since a number may follow a parameter by chance in one.
- * `check` gives the models with some parameters set, or null where the source has errors then.
+ * For each numeric parameter, checks the models in which this parameter has another value and the rest keep theirs.
+ * An integer gets two other values, if possible one smaller, since with one value a number may follow a parameter by
+ * chance.
+ * `check` returns the models for the given parameters, or null if the source then has errors.
  */
 export function familyOf<Models>(
   { parameters }: Pick<Model, "parameters">,

@@ -1,7 +1,7 @@
 // Numbers in the text of a block that may differ between its instances: each becomes a parameter or stays a number.
 import { toNumber } from "../../ground/numerics/rational.js";
 
-/** A number as Python writes it, and a word for a parameter that holds it. */
+/** A number in Python syntax, and a suggested name for the parameter that may hold the number. */
 export interface Hole {
   readonly text: string;
   readonly hint: string;
@@ -9,22 +9,22 @@ export interface Hole {
 
 const MARK = /⟦(\d+)⟧/g;
 
-/** Numbers in the order in which a text has them. */
+/** Collects the numbers of a text, in text order. */
 export class Holes {
   readonly all: Hole[] = [];
 
-  /** The mark that stands in the text for a number. */
+  /** Returns the mark that stands for the number in the text. */
   add(text: string, hint: string): string {
     this.all.push({ text, hint });
     return `⟦${this.all.length - 1}⟧`;
   }
 }
 
-/** The text with something in place of each mark. */
+/** Replaces each mark. */
 export const filled = (text: string, at: (hole: number) => string): string =>
   text.replace(MARK, (_, hole: string) => at(Number(hole)));
 
-/** A number as Python writes it. */
+/** Formats a number in Python syntax. */
 export function pythonNumber(value: number): string {
   if (Number.isNaN(value)) return 'float("nan")';
   if (!Number.isFinite(value)) return value > 0 ? 'float("inf")' : '-float("inf")';
@@ -32,14 +32,14 @@ export function pythonNumber(value: number): string {
   return Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
 }
 
-/** One that is a float also where it is whole. */
+/** Formats a number as a Python float, with ".0" if the value is an integer. */
 export const pythonFloat = (value: number): string =>
   /^-?\d+$/.test(pythonNumber(value)) ? `${pythonNumber(value)}.0` : pythonNumber(value);
 
-/** The holes that a text has marks for. */
+/** The indices of the holes that a text has marks for. */
 export const marksIn = (text: string): readonly number[] => [...text.matchAll(MARK)].map(([, hole]) => Number(hole));
 
-/** A number of an instance as the texts that a hole may have for it. */
+/** All texts in which a hole may spell this number. */
 export const numberTexts = (number: Parameters<typeof toNumber>[0]): readonly string[] => [
   pythonNumber(toNumber(number)),
   pythonFloat(toNumber(number)),

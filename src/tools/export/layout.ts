@@ -1,8 +1,8 @@
-// Lays statements of Python out in lines of at most a hundred columns.
+// Wraps Python statements at 100 columns.
 
 const WIDTH = 100;
 
-/** Paragraphs filled anew to a width; lines that begin an item of a list, or are indented, begin anew. */
+/** Refills paragraphs to a width. List items and indented lines start a new line. */
 export const paragraphs = (text: string, width: number): readonly string[] => {
   const lines: string[] = [];
   let before = "";
@@ -19,7 +19,7 @@ export const paragraphs = (text: string, width: number): readonly string[] => {
   return lines;
 };
 
-/** The lines of a file, those of code broken where they are too long; docstrings stay as they are. */
+/** Breaks long code lines. Docstrings stay unchanged. */
 export function laidOut(lines: readonly string[]): readonly string[] {
   let inside = false;
   return lines.flatMap((line) => {
@@ -30,7 +30,7 @@ export function laidOut(lines: readonly string[]): readonly string[] {
   });
 }
 
-/** Breaks a line that is too long at the commas of an outer pair of brackets, as Black does. */
+/** Breaks a long line at the commas inside its longest outermost brackets, as Black does. */
 function wrapped(line: string): readonly string[] {
   if (Array.from(line).length <= WIDTH) return [line];
   const indent = /^ */.exec(line)![0];
@@ -41,7 +41,7 @@ function wrapped(line: string): readonly string[] {
   const marks = [open, ...commas, close];
   const parts = marks.slice(1).map((end, i) => line.slice(marks[i]! + 1, end).trim());
   const inner = parts.filter((part) => part !== "").map((part) => `${indent}    ${part}`);
-  // One element of a group without commas is no tuple.
+  // A group without commas must not become a tuple, so no comma is added.
   const ended = inner.map((part) => (commas.length === 0 ? part : `${part},`));
   return [line.slice(0, open + 1), ...ended.flatMap(wrapped), ...wrapped(`${indent}${line.slice(close)}`)];
 }
@@ -52,7 +52,7 @@ interface Group {
   readonly commas: readonly number[];
 }
 
-/** The longest pair of brackets that is in no other. */
+/** The longest bracket pair that is not nested in another pair. */
 function outermost(line: string): Group | null {
   let best: Group | null = null;
   let depth = 0;

@@ -1,29 +1,29 @@
-// Lists of blocks as Python makes them: a comprehension where they repeat.
+// Writes Python block lists; repeated members become a comprehension.
 
 const indented = (lines: readonly string[]): string[] => lines.map((line) => `    ${line}`);
 
-/** What a list holds in one model, by the kinds of its members, and the whole numbers that the model is made with. */
+/** The members of a block list in one model, by kind, and the model's integer parameters. */
 export interface Listed {
-  /** Null: of a member that is of no kind in the model. */
+  /** Null marks a member whose kind does not occur in the exported model. */
   readonly kinds: readonly (string | null)[];
   readonly numbers: ReadonlyMap<string, number>;
 }
 
-/** The places of the less frequent kind in a list of two kinds: each i with i % period == offset. */
+/** The positions of the rarer kind in a list with two kinds: all i with i % period == offset. */
 export interface Period {
-  /** A number, or the parameter that says it. */
+  /** A number, or the name of the parameter that holds the number. */
   readonly period: number | string;
-  /** Null: the last of each period. */
+  /** Null: the last position in each period. */
   readonly offset: number | null;
 }
 
-/** The members of a list that have one class: as a condition on i in Python, and as a function. */
+/** Selects the list members that have one class: a Python condition on i, and the same test as a function. */
 export interface ListTest {
   readonly text: string;
   readonly holds: (i: number) => boolean;
 }
 
-/** The shortest period that holds in all models; null where there is none, or too few members to tell. */
+/** The shortest period that fits all models; null if no period fits or there are too few members to decide. */
 export function periodOf(all: readonly Listed[]): Period | null {
   const [first] = all;
   const kinds = [...new Set(all.flatMap((list) => list.kinds))];
@@ -34,7 +34,7 @@ export function periodOf(all: readonly Listed[]): Period | null {
       const p = typeof period === "number" ? period : (numbers.get(period) ?? 0);
       return p > 0 && own.every((k, i) => (k === kind) === (i % p === (offset ?? p - 1)));
     });
-  // Of lists of several lengths, one must have the same place in two periods.
+  // If the lists differ in length, at least one list must contain two full periods.
   const mostFixed = all.length > 1 ? Math.ceil(longest / 2) : longest;
   const fixed = Array.from({ length: mostFixed - 1 }, (_, i) => i + 2);
   for (const period of [...fixed, ...first.numbers.keys()])
@@ -44,8 +44,9 @@ export function periodOf(all: readonly Listed[]): Period | null {
 }
 
 /**
- * A list of the calls that make its members. `length` is the expression for how many there are; null: so many, whatever
- * the arguments are. Members for which `test` holds have one text, and the others another.
+ * Writes the list as Python.
+ * `length` is the expression for the number of members; null means that this number is the same for all arguments.
+ * Members for which `test` holds have one text; the remaining members have another.
  */
 export function listOf(made: readonly string[], length: string | null, test: ListTest | null): readonly string[] {
   const range = `range(${length ?? made.length})`;
@@ -66,7 +67,7 @@ export interface Member {
   readonly text: string;
 }
 
-/** A list of lists; a member may stand beside lists. */
+/** Writes nested lists. Single members and lists may be mixed. */
 export function nestedList(members: readonly Member[]): readonly string[] {
   const [only] = members;
   if (only && only.index.length === 0) return [only.text];

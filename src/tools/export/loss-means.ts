@@ -1,11 +1,12 @@
-// Which losses are means over tokens or targets: of the parts of a batch they add up, by how much each part counts.
+// Finds the losses that are means over tokens or targets. Means over parts of a batch add up, weighted by each part's
+// count.
 import type { Model, Value } from "../../language/check/model.js";
 import { inputAxis, sequenceAt } from "./outline.js";
 import { is } from "./text.js";
 
 /**
- * Paths of losses that are not. `targets` is the input of targets. Places in lists are `*`, since all blocks of a list
- * have such losses alike.
+ * Paths of the other losses, which are not means. `targets` is the name of the targets input.
+ * List indices are replaced by `*`, since all blocks of a list have the same kind of loss.
  */
 export function lossesOfBatches(model: Model, targets: string | null): readonly string[] {
   const aimed = model.inputs.find(({ name }) => name === targets)?.value ?? null;
@@ -13,7 +14,7 @@ export function lossesOfBatches(model: Model, targets: string | null): readonly 
   return [...new Set(found.map(({ path }) => path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*")))];
 }
 
-/** A number times a mean, or a sum of such over the same. */
+/** Whether a loss is a number times a mean, or a sum of means over the same elements. */
 const isMean = (model: Model, value: Value, targets: Value | null): boolean => meanOver(model, value, targets) !== null;
 
 function meanOver(model: Model, value: Value, targets: Value | null): "tokens" | "targets" | null {
@@ -46,7 +47,7 @@ function meanOver(model: Model, value: Value, targets: Value | null): "tokens" |
 const isNumber = (value: Value): boolean =>
   value.op === "number" || value.op === "live" || (value.op === "pointwise" && value.inputs.every(isNumber));
 
-/** Whether a value is computed from something of all sequences of a batch. */
+/** Whether a value depends on a reduction over all sequences of a batch. */
 function readsBatch(value: Value): boolean {
   const seen = new Set<Value>();
   const todo = [value];

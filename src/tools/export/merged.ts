@@ -1,4 +1,4 @@
-// Joins the statements of a block's versions: what they share stands once, the rest behind conditions on the run.
+// Merges the statements of a block's versions: shared statements appear once, the rest under conditions on the run.
 import type { Version } from "./variants.js";
 
 export interface Lines {
@@ -8,20 +8,20 @@ export interface Lines {
 
 type Same = (a: string, b: string) => boolean;
 
-/** A line with those that are indented below it, behind the comment on it. */
+/** A line with the indented lines below, preceded by a comment. */
 interface Statement {
   readonly comment: readonly string[];
   readonly lines: readonly string[];
 }
 
-/** Conditions in the order in which they are tried. */
+/** The conditions, in the order to try. */
 const CONDITIONS: readonly (readonly [string, (version: Version) => boolean])[] = [
   ["run.objective", ({ entry }) => entry === "objective"],
   ["run.training", ({ phase }) => phase === "train"],
   ["run.causal", ({ phase }) => phase === "generate"],
 ];
 
-/** The statements of all versions: each version runs its own, in their order. `same` compares two lines. */
+/** Merges all versions; each version executes exactly the original statements in order. `same` compares two lines. */
 export function merged(all: readonly Lines[], same: Same): readonly string[] {
   const statements = all.map(({ version, lines }) => ({ version, statements: statementsOf(lines) }));
   return linesOf(joined(statements, same));
@@ -47,7 +47,7 @@ function joined(all: readonly Own[], same: Same): readonly Statement[] {
   return choices.reduce((best, found) => (linesOf(found).length < linesOf(best).length ? found : best));
 }
 
-/** What both have stands once, in the order of both. */
+/** Emits statements common to both sides once, in order, and the rest under the condition. */
 function either(condition: string, yes: readonly Statement[], no: readonly Statement[], same: Same): Statement[] {
   const found: Statement[] = [];
   let [a, b] = [0, 0];
@@ -59,7 +59,7 @@ function either(condition: string, yes: readonly Statement[], no: readonly State
   return found;
 }
 
-/** The places of a longest list of statements that both have, counted in lines. */
+/** Index pairs of the longest common subsequence, weighted by line count. */
 function common(a: readonly Statement[], b: readonly Statement[], same: Same): readonly Place[] {
   const longest = Array.from({ length: a.length + 1 }, () => new Array<number>(b.length + 1).fill(0));
   const alike = a.map((x) => b.map((y) => isSame(x, y, same)));
@@ -81,10 +81,10 @@ function common(a: readonly Statement[], b: readonly Statement[], same: Same): r
 
 type Place = readonly [number, number];
 
-/** So many lines are worth conditions before and behind them. */
+/** The least number of shared lines that justifies conditions before and after. */
 const FEWEST = 3;
 
-/** Without few lines between others in which both differ: a copy of them reads better than conditions around them. */
+/** Drops short shared runs between differing statements: a duplicate reads better than two more conditions. */
 function worthwhile(places: readonly Place[], yes: readonly Statement[], no: readonly Statement[]): readonly Place[] {
   const runs: Place[][] = [];
   for (const place of places) {
@@ -119,11 +119,11 @@ function branches(condition: string, yes: readonly string[], no: readonly string
   return [plain([`if ${condition}:`, ...yes.map(inner), ...others])];
 }
 
-/** Lines under a condition, which one alone among them joins. */
+/** Puts lines under a condition. A single `if` statement takes the condition into its own test. */
 function under(condition: string, lines: readonly string[]): Statement {
   const only = /^if (.+):$/.exec(lines[0]!)?.[1];
   const isOne = only !== undefined && lines.slice(1).every((line) => line.startsWith(" "));
-  // Training is of the objective.
+  // `run.training` implies `run.objective`.
   if (isOne && condition === "run.objective" && only.startsWith("run.training")) return plain(lines);
   return plain(isOne ? [`if ${only} and ${condition}:`, ...lines.slice(1)] : [`if ${condition}:`, ...lines.map(inner)]);
 }

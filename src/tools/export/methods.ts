@@ -1,4 +1,4 @@
-// The functions of each block as methods of a class: calls of one function whose text is the same are one method.
+// Turns the functions of each block into class methods; calls with equal text share one method.
 import type { Value } from "../../language/check/model.js";
 import { bodyText, type BodyText } from "./body-text.js";
 import type { Stacks } from "./experts.js";
@@ -23,21 +23,21 @@ export interface MethodsOptions {
   readonly notes: SourceNotes;
   readonly needs: NeedsOf;
   readonly stacks: Stacks;
-  /** Whether the model is cut into stages too. */
+  /** Whether the model is also cut into pipeline stages. */
   readonly staged?: boolean;
 }
 
-/** What one block has, and the numbers in its text. */
+/** The methods of one block, and the numbers in their texts. */
 interface Made {
   readonly methods: readonly Method[];
   readonly holes: Holes;
-  /** Names of methods by version and call. */
+  /** Method names by version and call path. */
   readonly names: ReadonlyMap<Variant, ReadonlyMap<string, string>>;
-  /** Of the model, if it is wanted. */
+  /** Only for the model itself, if stages are requested. */
   readonly stages: StageText | null;
 }
 
-/** One text in each version that has it. */
+/** One method: a text for each version that has the function. */
 interface Group {
   readonly fn: string;
   readonly texts: Map<Variant, BodyText>;
@@ -99,7 +99,7 @@ export class Methods {
         at(groups, key, () => ({ fn: body.fn, texts: new Map<Variant, BodyText>() })).texts.set(variant, text);
       }
     }
-    // The only method of a class is its forward, by which hooks and wrappers know it.
+    // If the class has a single method, it must be `forward`, because hooks and wrappers look for `forward`.
     const names = new Names();
     const named = new Map<string, string>();
     const methods = [...groups].map(([key, { fn, texts }]): Method => {
@@ -126,7 +126,7 @@ export class Methods {
     };
   }
 
-  /** Names in all versions, by calls of an instance. */
+  /** Shared names across all versions, by the call paths of an instance. */
   #naming(instance: string): ReadonlyMap<string, Naming> {
     const bodies = new Map<string, { readonly body: Body; readonly uses: ReadonlyMap<Value, number> }[]>();
     for (const variant of this.options.variants)
@@ -135,7 +135,7 @@ export class Methods {
     return new Map([...bodies].map(([path, all]) => [path, new Naming(all)]));
   }
 
-  /** What gives a block's states after a step of training; null where it has none that move. */
+  /** The method that computes a block's states after a training step; null if training moves no state of the block. */
   #moved(instance: string, holes: Holes): Method | null {
     const { variants, notes, needs, stacks } = this.options;
     for (const variant of variants) {
@@ -164,7 +164,7 @@ export class Methods {
     return null;
   }
 
-  /** The method that a call calls. */
+  /** The method name for a call. */
   nameOf(variant: Variant, call: string): string {
     return this.of(variant.bodies.get(call)!.instance).names.get(variant)!.get(call)!;
   }

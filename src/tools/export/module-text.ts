@@ -1,4 +1,4 @@
-// The text of `model.py`: a class for each kind of block, the model's arguments, and how its weights are loaded.
+// Writes `model.py`: one class for each kind of block, the model's arguments, and the functions that load weights.
 import { filled, marksIn } from "./holes.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
@@ -34,32 +34,32 @@ export interface ModuleOptions {
   readonly parts: Parts;
   readonly variants: readonly Variant[];
   readonly notes: SourceNotes;
-  /** Names of the file that no class of a block may have. */
+  /** Names that block classes must not have, because the file uses them. */
   readonly reserved?: readonly string[];
 }
 
-/** What another module around the same blocks is made of. */
+/** Pieces for another module that wraps the same blocks. */
 export interface ModulePieces {
   readonly arguments: readonly Argument[];
-  /** The classes of inner blocks, each behind two empty lines. */
+  /** Classes of inner blocks, each preceded by two empty lines. */
   readonly classes: readonly string[];
-  /** Statements of the model's constructor, of which `super().__init__()` is the first; they read `args`. */
+  /** Statements of the model's constructor. The first is `super().__init__()`; the rest read `args`. */
   readonly init: readonly string[];
-  /** The method `reset_parameters`, behind an empty line, where the model has weights of its own. */
+  /** The method `reset_parameters`, preceded by an empty line, if the model itself has weights. */
   readonly resets: readonly string[];
-  /** Statements behind `run = …` and `axis = …`; they read `self.args`. */
+  /** Statements after `run = …` and `axis = …`; they read `self.args`. */
   readonly forward: readonly string[];
-  /** The most tokens of a sequence, as an expression. */
+  /** The greatest number of tokens in a sequence, as an expression. */
   readonly most: string | null;
 }
 
-/** What the class of a stage is made of. */
+/** Pieces for the class of a pipeline stage. */
 export interface StagePieces {
-  /** Statements behind `run = …` and `axis = …`; they read `self.args`. */
+  /** Statements after `run = …` and `axis = …`; they read `self.args`. */
   readonly lines: readonly string[];
-  /** The last dimensions of what goes from stage to stage. */
+  /** The last dimensions of the tensor passed from stage to stage. */
   readonly width: readonly string[];
-  /** The most tokens of a sequence, as an expression. */
+  /** The greatest number of tokens in a sequence, as an expression. */
   readonly most: string | null;
 }
 
@@ -72,7 +72,7 @@ export const stagePieces = (options: ModuleOptions): StagePieces => new ModuleWr
 export const indented = (lines: readonly string[], by = 4): string[] =>
   lines.map((line) => (line === "" ? "" : " ".repeat(by) + line));
 
-/** A docstring; quotes and backslashes of the source do not end it. */
+/** Writes a docstring; escapes quotes and backslashes from the source. */
 export function docstring(text: string): string[] {
   const safe = text.replaceAll("\\", "\\\\").replaceAll('"""', '\\"\\"\\"');
   const lines = paragraphs(safe, 92);
@@ -161,17 +161,17 @@ class ModuleWriter {
 
   stages(): StagePieces {
     const { kind } = this.options.parts.root;
-    const { lines, width } = kind.stages!; // asked for where the model has them
+    const { lines, width } = kind.stages!; // requested if the model has stages
     const [first] = this.#sequences;
     return { lines: this.#texts(kind, lines), width: this.#texts(kind, width), most: first ? this.#most(first) : null };
   }
 
-  /** Of the model's inputs. */
+  /** The input sequences of the exported model. */
   get #sequences(): readonly InputSequence[] {
     return this.options.parts.sequences[0]!;
   }
 
-  /** The most tokens of a sequence, if there is a bound. */
+  /** The greatest number of tokens in a sequence, if bounded. */
   #most(sequence: InputSequence): string | null {
     const longest = boundName(this.options.parts, sequence);
     if (longest !== null) return `self.args.${variable(longest)}`;
@@ -184,12 +184,15 @@ class ModuleWriter {
     return inner.flatMap((kind) => ["", "", ...this.#class(kind)]);
   }
 
-  /** Where the class of a kind stands: kinds that are one module of PyTorch, with bias and without, share it. */
+  /**
+   * The first kind with the same class name. Kinds for one PyTorch module share a class whether they have a bias or
+   * not.
+   */
   #firstOf(kind: Kind, kinds: readonly Kind[]): number {
     return kinds.findIndex((other) => this.#names.get(other) === this.#names.get(kind));
   }
 
-  /** `hasFormulas`: whether numbers that are an expression of others are no fields of their own. */
+  /** `hasFormulas`: whether numbers computed from other arguments are left out of the fields. */
   #arguments(hasFormulas: boolean): readonly Argument[] {
     const { parts, variants } = this.options;
     const { kind, holes, children } = parts.root;
@@ -244,7 +247,7 @@ class ModuleWriter {
     ];
   }
 
-  /** Of a parameter of a class: a number in an expression may be a whole one by chance. */
+  /** The type of a class parameter. In an expression a float may happen to have an integer value. */
   #typeOf(kind: Kind, name: string): string {
     const { of } = this.#signatures.get(kind)!;
     const holes = kind.parts.map(({ holes }) => holes[of.indexOf(name)]!);
@@ -273,12 +276,12 @@ class ModuleWriter {
     return ["", ...indented(["def reset_parameters(self) -> None:", ...indented(this.#texts(kind, kind.resets))])];
   }
 
-  /** A parameter as the constructor names it. */
+  /** How the constructor refers to a parameter. */
   #inInit(kind: Kind): (name: string) => string {
     return kind === this.options.parts.root.kind ? (name) => `args.${variable(name)}` : variable;
   }
 
-  /** Marks become parameters of the class, kept where methods read them, or numbers. */
+  /** Replaces marks by numbers or by class parameters, read from where the methods find them. */
   #texts(kind: Kind, lines: readonly string[], named?: (name: string) => string): readonly string[] {
     const isRoot = kind === this.options.parts.root.kind;
     const read = named ?? ((name: string) => (isRoot ? `self.args.${variable(name)}` : `self.${attribute(name)}`));
@@ -305,7 +308,7 @@ class ModuleWriter {
     });
   }
 
-  /** Where the members of one text are in a list, and the parameter that says how long it is. */
+  /** The period of a list's members, and the parameter that equals the list's length. */
   #listOf(kind: Kind, attr: string, group: readonly Child[]): FamilyList {
     const { parts } = this.options;
     const made = group.map((child) => this.#made(kind, child));
@@ -314,7 +317,7 @@ class ModuleWriter {
       : { period: periodOf([{ kinds: made, numbers: new Map() }]), length: null };
   }
 
-  /** The call that makes an inner block. */
+  /** The constructor call of an inner block. */
   #made(kind: Kind, { part, from }: Child): string {
     const signature = this.#signatures.get(part.kind)!;
     const own = this.#signatures.get(kind)!;

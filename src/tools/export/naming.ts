@@ -1,8 +1,8 @@
-// What values of one block are called in all its versions, so that statements that versions share have the same text.
+// Gives a block's values the same names in all versions, so that shared statements have equal text.
 import type { Value } from "../../language/check/model.js";
 import type { Body } from "./outline.js";
 
-/** What a value is in any version: an operation of one call, at one place of the source, for the n-th time. */
+/** Identifies a value across versions: the operation, the call, the source position, and a running number. */
 type Key = string;
 
 export class Naming {
@@ -23,25 +23,25 @@ export class Naming {
     }
   }
 
-  /** How often it is used in the version that uses it most. */
+  /** The number of uses in the version that uses the value most. */
   usesOf(value: Value): number | undefined {
     const key = this.#keys.get(value);
     return key === undefined ? undefined : this.#uses.get(key);
   }
 
-  /** What another version calls it. */
+  /** The name that another version chose for the value. */
   nameOf(value: Value): string | undefined {
     const key = this.#keys.get(value);
     return key === undefined ? undefined : this.#names.get(key);
   }
 
-  /** Keeps what a version calls it; the first says so for all. */
+  /** Stores a version's name for a value; the first version decides for all. */
   call(value: Value, name: string): void {
     const key = this.#keys.get(value);
     if (key !== undefined && !this.#names.has(key)) this.#names.set(key, name);
   }
 
-  /** Names that other versions gave to what a body computes. */
+  /** Names that other versions chose for values in this body. */
   namesIn(body: Body): ReadonlySet<string> {
     return new Set(computed(body).flatMap((value) => this.nameOf(value) ?? []));
   }

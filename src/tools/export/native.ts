@@ -1,16 +1,16 @@
-// Blocks of the library that PyTorch has as modules: their classes extend those, so that what shards, quantizes or
-// fuses such modules knows them.
+// Library blocks that PyTorch provides as modules. Their classes extend the PyTorch module, so that tools for sharding,
+// quantization and fusion recognize the class.
 import type { Instance } from "../../language/check/model.js";
 import type { Hole } from "./holes.js";
 
 export interface Native {
-  /** The class of PyTorch. */
+  /** The PyTorch class. */
   readonly base: string;
-  /** Parameters of the class in the order of the base's, beside `bias`. */
+  /** Class parameters in the order of the base class, without `bias`. */
   readonly parameters: readonly string[];
-  /** What the sizes of its weights are called, in order of declaration. */
+  /** The parameter that each weight dimension equals, in declaration order. */
   readonly sizes: readonly string[];
-  /** Whether the base takes `bias`. */
+  /** Whether the base class takes `bias`. */
   readonly biased: boolean;
 }
 
@@ -20,18 +20,21 @@ const NATIVE: Readonly<Record<string, Native>> = {
   LayerNorm: { base: "nn.LayerNorm", parameters: ["dim", "eps"], sizes: ["dim", "dim"], biased: true },
 };
 
-/** In a list with blocks that take or give more, it is a class like theirs. */
+/**
+ * The PyTorch module for a library block, or null. With `takesMore` the block shares a list with blocks that take or
+ * return more; all of them then need the same ordinary class interface.
+ */
 export function nativeOf({ block, library }: Pick<Instance, "block" | "library">, takesMore: boolean): Native | null {
   return library && !takesMore && Object.hasOwn(NATIVE, block) ? NATIVE[block]! : null;
 }
 
-/** The parameter that each of its numbers is: sizes of weights, and the only number that it computes with. */
+/** The parameter for each hole: the weights' sizes, or `eps`, the only number in the computation. */
 export function nativeNames({ sizes }: Native, holes: readonly Hole[]): readonly string[] {
   let size = 0;
   return holes.map(({ hint }) => (hint === "size" ? sizes[size++]! : "eps"));
 }
 
-/** The class of kinds that differ in whether there is a bias. */
+/** Writes one class for kinds that differ only in the bias. */
 export function nativeText(
   name: string,
   { base, parameters, biased }: Native,

@@ -1,36 +1,37 @@
-// Gives a model's flat list of operations back its blocks: the body of each instance, and what flows in and out.
+// Recovers the block structure from a model's flat list of operations: each instance's body and the values that flow in
+// and out.
 import type { LogicalType, Model, ModelCall, Value } from "../../language/check/model.js";
 import { countingAxis } from "../../ground/size/axes.js";
 import { axisSize, type Size } from "../../ground/size/size.js";
 import { placeOf, refuse, type Place } from "./refused.js";
 
-/** The body of one call of a function of a block; the model itself has the empty path. */
+/** The body of one call to a block's function. The model itself has the empty path. */
 export interface Body {
   readonly path: string;
-  /** The path of the block, and the name of its function. */
+  /** The block's path and the function's name. */
   readonly instance: string;
   readonly fn: string;
   readonly items: readonly Item[];
-  /** Values from outside that it or an inner block reads, and values of its own that others read. */
+  /** Values from outside that the body or an inner block reads, and the body's values that others read. */
   readonly ins: readonly Value[];
   readonly outs: readonly Value[];
-  /** Sequence axes from outside whose positions or lengths it reads. */
+  /** Sequence axes from outside whose positions or lengths the body reads. */
   readonly axes: readonly string[];
-  /** Paths of blocks and weights that are not within its block, and that it or an inner block calls or reads. */
+  /** Paths of blocks and weights outside this block that the body or an inner block calls or reads. */
   readonly foreign: readonly string[];
 }
 
 export type Item = { readonly value: Value; readonly body?: never } | { readonly body: Body; readonly value?: never };
 
-/** Values that a body writes where they are used, and nothing passes on. */
+/** Values that are written out at each use, and never passed between bodies. */
 export const isLiteral = (value: Value): boolean =>
   value.op === "weight" || value.op === "state" || value.op === "number" || value.op === "live" || isOfExperts(value);
 
-/** The weights of all experts as one, or that with its dimensions exchanged. */
+/** The stacked weights of all experts, or this stack with exchanged dimensions. */
 export const isOfExperts = (value: Value): boolean =>
   value.op === "expert_weight" || (value.op === "permute" && isOfExperts(value.inputs[0]!));
 
-/** The path of the weight or state that a value is; of experts that of the first. */
+/** The path of a weight or state; for a stack of expert weights, the first expert's path. */
 export function pathOfWeight(value: Value): string | null {
   if (isOfExperts(value)) return pathOfWeight(value.inputs[0]!);
   return is(value, "weight") || is(value, "state") ? value.attrs.path : null;
@@ -50,42 +51,43 @@ export function readsLive(model: Model, value: Value): boolean {
   return k !== null && mentionsLive(k);
 }
 
-/** How many tokens a `top` takes; null for an axis that no `top` made. */
+/** The number of tokens that a `top` takes; null for an axis that no `top` defined. */
 export function sizeOfTop(model: Model, value: Value<"top"> | Value<"top_tokens">): Size | null {
   const axis = model.axes.find(({ name }) => name === value.attrs.axis);
   return axis?.role === "sequence" && axis.count.kind === "top" ? axis.count.k : null;
 }
 
-/** The sequence axis along a dimension of a type, if it is one. */
+/** The sequence axis along a dimension, or null. */
 export function sequenceAt(model: Model, size: Size | undefined): string | null {
   if (size === undefined || typeof size === "number") return null;
   const axis = model.axes.find((a) => a.role === "sequence" && axisSize(a.name).key === size.key);
   return axis?.name ?? null;
 }
 
-/** The most tokens that a sequence of the model's input may have. */
+/** The greatest number of tokens in a sequence of the model's input. */
 export const boundOf = ({ axes }: Model): number | null =>
   axes.find((a) => a.role === "sequence" && a.count.kind === "input" && a.bound !== null)?.bound ?? null;
 
-/** The only sequence axis of a type, if any. */
+/** The only sequence axis of a type, or null. */
 export function sequenceOf(model: Model, type: LogicalType, place: Place): string | null {
   const found = type.shape.flatMap((size) => sequenceAt(model, size) ?? []);
   if (found.length > 1) refuse("a tensor along two sequences", place);
   return found[0] ?? null;
 }
 
-/** The path of the instance of a call. */
+/** The instance path of a call. */
 export const instanceOf = (call: string): string => call.replaceAll(/#\d+/g, "");
 
-/** A path without that in which it begins. */
+/** Removes the outer path's prefix from a path. */
 export const below = (path: string, outer: string): string => (outer === "" ? path : path.slice(outer.length + 1));
 
-/** Whether a path is that of a block or weight within an instance. */
+/** Whether a block or weight path lies within an instance. */
 export const isWithin = (path: string, instance: string): boolean => instance === "" || path.startsWith(`${instance}.`);
 
 /**
- * The outputs, losses and observed values of a model are what its bodies compute; `recorders` has the paths of the
- * calls that record a value, and `tallied` are values by which states move.
+ * Outputs, losses and observed values are the results of the model's bodies.
+ * `recorders` lists, for each recorded value, the paths of the calls that record the value. `tallied` are the values
+ * that move states.
  */
 export function outline(
   model: Model,
@@ -182,7 +184,7 @@ class Outliner {
     };
   }
 
-  /** Whether a call is made within another. */
+  /** Whether a call happens within another call. */
   #isInside(call: string, outer: string): boolean {
     if (outer === "") return true;
     for (let at: string | undefined = call; at; at = this.calls.get(at)?.caller) if (at === outer) return true;
@@ -196,7 +198,7 @@ class Outliner {
   }
 }
 
-/** Paths of weights and of blocks that are not within the instance, and that it reads or calls. */
+/** Paths of weights and blocks outside the instance that the items read or call. */
 function foreignTo(instance: string, items: readonly Item[]): readonly string[] {
   const found = items.flatMap((item) =>
     item.value
@@ -206,7 +208,7 @@ function foreignTo(instance: string, items: readonly Item[]): readonly string[] 
   return [...new Set(found)].filter((path) => !isWithin(path, instance));
 }
 
-/** The id of the first of its values. */
+/** The smallest value id in an item. */
 export const firstOf = (item: Item): number => (item.value ? item.value.id : Math.min(...item.body.items.map(firstOf)));
 
 export const valuesOf = (item: Item): readonly Value[] =>
@@ -214,20 +216,20 @@ export const valuesOf = (item: Item): readonly Value[] =>
 
 const is = <K extends Value["op"]>(value: Value, op: K): value is Value<K> => value.op === op;
 
-/** The axis that a choice of tokens makes. */
+/** The axis that a token selection defines. */
 export function axisMade(value: Value): readonly string[] {
   return is(value, "top") || is(value, "above") || is(value, "those") ? [value.attrs.axis] : [];
 }
 
-/** The axis of the sorted entries of a choice, if an operation is along them. */
+/** The sorted entry axis, for operations along this axis. */
 export const axisSorted = (value: Value): string | null =>
   is(value, "sort_rows") || is(value, "sort_entries") || is(value, "unsort_entries") ? value.attrs.axis : null;
 
-/** The axis that a slice of tokens or a join of some makes; null for other operations. */
+/** The axis that a token slice or token join defines; null for other operations. */
 export const axisOfTokens = (value: Value): string | null =>
   is(value, "span") || is(value, "join") ? value.attrs.axis : null;
 
-/** The sequences whose lengths a size has. */
+/** The sequence axes whose lengths appear in a size. */
 export const axesOfSize = (size: Size): readonly string[] =>
   typeof size === "number"
     ? []
@@ -241,20 +243,20 @@ export const axesOfSize = (size: Size): readonly string[] =>
         ),
       ];
 
-/** The sequence whose length n says how many tokens a `top` takes. */
+/** The sequence whose length n determines how many tokens a `top` takes. */
 export function countedBy(model: Model, value: Value<"top"> | Value<"top_tokens">): string {
   const axis = model.axes.find(({ name }) => name === value.attrs.axis);
   if (axis?.role !== "sequence" || axis.count.kind !== "top") refuse("this choice", value);
   return countingAxis(model.axes, axis.count);
 }
 
-/** The sequence of the model's inputs; `reader` is what needs it. */
+/** The sequence axis of the model's inputs. `reader` is the place that needs the axis, for the error. */
 export function inputAxis(model: Model, reader: Place = placeOf(model.inputs[0])): string {
   const found = model.axes.find((axis) => axis.role === "sequence" && axis.count.kind === "input");
   return found?.name ?? refuse("a model without sequences", reader, "give an input a sequence axis: f32[B, T, …]");
 }
 
-/** The axis on which a choice of tokens chooses; `reader` is what needs it. */
+/** The axis that a token selection selects from. `reader` is the place that needs the axis, for the error. */
 export function axisChosenFrom(model: Model, axis: string, reader: Place): string {
   const found = model.axes.find((a) => a.name === axis);
   const count = found?.role === "sequence" ? found.count : null;
@@ -262,7 +264,7 @@ export function axisChosenFrom(model: Model, axis: string, reader: Place): strin
   return refuse(`a choice on ${axis}, whose tokens no route chose,`, reader);
 }
 
-/** Axes of which an operation reads positions, or which tokens exist. */
+/** Axes whose positions an operation reads, or for which it needs to know the existing tokens. */
 export function axesRead(model: Model, value: Value): readonly string[] {
   const along = (input: Value | undefined, dim: number): readonly string[] =>
     sequenceAt(model, input?.type.shape.at(dim)) === null ? [] : [sequenceAt(model, input!.type.shape.at(dim))!];

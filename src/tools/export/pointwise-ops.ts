@@ -1,5 +1,5 @@
-// Translates pointwise functions and conversions to PyTorch. Whole numbers have 64 bits there, and wrap to 32 as
-// modc's do; what numbers alone make stays a number of Python.
+// Translates pointwise functions and conversions to PyTorch. Integers have 64 bits in PyTorch and are wrapped to 32
+// bits, as in modc. Expressions over constants stay Python numbers.
 import type { PointwiseName, Value } from "../../language/check/model.js";
 import { axesOfSize } from "./outline.js";
 import { refuse } from "./refused.js";
@@ -34,21 +34,21 @@ const CALLS: Partial<Record<PointwiseName, string>> = {
   not: "torch.logical_not",
   where: "torch.where",
 };
-/** Functions whose results are beyond the whole numbers of 32 bits. */
+/** Functions whose results may exceed 32-bit integers. */
 const WRAPPING: ReadonlySet<PointwiseName> = new Set(["add", "sub", "mul", "neg"]);
 
 type Operands = Pick<Scope, "tight" | "loose">;
 
 const isWhole = ({ type: { dtype } }: Value): boolean => dtype === "u32" || dtype === "i32";
 
-/** Whether a value is computed from numbers alone, and so is a number of Python. */
+/** Whether a value depends on numbers alone and is therefore a Python number. */
 const isNumber = (value: Value): boolean =>
   value.op === "number" ||
   value.op === "live" ||
   (is(value, "length") && axesOfSize(value.attrs.size).length === 0) ||
   (["pointwise", "powi", "cast"].includes(value.op) && value.inputs.every(isNumber));
 
-/** A whole number of 32 bits again. */
+/** Wraps an integer to 32 bits. */
 const wrapped = (value: Value, text: string): Text => call(`mt.${value.type.dtype}(${text})`);
 
 export function pointwise(value: Value<"pointwise">, operands: Operands): Text {
@@ -74,7 +74,7 @@ function plain(value: Value<"pointwise">, { tight, loose }: Operands): Text {
   return call(`${name}(${args.map(loose).join(", ")})`);
 }
 
-/** Functions of Python's `math` that accept every number that PyTorch's function accepts. */
+/** Functions that Python's `math` has too, with a test for the arguments on which `math` does not raise an error. */
 const OF_NUMBERS: Partial<Record<PointwiseName, (x: number) => boolean>> = {
   exp: (x) => x < 700,
   log: (x) => x > 0,
@@ -95,12 +95,12 @@ function ofNumbers(value: Value<"pointwise">, operands: Operands): Text {
   if (fn === "div" && is(y!, "number") && y.attrs.value !== 0) return plain(value, operands);
   if (is(x!, "number") && OF_NUMBERS[fn]?.(x.attrs.value))
     return fn === "rsqrt" ? infix(`1 / math.sqrt(${loose(x)})`) : call(`math.${fn}(${loose(x)})`);
-  // PyTorch has a result where Python has an error, as of 1 / 0.
+  // PyTorch returns a result where Python raises an error, e.g. for 1 / 0.
   const tensor = (v: Value): string => `mt.number(${loose(v)})`;
   return plain(value, { tight: tensor, loose: tensor });
 }
 
-/** Of two tensors, or of a tensor and a number. */
+/** The minimum or maximum of two tensors, or of a tensor and a number. */
 function extreme(fn: "min" | "max", args: readonly Value[], { tight, loose }: Operands): Text {
   const number = args.findIndex(isNumber);
   if (number >= 0)
@@ -108,7 +108,7 @@ function extreme(fn: "min" | "max", args: readonly Value[], { tight, loose }: Op
   return call(`torch.${fn}imum(${args.map(loose).join(", ")})`);
 }
 
-/** Floats become whole numbers as they are cut, kept in range, NaN 0. */
+/** Float to integer conversion truncates and clamps to the range; NaN becomes 0. */
 export function cast(value: Value<"cast">, { tight, loose }: Operands): Text {
   const [x] = value.inputs;
   const { dtype } = value.type;

@@ -1,4 +1,4 @@
-// The README of an exported folder.
+// Writes the README for an exported folder.
 import type { Model } from "../../language/check/model.js";
 import { variable } from "./names.js";
 import { exampleInput } from "./example-inputs.js";
@@ -6,11 +6,11 @@ import { fileName } from "./source-notes.js";
 
 export interface ReadmeFacts {
   readonly trains: boolean;
-  /** Whether it may be cut into stages. */
+  /** Whether the model can be cut into pipeline stages. */
   readonly stages: boolean;
-  /** Whether the module has `step`. */
+  /** Whether the module has the method `step`. */
   readonly steps: boolean;
-  /** Whether calls take no lengths. */
+  /** Whether calls take no `lengths`, because the model has several input sequences. */
   readonly isWhole: boolean;
 }
 

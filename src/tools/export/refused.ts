@@ -1,37 +1,37 @@
-// The error for a model, or a part of one, that has no form in PyTorch yet.
+// The error for models and operations that the export does not support.
 import { ModcError } from "../../ground/base/errors.js";
 import type { Span } from "../../language/diagnostics/span.js";
 
-/** What the export refuses, by name: it never leaves a part out. */
+/** Names the unsupported part; the export never leaves a part out silently. */
 export class ExportError extends ModcError<"export"> {
   override readonly name = "ExportError";
 
   constructor(
     message: string,
     hint: string | null = null,
-    /** Where the source says it. */
+    /** The source span of the unsupported part. */
     readonly span: Span | null = null,
   ) {
     super("export", message, { hint });
   }
 }
 
-/** Something of a model: the path of a call or weight, or a value with its place in the source. */
+/** A place in a model: the path of a call or weight, or a value's path and source span. */
 export type Place = string | { readonly path: string; readonly span: Span };
 
-/** The place of an input of the whole model; none for a model without inputs. */
+/** The place of a model input; empty for a model without inputs. */
 export const placeOf = (input: { readonly span: Span } | undefined): Place =>
   input === undefined ? "" : { path: "", span: input.span };
 
-/** Throws ExportError: `what`, of the block at a place, cannot be exported. `hint`: how the source may say it instead. */
+/** Throws ExportError: `what`, in the block at `place`, cannot be exported. `hint` tells how to rewrite the source. */
 export function refuse(what: string, place: Place, hint: string | null = null): never {
   const { path, span } = typeof place === "string" ? { path: place, span: null } : place;
-  // Calls of one block are numbered; the source has no such numbers.
+  // Repeated calls of one block are numbered internally; the source has no such numbers.
   const block = path.replaceAll(/#\d+/g, "");
   throw new ExportError(`${what}${block === "" ? "" : ` (in ${block})`} has no form in PyTorch yet`, hint, span);
 }
 
-/** What `work` returns; an ExportError that it throws gets the line of the source. */
+/** Returns the result of `work`. An ExportError gets the source line appended to its message. */
 export function inSource<T>(lineOf: (span: Span) => string, work: () => T): T {
   try {
     return work();

@@ -1,4 +1,4 @@
-// What the class of the model has beside those of blocks: arguments, inputs of its call, and how weights are loaded.
+// Writes the parts that only the model's class has: arguments, call inputs, generation, and weight loading.
 import type { Model, ModelWeight } from "../../language/check/model.js";
 import { textInputsOf } from "../../language/check/text-inputs.js";
 import type { Part, Parts, Signature } from "./classes.js";
@@ -11,19 +11,19 @@ import { placeOf, refuse } from "./refused.js";
 import { axisVariables, type InputSequence } from "./sequences.js";
 import type { Variant } from "./variants.js";
 
-/** A field of the dataclass of arguments. */
+/** A field of the arguments' dataclass. */
 export interface Argument {
   readonly name: string;
   readonly value: string;
-  /** Its meaning, if the name is not one of the source. */
+  /** The field's meaning, if the name does not come from the source. */
   readonly note: string | null;
-  /** The expression that computes it from other arguments; null if it is an independent number. */
+  /** The expression that computes the value from other arguments; null if the value is independent. */
   readonly formula: string | null;
-  /** Arguments that change it in the source, by which expression is not known. */
+  /** Arguments that change the value in the source in an unknown way. */
   readonly follows: readonly string[];
 }
 
-/** The numbers of the classes, lengths of lists, and bounds of sequences by their names; the source's in its order. */
+/** The class parameters, list lengths and sequence bounds, by name; source parameters keep the source order. */
 export function argumentsOf(
   model: Model,
   numbers: readonly { readonly name: string; readonly value: string }[],
@@ -53,19 +53,19 @@ export function argumentsOf(
   ];
 }
 
-/** A number as a product or quotient of parameters, with their values. */
+/** A product or quotient of parameters, with their values. */
 export interface Formula {
   readonly text: string;
   readonly of: ReadonlyMap<string, number>;
 }
 
 /**
- * The multiple, product or quotient of parameters that a number of the model is in all of its family, in which each of
- * them has several values; null where there is none. `values`: the number in each.
+ * Searches a multiple, product or quotient of parameters that equals the number in every family member. Each parameter
+ * used must vary within the family. Null if no formula fits. `values`: the number in each member.
  */
 function formulaOf(parts: readonly Part[], values: readonly string[]): Formula | null {
   const numbers = parts.map(({ instance }) => instance.numbers);
-  if (!values.every((value) => /^\d+$/.test(value))) return null; // a float, which may be whole by chance
+  if (!values.every((value) => /^\d+$/.test(value))) return null; // a float may be an integer by chance
   const wanted = values.map(Number);
   const names = [...numbers[0]!.keys()].filter(
     (name) => new Set(numbers.map((n) => String(n.get(name)?.num))).size > 1,
@@ -108,13 +108,13 @@ function formulaOf(parts: readonly Part[], values: readonly string[]): Formula |
   return null;
 }
 
-/** How a number of the model that is no parameter follows from some. */
+/** How a number that is not a parameter depends on parameters. */
 export interface Derived {
   readonly formula: Formula | null;
   readonly follows: readonly string[];
 }
 
-/** By the names of the arguments. `parts`: the model, then those of its family that have the same text. */
+/** Keyed by argument name. `parts`: the model, then the relatives with the same text. */
 export function derivedOf(
   parts: readonly Part[],
   { names, of }: Signature,
@@ -138,13 +138,13 @@ export function derivedOf(
   );
 }
 
-/** The parameter that says how long a list of blocks is, in the model and in all of its family; null: none does. */
+/** The parameter that equals a block list's length in the whole family; null if no parameter does. */
 export function lengthName(parts: Parts, attr: string): string | null {
   const lengthOf = ({ children }: Part): number => children.filter((child) => child.attr === attr).length;
   return nameOf(parts, [parts.root, ...parts.relatives].map(lengthOf));
 }
 
-/** A period as a condition on i. */
+/** The period as a Python condition on i. */
 export function testOf(found: Period | null, { instance }: Part): ListTest | null {
   if (found === null) return null;
   const { period, offset } = found;
@@ -154,14 +154,14 @@ export function testOf(found: Period | null, { instance }: Part): ListTest | nul
   return { text: `i % ${text} == ${offset ?? last}`, holds: (i) => i % length === (offset ?? length - 1) };
 }
 
-/** The parameter that says how many tokens a sequence may have; null: none does. */
+/** The parameter that bounds a sequence's length; null if no parameter does. */
 export const boundName = (parts: Parts, { axis }: InputSequence): string | null =>
   nameOf(
     parts,
     parts.sequences.map((own) => own.find((other) => other.axis === axis)?.bound ?? null),
   );
 
-/** The parameter that such numbers of the model and of all of its family follow. */
+/** The parameter that equals these numbers in the model and in each relative; null if no parameter does. */
 export function nameOf({ root, relatives }: Parts, numbers: readonly (number | null)[]): string | null {
   if (new Set(numbers).size === 1) return null;
   const all = [root, ...relatives];
@@ -173,7 +173,7 @@ export function nameOf({ root, relatives }: Parts, numbers: readonly (number | n
 const typeOf = (value: string): string =>
   value.startsWith("Fraction") ? "Fraction" : /^-?\d+$/.test(value) ? "int" : "float";
 
-/** The dataclass. */
+/** Writes the dataclass. */
 export const argumentsText = (name: string, all: readonly Argument[]): readonly string[] => [
   "@dataclass",
   `class ${name}:`,
@@ -193,7 +193,7 @@ function fieldText({ name, value, note, follows }: Argument): string {
   return `${field} | None = None  # ${value}; follows from ${follows.join(", ")}: give it with others`;
 }
 
-/** Shares may be given as numbers and texts; a number that follows from others is given where these are. */
+/** Converts shares to fractions. A number that depends on other arguments must be passed whenever these change. */
 function checksText(all: readonly Argument[]): readonly string[] {
   const values = new Map(all.map(({ name, value }) => [name, value]));
   const lines = all.flatMap(({ name, value, formula, follows }) => {
@@ -209,11 +209,11 @@ function checksText(all: readonly Argument[]): readonly string[] {
 
 export const hasCausal = (variants: readonly Variant[]): boolean => variants.some(({ phase }) => phase === "generate");
 
-/** Whether calls go on behind caches: `forward` has one sequence. */
+/** Whether calls can continue from caches: this requires a single input sequence in `forward`. */
 export const hasCaches = (variants: readonly Variant[], sequences: readonly InputSequence[]): boolean =>
   hasCausal(variants) && sequences.filter(({ isOptional }) => !isOptional).length < 2;
 
-/** The axes of the inputs' sequences. `mostOf`: the most tokens of one, as an expression. */
+/** Statements that define the axes for input sequences. `mostOf`: a sequence's greatest length, as an expression. */
 export function axesText(
   sequences: readonly InputSequence[],
   caches: boolean,
@@ -236,7 +236,7 @@ export function axesText(
   ];
 }
 
-/** One step of generation. */
+/** Writes the method for one generation step. */
 export function stepText({ inputs }: Model): readonly string[] {
   const names = inputs.map(({ name }) => variable(name));
   return [
@@ -255,7 +255,7 @@ export const liveText = ({ live }: Model): readonly string[] =>
     ? []
     : [`live = {${live.map((l) => `"${l.name}": Fraction(${l.default.num}, ${l.default.den})`).join(", ")}}`, ""];
 
-/** It trains where it has what only the objective takes; without a train mode it evaluates. */
+/** The run trains if inputs that only the objective takes are present; outside train mode such a call evaluates. */
 export function runOf(objective: readonly string[], { live }: Model): string {
   const test = objectiveTest(objective);
   const training = objective.length > 0 ? `self.training and ${test}` : test;
@@ -288,7 +288,7 @@ export function forwardDoc(variants: readonly Variant[], sequences: readonly Inp
   ].join("\n");
 }
 
-/** Refuses an objective whose inputs do not tell a call of it from one of forward. */
+/** Refuses an objective whose inputs do not distinguish an objective call from a `forward` call. */
 function expectTold(forward: Model, objective: Model): void {
   const takes = ({ inputs }: Model, name: string): boolean => inputs.some((input) => input.name === name);
   const lacks = forward.inputs.find(({ name }) => !takes(objective, name));
@@ -307,7 +307,7 @@ function expectTold(forward: Model, objective: Model): void {
     );
 }
 
-/** The inputs of forward and objective: those that only the objective takes may be left out. */
+/** The inputs of `forward` and the objective. Inputs that only the objective takes are optional. */
 export function inputsOf(
   variants: readonly Variant[],
   sequences: readonly InputSequence[],
@@ -333,11 +333,11 @@ export function inputsOf(
   return { objective: own, signature };
 }
 
-/** Parameters whose names in the module are not their keys in checkpoints. */
+/** Parameters whose module names differ from their checkpoint keys. */
 export const keysOf = (model: Model, stacks: Stacks): Table =>
   tableOf(model, stacks, ({ path, keys }) => keys[0] ?? path);
 
-/** What a parameter is called elsewhere; of one that has all experts, what those of each are called. */
+/** The external name of each parameter; for a stack of experts, one name for each expert. */
 export type Table = Readonly<Record<string, string | readonly string[]>>;
 
 function tableOf({ weights }: Model, stacks: Stacks, called: (weight: ModelWeight) => string): Table {
@@ -356,10 +356,10 @@ function tableOf({ weights }: Model, stacks: Stacks, called: (weight: ModelWeigh
   return Object.fromEntries(entries);
 }
 
-/** modc's paths of parameters whose names Python or nn.Module has for itself. */
+/** modc's paths for parameters that were renamed because Python or nn.Module reserves the name. */
 export const pathsOf = (model: Model, stacks: Stacks): Table => tableOf(model, stacks, ({ path }) => path);
 
-/** Initial weights of all blocks, also of a model that was made on the meta device. */
+/** Initializes the weights of all blocks, also after construction on the meta device. */
 export const INIT_WEIGHTS: readonly string[] = [
   "def init_weights(self) -> None:",
   '    """Draws all weights anew from the distributions of the source, also after `to_empty`."""',
@@ -376,7 +376,7 @@ export const loadText = (name: string): readonly string[] => [
   "    return model.to(device)",
 ];
 
-/** What training calls behind the optimizer's step. */
+/** The method that training calls after the optimizer's step. */
 export const UPDATE_STATES: readonly string[] = [
   "def update_states(self, moves: bool = True) -> None:",
   '    """Moves states by what was counted since the last call, on all ranks: behind the optimizer\'s step.',
@@ -386,7 +386,7 @@ export const UPDATE_STATES: readonly string[] = [
   "    mt.update_states(self, moves)",
 ];
 
-/** Refuses negative targets where the source has none. */
+/** Refuses negative targets at run time if the source type has no negative targets. */
 export function unsigned(variants: readonly Variant[], sequences: readonly InputSequence[]): readonly string[] {
   const objective = variants.find(({ entry }) => entry === "objective");
   const inputs = objective ? textInputsOf(objective.model) : null;

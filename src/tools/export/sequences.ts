@@ -1,16 +1,16 @@
-// The sequences of a model's inputs, and the variables that `forward` has for them.
+// Finds the input sequences of a model and names the variables that `forward` uses for these sequences.
 import type { Model } from "../../language/check/model.js";
 import { variable, Names } from "./names.js";
 import { sequenceAt } from "./outline.js";
 import { placeOf, refuse } from "./refused.js";
 import type { Variant } from "./variants.js";
 
-/** A sequence of the model, by the first input whose second dimension is along it. */
+/** A sequence axis, identified by the first input whose second dimension is this axis. */
 export interface InputSequence {
   readonly input: string;
-  /** The variable of its axis: `axis`, and of further ones `y_axis`. */
+  /** The axis variable: `axis` for the first sequence, `y_axis` and so on for the rest. */
   readonly axis: string;
-  /** The most tokens that it may have. */
+  /** The greatest number of tokens, if bounded. */
   readonly bound: number | null;
   /** Whether only the objective takes the input. */
   readonly isOptional: boolean;
@@ -18,7 +18,7 @@ export interface InputSequence {
 
 type Versions = readonly Pick<Variant, "model">[];
 
-/** Throws ExportError for a sequence that is the second dimension of no input. */
+/** Throws ExportError if a sequence is not the second dimension of any input. */
 export function inputSequences(variants: Versions): readonly InputSequence[] {
   const names = new Names();
   for (const { model } of variants) for (const { name } of model.inputs) names.take(variable(name));
@@ -35,7 +35,7 @@ export function inputSequences(variants: Versions): readonly InputSequence[] {
   return found;
 }
 
-/** Variables of the axes of one version's inputs, by the axes' names. */
+/** The variables for the axes of one version's inputs, by axis name. */
 export function axisVariables(all: readonly InputSequence[], model: Model): ReadonlyMap<string, string> {
   return new Map(sequencesOf(model).map(({ name }) => [name, headOf(all, model, name)!.axis]));
 }

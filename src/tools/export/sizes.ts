@@ -1,4 +1,4 @@
-// A size of a sequence, such as the number of tokens of a choice, as exact Python: an expression of its length n.
+// Writes sequence-dependent sizes, such as the k of a `top`, as exact Python expressions in the sequence length n.
 import type { Model, Value } from "../../language/check/model.js";
 import { multiply, rational, type Rational } from "../../ground/numerics/rational.js";
 import { toExpr, type Atom, type Size, type Term } from "../../ground/size/size.js";
@@ -6,16 +6,16 @@ import type { Holes } from "./holes.js";
 import { countedBy, sizeOfTop } from "./outline.js";
 import { refuse, type Place } from "./refused.js";
 
-/** A rational as Python writes it. */
+/** Formats a rational number as Python. */
 export const pythonRatio = ({ num, den }: Rational): string => (den === 1n ? `${num}` : `Fraction(${num}, ${den})`);
 
-/** The k of a `top` as a function of n. */
+/** The k of a `top` as a Python function: `lambda n: …`. */
 export function countOfTop(model: Model, value: Value<"top"> | Value<"top_tokens">, holes: Holes): string {
   const k = sizeOfTop(model, value) ?? refuse("this choice", value);
   return `lambda n: ${new SizeWriter(countedBy(model, value), value, holes).whole(k)}`;
 }
 
-/** A size of a sequence as a value: in whole numbers, or as a number that may be a fraction. */
+/** A size as a value: an integer (`sizeText`) or a possibly fractional number (`realText`). */
 export const sizeText = (size: Size, along: string, place: Place, holes: Holes): string =>
   new SizeWriter(along, place, holes).whole(size);
 
@@ -45,13 +45,13 @@ class SizeWriter {
     private readonly holes: Holes,
   ) {}
 
-  /** A size that is a whole number. */
+  /** An integer size. */
   whole(size: Size): string {
     if (typeof size === "number") return this.holes.add(String(size), "k");
     return this.#sum(size.terms.map((term) => [term.coefficient, this.#product(this.#wholeAtoms(term))]));
   }
 
-  /** A size as a number of Python or a tensor. */
+  /** A size as a Python number or a tensor. */
   real(size: Size): string {
     if (typeof size === "number") return this.whole(size);
     if (size.terms.every((term) => term.coefficient.den === 1n && !term.atoms.some(isLive))) return this.whole(size);
@@ -63,7 +63,7 @@ class SizeWriter {
     return terms.join(" + ");
   }
 
-  /** Whole terms by their coefficients, with signs. */
+  /** Adds integer terms, with their signs. */
   #sum(terms: readonly (readonly [Rational, string | null])[]): string {
     const texts = terms.map(([{ num, den }, product], i) => {
       if (den !== 1n) this.#fail();
@@ -104,7 +104,9 @@ class SizeWriter {
     }
   }
 
-  /** A rounded size: of a share of one number, and with a live share of that and a constant; else of a whole sum. */
+  /**
+   * A rounded size: a share times one number, optionally with live parameters and a constant; otherwise a rounded sum.
+   */
   #rounded(fn: "ceil" | "floor" | "round", size: Size): string {
     const { terms } = toExpr(size);
     const constant = terms.find(({ atoms }) => atoms.length === 0);
@@ -124,7 +126,7 @@ class SizeWriter {
     return `mt.${fn}_of(${pythonRatio(rational(1n, den))}, ${this.#sum(sum)})`;
   }
 
-  /** The coefficient of a term with its live parameters; null where that is 1. */
+  /** The coefficient multiplied by the term's live parameters; null if the product is 1. */
   #share({ coefficient, atoms }: Term): string | null {
     const live = atoms.flatMap(({ atom }) => (atom.kind === "live" ? [`run.live["${atom.name}"]`] : []));
     const isOne = coefficient.num === 1n && coefficient.den === 1n;

@@ -1,4 +1,4 @@
-// What the source says beside its meaning: names of values, lines, documentation of blocks.
+// Reads facts from the source that the checked model lacks: value names, source lines, block documentation.
 import { withinFolder } from "../../ground/base/within-folder.js";
 import type { Model, Value } from "../../language/check/model.js";
 import { lineAndColumn, type SourceFile, type Span } from "../../language/diagnostics/span.js";
@@ -6,10 +6,10 @@ import { parse } from "../../language/syntax/parse.js";
 import type { Declaration, Fn, Member } from "../../language/syntax/ast.js";
 
 export interface BlockNotes {
-  /** `std/linear.mod:3`. */
+  /** For example `std/linear.mod:3`. */
   readonly place: string;
   readonly doc: string | null;
-  /** Names of the inputs of `forward`, where all of its versions agree. */
+  /** Input names of `forward`, if all versions agree. */
   readonly inputs: readonly string[];
   readonly text: string;
 }
@@ -18,7 +18,7 @@ export class SourceNotes {
   readonly #texts: ReadonlyMap<string, string>;
   readonly #blocks = new Map<string, BlockNotes>();
 
-  /** `model`: the file of the model. */
+  /** `model`: the path of the model's file. */
   constructor(sources: readonly SourceFile[], model: string) {
     this.#texts = new Map(sources.map(({ file, text }) => [file, text]));
     for (const source of sources)
@@ -31,7 +31,7 @@ export class SourceNotes {
     return this.#blocks.get(name) ?? null;
   }
 
-  /** The documentation of the whole model, with the parameters that it was exported with. */
+  /** The model's documentation, with the parameter values used for the export. */
   docOfModel(block: string, { parameters }: Model): string {
     const note = this.block(block);
     const given = parameters.map(({ name, value }) => `${name} = ${value}`).join(", ");
@@ -42,7 +42,10 @@ export class SourceNotes {
     ].join("\n\n");
   }
 
-  /** The name that an assignment gives to a value: that before its expression, or before a call of the block. */
+  /**
+   * The name to which the source assigns the expression, from the text before the expression or before the block's
+   * call.
+   */
   nameOf({ span }: Value): string | null {
     const text = this.#texts.get(span.file) ?? "";
     const before = text.slice(text.lastIndexOf("\n", span.start - 1) + 1, span.start);
@@ -54,13 +57,13 @@ export class SourceNotes {
     return new RegExp(`^\\s*(\\w+)\\s*=\\s*${child}\\(`, "m").exec(text)?.[1] ?? null;
   }
 
-  /** `moby.mod:12: x = take(x, chosen)`. */
+  /** For example `moby.mod:12: x = take(x, chosen)`. */
   place(span: Span): string {
     const text = this.#texts.get(span.file) ?? "";
     return `${span.file}:${lineAndColumn(text, span.start).line}: ${this.line(span)}`;
   }
 
-  /** The line of the source in which an expression begins. */
+  /** The source line in which an expression begins. */
   line({ file, start }: Span): string {
     const text = this.#texts.get(file) ?? "";
     const line = text.split("\n")[lineAndColumn(text, start).line - 1] ?? "";
@@ -68,7 +71,7 @@ export class SourceNotes {
   }
 }
 
-/** What a written file calls the source of a model. */
+/** The name by which exported files refer to the model's source. */
 export const fileName = ({ file }: Pick<Model, "file">): string => withinFolder(file, file);
 
 type Block = Exclude<Declaration, { readonly kind: "const" }>;
@@ -90,6 +93,6 @@ const functionsOf = (members: readonly Member[]): readonly Fn[] =>
     m.kind === "function" ? [m] : m.kind === "member-if" ? functionsOf([...m.then, ...m.else]) : [],
   );
 
-/** The docs of a weight are in the model; those of blocks in the source. */
+/** Documentation of weights comes from the model; documentation of blocks comes from the source. */
 export const weightDocs = (model: Model): ReadonlyMap<string, string> =>
   new Map(model.weights.flatMap(({ path, doc }) => (doc === null ? [] : [[path, doc] as const])));

@@ -1,4 +1,4 @@
-// The statements of a model in units of which stages are made, each behind a condition that a stage has it.
+// Writes the model's statements as pipeline units; each unit runs only if the current stage owns it.
 import type { Value } from "../../language/check/model.js";
 import { bodyText } from "./body-text.js";
 import { cutNames, memberOf, unitsOf, type Unit } from "./cuts.js";
@@ -9,17 +9,17 @@ import type { BodyOptions } from "./statements.js";
 import type { Variant } from "./variants.js";
 
 export interface StageText {
-  /** In a sentence why the model cannot be cut; null where it can, and there is all below. */
+  /** A sentence that explains why the model cannot be cut. If null, all fields below are filled. */
   readonly uncut: string | null;
   readonly units: readonly UnitText[];
-  /** Inputs that units read beside the tokens with which the first begins, as Python names them. */
+  /** Python names of inputs that units read in addition to the first unit's tokens. */
   readonly inputs: readonly string[];
-  /** The last dimensions of what goes from stage to stage, as expressions. */
+  /** The last dimensions of the tensor passed between stages, as expressions. */
   readonly width: readonly string[];
   readonly lines: readonly string[];
 }
 
-/** A unit by names of attributes: `layers`, `norm`; and which blocks of the model or of its lists, or weights, it reads. */
+/** A unit by its attribute name (`layers`, `norm`), with the blocks, list members and weights that the unit reads. */
 export interface UnitText {
   readonly name: string;
   readonly isList: boolean;
@@ -32,13 +32,13 @@ export interface StageOptions extends Pick<
 > {
   readonly variants: readonly Variant[];
   readonly methodOf: (variant: Variant, call: string) => string;
-  /** The text with its numbers. */
+  /** The text with each hole replaced by its number. */
   readonly written: (text: string) => string;
 }
 
 const none = (uncut: string): StageText => ({ uncut, units: [], inputs: [], width: [], lines: [] });
 
-/** What becomes of the objective in all its versions. */
+/** Writes the objective's statements, merged over all versions. */
 export function stageText(options: StageOptions): StageText {
   const variants = options.variants.filter(({ entry }) => entry === "objective");
   const names = cutNames(variants);
@@ -50,7 +50,7 @@ type Stretch = Pick<Unit, "items" | "given" | "made">;
 function written(options: StageOptions, variants: readonly Variant[], names: ReadonlySet<string>): StageText {
   const { holes, stacks } = options;
   const stored = new Set(variants.flatMap(({ model }) => model.weights.map(({ path }) => path)));
-  /** A weight or state by itself; of blocks the attribute or member in which they are. */
+  /** A weight or state keeps its own path; a block maps to the attribute or list member that contains it. */
   const placeOf = (path: string): string => {
     const place = stacks.placeOf(path);
     return attributePath(stored.has(path) ? place : memberOf(place));
@@ -102,13 +102,13 @@ function written(options: StageOptions, variants: readonly Variant[], names: Rea
 
 const inner = (line: string): string => `    ${line}`;
 
-/** A loop goes past blocks of other stages. */
+/** In a loop, blocks owned by other stages are skipped. */
 function skipping(line: string): readonly string[] {
   const found = /^( *)for .*:$/.exec(line);
   return found ? [line, `${found[1]!}    if layer is None:`, `${found[1]!}        continue`] : [line];
 }
 
-/** Names of inputs that are read, but for the tokens of the first unit. */
+/** Names of inputs that the units read, except for the first unit's tokens. */
 function inputsRead({ model }: Variant, units: readonly Unit[]): readonly string[] {
   return model.inputs.flatMap(({ name, value }) =>
     units.some(({ items, given }) => given !== value && reads(items, value)) ? [name] : [],
@@ -118,7 +118,7 @@ function inputsRead({ model }: Variant, units: readonly Unit[]): readonly string
 const reads = (items: readonly Item[], input: Value): boolean =>
   items.some((item) => (item.value ? item.value.inputs : item.body.ins).includes(input));
 
-/** Some of the model's own statements. */
+/** A consecutive part of the model's top-level body. */
 const part = (root: Body, items: readonly Item[], given: Value, made: Value | null): Body => ({
   ...root,
   items,

@@ -1,4 +1,4 @@
-// What the statements of one function may name, and a statement for each of its operations.
+// Writes a statement for each operation of a function, and manages the names that the statements use.
 import type { Value } from "../../language/check/model.js";
 import { expertProduct, ownWeight, sortingText } from "./entry-ops.js";
 import type { Stacks } from "./experts.js";
@@ -30,25 +30,25 @@ export interface BodyOptions {
   readonly holes: Holes;
   readonly needs: NeedsOf;
   readonly stacks: Stacks;
-  /** Of all versions' inputs. */
+  /** The input sequences of all versions. */
   readonly sequences: readonly InputSequence[];
-  /** The method that a call calls. */
+  /** The method name for a call. */
   readonly methodOf: (call: string) => string;
   /** The block's name in the source. */
   readonly block: string;
-  /** Of a method that gives states after a step: what moves them. */
+  /** For the method that computes states after a step: the updates. */
   readonly updates?: Updates;
-  /** What other versions of the block call what it computes. */
+  /** Names that other versions of the block chose for the same values. */
   readonly naming?: Naming;
-  /** Of a stretch of the model's own function: what comes as `x`, and what is left there. */
+  /** For a pipeline stage: the value that enters as `x`, and the value left in `x` at the end. */
   readonly stage?: { readonly given: Value; readonly made: Value | null };
 }
 
-/** Longer expressions are not written into others. */
+/** Expressions longer than this are assigned to a variable instead of being inlined. */
 export const LONGEST = 76;
-/** Nor are shorter ones, to which the source gives a name. */
+/** The limit for expressions that have a name in the source. */
 const LONGEST_NAMED = 40;
-/** What a value is called where its source gives it no name. */
+/** Default variable names for values without a name in the source. */
 const CALLED: Partial<Record<Value["op"], string>> = {
   top: "chosen",
   above: "chosen",
@@ -61,7 +61,7 @@ const CALLED: Partial<Record<Value["op"], string>> = {
   bce: "loss",
 };
 
-/** How often each value is used by the statements of a body, as a result, and where it is recorded. */
+/** The number of uses of each value: as an operand, as a result, and as a recorded value. */
 export function usesIn(body: Body, variant: Variant): ReadonlyMap<Value, number> {
   const read = body.items.flatMap((item) => (item.value ? item.value.inputs : item.body.ins));
   const recorded = (variant.records.get(body.path) ?? []).map(({ value }) => value);
@@ -74,13 +74,13 @@ export class Statements {
   protected readonly names = new Names();
   protected readonly texts = new Map<Value, Text>();
   protected readonly axes = new Map<string, string>();
-  /** Blocks and weights that are not within its own, by their paths. */
+  /** Names for blocks and weights outside the function's own block, by path. */
   protected readonly foreign = new Map<string, string>();
   protected readonly lines: string[] = [];
   protected readonly uses: ReadonlyMap<Value, number>;
-  /** What reads a value, last of all. */
+  /** The last reader of each value. */
   readonly #user = new Map<Value, Value>();
-  /** Names that other versions have for what comes. */
+  /** Names that other versions use for values still to come. */
   readonly #others: ReadonlySet<string>;
   #noted = "";
   #current: Value | null = null;
@@ -94,12 +94,12 @@ export class Statements {
     this.#others = options.naming?.namesIn(body) ?? new Set();
   }
 
-  /** Whether it is used once, and in no version more often: it needs no name. */
+  /** Whether a value is used once, and never more often in another version; such a value needs no variable. */
   protected isUsedOnce(value: Value): boolean {
     return this.uses.get(value) === 1 && (this.options.naming?.usesOf(value) ?? 1) <= 1;
   }
 
-  /** A name that is free: what another version calls it, if it is. */
+  /** A free name: if possible, the name chosen by another version. */
   protected nameFor(value: Value, wanted: string): string {
     const { naming } = this.options;
     const known = naming?.nameOf(value);
@@ -156,14 +156,14 @@ export class Statements {
     };
   }
 
-  /** The sorted entries along which a value has its rows. */
+  /** The sorted entries along whose axis a value has its rows. */
   #entriesOf(value: Value): string {
     return this.axis(sequenceAt(this.options.variant.model, value.type.shape[1])!);
   }
 
-  /** Sorts the entries of a choice. */
+  /** Sorts the entries of a selection by expert. */
   #sort(value: Value, axis: string, scope: Scope): void {
-    const sorting = value as Value<"sort_rows">; // nothing along the axis comes before what is sorted
+    const sorting = value as Value<"sort_rows">; // the first operation along a sorted axis is the sort
     const along = this.axis(sequenceAt(scope.model, sorting.inputs[1]!.type.shape[1])!);
     const name = this.names.fresh("entries");
     this.note(value);
@@ -171,14 +171,14 @@ export class Statements {
     this.axes.set(axis, name);
   }
 
-  /** The name that the source gives to a value itself, not to what it is the beginning of. */
+  /** The source's name for this value; null if the expression only begins a longer expression. */
   #given(value: Value): string | null {
     const user = this.#user.get(value);
     const begins = user?.span.file === value.span.file && user.span.start === value.span.start;
     return begins ? null : this.options.notes.nameOf(value);
   }
 
-  /** A name of its own, or that of its only operand's, which nothing else reads. */
+  /** A new name, or the name of an operand that has no other reader. */
   #named(value: Value, wanted: string): string {
     const before = value.inputs.find((input) => this.texts.get(input)?.text === wanted);
     if (!before || !this.isUsedOnce(before)) return this.nameFor(value, wanted);
@@ -186,7 +186,7 @@ export class Statements {
     return wanted;
   }
 
-  /** Counts what states will move by. */
+  /** Counts a sum that will move a state. */
   #tally(value: Value, name: string, scope: Scope): void {
     const { axes, keep, fn } = value.attrs as Value<"reduce">["attrs"]; // tallies are reductions
     const [x] = value.inputs;
@@ -196,12 +196,12 @@ export class Statements {
     if (fn === "mean") this.lines.push(`losses["tally:${name}_count"] = mt.batch_count(${given})`);
   }
 
-  /** Before the calls of inner blocks. */
+  /** The path prefix for calls of inner blocks. */
   protected get prefix(): string {
     return this.body.path === "" ? "" : `${this.body.path}.`;
   }
 
-  /** The path of a block or weight within its own, or else its name. */
+  /** The path relative to the own block; for outside paths, the parameter's name. */
   protected local(path: string): string {
     const { instance } = this.body;
     const { stacks } = this.options;
@@ -231,7 +231,7 @@ export class Statements {
 
   #text(value: Value): Text {
     if (value.op === "number") {
-      const { value: number } = (value as Value<"number">).attrs; // its operation says so
+      const { value: number } = (value as Value<"number">).attrs; // implied by `op`
       const text = this.options.holes.add(pythonNumber(number), "value");
       return { text, tight: number >= 0 };
     }
@@ -248,7 +248,7 @@ export class Statements {
     return this.texts.get(value) ?? refuse("what another block computes", value);
   }
 
-  /** The line of the source that a statement comes from, once. */
+  /** Writes the source line of a statement as a comment, unless the previous statement came from the same line. */
   protected note(value: Value): void {
     const line = this.options.notes.line(value.span);
     if (line !== this.#noted && line !== "") this.lines.push(`# ${line}`);

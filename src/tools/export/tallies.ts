@@ -1,23 +1,23 @@
-// What states move by: reductions over the batch, counted in each call of a step, and what is computed of them after.
+// Finds the reductions over the batch that move states, and the values computed from these reductions after the step.
 import type { Model, Value } from "../../language/check/model.js";
 import { instanceOf } from "./outline.js";
 import { refuse } from "./refused.js";
 import { is } from "./text.js";
 
-/** A reduction over the batch by which states move. */
+/** A reduction over the batch that moves a state. */
 export interface Tally {
   readonly name: string;
   readonly value: Value<"reduce">;
 }
 
-/** The buffers that hold it: a sum, and of a mean how many it is of. */
+/** The buffers for a tally: the sum, and for a mean also the count. */
 export const buffersOf = ({ name, value }: Tally): readonly string[] =>
   value.attrs.fn === "mean" ? [name, `${name}_count`] : [name];
 
-/** What moves the states of one block. */
+/** The computation that moves one block's states. */
 export interface Updates {
   readonly tallies: readonly Tally[];
-  /** Values that are computed of them, in order. */
+  /** Values computed from the tallies, in order. */
   readonly behind: readonly Value[];
   readonly states: readonly { readonly name: string; readonly value: Value }[];
 }
@@ -25,7 +25,7 @@ export interface Updates {
 const isOverBatch = (value: Value): value is Value<"reduce"> =>
   is(value, "reduce") && value.attrs.axes.includes(0) && typeof value.inputs[0]!.type.shape[0] !== "number";
 
-/** By the paths of blocks. `nameOf` gives the name that the source has for a value. */
+/** Updates by block path. `nameOf` returns the source's name for a value. */
 export function updatesOf(model: Model, nameOf: (value: Value) => string | null): ReadonlyMap<string, Updates> {
   const taken = new Set([...model.weights, ...model.instances].map(({ path }) => path));
   const found = new Map<string, { tallies: Tally[]; behind: Set<Value>; states: { name: string; value: Value }[] }>();
@@ -58,7 +58,7 @@ export function updatesOf(model: Model, nameOf: (value: Value) => string | null)
   );
 }
 
-/** A value, and all that it is computed from down to reductions over the batch; without numbers and states. */
+/** A value and everything it depends on, down to reductions over the batch. Numbers and states are left out. */
 function sources(value: Value): readonly Value[] {
   const seen = new Set<Value>();
   const todo = [value];

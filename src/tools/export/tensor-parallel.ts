@@ -1,5 +1,6 @@
-// Which linear maps several devices can share out (Shoeybi et al. 2019, arXiv 1909.08053): of "columns" each has some
-// results, of "rows" it takes some operands, and the results of all are added up.
+// Finds linear layers for tensor parallelism (Shoeybi et al. 2019, arXiv 1909.08053).
+// With "columns" each device computes some output features. With "rows" each device takes some input features, and the
+// outputs are summed over the devices.
 import type { Instance, LogicalType, Value } from "../../language/check/model.js";
 import type { Size } from "../../ground/size/size.js";
 import type { Stacks } from "./experts.js";
@@ -9,16 +10,16 @@ import type { NeedsOf, Variant } from "./variants.js";
 
 export type Style = "columns" | "rows";
 
-/** How a map is shared out. */
+/** How a linear layer is split. */
 export interface Shared {
   readonly style: Style;
-  /** How many columns or rows stay together: those of a head, else 1. */
+  /** The number of columns or rows that must stay together: a head's width, else 1. */
   readonly width: number;
 }
 
 /**
- * By paths in which `*` stands for the places in lists: those of blocks between whose maps all goes head by head, in
- * each of the versions.
+ * The split of each linear layer, keyed by path with `*` for list indices. A layer is split only if every version
+ * computes head by head between the column-split and the row-split layers.
  */
 export function tensorPlan(variants: readonly Variant[], needs: NeedsOf, stacks: Stacks): ReadonlyMap<string, Shared> {
   const plan = new Map<string, Shared | null>();
@@ -28,7 +29,7 @@ export function tensorPlan(variants: readonly Variant[], needs: NeedsOf, stacks:
       const known = plan.get(pattern);
       plan.set(pattern, known === undefined ? own : both(known, own));
     }
-  // What one map makes in parts another takes: they are shared out together or not at all.
+  // A row-split layer consumes the parts of column-split layers: either all layers of a group are split, or none.
   for (let isSettled = false; !isSettled;) {
     isSettled = true;
     for (const patterns of groups.map((group) => [...group.keys()])) {
@@ -43,7 +44,10 @@ export function tensorPlan(variants: readonly Variant[], needs: NeedsOf, stacks:
 
 type Group = ReadonlyMap<string, Shared | null>;
 
-/** By patterns, how a version shares out the maps of each body that calls some; null where it does not. */
+/**
+ * For each body that calls linear layers: the split of each layer, keyed by path pattern; null if the layer stays
+ * whole.
+ */
 function* groupsOf({ model, bodies }: Variant, needs: NeedsOf, stacks: Stacks): Generator<Group> {
   const biased = new Set(model.weights.flatMap(({ path }) => (path.endsWith(".bias") ? [path.slice(0, -5)] : [])));
   const isLinear = (instance: Instance): boolean =>
@@ -60,7 +64,7 @@ function* groupsOf({ model, bodies }: Variant, needs: NeedsOf, stacks: Stacks): 
     );
     if (called.length === 0) continue;
     const shared = new Sharing(linear).of(body, recorded);
-    // What all experts add to sums of parts would be added by each device.
+    // A row-split bias would be added on each device, and the sum over devices would contain it several times.
     const isAdded = [...(shared ?? [])].some(
       ([path, { style }]) => style === "rows" && stacks.of(path) !== null && biased.has(path),
     );
@@ -75,7 +79,9 @@ function* groupsOf({ model, bodies }: Variant, needs: NeedsOf, stacks: Stacks): 
   }
 }
 
-/** Maps of which a weight is read beside what they compute: it is whole for that. */
+/**
+ * Linear layers whose weight is also read elsewhere, for example as a tied embedding; such a weight must stay whole.
+ */
 function readElsewhere(bodies: Iterable<Body>, linear: ReadonlySet<string>): ReadonlySet<string> {
   const read = new Set<string>();
   for (const { instance, items } of bodies)
@@ -88,30 +94,33 @@ function readElsewhere(bodies: Iterable<Body>, linear: ReadonlySet<string>): Rea
   return read;
 }
 
-/** How maps of one pattern are shared out, if alike. */
+/** The common split of two layers with one pattern; null if the styles differ. */
 const both = (a: Shared | null, b: Shared | null): Shared | null =>
   a && b && a.style === b.style ? { style: a.style, width: together(a.width, b.width) } : null;
 
 const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));
-/** The least width that both widths divide. */
+/** The least common multiple of two widths. */
 const together = (a: number, b: number): number => (a / commonDivisor(a, b)) * b;
 
 const is = <K extends Value["op"]>(value: Value, op: K): value is Value<K> => value.op === op;
 
-/** A result that has no form in parts. */
+/** Marks a result that cannot be computed in parts. */
 const WHOLE_ONLY = Symbol("whole only");
 
-/** Which dimension of each value is shared out; values that are whole on each device are not there. */
+/** Tracks which dimension of each value is split. Values that each device holds whole are not in the map. */
 class Sharing {
   readonly #dims = new Map<Value, number>();
-  /** Of values that are shared out: the maps that made their parts, and how many stay together along that dimension. */
+  /**
+   * For each split value: the column-split layers that produced it, and the number of adjacent elements that stay
+   * together.
+   */
   readonly #made = new Map<Value, { readonly maps: ReadonlySet<Value>; readonly width: number }>();
-  /** How many columns of a map stay together, by its result. */
+  /** For each column-split layer's result: the number of columns that stay together. */
   readonly #widths = new Map<Value, number>();
 
   constructor(private readonly linear: ReadonlySet<string>) {}
 
-  /** How a body's maps are shared out; null where they cannot be. What is recorded is whole. */
+  /** The split of a body's linear layers; null if no split exists. Recorded values must be whole. */
   of(body: Body, recorded: readonly Value[]): ReadonlyMap<string, Shared> | null {
     const styles = new Map<string, Style>();
     for (const item of body.items) {
@@ -136,7 +145,7 @@ class Sharing {
   #linear({ ins: [x], outs: [y] }: Body): Style | null {
     if (!x || !y) return null;
     const [from, to] = [this.#dims.get(x), lastOf(y.type)];
-    if (y.type.shape[to] === 1 || x.type.shape.at(-1) === 1) return null; // a router, or the end of a predictor
+    if (y.type.shape[to] === 1 || x.type.shape.at(-1) === 1) return null; // a router or a predictor's last layer
     if (from === undefined) {
       this.#dims.set(y, to);
       this.#made.set(y, { maps: new Set([y]), width: 1 });
@@ -146,7 +155,7 @@ class Sharing {
     return from === lastOf(x.type) ? "rows" : null;
   }
 
-  /** A block between the maps, such as a norm of each head. */
+  /** Follows a block between the linear layers, such as a per-head norm. */
   #inner(body: Body): boolean {
     if (body.ins.every((value) => !this.#dims.has(value))) return true;
     return body.items.every((item) =>
@@ -163,7 +172,10 @@ class Sharing {
     return true;
   }
 
-  /** A dimension that is split leaves its parts whole heads; one that is merged has them as wide as what joins it. */
+  /**
+   * Splitting a dimension multiplies the width that stays together; merging dimensions requires parts that hold whole
+   * heads.
+   */
   #follow(value: Value, dim: number): void {
     const made = value.inputs.flatMap((input) => this.#made.get(input) ?? []);
     const maps = new Set(made.flatMap((of) => [...of.maps]));
@@ -203,7 +215,9 @@ class Sharing {
     return WHOLE_ONLY;
   }
 
-  /** All operands in parts lie alike, and others are the same along that dimension. */
+  /**
+   * Requires that all split operands are split along the same dimension, and that whole operands broadcast along it.
+   */
   #aligned(value: Value): number | typeof WHOLE_ONLY {
     const fromEnd = new Set<number>();
     for (const input of value.inputs) {
@@ -221,7 +235,10 @@ class Sharing {
 
 const lastOf = ({ shape }: LogicalType): number => shape.length - 1;
 
-/** A dimension that is split keeps its parts in the first of the new ones, and so does the first of those merged. */
+/**
+ * A split dimension that a reshape divides stays split at the first new dimension. If a reshape merges dimensions, the
+ * first merged dimension may be the split one.
+ */
 function reshaped(from: readonly Size[], to: readonly Size[], dim: number): number | typeof WHOLE_ONLY {
   const same = (a: Size | undefined, b: Size | undefined): boolean =>
     a === b || (typeof a === "object" && typeof b === "object" && a.key === b.key);

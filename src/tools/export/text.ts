@@ -1,19 +1,19 @@
-// Expressions of Python as text, and what the text of an operation may refer to.
+// Python expressions as text, and the context that writers of expressions receive.
 import type { Model, Value } from "../../language/check/model.js";
 import type { Holes } from "./holes.js";
 
 export interface Scope {
   readonly model: Model;
   readonly holes: Holes;
-  /** An operand, in parentheses unless it binds as tightly as a call. */
+  /** An operand, parenthesized unless it binds as tightly as a call. */
   readonly tight: (value: Value) => string;
-  /** An operand as an argument. */
+  /** An operand for use as an argument, without parentheses. */
   readonly loose: (value: Value) => string;
-  /** The expression of a sequence axis. */
+  /** The expression for a sequence axis. */
   readonly axis: (name: string) => string;
 }
 
-/** Text, and whether it binds as tightly as a call. */
+/** An expression. `tight`: whether the expression binds as tightly as a call. */
 export interface Text {
   readonly text: string;
   readonly tight: boolean;
@@ -24,5 +24,5 @@ export const infix = (text: string): Text => ({ text, tight: false });
 
 export const is = <K extends Value["op"]>(value: Value, op: K): value is Value<K> => value.op === op;
 
-/** Numbers as a tuple of Python. */
+/** A Python tuple literal. */
 export const tuple = (all: readonly number[]): string => `(${all.join(", ")}${all.length === 1 ? "," : ""})`;

@@ -1,4 +1,4 @@
-// Operations of the language as expressions of PyTorch. One that has none is refused by name.
+// Translates modc operations to PyTorch expressions; unsupported operations are refused by name.
 import type { Model, Value } from "../../language/check/model.js";
 import type { Size } from "../../ground/size/size.js";
 import { entryExpression } from "./entry-ops.js";
@@ -9,7 +9,7 @@ import { refuse } from "./refused.js";
 import { countOfTop, mayFall, realText, sizeText } from "./sizes.js";
 import { call, infix, is, tuple, type Scope, type Text } from "./text.js";
 
-/** The text of an operation. Throws ExportError where it has none. */
+/** Throws ExportError for an operation that has no PyTorch form. */
 export function expression(value: Value, scope: Scope): Text {
   const { tight, loose, axis, model, holes } = scope;
   const [x, y, z] = value.inputs;
@@ -54,7 +54,7 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "span")) return span(value, scope);
   if (is(value, "join")) {
     if (value.attrs.dim !== 1) refuse("a join of these tokens", value);
-    const axes = value.inputs.map(({ type }) => axis(sequenceAt(model, type.shape[1])!)); // what is joined has tokens
+    const axes = value.inputs.map(({ type }) => axis(sequenceAt(model, type.shape[1])!)); // joined values have tokens
     return call(`mt.join((${value.inputs.map(loose).join(", ")}), (${axes.join(", ")}))`);
   }
   if (is(value, "zeros")) return zeros(value, scope);
@@ -110,7 +110,7 @@ function span(value: Value<"span">, { model, loose, axis }: Scope): Text {
   return call(`mt.span(${loose(x!)}, ${axis(along)}, ${start}, ${stop ?? "None"})`);
 }
 
-/** A size that follows one sequence, as a value of each. */
+/** A size that depends on one sequence's length, as a value for each sequence. */
 function lengthText(value: Value<"length">, { axis, holes }: Scope): Text {
   const { size } = value.attrs;
   const { dtype, shape } = value.type;
@@ -122,7 +122,7 @@ function lengthText(value: Value<"length">, { axis, holes }: Scope): Text {
   return call(`mt.length(${axis(along)}, lambda n: ${text}, ${shape.length}, ${as})`);
 }
 
-/** A dimension, from the end where it is the last. */
+/** Returns -1 for the last dimension, otherwise the dimension itself. */
 const dimOf = (x: Value, dim: number): number => (dim === x.type.shape.length - 1 ? -1 : dim);
 
 function reduce(value: Value<"reduce">, scope: Scope): Text {
@@ -158,11 +158,11 @@ function reduce(value: Value<"reduce">, scope: Scope): Text {
   return refuse(`${fn} along a sequence`, value);
 }
 
-/** Which elements exist: further operands say so. */
+/** A mask of the existing elements, from the further operands. */
 const existing = ({ inputs: [, ...others] }: Value, { loose, tight }: Scope): string =>
   others.length === 1 ? loose(others[0]!) : others.map(tight).join(" & ");
 
-/** Only dimensions of fixed size are split, merged, added or dropped. */
+/** Only dimensions with fixed sizes are split, merged, added or dropped. */
 function reshape(value: Value<"reshape">, { tight, holes }: Scope): Text {
   const [from, to] = [value.inputs[0]!.type.shape, value.type.shape];
   const same = (a: Size | undefined, b: Size | undefined): boolean =>
@@ -182,7 +182,7 @@ function reshape(value: Value<"reshape">, { tight, holes }: Scope): Text {
   if (old.length === 0 || made.length === 0) refuse("this change of shape", value);
   const flat = old.length === 1 ? text : `${text}.flatten(${first}, ${first + old.length - 1})`;
   if (made.length === 1) return call(flat);
-  // The first is what the others leave, as of heads that several devices share.
+  // The first new size is inferred by PyTorch, because with tensor parallelism each device has only some heads.
   const shape = made.map((size, i) => (i === 0 ? "-1" : holes.add(String(size), "width"))).join(", ");
   return call(`${flat}.unflatten(${place}, (${shape}))`);
 }
@@ -256,7 +256,7 @@ function atDim(value: Value<"take"> | Value<"put">, dim: number, text: string): 
   return call(text);
 }
 
-/** The axis of a value whose second dimension is along a sequence, if one is. */
+/** The sequence axis if a value's second dimension is one, else "None". */
 export const lossAxis = (x: Value, { model, axis }: Scope): string => {
   const along = sequenceOf(model, x.type, x);
   if (along !== null && sequenceAt(model, x.type.shape[1]) !== along) refuse("this loss", x);

@@ -1,4 +1,4 @@
-// A model as a folder of PyTorch: the files' text, without its weights.
+// Writes a model as a folder for PyTorch: all file texts, without weights.
 import type { Model } from "../../language/check/model.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { partsOf, type Parts, type PartsOptions } from "./classes.js";
@@ -19,7 +19,7 @@ export { VERSIONS, type Version } from "./variants.js";
 
 export type Models = readonly [Model, ...Model[]];
 
-/** Every file that some export writes: what one export leaves out, an earlier one may have left. */
+/** Every file name that some export writes. Files that an earlier export wrote may have to be removed. */
 export const TORCH_FILES: readonly string[] = [
   "model.py",
   "model.safetensors",
@@ -29,7 +29,7 @@ export const TORCH_FILES: readonly string[] = [
   "README.md",
 ];
 
-/** What all exported models share. */
+/** Files that all exported models share. */
 export const SHARED_FILES: readonly string[] = [
   "modc_torch.py",
   "modc_axes.py",
@@ -39,7 +39,7 @@ export const SHARED_FILES: readonly string[] = [
   "modc_files.py",
 ];
 
-/** Methods beside `forward` that are called for what they compute. */
+/** Methods other than `forward` that return results to a caller. */
 const calledMethods = ({ kinds }: Parts): readonly string[] => [
   ...new Set(
     kinds
@@ -49,10 +49,12 @@ const calledMethods = ({ kinds }: Parts): readonly string[] => [
 ];
 
 /**
- * Texts of the files, by name. `models` are those of one source by `VERSIONS`, the first by phase infer and entry
- * forward; versions that the source does not have are left out. `family` has the same of the source with other
- * parameters, by which the numbers of its classes are told apart; it is asked once the model has a form. Throws
- * ExportError for what has none in PyTorch.
+ * Returns the file texts by name.
+ * `models` are the versions of one source in the order of `VERSIONS`; the first has phase infer and entry forward.
+ * Versions that the source lacks are left out.
+ * `family` returns the same versions for other parameter values, in order to find the parameter that each number
+ * follows. It is called after the model itself was translated.
+ * Throws ExportError for models that have no PyTorch form.
  */
 export function torchFolder(
   models: Models,
@@ -75,7 +77,7 @@ export function torchFolder(
   const { stages } = parts.root.kind;
   const staged = stages && { ...stages, ...stagePieces(module) };
   const text = placed(() => moduleText(module));
-  // Windows of a text are sequences of one length.
+  // Training data consists of text windows with one sequence axis.
   const sequences = inputSequences(own.variants);
   const training =
     sequences.length > 1

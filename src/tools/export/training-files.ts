@@ -1,4 +1,4 @@
-// The files by which a model trains on many devices: texts that are the same for all models but for a few facts.
+// Writes the files for distributed training: fixed texts with a few facts about the model filled in.
 import type { Model, Value } from "../../language/check/model.js";
 import { textInputsOf } from "../../language/check/text-inputs.js";
 import { pythonFiles } from "../../ground/embedded.js";
@@ -12,13 +12,13 @@ import { boundOf, valuesOf } from "./bounds.js";
 import { tensorPlan } from "./tensor-parallel.js";
 import type { NeedsOf, Variant } from "./variants.js";
 
-/** Tokens of a sequence in training, where neither the model nor the user bounds them. */
+/** The default sequence length for training, if neither the model nor the user sets a bound. */
 const USUAL_CONTEXT = 2048;
 
-/** How the model is cut into stages. */
+/** The pipeline stages of the model. */
 export type Stages = StageText & StagePieces;
 
-/** By name; none where the model has no objective that a text fills. */
+/** File texts by name; empty if the model has no objective that plain text can train. */
 export function trainingFiles(
   variants: readonly Variant[],
   needs: NeedsOf,
@@ -58,7 +58,7 @@ export function trainingFiles(
   const units = (stages?.units ?? []).map(
     ({ name, isList, reads }) => `    Unit(${quoted(name)}, ${tuple(reads)}${isList ? ", is_list=True" : ""}),`,
   );
-  // A live parameter may differ between checkpoints of one model.
+  // The value of a live parameter may differ between checkpoints of one model.
   const parameters = model.parameters.flatMap(({ name, value }) =>
     model.live.some((l) => l.name === name) ? [] : [`    ${JSON.stringify(name)}: ${JSON.stringify(value)},`],
   );
@@ -76,13 +76,13 @@ export function trainingFiles(
         return value === undefined ? [line] : [`${fact}${type} = ${value}${note}`];
       });
       const staged = cut && name === "pipeline.py" ? withStages(text, cut) : text;
-      const own = staged.join("\n").replaceAll(/\bModelArgs\b/g, `${model.name}Args`); // as in model.py
+      const own = staged.join("\n").replaceAll(/\bModelArgs\b/g, `${model.name}Args`); // the same name as in model.py
       return [name, own.replaceAll(/\bModel\b/g, variable(model.name))];
     }),
   );
 }
 
-/** The text of `pipeline.py` with the model's own statements. */
+/** Fills the model's statements into `pipeline.py`. */
 function withStages(text: readonly string[], { lines, width, most, inputs }: Stages): readonly string[] {
   const at = text.findIndex((line) => line.includes("def stage_forward("));
   const behind = text.findIndex((line, i) => i > at && line.includes("NotImplementedError  # likewise"));
@@ -111,7 +111,7 @@ const quoted = (text: string): string => `"${text}"`;
 const tuple = (all: readonly string[]): string => `(${all.map(quoted).join(", ")}${all.length === 1 ? "," : ""})`;
 const pair = (a: string, b: string | null): string => `(${quoted(a)}, ${b === null ? "None" : quoted(b)})`;
 
-/** Losses that are means over targets: those that a cross entropy with the input of targets makes. */
+/** Losses that are means over targets: losses computed by a cross entropy against the targets input. */
 function overTargets(model: Model, targets: string): readonly string[] {
   const input = model.inputs.find(({ name }) => name === targets)?.value;
   const counts = (value: Value, seen: Set<Value>): boolean => {
@@ -123,7 +123,7 @@ function overTargets(model: Model, targets: string): readonly string[] {
   return model.losses.flatMap(({ path, value }) => (counts(value, new Set()) ? [path] : []));
 }
 
-/** Weights of all experts together, of which each has one dimension. */
+/** Stacked expert weights in which each expert has a single dimension. */
 const vectorsOf = ({ weights }: Model, stacks: Stacks): readonly string[] => [
   ...new Set(
     weights.flatMap(({ path, shape }) =>
@@ -132,7 +132,7 @@ const vectorsOf = ({ weights }: Model, stacks: Stacks): readonly string[] => [
   ),
 ];
 
-/** Weights that are looked up: modc decays those with two dimensions that are not. */
+/** Lookup tables. modc applies weight decay to other weights with two dimensions, not to tables. */
 function tablesOf(model: Model): readonly string[] {
   const found = valuesOf(model).flatMap(({ op, inputs: [table] }) =>
     op === "gather" && table?.op === "weight" ? [(table as Value<"weight">).attrs.path] : [],

@@ -1,4 +1,4 @@
-// The versions of a model that one module holds: by phase and entry, each with the bodies of its blocks.
+// The versions of a model that one module contains, by phase and entry, each with its block bodies.
 import type { Entry, Model, Phase, Value } from "../../language/check/model.js";
 import { axisMade, axisOfTokens, axisSorted, firstOf, outline, readsLive, type Body } from "./outline.js";
 import { refuse } from "./refused.js";
@@ -10,7 +10,7 @@ export interface Version {
   readonly entry: Entry;
 }
 
-/** In the order in which a module tries them; the first is what a call without more computes. */
+/** The order in which a module tries the versions; a plain call runs the first. */
 export const VERSIONS: readonly Version[] = [
   { phase: "infer", entry: "forward" },
   { phase: "generate", entry: "forward" },
@@ -22,20 +22,20 @@ export const VERSIONS: readonly Version[] = [
 export interface Variant extends Version {
   readonly model: Model;
   readonly bodies: ReadonlyMap<string, Body>;
-  /** What moves the states of blocks, by their paths; and what is counted for that, by the name of its sum. */
+  /** State updates by block path, and the name of the sum for each tallied value. */
   readonly updates: ReadonlyMap<string, Updates>;
   readonly tallies: ReadonlyMap<Value, string>;
-  /** Axes of the sorted entries of choices. */
+  /** The sorted entry axes of selections. */
   readonly sorted: ReadonlySet<string>;
-  /** The id of the value that makes an axis, of axes that are not the inputs'. */
+  /** The id of the value that defines each axis; input axes are left out. */
   readonly madeAt: ReadonlyMap<string, number>;
-  /** What a body records, by its path: losses and observed values. */
+  /** Losses and observed values recorded by each body, by the body's path. */
   readonly records: ReadonlyMap<string, readonly Recorded[]>;
 }
 
 export interface Recorded {
   readonly kind: "losses" | "observed";
-  /** Below the block's own path. */
+  /** The name relative to the block's path. */
   readonly name: string;
   readonly value: Model["losses"][number]["value"];
 }
@@ -71,31 +71,34 @@ export function variantOf(model: Model, notes: Pick<SourceNotes, "nameOf">): Var
   return { phase: model.phase, entry: model.entry, model, bodies, records, sorted, madeAt, updates, tallies };
 }
 
-/** What a function of a block takes beside its inputs. */
+/** Parameters of a block's function in addition to its inputs. */
 export interface Needs {
-  /** Paths of blocks and weights that are not within its block. */
+  /** Paths of blocks and weights outside the block. */
   readonly foreign: readonly string[];
   /** Names of the sequence axes. */
   readonly axes: readonly string[];
-  /** Whether it takes the run: it records something, or differs between the versions. */
+  /** Whether the function takes the run, because it records values or differs between versions. */
   readonly run: boolean;
-  /** Whether it gives losses beside its results. */
+  /** Whether the function returns losses in addition to its results. */
   readonly losses: boolean;
-  /** Whether these, or what it counts for states, are its own or of inner blocks: another of the same list may have some where it has none. */
+  /**
+   * Whether the function or an inner block has losses or tallies. A function without either must still return losses if
+   * another block of its list does.
+   */
   readonly collects: boolean;
 }
 
 export interface NeedsOf {
-  /** Of the function that a call of a version calls. */
+  /** The needs of the function that a call in this version calls. */
   (variant: Variant, call: string): Needs;
-  /** Whether some call of a block gives it more than its inputs, or takes losses. */
+  /** Whether some call of a block passes more than the inputs, or returns losses. */
   readonly takesMore: (instance: string) => boolean;
 }
 
-/** The members of a list as one: `layers.*`. */
+/** Replaces a list index by a star: `layers.*`. */
 const ofList = (path: string): string => path.replace(/\.\d+(?=(#\d+)?$)/, ".*");
 
-/** Functions of blocks of one list need what one of them needs, so that a loop can call them. */
+/** Gives functions of blocks in one list the same interface, so that a loop can call them. */
 export function needsOf(variants: readonly Variant[]): NeedsOf {
   const all = variants.flatMap((variant) => [...variant.bodies.values()].map((body) => ({ variant, body })));
   const axes = new Map<string, { readonly variant: Variant; readonly body: Body }[]>();
@@ -142,8 +145,8 @@ export function needsOf(variants: readonly Variant[]): NeedsOf {
 }
 
 /**
- * Those of all calls that are alike, where one of them has them all, and the version makes them before its first such
- * call; else its own.
+ * The axes shared by all equal calls, if one call has them all and this variant defines them before its first such
+ * call. Otherwise the call's own axes.
  */
 function axesOf(
   calls: readonly { readonly variant: Variant; readonly body: Body }[],
@@ -167,7 +170,7 @@ function at<K, V>(map: Map<K, V>, key: K, fresh: () => V): V {
   return value;
 }
 
-/** The body of a call and those within which it is made, without the model's own. */
+/** The body of a call and the bodies of all its callers, without the model's top level. */
 function enclosingOf(body: Body, { model, bodies }: Variant): readonly Body[] {
   const callers = new Map(model.calls.map(({ path, caller }) => [path, caller]));
   const found = [];

@@ -7,17 +7,17 @@ import type { ConfigNames, Fact, FolderNames } from "./names.js";
 
 export interface Configuration {
   readonly names: FolderNames;
-  /** The model, and the file of its source. */
+  /** The model's name, and its source file. */
   readonly model: string;
   readonly file: string;
   readonly arguments: readonly Argument[];
   readonly live: readonly LiveParameter[];
   readonly facts: readonly Fact[];
-  /** What arguments and live parameters are called. */
+  /** The configuration's names for arguments and live parameters. */
   readonly called: ConfigNames;
 }
 
-/** Tokens that a tokenizer has for an end and a beginning of texts. */
+/** The tokenizer's special tokens for beginning, end and padding. */
 export interface SpecialTokens {
   readonly bos: number | null;
   readonly eos: readonly number[];
@@ -28,14 +28,14 @@ interface Field {
   readonly name: string;
   readonly type: string;
   readonly value: number | string;
-  /** The value in Python. */
+  /** The value as Python text. */
   readonly text: string;
   readonly note: string;
 }
 
 const isShare = ({ value }: Argument): boolean => value.startsWith("Fraction");
 
-/** A share as JSON and Python write it: a decimal where that is exact, else a fraction as text. */
+/** A share in JSON and Python syntax: a decimal if exact, else a fraction as text. */
 export function shareOf(num: bigint, den: bigint): number | string {
   const value = Number(num) / Number(den);
   const [, digits = "", exponent = "0"] = /^-?\d+(?:\.(\d+))?(?:e(.*))?$/.exec(String(value)) ?? [];
@@ -66,7 +66,7 @@ function fieldsOf({ arguments: all, live, called }: Configuration): readonly Fie
   ];
 }
 
-/** What a configuration has beside the model's own numbers. */
+/** Configuration fields in addition to the model's arguments. */
 const OWN = [
   ["causal", "in eval() each choice of tokens is made from the token alone, as generation does"],
   ["use_cache", "calls by the causal rule give a cache"],
@@ -123,7 +123,7 @@ export function configurationText(configuration: Configuration): string {
   return laidOut(lines).join("\n");
 }
 
-/** The text of `config.json`; `dtype` is that of the weights. */
+/** Writes `config.json`; `dtype` is the weights' type. */
 export function configJson(configuration: Configuration, tokens: SpecialTokens, dtype: string): string {
   const { names } = configuration;
   return jsonText({
@@ -140,7 +140,7 @@ export function configJson(configuration: Configuration, tokens: SpecialTokens, 
   });
 }
 
-/** Fields of special tokens, of those that there are. */
+/** Fields for the special tokens that the tokenizer has. */
 export const tokenFields = ({
   bos,
   eos,
@@ -153,7 +153,7 @@ export const tokenFields = ({
 
 export const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/** An argument as a method reads it from `config`. */
+/** How a method reads an argument from `config`. */
 export const argumentText = (config: string, argument: Argument, called: ConfigNames): string => {
   const text = `${config}.${called.argument(argument.name)}`;
   return isShare(argument) ? `mt.ratio(${text})` : text;

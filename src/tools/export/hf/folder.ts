@@ -1,4 +1,4 @@
-// A language model as a folder of Hugging Face's: the files' text, without its weights and its tokenizer.
+// Writes a language model as a Hugging Face folder: all file texts, without weights and tokenizer.
 import type { SourceFile } from "../../../language/diagnostics/span.js";
 import { huggingFaceFiles, pythonFiles } from "../../../ground/embedded.js";
 import { partsOf, type PartsOptions } from "../classes.js";
@@ -20,10 +20,10 @@ export type { SpecialTokens } from "./configuration-text.js";
 export interface HuggingFaceOptions {
   readonly models: Models;
   readonly sources: readonly SourceFile[];
-  /** Of the source with other parameters, as for `torchFolder`. */
+  /** The models for other parameter values, as for `torchFolder`. */
   readonly family?: () => readonly Models[];
   readonly tokens?: SpecialTokens;
-  /** The type of the weights, as PyTorch calls it. */
+  /** The weights' type, by its PyTorch name. */
   readonly dtype?: string;
 }
 
@@ -32,11 +32,11 @@ const SHARED = SHARED_FILES.filter((name) => name !== "modc_files.py");
 
 export interface HuggingFaceFolder {
   readonly files: ReadonlyMap<string, string>;
-  /** Keys of weights, by their paths. */
+  /** Keys of weights, by path. */
   readonly keys: ReadonlyMap<string, string>;
 }
 
-/** Throws ExportError for what has no form there. */
+/** Throws ExportError for models that have no form in transformers. */
 export function huggingFaceFolder(options: HuggingFaceOptions): HuggingFaceFolder {
   const notes = new SourceNotes(options.sources, options.models[0].file);
   return inSource(
@@ -102,5 +102,5 @@ function folderOf(
   };
 }
 
-/** Files of one folder import each other as parts of a package. */
+/** Makes imports relative, since transformers loads the folder as a package. */
 const relative = (text: string): string => text.replaceAll(/^from (modc_\w+) import/gm, "from .$1 import");

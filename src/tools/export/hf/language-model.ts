@@ -1,18 +1,18 @@
-// Whether a model is one that Hugging Face's transformers call a causal language model, and what of its objective is
-// theirs too.
+// Decides whether a model is a causal language model in the sense of Hugging Face's transformers, and whether its
+// objective works with `labels`.
 import { textInputsOf } from "../../../language/check/text-inputs.js";
 import type { Model, Value } from "../../../language/check/model.js";
 import { sequenceAt } from "../outline.js";
 import { ExportError } from "../refused.js";
 import type { Models } from "../torch.js";
 
-/** Throws ExportError: what transformers have no form for. */
+/** Throws ExportError for `what`, which has no form in transformers. */
 export function refuse(what: string): never {
   const hint = "`--to torch` writes it as a module of PyTorch";
   throw new ExportError(`${what} has no form as a model of Hugging Face yet`, hint);
 }
 
-/** Throws ExportError where the model does not take tokens and give logits, or has no causal rule. */
+/** Throws ExportError unless the model takes tokens, returns logits and has a causal rule. */
 export function expectLanguageModel(models: Models): void {
   const [model] = models;
   const [tokens, ...others] = model.inputs;
@@ -28,7 +28,7 @@ export function expectLanguageModel(models: Models): void {
   if (!models.some(({ phase }) => phase === "generate")) refuse(`${model.name}, which has no causal rule,`);
 }
 
-/** The models without the versions of an objective that labels do not fill, and why they do not. */
+/** If labels cannot serve as the objective's inputs, removes the objective's versions and returns the reason. */
 export function withLabels(models: Models): { readonly models: Models; readonly noLabels: string | null } {
   const [model, ...others] = models;
   const objective = others.find(({ entry }) => entry === "objective");
@@ -37,7 +37,7 @@ export function withLabels(models: Models): { readonly models: Models; readonly 
   return { models: [model, ...others.filter(({ entry }) => entry === "forward")], noLabels: `${why}: no labels` };
 }
 
-/** Why labels do not fill the inputs of an objective; null where they do. */
+/** The reason why labels cannot serve as the objective's inputs; null if they can. */
 function reasonOf(objective: Model): string | null {
   const inputs = textInputsOf(objective);
   if (!inputs || inputs.targets === null) return "the model's objective takes other inputs than tokens and targets";
@@ -46,7 +46,7 @@ function reasonOf(objective: Model): string | null {
   return readsOtherwise(targets, counted) ? "the model's objective reads targets beside its cross entropy" : null;
 }
 
-/** Whether something other than a cross entropy reads the targets, of which some are none. */
+/** Whether an operation other than cross entropy reads the targets. Some labels are negative and mean "no target". */
 function readsOtherwise(targets: Value, results: readonly Value[]): boolean {
   const seen = new Set<Value>();
   const todo = [...results];
@@ -59,7 +59,7 @@ function readsOtherwise(targets: Value, results: readonly Value[]): boolean {
   return false;
 }
 
-/** What transformers ask of a configuration: each a number of the model. */
+/** Numbers that transformers expects in a configuration, each computed from the model. */
 export const FACTS = {
   vocab_size: ({ outputs }: Model): number | null => numberAt(outputs[0]?.value, 2),
   hidden_size: (model: Model): number | null => {

@@ -1,4 +1,4 @@
-// The README of a folder, which is its model card.
+// Writes the README, which is also the model card.
 import type { Model } from "../../../language/check/model.js";
 import { exampleInput } from "../example-inputs.js";
 import type { FolderNames } from "./names.js";

@@ -1,4 +1,4 @@
-// The text of `modeling_*.py`: the classes of `--to torch`, and the model as one of Hugging Face's transformers.
+// Writes `modeling_*.py`: the classes of `--to torch`, and the model as a transformers class.
 import type { LiveParameter } from "../../../language/check/model.js";
 import type { Parts } from "../classes.js";
 import { laidOut } from "../layout.js";
@@ -16,21 +16,21 @@ export interface ModelingOptions {
   readonly parts: Parts;
   readonly variants: readonly Variant[];
   readonly notes: SourceNotes;
-  /** Why labels are refused; null: they are not. */
+  /** Why labels are refused; null if labels are accepted. */
   readonly noLabels: string | null;
-  /** What transformers ask of the configuration, which has these arguments. */
+  /** The facts that transformers expects in the configuration, given the names of its arguments. */
   facts(known: ReadonlySet<string>): readonly Fact[];
 }
 
 export interface Modeling {
   readonly text: string;
-  /** The arguments that the configuration has, what they are called there, and the facts. */
+  /** The configuration's arguments, their names there, and the facts. */
   readonly arguments: readonly Argument[];
   readonly called: ConfigNames;
   readonly facts: readonly Fact[];
 }
 
-/** Names of the file that no class of a block may have. */
+/** Names that block classes must not have, because the file uses them. */
 const OF_FILE = ["CausalLM"];
 
 /** Throws ExportError. */
@@ -63,7 +63,8 @@ export function modelingText(options: ModelingOptions): Modeling {
     "",
     "from . import modc_torch as mt",
     `from .${names.configuration} import ${names.config}`,
-    // Older versions of transformers copy only the files from which this one imports something by name.
+    // Older versions of transformers copy a module's file only if the modeling file imports a name from that module
+    // directly.
     "from .modc_axes import Axis  # noqa: F401",
     "from .modc_caches import Caches  # noqa: F401",
     "from .modc_entries import Entries  # noqa: F401",
@@ -75,7 +76,7 @@ export function modelingText(options: ModelingOptions): Modeling {
   return { text: `${laidOut([...head, ...lines, ...foot]).join("\n")}\n`, arguments: pieces.arguments, called, facts };
 }
 
-/** Blocks and weights of the model itself are attributes of a class of transformers. */
+/** Blocks and weights of the model become attributes of a transformers class, so their names must not collide. */
 function expectFree({ root }: Parts): void {
   const weights = root.kind.weights.flatMap((line) => /^self\.(\w+) = /.exec(line)?.[1] ?? []);
   const taken = [...root.children.map(({ attr }) => attr), ...weights].find(isOfModel);
@@ -135,7 +136,7 @@ function modelClass(
   ];
 }
 
-/** Arguments are attributes of `config`. */
+/** Rewrites reads of `args` to reads of `config`. */
 function reader({ arguments: all }: ModulePieces, called: ConfigNames): (line: string) => string {
   const named = new Map(all.map((argument) => [argument.name, argument]));
   return (line) =>
@@ -158,8 +159,8 @@ const liveText = (live: readonly LiveParameter[], called: ConfigNames): readonly
       ];
 
 /**
- * Statements that return logits and losses. An objective that computes the logits computes them before its losses; one
- * that does not returns none.
+ * Makes the statements return logits and losses. If the objective computes the logits, they are computed before the
+ * losses. Otherwise the returned logits are None.
  */
 export function withLogits(lines: readonly string[]): readonly string[] {
   const given = logitsOf(lines);
@@ -172,7 +173,10 @@ export function withLogits(lines: readonly string[]): readonly string[] {
   });
 }
 
-/** The statements with the result as a variable that the losses read too; null where they do not compute it. */
+/**
+ * Stores the forward result in a variable `logits` that the losses read too. Returns null if the losses do not use this
+ * result.
+ */
 function logitsOf(lines: readonly string[]): readonly string[] | null {
   const start = lines.indexOf("if run.objective:");
   if (start < 0 || lines.some((line, i) => i !== start && line.includes("run.objective"))) return null;
@@ -188,7 +192,7 @@ function logitsOf(lines: readonly string[]): readonly string[] | null {
   if (!tail.slice(0, -1).every((line) => line.startsWith("#")) || assigned.some((name) => words.has(name)) || isTaken)
     return null;
   if (!block.some((line) => line.includes(result)) || !block.every((line) => standsAlone(line, result))) return null;
-  // A name needs no parentheses, but those of a call.
+  // A name needs no parentheses, except as the argument of a call.
   const named = (line: string): string =>
     line.replaceAll(result, "logits").replaceAll(/(?<![\w\])])\(logits\)/g, "logits");
   return [
@@ -202,7 +206,7 @@ function logitsOf(lines: readonly string[]): readonly string[] | null {
   ];
 }
 
-/** Whether an expression is a whole argument wherever it stands in a line. */
+/** Whether an expression is a whole argument at each of its occurrences in the line. */
 const standsAlone = (line: string, expression: string): boolean =>
   line.split(expression).every((part, i, all) => {
     const [begins, ends] = [i > 0, i < all.length - 1];

@@ -1,7 +1,7 @@
-// Names of a Hugging Face folder: of its files and classes, and those that transformers have for themselves.
+// Names in a Hugging Face folder: files, classes, and the names that transformers reserves.
 import { variable } from "../names.js";
 
-/** Attributes of transformers' configurations, and names that transformers read as their own setting of generation. */
+/** Attributes of transformers configurations, and names that transformers treats as generation settings. */
 const OF_CONFIG =
   "add_cross_attention architectures attribute_map auto_map bad_words_ids base_config_key begin_suppress_tokens " +
   "bos_token_id cache_config cache_implementation causal chunk_size_feed_forward compile_config constraints " +
@@ -20,7 +20,7 @@ const OF_CONFIG =
   "tokenizer_class top_h top_k top_p torch_dtype torchscript transformers_version typical_p update " +
   "update_from_string use_bfloat16 use_cache use_mtp use_return_dict validate watermarking_config";
 
-/** Attributes of its models, which a block or weight of the model itself would hide. */
+/** Attributes of transformers models that a block or weight with the same name would shadow. */
 const OF_MODEL =
   "active_adapter active_adapters add_adapter add_model_tags adjust_generation_fn base_model base_model_prefix " +
   "can_generate causal_losses compute compute_transition_scores config config_class delete_adapter dequantize device " +
@@ -36,10 +36,10 @@ const OF_MODEL =
 const ofConfig = new Set(OF_CONFIG.split(" "));
 const ofModel = new Set(OF_MODEL.split(" "));
 
-/** Names of facts, whether the model has them or not. */
+/** The names of all facts, including facts that this model lacks. */
 const OF_FACTS = ["vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"] as const;
 
-/** A number that transformers ask for: the argument that says it, else the number itself. */
+/** A number that transformers expects: the argument that holds it, if any, and its value. */
 export interface Fact {
   readonly name: string;
   readonly argument: string | null;
@@ -47,14 +47,15 @@ export interface Fact {
 }
 
 export interface ConfigNames {
-  /** The name of an argument of the model in its configuration. */
+  /** The configuration's name for an argument. */
   argument(name: string): string;
   live(name: string): string;
 }
 
 /**
- * The names that a configuration has for arguments and live parameters: the source's, with underscores where another
- * has it. Facts' names are transformers', but for the argument that is the fact.
+ * The configuration's names for arguments and live parameters: the source names, with underscores appended on
+ * collision.
+ * Facts have names fixed by transformers. An argument may keep such a name if the argument is this fact.
  */
 export function configNames(all: readonly string[], live: readonly string[], facts: readonly Fact[]): ConfigNames {
   const factOf = new Map(facts.map(({ name, argument }) => [name, argument]));
@@ -67,7 +68,7 @@ export function configNames(all: readonly string[], live: readonly string[], fac
     (isFact || !taken.has(name)) && variable(name) === name;
   const used = new Set<string>(taken);
   const names = new Map<string, string>();
-  // Those that keep their names come first.
+  // Arguments that keep their names are named first.
   for (const one of [...wanted.filter(isFree), ...wanted.filter((one) => !isFree(one))]) {
     let own = isFree(one) ? one.name : `${one.name}_`;
     while (used.has(own) && !one.isFact) own += "_";
@@ -77,11 +78,11 @@ export function configNames(all: readonly string[], live: readonly string[], fac
   return { argument: (name) => names.get(`argument ${name}`)!, live: (name) => names.get(`live ${name}`)! };
 }
 
-/** Whether models of transformers have an attribute of this name. */
+/** Whether transformers models have an attribute with this name. */
 export const isOfModel = (name: string): boolean => ofModel.has(name);
 
 export interface FolderNames {
-  /** What files and `model_type` are called by. */
+  /** The base name for files and `model_type`. */
   readonly short: string;
   readonly modelType: string;
   readonly config: string;
@@ -91,8 +92,8 @@ export interface FolderNames {
 }
 
 /**
- * `model_type` and classes are none that transformers have: what goes by their names would take a routed Llama for a
- * dense one.
+ * `model_type` and class names must be unknown to transformers: code that looks at these names would treat a routed
+ * Llama as a dense Llama.
  */
 export function namesOf(model: string): FolderNames {
   const short = model.toLowerCase();

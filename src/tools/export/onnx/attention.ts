@@ -1,4 +1,4 @@
-// Attention in ONNX: products of heads, with what a query does not see masked by positions.
+// Attention in ONNX: matmuls over heads, with a mask computed from positions.
 import { invariant } from "../../../ground/base/invariant.js";
 import type { Value } from "../../../language/check/model.js";
 import type { Size } from "../../../ground/size/size.js";
@@ -10,14 +10,17 @@ import { LOWEST } from "./shorthand.js";
 
 type Attending = Value<"attention"> | Value<"received">;
 
-/** [B, heads, T, d]: how many heads there are, 1 where the dimension is absent. */
+/** The number of heads in [B, heads, T, d]; 1 if the dimension is absent. */
 function headsOf({ type: { shape }, path }: Value): number {
   const lead = shape.slice(1, -2);
   if (!lead.every((size) => typeof size === "number")) return refuse("attention whose heads are an axis", path);
   return lead.reduce((n, size) => n * size, 1);
 }
 
-/** Queries as [B, G, R, T, d] or [B, H, T, d], keys and values with 1 in place of R. */
+/**
+ * Reshapes heads for grouped attention. Queries become [B, G, R, T, d] or [B, H, T, d]; keys and values have 1 instead
+ * of R.
+ */
 class Heads {
   readonly queries: number;
   readonly keys: number;
@@ -31,7 +34,7 @@ class Heads {
     this.grouped = this.queries !== this.keys;
   }
 
-  /** How many dimensions scores have. */
+  /** The rank of the scores. */
   get rank(): number {
     return this.grouped ? 5 : 4;
   }
@@ -46,7 +49,7 @@ class Heads {
     return this.#apart(x, shape, this.grouped ? [this.keys, 1] : [this.keys], this.cx.at.dim(x, shape.length - 2));
   }
 
-  /** Dimensions of heads as a value has them. */
+  /** Restores the head dimensions to a value's shape. */
   together(x: Name, shape: readonly Size[], last: number): Name {
     const { at, axes } = this.cx;
     return !this.grouped && shape.length === 2 + last ? x : at.reshapeTo(x, axes.dims(shape));
@@ -66,7 +69,7 @@ class Heads {
 const rowsOf = ({ axes }: Scope, x: Value): string =>
   axes.sequenceOf(x.type.shape.at(-2)) ?? refuse("attention along no sequence", x.path);
 
-/** The keys of a run, with those of the runs before where there are caches. */
+/** The keys of the current run; with caches, preceded by the keys of earlier runs. */
 function keysOf({ whole, ...here }: Scope, value: Attending): Keys {
   const cx = whole ?? here;
   const own = ownKeys(cx, value);
@@ -74,7 +77,7 @@ function keysOf({ whole, ...here }: Scope, value: Attending): Keys {
   return { ...own, positions: cx.axes.positions(own.axis), exists: cx.axes.exists(own.axis) };
 }
 
-/** Keys that weigh 1 on a route and 0 elsewhere are the keys of the route. */
+/** If the key weights are a route's mask (1 on the route, 0 elsewhere), only the route's keys are gathered. */
 function ownKeys(cx: Scope, { inputs: [, k, v, weights] }: Attending): OwnKeys {
   const axis = rowsOf(cx, k!);
   const route = weights === undefined ? null : routeOfMask(weights);
@@ -86,7 +89,7 @@ function ownKeys(cx: Scope, { inputs: [, k, v, weights] }: Attending): OwnKeys {
   return { axis: routeAxis(route), keys: taken(k!), values: v === undefined ? null : taken(v), weights: null };
 }
 
-/** The route whose mask these weights are. */
+/** The route from which the weights were made as a mask; null for other weights. */
 function routeOfMask(weights: Value): Value | null {
   let value = weights;
   while (value.op === "straight" || value.op === "stop_gradient" || value.op === "cast") {
@@ -97,7 +100,7 @@ function routeOfMask(weights: Value): Value | null {
   return value.op === "mask" ? value.inputs[0]! : null;
 }
 
-/** [B or 1, Tq, S]: which keys a query sees; null where it sees all. */
+/** The attention mask [B or 1, Tq, S]; null if each query sees all keys. */
 function seenBy(cx: Scope, { attrs }: Attending, axis: string, { positions, exists, weights }: Keys): Name | null {
   const { at, graph } = cx;
   const { causal, window } = attrs;
@@ -117,9 +120,9 @@ function seenBy(cx: Scope, { attrs }: Attending, axis: string, { positions, exis
 }
 
 interface Shares {
-  /** [B, …, Tq, S]: what each key has of a query. */
+  /** [B, …, Tq, S]: the attention probabilities. */
   readonly shares: Name;
-  /** [B or 1, 1, …, Tq, 1]: whether a query sees a key; null where each does. */
+  /** [B or 1, 1, …, Tq, 1]: whether a query sees any key; null if every query does. */
   readonly some: Name | null;
 }
 
@@ -140,7 +143,7 @@ function sharesOf(cx: Scope, value: Attending, heads: Heads, given: Keys): Share
   const ones = Array.from({ length: rank - 3 }, (_, i) => i + 1);
   const mask = at.unsqueeze(seen, ...ones);
   const shares = graph.node("Softmax", [at.where(mask, scores, graph.float(LOWEST))], { axis: -1 });
-  // A query sees itself where the keys are those of its own axis and weigh the same.
+  // A query sees at least itself if queries and keys share one axis and all keys weigh the same.
   if (axis === given.axis && given.weights === null) return { shares, some: null };
   const any = at.reduce("Max", at.cast(seen, "i64"), [2], true);
   const some = graph.node("Greater", [any, graph.int(0)]);
@@ -157,7 +160,7 @@ function attention(cx: Scope, value: Value<"attention">): Name {
   return heads.together(made, value.type.shape, 2);
 }
 
-/** What each key has of all queries. */
+/** The attention that each key receives, summed over all queries. */
 function received(cx: Scope, value: Value<"received">): Name {
   const { at, graph } = cx;
   const heads = new Heads(cx, value);

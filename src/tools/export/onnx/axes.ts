@@ -1,5 +1,5 @@
-// What the graph knows of each axis: how many rows it has, which of them exist in each sequence, where they lie in the
-// model's input, and which rows of another axis they are.
+// Keeps ONNX tensors for each axis: the row count, the existing rows per sequence, the positions in the model's input,
+// and the chosen rows of a parent axis.
 import { invariant } from "../../../ground/base/invariant.js";
 import type { Model } from "../../../language/check/model.js";
 import { axisName } from "../../../language/check/types.js";
@@ -11,17 +11,21 @@ import type { Shorthand } from "./shorthand.js";
 import { Sizes, type Fraction } from "./sizes.js";
 
 export interface Rows {
-  /** i64[1]: the extent of dimensions along the axis; for a sequence that of the longest. */
+  /** i64[1]: the extent of dimensions along this axis; for a sequence axis the length of the longest sequence. */
   readonly length: Name;
-  /** i64[B]: the tokens of each sequence, which come before rows that do not exist; null where all have `length`. */
+  /**
+   * i64[B]: each sequence's token count; the remaining rows are padding. Null if every sequence has `length` tokens.
+   */
   readonly counts: Name | null;
-  /** Of a route: i64[B, K], the chosen rows of its parent, distinct, those that exist first and ascending. */
+  /**
+   * For a route, i64[B, K]: the distinct chosen rows of its parent axis, existing rows first and in ascending order.
+   */
   readonly index?: Name;
-  /** Of a route: bool[B, T], which rows of its parent it chose. */
+  /** For a route, bool[B, T]: the chosen rows of its parent axis, as a mask. */
   readonly mask?: Name;
-  /** i64[B, 1]: what is added to the numbers of the rows to have their positions. */
+  /** i64[B, 1]: the offset from row numbers to positions. */
   readonly start?: Name;
-  /** i64[B, K] or i64[1, K], where they are known otherwise. */
+  /** i64[B, K] or i64[1, K]: the positions, if known in another way. */
   readonly positions?: Name;
 }
 
@@ -44,7 +48,7 @@ export class AxisTable {
     );
   }
 
-  /** The same axes but for these, where a part of the rows is computed. */
+  /** A copy with some axes replaced, for the computation of some rows only. */
   within(rows: ReadonlyMap<string, Rows>): AxisTable {
     return new AxisTable(this.at, this.model, this.live, new Map([...this.#rows, ...rows]));
   }
@@ -57,7 +61,7 @@ export class AxisTable {
     return this.#rows.has(axis);
   }
 
-  /** The axis of a dimension, if it is along sequences. */
+  /** The sequence axis of a dimension, or null. */
   sequenceOf(size: Size | undefined): string | null {
     const name = size === undefined ? null : axisName(size);
     return name !== null && axisNamed(this.model.axes, name)?.role === "sequence" ? name : null;
@@ -81,20 +85,20 @@ export class AxisTable {
     return rows;
   }
 
-  /** i64[1] or i64[B]: the tokens of each sequence. */
+  /** i64[1] or i64[B]: each sequence's token count. */
   counts(axis: string): Name {
     const { counts, length } = this.rows(axis);
     return counts ?? length;
   }
 
-  /** bool[B, K]: which rows exist; null where all do. */
+  /** bool[B, K]: which rows exist; null if all do. */
   exists(axis: string): Name | null {
     const { counts, length } = this.rows(axis);
     if (counts === null) return null;
     return this.at.less(this.at.unsqueeze(this.at.range(length), 0), this.at.unsqueeze(counts, 1));
   }
 
-  /** i64[B, K] or i64[1, K]: the positions of the rows in the model's input. */
+  /** i64[B, K] or i64[1, K]: the rows' positions in the model's input. */
   positions(axis: string): Name {
     const { at } = this;
     const rows = this.rows(axis);
@@ -113,7 +117,7 @@ export class AxisTable {
     return positions;
   }
 
-  /** The positions [B, K] of chosen rows of a parent. */
+  /** The positions [B, K] of rows chosen from a parent axis. */
   #ofRoute(parent: string, index: Name): Name {
     const { count } = this.sequence(parent);
     const before = this.rows(parent);
@@ -122,7 +126,7 @@ export class AxisTable {
     return before.start === undefined ? index : this.at.add(index, before.start);
   }
 
-  /** The value of a size in shapes: an axis has its extent. Fractions lose what is behind the point. */
+  /** A size for use in shapes; an axis counts with its full extent. Fractions are truncated. */
   size(size: Size): Name {
     return typeof size === "number" ? this.at.graph.ints(size) : this.#shapes.whole(size);
   }
@@ -136,12 +140,12 @@ export class AxisTable {
     );
   }
 
-  /** Sizes in which a sequence axis has the tokens of each sequence. */
+  /** Evaluates sizes with each sequence's own token count. */
   ofEach(): Sizes {
     return this.#counting((axis) => (this.#isSequence(axis) ? this.counts(axis) : this.rows(axis).length));
   }
 
-  /** k of each sequence, i64[1] or i64[B]: no less than 0, and no more than there are tokens. */
+  /** The k of each sequence, i64[1] or i64[B], clamped to at least 0 and at most the token count. */
   countOfTop(rule: Rule<"top">): Name {
     const by = countingAxis(this.model.axes, rule);
     const sizes = this.#counting((axis) => (axis === by ? this.counts(by) : this.rows(axis).length));
@@ -149,20 +153,20 @@ export class AxisTable {
     return at.min(at.max(sizes.floor(rule.k), at.graph.ints(0)), this.counts(rule.parent));
   }
 
-  /** Whether sequences differ in how many tokens a `top` chooses. */
+  /** Whether sequences may differ in the number of tokens that a `top` chooses. */
   countsDiffer(rule: Rule<"top">): boolean {
     return [rule.parent, countingAxis(this.model.axes, rule)].some((axis) => this.rows(axis).counts !== null);
   }
 
-  /** i64[B] of i64[1] or i64[B]. */
+  /** Expands i64[1] or i64[B] to i64[B]. */
   ofBatch(counts: Name): Name {
     return this.at.graph.node("Expand", [counts, this.#batch()]);
   }
 
-  /** First and last (exclusive) token of a slice of tokens, each i64[1] or i64[B]. */
+  /** The first token of a token slice and the end (exclusive), each i64[1] or i64[B]. */
   span(axis: string): readonly [from: Name, to: Name] {
     this.rows(axis);
-    return this.#spans.get(axis)!; // set with its rows
+    return this.#spans.get(axis)!; // set together with its rows
   }
 
   #isSequence(axis: string): boolean {
@@ -177,14 +181,14 @@ export class AxisTable {
     );
   }
 
-  /** i64[1]: the tokens of all sequences. */
+  /** i64[1]: the token count summed over all sequences. */
   #allRows(axis: string): Name {
     const { counts, length } = this.rows(axis);
     if (counts !== null) return this.at.reduce("Sum", counts, [0], true);
     return this.at.mul(this.#batch(), length);
   }
 
-  /** i64[1]: how many sequences there are. */
+  /** i64[1]: the number of sequences. */
   #batch(): Name {
     const batch = this.model.axes.find(({ role }) => role === "batch");
     invariant(batch, "sequences are those of a batch");
@@ -220,6 +224,6 @@ export class AxisTable {
   }
 }
 
-/** The sizes of a shape with that of an axis in one place. */
+/** A shape with one dimension replaced by an axis. */
 export const along = (shape: readonly Size[], dim: number, axis: string): readonly Size[] =>
   shape.with(dim, axisSize(axis));

@@ -1,5 +1,5 @@
-// What a graph that generates keeps from run to run: keys and values of earlier tokens, as inputs `past.…` and results
-// `present.…`. They grow by the tokens that each layer took, which may be none.
+// KV caches of a generating graph: keys and values of earlier tokens enter as `past.…` and leave as `present.…`. In
+// each run a cache grows by the number of tokens that its layer processed, possibly 0.
 import type { Model, Value } from "../../../language/check/model.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Element, Name, Port } from "./graph.js";
@@ -7,21 +7,21 @@ import { ExportError } from "../refused.js";
 import { refuse } from "./refuse.js";
 import type { KeyCache, Keys, OwnKeys, Scope } from "./scope.js";
 
-/** The input that has how many tokens of each sequence came before, and the result with how many there are then. */
+/** The input with each sequence's count of earlier tokens, and the output with the count after the run. */
 export const LENGTH = "length";
 
 interface Kept {
   readonly name: string;
   readonly element: Element;
-  /** With the name of its axis along the dimension that grows. */
+  /** Contains the axis name at the dimension that grows. */
   readonly shape: readonly (number | string)[];
   readonly dim: number;
   readonly doc: string;
 }
 
-/** One tensor that is kept. */
+/** A cached tensor. */
 export interface CachedTensor {
-  /** Without `past.` or `present.` before it. */
+  /** The name without the prefix `past.` or `present.`. */
   readonly name: string;
   readonly past: Port;
   readonly present: Port;
@@ -30,7 +30,7 @@ export interface CachedTensor {
 export class Caches implements KeyCache {
   readonly tensors: CachedTensor[] = [];
   readonly #results: { readonly port: Port; readonly from: Name }[] = [];
-  /** What has grown, by its rows of this run. */
+  /** Tensors already appended to a cache in this run, by the tensor of new rows. */
   readonly #grown = new Map<Name, Name>();
   readonly #positionsOf = new Map<string, Name>();
   readonly #names = new Set<string>();
@@ -43,7 +43,7 @@ export class Caches implements KeyCache {
     this.#paths = new Map(model.routes.map(({ axis, path }) => [axis, path]));
   }
 
-  /** i64[B]: how many tokens of each sequence came before. */
+  /** i64[B]: each sequence's count of earlier tokens. */
   begin(cx: Pick<Scope, "graph">): Name {
     const doc = "how many tokens of each sequence came before";
     const past: Port = { name: `past.${LENGTH}`, element: "i64", shape: [this.batch], doc };
@@ -52,14 +52,14 @@ export class Caches implements KeyCache {
   }
 
   end(cx: Scope, root: string, before: Name): void {
-    const { present } = this.tensors.find(({ name }) => name === LENGTH)!; // `begin` has put it there
+    const { present } = this.tensors.find(({ name }) => name === LENGTH)!; // added by `begin`
     this.#results.push({ port: present, from: cx.at.add(before, cx.axes.counts(root)) });
     for (const { port } of this.#results) cx.graph.reserve(port.name);
     cx.graph.path = "";
     for (const { port, from } of this.#results) cx.graph.output(port, from);
   }
 
-  /** Keys and values of an attention behind those of earlier runs. */
+  /** Appends keys and values to the cached rows of earlier runs. */
   appended(
     cx: Scope,
     { op, path, inputs: [, k, v, weights] }: Value<"attention"> | Value<"received">,
@@ -79,7 +79,7 @@ export class Caches implements KeyCache {
     };
   }
 
-  /** The positions of all rows on an axis, i64[B, S]: -1 for those that a sequence does not have. */
+  /** The positions of all cached and new rows, i64[B, S]; -1 marks rows that a sequence does not have. */
   #positions(cx: Scope, axis: string): Name {
     const known = this.#positionsOf.get(axis);
     if (known !== undefined) return known;
@@ -101,7 +101,7 @@ export class Caches implements KeyCache {
     return made;
   }
 
-  /** A tensor with the type of a value, but for the axis along which it grows. */
+  /** Caches a tensor with the type of a value, except for the axis that grows. */
   #tensor(cx: Scope, name: string, from: Name, { type: { shape }, path }: Value, axis: string): Name {
     const known = this.#grown.get(from);
     if (known !== undefined) return known;
@@ -145,7 +145,7 @@ export class Caches implements KeyCache {
 const numberOf = (size: Size, path: string): number =>
   typeof size === "number" ? size : refuse("a cache of rows whose size an axis decides", path);
 
-/** The only sequence of a model that generates, of which all others are routes. */
+/** The single input sequence of a generating model; all other sequence axes must be routes. */
 export function rootOf(model: Model): string {
   const [root, ...more] = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
   if (root && more.length === 0) return root.name;

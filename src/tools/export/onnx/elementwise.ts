@@ -1,4 +1,4 @@
-// Functions of elements, casts and sources in ONNX. Whole numbers have 64 bits there and wrap to 32 as modc's do.
+// Elementwise functions, casts and inputs in ONNX. Integers have 64 bits there and are wrapped to 32 bits, as in modc.
 import type { DType } from "../../../ground/base/dtype.js";
 import { isFloat, LARGEST } from "../../../ground/base/dtype.js";
 import type { PointwiseName, Value } from "../../../language/check/model.js";
@@ -17,7 +17,7 @@ const whole =
   (cx, inputs, dtype) =>
     wrapped(cx, cx.graph.node(op, inputs), dtype);
 
-/** A whole number of 32 bits again. */
+/** Wraps an integer to 32 bits. */
 export function wrapped({ at, graph }: Scope, x: Name, dtype: DType): Name {
   const all = graph.int(2n ** 32n);
   if (dtype === "u32") return graph.node("Mod", [x, all]);
@@ -38,7 +38,7 @@ const geluTanh: Emit = ({ at, graph }, [x]) => {
   return at.mul(at.mul(x!, graph.float(0.5)), at.add(graph.node("Tanh", [inner]), graph.float(1)));
 };
 
-/** Division by 0 gives the dividend, as in WGSL. */
+/** Integer division by 0 returns the dividend, as in WGSL. */
 const divide: Emit = (cx, [a, b], dtype) => {
   const { at, graph } = cx;
   if (isFloat(dtype)) return at.div(a!, b!);
@@ -101,7 +101,7 @@ function powi(cx: Scope, value: Value<"powi">): Name {
   return exponent < 0 ? graph.node("Reciprocal", [result]) : result;
 }
 
-/** From a type to another: floats to whole numbers are cut and kept in range, NaN to 0. */
+/** Converts between types. Float to integer conversion truncates and clamps to the range; NaN becomes 0. */
 export function converted(cx: Scope, x: Name, from: DType, to: DType): Name {
   const { at, graph } = cx;
   if (from === to) return x;
@@ -132,7 +132,7 @@ function live({ at, ...cx }: Scope, value: Value<"live">): Name {
   return at.squeeze(at.div(part(num), part(den)), 0);
 }
 
-/** Of numbers of rows or classes those behind the tokens are not read, and negative ones of u32 are beyond all. */
+/** Row or class numbers in padding are replaced by 0. A negative u32 input wraps to a value beyond every table. */
 function input(cx: Scope, { attrs: { name }, type }: Value<"input">): Name {
   const given = cx.input(name);
   return cx.isIndex(name) ? existing(cx, type, type.dtype === "u32" ? wrapped(cx, given, "u32") : given) : given;

@@ -1,4 +1,5 @@
-// Emits the operations of a model as nodes: in their order, those that are needed of the last token alone as such.
+// Emits a model's operations as nodes, in order; values needed only for the last token are computed for that token
+// alone.
 import { invariant } from "../../../ground/base/invariant.js";
 import type { LogicalOp, Value } from "../../../language/check/model.js";
 import { reachable } from "../../../language/check/model-values.js";
@@ -29,29 +30,29 @@ const emitters: Emitters = {
 
 function emitValue(cx: Scope, value: Value): Name {
   cx.graph.path = value.path;
-  // The emitter of the value's own operation.
+  // `emitters[value.op]` accepts exactly this kind of value.
   const made = (emitters[value.op] as (cx: Scope, value: Value) => Name)(cx, value);
   return value.type.dtype === "f16" ? rounded(cx, made) : made;
 }
 
-/** Values of f16 are computed in 32 bits and rounded where they are stored. */
+/** f16 values are computed in 32 bits and rounded when stored. */
 const rounded = ({ at }: Scope, x: Name): Name => at.cast(at.cast(x, "f16"), "f32");
 
 export interface Wanted {
-  /** Values of all tokens. */
+  /** Values needed for all tokens. */
   readonly whole: readonly Value[];
-  /** Of those along this axis the rows of the last token of each sequence. */
+  /** Values along this axis needed only at each sequence's last token. */
   readonly last: { readonly axis: string; readonly values: readonly Value[] } | null;
 }
 
 export interface Emitted {
   readonly scope: Scope;
-  /** The tensor of a wanted value, [B, 1, …] of those of the last token. */
+  /** The tensor of a wanted value; [B, 1, …] for the last token. */
   readonly whole: (value: Value) => Name;
   readonly last: (value: Value) => Name;
 }
 
-/** Emits what is wanted; `base` has all of a scope but its values. */
+/** Emits the wanted values. `base` is a scope that has no values yet. */
 export function emitValues(base: Omit<Scope, "get">, { whole, last }: Wanted): Emitted {
   const values = reachable([...whole, ...(last?.values ?? [])]);
   const sorted = sortedAxes(values);
@@ -78,7 +79,7 @@ function found(names: ReadonlyMap<Value, Name>, value: Value): Name {
   return name;
 }
 
-/** The scope in which an axis has only the last token of each sequence; made when the axis is known. */
+/** The scope in which an axis has only each sequence's last token; created when the axis is known. */
 function lastScope(
   scope: Scope,
   axis: string,
@@ -101,19 +102,19 @@ function lastScope(
   };
 }
 
-/** [B, T] of [1, T]. */
+/** Expands [1, T] to [B, T]. */
 function ofAll({ at, axes, graph, model }: Scope, x: Name, axis: string): Name {
-  const batch = model.axes.find(({ role }) => role === "batch")!; // tokens are those of sequences
+  const batch = model.axes.find(({ role }) => role === "batch")!; // tokens belong to sequences
   return graph.node("Expand", [x, at.concat([axes.rows(batch.name).length, axes.rows(axis).length], 0)]);
 }
 
-/** i64[B, 1]: where the last token of each sequence is; the first of one without tokens. [B, 0] where none has any. */
+/** i64[B, 1]: the index of each sequence's last token, 0 for an empty sequence. [B, 0] if all sequences are empty. */
 function lastIndex({ at, axes, graph }: Scope, axis: string, counts: Name): Name {
   const index = at.unsqueeze(at.max(at.sub(counts, graph.int(1)), graph.int(0)), 1);
   return at.slice(index, graph.ints(0), axes.rows(axis).length, 1);
 }
 
-/** The last row of each sequence of a value that exists whole. */
+/** Each sequence's last row of a value that was computed for all tokens. */
 function lastOf(cx: Scope, value: Value, axis: string): Name {
   const { at, axes, graph } = cx;
   const { shape } = value.type;
@@ -125,6 +126,6 @@ function lastOf(cx: Scope, value: Value, axis: string): Name {
   return back(at.rows(rows, lastIndex(cx, axis, counts)));
 }
 
-/** Whether a value lies along the axis. */
+/** Whether a value has a dimension along the axis. */
 export const isAlong = (value: Value, axis: string): boolean =>
   value.type.shape.some((size) => typeof size !== "number" && size.key === axisSize(axis).key);

@@ -1,4 +1,4 @@
-// Choices of entries in ONNX, such as of experts, and what is computed by them. Of equal scores the first is chosen.
+// Entry selections in ONNX (such as a token's experts), and computations on entries. Ties choose the lower index.
 import type { Value } from "../../../language/check/model.js";
 import { invariant } from "../../../ground/base/invariant.js";
 import type { Name } from "./graph.js";
@@ -8,7 +8,7 @@ import { bestTokens, routeAxis, rowsAlong } from "./routes.js";
 import { broadcast, elementOf, kept, scalar, type Scope } from "./scope.js";
 import { forward } from "./shapes.js";
 
-/** The number of entries among which is chosen. */
+/** The number of candidates that a selection chooses from. */
 function amongOf(choice: Value): number {
   const size = choice.inputs[0]!.type.shape.at(-1);
   return typeof size === "number" ? size : refuse("a choice among entries of an axis", choice.path);
@@ -22,7 +22,7 @@ function topEntries(cx: Scope, value: Value<"top_entries">): Name {
   return topIndices(cx, at.ranked(cx.get(scores!)), { shape, dim: shape.length - 1, k, ascend: true });
 }
 
-/** The k best tokens of each entry, as a mask [B, T, E]. */
+/** The k best tokens for each entry, as a mask [B, T, E]. */
 function topTokens(cx: Scope, value: Value<"top_tokens">): Name {
   const { at, axes } = cx;
   const { axis } = value.attrs;
@@ -34,7 +34,9 @@ function topTokens(cx: Scope, value: Value<"top_tokens">): Name {
   return bestTokens(cx, value.inputs[0]!, count);
 }
 
-/** The entries for which a mask holds, ascending, then their number, which is none. */
+/**
+ * The entries selected by a mask, in ascending order. Unused slots hold the number of entries, which is no valid index.
+ */
 function thoseEntries(cx: Scope, value: Value<"those_entries">): Name {
   const { at, graph } = cx;
   const among = amongOf(value);
@@ -46,7 +48,7 @@ function thoseEntries(cx: Scope, value: Value<"those_entries">): Name {
   return at.where(at.cast(chosen, "bool"), order, graph.int(among));
 }
 
-/** Which entries of a choice exist; null where all do. */
+/** A mask of the existing entries; null if all exist. */
 const existing = (cx: Scope, choice: Value): Name | null =>
   choice.op === "top_entries" ? null : cx.at.less(cx.get(choice), cx.graph.int(amongOf(choice)));
 
@@ -55,7 +57,7 @@ function entryExists(cx: Scope, value: Value<"entry_exists">): Name {
   return existing(cx, value.inputs[0]!) ?? broadcast(cx, all, [], value.type.shape);
 }
 
-/** 0 where there is no entry. */
+/** Entry indices, with 0 for missing entries. */
 export function entryIndex(cx: Scope, choice: Value): Name {
   const exists = existing(cx, choice);
   return exists === null ? cx.get(choice) : cx.at.where(exists, cx.get(choice), cx.graph.int(0));
@@ -71,7 +73,7 @@ function entryMask(cx: Scope, value: Value<"entry_mask">): Name {
   return at.cast(at.reduce("Max", same, [rank - 1], false), "bool");
 }
 
-/** i64: how many entries each has. */
+/** i64: the number of chosen entries for each token. */
 export function entryCount(cx: Scope, choice: Value): Name {
   const { at, graph, axes } = cx;
   const { shape } = choice.type;
@@ -94,7 +96,10 @@ function putEntries(cx: Scope, value: Value<"put_entries">): Name {
   return cx.graph.node("ScatterElements", [cx.get(x!), entryIndex(cx, choice!), own], { axis: -1, reduction: "add" });
 }
 
-/** Which entry of each of a route's tokens is that one: [B, K, k], beside rows of a rank with tokens along `dim`. */
+/**
+ * bool[B, K, k]: for each token of a route, which slot holds this entry. The rank is extended to `rank`, with tokens
+ * along `dim`.
+ */
 function isEntry(cx: Scope, choice: Value, route: Value, entry: number, dim: number, rank: number): Name {
   const { at, graph } = cx;
   const own = at.equal(at.rows(cx.get(choice), cx.get(route)), graph.int(entry));
@@ -102,7 +107,7 @@ function isEntry(cx: Scope, choice: Value, route: Value, entry: number, dim: num
   return ones.length === 0 ? own : at.unsqueeze(own, ...ones);
 }
 
-/** Of each token the one entry that is this: a sum of it and zeros. */
+/** Gathers each token's row for this one entry, as a sum in which all other rows are zero. */
 function takeEntry(cx: Scope, value: Value<"take_entry">): Name {
   const { at } = cx;
   const { dim, entry } = value.attrs;
@@ -117,13 +122,13 @@ function takeEntry(cx: Scope, value: Value<"take_entry">): Name {
   return isTruth ? at.cast(one, "bool") : one;
 }
 
-/** The rows of each entry, added to zeros in its place among the entries of their tokens. */
+/** Adds each entry's rows to zeros, at the entry's slot of its token. */
 function joinEntries(cx: Scope, value: Value<"join_entries">): Name {
   const { at, axes, graph } = cx;
   const { dim } = value.attrs;
   const { dtype, shape } = value.type;
   const [choice, ...parts] = value.inputs;
-  // Truth values cannot be added; 0 and 1 can.
+  // Booleans cannot be added, so they are added as 0 and 1.
   const isTruth = dtype === "bool";
   const zero = isTruth ? graph.int(0) : scalar(cx, 0, dtype);
   const order = [0, dim];

@@ -1,5 +1,5 @@
-// An ONNX graph as a file (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3): its bytes in pieces, among which
-// weights stand that the caller reads when they are written. Beyond two gigabytes weights lie in a file of their own.
+// Serializes an ONNX graph (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3) into byte pieces. Weights are
+// references that the caller reads when writing. Above two gigabytes the weights go to a separate file.
 import { countOf } from "../../../ground/base/collections.js";
 import { ModcError } from "../../../ground/base/errors.js";
 import {
@@ -14,11 +14,11 @@ import {
 } from "./graph.js";
 import { Message, type Elsewhere } from "../../../ground/base/protobuf.js";
 
-/** The version of the format that has opset 18, and the opset. */
+/** The format version with opset 18, and the opset. */
 const [IR_VERSION, OPSET] = [8, 18];
-/** What protocol buffers can hold. */
+/** The protobuf size limit. */
 const MOST_BYTES = 2 ** 31 - 1;
-/** Weights in a file of their own begin at pages, so that engines can map them. */
+/** In a separate file weights are page-aligned, so that engines can map them. */
 const PAGE = 4096;
 
 const BYTES: Readonly<Record<Stored, number>> = { f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4, bool: 1 };
@@ -26,7 +26,7 @@ const BYTES: Readonly<Record<Stored, number>> = { f32: 4, f16: 2, bf16: 2, i32: 
 export interface OnnxFile {
   readonly pieces: readonly (Uint8Array | Elsewhere<StoredWeight>)[];
   readonly bytes: number;
-  /** What lies in the file beside it; null where everything is in one. */
+  /** The contents of the separate weight file; null if everything is in one file. */
   readonly beside: { readonly weights: readonly PlacedWeight[]; readonly bytes: number } | null;
 }
 
@@ -41,7 +41,7 @@ export interface FileOptions {
   readonly name: string;
   readonly doc: string | null;
   readonly metadata: readonly (readonly [key: string, value: string])[];
-  /** The name of the file with the weights, and whether they lie there although one file could hold everything. */
+  /** The weight file's name, and whether it is used even if one file could hold everything. */
   readonly beside: { readonly name: string; readonly always: boolean };
 }
 

@@ -1,4 +1,4 @@
-// An ONNX graph as it is built: nodes, constants, weights, inputs and outputs. Equal nodes are one.
+// Builds an ONNX graph: nodes, constants, weights, inputs and outputs. Equal nodes are shared.
 import { invariant } from "../../../ground/base/invariant.js";
 import type { ModelWeight } from "../../../language/check/model.js";
 
@@ -28,7 +28,7 @@ export interface OnnxNode {
   readonly attrs: Attributes;
 }
 
-/** Few values that the text of the model has, or that follow from it. */
+/** A small constant that comes from the model's text. */
 export interface Constant {
   readonly name: Name;
   readonly element: "f32" | "f64" | "i64" | "bool";
@@ -36,7 +36,7 @@ export interface Constant {
   readonly values: readonly (number | bigint)[];
 }
 
-/** The type in which a file holds a weight. */
+/** The storage type of a weight in the file. */
 export type Stored = "f32" | "f16" | "bf16" | "i32" | "u32" | "bool";
 
 export interface StoredWeight {
@@ -45,7 +45,7 @@ export interface StoredWeight {
   readonly stored: Stored;
 }
 
-/** A tensor that the caller gives or gets; text is the name of a dimension that a run decides. */
+/** An input or output. A string in the shape names a dimension whose size each run decides. */
 export interface Port {
   readonly name: Name;
   readonly element: Element;
@@ -53,10 +53,10 @@ export interface Port {
   readonly doc: string;
 }
 
-/** The largest index: where a slice ends that goes to the end. */
+/** The largest index; as the end of a slice it means "to the end". */
 export const END = 9223372036854775807n;
 
-/** A number as a part of a name: six digits of a fraction. */
+/** A number as part of a name; fractions have six digits. */
 const digits = (value: number | bigint): string =>
   typeof value === "bigint" || Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
 
@@ -66,33 +66,33 @@ export class GraphBuilder {
   readonly weights: StoredWeight[] = [];
   readonly inputs: Port[] = [];
   readonly outputs: Port[] = [];
-  /** The call path under which nodes are named. */
+  /** The call path that prefixes node names. */
   path = "";
   readonly #names = new Set<string>();
   readonly #counts = new Map<string, number>();
   readonly #known = new Map<string, readonly Name[]>();
 
-  /** Takes a name that must be as it is. */
+  /** Reserves a fixed name. */
   reserve(name: string): Name {
     invariant(!this.#names.has(name), `two tensors are named ${name}`);
     this.#names.add(name);
     return name;
   }
 
-  /** `usual` values make it an input that need not be given. */
+  /** An input; `usual` is its default value, which makes the input optional. */
   input(port: Port, usual: Constant["values"] | null = null): Name {
     this.inputs.push(port);
     if (usual) this.constants.push({ name: port.name, element: "i64", shape: [usual.length], values: usual });
     return this.reserve(port.name);
   }
 
-  /** A result of that name, which has been reserved. */
+  /** Makes a tensor a graph output under its reserved name. */
   output(port: Port, from: Name): void {
     this.nodes.push({ op: "Identity", name: this.#fresh("Identity"), inputs: [from], outputs: [port.name], attrs: {} });
     this.outputs.push(port);
   }
 
-  /** The results of a node; those of an equal node where there is one. */
+  /** The outputs of a node; an equal existing node is reused. */
   results(op: string, inputs: readonly Name[], attrs: Attributes, count: number): readonly Name[] {
     const key = JSON.stringify([op, inputs, attrs, count]);
     let outputs = this.#known.get(key);
@@ -141,7 +141,7 @@ export class GraphBuilder {
     return name;
   }
 
-  /** Drops what no result needs. */
+  /** Removes nodes and constants that no output needs. */
   prune(): void {
     const used = new Set([...this.inputs, ...this.outputs].map(({ name }) => name));
     const kept = this.nodes.toReversed().filter(({ inputs, outputs }) => {

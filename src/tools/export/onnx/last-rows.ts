@@ -1,5 +1,5 @@
-// Which values of a model that generates are needed of all tokens, and which of the last token alone: logits are, and
-// so is what they are made of row by row.
+// Decides which values of a generating model are needed for all tokens, and which only for the last token. Logits need
+// only the last token, and so do their operands in rowwise operations.
 import type { Value } from "../../../language/check/model.js";
 import type { Scope } from "./scope.js";
 
@@ -8,7 +8,7 @@ export interface Needed {
   readonly last: ReadonlySet<Value>;
 }
 
-/** `values` ascend by id; `roots` are needed of the last token, if they lie along that axis, and `others` whole. */
+/** `values` ascend by id. `roots` along the axis are needed at the last token; `others` are needed whole. */
 export function neededOf(
   cx: Pick<Scope, "axes">,
   axis: string,
@@ -36,8 +36,8 @@ export function neededOf(
 }
 
 /**
- * Of a value whose rows along the axis are each computed from the same rows of its inputs: which inputs these are, the
- * others being read whole. Null for other values.
+ * If each row of a value depends only on the same row of some inputs: a flag for each of the inputs, true for rowwise
+ * inputs and false for inputs read whole. Null for other values.
  */
 function rowInputs({ axes }: Pick<Scope, "axes">, value: Value, axis: string): readonly boolean[] | null {
   const dimsOf = (v: Value): readonly number[] =>

@@ -1,4 +1,4 @@
-// A model as an ONNX graph in opset 18, of standard operators alone.
+// Converts a model to an ONNX graph in opset 18, with standard operators only.
 import type { Model, Value } from "../../../language/check/model.js";
 import { isChoice } from "../../../language/check/types.js";
 import { reachable } from "../../../language/check/model-values.js";
@@ -15,17 +15,17 @@ import { elementOf, existing, type Scope } from "./scope.js";
 import { Shorthand } from "./shorthand.js";
 import type { Fraction } from "./sizes.js";
 
-/** The input with how many tokens each sequence has. */
+/** The input with each sequence's token count. */
 export const LENGTHS = "lengths";
 
 export interface OnnxOptions {
-  /** The model of phase generate goes on from earlier runs, by keys and values that it is given and gives. */
+  /** The model of phase generate takes keys and values of earlier runs as inputs and returns the extended ones. */
   readonly caches?: boolean;
-  /** An input says how many tokens each sequence has; default: all that there are. */
+  /** Adds an input with each sequence's token count. By default every sequence has all tokens of the tensor. */
   readonly lengths?: boolean;
-  /** What the source observes is given too. */
+  /** Also returns observed values. */
   readonly observe?: boolean;
-  /** The type in which floats are stored; by default the model's own. */
+  /** The storage type of float weights; by default the model's type. */
   readonly floats?: "f32" | "f16" | "bf16";
 }
 
@@ -36,7 +36,7 @@ export interface OnnxGraph {
   readonly caches: readonly CachedTensor[];
 }
 
-/** Throws ExportError for what has no form in ONNX. */
+/** Throws ExportError for models that have no ONNX form. */
 export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
   if (model.updates.length > 0) refuse("a state that training moves", model.updates[0]!.path);
   const graph = new GraphBuilder();
@@ -81,10 +81,10 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
   return { model, graph, caches: caches?.tensors ?? [] };
 }
 
-/** The name of a dimension, or its extent. */
+/** The name or extent of a dimension. */
 const dimOf = (size: Size): number | string => (typeof size === "number" ? size : size.key);
 
-/** The axes that inputs have. */
+/** The axes of the inputs. */
 function inputAxes(model: Model, at: Shorthand): ReadonlyMap<string, Rows> {
   const found = new Map<string, Rows>();
   for (const { name, type } of model.inputs)
@@ -104,12 +104,12 @@ function defineLengths(model: Model, axes: AxisTable, batch: string | null): voi
   const doc = "how many tokens each sequence has; what lies behind them is not read";
   const given = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
   const rows = axes.rows(root.name);
-  // Each sequence has its own, of tokens that there are.
+  // Each sequence has its own count, clamped to the available tokens.
   const own = at.reshapeTo(given, axes.rows(batch).length);
   axes.define(root.name, { ...rows, counts: at.min(at.max(own, graph.ints(0)), rows.length) });
 }
 
-/** A live parameter is an input of two whole numbers, whose quotient it is; by default the model's own. */
+/** A live parameter is an input of two integers, numerator and denominator. The default is the model's value. */
 function liveOf(model: Model, at: Shorthand): (name: string) => Fraction {
   const names = new Map(
     model.live.map((parameter): [string, Fraction] => {
@@ -122,7 +122,7 @@ function liveOf(model: Model, at: Shorthand): (name: string) => Fraction {
       return [parameter.name, { num: part(0), den: part(1) }];
     }),
   );
-  return (name) => names.get(name)!; // the checker has found it
+  return (name) => names.get(name)!; // the checker has found the parameter
 }
 
 function weightsOf(
@@ -136,7 +136,7 @@ function weightsOf(
   return (path) => {
     let name = known.get(path);
     if (name === undefined) {
-      const weight = byPath.get(path)!; // the checker has found it
+      const weight = byPath.get(path)!; // the checker has found the weight
       const stored: Stored = weight.dtype === "f32" && weight.kind === "weight" ? (floats ?? "f32") : weight.dtype;
       const element = elementOf(weight.dtype);
       const held = graph.weight(weight, stored);
@@ -147,7 +147,7 @@ function weightsOf(
 }
 
 interface Result {
-  /** One, or of a choice those of its index and its count. */
+  /** One name; a selection has two, for its index and its count. */
   readonly names: readonly string[];
   readonly value: Value;
   readonly observed: boolean;

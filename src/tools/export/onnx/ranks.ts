@@ -1,22 +1,23 @@
-// The order of tokens and entries in ONNX: where the largest are along a dimension. Of equal ones the first is first.
+// Top-k in ONNX: the indices of the largest elements along a dimension. Ties keep the lower index first.
 import type { Size } from "../../../ground/size/size.js";
 import type { Name } from "./graph.js";
 import type { Scope } from "./scope.js";
 
 export interface Ranking {
-  /** Of what is ranked. */
+  /** The shape of the ranked tensor. */
   readonly shape: readonly Size[];
-  /** Along which it is ranked. */
+  /** The ranked dimension. */
   readonly dim: number;
-  /** i64[1]: how many are wanted. */
+  /** i64[1]: the k of top-k. */
   readonly k: Name;
-  /** Whether the indices ascend; by default they are those of the largest first. */
+  /** Whether the indices ascend. By default the index of the largest element comes first. */
   readonly ascend?: boolean;
 }
 
 /**
- * Indices of the k largest along a dimension, k in its place. ONNX Runtime divides by how many rows it ranks, and so
- * ends the process where there are none: 0 of these are wanted, which it gives without a look.
+ * Indices of the k largest elements along a dimension, which then has the extent k.
+ * ONNX Runtime divides by the number of ranked rows and crashes if there are no rows. Therefore k is set to 0 in this
+ * case, for which ONNX Runtime returns early.
  */
 export function topIndices({ at, axes, graph }: Scope, x: Name, { shape, dim, k, ascend }: Ranking): Name {
   const open = shape.filter((size, i) => i !== dim && typeof size !== "number").map((size) => axes.size(size));

@@ -13,8 +13,8 @@ const highest = (cx: Scope, dtype: DType): Name =>
   isFloat(dtype) ? cx.graph.float(-LOWEST) : cx.graph.int(LARGEST[dtype === "bool" ? "u32" : dtype]);
 
 /**
- * Which elements of x exist along these dimensions, as a truth value that broadcasts; null where all do. `others` say
- * so of values with as many dimensions.
+ * A boolean mask, broadcastable to x, of the elements that exist along these dimensions; null if all exist. `others`
+ * are further masks with the same rank.
  */
 function existing(cx: Scope, x: Value, dims: readonly number[], others: readonly Value[] = []): Name | null {
   const { at, axes } = cx;
@@ -30,7 +30,7 @@ function existing(cx: Scope, x: Value, dims: readonly number[], others: readonly
 const masked = ({ at }: Scope, x: Name, exists: Name | null, fill: Name): Name =>
   exists === null ? x : at.where(exists, x, fill);
 
-/** How many elements are reduced into each result, dimensions kept, f32. */
+/** The number of elements reduced into each result, f32, with kept dimensions. */
 function count(cx: Scope, x: Value, dims: readonly number[], exists: Name | null): Name {
   const { at, axes, graph } = cx;
   if (exists === null)
@@ -82,9 +82,9 @@ function reduce(cx: Scope, value: Value<"reduce">): Name {
       case "min":
         return extreme("Min");
       case "argmax": {
-        const dim = dims[0]!; // argmax has one
+        const dim = dims[0]!; // argmax has one dimension
         const filled = masked(cx, cx.get(x!), exists, lowest(cx, from));
-        // A lowest row stands behind the tokens, of which there may be none.
+        // Appends a row of lowest values, because a sequence may have no tokens.
         const { shape } = x!.type;
         const row = graph.node("Expand", [lowest(cx, from), axes.dims(shape.with(dim, 1))]);
         const whole = along ? at.concat([filled, row], dim) : filled;
@@ -106,7 +106,7 @@ function softmax(cx: Scope, value: Value<"softmax">): Name {
   return masked(cx, soft, exists, graph.float(0));
 }
 
-/** The mean over the tokens that exist and, if said, count: f32[]; 0 of none. */
+/** The mean over existing tokens (and over `counted` tokens, if given): f32[]. The mean over no token is 0. */
 function meanOf(cx: Scope, each: Name, like: Value, counted: Name | null): Name {
   const { at, graph, axes } = cx;
   const dims = like.type.shape.map((_, dim) => dim);
@@ -119,7 +119,7 @@ function meanOf(cx: Scope, each: Name, like: Value, counted: Name | null): Name 
   return at.div(total, at.max(at.reduce("Sum", whole, dims, false), graph.float(1)));
 }
 
-/** A negative target is none; a computed one beyond the classes is the last. */
+/** A negative target does not count. A computed target beyond the classes is clamped to the last class. */
 function crossEntropy(cx: Scope, value: Value<"cross_entropy">): Name {
   const { at, graph } = cx;
   const [logits, targets] = value.inputs;

@@ -1,4 +1,4 @@
-// Choices of tokens in ONNX, and what is computed by them. Of equal scores the earlier token is chosen, NaN last.
+// Token selections in ONNX, and computations on chosen tokens. Ties choose the earlier token; NaN ranks last.
 import type { Value } from "../../../language/check/model.js";
 import { isChoice } from "../../../language/check/types.js";
 import { invariant } from "../../../ground/base/invariant.js";
@@ -10,13 +10,13 @@ import { refuse } from "./refuse.js";
 import { broadcast, kept, type Scope } from "./scope.js";
 import { forward } from "./shapes.js";
 
-/** The axis that the value of a choice defines. */
+/** The axis that a selection defines. */
 export function routeAxis(value: Value | undefined): string {
   invariant(value && isChoice(value), "a route is the value of a choice");
   return value.attrs.axis;
 }
 
-/** The axis of which a route is. */
+/** The axis that a route chooses from. */
 export const parentOf = ({ axes }: Scope, axis: string): string => {
   const { count } = axes.sequence(axis);
   invariant("parent" in count, `axis ${axis} is no route`);
@@ -24,8 +24,8 @@ export const parentOf = ({ axes }: Scope, axis: string): string => {
 };
 
 /**
- * The tokens of a mask bool[B, T], which has the shape of a value: as many rows as any sequence has, those that a
- * sequence has not behind its own.
+ * The indices of tokens selected by a mask bool[B, T]. All sequences get as many rows as the longest selection; surplus
+ * rows come last.
  */
 function byMask(cx: Scope, axis: string, mask: Name, { type: { shape } }: Value): Name {
   const { at } = cx;
@@ -37,7 +37,7 @@ function byMask(cx: Scope, axis: string, mask: Name, { type: { shape } }: Value)
   return index;
 }
 
-/** A mask of tokens that exist. */
+/** Restricts a mask to existing tokens. */
 function among(cx: Scope, parent: string, mask: Name): Name {
   const exists = cx.axes.exists(parent);
   return exists === null ? mask : cx.at.and(mask, exists);
@@ -60,8 +60,8 @@ function top(cx: Scope, value: Value<"top">): Name {
 }
 
 /**
- * bool[B, T] or bool[B, T, E]: of each sequence, and entry, the best tokens; of those in the order of their scores, and
- * that exist, as many as each sequence has.
+ * bool[B, T] or bool[B, T, E]: the best tokens of each sequence (and each entry). Only existing tokens are ranked, and
+ * each sequence has its own k.
  */
 export function bestTokens(cx: Scope, scores: Value, rule: Rule<"top">): Name {
   const { at, axes, graph } = cx;
@@ -97,7 +97,7 @@ function those(cx: Scope, value: Value<"those">): Name {
   return byMask(cx, axis, among(cx, parentOf(cx, axis), cx.get(mask!)), mask!);
 }
 
-/** The rows that a route chose of x along a dimension. */
+/** The rows of x that a route chose along a dimension. */
 export function rowsAlong(cx: Scope, x: Value, dim: number, route: Value): Name {
   const [rows, back] = forward(cx, cx.get(x), x.type.shape.length, dim);
   return back(cx.at.rows(rows, cx.get(route)));
@@ -129,7 +129,7 @@ function mask(cx: Scope, value: Value<"mask">): Name {
   return at.cast(graph.node("ScatterElements", [none, index!, ones], { axis: 1 }), "bool");
 }
 
-/** Where the chosen tokens are in their sequence of the parent. */
+/** The indices of the chosen tokens in the parent's sequence. */
 export function routeIndex(cx: Scope, route: Value): Name {
   const axis = routeAxis(route);
   const index = cx.get(route);
@@ -139,7 +139,7 @@ export function routeIndex(cx: Scope, route: Value): Name {
   return cx.at.add(index, start);
 }
 
-/** i64[B]: how many tokens of each sequence were chosen. */
+/** i64[B]: the number of chosen tokens in each sequence. */
 export function routeCount({ axes }: Scope, route: Value): Name {
   return axes.ofBatch(axes.counts(routeAxis(route)));
 }

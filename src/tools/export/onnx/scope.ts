@@ -1,4 +1,4 @@
-// What the emitter of an operation is given: the graph, its operands, and the axes of where it is computed.
+// The context for emitting an operation: the graph, the operands, and the axes at this place.
 import type { LogicalType, Model, Value } from "../../../language/check/model.js";
 import type { DType } from "../../../ground/base/dtype.js";
 import { equalShapes } from "../../../language/check/types.js";
@@ -9,26 +9,26 @@ import type { Element, GraphBuilder, Name } from "./graph.js";
 import type { Shorthand } from "./shorthand.js";
 import type { Fraction } from "./sizes.js";
 
-/** The keys of an attention. */
+/** The keys that one attention computes. */
 export interface OwnKeys {
-  /** The axis along which they lie. */
+  /** The axis of the keys. */
   readonly axis: string;
   readonly keys: Name;
-  /** Null where only the attention that keys receive is wanted. */
+  /** Null if only the attention received by each key is wanted. */
   readonly values: Name | null;
-  /** f32[B, S]; null where all weigh the same. */
+  /** f32[B, S]; null if all keys weigh the same. */
   readonly weights: Name | null;
 }
 
-/** What the queries of one run attend to: its own keys, or those of a cache. */
+/** The keys that a run's queries attend to: the run's keys, or the whole cache. */
 export interface Keys extends OwnKeys {
-  /** i64[B or 1, S]; -1 where there is no key. */
+  /** i64[B or 1, S]; -1 marks a missing key. */
   readonly positions: Name;
-  /** bool[B, S]; null where all exist. */
+  /** bool[B, S]; null if all exist. */
   readonly exists: Name | null;
 }
 
-/** Puts the keys of an attention behind those of earlier runs. */
+/** Appends the keys of an attention to the keys of earlier runs. */
 export interface KeyCache {
   appended(cx: Scope, value: Value<"attention"> | Value<"received">, own: OwnKeys): Keys;
 }
@@ -38,29 +38,33 @@ export interface Scope {
   readonly graph: GraphBuilder;
   readonly at: Shorthand;
   readonly axes: AxisTable;
-  /** Null where the whole sequence is computed at once. */
+  /** Null if the whole sequence is computed at once. */
   readonly caches: KeyCache | null;
-  /** Where all tokens are computed, and so keys, if here it is the last of each sequence alone. */
+  /**
+   * If this scope computes only each sequence's last token: the scope that computes all tokens, and therefore the keys.
+   */
   readonly whole?: Scope;
   /** The tensor of a value, with the shape of its type. */
   readonly get: (value: Value) => Name;
   readonly weight: (path: string) => Name;
-  /** An input as the caller gives it. */
+  /** An input as passed by the caller. */
   readonly input: (name: string) => Name;
-  /** Whether an input has numbers of rows or classes, which are not held within these: engines refuse others. */
+  /**
+   * Whether an input holds row or class numbers. These are not clamped, because engines reject numbers out of range.
+   */
   readonly isIndex: (name: string) => boolean;
   readonly live: (name: string) => Fraction;
 }
 
-/** How a value is computed: whole numbers have 64 bits, floats 32, whatever the model says of them. */
+/** The element type for computing a value: integers have 64 bits and floats 32, regardless of the model's type. */
 export const elementOf = (dtype: DType): Element & ("f32" | "i64" | "bool") =>
   dtype === "bool" ? "bool" : dtype === "u32" || dtype === "i32" ? "i64" : "f32";
 
-/** A tensor of one shape as one of another, to which it broadcasts. */
+/** Broadcasts a tensor from one shape to another. */
 export const broadcast = ({ graph, axes }: Scope, x: Name, from: readonly Size[], to: readonly Size[]): Name =>
   equalShapes(from, to) ? x : graph.node("Expand", [x, axes.dims(to)]);
 
-/** A number of a type, as a scalar. */
+/** A scalar with the given type. */
 export const scalar = ({ graph }: Scope, value: number, dtype: DType): Name => {
   const element = elementOf(dtype);
   return element === "i64"
@@ -70,7 +74,7 @@ export const scalar = ({ graph }: Scope, value: number, dtype: DType): Name => {
       : graph.float(value);
 };
 
-/** Zeros for tokens that do not exist. */
+/** Replaces rows of non-existing tokens by zeros. */
 export function existing(cx: Scope, { dtype, shape }: LogicalType, x: Name): Name {
   return shape.reduce<Name>((y, size, dim) => {
     const axis = cx.axes.sequenceOf(size);
@@ -79,17 +83,17 @@ export function existing(cx: Scope, { dtype, shape }: LogicalType, x: Name): Nam
   }, x);
 }
 
-/** a where the condition holds, else b. Engines choose among truth values by logic alone. */
+/** a if the condition holds, else b. Some engines have no Where for booleans, so booleans use And and Or. */
 export function chosen({ at, graph }: Scope, condition: Name, a: Name, b: Name, dtype: DType): Name {
   if (dtype !== "bool") return at.where(condition, a, b);
   return graph.node("Or", [at.and(condition, a), at.and(at.not(condition), b)]);
 }
 
-/** x where the condition holds, else 0 or false. */
+/** x if the condition holds, else 0 or false. */
 export const kept = (cx: Scope, condition: Name, x: Name, dtype: DType): Name =>
   dtype === "bool" ? cx.at.and(condition, x) : cx.at.where(condition, x, scalar(cx, 0, dtype));
 
-/** Whether what is looked up is an input that has numbers of rows or classes. */
+/** Whether the indices of a lookup come directly from an input with row or class numbers. */
 export function isGiven(cx: Scope, indices: Value | undefined): boolean {
   const source = sourceOf(indices);
   return source !== null && cx.isIndex(source.name);

@@ -1,4 +1,4 @@
-// Operations that move elements, products and look-ups in ONNX.
+// Data movement, matmuls and lookups in ONNX.
 import type { Value } from "../../../language/check/model.js";
 import { ropeFrequencies } from "../../../ground/numerics/rope.js";
 import { axisSize, equalSizes } from "../../../ground/size/size.js";
@@ -13,7 +13,7 @@ function reshape(cx: Scope, value: Value<"reshape">): Name {
   const to = value.type.shape;
   const same = (dim: number): boolean => dim < from.length && equalSizes(from[dim]!, to[dim]!);
   const open = to.flatMap((size, dim) => (typeof size === "number" || same(dim) ? [] : [dim]));
-  // Beside a dimension that is kept, and has nothing, none follows from the others.
+  // A dimension cannot be inferred (-1) if a kept dimension may be 0.
   const keeps = to.some((size, dim) => typeof size !== "number" && same(dim));
   if (open.length > 1 || (open.length === 1 && keeps)) return at.reshapeTo(cx.get(x!), axes.dims(to));
   return at.reshape(cx.get(x!), ...to.map((size, dim) => (typeof size === "number" ? size : same(dim) ? 0 : -1)));
@@ -34,7 +34,7 @@ function concat(cx: Scope, value: Value<"concat">): Name {
   return cx.at.concat(parts, axis);
 }
 
-/** Computed numbers beyond the table are its last row; negative ones count from its end. */
+/** Computed indices beyond the table are clamped to the last row. Negative indices count from the end. */
 function gather(cx: Scope, value: Value<"gather">): Name {
   const { at, graph, axes } = cx;
   const [table, indices] = value.inputs;
@@ -46,7 +46,7 @@ function gather(cx: Scope, value: Value<"gather">): Name {
   return graph.node("Gather", [cx.get(table!), index], { axis: 0 });
 }
 
-/** x with zeros for tokens that do not exist along a dimension, over which a product sums. */
+/** x with zeros for non-existing tokens along a dimension that a matmul sums over. */
 function summable(cx: Scope, x: Value, dim: number): Name {
   const axis = cx.axes.sequenceOf(x.type.shape.at(dim));
   const exists = axis === null ? null : cx.axes.exists(axis);
@@ -58,7 +58,7 @@ function summable(cx: Scope, x: Value, dim: number): Name {
 const matmul = (cx: Scope, value: Value<"matmul">): Name =>
   cx.at.matmul(summable(cx, value.inputs[0]!, -1), summable(cx, value.inputs[1]!, -2));
 
-/** x[B, …] with the dimension `dim` behind the first, and how to put it back. */
+/** Moves the dimension `dim` of x[B, …] to position 1; also returns the inverse. */
 export function forward(cx: Scope, x: Name, rank: number, dim: number): readonly [Name, (y: Name) => Name] {
   if (dim === 1) return [x, (y) => y];
   const order = [0, dim, ...Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== dim)];
@@ -82,18 +82,18 @@ function span(cx: Scope, value: Value<"span">): Name {
   const [rows, back] = forward(cx, cx.get(x!), x!.type.shape.length, dim);
   const wanted = at.add(at.unsqueeze(at.range(length), 0), at.unsqueeze(from, 1));
   const last = at.sub(at.dim(rows, 1), graph.ints(1));
-  // [B, K], also where all sequences begin at one token
+  // [B, K], even if all sequences begin at the same token
   const index = graph.node("Expand", [at.min(wanted, last), at.concat([at.dim(counts, 0), length], 0)]);
   return back(at.rows(rows, index));
 }
 
-/** A row of zeros stands behind the tokens, for sequences that have no such token. */
+/** A row of zeros is appended for sequences that do not have this token. */
 function token(cx: Scope, value: Value<"token">): Name {
   const { at, axes, graph } = cx;
   const { dim, index } = value.attrs;
   const [x] = value.inputs;
   const { dtype, shape } = x!.type;
-  const axis = axes.sequenceOf(shape[dim])!; // tokens are those of a sequence
+  const axis = axes.sequenceOf(shape[dim])!; // tokens belong to a sequence
   const zero = graph.node("Expand", [scalar(cx, 0, dtype), axes.dims(shape.with(dim, 1))]);
   const [rows] = forward(cx, at.concat([cx.get(x!), zero], dim), shape.length, dim);
   const counts = axes.counts(axis);
@@ -104,7 +104,7 @@ function token(cx: Scope, value: Value<"token">): Name {
   return at.squeeze(at.rows(rows, at.unsqueeze(place, 1)), 1);
 }
 
-/** Rows of all parts beside each other; where sequences differ, those that exist move to the front. */
+/** Concatenates the rows of all parts. If sequences differ in length, existing rows move to the front. */
 function join(cx: Scope, value: Value<"join">): Name {
   const { at, axes } = cx;
   const { dim, axis } = value.attrs;
@@ -116,7 +116,7 @@ function join(cx: Scope, value: Value<"join">): Name {
   const { counts, length } = axes.rows(axis);
   if (counts === null) return joined;
   const exist = value.inputs.map((part) => {
-    const own = axes.sequenceOf(part.type.shape[dim])!; // what is joined lies along sequences
+    const own = axes.sequenceOf(part.type.shape[dim])!; // joined values have sequence axes
     const yes = axes.exists(own) ?? cx.graph.constant("bool", [1, 1], [1]);
     return cx.graph.node("Expand", [yes, at.concat([at.dim(counts, 0), axes.rows(own).length], 0)]);
   });
@@ -131,7 +131,7 @@ function position(cx: Scope, value: Value<"position">): Name {
   return cx.graph.node("Expand", [cx.axes.positions(value.attrs.axis), cx.axes.dims(value.type.shape)]);
 }
 
-/** Angles lose digits as they grow: they are made in 64 bits, and taken modulo a turn before they are rounded. */
+/** Large angles lose precision, so they are computed in 64 bits and reduced modulo 2π before rounding. */
 function rope(cx: Scope, value: Value<"rope">): Name {
   const { at, axes, graph } = cx;
   const { dim, theta, frequencies, scale } = value.attrs;

@@ -1,7 +1,7 @@
-// Nodes that emitters write often, by what they do.
+// Shorthands for frequent ONNX nodes.
 import { END, ELEMENTS, type Element, type GraphBuilder, type Name } from "./graph.js";
 
-/** The lowest f32: below every score but NaN, above which -inf is lifted. */
+/** The lowest f32. Scores of -inf are raised to this value, so that only NaN ranks lower. */
 export const LOWEST = -3.4028234663852886e38;
 
 export class Shorthand {
@@ -36,12 +36,12 @@ export class Shorthand {
     return perm.every((d, i) => d === i) ? x : this.graph.node("Transpose", [x], { perm });
   }
 
-  /** To i64[n] dimensions: 0 for one as it is, -1 for what is left. */
+  /** Reshapes to i64[n] dimensions: 0 keeps a dimension, -1 infers it. */
   reshape(x: Name, ...dims: readonly number[]): Name {
     return this.graph.node("Reshape", [x, this.graph.ints(...dims)]);
   }
 
-  /** To a shape i64[n], in which 0 is a dimension without elements. */
+  /** Reshapes to a shape i64[n], in which 0 is an empty dimension. */
   reshapeTo(x: Name, dims: Name): Name {
     return this.graph.node("Reshape", [x, dims], { allowzero: 1 });
   }
@@ -50,7 +50,7 @@ export class Shorthand {
     return parts.length === 1 ? parts[0]! : this.graph.node("Concat", parts, { axis });
   }
 
-  /** start … stop - 1 along a dimension; both i64[1]. */
+  /** Elements start … stop - 1 along a dimension; start and stop are i64[1]. */
   slice(x: Name, start: Name, stop: Name | null, dim: number): Name {
     return this.graph.node("Slice", [x, start, stop ?? this.graph.ints(END), this.graph.ints(dim)]);
   }
@@ -59,7 +59,7 @@ export class Shorthand {
     return this.graph.node(`Reduce${fn}`, [x, this.graph.ints(...dims)], { keepdims: Number(keep) });
   }
 
-  /** i64[1]: how long a dimension is. */
+  /** i64[1]: the extent of a dimension. */
   dim(x: Name, dim: number): Name {
     return this.graph.node("Shape", [x], { start: dim, end: dim + 1 });
   }
@@ -69,12 +69,12 @@ export class Shorthand {
     return this.graph.node("Range", [this.graph.int(0), this.squeeze(n, 0), this.graph.int(1)]);
   }
 
-  /** Rows x[b, index[b, j], …] of i64[B, K]: [B, K, …]. */
+  /** Gathers rows x[b, index[b, j], …] for index i64[B, K]: [B, K, …]. */
   rows(x: Name, index: Name): Name {
     return this.graph.node("GatherND", [x, this.unsqueeze(index, 2)], { batch_dims: 1 });
   }
 
-  /** The places [B, K, 2] of those rows, for i64[B, K]. */
+  /** The coordinates [B, K, 2] of these rows, for i64[B, K]. */
   places(index: Name): Name {
     const { graph } = this;
     const sequence = this.unsqueeze(this.range(this.dim(index, 0)), 1); // [B, 1]
@@ -82,18 +82,18 @@ export class Shorthand {
     return this.concat([this.unsqueeze(each, 2), this.unsqueeze(index, 2)], 2);
   }
 
-  /** x with y[B, K, …] added to the rows of an index, which are distinct. */
+  /** Adds y[B, K, …] to the indexed rows of x, which must be distinct. */
   addRows(x: Name, index: Name, y: Name): Name {
     return this.graph.node("ScatterND", [x, this.places(index), y], { reduction: "add" });
   }
 
-  /** A truth value [B, K] beside values of that rank, with tokens along `dim`. */
+  /** Extends a boolean [B, K] to a rank, with tokens along `dim`. */
   beside(truth: Name, dim: number, rank: number): Name {
     const ones = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== dim);
     return ones.length === 0 ? truth : this.unsqueeze(truth, ...ones);
   }
 
-  /** The scores by which tokens or entries are ranked: NaN below -inf, which is lifted to the lowest number. */
+  /** The ranking scores of tokens or entries: NaN becomes -inf, and -inf is raised to the lowest number. */
   ranked(score: Name): Name {
     const { graph } = this;
     const finite = this.max(score, graph.float(LOWEST));

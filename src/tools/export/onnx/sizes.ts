@@ -1,14 +1,14 @@
-// Sizes as exact arithmetic on whole numbers in the graph: a fraction each, whose parts are numbers or i64[1], or
-// i64[B] where sequences differ.
+// Computes sizes exactly in the graph, on integers. A size is a fraction whose parts are constants or tensors: i64[1],
+// or i64[B] if sequences differ.
 import type { OpenAtom } from "../../../ground/size/size-function.js";
 import { toExpr, type Atom, type Size, type SizeFunction } from "../../../ground/size/size.js";
 import type { Name } from "./graph.js";
 import type { Shorthand } from "./shorthand.js";
 
-/** A number, or the name of a tensor of them. */
+/** A constant, or the name of a tensor. */
 export type Whole = bigint | Name;
 
-/** den is not 0, and positive. */
+/** den is positive. */
 export interface Fraction {
   readonly num: Whole;
   readonly den: Whole;
@@ -36,7 +36,7 @@ export class Sizes {
     );
   }
 
-  /** As a tensor i64[1] or i64[B]; fractions lose what is behind the point. */
+  /** The size as a tensor i64[1] or i64[B]; fractions are truncated. */
   whole(size: Size): Name {
     return this.named(this.#quotient(this.of(size)));
   }
@@ -45,7 +45,7 @@ export class Sizes {
     return this.named(this.#floor(this.of(size)));
   }
 
-  /** As a tensor f32[1] or f32[B]. */
+  /** The size as a tensor f32[1] or f32[B]. */
   float(size: Size): Name {
     const { num, den } = this.of(size);
     const { at } = this;
@@ -80,7 +80,7 @@ export class Sizes {
         return whole(this.#floor(a));
       case "ceil":
         return whole(this.#floor({ num: this.#plus(a.num, this.#plus(a.den, -1n)), den: a.den }));
-      // Half away from zero.
+      // Rounds half away from zero.
       case "round": {
         const { num, den } = a;
         const half = { num: this.#plus(this.#product(2n, this.#abs(num)), den), den: this.#product(2n, den) };
@@ -96,7 +96,7 @@ export class Sizes {
         const [left, right, den] = this.#alike(a, b);
         return { num: this.#modulo(left, right), den };
       }
-      // a / b = (a.num · b.den) / (a.den · b.num), 0 where b is 0.
+      // a / b = (a.num · b.den) / (a.den · b.num); 0 if b is 0.
       case "div": {
         const [num, den] = [this.#product(a.num, b.den), this.#product(a.den, b.num)];
         if (isNumber(den))
@@ -122,7 +122,7 @@ export class Sizes {
     return { num: this.#product(a.num, b.num), den: this.#product(a.den, b.den) };
   }
 
-  /** Both numerators over one denominator. */
+  /** Brings two fractions to a common denominator. */
   #alike(a: Fraction, b: Fraction): readonly [Whole, Whole, Whole] {
     if (a.den === b.den) return [a.num, b.num, a.den];
     return [this.#product(a.num, b.den), this.#product(b.num, a.den), this.#product(a.den, b.den)];
@@ -160,7 +160,7 @@ export class Sizes {
     return this.at.equal(a, this.named(0n));
   }
 
-  /** With the sign of the divisor; 0 for a divisor of 0. */
+  /** The modulo has the divisor's sign; it is 0 for a divisor of 0. */
   #modulo(a: Whole, b: Whole): Whole {
     if (isNumber(a) && isNumber(b)) return b === 0n ? 0n : modulo(a, b);
     if (isNumber(b)) return b === 0n ? 0n : this.#mod(a, b);

@@ -1,5 +1,5 @@
-// Calls of experts in ONNX: of each expert the rows of the entries that chose it, gathered, computed with its own
-// weights, and put back. An expert that nobody chose computes nothing.
+// Expert calls in ONNX. For each expert, the rows of its entries are gathered, computed with the expert's weights, and
+// scattered back. Experts without entries compute nothing.
 import { bug, invariant } from "../../../ground/base/invariant.js";
 import type { Value } from "../../../language/check/model.js";
 import type { Size } from "../../../ground/size/size.js";
@@ -21,13 +21,13 @@ export const sortedAxes = (values: readonly Value[]): ReadonlySet<string> =>
 const isOfExperts = (value: Value): boolean =>
   value.op === "expert_weight" || (value.op === "permute" && isOfExperts(value.inputs[0]!));
 
-/** Whether each expert has a value of its own. */
+/** Whether each expert computes this value separately. */
 export const isInParts = ({ axes }: Pick<Scope, "axes">, value: Value, sorted: ReadonlySet<string>): boolean => {
   const axis = axes.sequenceOf(value.type.shape[1]);
   return isOfExperts(value) || (axis !== null && sorted.has(axis) && value.op !== "unsort_entries");
 };
 
-/** The entries of a choice by the numbers of their experts: i64[B · T · k]. */
+/** The expert number of each entry, flattened: i64[B · T · k]. */
 function flatChoice(cx: Scope, choice: Value): Name {
   const { at, axes, graph } = cx;
   const axis = axes.sequenceOf(choice.type.shape[1]);
@@ -40,16 +40,16 @@ function flatChoice(cx: Scope, choice: Value): Name {
 const numbers = (shape: readonly Size[], path: string): readonly number[] =>
   shape.map((size) => (typeof size === "number" ? size : refuse("rows of experts along another axis", path)));
 
-/** x[B, T, …] or [B, T, k, …] with its leading dimensions as one. */
+/** Flattens the leading dimensions of x[B, T, …] or x[B, T, k, …] into one. */
 const flat = (cx: Scope, x: Value, lead: number): Name =>
   cx.at.reshape(cx.get(x), -1, ...numbers(x.type.shape.slice(lead), x.path));
 
-/** Where one expert computes: [1, n, …] in place of [B, K, …]. */
+/** The scope in which one expert computes: [1, n, …] instead of [B, K, …]. */
 function scopeOf(cx: Scope, value: Value<"unsort_entries">, member: number, place: Name, emit: EmitValue): Scope {
   const { at, graph } = cx;
   const { axis } = value.attrs;
   const entries = Number(value.inputs[1]!.type.shape[2]);
-  const batch = cx.model.axes.find(({ role }) => role === "batch")!; // entries are those of tokens of sequences
+  const batch = cx.model.axes.find(({ role }) => role === "batch")!; // entries belong to tokens of sequences
   const rows: Rows = { length: at.dim(place, 0), counts: null };
   const axes = cx.axes.within(
     new Map([
@@ -76,7 +76,7 @@ function scopeOf(cx: Scope, value: Value<"unsort_entries">, member: number, plac
   return scope;
 }
 
-/** The rows of all members, each in the place of its entry; zeros for entries of others. */
+/** The rows of all members, scattered to their entries' slots; zeros for entries of other experts. */
 export function unsorted(cx: Scope, value: Value<"unsort_entries">, emit: EmitValue): Name {
   const { at, axes, graph } = cx;
   const [made, choice] = value.inputs;
