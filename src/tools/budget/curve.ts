@@ -1,7 +1,9 @@
-// A curve of the loss that the user gives: modc knows none, for it depends on the data.
+// A loss curve given by the user. modc has no built-in curve, because the loss depends on the data.
 import { BudgetError } from "./errors.js";
 
-/** L = E + A / N^alpha + B / D^beta of N parameters and D tokens, as Hoffmann et al. 2022 (arXiv 2203.15556) fit it. */
+/**
+ * L = E + A / N^alpha + B / D^beta for N parameters and D tokens, as fitted by Hoffmann et al. 2022 (arXiv 2203.15556).
+ */
 export interface Curve {
   readonly E: number;
   readonly A: number;
@@ -12,7 +14,7 @@ export interface Curve {
 
 const NAMES = ["E", "A", "alpha", "B", "beta"] as const;
 
-/** Throws BudgetError where one of the five is missing, unknown, or no number of at least 0. */
+/** Throws BudgetError if one of the five numbers is missing, unknown, or not a number of at least 0. */
 export function curveOf(given: ReadonlyMap<string, string>): Curve {
   const other = [...given.keys()].find((name) => !NAMES.some((known) => known === name));
   if (other !== undefined) throw new BudgetError(`a curve has no ${other}`, `it has ${NAMES.join(", ")}`);

@@ -1,5 +1,6 @@
-// What tensor parallelism divides: matrices of layers in pairs, columns of the first and rows of the second of two
-// products, and the values between them (Shoeybi et al. 2019, arXiv 1909.08053). All else is whole on every device.
+// Computes the share of a model that tensor parallelism divides: pairs of matrices (columns of the first matmul, rows
+// of the second) and the values between them (Shoeybi et al. 2019, arXiv 1909.08053). Everything else is whole on every
+// device.
 import { layerOf } from "../../compiler/autodiff/layers.js";
 import { countOf } from "../../ground/base/collections.js";
 import { isOp, isPointwise, isView, nodesOf, typeOf, type Graph, type Node } from "../../compiler/ir/graph.js";
@@ -7,13 +8,13 @@ import { resolveSizes, type RunSizes } from "../../ground/size/axes.js";
 import type { CountMode } from "../../ground/size/counting.js";
 
 export interface Divided {
-  /** Number of values in the weights that are divided. */
+  /** Number of divided weight values. */
   readonly weights: number;
-  /** The share of all stored values, by their number, that is divided. */
+  /** The divided share of all stored values, by number of values. */
   readonly values: number;
 }
 
-/** Among `devices`. `objective`: the graph before any pass. */
+/** Divides among `devices`. `objective`: the graph before any pass. */
 export function dividedOf(objective: Graph, devices: number, run: RunSizes, mode: CountMode): Divided {
   const nodes = nodesOf(objective);
   const whole = new Set<Node>();
@@ -37,13 +38,13 @@ export function dividedOf(objective: Graph, devices: number, run: RunSizes, mode
 
 interface Walk {
   readonly weights: number;
-  /** Values between the first and the second product of a pair, with the first products that they come from. */
+  /** Values between the first and the second matmul of a pair, with the first matmuls that they depend on. */
   readonly between: ReadonlyMap<Node, ReadonlySet<Node>>;
-  /** First products whose columns something reads that needs them all. */
+  /** First matmuls that must stay whole, because a reader needs all of their columns. */
   readonly broken: ReadonlySet<Node>;
 }
 
-/** Divides all products that may be a first one, but for those in `whole`. */
+/** Divides every matmul that may be the first of a pair, except for the ones in `whole`. */
 function walk(objective: Graph, nodes: readonly Node[], devices: number, whole: ReadonlySet<Node>): Walk {
   const between = new Map<Node, ReadonlySet<Node>>();
   const broken = new Set<Node>();
@@ -72,18 +73,18 @@ const NONE: ReadonlySet<Node> = new Set();
 
 const isProduct = (node: Node): boolean => isOp(node, "matmul") || isOp(node, "grouped_matmul");
 
-/** Whether columns of the result are made from the same columns, or heads from the same heads. */
+/** Whether each column (or head) of the result depends only on the same columns (or heads) of the operands. */
 const keepsColumnsApart = (node: Node, devices: number): boolean =>
   isPointwise(node) ||
   isView(node) ||
-  // [heads, rows, columns of a head]: each device has whole heads, of keys as well.
+  // [heads, rows, columns per head]: each device needs whole heads, also for the keys.
   (isOp(node, "attention") && node.inputs.slice(0, 2).every((x) => Number(typeOf(x).shape[0]) % devices === 0)) ||
   isOp(node, "rope") ||
   isOp(node, "take") ||
-  // A norm of each head, where rows are [heads, columns of a head].
+  // A norm of each head, for rows of shape [heads, columns per head].
   (isOp(node, "sum") && typeOf(node.inputs[0]).shape.length >= 3);
 
-/** The weights that a node is, is a view of, or is joined from; none where it is something else. */
+/** The weights behind a node: the node itself, or weights that it views or concatenates. Empty for other nodes. */
 function weightsBehind(node: Node): readonly Node<"weight">[] {
   if (isOp(node, "weight")) return [node];
   if (!isView(node) && !isOp(node, "concat")) return [];

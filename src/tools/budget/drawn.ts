@@ -1,5 +1,5 @@
-// A plan as an SVG: for each variant the operations of a token in training and the memory of a device, beside those of
-// the dense model.
+// Draws a plan as SVG: for each variant the training operations per token and the memory per device, compared with the
+// dense model.
 import { formatBytes } from "../../runtime/device/errors.js";
 import { withPrefix } from "../../ground/base/shown.js";
 import { escape } from "../train/report/html.js";
@@ -17,7 +17,7 @@ interface Panel {
   readonly format: (value: number) => string;
 }
 
-/** One panel for operations; one for each layout in memory where the model has an objective. */
+/** One panel for operations, and one for each memory layout if the model has an objective. */
 export function drawnPlan(plan: BudgetPlan): string {
   const panels = panelsOf(plan);
   const heights = panels.map((panel) => 34 + ROW * panel.rows.length);

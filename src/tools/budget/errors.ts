@@ -1,4 +1,4 @@
-// Errors of planning: a budget that pays for nothing, memory that fits nothing, a question that has no answer.
+// Planning errors: a budget too small for one step, too little memory, or a question without an answer.
 import { ModcError } from "../../ground/base/errors.js";
 
 export class BudgetError extends ModcError<"budget"> {

@@ -1,13 +1,13 @@
-// The larger model that freed operations or memory pay for: as Mixture-of-Depths argues, a model that skips is to be
-// compared with a dense one of equal cost, not of equal size (Raposo et al. 2024, arXiv 2404.02258).
+// Finds the larger model that saved operations or memory pay for. Mixture-of-Depths argues that a model that skips
+// tokens should be compared with a dense model of equal cost, not of equal size (Raposo et al. 2024, arXiv 2404.02258).
 import { BudgetError } from "./errors.js";
 import { largestWhere } from "./memory.js";
 import type { Parameters } from "./variants.js";
 
-/** By parameter, by how much it grows at each step. */
+/** How much each parameter grows per step. */
 export type Growth = ReadonlyMap<string, number>;
 
-/** Each growing parameter after so many steps, from the values that the model has. Throws BudgetError. */
+/** Each growing parameter after `steps` steps of growth, starting from the model's values. Throws BudgetError. */
 export function grown(
   parameters: readonly { readonly name: string; readonly value: string }[],
   growth: Growth,
@@ -28,10 +28,10 @@ export function grown(
   );
 }
 
-/** A model grown beyond this is another model. */
+/** The limit for growth steps; a model grown further would no longer be comparable. */
 const MOST_STEPS = 1024;
 
-/** The most steps of growth at which the cost, which grows with them, is within the target. */
+/** The largest number of growth steps whose cost is within the target. The cost must increase with the steps. */
 export function stepsOfGrowth(costAfter: (steps: number) => number, target: number): number {
   const known = new Map<number, number>();
   const cost = (steps: number): number => {
@@ -41,7 +41,7 @@ export function stepsOfGrowth(costAfter: (steps: number) => number, target: numb
   };
   const within = (steps: number): boolean => cost(steps) <= target * (1 + 1e-12);
   const slope = cost(1) - cost(0);
-  // Most costs are straight lines in the number of layers: asked where the line meets the target first.
+  // Most costs are linear in the number of layers, so the intersection with the target is tried first.
   const guess = slope > 0 ? Math.min(MOST_STEPS, Math.floor((target * (1 + 1e-12) - cost(0)) / slope)) : 0;
   if (guess > 0 && within(guess) && !within(guess + 1)) return guess;
   return largestWhere(within, MOST_STEPS);

@@ -1,4 +1,4 @@
-// The memory that training takes on each device, by how the model lies on several: from the buffers of modc's own step.
+// Estimates training memory per device for each way to distribute the model, from the buffers of modc's training step.
 import { once } from "../../ground/base/once.js";
 import { countOf } from "../../ground/base/collections.js";
 import { memoryOf, type MemoryUse } from "../../runtime/run/memory.js";
@@ -9,20 +9,22 @@ import { dividedOf } from "./divided.js";
 import type { Training } from "./opened.js";
 
 /**
- * `replicated`: all on each. `fsdp`: weights, gradients and moments in equal parts, gathered layer by layer (ZeRO-3,
- * Rajbhandari et al. 2020, arXiv 1910.02054). `tp`: what `divided.ts` tells is divided.
+ * `replicated`: every device holds everything.
+ * `fsdp`: weights, gradients and moments are divided equally, and weights are gathered layer by layer (ZeRO-3,
+ * Rajbhandari et al. 2020, arXiv 1910.02054).
+ * `tp`: tensor parallelism divides the weights and values found by `divided.ts`.
  */
 export const SHARDINGS = ["replicated", "fsdp", "tp"] as const;
 export type Sharding = (typeof SHARDINGS)[number];
 
-/** `bf16`: weights, gradients and activations in two bytes a value, moments in f32. */
+/** `bf16`: weights, gradients and activations take two bytes per value; moments stay f32. */
 export const PRECISIONS = ["f32", "bf16"] as const;
 export type TrainingPrecision = (typeof PRECISIONS)[number];
 
 export interface Layout {
   readonly sharding: Sharding;
   readonly precision: TrainingPrecision;
-  /** Whether the layers' activations are computed again in the backward pass. */
+  /** Whether the backward pass recomputes the layers' activations. */
   readonly recompute: boolean;
   readonly devices: number;
 }
@@ -32,19 +34,22 @@ export interface TrainingMemory {
   readonly weights: number;
   /** AdamW's two moments. */
   readonly moments: number;
-  /** States of the model's own, and of the step. */
+  /** The model's states and the step's states. */
   readonly states: number;
-  /** What is gathered of other devices' weights, at most. */
+  /** Peak memory for weights gathered from other devices. */
   readonly gathered: number;
-  /** Intermediate values with gradients, inputs, results, tables. */
+  /** Intermediate values including gradients, inputs, results, and tables. */
   readonly rest: number;
   readonly total: number;
 }
 
-/** Extents of a batch: so many sequences of `length` tokens on a device; with `tp`, on the devices together. */
+/**
+ * Axis extents for a batch of sequences with `length` tokens each: the sequences on one device, or with `tp` on all
+ * devices together.
+ */
 export type Extents = (sequences: number) => ReadonlyMap<string, number>;
 
-/** The memory of training as a function of the layout and of the sequences. `mode` `dense`: with no token skipped. */
+/** Training memory as a function of layout and number of sequences. With `mode` `dense` no token is skipped. */
 export type MemoryOf = (layout: Layout, sequences: number) => TrainingMemory;
 
 export function trainingMemory(training: Training, extents: Extents, mode: CountMode = "bound"): MemoryOf {
@@ -66,8 +71,8 @@ export function trainingMemory(training: Training, extents: Extents, mode: Count
     const kept = sharding === "fsdp" ? values / devices : values - divided.weights * (1 - 1 / devices);
     const weights = bytes * kept;
     const moments = 8 * kept;
-    // What a step holds with its gradients; and, where these are in parts, at most the values of a micro-batch beside
-    // its part of them.
+    // The memory of a whole step including gradients. If gradients are divided, the memory is at most the values of one
+    // micro-batch plus this device's part of the gradients.
     const together = scale * (stepUse.total - stepUse.states);
     const shareOfValues = 1 - divided.values * (1 - 1 / devices);
     const apart = (): number => {
@@ -82,8 +87,9 @@ export function trainingMemory(training: Training, extents: Extents, mode: Count
 }
 
 /**
- * Values that are whole on a device at once: what lies in no layer, and of the largest layer the weights, those of the
- * next, which is fetched meanwhile, and the gradient before it is divided.
+ * The largest number of weight values that are whole on a device at one time. Weights outside of layers are always
+ * whole. For the largest layer three copies count: its weights, the prefetched weights of the next layer, and its
+ * gradient before division.
  */
 function gatheredValues(weights: Training["model"]["weights"]): number {
   const layers = new Map<string, number>();
@@ -96,7 +102,7 @@ function gatheredValues(weights: Training["model"]["weights"]): number {
   return outside + 3 * Math.max(0, ...layers.values());
 }
 
-/** The most sequences for which the memory suffices; 0 where it does for none. */
+/** The largest number of sequences that fits the memory; 0 if a single sequence does not fit. */
 export function mostSequences(memory: MemoryOf, layout: Layout, bytes: number): number {
   const total = (sequences: number): number => memory(layout, sequences).total;
   let [low, high] = [1, 1];
@@ -106,7 +112,7 @@ export function mostSequences(memory: MemoryOf, layout: Layout, bytes: number): 
     if (high > MOST_SEQUENCES) return MOST_SEQUENCES;
     [low, least, high] = [high, most, 2 * high];
   }
-  // Each sequence takes about as much as any other: the place between two totals is where a line has it.
+  // Memory is almost linear in the number of sequences, so the search interpolates between two known totals.
   while (high - low > 1) {
     const line = low + Math.floor(((high - low) * (bytes - least)) / (most - least));
     const between = Math.min(high - 1, Math.max(low + 1, line));
@@ -117,10 +123,12 @@ export function mostSequences(memory: MemoryOf, layout: Layout, bytes: number): 
   return Math.min(low, MOST_SEQUENCES);
 }
 
-/** Beyond this a batch is bounded by what it is good for, not by memory. */
+/** The search limit. Beyond this batch size, memory is no longer the limiting factor. */
 const MOST_SEQUENCES = 2 ** 16;
 
-/** The largest number from 1 to `most` for which a condition holds that fails for all larger ones; 0 for none. */
+/**
+ * The largest number from 1 to `most` that satisfies a condition which fails for all larger numbers; 0 if none does.
+ */
 export function largestWhere(holds: (n: number) => boolean, most: number): number {
   let [low, high] = [0, 1];
   while (high <= most && holds(high)) [low, high] = [high, 2 * high];
@@ -133,7 +141,7 @@ export function largestWhere(holds: (n: number) => boolean, most: number): numbe
 }
 
 /**
- * The fewest devices, a power of two of those that are allowed, on which a sequence for each fits; null where more do
+ * The smallest allowed power-of-two number of devices at which one sequence per device fits. Null if more devices do
  * not help.
  */
 export function fewestDevices(

@@ -1,5 +1,5 @@
-// A model with some of its parameters set, as the programs that a plan asks of: each is checked and made once, when it
-// is first asked for.
+// Opens a model with some parameters set, and creates the programs that planning needs. Each program is checked and
+// compiled at its first use.
 import { layersOf } from "../../compiler/autodiff/layers.js";
 import { once } from "../../ground/base/once.js";
 import { check } from "../../language/check/check.js";
@@ -20,44 +20,44 @@ import type { Parameters } from "./variants.js";
 export interface ModelSource {
   readonly source: SourceFile;
   readonly read: Read;
-  /** Which model, where the file declares several. */
+  /** The model's name, if the file declares several models. */
   readonly model?: string;
   readonly set: Parameters;
-  /** Those of them that `--vary` set. */
+  /** The parameters in `set` that come from `--vary`. */
   readonly varied?: ReadonlySet<string>;
 }
 
-/** An optimized graph, and the model it is of. */
+/** An optimized graph and its model. */
 export interface Made {
   readonly model: Model;
   readonly graph: Graph;
 }
 
-/** The programs of training, with every layer's activations stored or computed again. */
+/** The training programs, either with stored or with recomputed activations for every layer. */
 export interface TrainingPrograms {
   readonly step: () => Program;
-  /** The gradients of one micro-batch, added to those before. */
+  /** The program for one micro-batch, which adds its gradients to earlier gradients. */
   readonly microBatch: () => Program;
 }
 
 export interface Training extends Made {
-  /** The objective before any pass, along whose layers tensor parallelism divides. */
+  /** The objective's graph before any pass; the tensor parallel split is found on this graph. */
   readonly objective: Graph;
   readonly stored: TrainingPrograms;
   readonly recomputed: TrainingPrograms;
-  /** The same with every choice made of all tokens: its slots are laid out for what it holds. */
+  /** The same programs with every selection taking all tokens: buffers are allocated for the tokens actually held. */
   readonly dense: () => Training;
 }
 
 export interface Opened {
   readonly forward: () => Made;
-  /** Null where the model has no objective. */
+  /** Null if the model has no objective. */
   readonly training: () => Training | null;
-  /** The function by the causal rule; null where the model cannot generate. */
+  /** The forward function by the causal rule; null if the model cannot generate. */
   readonly causal: () => Made | null;
 }
 
-/** Opens a model. What it gives throws SourceError where the source has errors. */
+/** Opens a model. The returned functions throw SourceError if the source has errors. */
 export function open(from: ModelSource): Opened {
   return {
     forward: once(() => made(expectModel(checked(from, "infer")), "infer")),
@@ -125,7 +125,7 @@ function trainingWith(found: Checked, model: Model, objective: Graph): Training 
   };
 }
 
-/** The graph in which `top` takes every token of what it chooses from. */
+/** A copy of the graph in which every `top` takes all tokens of its parent axis. */
 const takingAll = (graph: Graph): Graph => ({
   ...graph,
   axes: graph.axes.map((axis) =>

@@ -1,5 +1,5 @@
-// Plans training: what each variant of a model costs, what a budget of operations or tokens pays for, what it takes of
-// memory, and which larger model its savings pay for.
+// Plans training: the cost of each model variant, the number of steps that a budget pays for, the memory needed, and
+// the larger model that the savings pay for.
 import { once } from "../../ground/base/once.js";
 import { ledger, type Convention, type Ledger } from "../../compiler/cost/ledger.js";
 import type { Model } from "../../language/check/model.js";
@@ -22,29 +22,33 @@ import { torchMemory } from "./torch/step.js";
 import { variantsOf, type Parameters } from "./variants.js";
 
 export interface PlanOptions {
-  /** Operations or tokens to train with; null: none is given, and no number of steps is told. */
+  /** Operations or tokens to train with; null: no budget, so no number of steps is reported. */
   readonly budget: { readonly flops: number } | { readonly tokens: number } | null;
-  /** Sequences of a step, on all devices together, and tokens of each. */
+  /** Sequences per step on all devices together, and tokens per sequence. */
   readonly batch: number;
   readonly length: number;
   readonly devices: number;
-  /** Bytes of each device; null: not given, and nothing is held against it. */
+  /** Bytes per device; null: no limit is checked. */
   readonly memory: number | null;
   readonly varied: ReadonlyMap<string, readonly string[]>;
-  /** What grows where savings pay for a larger model; null: `depth`, where the model has one; empty: nothing. */
+  /**
+   * Parameters that grow when searching the larger model; null: `depth`, if the model has a parameter `depth`; empty:
+   * no search.
+   */
   readonly growth: Growth | null;
   /**
-   * `mor`: as the Mixture-of-Recursions paper counts, forward passes alone, which are what the budget then pays for.
+   * `mor`: counts as the Mixture-of-Recursions paper does, forward passes only. The budget then pays for forward
+   * passes.
    */
   readonly convention: Convention;
   readonly curve: Curve | null;
-  /** Whose training the memory is of: modc's own, or that of the folder that `modc export --to torch` writes. */
+  /** The engine whose training memory is estimated: modc, or the folder written by `modc export --to torch`. */
   readonly engine: Engine;
 }
 
 export type Engine = "modc" | "torch";
 
-/** Operations a token: executed, and with nothing skipped. */
+/** Operations per token, as executed and with no token skipped. */
 export interface Operations {
   readonly executed: number;
   readonly dense: number;
@@ -52,18 +56,24 @@ export interface Operations {
 
 export interface MemoryRow extends Layout {
   readonly use: TrainingMemory;
-  /** The same with no token skipped. */
+  /** The same memory with no token skipped. */
   readonly dense: TrainingMemory;
-  /** The most sequences on a device (`tp`: on all together), and for the dense model; null without a given memory. */
+  /**
+   * The largest number of sequences per device (with `tp`: on all devices), for the variant and the dense model. Null
+   * if `memory` is null.
+   */
   readonly sequences: { readonly executed: number; readonly dense: number } | null;
-  /** The fewest devices that hold the training of a sequence each; null where none do, or without a given memory. */
+  /**
+   * The smallest number of devices that can train with one sequence each. Null if no number suffices or `memory` is
+   * null.
+   */
   readonly fewest: number | null;
 }
 
 export interface LargerModel {
   readonly set: Parameters;
   readonly parameters: number;
-  /** Its parameters over those of the variant: all, and those outside embeddings and head. */
+  /** The parameter count divided by the variant's: for all parameters, and without embeddings and head. */
   readonly ratio: number;
   readonly innerRatio: number;
   readonly operations: number;
@@ -72,12 +82,15 @@ export interface LargerModel {
 export interface PlannedVariant {
   readonly set: Parameters;
   readonly parameters: number;
-  /** Of them, outside embeddings and head. */
+  /** Parameters outside embeddings and head. */
   readonly inner: number;
   readonly forward: Operations;
-  /** Of a training step, for each of its tokens; `counted` false: the model has no objective, thrice a forward pass. */
+  /**
+   * Training operations per token. If `counted` is false, the model has no objective, and three forward passes are
+   * assumed.
+   */
   readonly training: Operations & { readonly counted: boolean };
-  /** Null without a budget. Steps are rounded to the nearest. */
+  /** Null without a budget. Steps are rounded to the nearest integer. */
   readonly pays: {
     readonly steps: number;
     readonly tokens: number;
@@ -87,33 +100,35 @@ export interface PlannedVariant {
     readonly tokensPerParameter: number;
   } | null;
   readonly loss: number | null;
-  /** By the causal rule, predictors included, on average over a text; null where the model cannot generate. */
+  /**
+   * Generation by the causal rule, including predictors, averaged over a sequence. Null if the model cannot generate.
+   */
   readonly generation: {
     readonly operations: Operations;
-    /** Bytes of the cache of a text of this length, in f32. */
+    /** Bytes of the f32 cache for a sequence of this length. */
     readonly cache: Operations;
   } | null;
-  /** Empty where the model has no objective. */
+  /** Empty if the model has no objective. */
   readonly memory: readonly MemoryRow[];
-  /** The model of as many operations a token as the dense one; null where nothing is saved, or nothing can grow. */
+  /** The larger model with the dense model's operations per token. Null if nothing is saved or nothing can grow. */
   readonly larger: LargerModel | null;
   /**
-   * The model whose training takes as much memory as the dense one's, in f32, by `fsdp` on several devices; null too
-   * without a given memory.
+   * The larger model with the dense model's training memory, in f32, with `fsdp` on several devices. Null also if
+   * `memory` is null.
    */
   readonly largerInMemory: LargerModel | null;
 }
 
 export interface BudgetPlan {
   readonly model: string;
-  /** Tokens of a sequence. */
+  /** Tokens per sequence. */
   readonly length: number;
   readonly variants: readonly PlannedVariant[];
 }
 
 /**
- * Without a length it is the longest that all variants allow, where they have a bound; else 2048 tokens. Throws
- * SourceError for a variant that the checker refuses, BudgetError for what no plan meets.
+ * Without a length, the longest length that all variants allow is planned, or 2048 tokens if there is no bound.
+ * Throws SourceError for a variant with errors, and BudgetError if no plan satisfies the options.
  */
 export function planBudget(
   from: ModelSource,
@@ -160,7 +175,7 @@ function planned(from: ModelSource, opened: Opened, set: Parameters, options: Pl
   };
 }
 
-/** The account of some sequences of the planned length. Throws BudgetError for a model with other input axes. */
+/** Counts operations for some sequences of the planned length. Throws BudgetError for a model with other input axes. */
 function ledgerOf(
   { graph, model }: ReturnType<Opened["forward"]>,
   sequences: number,
@@ -217,7 +232,7 @@ function paidBy({ budget, batch, length }: PlanOptions, { executed, dense }: Ope
   return { steps, tokens: steps * step, operations: steps * step * executed, denseSteps };
 }
 
-/** The memory of training by an engine as it is, and with no token skipped. */
+/** Training memory in the chosen engine, as executed and with no token skipped. */
 function memoryBy(opened: Opened, training: Training, { engine, length }: Pick<PlanOptions, "engine" | "length">) {
   const extents = (sequences: number): ReadonlyMap<string, number> => extentsOf(training.model, sequences, length);
   if (engine === "torch") {
@@ -252,7 +267,7 @@ function memoryRows(opened: Opened, options: PlanOptions): readonly MemoryRow[] 
   });
 }
 
-/** The larger models that savings of operations, and of memory, pay for. */
+/** The larger models that the saved operations, and the saved memory, pay for. */
 function largerModels(
   from: ModelSource,
   opened: Opened,
@@ -262,7 +277,7 @@ function largerModels(
   const { parameters } = opened.forward().model;
   const growth = options.growth ?? (parameters.some((p) => p.name === "depth") ? new Map([["depth", 1]]) : null);
   if (growth === null || growth.size === 0) return { larger: null, largerInMemory: null };
-  grown(parameters, growth, 0); // what cannot grow is told even where nothing is saved
+  grown(parameters, growth, 0); // reports parameters that cannot grow, even if nothing is saved
   const after = (steps: number): Opened =>
     steps === 0 ? opened : open({ ...from, set: { ...from.set, ...grown(parameters, growth, steps) } });
   const grownTo = (steps: number): LargerModel => {
@@ -299,15 +314,15 @@ function inMemory(
     devices,
   };
   const sequences = Math.ceil(batch / devices);
-  // A grown model has the objective of the one that grew.
+  // A grown model has an objective if the original model has one.
   const by = (of: Opened): ReturnType<typeof memoryBy> => memoryBy(of, of.training()!, options);
   return largest((of) => by(of).own(layout, sequences).total, by(opened).dense()(layout, sequences).total);
 }
 
-/** Throws BudgetError where a memory is given and no variant fits it in any layout, on however many devices. */
-/** Fewer bytes no accelerator has. */
+/** Every accelerator has at least this much memory. */
 const LEAST_DEVICE = 2 ** 20;
 
+/** Throws BudgetError if a memory size is given and no variant fits in any layout on any number of devices. */
 function expectRoom(variants: readonly PlannedVariant[], { memory, devices }: PlanOptions): void {
   const rows = variants.flatMap((v) => v.memory);
   if (memory === null || rows.length === 0) return;

@@ -1,4 +1,4 @@
-// Attention of PyTorch: what its kernels keep, and what it is composed of where none has the case.
+// PyTorch attention: the tensors that fused kernels keep, and the composed form for cases without a fused kernel.
 import { add, like, softmax, to, withNumber } from "./elementwise.js";
 import { narrowed } from "./products.js";
 import { isFloat, type Tensor } from "./tensor.js";
@@ -7,20 +7,21 @@ import { transpose } from "./views.js";
 
 export interface Attended {
   readonly causal: boolean;
-  /** bool[B, 1, T, S]; null: none. */
+  /** bool[B, 1, T, S]; null: no mask. */
   readonly mask: Tensor | null;
-  /** Whether there are fewer heads of keys than of queries. */
+  /** Whether there are fewer key heads than query heads. */
   readonly grouped: boolean;
 }
 
-/** Whether a kernel computes attention without the matrix of scores. */
+/** Whether a fused kernel computes the attention without storing the score matrix. */
 const isFused = ({ kernels }: Torch, type: Tensor["type"], { mask, grouped }: Attended): boolean =>
   !grouped || (kernels === "cuda" && type === "bf16" && mask === null);
 
 /**
- * `F.scaled_dot_product_attention` of q[B, H, T, d] on k, v[B, G, S, d]: q, k, v, the result and a logarithm for each
- * query are kept. Where no kernel is fused, that is of groups of heads but for bf16 without mask on CUDA, keys and
- * values are repeated and the matrix of shares is kept.
+ * `F.scaled_dot_product_attention` for q[B, H, T, d] and k, v[B, G, S, d]. Autograd keeps q, k, v, the result, and a
+ * logarithm for each query.
+ * Grouped heads have no fused kernel, except for bf16 without mask on CUDA. Keys and values are then repeated, and the
+ * probability matrix is kept.
  */
 export function attend(torch: Torch, query: Tensor, key: Tensor, value: Tensor, how: Attended): Tensor {
   const { tape: t } = torch;
@@ -30,7 +31,7 @@ export function attend(torch: Torch, query: Tensor, key: Tensor, value: Tensor, 
   const bias = how.mask && t.name(asBias(torch, how.mask, q.type));
   const logarithms = t.fresh([batch, heads, rows], "f32");
   const shape = [...q.shape.slice(0, -1), v.shape.at(-1)!];
-  // On CUDA a row has all heads side by side.
+  // On CUDA the memory layout has all heads of a row next to each other.
   const perRow = (of: readonly number[]): Pick<Tensor, "shape" | "strides"> => {
     const [, h, n, d] = of as [number, number, number, number];
     return { shape: of, strides: [n * h * d, d, h * d, 1] };
@@ -47,7 +48,7 @@ export function attend(torch: Torch, query: Tensor, key: Tensor, value: Tensor, 
   return y!;
 }
 
-/** A mask as what is added to scores. */
+/** Converts a boolean mask to an additive bias for the scores. */
 function asBias({ tape: t }: Torch, mask: Tensor, type: Tensor["type"]): Tensor {
   const bias = t.fresh(mask.shape, isFloat(type) ? type : "f32");
   t.drop(mask);

@@ -1,11 +1,11 @@
-// Elementwise functions, conversions and reductions of PyTorch: what each gives, what autograd keeps of it, and what
-// its gradient takes. After torch 2.6's derivatives.yaml.
+// Elementwise functions, conversions and reductions in PyTorch: their results, the tensors that autograd keeps, and the
+// temporaries of their gradients. Follows derivatives.yaml of torch 2.6.
 import type { PointwiseName } from "../../../language/check/model.js";
 import { broadcast, isFloat, promoted, type Tensor, type TorchType } from "./tensor.js";
 import type { Tape } from "./tape.js";
 import { expand, reshape } from "./views.js";
 
-/** What the gradient of a function of one tensor reads: its operand, its result, or neither. */
+/** The tensor that the gradient of a unary function reads: the operand, the result, or neither. */
 const READS = {
   exp: "result",
   log: "operand",
@@ -27,7 +27,7 @@ export type UnaryName = keyof typeof READS;
 
 export const isUnary = (fn: PointwiseName): fn is UnaryName => Object.hasOwn(READS, fn);
 
-/** Functions whose gradient is one operation of three; those of others compute a factor first. */
+/** Functions whose gradient is a single kernel with three operands. Other gradients compute a factor first. */
 const FUSED: ReadonlySet<UnaryName> = new Set(["tanh", "sigmoid", "relu", "silu", "gelu", "gelu_tanh", "softplus"]);
 
 export function unary(t: Tape, fn: UnaryName, x: Tensor): Tensor {
@@ -44,10 +44,10 @@ export function unary(t: Tape, fn: UnaryName, x: Tensor): Tensor {
   })[0]!;
 }
 
-/** A new tensor as large as x, which it does not end. */
+/** A new tensor with the shape of x, which stays alive. */
 export const like = (t: Tape, x: Tensor, type = x.type): Tensor => t.fresh(x.shape, type, x);
 
-/** What is computed elementwise of two tensors. */
+/** The result of an elementwise function with two operands. */
 const paired = (t: Tape, a: Tensor, b: Tensor, type = promoted(a, b)): Tensor => {
   const shape = broadcast(a.shape, b.shape);
   const of = shape.length === a.shape.length && shape.every((size, i) => size === a.shape[i]) ? a : b;
@@ -82,7 +82,7 @@ export function div(t: Tape, a: Tensor, b: Tensor): Tensor {
   })[0]!;
 }
 
-/** With a number: nothing is kept but for a quotient of it. */
+/** An operation with a Python number. Autograd keeps no tensor for it. */
 export function withNumber(t: Tape, x: Tensor, fn: "add" | "mul" | "div"): Tensor {
   const type = x.type === "i64" && fn === "div" ? "f32" : x.type;
   const result = t.fresh(x.shape, type, x);
@@ -93,7 +93,7 @@ export function withNumber(t: Tape, x: Tensor, fn: "add" | "mul" | "div"): Tenso
   })[0]!;
 }
 
-/** A number divided by x: kept is 1 / x. */
+/** A number divided by x; autograd keeps 1 / x. */
 export const divided = (t: Tape, x: Tensor): Tensor => {
   const inverse = t.fresh(x.shape, x.type, x);
   const result = t.record({
@@ -105,7 +105,7 @@ export const divided = (t: Tape, x: Tensor): Tensor => {
   return withNumber(t, result, "mul");
 };
 
-/** `x ** n`: its gradient computes a power, and that times n. */
+/** `x ** n`: the gradient computes a power, and multiplies it by n. */
 export function power(t: Tape, x: Tensor): Tensor {
   const own = t.borrowed(x);
   return t.record({
@@ -116,7 +116,7 @@ export function power(t: Tape, x: Tensor): Tensor {
   })[0]!;
 }
 
-/** `a ** b` of two tensors. */
+/** `a ** b` for two tensors. */
 export function powerOf(t: Tape, a: Tensor, b: Tensor): Tensor {
   const result = paired(t, a, b);
   const [x, y, z] = [a, b, result].map(t.borrowed) as [Tensor, Tensor, Tensor];
@@ -128,7 +128,7 @@ export function powerOf(t: Tape, a: Tensor, b: Tensor): Tensor {
   })[0]!;
 }
 
-/** A comparison, or a function of what holds. */
+/** A comparison, or a boolean function. */
 export const compared = (t: Tape, ...inputs: readonly Tensor[]): Tensor => {
   const shape = inputs.map((x) => x.shape).reduce(broadcast);
   const result = t.fresh(shape, "bool");
@@ -136,7 +136,7 @@ export const compared = (t: Tape, ...inputs: readonly Tensor[]): Tensor => {
   return result;
 };
 
-/** The smaller or larger of two: each gradient is masked. */
+/** The minimum or maximum of two tensors; each gradient is masked. */
 export function extreme(t: Tape, a: Tensor, b: Tensor): Tensor {
   const [x, y] = [t.borrowed(a), t.borrowed(b)];
   const masked = (g: Tensor): Tensor => {
@@ -151,7 +151,7 @@ export function extreme(t: Tape, a: Tensor, b: Tensor): Tensor {
   })[0]!;
 }
 
-/** `x.clamp`, and what else keeps its operand and masks its gradient. */
+/** `x.clamp` and other functions that keep the operand and mask the gradient. */
 export function clamp(t: Tape, x: Tensor): Tensor {
   const own = t.borrowed(x);
   return t.record({
@@ -168,7 +168,7 @@ const masking = (t: Tape, g: Tensor, holds: Tensor): Tensor => {
   return result;
 };
 
-/** `torch.where`; a number in place of a tensor has no gradient. */
+/** `torch.where`; a number instead of a tensor has no gradient. */
 export function where(t: Tape, holds: Tensor, a: Tensor | null, b: Tensor | null): Tensor {
   const chosen = [a, b].filter((x) => x !== null);
   const shape = [holds, ...chosen].map((x) => x.shape).reduce(broadcast);
@@ -183,7 +183,7 @@ export function where(t: Tape, holds: Tensor, a: Tensor | null, b: Tensor | null
   })[0]!;
 }
 
-/** `x.to(type)`; the same tensor where it is of that type. */
+/** `x.to(type)`; returns x itself if the type is the same. */
 export function to(t: Tape, x: Tensor, type: TorchType): Tensor {
   if (x.type === type) return x;
   const result = like(t, x, type);
@@ -227,7 +227,7 @@ export const argmax = (t: Tape, x: Tensor, dims: readonly number[], keep: boolea
   return result;
 };
 
-/** `x.softmax`: its gradient reads the result. */
+/** `x.softmax`: the gradient reads the result. */
 export function softmax(t: Tape, x: Tensor): Tensor {
   const result = like(t, x);
   return t.record({ inputs: [x], outputs: [result], keeps: [result], backward: ([g]) => [like(t, g!)] })[0]!;

@@ -1,4 +1,5 @@
-// Functions of PyTorch that move rows, normalise, drop and judge: what each keeps, and what its gradient takes.
+// PyTorch functions for moving rows, normalization, dropout and losses: the tensors kept, and the temporaries of
+// gradients.
 import { like, mul, power, reduced, to } from "./elementwise.js";
 import type { Tensor } from "./tensor.js";
 import type { Torch } from "./torch.js";
@@ -32,7 +33,7 @@ export function embedding({ tape: t }: Torch, index: Tensor, table: Tensor): Ten
   })[0]!;
 }
 
-/** `x.gather(dim, index)`: x is kept, for its shape alone. */
+/** `x.gather(dim, index)`: autograd keeps x, though only for its shape. */
 export function gather({ tape: t }: Torch, x: Tensor, index: Tensor): Tensor {
   const { shape, type } = x;
   return t.record({
@@ -65,12 +66,12 @@ export function scatter({ tape: t }: Torch, x: Tensor, index: Tensor, y: Tensor)
   })[0]!;
 }
 
-/** `F.rms_norm`, which torch 2.6 composes of a square, its mean, and two products, all in f32. */
+/** `F.rms_norm`, which torch 2.6 composes from a square, its mean, and two products, all in f32. */
 export function rmsNorm({ tape: t }: Torch, x: Tensor, weight: Tensor | null): Tensor {
   return t.call([x], () => {
     const wide = t.name(to(t, x, "f32"));
     const mean = reduced(t, "mean", power(t, wide), [x.shape.length - 1], true);
-    // eps is added in place, and the reciprocal root is what its gradient reads.
+    // eps is added in place, and the gradient reads the reciprocal root.
     const root = t.fresh(mean.shape, mean.type);
     const scale = t.record({
       inputs: [mean],
@@ -83,7 +84,7 @@ export function rmsNorm({ tape: t }: Torch, x: Tensor, weight: Tensor | null): T
   })[0];
 }
 
-/** `F.layer_norm`: the operand is kept, with the mean and the deviation of each row. */
+/** `F.layer_norm`: autograd keeps the operand, and the mean and deviation of each row. */
 export function layerNorm(torch: Torch, x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
   const { tape: t } = torch;
   const wide = torch.cast && torch.kernels === "cuda" ? to(t, x, "f32") : x;
@@ -101,7 +102,7 @@ export function layerNorm(torch: Torch, x: Tensor, weight: Tensor, bias: Tensor 
   return y!;
 }
 
-/** `F.dropout`: on CUDA a mask is kept, else the factors, in the type of x. */
+/** `F.dropout`: CUDA keeps a mask; other devices keep the factors, in the type of x. */
 export function dropout({ tape: t, kernels }: Torch, x: Tensor): Tensor {
   const noise = t.fresh(x.shape, kernels === "cuda" ? "bool" : x.type);
   const [y] = t.record({
@@ -114,7 +115,7 @@ export function dropout({ tape: t, kernels }: Torch, x: Tensor): Tensor {
   return y!;
 }
 
-/** `F.cross_entropy` without reduction, of logits[N, V]: the logarithms of shares are kept. */
+/** `F.cross_entropy` without reduction, for logits[N, V]; autograd keeps the log-probabilities. */
 export function crossEntropy({ tape: t }: Torch, logits: Tensor, targets: Tensor): Tensor {
   const shares = like(t, logits);
   const [logarithms] = t.record({

@@ -1,5 +1,5 @@
-// What `modc_torch.py` computes beside PyTorch's own functions, statement by statement: routes, rotation, attention,
-// means over tokens, losses.
+// Mirrors the functions of `modc_torch.py` statement by statement: routes, rotary embedding, attention, means over
+// tokens, losses.
 import { attend, products, repeated } from "./attention.js";
 import {
   add,
@@ -22,7 +22,7 @@ import { isFloat, type Tensor } from "./tensor.js";
 import type { Torch } from "./torch.js";
 import { chunk, detach, expand, flatten, narrow, reshape, transpose } from "./views.js";
 
-/** The tokens of sequences. `valid`: which exist; null: all. */
+/** A token axis. `valid`: a mask of existing tokens; null: all exist. */
 export interface Axis {
   readonly positions: Tensor;
   readonly valid: Tensor | null;
@@ -30,13 +30,16 @@ export interface Axis {
 
 const fill = (x: Tensor, dims: number): readonly number[] => [...x.shape, ...new Array<number>(dims).fill(1)];
 
-/** `_spread`: an index of tokens, as long as x in all further dimensions. */
+/** `_spread`: a token index expanded to the further dimensions of x. */
 function spread({ tape: t }: Torch, index: Tensor, x: Tensor): Tensor {
   const named = t.borrowed(index);
   return expand(t, reshape(t, named, fill(index, x.shape.length - 2)), [...index.shape, ...x.shape.slice(2)]);
 }
 
-/** `top`: the chosen tokens' index, and their axis. Scores are sorted, and what is chosen of them again. */
+/**
+ * `top`: returns the index of the chosen tokens and their axis. The scores are sorted, then the chosen indices are
+ * sorted.
+ */
 export function top(torch: Torch, score: Tensor, axis: Axis, width: number): readonly Tensor[] {
   const { tape: t } = torch;
   return t.call([score], () => {
@@ -50,7 +53,7 @@ export function top(torch: Torch, score: Tensor, axis: Axis, width: number): rea
   });
 }
 
-/** `above` and `those`: as many tokens as the sequence that has most. */
+/** `above` and `those`: every sequence gets as many rows as the sequence with the most chosen tokens. */
 export function those(torch: Torch, score: Tensor, axis: Axis, width: number): readonly Tensor[] {
   const { tape: t } = torch;
   return t.call([score], () => {
@@ -61,7 +64,7 @@ export function those(torch: Torch, score: Tensor, axis: Axis, width: number): r
   });
 }
 
-/** The order of a sort, whose values come with it. */
+/** The indices of a sort; the sorted values are also allocated. */
 function sorted({ tape: t }: Torch, x: Tensor): Tensor {
   const values = like(t, x);
   const order = t.fresh(x.shape, "i64");
@@ -87,7 +90,7 @@ export function mask(torch: Torch, index: Tensor, axis: Axis): Tensor {
   return compared(t, scatterAdd(torch, t.fresh(axis.positions.shape, "i64"), t.borrowed(index), chosen));
 }
 
-/** Rotation: sine and cosine of each token are kept, not what they rotate. */
+/** Rotary embedding: autograd keeps each token's sine and cosine, not the rotated tensor. */
 export function rope(torch: Torch, x: Tensor, positions: Tensor): Tensor {
   const { tape: t } = torch;
   return t.call([x], () => {
@@ -109,7 +112,7 @@ export interface Attention {
   readonly causal: boolean;
   readonly windowed: boolean;
   readonly grouped: boolean;
-  /** Which axis keys are on, where it is another than that of queries. */
+  /** The axis of the keys, if it differs from the queries' axis. */
   readonly keys: Axis | null;
   readonly weights: Tensor | null;
 }
@@ -139,7 +142,7 @@ export function attention(torch: Torch, q: Tensor, k: Tensor, v: Tensor, axis: A
   })[0];
 }
 
-/** Attention whose shares are multiplied by weights of the keys: composed, with matrices of scores. */
+/** Attention whose probabilities are multiplied by key weights. It is composed, and stores score matrices. */
 function weighted(torch: Torch, q: Tensor, k: Tensor, v: Tensor, seen: Tensor, weights: Tensor): Tensor {
   const { tape: t } = torch;
   const [batch] = q.shape as [number];
@@ -160,7 +163,7 @@ function weighted(torch: Torch, q: Tensor, k: Tensor, v: Tensor, seen: Tensor, w
   return div(t, products(torch, shares, values), total);
 }
 
-/** `masked_fill`: what it fills is kept. */
+/** `masked_fill`: autograd keeps the mask. */
 function masked({ tape: t }: Torch, x: Tensor, holds: Tensor): Tensor {
   return t.record({
     inputs: [x, holds],
@@ -170,7 +173,7 @@ function masked({ tape: t }: Torch, x: Tensor, holds: Tensor): Tensor {
   })[0]!;
 }
 
-/** `kept`: zeros for tokens that do not exist. */
+/** `kept`: zeros for non-existing tokens. */
 export function kept(torch: Torch, x: Tensor, axis: Axis, dim = 1): Tensor {
   const { tape: t } = torch;
   if (!axis.valid) return x;
@@ -225,12 +228,12 @@ export function token(torch: Torch, x: Tensor): Tensor {
   })[0];
 }
 
-/** Positions of an axis: those of a range, whose rows are the same. */
+/** Positions 0, 1, … of an axis; all sequences share one row. */
 export function rows({ tape: t }: Torch, batch: number, tokens: number): Tensor {
   return expand(t, reshape(t, t.fresh([tokens], "i64"), [1, tokens]), [batch, tokens]);
 }
 
-/** The tokens from one place to another: a view where all exist. */
+/** A slice of tokens: a view if all tokens exist. */
 export function span(torch: Torch, x: Tensor, axis: Axis, tokens: number): Tensor {
   const { tape: t } = torch;
   if (!axis.valid) return narrow(t, x, 1, tokens);
@@ -238,7 +241,7 @@ export function span(torch: Torch, x: Tensor, axis: Axis, tokens: number): Tenso
   return t.call([x, index], () => [gather(torch, x, spread(torch, index, x))] as const)[0];
 }
 
-/** The tokens of parts one behind the other; where some do not exist, each part is scattered to its place. */
+/** Concatenates the tokens of all parts. If some tokens do not exist, each part is scattered to its place. */
 export function join(torch: Torch, parts: readonly Tensor[], areWhole: boolean): Tensor {
   const { tape: t } = torch;
   const shapes = parts.map(({ shape }) => shape);
@@ -263,7 +266,7 @@ export function straight({ tape: t }: Torch, hard: Tensor, soft: Tensor): Tensor
   })[0];
 }
 
-/** The mean over what counts, a scalar. */
+/** The mean over counted elements, a scalar. */
 export function meanOfAll(torch: Torch, each: Tensor): Tensor {
   const { tape: t } = torch;
   return t.call([each], () => {
@@ -274,7 +277,7 @@ export function meanOfAll(torch: Torch, each: Tensor): Tensor {
   })[0];
 }
 
-/** The mean of losses of tokens: logits in f32 are let go once logarithms are there. */
+/** The mean of token losses. The f32 logits are freed once the log-probabilities exist. */
 export function crossEntropyOf(torch: Torch, logits: Tensor, targets: Tensor): Tensor {
   const { tape: t } = torch;
   const rank = logits.shape.length;

@@ -1,27 +1,29 @@
-// Parameters of a step on one device, and how they lie on several: whole, replicated by DDP, sharded by FSDP2 as
-// `parallelize.py` does it, or shared out by tensor parallelism.
+// The parameters of a training step on one device, for each way to distribute them: whole, replicated by DDP, sharded
+// by FSDP2 as in `parallelize.py`, or divided by tensor parallelism.
 import { bytesOf, contiguous, countOf, type Sink, type Storage, type Tensor, type TorchType } from "./tensor.js";
 import type { Tape } from "./tape.js";
 
 export interface Shape {
   readonly path: string;
-  /** On this device, beside tensor parallelism whole. */
+  /** The shape on this device; without tensor parallelism the whole shape. */
   readonly shape: readonly number[];
-  /** The unit that is sharded and gathered together: a member of the model's lists; empty: the rest. */
+  /**
+   * The unit that FSDP2 shards and gathers together: a member of the model's lists; empty for the remaining parameters.
+   */
   readonly group: string;
-  /** Parameters of one group are a step of the optimiser. */
+  /** The optimizer's parameter group, which is updated together. */
   readonly stepped: string;
 }
 
-/** How gradients and parameters are kept. */
+/** How gradients and parameters are distributed. */
 export type Kept = { readonly by: "alone" | "ddp" } | { readonly by: "fsdp"; readonly devices: number };
 
 export interface Parameters {
-  /** null: there is no such parameter. */
+  /** Null if the parameter does not exist. */
   readonly tensor: (path: string) => Tensor | null;
-  /** Bytes of gradients by group of the optimiser. */
+  /** Gradient bytes for each parameter group of the optimizer. */
   readonly stepped: () => ReadonlyMap<string, number>;
-  /** Before and behind a group's forward pass, and where its backward pass begins and ends. */
+  /** Called before and after a group's forward pass, and at the begin and end of its backward pass. */
   readonly forward: (group: string) => void;
   readonly left: (group: string) => void;
   readonly backward: (group: string) => void;
@@ -41,8 +43,8 @@ export function parametersOf(t: Tape, shapes: readonly Shape[], kept: Kept, comp
   for (const { shape } of shapes) {
     t.allocate(4 * share(shape), "weights");
     t.allocate(8 * share(shape), "moments");
-    t.allocate(4, "states"); // the number of its steps
-    if (kept.by === "ddp") t.allocate(4 * countOf(shape)); // the buckets of gradients stay
+    t.allocate(4, "states"); // AdamW's step counter
+    if (kept.by === "ddp") t.allocate(4 * countOf(shape)); // gradient buckets stay allocated
   }
   const slots = new Map(
     shapes.map((of) => {
@@ -66,11 +68,11 @@ export function parametersOf(t: Tape, shapes: readonly Shape[], kept: Kept, comp
   return { tensor, stepped, ...sharded(t, all, devices, computed) };
 }
 
-/** Values of the shard of a tensor: rows are divided, and padded to as many on each. */
+/** The number of values in a shard. Rows are divided, and padded to the same number on each device. */
 const shardOf = (shape: readonly number[], devices: number): number =>
   Math.ceil((shape[0] ?? 1) / devices) * countOf(shape.slice(1));
 
-/** FSDP2 of torch 2.6: what gathers and what reduces is copied in and out of buffers for a group at a time. */
+/** FSDP2 of torch 2.6: gathers and reductions copy a whole group into and out of buffers. */
 function sharded(t: Tape, slots: readonly Slot[], devices: number, computed: TorchType) {
   const groups = new Map<string, Slot[]>();
   for (const slot of slots) groups.set(slot.group, [...(groups.get(slot.group) ?? []), slot]);
@@ -81,7 +83,10 @@ function sharded(t: Tape, slots: readonly Slot[], devices: number, computed: Tor
     );
   const whole = new Map<string, Storage>();
   const gathered = new Map<string, Storage>();
-  /** What the last forward pass gathered stays until the next is copied; likewise what the last reduction read. */
+  /**
+   * The buffer gathered by the last forward pass stays until the next group is copied; so does the buffer of the last
+   * reduction.
+   */
   let [last, reduced]: (Storage | null)[] = [null, null];
   const order: string[] = [];
   const gather = (group: string): void => {
@@ -107,7 +112,7 @@ function sharded(t: Tape, slots: readonly Slot[], devices: number, computed: Tor
     left: (group: string): void => {
       order.push(group);
       if (group !== "") return reshard(group);
-      // The root stays whole.
+      // The root group stays gathered after its forward pass.
       if (last) t.release(last);
       last = null;
     },
@@ -127,7 +132,7 @@ function sharded(t: Tape, slots: readonly Slot[], devices: number, computed: Tor
         t.release(slot.gradient!);
         slot.gradient = null;
       }
-      t.allocate(4 * values); // its part of the gradients, until the next step
+      t.allocate(4 * values); // this device's part of the gradients, until the next step
       if (group !== "") return;
       t.release(reduced);
       reduced = null;

@@ -1,10 +1,12 @@
-// Products of PyTorch: linear maps and matrices, under autocast in bf16, shared out by tensor parallelism.
+// Matmuls in PyTorch: linear layers and matrices, under autocast to bf16, and divided by tensor parallelism.
 import { broadcast, countOf, type Tensor } from "./tensor.js";
 import { to } from "./elementwise.js";
 import type { Torch } from "./torch.js";
 import { expand, reshape, transpose } from "./views.js";
 
-/** What `torch.autocast` makes of an operand: bf16, of a parameter once until its end. */
+/**
+ * `torch.autocast` of an operand to bf16. A parameter is converted once, and the copy is cached until autocast ends.
+ */
 export function narrowed({ tape, cast }: Torch, x: Tensor): Tensor {
   if (!cast || x.type !== "f32") return x;
   const known = cast.get(x.storage);
@@ -12,18 +14,18 @@ export function narrowed({ tape, cast }: Torch, x: Tensor): Tensor {
   const isParameter = x.sink !== null && x.storage.part !== "rest";
   const result = to(tape, x, "bf16");
   if (!isParameter) return result;
-  result.temporary = false; // what was converted is held by autocast
+  result.temporary = false; // autocast holds the converted copy
   cast.set(x.storage, result);
   return result;
 }
 
-/** The end of `torch.autocast`: what it has converted goes, but for what autograd keeps. */
+/** The end of `torch.autocast`: frees the converted copies, except for tensors that autograd keeps. */
 export function endCast({ tape, cast }: Torch): void {
   for (const { storage } of cast?.values() ?? []) tape.release(storage);
   cast?.clear();
 }
 
-/** a[M, K] @ b[K, N]: both are kept, where the other needs a gradient. */
+/** a[M, K] @ b[K, N]: autograd keeps each operand if the other operand needs a gradient. */
 function mm({ tape: t }: Torch, a: Tensor, b: Tensor): Tensor {
   const [m, n] = [a.shape.at(-2)!, b.shape.at(-1)!];
   const batch = a.shape.slice(0, -2);
@@ -32,15 +34,15 @@ function mm({ tape: t }: Torch, a: Tensor, b: Tensor): Tensor {
     inputs: [a, b],
     outputs: [t.fresh([...batch, m, n], a.type)],
     keeps: [...(b.sink ? [a] : []), ...(a.sink ? [b] : [])],
-    // The gradient of an operand lies as the operand does.
+    // The gradient of an operand has the operand's strides.
     backward: () => [a.sink && t.fresh(x.shape, x.type, x), b.sink && t.fresh(y.shape, y.type, y)],
   })[0]!;
 }
 
-/** How a linear map is shared out; null: it is whole. */
+/** How a linear layer is divided; null: not divided. */
 export type Share = "columns" | "rows" | null;
 
-/** `F.linear` of x[…, K], weight[N, K] and bias[N]. */
+/** `F.linear` for x[…, K], weight[N, K] and bias[N]. */
 export function linear(torch: Torch, x: Tensor, weight: Tensor, bias: Tensor | null, share: Share = null): Tensor {
   const { tape: t } = torch;
   const given = share === "columns" ? summedBack(torch, x) : x;
@@ -54,19 +56,19 @@ export function linear(torch: Torch, x: Tensor, weight: Tensor, bias: Tensor | n
   return share === "rows" ? summed(torch, y) : y;
 }
 
-/** `addmm` gives the product with the bias at once. */
+/** `addmm` adds the bias within the matmul. */
 const withBias = ({ tape: t }: Torch, y: Tensor, bias: Tensor): Tensor =>
   t.record({ inputs: [y, bias], outputs: [t.alias(y)], backward: ([g]) => [g!, g!] })[0]!;
 
-/** The sum over all processes, into a tensor of its own. */
+/** The sum over all processes, in a new tensor. */
 const summed = ({ tape: t }: Torch, x: Tensor): Tensor =>
   t.record({ inputs: [x], outputs: [t.fresh(x.shape, x.type)], backward: (g) => g })[0]!;
 
-/** The same tensor, whose gradient is summed over all processes. */
+/** The same tensor; its gradient is summed over all processes. */
 const summedBack = ({ tape: t }: Torch, x: Tensor): Tensor =>
   t.record({ inputs: [x], outputs: [t.alias(x)], backward: ([g]) => [t.fresh(g!.shape, g!.type)] })[0]!;
 
-/** `torch.matmul`: of a matrix with a stack of rows one product, of stacks as many as they are. */
+/** `torch.matmul`: a single matmul if b is a matrix, otherwise a batched matmul. */
 export function matmul(torch: Torch, a: Tensor, b: Tensor): Tensor {
   const { tape: t } = torch;
   const [x, y] = [narrowed(torch, a), narrowed(torch, b)];

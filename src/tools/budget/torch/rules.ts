@@ -1,5 +1,5 @@
-// What the exported text of each operation of the language calls in PyTorch: as `export/torch-ops.ts` writes it, one by
-// one. What that refuses has no rule.
+// For each operation, mirrors the PyTorch calls that `export/torch-ops.ts` writes. Operations that the export refuses
+// have no rule.
 import type { LogicalOp, Model, Value } from "../../../language/check/model.js";
 import { axisChosenFrom, sequenceAt, sequenceOf } from "../../export/outline.js";
 import { BudgetError } from "../errors.js";
@@ -11,23 +11,23 @@ import { countOf, type Tensor, type TorchType } from "./tensor.js";
 import type { Torch } from "./torch.js";
 import { detach, flatten, narrow, permute, reshape } from "./views.js";
 
-/** What a rule may ask of the model that runs. */
+/** Context for a rule. */
 export interface Scope {
   readonly torch: Torch;
   readonly model: Model;
-  /** How long the sequences of an axis are, padded to the longest. */
+  /** The padded length of an axis, in tokens. */
   readonly tokens: (axis: string) => number;
   readonly axis: (name: string) => h.Axis;
-  /** The tokens that a route has chosen: their index and axis. */
+  /** The tokens chosen by a route: their index and axis. */
   readonly chosen: (route: Value) => { readonly index: Tensor; readonly valid: Tensor | null };
-  /** Makes an axis of positions, and of which tokens exist. */
+  /** Defines an axis from positions and a mask of existing tokens. */
   readonly make: (name: string, positions: Tensor, valid: Tensor | null) => void;
 }
 
-/** Operands that are numbers of Python are null; so is such a result. */
+/** Operands that are Python numbers are null; a rule returns null if the result is a Python number. */
 type Rule<K extends LogicalOp> = (scope: Scope, value: Value<K>, inputs: readonly (Tensor | null)[]) => Tensor | null;
 
-/** null: it stands for itself in the text, or what it takes is not known. */
+/** Null: the operation is not computed by a statement, or its memory is not known. */
 export const rules: { readonly [K in LogicalOp]: Rule<K> | null } = {
   input: null,
   weight: null,
@@ -124,14 +124,14 @@ export const rules: { readonly [K in LogicalOp]: Rule<K> | null } = {
   random_uniform: (scope, _, [x]) => random(scope, tensor(x)),
 };
 
-/** Numbers that are drawn, of the shape of x. */
+/** Random numbers with the shape of x. */
 function random({ torch: { tape } }: Scope, x: Tensor): Tensor {
   const result = tape.fresh(x.shape, "f32");
   tape.drop(x);
   return result;
 }
 
-/** What an operation gives. Throws BudgetError for one that has no rule. */
+/** The result of an operation. Throws BudgetError if the operation has no rule. */
 export function resultOf<K extends LogicalOp>(
   scope: Scope,
   value: Value<K>,
@@ -150,7 +150,7 @@ function tensor(x: Tensor | null | undefined): Tensor {
   return x;
 }
 
-/** What `torch.autocast` on CUDA computes in f32. */
+/** Functions that `torch.autocast` on CUDA computes in f32. */
 const wide = (torch: Torch, x: Tensor): Tensor =>
   torch.cast && torch.kernels === "cuda" ? e.to(torch.tape, x, "f32") : x;
 const WIDE = new Set(["exp", "log", "rsqrt", "softplus", "pow"]);
@@ -191,7 +191,7 @@ function reduce({ torch, model, axis }: Scope, { attrs, inputs }: Value<"reduce"
   return e.reduced(t, fn === "max" || fn === "min" ? "amax" : fn, x, axes, keep);
 }
 
-/** As the text does it: what is merged is flattened, and of what is split the first part is what others leave. */
+/** Follows the exported text: merged dimensions are flattened, and the first part of a split dimension is inferred. */
 function reshaped({ tape: t }: Torch, { inputs, type }: Value<"reshape">, x: Tensor): Tensor {
   const [from, to] = [inputs[0]!.type.shape, type.shape];
   const keyOf = (size: (typeof from)[number] | undefined): unknown => (typeof size === "object" ? size.key : size);

@@ -1,5 +1,5 @@
-// The memory of a training step of the exported folder on each device: forward, backward, clipping and AdamW, as
-// `train.py` takes it, in PyTorch's eager mode.
+// Estimates the memory of an exported folder's training step on each device: forward, backward, clipping and AdamW, as
+// `train.py` runs them in PyTorch's eager mode.
 import type { Model } from "../../../language/check/model.js";
 import { Stacks } from "../../export/experts.js";
 import { tensorPlan, type Shared } from "../../export/tensor-parallel.js";
@@ -14,19 +14,22 @@ import type { Kernels } from "./torch.js";
 import { groupOf, lossesOf } from "./walk.js";
 
 export interface TorchModels {
-  /** By phase infer and entry forward: along its maps tensor parallelism shares out. */
+  /** Phase infer, entry forward: the tensor parallel split is found on this model. */
   readonly forward: Model;
-  /** By phase train and entry objective. */
+  /** Phase train, entry objective. */
   readonly objective: Model;
 }
 
 export interface TorchMemory {
   readonly memory: MemoryOf;
-  /** Whether `parallelize.py` lays the model out so: tensor parallelism divides heads and columns evenly. */
+  /** Whether `parallelize.py` supports the layout: tensor parallelism must divide heads and columns evenly. */
   readonly allows: (layout: Layout) => boolean;
 }
 
-/** Throws ExportError for what has no form in PyTorch, BudgetError for what has no rule, as what it gives does. */
+/**
+ * Throws ExportError for models without a PyTorch form, and BudgetError for operations without a rule. The returned
+ * functions throw BudgetError, too.
+ */
 export function torchMemory(
   { forward, objective }: TorchModels,
   extents: (sequences: number) => ReadonlyMap<string, number>,
@@ -62,7 +65,7 @@ export function torchMemory(
     const sizes = resolveSizes(objective.axes, { extents: extents(sequences), lengths: new Map(), live }, mode);
     tape.backward(lossesOf({ torch, variant, needs, sizes, parameters, shared, recompute }));
     parameters.done("");
-    // AdamW takes the root of a group's second moments at once.
+    // AdamW computes the square root of a whole group's second moments at once.
     for (const bytes of parameters.stepped().values()) tape.release(tape.allocate(bytes));
     const { most } = tape;
     return { ...most.parts, total: most.total };
@@ -76,12 +79,12 @@ export function torchMemory(
   return { memory, allows };
 }
 
-/** Names of values, which only texts have. */
+/** Value names are not needed, because no text is written. */
 const UNNAMED = { nameOf: () => null };
 
 const COUNT_OWN = "leave out --engine torch: modc's own training is counted";
 
-/** Throws BudgetError for what the export has and no rule is for. */
+/** Throws BudgetError for features that the export supports and this estimate does not. */
 function knownOf(objective: Model): Variant {
   const fail = (what: string): never => {
     throw new BudgetError(`the memory of ${what} in PyTorch is not known`, COUNT_OWN);
@@ -92,10 +95,10 @@ function knownOf(objective: Model): Variant {
   return again ? fail(`${again.instance}, a block that is called more than once,`) : variant;
 }
 
-/** The path of the block that has a weight. */
+/** The path of the block that owns a weight. */
 const ownerOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf(".")));
 
-/** The shape of a weight on a device that has some of its columns or rows. */
+/** The shape of a weight on one device, if columns or rows are divided. */
 function localShape(shape: readonly number[], style: Shared["style"] | null, parts: number): readonly number[] {
   if (style === null || (style === "rows" && shape.length < 2)) return shape;
   return shape.map((size, i) => (i === (style === "columns" ? 0 : 1) ? size / parts : size));
@@ -106,7 +109,7 @@ function keptBy({ sharding, devices }: Layout): Kept {
   return sharding === "fsdp" ? { by: "fsdp", devices } : { by: "ddp" };
 }
 
-/** Weights that are looked up: AdamW steps them with those that do not decay. */
+/** Lookup tables. AdamW updates them in the group without weight decay. */
 function tablesOf(model: Model): ReadonlySet<string> {
   const found = new Set<string>();
   const seen = new Set<Model["losses"][number]["value"]>();

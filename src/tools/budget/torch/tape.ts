@@ -1,5 +1,5 @@
-// Memory over a step of PyTorch in eager mode: what lives when, what autograd keeps, and the backward pass in its
-// order.
+// Tracks memory over a training step in PyTorch's eager mode: tensor lifetimes, tensors kept by autograd, and the
+// backward pass in its order.
 import { bug } from "../../../ground/base/invariant.js";
 import {
   bytesOf,
@@ -15,30 +15,30 @@ import {
 
 type Parts = Readonly<Record<Part, number>>;
 
-/** An operation that autograd knows. */
+/** An operation recorded by autograd. */
 interface Node {
   kept: readonly Storage[];
-  /** Whether it keeps anything; in a region that is there once it is computed again. */
+  /** Whether the operation keeps tensors. In a checkpointed region they exist only after recomputation. */
   readonly keeps: boolean;
-  /** Of its results. */
+  /** Gradients of the results. */
   readonly gradients: (Tensor | null)[];
-  /** The gradients of its operands, of those of its results; null where one has none. */
+  /** Computes the operands' gradients from the results' gradients; null for an operand without gradient. */
   readonly backward: (gradients: readonly (Tensor | null)[]) => readonly (Tensor | null)[];
   readonly sinks: readonly (Sink | null)[];
   readonly region: Region | null;
 }
 
-/** What is computed again in the backward pass. */
+/** A checkpointed function, which the backward pass computes again. */
 interface Region {
   readonly nodes: Node[];
-  /** How many of them there are up to the last that keeps something: behind it nothing is computed again. */
+  /** The number of nodes up to the last node that keeps tensors; recomputation stops there. */
   needed: number;
   readonly again: () => void;
   readonly held: readonly Storage[];
   isDone: boolean;
 }
 
-/** Something that happens in the backward pass when it comes by. */
+/** A callback at a point in the backward pass. */
 interface Hook {
   readonly hook: () => void;
 }
@@ -51,10 +51,10 @@ export interface Operation {
   readonly backward: Node["backward"];
 }
 
-/** Ends what is computed again, once all that is kept is there. */
+/** Thrown to end a recomputation once all kept tensors exist. */
 class Enough extends Error {
   constructor(
-    /** Results of the last operation that is not needed. */
+    /** Results of the last operation, which are not needed. */
     readonly outputs: readonly Tensor[],
   ) {
     super();
@@ -70,10 +70,10 @@ export class Tape {
   readonly #frames: Tensor[][] = [];
   #records = true;
   #region: Region | null = null;
-  /** As operations are computed again: what they keep, and all tensors that they make. */
+  /** During recomputation: the tensors kept by each operation, and all tensors created. */
   #again: { readonly lists: (readonly Storage[])[]; readonly needed: number; readonly made: Tensor[] } | null = null;
 
-  /** The most bytes at once, and what they were for. */
+  /** The peak number of bytes, and their purposes. */
   get most(): { readonly total: number; readonly parts: Parts } {
     this.#settle();
     return { total: this.#most, parts: this.#mostParts };
@@ -86,7 +86,7 @@ export class Tape {
     return { bytes, part, holders: 1 };
   }
 
-  /** What was allocated last counts once something follows: only then is it known that it was not the end. */
+  /** An allocation counts only when another follows, because only then is it known that the step had not ended. */
   #settle(): void {
     if (this.#total <= this.#most) return;
     this.#most = this.#total;
@@ -118,7 +118,7 @@ export class Tape {
     return this.#made({ storage, shape, strides, type, sink: null, temporary: true });
   }
 
-  /** Another tensor of the same storage. */
+  /** Another tensor with the same storage. */
   alias(of: Tensor, shape = of.shape, strides = of.strides): Tensor {
     const { type, sink } = of;
     return this.#made({ storage: this.#hold(of.storage), shape, strides, type, sink, temporary: true });
@@ -129,7 +129,7 @@ export class Tape {
     return tensor;
   }
 
-  /** What holds a tensor beyond the expression that made it, until its function returns. */
+  /** Keeps a tensor alive beyond its expression, until the enclosing function returns. */
   name(tensor: Tensor): Tensor {
     if (!tensor.temporary) return tensor;
     tensor.temporary = false;
@@ -137,10 +137,10 @@ export class Tape {
     return tensor;
   }
 
-  /** A tensor that a name elsewhere holds. */
+  /** A reference to a tensor that is kept alive elsewhere. */
   borrowed = (tensor: Tensor): Tensor => ({ ...tensor, sink: null, temporary: false });
 
-  /** Ends a tensor that is part of an expression. */
+  /** Frees tensors that are part of an expression. */
   drop(...tensors: readonly Tensor[]): void {
     for (const tensor of tensors)
       if (tensor.temporary) {
@@ -149,7 +149,7 @@ export class Tape {
       }
   }
 
-  /** A function of Python: its arguments live until it returns, and so does what it names; its results go on. */
+  /** Simulates a Python function: arguments and named tensors live until the function returns, and results live on. */
   call<R extends readonly Tensor[]>(inputs: readonly Tensor[], body: () => R): R {
     const given = inputs.filter((input) => input.temporary);
     for (const input of given) input.temporary = false;
@@ -168,7 +168,7 @@ export class Tape {
     return results;
   }
 
-  /** Records an operation and ends those of its operands that nothing else holds; gives its results. */
+  /** Records an operation, frees operands that have no other holder, and returns the results. */
   record({ inputs, outputs, keeps = [], backward }: Operation): readonly Tensor[] {
     const needed = this.#records && inputs.some(({ sink }) => sink !== null);
     if (needed) this.#record(inputs, outputs, keeps, backward);
@@ -213,7 +213,7 @@ export class Tape {
     return { shape, type, take };
   }
 
-  /** Two gradients of one tensor: into the first where nothing else holds it. */
+  /** Adds two gradients of one tensor, in place if the first has no other holder. */
   #added(a: Tensor, b: Tensor): Tensor {
     if (a.storage.holders === 1 && !a.strides.includes(0)) {
       this.release(b.storage);
@@ -226,7 +226,7 @@ export class Tape {
     return sum;
   }
 
-  /** A parameter's own sink: `grads` holds its gradient between the steps. */
+  /** The sink of a parameter: `slot` holds the gradient between steps. */
   parameter(shape: readonly number[], type: TorchType, slot: { gradient: Storage | null }): Sink {
     const take = (gradient: Tensor): void => {
       if (slot.gradient) this.release(gradient.storage);
@@ -239,14 +239,14 @@ export class Tape {
     return { shape, type, take };
   }
 
-  /** Something that happens when the backward pass comes to this place. */
+  /** Registers a callback for this point in the backward pass. */
   hook(hook: () => void): void {
     if (!this.#again) this.#nodes.push({ hook });
   }
 
   /**
-   * A function of which only the arguments are kept, and which is computed again when its gradients are; `end` is
-   * called behind that.
+   * Activation checkpointing: only the arguments of `body` are kept. When gradients arrive, `body` is computed again,
+   * and `end` is called afterwards.
    */
   checkpoint<R extends readonly Tensor[]>(inputs: readonly Tensor[], body: () => R, end: () => void): R {
     const region: Region = {
@@ -275,7 +275,7 @@ export class Tape {
       if (region.needed > 0) body();
     } catch (end) {
       if (!(end instanceof Enough)) throw end;
-      // An operation keeps its operands before it computes.
+      // An operation keeps its operands before it computes, so the results do not exist yet.
       for (const output of end.outputs) {
         output.temporary = false;
         this.#forget(output.storage);
@@ -289,7 +289,7 @@ export class Tape {
     region.isDone = true;
   }
 
-  /** The backward pass from losses: operations in the opposite order, each once all of its results have gradients. */
+  /** The backward pass from the losses: operations in reverse order, each after all of its results have gradients. */
   backward(losses: readonly Tensor[]): void {
     for (const { sink } of losses) if (sink) sink.take({ ...this.fresh([], "f32"), temporary: false });
     const before = this.#records;
@@ -340,7 +340,7 @@ export class Tape {
     node.gradients.fill(null);
   }
 
-  /** A gradient summed to the shape, and then converted to the type, of what it is of. */
+  /** A gradient reduced to the shape, then converted to the type, of its tensor. */
   fitted(gradient: Tensor, { shape, type }: Pick<Sink, "shape" | "type">): Tensor {
     let fit = gradient;
     const isSame = shape.length === fit.shape.length && shape.every((size, i) => size === fit.shape[i]);

@@ -1,24 +1,24 @@
-// Tensors of which nothing but sizes is known: shapes, strides, types, and the storage that views share.
+// Tensors without data: shapes, strides, types, and the storage shared by views.
 
 export type TorchType = "f32" | "bf16" | "i64" | "u8" | "bool";
 
 const BYTES: Readonly<Record<TorchType, number>> = { f32: 4, bf16: 2, i64: 8, u8: 1, bool: 1 };
 
-/** What bytes are for, as a plan tells them. */
+/** The purpose of an allocation, as reported in a plan. */
 export type Part = "weights" | "moments" | "states" | "gathered" | "rest";
 
 export interface Storage {
   readonly bytes: number;
   readonly part: Part;
-  /** Tensors and nodes of autograd that hold it; it is freed with the last. */
+  /** The number of tensors and autograd nodes that hold the storage; the last one frees it. */
   holders: number;
 }
 
-/** What a gradient goes to. */
+/** The destination of a gradient. */
 export interface Sink {
   readonly shape: readonly number[];
   readonly type: TorchType;
-  /** Takes a gradient of its own shape and type, and with it the responsibility to release it. */
+  /** Takes a gradient with this shape and type, and becomes responsible for releasing the gradient. */
   readonly take: (gradient: Tensor) => void;
 }
 
@@ -27,9 +27,9 @@ export interface Tensor {
   readonly shape: readonly number[];
   readonly strides: readonly number[];
   readonly type: TorchType;
-  /** Where its gradient goes; null: it needs none. */
+  /** The destination of the gradient; null: no gradient is needed. */
   sink: Sink | null;
-  /** Whether it is part of an expression, and goes with what reads it; else a name holds it. */
+  /** Whether the tensor is part of an expression and is freed by its reader. Otherwise a name holds the tensor. */
   temporary: boolean;
 }
 
@@ -39,7 +39,7 @@ export const countOf = (shape: readonly number[]): number => shape.reduce((produ
 
 export const bytesOf = (shape: readonly number[], type: TorchType): number => countOf(shape) * BYTES[type];
 
-/** Of elements side by side, in the order of the dimensions. */
+/** Row-major strides. */
 export function contiguous(shape: readonly number[]): readonly number[] {
   const strides = new Array<number>(shape.length);
   let step = 1;
@@ -55,7 +55,7 @@ export const isContiguous = ({ shape, strides }: Pick<Tensor, "shape" | "strides
   return shape.every((size, i) => size === 1 || strides[i] === usual[i]);
 };
 
-/** Strides of a new tensor of that shape whose elements lie in the order of another's. */
+/** Strides for a new tensor whose elements have the memory order of another tensor. */
 export function stridesLike(shape: readonly number[], like: Pick<Tensor, "shape" | "strides">): readonly number[] {
   const isSame = shape.length === like.shape.length && shape.every((size, i) => size === like.shape[i]);
   if (!isSame || like.strides.some((stride, i) => stride === 0 && shape[i]! > 1)) return contiguous(shape);
@@ -69,7 +69,7 @@ export function stridesLike(shape: readonly number[], like: Pick<Tensor, "shape"
   return strides;
 }
 
-/** The strides of a view of another shape; null where only a copy has it. As PyTorch's `computeStride`. */
+/** The strides of a view with another shape; null if a copy is required. As PyTorch's `computeStride`. */
 export function stridesOfView(
   { shape, strides }: Pick<Tensor, "shape" | "strides">,
   made: readonly number[],
@@ -93,7 +93,7 @@ export function stridesOfView(
   return view === -1 ? result : null;
 }
 
-/** The shape of what is computed of two elementwise. */
+/** The broadcast shape of two operands. */
 export function broadcast(a: readonly number[], b: readonly number[]): readonly number[] {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, i) => {
@@ -102,10 +102,10 @@ export function broadcast(a: readonly number[], b: readonly number[]): readonly 
   });
 }
 
-/** The type of what is computed of two; a number has none. */
+/** The result type for two operands; numbers do not take part in type promotion. */
 export function promoted(a: Pick<Tensor, "type" | "shape">, b: Pick<Tensor, "type" | "shape">): TorchType {
   const rank = (type: TorchType): number => ["bool", "u8", "i64", "bf16", "f32"].indexOf(type);
-  // A scalar tensor does not widen what has dimensions, among floats.
+  // Among floats, a scalar tensor does not widen a tensor with dimensions.
   if (isFloat(a.type) === isFloat(b.type) && (a.shape.length === 0) !== (b.shape.length === 0))
     return a.shape.length === 0 ? b.type : a.type;
   return rank(a.type) >= rank(b.type) ? a.type : b.type;

@@ -1,15 +1,16 @@
-// What computes: the tape of a step, whose kernels, and in which type products are.
+// The environment of a simulated step: the tape, the kernels, and the autocast cache.
 import type { Tape } from "./tape.js";
 import type { Tensor } from "./tensor.js";
 
 /**
- * Whose kernels compute. `cuda` has fused attention for most cases; `cpu` is what tensors without data are counted by.
+ * The device whose kernels are simulated. `cuda` has fused attention for most cases. `cpu` has the kernels with which
+ * PyTorch counts tensors without data (fake tensors).
  */
 export type Kernels = "cuda" | "cpu";
 
 export interface Torch {
   readonly tape: Tape;
   readonly kernels: Kernels;
-  /** Parameters as `torch.autocast` has converted them, until its end; null: nothing is converted. */
+  /** Parameters that `torch.autocast` has converted, until autocast ends; null: no conversion. */
   readonly cast: Map<Tensor["storage"], Tensor> | null;
 }

@@ -1,9 +1,9 @@
-// Views of PyTorch: other shapes of the same storage, and copies where there is no such view.
+// PyTorch views: other shapes of the same storage, or copies if no view is possible.
 import { bug } from "../../../ground/base/invariant.js";
 import { countOf, stridesOfView, type Tensor } from "./tensor.js";
 import type { Tape } from "./tape.js";
 
-/** A view of x; its gradient is viewed back, or copied. */
+/** A view of x; `back` maps its gradient back, as a view or a copy. */
 function view(
   t: Tape,
   x: Tensor,
@@ -18,7 +18,7 @@ function view(
   })[0]!;
 }
 
-/** `x.reshape`, as `flatten`, `unflatten`, `view`, `squeeze` and `unsqueeze` are. */
+/** `x.reshape`; also used for `flatten`, `unflatten`, `view`, `squeeze` and `unsqueeze`. */
 export function reshape(t: Tape, x: Tensor, shape: readonly number[]): Tensor {
   const from = x.shape;
   if (countOf(shape) !== countOf(from)) bug(`a tensor [${from.join(", ")}] has no shape [${shape.join(", ")}]`);
@@ -27,7 +27,7 @@ export function reshape(t: Tape, x: Tensor, shape: readonly number[]): Tensor {
   return view(t, given, shape, strides ?? stridesOfView(given, shape)!, (g) => reshape(t, g, from));
 }
 
-/** `x.contiguous()` of what is not: autograd keeps nothing of it. */
+/** `x.contiguous()` for a non-contiguous x: autograd keeps nothing. */
 const copy = (t: Tape, x: Tensor): Tensor =>
   t.record({ inputs: [x], outputs: [t.fresh(x.shape, x.type)], backward: (g) => g })[0]!;
 
@@ -41,13 +41,13 @@ export function permute(t: Tape, x: Tensor, order: readonly number[]): Tensor {
   return view(t, x, of(x.shape), of(x.strides), (g) => permute(t, g, back));
 }
 
-/** The last two dimensions change places. */
+/** Exchanges two dimensions, by default the last two. */
 export function transpose(t: Tape, x: Tensor, a = x.shape.length - 2, b = x.shape.length - 1): Tensor {
   const order = x.shape.map((_, i) => (i === a ? b : i === b ? a : i));
   return permute(t, x, order);
 }
 
-/** `x.expand`; its gradient is summed. */
+/** `x.expand`; the gradient is summed. */
 export function expand(t: Tape, x: Tensor, shape: readonly number[]): Tensor {
   const missing = shape.length - x.shape.length;
   const strides = shape.map((size, i) => {
@@ -58,14 +58,14 @@ export function expand(t: Tape, x: Tensor, shape: readonly number[]): Tensor {
   return view(t, x, shape, strides, (g) => t.fitted(t.alias(g), from));
 }
 
-/** `x.narrow`; its gradient is as large as x, with zeros. */
+/** `x.narrow`; the gradient is padded with zeros to the size of x. */
 export function narrow(t: Tape, x: Tensor, dim: number, size: number): Tensor {
   const shape = x.shape.map((own, i) => (i === dim ? size : own));
   const { shape: whole, type } = x;
   return view(t, x, shape, x.strides, () => t.fresh(whole, type));
 }
 
-/** `x.chunk`: equal parts along a dimension; the gradient joins theirs. */
+/** `x.chunk`: equal parts along a dimension; the gradient concatenates the parts' gradients. */
 export function chunk(t: Tape, x: Tensor, parts: number, dim: number): readonly Tensor[] {
   const shape = x.shape.map((size, i) => (i === dim ? size / parts : size));
   const { shape: whole, type } = x;

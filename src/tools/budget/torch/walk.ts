@@ -1,4 +1,4 @@
-// Runs a model's bodies as the exported module does, on tensors of which only sizes are known.
+// Executes a model's bodies as the exported module does, on tensors without data.
 import { bug } from "../../../ground/base/invariant.js";
 import type { Instance, Model, Value } from "../../../language/check/model.js";
 import { nativeOf } from "../../export/native.js";
@@ -20,12 +20,12 @@ export interface Run {
   readonly needs: NeedsOf;
   readonly sizes: Sizes;
   readonly parameters: Parameters;
-  /** How a linear map is shared out, by its path. */
+  /** How each linear layer is divided, by path. */
   readonly shared: (path: string) => Shared["style"] | null;
   readonly recompute: boolean;
 }
 
-/** The unit of `parallelize.py` that a path lies in: a member of the model's own lists; empty where in none. */
+/** The `parallelize.py` unit that contains a path: a member of the model's lists; empty for other paths. */
 export const groupOf = (path: string): string => /^[^.]+\.\d+(?=\.|$)/.exec(path)?.[0] ?? "";
 
 /** The losses of a forward pass. */
@@ -80,7 +80,7 @@ class Walk {
     return this.#model.losses.map(({ value }) => this.#kept.get(value) ?? bug("a loss is not there"));
   }
 
-  /** Computes a body; its results are expressions of who calls it. */
+  /** Computes a body; the results are temporaries of the caller. */
   #body(body: Body): readonly Tensor[] {
     const { tape } = this.run.torch;
     const uses = usesIn(body);
@@ -102,7 +102,7 @@ class Walk {
         });
         for (const more of results.slice(made.length)) if (more) tape.name(more);
       }
-      // A route goes on with the axis of its tokens.
+      // A returned route also returns its token axis.
       const axes = body.outs.filter(isRoute).flatMap((value) => this.#axes.get(axisOf(value)) ?? []);
       return [
         ...body.outs.flatMap((value) => this.#values.get(value) ?? []),
@@ -160,7 +160,7 @@ const isRoute = (value: Value): boolean => axisMade(value).length > 0 || axisOfT
 
 const axisOf = (value: Value): string => axisMade(value)[0] ?? axisOfTokens(value) ?? bug("no axis is made here");
 
-/** How often a body reads each value, or gives it on. */
+/** The number of times a body reads or returns each value. */
 function usesIn(body: Body): ReadonlyMap<Value, number> {
   const uses = new Map<Value, number>();
   const read = body.items.flatMap((item) => (item.value ? item.value.inputs : item.body.ins));
