@@ -1,11 +1,11 @@
-// What the server says it can do.
+// The capabilities that the server announces.
 import type { ServerCapabilities } from "vscode-languageserver";
 import type { Encoding } from "../../language/editor/text.js";
 import { TOKEN_MODIFIERS, TOKEN_TYPES } from "../../language/editor/tokens.js";
 
 export const capabilities = (encoding: Encoding): ServerCapabilities => ({
   positionEncoding: encoding,
-  // 2: changes come as edits.
+  // 2: incremental sync, changes arrive as edits.
   textDocumentSync: { openClose: true, change: 2, save: false },
   completionProvider: { triggerCharacters: [".", '"'] },
   hoverProvider: true,

@@ -1,4 +1,4 @@
-// Diagnostics of the last texts, at their places in those of now: shown until the checks that found them ran again.
+// Carries diagnostics of an earlier text over to the current text. They are shown until the checks have run again.
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { Span } from "../../language/diagnostics/span.js";
 import { suggestedAs } from "../../language/diagnostics/suggestions.js";
@@ -6,7 +6,7 @@ import { differenceOf, movedBy } from "../../language/editor/text.js";
 
 type Texts = ReadonlyMap<string, string>;
 
-/** Without those whose text has changed, or is gone. */
+/** Diagnostics whose text has changed or disappeared are dropped. */
 export function carried(diagnostics: readonly Diagnostic[], then: Texts, now: Texts): readonly Diagnostic[] {
   if (diagnostics.length === 0) return [];
   const moved = moverOf(then, now);

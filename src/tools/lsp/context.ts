@@ -1,22 +1,22 @@
-// What requests are answered from: the texts of the project, settings, and the place or text that a request is about.
+// The context for answering requests: the project, the settings, and the place or text that a request refers to.
 import type { CostHints } from "./cost-hints.js";
 import type { Project } from "../../language/editor/project.js";
 import type { Text } from "../../language/editor/text.js";
 import type { Settings } from "./settings.js";
 
-/** What a request is answered from. */
+/** The context for answering a request. */
 export interface Context {
   readonly project: Project;
   readonly settings: Settings;
-  /** What calls cost, of the text as it is or of one before it. */
+  /** Costs of calls in the current text, or in an earlier version. */
   readonly costs: (file: string) => CostHints;
-  /** Makes sure that the facts of a file are those of its text now. */
+  /** Ensures that the facts about a file belong to its current text. */
   readonly checked: (file: string) => void;
-  /** Makes sure that everything is known of which block is given to which parameter, in all phases and models. */
+  /** Ensures that all phases and models are reviewed, so that the blocks passed to each parameter are known. */
   readonly reviewed: (file: string) => void;
 }
 
-/** A request that cannot be done, with the reason in a sentence; no fault of anyone. */
+/** A request that cannot be fulfilled, with the reason as a sentence. It is not an internal error. */
 export class Refusal extends Error {}
 
 interface AtPlace {
@@ -44,5 +44,5 @@ export const textOf = (
   return { file, text: project.placesOf(file) };
 };
 
-/** Requests by method; each takes the parameters that the protocol says for it. */
+/** Requests by method; each takes the parameters specified by the protocol. */
 export type Requests = Readonly<Record<string, (context: Context, params: never) => unknown>>;

@@ -1,4 +1,4 @@
-// Answers of the language engine as the protocol writes them.
+// Converts the editor engine's answers to protocol types.
 import type {
   CompletionItem,
   CompletionItemKind,
@@ -31,7 +31,7 @@ export const textEdit = (text: Text, { start, end, text: newText }: Edit): TextE
   newText,
 });
 
-/** Null for a file that no editor can open. */
+/** Null for a file that editors cannot open. */
 export function location(project: Project, { file, start, end }: Span): Location | null {
   const uri = project.uriOf(file);
   const text = project.placesOf(file);
@@ -46,7 +46,7 @@ const SEVERITIES: Readonly<Record<Severity, DiagnosticSeverity>> = {
   note: 3 /* Information */,
 };
 
-/** `texts` are those that were checked. */
+/** `text`: the text that was checked. */
 export function diagnostic(project: Project, text: Text, d: Diagnostic): LspDiagnostic {
   const plain = d.notes.flatMap((n) => (n.span ? [] : [`note: ${n.text}`]));
   const related = d.notes.flatMap((n) => {
@@ -95,7 +95,7 @@ const COMPLETIONS: Readonly<Record<CompletionKind, CompletionItemKind>> = {
   file: 17 /* File */,
 };
 
-/** `order` is its place among all, which are sorted the most specific first. */
+/** `order` is the index among all completions, which are sorted by relevance. */
 export function completion(text: Text, from: number, at: number, c: Completion, order: number): CompletionItem {
   return {
     label: c.label,
@@ -111,7 +111,7 @@ export function completion(text: Text, from: number, at: number, c: Completion, 
 }
 
 export function signatureHelp({ label, doc, parameters, active }: Signature): SignatureHelp {
-  // The function's own name may have the letters of a parameter in it.
+  // The search starts after the function's name, because the name may contain a parameter's name.
   let from = label.indexOf("(") + 1;
   const places = parameters.map((p): [number, number] => {
     const start = wordsAt(label, p.label, from);
@@ -131,12 +131,12 @@ export function signatureHelp({ label, doc, parameters, active }: Signature): Si
       },
     ],
     activeSignature: 0,
-    // Beyond the last parameter none is marked.
+    // With an index beyond the last parameter, no parameter is highlighted.
     activeParameter: active ?? parameters.length,
   };
 }
 
-/** Where some words stand in a text from an offset on, not within longer ones; -1: nowhere. */
+/** The offset of a phrase in a text, starting at `from`, at word boundaries; -1 if absent. */
 function wordsAt(text: string, words: string, from: number): number {
   for (let at = text.indexOf(words, from); at >= 0; at = text.indexOf(words, at + 1)) {
     const end = at + words.length;
@@ -146,7 +146,7 @@ function wordsAt(text: string, words: string, from: number): number {
   return -1;
 }
 
-/** Whether a word begins before an offset and goes on behind it. */
+/** Whether an offset is inside a word. */
 const isWithinWord = (text: string, at: number): boolean => /^\w\w$/.test(text.slice(Math.max(0, at - 1), at + 1));
 
 // --- structure
@@ -177,7 +177,7 @@ const FOLDS: Readonly<Record<Fold["kind"], string | null>> = {
   imports: "imports",
 };
 
-/** Of brackets the last line stays, which has what closes them. */
+/** A folded bracket range ends one line early, so that the closing bracket stays visible. */
 export function fold(text: Text, { start, end, kind }: Fold): FoldingRange | null {
   const startLine = text.positionAt(start).line;
   const endLine = text.positionAt(end).line - (kind === "code" ? 1 : 0);
@@ -185,14 +185,14 @@ export function fold(text: Text, { start, end, kind }: Fold): FoldingRange | nul
   return endLine <= startLine ? null : { startLine, endLine, ...(named === null ? {} : { kind: named }) };
 }
 
-/** Five numbers for each token, relative to the one before it. Tokens stand on one line each. */
+/** Five numbers for each token, relative to the previous token. A token never spans several lines. */
 export function semanticTokens(text: Text, tokens: readonly Token[]): readonly number[] {
   const data: number[] = [];
   let [line, character] = [0, 0];
   for (const { start, end, type, modifiers } of tokens) {
     const from = text.positionAt(start);
     const to = text.positionAt(end);
-    if (to.line !== from.line) continue; // a foreign comment over several lines, which is an error
+    if (to.line !== from.line) continue; // an erroneous comment over several lines
     const bits = modifiers.reduce((sum, m) => sum | (1 << TOKEN_MODIFIERS.indexOf(m)), 0);
     const column = from.line === line ? from.character - character : from.character;
     data.push(from.line - line, column, to.character - from.character, TOKEN_TYPES.indexOf(type), bits);

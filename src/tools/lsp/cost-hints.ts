@@ -1,4 +1,5 @@
-// Inlay hints of what calls cost: computed of the last text without errors, shown where that text is still the same.
+// Inlay hints with the cost of calls. Costs come from the last text without errors and are shown where that text is
+// unchanged.
 import { withPrefix } from "../../ground/base/shown.js";
 import { costsOf, type Cost, type CostSizes, type Costs } from "./costs.js";
 import type { Hint } from "../../language/editor/hints.js";
@@ -7,35 +8,35 @@ import { differenceOf, movedBy } from "../../language/editor/text.js";
 
 interface Known {
   readonly texts: ReadonlyMap<string, string>;
-  /** The sizes and parameters that it is of. */
+  /** The sizes and parameters used. */
   readonly settings: string;
-  /** Null where the model has none: it cannot be lowered. */
+  /** Null if the model cannot be lowered. */
   readonly costs: Costs | null;
 }
 
-/** Parts of a model below this share of its operations have no hint. */
+/** Calls below this share of the model's operations get no hint. */
 const LEAST = 0.001;
 
 export class CostHints {
-  /** By root. */
+  /** By root source. */
   readonly #known = new Map<string, Known>();
 
   constructor(readonly project: Project) {}
 
-  /** Whether the costs of a source are those of its text and its parameters as they are, or it has none now. */
+  /** Whether the stored costs were computed from the current text and parameters. */
   isCurrent(root: string, sizes: CostSizes): boolean {
     const known = this.#known.get(root);
     if (known?.settings !== this.#settings(sizes)) return false;
     return [...known.texts].every(([file, text]) => this.project.textOf(file) === text);
   }
 
-  /** Computes the costs of a source as it is now; those of before stay where it has errors. */
+  /** Computes the costs of a source's current text. If the text has errors, the earlier costs stay. */
   compute(root: string, sizes: CostSizes): void {
     const found = this.project.modelOf(root);
     if (!found) return;
     const { model, calls, texts } = found;
     const known = { texts: new Map(texts), settings: this.#settings(sizes) };
-    // Should it throw now, it would again.
+    // If `costsOf` throws, the null entry prevents further attempts on the same text.
     this.#known.set(root, { ...known, costs: null });
     this.#known.set(root, { ...known, costs: costsOf(model, calls, sizes, [...texts.keys()]) });
   }
@@ -62,7 +63,7 @@ export class CostHints {
         if (span.file !== file || dense.flops < LEAST * total.dense.flops) return [];
         const [start, end] = [movedBy(difference, span.start), movedBy(difference, span.end)];
         if (start === null || end === null || end < from || end > to) return [];
-        if (end - start !== span.end - span.start) return []; // what is typed within it may cost something else
+        if (end - start !== span.end - span.start) return []; // an edited call may cost something else
         return [
           { at: end, kind: "cost", label: labelOf(executed, dense), more: detail(executed, dense, times, at, total) },
         ];
@@ -71,7 +72,7 @@ export class CostHints {
   }
 }
 
-/** `4.19 MFLOP of 33.5, 1.05 MB, cache 65.5 kB` */
+/** For example `4.19 MFLOP of 33.5, 1.05 MB, cache 65.5 kB`. */
 function labelOf(executed: Cost, dense: Cost): string {
   const of = dense.flops === executed.flops ? "" : ` of ${withPrefix(dense.flops, 3)}`;
   const cache = dense.cache === 0 ? "" : `, cache ${bytes(executed.cache)}`;
@@ -80,7 +81,7 @@ function labelOf(executed: Cost, dense: Cost): string {
 
 const bytes = (n: number): string => united(n, "B");
 
-/** `4.19 MFLOP`, `12 FLOP` */
+/** For example `4.19 MFLOP` or `12 FLOP`. */
 function united(n: number, unit: string): string {
   const text = withPrefix(n, 3);
   return `${text}${text.includes(" ") ? "" : " "}${unit}`;

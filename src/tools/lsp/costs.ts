@@ -1,4 +1,4 @@
-// What each call of a model costs, at its place in the source, beside the same model with nothing skipped.
+// The cost of each call in a model, by source position, compared with the same model with no token skipped.
 import type { Model } from "../../language/check/model.js";
 import { ledger, type Work } from "../../compiler/cost/ledger.js";
 import type { Span } from "../../language/diagnostics/span.js";
@@ -7,19 +7,19 @@ import { materialOf, recipes } from "../../compiler/recipes.js";
 import type { Axis } from "../../ground/size/axes.js";
 import type { Calls } from "../../language/editor/calls.js";
 
-/** Sizes at which costs are told. */
+/** The sizes for which costs are computed. */
 export interface CostSizes {
   readonly batch: number;
-  /** Null: as many tokens as the model allows. */
+  /** Null: the model's greatest length. */
   readonly length: number | null;
 }
 
 export interface CallCost {
-  /** Of the expression: a call, a product. */
+  /** The span of the call or matmul. */
   readonly span: Span;
-  /** How many times the model does it. */
+  /** The number of times that the model executes the call. */
   readonly times: number;
-  /** Of all those times. */
+  /** Summed over all executions. */
   readonly executed: Cost;
   readonly dense: Cost;
 }
@@ -27,19 +27,19 @@ export interface CallCost {
 export type Cost = Pick<Work, "flops" | "bytes" | "cache">;
 
 export interface Costs {
-  /** `B=1 T=256` */
+  /** For example `B=1 T=256`. */
   readonly at: string;
-  /** Of the whole model. */
+  /** For the whole model. */
   readonly total: { readonly executed: Cost; readonly dense: Cost };
   readonly calls: readonly CallCost[];
-  /** By the path of each call all that was done within it. */
+  /** The cost of everything executed within a call, by the call's path. */
   readonly paths: ReadonlyMap<string, Pair>;
 }
 
-/** Each call has its own: products of the same rows are one kernel later, which belongs to none of them. */
+/** Later passes merge matmuls on the same rows into one kernel, whose cost belongs to several calls. */
 const LAST_PASS = "fuse-routing";
 
-/** The costs of a model in infer, and of its calls in these files. */
+/** The costs of a model in phase infer, and of its calls in these files. */
 export function costsOf(model: Model, calls: Calls, sizes: CostSizes, files: readonly string[]): Costs {
   const graph = optimize(recipes.infer.graph(materialOf(model)), { after: LAST_PASS });
   const extents = new Map(openAxes(model, sizes).map((a) => [a.name, a.extent]));
@@ -71,7 +71,7 @@ interface Row {
   readonly dense: Work | Cost;
 }
 
-/** By path all that was done at it and below. */
+/** For each path, the cost of everything at this path or below. */
 function belowPaths(rows: readonly Row[]): ReadonlyMap<string, Pair> {
   const below = new Map<string, Pair>();
   for (const { path, executed, dense } of rows)
@@ -86,7 +86,7 @@ function ofCalls(below: ReadonlyMap<string, Pair>, made: Calls, files: readonly 
   return files
     .flatMap((file) => made.in(file))
     .flatMap(({ span, calls }): readonly CallCost[] => {
-      // Several checks tell of the same calls.
+      // Several checks may report the same calls.
       const paths = new Set(calls.map(({ path }) => path).filter((path) => below.has(path)));
       if (paths.size === 0) return [];
       let sum: Pair | undefined;
@@ -95,7 +95,7 @@ function ofCalls(below: ReadonlyMap<string, Pair>, made: Calls, files: readonly 
     });
 }
 
-/** Matrix products and attention that stand in the source as such. */
+/** Matrix products and attention that are written directly in the source. */
 function ofProducts(rows: readonly Row[], files: readonly string[]): readonly CallCost[] {
   const places = new Map<string, { readonly span: Span; readonly paths: Set<string>; pair: Pair }>();
   for (const { path, span, executed, dense } of rows) {
@@ -130,7 +130,7 @@ const added = (to: Pair | undefined, executed: Cost, dense: Cost): Pair => ({
   dense: sum(to?.dense ?? NONE, dense),
 });
 
-/** An axis whose extent is chosen by whoever asks. */
+/** An axis whose extent the user chooses. */
 export interface OpenAxis {
   readonly name: string;
   readonly role: Axis["role"];
@@ -141,7 +141,7 @@ export interface OpenAxis {
 /** The number of tokens for a model without a bound. */
 const USUAL = 256;
 
-/** The axes of a model's inputs, with an extent each, which is never beyond the axis's bound. */
+/** The axes of a model's inputs with their extents, clamped to the axis's bound. */
 export function openAxes({ axes }: Pick<Model, "axes">, { batch, length }: CostSizes): readonly OpenAxis[] {
   return axes.flatMap(({ role, name, bound, ...rest }) => {
     if ("count" in rest && rest.count.kind !== "input") return [];

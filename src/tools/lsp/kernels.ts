@@ -1,4 +1,4 @@
-// The kernels that a line of the source becomes: those whose operators were written there, or in what it calls.
+// The kernels of a source line: kernels with operators that come from this line or from a function called there.
 import { programFor } from "../../compiler/compile.js";
 import { optimize } from "../../compiler/passes/index.js";
 import type { ProgramStep } from "../../runtime/program/program.js";
@@ -8,11 +8,11 @@ import type { Project } from "../../language/editor/project.js";
 export interface Kernel {
   readonly name: string;
   readonly wgsl: string;
-  /** How many steps of the program run it for this line. */
+  /** The number of program steps that run the kernel for this line. */
   readonly steps: number;
 }
 
-/** In the order in which they run; none where the model has errors. Offsets are those of the line. */
+/** In execution order; empty if the model has errors. The offsets delimit the line. */
 export function kernelsOf(
   project: Project,
   file: string,
@@ -44,7 +44,7 @@ export function kernelsOf(
   return [];
 }
 
-/** Whether a path is one of these, or of a call within one. */
+/** Whether a path equals one of these paths or is a call within one. */
 function isBelow(path: string, paths: ReadonlySet<string>): boolean {
   for (let end = path.length; end > 0; end = path.lastIndexOf(".", end - 1))
     if (paths.has(path.slice(0, end))) return true;

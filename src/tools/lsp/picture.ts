@@ -1,4 +1,5 @@
-// A model as a page: its blocks within one another, each with what it costs beside dense. Without any script.
+// Renders a model as an HTML page: nested blocks, each with its cost compared with the dense model. The page has no
+// scripts.
 import { escape } from "../../ground/base/html.js";
 import { withoutCalls } from "../../compiler/cost/group.js";
 import { withPrefix } from "../../ground/base/shown.js";
@@ -11,7 +12,7 @@ export interface Picture {
 }
 
 interface Part {
-  /** The last segment of its path: `layers.1`, `attn`. */
+  /** The last path segment: `layers.1`, `attn`. */
   readonly name: string;
   readonly block: string;
   readonly executed: Cost;
@@ -19,7 +20,7 @@ interface Part {
   readonly parts: Part[];
 }
 
-/** Null where no model of the file is without errors. */
+/** Null if every model of the file has errors. */
 export function pictureOf(project: Project, file: string, sizes: CostSizes): Picture | null {
   for (const root of project.rootsOf(file)) {
     const found = project.modelOf(root);
@@ -39,7 +40,7 @@ export function pictureOf(project: Project, file: string, sizes: CostSizes): Pic
   return null;
 }
 
-/** The calls as a tree, in the order in which they are made. A path that is no call's belongs to the part above it. */
+/** Builds the call tree, in call order. A path that does not belong to a call is attributed to the enclosing part. */
 function partsOf(paths: ReadonlyMap<string, Pair>, blocks: ReadonlyMap<string, string>): readonly Part[] {
   const made = new Map<string, Part>();
   const above = new Map<string, string>();
@@ -65,7 +66,7 @@ function partsOf(paths: ReadonlyMap<string, Pair>, blocks: ReadonlyMap<string, s
   return roots;
 }
 
-/** Parts below this share of the whole are left out. */
+/** Parts below this share of the total are left out. */
 const LEAST = 0.0005;
 
 function box({ name, block, executed, dense, parts }: Part, all: number, depth: number): string {
@@ -77,7 +78,7 @@ function box({ name, block, executed, dense, parts }: Part, all: number, depth: 
   return `<details ${kind}${depth < 1 ? " open" : ""}><summary>${head}</summary>${inner.join("")}</details>`;
 }
 
-/** Its name, its share of all operations as a bar, full where nothing is skipped, and its numbers. */
+/** A line with the name, a bar, and the numbers. The bar shows the share of all operations, and the part executed. */
 function lineOf(name: string, executed: Cost, dense: Cost, all: number): string {
   const share = (flops: number): string => (all === 0 ? "0" : ((100 * flops) / all).toFixed(2));
   const of = executed.flops === dense.flops ? "" : ` of ${withPrefix(dense.flops, 3)}`;
@@ -90,7 +91,7 @@ function lineOf(name: string, executed: Cost, dense: Cost, all: number): string 
   );
 }
 
-/** `132 kFLOP`, `0 FLOP` */
+/** For example `132 kFLOP` or `0 FLOP`. */
 const amount = (n: number, unit: string): string =>
   n < 1000 ? `${withPrefix(n, 3)} ${unit}` : `${withPrefix(n, 3)}${unit}`;
 

@@ -1,4 +1,4 @@
-// The requests of the protocol, each answered from the engine on the texts as they are now.
+// Answers the protocol's requests from the current texts.
 import type {
   CodeAction,
   CodeActionParams,
@@ -35,7 +35,7 @@ import { placeOf, Refusal, textOf, type Context, type Requests } from "./context
 import * as to from "./convert.js";
 import { typingRequests } from "./typing.js";
 
-/** By method. Null is an answer too: there is nothing. */
+/** By method. Null is a valid answer and means "no result". */
 export const requests = {
   ...typingRequests,
 
@@ -93,7 +93,7 @@ export const requests = {
     const { file, text } = textOf(project, params);
     if (!text) return null;
     const formatted = formatSource(text.text, file).text;
-    // A text with errors stays as it is.
+    // A text with syntax errors is not formatted.
     if (formatted === null) throw new Refusal("a file with syntax errors is not formatted");
     return formatted === text.text ? [] : [leastEdit(text, formatted)];
   },
@@ -146,7 +146,7 @@ export const requests = {
 const locations = ({ project }: Context, spans: readonly Span[]): Location[] =>
   spans.flatMap((s) => to.location(project, s) ?? []);
 
-/** One edit from the first to the last line that differs, so that an editor keeps its place. */
+/** A single edit from the first to the last differing line, so that the editor keeps its cursor position. */
 function leastEdit(text: Text, after: string): TextEdit {
   const before = text.text.split("\n");
   const lines = after.split("\n");
@@ -160,7 +160,8 @@ function leastEdit(text: Text, after: string): TextEdit {
   )
     same++;
   const from = before.slice(0, start).join("\n").length + (start > 0 ? 1 : 0);
-  // The tail begins with its first line: the end of the line before it may differ, as `\r\n` does.
+  // The lengths are computed from the start of the tail's first line: the preceding line ending may differ, e.g.
+  // `\r\n`.
   const tail = before.slice(before.length - same).join("\n").length;
   const tailAfter = lines.slice(lines.length - same).join("\n").length;
   return {

@@ -1,4 +1,4 @@
-// The language server, apart from how messages come and go: the state of one client, and when diagnostics are made.
+// The language server without its transport: the state for one client, and the scheduling of checks and diagnostics.
 import type {
   DidChangeConfigurationParams,
   DidChangeTextDocumentParams,
@@ -24,43 +24,46 @@ import { DEFAULTS, settingsOf, type Settings } from "./settings.js";
 
 export interface Client {
   publish(params: PublishDiagnosticsParams): void;
-  /** Asks the editor to ask for inlay hints again. */
+  /** Asks the editor to request inlay hints again. */
   refreshHints(): void;
-  /** Asks the editor to tell of files of models that change on the disk. */
+  /** Asks the editor to report changes of model files on the disk. */
   watchFiles(): void;
-  /** Told of a fault of modc, after which the server goes on. */
+  /** Reports an internal error; the server continues. */
   failed(fault: unknown): void;
 }
 
-/** How work is put off. */
+/** Schedules deferred work. */
 export interface Clock {
-  /** Calls back in some milliseconds, after messages that wait have been taken; returns what takes it back. */
+  /**
+   * Calls back after some milliseconds, once waiting messages have been handled. Returns a function that cancels the
+   * call.
+   */
   after(ms: number, work: () => void): () => void;
 }
 
-/** A pause in typing after which a text is checked, in milliseconds. */
+/** The pause in typing, in milliseconds, after which a text is checked. */
 const PAUSE = 5;
-/** In which a message leaves before more is computed. */
+/** The time, in milliseconds, for a message to be sent before the next computation. */
 const SENDING = 2;
-/** A pause after which costs are computed. */
+/** The pause in typing, in milliseconds, after which costs are computed. */
 const IDLE = 150;
 
 export class LanguageServer {
   readonly project: Project;
   readonly #costs: CostHints;
   #settings: Settings = DEFAULTS;
-  /** Sources to be checked, and what takes back the next step. */
+  /** Sources to check, and the function that cancels the next step. */
   readonly #waiting = new Set<string>();
   #takeBack: (() => void) | null = null;
-  /** Sources whose checks have ended, and are not published yet. */
+  /** Checked sources whose diagnostics are not published yet. */
   readonly #finished = new Set<string>();
-  /** By root, the files that its last diagnostics were of. */
+  /** The files with diagnostics, by root source. */
   readonly #published = new Map<string, Published>();
-  /** By file, what was published of it last; none of a file that is not open and has no diagnostics. */
+  /** The last published message for each file; absent for closed files without diagnostics. */
   readonly #sent = new Map<string, string>();
   #refreshes = false;
   #canWatch = false;
-  /** By root, what takes back that its costs are computed. */
+  /** Functions that cancel a scheduled cost computation, by root source. */
   readonly #later = new Map<string, () => void>();
 
   constructor(
@@ -85,12 +88,12 @@ export class LanguageServer {
     };
   }
 
-  /** The client can be asked now. */
+  /** From now on requests may be sent to the client. */
   initialized(): void {
     if (this.#canWatch) this.client.watchFiles();
   }
 
-  /** Nothing is sent any more. */
+  /** Cancels all work; nothing is sent any more. */
   dispose(): void {
     this.#takeBack?.();
     for (const takeBack of this.#later.values()) takeBack();
@@ -99,9 +102,9 @@ export class LanguageServer {
 
   // --- notifications
 
-  /** What is not for it is nothing. */
+  /** Unknown notifications are ignored. */
   notified(method: string, params: unknown): void {
-    // Marked boundary: the client sends what the protocol says for these methods.
+    // Marked boundary: the client sends the parameters that the protocol specifies for these methods.
     switch (method) {
       case "textDocument/didOpen":
         return this.opened(params as DidOpenTextDocumentParams);
@@ -141,7 +144,7 @@ export class LanguageServer {
     this.#published.delete(file);
     this.#costs.forget(file);
     for (const shown of new Set([file, ...before])) this.#publish(shown);
-    // Others that import it read it from the disk now.
+    // Open sources that import this file now read the file from the disk.
     for (const root of dependents) if (root !== file && this.project.isOpen(root)) this.#await(root);
   }
 
@@ -168,7 +171,7 @@ export class LanguageServer {
     return Object.hasOwn(this.requests, method);
   }
 
-  /** Throws Refusal for what cannot be done. */
+  /** Throws Refusal for a request that cannot be fulfilled. */
   answer(method: string, params: unknown): unknown {
     const context: Context = {
       project: this.project,
@@ -178,24 +181,30 @@ export class LanguageServer {
       costs: (file) => this.#costsOf(file),
     };
     for (const root of this.project.looksAgain()) if (this.project.isOpen(root)) this.#await(root);
-    // Marked boundary: the client sends what the protocol says for this method.
+    // Marked boundary: the client sends the parameters that the protocol specifies for this method.
     const handler = this.requests[method] as unknown as (context: Context, params: unknown) => unknown;
     return handler(context, params);
   }
 
-  /** The first check of a file's roots, of the texts as they are now. */
+  /** Runs the first check of a file's root sources, on the current texts. */
   #checkNow(file: string): void {
     for (const root of this.project.rootsOf(file)) this.project.firstStep(root);
   }
 
-  /** The whole review of a file's roots and of all open texts, which may give blocks to those of the file. */
+  /**
+   * Completes the reviews of a file's root sources and of all open texts, since other texts may pass blocks to this
+   * file's parameters.
+   */
   #reviewNow(file: string): void {
     for (const root of new Set([...this.project.rootsOf(file), ...this.project.openFiles])) this.project.reviewed(root);
   }
 
   // --- costs
 
-  /** Those of before, where the editor asks again once there are new ones; else new ones. */
+  /**
+   * If the editor supports hint refresh, returns the earlier costs and computes new ones later. Otherwise computes new
+   * costs now.
+   */
   #costsOf(file: string): CostHints {
     for (const root of this.project.rootsOf(file)) {
       if (!this.project.isOpen(root)) continue;
@@ -206,7 +215,7 @@ export class LanguageServer {
     return this.#costs;
   }
 
-  /** Once nobody has typed for a while: it takes longer than a check. */
+  /** Computes costs after a pause in typing, because this takes longer than a check. */
   #computeLater(root: string): void {
     this.#later.get(root)?.();
     const takeBack = this.clock.after(IDLE, () => {
@@ -218,7 +227,7 @@ export class LanguageServer {
     this.#later.set(root, takeBack);
   }
 
-  /** A fault of modc is told once: a text whose costs cannot be computed has none. */
+  /** Reports an internal error once; the text then has no costs. */
   #computeCosts(root: string): void {
     try {
       this.#costs.compute(root, sizesOf(this.#settings));
@@ -229,7 +238,7 @@ export class LanguageServer {
 
   // --- diagnostics
 
-  /** Checks a text and those that read it or looked for it before, once nobody has typed for a moment. */
+  /** Checks a text after a short pause in typing, together with the texts that import it or tried to. */
   #check(file: string, dependents: readonly string[]): void {
     for (const root of [file, ...dependents]) if (this.project.isOpen(root)) this.#await(root);
     for (const [root, { texts }] of this.#published)
@@ -243,12 +252,12 @@ export class LanguageServer {
     this.#takeBack = this.clock.after(PAUSE, () => this.#next());
   }
 
-  /** One step of one check; messages that have come meanwhile are taken before the next. */
+  /** Runs the next step of a check. Messages that arrive meanwhile are handled before the next step. */
   #next(): void {
     this.#takeBack = null;
     const [root] = this.#waiting;
     if (root === undefined) {
-      // What still waited was closed.
+      // All waiting sources were closed.
       if (this.#finished.size > 0) this.#finish();
       return;
     }
@@ -261,7 +270,10 @@ export class LanguageServer {
     else this.#finish();
   }
 
-  /** False where the check has ended, also by a fault of modc: the source then has no diagnostics, not old ones. */
+  /**
+   * Returns false if the check has ended. After an internal error the source has no diagnostics, rather than outdated
+   * ones.
+   */
   #step(root: string): boolean {
     try {
       return this.project.step(root);
@@ -272,8 +284,9 @@ export class LanguageServer {
   }
 
   /**
-   * Publishes what the first of several checks of a source found, and until the others have run what they found before;
-   * in a text with errors they seldom find more. Returns whether it did.
+   * Publishes the diagnostics of the first check, if a source has several checks. Until the remaining checks have run,
+   * their earlier diagnostics are carried over; if the first check finds errors, they are dropped, since later checks
+   * then seldom add any. Returns whether diagnostics were published.
    */
   #publishFirst(root: string): boolean {
     const reviewed = this.project.underWay(root);
@@ -289,7 +302,7 @@ export class LanguageServer {
     return true;
   }
 
-  /** Publishes what the checks of all sources found, once for each file. */
+  /** Publishes the diagnostics of all finished sources, once for each file. */
   #finish(): void {
     const files = new Set<string>();
     for (const root of this.#finished) {
@@ -311,7 +324,10 @@ export class LanguageServer {
     this.#refresh();
   }
 
-  /** Diagnostics by the file that they are shown in: one that cannot be opened is shown where the root begins. */
+  /**
+   * Groups diagnostics by the file in which to show them. If that file cannot be opened, they appear at the beginning
+   * of the root source.
+   */
   #byFile({ texts }: Reviewed, diagnostics: readonly Diagnostic[]): ReadonlyMap<string, readonly Diagnostic[]> {
     const files = new Map<string, Diagnostic[]>([...texts.keys()].map((file) => [file, []]));
     const [root] = texts.keys();
@@ -323,19 +339,19 @@ export class LanguageServer {
     return files;
   }
 
-  /** Sends the diagnostics of a file, of all sources that found some in it. */
+  /** Sends the diagnostics for a file, merged over all sources that report some for this file. */
   #publish(file: string): void {
     const uri = this.project.uriOf(file);
     if (uri === null) return;
     const text = this.project.placesOf(file);
     const all = new Map<string, Diagnostic>();
-    // What was found in this text, not in one before it.
+    // Only diagnostics of the current text, not of an earlier version.
     for (const { texts, files } of this.#published.values())
       for (const d of (texts.get(file) === text?.text && files.get(file)) || [])
         all.set(`${d.span.start} ${d.span.end} ${d.code} ${d.message}`, d);
     const version = this.project.versionOf(file);
     const diagnostics = text ? [...all.values()].map((d) => toDiagnostic(this.project, text, d)) : [];
-    // What the client has already been told need not be said again.
+    // An unchanged message is not sent again.
     const sent = JSON.stringify([version, diagnostics]);
     if ((this.#sent.get(file) ?? NOTHING) === sent) return;
     if (sent === NOTHING) this.#sent.delete(file);
@@ -348,20 +364,20 @@ export class LanguageServer {
   }
 }
 
-/** What is sent of a file that is not open and has no diagnostics; of one that was never open it is not. */
+/** The message for a closed file without diagnostics. It is not sent for a file that had none before. */
 const NOTHING = JSON.stringify([null, []]);
 
 const sizesOf = ({ batch, length }: Settings): CostSizes => ({ batch, length });
 
-/** What the last check of a source found. */
+/** The result of a source's last check. */
 interface Published {
   readonly texts: ReadonlyMap<string, string>;
   readonly files: ReadonlyMap<string, readonly Diagnostic[]>;
-  /** What later checks found and the first did not. */
+  /** Diagnostics found by later checks only. */
   readonly later: readonly Diagnostic[];
 }
 
-/** The first that the client prefers; UTF-16 where it says nothing, as the protocol has it. */
+/** The client's first supported encoding; UTF-16 if the client states none, as the protocol requires. */
 function encodingOf(offered: readonly string[]): Encoding {
   const known: readonly Encoding[] = ["utf-8", "utf-16", "utf-32"];
   return offered.flatMap((o) => known.find((k) => k === o) ?? [])[0] ?? "utf-16";

@@ -1,21 +1,21 @@
-// Settings of the language server, as clients send them.
+// The language server's settings, as sent by clients.
 
 export interface Settings {
   readonly shapes: boolean;
   readonly costs: boolean;
   readonly causality: boolean;
-  /** Sizes at which costs are told; null: as many tokens as the model allows. */
+  /** Sizes for which costs are computed; a length of null means the model's greatest length. */
   readonly batch: number;
   readonly length: number | null;
-  /** Parameters of models, as `--set` has them. */
+  /** Model parameters, as given by `--set`. */
   readonly set: Readonly<Record<string, string>>;
 }
 
 export const DEFAULTS: Settings = { shapes: true, costs: true, causality: true, batch: 1, length: null, set: {} };
 
 /**
- * Reads what a client sends, which may be anything: `{ inlayHints: { shapes, costs, causality }, batch, length, set }`,
- * or that under `modc`. What is missing or no such value is as before.
+ * Reads untrusted settings: `{ inlayHints: { shapes, costs, causality }, batch, length, set }`, or the same under
+ * `modc`. Missing or invalid settings keep their earlier values.
  */
 export function settingsOf(sent: unknown, before: Settings): Settings {
   const all = fieldsOf(fieldsOf(sent)["modc"] ?? sent);
@@ -31,7 +31,7 @@ export function settingsOf(sent: unknown, before: Settings): Settings {
   };
 }
 
-/** A value without a prototype, so that no name is special. */
+/** Copies to an object without prototype, so that no key has a special meaning. */
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   const fields: Record<string, unknown> = Object.assign(Object.create(null) as object);
   return typeof value === "object" && value !== null ? Object.assign(fields, value) : fields;

@@ -1,4 +1,4 @@
-// Requests about the place where someone types: completion, documentation, the call around it.
+// Requests at the cursor while typing: completion, documentation, the enclosing call.
 import type {
   CompletionList,
   CompletionParams,
@@ -13,7 +13,7 @@ import { signatureAt } from "../../language/editor/signature.js";
 import { placeOf, type Context, type Requests } from "./context.js";
 import * as to from "./convert.js";
 
-/** By method. A page has these alone. */
+/** By method. The playground page supports only these requests. */
 export const typingRequests = {
   "textDocument/completion": (context: Context, params: CompletionParams): CompletionList | null => {
     const place = placeOf(context, params);
