@@ -1,4 +1,4 @@
-// Mends of diagnostics: the edits that a code action makes.
+// Quick fixes for diagnostics: the edits of code actions.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { missingImportsOf, suggestionOf } from "../diagnostics/suggestions.js";
 import type { Expr } from "../syntax/ast.js";
@@ -12,11 +12,11 @@ export interface Action {
   readonly title: string;
   readonly diagnostic: Diagnostic;
   readonly edits: readonly Edit[];
-  /** Whether it is the likeliest mend. */
+  /** Whether this is the most likely fix. */
   readonly preferred: boolean;
 }
 
-/** The mends of a diagnostic of a file as it is now. */
+/** The quick fixes for a diagnostic of the file's current text. */
 export function mendsOf(project: Project, file: string, diagnostic: Diagnostic): readonly Action[] {
   const { code, span, severity } = diagnostic;
   const text = project.textOf(file);
@@ -68,7 +68,7 @@ const importsOf = (project: Project, file: string, name: string): readonly Impor
     .filter((d) => d.name.text === name)
     .flatMap((d) => titled(importOfNames(project, file, [name], d.name.span.file), [name]));
 
-/** The edit that imports names of the standard library. */
+/** The edit that imports names from the standard library. */
 function libraryImport(project: Project, file: string, names: readonly string[]): readonly Import[] {
   const declared = names.flatMap((name) => project.library.get(name) ?? []);
   const [first] = declared;
@@ -78,7 +78,9 @@ function libraryImport(project: Project, file: string, names: readonly string[])
 const titled = (edit: (Edit & { readonly from: string }) | null, names: readonly string[]): readonly Import[] =>
   edit === null ? [] : [{ ...edit, title: `Import ${names.join(", ")} from "${edit.from}"` }];
 
-/** `top(score, k)` → `if generate then above(…, 0.0, expected: c) else top(score, k)`, where k is a share of all. */
+/**
+ * `top(score, k)` → `if generate then above(…, 0.0, expected: c) else top(score, k)`, if k is a share of all tokens.
+ */
 function causalRule(
   project: Project,
   file: string,
@@ -91,7 +93,7 @@ function causalRule(
   if (!call || !score || !k || score.name || call.args.length !== 2) return null;
   const of = (e: Expr): string => text.slice(e.span.start, e.span.end);
   const capacity = shareIn(k.value);
-  // A prediction that the function has made already is what the choice is meant to go by.
+  // If the function has already computed a prediction `likely`, the causal selection uses this prediction.
   const guessed = project
     .names(file)
     ?.definitions.some(
@@ -107,7 +109,7 @@ type CallOfName = Extract<Expr, { kind: "call" }>;
 const isCallOf = (e: Expr, name: string): e is CallOfName =>
   e.kind === "call" && e.callee.kind === "name" && e.callee.name === name;
 
-/** c of `ceil(c * T)`; null for other numbers of tokens. */
+/** The c in `ceil(c * T)`; null for any other k. */
 function shareIn(k: Expr): Expr | null {
   const rounded = k.kind === "call" && k.callee.kind === "name" && ["ceil", "floor", "round"].includes(k.callee.name);
   const inner = rounded ? (k.args[0]?.value ?? k) : k;
@@ -116,7 +118,7 @@ function shareIn(k: Expr): Expr | null {
   return isAxis(inner.right) ? inner.left : isAxis(inner.left) ? inner.right : null;
 }
 
-/** The comment with its whole line, or without what stands before it. */
+/** Removes a comment; if nothing else is on the line, removes the whole line. */
 function lineOf(text: string, { start, end }: { readonly start: number; readonly end: number }): Edit {
   const head = text.lastIndexOf("\n", start - 1) + 1;
   const alone = text.slice(head, start).trim() === "";
@@ -125,7 +127,7 @@ function lineOf(text: string, { start, end }: { readonly start: number; readonly
   return { start: head, end: newline === -1 ? text.length : newline + 1, text: "" };
 }
 
-/** A comment above the line, whose reason remains to be written. */
+/** Inserts an `@allow` comment above the line; the user still has to write the reason. */
 function silenced(text: string, at: number, code: string): Edit {
   const head = text.lastIndexOf("\n", at - 1) + 1;
   const indent = /^[ \t]*/.exec(text.slice(head))![0];

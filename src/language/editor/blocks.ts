@@ -1,20 +1,20 @@
-// Which blocks an expression can be an instance of, as far as the text tells.
+// Infers from the syntax tree which blocks an expression may be an instance of.
 import type { Expr } from "../syntax/ast.js";
 import { keyOf, type BlockDefinition, type Definition, type Names, type OfKind, type Scope } from "./definitions.js";
 
 type Member = Extract<Expr, { kind: "member" }>;
 type FunctionDefinition = OfKind<"function">;
 
-/** Nesting of what one name leads to: a member, its list, that list's member, … */
+/** The depth limit for following names: a member, the member's list, a member in this list, … */
 const DEEPEST = 12;
 
-/** What a call enters: a block that it makes an instance of, or functions. */
+/** What a call enters: the block that the call instantiates, or functions. */
 export interface Callees {
   readonly block: BlockDefinition | null;
   readonly functions: readonly FunctionDefinition[];
 }
 
-/** What other definitions tell. */
+/** Information from other definitions and files. */
 interface Told {
   givenTo(parameter: OfKind<"parameter">): readonly BlockDefinition[];
   namesOf(file: string): Pick<Names, "definitions" | "membersOf">;
@@ -23,7 +23,7 @@ interface Told {
 export class Blocks {
   constructor(readonly others: Told) {}
 
-  /** What a name after a dot can be: members of the blocks before it, or a result of a function called there. */
+  /** The candidates for a name after a dot: members of the object's blocks, or a result of a function called there. */
   member(
     { object, name }: Member,
     scope: Scope,
@@ -46,7 +46,7 @@ export class Blocks {
       : { block: null, functions: this.functionsOf(callee, scope) };
   }
 
-  /** By name, what a call can be given. The functions' files must have been read. */
+  /** The definitions that a call's named arguments may refer to, by name. The functions' files must have been read. */
   parametersOf({ block, functions }: Callees): ReadonlyMap<string, readonly Definition[]> {
     const found = new Map<string, Definition[]>();
     const add = (d: Definition): void => void found.set(d.name.text, [...(found.get(d.name.text) ?? []), d]);
@@ -57,14 +57,14 @@ export class Blocks {
     return found;
   }
 
-  /** The results of that name of these functions. Their files must have been read. */
+  /** The results with this name in these functions. The functions' files must have been read. */
   resultsOf(functions: readonly FunctionDefinition[], name: string): readonly Definition[] {
     return functions.flatMap((fn) =>
       this.#definitionsWith(fn).filter((d) => d.kind === "result" && d.fn === fn.node && d.name.text === name),
     );
   }
 
-  /** The functions that a call of this can enter. */
+  /** The functions that a call of this expression may enter. */
   functionsOf(callee: Expr, scope: Scope): readonly FunctionDefinition[] {
     if (callee.kind === "name") {
       const named = scope.find(callee.name);
@@ -77,7 +77,7 @@ export class Blocks {
     return this.of(callee, scope).flatMap((b) => (this.membersOf(b).get("forward") ?? []).filter(isFunction));
   }
 
-  /** Blocks of which an expression is an instance, or a list of instances. */
+  /** The blocks that an expression may be an instance of, or a list of instances of. */
   of(expr: Expr, scope: Scope, depth = 0): readonly BlockDefinition[] {
     if (depth > DEEPEST) return [];
     const go = (e: Expr, s = scope): readonly BlockDefinition[] => this.of(e, s, depth + 1);

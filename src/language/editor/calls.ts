@@ -1,10 +1,10 @@
-// The calls of functions in a check, by where they stand.
+// Collects the function calls of a check by source position.
 import type { InstanceRef } from "../check/context.js";
 import type { Witness } from "../check/witness.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Fn } from "../syntax/ast.js";
 
-/** The path of a call is valid once the check has ended. */
+/** The path of a call is valid only after the check has ended. */
 export interface CallsAt {
   readonly span: Span;
   readonly calls: readonly { readonly path: string }[];

@@ -1,4 +1,4 @@
-// What can be written at a place: names in scope, members after a dot, parameters in a call, exports in an import.
+// Completions at the cursor: names in scope, members after a dot, parameters in a call, exports in an import.
 import { DTYPES, HEADING, PARAM_KINDS, RESERVED } from "../../../grammar/words.js";
 import type { Definition } from "./definitions.js";
 import { here, visibleAt, type Here } from "./here.js";
@@ -24,16 +24,16 @@ export interface Completion {
   readonly kind: CompletionKind;
   readonly detail: string;
   readonly doc: string;
-  /** The text to insert in place of the label. */
+  /** The text to insert instead of the label. */
   readonly apply?: string;
   /** An additional insertion that imports the name. */
   readonly imported?: Edit;
 }
 
 export interface Completions {
-  /** Where the word begins that is completed. */
+  /** Start of the word to complete. */
   readonly from: number;
-  /** The most specific first. */
+  /** Most specific first. */
   readonly options: readonly Completion[];
 }
 
@@ -111,7 +111,7 @@ const ofTold = ({ signature, doc }: Told, label: string, kind: CompletionKind): 
   doc: doc?.trim() ?? "",
 });
 
-/** Members of the blocks before the dot; those of a route where it is none. */
+/** Members of the blocks before the dot. If no block is known, the members of a route. */
 function membersAt(project: Project, { occurrence, names }: Here): readonly Completion[] {
   const blocks = occurrence?.object?.blocks ?? [];
   if (blocks.length === 0) return [...routeMembers].map(([name, d]) => ofTold(d, name, "member"));
@@ -125,7 +125,7 @@ function membersAt(project: Project, { occurrence, names }: Here): readonly Comp
     .map((d) => completionOf(project, d));
 }
 
-/** `name: ` for each parameter that the call around the place has not been given yet. */
+/** `name: ` for each parameter without an argument in the enclosing call. */
 function parametersAt(project: Project, found: Here): readonly Completion[] {
   const call = calleeAt(project, found);
   if (!call) return [];
@@ -140,7 +140,7 @@ function parametersAt(project: Project, found: Here): readonly Completion[] {
     }));
 }
 
-/** Names of the library and of files of the workspace that would have to be imported. */
+/** Library and workspace names that are not imported yet. */
 function importable(project: Project, file: string, scope: ReadonlyMap<string, Definition>): readonly Completion[] {
   return [...project.library.values(), ...elsewhere(project, file)].flatMap((d) => {
     if (scope.has(d.name.text)) return [];
@@ -150,21 +150,21 @@ function importable(project: Project, file: string, scope: ReadonlyMap<string, D
   });
 }
 
-/** Blocks and constants of other files of the workspace, models left out. */
+/** Blocks and constants of other files in the workspace, except models. */
 export const elsewhere = (project: Project, file: string): readonly Definition[] =>
   [...new Set([...project.openFiles, ...project.host.files()])]
     .filter((other) => other !== file && !project.isLibrary(other))
     .flatMap((other) => [...(project.names(other)?.exports.values() ?? [])])
     .filter((d) => d.kind === "const" || (d.kind === "block" && !d.node.model));
 
-/** What the file that an import names declares, as far as the path stands already; without one, the library. */
+/** Exports of the file named by the import, if its path is already written; otherwise exports of the library. */
 function exportsFor(project: Project, file: string, text: string, at: number): readonly Completion[] {
   const from = /^[^}\n]*\}\s*from\s*"([^"\n]*)"/.exec(text.slice(at))?.[1] ?? "std";
   const exports = project.others(file).exportsOf(from) ?? new Map<string, Definition>();
   return [...exports.values()].map((d) => completionOf(project, d));
 }
 
-/** The path of an import that the place lies in. */
+/** The import path that contains the cursor. */
 function pathAt(text: string, at: number): { readonly from: number } | null {
   const line = text.slice(text.lastIndexOf("\n", at - 1) + 1, at);
   const found = /\bfrom\s*"([^"]*)$/.exec(line);

@@ -1,8 +1,8 @@
-// What names of a file stand for: definitions, and the places that mention them.
+// Definitions of names in a file, and the places that mention them.
 import type { Span } from "../diagnostics/span.js";
 import type { Block, Const, Expr, Fn, Input, Name, Param, SubBlock, TypeExpr, Weight } from "../syntax/ast.js";
 
-/** What a definition is, with the part of the tree that tells of it. */
+/** The kind of a definition, and its node in the tree. */
 export type Defined =
   | { readonly kind: "block"; readonly node: Block }
   | { readonly kind: "const"; readonly node: Const }
@@ -11,7 +11,7 @@ export type Defined =
   | { readonly kind: "weight"; readonly node: Weight; readonly owner: Block }
   | { readonly kind: "function"; readonly node: Fn; readonly owner: Block }
   | { readonly kind: "input"; readonly node: Input; readonly owner: Block; readonly fn: Fn }
-  /** An axis, by the first type of a function that names it. */
+  /** An axis; defined by the first type in the function that names this axis. */
   | { readonly kind: "axis"; readonly bound: Expr | null; readonly owner: Block; readonly fn: Fn }
   /** Bound by a statement: `x = …`. Every binding of the name in a function is the same local. */
   | { readonly kind: "local"; readonly value: Expr; readonly owner: Block; readonly fn: Fn; readonly scope: Scope }
@@ -22,7 +22,7 @@ export type Defined =
 
 export type Definition = Defined & {
   readonly name: Name;
-  /** Where the name can be used, as offsets of its file; a file's own names everywhere. */
+  /** The range in which the name can be used, as file offsets. Names of a file are usable everywhere. */
   readonly from: number;
   readonly to: number;
 };
@@ -30,20 +30,20 @@ export type Definition = Defined & {
 export type OfKind<K extends Definition["kind"]> = Extract<Definition, { kind: K }>;
 export type BlockDefinition = OfKind<"block">;
 
-/** What identifies a definition, also between two readings of the same text. */
+/** A key for a definition; equal keys identify a definition across two parses of the same text. */
 export const keyOf = ({ name: { span } }: Definition): string => `${span.file}#${span.start}`;
 
 /** A mention of a name. */
 export interface Occurrence {
   readonly span: Span;
-  /** Of a member of several blocks, each; empty: a built-in name, or unknown. */
+  /** The definitions of the name; several if several blocks have this member. Empty for a built-in or unknown name. */
   readonly definitions: readonly Definition[];
-  /** Whether it is the definition's own name, or another place that binds it. */
+  /** Whether this mention binds the name, at the definition or elsewhere. */
   readonly binds: boolean;
   readonly called: boolean;
-  /** From where on a binding holds: `x` in `x = x + 1` is the x before. */
+  /** The offset at which a binding takes effect: in `x = x + 1` the second `x` is the earlier x. */
   readonly holds: number;
-  /** For a name after a dot: what stands before the dot, and the blocks that it can be. */
+  /** For a name after a dot: the expression before the dot, and the blocks that it may be an instance of. */
   readonly object: { readonly expr: Expr; readonly blocks: readonly BlockDefinition[] } | null;
 }
 
@@ -55,7 +55,7 @@ export class Scope {
   find(name: string): Definition | null {
     return this.#names.get(name) ?? this.outer?.find(name) ?? null;
   }
-  /** The definition of that name in this scope itself. */
+  /** The definition with this name in this scope itself. */
   own(name: string): Definition | null {
     return this.#names.get(name) ?? null;
   }
@@ -67,17 +67,17 @@ export class Scope {
   }
 }
 
-/** What a file needs to know of others to tell what its names stand for. */
+/** Access to other files, needed to resolve names. */
 export interface Others {
-  /** The declarations of the file that an import names; null where there is none. */
+  /** The declarations of an imported file; null if the file does not exist. */
   exportsOf(from: string): ReadonlyMap<string, Definition> | null;
-  /** Blocks that a parameter was seen to have; they may be the file's own. */
+  /** Blocks that checks saw as this parameter's argument, possibly blocks of the same file. */
   givenTo(parameter: OfKind<"parameter">): readonly GivenBlock[];
-  /** The names of another file, by its name in spans. */
+  /** The names of another file. `file` is the file's name in spans. */
   namesOf(file: string): Pick<Names, "definitions" | "exports" | "membersOf">;
 }
 
-/** A block by its name and the file that declares it. */
+/** A block, by name and declaring file. */
 export interface GivenBlock {
   readonly name: string;
   readonly file: string;
@@ -86,21 +86,21 @@ export interface GivenBlock {
 /** The definitions and mentions of one file. */
 export interface Names {
   readonly file: string;
-  /** Its declarations. */
+  /** The file's declarations. */
   readonly exports: ReadonlyMap<string, Definition>;
-  /** What imports bind, by the name they have here. */
+  /** Imported definitions, by their local names. */
   readonly imported: ReadonlyMap<string, Definition>;
-  /** In order of their places. */
+  /** In source order. */
   readonly definitions: readonly Definition[];
-  /** In order of their places. */
+  /** In source order. */
   readonly occurrences: readonly Occurrence[];
-  /** The functions that the call of a name or member at a place enters. */
+  /** The functions that a call enters, given the start of the called name or member. */
   readonly calleesAt: (nameStart: number) => readonly OfKind<"function">[];
-  /** Members of its blocks, functions included, by name. */
+  /** A block's members, including functions, by name. */
   readonly membersOf: (block: Block) => ReadonlyMap<string, readonly Definition[]>;
 }
 
-/** The mention at an offset, at its end too. */
+/** The mention at an offset; the end of a mention counts, too. */
 export function occurrenceAt({ occurrences }: Names, offset: number): Occurrence | null {
   let low = 0;
   let high = occurrences.length;

@@ -1,4 +1,4 @@
-// Finds expressions of a file by their places.
+// Finds expressions of a file by position.
 import { isNode } from "../check/names/nodes.js";
 import type { Expr, File } from "../syntax/ast.js";
 
@@ -7,7 +7,7 @@ interface Place {
   readonly end: number;
 }
 
-/** The smallest expression that a test accepts and that contains a place. */
+/** The smallest expression that contains a place and satisfies a test. */
 export function smallestAround<E extends Expr>(file: File, at: Place, accepts: (e: Expr) => e is E): E | null {
   let best: E | null = null;
   const todo: unknown[] = [file.declarations];
@@ -16,7 +16,7 @@ export function smallestAround<E extends Expr>(file: File, at: Place, accepts: (
     const { span } = node;
     if (isPlace(span)) {
       if (span.start > at.start || span.end < at.end) continue;
-      // Marked boundary: what has a span and this kind is an expression.
+      // Marked boundary: a node with a span and one of these kinds is an expression.
       const expr = node as unknown as Expr;
       if (EXPRESSIONS.has(expr.kind) && accepts(expr) && (best === null || span.end - span.start <= width(best)))
         best = expr;

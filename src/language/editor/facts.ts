@@ -1,4 +1,4 @@
-// What checks of a source told of its names: values, types of tensors, blocks of instances.
+// Facts that checks report about names of a source: values, tensor types, blocks of instances.
 import type { ConstValue } from "../check/context.js";
 import type { LogicalAxis, LogicalType } from "../check/model.js";
 import { instanceOf } from "../check/names/instance.js";
@@ -10,25 +10,25 @@ import { areAlike, knownOf, type Known } from "./known.js";
 
 type LookUp = (name: string) => LogicalAxis;
 
-/** One value that a name had, and where its axes are looked up. */
+/** A value that a name had, and the lookup for its axes. */
 export interface Seen {
   readonly value: Known;
   readonly axis: LookUp;
 }
 
-/** At most so many different values are kept of a name. */
+/** The greatest number of different values kept for a name. */
 const MOST = 6;
 
-/** What is told of one file, by where names begin. */
+/** Facts about one file, by the start of names. */
 class FileFacts {
   readonly seen = new Map<number, Seen[]>();
-  /** Of each function, by its name's place, what the axes of its types stand for. */
+  /** For each function, by the start of its name: the meaning of the axes in its types. */
   readonly axes = new Map<number, Map<string, Seen[]>>();
   /** By file and name. */
   readonly blocks = new Map<number, Map<string, GivenBlock>>();
 }
 
-/** Filled by checks. It holds nothing of the models that they make. */
+/** Filled by checks. It keeps no references to the checked models. */
 export class Facts implements Witness {
   readonly #files = new Map<string, FileFacts>();
   #axis: LookUp = () => {
@@ -36,7 +36,7 @@ export class Facts implements Witness {
   };
 
   constructor(
-    /** Whether anything of a file is asked. */
+    /** Whether facts about this file are wanted. */
     readonly concerns: (file: string) => boolean,
   ) {}
 
@@ -64,17 +64,17 @@ export class Facts implements Witness {
     for (const [name, value] of sizes) if (CAPITAL.test(name)) this.#note(axes, name, value);
   }
 
-  /** Different values of the name at a place. */
+  /** The distinct values of the name at this place. */
   seen(file: string, start: number): readonly Seen[] {
     return this.#files.get(file)?.seen.get(start) ?? [];
   }
 
-  /** What an axis of the function whose name is at this place stands for. */
+  /** The meaning of an axis in the function whose name starts at this place. */
   axisOf(file: string, start: number, name: string): readonly Seen[] {
     return this.#files.get(file)?.axes.get(start)?.get(name) ?? [];
   }
 
-  /** Blocks of which the name at a place had instances. */
+  /** The blocks whose instances the name at this place held. */
   blocks(file: string, start: number): Iterable<GivenBlock> {
     return this.#files.get(file)?.blocks.get(start)?.values() ?? [];
   }

@@ -1,27 +1,27 @@
-// The place where someone types: what surrounds it, in a text that need not parse yet.
+// Analyzes the surroundings of the cursor, in a text that may not parse yet.
 import type { Block, Fn } from "../syntax/ast.js";
 import { occurrenceAt, type Definition, type Names, type Occurrence } from "./definitions.js";
 import { namesOf } from "./names.js";
 import type { Project } from "./project.js";
 
 export interface Here {
-  /** The word before the offset begins here. */
+  /** Start of the word before the cursor. */
   readonly from: number;
-  /** Where it ends, as an offset: of completion the place itself. */
+  /** The cursor's offset; the word ends here. */
   readonly at: number;
   readonly text: string;
-  /** Names of the text with some word in this place, so that what is incomplete parses. */
+  /** The names of the text with a placeholder word inserted at the cursor, so that incomplete code parses. */
   readonly names: Names;
   readonly block: Block | null;
   readonly fn: Fn | null;
-  /** What that word is there. */
+  /** The mention that the placeholder word forms. */
   readonly occurrence: Occurrence | null;
 }
 
-/** A name that nobody has. */
+/** A placeholder that does not collide with any name. */
 const WORD = "modc__here";
 
-/** Null within a comment or a string, and in a file that does not exist. */
+/** Null inside comments and strings, and for a file that does not exist. */
 export function here(project: Project, file: string, at: number): Here | null {
   const text = project.textOf(file);
   if (text === null || !isCode(text, at)) return null;
@@ -41,10 +41,12 @@ export function here(project: Project, file: string, at: number): Here | null {
   return null;
 }
 
-/** The last of them is taken whatever comes of it. */
+/** The last attempt, which is used even if parsing fails. */
 const LAST = "\n";
 
-/** What may follow the word so that the text parses: nothing, or the ends of what is open on this line and before. */
+/**
+ * Candidate texts to insert after the placeholder so that the text parses: nothing, or the missing closing brackets.
+ */
 function attempts(before: string, after: string): readonly string[] {
   const open: string[] = [];
   const from = Math.max(before.lastIndexOf("{"), before.lastIndexOf("}")) + 1;
@@ -66,7 +68,7 @@ function functionAt(names: Names, owner: Block, at: number): Fn | null {
   return null;
 }
 
-/** Whether an offset lies neither in a comment nor in a string. */
+/** Whether an offset is outside of comments and strings. */
 export function isCode(text: string, at: number): boolean {
   const line = text.slice(text.lastIndexOf("\n", at - 1) + 1, at);
   let quoted = false;
@@ -78,7 +80,7 @@ export function isCode(text: string, at: number): boolean {
   return !quoted;
 }
 
-/** Names that can be used at a place, inner scopes first. */
+/** Names visible at a place, inner scopes first. */
 export function visibleAt({ names, from, fn, block }: Here): ReadonlyMap<string, Definition> {
   const found = new Map<string, Definition>();
   const add = (d: Definition, name = d.name.text): void => {
@@ -93,7 +95,7 @@ export function visibleAt({ names, from, fn, block }: Here): ReadonlyMap<string,
   }
   const ofBlock = inside.filter((d) => "owner" in d && d.owner === block && !("fn" in d));
   const isParameter = (d: Definition): boolean => d.kind === "parameter";
-  // Function bodies see members before parameters, all else sees parameters first.
+  // In function bodies members shadow parameters; elsewhere parameters shadow members.
   for (const d of ofBlock) if (d.kind !== "each" && (fn !== null) !== isParameter(d)) add(d);
   for (const d of ofBlock) if (d.kind !== "each") add(d);
   for (const d of names.exports.values()) add(d);

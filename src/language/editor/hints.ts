@@ -1,12 +1,12 @@
-// Inlay hints of shapes, the types of locals, routes and variables of loops, and of whether a model can generate.
+// Inlay hints for shapes (types of locals, routes and loop variables), and for whether a model can generate.
 import type { Project } from "./project.js";
 import { axisLines, shownValues } from "./shown.js";
 
 export interface Hint {
-  /** It stands behind this offset. */
+  /** The hint is shown after this offset. */
   readonly at: number;
   readonly label: string;
-  /** Shown when it is pointed at. */
+  /** The tooltip. */
   readonly more: string;
   readonly kind: "shape" | "cost" | "causal";
 }
@@ -21,15 +21,15 @@ export function shapeHints(project: Project, file: string, from: number, to: num
     if (!o.binds || o.span.end < from || o.span.start > to || !definition) return [];
     const { kind } = definition;
     if (kind !== "local" && kind !== "each" && kind !== "input" && kind !== "sub-block") return [];
-    // The type of an input stands there already, as does the block of a sub-block that is one.
+    // Declarations of inputs already show the type, and declarations of sub-blocks the block.
     if (kind === "sub-block" || (kind === "input" && o.span.start === definition.name.span.start)) return [];
     for (const { facts, to: then } of views) {
       const start = then(o.span.start);
       const end = then(o.span.end);
-      // The name must be the one that was bound there.
+      // The name now must have the length of the name that was bound.
       if (start === null || end === null || end - start !== o.span.end - o.span.start) continue;
       const seen = facts.seen(file, start);
-      // A list that grows in a loop has a value for each turn.
+      // A list that grows in a loop has a different value in each iteration.
       const lengths = new Set(seen.map(({ value }) => (value.kind === "list" ? value.length : null)));
       if (lengths.has(0) || (lengths.size > 1 && [...lengths].some((n) => n !== null))) return [];
       const label = shownValues(seen);
@@ -40,7 +40,7 @@ export function shapeHints(project: Project, file: string, from: number, to: num
   });
 }
 
-/** Behind the head of each model's `forward`: whether it follows the causal rule, once that has been checked. */
+/** After the head of each model's `forward`: whether the model is causal, once the review has checked this. */
 export function causalHints(project: Project, file: string, from: number, to: number): readonly Hint[] {
   const reviewed = project.underWay(file);
   const obstacles = reviewed?.review?.obstacles;

@@ -1,14 +1,16 @@
-// What the language server needs of the world: texts that are not open, and addresses of the library's files.
+// What the editor engine needs from its environment: texts of closed files, and URIs of library files.
 
 export interface Host {
-  /** The text of a file; null where there is none. */
+  /** The text of a file; null if the file does not exist. */
   read(uri: string): string | null;
-  /** Why the file may not be read for a model in this folder, such as a link that leads out of it; null: it may. */
+  /**
+   * Why a model in this folder must not read the file, e.g. a link that leads out of the folder; null if the model may.
+   */
   refusal(uri: string, folder: string): string | null;
-  /** Addresses of the `.mod` files of the workspace. */
+  /** URIs of the workspace's `.mod` files. */
   files(): readonly string[];
-  /** Where an editor can open a file of the library, by its name in spans; null: nowhere. */
+  /** A URI at which editors can open a library file, given its name in spans; null if none exists. */
   libraryUri(file: string): string | null;
-  /** The library's file at an address; null for others. */
+  /** The library file with this URI; null for other URIs. */
   libraryFile(uri: string): string | null;
 }

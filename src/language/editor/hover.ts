@@ -1,4 +1,4 @@
-// What is told of the name at a place: its declaration, its values and axes in the checks, its documentation.
+// Hover texts for names: the declaration, the values and axes seen in checks, and the documentation.
 import type { Span } from "../diagnostics/span.js";
 import { occurrenceAt, type Definition, type Occurrence } from "./definitions.js";
 import type { Project } from "./project.js";
@@ -7,18 +7,18 @@ import { builtinDocs, phases, routeMembers, seenOf, told, type Told } from "./to
 
 export interface Hover {
   readonly span: Span;
-  /** One for each thing that the name can be. */
+  /** One part for each definition that the name may refer to. */
   readonly parts: readonly HoverPart[];
 }
 
 export interface HoverPart extends Told {
-  /** What it stood for: a type, a value; null: nothing is known. */
+  /** The type or value that the name had; null if unknown. */
   readonly value: string | null;
-  /** The axes of that type, a line each: bounds, and how many rows there are. */
+  /** One line for each axis of the type: bounds and row counts. */
   readonly axes: readonly string[];
 }
 
-/** Null where no name is. */
+/** Null if no name is at this offset. */
 export function hoverAt(project: Project, file: string, offset: number): Hover | null {
   const names = project.names(file);
   const found = names && occurrenceAt(names, offset);
@@ -31,18 +31,18 @@ export function hoverAt(project: Project, file: string, offset: number): Hover |
   return { span: found.span, parts: found.definitions.map((d) => partOf(project, d, found)) };
 }
 
-/** What a name is that nothing declares: a built-in function, a phase, a member of a route. */
+/** Documentation of a name without a declaration: a built-in function, a phase, a member of a route. */
 export const builtinAt = ({ object }: Occurrence, word: string): Told | null =>
   object ? (routeMembers.get(word) ?? null) : (builtinDocs.get(word) ?? phases.get(word) ?? null);
 
 function partOf(project: Project, definition: Definition, { span, binds }: Occurrence): HoverPart {
-  // A local has a type of its own at each of its bindings; a use has that of the last binding before it.
+  // A local may have a different type at each binding; a use has the type from the last binding before this use.
   const at = definition.kind === "local" ? lastBinding(project, definition, span, binds) : definition.name.span;
   const seen = seenOf(project, definition, at);
   return { ...told(project, definition), value: shownValues(seen), axes: axisLines(seen) };
 }
 
-/** The binding of a local that a use reads, in the order of the text. */
+/** The last binding before a use, in text order. */
 export function lastBinding(project: Project, definition: Definition, use: Span, binds: boolean): Span {
   if (binds) return use;
   const names = project.names(use.file);

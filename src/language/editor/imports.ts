@@ -1,4 +1,4 @@
-// The edit that imports names into a file.
+// Computes the edit that imports names into a file.
 import type { Project } from "./project.js";
 
 /** A replacement of a part of a text. */
@@ -29,7 +29,7 @@ export function importOfNames(
   return { start: head, end: head, text: `${line}\n${/^\s*\n/.test(text.slice(head)) ? "" : "\n"}`, from };
 }
 
-/** Where the comments end that a file begins with, if an empty line divides them from what follows. */
+/** The end of the comments at the top of a file, if an empty line separates them from the rest. */
 function headEnd(text: string): number {
   const start = text.startsWith("\ufeff") ? 1 : 0;
   const head = /^(?:\/\/(?!\/)[^\n]*\n)+(?=\s*\n)/.exec(text.slice(start));

@@ -1,12 +1,12 @@
-// What a name stood for in a check, without the model that it was a part of: models are large, and one is made at every
-// keystroke.
+// Summarizes a value without references to the model that contains it: models are large, and every keystroke makes a
+// new one.
 import type { ConstValue } from "../check/context.js";
 import type { LogicalType } from "../check/model.js";
 import { equalShapes } from "../check/types.js";
 import { printValue } from "../check/values.js";
 import { printSize } from "../../ground/size/size.js";
 
-/** Values that hold no part of a model are kept as they are. */
+/** Values that reference no model are stored unchanged. */
 type Plain = Extract<ConstValue, { kind: "number" | "bool" | "string" | "none" | "size" | "error" }>;
 
 export type Known =
@@ -23,15 +23,15 @@ export type Known =
 export interface KnownList {
   readonly kind: "list";
   readonly length: number;
-  /** The blocks of its instances. */
+  /** The blocks of the instances in the list. */
   readonly blocks: readonly string[];
-  /** Of its first item, if that is a tensor. */
+  /** The type of the first item, if this item is a tensor. */
   readonly type: LogicalType | null;
-  /** As it would be written; null for a long one. */
+  /** The list in source syntax; null for a long list. */
   readonly text: string | null;
 }
 
-/** Longer lists are not written out, nor those of which all lists within have more items. */
+/** A list has a text only if it has at most SHORT items, and at most MOST_WITHIN items including nested lists. */
 const SHORT = 8;
 const MOST_WITHIN = 64;
 
@@ -65,7 +65,7 @@ export function knownOf(value: ConstValue): Known {
   }
 }
 
-/** How much there is to write of a value; it stops where it is too much. */
+/** The approximate amount of text for a value; counting stops beyond MOST_WITHIN. */
 function workOf(value: ConstValue): number {
   if (value.kind === "string") return Math.ceil(value.value.length / MOST_WITHIN);
   if (value.kind !== "list") return 1;
@@ -74,7 +74,7 @@ function workOf(value: ConstValue): number {
   return sum;
 }
 
-/** Whether two are told alike. */
+/** Whether two values look the same to the user. */
 export const areAlike = (a: Known, b: Known): boolean =>
   a.kind === "tensor" && b.kind === "tensor"
     ? a.type.dtype === b.type.dtype && equalShapes(a.type.shape, b.type.shape)

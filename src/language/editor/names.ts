@@ -1,4 +1,4 @@
-// Finds what every name of a file stands for, from the tree alone, in the scopes that the checker has.
+// Resolves every name of a file, from the syntax tree alone, with the checker's scopes.
 import type { Block, Expr, File, Fn, Member, Name, Stmt, TypeExpr } from "../syntax/ast.js";
 import { Blocks } from "./blocks.js";
 import {
@@ -24,7 +24,7 @@ class Reader {
   readonly #file = new Scope(null);
   readonly #blocks: Blocks;
   readonly #callees = new Map<number, readonly OfKind<"function">[]>();
-  /** What needs the signatures of all functions. */
+  /** Work postponed until the signatures of all functions are known. */
   readonly #later: (() => void)[] = [];
 
   constructor(
@@ -48,7 +48,7 @@ class Reader {
       this.#file.add(made);
       this.#exports.set(d.name.text, made);
     }
-    // All members first: a block's functions name those of blocks further down.
+    // All members are declared first, because functions refer to members of blocks declared further down.
     const scopes = this.tree.declarations.flatMap((d) =>
       d.kind === "block" ? [[d, this.#declareMembers(d)] as const] : [],
     );
@@ -68,7 +68,7 @@ class Reader {
     };
   }
 
-  /** A block of this file, which is being read, among them. */
+  /** The blocks passed to a parameter, including blocks of the file that is being read. */
   #givenTo(parameter: OfKind<"parameter">): readonly BlockDefinition[] {
     return this.others.givenTo(parameter).flatMap(({ name, file }) => {
       const exports = file === this.tree.file ? this.#exports : this.others.namesOf(file).exports;
@@ -113,7 +113,7 @@ class Reader {
     this.#occurrences.push({ span, definitions, binds, called, object, holds });
   }
 
-  /** Declares parameters and members; returns the scope of types and right-hand sides of members. */
+  /** Declares parameters and members; returns the scope for types and right-hand sides of members. */
   #declareMembers(owner: Block): Scope {
     const inside = { from: owner.span.start, to: owner.span.end };
     const members = new Map<string, Definition[]>();
@@ -181,7 +181,7 @@ class Reader {
     }
   }
 
-  /** `zeros` and `normal(…)` are no names of the file. */
+  /** The initializers `zeros` and `normal(…)` are not names of the file. */
   #initialiser(init: Expr, scope: Scope): void {
     if (init.kind === "if") {
       this.#expr(init.condition, scope);
@@ -207,7 +207,7 @@ class Reader {
       for (const d of dims) {
         if (d.kind === "rest" || d.value.kind !== "name") continue;
         const { name, span } = d.value;
-        // A capitalised name that nothing else has is an axis; its first type introduces it.
+        // An otherwise unknown capitalized name is an axis; the first type that contains the name defines the axis.
         if (!/^[A-Z]/.test(name) || typeScope.find(name) !== null) continue;
         const axis = this.#define({ text: name, span }, { kind: "axis", bound: d.bound, owner, fn }, inside);
         typeScope.add(axis);
@@ -265,7 +265,10 @@ class Reader {
     }
   }
 
-  /** The first binding defines a local; later ones are the same local, unless it hides an input, which they rebind. */
+  /**
+   * The first binding defines a local; later ones rebind the same local. A binding of an input's name rebinds the
+   * input.
+   */
   #assign(target: Name, value: Expr, owner: Block, fn: Fn, scope: Scope, after: number): void {
     const before = scope.own(target.text);
     if (before && before.kind !== "axis") {
@@ -280,12 +283,12 @@ class Reader {
 
   #use({ text, span }: Name, scope: Scope, how: Partial<Occurrence> = {}): void {
     const found = scope.find(text);
-    // An axis's own name in the type that introduces it has been noted.
+    // An axis name in the type that defines the axis has already been recorded.
     if (found?.name.span.start === span.start && found.name.span.file === span.file) return;
     this.#mention({ span }, found ? [found] : [], how);
   }
 
-  /** With an explicit stack: `a + b + c + …` may be long. */
+  /** Uses an explicit stack, since `a + b + c + …` may be long. */
   #expr(root: Expr, outer: Scope): void {
     const todo: { readonly expr: Expr; readonly scope: Scope; readonly called: boolean }[] = [
       { expr: root, scope: outer, called: false },

@@ -1,4 +1,4 @@
-// The symbols of a file as a tree, and the ranges that can be folded.
+// The symbol tree of a file, and its foldable ranges.
 import { lex } from "../syntax/lex.js";
 import { Diagnostics } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
@@ -75,7 +75,7 @@ export interface Fold {
   readonly kind: "code" | "comment" | "imports";
 }
 
-/** Brackets over several lines, comments of several lines, and the imports. */
+/** Folds multi-line brackets, multi-line comments, and the imports. */
 export function foldsOf(project: Project, file: string): readonly Fold[] {
   const text = project.textOf(file);
   const lexed = text === null ? null : lex({ file, text }, new Diagnostics());

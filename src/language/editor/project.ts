@@ -1,4 +1,4 @@
-// The texts of a workspace, open and closed: trees, names and checks of each, kept until something they read changes.
+// The workspace's texts, open and closed. Trees, names and checks are cached until something they depend on changes.
 import type { LogicalType, Model, Phase } from "../check/model.js";
 import type { Read } from "../check/names/files.js";
 import { libraryFile, librarySources } from "../check/names/library.js";
@@ -19,47 +19,47 @@ import { canonical, folderOf, inFolder, relativePath, resolved } from "./uris.js
 
 /** An open text. */
 interface Open {
-  /** As the client writes it. */
+  /** The URI in the client's spelling. */
   readonly uri: string;
   readonly version: number | null;
   readonly text: Text;
 }
 
-/** The parameters of every model that are not the text's own. */
+/** Parameter values that apply to every model, in place of the defaults in the source. */
 export interface CheckSettings {
   readonly set?: Readonly<Record<string, string>>;
 }
 
-/** What a step of a review found; nothing of the model that it made is kept. */
+/** What a review step found. It holds no reference to the checked model. */
 export interface Step {
   readonly phase: Phase;
-  /** The name of the model; null in a source without one. */
+  /** The name of the model; null in a source without a model. */
   readonly model: string | null;
   readonly diagnostics: readonly Diagnostic[];
-  /** The type of the first input of a model without errors. */
+  /** The type of the model's first input; null if the model has errors. */
   readonly reads: LogicalType | null;
 }
 
-/** The first model of a source, in infer, without errors. */
+/** The first model of a source in phase infer, without errors. */
 export interface FoundModel {
   readonly model: Model;
   readonly calls: Calls;
   readonly sources: readonly SourceFile[];
-  /** The texts that it is of, by file. */
+  /** The checked texts, by file. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
-/** A review of one source, as far as it has gone. */
+/** The review of a source, possibly still incomplete. */
 export interface Reviewed {
   readonly steps: readonly Step[];
   readonly review: Review | null;
   readonly facts: Facts;
-  /** The texts that it is of, by file. */
+  /** The checked texts, by file. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
 interface UnderWay {
-  /** No other has it. */
+  /** A unique number. */
   readonly number: number;
   readonly steps: Step[];
   readonly facts: Facts;
@@ -73,11 +73,11 @@ interface UnderWay {
 export class Project {
   readonly #open = new Map<string, Open>();
   readonly #trees = new Trees();
-  /** Trees of texts with a word more. */
+  /** Parse trees of texts with a placeholder inserted at the cursor, for completion. */
   readonly #probes = new Trees();
   readonly #readings = new Readings(this);
   readonly #reviews = new Map<string, UnderWay>();
-  /** Of each source the last review that found a model without errors. */
+  /** For each source, the last review that found a model without errors. */
   readonly #good = new Map<string, UnderWay>();
   #begun = 0;
 
@@ -89,12 +89,12 @@ export class Project {
 
   // --- texts
 
-  /** The name of a file here and in spans: of the library's as the checker has it, else its address. */
+  /** The name of a file here and in spans: the checker's name for library files, otherwise the canonical URI. */
   fileOf(uri: string): string {
     return this.host.libraryFile(uri) ?? canonical(uri);
   }
 
-  /** The address of a file, as the client writes it if it is open. */
+  /** The URI of a file, in the client's spelling if the file is open. */
   uriOf(file: string): string | null {
     return this.#open.get(file)?.uri ?? (librarySources.has(file) ? this.host.libraryUri(file) : file);
   }
@@ -138,14 +138,14 @@ export class Project {
     return file;
   }
 
-  /** Drops what depends on a file. */
+  /** Drops everything that depends on a file. */
   changed(file: string): void {
     this.#readings.changed();
     if (this.isLibrary(file)) this.#readings.libraryChanged();
     for (const [root, { reads }] of this.#reviews) if (root === file || reads.has(file)) this.#reviews.delete(root);
   }
 
-  /** Drops what depends on a file that was changed, made or deleted on the disk. */
+  /** Drops everything that depends on a file that was changed, created or deleted on the disk. */
   changedOnDisk(file: string): void {
     if (!this.#open.has(file)) this.#forget(file);
     this.changed(file);
@@ -163,7 +163,7 @@ export class Project {
     this.#reviews.clear();
   }
 
-  /** Null where there is no such file. */
+  /** Null if the file does not exist. */
   textOf(file: string): string | null {
     return this.#open.get(file)?.text.text ?? librarySources.get(file)?.text ?? this.host.read(file);
   }
@@ -186,7 +186,7 @@ export class Project {
     return null;
   }
 
-  /** The tree of a text that a file does not have: its own with a word more. */
+  /** The tree of the file's text with a placeholder inserted. */
   probed(file: string, text: string): Parsed {
     return this.#probes.parse({ file, text });
   }
@@ -198,19 +198,19 @@ export class Project {
     return this.#readings.names(file);
   }
 
-  /** What a file's names need of others. */
+  /** Access to other files for resolving a file's names. */
   others(file: string): Others {
     return this.#readings.others(file);
   }
 
-  /** The file that an import leads to; null for the library as a whole, and where it leads nowhere. */
+  /** The file that an import refers to; null for the library as a whole, and for an invalid path. */
   importOf(file: string, from: string): string | null {
     if (this.isLibrary(file)) return from.startsWith("./") ? `std/${from.slice(2)}` : null;
     const target = from === "std" ? null : resolved(file, from);
     return target !== null && this.#mayRead(file, target) ? target : null;
   }
 
-  /** Whether a file is of the workspace, or lies where a source that reads `file` may import from. */
+  /** Whether a file belongs to the workspace, or a source that reads `file` may import it. */
   #mayRead(file: string, target: string): boolean {
     return (
       this.#open.has(target) ||
@@ -221,7 +221,7 @@ export class Project {
     );
   }
 
-  /** How a file imports another: the library by its name, others by a relative path; null: it cannot. */
+  /** The import path from one file to another: "std" for the library, otherwise a relative path; null if impossible. */
   importPath(file: string, other: string): string | null {
     if (!this.isLibrary(other)) return this.isLibrary(file) ? null : relativePath(file, other);
     return this.isLibrary(file) ? null : "std";
@@ -233,8 +233,8 @@ export class Project {
   }
 
   /**
-   * Files that are not open may have changed since the last request: drops reviews that read or looked for one that is
-   * another now, and returns their roots.
+   * Closed files may have changed on the disk since the last request. Drops reviews that depend on a changed file, and
+   * returns the root sources of the dropped reviews.
    */
   looksAgain(): readonly string[] {
     this.#readings.changed();
@@ -245,7 +245,7 @@ export class Project {
 
   // --- checks
 
-  /** Sources whose checks tell of a file: itself, and open ones that read it. */
+  /** The sources whose checks report facts about a file: the file itself, and sources that read it. */
   rootsOf(file: string): readonly string[] {
     return [
       ...new Set([
@@ -255,7 +255,7 @@ export class Project {
     ];
   }
 
-  /** The next step of the review of a source; true while there are more. */
+  /** Runs the next review step of a source; returns true while more steps remain. */
   step(root: string): boolean {
     const known = this.#reviews.get(root) ?? this.#begin(root);
     if (!known || known.review) return false;
@@ -264,7 +264,7 @@ export class Project {
     try {
       next = known.rest.next();
     } catch (fault) {
-      // A fault of modc: nothing is known of this text.
+      // An internal error: nothing is known about this text.
       this.#reviews.delete(root);
       throw fault;
     }
@@ -279,31 +279,31 @@ export class Project {
     return true;
   }
 
-  /** The review of a source, completed now; null for a file that does not exist. */
+  /** Completes the review of a source; null for a file that does not exist. */
   reviewed(root: string): Reviewed | null {
     while (this.step(root));
     return this.#reviews.get(root) ?? null;
   }
 
-  /** Makes the check of the first model in infer, if it has not been made. */
+  /** Runs the check of the first model in phase infer, unless it has already run. */
   firstStep(root: string): void {
     const known = this.#reviews.get(root);
     if (known === undefined || known.steps.length === 0) this.step(root);
   }
 
-  /** Checks the first model of a source again, since none is kept; null where it has errors. */
+  /** Checks the first model of a source again, since models are not kept; null if the model has errors. */
   modelOf(root: string): FoundModel | null {
     this.firstStep(root);
     const known = this.#reviews.get(root);
     if (!known || known.steps[0]?.diagnostics.some((d) => d.severity === "error")) return null;
     const calls = new Calls();
-    // Of the same texts, whatever is on the disk now.
+    // Uses the reviewed texts, even if the files on the disk have changed.
     const [first] = this.#reviewOf(root, calls, new Set(known.reads), new Map(known.texts));
     const { model = null, sources = [] } = first?.checked ?? {};
     return model && { model, calls, sources, texts: known.texts };
   }
 
-  /** The review of a source as far as it has gone. */
+  /** The current, possibly incomplete, review of a source. */
   underWay(root: string): Reviewed | null {
     return this.#reviews.get(root) ?? null;
   }
@@ -321,8 +321,8 @@ export class Project {
   }
 
   /**
-   * Notes in `reads` every file that it reads or looks for, and in `texts` what it found, once each: its steps are all
-   * of the same texts.
+   * Records in `reads` every file that the review reads or looks for, and in `texts` each file's text, once. Thus all
+   * steps see the same texts.
    */
   #reviewOf(
     root: string,
@@ -347,7 +347,7 @@ export class Project {
     return review({ file: root, text: texts.get(root)! }, { set, parse: this.#trees.parse, nameOf, witness, read });
   }
 
-  /** Facts about a place of a file as it is now, of this or the last good text, each with its place there. */
+  /** Facts about a place, from the current review and the last good one, each with the place's offset then. */
   *factsAt(file: string, offset: number): Generator<{ readonly facts: Facts; readonly start: number }> {
     for (const { facts, to } of this.factsOf(file)) {
       const start = to(offset);
@@ -355,7 +355,7 @@ export class Project {
     }
   }
 
-  /** Facts about a file, with maps between offsets of its text now and offsets then; null: the place is new or gone. */
+  /** Facts about a file, with maps between current and earlier offsets; null for a new or removed place. */
   factsOf(file: string): readonly {
     readonly root: string;
     readonly facts: Facts;
@@ -371,18 +371,18 @@ export class Project {
     });
   }
 
-  /** Another one wherever the facts about a file are others: each step of a review adds to them. */
+  /** A key that changes whenever the facts about a file change; each review step adds facts. */
   factsKey(file: string): string {
     return this.#toldOf(file)
       .map(({ known: { number, steps } }) => `${number}:${steps.length}`)
       .join();
   }
 
-  /** Reviews that tell of a file, each with the text that it had then. */
+  /** Reviews with facts about a file, each with the file's text at that time. */
   #toldOf(file: string): readonly { readonly root: string; readonly known: UnderWay; readonly then: string }[] {
     return this.rootsOf(file).flatMap((root) => {
       const [current, good] = [this.#reviews.get(root), this.#good.get(root)];
-      // A check that found errors may not have come to everything.
+      // A review with errors may be incomplete, so the last good review is used, too.
       return [...new Set([current, good])].flatMap((known) => {
         const then = known?.texts.get(file);
         return known && then !== undefined && known.steps.length > 0 ? [{ root, known, then }] : [];

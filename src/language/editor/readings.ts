@@ -1,4 +1,4 @@
-// The names of every file, kept until something that they were read from changes.
+// Caches the resolved names of every file until something they were resolved from changes.
 import { libraryExports } from "../check/names/library.js";
 import type { File } from "../syntax/ast.js";
 import type { Parsed } from "../syntax/parse.js";
@@ -6,50 +6,51 @@ import type { Definition, GivenBlock, Names, OfKind, Others } from "./definition
 import type { Facts } from "./facts.js";
 import { namesOf } from "./names.js";
 
-/** The texts, and what checks told of them. */
+/** The texts, and the facts reported by checks. */
 export interface Sources {
   parsed(file: string): Parsed | null;
   isLibrary(file: string): boolean;
-  /** The file that an import leads to. */
+  /** The file that an import refers to. */
   importOf(file: string, from: string): string | null;
   factsAt(file: string, offset: number): Iterable<{ readonly facts: Facts; readonly start: number }>;
-  /** Another one wherever the facts about a file are others, or more. */
+  /** A key that changes whenever the facts about a file change. */
   factsKey(file: string): string;
 }
 
 interface Reading {
   readonly tree: File;
   readonly names: Names;
-  /** What imports led to, by their paths. */
+  /** The names of imported files, by import path. */
   readonly imports: ReadonlyMap<string, Names | null>;
-  /** Other files that were asked, with the names that they had. */
+  /** Other files that were consulted, with their names at that time. */
   readonly asked: ReadonlyMap<string, Names | null>;
-  /** Files of whose parameters it was asked what they are given, with the key of the facts; null: none were told. */
+  /** Files whose parameters were resolved to passed blocks, with the facts key used; null: no facts were used. */
   readonly parameters: ReadonlyMap<string, string | null>;
-  /** The last change after which it was found to hold. */
+  /** The last change counter for which this reading was found valid. */
   change: number;
 }
 
 /**
- * Each file is read by itself first, with imports, which make no circle. Where a name leads to a block that a parameter
- * is given, it is read again with what checks told: such a block may be of any file, also of one that imports this.
+ * Each file is first resolved alone, with its imports, which must not form a cycle.
+ * If a name leads to a block passed to a parameter, the file is resolved again with facts from checks. The passed block
+ * may come from any file, even a file that imports this one.
  */
 export class Readings {
   readonly #alone = new Map<string, Reading>();
   readonly #told = new Map<string, Reading>();
-  /** Files being read, of imports that do make a circle. */
+  /** Files being resolved, to detect import cycles. */
   readonly #open = new Set<string>();
   #change = 0;
   #library: ReadonlyMap<string, Definition> | null = null;
 
   constructor(readonly sources: Sources) {}
 
-  /** Whatever names are read from may have changed: each file is looked at once more. */
+  /** Something that names depend on may have changed: every reading must be validated again. */
   changed(): void {
     this.#change++;
   }
 
-  /** The text of one of the library's files is another. */
+  /** The text of a library file has changed. */
   libraryChanged(): void {
     this.#library = null;
     this.#alone.clear();
@@ -72,7 +73,7 @@ export class Readings {
     return reading.names;
   }
 
-  /** What a file's names need of others. */
+  /** Access to other files for resolving a file's names. */
   others(file: string): Others {
     return {
       exportsOf: (from) =>
@@ -122,7 +123,7 @@ export class Readings {
     }
   }
 
-  /** Whether everything that a reading is of is as it was. */
+  /** Whether everything that a reading depends on is unchanged. */
   #holds(reading: Reading, tree: File): boolean {
     if (reading.tree !== tree) return false;
     if (reading.change === this.#change) return true;
@@ -133,7 +134,7 @@ export class Readings {
     return true;
   }
 
-  /** `given` is null for a file by itself. */
+  /** `given` is null when a file is resolved alone. */
   #read(tree: File, given: Others["givenTo"] | null): Reading {
     const imports = new Map<string, Names | null>();
     const asked = new Map<string, Names | null>();

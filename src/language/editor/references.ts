@@ -7,7 +7,7 @@ import { keyOf, occurrenceAt, type Definition, type Occurrence } from "./definit
 import type { Project } from "./project.js";
 import { phases } from "./told.js";
 
-/** Where the name at a place is defined; the file, where it is an import's path. */
+/** The definitions of the name at a place; for an import path, the imported file. */
 export function definitionsAt(project: Project, file: string, offset: number): readonly Span[] {
   const names = project.names(file);
   const found = names && occurrenceAt(names, offset);
@@ -19,7 +19,7 @@ export function definitionsAt(project: Project, file: string, offset: number): r
   return [];
 }
 
-/** Every mention of what the name at a place stands for. */
+/** Every mention of the definition that the name at a place refers to. */
 export function referencesAt(
   project: Project,
   file: string,
@@ -38,7 +38,7 @@ export function referencesAt(
 const isPlace = ({ name }: Definition, { file, start }: Span): boolean =>
   name.span.file === file && name.span.start === start;
 
-/** Files that can mention a definition: its own alone, unless it is a name that other files see. */
+/** The files that may mention a definition: all files, or only its own file if the name is local to a function. */
 function filesOf(project: Project, definitions: readonly Definition[]): readonly string[] {
   const local = definitions.every((d) => d.kind === "local" || d.kind === "each" || d.kind === "axis");
   const own = definitions.map((d) => d.name.span.file);
@@ -83,7 +83,7 @@ export function renamingAt(project: Project, file: string, offset: number, to: s
   const start = occurrenceAt(project.names(file)!, offset)!.definitions;
   const axis = start.find((d) => d.kind === "axis");
   if (axis && !/^[A-Z]/.test(to)) return { refused: "the name of an axis begins with a capital letter" };
-  // A mention that can be a member of several blocks ties their names together.
+  // If a mention may be a member of several blocks, their members must be renamed together.
   const all = new Map(start.map((d) => [keyOf(d), d]));
   let mentions: readonly Occurrence[] = [];
   for (let size = 0; size !== all.size;) {
@@ -97,7 +97,7 @@ export function renamingAt(project: Project, file: string, offset: number, to: s
   return clash === null ? { edits: mentions.map((m) => m.span) } : { refused: clash };
 }
 
-/** Why the new name would mean something else somewhere; null: nowhere. */
+/** The reason why the new name would collide with another name; null if there is no collision. */
 function clashOf(
   project: Project,
   definitions: readonly Definition[],
@@ -120,7 +120,7 @@ function clashOf(
   return null;
 }
 
-/** Whether two names can be seen at one place. Members and named inputs are looked up by their owners, too. */
+/** Whether the ranges of two names overlap. Members and named inputs may also be looked up through their owners. */
 function overlaps(a: Definition, b: Definition): boolean {
   const ends = (d: Definition): readonly [number, number] =>
     d.kind === "local" && "fn" in d ? [d.fn.span.start, d.fn.span.end] : [d.from, d.to];

@@ -6,10 +6,10 @@ import type { Rational } from "../../ground/numerics/rational.js";
 import type { Size } from "../../ground/size/size.js";
 import type { Seen } from "./facts.js";
 
-/** At most so many different extents of one dimension are listed. */
+/** The greatest number of different extents listed for one dimension. */
 const MOST_EXTENTS = 3;
 
-/** The types that a name had, as one: `f32[B, T, 64|128]`; null where they differ in more than extents. */
+/** Merges all types of a name into one: `f32[B, T, 64|128]`; null if they differ in more than extents. */
 export function typeOf(seen: readonly Seen[]): string | null {
   const types = seen.flatMap(({ value }) => (value.kind === "tensor" ? [value.type] : []));
   const [first] = types;
@@ -23,7 +23,7 @@ function extents(sizes: readonly Size[]): string {
   return all.length <= MOST_EXTENTS ? all.join("|") : `${all.slice(0, MOST_EXTENTS - 1).join("|")}|…`;
 }
 
-/** What a name stands for: a type, a value, a route; null where nothing can be said. */
+/** A name's type, value or route as text; null if nothing is known. */
 export function shownValues(seen: readonly Seen[]): string | null {
   const known = seen.filter(({ value }) => value.kind !== "error");
   const type = typeOf(known);
@@ -71,7 +71,7 @@ function shownValue({ value, axis }: Seen): string {
 
 const typeText = ({ dtype, shape }: LogicalType): string => `${dtype}[${shape.map(showSize).join(", ")}]`;
 
-/** The axes in the types that a name had, each described in a line, in order of appearance. */
+/** One line for each axis in the types of a name, in order of appearance. */
 export function axisLines(seen: readonly Seen[]): readonly string[] {
   const lines = new Map<string, string>();
   const add = (name: string, axis: Seen["axis"], depth = 0): void => {
@@ -89,7 +89,7 @@ export function axisLines(seen: readonly Seen[]): readonly string[] {
   return [...lines.values()];
 }
 
-/** What an axis is, its bound, and how many rows of it there are. */
+/** Describes an axis by role, bound and row count. */
 export function axisLine(axis: LogicalAxis): string {
   const { name, bound } = axis;
   const most = bound === null ? "" : `, at most ${bound}`;

@@ -1,4 +1,4 @@
-// The call around a place: what it can be given, and which of that is being written.
+// Signature help: the parameters of the call around the cursor, and the parameter being written.
 import { builtins } from "../check/builtins/index.js";
 import type { Definition, Names } from "./definitions.js";
 import { here, isCode, type Here } from "./here.js";
@@ -6,12 +6,12 @@ import type { Project } from "./project.js";
 import { builtinDocs, told } from "./told.js";
 
 export interface SignatureParameter {
-  /** Empty where it has none: the third and more of `min`. */
+  /** Empty for a parameter without a name: the third and further arguments of `min`. */
   readonly name: string;
   /** As in the declaration: `dim: int = 4`. */
   readonly label: string;
   readonly doc: string | null;
-  /** Whether an argument before the place is for it. */
+  /** Whether an argument before the cursor is already assigned to the parameter. */
   readonly given: boolean;
 }
 
@@ -19,11 +19,11 @@ export interface Signature {
   readonly label: string;
   readonly doc: string | null;
   readonly parameters: readonly SignatureParameter[];
-  /** The parameter being written; null: none that is known. */
+  /** The index of the parameter being written; null if unknown. */
   readonly active: number | null;
 }
 
-/** Null outside of calls, and in those of something unknown. */
+/** Null outside of calls, and for a call of an unknown name. */
 export function signatureAt(project: Project, file: string, at: number): Signature | null {
   const found = here(project, file, at);
   return found && calleeAt(project, found);
@@ -79,7 +79,7 @@ function describedCall(project: Project, names: Names, call: OpenCall): Describe
   return { label: signature, doc, parameters };
 }
 
-/** The function that a call of an instance enters. */
+/** The function entered by a call of an instance. */
 function forwardOf(project: Project, names: Names, { kind }: Definition, call: OpenCall): Definition | null {
   if (kind !== "sub-block" && kind !== "parameter" && kind !== "each") return null;
   return names.calleesAt(call.nameStart)[0] ?? project.names(names.file)?.calleesAt(call.nameStart)[0] ?? null;
@@ -88,7 +88,7 @@ function forwardOf(project: Project, names: Names, { kind }: Definition, call: O
 interface OpenCall {
   readonly name: string;
   readonly nameStart: number;
-  /** Texts of the arguments up to the place; the last is being written. */
+  /** Texts of the arguments up to the cursor; the last argument is being written. */
   readonly args: readonly string[];
 }
 
@@ -109,7 +109,7 @@ function openCall(text: string, at: number): OpenCall | null {
     } else if (c === "(" || c === "[") {
       if (depth-- > 0) continue;
       if (c === "[") {
-        // An index or a list within the call: what was split belongs to it.
+        // An index or a list within the call: the arguments split so far belong to the list.
         args.length = 0;
         end = at;
         depth = 0;

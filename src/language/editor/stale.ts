@@ -1,4 +1,4 @@
-// Which reviews are of texts that are others now: files that are not open change on the disk, and nobody need tell.
+// Finds reviews of outdated texts: closed files may change on the disk without a notification.
 import type { Host } from "./host.js";
 import { folderOf } from "./uris.js";
 
@@ -8,13 +8,13 @@ interface Texts {
   textOf(file: string): string | null;
 }
 
-/** What a review read or looked for, and the texts that it found. */
+/** The files that a review read or looked for, and the texts found. */
 interface Read {
   readonly reads: ReadonlySet<string>;
   readonly texts: ReadonlyMap<string, string>;
 }
 
-/** The roots of reviews that found another text in a file that is not open; each file is read once. */
+/** The root sources whose reviews used a text of a closed file that has since changed. Each file is read once. */
 export function staleOf(reviews: ReadonlyMap<string, Read>, of: Texts): readonly string[] {
   const now = new Map<string, string | null>();
   const textNow = (file: string): string | null => {

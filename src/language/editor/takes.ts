@@ -1,4 +1,4 @@
-// Where rows of a route meet all tokens: which operand can be taken by which route.
+// Finds operands to gather by a route, for expressions that mix a route's rows with all tokens.
 import type { Expr } from "../syntax/ast.js";
 import { axisName } from "../check/types.js";
 import type { Span } from "../diagnostics/span.js";
@@ -14,7 +14,7 @@ export interface Take {
   readonly at: Span;
 }
 
-/** Operands at a place that lie on the axis from which a route chose, where another operand lies on the route's. */
+/** Operands along the axis from which a visible route chose; each can be gathered by the route. */
 export function takesAt(project: Project, file: string, span: Span): readonly Take[] {
   const tree = project.parsed(file)?.file;
   const names = project.names(file);

@@ -1,10 +1,10 @@
-// A text of an editor: places as line and character in the encoding that was agreed on, and edits.
+// A text in an editor: positions as line and character in the negotiated encoding, and edits.
 import type { Span } from "../diagnostics/span.js";
 
-/** What `character` of a position counts: bytes, UTF-16 code units or code points. */
+/** The unit of a position's `character`: bytes, UTF-16 code units or code points. */
 export type Encoding = "utf-8" | "utf-16" | "utf-32";
 
-/** Both from 0. */
+/** Both zero-based. */
 export interface Position {
   readonly line: number;
   readonly character: number;
@@ -15,7 +15,7 @@ export interface Range {
   readonly end: Position;
 }
 
-/** A replacement of a range; without one, of the whole text. */
+/** A replacement of a range, or of the whole text if there is no range. */
 export interface Change {
   readonly range?: Range | undefined;
   readonly text: string;
@@ -35,7 +35,7 @@ export class Text {
     return this.#starts.length;
   }
 
-  /** The nearest offset: beyond a line it is the line's end, beyond the text the text's. Never within a character. */
+  /** The nearest offset, clamped to the end of the line and of the text. The offset is never inside a character. */
   offsetAt({ line, character }: Position): number {
     if (line < 0) return 0;
     const start = this.#starts[line];
@@ -74,7 +74,7 @@ export class Text {
     return { start: this.positionAt(start), end: this.positionAt(end) };
   }
 
-  /** The line's offsets, without its end. */
+  /** The offsets of a line, without the line ending. */
   line(line: number): { readonly start: number; readonly end: number } {
     return { start: this.#starts[line] ?? this.text.length, end: this.#endOf(line) };
   }
@@ -96,7 +96,7 @@ export class Text {
   }
 }
 
-/** Lines end at `\n`, `\r\n` or `\r`, as the protocol says. */
+/** Lines end at `\n`, `\r\n` or `\r`, as the protocol specifies. */
 function lineStarts(text: string): readonly number[] {
   const starts = [0];
   for (let i = 0; i < text.length; i++) {
@@ -106,7 +106,7 @@ function lineStarts(text: string): readonly number[] {
   return starts;
 }
 
-/** The index of the last item that is at most `value`; the first item is. */
+/** The index of the last item that is at most `value`; the first item must be. */
 export function lastAtMost(sorted: readonly number[], value: number): number {
   let low = 0;
   let high = sorted.length;
@@ -120,11 +120,11 @@ export function lastAtMost(sorted: readonly number[], value: number): number {
 
 const bytesOf = (point: number): number => (point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4);
 
-/** Whether the offset lies between the halves of a surrogate pair. */
+/** Whether the offset is between the halves of a surrogate pair. */
 const isInside = (text: string, at: number): boolean =>
   /[\ud800-\udbff]/.test(text[at - 1] ?? "") && /[\udc00-\udfff]/.test(text[at] ?? "");
 
-/** What one edit changed, as the least part of both texts that differs: [start, end) became [start, end + grown). */
+/** The smallest differing range of two texts: [start, end) became [start, end + grown). */
 export interface Difference {
   readonly start: number;
   readonly end: number;
@@ -144,7 +144,7 @@ export function differenceOf(before: string, after: string): Difference {
   return { start, end: before.length - same, grown: after.length - before.length };
 }
 
-/** Where an offset of the text before is in the text after; null within what changed. */
+/** Maps an offset of the text before to the text after; null inside the changed range. */
 export function movedBy({ start, end, grown }: Difference, offset: number): number | null {
   if (offset <= start) return offset;
   return offset >= end ? offset + grown : null;

@@ -1,4 +1,4 @@
-// Semantic tokens: what each word of a text is, by the lexer and by what names stand for.
+// Semantic tokens: the kind of each word, from the lexer and from resolved names.
 import { isCompileTimeFunction } from "../check/eval/compile-time.js";
 import { builtins } from "../check/builtins/index.js";
 import { CONSTANTS, DTYPES, PARAM_KINDS, RESERVED, WORD_OPERATORS } from "../../../grammar/words.js";
@@ -27,7 +27,7 @@ export const TOKEN_TYPES = [
 ] as const;
 export type TokenType = (typeof TOKEN_TYPES)[number];
 
-/** Bits in this order. */
+/** The index of a modifier is its bit. */
 export const TOKEN_MODIFIERS = ["declaration", "readonly", "defaultLibrary", "documentation", "modification"] as const;
 export type TokenModifier = (typeof TOKEN_MODIFIERS)[number];
 
@@ -43,7 +43,7 @@ const operators: ReadonlySet<string> = new Set(WORD_OPERATORS);
 const constants: ReadonlySet<string> = new Set(CONSTANTS);
 const types: ReadonlySet<string> = new Set([...DTYPES, ...PARAM_KINDS]);
 
-/** In order of place, none overlapping another. */
+/** In source order and without overlaps. */
 export function tokensOf(project: Project, file: string): readonly Token[] {
   const text = project.textOf(file);
   const lexed = text === null ? null : lex({ file, text }, new Diagnostics());
@@ -80,7 +80,7 @@ export function tokensOf(project: Project, file: string): readonly Token[] {
 
 type Kind = readonly [TokenType, ...TokenModifier[]];
 
-/** `named`: whether a colon follows, as behind the name of an argument. */
+/** `named`: whether a colon follows, as after the name of an argument. */
 function kindOf(
   project: Project,
   { definitions: [definition], object, binds, called, span }: Occurrence,

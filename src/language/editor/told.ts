@@ -1,4 +1,4 @@
-// What can be told of a definition: its declaration as text, its documentation, and what it stood for in checks.
+// Describes a definition by declaration text, documentation, and the values seen in checks.
 import { documentedOf, functionDocs, parameterText, type Documented } from "../check/documented.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Definition } from "./definitions.js";
@@ -6,7 +6,7 @@ import type { Seen } from "./facts.js";
 import type { Project } from "./project.js";
 
 export interface Told {
-  /** As it stands in the source. */
+  /** The declaration's text. */
   readonly signature: string;
   readonly doc: string | null;
   readonly parameters: Documented["parameters"];
@@ -46,7 +46,7 @@ export function told(project: Project, definition: Definition): Told {
   }
 }
 
-/** The values that a definition had in checks, or that its name has at one of its bindings. */
+/** The values of a definition in checks, or of its name at one binding. */
 export function seenOf(project: Project, definition: Definition, at: Span = definition.name.span): readonly Seen[] {
   const fn = definition.kind === "axis" ? definition.fn.name.span.start : null;
   for (const { facts, start } of project.factsAt(at.file, fn ?? at.start)) {
@@ -80,6 +80,6 @@ export const oneLine = (text: string, longest = 120): string => {
   return line.length > longest ? `${line.slice(0, longest - 2)} …` : line;
 };
 
-/** The text of a function up to its body, which follows its results. */
+/** The text of a function up to its body. */
 const headOf = (text: string): string =>
   oneLine(text.slice(0, text.indexOf("{") === -1 ? undefined : text.indexOf("{")), 400);

@@ -1,8 +1,8 @@
-// Parses texts again and again as they are edited: only declarations that changed are parsed anew.
+// Parses edited texts incrementally: only declarations that changed are parsed again.
 import type { SourceFile } from "../diagnostics/span.js";
 import { parseAgain, type Parsed, type Parts } from "../syntax/parse.js";
 
-/** Keeps the last tree of each file. What it returns is what `parse` returns. */
+/** Caches the last tree of each file. The result equals `parse`'s result. */
 export class Trees {
   readonly #known = new Map<string, { readonly text: string; readonly parsed: Parsed; readonly parts: Parts }>();
 

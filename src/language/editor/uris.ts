@@ -1,6 +1,6 @@
-// Addresses of files, which clients write in different ways.
+// File URIs, which clients may spell in different ways.
 
-/** The address by which a file is known here: `file:///a%3A/b` and `file:///a:/b` are one. */
+/** The canonical spelling of a URI: `file:///a%3A/b` and `file:///a:/b` are the same file. */
 export function canonical(uri: string): string {
   const at = uri.indexOf(":");
   const scheme = uri.slice(0, at + 1);
@@ -14,7 +14,7 @@ export function canonical(uri: string): string {
   );
 }
 
-/** An address that cannot be decoded is taken as it stands. */
+/** A part that cannot be decoded is left unchanged. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -25,16 +25,16 @@ function decoded(part: string): string {
 
 const encoded = (part: string): string => encodeURIComponent(part).replaceAll("%3A", ":");
 
-/** The address of the folder of a file, with a slash at its end. */
+/** The URI of a file's folder, with a trailing slash. */
 export const folderOf = (uri: string): string => uri.slice(0, uri.lastIndexOf("/") + 1);
 
-/** The address of a path, which has no `.` and `..`, in a folder. */
+/** The URI of a path in a folder. The path must not contain `.` or `..`. */
 export const inFolder = (folder: string, path: string): string => folder + path.split("/").map(encoded).join("/");
 
-/** The last part of an address, as a name. */
+/** The last part of a URI, as a name. */
 export const nameOf = (uri: string): string => decoded(uri.slice(uri.lastIndexOf("/") + 1));
 
-/** The address that a relative path leads to from a file; null where it leaves the root or is none. */
+/** The URI that a relative path refers to, seen from a file; null if the path leaves the root or is not relative. */
 export function resolved(uri: string, path: string): string | null {
   if (!/^\.\.?\//.test(path) || path.includes("\\")) return null;
   const parts = folderOf(uri).split("/").slice(0, -1);
@@ -47,7 +47,7 @@ export function resolved(uri: string, path: string): string | null {
   return parts.join("/");
 }
 
-/** How a file is imported from another: a relative path; null across schemes. */
+/** The import path from one file to another: a relative path; null across schemes. */
 export function relativePath(from: string, to: string): string | null {
   const a = folderOf(from).split("/").slice(0, -1);
   const b = to.split("/");
