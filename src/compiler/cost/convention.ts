@@ -1,4 +1,4 @@
-// Counts operations as the Mixture-of-Recursions paper does: which nodes of a graph its formula counts, and with which
+// Counts operations by the convention of the Mixture-of-Recursions paper: which graph nodes count, and with which
 // factor.
 import { isFloat } from "../../ground/base/dtype.js";
 import { isPointwise, isView, nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
@@ -15,9 +15,10 @@ export interface Counted {
 }
 
 /**
- * Counts as in Mixture-of-Recursions (Bae et al. 2025, arXiv 2507.10524): weight products as if every head had its own
- * keys and values; attention as 2·T·d operations a token (the causal mask leaves half of T × T). It does not count the
- * language-model head, routers and operators that are not products: the result is null for those.
+ * Counts as in Mixture-of-Recursions (Bae et al. 2025, arXiv 2507.10524).
+ * Weight products count as if every head had separate keys and values. Attention counts 2·T·d operations a token (the
+ * causal mask leaves half of T × T).
+ * The language-model head, routers and operators that are not products do not count: for these the result is null.
  */
 export function morConvention(graph: Graph): (node: Node) => Counted | null {
   const nodes = nodesOf(graph);
@@ -63,8 +64,8 @@ function computedInputs(nodes: readonly Node[]): Computed {
 }
 
 /**
- * Products whose result is a result of the model, or becomes one by views and pointwise functions such as a scale and a
- * bias. With a loss: the products that give the logits of its cross entropy.
+ * Products whose result is an output of the model, or becomes an output through views and pointwise functions such as a
+ * scale and a bias. With a loss: the products that compute the logits of a cross entropy.
  */
 export function languageModelHeads(graph: Graph, computed = computedInputs(nodesOf(graph))): ReadonlySet<Node> {
   const heads = new Set<Node>();
@@ -83,8 +84,8 @@ export function languageModelHeads(graph: Graph, computed = computedInputs(nodes
 }
 
 /**
- * The one computed input of a node that moves elements or is pointwise; null where it has several, as a residual sum
- * has.
+ * The single computed input of a view or pointwise node; null if the node has several computed inputs, like a residual
+ * sum.
  */
 function onlyComputed(node: Node, computed: Computed): Node | null {
   const [only, ...more] = computed(node);
@@ -121,8 +122,8 @@ function keyValueProducts(nodes: readonly Node[], computed: Computed): ReadonlyM
 }
 
 /**
- * The product of this width, or the slice of a wider product, that a key or value is computed from by views, rotation,
- * norms and biases.
+ * The product with this width, or the slice of a wider product, from which views, rotation, norms and biases compute a
+ * key or value.
  */
 function columnsBehind(root: Node, width: number, computed: Computed): Node | null {
   const pending = [root];

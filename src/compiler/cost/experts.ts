@@ -1,5 +1,5 @@
-// Mixtures of experts in the ledger: what an expert of each kind holds, what one of its entries costs, and how many
-// entries it is expected to have.
+// Mixtures of experts in the ledger: for each kind of expert the weights, the cost of an entry, and the expected number
+// of entries.
 import { countOf } from "../../ground/base/collections.js";
 import type { Model, ModelMixture } from "../../language/check/model.js";
 import type { Node } from "../ir/graph.js";
@@ -8,33 +8,33 @@ import type { Rational } from "../../ground/numerics/rational.js";
 import { withoutCalls } from "./group.js";
 import type { SizeValues } from "./shares.js";
 
-/** Experts of one kind: alike but for the values of their weights. */
+/** Experts that differ only in the values of their weights. */
 export interface ExpertKind {
   /** The block: `SwiGLU`. */
   readonly block: string;
-  /** How many there are. */
+  /** The number of experts of this kind. */
   readonly experts: number;
-  /** Number of values in the weights of each, and their bytes. */
+  /** Number of weight values in each expert, and their bytes. */
   readonly parameters: number;
   readonly bytes: number;
-  /** Operations of an entry: of one token in one of them. */
+  /** Operations per entry: one expert applied to one token. */
   readonly operations: number;
-  /** How many entries each is expected to have in the run. */
+  /** The expected number of entries for each expert in the run. */
   readonly entries: number;
 }
 
-/** Calls of experts whose kinds are equal. */
+/** Calls of experts with equal kinds. */
 export interface Mixture {
-  /** Of each call: `layers.3.inner.mlp`. */
+  /** The path of each call: `layers.3.inner.mlp`. */
   readonly paths: readonly string[];
-  /** In the order of the list. */
+  /** In list order. */
   readonly kinds: readonly ExpertKind[];
 }
 
-/** The operations that the ledger counts for a node, all its rows alike. */
+/** The operations that the ledger counts for all rows of a node together. */
 type Operations = (node: Node) => Rational;
 
-/** All mixtures of a model, in order; those with equal kinds are one. */
+/** All mixtures of a model, in order; mixtures with equal kinds are merged. */
 export function mixturesOf(
   nodes: readonly Node[],
   { mixtures, weights }: Pick<Model, "mixtures" | "weights">,
@@ -65,7 +65,7 @@ export function mixturesOf(
   return [...alike.values()];
 }
 
-/** Experts of one kind in a list, with the first of them. */
+/** Experts of one kind in a list, represented by the first expert. */
 interface Kind {
   readonly first: ModelMixture["experts"][number];
   experts: number;
@@ -74,7 +74,7 @@ interface Kind {
 
 type Weights = ReadonlyMap<string, readonly { readonly name: string; readonly shape: readonly number[] }[]>;
 
-/** The weights in each expert, by its path. */
+/** The weights of each expert, by the expert's path. */
 function weightsOf(mixtures: readonly ModelMixture[], weights: Model["weights"]): Weights {
   const found = new Map<string, { readonly name: string; readonly shape: readonly number[] }[]>(
     mixtures.flatMap(({ experts }) => experts.map(({ path }) => [path, []])),
@@ -98,7 +98,10 @@ function kindsOf(experts: ModelMixture["experts"], weights: Weights): readonly K
   return [...kinds.values()];
 }
 
-/** Operations of one entry, by the path of the first expert of each kind: of all its calls by all their rows. */
+/**
+ * Operations of one entry, keyed by the path of each kind's first expert: operations in all calls, divided by rows in
+ * all calls.
+ */
 function operationsOf(
   nodes: readonly Node[],
   mixtures: readonly ModelMixture[],
@@ -126,7 +129,7 @@ function operationsOf(
   );
 }
 
-/** The path, or what encloses it, that is one of these; null if none is. */
+/** The longest prefix of the path among the known paths; null if there is no such prefix. */
 function within(path: string, known: ReadonlyMap<string, unknown>): string | null {
   for (let own = path; own !== ""; own = own.slice(0, Math.max(0, own.lastIndexOf("."))))
     if (known.has(own)) return own;

@@ -3,7 +3,7 @@
 /** The row for the model's own functions, which belong to no block. */
 export const MODEL_GROUP = "(model)";
 
-/** The path of the instance whose call this is: without the numbers of calls. */
+/** The instance path of a call, i.e. the path without call numbers. */
 export const withoutCalls = (path: string): string => path.replace(/#\d+/g, "");
 
 /**

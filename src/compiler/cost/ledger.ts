@@ -1,5 +1,5 @@
-// The cost ledger: operations, bytes, parameters and cache that a model executes, layer by layer, beside those of the
-// same model with nothing skipped.
+// The cost ledger: operations, bytes, parameters and cache of a model, layer by layer, as executed and with nothing
+// skipped.
 import { countOf } from "../../ground/base/collections.js";
 import type { Model } from "../../language/check/model.js";
 import type { Span } from "../../language/diagnostics/span.js";
@@ -35,11 +35,11 @@ export interface LedgerOptions {
   readonly convention?: Convention;
   /** Bytes that every value takes: 4 (f32), or 2 for what f16 would cost. Default 4. */
   readonly bytesPerValue?: 2 | 4;
-  /** The row of what a call did at a place of the source; by default one for each instance: `groupOf`. */
+  /** The row for operations at a source place of a call; by default one row for each instance: `groupOf`. */
   readonly row?: (path: string, span: Span | null) => string;
 }
 
-/** Work and memory of one part of a model. */
+/** Work and memory for a part of a model. */
 export interface Work {
   /** Floating-point operations: matrix products, attention, and everything else. */
   readonly products: number;
@@ -54,7 +54,7 @@ export interface Work {
 }
 
 export interface LedgerRow {
-  /** `layers.3`: all calls of that instance together; `(model)` for operators outside any block. */
+  /** `layers.3`: the sum over all calls of this instance; `(model)` for operators outside any block. */
   readonly name: string;
   readonly executed: Work;
   /** The work if no token skipped a block. */
@@ -72,15 +72,15 @@ export interface Ledger {
   /** In order of first appearance. */
   readonly rows: readonly LedgerRow[];
   readonly total: Omit<LedgerRow, "name">;
-  /** Number of values in weights whose rows are looked up, as those of embeddings are. The parameters include them. */
+  /** Number of values in lookup tables (embeddings). The parameters include them. */
   readonly embeddingParameters: number;
-  /** Number of values in the weights of the language-model head, unless they are a table too. */
+  /** Number of values in the weights of the language-model head, unless they are also a lookup table. */
   readonly headParameters: number;
-  /** Number of values in states, which are no parameters. */
+  /** Number of values in states, which do not count as parameters. */
   readonly stateValues: number;
-  /** The parameters that are active for a token: each weight by the share of tokens that read it. */
+  /** The parameters active for a token: each weight times the share of tokens that read this weight. */
   readonly active: Parameters;
-  /** Lists of blocks that are called by a choice: what an expert of each kind holds and costs. */
+  /** Lists of blocks called by a choice: the weights and the cost for each kind of expert. */
   readonly mixtures: readonly Mixture[];
 }
 
@@ -171,7 +171,7 @@ interface Sums {
   products: Rational;
   attention: Rational;
   other: Rational;
-  /** Bytes at 4 a value, as the operators' records count them. */
+  /** Bytes with 4 bytes per value, as the operators' records count them. */
   bytes: Rational;
   /** Number of values, not bytes. */
   cache: Rational;
@@ -219,8 +219,8 @@ interface Cached {
 }
 
 /**
- * Keys, values and weights of keys that causal attention reads, each once even if several nodes read it: what a
- * generation cache would hold.
+ * Keys, values and key weights that causal attention reads: the contents of a generation cache. Each value counts once
+ * even if several nodes read it.
  */
 function* cached(nodes: readonly Node[]): Generator<Cached> {
   const seen = new Set<Node | string>();
@@ -240,7 +240,7 @@ function* cached(nodes: readonly Node[]): Generator<Cached> {
   }
 }
 
-/** The state whose memory a value is, through views and what is written there: calls of a block may share one. */
+/** The state whose memory a value shares through views and scatters. Several calls of a block may share one state. */
 function stateUnder(value: Node): string | null {
   let at = value;
   while (isView(at) || isScatter(at)) at = at.inputs[0]!;
@@ -293,8 +293,8 @@ function totalOf(rows: readonly LedgerRow[]): Omit<LedgerRow, "name"> {
 }
 
 /**
- * How many training steps of `stepTokens` tokens a budget of operations pays for, not rounded: budget / (operations a
- * token · tokens a step).
+ * The number of training steps, with `stepTokens` tokens each, that a budget of operations pays for. Not rounded:
+ * budget / (operations per token · tokens per step).
  */
 export const stepsWithin = (budget: number, ledgerOf: Pick<Ledger, "total" | "tokens">, stepTokens: number): number =>
   budget / ((ledgerOf.total.executed.flops / ledgerOf.tokens) * stepTokens);

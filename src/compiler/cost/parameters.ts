@@ -1,4 +1,4 @@
-// Parameters of a model, and those that are active for a token: what of its weights a token reads on average.
+// A model's parameters, and the active parameters, i.e. the weights that a token reads on average.
 import { countOf } from "../../ground/base/collections.js";
 import type { Model } from "../../language/check/model.js";
 import { isOp, isView, nodesOf, type Graph, type Node } from "../ir/graph.js";
@@ -9,19 +9,19 @@ import { languageModelHeads } from "./convention.js";
 import { membersOf } from "../ops/members.js";
 import { resolveShares, type RunShares, type SizeValues } from "./shares.js";
 
-/** Numbers of values in weights. */
+/** Numbers of weight values. */
 export interface Parameters {
   readonly total: number;
-  /** Those of tables whose rows are looked up, as embeddings are. */
+  /** Values in lookup tables such as embeddings. */
   readonly tables: number;
-  /** Those of the language-model head, where it is no table. */
+  /** Values in the language-model head, unless it is a lookup table. */
   readonly heads: number;
 }
 
 /**
- * All parameters, and the active ones: each weight by the share of tokens that read it. A routed block counts by its
- * capacity, one of E experts of which a token takes k by k/E, a table whole. Shares are exact, so that they depend on
- * no length.
+ * All parameters, and the active ones: each weight times the share of tokens that read this weight.
+ * A routed block counts by its capacity. An expert counts by k/E, if a token takes k of E experts. A table counts in
+ * full. The shares are exact and therefore independent of sequence lengths.
  */
 export function parametersOf(
   graph: Graph,
@@ -48,7 +48,7 @@ export function parametersOf(
   return { all: counted(() => q.ONE), active: counted((path) => shares.get(path) ?? q.ZERO) };
 }
 
-/** Paths of the weights whose rows are looked up. */
+/** Paths of weights used as lookup tables. */
 function lookedUp(graph: Graph): ReadonlySet<string> {
   return new Set(
     nodesOf(graph).flatMap((node) =>
@@ -57,14 +57,14 @@ function lookedUp(graph: Graph): ReadonlySet<string> {
   );
 }
 
-/** Paths of the weights that the nodes are, or are views of, or are joined from. */
+/** Paths of weights that the nodes are, view, or concatenate. */
 function weightsBehind(nodes: readonly Node[]): ReadonlySet<string> {
   const seen = new Set(nodes);
   for (const node of seen) if (isView(node) || isOp(node, "concat")) for (const input of node.inputs) seen.add(input);
   return new Set([...seen].flatMap((node) => (isOp(node, "weight") ? [node.attrs.path] : [])));
 }
 
-/** By path, the share of tokens that read a weight: that of the reader with most of them. */
+/** For each weight path, the largest share of tokens among the weight's readers. */
 function sharesOf(graph: Graph, sizes: SizeValues): ReadonlyMap<string, Rational> {
   const shares = new Map<Node, Rational>();
   const read = (node: Node, share: Rational): void => {
@@ -77,7 +77,7 @@ function sharesOf(graph: Graph, sizes: SizeValues): ReadonlyMap<string, Rational
   const found = new Map<string, Rational>();
   for (const node of nodesOf(graph).toReversed()) {
     const share = tokens(node) ?? shares.get(node) ?? q.ZERO;
-    // Each row reads the weights of one expert of all.
+    // Each row reads the weights of one expert.
     const members = membersOf(node);
     const each = members
       ? q.divide(q.multiply(share, sizes.rational(members.existing)), q.rational(members.of))
@@ -91,7 +91,10 @@ function sharesOf(graph: Graph, sizes: SizeValues): ReadonlyMap<string, Rational
   return found;
 }
 
-/** The share of what is joined: of a block that stands in a list more than once, that of all its places. */
+/**
+ * The share for one input of a concatenation. A block that occurs in a list more than once gets the sum of its shares,
+ * at most 1.
+ */
 function timesRead(share: Rational, inputs: readonly Node[], input: Node): Rational {
   const times = inputs.reduce((n, other) => (other === input ? n + 1 : n), 0);
   if (times === 1) return share;
@@ -99,7 +102,7 @@ function timesRead(share: Rational, inputs: readonly Node[], input: Node): Ratio
   return q.compare(all, q.ONE) > 0 ? q.ONE : all;
 }
 
-/** The share of all tokens for which a node has rows; null where it has none. */
+/** The share of all tokens for which a node has rows; null if the node has no token rows. */
 function tokensOf(graph: Graph, sizes: SizeValues): (node: Node) => Rational | null {
   const sequences = new Map(graph.axes.flatMap((a) => (a.role === "sequence" ? [[a.name, a] as const] : [])));
   const root = [...sequences.values()].find((a) => a.count.kind === "input")?.name;

@@ -1,4 +1,4 @@
-// Sizes with exact shares, as papers count: capacities are not rounded to whole tokens.
+// Evaluates sizes with exact shares, as papers count: capacities are not rounded to whole tokens.
 import { bug } from "../../ground/base/invariant.js";
 import type { Axis, RunSizes } from "../../ground/size/axes.js";
 import type { Rule, RuleKind } from "../../ground/size/count-rules.js";
@@ -14,8 +14,8 @@ export interface SizeValues {
 }
 
 /**
- * Evaluates sizes with `ceil(c·T)` as c·T and every sequence full. `dense`: routed axes keep all tokens. Counts are
- * fractions of tokens, so only ledgers can use them, not runs.
+ * Evaluates sizes with `ceil(c·T)` as c·T, and with every sequence full. `dense`: routed axes keep all tokens. Since
+ * counts may be fractions of tokens, only ledgers can use these sizes, not runs.
  */
 export function resolveShares(axes: readonly Axis[], run: RunShares, dense: boolean): SizeValues {
   const byName = new Map(axes.map((axis) => [axis.name, axis]));
