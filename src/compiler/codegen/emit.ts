@@ -1,4 +1,4 @@
-// Plan → program: WGSL for every kernel, sizes as text, places in the source as lines.
+// Converts a plan to a program: WGSL for every kernel, sizes as text, source places as lines.
 import type { Model } from "../../language/check/model.js";
 import { invariant } from "../../ground/base/invariant.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
@@ -47,7 +47,7 @@ export interface EmitOptions {
   readonly sources?: readonly SourceFile[];
 }
 
-/** Turns a plan into a program, the data a runtime needs. Kernels with equal text are stored once. */
+/** Converts a plan to a program, i.e. the data a runtime needs. Kernels with equal text are stored once. */
 export function emit(plan: Plan, options: EmitOptions = {}): Program {
   const { graph } = plan;
   const { model } = options;
@@ -257,7 +257,9 @@ function emitTable(table: PlanTable): ProgramTable {
   }
 }
 
-/** All weights that the model declares, whether the plan reads them or not: a checkpoint must hold them all. */
+/**
+ * All weights that the model declares, whether the plan reads them or not, because a checkpoint must contain them all.
+ */
 function weightsOf(plan: Plan, model: Model | undefined): readonly ProgramWeight[] {
   const slotsOf = (path: string): ProgramWeight["slots"] => plan.weights.get(path) ?? [];
   if (model) return model.weights.map((weight) => asProgramWeight(weight, slotsOf(weight.path)));

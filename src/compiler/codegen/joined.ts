@@ -1,12 +1,12 @@
-// Prints a kernel that runs several small ones one after the other, in one workgroup.
+// Prints a kernel that runs several small kernels in sequence, in one workgroup.
 import { invariant } from "../../ground/base/invariant.js";
 import type { JoinedKernel, Kernel } from "../schedule/plan.js";
 import { bodyOf, printDeclarations, printRegion } from "./region.js";
 
-/** The entry point of a kernel's file, with the number of its invocations and its parameters. */
+/** The entry point in a kernel file, with its workgroup size and parameters. */
 const ENTRY = /@compute @workgroup_size\(([^)]*)\)\s*fn main\(([^{]*?),?\s*\) \{/;
 
-/** Complete WGSL. `sourceOf`: the file of a kernel. */
+/** Returns complete WGSL. `sourceOf` returns a kernel's file. */
 export function joinedText(
   kernel: Kernel,
   parts: readonly JoinedKernel[],
@@ -37,10 +37,10 @@ ${ownLane}${runs.join("")}}
 `;
 }
 
-/** Invocations that every device has in a workgroup. */
+/** The workgroup size that every device supports. */
 const MOST_INVOCATIONS = 256;
 
-/** The largest number of consecutive parts between two waits. */
+/** The largest number of consecutive parts between two barriers. */
 function mostBetweenWaits(parts: readonly JoinedKernel[]): number {
   let [most, now] = [0, 0];
   for (const { waits } of parts) {
@@ -52,7 +52,7 @@ function mostBetweenWaits(parts: readonly JoinedKernel[]): number {
 
 interface PartText {
   readonly text: string;
-  /** The name of the function that runs one workgroup of the part. */
+  /** The function that runs one workgroup of the part. */
   readonly call: string;
   readonly lanes: number;
   /** The arguments of the call for workgroup `n`, given the number of workgroups. */
@@ -89,7 +89,7 @@ function partText({ kernel, prefix, buffers }: JoinedKernel, whole: Kernel, sour
   };
 }
 
-/** The builtins of a part, which one workgroup runs as workgroup `n` of `groups`. */
+/** The values of a part's builtins in workgroup `n` of `groups`. */
 const BUILTINS: Readonly<Record<string, (groups: string) => string>> = {
   workgroup_id: () => "vec3u(n, 0u, 0u)",
   num_workgroups: (groups) => `vec3u(${groups}, 1u, 1u)`,
@@ -104,8 +104,8 @@ const withoutComments = (text: string): string =>
     .trimStart();
 
 /**
- * The text with a prefix before the names that it declares for itself and before its uniform words, and with the names
- * of its buffers in the whole kernel. Members of other structs keep theirs.
+ * Prefixes the names that the text declares and its uniform words, and replaces buffer names by their names in the
+ * joined kernel. Struct members other than uniform words keep their names.
  */
 function renamedText(text: string, prefix: string, buffers: ReadonlyMap<string, string>): string {
   const own = new Set([...text.matchAll(/^(?:struct|alias|const|fn) (\w+)/gm)].map(([, name]) => name!));

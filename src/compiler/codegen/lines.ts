@@ -12,7 +12,7 @@ export class LineTable {
     }
   }
 
-  /** The line on which the span starts, counted from 1; 0 where the text of the file is not known. */
+  /** The line on which the span starts, counted from 1; 0 if the file's text is unknown. */
   lineOf({ file, start }: Span): number {
     const starts = this.#starts.get(file);
     if (!starts) return 0;

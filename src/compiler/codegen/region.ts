@@ -11,8 +11,8 @@ const END = "// --- end of parameters\n";
 const ENABLES = "\nenable subgroups;\n";
 
 /**
- * A kernel's file with its parameters region replaced: complete WGSL. `pinned`: the subgroup size that the kernel asks
- * for; null if it asks for none.
+ * A kernel's file with its parameters region replaced: complete WGSL. `pinned`: the subgroup size that the kernel
+ * declares, or null.
  */
 export function assemble(source: string, kernel: Kernel, pinned: number | null = null): string {
   const begin = source.indexOf(BEGIN);
@@ -24,7 +24,7 @@ export function assemble(source: string, kernel: Kernel, pinned: number | null =
   return pinned === null ? text : pin(text, kernel.file, pinned);
 }
 
-/** The text of a kernel with the size of its subgroups as an attribute. */
+/** Declares the subgroup size of a kernel as an attribute. */
 function pin(text: string, file: string, width: number): string {
   const parts = text.split(ENABLES);
   const entry = text.split("@compute @workgroup_size(");
@@ -65,7 +65,7 @@ const withHelpers = (text: string): string =>
     .map((name) => `${wgslHelpers.get(name)!}\n`)
     .join("") + text;
 
-/** What a kernel's file says behind its parameters region. */
+/** The part of a kernel's file after its parameters region. */
 export function bodyOf(source: string): string {
   const end = source.indexOf(END);
   invariant(end >= 0, "a kernel has no parameters region");

@@ -40,7 +40,7 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
     const operators = nodes.map((n): ProgramOperator => ({ op: n.op, origin: places.of(n.origin) }));
     // Equal steps share their array of uniforms and have the same cost, so that repeated layers are counted once.
     const key = unit.steps.flatMap((s) => (s.kind === "dispatch" ? [s.uniforms] : []))[0]!;
-    // Of two kinds of experts the shares may differ where the sizes are equal.
+    // Shares may differ between two kinds of experts even if the sizes are equal, so the cost is not reused.
     const ofExperts = nodes.some((node) => membersOf(node) !== null);
     let cost = ofExperts ? costOfGroup(unit, traffic) : costs.get(key);
     if (!cost) costs.set(key, (cost = costOfGroup(unit, traffic)));
@@ -104,7 +104,7 @@ class Locations {
   }
 }
 
-/** A value in memory: a result of a node that a kernel computes, or of a source. */
+/** A value in memory: a result of a computed node or of a source node. */
 interface StoredValue {
   readonly root: Node;
   readonly result: number;
@@ -135,7 +135,7 @@ class Traffic {
     for (const node of graph.starts.values()) markStored(node);
   }
 
-  /** The stored values that a node is a view of, or that it is packed from when weights are loaded. */
+  /** The stored values that a node views, or from which it is packed when weights are loaded. */
   *#storedValuesOf(node: Node): Generator<StoredValue & { readonly type: TensorType }> {
     const pending: { node: Node; result: number; type: TensorType }[] = [{ node, result: 0, type: node.types[0]! }];
     for (let at = pending.pop(); at; at = pending.pop()) {
@@ -144,7 +144,7 @@ class Traffic {
         continue;
       }
       const result = isOp(at.node, "pick") ? at.node.attrs.result : at.result;
-      // A view may show a part of its input. A value that is broadcast or concatenated is read whole.
+      // A view may show only a part of its input. A value that is broadcast or concatenated is read whole.
       const whole = at.node.op === "broadcast" || at.node.inputs.length > 1;
       for (const input of at.node.inputs)
         pending.push({ node: input, result, type: whole ? input.types[0]! : at.type });
@@ -176,7 +176,7 @@ class Traffic {
             );
           const seen = rows ?? (share === null ? bytesOf([type]) : multiplySizes(share, bytesOf([type])));
           const part = this.#inMemory(root, result, seen);
-          // Two different views of one value show different parts of it; two reads of the same rows are counted once.
+          // Two different views of one value read different parts; two reads with the same number of rows count once.
           read.parts.set(rows === null ? `${printSize(part)} ${viewKey(input, ids)}` : `rows ${printSize(part)}`, part);
         }
       });
@@ -190,20 +190,20 @@ class Traffic {
         sum = addSizes(sum, this.#inMemory(node, result, touched(node)?.written ?? bytesOf([node.types[result]!])));
     return sum;
   }
-  /** Converts a byte count at four bytes a value to the bytes of the result's encoding. */
+  /** Converts a byte count with four bytes per value to bytes in the result's encoding. */
   #inMemory(node: Node, result: number, bytes: Size): Size {
     const { block } = encodings[(result === 0 && this.#encodings.get(node)) || "word"];
     return multiplySizes(sizeOf(rational(block.bytes, 4 * block.values)), bytes);
   }
 }
 
-/** A number that tells slices of one value apart. */
+/** A number that distinguishes different views of a value. */
 function viewKey(node: Node, ids: Map<Node, number>): number {
   if (!ids.has(node)) ids.set(node, ids.size);
   return ids.get(node)!;
 }
 
-/** How much of its inputs and of its result a node touches; null: all. */
+/** The parts of its inputs and result that a node touches; null: everything. */
 const touched = <K extends OpName>(node: Node<K>): Touched | null => ops[node.op].touches?.(node) ?? null;
 
 type WorkCost = Pick<ProgramWork, "flops" | "denseFlops" | "bytes">;
@@ -226,7 +226,7 @@ function costOfGroup(unit: StepGroup, traffic: Traffic): WorkCost {
   };
 }
 
-/** In whole operations. */
+/** Rounded up to whole operations. */
 const shareOf = (share: Size, flops: Size): Size =>
   equalSizes(share, 1) ? flops : applySize("ceil", [normal(multiplySizes(share, flops))]);
 
