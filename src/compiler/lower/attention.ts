@@ -41,7 +41,7 @@ type Rows = ReturnType<typeof packedAlong>;
 
 const rowsOf = (cx: Lowering, x: Placed): Rows => packedAlong(cx, x, x.type.shape.length - 2);
 
-/** [H, N, d]: leading dimensions are the heads; one head if there are none. */
+/** [H, N, d]: leading dimensions are merged to the heads; without leading dimensions there is one head. */
 function headsOf(cx: Lowering, node: Node): Node {
   const { shape } = typeOf(node);
   const lead = shape.slice(0, -2).reduce((n: Size, s) => multiplySizes(n, s), 1);

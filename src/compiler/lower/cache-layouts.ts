@@ -1,4 +1,4 @@
-// Where caches lie: rows of the sequences of a run side by side, or rows of many sequences in pools of pages.
+// Memory layouts for caches: contiguous rows for the sequences of a run, or rows of many sequences in pools of pages.
 import type { Emit } from "../ir/build.js";
 import type { GraphInput, Node, Origin } from "../ir/graph.js";
 import { inputsFor } from "../ir/typing.js";
@@ -7,18 +7,18 @@ import { capacityOf, PAGE, pagesOf, poolOf } from "../../runtime/program/axes-of
 import type { Axis } from "../../ground/size/axes.js";
 import { axisSize, rowsSize, type Size } from "../../ground/size/size.js";
 
-/** What a run has on an axis of keys. */
+/** The nodes of a run for an axis of keys. */
 export interface RunRows {
   readonly axis: string;
   /** Starts of the run's rows and of the axis `capacityOf(axis)`. */
   readonly starts: Node;
   readonly capacityStarts: Node;
-  /** u32[B]: rows of each sequence before the run and after it. */
+  /** u32[B]: rows of each sequence before the run and after the run. */
   readonly before: Node;
   readonly after: Node;
 }
 
-/** A cached attention: keys and values with their rows first, [rows of the cache, heads, width]. */
+/** A cached attention. Keys and values have their rows first: [rows of the cache, heads, width]. */
 export interface CachedAttention {
   readonly q: Node;
   readonly keys: Node;
@@ -31,22 +31,24 @@ export interface CachedAttention {
 }
 
 export interface CacheLayout {
-  /** Axes for the caches of an axis that has keys (`keyed`) or is the input's. */
+  /** Axes for the caches of an axis. The axis has keys (`keyed`) or is the input's axis. */
   axes(axis: string, bound: number | null, keyed: boolean): readonly Axis[];
-  /** Inputs of the host, of all axes asked for. */
+  /** Host inputs for all axes passed to `axes`. */
   readonly inputs: readonly GraphInput[];
-  /** The rows of a cache of an axis. */
+  /** The rows of a cache for an axis. */
   rows(axis: string): Size;
-  /** u32[rows(axis)]: the rows of the cache that the run's rows are written to. */
+  /** u32[rows(axis)]: the cache rows to which the run's rows are written. */
   places(emit: Emit, run: RunRows, origin: Origin | null): Node;
-  /** The attention, with the positions of the cache's rows; null: the row's number in its sequence. */
+  /**
+   * The attention over the cache. `positions`: the positions of the cache rows; null: a row's index in its sequence.
+   */
   attention(emit: Emit, run: RunRows, positions: Node | null, attention: CachedAttention): Node;
 }
 
 const heads = (emit: Emit, x: Node, origin: Origin | null): Node =>
   emit.node("permute", [x], { order: [1, 0, 2] }, origin);
 
-/** Every sequence has as many rows as the axis `capacityOf(axis)`; those that hold nothing lie at its end. */
+/** Contiguous layout: every sequence has as many rows as the axis `capacityOf(axis)`, with unused rows at the end. */
 export const sideBySide: CacheLayout = {
   axes: (axis, bound) => [{ role: "sequence", name: capacityOf(axis), bound, count: { kind: "input" } }],
   inputs: [],
@@ -55,7 +57,7 @@ export const sideBySide: CacheLayout = {
     emit.node("append", [before, starts, capacityStarts], { axis }, origin),
   attention(emit, { axis, capacityStarts }, positions, { q, keys, values, weights, attrs, origin, ...rows }) {
     const capacity = capacityOf(axis);
-    // A row's number is its position, so rows that hold nothing come after every query.
+    // The index of a row is its position, so unused rows come after every query.
     const places = positions ?? emit.node("positions", [capacityStarts], { axis: capacity }, origin);
     const given = [q, heads(emit, keys, origin), heads(emit, values, origin), rows.startsQ, capacityStarts];
     const all = [...given, rows.positionsQ, places, ...(weights ? [weights] : [])];
@@ -63,16 +65,16 @@ export const sideBySide: CacheLayout = {
   },
 };
 
-/** The input u32[B, pages] with the pages of each sequence in the pool of an axis. */
+/** The input u32[B, pages] with each sequence's pages in the pool of an axis. */
 export const pagesInput = (axis: string): string => `generate.pages.${axis}`;
 
-/** A pool for each axis, of pages that the host gives to sequences. */
+/** A pool of pages for each axis; the host assigns pages to sequences. */
 export class PagedLayout implements CacheLayout {
   readonly #emit: Emit;
   readonly #batch: string;
   readonly #inputs = new Map<string, GraphInput>();
 
-  /** `emit`: of a graph with the batch's axis. */
+  /** `emit`: for a graph that has the batch axis. */
   constructor(emit: Emit, batch: string) {
     this.#emit = emit;
     this.#batch = batch;
@@ -123,7 +125,7 @@ export class PagedLayout implements CacheLayout {
       emit.node("reshape", [emit.node("slice", [table], { axis: 1, start, stop: start + 1 })], {
         shape: [rowsSize(capacity)],
       });
-    // No kernel reads weighted keys through a table: their rows are gathered first.
+    // No kernel reads weighted keys through a page table, so their rows are gathered first.
     const gathered = (x: Node, dim: number): Node => emit.node("take", [x, column(1)], { dim }, origin);
     const given = [q, gathered(k, 1), gathered(v, 1), rows.startsQ, capacityStarts, rows.positionsQ, column(0)];
     return emit.node("attention", inputsFor("attention", [...given, gathered(weights, 0)]), attrs, origin);

@@ -1,11 +1,11 @@
-// Adds key-value caches: turns a graph that reads whole sequences into one that continues them, with the results of
-// earlier runs in states.
+// Adds key-value caches: turns a graph that reads whole sequences into one that continues the sequences of earlier
+// runs, with the earlier results in states.
 //
 // For each axis of attention keys there is a capacity axis, with an equal number of rows for every sequence, and a
 // state with the number of rows in use. Each attention stores its keys and values along the capacity axis: new rows are
 // written after the existing ones, in place, and queries attend to all of them by their positions in the model's input.
-// Unused rows have the largest possible position, so that the causal mask hides them. Every other operator may read
-// only its own token, according to its record (`tokens`); an operator that reads others is refused.
+// Unused rows have the largest possible position, so that the causal mask hides them. Every operator except attention
+// may read only its own token; an operator that reads other tokens, according to its record (`tokens`), is refused.
 import { exactly } from "../../ground/base/collections.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, mapInputs, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
@@ -40,7 +40,7 @@ export interface CachedAxis {
   readonly path: string;
 }
 
-/** The states of one attention's cache: `keys` and `values` are [rows(capacity), heads, width]. */
+/** The states of an attention's cache: `keys` and `values` are [rows(capacity), heads, width]. */
 export interface CachedLayer {
   readonly path: string;
   readonly axis: string;
@@ -52,28 +52,28 @@ export interface CachedLayer {
 
 export interface Cached {
   readonly graph: Graph;
-  /** Begins with the axis of the input. */
+  /** The first axis is the axis of the input. */
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
   /** For each of `axes`, u32[B]: the rows of each sequence after the run. */
   readonly counts: readonly Node[];
   /**
-   * For each of `axes`, u32[rows(axis)]: the positions in their text of the run's rows; null for all tokens, and where
-   * no `take` tells them.
+   * For each of `axes`, u32[rows(axis)]: the positions of the run's rows in their sequence. Null for the axis of all
+   * tokens, and if no `take` determines the positions.
    */
   readonly positions: readonly (Node | null)[];
   readonly values: SequenceValues;
 }
 
 /**
- * Where caches lie. rows: side by side, for the sequences of a run. pages: in pools of pages that the host gives to
- * sequences, of which a run has some.
+ * The memory layout for caches. rows: contiguous rows for the sequences of a run. pages: pools of pages that the host
+ * assigns to sequences; a run may contain any of the sequences.
  */
 export type CacheKind = "rows" | "pages";
 
 /**
  * Converts the graph into one in which each run continues the sequences of the run before. Throws GenerationError if
- * the tokens of a sequence do not come from one input, or if `loops` asks for what the model has not.
+ * the tokens of a sequence do not come from one input, or if the model does not support `loops`.
  */
 export function withCaches(graph: Graph, kind: CacheKind, loops: LoopCaches = "each"): Cached {
   return new CacheRewriter(withKeysOfMasks(graph), kind, loops).result();
@@ -88,7 +88,7 @@ const unsupportedMessage = ({ op, origin }: Node, tokens: "earlier" | "all"): st
 const loopMessage = (origin: Origin | null, reason: string): string =>
   `caches of the last loop alone: the keys of ${origin?.path ?? "an attention"} ${reason}`;
 
-/** Where rows lie: along the cache of `axis`, at `index`. */
+/** A destination in a cache: rows along the cache of `axis`, at `index`. */
 interface Place {
   readonly axis: string;
   readonly index: Node;
@@ -98,7 +98,7 @@ class CacheRewriter {
   readonly #graph: Graph;
   readonly #nodes: readonly Node[];
   readonly #root: SequenceAxis;
-  /** Attentions that share a cache of the root axis with other calls of their block, and what it is called. */
+  /** For attentions that share a cache of the root axis with other calls of their block: the cache's name. */
   readonly #looped: ReadonlyMap<Node<"attention">, string>;
   /** Axes on which some attention has its cache. */
   readonly #keyAxes: ReadonlySet<string>;
@@ -113,7 +113,7 @@ class CacheRewriter {
   /** u32[B]: the rows of each sequence after the run, by axis. */
   readonly #after = new Map<string, Node>();
   readonly #layers: CachedLayer[] = [];
-  /** Names of caches that calls share, of which one has been written. */
+  /** Name prefixes of shared caches for which a call has already written rows. */
   readonly #begun = new Set<string>();
   /** u32[rows(axis)]: the positions of the run's keys, by routed axis. */
   readonly #positions = new Map<string, Node>();
@@ -198,8 +198,8 @@ class CacheRewriter {
   }
 
   /**
-   * Writes the new keys and values, and the weights of keys if there are any, into the cache; returns those of all
-   * tokens so far: [rows of the cache, heads, width], and [rows of the cache].
+   * Writes the new keys and values, and the key weights if present, into the cache. Returns keys, values and weights
+   * for all tokens so far: [rows of the cache, heads, width], and [rows of the cache].
    */
   #appendKeysAndValues(
     node: Node<"attention">,
@@ -225,10 +225,7 @@ class CacheRewriter {
     return { keys: keys.node, values: values.node, weights: weighing?.node ?? null };
   }
 
-  /**
-   * Writes x[heads, rows(axis), width] after the rows that the state holds. Two attentions with the same x share one
-   * state.
-   */
+  /** Writes x[heads, rows(axis), width] after the rows in the state. Two attentions with the same x share one state. */
   #appendToState(
     name: string,
     place: Place,
@@ -241,7 +238,9 @@ class CacheRewriter {
     const type = { dtype, shape: [this.#layout.rows(place.axis), heads, width] };
     return this.#appendRows(name, place, type, rows, origin);
   }
-  /** Writes rows after those that a state holds, or over them; equal rows share one state. */
+  /**
+   * Writes rows into a state, after the existing rows or over the rows of an earlier call. Equal rows share one state.
+   */
   #appendRows(
     name: string,
     place: Place,
@@ -273,18 +272,21 @@ class CacheRewriter {
     return next;
   }
 
-  /** The axis along which the cache of an attention lies. */
+  /** The axis of an attention's cache. */
   #cacheAxis(node: Node<"attention">): string {
     return this.#looped.has(node) ? this.#root.name : axisOf(node.inputs[1]);
   }
-  /** u32[rows of the keys]: where the keys of an attention lie in its cache. */
+  /** u32[rows of the keys]: the cache row for each key of an attention. */
   #places(node: Node<"attention">): Node {
     const [, , , , , , positionsK] = node.inputs;
     return this.#looped.has(node)
       ? this.#placesAt(positionsK, node)
       : this.#layout.places(this.#emit, this.#runRows(axisOf(node.inputs[1])), node.origin);
   }
-  /** The places of tokens with these positions in the cache of all tokens: taken as the positions are. */
+  /**
+   * The cache rows of tokens with these positions, in the cache of all tokens. Follows the `take` operators of the
+   * positions.
+   */
   #placesAt(positions: Node, node: Node<"attention">): Node {
     if (isOp(positions, "positions") && positions.attrs.axis === this.#root.name)
       return this.#layout.places(this.#emit, this.#runRows(this.#root.name), node.origin);
@@ -295,7 +297,7 @@ class CacheRewriter {
     return this.#emit.node("take", [this.#placesAt(from, node), chosen], positions.attrs, node.origin);
   }
 
-  /** What the run has on an axis of keys. */
+  /** The nodes of the run for an axis of keys. */
   #runRows(axis: string): RunRows {
     const before = this.#countsOf(axis);
     return {
@@ -323,7 +325,9 @@ class CacheRewriter {
     return positionState;
   }
 
-  /** u32[rows(axis)]: the positions in their text of the run's rows, also on a route without keys; null if unknown. */
+  /**
+   * u32[rows(axis)]: the positions of the run's rows in their sequence, also for routes without keys; null if unknown.
+   */
   #positionsOf(axis: string): Node | null {
     if (axis === this.#root.name)
       return this.#emit.node("append", [this.#countsOf(axis), this.#startsOf(axis)], { axis });

@@ -1,4 +1,4 @@
-// The state of one lowering: creates nodes, and caches the nodes of each axis (starts, positions, segments).
+// The state of a lowering: creates nodes, and caches the nodes of each axis (starts, positions, segments).
 import { invariant } from "../../ground/base/invariant.js";
 import type { LogicalType, Value } from "../../language/check/model.js";
 import { createEmit, type Emit } from "../ir/build.js";
@@ -20,15 +20,15 @@ export interface Placed {
   readonly packing: RowPacking | null;
 }
 
-/** The nodes of a sequence axis: its starts, and for a route the index of its rows in the parent. */
+/** The nodes of a sequence axis: starts, and for a route also the index of its rows in the parent. */
 interface AxisNodes {
   readonly starts: Node;
   readonly index: Node | null;
 }
 
-/** The results of `sort_entries`, of a choice with k entries for each of N rows. */
+/** The results of `sort_entries` for a choice with k entries for each of N rows. */
 export interface SortedEntries {
-  /** u32[N, k]: the group of each entry; that of none is beyond. */
+  /** u32[N, k]: the group of each entry; missing entries have a number beyond the groups. */
   readonly group: Node;
   readonly entries: Node;
   readonly rows: Node;
@@ -45,11 +45,13 @@ export class Lowering {
   readonly #sorted = new Map<string, SortedEntries>();
   readonly #values = new Map<Value, Placed>();
   readonly #emit: Emit;
-  /** The number of experts that compute in the call of each axis of sorted entries. */
+  /** The number of experts computed in the call of each axis of sorted entries. */
   readonly computing: ReadonlyMap<string, number>;
   #origin: Origin | null = null;
 
-  /** `sorted`: the rows of each axis of sorted entries; `computing`: the experts that compute in its call. */
+  /**
+   * `sorted`: the rows of each axis of sorted entries; `computing`: the number of experts computed in the axis's call.
+   */
   constructor(
     axes: readonly Axis[],
     sorted: ReadonlyMap<string, Size> = new Map(),
@@ -112,7 +114,7 @@ export class Lowering {
     invariant(axis.role === "sequence", `${name} is not a sequence axis`);
     return axis;
   }
-  /** Registers the nodes of a derived axis: its starts, and the index of its rows. */
+  /** Registers the starts and the row index for a derived axis. */
   defineAxis(name: string, nodes: AxisNodes): void {
     invariant(!this.#nodes.has(name), `axis ${name} is made twice`);
     this.#nodes.set(name, nodes);
@@ -120,7 +122,7 @@ export class Lowering {
   isDefined(name: string): boolean {
     return this.#nodes.has(name);
   }
-  /** The sorted entries of an axis, made where they are first asked for. */
+  /** The sorted entries of an axis, created on first use. */
   sorted(axis: string, make: () => SortedEntries): SortedEntries {
     let sorted = this.#sorted.get(axis);
     if (!sorted) this.#sorted.set(axis, (sorted = make()));
@@ -152,7 +154,7 @@ export class Lowering {
     return this.emit("positions", [this.starts(name)], { axis: name });
   }
   /**
-   * u32[N]: positions in the model's input, traced through all parent routes; on an axis defined by concatenation or
+   * u32[N]: positions in the model's input, traced through all parent routes. On an axis defined by concatenation or
    * slicing they begin at 0.
    */
   positions(name: string): Node {

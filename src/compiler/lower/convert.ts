@@ -19,7 +19,7 @@ export function fromPadded(cx: Lowering, node: Node, type: LogicalType): Placed 
 }
 
 /**
- * The value packed along its sequence dimension `dim`; its other sequence dimensions stay padded. `row` is the packed
+ * The value packed along its sequence dimension `dim`; further sequence dimensions stay padded. `row` is the packed
  * dimension.
  */
 export function packedAlong(

@@ -1,12 +1,12 @@
-// Drafting by depth: a model that skips all its routes guesses tokens, which the whole model then reads at once. Both
-// keep their rows in the caches of generation, so that what was guessed right is read once (self-speculative decoding:
-// Zhang et al. 2023, arXiv 2309.08168; Elhoushi et al. 2024, arXiv 2404.16710).
+// Drafting by depth: the model without its routed blocks drafts tokens, and the whole model then verifies all of them
+// in one run. Both use the same caches, so that accepted tokens are read once (self-speculative decoding: Zhang et al.
+// 2023, arXiv 2309.08168; Elhoushi et al. 2024, arXiv 2404.16710).
 import { isOp, nodesOf, type Graph, type Node } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 
 /**
- * The graph in which no token takes a route: what is put back from one is what was there before. Null where there is no
- * route, and where something else reads one.
+ * The graph in which no token takes a route: each `put` of a route returns its base unchanged. Null if there is no
+ * route, or if another operator reads a route.
  */
 export function withoutRoutes(graph: Graph): Graph | null {
   const now = new Map<Node, Node>();
@@ -30,7 +30,7 @@ export function withoutRoutes(graph: Graph): Graph | null {
   return nodesOf(draft).some((node) => isOp(node, "above")) ? null : draft;
 }
 
-/** Whether the node puts rows back that `above` chose. */
+/** Whether the node scatters rows chosen by `above` back to the stream. */
 function isPutOfRoute(node: Node): boolean {
   if (!isOp(node, "put") && !isOp(node, "set")) return false;
   const [, index] = node.inputs;

@@ -20,7 +20,7 @@ export function lowerInput(cx: Lowering, value: Value<"input">): Placed & { read
   return { node, type: value.type, packing };
 }
 
-/** Weights and states alike: a program of training makes states of both. */
+/** Weights and states are lowered alike: a training program makes states of both. */
 function lowerWeight(cx: Lowering, value: Value<"weight" | "state">): Placed {
   const shape = value.type.shape.map((s) => {
     invariant(typeof s === "number", `weight ${value.attrs.path} has a shape that is not static`);
@@ -84,7 +84,7 @@ function lowerReshape(cx: Lowering, value: Value<"reshape">): Placed {
 
 function lowerPermute(cx: Lowering, value: Value<"permute">): Placed {
   const input = cx.get(value.inputs[0]);
-  // The matrices of experts are read as they lie by their product.
+  // The product reads expert matrices untransposed, so a permute of them emits nothing.
   if (isOfExperts(value)) return input;
   const { order } = value.attrs;
   invariant(!cx.axes.hasBatch(input.type.shape) || order[0] === 0, "the batch is moved from the front");

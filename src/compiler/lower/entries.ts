@@ -1,5 +1,5 @@
-// Lowers choices of entries. The axes of a score other than its last are those of the choice, so all that a choice
-// touches is stored alike.
+// Lowers choices of entries. Except for its last axis, a score has the same axes as the choice, so that all tensors of
+// a choice have the same storage layout.
 import type { Value } from "../../language/check/model.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
@@ -31,7 +31,7 @@ function lowerThoseEntries(cx: Lowering, value: Value<"those_entries">): Placed 
   );
 }
 
-/** Which entries of a choice exist: an index beyond the entries is none. */
+/** A mask of existing entries: an index beyond the entries marks a missing entry. */
 function exists(cx: Lowering, choice: Value): Node {
   const index = cx.get(choice).node;
   return cx.algebra(index).lt(index, cx.size(choice.inputs[0]!.type.shape.at(-1)!, "u32"));
@@ -39,7 +39,7 @@ function exists(cx: Lowering, choice: Value): Node {
 const lowerExists = (cx: Lowering, value: Value<"entry_exists">): Placed =>
   cx.placed(exists(cx, value.inputs[0]!), value.type);
 
-/** The index of a choice as its users see it: 0 where there is no entry. */
+/** The index of a choice for its users: 0 for a missing entry. */
 export function entryIndex(cx: Lowering, choice: Value): Placed {
   const placed = cx.get(choice);
   if (choice.op === "top_entries") return placed;
@@ -47,7 +47,7 @@ export function entryIndex(cx: Lowering, choice: Value): Placed {
 }
 const lowerIndex = (cx: Lowering, value: Value<"entry_index">): Placed => entryIndex(cx, value.inputs[0]!);
 
-/** True at the chosen entries: 1 added to zeros there. */
+/** True at the chosen entries: 1 is added to zeros there. */
 function lowerMask(cx: Lowering, value: Value<"entry_mask">): Placed {
   const index = cx.get(value.inputs[0]).node;
   const zeros = cx.constant(0, "u32", storedShape(value.type, cx.axes.packingOf(value.type)));
@@ -55,7 +55,7 @@ function lowerMask(cx: Lowering, value: Value<"entry_mask">): Placed {
   return cx.placed(cx.cast(cx.emit("put_entries", [zeros, index, ones], {}), "bool"), value.type);
 }
 
-/** u32: how many entries each token has. */
+/** u32: the number of entries for each token. */
 export function entryCount(cx: Lowering, choice: Value): Placed {
   const { shape } = choice.type;
   const type = { dtype: "u32", shape: shape.slice(0, -1) } as const;
@@ -79,20 +79,20 @@ function lowerPut(cx: Lowering, value: Value<"put_entries">): Placed {
   return cx.placed(cx.emit("put_entries", [x.node, choice.node, y.node], {}), value.type);
 }
 
-/** Which entry of each of a route's tokens is entry e: bool[M, k]. */
+/** bool[M, k]: for each token of a route, which slot holds entry e. */
 function isEntry(cx: Lowering, choice: Value, route: Value, e: number): Node {
   const index = cx.emit("take", [cx.get(choice).node, routeRows(cx, route)], { dim: 0 });
   return cx.algebra(index).eq(index, e);
 }
 
-/** A condition [M, k] beside rows of this rank, the rows along dimension `row` and the entries behind them. */
+/** Reshapes a condition [M, k] to the given rank: rows along dimension `row`, entries in the next dimension. */
 function beside(cx: Lowering, condition: Node, row: number, rank: number): Node {
   const [rows, entries] = typeOf(condition).shape;
   const ones = (n: number): readonly Size[] => Array.from({ length: n }, () => 1);
   return cx.reshape(condition, [...ones(row), rows!, entries!, ...ones(rank - row - 2)]);
 }
 
-/** Truth values cannot be added; 0 and 1 can. */
+/** Booleans cannot be added, so they become 0 and 1. */
 const addable = (cx: Lowering, node: Node): Node => (typeOf(node).dtype === "bool" ? cx.cast(node, "u32") : node);
 
 function lowerTakeEntry(cx: Lowering, value: Value<"take_entry">): Placed {
@@ -106,7 +106,7 @@ function lowerTakeEntry(cx: Lowering, value: Value<"take_entry">): Placed {
   return fromPackedAlong(cx, cx.cast(one, value.type.dtype), value.type, dim);
 }
 
-/** The rows of each entry, added to zeros in its place among the entries of their tokens. */
+/** Adds each entry's rows to zeros, at the entry's slot of its token. */
 function lowerJoinEntries(cx: Lowering, value: Value<"join_entries">): Placed {
   const { dim } = value.attrs;
   const [choice, ...parts] = value.inputs;

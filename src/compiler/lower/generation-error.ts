@@ -1,4 +1,4 @@
-// The error for a model that cannot generate as asked.
+// The error for a model that cannot generate as requested.
 import { ModcError } from "../../ground/base/errors.js";
 
 /** Thrown for a graph that cannot be used for generation; the message states the reason. */

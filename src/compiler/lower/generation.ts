@@ -1,5 +1,5 @@
-// The two graphs of generation: `prompt` reads a chunk of a prompt, `step` reads the token chosen last. Both share
-// their cache states, and choose a token for each sequence from the logits of its last row.
+// The two graphs for generation: `prompt` reads a chunk of a prompt, `step` reads the last chosen token. Both share
+// their cache states, and choose a token for each sequence from the logits of the sequence's last row.
 import { createEmit, type Emit } from "../ir/build.js";
 import { typeOf, type Graph, type GraphInput, type GraphOutput, type Node, type State } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
@@ -24,13 +24,13 @@ export const TOKEN = "token";
 export const LOG_PROBABILITY = "logprob";
 /** The logits of each sequence's last row, f32[B, 1, V], or of all rows, f32[B, T, V]. */
 export const LOGITS = "logits";
-/** With caches in pages, of the prompt graph: the logits of all rows, f32[B, T, V]. */
+/** Result of the prompt graph with paged caches: the logits of all rows, f32[B, T, V]. */
 export const ALL_LOGITS = "logits.all";
 /** u32[axes, B]: the number of rows of each sequence on each axis after the run. */
 export const COUNTS = "counts";
-/** With caches in pages, of the prompt graph: u32[B, rows], the positions of the tokens that took axis i. */
+/** Result of the prompt graph with paged caches: u32[B, rows], the positions of tokens that took axis i. */
 export const takenName = (i: number): string => `taken.${i}`;
-/** Of the graph that verifies a draft: u32[B, T], the token chosen behind each that was read. */
+/** Result of the graph that verifies a draft: u32[B, T], the token chosen after each token read. */
 export const TOKENS = "tokens";
 /** The state with the last chosen token of each sequence. */
 export const TOKEN_STATE = "generate.token";
@@ -51,7 +51,7 @@ export interface GenerationGraphs {
    * logits are undefined.
    */
   readonly prompt: Graph;
-  /** Reads the last chosen token of each sequence, or nothing of a sequence without rows. */
+  /** Reads the last chosen token of each sequence; skips sequences without rows. */
   readonly step: Graph;
   /** Name of the model's input. */
   readonly input: string;
@@ -59,35 +59,37 @@ export interface GenerationGraphs {
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
   readonly loopCaches: LoopCaches;
-  /** Observed choices of entries, such as of experts. */
+  /** The observed choices of entries (experts). */
   readonly choices: readonly ObservedChoice[];
-  /** With caches in pages; null without, and where the model skips nothing. */
+  /** Only with paged caches; null also if the model has no routes. */
   readonly draft: DraftGraphs | null;
 }
 
-/** Guesses tokens, and reads what was guessed. */
+/** Drafts tokens, and verifies the draft. */
 export interface DraftGraphs {
-  /** `step` of the model that skips all its routes, whose tokens have only the rows of the axis of all tokens. */
+  /** `step` of the model without its routed blocks; its tokens only write rows on the axis of all tokens. */
   readonly step: Graph;
   /**
-   * Reads any number of tokens of each sequence from the input, and chooses a token behind each: TOKENS. It leaves the
-   * chosen token and the set of tokens of each sequence as they were.
+   * Reads any number of tokens of each sequence from the input, and chooses a token after each: TOKENS. The states with
+   * the chosen token and with the set of seen tokens stay unchanged.
    */
   readonly verify: Graph;
 }
 
 export interface GenerationOptions {
-  /** all: the prompt graph returns the logits of every row. Default last: of the last row of each sequence. */
+  /** all: the prompt graph returns the logits of every row. last, the default: only of each sequence's last row. */
   readonly logits?: "last" | "all";
   /**
-   * Where caches lie. rows, the default: side by side, for one batch of sequences from first to last. pages: in pools
-   * of pages, of which the host gives some to each sequence, so that each run may be of other sequences.
+   * The cache layout. rows, the default: contiguous, for one batch of sequences from start to end. pages: in pools of
+   * pages that the host assigns to sequences, so that every run may have another set of sequences.
    */
   readonly caches?: CacheKind;
   /**
-   * Which keys and values are kept of a token that goes through a block several times. each, the default: those of
-   * every call. last: those of its last call alone, which an earlier call sees only as far as its run has come: a
-   * prompt is one run, so that each loop of it sees its own keys, and a later token sees the last ones of all before.
+   * The keys and values kept for a token that passes through a block several times.
+   * each, the default: keys and values of every call.
+   * last: only the last call's. An earlier call sees rows of the current run as far as the run has computed them. Since
+   * a prompt is one run, each loop in the prompt sees its own keys; a later token sees the last call's keys of all
+   * earlier tokens.
    */
   readonly loopCaches?: LoopCaches;
 }
@@ -132,7 +134,7 @@ export function generationGraphs(
   };
 }
 
-/** The step of a model that skips all its routes. */
+/** The step graph of a model without its routed blocks. */
 function draftStep(graph: Graph, input: GraphInput): Graph {
   const cached = withCaches(graph, "pages");
   const root = cached.axes[0]!.axis;
@@ -186,7 +188,10 @@ class SamplingGraph {
   readonly #values: SequenceValues;
   readonly #logits: { readonly logits: "last" | "all"; readonly all: boolean };
 
-  /** `graph`: that of `cached`, perhaps with other bounds. `all`: whether the logits of all rows are a result too. */
+  /**
+   * `graph`: the graph of `cached`, possibly with other bounds. `all`: whether the logits of all rows are also a
+   * result.
+   */
   constructor(cached: Cached, graph: Graph, logits: { readonly logits: "last" | "all"; readonly all: boolean }) {
     this.#cached = cached;
     this.#graph = graph;
@@ -229,7 +234,7 @@ class SamplingGraph {
     return { ...this.#graph, axes: this.#axes, outputs, states, starts };
   }
 
-  /** The graph that chooses a token behind every row. */
+  /** The graph that chooses a token after every row. */
   verifying(): Graph {
     const [all] = this.#graph.outputs;
     const [batch, , vocabulary] = all!.shape;
@@ -283,8 +288,8 @@ class SamplingGraph {
   }
 
   /**
-   * Samples a token and its log-probability from each row of logits; returns also what sampling reads. The draw of a
-   * token is numbered by the length of the text.
+   * Samples a token and its log-probability from each row of logits; also returns the states that sampling reads. The
+   * sequence's length numbers the random draw.
    */
   #sample(rows: Node, vocabulary: number): readonly [Node<"sample">, readonly State[]] {
     const { settings, seeds, bias, seen } = SAMPLING_STATES;

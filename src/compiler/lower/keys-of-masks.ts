@@ -1,26 +1,26 @@
-// Attention whose keys weigh 1 on a route and 0 elsewhere is attention over the keys of the route.
+// Rewrites attention whose keys weigh 1 on a route and 0 elsewhere into attention over the route's keys.
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { replaceNodes } from "../ir/replace.js";
 import { packedAxis } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
 
-/** A route whose mask is the weights of an attention's keys: its rows, and its starts. */
+/** A route whose mask is used as the key weights: its row index, and its starts. */
 interface Keys {
   readonly index: Node;
   readonly starts: Node;
 }
 
 /**
- * Replaces the keys of each such attention by those of the route, which alone are computed then, and alone are cached
- * when generating. Calls `found` with the nodes before and after.
+ * Replaces the keys of each such attention by the route's keys. Only these keys are then computed, and cached when
+ * generating. Calls `found` with the nodes before and after.
  */
 export function withKeysOfMasks(graph: Graph, found: (before: Node, after: Node) => void = () => {}): Graph {
   const nodes = nodesOf(graph);
   if (!nodes.some((node) => keysOf(graph, node))) return graph;
   const emit = createEmit(ops, graph.axes);
   const done = new Map<Node, Node>();
-  // Starts may stand behind the attention, but what they are a result of stands before it.
+  // The starts may come after the attention in node order, but the node they are a result of comes before it.
   const now = (node: Node): Node => {
     const known = done.get(node);
     if (known) return known;

@@ -1,5 +1,5 @@
-// Memory layout of logical tensors: a tensor with exactly one sequence dimension is packed by rows; any other has its
-// logical shape.
+// Storage of logical tensors: a tensor with exactly one sequence dimension is packed by rows. Other tensors are stored
+// in their logical shape.
 import type { LogicalType } from "../../language/check/model.js";
 import { bug, invariant } from "../../ground/base/invariant.js";
 import type { Packing } from "../ir/graph.js";
@@ -7,14 +7,14 @@ import { plainAxis } from "../ir/typing.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { rowsSize, type Size } from "../../ground/size/size.js";
 
-/** How a tensor is packed; `rows`: how many rows there are, where they are not those of the axis. */
+/** The packing of a tensor. `rows`: the number of rows, if different from the axis's rows. */
 export interface RowPacking extends Packing {
   readonly rows?: Size;
 }
 
 /** The axes of a model, by name and by role. */
 export class ModelAxes {
-  /** The sequence axes of the graph. Those of sorted entries are none there: their rows are several of each token. */
+  /** The sequence axes of the graph. Axes of sorted entries are left out, because a token has several rows on them. */
   readonly all: readonly Axis[];
   readonly #axes: ReadonlyMap<string, Axis>;
   /** The batch axis; null if no input has one. */
@@ -35,7 +35,7 @@ export class ModelAxes {
     if (!axis) bug(`unknown axis ${name}`);
     return axis;
   }
-  /** The number of rows of an axis of sorted entries. */
+  /** The row count for an axis of sorted entries. */
   rowsOf(sorted: string): Size {
     return this.#sorted.get(sorted) ?? bug(`${sorted} is no axis of sorted entries`);
   }
@@ -57,8 +57,8 @@ export class ModelAxes {
     return shape.flatMap((s, i) => (this.sequenceOf(s) === null ? [] : [i]));
   }
   /**
-   * The packing of a tensor with exactly one sequence dimension; null for any other, which is stored in its logical
-   * shape.
+   * The packing of a tensor with exactly one sequence dimension; null for other tensors, which are stored in their
+   * logical shape.
    */
   packingOf({ shape }: LogicalType): RowPacking | null {
     const [tokenDim, second] = this.sequenceDims(shape);

@@ -1,5 +1,5 @@
-// The load of each expert in a training step: how many tokens chose it, and how many wished to where a capacity drops
-// some.
+// The load of each expert in a training step: the number of tokens that the expert computed, and the number that chose
+// the expert before a capacity dropped some.
 import type { Model, Value } from "../../language/check/model.js";
 import { isOp } from "../../language/check/types.js";
 import type { GraphOutput, Node } from "../ir/graph.js";
@@ -7,8 +7,8 @@ import { loadName, wishedName } from "../../runtime/program/observed.js";
 import type { Lowering } from "./context.js";
 
 /**
- * In training, adds `<path>.load`, u32[E], for each observed choice among f32[B, T, E]: the tokens of the step that
- * have each entry. Where the choice is what a capacity left of another, `<path>.wished` is the same of that one.
+ * In training, adds `<path>.load`, u32[E], for each observed choice among f32[B, T, E]: the number of tokens in the
+ * step that have each entry. If a capacity limits the choice, `<path>.wished` counts the tokens before the limit.
  */
 export function loadsOf(cx: Lowering, model: Model): readonly GraphOutput[] {
   if (model.phase !== "train" || model.entry !== "objective") return [];
@@ -29,7 +29,7 @@ export function loadsOf(cx: Lowering, model: Model): readonly GraphOutput[] {
   });
 }
 
-/** Of entries sorted by expert, as products of experts need them too: where each begins tells how many there are. */
+/** Sorts the entries by expert, as expert products also do; the load is the difference of consecutive starts. */
 function sortedLoad(cx: Lowering, choice: Value<"top_entries">, entries: number): Node {
   const sorted = cx.emit("sort_entries", [cx.get(choice).node], { groups: entries });
   const starts = cx.emit("pick", [sorted], { result: 3 });
@@ -37,14 +37,14 @@ function sortedLoad(cx: Lowering, choice: Value<"top_entries">, entries: number)
   return cx.emit("sub", [from(1), from(0)], {});
 }
 
-/** Of a mask bool[B, T, E]. */
+/** The load for a mask bool[B, T, E]. */
 function maskLoad(cx: Lowering, mask: Value | undefined): Node {
   return cx.emit("sum", [cx.cast(cx.get(mask).node, "u32")], { axes: [0], keep: false });
 }
 
 /**
- * Of a conjunction of masks, the one by which tokens choose, where the others are of entries that choose among tokens:
- * a capacity. Null for any other mask.
+ * For `a && b && …`: the token-choice mask, if every other conjunct is an expert-choice mask (a capacity limit); else
+ * null.
  */
 function wishOf(mask: Value | undefined): Value | null {
   const parts = mask ? conjunctsOf(mask) : [];
@@ -55,7 +55,7 @@ function wishOf(mask: Value | undefined): Value | null {
 const conjunctsOf = (mask: Value): readonly Value[] =>
   isOp(mask, "pointwise") && mask.attrs.fn === "and" ? mask.inputs.flatMap(conjunctsOf) : [mask];
 
-/** Whether a mask is that of `top(…, axis: 1)`. */
+/** Whether a mask comes from `top(…, axis: 1)`. */
 function isCapacity(mask: Value): boolean {
   const [of] = mask.inputs;
   const isOfChoice = isOp(mask, "entry_mask") || isOp(mask, "those_entries");

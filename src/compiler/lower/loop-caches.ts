@@ -1,25 +1,28 @@
-// Caches of the last loop alone. A block that a token goes through several times has one row of keys and values for the
-// token, which every call writes over the row of the call before; so a later token sees what the last call has left.
+// Caches of the last loop only. If a token passes through a block several times, the cache has one row of keys and
+// values for the token, and every call overwrites the row of the call before. A later token therefore sees the last
+// call's row.
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { GenerationError } from "./generation-error.js";
 
-/** each: every call of a block has caches of its own. last: its calls share them, and each writes over what was there. */
+/**
+ * each: every call of a block has a separate cache. last: all calls share a cache, and each call overwrites its rows.
+ */
 export const LOOP_CACHES = ["each", "last"] as const;
 export type LoopCaches = (typeof LOOP_CACHES)[number];
 
 const HINT = "caches of the last loop alone";
 
-/** `layers.0#2.attn` is of the third call of `layers.0`. */
+/** `layers.0#2.attn` belongs to the third call of `layers.0`. */
 const withoutCalls = (path: string): string => path.replaceAll(/#\d+/g, "");
 const pathOf = (node: Node): string => node.origin?.path ?? "";
 
 /**
- * For each attention of a block that is called several times, the name of the cache that it shares with the same
- * attention of the other calls: their call path without the numbers of calls, and a number where one call has several.
- * It is the same where it has the same place in the source and its keys and values come of the same weights,
- * whichever function of the block is called. Throws GenerationError where no attention is in several calls, and
- * where the law has no meaning: the first call must have a key for every token of the axis `root`, and each other call
- * must follow from the one before.
+ * For each attention of a block called several times, the name of the cache shared with the same attention in the other
+ * calls: the call path without call numbers, plus a number if one call has several.
+ * Two attentions are the same if they have the same source span and their keys and values come from the same weights,
+ * regardless of the called function.
+ * Throws GenerationError if no attention occurs in several calls, or if sharing has no meaning: the first call must
+ * have a key for every token of the axis `root`, and each other call must depend on the call before.
  */
 export function loopedAttentions(
   nodes: readonly Node[],
@@ -30,7 +33,7 @@ export function loopedAttentions(
   for (const node of nodes)
     if (isOp(node, "attention") && node.attrs.causal && pathOf(node).includes("#"))
       add(byPath, withoutCalls(pathOf(node)), node);
-  // Calls share these, with the path of the first.
+  // Nodes computed from weights alone. All calls share these nodes, and they carry the path of the first call.
   const ofWeights = new Set<Node>();
   for (const node of nodes)
     if (isOp(node, "weight") || (node.inputs.length > 0 && node.inputs.every((n) => ofWeights.has(n))))
@@ -55,7 +58,9 @@ function add<T>(groups: Map<string, T[]>, key: string, item: T): void {
   groups.set(key, [...(groups.get(key) ?? []), item]);
 }
 
-/** Of attentions of one block, those that are one another's in different calls, in order of computation. */
+/**
+ * Groups the attentions of a block: each group holds the same attention in different calls, in order of computation.
+ */
 function sameAttentions(
   own: readonly Node<"attention">[],
   ofWeights: ReadonlySet<Node>,
@@ -74,14 +79,16 @@ function sameAttentions(
   return [...groups.values()];
 }
 
-/** For keys and values, the paths of the weights that they come of: in the call, else outside; null where none says. */
+/**
+ * The weight paths of keys and of values: weights inside the call, else the nearest weights outside; null if unknown.
+ */
 const rowsFrom = (node: Node<"attention">, ofWeights: ReadonlySet<Node>): readonly (readonly string[] | null)[] =>
   [node.inputs[1], node.inputs[2]].map((x) => {
     const own = weightsBehind(node, x, ofWeights);
     return own.length > 0 ? own : nearestWeights(x, ofWeights);
   });
 
-/** Paths of the weights that the last layer before `x` has; null where `x` is no one layer's, such as a sum. */
+/** Weight paths of the last layer before `x`; null if `x` has several computed operands, such as a sum. */
 function nearestWeights(x: Node, ofWeights: ReadonlySet<Node>): readonly string[] | null {
   for (let node = x; ;) {
     const weights = node.inputs.filter((n) => ofWeights.has(n));
@@ -92,7 +99,7 @@ function nearestWeights(x: Node, ofWeights: ReadonlySet<Node>): readonly string[
   }
 }
 
-/** Paths of weights in what is computed of weights alone. */
+/** Weight paths behind nodes that are computed from weights alone. */
 function pathsOf(nodes: readonly Node[]): readonly string[] {
   const seen = new Set<Node>();
   const open = [...nodes];
@@ -104,7 +111,7 @@ function pathsOf(nodes: readonly Node[]): readonly string[] {
   return [...seen].flatMap((node) => (isOp(node, "weight") ? [node.attrs.path] : [])).sort();
 }
 
-/** Paths of the weights of which the call of an attention computes `x`: those of other blocks end the search. */
+/** Weight paths from which an attention's call computes `x`. The search stops at nodes of other blocks. */
 function weightsBehind(attention: Node, x: Node, ofWeights: ReadonlySet<Node>): readonly string[] {
   const path = pathOf(attention);
   const seen = new Set<Node>();
@@ -121,9 +128,9 @@ function weightsBehind(attention: Node, x: Node, ofWeights: ReadonlySet<Node>): 
 
 interface Computation {
   readonly axisOf: (keys: Node) => string;
-  /** Places of the graph's nodes in the order of computation. */
+  /** The index of each node in the order of computation. */
   readonly order: ReadonlyMap<Node, number>;
-  /** What is computed of weights alone. */
+  /** Nodes computed from weights alone. */
   readonly ofWeights: ReadonlySet<Node>;
 }
 
@@ -146,13 +153,13 @@ function expectLoop(
     throw new GenerationError(`${HINT}: the calls of ${name} are not computed one after the other`);
 }
 
-/** The keys and values of one token, as text. */
+/** The dtype, heads and width of the key and value rows, as text. */
 function rowsOf({ inputs }: Node<"attention">): string {
   const types = [inputs[1], inputs[2]].map((x) => typeOf(x));
   return JSON.stringify(types.map(({ dtype, shape: [heads, , width] }) => [dtype, heads, width]));
 }
 
-/** Whether a node is computed of what another gives. */
+/** Whether a node depends on another node. */
 function follows(node: Node, before: Node, order: ReadonlyMap<Node, number>): boolean {
   const seen = new Set<Node>();
   const open = [node];

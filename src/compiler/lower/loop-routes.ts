@@ -1,5 +1,5 @@
-// The routes of a loop over experts: of which entry of which choice each is, and what belongs to each entry as one
-// tensor of all.
+// The routes of a loop over experts: finds the choice and entry of each route, and merges per-entry values into one
+// tensor for all entries.
 import type { EntryChoice, LogicalAttrs, LogicalOp, LogicalType, Route, Value } from "../../language/check/model.js";
 import { isOp, typeOf, type AxisLookup } from "../../language/check/types.js";
 import { attrsKey } from "../ir/key.js";
@@ -7,7 +7,7 @@ import { declaredShare } from "../../ground/size/count-rules.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { equalSizes, printSize, type Size } from "../../ground/size/size.js";
 
-/** Adds an operation to the model, from the place in its source of the value `like`. */
+/** Adds an operation to the model, at the source place of the value `like`. */
 export type EmitValue = <K extends LogicalOp>(
   op: K,
   inputs: readonly Value[],
@@ -21,7 +21,7 @@ export class Numbering {
   readonly #numbers = new Map<Value, number>();
   readonly #known = new Map<string, number>();
 
-  /** `values`: all of a model, inputs before their readers. */
+  /** `values`: all values of a model, inputs before their readers. */
   constructor(values: readonly Value[]) {
     for (const value of values) {
       const { op, inputs, attrs, type } = value;
@@ -39,22 +39,22 @@ export class Numbering {
   }
 }
 
-/** The route of the tokens that chose an entry, or of those for which one of several masks holds. */
+/** A route with the tokens that chose an entry, or with the tokens for which one of several masks holds. */
 export interface OwnRoute {
   readonly route: Route;
   readonly entry: number;
 }
 
-/** What a route says of the choice that it belongs to. */
+/** The origin of a route's choice. */
 export type Source =
-  /** Of a choice of the program. */
+  /** A choice in the program. */
   | { readonly kind: "choice"; readonly choice: EntryChoice }
-  /** Of the largest of these probabilities. */
+  /** The argmax of these probabilities. */
   | { readonly kind: "largest"; readonly of: Value }
-  /** Of the entries for which a mask holds, of which the route has its own. */
+  /** Masks, one for each entry; each route is made from one mask. */
   | { readonly kind: "mask"; readonly expected: Rational };
 
-/** The choice that the route is of, and its entry there; null for any other route. */
+/** The choice that the route comes from, and its entry there; null for any other route. */
 export function sourceOf(route: Route, axes: AxisLookup): { readonly source: Source; readonly entry: number } | null {
   if (isOp(route, "top")) return null;
   return (isOp(route, "those") ? chosenBy(route.inputs[0]!) : null) ?? ofMask(route, axes);
@@ -68,7 +68,7 @@ function chosenBy(mask: Value): { readonly source: Source; readonly entry: numbe
   return largestOf(mask);
 }
 
-/** A mask, or a score above a threshold, that is made of one column of a tensor or of several tensors. */
+/** A mask, or a score above a threshold, computed from one column of a tensor or of several tensors. */
 function ofMask(route: Route, axes: AxisLookup): { readonly source: Source; readonly entry: number } | null {
   const axis = axes.axis(route.attrs.axis);
   const expected = axis.role === "sequence" ? declaredShare(axis.count) : null;
@@ -76,10 +76,10 @@ function ofMask(route: Route, axes: AxisLookup): { readonly source: Source; read
   return column && expected ? { source: { kind: "mask", expected }, entry: column.entry } : null;
 }
 
-/** Of how many entries a route's mask has a column. */
+/** The number of entries among which the route's mask is a column. */
 export const amongOf = (route: Route): Size | null => columnBehind(route)?.of.type.shape[2] ?? null;
 
-/** The first column of a tensor [B, T, E] that the mask or score of a route is made of, element by element. */
+/** The first column of a tensor [B, T, E] from which a route's mask or score is computed, element by element. */
 function columnBehind(route: Route): Column | null {
   const seen = new Set(route.inputs);
   for (const value of seen) {
@@ -91,7 +91,7 @@ function columnBehind(route: Route): Column | null {
   return null;
 }
 
-/** The mask of all entries, [B, T, E], of routes that each have the mask of one; null where they are no such routes. */
+/** Merges the masks of routes into one mask for all entries, [B, T, E]; null if the routes' masks do not fit. */
 export function maskOfAll(
   routes: readonly OwnRoute[],
   among: Size,
@@ -114,8 +114,8 @@ export function maskOfAll(
 }
 
 /**
- * argmax(p) == e of a softmax p. A NaN among its inputs makes all of p NaN, so that both `argmax` and `top` take the
- * first; of other values they differ where only some are NaN.
+ * Matches argmax(p) == e for a softmax p. A NaN among its inputs makes all of p NaN, so that both `argmax` and `top`
+ * take the first entry. For other values, `argmax` and `top` would differ if only some are NaN.
  */
 function largestOf(mask: Value): { readonly source: Source; readonly entry: number } | null {
   if (!isOp(mask, "pointwise") || mask.attrs.fn !== "eq") return null;
@@ -144,7 +144,7 @@ interface Column {
   readonly entry: number;
 }
 
-/** The column that a value [B, T] or [B, T, 1] is; null for any other value. */
+/** The column that a value [B, T] or [B, T, 1] equals; null for any other value. */
 function columnOf(value: Value): Column | null {
   const sliced = behindReshapes(value);
   if (!isOp(sliced, "slice")) return null;
@@ -162,8 +162,8 @@ function columnOf(value: Value): Column | null {
 }
 
 /**
- * One tensor [B, T, E] that holds values [B, T] of several entries, each as that of its entry: they are what one tensor
- * holds there, or the same function of such. Null where they are not.
+ * A tensor [B, T, E] that holds values [B, T] of several entries, each in its entry's column. The values must be
+ * columns of one tensor, or the same function of such columns; otherwise null.
  */
 export function ofAllEntries(
   values: readonly Value[],
@@ -209,7 +209,7 @@ export function ofAllEntries(
 const isOfElements = (value: Value): boolean =>
   isOp(value, "pointwise") || isOp(value, "powi") || isOp(value, "cast") || isOp(value, "reshape");
 
-/** A value [B, T], or a number, beside those of all entries. */
+/** Reshapes a value [B, T], or a number, to broadcast over the entries. */
 function forAll(value: Value, emit: EmitValue): Value | null {
   const { dtype, shape } = value.type;
   if (shape.length === 0 || (shape.length === 3 && shape[2] === 1)) return value;

@@ -1,4 +1,5 @@
-// What a loop over experts makes of each one's tokens, made of all their rows at once where the experts are alike.
+// Merges the bodies of a loop over experts: if the experts are alike, each value is computed once for all experts'
+// rows.
 import type { EntryChoice, LogicalAttrs, LogicalType, Value } from "../../language/check/model.js";
 import { isRowByRow } from "../../language/check/eval/row-by-row.js";
 import { isOp, typeOf } from "../../language/check/types.js";
@@ -6,13 +7,13 @@ import { attrsKey } from "../ir/key.js";
 import { axisSize, equalSizes, type Size } from "../../ground/size/size.js";
 import { ofAllEntries, type EmitValue, type Numbering, type OwnRoute } from "./loop-routes.js";
 
-/** What a loop adds to the tokens of one entry. */
+/** The rows that a loop iteration adds to the tokens of its entry. */
 export interface Term extends OwnRoute {
   /** [B, K, …], on the axis of the route. */
   readonly rows: Value;
 }
 
-/** What is known of a loop. */
+/** The facts about a loop. */
 export interface Loop {
   readonly choice: EntryChoice;
   readonly sorting: LogicalAttrs["sort_rows"];
@@ -20,7 +21,7 @@ export interface Loop {
   readonly emit: EmitValue;
 }
 
-/** [B, T, …]: the sum of what the terms add; null where they differ in more than weights, or mix rows. */
+/** [B, T, …]: the sum of all terms; null if the terms differ in more than weights, or mix rows. */
 export function sumOfTerms(terms: readonly Term[], loop: Loop): Value | null {
   const { choice, sorting, emit } = loop;
   const [first] = terms;
@@ -46,7 +47,7 @@ export function sumOfTerms(terms: readonly Term[], loop: Loop): Value | null {
   );
 }
 
-/** Which entries of a choice exist, beside rows of them, where tokens differ in how many they have. */
+/** A mask of existing entries, reshaped to broadcast over rows; empty if every token has all entries. */
 function existing(choice: EntryChoice, rows: Value, emit: EmitValue): readonly Value[] {
   if (isOp(choice, "top_entries")) return [];
   const whole = emit("entry_exists", [choice], {}, typeOf("bool", choice.type.shape));
@@ -55,8 +56,8 @@ function existing(choice: EntryChoice, rows: Value, emit: EmitValue): readonly V
 }
 
 /**
- * The values without factors that are the gate of each token's entry, and these gates, [B, T, k], from the innermost
- * factor out.
+ * Splits off factors that are the gate of each token's entry. Returns the remaining values, and the gates [B, T, k]
+ * from the innermost factor out.
  */
 function withoutGates(
   values: readonly Value[],
@@ -76,7 +77,7 @@ function withoutGates(
   return { values, gates: [] };
 }
 
-/** What each token's entries are multiplied by, [B, T, k], where the terms have it as [B, K, 1, …]. */
+/** The gate [B, T, k] that multiplies each token's entries, if each term has it as [B, K, 1, …]; otherwise null. */
 function gateOf(values: readonly Value[], terms: readonly Term[], loop: Loop): Value | null {
   const taken: Value[] = [];
   for (const [i, value] of values.entries()) {
@@ -89,24 +90,26 @@ function gateOf(values: readonly Value[], terms: readonly Term[], loop: Loop): V
   return chosenOf(taken, terms, loop);
 }
 
-/** [B, T, k]: what each entry of a token has of values [B, T], one of each term. */
+/**
+ * [B, T, k]: for each entry of a token, the element of the entry's value. `values` has one value [B, T] for each term.
+ */
 function chosenOf(values: readonly Value[], terms: readonly Term[], { choice, numbering, emit }: Loop): Value | null {
   const among = choice.inputs[0]!.type.shape[2]!;
   if (values.every((v) => numbering.areSame(v, values[0]!))) return null;
   const entries = terms.map((t) => t.entry);
   const whole = ofAllEntries(values, entries, among, numbering, emit);
   if (!whole) return null;
-  // What was put among zeros by the same choice is what is taken there.
+  // Gathering what the same choice scattered into zeros returns the scattered values.
   const [into, by, put] = whole.inputs;
   if (isOp(whole, "put_entries") && into!.op === "zeros" && by === choice) return put!;
   return emit("take_entries", [whole, choice], {}, typeOf(whole.type.dtype, choice.type.shape));
 }
 
-/** Values that are alike in all terms, as one of all rows. */
+/** Merges values that are alike in all terms into one value over all rows. */
 class Rows {
   readonly #terms: readonly Term[];
   readonly #loop: Loop;
-  /** By the value of the first term. */
+  /** Merged values, keyed by the first term's value. */
   readonly #made = new Map<Value, { readonly values: readonly Value[]; readonly all: Value | null }>();
 
   constructor(terms: readonly Term[], loop: Loop) {
@@ -160,7 +163,7 @@ class Rows {
     return shape.map((size) => (equalSizes(size, own) ? all : size));
   }
 
-  /** Rows that each term takes by its own route. */
+  /** Rows that each term gathers by its route. */
   #taken(values: readonly Value[]): Value | null {
     const { choice, sorting, numbering, emit } = this.#loop;
     if (!values.every((v, i) => v.inputs[1] === this.#terms[i]!.route)) return null;

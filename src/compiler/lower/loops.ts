@@ -1,5 +1,5 @@
-// Loops over experts, recognised: `y = put(y, chosen[e], experts[e](take(x, chosen[e])) * …)` for one e after another
-// becomes what `sum(experts[chosen](x) * …, axis: -2)` is, where the experts are alike and compute row by row.
+// Recognizes loops over experts: `y = put(y, chosen[e], experts[e](take(x, chosen[e])) * …)` for one e after another
+// becomes `sum(experts[chosen](x) * …, axis: -2)`, if the experts are alike and compute row by row.
 import { readersOf } from "../../ground/base/collections.js";
 import type { EntryChoice, LogicalAttrs, Model, Route, Value } from "../../language/check/model.js";
 import { axesOfModel, reachable, rootsOf } from "../../language/check/model-values.js";
@@ -12,7 +12,7 @@ import { axesOfEntries, boundOfAll } from "../../language/check/tensors/entry-bo
 import { sumOfTerms, type Term } from "./loop-rows.js";
 import { amongOf, maskOfAll, Numbering, sourceOf, type EmitValue, type Source } from "./loop-routes.js";
 
-/** The same model with loops over experts as calls for all rows of theirs. */
+/** The same model, with loops over experts replaced by calls that compute the rows of all experts together. */
 export function withoutLoops(model: Model): Model {
   const values = reachable(rootsOf(model));
   const found = loopsOf(values, new Set(rootsOf(model)), axesOfModel(model));
@@ -24,20 +24,20 @@ export function withoutLoops(model: Model): Model {
 
 /** Additions to one stream, in order, by routes of one choice. */
 interface Chain {
-  /** What the first adds to. */
+  /** The stream before the first addition. */
   readonly base: Value;
   readonly source: Source;
   readonly terms: readonly Term[];
-  /** The stream after the last. */
+  /** The stream after the last addition. */
   readonly end: Value;
 }
 
-/** One addition of rows of a route to a stream. */
+/** An addition of a route's rows to a stream. */
 interface Addition {
   readonly base: Value;
   readonly route: Route;
   readonly rows: Value;
-  /** The values that it consists of. */
+  /** The values that form the addition. */
   readonly by: readonly Value[];
 }
 
@@ -63,7 +63,7 @@ const putOf = (
   return { inputs: value.inputs, route, rows };
 };
 
-/** The chains of two additions or more, each by routes of entries of one choice, in ascending order. */
+/** Chains of at least two additions, each by routes of entries of one choice, in ascending order. */
 function loopsOf(values: readonly Value[], roots: ReadonlySet<Value>, axes: AxisLookup): readonly Chain[] {
   if (values.filter((v) => putOf(v)).length < 2) return [];
   const readers = readersOf(values);
@@ -90,7 +90,7 @@ function loopsOf(values: readonly Value[], roots: ReadonlySet<Value>, axes: Axis
     .sort((a, b) => a.end.id - b.end.id);
 }
 
-/** The stretches of additions by routes of one choice, in ascending order. */
+/** Splits the additions into runs by routes of one choice, in ascending order of entries. */
 function runsOf(
   additions: readonly { readonly end: Value; readonly addition: Addition }[],
   axes: AxisLookup,
@@ -112,11 +112,11 @@ function runsOf(
 function isOneSource(a: Source, b: Source): boolean {
   if (a.kind === "choice") return b.kind === "choice" && a.choice === b.choice;
   if (a.kind === "largest") return b.kind === "largest" && a.of === b.of;
-  // Whether their masks are those of one tensor is seen when it is made.
+  // Whether the masks are columns of one tensor is checked when the merged mask is built.
   return b.kind === "mask" && equal(a.expected, b.expected);
 }
 
-/** The values that lie on each axis. */
+/** The values along each axis. */
 function readOnRoutes(values: readonly Value[]): ReadonlyMap<string, readonly Value[]> {
   const found = new Map<string, Value[]>();
   for (const value of values)
@@ -130,7 +130,7 @@ function readOnRoutes(values: readonly Value[]): ReadonlyMap<string, readonly Va
   return found;
 }
 
-/** Whether nothing but the addition reads what is computed on the axis of its route. */
+/** Whether everything computed on the route's axis is read only by the addition. */
 function isOwn(
   { route, rows }: Term,
   onRoutes: ReadonlyMap<string, readonly Value[]>,
@@ -148,7 +148,7 @@ function isOwn(
   );
 }
 
-/** A model some of whose values are replaced. */
+/** A model in which some values are replaced. */
 class Rolled {
   readonly #model: Model;
   readonly #axes: Axis[];
@@ -165,7 +165,7 @@ class Rolled {
 
   roll({ base, source, terms, end }: Chain): void {
     let made = 0;
-    // Between the ids of the last addition and of the value before it, all that these read is older.
+    // The new ids are smaller than the last addition's id and larger than all ids that the new values read.
     const emit: EmitValue = (op, inputs, attrs, type, like = end) => {
       const id = end.id - 1 / (++made + 1);
       return { id, op, inputs, attrs, type, span: like.span, path: like.path };
@@ -178,7 +178,7 @@ class Rolled {
     const parts = axesOfEntries(choice, Number(choice.type.shape[2]), parent, terms.length === among);
     const bound = boundOfAll(parts.map((name) => this.#axes.find((a) => a.name === name)?.bound ?? null));
     const axis: Axis = { role: "sequence", name: this.#freeName(), bound, count: { kind: "join", parts } };
-    // Loops over one choice are held to be parts of one list.
+    // All loops over one choice belong to the same list.
     const sorting = { axis: axis.name, members, of: among, call: `loops ${choice.id}` };
     const sum = sumOfTerms(terms, { choice, sorting, numbering: this.#numbering, emit });
     if (!sum || !equalShapes(sum.type.shape, end.type.shape)) return;
@@ -188,7 +188,7 @@ class Rolled {
     this.#replaced.set(end, base.op === "zeros" ? sum : emit("pointwise", [base, sum], { fn: "add" }, type));
   }
 
-  /** The choice that the routes of the terms are of; null where they are of none. */
+  /** The choice from which the terms' routes come; null if there is no such choice. */
   #choiceOf(source: Source, terms: readonly Term[], emit: EmitValue): EntryChoice | null {
     if (source.kind === "choice") return source.choice;
     if (source.kind === "largest") return this.#largestOf(source.of, emit);
@@ -198,7 +198,7 @@ class Rolled {
     return mask && emit("those_entries", [mask], attrs, typeOf("u32", mask.type.shape));
   }
 
-  /** The choice of the first of the largest. */
+  /** The top-1 choice of a tensor. */
   #largestOf(of: Value, emit: EmitValue): EntryChoice {
     let choice = this.#largest.get(of);
     if (!choice) {
@@ -208,7 +208,7 @@ class Rolled {
     return choice;
   }
 
-  /** As the checker names the axes of sorted entries. */
+  /** A free axis name, as the checker would name an axis of sorted entries. */
   #freeName(): string {
     const taken = new Set(this.#axes.map((a) => a.name));
     for (let n = 1; ; n++) {
@@ -239,7 +239,7 @@ class Rolled {
     };
   }
 
-  /** All axes but those of routes that are gone. */
+  /** All axes except the axes of removed routes. */
   #axesWith(copies: ReadonlyMap<Value, Value>): readonly Axis[] {
     const gone = new Set(this.#routes.flatMap((route) => (copies.has(route) ? [] : [route.attrs.axis])));
     const kept = this.#axes.filter((a) => !gone.has(a.name));
@@ -248,7 +248,7 @@ class Rolled {
   }
 }
 
-/** The entries of the terms, as stretches. */
+/** The entries of the terms, as ranges. */
 function membersOf(terms: readonly Term[]): LogicalAttrs["sort_rows"]["members"] {
   const members: { first: number; count: number }[] = [];
   for (const { entry } of terms) {

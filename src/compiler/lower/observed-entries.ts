@@ -1,23 +1,23 @@
-// Which entries tokens chose while generating: the observed choices of a model, as results that a host can ask for.
+// Results with the entries that tokens chose while generating, for the model's observed choices.
 import { createEmit } from "../ir/build.js";
 import { typeOf, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
 import { countName, observedEntries } from "../../runtime/program/observed.js";
 
-/** An observed choice among f32[B, T, E], and where it lies in the rows of a result. */
+/** An observed choice among f32[B, T, E], and its columns in a result. */
 export interface ObservedChoice {
   readonly path: string;
   /** The axis of the tokens that choose. */
   readonly axis: string;
   readonly output: string;
-  /** The first of its columns: as many entries as a token can have, then how many it has. */
+  /** The first column. The choice has one column for each slot, followed by the number of entries. */
   readonly column: number;
   readonly slots: number;
 }
 
 export interface ObservedChoices {
   readonly choices: readonly ObservedChoice[];
-  /** One for each axis, since a host reads one buffer faster than several: u32[B, T, columns]. */
+  /** One output for each axis, since a host reads one buffer faster than several: u32[B, T, columns]. */
   readonly outputs: readonly GraphOutput[];
 }
 

@@ -1,4 +1,4 @@
-// Lowers matrix products: on packed rows if each row is multiplied by the same matrix or by a matrix of its own, else
+// Lowers matrix products: on packed rows if each row is multiplied by the same matrix or by its expert's matrix, else
 // padded, with padding masked out of the sums.
 import type { Value } from "../../language/check/model.js";
 import type { Node, Packing } from "../ir/graph.js";

@@ -8,7 +8,7 @@ import type { Lowering, Placed } from "./context.js";
 import { alignedOperand, fromPadded, highest, lowest, masked, padded } from "./convert.js";
 import { storedShape } from "./layout.js";
 
-/** A value in the form in which it is reduced, with the operations that depend on which of its elements exist. */
+/** A value in the form in which it is reduced, with operations that depend on which elements exist. */
 export interface ReducedForm {
   readonly node: Node;
   /** The reduced dimensions of `node`. */
@@ -62,7 +62,7 @@ export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): R
   };
 }
 
-/** The form in which only elements count that further inputs of the operation say exist, of which there may be none. */
+/** Restricts a reduced form to the elements marked as existing by further inputs; possibly no element exists. */
 function amongExisting(
   cx: Lowering,
   value: Value<"reduce"> | Value<"softmax">,
@@ -82,7 +82,7 @@ function amongExisting(
   return {
     node: space.node,
     axes: space.axes,
-    // Padding has no entries, so that nothing more need be masked.
+    // Padding has no entries, so no further mask is needed.
     mask: (node, fill) => cx.algebra(node).where(whole, node, fill),
     count: () => cx.emit("sum", [ones], { axes: space.axes, keep: true }),
     mayBeEmpty: true,
@@ -197,7 +197,7 @@ function withoutAxes(cx: Lowering, input: Placed, value: Value<"reduce">): Place
   return { ...input, node: zero ? cx.emit("sub", [node, node], {}) : node, type: value.type };
 }
 
-/** Mean of all existing f32 values, or of those where `valid` holds: f32[]. The mean of none is 0. */
+/** Mean over all existing f32 values, or only over values at which `valid` holds: f32[]. The mean of no values is 0. */
 export function meanOfAll(cx: Lowering, value: Placed, valid: Placed | null): Node {
   const axes = value.type.shape.map((_, i) => i);
   if (axes.length === 0 && !valid) return value.node;
@@ -216,7 +216,7 @@ function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {
   const { axis } = value.attrs;
   const overTokens = cx.axes.sequenceOf(input.type.shape[axis]) !== null;
   if (value.inputs.length > 1) {
-    // Along entries: each token has its own.
+    // A softmax along the entries of a token.
     const space = amongExisting(cx, value, input, spaceOf(cx, input, [axis]));
     const [along] = space.axes;
     invariant(along !== undefined, "softmax over no axis");

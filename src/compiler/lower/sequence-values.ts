@@ -1,6 +1,6 @@
-// Values of which every sequence has one row, kept from run to run: counts, the last token, settings of sampling. They
-// lie in the order of a run's sequences, or in slots, which an input gives to each sequence of a run, so that runs may
-// be of some sequences only.
+// Per-sequence state with one row for each sequence: counts, the last token, sampling settings. The rows are stored in
+// the order of the run's sequences, or in slots. An input assigns a slot to each sequence of a run, so that a run may
+// contain only some sequences.
 import type { DType } from "../../ground/base/dtype.js";
 import type { Emit } from "../ir/build.js";
 import { typeOf, type GraphInput, type Node, type State } from "../ir/graph.js";
@@ -16,11 +16,11 @@ export interface SequenceValues {
   rows(emit: Emit, name: string, dtype: DType, each: readonly Size[]): Node;
   /** The state with these values after the run: `next` is [rows(SEQUENCES), …each]. */
   rowState(emit: Emit, name: string, next: Node): State;
-  /** The state of values that only the host writes: `rows` are those of the run. */
+  /** The state of values that only the host writes; `rows` are the run's rows. */
   keptState(emit: Emit, name: string, rows: Node): State;
-  /** As `rows`, of a number for each sequence: u32[B]. */
+  /** Like `rows`, for one number per sequence: u32[B]. */
   counts(emit: Emit, name: string): Node;
-  /** As `rowState`, of u32[B]. */
+  /** Like `rowState`, for u32[B]. */
   countState(emit: Emit, name: string, next: Node): State;
 }
 
@@ -40,7 +40,7 @@ export const inOrder = (batch: string): SequenceValues => ({
 /** Name of the input u32[B] with the slot of each sequence of a run. Slots are distinct. */
 export const SLOTS_INPUT = "generate.slots";
 
-/** Values in slots. */
+/** Values stored in slots. */
 export class InSlots implements SequenceValues {
   readonly axes: readonly Axis[] = [
     { role: "free", name: SLOTS, bound: null },

@@ -37,7 +37,7 @@ function lowerAbove(cx: Lowering, value: Value<"above">): Placed {
   return defineRoute(cx, axis, node, value.type);
 }
 
-/** The tokens of a mask are those at which it exceeds one half as a number. */
+/** The tokens of a mask: a token is chosen if the mask, as a number, exceeds one half. */
 function lowerThose(cx: Lowering, value: Value<"those">): Placed {
   const { axis } = value.attrs;
   const mask = cx.cast(packedAlong(cx, cx.get(value.inputs[0]), 1).node, "f32");
@@ -167,7 +167,7 @@ export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): read
   return [...axesByName.values()];
 }
 
-/** Writes the rows of each part to their rows of the joined axis. */
+/** Writes each part's rows to their place on the joined axis. */
 function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
   const { dim, axis } = value.attrs;
   const rule = cx.sequence(axis).count;

@@ -1,5 +1,5 @@
-// Lowers what is computed for all entries of a choice at once: rows sorted by entry, and products and vectors by the
-// weights of each row's own expert.
+// Lowers values computed for all entries of a choice at once: rows sorted by entry, and products and elementwise
+// functions with the weights of each row's expert.
 import type { Value } from "../../language/check/model.js";
 import { isOp as isOperation } from "../../language/check/types.js";
 import { bug, invariant } from "../../ground/base/invariant.js";
@@ -30,7 +30,7 @@ type Members = Value<"entry_members">["attrs"]["members"];
 const isSorting = (value: Value): value is Sorting =>
   value.op === "sort_rows" || value.op === "sort_entries" || value.op === "unsort_entries";
 
-/** The rows of each axis of sorted entries among these values: as many as there can be entries. */
+/** The greatest number of rows on each axis of sorted entries among these values. */
 export function sortedAxes(values: readonly Value[], axes: ModelAxes): ReadonlyMap<string, Size> {
   return new Map(
     values.flatMap((value): readonly [string, Size][] => {
@@ -42,7 +42,9 @@ export function sortedAxes(values: readonly Value[], axes: ModelAxes): ReadonlyM
   );
 }
 
-/** By axis of sorted entries, the experts of all kinds of its call whose rows are computed. */
+/**
+ * For each axis of sorted entries, the number of experts whose rows the axis's call computes, summed over all kinds.
+ */
 export function computingIn(values: readonly Value[]): ReadonlyMap<string, number> {
   const calls = new Map<string, Map<string, number>>();
   const made = values.filter((v) => isOperation(v, "unsort_entries"));
@@ -67,7 +69,7 @@ function sortedBy(cx: Lowering, { inputs: [, choice], attrs }: Sorting): SortedE
   });
 }
 
-/** How many entries are listed, and which share of them is expected to exist. */
+/** The number of listed entries, and the share of them expected to exist. */
 function listOf(cx: Lowering, choice: Value, { axis }: Sorting["attrs"]): Partial<OpAttrs["sort_entries"]> {
   if (!isOperation(choice, "those_entries")) return {};
   const { count } = cx.sequence(axis);
@@ -84,13 +86,13 @@ function listOf(cx: Lowering, choice: Value, { axis }: Sorting["attrs"]): Partia
   };
 }
 
-/** The share in closed form where both are multiples of the rows of an axis. */
+/** The expected share, in closed form if both sizes are multiples of the axis's rows. */
 function shareOf(expected: Size, listed: Size, axis: string): Size {
   const [part, whole] = [expected, listed].map((size) => coefficientOf(size, rowsSize(axis)));
   return part && whole ? sizeOf(divide(part, whole)) : (divideSizes(expected, applySize("max", [1, listed])) ?? 1);
 }
 
-/** c of a size that is c times the unit; null for any other. */
+/** The c in a size c times the unit; null for any other size. */
 function coefficientOf(size: Size, unit: SizeExpr): Rational | null {
   const [term, ...more] = typeof size === "number" ? [] : size.terms;
   return term && more.length === 0 && equalSizes(normal(multiplySizes(sizeOf(term.coefficient), unit)), size)
@@ -100,7 +102,10 @@ function coefficientOf(size: Size, unit: SizeExpr): Rational | null {
 
 const countOf = (members: Members): number => members.reduce((n, { count }) => n + count, 0);
 
-/** The number of each entry among the members; theirs is beyond it where it is none. */
+/**
+ * The group of each entry: its number among the members. Entries of other experts, and missing entries, get a number
+ * beyond the members.
+ */
 function groupsOf(cx: Lowering, index: Node, { members, of }: Sorting["attrs"]): Node {
   const m = cx.algebra(index);
   let before = countOf(members);
@@ -131,7 +136,7 @@ function lowerMembers(cx: Lowering, value: Value<"entry_members">): Placed {
 /** N·k of u32[N, k]. */
 const entriesIn = (place: Node): Size => typeOf(place).shape.reduce(multiplySizes);
 
-/** u32[N·k, 1] of u32[N·k]: where each of as many things is the only one of its row. */
+/** Reshapes u32[N·k] to u32[N·k, 1]. */
 const alone = (cx: Lowering, index: Node): Node => cx.reshape(index, [...typeOf(index).shape, 1]);
 
 function lowerSortRows(cx: Lowering, value: Value<"sort_rows">): Placed {
@@ -158,7 +163,7 @@ function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
   const whole = cx.reshape(own, [...typeOf(place).shape, ...behind]);
   const { members, of } = value.attrs;
   if (countOf(members) === of && choice!.op === "top_entries") return cx.placed(whole, value.type);
-  // Entries that are no members, or do not exist, have no row.
+  // Entries that are not members, or do not exist, have no row.
   const m = cx.algebra(whole);
   const has = cx.reshape(m.lt(group, cx.constant(countOf(members), "u32")), [
     ...typeOf(place).shape,
@@ -167,7 +172,7 @@ function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
   return cx.placed(m.where(has, whole, 0), value.type);
 }
 
-/** [E, …]: the weights of all experts, side by side. */
+/** [E, …]: the weights of all experts, concatenated. */
 function lowerExpertWeight(cx: Lowering, value: Value<"expert_weight">): Placed {
   const [first, ...more] = value.inputs.map((input) => cx.get(input).node);
   invariant(first, "a list of blocks has one or more");
@@ -177,11 +182,11 @@ function lowerExpertWeight(cx: Lowering, value: Value<"expert_weight">): Placed 
   return { node: cx.reshape(joint, [rows.length, ...shape]), type: value.type, packing: null };
 }
 
-/** Whether the value is a weight of each row's own expert, or a transposed one. */
+/** Whether the value is a stacked expert weight, possibly transposed. */
 export const isOfExperts = (value: Value | undefined): boolean =>
   value?.op === "expert_weight" || (value?.op === "permute" && value.inputs[0]?.op === "expert_weight");
 
-/** The product of each row of `a` and the matrix `b` of its expert. */
+/** The product of each row of `a` and the matrix `b` of the row's expert. */
 export function expertProduct(cx: Lowering, value: Value<"matmul">): Placed {
   const [a, b] = value.inputs;
   const held = b!.op === "permute" ? b!.inputs[0] : b;

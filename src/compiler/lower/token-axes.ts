@@ -1,18 +1,18 @@
-// The axes of a graph that have the tokens of sequences.
+// Finds the token axes of a graph.
 import { typeOf, type Graph, type Node } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
 import type { SequenceAxis } from "../../ground/size/axes.js";
 import { declaredShare } from "../../ground/size/count-rules.js";
 import { GenerationError } from "./generation-error.js";
 
-/** The axis along which the rows of heads lie. */
+/** The axis of the rows of a tensor [heads, rows, …]. */
 export function axisOf(heads: Node): string {
   const axis = packedAxis(typeOf(heads).shape[1]!);
   if (axis === null) throw new GenerationError("the rows of an attention lie along no axis");
   return axis;
 }
 
-/** The sequence axis of the input; every other sequence axis must be a route of it. */
+/** The sequence axis of the input; all other sequence axes must be routes. */
 export function rootOf(graph: Graph): SequenceAxis {
   if (!graph.axes.some((a) => a.role === "batch")) throw new GenerationError("the model has no batch of sequences");
   const roots = graph.axes.filter((a): a is SequenceAxis => a.role === "sequence" && a.count.kind === "input");
