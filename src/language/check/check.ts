@@ -40,7 +40,7 @@ export interface CheckOptions {
   readonly entry?: Entry;
   /** The name of the model, if the file declares several. */
   readonly model?: string;
-  /** Parameters of the model, as expressions of the language. */
+  /** Model parameters, as expressions in the language. */
   readonly set?: Readonly<Record<string, string>>;
   /** The option that set a parameter, for messages to point into; default: `--set`. */
   readonly setBy?: (name: string) => string;
@@ -138,12 +138,12 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   };
   const reportAt: ReportAt = (...found) => unroller.reportAt(...found);
   checkCausality(model, reportAt, (value) => unroller.madeInCall(value));
-  // What an error stands in place of passes no gradient on.
+  // After an error some values are placeholders that pass on no gradient, so routers are checked only without errors.
   if (!checker.hasErrors) checkRouters(model, reportAt, (file) => checker.isLibrary(file));
   checkResiduals(model, reportAt);
   checkSequences(model, reportAt);
   checkPasses(model, reportAt);
-  // With errors elsewhere an unread member may not be a mistake of its own.
+  // After an error elsewhere, an unread member may be a consequence of that error.
   if (!checker.hasErrors) checkUnread(checker, files.all, skip);
   return model;
 }

@@ -1,4 +1,4 @@
-// The state of one run of the checker: diagnostics, the current calls, and the remaining work.
+// The state of a checker run: diagnostics, the current calls, and the remaining work.
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import { diagnose, Diagnostics, type Diagnostic, type Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
@@ -48,13 +48,13 @@ export class Checker {
     readonly phase: Phase,
     /** Whether a file is part of the standard library. */
     readonly isLibrary: (file: string) => boolean,
-    /** Told what names stand for; null: nobody asks. */
+    /** Receives what names stand for; null if no caller is interested. */
     readonly witness: Witness | null = null,
   ) {}
 
   /**
-   * Reports at a span; for a span inside the library at the user's line that led there, with a note about the
-   * library's. Once per code and span.
+   * Reports at a span. For a span inside the library, reports at the user's line that led there, and adds a note about
+   * the library's line. Reports each code once per span.
    */
   report<C extends Code>(
     code: C,
@@ -153,7 +153,10 @@ export class Checker {
     if (this.#evaluations > MAX_EVALUATIONS) this.abort("expressions to evaluate", MAX_EVALUATIONS, span);
   }
 
-  /** Goes one nesting level deeper, and counts one evaluation; `leave` goes back. A check that stops does not. */
+  /**
+   * Goes one nesting level deeper, and counts one evaluation; `leave` goes back. An aborted check does not call
+   * `leave`.
+   */
   enter(span: Span): void {
     this.spend(1, span);
     if (++this.#nesting > MAX_NESTING)

@@ -48,7 +48,7 @@ export type ConstValue =
 
 export const ERROR: ConstValue = { kind: "error" };
 
-/** An instance of a block as the tensor operations see it: by name only. */
+/** A block instance as seen by tensor operations: by name only. */
 export interface InstanceRef {
   readonly path: string;
   readonly block: string;
@@ -61,7 +61,7 @@ export type RouteValue = Extract<ConstValue, { kind: "route" }>;
 /** The operations available to builtins and operators in the body being unrolled. */
 export interface Emitter {
   readonly phase: Phase;
-  /** Adds an operation; its path is that of the call being unrolled. */
+  /** Adds an operation; its path is the path of the call being unrolled. */
   emit<K extends LogicalOp>(
     op: K,
     inputs: readonly Value[],
@@ -71,15 +71,15 @@ export interface Emitter {
   ): Value<K>;
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes?: readonly Note[]): void;
   axis(name: string): LogicalAxis;
-  /** The batch axis of the program; null where no input has one. */
+  /** The batch axis of the program; null if no input has a batch axis. */
   readonly batch: string | null;
-  /** The live parameter of that name; capacities are checked with its default. */
+  /** The live parameter with this name; capacities are checked with the parameter's default. */
   live(name: string): LiveParameter;
   /** Creates a sequence axis with a unique name based on `hint`, which is the name that users see. */
   makeAxis(hint: string, bound: number | null, count: CountRule): string;
-  /** Creates an axis of entries, likewise. */
+  /** Creates an entry axis in the same way. */
   makeEntryAxis(hint: string, bound: number, ragged: boolean): string;
-  /** A stream name for the random values of one call: the call's path and a number. */
+  /** A stream name for the random values of a call: the call's path and a number. */
   stream(): string;
 }
 
@@ -87,7 +87,7 @@ export interface Emitter {
 export interface Argument {
   readonly value: ConstValue;
   readonly span: Span;
-  /** The expression, so that a message can point inside it. */
+  /** The argument's expression, for messages that point inside the argument. */
   readonly expr?: Expr;
 }
 

@@ -13,7 +13,7 @@ export interface Documented {
   readonly parameters: readonly { readonly name: string; readonly doc: string | null }[];
 }
 
-/** Documentation of everything that `"std"` exports. */
+/** Documentation of all `"std"` exports. */
 export const libraryDocs = (): readonly Documented[] =>
   [...librarySources.values()].flatMap(({ file, text }) => {
     const tree = libraryFile(file);
@@ -53,8 +53,8 @@ export const parameterText = (p: Param, text: string): string =>
 const kindOf = (kind: ParamKind): string => (kind.kind === "list" ? `[${kindOf(kind.of)}]` : kind.kind);
 
 /**
- * Documentation of built-in functions: those of tensors, then those of compile-time values alone. Each text begins with
- * the signature.
+ * Documentation of built-in functions: first functions on tensors, then functions on compile-time values only. Each
+ * text begins with the signature.
  */
 export function functionDocs(): readonly Documented[] {
   const tensors = [...families.values()].flatMap((family) =>

@@ -33,8 +33,8 @@ export function inputRanges(values: readonly Value[]): ReadonlyMap<string, Range
 }
 
 /**
- * The input whose elements a value consists of, and whether it is signed. Null through casts to bool or f16, which may
- * change numbers.
+ * The input whose elements make up a value, and whether it is signed. Null if a cast to bool or f16 is in between,
+ * because such a cast may change numbers.
  */
 export function sourceOf(used: Value | undefined): { readonly name: string; readonly signed: boolean } | null {
   let signed = true;

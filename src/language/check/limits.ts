@@ -14,7 +14,7 @@ export const MAX_DEPTH = 200;
 export const MAX_NESTING = 600;
 /** Operations in one program: four times the number for a thousand layers. */
 export const MAX_OPERATIONS = 250_000;
-/** Dimensions of one tensor, as in NumPy. */
+/** Dimensions in a tensor, as in NumPy. */
 export const MAX_RANK = 64;
 /** Letters in the path of a weight, and in its checkpoint key. */
 export const MAX_PATH = 4_000;

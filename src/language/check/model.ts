@@ -13,27 +13,27 @@ export type Phase = "infer" | "train" | "generate";
 export type Entry = "forward" | "objective";
 
 /**
- * The entries that a choice took of a fixed axis. It exists while functions are unrolled, so that entries of two
- * choices do not combine; in a finished model the dimension is a number, its bound.
+ * An axis of the entries taken by a choice from a fixed axis. It exists only during unrolling, so that entries of
+ * different choices do not combine. In a finished model the dimension is a number, the axis's bound.
  */
 export interface EntryAxis {
   readonly role: "entries";
   readonly name: string;
-  /** How many there are, or of a ragged axis may be. */
+  /** The number of entries; for a ragged axis the greatest number. */
   readonly bound: number;
-  /** Whether tokens differ in how many they have. */
+  /** Whether tokens differ in their number of entries. */
   readonly ragged: boolean;
 }
 
-/** The value of a choice of entries: its index, in which a number beyond the entries is none. */
+/** The value of a choice of entries: the entry indices. An index beyond the entries marks a missing entry. */
 export type EntryChoice = Value<"top_entries"> | Value<"those_entries">;
 
 /** An axis during unrolling. */
 export type LogicalAxis = Axis | EntryAxis;
 
 /**
- * One operation. Its inputs are earlier values. Every value is one tensor;
- * a route is the value of a choice, whose type is that of `route.index`.
+ * An operation. Its inputs are earlier values. Every value is one tensor. A route is the value of a choice, and has the
+ * type of `route.index`.
  */
 export interface Value<K extends LogicalOp = LogicalOp> {
   readonly id: number;
@@ -42,7 +42,7 @@ export interface Value<K extends LogicalOp = LogicalOp> {
   readonly attrs: LogicalAttrs[K];
   readonly type: LogicalType;
   readonly span: Span;
-  /** Path of the call that emitted it: `layers.1.inner.attn`, `shared#1`; empty for the model's own functions. */
+  /** Path of the emitting call: `layers.1.inner.attn`, `shared#1`; empty for the model's own functions. */
   readonly path: string;
 }
 
@@ -55,7 +55,7 @@ export type Initialiser =
   | { readonly kind: "uniform"; readonly low: number; readonly high: number }
   | { readonly kind: "orthogonal"; readonly gain: number };
 
-/** A weight, or a state: kept like one, and moved by updates instead of gradients. */
+/** A weight, or a state, which is stored like a weight and moved by updates instead of gradients. */
 export interface ModelWeight {
   readonly kind: "weight" | "state";
   readonly path: string;
@@ -63,8 +63,8 @@ export interface ModelWeight {
   readonly shape: readonly number[];
   readonly init: Initialiser;
   /**
-   * Checkpoint keys under which the weight may be stored, from `names`; its path if no rule matches. A checkpoint has
-   * one of them, or several with equal bytes.
+   * Checkpoint keys under which the weight may be stored, from `names`, or the weight's path if no rule matches. A
+   * checkpoint contains one of the keys, or several with equal bytes.
    */
   readonly keys: readonly string[];
   readonly doc: string | null;
@@ -85,7 +85,7 @@ export interface LiveParameter {
 }
 
 export interface ModelLoss {
-  /** `next_token` for a loss of the objective itself, `layers.1.predictor` for one of a call. */
+  /** `next_token` for a loss of the objective itself, `layers.1.predictor` for the loss of a call. */
   readonly path: string;
   readonly value: Value;
   readonly own: boolean;
@@ -97,29 +97,29 @@ export interface ModelObserve {
   readonly value: Value;
 }
 
-/** The value of a state after a step of training. */
+/** The value of a state after a training step. */
 export interface ModelUpdate {
   /** The path of the state. */
   readonly path: string;
   readonly value: Value;
 }
 
-/** One instance of a block, for documentation and the ledger. */
+/** A block instance, for documentation and the ledger. */
 export interface Instance {
   readonly path: string;
   readonly block: string;
-  /** Whether the block is one of the library's. */
+  /** Whether the block comes from the library. */
   readonly library: boolean;
-  /** The values of those of its parameters that are numbers. */
+  /** The values of all number parameters. */
   readonly numbers: ReadonlyMap<string, Rational>;
   readonly span: Span;
 }
 
-/** A call of a function of an instance. */
+/** A call to a function of an instance. */
 export interface ModelCall {
-  /** `layers.1.inner`; `shared#0` and `shared#1` of an instance that is called several times. */
+  /** `layers.1.inner`; `shared#0` and `shared#1` for an instance with several calls. */
   readonly path: string;
-  /** The path of the call in which it is made; empty for the model's own functions. */
+  /** The path of the calling call; empty for the model's own functions. */
   readonly caller: string;
   /** The name of the function. */
   readonly fn: string;
@@ -127,15 +127,15 @@ export interface ModelCall {
 
 /** A call of a list of blocks by a choice: a mixture of experts. */
 export interface ModelMixture {
-  /** Path of the call that has the experts: `layers.3.inner.mlp`. */
+  /** Path of the call that contains the experts: `layers.3.inner.mlp`. */
   readonly path: string;
-  /** The blocks, in the order of the list. */
+  /** The blocks, in list order. */
   readonly experts: readonly Pick<Instance, "path" | "block">[];
-  /** How many entries each is expected to have in a run. */
+  /** The expected number of entries for each expert in a run. */
   readonly entries: Size;
   /**
-   * The rows on which the call of an expert computes: those of its entries, or of all that are listed where experts
-   * that differ in their weights only are one call, under the path of the first.
+   * The rows computed by the call of an expert: the rows of its entries. If experts that differ only in their weights
+   * are merged into one call, the rows of all merged experts, under the first expert's path.
    */
   readonly rows: Size;
 }
@@ -146,7 +146,7 @@ export interface Model {
   readonly file: string;
   readonly phase: Phase;
   readonly entry: Entry;
-  /** The values of its parameters, printed. */
+  /** The model's parameter values, printed. */
   readonly parameters: readonly { readonly name: string; readonly value: string }[];
   /** The batch first, then in order of creation: an axis follows the axes it is derived from. */
   readonly axes: readonly Axis[];
@@ -165,9 +165,9 @@ export interface Model {
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
   readonly losses: readonly ModelLoss[];
   readonly observes: readonly ModelObserve[];
-  /** Of each state at most one; only for the objective in train. */
+  /** At most one for each state; only for the objective in train. */
   readonly updates: readonly ModelUpdate[];
-  /** Routes that are bound to a name, each with a unique path: `layers.1`, `layers.0.moe.expert#3`, `chosen`. */
+  /** Routes bound to a name, each with a unique path: `layers.1`, `layers.0.moe.expert#3`, `chosen`. */
   readonly routes: readonly { readonly axis: string; readonly path: string }[];
   readonly mixtures: readonly ModelMixture[];
 }

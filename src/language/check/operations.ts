@@ -1,5 +1,5 @@
-// The table of the language's operations: the attributes, kind and token dependence of each. The types of values derive
-// from it, and checks of a finished model read it.
+// The table of the language's operations: attributes, kind and token dependence for each. The types of values derive
+// from this table, and checks of a finished model read it.
 import type { DType } from "../../ground/base/dtype.js";
 import type { PlainPointwiseOp } from "../../compiler/ir/vocabulary.js";
 import type { Rational } from "../../ground/numerics/rational.js";
@@ -15,7 +15,7 @@ export interface LogicalType {
   readonly shape: readonly Size[];
 }
 
-/** Elementwise functions, with NumPy broadcasting. The names are those of the IR's pointwise operators. */
+/** Elementwise functions, with NumPy broadcasting. The names equal the IR's pointwise operators. */
 export type PointwiseName = PlainPointwiseOp;
 
 /**
@@ -52,9 +52,10 @@ export interface Lengths {
 }
 
 /**
- * The tokens of the sequence on which a token of the result depends. `own`: itself and earlier tokens at most; a
- * function: returns a clause that describes how it reads later tokens, or null if it does not. `choice`: which tokens
- * exist depends on all of them. Broadcasting that pairs tokens is checked separately.
+ * The tokens of the sequence on which a token of the result depends.
+ * `own`: only itself and earlier tokens. A function: returns a clause that describes how the operation reads later
+ * tokens, or null if it does not. `choice`: the existence of a token depends on all tokens.
+ * Broadcasting that pairs tokens is checked separately.
  */
 type Tokens<A> = "own" | "choice" | ((value: Applied<A>, lengths: Lengths) => string | null);
 
@@ -63,7 +64,7 @@ export interface Operation<A> {
   readonly tokens: Tokens<A>;
   /** Whether it blocks gradients, even between floats. */
   readonly stops?: true;
-  /** Whether it reads the shape and the axes of its inputs alone, none of their elements. */
+  /** Whether the operation only reads the shape and axes of its inputs, not their elements. */
   readonly measures?: true;
   /** Whether the rows of its first input are summands of the result, up to shape and type. */
   readonly carries?: true;
@@ -105,12 +106,12 @@ const random = (): Operation<{ readonly stream: string }> => ({
 
 interface Nothing {}
 
-/** Stretches of the entries of a choice. */
+/** Ranges of a choice's entries. */
 type Members = readonly { readonly first: number; readonly count: number }[];
 
 /**
- * `axis` is that of the sorted entries, K; members are some `of` so many entries among which is chosen. Kinds of one
- * list that are called together have one `call`.
+ * `axis` is the axis of the sorted entries, K. `members` are some of the `of` entries among which the choice was made.
+ * Kinds called together as one list share a `call`.
  */
 interface Sorting {
   readonly axis: string;
@@ -137,8 +138,8 @@ const rows = {
   /** A compile-time number as a scalar of the value's dtype. */
   number: source<{ readonly value: number }>(),
   /**
-   * A size as a value. Shape [] if it is the same for all sequences; [B, 1, … 1] if it mentions a sequence axis. dtype
-   * f32, u32 or i32. Its inputs are the values that defined those axes (top, above, span, join), so that these are
+   * A size as a value. Shape [] if the size is the same for all sequences; [B, 1, … 1] if it mentions a sequence axis.
+   * dtype f32, u32 or i32. The inputs are the values that defined these axes (top, above, span, join), so that they are
    * reachable.
    */
   length: source<{ readonly size: Size }>(
@@ -151,7 +152,7 @@ const rows = {
   cast: elementwise<Nothing>({ carries: true }),
   /**
    * `axes` ascending, from 0. `argmax` has one axis, dtype u32. Along sequence axes only existing tokens count; the
-   * mean of none is 0. Further inputs, of as many dimensions as the first, say which elements exist.
+   * mean over no elements is 0. Further inputs, with the same rank as the first, are masks of existing elements.
    */
   reduce: compute<{
     readonly fn: "sum" | "mean" | "max" | "min" | "var" | "argmax";
@@ -160,12 +161,12 @@ const rows = {
   }>(({ attrs: { fn, axes }, inputs: [x] }, { along }) =>
     axes.some((a) => along(x?.type.shape[a])) ? `\`${fn}\` reads all tokens of the sequence` : null,
   ),
-  /** Further inputs as for `reduce`; what does not exist is 0 in the result. */
+  /** Further inputs as for `reduce`; elements that do not exist are 0 in the result. */
   softmax: compute<{ readonly axis: number }>(({ attrs: { axis }, inputs: [x] }, { along }) =>
     along(x?.type.shape.at(axis)) ? "`softmax` reads all tokens of the sequence" : null,
   ),
   /**
-   * a[…, M, K] @ b[…, K, N], leading dimensions broadcast as NumPy's; a or b may be one-dimensional as in NumPy (the
+   * a[…, M, K] @ b[…, K, N]; leading dimensions broadcast as in NumPy. One-dimensional operands follow NumPy, too (the
    * checker has reshaped them away).
    */
   matmul: compute<Nothing>(({ inputs: [a, b] }, { along }) => {
@@ -182,10 +183,7 @@ const rows = {
   permute: structure<{ readonly order: readonly number[] }>("own", { carries: true }),
   /** A slice along a dimension that is not a sequence; start and stop are clamped. */
   slice: structure<{ readonly axis: number; readonly start: number; readonly stop: number }>("own"),
-  /**
-   * A slice of tokens along a sequence axis, onto a new axis (count rule `span`), which is that dimension of the
-   * value's type.
-   */
+  /** A slice of tokens along a sequence axis. The dimension gets a new axis (count rule `span`). */
   span: structure<{ readonly dim: number; readonly axis: string }>(
     always("indexing along the sequence reads other tokens"),
   ),
@@ -201,11 +199,11 @@ const rows = {
   join: structure<{ readonly dim: number; readonly axis: string }>(
     always("concatenation along the sequence moves tokens"),
   ),
-  /** table[V, …] by indices[…]: shape is that of indices, then the rest of table's. */
+  /** table[V, …] by indices[…]; shape: the indices' shape, then the rest of the table's shape. */
   gather: compute<Nothing>("own"),
   /**
-   * x[…, d] with rotary embedding; `dim` is the sequence dimension. `frequencies` (d/2 of them) replaces those of
-   * theta; `scale` multiplies sine and cosine.
+   * x[…, d] with rotary embedding; `dim` is the sequence dimension. `frequencies` (d/2 numbers) replaces the
+   * frequencies derived from theta; `scale` multiplies sine and cosine.
    */
   rope: compute<{
     readonly dim: number;
@@ -213,7 +211,9 @@ const rows = {
     readonly frequencies: readonly number[] | null;
     readonly scale: number;
   }>("own"),
-  /** q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e] (, weights f32[B, Tk] of the keys); window 0: no window; scale null: 1/√d. */
+  /**
+   * q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e] (, key weights f32[B, Tk]); window 0: no window; scale null: 1/√d.
+   */
   attention: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
     ({ attrs }) => (attrs.causal ? null : "attention without `causal: true` sees later tokens"),
   ),
@@ -231,63 +231,67 @@ const rows = {
   top: choice<{ readonly axis: string }>("choice"),
   /** inputs [score[B, T], threshold (scalar or [B, T])]. */
   above: choice<{ readonly axis: string }>("own"),
-  /** inputs [mask bool[B, T]]: the tokens for which it holds. */
+  /** inputs [mask bool[B, T]]: chooses the tokens at which the mask is true. */
   those: choice<{ readonly axis: string }>("own"),
   /**
-   * inputs [score[B, T, E]] → bool[B, T, E]: of each entry the k best tokens of each sequence, k as in the count rule
-   * of `axis`, which has as many tokens as each entry chooses.
+   * inputs [score[B, T, E]] → bool[B, T, E]: for each entry the k best tokens in each sequence. The count rule of
+   * `axis` contains k; `axis` has as many tokens as each entry chooses.
    */
   top_tokens: entries<{ readonly axis: string }>("choice"),
   /**
-   * inputs [score[…, E]]: for each position of the other axes the k best entries of the last axis; the value is the
-   * choice, of type u32[…, k], ascending. `choice` is the path under which it is
-   * observed, or empty.
+   * inputs [score[…, E]]: for each position of the other axes the k best entries of the last axis. The value is the
+   * choice, with type u32[…, k], ascending. `choice` is the path under which the choice is observed, or empty.
    */
   top_entries: entries<{ readonly k: number; readonly choice: string }>("own"),
   /**
-   * inputs [mask[…, E]]: for each position of the other axes the entries for which it holds, likewise.
+   * inputs [mask[…, E]]: for each position of the other axes the entries at which the mask is true. The value is the
+   * choice, as for `top_entries`.
    */
   those_entries: entries<{ readonly expected: Rational; readonly choice: string }>("own"),
-  /** inputs [choice] → bool[…, K]: which of the entries of its axis a token has. */
+  /** inputs [choice] → bool[…, K]: whether each slot of a token holds an entry. */
   entry_exists: structure<Nothing>("own"),
-  /** inputs [choice] → u32[…, k], its type: the entries as a tensor. */
+  /** inputs [choice] → u32[…, k]: the entries as a tensor, with the choice's type. */
   entry_index: structure<Nothing>("own"),
-  /** inputs [choice] → bool[…, E], its score's shape. */
+  /** inputs [choice] → bool[…, E], with the score's shape. */
   entry_mask: structure<Nothing>("own"),
-  /** inputs [choice] → u32[…]: how many entries each has. */
+  /** inputs [choice] → u32[…]: the number of entries at each position. */
   entry_count: structure<Nothing>("own"),
   /** inputs [x[…, E], choice] → […, k]: the chosen entries. */
   take_entries: compute<Nothing>("own"),
   /** inputs [x[…, E], choice, y[…, k]]: y added to the chosen entries of x. */
   put_entries: compute<Nothing>("own"),
   /**
-   * inputs [x[…, T, k, …], choice, route of the tokens that chose `entry`] → […, K, …]: of each of these tokens what x
-   * holds for that entry; `dim` is the sequence dimension of x, the next its entries.
+   * inputs [x[…, T, k, …], choice, route of the tokens that chose `entry`] → […, K, …]: for each token of the route the
+   * element of x at the slot that holds `entry`. `dim` is the sequence dimension of x; the next dimension holds the
+   * entries.
    */
   take_entry: route<{ readonly dim: number; readonly entry: number }>("own"),
   /**
-   * inputs [choice, then for each entry e in order the route of the tokens that chose it and y_e[…, K_e, …]] → […, T,
-   * k, …]: entry j of token t, of index e, is the row of t in y_e; `dim` is the sequence dimension.
+   * inputs [choice, then for each entry e in order the route of the tokens that chose e, and y_e[…, K_e, …]] → […, T,
+   * k, …]: if slot j of token t holds entry e, the result there is t's row in y_e. `dim` is the sequence dimension.
    */
   join_entries: route<{ readonly dim: number }>("own"),
-  /** inputs: a weight of each expert, of one type: the weight of a row's own expert, on the axis of sorted entries. */
+  /**
+   * inputs: one weight for each expert, all with one type. Each row on the axis of sorted entries reads its expert's
+   * weight.
+   */
   expert_weight: structure<Nothing>("own"),
   /** inputs [choice] → bool[…, k]: whether each entry is one of the members. */
   entry_members: structure<{ readonly members: Members }>("own"),
   /**
    * inputs [x[B, T, …], choice] → [B, K, …]: a row for each entry of a token, sorted by entry, then by token; entries
-   * that are no members come last. Between it and `unsort_entries` each row is computed by itself.
+   * that are not members come last. Operations between `sort_rows` and `unsort_entries` compute row by row.
    */
   sort_rows: route<Sorting>("own"),
-  /** inputs [x[B, T, k, …], choice] → [B, K, …]: what x holds for each entry, in that order. */
+  /** inputs [x[B, T, k, …], choice] → [B, K, …]: the element of x for each entry, in the same order as `sort_rows`. */
   sort_entries: route<Sorting>("own"),
-  /** inputs [y[B, K, …], choice] → [B, T, k, …]: the row of each entry; zeros where it is no member. */
+  /** inputs [y[B, K, …], choice] → [B, T, k, …]: the row of each entry; zeros for entries that are not members. */
   unsort_entries: route<Sorting>("own"),
   /** inputs [x, route]; `dim` is the sequence dimension of x. */
   take: route<{ readonly dim: number }>("own"),
   /** inputs [x, route, y]: y added to the chosen rows of x. */
   put: route<{ readonly dim: number }>("own", { carries: true }),
-  /** inputs [route]: mask bool[B, T]; index u32[B, K], relative to the axis on which it was chosen; count u32[B]. */
+  /** inputs [route]: mask bool[B, T]; index u32[B, K], relative to the axis the route was chosen on; count u32[B]. */
   mask: route<Nothing>("own"),
   index: route<Nothing>("own"),
   count: route<Nothing>(always("how many tokens a route chose is known at the end of the sequence")),
@@ -299,8 +303,8 @@ const rows = {
   /** inputs [hard (bool or f32), soft f32]: the value of the first, the gradient of the second. */
   straight: elementwise<Nothing>(),
   /**
-   * +0 everywhere. Its inputs are the values that defined its sequence axes, as those of `length`: it holds nothing of
-   * the tensor whose type it has.
+   * +0 everywhere. The inputs are the values that defined the sequence axes, as for `length`, and not the tensor whose
+   * type the result has.
    */
   zeros: source<Nothing>("own", { measures: true }),
   /** Only in train; in other phases the checker returns x. `stream` names the call, for random values. */

@@ -1,4 +1,4 @@
-// The whole check of a source, as `modc check` and editors show it: every model in every phase that concerns it.
+// The complete check of a source, as shown by `modc check` and editors: every model in every phase that concerns it.
 import type { Entry, Phase } from "./model.js";
 import { diagnose, Diagnostics, type Diagnostic } from "../diagnostics/diagnostic.js";
 import { withSources } from "../diagnostics/sources.js";
@@ -10,10 +10,10 @@ import { check, type Checked, type CheckOptions } from "./check.js";
 /** The limit on notes about obstacles to generation. */
 const MAX_NOTES = 3;
 
-/** Phase, entry and model choose what is checked; without them it is all that the source has. */
+/** Phase, entry and model restrict the check; without them everything in the source is checked. */
 export type ReviewOptions = Omit<CheckOptions, "phase"> & { readonly phase?: Phase };
 
-/** A part of a review: one check, and what it found. */
+/** A step of a review: the result of a single check. */
 export interface ReviewStep {
   readonly checked: Checked;
   readonly phase: Phase;
@@ -26,7 +26,7 @@ export interface Review {
   readonly diagnostics: readonly Diagnostic[];
   /** Every source that was read. */
   readonly sources: readonly SourceFile[];
-  /** What was checked without errors, such as `Moby (train)`; or the phase. */
+  /** The names of error-free checks, such as `Moby (train)`; or the phase. */
   readonly checked: readonly string[];
   /** By model, the notes that explain why it cannot generate. */
   readonly obstacles: ReadonlyMap<string, readonly Diagnostic[]>;
@@ -73,7 +73,7 @@ export function* review(source: SourceFile, options: ReviewOptions): Generator<R
   };
 }
 
-/** Each chosen model in each chosen phase. */
+/** Each selected model in each selected phase. */
 function passesOf(
   models: readonly Block[],
   options: ReviewOptions,
@@ -99,8 +99,8 @@ const hasObjective = (members: readonly Member[]): boolean =>
   );
 
 /**
- * Notes that explain why a valid model of tokens cannot be used for generation, one for each place; none if it can, or
- * if it has errors.
+ * Notes that explain why a valid model of tokens cannot be used for generation, one for each place. Empty if the model
+ * can generate or has errors.
  */
 export function generationNotes(
   root: SourceFile,

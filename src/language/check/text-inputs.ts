@@ -1,18 +1,18 @@
-// Finds the inputs of an objective that a text fills.
+// Finds the inputs of an objective that can be filled from text.
 import type { Model } from "./model.js";
 
-/** Names of the objective's inputs that a text fills: the tokens, and the next token of each. */
+/** Names of the objective's inputs that text fills: the tokens, and the next token for each. */
 export interface TextInputs {
   readonly tokens: string;
-  /** Null where the objective has no targets. */
+  /** Null if the objective has no targets. */
   readonly targets: string | null;
   /** Whether a target may be -1 (no target): then the last token of a document has none. */
   readonly signed: boolean;
 }
 
 /**
- * An integer input with a value for each token, and optionally one named `targets`; null where the objective has any
- * other input.
+ * Finds an integer input with a value for each token, and optionally a second one named `targets`. Null if the
+ * objective has any other input.
  */
 export function textInputsOf(model: Pick<Model, "inputs">): TextInputs | null {
   const whole = model.inputs.filter(

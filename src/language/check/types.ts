@@ -37,7 +37,7 @@ export function entriesOf(axes: AxisLookup, size: Size): EntryAxis | null {
   return axis?.role === "entries" ? axis : null;
 }
 
-/** The size as a number where it is that of an entry axis whose extent is fixed. */
+/** For an entry axis with fixed extent, the extent as a number; otherwise the size itself. */
 export function plainSize(axes: AxisLookup, size: Size): Size {
   const axis = entriesOf(axes, size);
   return axis === null || axis.ragged ? size : axis.bound;
@@ -61,8 +61,8 @@ export const isRouted = (axis: LogicalAxis | null): boolean =>
   axis?.role === "sequence" && chosenFrom(axis.count) !== null;
 
 /**
- * The axis whose positions the tokens have: follows routes to their parents; slices and concatenations number positions
- * anew from 0.
+ * The axis whose positions the tokens have. Follows routes to their parents; slices and concatenations number their
+ * positions from 0.
  */
 export function rootOf(axes: AxisLookup, axis: SequenceAxis): SequenceAxis {
   let at = axis;

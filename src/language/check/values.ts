@@ -93,7 +93,7 @@ export function printValue(value: ConstValue, spend: (items: number) => void): s
   }
 }
 
-/** The number of characters of a string that count as one item of work. */
+/** The number of string characters that count as one work item. */
 const CHARACTERS_AN_ITEM = 64;
 
 export const quote = (text: string): string => JSON.stringify(text);
@@ -131,7 +131,7 @@ function decimal(value: Rational): string | null {
 
 export const printType = (type: LogicalType): string => `${type.dtype}[${type.shape.map(printSize).join(", ")}]`;
 
-/** Whether a value, or an item of it at any depth, is an error. */
+/** Whether a value, or a nested item, is an error. */
 export function hasError(value: ConstValue): boolean {
   if (value.kind === "error") return true;
   return value.kind === "list" ? value.broken : value.kind === "tuple" && value.items.some(hasError);

@@ -84,7 +84,7 @@ export const attention: Builtin = {
   },
 };
 
-/** The weights of keys, one for each token of k; null after a report. */
+/** The key weights, one for each token of k; null after a report. */
 function weightArg(emitter: Emitter, args: Args, k: Value): readonly Value[] | null {
   const weight = tensorArg(emitter, args, "attention", "weight");
   const at = requiredArg(args, "weight").span;
@@ -112,7 +112,7 @@ function emitAttention(
 ): Value {
   if (shape.length <= 4)
     return emitter.emit("attention", [q, k, v, ...weight], attrs, typeOf(q.type.dtype, shape), span);
-  // Merge several leading dimensions into one of heads; they are equal in q, k and v.
+  // Merges the leading dimensions into a single dimension of heads; they are equal in q, k and v.
   const flat = (value: Value): Value => mergedHeads(emitter, value, span);
   const result = emitter.emit(
     "attention",
@@ -124,7 +124,7 @@ function emitAttention(
   return emitter.emit("reshape", [result], {}, typeOf(q.type.dtype, shape), span);
 }
 
-/** [B, …, T, d] with the dimensions between the batch and the tokens as one of heads. */
+/** [B, …, T, d] with all dimensions between batch and tokens merged into heads. */
 export const mergedHeads = (emitter: Emitter, value: Value, span: Span): Value =>
   emitter.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
 

@@ -1,4 +1,4 @@
-// Elementwise built-in functions: casts, functions of one tensor, `where`.
+// Elementwise built-in functions: casts, unary functions, `where`.
 import { FLOATS, NUMBERS, type DType } from "../../../ground/base/dtype.js";
 import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../context.js";
 import { toValue } from "../tensors/convert.js";
@@ -29,7 +29,7 @@ const cast = (dtype: DType, meaning: string): Builtin => ({
   },
 });
 
-/** A function of one tensor (or number, as an f32 scalar). */
+/** A unary function; a number becomes an f32 scalar. */
 export const unary = (name: PointwiseName, meaning: string, dtypes: readonly DType[] = FLOATS): Builtin => ({
   params: [{ name: "x" }],
   doc: `${name}(x: ${dtypes === FLOATS ? "float" : "number"}[...]) -> the type of x\n${meaning}`,

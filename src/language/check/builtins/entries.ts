@@ -1,4 +1,4 @@
-// `top`, `above`, `those`, `take` and `put` along an axis of fixed size: choices of entries.
+// `top`, `above`, `those`, `take` and `put` along an axis with fixed size: choices of entries.
 import type { Span } from "../../diagnostics/span.js";
 import { axisSize, printSize } from "../../../ground/size/size.js";
 import { ONE, type Rational } from "../../../ground/numerics/rational.js";
@@ -93,7 +93,7 @@ function entriesAmong(
   return null;
 }
 
-/** `top(score: f32[B, T, E], k, axis: 1)`: each entry chooses among the tokens, by a route of its own. */
+/** `top(score: f32[B, T, E], k, axis: 1)`: each entry chooses among the tokens, with a separate route. */
 function topTokens(emitter: Emitter, args: Args, score: Value, span: Span): ConstValue {
   const at = requiredArg(args, "score").span;
   const [batch, tokens] = score.type.shape;
@@ -114,7 +114,7 @@ function topTokens(emitter: Emitter, args: Args, score: Value, span: Span): Cons
   return { kind: "choice", value: entriesThat(emitter, mask, { expected: ONE, choice: "" }, span) };
 }
 
-/** The choice of the entries for which a mask holds, none to all of them. */
+/** The choice of all entries at which a mask is true, from none to all. */
 function entriesThat(emitter: Emitter, mask: Value, attrs: Value<"those_entries">["attrs"], span: Span): Choice {
   const { shape } = mask.type;
   const entries = emitter.makeEntryAxis(CHOSEN, Number(plainSize(emitter, shape.at(-1) ?? 1)), true);
@@ -124,7 +124,7 @@ function entriesThat(emitter: Emitter, mask: Value, attrs: Value<"those_entries"
   return choice;
 }
 
-/** `those(mask: bool[B, T, …, E])`, of a mask that is known to have more than two axes. */
+/** `those(mask: bool[B, T, …, E])`, for a mask known to have more than two axes. */
 export function thoseEntries(emitter: Emitter, mask: Value, expected: Rational, at: Span, span: Span): ConstValue {
   return liesOnTokens(emitter, "those", "mask", mask, at) &&
     entriesAmong(emitter, mask, at, "`mask` of `those`") !== null
@@ -132,7 +132,7 @@ export function thoseEntries(emitter: Emitter, mask: Value, expected: Rational, 
     : ERROR;
 }
 
-/** `above(score: f32[B, T, …, E], threshold)`: those of score > threshold. */
+/** `above(score: f32[B, T, …, E], threshold)`: chooses the entries with score > threshold. */
 export function aboveEntries(
   emitter: Emitter,
   score: Value,
@@ -192,7 +192,7 @@ export function putEntries(emitter: Emitter, args: Args, choice: Choice, span: S
   return { kind: "tensor", value: emitter.emit("put_entries", [x, choice, y], {}, x.type, span) };
 }
 
-/** Checks that x has the axes of the score of the choice. */
+/** Checks that x has the axes of the choice's score. */
 function liesLikeScore(emitter: Emitter, fn: string, x: Value, choice: Choice, at: Span): boolean {
   const score = scoreOf(choice).type;
   if (equalShapes(x.type.shape, score.shape)) return true;

@@ -9,7 +9,7 @@ export interface Pattern {
   readonly right: readonly PatternDim[];
 }
 
-/** The layers of a model, and its checks, have the same patterns. */
+/** Caches parsed patterns, because the layers of a model and repeated checks use the same patterns. */
 const known = new Map<string, Pattern | string>();
 const MOST_KNOWN = 256;
 

@@ -69,7 +69,7 @@ function readSize(emitter: Emitter, name: string, { value, span }: Argument): Si
   return null;
 }
 
-/** A dimension after splitting: a named one, or one of those matched by `...`. */
+/** A dimension after splitting: named, or matched by `...`. */
 interface Part {
   readonly key: string;
   readonly size: Size;
@@ -134,7 +134,7 @@ function cutOrMerged(pattern: Pattern, hidden: number): readonly number[] {
 
 type Problem = (reason: string, hint?: string) => null;
 
-/** Splits one dimension of the left side into its parts, of which at most one may lack a size. */
+/** Splits a left-side dimension into its parts, at most one without a given size. */
 function splitDim(
   emitter: Emitter,
   size: Size,
@@ -176,7 +176,7 @@ function splittable(emitter: Emitter, size: Size, at: Span): boolean {
   return false;
 }
 
-/** For each dimension of the right side before merging, the index of its part. */
+/** For each right-side dimension before merging, the index of its part. */
 function newOrder(right: readonly PatternDim[], parts: readonly Part[], hidden: number): readonly number[] {
   const place = new Map(parts.map((p, i) => [p.key, i]));
   const keys = right.flatMap((d) =>
@@ -202,7 +202,8 @@ function mergeDims(
     const members = d.names.map((n) => sizes.get(n) ?? 1);
     if (members.length > 1) {
       const axis = members.map((m) => axisOf(emitter, m)).find((a) => a?.role === "batch" || a?.role === "sequence");
-      // Name a sequence in the group rather than the batch: "b t d -> (b t) d" is refused because of its ragged tokens.
+      // Reports a sequence in the group rather than the batch: "b t d -> (b t) d" is refused because its tokens are
+      // ragged.
       const sequence = members.map((m) => axisOf(emitter, m)).find((a) => a?.role === "sequence");
       if (sequence) emitter.report("ragged-axis", { axis: sequence.name, how: "merged with another" }, at);
       else if (axis) emitter.report("batch-axis", { what: "merging the batch", batch: axis.name }, at);

@@ -1,4 +1,4 @@
-// `received`: how much attention each token gets.
+// `received`: the amount of attention that each token receives.
 import { ERROR, type Builtin } from "../context.js";
 import { toOperands } from "../tensors/operators.js";
 import { typeOf } from "../types.js";

@@ -121,7 +121,7 @@ interface OneEach {
   readonly axis: SequenceAxis;
 }
 
-/** An argument of more than two dimensions, among which the last is chosen from; else null. */
+/** An argument with more than two dimensions, for a choice along its last dimension; else null. */
 function severalEach(args: Args, name: string): Value | null {
   const { value } = requiredArg(args, name);
   return value.kind === "tensor" && value.value.type.shape.length > 2 ? value.value : null;

@@ -1,4 +1,4 @@
-// `straight`: the value of one tensor with the gradient of another.
+// `straight`: one tensor's value with another tensor's gradient.
 import { ERROR, type Builtin } from "../context.js";
 import { equalSizes } from "../../../ground/size/size.js";
 import { reportMismatch, reportSizes } from "../tensors/broadcast.js";

@@ -1,4 +1,4 @@
-// `zeros`: a tensor of zeros that has the type of another.
+// `zeros`: a zero tensor with another tensor's type.
 import { ERROR, type Builtin } from "../context.js";
 import { definitionsOf } from "../tensors/makers.js";
 import { tensorArg } from "./arguments.js";

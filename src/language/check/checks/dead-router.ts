@@ -7,9 +7,10 @@ import { operations } from "../operations.js";
 import { isOp } from "../types.js";
 
 /**
- * Checks the weights that reach a choice in phase train of a model with losses. It looks at weights, not at scores: a
- * score and a gate made from one logit learn together. Of what a choice is made from, other choices are left out: their
- * weights are reported there. Each weight is reported once, with the others of the same score.
+ * Checks the weights that reach a choice in phase train, for a model with losses.
+ * The check looks at weights, not at scores: a score and a gate made from one logit learn together. Inputs of a choice
+ * that come from another choice are left out, because their weights are reported at that choice. Each weight is
+ * reported once, together with the other weights of the same score.
  */
 export function checkRouters(model: Model, reportAt: ReportAt, isLibrary: (file: string) => boolean): void {
   if (model.phase !== "train" || model.losses.length === 0) return;
@@ -21,7 +22,7 @@ export function checkRouters(model: Model, reportAt: ReportAt, isLibrary: (file:
     ),
   );
   const reported = new Set<Value>();
-  /** The weights without a gradient on which a value depends, without those that have been reported. */
+  /** The weights without a gradient on which a value depends, except for weights already reported. */
   const dead = new Map<Value, ReadonlySet<Value>>();
   for (const value of values) {
     const { kind, measures } = operations[value.op];
@@ -46,21 +47,21 @@ export function checkRouters(model: Model, reportAt: ReportAt, isLibrary: (file:
   }
 }
 
-/** The weights of all sets that have not been reported. */
+/** The union of the sets, without weights already reported. */
 function union(sets: readonly ReadonlySet<Value>[], reported: ReadonlySet<Value>): ReadonlySet<Value> {
   const [only] = sets;
   if (sets.length === 1 && only) return only;
   return new Set(sets.flatMap((set) => [...set].filter((weight) => !reported.has(weight))));
 }
 
-/** The inputs that receive a gradient of the value: floats only, and none where it is constant. */
+/** The inputs that receive a gradient from the value: only floats, and no inputs if the value is constant. */
 function gradientInputs(value: Value): readonly Value[] {
   if (operations[value.op].stops || !isFloat(value.type.dtype) || isOne(value)) return [];
   const inputs = isOp(value, "straight") ? value.inputs.slice(1) : value.inputs;
   return inputs.filter((v) => isFloat(v.type.dtype));
 }
 
-/** Whether a value is 1 whatever its inputs are: one number divided by itself, or a softmax of one. */
+/** Whether a value is 1 regardless of its inputs: a number divided by itself, or a softmax over one element. */
 function isOne(value: Value): boolean {
   const [first, second] = value.inputs;
   if (isOp(value, "softmax")) return first?.type.shape[value.attrs.axis] === 1;
@@ -69,10 +70,10 @@ function isOne(value: Value): boolean {
   );
 }
 
-/** What is added to a divisor so that it is not 0 changes no quotient that matters. */
+/** A smaller constant added to a divisor only prevents a division by 0. */
 const TINY = 1e-6;
 
-/** The value of which this is a sum of one element, up to shape and tiny additions; else the value itself. */
+/** Strips sums over one element, reshapes and tiny additions, and returns the value inside. */
 function number(value: Value): Value {
   for (let at = value; ;) {
     const [first, second] = at.inputs;

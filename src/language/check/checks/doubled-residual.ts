@@ -1,4 +1,4 @@
-// Warns of a residual connection that is made twice: `put` adds an update that contains the taken rows themselves, or a
+// Warns of a residual connection that is made twice: `put` adds an update that already contains the taken rows, or a
 // sum adds a tensor to the result of a call that returns the tensor plus its update.
 import { reachable, rootsOf, type ReportAt } from "../model-values.js";
 import type { Model, Value } from "../model.js";
@@ -8,7 +8,10 @@ import { isOp } from "../types.js";
 /** The limit on the number of takes that are traced. */
 const MAX_TAKES = 8;
 
-/** Checks every `put` and every sum. A value contains rows if it is made of them by sums, gates and reshapes alone. */
+/**
+ * Checks every `put` and every sum. A value contains rows if it is computed from them by sums, gates and reshapes
+ * alone.
+ */
 export function checkResiduals(model: Model, reportAt: ReportAt): void {
   const rows = new Map<Value, readonly Value[]>();
   const calls = new Calls(model);
@@ -40,7 +43,7 @@ class Calls {
     this.#callers = new Map(model.calls.map(({ path, caller }) => [path, caller]));
   }
 
-  /** The call of which a sum adds the result, if that result is a sum of the other summand too; else null. */
+  /** The call whose result the sum adds, if this result also contains the other summand; else null. */
   returningInput(sum: Value): string | null {
     const [a, b] = sum.inputs;
     if (a === undefined || b === undefined) return null;
@@ -50,7 +53,7 @@ class Calls {
   #callOf(result: Value, caller: string, input: Value): string | null {
     const call = this.#calledFrom(caller, result.path);
     if (call === null) return null;
-    // Only values of the call itself: a long skip connection may add what earlier calls contain, and means to.
+    // Only values of the call itself: a long skip connection may intentionally add what earlier calls contain.
     const pending = [result];
     const seen = new Set(pending);
     for (let value = pending.pop(); value; value = pending.pop()) {

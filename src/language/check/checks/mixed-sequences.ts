@@ -1,12 +1,12 @@
-// Warns of results of one sequence that depend on the others of the batch.
+// Warns of a sequence's results that depend on other sequences in the batch.
 import { axesOfModel, reachable, type ReportAt } from "../model-values.js";
 import type { Model } from "../model.js";
 import { isBatch } from "../types.js";
 import { reducesBatch } from "./updates.js";
 
 /**
- * Checks that no result with a batch axis reads what is reduced over the batch. Losses, updates and observed values may
- * read it: they are of the whole step. Each reduction is reported once.
+ * Checks that no result with a batch axis reads a reduction over the batch. Losses, updates and observed values may
+ * read such reductions, because they concern the whole step. Each reduction is reported once.
  */
 export function checkSequences(model: Model, reportAt: ReportAt): void {
   const axes = axesOfModel(model);

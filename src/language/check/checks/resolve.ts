@@ -167,7 +167,7 @@ function checkExtent(checker: Checker, expr: Expr, what: string): void {
     checker.report("size-out-of-range", { what, value: String(expr.value.num), max: MAX_EXTENT }, expr.span);
 }
 
-/** The names of the losses of a function so far: those of a branch, and of the enclosing body. */
+/** The losses seen so far in a function: the losses of the current branch, and of the enclosing body. */
 interface Losses {
   readonly names: Set<string>;
   readonly outer: Losses | null;
@@ -196,7 +196,7 @@ function checkStatements(checker: Checker, body: readonly Stmt[], scope: Scope, 
       }
       case "if":
         checkExpr(checker, s.condition, scope);
-        // Only one branch runs, so both may have a loss of the same name.
+        // Only one branch runs, so both may define a loss with the same name.
         checkStatements(checker, s.then, scope, { names: new Set(), outer: losses });
         checkStatements(checker, s.else, scope, { names: new Set(), outer: losses });
         break;

@@ -1,5 +1,5 @@
-// Warns of weights, states and sub-blocks that no function mentions in any phase. Works on the text, and so for all
-// instances.
+// Warns of weights, states and sub-blocks that no function mentions in any phase. The check works on the text and
+// therefore covers all instances.
 import type { Block, Declaration, Member } from "../../syntax/ast.js";
 import type { LoadedFile } from "../names/bindings.js";
 import { isNode } from "../names/nodes.js";
@@ -37,7 +37,7 @@ interface Mentions {
   readonly others: ReadonlySet<string>;
 }
 
-/** A tree is checked in several phases, and in an editor many times. */
+/** Caches mentions, because a tree is checked in several phases, and in an editor many times. */
 const known = new WeakMap<Declaration, Mentions>();
 
 function mentionsOf(d: Declaration): Mentions {
@@ -77,7 +77,7 @@ function collectOfMembers(
 const flattenMembers = (members: readonly Member[]): readonly Member[] =>
   members.flatMap((m) => (m.kind === "member-if" ? [...flattenMembers(m.then), ...flattenMembers(m.else)] : [m]));
 
-/** Statements that mention a name other than by a name's own node. */
+/** Statements that mention a name without a name node. */
 const NAMING: ReadonlySet<unknown> = new Set(["observe", "update"]);
 
 /**

@@ -1,4 +1,4 @@
-// Checks the updates of states: at most one of each state, and computed in one pass over the sequences of a step.
+// Checks state updates: at most one for each state, computable in one pass over the sequences of a step.
 import type { Note } from "../../diagnostics/diagnostic.js";
 import { addsUp, atomsOf, printSize } from "../../../ground/size/size.js";
 import { axesOfModel, reachable, type ReportAt } from "../model-values.js";
@@ -16,7 +16,7 @@ export function checkPasses(model: Model, reportAt: ReportAt): void {
   const counts = countsBatch(axes);
   const reported = new Set<Value>();
   for (const { path: state, value: updated } of model.updates) {
-    /** For each value that depends on the batch as a whole: the first reduction over the batch that it depends on. */
+    /** For each value that depends on the batch as a whole: the first reduction over the batch among its operands. */
     const reductions = new Map<Value, Value>();
     for (const value of reachable([updated])) {
       const before = value.inputs.flatMap((v) => reductions.get(v) ?? [])[0];

@@ -121,7 +121,7 @@ function onNumbers(o: Operation, left: NumberValue, right: NumberValue): ConstVa
   }
 }
 
-/** The cost of arithmetic with long numbers relative to other expressions: reducing fractions takes time per bit. */
+/** The additional cost of arithmetic with long numbers: reducing fractions takes time proportional to the bits. */
 function workOf({ num, den }: Rational): number {
   if (num < LONG && num > -LONG && den < LONG) return 0;
   // Counts hexadecimal digits, of four bits each, which is faster than bits.
@@ -155,7 +155,7 @@ function power(o: Operation, base: Rational, exponent: NumberValue, form: Number
 
 const bitsOf = (n: bigint): number => (n < 0n ? -n : n).toString(2).length;
 
-/** Returns the number; reports one that exceeds MAX_BITS. */
+/** Returns the number, or reports a number beyond MAX_BITS. */
 export function withinLimit(checker: Checker, value: NumberValue, span: Span): ConstValue {
   const { num, den } = value.value;
   // A fast path: counting bits is slower than a comparison.
@@ -215,7 +215,7 @@ function onSizes(o: Operation, a: Size, b: Size): ConstValue {
   }
 }
 
-/** Returns a size as a value; reports one that exceeds the limit. */
+/** Returns a size as a value; aborts the check if the size exceeds the limit. */
 export function sizeWithinLimit(checker: Checker, size: Size, span: Span): ConstValue {
   if (typeof size === "number") return sizeValue(size);
   const { length } = size.key;

@@ -69,7 +69,7 @@ function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): ConstVa
   return ERROR;
 }
 
-/** `blocks[choice].name(args)`: the arguments are evaluated once, and bound to the function of each block. */
+/** `blocks[choice].name(args)`: evaluates the arguments once, and binds them to the function of each block. */
 function callExperts(experts: ExpertsValue, name: string, expr: Call, env: Env): ConstValue {
   const values = valuesOf(expr.args, env);
   const { body } = env;

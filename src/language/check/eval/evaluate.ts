@@ -278,7 +278,7 @@ function evaluateIndex(expr: Of<"index">, env: Env): ConstValue {
     : applyIndex(env.body, object, indices, expr.span);
 }
 
-/** What to write in place of an index on an instance: a call, or an index on its first weight. */
+/** A hint for an index on an instance: a call, or an index on the instance's first weight. */
 function insteadOfIndex({ bodyNames }: Instance, object: Expr): string {
   const name = object.kind === "name" ? object.name : "block";
   const forward = bodyNames.get("forward");

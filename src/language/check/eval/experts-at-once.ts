@@ -1,5 +1,5 @@
-// Calls of alike blocks for all their entries at once: blocks that differ in their weights only, and compute row by
-// row, are called once, on a row for each entry. Blocks of a list that are of several kinds are called once a kind.
+// Batches expert calls: blocks that differ only in their weights, and compute row by row, are called once, with a row
+// for each entry. If a list contains blocks of several kinds, each kind is called once.
 import type { Span } from "../../diagnostics/span.js";
 import type { Fn } from "../../syntax/ast.js";
 import { addSizes, axisSize, equalSizes, rowsSize, type Size } from "../../../ground/size/size.js";
@@ -14,7 +14,7 @@ import { recordDefinition } from "../tensors/makers.js";
 import { entriesOf, equalShapes, sequenceOf, typeOf } from "../types.js";
 import { isRowByRow, isWithoutEffects } from "./row-by-row.js";
 
-/** A function of one block of a list. */
+/** The function of a block in a list. */
 export interface ExpertFunction {
   readonly instance: Instance;
   readonly fn: Fn;
@@ -23,25 +23,25 @@ export interface ExpertFunction {
 type Members = LogicalAttrs["entry_members"]["members"];
 type Sorting = LogicalAttrs["sort_rows"];
 
-/** Blocks of one kind. */
+/** Blocks that differ only in their weights. */
 interface Kind {
   readonly first: ExpertFunction;
   readonly members: Members;
   readonly weights: AlikeWeights;
 }
 
-/** More kinds, or stretches of one, are called one by one: each is a comparison for every entry. */
+/** With more kinds or ranges, blocks are called one by one, because each range needs a comparison for every entry. */
 const MOST_STRETCHES = 64;
 
-/** What one call for each kind of block gives, and the rows on which each computes. */
+/** The joint result of one call per kind, and the number of rows computed. */
 interface CalledAtOnce {
   readonly value: ConstValue;
   readonly rows: Size;
 }
 
 /**
- * The result of one call for each kind of block; null where blocks need calls of their own. `argumentsOf` returns the
- * arguments of a function, or null after a report.
+ * Calls each kind of block once, and returns the joint result. Null if the blocks must be called separately.
+ * `argumentsOf` returns the arguments of a function, or null after a report.
  */
 export function atOnce(
   body: FunctionBody,
@@ -82,14 +82,17 @@ export function atOnce(
   return { value: { kind: "tensor", value }, rows };
 }
 
-/** How many entries are sorted; the same of all kinds. */
+/** The number of sorted entries, which is the same for all kinds. */
 function rowsOf(body: FunctionBody, sorting: Sorting): Size {
   const axis = body.axis(sorting.axis);
   const parts = axis.role === "sequence" && axis.count.kind === "join" ? axis.count.parts : [];
   return parts.reduce((sum: Size, part) => addSizes(sum, rowsSize(part)), 0);
 }
 
-/** The kinds among the blocks, each with its stretches of the list; null where there are too many, or one has effects. */
+/**
+ * The kinds among the blocks, each with its ranges in the list. Null if there are too many ranges, or a function has
+ * effects.
+ */
 function kindsOf(functions: readonly ExpertFunction[]): readonly Kind[] | null {
   const lists: { readonly all: ExpertFunction[]; readonly members: { first: number; count: number }[] }[] = [];
   let stretches = 0;
@@ -112,12 +115,13 @@ function kindsOf(functions: readonly ExpertFunction[]): readonly Kind[] | null {
   return kinds.length === lists.length ? kinds : null;
 }
 
-/** The weights of each block of a kind; those that every entry reads need not be told by entry. */
+/** The weights of each block of a kind. Weights shared by all blocks are left out. */
 function weightsOfKind(all: readonly ExpertFunction[], among: number): AlikeWeights | null {
   const instances = all.map((f) => f.instance);
   const [first] = instances;
   if (!instances.every((i) => i === first)) return weightsOfAlike(instances);
-  // One block, once or more often: where it is all of its list it computes every row, and else those of its entries.
+  // A single block, possibly repeated: if it fills the whole list it computes every row; otherwise only the rows of its
+  // entries.
   if (all.length === among) return new Map();
   const own = weightsOfAlike([first!]);
   return own && new Map([...own].map(([weight]) => [weight, all.map(() => weight)]));
@@ -128,20 +132,20 @@ const isKindOf = (a: ExpertFunction, b: ExpertFunction): boolean =>
 
 type TensorOf = Extract<ConstValue, { kind: "tensor" }>;
 
-/** Whether the result has a row for each sorted entry, made of it alone, or is zeros. */
+/** Whether the result has a row for each sorted entry, computed from this entry alone, or is zero. */
 const isRow = (result: ConstValue, { axis }: Sorting, choice: Choice): result is TensorOf =>
   result.kind === "tensor" &&
   equalSizes(result.value.type.shape[1] ?? 1, axisSize(axis)) &&
   (result.value.op === "zeros" || isRowByRow(result.value, choice));
 
-/** Whether results have one type, but for the axis of their entries. */
+/** Whether all results have one type, except for the entry axis. */
 function areAlike(results: readonly ConstValue[]): boolean {
   const types = results.flatMap((r) => (r.kind === "tensor" ? [r.value.type] : []));
   const [first] = types;
   return types.every((t) => t.dtype === first!.dtype && equalShapes(t.shape.slice(2), first!.shape.slice(2)));
 }
 
-/** What a kind's result adds to the entries of all, [B, T, k, …]; null where that is nothing. */
+/** The contribution of a kind's result to all entries, [B, T, k, …]; null if the result is zero. */
 function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting: Sorting, span: Span): Value | null {
   if (result.kind !== "tensor" || result.value.op === "zeros") return null;
   const { value } = result;
@@ -149,7 +153,7 @@ function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting:
   const [, tokens] = scoreOf(choice).type.shape;
   const whole = typeOf(dtype, shape.toSpliced(1, 1, tokens ?? 1, entrySize(choice)));
   if (value.op !== "sort_rows") return body.emit("unsort_entries", [value, choice], sorting, whole, span);
-  // Blocks that give back their input: nothing is sorted for them.
+  // The blocks return their input unchanged, so no sorting is needed.
   const lead = whole.shape.slice(0, 3);
   const ones = whole.shape.slice(3).map(() => 1);
   const { members } = sorting;
@@ -160,7 +164,7 @@ function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting:
   return body.emit("pointwise", [beside, x, none], { fn: "where" }, whole, span);
 }
 
-/** Null where a choice is not one for each token. The first kind names the call, by its axis. */
+/** Null if the choice is not made for each token. The axis of the first kind names the call. */
 function sortingOf(body: FunctionBody, choice: Choice, members: Members, of: number, call?: string): Sorting | null {
   const size = entrySize(choice);
   const k = entriesOf(body, size)?.bound ?? size;
@@ -173,7 +177,7 @@ function sortingOf(body: FunctionBody, choice: Choice, members: Members, of: num
   return { axis, members, of, call: call ?? axis };
 }
 
-/** The arguments, sorted; null where one has its tokens elsewhere than behind the batch. */
+/** The arguments, sorted; null if the tokens of some argument are not its second dimension. */
 function sortedArguments(
   body: FunctionBody,
   choice: Choice,
@@ -199,7 +203,7 @@ function sortedArguments(
 
 function sortedValue(body: FunctionBody, choice: Choice, sorting: Sorting, x: Value, span: Span): Value | null {
   const entries = entryDim(choice, x);
-  // A dimension of 1 may be that of the one entry.
+  // A dimension with size 1 may be the entry dimension of a choice with one entry.
   const alone = entrySize(choice) === 1 && x.type.shape[2] === 1;
   if (alone || (entries !== null && entries !== 2)) return null;
   const shape: readonly Size[] = x.type.shape.toSpliced(1, entries === null ? 1 : 2, axisSize(sorting.axis));

@@ -1,5 +1,5 @@
-// Calls of a list of blocks indexed by a choice, unrolled by their definition: each block gets the tokens that chose
-// it, on the axis of their route, and entry j of a token is what the block of its index made of it.
+// Calls blocks indexed by a choice, unrolled by definition: each block receives the tokens that chose it, on the axis
+// of their route. Entry j of a token is the result of the block with this entry's index.
 import { invariant } from "../../../ground/base/invariant.js";
 import type { Span } from "../../diagnostics/span.js";
 import { axisSize, equalSizes, printSize, rowsSize, type Size } from "../../../ground/size/size.js";
@@ -24,7 +24,7 @@ import { describe, printType } from "../values.js";
 
 export type ExpertsValue = Extract<ConstValue, { kind: "experts" }>;
 
-/** The function of that name of every block of the list; null after a report. */
+/** The function with this name in every block of the list; null after a report. */
 export function functionsOf(
   { blocks, choice }: ExpertsValue,
   name: string,
@@ -65,8 +65,8 @@ export function functionsOf(
 }
 
 /**
- * Calls the function of each block with what its tokens have of the arguments, and joins the results by entry.
- * `argumentsOf` returns the arguments of one function by the names of its inputs, or null after a report.
+ * Calls each block's function with its tokens' part of the arguments, and joins the results by entry. `argumentsOf`
+ * returns the arguments of one function by input name, or null after a report.
  */
 export function throughExperts(
   body: FunctionBody,
@@ -100,7 +100,7 @@ export function throughExperts(
   return joined(body, choice, results, span);
 }
 
-/** Reports arguments of which none lies on the tokens of the choice, and one on others. */
+/** Reports the case that no argument is along the tokens of the choice and some argument is along other tokens. */
 function liesElsewhere(body: FunctionBody, choice: Choice, args: ReadonlyMap<string, Argument>): boolean {
   const score = scoreOf(choice).type;
   const tokens = score.shape[1] ?? 1;
@@ -125,7 +125,7 @@ interface Called {
   readonly value: ConstValue;
 }
 
-/** What the tokens that chose entry e have of an argument. */
+/** The part of an argument for the tokens that chose entry e. */
 function ofEntry(
   body: FunctionBody,
   choice: Choice,
@@ -149,7 +149,7 @@ function ofEntry(
       ...arg,
       value: { kind: "tensor", value: body.emit("take", [x, route], { dim }, rows(x.type.shape), span) },
     };
-  // The entries stand behind their token.
+  // The entry dimension must come right after the token dimension.
   const beside = entryBehind(body, x, dim, entries, span);
   const at = beside.type.shape.findIndex((size) => equalSizes(size, tokens ?? -1));
   const shape = beside.type.shape.toSpliced(at + 1, 1).with(at, axisSize(route.attrs.axis));
@@ -163,7 +163,7 @@ function ofEntry(
   return { ...arg, value: { kind: "tensor", value: own } };
 }
 
-/** The dimension of the one entry that each token has: a plain 1 that the function does not declare. */
+/** The entry dimension of a choice with one entry per token: a plain 1 that the function does not declare. */
 function soleEntry(choice: Choice, x: Value, dim: number, fn: Fn, name: string): number | null {
   const dims = fn.inputs.find((i) => i.name.text === name)?.type.dims ?? [];
   const declared = dims.every((d) => d.kind === "dim") && x.type.shape.length === dims.length + 1;
@@ -180,7 +180,7 @@ function entryBehind(body: FunctionBody, x: Value, dim: number, entries: number,
   return body.emit("permute", [x], { order }, typeOf(x.type.dtype, shape), span);
 }
 
-/** The results of all calls as one, entry by entry; several results become several. */
+/** Joins the results of all calls entry by entry; named results are joined separately. */
 function joined(body: FunctionBody, choice: Choice, results: readonly Called[], span: Span): ConstValue {
   const [first] = results;
   invariant(first, "a choice is among one entry or more");
@@ -228,7 +228,7 @@ function joinedTensors(body: FunctionBody, choice: Choice, results: readonly Res
   return body.emit("join_entries", [choice, ...inputs], { dim }, typeOf(type.dtype, shape), span);
 }
 
-/** The type of a result with the tokens of the choice in place of those of its route; null if it is no tensor. */
+/** The type of a result with the choice's tokens instead of the route's; null if the result is not a tensor. */
 function typeWithTokens(choice: Choice, { route, value }: Result): LogicalType | null {
   const [, tokens] = scoreOf(choice).type.shape;
   if (value?.kind !== "tensor" || tokens === undefined) return null;

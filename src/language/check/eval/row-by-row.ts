@@ -1,4 +1,4 @@
-// Functions that compute each row by itself and do nothing else: those that one call can compute for all experts.
+// Finds functions that compute row by row and have no other effects, so that one call can compute all experts.
 import type { Expr, Fn, Stmt } from "../../syntax/ast.js";
 import { elementwise } from "../builtins/elementwise.js";
 import { equalShapes } from "../types.js";
@@ -7,7 +7,7 @@ import type { Instance } from "../names/bindings.js";
 import { instanceOf } from "../names/instance.js";
 import { isCompileTimeFunction } from "./compile-time.js";
 
-/** Built-in functions, besides those of elements, that may compute rows one by one; what they do is looked at after. */
+/** Non-elementwise built-in functions that may compute row by row; `fits` checks the operations they emit. */
 const ROW_FUNCTIONS: ReadonlySet<string> = new Set([
   "transpose",
   "concat",
@@ -22,8 +22,8 @@ const ROW_FUNCTIONS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether calling the function has no effect but its result: no losses, observations, updates or random values, and no
- * axes that it makes. Closed: forms that are not listed may have some.
+ * Whether the function has no effects except for its result: no losses, observations, updates or random values, and no
+ * new axes. Forms that are not listed count as effects.
  */
 export function isWithoutEffects(instance: Instance, fn: Fn, within: ReadonlySet<Fn> = new Set()): boolean {
   if (within.has(fn)) return false;
@@ -77,20 +77,20 @@ export function isWithoutEffects(instance: Instance, fn: Fn, within: ReadonlySet
   return fn.body.every(still);
 }
 
-/** What a value is within a call for all experts. */
+/** The role of a value in a call for all experts. */
 type Role =
   /** A row for each sorted entry: [B, K, …]. */
   | "rows"
-  /** A weight of each row's own expert, as it is or as a matrix with its rows as columns. */
+  /** The weight of each row's expert, unchanged or as a transposed matrix. */
   | "weight"
   | "matrix"
-  /** The same for all, without batch and tokens. */
+  /** The same for all rows, without batch and tokens. */
   | "same"
   | "other";
 
 /**
- * Whether the value has a row for each sorted entry of the choice, each computed from its own entry, weights and
- * constants alone. What is older than the choice does not come from its entries.
+ * Whether the value has a row for each sorted entry of the choice, each computed only from its entry, weights and
+ * constants. A value older than the choice does not depend on the choice's entries.
  */
 export function isRowByRow(value: Value, choice: Value): boolean {
   const roles = new Map<Value, Role>();
@@ -113,7 +113,7 @@ function newRole(value: Value, inputs: readonly Role[]): Role {
 
 const outer = ({ type }: Value): Role => (type.shape.every((size) => typeof size === "number") ? "same" : "other");
 
-/** Whether an operation that has rows or weights of experts among its inputs computes row by row. */
+/** Whether an operation with rows or expert weights among its inputs computes row by row. */
 function fits(value: Value, inputs: readonly Role[]): boolean {
   const [first, second] = inputs;
   const rank = value.type.shape.length;

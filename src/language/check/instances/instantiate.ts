@@ -37,7 +37,7 @@ function interfaceOf(block: Block): Interface {
   return known;
 }
 
-/** Creates the instances of one model. */
+/** Creates the instances of a model. */
 export class Instantiator {
   readonly #created: Tally<Block>;
   #depth = 0;
@@ -213,7 +213,7 @@ export function extentOf(expr: Expr, what: string, env: Env): number | null {
   const n = integerOf(evaluate(expr, env), what, expr.span, env);
   if (n === null || (n >= 1 && n <= MAX_EXTENT)) return n;
   const { checker } = env;
-  // A block of the library may have made another with what it computed.
+  // A library block may have created the block with a computed extent.
   const made = checker.trace?.span;
   const notes = made && checker.isLibrary(made.file) ? [{ text: "made here", span: made }] : [];
   checker.report("size-out-of-range", { what, value: String(n), max: MAX_EXTENT }, expr.span, notes);

@@ -1,5 +1,5 @@
-// Detects string parameters that are options: a parameter that a block only compares with literals must be one of those
-// literals, unless an `else` is left for other strings.
+// Detects string parameters that are options: a parameter that a block only compares with literals must equal one of
+// those literals, unless an `else` handles other strings.
 import type { Span } from "../../diagnostics/span.js";
 import type { Block, Param } from "../../syntax/ast.js";
 import type { ConstValue } from "../context.js";
@@ -7,7 +7,7 @@ import { isNode, namesOf } from "../names/nodes.js";
 import type { Checker } from "../checker.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 
-/** Warns of a string that is not one of the parameter's options; `span` is that of the argument. */
+/** Warns of a string outside the parameter's options; `span` is the argument's span. */
 export function checkOption(checker: Checker, block: Block, param: Param, value: ConstValue, span: Span): void {
   if (param.type.kind !== "string" || value.kind !== "string") return;
   const options = optionsOf(block, param);
@@ -51,13 +51,13 @@ function findOptions(block: Block): ReadonlyMap<string, readonly string[]> {
   return options;
 }
 
-/** An `if` with an `else`, and those in its `else`, that compare one parameter with literals alone. */
+/** An `if` with an `else`, and the `if`s in its `else` branches, that compare one parameter with literals only. */
 interface Chain {
   readonly name: string;
   readonly literals: ReadonlySet<string>;
 }
 
-/** The chain that a node begins; null for other nodes, and where some strings come to no branch. */
+/** The chain that a node begins. Null for other nodes, and if some strings reach no branch. */
 function chainOf(node: Readonly<Record<string, unknown>>): Chain | null {
   let name: string | null = null;
   const literals = new Set<string>();
@@ -66,7 +66,7 @@ function chainOf(node: Readonly<Record<string, unknown>>): Chain | null {
     if (found === null || (name ?? found.name) !== found.name) break;
     name = found.name;
     literals.add(found.literal);
-    if (found.isUnequal) break; // the first branch is for others
+    if (found.isUnequal) break; // the first branch handles all other strings
     const rest = at["else"];
     const [only, ...more] = Array.isArray(rest) ? (rest as readonly unknown[]) : [rest]; // members, or an expression
     if (only === undefined) return null;
@@ -78,7 +78,7 @@ function chainOf(node: Readonly<Record<string, unknown>>): Chain | null {
 const isIf = (node: unknown): node is Readonly<Record<string, unknown>> =>
   isNode(node) && (node["kind"] === "if" || node["kind"] === "member-if");
 
-/** A parameter and the literal that it is compared with, by `==` or `!=`. */
+/** A parameter and the literal compared with it, by `==` or `!=`. */
 function comparisonOf(node: unknown): (Compared & { readonly isUnequal: boolean }) | null {
   if (!isNode(node) || node["kind"] !== "binary" || (node["op"] !== "==" && node["op"] !== "!=")) return null;
   const found = literalBeside(node["left"], node["right"]) ?? literalBeside(node["right"], node["left"]);
@@ -91,8 +91,8 @@ interface Compared {
 }
 
 /**
- * For each of these parameters of a block: the literals that it is compared with, null for any other use, and the
- * `if` chains of such comparisons. In function bodies a member of the same name shadows the parameter.
+ * For each of these parameters: the literals it is compared with (null for any other use), and the `if` chains with
+ * such comparisons. In function bodies a member with the same name shadows the parameter.
  */
 function usesOf(
   block: Block,

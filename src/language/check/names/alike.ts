@@ -1,4 +1,4 @@
-// Blocks that differ in their weights only: the weights of each that stand for one another.
+// Matches the weights of blocks that differ only in their weights.
 import { equal } from "../../../ground/numerics/rational.js";
 import type { ConstValue } from "../context.js";
 import type { Binding, Instance, WeightRecord } from "./bindings.js";
@@ -7,8 +7,8 @@ import { instanceOf } from "./instance.js";
 export type AlikeWeights = ReadonlyMap<WeightRecord, readonly WeightRecord[]>;
 
 /**
- * For each weight of the first instance, those of all in their order; null where the instances differ in more. What
- * they share is the same for all.
+ * For each weight of the first instance, the corresponding weights of all instances, in order. Null if the instances
+ * differ in anything else. Weights shared by all instances are left out.
  */
 export function weightsOfAlike(instances: readonly Instance[]): AlikeWeights | null {
   const [first] = instances;
@@ -23,7 +23,7 @@ export function weightsOfAlike(instances: readonly Instance[]): AlikeWeights | n
       else weights.set(weight, [own]);
     }
   }
-  // A weight that several share is no expert's own.
+  // A weight shared by several instances does not belong to a single expert.
   if (instances.length > 1)
     for (const [weight, all] of weights) if (all.every((own) => own === weight)) weights.delete(weight);
   const complete = [...weights.values()].every((all) => all.length === instances.length);

@@ -31,8 +31,8 @@ export const signature = (callee: string, parameters: readonly Parameter[], rest
 });
 
 /**
- * Maps each parameter to what `of` makes of its argument, if it has one; null if arguments were missing, surplus or
- * misnamed, which is reported.
+ * Maps each parameter to `of(argument)`, if the parameter has an argument. Null after a report of missing, surplus or
+ * misnamed arguments.
  */
 export function bindArguments<T>(
   checker: Checker,
@@ -55,7 +55,7 @@ export function bindArguments<T>(
     } else if (named) {
       checker.report("positional-after-named", { callee }, arg.span);
       name = null;
-    } else if (position > to.places.length) name = null; // the first that is too many was reported
+    } else if (position > to.places.length) name = null; // the first surplus argument was reported
     else name = nextPlace(checker, to, position++, arg.span);
     if (name !== null && bound.has(name)) {
       checker.report("duplicate-argument", { callee, name }, arg.name?.span ?? arg.span);

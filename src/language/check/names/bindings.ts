@@ -49,13 +49,13 @@ export interface LoadedFile {
   /** The path relative to the root file's folder, or `std/…` for the library. */
   readonly path: string;
   readonly library: boolean;
-  /** The scope of declarations and imports, outside which are only the built-in names. */
+  /** The scope of declarations and imports; only the built-in names are outside of this scope. */
   readonly scope: Scope;
-  /** The file's own declarations, which other files can import. */
+  /** Declarations in the file, which other files can import. */
   readonly exports: ReadonlyMap<string, Binding>;
 }
 
-/** The owner of an instance: the instance whose member or parameter first held it, and that member's path segment. */
+/** The owner of an instance: the instance whose member or parameter first held it, with the member's path segment. */
 export interface Home {
   readonly parent: Instance;
   /** `attn`, `inner`, `layers.3`. */
@@ -73,8 +73,8 @@ export class Instance implements InstanceRef {
   /** Owned instances and weights, in order. */
   readonly owned: (Instance | WeightRecord)[] = [];
   /**
-   * The `names` declarations of a model. Only those of the compiled model are used, because a checkpoint corresponds to
-   * one model.
+   * The `names` declarations of a model. Only the compiled model's declarations are used, because a checkpoint
+   * corresponds to one model.
    */
   readonly names: Names[] = [];
   /** The calls that led to the instance's creation, innermost first; for diagnostics about its members. */
@@ -84,7 +84,7 @@ export class Instance implements InstanceRef {
   constructor(
     readonly decl: Block,
     readonly file: LoadedFile,
-    /** The span of the call that created it; of the declaration for the model itself. */
+    /** The span of the creating call; for the model itself the span of its declaration. */
     readonly span: Span,
   ) {}
 

@@ -1,4 +1,4 @@
-// The environment of an expression: its scope, and what it may do.
+// The environment of an expression: the scope, and the permitted operations.
 import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Block, Expr, Fn } from "../../syntax/ast.js";
 import type { Instance, LoadedFile, Scope, WeightRecord } from "./bindings.js";
@@ -13,15 +13,15 @@ export interface FunctionBody extends Emitter {
   /** A weight or state as a tensor. */
   weight(weight: WeightRecord): ConstValue;
   /**
-   * A call in which each of these weights stands for those of all experts. Null where the result is not accepted: the
-   * call is then as if it had not been made. It must have no effects but its result.
+   * Executes a call in which each of these weights stands for the corresponding weights of all experts. If the result
+   * is not accepted, returns null and undoes the call. The call must have no effects except for its result.
    */
   callForAll(
     weights: ReadonlyMap<WeightRecord, readonly WeightRecord[]>,
     call: () => ConstValue,
     accepts: (result: ConstValue) => boolean,
   ): ConstValue | null;
-  /** Notes that the function calls experts by a choice. */
+  /** Records that the function calls experts by a choice. */
   mixed(mixture: Omit<ModelMixture, "path">): void;
 }
 
@@ -34,7 +34,7 @@ export interface Env {
   readonly place: string;
   /** The function body; null outside functions. */
   readonly body: FunctionBody | null;
-  /** Creates an instance of a block; null where instances are not permitted. */
+  /** Creates an instance of a block; null if instances are not permitted here. */
   readonly make: ((block: Block, file: LoadedFile, args: readonly Arg[], span: Span, env: Env) => ConstValue) | null;
   /** Members of the block that are declared later. */
   readonly pending: ReadonlySet<string> | null;

@@ -6,8 +6,8 @@ import type { ConstValue, InstanceRef, ListValue } from "../context.js";
 const fullyOwned = new WeakSet<ListValue>();
 
 /**
- * Makes `parent` the owner of every instance in a value that has none yet; an instance with an owner is shared and
- * keeps it. In order; visits each shared list once.
+ * Makes `parent` the owner of every instance in a value without an owner; an instance with an owner is shared and keeps
+ * it. Visits items in order, and each shared list once.
  */
 export function assignOwner(root: ConstValue, parent: Instance, member: string): void {
   const todo: { readonly value: ConstValue; readonly segment: string }[] = [{ value: root, segment: member }];
@@ -26,5 +26,5 @@ export function assignOwner(root: ConstValue, parent: Instance, member: string):
   }
 }
 
-/** The instance of a reference. Cast: every reference that the checker creates is one of its instances. */
+/** The instance of a reference. Cast: the checker only creates references that are instances. */
 export const instanceOf = (ref: InstanceRef): Instance => ref as Instance;

@@ -31,8 +31,8 @@ export function broadcastTypes(
 }
 
 /**
- * The shape to which both broadcast; null if two dimensions are neither equal nor 1. What meets an entry axis of its
- * extent lies on that axis.
+ * The shape to which both shapes broadcast; null if two dimensions are neither equal nor 1. A number that equals an
+ * entry axis's extent combines with this axis.
  */
 export function broadcastShapes(axes: AxisLookup, a: readonly Size[], b: readonly Size[]): readonly Size[] | null {
   const rank = Math.max(a.length, b.length);
@@ -136,7 +136,7 @@ export function reportSizes(
   emitter.report("shape-mismatch", hint === null ? data : { ...data, hint }, span);
 }
 
-/** Where the entries that tokens chose meet all entries, or what has none. */
+/** Hint if the chosen entries are combined with all entries, or with a tensor without entries. */
 function entriesHint(emitter: Emitter, left: LogicalType, x: Size, right: LogicalType, y: Size): string | null {
   const sizes = [x, y];
   if (sizes.some((size) => entriesOf(emitter, size)) && sizes.some((size) => typeof size === "number"))
@@ -164,7 +164,7 @@ const causalHint = (derived: readonly Size[]): string =>
   "generate no token can see those: each is computed by itself, " +
   "and sees earlier ones through `attention(…, causal: true)` alone";
 
-/** Whether one shape is the beginning of the other, as `f32[B, T]` and `f32[B, T, 64]`: a last dimension is missing. */
+/** Whether one shape is a prefix of the other, like `f32[B, T]` and `f32[B, T, 64]`: a last dimension is missing. */
 function isPrefix(a: readonly Size[], b: readonly Size[]): boolean {
   const [short, long] = a.length < b.length ? [a, b] : [b, a];
   return short.every((size, i) => equalSizes(size, long[i] ?? -1));

@@ -49,8 +49,8 @@ export function checkCapacity(emitter: Emitter, k: Size, parent: SequenceAxis, a
 }
 
 /**
- * Whether k is 0 as the result of a computation, such as `ceil(capacity * T)`. A literal `0` or `ceil(0% * T)` is
- * assumed to be intended.
+ * Whether a computation, such as `ceil(capacity * T)`, resulted in k = 0. A literal `0` or `ceil(0% * T)` is assumed to
+ * be intended.
  */
 const isComputed = (argument: Argument): boolean =>
   argument.expr?.kind !== "number" && argument.expr?.kind !== "name" && literalSpan(argument, ZERO) === argument.span;

@@ -86,7 +86,7 @@ function misfitReason(number: Rational, dtype: DType): string | null {
 
 /**
  * Converts a size over axes or live parameters to a value. A size that mentions a sequence axis differs between
- * sequences: its shape is [B, 1, …, 1], which broadcasts against the other operand. Any other size is a scalar.
+ * sequences, so it has shape [B, 1, …, 1], to broadcast against the other operand. Any other size is a scalar.
  */
 function sizeValue(emitter: Emitter, size: SizeExpr, dtype: DType, beside: readonly Size[], span: Span): Value | null {
   if (dtype === "bool" || ((dtype === "u32" || dtype === "i32") && !isWhole(size))) {

@@ -14,7 +14,7 @@ import { recordDefinition } from "./makers.js";
 
 export type { EntryChoice as Choice } from "../model.js";
 
-/** The score of a choice, or its mask: the tensor among whose last axis it chose. */
+/** The score or mask of a choice, i.e. the tensor along whose last axis the entries were chosen. */
 export function scoreOf(choice: Choice): Value {
   return choice.inputs[0]!; // as both operations have
 }
@@ -23,13 +23,13 @@ export function scoreOf(choice: Choice): Value {
 export const maskOf = (emitter: Emitter, choice: Choice, span: Span): Value =>
   emitter.emit("entry_mask", [choice], {}, typeOf("bool", scoreOf(choice).type.shape), span);
 
-/** u32: how many entries each token has. */
+/** u32: the number of entries for each token. */
 export const countOf = (emitter: Emitter, choice: Choice, span: Span): Value =>
   emitter.emit("entry_count", [choice], {}, typeOf("u32", scoreOf(choice).type.shape.slice(0, -1)), span);
 
 /**
- * The value with the entry axes among these dimensions as plain numbers, which combine with any other; null, with a
- * report, if one of them is ragged. `how` says what is done to them: `split`.
+ * Replaces entry axes among these dimensions by plain numbers, which combine with any other dimension. Null, with a
+ * report, if an axis is ragged. `how` names the operation for the report: `split`.
  */
 export function plainAlong(emitter: Emitter, x: Value, dims: readonly number[], how: string, span: Span): Value | null {
   let plain = true;
@@ -50,7 +50,7 @@ export function plainAlong(emitter: Emitter, x: Value, dims: readonly number[], 
 export const plainEverywhere = (emitter: Emitter, x: Value, how: string, span: Span): Value | null =>
   plainAlong(emitter, x, [...x.type.shape.keys()], how, span);
 
-/** The routes of each choice by entry: one each, so that two takes by `choice[e]` share an axis. */
+/** The routes of each choice, one per entry, so that two takes by `choice[e]` share an axis. */
 const routes = new WeakMap<Value, Map<number, Route>>();
 
 /** `choice[e]`: the route of the tokens that chose entry e. */
@@ -90,7 +90,7 @@ export function routeOfEntry(
   return { kind: "route", value: entryRoute(emitter, choice, at < 0 ? at + among : at, span) };
 }
 
-/** The number of entries among which each token of a sequence chooses; null for a choice of another form. */
+/** The number of entries among which each token chooses; null for a choice with another shape. */
 export function entryCountOf(emitter: Emitter, choice: Choice): number | null {
   const [, tokens, entries, ...more] = scoreOf(choice).type.shape;
   if (tokens === undefined || entries === undefined || more.length > 0) return null;
@@ -98,7 +98,7 @@ export function entryCountOf(emitter: Emitter, choice: Choice): number | null {
   return sequenceOf(emitter, tokens) !== null && typeof among === "number" ? among : null;
 }
 
-/** The route of the tokens that chose entry e: those for which the mask holds there. */
+/** The route of the tokens that chose entry e, i.e. the tokens at which the mask of e is true. */
 export function entryRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Route {
   let known = routes.get(choice);
   if (!known) routes.set(choice, (known = new Map()));
@@ -107,11 +107,11 @@ export function entryRoute(emitter: Emitter, choice: Choice, e: number, span: Sp
   return route;
 }
 
-/** The number of entries among which is chosen. */
+/** The number of entries among which the choice is made. */
 const amongOf = (emitter: Emitter, choice: Choice): number =>
   Number(plainSize(emitter, scoreOf(choice).type.shape[2] ?? 1));
 
-/** How many tokens of all sequences are expected to choose one entry. */
+/** The expected number of tokens, over all sequences, that choose one entry. */
 export function expectedEntries(emitter: Emitter, choice: Choice): Size {
   const tokens = sequenceOf(emitter, scoreOf(choice).type.shape[1] ?? 1);
   return tokens === null ? 0 : expectedOfEach(choice, amongOf(emitter, choice), tokens.name);
@@ -130,7 +130,10 @@ function makeRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Val
   return route;
 }
 
-/** As many tokens as an entry chooses, where entries choose; else a share of them. */
+/**
+ * The axis of a route: if entries choose tokens, with an entry's number of tokens; otherwise with a share of the
+ * tokens.
+ */
 function makeRouteAxis(emitter: Emitter, choice: Choice, parent: SequenceAxis | null): string {
   const score = scoreOf(choice);
   if (isOp(score, "top_tokens")) {
@@ -145,7 +148,7 @@ function makeRouteAxis(emitter: Emitter, choice: Choice, parent: SequenceAxis | 
 /** The last dimension of a choice: its entry axis, or 1. */
 export const entrySize = (choice: Choice): Size => choice.type.shape.at(-1) ?? 1;
 
-/** Whether a value has a choice's entry axis, and where; null without one. */
+/** The dimension of a value along the choice's entry axis, or null. */
 export function entryDim(choice: Choice, x: Value): number | null {
   const size = entrySize(choice);
   const dim = size === 1 ? -1 : x.type.shape.findIndex((s) => equalSizes(s, size));

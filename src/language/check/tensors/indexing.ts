@@ -26,7 +26,7 @@ import { describe, printType, showSize } from "../values.js";
 type At = Extract<EvaluatedIndex, { kind: "at" }>;
 type Slice = Extract<EvaluatedIndex, { kind: "slice" }>;
 
-/** `object[indices]` where the object is a tensor or a route. */
+/** `object[indices]` for a tensor or a route. */
 export function applyIndex(
   emitter: Emitter,
   object: ConstValue,
@@ -144,7 +144,7 @@ function applyIndices(emitter: Emitter, x: Value, indices: readonly EvaluatedInd
   return same ? value : emitter.emit("reshape", [value], {}, typeOf(x.type.dtype, shape), span);
 }
 
-/** x[…, i, …]: one position of a static axis (keeps size 1), or one token of each sequence (drops the dimension). */
+/** x[…, i, …]: a position of a static axis (keeps size 1), or a token of each sequence (drops the dimension). */
 function take(emitter: Emitter, whole: Value, dim: number, index: At, span: Span): Value | null {
   const x = plainAlong(emitter, whole, [dim], "indexed", index.span);
   if (!x) return null;
@@ -271,7 +271,8 @@ function sliceTokens(
 const UNBOUNDED = 2 ** 31;
 
 /**
- * The bound of a slice's length, which is piecewise linear in the sequence's length: the maximum is at a breakpoint.
+ * The greatest length of a slice. The length is piecewise linear in the sequence's length, so the maximum is at a
+ * breakpoint.
  */
 function longestSpan(rule: Rule<"span">, bound: number | null): number | null {
   const { start, stop } = rule;
@@ -287,7 +288,7 @@ function longestSpan(rule: Rule<"span">, bound: number | null): number | null {
   return bound === null && longest > UNBOUNDED / 2 ? null : longest;
 }
 
-/** One end of a slice; `otherwise` is its default; undefined after a report. */
+/** An end of a slice; `otherwise` is its default; undefined after a report. */
 function sliceBound(emitter: Emitter, end: Argument | null, otherwise: number | null): Size | null | undefined {
   if (end === null || end.value.kind === "none") return otherwise;
   return toIntegerOrSize(emitter, end.value, "the end of a slice", end.span) ?? undefined;

@@ -7,7 +7,8 @@ import type { LogicalAxis, Value } from "../model.js";
 /** Keyed by the axis object, so that entries live as long as the check. */
 const definingValues = new WeakMap<LogicalAxis, Value>();
 /**
- * Axes of slices and concatenations by their parts: equal ones share an axis, so that keys and values sliced alike fit.
+ * Axes of slices and concatenations by their parts: equal slices share an axis, so that equally sliced keys and values
+ * fit.
  */
 const sharedAxes = new WeakMap<LogicalAxis, Map<string, string>>();
 

@@ -1,4 +1,4 @@
-// What the mask of a route is made of: masks of other routes that bound how many tokens it can choose.
+// Decomposes the mask of a route into masks of other routes, which bound the number of tokens.
 import type { SequenceAxis } from "../../../ground/size/axes.js";
 import { countedOnDevice, type CountRule } from "../../../ground/size/count-rules.js";
 import type { Rational } from "../../../ground/numerics/rational.js";
@@ -7,17 +7,17 @@ import type { Value } from "../model.js";
 import { isChoice, isOp } from "../types.js";
 import { sharedAxis } from "./makers.js";
 
-/** Routes that each token of a mask was chosen by, and routes that left it. */
+/** Routes that chose every token of the mask, and routes that chose no token of the mask. */
 interface MaskParts {
   readonly within: readonly string[];
   readonly without: readonly string[];
-  /** The route whose mask this one negates, where it is nothing else. */
+  /** The route whose mask is negated, if the mask is nothing but this negation. */
   readonly negated: string | null;
 }
 
 /**
- * The count rule of the tokens of `parent` for which a mask holds. A part of a conjunction bounds it where the host
- * knows the part's count, and the rest of such a route is known itself.
+ * The count rule for the tokens of `parent` at which a mask is true. A part of a conjunction bounds the count if the
+ * host knows the part's count. The complement of such a route has a known count itself.
  */
 export function ruleOfMask(emitter: Emitter, mask: Value, parent: SequenceAxis, expected: Rational): CountRule {
   const { within, without, negated } = partsOf(mask);
@@ -33,7 +33,7 @@ export function ruleOfMask(emitter: Emitter, mask: Value, parent: SequenceAxis, 
     : { kind: "those", parent: parent.name, within: parts, expected };
 }
 
-/** The most tokens of a sequence that the rule can choose, for the bound of its axis; null if unknown. */
+/** The greatest number of tokens in a sequence that the rule can choose; null if unknown. */
 export function boundOfMask(emitter: Emitter, parent: SequenceAxis, rule: CountRule): number | null {
   const axes = rule.kind === "those" ? rule.within.map((name) => emitter.axis(name)) : [];
   return [parent, ...axes].reduce(
@@ -42,7 +42,7 @@ export function boundOfMask(emitter: Emitter, parent: SequenceAxis, rule: CountR
   );
 }
 
-/** Follows `and`, `or` and `not`. The rows of a mask that is not one of a route are not counted. */
+/** Follows `and`, `or` and `not`. Masks that do not come from a route are ignored. */
 function partsOf(mask: Value): MaskParts {
   const [within, without] = [new Set<string>(), new Set<string>()];
   const seen = { holds: new Set<Value>(), fails: new Set<Value>() };

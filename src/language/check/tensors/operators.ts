@@ -112,8 +112,8 @@ export interface Operands {
 }
 
 /**
- * Converts operands to values of one dtype: that of the tensors among them, or f32 if there are none; numbers and sizes
- * are converted to it. `spans` has the span of each operand, if known.
+ * Converts operands to values with one dtype: the tensors' dtype, or f32 if there are no tensors. `spans` has the span
+ * of each operand, if known.
  */
 export function toOperands(
   emitter: Emitter,

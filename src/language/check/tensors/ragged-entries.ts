@@ -1,4 +1,4 @@
-// Entry axes of which tokens have different numbers: which elements of a tensor along them exist.
+// Ragged entry axes, on which tokens differ in their number of entries: masks of the existing elements.
 import type { Span } from "../../diagnostics/span.js";
 import { axisSize, equalSizes, printSize, type Size } from "../../../ground/size/size.js";
 import { chosenFrom } from "../../../ground/size/count-rules.js";
@@ -7,13 +7,13 @@ import type { EntryChoice, Route, Value } from "../model.js";
 import { entriesOf, isChoice, isOp, isSequence, sequenceOf, typeOf } from "../types.js";
 import { definitionsOf } from "./makers.js";
 
-/** The dimensions of x along entries of which tokens have different numbers. */
+/** The dimensions of x along ragged entry axes. */
 export const raggedDims = (emitter: Emitter, x: Value): readonly number[] =>
   x.type.shape.flatMap((size, dim) => (entriesOf(emitter, size)?.ragged ? [dim] : []));
 
 /**
- * Which elements of x exist along those of `dims` that are ragged: for each a bool of as many dimensions as x, which
- * broadcasts to it. Null after a report, where the tokens that have the entries cannot be told.
+ * Masks of the existing elements of x along the ragged dimensions among `dims`. Each mask is a bool with the rank of x
+ * and broadcasts to x. Null after a report, if the tokens that have the entries are unknown.
  */
 export function existing(
   emitter: Emitter,
@@ -47,7 +47,9 @@ function existingAlong(emitter: Emitter, x: Value, dim: number, span: Span): Val
 const isEntryChoice = (value: Value): value is EntryChoice =>
   isOp(value, "top_entries") || isOp(value, "those_entries");
 
-/** The value, which lies on the axis of `tokens`, on the axis `size` that routes made of it; null if none did. */
+/**
+ * Gathers a value from the axis of `tokens` onto the axis `size`, by the routes between them; null if there are none.
+ */
 function onAxis(emitter: Emitter, whole: Value, tokens: Size, size: Size, span: Span): Value | null {
   const routes: Route[] = [];
   for (let at = size; !equalSizes(at, tokens);) {
@@ -65,8 +67,8 @@ function onAxis(emitter: Emitter, whole: Value, tokens: Size, size: Size, span: 
 }
 
 /**
- * [B, T, …, K] as a value of the dimensions of x, with T at dimension `at` and K at `dim`: 1 elsewhere, if there is
- * nothing between them; else x must have the same dimensions up to K.
+ * Reshapes [B, T, …, K] to the rank of x, with T at dimension `at`, K at `dim`, and 1 elsewhere. If there are
+ * dimensions between T and K, x must have the same dimensions up to K.
  */
 function beside(emitter: Emitter, own: Value, x: Value, at: number, dim: number, span: Span): Value | null {
   const { shape } = own.type;
@@ -86,7 +88,7 @@ function beside(emitter: Emitter, own: Value, x: Value, at: number, dim: number,
   return as(turned, sizes);
 }
 
-/** x with zeros where it has no entries, as a program gives it back. */
+/** x with zeros for missing entries, as returned by a program. */
 export function endInZeros(emitter: Emitter, x: Value, span: Span): Value {
   const found = existing(emitter, x, raggedDims(emitter, x), "given back", span) ?? [];
   const zero = emitter.emit("number", [], { value: 0 }, typeOf(x.type.dtype, []), span);
@@ -96,7 +98,7 @@ export function endInZeros(emitter: Emitter, x: Value, span: Span): Value {
   );
 }
 
-/** Reports a reduction over tokens that leaves entries of which each token has its own. */
+/** Reports a reduction over tokens that keeps a ragged entry axis. */
 export function keepsRagged(emitter: Emitter, x: Value, axes: readonly number[], span: Span): boolean {
   const kept = raggedDims(emitter, x).find((dim) => !axes.includes(dim));
   const overTokens = axes.some((dim) => dim === 0 || isSequence(emitter, x.type.shape[dim] ?? 1));

@@ -2,11 +2,11 @@
 // several calls.
 import { type Instance, joinPath } from "../names/bindings.js";
 
-/** One call of an instance, within the call of its owner. Its path is known once all calls are. */
+/** A call of an instance, within a call of the instance's owner. The path is known once all calls are known. */
 export class CallNode {
   /** Calls of owned instances during this call. */
   readonly #calls = new Map<Instance, CallNode[]>();
-  /** Placeholders for instances that are not called themselves while an instance inside them is. */
+  /** Placeholders for instances that are not called although an instance inside them is. */
   readonly #idle = new Map<Instance, CallNode>();
   #path: string | null = null;
   #forgotten = false;
@@ -16,7 +16,7 @@ export class CallNode {
     readonly parent: CallNode | null,
     readonly index: number,
     readonly siblings: readonly CallNode[],
-    /** The call in which it is made, and the function that is called; null for the model's own and for placeholders. */
+    /** The calling call and the called function; null for the model itself and for placeholders. */
     readonly made: { readonly caller: CallNode; readonly fn: string } | null,
   ) {}
 
@@ -33,7 +33,7 @@ export class CallNode {
     return node;
   }
 
-  /** Takes back the latest call of its instance. */
+  /** Removes the latest call of its instance. */
   forget(): void {
     if (this.parent !== null) this.parent.#calls.get(this.instance)?.pop();
     this.#forgotten = true;
@@ -50,8 +50,8 @@ export class CallNode {
   }
 
   /**
-   * The number of a call among several. A placeholder beside calls has the number after theirs, so that calls within
-   * it and within them have different paths.
+   * The number of a call among several. A placeholder next to calls gets the number after theirs, so that calls inside
+   * the placeholder have paths different from calls inside the others.
    */
   get #number(): number | null {
     if (this.made !== null || this.parent === null) return this.siblings.length > 1 ? this.index : null;

@@ -47,7 +47,7 @@ export function enter(checker: Checker, unroller: Unroller, model: Instance, fn:
   return { inputs, result: unroller.run({ instance: model, fn, node: root, locals, matcher }) };
 }
 
-/** One dimension of an input of the program. */
+/** A dimension of a program input. */
 interface EntryDim {
   readonly size: Size;
   readonly axis: string | null;

@@ -20,7 +20,7 @@ export interface FoundObserve {
 
 export interface FoundUpdate {
   readonly node: CallNode;
-  /** The calls that led to it. */
+  /** The calls that led to the update. */
   readonly trace: Trace | null;
   readonly state: WeightRecord;
   readonly value: Value;

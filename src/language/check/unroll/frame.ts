@@ -1,4 +1,4 @@
-// Functions that are being unrolled, and what their statements come to.
+// Functions being unrolled, and the results of their statements.
 import type { Span } from "../../diagnostics/span.js";
 import type { Fn, Stmt } from "../../syntax/ast.js";
 import type { ConstValue } from "../context.js";
@@ -10,7 +10,7 @@ import type { TypeMatcher } from "./match-types.js";
 /** The value of a function without results. */
 export const NO_RESULT: ConstValue = { kind: "tuple", names: [], items: [] };
 
-/** A stack frame: one function of one instance that is being unrolled. */
+/** A stack frame: a function being unrolled for one instance. */
 export interface Frame extends ActiveCall {
   readonly fn: Fn;
   readonly env: Env;
@@ -28,7 +28,7 @@ export interface Entering {
   readonly matcher: TypeMatcher;
 }
 
-/** The value of a statement, and where it stands. */
+/** The value of a statement, and its span. */
 export interface Result {
   readonly value: ConstValue;
   readonly span: Span;

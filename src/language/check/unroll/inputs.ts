@@ -1,4 +1,4 @@
-// The inputs of a function in one call of it.
+// The inputs of a function for one call.
 import type { Span } from "../../diagnostics/span.js";
 import type { Fn } from "../../syntax/ast.js";
 import { ERROR, type Argument, type ConstValue, type Emitter } from "../context.js";
@@ -29,7 +29,7 @@ export function inputsOf(
   return all;
 }
 
-/** Tells the witness what the inputs of an entered function are, and what sizes its axes stand for. */
+/** Reports to the witness the inputs of an entered function, and the sizes that its axes stand for. */
 export function tellInputs(witness: Witness | null, fn: Fn, locals: ReadonlyMap<string, Binding>): void {
   if (witness?.entered) {
     const values = new Map<string, ConstValue>();

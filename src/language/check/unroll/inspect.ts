@@ -15,7 +15,7 @@ export interface Inside {
 /** A weight without its checkpoint keys, which `names` determines. */
 export interface FoundWeight {
   readonly weight: Omit<ModelWeight, "keys">;
-  /** The calls that created its instance. */
+  /** The calls that created the weight's instance. */
   readonly trace: Trace | null;
 }
 
@@ -63,7 +63,7 @@ export function inspect(checker: Checker, model: Instance): Inside {
   return { instances, weights };
 }
 
-/** The parameters of an instance that are numbers. */
+/** The number parameters of an instance. */
 function numbersIn({ params }: Instance): ReadonlyMap<string, Rational> {
   const numbers = new Map<string, Rational>();
   for (const [name, binding] of params)
@@ -73,7 +73,7 @@ function numbersIn({ params }: Instance): ReadonlyMap<string, Rational> {
 
 /**
  * Losses and observed values by path; equal paths are numbered. Updates by the path of their state. `learned`: paths of
- * weights that may have gradients among the results.
+ * weights whose gradients may be among the results.
  */
 export function nameCalls(
   { losses, observes, updates }: Unroller,
@@ -85,7 +85,7 @@ export function nameCalls(
 } {
   const lossPaths = numbered(losses.map((l) => joinPath(l.node.path, l.name)));
   const states = updates.map(({ state }) => joinPath(state.owner.path, state.decl.name.text));
-  // Results are called by the paths of observed values, and `state.<path>` and `grad.<path>`.
+  // Result names are the paths of observed values, `state.<path>` and `grad.<path>`.
   const taken = [
     ...states.map((path) => joinPath("state", path)),
     ...new Set(learned.map((path) => joinPath("grad", path))),

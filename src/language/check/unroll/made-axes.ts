@@ -1,4 +1,4 @@
-// The axes of a model during unrolling: those of its inputs, and those that its operations make.
+// The axes of a model during unrolling: axes of the inputs, and axes defined by operations.
 import { invariant } from "../../../ground/base/invariant.js";
 import { mapAxis, type Axis } from "../../../ground/size/axes.js";
 import type { CountRule } from "../../../ground/size/count-rules.js";
@@ -10,7 +10,7 @@ import { entriesOf } from "../types.js";
 export class MadeAxes {
   readonly #axes = new Map<string, LogicalAxis>();
   readonly #taken = new Map<string, number>();
-  /** Sizes that mention no entry axis, and so stay as they are; and what others become. */
+  /** Caches `plain`: sizes without entry axes map to themselves. */
   readonly #plain = new Map<SizeExpr, Size>();
   #hasEntries = false;
 
@@ -19,7 +19,7 @@ export class MadeAxes {
     this.#hasEntries ||= axis.role === "entries";
   }
 
-  /** A function of its own, so that whoever keeps it keeps no more than the axes. */
+  /** A separate function, so that a holder of this function keeps only the axes alive. */
   readonly axis = (name: string): LogicalAxis => {
     const axis = this.#axes.get(name);
     invariant(axis !== undefined, `no axis ${name}`);
@@ -48,7 +48,7 @@ export class MadeAxes {
     return name;
   }
 
-  /** A size in which every entry axis is its bound. */
+  /** The size with every entry axis replaced by its bound. */
   plain(size: Size): Size {
     if (typeof size === "number" || !this.#hasEntries) return size;
     let plain = this.#plain.get(size);

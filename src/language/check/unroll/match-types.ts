@@ -31,7 +31,10 @@ export const typeEnv = (checker: Checker, instance: Instance): Env =>
 
 type Dim = Extract<DimExpr, { kind: "dim" }>;
 
-/** Whether `fits` for each declared dimension and its actual size; `...` stands for `rest` of them, null: none pair. */
+/**
+ * Whether `fits` is true for each declared dimension and its actual size. `...` matches `rest` sizes; if `rest` is
+ * null, nothing is compared.
+ */
 function eachPair(
   { declared: { dims }, found: { shape } }: Typed,
   rest: number | null,
@@ -51,7 +54,7 @@ function eachPair(
   return ok;
 }
 
-/** Matches types in one call of a function; holds the axes that the names in its input types stand for. */
+/** Matches types in one call of a function, and holds the axes named by its input types. */
 export class TypeMatcher {
   readonly axes = new Map<string, Binding>();
   /** The dimensions matched by `...` in each input. */
@@ -77,7 +80,7 @@ export class TypeMatcher {
     return ok;
   }
 
-  /** How many dimensions `...` stands for, 0 without one; null if the dtype or the number of dimensions differ. */
+  /** The number of dimensions that `...` matches, 0 without `...`; null if dtypes or ranks differ. */
   #align(t: Typed): number | null {
     const { dims, dtype } = t.declared;
     const { shape } = t.found;
@@ -98,7 +101,7 @@ export class TypeMatcher {
     return open;
   }
 
-  /** Checks that `...` of a result matches the dimensions that `...` matched in the inputs, if those agree. */
+  /** Checks that `...` in a result matches the same dimensions as `...` in the inputs, if the inputs agree. */
   #ellipsisFits(covered: readonly Size[]): boolean {
     const [first, ...others] = this.#ellipses;
     const same = (a: readonly Size[], b: readonly Size[]): boolean =>
@@ -188,14 +191,14 @@ export class TypeMatcher {
     return null;
   }
 
-  /** Of an item of a list, such as an expert: which it is, and where it was made. */
+  /** For a list item, such as an expert: a note with the item's path and the place of its creation. */
   #whichOfList(): readonly Note[] {
     const { path, trace } = this.instance;
     const span = this.#env.checker.userSpan(trace);
     return span !== null && /\.\d+$/.test(path) ? [{ text: `made here, as \`${path}\``, span }] : [];
   }
 
-  /** Hint for a result on fewer tokens than declared, or on other ones. */
+  /** Hint for a result on fewer tokens than declared, or on different tokens. */
   #hint({ shape }: LogicalType): { readonly hint?: string } {
     for (const size of shape) {
       const axis = sequenceOf(this.lookup, size);
@@ -228,7 +231,7 @@ export class TypeMatcher {
   }
 }
 
-/** The axis name of a dimension: a capitalised name that is no compile-time value. Null for any other expression. */
+/** The axis name of a dimension: a capitalized name that is not a compile-time value. Null for any other expression. */
 export function axisNameOf(expr: Expr, scope: Scope): string | null {
   if (expr.kind !== "name" || !/^[A-Z]/.test(expr.name)) return null;
   // An axis of this function shadows outer names.
@@ -238,7 +241,7 @@ export function axisNameOf(expr: Expr, scope: Scope): string | null {
   return outer === null || !mayBeNumber(outer) ? expr.name : null;
 }
 
-/** Whether a name may be a compile-time number, and so no axis. */
+/** Whether a name may be a compile-time number, and therefore not an axis. */
 const mayBeNumber = (b: Binding): boolean =>
   b.kind === "const" ||
   (b.kind === "value" && b.value.kind !== "instance" && b.value.kind !== "list" && b.value.kind !== "string");

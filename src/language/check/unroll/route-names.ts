@@ -1,5 +1,5 @@
-// The names of routes in output: the path of the choosing call; if that is not unique, with the name to which the route
-// is bound.
+// The names of routes in output: the path of the choosing call. If this path is not unique, the name to which the route
+// is bound is appended.
 import { joinPath } from "../names/bindings.js";
 import { numbered } from "./inspect.js";
 import type { Model } from "../model.js";

@@ -11,11 +11,11 @@ import type { FoundLoss, FoundUpdate } from "./found.js";
 import { equalShapes, typeOf } from "../types.js";
 import { describe, hasError, printType } from "../values.js";
 
-/** What a statement sees of the function that is being unrolled. */
+/** The parts of the current frame that a statement needs. */
 interface Running {
   readonly node: CallNode;
   readonly env: Env;
-  /** The function that called it; null for the entered one. */
+  /** The calling frame; null for the entered function. */
   readonly outer: object | null;
   readonly losses: Map<string, Stmt>;
 }
@@ -100,7 +100,7 @@ const NAMED: { readonly [K in Binding["kind"]]: string } = {
   const: "a constant",
 };
 
-/** Updates of states that have been updated before, each with the first. */
+/** Second updates of a state, each with the first update. */
 export function secondUpdates(
   updates: readonly FoundUpdate[],
 ): readonly { readonly first: FoundUpdate; readonly second: FoundUpdate }[] {

@@ -1,4 +1,4 @@
-// Unrolls functions: the entered function and all it calls become one list of operations.
+// Unrolls functions: the entered function and all functions it calls become one list of operations.
 import type { Code, DataOf } from "../../diagnostics/catalogue.js";
 import type { Note } from "../../diagnostics/diagnostic.js";
 import { invariant } from "../../../ground/base/invariant.js";

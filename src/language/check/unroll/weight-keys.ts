@@ -57,7 +57,7 @@ export function weightKeys(checker: Checker, model: Instance, weights: readonly 
     const candidates = [...shapes].map((shape) => patternLike(path, shape));
     checker.report("unknown-path", { path, suggestion: nearest(path, candidates) }, rule.from.span);
   }
-  // Without rules each weight has its path.
+  // Without rules each weight has its path as key.
   if (bound && rules.length > 0) checkCollisions(checker, weights, keys, written);
   return { keys, ignore: entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : [])) };
 }
@@ -65,8 +65,8 @@ export function weightKeys(checker: Checker, model: Instance, weights: readonly 
 const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
 /**
- * Compiles a pattern on paths: {x} matches one segment or a part of one; the same {x} must match the same text. Linear
- * in the path.
+ * Compiles a pattern for paths: {x} matches a segment or a part of a segment; the same {x} must match the same text.
+ * Takes linear time in the path.
  */
 function patternOf(pattern: string): (segments: readonly string[]) => ReadonlyMap<string, string> | null {
   const matchers = pattern.split(".").map(segmentOf);
@@ -78,8 +78,8 @@ function patternOf(pattern: string): (segments: readonly string[]) => ReadonlyMa
 }
 
 /**
- * Compiles a pattern on one segment, which binds its placeholders: each matches as little as possible, the last one the
- * rest.
+ * Compiles a pattern for one segment. Each placeholder matches as little as possible, except for the last, which
+ * matches the rest.
  */
 function segmentOf(pattern: string): (segment: string, bound: Map<string, string>) => boolean {
   // Text and names alternate: `a{x}b` is split into a, x, b.
@@ -123,8 +123,8 @@ const placeholders = (text: Text): string[] => [...text.value.matchAll(PLACEHOLD
 const ITEM = /(^|\.)\d+(?=\.|$)/g;
 
 /**
- * The paths of one shape (`layers.{}.weight`) as a pattern, which uses the placeholders of `pattern` where it has a
- * number or placeholder too.
+ * Converts the common shape of several paths (`layers.{}.weight`) to a pattern. Takes the number or placeholder of
+ * `pattern` at the same position, if there is one.
  */
 function patternLike(pattern: string, shape: string): string {
   const written = pattern.split(".");
@@ -143,8 +143,8 @@ function emptyList(model: Instance, pattern: string): boolean {
 }
 
 /**
- * Reports two weights with one key, unless an entry accepts further keys and this is not the key under which the weight
- * is saved. `written`: the places where entries state keys.
+ * Reports two weights with the same key. Weights may share a key if at least one of them has several keys, and the key
+ * is not the first key (used for saving) of both. `written`: the places where entries state keys.
  */
 function checkCollisions(
   checker: Checker,

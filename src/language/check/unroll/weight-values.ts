@@ -1,4 +1,5 @@
-// The values of weights in function bodies: one operation each, or within a call for all experts one of all of them.
+// The values of weights in function bodies: one operation for each weight, or one for all experts' weights in a call
+// for all experts.
 import type { Span } from "../../diagnostics/span.js";
 import type { ConstValue } from "../context.js";
 import type { WeightRecord } from "../names/bindings.js";
@@ -13,7 +14,7 @@ type Emit = <K extends LogicalOp>(
   span: Span,
 ) => Value<K>;
 
-/** For each weight of the first expert, those of all experts in order. */
+/** For each weight of the first expert, the corresponding weights of all experts in order. */
 type ExpertWeights = ReadonlyMap<WeightRecord, readonly WeightRecord[]>;
 
 export class WeightValues {
@@ -41,7 +42,7 @@ export class WeightValues {
     return value;
   }
 
-  /** Notes a call of an instance. */
+  /** Records a call of an instance. */
   entered(node: CallNode): void {
     if (this.#experts) this.#calls.push(node);
   }
