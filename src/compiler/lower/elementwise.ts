@@ -84,7 +84,7 @@ function lowerReshape(cx: Lowering, value: Value<"reshape">): Placed {
 
 function lowerPermute(cx: Lowering, value: Value<"permute">): Placed {
   const input = cx.get(value.inputs[0]);
-  // The product reads expert matrices untransposed, so a permute of them emits nothing.
+  // Expert matrices keep their stored order; `expertProduct` passes the transposition on to the kernel.
   if (isOfExperts(value)) return input;
   const { order } = value.attrs;
   invariant(!cx.axes.hasBatch(input.type.shape) || order[0] === 0, "the batch is moved from the front");

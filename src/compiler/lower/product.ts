@@ -1,5 +1,5 @@
-// Lowers matrix products: on packed rows if each row is multiplied by the same matrix or by its expert's matrix, else
-// padded, with padding masked out of the sums.
+// Lowers matrix products: on packed rows if all rows share one matrix or each row has a separate matrix, else padded,
+// with padding masked out of the sums.
 import type { Value } from "../../language/check/model.js";
 import type { Node, Packing } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";

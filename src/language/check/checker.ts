@@ -48,7 +48,7 @@ export class Checker {
     readonly phase: Phase,
     /** Whether a file is part of the standard library. */
     readonly isLibrary: (file: string) => boolean,
-    /** Receives what names stand for; null if no caller is interested. */
+    /** Receives the values of names during the check; null if no caller is interested. */
     readonly witness: Witness | null = null,
   ) {}
 

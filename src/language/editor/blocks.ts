@@ -8,7 +8,7 @@ type FunctionDefinition = OfKind<"function">;
 /** The depth limit for following names: a member, the member's list, a member in this list, … */
 const DEEPEST = 12;
 
-/** What a call enters: the block that the call instantiates, or functions. */
+/** The target of a call: the block that the call instantiates, or functions. */
 export interface Callees {
   readonly block: BlockDefinition | null;
   readonly functions: readonly FunctionDefinition[];

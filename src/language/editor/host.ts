@@ -1,4 +1,4 @@
-// What the editor engine needs from its environment: texts of closed files, and URIs of library files.
+// The services that the editor engine needs from its environment: texts of closed files, and URIs of library files.
 
 export interface Host {
   /** The text of a file; null if the file does not exist. */

@@ -30,7 +30,7 @@ export interface CheckSettings {
   readonly set?: Readonly<Record<string, string>>;
 }
 
-/** What a review step found. It holds no reference to the checked model. */
+/** The findings of a review step, without a reference to the checked model. */
 export interface Step {
   readonly phase: Phase;
   /** The name of the model; null in a source without a model. */

@@ -45,7 +45,7 @@ export interface Training extends Made {
   readonly objective: Graph;
   readonly stored: TrainingPrograms;
   readonly recomputed: TrainingPrograms;
-  /** The same programs with every selection taking all tokens: buffers are allocated for the tokens actually held. */
+  /** The same programs with every `top` taking all tokens; their buffer assignment is made for these sizes. */
   readonly dense: () => Training;
 }
 

@@ -19,7 +19,7 @@ const within = (path: string, instance: string): boolean => path === instance ||
 
 export class Stacks {
   readonly #byFirst = new Map<string, Stack>();
-  /** Blocks without a module: members of a stack, and experts that nothing calls. */
+  /** Blocks without a module: members of a stack except the first, and experts without weights that nothing calls. */
   readonly #dropped = new Set<string>();
   /** New paths of experts that share a list with a stack but are not part of the stack. */
   readonly #moved = new Map<string, string>();

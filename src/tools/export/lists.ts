@@ -34,7 +34,7 @@ export function periodOf(all: readonly Listed[]): Period | null {
       const p = typeof period === "number" ? period : (numbers.get(period) ?? 0);
       return p > 0 && own.every((k, i) => (k === kind) === (i % p === (offset ?? p - 1)));
     });
-  // If the lists differ in length, at least one list must contain two full periods.
+  // If the lists differ in length, at least one list must reach the same place in two periods.
   const mostFixed = all.length > 1 ? Math.ceil(longest / 2) : longest;
   const fixed = Array.from({ length: mostFixed - 1 }, (_, i) => i + 2);
   for (const period of [...fixed, ...first.numbers.keys()])
