@@ -176,7 +176,7 @@ function crossing(variant: Variant): ReadonlyMap<number, Value> {
 }
 
 /**
- * Rejects cuts across which an axis is read.
+ * Rejects cuts between the definition of an axis and its last reader.
  * An attribute with states that training moves must stay in one stage, so that a cut between two reads of the attribute
  * is rejected as well.
  */
