@@ -1,6 +1,6 @@
-// The cards whose compilers are asked; AMD's by data sheets and guides to their instruction sets.
+// The GPUs that modc compiles for without the hardware. AMD's figures are from data sheets and instruction set guides.
 
-/** Of Intel's GPUs only what their compiler reports is known here: no model of time. */
+/** For Intel's GPUs modc only has the reports of the compiler, and no model of time. */
 export interface Gpu {
   readonly id: GpuId;
   readonly vendor: "AMD" | "Intel";
@@ -9,17 +9,17 @@ export interface Gpu {
 
 export interface Card extends Gpu {
   readonly id: CardId;
-  /** `gfx` of the machine code. */
+  /** The major version of the instruction set: 10 for gfx10, 11 for gfx11. */
   readonly generation: number;
   readonly clock: number;
-  /** Of 32 lanes; two share a compute unit. */
+  /** SIMDs of 32 lanes; two of them share a compute unit. */
   readonly simds: number;
   readonly bandwidth: number;
-  /** Whether a SIMD does two f32 operations of 64 lanes at once. */
+  /** Whether a SIMD issues two f32 operations of 64 lanes at once. */
   readonly doubles: boolean;
-  /** Cycles of a SIMD for a product of 16 × 16 × 16 of f16 on its matrix unit; 0: it has none. */
+  /** Cycles in which a SIMD's matrix unit multiplies two 16 × 16 tiles of f16; 0: the card has no matrix units. */
   readonly wmma: number;
-  /** Cycles until a load is back: from the second cache or beyond, the scalar cache, workgroup memory. */
+  /** Cycles until a load returns: from the L2 cache or beyond, from the scalar cache, from workgroup memory. */
   readonly latency: { readonly memory: number; readonly scalar: number; readonly local: number };
   /** Microseconds between two dispatches that depend on each other. */
   readonly gap: number;
@@ -87,6 +87,8 @@ export const INTEL: readonly Gpu[] = [
 export const gpuOf = (id: GpuId): Gpu => [...CARDS, ...INTEL].find((gpu) => gpu.id === id)!;
 export const isCard = (gpu: Gpu): gpu is Card => gpu.vendor === "AMD";
 
-/** Operations a second: f32 multiply-adds, and f16 on matrix units where it has them. */
+/**
+ * Peak operations a second: of f32 multiply-adds or, if `half` and the card has matrix units, of f16 on matrix units.
+ */
 export const peakOf = ({ simds, clock, doubles, wmma }: Card, half: boolean): number =>
   simds * clock * (half && wmma > 0 ? 8192 / wmma : doubles ? 128 : 64);

@@ -1,5 +1,5 @@
-// What the buffers of a step hold while its machine code is followed: uniforms and tables as the host writes them for
-// these sizes, and drawn values for all that other kernels or callers would have written.
+// The contents of a step's buffers while its machine code is followed: uniforms and tables as the host writes them for
+// these sizes, and random values for everything that other kernels or callers would write.
 import type { Program, ProgramStep } from "../../runtime/program/program.js";
 import { countedData, tableData } from "../../runtime/steps/tables.js";
 import { SizeTable } from "../../runtime/steps/sizes.js";
@@ -13,7 +13,7 @@ import { DRAWN, scattered, scatteredFloat, SURE } from "./run/wave.js";
 
 type Dispatch = Extract<ProgramStep, { readonly kind: "dispatch" }>;
 
-/** Rows that a routed axis keeps, of so many, where only the device knows which. */
+/** Rows that a routed axis keeps, of `of` rows. Only the device knows the exact number. */
 export interface KeptRows {
   readonly kept: number;
   readonly of: number;
@@ -55,7 +55,7 @@ export class StepContents {
     }
   }
 
-  /** By binding. */
+  /** Buffer contents by binding number; null: no such binding. */
   of(step: Dispatch, rows: KeptRows | null): readonly (Contents | null)[] {
     const kernel = this.#program.kernels[step.kernel]!;
     const bindings = bindingsOf(kernel.wgsl);
@@ -71,7 +71,7 @@ export class StepContents {
       const table = slot === undefined ? undefined : this.#tables.get(slot);
       if (table) return listed(table, bytes);
       const kept = rows ?? { kept: this.#longest(), of: this.#longest() };
-      // Starts and positions of queries and keys, as `attention_rows` lists them.
+      // Row offsets and positions of queries and keys, as `attention_rows` lists them.
       const isList = kernel.name.startsWith("attention") && binding.name === "rows";
       return isList ? rowsOfAttention(kept, this.#batch(), bytes) : drawn(binding, bytes, kept);
     }).slice(0, Math.max(most + 1, first));
@@ -106,7 +106,7 @@ const listed = (words: Uint32Array, bytes: number): Contents => ({
 const word = new Uint32Array(1);
 const float = new Float32Array(word.buffer);
 
-/** Of each of `batch` sequences the rows that are kept, spread over all. */
+/** For each of `batch` sequences: the kept rows, spread evenly over all rows. */
 function rowsOfAttention(all: KeptRows, batch: number, bytes: number): Contents {
   const [kept, of] = [Math.max(1, Math.round(all.kept / batch)), Math.round(all.of / batch)];
   const starts = 2 * (batch + 1);
@@ -115,7 +115,7 @@ function rowsOfAttention(all: KeptRows, batch: number, bytes: number): Contents 
   return { bytes, ground: DRAWN, word: value };
 }
 
-/** Values of floats spread from −1 to 1; of whole numbers by what the kernel calls them. */
+/** Random floats from −1 to 1; integers by the name of the binding. */
 function drawn({ name, type }: Binding, bytes: number, { kept, of }: KeptRows): Contents {
   const made = (value: (i: number) => number): Contents => ({ bytes, ground: DRAWN, word: value });
   if (/f(32|16)?>?$|^f/.test(type) && !/u/.test(type))
@@ -123,14 +123,15 @@ function drawn({ name, type }: Binding, bytes: number, { kept, of }: KeptRows): 
       float[0] = scatteredFloat(i);
       return word[0]!;
     });
-  // Entries of one sequence: it begins at row 0 and has all rows.
+  // Row offsets of one sequence: the sequence starts at row 0 and has all rows.
   if (/start|parent|^kept|begin|offset/i.test(name)) return made((i) => (i === 0 ? 0 : kept));
   if (/count/i.test(name)) return made(() => kept);
-  // Lists of one each.
+  // Lists with one entry each.
   if (/^heads$/.test(name)) return made(() => 1);
   if (/^next$/.test(name)) return made(() => 0);
   if (/position|ind(ex|ices)|rows?$|place|order/i.test(name)) {
-    // Spread over all, the last of them the last: of one row it is where a text goes on.
+    // Indices spread evenly over all rows; the last index is the last row. A single row is the position at which
+    // generation continues.
     const entries = Math.max(1, Math.min(kept, Math.floor(bytes / 4)));
     return made((i) => Math.max(0, Math.floor(((Math.min(i, entries - 1) + 1) * of) / entries) - 1));
   }

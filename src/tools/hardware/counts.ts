@@ -1,5 +1,5 @@
-// What Mesa's compiler of Intel's GPUs reports of a program's kernels. All of it is static: a kernel's code as it
-// stands, where the cycles are the compiler's own guess, by which a loop runs ten times.
+// Reports of Mesa's compiler for Intel GPUs about a program's kernels. All figures are static: the cycles are the
+// compiler's guess, which assumes ten iterations of each loop.
 import type { Program } from "../../runtime/program/program.js";
 import type { Gpu } from "./cards.js";
 import { translate, type LabOptions } from "./lab.js";
@@ -9,13 +9,13 @@ export interface Counts {
   /** Lanes of a subgroup. */
   readonly width: number;
   readonly instructions: number;
-  /** Loads, stores and barriers among them. */
+  /** Sends to other units, loads, stores and barriers among them. */
   readonly messages: number;
   readonly cycles: number;
   readonly spills: number;
   readonly fills: number;
   readonly scratchBytes: number;
-  /** Units of 32 bytes before instructions are put in order; a thread has 128, from Lunar Lake on 256. */
+  /** Live registers of 32 bytes before instruction scheduling. A thread has 128 registers; from Lunar Lake on, 256. */
   readonly liveRegisters: number;
   readonly workgroupBytes: number;
   readonly compileMs: number;
@@ -28,7 +28,7 @@ export interface CountedRow {
   readonly counts: Counts;
 }
 
-/** A row for each dispatch at these sizes. */
+/** One row for each dispatch at these sizes. */
 export async function countsOf(
   device: NullDevice<Gpu>,
   program: Program,
@@ -41,7 +41,7 @@ export async function countsOf(
   });
 }
 
-/** By ANV's names. */
+/** Reads the counts by the names of ANV's statistics. */
 export function countsIn({ subgroup, compileMs, statistics }: Pipeline): Counts {
   const of = (name: string): number => {
     const value = statistics[name];

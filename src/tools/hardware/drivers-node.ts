@@ -1,5 +1,5 @@
-// The drivers that open GPUs which are not there, and the layer before them: what must be installed, and the
-// environment of a process whose Vulkan device is such a GPU.
+// Drivers and layer of the null devices: the packages to install, and the environment of a process whose Vulkan device
+// is a GPU that the machine does not have.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const INSTALL = "apt-get install -y --no-install-recommends gcc libc6-dev libvulkan1 libvulkan-dev mesa-vulkan-drivers";
 
-/** Mesa's ANV and its stub of the kernel's driver, as scripts/mesa-intel.mjs makes them. */
+/** Mesa's ANV and its stub of the kernel driver, as scripts/mesa-intel.mjs builds them. */
 const INTEL_LIBRARIES = { driver: "libvulkan_intel.so", stub: "libintel_noop_drm_shim.so" };
 export const INTEL_HINT =
   "in a checkout of modc `node scripts/mesa-intel.mjs` builds it from Debian's source; MODC_INTEL_DRIVER names " +
@@ -27,7 +27,7 @@ function intelFolder(env: Environment): string | null {
   return Object.values(INTEL_LIBRARIES).every((name) => existsSync(join(folder, name))) ? folder : null;
 }
 
-/** Why this machine cannot open such a vendor's GPUs without one, with what to install; null where it can. */
+/** Why this machine cannot open a null device of the vendor, with the packages to install; null if it can. */
 export function missingForNullDevice(env: Environment, vendor: Gpu["vendor"] = "AMD"): NoDeviceError | null {
   const lacks = (what: string, hint = INSTALL): NoDeviceError => new NoDeviceError(what, { hint });
   if (process.platform !== "linux")
@@ -48,7 +48,7 @@ function radvManifest(env: Environment): string | null {
   return driverManifests(rest).find((path) => /^radeon_icd.*\.json$/.test(basename(path))) ?? null;
 }
 
-/** The folder of the compiled layer, in the user's cache; it is compiled once for each version. */
+/** The folder of the compiled layer, in the user's cache. The layer is compiled once for each version of its source. */
 function layerFolder(env: Environment): string {
   const source = layerFiles["layer.c"]!;
   const version = createHash("sha256").update(source).digest("hex").slice(0, 16);
@@ -84,14 +84,14 @@ function layerFolder(env: Environment): string {
   try {
     renameSync(fresh, folder);
   } catch (error) {
-    // Another process was first.
+    // Another process compiled the layer first.
     if (!existsSync(join(folder, "layer.json"))) throw error;
     rmSync(fresh, { recursive: true, force: true });
   }
   return folder;
 }
 
-/** The environment of a process whose Vulkan device is the GPU; what its compiler says goes to the folder `out`. */
+/** The environment of a process whose Vulkan device is the GPU. The compiler's reports go to the folder `out`. */
 export function nullEnvironment(
   gpu: Gpu,
   out: string,
@@ -122,7 +122,7 @@ function intelEnvironment(gpu: Gpu, out: string, folder: string): NodeJS.Process
   const manifest = join(out, "intel_icd.json");
   const ICD = { library_path: join(folder, INTEL_LIBRARIES.driver), api_version: "1.4.305" };
   writeFileSync(manifest, JSON.stringify({ file_format_version: "1.0.1", ICD }));
-  // LD_PRELOAD is split at spaces and colons, which the user's folder may have.
+  // LD_PRELOAD is split at spaces and colons, and the user's folder may contain either.
   const stub = join(out, INTEL_LIBRARIES.stub);
   symlinkSync(join(folder, INTEL_LIBRARIES.stub), stub);
   return {

@@ -1,36 +1,39 @@
-// A model of time: what a kernel takes on a card, from the instructions that its workgroups ran. An estimate, never a
-// measurement: one latency for all loads, no cache misses, no clock that changes, dispatches one after the other.
+// A model of time: estimates a kernel's duration on a card from the instructions that its workgroups ran. The model is
+// never a measurement: all loads have the same latency, caches never miss, the clock is constant, dispatches run one
+// after the other.
 import type { WorkCost } from "../../runtime/profile/profile.js";
 import { peakOf, type Card } from "./cards.js";
 import type { Followed } from "./run/follow.js";
 import { DRAWN, UNKNOWN } from "./run/wave.js";
 
-/** What holds a kernel up. */
+/** The resource that limits a kernel. */
 export type Bound = "arithmetic" | "matrix units" | "scalar" | "workgroup memory" | "loads" | "waiting" | "memory";
 
 export interface Estimate {
   readonly us: number;
   readonly by: Bound;
-  /** `least`: loops whose length is not known were counted once. `drawn`: their length hangs on drawn values. */
+  /** `least`: loops of unknown length were counted once. `drawn`: the length of some loop depends on random values. */
   readonly ground: "sizes" | "drawn" | "least";
-  /** Operations and bytes of the work at the card's peak. */
+  /** The time of the kernel's operations and bytes at the card's peak. */
   readonly roofUs: number;
-  /** Of the best rate of a SIMD, were there as many subgroups as it holds. */
+  /** The share of a SIMD's best rate that the kernel reaches with as many subgroups as the SIMD holds. */
   readonly fullShare: number | null;
-  /** Cycles that a SIMD is busy with a subgroup, and that the longest workgroup takes alone. */
+  /**
+   * `busy`: cycles for which one subgroup occupies a SIMD. `alone`: cycles of the longest workgroup, if it ran alone.
+   */
   readonly busy: number;
   readonly alone: number;
 }
 
 export interface Estimated {
   readonly card: Card;
-  /** Some of the workgroups. */
+  /** A sample of the workgroups. */
   readonly followed: readonly Followed[];
   readonly groups: number;
   /** Subgroups that a SIMD holds at a time. */
   readonly resident: number;
   readonly cost: Pick<WorkCost, "flops" | "bytes">;
-  /** Whether operands may be rounded to f16, for which the roof is the matrix units'. */
+  /** Whether operands may be rounded to f16; then the roof is the peak of the matrix units. */
   readonly half: boolean;
 }
 
@@ -51,8 +54,8 @@ export function estimate({ card, followed, groups, resident, cost, half }: Estim
   const busy = Math.max(1, cycles);
   const alone = Math.max(...followed.map((f) => f.alone));
   const usual = sum(followed.map((f) => f.alone)) / followed.length;
-  // The SIMD that gets most subgroups ends last. If its subgroups take equally long, they run in rounds of as many as
-  // the SIMD holds; if not, one begins when another ends.
+  // The SIMD with the most subgroups ends last. If all subgroups take equally long, they run in rounds of as many
+  // subgroups as the SIMD holds; otherwise, each subgroup starts when an earlier one ends.
   const most = Math.ceil((groups * waves) / card.simds);
   const rounds = most / resident;
   const waiting = Math.max(alone, (alone > 1.1 * usual ? rounds : Math.ceil(rounds)) * usual);

@@ -1,10 +1,10 @@
-// What the text of a kernel says about its launch: invocations of a workgroup, and what each binding holds.
+// Facts of a launch, read from a kernel's WGSL text: invocations of a workgroup, and the type of each binding.
 export interface Binding {
   readonly binding: number;
   readonly name: string;
   readonly uniform: boolean;
   readonly writes: boolean;
-  /** The elements: `f32`, `vec4f`, `u32`, `Sizes`. */
+  /** The element type: `f32`, `vec4f`, `u32`, `Sizes`. */
   readonly type: string;
 }
 
@@ -21,7 +21,7 @@ export function bindingsOf(wgsl: string): readonly Binding[] {
   }));
 }
 
-/** Invocations of a workgroup by dimension: the attribute, with the constants that it names. */
+/** Invocations of a workgroup by dimension, from the attribute `@workgroup_size` and the constants that it names. */
 export function threadsOf(wgsl: string): readonly [number, number, number] {
   const sizes = (/@workgroup_size\(([^)]*)\)/.exec(wgsl)?.[1] ?? "1")
     .split(",")
@@ -29,7 +29,7 @@ export function threadsOf(wgsl: string): readonly [number, number, number] {
   return [sizes[0] ?? 1, sizes[1] ?? 1, sizes[2] ?? 1];
 }
 
-/** Products and sums of numbers and of constants of the text; NaN where it is something else. */
+/** Evaluates sums and products of numbers and of the text's constants; NaN for anything else. */
 function valueOf(text: string, wgsl: string, depth: number): number {
   const terms = (by: string, join: (a: number, b: number) => number): number =>
     text
@@ -47,7 +47,7 @@ function valueOf(text: string, wgsl: string, depth: number): number {
 
 export const asksGroups = (wgsl: string): boolean => /@builtin\(num_workgroups\)/.test(wgsl);
 
-/** The dimensions in which a kernel asks for the number of its workgroup. */
+/** The dimensions in which a kernel reads its workgroup's number. */
 export function numberedBy(wgsl: string): readonly (0 | 1 | 2)[] {
   const name = /@builtin\(workgroup_id\)\s*(\w+)/.exec(wgsl)?.[1];
   const dimensions = ["x", "y", "z"].flatMap((d, i) =>

@@ -1,5 +1,5 @@
-// What a card's own compiler makes of a program: a row for each kernel that runs at these sizes, with the facts that
-// the compiler reports, what the code's loops come to, and an estimate of time.
+// Compiles a program with a card's own compiler and reports a row for each kernel that runs at these sizes: the facts
+// that the compiler reports, the instructions that the code runs, and an estimate of time.
 import { loopsOf } from "./isa/blocks.js";
 import { readCode } from "./isa/instruction.js";
 import type { Program, ProgramStep } from "../../runtime/program/program.js";
@@ -18,7 +18,7 @@ import { Prepared } from "./run/prepared.js";
 
 type Dispatch = Extract<ProgramStep, { readonly kind: "dispatch" }>;
 
-/** What the card's compiler reports of a kernel. */
+/** The compiler's report of a kernel. */
 export interface Facts {
   readonly wave: number;
   readonly vectorRegisters: number;
@@ -33,7 +33,7 @@ export interface Facts {
   readonly loops: number;
 }
 
-/** What some of its workgroups ran, by sizes and code: see `Followed`. */
+/** A kernel's facts and what a sample of its workgroups ran; see `Followed`. */
 export interface Row {
   readonly kernel: string;
   readonly tuning: string;
@@ -47,20 +47,22 @@ export interface Row {
 export interface Lab {
   readonly card: Card;
   readonly rows: readonly Row[];
-  /** Copies and clears, which are the driver's own. */
+  /** Copies and clears, which the driver performs. */
   readonly others: number;
-  /** Kernels in the program, of which these sizes run some. */
+  /** Kernels in the program. Only some of them run at these sizes. */
   readonly kernels: number;
 }
 
 export interface LabOptions {
   readonly extents: ReadonlyMap<string, number>;
   readonly live?: Readonly<Record<string, LiveValue>>;
-  /** Whether products may round their operands to f16, so that matrix units are the roof. Default: as stored. */
+  /**
+   * Whether products may round their operands to f16, so that the roof is the matrix units' peak. Default: as stored.
+   */
   readonly half?: boolean;
 }
 
-/** A dispatch that runs at these sizes, translated. */
+/** A dispatch that runs at these sizes, with its compiled pipeline. */
 export interface Translated {
   readonly step: Dispatch;
   readonly workgroups: number;
@@ -68,12 +70,12 @@ export interface Translated {
 }
 
 /**
- * The lab follows at most one workgroup in each sixteenth of a step's grid, at these shares of it. Equal shares would
- * meet the same tile of rows again and again where workgroups are numbered head by head; multiples of the golden ratio
- * spread over the tiles of every head.
+ * The lab follows at most one workgroup in each sixteenth of a step's grid, at these fractions of the sixteenth. If
+ * workgroups are numbered head by head, equal fractions would hit the same tile of rows again and again; multiples of
+ * the golden ratio spread over the tiles of every head.
  */
 const SHIFTS = Array.from({ length: 16 }, (_, i) => (0.5 + 0.618 * i) % 1);
-/** No grid is wider: the runtime folds it over two dimensions. */
+/** The widest grid in one dimension: the runtime folds wider grids into two dimensions. */
 const WIDEST = 65_535;
 
 const runOf = (program: Program, { extents, live = {} }: LabOptions): RunSizes => ({
@@ -82,7 +84,7 @@ const runOf = (program: Program, { extents, live = {} }: LabOptions): RunSizes =
   live: checkLive(program, live, null),
 });
 
-/** Has the kernels translated that run at these sizes; `others`: copies and clears beside them. */
+/** Compiles the kernels that run at these sizes. `others`: the number of copies and clears. */
 export async function translate(
   device: NullDevice<Gpu>,
   program: Program,
@@ -105,7 +107,7 @@ export async function translate(
   return { dispatches, others };
 }
 
-/** The first, the middle and the last. */
+/** The first, the middle and the last entry. */
 const some = <T>(all: readonly T[]): T[] => all.filter((_, i) => [0, all.length >> 1, all.length - 1].includes(i));
 
 export async function labOf(device: NullDevice, program: Program, options: LabOptions): Promise<Lab> {
@@ -168,13 +170,14 @@ function followStep(of: {
   const samples = [...new Set(SHIFTS.map((shift, i) => Math.floor(((i + shift) * workgroups) / SHIFTS.length)))];
   const probes = some(samples);
   const followed = probes.map((n) => followGroup(n));
-  // Where the first, the middle and the last of them run as many instructions in as many cycles, so do the rest.
+  // If the first, the middle and the last workgroup run equally many instructions in equally many cycles, the others
+  // are assumed equal too.
   if (new Set(followed.map(({ mix, alone }) => `${mix.slots} ${alone}`)).size > 1)
     followed.push(...samples.filter((n) => !probes.includes(n)).map((n) => followGroup(n)));
   return { dispatch, cost, facts: factsOf(pipeline, code.loops.length), followed };
 }
 
-/** For each work, the kernel that runs the most instructions: the cost of the work is counted there. */
+/** For each work, the kernel that runs the most instructions. The cost of the work is charged to that kernel. */
 function largestOfWorks(steps: readonly FollowedStep[]): ReadonlySet<FollowedStep> {
   const slots = ({ followed, dispatch }: FollowedStep): number =>
     (followed.reduce((n, { mix }) => n + mix.slots, 0) / followed.length) * dispatch.workgroups;
@@ -206,7 +209,7 @@ function rowOf(card: Card, program: Program, of: FollowedStep, half: boolean): R
   };
 }
 
-/** RADV's names. */
+/** Reads the facts by the names of RADV's statistics. */
 export function factsOf(
   { subgroup, compileMs, statistics, code }: Pipeline,
   loops = loopsOf(readCode(code)).length,

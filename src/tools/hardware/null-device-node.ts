@@ -1,5 +1,5 @@
-// A GPU that does not exist: the driver of a card opened without the card, behind the layer of layer.c, in a process of
-// its own. Its compiler translates kernels as for the card.
+// A null device: a card's driver, opened without the card through the layer of layer.c, in its own process. Its
+// compiler compiles kernels as for the card.
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,28 +10,28 @@ import { NoDeviceError } from "../../runtime/device/errors.js";
 import type { Card, Gpu } from "./cards.js";
 import { INTEL_HINT, nullEnvironment, type Environment } from "./drivers-node.js";
 
-/** What the compiler reports of a pipeline; facts. */
+/** The compiler's report of a pipeline. */
 export interface Pipeline {
   readonly number: number;
   /** Lanes of a subgroup. */
   readonly subgroup: number;
-  /** Invocations of a workgroup, where the driver says; else 0. */
+  /** Invocations of a workgroup; 0 if the driver does not report them. */
   readonly threads: number;
   /** Processor time of the compiler in milliseconds. */
   readonly compileMs: number;
-  /** By the driver's own names. */
+  /** Statistics by the driver's own names. */
   readonly statistics: Readonly<Record<string, number>>;
-  /** The machine code as text; empty where the driver gives none. */
+  /** The machine code as text; empty if the driver prints none. */
   readonly code: string;
 }
 
-/** What helps where the driver is there and opens no such GPU. */
+/** Hints for a machine whose driver is installed but opens no such GPU. */
 const HINTS: Readonly<Record<Gpu["vendor"], string>> = {
   AMD: "Mesa 25 does, as Debian 13 has it; Mesa 26 does no more",
   Intel: INTEL_HINT,
 };
 
-/** What the process tells. */
+/** A line that the child process prints. */
 export type ChildLine =
   | { readonly kind: "device"; readonly target: Target; readonly name: string }
   | { readonly kind: "compiled"; readonly fault: string | null }
@@ -39,7 +39,7 @@ export type ChildLine =
 
 export class NullDevice<G extends Gpu = Card> {
   readonly card: G;
-  /** For which programs are compiled. */
+  /** The target to compile programs for. */
   readonly target: Target;
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -54,7 +54,9 @@ export class NullDevice<G extends Gpu = Card> {
     this.#out = out;
   }
 
-  /** `program`: the script of the process, hardware-child.js. Throws NoDeviceError with what to install. */
+  /**
+   * Starts the process. `program`: its script, hardware-child.js. Throws NoDeviceError with the packages to install.
+   */
   static async open<G extends Gpu>(card: G, program: string, env: Environment): Promise<NullDevice<G>> {
     const out = mkdtempSync(join(tmpdir(), "modc-hardware-"));
     try {
@@ -79,7 +81,7 @@ export class NullDevice<G extends Gpu = Card> {
     }
   }
 
-  /** Has a kernel translated, once for each text. */
+  /** Compiles a kernel; each distinct text is compiled once. */
   async compile(wgsl: string): Promise<Pipeline> {
     const known = this.#known.get(wgsl);
     if (known) return known;
@@ -122,7 +124,7 @@ function errorsOf(child: ChildProcess): () => string {
   return () => said.trim();
 }
 
-/** Lines that are no answers (a driver's own) are passed over. */
+/** The next answer. Other lines, such as the driver's own output, are skipped. */
 async function next(lines: AsyncIterator<string>): Promise<ChildLine | null> {
   for (;;) {
     const { value, done } = await lines.next();

@@ -1,19 +1,19 @@
-// Basic blocks of machine code, and its loops.
+// Basic blocks and loops of machine code.
 import { EXEC, type Code } from "./instruction.js";
 
 export interface Block {
   readonly first: number;
-  /** One behind the last instruction. */
+  /** Index after the last instruction. */
   readonly end: number;
-  /** Blocks that may follow. */
+  /** Successors. */
   readonly next: readonly number[];
 }
 
 export interface Loop {
-  /** First and last instruction. */
+  /** Indices of the first and the last instruction. */
   readonly first: number;
   readonly last: number;
-  /** How many loops it lies in. */
+  /** The number of loops that contain this loop, itself included. */
   readonly depth: number;
 }
 
@@ -33,7 +33,7 @@ export function blocksOf({ list, labels }: Code): readonly Block[] {
   });
 }
 
-/** Loops by their backward branches. Branches to the same head make one loop. */
+/** Loops, found by their backward branches. Branches to the same head make one loop. */
 export function loopsOf({ list, labels }: Code): readonly Loop[] {
   const ends = new Map<number, number>();
   list.forEach(({ label }, i) => {

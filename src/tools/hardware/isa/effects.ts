@@ -1,18 +1,18 @@
-// Which registers an instruction reads and writes, and which of those decide what runs and where it reads.
+// The registers that an instruction reads and writes, and the reads that decide control flow or addresses.
 import { EXEC, M0, SCC, VCC, type Instruction, type Operand } from "./instruction.js";
 import { kindOf } from "./kinds.js";
 
 export interface Effects {
   readonly writes: readonly number[];
   readonly reads: readonly number[];
-  /** Registers that a branch asks, that mask lanes, or that are an address. */
+  /** Registers that a branch tests, that mask lanes, or that hold an address. */
   readonly decides: readonly number[];
 }
 
 const registersOf = (operand: Operand | undefined): readonly number[] =>
   operand?.kind === "register" ? Array.from({ length: operand.words }, (_, i) => operand.at + i) : [];
 
-/** Scalar instructions that leave scc alone. */
+/** Scalar instructions that do not write scc. */
 const KEEPS_SCC =
   /^s_(mov|movk|cselect|cmov|cmovk|mul_i32|mul_hi|mulk|(?:cvt|mul|add|sub|min|max|fmac|fmaak)_(?:num_)?f32|cvt|pack|brev|ctz|clz|cls|sext|bitset|bfm|bitreplicate|getreg|load|buffer_load|ff|flbit|movrel|getpc|version)/;
 
@@ -82,7 +82,7 @@ function vectorEffects(op: string, modifiers: ReadonlyMap<string, string>, all: 
     /dot2acc/.test(op) ||
     [...modifiers.keys()].some((m) => /^(quad_perm|row_|wave_|dpp8|op_sel)/.test(m));
   if (op === "v_swap_b32") return { writes: all(0), reads: all(0), decides: [] };
-  // Two at once have no room to name it.
+  // Dual-issue v_cndmask and v_div_fmas read VCC without naming it.
   const mask = op === "v_dual_cndmask_b32" || op.startsWith("v_div_fmas") ? [VCC, VCC + 1] : [];
   const reads = [...all(two ? 2 : 1), ...(own ? all(0, 1) : []), ...mask];
   return { writes: all(0, two ? 2 : 1), reads, decides: [] };

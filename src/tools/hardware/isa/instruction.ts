@@ -1,7 +1,7 @@
-// Reads the machine code that RADV prints for a pipeline: instructions with operands, blocks, and where branches lead.
-// Names are those of RDNA 3; those of RDNA 2 and 4 are turned into them.
+// Parses the machine code that RADV prints for a pipeline: instructions with operands, labels, and the targets of
+// branches. Instruction names are RDNA 3's; names of RDNA 2 and 4 are converted.
 
-/** Registers by number: scalar ones as the hardware numbers them, vector ones from VECTOR on, then scc. */
+/** Register numbers: scalar registers as the hardware numbers them, vector registers from VECTOR on, then scc. */
 export const VCC = 106;
 export const NULL = 124;
 export const M0 = 125;
@@ -18,30 +18,30 @@ export type Operand =
       readonly neg: boolean;
       readonly abs: boolean;
     }
-  /** The bits; `float` where it was written as a number with a point. */
+  /** The bits; `float`: the text wrote the constant with a decimal point. */
   | { readonly kind: "constant"; readonly bits: number; readonly float: boolean }
   | { readonly kind: "none" };
 
 export interface Instruction {
-  /** Without its encoding's suffix: `v_add_nc_u32`. */
+  /** The name without the suffix of the encoding: `v_add_nc_u32`. */
   readonly op: string;
   readonly operands: readonly Operand[];
   /** `offset` → `12`, `offen` → ``, `op_sel` → `[1,0,0]`. */
   readonly modifiers: ReadonlyMap<string, string>;
-  /** The block that a branch leads to; null for others. */
+  /** The target of a branch; null for other instructions. */
   readonly label: string | null;
-  /** The other half of two vector instructions that issue at once. */
+  /** The second half of a dual-issue pair. */
   readonly beside: Instruction | null;
   readonly text: string;
 }
 
 export interface Code {
   readonly list: readonly Instruction[];
-  /** The instruction that each label stands before. */
+  /** The index of the instruction that follows each label. */
   readonly labels: ReadonlyMap<string, number>;
 }
 
-/** Reads the text; lines that are no instructions are passed over. */
+/** Parses the text. Lines that are not instructions are skipped. */
 export function readCode(text: string): Code {
   const list: Instruction[] = [];
   const labels = new Map<string, number>();
@@ -77,7 +77,7 @@ function readInstruction(text: string): Instruction {
   return { op, operands, modifiers, label: null, beside, text: first! };
 }
 
-/** Splits at commas outside of brackets. */
+/** Splits at commas outside brackets. */
 function parted(text: string): readonly string[] {
   const parts: string[] = [];
   let depth = 0;
@@ -133,10 +133,9 @@ function readOperand(written: string): Operand {
 
 const baseOf = (file: string): number => (file === "v" ? VECTOR : file === "ttmp" ? 108 : 0);
 
-/** The bits of a float. */
 export const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0]!;
 
-/** Names of RDNA 2 and 4 that differ in more than the words for sizes. */
+/** Names of RDNA 2 and 4 that differ from RDNA 3's in more than the size suffix. */
 const RENAMED: Readonly<Record<string, string>> = {
   s_andn2_b32: "s_and_not1_b32",
   s_andn2_b64: "s_and_not1_b64",

@@ -1,4 +1,4 @@
-// What an instruction occupies: its pipe, its cycles there, its floating-point operations and its bytes.
+// The cost of an instruction: its pipe, its cycles there, its floating-point operations and its bytes.
 import type { Instruction } from "./instruction.js";
 
 export type Kind =
@@ -12,7 +12,7 @@ export type Kind =
   | "wait"
   | "branch"
   | "salu"
-  /** Hints to the hardware and no-operations, which take no slot of their own. */
+  /** Hints and no-operations, which occupy no pipe. */
   | "none";
 
 export function kindOf(op: string): Kind {
@@ -35,7 +35,7 @@ export function kindOf(op: string): Kind {
   return "salu";
 }
 
-/** Floating-point operations: of each lane, and of the subgroup together where matrix units multiply. */
+/** Floating-point operations: `lane` for each lane, `matrix` for the whole subgroup on matrix units. */
 export function flopsOf(op: string): { readonly lane: number; readonly matrix: number } {
   if (/^v_s?wmma_/.test(op)) {
     const [, m, n, k] = /_(\d+)x(\d+)x(\d+)_/.exec(op) ?? [];
@@ -50,10 +50,10 @@ export function flopsOf(op: string): { readonly lane: number; readonly matrix: n
 }
 
 const SLOW = /^v_(exp|log|rcp|rsq|sqrt|sin|cos)_/;
-/** What both pipes of an RDNA 3 SIMD do at once for a subgroup of 64. */
+/** Operations that both pipes of an RDNA 3 SIMD execute at once for a subgroup of 64 lanes. */
 const DOUBLE = /^v_(fma|fmac|fmaak|fmamk|mac|mad|mul|add|sub|subrev|max|min|mov|cndmask)_(f32|b32)/;
 
-/** Cycles that a SIMD of 32 lanes is busy with a vector instruction. */
+/** Cycles for which a vector instruction occupies a SIMD of 32 lanes. */
 export function vectorCycles(
   op: string,
   wave: number,
@@ -64,7 +64,7 @@ export function vectorCycles(
   return SLOW.test(op) ? 4 * (wave / 32) : passes;
 }
 
-/** Bytes of each lane that an access of memory moves. */
+/** Bytes that a memory access moves for each lane. */
 export function accessBytes({ op }: Instruction): number {
   const size = /_(?:d16_|tfe_)?(?:hi_)?(?:b|u|i|f)(8|16|32|64|96|128|256|512)(?:$|_)/.exec(op);
   const two = /_2addr/.test(op) ? 2 : 1;
@@ -72,7 +72,10 @@ export function accessBytes({ op }: Instruction): number {
   return /xyzw/.test(op) ? 16 : /xyz/.test(op) ? 12 : /xy/.test(op) ? 8 : 4;
 }
 
-/** How many of each counter's operations may be left when a wait ends; null: the counter is not waited for. */
+/**
+ * The number of each counter's operations that may still be in flight when a wait ends; null: the wait ignores that
+ * counter.
+ */
 export interface Wait {
   readonly vector: number | null;
   readonly other: number | null;

@@ -1,5 +1,6 @@
-// Follows the machine code of one workgroup: which instructions run how often, by the sizes, tables and code alone, and
-// how long a subgroup takes that is alone. Arithmetic that decides nothing is counted, not computed.
+// Follows the machine code of one workgroup: counts how often each instruction runs, from sizes, tables and code alone,
+// and the cycles of a subgroup that runs alone. Arithmetic that decides no branch, mask or address is counted, not
+// computed.
 import { EXEC, NULL, VCC } from "../isa/instruction.js";
 import { Memory, SET, type Contents } from "./memory.js";
 import { Follower, type Shared } from "./follower.js";
@@ -14,30 +15,30 @@ export interface Launch {
   readonly threads: readonly [number, number, number];
   readonly groups: readonly [number, number, number];
   readonly group: readonly [number, number, number];
-  /** By binding. */
+  /** Buffers by binding. */
   readonly buffers: readonly (Contents | null)[];
-  /** Whether the kernel asks how many workgroups there are. */
+  /** Whether the kernel reads the number of workgroups. */
   readonly asksGroups: boolean;
-  /** The dimensions in which it asks for the workgroup's number. */
+  /** The dimensions in which the kernel reads its workgroup's number. */
   readonly numbered: readonly (0 | 1 | 2)[];
 }
 
-/** What a workgroup did. */
+/** The record of a workgroup's run. */
 export interface Followed {
-  /** Of all its subgroups together. */
+  /** Sums over all its subgroups. */
   readonly mix: Mix;
   readonly waves: number;
-  /** Cycles from its beginning to its end, were it alone on its compute unit. */
+  /** Cycles from start to end, if the workgroup ran alone on its compute unit. */
   readonly alone: number;
-  /** How often each instruction ran, by all subgroups. */
+  /** How often each instruction ran, summed over subgroups. */
   readonly counts: Uint32Array;
-  /** What the lengths of its loops rest on; UNKNOWN: figures are lower bounds. */
+  /** The certainty of its loop lengths; UNKNOWN: figures are lower bounds. */
   readonly ground: Ground;
-  /** Why figures are lower bounds: instructions that are not known. */
+  /** Unknown instructions, which make figures lower bounds. */
   readonly unknown: readonly string[];
 }
 
-/** Beyond so many instructions a workgroup is left. */
+/** The most steps of a workgroup; following stops there. */
 const MOST = 12_000_000;
 export function follow(prepared: Prepared, launch: Launch, card: Card): Followed {
   return new Workgroup(prepared, launch, card).run();
@@ -102,7 +103,7 @@ class Workgroup implements Shared {
   get doubts(): Uint8Array {
     return this.#doubts;
   }
-  /** Whether the workgroup has gone on for too long. */
+  /** Counts a step; true if the workgroup has exceeded MOST. */
   get tired(): boolean {
     return ++this.#steps > MOST;
   }
@@ -113,7 +114,7 @@ class Workgroup implements Shared {
     this.#ground = Math.max(this.#ground, ground);
   }
 
-  /** The registers that RADV's shaders begin with. */
+  /** The registers that RADV's shaders start with. */
   #start(n: number, all: number): Wave {
     const { wave, threads, groups, group, asksGroups } = this.#launch;
     const w = new Wave(wave);

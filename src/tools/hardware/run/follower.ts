@@ -1,4 +1,5 @@
-// One subgroup on its way through the code: its registers, the loads that it waits for, and the counts of what it ran.
+// Follows one subgroup through the code: its registers, its outstanding loads, and the counts of the instructions that
+// it ran.
 import type { Instruction } from "../isa/instruction.js";
 import { EXEC, VCC } from "../isa/instruction.js";
 import type { Card } from "../cards.js";
@@ -7,22 +8,22 @@ import type { Mix } from "./mix.js";
 import type { Prepared, Static } from "./prepared.js";
 import { DRAWN, SURE, UNKNOWN, type Ground, type Wave } from "./wave.js";
 
-/** What the subgroups of a workgroup share. */
+/** State that the subgroups of a workgroup share. */
 export interface Shared {
   readonly p: Prepared;
   readonly card: Card;
   readonly memory: Memory;
   readonly mix: Mix;
   readonly counts: Uint32Array;
-  /** How often each branch that hangs on something unknown was met. */
+  /** How often each branch on an unknown value was reached. */
   readonly doubts: Uint8Array;
-  /** Whether the workgroup has gone on for too long. */
+  /** Whether the workgroup has exceeded the limit of steps. */
   readonly tired: boolean;
   doubt(ground: Ground): void;
   lacks(what: string): void;
 }
 
-/** Accesses of an instruction, by each subgroup, whose addresses are looked at. */
+/** The number of accesses, for each instruction and subgroup, whose addresses are inspected. */
 const LOOKED_AT = 6;
 
 interface Looked {
@@ -32,11 +33,11 @@ interface Looked {
   least: number;
 }
 
-/** One subgroup on its way. */
+/** A subgroup that is being followed. */
 export class Follower {
   readonly #w: Wave;
   readonly #g: Shared;
-  /** When the loads that were begun are there, oldest first. */
+  /** The completion times of outstanding loads, oldest first. */
   readonly #vector: number[] = [];
   readonly #other: number[] = [];
   #vectorFree = 0;
@@ -62,7 +63,7 @@ export class Follower {
     }
   }
 
-  /** Carries out an instruction; true where the subgroup waits for others. */
+  /** Executes an instruction; true if the subgroup waits for others. */
   #one(at: number, own: Static): boolean {
     const w = this.#w;
     const { mix, card } = this.#g;
@@ -128,7 +129,7 @@ export class Follower {
     this.#carry(at);
   }
 
-  /** Carries out an instruction if its results are needed. Unknown operands make its results unknown. */
+  /** Executes an instruction if its results are needed. Unknown operands make its results unknown. */
   #carry(at: number): void {
     const w = this.#w;
     const { slice, all } = this.#g.p;
@@ -165,7 +166,7 @@ export class Follower {
       if (this.#taken(op)) w.at = to;
       return;
     }
-    // It stays in its loop once, and then leaves it.
+    // A branch on an unknown value stays in its loop once, and leaves it the next time.
     const loop = loops.filter((l) => l.first <= at && l.last >= at).sort((a, b) => b.depth - a.depth)[0];
     if (!loop) return;
     const stays = to >= loop.first && to <= loop.last;
@@ -192,7 +193,7 @@ export class Follower {
     }
   }
 
-  /** The cost of an access; the average of its earlier costs if it was looked at often. */
+  /** The cost of an access; the mean of earlier costs if the instruction was inspected often enough. */
   #cost(at: number, look: () => Cost): Cost {
     const known = this.#looked.get(at) ?? { times: 0, cycles: 0, parts: 0, least: 0 };
     if (known.times < LOOKED_AT) {

@@ -1,27 +1,27 @@
-// Memory as a followed workgroup sees it: descriptors, buffers, workgroup memory; and what its accesses cost.
+// The memory of a followed workgroup: descriptors, buffers and workgroup memory; and the cost of its accesses.
 import { VECTOR, type Instruction, type Operand } from "../isa/instruction.js";
 import { accessBytes } from "../isa/kinds.js";
 import { SURE, UNKNOWN, type Ground, type Wave } from "./wave.js";
 
-/** What a buffer holds, by words; values rest on `ground`. */
+/** The words of a buffer; `ground` is the certainty of its values. */
 export interface Contents {
   readonly bytes: number;
   readonly ground: Ground;
   word(index: number): number;
 }
 
-/** Where descriptors of a kernel's set lie, and what marks the base of a buffer. */
+/** The address of the kernel's descriptor set, and the tag of a buffer's base address. */
 export const SET = 0x00100000;
 const BASE = 0x4000;
 const LINE = 128;
 const BANKS = 32;
 
 export interface Cost {
-  /** Cycles of the unit, which two SIMDs share. */
+  /** Cycles of the memory unit, which two SIMDs share. */
   readonly cycles: number;
-  /** Lines of 128 bytes, or passes through the banks. */
+  /** Cache lines of 128 bytes, or passes through the banks. */
   readonly parts: number;
-  /** The fewest lines or passes that so many bytes could take. */
+  /** The fewest lines or passes for the same number of bytes. */
   readonly least: number;
 }
 
@@ -36,14 +36,14 @@ export class Memory {
     this.#localGround = new Uint8Array(1 << 14);
   }
 
-  /** s_load and s_buffer_load. */
+  /** Executes s_load and s_buffer_load. */
   loadScalar(w: Wave, { op, operands, modifiers }: Instruction): void {
     const [d, base, by] = operands;
     const words = accessWords(op);
     const own = modifiers.get("offset");
     const offset = (by?.kind === "none" ? 0 : w.word(by)) + (own === undefined ? 0 : Number(own));
     const given = Math.max(this.#groundOf(w, base), this.#groundOf(w, by));
-    // Read before any is written: the base may lie among the results.
+    // Read all words before any is written: the base may be among the destination registers.
     const found = Array.from({ length: words }, (_, i) =>
       op.startsWith("s_buffer")
         ? this.#word(w.word(base, 1), w.word(base, 2), offset + 4 * i)
@@ -61,7 +61,7 @@ export class Memory {
     return ground;
   }
 
-  /** A word of the set of descriptors. */
+  /** A word of the descriptor set. */
   #pointed(low: number, offset: number): readonly [number, Ground] {
     const at = (low + offset - SET) / 4;
     const buffer = this.#buffers[Math.floor(at / 4)];
@@ -74,7 +74,7 @@ export class Memory {
     return offset + 4 > Math.min(bytes, buffer.bytes) ? [0, SURE] : [buffer.word(offset >>> 2), buffer.ground];
   }
 
-  /** The place in its buffer that each lane accesses; null for lanes that take no part. */
+  /** The offset in its buffer that each lane accesses; null for inactive lanes. */
   addresses(w: Wave, { op, operands, modifiers }: Instruction): readonly (number | null)[] {
     const [, address, resource, by] = operands;
     const offset = Number(modifiers.get("offset") ?? 0);
@@ -85,7 +85,7 @@ export class Memory {
     );
   }
 
-  /** buffer_load into the registers of lanes that take part. */
+  /** Executes buffer_load into the registers of active lanes. */
   load(w: Wave, instruction: Instruction, places: readonly (number | null)[]): void {
     const { operands } = instruction;
     const [d, , resource] = operands;
@@ -106,7 +106,7 @@ export class Memory {
     for (let i = 0; i < d.words; i++) w.setGround(d.at + i, ground);
   }
 
-  /** Workgroup memory: loads, stores and the atomic operations that kernels use. False where one is not known. */
+  /** Executes loads, stores and atomic operations of workgroup memory. False for an unknown instruction. */
   local(w: Wave, instruction: Instruction): boolean {
     const { op, operands } = instruction;
     const stores = op.startsWith("ds_store");
@@ -127,7 +127,7 @@ export class Memory {
     const d = operands[0];
     for (let lane = 0; lane < w.lanes; lane++) {
       if (!w.takesPart(lane)) continue;
-      // The address may lie among the results.
+      // The address may be among the destination registers.
       const begin = at[lane]!;
       offsets.forEach((offset, part) => {
         const place = (begin + offset) & 0xffff;
@@ -166,7 +166,7 @@ export class Memory {
     return true;
   }
 
-  /** ds_append: a counter goes up by the lanes that take part; all are given what it was. */
+  /** ds_append: a counter grows by the number of active lanes; every lane receives the old value. */
   append(w: Wave, { operands, modifiers }: Instruction): void {
     const at = (w.m0 & 0xffff) + Number(modifiers.get("offset") ?? 0);
     const here = at & 0xfffc;
@@ -210,7 +210,7 @@ function offsetsOf({ modifiers }: Instruction, two: boolean): readonly number[] 
   return two ? [named("offset0"), named("offset1")] : [named("offset")];
 }
 
-/** Lines of 128 bytes that lanes touch together. Lanes share a line if their places are in it. */
+/** Cache lines of 128 bytes that the lanes touch together. Lanes whose offsets are in the same line share it. */
 export function linesOf(places: readonly (number | null)[], size: number): Cost {
   const lines = new Set<number>();
   const cells = new Set<number>();
@@ -224,7 +224,10 @@ export function linesOf(places: readonly (number | null)[], size: number): Cost 
   return { cycles: 2 * Math.max(1, lines.size), parts: Math.max(1, lines.size), least };
 }
 
-/** Passes through the banks of workgroup memory: lanes whose words lie in one bank follow each other. */
+/**
+ * Passes through the banks of workgroup memory: lanes with different words in the same bank are served one after the
+ * other.
+ */
 export function passesOf(w: Wave, instruction: Instruction): Cost {
   const { op, operands } = instruction;
   const two = op.includes("_2addr");

@@ -1,12 +1,11 @@
-// What instructions that ran were made of: counts, which are facts of the code and of sizes, and the cycles that each
-// pipe is busy with them.
+// Counts of the instructions that ran, which are facts of code and sizes, and the cycles for which each pipe is busy.
 
 export interface Mix {
   slots: number;
-  /** Instructions that multiply and add, and products of matrix units. */
+  /** Multiply-add instructions, and products on matrix units. */
   multiplyAdds: number;
   matrix: number;
-  /** Of lanes that take part. */
+  /** Floating-point operations of active lanes. */
   flops: number;
   loads: number;
   stores: number;
@@ -19,10 +18,10 @@ export interface Mix {
   /** Loads by their width in bits. */
   readonly widths: Map<number, number>;
   readonly localWidths: Map<number, number>;
-  /** Lines of 128 bytes that accesses touched, and as few as their bytes could have. */
+  /** Cache lines of 128 bytes that accesses touched, and the fewest for the same bytes. */
   lines: number;
   leastLines: number;
-  /** Passes through the banks of workgroup memory, and as few as there could have been. */
+  /** Passes through the banks of workgroup memory, and the fewest possible. */
   localPasses: number;
   leastPasses: number;
   vectorCycles: number;

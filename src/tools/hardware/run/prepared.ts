@@ -1,4 +1,4 @@
-// Code that is ready to be followed, by any number of launches: what each instruction is and does.
+// Code prepared for following by any number of launches: the kind and the effects of each instruction.
 import { loopsOf, type Loop } from "../isa/blocks.js";
 import type { Code, Instruction } from "../isa/instruction.js";
 import { accessBytes, flopsOf, kindOf, vectorCycles, waitOf, type Kind, type Wait } from "../isa/kinds.js";
@@ -7,20 +7,20 @@ import { scalarCarry, type Carry } from "./scalar.js";
 import { sliceOf, type Slice } from "./slice.js";
 import { drawnCarry, isDrawn, vectorCarry } from "./vector.js";
 
-/** What an instruction is, whatever it works on. */
+/** Facts of an instruction that do not depend on its operands' values. */
 export interface Static {
   readonly kind: Kind;
   readonly instruction: Instruction;
-  /** Of vector arithmetic: cycles of the SIMD, and operations of each lane and of the subgroup together. */
+  /** Vector arithmetic: cycles of the SIMD, operations of each lane, and operations of the whole subgroup. */
   readonly cycles: number;
   readonly lane: number;
   readonly matrix: number;
-  /** Instructions that multiply and add: two where two issue at once. */
+  /** Multiply-adds: two for a dual-issue pair of them. */
   readonly multiplyAdds: number;
   readonly bytes: number;
   readonly wait: Wait;
   readonly carry: Carry | null;
-  /** Whether its results are drawn, not computed. */
+  /** Whether its results are random values in place of computed ones. */
   readonly drawn: boolean;
 }
 

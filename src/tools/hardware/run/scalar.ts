@@ -1,11 +1,11 @@
-// What scalar instructions do.
+// Semantics of scalar instructions.
 import { EXEC, type Instruction, type Operand } from "../isa/instruction.js";
 import type { Wave } from "./wave.js";
 
 export type Carry = (wave: Wave) => void;
 
 const signed = (x: number): number => x | 0;
-/** The upper word of a product. */
+/** The upper word of a 64-bit product. */
 export const upper = (a: number, b: number): number => {
   const [al, ah, bl, bh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
   const middle = ah * bl + Math.floor((al * bl) / 65536);
@@ -18,7 +18,7 @@ export const ones = (x: number): number => {
   for (let rest = x >>> 0; rest; rest = (rest & (rest - 1)) >>> 0) n++;
   return n;
 };
-/** Bits from `at` on, `width` of them, in place. */
+/** A mask of `width` bits from bit `at` on. */
 const bitField = (width: number, at: number): number => (((width >= 32 ? 0 : 1 << width) - 1) << at) >>> 0;
 export const reversed = (x: number): number => {
   let r = 0;
@@ -28,7 +28,7 @@ export const reversed = (x: number): number => {
 export const trailing = (x: number): number => (x === 0 ? 0xffffffff : 31 - Math.clz32(x & -x));
 export const leading = (x: number): number => (x === 0 ? 0xffffffff : Math.clz32(x));
 
-/** Of two words; scc becomes whether the result is not zero. */
+/** Logical operations on two words; scc becomes 1 if the result is not zero. */
 const LOGIC: Readonly<Record<string, (a: number, b: number) => number>> = {
   and: (a, b) => a & b,
   or: (a, b) => a | b,
@@ -42,7 +42,7 @@ const LOGIC: Readonly<Record<string, (a: number, b: number) => number>> = {
   or_not0: (a, b) => ~a | b,
 };
 
-/** Of two words, scc left alone or set: [result, scc]. */
+/** Operations on two words: [result, scc]; without scc, scc stays. */
 const WORDS: Readonly<Record<string, (a: number, b: number, scc: number) => readonly [number, number?]>> = {
   s_add_u32: (a, b) => [a + b, a + b > 0xffffffff ? 1 : 0],
   s_sub_u32: (a, b) => [a - b, b > a ? 1 : 0],
@@ -80,7 +80,7 @@ const WORDS: Readonly<Record<string, (a: number, b: number, scc: number) => read
 };
 const nonzero = (x: number): readonly [number, number] => [x, x >>> 0 === 0 ? 0 : 1];
 
-/** Of one word. */
+/** Operations on one word. */
 const ONE: Readonly<Record<string, (a: number) => readonly [number, number?]>> = {
   s_mov_b32: (a) => [a],
   s_movk_i32: (a) => [(a << 16) >> 16],
@@ -115,7 +115,7 @@ const wordOf = (value: number): number => {
   float[0] = value;
   return bits[0]!;
 };
-/** RDNA 4 has arithmetic of floats in scalar registers, as it divides whole numbers by. */
+/** Float arithmetic in scalar registers, which RDNA 4 has and uses for integer division. */
 const OF_FLOATS: Readonly<Record<string, (a: number, b: number) => number>> = {
   s_cvt_f32_u32: (a) => wordOf(a),
   s_cvt_f32_i32: (a) => wordOf(signed(a)),
@@ -132,7 +132,7 @@ const OF_FLOATS: Readonly<Record<string, (a: number, b: number) => number>> = {
   v_s_log_f32: (a) => wordOf(Math.log2(floatOf(a))),
 };
 
-/** What an instruction does; null where it is not known. */
+/** The effect of an instruction; null if the instruction is unknown. */
 export function scalarCarry({ op, operands }: Instruction, lanes: number): Carry | null {
   const [d, a, b] = operands;
   const floats = OF_FLOATS[op];
@@ -197,7 +197,7 @@ const logical =
     w.scc = low || high ? 1 : 0;
   };
 
-/** The old mask is kept, the new one is of the operand and the old. */
+/** The s_*_saveexec instructions: save the old mask, then combine it with the operand. */
 const savingExec =
   (f: (a: number, b: number) => number, pair: boolean, d?: Operand, a?: Operand): Carry =>
   (w) => {

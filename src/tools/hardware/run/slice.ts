@@ -1,5 +1,5 @@
-// Which instructions must be carried out to know what runs: those that branches, masks and addresses depend on. The
-// arithmetic of a model does not belong to them, so it is counted and never computed.
+// Finds the instructions that must be executed to know which instructions run: those that branches, masks and addresses
+// depend on. The model's arithmetic is not among them: it is counted and never computed.
 import { blocksOf, isExec } from "../isa/blocks.js";
 import { effectsOf, type Effects } from "../isa/effects.js";
 import { REGISTERS, type Code } from "../isa/instruction.js";
@@ -11,8 +11,8 @@ export interface Slice {
 }
 
 /**
- * A backward walk. A write of a vector register under one mask hides earlier ones only from reads under that mask, so
- * it hides them within a stretch of a block in which the mask is not written.
+ * A backward dataflow analysis. A write of a vector register under one mask kills earlier writes only for reads under
+ * the same mask, so it kills them only within the part of a block that does not write the mask.
  */
 export function sliceOf(code: Code): Slice {
   const { list } = code;
@@ -20,7 +20,7 @@ export function sliceOf(code: Code): Slice {
   const blocks = blocksOf(code);
   const needed = new Uint8Array(list.length);
   const kinds = list.map(({ op }) => kindOf(op));
-  // Stores to workgroup memory count where anything that is loaded from there does.
+  // Stores to workgroup memory are needed if any load from workgroup memory is.
   let loads = false;
   const before = blocks.map(() => new Uint8Array(REGISTERS));
 
@@ -43,7 +43,7 @@ export function sliceOf(code: Code): Slice {
         inner = new Uint8Array(REGISTERS);
       }
       for (const w of writes) inner[w] = 0;
-      // A scalar register is written whole.
+      // A write of a scalar register is not masked, so it kills all earlier writes.
       for (const w of writes) if (w < 128) outer[w] = 0;
       for (const r of decides) inner[r] = 1;
       if (own) for (const r of reads) inner[r] = 1;

@@ -1,4 +1,4 @@
-// What vector instructions compute for each lane.
+// Semantics of vector instructions for one lane.
 import { leading, ones, reversed, trailing, upper, upperSigned } from "./scalar.js";
 
 type Words = (a: number, b: number, c: number) => number;
@@ -12,7 +12,7 @@ const low24 = (x: number): number => x & 0xffffff;
 const signed24 = (x: number): number => (x << 8) >> 8;
 const median = (a: number, b: number, c: number): number => Math.max(Math.min(a, b), Math.min(Math.max(a, b), c));
 
-/** Of whole numbers: words in, a word out. */
+/** Integer operations: words in, a word out. */
 export const INTEGERS: Readonly<Record<string, Words>> = {
   v_mov_b32: (a) => a,
   v_dual_mov_b32: (a) => a,
@@ -96,7 +96,7 @@ export const INTEGERS: Readonly<Record<string, Words>> = {
   v_pack_b32_f16: (a, b) => (a & 0xffff) | (b << 16),
 };
 
-/** Of floats in, a float out. */
+/** Float operations: floats in, a float out. */
 export const FLOATS: Readonly<Record<string, Words>> = {
   v_add_f32: (a, b) => a + b,
   v_sub_f32: (a, b) => a - b,
@@ -172,7 +172,7 @@ function halfOf(bits: number): number {
 }
 
 type Compare = (a: number, b: number) => boolean;
-/** By their names; `u` and `n…` are true of NaN too. */
+/** Comparisons by name; `u` and `n…` are true for NaN. */
 export const COMPARES: Readonly<Record<string, Compare>> = {
   f: () => false,
   t: () => true,

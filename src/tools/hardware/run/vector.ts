@@ -1,4 +1,4 @@
-// What vector instructions do to the registers of a subgroup.
+// Effects of vector instructions on the registers of a subgroup.
 import { EXEC, VCC, VECTOR, type Instruction, type Operand } from "../isa/instruction.js";
 import type { Carry } from "./scalar.js";
 import { COMPARES, FLOATS, FROM_FLOAT, INTEGERS, TO_FLOAT } from "./vector-ops.js";
@@ -9,7 +9,7 @@ type Words = (a: number, b: number, c: number) => number;
 const word = new Uint32Array(1);
 const float = new Float32Array(word.buffer);
 
-/** The word that a lane has in an operand. */
+/** A lane's word of an operand. */
 function read(operand: Operand | undefined): (w: Wave, lane: number) => number {
   if (operand?.kind === "register" && operand.at >= VECTOR && operand.at < VECTOR + 256) {
     const at = operand.at - VECTOR;
@@ -21,7 +21,7 @@ function read(operand: Operand | undefined): (w: Wave, lane: number) => number {
 function readFloat(operand: Operand | undefined): (w: Wave, lane: number) => number {
   const from = read(operand);
   if (operand?.kind !== "register" && operand?.kind !== "constant") return () => 0;
-  // A whole number among floats is its bits, but for small ones, which are written as they are.
+  // An integer literal in a float operation is its bits, except small integers, which are inline constants.
   const [neg, abs] = operand.kind === "register" ? [operand.neg, operand.abs] : [false, false];
   return (w, lane) => {
     word[0] = from(w, lane);
@@ -41,13 +41,13 @@ function perLane(d: number, compute: (w: Wave, lane: number) => number): Carry {
   };
 }
 
-/** What an instruction does; null where it is not known. */
+/** The effect of an instruction; null if the instruction is unknown. */
 export function vectorCarry(instruction: Instruction): Carry | null {
   const own = oneCarry(instruction);
   if (!instruction.beside) return own;
   const other = oneCarry(instruction.beside);
   if (!own || !other) return null;
-  // Both read before either writes.
+  // Both halves of a pair read their operands before either writes.
   const reads = (i: Instruction, of: Instruction): boolean => {
     const d = of.operands[0];
     return i.operands.slice(1).some((o) => o.kind === "register" && d?.kind === "register" && o.at === d.at);
@@ -62,8 +62,8 @@ export function vectorCarry(instruction: Instruction): Carry | null {
 }
 
 /**
- * Arithmetic in f16, on matrix units and with scaled results is not computed: values are drawn in place of its results,
- * as for what other kernels wrote.
+ * Arithmetic in f16, on matrix units and with scaled results is not computed: its results are random values, like the
+ * results of other kernels.
  */
 export const isDrawn = ({ op, beside }: Instruction): boolean =>
   beside === null && /wmma|_f16|_bf16|^v_dot\d|^v_pk_|_f32$/.test(op) && !op.startsWith("v_cmp");
@@ -131,7 +131,7 @@ function combined(
 function comparing({ operands }: Instruction, [, x, how, type, bits]: RegExpExecArray): Carry | null {
   const compare = COMPARES[how!];
   if (!compare || bits !== "32") return null;
-  // Of cmpx, and of the short form in some disassemblies, both operands stand alone.
+  // v_cmpx, and the short form in some disassemblies, have two operands and no destination.
   const [a, b] = operands.length === 2 ? operands : operands.slice(1);
   const d: Operand | undefined = operands.length === 2 ? undefined : operands[0];
   const reader = type === "f" ? readFloat : read;
@@ -212,7 +212,7 @@ function special({ op, operands, text }: Instruction, d: number | null): Carry |
   }
 }
 
-/** Sums and differences with a carry for each lane, and products of 64 bits. */
+/** Additions and subtractions with a carry for each lane, and 64-bit products. */
 function carrying(op: string, operands: readonly Operand[], d: number | null, text: string): Carry | null {
   const adding = /^v_(add|sub|subrev)_co_(ci_)?u32$/.exec(op);
   if (adding && d !== null) {
@@ -267,7 +267,7 @@ function carrying(op: string, operands: readonly Operand[], d: number | null, te
   return text === "" ? () => {} : null;
 }
 
-/** Each lane's word of another lane. */
+/** Each lane reads the word of another lane. */
 function gathered(d: number, a: Operand | undefined, from: (lane: number, w: Wave) => number): Carry {
   const x = read(a);
   return (w) => {
@@ -276,7 +276,7 @@ function gathered(d: number, a: Operand | undefined, from: (lane: number, w: Wav
   };
 }
 
-/** Instructions whose first operand comes from other lanes of the row of 16. */
+/** DPP instructions, whose first operand comes from other lanes of the row of 16. */
 function dpp(instruction: Instruction, how: string): Carry | null {
   const value = instruction.modifiers.get(how)!;
   const numbers = value.replace(/[[\]]/g, "").split(",").map(Number);
@@ -304,7 +304,7 @@ function dpp(instruction: Instruction, how: string): Carry | null {
   };
 }
 
-/** The lane that a lane reads; null beyond its row. */
+/** The lane that a lane reads from; null beyond the row. */
 function laneOf(how: string, numbers: readonly number[]): ((lane: number) => number | null) | null {
   const n = numbers[0]!;
   const inRow = (lane: number, at: number): number | null => (at < 0 || at > 15 ? null : (lane & ~15) + at);

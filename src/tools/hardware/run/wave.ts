@@ -1,4 +1,4 @@
-// The registers of a subgroup while its code is followed, and what is known of them.
+// The registers of a followed subgroup, and the certainty of their values.
 import { EXEC, M0, NULL, SCC, VECTOR, type Operand } from "../isa/instruction.js";
 
 const ones = (x: number): number => {
@@ -7,16 +7,16 @@ const ones = (x: number): number => {
   return n;
 };
 
-/** A number that looks random, the same for the same place. */
+/** A pseudo-random number, the same for the same index. */
 export function scattered(i: number): number {
   let x = Math.imul(i + 1, 0x9e3779b1);
   x = Math.imul(x ^ (x >>> 15), 0x85ebca6b);
   return (x ^ (x >>> 13)) >>> 0;
 }
-/** From −1 to 1. */
+/** A pseudo-random float from −1 to 1. */
 export const scatteredFloat = (i: number): number => scattered(i) / 2 ** 31 - 1;
 
-/** What a value rests on: nothing but sizes and tables; values drawn in place of results; or it is not known. */
+/** The certainty of a value. SURE: from sizes and tables alone. DRAWN: from random values in place of results. */
 export const SURE = 0;
 export const DRAWN = 1;
 export const UNKNOWN = 2;
@@ -28,7 +28,7 @@ export class Wave {
   readonly scalarGround = new Uint8Array(128);
   readonly vector: readonly Uint32Array[];
   readonly floats: readonly Float32Array[];
-  /** Of each lane; and of each register the greatest that any lane has. */
+  /** The certainty for each lane, and for each register the worst of its lanes. */
   readonly #vectorGround: Uint8Array;
   readonly #greatest = new Uint8Array(256);
   scc = 0;
@@ -36,7 +36,7 @@ export class Wave {
   /** The next instruction. */
   at = 0;
   ended = false;
-  /** Cycles so far, were it alone on its SIMD. */
+  /** Cycles so far, if the subgroup ran alone on its SIMD. */
   time = 0;
 
   constructor(lanes: number) {
@@ -49,7 +49,7 @@ export class Wave {
     this.scalar[EXEC + 1] = lanes === 64 ? 0xffffffff : 0;
   }
 
-  /** Whether a lane takes part. */
+  /** Whether a lane is active. */
   takesPart(lane: number): boolean {
     return (this.scalar[EXEC + (lane >> 5)]! >>> (lane & 31)) % 2 === 1;
   }
@@ -58,7 +58,7 @@ export class Wave {
     return this.scalar[EXEC] === 0xffffffff && (this.lanes === 32 || this.scalar[EXEC + 1] === 0xffffffff);
   }
 
-  /** Lanes that take part. */
+  /** The number of active lanes. */
   get active(): number {
     if (this.whole) return this.lanes;
     return ones(this.scalar[EXEC]!) + (this.lanes === 64 ? ones(this.scalar[EXEC + 1]!) : 0);
@@ -79,7 +79,7 @@ export class Wave {
     else if (register >= VECTOR) this.#setVectorGround(register - VECTOR, ground);
     else if (register !== NULL) this.scalarGround[register] = ground;
   }
-  /** What lanes that take no part have stays, with its ground. */
+  /** Inactive lanes keep their values and the certainty of these. */
   #setVectorGround(at: number, ground: Ground): void {
     if (ground === this.#greatest[at] && ground === SURE) return;
     if (this.whole) {
@@ -92,7 +92,7 @@ export class Wave {
     this.#greatest[at] = Math.max(ground, this.#greatest[at]!);
   }
 
-  /** A scalar operand's word. */
+  /** A word of a scalar operand. */
   word(operand: Operand | undefined, n = 0): number {
     if (operand?.kind === "register") {
       const at = operand.at + n;
@@ -101,7 +101,7 @@ export class Wave {
       return at === NULL ? 0 : n < operand.words ? this.scalar[at]! : 0;
     }
     if (operand?.kind !== "constant") return 0;
-    // Whole numbers are sign-extended to 64 bits.
+    // Integers are sign-extended to 64 bits.
     return n === 0 ? operand.bits : !operand.float && operand.bits >= 0x80000000 ? 0xffffffff : 0;
   }
   setWord(operand: Operand | undefined, value: number, n = 0): void {
