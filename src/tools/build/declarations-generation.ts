@@ -1,4 +1,4 @@
-// The parts of a package's `index.d.ts` for models that generate.
+// The generation part of a package's `index.d.ts`.
 
 /** The types of `generate`: its options and results. */
 export const GENERATION_TYPES = `
@@ -92,7 +92,10 @@ const together = (maxBatch: number): string => `Calls may be under
    * way at once, each with the tokens that it has alone: at most ${maxBatch} texts are generated together, and others
    * wait. Throws a ModelError.`;
 
-/** Members of `LoadedModel`; `maxBatch`: the most texts that an engine generates at once, if there is one. */
+/**
+ * Members of `LoadedModel`. `maxBatch`: the most sequences that an engine generates at once; undefined without an
+ * engine.
+ */
 export const generateMember = (maxBatch: number | undefined): string => `  /**
    * Goes on from a prompt, or from each of several: tokens as they come, texts taking turns. ${
      maxBatch === undefined ? TURNS : together(maxBatch)

@@ -56,7 +56,7 @@ const ARRAYS: { readonly [D in DType]: string } = {
   bool: "Uint8Array",
 };
 
-/** The name as a TypeScript property: quoted where it is a path with dots or another name that is no identifier. */
+/** The name as a TypeScript property, quoted if it is not an identifier, such as a path with dots. */
 const propertyOf = (name: string): string => (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? name : JSON.stringify(name));
 
 const HEAD = `// Made by modc build; do not edit.

@@ -1,4 +1,4 @@
-// Reads what an earlier build left in a folder: its manifest and its package.json. Node only.
+// Reads the manifest and the package.json that an earlier build left in a folder. Node only.
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
@@ -62,12 +62,12 @@ async function manifestIn(path: string): Promise<Manifest | null> {
   }
 }
 
-/** Whether a name of a manifest stays within its folder. */
+/** Whether a file name of a manifest stays within the folder. */
 const isWithin = (name: string): boolean =>
   !/[\\:\0]/.test(name) && name.split("/").every((part) => part !== "" && part !== "." && part !== "..");
 
 async function digestOf(path: string): Promise<string> {
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer); // it has no encoding
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer); // a stream without an encoding yields buffers
   return hash.digest("hex");
 }

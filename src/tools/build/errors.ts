@@ -1,4 +1,4 @@
-// The error of a folder that cannot be written.
+// The error for a folder that cannot be written.
 import { ModcError, type FaultOptions } from "../../ground/base/errors.js";
 
 /** The folder cannot be written, or holds files that would be lost. */

@@ -1,4 +1,4 @@
-// Writes the files of a folder, all or none: over files that an earlier call wrote, never over others. Node only.
+// Writes the files of a folder, all or none. Replaces only files that an earlier call wrote. Node only.
 import { randomBytes } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -10,28 +10,29 @@ import { escapedName } from "../../ground/base/shown.js";
 import { FolderError } from "./errors.js";
 import type { WriteFile } from "./package.js";
 
-/** The record of the files that an earlier call wrote to a folder. */
+/** The record of an earlier call: the files that it wrote to the folder. */
 export interface EarlierFiles {
-  /** The mark of each file's contents, by its name with slashes. */
+  /** The mark (a digest) of each file's contents, by file name with slashes. */
   readonly marks: ReadonlyMap<string, string>;
-  /** The mark of a file. */
+  /** Computes the mark of a file. */
   readonly markOf: (path: string) => string | Promise<string>;
-  /** Files that may have changed since, because the new ones keep the changes. */
+  /** Files that may have changed since the earlier call, because the new files include the changes. */
   readonly merged: ReadonlySet<string>;
-  /** The file that holds this record. It is written last. */
+  /** The file that holds this record. The record is written last. */
   readonly record: string;
 }
 
 export interface NewFolder {
-  /** The folder in which files are written before they get their names. */
+  /** The folder into which new files are written before they are moved to their names. */
   readonly fresh: string;
   readonly write: WriteFile;
 }
 
 /**
- * Calls `fill`, which writes files to a temporary folder, then moves them to `path`. Files of the earlier call that the
- * new one lacks are removed; all other files stay. If `fill` throws, or a file cannot be moved, `path` stays as it was.
- * Throws FolderError for a file that has changed since the earlier call, or that it did not write.
+ * Calls `fill`, which writes files to a temporary folder, then moves the files to `path`. Files of the earlier call
+ * that the new one lacks are removed; all other files stay. If `fill` throws, or a file cannot be moved, `path` is
+ * unchanged. Throws FolderError for a file that has changed since the earlier call, or that the earlier call did not
+ * write.
  */
 export async function writeFolder<T>(
   path: string,
@@ -40,7 +41,7 @@ export async function writeFolder<T>(
 ): Promise<T> {
   const place = resolve(path);
   const code = randomBytes(6).toString("hex");
-  // Inside an existing folder, which may be a mount point, files can be renamed.
+  // Inside an existing folder, renames work even if the folder is a mount point.
   const temporary = existsSync(place)
     ? join(place, `.modc-${code}`)
     : join(dirname(place), `.${basename(place)}-${code}`);
@@ -72,7 +73,7 @@ export async function writeFolder<T>(
   }
 }
 
-/** Files of the folder could not be moved back to their places: they are in the temporary folder, which stays. */
+/** Files could not be moved back to the folder. They are in the temporary folder, which stays. */
 class NotRestoredError extends FolderError {}
 
 /** Throws FolderError for a path that names a file. */
@@ -97,8 +98,8 @@ const filesIn = (folder: string): string[] =>
   );
 
 /**
- * Throws FolderError if the folder holds a file of these names that the earlier call did not write, or one of the
- * earlier call that has changed since. Files equal to the new ones in `fresh` are accepted.
+ * Throws FolderError if the folder holds a file with one of these names that the earlier call did not write, or a file
+ * of the earlier call that has changed since. Files equal to the new ones in `fresh` are accepted.
  */
 export async function expectUnchanged(
   path: string,
@@ -137,7 +138,7 @@ function listed(names: readonly string[]): string {
   return [...shown, ...(more > 0 ? [`${more} more`] : [])].join(", ").replace(/, ([^,]*)$/, " and $1");
 }
 
-/** What a name of a folder's file leads to; a link, to a file or on the way to it, is something else. */
+/** The kind of the folder's entry with this name. A link, at the end or on the path, is `other`. */
 function lookUp(folder: string, name: string): "absent" | "file" | "other" {
   const parts = name.split("/");
   for (const i of parts.keys()) {
@@ -152,13 +153,14 @@ function lookUp(folder: string, name: string): "absent" | "file" | "other" {
 interface Places {
   readonly place: string;
   readonly fresh: string;
-  /** Where replaced files go. */
+  /** The folder for replaced files. */
   readonly old: string;
 }
 
 /**
- * Moves the files `names` from `fresh` to `place`, and the files `removed` away. It is synchronous: no interrupt comes
- * between two files. If a file cannot be moved, everything is moved back; throws NotRestoredError where that fails.
+ * Moves the files `names` from `fresh` to `place`, and the files `removed` to `old`. The function is synchronous, so
+ * that no interrupt comes between two files. If a file cannot be moved, everything is moved back. Throws
+ * NotRestoredError if moving back fails.
  */
 function replaceFiles({ place, fresh, old }: Places, names: readonly string[], removed: readonly string[]): void {
   const moved: { readonly name: string; readonly from: string; readonly to: string }[] = [];
@@ -182,7 +184,7 @@ function replaceFiles({ place, fresh, old }: Places, names: readonly string[], r
       try {
         renameSync(to, from);
       } catch (own) {
-        faults.set(name, own); // the others are moved back all the same
+        faults.set(name, own); // the other files are moved back nevertheless
       }
     }
     removeEmpty(place, names);
@@ -192,7 +194,7 @@ function replaceFiles({ place, fresh, old }: Places, names: readonly string[], r
   removeEmpty(place, removed);
 }
 
-/** `faults`: why files could not be moved back, by their names. */
+/** The error for files that could not be moved back. `faults`: the reason for each file name. */
 function notRestored({ place, old }: Places, fault: unknown, faults: ReadonlyMap<string, unknown>): NotRestoredError {
   const names = listed([...faults.keys()]);
   const them = faults.size === 1 ? "it" : "them";
@@ -211,7 +213,7 @@ const reason = (fault: unknown): string => {
   return code === null ? String(fault) : reasonOf(code);
 };
 
-/** Removes folders that are empty now. One that cannot be removed, such as a mount point, stays. */
+/** Removes folders that are now empty. A folder that cannot be removed, such as a mount point, stays. */
 function removeEmpty(place: string, names: readonly string[]): void {
   for (const name of names)
     for (let at = dirname(name); at !== "."; at = dirname(at)) {

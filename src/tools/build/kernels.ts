@@ -1,4 +1,4 @@
-// Programs in the form a package stores: each distinct kernel text in its own file.
+// Serializes programs as a package stores them: each distinct kernel text in its own file.
 import type { Programs } from "../../generation/packaged/programs.js";
 import type { Program } from "../../runtime/program/program.js";
 import { printGeneration } from "../../runtime/program/generation.js";
@@ -12,7 +12,7 @@ export interface StoredPrograms {
 }
 
 export function storePrograms({ run, generation, maxBatch }: Programs): StoredPrograms {
-  const files = new Map<string, string>(); // of each text
+  const files = new Map<string, string>(); // file name by text
   const counts = new Map<string, number>();
   const fileOf = (name: string, wgsl: string): string => {
     let file = files.get(wgsl);
@@ -32,7 +32,7 @@ export function storePrograms({ run, generation, maxBatch }: Programs): StoredPr
   const texts = [
     `"run": ${printProgram(stored(run))}`,
     `"generation": ${generation && parts ? printGeneration({ ...generation, ...parts }) : "null\n"}`,
-    // Nothing is guessed in a package: the programs for it would be as large as the others.
+    // Packages generate without drafts: the draft programs would double their size.
     ...(generation?.pages && maxBatch !== undefined
       ? [`"pages": ${JSON.stringify({ ...generation.pages, draft: null })},\n"maxBatch": ${maxBatch}\n`]
       : []),

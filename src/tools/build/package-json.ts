@@ -1,4 +1,4 @@
-// The package.json of a package. A build over an earlier one keeps the version, and all that its owner added.
+// Prints the package.json of a package. A rebuild keeps the version and everything that the owner added.
 import type { Manifest } from "../../generation/packaged/manifest.js";
 import { escapedName } from "../../ground/base/shown.js";
 import { FolderError } from "./errors.js";
@@ -8,16 +8,16 @@ export const PACKAGE_JSON = "package.json";
 export interface PackageFields {
   /** The package's name for npm. */
   readonly name: string;
-  /** Its version; null keeps the earlier build's, or 1.0.0. */
+  /** The package's version; null keeps the version of the earlier build, or 1.0.0. */
   readonly packageVersion: string | null;
-  /** The name of the source: `moby.mod`. */
+  /** The file name of the source: `moby.mod`. */
   readonly source: string;
   readonly model: string;
-  /** The names of its files. */
+  /** The names of the package's files. */
   readonly files: readonly string[];
 }
 
-/** The package that a folder holds before the build. */
+/** The package in the folder before this build. */
 export interface EarlierPackage {
   readonly manifest: Manifest;
   /** The text of its package.json; null if the file is gone. */
@@ -28,7 +28,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const FIRST_VERSION = "1.0.0";
 
-/** Throws FolderError if a field that a package needs was given another value in the earlier build. */
+/** The text of package.json. Throws FolderError if the owner changed a field that a package needs. */
 export function packageJsonText(fields: PackageFields, earlier: EarlierPackage | null): string {
   const made = fieldsOf(fields);
   const before = earlier && fieldsIn(earlier);
@@ -37,7 +37,7 @@ export function packageJsonText(fields: PackageFields, earlier: EarlierPackage |
   return printed({ ...merged({ ...made, version }, before, listedFiles(filesIn(earlier.manifest))), version });
 }
 
-/** The name of an earlier build, if it is not the one that the model's name gives. */
+/** The name of an earlier build's package, if its owner changed it from the name derived from the model. */
 export function keptName(earlier: EarlierPackage | null, nameOf: (model: string) => string): string | null {
   const name = earlier && fieldsIn(earlier)?.name;
   return typeof name === "string" && name !== nameOf(earlier!.manifest.model) ? name : null;
@@ -63,10 +63,10 @@ const fieldsOf = ({ name, packageVersion, source, model, files }: PackageFields)
   peerDependenciesMeta: { webgpu: { optional: true } },
 });
 
-/** A description that a build wrote. */
+/** Matches a description that a build wrote. */
 const OWN_DESCRIPTION = /^The model \w+, compiled from .* by modc$/s;
 
-/** Files and folders at the top of the package, as npm lists them. */
+/** The top-level entries of the package, as npm's field `files` lists them. */
 const listedFiles = (files: readonly string[]): readonly string[] =>
   [...new Set(files.map((file) => file.split("/")[0]!))].filter(
     (file) => file !== "README.md" && file !== PACKAGE_JSON,
@@ -90,10 +90,10 @@ function fieldsIn({ packageJson }: EarlierPackage): Fields | null {
 const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** The fields of `before` with those that a build sets. `listed`: the entries that the earlier build put in `files`. */
+/** `before` with the fields that a build sets. `listed`: the entries that the earlier build wrote to `files`. */
 function merged(made: Fields, before: Fields, listed: readonly string[], path = ""): Fields {
   const out: Record<string, unknown> = { ...before, ...made };
-  // in the order in which they are; `fromEntries` takes any key as a field
+  // keeps the order of fields; `fromEntries` accepts any key, `__proto__` included
   return Object.fromEntries(
     [...new Set([...Object.keys(before), ...Object.keys(made)])].map((key) => {
       const [own, theirs] = [made[key], before[key]];
@@ -106,7 +106,7 @@ function merged(made: Fields, before: Fields, listed: readonly string[], path = 
   );
 }
 
-/** How fields of the top that differ from build to build are merged. */
+/** How to merge top-level fields whose values differ from build to build. */
 const CHANGING: Readonly<Record<string, (made: unknown, before: unknown, listed: readonly string[]) => unknown>> = {
   name: (made) => made,
   version: (made) => made,

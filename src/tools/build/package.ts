@@ -30,28 +30,28 @@ import { readme } from "./readme.js";
 export interface PackageInput {
   /** The package's name for npm. */
   readonly name: string;
-  /** Its version for npm; null keeps the earlier build's, or 1.0.0. */
+  /** The package's version for npm; null keeps the version of the earlier build, or 1.0.0. */
   readonly packageVersion: string | null;
-  /** The package that this one replaces, or null. */
+  /** The package that the build replaces, or null. */
   readonly earlier: EarlierPackage | null;
-  /** The name of the source, for readers: `moby.mod`. */
+  /** The file name of the source, for readers: `moby.mod`. */
   readonly source: string;
   /** The programs of the package, all with the same weights. */
   readonly programs: Programs;
   readonly weights: WeightSource;
-  /** Null where the model has none. */
+  /** The texts of the tokenizer; null if the model has none. */
   readonly tokenizer: TokenizerTexts | null;
-  /** Defaults of the options of generation. */
+  /** Default values of generation options. */
   readonly defaults: Defaults;
-  /** Files of the runtime by name, and files of its parts for a tokenizer and for several callers. */
+  /** Runtime files by name, including the parts for a tokenizer and for concurrent callers. */
   readonly runtime: Readonly<Record<string, string>>;
   readonly tokenizerRuntime: Readonly<Record<string, string>>;
   readonly engineRuntime: Readonly<Record<string, string>>;
-  /** Files of the two ends of a worker. */
+  /** Files for running in a worker: the page's side and the worker's side. */
   readonly workerRuntime: Readonly<Record<string, string>>;
   /**
-   * The part that packs weights in less than words. Files of the runtime import it as `unseen`, which no bundler
-   * follows.
+   * The runtime file with the packers of encodings narrower than a word. Runtime files import it as `unseen`, a form
+   * that bundlers do not follow; the build replaces `unseen` by `seen` in packages that need the file.
    */
   readonly packersPart: {
     readonly file: string;
@@ -68,7 +68,7 @@ export interface PackageInput {
 /** Writes one file of the package; names have slashes. */
 export type WriteFile = (name: string, bytes: Uint8Array) => Promise<void>;
 
-/** Writes every file with `write`, the manifest last. Throws WeightsError where the weights do not fit the model. */
+/** Writes every file with `write`, the manifest last. Throws WeightsError if the weights do not fit the model. */
 export async function buildPackage(
   input: PackageInput,
   write: WriteFile,
@@ -131,7 +131,7 @@ export async function buildPackage(
 const programsIn = ({ run, generation }: Programs): readonly Program[] =>
   generation === null ? [run] : [run, generation.prompt, generation.step];
 
-/** The files of the runtime, with the part for weights in less than words where there are such. */
+/** The runtime files, with the packers if some weight has an encoding narrower than a word. */
 function runtimeOf({ programs, runtime, packersPart }: PackageInput): [string, string][] {
   const files = Object.entries(runtime);
   if (!programsIn(programs).some(({ weights }) => weights.some((w) => w.slots.some((s) => s.form !== "word"))))
@@ -148,7 +148,7 @@ const hasTemplate = ({ template, config }: TokenizerTexts): boolean =>
 
 const byName = (a: ManifestFile, b: ManifestFile): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
-/** Writes the weights in the order of loading, with the checkpoint's element types, split into shards. */
+/** Writes the weights in the order of loading, with the checkpoint's element types, in shards. */
 async function putWeights(
   { weights, shardBytes, programs }: PackageInput,
   run: Program,
@@ -180,7 +180,7 @@ async function putWeights(
       bytes: values.bytes.length,
     });
     offset += values.bytes.length;
-    // Start a new shard if the tensor would not fit; a tensor larger than a shard is split.
+    // Start a new shard if the tensor would not fit. A tensor larger than a shard is split.
     if (bytes > 0 && bytes + values.bytes.length > shardBytes) await flush();
     for (let at = 0; at < values.bytes.length; at += shardBytes) {
       const piece = values.bytes.subarray(at, at + shardBytes);
@@ -194,10 +194,10 @@ async function putWeights(
   return { shards, tensors };
 }
 
-/** The types in files of what kernels read in less than words. */
+/** File types of encodings narrower than a word. */
 const NARROW = { f16: "F16", bf16: "BF16", ...BLOCKS_OF } as const;
 
-/** The type in which all programs read a weight, if it takes less than words and a file can hold it so; else null. */
+/** The file type in which all programs read a weight, if it is narrower than a word; else null. */
 function typeRead(programs: Programs, path: string): string | null {
   const weights = programsIn(programs).flatMap(({ weights: all }) =>
     all.filter((w) => w.path === path && w.slots.length > 0),
@@ -208,7 +208,7 @@ function typeRead(programs: Programs, path: string): string | null {
   return NARROW[form];
 }
 
-/** The checkpoint's own bytes where one tensor holds the weight; where several do, they are read and compared. */
+/** The checkpoint's own bytes if one tensor holds the weight. If several tensors do, they are read and compared. */
 async function stored(
   weight: Program["weights"][number],
   keys: readonly string[],
@@ -235,7 +235,7 @@ function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
   return whole;
 }
 
-/** The manifest as JSON, a line for each file and tensor. */
+/** The manifest as JSON, with a line for each file and tensor. */
 function manifestText(manifest: Manifest): Promise<string> {
   const lines = Object.entries(manifest).map(([key, value]: [string, unknown]) => {
     const text =
@@ -247,13 +247,13 @@ function manifestText(manifest: Manifest): Promise<string> {
   return sealed(`{\n${lines.join(",\n")}`);
 }
 
-/** How the runtime imports its parts of these names. */
+/** The runtime's imports of the parts with these names. */
 const partsText = (parts: readonly string[]): string =>
   parts.length === 0 ? "" : `, { ${parts.map((name) => `${name}: () => import("./runtime/${name}.js")`).join(", ")} }`;
 const fileLine = (name: string): string =>
   `  ${JSON.stringify(name)}: new URL(${JSON.stringify(`./${name}`)}, import.meta.url),\n`;
 
-/** Each file's URL is spelled out, so that a bundler finds and includes the files. */
+/** The text of `index.js`. Each file's URL is a literal, so that bundlers find and include the files. */
 const indexText = (
   model: string,
   files: readonly string[],

@@ -1,4 +1,4 @@
-// A model as a single HTML file that works from disk: the package's files, the runtime and a form to try it.
+// Prints a model as one HTML file that works from disk: the package's files, the runtime and a form to try the model.
 import { sha256Base64 } from "../../generation/packaged/hash.js";
 import { PROGRAMS } from "../../generation/packaged/manifest.js";
 import type { Generation } from "../../runtime/program/generation.js";
@@ -8,19 +8,19 @@ export interface PageInput {
   /** The package's files by name, including its manifest. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly model: string;
-  /** The name of the source, for readers. */
+  /** The file name of the source, for readers. */
   readonly source: string;
   readonly generation: Generation;
   /** The page's script. */
   readonly script: string;
   /** The version of modc. */
   readonly version: string;
-  /** The size of the weights, for readers. */
+  /** The size of the weights in words, for readers. */
   readonly weights: string;
   readonly prompt: string;
 }
 
-/** The text of the page. Its content security policy allows only its own script and no connections. */
+/** The text of the page. Its content security policy allows the page's own script and no connections. */
 export async function pageText({
   files,
   model,
@@ -43,7 +43,7 @@ export async function pageText({
       loaded.map(([name, bytes]) => [name, `data:application/octet-stream;base64,${base64(bytes)}`]),
     ),
   };
-  // esbuild escapes `</script` in strings; any that remained would end the page's script element.
+  // esbuild escapes `</script` in strings; any other occurrence would end the script element.
   const own = script.replaceAll(/<\/(script)/gi, "<\\/$1");
   const policy = [
     "default-src 'none'",
@@ -96,7 +96,7 @@ const escape = (text: string): string =>
     .replaceAll('"', "&quot;")
     .replaceAll("--", "&#45;&#45;");
 
-/** RFC 4648. */
+/** Base64 by RFC 4648. */
 function base64(bytes: Uint8Array): string {
   let text = "";
   const PIECE = 0x8000 - (0x8000 % 3); // a multiple of 3, so that the base64 of pieces can be concatenated

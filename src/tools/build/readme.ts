@@ -6,7 +6,7 @@ export interface ReadmeInput {
   readonly source: string;
   readonly programs: Programs;
   readonly version: string;
-  /** The size of the weights, for readers. */
+  /** The size of the weights in words, for readers. */
   readonly weights: string;
   /** Whether the model has a chat template. */
   readonly chat: boolean;

@@ -1,6 +1,6 @@
-// The files of a package by which its model runs in a worker.
+// The package files that run the model in a worker.
 
-/** The texts of `worker.js`, which a program imports, of its types, and of the worker's own script. */
+/** The texts of `worker.js`, which an application imports, of its declarations, and of the worker's script. */
 export const workerTexts = (model: string): Readonly<Record<string, string>> => ({
   "worker.js": `// Made by modc build; do not edit.
 import { workerModel } from "./runtime/worker.js";
