@@ -1,33 +1,33 @@
-// Derives product tunings from measured times: cases for each shape of weight and, where no model was measured, for all
-// other shapes too.
+// Derives product tunings from measured times: cases for each measured weight shape and, if no model was measured, for
+// all other shapes.
 import type { Candidate, ProductCase, ProductTunings, WeightTunings } from "../../compiler/schedule/tunings/index.js";
 import { kindsOnPanels } from "../../compiler/schedule/tunings/product-cases.js";
 import { bestOf, chooseCases, type Case, type Times } from "./choose.js";
 
 type Choice = Candidate<ProductTunings>;
 
-/** Measured times with each candidate, and with the current tunings. */
+/** Measured times of each candidate and of the current tunings. */
 export interface TimesWithBaseline<C> {
   readonly times: Times<C>;
   /** Seconds with the current tunings, by size; null: not measured. */
   readonly baseline: readonly (number | null)[];
 }
 
-/** Those of one weight shape. */
+/** Measured times for one weight shape. */
 export interface ProductTimes extends TimesWithBaseline<Choice> {
   readonly depth: number;
   readonly columns: number;
 }
 
 export const MAX_CASES = 8;
-/** Where the number of rows is known only at run time, each case is one more dispatch. */
+/** If the number of rows is known only at run time, each case is one more dispatch. */
 export const MAX_CASES_ANY_ROWS = 3;
 /** The least mean gain over all sizes, as a logarithm, for which tunings are changed. */
 export const MIN_GAIN = Math.log(1.03);
 
 /**
- * `base` with new tunings for each measured shape that gains by them. `general`: the tunings of shapes that are not
- * listed are derived from all measured shapes as well.
+ * `base` with new tunings for each measured shape that gains. `general`: also derives the tunings of unlisted shapes
+ * from all measured shapes.
  */
 export function adoptProducts(
   base: ProductTunings,
@@ -49,7 +49,7 @@ export function adoptProducts(
   const best = all && chooseWeightTunings(all.times, all.baseline);
   if (!best) return tunings;
   const found = { ...best, tunings: packedFrom(best.tunings, all.times, Math.min(...measured.map((m) => m.columns))) };
-  // Tiles are adopted as they were measured; kinds of operands stay that can read the panels.
+  // Tiles are adopted as measured. Tunings for other kinds of operands stay if they can read the new panels.
   const { narrows: _narrows, quantized: _quantized, rounding: _rounding, buffered: _buffered, ...others } = tunings;
   return {
     ...others,
@@ -59,7 +59,10 @@ export function adoptProducts(
   };
 }
 
-/** Packing pays by columns: tunings that pack do so from `columns` on, and else what is best without. */
+/**
+ * Packing pays only for many columns: cases that pack apply from `columns` columns on, and below that the best tunings
+ * without packing.
+ */
 function packedFrom(own: WeightTunings, times: Times<Choice>, columns: number): WeightTunings {
   const others = bestTunings(times, (choice) => panelOf(choice) === own.panel && tuningOf(choice).kind !== "packed");
   const pairs = (cases: readonly ProductCase[], rest: readonly ProductCase[]): readonly ProductCase[] =>
@@ -85,7 +88,7 @@ interface ChosenTunings {
   readonly subgroupSize: number | null;
 }
 
-/** Null where no candidate gains on the current tunings. */
+/** The best tunings for one shape; null if no candidate gains on the current tunings. */
 function chooseWeightTunings(times: Times<Choice>, baseline: readonly (number | null)[]): ChosenTunings | null {
   const found = bestTunings(times, () => true);
   if (!found || found.loss + MIN_GAIN * times.sizes.length > lossOf(times, baseline)) return null;
@@ -101,7 +104,7 @@ interface BestTunings {
   readonly choices: readonly Choice[];
 }
 
-/** Of those choices that may be; null where none computes all sizes. */
+/** The best tunings among the choices that `mayBe` allows; null if no panel width covers all sizes. */
 function bestTunings(times: Times<Choice>, mayBe: (choice: Choice) => boolean): BestTunings | null {
   // A weight is packed with one panel width, so all its cases must have the same one. Cases that read unpacked weights
   // form a group of their own.
@@ -139,7 +142,7 @@ export function lossOf(times: Times<unknown>, baseline: readonly (number | null)
   return baseline.reduce<number>((sum, seconds, s) => sum + Math.log((seconds ?? Infinity) / best[s]!), 0);
 }
 
-/** All shapes as one: for each choice, the geometric mean over the shapes of its time relative to the best. */
+/** All shapes as one: for each choice, the geometric mean over shapes of its time relative to the best time. */
 export function combineShapes<C extends { readonly name: string }>(
   measured: readonly TimesWithBaseline<C>[],
 ): TimesWithBaseline<C> {

@@ -13,7 +13,7 @@ import type { Workload } from "./workload.js";
 /** The shape of one attention operator. Widths are those of one head. */
 export interface AttentionShape {
   readonly heads: number;
-  /** Heads of keys and values, each shared by heads / groups heads of queries. */
+  /** Key/value heads; heads / groups query heads share one of them. */
   readonly groups: number;
   readonly width: number;
   readonly valueWidth: number;
@@ -41,8 +41,8 @@ export function attentionShapes(graph: Graph): readonly AttentionShape[] {
 }
 
 /**
- * The shapes for which one query is measured: of each number of heads and width the first, since the workload has
- * neither a mask nor a window. A model whose attention is not causal does not generate, and has none.
+ * The shapes for one-query measurements: the first shape of each head count and width, since the workload has neither a
+ * mask nor a window. A model without causal attention cannot generate, and has none.
  */
 export function queryShapes(shapes: readonly AttentionShape[]): readonly AttentionShape[] {
   const found = new Map<string, AttentionShape>();
@@ -53,7 +53,7 @@ export function queryShapes(shapes: readonly AttentionShape[]): readonly Attenti
   return [...found.values()];
 }
 
-/** Attention of one query, as in a step of generation; the size is the number of keys, and the query sees all keys. */
+/** Attention of one query, as in a generation step. The size is the number of keys; the query attends to all keys. */
 export const queryWorkload = (shape: AttentionShape, keys: readonly number[]): Workload => ({
   ...attentionWorkload({ ...shape, causal: false, window: 0, one: true }, keys),
   name: `attention ${shape.heads} × ${shape.width}, one query`,
@@ -61,13 +61,10 @@ export const queryWorkload = (shape: AttentionShape, keys: readonly number[]): W
   flops: (n) => 2 * shape.heads * (shape.width + shape.valueWidth) * n,
 });
 
-/** `one`: of a single query, with an axis of its own. */
+/** `one`: a single query, on its own axis. */
 type Shape = AttentionShape & { readonly one?: boolean };
 
-/**
- * The workload of self-attention over one sequence of T tokens. `rounding`: operands, which an f16 holds, may be
- * rounded.
- */
+/** Self-attention over one sequence of T tokens. `rounding`: operands, which f16 represents exactly, may be rounded. */
 export function attentionWorkload(shape: Shape, tokens: readonly number[], rounding = false): Workload {
   const { heads, width, valueWidth, causal, window } = shape;
   const made = new Map<number, Data>();
@@ -110,8 +107,8 @@ interface Data {
 }
 
 /**
- * Normal values, the same on every machine, and the expected results, computed on the host. Yields after each group of
- * heads that share keys.
+ * Normally distributed values, the same on every machine, and the expected results, computed on the host. Yields after
+ * each group of heads that share keys.
  */
 function* attentionData({ heads, groups, ...rest }: Shape, T: number, rounding: boolean): Generator<void, Data> {
   const queries = rest.one ? 1 : T;
@@ -140,11 +137,11 @@ function* attentionData({ heads, groups, ...rest }: Shape, T: number, rounding: 
 }
 
 /**
- * Allowed error. Results are means of normal values, with weights that f32 computes to about 1e-5; a wrong kernel is
- * off by far more.
+ * Allowed error. Results are means of normal values, with weights that f32 computes to about 1e-5; a wrong kernel
+ * deviates by far more.
  */
 const ALLOWED = 2e-4;
-/** Where weights are rounded to eleven bits: 2^-11 of the largest value, which is below six. */
+/** Allowed error if attention weights are rounded to eleven bits: 2^-11 of the largest value, which is below six. */
 const ALLOWED_ROUNDED = 3e-3;
 
 function attentionGraph({ heads, groups, width, valueWidth, causal, window, one = false }: Shape): Graph {

@@ -1,10 +1,10 @@
-// Chooses a kernel for each range of sizes from measured times: as few changes of kernel as lose little time.
+// Chooses a kernel for each range of sizes from measured times, with as few changes of kernel as lose little time.
 
-/** Times of choices at each size, in seconds. A choice without a time at a size cannot be taken there. */
+/** Times of choices at each size, in seconds. A choice without a time at a size cannot be used there. */
 export interface Times<C> {
   readonly sizes: readonly number[];
   readonly choices: readonly C[];
-  /** By choice, then by size; null: not measured. */
+  /** Indexed by choice, then by size; null: not measured. */
   readonly seconds: readonly (readonly (number | null)[])[];
 }
 
@@ -15,18 +15,18 @@ export interface Case<C> {
 }
 
 /**
- * The least gain, as a logarithm summed over sizes, for which a case is added: it is one more kernel to compile and,
- * where sizes are known only at run time, one more dispatch.
+ * The least gain, as a logarithm summed over sizes, for which a case is added. A case is one more kernel to compile
+ * and, if sizes are known only at run time, one more dispatch.
  */
 const CASE_COST = Math.log(1.05);
 
-/** The least time at each size; infinite where nothing was measured. */
+/** The least time at each size; infinite if nothing was measured. */
 export const bestOf = ({ sizes, seconds }: Times<unknown>): readonly number[] =>
   sizes.map((_, s) => Math.min(...seconds.map((row) => row[s] ?? Infinity)));
 
 /**
- * At most `mostCases` cases, the last for any size, that minimize the product over sizes of the time relative to the
- * best. `loss` is the logarithm of that product. Null where some size has a time for no allowed choice.
+ * At most `maxCases` cases, the last for any size, that minimize the product over sizes of the time relative to the
+ * best. `loss` is the logarithm of that product. Null if no allowed choice has a time at some size.
  */
 export function chooseCases<C>(
   times: Times<C>,
@@ -76,9 +76,7 @@ export function chooseCases<C>(
   return { cases, loss: found.loss };
 }
 
-/**
- * The choice with the least loss over all workloads; null where none gains on the baseline by `leastGain` in the mean.
- */
+/** The choice with the least loss over all workloads; null if none has a mean gain of `minGain` on the baseline. */
 export function chooseOne<C>(
   measured: readonly { readonly times: Times<C>; readonly baseline: readonly (number | null)[] }[],
   minGain: number,

@@ -1,5 +1,5 @@
-// Measures one candidate: loads it, runs it at every size, and times it by how much longer many computations take than
-// one.
+// Measures one candidate: loads it, runs it at every size, and derives its time from the difference between a run of
+// many computations and a run of one.
 import { load, type Device, type Results, type Session } from "../../runtime/index.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
 import { repeatedName, repeatedProgram, REPEATS, type Workload } from "./workload.js";
@@ -50,7 +50,7 @@ export class Trial {
     return least;
   }
 
-  /** How many computations in one run take long enough to be timed. */
+  /** The number of computations in one run that take long enough to be timed. */
   async repeatsFor(size: number): Promise<number> {
     const once = await this.once(size);
     for (const times of REPEATS.slice(1))
@@ -59,8 +59,8 @@ export class Trial {
   }
 
   /**
-   * Seconds of one computation, from the difference between a run of `times` computations and a run of one; null where
-   * noise hides it.
+   * Seconds of one computation, from the difference between a run of `times` computations and a run of one; null if
+   * noise hides the difference.
    */
   async sample(size: number, times: number): Promise<number | null> {
     const once = await this.once(size);

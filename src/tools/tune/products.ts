@@ -9,21 +9,21 @@ import { axisSize, rowsSize } from "../../ground/size/size.js";
 import { normals } from "./normals.js";
 import type { Workload } from "./workload.js";
 
-/** A weight as products read it, K × N or, `transposed`, N × K. */
+/** A product's weight: K × N or, if `transposed`, N × K. */
 export interface ProductShape {
   readonly depth: number;
   readonly columns: number;
   readonly transposed: boolean;
 }
 
-/** Shapes of models of some 512 channels, for tuning without a model. */
+/** Weight shapes of models with some 512 channels, for tuning without a model. */
 export const COMMON_SHAPES: readonly ProductShape[] = [
   { depth: 512, columns: 512, transposed: true },
   { depth: 512, columns: 2048, transposed: true },
   { depth: 2048, columns: 512, transposed: true },
 ];
 
-/** The distinct shapes of weights that products of a graph read, the most work first. */
+/** The distinct weight shapes of a graph's products, the most work first. */
 export function productShapes(graph: Graph): readonly ProductShape[] {
   const found = new Map<string, { readonly shape: ProductShape; count: number }>();
   for (const node of nodesOf(graph)) {
@@ -43,8 +43,8 @@ export function productShapes(graph: Graph): readonly ProductShape[] {
 }
 
 /**
- * y[B, T, N] = x[B, T, K] · w, T being the number of rows. `rounding`: by weights in f16, so that operands may be
- * rounded; an f16 holds them.
+ * y[B, T, N] = x[B, T, K] · w, with T rows. `rounding`: weights are f16, so operands may be rounded; f16 represents the
+ * operands exactly.
  */
 export function productWorkload(shape: ProductShape, rows: readonly number[], rounding = false): Workload {
   const { depth, columns } = shape;
@@ -110,7 +110,7 @@ const DISTINCT = 7;
 interface Data {
   /** f32[DISTINCT, K] */
   readonly x: Float32Array;
-  /** In the layout of the checkpoint. */
+  /** In the checkpoint's layout. */
   readonly w: Float32Array;
   /** [DISTINCT, N], summed in 64 bits. */
   readonly expected: Float64Array;
@@ -118,7 +118,7 @@ interface Data {
   readonly allowed: Float64Array;
 }
 
-/** Normal values, the same on every machine, and their product on the host. */
+/** Normally distributed values, the same on every machine, and their product, computed on the host. */
 function* productData({ depth, columns, transposed }: ProductShape, rounding: boolean): Generator<void, Data> {
   const of = (values: Float32Array): Float32Array => (rounding ? values.map(roundToF16) : values);
   const x = of(yield* normals(DISTINCT * depth, 1));
@@ -138,8 +138,8 @@ function* productData({ depth, columns, transposed }: ProductShape, rounding: bo
       size[r * columns + n] = magnitude;
       yield;
     }
-  // Rounding errors of a sum of sums of 64 terms, relative to the sum of magnitudes (Higham 2002, 4.2); twice that, as
-  // a device may round products too. Matrix units may sum one after the other.
+  // Rounding errors of a sum of sums of 64 terms, relative to the sum of magnitudes (Higham 2002, 4.2), doubled because
+  // a device may round products too. Matrix units may sum sequentially.
   const roundings = 2 * (rounding ? depth + 1 : 64 + Math.ceil(depth / 64));
   return { x, w, expected, allowed: size.map((s) => s * roundings * 2 ** -24) };
 }
@@ -155,7 +155,7 @@ function inputRows(
   return { shape: [1, rows, depth], data };
 }
 
-/** Each row must be close to the host's, and have the same bits at every position. */
+/** Each row must be close to the host's, and have the same bits wherever it is repeated. */
 function faultOf({ expected, allowed }: Data, y: ArrayLike<number>, columns: number, rows: number): string | null {
   if (y.length !== rows * columns) return `gives ${y.length} values for ${rows * columns}`;
   for (let i = 0; i < y.length; i++) {

@@ -1,4 +1,5 @@
-// Tunings for operands that may be rounded to f16, on a device with matrix units: their tiles, or what computes f32.
+// Tunings for products whose operands may be rounded to f16, on a device with matrix units: tiles on matrix units, or
+// the kernels of f32.
 import type { Target } from "../../runtime/program/target.js";
 import { subgroupWidth } from "../../runtime/program/target.js";
 import { matrixTunings, type MatrixTuning } from "../../compiler/schedule/tunings/matrix.js";
@@ -21,11 +22,11 @@ import { chooseCases, type Case } from "./choose.js";
 
 export interface RoundingChoice {
   readonly name: string;
-  /** Null: the cases of operands that must not be rounded. */
+  /** Null: the cases for operands that must not be rounded. */
   readonly tuning: MatrixTuning | null;
 }
 
-/** The choices on a target; none where it has no units. */
+/** The choices on a target; none if it has no matrix units. */
 export function roundingChoices(target: Target): readonly RoundingChoice[] {
   const tiles = matrixTunings(target).map((tuning) => ({ name: tuningName(tuning), tuning }));
   return tiles.length === 0 ? [] : [{ name: "without matrix units", tuning: null }, ...tiles];
@@ -36,7 +37,7 @@ interface Shape {
   readonly columns: number;
 }
 
-/** Tunings by which products by weights of this shape are computed so where operands may be rounded. */
+/** Tunings that compute products with weights of this shape by the given choice, if operands may be rounded. */
 export function withRounding(
   base: ProductTunings,
   { depth, columns }: Shape,
@@ -68,8 +69,8 @@ function ofShape(
 export type RoundingTimes = Shape & TimesWithBaseline<RoundingChoice>;
 
 /**
- * `base` with cases for operands that may be rounded, of each measured shape that gains by them. `general`: those of
- * shapes that are not listed are derived from all measured shapes as well.
+ * `base` with cases for rounded operands, for each measured shape that gains. `general`: also derives the cases of
+ * unlisted shapes from all measured shapes.
  */
 export function adoptRounding(
   base: ProductTunings,
@@ -86,7 +87,7 @@ export function adoptRounding(
   return rounding ? { ...tunings, subgroupSize: tunings.subgroupSize ?? subgroupWidth(target), rounding } : tunings;
 }
 
-/** The cases that lose least; null where they gain nothing on the current tunings. `exact`: the cases of f32. */
+/** The cases with the least loss; null if they do not gain on the current tunings. `exact`: the cases of f32. */
 function chosen({ times, baseline }: TimesWithBaseline<RoundingChoice>, exact: CasesByRows): CasesByRows | null {
   const [known, any] = [chooseCases(times, MAX_CASES), chooseCases(times, MAX_CASES_ANY_ROWS)];
   if (!known || !any || any.loss + MIN_GAIN * times.sizes.length > lossOf(times, baseline)) return null;
@@ -96,7 +97,7 @@ function chosen({ times, baseline }: TimesWithBaseline<RoundingChoice>, exact: C
   };
 }
 
-/** The cases of a choice for each range of rows: one on matrix units, or those of f32 as far as they are in it. */
+/** The cases for each chosen range of rows: one case on matrix units, or the f32 cases clipped to the range. */
 function casesFrom(
   chosenCases: readonly Case<RoundingChoice>[],
   exact: readonly ProductCase[],
@@ -104,7 +105,7 @@ function casesFrom(
   return chosenCases.flatMap(({ most, choice: { tuning } }, i): readonly ProductCase[] => {
     if (tuning) return [{ most, tuning }];
     const [low, high] = [chosenCases[i - 1]?.most ?? 0, most ?? Infinity];
-    // Two cases for as many rows differ in columns.
+    // Two cases with the same number of rows differ in columns.
     const before = (c: ProductCase): number =>
       exact.findLast((e) => (e.most ?? Infinity) < (c.most ?? Infinity))?.most ?? 0;
     return exact

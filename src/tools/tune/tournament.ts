@@ -1,5 +1,5 @@
-// Measures contenders on a device within a budget: checks each one's results, times it once, then times the best again
-// in turns.
+// Measures contenders on a device within a time budget: checks the results of each, times each once, then times the
+// best ones again in rounds.
 import { bug } from "../../ground/base/invariant.js";
 import { DeviceLostError, type Device, type Results } from "../../runtime/index.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
@@ -16,7 +16,7 @@ export interface Contender {
 export interface Limits {
   /** When to stop, on the clock of `performance.now()`. */
   readonly deadline: number;
-  /** Aborted by an interrupt. Measurements made before that count. */
+  /** Aborted by an interrupt. Earlier measurements count. */
   readonly signal: AbortSignal;
   readonly report: (detail: string) => void;
 }
@@ -26,22 +26,22 @@ export interface Measured {
   /** The tunings in use before this measurement. */
   readonly baseline: Contender;
   /**
-   * Seconds of one computation with each contender that runs and gives correct results. The baseline is first if it
-   * does.
+   * Seconds of one computation for each contender that runs and gives correct results. If the baseline is among them,
+   * it is first.
    */
   readonly times: Times<Contender>;
-  /** How many rounds the finalists of each size were timed again. */
+  /** The number of rounds in which the finalists of each size were timed again. */
   readonly rounds: number;
   /** Contenders that do not run on this device or give wrong results. */
   readonly refused: readonly { readonly name: string; readonly why: string }[];
-  /** How many contenders were measured or refused: fewer than `of` where time ran out. */
+  /** The number of contenders measured or refused; fewer than `of` if time ran out. */
   readonly tried: number;
   readonly of: number;
 }
 
 /** Share of a workload's time for timing every contender once; the rest is for the finalists. */
 const FIRST_ROUND_SHARE = 0.5;
-/** How many contenders of a size are measured again, besides the baseline. */
+/** The number of contenders of a size that are timed again, besides the baseline. */
 const FINALISTS = 3;
 const ROUNDS = 7;
 /** With fewer rounds than this, noise in one contender's favour may look like a gain. */
@@ -49,7 +49,7 @@ export const MIN_ROUNDS = 3;
 /** A contender whose single run takes this many times as long as the best is not timed further. */
 const HOPELESS_RATIO = 3;
 
-/** Measures the contenders, the first of which is the baseline. Throws what the device throws when it is lost. */
+/** Measures the contenders, the first of which is the baseline. Throws the device's error if the device is lost. */
 export async function measure(
   device: Device,
   workload: Workload,
@@ -85,7 +85,7 @@ export async function measure(
   };
 }
 
-/** Prepares inputs and expected results; false where that was interrupted. */
+/** Prepares inputs and expected results; false if an interrupt stopped it. */
 async function prepareWorkload(workload: Workload, { signal, report }: Limits): Promise<boolean> {
   try {
     await workload.prepare(async () => {
@@ -110,7 +110,7 @@ interface Entry {
   readonly contender: Contender;
   /** By size: seconds of one computation, from the first round. */
   readonly samples: number[][];
-  /** By size: seconds of one computation, from the rounds of the finalists. */
+  /** By size: seconds of one computation, from the finalists' rounds. */
   readonly finalSamples: number[][];
 }
 
@@ -119,10 +119,12 @@ class Tournament {
   readonly #workload: Workload;
   readonly #entries: Entry[] = [];
   readonly refused: { readonly name: string; readonly why: string }[] = [];
-  /** Results of the first contender, by size. Where the workload promises equal bits, all others must match them. */
+  /**
+   * Results of the first contender, by size. If the workload promises equal bits, all others must match these results.
+   */
   readonly #firstResults = new Map<number, Results>();
   readonly #bestOnce: number[];
-  /** How many computations a timed run has, by size; the same for all contenders. */
+  /** The number of computations in a timed run, by size; equal for all contenders. */
   readonly #repeats = new Map<number, number>();
 
   constructor(device: Device, workload: Workload) {
@@ -165,10 +167,10 @@ class Tournament {
     const once = await trial.once(size);
     const best = this.#bestOnce[s]!;
     this.#bestOnce[s] = Math.min(best, once);
-    // A contender far behind needs no better number: this one overestimates.
+    // A contender far slower than the best needs no better number: its single run overestimates the time.
     pushSample(entry.samples[s]!, once > HOPELESS_RATIO * best ? once : await this.#sample(trial, size));
   }
-  /** Null where noise hides the time even of the most computations. */
+  /** Null if noise hides the time even with the most computations. */
   async #sample(trial: Trial, size: number): Promise<number | null> {
     const first = this.#repeats.get(size) ?? (await trial.repeatsFor(size));
     for (const repeats of [...REPEATS.filter((r) => r >= first), REPEATS.at(-1)!]) {
@@ -190,7 +192,7 @@ class Tournament {
     return null;
   }
 
-  /** Times the finalists of each size in turns as long as there is time. Returns the number of rounds finished. */
+  /** Times the finalists of each size in rounds until time is over. Returns the number of complete rounds. */
   async runFinals(over: () => boolean, report: (round: number) => void): Promise<number> {
     const { sizes } = this.#workload;
     const finals = sizes.map((_, s) => this.#finalists(s));

@@ -19,13 +19,13 @@ import { adoptRounding, roundingChoices, withRounding, type RoundingTimes } from
 import type { Workload } from "./workload.js";
 
 export interface TuneOptions {
-  /** The optimized graph of a model; null: shapes of models of some 512 channels. */
+  /** The optimized graph of a model; null: weight shapes of models with some 512 channels. */
   readonly graph: Graph | null;
-  /** The tunings to start from: those of the device's class, or of an earlier measurement. */
+  /** The initial tunings: those of the device's class, or of an earlier measurement. */
   readonly base: Tunings;
-  /** How long it may take; a run that has started is finished. */
+  /** The time limit; a run that has started is finished. */
   readonly budgetSeconds: number;
-  /** Ends it early; measurements made before that count. */
+  /** Ends the measurement early. Earlier results count. */
   readonly signal: AbortSignal;
   /** Called before each measurement. */
   readonly onProgress: (stage: string, detail: string) => void;
@@ -34,9 +34,9 @@ export interface TuneOptions {
 export interface Tuned {
   readonly tunings: Tunings;
   readonly measured: readonly Measured[];
-  /** The number of workloads to measure; `measured` holds those that were at least begun. */
+  /** The number of workloads to measure. `measured` holds those that were at least started. */
   readonly workloads: number;
-  /** The error that ended it early: the device was lost, or something else went wrong. */
+  /** The error that ended the measurement early: a lost device, or another fault. */
   readonly fault: Error | null;
 }
 
@@ -52,13 +52,16 @@ interface Job {
   readonly contenders: readonly Contender[];
   /** The weight's shape if the workload is a product; null for attention. */
   readonly shape: ProductShape | null;
-  /** Whether operands may be rounded to f16, which is measured where the device has matrix units. */
+  /** Whether operands may be rounded to f16. Measured if the device has matrix units. */
   readonly rounding: boolean;
   /** Whether the job measures attention of one query. */
   readonly few?: boolean;
 }
 
-/** Never throws for a failed measurement: the fault is in the result, with all earlier measurements. */
+/**
+ * Measures and adopts tunings. Never throws for a failed measurement: the result has the fault and all earlier
+ * measurements.
+ */
 export async function tune(
   device: Device,
   { graph, base, budgetSeconds, signal, onProgress }: TuneOptions,
@@ -66,7 +69,7 @@ export async function tune(
   const { target } = device;
   const products = candidates("products", target);
   const roundings = roundingChoices(target);
-  // The candidate that is already in use is left out: it would race against itself, and noise would look like a gain.
+  // The candidate in use is left out: it would compete with itself, and noise would look like a gain.
   const otherThan =
     (own: AttentionTuning) =>
     ({ tunings }: Candidate<AttentionTuning>): boolean =>
@@ -135,8 +138,7 @@ export async function tune(
   for (const [i, { workload, contenders, ...rest }] of jobs.entries()) {
     const now = performance.now();
     if (signal.aborted || now >= end) break;
-    // Each job gets an equal share of the remaining time; the first gets twice as much, since it also compiles
-    // kernels.
+    // Each job gets an equal share of the remaining time; the first gets twice that, since it also compiles kernels.
     const share = i === 0 && jobs.length > 1 ? 2 / (jobs.length + 1) : 1 / (jobs.length - i);
     const limits = {
       deadline: now + (end - now) * share,
@@ -182,7 +184,7 @@ export async function tune(
   return { tunings, measured, workloads: jobs.length, fault };
 }
 
-/** The sizes below the model's longest sequence, and that length itself. */
+/** The sizes below the model's longest sequence, and the longest sequence itself. */
 function sizesUpTo(sizes: readonly number[], graph: Graph | null): readonly number[] {
   const bounds = (graph?.axes ?? []).flatMap((a) =>
     a.role === "sequence" && a.count.kind === "input" ? [a.bound ?? Infinity] : [],
@@ -191,7 +193,7 @@ function sizesUpTo(sizes: readonly number[], graph: Graph | null): readonly numb
   return [...sizes.filter((n) => n < most), most];
 }
 
-/** The candidates in the order of trial: kernels that are already in use first. */
+/** The candidates in the order of trial, kernels already in use first. */
 function usedFirst(
   choices: readonly Candidate<ProductTunings>[],
   base: ProductTunings,
@@ -201,7 +203,7 @@ function usedFirst(
   return [...choices.filter(isUsed), ...choices.filter((c) => !isUsed(c))];
 }
 
-/** Times of the candidates that were measured, and of the baseline. */
+/** Times of the measured candidates and of the baseline. */
 function timesOf<C extends { readonly name: string }>(
   { times, baseline }: Measured,
   choices: readonly C[],
@@ -215,15 +217,15 @@ function timesOf<C extends { readonly name: string }>(
   };
 }
 
-/** One line of the report: the best contender at a size beside the baseline. */
+/** One line of the report: a size's best contender and the baseline. */
 export interface TunedSize {
   readonly workload: string;
   readonly size: number;
-  /** What the size counts: `rows`. */
+  /** The unit of the size: `rows`. */
   readonly counts: string;
   readonly best: string;
   readonly seconds: number;
-  /** Null where the baseline does not run on this device or gives wrong results. */
+  /** Null if the baseline does not run on this device or gives wrong results. */
   readonly baselineSeconds: number | null;
   readonly flops: number | null;
   readonly bytes: number;

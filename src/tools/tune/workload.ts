@@ -1,5 +1,5 @@
-// A workload to measure: a small graph at several sizes, as a program that computes it once or many times in a run, and
-// its expected results.
+// A workload to measure: a small graph with its expected results, and a program that computes it once or many times in
+// a run.
 import { emit } from "../../compiler/codegen/emit.js";
 import type { Graph } from "../../compiler/ir/graph.js";
 import type { Program, ProgramWeight } from "../../runtime/program/program.js";
@@ -17,41 +17,41 @@ export interface Workload {
   /** The tunings that choose its kernels. */
   readonly family: "attention" | "products";
   readonly graph: Graph;
-  /** The numbers of rows or tokens to measure at, in increasing order. */
+  /** The numbers of rows or tokens to measure, in increasing order. */
   readonly sizes: readonly number[];
-  /** What a size counts: `rows`. */
+  /** The unit of a size: `rows`. */
   readonly counts: string;
-  /** The types that it is stored and computed in. */
+  /** The types in which values are stored and computed. */
   readonly precision: Precision;
   /** Whether the results have the same bits with all tunings. */
   readonly sameBits: boolean;
-  /** Operations of one computation at a size; null where they cannot be counted. */
+  /** Operations of one computation at a size; null if they cannot be counted. */
   readonly flops: (size: number) => number | null;
   /** Bytes that one computation reads and writes at a size, each once. */
   readonly bytes: (size: number) => number;
   readonly weights: (weight: ProgramWeight) => Words;
   readonly inputs: (size: number) => Inputs;
   /**
-   * Computes the inputs and expected results ahead, with pauses: large ones take the host long. Without this call they
-   * are computed when first needed, without pauses.
+   * Computes inputs and expected results in advance, with pauses: large ones take the host long. Without this call,
+   * they are computed at first use, without pauses.
    */
   readonly prepare: (pause: Pause) => Promise<void>;
   /**
-   * What is wrong with the results at a size, as a clause; null where they are right. Results go by the names of the
+   * The fault of the results at a size, as a clause; null if they are correct. Results are keyed by the names of the
    * graph's outputs.
    */
   readonly faultOf: (results: Results, size: number) => string | null;
 }
 
-/** How many times one run can compute the graph. */
+/** The numbers of times that one run can compute the graph. */
 export const REPEATS = [1, 4, 16, 64, 256] as const;
 
-/** The name of the output `name` when it is computed `times` times in a run. */
+/** The name of the output `name` when a run computes it `times` times. */
 export const repeatedName = (name: string, times: number): string => (times === 1 ? name : `${name} × ${times}`);
 
 /**
- * A program with the graph's outputs computed once, and again under further names (`repeatedName`) computed many times.
- * A run executes only the steps that the requested outputs need.
+ * A program whose outputs are computed once and, under further names (`repeatedName`), many times. A run executes only
+ * the steps that the requested outputs need.
  */
 export function repeatedProgram({ graph, precision }: Workload, target: Target, tunings: Tunings): Program {
   const plan = schedule(graph, target, tunings, precision);
