@@ -1,4 +1,4 @@
-// Runs a reproduction file again: tells whether its fault is still there.
+// Reruns a reproduction file: reports whether its fault persists.
 import type { Pass } from "../../compiler/passes/index.js";
 import { largestDifference } from "./compare.js";
 import { evaluateGraph, type Machine } from "./machine.js";
@@ -6,7 +6,7 @@ import { OPERATOR_ALLOWED, trial } from "./operators.js";
 import { PASS_TOLERANCE } from "./passes.js";
 import { ReproductionError, type Reproduction } from "./reproduction.js";
 
-/** What differs, in words; null if nothing does. */
+/** The difference, in words; null if there is none. */
 export async function checkReproduction(
   machine: Machine,
   { fault, graph, given, weights }: Reproduction,

@@ -6,9 +6,9 @@ import { computedNodes } from "./extract.js";
 export type Differs = (node: Node) => boolean | Promise<boolean>;
 
 /**
- * A node whose results differ although those of all its inputs agree, found from a node `from` that differs. A
- * difference usually makes all later nodes differ, so bisecting the nodes in order of computation needs few trials;
- * where it does not, the inputs are tried one by one.
+ * Finds a node whose results differ although the results of all its inputs agree, starting from a differing node
+ * `from`. A difference usually makes all later nodes differ, so bisection in order of computation needs few trials; if
+ * it does not, the inputs are tested one by one.
  */
 export async function bisect(graph: Graph, from: Node, differs: Differs): Promise<Node> {
   const tried = new Map<Node, boolean>();
@@ -37,7 +37,7 @@ async function firstThat(nodes: readonly Node[], test: (node: Node) => Promise<b
   return null;
 }
 
-/** The nodes of `among` from which `node` is reached without passing another node of `among`. */
+/** The nodes of `among` from which `node` is reachable without passing another node of `among`. */
 function nearest(node: Node, among: ReadonlySet<Node>): readonly Node[] {
   const found = new Set<Node>();
   const pending = [...node.inputs];

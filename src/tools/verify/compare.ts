@@ -9,7 +9,7 @@ import { startsOf } from "../../ground/size/counts.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
 import type { DType } from "../../ground/base/dtype.js";
 
-/** A result of a run: row-major, with sequences side by side. */
+/** A result of a run: row-major, sequences packed. */
 export interface Value {
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -27,21 +27,21 @@ export interface RunInputs {
 
 /** Tolerances for comparing a run with the reference. */
 export interface Allowed {
-  /** Largest difference, as a share of the largest magnitude of a result. */
+  /** The largest difference, as a share of a result's largest magnitude. */
   readonly values: number;
-  /** A routing choice may differ where scores are closer than this. */
+  /** Routing choices may differ if their scores are closer than this. */
   readonly scores: number;
 }
 
 /**
- * f32 sums over thousands of terms and exponentials with relative errors of 1e-6, through a few layers, differ by about
- * 1e-5; f32 scores are not exact either.
+ * Through a few layers, f32 sums over thousands of terms and exponentials with relative errors of 1e-6 differ by about
+ * 1e-5. f32 scores are inexact too.
  */
 const BY_F32: Allowed = { values: 1e-4, scores: 1e-3 };
 
 /**
  * Each store in f16 rounds by 2^-11: weights once, activations some five times in a layer. The examples with random
- * weights differ by half of this. Choices by the sum of several layers may differ by as much again, and by ranks.
+ * weights differ by half of this. Choices by the sum of several layers may differ by twice as much, and by ranks.
  */
 const BY_F16: Allowed = { values: 16 * 2 ** -11, scores: 64 * 2 ** -11 };
 
@@ -50,32 +50,33 @@ const ALLOWED: Readonly<Record<ActivationType, Allowed>> = { f32: BY_F32, f16: B
 export const allowedBy = (precision: ActivationType): Allowed => ALLOWED[precision];
 
 /**
- * Whether an output is a gradient. A result that a source names has no dot in its name, and an objective has none of
- * its own; what it observes within a block `grad` is no result.
+ * Whether an output is a gradient. Names of results in a source have no dot, and an objective has no results; values
+ * observed within a block `grad` are not results.
  */
 const isGradient = ({ name, role }: Program["outputs"][number]): boolean =>
   role === "result" && name.startsWith("grad.");
 /**
- * A gradient that is less than this beside the largest of all is measured against this: where its terms cancel each
- * other out, as those of a router whose only gate is divided by itself, what is left is the rounding of the terms.
+ * If a gradient is below this share of the largest gradient, its difference is measured against this share: if its
+ * terms cancel, as for a router whose only gate is divided by itself, the remainder is rounding error of the terms.
  */
 const LEAST_GRADIENT = 1e-3;
 
 export interface Verdict {
   readonly agrees: boolean;
   /**
-   * Number of sequences whose route differs from the reference's by a near-tie; the reference then used the device's
-   * choices.
+   * Number of sequences whose route differs from the reference's by a near-tie. For these the reference used the
+   * device's choices.
    */
   readonly ties: number;
-  /** Largest difference of each result and loss, as a share of its largest magnitude. */
+  /** The largest difference of each result and loss, as a share of its largest magnitude. */
   readonly differences: ReadonlyMap<string, number>;
-  /** What disagrees, in words. */
+  /** The disagreements, in words. */
   readonly faults: readonly string[];
 }
 
 /**
- * Compares the values of a run with the reference. `evaluate` runs the reference, with forced choices if it gets any.
+ * Compares the values of a run with the reference. `evaluate` runs the reference, with forced choices if the call
+ * passes any.
  */
 export async function compareRun(
   program: Pick<Program, "axes" | "outputs" | "precision">,
@@ -94,7 +95,7 @@ export async function compareRun(
     for (const b of differing(choice, route.chosen)) {
       const margin = route.margins[b]!;
       if (margin <= allowed.scores) ties++;
-      // After a choice that differs, later ones may differ too: they are compared only if none before them differs.
+      // A choice that differs may change later choices: those are compared only if no earlier choice differs.
       else if (ties === 0)
         faults.push(`the route on ${axis} differs in sequence ${b}, though its scores are ${margin} apart`);
     }
@@ -102,7 +103,8 @@ export async function compareRun(
   const entries = entriesOf(program, given, values, free, forced);
   const others = [...entries].some(([name, own]) => rowsApart(own, free.entries.get(name)?.chosen).length > 0);
   const reference = ties > 0 || others ? await evaluate({ forced, forcedEntries: entries }) : free;
-  // With the choices of the run, each choice of entries tells what its own scores imply, and by what margin.
+  // With the run's choices forced, the reference reports for each choice of entries the entries that its scores imply,
+  // and their margin.
   for (const [name, own] of entries) {
     const { chosen, margins } = reference.entries.get(name)!;
     const apart = rowsApart(own, chosen);
@@ -146,7 +148,7 @@ function entriesOf(
   return entries;
 }
 
-/** The starts of an axis in the run: of the route that it observed, of the reference's, or of the inputs. */
+/** Row offsets of an axis in the run: from the observed route, the reference's route, or the inputs. */
 const startsOfAxis = (
   axis: string,
   given: RunInputs,
@@ -156,7 +158,7 @@ const startsOfAxis = (
 ): ArrayLike<number> =>
   routes.get(axis)?.starts.data ?? free.routes.get(axis)?.used.starts.data ?? startsOf(inputCounts(given, batch));
 
-/** The rows in which two choices have different entries; all of the first where there is no second. */
+/** The rows in which two choices have different entries; all rows of the first if there is no second. */
 function rowsApart(a: Tensor, b: Tensor | undefined): readonly number[] {
   const k = a.shape.at(-1)!;
   return Array.from({ length: a.data.length / k }, (_, row) => row).filter((row) =>
@@ -165,7 +167,7 @@ function rowsApart(a: Tensor, b: Tensor | undefined): readonly number[] {
 }
 
 /**
- * The choices of observed routes, packed as the reference takes them. A parent route stands before the routes chosen
+ * The choices of observed routes, packed as the reference expects. A parent route comes before the routes that choose
  * from it.
  */
 function choicesOf(

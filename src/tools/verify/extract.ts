@@ -1,4 +1,4 @@
-// Extracts parts of a graph as graphs: all that a node is computed from, or a node with values shortly before it as
+// Extracts parts of a graph as graphs: everything that a node is computed from, or a node with nearby earlier values as
 // inputs.
 import { createEmit } from "../../compiler/ir/build.js";
 import {
@@ -19,10 +19,10 @@ import { substituteNodes } from "../../compiler/ir/replace.js";
 import { ops } from "../../compiler/ops/index.js";
 import { axisSize, type Size } from "../../ground/size/size.js";
 
-/** The output name of result i of the node that a part ends in. */
+/** The output name of result i of the last node of a part. */
 export const resultName = (i: number): string => `y${i}`;
 
-/** The caller's shape and packing of a value; null where the value has none, as its rows are not those of one axis. */
+/** The caller's shape and packing of a value; null if the value's rows are not the rows of one axis. */
 function unfolded({ axes }: Graph, { shape }: TensorType): Pick<GraphOutput, "shape" | "packing"> | null {
   const batch = axes.find((a) => a.role === "batch");
   const packed = shape.flatMap((size, d) => (packedAxis(size) === null ? [] : [d]));
@@ -30,12 +30,12 @@ function unfolded({ axes }: Graph, { shape }: TensorType): Pick<GraphOutput, "sh
   if (shape.some((size, d) => !packed.includes(d) && mentionsRows(size))) return null;
   if (dim === undefined) return { shape, packing: null };
   if (!batch || more !== undefined) return null;
-  const axis = packedAxis(shape[dim]!)!; // as it was found
+  const axis = packedAxis(shape[dim]!)!; // a packed axis, as checked above
   const own = shape.map((size, d): Size => (d === dim ? axisSize(axis) : size));
   return { shape: [axisSize(batch.name), ...own], packing: { axis, batchDim: 0, tokenDim: dim + 1 } };
 }
 
-/** Whether the size mentions rows other than as the plain rows of one axis, as a product of two does. */
+/** Whether the size mentions rows other than as the plain rows of one axis; a product of two rows does. */
 const mentionsRows = (size: Size): boolean =>
   typeof size !== "number" &&
   plainAxis(size) === null &&
@@ -45,7 +45,7 @@ const mentionsRows = (size: Size): boolean =>
 export const isShown = (graph: Graph, node: Node): boolean =>
   node.types.every((type) => unfolded(graph, type) !== null);
 
-/** The graph that ends in these nodes: their results are its outputs, with the observed routes that they depend on. */
+/** The graph that ends in these nodes. Its outputs are their results and the observed routes that they depend on. */
 export function endingIn(
   graph: Graph,
   nodes: readonly Node[],
@@ -71,7 +71,7 @@ export function endingIn(
   };
 }
 
-/** A value that is cut off and becomes an input, and its name. */
+/** A cut value, which becomes an input, and its name. */
 export interface Cut {
   readonly name: string;
   readonly node: Node;
@@ -79,7 +79,8 @@ export interface Cut {
 
 /**
  * The graph that computes a node from the values `depth` steps before it, which become its inputs (`cuts`). Values that
- * cannot be inputs are computed in it: integers, such as routes, and rows of routes, whose number no input determines.
+ * cannot be inputs are computed in the graph: integers, such as routes, and rows of routes, whose number no input
+ * determines.
  */
 export function partOf(
   graph: Graph,
@@ -112,7 +113,7 @@ export function partOf(
   return { graph: substituteNodes({ ...ended, inputs: [...graph.inputs, ...inputs] }, others), cuts };
 }
 
-/** Whether a value can become an input: floats that an operator computes, with one row for each row of the caller's. */
+/** Whether a value can become an input: computed floats with one row for each row of the caller's. */
 function isCut(graph: Graph, node: Node): boolean {
   const [type, more] = node.types;
   if (!type || more || (type.dtype !== "f32" && type.dtype !== "f16") || isGiven(node) || !isShown(graph, node))
@@ -123,9 +124,9 @@ function isCut(graph: Graph, node: Node): boolean {
   );
 }
 
-/** Whether a node is an input, a weight, a state or a constant, which no kernel computes. */
+/** Whether a node is an input, weight, state or constant, which no kernel computes. */
 const isGiven = (node: Node): boolean => isSource(node) || isOp(node, "constant");
 
-/** Every node whose results some operator computes, in order. */
+/** All nodes with computed results, in order. */
 export const computedNodes = (graph: Graph, roots: readonly Node[]): readonly Node[] =>
   nodesReaching(roots).filter((n) => !isGiven(n) && !isAlias(n) && isShown(graph, n));

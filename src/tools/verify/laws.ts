@@ -1,5 +1,5 @@
-// Checks two laws of a program on a device: later tokens do not change earlier results, and sequences do not affect one
-// another.
+// Checks two laws of a program on a device: later tokens do not change earlier results, and sequences do not affect
+// each other.
 import { countOf } from "../../ground/base/collections.js";
 import type { ProgramPacking } from "../../runtime/program/program.js";
 import { largestDifference, type RunInputs, type Value } from "./compare.js";
@@ -14,15 +14,15 @@ export interface LawChecked {
   readonly difference: number;
 }
 
-/** Kernels sum a row in the same order in any tile, so results have equal bits; this much is allowed nevertheless. */
+/** Kernels sum a row in the same order in any tile, so results have equal bits; the tolerance is a margin. */
 export const LAW_TOLERANCE = 1e-6;
 
 /** Lengths of the prefixes in tokens: around the boundaries of tiles and half tiles of 64 tokens. */
 export const PREFIXES: readonly number[] = [1, 3, 7, 15, 31, 32, 63];
 
 /**
- * For each prefix, whether the results of its tokens stay the same when all inputs after it change. `given` and
- * `others` have the same shapes and full sequences.
+ * For each prefix: whether the results of its tokens stay the same if all later inputs change. `given` and `others`
+ * have the same shapes and full sequences.
  */
 export async function checkCausality(loaded: Loaded, given: RunInputs, others: RunInputs): Promise<LawChecked> {
   const axes = inputAxes(loaded);
@@ -56,7 +56,7 @@ export async function checkCausality(loaded: Loaded, given: RunInputs, others: R
   return { cases, failing, difference };
 }
 
-/** For each sequence, whether its results in the batch equal those of a run with it alone. */
+/** For each sequence: whether its results in the batch equal its results in a run of that sequence alone. */
 export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawChecked> {
   const axes = inputAxes(loaded);
   const { lengths } = given;
@@ -98,7 +98,7 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
 const inputAxes = ({ program }: Loaded): ReadonlySet<string> =>
   new Set(program.inputs.flatMap((i) => (i.packing ? [i.packing.axis] : [])));
 
-/** The largest difference over the results that have a row for each token of the inputs. */
+/** The largest difference over the results with a row for each input token. */
 function worst(
   { program }: Loaded,
   axes: ReadonlySet<string>,
@@ -125,7 +125,7 @@ function within(
   );
 }
 
-/** The inputs with the first tokens of one run and the rest of the other. */
+/** The inputs with the first tokens of one run and the remaining tokens of the other. */
 function spliced(
   own: ArrayLike<number>,
   other: ArrayLike<number>,

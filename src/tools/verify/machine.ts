@@ -1,4 +1,4 @@
-// Runs graphs on a device, compiled as a user's program is, and on the reference interpreter, with the same inputs and
+// Runs graphs on a device, compiled like a user's program, and on the reference interpreter, with the same inputs and
 // weights.
 import { emit } from "../../compiler/codegen/emit.js";
 import type { Graph } from "../../compiler/ir/graph.js";
@@ -11,7 +11,7 @@ import type { RunInputs, Values } from "./compare.js";
 
 export type Weights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>;
 
-/** A device and how programs for it are compiled. */
+/** A device, and the options with which programs are compiled for it. */
 export interface Machine {
   readonly device: Device;
   /** Default: the tunings of the device's class. */
@@ -54,7 +54,7 @@ export async function loadGraph(machine: Machine, graph: Graph, weights: Weights
   };
 }
 
-/** Evaluates a graph on the reference interpreter, in f64. `forced`: choices to use in place of its own. */
+/** Evaluates a graph on the reference interpreter, in f64. `forced`: choices that replace the interpreter's own. */
 export function evaluateGraph(graph: Graph, given: RunInputs, weights: Weights, forced: Forced = {}): Evaluation {
   return evaluate(graph, {
     inputs: given.inputs,

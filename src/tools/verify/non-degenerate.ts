@@ -1,12 +1,12 @@
-// Random weights for testing a model without a checkpoint, such that every part of it affects the results.
+// Random weights for testing a model without a checkpoint. With them, every part of the model affects the results.
 import type { ProgramWeight } from "../../runtime/program/program.js";
 import { initialValues } from "../../runtime/index.js";
 import type { Weights } from "./machine.js";
 
 /**
- * Initial values are chosen for training: some are zeros, which would hide faults. These weights are normal: matrices
- * scaled to keep the magnitude of activations, weights that are initialized with ones around 1. Equal seeds give equal
- * weights.
+ * Initial values for training include zeros, which would hide faults. These weights are normally distributed: matrices
+ * are scaled to keep the magnitude of activations, weights that training initializes with ones are around 1. Equal
+ * seeds give equal weights.
  */
 export const nonDegenerateWeights = (weights: readonly ProgramWeight[], seed: number): Weights =>
   new Map(

@@ -1,5 +1,5 @@
-// Compares every operator of a graph, alone on the device, with the reference; where only the whole program differs,
-// finds the first kernel that does.
+// Compares every operator of a graph, alone on the device, with the reference. If only the whole program differs, finds
+// the first kernel that does.
 import { printAttrs } from "../../compiler/ir/attrs.js";
 import { producerOf, type Graph, type Node } from "../../compiler/ir/graph.js";
 import { printType } from "../../compiler/ir/typing.js";
@@ -14,17 +14,17 @@ import { valuesOf, withCuts, type Part } from "./part.js";
 import { bisect } from "./bisect.js";
 
 /**
- * Tolerances for one operator, which starts from the reference's values: only its own rounding counts, and choices
+ * Tolerances for one operator, whose inputs are the reference's values: only its own rounding counts, and choices
  * differ only between equal scores.
  */
 export const OPERATOR_ALLOWED: Allowed = { values: 3e-5, scores: 1e-4 };
 
 export interface KernelFault {
   readonly node: Node;
-  /** The kernel that computes the node, and all operators that are fused in it, in order. */
+  /** The kernel that computes the node, and all operators fused in the kernel, in order. */
   readonly kernel: string;
   readonly ops: readonly string[];
-  /** What differs, in words. */
+  /** The difference, in words. */
   readonly text: string;
   readonly part: Part;
 }
@@ -33,7 +33,7 @@ export interface OperatorsChecked {
   /** The number of nodes in the graph, and of distinct kinds among them: operator, attributes and types. */
   readonly nodes: number;
   readonly kinds: number;
-  /** Largest difference of any operator, as a share of its largest magnitude. */
+  /** The largest difference of any operator, as a share of its largest magnitude. */
   readonly difference: number;
   readonly fault: KernelFault | null;
 }
@@ -47,9 +47,7 @@ export interface Trial {
   readonly onProgress?: ((done: number, all: number) => void) | undefined;
 }
 
-/**
- * Checks each kind of operator once, in order, up to the first that differs. `seen`: kinds that were checked before.
- */
+/** Checks each kind of operator once, in order, up to the first that differs. `seen`: kinds already checked. */
 export async function checkOperators(
   { machine, graph, given, weights, onProgress }: Trial,
   seen = new Set<string>(),
@@ -79,12 +77,12 @@ export async function checkOperators(
   return { nodes: nodes.length, kinds: kinds.size, difference, fault: null };
 }
 
-/** A key that is equal for nodes which kernels compute alike: operator, attributes, types. */
+/** A key that is equal for nodes with equal kernels: operator, attributes, types. */
 const kindOf = (node: Node): string =>
   `${node.op}${printAttrs(node.op, node.attrs)}(` +
   `${node.inputs.map((n) => `${n.op === "weight" ? "weight " : ""}${n.types.map(printType).join()}`).join("; ")})`;
 
-/** Renames routed axes by the rule that creates them, so that the routes of two like layers have equal text. */
+/** Renames routed axes by the rule that creates them, so that the routes of two equal layers have equal text. */
 function axisNames({ axes }: Graph): (text: string) => string {
   const names = new Map<string, string>();
   for (const axis of axes) {
@@ -108,7 +106,7 @@ export async function checkWhole(
   return { verdict, fault: verdict.agrees ? null : await locate(whole, program, verdict) };
 }
 
-/** Finds the first kernel that differs, with programs that end in each candidate node. */
+/** Finds the first kernel that differs, by programs that end in each candidate node. */
 async function locate(
   { machine, graph, given, weights, onProgress }: Trial,
   program: Program,
@@ -134,7 +132,7 @@ async function locate(
     const ending = await trial(machine, part, weights);
     return faultOf(found, ending.program, ending.verdict, part);
   }
-  // Only the whole program differs: the fault lies in shared memory or in the order of steps.
+  // Only the whole program differs: shared memory or the order of steps is at fault.
   return faultOf(graph.outputs[0]!.node, program, verdict, whole);
 }
 
@@ -167,7 +165,7 @@ function faultOf(node: Node, program: Program, verdict: Verdict, part: Part): Ke
   return { node, kernel, ops: work?.ops.map((o) => o.op) ?? [], text: verdict.faults.join("; "), part };
 }
 
-/** The kernel of the last step that computes an operator like the node's, else of the last step. */
+/** The kernel of the last step that computes an operator of the node's kind, else of the last step. */
 function lastWork(program: Program, node: Node): { readonly kernel: string; readonly work: ProgramWork | null } {
   const dispatches = program.steps.flatMap((s) =>
     s.kind === "dispatch" && s.work !== null

@@ -1,5 +1,5 @@
-// A part of a graph with its inputs: values computed before the part are inputs, taken from the reference and rounded
-// to f32.
+// A part of a graph with its inputs. Values computed before the part become inputs: the reference's values, rounded to
+// f32.
 import type { Graph, Node } from "../../compiler/ir/graph.js";
 import type { Tensor } from "../../compiler/ops/define.js";
 import type { RunInputs } from "./compare.js";
@@ -28,10 +28,7 @@ export function valuesOf(
   return new Map(nodes.map((node, n) => [node, outputs.get(`v${n}`)!]));
 }
 
-/**
- * The part with the cut values as inputs, rounded to f32, so that the device and the reference start from equal
- * values.
- */
+/** The part with the cut values as inputs, rounded to f32, so that device and reference start from equal values. */
 export const withCuts = (
   { graph, cuts }: { readonly graph: Graph; readonly cuts: readonly Cut[] },
   given: RunInputs,

@@ -1,5 +1,5 @@
-// Checks in f64 that the passes preserve the results of a graph; if not, finds the first pass that changes them, and
-// the node.
+// Checks in f64 that the passes preserve the results of a graph. If not, finds the first pass and the node that change
+// them.
 import { producerOf, type Graph, type Node } from "../../compiler/ir/graph.js";
 import type { Pass } from "../../compiler/passes/index.js";
 import { largestDifference, type RunInputs } from "./compare.js";
@@ -8,14 +8,14 @@ import { evaluateGraph, type Weights } from "./machine.js";
 import { valuesOf, type Part, withCuts } from "./part.js";
 import { bisect } from "./bisect.js";
 
-/** Allowed relative difference. Passes reorder sums; in f64, thousands of terms differ by some 1e-13. */
+/** The allowed relative difference. Passes reorder sums; in f64, sums of thousands of terms differ by some 1e-13. */
 export const PASS_TOLERANCE = 1e-9;
 
 export interface PassFault {
   readonly pass: string;
   /** Largest difference between results, as a share of the largest magnitude. */
   readonly difference: number;
-  /** The first node whose results differ, and the smallest part of the graph that shows it. */
+  /** The first node whose results differ, and the smallest part of the graph that shows the difference. */
   readonly node: Node;
   readonly part: Part;
 }
@@ -44,7 +44,7 @@ export async function checkPasses(
       return { optimized, difference, fault: await locateFault(before, pass, own, given, weights) };
     before = after;
   }
-  // Each pass is within the tolerance and all together are not: the last pass is reported.
+  // Each pass is within the tolerance, but all together are not: the last pass is reported.
   const last = passes.at(-1)!;
   return { optimized, difference, fault: await locateFault(lowered, last, difference, given, weights) };
 }

@@ -1,5 +1,5 @@
-// Reduced test cases as files: the smallest graph that shows a fault, as text, with its inputs and weights. The file
-// holds nothing else of the model.
+// Reads and writes reproduction files: the smallest graph that shows a fault, as text, with its inputs and weights, and
+// nothing else of the model.
 import { countOf } from "../../ground/base/collections.js";
 import { ModcError, type FaultOptions } from "../../ground/base/errors.js";
 import { isOp, nodesOf, type Graph } from "../../compiler/ir/graph.js";
@@ -13,7 +13,7 @@ import type { Weights } from "./machine.js";
 import type { Part } from "./part.js";
 
 export interface Reproduction {
-  /** What differs from the reference: the results of a pass, in f64, or those of a kernel on a device. */
+  /** The results that differ from the reference: those of a pass, in f64, or those of a kernel on a device. */
   readonly fault: { readonly kind: "pass" | "kernel"; readonly name: string };
   readonly graph: Graph;
   readonly given: RunInputs;

@@ -1,5 +1,5 @@
 // Checks that generation with caches (a prompt, then steps) gives the same logits as the whole sequence, position by
-// position; or, where its caches are an approximation, measures how far its logits are.
+// position; if the caches are an approximation by design, measures the error of the logits.
 import { createGenerator, type Generator, type Summary } from "../../generation/generate/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Values } from "./compare.js";
@@ -8,9 +8,9 @@ import type { Loaded, Machine, Weights } from "./machine.js";
 export interface StepsChecked {
   /** Number of tokens generated. */
   readonly tokens: number;
-  /** Largest difference between log-probabilities of a token. */
+  /** The largest difference between log-probabilities of a token. */
   readonly difference: number;
-  /** What disagrees, in words. */
+  /** The disagreements, in words. */
   readonly faults: readonly string[];
 }
 
@@ -25,27 +25,27 @@ export interface StepsOf {
 }
 
 /**
- * Allowed difference of log-probabilities. f32 logits, of up to a hundred, have relative errors of some 1e-6, which the
+ * Allowed difference of log-probabilities. f32 logits of up to a hundred have relative errors of some 1e-6, which the
  * exponentials of a softmax amplify.
  */
 const STEP_TOLERANCE = 1e-3;
-/** Prompts are read in chunks of this many tokens, so that chunks begin in mid-prompt. */
+/** Prompts are read in chunks of this many tokens, so that chunk boundaries lie inside prompts. */
 const CHUNK = 7;
 
-/** What approximate caches cost: how far from the whole sequence the steps are. */
+/** The error of approximate caches: the distance of the steps from the whole sequence. */
 export interface StepsApart {
   readonly tokens: number;
   /**
-   * Whether the first token behind each prompt must be the whole sequence's: no route of keys has left a token out, so
-   * each loop saw its own keys of the whole prompt.
+   * Whether the first token after each prompt must match the whole sequence. It must if no route of keys skipped a
+   * token: then each loop attended to its own keys of the whole prompt.
    */
   readonly isExactBehindPrompts: boolean;
-  /** What disagrees behind prompts where it must not, and what is no number, in words. */
+  /** Disagreements after prompts that must match, and values that are not numbers, in words. */
   readonly faults: readonly string[];
-  /** Greedy tokens, and those of them that the whole sequence finds likeliest too. */
+  /** The number of greedy tokens, and the number of those that are the likeliest under the whole sequence too. */
   readonly greedy: number;
   readonly likeliest: number;
-  /** Differences of the log-probabilities of tokens, of those behind the prompts and of later ones. */
+  /** Differences of log-probabilities: of the first tokens after the prompts, and of later tokens. */
   readonly behindPrompts: number;
   readonly largest: number;
   readonly mean: number;
@@ -58,7 +58,7 @@ async function generatorOf({ machine, generation, weights }: StepsOf): Promise<G
   return createGenerator(amended, machine.device, (weight) => weights.get(weight.path)!.data, options);
 }
 
-/** Texts of a generation, and the log-probability of each token added. */
+/** The sequences of a generation, and the log-probability of each generated token. */
 async function textsOf(
   generator: Generator,
   { prompts, tokens }: StepsOf,
@@ -69,14 +69,14 @@ async function textsOf(
   const sampling = { temperature, seed: 1, logprobs: true };
   for await (const { sequence, token, logprob } of generator.generate(prompts, { maxTokens: tokens, sampling })) {
     texts[sequence]!.push(token);
-    logprobs[sequence]!.push(logprob!); // asked for
+    logprobs[sequence]!.push(logprob!); // requested by the options
   }
   return { texts, logprobs };
 }
 
 /**
- * As `checkSteps`, of a generation whose caches are an approximation by design: a difference is a fault behind a prompt
- * that no route has left a token of, and nowhere else.
+ * `checkSteps` for a generation whose caches are an approximation by design. A difference is a fault only at the first
+ * token after a prompt, and only if no route skipped a token of that prompt.
  */
 export async function measureSteps(of: StepsOf): Promise<StepsApart> {
   const { whole, generation, prompts } = of;
@@ -150,12 +150,12 @@ export async function checkSteps(of: StepsOf): Promise<StepsChecked> {
   return { tokens: added, difference, faults };
 }
 
-/** Whether every token has taken every route on which attentions have keys. */
+/** Whether every token took every route on which attention layers have keys. */
 function tookAllKeys({ axes, layers }: Generation, { routes }: Summary): boolean {
   return axes.every(({ axis }, i) => routes[i]!.tokens === routes[0]!.tokens || layers.every((l) => l.axis !== axis));
 }
 
-/** A token that a generation has added, its log-probability there, and the logits of the whole sequence for it. */
+/** A generated token, its log-probability in the generation, and the logits of the whole sequence at its position. */
 interface Added {
   readonly row: readonly number[];
   readonly token: number;
@@ -163,7 +163,7 @@ interface Added {
   readonly greedy: boolean;
 }
 
-/** What is wrong with token `at` of a sequence, in words. */
+/** The faults of token `at` of a sequence, in words. */
 function faultsAt({ row, token, found, greedy }: Added, at: number, sequence: number): readonly string[] {
   const wanted = logProbability(row, token);
   if (!(Math.abs(found - wanted) <= STEP_TOLERANCE))
@@ -176,7 +176,7 @@ function faultsAt({ row, token, found, greedy }: Added, at: number, sequence: nu
     : [];
 }
 
-/** The logits that follow each token of texts of unequal lengths, except the last token of each. */
+/** The logits that follow each token of sequences of unequal lengths, except the last token of each. */
 async function logitsOf(
   whole: Loaded,
   input: string,
@@ -189,7 +189,7 @@ async function logitsOf(
     inputs: new Map([[input, { shape: [texts.length, longest], data }]]),
     lengths: read.map((t) => t.length),
   });
-  // as generation has found
+  // the same output that generation reads
   const output = whole.program.outputs.find((o) => o.role === "result" && o.shape.length === 3)!;
   const { shape, data: logits } = results.get(output.name)!;
   const vocabulary = shape[2]!;

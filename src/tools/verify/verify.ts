@@ -1,5 +1,5 @@
-// Checks on a device that a model computes what its source says: every operator, the passes, the whole program, and the
-// laws of the causal rule.
+// Checks on a device that a model computes what its source specifies: every operator, the passes, the whole program,
+// and the laws of the causal rule.
 import type { Span } from "../../language/diagnostics/span.js";
 import { isOp, nodesOf, type Graph } from "../../compiler/ir/graph.js";
 import { passes as usual, type Pass } from "../../compiler/passes/index.js";
@@ -30,7 +30,7 @@ export interface VerifyTarget {
   readonly passes?: readonly Pass[];
 }
 
-/** `holds` and `fails` are verdicts; `told`: information, not a verdict; `skipped`: the check could not run. */
+/** `holds` and `fails` are verdicts; `told`: information without a verdict; `skipped`: the check could not run. */
 export type State = "holds" | "fails" | "told" | "skipped";
 
 export interface Finding {
@@ -38,7 +38,7 @@ export interface Finding {
   readonly rule: RuleName | null;
   readonly state: State;
   readonly text: string;
-  /** For a failure: the pass or kernel at fault, its place in the source, and the reproduction file's text. */
+  /** For a failure: the pass or kernel at fault, its source location, and the text of the reproduction file. */
   readonly fault: {
     readonly kind: "pass" | "kernel";
     readonly name: string;
@@ -53,7 +53,7 @@ export interface VerifyReporter {
   onProgress(stage: string, detail?: string): void;
 }
 
-/** Runs all checks that need only the model, one after the other. Returns whether all hold. */
+/** Runs all checks that need only the model, in sequence. Returns whether all hold. */
 export async function verifyModel(target: VerifyTarget, reporter: VerifyReporter): Promise<boolean> {
   let holds = true;
   const seen = new Set<string>();
@@ -72,7 +72,7 @@ export async function verifyModel(target: VerifyTarget, reporter: VerifyReporter
 
 type Tell = (finding: Finding) => void;
 
-/** Checks the passes. Returns the graph after them, or null where a pass is at fault. */
+/** Checks the passes. Returns the optimized graph, or null if a pass is at fault. */
 async function verifyPasses(
   { weights, inputs, place, passes = usual }: VerifyTarget,
   rule: RuleName,
@@ -162,7 +162,7 @@ async function verifyDevice(
   return true;
 }
 
-/** Why later tokens may change earlier ones where the causal rule is not followed. */
+/** The reason why later tokens may change earlier ones in a model without the causal rule. */
 function whyAhead(graph: Graph, rules: readonly RuleGraph[]): string {
   if (!rules.some(({ rule }) => rule === "causal"))
     return "the model reads whole sequences in a way that has no causal rule";
