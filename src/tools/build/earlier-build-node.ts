@@ -68,6 +68,6 @@ const isWithin = (name: string): boolean =>
 
 async function digestOf(path: string): Promise<string> {
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer); // a stream without an encoding yields buffers
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer); // no encoding: buffers
   return hash.digest("hex");
 }

@@ -41,13 +41,13 @@ export interface CheckpointContents extends Omit<Manifest, "files" | "sources" |
   readonly sources: Sources;
   /** Every weight the model declares. */
   readonly weights: readonly ProgramWeight[];
-  /** Where those weights are that the checkpoint leaves out; null: it holds all. */
+  /** The location of the weights that the checkpoint omits; null: the checkpoint holds all weights. */
   readonly base: BaseRecord | null;
   /** The trainer's state: weights by their paths, and everything else that a step reads and changes. */
   readonly state: TrainingState;
-  /** The tunings of the programs, as the text of a tunings file; null: unknown. */
+  /** The tunings of the programs, as a tunings file's text; null: unknown. */
   readonly tunings: string | null;
-  /** Values of a weight that the trainer does not hold, because training does not read it. */
+  /** Values of a weight that the trainer does not hold because training does not read it. */
   readonly unusedValues: (weight: ProgramWeight) => Words | Promise<Words>;
 }
 
@@ -58,7 +58,7 @@ export interface Checkpoint {
   readonly state: TrainingState;
   /** Weights that the trainer does not hold. */
   readonly unused: ReadonlyMap<string, Words>;
-  /** Where the weights are that it does not hold itself; null: it holds all. */
+  /** The location of the weights that the checkpoint omits; null: it holds all weights. */
   readonly base: BaseRecord | null;
   readonly sources: Sources;
   /** The text of the tunings file; null: there is none. */
@@ -68,9 +68,7 @@ export interface Checkpoint {
 /** The model's source file, then the files it imports. */
 export type Sources = readonly { readonly path: string; readonly text: string }[];
 
-/**
- * Name prefixes of folders that are not yet, or no longer, checkpoints: being written, being replaced, being removed.
- */
+/** Name prefixes of folders that are not checkpoints: folders being written, being replaced, being removed. */
 export const UNFINISHED = ".new-";
 export const REPLACED = ".old-";
 export const DISCARDED = ".gone-";
@@ -88,9 +86,8 @@ export async function isComplete(path: string): Promise<boolean> {
 }
 
 /**
- * Writes a checkpoint to the folder `path` atomically, also under power cuts: it writes and syncs a temporary folder,
- * then renames it. An existing checkpoint is replaced. Throws TrainError where the disk refuses; nothing is changed
- * then.
+ * Writes a checkpoint to the folder `path` atomically, even if power fails: writes and syncs a temporary folder, then
+ * renames it. Replaces an existing checkpoint. Throws TrainError if the disk refuses; then nothing has changed.
  */
 export async function writeCheckpoint(path: string, contents: CheckpointContents, on: Disk = disk): Promise<void> {
   const folder = dirname(path);
@@ -104,7 +101,7 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
       await syncFolder(fresh, on);
       await replace(fresh, path, join(folder, `${REPLACED}${basename(path)}-${unique}`), on);
     } catch (error) {
-      // Best effort: a remainder is removed when the run is resumed.
+      // Best effort: a leftover folder is removed when the run resumes.
       await on.remove(fresh).catch(() => undefined);
       throw error;
     }
@@ -173,7 +170,7 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
   await writeSynced(join(folder, MANIFEST), [new TextEncoder().encode(printManifest(manifest))], on);
 }
 
-/** Floats are stored in f32 whatever the model computes with, so that a resumed run continues exactly. */
+/** Floats are stored in f32 whatever type the model computes in, so that a resumed run continues exactly. */
 const stored = ({ dtype }: ProgramWeight): string => (dtype === "f16" ? "F32" : fileDtype(dtype));
 
 async function* tensors<T extends TensorToWrite>(
@@ -202,7 +199,7 @@ async function replace(fresh: string, path: string, aside: string, on: Disk): Pr
   if (moved) await on.remove(aside);
 }
 
-/** Reads a checkpoint's manifest. Throws TrainError where there is none. */
+/** Reads a checkpoint's manifest. Throws TrainError if there is none. */
 export async function readManifest(path: string): Promise<Manifest> {
   return reading(path, async () => {
     const found = await lstat(path);
@@ -220,8 +217,8 @@ export async function readManifest(path: string): Promise<Manifest> {
 }
 
 /**
- * Reads and verifies a checkpoint: sizes before anything is allocated, hashes, and that its tensors are those of the
- * model. Throws TrainError where it is damaged or of another model.
+ * Reads and verifies a checkpoint: file sizes before anything is allocated, hashes, and its tensors against the model's
+ * weights. Throws TrainError if the checkpoint is damaged or belongs to another model.
  */
 export async function readCheckpoint(path: string, model: Pick<Program, "weights" | "ignore">): Promise<Checkpoint> {
   const manifest = await readManifest(path);
@@ -332,7 +329,7 @@ async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
       );
     const code = errnoOf(cause);
     if (code === null) throw cause;
-    const { path: at } = cause as NodeJS.ErrnoException; // as errors of the file system have it
+    const { path: at } = cause as NodeJS.ErrnoException; // errors of the file system have a path
     const missing = at === undefined || at === path ? "there is no such folder" : `${basename(at)} is missing`;
     throw new TrainError(
       "bad-checkpoint",

@@ -2,8 +2,8 @@
 import type { Batch } from "./types.js";
 
 /**
- * The mask of an observed route over the batch's tokens: 1 for chosen ones. `index`, u32[B, width], lists positions in
- * the sequence, `counts` how many of each.
+ * The mask of an observed route over the batch's tokens: 1 for chosen tokens. `index`, u32[B, width]: chosen positions
+ * in each sequence; `counts`: their number.
  */
 export function chosenTokens(
   index: ArrayLike<number>,

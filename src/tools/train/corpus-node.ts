@@ -20,7 +20,7 @@ export interface CorpusOptions {
   readonly data: string;
   /** Folder of the token file; created if it does not exist. */
   readonly cache: string;
-  /** A `tokenizer.json` or a GGUF file; without one, bytes. */
+  /** A `tokenizer.json` or a GGUF file. Default: each byte is a token. */
   readonly tokenizer?: string;
   /** The field of JSONL that holds the text. Default "text". */
   readonly field?: string;
@@ -40,19 +40,19 @@ export interface Corpus {
   readonly path: string;
   /** The token between documents; null: there is none. */
   readonly separator: number | null;
-  /** Tokens from `at`; throws TrainError where the file was damaged. */
+  /** Tokens from `at` on. Throws TrainError if the file is damaged. */
   read(at: number, count: number): Promise<Uint32Array>;
   /** The text of each token, for display. */
   show(tokens: readonly number[]): readonly string[];
   /**
-   * How the text's files have changed since they were read, as a sentence; null: they have not. The tokens do not
-   * change.
+   * How the text's files have changed since they were read, as a sentence; null: they are unchanged. The tokens stay as
+   * read.
    */
   changed(): Promise<string | null>;
   close(): Promise<void>;
 }
 
-/** To be changed with anything that makes the tokens of a text differ. */
+/** Change this constant with any change that alters the tokens of a text. */
 const FORMAT = "modc-tokens-1";
 
 interface Described {
@@ -142,7 +142,7 @@ function ggufEncoder(path: string): Promise<Encoder> {
 
 const sha256Of = (bytes: string | Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-/** The description of cached tokens; null where there are none, or the token file does not match its hash. */
+/** The description of cached tokens; null if there is none, or the token file does not match its hash. */
 async function readDescription(path: string): Promise<Described | null> {
   let text: string;
   try {
@@ -163,7 +163,7 @@ async function readDescription(path: string): Promise<Described | null> {
 
 function parseDescription(text: string): Described | null {
   try {
-    const json = JSON.parse(text) as Partial<Described>; // each field is looked at
+    const json = JSON.parse(text) as Partial<Described>; // each field is checked
     const whole = [json.tokens, json.bytes, json.largestToken].every((n) => Number.isSafeInteger(n) && n! >= 0);
     return json.format === FORMAT && whole && typeof json.sha256 === "string" ? (json as Described) : null;
   } catch (cause) {

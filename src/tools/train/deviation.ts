@@ -1,5 +1,5 @@
-// How far a model with its weights stored otherwise deviates from the same model with f32 weights: the distributions of
-// the next token, and the choices of its routes and experts.
+// Measures how far a model with encoded weights deviates from the same model with f32 weights: in the next token's
+// distribution, and in the choices of routes and experts.
 import { countName } from "../../runtime/program/observed.js";
 import type { Inputs, Result } from "../../runtime/index.js";
 import { chosenTokens } from "./chosen.js";
@@ -7,11 +7,17 @@ import type { Batch } from "./types.js";
 
 export interface Deviation {
   readonly tokens: number;
-  /** Mean over tokens of the KL divergence of the next token's distribution from that with f32 weights, in nats. */
+  /**
+   * Mean over tokens of the KL divergence, in nats: of the next token's distribution from the distribution with f32
+   * weights.
+   */
   readonly divergence: number;
-  /** The share of tokens after which the likeliest next token is the same. */
+  /** The share of tokens after which both models rank the same next token first. */
   readonly sameToken: number;
-  /** For each route, the share of tokens that both compute or both skip; for each choice of experts, that have the same. */
+  /**
+   * For each route, the share of tokens that both models compute or both skip; for each choice of experts, the share of
+   * tokens with equal choices.
+   */
   readonly sameChoice: Readonly<Record<string, number>>;
 }
 
@@ -27,12 +33,12 @@ export interface Compared {
 type Numbers = Result["data"];
 type Outputs = Readonly<Record<string, Pick<Result, "data" | "shape">>>;
 
-/** As a `Session` runs. */
+/** The part of a `Session` that runs. */
 export interface Runs {
   run(inputs: Inputs, options: { readonly observe: readonly string[] }): Promise<Outputs>;
 }
 
-/** Runs both sessions over the batches; each has the same inputs. */
+/** Runs both sessions over the batches, with equal inputs. */
 export async function deviationOf(
   sessions: { readonly whole: Runs; readonly own: Runs },
   compared: Compared,
@@ -77,7 +83,7 @@ export async function deviationOf(
   }
 }
 
-/** KL(P ‖ Q) of the softmaxes of two rows of logits, and whether their largest have the same place. */
+/** KL(P ‖ Q) of the softmaxes of two rows of logits, and whether their largest logits have the same index. */
 export function compareRows(p: Numbers, q: Numbers): { readonly divergence: number; readonly sameToken: boolean } {
   const [a, b] = [normalizer(p), normalizer(q)];
   let sum = 0;
@@ -88,7 +94,7 @@ export function compareRows(p: Numbers, q: Numbers): { readonly divergence: numb
   return { divergence: Math.max(0, sum), sameToken: a.at === b.at };
 }
 
-/** The logarithm of the sum of exponentials, and the place of the largest. */
+/** The logarithm of the sum of exponentials, and the index of the largest logit. */
 function normalizer(logits: Numbers): { readonly log: number; readonly at: number } {
   let at = 0;
   for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[at]!) at = i;

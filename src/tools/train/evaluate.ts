@@ -10,7 +10,7 @@ export interface Evaluated {
   readonly shares: Readonly<Record<string, number>>;
 }
 
-/** `losses`: names of outputs, whose sum is the loss; `routes`: names of observed routes. */
+/** `losses`: names of outputs, whose sum is the loss. `routes`: names of observed routes. */
 export async function evaluateText(
   session: Session,
   { losses, routes }: { readonly losses: readonly string[]; readonly routes: readonly string[] },
@@ -18,7 +18,7 @@ export async function evaluateText(
   options: {
     readonly signal?: AbortSignal;
     readonly onBatch?: (tokens: number) => void;
-    /** Names of the program's inputs; default: all that the batches have. */
+    /** Names of the program's inputs. Default: all inputs of the batches. */
     readonly inputs?: ReadonlySet<string>;
     /** Called with the results and observed routes of each batch. */
     readonly onResults?: (results: Results, batch: Batch) => void;

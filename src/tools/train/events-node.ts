@@ -1,5 +1,5 @@
-// The figures of a run as TensorBoard reads them: a file of events in the run's folder, a record for each line of the
-// log that has numbers. Format: TFRecord of the protocol buffers `Event` (tensorflow/core/util/event.proto,
+// Writes the figures of a run for TensorBoard: an event file in the run's folder, with a record for each log line that
+// has numbers. Format: TFRecord of the protocol buffers `Event` (tensorflow/core/util/event.proto,
 // tensorflow/core/framework/summary.proto, fields by number).
 import { open, type FileHandle } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -8,13 +8,16 @@ import { Message } from "../../ground/base/protobuf.js";
 import { makeFolder, writing } from "./disk-node.js";
 import type { Log, LogEntry } from "./log-node.js";
 
-/** The folder of event files within that of a run. */
+/** The folder of event files within the run's folder. */
 export const EVENTS = "tensorboard";
 
-/** How many files this process has opened: part of their names. */
+/** The number of event files that this process has opened, which is part of their names. */
 let opened = 0;
 
-/** Opens a new file of events beside a log: what the log is told, the file is told too. A run goes on from `step`. */
+/**
+ * Opens a new event file next to a log: every log entry is also written to the event file. The run continues from
+ * `step`.
+ */
 export async function withEvents(log: Log, folder: string, step: number): Promise<Log> {
   const path = join(folder, EVENTS);
   const seconds = Date.now() / 1000;
@@ -28,7 +31,7 @@ export async function withEvents(log: Log, folder: string, step: number): Promis
   try {
     await write([
       new Message().double(1, seconds).text(3, "brain.Event:2"),
-      // Of an earlier file what comes after this step is no longer shown.
+      // Tells TensorBoard to drop the events of earlier files after this step.
       new Message().double(1, seconds).int(2, step).message(7, new Message().int(1, START)),
     ]);
   } catch (error) {
@@ -62,10 +65,10 @@ const START = 1;
 
 type Scalar = readonly [tag: string, value: number];
 
-/** Fields of a log's line that are no figures of the run. */
+/** Fields of a log line that are not figures of the run. */
 const OMITTED: ReadonlySet<string> = new Set(["kind", "step", "first", "tokens", "counts", "best", "passage"]);
 
-/** The numbers of a line, by their paths: `loss`, `losses/next_token`, `validation/rules/causal/loss`. */
+/** The numbers of a log line by path: `loss`, `losses/next_token`, `validation/rules/causal/loss`. */
 export function scalarsOf(entry: LogEntry): readonly Scalar[] {
   if (entry.kind !== "step" && entry.kind !== "validation") return [];
   const prefix = entry.kind === "step" ? "" : "validation/";
@@ -114,7 +117,7 @@ export function crc32c(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** As records store it: rotated by 15 bits, plus a constant. */
+/** The checksum as records store it: rotated by 15 bits, plus a constant. */
 function masked(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;

@@ -14,7 +14,7 @@ export interface Passage {
 export type TrainEvent =
   | {
       readonly kind: "begin";
-      /** Number of steps done before. */
+      /** Number of steps done before the run. */
       readonly step: number;
       readonly steps: number;
       readonly tokens: { readonly training: number; readonly validation: number };
@@ -23,7 +23,7 @@ export type TrainEvent =
       readonly cache: string;
       /** The checkpoint the run resumes from; null for a new run. */
       readonly from: string | null;
-      /** The best checkpoint so far, of a run that goes on; null: there is none. */
+      /** The best checkpoint so far of a resumed run; null: there is none. */
       readonly best: string | null;
     }
   | {
@@ -39,11 +39,11 @@ export type TrainEvent =
       readonly kind: "validation";
       readonly step: number;
       readonly byRule: { readonly [R in Rule]?: Evaluation };
-      /** The live parameters of the validation: those of the next step. */
+      /** The live parameters during the validation: the values of the next step. */
       readonly live: Readonly<Record<string, number>>;
-      /** Whether the live parameters have their final values: only such a validation can be the best. */
+      /** Whether the live parameters have their final values. Only such a validation can be the best. */
       readonly counts: boolean;
-      /** Loss under the deciding rule: the causal rule if it was evaluated. */
+      /** Loss under the deciding rule: the causal rule if it was evaluated, otherwise top-k. */
       readonly loss: number;
       readonly bitsPerByte: number;
       readonly best: boolean;

@@ -1,4 +1,5 @@
-// What is said before the first step of a run: how it differs from the run that it goes on with, and what cannot be.
+// Warnings before the first step of a run: differences from the run that it resumes, and settings that cannot take
+// effect.
 import type { Manifest } from "../session/manifest.js";
 import { resumedSettings, settledFrom, stepSettings } from "./settings.js";
 import type { TrainSettings } from "./options.js";
@@ -6,15 +7,15 @@ import type { StepSettings } from "./types.js";
 
 export interface RunBegun {
   readonly settings: TrainSettings;
-  /** The checkpoint from which the run goes on; null for a new run. */
+  /** The checkpoint from which the run resumes; null for a new run. */
   readonly manifest: Pick<Manifest, "step" | "settings" | "machine"> | null;
   readonly machine: Readonly<Record<string, string>>;
-  /** The folder to which later checkpoints were moved; null: there were none. */
+  /** The folder to which later checkpoints were moved; null: there were no later checkpoints. */
   readonly aside: string | null;
   readonly validates: boolean;
 }
 
-/** Sentences, in the order in which they are shown. */
+/** The warnings as sentences, in display order. */
 export function firstWarnings({ settings, manifest, machine, aside, validates }: RunBegun): readonly string[] {
   const said: string[] = [];
   if (aside !== null) said.push(`the checkpoints after step ${manifest!.step} are set aside in ${aside}`);
@@ -44,8 +45,8 @@ function machineDifference(
 }
 
 /**
- * Which values of schedules the next step has that a run as it was begun would not have, as a sentence; null if there
- * are none, or nothing is left to do.
+ * Scheduled values of the next step that differ both from the last step's and from the schedule of the original run, as
+ * a sentence; null if there are none, or no step is left.
  */
 function scheduleJump(
   { step, settings: kept }: Pick<Manifest, "step" | "settings">,
@@ -73,5 +74,5 @@ function scheduleJump(
 const valuesOf = ({ learningRate, live = {} }: StepSettings): ReadonlyMap<string, number> =>
   new Map([["the learning rate", learningRate], ...Object.entries(live)]);
 
-/** Three significant digits: what is as good as equal is no jump. */
+/** Three significant digits: a smaller change is not a jump. */
 const brief = (value: number): string => String(Number(value.toPrecision(3)));

@@ -7,8 +7,8 @@ const MOST_LINE_BYTES = 64 * 1024 * 1024;
 const NEWLINE = 10;
 
 /**
- * The texts of a file's lines, without blank lines. Throws TrainError with the line number where a line is not UTF-8,
- * not JSON, or lacks the field.
+ * The texts of a file's lines, without blank lines. Throws TrainError with the line number if a line is not UTF-8, not
+ * JSON, or lacks the field.
  */
 export async function* lineDocuments(
   bytes: AsyncIterable<Uint8Array>,

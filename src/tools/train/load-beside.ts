@@ -1,11 +1,11 @@
-// Loads the other programs of a trainer beside the step.
+// Loads the other programs of a trainer, which share the states of the step.
 import type { Program } from "../../runtime/program/program.js";
 import { load, type LoadOptions, type Session, type WeightsInput } from "../../runtime/index.js";
 import { sharedWeightSlots } from "../../runtime/steps/shared-weights.js";
 
 /**
- * Loads a program that shares the states and weights of the step. Weights that it reads otherwise than the step, such
- * as in another layout, are read again.
+ * Loads a program that shares the states and weights of the step. A weight that the program stores differently, such as
+ * in another layout, is loaded again.
  */
 export function loadBeside(
   step: Session,

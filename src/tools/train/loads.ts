@@ -1,4 +1,5 @@
-// The load of experts over windows of steps: which of them starve, which are overloaded, and what a capacity drops.
+// The load of experts over windows of steps: finds idle and overloaded experts, and measures the choices that a
+// capacity drops.
 import type { Loads } from "./types.js";
 
 /** Number of steps over which loads are added up. */
@@ -8,15 +9,15 @@ export const LOAD_WINDOW = 100;
 export interface MixtureLoad {
   /** The path of the choice. */
   readonly path: string;
-  /** For each expert, its share of all choices; all 0 where there were none. */
+  /** For each expert, its share of all choices; all 0 if there were no choices. */
   readonly shares: readonly number[];
-  /** Choices of an expert on average. */
+  /** Mean number of choices of an expert. */
   readonly mean: number;
-  /** The largest load divided by the mean; 1 where all are equal. */
+  /** The largest load divided by the mean load; 1 if all loads are equal. */
   readonly largest: number;
   /** Experts that no token chose. */
   readonly idle: readonly number[];
-  /** The share of wished choices that a capacity dropped; null: nothing drops any. */
+  /** The share of wished choices that a capacity dropped; null: the mixture has no capacity. */
   readonly dropped: number | null;
 }
 
@@ -49,7 +50,7 @@ export class LoadCounter {
     }
   }
 
-  /** The loads of the steps since the last call; null where there is no mixture. */
+  /** The loads of the steps since the last call; null if there is no mixture. */
   take(): LoadWindow | null {
     const window = { over: this.#steps, mixtures: [...this.#totals].map(([path, own]) => mixtureLoad(path, own)) };
     this.#steps = 0;
@@ -58,7 +59,10 @@ export class LoadCounter {
   }
 }
 
-/** The load of a mixture from how many tokens chose each expert; `wished`: how many choices there were to be. */
+/**
+ * The load of a mixture from the number of tokens that chose each expert. `wished`: the number of choices before the
+ * capacity dropped some.
+ */
 export function mixtureLoad(path: string, { chosen, wished }: Totals): MixtureLoad {
   const all = sum(chosen);
   const mean = all / chosen.length;
@@ -72,18 +76,18 @@ export function mixtureLoad(path: string, { chosen, wished }: Totals): MixtureLo
   };
 }
 
-/** The least choices of an expert, on average, by which experts are judged: with fewer, chance leaves some without. */
+/** The least mean number of choices of an expert for a verdict: with fewer choices, chance leaves some experts idle. */
 const ENOUGH = 20;
-/** The largest load over the mean, and the share of dropped choices, from which a warning is given. */
+/** The thresholds of warnings: the largest load over the mean load, and the share of dropped choices. */
 export const [OVERLOADED, DROPPING] = [2, 0.2];
-/** Mixtures that a warning names, and experts of each. */
+/** The most mixtures that a warning names, and the most experts of each. */
 const [NAMED, LISTED] = [3, 8];
 
 /** Warns of each fault of each mixture once in a run. */
 export class LoadWarnings {
   readonly #told = new Set<string>();
 
-  /** What is wrong in a window and was not told before, as a sentence; null: nothing. */
+  /** The faults of a window that were not reported before, as a sentence; null: no new fault. */
   of({ over, mixtures }: LoadWindow): string | null {
     const judged = mixtures.filter(({ mean }) => mean >= ENOUGH);
     const found = (fault: string, is: (own: MixtureLoad) => boolean): readonly MixtureLoad[] =>

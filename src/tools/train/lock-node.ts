@@ -15,15 +15,15 @@ import { TrainError } from "./errors.js";
 import { newOwner, parseOwner, printOwner, runs, stateOf } from "./owner-node.js";
 
 const NAME = ".lock";
-/** More attempts than other processes can cause: something else is in the way. */
+/** More attempts than other processes can cause: another fault prevents the lock. */
 const MOST_TURNS = 1000;
 /** Prefix of the folder of a lock that is being created; the entry's name follows. */
 const FRESH = ".lock-";
 
 /**
- * Locks a run's folder, created if missing, for this process; returns a function that releases it. The lock of a dead
- * process is taken over by exactly one process, however many try. Throws TrainError where another process has the lock
- * or may have it: the state of a process on another machine is unknown.
+ * Locks a run's folder, created if missing, for this process; returns a function that releases the lock. Exactly one
+ * process takes over the lock of a dead process, however many try. Throws TrainError if another process holds the lock
+ * or may hold it: the state of a process on another machine is unknown.
  */
 export async function lockFolder(path: string): Promise<() => Promise<void>> {
   const entry = printOwner(newOwner());
@@ -43,11 +43,11 @@ async function take(path: string, entry: string): Promise<void> {
   const fresh = join(path, `${FRESH}${entry}`);
   try {
     await mkdir(join(fresh, entry), { recursive: true });
-    // Each further attempt is due to another process that took or released the lock meanwhile.
+    // Each further attempt follows another process that took or released the lock meanwhile.
     for (let turn = 0; turn < MOST_TURNS; turn++) {
       if (await put(fresh, lock)) return;
       const other = await entryOf(lock);
-      if (other === entry) return; // on a network file system a call may succeed although its reply fails
+      if (other === entry) return; // on a network file system a call may succeed although its reply is lost
       if (other === "file") await removeOlder(path, lock);
       else if (other === null) await clear(lock);
       else {
@@ -61,7 +61,7 @@ async function take(path: string, entry: string): Promise<void> {
   }
 }
 
-/** Error codes that mean that another process has the lock, or had it a moment ago. */
+/** Error codes that mean that another process holds the lock, or held it a moment ago. */
 const TAKEN: ReadonlySet<unknown> = new Set([
   "EEXIST",
   "ENOTEMPTY",
@@ -102,7 +102,7 @@ async function entryOf(lock: string): Promise<string | null> {
  */
 const clear = (lock: string): Promise<boolean> => attempt(new Set(["ENOENT", ...TAKEN]), () => rmdir(lock));
 
-/** Throws where the process of an entry runs, or cannot be checked. */
+/** Throws if the process of an entry runs, or cannot be checked. */
 async function expectGone(path: string, entry: string): Promise<void> {
   const owner = parseOwner(entry);
   const state = owner === null ? "elsewhere" : stateOf(owner);

@@ -20,8 +20,8 @@ export interface Log {
 }
 
 /**
- * Opens a log for appending. Lines of steps after `step` and an incomplete last line are removed; step 0 starts a new
- * log. Throws TrainError where the file is not a log, or cannot be written.
+ * Opens a log for appending. Removes the lines of steps after `step` and an incomplete last line; step 0 starts a new
+ * log. Throws TrainError if the file is not a log or cannot be written.
  */
 export async function openLog(path: string, step: number): Promise<Log> {
   return writing(path, async () => {

@@ -22,7 +22,7 @@ export interface LoopOptions {
   readonly steps: number;
   /** Settings of the step after `done` steps. */
   readonly settings: (done: number) => StepSettings;
-  /** The micro-batches of the step at a position, and the position after them: a function of the position alone. */
+  /** The micro-batches of the step at a position, and the next position: a function of the position alone. */
   readonly batches: (
     position: DataPosition,
   ) => Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }>;
@@ -32,9 +32,9 @@ export interface LoopOptions {
   /** Null: no part of the text is held out. */
   readonly validation: {
     readonly every: number;
-    /** The first step whose validation may be the best: live parameters no longer change from there on. */
+    /** The first step whose validation may be the best: from there on, live parameters no longer change. */
     readonly countsFrom: number;
-    /** The rules to evaluate, in order; the last decides which checkpoint is the best. */
+    /** The rules to evaluate, in order. The last rule decides which checkpoint is the best. */
     readonly rules: readonly Rule[];
     readonly batches: () => AsyncIterable<Batch>;
     /** A short batch of one row for the picture of routes; null: no layer is routed. */
@@ -51,7 +51,7 @@ export interface LoopOptions {
   };
   /** The last checkpoint written before this run; null: there is none. */
   readonly lastCheckpoint: string | null;
-  /** How the text's files have changed, as a sentence; null: they have not. */
+  /** How the text's files have changed, as a sentence; null: they are unchanged. */
   readonly changed: () => Promise<string | null>;
   readonly signal?: AbortSignal;
 }
@@ -59,11 +59,11 @@ export interface LoopOptions {
 type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
 
 /**
- * Trains to the last step, or until `signal` is aborted: then steps under way, at most two, are finished and a
+ * Trains to the last step, or until `signal` is aborted: then the steps under way, at most two, are finished and a
  * checkpoint is written. Validates every `validation.every` steps and after the last. Writes a checkpoint every
- * `checkpoints.every` steps, after the last, and whenever a validation has the lowest loss so far (validations whose
- * predictors keep what they should skip do not count). Throws TrainError if a loss or a gradient is not finite; nothing
- * is written then, so that the last checkpoint stays good.
+ * `checkpoints.every` steps, after the last, and whenever a validation has the lowest loss so far. A validation does
+ * not count if predictors compute tokens that they should skip. Throws TrainError if a loss or a gradient is not
+ * finite; then nothing is written, so that the last checkpoint stays good.
  */
 export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { trainer, steps, validation, checkpoints, signal } = options;
@@ -84,7 +84,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       const given: Submitted = await (ahead ?? submit(options, place.step, place.position));
       const { micro, settings, next } = given;
       const done = place.step + 1;
-      // The next step is submitted while this one still runs, unless a validation or checkpoint comes between them.
+      // The next step is submitted while this step still runs, unless a validation or checkpoint comes between them.
       ahead =
         done === steps || stopped() || evaluatesOrSaves(options, done)
           ? null
@@ -171,7 +171,7 @@ async function ended(step: Promise<Submitted> | null): Promise<void> {
 const evaluatesOrSaves = ({ validation, checkpoints }: LoopOptions, done: number): boolean =>
   done % checkpoints.every === 0 || (validation !== null && done % validation.every === 0);
 
-/** Marks a promise as handled: it is awaited later. */
+/** Marks a promise as handled, since it is awaited later. */
 function markHandled<T>(work: Promise<T>): Promise<T> {
   work.catch(() => undefined);
   return work;
@@ -215,7 +215,7 @@ function stepEvent(
 async function validate(options: LoopOptions, { step, best }: Place): Promise<Of<"validation">> {
   const { trainer, validation, toBitsPerByte, signal } = options;
   const { rules, batches, passage, tokens, countsFrom } = validation!;
-  // The live parameters of the next step, so that after the last step schedules have reached their ends.
+  // The live parameters of the next step: after the last step, schedules have reached their final values.
   const { live = {} } = options.settings(step);
   const byRule: { [R in Rule]?: Evaluation } = {};
   for (const rule of rules) byRule[rule] = await trainer.evaluate(batches(), rule, { live, signal });

@@ -14,7 +14,7 @@ interface TrainerPrograms {
 }
 
 /**
- * The most bytes on the device that a trainer takes: of all programs, which share the step's states and weights, and of
+ * The most bytes that a trainer takes on the device: of all programs, which share the step's states and weights, and of
  * the staging buffer for checkpoints. `live`: the largest values of live parameters.
  */
 export function bytesOf(
@@ -32,7 +32,7 @@ export function bytesOf(
   return total + reading + own.reduce((sum, bytes) => sum + bytes, 0);
 }
 
-/** What weights that do not learn take in their type, and what they would take in f32. */
+/** The bytes of frozen weights in their storage type, and in f32, as a sentence. */
 export function storedNote(
   { step, stored }: Pick<TrainerPrograms, "step"> & { readonly stored: ReadonlySet<string> },
   type: string,

@@ -30,7 +30,7 @@ export interface ModelChoice {
 }
 
 export interface TrainingModel {
-  /** Paths of its weights, without its states, which nothing learns. */
+  /** Paths of the trainable weights, without states. */
   readonly learned: readonly string[];
   readonly run: RunModel;
   readonly live: Model["live"];
@@ -46,8 +46,8 @@ export interface CheckedModel {
 }
 
 /**
- * Checks a model's objective. Throws SourceError where its source has errors, and TrainError for inputs that a text
- * cannot fill.
+ * Checks a model's objective. Throws SourceError for errors of the source, and TrainError for inputs that a text cannot
+ * fill.
  */
 export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedModel {
   const { model, diagnostics, sources } = checkObjective(text, choice, "train");
@@ -69,7 +69,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     vocabulary: limits.length === 0 ? null : Math.min(...limits),
     own: model.losses.filter((l) => l.own).map((l) => l.path),
     routed,
-    // A model that is only trained need not have a causal form.
+    // A model that is only trained need not have a causal rule.
     rules: routed && checkObjective(text, choice, "generate").model !== null ? ["top-k", "causal"] : ["top-k"],
   };
   const learned = model.weights.flatMap((w) => (w.kind === "weight" ? [w.path] : []));
@@ -87,7 +87,7 @@ function checkObjective(
 const sequenceOf = (model: Model): Axis | undefined =>
   model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
 
-/** The source files of a model, its own first, without the standard library and pseudo-files of parameters. */
+/** The source files of a model, its own file first, without the standard library and pseudo-files of parameters. */
 function ownSources({ source, read }: ModelSource, sources: readonly SourceFile[]): RunModel["sources"] {
   const own = sources.find((s) => s.file === source.file)!;
   const imported = sources.filter((s) => s !== own && typeof read(s.file) === "string");
@@ -107,7 +107,7 @@ function textInputs(model: Model): TextInputs {
   );
 }
 
-/** The default context: the model's bound, or 256 without one, and at most 2048. */
+/** The default context: the model's bound (256 if unbounded), at most 2048. */
 export const usualContext = (bound: number | null): number => Math.min(bound ?? 256, 2048);
 
 /**

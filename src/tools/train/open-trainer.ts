@@ -27,7 +27,7 @@ export type Preparation =
     };
 
 /**
- * Chooses the tunings of a device. `kept`: those of the resumed run, if they fit the device. Null: those of the
+ * Chooses the tunings of a device. `kept`: the resumed run's tunings, if they fit the device. Null: the tunings of the
  * device's class.
  */
 export type ChooseTunings = (device: Device, kept: Tunings | null) => Tunings | null;
@@ -40,7 +40,7 @@ export interface OpenTrainerOptions {
   readonly tunings: ChooseTunings;
   /** Initial weights; null: initialized from the seed. */
   readonly weights: WeightsInput | null;
-  /** The text of the resumed run's tunings file; null: none. */
+  /** The resumed run's tunings file as text; null: none. */
   readonly kept: string | null;
   readonly rules: readonly Rule[];
   readonly signal?: AbortSignal | undefined;
@@ -50,8 +50,8 @@ export interface OpenTrainerOptions {
 }
 
 /**
- * Opens a trainer, and its device unless an open one is passed. Throws SourceError, TrainError, and what `openDevice`
- * and `load` throw.
+ * Opens a trainer and, unless an open device is passed, a device. Throws SourceError, TrainError, and the errors of
+ * `openDevice` and `load`.
  */
 export async function openTrainer(options: OpenTrainerOptions, settings: TrainSettings): Promise<Trainer> {
   const { device: wanted, onProgress, onNote, signal } = options;
@@ -96,7 +96,7 @@ const tell = (event: SessionEvent, of: TrainerProgram, { onProgress, onNote }: O
     ? onNote(event.message)
     : onProgress({ kind: event.kind, of, done: event.done, total: event.total });
 
-/** Throws SourceError and TrainError. */
+/** The compiled programs. Throws SourceError and TrainError. */
 function compiled(
   { text, choice }: OpenTrainerOptions,
   settings: TrainSettings,
@@ -148,7 +148,7 @@ const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) 
     ? ({ kind: "adamw", beta1, beta2, eps } as const)
     : ({ kind: "sgd", momentum, nesterov: false } as const);
 
-/** The chosen tunings and the text of their file; the resumed run's own text if they are its tunings. */
+/** The chosen tunings and their file's text; the resumed run's own text if its tunings were chosen. */
 function tuningsOf(
   device: Device,
   { kept: text, tunings: choose, onNote }: OpenTrainerOptions,

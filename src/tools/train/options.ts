@@ -1,13 +1,13 @@
-// The table of training options: flag, range, default and meaning of each. It defines the options of `modc train` and
-// of the library, which options a resumed run may change, and the table in docs/training.md.
+// The table of training options with flag, range, default and meaning: it defines the options of `modc train` and of
+// the library, the options that a resumed run may change, and the table in docs/training.md.
 import { WEIGHT_TYPES } from "../../runtime/program/target.js";
 import { LEARNING_RATES } from "./schedule.js";
 
 /** The valid values of an option. */
 interface Range<T> {
   /**
-   * How the command line parses a value: as a number such as 1e3, 5% or 1/8, as bytes such as 2GiB, as text, or not at
-   * all, because a flag has none.
+   * How the command line parses a value: as a number such as 1e3, 5% or 1/8, as bytes such as 2GiB, or as text. A
+   * `flag` has no value.
    */
   readonly kind: "number" | "bytes" | "text" | "live" | "flag";
   /** `a whole number from 1 to 8` */
@@ -24,11 +24,11 @@ export interface TrainOption<T = string | number | boolean> extends Range<T> {
   readonly usual: T | ((before: Before) => T) | null;
   /** The default value in words: `a tenth of --lr`. */
   readonly usually: string;
-  /** The option, and its values, without which this one has no effect; null: it always has one. */
+  /** Another option, and the values of it with which this option has an effect; null: it always has an effect. */
   readonly needs: Needs | null;
-  /** Whether a resumed run may change it: it does not affect what was learned before. */
+  /** Whether a resumed run may change the option: it does not affect what was learned before. */
   readonly resumable: boolean;
-  /** The value in a run whose checkpoints are older than the option; null: none is. */
+  /** The value in a run whose checkpoints are older than the option; null: no checkpoint is. */
   readonly absent: T | null;
 }
 
@@ -37,7 +37,7 @@ interface Needs {
   readonly values: readonly string[];
 }
 
-/** The options that default values of others depend on. */
+/** The options on which default values of others depend. */
 interface Before {
   readonly steps: number;
   readonly optimizer: "adamw" | "sgd";
@@ -58,7 +58,7 @@ const whole = (least: number, most = 1e9): Range<number> =>
   numbers(`a whole number from ${least} to ${most}`, (n) => Number.isInteger(n) && n >= least && n <= most);
 const aboveZero = numbers("a number above 0", (x) => x > 0);
 const fromZero = numbers("a number from 0 on", (x) => x >= 0);
-// The device computes in f32.
+// The share as the device sees it, in f32, must be below 1 too.
 const share = numbers("a number from 0 to below 1", (x) => x >= 0 && Math.fround(x) < 1);
 const bytes = numbers("a whole number of bytes, 0 for any", (n) => Number.isSafeInteger(n) && n >= 0, "bytes");
 const text: Range<string> = { kind: "text", must: "a text", has: (value) => typeof value === "string" };

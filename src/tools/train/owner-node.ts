@@ -61,7 +61,7 @@ export function runs(pid: number): boolean {
 
 const hostOf = (name: string): string => name.replaceAll(/[^a-zA-Z0-9.-]/g, "-").slice(0, 40) || "unknown";
 
-/** Machines with the same name are distinguished by systemd's machine id, where there is one. */
+/** If machines have the same name, systemd's machine id, if present, distinguishes them. */
 const placeOf = (): string =>
   digest([
     hostname(),
@@ -70,7 +70,7 @@ const placeOf = (): string =>
     read(() => readlinkSync("/proc/self/ns/pid")),
   ]).slice(0, 16);
 
-/** When a process started: a digest of its start time in ticks since boot and of the boot id; null where unknown. */
+/** When a process started: a digest of its start time in ticks since boot and of the boot id; null if unknown. */
 function startOf(pid: number): string | null {
   const ticks = statOf(pid)?.[19];
   const boot = read(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8"));
@@ -78,8 +78,8 @@ function startOf(pid: number): string | null {
 }
 
 /**
- * The fields of /proc/PID/stat after the process name, which may contain anything (proc_pid_stat(5)): first the state,
- * twentieth the start time.
+ * The fields of /proc/PID/stat after the process name, which may contain any character (proc_pid_stat(5)): the first is
+ * the state, the twentieth the start time.
  */
 function statOf(pid: number): readonly string[] | null {
   const stat = read(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -88,7 +88,7 @@ function statOf(pid: number): readonly string[] | null {
 
 const digest = (parts: unknown): string => createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 
-/** Null where the system has no such file. */
+/** The text of a system file; null if the system has no such file. */
 function read(body: () => string): string | null {
   try {
     return body();

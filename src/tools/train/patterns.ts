@@ -10,8 +10,8 @@ export const namePatterns = (texts: string): readonly NamePattern[] =>
   patterns(texts, (expression) => `^${expression}$`);
 
 /**
- * Patterns of weights. Each matches a whole path or any consecutive segments of it, so that `router` matches every
- * weight of members of that name.
+ * Patterns of weights. A pattern matches a whole path or any consecutive segments of a path: `router` matches every
+ * weight of every member `router`.
  */
 export const weightPatterns = (texts: string): readonly NamePattern[] =>
   patterns(texts, (expression) => `^(?:.*\\.)?${expression}(?:\\..*)?$`);
@@ -34,12 +34,15 @@ const patterns = (texts: string, around: (expression: string) => string): readon
 export const unmatched = (patterns: readonly NamePattern[], names: readonly string[]): string | null =>
   patterns.find((p) => !names.some((name) => p.test(name)))?.text ?? null;
 
-/** The hint for a pattern that matches no weight: the nearest name in the paths, else the routers, else the paths. */
+/**
+ * The hint for a pattern that matches no weight: the nearest name in the paths; without one, the routers; without
+ * routers, the paths.
+ */
 export function weightHint(pattern: string, paths: readonly string[]): string {
   const names = new Set(paths.flatMap((path) => [path, ...path.split(".").filter((name) => !/^\d+$/.test(name))]));
   const near = nearest(pattern, names);
   if (near !== null) return `did you mean ${near}?`;
-  // The path of the member that is a router.
+  // The path of the router: its member's name is `router`.
   const routers = [...new Set(paths.flatMap((path) => /^(?:.*\.)?router(?=\.)/.exec(path) ?? []))];
   const some = routers.length === 0 ? "the weights are" : routers.length === 1 ? "its router is" : "its routers are";
   return `${some} ${listed(routers.length > 0 ? routers : paths)}`;

@@ -38,8 +38,8 @@ export interface TrainingSource {
 export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute" | "inFlight" | "frozen"> {
   readonly microBatches: number;
   /**
-   * The type on the device of weights that do not learn, where kernels can decode them; f32 by default. Those that
-   * learn are f32 whatever it says. Throws TrainError where all learn.
+   * The storage type of frozen weights, if kernels can decode them; f32 by default. Trainable weights are f32 in any
+   * case. Throws TrainError if all weights are trainable.
    */
   readonly precision?: Pick<Precision, "weights">;
   /**
@@ -48,8 +48,8 @@ export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "reco
    */
   readonly recompute?: RecomputeChoice;
   /**
-   * The most bytes on the device that all programs together may take with `rows` sequences of `length` tokens. As many
-   * more layers are rematerialized as it requires.
+   * The most bytes on the device for all programs together, with `rows` sequences of `length` tokens. Further layers
+   * are rematerialized until the programs fit.
    */
   readonly budget?: {
     readonly bytes: number;
@@ -70,29 +70,29 @@ export interface TrainingPrograms {
   /** The differentiated and optimized step. */
   readonly graph: Graph;
   readonly trained: readonly string[];
-  /** Weights that should be trained but do not affect the loss. */
+  /** Weights selected for training that do not affect the loss. */
   readonly idle: readonly string[];
-  /** Weights that the device stores in the type of those that do not learn. */
+  /** Weights that the device stores in the type of frozen weights. */
   readonly stored: ReadonlySet<string>;
   /** Layers that are rematerialized in the backward pass. */
   readonly recomputed: readonly string[];
   readonly step: Program;
-  /** Adds the gradients of a micro-batch; null where a step is one batch. */
+  /** Adds up the gradients of a micro-batch; null if a step is one batch. */
   readonly accumulate: Program | null;
-  /** Evaluation by rule; a model without routes, or one that cannot generate, has one program for both. */
+  /** Evaluation by rule. A model without routes, or one that cannot generate, has the same program for both. */
   readonly evaluate: Readonly<Record<Rule, Program>>;
-  /** Paths of the observed routes: for these it is known which tokens a layer computes. */
+  /** Paths of the observed routes, whose chosen tokens are known. */
   readonly routes: readonly string[];
   /**
-   * Floating-point operations that kernels execute in one step at these sizes, over all its micro-batches. Live
-   * parameters default to their own defaults.
+   * Floating-point operations that kernels execute in one step at these sizes, summed over micro-batches. Unset live
+   * parameters have their defaults.
    */
   flops(extents: ReadonlyMap<string, number>, live?: ReadonlyMap<string, Rational>): number;
-  /** Compiles the program that finds the first non-finite value in a micro-batch, and the values it watches. */
+  /** Compiles the program that finds the first non-finite value of a micro-batch, and the values that it watches. */
   probe(): { readonly program: Program; readonly watched: readonly Watched[] };
 }
 
-/** The compiled step, and the accumulation of gradients where it has micro-batches. */
+/** The compiled step and, if it has micro-batches, the accumulation of gradients. */
 interface Compiled {
   readonly made: TrainStep;
   readonly graph: Graph;
@@ -117,7 +117,7 @@ export type CompiledTraining =
   | { readonly programs: null; readonly diagnostics: readonly Diagnostic[]; readonly sources: readonly SourceFile[] };
 
 /**
- * Compiles a model for training. For errors of the source `programs` is null and `diagnostics` has them. Throws
+ * Compiles a model for training. If the source has errors, `programs` is null and `diagnostics` has the errors. Throws
  * TrainError for patterns that match no layer, and for a budget that does not suffice.
  */
 export function compileTraining(
@@ -130,13 +130,13 @@ export function compileTraining(
   if (!model) return { programs: null, diagnostics: checked.diagnostics, sources: checked.sources };
   const inferred = checkFor(source, "evaluate");
   if (!inferred.model) return { programs: null, diagnostics: inferred.diagnostics, sources: inferred.sources };
-  // A model that cannot generate, such as an encoder or one without a predictor, can be trained nevertheless.
+  // A model that cannot generate, such as an encoder or a model without a predictor, can be trained.
   const causal = checkFor(source, "evaluate-causal").model;
   const objective = lower(model);
   const { recompute: choice = "none", budget, microBatches, precision = {}, ...own } = options;
   const frozen = frozenWeights(model, { ...own, precision });
   const optimized = (name: ProgramName, material: Material): Graph => optimize(recipes[name].graph(material));
-  /** The programs where no others than the weights `of` are stored in the type of frozen ones. */
+  /** The programs if only the weights `of` are stored in the type of frozen weights. */
   const programsOf = (of: ReadonlySet<string>): Made => {
     const emitted = (graph: Graph, model: Model): Program =>
       programFor({ graph, model, sources: checked.sources }, target, tunings, { ...precision, of });
@@ -189,7 +189,7 @@ export function compileTraining(
     flops: (extents, live = new Map()) =>
       stepFlops({ extents, live }) + (microBatches - 1) * (addingFlops?.({ extents, live }) ?? 0),
     probe: () => {
-      // For each micro-batch by itself: accumulated gradients would not tell which one is not finite.
+      // One micro-batch at a time: accumulated gradients would not show which micro-batch is not finite.
       const training: StepOptions = { ...own, frozen, recompute: recomputed, accumulated: false };
       const { graph: probe, watched } = finiteProbe(
         materialOf(model, { lowered: objective, training }).training().graph,
@@ -200,7 +200,7 @@ export function compileTraining(
   return { programs, diagnostics: checked.diagnostics, sources: checked.sources };
 }
 
-/** Paths of the weights that stay as they are and may be stored in another type than f32. */
+/** Paths of the frozen weights, which may be stored in another type than f32. */
 function frozenWeights(
   { weights }: Pick<Model, "weights">,
   { trained, precision }: Pick<TrainingOptions, "trained" | "precision">,
@@ -215,8 +215,8 @@ function frozenWeights(
 }
 
 /**
- * The programs, and the weights that they store in the type of frozen ones: those that all of them can, so that no
- * weight has other values in one than in another.
+ * The programs, and the weights that they store in the type of frozen weights. Only weights that all programs can store
+ * so are included, so that no weight has different values in different programs.
  */
 function agreed(
   programsOf: (of: ReadonlySet<string>) => Made,

@@ -8,7 +8,7 @@ import { namePatterns, unmatched } from "./patterns.js";
 /** `none`, `all`, or layers by path, `*` for any characters, separated by commas: `layers.0,layers.2*`. */
 export type RecomputeChoice = string;
 
-/** The layers that a choice names; throws TrainError for a pattern that matches no layer. */
+/** The layers that a choice names. Throws TrainError for a pattern that matches no layer. */
 export function chosenLayers(objective: Graph, choice: RecomputeChoice): ReadonlySet<string> {
   const layers = layersOf(objective);
   if (choice === "none") return new Set();
@@ -29,9 +29,9 @@ const listed = (names: readonly string[]): string =>
   names.length > 6 ? `${names.slice(0, 6).join(", ")} and ${names.length - 6} more` : names.join(", ") || "none";
 
 /**
- * The fewest layers to rematerialize, from the first on (their activations are saved the longest), for a step to fit
- * the budget. `bytesWith` returns the bytes with some layers rematerialized. Each layer saves memory, so the number is
- * found by bisection. Throws TrainError where all layers do not suffice.
+ * The fewest layers to rematerialize so that a step fits the budget, from the first layer on, whose activations are
+ * saved the longest. `bytesWith` returns the bytes with some layers rematerialized. Each layer saves memory, so the
+ * number is found by bisection. Throws TrainError if all layers do not suffice.
  */
 export function layersWithin(
   objective: Graph,

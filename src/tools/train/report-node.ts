@@ -55,7 +55,7 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     step = entry.step;
     tokens += own.tokens;
     seconds += own.seconds;
-    // The first step includes compilation by the driver, so it is no measure of speed.
+    // The first step includes compilation by the driver, so its speed does not count.
     if (entry["first"] !== true) {
       recent.push(own);
       if (recent.length > RECENT) recent.shift();
@@ -107,8 +107,8 @@ function rateOf(steps: readonly Timed[]): number {
 }
 
 /**
- * Tokens per second over groups of steps: when two steps end at about the same time, the first is assigned all the time
- * and the second none, so single steps have no speed.
+ * Tokens per second over groups of steps. If two steps end at about the same time, the first gets all the time and the
+ * second none, so single steps have no speed.
  */
 class Speed {
   readonly #width: number;
@@ -130,7 +130,7 @@ class Speed {
   curve(): Curve {
     const [whole, rest] = [this.#groups.filter((g) => g.steps.length === this.#width), this.#groups.at(-1)];
     const last = whole.at(-1);
-    // The last steps of a run may be too few for their own point.
+    // The last steps of a run may be too few for a point of their own.
     const groups =
       !rest || rest === last
         ? whole
@@ -206,7 +206,7 @@ function loadsOf({ step, over, mixtures }: LogEntry): ReportedLoads {
   return { step, over: numberOf(over), mixtures: Array.isArray(mixtures) ? mixtures.map(recordOf).map(read) : [] };
 }
 
-/** The passage in a log entry, whose masks are texts of 0 and 1; null where there is none. */
+/** The passage in a log entry, whose masks are strings of 0 and 1; null if there is none. */
 function passageOf(value: unknown): Passage | null {
   const { tokens, routes } = recordOf(value);
   if (!Array.isArray(tokens) || !Array.isArray(routes)) return null;
@@ -222,8 +222,8 @@ function passageOf(value: unknown): Passage | null {
   };
 }
 
-/** The value as a record; an empty record if it is not one. */
+/** The value as a record; an empty record for any other value. */
 const recordOf = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {}; // an object's fields
-/** The value as a number; NaN if it is not one. */
+/** The value as a number; NaN for any other value. */
 const numberOf = (value: unknown): number => (typeof value === "number" ? value : Number.NaN);

@@ -28,7 +28,7 @@ export interface TrainResult {
   /** Folders of the last and best checkpoints, usable as `weights`; null: there is none. */
   readonly checkpoint: string | null;
   readonly best: (Validated & { readonly checkpoint: string }) | null;
-  /** The best checkpoint of the run's folder, which may be older than a run that went on; null: there is none. */
+  /** The best checkpoint in the run's folder, which may be from before a resumed run; null: there is none. */
   readonly bestSoFar: string | null;
   /** Path of the report page; null: there is none. */
   readonly report: string | null;
@@ -76,7 +76,9 @@ export class Outcome {
     }
   }
 
-  /** The result. `best` is that of this run: for a resumed run, null where none was better than before. */
+  /**
+   * The result. `best` is the best checkpoint of this run: null if a resumed run had no better validation than before.
+   */
   result(output: string): TrainResult {
     return {
       output,

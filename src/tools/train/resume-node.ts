@@ -1,5 +1,5 @@
-// Finds the checkpoint a run resumes from: the newest or that of a step. If it is damaged, the error names one that is
-// not.
+// Finds the checkpoint from which a run resumes: the newest, or the checkpoint of a step. If it is damaged, the error
+// names an undamaged one.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Program } from "../../runtime/program/program.js";
@@ -23,13 +23,13 @@ export interface Before {
 }
 
 /**
- * Reads the manifest and sources of the checkpoint to resume from: the newest, or that of a step. Throws TrainError
- * where there is none, or where another process trains.
+ * Reads the manifest and sources of the checkpoint to resume from: the newest, or the checkpoint of a step. Throws
+ * TrainError if there is none, or if another process trains.
  */
 export async function before(output: string, step: number | null): Promise<Before> {
   const there = await stat(join(output, CHECKPOINTS)).then(
     (found) => found.isDirectory(),
-    () => false, // whatever the reason, nothing can be read there
+    () => false, // nothing can be read there, whatever the reason
   );
   if (!there) throw nothingIn(output);
   const unlock = await lockFolder(output);
@@ -42,9 +42,9 @@ export async function before(output: string, step: number | null): Promise<Befor
 }
 
 /**
- * Reads the checkpoint to resume from: the newest, or that of a step. Throws TrainError where it is damaged or has
- * other weights than the model; the error names a checkpoint that can be resumed. `expect` is called with the manifest
- * and sources before the tensors are read, and may throw.
+ * Reads the checkpoint to resume from: the newest, or the checkpoint of a step. Throws TrainError if the checkpoint is
+ * damaged or has other weights than the model; the error names a checkpoint that can be resumed. `expect` is called
+ * with the manifest and sources before the tensors are read, and may throw.
  */
 export async function resumeFrom(
   run: RunFolder,
@@ -83,7 +83,7 @@ const nothingIn = (output: string): TrainError =>
     hint: "leave --resume out to begin",
   });
 
-/** A checkpoint newer than `last` is complete: the run was killed just after it was written. */
+/** A complete checkpoint newer than `last` counts: the run was killed just after writing it. */
 async function chosen(run: RunFolder, step: number | null): Promise<string> {
   const steps = await run.steps();
   const found = step ?? steps.at(-1);
@@ -95,7 +95,7 @@ async function chosen(run: RunFolder, step: number | null): Promise<string> {
   return run.checkpoint(found);
 }
 
-/** Adds to the error of a checkpoint the newest other one that can be resumed. */
+/** Adds to the error of a checkpoint the newest other checkpoint that can be resumed. */
 async function withOlder(
   fault: unknown,
   run: RunFolder,

@@ -33,7 +33,10 @@ export interface RunFolder {
   readonly cache: string;
   readonly log: string;
   readonly report: string;
-  /** Writes a checkpoint, links it as the last, and as the best if `best`, and deletes old ones. Returns its path. */
+  /**
+   * Writes a checkpoint, links it as the last and, if `best`, as the best, and deletes old checkpoints. Returns its
+   * path.
+   */
   save(contents: CheckpointContents, options: { readonly keep: number; readonly best: boolean }): Promise<string>;
   /** The folder of the last checkpoint, or the best; null: there is none. */
   find(which: "last" | "best"): Promise<string | null>;
@@ -41,16 +44,16 @@ export interface RunFolder {
   steps(): Promise<readonly number[]>;
   checkpoint(step: number): string;
   /**
-   * Links a checkpoint as the last, and the one with the lowest validation loss up to it as the best. Later
+   * Links a checkpoint as the last, and the checkpoint with the lowest validation loss up to it as the best. Later
    * checkpoints, whose steps will be repeated, are moved to a separate folder with a copy of the log. Returns that
-   * folder; null where there are none.
+   * folder; null if there are no later checkpoints.
    */
   goBackTo(step: number): Promise<string | null>;
 }
 
 /**
- * Opens a run's folder, created if missing, and repairs what a killed run left incomplete. Throws TrainError where it
- * cannot be written.
+ * Opens a run's folder, created if missing, and repairs what a killed run left incomplete. Throws TrainError if the
+ * folder cannot be written.
  */
 export async function openRunFolder(path: string, on: Disk = disk): Promise<RunFolder> {
   const folder = join(path, CHECKPOINTS);
@@ -89,7 +92,7 @@ export async function openRunFolder(path: string, on: Disk = disk): Promise<RunF
       const { step } = contents;
       await writeCheckpoint(checkpoint(step), contents, on);
       return writing(folder, async () => {
-        // `last` is linked last: `goBackTo` repairs the case that only `best` was linked.
+        // `last` is linked last: `goBackTo` repairs the case in which only `best` was linked.
         if (best) await point("best", step);
         await point("last", step);
         await discard(
@@ -105,7 +108,8 @@ export async function openRunFolder(path: string, on: Disk = disk): Promise<RunF
 }
 
 /**
- * Restores a checkpoint that was moved aside for one that was never completed, and removes other incomplete folders.
+ * Restores a checkpoint that was moved aside if its replacement was never completed, and removes other incomplete
+ * folders.
  */
 async function mend(folder: string, on: Disk): Promise<void> {
   const names = await readdir(folder);
@@ -121,8 +125,8 @@ async function mend(folder: string, on: Disk): Promise<void> {
 }
 
 /**
- * The first checkpoint with the lowest validation loss that counts; null where none has one. An unreadable checkpoint
- * has none.
+ * The first checkpoint with the lowest validation loss that counts; null if none has one. Unreadable checkpoints are
+ * skipped.
  */
 async function bestOf(paths: readonly string[]): Promise<string | null> {
   let best: { readonly path: string; readonly loss: number } | null = null;
@@ -133,7 +137,7 @@ async function bestOf(paths: readonly string[]): Promise<string | null> {
   return best?.path ?? null;
 }
 
-/** The validation loss of a checkpoint; null where it has none that counts, or cannot be read. */
+/** The validation loss of a checkpoint; null if it has none that counts, or cannot be read. */
 async function validationOf(path: string): Promise<number | null> {
   try {
     const { validation, step, settings } = await readManifest(path);
@@ -173,9 +177,7 @@ async function pointTo(folder: string, which: "last" | "best", name: string, on:
   await syncFolder(folder, on);
 }
 
-/**
- * The checkpoint a link points to; null where there is no link, or it does not point to a checkpoint of this folder.
- */
+/** The checkpoint a link points to; null if there is no link, or it does not point to a checkpoint of this folder. */
 async function pointedAt(folder: string, which: "last" | "best"): Promise<string | null> {
   try {
     const name = await readlink(join(folder, which));
@@ -206,7 +208,7 @@ async function names(folder: string): Promise<readonly string[]> {
   return found.flatMap((path) => (path === null ? [] : [path.slice(folder.length + 1)]));
 }
 
-/** Validation loss of the best checkpoint; null where there is none, it is damaged, or its loss does not count. */
+/** Validation loss of the best checkpoint; null if there is none, it is damaged, or its loss does not count. */
 export async function bestLoss(run: RunFolder): Promise<number | null> {
   const path = await run.find("best");
   return path === null ? null : validationOf(path);

@@ -27,8 +27,8 @@ import { noteFolder } from "./unbegun-node.js";
 import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
 
 /**
- * Trains a model on a text and tells what happens, to the end or until the signal is aborted. A run that does not begin
- * leaves nothing in its folder. Throws TrainError and what the runtime throws.
+ * Trains a model on a text to the last step or until the signal is aborted, and yields the run's events. A run that
+ * fails before its first step leaves nothing in its folder. Throws TrainError and the errors of the runtime.
  */
 export async function* trainModel(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const unbegun = await noteFolder(options.output, { cache: CACHE });
@@ -46,7 +46,7 @@ export async function* trainModel(options: RunOptions): AsyncGenerator<TrainEven
   }
 }
 
-/** The same, in a folder that this process has locked. */
+/** `trainModel` in a folder that this process has locked. */
 async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { model } = options;
   const run = await openRunFolder(options.output);
@@ -187,7 +187,7 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
     yield await warning(from, said);
   let validated: Extract<TrainEvent, { kind: "validation" }> | null = null;
   let [stepped, next] = [false, -Infinity];
-  /** Writes the report. A failure does not stop the run: returns the reason, or null. */
+  /** Writes the report. A failure does not stop the run: its reason is returned; null if there is none. */
   const report = async (finished: boolean): Promise<string | null> => {
     const began = performance.now();
     const show = (tokens: readonly number[]): readonly string[] => corpus.show(tokens);
@@ -200,7 +200,7 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
         throw fault;
       },
     );
-    // The report of a long run takes long: spend at most a twentieth of the time on it.
+    // The report of a long run takes long: at most a twentieth of the time is spent on it.
     next = performance.now() + 20 * (performance.now() - began);
     return failed;
   };

@@ -21,14 +21,14 @@ export interface RunModel extends Pick<Program, "weights" | "ignore"> {
   readonly own: readonly string[];
   /** Whether any layer is routed. */
   readonly routed: boolean;
-  /** The rules of validation: both where a layer is routed and the model can generate. */
+  /** The rules of validation: both if a layer is routed and the model can generate; otherwise top-k. */
   readonly rules: readonly Rule[];
 }
 
 export interface TextOptions {
   /** A file, a folder, or an installed package. */
   readonly data: string;
-  /** A `tokenizer.json`; without one, bytes. */
+  /** A `tokenizer.json`. Default: each byte is a token. */
   readonly tokenizer?: string;
   /** The field of JSONL that holds the text. */
   readonly field?: string;
@@ -38,28 +38,28 @@ export interface RunOptions extends TextOptions {
   readonly model: RunModel;
   /** The folder of the run. */
   readonly output: string;
-  /** Settings that differ from the defaults or, for a resumed run, from the checkpoint's. */
+  /** Settings that differ from the defaults or, in a resumed run, from the checkpoint's. */
   readonly settings: Partial<TrainSettings>;
-  /** The default context, where neither settings nor checkpoint have one. */
+  /** The default context, if neither settings nor checkpoint specify one. */
   readonly usualContext: number;
-  /** The checkpoint to resume from: the last, or that of a step. Null: a new run. */
+  /** The checkpoint to resume from: the last, or the checkpoint of a step. Null: a new run. */
   readonly resume: "last" | number | null;
   /**
-   * Called once, after everything else was checked. `tunings`: the text of the checkpoint's tunings file; null: none.
-   * `weights`: those of the checkpoint, where not all are states that the trainer restores; else null.
+   * Called once, after everything else was checked. `tunings`: the checkpoint's tunings file as text; null: none.
+   * `weights`: the checkpoint's weights, if some are not states that the trainer restores; else null.
    */
   readonly createTrainer: (
     settings: TrainSettings,
     tunings: string | null,
     weights: ((weight: ProgramWeight) => Words) | null,
   ) => Promise<Trainer>;
-  /** Where the weights are that checkpoints of a new run leave out; default: they hold all. */
+  /** The location of the weights that checkpoints of a new run omit. Default: checkpoints hold all weights. */
   readonly base?: BaseRecord | null;
   /** Initial value of a weight that the trainer does not hold. */
   readonly initialValues: (weight: ProgramWeight, seed: number) => Words | Promise<Words>;
-  /** Whether to write what the log has as TensorBoard reads it, too. Default false. */
+  /** Whether to write the log's figures for TensorBoard too. Default false. */
   readonly tensorboard?: boolean;
-  /** If aborted, the step under way is finished and a checkpoint written. */
+  /** If aborted, the step under way is finished and a checkpoint is written. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (stage: string, done: number, total: number) => void;
 }

@@ -5,8 +5,8 @@ export const LEARNING_RATES = ["cosine", "constant", "linear", "wsd"] as const;
 export type LearningRateKind = (typeof LEARNING_RATES)[number];
 
 /**
- * Steps are counted from 0. Every kind rises during the first `warmup` steps to `peak`, which step `warmup` − 1
- * reaches.
+ * Steps are counted from 0. Every kind rises to `peak` during the first `warmup` steps, and reaches it at step `warmup`
+ * − 1.
  */
 export interface LearningRateOptions {
   /**
@@ -36,7 +36,7 @@ export function learningRate(options: LearningRateOptions): Schedule {
   return (step) => {
     if (step < warmup) return (peak * (step + 1)) / warmup;
     if (kind === "constant") return peak;
-    // 0 at the last step of the peak, 1 at the last step of all
+    // 0 at the last step of the peak, 1 at the last step of the run
     const x = Math.min(1, Math.max(0, (step - from + 1) / falling));
     return kind === "cosine"
       ? minimum + ((peak - minimum) * (1 + Math.cos(Math.PI * x))) / 2
@@ -67,8 +67,8 @@ export interface Point {
 }
 
 /**
- * Linear interpolation between the points; constant before the first and after the last. Throws TrainError where the
- * steps do not increase.
+ * Linear interpolation between the points; constant before the first and after the last. Throws TrainError if the steps
+ * do not increase.
  */
 export function piecewiseLinear(points: readonly Point[]): Schedule {
   if (points.length === 0) throw new TrainError("bad-option", "a schedule needs at least one point");

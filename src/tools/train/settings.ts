@@ -1,4 +1,4 @@
-// The settings of a new or resumed run, and the settings of each step that follow from them.
+// The settings of a new or resumed run, and the settings of each step derived from them.
 import { TrainError } from "./errors.js";
 import type { Settings } from "../session/manifest.js";
 import { faultOf, TRAIN_OPTIONS, trainOptions, type SettingName, type TrainSettings } from "./options.js";
@@ -8,7 +8,7 @@ import type { StepSettings } from "./types.js";
 /** Completes settings with defaults, some of which depend on other settings. Throws TrainError for invalid values. */
 export function withDefaults(given: Partial<TrainSettings> & { readonly context: number }): TrainSettings {
   const all: Record<string, unknown> = {};
-  const settings = all as unknown as TrainSettings; // filled in the order of the table, each by its own option
+  const settings = all as unknown as TrainSettings; // filled in the order of the table, each setting by its option
   for (const [name, option] of TRAIN_OPTIONS) {
     const { usual } = option;
     const value = Object.hasOwn(given, name) ? given[name] : typeof usual === "function" ? usual(settings) : usual;
@@ -20,7 +20,7 @@ export function withDefaults(given: Partial<TrainSettings> & { readonly context:
   return settings;
 }
 
-/** That each option that is given does something, as the others are. Throws TrainError. */
+/** Checks that each specified option has an effect with the other settings. Throws TrainError. */
 export function expectEffects(given: Partial<TrainSettings>, settings: TrainSettings): void {
   for (const [name, { needs }] of TRAIN_OPTIONS) {
     if (needs === null || !Object.hasOwn(given, name) || needs.values.includes(settings[needs.option])) continue;
@@ -59,7 +59,7 @@ export const largestLive = (settings: Pick<TrainSettings, "live" | "steps">): Re
     [...livePoints(settings)].map(([name, points]) => [name, Math.max(...points.map((p) => p.value))]),
   );
 
-/** The number of steps after which no live parameter changes any more. */
+/** The number of steps after which no live parameter changes. */
 export const settledFrom = (settings: Pick<TrainSettings, "live" | "steps">): number =>
   Math.max(0, ...[...livePoints(settings)].map(([, points]) => lastChange(points)));
 
@@ -92,8 +92,8 @@ function liveLines(text: string): readonly (readonly [string, string])[] {
 }
 
 /**
- * The settings of a resumed run: those of its checkpoint, with changes only to resumable options (its length, and how
- * often it validates and saves). Throws TrainError for any other difference.
+ * The settings of a resumed run: the checkpoint's settings, with changes to resumable options only (the length of the
+ * run, and the intervals of validation and checkpoints). Throws TrainError for any other difference.
  */
 export function resumedSettings(kept: Settings, given: Partial<TrainSettings>): TrainSettings {
   const all: Record<string, unknown> = {};
@@ -101,7 +101,7 @@ export function resumedSettings(kept: Settings, given: Partial<TrainSettings>): 
     all[name] = kept[name] ?? option.absent;
     if (!option.has(all[name])) throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
   }
-  const before = all as unknown as TrainSettings; // each was just checked against its option
+  const before = all as unknown as TrainSettings; // each value was just checked against its option
   const changed = TRAIN_OPTIONS.filter(
     ([name, { resumable }]) => given[name] !== undefined && given[name] !== before[name] && !resumable,
   ).map(([name]) => name);
@@ -109,7 +109,7 @@ export function resumedSettings(kept: Settings, given: Partial<TrainSettings>): 
   return withDefaults({ ...before, ...given });
 }
 
-/** The error for changed options: names their flags, and the values the run was started with. */
+/** The error for changed options: it names their flags, and their values at the start of the run. */
 function contradiction(
   changed: readonly SettingName[],
   before: TrainSettings,

@@ -5,7 +5,7 @@ import type { Evaluation, Rule } from "./types.js";
 
 type Shares = Evaluation["shares"];
 
-/** Mean share of tokens that routed layers compute; null where no layer is routed. */
+/** Mean share of tokens that routed layers compute; null if no layer is routed. */
 export function meanShare(shares: Shares): number | null {
   const own = Object.values(shares);
   return own.length === 0 ? null : own.reduce((a, b) => a + b, 0) / own.length;
@@ -20,13 +20,13 @@ export const sharesOf = ({
   Object.fromEntries(Object.entries(byRule).map(([rule, { shares }]) => [rule, shares]));
 
 /**
- * Whether a validation is of predictors that skip. If they keep what they should skip, more is computed, and the loss
- * is lower for that alone.
+ * Whether a validation counts: its predictors skip. Predictors that compute tokens they should skip lower the loss by
+ * extra computation alone.
  */
 export const skips = (validation: Parameters<typeof sharesOf>[0]): boolean =>
   unskipping(sharesOf(validation)).length === 0;
 
-/** A route that skips under the causal rule less than half of what it skips by top-k. */
+/** A route that under the causal rule skips less than half of the tokens that it skips under top-k. */
 export interface Unskipping {
   readonly path: string;
   readonly causal: number;
@@ -37,8 +37,7 @@ export interface Unskipping {
 const NOTABLE = 0.05;
 
 /**
- * Routes whose predictors keep tokens that they should skip, by one validation; empty where only one rule was
- * evaluated.
+ * Routes of a validation whose predictors compute tokens that they should skip; empty if only one rule was evaluated.
  */
 export function unskipping(shares: { readonly [R in Rule]?: Shares }): readonly Unskipping[] {
   const { "top-k": byTopK, causal: byCausal } = shares;
@@ -49,13 +48,16 @@ export function unskipping(shares: { readonly [R in Rule]?: Shares }): readonly 
   });
 }
 
-/** The settings on which it depends what helps. */
+/** The settings on which the remedy depends. */
 export type SkippingSettings = Pick<TrainSettings, "only" | "lr">;
 
-/** The learning rate at which predictors alone learn fast. */
+/** The learning rate at which predictors learn fast if nothing else learns. */
 const FAST = 1e-2;
 
-/** What helps predictors that do not skip: their inputs need not change, so they learn fast if nothing else learns. */
+/**
+ * The remedy for predictors that do not skip: predictors learn fast if nothing else learns, since their inputs then
+ * stay the same.
+ */
 function remedy({ only, lr }: SkippingSettings): string {
   const alone =
     only !== "" && only.split(",").every((pattern) => /(?:^|\.)(?:router|guess)(?:\.|$)/.test(pattern.trim()));
@@ -65,7 +67,7 @@ function remedy({ only, lr }: SkippingSettings): string {
   return `train longer, or them ${how}: --only router,guess${faster}`;
 }
 
-/** The warning as a sentence; null where there are no such routes. */
+/** The warning as a sentence; null if there are no such routes. */
 export function unskippingText(found: readonly Unskipping[], settings: SkippingSettings): string | null {
   if (found.length === 0) return null;
   const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;

@@ -20,7 +20,7 @@ export interface SourceFile {
 
 /** One document, which must be read to its end before the next. */
 export interface Document {
-  /** For messages. */
+  /** The document's place, for messages. */
   readonly place: string;
   readonly pieces: AsyncIterable<Uint8Array>;
 }
@@ -31,9 +31,9 @@ const LINES = [".jsonl", ".ndjson"] as const;
 const PACKAGE = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(\/.+)?$/;
 
 /**
- * The files that `data` names: a file; the .txt, .text, .md, .jsonl and .ndjson files of a folder and its subfolders,
- * sorted by path, without hidden and empty ones; or an installed package's text: its data/data.txt, else the files of
- * its folder `data`, or with `name/path` any other file or folder of it. Throws TrainError.
+ * The files that `data` names. A file: itself. A folder: its .txt, .text, .md, .jsonl and .ndjson files and those of
+ * its subfolders, sorted by path, without hidden and empty files. An installed package: its data/data.txt, else the
+ * files of its folder `data`; or, with `name/path`, any other file or folder of the package. Throws TrainError.
  */
 export async function findSources(data: string, from = process.cwd()): Promise<readonly SourceFile[]> {
   const path = placeOf(data, from);
@@ -52,13 +52,13 @@ export async function findSources(data: string, from = process.cwd()): Promise<r
   return files;
 }
 
-/** A name that does not depend on the current folder: the absolute path, or the package's name. */
+/** A name that does not depend on the working directory: the absolute path, or the package's name. */
 export function lastingName(data: string, from = process.cwd()): string {
   const path = resolve(from, data);
   return existsSync(path) ? path : data;
 }
 
-/** The path itself if it exists, else that of a package installed in `from` or a folder above. */
+/** The path itself if it exists, else the path of a package installed in `from` or a parent folder. */
 function placeOf(data: string, from: string): string {
   const path = resolve(from, data);
   if (existsSync(path)) return path;
@@ -111,8 +111,8 @@ async function filesUnder(folder: string): Promise<readonly SourceFile[]> {
 const isLines = (path: string): boolean => LINES.some((end) => path.endsWith(end));
 
 /**
- * The file's documents, as a stream; `hash` is updated with every byte. Throws TrainError where the file is missing,
- * was changed, or has invalid contents.
+ * The file's documents, as a stream; `hash` is updated with every byte. Throws TrainError if the file is missing, was
+ * changed, or has invalid contents.
  */
 export async function* documents(
   file: SourceFile,
@@ -132,7 +132,7 @@ export async function digestOf(file: SourceFile, signal?: AbortSignal): Promise<
   return hash.digest("hex");
 }
 
-/** Reads a file in pieces; throws the signal's reason between two. */
+/** Reads a file in pieces. Throws the signal's reason between two pieces. */
 async function* fileBytes(file: SourceFile, hash: Hash, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
   const stream = createReadStream(file.path, { highWaterMark: 1 << 18 });
   try {
@@ -150,7 +150,7 @@ async function* fileBytes(file: SourceFile, hash: Hash, signal: AbortSignal | un
   signal?.throwIfAborted();
 }
 
-/** How the files have changed since they were read, as a sentence; null: they have not. */
+/** How the files have changed since they were read, as a sentence; null: they are unchanged. */
 export async function changeOf(files: readonly SourceFile[]): Promise<string | null> {
   for (const { path, bytes, modified } of files) {
     try {
@@ -163,7 +163,7 @@ export async function changeOf(files: readonly SourceFile[]): Promise<string | n
   return null;
 }
 
-/** Converts an error of the file system to a TrainError; a TrainError is returned as it is. */
+/** Converts an error of the file system to a TrainError; other errors are returned unchanged. */
 function unreadable(path: string, cause: unknown): Error {
   const code = errnoOf(cause);
   if (code === null) return cause as Error; // unchanged

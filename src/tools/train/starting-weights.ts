@@ -1,5 +1,5 @@
-// The weights that a run starts from: of the seed, or of a checkpoint, whole or with the seed's values for what it
-// lacks; and what checkpoints lie over that are to hold trained weights only.
+// Finds the weights from which a run starts: initialized from the seed, or a checkpoint's, completed from the seed if
+// some are missing; and the base of checkpoints that hold trained weights only.
 import type { ProgramWeight } from "../../runtime/program/program.js";
 import { describeBase, type BaseRecord } from "../../runtime/weights/base-node.js";
 import { WeightsError } from "../../runtime/device/errors.js";
@@ -26,9 +26,9 @@ type Weighted = Pick<RunModel, "weights" | "ignore">;
 export interface StartingWeights {
   /** Null: all are initialized from the seed. */
   readonly weights: WeightsInput | null;
-  /** What checkpoints leave out; null: nothing. */
+  /** The weights that checkpoints omit; null: none. */
   readonly base: BaseRecord | null;
-  /** What is to be said of them, as a sentence; null: nothing. */
+  /** A remark about the weights, as a sentence; null: none. */
   readonly note: string | null;
   /** The starting value of one weight: from `weights`, or from the seed. */
   readonly value: (weight: ProgramWeight, seed: number) => Promise<Words>;
@@ -36,8 +36,8 @@ export interface StartingWeights {
 }
 
 /**
- * Checks, before anything is compiled, that weights fit the model, and opens those of which some are missing or that
- * checkpoints are to lie over. Throws WeightsError and TrainError.
+ * Checks, before anything is compiled, that weights fit the model. Opens weights of which some are missing, and weights
+ * that are the base of checkpoints. Throws WeightsError and TrainError.
  */
 export async function openStartingWeights(
   model: Pick<TrainingModel, "run" | "learned">,
@@ -80,7 +80,7 @@ async function openedBy(
     });
   if (!initMissing) await expectWhole(run, weights);
   const opened = await openInput(weights, {});
-  const source = opened ?? (weights as WeightSource); // the only remaining kind, as `openInput` has seen to
+  const source = opened ?? (weights as WeightSource); // the only remaining kind, as `openInput` has checked
   const close = async (): Promise<void> => opened?.close();
   try {
     const { matched, missing } = matchPresent(run, source);
@@ -103,7 +103,7 @@ async function openedBy(
   }
 }
 
-/** Throws TrainError where weights that stay as they are cannot be stored in their type. */
+/** Throws TrainError if frozen weights cannot be stored in their type. */
 function expectFrozen(weights: WeightsInput | null, { precision = "f32", only = "" }: Partial<TrainSettings>): void {
   if (precision === "f32") return;
   if (only === "")
@@ -116,7 +116,7 @@ function expectFrozen(weights: WeightsInput | null, { precision = "f32", only = 
     });
 }
 
-/** Throws TrainError where checkpoints of trained weights would have no base, or leave nothing out. */
+/** Throws TrainError if checkpoints of trained weights would have no base, or omit nothing. */
 function expectBase(weights: WeightsInput | null, { only = "" }: Partial<TrainSettings>): void {
   if (only === "")
     throw new TrainError("bad-option", "save is trained, and all weights are: checkpoints would leave nothing out", {
@@ -128,7 +128,7 @@ function expectBase(weights: WeightsInput | null, { only = "" }: Partial<TrainSe
     });
 }
 
-/** Whether checkpoints must hold a weight itself: it is trained, or a state, which moves in every step. */
+/** Whether checkpoints must hold a weight themselves: it is trained, or a state, which every step changes. */
 function storedIn(
   { learned }: Pick<TrainingModel, "learned">,
   only: string,
@@ -137,7 +137,10 @@ function storedIn(
   return (weight) => !weights.has(weight.path) || trained(weight);
 }
 
-/** The keys of the weights that are stored, or missing in the base, and the keys of the base that they replace. */
+/**
+ * `keys`: the key of each weight that checkpoints store because it is trained or missing in the base. `hidden`: the
+ * keys of the base that these weights replace.
+ */
 function ownKeys(
   stored: (weight: ProgramWeight) => boolean,
   { matched, missing }: PartlyMatched,
@@ -163,7 +166,7 @@ function noteOf(
   return `${missing.size} of ${of} weights are not in ${name} and start from seed ${seed}: ${listed(paths)}`;
 }
 
-/** As `expectFittingWeights`; where weights are missing and nothing else is wrong, the hint says what helps. */
+/** `expectFittingWeights` with a hint if weights are missing and nothing else is wrong. */
 async function expectWhole(model: Weighted, weights: WeightsInput | null): Promise<void> {
   try {
     await expectFittingWeights(model, weights);
@@ -178,7 +181,7 @@ async function expectWhole(model: Weighted, weights: WeightsInput | null): Promi
   }
 }
 
-/** Whether a file has some of the weights, and nothing that does not fit. */
+/** Whether a file has some of the weights, and no tensor that does not fit. */
 function lacksOnly(model: Weighted, tensors: NonNullable<WeightsError["tensors"]>): boolean {
   try {
     return matchPresent(model, { tensors, name: "" }).missing.size < model.weights.length;

@@ -8,7 +8,7 @@ import { TrainError } from "./errors.js";
 export interface Encoder {
   /** Identifies the vocabulary and the encoding: part of the key of cached tokens. */
   readonly name: string;
-  /** Bytes per token, enough for the largest. */
+  /** Bytes per token, enough for the largest token. */
   readonly width: 1 | 2 | 4;
   /** The token between two documents; null: none. */
   readonly separator: number | null;
@@ -46,15 +46,16 @@ function showBytes(tokens: readonly number[]): readonly string[] {
 
 /** Characters that are tokenized at once: a longer document is split after a line end. */
 const PIECE = 1 << 16;
-/** A document without a line end for so many characters is split after a space, or anywhere. */
+/** A document of this many characters without a line end is split after a space, or anywhere. */
 const LONGEST_PIECE = 1 << 20;
 
 /** End-of-text tokens of common vocabularies, in the order of search. */
 const ENDS = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>"] as const;
 
 /**
- * An encoder for a `tokenizer.json`. It adds no special tokens except, between documents, the end-of-text token if that
- * has one of the usual names. A document longer than 65,536 characters is tokenized in pieces that end with a line.
+ * An encoder for a `tokenizer.json`. It adds no special tokens except the end-of-text token between documents, if that
+ * token has one of the usual names. A document longer than 65,536 characters is tokenized in pieces that end with a
+ * line.
  */
 export async function jsonEncoder(json: string, file: string, digest: string): Promise<Encoder> {
   const tokenizer = await asTraining(() => parseTokenizer(json, file));

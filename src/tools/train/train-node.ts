@@ -19,38 +19,40 @@ import { openStartingWeights } from "./starting-weights.js";
 
 /** Options of `train`: the settings (`TrainSettings`, each with a default), the text, and the output folder. */
 export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "precision">> {
-  /** A file, a folder, or an installed package; a resumed run has its own. */
+  /** A file, a folder, or an installed package. A resumed run keeps its own. */
   readonly data?: string;
   /** The folder for checkpoints, log and report; created if missing. */
   readonly output: string;
-  /** A `tokenizer.json`. Default: that of the model's folder if the model is one, else each byte is a token. */
+  /**
+   * A `tokenizer.json`. Default: the tokenizer in the model's folder if the model is a folder, else each byte is a
+   * token.
+   */
   readonly tokenizer?: string;
   /** The field of JSONL that holds the text. Default "text". */
   readonly field?: string;
-  /** Which model, where the file declares several. */
+  /** The model to train, if the file declares several. */
   readonly model?: string;
   /** Parameters of the model: `{ depth: 12 }`. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   /**
-   * Initial weights, which may be the folder of a run: the values that its live parameters were trained to are the
-   * defaults of this run too. Default: those of the model's folder if the model is one, else
-   * initialized from `seed`.
+   * Initial weights, which may be the folder of a run: that run's values of live parameters are then the defaults of
+   * this run too. Default: the weights in the model's folder if the model is a folder, else initialized from `seed`.
    */
   readonly weights?: WeightsInput;
-  /** Resumes from the last checkpoint of `output`, or from that of a step. */
+  /** Resumes from the last checkpoint of `output`, or from the checkpoint of a step. */
   readonly resume?: boolean | number;
   /** Live parameters: a value, or values at steps: `{ capacity: "100%@0,12.5%@50%" }`. */
   readonly live?: Readonly<Record<string, number | string>>;
-  /** The type on the device of weights that do not learn (`only`): `{ weights: "q8" }`. Those that learn are f32. */
+  /** The storage type of frozen weights (see `only`): `{ weights: "q8" }`. Trainable weights are f32. */
   readonly precision?: Pick<Precision, "weights">;
   /** An open device, or options for opening one. Default: the best available. */
   readonly device?: Device | OpenDeviceOptions;
   /**
-   * Chooses the tunings, given the opened device and the resumed run's tunings. Default: the resumed run's, else those
-   * of the device's class.
+   * Chooses the tunings, given the opened device and the resumed run's tunings. Default: the resumed run's tunings,
+   * else the tunings of the device's class.
    */
   readonly tunings?: ChooseTunings;
-  /** Whether the folder also has the log's figures as TensorBoard reads them. Default false. */
+  /** Whether to write the log's figures for TensorBoard too. Default false. */
   readonly tensorboard?: boolean;
   /**
    * If aborted, the steps under way are finished, a checkpoint is written, and the result has the reason `interrupted`.
@@ -89,7 +91,7 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
 /**
  * Trains to the last step and returns the result. `path` is a `.mod` file or the folder of a Hugging Face checkpoint;
  * null takes the source stored in the resumed run. Throws SourceError for errors of the source, TrainError,
- * CheckpointError, SessionError, WeightsError, and what `openDevice` throws; saved checkpoints stay.
+ * CheckpointError, SessionError, WeightsError, and the errors of `openDevice`; saved checkpoints stay.
  */
 export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
   if (typeof options !== "object" || options === null)
@@ -184,7 +186,7 @@ function askedFor(path: string | null, options: TrainOptions, kept: Before | nul
     text,
     choice: {
       model: options.model ?? kept?.manifest.model,
-      // any name is allowed
+      // any name is allowed as a key
       set: Object.assign(Object.create(null) as Record<string, string>, live, begun?.set, Object.fromEntries(set)),
     },
     data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...(field === null ? {} : { field }) },
@@ -217,7 +219,7 @@ function settingsIn({ live, precision, ...options }: TrainOptions): Partial<Trai
     ([name, value]) => Object.hasOwn(trainOptions, name) && value !== undefined,
   );
   const lines = live && Object.entries(live).map(([name, value]) => `${name}=${value}`);
-  // of their types, which `withDefaults` checks
+  // `withDefaults` checks the types
   return {
     ...(Object.fromEntries(given) as Partial<TrainSettings>),
     ...(lines && { live: lines.join("\n") }),

@@ -105,22 +105,22 @@ interface Sessions {
 interface PendingStep {
   readonly settings: StepSettings;
   readonly step: number;
-  /** Whether the outcome of the previous step is not known yet. */
+  /** Whether the outcome of the previous step is still unknown. */
   readonly follows: boolean;
 }
 
 class DeviceTrainer implements Trainer {
   readonly #options: TrainerOptions;
   readonly #sessions: Sessions;
-  /** Operations of the last step, and its live parameters, as a cache. */
+  /** Cached operations of the last step, with its live parameters. */
   #flops: { readonly live: string; readonly count: number } | null = null;
   #steps = 0;
   /** Whether a step has ended. */
   #warm = false;
-  /** Number of steps whose outcome is not known yet. */
+  /** Number of steps whose outcome is still unknown. */
   #underWay = 0;
   #lastEnd = 0;
-  /** The last step with micro-batches. */
+  /** The last step with several micro-batches. */
   #before: Promise<unknown> = Promise.resolve();
 
   constructor(options: TrainerOptions, sessions: Sessions) {
@@ -182,8 +182,9 @@ class DeviceTrainer implements Trainer {
   }
 
   /**
-   * Runs all micro-batches of a step. Sessions do not wait for each other, so the step is submitted only after the
-   * gradients of its micro-batches are accumulated, and a step with micro-batches only after the previous one is done.
+   * Runs all micro-batches of a step. Sessions do not wait for each other, so two orders are enforced here: the step is
+   * submitted after its micro-batches' gradients are accumulated, and a step with several micro-batches after the
+   * previous step is done.
    */
   async #run(micro: readonly Batch[], begun: PendingStep): Promise<readonly Results[]> {
     const one = (i: number): Promise<Results> => this.#submit(micro[i]!, begun, i);
@@ -286,7 +287,10 @@ class DeviceTrainer implements Trainer {
     this.#steps = count.data[0]!;
   }
 
-  /** Names of the states to save: not the flag that blocks a step after a failed one, as no step is under way here. */
+  /**
+   * Names of the states to save. The flag that blocks a step after a failed step is not saved, since no step is under
+   * way here.
+   */
   #savedStates(): readonly string[] {
     return this.#options.programs.step.states.flatMap(({ name }) => (name === HELD ? [] : [name]));
   }
@@ -330,7 +334,7 @@ interface InputTensor {
 const shaped = ({ inputs, rows, length }: Batch): Record<string, InputTensor> =>
   Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
 
-/** Observed outputs of a step beside losses: counts of routes, loads of experts, and agreement of predictors. */
+/** Observed outputs of a step other than losses: counts of routes, loads of experts, and agreement of predictors. */
 const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
   ...countsOf(outputs),
   ...loadsIn(outputs).flatMap(({ load, wished }) => (wished === null ? [load] : [load, wished])),

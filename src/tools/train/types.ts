@@ -1,4 +1,4 @@
-// The interface of a trainer, the device side of training, which data, loop and checkpoints share.
+// The interface of a trainer, the device side of training, shared by data, loop and checkpoints.
 
 /** Number of runs that may be on the device at once. */
 export const IN_FLIGHT = 2;
@@ -21,7 +21,7 @@ export interface StepSettings {
 export interface StepMetrics {
   /** Number of steps done, including this one. */
   readonly step: number;
-  /** The sum of all losses: the objective's own and those added in calls. */
+  /** The sum of all losses: the objective's own losses and losses added in calls. */
   readonly loss: number;
   /** Each loss by its path. */
   readonly losses: Readonly<Record<string, number>>;
@@ -29,7 +29,7 @@ export interface StepMetrics {
   readonly gradientNorm: number;
   readonly tokens: number;
   /**
-   * Seconds since the step began or the previous one ended, whichever is later. When two steps end together, the second
+   * Seconds since the step began or the previous step ended, whichever is later. If two steps end together, the second
    * has almost none, so speed is measured over several steps.
    */
   readonly seconds: number;
@@ -38,22 +38,22 @@ export interface StepMetrics {
   readonly flops: number;
   /** For each routed layer with a predictor, the share of tokens on which it agrees with the router. */
   readonly agreement: Readonly<Record<string, number>>;
-  /** Tokens that layers compute, divided by those they would compute without routes. */
+  /** Tokens that layers compute, divided by the tokens that they would compute without routes. */
   readonly computedShare: number;
   /** Loads of the entries of each observed choice, such as experts. */
   readonly loads: Loads;
 }
 
-/** By the path of the choice, how many tokens of a step have each entry. */
+/** For each choice, by path, the number of tokens of a step that chose each entry. */
 export type Loads = Readonly<Record<string, EntryLoads>>;
 
 export interface EntryLoads {
   readonly chosen: ArrayLike<number>;
-  /** How many wished for each entry before a capacity dropped some; null: nothing drops any. */
+  /** The number of tokens that wished for each entry before a capacity dropped some; null: there is no capacity. */
   readonly wished: ArrayLike<number> | null;
 }
 
-/** `top-k` chooses among the whole sequence, as in training; `causal` chooses token by token, as in generation. */
+/** `top-k` chooses over the whole sequence, as in training; `causal` chooses token by token, as in generation. */
 export type Rule = "top-k" | "causal";
 
 export interface Evaluation {
@@ -81,16 +81,16 @@ export interface StateTensor {
 export type TrainingState = ReadonlyMap<string, StateTensor>;
 
 export interface Trainer {
-  /** Properties on which the bits of results depend beside the model: device, driver, tunings. */
+  /** Properties besides the model that determine the bits of results: device, driver, tunings. */
   readonly machine?: Readonly<Record<string, string>>;
-  /** The tunings of its programs, as the text of a tunings file, stored in checkpoints. */
+  /** The tunings of its programs, as a tunings file's text, which checkpoints store. */
   readonly tunings?: string;
   /**
-   * One optimizer step on the gradients of all micro-batches. A step without a finite loss changes nothing, nor does
-   * one that began before the outcome of such a step was known.
+   * One optimizer step on the gradients of all micro-batches. A step without a finite loss changes nothing, and neither
+   * does a step that began before the outcome of such a step was known.
    */
   step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics>;
-  /** Evaluates the current model; live parameters that are not set have their defaults. */
+  /** Evaluates the current model. Unset live parameters have their defaults. */
   evaluate(batches: AsyncIterable<Batch>, rule: Rule, options?: EvaluateOptions): Promise<Evaluation>;
   state(): Promise<TrainingState>;
   restore(state: TrainingState): Promise<void>;

@@ -6,13 +6,13 @@ import { errnoOf } from "../../ground/base/errno.js";
 export interface Unbegun {
   /** Removes the files created inside the folder. Call it while holding the lock. */
   inside(): Promise<void>;
-  /** Removes the folder, and those above it that were made for it; for after that. */
+  /** Removes the folder and the parent folders that were created for it. Call it after releasing the lock. */
   folder(): Promise<void>;
 }
 
 /**
- * Looks at a run's folder before anything of it is made. Only what was not there is removed, and a folder only when
- * nothing of others is in it.
+ * Records which folders exist before a run creates its own. Later only new folders are removed, and only if they
+ * contain no files of others.
  */
 export async function noteFolder(path: string, { cache }: { readonly cache: string }): Promise<Unbegun> {
   const missing: string[] = [];
@@ -32,7 +32,7 @@ export async function noteFolder(path: string, { cache }: { readonly cache: stri
   };
 }
 
-/** Null where there is no folder. */
+/** The names in a folder; null if there is no folder. */
 async function namesIn(path: string): Promise<readonly string[] | null> {
   try {
     return await readdir(path);

@@ -1,14 +1,14 @@
-// Refuses data that is no UTF-8 text while it is read, by its name and the first byte at fault.
+// Rejects data that is not UTF-8 text while it is read, with the data's name and the first invalid byte.
 import { isUtf8 } from "node:buffer";
 import { fileKind, UTF16 } from "../../ground/base/file-kinds.js";
 import { TrainError } from "./errors.js";
 
 /**
- * The pieces of a file, looked at as they pass. Throws TrainError for the first byte that begins no character; the
- * message names the kind of the file, if its beginning shows one.
+ * Passes the pieces of a file on and checks them. Throws TrainError for the first byte that starts no character; the
+ * message names the kind of the file if its first bytes reveal it.
  */
 export async function* utf8Pieces(pieces: AsyncIterable<Uint8Array>, place: string): AsyncIterable<Uint8Array> {
-  let before: Uint8Array = new Uint8Array(0); // the beginning of a character at the end of the last piece
+  let before: Uint8Array = new Uint8Array(0); // an incomplete character at the end of the last piece
   let at = 0;
   let kind: string | null = null;
   for await (const piece of pieces) {
@@ -33,7 +33,7 @@ const noText = (place: string, kind: string | null, fault: string): TrainError =
         : "give text: a .txt file, or JSONL with the text of each document in a field",
   });
 
-/** Bytes at the end that begin a character and do not end it. */
+/** The number of bytes at the end that start a character without completing it. */
 function openAtEnd(bytes: Uint8Array): number {
   for (let n = 1; n <= Math.min(3, bytes.length); n++) {
     const byte = bytes[bytes.length - n]!;
@@ -43,10 +43,10 @@ function openAtEnd(bytes: Uint8Array): number {
   return 0;
 }
 
-/** The first byte that begins no character. */
+/** The index of the first byte that starts no character. */
 function firstInvalid(bytes: Uint8Array): number {
   let [from, to] = [0, bytes.length];
-  // The longest beginning that is UTF-8, but for the beginning of a character at its end.
+  // Finds by bisection the longest prefix that is valid UTF-8, apart from an incomplete character at its end.
   while (from < to) {
     const middle = (from + to + 1) >> 1;
     const some = bytes.subarray(0, middle);

@@ -1,15 +1,15 @@
-// Determines the tokens that each step reads: the split, the windows of an epoch, their random order, and the position,
-// which a checkpoint stores.
+// Determines the tokens that each step reads: the training split, an epoch's windows, their random order, and the
+// position that a checkpoint stores.
 import { TrainError } from "./errors.js";
 import { draw, DRAW, permuted } from "./permutation.js";
 
-/** The tokens for training, [0, boundary), and those held out, [boundary, tokens): disjoint, including targets. */
+/** The training tokens, [0, boundary), and the held-out tokens, [boundary, tokens): disjoint, including targets. */
 export interface Split {
   readonly tokens: number;
   readonly boundary: number;
 }
 
-/** The next window to read. With the seed, the split and the context it determines all later windows. */
+/** The next window to read. With the seed, the split and the context, the position determines all later windows. */
 export interface DataPosition {
   readonly epoch: number;
   /** Number of windows of the epoch already read. */
@@ -20,7 +20,7 @@ export const START: DataPosition = { epoch: 0, window: 0 };
 
 /**
  * Holds out the last `share` of the tokens, but at least one window; 0 holds nothing out. A window has `context` + 1
- * tokens: the additional one is the target of the last. Throws TrainError where either part is shorter than a window.
+ * tokens: the additional token is the target of the last. Throws TrainError if either part is shorter than a window.
  */
 export function split(tokens: number, context: number, share: number): Split {
   if (!(share >= 0 && share < 1))

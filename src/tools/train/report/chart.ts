@@ -3,7 +3,7 @@ import { escape, plain, scriptJson } from "./html.js";
 
 export interface Series {
   readonly name: string;
-  /** The CSS class that colours it: c1 … c6. */
+  /** The CSS class of the series' colour: c1 … c6. */
   readonly color: string;
   readonly points: readonly { readonly x: number; readonly y: number; readonly low?: number; readonly high?: number }[];
   /** Whether to draw each point as a dot: for a few single measurements. */
@@ -35,7 +35,7 @@ export interface ChartOptions {
 
 const MARGIN = { left: 56, right: 14, top: 10, bottom: 28 };
 
-/** A figure with a legend that shows each series' last value. Empty where there is nothing to draw. */
+/** A figure with a legend that shows each series' last value; empty if there is nothing to draw. */
 export function lineChart(options: ChartOptions): string {
   const { id, title, note, width, height, until, format = plain, tick = roundText } = options;
   const series = options.series
@@ -100,7 +100,7 @@ ${box}${grid.join("")}${labels.join("")}<g clip-path="url(#${id}-clip)">${drawn.
 const at = (n: number): string => n.toFixed(1);
 
 /**
- * The range of the vertical axis. With `clip`, without the extremes of the first steps, which would flatten the rest.
+ * The range of the vertical axis. With `clip`, without the outliers of the first steps, which would flatten the rest.
  */
 function domain(
   { until, fromZero, atLeast, log, clip }: ChartOptions,

@@ -1,4 +1,5 @@
-// The load of experts in the report: a row of cells for each mixture, the darker the more of its choices an expert has.
+// The load of experts in the report: a row of cells for each mixture, one cell per expert, darker for a larger share of
+// choices.
 import { LoadWarnings, type LoadWindow, type MixtureLoad } from "../loads.js";
 import { escape, percent } from "./html.js";
 
@@ -33,7 +34,7 @@ export const cells = ({ shares, idle }: MixtureLoad): string =>
     )
     .join("");
 
-/** Largest load, experts without any, dropped choices. */
+/** Facts of a mixture: its largest load, idle experts, dropped choices. */
 export function factsOf({ shares, largest, idle, dropped }: MixtureLoad): readonly string[] {
   const most = shares.indexOf(Math.max(...shares));
   return [

@@ -16,7 +16,7 @@ export interface Curve {
 /** A validation as the page shows it. */
 export interface ReportedValidation {
   readonly step: number;
-  /** Whether it could be the best: live parameters had their final values. */
+  /** Whether the validation could be the best: live parameters had their final values. */
   readonly counts: boolean;
   /** Bits per byte, by rule. */
   readonly bitsPerByte: ReadonlyMap<Rule, number>;
@@ -42,9 +42,9 @@ export interface ReportData {
   readonly live: ReadonlyMap<string, Curve>;
   /** Agreement of each predictor with its router. */
   readonly agreement: ReadonlyMap<string, Curve>;
-  /** For each mixture, the largest load of an expert over the mean. */
+  /** For each mixture, the largest load of an expert over the mean load. */
   readonly imbalance: ReadonlyMap<string, Curve>;
-  /** The last loads of experts; null: there are none. */
+  /** The latest loads of experts; null: there are none. */
   readonly loads: ReportedLoads | null;
   readonly validations: readonly ReportedValidation[];
   readonly passage: Passage | null;
@@ -102,7 +102,7 @@ ${sections.filter((s) => s !== "").join("\n")}
 `;
 }
 
-/** The warning about predictors that have not learned to skip, by the last validation. */
+/** The warning about predictors that have not learned to skip, from the last validation. */
 function warning({ shares, counts }: ReportedValidation, settings: SkippingSettings): string {
   const text = counts ? unskippingText(unskipping(Object.fromEntries(shares)), settings) : null;
   return text === null ? "" : `<p class="warning">${escape(text)}</p>`;
@@ -237,5 +237,5 @@ const table = (values: Readonly<Record<string, string | number | boolean>>): str
     )
     .join("")}</table>`;
 
-/** `10 k` where `short` prints `10.0 k`. */
+/** Like `short`, with `10 k` for `10.0 k`. */
 const briefly = (n: number): string => short(n).replace(/\.?0+(?= )/, "");

@@ -1,4 +1,5 @@
-// The routes of a model in the report: the share of tokens each layer computes, and which tokens of a passage.
+// The routes of a model in the report: the share of tokens that each layer computes, and the computed tokens of a
+// passage.
 import type { Passage } from "../events.js";
 import type { Rule } from "../types.js";
 import { escape, percent } from "./html.js";
@@ -31,7 +32,7 @@ export function shareBars(shares: ReadonlyMap<Rule, Readonly<Record<string, numb
 }
 
 /**
- * The passage as text, with tokens shaded darker the more layers compute them, and below it a row for each layer under
+ * The passage as text, with a token shaded darker the more layers compute it, and below it a row for each layer under
  * each rule. `shown`: the tokens' texts.
  */
 export function heatMap({ routes }: Passage, shown: readonly string[]): string {
