@@ -1,9 +1,9 @@
-// Calls into the device within an error scope, whose faults become KernelErrors.
+// Calls the device within an error scope and converts its faults to KernelErrors.
 import type { Device } from "./device.js";
 import { KernelError } from "./errors.js";
 
 /**
- * Calls the device within an error scope; throws KernelError for what it refuses. `body` must make all its calls before
+ * Calls the device within an error scope; throws KernelError for a refused call. `body` must make all its calls before
  * it returns.
  */
 export async function checked<T>(device: Device, what: string, body: () => T | Promise<T>): Promise<T> {

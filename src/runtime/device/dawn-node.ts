@@ -5,8 +5,8 @@ import type * as Dawn from "webgpu";
 import { NoDeviceError } from "./errors.js";
 
 /**
- * Imports `webgpu`. It is an optional peer dependency of 130 MB, which compiling only, or running in a page, does not
- * need. Throws NoDeviceError with the hint `install` if it is not installed.
+ * Imports `webgpu`, an optional peer dependency of 130 MB that neither compiling nor running in a page needs. Throws
+ * NoDeviceError with the hint `install` if it is not installed.
  */
 export async function importDawn(install: string): Promise<typeof Dawn> {
   try {
@@ -21,7 +21,7 @@ export async function importDawn(install: string): Promise<typeof Dawn> {
 
 async function importFrom(url: string): Promise<typeof Dawn> {
   try {
-    return (await import(url)) as typeof Dawn; // what `webgpu` exports
+    return (await import(url)) as typeof Dawn; // the exports of `webgpu`
   } catch (cause) {
     throw doesNotRun(cause);
   }
@@ -31,8 +31,8 @@ const isMissing = (cause: unknown): boolean => (cause as NodeJS.ErrnoException).
 
 /**
  * The URL of `webgpu` as the program's script, or a file in the working directory, would import it; null if neither
- * has it. npm links a package that is installed from a folder, and Node looks for a linked package's dependencies from
- * its real folder, where they are not.
+ * can. npm links a package installed from a folder, and Node searches a linked package's dependencies from its real
+ * folder, which does not contain them.
  */
 const fromProgram = (): string | null => resolved([process.argv[1], `${process.cwd()}/`]);
 

@@ -1,4 +1,4 @@
-// The class of an adapter, by which tunings are chosen: of a software device by its driver, of a GPU by what it lists.
+// The class of an adapter, which selects tunings: software devices by driver, GPUs by the properties that they report.
 import type { DeviceClass } from "../program/target.js";
 import type { DeviceInfo } from "./device-info.js";
 
@@ -8,9 +8,9 @@ export type Identity = Pick<DeviceInfo, "name" | "driver" | "software" | "subgro
 };
 
 /**
- * A GPU counts as discrete where all its subgroups are wide and its workgroups large, which is what the tunings of
- * large GPUs need, wherever its memory is; as integrated where it has subgroups of other sizes or smaller workgroups.
- * One that tells nothing of subgroups is `portable`.
+ * A GPU is discrete if all its subgroups are wide and its workgroups large, as the tunings of large GPUs require,
+ * whatever its memory; it is integrated if subgroup sizes vary or workgroups are smaller. A GPU that reports no
+ * subgroup sizes is `portable`.
  */
 export function classOf({ name, driver, software, subgroups, limits }: Identity): DeviceClass {
   if (software) return /llvmpipe|lavapipe/i.test(`${name} ${driver}`) ? "mesa-software" : "swiftshader";

@@ -5,22 +5,22 @@ import type { SelfTest } from "./self-test.js";
 import type { WaitMode } from "./wait.js";
 
 /**
- * `gpu`: hardware. `software`: a GPU emulated on the processor: Mesa's lavapipe where it is installed, else
- * SwiftShader. `swiftshader`: SwiftShader even if there are others.
+ * `gpu`: hardware. `software`: a GPU emulated on the processor: Mesa's lavapipe if it is installed, else SwiftShader.
+ * `swiftshader`: SwiftShader even if there are other devices.
  */
 export type DeviceKind = "gpu" | "software" | "swiftshader";
 
 export interface OpenDeviceOptions {
   /**
-   * The kind of device required. Default: in Node the environment variable MODC_DEVICE; without it, hardware if there
-   * is any.
+   * The kind of device required. Default: in Node the environment variable MODC_DEVICE; if it is unset, hardware if
+   * there is any.
    */
   readonly kind?: DeviceKind;
-  /** Your own device. No other is opened, and `destroy` does not destroy it. */
+  /** The caller's own device. No other device is opened, and `destroy` does not destroy it. */
   readonly device?: GPUDevice;
   /**
-   * Whether SwiftShader may be unpacked from an installed npm package where no driver is found. Default true, or false
-   * where MODC_NO_FALLBACK is set.
+   * Whether SwiftShader may be unpacked from an installed npm package if no driver is found. Default true, or false if
+   * MODC_NO_FALLBACK is set.
    */
   readonly fallback?: boolean;
   /**
@@ -30,28 +30,27 @@ export interface OpenDeviceOptions {
    */
   readonly spare?: boolean;
   /**
-   * Whether to do without the features of a GPU that drivers are known to get wrong, 16-bit floats and matrix units. In
-   * Node they are otherwise asked for once a self-test in a process of its own has passed. Default false, or true where
-   * MODC_SAFE is set.
+   * Whether to avoid the features that some GPU drivers get wrong: 16-bit floats and matrix units. Otherwise Node
+   * requests them after a self-test in a separate process has passed. Default false, or true if MODC_SAFE is set.
    */
   readonly safe?: boolean;
-  /** In Node whether that self-test runs anew, on a software device too, whatever it found before. Default false. */
+  /** In Node, whether to rerun the self-test, on a software device too, whatever its stored result. Default false. */
   readonly retest?: boolean;
-  /** Told in one line where a self-test fails. Default: a warning of Node's. */
+  /** Called with one line if a self-test fails. Default: Node's process warning. */
   readonly warn?: (text: string) => void;
-  /** In Node the manifest of a Vulkan driver, of which the device is to be; no other is asked. */
+  /** In Node, the manifest of a Vulkan driver: only this driver's device is opened. */
   readonly driver?: string;
-  /** In Node whether 16-bit floats are asked for without a self-test. Without effect where `safe` is. Default false. */
+  /** In Node, whether to request 16-bit floats without a self-test. No effect if `safe` is set. Default false. */
   readonly f16?: boolean;
   /**
-   * In Node whether matrix units are asked for without a self-test, which a software device has none of: for tests of
-   * the kernels that use them. Without effect where `safe` is. Default false.
+   * In Node, whether to request matrix units without a self-test, for tests of the kernels that use them. Software
+   * devices have no matrix units. No effect if `safe` is set. Default false.
    */
   readonly matrices?: boolean;
   /**
-   * In Node the threads of Mesa's software device, for a program that interrupts them often: a kernel is shared out
-   * among them, and waits for the last. Counts for the first device that the process opens, and where LP_NUM_THREADS is
-   * not set. Default: one for each processor.
+   * In Node, the number of threads of Mesa's software device, for a program that interrupts them often: each kernel is
+   * split over the threads and waits for the slowest. Takes effect for the first device that the process opens, unless
+   * LP_NUM_THREADS is set. Default: one thread per processor.
    */
   readonly threads?: number;
 }
@@ -61,15 +60,15 @@ export interface DeviceInfo {
   readonly name: string;
   readonly vendor: string;
   readonly architecture: string;
-  /** Name and version of the driver, where it reports them. */
+  /** Name and version of the driver, if it reports them. */
   readonly driver: string;
-  /** True where the device shares the processor with this program. */
+  /** Whether the device shares the processor with this program. */
   readonly software: boolean;
-  /** Smallest and largest subgroup size; null where there are no subgroups or the sizes are unknown. */
+  /** Smallest and largest subgroup size; null if there are no subgroups or the sizes are unknown. */
   readonly subgroups: readonly [number, number] | null;
-  /** Enabled features, those of WGSL that kernels may use, and forms that a self-test has proven, sorted. */
+  /** Enabled features, WGSL features that kernels may use, and forms that passed a self-test, sorted. */
   readonly features: readonly string[];
-  /** What its matrix units compute; empty where it has none or was not asked for them. */
+  /** The products that its matrix units compute; empty if it has no matrix units or they were not requested. */
   readonly matrices: readonly MatrixShape[];
   readonly limits: Readonly<Record<DeviceLimit, number>>;
 }
@@ -95,9 +94,9 @@ export type DeviceLimit = (typeof DEVICE_LIMITS)[number];
 /** An adapter as Node or a page opens it, with the objects that must outlive the device. */
 export interface OpenedAdapter {
   readonly adapter: GPUAdapter;
-  /** Those of `TESTED_FEATURES` that may be asked for; null: 16-bit floats of a software device. */
+  /** The `TESTED_FEATURES` that may be requested; null: all features that a software device lists. */
   readonly proven: readonly string[] | null;
-  /** What a self-test found that was run or kept; null: it was not needed, or there is none here. */
+  /** The result of a self-test, new or stored; null: no self-test was needed, or none is available here. */
   readonly selfTest: SelfTest | null;
   readonly gpu: GPU;
   /** How to wait for the device: see `wait.ts`. */
@@ -111,13 +110,13 @@ export const isSoftware = (info: GPUAdapterInfo): boolean =>
     `${info.description} ${info.device} ${info.architecture}`,
   );
 
-/** A short name: the description without the driver's version, else the architecture or vendor. */
+/** A short name: the description without the driver's version; without a description, the architecture or vendor. */
 export function nameOf(info: GPUAdapterInfo): string {
   const words = info.description.split(/[:(]| driver\b/)[0]!.trim();
   return words || info.device || info.architecture || info.vendor || "unknown adapter";
 }
 
-/** The error where hardware was required and only a software device found. */
+/** The error if hardware was required but only a software device was found. */
 export const softwareOnly = (info: GPUAdapterInfo): NoDeviceError =>
   new NoDeviceError(`no hardware GPU was found, only ${nameOf(info)}`, {
     hint: "install the driver of your GPU, or ask for a software device",

@@ -1,4 +1,4 @@
-// Opens a device in Node: Dawn through the `webgpu` package, with SwiftShader where no driver is found.
+// Opens a device in Node: Dawn through the `webgpu` package, with SwiftShader if no driver is found.
 import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { importDawn } from "./dawn-node.js";
@@ -16,9 +16,9 @@ import { isSafe, isSame, prove } from "./proven-node.js";
 import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
 import type { WaitMode } from "./wait.js";
 
-/** The drivers an instance of Dawn sees: the system's, Mesa's lavapipe alone, or SwiftShader alone. */
+/** The drivers that an instance of Dawn sees: the system's, Mesa's lavapipe only, or SwiftShader only. */
 type Driver = "system" | "lavapipe" | "swiftshader";
-/** Whether an instance of Dawn offers what it holds to be unsafe, matrix units among them. */
+/** Whether an instance of Dawn offers the features that Dawn considers unsafe, matrix units among them. */
 type Safety = "safe" | "unsafe";
 
 /** The package that provides Dawn to Node, in the tested version. */
@@ -26,13 +26,13 @@ export const DAWN_PACKAGE = "webgpu@0.6.2";
 const KINDS = "it may be gpu, software or swiftshader";
 const INSTALL = `npm install ${DAWN_PACKAGE}`;
 
-// One instance (`create()`) for each driver and safety: an instance loads drivers only once. Instances must stay
+// One instance (`create()`) for each driver and safety, since an instance loads drivers only once. Instances must stay
 // referenced.
 const instances = new Map<string, Promise<GPU>>();
 
-/** An adapter of the wanted kind; throws NoDeviceError. */
+/** An adapter of the requested kind. Throws NoDeviceError. */
 export async function openNodeAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
-  // Dawn first: without it no driver would help.
+  // Dawn first: without it no driver helps.
   await importDawn(INSTALL);
   const kind = options.kind ?? kindFromEnvironment();
   const fallback = options.fallback ?? !process.env["MODC_NO_FALLBACK"];
@@ -62,7 +62,7 @@ export async function openNodeAdapter(options: OpenDeviceOptions): Promise<Opene
 
 let last: Promise<unknown> = Promise.resolve();
 
-/** Devices that are asked for at the same time: while one is looked for, the environment names its driver alone. */
+/** Serializes concurrent requests: while an adapter is searched for, the environment names only its driver. */
 function oneAtATime<T>(body: () => Promise<T>): Promise<T> {
   const result = last.then(body);
   last = result.catch(() => null);
@@ -72,7 +72,7 @@ function oneAtATime<T>(body: () => Promise<T>): Promise<T> {
 interface FoundAdapter {
   readonly adapter: GPUAdapter;
   readonly gpu: GPU;
-  /** The environment in which its driver was found. */
+  /** The environment in which the adapter's driver was found. */
   readonly env: NodeJS.ProcessEnv;
 }
 
@@ -93,8 +93,8 @@ async function findAdapter(kind: DeviceKind | null, fallback: boolean, safety: S
 }
 
 /**
- * Asks the system's drivers. Without any driver or loader Dawn is not asked: it would print errors on standard error
- * although nothing is wrong.
+ * Asks the system's drivers. Without any driver or loader Dawn is not asked, since it would print errors to standard
+ * error although nothing is wrong.
  */
 async function askSystem(safety: Safety): Promise<FoundAdapter | null> {
   return process.platform === "linux" && (driverManifests(process.env).length === 0 || !loadVulkan(SYSTEM_LOADER))
@@ -125,7 +125,7 @@ async function createInstance(safety: Safety): Promise<GPU> {
   return create(safety === "safe" ? toggles : [...toggles, ALL_FEATURES]);
 }
 
-/** Null where Mesa's software driver is not installed. */
+/** The adapter of Mesa's software driver; null if the driver is not installed. */
 async function openLavapipe(safety: Safety): Promise<FoundAdapter | null> {
   const manifest = lavapipeManifest();
   const found =
@@ -133,25 +133,25 @@ async function openLavapipe(safety: Safety): Promise<FoundAdapter | null> {
   return found && isSoftware(found.adapter.info) ? found : null;
 }
 
-/** The manifest of Mesa's lavapipe where it is installed, even if the environment names other drivers. */
+/** The manifest of Mesa's lavapipe if it is installed, even if the environment names other drivers. */
 function lavapipeManifest(): string | null {
   if (process.platform !== "linux") return null;
   const { VK_DRIVER_FILES: _files, VK_ICD_FILENAMES: _names, ...env } = process.env;
   return driverManifests(env).find((path) => /^lvp_icd.*\.json$/.test(basename(path))) ?? null;
 }
 
-/** The device of the driver of this manifest alone; null where it has none. */
+/** The adapter of this manifest's driver only; null if the driver has none. */
 async function openDriver(manifest: string, safety: Safety): Promise<FoundAdapter | null> {
   const path = resolve(manifest);
   if (!existsSync(path)) throw new NoDeviceError(`there is no driver's manifest ${manifest}`);
   return loadVulkan(SYSTEM_LOADER) ? withDriver(path, () => ask({ manifest: path }, safety)) : null;
 }
 
-/** Null where SwiftShader is not available on this machine. */
+/** The adapter of SwiftShader; null if SwiftShader is not available on this machine. */
 async function openSwiftShader(): Promise<FoundAdapter | null> {
   const shader = unpackSwiftShader();
   if (!shader) return null;
-  // If the system has no Vulkan loader, use the one beside the driver.
+  // If the system has no Vulkan loader, the loader in the driver's folder is used.
   return loadVulkan(SYSTEM_LOADER) || loadVulkan(shader.loader)
     ? withDriver(shader.manifest, () => ask("swiftshader", "safe"))
     : null;
@@ -161,7 +161,10 @@ async function openSwiftShader(): Promise<FoundAdapter | null> {
 const withDriver = <T>(manifest: string, body: () => Promise<T>): Promise<T> =>
   withEnvironment({ VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest }, body);
 
-/** Runs `body` with these variables, which drivers read as they are loaded, then restores those before. */
+/**
+ * Runs `body` with these environment variables, which drivers read when they are loaded, then restores the earlier
+ * values.
+ */
 async function withEnvironment<T>(variables: Readonly<Record<string, string>>, body: () => Promise<T>): Promise<T> {
   const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
   Object.assign(process.env, variables);
@@ -206,7 +209,7 @@ export function mendingCommand(kind: "gpu" | "software" | null): string {
   return process.arch === "x64" ? `npm install --no-save ${SWIFTSHADER_PACKAGE}` : "install Mesa's Vulkan drivers";
 }
 
-/** ID and ID_LIKE of /etc/os-release; empty where it cannot be read. */
+/** ID and ID_LIKE of /etc/os-release; empty if the file cannot be read. */
 function linuxFamily(): string {
   try {
     return readFileSync("/etc/os-release", "utf8")

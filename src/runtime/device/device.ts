@@ -1,4 +1,4 @@
-// The device: a GPUDevice with the objects that must live as long as it, and its description.
+// The device: a GPUDevice with the objects that must live as long as the device, and its description.
 import { MATRIX_VECTORS, PINS, type Target } from "../program/target.js";
 import { classOf } from "./device-class.js";
 import {
@@ -18,14 +18,14 @@ import { F16, MATRICES, type SelfTest } from "./self-test.js";
 import { languageFeatures, textureTarget } from "./held-textures.js";
 import { settle, type WaitMode } from "./wait.js";
 
-/** Features that are requested if the adapter has them, beside those that a self-test has proven. */
+/** Features that are requested if the adapter has them, in addition to features that passed a self-test. */
 const WANTED_FEATURES: readonly string[] = ["timestamp-query", "subgroups"];
 
 export class Device {
   readonly gpu: GPUDevice;
   readonly info: DeviceInfo;
   readonly waitMode: WaitMode;
-  /** What the self-test of its features found; null where none was needed. */
+  /** The result of the features' self-test; null if none was needed. */
   readonly selfTest: SelfTest | null;
   /** Whether the compilation of kernels may be avoided: see `OpenDeviceOptions.spare`. */
   readonly spares: boolean;
@@ -58,7 +58,7 @@ export class Device {
     this.uncaptured = messages;
     if (parts.owned) {
       living.add(this);
-      // Without a listener that prevents the default, Dawn prints to stdout.
+      // Unless a listener prevents the default, Dawn prints to stdout.
       parts.gpu.addEventListener("uncapturederror", (event) => {
         event.preventDefault();
         if (messages.length < 100) messages.push(event.error.message);
@@ -95,14 +95,14 @@ export class Device {
     return this.#lostError;
   }
 
-  /** Whether the objects behind the device are still held. */
+  /** Whether the objects that keep the device alive are still held. */
   get alive(): boolean {
     return this.#lostError === null && this.#keep.every((object) => object !== null);
   }
 
   /**
-   * Calls `begin`, which starts an asynchronous call into the device, synchronously; then waits for it without starving
-   * a software device. Throws DeviceLostError once the device is lost.
+   * Calls `begin`, which synchronously starts an asynchronous call of the device; then waits for it without starving a
+   * software device. Throws DeviceLostError once the device is lost.
    */
   async wait<T>(begin: () => Promise<T>): Promise<T> {
     if (this.#lostError) throw this.#lostError;
@@ -114,7 +114,7 @@ export class Device {
     try {
       return await Promise.race([settle(this.waitMode, begin), gone]);
     } catch (error) {
-      // A lost device first aborts pending calls, and refuses those that come then; only then it resolves `lost`.
+      // A lost device aborts pending calls and rejects new ones before it resolves `lost`.
       const mayBeLost = error instanceof Error && (error.name === "AbortError" || error.name === "OperationError");
       if (mayBeLost) await Promise.race([this.lost, sleep(SURELY_LOST_MS)]);
       throw this.#lostError ?? error;
@@ -124,8 +124,8 @@ export class Device {
   }
 
   /**
-   * Frees the device with all buffers on it; pending runs fail with DeviceLostError. A device given to `openDevice`
-   * stays its owner's.
+   * Frees the device with all its buffers; pending runs fail with DeviceLostError. A device passed to `openDevice`
+   * stays with its owner.
    */
   destroy(): void {
     if (this.#owned) this.gpu.destroy();
@@ -141,11 +141,11 @@ export class Device {
   }
 }
 
-/** Within this time after what it aborts or refuses, a lost device says that it is, on a busy machine too. */
+/** Within this time after aborted or rejected calls, a lost device resolves `lost`, even on a busy machine. */
 const SURELY_LOST_MS = 500;
 
 /**
- * Opens the best device available: in Node through Dawn, in a page through `navigator.gpu`. Where there is none, throws
+ * Opens the best device available: in Node through Dawn, in a page through `navigator.gpu`. If there is none, throws
  * NoDeviceError, which says what is missing and how to install it.
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Device> {
@@ -178,7 +178,7 @@ async function openPageAdapter(gpu: GPU, { kind, safe }: OpenDeviceOptions): Pro
       hint: "switch hardware acceleration on in the browser's settings",
     });
   if (kind === "gpu" && isSoftware(adapter.info)) throw softwareOnly(adapter.info);
-  // A browser holds features back itself where it knows a driver to fail.
+  // A browser itself withholds features that its driver is known to get wrong.
   return {
     adapter,
     proven: safe ? [] : [F16],

@@ -6,7 +6,8 @@ import { homeFolder } from "../../ground/files/cache-node.js";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Folders of drivers' manifests: the loader's own, and those of NixOS and Flatpak. Environment variables add others.
+ * Folders of driver manifests: the loader's own, and the folders of NixOS and Flatpak. Environment variables add
+ * others.
  */
 const SYSTEM = [
   "/usr/local/etc",
@@ -19,8 +20,8 @@ const SYSTEM = [
 ];
 
 /**
- * Paths of all manifests, in the loader's order: those in VK_DRIVER_FILES (or its predecessor VK_ICD_FILENAMES) replace
- * the system's, those in VK_ADD_DRIVER_FILES come first. Files that do not exist are left out.
+ * Paths of all manifests, in the loader's order: manifests in VK_DRIVER_FILES (or its predecessor VK_ICD_FILENAMES)
+ * replace the system's, manifests in VK_ADD_DRIVER_FILES come first. Missing files are omitted.
  */
 export function driverManifests(env: Environment, system: readonly string[] = SYSTEM): readonly string[] {
   const named = env["VK_DRIVER_FILES"] || env["VK_ICD_FILENAMES"];

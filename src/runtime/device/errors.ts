@@ -1,4 +1,4 @@
-// Errors of the runtime: one class for each kind of fault, with a code for programs and a hint for people.
+// Errors of the runtime: one class for each kind of fault, with a code for programs and a hint for users.
 import { EXIT, ModcError, type ExitCode, type FaultOptions } from "../../ground/base/errors.js";
 
 export type RuntimeErrorCode =
@@ -13,8 +13,8 @@ export type RuntimeErrorCode =
   | "disposed";
 
 /**
- * The class name of each code, as text since a bundler renames classes, and the exit code of a command that fails with
- * it.
+ * The class name of each code, as text because bundlers rename classes, and the exit code of a command that fails with
+ * the error.
  */
 const KINDS: { readonly [C in RuntimeErrorCode]: readonly [name: string, exit: ExitCode] } = {
   "no-device": ["NoDeviceError", EXIT.device],
@@ -28,7 +28,7 @@ const KINDS: { readonly [C in RuntimeErrorCode]: readonly [name: string, exit: E
   disposed: ["DisposedError", EXIT.bug],
 };
 
-/** Base class of the runtime's errors: a code, a message of one sentence and, where there is a remedy, a hint. */
+/** Base class of the runtime's errors: a code, a message of one sentence and, if there is a remedy, a hint. */
 export class RuntimeError extends ModcError<RuntimeErrorCode> {
   constructor(code: RuntimeErrorCode, message: string, options: FaultOptions = {}) {
     const [name, exit] = KINDS[code];
@@ -49,7 +49,7 @@ export class NoDeviceError extends RuntimeError {
 
 /** The device was lost: every pending and later call on it fails with this error. */
 export class DeviceLostError extends RuntimeError {
-  /** `destroyed` where the program itself destroyed the device. */
+  /** `destroyed` if the program itself destroyed the device. */
   readonly reason: "destroyed" | "unknown";
   constructor(reason: "destroyed" | "unknown", message: string, options: FaultOptions = {}) {
     super(
@@ -77,13 +77,13 @@ export class OutOfMemoryError extends RuntimeError {
 
 /** A buffer, binding or dispatch is larger than this device allows. Thrown before anything is allocated. */
 export class LimitError extends RuntimeError {
-  /** What is too large: the label of a slot, or the name of a kernel. */
+  /** The object that is too large: the label of a slot, or the name of a kernel. */
   readonly label: string;
   /** WebGPU's name of the limit. */
   readonly limit: string;
   readonly needed: number;
   readonly allowed: number;
-  /** Whether smaller sizes of the run help. */
+  /** Whether smaller sizes of the run would fit. */
   readonly sizes: boolean;
   constructor(
     fault: {
@@ -110,7 +110,7 @@ export class LimitError extends RuntimeError {
   }
 }
 
-/** The program was compiled for a device with features that this one lacks. */
+/** The program was compiled for features that this device lacks. */
 export class UnsupportedError extends RuntimeError {
   constructor(message: string, hint: string) {
     super("unsupported", message, { hint });
@@ -128,9 +128,9 @@ export class KernelError extends RuntimeError {
   }
 }
 
-/** An input of a run has the wrong shape, type or value; the message names the input and the place. */
+/** An input of a run has the wrong shape, type or value; the message names the input and the element. */
 export class InputError extends RuntimeError {
-  /** The input at fault; null where no single input is. */
+  /** The faulty input; null if no single input is at fault. */
   readonly input: string | null;
   constructor(input: string | null, message: string, hint: string | null = null, exit: ExitCode = EXIT.user) {
     super("bad-input", message, { hint, exit });
@@ -140,7 +140,7 @@ export class InputError extends RuntimeError {
 
 /** A weights file is broken or does not fit the model. The message has a line for each fault. */
 export class WeightsError extends RuntimeError {
-  /** Where weights do not fit a model: the tensors of the file. */
+  /** The tensors of the file, if weights do not fit a model; else null. */
   readonly tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }> | null;
 
   constructor(message: string, options: FaultOptions & { readonly tensors?: WeightsError["tensors"] } = {}) {

@@ -1,4 +1,4 @@
-// Devices that are open: they must be destroyed before a process can end.
+// The open devices, which must be destroyed before the process can end.
 
 /**
  * The open devices. The set keeps them referenced: Dawn crashes if the objects of an open device are

@@ -1,7 +1,7 @@
-// Matrix units as an adapter reports them.
+// The matrix units that an adapter reports.
 import { MATRIX_TYPES, type MatrixShape, type MatrixType } from "../program/target.js";
 
-/** What an adapter reports of matrix units, beyond WebGPU's own types; newer versions may add types of elements. */
+/** An adapter's report of a matrix unit, beyond WebGPU's own types. Newer versions may add element types. */
 interface ReportedMatrix {
   readonly M: number;
   readonly N: number;
@@ -10,7 +10,7 @@ interface ReportedMatrix {
   readonly resultComponentType: string;
 }
 
-/** The shapes of an adapter's matrix units, of types that are known here. */
+/** The shapes of an adapter's matrix units with known element types. */
 export function matricesOf(info: GPUAdapterInfo): readonly MatrixShape[] {
   const { subgroupMatrixConfigs } = info as { readonly subgroupMatrixConfigs?: Iterable<ReportedMatrix> };
   const known = (type: string): MatrixType | null => MATRIX_TYPES.find((t) => t === type) ?? null;

@@ -1,5 +1,5 @@
-// Which features of an adapter may be asked for: those of software devices as they are, those of GPUs by a self-test.
-// Node only.
+// Decides which features of an adapter may be requested: all features of software devices, and GPU features that passed
+// a self-test. Node only.
 import { isSoftware, nameOf, type OpenDeviceOptions } from "./device-info.js";
 import type { Tested } from "./self-test-node.js";
 import { F16, failed, provenBy, wordsOf, type SelfTest } from "./self-test.js";
@@ -9,13 +9,13 @@ export interface Proven {
   readonly selfTest: SelfTest | null;
 }
 
-/** Whether to do without the features of a GPU that drivers are known to get wrong. */
+/** Whether to avoid the features that some GPU drivers get wrong. */
 export const isSafe = ({ safe = Boolean(process.env["MODC_SAFE"]) }: Pick<OpenDeviceOptions, "safe">): boolean => safe;
 
 /**
- * A software device lists 16-bit floats only where they work, and has no matrix units unless the instance of Dawn is
- * told to show them: it is not tested unless `retest` says so. A GPU is tested once for each driver and version of
- * Dawn; a verdict that failed is told when it is found.
+ * The features that may be requested. A software device lists 16-bit floats only if they work, and has no matrix units
+ * unless the instance of Dawn enables them: it is tested only if `retest` is set. A GPU is tested once for each version
+ * of its driver and of Dawn; a failed verdict is reported when it is found.
  */
 export async function prove(adapter: GPUAdapter, env: NodeJS.ProcessEnv, options: OpenDeviceOptions): Promise<Proven> {
   const { retest = false, warn = emitWarning } = options;
@@ -28,7 +28,7 @@ export async function prove(adapter: GPUAdapter, env: NodeJS.ProcessEnv, options
   return { proven: selfTest === null ? [] : provenBy(selfTest), selfTest };
 }
 
-/** Runs the test and keeps what it found; null where it did not test this adapter. */
+/** Runs the test and stores its result; null if the test did not reach this adapter. */
 async function test(
   info: GPUAdapterInfo,
   env: NodeJS.ProcessEnv,

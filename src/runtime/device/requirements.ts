@@ -4,7 +4,7 @@ import { PINS, printShape, sameShape, subgroupWidth, type Requirements, type Tar
 import type { Device } from "./device.js";
 import { UnsupportedError } from "./errors.js";
 
-/** Throws UnsupportedError where the device lacks a feature that the program's kernels require. */
+/** Throws UnsupportedError if the device lacks a feature that the program's kernels require. */
 export function checkRequirements({ requires, target }: Program, { info, target: own }: Device): void {
   const missing: string[] = requires.features.filter((f) => !info.features.includes(f));
   if (requires.subgroupSize !== null && !hasWidth(own, requires, requires.subgroupSize))
@@ -23,7 +23,7 @@ export function checkRequirements({ requires, target }: Program, { info, target:
     );
 }
 
-/** Whether all subgroups have this width, or a kernel may ask for it. */
+/** Whether all subgroups have this width, or a kernel may request it. */
 function hasWidth({ subgroups }: Target, { features }: Requirements, width: number): boolean {
   const [least, most] = subgroups ?? [0, 0];
   return features.includes(PINS) ? least <= width && width <= most : least === width && most === width;

@@ -1,17 +1,17 @@
-// The self-test of a GPU's features, as a process of its own runs it. That process is given the text of the function,
-// which therefore refers to nothing outside itself.
+// The self-test of a GPU's features, which runs in a separate process. The process receives the function's text, so the
+// function refers to nothing outside itself.
 
-/** What the process is told. */
+/** The task of the process. */
 export interface SelfTestTask {
   /** Toggles of Dawn, as `create` takes them. */
   readonly flags: readonly string[];
-  /** The narrowest subgroups whose size a kernel says. */
+  /** The narrowest subgroup size that a kernel requests. */
   readonly narrowest: number;
-  /** A fault to commit, by which tests prove what comes of it; null: none. */
+  /** A fault to inject, with which tests check the consequences; null: none. */
   readonly fault: string | null;
 }
 
-/** What the process tells, a line for each, as soon as it knows. */
+/** The reports of the process, one line each, printed as soon as a result is known. */
 export type SelfTestLine =
   | {
       readonly kind: "adapter";
@@ -20,11 +20,11 @@ export type SelfTestLine =
       readonly description: string;
       /** Whether the adapter lists f16. */
       readonly f16: boolean;
-      /** How many configurations of matrix units for f16 the adapter lists. */
+      /** The number of matrix-unit configurations for f16 that the adapter lists. */
       readonly matrices: number;
-      /** How many of these can load vectors of eight halves. */
+      /** The number of these that can load vectors of eight halves. */
       readonly vectors: number;
-      /** Whether its subgroups have several sizes, of which a kernel may say one. */
+      /** Whether its subgroups have several sizes, one of which a kernel may request. */
       readonly pins: boolean;
     }
   | {
@@ -34,23 +34,25 @@ export type SelfTestLine =
       readonly sum: readonly number[];
     }
   | {
-      /** Subgroups of the size that their kernel says, in a workgroup of two of them. */
+      /** Subgroups of the size that their kernel requests, in a workgroup of two subgroups. */
       readonly kind: "pinned";
       readonly width: number;
-      /** Of each lane its subgroup's size, and its place in the workgroup by that size. */
+      /** For each lane: its subgroup's size, and its index in the workgroup computed from that size. */
       readonly sizes: readonly number[];
       readonly places: readonly number[];
-      /** Of each lane the sum of such places over its subgroup, by shuffles. */
+      /** For each lane: the sum of these indices over its subgroup, by shuffles. */
       readonly sums: readonly number[];
     }
   | {
       readonly kind: "product";
-      /** Whether the operands were rounded to halves and lay in workgroup memory as vectors of eight, k innermost. */
+      /**
+       * Whether the operands were rounded to halves and stored in workgroup memory as vectors of eight, k innermost.
+       */
       readonly vectors: boolean;
       readonly m: number;
       readonly n: number;
       readonly k: number;
-      /** Rows one after the other, as all three. */
+      /** Row-major, like all three matrices. */
       readonly left: readonly number[];
       readonly right: readonly number[];
       readonly product: readonly number[];
@@ -66,8 +68,8 @@ interface MatrixConfig {
 }
 
 /**
- * Adds in f16, multiplies by each configuration of matrix units for f16, says a size of subgroups, and multiplies
- * again, of operands as `matmul_matrix.wgsl` has them. Values are such that results are exact.
+ * Adds in f16, multiplies with each matrix-unit configuration for f16, requests a subgroup size, and multiplies
+ * operands in the layout of `matmul_matrix.wgsl`. Values are chosen so that results are exact.
  */
 export async function selfTest(
   create: (flags: string[]) => GPU,
@@ -84,7 +86,7 @@ export async function selfTest(
     return adapter;
   }
 
-  /** The bits of a number that f16 has exactly, and is no subnormal. */
+  /** The bits of a number that f16 represents exactly as a normal number. */
   function bitsOf(value: number): number {
     if (value === 0) return 0;
     const exponent = Math.floor(Math.log2(Math.abs(value)));
@@ -98,7 +100,7 @@ export async function selfTest(
     return bits & 0x8000 ? -size : size;
   }
 
-  /** Runs one workgroup of a shader with two inputs in f16 and one result; the bytes of the result. */
+  /** Runs one workgroup of a shader with two f16 inputs and one result. Returns the bytes of the result. */
   async function run(
     device: GPUDevice,
     code: string,
@@ -137,7 +139,7 @@ export async function selfTest(
     return back.getMappedRange().slice(0);
   }
 
-  /** Small whole numbers, so different that rows and columns cannot be mistaken for each other. */
+  /** Small integers, so varied that swapped rows or columns change the result. */
   const numbers = (count: number, seed: number): number[] =>
     Array.from({ length: count }, (_, i) => (((i * i + seed * i) % 31) % 9) - 4);
 
@@ -203,8 +205,8 @@ export async function selfTest(
   }
 
   /**
-   * The rows of a, then the columns of b, as vectors of eight halves: of numbers so near to a half, above it and below,
-   * that the nearest half is that.
+   * The rows of a, then the columns of b, as vectors of eight halves. The shader rounds numbers slightly above or below
+   * a half, so that the nearest half is the original value.
    */
   function inVectors(m: number, n: number, k: number): string {
     return `var<workgroup> tile: array<vec4<u32>, ${((m + n) * k) / 8}>;
@@ -259,7 +261,7 @@ export async function selfTest(
   }
 
   const { info, features } = await adapterOf();
-  // Beyond WebGPU's own types.
+  // Not among WebGPU's own types.
   const listed = (info as { subgroupMatrixConfigs?: Iterable<MatrixConfig> }).subgroupMatrixConfigs ?? [];
   const matrices = features.has(MATRIX) ? [...listed].filter(({ componentType }) => componentType === "f16") : [];
   const f16 = features.has("shader-f16");
@@ -292,8 +294,8 @@ export async function selfTest(
 }
 
 /**
- * The process's program, as a module. Its arguments are the address of Dawn's package and the task without its fault. A
- * bundler may give functions their names by a helper of its own.
+ * The program of the process, as a module. Its arguments are the address of Dawn's package and the task without its
+ * fault. Bundlers may name functions through the helper `__name`, which is defined here.
  */
 export const selfTestProgram = (): string => `const __name = (f) => f;
   const test = ${selfTest.toString()};

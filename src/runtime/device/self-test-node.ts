@@ -1,4 +1,4 @@
-// Runs the self-test of a GPU's features in a process of its own, and keeps what it found. Node only.
+// Runs the self-test of a GPU's features in a separate process, and stores its result. Node only.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, statSync } from "node:fs";
@@ -14,19 +14,19 @@ import { ALL_FEATURES, judge, OUTCOMES, type Ending, type Outcome, type SelfTest
 
 /** The first start of a driver and of its compiler takes seconds. */
 const LIMIT_MS = 20_000;
-/** Beyond what a test tells of all configurations that a device may list. */
+/** More characters than a test prints for all configurations that a device may list. */
 const MOST_CHARACTERS = 1 << 20;
 
-/** Whose features are tested. */
+/** The identity of the tested adapter. */
 export type Tested = Pick<GPUAdapterInfo, "vendor" | "architecture" | "device" | "description">;
 
-/** The verdict with the adapter that the process saw. */
+/** The verdict, and the adapter that the process found. */
 export interface Attempt {
   readonly test: SelfTest;
   readonly adapter: Extract<SelfTestLine, { kind: "adapter" }> | null;
 }
 
-/** Runs the test anew. Null where `webgpu` is not installed or no process can be started, of which nothing follows. */
+/** Runs the test again. Null if `webgpu` is not installed or no process can be started; then nothing is known. */
 export async function attempt(env: NodeJS.ProcessEnv, limitMs = LIMIT_MS): Promise<Attempt | null> {
   const dawn = dawnUrl();
   if (dawn === null) return null;
@@ -59,11 +59,11 @@ export async function attempt(env: NodeJS.ProcessEnv, limitMs = LIMIT_MS): Promi
   return { test: judge(lines, ending), adapter: lines.find((line) => line.kind === "adapter") ?? null };
 }
 
-/** The last line may be half written. */
+/** The parsed lines. The last line may be incomplete. */
 function linesOf(told: string): readonly SelfTestLine[] {
   return told.split("\n").flatMap((line) => {
     try {
-      return line === "" ? [] : [JSON.parse(line) as SelfTestLine]; // written by the function above
+      return line === "" ? [] : [JSON.parse(line) as SelfTestLine]; // written by the self-test
     } catch {
       return [];
     }
@@ -76,7 +76,7 @@ function dawnVersion(): string | null {
   return dawn && (createRequire(dawn)("webgpu/package.json") as { readonly version: string }).version;
 }
 
-/** The key of a verdict: the adapter with its driver, Dawn's version, the narrowest pinned width, and the test. */
+/** The key of a stored verdict: the adapter with its driver, Dawn's version, the narrowest pinned width, and the test. */
 const keyOf = ({ vendor, architecture, device, description }: Tested): string =>
   createHash("sha256")
     .update(
@@ -87,7 +87,7 @@ const keyOf = ({ vendor, architecture, device, description }: Tested): string =>
 const folderIn = (env: NodeJS.ProcessEnv): string => join(userCache(env), "self-tests");
 const fileFor = (key: string, env: NodeJS.ProcessEnv): string => join(folderIn(env), `${key.slice(0, 24)}.json`);
 
-/** What an earlier test found; null where there was none, or where the file is not one that it wrote. */
+/** The stored result of an earlier test; null if there is none, or the file is not a valid result. */
 export function kept(adapter: Tested, env: NodeJS.ProcessEnv): SelfTest | null {
   const key = keyOf(adapter);
   try {
@@ -98,11 +98,11 @@ export function kept(adapter: Tested, env: NodeJS.ProcessEnv): SelfTest | null {
     const { f16, matrices, pins, vectors } = value;
     return { f16, matrices, pins, vectors };
   } catch {
-    return null; // no file, or none that says anything: it is tested again
+    return null; // no file or an invalid file: the test runs again
   }
 }
 
-/** A folder that cannot be written only means another test the next time. */
+/** Stores a result. If the folder cannot be written, the next start tests again. */
 export function keep(adapter: Tested, { f16, matrices, pins, vectors }: SelfTest, env: NodeJS.ProcessEnv): void {
   const key = keyOf(adapter);
   try {
@@ -115,7 +115,7 @@ export function keep(adapter: Tested, { f16, matrices, pins, vectors }: SelfTest
   }
 }
 
-/** Nobody else may tell this user which features to trust. */
+/** Whether the folder belongs to this user: no other user may decide which features to trust. */
 function isOwn(folder: string): boolean {
   const uid = process.getuid?.();
   if (uid === undefined) return true;

@@ -1,32 +1,32 @@
-// What a self-test of a GPU's features found, and which features may be asked for by it.
+// The result of a GPU's self-test, and the features that may be requested after it.
 import { MATRIX_VECTORS, PINS } from "../program/target.js";
 import type { SelfTestLine } from "./self-test-child.js";
 
-/** `absent`: the adapter does not list it. `untested`: the process ended before it came to it. */
+/** `absent`: the adapter does not list the feature. `untested`: the process ended before the feature's test. */
 export const OUTCOMES = ["passed", "absent", "wrong", "crashed", "hung", "untested"] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
 export interface SelfTest {
-  /** Sums of 16-bit floats. */
+  /** The result for sums of 16-bit floats. */
   readonly f16: Outcome;
-  /** Products on matrix units. */
+  /** The result for products on matrix units. */
   readonly matrices: Outcome;
-  /** Subgroups of the size that a kernel says. Absent too where all have one size. */
+  /** The result for subgroups of a requested size. Also absent if all subgroups have one size. */
   readonly pins: Outcome;
-  /** Products on matrix units of operands that lie as vectors of eight halves. */
+  /** The result for matrix-unit products of operands stored as vectors of eight halves. */
   readonly vectors: Outcome;
 }
 
 export const F16 = "shader-f16";
 export const MATRICES = "chromium-experimental-subgroup-matrix";
 
-/** Toggles that show an instance of Dawn all that a GPU has. */
+/** Toggles with which an instance of Dawn lists all features of a GPU. */
 export const ALL_FEATURES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 
-/** The features of a GPU that are asked for, and the forms that are used, only where a self-test has passed. */
+/** GPU features that are requested, and forms that are used, only after a self-test has passed. */
 export const TESTED_FEATURES: readonly string[] = [F16, MATRICES, PINS, MATRIX_VECTORS];
 
-/** Those that passed. Matrix units are of no use without f16. */
+/** The features and forms that passed. Matrix units are useless without f16. */
 export function provenBy({ f16, matrices, pins, vectors }: SelfTest): readonly string[] {
   const passed = (outcome: Outcome): boolean => outcome === "passed";
   const units = passed(f16) && passed(matrices);
@@ -34,19 +34,19 @@ export function provenBy({ f16, matrices, pins, vectors }: SelfTest): readonly s
   return TESTED_FEATURES.filter((_, i) => proven[i]);
 }
 
-/** How the process ended: by itself, otherwise, or not within its time. */
+/** How the process ended: normally, by a crash, or by the time limit. */
 export type Ending = "ended" | "crashed" | "hung";
 
 /**
- * Compares the results of the process with the host's. A feature without a result has failed: the process ended there,
- * or before. Results count however the process ended.
+ * Compares the results of the process with the host's. A feature without a result has failed: the process ended in its
+ * test, or earlier. Earlier results count however the process ended.
  */
 export function judge(lines: readonly SelfTestLine[], ending: Ending): SelfTest {
   const adapter = lines.find((line) => line.kind === "adapter");
   let broken: Outcome = ending === "ended" ? "crashed" : ending;
   if (!adapter) return { f16: broken, matrices: "untested", pins: "untested", vectors: "untested" };
   const products = lines.filter((line) => line.kind === "product");
-  /** In the order in which they are tested: the first that is short of lines is where the process ended. */
+  /** Call in the order of the tests: the process ended in the first test that lacks lines. */
   const outcome = <L extends SelfTestLine>(own: readonly L[], wanted: number, right: (line: L) => boolean): Outcome => {
     if (!own.every(right)) return "wrong";
     if (own.length >= wanted) return wanted === 0 ? "absent" : "passed";
@@ -87,7 +87,10 @@ function rightProduct({ m, n, k, left, right, product }: Line<"product">): boole
   return product.length === m * n && product.length > 0 && product.every((x, i) => x === at(Math.floor(i / n), i % n));
 }
 
-/** Two subgroups of the width: each place is one lane's, and the sum of each lane is that of its subgroup's places. */
+/**
+ * Checks two subgroups of the width: each index belongs to one lane, and each lane's sum is the sum of its subgroup's
+ * indices.
+ */
 function rightWidth({ width, sizes, places, sums }: Line<"pinned">): boolean {
   const sorted = places.toSorted((a, b) => a - b);
   const first = (width * (width - 1)) / 2;
@@ -114,12 +117,12 @@ const NAMES: Readonly<Record<keyof SelfTest, string>> = {
   pins: "subgroups of a chosen size",
   vectors: "matrices of vectors",
 };
-const PARTS = Object.keys(NAMES) as readonly (keyof SelfTest)[]; // the keys of the total table
+const PARTS = Object.keys(NAMES) as readonly (keyof SelfTest)[]; // the keys of a complete table
 
 /** `sums of 16-bit floats: right; products on matrix units: not listed; …`. */
 export const wordsOf = (test: SelfTest): string =>
   PARTS.map((part) => `${NAMES[part]}: ${WORDS[test[part]]}`).join("; ");
 
-/** Whether a feature that the adapter lists is not to be used. */
+/** Whether the test failed for a feature that the adapter lists. */
 export const failed = (test: SelfTest): boolean =>
   PARTS.some((part) => test[part] !== "passed" && test[part] !== "absent");

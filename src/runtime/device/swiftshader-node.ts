@@ -26,9 +26,7 @@ export interface SwiftShader {
   readonly manifest: string;
 }
 
-/**
- * Finds SwiftShader in a cache or unpacks it; null where this machine cannot run it or the package is not installed.
- */
+/** Finds SwiftShader in a cache or unpacks it; null if this machine cannot run it or the package is not installed. */
 export function unpackSwiftShader(): SwiftShader | null {
   if (process.platform !== "linux" || process.arch !== "x64") return null;
   const archive = findArchive();
@@ -40,7 +38,7 @@ export function unpackSwiftShader(): SwiftShader | null {
     try {
       return located(unpackInto(cache, name, packed));
     } catch (error) {
-      // If a cache cannot be written (a read-only installation), try the next.
+      // If a cache cannot be written (a read-only installation), the next one is tried.
       if (!isAccessError(error)) throw error;
       last = error;
     }
@@ -72,7 +70,7 @@ function findArchive(): string | null {
   }
 }
 
-/** Candidate cache folders: node_modules/.cache beside this package, the user's cache, a temporary folder. */
+/** Candidate cache folders: this package's node_modules/.cache, the user's cache, a temporary folder. */
 function* cacheFolders(): Generator<string> {
   let folder = dirname(fileURLToPath(import.meta.url));
   for (;;) {
@@ -95,7 +93,7 @@ function* cacheFolders(): Generator<string> {
 function unpackInto(cache: string, name: string, packed: Uint8Array): string {
   const folder = join(cache, name);
   mkdirSync(cache, { recursive: true, mode: 0o700 });
-  // No other user may be able to place libraries there.
+  // No other user may place libraries there.
   const uid = process.getuid?.();
   const owner = statSync(cache).uid;
   if (uid !== undefined && owner !== uid && owner !== 0)
@@ -134,7 +132,7 @@ const isAccessError = (error: unknown): boolean =>
 /** The file name of the Vulkan loader that Dawn looks for. */
 export const SYSTEM_LOADER = "libvulkan.so.1";
 
-/** Loads a Vulkan loader into this process, so that Dawn finds it by its name; false where there is none. */
+/** Loads a Vulkan loader into this process, so that Dawn finds it by its name; false if there is none. */
 export function loadVulkan(loader: string): boolean {
   // RTLD_NODELETE of glibc: `os.constants.dlopen` does not list it.
   const keepLoaded = 0x1000;

@@ -1,4 +1,4 @@
-// Reads a tar archive (POSIX ustar) in memory, refusing whatever could write outside a folder.
+// Reads a tar archive (POSIX ustar) in memory, and refuses entries that could write outside a folder.
 
 export interface TarEntry {
   /** A plain file name, without folders. */

@@ -36,7 +36,7 @@ export function settle<T>(mode: WaitMode, begin: () => Promise<T>): Promise<T> {
 
 /**
  * In Node, lets the event loop turn once. In a page it does nothing: devices call back by themselves there, and a turn
- * would cost milliseconds.
+ * would take milliseconds.
  */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
@@ -75,9 +75,6 @@ function catchTicks<T>(call: () => T): T {
   }
 }
 
-/**
- * Whether Dawn posted the function: a native one without a name. Functions that listeners of the host post are
- * JavaScript.
- */
+/** Whether Dawn posted the function: a native function without a name. The host's listeners are JavaScript. */
 const isNative = (f: (...args: never[]) => unknown): boolean =>
   f.name === "" && /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(f));
