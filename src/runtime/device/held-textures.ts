@@ -89,7 +89,7 @@ export function writeTexture(
   byte: number,
   values: ArrayBufferView<ArrayBuffer>,
 ): void {
-  const shape: TextureShape = { format: texture.format as TextureFormat, width: texture.width }; // the shape it was created with
+  const shape: TextureShape = { format: texture.format as TextureFormat, width: texture.width }; // as it was created
   const { width: across } = shape;
   const each = TEXELS[shape.format];
   const end = (byte + values.byteLength) / each;

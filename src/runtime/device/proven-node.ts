@@ -1,5 +1,5 @@
-// Decides which features of an adapter may be requested: all features of software devices, and GPU features that passed
-// a self-test. Node only.
+// Decides which features of an adapter may be requested: on a software device 16-bit floats, on a GPU the features that
+// passed a self-test. Node only.
 import { isSoftware, nameOf, type OpenDeviceOptions } from "./device-info.js";
 import type { Tested } from "./self-test-node.js";
 import { F16, failed, provenBy, wordsOf, type SelfTest } from "./self-test.js";

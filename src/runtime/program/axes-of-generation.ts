@@ -1,4 +1,4 @@
-// The axes of the two programs of generation: their names, and their extents for texts of a given length.
+// The axes of the two programs of generation: their names, and their extents for sequences of a given length.
 import type { Axis } from "../../ground/size/axes.js";
 import { chosenFrom, declaredShare } from "../../ground/size/count-rules.js";
 import { toNumber } from "../../ground/numerics/rational.js";
@@ -6,23 +6,23 @@ import { toNumber } from "../../ground/numerics/rational.js";
 /** An axis with one row for each sequence, for its next token. */
 export const SEQUENCES = "generate.sequence";
 
-/** The axis along which the caches of `axis` lie: its extent is the cache's capacity for each sequence. */
+/** The axis of the rows of `axis`'s caches: its extent is the cache's capacity for each sequence. */
 export const capacityOf = (axis: string): string => `${axis}.capacity`;
 
-/** With caches in pages: the axis of the slots that sequences have from run to run. */
+/** With paged caches: the axis of the slots that sequences keep from run to run. */
 export const SLOTS = "generate.slot";
 
 /** Rows of a page. */
 export const PAGE = 16;
 
-/** With caches in pages: the axis of the rows of the pool of `axis`, a multiple of PAGE. */
+/** With paged caches: the axis of the rows of `axis`'s pool, a multiple of PAGE. */
 export const poolOf = (axis: string): string => `${axis}.pool`;
 
-/** With caches in pages: the axis of the pages that a sequence may have in the pool of `axis`. */
+/** With paged caches: the axis of the pages that a sequence may have in `axis`'s pool. */
 export const pagesOf = (axis: string): string => `${axis}.pages`;
 
 /**
- * Extents of the axes of `prompt` (`tokens` tokens of each sequence) or `step` (`tokens`: 1), for sequences that have
+ * Extents of the axes of `prompt` (`tokens` tokens of each sequence) or `step` (`tokens`: 1), for sequences with
  * `length` tokens after the run.
  */
 export function generationExtents(

@@ -1,5 +1,5 @@
-// A model compiled for generation: two programs over shared states, and the metadata a host needs to run them. Plain
-// data, serialized like programs.
+// A model compiled for generation: two programs over shared states, and the metadata that a host needs to run them.
+// Plain data, serialized like programs.
 import type { Program } from "./program.js";
 import {
   format,
@@ -23,9 +23,9 @@ export const GENERATION_VERSION = 2;
 export interface Generation {
   readonly format: typeof GENERATION_FORMAT;
   readonly version: typeof GENERATION_VERSION;
-  /** Reads the next tokens of each sequence, any number; with 0 tokens a sequence stays unchanged. */
+  /** Reads the next tokens of each sequence, any number; a sequence with 0 tokens stays unchanged. */
   readonly prompt: Program;
-  /** Reads the last chosen token of each sequence whose length is 1 (by default all). */
+  /** Reads the last chosen token of each sequence of length 1 (by default all). */
   readonly step: Program;
   /** The input of `prompt`, [batch, tokens]. */
   readonly input: string;
@@ -34,7 +34,7 @@ export interface Generation {
   readonly context: number | null;
   readonly batchAxis: string;
   readonly tokenAxis: string;
-  /** An axis of one row for each sequence, whose extent is always 1. */
+  /** An axis with one row for each sequence, whose extent is always 1. */
   readonly sequenceAxis: string;
   /**
    * States with the sampling settings, a row for each sequence: f32[…, 7] and u32[…, 2] (`size/sampling.ts`), f32[…,
@@ -43,37 +43,37 @@ export interface Generation {
   readonly sampling: { readonly settings: string; readonly seeds: string; readonly bias: string };
   /** Name of the result u32[axes, B] of both programs: for each of `axes`, the rows of each sequence after the run. */
   readonly counts: string;
-  /** The axis of all tokens first, then those of routes. */
+  /** The axis of all tokens first, then the axes of routes. */
   readonly axes: readonly GenerationAxis[];
   /** Attention layers, in order of computation. */
   readonly layers: readonly GenerationLayer[];
   /**
-   * Of a generation that keeps what a token's last loop leaves in the caches, and no more: a run sees its own tokens as
-   * they are in each loop, so a prompt must be one run, and later tokens a run each.
+   * Set if the caches keep only a token's keys and values of its last loop. A run attends to its own tokens as they are
+   * in each loop, so a prompt must be one run, and each later token its own run.
    */
   readonly loopCaches?: "last";
-  /** Of a generation whose caches lie in pages; then the states and inputs below are by slot. Not in its text. */
+  /** Set if caches are paged; then the states and inputs below are indexed by slot. Not serialized. */
   readonly pages?: PagedGeneration;
-  /** Observed choices of entries for each token, such as of experts. Of a compiled model: its text leaves them out. */
+  /** Observed choices of entries for each token, such as experts. Not serialized. */
   readonly choices?: readonly GenerationChoice[];
 }
 
-/** The cache of the tokens on an axis: all tokens, or those that take a route. */
+/** The cache of the tokens on an axis: all tokens, or the tokens that take a route. */
 export interface GenerationAxis {
   readonly axis: string;
   /**
-   * The axis along which caches lie, whose extent is the most rows of a sequence; null where no attention has keys on
-   * the axis.
+   * The axis of the caches' rows, whose extent is the most rows of a sequence; null if no attention has keys on the
+   * axis.
    */
   readonly capacity: string | null;
   /**
-   * State u32[rows(capacity)]: the position of each row in its sequence; null where it is the row's index, or without a
-   * cache.
+   * State u32[rows(capacity)]: the position of each row in its sequence; null if the position is the row's index, or
+   * there is no cache.
    */
   readonly positions: string | null;
   /**
-   * The unique name of the route: the path of the call that chooses, with the bound name where that call makes several
-   * choices; "" for all tokens.
+   * The unique name of the route: the path of the call that chooses, followed by the bound name if the call makes
+   * several choices; "" for all tokens.
    */
   readonly path: string;
   /** The expected share of all tokens: 1 for the axis of all tokens. */
@@ -81,39 +81,39 @@ export interface GenerationAxis {
 }
 
 export interface GenerationLayer {
-  /** The path of the call, numbered where it has several attentions. */
+  /** The path of the call, numbered if the call has several attentions. */
   readonly path: string;
   readonly axis: string;
-  /** Bytes that a token's keys and values take in the caches: none of those that lie where an earlier layer's do. */
+  /** Bytes of a token's keys and values in the caches, without caches shared with an earlier layer. */
   readonly bytes: number;
 }
 
 /**
- * Caches in pages: the host gives pages of pools to sequences, and a slot to each, in which the programs keep what is
- * of a sequence. A run is of any sequences, in any order.
+ * Paged caches: the host assigns pages of pools and a slot to each sequence. The programs store per-sequence state in
+ * the slot. A run may have any sequences, in any order.
  */
 export interface PagedGeneration {
   /** Rows of a page. */
   readonly page: number;
-  /** The axis of slots, and the input u32[B] with the slot of each sequence of a run. */
+  /** The axis of slots, and the input u32[B] with the slot of each of the run's sequences. */
   readonly slots: { readonly axis: string; readonly input: string };
-  /** State u32[slots] with the token chosen last. */
+  /** State u32[slots]: the last chosen token. */
   readonly token: string;
-  /** State u32[slots, words]: the set of tokens that a text has. */
+  /** State u32[slots, words]: the set of tokens that occur in a sequence. */
   readonly seen: string;
   /** Result f32[B, tokens, vocabulary] of `prompt`: logits of every token read. */
   readonly allLogits: string;
-  /** For each of the generation's `axes`. */
+  /** One entry for each of the generation's `axes`. */
   readonly axes: readonly PagedAxis[];
-  /** Null where the model skips nothing. */
+  /** Null if the model has no routes to skip. */
   readonly draft: DraftPrograms | null;
 }
 
-/** Guesses tokens with all routes skipped, and reads what was guessed. */
+/** Drafts tokens with all routes skipped, and verifies drafted tokens. */
 export interface DraftPrograms {
-  /** As the generation's `step`; tokens have rows on the axis of all tokens only. */
+  /** Like the generation's `step`, but tokens have rows on the axis of all tokens only. */
   readonly step: Program;
-  /** As `prompt`, with the result u32[B, tokens] `tokens`: the token chosen behind each that was read. */
+  /** Like `prompt`, with the result u32[B, tokens] `tokens`: the token chosen after each token read. */
   readonly verify: Program;
   readonly tokens: string;
 }
@@ -121,16 +121,16 @@ export interface DraftPrograms {
 export interface PagedAxis {
   /** State u32[slots]: the rows of each sequence. */
   readonly counts: string;
-  /** The axis of the pool's rows, a multiple of `page`; null where no attention has keys on the axis. */
+  /** The axis of the pool's rows, a multiple of `page`; null if no attention has keys on the axis. */
   readonly pool: string | null;
-  /** The axis of the pages of a sequence, and the input u32[B, pages]; null where `pool` is. */
+  /** The axis of a sequence's pages, and the input u32[B, pages]; null if `pool` is null. */
   readonly pages: { readonly axis: string; readonly input: string } | null;
   /**
-   * Result u32[B, rows] of `prompt` with the positions of the tokens that took the route; null for all tokens, and
-   * where it cannot be told.
+   * Result u32[B, rows] of `prompt`: the positions of the tokens that took the route; null for all tokens, or if the
+   * positions are unknown.
    */
   readonly taken: string | null;
-  /** States along the pool, and the bytes of a row of each. */
+  /** States with rows along the pool, and the bytes of a row of each. */
   readonly states: readonly { readonly name: string; readonly bytes: number }[];
 }
 
@@ -142,15 +142,15 @@ export interface GenerationChoice {
   /** The number of entries among which each token chooses. */
   readonly entries: number;
   /**
-   * The result u32[B, tokens, columns] of both programs with the entries of each token of a run: from `column` on as
-   * many as it can have, `slots`, ascending; behind them how many it has.
+   * The result u32[B, tokens, columns] of both programs: the entries of each token, ascending, in the `slots` columns
+   * from `column` on, followed by their number.
    */
   readonly output: string;
   readonly column: number;
   readonly slots: number;
 }
 
-/** Reads the text of a generation, as untrusted input. Throws ProgramError with the place in the data. */
+/** Parses a serialized generation, as untrusted input. Throws ProgramError with the place in the data. */
 export function parseGeneration(text: string): Generation {
   const root = Reader.parse(text);
   const at = objectWith(
@@ -203,7 +203,7 @@ export function parseGeneration(text: string): Generation {
   };
 }
 
-/** Prints a generation. Equal generations give equal text. */
+/** Serializes a generation. Equal generations give equal text. */
 export function printGeneration(generation: Generation): string {
   const { prompt, step, choices: _, pages: __, ...rest } = generation;
   const fields = Object.entries(rest).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`);

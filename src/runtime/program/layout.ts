@@ -1,4 +1,4 @@
-// Reads the layouts of weights in slots, and checks that weights that share a slot fill it without gaps.
+// Reads the layouts of weights in slots, and checks that the weights of a shared slot fill it without gaps.
 import type { EncodingName } from "./encodings/index.js";
 import type { PanelLayout, ProgramWeight, ProgramWeightSlot, WeightLayout } from "./program.js";
 import { flag, object, placeIn, variant, whole, type Reader } from "./reader.js";
@@ -29,7 +29,7 @@ export function readLayout(r: Reader, elements: number): WeightLayout {
   return layout;
 }
 
-/** Reads which part of a weight of this shape a slot holds. */
+/** Reads the part of a weight of this shape that a slot holds. */
 export function readPart(r: Reader, shape: readonly number[]): NonNullable<ProgramWeightSlot["part"]> {
   const part = object({ axis: placeIn(shape.length), start: whole(0), stop: whole(0) })(r);
   whole(0, shape[part.axis])(r.get("start"));
@@ -37,7 +37,7 @@ export function readPart(r: Reader, shape: readonly number[]): NonNullable<Progr
   return part;
 }
 
-/** Number of values of a weight, or of a part of it. */
+/** Number of values of a weight or of a part of a weight. */
 export const elementsOf = (shape: readonly number[], part: ProgramWeightSlot["part"]): number =>
   shape.reduce((n, d, axis) => n * (axis === part?.axis ? part.stop - part.start : d), 1);
 
@@ -51,7 +51,7 @@ interface Part {
 }
 
 /**
- * Checks that a slot holds one row-major weight, or weights whose columns follow one another without a gap or an
+ * Checks that a slot holds one row-major weight, or weights whose columns follow each other without a gap or an
  * overlap.
  */
 export function checkWeightSlots(list: Reader, weights: readonly ProgramWeight[]): void {

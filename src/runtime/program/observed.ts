@@ -1,6 +1,6 @@
 // Observed choices among the outputs of a program: routes of tokens, and choices of entries.
 
-/** What says how an output lies, in a graph and in a program. */
+/** The fields that describe an output's shape, in a graph and in a program. */
 interface Output {
   readonly name: string;
   readonly role: string;
@@ -14,13 +14,13 @@ const INDEX = ".index";
 const pathOf = ({ name, role }: Output): string | null =>
   role === "observe" && name.endsWith(INDEX) ? name.slice(0, -INDEX.length) : null;
 
-/** Whether the output is one number for each token that a route chose, or sequence: u32[B, K]. */
+/** Whether the output has one number for each token that a route chose, or for each sequence: u32[B, K]. */
 const isOfRoute = ({ shape, packing }: Output): boolean => packing !== null && shape.length === 2;
 
-/** The path of the observed route of which this output is `<path>.index`; null for any other output. */
+/** The path of the observed route whose `<path>.index` this output is; null for any other output. */
 export const observedRoute = (output: Output): string | null => (isOfRoute(output) ? pathOf(output) : null);
 
-/** The path of the observed choice of entries of which this output is `<path>.index`, u32[B, …, K]; else null. */
+/** The path of the observed choice of entries whose `<path>.index`, u32[B, …, K], this output is; else null. */
 export const observedEntries = (output: Output): string | null => (isOfRoute(output) ? null : pathOf(output));
 
 /** The paths of all observed routes. */
@@ -31,9 +31,9 @@ export const pathsOfRoutes = (outputs: readonly Output[]): readonly string[] =>
 export const pathsOfEntries = (outputs: readonly Output[]): readonly string[] =>
   outputs.flatMap((output) => observedEntries(output) ?? []);
 
-/** The result with how many tokens, or entries of each token, an observed choice chose. */
+/** The result with the number of tokens, or of entries for each token, that an observed choice chose. */
 export const countName = (path: string): string => `${path}.count`;
-/** The result of a training step with how many tokens have each entry of an observed choice, u32[E]. */
+/** The result of a training step with the number of tokens for each entry of an observed choice, u32[E]. */
 export const loadName = (path: string): string => `${path}.load`;
-/** The same of the choice that a capacity left this one of. */
+/** The load before a capacity dropped some of the choice's tokens. */
 export const wishedName = (path: string): string => `${path}.wished`;

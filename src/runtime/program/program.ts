@@ -18,16 +18,16 @@ export interface Program {
   readonly model: string;
   readonly phase: "infer" | "train" | "generate";
   readonly entry: "forward" | "objective";
-  /** The target it was compiled for, and the features of it that a device must have. */
+  /** The target that the program was compiled for, and the features that a device must have. */
   readonly target: Target;
   readonly requires: Requirements;
-  /** Storage type of activations. f16: the device must have `shader-f16`, even if no kernel uses it. */
+  /** Storage type of activations. f16: the device must have `shader-f16`, even if no kernel uses the feature. */
   readonly precision: ActivationType;
-  /** Digest of the tunings that determined its kernels and tiles. */
+  /** Digest of the tunings that determined the kernels and tiles. */
   readonly tunings: string;
-  /** Parameters of the model as they were set, printed. */
+  /** The model's parameter values, printed. */
   readonly parameters: readonly { readonly name: string; readonly value: string }[];
-  /** The batch axis first; each axis after those its rule depends on. */
+  /** The batch axis first; each axis after the axes that its rule depends on. */
   readonly axes: readonly ProgramAxis[];
   readonly live: readonly { readonly name: string; readonly kind: "ratio" | "float"; readonly default: string }[];
   readonly inputs: readonly ProgramInput[];
@@ -36,15 +36,15 @@ export interface Program {
   /** Patterns of checkpoint keys to ignore; `{x}` matches one segment between dots. */
   readonly ignore: readonly string[];
   readonly states: readonly ProgramState[];
-  /** Tables that the host computes for each run (or once), from sizes, live parameters and the seed. */
+  /** Tables that the host computes once or for each run, from sizes, live parameters and the seed. */
   readonly tables: readonly ProgramTable[];
   /** Buffers, created once per session. */
   readonly slots: readonly ProgramSlot[];
   readonly kernels: readonly ProgramKernel[];
   readonly steps: readonly ProgramStep[];
-  /** Debug information: what the steps compute, for display and profilers. In the order of the steps. */
+  /** Debug information: the operators of steps, for display and profilers. In the order of the steps. */
   readonly works: readonly ProgramWork[];
-  /** The source locations of works, each once. */
+  /** The source locations of works, without duplicates. */
   readonly origins: readonly ProgramOrigin[];
 }
 
@@ -65,32 +65,32 @@ export interface ProgramInput {
   /** How the session packs the input before writing the slot; null: unchanged. */
   readonly packing: ProgramPacking | null;
   /**
-   * If `below` is set, integer values must be at least this: 0; −1 for labels that may be absent; −below for indices
-   * that may count from the end.
+   * If `below` is set, the least integer value: 0; −1 for labels that may be absent; −below for indices that may count
+   * from the end.
    */
   readonly least: number;
   /** Integer values must be below this; null: no limit. */
   readonly below: number | null;
-  /** Null where no kernel reads it. */
+  /** Null if no kernel reads the input. */
   readonly slot: number | null;
 }
 
 export interface ProgramOutput {
   readonly name: string;
-  /** `update`: what a step of training makes of a state of the model. */
+  /** `update`: the new value of a state in a training step. */
   readonly role: "result" | "loss" | "observe" | "update";
   readonly dtype: DType;
   readonly shape: readonly SizeText[];
   readonly packing: ProgramPacking | null;
   readonly slot: number;
   /**
-   * If the last dimension is split over several slots: all of them in order, `slot` first, with the columns of each.
-   * Else empty.
+   * If the last dimension is split over several slots: all slots in order, `slot` first, with the columns of each.
+   * Otherwise empty.
    */
   readonly parts: readonly ProgramOutputPart[];
   /**
-   * For each dimension of `shape` along an axis whose counts only the device knows: the slot of the axis's starts,
-   * u32[B+1]. The extent is then the longest count.
+   * For each dimension of `shape` along an axis whose counts only the device knows: the slot of the axis's row offsets,
+   * u32[B+1]. The dimension's extent is then the longest count.
    */
   readonly starts: readonly ProgramStarts[];
 }
@@ -114,11 +114,10 @@ export interface ProgramWeight {
     | { readonly kind: "normal"; readonly std: number }
     | { readonly kind: "uniform"; readonly low: number; readonly high: number }
     | { readonly kind: "orthogonal"; readonly gain: number };
-  /** Keys a checkpoint may hold it under; if several are present, their tensors must be byte-equal. */
+  /** Keys under which a checkpoint may hold the weight; if several are present, their tensors must be byte-equal. */
   readonly keys: readonly string[];
   /**
-   * A slot for each layout that kernels read; empty where no kernel reads the weight. Concatenated weights share a
-   * slot.
+   * A slot for each layout that kernels read; empty if no kernel reads the weight. Concatenated weights share a slot.
    */
   readonly slots: readonly ProgramWeightSlot[];
 }
@@ -127,7 +126,7 @@ export interface ProgramWeightSlot {
   readonly slot: number;
   /** The encoding of the slot. */
   readonly form: EncodingName;
-  /** The layout of the weight, or of the part of it in this slot. */
+  /** The layout of the weight, or of its part in this slot. */
   readonly layout: WeightLayout;
   /** The slot holds only elements `start` … `stop` − 1 along an axis; null: all. */
   readonly part: { readonly axis: number; readonly start: number; readonly stop: number } | null;
@@ -138,9 +137,8 @@ export type WeightLayout =
   /** Row-major, as in a checkpoint. */
   | { readonly kind: "given" }
   /**
-   * Matrices one after the other, each `depth` × `total` (K × N), split into panels of `columns` columns. A panel
-   * stores for each k the values of its columns, with zeros after the last. `f32[matrices, ceil(total / columns), K,
-   * columns]`.
+   * Matrices one after the other, each `depth` × `total` (K × N), split into panels of `columns` columns. For each k, a
+   * panel stores the values of its columns, padded with zeros. `f32[matrices, ceil(total / columns), K, columns]`.
    *
    * The weight's own matrices are `depth` × `width`, or `transposed` (`width` × `depth`), and its columns are `first` …
    * `first + width` − 1: several weights with equally many matrices may be concatenated in a slot, so that one product
@@ -176,7 +174,7 @@ export function packedLength(layout: WeightLayout, elements: number): number {
   }
 }
 
-/** A weight as the model declares it, with the slots of the layouts that kernels read, in serialized form. */
+/** A declared weight in serialized form, with the slots of the layouts that kernels read. */
 export const asProgramWeight = (
   { path, dtype, shape, init, keys }: Omit<ProgramWeight, "slots">,
   slots: readonly ProgramWeightSlot[] = [],
@@ -189,7 +187,7 @@ export const asProgramWeight = (
   slots,
 });
 
-/** The distance between the values of a block: blocks lie along the depth of panels, else along rows. */
+/** The distance between the values of a block: blocks extend along the depth of panels, otherwise along rows. */
 export const blockStride = (layout: WeightLayout): number => (layout.kind === "given" ? 1 : layout.columns);
 
 /** Bytes of a slot that holds the weight. */
@@ -213,12 +211,12 @@ export type CountedTable = "starts" | "counts" | "positions" | "segments";
 
 export type ProgramTable =
   /**
-   * Tables of an axis whose counts the host knows. `starts`, u32[B+1]: the row offsets of the sequences (cu_seqlens);
-   * `counts`, u32[B]: the number of rows of each; `positions` and `segments`, u32[rows]: the index of each row in its
-   * sequence, and its sequence.
+   * Tables of an axis whose counts the host knows. `starts`, u32[B+1]: the row offsets of the sequences (cu_seqlens).
+   * `counts`, u32[B]: the number of rows of each sequence. `positions` and `segments`, u32[rows]: for each row, its
+   * index in its sequence, and its sequence.
    */
   | { readonly kind: CountedTable; readonly axis: string; readonly slot: number }
-  /** u32[longest + 1]: k of `axis`'s rule for each count of the axis it depends on (`kTable`). */
+  /** u32[longest + 1]: k of `axis`'s rule for each count of its parent axis (`kTable`). */
   | { readonly kind: "k"; readonly axis: string; readonly slot: number }
   /**
    * u32[2 · (longest + 1)]: for each count n of the parent of `axis` (rule `span`), the first token and the end of the
@@ -231,7 +229,7 @@ export type ProgramTable =
   | { readonly kind: "live"; readonly name: string; readonly slot: number }
   /** One u32. */
   | { readonly kind: "seed"; readonly slot: number }
-  /** f32[positions, width] (`rope_table` of the IR); computed in f64, written when `positions` grows. */
+  /** f32[positions, width] (`rope_table` of the IR); computed in f64, extended when `positions` grows. */
   | {
       readonly kind: "rope";
       readonly positions: SizeText;
@@ -243,7 +241,7 @@ export type ProgramTable =
     };
 
 export interface ProgramSlot {
-  /** Size at the bounds given to `load`; routed rows count as their bound. */
+  /** The size at the bounds passed to `load`; routed rows count as their bound. */
   readonly bytes: SizeText;
   /** The contents, for display: `layers.1.inner.attn.q`, `activations`. */
   readonly label: string;
@@ -252,16 +250,16 @@ export interface ProgramSlot {
 export interface ProgramKernel {
   /** File or generated name and a number: `matmul.3`. */
   readonly name: string;
-  /** Complete WGSL with entry point `main`; binding 0 is the uniform buffer of u32 parameters where `uniforms` > 0. */
+  /** Complete WGSL with entry point `main`. If `uniforms` > 0, binding 0 is the uniform buffer of u32 parameters. */
   readonly wgsl: string;
   /**
-   * Access of each storage binding, in order of binding number (from 1). Another than these two: the slot is a storage
-   * texture (`textures.ts`).
+   * Access of each storage binding, in order of binding number (from 1). For accesses other than `read` and
+   * `read_write`, the slot is a storage texture (`textures.ts`).
    */
   readonly access: readonly Access[];
   /** Number of u32 words in its uniform buffer. */
   readonly uniforms: number;
-  /** The chosen algorithm and tile, for display: `ROWS=16 VECTORS=2`; empty where there is no choice. */
+  /** The chosen algorithm and tile, for display: `ROWS=16 VECTORS=2`; empty if the kernel has no choice. */
   readonly tuning: string;
 }
 
@@ -291,14 +289,14 @@ export type ProgramStep =
       readonly uniforms: readonly ProgramUniform[];
       /**
        * Number of workgroups. The runtime splits it into x and y so that neither exceeds the device's limit; the kernel
-       * computes its number as `workgroup_id.x + workgroup_id.y · num_workgroups.x` and checks bounds.
+       * computes its index as `workgroup_id.x + workgroup_id.y · num_workgroups.x` and checks bounds.
        */
       readonly workgroups: SizeText;
-      /** Set if the step may be dispatched in place of one of the steps right after it. */
+      /** Set if the step may run in place of one of the following steps. */
       readonly standIn?: ProgramStandIn;
       /**
-       * Index in `works`; null where unknown. Steps of one work are consecutive; they may be alternatives, all but one
-       * of which have no workgroups.
+       * Index in `works`; null if unknown. Steps of one work are consecutive. They may be alternatives, of which only
+       * one has workgroups.
        */
       readonly work: number | null;
     }
@@ -312,9 +310,9 @@ export type ProgramStep =
   | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeText; readonly work: number | null };
 
 /**
- * A stand-in: the step computes bit by bit the same as one of the next `steps` steps, whichever has workgroups at the
- * sizes of a run. Either its kernel compiles faster, or is compiled anyway, while the other runs faster; or it relies
- * on a promise about the states.
+ * A stand-in: the step computes bit by bit the same as one of the next `steps` steps, namely the one that has
+ * workgroups at the run's sizes. A stand-in pays because its kernel compiles faster, or is compiled anyway, although
+ * the other kernel runs faster; or it relies on a promise about the states.
  */
 export interface ProgramStandIn {
   readonly steps: number;
@@ -325,7 +323,7 @@ export interface ProgramStandIn {
 /**
  * When a stand-in is used. `spared`: while the other kernel is not compiled, for steps of at most `each` floating-point
  * operations, until `total` operations are done; only on devices that compile slowly. `shared`: the same, if the
- * stand-in's kernel is compiled already or will be for another step of the run. `promised`: in runs whose caller makes
+ * stand-in's kernel is already compiled or another step of the run needs it. `promised`: in runs whose caller makes
  * this promise (`RunOptions.promises`).
  */
 export type StandInCase =
@@ -333,21 +331,21 @@ export type StandInCase =
   | { readonly kind: "promised"; readonly promise: RunPromise };
 
 /**
- * Promises a caller may make about a run. greedy: the sampling states request the likeliest token of every sequence,
- * with unmodified logits and without log-probabilities.
+ * Promises that a caller may make about a run. greedy: the sampling states request the likeliest token of every
+ * sequence, with unmodified logits and without log-probabilities.
  */
 export const PROMISES = ["greedy"] as const;
 export type RunPromise = (typeof PROMISES)[number];
 
-/** Debug information on a step, or on several that belong together: their operators and cost. */
+/** Debug information on a step, or on several related steps: their operators and cost. */
 export interface ProgramWork {
-  /** Operators in the order of evaluation: the fused prologue, the main operator, the fused epilogue. */
+  /** Operators in order of evaluation: the fused prologue, the main operator, the fused epilogue. */
   readonly ops: readonly ProgramOperator[];
-  /** Index of the main operator in `ops`, after which the work is named. */
+  /** Index in `ops` of the main operator, which names the work. */
   readonly main: number;
-  /** Floating-point operations; a multiply-add is two. Experts count by the entries that they are expected to have. */
+  /** Floating-point operations; a multiply-add counts as two. Experts count by their expected number of tokens. */
   readonly flops: SizeText;
-  /** The operations were all experts real ones, where some do nothing. */
+  /** The operations if all experts computed, for mixtures in which some experts do nothing. */
   readonly denseFlops?: SizeText;
   /** Bytes read from and written to memory, counting every operand once. */
   readonly bytes: SizeText;
@@ -355,11 +353,11 @@ export interface ProgramWork {
 
 export interface ProgramOperator {
   readonly op: string;
-  /** Index in `origins`; null where unknown. */
+  /** Index in `origins`; null if unknown. */
   readonly origin: number | null;
 }
 
-/** The call path and source line an operator was compiled from. */
+/** The call path and source line of an operator. */
 export interface ProgramOrigin {
   readonly path: string;
   readonly file: string;

@@ -15,7 +15,7 @@ const fields = {
   }),
 } as const;
 
-/** The largest side of a matrix unit's shapes: far above that of any device. */
+/** The largest side of a matrix unit's shapes, far above any device's. */
 const MOST_SIDE = 256;
 const side = whole(1, MOST_SIDE);
 export const readMatrices: Read<readonly MatrixShape[]> = list(

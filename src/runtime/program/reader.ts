@@ -10,7 +10,7 @@ export class ProgramError extends ModcError<"program"> {
   }
 }
 
-/** More text than any compiled program. */
+/** Limits above the size of any compiled program. */
 const MOST_CHARACTERS = 512 * 1024 * 1024;
 const MOST_NAME_CHARACTERS = 10_000;
 const MOST_ITEMS = 10_000_000;
@@ -23,7 +23,7 @@ const noProgram: Refuse = (what, options) => new ProgramError(`not a compiled pr
 export class Reader {
   readonly value: unknown;
   readonly #refuse: Refuse;
-  /** The place of the value in what is read; empty for the whole of it. */
+  /** The place of the value in the data; empty for the whole of it. */
   readonly path: string;
 
   /** Reads parsed data. */
@@ -33,7 +33,7 @@ export class Reader {
     this.path = path;
   }
 
-  /** Parses JSON of at most `mostCharacters` characters. By default errors are ProgramErrors. */
+  /** Parses JSON of at most `mostCharacters` characters. By default faults are ProgramErrors. */
   static parse(text: string, refuse: Refuse = noProgram, mostCharacters = MOST_CHARACTERS): Reader {
     if (text.length > mostCharacters) throw refuse("it is too long");
     try {
@@ -64,7 +64,10 @@ export class Reader {
       if (!names.includes(name)) this.fail(`has an unknown field ${JSON.stringify(name.slice(0, 80))}`);
   }
 
-  /** A field of an object; a missing one reads as undefined, which nothing accepts. `shown`: its name in messages. */
+  /**
+   * A field of an object; a missing field reads as undefined, which every check refuses. `shown`: the field's name in
+   * messages.
+   */
   get(name: string, shown = name): Reader {
     const record = this.#record();
     const value = Object.hasOwn(record, name) ? record[name] : undefined;
@@ -82,7 +85,7 @@ export class Reader {
     return value.map((_, i) => read(this.item(i), i));
   }
 
-  /** An item of a list; one that is not there reads as undefined, which nothing accepts. */
+  /** An item of a list; a missing item reads as undefined, which every check refuses. */
   item(index: number): Reader {
     const item: unknown = Array.isArray(this.value) ? this.value[index] : this.unlike("a list");
     return new Reader(item, this.#refuse, `${this.path}[${index}]`);
@@ -129,7 +132,7 @@ const describe = (value: unknown): string =>
           ? "an object"
           : `a ${typeof value}`;
 
-// --- schemas: how a value is read, with its type
+// --- schemas: readers of values, with their types
 
 /** A schema: reads and checks one value. */
 export type Read<T> = (r: Reader) => T;
@@ -189,7 +192,7 @@ export const object =
     return Object.fromEntries(entries.map(([name, read]) => [name, read(r.get(name))])) as T; // field by field
   };
 
-/** An object with these fields, those of the others that are there, and no more. */
+/** An object with all of `fields`, optionally some of `others`, and no more. */
 export const objectWith =
   <T extends object, O extends object>(fields: Fields<T>, others: Fields<O>): Read<T & Partial<O>> =>
   (r) => {

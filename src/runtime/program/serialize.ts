@@ -64,7 +64,7 @@ export function printProgram(program: Program): string {
   return `{\n${lists.join(",\n")}\n}\n`;
 }
 
-/** Reads a program. Throws ProgramError, with the place in the data, for anything a compiler would not have written. */
+/** Parses a program. Throws ProgramError, with the place in the data, for anything that a compiler would not write. */
 export const parseProgram = (text: string): Program => readProgram(Reader.parse(text));
 
 /** A program within other data. */
@@ -132,7 +132,7 @@ export function readProgram(root: Reader): Program {
   return program;
 }
 
-/** Checks that what a kernel binds as a texture is one everywhere, and that the program says what that needs. */
+/** Checks that a slot bound as a texture is one everywhere, and that the program requires the features for textures. */
 function checkTextures(program: Program, buffers: ReadonlySet<number>, at: Reader): void {
   const held = new Map<number, ProgramWeightSlot[]>();
   for (const own of program.weights.flatMap((w) => w.slots)) held.set(own.slot, [...(held.get(own.slot) ?? []), own]);
@@ -163,10 +163,10 @@ interface Context {
   readonly symbols: Symbols;
   readonly slots: readonly ProgramSlot[];
   readonly size: Read<SizeText>;
-  /** A slot that is a buffer, and one that may be a texture. */
+  /** A slot that must be a buffer, and a slot that may be a texture. */
   readonly slot: Read<number>;
   readonly place: Read<number>;
-  /** Slots that are buffers, as far as is read. */
+  /** Slots read so far that are buffers. */
   readonly buffers: Set<number>;
 }
 
@@ -181,7 +181,7 @@ const readRequirements: Read<Requirements> = (r) => {
   return found;
 };
 
-// --- what goes in and out
+// --- inputs and outputs
 
 function readInput(r: Reader, { symbols, slot }: Context): ProgramInput {
   const input = object({
@@ -312,7 +312,7 @@ function readTable(r: Reader, { symbols, size, slot }: Context): ProgramTable {
   return table;
 }
 
-// --- what runs
+// --- kernels and steps
 
 const ACCESSES = ["read", "read_write", "packed", "packed_write", ...Object.keys(TEXELS)] as ProgramKernel["access"];
 

@@ -24,7 +24,7 @@ export class Symbols {
     this.live = live.list(object({ name: string, kind: oneOf(["ratio", "float"]), default: readRatio }));
     live.unique("name");
     this.#liveNames = new Set(this.live.map((l) => l.name));
-    // One after the other: a rule may only mention axes before its own.
+    // In order: a rule may only mention earlier axes.
     this.axes = axes.list((r) => {
       const axis = this.#axis(r);
       if (this.#role(axis.name) !== undefined) r.get("name").fail(`is the second axis ${axis.name}`);

@@ -14,24 +14,24 @@ export interface Target {
   readonly device: DeviceClass;
   /** The smallest and largest subgroup size of the adapter; null without subgroups. */
   readonly subgroups: SubgroupRange | null;
-  /** Whether a shader may say which of these sizes its subgroups have; left out: it may not. */
+  /** Whether shaders may request one of these subgroup sizes; absent: they may not. */
   readonly pins?: boolean;
   /** Whether shaders may use f16. */
   readonly f16: boolean;
-  /** The products of small matrices that the device's matrix units compute; left out where it has none. */
+  /** The products of small matrices that the device's matrix units compute; absent without matrix units. */
   readonly matrices?: readonly MatrixShape[];
-  /** Whether matrix units load operands from arrays of vectors; left out: only from arrays of 16-bit floats. */
+  /** Whether matrix units load operands from arrays of vectors; absent: only from arrays of 16-bit floats. */
   readonly matrixVectors?: boolean;
-  /** Whether shaders may read storage textures; left out: they may not. */
+  /** Whether shaders may read storage textures; absent: they may not. */
   readonly textures?: boolean;
   readonly limits: Limits;
 }
 
-/** Types of a matrix unit's inputs and sums. */
+/** Element types of a matrix unit's inputs and sums. */
 export const MATRIX_TYPES = ["f32", "f16", "u32", "i32", "u8", "i8"] as const;
 export type MatrixType = (typeof MATRIX_TYPES)[number];
 
-/** A product that matrix units compute at once: m × k by k × n, by the invocations of a subgroup together. */
+/** A product that matrix units compute at once: m × k by k × n, computed by all invocations of a subgroup together. */
 export interface MatrixShape {
   readonly m: number;
   readonly n: number;
@@ -42,23 +42,23 @@ export interface MatrixShape {
 
 export type SubgroupRange = readonly [min: number, max: number];
 
-/** What a target says of subgroups. */
+/** The subgroup fields of a target. */
 export type Subgroups = Pick<Target, "subgroups" | "pins">;
 
 /**
- * The subgroup size on which kernels may rely: the only one of the device, or the one that shaders ask for. Null
- * without subgroups, or if the size varies and shaders cannot ask for one.
+ * The subgroup size on which kernels may rely: the device's only size, or the size that shaders request. Null without
+ * subgroups, or if the size varies and shaders cannot request one.
  */
 export const subgroupWidth = (target: Subgroups): number | null =>
   target.subgroups !== null && target.subgroups[0] === target.subgroups[1] ? target.subgroups[0] : pinnedWidth(target);
 
 /**
- * Of several sizes the narrowest from here on: lanes of narrower subgroups have more registers each, and matrix units
- * need 8 or 16 (Intel) or 32 (AMD), which are the narrowest from here on that these devices list.
+ * Of several sizes, kernels request the narrowest from this size on: lanes of narrower subgroups have more registers
+ * each, and matrix units need 8 or 16 (Intel) or 32 (AMD), the narrowest size that these devices list from 8 on.
  */
 export const LEAST_PINNED = 8;
 
-/** The size that kernels say their subgroups have; null where all have one anyway, or shaders may not say. */
+/** The subgroup size that kernels request; null if the device has only one size, or shaders may not request one. */
 export function pinnedWidth({ subgroups, pins }: Subgroups): number | null {
   if (subgroups === null || pins !== true || subgroups[0] === subgroups[1]) return null;
   const width = 2 ** Math.ceil(Math.log2(Math.max(LEAST_PINNED, subgroups[0])));
@@ -77,7 +77,7 @@ export interface Limits {
   readonly storageBuffersPerStage: number;
   readonly invocationsPerWorkgroup: number;
   readonly workgroupStorageBytes: number;
-  /** Of a buffer that a shader reads or writes, as far as one binding reaches. */
+  /** The reachable bytes of one binding of a storage buffer. */
   readonly storageBindingBytes: number;
   readonly bufferBytes: number;
 }
@@ -91,38 +91,38 @@ export const DEFAULT_LIMITS: Limits = {
   bufferBytes: 268_435_456,
 };
 
-/** What every WebGPU device has. */
+/** The features and limits of every WebGPU device. */
 export const PORTABLE: Target = { device: "portable", subgroups: null, f16: false, limits: DEFAULT_LIMITS };
 
-/** Types in which kernels hand values to kernels. */
+/** Types of values that kernels pass to other kernels. */
 export const ACTIVATION_TYPES = ["f32", "f16"] as const;
 export type ActivationType = (typeof ACTIVATION_TYPES)[number];
-/** Types in which weights lie in memory. */
+/** Types of weights in memory. */
 export type WeightType = "f32" | Exclude<EncodingName, "word">;
 export const WEIGHT_TYPES: readonly WeightType[] = /* @__PURE__ */ ENCODING_NAMES.map((name) =>
   name === "word" ? "f32" : name,
 );
 
-/** The types of floats in memory. Sums, norms, softmax, choices and all arithmetic are f32 whatever these say. */
+/** Storage types of floats. Sums, norms, softmax, choices and all arithmetic are f32 in any case. */
 export interface Precision {
   /**
-   * Of the weights of products and tables, on any device; f16 and bf16 take two bytes. In q8 and q4, 32 integers of
-   * eight or four bits along the depth share a scale in f16, as in GGUF's Q8_0 and Q4_0: 34 and 18 bytes for 32 values.
-   * Weights that a choice depends on stay f32. Default: as `activations`.
+   * The type of the weights of products and tables, on any device; f16 and bf16 take two bytes. In q8 and q4, 32
+   * integers of eight or four bits along the depth share a scale in f16, as in GGUF's Q8_0 and Q4_0: 34 and 18 bytes
+   * for 32 values. Weights that a choice depends on stay f32. Default: `activations`.
    */
   readonly weights?: WeightType;
-  /** Of what kernels hand to kernels; f16 needs a device with `shader-f16`. Default f32. */
+  /** The type of values that kernels pass to other kernels; f16 needs a device with `shader-f16`. Default f32. */
   readonly activations?: ActivationType;
   /**
-   * What products and attention may round their operands to where matrix units multiply them; their sums are f32 all
-   * the same. f16: any operands but those that choices depend on; numbers above 65504 become infinite, and below 6e-5
-   * they lose digits. f32, the default: only by weights or activations that are stored in f16, q8 or q4. On a device
-   * without matrix units it changes nothing.
+   * The type to which products and attention may round operands that matrix units multiply; sums are f32 in any case.
+   * f16: any operands except those that choices depend on; numbers above 65504 become infinite, and numbers below 6e-5
+   * lose digits. f32, the default: only products with weights or activations stored in f16, q8 or q4. No effect on a
+   * device without matrix units.
    */
   readonly products?: ActivationType;
 }
 
-/** All of them, none left out. */
+/** All storage types, none absent. */
 export type StorageTypes = Required<Precision>;
 
 /** Resolves both storage types. Throws TargetError for an invalid combination, and TypeError for an unknown type. */
@@ -141,17 +141,17 @@ export function storageTypes({ weights, activations = "f32", products = "f32" }:
   return both;
 }
 
-/** What every device has for which a program of such precision can be compiled. */
+/** The target that every device with this precision satisfies. */
 export const portable = ({ activations }: Precision = {}): Target =>
   activations === "f16" ? { ...PORTABLE, f16: true } : PORTABLE;
 
-/** WGSL's language feature without which no shader reads a storage texture. */
+/** WGSL's language feature that shaders need to read a storage texture. */
 export const READS_TEXTURES = "readonly_and_readwrite_storage_textures";
-/** WebGPU's feature without which no shader says which size its subgroups have. */
+/** WebGPU's feature that shaders need to request a subgroup size. */
 export const PINS = "subgroup-size-control";
-/** Not WebGPU's name, but modc's own: matrix units load operands that lie as vectors of words, by the self-test. */
+/** A name of modc, not of WebGPU: by the self-test, matrix units can load operands stored as vectors of words. */
 export const MATRIX_VECTORS = "subgroup_matrix_vectors";
-/** Features of WebGPU and of WGSL, and forms, that kernels may use. */
+/** Features of WebGPU and of WGSL, and forms of access, that kernels may use. */
 export const FEATURES = [
   "subgroups",
   "shader-f16",
@@ -162,18 +162,20 @@ export const FEATURES = [
 ] as const;
 export type Feature = (typeof FEATURES)[number];
 
-/** What a device must have for the kernels of a program. */
+/** The features that a device must have for the kernels of a program. */
 export interface Requirements {
-  /** Sorted, each once. */
+  /** Sorted, without duplicates. */
   readonly features: readonly Feature[];
   /**
-   * The width every subgroup must have, or where the features name `subgroup-size-control`, may have: kernels say it.
-   * Null where no kernel relies on it.
+   * The width that every subgroup must have or, if `subgroup-size-control` is required, may have, since kernels request
+   * it. Null if no kernel relies on a width.
    */
   readonly subgroupSize: number | null;
-  /** The width that every subgroup must have at least; left out where kernels rely on none, or on one width. */
+  /** The least width of every subgroup; absent if kernels rely on no width, or on one exact width. */
   readonly leastSubgroup?: number;
-  /** Products that its matrix units must have, each once; left out where no kernel uses them. */
+  /**
+   * Products that the device's matrix units must compute, without duplicates; absent if no kernel uses matrix units.
+   */
   readonly matrices?: readonly MatrixShape[];
 }
 

@@ -1,35 +1,37 @@
-// What kernels read as textures: texels of eight or sixteen bytes, row by row of a fixed width. Weights, and rows of a
-// product that a kernel before it has packed.
+// Textures that kernels read: texels of eight or sixteen bytes, row by row of a fixed width. They hold weights, or rows
+// of a product that an earlier kernel has packed.
 import type { EncodingName } from "./encodings/index.js";
 
 /** Formats, with the bytes of a texel. */
 export const TEXELS = { rgba32float: 16, rg32uint: 8, rgba32uint: 16 } as const;
 export type TextureFormat = keyof typeof TEXELS;
-/** How a kernel binds a texture: weights by their format, packed rows to be read or written. */
+/** How a kernel binds a texture: weights by format, packed rows for reading or writing. */
 export type TextureAccess = TextureFormat | "packed" | "packed_write";
 /** How a kernel binds storage. */
 export type Access = "read" | "read_write" | TextureAccess;
 export interface TextureShape {
   readonly format: TextureFormat;
-  /** Texels of a row. */
+  /** Texels per row. */
   readonly width: number;
 }
-/** Texels of a row: of weights, so that small ones waste little, and of packed rows, so that all there are have room. */
+/**
+ * Texels per row: of weights, narrow enough that small weights waste little; of packed rows, wide enough for all rows.
+ */
 export const TEXTURE_WIDTH = 1024;
 export const PACKED_WIDTH = 8192;
-/** The most rows, and textures of a kernel, that every WebGPU device has. */
+/** The limits of every WebGPU device: rows of a texture, and textures of a kernel. */
 export const MOST_TEXTURE_ROWS = 8192;
 export const MOST_TEXTURES = 4;
 
 export const isTexture = (access: Access): access is TextureAccess => access !== "read" && access !== "read_write";
 export const isPacked = (access: Access): access is "packed" | "packed_write" =>
   access === "packed" || access === "packed_write";
-/** Whether a kernel writes what it binds so. */
+/** Whether a kernel with this access writes. */
 export const writesTo = (access: Access): boolean => access.includes("write");
 export const textureShape = (access: TextureAccess): TextureShape =>
   isPacked(access) ? { format: "rgba32float", width: PACKED_WIDTH } : { format: access, width: TEXTURE_WIDTH };
 
-/** The texture that holds weights in panels: of each encoding what one load of a product reads. */
+/** The texture format of weights in panels. A texel holds what one load of a product reads in each encoding. */
 export const TEXTURE_OF: Readonly<Record<EncodingName, TextureFormat>> = {
   word: "rgba32float",
   f16: "rg32uint",
@@ -39,7 +41,7 @@ export const TEXTURE_OF: Readonly<Record<EncodingName, TextureFormat>> = {
 };
 
 export const rowBytes = ({ format, width }: TextureShape): number => width * TEXELS[format];
-/** Whether a texture can hold so many bytes of weights. */
+/** Whether a texture can hold `bytes` bytes of weights. */
 export const fitsTexture = (bytes: number | string, format: TextureFormat): boolean =>
   typeof bytes === "number" &&
   bytes > 0 &&

@@ -1,8 +1,8 @@
-// Reading the metadata of a program's steps (operators, source lines, costs), as untrusted input.
+// Reads the metadata of a program's steps (operators, source lines, costs), as untrusted input.
 import type { ProgramOrigin, ProgramWork, SizeText } from "./program.js";
 import { itself, list, object, orNull, placeIn, text, whole, type Read, type Reader } from "./reader.js";
 
-/** One of `works`; `origins`: how many places there are. */
+/** Reads an entry of `works`; `origins`: the number of origins. */
 export function readWork(r: Reader, size: Read<SizeText>, origins: number): ProgramWork {
   const origin = orNull(placeIn(origins));
   const dense = Object.hasOwn(r.value as object, "denseFlops") ? { denseFlops: size } : {};

@@ -1,7 +1,7 @@
 // bfloat16: the upper two bytes of an f32.
 import type { Words } from "../../../ground/base/dtype.js";
 
-/** The values as read back after packing. */
+/** The values after packing and unpacking. */
 export function roundedToBf16(values: Words): Words {
   const bits = new Uint16Array(values.length);
   encodeBf16(values, bits);

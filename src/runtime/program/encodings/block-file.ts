@@ -1,15 +1,15 @@
-// Blocks as files hold them, which is as GGUF has Q8_0 and Q4_0: the scale, then its integers. Of four bits, a byte has
-// one of the block's first half below and one of its second half above.
+// The file format of blocks, equal to GGUF's Q8_0 and Q4_0: the scale, then the integers. With four bits, byte i holds
+// integer i in its low half and integer i + 16 in its high half.
 import type { Words } from "../../../ground/base/dtype.js";
 import { f16Values } from "../../../ground/base/f16.js";
 
-/** Types of blocks in files, with the bits of an integer. */
+/** Block types of files, with the bits of an integer. */
 export const BLOCK_BITS = { Q8_0: 8, Q4_0: 4 } as const;
 export type BlockType = keyof typeof BLOCK_BITS;
 
 export const isBlockType = (type: string): type is BlockType => Object.hasOwn(BLOCK_BITS, type);
 
-/** Values of a block, and the bytes of its scale. */
+/** Values per block, and bytes of the scale. */
 export const BLOCK = 32;
 const SCALE_BYTES = 2;
 
@@ -30,7 +30,10 @@ export function fromBlocks(bytes: Uint8Array, type: BlockType): Float32Array {
   return values;
 }
 
-/** The blocks of values, along their last axis. `quantize` writes the integers of a block and returns its scale's bits. */
+/**
+ * Encodes values as blocks along their last axis. `quantize` writes the integers of a block and returns the bits of its
+ * scale.
+ */
 export function toBlocks(
   values: Words,
   type: BlockType,

@@ -1,8 +1,9 @@
-// Packs encodings in blocks: 32 values along the depth share a scale in f16, and each is a small integer times it.
+// Packs encodings in blocks: 32 values along the depth share a scale in f16, and each value is a small integer times
+// the scale.
 //
-// In memory the integers of all values come first, then the scales of all blocks, so that each is read in whole words.
-// Where the values of a block stand `stride` apart, `stride` blocks interleave, and a value has a row k in its block
-// and a column. If `stride` is a multiple of eight, 16 bytes hold four columns of as many rows as fit, row by row; else
+// In memory the integers of all values come first, then the scales of all blocks, so that both are read in whole words.
+// If the values of a block are `stride` apart, `stride` blocks interleave, and a value has a row k in its block and a
+// column. If `stride` is a multiple of eight, 16 bytes hold four columns of as many rows as fit, row by row; otherwise
 // the integers are in the order of the values. Scales are in the order of the blocks' first values.
 import type { Words } from "../../../ground/base/dtype.js";
 import { f16Values, roundToF16, toF16 } from "../../../ground/base/f16.js";
@@ -12,12 +13,12 @@ import type { Pack, Packer, WritePiece } from "./encoding.js";
 /** Integers of `bits` bits, from −2^(bits − 1) on. */
 export interface Blocks {
   readonly bits: 4 | 8;
-  /** Integers that the value of largest magnitude may be stored as: that with the least error in its block is. */
+  /** Candidate integers for the value of largest magnitude. The candidate with the least error in its block is used. */
   readonly tops: readonly number[];
 }
 
 /**
- * GGUF's Q4_0 makes the largest value −8 times the scale, whatever its sign. With four more to choose from, normally
+ * GGUF's Q4_0 stores the largest value as −8 times the scale, whatever its sign. With four more candidates, normally
  * distributed values lose 7% less.
  */
 export const BLOCKS = {
@@ -30,7 +31,7 @@ export const packBlocks =
   (write, stride, count) =>
     new BlockPacker(blocks, write, stride, count);
 
-/** The values as read back after packing. */
+/** The values after packing and unpacking. */
 export function roundedInBlocks(blocks: Blocks, values: Words, stride: number): Words {
   const read = new Float32Array(values.length);
   const block = new Float32Array(BLOCK);
@@ -45,9 +46,8 @@ export function roundedInBlocks(blocks: Blocks, values: Words, stride: number): 
 }
 
 /**
- * Writes the integers of a block; returns the bits of its scale. Where integers and a scale can give the values
- * exactly, they do: what was quantized once loses nothing the second time. A block with NaN or an infinite value
- * becomes NaN.
+ * Writes the integers of a block and returns the bits of its scale. If integers and a scale can represent the values
+ * exactly, they do: quantizing a second time loses nothing. A block with NaN or an infinite value becomes NaN.
  */
 export function quantize(blocks: Blocks, values: Float32Array, integers: Int8Array): number {
   let top = 0;
@@ -71,9 +71,9 @@ const word = new Uint32Array(1);
 const float = new Float32Array(word.buffer);
 
 /**
- * The scale of which all values are multiples in range; null where there is none in f16. `top`, the value of largest
- * magnitude, is n times it: the odd part of n divides that of the significand of `top`, and leaves at most the eleven
- * bits of an f16.
+ * The scale of which all values are integer multiples in range; null if f16 has no such scale. `top`, the value of
+ * largest magnitude, is n times the scale: the odd part of n divides the significand of `top`, and leaves at most the
+ * eleven bits of an f16.
  */
 function exactScale({ bits }: Blocks, values: Float32Array, top: number): number | null {
   float[0] = top;
@@ -95,7 +95,7 @@ function exactScale({ bits }: Blocks, values: Float32Array, top: number): number
   return null;
 }
 
-/** Of the scales at which `top` is stored as one of `tops`, that of the least squared error. */
+/** The scale with the least squared error among the scales that store `top` as one of `tops`. */
 function bestScale(blocks: Blocks, values: Float32Array, top: number): number {
   let [best, least] = [0, Infinity];
   for (const n of blocks.tops) {
@@ -107,7 +107,7 @@ function bestScale(blocks: Blocks, values: Float32Array, top: number): number {
   return best;
 }
 
-/** Blocks that pieces have filled in part: their values, and how many are missing. */
+/** A block group that pieces have filled in part: its values, and the number of missing values. */
 interface Open {
   readonly values: Float32Array;
   missing: number;
@@ -118,7 +118,7 @@ class BlockPacker implements Packer {
   readonly #write: WritePiece;
   readonly #stride: number;
   readonly #count: number;
-  /** Of groups, `stride` blocks each, by their number. */
+  /** Incomplete groups of `stride` blocks each, by group number. */
   readonly #open = new Map<number, Open>();
   readonly #scales: Uint16Array;
   readonly #block = new Float32Array(BLOCK);
@@ -126,7 +126,7 @@ class BlockPacker implements Packer {
 
   constructor(blocks: Blocks, write: WritePiece, stride: number, count: number) {
     [this.#blocks, this.#write, this.#stride, this.#count] = [blocks, write, stride, count];
-    // In whole words.
+    // Rounded up to whole words.
     this.#scales = new Uint16Array(2 * Math.ceil(count / BLOCK / 2));
   }
 
@@ -139,7 +139,7 @@ class BlockPacker implements Packer {
     if (first <= last && last * group < end) this.#collect(last, values, at);
   }
 
-  /** Keeps the values of a group that is not complete. */
+  /** Stores values of a group that is not complete yet. */
   #collect(g: number, values: Words, at: number): void {
     const group = BLOCK * this.#stride;
     const open = this.#open.get(g) ?? { values: new Float32Array(group), missing: group };
@@ -176,7 +176,7 @@ class BlockPacker implements Packer {
   }
 }
 
-/** The byte of an integer in its group; with a half, the upper four bits of it. */
+/** The byte offset of an integer in its group; an offset that ends in .5 is the byte's high half. */
 function placeOf(bits: number, stride: number, k: number, column: number): number {
   if (stride % 8 !== 0) return ((k * stride + column) * bits) / 8;
   const rows = 32 / bits;

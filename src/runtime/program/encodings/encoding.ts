@@ -5,12 +5,9 @@ export const ENCODING_NAMES = ["word", "f16", "bf16", "q8", "q4"] as const;
 export type EncodingName = (typeof ENCODING_NAMES)[number];
 
 export interface Encoding {
-  /**
-   * A block: the number of values that are stored together, and the bytes they take, including shared data such as a
-   * scale.
-   */
+  /** A block: the number of values that are stored together, and their bytes, including shared data such as a scale. */
   readonly block: { readonly values: number; readonly bytes: number };
-  /** How the values of slots are packed. Asynchronous, as what is rarely needed is loaded apart. */
+  /** Loads the packer of slots. Asynchronous, since rarely needed packers are separate modules. */
   readonly packing: () => Promise<Pack>;
 }
 
@@ -26,18 +23,20 @@ export type WritePiece = (piece: Words | Uint16Array, byte: number) => void;
 export interface Packer {
   /** Adds the values from index `at` on. Pieces have any length and order; each value is added once. */
   readonly add: (values: Words, at: number) => void;
-  /** Describes the first number of a weight that the encoding does not hold; null, or absent, if it holds all. */
+  /**
+   * Describes the first number of a weight that the encoding cannot represent; null, or absent, if it represents all.
+   */
   readonly unheld?: (
     weight: { readonly path: string; readonly shape: readonly number[] },
     values: Words,
   ) => string | null;
-  /** Writes incomplete words, whose other values do not exist. */
+  /** Writes incomplete words, whose remaining values do not exist. */
   readonly finish?: () => void;
 }
 
-/** Whether `extent` values in a row, along which blocks lie, are whole blocks. */
+/** Whether `extent` values in a row, along which blocks extend, are whole blocks. */
 export const fits = ({ block }: Encoding, extent: number): boolean => extent % block.values === 0;
 
-/** Bytes of `values` values, in whole words. */
+/** Bytes of `values` values, rounded up to whole words. */
 export const bytesOf = ({ block }: Encoding, values: number): number =>
   4 * Math.ceil(((values / block.values) * block.bytes) / 4);

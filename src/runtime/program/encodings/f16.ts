@@ -2,7 +2,7 @@
 import type { Words } from "../../../ground/base/dtype.js";
 import { roundToF16, toF16 } from "../../../ground/base/f16.js";
 
-/** The values as read back after packing. */
+/** The values after packing and unpacking. */
 export const roundedToF16 = (values: Words): Words => Float32Array.from(values, roundToF16);
 
 /** The bits of each value. */

@@ -1,8 +1,10 @@
-// Finds numbers that become infinite in the type of stored weights, or that spoil their block.
+// Finds numbers that overflow to infinity in a storage type, or that spoil their block.
 import type { Words } from "../../../ground/base/dtype.js";
 import type { EncodingName } from "./encoding.js";
 
-/** The least magnitude that rounds to infinity in each type. In a block type, the scale becomes infinite. */
+/**
+ * The least magnitude that rounds to infinity in each type; in a block type, the least that makes the scale infinite.
+ */
 const BEYOND: Readonly<Record<EncodingName, number>> = {
   word: Infinity,
   f16: 65520,
@@ -12,9 +14,9 @@ const BEYOND: Readonly<Record<EncodingName, number>> = {
 };
 
 /**
- * Describes the first number of a weight that the type does not hold, null if it holds all: `w[3, 5] is 9000000, which
- * q8 does not hold: bf16 and f32 do`. NaN and infinity stay what they are as f16 and bf16, but make NaN of all 32
- * numbers of a block.
+ * Describes the first number of a weight that the type cannot represent; null if it represents all: `w[3, 5] is
+ * 9000000, which q8 does not hold: bf16 and f32 do`. NaN and infinity are kept by f16 and bf16, but turn all 32 numbers
+ * of a block into NaN.
  */
 export function unheldIn(
   { path, shape }: { readonly path: string; readonly shape: readonly number[] },

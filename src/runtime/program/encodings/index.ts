@@ -5,7 +5,7 @@ import type { Encoding, EncodingName } from "./encoding.js";
 export { ENCODING_NAMES, type EncodingName } from "./encoding.js";
 
 export const encodings: Readonly<Record<EncodingName, Encoding>> = {
-  /** A value in a word of four bytes, used by kernels without conversion. Every element type can be stored so. */
+  /** A value in a word of four bytes, which kernels read without conversion. Every element type can be stored so. */
   word: {
     block: { values: 1, bytes: 4 },
     packing: async () => (write) => ({ add: (values, at) => write(values, 4 * at) }),

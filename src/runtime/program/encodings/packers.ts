@@ -1,4 +1,4 @@
-// How values are packed in each encoding but words. By itself, so that packages of f32 weights do without.
+// The packers of all encodings but words. A separate module, so that packages of f32 weights omit it.
 import { encodeBf16 } from "./bf16.js";
 import { BLOCKS, packBlocks } from "./block-packing.js";
 import type { EncodingName, Pack, Packer } from "./encoding.js";

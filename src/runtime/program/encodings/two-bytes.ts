@@ -6,7 +6,7 @@ import type { Pack } from "./encoding.js";
 export const twoBytes =
   (encode: (values: Words, to: Uint16Array) => void): Pack =>
   (write) => {
-    /** Bits of values whose word another piece completes, by their index. */
+    /** Bits of values whose word a later piece completes, by index. */
     const lone = new Map<number, number>();
     return {
       add(values, at) {
@@ -15,8 +15,8 @@ export const twoBytes =
         const bits = new Uint16Array(last - first);
         encode(values, bits.subarray(at - first));
         /**
-         * Fills in the value that shares a word with one of the piece; false where it has not arrived yet, so that the
-         * piece's value waits.
+         * Fills in the value that shares a word with a value of the piece; false if the other value has not arrived
+         * yet, so that the piece's value waits.
          */
         const fills = (other: number, own: number): boolean => {
           const known = lone.get(other);
