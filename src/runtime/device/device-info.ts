@@ -94,7 +94,7 @@ export type DeviceLimit = (typeof DEVICE_LIMITS)[number];
 /** An adapter as Node or a page opens it, with the objects that must outlive the device. */
 export interface OpenedAdapter {
   readonly adapter: GPUAdapter;
-  /** The `TESTED_FEATURES` that may be requested; null: all features that a software device lists. */
+  /** The `TESTED_FEATURES` that may be requested; null: 16-bit floats if the device is software, else none. */
   readonly proven: readonly string[] | null;
   /** The result of a self-test, new or stored; null: no self-test was needed, or none is available here. */
   readonly selfTest: SelfTest | null;

@@ -1,4 +1,4 @@
-// Times each step: by the device's time stamps or, where it has none, by waiting for each step.
+// Times each step: by the device's time stamps, or by waiting for each step if the device has none.
 import type { Buffers } from "../steps/buffers.js";
 import { checked } from "../device/checked.js";
 import type { Device } from "../device/device.js";
@@ -6,7 +6,7 @@ import { BUFFER_USAGE, MAP_READ } from "../device/gpu-flags.js";
 import type { Steps } from "../steps/steps.js";
 import { median } from "./statistics.js";
 
-/** When a step began and ended, in milliseconds since the first step began. */
+/** The start and end of a step, in milliseconds since the start of the first step. */
 export interface Interval {
   readonly start: number;
   readonly end: number;
@@ -19,7 +19,7 @@ export interface Clock {
   destroy(): void;
 }
 
-/** `active`: indices of the steps that do any work, in order. */
+/** A clock for the device. `active`: indices of the steps that do any work, in order. */
 export async function clockFor(
   device: Device,
   steps: Steps,
@@ -84,7 +84,7 @@ class StampClock implements Clock {
     const stamps = new BigUint64Array(this.#back.getMappedRange().slice(0));
     this.#back.unmap();
     const zero = stamps[0] ?? 0n;
-    // The stamps are in nanoseconds; with some drivers the clock jumps back.
+    // The stamps are in nanoseconds. With some drivers the clock jumps back.
     const at = (i: number): number => Number((stamps[i] ?? zero) - zero) / 1e6;
     return this.#active.map((_, i) => ({ start: at(2 * i), end: Math.max(at(2 * i), at(2 * i + 1)) }));
   }
@@ -136,7 +136,7 @@ class SubmitClock implements Clock {
   destroy(): void {}
 }
 
-/** Milliseconds on the host's clock from the submit to its end. */
+/** Milliseconds on the host's clock from the submit to its completion. */
 export async function submitted(device: Device, encode: (encoder: GPUCommandEncoder) => void): Promise<number> {
   const { queue } = device.gpu;
   let before = 0;

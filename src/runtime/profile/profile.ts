@@ -34,7 +34,7 @@ export interface Profile {
 
 /** The executed steps of one work of the program: see `ProgramWork`. */
 export interface ProfiledWork {
-  /** Index in `program.works`; null where the program has no such entry. */
+  /** Index in `program.works`; null if the program has no such entry. */
   readonly work: number | null;
   /** Indices in `program.steps`. */
   readonly steps: readonly number[];
@@ -47,18 +47,18 @@ export interface ProfiledWork {
   readonly cost: WorkCost;
 }
 
-/** Of a work's steps the first kernel that does more than pack rows, else the first. */
+/** The first kernel of a work that does more than pack rows; if there is none, the first step. */
 export function mainStep({ steps, kernels }: Program, work: ProfiledWork): ProgramStep {
   const own = work.steps.map((s) => steps[s]!);
   return own.find((s) => s.kind === "dispatch" && !packsRows(kernels[s.kernel]!)) ?? own[0]!;
 }
 
 /**
- * The cost of a work at the sizes of a run. Where only the device knows how many rows are chosen, the expected share
+ * The cost of a work at the sizes of a run. If only the device knows the number of chosen rows, the expected number
  * counts.
  */
 export interface WorkCost {
-  /** Floating-point operations; a multiply-add is two. */
+  /** Floating-point operations; a multiply-add counts as two. */
   readonly flops: number;
   readonly bytes: number;
   /** The operations if no token were skipped. */
@@ -68,13 +68,13 @@ export interface WorkCost {
 }
 
 /**
- * Rows of the routed axis that a work computes, and of the axis they are chosen from; null for a work without a routed
- * axis.
+ * Rows of the routed axis that a work computes, and rows of the axis that they are chosen from; null for a work without
+ * a routed axis.
  */
 export interface RoutedRows {
   readonly kept: number;
   readonly of: number;
-  /** False where only the device knows the number, and `kept` is the expected one. */
+  /** False if only the device knows the number, and `kept` is the expected number. */
   readonly exact: boolean;
 }
 
@@ -92,7 +92,7 @@ export interface SessionParts {
 
 const WARM_UPS = 2;
 
-/** Times the steps of a run; the states are afterwards as they were. */
+/** Times the steps of a run and restores the states. */
 export const profileSteps = (lent: SessionParts, options: ProfileOptions): Promise<Profile> =>
   keepingStates(lent.program, lent.device, lent.buffers, () => timeSteps(lent, options));
 
@@ -186,7 +186,7 @@ export class WorkCosts {
     const { rows: kept, exact } = this.#expected.sequence(axis);
     return { kept, of: this.#expected.sequence(this.#parentOf(axis)).rows, exact };
   }
-  /** The unrouted axis that the tokens were originally chosen from. */
+  /** The unrouted axis from which the tokens were originally chosen. */
   #parentOf(name: string): string {
     let at = name;
     for (let parent = this.#chosenFrom(at); parent !== null; parent = this.#chosenFrom(at)) at = parent;

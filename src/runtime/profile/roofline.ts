@@ -1,15 +1,15 @@
-// Measures the roofline of a device: multiply-adds in registers, and bytes read and copied, in a second. No API reports
-// them.
+// Measures the roofline of a device: multiply-adds in registers, and bytes read and copied, per second. No API reports
+// these.
 import type { Device } from "../device/device.js";
 import { BUFFER_USAGE } from "../device/gpu-flags.js";
 import { submitted } from "./clock.js";
 
 export interface Roofline {
-  /** f32 operations a second, a multiply-add counted as two. */
+  /** f32 operations a second; a multiply-add counts as two. */
   readonly flops: number;
   /** Bytes a second that kernels read. */
   readonly readBytes: number;
-  /** Bytes a second that a copying kernel reads and writes, both counted. */
+  /** Bytes a second that a copying kernel reads and writes; both count. */
   readonly copyBytes: number;
 }
 
@@ -23,7 +23,7 @@ export interface DeviceBest {
   readonly dispatchSeconds: number;
 }
 
-/** The least time of some work, in milliseconds, and whether arithmetic or memory bounds it. */
+/** The least time of some work, in milliseconds, and whether arithmetic or memory limits it. */
 export function timeAtBest(
   { flops, bytes }: { readonly flops: number; readonly bytes: number },
   roofline: Roofline,
@@ -81,13 +81,12 @@ interface Shape {
 }
 
 const ROUNDS = 128;
-/** How many times the body of a loop is repeated, so that loop overhead is small. */
+/** How often the loop body is repeated, so that loop overhead is small. */
 const UNROLLED = 4;
 const INVOCATIONS = 16_384;
 
 /**
- * Kernels with independent scalar sums. How many sums and which workgroup size saturate a device differs between
- * devices.
+ * Kernels with independent scalar sums. Devices differ in the number of sums and the workgroup size that saturate them.
  */
 const ARITHMETIC: readonly Shape[] = [
   { sums: 12, width: 8 },
@@ -155,7 +154,7 @@ fn main(
   });
 }
 
-/** A dispatch shorter than this is repeated within a submit, so that the wait does not count. */
+/** A shorter dispatch is repeated within a submit, so that the wait does not count. */
 const LEAST_MS = 8;
 const TRIES = 3;
 

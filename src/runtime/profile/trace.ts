@@ -55,8 +55,8 @@ interface Span {
 }
 
 /**
- * The spans in microseconds. A work starts at its start time or at the end of the one before, if that is later, so that
- * spans never overlap.
+ * The spans in microseconds. A work starts at its start time or at the end of the previous work, if that is later, so
+ * that spans never overlap.
  */
 function spansOf(program: Program, works: readonly ProfiledWork[]): readonly Span[] {
   let now = 0;

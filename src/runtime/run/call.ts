@@ -20,18 +20,18 @@ export interface Call {
   readonly signal: AbortSignal | undefined;
 }
 
-/** What a call is checked against: the session's program and its default options. */
+/** The session's fields that a call is checked against: its program and its default options. */
 interface Callee {
   readonly program: Program;
   readonly axes: readonly Axis[];
   readonly live: ReadonlyMap<string, Rational>;
   readonly seed: number;
   readonly selections: Selections;
-  /** Resolves the sizes of a run. Throws where they do not fit. */
+  /** Resolves the sizes of a run. Throws if they do not fit. */
   resolve(run: RunSizes): Resolved;
 }
 
-/** Throws InputError and LimitError. */
+/** Checks a call and copies its inputs. Throws InputError and LimitError. */
 export function readCall(given: Inputs, options: RunOptions, callee: Callee): Call {
   const { program, axes } = callee;
   const inputs = flattenAll(program, given);

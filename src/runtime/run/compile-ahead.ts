@@ -1,4 +1,4 @@
-// Compiles kernels ahead on a software device, which compiles a kernel at its first dispatch: dispatches of zero
+// Compiles kernels in advance on a software device, which compiles a kernel at its first dispatch: dispatches of zero
 // workgroups are submitted while the host does other work.
 import { PROMISES } from "../program/program.js";
 import { checked } from "../device/checked.js";
@@ -7,10 +7,10 @@ import { BUFFER_USAGE } from "../device/gpu-flags.js";
 import type { Pipelines } from "../steps/pipelines.js";
 import type { Steps } from "../steps/steps.js";
 
-/** Kernels that are submitted at once. A caller who waits for a write to the device waits for them too. */
+/** Kernels that are submitted at once. A caller that waits for a write to the device waits for them too. */
 const AHEAD = 2;
 
-/** What a session lends. */
+/** The parts of a session that this needs. */
 export interface SessionParts {
   readonly device: Device;
   readonly steps: Steps;
@@ -27,13 +27,13 @@ export async function compileAhead(
   goesOn: () => boolean,
 ): Promise<void> {
   const { gpu } = device;
-  // The kernels that a run needs whichever promises it makes.
+  // The kernels that a run needs both with and without promises.
   const promised = new Set(steps.dispatchesAt(values, PROMISES).map(({ kernel }) => kernel));
   const dispatches = steps.dispatchesAt(values).filter(({ kernel }) => promised.has(kernel));
   const fresh = new Set(pipelines.fresh(dispatches.map(({ kernel }) => kernel)));
   const whether = (done: Promise<void>): Promise<boolean> => done.then(() => true).catch(() => false);
   const compiled = new Map([...fresh].map((kernel) => [kernel, whether(pipelines.compile([kernel]))]));
-  // The count of 0 is read from a buffer: for a direct dispatch of 0 workgroups Dawn prints a warning.
+  // The count of 0 is read from a buffer, since Dawn prints a warning for a direct dispatch of 0 workgroups.
   const none = gpu.createBuffer({ label: "no workgroups", size: 12, usage: BUFFER_USAGE.indirect });
   const pieces: Promise<boolean>[] = [];
   for (const { step, kernel } of dispatches) {

@@ -27,7 +27,7 @@ import { inspect } from "./inspect.js";
 /** A live parameter's value: a number, or text such as `12.5%`, `1/8`, `0.125`. */
 export type LiveValue = number | string;
 
-/** Extents of all input axes; throws InputError where shapes disagree with each other, the program or a bound. */
+/** Extents of all input axes. Throws InputError if shapes contradict each other, the program or a bound. */
 export function inferExtents(
   program: Program,
   axes: readonly Axis[],
@@ -124,7 +124,7 @@ export function checkLengths(
   const list = ArrayBuffer.isView(value) && !(value instanceof DataView) ? (value as Uint32Array) : value;
   if (!Array.isArray(list) && !ArrayBuffer.isView(list))
     throw new InputError("lengths", "lengths is no list of whole numbers");
-  const numbers: readonly unknown[] = Array.from(list as ArrayLike<unknown>); // one of the two, by the line above
+  const numbers: readonly unknown[] = Array.from(list as ArrayLike<unknown>); // one of the two, by the check above
   if (numbers.length !== sequences)
     throw new InputError("lengths", `lengths has ${numbers.length} entries, there are ${sequences} sequences`);
   const longest = extents.get(axis)!;
@@ -135,7 +135,7 @@ export function checkLengths(
   return new Map([[axis, Uint32Array.from(numbers as readonly number[])]]); // checked just above
 }
 
-/** Values of all live parameters: those of the call, else those of the session, which start as the defaults. */
+/** Values of all live parameters: the call's, else the session's, which start as the defaults. */
 export function checkLive(
   program: Program,
   given: Readonly<Record<string, LiveValue>> | undefined,

@@ -1,6 +1,6 @@
-// Runs that need kernels which no earlier run used. A GPU's driver compiles them all in parallel before the run. A
-// software device compiles each at its first dispatch, so there the run is submitted in pieces: progress is reported
-// after each, while later kernels are still being parsed.
+// Runs that need kernels which no earlier run used. A GPU's driver compiles these kernels in parallel before the run. A
+// software device compiles each at its first dispatch, so the run is submitted in pieces: progress is reported after
+// each piece, while later kernels are still being parsed.
 import type { Buffers } from "../steps/buffers.js";
 import { compileAhead } from "./compile-ahead.js";
 import type { Device } from "../device/device.js";
@@ -8,7 +8,7 @@ import type { Pipelines } from "../steps/pipelines.js";
 import type { LoadSettings, SessionEvent } from "./session-options.js";
 import type { Steps } from "../steps/steps.js";
 
-/** What a session lends. */
+/** The parts of a session that this needs. */
 export interface SessionParts {
   readonly device: Device;
   readonly steps: Steps;
@@ -47,7 +47,7 @@ export class FirstRuns {
   }
 
   /**
-   * Compiles the kernels of a run at `max`. `valuesAt` gives the sizes at extents. On a software device the kernels
+   * Compiles the kernels of a run at `max`. `valuesAt` returns the sizes at extents. On a software device the kernels
    * that the first run is likely to need are compiled in the background until a run begins.
    */
   async load(
@@ -112,8 +112,8 @@ export class FirstRuns {
   }
 
   /**
-   * Submits each step whose kernel is new alone, so that its end tells when the kernel was compiled, and the steps
-   * between two such steps together.
+   * Submits each step with a new kernel alone, so that its end shows when the kernel was compiled, and groups the steps
+   * between two such steps.
    */
   async #inPieces(
     dispatches: readonly Dispatched[],
@@ -125,11 +125,11 @@ export class FirstRuns {
     const counting = this.#counting(fresh.length);
     const waiting = new Set(fresh);
     const began = performance.now();
-    // Compile all first: a kernel that is refused after earlier steps have written states would leave half a run done.
-    // This is quick here, as the slow part happens at dispatch.
+    // Compile all first: if a kernel were refused after earlier steps have written states, half a run would be done.
+    // Compilation is quick here, since its slow part happens at dispatch.
     await pipelines.compile(fresh);
-    // `running` is the part of the time taken by steps with compiled kernels; the rest was waiting for kernels to be
-    // parsed or compiled.
+    // `running` is the time of steps with compiled kernels. The rest was spent waiting for kernels to be parsed or
+    // compiled.
     let last = performance.now();
     let running = 0;
     const ended = (isNew: boolean, submitted: number): void => {

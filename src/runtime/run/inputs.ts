@@ -21,13 +21,10 @@ export type NumberArray =
   | BigInt64Array
   | BigUint64Array;
 
-/** Arrays within arrays, all of one length on each level. */
+/** Nested arrays, all of equal length on each level. */
 export type Nested = number | boolean | readonly Nested[];
 
-/**
- * An input of a run: nested arrays, values one after the other (row-major) with their shape, or, for one dimension, a
- * typed array.
- */
+/** An input of a run: nested arrays; flat values (row-major) with their shape; or, for one dimension, a typed array. */
 export type InputValue =
   | Nested
   | NumberArray
@@ -42,7 +39,7 @@ export interface FlatInput {
   readonly shape: readonly number[];
 }
 
-/** Flattens one input; throws InputError where it is not a tensor. */
+/** Flattens one input. Throws InputError if it is not a tensor. */
 export function flatten(name: string, value: unknown): FlatInput {
   if (typeof value === "number" || typeof value === "boolean") return { data: [value], shape: [] };
   if (isNumberArray(value)) return { data: value, shape: [value.length] };
@@ -116,9 +113,7 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
 const place = (name: string, index: readonly number[]): string =>
   index.length === 0 ? `input ${name}` : `${name}${index.map((i) => `[${i}]`).join("")}`;
 
-/**
- * Checks an input's values and packs them in the device's layout. Padding beyond a sequence's end is dropped unread.
- */
+/** Checks an input's values and packs them in the device's layout. Padding after a sequence's end is dropped unread. */
 export function packInput(input: ProgramInput, flat: FlatInput, sizes: Sizes): Words {
   const check = checker(input, flat);
   if (!input.packing)
@@ -156,7 +151,7 @@ function convertRun(
   return out;
 }
 
-/** A function that turns an element into its number, or throws an InputError with the element's place. */
+/** Returns a function that converts an element to a number, or throws an InputError with the element's place. */
 function checker(input: ProgramInput, flat: FlatInput): Check {
   const { name, dtype, least, below } = input;
   const fail = (value: unknown, at: number, rule: string): never => {

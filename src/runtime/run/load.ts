@@ -1,4 +1,5 @@
-// Loads a program as a session: checks, allocates, compiles and reads weights; on failure everything is freed.
+// Loads a program as a session: checks it, allocates buffers, compiles kernels and reads weights; on failure everything
+// is freed.
 import { expectProgram } from "../program/expect.js";
 import type { Program } from "../program/program.js";
 import type { Device } from "../device/device.js";
@@ -12,11 +13,10 @@ import { locateWeights, type WeightsInput } from "../weights/weights.js";
 /**
  * Loads a program on a device: checks that it fits, creates all buffers, compiles all kernels, reads the weights.
  * Throws ProgramError for anything but a program, UnsupportedError or LimitError before anything is allocated,
- * WeightsError before any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError,
- * DeviceLostError.
+ * WeightsError before any weight is read if a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
  *
- * Without weights they start from `options.seed`, which says that this is meant: without either, WeightsError. A
- * program whose weights all begin as ones or zeros, or that finds them where another session put them, needs neither.
+ * If no weights are passed, `options.seed` initializes them; passing it shows that this is intended. Without both,
+ * throws WeightsError, unless all weights start as ones or zeros, or another session has already loaded them.
  */
 export async function load(
   program: Program,

@@ -14,7 +14,7 @@ import { stagingBytes } from "../steps/staging.js";
 import { readingBytes } from "../steps/states.js";
 import { uniformBytes } from "../steps/uniforms.js";
 
-/** Bytes on the device by purpose. A slot with two purposes is counted under the first of these. */
+/** Bytes on the device by purpose. A slot with two purposes counts under the first of these fields. */
 export interface MemoryUse {
   readonly weights: number;
   readonly states: number;
@@ -22,34 +22,34 @@ export interface MemoryUse {
   readonly results: number;
   /** Tables that the host computes from sizes: starts, positions, rotary angles. */
   readonly tables: number;
-  /** Intermediate values: the peak, as slots are reused within a run. */
+  /** Intermediate values: the peak, since slots are reused within a run. */
   readonly activations: number;
   /** Uniforms: sizes and constants of the kernels. */
   readonly uniforms: number;
   /** Buffers through which results are read back. */
   readonly staging: number;
-  /** Everything a session holds for its whole life. */
+  /** Everything that a session holds for its whole life. */
   readonly total: number;
   /** The buffer through which states are read back. It exists only during such a read, so `total` excludes it. */
   readonly reading: number;
 }
 
 export interface MemoryOptions {
-  /** Extents of axes, as `LoadOptions.max`. */
+  /** Extents of axes, like `LoadOptions.max`. */
   readonly max?: Readonly<Record<string, number>>;
   readonly live?: Readonly<Record<string, LiveValue>>;
   /** `minUniformBufferOffsetAlignment` of the device. Default 256, WebGPU's own. */
   readonly uniformAlignment?: number;
-  /** As `LoadOptions.inFlight`. */
+  /** Like `LoadOptions.inFlight`. */
   readonly inFlight?: number;
-  /** How many tokens routes are taken to have: their bound (the default), what is expected, or all. */
+  /** The assumed number of routed tokens: the bound (the default), the expected number, or all tokens. */
   readonly mode?: CountMode;
 }
 
 /**
- * The exact memory that a session of the program will allocate at these extents: `total` equals `session.memory.bytes`
- * after `load`. An axis's default extent is its bound, or 1 without one. Throws InputError for an extent or a live
- * parameter that does not fit.
+ * The exact memory that a session of the program allocates at these extents: `total` equals `session.memory.bytes`
+ * after `load`. An axis's default extent is its bound, or 1 if it is unbounded. Throws InputError for an extent or a
+ * live parameter that does not fit.
  */
 export function memoryOf(program: Program, options: MemoryOptions = {}): MemoryUse {
   const axes = parseAxes(program);
@@ -64,7 +64,7 @@ export function memoryOf(program: Program, options: MemoryOptions = {}): MemoryU
   );
 }
 
-/** The buffer sizes that one run needs: of each slot, and of the staging buffer. */
+/** The buffer sizes of one run: of each slot, and of the staging buffer. */
 export interface BufferSizes {
   readonly slots: readonly number[];
   readonly staging: number;
@@ -88,7 +88,7 @@ export function memoryAt(
   };
 }
 
-/** The first slot of a run of these sizes that has no room on such a device, as an error; null where all have. */
+/** The error for the first slot that does not fit the device at these sizes; null if all fit. */
 export const roomFor = (program: Program, limits: RoomLimits, run: RunSizes): LimitError | null =>
   roomOn(program, limits)(memoryAt(program, parseAxes(program), run).slots);
 
@@ -132,8 +132,8 @@ export class Prediction {
   }
 
   /**
-   * Throws where the bytes in use, but for staging, are not what this run and the earlier ones need. `exact`: slots
-   * that were made for this run alone.
+   * Throws if the bytes in use, without staging, differ from the sizes that this run and earlier runs need. `exact`:
+   * slots that were created for this run alone.
    */
   expect(run: RunSizes, bytes: number, exact: ReadonlySet<number> = new Set()): void {
     const { slots } = memoryAt(this.#program, this.#axes, run);

@@ -18,24 +18,25 @@ export interface Result {
   readonly shape: readonly number[];
   /** f32 and f16: Float32Array; bool: Uint8Array of 0 and 1. */
   readonly data: Float32Array | Uint32Array | Int32Array | Uint8Array;
-  /** The same as nested arrays; a scalar is a number or boolean. */
+  /** The result as nested arrays; a scalar is a number or boolean. */
   toArray(): Nested;
 }
 
-/** Results by name; without a prototype, for a result may have any name. */
+/** Results by name, without a prototype, since a result may have any name. */
 export type Results = Readonly<Record<string, Result>>;
 
-/** Which values a run reads back. */
+/** The values that a run reads back. */
 export interface OutputSelection {
   /** Exactly these outputs, by name. Default: results and losses. */
   readonly outputs?: readonly string[];
   /**
-   * Observed values to read as well: all, or those whose names equal or begin with one of these (`layers.1.chosen`).
+   * Observed values to read in addition: all, or those whose names equal or begin with one of these texts
+   * (`layers.1.chosen`).
    */
   readonly observe?: boolean | readonly string[];
 }
 
-/** The outputs to read; throws InputError for a name that is not an output. */
+/** The outputs to read. Throws InputError for a name that is not an output. */
 export function selectOutputs(
   program: Pick<Program, "outputs">,
   { outputs, observe }: OutputSelection,
@@ -64,7 +65,7 @@ const listed = (outputs: readonly ProgramOutput[]): string =>
         .map((o) => o.name)
         .join(", ") + (outputs.length > 8 ? `, … (${outputs.length} in all)` : "");
 
-/** For each step, whether an output that is read, or a state, may depend on it: other steps are skipped. */
+/** For each step: whether an output that is read, or a state, may depend on it. All other steps are skipped. */
 export function neededSteps(program: Program, outputs: readonly ProgramOutput[]): Uint8Array {
   const live = new Set<number>(program.states.map((s) => s.slot));
   for (const o of outputs) {
@@ -75,7 +76,7 @@ export function neededSteps(program: Program, outputs: readonly ProgramOutput[])
     const { reads, writes } = effects(program.steps[i]!, program);
     if (!writes.some((slot) => live.has(slot))) continue;
     needed[i] = 1;
-    // A slot stays live before a step that writes it: the step may write only a part.
+    // A slot stays live before a step that writes it, since the step may write only a part.
     for (const slot of reads) live.add(slot);
     forgetPacked(program.steps[i]!, program, live);
   }
@@ -100,18 +101,24 @@ function effects(
   }
 }
 
-/** Where the bytes of one output lie in the staging buffer. */
+/** The location of one output's bytes in the staging buffer. */
 export interface ReadPlace {
   readonly output: ProgramOutput;
   readonly shape: readonly number[];
-  /** The device's slots of the output: one with all values, or one for each group of columns of the last dimension. */
+  /**
+   * The output's slots on the device: one slot with all values, or one slot for each column group of the last
+   * dimension.
+   */
   readonly parts: readonly {
     readonly slot: number;
     readonly columns: number;
     readonly offset: number;
     readonly bytes: number;
   }[];
-  /** For each dimension whose extent only the device knows: the slot of its starts, and their offset. */
+  /**
+   * For each dimension whose extent only the device knows: the slot of its row offsets, and their offset in the staging
+   * buffer.
+   */
   readonly starts: readonly { readonly dim: number; readonly slot: number; readonly offset: number }[];
 }
 
@@ -143,7 +150,7 @@ export function placeOutputs(
   return { places, bytes: end };
 }
 
-/** The copies of outputs, and of the starts they need, to the staging buffer. */
+/** The copies of outputs, and of the row offsets that they need, to the staging buffer. */
 export function copiesOf(places: readonly ReadPlace[], batch: number): readonly Copy[] {
   return places.flatMap(({ parts, starts }) => [
     ...parts.map(({ slot, offset, bytes }) => ({ slot, to: offset, bytes })),
@@ -169,7 +176,7 @@ function concatColumns(parts: ReadPlace["parts"], back: ArrayBuffer): Uint32Arra
 /** Builds one result from the bytes read back. */
 export function readOutput({ output, shape, parts, starts }: ReadPlace, back: ArrayBuffer, sizes: Sizes): Result {
   const words = concatColumns(parts, back);
-  // Where only the device knows the number of tokens, the dimension's extent is that number, not its bound.
+  // If only the device knows the number of tokens, the dimension's extent is that number, not the bound.
   const counted = new Map(
     starts.map(({ dim, offset: at }) => [dim, countsOf(new Uint32Array(back, at, sizes.batch + 1))]),
   );
@@ -218,7 +225,7 @@ function makeResult(dtype: DType, shape: readonly number[], words: Uint32Array<A
   return resultOf(dtype, shape, typed(dtype, words));
 }
 
-/** A result of values that are known. */
+/** A result with known values. */
 export const resultOf = (dtype: DType, shape: readonly number[], data: Result["data"]): Result => ({
   dtype,
   shape,

@@ -11,13 +11,13 @@ export interface PackedLayout {
   readonly starts: Uint32Array;
   /** Rows of each sequence. */
   readonly counts: Uint32Array;
-  /** Rows the packed form has room for. */
+  /** Rows for which the packed form has room. */
   readonly rows: number;
 }
 
 /**
- * Visits every contiguous run: `length` elements from `packed` on in the packed form correspond to those from
- * `unfolded` on in the padded form. The packed shape is the padded one without the batch, with rows in place of
+ * Visits every contiguous run: `length` elements from `packed` on in the packed form correspond to the elements from
+ * `unfolded` on in the padded form. The packed shape is the padded shape without the batch, with rows in place of
  * tokens.
  */
 export function forEachRun(

@@ -24,7 +24,7 @@ export class Resolver {
     this.#live = live;
   }
 
-  /** The sizes of a run; returns `current` if they are equal to it. */
+  /** The sizes of a run; `current` if it has the same sizes. */
   resolve(run: RunSizes, current: Resolved | null): Resolved {
     const lengths = [...run.lengths].map(([axis, l]) => `${axis}: ${l.join()}`);
     const key = [...run.extents, ...lengths, ...[...run.live].map(([name, v]) => `${name}=${printRational(v)}`)].join(
@@ -36,8 +36,8 @@ export class Resolver {
   }
 
   /**
-   * Sizes at these extents, with the bound for other axes; where that does not fit the device, with 1: the buffers then
-   * grow on demand.
+   * Sizes at these extents, with the bound for other axes. If these sizes do not fit the device, other axes have extent
+   * 1, and the buffers grow on demand.
    */
   most(given: ReadonlyMap<string, number>, fits: (resolved: Resolved) => boolean): Resolved {
     const at = (otherwise: (bound: number | null) => number): Resolved => {

@@ -1,13 +1,13 @@
-// Orders the runs of a session, and of those that share its states: each is started after the one before was started,
-// so that several may be on the device at once.
+// Orders the runs of a session and of the sessions that share its states. Each run starts after the earlier run has
+// started, so that several may be on the device at once.
 
 export class RunQueue {
-  /** The last turn taken, of this queue and of those beside it. */
+  /** The last turn taken, shared by the queues of sessions with common states. */
   readonly #turns: { last: Promise<unknown> };
-  /** Runs on the device whose results are not read yet. */
+  /** Runs on the device whose results have not been read yet. */
   readonly #reading = new Set<Promise<unknown>>();
 
-  /** `beside`: the queue that it takes turns with. */
+  /** `beside`: the queue to share turns with. */
   constructor(beside: RunQueue | null) {
     this.#turns = beside ? beside.#turns : { last: Promise.resolve() };
   }
@@ -19,7 +19,10 @@ export class RunQueue {
     return turn;
   }
 
-  /** Calls `body` in its turn, once no run of this queue is on the device. The device keeps the order of others. */
+  /**
+   * Calls `body` in its turn, once no run of this queue is on the device. The device itself orders the runs of other
+   * queues.
+   */
   alone<T>(body: () => Promise<T>): Promise<T> {
     return this.next(async () => {
       await this.drained();

@@ -1,4 +1,4 @@
-// Selections of outputs, with the steps they need and their places in the staging buffer, cached by selection and
+// Selections of outputs, with the steps that they need and their offsets in the staging buffer, cached by selection and
 // size.
 import type { Program, ProgramOutput } from "../program/program.js";
 import { copiesOf, neededSteps, type OutputSelection, placeOutputs, type ReadPlace, selectOutputs } from "./outputs.js";
@@ -6,7 +6,7 @@ import type { Resolved } from "./resolver.js";
 import type { SizeTable } from "../steps/sizes.js";
 import type { Copy } from "../steps/staging.js";
 
-/** The places of selected outputs in the staging buffer at some sizes. */
+/** The offsets of selected outputs in the staging buffer at some sizes. */
 export interface Placed {
   readonly resolved: Resolved;
   readonly places: readonly ReadPlace[];
@@ -44,7 +44,7 @@ export class Selections {
     this.#table = table;
   }
 
-  /** The selection of these options. Throws InputError for a name that is not an output. */
+  /** The selection for these options. Throws InputError for a name that is not an output. */
   of(options: OutputSelection): Selection {
     const key = JSON.stringify([options.outputs, options.observe]);
     let known = this.#known.get(key);

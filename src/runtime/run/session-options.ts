@@ -3,39 +3,39 @@ import type { LiveValue } from "./extents.js";
 import type { OutputSelection } from "./outputs.js";
 import type { RunPromise } from "../program/program.js";
 
-/** What a session reports while it loads, and when its buffers grow. */
+/** Events that a session reports while it loads, and when its buffers grow. */
 export type SessionEvent =
   /**
-   * Kernels compiled, of those that loading or a run waits for; weights read, of those that no other session has on the
-   * device.
+   * Progress: kernels compiled, of those that loading or a run waits for; or weights read, of those that no other
+   * session has on the device.
    */
   | { readonly kind: "kernels" | "weights"; readonly done: number; readonly total: number }
   | {
       readonly kind: "grow";
       /** Number of new buffers. */
       readonly buffers: number;
-      /** Bytes of all buffers now. */
+      /** Bytes of all buffers after growing. */
       readonly bytes: number;
       /** The reason, and how to allocate enough at loading, in a sentence. */
       readonly message: string;
     };
 
-/** Options of loading, without those for sharing the memory of other sessions. */
+/** Options of loading, except those for sharing other sessions' memory. */
 export interface LoadSettings {
   /**
-   * Extents of axes for which buffers are created: `{ B: 4, T: 512 }`. Default: an axis's bound, or 1 without one. A
+   * Extents of axes for which buffers are created: `{ B: 4, T: 512 }`. Default: an axis's bound, or 1 if unbounded. A
    * larger run grows the buffers.
    */
   readonly max?: Readonly<Record<string, number>>;
   /** Live parameters, for sizing the buffers and as the default for runs. */
   readonly live?: Readonly<Record<string, LiveValue>>;
-  /** Seed of initial weights where no weights are passed, and default seed of runs: a u32. Default 0. */
+  /** Seed of initial weights if no weights are passed, and default seed of runs: a u32. Default 0. */
   readonly seed?: number;
-  /** How many runs may be on the device at once, each with its own staging buffer. Default 1. */
+  /** The number of runs that may be on the device at once, each with its own staging buffer. Default 1. */
   readonly inFlight?: number;
   /**
-   * When kernels are compiled. load: while loading, those that a run at `max` needs; others when a run first needs
-   * them. run: all when a run first needs them, for callers whose runs are unlike `max`. With either, a software device
+   * When kernels are compiled. load: while loading, for a run at `max`; other kernels when a run first needs them. run:
+   * all kernels when a run first needs them, for callers whose runs differ from `max`. With either, a software device
    * compiles a kernel at its first dispatch. Default load.
    */
   readonly compile?: "load" | "run";
@@ -53,7 +53,7 @@ export interface RunOptions extends OutputSelection {
   /** Extents of axes that no input's shape determines: `{ B: 4 }`. */
   readonly extents?: Readonly<Record<string, number>>;
   /**
-   * Tokens of each sequence, u32[B], 0 to T; without it every sequence has T. Refused for inputs along several sequence
+   * Tokens of each sequence, u32[B], 0 to T. Default: every sequence has T. Refused for inputs along several sequence
    * axes.
    */
   readonly lengths?: readonly number[] | Uint32Array | Int32Array;
@@ -61,7 +61,7 @@ export interface RunOptions extends OutputSelection {
   readonly seed?: number;
   /**
    * Facts about the states that allow simpler kernels. They are not checked: if one is false, the run silently gives
-   * wrong results, such as the likeliest token in place of a sampled one.
+   * wrong results, such as the likeliest token in place of a sampled token.
    */
   readonly promises?: readonly RunPromise[];
   /** Aborts a run that has not started on the device. */

@@ -32,11 +32,11 @@ import { uploadWeights, type WeightValues } from "../weights/weights.js";
 
 /** Options of loading. */
 export interface LoadOptions extends LoadSettings {
-  /** A session whose states this one shares by name; calls of both run in order. It must outlive this one. */
+  /** A session whose states this session shares by name; calls of both run in order. It must outlive this session. */
   readonly statesOf?: Session;
   /**
-   * A session whose weights this one shares where both store them alike; other weights are loaded again. It must
-   * outlive this one.
+   * A session whose weights this session shares if both store them alike; other weights are loaded again. It must
+   * outlive this session.
    */
   readonly weightsOf?: Session;
 }
@@ -47,7 +47,7 @@ export class Session {
   readonly #axes: readonly Axis[];
   readonly #table = new SizeTable();
   readonly #resolver: Resolver;
-  /** The sizes of the states; those of the session that owns the states. */
+  /** The sizes of the states; if another session owns the states, that session's. */
   readonly #room: StateRoom;
   readonly #slotBytes: (values: Float64Array) => readonly number[];
   readonly #allocator: Allocator;
@@ -99,7 +99,7 @@ export class Session {
     this.#room = statesOf ? statesOf.#room : new StateRoom(program, this.#axes, this.#resolveMost(options.max).run);
   }
 
-  /** Number of buffers created so far, and bytes of those in use: unchanged by every run that needs no more room. */
+  /** Buffers created so far, and bytes of the buffers in use; runs that need no more room change neither. */
   get memory(): { readonly buffers: number; readonly bytes: number } {
     return { buffers: this.#allocator.made, bytes: this.#allocator.bytes };
   }
@@ -147,8 +147,8 @@ export class Session {
   }
 
   /**
-   * Reads all states, or the named ones, after the earlier runs. Throws InputError for a name that is not a state, and
-   * what `run` throws.
+   * Reads all states, or the named states, after the earlier runs. Throws InputError for a name that is not a state,
+   * and the errors of `run`.
    */
   readStates(
     names: readonly string[] = this.program.states.map((s) => s.name),
@@ -167,7 +167,7 @@ export class Session {
     );
   }
 
-  /** Calls `body` in its turn, before the runs that follow, with the buffer of each state. */
+  /** Calls `body` in its turn, before later runs, with a function that returns the buffer of a state. */
   onStates(body: (device: Device, buffer: (state: string) => GPUBuffer) => void): Promise<void> {
     const bufferOf = stateBuffers(this.program, this.#buffers);
     return this.#queue.next(() => this.#onDevice("write states", () => body(this.device, bufferOf)));
@@ -175,8 +175,8 @@ export class Session {
 
   /**
    * Resets the states to their initial values, except states that start as weights, with these extents of their axes;
-   * other axes keep theirs. `shrink`: buffers that are larger than the states need are replaced too. Sessions that
-   * share the states must have no run under way. Throws InputError, LimitError, OutOfMemoryError.
+   * other axes keep theirs. `shrink`: also replaces buffers that are larger than the states need. Sessions that share
+   * the states must have no run under way. Throws InputError, LimitError, OutOfMemoryError.
    */
   resetStates(extents: Readonly<Record<string, number>> = {}, { shrink = false } = {}): Promise<void> {
     const begin = (): void => this.#room.begin(this.device, this.#buffers);
@@ -185,7 +185,7 @@ export class Session {
 
   /**
    * Makes room for more rows in the states along these axes. The present rows of each sequence stay its first rows.
-   * Otherwise as `resetStates`.
+   * Otherwise like `resetStates`.
    */
   growStates(extents: Readonly<Record<string, number>>): Promise<void> {
     return this.#changeRoom(
@@ -219,7 +219,7 @@ export class Session {
 
   /**
    * Runs the program several times and returns the median times of its steps. Restores the states afterwards. Throws
-   * what `run` throws.
+   * the errors of `run`.
    */
   profile(inputs: Inputs, options: ProfileOptions & RunOptions = {}): Promise<Profile> {
     return this.#enqueue(inputs, options, (call) => this.#profileNow(call, options));
@@ -261,7 +261,7 @@ export class Session {
     });
   }
 
-  /** Submits a run as soon as a staging buffer is free. The results resolve later, so that the next run may start. */
+  /** Submits a run once a staging buffer is free. The results resolve later, so that the next run may start. */
   async #start(call: Call): Promise<{ readonly results: Promise<Results> }> {
     const staging = await this.#staging.take();
     const resolved = await this.#makeRoom(call).catch((error: unknown) => {
@@ -270,7 +270,7 @@ export class Session {
     });
     const { places, copies, bytes } = call.selection.at(resolved);
     const { needed } = call.selection;
-    // If anything changed, set the sizes first: the kernels that the run needs depend on them.
+    // If anything changed, set the sizes first, since the kernels of the run depend on them.
     const known = !this.#setting!.changes(resolved, call.promises) && this.#firstRuns!.isReady(needed);
     let first = 0;
     try {
@@ -328,7 +328,7 @@ export class Session {
     return this.#allocator
       .sealed(() => checked(this.device, what, body))
       .catch((error: unknown) => {
-        // Disposing of the session destroys the staging buffer under a pending read.
+        // If the session is disposed of, the staging buffer of a pending read is destroyed.
         throw this.#disposed ? new DisposedError() : error;
       });
   }
@@ -337,7 +337,7 @@ export class Session {
     this.#setting!.set(resolved, promises, seed, spare);
     this.program.inputs.forEach(({ slot }, i) => {
       if (slot !== null && words[i]!.length > 0)
-        // shared memory of a caller is copied by the queue in the same way
+        // the queue copies a caller's shared memory in the same way
         this.device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), 0, words[i] as Float32Array<ArrayBuffer>);
     });
   }
@@ -358,8 +358,8 @@ export class Session {
   }
 
   /**
-   * Sizes at the extents in `max`, with the bound for other axes; where the bounds are too large for the device, with
-   * 1: the buffers then grow on demand.
+   * Sizes at the extents in `max`, with the bound for other axes. If the bounds are too large for the device, other
+   * axes have extent 1, and the buffers grow on demand.
    */
   #resolveMost(max: LoadOptions["max"]): Resolved {
     const fits = (resolved: Resolved): boolean => this.#buffers.limitFault(this.#slotBytes(resolved.values)) === null;
@@ -393,7 +393,7 @@ export class Session {
     this.#prediction.expect(run, this.#allocator.bytes - this.#staging.allBytes, exact);
   }
 
-  /** Binds the buffers that slots have now, at once: the old ones are gone, whatever becomes of the run. */
+  /** Binds the present buffers of the slots, immediately: the old buffers are gone, even if the run fails. */
   #bind(slots: ReadonlySet<number>): void {
     if (slots.size > 0) this.#setting!.newBuffers(this.#buffers);
   }

@@ -31,8 +31,8 @@ export class Setting {
   }
 
   /**
-   * Writes the settings. `spare`: the compilation of kernels that do not pay yet may be avoided. If anything throws,
-   * the settings stay unset.
+   * Writes the settings. `spare`: compilation of kernels that do not pay yet may be avoided. If anything throws, the
+   * settings stay unset.
    */
   set(sizes: Resolved, promises: readonly RunPromise[], seed: number, spare = true): void {
     const changes = this.changes(sizes, promises, spare);

@@ -37,13 +37,13 @@ export class StateRoom {
     return [full, resolveSizes(this.#axes, full)];
   }
 
-  /** The present shape of a state, also for the state of a program that shares it. */
+  /** The present shape of a state, also for a program that shares the state. */
   readonly shapeOf = (state: Pick<ProgramState, "shape">): readonly number[] =>
     state.shape.map((text) => this.#sizes.number(sizeOfText(text)));
 
   /**
-   * Throws InputError where a run's extents differ from those of the states. A program that shares some of the states
-   * has no other axes.
+   * Throws InputError if a run's extents differ from the states' extents. A program that shares some of the states has
+   * no other axes.
    */
   expect({ extents }: RunSizes): void {
     for (const axis of this.#along) {
@@ -75,7 +75,7 @@ export class StateRoom {
     [this.#run, this.#sizes] = this.#at(run);
   }
 
-  /** By slot, the moves of each sequence's rows, for the states whose layout changes. */
+  /** By slot: the moves of each sequence's rows, for the states whose layout changes. */
   movesTo(run: RunSizes): ReadonlyMap<number, readonly Move[]> {
     const [, after] = this.#at(run);
     const moves = new Map<number, readonly Move[]>();
@@ -97,7 +97,7 @@ export class StateRoom {
     for (const state of this.#program.states) fill(device, buffers, state, 0, buffers.bytes(state.slot));
   }
 
-  /** Writes the initial values of rows that are new in states of these slots. New buffers are zero already. */
+  /** Writes the initial values of new rows in the states of these slots. New buffers are already zero. */
   beginRows(device: Device, buffers: Buffers, moved: ReadonlyMap<number, readonly Move[]>): void {
     for (const state of this.#program.states) {
       const kept = moved.get(state.slot)?.toSorted((a, b) => a.to - b.to);
@@ -128,7 +128,7 @@ function fill(
 
 /**
  * The moves of a state whose first dimension is the rows of a sequence axis: for each sequence, the rows that exist
- * both before and after.
+ * before and after.
  */
 function rowMoves(
   { name, shape: texts }: ProgramState,

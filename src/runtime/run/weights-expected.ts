@@ -1,11 +1,11 @@
-// A program whose weights are to be learned is not loaded without any by mistake. Packages leave it out.
+// Prevents a program with trainable weights from being loaded without weights by mistake. Packages omit this file.
 import type { Program } from "../program/program.js";
 import { WeightsError } from "../device/errors.js";
 import type { LoadOptions } from "./session.js";
 
 /**
- * Throws WeightsError where nothing says that the weights are to start untrained. The value of a mistyped name is
- * undefined, and a model that has learned nothing runs as well as another.
+ * Throws WeightsError unless an option shows that weights are meant to start untrained. A mistyped variable is
+ * undefined, and an untrained model would run without complaint.
  */
 export function expectWeights({ model, weights }: Program, { seed, statesOf, weightsOf }: LoadOptions): void {
   if (seed !== undefined || statesOf !== undefined || weightsOf !== undefined) return;

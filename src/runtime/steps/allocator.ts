@@ -5,7 +5,7 @@ import type { Device } from "../device/device.js";
 import { OutOfMemoryError } from "../device/errors.js";
 import { createTexture } from "../device/held-textures.js";
 
-/** A buffer, or with `shape` a texture of so many bytes, which are whole rows. */
+/** A buffer or, with `shape`, a texture; a texture's bytes are whole rows. */
 export interface Wanted {
   readonly label: string;
   readonly size: number;
@@ -19,7 +19,7 @@ export class Allocator {
   #running = 0;
   /** Number of buffers and textures created so far. */
   made = 0;
-  /** Total bytes of those in use. */
+  /** Total bytes of the buffers and textures in use. */
   bytes = 0;
 
   constructor(device: Device) {
@@ -31,7 +31,7 @@ export class Allocator {
     return this.#count(this.#device.gpu.createBuffer(descriptor), descriptor.size);
   }
 
-  /** Makes all, or throws OutOfMemoryError where the device has no room, or DeviceLostError; then none is left. */
+  /** Creates all, or throws OutOfMemoryError if the device has no room, or DeviceLostError; then none is left. */
   async createAll(wanted: readonly Wanted[]): Promise<(GPUBuffer | GPUTexture)[]> {
     const { gpu } = this.#device;
     const made: (GPUBuffer | GPUTexture)[] = [];
@@ -69,7 +69,7 @@ export class Allocator {
     made.destroy();
   }
 
-  /** Runs `body`; creating a buffer in it is a bug. */
+  /** Runs `body`; creating a buffer during it is a bug. */
   async sealed<T>(body: () => Promise<T>): Promise<T> {
     this.#running++;
     try {

@@ -9,12 +9,12 @@ import { roomOn } from "./room.js";
 import { BUFFER_USAGE } from "../device/gpu-flags.js";
 import { textureBytes, texturesIn } from "../device/held-textures.js";
 
-/** The least size of a buffer: a binding must not be empty, and copies are in words. */
+/** The least size of a buffer, since a binding must not be empty, and copies are in words. */
 const LEAST_BYTES = 16;
 
 /** The size of a buffer for `bytes` bytes of data. */
 export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
-/** What a slot takes for so many bytes of data. */
+/** Returns a function for the bytes that a slot takes to hold `bytes` bytes of data. */
 export function slotSizes(program: Pick<Program, "kernels" | "steps">): (bytes: number, slot: number) => number {
   const textures = texturesIn(program);
   return (bytes, slot) => {
@@ -29,9 +29,7 @@ export interface SharedSlot {
   readonly slot: number;
 }
 
-/**
- * A range of bytes whose contents are kept when rows are moved: its offsets before and after. All are multiples of 4.
- */
+/** A range of bytes that keeps its contents when rows move: its offsets before and after. All are multiples of 4. */
 export interface Move {
   readonly from: number;
   readonly to: number;
@@ -43,12 +41,12 @@ export class Buffers {
   readonly #allocator: Allocator;
   readonly #labels: readonly string[];
   readonly #room: ReturnType<typeof roomOn>;
-  /** Slots whose contents outlive a run: they are copied when the slot grows. */
+  /** Slots whose contents outlive a run. Their contents are copied when the slot grows. */
   readonly #lasting: ReadonlySet<number>;
   readonly #textures: ReturnType<typeof texturesIn>;
   readonly #sizeOf: (bytes: number, slot: number) => number;
   readonly #buffers: (GPUBuffer | GPUTexture)[] = [];
-  /** Bytes of each slot's buffer; 0 before it has one. */
+  /** Bytes of each slot's buffer; 0 before the slot has a buffer. */
   readonly #bytes: number[];
   /** Slots whose buffers belong to another session, and the buffer of each at the last call of `replacedElsewhere`. */
   readonly #shared: ReadonlyMap<number, SharedSlot>;
@@ -59,7 +57,7 @@ export class Buffers {
   #seenReplacements = -1;
   #destroyed = false;
 
-  /** `shared`: slots of other sessions, by the slot of this session that uses them. */
+  /** `shared`: for each shared slot of this session, the other session's slot. */
   constructor(
     device: Device,
     allocator: Allocator,
@@ -81,11 +79,11 @@ export class Buffers {
     this.#owners = [...new Set([...shared.values()].map((s) => s.buffers))];
   }
 
-  /** The buffer in a slot that is none of a texture. */
+  /** The buffer of a slot that is not a texture. */
   buffer(slot: number): GPUBuffer {
-    return this.held(slot) as GPUBuffer; // each slot is bound in one way, as `readProgram` and `schedule` see to
+    return this.held(slot) as GPUBuffer; // each slot is bound in one way, as `readProgram` and `schedule` ensure
   }
-  /** What kernels bind. */
+  /** The resource that kernels bind. */
   binding(slot: number): GPUBufferBinding | GPUTextureView {
     const held = this.held(slot);
     return "size" in held ? { buffer: held } : held.createView();
@@ -100,7 +98,7 @@ export class Buffers {
     return own ? own.buffers.bytes(own.slot) : this.#bytes[slot]!;
   }
 
-  /** How many slots got a buffer, here and in the sessions that own shared ones. */
+  /** The number of slots that got a buffer, here and in the sessions that own shared slots. */
   get replacements(): number {
     return this.#replacements + this.#elsewhere();
   }
@@ -122,22 +120,22 @@ export class Buffers {
     return replaced;
   }
 
-  /** The error for the first slot that this device cannot hold at these sizes; null where all fit. */
+  /** The error for the first slot that this device cannot hold at these sizes; null if all fit. */
   limitFault(needed: readonly number[]): LimitError | null {
     return this.#room(needed);
   }
 
-  /** Throws LimitError where the device cannot hold slots of these sizes. */
+  /** Throws LimitError if the device cannot hold slots of these sizes. */
   expectRoom(needed: readonly number[]): void {
     const fault = this.limitFault(needed);
     if (fault) throw fault;
   }
 
   /**
-   * Makes every slot at least as large as needed; with `shrink`, lasting ones no larger. Of slots in `moves` the listed
-   * ranges are kept, where they are moved to, and the rest is zero. Returns the slots with new buffers. Throws
-   * LimitError before any buffer is created; OutOfMemoryError, with the buffers unchanged, where the device has no
-   * room; DisposedError where the buffers were destroyed meanwhile.
+   * Makes every slot at least as large as needed; with `shrink`, lasting slots not larger. In slots of `moves`, the
+   * listed ranges are kept at their new offsets, and the rest is zero. Returns the slots with new buffers. Throws
+   * LimitError before any buffer is created; OutOfMemoryError, with the buffers unchanged, if the device has no room;
+   * DisposedError if the buffers were destroyed meanwhile.
    */
   async ensure(
     needed: readonly number[],
@@ -170,8 +168,8 @@ export class Buffers {
     this.#keepContents(grown, made, moves);
     const replaced = grown.filter((slot, i) => {
       const old = this.#buffers[slot];
-      // One that is large enough stays, and with it what binds it: a device may map memory for each bind group, and
-      // gets none back before the garbage collector runs.
+      // A buffer that is large enough stays, and so do its bind groups: a device may map memory for each bind group,
+      // and frees it only when the garbage collector runs.
       const stays = old && sizes[i] === this.#bytes[slot];
       if (old) this.#allocator.destroy(stays ? made[i]! : old);
       if (!stays) [this.#buffers[slot], this.#bytes[slot]] = [made[i]!, sizes[i]!];
@@ -182,8 +180,8 @@ export class Buffers {
   }
 
   /**
-   * Copies the old contents of lasting slots to the start of their larger buffers, or to where `moves` puts them; and
-   * back into old buffers that are large enough.
+   * Copies the old contents of lasting slots to the start of their larger buffers, or to the offsets in `moves`; then
+   * back, if the old buffer is large enough and stays.
    */
   #keepContents(
     grown: readonly number[],
@@ -195,7 +193,7 @@ export class Buffers {
       .filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
     if (kept.length === 0) return;
     const encoder = this.#device.gpu.createCommandEncoder();
-    // Textures that last hold weights, which never grow.
+    // Lasting textures hold weights, which never grow.
     for (const { slot, i } of kept) {
       const [old, moved] = [this.buffer(slot), made[i] as GPUBuffer];
       for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: Math.min(old.size, moved.size) }])

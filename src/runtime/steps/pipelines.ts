@@ -17,11 +17,11 @@ interface CompiledKernel {
   pipeline: GPUComputePipeline | null;
   /** Resolves when `pipeline` is set. */
   readonly ready: Promise<void>;
-  /** Whether the kernel was dispatched: a software device compiles it only then. */
+  /** Whether the kernel was dispatched. A software device compiles it only then. */
   dispatched: boolean;
 }
 
-/** Number of most recently used kernels that a device keeps after the sessions that use them. */
+/** Number of most recently used kernels that a device keeps after their sessions are gone. */
 const KEPT_KERNELS = 256;
 
 /**
@@ -38,8 +38,8 @@ class Pool {
     return found;
   }
   /**
-   * Marks a kernel as most recently used, and drops the least recently used beyond the limit. Sessions hold the kernels
-   * they run.
+   * Marks a kernel as most recently used, and drops the least recently used kernels beyond the limit. Sessions hold
+   * their own kernels.
    */
   set(key: string, kernel: CompiledKernel): void {
     this.#kernels.delete(key);
@@ -67,7 +67,7 @@ export class Pipelines {
   /** Kernels of this program that were compiled, by key. */
   readonly #used = new Map<string, CompiledKernel>();
 
-  /** Throws LimitError where a kernel binds more than the device allows. */
+  /** Throws LimitError if a kernel binds more than the device allows. */
   constructor(device: Device, program: Pick<Program, "kernels">) {
     for (const kernel of program.kernels) checkBindings(device, kernel);
     this.#device = device;
@@ -90,7 +90,7 @@ export class Pipelines {
     return this.#layouts[kernel]!.layout;
   }
 
-  /** The pipeline of a kernel that was compiled. */
+  /** The pipeline of a compiled kernel. */
   pipeline(kernel: number): GPUComputePipeline {
     const pipeline = this.#used.get(this.#keys[kernel]!)?.pipeline;
     if (!pipeline) bug(`kernel ${this.#kernels[kernel]!.name} is not compiled yet`);
@@ -127,8 +127,9 @@ export class Pipelines {
   }
 
   /**
-   * Compiles those of these kernels that are not compiled, in parallel, and waits for those under way. `done` is called
-   * for each one waited for. Throws KernelError where the device refuses one; the next call tries it again.
+   * Compiles the kernels that are not compiled yet, in parallel, and waits for kernels already being compiled. `done`
+   * is called for each kernel waited for. Throws KernelError if the device refuses one; the next call tries that kernel
+   * again.
    */
   async compile(kernels: Iterable<number>, done: () => void = () => {}): Promise<void> {
     const wanted = this.missing(kernels).map(async (kernel) => {
@@ -146,7 +147,8 @@ export class Pipelines {
     } catch (error) {
       this.#pool.delete(key, compiled);
       this.#used.delete(key);
-      // Whoever asked for it first has given up the device, which he had opened for himself.
+      // The first requester has destroyed the Device object that it opened; this one is alive, so the kernel is
+      // compiled again.
       if (error instanceof DeviceLostError && this.#device.lostError === null) return this.#begin(kernel);
       throw error;
     }
@@ -189,8 +191,8 @@ async function compileOne(
   { pipelineLayout }: Layout,
 ): Promise<GPUComputePipeline> {
   const { gpu } = device;
-  // A faulty module fails in the pipeline's creation; the module's own error must not become an uncaptured error of the
-  // device.
+  // A faulty module fails when the pipeline is created. The module's own error must not become an uncaptured error of
+  // the device.
   gpu.pushErrorScope("validation");
   const module = gpu.createShaderModule({ label: kernel.name, code: kernel.wgsl });
   const moduleError = device.wait(() => gpu.popErrorScope());

@@ -1,4 +1,4 @@
-// Reads whole states back. Built packages leave this out.
+// Reads whole states back. Built packages omit this file.
 import { countOf } from "../../ground/base/collections.js";
 import type { Program } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
@@ -41,7 +41,7 @@ export async function readStates(
         device.gpu.queue.submit([encoder.finish()]);
         await device.wait(async () => {
           await staging.mapAsync(MAP_READ, 0, size);
-          // Where the device was lost since, this throws.
+          // Throws if the device has been lost since.
           bytes.set(new Uint8Array(staging.getMappedRange(0, size)), at);
           staging.unmap();
         });

@@ -1,9 +1,9 @@
-// What of a program a device cannot hold: told from the sizes of its slots, before anything is made.
+// Finds the slots of a program that a device cannot hold, from their sizes, before anything is allocated.
 import type { Program } from "../program/program.js";
 import { LimitError } from "../device/errors.js";
 import { textureFault, texturesIn } from "../device/held-textures.js";
 
-/** As WebGPU calls them. */
+/** The limits, by WebGPU's names. */
 export interface RoomLimits {
   readonly maxBufferSize: number;
   readonly maxStorageBufferBindingSize: number;
@@ -13,12 +13,15 @@ const SMALLER =
   "give smaller sizes with `max`, or shorter inputs; where the model bounds their length, logits are cut finer";
 const COMPILE_FOR_IT = "compile with `target: device.target`, which cuts weights into parts that fit";
 
-/** Asked for the bytes of each slot: the first that has no room, as an error; null where all have. */
+/**
+ * Returns a function that, given the bytes of each slot, returns the error for the first slot that does not fit; null
+ * if all fit.
+ */
 export function roomOn(
   program: Pick<Program, "slots" | "steps" | "kernels" | "target">,
   { maxBufferSize, maxStorageBufferBindingSize }: RoomLimits,
 ): (needed: readonly number[]) => LimitError | null {
-  // under the limit of a binding is what a dispatch binds
+  // slots that a dispatch binds are subject to the limit of a binding
   const bound = new Set(program.steps.flatMap((step) => (step.kind === "dispatch" ? step.slots : [])));
   const textures = texturesIn(program);
   const elsewhere = maxStorageBufferBindingSize < program.target.limits.storageBindingBytes;

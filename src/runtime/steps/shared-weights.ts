@@ -1,9 +1,9 @@
-// Weights that two programs store alike, which their sessions can share.
+// Finds weights that two programs store alike, which their sessions can share.
 import type { Program } from "../program/program.js";
 import { slotSizes } from "./buffers.js";
 import { texturesIn } from "../device/held-textures.js";
 
-/** For each slot of `program` with the same weights in the same layouts as a slot of `owner`: that slot. */
+/** Maps each slot of `program` to the slot of `owner` with the same weights in the same layouts. */
 export function sharedWeightSlots(program: Program, owner: Program): ReadonlyMap<number, number> {
   const owned = new Map([...weightsBySlot(owner)].map(([slot, held]) => [held, slot]));
   return new Map(
@@ -14,7 +14,7 @@ export function sharedWeightSlots(program: Program, owner: Program): ReadonlyMap
   );
 }
 
-/** Bytes of those slots. */
+/** Bytes of the slots that `program` can share. */
 export function sharedWeightBytes(program: Program, owner: Program): number {
   const sizeOf = slotSizes(program);
   return [...sharedWeightSlots(program, owner).keys()].reduce(

@@ -1,4 +1,4 @@
-// The sizes of a program: parsed once, and each distinct one evaluated once for a run.
+// The sizes of a program: each distinct size is parsed once, and evaluated once for a run.
 import { bug } from "../../ground/base/invariant.js";
 import type { Program, SizeText } from "../program/program.js";
 import type { Axis, Sizes } from "../../ground/size/axes.js";
@@ -13,7 +13,7 @@ export class SizeTable {
   readonly #sizes: Size[] = [];
   readonly #byText = new Map<SizeText, SizeIndex>();
 
-  /** The index of a size, which is parsed if it is new. */
+  /** The index of a size. A new size is parsed. */
   index(text: SizeText): SizeIndex {
     const known = this.#byText.get(text);
     if (known !== undefined) return known;
@@ -28,8 +28,8 @@ export class SizeTable {
   }
 
   /**
-   * The value of each size: a whole number from 0 on, or NaN where it is not one (a share, for tables that hold
-   * shares). Sizes above 2^53 are rounded: no device holds such buffers.
+   * The value of each size: an integer from 0 on, or NaN if it is not one (a share, for tables that hold shares). Sizes
+   * above 2^53 are rounded: no device has such buffers.
    */
   values(sizes: Sizes): Float64Array {
     return Float64Array.from(this.#sizes, (size) => {
@@ -46,7 +46,7 @@ export const parseAxes = ({ axes }: Pick<Program, "axes">): readonly Axis[] => a
 export const inputAxes = (axes: readonly Axis[]): readonly Axis[] =>
   axes.filter((a) => a.role !== "sequence" || a.count.kind === "input");
 
-/** The bytes of each slot of a program, from the values of a table that holds their sizes. */
+/** The bytes of each slot of a program, from the values of the table of sizes. */
 export function slotBytes({ slots }: Pick<Program, "slots">, table: SizeTable): (values: Float64Array) => number[] {
   const indices = slots.map(({ bytes }) => table.index(bytes));
   return (values) =>

@@ -12,7 +12,7 @@ const MOST_BYTES = DEFAULT_LIMITS.bufferBytes;
 /** The size of a staging buffer for `bytes` bytes of results. */
 export const stagingBytes = (bytes: number, most = MOST_BYTES): number => Math.max(16, Math.min(bytes, most));
 
-/** Copies the first `bytes` of a slot to offset `to`, a multiple of 8, of the bytes read. */
+/** Copies the first `bytes` of a slot to offset `to` of the bytes read, a multiple of 8. */
 export interface Copy {
   readonly slot: number;
   readonly to: number;
@@ -29,7 +29,7 @@ export class Staging {
   readonly #free: number[];
   readonly #waiting: ((place: number) => void)[] = [];
 
-  /** `count`: how many runs may be under way at once. `most`: the most bytes of one turn, a multiple of 8. */
+  /** `count`: the number of runs that may be under way at once. `most`: the most bytes of one turn, a multiple of 8. */
   constructor(
     device: Device,
     allocator: Allocator,
@@ -42,7 +42,7 @@ export class Staging {
     this.#free = this.#buffers.map((_, i) => i);
   }
 
-  /** Bytes of each buffer, and of all. */
+  /** Bytes of each buffer. */
   get bytes(): number {
     return this.#buffers[0]?.size ?? 0;
   }
@@ -51,7 +51,7 @@ export class Staging {
   }
 
   /**
-   * Whether `bytes` bytes can be read in one turn, in the submit of the steps that write them; if not, no other run may
+   * Whether `bytes` bytes can be read in one turn, in the submit of the steps that write them. If not, no other run may
    * begin meanwhile.
    */
   inOneTurn(bytes: number): boolean {
@@ -60,14 +60,14 @@ export class Staging {
 
   /**
    * Grows each buffer to `bytes` bytes; no run may be under way. Throws OutOfMemoryError, with the buffers unchanged,
-   * where the device has no room.
+   * if the device has no room.
    */
   async ensure(bytes: number): Promise<void> {
     const size = stagingBytes(bytes, this.#most);
     if (this.bytes >= size) return;
     const usage = BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst;
     const made = await this.#allocator.createAll(this.#buffers.map(() => ({ label: "results", size, usage })));
-    const [old, now] = [this.#buffers, made as GPUBuffer[]]; // none has a shape
+    const [old, now] = [this.#buffers, made as GPUBuffer[]]; // buffers, since none has a shape
     for (const buffer of this.#destroyed ? now : old) if (buffer) this.#allocator.destroy(buffer);
     if (!this.#destroyed) this.#buffers = now;
   }
@@ -96,7 +96,7 @@ export class Staging {
     bytes: number,
   ): Promise<ArrayBuffer> {
     const { gpu } = this.#device;
-    const through = this.#buffers[place]!; // a session makes them before its first run
+    const through = this.#buffers[place]!; // a session creates the buffers before its first run
     if (this.inOneTurn(bytes)) return this.#turn(through, encoder, buffers, copies, 0, bytes);
     const back = new Uint8Array(bytes);
     for (let start = 0; start < bytes; start += this.#most) {
@@ -132,7 +132,7 @@ export class Staging {
     const size = Math.max(8, stop - start);
     return this.#device.wait(async () => {
       await through.mapAsync(MAP_READ, 0, size);
-      // Where the device was lost since, this throws.
+      // Throws if the device has been lost since.
       const copy = through.getMappedRange(0, size).slice(0);
       through.unmap();
       return copy;

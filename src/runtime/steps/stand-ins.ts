@@ -1,17 +1,20 @@
-// Chooses steps that stand in for others in a run: those that a promise allows and, where kernels compile slowly, those
-// that avoid compiling a kernel as long as its compilation would cost more time than it saves.
+// Chooses the steps that stand in for others in a run: those that a promise allows and, if kernels compile slowly,
+// those that avoid compiling a kernel as long as compilation would cost more time than it saves.
 import type { RunPromise, StandInCase } from "../program/program.js";
 import type { Pipelines } from "./pipelines.js";
 import type { SizeIndex } from "./sizes.js";
 import { leavePacking } from "../device/held-textures.js";
 
-/** The part of a step that this choice depends on. */
+/** The part of a step that the choice depends on. */
 type Step =
   | {
       readonly kind: "dispatch";
       readonly kernel: number;
       readonly standIn: { readonly steps: number; readonly workgroups: SizeIndex; readonly where: StandInCase } | null;
-      /** As `packsRows`. Its `flops` are null, beyond every limit, so that no other step stands in for it alone. */
+      /**
+       * Whether the step packs rows, by `packsRows`. Its `flops` are null, beyond every limit, so that no other step
+       * stands in for it alone.
+       */
       readonly packs?: boolean;
       readonly flops: SizeIndex | null;
     }
@@ -19,10 +22,7 @@ type Step =
 
 type Dispatch = Extract<Step, { kind: "dispatch" }>;
 
-/**
- * A stand-in that was chosen to avoid compiling `kernel`: the operations it does, and the total after which compiling
- * pays.
- */
+/** A stand-in that was chosen to avoid compiling `kernel`: its operations, and the total after which compiling pays. */
 export interface Chosen {
   readonly kernel: number;
   readonly flops: number;
@@ -33,7 +33,7 @@ export class StandIns {
   readonly #steps: readonly Step[];
   readonly #pipelines: Pick<Pipelines, "fresh">;
   readonly #slow: boolean;
-  /** For each kernel not compiled so far, the floating-point operations that its stand-ins did. */
+  /** For each kernel that is not compiled yet, the floating-point operations that its stand-ins have done. */
   readonly #spared = new Map<number, number>();
 
   /** `slow`: the device compiles kernels one after the other, at their first dispatch. */
@@ -78,7 +78,7 @@ export class StandIns {
     move((where, _, other) =>
       where.kind === "promised" ? promises.includes(where.promise) : where.kind === "spared" && spares(where, other),
     );
-    // Which kernels are compiled anyway is known only after the other choices.
+    // The kernels compiled anyway are known only after the other choices.
     const needed = new Set(this.#steps.flatMap((step, i) => (running(step, i) ? [step.kernel] : [])));
     const isThere = (kernel: number): boolean => needed.has(kernel) || this.#pipelines.fresh([kernel]).length === 0;
     move((where, kernel, other) => where.kind === "shared" && isThere(kernel) && spares(where, other));

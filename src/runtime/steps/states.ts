@@ -1,4 +1,4 @@
-// States on the host side: reads and writes whole states, and shares them between sessions by name.
+// States on the host: reads and writes whole states, and shares states between sessions by name.
 import { countOf } from "../../ground/base/collections.js";
 import { bug } from "../../ground/base/invariant.js";
 import type { Program, ProgramState } from "../program/program.js";
@@ -20,8 +20,8 @@ export interface StateValue {
 export type StateShape = (state: ProgramState) => readonly number[];
 
 /**
- * For each state of `program`, its slot → the slot of `owner`'s state of the same name. Throws InputError where the
- * owner lacks one, or has it in another shape.
+ * Maps the slot of each state of `program` to the slot of `owner`'s state with the same name. Throws InputError if the
+ * owner lacks a state, or has it in another shape.
  */
 function sharedStates(program: Program, owner: SlotOwner): ReadonlyMap<number, SharedSlot> {
   const owned = new Map(owner.program.states.map((s) => [s.name, s]));
@@ -47,7 +47,7 @@ export interface SlotOwner {
   readonly buffers: Buffers;
 }
 
-/** The slots of `program` that other sessions own: those of its states and of its weights. */
+/** The slots of `program` that other sessions own: slots of its states and of its weights. */
 export const sharedSlots = (
   program: Program,
   statesOf: SlotOwner | null,
@@ -73,7 +73,7 @@ const PIECE = 16 * 1024 * 1024;
 
 /**
  * Bytes of the buffer through which states are read one after the other; 0 without states. States whose extents depend
- * on the run are not counted.
+ * on the run do not count.
  */
 export function readingBytes(states: readonly ProgramState[]): number {
   return bytesThrough(states, (s) => s.shape.map((d) => (typeof d === "number" ? d : 0)));
@@ -109,7 +109,7 @@ export function writeStates(
     return { buffer: buffers.buffer(state.slot), data };
   });
   for (const { buffer, data } of writes)
-    // no caller's memory is shared: checked by its constructor
+    // the constructor checked that the caller's memory is not shared
     if (data.length > 0) device.gpu.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
 }
 

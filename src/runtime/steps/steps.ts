@@ -18,7 +18,7 @@ export type Step =
       readonly kind: "dispatch";
       readonly kernel: number;
       readonly slots: readonly number[];
-      /** Offset of its words in the uniform buffer; −1 for none. */ readonly offset: number;
+      /** Offset of the step's words in the uniform buffer; −1 without uniforms. */ readonly offset: number;
       readonly words: number;
       readonly workgroups: SizeIndex;
       readonly standIn: { readonly steps: number; readonly workgroups: SizeIndex; readonly where: StandInCase } | null;
@@ -82,8 +82,8 @@ export class Steps {
   }
 
   /**
-   * Sets the sizes and promises of the next runs: writes uniforms, counts workgroups, chooses stand-ins. `spare`: the
-   * compilation of kernels that do not pay yet may be avoided. Throws LimitError where a dispatch is larger than the
+   * Sets the sizes and promises of the next runs: writes uniforms, counts workgroups, chooses stand-ins. `spare`:
+   * compilation of kernels that do not pay yet may be avoided. Throws LimitError if a dispatch is larger than the
    * device allows.
    */
   setSizes(values: Float64Array, promises: readonly RunPromise[] = [], spare = true): void {
@@ -185,7 +185,7 @@ export class Steps {
       pass.end();
       return;
     }
-    // Only passes have time stamps: empty passes are encoded before and after a copy.
+    // Only passes have time stamps, so empty passes are encoded before and after a copy.
     if (querySet) encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: begin } }).end();
     this.#move(encoder, buffers, index, step);
     if (querySet) encoder.beginComputePass({ timestampWrites: { querySet, endOfPassWriteIndex: end } }).end();
@@ -259,7 +259,7 @@ function wordOf(value: number): number {
   return value;
 }
 
-/** Splits `count` workgroups into x and y, neither above the limit, with the fewest in excess of the count. */
+/** Splits `count` workgroups into x and y, both within the limit, with the fewest workgroups in excess. */
 export function fold(count: number, limit: number, name: () => string): readonly [number, number] {
   const y = Math.ceil(count / limit);
   if (y > limit)

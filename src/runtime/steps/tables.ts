@@ -42,7 +42,7 @@ export class Tables {
     this.#seed = null;
   }
 
-  /** Writes the tables, except the seed, whose contents change with these sizes. */
+  /** Writes the tables whose contents change with these sizes, except the seed. */
   write(run: RunSizes, sizes: Sizes): void {
     for (const table of this.#program.tables)
       switch (table.kind) {
@@ -79,8 +79,8 @@ export class Tables {
   }
 
   /**
-   * Writes new positions, at least as many as are already written where there is room, so that growing by one position
-   * at a time stays cheap.
+   * Writes new positions: at least as many as are already written, if there is room, so that growing by one position at
+   * a time stays cheap.
    */
   #writeRope(table: RopeTable, positions: number): void {
     const done = this.#positions.get(table.slot) ?? 0;
@@ -136,7 +136,7 @@ export function tableData(table: SizedTable, axes: readonly Axis[], run: RunSize
 function ruleOf<K extends RuleKind>(axes: readonly Axis[], name: string, kind: K): Rule<K> {
   const axis = axes.find((a): a is SequenceAxis => a.name === name && a.role === "sequence");
   if (axis?.count.kind !== kind) bug(`axis ${name} is not made by ${kind}`);
-  return axis.count as Rule<K>; // its kind was compared
+  return axis.count as Rule<K>; // the kind was just compared
 }
 
 function spanTable(rule: Rule<"span">, sizes: Sizes): Uint32Array {
@@ -162,7 +162,7 @@ function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes)
 }
 
 /**
- * Rows from … to − 1 of a rope table: cosines of each position's angles, then their sines, both multiplied by the
+ * Rows from … to − 1 of a rope table: the cosines of each position's angles, then the sines, both multiplied by the
  * scale. Angles are computed in f64.
  */
 function ropeRows(table: RopeTable, from: number, to: number): Float32Array {
