@@ -1,4 +1,4 @@
-// The `.mod` text of a decoder's attention, whose heads have keys and values of their own or share them in groups.
+// The `.mod` source of a decoder's attention with key/value heads, one per query head or shared by groups (GQA).
 import { floatText, type DecoderConfig } from "./config.js";
 import { latentAttention } from "./latent-source.js";
 import { hasWindows, joinNames } from "./source-text.js";

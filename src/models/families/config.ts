@@ -1,4 +1,5 @@
-// Parses the `config.json` of a decoder as a description of its layers. Unknown fields and values are refused by name.
+// Parses the `config.json` of a decoder into a description of its layers. Unknown fields and values are refused by
+// name.
 import { CheckpointError } from "./errors.js";
 import { beyond, families, type Biases, type Family, type Loops } from "./families.js";
 import { Fields } from "./fields.js";
@@ -9,7 +10,7 @@ import { rotaryOf, type Rotary } from "./rotary.js";
 /** The architecture of a decoder. */
 export interface DecoderConfig {
   readonly family: Family;
-  /** What describes it. */
+  /** The source of the description: a `config.json` or a GGUF file. */
   readonly origin: "config.json" | "gguf";
   /** The size of the vocabulary. */
   readonly vocab: number;
@@ -32,15 +33,18 @@ export interface DecoderConfig {
   /** The attention window of each layer; 0: no limit. */
   readonly windows: readonly number[];
   readonly rotary: Rotary;
-  /** The mixture of experts of the layers that have one; null: none has. */
+  /** The mixture of experts of the layers that have one; null: no layer has one. */
   readonly mixture: Mixture | null;
-  /** Latent attention; null: each head has keys and values of its own, or shares them in groups. */
+  /** Latent attention; null: attention with key/value heads, one per query head or shared by groups. */
   readonly latent: Latent | null;
-  /** The factor on attention scores; null: 1/√(width of a head). */
+  /** The factor on attention scores; null: 1/√(head width). */
   readonly scoreScale: number | null;
-  /** Layers that run again and again; null: each runs once. */
+  /** The loops of layers that run several times; null: each layer runs once. */
   readonly loops: Loops | null;
-  /** Layers behind the last whose weights a checkpoint may hold, which guess tokens further ahead. */
+  /**
+   * Number of multi-token prediction layers after the last layer, whose weights a checkpoint may hold; modc ignores
+   * them.
+   */
   readonly ahead: number;
 }
 
@@ -59,7 +63,7 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
 /** Supported dtypes of weights. */
 const DTYPES = new Set(["float32", "float16", "bfloat16"]);
 
-/** Of these there are lists in a model's text: more than any decoder has, and few enough to be written. */
+/** The largest counts for which a model's text writes lists: above any decoder's, and small enough to write. */
 const MOST = { layers: 10_000, headDim: 65_536, loops: 100 } as const;
 
 /** Parses a configuration. Throws a CheckpointError that names the field and its value. */

@@ -18,7 +18,7 @@ export interface ConvertOptions {
   readonly routing: Routing;
   /** Seed of the predictors' inner weights, which the dense model does not determine. */
   readonly seed: number;
-  /** The dense model's weights; by default those in its folder. */
+  /** The dense model's weights. Default: the weights in its folder. */
   readonly weights?: string;
 }
 
@@ -34,13 +34,14 @@ export interface Converted {
 }
 
 /**
- * The initial logits of a predictor: sigmoid(2) = 0.88, so that every token is kept, and training can soon change it.
+ * The initial logits of a predictor: sigmoid(2) = 0.88, so that every token is kept, and training can soon change the
+ * decision.
  */
 const KEEP_LOGIT = 2;
 
 /**
  * Initial values of new weights: zero scores, so that each gate is 1 + 0.2 · tanh(0) = 1, and predictors that keep
- * every token. Other new weights are drawn by the seed.
+ * every token. Other new weights are drawn from the seed.
  */
 const INITIAL_VALUES: readonly (readonly [ending: string, value: number])[] = [
   [".router.weight", 0],
@@ -48,11 +49,11 @@ const INITIAL_VALUES: readonly (readonly [ending: string, value: number])[] = [
   [".guess.down.bias", KEEP_LOGIT],
 ];
 
-/** Whether a weight belongs to the routing, and so is not in the dense model. */
+/** Whether a weight belongs to the routing, and so is missing in the dense model. */
 const isNew = ({ path }: { readonly path: string }): boolean => /^layers\.\d+\.(?:router|guess)\./.test(path);
 
 /**
- * Writes a folder that commands open like the dense one. The folder appears complete or not at all. Throws
+ * Writes a folder that commands open like the dense model's folder. The folder appears complete or not at all. Throws
  * CheckpointError and WeightsError.
  */
 export async function convertFolder(

@@ -16,7 +16,7 @@ import {
 } from "./mixture-source.js";
 import { hasWindows, isUniform, joinNames } from "./source-text.js";
 
-/** Which layers are routed, and the final capacity for training, as an expression of the language. */
+/** The routed layers, and the final capacity for training, as an expression of the language. */
 export interface Routing {
   /** Every n-th layer is routed. */
   readonly every: number;
@@ -24,9 +24,9 @@ export interface Routing {
 }
 
 /**
- * The model as source text in the canonical form; its weights have Hugging Face's keys. A routed model computes the
- * same as the dense one, up to rounding, if router weights are zero and predictors keep every token: its capacity
- * starts at 100% and its gates at 1.
+ * The model as source text in the canonical form; its weights have Hugging Face's keys. If router weights are zero and
+ * predictors keep every token, a routed model computes the same as the dense model up to rounding: its capacity starts
+ * at 100% and its gates at 1.
  */
 export function decoderSource(config: DecoderConfig, routing: Routing | null = null): string {
   const text = [
@@ -55,7 +55,7 @@ function imports(config: DecoderConfig, routing: Routing | null): string {
   return `import { ${all.join(", ")} } from "std"`;
 }
 
-/** Tables of angles and windows that no formula of the language expresses. */
+/** Tables of angles and windows that no formula of the language can express. */
 function constants(config: DecoderConfig): readonly string[] {
   const { rotary, windows } = config;
   const angles =
@@ -82,7 +82,7 @@ block MLP(dim: int, hidden: int) {
 }`;
 }
 
-/** Arguments of a layer's attention, by their names. */
+/** Arguments of a layer's attention, by name. */
 const attentionArguments = (config: DecoderConfig, window: string | false): string => {
   const { family, latent, rotary } = config;
   const theta = rotary.frequencies === null && "theta";

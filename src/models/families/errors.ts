@@ -1,4 +1,4 @@
-// Errors of checkpoint folders: what is unsupported in one of their files, in one sentence with a hint.
+// Errors of checkpoint folders: one sentence about the unsupported content of a file, with a hint.
 import { ModcError } from "../../ground/base/errors.js";
 
 export type CheckpointErrorCode = "bad-config" | "bad-folder" | "bad-option";

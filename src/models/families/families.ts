@@ -1,5 +1,5 @@
-// The supported decoder families: the defaults of their configurations, and the weights of their layers. One record for
-// each `model_type`; defaults are those of Hugging Face's configuration classes.
+// The supported decoder families, one record for each `model_type`: defaults of their configurations, and the weights
+// of their layers. Defaults are those of Hugging Face's configuration classes.
 import type { Fields } from "./fields.js";
 import { deepseekLatent, longcatLatent, type Latent } from "./latent.js";
 import {
@@ -29,37 +29,37 @@ export interface Family {
   readonly positions: number;
   /** Default width of a head; null: dim / heads. */
   readonly headDim: number | null;
-  /** Default number of key and value heads; null: that of the query heads. */
+  /** Default number of key/value heads; null: the number of query heads. */
   readonly kvHeads: number | null;
   biases(config: Fields): Biases;
-  /** What of q and k has a norm: each head, all heads as one row, or nothing. */
+  /** The part of q and k that is normalized: each head, all heads as one row, or nothing. */
   readonly headNorms: "head" | "row" | null;
   /** The attention window of each of `depth` layers; 0: no limit. */
   windows(config: Fields, depth: number): readonly number[];
-  /** Fields of the network's hidden width and of the number of layers. */
+  /** Names of the fields with the network's hidden width and the number of layers. */
   readonly fields: { readonly hidden: string; readonly depth: string };
   /** Default of `rope_theta`. */
   readonly theta: number;
-  /** The mixture of experts of a family that has one. */
+  /** The mixture of experts; null if the family has none. */
   mixture(config: Fields, depth: number): Mixture | null;
-  /** The latent attention of a family that has it. */
+  /** The latent attention; null if the family has none. */
   latent(config: Fields, dim: number): Latent | null;
-  /** Whether a layer is two of each, attention and network, with the mixture beside the second half. */
+  /** Whether a layer has two attentions and two networks, with the mixture parallel to its second half. */
   readonly twofold: boolean;
-  /** Whether attention and network have a norm behind them too. */
+  /** Whether attention and network also have a norm after them (sandwich norm). */
   readonly sandwich: boolean;
-  /** How often all layers run; null: once. */
+  /** The loops over all layers; null: they run once. */
   loops(config: Fields): Loops | null;
 }
 
-/** Layers that run again and again, until a token's gate has let it go. */
+/** Layers that run several times, until a token's exit gate stops them for the token. */
 export interface Loops {
   readonly most: number;
-  /** A token leaves when the probability that it has left is as much. */
+  /** A token leaves the loop when its cumulative exit probability reaches this threshold. */
   readonly threshold: number;
 }
 
-/** What families have unless they say otherwise. */
+/** Defaults of families. */
 const usual = {
   fields: { hidden: "intermediate_size", depth: "num_hidden_layers" },
   theta: 10000,
@@ -221,7 +221,7 @@ const ouro: Family = {
   },
 };
 
-/** By `model_type`. */
+/** The supported families by `model_type`. */
 export const families: ReadonlyMap<string, Family> = new Map(
   [llama, mistral, qwen2, qwen3, mixtral, olmoe, qwen2Moe, qwen3Moe, deepseek, longcat, ouro].map((family) => [
     family.type,
@@ -229,7 +229,7 @@ export const families: ReadonlyMap<string, Family> = new Map(
   ]),
 );
 
-/** By `model_type`, why modc cannot read a family that people try. */
+/** The reason why modc cannot read a popular family, by `model_type`. */
 export const beyond: ReadonlyMap<string, string> = new Map([
   [
     "gpt_oss",
@@ -251,7 +251,7 @@ function noBias(config: Fields, name: string): false {
   return false;
 }
 
-/** Layers from `max_window_layers` on have a window; none has if `use_sliding_window` is not true. */
+/** Layers from `max_window_layers` on have a window. If `use_sliding_window` is not true, no layer has one. */
 function qwenWindows(config: Fields, depth: number): readonly number[] {
   const used = config.flag("use_sliding_window") ?? false;
   const window = used ? (config.has("sliding_window") ? config.whole("sliding_window") : 4096) : null;

@@ -3,7 +3,9 @@ import { parseJson, type Json } from "../../runtime/weights/json.js";
 import { escapedName } from "../../ground/base/shown.js";
 import { CheckpointError } from "./errors.js";
 
-/** The fields of one object, mostly of a JSON file. A null field counts as absent, since Python writes `None` as null. */
+/**
+ * The fields of one object, usually of a JSON file. A null field counts as absent, since Python writes `None` as null.
+ */
 export class Fields {
   private constructor(
     private readonly values: ReadonlyMap<string, Json>,
@@ -27,7 +29,7 @@ export class Fields {
     return new Fields(json as ReadonlyMap<string, Json>, file, "");
   }
 
-  /** Fields that are not of a JSON file: those of `values`, called by `prefix` and their names at a `place`. */
+  /** Fields that do not come from a JSON file. Messages name them by `prefix` and field name, at `place`. */
   static of(values: ReadonlyMap<string, Json>, place: string, prefix: string): Fields {
     return new Fields(values, place, prefix);
   }

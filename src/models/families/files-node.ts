@@ -1,4 +1,4 @@
-// Finds the files of a checkpoint: model, weights, tokenizer, in a folder or all in one GGUF file. Node only.
+// Finds the files of a checkpoint, in a folder or in one GGUF file: model, weights, tokenizer. Node only.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { isGgufPath } from "../../runtime/weights/gguf/header-node.js";
@@ -8,10 +8,10 @@ export const MODEL_FILE = "model.mod";
 export const CONFIG_FILE = "config.json";
 const WEIGHTS = ["model.safetensors.index.json", "model.safetensors"];
 
-/** Whether a path is that of a checkpoint: a folder, or a GGUF file. */
+/** Whether a path names a checkpoint: a folder, or a GGUF file. */
 export const isCheckpoint = (path: string): boolean => isGgufPath(path) || isFolder(path);
 
-/** Files of a checkpoint by purpose; null for missing ones. */
+/** Files of a checkpoint by purpose; null for missing files. */
 export interface CheckpointFiles {
   /**
    * The file name of the model's source in messages, whether the file exists or the source is generated from the

@@ -1,5 +1,5 @@
-// Opens the model of a checkpoint, a folder or a GGUF file: its own source, or one generated from its configuration.
-// Node only.
+// Opens the model of a checkpoint (a folder or a GGUF file): its own source, or source generated from its
+// configuration. Node only.
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";
@@ -24,7 +24,7 @@ const CONFIG = "config.json";
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
- * The model's source: the folder's `model.mod`, or one generated from its `config.json` or from a GGUF file. Throws
+ * The model's source: the folder's `model.mod`, or source generated from its `config.json` or from a GGUF file. Throws
  * CheckpointError, and WeightsError for a broken GGUF file.
  */
 export function checkpointSource(folder: string): SourceFile {
@@ -45,7 +45,7 @@ export function checkpointConfig(folder: string): DecoderConfig {
   });
 }
 
-/** How a folder that holds a part of a model, or another file of it, is opened. */
+/** The hint for a folder that holds a part of a model or another model file: how to open that. */
 function hintFor(folder: string): string {
   const names = readdirSync(folder).toSorted((a, b) => (a < b ? -1 : 1));
   const model = names.find((name) => /\.(?:gguf|mod)$/i.test(name));
@@ -66,8 +66,8 @@ export interface CheckpointText {
   /** Null if there is no tokenizer. */
   readonly info: TokenizerInfo | null;
   /**
-   * Generation defaults. The tokens that end a text come from `generation_config.json`, else from `config.json`, else
-   * from the tokenizer.
+   * Generation defaults. The tokens that end a sequence come from `generation_config.json`, else from `config.json`,
+   * else from the tokenizer.
    */
   readonly generation: GenerationDefaults;
 }
@@ -94,7 +94,7 @@ export async function checkpointText(folder: string): Promise<CheckpointText> {
   };
 }
 
-/** The size of the vocabulary that a `config.json` says, which may be more than a tokenizer uses; 0: it says none. */
+/** The vocabulary size in a `config.json`, which may be larger than the tokenizer's; 0 if the file has none. */
 const vocabularyOf = (file: string): number => Fields.parse(readConfigText(file), file).whole("vocab_size", 0) ?? 0;
 
 /** Reads a small UTF-8 file, without its byte-order mark. Throws CheckpointError. */

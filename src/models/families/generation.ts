@@ -1,10 +1,10 @@
-// Parses `generation_config.json`: the tokens that end a text, and the default sampling options.
+// Parses `generation_config.json`: the tokens that end a sequence, and the default sampling options.
 import { escapedName } from "../../ground/base/shown.js";
 import { Fields } from "./fields.js";
 
-/** The generation defaults of a checkpoint, with the names of the sampling options; unset ones are absent. */
+/** The generation defaults of a checkpoint, by the names of sampling options; unset options are absent. */
 export interface GenerationDefaults {
-  /** Tokens that end a text. */
+  /** Tokens that end a sequence. */
   readonly ends: readonly number[];
   /** Maximum number of generated tokens; null if unset. */
   readonly maxTokens: number | null;
@@ -16,14 +16,14 @@ export interface GenerationDefaults {
     readonly minP?: number;
     readonly repetitionPenalty?: number;
   };
-  /** Fields, as `name = value`, that change how Hugging Face generates but that modc does not support. */
+  /** Fields, as `name = value`, that change Hugging Face's generation and that modc does not support. */
   readonly ignored: readonly string[];
 }
 
 /** The defaults of a folder without settings. */
 export const NO_DEFAULTS: GenerationDefaults = { ends: [], maxTokens: null, sampling: {}, ignored: [] };
 
-/** Unsupported fields that change a text, with the values that have no effect. */
+/** Unsupported fields that change the generated text, with the values that have no effect. */
 const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
   ["num_beams", [1]],
   ["num_beam_groups", [1]],
@@ -49,7 +49,7 @@ const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<string, rea
 const DEFAULT_TOP_K = 50;
 
 /**
- * Parses a `generation_config.json`, or the generation fields of a `config.json`, of a model with so many tokens; null:
+ * Parses a `generation_config.json`, or the generation fields of a `config.json`. The model has `vocab` tokens; null:
  * unknown. Throws a CheckpointError that names the field and its value.
  */
 export function parseGenerationConfig(

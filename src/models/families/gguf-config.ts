@@ -1,4 +1,4 @@
-// The keys of a GGUF file as the configuration of a decoder. Unknown keys and values are refused by name.
+// Reads the keys of a GGUF file as the configuration of a decoder. Unknown keys and values are refused by name.
 import type { GgufHeader, GgufTensor } from "../../runtime/weights/gguf/header.js";
 import type { GgufValue } from "../../runtime/weights/gguf/metadata.js";
 import { ROPE_FACTORS } from "../../runtime/weights/gguf/names.js";
@@ -9,7 +9,7 @@ import { parseConfig, type DecoderConfig } from "./config.js";
 import { CheckpointError } from "./errors.js";
 import { Fields } from "./fields.js";
 
-/** Keys that are read below, behind the name of the architecture. */
+/** Keys that are read below, after the prefix of the architecture. */
 const READ: ReadonlySet<string> = new Set([
   "vocab_size",
   "context_length",
@@ -32,12 +32,12 @@ const READ: ReadonlySet<string> = new Set([
   "rope.scaling.yarn_beta_fast",
   "rope.scaling.yarn_beta_slow",
 ]);
-/** Keys that change nothing of what is computed. */
+/** Keys that do not affect the computation. */
 const WITHOUT_EFFECT: ReadonlySet<string> = new Set(["rope.scaling.finetuned", "tensor_data_layout"]);
 
 /**
- * The decoder that a GGUF file describes; `read` gives the bytes of a small tensor. Its weights are those that
- * `ggufWeights` gives. Throws CheckpointError, and WeightsError for an architecture that modc does not read.
+ * The decoder that a GGUF file describes. `read` returns the bytes of a small tensor. The decoder's weights are the
+ * weights of `ggufWeights`. Throws CheckpointError, and WeightsError for an architecture that modc does not read.
  */
 export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uint8Array): DecoderConfig {
   const { tensors, file } = header;
@@ -69,10 +69,10 @@ export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uin
   };
 }
 
-/** The keys that begin so, without that, as values of JSON. */
+/** The keys with this prefix, without the prefix, as JSON values. */
 function keysBehind(prefix: string, { metadata }: GgufHeader): ReadonlyMap<string, Json> {
   const json = (value: GgufValue): Json => {
-    if (typeof value === "bigint") return Number(value); // which is no exact number, and is refused as a size
+    if (typeof value === "bigint") return Number(value); // an inexact number, which is refused as a size
     return typeof value === "object" ? Array.from<number | bigint | string, Json>(value, json) : value;
   };
   return new Map(
@@ -80,7 +80,7 @@ function keysBehind(prefix: string, { metadata }: GgufHeader): ReadonlyMap<strin
   );
 }
 
-/** Throws where the file has other layers than it says. */
+/** Throws if the file's layers do not match its number of layers. */
 function expectLayers({ tensors }: GgufHeader, keys: Fields): void {
   const layers = new Set([...tensors.keys()].flatMap((name) => /^blk\.(\d+)\./.exec(name)?.[1] ?? [])).size;
   if (needed(keys, "block_count") !== layers)
@@ -90,7 +90,7 @@ function expectLayers({ tensors }: GgufHeader, keys: Fields): void {
 const needed = (keys: Fields, name: string): number => keys.whole(name) ?? keys.missing(name);
 const neededAbove0 = (keys: Fields, name: string): number => keys.positive(name) ?? keys.missing(name);
 
-/** Sizes of layers, as a `config.json` names them. */
+/** Sizes of layers, by the names of a `config.json`. */
 function sizes(keys: Fields): Readonly<Record<string, number>> {
   const [dim, heads] = [needed(keys, "embedding_length"), needed(keys, "attention.head_count")];
   const kvHeads = keys.whole("attention.head_count_kv") ?? heads;
@@ -108,7 +108,7 @@ function sizes(keys: Fields): Readonly<Record<string, number>> {
   };
 }
 
-/** The number of tokens: rows of the embedding, as many as the tokenizer has. */
+/** The number of tokens: the rows of the embedding, which must match the tokenizer. */
 function vocabularyOf({ metadata, tensors, file }: GgufHeader, keys: Fields): number {
   const embedding = tensors.get("token_embd.weight");
   if (embedding === undefined) throw new CheckpointError("bad-config", `${file} has no tensor "token_embd.weight"`);
@@ -124,7 +124,7 @@ function vocabularyOf({ metadata, tensors, file }: GgufHeader, keys: Fields): nu
   return rows;
 }
 
-/** The width of a head, where it is said. Keys, values and what is rotated must be as wide. */
+/** The width of a head, if the file specifies it. Key width, value width and rotated width must be equal. */
 function headWidth(keys: Fields): number | null {
   const names = ["attention.key_length", "attention.value_length", "rope.dimension_count"];
   const said = names.filter((name) => keys.has(name));
@@ -137,7 +137,7 @@ function headWidth(keys: Fields): number | null {
   return width;
 }
 
-/** As `rope_scaling` of a `config.json` says it. */
+/** The scaling in the form of `rope_scaling` in a `config.json`. */
 function ropeScaling(keys: Fields): object | null {
   const older = keys.positive("rope.scale_linear");
   const kind = keys.text("rope.scaling.type") ?? (older === null ? "none" : "linear");
@@ -188,7 +188,7 @@ function rotaryFactors(
 
 const isOff = (value: unknown): boolean => value === false || value === 0 || value === "";
 
-/** The shortest decimal number that is that f32. */
+/** The shortest decimal number that rounds to the same f32. */
 function decimal(value: number): number {
   for (let digits = 1; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits));

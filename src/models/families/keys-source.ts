@@ -1,17 +1,20 @@
-// The `names` of a decoder's text: which key of a checkpoint each weight has.
+// The section `names` of a decoder's source, which maps weights to the keys of a checkpoint.
 import type { DecoderConfig } from "./config.js";
 import { latentKeys } from "./latent-source.js";
 import { hasDense, mixtureKeys } from "./mixture-source.js";
 
-/** A layer's weights lie in what `Residual` or `MoD` received as `inner`; those of loops have neither. */
+/**
+ * The path of a layer's weights. They are members of the block that `Residual` or `MoD` receives as `inner`; looped
+ * layers have neither.
+ */
 const oursOf = ({ loops }: DecoderConfig): string => (loops ? "layers.{i}" : "layers.{i}.inner");
 const THEIRS = "model.layers.{i}";
 
-/** The entries of `names`, one a line. */
+/** The entries of `names`, one per line. */
 export function keys(config: DecoderConfig): readonly string[] {
   const { tied, family } = config;
   const ours = oursOf(config);
-  // A layer that is two of each numbers them.
+  // A twofold layer numbers its halves.
   const nth = family.twofold ? ".{n}" : "";
   return [
     rule("embed.table", "model.embed_tokens.weight", ...(tied ? ["lm_head.weight"] : [])),
@@ -32,7 +35,7 @@ export function keys(config: DecoderConfig): readonly string[] {
 const rule = (path: string, ...keysOf: readonly string[]): string =>
   `"${path}" = ${keysOf.map((key) => `"${key}"`).join(" or ")}`;
 
-/** Of the norms behind attention and network. */
+/** The keys of the norms after attention and network. */
 const sandwichKeys = (ours: string): readonly string[] => [
   rule(`${ours}.attn_out_norm.weight`, `${THEIRS}.input_layernorm_2.weight`),
   rule(`${ours}.mlp_out_norm.weight`, `${THEIRS}.post_attention_layernorm_2.weight`),
@@ -48,7 +51,7 @@ function attentionKeys(config: DecoderConfig, nth: string): readonly string[] {
       return rule(`${ours}.${p}.${w}`, `${theirs}.${key}.${w}`);
     });
   }
-  // With norms of q and k the linear maps are named one by one: a placeholder would match q_norm too.
+  // With norms of q and k, the linear maps are listed individually, since a placeholder would match q_norm too.
   const maps = family.headNorms === null ? ["{p}"] : ["q", "k", "v", "o"];
   const biased = biases.qkv && biases.o ? maps : biases.qkv ? ["q", "k", "v"] : [];
   return [
@@ -62,12 +65,15 @@ function denseKeys(config: DecoderConfig, nth: string): readonly string[] {
   const { biases, family, mixture } = config;
   const theirs = `${THEIRS}.${family.twofold ? `mlps${nth}` : "mlp"}`;
   const w = biases.mlp ? "{w}" : "weight";
-  // Beside mixtures the maps are named one by one: a placeholder would match the router too.
+  // With a mixture, the maps are listed individually, since a placeholder would match the router too.
   const maps = mixture === null || family.twofold ? ["{p}"] : ["gate", "up", "down"];
   return maps.map((p) => rule(`${oursOf(config)}.mlp${nth}.${p}.${w}`, `${theirs}.${p}_proj.${w}`));
 }
 
-/** What guesses tokens further ahead is no part of the model: layers behind the last, or LongCat's `mtp`. */
+/**
+ * Ignores the weights of multi-token prediction, which is not part of the model: layers after the last, or LongCat's
+ * `mtp`.
+ */
 function aheadKeys({ ahead, depth, family, mixture }: DecoderConfig): readonly string[] {
   if (family.twofold)
     return [2, 3, 4, 5, 6].map((n) => {

@@ -1,8 +1,8 @@
-// The `.mod` text of latent attention.
+// The `.mod` source of latent attention.
 import { floatText, type DecoderConfig } from "./config.js";
 import { LATENT_EPS, type Latent } from "./latent.js";
 
-/** The block `Attention` of a decoder whose keys and values come from a short row. */
+/** The block `Attention` of a decoder with latent attention, whose keys and values are projected from a short row. */
 export function latentAttention({
   biases,
   latent,
@@ -13,7 +13,7 @@ export function latentAttention({
     rotary.frequencies === null
       ? "theta"
       : `frequencies: frequencies${rotary.scale === 1 ? "" : `, scale: ${floatText(rotary.scale)}`}`;
-  // Pairs that are neighbours in the checkpoint become halves, of queries and keys alike.
+  // Pairs of neighbours in the checkpoint become halves, for queries and keys alike.
   const turn = (x: string, dims: string): string =>
     latent.neighbours
       ? `rope(rearrange(${x}, "${dims} (d two) -> ${dims} (two d)", two: 2), ${angles})`
@@ -61,17 +61,17 @@ const names = ({ queryRank }: Latent): readonly string[] => [
 const latentParameters = (latent: Latent, theta: boolean): string =>
   ["dim", "heads", ...names(latent)].map((n) => `${n}: int`).join(", ") + (theta ? ", theta: float" : "");
 
-/** The names of the attention's widths, as arguments. */
+/** The names of the attention's widths, as a list of arguments. */
 export const latentNames = (latent: Latent): string => names(latent).join(", ");
 
-/** The same as parameters of a model, with their values. */
+/** The widths as parameters of a model, with their default values. */
 export function latentDefaults(latent: Latent): readonly string[] {
   const { queryRank, keyRank, still, turned, value } = latent;
   const values = [...(queryRank === null ? [] : [queryRank]), keyRank, still, turned, value];
   return names(latent).map((name, i) => `${name}: int = ${values[i]}`);
 }
 
-/** Our names of the maps and norms, and those of a checkpoint. */
+/** Names of the maps and norms: in modc's source, and in a checkpoint. */
 export const latentKeys = ({ queryRank }: Latent): readonly (readonly [string, string])[] => [
   ...(queryRank === null
     ? ([["q", "q_proj"]] as const)

@@ -1,24 +1,26 @@
-// Multi-head latent attention of a checkpoint (DeepSeek-V2, arXiv 2405.04434): keys and values of all heads come from
-// one short row of each token, and a part of a head alone is rotated.
+// Multi-head latent attention of a checkpoint (DeepSeek-V2, arXiv 2405.04434): keys and values of all heads are
+// projected from one short row per token, and only a part of each head is rotated.
 import type { Fields } from "./fields.js";
 
 export interface Latent {
-  /** Width of the row from which queries are made; null: they are made from the stream. */
+  /** Width of the row from which queries are projected; null: from the residual stream. */
   readonly queryRank: number | null;
-  /** Width of the row from which keys and values are made. */
+  /** Width of the row from which keys and values are projected. */
   readonly keyRank: number;
-  /** Widths of a head: of what is not rotated, of what is, and of values. */
+  /** Widths of a head: `still`: the part without rotation; `turned`: the rotated part; `value`: the values. */
   readonly still: number;
   readonly turned: number;
   readonly value: number;
-  /** Whether rotated pairs are neighbours in the checkpoint, rather than halves. */
+  /**
+   * Whether the two values of a rotated pair are neighbours in the checkpoint. If not, they are in different halves.
+   */
   readonly neighbours: boolean;
-  /** Factors on the queries, and on the row of keys and values, behind their norms. */
+  /** Factors on the queries' row and on the keys' and values' row, applied after their norms. */
   readonly queryScale: number;
   readonly keyScale: number;
 }
 
-/** Epsilon of the norms of both rows: these families do not say it in their configuration. */
+/** Epsilon of the norms of both rows, which these families' configurations do not contain. */
 export const LATENT_EPS = 1e-6;
 
 export function deepseekLatent(config: Fields): Latent {
@@ -34,7 +36,7 @@ export function deepseekLatent(config: Fields): Latent {
   };
 }
 
-/** The same, with rows scaled to the size of the stream. */
+/** LongCat's latent attention: DeepSeek's with rows scaled to the size of the stream. */
 export function longcatLatent(config: Fields, dim: number): Latent {
   const latent = deepseekLatent(config);
   const rank = latent.queryRank ?? config.refuse("q_lora_rank", "the queries of this family are made from a short row");
@@ -50,10 +52,7 @@ export function longcatLatent(config: Fields, dim: number): Latent {
   };
 }
 
-/**
- * The factor on scores: 1/√width, raised for stretched positions as these families' code raises it; null where it is
- * not raised.
- */
+/** The factor on scores: 1/√width, raised for scaled positions as in these families' code; null if it is not raised. */
 export function latentScale(config: Fields, { still, turned }: Latent): number | null {
   const fields = config.object("rope_parameters") ?? config.object("rope_scaling");
   const all = fields?.number("mscale_all_dim") ?? 0;

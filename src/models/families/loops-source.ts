@@ -1,7 +1,7 @@
-// The `.mod` text of a decoder whose layers run in loops: its layer, and what its model computes.
+// The `.mod` source of a decoder with looped layers: its layer, and the forward function of its model.
 import { joinNames } from "./source-text.js";
 
-/** A layer with norms before and behind attention and network, whose queries may be fewer than its keys. */
+/** A layer with norms before and after attention and network, whose queries may be fewer than its keys. */
 export const loopLayer = (parameters: string, attn: string): string =>
   `/// A layer with a norm before and behind each half (sandwich). It returns its update only.
 block DecoderLayer(${parameters}) {
@@ -21,7 +21,7 @@ block DecoderLayer(${parameters}) {
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { attend(x, x) }
 }`;
 
-/** Parameters of the model that only loops have. */
+/** Parameters that only a model with loops has. */
 export const loopParameters = (most: number, threshold: string): string =>
   joinNames(`loops: int = ${most}`, `keys: string = "own"`, `live threshold: float = ${threshold}`);
 
@@ -34,7 +34,7 @@ export const ABOUT_LOOPS = `/// All layers run up to \`loops\` times, and the fi
 /// it left with. At a threshold of 1 nobody leaves, and both are the published
 /// model.`;
 
-/** `head`: from the state of the tokens to their logits. */
+/** The forward function. `head`: the expression that maps the tokens' state to logits. */
 export const loopForward = (head: (x: string) => string): string => `
   forward(tokens: u32[B, T <= context]) -> logits: f32[B, T, vocab] {
     x = embed(tokens)

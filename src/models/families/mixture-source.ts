@@ -1,30 +1,30 @@
-// The `.mod` text of a decoder's mixtures of experts.
+// The `.mod` source of a decoder's mixtures of experts.
 import { floatText, type DecoderConfig } from "./config.js";
 import type { Mixture } from "./mixture.js";
 import { joinNames } from "./source-text.js";
 
-/** Blocks of the library that the mixture is written with. */
+/** The library blocks that the mixture uses. */
 export const mixtureImports = ({ mixture, family }: DecoderConfig): readonly string[] =>
   mixture === null ? [] : family.twofold ? ["Same"] : ["MoE", ...(mixture.shared ? ["SharedMoE"] : [])];
 
-/** Whether some layers have the network of dense layers. */
+/** Whether some layers have a dense network. */
 export const hasDense = ({ mixture, family }: DecoderConfig): boolean =>
   mixture === null || family.twofold || mixture.layers.includes(false);
 
-/** The number of dense layers in front, where all others have the mixture; else null. */
+/** The number of leading dense layers, if all other layers have the mixture; else null. */
 function denseInFront({ layers }: Mixture): number | null {
   const first = layers.indexOf(true);
   return first > 0 && layers.slice(first).every(Boolean) ? first : null;
 }
 
-/** Which layers have the mixture, where no number says it. */
+/** The constant that lists the layers with a mixture, if no number describes them. */
 export function mixtureConstants({ mixture, family }: DecoderConfig): readonly string[] {
   if (mixture === null || family.twofold || !mixture.layers.includes(false) || denseInFront(mixture) !== null)
     return [];
   return [`/// Which layers have a mixture of experts.\nconst mixed = [${mixture.layers.join(", ")}]`];
 }
 
-/** The mixture's parameters of the model, with their values. */
+/** The model's parameters for the mixture, with their values. */
 export function mixtureDefaults({ mixture, family }: DecoderConfig): readonly string[] {
   if (mixture === null) return [];
   const dense = family.twofold ? null : denseInFront(mixture);
@@ -38,7 +38,7 @@ export function mixtureDefaults({ mixture, family }: DecoderConfig): readonly st
   ];
 }
 
-/** The network of layer i: a mixture, or that of dense layers. */
+/** The network of layer i: a mixture or a dense network. */
 export function mixtureOfLayer(config: DecoderConfig & { readonly mixture: Mixture }): string {
   const { mixture, family } = config;
   if (family.twofold)
@@ -97,7 +97,7 @@ block ZeroMoE(${parameters}, ${rates}) {
   ];
 }
 
-/** Rules of \`names\` for the mixture's weights: our path and theirs. */
+/** The `names` rules of the mixture's weights: path in modc's source, and key in the checkpoint. */
 export function mixtureKeys({ mixture, family }: DecoderConfig): readonly (readonly [string, string])[] {
   if (mixture === null) return [];
   const { keys, lifted, shared } = mixture;

@@ -1,12 +1,12 @@
-// The mixtures of experts of a checkpoint: how many experts, which a token takes, and by which gates.
+// The mixtures of experts of a checkpoint: the experts, a token's choice among them, and the gates.
 import type { Fields } from "./fields.js";
 
-/** A mixture of experts in the place of a layer's network. */
+/** A mixture of experts that replaces a layer's network. */
 export interface Mixture {
-  /** Number of experts with weights, and of those that give back their input, which follow them. */
+  /** `experts`: number of experts with weights. `same`: number of identity experts, which follow them. */
   readonly experts: number;
   readonly same: number;
-  /** Experts that a token takes. */
+  /** Number of experts that a token chooses. */
   readonly k: number;
   /** The hidden width of an expert. */
   readonly hidden: number;
@@ -15,26 +15,26 @@ export interface Mixture {
   readonly renormalize: boolean;
   /** The factor on gates. */
   readonly scale: number;
-  /** Groups of experts, and in how many of them a token may choose. */
+  /** `groups`: groups of experts. `open`: number of groups in which a token may choose. */
   readonly groups: number;
   readonly open: number;
-  /** Whether a bias that no gradient moves lifts the scores for the choice. */
+  /** Whether a bias that gradients do not change is added to the scores for the choice. */
   readonly lifted: boolean;
-  /** A network beside the mixture that every token takes. */
+  /** A network parallel to the mixture, which every token takes; null: none. */
   readonly shared: { readonly hidden: number; readonly gated: boolean } | null;
-  /** For each layer, whether it has the mixture or the network of dense layers. */
+  /** For each layer, whether it has the mixture or a dense network. */
   readonly layers: readonly boolean[];
   readonly keys: MixtureKeys;
 }
 
-/** Keys of a mixture's weights behind `model.layers.{i}.`, without `.weight`. */
+/** Keys of a mixture's weights after `model.layers.{i}.`, without `.weight`. */
 export interface MixtureKeys {
   readonly router: string;
-  /** The key of the bias that lifts scores. */
+  /** The key of the bias on scores. */
   readonly bias: string;
   readonly shared: string;
   readonly sharedGate: string;
-  /** The folder of experts, and the names of an expert's maps. */
+  /** The prefix of experts, and the names of an expert's maps. */
   readonly experts: string;
   readonly maps: Readonly<Record<"gate" | "up" | "down", string>>;
 }
@@ -48,7 +48,7 @@ const KEYS: MixtureKeys = {
   maps: { gate: "gate_proj", up: "up_proj", down: "down_proj" },
 };
 
-/** What a softmax over all experts, of which k are taken, has in every layer. */
+/** Fields of a plain softmax mixture with k chosen experts in every layer. */
 const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renormalize"> => ({
   same: 0,
   gate: "softmax",
@@ -63,7 +63,7 @@ const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renor
 
 const needed = (config: Fields, name: string): number => config.whole(name) ?? config.missing(name);
 
-/** Mixtral's: the gates of a token are a softmax of its chosen logits, which is what renormalising gives. */
+/** Mixtral's mixture: a token's gates are a softmax of its chosen logits, which equals renormalised gates. */
 export function mixtralMixture(config: Fields, depth: number): Mixture {
   return checked(config, "num_experts_per_tok", {
     ...plain(depth),
@@ -101,7 +101,7 @@ export function qwen3Mixture(config: Fields, depth: number): Mixture {
   });
 }
 
-/** Beside the mixture a network for every token, with a gate of its own. */
+/** Qwen 2's mixture: parallel to it, a network for every token with its own gate. */
 export function qwen2Mixture(config: Fields, depth: number): Mixture {
   return checked(config, "num_experts_per_tok", {
     ...plain(depth),
@@ -114,14 +114,16 @@ export function qwen2Mixture(config: Fields, depth: number): Mixture {
   });
 }
 
-/** Every n-th layer but those that are listed. */
+/** Every n-th layer except the listed ones. */
 function qwenLayers(config: Fields, depth: number): readonly boolean[] {
   const step = config.whole("decoder_sparse_step") ?? 1;
   const dense = new Set(config.wholes("mlp_only_layers") ?? []);
   return Array.from({ length: depth }, (_, i) => (i + 1) % step === 0 && !dense.has(i));
 }
 
-/** DeepSeek-V3's: sigmoids, lifted for a choice within the best groups, after some dense layers. */
+/**
+ * DeepSeek-V3's mixture: sigmoid scores, with a bias for the choice, within the best groups, after some dense layers.
+ */
 export function deepseekMixture(config: Fields, depth: number): Mixture {
   const only = (name: string, value: string | number, why: string): void => {
     if (config.has(name) && config.raw(name) !== value) config.refuse(name, why);
@@ -148,7 +150,7 @@ export function deepseekMixture(config: Fields, depth: number): Mixture {
   });
 }
 
-/** LongCat-Flash's: some experts cost nothing, they give back their input. */
+/** LongCat-Flash's mixture: some experts are identities and cost nothing. */
 export function longcatMixture(config: Fields, depth: number): Mixture {
   const type = config.text("zero_expert_type");
   if (type !== null && type !== "identity") config.refuse("zero_expert_type", "modc knows identity");

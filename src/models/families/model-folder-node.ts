@@ -25,15 +25,17 @@ import { checkpointText, readConfigText } from "./folder-node.js";
 /** Yields to the event loop, so that an interrupt is handled and temporary files are removed. */
 export const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
-/** The type of floats in a folder made from weights of these types: F16 or BF16 if all have it, else F32. */
+/**
+ * The element type of floats in a folder made from weights of these types: F16 or BF16 if all have that type, else F32.
+ */
 export function floatsLike(types: Iterable<string>): "F32" | "F16" | "BF16" {
   const [type, ...others] = new Set(types);
   return others.length === 0 && (type === "F16" || type === "BF16") ? type : "F32";
 }
 
 /**
- * Throws CheckpointError where no folder can be made there: something is there that is no empty folder, it is the
- * current folder, or there is none above it.
+ * Throws CheckpointError if no folder can be created there: the path exists and is not an empty folder, it is the
+ * current folder, or its parent is missing.
  */
 export function expectFree(output: string): void {
   if (resolve(output) === process.cwd())
@@ -58,7 +60,7 @@ export function expectFree(output: string): void {
 
 const FREE = "name a folder that is not, or that is empty";
 
-/** Runs `body`, which writes a folder; its file system errors are CheckpointErrors. */
+/** Runs `body`, which writes a folder. Converts file system errors to CheckpointErrors. */
 function writing<T>(output: string, body: () => T): T {
   try {
     return body();
@@ -71,8 +73,8 @@ function writing<T>(output: string, body: () => T): T {
 }
 
 /**
- * Writes a folder that commands open like the checkpoint `from`, with this text as its model, and weights at the path
- * that `writeWeights` is given. It appears complete or not at all.
+ * Writes a folder that commands open like the checkpoint `from`, with this text as its model and with weights that
+ * `writeWeights` writes to the path passed to it. The folder appears complete or not at all.
  */
 export const writeModelFolder = (
   output: string,
@@ -87,7 +89,7 @@ export const writeModelFolder = (
     if (checkpointFiles(from).generationConfig === null) await writeEnds(from, fresh);
   });
 
-/** Writes a folder by a function that fills it. It appears complete or not at all. */
+/** Writes a folder with a function that fills it. The folder appears complete or not at all. */
 export async function writeFresh<T>(output: string, fill: (folder: string) => Promise<T>): Promise<T> {
   const fresh = `${resolve(output)}.${randomBytes(6).toString("hex")}.tmp`;
   const gone = leftover(fresh);
@@ -107,7 +109,7 @@ export async function writeFresh<T>(output: string, fill: (folder: string) => Pr
   }
 }
 
-/** Throws CheckpointError where it is not empty: something has come into it. */
+/** Removes an empty folder. Throws CheckpointError if files have appeared in it. */
 function removeEmpty(folder: string): void {
   try {
     rmdirSync(folder);
@@ -122,7 +124,7 @@ function removeEmpty(folder: string): void {
   }
 }
 
-/** The tokenizer's files and the defaults of generation, by the names of such files. */
+/** The texts of the tokenizer's files and of the generation defaults, by file name. */
 async function textsOf(folder: string): Promise<readonly (readonly [name: string, text: string])[]> {
   if (isGgufPath(folder)) {
     const texts = (await openGgufTokenizer(folder))?.texts;
@@ -136,7 +138,9 @@ async function textsOf(folder: string): Promise<readonly (readonly [name: string
   );
 }
 
-/** Writes the end-of-text settings of `config.json`, which itself is not copied, since it describes the dense model. */
+/**
+ * Writes the end-of-text settings of `config.json`. The file itself is not copied, since it describes the dense model.
+ */
 async function writeEnds(from: string, to: string): Promise<void> {
   const { ends } = (await checkpointText(from)).generation;
   if (ends.length > 0) writeFileSync(join(to, "generation_config.json"), `${JSON.stringify({ eos_token_id: ends })}\n`);

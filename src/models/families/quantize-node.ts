@@ -1,4 +1,4 @@
-// Writes a checkpoint with the weights of its products and tables in blocks of integers with a scale. Node only.
+// Writes a checkpoint with block-quantized weights of products and tables. Node only.
 import { countOf } from "../../ground/base/collections.js";
 import { compile } from "../../compiler/compile.js";
 import { asProgramWeight } from "../../runtime/program/program.js";
@@ -14,15 +14,15 @@ import { expectFree, floatsLike, writeModelFolder, yieldToEvents } from "./model
 export interface Quantized {
   /** The model's name. */
   readonly model: string;
-  /** The number of parameters, and of those stored in blocks. */
+  /** The number of parameters, and the number stored in blocks. */
   readonly parameters: number;
   readonly quantized: number;
 }
 
 /**
  * Writes a folder that commands open like the checkpoint, a folder or a GGUF file. Weights that devices do not read in
- * blocks (`Precision`) keep the checkpoint's type, if it has one. It appears complete or not at all. Throws
- * CheckpointError and WeightsError.
+ * blocks (`Precision`) keep the checkpoint's type, if it has one type. The folder appears complete or not at all.
+ * Throws CheckpointError and WeightsError.
  */
 export async function quantizeCheckpoint(from: string, output: string, weightsAs: "q8" | "q4"): Promise<Quantized> {
   expectFree(output);

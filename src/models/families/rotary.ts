@@ -1,8 +1,8 @@
 // Rotary embedding of a checkpoint: the base, or the angles after scaling.
 //
-// The kinds are those of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default", "linear"
-// (Chen et al. 2023, arXiv 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023, arXiv
-// 2309.00071).
+// The kinds are the kinds of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default",
+// "linear" (Chen et al. 2023, arXiv 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023,
+// arXiv 2309.00071).
 import { ropeFrequencies } from "../../ground/numerics/rope.js";
 import type { Fields } from "./fields.js";
 
@@ -59,7 +59,7 @@ export function rotaryOf(config: Fields, context: RotaryContext): Rotary {
   const kind = fields.text(field) ?? "default";
   const known = OF_KIND.get(kind) ?? fields.refuse(field, `modc knows ${[...OF_KIND.keys()].join(", ")}`);
   whole(fields);
-  // An explicit default kind may have fields of other kinds, which have no effect.
+  // The default kind may have fields of other kinds, which have no effect.
   const allowed = kind === "default" ? [...OF_KIND.values()].flat() : known;
   const unknown = fields.names.find((name) => !COMMON.includes(name) && !allowed.includes(name));
   if (unknown !== undefined) fields.refuse(unknown, `modc does not know this field of ${kind} scaling`);
@@ -105,8 +105,8 @@ function llama3(fields: Fields, base: readonly number[]): Scaled {
 }
 
 /**
- * Keeps the frequencies of pairs with many rotations, divides those with few by the factor, with a linear ramp between;
- * `scale` raises the attention scores.
+ * Keeps the frequencies of pairs with many rotations, divides those of pairs with few by the factor, with a linear ramp
+ * in between; `scale` raises the attention scores.
  */
 function yarn(fields: Fields, base: readonly number[], { headDim, positions, theta }: RotaryContext): Scaled {
   const factor = fields.positive("factor") ?? fields.missing("factor");

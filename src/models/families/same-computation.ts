@@ -1,5 +1,5 @@
-// Whether two models compute the same, of weights that correspond: their operations with the same attributes, sums and
-// products in any order and grouping.
+// Decides whether two models with corresponding weights compute the same: the same operations with the same attributes,
+// with sums and products in any order and grouping.
 import type { Model, Value } from "../../language/check/model.js";
 import { textInputsOf } from "../../language/check/text-inputs.js";
 import type { Size } from "../../ground/size/size.js";
@@ -8,8 +8,8 @@ import type { Size } from "../../ground/size/size.js";
 export type Results = readonly { readonly value: Value }[];
 
 /**
- * The weight of `other` that each weight of `model` is, by paths; null where what `results` gives of the two does not
- * compute the same, or some weight has no part in it. Each model has one sequence.
+ * Maps each weight path of `model` to the path of the corresponding weight of `other`. Null if the `results` of both
+ * models are not the same computation, or some weight does not take part. Each model has one sequence.
  */
 export function correspondence(
   model: Model,
@@ -40,7 +40,10 @@ export function correspondence(
 
 const isOp = <K extends Value["op"]>(value: Value, op: K): value is Value<K> => value.op === op;
 
-/** The values of a model as numbers that are equal where values of any model compute alike, but for their weights. */
+/**
+ * Numbers the values of models. Two values of any models have equal numbers if they are the same computation up to the
+ * choice of weights.
+ */
 class Numbered {
   readonly #of = new Map<Value, number>();
   readonly #operands = new Map<Value, readonly Value[]>();
@@ -73,7 +76,7 @@ class Numbered {
     return number;
   }
 
-  /** What it is made from; of sums and products all summands and factors, in the order of their numbers. */
+  /** The operands of a value; for sums and products all terms and factors, ordered by number. */
   operands(value: Value): readonly Value[] {
     const known = this.#operands.get(value);
     if (known) return known;
@@ -89,14 +92,14 @@ class Numbered {
     return value.inputs.flatMap(flat).sort((x, y) => this.of(x) - this.of(y));
   }
 
-  /** Inputs are what a text fills: the tokens, or their targets; others by their names. */
+  /** The key of an input is its role in the text, tokens or targets; for other inputs, their name. */
   #attributes(value: Value): unknown {
     if (isOp(value, "weight")) return null;
     if (isOp(value, "input")) return this.#roles.get(value) ?? value.attrs;
     return JSON.parse(JSON.stringify(value.attrs, (_, x: unknown) => (typeof x === "bigint" ? String(x) : x)));
   }
 
-  /** Axes by what they are, not by their names. */
+  /** Axes are identified by role, not by name. */
   #size(size: Size): string {
     if (typeof size === "number") return String(size);
     return this.model.axes.find(({ name }) => name === size.key)?.role ?? size.key;

@@ -1,7 +1,7 @@
-// What the writers of a decoder's text share.
+// Helpers shared by the writers of a decoder's source.
 import type { DecoderConfig } from "./config.js";
 
-/** Joins names with commas, without those that the configuration does not need. */
+/** Joins names with commas, omitting those that the configuration does not need. */
 export const joinNames = (...names: readonly (string | false)[]): string =>
   names.filter((name) => name !== false).join(", ");
 

@@ -1,4 +1,5 @@
-// Which standard architecture of Hugging Face a model is: the `config.json` that modc reads as the same computation.
+// Finds the standard architecture of Hugging Face that a model is: the `config.json` that modc reads as the same
+// computation.
 import { check } from "../../language/check/check.js";
 import type { Entry, Model, Phase, Value } from "../../language/check/model.js";
 import { parseConfig } from "./config.js";
@@ -9,24 +10,25 @@ import { correspondence, type Results } from "./same-computation.js";
 export interface Standard {
   /** The name of the class: `LlamaForCausalLM`. */
   readonly architecture: string;
-  /** Fields of `config.json`, beside those of tokens and types. */
+  /** Fields of `config.json` other than fields of tokens and types. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** Whether it is the configuration that was given. */
+  /** Whether the result is the configuration that the caller passed. */
   readonly own: boolean;
   /** The key of each weight, by its path. */
   readonly keys: ReadonlyMap<string, string>;
 }
 
 export interface StandardModels {
-  /** All versions of a model: the first by phase infer and entry forward, the others by any. */
+  /** All versions of a model: the first by phase infer and entry forward, the others by any phase and entry. */
   readonly models: readonly [Model, ...Model[]];
-  /** The text of a `config.json` that describes the model, or one of which it was changed. */
+  /** The text of a `config.json` that describes the model, or from which the model was derived. */
   readonly config?: string | null;
 }
 
 /**
- * Null unless each version of the model is the same computation as its configuration says, or without one as Llama,
- * Qwen 2 and 3 or Mistral have. Throws CheckpointError for a configuration that modc does not read.
+ * The standard architecture of a model: its configuration's or, without one, that of Llama, Qwen 2 and 3 or Mistral.
+ * Null unless every version of the model is the same computation as the architecture's. Throws CheckpointError for a
+ * configuration that modc does not read.
  */
 export function standardOf({ models, config: text = null }: StandardModels): Standard | null {
   const [forward, ...others] = models;
@@ -60,16 +62,18 @@ interface Version {
 
 const resultsOf = ({ entry, outputs, losses }: Model): Results => (entry === "forward" ? outputs : losses);
 
-/** Whether a version of the model computes what that of the other does, of the weights that correspond. */
+/** Whether both versions are the same computation with the corresponding weights. */
 function isAlike(paths: ReadonlyMap<string, string>, model: Model, other: Model | null): boolean {
   const found = other && correspondence(model, other, resultsOf);
   return found !== null && [...found].every(([path, theirs]) => paths.get(path) === theirs);
 }
 
-/** The configuration of a checkpoint; none where its architecture is not one of transformers, but comes with code. */
+/**
+ * The configuration of a checkpoint; empty if its architecture is not part of transformers but comes with its own code.
+ */
 function ownOf(text: string): readonly Config[] {
   parseConfig(text);
-  const config = JSON.parse(text) as Config; // an object, as parsing it found
+  const config = JSON.parse(text) as Config; // an object, as `parseConfig` has checked
   return Object.hasOwn(config, "auto_map") ? [] : [config];
 }
 
@@ -84,14 +88,14 @@ interface Sizes {
   /** Fields that all families have. */
   readonly shared: Config;
   readonly headDim: number;
-  /** Whether a head is as wide as fields of the family without `head_dim` say. */
+  /** Whether the head width equals the default of families without the field `head_dim`. */
   readonly usualHead: boolean;
   readonly window: number;
 }
 
 const ACTIVATIONS = { silu: "silu", gelu: "gelu", gelu_tanh: "gelu_pytorch_tanh", relu: "relu" } as const;
 
-/** The numbers of a decoder, read from its operations; null where it lacks some. */
+/** The sizes of a decoder, read from its operations; null if some size is missing. */
 function sizesOf(model: Model): Sizes | null {
   const values = valuesOf(model);
   const table = values.find((v) => v.op === "gather" && v.inputs[1]?.op === "input")?.inputs[0];
@@ -125,13 +129,13 @@ function sizesOf(model: Model): Sizes | null {
       hidden_act: ACTIVATIONS[fnOf(activation) as keyof typeof ACTIVATIONS],
       tie_word_embeddings: result !== undefined && valuesBefore(result, 2).has(table),
     },
-    headDim: headDim as number, // all are numbers, as was asked above
+    headDim: headDim as number, // all are numbers, as checked above
     usualHead: (headDim as number) * (heads as number) === dim,
     window: first.attrs.window,
   };
 }
 
-/** Configurations of each family that may be the model's, the most common first. */
+/** Configurations of each family that may describe the model, the most common first. */
 function candidates({ shared, headDim, usualHead, window }: Sizes): readonly Config[] {
   const head = usualHead ? {} : { head_dim: headDim };
   const flags = [false, true];
@@ -152,7 +156,7 @@ const valuesOf = ({ outputs }: Model): readonly Value[] => [
   ...new Set(outputs.flatMap(({ value }) => [...valuesBefore(value, Infinity)])),
 ];
 
-/** The values from which one is made in at most so many operations. */
+/** The values from which `value` is computed in at most `most` operations. */
 function valuesBefore(value: Value, most: number): ReadonlySet<Value> {
   const found = new Set<Value>();
   let level = [value];
