@@ -60,7 +60,7 @@ function frame(span: Span, sources: ReadonlyMap<string, string>, paint: (text: s
   const start = span.start - (column - 1);
   const newline = text.indexOf("\n", start);
   const whole = text.slice(start, newline === -1 ? text.length : newline).replace(/\r$/, "");
-  // Of a very long line, print the part around the span.
+  // For a very long line, print the part around the span.
   const from = column > MAX_WIDTH - 40 ? column - 40 : 0;
   const shown = whole.slice(from, from + MAX_WIDTH);
   const before = whole.slice(from, column - 1);

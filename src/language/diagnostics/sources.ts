@@ -1,4 +1,4 @@
-// Maps each diagnostic to the source files it refers to, so that printing needs no other access to the text.
+// Maps each diagnostic to its source files, so that printing needs no other access to their text.
 import type { Diagnostic } from "./diagnostic.js";
 import type { SourceFile } from "./span.js";
 

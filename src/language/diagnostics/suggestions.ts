@@ -1,4 +1,4 @@
-// The names that a diagnostic suggests, for the edits that an editor offers.
+// The names that a diagnostic suggests, for an editor's quick fixes.
 
 interface Suggested {
   /** The name to write in place of the text at the span. */
@@ -7,7 +7,7 @@ interface Suggested {
   readonly missing: readonly string[];
 }
 
-// A map beside the diagnostics, as for their sources, so that neither JSON nor copies of them contain the names.
+// A separate map, as for sources, so that neither the JSON nor copies of diagnostics contain the names.
 const known = new WeakMap<object, Suggested>();
 
 /** Records the suggestions among the data of a diagnostic, if there are any. */
@@ -19,7 +19,7 @@ export function withSuggestion<D extends object>(diagnostic: D, data: unknown): 
   return diagnostic;
 }
 
-/** Records for a copy the suggestions of its original. */
+/** Copies the suggestions of a diagnostic to its copy. */
 export function suggestedAs<D extends object>(copy: D, original: object): D {
   const suggested = known.get(original);
   if (suggested !== undefined) known.set(copy, suggested);

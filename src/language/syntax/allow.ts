@@ -15,7 +15,7 @@ const FORM = /^[ \t]+([\w-]+)[ \t]*(?::[ \t]*(.*))?$/;
 export const isAllow = (comment: Comment): boolean => DIRECTIVE.test(comment.text);
 
 /**
- * The `@allow` directives of a file. One without a known warning or without a reason is reported and suppresses
+ * The `@allow` directives of a file. A directive without a known warning or without a reason is reported and suppresses
  * nothing.
  */
 export function allowsOf(

@@ -17,7 +17,7 @@ export interface File {
   readonly span: Span;
 }
 
-/** `// @allow code: reason`: suppresses warnings of the code whose span begins in `covers`. */
+/** `// @allow code: reason`: suppresses warnings of this code whose span begins in `covers`. */
 export interface Allow {
   readonly code: string;
   /** Span of the comment. */
@@ -81,7 +81,7 @@ export interface SubBlock {
   readonly span: Span;
 }
 
-/** `weight name: type`, or `state name: type`: a tensor that `update` moves, outside of the gradient. */
+/** `weight name: type`, or `state name: type`: a tensor that `update` changes, not the gradient. */
 export interface Weight {
   readonly kind: "weight" | "state";
   readonly name: Name;

@@ -20,8 +20,8 @@ const CLOSERS: ReadonlySet<t.TokenType> = new Set(CLOSER.values());
 const DECLARATIONS: ReadonlySet<t.TokenType> = new Set([t.Import, t.Const, t.Block, t.Model]);
 
 /**
- * Matches the brackets as written; if that fails, once more with the indentation as evidence of where the missing brace
- * belongs, since it is rarely the last one.
+ * Matches the brackets as written. If that fails, matches again and uses indentation to find the place of the missing
+ * brace, which is rarely the last brace.
  */
 export function balance(tokens: readonly t.IToken[], source: SourceFile): Balanced {
   const plain = new Balancer(tokens, source, false).run();
@@ -37,7 +37,7 @@ interface Open {
   readonly indentation: number;
   /** Braces around a list, as in an import, in which newlines are ignored. */
   readonly list: boolean;
-  /** Index into the output at which the bracket would be closed if it ended with its line. */
+  /** Index into the output at which the bracket is closed if it ends with its line. */
   candidate: number | null;
 }
 
@@ -88,8 +88,8 @@ class Balancer {
   }
 
   /**
-   * A declaration closes all open brackets; with the indentation as evidence, a line indented no deeper than the line
-   * of an open brace closes that brace.
+   * A declaration closes all open brackets. If indentation is used, a line indented no deeper than an open brace's line
+   * closes that brace.
    */
   #lineStarts(i: number): void {
     const { startOffset } = this.#tokens[i]!;
@@ -102,8 +102,8 @@ class Balancer {
     // Insert before the newline, except before `else`, whose brace belongs on the same line.
     const at = this.#out.length - (this.#out.at(-1)?.tokenType === t.Newline && type !== t.Else ? 1 : 0);
     if (DECLARATIONS.has(type) && after && (t.isName(after) || next === t.LBrace)) {
-      // An indented declaration is inside the open braces, which the parser rejects; it is no evidence that the braces
-      // should be closed.
+      // An indented declaration is inside the open braces, and the parser rejects it; it is not evidence that the
+      // braces should be closed.
       while (this.#top && (this.#top.close !== t.RBrace || this.#indentation <= this.#top.indentation))
         this.#abandon(at);
     } else if (

@@ -1,5 +1,5 @@
-// Shared by the functions that build the syntax tree: spans, names, limits, and the omission of pieces that the parser
-// could not read.
+// Helpers for the functions that build the syntax tree: spans, names, limits, and the omission of pieces that the
+// parser could not read.
 import type { CstNode } from "chevrotain";
 import type { IToken } from "../../../grammar/tokens.js";
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
@@ -54,13 +54,13 @@ export class Builder {
     return { text: image, span: this.tokenSpan(this.need(token)) };
   }
 
-  /** Returns a piece that the parser omits if it could not read it. Throws Incomplete if it is missing. */
+  /** Returns a piece, which is missing if the parser could not read it. Throws Incomplete if it is missing. */
   need<T>(piece: T | undefined | null): T {
     if (piece === undefined || piece === null) throw new Incomplete();
     return piece;
   }
 
-  /** Records the height of an expression, one more than that of its parts, and checks the limit. */
+  /** Records the height of an expression (one more than its parts' height) and checks the limit. */
   expr<E extends Expr>(built: E, parts: readonly Expr[] = []): E {
     let level = 0;
     for (const part of parts) level = Math.max(level, this.#levels.get(part) ?? 0);
@@ -79,7 +79,7 @@ export class Builder {
     return built;
   }
 
-  /** Builds each node; omits the incomplete ones. */
+  /** Builds each node; omits incomplete nodes. */
   buildAll<N, T>(nodes: readonly N[] | undefined, make: (node: N) => T | readonly T[]): T[] {
     const built: T[] = [];
     for (const node of nodes ?? []) {

@@ -5,7 +5,7 @@ import type { Comment } from "./lex.js";
 /** Finds the documentation above an offset: its text without the slashes, or null. */
 export type DocFinder = (offset: number) => string | null;
 
-/** A line of `//` between two of `///` does not separate them; an empty line does. */
+/** A line of `//` between two lines of `///` does not separate them; an empty line does. */
 export function docFinder(text: string, comments: readonly Comment[]): DocFinder {
   return (offset) => {
     const lines: string[] = [];

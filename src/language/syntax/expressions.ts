@@ -24,7 +24,7 @@ export function valueOrRange(b: Builder, sides: readonly cst.ChainCstNode[] | un
 export function choice(b: Builder, head: IToken, condition: Expr, node: cst.ChoiceCstNode): Expr {
   const ifs = [head, ...(node.children.If ?? [])];
   const values = (node.children.expression ?? []).map((e) => expression(b, e));
-  // After the first value, conditions and values alternate; the last value is that of the final else.
+  // After the first value, conditions and values alternate; the last value belongs to the final else.
   if (values.length !== 2 * ifs.length) b.need(null);
   let result = b.need(values.at(-1));
   for (let i = ifs.length - 1; i >= 0; i--) {
@@ -42,8 +42,8 @@ interface Operator {
 }
 
 function operatorOf(b: Builder, token: IToken): Operator {
-  // Cast: only tokens of the operator categories occur here; a token that replaces a foreign operator has the image of
-  // the foreign one.
+  // Cast: only tokens of the operator categories occur here; a token that replaces another language's operator has that
+  // operator's image.
   const text = b.need(token.tokenType.LABEL?.replaceAll("`", "")) as BinaryOp | "not";
   return { text, span: b.tokenSpan(token) };
 }
@@ -81,7 +81,7 @@ export function chain(b: Builder, node: cst.ChainCstNode | cst.SizeCstNode | und
   );
 }
 
-/** Reports `a < b < c`, and `not` where no truth value can begin. */
+/** Reports `a < b < c`, and `not` at a place where no boolean operand can begin. */
 function reportMisuse(b: Builder, ops: readonly Operator[], before: readonly (readonly Operator[])[]): void {
   let comparison: Operator | null = null;
   for (let i = 0; i < before.length; i++) {

@@ -6,19 +6,19 @@ import { file as fileDoc } from "./format/items.js";
 import { parse } from "./parse.js";
 import { parseTree } from "./parse-tree.js";
 
-/** The maximum width of lines of code, where breaks allow it; comments may be longer. */
+/** The maximum width of code lines, if breaks allow it; comments may be longer. */
 export const WIDTH = 100;
 
 export interface Formatted {
-  /** Null if the text has errors: it must then stay unchanged. */
+  /** The formatted text; null if the text has errors and must stay unchanged. */
   readonly text: string | null;
   readonly diagnostics: readonly Diagnostic[];
 }
 
 /**
  * Formats in the canonical form: indentation of two blanks, lines of at most 100 columns, the `:` and `=` of
- * neighbouring members and bindings aligned. The author decides about blank lines (one at most), whether a body of one
- * item is on one line, and whether a long list is broken. Formatting is idempotent and preserves the syntax tree.
+ * neighbouring members and bindings aligned. The author chooses blank lines (one at most), whether a body of one item
+ * is on one line, and whether a long list is broken. Formatting is idempotent and preserves the syntax tree.
  */
 export function formatSource(text: string, file: string): Formatted {
   const { diagnostics } = parse({ file, text });

@@ -1,4 +1,4 @@
-// Hints for syntax errors: common mistakes of people who know other languages.
+// Hints for syntax errors that users of other languages commonly make.
 import * as t from "../../../grammar/tokens.js";
 import type { ParserError } from "./parser-error.js";
 

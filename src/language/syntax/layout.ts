@@ -7,8 +7,8 @@ import { MAX_NESTING } from "./limits.js";
 export interface Laid {
   readonly tokens: readonly t.IToken[];
   /**
-   * Start offsets of statements, members, declarations and parameters, ascending. They divide the text into stretches,
-   * in each of which one error is reported.
+   * Start offsets of statements, members, declarations and parameters, ascending. They divide the text into stretches;
+   * one error is reported per stretch.
    */
   readonly stretches: readonly number[];
 }
@@ -25,7 +25,7 @@ interface Level {
 const OPENERS: ReadonlySet<t.TokenType> = new Set([t.LParen, t.LBracket, t.LBrace]);
 const CLOSERS: ReadonlySet<t.TokenType> = new Set([t.RParen, t.RBracket, t.RBrace]);
 const NEVER_FIRST: ReadonlySet<t.TokenType> = new Set([t.LBrace, t.Then, t.Else]);
-/** Tokens that begin or end items and cannot occur in an expression outside of brackets. */
+/** Tokens that begin or end items and cannot occur in an expression outside brackets. */
 const STARTERS: ReadonlySet<t.TokenType> = new Set([
   t.For,
   t.Loss,
@@ -122,7 +122,7 @@ function virtualSeparator(offset: number): t.IToken {
 }
 
 /**
- * Whether the tokens after a newline begin an item regardless of the line before; if so, an incomplete line before it
+ * Whether the tokens after a newline begin an item regardless of the previous line. If so, an incomplete previous line
  * is reported as such.
  */
 function startsItem(tokens: readonly t.IToken[], newline: number): boolean {
@@ -134,7 +134,7 @@ function startsItem(tokens: readonly t.IToken[], newline: number): boolean {
   return second.tokenType === t.Equal || second.tokenType === t.Colon || t.isName(second);
 }
 
-/** `{`, `then` and `else` never begin an item: reports the newline before one, and drops it. */
+/** `{`, `then` and `else` never begin an item: reports and drops a newline before them. */
 function breaksBefore(
   tokens: readonly t.IToken[],
   newline: number,

@@ -1,4 +1,4 @@
-// Limits on source files. A source beyond them gets a diagnostic instead of a hang or a stack overflow.
+// Limits on source files. A larger source gets a diagnostic instead of a hang or a stack overflow.
 
 /** UTF-16 code units of one file: 4 MiB. */
 export const MAX_SOURCE_LENGTH = 4 * 1024 * 1024;
@@ -15,8 +15,8 @@ export const MAX_EXPRESSION_HEIGHT = 250;
 /** Digits of a number literal, the zeros of its exponent included. */
 export const MAX_DIGITS = 400;
 
-/** Letters of a name; limited because each weight's path consists of names. */
+/** Characters of a name; limited because each weight's path consists of names. */
 export const MAX_NAME_LENGTH = 250;
 
-/** Number of errors of one declaration, and of the declarations so far, after which the rest of a file is skipped. */
+/** Number of errors in one declaration, and in the declarations so far, after which the rest of a file is skipped. */
 export const MAX_ERRORS = 100;

@@ -6,7 +6,7 @@ import type { ParserError } from "./parser-error.js";
 import { hintFor } from "./hints.js";
 
 const RESERVED: ReadonlySet<t.TokenType> = new Set(t.reservedTokens);
-/** Reserved words that cannot occur in a value or a statement; in such a place the author meant a name. */
+/** Reserved words that cannot occur in a value or a statement. At such a place the author meant a name. */
 const NEVER_IN_VALUES: ReadonlySet<t.TokenType> = new Set([
   t.Import,
   t.From,
@@ -21,7 +21,7 @@ const NEVER_IN_VALUES: ReadonlySet<t.TokenType> = new Set([
   t.Observe,
 ]);
 
-/** A text that was parsed; `more`: whether further declarations follow it. */
+/** A parsed text. `more`: whether further declarations follow it. */
 interface ParsedText {
   readonly file: string;
   readonly text: string;
@@ -74,7 +74,7 @@ const DECLARATION_WORDS: ReadonlySet<t.TokenType> = new Set([t.Import, t.Const, 
 /** Grammar rules inside the braces of a block or a function. */
 const BODY_RULES: ReadonlySet<string> = new Set(["members", "member", "body", "statement"]);
 
-/** If a token of these types begins the next line, the missing token is reported at the end of the line before. */
+/** If a token of these types begins the next line, the missing token is reported at the end of the previous line. */
 const LINE_STARTERS: ReadonlySet<t.TokenType> = new Set([
   t.RParen,
   t.RBracket,

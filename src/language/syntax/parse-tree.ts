@@ -1,5 +1,5 @@
-// Parser with the concrete tree: text → syntax tree. Each step is a file: lex, balance brackets, lay out lines, parse,
-// build the tree.
+// The parser with the concrete tree: text → syntax tree. Each step is a file: lex, balance brackets, lay out lines,
+// parse, build the tree.
 import type { FileCstNode } from "../../../grammar/cst.js";
 import { ModcParser } from "../../../grammar/parser.js";
 import type { IToken } from "../../../grammar/tokens.js";
@@ -28,7 +28,7 @@ export interface ParsedTree extends Parsed {
   } | null;
 }
 
-/** `more`: whether further declarations follow, which are parsed by themselves. */
+/** Parses a text. `more`: whether further declarations follow, which are parsed separately. */
 export function parseTree(source: SourceFile, more = false): ParsedTree {
   const parsed = parseText(source, more);
   return { ...parsed, diagnostics: withSources(parsed.diagnostics, [source]) };
@@ -71,7 +71,7 @@ function parseText(source: SourceFile, more: boolean): ParsedTree {
   return { file, diagnostics: diagnostics.all, tree: { cst, tokens: laid.tokens, comments: lexed.comments } };
 }
 
-/** Codes of lexer and layout errors that may cause the parser's error in the same stretch, which is then dropped. */
+/** Codes of lexer and layout errors that may cause a parser error in the same stretch. That parser error is dropped. */
 const BREAKING: ReadonlySet<Code> = new Set<Code>([
   "unclosed-bracket",
   "unmatched-bracket",

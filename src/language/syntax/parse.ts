@@ -1,5 +1,5 @@
-// The parser as others see it: text → syntax tree. Its types name nothing of the parser's library, which users of modc
-// do not install.
+// The parser's interface: text → syntax tree. Its types do not mention the parser library, which users of modc do not
+// install.
 import { Diagnostics } from "../diagnostics/diagnostic.js";
 import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile } from "../diagnostics/span.js";
@@ -11,24 +11,24 @@ import { shifted } from "./shift.js";
 
 export type { Parsed } from "./parsed.js";
 
-/** What a part of a text became, where it stood. */
+/** The parse result of a part of a text, at its offset. */
 export interface Part {
   readonly at: number;
-  /** Whether it was followed by others. */
+  /** Whether further parts followed. */
   readonly more: boolean;
   readonly parsed: Parsed;
 }
 
-/** The parts of a text by their own texts. */
+/** Parsed parts by their text. */
 export type Parts = ReadonlyMap<string, Part>;
 
 /**
- * Parses a source; never throws for a fault of the source. A tree that comes with diagnostics is partial: tools may use
- * it, the checker must not.
+ * Parses a source; never throws for a fault of the source. A tree with diagnostics is partial: tools may use it, the
+ * checker must not.
  */
 export const parse = (source: SourceFile): Parsed => parseAgain(source, new Map()).parsed;
 
-/** The same of a text of which some parts were parsed before. */
+/** Parses a source and reuses the parts that were parsed before. */
 export function parseAgain(source: SourceFile, before: Parts): { readonly parsed: Parsed; readonly parts: Parts } {
   const { file, text } = source;
   const parts = new Map<string, Part>();
@@ -63,7 +63,7 @@ export function parseAgain(source: SourceFile, before: Parts): { readonly parsed
   };
 }
 
-/** The limits of a file are matters of the whole. */
+/** The parts of a text. A text longer than the limits allow is one part, so that the limits apply to the whole text. */
 const stretchesOf = (text: string): readonly Stretch[] =>
   text.length > LONG ? [{ start: 0, end: text.length }] : partsOf(text);
 

@@ -1,4 +1,4 @@
-// What the parser makes of a source.
+// The result of parsing a source.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { File } from "./ast.js";
 

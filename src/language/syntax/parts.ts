@@ -1,8 +1,7 @@
-// Divides a text into parts that are parsed by themselves: a declaration at the start of a line ends whatever stands
-// before it, so that a fault in one leaves the others as they are, and what an edit did not touch need not be parsed
-// again.
+// Divides a text into parts that are parsed separately: a declaration at the start of a line ends everything before it,
+// so that a fault in one declaration does not affect the others, and unedited parts need not be parsed again.
 
-/** A stretch of the text: a declaration with the comments above it, or several that share a line. */
+/** A stretch of the text: a declaration with the comments above it, or several declarations that share a line. */
 export interface Stretch {
   readonly start: number;
   readonly end: number;
@@ -11,7 +10,7 @@ export interface Stretch {
 /** The parts of a text, in order, without gaps. */
 export function partsOf(text: string): readonly Stretch[] {
   const starts = [0];
-  /** After the last line of code. */
+  /** The offset after the last line of code. */
   let free = 0;
   for (let start = text.startsWith("\ufeff") ? 1 : 0; start < text.length;) {
     const newline = text.indexOf("\n", start);
@@ -23,7 +22,7 @@ export function partsOf(text: string): readonly Stretch[] {
   return starts.map((start, i) => ({ start, end: starts[i + 1] ?? text.length }));
 }
 
-/** A line that begins so is no part of the declaration before it, or has a fault. */
+/** A line that matches either starts a new declaration or contains a fault. */
 const BEGINS = /^(?:import[ \t]*\{|(?:const|block|model)[ \t]+[A-Za-z_])/;
 const WORDS: ReadonlySet<string> = new Set(["i", "c", "b", "m"]);
 

@@ -1,17 +1,17 @@
-// Moves what the parser made of a part of a text to where the part stands.
+// Moves the parse result of a part of a text to the part's offset.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { suggestedAs } from "../diagnostics/suggestions.js";
 import type { File } from "./ast.js";
 import type { Parsed } from "./parsed.js";
 
-/** A copy with every span moved. */
+/** A copy with all spans moved by `by`. */
 export const shifted = ({ file, diagnostics }: Parsed, by: number): Parsed => ({
   // Casts: a copy has the fields of its original.
   file: copied(file, by) as File,
   diagnostics: diagnostics.map((d) => suggestedAs(copied(d, by) as Diagnostic, d)),
 });
 
-/** All kinds of nodes are treated alike, by their fields. */
+/** Copies any kind of node, field by field. */
 function copied(node: unknown, by: number): unknown {
   if (typeof node !== "object" || node === null) return node;
   if (Array.isArray(node)) {

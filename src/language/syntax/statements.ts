@@ -28,7 +28,8 @@ function statement(b: Builder, node: cst.StatementCstNode): Stmt {
 }
 
 /**
- * Builds the body of a loop or branch even if its head could not be parsed, so that errors in the body are reported.
+ * Builds the body of a loop or branch even if the parser could not read its head, so that errors in the body are
+ * reported.
  */
 function loop(b: Builder, node: cst.ForStatementCstNode): Stmt {
   const { Identifier, expression: lists, body: bodies } = node.children;

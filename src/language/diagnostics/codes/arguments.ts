@@ -46,7 +46,7 @@ that is none of them, and not the default, takes the last \`else\`, or leaves a 
   "surplus-argument": code<{
     readonly callee: string;
     readonly takes: number;
-    /** Parameters given by name only. */ readonly named: readonly string[];
+    /** Names of keyword-only parameters. */ readonly named: readonly string[];
   }>({
     severity: "error",
     message: ({ callee, takes }) =>

@@ -24,9 +24,9 @@ nest.`,
     readonly object: string;
     readonly name: string;
     readonly suggestion: string | null;
-    /** Whether it is a parameter of the object's block. */
+    /** Whether the name is a parameter of the object's block. */
     readonly parameter?: boolean;
-    /** The members that it has. */
+    /** The object's members. */
     readonly members?: readonly string[];
   }>({
     severity: "error",

@@ -19,7 +19,7 @@ would never end.`,
   "limit-exceeded": code<{
     readonly what: string;
     readonly limit: number;
-    /** The most frequent item among those counted, and its number of occurrences. */
+    /** The most frequent item, and its number of occurrences. */
     readonly most?: { readonly name: string; readonly times: number } | null;
   }>({
     severity: "error",

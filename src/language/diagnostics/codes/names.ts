@@ -33,9 +33,9 @@ inner hides the outer.
   model M(dim: int = 4) { forward(x: f32[B, dim]) -> f32[B, dim] { x * dmi } }  // no \`dmi\``,
   }),
   "missing-import": code<{
-    /** Names of the library that the file uses, in alphabetical order. */
+    /** The library names that the file uses, in alphabetical order. */
     readonly missing: readonly string[];
-    /** Names of the library that the file imports. */
+    /** The library names that the file imports. */
     readonly imported: readonly string[];
   }>({
     severity: "error",
@@ -89,7 +89,7 @@ forward slashes.`,
   "import-path": code<{
     readonly path: string;
     readonly reason: string;
-    /** The import path is valid, but the file it names cannot be read. */
+    /** Whether the import path is valid but the file cannot be read. */
     readonly atFile?: boolean;
   }>({
     severity: "error",

@@ -48,7 +48,7 @@ none, at most all.
   "capacity-rounds-to-zero": code<{
     readonly k: string;
     readonly axis: string;
-    /** Null where it is any. */ readonly length: number | null;
+    /** Null: at every length. */ readonly length: number | null;
   }>({
     severity: "warning",
     message: ({ k, axis, length }) =>
@@ -70,7 +70,9 @@ literal \`top(score, 0)\` is taken as meant.
     readonly left: string;
     readonly right: string;
     readonly reason: string;
-    /** What is of unlike kinds: rows that routes took, entries that choices took, or scores and what they choose of. */
+    /**
+     * The objects of different kinds: rows of routes, entries of choices, or scores and the objects of their choice.
+     */
     readonly of: "rows" | "entries" | "scores";
   }>({
     severity: "error",
@@ -109,11 +111,11 @@ entries of a choice of which tokens may have different numbers.
   }),
   "dead-router": code<{
     readonly weight: string;
-    /** How many weights more reach the same score. */
+    /** The number of further weights that reach the same score. */
     readonly others: number;
-    /** The function that chooses tokens; null where entries are chosen, such as experts. */
+    /** The function that chooses tokens; null if entries such as experts are chosen. */
     readonly choice: string | null;
-    /** Whether a block of the library chooses. */
+    /** Whether a library block chooses. */
     readonly library: boolean;
   }>({
     severity: "warning",
@@ -142,7 +144,7 @@ nothing on; nor does a gate that is divided by the sum of itself alone, which is
   put(x, chosen, f(take(x, chosen)))              // the score is never multiplied in`,
   }),
   "doubled-residual": code<{
-    /** The call to whose result a sum adds its input; null for an update given to `put`. */
+    /** The call whose result is added to its input; null for an update passed to `put`. */
     readonly call: string | null;
   }>({
     severity: "warning",

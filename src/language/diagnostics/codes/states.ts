@@ -1,4 +1,4 @@
-// Diagnostics of states, which `update` moves in training.
+// Diagnostics of states, which `update` changes in training.
 import { code } from "../define.js";
 
 export const stateCodes = {
@@ -19,7 +19,7 @@ each time.
   "state-set-twice": code<{
     readonly state: string;
     readonly calls: readonly [string, string];
-    /** Whether a block of the library updates it. */
+    /** Whether a library block updates the state. */
     readonly library: boolean;
   }>({
     severity: "error",

@@ -60,7 +60,7 @@ export class Tokens {
     }
   }
 
-  /** The token with its comments; leading comments on lines of their own. */
+  /** The token with its comments; leading comments on separate lines. */
   print(token: t.IToken): Doc {
     return [this.above(token), this.bare(token)];
   }
@@ -71,7 +71,7 @@ export class Tokens {
     return trailing ? [token.image, { kind: "comment", ...trailing }] : token.image;
   }
 
-  /** The leading comments of a token; `separates` tells whether a blank line precedes the first. */
+  /** The leading comments of a token, after a blank line if the source has one. */
   above(token: t.IToken): Doc {
     return this.hasAbove(token) && this.#of(token)!.blank ? [this.ending(token), blankLine] : this.ending(token);
   }
@@ -115,7 +115,7 @@ export class Tokens {
     return low < this.#comments.length && this.#comments[low]!.start < end;
   }
 
-  /** Null is the end of the file. */
+  /** The comments of a token; null: the end of the file. */
   #of(token: t.IToken | null): Attached | undefined {
     return this.#attached.get(token === null ? -1 : token.startOffset);
   }
@@ -138,6 +138,6 @@ export function firstToken(node: CstNode): t.IToken {
     const token = "children" in element ? firstToken(element) : element;
     if (!first || token.startOffset < first.startOffset) first = token;
   }
-  // The formatter gets complete trees only, and every rule of the grammar has a token.
+  // The formatter receives complete trees only, and every grammar rule has a token.
   return first!;
 }

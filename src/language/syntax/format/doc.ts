@@ -1,4 +1,4 @@
-// Documents (text with possible line breaks), and the printer that chooses the breaks. After Wadler's "A prettier
+// Documents (text with possible line breaks), and the printer that chooses the breaks. Based on Wadler's "A prettier
 // printer" and Prettier's commands. A trailing comment is deferred to the end of its line.
 
 export type Doc =
@@ -21,7 +21,7 @@ export type Doc =
   | { readonly kind: "tack"; readonly text: string }
   /** A trailing comment; `gap` is its distance from the code in the source. */
   | { readonly kind: "comment"; readonly text: string; readonly gap: number }
-  /** A comment on lines of its own. */
+  /** A comment on its own line. */
   | { readonly kind: "own-line"; readonly text: string }
   /** Prints the parts from index `from` on, as many on a line as fit; a part with `forced` begins a new line. */
   | { readonly kind: "fill"; readonly parts: readonly Part[]; readonly from: number };
@@ -88,7 +88,7 @@ interface Command {
   readonly doc: Doc;
 }
 
-/** Prints a document in lines of at most `width` columns, where its breaks allow it. */
+/** Prints a document in lines of at most `width` columns, if its breaks allow it. */
 export function print(doc: Doc, width: number): readonly Line[] {
   return new Printer(width).print(doc);
 }

@@ -110,7 +110,10 @@ function kind(k: Tokens, { children }: cst.ParameterKindCstNode): Doc {
   return k.print((children.Block ?? children.Identifier)![0]!);
 }
 
-/** Prints a body in braces; on one line if the author wrote its single item so and the enclosing group fits. */
+/**
+ * Prints a body in braces: on one line if it has a single item, the author wrote it on one line, and the enclosing
+ * group fits.
+ */
 function braces(k: Tokens, open: IToken, rows: readonly Row[], close: IToken): Doc {
   if (rows.length === 0) {
     const empty = !k.hasAbove(close);
@@ -128,8 +131,8 @@ function braces(k: Tokens, open: IToken, rows: readonly Row[], close: IToken): D
 }
 
 /**
- * Prints rows one below the other. The signs of neighbouring rows of the same kind, with no blank line or comment
- * between them, are aligned.
+ * Prints rows one below the other. Aligns the signs of neighbouring rows of the same kind with no blank line or comment
+ * between them.
  */
 function aligned(k: Tokens, rows: readonly Row[]): Doc {
   const docs: Doc[] = [];
