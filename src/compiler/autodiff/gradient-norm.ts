@@ -1,29 +1,32 @@
-// The global norm of gradients, in which those of weights that lie side by side are one.
+// The global norm of gradients. Gradients that are slices of one value are reduced together.
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { Emit } from "../ir/build.js";
 import type { Algebra } from "../ops/algebra.js";
 
-/** √Σ g² of all gradients. */
+/** √Σ g² over all gradients. */
 export function normOf(emit: Emit, m: Algebra, all: readonly Node[]): Node {
   const squares = (x: Node, first = 0): Node =>
     emit.node("sum", [m.powi(x, 2)], { axes: [...typeOf(x).shape.keys()].slice(first), keep: false });
   const sums = stacksOf(all).map(({ x, parts }) => {
     if (parts === 1) return squares(x);
     const [rows, ...behind] = typeOf(x).shape;
-    // First of each part, so that the device adds up many at a time.
+    // First within each part, so that the device sums many values in parallel.
     const each = squares(emit.node("reshape", [x], { shape: [parts, Number(rows) / parts, ...behind] }), 1);
     return emit.node("sum", [each], { axes: [0], keep: false });
   });
   return m.sqrt(sums.reduce((sum, s) => m.add(sum, s), m.number(0)));
 }
 
-/** Gradients, of which one is all `parts` slices of a value. */
+/** A gradient, or a value whose `parts` slices are all gradients. */
 interface Stack {
   readonly x: Node;
   readonly parts: number;
 }
 
-/** In order; experts' gradients, which are all slices of one value, stand where the first of them does. */
+/**
+ * The gradients in order. If all slices of a value are gradients, as for experts, the value takes the place of its
+ * first slice.
+ */
 function stacksOf(all: readonly Node[]): readonly Stack[] {
   const slices = new Map<Node, Node<"slice">[]>();
   for (const g of all) {
@@ -44,7 +47,7 @@ function stacksOf(all: readonly Node[]): readonly Stack[] {
   return stacks;
 }
 
-/** Whether slices of equal length make up all of a value, each element once. */
+/** Whether slices of equal length cover a value, each element once. */
 function areWhole(x: Node, slices: readonly Node<"slice">[]): boolean {
   const extent = typeOf(x).shape[0];
   const each = Number(extent) / slices.length;

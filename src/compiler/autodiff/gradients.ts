@@ -15,9 +15,9 @@ export interface GradientOptions {
 }
 
 /**
- * The gradient of the loss (of the sum of its elements) with respect to each leaf, of the leaf's type; no entry for a
- * leaf on which the loss does not depend. Leaves are weights, or states that represent weights; the map has them in the
- * order in which the backward walk completes them. Only nodes between a leaf and the loss get a cotangent.
+ * The gradient of the loss (of the sum of its elements) with respect to each leaf, with the leaf's type; no entry for a
+ * leaf on which the loss does not depend. Leaves are weights, or states that represent weights; the map lists them in
+ * the order in which the backward walk completes them. Only nodes between a leaf and the loss get a cotangent.
  * Contributions to a cotangent are summed in a fixed order, from the last reader to the first. A gradient node has the
  * origin of the forward node that it differentiates. Iterative and linear in the number of nodes.
  */

@@ -3,8 +3,8 @@ import { nodesOf, type Graph } from "../ir/graph.js";
 import type { Recompute } from "./rematerialization.js";
 
 /**
- * The layer of a call path: the path up to its first number, `layers.3` of `layers.3.inner.mlp`; for a layer with
- * several calls also the call: `shared.0#2`.
+ * The layer of a call path: the path up to its first number, `layers.3` for `layers.3.inner.mlp`. If a layer is called
+ * several times, followed by the call: `shared.0#2`.
  */
 export const layerOf = (path: string): string | null => /^(?:.*?\.)?\d+(?:#\d+)?(?=\.|$)/.exec(path)?.[0] ?? null;
 

@@ -1,4 +1,4 @@
-// Finds the first value of a graph that is not finite, by a graph that tests every value.
+// Finds the first non-finite value of a graph, with a graph that tests every value.
 import { createEmit } from "../ir/build.js";
 import { nodesOf, typeOf, type Graph, type Node, type Origin } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
@@ -15,7 +15,7 @@ export interface Watched {
 }
 
 export interface Probe {
-  /** Its single result `finite` is f32[watched]: 0 if every element of the value is finite, else 1. */
+  /** A graph with the single result `finite`, f32[watched]: 0 if every element of the value is finite, else 1. */
   readonly graph: Graph;
   /** Inputs before the nodes that read them. */
   readonly watched: readonly Watched[];

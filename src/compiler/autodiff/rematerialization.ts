@@ -13,12 +13,12 @@ const MAX_STEPS = 8;
 export type Recompute = (path: string) => string | null;
 
 /**
- * Stores the results of products, attention and sums, and the residual streams. Recomputes pointwise operators on them,
- * including norms, behind barriers, so that CSE does not merge the copies with the forward pass. The forward pass of
- * training then runs the kernels of inference and stores little more.
+ * Stores the results of products, attention and sums, and the residual streams. Recomputes pointwise operators on
+ * stored values, including norms, behind barriers, so that CSE does not merge the copies with the forward pass. The
+ * forward pass of training then runs the kernels of inference and stores little more.
  *
- * For a layer that `recompute` names, stores only the values that other layers read, and routing choices; the others
- * are recomputed once the layer's cotangent is known.
+ * For a layer that `recompute` names, stores only routing choices and the values that other layers read; the other
+ * values are recomputed once the layer's cotangent is known.
  *
  * For y = put(x, route, u), stores the rows of x that change, and reconstructs x bit for bit as y with these rows
  * restored. A stream that layers update in place is thus stored once.
@@ -58,7 +58,7 @@ export class Rematerialization {
     }
   }
 
-  /** Marks a value that another layer reads, and the node it is a view of, as stored. */
+  /** Marks a value that another layer reads as stored, with the nodes that it is a view of. */
   #markStored(node: Node): void {
     let at = node;
     for (; isView(at) && !this.#boundary.has(at); at = at.inputs[0]!) this.#boundary.add(at);
@@ -88,8 +88,8 @@ export class Rematerialization {
       : this.#emit.node(node.op, inputs, node.attrs, node.origin);
   }
   /**
-   * The value as a pointwise operator of the backward pass reads it: recomputed within that operator's kernel from
-   * stored values. Barriers separate the copy from the forward pass. Recursive, but at most MAX_STEPS deep.
+   * The value as a pointwise operator of the backward pass reads it: recomputed from stored values within that
+   * operator's kernel. Barriers separate the copy from the forward pass. Recursive, but at most MAX_STEPS deep.
    */
   #readByPointwise(node: Node, layer: string | null): Node {
     const known = this.#recomputed.get(node);
@@ -142,7 +142,7 @@ export class Rematerialization {
     return this.#layers.has(node) && node.types.some((t) => isFloat(t.dtype)) && !node.types.every(isNumberPerRow);
   }
   /**
-   * The value behind a barrier, unless it is a source, was recomputed anyway, or is an integer (and `any` is not set).
+   * The value behind a barrier, unless it is a source, is already recomputed, or is an integer (and `any` is not set).
    */
   #behindBarrier(node: Node, read: Node, layer: string | null, any = false): Node {
     if (read !== node || this.#sources.has(node) || !(any || node.types.every((t) => isFloat(t.dtype)))) return read;
@@ -168,8 +168,8 @@ export class Rematerialization {
   }
 
   /**
-   * From now on, x is read as y with its changed rows restored. `dy` is the cotangent of y: when it has been computed,
-   * all readers of y are done.
+   * From now on, x is read as y with its changed rows restored. `dy` is the cotangent of y: once it is computed, all
+   * readers of y are done.
    */
   restoreInput(node: Node<"put"> | Node<"set">, dy: Node): void {
     const [x, index] = node.inputs;

@@ -1,5 +1,5 @@
-// Builds the graph of a training step: losses, gradients, clipping, and the optimiser's new weights and moments, which
-// are states, as the model's own are.
+// Builds the graph of a training step: losses, gradients, clipping, and the optimiser's updates of weights and moments,
+// which are states, as are the model's own states.
 import { bug } from "../../ground/base/invariant.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, updatesOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";
@@ -22,16 +22,16 @@ export interface DeclaredWeight {
 }
 
 export type Optimizer =
-  /** Loshchilov and Hutter 2019, as in PyTorch's AdamW: decoupled weight decay, bias correction. */
+  /** AdamW (Loshchilov and Hutter 2019), as in PyTorch: decoupled weight decay, bias correction. */
   | { readonly kind: "adamw"; readonly beta1: number; readonly beta2: number; readonly eps: number }
-  /** As in PyTorch's SGD: momentum without dampening, weight decay added to the gradient. */
+  /** SGD, as in PyTorch: momentum without dampening, weight decay added to the gradient. */
   | { readonly kind: "sgd"; readonly momentum: number; readonly nesterov: boolean };
 
 export interface StepOptions {
   readonly optimizer: Optimizer;
   /**
-   * The maximum global norm of the gradients; beyond it all are scaled down by the same factor (Pascanu et al. 2013).
-   * Null: no clipping.
+   * The maximum global norm of the gradients; above it all gradients are scaled down by the same factor (Pascanu et al.
+   * 2013). Null: no clipping.
    */
   readonly clip: number | null;
   /** Whether the step continues from accumulated gradients of micro-batches. */
@@ -39,24 +39,24 @@ export interface StepOptions {
   /** Selects the weights to train; default: all float weights. */
   readonly trained?: (weight: DeclaredWeight) => boolean;
   /**
-   * Paths of weights that are not trained and stay weights, which a program may store in any type, rather than states;
-   * default: none.
+   * Paths of weights that are not trained and remain weights instead of states, so that a program may store them in any
+   * type. Default: none.
    */
   readonly frozen?: ReadonlySet<string>;
   /** Layers (`layersOf`) whose results are recomputed in the backward pass rather than stored; default: none. */
   readonly recompute?: ReadonlySet<string>;
-  /** Whether a step may be submitted before the result of the previous one is known (`FOLLOWS`); default: no. */
+  /** Whether a step may be submitted before the result of the previous step is known (`FOLLOWS`). Default: no. */
   readonly inFlight?: boolean;
   /**
-   * Selects the trained weights with weight decay. Default: those with at least two dimensions that are not embedding
-   * tables, which excludes norms and biases.
+   * Selects the trained weights with weight decay. Default: weights with at least two dimensions that are not embedding
+   * tables, so norms and biases have none.
    */
   readonly decays?: (weight: DeclaredWeight) => boolean;
 }
 
 /**
- * The input f32[5] of a step: learning rate, weight decay, 1 − beta1^t and 1 − beta2^t with t the number of this step
- * from 1 (SGD ignores both), and the weight of each micro-batch in the gradient, 1 over their number.
+ * The input f32[5] of a step: learning rate, weight decay, 1 − beta1^t and 1 − beta2^t, where t counts steps from 1
+ * (SGD ignores both), and the weight of each micro-batch in the gradient, 1 over their number.
  */
 export const RATES = "step.rates";
 /**
@@ -64,11 +64,13 @@ export const RATES = "step.rates";
  * others.
  */
 export const KEEP = "step.keep";
-/** The input f32[], with `inFlight`: 1 for a step submitted before the result of the previous one was known, else 0. */
+/**
+ * The input f32[], with `inFlight`: 1 for a step submitted before the result of the previous step was known, else 0.
+ */
 export const FOLLOWS = "step.follows";
 /**
- * The state f32[]: 1 if the previous step was skipped, for non-finite values. A step in flight that follows a skipped
- * step is skipped too.
+ * The state f32[]: 1 if the previous step was skipped because of non-finite values. A step in flight that follows a
+ * skipped step is skipped too.
  */
 export const HELD = "step.held";
 /** The result of a step with the global norm of the gradients before clipping. */
@@ -97,7 +99,7 @@ interface Prepared {
   }[];
 }
 
-/** Builds gradients, clipping and optimiser as one graph, whose states are weights and moments. */
+/** Builds gradients, clipping and optimiser as one graph whose states are weights and moments. */
 export function trainStep(objective: Graph, declared: readonly DeclaredWeight[], options: StepOptions): TrainStep {
   const { graph, emit, weights, updates } = prepare(objective, declared, options);
   const whole = options.accumulated ? wholeUpdates(emit, updates, graph.axes) : { updates, states: [] };
@@ -206,7 +208,7 @@ function prepare(
     const { path, dtype, shape } = own;
     if (isFrozen(path)) return [];
     const node = read.get(weightState(path)) ?? emit.node("state", [], { name: weightState(path), dtype, shape });
-    return [{ own, node: node as Node<"state"> }]; // a weight's state keeps its value, so its next one is its node
+    return [{ own, node: node as Node<"state"> }]; // the state of a weight keeps its value, so its next value is the node itself
   });
   const leaves = nodes
     .filter(({ own }) => learns(own, options) && read.has(weightState(own.path)))
@@ -217,8 +219,8 @@ function prepare(
     leaves,
     options.recompute ? { recompute: recomputing(options.recompute) } : {},
   );
-  // In the order of the backward walk, which is the order of computation: the inputs of one gradient are freed before
-  // the next gradient.
+  // In the order of the backward walk, which is the order of computation, so that the inputs of one gradient are freed
+  // before the next gradient.
   const place = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
   const weights = nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null }));
   const updates = updatesOf(whole);
@@ -262,7 +264,7 @@ const clipping = (m: Algebra, norm: Node, clip: number | null): Node =>
 interface SkipState {
   readonly state: Node<"state">;
   readonly follows: Node<"input">;
-  /** Whether this step follows a skipped one. */
+  /** Whether this step follows a skipped step. */
   readonly held: Node;
 }
 
@@ -275,7 +277,7 @@ function skipState(emit: Emit): SkipState {
 }
 
 /**
- * Whether the step may update anything: all values are finite, and the step does not follow a skipped one. Otherwise
+ * Whether the step may update anything: all values are finite, and the step does not follow a skipped step. If not,
  * gradients are multiplied by NaN, for which the optimisers change nothing.
  */
 function mayUpdate(m: Algebra, values: readonly Node[], holds: SkipState | null): Node {

@@ -1,5 +1,5 @@
-// Updates of states in a step that is computed in parts: reductions over the batch are accumulated over the parts, and
-// what is computed from them is computed once, in the last part.
+// Updates of states in a step that is split into micro-batches: reductions over the batch are accumulated over the
+// micro-batches, and the values derived from them are computed once, in the last micro-batch.
 import { bug } from "../../ground/base/invariant.js";
 import type { Emit } from "../ir/build.js";
 import { isOp, nodesReaching, typeOf, type Node, type State } from "../ir/graph.js";
@@ -7,10 +7,13 @@ import { algebra } from "../ops/algebra.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { addsUp, atomsOf, type Size } from "../../ground/size/size.js";
 
-/** By the path of its state, the value of each update. */
+/** The new value of each updated state, by the state's path. */
 export type Updates = ReadonlyMap<string, Node>;
 
-/** The states of a micro-batch that is not the last: the reductions of the step so far. `continues`: not the first. */
+/**
+ * The states of every micro-batch except the last: the step's accumulated reductions. `continues`: true except in the
+ * first micro-batch.
+ */
 export function accumulateReductions(
   emit: Emit,
   updates: Updates,
@@ -25,7 +28,10 @@ export function accumulateReductions(
   });
 }
 
-/** The updates with reductions over all parts, in the last one, and the states of the reductions, unchanged. */
+/**
+ * The updates of the last micro-batch, with reductions over all micro-batches, and the states of the reductions,
+ * unchanged.
+ */
 export function wholeUpdates(
   emit: Emit,
   updates: Updates,
@@ -48,7 +54,7 @@ export function wholeUpdates(
   return { updates: new Map([...updates].map(([path, node]) => [path, now.get(node) ?? node])), states };
 }
 
-/** How the value of a reduction over all sequences is made of those over two parts. */
+/** How a reduction over all sequences is merged from the reductions over two micro-batches. */
 const MERGES = { sum: "add", size: "add", reduce_max: "max", reduce_min: "min" } as const;
 type Merging = keyof typeof MERGES;
 const merges = (node: Node): node is Node<Merging> => node.op in MERGES;
@@ -61,23 +67,23 @@ function reductionsOf(updates: Updates, axes: readonly Axis[]): readonly Node<Me
   return reductions.map((node) => {
     if (!merges(node)) return bug(`an update reduces the batch by ${node.op}, which parts do not add up to`);
     if (isOp(node, "size") && !addsUp(node.attrs.size, counted)) bug("an update reads a size that does not add up");
-    // Other values of the whole batch, such as where the rows of each expert begin, say where a row is, not what.
+    // Other values of the whole batch, such as the first rows of experts, determine row positions, not values.
     const again = nodesReaching(node.inputs).find((n) => n.op !== "size" && merges(n) && reduces(n, counted));
     if (again) bug(`an update reduces the batch twice, by ${again.op} and by ${node.op}`);
     return node;
   });
 }
 
-/** The nodes between the updates and the reductions over the batch, both included. */
+/** The nodes from the updates down to the reductions over the batch, both included. */
 function aboveReductions(updates: Updates, axes: readonly Axis[]): Iterable<Node> {
   const counted = countedIn(axes);
   const above = new Set<Node>(updates.values());
-  // A set gives what is added while it is walked.
+  // A set also iterates the elements that are added during iteration.
   for (const node of above) if (!reduces(node, counted)) for (const input of node.inputs) above.add(input);
   return above;
 }
 
-/** Selects the factors of a size that differ from part to part. */
+/** Selects the factors of a size that differ between micro-batches. */
 type Counted = (atom: { readonly axis: string }) => boolean;
 const countedIn = (axes: readonly Axis[]): Counted => {
   const free = new Set(axes.flatMap((a) => (a.role === "free" ? [a.name] : [])));
@@ -88,12 +94,12 @@ const mentions = (size: Size, counted: Counted): boolean =>
 const ofBatch = (node: Node, counted: Counted): boolean =>
   node.types.some((type) => type.shape.some((size) => mentions(size, counted)));
 
-/** Whether the node has one value for all sequences and is made of values that have one for each, or counts them. */
+/** Whether the node has one value for all sequences and reads values with one entry per sequence, or counts them. */
 const reduces = (node: Node, counted: Counted): boolean =>
   !ofBatch(node, counted) &&
   (node.inputs.some((input) => ofBatch(input, counted)) || (isOp(node, "size") && mentions(node.attrs.size, counted)));
 
-/** The reduction as it is accumulated: in f32 where it is a float. */
+/** The reduction as it is accumulated: in f32 if it is a float. */
 const stored = (emit: Emit, reduction: Node): Node =>
   typeOf(reduction).dtype === "f16" ? emit.node("cast", [reduction], { dtype: "f32" }) : reduction;
 

@@ -1,4 +1,4 @@
-// Converts weights to states, so that a training step can replace them and the programs of a session can share them.
+// Converts weights to states, which a training step can update and the programs of a session can share.
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, type Graph, type Node, type State } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
@@ -8,8 +8,8 @@ import { replaceNodes } from "../ir/replace.js";
 export const weightState = (path: string): string => path;
 
 /**
- * Replaces every weight of the graph by a state that is initialised with the weight and keeps its value, but for those
- * that `stays` selects. The results do not change; sessions of several programs can share the states.
+ * Replaces every weight of the graph, except those that `stays` selects, by a state that is initialised with the weight
+ * and keeps its value. The results do not change, and sessions of several programs can share the states.
  */
 export function weightsAsStates(graph: Graph, stays: (path: string) => boolean = () => false): Graph {
   const emit = createEmit(ops, graph.axes);

@@ -10,8 +10,8 @@ import type { DeclaredWeight } from "./train-step.js";
 
 /**
  * Adds a result `grad.<path>` for each float weight of the model: zeros for a weight on which the loss does not depend,
- * whether the objective reads it or nothing does. The graph must have a loss. `declared`: all weights and states of the
- * model; states have no gradient.
+ * even if nothing reads the weight. The graph must have a loss. `declared`: all weights and states of the model; states
+ * have no gradient.
  */
 export function withGradients(graph: Graph, declared: readonly DeclaredWeight[]): Graph {
   const loss = graph.outputs.find((o) => o.role === "loss" && o.name === "loss");

@@ -21,7 +21,7 @@ export function printAttrs(op: OpName, attrs: object): string {
   return ` {${present.map(field).join(",")}}`;
 }
 
-/** JSON lacks symbolic sizes, NaN and infinity: encodes them as text. */
+/** Encodes symbolic sizes, NaN and infinity, which JSON lacks, as text. */
 function encode(kind: AttrKind, value: unknown): unknown {
   switch (kind) {
     case "size":
@@ -158,7 +158,7 @@ function holds(kind: AttrKind, value: unknown): boolean {
   }
 }
 
-/** Describes what is wrong with the attributes of a node; null if nothing is. */
+/** Describes the fault in a node's attributes; null if there is none. */
 export function attrsProblem(op: OpName, attrs: object): string | null {
   const byName = new Map<string, unknown>(Object.entries(attrs));
   for (const [name, kind] of entriesOf(op)) {

@@ -7,8 +7,8 @@ import type { OpAttrs, OpName } from "./vocabulary.js";
 
 export interface Emit {
   /**
-   * A node of the operator. A call with equal operator, inputs and attributes returns the same node, whose origin is
-   * that of the first call. Throws TypeMismatch.
+   * A node of the operator. A call with equal operator, inputs and attributes returns the same node, with the origin of
+   * the first call. Throws TypeMismatch.
    */
   readonly node: <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin?: Origin | null) => Node<K>;
   /** One result of a node: the node itself if it has a single result. */

@@ -5,12 +5,12 @@
 // Evaluation visits inputs before the nodes that read them, in any such order.
 //
 // An axis is an extent known only when the program runs. A sequence axis has a count for each sequence; a tensor along
-// it is stored packed: its `rows(axis)` rows are those of the first sequence, then of the second, with `starts` beside
-// them. After `above` the counts are known only on the device: `rows(axis)` is then the last entry of the node
+// it is stored packed: its `rows(axis)` rows are the first sequence's, then the second's, and `starts` holds the row
+// offsets. After `above` only the device knows the counts: `rows(axis)` is then the last entry of the node
 // `starts(axis)`.
 //
-// A route is an axis derived from a parent axis by selecting tokens (`top`, `above`) or slicing (`span`), together with
-// the node that gives, for each row of the route, its row of the parent: ascending and distinct.
+// A route is an axis derived from a parent axis by selecting tokens (`top`, `above`) or slicing (`span`). It comes with
+// a node that gives, for each row of the route, its row of the parent: ascending and distinct.
 //
 // A state is a value that persists between runs: `state` nodes read the old value; `next` is computed from them and
 // replaces it. `next` may reuse the memory of the old value once every reader of the old value has run.
@@ -31,17 +31,15 @@ export interface Origin {
 
 export interface Node<K extends OpName = OpName> {
   readonly op: K;
-  /** Their number is that of the vocabulary. */
+  /** The inputs, in the number that the vocabulary states. */
   readonly inputs: InputsOf<K>;
   readonly attrs: OpAttrs[K];
-  /** Types of its results. */
+  /** Types of the node's results. */
   readonly types: readonly TensorType[];
   readonly origin: Origin | null;
 }
 
-/**
- * A list of N nodes. Not a tuple type, so that the inputs of nodes of different operators share the methods of arrays.
- */
+/** A list of N nodes. Not a tuple type, so that input lists of different operators share the methods of arrays. */
 type Nodes<N extends number, M> = readonly Node[] & { readonly length: N } & { readonly [I in keyof M]: Node };
 interface NodesByCount {
   0: Nodes<0, object>;
@@ -70,7 +68,7 @@ export type InputsOf<K extends OpName> = InputsByOp[K];
 
 /** Applies a function to each input of a node. */
 export const mapInputs = <K extends OpName>(node: Node<K>, of: (input: Node) => Node): InputsOf<K> =>
-  node.inputs.map(of) as readonly Node[] as InputsOf<K>; // as many as there were
+  node.inputs.map(of) as readonly Node[] as InputsOf<K>; // the number of inputs is unchanged
 
 /**
  * How a packed value is presented to the caller: dimension `dim` of the tensor is rows(axis); in the caller's shape the
@@ -89,7 +87,7 @@ export interface GraphInput {
   readonly shape: readonly Size[];
   readonly packing: Packing | null;
   /**
-   * The minimum of the values if `below` is set: 0, or −1 for labels that may be absent, or −below for indices that may
+   * The minimum of the values if `below` is set: 0, −1 for labels that may be absent, or −below for indices that may
    * count from the end.
    */
   readonly least: number;
@@ -103,7 +101,7 @@ export interface GraphOutput {
    * `state.<path>`.
    */
   readonly name: string;
-  /** `update`: the value of a state of the model after the step. */
+  /** `update`: the new value of a model's state after the step. */
   readonly role: "result" | "loss" | "observe" | "update";
   readonly node: Node;
   readonly shape: readonly Size[];
@@ -152,10 +150,10 @@ export function nodesOf(graph: Pick<Graph, "outputs" | "states" | "starts">): re
   return order;
 }
 
-/** The order of each graph's nodes, computed once: a graph never changes, and many passes ask for it. */
+/** The order of each graph's nodes, computed once: a graph never changes, and many passes need it. */
 const orders = new WeakMap<object, readonly Node[]>();
 
-/** The nodes that the roots depend on, and the roots, inputs before readers, in a fixed order. */
+/** The roots and all nodes that they depend on, inputs before readers, in a fixed order. */
 export function nodesReaching(roots: readonly Node[]): readonly Node[] {
   const order: Node[] = [];
   const seen = new Set<Node>();
@@ -189,17 +187,17 @@ export function typeOf(node: Node): TensorType {
 
 export const isOp = <K extends OpName>(node: Node, op: K): node is Node<K> => node.op === op;
 
-/** The node that computes a value: of a `pick` its input, else the node itself. */
+/** The node that computes a value: the input of a `pick`, else the node itself. */
 export const producerOf = (node: Node): Node => (isOp(node, "pick") ? node.inputs[0] : node);
 
-/** Whether the node adds or writes rows into its first input, all other rows of which keep their bits. */
+/** Whether the node adds or writes rows into its first input and keeps the bits of all other rows. */
 export const isScatter = (node: Node): node is Node<"put"> | Node<"set"> => isOp(node, "put") || isOp(node, "set");
 
 /** Whether the node gathers rows of its first input by the index in its second. */
 export const isGather = (node: Node): node is Node<"take"> | Node<"entry_rows"> =>
   isOp(node, "take") || isOp(node, "entry_rows");
 
-/** The axis that a node defines, and the index of the result that is its starts; null if it defines none. */
+/** The axis that a node defines, and the index of the result with the axis's starts; null if it defines none. */
 export function definedAxis(node: Node): { readonly axis: string; readonly starts: number } | null {
   const { makes } = schemas[node.op];
   if (makes === undefined || !("axis" in node.attrs) || typeof node.attrs.axis !== "string") return null;
@@ -208,10 +206,10 @@ export function definedAxis(node: Node): { readonly axis: string; readonly start
 
 export const isPointwise = ({ op }: Node): boolean => schemas[op].kind === "pointwise";
 
-/** Whether the caller or the runtime fills it. */
+/** Whether the caller or the runtime fills the node's memory. */
 export const isSource = (node: Node): node is Node<SourceOp> => schemas[node.op].kind === "source";
 
-/** Whether the operator has kernels of its own. */
+/** Whether the operator has its own kernels. */
 export const hasKernel = (node: Node): node is Node<KernelOp> => schemas[node.op].kind === "kernel";
 
 /** Whether the node is a view of the same elements in the same order. */
@@ -220,5 +218,5 @@ export const isSameView = ({ op }: Node): boolean => schemas[op].kind === "same"
 /** Whether the node is a view: its elements are elements of its first input, so nothing need be computed or copied. */
 export const isView = (node: Node): boolean => isSameView(node) || schemas[node.op].kind === "moved";
 
-/** Whether the node's result is the memory of its first input, or of one of the results of that input. */
+/** Whether the node's result is in the memory of its first input, or of one of that input's results. */
 export const isAlias = (node: Node): boolean => isSameView(node) || isOp(node, "pick");

@@ -1,4 +1,4 @@
-// A Map key for the attributes of a node: two keys are equal exactly if the attributes are.
+// A Map key for the attributes of a node: two keys are equal if and only if the attributes are.
 
 /** Uses the canonical form of sizes, and distinguishes −0 from 0 and NaN from null. */
 export function attrsKey(attrs: object): string {

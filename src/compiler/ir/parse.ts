@@ -52,7 +52,7 @@ interface Draft {
 
 /**
  * Parses IR text and infers the type of every node from the operator table. Types in the text are optional, but must
- * equal the inferred ones. Blank lines and lines that begin with `//` are ignored. Throws IrSyntaxError.
+ * equal the inferred types. Blank lines and lines that begin with `//` are ignored. Throws IrSyntaxError.
  */
 export function parseGraph(text: string, typing: Typing): Graph {
   const into: Draft = {
@@ -286,7 +286,7 @@ function expectTypes(stated: readonly TensorType[], inferred: readonly TensorTyp
     fail(`stated type ${stated.map(printType).join(" ")}, inferred ${inferred.map(printType).join(" ")}`);
 }
 
-/** The JSON object that begins at an offset; empty if none does. */
+/** The JSON object at an offset; empty if there is none. */
 function jsonAt(line: string, from: number): string {
   if (line[from] !== "{") return "";
   let depth = 0;

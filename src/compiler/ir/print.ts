@@ -19,8 +19,8 @@ import { printShape, printType } from "./typing.js";
 
 export interface PrintOptions {
   /**
-   * Formats the source location of a node, such as `moby.mod:3:4`. Default: as offsets, which `parseGraph` reads. Null:
-   * no locations.
+   * Formats the source location of a node, such as `moby.mod:3:4`. Default: offsets, which `parseGraph` reads. Null: no
+   * locations.
    */
   readonly place?: ((span: Span) => string) | null;
 }
@@ -55,7 +55,7 @@ export function printGraph(graph: Graph, options: PrintOptions = {}): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** The nodes in printing order: the reachable ones, then inputs that nothing reads. */
+/** The nodes in printing order: the reachable nodes, then inputs that nothing reads. */
 function allNodes(graph: Graph): readonly Node[] {
   const reached = nodesOf(graph);
   const seen = new Set(reached);

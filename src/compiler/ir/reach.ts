@@ -1,11 +1,12 @@
-// The sequence axes that a graph needs: those its nodes mention, and those that the starts of these axes depend on.
+// The sequence axes that a graph needs: the axes that its nodes mention, and the axes that the starts of these axes
+// depend on.
 import type { Size } from "../../ground/size/size.js";
 import { atomsOf } from "../../ground/size/size.js";
 import { isOp, type Graph, type Node } from "./graph.js";
 
 /**
- * The starts of every sequence axis that a node reachable from outputs and states mentions. `startsOf` returns null for
- * axes of another role.
+ * The starts of every sequence axis mentioned by a node that is reachable from outputs and states. `startsOf` returns
+ * null for axes of another role.
  */
 export function reachedStarts(
   graph: Pick<Graph, "outputs" | "states">,

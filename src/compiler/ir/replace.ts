@@ -1,8 +1,8 @@
-// Replaces nodes of a graph; outputs, states and starts follow.
+// Replaces nodes of a graph; outputs, states and starts refer to the replacements.
 import { nodesOf, type Graph, type Node } from "./graph.js";
 import { reachedStarts } from "./reach.js";
 
-/** Maps every node that the graph's interface refers to by `now`. */
+/** Maps every node of the graph's interface with `now`. */
 export function replaceNodes(graph: Graph, now: (node: Node) => Node): Graph {
   const outputs = graph.outputs.map((o) => ({ ...o, node: now(o.node) }));
   const states = graph.states.map((s) => ({ ...s, next: now(s.next) }));
@@ -10,12 +10,12 @@ export function replaceNodes(graph: Graph, now: (node: Node) => Node): Graph {
     const node = graph.starts.get(axis);
     return node ? now(node) : null;
   });
-  // An unread input is not among the reachable nodes and stays as it is.
+  // An unread input is not reachable and stays unchanged.
   const inputs = graph.inputs.map((i) => ({ ...i, node: now(i.node) as Node<"input"> }));
   return { ...graph, inputs, outputs, states, starts };
 }
 
-/** Substitutes nodes by others of the same types, and rebuilds every node that depends on them. */
+/** Substitutes nodes of equal types for nodes, and rebuilds every node that depends on them. */
 export function substituteNodes(graph: Graph, others: ReadonlyMap<Node, Node>): Graph {
   const now = new Map<Node, Node>();
   for (const node of nodesOf(graph)) {

@@ -4,8 +4,8 @@ import type { DType } from "../../ground/base/dtype.js";
 import type { Size } from "../../ground/size/size.js";
 
 /**
- * A slice of a weight along one axis, which has `of` elements in the whole weight: the slice begins at `start`; its
- * length is that of the node's shape.
+ * A slice of a weight along one axis, which has `of` elements in the whole weight. The slice begins at `start`; the
+ * node's shape gives its length.
  */
 export interface WeightPart {
   readonly axis: number;
@@ -30,24 +30,24 @@ export interface AttrTypes {
   part: WeightPart;
   sizeIfAny: Size;
   numberIfAny: number;
-  /** False where it is absent. */
+  /** Optional; an absent flag is false. */
   flagIfAny: boolean;
 }
 
 export type AttrKind = keyof AttrTypes;
 export type AttrSchema = Readonly<Record<string, AttrKind>>;
 
-/** The number of inputs; or its minimum and maximum; `any`: any number; `some`: at least one. */
+/** The number of inputs, or its minimum and maximum; `any`: any number; `some`: at least one. */
 export type Arity = number | readonly [number, number] | "any" | "some";
 
 /**
  * How the compiler implements an operator:
  * - `source`: a buffer that the runtime fills; `constant`: an expression without inputs;
- * - `pick`: one result of a node that has several, in the same memory;
- * - `same`: a view with the elements of the first input in the same order; `moved`: a view with them reordered,
+ * - `pick`: one of a node's several results, in the same memory;
+ * - `same`: a view with the elements of the first input in the same order; `moved`: a view with elements reordered,
  *   repeated or selected;
  * - `pointwise`: an expression over elements of the inputs, paired by broadcasting;
- * - `kernel`: kernels of its own (`schedule/kernels/`);
+ * - `kernel`: its own kernels (`schedule/kernels/`);
  * - `rewritten`: replaced by other operators before scheduling.
  */
 export type OpKind = "source" | "constant" | "pick" | "same" | "moved" | "pointwise" | "kernel" | "rewritten";
@@ -58,7 +58,7 @@ export interface OpSchema {
   readonly attrs: AttrSchema;
   readonly kind: OpKind;
   /**
-   * The index of the result that holds the starts of the axis that the operator defines; the attribute `axis` names it.
+   * The index of the result with the starts of the axis that the operator defines; the attribute `axis` names the axis.
    */
   readonly makes?: number;
 }
@@ -82,7 +82,7 @@ export function schemasOf<const P extends OpKind>(kind: P) {
   return schema;
 }
 
-/** The schema of an operator that defines an axis; `makes` is the index of the result that holds its starts. */
+/** The schema of an operator that defines an axis; `makes` is the index of the result with the axis's starts. */
 export const definesAxis = <S extends OpSchema & { readonly attrs: { readonly axis: "text" } }>(
   result: number,
   schema: S,

@@ -6,22 +6,24 @@ import type { TensorType } from "./types.js";
 import type { Arity } from "./schema.js";
 import { schemas, type OpAttrs, type OpName } from "./vocabulary.js";
 
-/** The context of type inference besides inputs and attributes. */
+/** The context of type inference, in addition to inputs and attributes. */
 export interface InferContext {
   /** The axis of that name. Throws TypeMismatch if there is none. */
   axis(name: string): Axis;
   /** Whether the counts of an axis are known before the program runs. */
   onHost(axis: string): boolean;
-  /** Extent of the batch axis; 1 without one. */
+  /** Extent of the batch axis; 1 if there is none. */
   readonly batch: Size;
 }
 
-/** Thrown by `infer` for inputs that do not fit; reported by the verifier and the IR parser. */
+/** Thrown by `infer` for inputs that do not fit. The verifier and the IR parser report it. */
 export class TypeMismatch extends Error {
   override readonly name = "TypeMismatch";
 }
 
-/** The indices of a node's inputs that must be the starts of an axis, with that axis; null: of any axis. */
+/**
+ * The inputs of a node that must be the starts of an axis: each as the axis, null for any axis, and the input's index.
+ */
 export type StartsRead = readonly (readonly [axis: string | null, input: number])[];
 
 /** The part of the operator table that the IR uses; `ops` in `ops/index.ts` implements it. */
@@ -47,8 +49,8 @@ export function inferContext(axes: readonly Axis[]): InferContext {
 }
 
 /**
- * Infers the types of the results of an operator. For `pick` the inputs' types are all results of the node that it
- * reads. Throws TypeMismatch.
+ * Infers the types of an operator's results. For `pick`, the input types are the types of all results of the node that
+ * it reads. Throws TypeMismatch.
  */
 export function inferTypes<K extends OpName>(
   typing: Typing,
@@ -61,7 +63,7 @@ export function inferTypes<K extends OpName>(
   return typing[op].infer(inputTypes(op, inputs), attrs, context);
 }
 
-/** Checks that the number of nodes is right for the operator's inputs. Throws TypeMismatch if it is not. */
+/** Checks the number of an operator's inputs. Throws TypeMismatch for a wrong number. */
 export function inputsFor<K extends OpName>(op: K, nodes: readonly Node[]): InputsOf<K> {
   checkArity(schemas[op].inputs, nodes.length);
   return nodes as InputsOf<K>; // checkArity has checked the number
@@ -77,7 +79,8 @@ function checkArity(arity: Arity, found: number): void {
 }
 
 /**
- * The types of a node's inputs as `infer`, `cost` and kernels see them; for `pick` all results of the node it reads.
+ * The types of a node's inputs as `infer`, `cost` and kernels see them; for `pick`, the types of all results of its
+ * input.
  */
 export function inputTypes(op: OpName, inputs: readonly Node[]): readonly TensorType[] {
   if (op === "pick") return inputs[0]?.types ?? [];
@@ -92,7 +95,7 @@ export function inputTypes(op: OpName, inputs: readonly Node[]): readonly Tensor
 /** The axis T of a packed dimension if the size is exactly rows(T), else null. */
 export const packedAxis = (size: Size): string | null => soleAtom(size, "rows");
 
-/** The axis T and k if the size is k · rows(T) for a whole number k, else null. */
+/** The axis T and k if the size is k · rows(T) for an integer k, else null. */
 export function rowsOf(size: Size): { readonly axis: string; readonly each: number } | null {
   if (typeof size === "number" || size.terms.length !== 1) return null;
   const { coefficient, atoms } = size.terms[0]!;

@@ -1,10 +1,10 @@
-// Verifies the axes of a graph, and that every size mentions existing axes only.
+// Verifies the axes of a graph, and that sizes mention existing axes only.
 import { knownOnHost, type Axis } from "../../ground/size/axes.js";
 import { axesIn, chosenFrom, declaredShare, parentsOf, sizesOf, type CountRule } from "../../ground/size/count-rules.js";
 import { atomsOf, printSize, type Size } from "../../ground/size/size.js";
 import type { Graph } from "./graph.js";
 
-/** Problems of the graph's axes and count rules. An axis must follow the axes it is derived from. */
+/** Problems of the graph's axes and count rules. An axis must come after the axes that it is derived from. */
 export function axesProblems(graph: Graph): string[] {
   const problems: string[] = [];
   const before = new Map<string, Axis>();

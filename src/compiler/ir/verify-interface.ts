@@ -80,9 +80,7 @@ function valueProblems(
       ];
 }
 
-/**
- * The packed shape of a value whose shape for the caller is `shape`: no batch dimension, and rows instead of tokens.
- */
+/** The packed shape of a value whose caller's shape is `shape`: no batch dimension, and rows in place of tokens. */
 export const packedShape = (shape: readonly Size[], { axis, batchDim, tokenDim }: Packing): readonly Size[] =>
   shape.map((s, d) => (d === tokenDim ? rowsSize(axis) : s)).filter((_, d) => d !== batchDim);
 

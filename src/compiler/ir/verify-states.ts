@@ -1,4 +1,4 @@
-// Verifies states: every state that is read is declared, and its next value can reuse the memory of the old one.
+// Verifies states: every state that is read is declared, and its next value can reuse the memory of its old value.
 import { readersOf } from "../../ground/base/collections.js";
 import { isOp, isSameView, type Graph, type Node, type State, producerOf } from "./graph.js";
 import { equalTypes, printType } from "./typing.js";
@@ -30,7 +30,7 @@ export function stateProblems(graph: Graph, nodes: readonly Node[]): string[] {
   return problems;
 }
 
-/** Two states must not have the same next value, which cannot be in the memory of both. */
+/** Two states must not have the same next value, since it cannot be in the memory of both. */
 function sharedProblems(states: readonly State[]): string[] {
   const owners = new Map<Node, string>();
   return states.flatMap((s) => {
@@ -41,9 +41,9 @@ function sharedProblems(states: readonly State[]): string[] {
 }
 
 /**
- * The next value may reuse the memory of the old one once every reader of the old one has run; so no reader of the old
- * value may depend on the next value. The walk covers only dependents of next values; there are few, since states are
- * computed last.
+ * The next value may reuse the memory of the old value once every reader of the old value has run. So no reader of the
+ * old value may depend on the next value. The walk covers only dependents of next values, which are few, since states
+ * are computed last.
  */
 function takeOverProblems(
   states: readonly State[],
@@ -54,7 +54,7 @@ function takeOverProblems(
   return states.flatMap((state) => {
     const old = reads.get(state.name) ?? [];
     if (isOp(state.next, "state") || old.length === 0) return [];
-    // An operator with several results computes them together.
+    // An operator computes its several results together.
     const producer = producerOf(state.next);
     const after = reachedFrom([producer], (n) => readers.get(n) ?? []);
     after.delete(producer);

@@ -1,4 +1,4 @@
-// Checks the invariants stated in `graph.ts`. A violation by `lower` or a pass is a bug of modc.
+// Checks the invariants stated in `graph.ts`. A violation is a bug of `lower` or of a pass.
 import { bug } from "../../ground/base/invariant.js";
 import { attrsProblem, sizesInAttrs } from "./attrs.js";
 import { isOp, nodesOf, type Graph, type Node } from "./graph.js";
@@ -39,7 +39,7 @@ export function assertSound(graph: Graph, typing: Typing, stage: string): void {
   bug(`${stage} made a malformed graph:\n  ${problems.slice(0, 20).join("\n  ")}${more}`);
 }
 
-/** Labels a node as the printed graph does, with its call path: `%5 = top`. */
+/** Labels a node like the printed graph, with its call path: `%5 = top`. */
 function labels(nodes: readonly Node[]): (node: Node) => string {
   const ids = new Map(nodes.map((n, i) => [n, i]));
   return (node) => `%${ids.get(node)} = ${node.op}${node.origin?.path ? ` (${node.origin.path})` : ""}`;
@@ -89,7 +89,9 @@ function nodeProblems(
   return [];
 }
 
-/** An input that must be the starts of an axis must be that axis's own starts node: types alone cannot tell. */
+/**
+ * An input that must be the starts of an axis must be that axis's own starts node: the types alone do not show that.
+ */
 function startsProblems<K extends OpName>(node: Node<K>, graph: Graph, typing: Typing): string[] {
   if (node.inputs.some((n) => n.types.length !== 1)) return [];
   const read = typing[node.op].starts?.(node, graph.axes) ?? [];

@@ -31,11 +31,14 @@ const vocabulary = {
   /** The value of a size, as a scalar; the size must be the same for all sequences. */
   size: source(0, { size: "size", dtype: "numeric" }),
   /**
-   * The starts u32[B+1] of an axis whose counts the host knows: an axis of the inputs, or one derived from such by
-   * `top`, `span` or `join`.
+   * The starts u32[B+1] of an axis whose counts the host knows: an input axis, or an axis derived from one by `top`,
+   * `span` or `join`.
    */
   starts: source(0, { axis: "text" }),
-  /** f32[positions, width]: cosines of the width/2 angles of each position, then their sines, both times scale. */
+  /**
+   * f32[positions, width]: for each position, the cosines of its width/2 angles, then their sines, both multiplied by
+   * the scale.
+   */
   rope_table: source(0, {
     positions: "size",
     width: "number",
@@ -84,7 +87,7 @@ const vocabulary = {
   gelu: pointwise(1),
   gelu_tanh: pointwise(1),
   softplus: pointwise(1),
-  /** x to a whole power by multiplication. */
+  /** x to an integer power by multiplication. */
   powi: pointwise(1, { exponent: "number" }),
   eq: pointwise(2),
   ne: pointwise(2),
@@ -102,7 +105,7 @@ const vocabulary = {
   sum: kernel(1, { axes: "numbers", keep: "flag" }),
   reduce_max: kernel(1, { axes: "numbers", keep: "flag" }),
   reduce_min: kernel(1, { axes: "numbers", keep: "flag" }),
-  /** u32 index of the maximum; of equal maxima the first. */
+  /** u32 index of the maximum; of several maxima, the first. */
   argmax: kernel(1, { axis: "number", keep: "flag" }),
   softmax: kernel(1, { axis: "number" }),
 
@@ -122,46 +125,45 @@ const vocabulary = {
   segments: kernel(1, { axis: "text" }),
   /**
    * counts u32[B], starts(axis) (, starts of a longer axis) → u32[N]: the position of each row in its sequence, offset
-   * by `counts`, the rows that the sequence had before this run; with the third input, the row of the longer axis at
+   * by `counts`, the sequence's number of rows before this run; with the third input, the row of the longer axis at
    * that position.
    */
   append: kernel([2, 3], { axis: "text" }),
   /** starts → u32[B] */
   counts: kernel(1),
   /**
-   * x[…, N, …], starts → [B, …, T, …]: B in front, the packed dimension `dim` padded with zeros to the longest
-   * sequence.
+   * x[…, N, …], starts → [B, …, T, …]: B first, the packed dimension `dim` padded with zeros to the longest sequence.
    */
   unpack: kernel(2, { dim: "number", axis: "text" }),
   /** [B, …, T, …], starts → […, N, …]: the inverse; `dim` is the packed dimension of the result. */
   pack: kernel(2, { dim: "number", axis: "text" }),
   /**
-   * starts of any axis → u32[rows(axis)], where `axis` has one row for each sequence: the row number of the last row of
-   * that sequence; for a sequence without rows, of the row before its start (row 0 if there is none).
+   * starts of any axis → u32[rows(axis)], where `axis` has one row for each sequence: the row number of the sequence's
+   * last row; for a sequence without rows, the row before its start (row 0 if there is none).
    */
   last: kernel(1, { axis: "text" }),
-  /** x[B, …, T, …], starts → x with `fill` where the index along `dim` is not below the sequence's count. */
+  /** x[B, …, T, …], starts → x with `fill` at every index along `dim` that is not below the sequence's count. */
   mask: kernel(2, { dim: "number", fill: "number" }),
 
   // --- routing
   /**
    * score[N], starts(parent), starts(counting axis) → index u32[M] (packed rows of the parent, ascending),
-   * starts(axis), positions u32[M] (the index of each row within its sequence of the parent). k is in the axis's count
-   * rule.
+   * starts(axis), positions u32[M] (the index of each row within its sequence of the parent). The axis's count rule
+   * gives k.
    */
   top: definesAxis(1, kernel(3, { axis: "text" })),
   /**
-   * score[N, E], starts(parent), starts(counting axis) → mask bool[N, E], starts(axis): of each of the E columns the k
-   * best rows of each sequence, in the order of `top`. All E have as many rows as the axis.
+   * score[N, E], starts(parent), starts(counting axis) → mask bool[N, E], starts(axis): for each of the E columns, the
+   * k best rows of each sequence, in the order of `top`. Every column chooses as many rows as the axis has.
    */
   top_rows: definesAxis(1, kernel(3, { axis: "text" })),
   /** score[N], threshold f32[] or f32[N], starts(parent) → index u32[M], starts(axis): rows with score > threshold. */
   above: definesAxis(1, kernel(3, { axis: "text" })),
-  /** starts(parent) → index u32[M], starts(axis): rows of the slice in the axis's count rule. */
+  /** starts(parent) → index u32[M], starts(axis): the rows of the slice that the axis's count rule describes. */
   span: definesAxis(1, kernel(1, { axis: "text" })),
   /**
-   * starts of each part → starts(axis), then for each part u32[rows(part)]: the destination row on the joined axis of
-   * each row of the part.
+   * starts of each part → starts(axis), then for each part u32[rows(part)]: for each row of the part, its destination
+   * row on the joined axis.
    */
   join: definesAxis(0, kernel("any", { axis: "text" })),
   /** x[…, N, …], index u32[M] → […, M, …] along `dim`. */
@@ -176,51 +178,52 @@ const vocabulary = {
   /** index u32[M], starts(parent) → bool[N]: true at the rows of `index`. `axis` is the parent. */
   route_mask: kernel(2, { axis: "text" }),
 
-  // --- choices among the entries of the last axis; an index of E or more is no entry
+  // --- choices among the entries of the last axis; an index of E or more means no entry
   /**
-   * score f32[…, E] → u32[…, k]: the k best entries of the last axis, ascending by index. Of equal scores the lower
-   * index is better, −0 equals 0, NaN comes last. `choice` names the choice, for the reference to be given that of
-   * another run.
+   * score f32[…, E] → u32[…, k]: the k best entries of the last axis, ascending by index. Among equal scores the lower
+   * index is better, −0 equals 0, NaN comes last. `choice` names the choice, so that the reference can be forced to
+   * another run's choice.
    */
   top_entries: kernel(1, { k: "number", choice: "text" }),
   /**
-   * mask bool[…, E] → u32[…, E]: the entries for which it holds, ascending; then E, which is no entry. `choice` as for
-   * `top_entries`.
+   * mask bool[…, E] → u32[…, E]: the entries whose mask is true, ascending, then E, which means no entry. `choice` as
+   * for `top_entries`.
    */
   those_entries: kernel(1, { choice: "text" }),
-  /** x[…, E], index u32[…, k] → […, k]: the entries of the index; zeros where it is no entry. */
+  /** x[…, E], index u32[…, k] → […, k]: the indexed entries; zeros for an index of no entry. */
   take_entries: kernel(2),
   /**
-   * x[…, E], index u32[…, k], y[…, k] → x with y added to the entries of the index; every other entry keeps its bits.
-   * The indices of a row are distinct.
+   * x[…, E], index u32[…, k], y[…, k] → x with y added to the indexed entries; every other entry keeps its bits. The
+   * indices of a row are distinct.
    */
   put_entries: kernel(3),
 
-  // --- groups of rows, each with a matrix of its own
+  // --- groups of rows, each multiplied by its own matrix
   /**
    * group u32[N, k]: the group of each of the k entries of N rows → entries u32[N·k], rows u32[N·k], place u32[N, k],
-   * starts u32[groups + 1], group u32[N·k]. The entries in a stable order by group: which entry is at each place, and
-   * its row; the place of each entry; the first place of each group; the group at each place. Entries of any other
-   * number have no group: they come last, from `starts[groups]` on, and are listed as of group `groups`. Where no more
-   * than `list` entries have a group, only so many places are listed. `share` of the listed
-   * entries are expected to have a group, as far as costs say: all where it is absent. `computing`: the groups that
-   * compute in all sorts of the same list, where these are more.
+   * starts u32[groups + 1], group u32[N·k]. Sorts the entries by group, stably. `entries` and `rows`: the entry at each
+   * place, and the entry's row; `place`: the place of each entry; `starts`: the first place of each group; `group`: the
+   * group at each place. An entry with a group number of `groups` or more has no group: such entries come last, from
+   * `starts[groups]` on, and are listed with group `groups`. If at most `list` entries have a group, only `list` places
+   * are listed. `share`: the expected share of listed entries with a group, for cost estimates; absent: all.
+   * `computing`: the number of groups that compute, over all sorts of the same list, if it is larger than `groups`.
    */
   sort_entries: kernel(1, { groups: "number", computing: "numberIfAny", list: "sizeIfAny", share: "sizeIfAny" }),
   /**
-   * x[N, …], index u32[M], place u32[N, k] → [M, …]: row `index` of x at each place; `place` are those of a row. An
-   * index of N or more reads anything.
+   * x[N, …], index u32[M], place u32[N, k] → [M, …]: for each place, row `index` of x; `place` holds the places of each
+   * row. For an index of N or more, the value is arbitrary.
    */
   entry_rows: moved(3),
   /**
    * y[M, …], place u32[N, k], index u32[M] (, x[N, …]) (, group u32[M]) → [N, …]: (x plus) Σ over j of y[place[n, j]],
    * in order, up to the first place of M or more. With `groups`, the sum ends at the first place whose group is
-   * `groups` or more; with `gaps` too, places of either kind are left out and the sum goes on.
+   * `groups` or more; with `gaps` too, places of either kind are skipped and the sum continues.
    */
   sum_entries: kernel([3, 5], { groups: "numberIfAny", gaps: "flagIfAny" }),
   /**
-   * a[M, K], b[G, K, N], starts u32[G + 1] → [M, N]: rows from starts[g] on times matrix g of b; zeros behind the last
-   * group, or with `unread`, where nothing reads them, anything. With `transposed`, b is [G, N, K].
+   * a[M, K], b[G, K, N], starts u32[G + 1] → [M, N]: the rows of group g, from starts[g] on, times matrix g of b. Rows
+   * after the last group are zeros; with `unread`, which states that nothing reads them, they are arbitrary. With
+   * `transposed`, b is [G, N, K].
    */
   grouped_matmul: kernel(3, { transposed: "flag", unread: "flagIfAny" }),
   /** a[M, K], b[M, N], starts u32[G + 1] → [G, K, N]: Σ over the rows m of each group of a[m, ·]ᵀ b[m, ·]. */
@@ -231,32 +234,32 @@ const vocabulary = {
   rope: kernel(3),
   /**
    * q[H, N, d], k[G, M, d], v[G, M, e], starts of q, starts of k, positions of q u32[N], of k u32[M] → [H, N, e]. G
-   * divides H. Within a sequence, causal: i sees j where pos(j) ≤ pos(i); window w > 0: also |pos(i) − pos(j)| < w. No
-   * key: zeros. With weights f32[M] of the keys: Σ w·exp(score)·v / Σ w·exp(score) over the keys seen whose weight is
-   * above 0.
+   * divides H. Within a sequence, causal: query i attends to key j if pos(j) ≤ pos(i); window w > 0: also |pos(i) −
+   * pos(j)| < w. Zeros for a query without keys. With key weights f32[M]: Σ w·exp(score)·v / Σ w·exp(score) over the
+   * attended keys with weights above 0.
    */
   attention: kernel([7, 8], { causal: "flag", window: "number", scale: "number" }),
   /**
-   * q[H, N, d], k[G, M, d], starts of q, starts of k, positions of q u32[N], of k u32[M] → f32[H, M]: for each key the
-   * sum over the queries that see it of its share of their attention.
+   * q[H, N, d], k[G, M, d], starts of q, starts of k, positions of q u32[N], of k u32[M] → f32[H, M]: for each key, the
+   * sum of its attention shares over the queries that attend to it.
    */
   received: kernel(6, { causal: "flag", window: "number", scale: "number" }),
 
-  // --- caches in pages: row i of sequence b lies in a pool at row pages[b, i / page] · page + i % page
+  // --- paged caches: row i of sequence b is row pages[b, i / page] · page + i % page of a pool
   /**
-   * counts u32[B], starts(axis), pages u32[B, P] → u32[N]: the row of the pool for each row of the axis, behind the
-   * `counts` rows that its sequence had before this run.
+   * counts u32[B], starts(axis), pages u32[B, P] → u32[N]: the pool row of each row of the axis, after the `counts`
+   * rows that its sequence had before this run.
    */
   paged_append: kernel(3, { axis: "text", page: "number" }),
   /**
-   * starts(axis), counts u32[B], pages u32[B, P] (, positions u32[R] of the pool's rows) → u32[N, 2]: of row i of each
-   * sequence the position, i or that of its row of the pool, and the row of the pool; from `counts` on the largest u32
+   * starts(axis), counts u32[B], pages u32[B, P] (, positions u32[R] of the pool's rows) → u32[N, 2]: for row i of each
+   * sequence its position (i, or the position of its pool row) and its pool row; from row `counts` on, the largest u32
    * and 0.
    */
   paged_keys: kernel([3, 4], { axis: "text", page: "number" }),
   /**
-   * `attention` without weights of q[H, N, d], k[G, R, d], v[G, R, e], starts of q, starts of the keys, positions of q
-   * u32[N], and for each key its position and row of k and v, u32[M, 2] (`paged_keys`) → [H, N, e].
+   * `attention` without weights on paged keys: q[H, N, d], k[G, R, d], v[G, R, e], starts of q, starts of the keys,
+   * positions of q u32[N], and for each key its position and its row of k and v, u32[M, 2] (`paged_keys`) → [H, N, e].
    */
   paged_attention: kernel(7, { causal: "flag", window: "number", scale: "number" }),
 
@@ -274,29 +277,29 @@ const vocabulary = {
   /** a[N, K], b[N, M] → [K, M]: Σ over n of a[n, ·]ᵀ b[n, ·]. */
   contract: rewritten(2),
   /**
-   * indices u32[…], dy[…, D…] → [rows, D…]: for each table row the sum of the dy of the lookups that read it;
+   * indices u32[…], dy[…, D…] → [rows, D…]: for each table row, the sum of the dy of the lookups that read it;
    * out-of-range indices read the last row.
    */
   gather_grad: kernel(2, { rows: "size" }),
   /**
-   * logits[…, V], targets[…] (u32 or i32), dloss f32[…] → […, V]: (softmax − 1 at the target) · dloss; zeros where the
-   * target is negative.
+   * logits[…, V], targets[…] (u32 or i32), dloss f32[…] → […, V]: (softmax − 1 at the target) · dloss; zeros for a
+   * negative target.
    */
   cross_entropy_grad: kernel(3),
   /**
    * logits[…, C], sums f32[…, 3], targets[…] (u32 or i32), dloss f32[…] → […, C]: `cross_entropy_grad` restricted to
-   * the classes `first` … first + C − 1 of all `classes`; `sums` are the `class_sums` over all classes.
+   * the classes `first` … first + C − 1 of all `classes`; `sums`: `class_sums` over all classes.
    */
   class_grad: kernel(4, { first: "number", classes: "number" }),
   /**
    * The result of `attention`, and f32[H, N] for its gradient: log Σ exp(scaled score) over the keys that a query
-   * attends to, with weights log Σ w·exp; if there are none 0, with weights the largest f32.
+   * attends to; with weights, log Σ w·exp. For a query without keys 0; with weights, the largest f32.
    */
   attention_kept: kernel([7, 8], { causal: "flag", window: "number", scale: "number" }),
   /**
    * q, k, v, starts of q, starts of k, positions of q, of k, the f32[H, N] of `attention_kept`, f32[H, N] the row sums
-   * of dy · y, dy[H, N, e] → dq, dk, dv. With weights f32[M] of the keys also their gradient for each head of keys,
-   * f32[G, M]: at a weight of 0 from above, below it 0.
+   * of dy · y, dy[H, N, e] → dq, dk, dv. With key weights f32[M] also the weights' gradient for each key head, f32[G,
+   * M]: at a weight of 0 the one-sided derivative from above, below 0 it is 0.
    */
   attention_grad: kernel([10, 11], { causal: "flag", window: "number", scale: "number" }),
 
@@ -350,9 +353,9 @@ type OfKind<P extends OpKind> = { [K in OpName]: KindOf<K> extends P ? K : never
 export type PointwiseOp = OfKind<"pointwise">;
 /** Pointwise operators without attributes. */
 export type PlainPointwiseOp = { [K in PointwiseOp]: keyof OpAttrs[K] extends never ? K : never }[PointwiseOp];
-/** Slots that the caller or the runtime fills. */
+/** Sources, whose memory the caller or the runtime fills. */
 export type SourceOp = OfKind<"source">;
-/** Operators with kernels of their own. */
+/** Operators with their own kernels. */
 export type KernelOp = OfKind<"kernel">;
 
 export const schemas: Readonly<Record<OpName, OpSchema>> = vocabulary;
