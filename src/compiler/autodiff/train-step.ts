@@ -208,7 +208,7 @@ function prepare(
     const { path, dtype, shape } = own;
     if (isFrozen(path)) return [];
     const node = read.get(weightState(path)) ?? emit.node("state", [], { name: weightState(path), dtype, shape });
-    return [{ own, node: node as Node<"state"> }]; // the state of a weight keeps its value, so its next value is the node itself
+    return [{ own, node: node as Node<"state"> }]; // unchanged: its next value is the node itself
   });
   const leaves = nodes
     .filter(({ own }) => learns(own, options) && read.has(weightState(own.path)))

@@ -1,4 +1,4 @@
-// Attention with the statistics that its gradient needs, and that gradient.
+// Attention with the statistics that its gradient needs, and the gradient of attention.
 import { exactly } from "../../ground/base/collections.js";
 import type { Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
@@ -52,7 +52,8 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
       const ofWeights: TensorType = { dtype: "f32", shape: inputs[1]!.shape.slice(0, 2) };
       return [inputs[0]!, inputs[1]!, inputs[2]!, ...(inputs.length > 10 ? [ofWeights] : [])];
     },
-    // The scores again, the products with dy, and three products for the gradients: 5 products, where attention has 2.
+    // The scores again, the products with dy, and three products for the gradients: 5 products, compared with
+    // attention's 2.
     cost: (inputs, attrs, results) => ({
       flops: multiplySizes(GRADIENT_WORK, attentionFlops(inputs, attrs)),
       bytes: addSizes(bytesOf(inputs), bytesOf(results)),
@@ -72,7 +73,7 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
 };
 
 /**
- * With equal head widths in q and v the backward pass has five products where attention has two: a factor of 2.5.
+ * With equal head widths in q and v, the backward pass has five products and attention has two: a factor of 2.5.
  * Rounded up to an integer, since the two kernels (for dq, and for dk and dv) repeat some of the work.
  */
 const GRADIENT_WORK = 3;
@@ -105,7 +106,9 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["attention_gra
   const gradients = [q, k, v].map((t, r) => roundStored(tensor(t.dtype, t.shape, [dq, dk, dv][r])));
   return [...gradients, ...(keyWeights ? [tensor("f32", [groups, m], ofWeights)] : [])];
 
-  /** Adds the contribution of a query and a key that it attends to, or would if it weighed something. */
+  /**
+   * Adds the contribution of a query and a key that it attends to, or would attend to if the key's weight were not 0.
+   */
   function addPair(query: number, key: number, keyWeight: number): void {
     const [x, y, z, e] = [query * width, key * width, key * outWidth, query * outWidth];
     let [score, dWeight] = [0, 0];

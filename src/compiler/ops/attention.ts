@@ -79,7 +79,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       return { flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
     evaluate: (inputs, attrs) => [attend(inputs, attrs).y],
-    // Chosen rows are rows of the queries: the starts of q become those of the chosen rows.
+    // Chosen rows are rows of the queries: the starts of the chosen rows replace the starts of q.
     starts: (node) => [
       [rowsAlong(node, 0, 1), 3],
       [rowsAlong(node, 1, 1), 4],
@@ -97,8 +97,8 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
 };
 
 /**
- * The cotangents of the inputs of `attention_kept`, from those of y and of the log-sum-exp lse: dlogit = p·(dp − (Σ
- * dy·y − dlse)).
+ * The cotangents of the inputs of `attention_kept`, from the cotangents of y and of the log-sum-exp lse: dlogit = p·(dp
+ * − (Σ dy·y − dlse)).
  */
 export function attentionCotangents(
   emit: EmitGrad,
@@ -119,7 +119,7 @@ export function attentionCotangents(
   return [...rows.map((_, i) => (i < 3 ? emit("pick", [gradient], { result: i }) : null)), ...ofWeights];
 }
 
-/** Infers the type of y; the first seven inputs are those of attention, and `weights` is the place of the last, if any. */
+/** Infers the type of y. The first seven inputs are attention's; `weights` is the index of the optional key weights. */
 export function attentionType(inputs: readonly TensorType[], weights: number, context: InferContext): TensorType {
   const [q, k, v] = [
     expectDtype(inputs, 0, ...FLOATS),
@@ -145,7 +145,7 @@ export function attentionType(inputs: readonly TensorType[], weights: number, co
   return { dtype: q.dtype, shape: [heads, q.shape[1]!, v.shape[2]!] };
 }
 
-/** The two products: 2 (d + e) for each pair of rows and head. */
+/** The two products: 2 (d + e) for each pair of rows and for each head. */
 export function attentionFlops(inputs: readonly TensorType[], attrs: OpAttrs["attention"]): Size {
   const [q, k, v] = [inputs[0]!, inputs[1]!, inputs[2]!];
   const perPair = multiplySizes(multiplySizes(2, q.shape[0]!), addSizes(q.shape[2]!, v.shape[2]!));
@@ -153,10 +153,10 @@ export function attentionFlops(inputs: readonly TensorType[], attrs: OpAttrs["at
 }
 
 /**
- * The number of (query, key) pairs that attend. On one axis with n rows in every sequence it is exact: n(n + 1)/2 if
- * causal, n² if not, and with a window w, m = min(w, n): m·n − m(m − 1)/2 if causal, (2m − 1)·n − m(m − 1) if not.
- * Sequences of different lengths count as if all their rows were in sequences of the longest length, rows of a routed
- * axis as if they were adjacent; for different axes every pair counts.
+ * The number of (query, key) pairs that attend. On one axis with n rows in every sequence the number is exact: n(n +
+ * 1)/2 if causal, n² if not; with a window w and m = min(w, n): m·n − m(m − 1)/2 if causal, (2m − 1)·n − m(m − 1) if
+ * not. Sequences of different lengths count as if all their rows were in sequences of the longest length, rows of a
+ * routed axis as if they were adjacent; for different axes every pair counts.
  */
 export function pairsOf(queries: string, keys: string, { causal, window }: OpAttrs["attention"]): Size {
   const rows = rowsSize(queries);
@@ -206,10 +206,13 @@ export const attends =
   (i: number, j: number): boolean =>
     (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window);
 
-/** The log-sum-exp of a query whose keys all weigh nothing: exponentials of scores relative to it are 0. */
+/** The log-sum-exp of a query whose keys all have weight 0: exponentials of scores relative to it are 0. */
 export const NO_WEIGHT = 3.4028234663852886e38;
 
-/** y, and the log-sum-exp of the scores over the keys that a query attends to; see `attention_kept` if there are none. */
+/**
+ * y, and the log-sum-exp of the scores over the keys that a query attends to; for a query without keys see
+ * `attention_kept`.
+ */
 export function attend(
   inputs: readonly Tensor[],
   attrs: OpAttrs["attention"],
@@ -252,7 +255,10 @@ export function attend(
   }
   return { y: roundStored(tensor(q.dtype, [heads, n, outWidth], out)), lse: tensor("f32", [heads, n], lse) };
 
-  /** The values of the keys that query i attends to, weighted by the softmax of their scores and their own weights. */
+  /**
+   * Adds the values of the keys that query i attends to, weighted by the softmax of their scores and by the key
+   * weights.
+   */
   function weightedValues(i: number, b: number, group: number, h: number, max: number): void {
     const into = (h * n + i) * outWidth;
     let sum = 0;

@@ -5,11 +5,11 @@ import type { TensorType } from "../ir/types.js";
 import { equalSizes, multiplySizes, type Size } from "../../ground/size/size.js";
 import type { EmitGrad } from "./define.js";
 
-/** A scalar constant of the dtype of a node. */
+/** A scalar constant with a node's dtype. */
 export const numberLike = (emit: EmitGrad, node: Node, value: number): Node =>
   emit("constant", [], { value, dtype: typeOf(node).dtype, shape: [] });
 
-/** A constant of the type of a node. */
+/** A constant with a node's type. */
 export const filledLike = (emit: EmitGrad, node: Node, value: number): Node =>
   emit("constant", [], { value, ...typeOf(node) });
 
@@ -17,11 +17,11 @@ export const filledLike = (emit: EmitGrad, node: Node, value: number): Node =>
 export const scaled = (emit: EmitGrad, node: Node, factor: number): Node =>
   factor === 1 ? node : emit("mul", [node, numberLike(emit, node, factor)], {});
 
-/** Reshapes a node; returns the node itself if it has the shape already. */
+/** Reshapes a node; returns the node itself if it already has the shape. */
 export const reshaped = (emit: EmitGrad, node: Node, shape: readonly Size[]): Node =>
   equalShapes(typeOf(node).shape, shape) ? node : emit("reshape", [node], { shape });
 
-/** Broadcasts a node to a shape; returns the node itself if it has the shape already. */
+/** Broadcasts a node to a shape; returns the node itself if it already has the shape. */
 export const broadcasted = (emit: EmitGrad, node: Node, shape: readonly Size[]): Node =>
   equalShapes(typeOf(node).shape, shape) ? node : emit("broadcast", [node], { shape });
 

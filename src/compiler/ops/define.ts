@@ -19,25 +19,25 @@ export interface Tensor {
   readonly data: Float64Array;
 }
 
-/** The context of one run's evaluation besides the inputs of a node. */
+/** The context in which one run evaluates a node, in addition to the node's inputs. */
 export interface EvaluateContext {
   readonly axes: readonly Axis[];
-  /** Sizes of this run. Counts of axes that evaluated nodes define are exact, also for `above`. */
+  /** Sizes of this run. Counts of axes that evaluated nodes define are exact, including `above` axes. */
   readonly sizes: Sizes;
   /** Live parameters by name, for the sizes of count rules. */
   readonly live: ReadonlyMap<string, Rational>;
   readonly seed: number;
   /** The value of a source, with packed rows if it has a sequence axis. */
   source(kind: "input" | "weight" | "state", name: string, type: TensorType): Tensor;
-  /** The choice of another run, to be used instead of the computed one; null: compute it. */
+  /** Another run's choice, to be used instead of the computed choice; null: compute it. */
   forced(axis: string): { readonly index: Tensor; readonly starts: Tensor } | null;
-  /** Likewise the entries that another run chose, by the name of the choice. */
+  /** The entries that another run chose, by the name of the choice; null: compute them. */
   forcedEntries(choice: string): Tensor | null;
 }
 
 /** The work of one node, as exact expressions over the axes. */
 export interface Cost {
-  /** Floating-point operations; a multiply-add is two. */
+  /** Floating-point operations; a multiply-add counts as two. */
   readonly flops: Size;
   /** Bytes of all inputs and results, each accessed once, at 4 bytes per value. */
   readonly bytes: Size;
@@ -47,8 +47,8 @@ export interface Cost {
 export type EmitGrad = <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]) => Node<K>;
 
 /**
- * Computes the cotangents of the inputs (null for an input without one) from those of the results (null for a result on
- * which the loss does not depend).
+ * Computes the cotangents of the inputs (null for an input without a cotangent) from the cotangents of the results
+ * (null for a result on which the loss does not depend).
  */
 export type Grad<K extends OpName> = (
   emit: EmitGrad,
@@ -57,20 +57,21 @@ export type Grad<K extends OpName> = (
 ) => readonly (Node | null)[];
 
 /**
- * For each input the dimension that corresponds to the rows of the result; null if every row depends on the whole
+ * For each input, the dimension that corresponds to the rows of the result; null if every row depends on the whole
  * input.
  */
 export type RowInputs = readonly (number | null)[];
 
 /**
  * How the inputs of a node correspond to the rows along a packed dimension of its result: row i depends on row i of
- * some inputs and on all of the others. Null: the operator is not row-wise.
+ * some inputs and on all rows of the others. Null: the operator is not row-wise.
  */
 export type Rows<K extends OpName> = (node: Node<K>, dim: number) => RowInputs | null;
 
 /**
- * The tokens of the sequence on which a token of the result depends: itself alone, also earlier ones, or all.
- * Generation continues sequences, so an operator that reads earlier tokens needs a cache rule (`lower/caches.ts`).
+ * The tokens of the sequence on which a token of the result depends: only itself, itself and earlier tokens, or all
+ * tokens. Generation continues sequences, so an operator that reads earlier tokens needs a cache rule
+ * (`lower/caches.ts`).
  */
 export type Tokens = "own" | "earlier" | "all";
 
@@ -79,11 +80,11 @@ export type Along = (size: Size) => boolean;
 
 /**
  * How the operator treats the columns of input 0, its last dimension. `kept`: each column of the result depends on the
- * same column of the input; `reduced`: the result has no columns, and can be computed in parts. Null: neither.
+ * same column of the input. `reduced`: the result has no columns, and can be computed in parts. Null: neither.
  */
 export type Columns = "kept" | "reduced" | null;
 
-/** Bytes accessed, at 4 per value. */
+/** Bytes accessed, at 4 bytes per value. */
 export interface Touched {
   /** Bytes of input 0 that are read; null: all. */
   readonly read: Size | null;
@@ -119,8 +120,8 @@ export interface Lowering<K extends OpName> {
 }
 
 /**
- * Capabilities of an operator's kernels besides reading inputs and writing results. The default, no capabilities, is
- * always correct.
+ * Capabilities of an operator's kernels, in addition to reading inputs and writing results. The default, no
+ * capabilities, is always correct.
  */
 export interface KernelLowering {
   readonly kind: "kernel";
@@ -133,21 +134,23 @@ export interface KernelLowering {
   /** Results that the kernels can write at any strides, so that the reader of a permutation finds it row-major. */
   readonly writesViews?: readonly number[];
   /**
-   * Inputs that the kernels can read in an encoding other than 32-bit words. Elements that are computed inline may be
-   * encoded too.
+   * Inputs that the kernels can read in an encoding other than 32-bit words. Inline-computed elements may be encoded
+   * too.
    */
   readonly readsEncoded?: readonly number[];
   /** Whether the kernels can store result 0 in an encoding other than 32-bit words. */
   readonly writesEncoded?: true;
   /** The input that, if it is a weight, the kernels read through the decoding functions of its encoding. */
   readonly decodes?: number;
-  /** The number of buffers, besides inputs and results, that the kernels bind when they compute an input inline. */
+  /**
+   * The number of buffers, in addition to inputs and results, that the kernels bind when they compute an input inline.
+   */
   readonly scratch?: number;
 }
 
 /**
- * The record of an operator; its inputs and attributes are in the vocabulary. A property whose absence would make
- * programs wrong is required; one that only improves speed is optional.
+ * The record of an operator; its inputs and attributes are in the vocabulary. A property is required if its absence
+ * would make programs wrong, and optional if it only improves speed.
  */
 export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
   /** One sentence that states what the operator computes. */
@@ -160,8 +163,8 @@ export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
   /** The reference semantics: plain loops in 64-bit floats. */
   evaluate(inputs: readonly Tensor[], attrs: OpAttrs[K], context: EvaluateContext): readonly Tensor[];
   /**
-   * Whether zeros at an input give zeros, for any values of the others; for `where` and `concat` the other values must
-   * be zero too.
+   * Whether zeros at an input give zeros, for any values of the other inputs; for `where` and `concat` the other values
+   * must be zero too.
    */
   readonly linear?: (input: number) => boolean;
   readonly rows: Rows<K> | null;
@@ -169,13 +172,13 @@ export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
   readonly columns: Columns | ((node: Node<K>) => Columns);
   /** The gradient; an explicit null if the operator is not differentiable. Cotangents have the types of the inputs. */
   readonly grad: Grad<K> | null;
-  /** Inputs that must be the starts of an axis, which types cannot express; the verifier checks them. */
+  /** Inputs that must be the starts of an axis. Types cannot express this; the verifier checks it. */
   readonly starts?: (node: Node<K>, axes: readonly Axis[]) => StartsRead;
   /** Inputs that decide which rows are chosen. They are never stored in a lossy encoding. */
   readonly chooses?: readonly number[];
   /** The bytes of its inputs and of its result that it accesses; absent: all. */
   readonly touches?: (node: Node<K>) => Touched;
-  /** `again`: the backward pass recomputes the result instead of storing it, as for pointwise operators. */
+  /** `again`: the backward pass recomputes the result instead of storing it, like pointwise operators. */
   readonly saved?: "again";
   /** Whether the kernels of its gradient can compute their inputs inline. */
   readonly gradComputes?: true;

@@ -1,5 +1,5 @@
-// Choices among the entries of the last axis: chooses, gathers and adds them. An index of E or more is no entry. The
-// order of scores is that of routes (`compareScores`), so every machine makes the same choice.
+// Choices among the entries of the last axis: chooses, gathers and adds entries. An index of E or more means no entry.
+// Scores are ordered as for routes (`compareScores`), so every machine makes the same choice.
 import { equalShapes, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { addSizes, multiplySizes } from "../../ground/size/size.js";
@@ -32,7 +32,7 @@ export const entries: Pick<OpTable, "top_entries" | "those_entries" | "take_entr
         mismatch(`k is 1 to the number of entries, found ${k} of ${printType(score)}`);
       return [{ dtype: "u32", shape: [...score.shape.slice(0, -1), k] }];
     },
-    // Nominal: a comparison for each score.
+    // Nominal: one comparison for each score.
     cost: (inputs, _attrs, results) => ({
       flops: elements(inputs[0]!),
       bytes: addSizes(bytesOf(inputs), bytesOf(results)),

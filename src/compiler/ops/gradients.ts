@@ -1,4 +1,4 @@
-// Operators that occur only in gradients: of weights, of embedding tables and of the loss.
+// Operators that occur only in gradients of weights, of embedding tables and of the loss.
 import { countOf, exactly } from "../../ground/base/collections.js";
 import { equalShapes, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes } from "../../ground/size/size.js";

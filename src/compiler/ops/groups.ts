@@ -1,4 +1,4 @@
-// Operators on entries, several of each row, which are sorted into groups that each have a matrix of their own.
+// Operators on entries, several for each row, which are sorted into groups with one matrix each.
 import { countOf, exactly } from "../../ground/base/collections.js";
 import { typeOf } from "../ir/graph.js";
 import { printShape, printType } from "../ir/typing.js";
@@ -11,7 +11,7 @@ import { at, roundStored, tensor } from "./tensors.js";
 
 type Groups = "sort_entries" | "entry_rows" | "sum_entries" | "grouped_matmul" | "grouped_contract";
 
-/** The largest share of the matrices in b that the rows of a can need. */
+/** The largest share of b's matrices that the rows of a can need. */
 function usedShare(a: TensorType, b: TensorType): Size {
   const [groups, rows] = [b.shape[0]!, a.shape[0]!];
   return divideSizes(applySize("min", [groups, rows]), groups) ?? 1;
@@ -66,7 +66,7 @@ export const groups: Pick<OpTable, Groups> = {
         mismatch(`${printType(x)} has another number of rows`);
       return [{ dtype: x.dtype, shape: [count, ...x.shape.slice(1)] }];
     },
-    // Reads the rows that entries have, once each.
+    // Reads the rows of the entries, once each.
     cost: (inputs, _attrs, results) => ({
       flops: 0,
       bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))),
@@ -83,7 +83,7 @@ export const groups: Pick<OpTable, Groups> = {
     rows: null,
     tokens: "own",
     columns: (node) => (typeOf(node).shape.length === 1 ? null : "kept"),
-    // A row's cotangent is the sum of those of its entries.
+    // A row's cotangent is the sum of its entries' cotangents.
     grad: (emit, { inputs: [, index, place] }, [dy]) => [emit("sum_entries", [dy!, place, index], {}), null, null],
     lower: { kind: "moved" },
   },
@@ -153,7 +153,7 @@ export const groups: Pick<OpTable, Groups> = {
       expectType(inputs, 2, "u32", [oneMore(count)]);
       return [{ dtype: sameDtype(a, b), shape: [a.shape[0]!, columns] }];
     },
-    // Reads the matrices of as many groups as there can be rows: at one token those of its experts.
+    // Reads at most as many groups' matrices as there are rows: for one token, only its experts' matrices.
     cost: ([a, b, starts], _attrs, [y]) => ({
       flops: multiplySizes(multiplySizes(2, a!.shape[1]!), elements(y!)),
       bytes: addSizes(multiplySizes(usedShare(a!, b!), bytesOf([b!])), bytesOf([a!, starts!, y!])),
@@ -169,7 +169,7 @@ export const groups: Pick<OpTable, Groups> = {
       const columns = b.shape[transposed ? 1 : 2]!;
       const [down, across] = transposed ? [1, depth] : [columns, 1];
       const out = tensor(a.dtype, [rows, columns]);
-      // So that it is seen where something reads them after all.
+      // NaN reveals any reader of rows that are declared unread.
       if (unread) out.data.fill(NaN, starts.at(-1)! * columns);
       for (let g = 0; g + 1 < starts.length; g++)
         for (let m = starts[g]!; m < starts[g + 1]!; m++)
@@ -186,7 +186,7 @@ export const groups: Pick<OpTable, Groups> = {
     tokens: "own",
     columns: null,
     work: "products",
-    // da = dy·bᵀ with each group's matrix, db = aᵀ·dy over each group's rows; where b is transposed db = dyᵀ·a
+    // da = dy·bᵀ with each group's matrix, db = aᵀ·dy over each group's rows; if b is transposed, db = dyᵀ·a
     grad: (emit, { inputs: [a, b, starts], attrs: { transposed } }, [dy]) => [
       emit("grouped_matmul", [dy!, b, starts], { transposed: !transposed }),
       emit("grouped_contract", transposed ? [dy!, a, starts] : [a, dy!, starts], {}),
@@ -238,7 +238,7 @@ export const groups: Pick<OpTable, Groups> = {
   },
 };
 
-/** What the sum of entries is added to, and the group of each place. */
+/** The value to which the sum of entries is added, and the group of each place. */
 export function operandsOf<T>(
   inputs: readonly T[],
   groups: number | undefined,
@@ -250,7 +250,7 @@ export function operandsOf<T>(
 
 const oneMore = (count: Size): Size => addSizes(count, 1);
 
-/** Rows and listed entries, by the inputs that hold the row of each entry and the places of each row's entries. */
+/** The numbers of rows and of listed entries, from the inputs with each entry's row and each row's places. */
 function entriesOf(inputs: readonly TensorType[], index: number, place: number): { rows: Size; count: Size } {
   const places = expectDtype(inputs, place, "u32");
   if (places.shape.length !== 2) mismatch(`input ${place} must be the places of each row's entries`);

@@ -1,4 +1,4 @@
-// The operator table. The record of each operator is in the file of its family.
+// The operator table. Each operator's record is in the file of its family.
 import { attentions } from "./attention.js";
 import { attentionGradients } from "./attention-grad.js";
 import type { OpTable } from "./define.js";

@@ -112,7 +112,7 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
   },
 };
 
-/** Checks that the logits are of classes in the range of all `classes`. */
+/** Checks that the logits' classes are in the range of all `classes`. */
 function expectClasses(logits: TensorType, first: number, classes: number): void {
   const classCount = logits.shape.at(-1)!;
   if (typeof classCount !== "number" || classCount === 0 || first + classCount > classes)

@@ -1,37 +1,37 @@
-// Experts of one kind among all: which share of a token's entries they are expected to be.
+// Experts of one kind in a list: the expected share of a token's entries that belongs to them.
 import { isOp, isPointwise, isView, producerOf, typeOf, type Node } from "../ir/graph.js";
 import * as q from "../../ground/numerics/rational.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import type { Size } from "../../ground/size/size.js";
 
-/** The experts whose weights a node's rows read: how many there are, and among how many entries is chosen. */
+/** The experts whose weights a node's rows read: their number, and the number of entries of the choice. */
 export interface Members {
   readonly groups: number;
   readonly of: number;
-  /** The share of the sorted entries that are expected to exist. */
+  /** The expected share of the sorted entries that exist. */
   readonly existing: Size;
-  /** How many experts of their list compute something, these among them. */
+  /** The number of experts in the list that compute something, these experts included. */
   readonly computing: number;
 }
 
-/** What a product or look-up by the expert of each row says of them; null for any other node. */
+/** The experts of a product or look-up by each row's expert; null for any other node. */
 export function membersOf(node: Node): Members | null {
   if (isOp(node, "grouped_matmul") || isOp(node, "grouped_contract")) return sortedBy(node.inputs[2]);
   if (isOp(node, "gather")) return sortedBy(node.inputs[1]);
   return null;
 }
 
-/** Shares of sorted entries; the others cost a product nothing. */
+/** Shares of sorted entries. The remaining entries cost a product nothing. */
 export interface MemberShares {
-  /** Of all, those that exist. */
+  /** The share of all entries that exist. */
   readonly existing: Size;
-  /** Of these, those that have an expert. */
+  /** The share of existing entries that have an expert here. */
   readonly members: Rational;
-  /** Of these, those that had one if no entry were of an expert that computes nothing. */
+  /** The share of existing entries that would have an expert here if no entry chose an expert that computes nothing. */
   readonly computing: Rational;
 }
 
-/** The shares of a node's sorted entries; of other nodes all. */
+/** The shares of a node's sorted entries; 1 for other nodes. */
 export function memberShares(node: Node): MemberShares {
   const found = membersOf(node);
   if (found === null) return { existing: 1, members: q.ONE, computing: q.ONE };
@@ -50,8 +50,8 @@ function sortedBy(result: Node): Members | null {
 }
 
 /**
- * The choice whose index becomes the groups: where a list has several kinds of blocks, those of one kind are made from
- * it by comparisons. Null where they come from elsewhere.
+ * The choice whose index becomes the groups. In a list of several kinds of blocks, the groups of one kind are computed
+ * from the index by comparisons. Null if the groups have another origin.
  */
 function choiceBehind(groups: Node): Node<"top_entries" | "those_entries"> | null {
   const seen = new Set([groups]);

@@ -7,8 +7,8 @@ import { costPerResult, expectDtype, expectType, mismatch } from "./shapes.js";
 import { at, tensor } from "./tensors.js";
 
 /**
- * Checks that there are `tensors` tensors of one type and `settings` settings; returns the types of all tensors except
- * the last, which is the gradient.
+ * Checks that there are `tensors` tensors of one type and `settings` settings. Returns the types of all tensors except
+ * the last, the gradient.
  */
 function stepTypes(inputs: readonly TensorType[], tensors: number, settings: number): readonly TensorType[] {
   const types = inputs.slice(0, tensors).map((_, i) => expectDtype(inputs, i, "f32"));

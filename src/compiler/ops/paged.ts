@@ -1,5 +1,5 @@
-// Caches in pages: rows of many sequences in one pool, found through tables of pages (Kwon et al. 2023, arXiv
-// 2309.06180). Row i of sequence b lies in the pool at pages[b, i / page] · page + i % page.
+// Paged caches: rows of many sequences in one pool, found through page tables (Kwon et al. 2023, arXiv 2309.06180). Row
+// i of sequence b is row pages[b, i / page] · page + i % page of the pool.
 import { isOp, type Node } from "../ir/graph.js";
 import { packedAxis, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
@@ -22,10 +22,10 @@ import {
 } from "./shapes.js";
 import { at, tensor } from "./tensors.js";
 
-/** The position of a row that holds nothing: no query sees it. */
+/** The position of an unused row, which no query attends to. */
 export const UNUSED_POSITION = 0xffffffff;
 
-/** Records of operators on caches in pages. */
+/** Records of operators on paged caches. */
 export const paging: Pick<OpTable, "paged_append" | "paged_keys" | "paged_attention"> = {
   paged_append: {
     doc: "the row of the pool for each new row, behind those that its sequence had before",
@@ -123,7 +123,7 @@ function expectPages(inputs: readonly TensorType[], index: number, context: Infe
     mismatch(`input ${index} must be the pages of each sequence, u32[B, pages], found ${printType(inputs[index]!)}`);
 }
 
-/** The row of the pool of row i of sequence b; a row beyond the table lies in its last page. */
+/** The pool row of row i of sequence b. A row beyond the page table is in its last page. */
 const poolRow =
   ({ shape, data }: Tensor, page: number) =>
   (b: number, i: number): number => {
@@ -131,7 +131,7 @@ const poolRow =
     return data[b * most + Math.min(Math.floor(i / page), most - 1)]! * page + (i % page);
   };
 
-/** x[heads, pool, width] → [heads, rows, width]; a row beyond the pool reads its last. */
+/** x[heads, pool, width] → [heads, rows, width]; a row beyond the pool reads the pool's last row. */
 function taken(x: Tensor, rows: readonly number[]): Tensor {
   const [heads, pool, width] = [x.shape[0]!, x.shape[1]!, x.shape[2]!];
   const out = tensor(x.dtype, [heads, rows.length, width]);
@@ -148,7 +148,7 @@ const keysAxis = (node: Node): string => {
   return packedAxis(node.inputs[6].types[0]!.shape[0]!) ?? "";
 };
 
-/** q, and keys and values with the rows of the table in place of those of the pool. */
+/** The types of q, k and v with the rows of the table in place of the pool's rows. */
 function onRows(inputs: readonly TensorType[]): readonly [TensorType, TensorType, TensorType] {
   const rows: Size = inputs[6]!.shape[0]!;
   const over = ({ dtype, shape }: TensorType): TensorType => ({ dtype, shape: [shape[0]!, rows, shape[2]!] });

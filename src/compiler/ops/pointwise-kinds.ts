@@ -25,8 +25,8 @@ export function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: n
 }
 
 /**
- * The properties of all elementwise operators: each row, token and column of the result depends on the same one of the
- * inputs.
+ * The properties of all elementwise operators: each row, token and column of the result depends on the same row, token
+ * and column of the inputs.
  */
 export const ELEMENTWISE = { rows: aligned, tokens: "own", columns: "kept" } as const;
 

@@ -43,7 +43,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
     tokens: (node, along) => tokensAlong(node, along, [lastDim(node)]),
     columns: null,
     work: "products",
-    // da = dy·bᵀ, db = aᵀ·dy; where b is transposed da = dy·b, db = dyᵀ·a
+    // da = dy·bᵀ, db = aᵀ·dy; if b is transposed, da = dy·b, db = dyᵀ·a
     grad(emit, { inputs, attrs: { transposed } }, [dy]) {
       const [a, b] = inputs;
       const da = unbroadcast(emit, emit("matmul", [dy!, b], { transposed: !transposed }), typeOf(a));
@@ -90,8 +90,8 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
 };
 
 /**
- * Rows of the result correspond to rows of a, columns to columns of b, leading dimensions to those of both operands
- * that have them.
+ * Rows of the result correspond to rows of a, columns to columns of b, and a leading dimension to the same dimension of
+ * each operand that has it.
  */
 function productRows(node: Node<"matmul">, dim: number): RowInputs {
   const rank = typeOf(node).shape.length;
@@ -117,8 +117,8 @@ function sumOverRows(emit: EmitGrad, a: Node, b: Node, type: TensorType): Node {
 }
 
 /**
- * The same for [M, K] and [M, 1], or [M, 1] and [M, N], as a sum of rows times their weights, [K] or [N]: a product's
- * kernels compute several columns at once, of which one would be needed.
+ * `sumOverRows` for [M, K] and [M, 1], or [M, 1] and [M, N], as a weighted sum of rows, [K] or [N]: a product's kernels
+ * compute several columns at once, and only one would be needed.
  */
 function weightedSum(emit: EmitGrad, a: Node, b: Node): Node {
   const { dtype } = typeOf(a);
@@ -173,8 +173,8 @@ function multiply(
 }
 
 /**
- * Sums of the rows i and i + 1 of `a` times four columns of `b` from j on. Beyond the last row and column theirs are
- * made again.
+ * Sums of the rows i and i + 1 of `a` times four columns of `b` from j on. Beyond the last row or column, the last is
+ * computed again.
  */
 function addUp(
   sums: Float64Array,

@@ -1,6 +1,6 @@
 // Random values, keyed by seed, stream, position and channel (`size/philox.ts`), and independent of the batch. The
-// channel of an element is its row-major index among the dimensions other than packed rows and batch. Its position is
-// that of its row in the model's input; 0 without a packed dimension.
+// channel of an element is its row-major index among the dimensions other than packed rows and batch. The position of
+// an element is its row's position in the model's input; 0 without a packed dimension.
 import { countOf } from "../../ground/base/collections.js";
 import { inferContext, packedAxis, printShape } from "../ir/typing.js";
 import { normalOf, philox, RANDOM_KEY, uniformOf, type Words } from "../../ground/numerics/philox.js";
@@ -36,7 +36,7 @@ const random = (doc: string, from: (words: Words) => number): Random => ({
 });
 
 /**
- * The channel number must not depend on the other sequences of a batch: only the first dimension, whose extent does not
+ * The channel number must not depend on the batch's other sequences: only the first dimension, whose extent does not
  * enter the channel number, may be the longest sequence.
  */
 function expectChannels(shape: readonly Size[], size: Size, first: boolean, context: InferContext): void {

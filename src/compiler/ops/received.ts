@@ -1,4 +1,4 @@
-// The attention that each key receives: sums over queries of the shares by which attention weighs values.
+// The attention that each key receives: the sum of its attention shares over queries.
 import { exactly } from "../../ground/base/collections.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../../ground/size/size.js";
 import { packedAxis, printShape, printType } from "../ir/typing.js";
@@ -25,7 +25,7 @@ export const receiving: Pick<OpTable, "received"> = {
   received: {
     doc: "for each key the sum over the queries that see it of its share of their attention",
     infer: (inputs, _attrs, context) => [receivedType(inputs, context)],
-    // The scores once for the sums of queries, and once for those of keys.
+    // The scores once for the queries' sums, and once for the keys' sums.
     cost: (inputs, attrs, results) => ({
       flops: multiplySizes(SCORES, scoreFlops(inputs, attrs)),
       bytes: addSizes(bytesOf(inputs), bytesOf(results)),
@@ -46,7 +46,7 @@ export const receiving: Pick<OpTable, "received"> = {
 
 const SCORES = 2;
 
-/** 2 d for each pair of rows and head. */
+/** 2 d for each pair of rows and for each head. */
 function scoreFlops(inputs: readonly TensorType[], attrs: OpAttrs["received"]): Size {
   const [q, k] = [inputs[0]!, inputs[1]!];
   const perPair = multiplySizes(multiplySizes(2, q.shape[0]!), q.shape[2]!);

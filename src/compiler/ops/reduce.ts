@@ -60,7 +60,7 @@ const reduction = (
 const least = (dtype: DType): number => (dtype === "u32" ? 0 : dtype === "i32" ? -0x80000000 : -Infinity);
 const greatest = (dtype: DType): number => (dtype === "u32" ? 0xffffffff : dtype === "i32" ? 0x7fffffff : Infinity);
 
-/** All elements that equal the extremum share dy equally, as in PyTorch. */
+/** All elements that equal the extremum get equal shares of dy, as in PyTorch. */
 const ofExtreme: Grad<"sum" | "reduce_max" | "reduce_min"> = (emit, node, [dy]) => {
   const [x] = node.inputs;
   const { axes } = node.attrs;

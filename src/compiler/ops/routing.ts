@@ -1,5 +1,6 @@
-// Routing: chooses rows of an axis, gathers and scatters them. Scores order as numbers, with −0 equal to 0 and NaN
-// last; equal scores order by position, earlier first. The order is total, so every machine makes the same choice.
+// Routing: chooses rows of an axis, gathers and scatters them. Scores are ordered as numbers, with −0 equal to 0 and
+// NaN last; equal scores are ordered by position, earlier first. The order is total, so every machine makes the same
+// choice.
 import { invariant } from "../../ground/base/invariant.js";
 import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
@@ -36,7 +37,7 @@ type RuleOf<K extends RuleKind> = Extract<CountRule, { kind: K }>;
 
 const isRule = <K extends RuleKind>(rule: CountRule, kind: K): rule is RuleOf<K> => rule.kind === kind;
 
-/** The count rule of an axis; null if it is of another kind. */
+/** The count rule of an axis; null if the rule is of another kind. */
 const ruleOfAxis = <K extends RuleKind>(axis: Axis | undefined, kind: K): RuleOf<K> | null =>
   axis?.role === "sequence" && isRule(axis.count, kind) ? axis.count : null;
 
@@ -46,12 +47,12 @@ export const ruleIn = <K extends RuleKind>(axes: readonly Axis[], name: string, 
     kind,
   );
 
-/** The count rule of the axis that an operator defines; it must be of the operator's kind. */
+/** The count rule of the axis that an operator defines. The rule must be of the operator's kind. */
 export const ruleOf = <K extends RuleKind>(context: InferContext, name: string, ...kinds: readonly K[]): RuleOf<K> =>
   kinds.map((kind) => ruleOfAxis(context.axis(name), kind)).find((rule) => rule !== null) ??
   mismatch(`${name} must be an axis made by ${kinds.join(" or ")}`);
 
-/** The types of index and starts of the rows that an operator chooses. */
+/** The types of the index and starts of an operator's chosen rows. */
 const routeTypes = (axis: string, context: InferContext): readonly TensorType[] => [
   rowsType(axis),
   startsType(context),
@@ -73,7 +74,7 @@ export const readAll =
   });
 
 /**
- * Evaluates `top`, `above` and `span`: the choice is the forced one, or the rows that `choose` returns for each
+ * Evaluates `top`, `above` and `span`. The choice is the forced choice or the rows that `choose` returns for each
  * sequence, ascending.
  */
 function route(
@@ -101,7 +102,7 @@ function positionsInParent(index: Tensor, starts: Tensor, parent: Tensor): Tenso
   return out;
 }
 
-/** Negative where row a ranks before row b. */
+/** Negative if row a ranks before row b. */
 export function compareScores(score: ArrayLike<number>, a: number, b: number): number {
   const [x, y] = [score[a]!, score[b]!];
   if (x > y) return -1;
@@ -124,7 +125,7 @@ export const routing: Pick<OpTable, Routing> = {
       expectType(inputs, 2, "u32", startsShape(context));
       return [...routeTypes(axis, context), rowsType(axis)];
     },
-    // Nominal: a comparison for each score.
+    // Nominal: one comparison for each score.
     cost: readAll(1),
     evaluate(inputs, { axis }, context) {
       const score = at(inputs, 0).data;

@@ -6,7 +6,8 @@ import type { Size } from "../../ground/size/size.js";
 import type { RowInputs, Along, Tokens } from "./define.js";
 
 /**
- * Row correspondence under NumPy broadcasting: dimensions align from the right; a dimension of size 1 serves all rows.
+ * Row correspondence under NumPy broadcasting: dimensions align from the right; a dimension of size 1 is shared by all
+ * rows.
  */
 export function aligned(node: Node, dim: number): RowInputs {
   const rank = typeOf(node).shape.length;
@@ -28,7 +29,7 @@ export function beforeReduction(dim: number, axes: readonly number[], keep: bool
   return at;
 }
 
-/** The tokens read by an operator along `dims` of input 0: all, if one of them is along a sequence. */
+/** The tokens read by an operator along `dims` of input 0: all, if one of these dimensions is along a sequence. */
 export const tokensAlong = ({ inputs: [x] }: Node, along: Along, dims: readonly number[]): Tokens =>
   dims.some((d) => along(typeOf(x).shape[d]!)) ? "all" : "own";
 

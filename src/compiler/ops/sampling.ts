@@ -1,6 +1,6 @@
-// Sampling of the next token, and the set of tokens that a sequence contains. Filters apply in the order of Hugging
+// Sampling of the next token, and the set of tokens that occur in a sequence. Filters apply in the order of Hugging
 // Face transformers (`_get_logits_processor`): bias, repetition penalty, temperature, top-k, top-p, min-p. Each filter
-// keeps all tokens from some logit upwards, so it keeps or drops all of several equal logits, and always keeps the
+// keeps all tokens from some logit upwards, so it keeps or drops several equal logits together, and always keeps the
 // largest.
 import { exactly } from "../../ground/base/collections.js";
 import { packedAxis, printType } from "../ir/typing.js";
@@ -124,7 +124,7 @@ export function sampleRows(inputs: readonly Tensor[]): readonly SampleRow[] {
     const [low, high] = exactly(2, [...row(2, b, 2)]);
     return {
       logits: row(0, b, vocabulary),
-      // has every column
+      // has every column of the settings
       settings: Object.fromEntries(SAMPLING_COLUMNS.map((name, i) => [name, settings[i]!])) as SamplingSettings,
       seed: [low, high],
       position: at(inputs, 3).data[b]!,
@@ -152,8 +152,8 @@ function largest(x: Float64Array): number {
 }
 
 /**
- * Whether a token is drawn at random: not for temperature 0, nor if the maximum is not finite, which is then taken
- * itself.
+ * Whether a token is drawn at random: not for temperature 0, and not if the maximum is not finite, which is then
+ * chosen.
  */
 export const draws = (x: Float64Array, { temperature }: SamplingSettings): boolean =>
   temperature > 0 && Number.isFinite(x[largest(x)]);

@@ -11,7 +11,7 @@ export type Slopes = (m: Algebra, dy: Node, a: Node, b: Node, y: Node) => readon
 export const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
 const INVERSE_SQRT_2_PI = 1 / Math.sqrt(2 * Math.PI);
 
-/** The chosen operand gets dy; equal operands get half each, as in PyTorch. */
+/** The chosen operand gets dy; equal operands get half of dy each, as in PyTorch. */
 const ofExtremum =
   (chosen: "lt" | "gt"): Slopes =>
   (m, dy, a, b) => {
@@ -26,7 +26,7 @@ const binary = {
   mul: (m, dy, a, b) => [m.mul(dy, b), m.mul(dy, a)],
   // da = dy/b, db = −dy·y/b
   div: (m, dy, _a, b, y) => [m.div(dy, b), m.neg(m.mul(dy, m.div(y, b)))],
-  // da = dy·b·a^(b − 1), 0 where b is 0; db = dy·y·log a, 0 where a is not positive
+  // da = dy·b·a^(b − 1), 0 if b is 0; db = dy·y·log a, 0 if a is not positive
   pow: (m, dy, a, b, y) => [
     m.where(m.eq(b, 0), 0, m.mul(dy, b, m.pow(a, m.sub(b, 1)))),
     m.where(m.gt(a, 0), m.mul(dy, y, m.log(m.where(m.gt(a, 0), a, 1))), 0),
@@ -72,5 +72,5 @@ const unary = {
   softplus: (m, dy, x) => m.mul(dy, m.sigmoid(x)),
 } satisfies Readonly<Record<string, Slope>>;
 
-/** By operator. */
+/** The derivatives by operator. */
 export const slopes = { ...binary, ...unary };

@@ -144,7 +144,7 @@ export const structure: Pick<OpTable, Structure> = {
     rows: sameDim,
     tokens: "own",
     columns: (node) => (node.attrs.axis === lastDim(node) ? null : "kept"),
-    // zeros before and behind
+    // zeros before and after
     grad(emit, { inputs: [x], attrs: { axis, start, stop } }, [dy]) {
       const { dtype, shape } = typeOf(x);
       const zeros = (count: number): readonly Node[] =>
@@ -190,7 +190,7 @@ export const structure: Pick<OpTable, Structure> = {
     tokens: (node, along) => tokensAlong(node, along, [node.attrs.axis]),
     columns: null,
     grad(emit, { inputs, attrs: { axis } }, [dy]) {
-      // Type inference permits a part of unknown length only if it is the only part.
+      // Type inference permits a part of unknown length only as the only part.
       if (inputs.length === 1) return [dy!];
       let start = 0;
       return inputs.map((x) => {
@@ -244,8 +244,8 @@ export const structure: Pick<OpTable, Structure> = {
 };
 
 /**
- * A reshape must preserve packed dimensions: the number of elements before, between and after them must not change.
- * Several rows for each token are its rows, and behind them so many.
+ * A reshape must preserve packed dimensions: the number of elements before, between and after them must not change. A
+ * dimension with k rows per token corresponds to the packed rows followed by a dimension k.
  */
 function checkReshape(from: readonly Size[], to: readonly Size[]): void {
   if (!equalSizes(elements({ shape: from }), elements({ shape: to })))
@@ -255,7 +255,10 @@ function checkReshape(from: readonly Size[], to: readonly Size[]): void {
     mismatch(`a reshape from ${printShape(from)} to ${printShape(to)} takes packed rows apart`);
 }
 
-/** The input dimension of a packed dimension, as a reshape preserves their order; null where it has several rows each. */
+/**
+ * The input dimension of a packed dimension, since a reshape preserves their order; null if the dimension has several
+ * rows per token.
+ */
 function samePacked(to: readonly Size[], dim: number, from: readonly Size[]): number | null {
   const packed = (shape: readonly Size[]): number[] => shape.flatMap((s, d) => (rowsOf(s) === null ? [] : [d]));
   const found = packed(from)[packed(to).indexOf(dim)]!;

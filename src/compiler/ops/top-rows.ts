@@ -1,4 +1,4 @@
-// The best rows of many columns of scores at once, as a mask: experts that choose their tokens.
+// Chooses the best rows for many columns of scores at once, as a mask: expert-choice routing.
 import { printType } from "../ir/typing.js";
 import { countingAxis } from "../../ground/size/axes.js";
 import { equalSizes, rowsSize } from "../../ground/size/size.js";
@@ -21,7 +21,7 @@ export const topRows: Pick<OpTable, "top_rows"> = {
       expectType(inputs, 2, "u32", startsShape(context));
       return [{ dtype: "bool", shape: score.shape }, startsType(context)];
     },
-    // Nominal: a comparison for each score.
+    // Nominal: one comparison for each score.
     cost: readAll(1),
     evaluate(inputs, { axis }, context) {
       const [{ data, shape }, starts] = [at(inputs, 0), at(inputs, 1).data];

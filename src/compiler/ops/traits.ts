@@ -26,7 +26,7 @@ export function tokensOf<K extends OpName>(node: Node<K>, along: Along): Tokens 
   return typeof tokens === "function" ? tokens(node, along) : tokens;
 }
 
-/** Returns a function that tells whether a size mentions a sequence axis of the graph. */
+/** Returns a function that decides whether a size mentions a sequence axis of the graph. */
 export function alongSequences(axes: readonly Axis[]): Along {
   const sequences = new Set(axes.flatMap((a) => (a.role === "sequence" ? [a.name] : [])));
   return (size: Size) =>

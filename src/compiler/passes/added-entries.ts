@@ -1,11 +1,11 @@
-// Adds the sum of a row's entries to the residual stream while it is formed.
+// Fuses the addition to the residual stream into the sum of a row's entries.
 import { readersOf } from "../../ground/base/collections.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import { operandsOf } from "../ops/groups.js";
 import { mapGraph, type Trace } from "./rewrite.js";
 
-/** x + sum_entries(y, …) → sum_entries(y, …, x), where nothing else reads the sum. */
+/** x + sum_entries(y, …) → sum_entries(y, …, x), if nothing else reads the sum. */
 export function addedEntries(graph: Graph, trace: Trace | null): Graph {
   const nodes = nodesOf(graph);
   if (!nodes.some((n) => isOp(n, "sum_entries"))) return graph;
@@ -29,7 +29,7 @@ export function addedEntries(graph: Graph, trace: Trace | null): Graph {
   });
 }
 
-/** The sum that a value is, in whatever shape; null where something else reads it too. */
+/** The `sum_entries` whose result a value is, up to reshapes; null if the sum has another reader. */
 function sumBehind(node: Node, before: Node, isReadOnce: (before: Node) => boolean): Node<"sum_entries"> | null {
   let [n, old] = [node, before];
   while (isReadOnce(old) && isOp(n, "reshape") && isOp(old, "reshape")) [n, old] = [n.inputs[0], old.inputs[0]];

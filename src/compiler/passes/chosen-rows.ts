@@ -1,5 +1,4 @@
-// Moves gathers up through row-wise operators: a value of which only some rows are read is computed for those rows
-// only.
+// Moves gathers up through row-wise operators: if only some rows of a value are read, only these rows are computed.
 import { invariant } from "../../ground/base/invariant.js";
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node, isScatter } from "../ir/graph.js";
@@ -21,9 +20,9 @@ interface RowRequirement {
 }
 
 /**
- * take(f(x, …), r) → f(take(x, r), …) for row-wise f, as far up as no other reader needs all the rows. Remaining rows
- * are computed as before. A route's scores are required for all rows, so no choice depends on itself. If a selection
- * may contain all rows, the gather moves only as long as that adds no memory traffic. Linear in the number of nodes.
+ * take(f(x, …), r) → f(take(x, r), …) for row-wise f, as far up as no other reader needs all rows. Remaining rows are
+ * computed as before. A route's scores are required for all rows, so no choice depends on itself. If a selection may
+ * contain all rows, the gather moves only as long as that adds no memory traffic. Linear in the number of nodes.
  */
 export function chosenRows(graph: Graph, trace: Trace | null): Graph {
   const nodes = nodesOf(graph);
@@ -34,8 +33,8 @@ export function chosenRows(graph: Graph, trace: Trace | null): Graph {
 }
 
 /**
- * The values of which some reader sums all rows: summing further statistics in the same pass is cheaper than a second
- * pass over the chosen rows.
+ * Values with a reader that sums all rows: summing further statistics in the same pass is cheaper than a second pass
+ * over the chosen rows.
  */
 function sharedSums(nodes: readonly Node[], chosen: ReadonlyMap<Node, RowRequirement>): ReadonlySet<Node> {
   return new Set(
@@ -59,7 +58,7 @@ function queriesBesideKeys(nodes: readonly Node[], chosen: ReadonlyMap<Node, Row
   return new Set(
     nodes.flatMap((node) => {
       const [queries] = isOp(node, "attention") ? node.inputs : [];
-      // The gather may have been moved above some of them already.
+      // The gather may already have moved above some of these operators.
       const whole = queries && isOp(queries, "take") ? queries.inputs[0] : queries;
       if (!whole || chosen.get(whole)?.index.op !== "last") return [];
       let at = whole;
@@ -133,7 +132,7 @@ function isShared(node: Node, shared: ReadonlySet<Node>): boolean {
   return read !== null && shared.has(read);
 }
 
-/** As `RowInputs`; "none" for an input of which the chosen rows need nothing. */
+/** `RowInputs`, with "none" for an input that the chosen rows do not need. */
 type ChosenInputs = readonly (RowInputs[number] | "none")[];
 
 function inputsFor(graph: Graph, node: Node, { index, dim }: RowRequirement): ChosenInputs | null {

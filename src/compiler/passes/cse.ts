@@ -5,8 +5,8 @@ import type { OpName } from "../ir/vocabulary.js";
 import { mapGraph, type Trace } from "./rewrite.js";
 
 /**
- * Replaces every node by an equal earlier one, and `attention` by an `attention_kept` with the same inputs. Does not
- * merge barriers, whose purpose is to separate.
+ * Replaces every node by an equal earlier node, and `attention` by an `attention_kept` with the same inputs. Barriers
+ * are not merged, since their purpose is to separate.
  */
 export function cse(graph: Graph, trace: Trace | null): Graph {
   const keyOf = keys();
@@ -30,7 +30,7 @@ export function cse(graph: Graph, trace: Trace | null): Graph {
   });
 }
 
-/** Keys that are equal for nodes that compute the same. */
+/** Returns a function whose keys are equal for nodes with equal results. */
 function keys(): (op: OpName, node: Node) => string {
   const ids = new Map<Node, number>();
   const idOf = (node: Node): number => {

@@ -9,7 +9,7 @@ import type { Rule } from "./rewrite.js";
 
 const pointwise = (Object.keys(ops) as OpName[]).filter((name) => ops[name].lower.kind === "pointwise");
 
-/** Folds an operator on constants if the value is finite: WGSL has no other literals. */
+/** Folds an operator on constants if the value is finite, since WGSL has no literals for other values. */
 export const foldConstants: Rule = {
   name: "fold-constants",
   at: pointwise,

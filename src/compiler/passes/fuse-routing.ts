@@ -10,8 +10,8 @@ import { any, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./r
 import { rowSumBases, rowSumOf, substituteBase } from "./row-sums.js";
 
 /**
- * Recognises routing from primitive operators, whoever wrote them. The score of a row and the statistics of its norm
- * are then computed in one pass over all rows, before the choice.
+ * Recognises routing composed of primitive operators, in the library or in user code. The score of a row and its norm's
+ * statistics are then computed in one pass over all rows, before the choice.
  */
 export const fuseRouting = (graph: Graph, trace: Trace | null): Graph =>
   addedEntries(statisticsFirst(rewrite(graph, routingRules(graph), trace), trace), trace);
@@ -23,7 +23,7 @@ const isWeight = (node: Node): boolean => isOp(node, "weight") || isOp(node, "st
 export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => [
   summedEntries,
   rule("score-as-row-sum", {
-    // Σₖ x[i, k] · w[k]: the same terms in the same order. In f16 a product would be rounded, so it stays.
+    // Σₖ x[i, k] · w[k]: the same terms in the same order. An f16 product would be rounded, so it stays.
     match: op("matmul", [any("x"), any("w")]),
     when: ({ w }, root) =>
       typeOf(root).shape.at(-1) === 1 && isWeight(w) && typeOf(w).shape.length === 2 && typeOf(w).dtype === "f32",
@@ -34,7 +34,7 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
     },
   }),
   rule("score-by-vector-as-row-sum", {
-    // The same for a weight that is a vector.
+    // The same for a vector weight.
     match: op("matmul", [any("x"), op("reshape", [any("w")], "column")]),
     when: ({ w, column }, root) =>
       typeOf(root).shape.at(-1) === 1 &&

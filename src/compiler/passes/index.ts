@@ -53,7 +53,7 @@ export interface OptimizeOptions {
   readonly passes?: readonly Pass[];
   /** The last pass to run; `lower` runs none. */
   readonly after?: string;
-  /** Verify the graph before the first and after each pass; throws where it is malformed. */
+  /** Verify the graph before the first pass and after each pass; throws if a graph is malformed. */
   readonly verify?: boolean;
   /** Called for each rule that fires. */
   readonly trace?: (pass: string, ...fired: Parameters<Trace>) => void;
@@ -62,7 +62,7 @@ export interface OptimizeOptions {
 /** The valid values of `after`. */
 export const stages: readonly string[] = ["lower", ...passes.map((p) => p.name)];
 
-/** Runs all passes, or those up to `after`; throws a RangeError if there is no such pass. */
+/** Runs all passes, or the passes up to `after`. Throws a RangeError if there is no such pass. */
 export function optimize(graph: Graph, options: OptimizeOptions = {}): Graph {
   const { after, trace } = options;
   if (after !== undefined && !stages.includes(after))

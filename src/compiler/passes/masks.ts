@@ -11,8 +11,8 @@ export interface MaskedRows {
 }
 
 /**
- * The route whose mask the node is, in any shape and as booleans or as zeros and ones, next to a tensor of `rank`
- * dimensions; null if it is no mask. `inverted`: the mask of the rows outside the route.
+ * The route whose mask the node is, in any shape, as booleans or as zeros and ones, next to a tensor of `rank`
+ * dimensions; null if the node is not a mask. `inverted`: the mask of the rows outside the route.
  */
 export function maskOf(node: Node, rank: number): (MaskedRows & { readonly inverted: boolean }) | null {
   let mask = node;
@@ -38,8 +38,8 @@ const fromBool = (cast: Node): boolean => typeOf(cast.inputs[0]).dtype === "bool
 const MAX_FACTORS = 8;
 
 /**
- * If the node is a product with a mask among its factors: the product without the mask, and the route. At masked-in
- * rows the two are equal; at the others the node is 0, or NaN if another factor is infinite.
+ * If the node is a product with a mask among its factors: the product without the mask, and the route. At rows of the
+ * route the two are equal; at other rows the node is 0, or NaN if another factor is infinite.
  */
 export function unmasked(node: Node, emit: Emit): (MaskedRows & { readonly value: Node }) | null {
   const rank = typeOf(node).shape.length;
@@ -60,7 +60,10 @@ export function unmasked(node: Node, emit: Emit): (MaskedRows & { readonly value
   return withoutMask(node, 0);
 }
 
-/** The chosen rows of a value that broadcasts to the shape of `whole`; null if its shape does not permit that. */
+/**
+ * The chosen rows of a value that broadcasts to the shape of `whole`; null if the value's shape does not permit the
+ * choice.
+ */
 export function chosenRowsOf(value: Node, whole: Node, { index, dim }: MaskedRows, emit: Emit): Node | null {
   const { shape } = typeOf(whole);
   const valueDim = dim - shape.length + typeOf(value).shape.length;

@@ -18,14 +18,14 @@ interface Place {
 const MIN_COLUMNS = 16;
 /** Slices are aligned to vectors of this many elements. */
 const VECTOR = 4;
-/** The largest buffer that every device can bind: the limit on the concatenated weights. */
+/** The largest buffer that every device can bind, which limits the concatenated weights. */
 export const MAX_BYTES = 128 * 1024 * 1024;
 
 /**
  * a · b₁, a · b₂ … become slices of a · [b₁ b₂ …], where the b are weights; each element is the same sum in the same
  * order. Weights are concatenated in order of appearance, and only if exactly the same values are multiplied by all of
  * them, so that no weight is stored twice. Weights that are states are merged only if transposed: these are repacked
- * for their products anyway, whereas others are read in place.
+ * for their products anyway, but other states are read in place.
  */
 export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
   const places = placesOf(graph);
@@ -53,7 +53,7 @@ const isMatrix = (b: Node): b is Weight =>
   (isOp(b, "weight") || isOp(b, "state")) &&
   b.attrs.shape.length === 2 &&
   b.attrs.shape.every((n) => typeof n === "number" && n > 0);
-/** Products with a state that is not transposed read it in place. */
+/** A product with a state that is not transposed reads the state in place. */
 const isMerged = (node: Node): node is Product =>
   isProduct(node) && (node.attrs.transposed || isOp(node.inputs[1], "weight"));
 const columnsOf = (b: Weight, transposed: boolean): number => Number(b.attrs.shape[transposed ? 0 : 1]);
@@ -102,7 +102,7 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
 
 /**
  * The origin of the first product, with its call path cut to the common prefix of all weights: a merged product belongs
- * to the block that contains them.
+ * to the block that contains all of them.
  */
 function commonOrigin(origin: Origin | null, weights: readonly Weight[]): Origin | null {
   if (!origin) return null;

@@ -1,4 +1,4 @@
-// Merges products of the same groups of rows by several stacks of weights: gate and up of all experts become one.
+// Merges products of the same row groups with several stacks of weights: gate and up of all experts become one product.
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { MAX_BYTES } from "./merge-products.js";
 import { callerReads } from "./readers.js";
@@ -6,26 +6,26 @@ import { mapGraph, type Trace } from "./rewrite.js";
 
 type Product = Node<"grouped_matmul">;
 
-/** A stack of matrices of weights, each [columns, depth], one for each group. */
+/** A stack of weight matrices, each [columns, depth], one for each group. */
 interface Stack {
   readonly weights: readonly Node[];
   readonly columns: number;
   readonly depth: number;
 }
 
-/** The columns of a product within those of the merged one. */
+/** The columns of a product within the merged product's columns. */
 interface Place {
   readonly stacks: readonly Stack[];
   readonly start: number;
   readonly columns: number;
 }
 
-/** As for single weights: slices are aligned to vectors, and narrow weights stay apart. */
+/** The limits for single weights apply: slices are aligned to vectors, and narrow weights are not merged. */
 const VECTOR = 4;
 const MIN_COLUMNS = 16;
 
 /**
- * a · u, a · v … of the same groups become slices of a · [u v …], the matrices of each group side by side: every
+ * a · u, a · v … with the same groups become slices of a · [u v …], which concatenates each group's matrices: every
  * element is the same sum in the same order.
  */
 export function mergeStacks(graph: Graph, trace: Trace | null): Graph {
@@ -48,7 +48,7 @@ export function mergeStacks(graph: Graph, trace: Trace | null): Graph {
   });
 }
 
-/** The place of each product that is merged. Layers that share their weights multiply several values by one stack. */
+/** The place of each merged product. Layers that share their weights multiply several values by one stack. */
 function placesOf(graph: Graph): ReadonlyMap<Node, Place> {
   const nodes = nodesOf(graph);
   const ids = new Map<Node, number>(nodes.map((node, i) => [node, i]));
@@ -68,7 +68,7 @@ function placesOf(graph: Graph): ReadonlyMap<Node, Place> {
   const places = new Map<Node, Place>();
   for (const merged of alike.values()) {
     const stacks = merged.map(({ stack }) => stack);
-    // Stacks are split between groups, not within one.
+    // Buffers split stacks between groups, not within a group.
     const bytes = stacks.reduce((n, s) => n + 4 * s.columns * s.depth, 0);
     if (stacks.length < 2 || bytes > MAX_BYTES) continue;
     let start = 0;
@@ -80,7 +80,7 @@ function placesOf(graph: Graph): ReadonlyMap<Node, Place> {
   return places;
 }
 
-/** The weights that a product's stack consists of, one for each group; null where it does not. */
+/** The weights in a product's stack, one for each group; null if the operand is not a stack of weights. */
 function stackOf({ inputs: [, b], attrs: { transposed } }: Product): Stack | null {
   if (!transposed || !isOp(b, "reshape") || !isOp(b.inputs[0], "concat") || b.inputs[0].attrs.axis !== 0) return null;
   const [groups, columns, depth] = b.attrs.shape;

@@ -1,4 +1,4 @@
-// Values that the caller reads.
+// Finds the values that the caller reads.
 import { isAlias, type Graph, type Node } from "../ir/graph.js";
 
 /** The nodes whose memory the caller reads: outputs, new states and starts, traced through views. */

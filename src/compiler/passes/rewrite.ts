@@ -1,4 +1,4 @@
-// The rewrite engine: typed patterns over nodes, and rules tried at each node from the inputs up.
+// The rewrite engine: typed patterns over nodes, and rules that are tried at each node, inputs first.
 import { bug, invariant } from "../../ground/base/invariant.js";
 import { createEmit } from "../ir/build.js";
 import { nodesOf, type Graph, type Node, type InputsOf } from "../ir/graph.js";
@@ -52,7 +52,7 @@ export const op = <K extends OpName, const P extends readonly Pattern<object>[],
     inputs.every((p, i) => p.test(node.inputs[i]!, found)),
 });
 
-/** As `op`, for a commutative operator of two inputs. */
+/** Like `op`, for a commutative operator of two inputs. */
 export const commuted = <K extends OpName, A extends object, B extends object>(
   kind: K,
   a: Pattern<A>,
@@ -73,7 +73,7 @@ const copy = (from: Bindings, to: Bindings): true => {
   return true;
 };
 
-/** Creates a node with the origin of the rewritten one. */
+/** Creates a node with the origin of the rewritten node. */
 export type Emit = <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]) => Node<K>;
 
 export interface Rule {
@@ -101,7 +101,7 @@ export function rule<K extends OpName, C extends object>(
     rewrite(node, emit) {
       const found: Bindings = new Map();
       if (!parts.match.test(node, found)) return null;
-      // Cast: the pattern's type lists its captures, and it has just matched.
+      // Cast: the pattern's type lists its captures, and the pattern has just matched.
       const captures = Object.fromEntries(found) as C;
       const root = node as Node<K>;
       return parts.when && !parts.when(captures, root) ? null : parts.build(captures, emit, root);
@@ -117,7 +117,7 @@ const MAX_FIRINGS_PER_NODE = 64;
 /** The limit on sweeps; nodes created by rules are visited by the next sweep. */
 const MAX_SWEEPS = 4;
 
-/** Applies the rules from the inputs up, until none fires or MAX_SWEEPS sweeps are done. */
+/** Applies the rules, inputs first, until none fires or MAX_SWEEPS sweeps are done. */
 export function rewrite(graph: Graph, rules: readonly Rule[], trace: Trace | null): Graph {
   const byOp = new Map<OpName, Rule[]>();
   for (const r of rules) for (const at of r.at) byOp.set(at, [...(byOp.get(at) ?? []), r]);

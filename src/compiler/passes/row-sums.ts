@@ -3,12 +3,12 @@ import { isPointwise, isOp, typeOf, type Node } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
 import type { Emit } from "./rewrite.js";
 
-/** The limit on pointwise operators of a statistic that is computed for all rows instead of the chosen ones. */
+/** The limit on pointwise operators in a statistic that is computed for all rows instead of the chosen rows. */
 const MAX_OPERATIONS = 4;
 
 /**
- * The values that a sum over the last dimension can be regarded as a statistic of: its input, and each value from which
- * alone (apart from values shared by all rows) a few pointwise operators compute that input. Empty for any other node.
+ * The values that a sum over the last dimension can be a statistic of: its input, and each value from which alone,
+ * apart from values shared by all rows, a few pointwise operators compute that input. Empty for any other node.
  */
 export function rowSumBases(node: Node): readonly Node[] {
   if (!isOp(node, "sum") || node.attrs.axes.length !== 1) return [];

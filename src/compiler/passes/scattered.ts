@@ -1,5 +1,5 @@
-// Scattered values are zero outside the rows of a route, as are gradients of gathered rows. Operators that are linear
-// in such a value are computed for those rows only.
+// Computes operators that are linear in a scattered value only for its rows. Scattered values, such as gradients of
+// gathered rows, are zero outside the rows of a route.
 import { isOp, mapInputs, typeOf, type Node, isScatter } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
@@ -26,8 +26,8 @@ const isZeros = (node: Node | undefined): boolean =>
   node !== undefined && isOp(node, "constant") && node.attrs.value === 0;
 
 /**
- * Rewrites an operator that is linear in a scattered input to a scattered result; null if its result is not zero
- * elsewhere.
+ * Rewrites an operator that is linear in a scattered input to a scattered result; null if the result is not zero at the
+ * other rows.
  */
 function rewriteLinear(root: Node, emit: Emit): Node | null {
   const { shape } = typeOf(root);
@@ -60,7 +60,7 @@ function othersAreZero(root: Node, { index, dim }: Scattered): boolean {
   });
 }
 
-/** The route's rows of an input; the whole input if its rows do not correspond to those of the result (`dim` null). */
+/** The route's rows of an input; the whole input if its rows do not correspond to the result's rows (`dim` null). */
 function routeRows(input: Node, dim: number | null, index: Node, count: Size, emit: Emit): Node {
   if (dim === null) return input;
   if (isOp(input, "constant")) return emit("constant", [], attrsWith(input, dim, count));

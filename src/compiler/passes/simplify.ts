@@ -86,7 +86,7 @@ const permutes: readonly Rule[] = [
   {
     name: "permute-of-contract",
     at: ["permute"],
-    // (aᵀ·b)ᵀ = bᵀ·a, also for sums of such products, which are the gradients of a weight with several readers.
+    // (aᵀ·b)ᵀ = bᵀ·a, also for sums of such products, which occur as the gradients of a weight with several readers.
     rewrite(root, emit) {
       if (!isOp(root, "permute") || !swapsLastTwo(root.attrs.order)) return null;
       const parts = addends(root.inputs[0]);
@@ -112,7 +112,7 @@ function addends(node: Node): readonly Node[] {
 }
 
 /**
- * Whether a permutation only turns [K, 1] into [1, K] or back, leading dimensions unchanged, which moves nothing in
+ * Whether a permutation only changes [K, 1] into [1, K] or back and keeps leading dimensions, which moves nothing in
  * memory.
  */
 const turnsVector = (from: readonly Size[], to: readonly Size[]): boolean => {
@@ -185,7 +185,7 @@ const structure: readonly Rule[] = [
       emit("slice", [x], { axis, start: inner.attrs.start + start, stop: inner.attrs.start + stop }),
   }),
   {
-    // A mask as a number exceeds one half where it holds; NaN exceeds nothing in either form.
+    // A true mask as a number exceeds one half; NaN exceeds nothing in either form.
     name: "above-of-comparison",
     at: ["above"],
     rewrite(root, emit) {

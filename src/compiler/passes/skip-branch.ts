@@ -14,7 +14,10 @@ const zeros = of("constant", "zeros");
 
 const sameShape = (a: Node, b: Node): boolean => equalShapes(typeOf(a).shape, typeOf(b).shape);
 const isZero = (c: Node<"constant">): boolean => c.attrs.value === 0;
-/** Whether a value is what a state holds in between: its memory, whose readers come before the next scatter into it. */
+/**
+ * Whether a value is in the memory of a state, possibly after scatters into it. All readers of the value come before
+ * the next scatter.
+ */
 const isInState = (value: Node): boolean => {
   let at = value;
   while (isScatter(at)) at = at.inputs[0];
@@ -25,7 +28,7 @@ const sameDim = (a: Node<"put" | "set" | "take">, b: Node<"put" | "set" | "take"
 
 /**
  * The rules, in the order in which they are tried at a node. Chosen rows keep every bit. Skipped rows keep their old
- * value, whereas arithmetic masking turns −0 into 0 (−0 + 0) and yields NaN for an infinite update (0 · ∞).
+ * value; arithmetic masking would turn −0 into 0 (−0 + 0) and yield NaN for an infinite update (0 · ∞).
  */
 export const skipRules: readonly Rule[] = [
   ...scatteredRules,
@@ -95,7 +98,7 @@ export const skipRules: readonly Rule[] = [
 ];
 
 /**
- * The limit on rounds: enough for successive blocks of one route within a block of another route, and no deeper
+ * The limit on rounds: enough for successive blocks of one route within a block of another route, but for no deeper
  * nesting.
  */
 const MAX_ROUNDS = 4;

@@ -1,18 +1,18 @@
-// The sum over a token's entries, each times its gate, as one sum of sorted rows.
+// Rewrites the gated sum over a token's entries as one sum of sorted rows.
 import { isOp, isPointwise, typeOf, type Node } from "../ir/graph.js";
 import { rowsOf } from "../ir/typing.js";
 import { equalSizes, multiplySizes, type Size } from "../../ground/size/size.js";
 import type { Emit, Rule } from "./rewrite.js";
 
-/** What `sort_entries` made of a choice, as its readers name it. */
+/** A `sort_entries` node, and a function that picks its results. */
 interface Sorted {
   readonly sort: Node<"sort_entries">;
   readonly pick: (result: number) => Node;
 }
 
 /**
- * Σ over j of y[place[n, j]] · g[n, j] · … → sum_entries of y · g · …, in the order of y, where what y is multiplied by
- * is sorted instead: gates then join the product that makes y.
+ * Σ over j of y[place[n, j]] · g[n, j] · … → sum_entries of y · g · …, in the order of y. The factors of y are sorted
+ * instead, so that gates can be fused into the product that computes y.
  */
 export const summedEntries: Rule = {
   name: "sum-of-entries",
@@ -29,7 +29,7 @@ export const summedEntries: Rule = {
     if (existing && !isOfSorted(existing.exists, sorted)) return null;
     const others = factors.filter((f) => f !== unsorted.node).map((f) => sortedFactor(f, shape, sorted, emit));
     if (others.some((f) => f === null)) return null;
-    // Gates come first: the product that makes y then finds them computed.
+    // Gates come first, so that the product that computes y finds them already computed.
     const product = others.reduceRight((p: Node, f) => emit("mul", [f!, p], {}), y);
     if (typeOf(product).shape.some((s, d) => !equalSizes(s, typeOf(y).shape[d] ?? 1))) return null;
     const sum = sumOf(product, unsorted, existing !== null, emit);
@@ -38,16 +38,16 @@ export const summedEntries: Rule = {
   },
 };
 
-/** The sum over a row's entries; `ragged`: not every row has all of them. */
+/** The sum over a row's entries; `ragged`: not every row has all entries. */
 function sumOf(rows: Node, { sorted: { sort, pick }, isPart }: Unsorted, ragged: boolean, emit: Emit): Node {
   if (!ragged && !isPart) return emit("sum_entries", [rows, pick(2), pick(1)], {});
   const { groups } = sort.attrs;
-  // Of a choice those that exist come first, so that the sum ends with them.
+  // In a `those_entries` choice the existing entries come first, so the sum can end after them.
   const gaps = !isOp(sort.inputs[0], "those_entries");
   return emit("sum_entries", [rows, pick(2), pick(1), pick(4)], gaps ? { groups, gaps } : { groups });
 }
 
-/** where(exists, value, none), none 0: entries of which tokens have different numbers. */
+/** where(exists, value, 0): entries of a choice in which tokens have different numbers of entries. */
 interface Existing {
   readonly exists: Node;
   readonly value: Node;
@@ -64,8 +64,8 @@ function existingOf(node: Node): Existing | null {
 const isZero = (node: Node): boolean => isOp(node, "constant") && node.attrs.value === 0;
 
 /**
- * Whether a condition holds for all entries that have a group: that they have one, or, of a choice whose index becomes
- * the groups, that they exist.
+ * Whether a condition holds for exactly the entries that have a group: the condition tests that they have a group or,
+ * if a choice's index becomes the groups, that they exist.
  */
 function isOfSorted(condition: Node, { sort }: Sorted): boolean {
   const at = isOp(condition, "reshape") ? condition.inputs[0] : condition;
@@ -75,7 +75,7 @@ function isOfSorted(condition: Node, { sort }: Sorted): boolean {
   return isOp(index, "those_entries") && attrs.value === typeOf(index).shape.at(-1) && isMadeOf(sort.inputs[0], index);
 }
 
-/** Whether a value is made, element by element, of another one. */
+/** Whether a value is computed element by element from another value. */
 function isMadeOf(value: Node, of: Node): boolean {
   const seen = new Set([value]);
   for (const node of seen) if (isPointwise(node)) for (const input of node.inputs) seen.add(input);
@@ -83,8 +83,8 @@ function isMadeOf(value: Node, of: Node): boolean {
 }
 
 /**
- * Σ over j of (a + b) · g → Σ a · g + Σ b · g, where entries of several kinds of blocks add up, each zero where the
- * others are not.
+ * Σ over j of (a + b) · g → Σ a · g + Σ b · g, if a and b are entries of different kinds of blocks, each zero at the
+ * other's entries.
  */
 function sumsApart(root: Node<"sum">, existing: Existing | null, factors: readonly Node[], emit: Emit): Node | null {
   const added = factors.find((f) => isOp(f, "add") && f.inputs.every(isOfKind));
@@ -93,11 +93,11 @@ function sumsApart(root: Node<"sum">, existing: Existing | null, factors: readon
   const [a, b] = added.inputs.map((part) => {
     const product = others.reduce((p: Node, f) => emit("mul", [f, p], {}), part);
     return emit("sum", [existing ? emit("where", [existing.exists, product, existing.none], {}) : product], root.attrs);
-  }) as [Node, Node]; // of both inputs
+  }) as [Node, Node]; // one for each input
   return emit("add", [b, a], {});
 }
 
-/** What one or several kinds of blocks made of their entries: rows of theirs, or their input where it is theirs. */
+/** The entries of one or several kinds of blocks: sorted rows, or identity entries, which are their input. */
 const isOfKind = (node: Node): boolean =>
   isOp(node, "add") ? node.inputs.every(isOfKind) : isUnsorted(node) || isOp(node, "where");
 
@@ -117,7 +117,9 @@ interface Unsorted {
 
 const isUnsorted = (node: Node): node is Node<"reshape"> => isOp(node, "reshape") && isOp(node.inputs[0], "entry_rows");
 
-/** Sorted rows that are read entry by entry: reshape(entry_rows(y, place, entries)), or 0 where there is none. */
+/**
+ * Sorted rows in the order of entries: reshape(entry_rows(y, place, entries)), or 0 for an entry that does not exist.
+ */
 function unsortedRows(node: Node, emit: Emit): Unsorted | null {
   const existing = existingOf(node);
   const own = existing?.value ?? node;
@@ -135,12 +137,12 @@ function unsortedRows(node: Node, emit: Emit): Unsorted | null {
     : { node, y, shape, sorted, isPart: existing !== null };
 }
 
-/** The factor as one of the sorted rows; null where it does not broadcast to them. */
+/** The factor in the order of the sorted rows; null if it does not broadcast to them. */
 function sortedFactor(factor: Node, shape: readonly Size[], { pick }: Sorted, emit: Emit): Node | null {
   const own = typeOf(factor).shape;
   const [rows, k] = shape as readonly [Size, Size];
   if (own.length < shape.length) {
-    // Behind the entries: the same for all of them.
+    // A factor of trailing dimensions only is the same for all entries.
     return own.length <= shape.length - 2 && own.every((s) => rowsOf(s) === null) ? factor : null;
   }
   if (own.length > shape.length || !equalSizes(own[0]!, rows)) return null;

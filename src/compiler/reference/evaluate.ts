@@ -21,28 +21,31 @@ import { packRows, unpackRows } from "./pack.js";
 export interface EvaluateOptions {
   /** Inputs by name, in the caller's shape: padded sequences; the padding is ignored. */
   readonly inputs: ReadonlyMap<string, GivenInput>;
-  /** Weights by path; their values, whatever their dtype, in row-major order. */
+  /** Weights by path, with values in row-major order, whatever their dtype. */
   readonly weights: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
   /** Extents of axes that no input has. */
   readonly extents?: ReadonlyMap<string, number>;
-  /** Number of tokens of each sequence, 0 to T; by default all have T. */
+  /** Number of tokens of each sequence, 0 to T. Default: T for all sequences. */
   readonly lengths?: ArrayLike<number>;
-  /** Live parameters; by default their declared defaults. */
+  /** Live parameters. Default: their declared defaults. */
   readonly live?: ReadonlyMap<string, Rational>;
   /** Seed of random values; default 0. */
   readonly seed?: number;
-  /** Values of states before the run; by default their initial values. */
+  /** Values of states before the run. Default: their initial values. */
   readonly states?: ReadonlyMap<string, Tensor>;
   /**
-   * Choices of another run by the axis that they define, in packed rows (`packRoute`); used instead of the computed
-   * ones.
+   * Another run's choices by the axis that they define, in packed rows (`packRoute`), to be used instead of the
+   * computed choices.
    */
   readonly forced?: ReadonlyMap<string, Choice>;
-  /** Choices of entries of another run by their names, u32[rows, …, k] in packed rows; likewise. */
+  /**
+   * Another run's choices of entries by name, u32[rows, …, k] in packed rows, to be used instead of the computed
+   * choices.
+   */
   readonly forcedEntries?: ReadonlyMap<string, Tensor>;
 }
 
-/** The choices of another run that a run takes over. */
+/** Another run's choices that a run must use. */
 export type Forced = Pick<EvaluateOptions, "forced" | "forcedEntries">;
 
 /** The packed rows of the parent that a route contains, and the starts of its axis. */
@@ -55,7 +58,7 @@ export interface Choice {
 export interface Route {
   readonly axis: string;
   readonly parent: string;
-  /** The choice that the run used: the forced one, or `chosen`. */
+  /** The choice that the run used: the forced choice, or `chosen`. */
   readonly used: Choice;
   /** The choice that the scores imply. */
   readonly chosen: Choice;
@@ -63,13 +66,15 @@ export interface Route {
   readonly margins: Float64Array;
 }
 
-/** The result of one `top_entries` or `those_entries` that has a name. */
+/** The result of a `top_entries` or `those_entries` with a name. */
 export interface Entries {
-  /** The entries that the run used: the forced ones, or `chosen`. */
+  /** The entries that the run used: the forced entries, or `chosen`. */
   readonly used: Tensor;
   /** The entries that the scores imply. */
   readonly chosen: Tensor;
-  /** For each row of entries, the smallest change of a score that could change the choice. Infinity if none can. */
+  /**
+   * For each row of entries, the smallest change of a score that could change the choice. Infinity if no change can.
+   */
   readonly margins: Float64Array;
 }
 
@@ -96,7 +101,7 @@ export function evaluate(graph: Graph, options: EvaluateOptions): Evaluation {
 /** Milliseconds between two pauses; an operation in progress is finished first. */
 const MAX_TURN_MS = 50;
 
-/** As `evaluate`, but awaits `pause` at intervals between operations, for example to let the user interrupt it. */
+/** `evaluate` with a pause at intervals between operations, for example to let the user interrupt it. */
 export async function evaluateInTurns(
   graph: Graph,
   options: EvaluateOptions,
@@ -118,13 +123,13 @@ class Run {
   readonly #options: EvaluateOptions;
   readonly #run: RunSizes;
   readonly #inputs = new Map<string, Tensor>();
-  /** Counts of `top` and `above` axes computed so far, and the sizes that follow from them. */
+  /** Counts of `top` and `above` axes computed so far, and the sizes that depend on them. */
   readonly #known = new Map<string, Uint32Array>();
   #sizes: Sizes;
   readonly #values = new Map<Node, readonly Tensor[]>();
   readonly #routes = new Map<string, Route>();
   readonly #entries = new Map<string, Entries>();
-  /** Truth values that the scores of routes are made of, and the margins of those computed so far. */
+  /** Boolean values from which route scores are computed, and the margins computed so far. */
   readonly #masks: ReadonlySet<Node>;
   readonly #margins = new Map<Node, Tensor>();
 

@@ -9,13 +9,13 @@ import { sequenceAxes, type RunSizes } from "../../ground/size/axes.js";
 import type { DType } from "../../ground/base/dtype.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 
-/** Numbers (or truth values) in nested arrays, one level for each dimension. */
+/** Numbers or booleans in nested arrays, one level for each dimension. */
 export type Nested = number | boolean | readonly Nested[];
 
 /** A tensor as its shape and row-major elements, or as nested arrays. */
 export type GivenInput = { readonly shape: readonly number[]; readonly data: ArrayLike<number> } | Nested;
 
-/** A faulty argument: an input that is missing, of the wrong shape, or out of range. */
+/** A faulty argument: a missing input, a wrong shape, or a value out of range. */
 export class InputError extends ModcError<"bad-input"> {
   override readonly name = "InputError";
 
@@ -63,9 +63,7 @@ export function toTensor(name: string, given: GivenInput, dtype: DType): Tensor 
   return roundStored(tensor(dtype, shape, values));
 }
 
-/**
- * Parameters of a run that the shapes of the inputs do not determine: lengths, and extents of axes that no input has.
- */
+/** Parameters of a run that the input shapes do not determine: lengths, and extents of axes that no input has. */
 export interface RunParameters {
   readonly lengths: ArrayLike<number> | null;
   readonly live: ReadonlyMap<string, Rational>;

@@ -1,4 +1,4 @@
-// Margins of routing choices: a computation whose error is below the margin must make the same choice.
+// Margins of routing choices: a computation with an error below the margin must make the same choice.
 import type { Tensor } from "../ops/define.js";
 import { tensor } from "../ops/tensors.js";
 import { compareScores } from "../ops/routing.js";
@@ -6,8 +6,8 @@ import { compareScores } from "../ops/routing.js";
 /**
  * For each sequence, how far scores may change before the choice of `top` or `above` could change. For `top` this is
  * the gap between the lowest chosen score and the highest rejected one, for `above` the smallest distance of a score
- * from its threshold. Infinity if no change matters: all or none are chosen because of k, or one side is NaN, which no
- * small error makes a number. For a score that is a `mask` as a number, the margins of the mask count.
+ * from its threshold. Infinity if no change matters: k chooses all or none, or one side is NaN, which a small error
+ * cannot turn into a number. If the score is a `mask` as a number, the margins of the mask count.
  */
 export function marginsOf(
   op: "top" | "above",
@@ -43,8 +43,8 @@ export function entryMargins(score: Tensor, chosen: Tensor): Float64Array {
 }
 
 /**
- * For each element of the mask of `top_rows` how far scores may change before the choice of its column, among the rows
- * of its sequence, could change.
+ * For each element of the mask of `top_rows`: how far scores may change before its column's choice among the rows of
+ * its sequence could change.
  */
 export function columnMargins([score, parents]: readonly Tensor[], mask: Tensor): Tensor {
   const among = mask.shape[1]!;

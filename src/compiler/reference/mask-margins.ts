@@ -1,5 +1,5 @@
-// Margins of masks: how far numbers may change before a truth value made of them changes. A route by a mask can be
-// compared across machines no more strictly than the comparisons behind its mask.
+// Margins of masks: how far numbers may change before a boolean computed from them changes. Routes by a mask on two
+// machines can agree only within the margins of the comparisons that compute the mask.
 import { countOf } from "../../ground/base/collections.js";
 import { isOp, isView, typeOf, type Node } from "../ir/graph.js";
 import { isFloat } from "../../ground/base/dtype.js";
@@ -10,7 +10,7 @@ import { tensor } from "../ops/tensors.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { scoreDistance } from "./margins.js";
 
-/** The scores of choices that are truth values, as numbers or not, and the truth values that these are made of. */
+/** The boolean scores of choices, also as numbers, and the booleans from which they are computed. */
 export function masksOfRoutes(nodes: readonly Node[]): ReadonlySet<Node> {
   const masks = new Set<Node>();
   for (const node of nodes.toReversed()) {
@@ -25,9 +25,9 @@ const isMaskAsNumber = (node: Node): node is Node<"cast"> => isOp(node, "cast") 
 const isTruth = (node: Node): boolean => node.types.length === 1 && typeOf(node).dtype === "bool";
 
 /**
- * The margin of each element of a truth value: the distance of what it compares; of `and` and `or` that of the operands
- * that decide. Choices have margins of their own, and whole numbers do not change by a little: Infinity. `marginOf`
- * gives those of the inputs.
+ * The margin of each element of a boolean: for a comparison, the distance of its operands; for `and` and `or`, the
+ * margin of the operands that decide. Choices have their own margins, and integers do not change slightly: Infinity.
+ * `marginOf` returns an input's margins.
  */
 export function maskMargins<K extends OpName>(
   node: Node<K>,
@@ -44,13 +44,13 @@ export function maskMargins<K extends OpName>(
   if (first && (isOp(node, "not") || isOp(node, "cast"))) return first;
   if (isOp(node, "route_mask")) return filled(result.shape);
   if (a && b && first && second && (isOp(node, "and") || isOp(node, "or"))) {
-    // Where an operand decides alone (false for `and`, true for `or`) its margin is positive, else negative.
+    // If an operand decides alone (false for `and`, true for `or`), its margin is positive, else negative.
     const decides = isOp(node, "and") ? 0 : 1;
     const signed = (value: Tensor, margin: Tensor): Tensor => paired(value, margin, (v, m) => (v === decides ? m : -m));
     return paired(signed(a, first), signed(b, second), (x, y) => Math.abs(Math.max(x, y)));
   }
   if (first && isView(node)) return ops[node.op].evaluate([first, ...inputs.slice(1)], node.attrs, context)[0]!;
-  // Whatever else gives a truth value is as firm as the least firm of what it reads.
+  // Any other boolean result has the least margin of its inputs.
   return filled(
     result.shape,
     margins.reduce((least, { data }) => data.reduce((x, y) => Math.min(x, y), least), Infinity),

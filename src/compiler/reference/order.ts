@@ -1,11 +1,11 @@
-// The order in which the reference evaluates the nodes of a graph.
+// The order in which the reference evaluates a graph's nodes.
 import { invariant } from "../../ground/base/invariant.js";
 import { definedAxis, nodesOf, type Graph, type Node } from "../ir/graph.js";
 import { atomsOf } from "../../ground/size/size.js";
 
 /**
- * The nodes of a graph, inputs before readers, and what is made in the size of a choice, such as a fill, behind it: its
- * count is known only then.
+ * The nodes of a graph, inputs before readers. A value whose size depends on a choice, such as a fill, comes after the
+ * choice, since its count is unknown before.
  */
 export function evaluationOrder(graph: Graph): readonly Node[] {
   const order: Node[] = [];
@@ -33,7 +33,7 @@ export function evaluationOrder(graph: Graph): readonly Node[] {
   return order;
 }
 
-/** Axes in the sizes of a node's results that none of its inputs has, and that it does not define. */
+/** Axes in the sizes of a node's results that none of its inputs has and that the node does not define. */
 function axesMade(node: Node): readonly string[] {
   const { inputs, types } = node;
   const found = axesOf(types);

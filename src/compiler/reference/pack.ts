@@ -17,7 +17,7 @@ export function packRows(x: Tensor, { batchDim, tokenDim }: Packing, starts: Arr
   return out;
 }
 
-/** Unpacks rows to `[…, B, …, T, …]` with T = `longest`; zeros beyond the end of each sequence. */
+/** Unpacks rows to `[…, B, …, T, …]` with T = `longest`; zeros after the end of each sequence. */
 export function unpackRows(
   x: Tensor,
   { batchDim, tokenDim }: Packing,
@@ -51,8 +51,8 @@ export function packRoute(
 }
 
 /**
- * Entries u32[…, k] in the caller's form, of which each row has `count`, in the form of the graph's operators: a place
- * beyond them holds k, which is no entry where rows differ in how many they have.
+ * Converts entries u32[…, k] in the caller's form, with `count` entries in each row, to the form of the graph's
+ * operators: an unused slot holds k, which means no entry if rows differ in their number of entries.
  */
 export function existingEntries(
   { shape, data }: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
@@ -66,7 +66,7 @@ export function existingEntries(
   );
 }
 
-/** Moves one dimension of a tensor to another place. */
+/** Moves one dimension of a tensor to another index. */
 function moveDim(x: Tensor, from: number, to: number): Tensor {
   if (from === to) return x;
   const order = x.shape.map((_, d) => d).filter((d) => d !== from);

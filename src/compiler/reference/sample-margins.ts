@@ -1,13 +1,13 @@
-// Margins of sampled tokens: a computation whose error is below the margin must choose the same token.
+// Margins of sampled tokens: a computation with an error below the margin must choose the same token.
 import { adjustedLogits, draws, keptWeights, sampleRows, type SampleRow } from "../ops/sampling.js";
 import type { Tensor } from "../ops/define.js";
 import { sampleWord } from "../../ground/numerics/sampling.js";
 
 /**
  * For each sequence, how far adjusted logits may differ before the sampled token could change, in units of logits.
- * Without a draw this is the gap between the two largest; with a draw, the smallest change that moves a filter's bound
- * or an edge of the token's probability interval past its threshold (a relative change s of mass is a change of s times
- * the temperature in logits). Infinity if no change matters; 0 if only the order decides between equal logits.
+ * Without a draw this is the gap between the two largest logits; with a draw, the smallest change that moves a filter's
+ * bound or an edge of the token's probability interval past its threshold (a relative change s of mass is a change of s
+ * times the temperature in logits). Infinity if no change matters; 0 if only the order decides between equal logits.
  */
 export const sampleMargins = (inputs: readonly Tensor[]): readonly number[] => sampleRows(inputs).map(marginOf);
 
