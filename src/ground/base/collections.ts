@@ -25,7 +25,7 @@ type ListOf<T, N extends number, L extends readonly T[] = readonly []> = L["leng
 const counts = <T, N extends number>(list: readonly T[], count: N): list is readonly T[] & ListOf<T, N> =>
   list.length === count;
 
-/** Checks the length of a list; its type states that length from here on. */
+/** Checks the length of a list. The result's type states the length. */
 export function exactly<T, const N extends number>(count: N, list: readonly T[]): ListOf<T, N> {
   invariant(counts(list, count), `${list.length} where ${count} are wanted`);
   return list;

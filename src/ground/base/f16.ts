@@ -1,7 +1,7 @@
 // Conversion between IEEE binary16 and doubles, rounding to nearest even.
 
 const f64 = new Float64Array(1);
-const f64bits = new Uint32Array(f64.buffer); // little-endian, as every platform with WebGPU
+const f64bits = new Uint32Array(f64.buffer); // little-endian, like every platform with WebGPU
 
 let values: Float32Array | null = null;
 

@@ -1,10 +1,10 @@
-// Names files that hold no text by their first bytes.
+// Names the kind of a file that is not text, from its first bytes.
 
 const ascii = (text: string): readonly number[] => Array.from(text, (c) => c.charCodeAt(0));
 
 export const UTF16 = "UTF-16 text";
 
-/** First bytes, with the kind of file that begins so. */
+/** First bytes of files, with the kind of file that begins with them. */
 const KINDS: readonly (readonly [begins: readonly number[], kind: string])[] = [
   [ascii("PAR1"), "a Parquet file"],
   [ascii("ARROW1"), "an Arrow file"],
@@ -27,7 +27,7 @@ const KINDS: readonly (readonly [begins: readonly number[], kind: string])[] = [
   [[0x7f, ...ascii("ELF")], "a program"],
 ];
 
-/** The kind of a file that begins so, as "a gzip file"; null for any other. */
+/** The kind of a file that begins with these bytes, such as "a gzip file"; null for any other. */
 export function fileKind(bytes: Uint8Array): string | null {
   const found = KINDS.find(([begins]) => begins.every((byte, i) => bytes[i] === byte));
   if (found) return found[1];
@@ -35,8 +35,8 @@ export function fileKind(bytes: Uint8Array): string | null {
     bytes.length >= 8 &&
     [0, 1].some((odd) => bytes.subarray(0, 8).every((byte, i) => (byte === 0) === (i % 2 === odd)))
   )
-    return UTF16; // of letters that ASCII has
-  // A safetensors file: the length of its header in 8 bytes, then JSON.
+    return UTF16; // ASCII letters
+  // A safetensors file: eight bytes with the length of its header, then JSON.
   const header = bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0;
   return header ? "a safetensors file" : null;
 }

@@ -1,4 +1,4 @@
-// Text within HTML and SVG.
+// Escapes text for HTML and SVG.
 
 const ENTITIES: Readonly<Record<string, string>> = {
   "&": "&amp;",
@@ -8,5 +8,5 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** The text as an element or an attribute in quotes can hold it. */
+/** The text, escaped for an element or a quoted attribute. */
 export const escape = (text: string): string => text.replaceAll(/[&<>"']/g, (c) => ENTITIES[c]!);

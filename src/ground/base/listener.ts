@@ -1,6 +1,6 @@
-// Errors of callbacks that only listen: nothing waits for what they do, and none of it depends on them.
+// Calls listeners: nothing awaits them, and nothing depends on their success.
 
-/** Calls a listener. What it throws is an uncaught exception, as what a listener of an EventTarget throws is. */
+/** Calls a listener. An error that it throws becomes an uncaught exception, as for a listener of an EventTarget. */
 export function callListener(listener: () => void): void {
   try {
     listener();

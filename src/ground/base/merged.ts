@@ -1,8 +1,8 @@
-// Several streams as one, in the order in which their items come.
+// Merges several streams into one, in the order in which items arrive.
 
 /**
- * The items of all sources. The first fault of any ends them all, and so does leaving the loop. Sources are read as
- * fast as they give.
+ * The items of all sources. The first fault of any source ends all of them, and so does leaving the loop. Sources are
+ * read as fast as they yield.
  */
 export async function* merged<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<T, void> {
   if (sources.length === 1) {
@@ -30,14 +30,14 @@ export async function* merged<T>(sources: readonly AsyncIterable<T>[]): AsyncGen
   try {
     for (;;) {
       yield* ready.splice(0);
-      if (fault) throw (fault as { readonly reason: unknown }).reason; // set by a pump
+      if (fault) throw (fault as { readonly reason: unknown }).reason; // a pump sets it
       if (ready.length > 0) continue;
       if (open === 0) return;
       await new Promise<void>((resolve) => (wake = resolve));
       wake = () => {};
     }
   } finally {
-    // Not awaited: a source that waits for its next item ends once whoever made it cancels it.
+    // Not awaited: a source that waits for its next item ends once its creator cancels it.
     for (const iterator of iterators) iterator.return?.().catch(() => {});
   }
 }

@@ -1,21 +1,21 @@
-// Writes messages of protocol buffers (https://protobuf.dev/programming-guides/encoding): fields in the order in which
+// Writes protocol buffer messages (https://protobuf.dev/programming-guides/encoding) with fields in the order in which
 // they are added.
 
 const encoder = new TextEncoder();
 
-/** A field's value lies somewhere else, and is put there when the file is written. */
+/** The value of a field that is stored elsewhere and inserted when the file is written. */
 export interface Elsewhere<T> {
   readonly bytes: number;
   readonly of: T;
 }
 
-/** A message, in pieces: bytes, and values that lie elsewhere. */
+/** A message as a list of pieces: bytes, and values stored elsewhere. */
 export class Message<T = never> {
   readonly pieces: (Uint8Array | Elsewhere<T>)[] = [];
   /** The length of the message. */
   bytes = 0;
 
-  /** A whole number, as int64: negative ones take ten bytes. */
+  /** An integer, as int64; negative integers take ten bytes. */
   int(field: number, value: number | bigint): this {
     return this.#add([...varint(BigInt(field << 3)), ...varint(BigInt.asUintN(64, BigInt(value)))]);
   }
@@ -28,7 +28,7 @@ export class Message<T = never> {
   float(field: number, value: number): this {
     return this.#add([
       ...varint(BigInt((field << 3) | 5)),
-      ...new Uint8Array(new Float32Array([value]).buffer), // little-endian, as all that modc runs on is
+      ...new Uint8Array(new Float32Array([value]).buffer), // little-endian, like every platform that modc runs on
     ]);
   }
 

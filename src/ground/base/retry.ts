@@ -1,6 +1,6 @@
-// Trying again after a while, which grows each time.
+// Repeats attempts after a delay that grows each time.
 
-/** Milliseconds before the first attempt, and at most. */
+/** The first delay and the longest delay, in milliseconds. */
 const FIRST = 1000;
 const MOST = 30_000;
 
@@ -9,12 +9,12 @@ export class Retry {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #rests = false;
 
-  /** Whether an attempt is due later. */
+  /** Whether an attempt is scheduled. */
   get rests(): boolean {
     return this.#rests;
   }
 
-  /** Calls `attempt` after twice the delay of the last time. Its timer keeps no process of Node's alive. */
+  /** Calls `attempt` after twice the previous delay. In Node, the timer does not keep the process alive. */
   after(attempt: () => void): void {
     clearTimeout(this.#timer);
     this.#delay = Math.min(MOST, Math.max(FIRST, 2 * this.#delay));
@@ -23,10 +23,10 @@ export class Retry {
       this.#rests = false;
       attempt();
     }, this.#delay);
-    if (typeof this.#timer === "object") this.#timer.unref(); // a page's is a number
+    if (typeof this.#timer === "object") this.#timer.unref(); // in a page a timer is a number
   }
 
-  /** The attempt succeeded, or none is wanted any more: none follows, and the next delay is the first. */
+  /** Cancels the scheduled attempt and resets the delay, after a success or if no attempt is wanted any more. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#delay = 0;

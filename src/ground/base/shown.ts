@@ -43,13 +43,13 @@ function elideMiddle(text: string, longest: number): string {
   return `${first} … ${last}`;
 }
 
-/** `1.28 T`: with the prefix that leaves one to three digits before the point, so many in all. */
+/** `1.28 T`: `digits` digits, with the prefix that leaves one to three of them before the point. */
 export function withPrefix(value: number, digits = 4): string {
   const prefixes = ["", " k", " M", " G", " T", " P", " E"];
   const step = Math.max(0, Math.min(prefixes.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3)));
   return `${step === 0 ? Math.round(value) : (value / 1000 ** step).toPrecision(digits)}${prefixes[step]!}`;
 }
 
-/** The hint for a ratio beyond 1 that is probably meant in percent; null for any other number. */
+/** The hint for a ratio above 1 that is probably meant in percent; null for any other number. */
 export const percentHint = (ratio: number): string | null =>
   ratio > 1 && ratio <= 100 ? `${ratio} percent is ${ratio}%` : null;

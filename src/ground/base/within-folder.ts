@@ -1,6 +1,6 @@
-// Names of source files in what modc writes, which do not tell where on a disk the files were.
+// Names source files in modc's output without revealing their folder on the disk.
 
-/** The path of a source file from the folder of the model's file; files of the library keep their names. */
+/** The path of a source file relative to the folder of the model's file; library files keep their names. */
 export function withinFolder(file: string, model: string): string {
   if (/^std[/]/.test(file)) return file;
   const [own, folder] = [file.split(/[/\\]/), model.split(/[/\\]/).slice(0, -1)];

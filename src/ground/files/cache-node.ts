@@ -1,4 +1,4 @@
-// The user's folders: home, and the cache where measurements of devices are kept. Node only.
+// The user's folders: home, and the cache of device measurements. Node only.
 import { lstatSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
@@ -6,9 +6,9 @@ import { isAbsolute, join } from "node:path";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * In XDG_CACHE_HOME if that is an absolute path, as its specification requires, else in ~/.cache; on Windows in the
- * local application data. A user without a home, as containers run programs by any number, has a folder among the
- * temporary ones, and is told once.
+ * The user's cache folder: in XDG_CACHE_HOME if that is an absolute path, as its specification requires, else in
+ * ~/.cache; on Windows in the local application data. A user without a home, as in containers that run programs under
+ * any user id, gets a temporary folder and one warning.
  */
 export function userCache(env: Environment): string {
   const named = process.platform === "win32" ? env["LOCALAPPDATA"] : env["XDG_CACHE_HOME"];
@@ -28,17 +28,21 @@ export function userCache(env: Environment): string {
 
 let warned = false;
 
-/** The user's home; null where the system knows none, of which `homedir` throws, or says what is no absolute path. */
+/**
+ * The user's home; null if the system knows none, for which `homedir` throws, or returns a path that is not absolute.
+ */
 export function homeFolder(home: () => string = homedir): string | null {
   try {
     const found = home();
     return isAbsolute(found) ? found : null;
   } catch {
-    return null; // it throws for nothing else
+    return null; // it throws for no other reason
   }
 }
 
-/** The user's folder among the temporary ones, or, where another user has put one there, a folder of this process. */
+/**
+ * The user's folder in the temporary folder or, if another user has created one of that name, a folder of this process.
+ */
 export function temporaryCache(folder = tmpdir()): string {
   const uid = process.getuid?.() ?? 0;
   const path = join(folder, `modc-${uid}`);

@@ -1,4 +1,4 @@
-// The temporary files and folders that exist now, for removal if the process ends early. Node only.
+// The temporary files and folders that exist now, to be removed if the process ends early. Node only.
 import { rmSync } from "node:fs";
 import { errnoOf } from "../base/errno.js";
 
@@ -6,7 +6,7 @@ const paths = new Set<string>();
 let told: (any: boolean) => void = () => {};
 
 /**
- * Registers `path` as temporary, before it is created. Call the returned function once the path was renamed or
+ * Registers `path` as temporary, before it is created. Call the returned function once the path has been renamed or
  * removed.
  */
 export function leftover(path: string): () => void {
@@ -30,8 +30,8 @@ export function removeLeftovers(): void {
 }
 
 /**
- * Sets the listener, which is called when the first path is registered and when the last is released. Only the command
- * line uses it.
+ * Sets the listener, which is called when the first path is registered and when the last path is released. Only the
+ * command line uses it.
  */
 export function watchLeftovers(listener: (any: boolean) => void): void {
   told = listener;

@@ -24,26 +24,29 @@ import { leftover } from "./leftovers-node.js";
 import { refusal } from "./regular-node.js";
 
 export interface Place {
-  /** The file itself, wherever links lead to it. */
+  /** The path of the file itself, after following links. */
   readonly path: string;
-  /** What is there now. */
+  /** The present file; null if there is none. */
   readonly before: Stats | null;
   /**
-   * Whether it must be written in place: a pipe or a device, or a file with other hard links, which would keep the old
-   * text.
+   * Whether the file must be written in place: a pipe, a device, or a file with other hard links, which would keep the
+   * old text.
    */
   readonly asItIs: boolean;
 }
 
-/** Where links lead, be there something or not. */
+/** The target of links, whether it exists or not. */
 function endOfLinks(path: string): string {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return path;
   const target = readlinkSync(path);
-  // not shortened: `..` behind a link leads elsewhere than its text says
+  // not normalized: after a link, `..` leads elsewhere than its text suggests
   return endOfLinks(isAbsolute(target) ? target : `${realpathSync(dirname(path))}${sep}${target}`);
 }
 
-/** Changes nothing. Throws what the file system throws where nothing could be put there. */
+/**
+ * Finds the destination of a write, without changing anything. Throws the file system's error if nothing could be
+ * written there.
+ */
 export function placeOf(path: string): Place {
   const before = statSync(path, { throwIfNoEntry: false }) ?? null;
   const place = before === null ? endOfLinks(path) : before.isFile() ? realpathSync(path) : path;
@@ -59,13 +62,16 @@ export function placeOf(path: string): Place {
 /** Endings of files that hold models, weights or texts. */
 const OF_FILES = /\.(?:gguf|safetensors|bin|pth?|onnx|mod|json|html?|zip|tgz)$/i;
 
-/** If a path that is to be a new folder names a file: the name without its ending. Else null. */
+/** If the path of a new folder looks like a file name: the name without its extension. Else null. */
 export function asFileName(path: string): string | null {
   const name = path.replace(OF_FILES, "");
   return name !== path && basename(name) !== "" && !existsSync(path) ? name : null;
 }
 
-/** Creates a folder and its parents, one by one: in /proc, which refuses them, Node's recursive call never ends. */
+/**
+ * Creates a folder and its parents, one by one: in /proc, which refuses new folders, Node's recursive call never
+ * returns.
+ */
 export function makeFolders(path: string): void {
   const missing: string[] = [];
   for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.unshift(at);
@@ -73,7 +79,7 @@ export function makeFolders(path: string): void {
   if (missing.length === 0) mkdirSync(path, { recursive: true }); // refuses a path that is not a folder
 }
 
-/** Why nothing could be written to `path`, in words; null for what no file system has thrown. */
+/** The reason why nothing could be written to `path`, in words; null if the error is not from the file system. */
 export function whyUnwritten(cause: unknown, path: string): string | null {
   const code = errnoOf(cause);
   if (code === null) return null;
@@ -81,9 +87,9 @@ export function whyUnwritten(cause: unknown, path: string): string | null {
 }
 
 /**
- * Writes beside the place first, and renames, so that what was there stays whole where this does not come to its end.
- * The file keeps its mode, its owner and its group; where it cannot, and where it is one of several names or no file,
- * such as a pipe, it is written as it is. Throws what the file system throws.
+ * Writes a temporary file next to the destination, then renames it, so that the old file stays whole if writing fails.
+ * The new file keeps the old one's mode, owner and group. Writes in place if these cannot be kept, if the file has
+ * other hard links, or if it is not a file, such as a pipe. Throws the file system's errors.
  */
 export function writeWhole(path: string, bytes: string | Uint8Array): void {
   const place = placeOf(path);
@@ -101,7 +107,7 @@ export function writeWhole(path: string, bytes: string | Uint8Array): void {
   }
 }
 
-/** The same for contents written in pieces; a file is synced before it is renamed. */
+/** `writeWhole` for contents written in pieces. A file is synced before it is renamed. */
 export async function writePieces(
   path: string,
   body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
@@ -115,7 +121,7 @@ export async function writePieces(
         while (done < bytes.length)
           done += (await handle.write(bytes, done, Math.min(bytes.length - done, 1 << 30))).bytesWritten;
       });
-      if ((await handle.stat()).isFile()) await handle.sync(); // pipes and devices have nothing to be synced
+      if ((await handle.stat()).isFile()) await handle.sync(); // pipes and devices cannot be synced
     } finally {
       await handle.close();
     }
@@ -137,7 +143,7 @@ export async function writePieces(
 const freshAt = ({ path }: Place): string => `${path}.${randomBytes(6).toString("hex")}.tmp`;
 const modeOf = ({ before }: Place): number => (before ? before.mode & 0o777 : 0o666);
 
-/** Puts a file that is written beside its place there. */
+/** Moves a temporary file to its destination. */
 function putAt({ path, before }: Place, fresh: string): void {
   if (before && !keeps(fresh, before)) {
     copyFileSync(fresh, path);
@@ -145,7 +151,7 @@ function putAt({ path, before }: Place, fresh: string): void {
   } else renameSync(fresh, path);
 }
 
-/** Gives a new file the owner, the group and the mode of one before, or says that it may not. */
+/** Gives a new file the owner, group and mode of the old file; false if the process may not. */
 function keeps(fresh: string, { uid, gid, mode }: Stats): boolean {
   const made = statSync(fresh);
   try {
@@ -154,6 +160,6 @@ function keeps(fresh: string, { uid, gid, mode }: Stats): boolean {
     if ((fault as NodeJS.ErrnoException).code !== "EPERM") throw fault;
     return false;
   }
-  chmodSync(fresh, mode & 0o7777); // what it was made with lacks what the process's mask takes
+  chmodSync(fresh, mode & 0o7777); // the process's umask has removed bits of the mode
   return true;
 }

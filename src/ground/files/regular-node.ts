@@ -3,18 +3,18 @@ import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { NOT_REGULAR } from "../base/errno.js";
 
-/** Non-blocking: opening a pipe without a writer would block. The opened file is then examined, not its name. */
-const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0); // Windows has no such flag, and no such pipes
+/** Non-blocking, since opening a pipe without a writer would block. The opened file is then examined, not its name. */
+const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0); // Windows has no such flag and no such pipes
 
-/** An error in the form of the file system's, for files that the system itself would open. */
+/** An error in the file system's form, for files that the system itself would open. */
 export const refusal = (code: string, path: string): Error =>
   Object.assign(new Error(`${code}: ${path} is no regular file`), { code });
 
 const irregular = (path: string, folder: boolean): Error => refusal(folder ? "EISDIR" : NOT_REGULAR, path);
 
 /**
- * Opens a regular file to be read. Throws what the file system throws, and an error of the code ENOTREGULAR (EISDIR for
- * a folder).
+ * Opens a regular file for reading. Throws the file system's errors, and an error with code ENOTREGULAR (EISDIR for a
+ * folder).
  */
 export async function openRegular(path: string): Promise<FileHandle> {
   const handle = await open(path, FLAGS);
@@ -28,7 +28,7 @@ export async function openRegular(path: string): Promise<FileHandle> {
   }
 }
 
-/** Runs `body` on an open regular file of that size, and closes it. Throws as `openRegular` does. */
+/** Runs `body` on an open regular file and its size, and closes the file. Throws like `openRegular`. */
 export function withRegular<T>(path: string, body: (fd: number, bytes: number) => T): T {
   const file = openSync(path, FLAGS);
   try {
@@ -41,13 +41,13 @@ export function withRegular<T>(path: string, body: (fd: number, bytes: number) =
 }
 
 /**
- * Reads a whole file of at most `most` bytes. For a larger one throws the error of `tooLarge`, called with its size or
- * the bytes read. Throws as `openRegular` does.
+ * Reads a whole file of at most `most` bytes. For a larger file throws the error of `tooLarge`, called with the size or
+ * the bytes read. Throws like `openRegular`.
  */
 export const readRegular = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array =>
   readWhole(path, most, tooLarge, FLAGS);
 
-/** The same for any file that can be read to its end, including pipes, whose writer it waits for. */
+/** `readRegular` for any file that can be read to its end, including pipes, whose writer it waits for. */
 export const readAny = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array =>
   readWhole(path, most, tooLarge, constants.O_RDONLY);
 

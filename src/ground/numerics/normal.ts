@@ -1,9 +1,9 @@
 // Standard normals from random words, bit-identical on every machine, by the inverse distribution function (Wichura
-// 1988, algorithm AS 241, PPND16: 16 digits). The code uses only + − · / √, which IEEE 754 rounds in one way. For speed
-// (weights have millions of numbers) polynomials are unrolled by Horner's rule, and samples in the tails, which need a
-// logarithm, are computed in a second loop.
+// 1988, algorithm AS 241, PPND16: 16 digits). The code uses only + − · / √, which IEEE 754 rounds in only one way. For
+// speed (weights have millions of numbers) polynomials are unrolled by Horner's rule, and samples in the tails, which
+// need a logarithm, are computed in a second loop.
 
-/** One normal from each two words. At most 65536 normals per call. */
+/** Computes one normal from each pair of words. At most 65536 normals per call. */
 export function exactNormals(to: Float64Array, words: Int32Array): void {
   let tailCount = 0;
   for (let i = 0; i < to.length; i++) {
@@ -42,7 +42,7 @@ export function exactNormals(to: Float64Array, words: Int32Array): void {
 const inTail = new Uint16Array(65536);
 
 /**
- * Maps two words to the centre of one of 2^53 cells of (0, 1). For the upper half the distance from 1 is used, so that
+ * Maps two words to the centre of one of 2^53 cells of (0, 1). In the upper half the distance from 1 is used, so that
  * both tails have the same precision.
  */
 function tailOf(x: number, y: number): number {
@@ -50,7 +50,7 @@ function tailOf(x: number, y: number): number {
   return ((x ^ side) * 0x200000 + ((y ^ side) >>> 11) + 0.5) / 0x20000000000000;
 }
 
-/** One normal from two words. */
+/** Computes one normal from two words. */
 export function exactNormal(x: number, y: number): number {
   pair[0] = x;
   pair[1] = y;

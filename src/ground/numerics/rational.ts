@@ -1,4 +1,4 @@
-// Exact rational numbers: compile-time ratios and sizes never round.
+// Exact rational numbers, with which compile-time ratios and sizes never round.
 import { bug } from "../base/invariant.js";
 
 /** num / den in lowest terms, den > 0. */
@@ -49,13 +49,13 @@ export function floor(a: Rational): Rational {
 }
 export const ceil = (a: Rational): Rational => negate(floor(negate(a)));
 
-/** Rounds half away from zero, as the language's `round` does. */
+/** Rounds half away from zero, like the language's `round`. */
 export function round(a: Rational): Rational {
   const half = rational(1, 2);
   return a.num < 0n ? negate(floor(add(negate(a), half))) : floor(add(a, half));
 }
 
-/** Remainder with the sign of the divisor, as Python's `%`. */
+/** Remainder with the sign of the divisor, like Python's `%`. */
 export const modulo = (a: Rational, b: Rational): Rational => subtract(a, multiply(b, floor(divide(a, b))));
 
 export const toNumber = (a: Rational): number => (a.den === 1n ? Number(a.num) : divideToNumber(a));

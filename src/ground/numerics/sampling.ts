@@ -3,12 +3,12 @@
 import { philox } from "./philox.js";
 
 /**
- * The columns of the settings table, f32[sequences, columns], in order, and for each filter its neutral value:
+ * The columns of the settings table, f32[sequences, columns], in order, and the neutral value of each filter:
  * - `temperature`: the divisor of the logits; 0: take the largest logit, without filters.
  * - `topK`: keep the k largest; 0: all.
  * - `topP`: keep the largest until their probability mass reaches this; 1: all.
  * - `minP`: keep tokens whose probability is at least this share of the largest; 0: all.
- * - `repetitionPenalty`: logits of seen tokens are divided by it, negative ones multiplied; 1: unchanged.
+ * - `repetitionPenalty`: logits of seen tokens are divided by this, or multiplied if negative; 1: unchanged.
  * - `biased`: whether the row of biases is read, 0 or 1.
  * - `logProbability`: whether the log-probability is computed, 0 or 1.
  */
@@ -28,8 +28,8 @@ export type SamplingColumn = (typeof SAMPLING_COLUMNS)[number];
 export const SAMPLE_COUNTER = 0x73616d70;
 
 /**
- * The random word w of a draw, which takes the token at w / 2^32 of the cumulative mass; computed from the two seed
- * words of the sequence and the token's position.
+ * The random word w of a draw, computed from the sequence's two seed words and the token's position. The draw takes the
+ * token at w / 2^32 of the cumulative mass.
  */
 export const sampleWord = (seed: readonly [number, number], position: number): number =>
   philox([position, 0, 0, SAMPLE_COUNTER], seed)[0];

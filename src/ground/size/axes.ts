@@ -26,13 +26,13 @@ export type Axis<S = Size, R = Rational> =
 export type SequenceAxis = Extract<Axis, { role: "sequence" }>;
 
 /**
- * The names of the sequence axes of a model's own inputs. The option `lengths` sets the lengths of one, so there must
- * be no other. Axes that the compiler adds, such as those of caches, have a dot in their names.
+ * The names of the sequence axes of a model's own inputs. The option `lengths` sets the lengths of one such axis, so
+ * there must be no other. Axes that the compiler adds, such as axes of caches, have a dot in their names.
  */
 export const sequenceAxes = (axes: readonly Axis[]): readonly string[] =>
   axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "input" && !a.name.includes(".") ? [a.name] : []));
 
-/** The same axis of other sizes and ratios. */
+/** The axis with its sizes and ratios converted by `to`. */
 export function mapAxis<S, R, T, Q>(axis: Axis<S, R>, to: RuleMap<S, R, T, Q>): Axis<T, Q> {
   const { name, bound } = axis;
   return axis.role === "sequence"
@@ -81,16 +81,17 @@ class AxisTable {
   }
 }
 
-/** The axis of that name, found at once however many there are. */
+/** The axis of that name, in constant time. */
 export const axisNamed = (axes: readonly Axis[], name: string): Axis | undefined => AxisTable.of(axes).byName.get(name);
 
 /**
- * Whether the counts of this axis are known before the program runs. An axis must follow the axes it is derived from.
+ * Whether the counts of this axis are known before the program runs. An axis must come after the axes that it is
+ * derived from.
  */
 export const knownOnHost = (axes: readonly Axis[], name: string): boolean => !AxisTable.of(axes).onDevice.has(name);
 
 /**
- * The axis whose counts determine k: the one sequence axis that `k` mentions, or the parent where it mentions none. The
+ * The axis whose counts determine k: the only sequence axis that `k` mentions; if it mentions none, the parent. The
  * checker refuses two.
  */
 export function countingAxis(axes: readonly Axis[], rule: Rule<"top">): string {
@@ -99,8 +100,8 @@ export function countingAxis(axes: readonly Axis[], rule: Rule<"top">): string {
 }
 
 /**
- * Resolves every axis for one run. An axis must follow the axes it is derived from. Results are computed lazily and
- * cached. `known` holds counts read back from earlier runs.
+ * Resolves every axis for one run. An axis must come after the axes that it is derived from. Results are computed
+ * lazily and cached. `known` holds counts read back from earlier runs.
  */
 export function resolveSizes(
   axes: readonly Axis[],
@@ -160,11 +161,11 @@ export function resolveSizes(
   };
 }
 
-/** Tables of one run by k and its counting axis: most layers of a model share one rule. */
+/** Tables of one run by k and its counting axis, since most layers of a model share one rule. */
 const kTables = new WeakMap<Sizes, Map<string, Uint32Array>>();
 
 /**
- * `table[n]` = k for a sequence of n tokens, n = 0 … longest. The kernel of `top` reads its k from this table, which is
+ * `table[n]` = k for a sequence of n tokens, n = 0 … longest. The kernel of `top` reads k from this table, which is
  * exact. Equal rules share a table.
  */
 export function kTable(axes: readonly Axis[], rule: Rule<"top">, run: RunSizes, sizes: Sizes): Uint32Array {

@@ -1,11 +1,11 @@
-// Count rules: how the number of tokens of each sequence on an axis is computed. This file defines the kinds of rules
-// and their fields; `counting.ts` evaluates them.
+// Count rules: how the number of tokens of each sequence on an axis is computed. Defines the kinds of rules and their
+// fields; `counting.ts` evaluates them.
 import type { Rational } from "../numerics/rational.js";
 import { atomsOf, type Size } from "./size.js";
 
 /** The type of each form of field, with sizes of type S and ratios of type R. */
 interface Forms<S, R> {
-  /** An axis, or several, that the rule derives from. */
+  /** The axis, or several axes, from which the rule derives. */
   readonly axis: string;
   readonly axes: readonly string[];
   readonly size: S;
@@ -27,23 +27,23 @@ const FIELDS = {
   /** The k tokens of `parent` with the highest scores: min(max(k, 0), count of parent) tokens. */
   top: { parent: "axis", k: "size" },
   /**
-   * The tokens of `parent` whose score exceeds a threshold. The counts are known only on the device; `expected` is the
-   * share that cost estimates assume.
+   * The tokens of `parent` whose score exceeds a threshold. Only the device knows the counts; `expected` is the share
+   * that cost estimates assume.
    */
   above: { parent: "axis", expected: "ratio" },
   /**
-   * The tokens of `parent` that chose one of several entries, such as an expert. `expected` as for `above`, also where
-   * nothing is skipped: a choice among entries skips nothing.
+   * The tokens of `parent` that chose one of several entries, such as an expert. `expected` as for `above`; it also
+   * applies if nothing is skipped, since a choice among entries skips nothing.
    */
   entry: { parent: "axis", expected: "ratio" },
   /**
-   * The tokens of `parent` for which a mask holds, all of them among the tokens of each axis of `within`: routes on the
+   * The tokens of `parent` whose mask is true. All of them are among the tokens of each axis of `within`: routes on the
    * same parent whose counts the host knows. `expected` as for `above`.
    */
   those: { parent: "axis", within: "axes", expected: "ratio" },
-  /** The tokens of `parent` that the route `taken` left. */
+  /** The tokens of `parent` that the route `taken` did not choose. */
   rest: { parent: "axis", taken: "axis" },
-  /** The tokens start … stop − 1 of `parent`, clamped, as Python slices are. */
+  /** The tokens start … stop − 1 of `parent`, clamped like Python slices. */
   span: { parent: "axis", start: "place", stop: "end" },
   /** The concatenated tokens of the parts. */
   join: { parts: "axes" },
@@ -71,7 +71,7 @@ const entriesOf = <S, R>(rule: CountRule<S, R>): readonly Field<S, R>[] =>
     ([name, form]) => [name, form, (rule as Readonly<Record<string, unknown>>)[name]] as Field<S, R>,
   );
 
-/** How `mapRule` converts sizes and ratios. */
+/** Conversions of sizes and ratios for `mapRule`. */
 export interface RuleMap<S, R, T, Q> {
   readonly size: (size: S) => T;
   readonly ratio: (ratio: R) => Q;
@@ -89,7 +89,7 @@ export const mapRule = <S, R, T, Q>(rule: CountRule<S, R>, { size, ratio }: Rule
     ),
   }) as CountRule<T, Q>; // with the fields of its kind
 
-/** The axes that a rule derives from, in order. */
+/** The axes from which a rule derives, in order. */
 export const parentsOf = (rule: CountRule<unknown, unknown>): readonly string[] =>
   entriesOf(rule).flatMap(([, form, value]) => (form === "axis" || form === "axes" ? value : []));
 
@@ -108,7 +108,7 @@ export function makeRule<S, R>(
   return { kind, ...Object.fromEntries(fields) } as CountRule<S, R>; // with the fields of its kind
 }
 
-/** A key that is equal for rules that compute the same counts; `axis` maps the names of axes. */
+/** A key that is equal for rules that compute equal counts; `axis` maps the names of axes. */
 export const ruleKey = <S, R>(rule: CountRule<S, R>, axis: (name: string) => string): string =>
   JSON.stringify(
     entriesOf(rule).reduce(
@@ -120,7 +120,7 @@ export const ruleKey = <S, R>(rule: CountRule<S, R>, axis: (name: string) => str
     ),
   );
 
-/** The axis from which a route chose its tokens, which keep their positions; null for an axis that no route made. */
+/** The axis from which a route chose its tokens, which keep their positions; null for an axis that is not a route. */
 export const chosenFrom = (rule: CountRule<unknown, unknown>): string | null =>
   rule.kind !== "span" && "parent" in rule ? rule.parent : null;
 

@@ -1,4 +1,4 @@
-// Evaluates count rules: the tokens of each sequence on an axis, by the kind of its rule.
+// Evaluates count rules: computes the tokens of each sequence on an axis, by the kind of the axis's rule.
 import { Counts, MAX_EXTENT } from "./counts.js";
 import type { Rule, RuleKind } from "./count-rules.js";
 import { ONE, type Rational } from "../numerics/rational.js";
@@ -6,8 +6,8 @@ import type { Size } from "./size.js";
 import { maxOverRange, sizeFunction, type OpenAtom } from "./size-function.js";
 
 /**
- * The assumption for counts that only the device knows. `bound`: all tokens of the parent; `expected`: the declared
- * share of them; `dense`: every routed axis has all tokens of its parent (nothing is skipped), but for a choice of
+ * The assumption for counts that only the device knows. `bound`: all tokens of the parent. `expected`: the declared
+ * share of them. `dense`: every routed axis has all tokens of its parent (nothing is skipped), except for a choice of
  * entries.
  */
 export type CountMode = "bound" | "expected" | "dense";
@@ -16,9 +16,9 @@ export type CountMode = "bound" | "expected" | "dense";
 export interface Counting {
   readonly mode: CountMode;
   readonly batch: number;
-  /** Counts of an axis of the inputs. */
+  /** Counts of an input axis. */
   readonly input: (axis: string) => Counts;
-  /** Counts of an axis that the rule derives from. */
+  /** Counts of an axis from which the rule derives. */
   readonly sequence: (axis: string) => Counts;
   /** The axis whose counts determine k. */
   readonly countingAxis: (rule: Rule<"top">) => string;
@@ -60,7 +60,7 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
   },
 };
 
-/** The tokens that a threshold or a mask chooses: their share, and no more than there are on any axis of `within`. */
+/** The tokens that a threshold or a mask chooses: their declared share, at most the tokens of each axis of `within`. */
 function shareOf(
   { parent, within = [], expected }: Omit<Rule<"above">, "kind"> & Partial<Pick<Rule<"those">, "within">>,
   { batch, mode, sequence }: Counting,
@@ -77,15 +77,14 @@ export const countsOf = <K extends RuleKind>(rule: Rule<K>, run: Counting, axis:
 
 type Most = (axis: string) => number | null;
 
-/** As many as the parent has, and each axis of `within`. */
+/** As many tokens as the parent has, at most as many as each axis of `within`. */
 const ofParents = (
   { parent, within = [] }: { readonly parent: string; readonly within?: readonly string[] },
   of: Most,
 ): number | null => [parent, ...within].map(of).reduce(least);
 
 /**
- * The maximum length of a sequence for each kind of rule, from the maximum lengths `of` the axes it derives from. Null:
- * unknown.
+ * The maximum length of a sequence for each kind of rule, from the maximum lengths `of` the rule's axes. Null: unknown.
  */
 const MOST: { readonly [K in RuleKind]: (rule: Rule<K>, of: Most) => number | null } = {
   input: () => null,
@@ -118,10 +117,10 @@ export function kFunction(
   return (n) => Math.floor(limited(whole(n)));
 }
 
-/** k as an extent that the runtime can hold. */
+/** k, clamped to the extents that the runtime can hold. */
 const limited = (k: number): number => Math.max(0, Math.min(MAX_EXTENT, k));
 
-/** For counts that are upper bounds: n ↦ the largest k of all counts up to n, since k need not be monotonic in n. */
+/** For counts that are upper bounds: n ↦ the largest k over all counts up to n, since k need not be monotonic in n. */
 function largestK(k: Size, axis: string, by: Counts, atom: Counting["atom"]): (n: number) => number {
   if (typeof k === "number") return () => limited(k);
   const found = new Map<number, number>();

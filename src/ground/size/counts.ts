@@ -1,8 +1,8 @@
-// The number of tokens of each sequence: one number where all sequences are equally long, so that memory does not grow
-// with the batch; a list otherwise.
+// The number of tokens of each sequence: one number if all sequences are equally long, so that memory does not grow
+// with the batch; otherwise a list.
 import type { Rational } from "../numerics/rational.js";
 
-/** The largest extent of an axis: kernels count in 32 bits. */
+/** The largest extent of an axis, since kernels count in 32 bits. */
 export const MAX_EXTENT = 0xffffffff;
 
 /** The counts of each sequence, their sum and their largest. */
@@ -12,7 +12,7 @@ export class Counts {
   /** Tokens of every sequence if all are equally long, else null. */
   readonly each: number | null;
   readonly rows: number;
-  /** Largest count; for an axis of the inputs the input's extent, which may exceed every length. */
+  /** The largest count. For an input axis, the input's extent, which may exceed every length. */
   readonly longest: number;
   /** False if the axis derives from `above`: the counts are then upper bounds or estimates. */
   readonly exact: boolean;
@@ -63,8 +63,8 @@ export class Counts {
   }
 
   /**
-   * Applies `count` to the counts of each sequence on the axes `from`, which have one batch size. The result is one
-   * number if all of `from` are.
+   * Applies `count` to the counts of each sequence on the axes `from`, which have the same batch size. If each of
+   * `from` is one number, so is the result.
    */
   static derived(
     batch: number,
@@ -83,7 +83,7 @@ export class Counts {
     return this.each ?? this.#list![sequence]!;
   }
 
-  /** The counts as a list of batch size; use only where other data of that size is allocated anyway. */
+  /** The counts as a list of batch size. Use it only if other data of that size is allocated anyway. */
   get list(): Uint32Array {
     return (this.#list ??= new Uint32Array(this.batch).fill(this.each!));
   }

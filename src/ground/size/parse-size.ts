@@ -27,8 +27,8 @@ const FUNCTIONS: Readonly<Record<string, SizeFunction>> = {
 };
 
 /**
- * The limit on terms, and on factors of a term; no size of a real program reaches it. It stops the expansion of
- * adversarial input.
+ * The limits on terms, and on factors of a term, which no real program reaches. They stop the expansion of adversarial
+ * input.
  */
 const MAX_TERMS = 1024;
 const MOST_FACTORS = 64;
@@ -37,7 +37,7 @@ const termsOf = (size: Size): number => (typeof size === "number" ? 1 : size.ter
 const factorsOf = (size: Size): number =>
   typeof size === "number" ? 0 : Math.max(0, ...size.terms.map((t) => t.atoms.length));
 
-/** Throws a SyntaxError that quotes the text if it is not a size. */
+/** Parses a size. Throws a SyntaxError that quotes the text if it is not a size. */
 export function parseSize(text: string): Size {
   const tokens: string[] = [];
   TOKEN.lastIndex = 0;

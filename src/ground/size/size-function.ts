@@ -1,5 +1,5 @@
-// A size as a function of one axis: fast evaluation at many values, and the maximum over a range without evaluating
-// every value.
+// A size as a function of one axis: evaluates it quickly at many values, and finds its maximum over a range without
+// evaluating every value.
 import * as q from "../numerics/rational.js";
 import type { Rational } from "../numerics/rational.js";
 import { evaluateSize, isWhole, type Atom, type Size, type SizeExpr } from "./size.js";
@@ -9,8 +9,8 @@ type Value = (atom: OpenAtom) => number | Rational;
 
 /**
  * The size as a function of the axis's value n = 0 … most (null: every atom has the value n); `value` evaluates the
- * other atoms. The result is that of `evaluateSize`, rounded to a number. Where all intermediate values are safe
- * integers, as for all but enormous sizes, no evaluation allocates.
+ * other atoms. The result equals `evaluateSize`, rounded to a number. If all intermediate values are safe integers, as
+ * for all but enormous sizes, no evaluation allocates.
  */
 export function sizeFunction(size: Size, axis: string | null, most: number, value: Value): (n: number) => number {
   const fraction = compile(size, axis, most, value);
@@ -134,8 +134,8 @@ function floorModulo(a: number, b: number): number {
 
 /**
  * The maximum, rounded down, of a size for axis values low … high; at least `least`. Branch and bound: a range is
- * skipped if interval arithmetic bounds it by the maximum so far, and is bisected otherwise. Most sizes are monotonic
- * and need few evaluations.
+ * skipped if interval arithmetic bounds it by the maximum so far, otherwise bisected. Most sizes are monotonic and need
+ * few evaluations.
  */
 export function maxOverRange(
   size: SizeExpr,
@@ -167,7 +167,7 @@ type Interval = readonly [Rational, Rational];
 const smaller = (a: Rational, b: Rational): Rational => (q.compare(a, b) <= 0 ? a : b);
 const larger = (a: Rational, b: Rational): Rational => (q.compare(a, b) >= 0 ? a : b);
 
-/** Interval arithmetic: bounds of the size for axis values `low` … `high`, perhaps not tight. */
+/** Interval arithmetic: bounds of the size for axis values `low` … `high`, possibly not tight. */
 function interval(size: Size, axis: string, low: Rational, high: Rational, value: Value): Interval {
   if (typeof size === "number") return [q.rational(size), q.rational(size)];
   let sum: Interval = [q.ZERO, q.ZERO];

@@ -30,7 +30,7 @@ export interface SizeExpr {
   readonly key: string;
 }
 
-/** A whole number known at compile time, or an expression over axes. */
+/** An integer known at compile time, or an expression over axes. */
 export type Size = number | SizeExpr;
 
 export const sizeOf = (value: Rational): SizeExpr => make([{ coefficient: value, atoms: [] }]);
@@ -57,7 +57,9 @@ export function constantOf(size: Size): Rational | null {
   return size.terms.length === 1 && t!.atoms.length === 0 ? t!.coefficient : null;
 }
 
-/** Converts integer constants to numbers: `typeof size === "number"` holds exactly for static integer sizes. */
+/**
+ * Converts integer constants to numbers, so that `typeof size === "number"` holds for exactly the static integer sizes.
+ */
 export function normal(size: Size): Size {
   const c = constantOf(size);
   return c !== null && q.isInteger(c) ? Number(c.num) : size;
@@ -67,7 +69,7 @@ export const equalSizes = (a: Size, b: Size): boolean =>
   typeof a === "number" && typeof b === "number" ? a === b : toExpr(a).key === toExpr(b).key;
 
 /**
- * Cache of sums or products with a size as left operand: the layers of a model compute the same sizes from the same
+ * Cache of sums or products, keyed by the left operand: the layers of a model compute the same sizes from the same
  * objects.
  */
 type ResultCache = WeakMap<SizeExpr, Map<Size, Size>>;
@@ -107,14 +109,14 @@ function product(a: Size, b: Size): Size {
 
 export const subtractSizes = (a: Size, b: Size): Size => addSizes(a, multiplySizes(-1, b));
 
-/** a / b, exact; null where b is the constant 0. */
+/** a / b, exact; null if b is the constant 0. */
 export function divideSizes(a: Size, b: Size): Size | null {
   const c = constantOf(b);
   if (c !== null) return c.num === 0n ? null : normal(multiplySizes(sizeOf(q.divide(q.ONE, c)), a));
   return applySize("div", [a, b]);
 }
 
-/** `ceil floor round min max mod div`, folded where the arguments are constants. */
+/** `ceil floor round min max mod div`, folded if all arguments are constants. */
 export function applySize(fn: SizeFunction, args: readonly Size[]): Size {
   const constants = args.map(constantOf);
   if (constants.every((c) => c !== null)) return normal(sizeOf(foldSize(fn, constants)));
@@ -145,7 +147,7 @@ function foldSize(fn: SizeFunction, args: readonly Rational[]): Rational {
   }
 }
 
-/** Whether the size is a whole number for all values of its axes. */
+/** Whether the size is an integer for all values of its axes. */
 export function isWhole(size: Size): boolean {
   if (typeof size === "number") return Number.isInteger(size);
   return size.terms.every((t) => q.isInteger(t.coefficient) && t.atoms.every(({ atom }) => wholeAtom(atom)));
@@ -178,8 +180,8 @@ export function* atomsOf(size: Size): Generator<Extract<Atom, { kind: "axis" | "
 }
 
 /**
- * Whether the size of a whole is the sum of those of its parts, where parts have the counts that `counted` selects in
- * turn: each term has exactly one such factor.
+ * Whether a size of the whole is the sum of its values for the parts, which have the counts that `counted` selects:
+ * each term has exactly one factor with such a count.
  */
 export const addsUp = (size: Size, counted: (atom: Extract<Atom, { kind: "axis" | "rows" }>) => boolean): boolean => {
   const within = (part: Size): number => [...atomsOf(part)].filter((a) => a.kind !== "live" && counted(a)).length;

@@ -16,7 +16,7 @@ const ROUNDS = 6;
  */
 export function permuted(i: number, n: number, seed: number, epoch: number): number {
   let bits = 1;
-  while (4 ** bits < n) bits++; // bits bits bits bits bits of each half
+  while (4 ** bits < n) bits++; // bits of each half
   const half = 2 ** bits;
   let x = i;
   do {
