@@ -1,4 +1,4 @@
-// Creates elements from a tag, properties and children: all the page needs of a framework.
+// Creates elements from a tag, properties and children, in place of a framework.
 
 type Child = Node | string | null;
 type Property = string | number | boolean | ((event: never) => void) | null | undefined;
@@ -19,7 +19,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The same for SVG elements. */
+/** Creates an SVG element, like `h`. */
 export function s<K extends keyof SVGElementTagNameMap>(
   tag: K,
   properties: Readonly<Record<string, Property>> = {},
@@ -47,7 +47,7 @@ export function field(label: string, input: HTMLElement): HTMLElement {
   return h("span", { class: "field" }, h("label", { for: input.id }, label), input);
 }
 
-/** A choice of values by their labels. */
+/** A select box, with a label for each value. */
 export function choice(
   options: readonly { readonly value: string; readonly label: string }[],
   chosen: string,

@@ -1,10 +1,10 @@
-// The examples of modc, with smaller sizes for those too large for a page.
+// The examples of modc, with smaller sizes for examples that are too large for a page.
 import { SMALL } from "./small.js";
 
 export interface Example {
   readonly name: string;
   readonly text: string;
-  /** Parameters that make the model small enough for a page, and byte-level; null: none are needed. */
+  /** Parameters that make the model byte-level and small enough for a page; null: none are needed. */
   readonly small: Readonly<Record<string, string>> | null;
 }
 

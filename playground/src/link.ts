@@ -1,4 +1,4 @@
-// Links that contain a program: its text, parameters and phase, packed into the fragment of an address. Its contents
+// Links that contain a program: its text, parameters and phase, packed into the fragment of an address. The contents
 // are untrusted input and never run as code of the page.
 import type { Phase } from "../../src/language/check/model.js";
 import type { Source } from "./source.js";
@@ -12,15 +12,15 @@ export class LinkError extends Error {
 }
 
 const KEY = "#program=";
-/** The longest link in characters that browsers and mail support. */
+/** The maximum length of a link, in characters, that browsers and mail programs support. */
 export const MOST_CHARACTERS = 64_000;
-/** The most unpacked bytes, so that a small link cannot fill the memory. */
+/** The limit on unpacked bytes, so that a small link cannot fill the memory. */
 export const MOST_BYTES = 512 * 1024;
 const PHASES: readonly Phase[] = ["infer", "generate", "train"];
 
 export const holdsProgram = (hash: string): boolean => hash.startsWith(KEY);
 
-/** The fragment of a program; throws LinkError if it is too long. */
+/** The fragment for a program. Throws LinkError if it is too long. */
 export async function linkOf({ text, set, phase }: Source): Promise<string> {
   const packed = await through(
     new TextEncoder().encode(JSON.stringify({ text, set, phase })),
@@ -33,7 +33,7 @@ export async function linkOf({ text, set, phase }: Source): Promise<string> {
   return hash;
 }
 
-/** The program of a fragment, read as untrusted input; throws LinkError. */
+/** The program in a fragment, read as untrusted input. Throws LinkError. */
 export async function programOf(hash: string): Promise<Source> {
   if (!holdsProgram(hash)) throw new LinkError("the link holds no program");
   if (hash.length > MOST_CHARACTERS) throw new LinkError("the link is too long");
@@ -61,7 +61,7 @@ async function unpacked(text: string): Promise<unknown> {
   }
 }
 
-/** Passes bytes through a stream; throws LinkError if the output exceeds `most` bytes. */
+/** Passes bytes through a stream. Throws LinkError if the output exceeds `most` bytes. */
 async function through(
   bytes: Uint8Array<ArrayBuffer>,
   stream: CompressionStream | DecompressionStream,

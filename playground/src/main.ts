@@ -102,7 +102,7 @@ function start(): void {
     editor.text = example.text;
     workspace.change({ set: {} });
   };
-  /** Opens the program of the address, if it has one. */
+  /** Opens the program in the address, if there is one. */
   const openLink = async (): Promise<void> => {
     if (!holdsProgram(location.hash)) return workspace.check();
     try {

@@ -77,7 +77,7 @@ export class ParameterForm {
   }
 }
 
-/** Whether two states of the form have the same fields, so that the focused field is kept. */
+/** Whether two states of the form have the same fields, so that the focused field can be kept. */
 function sameNames(a: string, b: string): boolean {
   const names = (text: string): string =>
     (JSON.parse(text) as readonly [readonly Parameter[], Given])[0].map((p) => p.name).join();

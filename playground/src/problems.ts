@@ -1,4 +1,4 @@
-// The list of diagnostics below the editor, each with a link to its place.
+// The list of diagnostics below the editor, each with a link to its position.
 import type { Checked } from "./compiler/checked.js";
 import { h } from "./dom.js";
 import { short } from "./views/numbers.js";
@@ -42,7 +42,7 @@ export class ProblemList {
     this.#say([...found, ...(size === "" ? [] : [size])].join("; "), errors > 0 ? "bad" : warnings > 0 ? "warned" : "");
   }
 
-  /** Shows an error of the playground, not of the source. */
+  /** Shows an error of the playground itself, not of the source. */
   fail(message: string): void {
     this.#say(message, "bad");
   }

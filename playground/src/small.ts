@@ -1,4 +1,4 @@
-// Smaller, byte-level sizes of the examples that are too large for a page.
+// Smaller, byte-level sizes for examples that are too large for a page.
 
 export const SMALL: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   llama: { vocab: "256", dim: "64", heads: "4", kv_heads: "2", hidden: "128", depth: "4", context: "256" },
@@ -16,7 +16,7 @@ export const SMALL: Readonly<Record<string, Readonly<Record<string, string>>>> =
   "smollm-mod": { vocab: "256", dim: "64", heads: "4", kv_heads: "2", hidden: "128", depth: "6", context: "256" },
 };
 
-/** Sizes at which an example with an objective trains on a text in a minute on any device. */
+/** Sizes with which an example with an objective trains on a text in a minute on any device. */
 export const TINY: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   moby: { dim: "32", heads: "2", depth: "4" },
   llama: { vocab: "256", dim: "32", heads: "2", kv_heads: "1", hidden: "64", depth: "2", context: "256" },

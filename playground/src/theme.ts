@@ -4,10 +4,7 @@ import { h } from "./dom.js";
 const KEY = "modc-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/**
- * The stored choice. The stored choice. The stored choice. The stored choice. Browsers may refuse storage; then the
- * choice lasts as long as the page.
- */
+/** The stored choice. If the browser refuses storage, the choice lasts as long as the page. */
 function stored(): string | null {
   try {
     return localStorage.getItem(KEY);
@@ -20,7 +17,7 @@ function store(theme: string): void {
   try {
     localStorage.setItem(KEY, theme);
   } catch {
-    // Only the persistence of the choice is lost.
+    // The choice is not kept, but the page works.
   }
 }
 

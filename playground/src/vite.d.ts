@@ -1,6 +1,6 @@
-// What vite makes of imports that are no modules.
+// Types for vite's imports of files that are not modules.
 interface ImportMeta {
-  /** Texts of files by their paths. */
+  /** Texts of files by path. */
   glob(
     pattern: string,
     options: { readonly query: "?raw"; readonly import: "default"; readonly eager: true },

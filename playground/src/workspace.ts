@@ -9,7 +9,7 @@ import type { Remote } from "./worker/remote.js";
 const PAUSE = 200;
 
 export interface Listener {
-  /** Called when the current source was checked. */
+  /** Called after the current source was checked. */
   readonly checked: (source: Source, found: Checked) => void;
   readonly failed: (message: string) => void;
 }
@@ -40,7 +40,7 @@ export class Workspace {
     return this.#phase;
   }
 
-  /** Call after typing: the source is checked after a pause, other changes at once. */
+  /** Call after typing: the source is checked after a pause. Other changes are checked immediately. */
   typed(): void {
     clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => void this.check(), PAUSE);
@@ -51,7 +51,7 @@ export class Workspace {
     void this.check();
   }
 
-  /** Checks the source, one call at a time: changes during a check are checked after it. */
+  /** Checks the source, one call at a time: changes during a check are checked afterwards. */
   async check(): Promise<void> {
     clearTimeout(this.#timer);
     this.#dirty = true;

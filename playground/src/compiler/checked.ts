@@ -1,4 +1,4 @@
-// What the editor shows of a source: the compiler's findings at their places, and the parameters one can set.
+// The editor's view of a source: the compiler's diagnostics with their positions, and the parameters that can be set.
 import { countOf } from "../../../src/ground/base/collections.js";
 import { catalogue } from "../../../src/language/diagnostics/catalogue.js";
 import type { Severity } from "../../../src/language/diagnostics/define.js";
@@ -12,28 +12,28 @@ export interface Problem {
   readonly severity: Severity;
   readonly code: string;
   readonly message: string;
-  /** Hint and notes, a line each. */
+  /** Hint and notes, one line each. */
   readonly more: readonly string[];
-  /** What its code means, and how to mend it. */
+  /** The explanation of the diagnostic's code, and how to fix the fault. */
   readonly explain: string;
-  /** Offsets into the source; null: it lies in a parameter that was set. */
+  /** Offsets into the source; null: the diagnostic is in a parameter that was set. */
   readonly at: { readonly from: number; readonly to: number } | null;
 }
 
 export interface Parameter {
   readonly name: string;
-  /** What the source says; empty: nothing. */
+  /** The default in the source; empty: none. */
   readonly usual: string;
   readonly doc: string | null;
 }
 
 export interface Checked {
   readonly problems: readonly Problem[];
-  /** As a terminal would show them. */
+  /** The diagnostics as a terminal shows them. */
   readonly report: string;
-  /** The model as far as it can be read; null: there is none. */
+  /** The model, as far as it can be read; null: there is none. */
   readonly model: { readonly name: string; readonly parameters: readonly Parameter[] } | null;
-  /** Numbers in all weights; null where the source has errors. */
+  /** The number of values in all weights; null if the source has errors. */
   readonly weights: number | null;
 }
 

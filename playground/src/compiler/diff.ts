@@ -1,11 +1,11 @@
-// The difference of two lists of lines: a shortest edit script of removals and additions (Myers 1986).
+// Compares two lists of lines: a shortest edit script of removals and additions (Myers 1986).
 
 export interface DiffLine {
   readonly text: string;
   readonly change: "same" | "added" | "removed";
 }
 
-/** The edit script. Lines with equal keys are equal. Null where the lists differ in more than `most` lines. */
+/** The edit script. Lines with equal keys are equal. Null if the lists differ in more than `most` lines. */
 export function diffLines(
   before: readonly string[],
   after: readonly string[],
@@ -36,7 +36,8 @@ const comesFrom = (ends: Reached, d: number, k: number): number =>
   k === -d || (k !== d && reached(ends, d, k - 1) < reached(ends, d, k + 1)) ? k + 1 : k - 1;
 
 /**
- * The furthest-reaching points for each number of edits up to the least that suffices; null if `most` do not suffice.
+ * The furthest-reaching points for each number of edits, up to the least sufficient number; null if `most` edits do not
+ * suffice.
  */
 function traceOf(a: readonly string[], b: readonly string[], most: number): readonly Reached[] | null {
   const trace: Reached[] = [];

@@ -5,11 +5,11 @@ import { compiledOf } from "./memo.js";
 export interface Kernel {
   readonly name: string;
   readonly wgsl: string;
-  /** Steps of the program that run it. */
+  /** The number of the program's steps that run the kernel. */
   readonly dispatches: number;
 }
 
-/** The kernels for any device, in the order of first use; null where the source has errors. */
+/** The kernels for any device, in the order of first use; null if the source has errors. */
 export function kernelsOf(source: Source): readonly Kernel[] | null {
   const program = compiledOf(source).program();
   if (!program) return null;

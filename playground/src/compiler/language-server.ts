@@ -1,8 +1,8 @@
-// The language server in the compiler's worker: the one that editors start as `modc lsp`, of the text in the page.
+// The language server of `modc lsp` in the compiler's worker, for the text in the page.
 import { LanguageServer } from "../../../src/tools/lsp/server.js";
 import { typingRequests } from "../../../src/tools/lsp/typing.js";
 
-/** A text can import the library only. */
+/** The text can import only the library. */
 const host = {
   read: () => null,
   refusal: () => null,
@@ -11,10 +11,10 @@ const host = {
   libraryFile: () => null,
 };
 
-/** The page asks for diagnostics by a call of its own, in the phase that it chooses: the server makes none by itself. */
+/** The page requests diagnostics by a separate call, in the phase that it chooses, so the server publishes none. */
 const never = { after: () => () => undefined };
 
-/** A page has no files, and asks for hints itself. */
+/** A page has no files, and requests hints itself. */
 const client = {
   publish: () => undefined,
   refreshHints: () => undefined,
@@ -25,7 +25,7 @@ const client = {
 const server = new LanguageServer(host, client, never, "", typingRequests);
 server.initialize({ processId: null, rootUri: null, capabilities: {} });
 
-/** Takes a message of the protocol; returns the answer to a request, null to a notification. */
+/** Handles a message of the protocol. Returns the answer to a request, null for a notification. */
 export function hear({ method, params }: { readonly method: string; readonly params: unknown }): unknown {
   if (server.handles(method)) return server.answer(method, params);
   server.notified(method, params);

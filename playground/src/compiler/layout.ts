@@ -24,7 +24,7 @@ export interface Picture {
   readonly tooMany: number | null;
 }
 
-/** The most parts that are drawn. */
+/** The limit on drawn parts. */
 export const MOST_PARTS = 400;
 /** Width of a character in the picture's font. */
 const CHARACTER = 7.3;

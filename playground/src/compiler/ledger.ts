@@ -1,4 +1,4 @@
-// The cost ledger of a model at chosen sizes, beside the same model with nothing skipped.
+// The cost ledger of a model at chosen sizes, next to the costs of the same model with nothing skipped.
 import { ledger, type LedgerRow } from "../../../src/compiler/cost/ledger.js";
 import type { Axis } from "../../../src/ground/size/axes.js";
 import type { Source } from "../source.js";
@@ -19,7 +19,7 @@ export interface LedgerTable {
   readonly total: Omit<LedgerRow, "name">;
 }
 
-/** The ledger; null where the source has errors. Extents are clamped to the axes' bounds. */
+/** The ledger; null if the source has errors. Extents are clamped to the axes' bounds. */
 export function ledgerOf(source: Source, given: Readonly<Record<string, number>> = {}): LedgerTable | null {
   const { checked, graph } = compiledOf(source);
   const optimized = graph();

@@ -22,9 +22,9 @@ export interface Stage {
 
 export interface Compiled {
   readonly checked: Checked;
-  /** From the lowered graph to the optimized one; empty where the source has errors. */
+  /** The stages from the lowered graph to the optimized graph; empty if the source has errors. */
   readonly stages: () => readonly Stage[];
-  /** The optimized graph, and its program for any device; null where the source has errors. */
+  /** The optimized graph, and its program for any device; null if the source has errors. */
   readonly graph: () => Graph | null;
   readonly program: () => Program | null;
 }
@@ -38,7 +38,7 @@ export function compiledOf({ text, set, phase }: Source): Compiled {
 }
 
 function begin({ text, set, phase }: Source): Compiled {
-  const given = Object.assign(Object.create(null) as Record<string, string>, set); // a parameter may have any name
+  const given = Object.assign(Object.create(null) as Record<string, string>, set); // allows parameters of any name
   const checked = check({ file: FILE, text }, { phase, set: given, read: () => null });
   const { model, sources } = checked;
   const all = once(() => (model ? stagesOf(lower(model)) : []));

@@ -18,14 +18,17 @@ export interface Part {
   readonly kind: PartKind;
   readonly title: string;
   readonly subtitle: string;
-  /** The cluster that contains it. */
+  /** The cluster that contains the part. */
   readonly cluster: string | null;
   readonly cost: PartCost | null;
-  /** Its place in the source. */
+  /** The part's position in the source. */
   readonly at: { readonly from: number; readonly to: number } | null;
 }
 
-/** Operations of one run at default sizes, their share of the model's, and those of the part with nothing skipped. */
+/**
+ * Operations of one run at default sizes, their share of the model's operations, and the operations with nothing
+ * skipped.
+ */
 export interface PartCost {
   readonly flops: number;
   readonly share: number;
@@ -58,7 +61,7 @@ export interface Parts {
   readonly clusters: readonly Cluster[];
 }
 
-/** Null where the source has errors. */
+/** The parts of the model; null if the source has errors. */
 export function pictureOf(source: Source): Parts | null {
   const { model } = compiledOf(source).checked;
   if (!model) return null;
@@ -193,7 +196,7 @@ class Painter {
     }
   }
 
-  /** The part of a value, created with its first value; null: the value is a wire or is not drawn. */
+  /** The part of a value, created for its first value; null: the value is a wire or is not drawn. */
   #partOf(value: Value): string | null {
     if (value.op === "input")
       return this.#make(`input:${value.id}`, value, {
@@ -248,7 +251,7 @@ class Painter {
     });
   }
 
-  /** Whether it joins data of different parts, as a residual addition does. */
+  /** Whether the value joins data of different parts, like a residual addition. */
   #joins(value: Value): boolean {
     if (value.op !== "pointwise") return false;
     const from = value.inputs
@@ -286,7 +289,7 @@ class Painter {
     return id;
   }
 
-  /** The place of an instance's declaration. */
+  /** The position of an instance's declaration. */
   #declared(path: string): Part["at"] {
     const span = this.#instances.get(path)?.span;
     return span?.file === FILE ? { from: span.start, to: span.end } : null;
@@ -307,7 +310,7 @@ class Painter {
     return text.length > 40 ? `${text.slice(0, 38)} …` : text;
   }
 
-  /** The sequence axis of its rows, or of its inputs' rows. */
+  /** The sequence axis of the value's rows, or of its inputs' rows. */
   #axisOf(value: Value): string | null {
     for (const size of value.type.shape) {
       const name = printSize(size);
@@ -342,7 +345,7 @@ function callOf(path: string): string {
   return [head, ...(end < 0 ? rest : rest.slice(0, end))].join(".");
 }
 
-/** The path of an instance, from that of a call. */
+/** The path of an instance, from the path of a call. */
 const plain = (call: string): string => call.replaceAll(/#\d+/g, "");
 
 const placeOf = ({ span }: Value): Part["at"] => (span.file === FILE ? { from: span.start, to: span.end } : null);

@@ -10,7 +10,7 @@ export interface StageText {
   readonly stage: string;
   readonly stages: readonly string[];
   readonly lines: readonly DiffLine[];
-  /** What the pass is for. */
+  /** The purpose of the pass. */
   readonly doc: string;
   /** Rules that fired, with their counts. */
   readonly fired: readonly { readonly rule: string; readonly times: number }[];
@@ -18,12 +18,10 @@ export interface StageText {
   readonly compared: boolean;
 }
 
-/** The most changed lines for a comparison: more take long and are not useful. */
+/** The limit on changed lines for a comparison: comparing more takes long and is not useful. */
 const MOST_CHANGES = 3000;
 
-/**
- * The text of a stage; the empty name selects the last. Null where the source has errors. Throws for an unknown stage.
- */
+/** The text of a stage; the empty name selects the last. Null if the source has errors. Throws for an unknown stage. */
 export function stageOf(source: Source, name: string): StageText | null {
   const { checked, stages } = compiledOf(source);
   const all = stages();
@@ -45,5 +43,5 @@ export function stageOf(source: Source, name: string): StageText | null {
   };
 }
 
-/** Each pass renumbers the nodes: lines are compared without numbers. */
+/** Each pass renumbers the nodes, so lines are compared without numbers. */
 const withoutNumbers = (line: string): string => line.replaceAll(/%\d+/g, "%");

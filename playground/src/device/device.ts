@@ -3,7 +3,7 @@ import { type Device, openDevice } from "../../../src/runtime/index.js";
 
 let opened: Promise<Device> | null = null;
 
-/** Throws NoDeviceError where there is none. */
+/** The page's open device. Throws NoDeviceError if there is none. */
 export async function pageDevice(): Promise<Device> {
   const known = await opened?.catch(() => null);
   if (known?.alive) return known;

@@ -22,17 +22,19 @@ export interface RunAsk {
 export interface Layer {
   readonly path: string;
   readonly axis: number;
-  /** Whether a route decides, or every token is computed. */
+  /** Whether a route decides which tokens the layer computes; if not, it computes every token. */
   readonly routed: boolean;
 }
 
-/** A mixture of experts, and how many it has. */
+/** A mixture of experts, and its number of experts. */
 export interface Mixture {
   readonly path: string;
   readonly experts: number;
 }
 
-/** By mixture, the experts of a token; null where it did not get there, or where they are not known. */
+/**
+ * For each mixture, the experts of a token; null if the token did not reach the mixture, or its experts are unknown.
+ */
 export type Chosen = readonly (readonly number[] | null)[];
 
 export type RunEvent =
@@ -46,7 +48,7 @@ export type RunEvent =
       readonly layers: readonly Layer[];
       readonly mixtures: readonly Mixture[];
     }
-  /** The prompt as a text for each token, with the routes that each took, null where unknown, and its experts. */
+  /** The prompt, one text for each token, with the routes that each token took (null if unknown) and its experts. */
   | {
       readonly kind: "prompt";
       readonly pieces: readonly string[];
@@ -86,12 +88,12 @@ export type TrainEvent =
 
 export interface TrainSummary {
   readonly steps: number;
-  /** Whether it was stopped before the last step. */
+  /** Whether training was stopped before the last step. */
   readonly stopped: boolean;
 }
 
 export interface DeviceCalls {
-  /** A stopped call resolves with its result so far. */
+  /** A stopped call resolves with the result so far. */
   readonly train: { readonly ask: TrainAsk; readonly event: TrainEvent; readonly answer: TrainSummary };
   readonly run: { readonly ask: RunAsk; readonly event: RunEvent; readonly answer: Summary };
 }

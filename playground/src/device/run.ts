@@ -19,7 +19,7 @@ import { ModelError } from "./errors.js";
 import type { Layer, RunAsk, RunEvent } from "./protocol.js";
 import { learnedBy } from "./train.js";
 
-/** The most weight values of a model: more takes too long, and too much memory, in a page. */
+/** The limit on a model's weight values: more take too long, and too much memory, in a page. */
 export const MOST_WEIGHTS = 100e6;
 
 interface Ready {
@@ -61,7 +61,7 @@ export async function run(ask: RunAsk, tell: (event: RunEvent) => void, signal: 
   }
 }
 
-/** Compiles and loads the requested model, unless it is the last one run. */
+/** Compiles and loads the requested model, unless it is the model of the last run. */
 async function prepare(
   { source, weights, file }: RunAsk,
   tell: (event: RunEvent) => void,
@@ -136,7 +136,7 @@ async function trainedWeights(
   return { values: bytes, name: "weights trained on Moby-Dick" };
 }
 
-/** The weights trained in this page. Throws where this program was not trained. */
+/** The weights trained in this page. Throws if this program was not trained. */
 function weightsLearned(source: RunAsk["source"]): {
   readonly values: (weight: ProgramWeight) => Words;
   readonly name: string;
@@ -161,8 +161,8 @@ export function layersOf({ axes, layers }: Pick<Generation, "axes" | "layers">):
 }
 
 /**
- * For each token of a prompt its experts and, for each route, whether it took it, null where no cache records that.
- * The prompt is read for a single token here, and again for the generation.
+ * For each token of a prompt, its experts and, for each route, whether the token took it, null if no cache records
+ * that. The prompt is read once here, with one generated token, and again for the generation.
  */
 async function read(
   generator: Generator,

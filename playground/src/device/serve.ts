@@ -6,7 +6,7 @@ import { train } from "./train.js";
 
 export function serveDevice(scope: WorkerScope): Server {
   let last: Promise<unknown> = Promise.resolve();
-  /** Starts after the current work has ended, successfully or not. */
+  /** Starts `work` after the current work has ended, successfully or not. */
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const next = last.then(work);
     last = next.catch(() => undefined);

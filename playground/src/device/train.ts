@@ -1,4 +1,4 @@
-// Trains a model on a text on the page's device, and keeps the trained weights for running it.
+// Trains a model on a text on the page's device, and keeps the trained weights for later runs.
 import { countOf } from "../../../src/ground/base/collections.js";
 import type { Program, ProgramWeight } from "../../../src/runtime/program/program.js";
 import { initialValues, type Words } from "../../../src/runtime/index.js";
@@ -15,7 +15,7 @@ import { describeDevice, pageDevice } from "./device.js";
 import { ModelError } from "./errors.js";
 import type { TrainAsk, TrainEvent, TrainSummary } from "./protocol.js";
 
-/** The most weight values of a model: training keeps four values for each, and activations. */
+/** The limit on a model's weight values: training keeps four values for each, and activations. */
 const MOST_WEIGHTS = 25e6;
 
 /** The last trained weights, and their program. */
@@ -27,7 +27,7 @@ let learned: {
 
 const keyOf = ({ text, set }: TrainAsk["source"]): string => JSON.stringify([text, set]);
 
-/** The weights trained for this program; null where the last training was of another program. */
+/** The weights trained for this program; null if the last training was of another program. */
 export const learnedBy = (source: TrainAsk["source"]): typeof learned =>
   learned?.key === keyOf(source) ? learned : null;
 

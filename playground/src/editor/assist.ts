@@ -11,7 +11,7 @@ import { h } from "../dom.js";
 import type { CompilerCalls } from "../worker/protocol.js";
 import type { Remote } from "../worker/remote.js";
 
-/** The address of the text. */
+/** The URI of the text. */
 const uri = "playground:///model.mod";
 
 interface Position {
@@ -27,7 +27,7 @@ interface Edit {
   readonly newText: string;
 }
 
-/** The parts that are used here of what the protocol says that the server answers. */
+/** The used parts of the server's answers. */
 interface Item {
   readonly label: string;
   readonly kind: number;
@@ -44,7 +44,7 @@ interface Help {
   readonly range: Range;
 }
 
-/** By the protocol's kind of completion, the editor's; the specific rank before the general. */
+/** Maps the protocol's kind of a completion to the editor's; specific kinds rank before general kinds. */
 const KINDS: ReadonlyMap<number, { readonly type: string; readonly boost: number }> = new Map([
   [3, { type: "function", boost: 0 }],
   [5, { type: "property", boost: 2 }],
@@ -79,7 +79,7 @@ export function assist(compiler: Remote<CompilerCalls>): Extension {
     const typed = context.matchBefore(/[A-Za-z_]\w*|\./);
     if (!context.explicit && typed === null) return null;
     const { doc } = context.state;
-    // Marked boundary: the server answers as the protocol says.
+    // Marked boundary: the protocol defines the type of the answer.
     const found = (await ask("textDocument/completion", doc, context.pos)) as Items | null;
     const [first] = found?.items ?? [];
     if (!first || context.aborted) return null;
@@ -111,7 +111,7 @@ export function assist(compiler: Remote<CompilerCalls>): Extension {
 const offsetOf = (doc: Text, { line, character }: Position): number =>
   Math.min(doc.length, doc.line(Math.min(doc.lines, line + 1)).from + character);
 
-/** Writes a completion in place of its word, with what imports it. */
+/** Replaces a word by its completion, and inserts the import that the completion needs. */
 function insert(view: EditorView, text: string, more: readonly Edit[], from: number, to: number): void {
   const { doc } = view.state;
   const others = more.map(({ range, newText }) => ({
@@ -127,7 +127,7 @@ function insert(view: EditorView, text: string, more: readonly Edit[], from: num
   });
 }
 
-/** The parts of Markdown that the server writes: code, lists, and `words` of code. */
+/** Renders the parts of Markdown that the server writes: code blocks, lists, and inline code. */
 function marked(text: string): readonly Node[] {
   return text.split(/\n\n(?!\n)/).map((part): Node => {
     const code = /^```\w*\n([\s\S]*)\n```$/.exec(part);

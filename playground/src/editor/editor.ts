@@ -15,7 +15,7 @@ import { colours, modcLanguage } from "./language.js";
 import { style } from "./style.js";
 
 /**
- * A host element for an editor. In a shadow tree CodeMirror uses style sheets instead of style elements, which the
+ * A host element for an editor. In a shadow tree, CodeMirror uses style sheets instead of style elements, which the
  * page's content security policy refuses.
  */
 export function shadowHost(className: string): { readonly element: HTMLElement; readonly root: ShadowRoot } {
@@ -78,7 +78,7 @@ export class Editor {
     });
   }
 
-  /** Underlines diagnostics; one outside the source is shown at its beginning. */
+  /** Underlines diagnostics. A diagnostic outside the source is shown at the source's beginning. */
   showProblems(problems: readonly Problem[]): void {
     const { length } = this.#view.state.doc;
     const diagnostics = problems.map(({ severity, code, message, more, at }): Diagnostic => ({
@@ -91,7 +91,7 @@ export class Editor {
     this.#view.dispatch(setDiagnostics(this.#view.state, diagnostics));
   }
 
-  /** Selects a place and shows it. */
+  /** Selects a range and scrolls to it. */
   reveal({ from, to }: { readonly from: number; readonly to: number }): void {
     const { length } = this.#view.state.doc;
     this.#view.dispatch({

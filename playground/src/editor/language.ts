@@ -39,7 +39,7 @@ const parser: StreamParser<State> = {
     if (stream.sol()) state.before = "";
     if (stream.eatSpace()) return null;
     const { before } = state;
-    // `// @allow code: reason`: a comment whose directive is marked.
+    // `// @allow code: reason`: a comment whose directive is highlighted.
     if (before === "//" && stream.match(/^@allow\b(?:[ \t]+[\w-]+)?/)) return mark(state, "//@", "annotation");
     if (before === "//@") return (stream.skipToEnd(), "comment");
     if (stream.match(/^\/\/\/?(?=[ \t]*@allow\b)/)) return mark(state, "//", "comment");
@@ -68,7 +68,7 @@ function styleOf(text: string, before: string, after: string): string {
   if (operators.has(text)) return "operatorKeyword";
   if (declaring.has(text)) return "definitionKeyword";
   if (reserved.has(text)) return "keyword";
-  // Keywords only where they head a member or a statement.
+  // These are keywords only at the start of a member or a statement.
   if (memberWords.has(text) && before === "" && /^\s+[A-Za-z_]/.test(after)) return "definitionKeyword";
   if (statementWords.has(text) && before === "" && /^\s+[A-Za-z_]\w*\s*=/.test(after)) return "keyword";
   if (before === "block" || before === "model") return "className";
@@ -76,7 +76,7 @@ function styleOf(text: string, before: string, after: string): string {
   return /^\s*\(/.test(after) ? "function" : "variableName";
 }
 
-/** The style of each word of a text; for tests against the lexer. */
+/** The style of each word of a text, for comparison with the lexer in tests. */
 export function stylesOf(
   text: string,
 ): readonly { readonly from: number; readonly to: number; readonly style: string }[] {

@@ -1,4 +1,4 @@
-// A read-only text view, for the IR and kernels. Only visible lines are in the page, so the text may be long.
+// A read-only text view for the IR and kernels. Only visible lines are in the page, so the text may be long.
 import { defaultKeymap } from "@codemirror/commands";
 import { StreamLanguage } from "@codemirror/language";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
@@ -22,7 +22,7 @@ export const wgslLanguage = StreamLanguage.define({
     if (stream.match("//")) return (stream.skipToEnd(), "comment");
     if (stream.match(/^@\w+/)) return "atom";
     if (stream.match(/^(?:0[xX][0-9a-fA-F]+[iu]?|\d[\d.eE]*[fhiu]?)/)) return "number";
-    const word = stream.match(/^[A-Za-z_]\w*/) as RegExpMatchArray | null; // `match` with a pattern gives its match
+    const word = stream.match(/^[A-Za-z_]\w*/) as RegExpMatchArray | null; // `match` with a pattern returns its match
     if (!word) return (stream.next(), "operator");
     if (WGSL.test(word[0])) return "keyword";
     return WGSL_TYPE.test(word[0]) ? "typeName" : stream.peek() === "(" ? "function" : "variableName";

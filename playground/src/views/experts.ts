@@ -1,4 +1,4 @@
-// Experts of each token: a column for each token and a row for each expert that it takes in a mixture, with its number;
+// The experts of each token: a column for each token, a row with the number of each expert that it takes in a mixture;
 // and the load of each expert.
 import { mixtureLoad } from "../../../src/tools/train/loads.js";
 import type { Chosen, Mixture } from "../device/protocol.js";
@@ -35,7 +35,7 @@ export class ExpertMap {
     this.#draw();
   }
 
-  /** Adds a token and its experts; null: `fill` follows. */
+  /** Adds a token and its experts; null: a call of `fill` follows. */
   add(text: string, chosen: Chosen | null): void {
     this.#columns.push({ text, chosen });
     this.#draw();
@@ -49,7 +49,7 @@ export class ExpertMap {
     this.#draw();
   }
 
-  /** By mixture, the most experts that a token has, at least 1. */
+  /** For each mixture, the most experts of any token, at least 1. */
   #rows(): readonly number[] {
     return this.#mixtures.map((_, m) =>
       this.#columns.reduce((most, { chosen }) => Math.max(most, chosen?.[m]?.length ?? 0), 1),

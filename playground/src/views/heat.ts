@@ -1,9 +1,10 @@
-// The routing heat map: a column for each token, a row for each layer, filled where the layer computed the token.
+// The routing heat map: a column for each token, a row for each layer; a cell is filled if the layer computed the
+// token.
 import type { Layer } from "../device/protocol.js";
 import { h } from "../dom.js";
 import { percent } from "./numbers.js";
 
-/** For each route, with all tokens first, whether a token took it; null where unknown. */
+/** For each route, with all tokens first: whether a token took it; null if unknown. */
 export type Computed = readonly (boolean | null)[];
 
 /** Width of a token. */
@@ -41,7 +42,7 @@ export class HeatMap {
     this.#draw();
   }
 
-  /** Adds a token and the layers that computed it; null: `fill` follows. */
+  /** Adds a token and the layers that computed it; null: a call of `fill` follows. */
   add(text: string, computed: Computed | null): void {
     this.#columns.push({ text, computed });
     this.#draw();
@@ -55,7 +56,7 @@ export class HeatMap {
     this.#draw();
   }
 
-  /** For each layer, the share of tokens it computed, among tokens for which this is known. */
+  /** For each layer, the share of tokens that it computed, among the tokens for which this is known. */
   shares(): readonly { readonly layer: Layer; readonly share: number; readonly tokens: number }[] {
     return this.#layers.map((layer) => {
       const known = this.#columns.flatMap(({ computed }) => computed?.[layer.axis] ?? []);

@@ -1,4 +1,4 @@
-// The cost of the model, layer by layer, beside the same model with nothing skipped.
+// The cost of the model, layer by layer, next to the cost of the same model with nothing skipped.
 import type { LedgerTable } from "../compiler/ledger.js";
 import { field, h } from "../dom.js";
 import type { Source } from "../source.js";
@@ -28,7 +28,7 @@ export function ledgerView({ compiler }: ViewContext): View {
     place.replaceChildren(tableOf(table));
   }
 
-  /** Draws a field for each open axis, and keeps the one being edited. */
+  /** Draws a field for each open axis, and keeps the field being edited. */
   function drawSizes({ axes }: LedgerTable): void {
     const key = JSON.stringify(axes.map(({ name, bound }) => [name, bound]));
     if (sizes.dataset["key"] === key) return;

@@ -2,7 +2,7 @@
 
 const PREFIXES = ["", " k", " M", " G", " T", " P"];
 
-/** Three digits and a prefix: `1.23 M`. */
+/** A number with three digits and a prefix: `1.23 M`. */
 export function short(value: number): string {
   if (value === 0) return "0";
   const power = Math.min(PREFIXES.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(value)) / 3)));
@@ -10,7 +10,7 @@ export function short(value: number): string {
   return `${power === 0 && Number.isInteger(value) ? value : scaled.toPrecision(3)}${PREFIXES[power]!}`;
 }
 
-/** Operations: `152 MFLOP`, `14 FLOP`. */
+/** A number of operations: `152 MFLOP`, `14 FLOP`. */
 export function flop(value: number): string {
   const text = short(value);
   return /[A-Z]$|k$/i.test(text) ? `${text}FLOP` : `${text} FLOP`;

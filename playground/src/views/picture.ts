@@ -1,4 +1,5 @@
-// The model as a diagram: blocks from top to bottom, routed ones in clusters, with shapes, costs and skip connections.
+// The model as a diagram: blocks from top to bottom, routed blocks in clusters, with shapes, costs and skip
+// connections.
 import type { Picture } from "../compiler/layout.js";
 import type { Part } from "../compiler/picture.js";
 import { h, s } from "../dom.js";
@@ -136,7 +137,7 @@ function draw(picture: Picture, reveal: ViewContext["reveal"]): SVGSVGElement {
   return svg;
 }
 
-/** A text in a rectangle of the page's colour. `size` is that of the font in CSS, whose letters are 0.6 as wide. */
+/** A text in a rectangle of the page's colour. `size` is the font size in CSS; letters are 0.6 times as wide. */
 function labelAt(
   text: string,
   size: number,
@@ -187,7 +188,7 @@ function drawPart(part: Picture["parts"][number], picture: Picture, reveal: View
   const lines = linesOf(part);
   lines.forEach((text, i) =>
     group.append(
-      i > 0 ? " " : "", // between their words, for those who hear them
+      i > 0 ? " " : "", // spaces between words, for screen readers
       s(
         "text",
         { class: i > 0 ? "sub" : null, x, y: y + (i - (lines.length - 1) / 2) * 17 + 4, "text-anchor": "middle" },
@@ -198,13 +199,13 @@ function drawPart(part: Picture["parts"][number], picture: Picture, reveal: View
   return group;
 }
 
-/** What is written in a part. */
+/** The lines of text in a part. */
 const linesOf = ({ kind, title, subtitle, cost }: Part): readonly string[] =>
   [kind === "put" ? "put" : title, subtitle, cost ? `${flop(cost.flops)} ${percent(cost.share)}` : ""].filter(
     (text) => text !== "",
   );
 
-/** The text of a part for screen readers: what is written in it, its kind, and where its output goes. */
+/** The description of a part for screen readers: its text, its kind, and the targets of its output. */
 function spoken(part: Part, { wires, parts }: Picture): string {
   const { id, kind, cost } = part;
   const named = new Map(parts.map((p) => [p.id, p.title]));
@@ -230,7 +231,7 @@ function spoken(part: Part, { wires, parts }: Picture): string {
     .join(", ");
 }
 
-/** A smooth line through the points that the layout gives. */
+/** A smooth line through the points of the layout. */
 function pathOf(points: readonly { readonly x: number; readonly y: number }[]): string {
   const [first, ...rest] = points;
   if (!first) return "";

@@ -140,7 +140,7 @@ export function runView(
   return { id: "run", label: "Run", panel, takeTrained, show: async (shown) => void (source = shown) };
 }
 
-/** The generated text on the page. The layers that computed a token are known when the next token arrives. */
+/** The generated text on the page. The layers that computed a token become known when the next token arrives. */
 class Shown {
   #last: HTMLSpanElement | null = null;
   #routed: readonly Layer[] = [];

@@ -5,7 +5,7 @@ import type { Source } from "../source.js";
 import type { View, ViewContext } from "./view.js";
 
 export function stagesView({ compiler, say }: ViewContext): View {
-  /** Empty: the last. */
+  /** The selected stage; empty: the last. */
   let [shown, changesOnly] = ["", false];
   let last: Source | null = null;
   const reader = new Reader("Graph after the pass", irLanguage);

@@ -13,7 +13,7 @@ import type { View, ViewContext } from "./view.js";
 export interface TrainOptions {
   /** Called when trained weights are available. */
   readonly onTrained: () => void;
-  /** Makes the model small enough to train quickly; null where no such sizes are known. */
+  /** Makes the model small enough to train quickly; null if no such sizes are known. */
   readonly tiny: () => (() => void) | null;
 }
 

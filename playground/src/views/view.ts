@@ -7,14 +7,14 @@ export interface View {
   readonly id: string;
   readonly label: string;
   readonly panel: HTMLElement;
-  /** Shows a source that has no errors. Called only while the tab is shown. */
+  /** Shows a source without errors. Called only while the tab is shown. */
   show(source: Source): Promise<void>;
 }
 
 /** Services that views share. */
 export interface ViewContext {
   readonly compiler: Remote<CompilerCalls>;
-  /** Shows a place of the source in the editor. */
+  /** Shows a range of the source in the editor. */
   readonly reveal: (place: { readonly from: number; readonly to: number }) => void;
   /** Announces a text to screen readers. */
   readonly say: (text: string) => void;

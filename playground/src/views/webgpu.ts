@@ -1,7 +1,7 @@
-// The note for browsers without WebGPU: only running and training need it.
+// The note for browsers without WebGPU, which only running and training need.
 import { h } from "../dom.js";
 
-/** Null where there is WebGPU. */
+/** The note; null if the browser has WebGPU. */
 export function webgpuNote(what: "run" | "train"): HTMLElement | null {
   if ("gpu" in navigator && navigator.gpu) return null;
   return h(

@@ -6,7 +6,7 @@ import type { Picture } from "../compiler/layout.js";
 import type { StageText } from "../compiler/stages.js";
 import type { Source } from "../source.js";
 
-/** Answers are null where the source has errors. */
+/** Calls to the compiler. Answers are null if the source has errors. */
 export interface CompilerCalls {
   readonly check: { readonly ask: Source; readonly event: never; readonly answer: Checked };
   readonly picture: { readonly ask: Source; readonly event: never; readonly answer: Picture | null };
@@ -21,7 +21,7 @@ export interface CompilerCalls {
     readonly event: never;
     readonly answer: LedgerTable | null;
   };
-  /** A message of the language server protocol; its answer as the protocol says, null to a notification. */
+  /** A message of the language server protocol and its answer; null for a notification. */
   readonly lsp: {
     readonly ask: { readonly method: string; readonly params: unknown };
     readonly event: never;
@@ -32,13 +32,13 @@ export interface CompilerCalls {
 type Calls = CompilerCalls;
 export type Ask<C extends Record<keyof C, { ask: unknown }>, K extends keyof C> = C[K]["ask"];
 
-/** From the page. */
+/** A message from the page. */
 export type Request =
   | { readonly kind: "call"; readonly id: number; readonly name: string; readonly ask: unknown }
-  /** Aborts a call. */
+  /** Cancels a call. */
   | { readonly kind: "cancel"; readonly id: number };
 
-/** From a worker. */
+/** A message from a worker. */
 export type Reply =
   | { readonly kind: "event"; readonly id: number; readonly event: unknown }
   | { readonly kind: "answer"; readonly id: number; readonly answer: unknown }
@@ -48,7 +48,7 @@ export type Reply =
 export interface Failure {
   readonly name: string;
   readonly message: string;
-  /** What the user can do; null: unknown. */
+  /** What the user can do about the error; null: unknown. */
   readonly hint: string | null;
 }
 

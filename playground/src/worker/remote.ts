@@ -1,8 +1,8 @@
-// The page's side: calls into a worker as promises.
+// The page's side of the protocol: calls into a worker as promises.
 import { ModcError } from "../../../src/ground/base/errors.js";
 import type { Failure, Reply, Request } from "./protocol.js";
 
-/** A call failed in a worker; it has the name of the worker's error. */
+/** A call that failed in a worker; it has the name of the worker's error. */
 export class RemoteError extends ModcError<"remote"> {
   constructor({ name, message, hint }: Failure) {
     super("remote", message, { hint });
@@ -43,7 +43,7 @@ export class Remote<
     const cancel = (): void => this.#send({ kind: "cancel", id });
     signal?.addEventListener("abort", cancel, { once: true });
     const answer = new Promise<C[K]["answer"]>((resolve, reject) => {
-      // Marked boundary: the worker answers by the same table.
+      // Marked boundary: the worker answers according to the same table.
       this.#waiting.set(id, { resolve, reject, onEvent });
     });
     this.#send({ kind: "call", id, name, ask });

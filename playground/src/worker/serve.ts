@@ -1,8 +1,8 @@
-// The worker's side: dispatches the page's calls to handlers.
+// The worker's side of the protocol: dispatches the page's calls to handlers.
 import { ModcError } from "../../../src/ground/base/errors.js";
 import type { Failure, Handlers, Reply, Request } from "./protocol.js";
 
-/** Handles a message of the page. */
+/** Handles a message from the page. */
 export type Server = (request: Request) => void;
 
 /** The used part of a worker's global scope, for which TypeScript's DOM library has no type. */
@@ -17,7 +17,7 @@ type AnyHandler = (ask: unknown, tell: (event: unknown) => void, signal: AbortSi
 export function serve<
   C extends { readonly [K in keyof C]: { readonly ask: unknown; readonly event: unknown; readonly answer: unknown } },
 >(scope: WorkerScope, handlers: Handlers<C>): Server {
-  // Marked boundary: the page calls by the same table, so names and types agree.
+  // Marked boundary: the page calls according to the same table, so names and types agree.
   const table = new Map(Object.entries(handlers) as [string, AnyHandler][]);
   const underWay = new Map<number, AbortController>();
   const answer = async (id: number, name: string, ask: unknown): Promise<void> => {

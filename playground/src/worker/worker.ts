@@ -1,14 +1,14 @@
 // The script of both workers, so that they share downloaded chunks: "compiler" handles sources, "device" computes.
 import { failureOf, type Server, type WorkerScope } from "./serve.js";
 
-const scope = globalThis as unknown as WorkerScope; // a worker's, for this script runs in one
+const scope = globalThis as unknown as WorkerScope; // a worker's scope, since this script runs in a worker
 
 const server: Promise<Server> =
   scope.name === "device"
     ? import("../device/serve.js").then(({ serveDevice }) => serveDevice(scope))
     : import("../compiler/serve.js").then(({ serveCompiler }) => serveCompiler(scope));
 
-// Listen at once: messages that arrive before the part is loaded would be lost.
+// Listen immediately: messages that arrive before the handlers are loaded would be lost.
 scope.addEventListener("message", ({ data }) => {
   server.then(
     (take) => take(data),
