@@ -1,6 +1,6 @@
-// Names of WebGPU and of the DOM in the declarations of modc: empty if nobody else declares them, so that types need
-// neither the DOM library, nor @webgpu/types, nor those of Node. An interface of the same name, from wherever it comes,
-// is merged with the one here, which adds nothing to it.
+// Declares empty interfaces for the names of WebGPU and the DOM in modc's declarations, so that modc's types need
+// neither the DOM library nor @webgpu/types nor Node's types. If another declaration of the same name exists,
+// TypeScript merges both, and the empty interface adds nothing.
 
 declare global {
   interface AbortSignal {}

@@ -25,13 +25,13 @@ export type Recompute = (path: string) => string | null;
  */
 export class Rematerialization {
   readonly #emit: Emit;
-  /** Sources, and views of them, which are always in memory. */
+  /** Sources and views of sources, which are always in memory. */
   readonly #sources = new Set<Node>();
   /** For each recomputed node, the number of operators between it and the stored values. */
   readonly #steps = new Map<Node, number>();
   /** The layer of each node that belongs to a recomputed layer. */
   readonly #layers = new Map<Node, string>();
-  /** The nodes of recomputed layers that other layers read. */
+  /** Nodes of recomputed layers with readers in other layers. */
   readonly #boundary = new Set<Node>();
   /** For each layer that the walk has reached, one of its cotangents. */
   readonly #layerCotangents = new Map<string, Node>();
@@ -187,6 +187,6 @@ const isNumberPerRow = ({ shape }: TensorType): boolean =>
 /** Whether the node is recomputed rather than stored. */
 const isRecomputed = (node: Node): boolean => ops[node.op].saved === "again" || (isPointwise(node) && !isStream(node));
 
-/** Whether the node is a residual addition: a sum of two values of its own shape. */
+/** Whether the node is a residual addition: both operands have the shape of the sum. */
 const isStream = (node: Node): boolean =>
   node.op === "add" && node.inputs.every((n) => equalShapes(typeOf(n).shape, typeOf(node).shape));

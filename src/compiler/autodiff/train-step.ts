@@ -87,7 +87,7 @@ export interface TrainStep {
   readonly idle: readonly string[];
 }
 
-/** The graph of an objective with its weights as states, its gradients, and its updates of states. */
+/** The objective's graph with weights as states, gradients, and updates of states. */
 interface Prepared {
   readonly graph: Graph;
   readonly updates: Updates;

@@ -99,7 +99,7 @@ const reduces = (node: Node, counted: Counted): boolean =>
   !ofBatch(node, counted) &&
   (node.inputs.some((input) => ofBatch(input, counted)) || (isOp(node, "size") && mentions(node.attrs.size, counted)));
 
-/** The reduction as it is accumulated: in f32 if it is a float. */
+/** The accumulated form of a reduction: in f32 if it is a float. */
 const stored = (emit: Emit, reduction: Node): Node =>
   typeOf(reduction).dtype === "f16" ? emit.node("cast", [reduction], { dtype: "f32" }) : reduction;
 

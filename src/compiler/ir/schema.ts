@@ -1,5 +1,4 @@
-// The schema of an operator: the number of its inputs and the kinds of its attributes. The types of nodes derive from
-// it.
+// The schema of an operator: its number of inputs and its attributes' kinds. The types of nodes derive from the schema.
 import type { DType } from "../../ground/base/dtype.js";
 import type { Size } from "../../ground/size/size.js";
 

@@ -64,8 +64,8 @@ function existingOf(node: Node): Existing | null {
 const isZero = (node: Node): boolean => isOp(node, "constant") && node.attrs.value === 0;
 
 /**
- * Whether a condition holds for exactly the entries that have a group: the condition tests that they have a group or,
- * if a choice's index becomes the groups, that they exist.
+ * Whether a condition holds for all entries that have a group: the condition tests that they have a group or, if a
+ * choice's index becomes the groups, that they exist.
  */
 function isOfSorted(condition: Node, { sort }: Sorted): boolean {
   const at = isOp(condition, "reshape") ? condition.inputs[0] : condition;

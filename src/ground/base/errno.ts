@@ -22,7 +22,7 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ["EPIPE", "nobody reads it any more"],
 ]);
 
-/** The code of a file system error, such as ENOENT; null for any other error. */
+/** The code of a file system error, such as ENOENT; null for other errors. */
 export function errnoOf(cause: unknown): string | null {
   const code = cause instanceof Error && "code" in cause ? cause.code : null;
   return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : null;

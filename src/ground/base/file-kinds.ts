@@ -4,7 +4,7 @@ const ascii = (text: string): readonly number[] => Array.from(text, (c) => c.cha
 
 export const UTF16 = "UTF-16 text";
 
-/** First bytes of files, with the kind of file that begins with them. */
+/** Kinds of files, each with the first bytes of such files. */
 const KINDS: readonly (readonly [begins: readonly number[], kind: string])[] = [
   [ascii("PAR1"), "a Parquet file"],
   [ascii("ARROW1"), "an Arrow file"],

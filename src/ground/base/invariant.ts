@@ -1,4 +1,4 @@
-// Errors for bugs of modc itself, as opposed to faults of its user.
+// Errors for bugs of modc, as opposed to the user's faults.
 import { EXIT, ModcError } from "./errors.js";
 
 /** A bug of modc, never the user's fault. The command line exits with 70. */

@@ -2,7 +2,7 @@
 
 /**
  * The items of all sources. The first fault of any source ends all of them, and so does leaving the loop. Sources are
- * read as fast as they yield.
+ * read without back-pressure.
  */
 export async function* merged<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<T, void> {
   if (sources.length === 1) {

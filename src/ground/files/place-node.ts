@@ -69,7 +69,7 @@ export function asFileName(path: string): string | null {
 }
 
 /**
- * Creates a folder and its parents, one by one: in /proc, which refuses new folders, Node's recursive call never
+ * Creates a folder and its parents, one at a time: in /proc, which refuses new folders, Node's recursive call never
  * returns.
  */
 export function makeFolders(path: string): void {

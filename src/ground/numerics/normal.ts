@@ -42,8 +42,8 @@ export function exactNormals(to: Float64Array, words: Int32Array): void {
 const inTail = new Uint16Array(65536);
 
 /**
- * Maps two words to the centre of one of 2^53 cells of (0, 1). In the upper half the distance from 1 is used, so that
- * both tails have the same precision.
+ * Maps two words to the centre of a cell; 2^53 cells divide (0, 1). In the upper half the distance from 1 is used, so
+ * that both tails have the same precision.
  */
 function tailOf(x: number, y: number): number {
   const side = x >> 31;

@@ -91,8 +91,8 @@ export const axisNamed = (axes: readonly Axis[], name: string): Axis | undefined
 export const knownOnHost = (axes: readonly Axis[], name: string): boolean => !AxisTable.of(axes).onDevice.has(name);
 
 /**
- * The axis whose counts determine k: the only sequence axis that `k` mentions; if it mentions none, the parent. The
- * checker refuses two.
+ * The axis whose counts determine k: the only sequence axis that `k` mentions, or the parent if `k` mentions no
+ * sequence axis. The checker refuses two.
  */
 export function countingAxis(axes: readonly Axis[], rule: Rule<"top">): string {
   const { byName } = AxisTable.of(axes);

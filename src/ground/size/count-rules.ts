@@ -32,13 +32,13 @@ const FIELDS = {
    */
   above: { parent: "axis", expected: "ratio" },
   /**
-   * The tokens of `parent` that chose one of several entries, such as an expert. `expected` as for `above`; it also
-   * applies if nothing is skipped, since a choice among entries skips nothing.
+   * The tokens of `parent` that chose a particular entry, such as an expert. `expected` as for `above`; it also applies
+   * if nothing is skipped, since a choice among entries skips nothing.
    */
   entry: { parent: "axis", expected: "ratio" },
   /**
-   * The tokens of `parent` whose mask is true. All of them are among the tokens of each axis of `within`: routes on the
-   * same parent whose counts the host knows. `expected` as for `above`.
+   * The tokens of `parent` whose mask is true. Each axis of `within` contains all of them: a route on the same parent
+   * whose counts the host knows. `expected` as for `above`.
    */
   those: { parent: "axis", within: "axes", expected: "ratio" },
   /** The tokens of `parent` that the route `taken` did not choose. */
@@ -52,7 +52,7 @@ type Fields = typeof FIELDS;
 
 export type RuleKind = keyof Fields;
 
-/** A rule of one of the kinds K. */
+/** A rule of any of the kinds K. */
 export type Rule<K extends RuleKind, S = Size, R = Rational> = {
   [P in K]: { readonly kind: P } & { readonly [N in keyof Fields[P]]: Forms<S, R>[Fields[P][N] & Form] };
 }[K];

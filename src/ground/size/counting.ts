@@ -12,7 +12,7 @@ import { maxOverRange, sizeFunction, type OpenAtom } from "./size-function.js";
  */
 export type CountMode = "bound" | "expected" | "dense";
 
-/** The values of one run that rules need. */
+/** The values that rules need from a run. */
 export interface Counting {
   readonly mode: CountMode;
   readonly batch: number;

@@ -63,7 +63,7 @@ export function parseAgain(source: SourceFile, before: Parts): { readonly parsed
   };
 }
 
-/** The parts of a text. A text longer than the limits allow is one part, so that the limits apply to the whole text. */
+/** A long text is one part, so that the limits of a file apply to the whole text. */
 const stretchesOf = (text: string): readonly Stretch[] =>
   text.length > LONG ? [{ start: 0, end: text.length }] : partsOf(text);
 

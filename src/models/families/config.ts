@@ -33,7 +33,7 @@ export interface DecoderConfig {
   /** The attention window of each layer; 0: no limit. */
   readonly windows: readonly number[];
   readonly rotary: Rotary;
-  /** The mixture of experts of the layers that have one; null: no layer has one. */
+  /** The mixture of experts in some or all layers; null: no layer has one. */
   readonly mixture: Mixture | null;
   /** Latent attention; null: attention with key/value heads, one per query head or shared by groups. */
   readonly latent: Latent | null;

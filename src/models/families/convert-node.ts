@@ -28,7 +28,7 @@ export interface Converted {
   /** The number of layers, and of routed layers. */
   readonly layers: number;
   readonly routed: number;
-  /** The number of parameters, and of new ones. */
+  /** The number of all parameters, and of new parameters. */
   readonly parameters: number;
   readonly added: number;
 }

@@ -1,4 +1,4 @@
-// The `.mod` source of a decoder with looped layers: its layer, and the forward function of its model.
+// The `.mod` source of a decoder with looped layers: a layer, and the forward function.
 import { joinNames } from "./source-text.js";
 
 /** A layer with norms before and after attention and network, whose queries may be fewer than its keys. */

@@ -3,7 +3,7 @@ import type { Fields } from "./fields.js";
 
 /** A mixture of experts that replaces a layer's network. */
 export interface Mixture {
-  /** `experts`: number of experts with weights. `same`: number of identity experts, which follow them. */
+  /** `experts`: number of experts with weights. `same`: number of identity experts, whose indices follow. */
   readonly experts: number;
   readonly same: number;
   /** Number of experts that a token chooses. */

@@ -26,9 +26,9 @@ export interface StandardModels {
 }
 
 /**
- * The standard architecture of a model: its configuration's or, without one, that of Llama, Qwen 2 and 3 or Mistral.
- * Null unless every version of the model is the same computation as the architecture's. Throws CheckpointError for a
- * configuration that modc does not read.
+ * The standard architecture of a model: the architecture in its configuration or, without a configuration, Llama, Qwen
+ * 2 and 3 or Mistral. Null unless every version of the model is the same computation as the architecture's. Throws
+ * CheckpointError for a configuration that modc does not read.
  */
 export function standardOf({ models, config: text = null }: StandardModels): Standard | null {
   const [forward, ...others] = models;

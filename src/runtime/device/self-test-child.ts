@@ -22,7 +22,7 @@ export type SelfTestLine =
       readonly f16: boolean;
       /** The number of matrix-unit configurations for f16 that the adapter lists. */
       readonly matrices: number;
-      /** The number of these that can load vectors of eight halves. */
+      /** The number of f16 configurations that can load vectors of eight halves. */
       readonly vectors: number;
       /** Whether its subgroups have several sizes, one of which a kernel may request. */
       readonly pins: boolean;

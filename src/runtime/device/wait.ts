@@ -1,10 +1,10 @@
 // Waits for the device without taking processor time from it.
 //
-// dawn.node waits by posting itself to `setImmediate` again and again: a loop that keeps one core busy. Where the
-// device is software it needs that core itself, and everything runs at about half speed. So, on a software device,
-// `setImmediate` is replaced to catch the function that Dawn posts (only during our own synchronous calls into Dawn, so
-// that no other code sees the replacement), and a loop calls that function: it spins a few times and then sleeps a
-// millisecond between polls. On hardware, and in a page, waiting is unchanged.
+// dawn.node waits by posting itself to `setImmediate` again and again, a loop that keeps one core busy. A software
+// device needs that core itself, so everything would run at about half speed. On a software device, `setImmediate` is
+// therefore replaced to catch the function that Dawn posts (only during synchronous calls of modc into Dawn, so that no
+// other code sees the replacement), and a loop calls that function: it spins a few times and then sleeps a millisecond
+// between polls. On hardware, and in a page, waiting is unchanged.
 
 /** `native`: the platform's way of waiting. `backoff`: sleep between polls. */
 export type WaitMode = "native" | "backoff";

@@ -47,7 +47,7 @@ export interface SlotOwner {
   readonly buffers: Buffers;
 }
 
-/** The slots of `program` that other sessions own: slots of its states and of its weights. */
+/** The slots of `program` that belong to other sessions: slots of states and of weights. */
 export const sharedSlots = (
   program: Program,
   statesOf: SlotOwner | null,

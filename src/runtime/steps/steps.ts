@@ -24,7 +24,7 @@ export type Step =
       readonly standIn: { readonly steps: number; readonly workgroups: SizeIndex; readonly where: StandInCase } | null;
       /** As in `StandIns`. */
       readonly packs: boolean;
-      /** Floating-point operations; null where unknown. */
+      /** Floating-point operations; null if unknown. */
       readonly flops: SizeIndex | null;
       readonly group: string;
     }

@@ -49,7 +49,7 @@ export interface Lab {
   readonly rows: readonly Row[];
   /** Copies and clears, which the driver performs. */
   readonly others: number;
-  /** Kernels in the program. Only some of them run at these sizes. */
+  /** Kernels in the program, including kernels that do not run at these sizes. */
   readonly kernels: number;
 }
 

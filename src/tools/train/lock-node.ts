@@ -73,7 +73,7 @@ const put = (from: string, to: string): Promise<boolean> => attempt(TAKEN, () =>
 const replace = (from: string, to: string): Promise<boolean> => attempt(GONE, () => rename(from, to));
 const GONE: ReadonlySet<unknown> = new Set(["ENOENT", ...(process.platform === "win32" ? ["EPERM", "EACCES"] : [])]);
 
-/** Calls `body`; false if it fails with one of these codes. */
+/** Calls `body`; returns false if the call fails with one of these error codes. */
 async function attempt(codes: ReadonlySet<unknown>, body: () => Promise<void>): Promise<boolean> {
   try {
     await body();

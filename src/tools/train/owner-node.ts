@@ -14,7 +14,7 @@ export interface Owner {
    */
   readonly place: string;
   readonly pid: number;
-  /** When the process started, to tell it from a later process with the same number; "0" where unknown. */
+  /** When the process started, to distinguish it from a later process with the same number; "0" if unknown. */
   readonly started: string;
   readonly unique: string;
 }

@@ -1,4 +1,5 @@
-// Chooses the layers to rematerialize in the backward pass: those named, or as few as a memory budget requires.
+// Chooses the layers to rematerialize in the backward pass: the named layers, or as few layers as a memory budget
+// requires.
 import { layersOf } from "../../compiler/autodiff/layers.js";
 import type { Graph } from "../../compiler/ir/graph.js";
 import { formatBytes } from "../../runtime/device/errors.js";

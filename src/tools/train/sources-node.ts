@@ -138,7 +138,7 @@ async function* fileBytes(file: SourceFile, hash: Hash, signal: AbortSignal | un
   try {
     for await (const chunk of stream) {
       if (signal?.aborted) break;
-      const bytes = chunk as Buffer; // a stream without an encoding gives buffers
+      const bytes = chunk as Buffer; // a stream without an encoding yields buffers
       hash.update(bytes);
       yield bytes;
     }

@@ -14,7 +14,7 @@ export interface Encoder {
   readonly separator: number | null;
   /** The tokens of a document read in pieces; `place` names it in messages. */
   encode(pieces: AsyncIterable<Uint8Array>, place: string): AsyncIterable<ArrayLike<number>>;
-  /** The text of each token, for display. A character that several tokens encode is shown with one of them. */
+  /** The text of each token, for display. If several tokens encode one character, one of these tokens shows it. */
   show(tokens: readonly number[]): readonly string[];
 }
 

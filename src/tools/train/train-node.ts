@@ -19,7 +19,7 @@ import { openStartingWeights } from "./starting-weights.js";
 
 /** Options of `train`: the settings (`TrainSettings`, each with a default), the text, and the output folder. */
 export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "precision">> {
-  /** A file, a folder, or an installed package. A resumed run keeps its own. */
+  /** A file, a folder, or an installed package. A resumed run reads its earlier text. */
   readonly data?: string;
   /** The folder for checkpoints, log and report; created if missing. */
   readonly output: string;

@@ -136,7 +136,7 @@ const panelOf = (choice: Choice): number | "given" =>
 const casesOf = (cases: readonly Case<Choice>[]): readonly ProductCase[] =>
   cases.map(({ most, choice }) => ({ most, tuning: tuningOf(choice) }));
 
-/** The baseline's loss as `chooseCases` counts it; infinite where the baseline does not run. */
+/** The baseline's loss as `chooseCases` counts it; infinite if the baseline does not run. */
 export function lossOf(times: Times<unknown>, baseline: readonly (number | null)[]): number {
   const best = bestOf(times);
   return baseline.reduce<number>((sum, seconds, s) => sum + Math.log((seconds ?? Infinity) / best[s]!), 0);

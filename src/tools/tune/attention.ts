@@ -10,10 +10,10 @@ import { axisSize, rowsSize } from "../../ground/size/size.js";
 import { normals } from "./normals.js";
 import type { Workload } from "./workload.js";
 
-/** The shape of one attention operator. Widths are those of one head. */
+/** The shape of an attention operator. Widths are per head. */
 export interface AttentionShape {
   readonly heads: number;
-  /** Key/value heads; heads / groups query heads share one of them. */
+  /** Key/value heads; each is shared by heads / groups query heads. */
   readonly groups: number;
   readonly width: number;
   readonly valueWidth: number;

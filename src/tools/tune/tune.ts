@@ -21,7 +21,7 @@ import type { Workload } from "./workload.js";
 export interface TuneOptions {
   /** The optimized graph of a model; null: weight shapes of models with some 512 channels. */
   readonly graph: Graph | null;
-  /** The initial tunings: those of the device's class, or of an earlier measurement. */
+  /** The initial tunings: from the device's class or from an earlier measurement. */
   readonly base: Tunings;
   /** The time limit; a run that has started is finished. */
   readonly budgetSeconds: number;

@@ -13,7 +13,7 @@ export interface Loop {
   /** Indices of the first and the last instruction. */
   readonly first: number;
   readonly last: number;
-  /** The number of loops that contain this loop, itself included. */
+  /** The number of other loops that contain this loop. */
   readonly depth: number;
 }
 

@@ -1,4 +1,4 @@
-// The cost of an instruction: its pipe, its cycles there, its floating-point operations and its bytes.
+// The cost of an instruction: pipe, cycles in the pipe, floating-point operations and bytes.
 import type { Instruction } from "./instruction.js";
 
 export type Kind =

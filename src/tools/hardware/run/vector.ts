@@ -21,7 +21,7 @@ function read(operand: Operand | undefined): (w: Wave, lane: number) => number {
 function readFloat(operand: Operand | undefined): (w: Wave, lane: number) => number {
   const from = read(operand);
   if (operand?.kind !== "register" && operand?.kind !== "constant") return () => 0;
-  // An integer literal in a float operation is its bits, except small integers, which are inline constants.
+  // An integer operand of a float operation is the bit pattern of the float.
   const [neg, abs] = operand.kind === "register" ? [operand.neg, operand.abs] : [false, false];
   return (w, lane) => {
     word[0] = from(w, lane);

@@ -1,4 +1,4 @@
-// Line charts as SVG: axes with round numbers, a band where a point stands for many steps, values on hover.
+// Line charts as SVG: axes with round numbers, a band if a point stands for many steps, values on hover.
 import { escape, plain, scriptJson } from "./html.js";
 
 export interface Series {
