@@ -58,7 +58,7 @@ function generate(
   const positions = dim === null ? null : at(inputs, 1).data;
   const out = tensor("f32", shapeOf(shape, context));
   const { rowStep, channelSteps } = stepsOf(shape, out.shape, dim, context);
-  // Two walks in the same order: the row index and the channel of each element.
+  // Two walks in the same order compute the row index and the channel of each element.
   const rows = new Int32Array(countOf(out.shape));
   walk(out.shape, rowStep, (i, row) => {
     rows[i] = row;

@@ -34,7 +34,7 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
     },
   }),
   rule("score-by-vector-as-row-sum", {
-    // The same for a vector weight.
+    // The same rewrite for a vector weight.
     match: op("matmul", [any("x"), op("reshape", [any("w")], "column")]),
     when: ({ w, column }, root) =>
       typeOf(root).shape.at(-1) === 1 &&

@@ -18,7 +18,7 @@ export interface Pass {
   run(graph: Graph, trace: Trace | null): Graph;
 }
 
-/** In order. Each is a pure function of the graph; `modc ir --after <name>` shows its result. */
+/** The passes, in order. Each is a pure function of the graph; `modc ir --after <name>` shows its result. */
 export const passes: readonly Pass[] = [
   { name: "simplify", doc: "algebra on constants and no-ops, so that later rules see one form", run: simplify },
   { name: "cse", doc: "equal nodes become one, so that what is read twice is seen to be", run: cse },

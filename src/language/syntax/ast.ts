@@ -120,7 +120,7 @@ export interface Input {
 }
 
 export interface Result {
-  /** Null for a type without a name: the result is then called `output`. */
+  /** The result's name; null for a type without a name: the result is then called `output`. */
   readonly name: Name | null;
   readonly type: TypeExpr;
 }

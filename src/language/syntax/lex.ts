@@ -22,7 +22,7 @@ export interface Lexed {
 
 let lexer: Lexer | null = null;
 
-/** Null if the file is too large or is not text. */
+/** Splits a source into tokens and comments; null if the file is too large or is not text. */
 export function lex(source: SourceFile, diagnostics: Diagnostics): Lexed | null {
   const { file, text } = source;
   if (text.length > MAX_SOURCE_LENGTH) {

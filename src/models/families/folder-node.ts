@@ -59,11 +59,11 @@ function hintFor(folder: string): string {
 
 /** The tokenizer, chat template and generation defaults of a checkpoint. */
 export interface CheckpointText {
-  /** Null if the folder has no `tokenizer.json`, or the GGUF file no tokenizer. */
+  /** The tokenizer; null if the folder has no `tokenizer.json`, or the GGUF file no tokenizer. */
   readonly tokenizer: Tokenizer | null;
-  /** Null if there is no template. */
+  /** The chat template; null if there is none. */
   readonly chat: ChatTemplate | null;
-  /** Null if there is no tokenizer. */
+  /** Information about the tokenizer; null if there is none. */
   readonly info: TokenizerInfo | null;
   /**
    * Generation defaults. The tokens that end a sequence come from `generation_config.json`, else from `config.json`,

@@ -105,7 +105,7 @@ export interface PagedGeneration {
   readonly allLogits: string;
   /** One entry for each of the generation's `axes`. */
   readonly axes: readonly PagedAxis[];
-  /** Null if the model has no routes to skip. */
+  /** The programs for drafting; null if the model has no routes to skip. */
   readonly draft: DraftPrograms | null;
 }
 

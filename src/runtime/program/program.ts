@@ -71,7 +71,7 @@ export interface ProgramInput {
   readonly least: number;
   /** Integer values must be below this; null: no limit. */
   readonly below: number | null;
-  /** Null if no kernel reads the input. */
+  /** The slot of the input; null if no kernel reads the input. */
   readonly slot: number | null;
 }
 

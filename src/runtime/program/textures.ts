@@ -7,7 +7,7 @@ export const TEXELS = { rgba32float: 16, rg32uint: 8, rgba32uint: 16 } as const;
 export type TextureFormat = keyof typeof TEXELS;
 /** How a kernel binds a texture: weights by format, packed rows for reading or writing. */
 export type TextureAccess = TextureFormat | "packed" | "packed_write";
-/** How a kernel binds storage. */
+/** How a kernel binds a storage buffer or texture. */
 export type Access = "read" | "read_write" | TextureAccess;
 export interface TextureShape {
   readonly format: TextureFormat;

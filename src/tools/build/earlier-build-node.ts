@@ -12,7 +12,7 @@ import { PACKAGE_JSON, type EarlierPackage } from "./package-json.js";
 
 export interface EarlierBuild {
   readonly files: EarlierFiles;
-  /** Null if the folder is empty, or does not exist. */
+  /** The earlier package; null if the folder is empty or does not exist. */
   readonly package: EarlierPackage | null;
 }
 

@@ -28,7 +28,7 @@ async function* one(piece: Uint8Array): AsyncIterable<Uint8Array> {
   yield piece;
 }
 
-/** Null for a blank line. */
+/** The text of a line; null for a blank line. */
 function textOf(line: Uint8Array, place: string, field: string, first: boolean): string | null {
   let text: string;
   try {

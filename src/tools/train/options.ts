@@ -6,8 +6,8 @@ import { LEARNING_RATES } from "./schedule.js";
 /** The valid values of an option. */
 interface Range<T> {
   /**
-   * How the command line parses a value: as a number such as 1e3, 5% or 1/8, as bytes such as 2GiB, or as text. A
-   * `flag` has no value.
+   * How the command line parses a value: `number`, such as 1e3, 5% or 1/8; `bytes`, such as 2GiB; or text. A `flag` has
+   * no value.
    */
   readonly kind: "number" | "bytes" | "text" | "live" | "flag";
   /** `a whole number from 1 to 8` */

@@ -5,7 +5,7 @@ export const IN_FLIGHT = 2;
 
 /** Inputs of one micro-batch: rows of equal length. */
 export interface Batch {
-  /** By the name of the objective's input; row-major, [B, T]. */
+  /** Tokens or labels by the name of the objective's input; row-major, [B, T]. */
   readonly inputs: Readonly<Record<string, Uint32Array | Int32Array>>;
   readonly rows: number;
   readonly length: number;

@@ -170,7 +170,7 @@ class Tournament {
     // A contender far slower than the best needs no better number: its single run overestimates the time.
     pushSample(entry.samples[s]!, once > HOPELESS_RATIO * best ? once : await this.#sample(trial, size));
   }
-  /** Null if noise hides the time even with the most computations. */
+  /** Seconds of one computation; null if noise hides the time even with the most computations. */
   async #sample(trial: Trial, size: number): Promise<number | null> {
     const first = this.#repeats.get(size) ?? (await trial.repeatsFor(size));
     for (const repeats of [...REPEATS.filter((r) => r >= first), REPEATS.at(-1)!]) {

@@ -225,7 +225,7 @@ export interface TunedSize {
   readonly counts: string;
   readonly best: string;
   readonly seconds: number;
-  /** Null if the baseline does not run on this device or gives wrong results. */
+  /** Seconds with the baseline; null if the baseline does not run on this device or gives wrong results. */
   readonly baselineSeconds: number | null;
   readonly flops: number | null;
   readonly bytes: number;
