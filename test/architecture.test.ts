@@ -39,7 +39,10 @@ const WINGS: Readonly<Record<string, Wing>> = {
     ],
     imports: ["ground", "language", "runtime/program"],
   },
-  models: { rooms: ["tokenizer", "families"], imports: ["ground", "language", "compiler", "runtime"] },
+  models: {
+    rooms: ["errors", "tokenizer", "families", "runs", "opened", "made"],
+    imports: ["ground", "language", "compiler", "runtime"],
+  },
   generation: {
     rooms: ["generate", "constrain", "engine", "packaged"],
     imports: ["ground", "runtime", "models/tokenizer"],

@@ -14,7 +14,7 @@ import type { Program } from "../../runtime/program/program.js";
 import type { ProgramName } from "../../runtime/program/names.js";
 import { materialOf, recipes, USUAL_STEP, type Material } from "../../compiler/recipes.js";
 import { axisSize } from "../../ground/size/size.js";
-import { SourceError } from "../session/errors.js";
+import { SourceError } from "../../models/errors.js";
 import type { Parameters } from "./variants.js";
 
 export interface ModelSource {

@@ -8,7 +8,7 @@ import { printProgram } from "../../runtime/program/serialize.js";
 import { Device, type DeviceLostError, InputError, openDevice } from "../../runtime/index.js";
 import type { Embedder } from "../serve/options.js";
 import { compilePooled, type EmbedderOptions, ModelEmbedder, type Pooled } from "./embedder-node.js";
-import { SourceError } from "./errors.js";
+import { SourceError } from "../../models/errors.js";
 import { explaining, openSource, type Opening } from "./open-node.js";
 import { prepare, tokenizerFor, type PrepareOptions, type Prepared, type SessionSource } from "./prepared-node.js";
 

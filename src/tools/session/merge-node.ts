@@ -11,14 +11,14 @@ import { check } from "../../language/check/check.js";
 import type { Model } from "../../language/check/model.js";
 import { asProgramWeight, type ProgramWeight } from "../../runtime/program/program.js";
 import { matchWeights, readWeight, type Matched } from "../../runtime/index.js";
-import { expectFree, writeFresh } from "../../models/families/model-folder-node.js";
+import { expectFree, writeFresh } from "../../models/made/model-folder-node.js";
 import { BASE } from "../../runtime/weights/base-node.js";
 import { openWeights, saveTensors, type SavedTensor } from "../../runtime/node.js";
 import type { WeightSource } from "../../runtime/weights/source.js";
 import { divide, toNumber } from "../../ground/numerics/rational.js";
-import { SessionError, SourceError } from "./errors.js";
-import { MANIFEST, MODEL, printManifest } from "./manifest.js";
-import type { Trained } from "./trained-node.js";
+import { SessionError, SourceError } from "../../models/errors.js";
+import { MANIFEST, MODEL, printManifest } from "../../models/runs/manifest.js";
+import type { Trained } from "../../models/runs/trained-node.js";
 
 export interface MergeResult {
   readonly model: string;

@@ -12,11 +12,11 @@ import { readRegular } from "../../ground/files/regular-node.js";
 import { openChatTemplate } from "../../models/tokenizer/chosen-template-node.js";
 import { openTokenizer } from "../../models/tokenizer/tokenizer-node.js";
 import { bytesTokenizer } from "../../models/tokenizer/tokenizer.js";
-import { SessionError } from "./errors.js";
-import { importsBeside } from "./imports-node.js";
-import { trainedLive } from "./live-node.js";
+import { SessionError } from "../../models/errors.js";
+import { importsBeside } from "../../models/opened/source-node.js";
+import { trainedLive } from "../../models/opened/live.js";
 import { prepare, type PrepareOptions, type SessionSource } from "./prepared-node.js";
-import { openTrained, trainedTokenizer, trainedWeights, type Trained } from "./trained-node.js";
+import { openTrained, trainedTokenizer, trainedWeights, type Trained } from "../../models/runs/trained-node.js";
 import { TextSession } from "./session.js";
 
 /** What says which weights and which tokenizer a model has. */
@@ -84,7 +84,7 @@ export async function openSource<O extends Opening & PrepareOptions>(
   const [source, options] = await readSource(path, given);
   if (options.precision !== undefined || typeof source.weights !== "string" || isFarOff(source.weights))
     return [source, options];
-  const { blocksOf } = await import("./blocks-node.js");
+  const { blocksOf } = await import("../../models/opened/blocks.js");
   const { set, model } = options;
   const own = {
     file: source.source.file,
@@ -140,7 +140,7 @@ export async function explaining<T>(
     return await load();
   } catch (fault) {
     if (!(fault instanceof WeightsError) || fault.tensors === null) throw fault;
-    const { explainWeights, explanation } = await import("./explain-weights.js");
+    const { explainWeights, explanation } = await import("../../models/opened/explain-weights.js");
     const set = Object.fromEntries(Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]));
     const found = explainWeights({ ...sessionSource, model: options.model, set }, fault.tensors);
     throw found

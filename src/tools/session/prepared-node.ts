@@ -10,7 +10,7 @@ import { expectFittingWeights } from "../../runtime/weights/weights.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
 import { bytesTokenizer } from "../../models/tokenizer/tokenizer.js";
 import type { Read } from "../../language/check/names/files.js";
-import { SessionError, SourceError } from "./errors.js";
+import { SessionError, SourceError } from "../../models/errors.js";
 import type { SessionTexts } from "./session.js";
 
 /** A model's source, the function that reads its imports, its text codec and its weights. */

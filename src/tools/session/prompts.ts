@@ -2,7 +2,7 @@
 import { isChat, type Prompt } from "../../generation/generate/prompts.js";
 import type { ChatTemplate } from "../../models/tokenizer/chat.js";
 import type { EncodeAsyncOptions, Tokenizer } from "../../models/tokenizer/tokenizer.js";
-import { SessionError } from "./errors.js";
+import { SessionError } from "../../models/errors.js";
 
 /**
  * Encodes a prompt. For a text the tokenizer adds the tokens that it puts around a whole text; a chat template already

@@ -21,7 +21,7 @@ import { leftover, openWeights } from "../../runtime/node.js";
 import { WeightsError } from "../../runtime/device/errors.js";
 import { writeHeader } from "../../runtime/weights/safetensors.js";
 import { disk, syncFolder, writeSynced, writing, type Disk } from "./disk-node.js";
-import { SessionError } from "../session/errors.js";
+import { SessionError } from "../../models/errors.js";
 import { TrainError } from "./errors.js";
 import {
   MANIFEST,
@@ -33,7 +33,7 @@ import {
   TUNINGS,
   type Manifest,
   type ManifestFile,
-} from "../session/manifest.js";
+} from "../../models/runs/manifest.js";
 import type { StateTensor, TrainingState } from "./types.js";
 
 /** The contents of a checkpoint. */

@@ -7,7 +7,7 @@ import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { lower } from "../../compiler/lower/lower.js";
 import { asProgramWeight } from "../../runtime/program/program.js";
-import { SourceError } from "../session/errors.js";
+import { SourceError } from "../../models/errors.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
 import { TrainError } from "./errors.js";

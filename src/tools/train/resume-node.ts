@@ -13,7 +13,7 @@ import {
 } from "./checkpoint-node.js";
 import { TrainError } from "./errors.js";
 import { lockFolder } from "./lock-node.js";
-import type { Manifest } from "../session/manifest.js";
+import type { Manifest } from "../../models/runs/manifest.js";
 import { CHECKPOINTS, openRunFolder, type RunFolder } from "./run-folder-node.js";
 
 /** The parts of a checkpoint that are read before the model is compiled. */

@@ -12,7 +12,7 @@ import { withEvents } from "./events-node.js";
 import { openLog, type Log, type LogEntry } from "./log-node.js";
 import { diverged, loop, type LoopOptions } from "./loop.js";
 import { reportOf } from "./report-node.js";
-import type { RunOrigin } from "../session/manifest.js";
+import type { RunOrigin } from "../../models/runs/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
 import { firstWarnings } from "./first-warnings.js";

@@ -1,6 +1,6 @@
 // The settings of a new or resumed run, and the settings of each step derived from them.
 import { TrainError } from "./errors.js";
-import type { Settings } from "../session/manifest.js";
+import type { Settings } from "../../models/runs/manifest.js";
 import { faultOf, TRAIN_OPTIONS, trainOptions, type SettingName, type TrainSettings } from "./options.js";
 import { learningRate, parsePoints, piecewiseLinear, type Point, type Schedule } from "./schedule.js";
 import type { StepSettings } from "./types.js";

@@ -3,10 +3,10 @@ import { checkpointFiles, isCheckpoint } from "../../models/families/files-node.
 import { checkpointSource } from "../../models/families/folder-node.js";
 import type { Precision } from "../../runtime/program/target.js";
 import type { Device, OpenDeviceOptions, WeightsInput } from "../../runtime/index.js";
-import { importsBeside } from "../session/imports-node.js";
+import { importsBeside } from "../../models/opened/source-node.js";
 import { readText } from "../session/open-node.js";
-import { trainedLive } from "../session/live-node.js";
-import { trainedWeights } from "../session/trained-node.js";
+import { trainedLive } from "../../models/opened/live.js";
+import { trainedWeights } from "../../models/runs/trained-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
 import { checkAgainst, trainingModel, usualContext, type ModelSource } from "./model.js";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { createGenerator } from "../../../src/generation/generate/index.js";
-import { convertFolder } from "../../../src/models/families/convert-node.js";
+import { convertFolder } from "../../../src/models/made/convert-node.js";
 import { checkpointSource, checkpointText } from "../../../src/models/families/folder-node.js";
 import { load, readSafetensors } from "../../../src/runtime/index.js";
 import { testDevice } from "../../device.js";

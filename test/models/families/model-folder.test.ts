@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { expectFree, writeFresh } from "../../../src/models/families/model-folder-node.js";
+import { expectFree, writeFresh } from "../../../src/models/made/model-folder-node.js";
 
 const root = mkdtempSync(join(tmpdir(), "modc-folder-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

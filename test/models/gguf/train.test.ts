@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { openWeights } from "../../../src/runtime/node.js";
-import { openTrained } from "../../../src/tools/session/trained-node.js";
+import { openTrained } from "../../../src/models/runs/trained-node.js";
 import { train } from "../../../src/tools/train/index.js";
 import { sparingDevice } from "../../device.js";
 import { smallGguf } from "./small.js";

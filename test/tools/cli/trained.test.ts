@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openSession } from "../../../src/tools/session/index.js";
-import { openTrained } from "../../../src/tools/session/trained-node.js";
+import { openTrained } from "../../../src/models/runs/trained-node.js";
 import { SMALL, writeRun } from "../session/runs.js";
 import { run, type Ran } from "./in-process.js";
 

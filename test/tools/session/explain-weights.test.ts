@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
-import { explainWeights, explanation, type ModelRequest } from "../../../src/tools/session/explain-weights.js";
+import { explainWeights, explanation, type ModelRequest } from "../../../src/models/opened/explain-weights.js";
 
 const MOBY = readFileSync("examples/moby.mod", "utf8");
 const asked = (text: string, set: Readonly<Record<string, string>> = {}): ModelRequest => ({

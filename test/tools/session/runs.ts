@@ -2,7 +2,7 @@
 import { check } from "../../../src/language/check/check.js";
 import { asProgramWeight } from "../../../src/runtime/program/program.js";
 import { initialValues } from "../../../src/runtime/index.js";
-import type { RunOrigin } from "../../../src/tools/session/manifest.js";
+import type { RunOrigin } from "../../../src/models/runs/manifest.js";
 import { openRunFolder } from "../../../src/tools/train/run-folder-node.js";
 
 export const SMALL = `import { Embedding, Layer, MoD } from "std"

@@ -9,7 +9,7 @@ import { openWeights, saveWeights } from "../../../src/runtime/node.js";
 import { matchPresent } from "../../../src/runtime/weights/match.js";
 import { withStartingValues } from "../../../src/runtime/weights/overlay.js";
 import { mergeTrained } from "../../../src/tools/session/merge-node.js";
-import { openTrained } from "../../../src/tools/session/trained-node.js";
+import { openTrained } from "../../../src/models/runs/trained-node.js";
 import { train, type TrainOptions } from "../../../src/tools/train/index.js";
 import { readCheckpoint, writeCheckpoint } from "../../../src/tools/train/checkpoint-node.js";
 import { trainingModel } from "../../../src/tools/train/model.js";

@@ -5,7 +5,7 @@ import type { WeightType } from "../../../runtime/program/target.js";
 import type { Device } from "../../../runtime/index.js";
 import { explaining, openSource } from "../../session/open-node.js";
 import { prepare, type PrepareOptions } from "../../session/prepared-node.js";
-import { openTrained } from "../../session/trained-node.js";
+import { openTrained } from "../../../models/runs/trained-node.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { tuningsOn } from "../program/tunings.js";

@@ -11,7 +11,7 @@ import { openWeights } from "../../../runtime/node.js";
 import { expectHeld } from "../../../runtime/weights/held.js";
 import { readingInTurns } from "../../../runtime/weights/in-turns.js";
 import { fileDtype, toBytes } from "../../../runtime/weights/to-bytes.js";
-import { SourceError } from "../../session/errors.js";
+import { SourceError } from "../../../models/errors.js";
 import { ensureWritable, writeParts } from "../source/files.js";
 import { folderOf, modelText } from "../source/model-file.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { expectFolderName, expectUnchanged, writeFolder } from "../../build/folder-node.js";
 import { TORCH_FILES, torchFolder } from "../../export/torch.js";
-import { openTrained } from "../../session/trained-node.js";
+import { openTrained } from "../../../models/runs/trained-node.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { folderOf } from "../source/model-file.js";
 import { out, outJson } from "../terminal/terminal.js";

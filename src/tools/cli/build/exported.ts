@@ -10,7 +10,7 @@ import { asProgramWeight, type ProgramWeight } from "../../../runtime/program/pr
 import { matchWeights, readWeight, type Words } from "../../../runtime/index.js";
 import { openWeights, saveWeights, type SaveOptions } from "../../../runtime/node.js";
 import { readingInTurns } from "../../../runtime/weights/in-turns.js";
-import { SourceError } from "../../session/errors.js";
+import { SourceError } from "../../../models/errors.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { turn } from "../terminal/ending.js";
 import { modelText } from "../source/model-file.js";

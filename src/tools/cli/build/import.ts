@@ -9,7 +9,7 @@ import { hubHint } from "../source/not-source.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
 import { folderOf } from "../source/model-file.js";
-import { openTrained } from "../../session/trained-node.js";
+import { openTrained } from "../../../models/runs/trained-node.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { tell, tellLost } from "../source/trained.js";
 import type { Flags } from "../tree/declare.js";

@@ -7,7 +7,7 @@ import { matchWeights, readWeight, type Words } from "../../../runtime/index.js"
 import { openWeights, saveWeights, type SaveOptions } from "../../../runtime/node.js";
 import { readingInTurns } from "../../../runtime/weights/in-turns.js";
 import { BLOCKS_OF, pathsInBlocks } from "../../../runtime/weights/stored.js";
-import { openTrained } from "../../session/trained-node.js";
+import { openTrained } from "../../../models/runs/trained-node.js";
 import { tellLost } from "../source/trained.js";
 import { turn } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";

@@ -1,6 +1,6 @@
 // `modc merge`: the weights of a training run as one file, or as a checkpoint that needs no other.
 import { mergeToFolder, mergeTrained } from "../../session/merge-node.js";
-import { openTrained } from "../../session/trained-node.js";
+import { openTrained } from "../../../models/runs/trained-node.js";
 import { expectAllKept } from "../source/outputs.js";
 import { tell, tellLost } from "../source/trained.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";

@@ -1,6 +1,6 @@
 // `modc quantize`: a checkpoint with its weights as integers with scales.
 import { existsSync } from "node:fs";
-import { quantizeCheckpoint } from "../../../models/families/quantize-node.js";
+import { quantizeCheckpoint } from "../../../models/made/quantize-node.js";
 import { folderOf } from "../source/model-file.js";
 import { hubHint } from "../source/not-source.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";

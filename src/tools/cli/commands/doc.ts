@@ -2,7 +2,7 @@
 import { type Documented, documentedIn, functionDocs, libraryDocs } from "../../../language/check/documented.js";
 import type { SourceFile } from "../../../language/diagnostics/span.js";
 import { parse } from "../../../language/syntax/parse.js";
-import { SourceError } from "../../session/errors.js";
+import { SourceError } from "../../../models/errors.js";
 import { didYouMean } from "../tree/did-you-mean.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { readSource, STDIN } from "../source/files.js";

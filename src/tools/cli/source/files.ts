@@ -7,7 +7,7 @@ import { lineAndColumn, type SourceFile } from "../../../language/diagnostics/sp
 import { makeFolders, placeOf, whyUnwritten, writePieces, writeWhole } from "../../../ground/files/place-node.js";
 import { readAny, readRegular } from "../../../ground/files/regular-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
-import { importsBeside } from "../../session/imports-node.js";
+import { importsBeside } from "../../../models/opened/source-node.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
 import { expectKept } from "./outputs.js";

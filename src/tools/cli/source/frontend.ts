@@ -5,7 +5,7 @@ import type { Model } from "../../../language/check/model.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { Precision, Target } from "../../../runtime/program/target.js";
 import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
-import { SourceError } from "../../session/errors.js";
+import { SourceError } from "../../../models/errors.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import type { Read } from "../../../language/check/names/files.js";

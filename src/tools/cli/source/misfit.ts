@@ -1,6 +1,6 @@
 // The error for weights that do not fit a model; its hint names the parameter that explains it, if there is one.
 import type { WeightsError } from "../../../runtime/device/errors.js";
-import { explainWeights, explanation } from "../../session/explain-weights.js";
+import { explainWeights, explanation } from "../../../models/opened/explain-weights.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { modelText } from "./model-file.js";
 import type { ModelFlags } from "../tree/options.js";

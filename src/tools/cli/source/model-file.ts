@@ -6,7 +6,7 @@ import type { SourceFile } from "../../../language/diagnostics/span.js";
 import { checkpointFiles, isCheckpoint, type CheckpointFiles } from "../../../models/families/files-node.js";
 import { isTorchFile, torchHint } from "../../../models/families/torch-files.js";
 import type { Read } from "../../../language/check/names/files.js";
-import { openTrained } from "../../session/trained-node.js";
+import { openTrained } from "../../../models/runs/trained-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { hubHint, notSource } from "./not-source.js";

@@ -2,9 +2,9 @@
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { check } from "../../../language/check/check.js";
 import type { Model } from "../../../language/check/model.js";
-import { liveParameters, trainedLive } from "../../session/live-node.js";
-import type { Manifest } from "../../session/manifest.js";
-import { openTrained, trainedTokenizer, type Trained } from "../../session/trained-node.js";
+import { liveParameters, trainedLive } from "../../../models/opened/live.js";
+import type { Manifest } from "../../../models/runs/manifest.js";
+import { openTrained, trainedTokenizer, type Trained } from "../../../models/runs/trained-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { mergedPairs, type Pairs } from "../tree/arguments.js";
 import { weightsOf } from "./beyond-bound.js";

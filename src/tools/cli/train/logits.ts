@@ -2,7 +2,7 @@
 import { pathsOfRoutes } from "../../../runtime/program/observed.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { batchesOf } from "../../train/batches.js";
-import { SourceError } from "../../session/errors.js";
+import { SourceError } from "../../../models/errors.js";
 import { evaluateText } from "../../train/evaluate.js";
 import type { Window } from "../../train/windows.js";
 import { formatBytes, LimitError, OutOfMemoryError } from "../../../runtime/device/errors.js";

@@ -1,8 +1,8 @@
 // Errors of sessions: what is wrong with a model, in one sentence with a hint, or the diagnostics of its source.
-import { ModcError, type FaultOptions } from "../../ground/base/errors.js";
-import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
-import { formatDiagnostics } from "../../language/diagnostics/format.js";
-import type { SourceFile } from "../../language/diagnostics/span.js";
+import { ModcError, type FaultOptions } from "../ground/base/errors.js";
+import type { Diagnostic } from "../language/diagnostics/diagnostic.js";
+import { formatDiagnostics } from "../language/diagnostics/format.js";
+import type { SourceFile } from "../language/diagnostics/span.js";
 
 /** A model that cannot be opened, or an unsupported request to its session. */
 export class SessionError extends ModcError<"session" | "source"> {

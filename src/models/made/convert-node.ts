@@ -8,10 +8,10 @@ import { initialWeightsInTurns } from "../../runtime/weights/init.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { openWeights, saveWeights } from "../../runtime/node.js";
-import { decoderSource, type Routing } from "./decoder-source.js";
-import { CheckpointError } from "./errors.js";
-import { checkpointFiles, MODEL_FILE } from "./files-node.js";
-import { checkpointConfig } from "./folder-node.js";
+import { decoderSource, type Routing } from "../families/decoder-source.js";
+import { CheckpointError } from "../families/errors.js";
+import { checkpointFiles, MODEL_FILE } from "../families/files-node.js";
+import { checkpointConfig } from "../families/folder-node.js";
 import { expectFree, floatsLike, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
 
 export interface ConvertOptions {

@@ -8,8 +8,8 @@ import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { isGgufPath } from "../../runtime/weights/gguf/header-node.js";
 import { readRegular } from "../../ground/files/regular-node.js";
-import { isFolder } from "../../models/tokenizer/folder-node.js";
-import { SessionError } from "./errors.js";
+import { isFolder } from "../tokenizer/folder-node.js";
+import { SessionError } from "../errors.js";
 import {
   MANIFEST,
   MODEL,

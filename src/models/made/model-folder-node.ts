@@ -18,9 +18,9 @@ import { isGgufPath } from "../../runtime/weights/gguf/header-node.js";
 import { leftover } from "../../runtime/node.js";
 import { asFileName } from "../../ground/files/place-node.js";
 import { openGgufTokenizer } from "../tokenizer/tokenizer-node.js";
-import { CheckpointError } from "./errors.js";
-import { checkpointFiles, MODEL_FILE } from "./files-node.js";
-import { checkpointText, readConfigText } from "./folder-node.js";
+import { CheckpointError } from "../families/errors.js";
+import { checkpointFiles, MODEL_FILE } from "../families/files-node.js";
+import { checkpointText, readConfigText } from "../families/folder-node.js";
 
 /** Yields to the event loop, so that an interrupt is handled and temporary files are removed. */
 export const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

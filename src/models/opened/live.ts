@@ -3,7 +3,7 @@ import { check } from "../../language/check/check.js";
 import type { LiveParameter } from "../../language/check/model.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
-import { openTrained } from "./trained-node.js";
+import { openTrained } from "../runs/trained-node.js";
 
 /** A model's source, which of its models is meant, and its parameters. */
 export interface LiveOf {

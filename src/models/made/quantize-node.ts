@@ -6,9 +6,9 @@ import { matchWeights, readWeight } from "../../runtime/index.js";
 import { openWeights, saveWeights } from "../../runtime/node.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { BLOCKS_OF, pathsInBlocks } from "../../runtime/weights/stored.js";
-import { CheckpointError } from "./errors.js";
-import { checkpointFiles } from "./files-node.js";
-import { checkpointSource } from "./folder-node.js";
+import { CheckpointError } from "../families/errors.js";
+import { checkpointFiles } from "../families/files-node.js";
+import { checkpointSource } from "../families/folder-node.js";
 import { expectFree, floatsLike, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
 
 export interface Quantized {
