@@ -15,7 +15,7 @@ import { Readings } from "./readings.js";
 import { staleOf } from "./stale.js";
 import { differenceOf, movedBy, Text, type Change, type Difference, type Encoding } from "./text.js";
 import { Trees } from "./trees.js";
-import { canonical, folderOf, inFolder, relativePath, resolved } from "./uris.js";
+import { canonical, parentOf, inFolder, relativePath, resolved } from "./uris.js";
 
 /** An open text. */
 interface Open {
@@ -215,7 +215,7 @@ export class Project {
     return (
       this.#open.has(target) ||
       this.rootsOf(file).some(
-        (root) => target.startsWith(folderOf(root)) && this.host.refusal(target, folderOf(root)) === null,
+        (root) => target.startsWith(parentOf(root)) && this.host.refusal(target, parentOf(root)) === null,
       ) ||
       this.host.files().includes(target)
     );
@@ -330,7 +330,7 @@ export class Project {
     reads: Set<string>,
     texts: Map<string, string>,
   ): Generator<ReviewStep, Review> {
-    const folder = folderOf(root);
+    const folder = parentOf(root);
     const nameOf = (path: string): string => inFolder(folder, path);
     const read: Read = (path) => {
       const file = nameOf(path);

@@ -1,6 +1,6 @@
 // Finds reviews of outdated texts: closed files may change on the disk without a notification.
 import type { Host } from "./host.js";
-import { folderOf } from "./uris.js";
+import { parentOf } from "./uris.js";
 
 interface Texts {
   readonly host: Pick<Host, "refusal">;
@@ -22,7 +22,7 @@ export function staleOf(reviews: ReadonlyMap<string, Read>, of: Texts): readonly
     return now.get(file)!;
   };
   return [...reviews].flatMap(([root, { reads, texts }]) => {
-    const mayRead = (file: string): boolean => of.host.refusal(file, folderOf(root)) === null;
+    const mayRead = (file: string): boolean => of.host.refusal(file, parentOf(root)) === null;
     const isAsItWas = (file: string): boolean =>
       of.isOpen(file) || (texts.get(file) ?? null) === (mayRead(file) ? textNow(file) : null);
     return [...reads].every(isAsItWas) ? [] : [root];

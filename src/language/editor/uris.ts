@@ -26,7 +26,7 @@ function decoded(part: string): string {
 const encoded = (part: string): string => encodeURIComponent(part).replaceAll("%3A", ":");
 
 /** The URI of a file's folder, with a trailing slash. */
-export const folderOf = (uri: string): string => uri.slice(0, uri.lastIndexOf("/") + 1);
+export const parentOf = (uri: string): string => uri.slice(0, uri.lastIndexOf("/") + 1);
 
 /** The URI of a path in a folder. The path must not contain `.` or `..`. */
 export const inFolder = (folder: string, path: string): string => folder + path.split("/").map(encoded).join("/");
@@ -37,7 +37,7 @@ export const nameOf = (uri: string): string => decoded(uri.slice(uri.lastIndexOf
 /** The URI that a relative path refers to, seen from a file; null if the path leaves the root or is not relative. */
 export function resolved(uri: string, path: string): string | null {
   if (!/^\.\.?\//.test(path) || path.includes("\\")) return null;
-  const parts = folderOf(uri).split("/").slice(0, -1);
+  const parts = parentOf(uri).split("/").slice(0, -1);
   for (const part of path.split("/")) {
     if (part === "" || part === ".") continue;
     if (part !== "..") parts.push(encoded(part));
@@ -49,7 +49,7 @@ export function resolved(uri: string, path: string): string | null {
 
 /** The import path from one file to another: a relative path; null across schemes. */
 export function relativePath(from: string, to: string): string | null {
-  const a = folderOf(from).split("/").slice(0, -1);
+  const a = parentOf(from).split("/").slice(0, -1);
   const b = to.split("/");
   if (a[0] !== b[0]) return null;
   let same = 0;

@@ -41,11 +41,11 @@ export function huggingFaceFolder(options: HuggingFaceOptions): HuggingFaceFolde
   const notes = new SourceNotes(options.sources, options.models[0].file);
   return inSource(
     (span) => notes.place(span),
-    () => folderOf(options, notes),
+    () => filesOf(options, notes),
   );
 }
 
-function folderOf(
+function filesOf(
   {
     models: given,
     family = () => [],
