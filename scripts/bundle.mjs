@@ -26,6 +26,7 @@ const LEFT_OUT = {
   "src/runtime/weights/safetensors": ["readSafetensors"],
   "src/runtime/weights/gguf/weights": ["readGguf"],
   "src/runtime/weights/match": ["matchWeights", "readWeight"],
+  "src/runtime/weights/matched": ["MatchedSource"],
   "src/runtime/weights/init": ["initialValues"],
   "src/generation/generate/positions": ["positionsOn"],
   "src/runtime/device/matrices": ["matricesOf"],

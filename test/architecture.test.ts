@@ -40,7 +40,7 @@ const WINGS: Readonly<Record<string, Wing>> = {
     imports: ["ground", "language", "runtime/program"],
   },
   models: {
-    rooms: ["errors", "tokenizer", "families", "runs", "opened", "made"],
+    rooms: ["errors", "tokenizer", "families", "runs", "open", "opened", "made", "open-node"],
     imports: ["ground", "language", "compiler", "runtime"],
   },
   generation: {

@@ -2,7 +2,7 @@
 import { compileGeneration } from "../../src/compiler/compile-generation.js";
 import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
 import { createGenerator } from "../../src/generation/generate/index.js";
-import { checkpointSource } from "../../src/models/families/folder-node.js";
+import { openModel } from "../../src/models/open-node.js";
 import { openDevice } from "../../src/runtime/index.js";
 import { openWeights } from "../../src/runtime/node.js";
 import type { WeightType } from "../../src/runtime/program/target.js";
@@ -12,7 +12,9 @@ const WEIGHTS_AS: Readonly<Record<string, WeightType>> = { Q8_0: "q8", Q4_0: "q4
 
 export async function openModc(path: string): Promise<Opened> {
   const device = await openDevice();
-  const { file, text } = checkpointSource(path);
+  const model = await openModel(path);
+  const { file, text } = model.source;
+  await model.close();
   const weights = WEIGHTS_AS[await typeOf(path)] ?? "f32";
   const { generation, diagnostics, sources } = compileGeneration(text, {
     file,

@@ -2,24 +2,23 @@
 // weights, tokenizer. Node only.
 import { countOf } from "../../ground/base/collections.js";
 import { check } from "../../language/check/check.js";
-import { invariant } from "../../ground/base/invariant.js";
+import { bug, invariant } from "../../ground/base/invariant.js";
 import { asProgramWeight, type ProgramWeight } from "../../runtime/program/program.js";
 import { initialWeightsInTurns } from "../../runtime/weights/init.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
-import { openWeights, saveWeights } from "../../runtime/node.js";
+import { saveWeights } from "../../runtime/node.js";
+import type { WeightSource } from "../../runtime/weights/source.js";
 import { decoderSource, type Routing } from "../families/decoder-source.js";
 import { CheckpointError } from "../families/errors.js";
-import { checkpointFiles, MODEL_FILE } from "../families/files-node.js";
-import { checkpointConfig } from "../families/folder-node.js";
-import { expectFree, floatsLike, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
+import { MODEL_FILE } from "../families/files-node.js";
+import type { OpenedModel } from "../open.js";
+import { expectFree, floatsLike, noWeights, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
 
 export interface ConvertOptions {
   readonly routing: Routing;
   /** Seed of the predictors' inner weights, which the dense model does not determine. */
   readonly seed: number;
-  /** The dense model's weights. Default: the weights in its folder. */
-  readonly weights?: string;
 }
 
 export interface Converted {
@@ -53,16 +52,17 @@ const INITIAL_VALUES: readonly (readonly [ending: string, value: number])[] = [
 const isNew = ({ path }: { readonly path: string }): boolean => /^layers\.\d+\.(?:router|guess)\./.test(path);
 
 /**
- * Writes a folder that commands open like the dense model's folder. The folder appears complete or not at all. Throws
- * CheckpointError and WeightsError.
+ * Writes a folder that commands open like the dense model, which a configuration describes. The folder appears complete
+ * or not at all. Throws CheckpointError and WeightsError.
  */
-export async function convertFolder(
-  folder: string,
+export async function convertModel(
+  dense: OpenedModel,
   output: string,
-  { routing, seed, weights: named }: ConvertOptions,
+  { routing, seed }: ConvertOptions,
 ): Promise<Converted> {
   expectFree(output);
-  const config = checkpointConfig(folder);
+  const { path: folder, weights: stored } = dense;
+  const config = dense.describe() ?? bug(`${folder} has no configuration`);
   if (routing.every > config.depth)
     throw new CheckpointError(
       "bad-option",
@@ -70,20 +70,14 @@ export async function convertFolder(
     );
   if (config.loops)
     throw new CheckpointError("bad-option", `the layers of ${folder} run in loops, which tokens leave: none is routed`);
-  const files = checkpointFiles(folder);
-  const dense = named ?? files.weights;
-  if (dense === null)
-    throw new CheckpointError(
-      "bad-folder",
-      `${folder} has no weights: neither model.safetensors nor model.safetensors.index.json`,
-    );
+  if (stored === null) throw noWeights(folder);
   const text = decoderSource(config, routing);
   const { model } = check({ file: MODEL_FILE, text }, { phase: "infer", read: () => null });
   invariant(model !== null, "the routed model of a configuration does not check");
   const weights = model.weights.map((weight) => asProgramWeight(weight));
   const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
-  await writeModelFolder(output, folder, text, (to) =>
-    writeWeights(dense, to, { weights, ignore: model.ignore, kept }, seed),
+  await writeModelFolder(output, dense, text, async (to) =>
+    writeWeights(await stored.source(), to, { weights, ignore: model.ignore, kept }, seed),
   );
   const count = (some: readonly ProgramWeight[]): number => some.reduce((sum, w) => sum + countOf(w.shape), 0);
   return {
@@ -100,7 +94,7 @@ export async function convertFolder(
  * F32. States stay in F32.
  */
 async function writeWeights(
-  from: string,
+  source: WeightSource,
   to: string,
   {
     weights,
@@ -113,21 +107,16 @@ async function writeWeights(
   },
   seed: number,
 ): Promise<void> {
-  const source = await openWeights(from);
-  try {
-    const matched = matchWeights({ weights: weights.filter((w) => !isNew(w)), ignore }, source);
-    const stored = weights.flatMap((w) =>
-      isNew(w) || kept.has(w.path) ? [] : matched.get(w)!.map((key) => source.tensors.get(key)!.dtype),
-    );
-    const floats = floatsLike(stored);
-    const fromSeed = initialWeightsInTurns(seed, yieldToEvents);
-    const values = (weight: ProgramWeight): Words | Promise<Words> => {
-      if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, readingInTurns(yieldToEvents));
-      const start = INITIAL_VALUES.find(([ending]) => weight.path.endsWith(ending));
-      return start === undefined ? fromSeed(weight) : new Float32Array(countOf(weight.shape)).fill(start[1]);
-    };
-    await saveWeights(to, { weights }, values, { floats, kept });
-  } finally {
-    await source.close();
-  }
+  const matched = matchWeights({ weights: weights.filter((w) => !isNew(w)), ignore }, source);
+  const stored = weights.flatMap((w) =>
+    isNew(w) || kept.has(w.path) ? [] : matched.get(w)!.map((key) => source.tensors.get(key)!.dtype),
+  );
+  const floats = floatsLike(stored);
+  const fromSeed = initialWeightsInTurns(seed, yieldToEvents);
+  const values = (weight: ProgramWeight): Words | Promise<Words> => {
+    if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, readingInTurns(yieldToEvents));
+    const start = INITIAL_VALUES.find(([ending]) => weight.path.endsWith(ending));
+    return start === undefined ? fromSeed(weight) : new Float32Array(countOf(weight.shape)).fill(start[1]);
+  };
+  await saveWeights(to, { weights }, values, { floats, kept });
 }

@@ -14,13 +14,12 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";
-import { isGgufPath } from "../../runtime/weights/gguf/header-node.js";
 import { leftover } from "../../runtime/node.js";
 import { asFileName } from "../../ground/files/place-node.js";
-import { openGgufTokenizer } from "../tokenizer/tokenizer-node.js";
 import { CheckpointError } from "../families/errors.js";
 import { checkpointFiles, MODEL_FILE } from "../families/files-node.js";
-import { checkpointText, readConfigText } from "../families/folder-node.js";
+import { readConfigText } from "../families/folder-node.js";
+import type { OpenedModel } from "../open.js";
 
 /** Yields to the event loop, so that an interrupt is handled and temporary files are removed. */
 export const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
@@ -72,21 +71,29 @@ function writing<T>(output: string, body: () => T): T {
   }
 }
 
+/** The error for a checkpoint without weights. */
+export const noWeights = (path: string): CheckpointError =>
+  new CheckpointError(
+    "bad-folder",
+    `${path} has no weights: neither model.safetensors nor model.safetensors.index.json`,
+  );
+
 /**
  * Writes a folder that commands open like the checkpoint `from`, with this text as its model and with weights that
  * `writeWeights` writes to the path passed to it. The folder appears complete or not at all.
  */
 export const writeModelFolder = (
   output: string,
-  from: string,
+  from: OpenedModel,
   text: string,
   writeWeights: (path: string) => Promise<void>,
 ): Promise<void> =>
   writeFresh(output, async (fresh) => {
     writeFileSync(join(fresh, MODEL_FILE), text);
     await writeWeights(join(fresh, "model.safetensors"));
-    for (const [name, own] of await textsOf(from)) writeFileSync(join(fresh, name), own);
-    if (checkpointFiles(from).generationConfig === null) await writeEnds(from, fresh);
+    const texts = await textsOf(from);
+    for (const [name, own] of texts) writeFileSync(join(fresh, name), own);
+    if (texts.every(([name]) => name !== GENERATION)) await writeEnds(from, fresh);
   });
 
 /** Writes a folder with a function that fills it. The folder appears complete or not at all. */
@@ -124,24 +131,24 @@ function removeEmpty(folder: string): void {
   }
 }
 
-/** The texts of the tokenizer's files and of the generation defaults, by file name. */
-async function textsOf(folder: string): Promise<readonly (readonly [name: string, text: string])[]> {
-  if (isGgufPath(folder)) {
-    const texts = (await openGgufTokenizer(folder))?.texts;
-    if (texts === undefined) return [];
-    const config = texts.config === null ? [] : [["tokenizer_config.json", texts.config] as const];
-    return [["tokenizer.json", texts.tokenizer], ...config];
+const GENERATION = "generation_config.json";
+
+/** The tokenizer's files and the defaults of generation, by the names of such files. */
+async function textsOf(from: OpenedModel): Promise<readonly (readonly [name: string, text: string])[]> {
+  if (from.kind === "gguf") {
+    const { files } = await from.texts();
+    if (files === null) return [];
+    const config = files.config === null ? [] : [["tokenizer_config.json", files.config] as const];
+    return [["tokenizer.json", files.tokenizer], ...config];
   }
-  const { tokenizer, tokenizerConfig, chatTemplate, generationConfig } = checkpointFiles(folder);
+  const { tokenizer, tokenizerConfig, chatTemplate, generationConfig } = checkpointFiles(from.path);
   return [tokenizer, tokenizerConfig, chatTemplate, generationConfig].flatMap((file) =>
     file === null ? [] : [[basename(file), readConfigText(file)] as const],
   );
 }
 
-/**
- * Writes the end-of-text settings of `config.json`. The file itself is not copied, since it describes the dense model.
- */
-async function writeEnds(from: string, to: string): Promise<void> {
-  const { ends } = (await checkpointText(from)).generation;
-  if (ends.length > 0) writeFileSync(join(to, "generation_config.json"), `${JSON.stringify({ eos_token_id: ends })}\n`);
+/** Writes the end-of-text settings of `config.json`, which itself is not copied, since it describes the dense model. */
+async function writeEnds(from: OpenedModel, to: string): Promise<void> {
+  const { ends } = (await from.texts()).defaults;
+  if (ends.length > 0) writeFileSync(join(to, GENERATION), `${JSON.stringify({ eos_token_id: ends })}\n`);
 }

@@ -2,14 +2,13 @@
 import { countOf } from "../../ground/base/collections.js";
 import { compile } from "../../compiler/compile.js";
 import { asProgramWeight } from "../../runtime/program/program.js";
-import { matchWeights, readWeight } from "../../runtime/index.js";
-import { openWeights, saveWeights } from "../../runtime/node.js";
+import { readWeight } from "../../runtime/index.js";
+import { saveWeights } from "../../runtime/node.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { BLOCKS_OF, pathsInBlocks } from "../../runtime/weights/stored.js";
 import { CheckpointError } from "../families/errors.js";
-import { checkpointFiles } from "../families/files-node.js";
-import { checkpointSource } from "../families/folder-node.js";
-import { expectFree, floatsLike, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
+import type { OpenedModel } from "../open.js";
+import { expectFree, floatsLike, noWeights, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
 
 export interface Quantized {
   /** The model's name. */
@@ -20,44 +19,35 @@ export interface Quantized {
 }
 
 /**
- * Writes a folder that commands open like the checkpoint, a folder or a GGUF file. Weights that devices do not read in
- * blocks (`Precision`) keep the checkpoint's type, if it has one type. The folder appears complete or not at all.
- * Throws CheckpointError and WeightsError.
+ * Writes a folder that commands open like the checkpoint. Weights that devices do not read in
+ * blocks (`Precision`) keep the checkpoint's type, if it has one. It appears complete or not at all. Throws
+ * CheckpointError and WeightsError.
  */
-export async function quantizeCheckpoint(from: string, output: string, weightsAs: "q8" | "q4"): Promise<Quantized> {
+export async function quantizeModel(from: OpenedModel, output: string, weightsAs: "q8" | "q4"): Promise<Quantized> {
   expectFree(output);
-  const source = checkpointSource(from);
-  const { weights: path } = checkpointFiles(from);
-  if (path === null)
-    throw new CheckpointError(
-      "bad-folder",
-      `${from} has no weights: neither model.safetensors nor model.safetensors.index.json`,
-    );
+  const { path, source, weights: file } = from;
+  if (file === null) throw noWeights(path);
   const { program, model, diagnostics } = compile(source.text, {
     file: source.file,
     precision: { weights: weightsAs },
   });
   if (!program || !model)
     throw new CheckpointError("bad-folder", `${source.file} does not compile: ${diagnostics[0]?.message ?? ""}`, {
-      hint: `modc check ${from}`,
+      hint: `modc check ${path}`,
     });
   const weights = model.weights.map((weight) => asProgramWeight(weight));
   const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
   const paths = pathsInBlocks(program, weightsAs);
-  const opened = await openWeights(path);
-  try {
-    const matched = matchWeights({ weights, ignore: model.ignore }, opened);
-    const floats = floatsLike([...opened.tensors.values()].map((t) => t.dtype));
-    await writeModelFolder(output, from, source.text, (to) =>
-      saveWeights(to, { weights }, (w) => readWeight(w, matched.get(w)!, opened, readingInTurns(yieldToEvents)), {
-        floats,
-        kept,
-        quantized: { type: BLOCKS_OF[weightsAs], paths },
-      }),
-    );
-  } finally {
-    await opened.close();
-  }
+  const opened = await file.source();
+  const matched = opened.match({ weights, ignore: model.ignore });
+  const floats = floatsLike([...opened.tensors.values()].map((t) => t.dtype));
+  await writeModelFolder(output, from, source.text, (to) =>
+    saveWeights(to, { weights }, (w) => readWeight(w, matched.get(w)!, opened, readingInTurns(yieldToEvents)), {
+      floats,
+      kept,
+      quantized: { type: BLOCKS_OF[weightsAs], paths },
+    }),
+  );
   const numbers = (all: typeof weights): number => all.reduce((sum, w) => sum + countOf(w.shape), 0);
   return {
     model: model.name,

@@ -1,13 +1,27 @@
-// Reads the imports of a model's file, restricted to the file's own folder. Node only.
+// Reads the source of a model and its imports, which must be in the folder of its file. Node only.
 import { realpathSync } from "node:fs";
 import { dirname, join, resolve, sep } from "node:path";
+import { errnoOf, reasonOf } from "../../ground/base/errno.js";
+import { readRegular } from "../../ground/files/regular-node.js";
 import type { Read } from "../../language/check/names/files.js";
+import type { SourceFile } from "../../language/diagnostics/span.js";
+import { SessionError } from "../errors.js";
+
+/** Reads the files of a source. The command line has a reader of its own: it also reads standard input. */
+export interface SourceReader {
+  /** The name of a file in messages; its imports are relative to the folder of that name. */
+  readonly nameOf: (path: string) => string;
+  /** The text of a model. */
+  readonly model: (path: string) => SourceFile;
+  /** The text of an imported file, or why it is not read. */
+  readonly imported: (path: string) => Exclude<ReturnType<Read>, null>;
+}
 
 /**
  * Returns a function that reads imported files by their path relative to the root file's folder: null for a missing
  * file. Refuses files whose real path is outside that folder, also through links.
  */
-export function importsBeside(root: string, readText: (path: string) => Exclude<ReturnType<Read>, null>): Read {
+export function importsBeside(root: string, readText: SourceReader["imported"]): Read {
   const folder = dirname(resolve(root));
   return (path) => {
     const full = join(folder, path);
@@ -23,4 +37,29 @@ export function importsBeside(root: string, readText: (path: string) => Exclude<
     }
     return readText(full);
   };
+}
+
+/** Reads files as the library does. Throws SessionError. */
+export const fromDisk: SourceReader = {
+  nameOf: (path) => path,
+  model: (path) => ({ file: path, text: readText(path) }),
+  imported: readText,
+};
+
+const MAX_BYTES = 64 * 1024 * 1024;
+
+/** Reads UTF-8 text, without its byte-order mark. Throws SessionError. */
+function readText(path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      readRegular(path, MAX_BYTES, (size) => new SessionError(`${path} has ${size} bytes: no source is so large`)),
+    );
+  } catch (cause) {
+    if (cause instanceof SessionError) throw cause;
+    const code = errnoOf(cause);
+    // Node's errors have a `code`
+    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA";
+    const reason = code !== null ? reasonOf(code) : undecoded ? "it is not UTF-8 text" : String(cause);
+    throw new SessionError(`cannot read ${path}: ${reason}`, { cause });
+  }
 }

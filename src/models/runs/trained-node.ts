@@ -6,9 +6,8 @@ import { isAbsolute, join } from "node:path";
 import { errnoOf, NOT_REGULAR, reasonOf } from "../../ground/base/errno.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
-import { isGgufPath } from "../../runtime/weights/gguf/header-node.js";
 import { readRegular } from "../../ground/files/regular-node.js";
-import { isFolder } from "../tokenizer/folder-node.js";
+import { isFolder, isGgufPath } from "../tokenizer/folder-node.js";
 import { SessionError } from "../errors.js";
 import {
   MANIFEST,
@@ -90,34 +89,29 @@ export function openTrained(path: string): Trained | null {
 /** A number as the language writes it. */
 const expressionOf = (value: number): string => String(value).replace("e+", "e");
 
-/**
- * Replaces the path of a run's folder by that of its checkpoint; any other weights are unchanged. Throws as
- * `openTrained` does.
- */
-export const trainedWeights = <W>(weights: W): W | string =>
-  typeof weights === "string" ? (openTrained(weights)?.path ?? weights) : weights;
-
-/** The named tokenizer, else that of the run. Throws SessionError if the latter no longer exists. */
-export function trainedTokenizer({ path, tokenizer }: Trained, named: string | null): string | null {
-  if (named !== null || tokenizer === null) return named;
-  if (isAbsolute(tokenizer) && !existsSync(tokenizer))
+/** The path of the tokenizer that a run was begun with; null for bytes. Throws SessionError if it is gone. */
+export function trainedTokenizer({ path, tokenizer }: Trained): string | null {
+  if (tokenizer !== null && isAbsolute(tokenizer) && !existsSync(tokenizer))
     throw new SessionError(`${tokenizer}, the tokenizer that ${path} was trained with, is gone`, {
       hint: "say where it is now: --tokenizer",
     });
   return tokenizer;
 }
 
+/** Whether a path is a run or one of its checkpoints. Throws SessionError for a run without a checkpoint. */
+export const isTrained = (path: string): boolean => placeOf(path) !== null;
+
 function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
   if (!isFolder(path)) return null;
-  if (isCheckpoint(path)) return { path, chosen: null };
+  if (isStepFolder(path)) return { path, chosen: null };
   const folder = isFolder(join(path, CHECKPOINTS)) ? join(path, CHECKPOINTS) : path;
-  const link = LINKS.find((name) => isCheckpoint(join(folder, name)));
+  const link = LINKS.find((name) => isStepFolder(join(folder, name)));
   if (link !== undefined) return { path: realpathSync(join(folder, link)), chosen: link };
   const newest =
     folder === path
       ? undefined
       : readdirSync(folder)
-          .filter((name) => STEP_FOLDER.test(name) && isCheckpoint(join(folder, name)))
+          .filter((name) => STEP_FOLDER.test(name) && isStepFolder(join(folder, name)))
           .sort((a, b) => stepOf(a) - stepOf(b))
           .at(-1);
   if (newest !== undefined) return { path: join(folder, newest), chosen: "newest" };
@@ -134,8 +128,8 @@ function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
 /** What a checkpoint of an exported `train.py` has. */
 const OF_PYTORCH = "run.json";
 
-/** Whether a folder is a checkpoint, by the names of its files. */
-export const isCheckpoint = (path: string): boolean => [MANIFEST, STATE].every((name) => existsSync(join(path, name)));
+/** Whether a folder is a checkpoint of a run, by the names of its files. */
+export const isStepFolder = (path: string): boolean => [MANIFEST, STATE].every((name) => existsSync(join(path, name)));
 
 function readManifest(path: string): Manifest {
   const tooLarge = (size: number): Error =>

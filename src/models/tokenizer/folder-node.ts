@@ -1,5 +1,6 @@
-// Whether a path is a folder. Node only.
+// What kind of file a path names: a folder, or a GGUF file. Node only.
 import { statSync } from "node:fs";
+import { hasGgufName } from "../../runtime/weights/gguf/magic.js";
 
 /** False also for an unreachable path; the reader of the path reports the reason. */
 export function isFolder(path: string): boolean {
@@ -9,3 +10,6 @@ export function isFolder(path: string): boolean {
     return false; // the reader reports why it cannot be reached
   }
 }
+
+/** Whether a path is named as GGUF files are, and is no folder. The reader of an unreachable path reports the reason. */
+export const isGgufPath = (path: string): boolean => hasGgufName(path) && !isFolder(path);

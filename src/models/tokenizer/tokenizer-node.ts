@@ -2,15 +2,18 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";
-import { isGgufPath, openHeader } from "../../runtime/weights/gguf/header-node.js";
+import { openGguf } from "../../runtime/weights/gguf/file-node.js";
+import type { GgufHeader } from "../../runtime/weights/gguf/header.js";
 import { readRegular } from "../../ground/files/regular-node.js";
 import type { Opening } from "./apart.js";
 import { Workers } from "./apart-node.js";
 import { chatTemplate, parseChatConfig, type ChatTemplate } from "./chat.js";
 import { TokenizerError } from "./errors.js";
-import { isFolder } from "./folder-node.js";
-import { ggufTokenizer } from "./gguf.js";
+import { isFolder, isGgufPath } from "./folder-node.js";
+import { ggufTokenizer, type GgufTokenizer } from "./gguf.js";
 import { readTokenizer, type Tokenizer } from "./tokenizer.js";
+
+export { ggufTokenizer } from "./gguf.js";
 
 /** A tokenizer with the chat settings of its folder. */
 export interface OpenedTokenizer {
@@ -70,16 +73,31 @@ const MAX_BYTES = 256 * 1024 * 1024;
  * it, or the tokenizer of a GGUF file. Throws TokenizerError, and WeightsError for a broken GGUF file.
  */
 export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
-  if (isGgufPath(path)) {
-    const opened = await openGgufTokenizer(path);
-    if (opened !== null) return opened;
-    throw new TokenizerError("bad-tokenizer", `${path} has no tokenizer: there is no tokenizer.ggml.model`);
-  }
-  const file = isFolder(path) ? join(path, "tokenizer.json") : path;
+  if (!isGgufPath(path)) return openJson(tokenizerFile(path));
+  const found = ggufTokenizer(await headerOf(path));
+  if (found === null) throw noTokenizer(path);
+  return openConverted(found, path);
+}
+
+/** The header of a GGUF file of which nothing else is read. Throws WeightsError. */
+export async function headerOf(path: string): Promise<GgufHeader> {
+  const { header, close } = await openGguf(path);
+  await close();
+  return header;
+}
+
+/** The error for a GGUF file without a tokenizer. */
+export const noTokenizer = (path: string): TokenizerError =>
+  new TokenizerError("bad-tokenizer", `${path} has no tokenizer: there is no tokenizer.ggml.model`);
+
+/** The `tokenizer.json` at a path, which may name its folder. */
+export const tokenizerFile = (path: string): string => (isFolder(path) ? join(path, "tokenizer.json") : path);
+
+/** The tokenizer of a `tokenizer.json` with that text, and of the files beside it. Throws TokenizerError. */
+export async function openJson(file: string, json = readText(file)): Promise<OpenedTokenizer> {
   const beside = (name: string): string | null =>
     existsSync(join(dirname(file), name)) ? join(dirname(file), name) : null;
   const [configFile, templateFile] = [beside("tokenizer_config.json"), beside("chat_template.jinja")];
-  const json = readText(file);
   const configText = configFile === null ? null : readText(configFile);
   const config = configText === null || configFile === null ? null : parseChatConfig(configText, configFile);
   const templateText = templateFile === null ? null : readText(templateFile);
@@ -101,14 +119,14 @@ export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   };
 }
 
-/** Opens the tokenizer of a GGUF file; null if it has none. Throws TokenizerError, and WeightsError for a broken file. */
-export async function openGgufTokenizer(path: string): Promise<OpenedTokenizer | null> {
-  const found = ggufTokenizer(openHeader(path));
-  if (found === null) return null;
-  const { config, ends } = found;
+/** The tokenizer that was made of a GGUF file's keys. Throws TokenizerError. */
+export async function openConverted(
+  { tokenizer: json, config, ends }: GgufTokenizer,
+  path: string,
+): Promise<OpenedTokenizer> {
   const { specials, template } = parseChatConfig(config, path);
   const { tokenizer, chat } = await openTexts(
-    { json: found.tokenizer, file: path, config },
+    { json, file: path, config },
     template === null ? null : { text: template, specials, file: path },
   );
   const end = specials.get("eos_token");
@@ -118,7 +136,7 @@ export async function openGgufTokenizer(path: string): Promise<OpenedTokenizer |
     end: end === undefined ? null : tokenizer.idOf(end),
     info: infoOf(specials, template),
     ends,
-    texts: { tokenizer: found.tokenizer, config, template: null },
+    texts: { tokenizer: json, config, template: null },
   };
 }
 

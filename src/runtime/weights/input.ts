@@ -25,3 +25,7 @@ export type WeightsInput =
 /** Whether the input is a response of `fetch`. */
 export const isResponse = (input: unknown): input is FetchedFile =>
   typeof input === "object" && input !== null && "headers" in input && "bodyUsed" in input && "status" in input;
+
+/** Whether the weights are to be downloaded. */
+export const isFarOff = (input: WeightsInput): boolean =>
+  isResponse(input) || /^https?:/i.test(typeof input === "string" ? input : "href" in input ? input.href : "");

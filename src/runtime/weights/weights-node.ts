@@ -1,6 +1,5 @@
 // Weights on disk: reads safetensors files tensor by tensor, with or without an index of shards, and GGUF files; writes
 // safetensors atomically. Node only.
-import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { isFloat, type Words } from "../../ground/base/dtype.js";
 import { realpath, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
@@ -9,23 +8,16 @@ import { isBlockType, type BlockType } from "../program/encodings/block-file.js"
 import type { Program, ProgramWeight } from "../program/program.js";
 import { quotedName, escapedName } from "../../ground/base/shown.js";
 import { WeightsError } from "../device/errors.js";
-import { whyUnwritten, writePieces } from "../../ground/files/place-node.js";
-import { headerOf, isGgufPath } from "./gguf/header-node.js";
-import { ggufWeights } from "./gguf/weights.js";
+import { writePieces } from "../../ground/files/place-node.js";
+import { openGguf } from "./gguf/file-node.js";
+import { hasGgufName } from "./gguf/magic.js";
 import { openRegular } from "../../ground/files/regular-node.js";
 import { BASE, openOverBase } from "./base-node.js";
 import { INDEX, readIndex, SINGLE } from "./folder-node.js";
 import { expectHeld } from "./held.js";
+import { reaching, readExactly } from "./reading-node.js";
 import { fileDtype, toBytes } from "./to-bytes.js";
-import {
-  headerBytes,
-  ofBytes,
-  parseHeader,
-  quantizedMetadata,
-  TRUNCATED,
-  writeHeader,
-  type FileTensor,
-} from "./safetensors.js";
+import { headerBytes, ofBytes, parseHeader, quantizedMetadata, writeHeader, type FileTensor } from "./safetensors.js";
 import type { TensorEntry, WeightSource } from "./source.js";
 
 /**
@@ -57,19 +49,25 @@ function pathOfAddress(address: string): string {
 }
 
 async function openFile(path: string, name: string): Promise<WeightSource> {
+  if (hasGgufName(path)) return openGgufWeights(path, name);
   const handle = await openRegular(path);
   try {
     const bytes = (await handle.stat()).size;
-    if (isGgufPath(path))
-      return ggufWeights(headerOf(handle.fd, bytes, name), {
-        read: (t) => reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name)),
-        close: () => handle.close(),
-      });
     const size = headerBytes(await readExactly(handle, 0, Math.min(8, bytes), name), bytes, name);
     const { tensors } = parseHeader(await readExactly(handle, 8, size, name), bytes, name);
     return { name, tensors, read: (key) => readTensor(handle, tensors, key, name), close: () => handle.close() };
   } catch (error) {
     await handle.close();
+    throw error;
+  }
+}
+
+async function openGgufWeights(path: string, name: string): Promise<WeightSource> {
+  const file = await openGguf(path, name);
+  try {
+    return { ...file.weights(name), close: () => file.close() };
+  } catch (error) {
+    await file.close();
     throw error;
   }
 }
@@ -83,19 +81,6 @@ async function readTensor(
   const t = tensors.get(key);
   if (!t) throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
   return reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name));
-}
-
-/** Reads exactly `bytes` bytes: a single read may return fewer, and at most 2 GiB. */
-async function readExactly(handle: FileHandle, offset: number, bytes: number, name: string): Promise<Uint8Array> {
-  const out = new Uint8Array(bytes);
-  let done = 0;
-  while (done < bytes) {
-    const { bytesRead } = await handle.read(out, done, Math.min(bytes - done, 1 << 30), offset + done);
-    if (bytesRead === 0)
-      throw new WeightsError(`${name} is truncated: it ends at byte ${offset + done}`, { hint: TRUNCATED });
-    done += bytesRead;
-  }
-  return out;
 }
 
 /** Opens an index of shards in Hugging Face's format, which maps each key to the file that holds it. */
@@ -235,18 +220,6 @@ export async function saveTensors(path: string, tensors: readonly SavedTensor[])
       for (const { tensor } of entries) await write(await tensor.read());
     }),
   );
-}
-
-/** Converts errors of the file system to WeightsErrors. */
-async function reaching<T>(what: "open" | "write", path: string, body: () => Promise<T>): Promise<T> {
-  try {
-    return await body();
-  } catch (cause) {
-    const code = errnoOf(cause);
-    const reason = what === "write" ? whyUnwritten(cause, path) : code === null ? null : reasonOf(code);
-    if (reason === null) throw cause;
-    throw new WeightsError(`cannot ${what} ${path}: ${reason}`, { cause });
-  }
 }
 
 const exists = async (path: string): Promise<boolean> => {

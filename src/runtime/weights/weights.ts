@@ -21,8 +21,9 @@ import { writeTexture } from "../device/held-textures.js";
 import { nextTurn } from "../device/wait.js";
 import { forEachPiece, partOf, type OpenPanels } from "./layout.js";
 import { matchWeights, readWeight } from "./match.js";
+import { MatchedSource } from "./matched.js";
 import type { FetchedWeights } from "./fetched.js";
-import { isResponse, type WeightsInput } from "./input.js";
+import type { WeightsInput } from "./input.js";
 import { openInput } from "./open-input.js";
 import type { WeightSource } from "./source.js";
 
@@ -52,7 +53,7 @@ export async function locateWeights(
   const opened = await openInput(input, signal === undefined ? {} : { signal });
   const source = opened ?? (input as WeightSource); // the only remaining kind, as `openInput` has seen to
   try {
-    const matched = matchWeights(program, source);
+    const matched = source instanceof MatchedSource ? source.match(program) : matchWeights(program, source);
     if (isFetched(source)) source.only(new Set([...matched.values()].flat()));
     return {
       values: (weight) => readWeight(weight, matched.get(weight)!, source),
@@ -63,21 +64,6 @@ export async function locateWeights(
     throw error;
   }
 }
-
-/**
- * Checks, before anything is compiled, that weights exist and fit a program by name, type and shape. Downloads are
- * checked when they are loaded. Throws WeightsError.
- */
-export async function expectFittingWeights(
-  program: Pick<Program, "weights" | "ignore">,
-  input: WeightsInput | null,
-): Promise<void> {
-  if (input !== null && !isFarOff(input)) await (await locateWeights(program, input, 0)).close();
-}
-
-/** Whether the weights are to be downloaded. */
-export const isFarOff = (input: WeightsInput): boolean =>
-  isResponse(input) || /^https?:/i.test(typeof input === "string" ? input : "href" in input ? input.href : "");
 
 const isFetched = (source: WeightSource): source is FetchedWeights => "only" in source;
 

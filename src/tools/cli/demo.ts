@@ -4,6 +4,8 @@ import { countOf } from "../../ground/base/collections.js";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ledger } from "../../compiler/cost/ledger.js";
+import type { OpenedModel } from "../../models/open.js";
+import { closing, openModel } from "../../models/open-node.js";
 import { type Device, openDevice } from "../../runtime/index.js";
 import { openSession } from "../session/open-node.js";
 import type { TextSession } from "../session/session.js";
@@ -56,14 +58,18 @@ interface Shown {
 }
 
 async function show(paths: Shown): Promise<ExitCode> {
-  const { file, passage, weights } = paths;
+  return closing(await openModel(paths.file, { weights: paths.weights }), (model) => run(paths, model));
+}
+
+async function run(paths: Shown, model: OpenedModel): Promise<ExitCode> {
+  const { file, passage } = paths;
   // Open the device first, so that the model is compiled once, for it. Without a device, the compilation is shown
   // nevertheless.
   const [opened] = await Promise.allSettled([openDevice(wantedDevice({}))]);
   const device = opened.status === "fulfilled" ? opened.value : null;
   await import("../../compiler/compile.js"); // loading the compiler is not compiling
   const started = performance.now();
-  const compiled = await compileFile(file, {}, device ? { target: device.target } : {});
+  const compiled = await compileFile(model, {}, device ? { target: device.target } : {});
   const tunings = device && tuningsOn(device, {});
   const program = tunings ? compiled.forTarget(device.target, tunings) : compiled.program;
   const compileMs = performance.now() - started;
@@ -71,7 +77,7 @@ async function show(paths: Shown): Promise<ExitCode> {
     program,
     forTarget: null,
     given: await readInputs(program, { text: [`@${passage}`] }),
-    weights,
+    weights: model.weights,
     live: {},
     seed: 0,
     progress: new Progress(),

@@ -5,10 +5,18 @@ import type { EngineOptions, EngineState } from "../../generation/engine/index.j
 import { tellerOf, type Tell } from "../../generation/engine/tell.js";
 import { noOtherDevice } from "../../generation/generate/no-other.js";
 import type { Program } from "../../runtime/program/program.js";
-import { type Device, type DeviceLostError, DisposedError, InputError, load, type Session } from "../../runtime/index.js";
+import {
+  type Device,
+  type DeviceLostError,
+  DisposedError,
+  InputError,
+  load,
+  type Session,
+} from "../../runtime/index.js";
+import type { OpenedModel } from "../../models/open.js";
 import type { Embedder } from "../serve/options.js";
 import { EmbeddingQueue, type Texts } from "./embedding-queue.js";
-import type { PrepareOptions, SessionSource } from "./prepared-node.js";
+import type { PrepareOptions } from "./prepared-node.js";
 
 /** The result f32[B, D] of a model that reads tokens u32[B, T]. */
 export interface Pooled {
@@ -54,7 +62,7 @@ export function pooledOf(program: Program): Pooled | null {
 
 /** Compiles the pass over whole texts for a device, by default for any; null where nothing is pooled. */
 export function compilePooled(
-  { source, read }: SessionSource,
+  { source, read }: Pick<OpenedModel, "source" | "read">,
   { set, model, precision, tunings }: PrepareOptions,
   device?: Device,
 ): Pooled | null {
@@ -124,7 +132,7 @@ export class ModelEmbedder implements Embedder {
 
   /** Throws InputError for an option that is none. */
   static async load(
-    source: SessionSource,
+    from: Pick<OpenedModel, "source" | "read" | "weights">,
     options: PrepareOptions & EmbedderOptions,
     pooled: Pooled,
     deviceFor: DeviceFor,
@@ -133,13 +141,13 @@ export class ModelEmbedder implements Embedder {
     const { seed = 0, signal, onProgress } = options;
     const open = async (lost: DeviceLostError | null): Promise<Loaded> => {
       const device = await deviceFor(lost);
-      const own = (lost ? compilePooled(source, options, device) : null) ?? pooled;
+      const own = (lost ? compilePooled(from, options, device) : null) ?? pooled;
       const max = {
         [own.batchAxis]: Math.min(maxBatch, USUAL_BATCH),
         [own.tokenAxis]: Math.min(own.context ?? USUAL_TOKENS, USUAL_TOKENS),
       };
       try {
-        const session = await load(own.program, device, source.weights ?? undefined, {
+        const session = await load(own.program, device, await from.weights?.fitted(own.program), {
           max,
           seed,
           ...(!lost && { ...(signal && { signal }), ...(onProgress && { onProgress }) }),

@@ -6,11 +6,12 @@ import { createEngine, type Engine, type EngineOptions } from "../../generation/
 import { printGeneration, type Generation } from "../../generation/generate/index.js";
 import { printProgram } from "../../runtime/program/serialize.js";
 import { Device, type DeviceLostError, InputError, openDevice } from "../../runtime/index.js";
+import type { OpenedModel } from "../../models/open.js";
 import type { Embedder } from "../serve/options.js";
 import { compilePooled, type EmbedderOptions, ModelEmbedder, type Pooled } from "./embedder-node.js";
 import { SourceError } from "../../models/errors.js";
-import { explaining, openSource, type Opening } from "./open-node.js";
-import { prepare, tokenizerFor, type PrepareOptions, type Prepared, type SessionSource } from "./prepared-node.js";
+import { opening, type Opening } from "./open-node.js";
+import { prepare, tokenizerFor, type PrepareOptions, type Prepared } from "./prepared-node.js";
 
 export interface OpenEngineOptions extends PrepareOptions, EngineOptions, Opening {}
 
@@ -31,16 +32,26 @@ export interface OpenedEngine extends Pick<Prepared, "name" | "texts" | "diagnos
  * Opens a `.mod` file, a checkpoint or a training run as an engine. Throws as `openSession` does, and InputError for an
  * invalid option.
  */
-export async function openEngine(path: string, given: OpenEngineOptions = {}): Promise<OpenedEngine> {
-  const [source, { weights: _weights, tokenizer: _tokenizer, chatTemplate: _chatTemplate, ...options }] =
-    await openSource(path, given);
-  return explaining(source, options, () => createEngineOf(source, options));
-}
+export const openEngine = (path: string, given: OpenEngineOptions = {}): Promise<OpenedEngine> =>
+  opening(
+    path,
+    given,
+    async (model, { weights: _weights, tokenizer: _tokenizer, chatTemplate: _template, ...options }) => {
+      const opened = await createEngineOf(model, options);
+      return {
+        ...opened,
+        async close() {
+          await opened.close();
+          await model.close();
+        },
+      };
+    },
+  );
 
 type CreateOptions = Omit<OpenEngineOptions, keyof Opening>;
 
-/** The same of a source that is known. */
-export async function createEngineOf(source: SessionSource, options: CreateOptions = {}): Promise<OpenedEngine> {
+/** The same for an opened model, which stays open. */
+export async function createEngineOf(from: OpenedModel, options: CreateOptions = {}): Promise<OpenedEngine> {
   const { model, set, precision, loopCaches = "each", device: wanted, tunings, ...rest } = options;
   if (loopCaches !== "each")
     throw new InputError(
@@ -52,18 +63,17 @@ export async function createEngineOf(source: SessionSource, options: CreateOptio
   const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) as PrepareOptions;
   let prepared: Prepared;
   try {
-    prepared = await prepare(source, given, "pages");
+    prepared = await prepare(from, given, "pages");
   } catch (fault) {
     // What is pooled over a text depends on later tokens: such a model does not generate.
-    const pooled =
-      fault instanceof GenerationError || fault instanceof SourceError ? compilePooled(source, given) : null;
+    const pooled = fault instanceof GenerationError || fault instanceof SourceError ? compilePooled(from, given) : null;
     if (!pooled) throw fault;
     expectEffect(rest);
-    return openEmbedder(source, { ...rest, ...given }, pooled);
+    return openEmbedder(from, { ...rest, ...given }, pooled);
   }
-  const { name, texts, diagnostics, sources, generation, device, another, close } = prepared;
+  const { name, texts, diagnostics, sources, generation, device, weights, another, close } = prepared;
   try {
-    const engine = await createEngine(generation, device, source.weights ?? undefined, {
+    const engine = await createEngine(generation, device, weights, {
       recover: another,
       seed: 0,
       ...rest,
@@ -94,7 +104,7 @@ const fingerprintOf = (printed: string): string =>
 
 /** `any`: the pass over whole texts, for any device. */
 async function openEmbedder(
-  source: SessionSource,
+  from: OpenedModel,
   options: PrepareOptions & EmbedderOptions & Pick<EngineOptions, "recover">,
   any: Pooled,
 ): Promise<OpenedEngine> {
@@ -114,11 +124,12 @@ async function openEmbedder(
   };
   try {
     const device = wanted instanceof Device ? wanted : keep(await openDevice(wanted));
-    const pooled = compilePooled(source, options, device) ?? any;
-    const embedder = await ModelEmbedder.load(source, options, pooled, async (lost) => (lost ? another(lost) : device));
+    const { files: _files, ...texts } = await from.texts();
+    const pooled = compilePooled(from, options, device) ?? any;
+    const embedder = await ModelEmbedder.load(from, options, pooled, async (lost) => (lost ? another(lost) : device));
     return {
       name: pooled.program.model,
-      texts: { ...source.texts, tokenizer: source.texts.tokenizer ?? tokenizerFor(pooled.vocabulary) },
+      texts: { ...texts, tokenizer: texts.tokenizer ?? tokenizerFor(pooled.vocabulary) },
       diagnostics: [],
       sources: [],
       device,

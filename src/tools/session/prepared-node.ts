@@ -6,21 +6,11 @@ import type { Generation } from "../../generation/generate/index.js";
 import { asProgramWeight } from "../../runtime/program/program.js";
 import type { Precision } from "../../runtime/program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../../runtime/index.js";
-import { expectFittingWeights } from "../../runtime/weights/weights.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
-import { bytesTokenizer } from "../../models/tokenizer/tokenizer.js";
-import type { Read } from "../../language/check/names/files.js";
+import type { OpenedModel } from "../../models/open.js";
+import { bytesTokenizer, type Tokenizer } from "../../models/tokenizer/tokenizer.js";
 import { SessionError, SourceError } from "../../models/errors.js";
 import type { SessionTexts } from "./session.js";
-
-/** A model's source, the function that reads its imports, its text codec and its weights. */
-export interface SessionSource {
-  readonly source: SourceFile;
-  readonly read: Read;
-  readonly texts: Omit<SessionTexts, "tokenizer"> & { readonly tokenizer: SessionTexts["tokenizer"] | null };
-  /** Null: random initial weights. */
-  readonly weights: WeightsInput | null;
-}
 
 export interface PrepareOptions {
   /** The name of the model, if the file declares several. */
@@ -49,18 +39,26 @@ export interface Prepared {
   readonly sources: readonly SourceFile[];
   readonly device: Device;
   readonly generation: Generation;
+  /** Weights that fit; undefined: random initial ones. */
+  readonly weights: WeightsInput | undefined;
   /** Opens another device in place of one that was lost, with the generation for it. */
   readonly another: () => Promise<{ readonly device: Device; readonly generation: Generation }>;
   /** Destroys the device, unless it was passed in. */
   readonly close: () => void;
 }
 
-/** `caches`: how those of the generation lie. Throws as `openSession` does. */
+/**
+ * `caches`: how those of the generation lie. `usual`: the tokenizer of a model without one, by default one that is
+ * fitting. Throws as `openSession` does.
+ */
 export async function prepare(
-  { source, read, texts, weights }: SessionSource,
+  opened: OpenedModel,
   { set, model: name, precision, loopCaches, device: wanted = {}, tunings }: PrepareOptions,
   caches: "rows" | "pages",
+  usual: (vocabulary: number) => Tokenizer = tokenizerFor,
 ): Promise<Prepared> {
+  const { source, read } = opened;
+  const { files: _files, ...texts } = await opened.texts();
   const compiled = generationModel(source.text, {
     file: source.file,
     read,
@@ -72,11 +70,9 @@ export async function prepare(
   });
   const { forTarget, graphs, model, diagnostics, sources } = compiled;
   if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);
-  const tokenizer = texts.tokenizer ?? tokenizerFor(graphs.vocabulary);
-  await expectFittingWeights(
-    { weights: model.weights.map((weight) => asProgramWeight(weight)), ignore: model.ignore },
-    weights,
-  );
+  const tokenizer = texts.tokenizer ?? usual(graphs.vocabulary);
+  const declared = { weights: model.weights.map((weight) => asProgramWeight(weight)), ignore: model.ignore };
+  const weights = await opened.weights?.fitted(declared);
   const device = wanted instanceof Device ? wanted : await openDevice(wanted);
   const close = (): void => {
     if (device !== wanted) device.destroy();
@@ -90,6 +86,7 @@ export async function prepare(
       sources,
       device,
       generation: generationFor(device),
+      weights,
       async another() {
         const opened = await openDevice(wanted instanceof Device ? {} : wanted);
         return { device: opened, generation: generationFor(opened) };
@@ -103,7 +100,7 @@ export async function prepare(
 }
 
 /** The tokenizer of a model without one: a token per byte. */
-export function tokenizerFor(vocabulary: number): SessionTexts["tokenizer"] {
+export function tokenizerFor(vocabulary: number): Tokenizer {
   if (vocabulary === bytesTokenizer.vocabulary) return bytesTokenizer;
   throw new SessionError(`the model has ${vocabulary} tokens and no tokenizer: only one of 256 reads bytes`, {
     hint: "name the tokenizer.json that it was trained with",

@@ -14,22 +14,15 @@ import {
 } from "../../generation/generate/index.js";
 import { expectOptions } from "../../generation/generate/check.js";
 import { promptsOf, withDefaults, type Prompts } from "../../generation/generate/prompts.js";
-import type { GenerationDefaults } from "../../models/families/generation.js";
+import type { ModelTexts } from "../../models/open.js";
 import type { Device } from "../../runtime/index.js";
-import type { ChatTemplate } from "../../models/tokenizer/chat.js";
-import type { TokenizerInfo } from "../../models/tokenizer/tokenizer-node.js";
 import { decoderAfter } from "../../models/tokenizer/text-after.js";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
 import { tokensOf } from "./prompts.js";
 
 /** A model's tokenizer and chat template, and its checkpoint's generation defaults. */
-export interface SessionTexts {
+export interface SessionTexts extends Omit<ModelTexts, "tokenizer" | "files"> {
   readonly tokenizer: Tokenizer;
-  /** Null if there is no template. */
-  readonly chat: ChatTemplate | null;
-  /** Null if there is no tokenizer but bytes. */
-  readonly info: TokenizerInfo | null;
-  readonly defaults: GenerationDefaults;
 }
 
 export interface SessionGenerateOptions extends GenerateTextOptions {

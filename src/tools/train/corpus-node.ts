@@ -4,15 +4,12 @@ import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, readdir, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { leftover } from "../../runtime/node.js";
-import { isGgufPath, openHeader } from "../../runtime/weights/gguf/header-node.js";
-import { readRegular } from "../../ground/files/regular-node.js";
-import { ggufTokenizer } from "../../models/tokenizer/gguf.js";
+import { tokenizerAt, type TokenizerSource } from "../../models/tokenizer/source-node.js";
 import { TrainError } from "./errors.js";
 import { makeFolder, writing } from "./disk-node.js";
 import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
-import { bytesEncoder, jsonEncoder, type Encoder } from "./tokenizer.js";
+import { asTraining, bytesEncoder, jsonEncoder, type Encoder } from "./tokenizer.js";
 import { Turns } from "./turns.js";
 
 export interface CorpusOptions {
@@ -20,8 +17,8 @@ export interface CorpusOptions {
   readonly data: string;
   /** Folder of the token file; created if it does not exist. */
   readonly cache: string;
-  /** A `tokenizer.json` or a GGUF file. Default: each byte is a token. */
-  readonly tokenizer?: string;
+  /** A `tokenizer.json` or a GGUF file; without one, bytes. */
+  readonly tokenizer?: string | TokenizerSource;
   /** The field of JSONL that holds the text. Default "text". */
   readonly field?: string;
   readonly signal?: AbortSignal;
@@ -99,9 +96,6 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   };
 }
 
-/** Larger than any tokenizer file. */
-const MOST_TOKENIZER_BYTES = 256 * 1024 * 1024;
-
 /** Removes files that a killed process left unfinished in a cache. No other process may be writing to it. */
 export async function removeUnfinished(cache: string): Promise<void> {
   await writing(cache, async () => {
@@ -112,32 +106,11 @@ export async function removeUnfinished(cache: string): Promise<void> {
 
 const UNFINISHED = /^tokens-[0-9a-f]{32}\.bin\.[0-9a-f]{12}\.tmp(\.json)?$/;
 
-async function readTokenizer(path: string): Promise<Encoder> {
-  if (isGgufPath(path)) return ggufEncoder(path);
-  let json: Buffer;
-  try {
-    json = Buffer.from(
-      readRegular(
-        path,
-        MOST_TOKENIZER_BYTES,
-        (size) => new TrainError("bad-data", `${path} has ${size} bytes: no tokenizer is so large`),
-      ),
-    );
-  } catch (cause) {
-    if (cause instanceof TrainError) throw cause;
-    const code = errnoOf(cause);
-    throw new TrainError("bad-data", `cannot read ${path}: ${code === null ? String(cause) : reasonOf(code)}`, {
-      cause,
-    });
-  }
-  return jsonEncoder(json.toString("utf8"), path, sha256Of(json));
-}
-
-/** The encoder of a GGUF file's tokenizer. Throws TrainError, TokenizerError and WeightsError. */
-function ggufEncoder(path: string): Promise<Encoder> {
-  const found = ggufTokenizer(openHeader(path));
-  if (found === null) throw new TrainError("bad-data", `${path} has no tokenizer`);
-  return jsonEncoder(found.tokenizer, path, sha256Of(found.tokenizer));
+/** The encoder of a tokenizer. Throws TrainError, and WeightsError for a broken GGUF file. */
+async function readTokenizer(tokenizer: string | TokenizerSource): Promise<Encoder> {
+  const source = typeof tokenizer === "string" ? tokenizerAt(tokenizer) : tokenizer;
+  const { file, text } = await asTraining(() => source.json());
+  return jsonEncoder(text, file, sha256Of(text));
 }
 
 const sha256Of = (bytes: string | Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

@@ -114,7 +114,7 @@ export const textOptions = ({ data, tokenizer, field }: TextOptions): TextOption
 /** The options that a resumed run reads from its checkpoint. */
 const runOrigin = ({ data, tokenizer, field, model }: RunOptions): RunOrigin => ({
   data: lastingName(data),
-  tokenizer: tokenizer === undefined ? null : lastingName(tokenizer),
+  tokenizer: tokenizer === undefined ? null : lastingName(typeof tokenizer === "string" ? tokenizer : tokenizer.path),
   field: field ?? null,
   set: model.set,
 });

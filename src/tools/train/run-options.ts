@@ -1,6 +1,7 @@
 // The inputs of a training run: the model, the text, and the options.
 import type { Program, ProgramWeight } from "../../runtime/program/program.js";
 import type { BaseRecord } from "../../runtime/weights/base-node.js";
+import type { TokenizerSource } from "../../models/tokenizer/source-node.js";
 import type { Words } from "../../runtime/index.js";
 import type { TextInputs } from "../../language/check/text-inputs.js";
 import type { TrainSettings } from "./options.js";
@@ -28,8 +29,8 @@ export interface RunModel extends Pick<Program, "weights" | "ignore"> {
 export interface TextOptions {
   /** A file, a folder, or an installed package. */
   readonly data: string;
-  /** A `tokenizer.json`. Default: each byte is a token. */
-  readonly tokenizer?: string;
+  /** A `tokenizer.json` or a GGUF file; without one, bytes. */
+  readonly tokenizer?: string | TokenizerSource;
   /** The field of JSONL that holds the text. */
   readonly field?: string;
 }

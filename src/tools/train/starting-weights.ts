@@ -3,18 +3,11 @@
 import type { ProgramWeight } from "../../runtime/program/program.js";
 import { describeBase, type BaseRecord } from "../../runtime/weights/base-node.js";
 import { WeightsError } from "../../runtime/device/errors.js";
-import {
-  expectFittingWeights,
-  isFarOff,
-  locateWeights,
-  type WeightsInput,
-  type WeightValues,
-} from "../../runtime/weights/weights.js";
+import { locateWeights, type WeightsInput, type WeightValues } from "../../runtime/weights/weights.js";
 import type { Words } from "../../runtime/index.js";
 import { matchPresent, type PartlyMatched } from "../../runtime/weights/match.js";
-import { openInput } from "../../runtime/weights/open-input.js";
 import { withStartingValues } from "../../runtime/weights/overlay.js";
-import type { WeightSource } from "../../runtime/weights/source.js";
+import type { ModelWeights } from "../../models/open.js";
 import { TrainError } from "./errors.js";
 import { trainOptions, type TrainSettings } from "./options.js";
 import { listed, weightsMatching } from "./patterns.js";
@@ -41,88 +34,75 @@ export interface StartingWeights {
  */
 export async function openStartingWeights(
   model: Pick<TrainingModel, "run" | "learned">,
-  weights: WeightsInput | null,
+  weights: ModelWeights | null,
   settings: Partial<TrainSettings>,
 ): Promise<StartingWeights> {
   expectFrozen(weights, settings);
-  const { close, ...opened } = await openedBy(model, weights, settings);
+  const opened = await openedBy(model, weights, settings);
   let located: Promise<WeightValues> | null = null;
   return {
     ...opened,
     value: async (weight, seed) =>
       (await (located ??= locateWeights(model.run, opened.weights ?? undefined, seed))).values(weight),
-    close: async () => {
-      await (await located?.catch(() => null))?.close();
-      await close();
-    },
+    close: async () => (await located?.catch(() => null))?.close(),
   };
 }
 
 async function openedBy(
   model: Pick<TrainingModel, "run" | "learned">,
-  weights: WeightsInput | null,
+  weights: ModelWeights | null,
   settings: Partial<TrainSettings>,
-): Promise<Omit<StartingWeights, "value">> {
+): Promise<Pick<StartingWeights, "weights" | "base" | "note">> {
   const { run } = model;
   const { initMissing = false, save = "all", seed = Number(trainOptions.seed.usual) } = settings;
-  if (!initMissing && save === "all") {
-    await expectWhole(run, weights);
-    return { weights, base: null, note: null, close: async () => {} };
-  }
+  if (!initMissing && save === "all")
+    return { weights: weights && (await fitting(run, weights)), base: null, note: null };
   if (save === "trained") expectBase(weights, settings);
   if (weights === null)
     throw new TrainError("bad-option", "initMissing has no effect: no weights are given", {
       hint: "all start from the seed: leave it out, or give --weights",
     });
-  if (typeof weights === "function" || isFarOff(weights))
+  if (weights.origin !== "tensors")
     throw new TrainError("bad-option", "initMissing needs a file of weights: what others lack is not known before", {
       hint: "download the weights first",
     });
-  if (!initMissing) await expectWhole(run, weights);
-  const opened = await openInput(weights, {});
-  const source = opened ?? (weights as WeightSource); // the only remaining kind, as `openInput` has checked
-  const close = async (): Promise<void> => opened?.close();
-  try {
-    const { matched, missing } = matchPresent(run, source);
-    const base =
-      save === "trained" && typeof weights === "string"
-        ? {
-            ...(await describeBase(weights)),
-            ...ownKeys(storedIn(model, settings.only ?? ""), { matched, missing }),
-          }
-        : null;
-    return {
-      weights: missing.size === 0 ? weights : withStartingValues(source, missing, seed),
-      base,
-      note: initMissing ? noteOf(source.name, missing, { of: run.weights.length, seed }) : null,
-      close,
-    };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  if (!initMissing) await fitting(run, weights);
+  const source = await weights.source();
+  const { matched, missing } = matchPresent(run, source);
+  const base =
+    save === "trained" && weights.place !== null
+      ? {
+          ...(await describeBase(weights.place)),
+          ...ownKeys(storedIn(model, settings.only ?? ""), { matched, missing }),
+        }
+      : null;
+  return {
+    weights: missing.size === 0 ? source : withStartingValues(source, missing, seed),
+    base,
+    note: initMissing ? noteOf(source.name, missing, { of: run.weights.length, seed }) : null,
+  };
 }
 
-/** Throws TrainError if frozen weights cannot be stored in their type. */
-function expectFrozen(weights: WeightsInput | null, { precision = "f32", only = "" }: Partial<TrainSettings>): void {
+/** Throws TrainError where weights that stay as they are cannot be stored in their type. */
+function expectFrozen(weights: ModelWeights | null, { precision = "f32", only = "" }: Partial<TrainSettings>): void {
   if (precision === "f32") return;
   if (only === "")
     throw new TrainError("bad-option", `precision is ${precision}, and all weights learn: those that learn are f32`, {
       hint: "--only says which learn; the others may be stored otherwise. modc quantize stores what was trained",
     });
-  if (weights !== null && isFarOff(weights))
+  if (weights?.origin === "download")
     throw new TrainError("bad-option", `precision is ${precision}, and there is no file of weights to read again`, {
       hint: "several programs read what does not learn: download the weights first",
     });
 }
 
-/** Throws TrainError if checkpoints of trained weights would have no base, or omit nothing. */
-function expectBase(weights: WeightsInput | null, { only = "" }: Partial<TrainSettings>): void {
+/** Throws TrainError where checkpoints of trained weights would have no base, or leave nothing out. */
+function expectBase(weights: ModelWeights | null, { only = "" }: Partial<TrainSettings>): void {
   if (only === "")
     throw new TrainError("bad-option", "save is trained, and all weights are: checkpoints would leave nothing out", {
       hint: "--only says which weights learn",
     });
-  if (typeof weights !== "string" || isFarOff(weights) || /^file:/i.test(weights))
+  if (!weights || weights.place === null || weights.origin !== "tensors" || /^file:/i.test(weights.place))
     throw new TrainError("bad-option", "save is trained, and there is no file of weights that checkpoints lie over", {
       hint: "give --weights, a file or folder; modc init writes those of a seed",
     });
@@ -166,10 +146,10 @@ function noteOf(
   return `${missing.size} of ${of} weights are not in ${name} and start from seed ${seed}: ${listed(paths)}`;
 }
 
-/** `expectFittingWeights` with a hint if weights are missing and nothing else is wrong. */
-async function expectWhole(model: Weighted, weights: WeightsInput | null): Promise<void> {
+/** Weights that fit a model. If some are missing and nothing else is wrong, the hint of the WeightsError says so. */
+async function fitting(model: Weighted, weights: ModelWeights): Promise<WeightsInput> {
   try {
-    await expectFittingWeights(model, weights);
+    return await weights.fitted(model);
   } catch (fault) {
     const { tensors } = fault instanceof WeightsError ? fault : { tensors: null };
     if (!(fault instanceof WeightsError) || tensors === null || !lacksOnly(model, tensors)) throw fault;

@@ -73,7 +73,7 @@ export async function jsonEncoder(json: string, file: string, digest: string): P
 }
 
 /** Converts errors of the tokenizer to TrainErrors about the data. */
-async function asTraining<T>(body: () => Promise<T>): Promise<T> {
+export async function asTraining<T>(body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (cause) {

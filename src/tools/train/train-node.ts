@@ -1,12 +1,8 @@
 // `train`: trains a `.mod` file or a Hugging Face checkpoint on a text, from paths to the result. Node only.
-import { checkpointFiles, isCheckpoint } from "../../models/families/files-node.js";
-import { checkpointSource } from "../../models/families/folder-node.js";
+import type { ModelWeights, OpenedModel } from "../../models/open.js";
+import { closing, openModel } from "../../models/open-node.js";
 import type { Precision } from "../../runtime/program/target.js";
 import type { Device, OpenDeviceOptions, WeightsInput } from "../../runtime/index.js";
-import { importsBeside } from "../../models/opened/source-node.js";
-import { readText } from "../session/open-node.js";
-import { trainedLive } from "../../models/opened/live.js";
-import { trainedWeights } from "../../models/runs/trained-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
 import { checkAgainst, trainingModel, usualContext, type ModelSource } from "./model.js";
@@ -14,6 +10,7 @@ import { openTrainer, type ChooseTunings, type Preparation } from "./open-traine
 import { Outcome, type TrainResult } from "./result.js";
 import { before, type Before } from "./resume-node.js";
 import { trainModel } from "./run-node.js";
+import type { TextOptions } from "./run-options.js";
 import { trainOptions, type TrainSettings } from "./options.js";
 import { openStartingWeights } from "./starting-weights.js";
 
@@ -89,9 +86,10 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
 };
 
 /**
- * Trains to the last step and returns the result. `path` is a `.mod` file or the folder of a Hugging Face checkpoint;
- * null takes the source stored in the resumed run. Throws SourceError for errors of the source, TrainError,
- * CheckpointError, SessionError, WeightsError, and the errors of `openDevice`; saved checkpoints stay.
+ * Trains to the last step and returns the result. `path` is a `.mod` file, the folder of a Hugging Face checkpoint, a
+ * GGUF file, or a run, whose weights and parameters the training begins with; null takes the source stored in the
+ * resumed run. Throws SourceError for errors of the source, TrainError, CheckpointError, SessionError, WeightsError,
+ * and what `openDevice` throws; saved checkpoints stay.
  */
 export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
   if (typeof options !== "object" || options === null)
@@ -105,11 +103,14 @@ export async function train(path: string | null, options: TrainOptions): Promise
     });
   const resume =
     options.resume === undefined || options.resume === false ? null : options.resume === true ? "last" : options.resume;
-  const asked = askedFor(
-    path,
-    options,
-    resume === null ? null : await before(options.output, resume === "last" ? null : resume),
-  );
+  const kept = resume === null ? null : await before(options.output, resume === "last" ? null : resume);
+  if (kept !== null && options.weights !== undefined)
+    throw new TrainError("bad-option", "a run that goes on has its own weights: `weights` contradicts `resume`");
+  if (path === null) return trained(askedFor(null, options, kept), options, resume);
+  return closing(await openModel(path, options), (model) => trained(askedFor(model, options, kept), options, resume));
+}
+
+async function trained(asked: Asked, options: TrainOptions, resume: "last" | number | null): Promise<TrainResult> {
   const { choice } = asked;
   const { model } = trainingModel(asked.text, choice);
   const settings = settingsIn(options);
@@ -163,40 +164,35 @@ export async function train(path: string | null, options: TrainOptions): Promise
 interface Asked {
   readonly text: ModelSource;
   readonly choice: { readonly model?: string | undefined; readonly set: Readonly<Record<string, string>> };
-  readonly data: { readonly data: string; readonly tokenizer?: string; readonly field?: string };
-  readonly weights: WeightsInput | null;
+  readonly data: TextOptions;
+  readonly weights: ModelWeights | null;
 }
 
-/** The options, completed from the resumed run; `kept` is null for a new run. */
-function askedFor(path: string | null, options: TrainOptions, kept: Before | null): Asked {
+/** The options, completed from the model and the resumed run; `kept` is null for a new run. */
+function askedFor(opened: OpenedModel | null, options: TrainOptions, kept: Before | null): Asked {
   const fail = (message: string): never => {
     throw new TrainError("bad-option", message);
   };
   const begun = kept?.manifest.begun ?? null;
-  if (kept !== null && options.weights !== undefined)
-    fail("a run that goes on has its own weights: `weights` contradicts `resume`");
   const data = options.data ?? begun?.data ?? fail("`data` is missing: the text to train on");
-  const folder = path !== null && isCheckpoint(path) ? checkpointFiles(path) : null;
-  const tokenizer = options.tokenizer ?? folder?.tokenizer ?? begun?.tokenizer ?? null;
+  const tokenizer = opened?.tokenizer ?? options.tokenizer ?? begun?.tokenizer ?? null;
   const field = options.field ?? begun?.field ?? null;
   const set = Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]);
-  const text = path === null ? (kept ? keptText(kept) : fail("only a run that goes on knows its model")) : textOf(path);
-  const live = trainedLive(options.weights, { ...options, ...text });
   return {
-    text,
+    text: opened ?? (kept ? keptText(kept) : fail("only a run that goes on knows its model")),
     choice: {
-      model: options.model ?? kept?.manifest.model,
-      // any name is allowed as a key
-      set: Object.assign(Object.create(null) as Record<string, string>, live, begun?.set, Object.fromEntries(set)),
+      model: options.model ?? opened?.model ?? kept?.manifest.model,
+      // any name is allowed
+      set: Object.assign(
+        Object.create(null) as Record<string, string>,
+        opened?.set,
+        begun?.set,
+        Object.fromEntries(set),
+      ),
     },
     data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...(field === null ? {} : { field }) },
-    weights: kept === null ? (trainedWeights(options.weights) ?? folder?.weights ?? null) : null,
+    weights: kept === null ? (opened?.weights ?? null) : null,
   };
-}
-
-function textOf(path: string): ModelSource {
-  const source = isCheckpoint(path) ? checkpointSource(path) : { file: path, text: readText(path) };
-  return { source, read: importsBeside(source.file, readText) };
 }
 
 /** The source stored in a checkpoint, under its original paths. */

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { createGenerator } from "../../../src/generation/generate/index.js";
-import { convertFolder } from "../../../src/models/made/convert-node.js";
-import { checkpointSource, checkpointText } from "../../../src/models/families/folder-node.js";
+import { checkpointSource } from "../../../src/models/families/folder-node.js";
+import { convertModel, type ConvertOptions, type Converted } from "../../../src/models/made/convert-node.js";
+import { closing, openModel } from "../../../src/models/open-node.js";
 import { load, readSafetensors } from "../../../src/runtime/index.js";
 import { testDevice } from "../../device.js";
 import { compiled, furthest, randomTokens, reference } from "../../end-to-end/model.js";
@@ -21,6 +22,10 @@ const place = (name: string): string => join(root, name);
 const ROUTING = { every: 2, capacity: "12.5%" };
 const tensorsOf = (folder: string) => readSafetensors(readFileSync(join(folder, "model.safetensors")));
 let made = 0;
+
+async function convertFolder(folder: string, output: string, options: ConvertOptions): Promise<Converted> {
+  return closing(await openModel(folder), (model) => convertModel(model, output, options));
+}
 
 function dense(name: string): string {
   const folder = place(`dense-${made++}`);
@@ -146,7 +151,7 @@ describe("a converted checkpoint", () => {
       "model.safetensors",
       "tokenizer.json",
     ]);
-    expect((await checkpointText(place("text"))).generation.ends).toEqual([2]);
+    expect((await (await openModel(place("text"))).texts()).defaults.ends).toEqual([2]);
     expect(readFileSync(join(place("text"), "tokenizer.json"), "utf8")).toBe(SENTENCE_PIECE);
   });
 

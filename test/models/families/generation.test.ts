@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { checkpointText } from "../../../src/models/families/folder-node.js";
+import type { ModelTexts } from "../../../src/models/open.js";
+import { openTexts } from "../../../src/models/opened/texts-node.js";
+import { tokenizerAt } from "../../../src/models/tokenizer/source-node.js";
 import { parseGenerationConfig } from "../../../src/models/families/generation.js";
 import { SENTENCE_PIECE } from "../tokenizer/files.js";
 
@@ -75,33 +77,36 @@ describe("the text of a folder", () => {
   beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "modc-text-"))));
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+  const textsOf = (): Promise<ModelTexts> => openTexts(folder, tokenizerAt(folder), undefined);
+
   it("ends as generation_config.json says, else config.json, else the tokenizer", async () => {
-    expect(await checkpointText(folder)).toEqual({
+    expect(await openTexts(folder, null, undefined)).toEqual({
       tokenizer: null,
       chat: null,
       info: null,
-      generation: { ends: [], maxTokens: null, sampling: {}, ignored: [] },
+      files: null,
+      defaults: { ends: [], maxTokens: null, sampling: {}, ignored: [] },
     });
     write("tokenizer.json", SENTENCE_PIECE);
     write("tokenizer_config.json", { eos_token: "</s>", chat_template: "{{ messages[0].content }}{{ eos_token }}" });
-    const opened = await checkpointText(folder);
-    expect(opened.generation.ends).toEqual([2]);
+    const opened = await textsOf();
+    expect(opened.defaults.ends).toEqual([2]);
     expect(opened.chat!.prompt([{ role: "user", content: "x" }])).toBe("x</s>");
     expect(opened.tokenizer!.encode("the")).toEqual([opened.tokenizer!.idOf("▁the")]);
     write("config.json", { model_type: "llama", eos_token_id: 5 });
-    expect((await checkpointText(folder)).generation.ends).toEqual([5]);
+    expect((await textsOf()).defaults.ends).toEqual([5]);
     write("generation_config.json", { eos_token_id: [7, 8], temperature: 0.3, do_sample: true });
-    expect((await checkpointText(folder)).generation).toMatchObject({ ends: [7, 8], sampling: { temperature: 0.3 } });
+    expect((await textsOf()).defaults).toMatchObject({ ends: [7, 8], sampling: { temperature: 0.3 } });
     // Tokens that end a text are in the vocabulary of the tokenizer, or in that of the model, which may be larger.
     const { vocabulary } = opened.tokenizer!;
     const beyond = (file: string): string =>
       `${join(folder, file)}: eos_token_id is ${vocabulary}: there are ${vocabulary} tokens`;
     write("generation_config.json", { eos_token_id: vocabulary });
-    await expect(checkpointText(folder)).rejects.toThrow(beyond("generation_config.json"));
+    await expect(textsOf()).rejects.toThrow(beyond("generation_config.json"));
     write("generation_config.json", {});
     write("config.json", { model_type: "llama", eos_token_id: vocabulary });
-    await expect(checkpointText(folder)).rejects.toThrow(beyond("config.json"));
+    await expect(textsOf()).rejects.toThrow(beyond("config.json"));
     write("config.json", { model_type: "llama", eos_token_id: vocabulary, vocab_size: vocabulary + 1 });
-    expect((await checkpointText(folder)).generation.ends).toEqual([vocabulary]);
+    expect((await textsOf()).defaults.ends).toEqual([vocabulary]);
   });
 });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readGguf } from "../../../src/runtime/index.js";
 import { openSession } from "../../../src/tools/session/index.js";
-import { sessionTexts } from "../../../src/tools/session/open-node.js";
+import { openModel } from "../../../src/models/open-node.js";
 import { openTokenizer } from "../../../src/models/tokenizer/tokenizer-node.js";
 import { run } from "../../tools/cli/in-process.js";
 import { testDevice } from "../../device.js";
@@ -123,7 +123,9 @@ describe.skipIf(!hasPython)(`a GGUF file on the command line${pythonNote}`, () =
       1,
       `error: ${place("strange.gguf")}: tokenizer.ggml.model is "t5": modc reads llama and gpt2`,
     ]);
-    const { tokenizer, defaults } = await sessionTexts(place("strange.gguf"), join(FOLDER, "tokenizer.json"));
+    const model = await openModel(place("strange.gguf"), { tokenizer: join(FOLDER, "tokenizer.json") });
+    const { tokenizer, defaults } = await model.texts();
+    await model.close();
     expect([tokenizer?.vocabulary, defaults.ends]).toEqual([96, [2]]);
     writeFileSync(place("renamed.bin"), readFileSync(FILE));
     expect(await told("check", place("renamed.bin"))).toEqual([

@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { checkpointConfig, checkpointSource } from "../../../src/models/families/folder-node.js";
+import { checkpointConfig } from "../../../src/models/families/folder-node.js";
+import { openModel } from "../../../src/models/open-node.js";
 import { ggufConfig } from "../../../src/models/families/gguf-config.js";
 import { readHeader, type GgufHeader } from "../../../src/runtime/weights/gguf/header.js";
 import { ModcError, readGguf } from "../../../src/runtime/index.js";
@@ -55,8 +56,9 @@ describe.skipIf(!hasPython)(`a decoder in a GGUF file${pythonNote}`, () => {
       new Set(["llama", "mistral", "qwen2", "qwen3"]),
     ));
 
-  it.each(SAID.map(({ name }, i) => [name, i] as const))("%s: has the text of its folder", (_, i) => {
-    const [folder, gguf] = [checkpointConfig(folderOf(i)), checkpointConfig(fileOf(i))];
+  it.each(SAID.map(({ name }, i) => [name, i] as const))("%s: has the text of its folder", async (_, i) => {
+    const model = await openModel(fileOf(i));
+    const [folder, gguf] = [checkpointConfig(folderOf(i)), model.describe()!];
     // Llama 3's factors are f32 in the file. Mistral's are files of llama.
     const { frequencies, ...rotary } = gguf.rotary;
     const expected = folder.rotary.frequencies;
@@ -74,7 +76,8 @@ describe.skipIf(!hasPython)(`a decoder in a GGUF file${pythonNote}`, () => {
       context: folder.context,
       rotary: { ...folder.rotary, scaling: own },
     });
-    expect(checkpointSource(fileOf(i)).text).toContain("as its GGUF file describes it");
+    expect(model.source.text).toContain("as its GGUF file describes it");
+    await model.close();
   });
 
   it.each(SAID.map(({ name }, i) => [name, i] as const))("%s: has the weights of its folder", async (_, i) => {
@@ -295,9 +298,11 @@ it("a whole file of which bytes are changed is read as something, or refused as 
   expect(refused).toBeGreaterThan(cases(700) / 4);
 });
 
-it("a folder that is named as GGUF files are is a folder", () => {
+it("a folder that is named as GGUF files are is a folder", async () => {
   const path = join(root, "folder.gguf");
   mkdirSync(path);
   writeFileSync(join(path, "config.json"), "{}");
-  expect(() => checkpointSource(path)).toThrow(/config\.json has no model_type/);
+  const model = await openModel(path);
+  expect(model.kind).toBe("checkpoint");
+  expect(() => model.source).toThrow(/config\.json has no model_type/);
 });

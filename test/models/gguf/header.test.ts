@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { readHeader, type GgufHeader } from "../../../src/runtime/weights/gguf/header.js";
-import { openHeader } from "../../../src/runtime/weights/gguf/header-node.js";
+import { openGguf } from "../../../src/runtime/weights/gguf/file-node.js";
 import { readGguf, readSafetensors, WeightsError } from "../../../src/runtime/index.js";
 import { openWeights } from "../../../src/runtime/node.js";
 import { f32, file, joined, key, list, tensor, text, textKey, u32, u64, u8 } from "./files.js";
@@ -267,27 +267,29 @@ describe("a broken GGUF file", () => {
   it("is told by its path, and so is one that is not there", async () => {
     const path = join(folder, "broken.gguf");
     writeFileSync(path, cut(whole, whole.length - 4));
-    expect(() => openHeader(path)).toThrow(`${path}: tensor "a" ends at byte 16 of the data, the file holds 12`);
+    await expect(openGguf(path)).rejects.toThrow(`${path}: tensor "a" ends at byte 16 of the data, the file holds 12`);
     await expect(openWeights(path)).rejects.toThrow('broken.gguf: tensor "a" ends at byte 16');
-    expect(() => openHeader(join(folder, "none.gguf"))).toThrow(/^cannot open .*none\.gguf: there is no such file$/);
-    expect(() => openHeader(folder)).toThrow(/^cannot open .*: it is a folder$/);
+    await expect(openGguf(join(folder, "none.gguf"))).rejects.toThrow(
+      /^cannot open .*none\.gguf: there is no such file$/,
+    );
+    await expect(openGguf(folder)).rejects.toThrow(/^cannot open .*: it is a folder$/);
     expect(() => readSafetensors(whole)).toThrow("the weights is no safetensors file: it is a GGUF file");
   });
 
-  it("is read once, and again once it may have changed", async () => {
+  it("is read once for its header, small tensors and weights", async () => {
     const path = join(folder, "once.gguf");
     writeFileSync(path, whole);
-    const fresh = openHeader(path);
-    expect(openHeader(path)).not.toBe(fresh);
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    const settled = openHeader(path);
-    expect(openHeader(path)).toBe(settled);
-    const weights = await openWeights(path);
+    const opened = await openGguf(path);
+    rmSync(path);
+    expect([...opened.header.tensors.keys()]).toEqual(["a"]);
+    const weights = opened.weights("once.gguf");
     expect(weights.name).toBe("once.gguf");
+    const [[key]] = [...weights.tensors] as [[string, unknown]];
+    const stored = opened.readSmall(opened.header.tensors.get("a")!);
+    expect(Buffer.from(await weights.read(key)).equals(stored)).toBe(true);
     await weights.close();
-    expect(openHeader(path)).toBe(settled);
-    writeFileSync(path, file({ keys: [architecture], tensors: [tensor("b", [4])], data: values(4) }));
-    expect([...openHeader(path).tensors.keys()]).toEqual(["b"]);
+    expect(opened.readSmall(opened.header.tensors.get("a")!)).toEqual(stored);
+    await opened.close();
   });
 });
 

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { checkpointSource } from "../../../src/models/families/folder-node.js";
+import { openModel } from "../../../src/models/open-node.js";
 import { openSession } from "../../../src/tools/session/index.js";
 import { openTokenizer } from "../../../src/models/tokenizer/tokenizer-node.js";
 import { testDevice } from "../../device.js";
@@ -68,8 +68,13 @@ describe.skipIf(STORIES === null || !hasPython)(`stories260k in a GGUF file${not
   });
 
   it("has the folder's model text and tokens", async () => {
-    const text = (path: string): string => checkpointSource(path).text.replace(/^\/\/\/ LlamaForCausalLM.*\n/m, "");
-    expect(text(fileOf("F32"))).toBe(text(STORIES!));
+    const text = async (path: string): Promise<string> => {
+      const model = await openModel(path);
+      const found = model.source.text.replace(/^\/\/\/ LlamaForCausalLM.*\n/m, "");
+      await model.close();
+      return found;
+    };
+    expect(await text(fileOf("F32"))).toBe(await text(STORIES!));
     const [own, folder] = [await openTokenizer(fileOf("F32")), await openTokenizer(STORIES!)];
     for (const story of [LLAMA_CPP.plain, LLAMA_CPP.Q4_0, "  Bytes: ✓ 123\n\nof what it has no “tokens” for…"])
       expect(own.tokenizer.encode(story, { template: true })).toEqual(

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { sessionTexts } from "../../../src/tools/session/open-node.js";
+import type { ModelTexts } from "../../../src/models/open.js";
+import { openModel } from "../../../src/models/open-node.js";
 import { chatTemplate, type Message } from "../../../src/models/tokenizer/chat.js";
 import { openChatTemplate } from "../../../src/models/tokenizer/chosen-template-node.js";
 import { KNOWN_TEMPLATES } from "../../../src/models/tokenizer/known-templates.js";
@@ -120,29 +121,31 @@ describe("a known chat template", () => {
 });
 
 describe("a chosen chat template", () => {
+  const textsOf = async (tokenizer: string | null, chatTemplate: string): Promise<ModelTexts> =>
+    (await openModel("examples/moby.mod", { chatTemplate, ...(tokenizer !== null && { tokenizer }) })).texts();
   const file = join(folder, "own.jinja");
   writeFileSync(file, "{% for m in messages %}[{{ m.content }}]{% endfor %}");
 
   it("is a file, or a name, in place of the tokenizer's own", async () => {
     const { info, ends } = await QWEN;
-    const chosen = await sessionTexts("examples/moby.mod", QWEN3, file);
+    const chosen = await textsOf(QWEN3, file);
     expect(chosen.chat!.prompt([{ role: "user", content: "a" }])).toBe("[a]");
     expect(chosen.info).toEqual({ ...info, chat_template: chosen.chat!.text });
     expect(chosen.defaults.ends).toEqual(ends);
-    const bytes = await sessionTexts("examples/moby.mod", null, "chatml");
+    const bytes = await textsOf(null, "chatml");
     expect(bytes.chat!.prompt([{ role: "user", content: "a" }])).toContain("<|im_start|>user\na<|im_end|>");
   });
 
   it("that is none is refused with the names that there are", async () => {
-    await expect(sessionTexts("examples/moby.mod", null, "chatlm")).rejects.toMatchObject({
+    await expect(textsOf(null, "chatlm")).rejects.toMatchObject({
       code: "bad-template",
       message: "there is no chat template chatlm: neither a file nor a known name",
       hint: "the names are chatml, gemma, llama3, mistral, phi3, qwen, zephyr",
     });
     writeFileSync(join(folder, "broken.jinja"), "{% for %}");
-    await expect(sessionTexts("examples/moby.mod", null, join(folder, "broken.jinja"))).rejects.toThrow(
+    await expect(textsOf(null, join(folder, "broken.jinja"))).rejects.toThrow(
       /the chat template of .*broken\.jinja cannot be read/,
     );
-    await expect(sessionTexts("examples/moby.mod", null, folder)).rejects.toThrow(/cannot read .*it is a folder/);
+    await expect(textsOf(null, folder)).rejects.toThrow(/cannot read .*it is a folder/);
   });
 });

@@ -2,6 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { tokenizerAt } from "../../../src/models/tokenizer/source-node.js";
 import { textReader } from "../../../src/tools/cli/run/text-reader.js";
 import { fromBytes } from "../../../src/runtime/weights/convert.js";
 import { readSafetensors } from "../../../src/runtime/index.js";
@@ -149,7 +150,7 @@ describe("a checkpoint's tokenizer", () => {
   });
 
   it("shows a token as it goes on from the text, and by its number where it has none", async () => {
-    const reader = await textReader(temporary.file("pieces.json", SENTENCE_PIECE));
+    const reader = await textReader(tokenizerAt(temporary.file("pieces.json", SENTENCE_PIECE)));
     const text = await reader.encode("the");
     expect(Array.from(text)).toEqual([1, 273]);
     expect([273, 260, 1, 999].map((token) => reader.show(token, text))).toEqual([

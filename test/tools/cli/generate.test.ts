@@ -4,6 +4,8 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { generate, type GenerateTrial } from "../../../src/tools/cli/generate/generate.js";
+import { closing } from "../../../src/models/open-node.js";
+import { openNamed } from "../../../src/tools/cli/source/model-file.js";
 import { describeError } from "../../../src/tools/cli/terminal/exit.js";
 import { openSession, type GenerateTextOptions, type TextSession } from "../../../src/tools/session/index.js";
 import { writeTextFolder } from "../session/folder.js";
@@ -225,7 +227,9 @@ describe("a device that is lost in the middle of a text", () => {
         ...(recover && { recover }),
       };
       const flags = { weights: join(root, MOBY[2]), prompt: [PROMPT], maxTokens: 80 };
-      const ended: unknown = await generate(join(root, MOBY[0]), flags, trial).catch((fault: unknown) => fault);
+      const model = await openNamed(join(root, MOBY[0]), { weights: flags.weights });
+      const ended: unknown = await generate(model, flags, trial).catch((fault: unknown) => fault);
+      await model.close();
       return { ended, stdout: stdout!.join(""), stderr: stderr!.join("") };
     } finally {
       for (const spy of spies) spy.mockRestore();
@@ -314,7 +318,9 @@ describe("what modc generate refuses", () => {
       [1, "the input x of a model that generates is u32[B, T], its tokens", other, the],
     ];
     for (const [code, message, path, flags] of cases) {
-      const fault: unknown = await generate(path, flags).catch((thrown: unknown) => thrown);
+      const fault: unknown = await openNamed(path, flags)
+        .then((model) => closing(model, () => generate(model, flags)))
+        .catch((thrown: unknown) => thrown);
       expect(describeError(fault).message).toContain(message);
       expect(describeError(fault).exit, message).toBe(code);
     }

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fromBytes, readSafetensors } from "../../../src/runtime/index.js";
 import { openSession } from "../../../src/tools/session/index.js";
 import { openTrained } from "../../../src/models/runs/trained-node.js";
 import { SMALL, writeRun } from "../session/runs.js";
@@ -29,6 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const furthest = (a: Float32Array, b: Float32Array): number => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
 const NOTE = `note: ${ran}: the checkpoint of step 20, the best so far\n`;
 const results = ({ status, stdout }: Ran): unknown => [
   status,
@@ -75,6 +77,22 @@ describe("a run's folder is a model", () => {
   it("to measure", async () => {
     const bench = await run(["bench", ran, "-p", "8", "-n", "0", "-r", "1", "--json"]);
     expect([bench.status, JSON.parse(bench.stdout)]).toMatchObject([0, { models: [{ path: ran, weightsAs: "f32" }] }]);
+  });
+
+  it("to begin another run with: its parameters and its weights", async () => {
+    const output = join(folder, "begun");
+    const still = ["--optimizer", "sgd", "--lr", "1e-30", "--weight-decay", "0", "--warmup", "0", "--steps", "1"];
+    const sizes = ["--batch", "1", "--length", "8"];
+    const { status, stderr } = await run(["train", ran, "--data", data, "-o", output, ...still, ...sizes]);
+    expect([status, stderr]).toEqual([0, expect.stringContaining(NOTE)]);
+    const begun = readSafetensors(readFileSync(join(output, "checkpoints", "last", "model.safetensors")));
+    const before = readSafetensors(readFileSync(weights));
+    expect([...begun.tensors.keys()]).toEqual([...before.tensors.keys()]);
+    // A step of that rate changes nothing but zeros.
+    for (const key of before.tensors.keys()) {
+      const [own, theirs] = [begun, before].map(async (file) => fromBytes(await file.read(key), "F32", "f32"));
+      expect(furthest((await own) as Float32Array, (await theirs) as Float32Array), key).toBeLessThan(1e-20);
+    }
   });
 
   it("to build a package of", async () => {

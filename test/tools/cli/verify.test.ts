@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { openModel } from "../../../src/models/open-node.js";
 import { verify } from "../../../src/tools/cli/run/verify.js";
 import { EXIT } from "../../../src/tools/cli/terminal/exit.js";
 import type { Program } from "../../../src/runtime/program/program.js";
@@ -55,9 +56,8 @@ describe("verify", () => {
         k.name.startsWith("rope") ? { ...k, wgsl: k.wgsl.replaceAll(" - ", " + ") } : k,
       ),
     });
-    expect(await verify("examples/moby.mod", { set: SET, batch: 2, length: 8, output, json: true }, { amend })).toBe(
-      EXIT.check,
-    );
+    const model = await openModel("examples/moby.mod");
+    expect(await verify(model, { set: SET, batch: 2, length: 8, output, json: true }, { amend })).toBe(EXIT.check);
     const { holds, findings } = JSON.parse(printed) as {
       holds: boolean;
       findings: { state: string; fault: { kind: string; name: string; place: string } | null }[];

@@ -13,6 +13,8 @@ import { openTrained } from "../../../src/models/runs/trained-node.js";
 import { train, type TrainOptions } from "../../../src/tools/train/index.js";
 import { readCheckpoint, writeCheckpoint } from "../../../src/tools/train/checkpoint-node.js";
 import { trainingModel } from "../../../src/tools/train/model.js";
+import { GgufFiles } from "../../../src/models/opened/gguf-files-node.js";
+import { modelWeights, type OpenedWeights } from "../../../src/models/opened/weights-node.js";
 import { openStartingWeights } from "../../../src/tools/train/starting-weights.js";
 import { run } from "../cli/in-process.js";
 import { sparingDevice } from "../../device.js";
@@ -48,6 +50,14 @@ const adapted = folder.file("adapted.mod", ADAPTED);
 const dense = folder.file("dense.mod", DENSE);
 const data = folder.file("text.txt", "the white whale\nthe grey whale\n".repeat(60));
 
+const opened: OpenedWeights[] = [];
+afterAll(() => Promise.all(opened.map((weights) => weights.close())));
+/** Weights that are open until the tests have ended. */
+function at(path: string): OpenedWeights {
+  const weights = modelWeights(path, new GgufFiles());
+  opened.push(weights);
+  return weights;
+}
 const programOf = (source: string) => compile(source).program!;
 const { model } = trainingModel({ source: { file: adapted, text: ADAPTED }, read: () => null }, { set: {} });
 
@@ -118,19 +128,19 @@ describe("weights that a file lacks", () => {
   });
 
   it("are errors unless asked for, and what is wrong otherwise stays one", async () => {
-    await expect(openStartingWeights(model, base, {})).rejects.toMatchObject({
+    await expect(openStartingWeights(model, at(base), {})).rejects.toMatchObject({
       message: /missing: "map.lora.a"/,
       hint: "--init-missing starts what is missing from the seed",
     });
     const other = programOf(DENSE).weights.map((w) => (w.path === "norm.scale" ? { ...w, shape: [31] } : w));
     const strange = join(folder.path, "strange.safetensors");
     await saveWeights(strange, { weights: [...other, { ...other[0]!, keys: ["more"] }] }, (w) => initialValues(w, 1));
-    await expect(openStartingWeights(model, strange, { initMissing: true })).rejects.toMatchObject({
+    await expect(openStartingWeights(model, at(strange), { initMissing: true })).rejects.toMatchObject({
       message: /unexpected: "more"[^]*wrong shape/,
       hint: null,
     });
     await expect(openStartingWeights(model, null, { initMissing: true })).rejects.toThrow("initMissing has no effect");
-    await expect(openStartingWeights(model, base, { initMissing: true, save: "trained" })).rejects.toThrow(
+    await expect(openStartingWeights(model, at(base), { initMissing: true, save: "trained" })).rejects.toThrow(
       "save is trained, and all weights are",
     );
     await expect(openStartingWeights(model, null, { only: "lora", save: "trained" })).rejects.toThrow(
@@ -142,7 +152,7 @@ describe("weights that a file lacks", () => {
 describe("checkpoints of trained weights", () => {
   /** Writes a checkpoint over weights, with those of the seed for what `only` names. */
   const place = async (name: string, over: string, only: string, seed: number): Promise<string> => {
-    const starting = await openStartingWeights(model, over, { initMissing: true, save: "trained", only });
+    const starting = await openStartingWeights(model, at(over), { initMissing: true, save: "trained", only });
     const path = join(folder.path, name);
     const { weights, ignore } = model.run;
     const sources = [{ path: adapted, text: ADAPTED }];

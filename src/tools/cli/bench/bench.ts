@@ -1,7 +1,9 @@
 // `modc bench`: how fast a model reads prompts and generates, in one table, also against another model.
+import type { OpenedModel } from "../../../models/open.js";
 import { openDevice } from "../../../runtime/index.js";
 import { wantedDevice } from "../device.js";
 import { precisionOf } from "../source/frontend.js";
+import { openNamed } from "../source/model-file.js";
 import type { BlocksFlags } from "../source/in-blocks.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
@@ -18,37 +20,35 @@ type BenchFlags = Flags<typeof runningCommands.bench> & Pick<BlocksFlags, "ownBl
 /** Tokens of llama-bench, and its repetitions. */
 const [PROMPT, GENERATED, REPEAT] = [512, 128, 5] as const;
 
-export async function bench(file: string, flags: BenchFlags): Promise<ExitCode> {
+export async function bench(opened: OpenedModel, flags: BenchFlags): Promise<ExitCode> {
   if (flags.against === undefined) expectNone(flags, ["againstWeights"], "without --against, whose weights they are");
   const asked = [...(flags.promptTokens ?? []), ...(flags.maxTokens ?? [])];
   if (asked.length > 0 && asked.every((tokens) => tokens === 0))
     throw new UserError("-p and -n are 0: nothing is left to measure", null, EXIT.usage);
   const repeat = flags.repeat ?? REPEAT;
   const progress = new Progress();
+  const { against, againstWeights } = flags;
+  const other = against === undefined ? null : await openNamed(against, { weights: againstWeights });
   const device = await openDevice(wantedDevice(flags));
   const models: Measured[] = [];
   const stop = new AbortController();
   let restore = (): void => {};
   try {
-    // Without the options, each model's weights are in memory as they are stored.
-    const isAsked = (flags.weightsAs !== undefined && !flags.ownBlocks) || flags.activationsAs !== undefined;
-    const common = {
-      ...(isAsked && { precision: precisionOf(flags) }),
-      seed: flags.seed ?? 0,
-      tunings: flags.tunings,
-    };
+    const common = { seed: flags.seed ?? 0, tunings: flags.tunings };
+    const precision = precisionOf(flags);
     const own: Opening = {
       ...common,
-      weights: flags.weights,
+      precision,
       live: flags.live ?? {},
       ...(flags.set && { set: flags.set }),
       ...(flags.model !== undefined && { model: flags.model }),
     };
-    models.push(await Measured.open(file, device, own, progress));
-    if (flags.against !== undefined)
-      models.push(
-        await Measured.open(flags.against, device, { ...common, weights: flags.againstWeights, live: {} }, progress),
-      );
+    models.push(await Measured.open(opened, device, own, progress));
+    if (other !== null) {
+      // Without the options, each model's weights are in memory as they are stored.
+      const isAsked = (flags.weightsAs !== undefined && !flags.ownBlocks) || flags.activationsAs !== undefined;
+      models.push(await Measured.open(other, device, { ...common, ...(isAsked && { precision }), live: {} }, progress));
+    }
     const results = trialsOf(flags, models).map((trial) => ({ trial, samples: models.map((): Sample[] => []) }));
     restore = onInterrupt(() => stop.abort());
     await measure(models, results, { repeat, signal: stop.signal, progress });
@@ -60,6 +60,7 @@ export async function bench(file: string, flags: BenchFlags): Promise<ExitCode> 
     restore();
     for (const { generator } of models) generator.dispose();
     device.destroy();
+    await other?.close();
   }
 }
 

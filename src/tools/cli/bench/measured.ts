@@ -3,13 +3,13 @@ import { createGenerator, type Generator, type Summary } from "../../../generati
 import { flopsBetween } from "../../../generation/generate/summary.js";
 import type { WeightType } from "../../../runtime/program/target.js";
 import type { Device } from "../../../runtime/index.js";
-import { explaining, openSource } from "../../session/open-node.js";
+import type { OpenedModel } from "../../../models/open.js";
+import { explaining, optionsOf } from "../../session/open-node.js";
 import { prepare, type PrepareOptions } from "../../session/prepared-node.js";
-import { openTrained } from "../../../models/runs/trained-node.js";
-import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
+import { bytesTokenizer, type Tokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { tuningsOn } from "../program/tunings.js";
-import { expectWeights, folderOf, modelText } from "../source/model-file.js";
+import { expectWeights } from "../source/model-file.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { showLoading } from "../terminal/loading.js";
 import { say, type Progress } from "../terminal/terminal.js";
@@ -30,7 +30,6 @@ export interface Sample {
 }
 
 export interface Opening extends Omit<PrepareOptions, "tunings" | "device"> {
-  readonly weights: string | undefined;
   readonly seed: number;
   readonly live: Readonly<Record<string, string>>;
   /** The file of `--tunings`. */
@@ -52,22 +51,22 @@ export class Measured {
   }
 
   /** Throws what opening a session throws. */
-  static async open(path: string, device: Device, options: Opening, progress: Progress): Promise<Measured> {
-    const { weights, seed, live, tunings, ...rest } = options;
-    if (openTrained(path) === null && folderOf(path)?.weights === null) expectWeights(path, weights);
-    await modelText(path); // reports a file that cannot be read
-    const [source, own] = await openSource(path, { ...rest, ...(weights !== undefined && { weights }) });
-    if (source.weights === null) say(`note: ${escapedName(path)} has no weights: its routes are those of random ones`);
-    const texts = { ...source.texts, tokenizer: source.texts.tokenizer ?? bytesTokenizer }; // no text is read
-    const generator = await explaining(source, own, async () => {
+  static async open(model: OpenedModel, device: Device, options: Opening, progress: Progress): Promise<Measured> {
+    const { seed, live, tunings, ...rest } = options;
+    expectWeights(model);
+    const own = await optionsOf(model, rest);
+    const { named: path } = model;
+    if (model.weights === null) say(`note: ${escapedName(path)} has no weights: its routes are those of random ones`);
+    const noText = (): Tokenizer => bytesTokenizer;
+    const generator = await explaining(model, own, async () => {
       const chosen = (on: Device) => tuningsOn(on, { tunings });
-      const prepared = await prepare({ ...source, texts }, { ...own, device, tunings: chosen }, "rows");
+      const prepared = await prepare(model, { ...own, device, tunings: chosen }, "rows", noText);
       showDiagnostics(prepared.diagnostics, prepared.sources);
-      const made = await createGenerator(prepared.generation, device, source.weights ?? undefined, {
+      const made = await createGenerator(prepared.generation, device, prepared.weights, {
         seed,
         live,
         onProgress: (event) => {
-          if (event.kind !== "grow") showLoading(event, progress, { given: source.weights !== null });
+          if (event.kind !== "grow") showLoading(event, progress, { given: model.weights !== null });
         },
       });
       return { made, name: prepared.name };

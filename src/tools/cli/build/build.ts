@@ -7,16 +7,22 @@ import { writeFolder } from "../../build/folder-node.js";
 import { keptName } from "../../build/package-json.js";
 import { writeText } from "../source/files.js";
 import { pageText } from "../../build/page.js";
-import { engineFiles, pageFiles, packersPart, runtimeFiles, tokenizerFiles, workerFiles } from "../../../ground/bundled.js";
+import {
+  engineFiles,
+  pageFiles,
+  packersPart,
+  runtimeFiles,
+  tokenizerFiles,
+  workerFiles,
+} from "../../../ground/bundled.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
-import { openWeights } from "../../../runtime/node.js";
 import type { Generation } from "../../../runtime/program/generation.js";
 import { namedFrom } from "../../../runtime/program/origins.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { TuningsFile } from "../../../compiler/schedule/tunings/file.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { compileFile, compileOptions, precisionOf } from "../source/frontend.js";
-import { modelName, readModel, withFolder } from "../source/model-file.js";
 import { packageText, type PackageText } from "./package-text.js";
 import { out, outJson, Progress, say } from "../terminal/terminal.js";
 import { readTunings } from "../program/tunings.js";
@@ -29,8 +35,7 @@ type BuildFlags = Flags<typeof weightCommands.build>;
 const SHARD_BYTES = 16 * 1024 * 1024;
 const LEAST_SHARD_BYTES = 1024;
 
-export async function build(file: string, given: BuildFlags): Promise<ExitCode> {
-  const flags = withFolder(file, given);
+export async function build(opened: OpenedModel, flags: BuildFlags): Promise<ExitCode> {
   if (flags.output === undefined && flags.singleFile === undefined)
     throw new UserError(
       "nothing says what to write",
@@ -43,8 +48,8 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       "build the page by itself, without --max-batch",
       EXIT.usage,
     );
-  await readModel(file); // a model that is not there is told before weights that it lacks
-  if (flags.weights === undefined)
+  const { source } = opened; // a fault of the source is reported before weights that it lacks
+  if (opened.weights === null)
     throw new UserError(
       "--weights is missing: a package holds a model's weights",
       "`modc init` writes untrained ones",
@@ -60,7 +65,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       EXIT.usage,
     );
   const earlier = flags.output === undefined ? null : await earlierBuild(flags.output);
-  const compiled = await compileFile(file, flags);
+  const compiled = await compileFile(opened, flags);
   const measured = flags.tunings === undefined || flags.tunings === "none" ? null : readTunings(flags.tunings);
   // The runtime of a package has no textures.
   const tunings = measured && { ...measured, target: { ...measured.target, textures: false } };
@@ -72,13 +77,13 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       "write letters, digits and dashes, such as my-model or @me/my-model",
       EXIT.usage,
     );
-  const generation = await generationOf(file, flags, tunings);
+  const generation = await generationOf(opened, flags, tunings);
   if (typeof generation === "string") {
     if (flags.maxBatch !== undefined)
       throw new UserError(`--max-batch: the model does not generate: ${generation}`, "leave out --max-batch");
     say(`note: the package runs the model, but does not generate: ${generation}`);
   }
-  const named = (program: Program): Program => namedFrom(program, modelName(file));
+  const named = (program: Program): Program => namedFrom(program, source.file);
   const programs = {
     run: named(run),
     generation:
@@ -87,7 +92,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
         : { ...generation, prompt: named(generation.prompt), step: named(generation.step) },
     ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
   };
-  const text = await packageText(file, flags.tokenizer, flags.chatTemplate);
+  const text = await packageText(opened, flags.chatTemplate);
   if (typeof generation !== "string" && text.vocabulary > generation.vocabulary)
     say(
       `warning: the tokenizer has ${text.vocabulary} tokens, the model ${generation.vocabulary}: is it that of ` +
@@ -95,13 +100,13 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
     );
   if (flags.singleFile !== undefined) expectPage(generation, text);
   const progress = new Progress();
-  const weights = await openWeights(flags.weights);
+  const weights = await opened.weights.source();
   try {
     const input = {
       name,
       packageVersion: flags.version ?? null,
       earlier: earlier?.package ?? null,
-      source: basename(modelName(file)),
+      source: basename(source.file),
       programs,
       weights,
       ...text,
@@ -147,7 +152,6 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
     return EXIT.fine;
   } finally {
     progress.clear();
-    await weights.close();
   }
 }
 
@@ -203,22 +207,21 @@ const PROMPT = "Call me";
 
 /** The programs for generation, or the reason why the model has none. */
 async function generationOf(
-  file: string,
+  opened: OpenedModel,
   flags: BuildFlags,
   tunings: TuningsFile | null,
 ): Promise<Generation | string> {
   if (flags.enter === "objective") return "it enters the objective";
   const { compileGeneration, GenerationError } = await import("../../../compiler/compile-generation.js");
   const { enter: _, ...own } = flags;
-  const source = await readModel(file);
   const options = {
-    ...compileOptions(file, { ...own, phase: "generate" }),
+    ...compileOptions(opened, { ...own, phase: "generate" }),
     precision: precisionOf(flags),
     ...(tunings && { tunings }),
     ...(flags.maxBatch !== undefined && { caches: "pages" as const }),
   };
   try {
-    const { generation, diagnostics } = compileGeneration(source.text, options);
+    const { generation, diagnostics } = compileGeneration(opened.source.text, options);
     return (
       generation ?? diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"
     );

@@ -3,15 +3,15 @@ import type { Routing } from "../../../models/families/decoder-source.js";
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { check } from "../../../language/check/check.js";
-import { convertFolder } from "../../../models/made/convert-node.js";
+import { convertModel } from "../../../models/made/convert-node.js";
 import { CONFIG_FILE, MODEL_FILE } from "../../../models/families/files-node.js";
-import { isGgufPath } from "../../../runtime/weights/gguf/header-node.js";
-import { openTrained } from "../../../models/runs/trained-node.js";
+import type { OpenedModel } from "../../../models/open.js";
+import { closing } from "../../../models/open-node.js";
+import type { Trained } from "../../../models/runs/trained-node.js";
 import { parseRatio } from "../../train/schedule.js";
 import { splitPair, wholeNumber } from "../tree/arguments.js";
-import { hubHint } from "../source/not-source.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { folderOf, modelText } from "../source/model-file.js";
+import { openCheckpoint, openNamed } from "../source/model-file.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { tell } from "../source/trained.js";
 import { grouped } from "../terminal/units.js";
@@ -22,14 +22,10 @@ export async function convert(
   folder: string,
   { output, mod, seed = 0, json }: Flags<typeof weightCommands.convert>,
 ): Promise<ExitCode> {
-  if (folderOf(folder) === null)
-    throw new UserError(
-      `${folder} is neither a folder nor a GGUF file`,
-      hubHint(folder) ?? "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
-    );
   const routing = routingOf(mod);
-  const { folder: dense, ...weights } = await denseOf(folder);
-  const done = await convertFolder(dense, output, { routing, seed, ...weights });
+  const done = await closing(await openCheckpoint(folder), (opened) =>
+    converted(opened, (dense) => convertModel(dense, output, { routing, seed })),
+  );
   if (json) outJson({ output, ...done, ...routing });
   else
     out(
@@ -43,54 +39,49 @@ export async function convert(
   return EXIT.fine;
 }
 
-/**
- * The folder or GGUF file whose configuration describes the layers, and the weights if a run has trained others. Throws
- * UserError for any other model.
- */
-async function denseOf(path: string): Promise<{ readonly folder: string; readonly weights?: string }> {
-  const trained = openTrained(path);
-  const model = trained?.source.file ?? join(path, MODEL_FILE);
-  if (trained !== null && isGgufPath(model) && existsSync(model)) {
-    tell(path, trained);
-    return { folder: model, weights: trained.path };
-  }
-  const folder = dirname(model);
-  const ofFolder = trained === null || basename(model) === MODEL_FILE;
-  if (ofFolder && existsSync(join(folder, CONFIG_FILE))) {
-    if (trained !== null) tell(path, trained);
-    return { folder, ...(trained === null ? {} : { weights: trained.path }) };
-  }
-  if (trained === null && !existsSync(model)) return { folder: path }; // no checkpoint: reading it reports the error
-  if (ofFolder && !existsSync(folder))
-    throw new UserError(
-      `${path} trained ${folder}, whose ${CONFIG_FILE} says what its layers are, and which is gone`,
-      "put it back there",
-    );
-  const what =
-    trained === null
-      ? `${path} has its model in ${MODEL_FILE}, and no ${CONFIG_FILE}`
-      : `${path} trained ${model}, which is no folder with a ${CONFIG_FILE}`;
-  if (await isRouted(path))
-    throw new UserError(
-      `${what}: it is routed already`,
-      `dense checkpoints are converted: folders with a ${CONFIG_FILE}`,
-    );
-  throw new UserError(
-    `${what}: what its layers are is known of those alone`,
-    `write MoD around the layers in the source, and begin from these weights: modc train … --weights ${path}`,
-  );
+/** Calls `convert` with the model whose configuration describes the layers. Throws UserError if there is none. */
+async function converted<T>(opened: OpenedModel, convert: (dense: OpenedModel) => Promise<T>): Promise<T> {
+  const { run, kind, file, path } = opened;
+  if (run !== null) return convertedRun(opened, run, convert);
+  const hasSource = kind === "checkpoint" && existsSync(file);
+  if (hasSource && !existsSync(join(path, CONFIG_FILE)))
+    throw notDense(opened, `${path} has its model in ${MODEL_FILE}, and no ${CONFIG_FILE}`);
+  return convert(opened);
 }
 
-/** Whether the model has routes; false for a model with errors. */
-async function isRouted(path: string): Promise<boolean> {
-  const trained = openTrained(path);
-  const { source, read } = await modelText(path);
-  const { model } = check(source, {
-    phase: "infer",
-    read,
-    ...(trained && { set: trained.set, model: trained.manifest.model }),
+/** The same of a run: the model that it was begun with, with the weights that it trained. */
+async function convertedRun<T>(
+  opened: OpenedModel,
+  run: Trained,
+  convert: (dense: OpenedModel) => Promise<T>,
+): Promise<T> {
+  const { file, named: path } = opened;
+  const place = basename(file) === MODEL_FILE ? dirname(file) : file;
+  if (place !== file && !existsSync(place))
+    throw new UserError(
+      `${path} trained ${place}, whose ${CONFIG_FILE} says what its layers are, and which is gone`,
+      "put it back there",
+    );
+  const fault = (): UserError => notDense(opened, `${path} trained ${file}, which is no folder with a ${CONFIG_FILE}`);
+  if (!existsSync(place)) throw fault();
+  return closing(await openNamed(place, { weights: run.path }), (dense) => {
+    const hasConfig = dense.kind === "checkpoint" && existsSync(join(place, CONFIG_FILE));
+    if (dense.kind !== "gguf" && !hasConfig) throw fault();
+    tell(path, run);
+    return convert(dense);
   });
-  return (model?.routes.length ?? 0) > 0;
+}
+
+/** The error for a model whose layers no configuration describes. */
+function notDense({ named, source, read, set, model: name }: OpenedModel, what: string): UserError {
+  const { model } = check(source, { phase: "infer", read, set, ...(name === null ? {} : { model: name }) });
+  // a model with errors has no routes
+  return (model?.routes.length ?? 0) > 0
+    ? new UserError(`${what}: it is routed already`, `dense checkpoints are converted: folders with a ${CONFIG_FILE}`)
+    : new UserError(
+        `${what}: what its layers are is known of those alone`,
+        `write MoD around the layers in the source, and begin from these weights: modc train … --weights ${named}`,
+      );
 }
 
 /** Parses `every=2 capacity=12.5%`, which are the defaults. */

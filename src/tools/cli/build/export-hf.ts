@@ -12,10 +12,8 @@ import { CONFIG_FILE } from "../../../models/families/files-node.js";
 import { readConfigText } from "../../../models/families/folder-node.js";
 import { expectFree, floatsLike, writeFresh } from "../../../models/made/model-folder-node.js";
 import { standardOf, type Standard } from "../../../models/families/standard.js";
-import { isGgufPath } from "../../../runtime/weights/gguf/header-node.js";
-import { openTrained } from "../../../models/runs/trained-node.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { folderOf, withFolder } from "../source/model-file.js";
 import { out, outJson, say } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
@@ -26,50 +24,52 @@ const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
 /** Types of weights as PyTorch calls them. */
 const DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 
-export async function exportHuggingFace(file: string, given: ExportFlags): Promise<ExitCode> {
-  const flags = withFolder<ExportFlags>(file, given);
+export async function exportHuggingFace(opened: OpenedModel, flags: ExportFlags): Promise<ExitCode> {
   expectFree(flags.output);
-  const { models, sources, family } = await versionsOf(file, flags);
+  const { models, sources, family } = await versionsOf(opened, flags);
   expectLanguageModel(models);
   const [model] = models;
   const vocabulary = FACTS.vocab_size(model)!; // logits have so many numbers
-  const texts = await tokenizerTexts(file, flags.tokenizer, { vocabulary, bound: boundOf(model) });
+  const texts = await tokenizerTexts(opened, { vocabulary, bound: boundOf(model) });
   // Opened before anything is written: an export is whole or none.
-  if (flags.weights === undefined && flags.weightsAs !== undefined)
+  if (opened.weights === null && flags.weightsAs !== undefined)
     throw new UserError("--weights-as is of weights, and there are none", "name them with --weights", EXIT.usage);
-  const source = flags.weights === undefined ? null : await matchedWeights(flags.weights, model);
-  try {
-    const floats = flags.weightsAs === undefined ? floatsLike(source?.stored ?? []) : FLOATS[flags.weightsAs];
-    // Weights stay as they are stored; without a wish the model computes with them as modc does.
-    const dtype = flags.weightsAs === undefined ? "float32" : DTYPES[floats];
-    const config = configOf(file);
-    const standard = standardIn(models, config);
-    const { files, keys } = standard
-      ? {
-          files: new Map([["config.json", standardText(standard, config, { flags, texts, dtype })]]),
-          keys: standard.keys,
-        }
-      : huggingFaceFolder({ models, sources, family, tokens: texts.tokens, dtype });
-    const all = new Map<string, string | Uint8Array>([...files, ...texts.files]);
-    const generation = standard ? null : withoutCache(texts);
-    if (generation !== null) all.set(GENERATION, generation);
-    await writeFresh(flags.output, async (folder) => {
-      for (const [name, text] of all) writeFileSync(join(folder, name), text);
-      await source?.write(join(folder, WEIGHTS), { keys, floats });
-    });
-    const names = [...all.keys(), ...(source === null ? [] : [WEIGHTS])];
-    tell({ flags, names, model: model.name, architecture: standard?.architecture ?? null, texts, vocabulary });
-  } finally {
-    await source?.close();
-  }
+  const source = opened.weights && (await matchedWeights(opened.weights, model));
+  const floats = flags.weightsAs === undefined ? floatsLike(source?.stored ?? []) : FLOATS[flags.weightsAs];
+  // Weights stay as they are stored; without a wish the model computes with them as modc does.
+  const dtype = flags.weightsAs === undefined ? "float32" : DTYPES[floats];
+  const config = configOf(opened);
+  const standard = standardIn(models, config);
+  const { files, keys } = standard
+    ? {
+        files: new Map([["config.json", standardText(standard, config, { flags, texts, dtype })]]),
+        keys: standard.keys,
+      }
+    : huggingFaceFolder({ models, sources, family, tokens: texts.tokens, dtype });
+  const all = new Map<string, string | Uint8Array>([...files, ...texts.files]);
+  const generation = standard ? null : withoutCache(texts);
+  if (generation !== null) all.set(GENERATION, generation);
+  await writeFresh(flags.output, async (folder) => {
+    for (const [name, text] of all) writeFileSync(join(folder, name), text);
+    await source?.write(join(folder, WEIGHTS), { keys, floats });
+  });
+  const names = [...all.keys(), ...(source === null ? [] : [WEIGHTS])];
+  tell({
+    flags,
+    weights: opened.weights?.place ?? null,
+    names,
+    model: model.name,
+    architecture: standard?.architecture ?? null,
+    texts,
+    vocabulary,
+  });
   return EXIT.fine;
 }
 
 /** The text of the `config.json` that a checkpoint's model is read from; null where it is not. */
-function configOf(file: string): string | null {
-  const folder = folderOf(file);
-  const read = folder !== null && !isGgufPath(file) && openTrained(file) === null && !existsSync(folder.model);
-  return read ? readConfigText(join(file, CONFIG_FILE)) : null;
+function configOf({ kind, path, file }: OpenedModel): string | null {
+  const isRead = kind === "checkpoint" && !existsSync(file);
+  return isRead ? readConfigText(join(path, CONFIG_FILE)) : null;
 }
 
 /** The standard architecture that a model is; null where it needs code. */
@@ -116,6 +116,7 @@ function withoutCache({ files }: TokenizerTexts): string | null {
 
 interface Told {
   readonly flags: ExportFlags;
+  readonly weights: string | null;
   readonly names: readonly string[];
   readonly model: string;
   readonly architecture: string | null;
@@ -123,13 +124,12 @@ interface Told {
   readonly vocabulary: number;
 }
 
-function tell({ flags, names, model, architecture, texts, vocabulary }: Told): void {
+function tell({ flags, weights, names, model, architecture, texts, vocabulary }: Told): void {
   if (texts.vocabulary === null)
     say("note: the folder has no tokenizer: --tokenizer names the tokenizer.json that the model reads");
   else if (texts.vocabulary > vocabulary)
     say(`warning: the tokenizer has ${texts.vocabulary} tokens, the model ${vocabulary}: is it that of another model?`);
   if (texts.hasCode) say("warning: tokenizer_config.json names code in auto_map, which is not carried along");
-  const weights = flags.weights ?? null;
   if (flags.json) outJson({ output: flags.output, model, to: flags.to, architecture, files: names, weights });
   else
     out(

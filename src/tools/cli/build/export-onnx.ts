@@ -4,16 +4,15 @@ import { SourceNotes } from "../../export/source-notes.js";
 import { onnxFile, type OnnxFile } from "../../export/onnx/file.js";
 import type { Port, StoredWeight } from "../../export/onnx/graph.js";
 import { onnxGraph, type OnnxGraph } from "../../export/onnx/onnx.js";
+import type { ModelWeights, OpenedModel } from "../../../models/open.js";
 import { asProgramWeight } from "../../../runtime/program/program.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
-import { matchWeights, readWeight, type Words } from "../../../runtime/index.js";
-import { openWeights } from "../../../runtime/node.js";
+import { readWeight, type Words } from "../../../runtime/index.js";
 import { expectHeld } from "../../../runtime/weights/held.js";
 import { readingInTurns } from "../../../runtime/weights/in-turns.js";
 import { fileDtype, toBytes } from "../../../runtime/weights/to-bytes.js";
 import { SourceError } from "../../../models/errors.js";
 import { ensureWritable, writeParts } from "../source/files.js";
-import { folderOf, modelText } from "../source/model-file.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { turn } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
@@ -25,12 +24,11 @@ import type { weightCommands } from "../tree/weights.js";
 
 type ExportFlags = Flags<typeof weightCommands.export>;
 
-export async function exportOnnx(file: string, flags: ExportFlags): Promise<ExitCode> {
+export async function exportOnnx(opened: OpenedModel, flags: ExportFlags): Promise<ExitCode> {
   expectConsistent(flags);
   ensureWritable(flags.output);
-  const { made, doc } = await graphOf(file, flags);
-  const weights = flags.weights ?? folderOf(file)?.weights ?? null;
-  if (weights === null && made.model.weights.length > 0)
+  const { made, doc } = await graphOf(opened, flags);
+  if (opened.weights === null && made.model.weights.length > 0)
     throw new UserError(
       "a file of ONNX holds the model's weights, and there are none",
       "name them with --weights; `modc init` writes starting ones",
@@ -45,8 +43,8 @@ export async function exportOnnx(file: string, flags: ExportFlags): Promise<Exit
     beside: { name: basename(data), always: flags.externalData ?? false },
   });
   if (written.beside) ensureWritable(data);
-  await writeFiles(written, { output: flags.output, data }, weights, made);
-  tell(written, { made, flags, data, weights });
+  await writeFiles(written, { output: flags.output, data }, opened.weights, made);
+  tell(written, { made, flags, data, weights: opened.weights?.place ?? null });
   return EXIT.fine;
 }
 
@@ -59,11 +57,10 @@ function expectConsistent({ caches, phase, enter }: ExportFlags): void {
 }
 
 async function graphOf(
-  file: string,
+  { source, read }: OpenedModel,
   { set = {}, model: name, phase, enter, caches, observe, lengths, weightsAs }: ExportFlags,
 ): Promise<{ readonly made: OnnxGraph; readonly doc: string | null }> {
   const { check } = await import("../../../language/check/check.js");
-  const { source, read } = await modelText(file);
   const { model, diagnostics, sources } = check(source, {
     set,
     read,
@@ -97,28 +94,24 @@ type Values = (weight: StoredWeight) => Promise<Words>;
 async function writeFiles(
   file: OnnxFile,
   places: { readonly output: string; readonly data: string },
-  from: string | null,
+  from: ModelWeights | null,
   { model }: OnnxGraph,
 ): Promise<void> {
   const weights = new Map(model.weights.map((weight) => [weight, asProgramWeight(weight)]));
-  const source = from === null ? null : await openWeights(from);
-  try {
-    const matched = source && matchWeights({ weights: [...weights.values()], ignore: model.ignore }, source);
-    // Where there are weights, there is a source of them.
-    const values: Values = async ({ weight }) => {
-      const own = weights.get(weight)!;
-      return readWeight(own, matched!.get(own)!, source!, readingInTurns(turn));
-    };
-    await writeParts(places.output, async (write) => {
-      for (const piece of file.pieces)
-        if (piece instanceof Uint8Array) await write(piece);
-        else await writeWeight(write, piece.of, values);
-      // The data stands before the graph that names it is put in its place.
-      if (file.beside) await writeBeside(places.data, file.beside, values);
-    });
-  } finally {
-    await source?.close();
-  }
+  const source = from && (await from.source());
+  const matched = source && source.match({ weights: [...weights.values()], ignore: model.ignore });
+  // Where there are weights, there is a source of them.
+  const values: Values = async ({ weight }) => {
+    const own = weights.get(weight)!;
+    return readWeight(own, matched!.get(own)!, source!, readingInTurns(turn));
+  };
+  await writeParts(places.output, async (write) => {
+    for (const piece of file.pieces)
+      if (piece instanceof Uint8Array) await write(piece);
+      else await writeWeight(write, piece.of, values);
+    // The data stands before the graph that names it is put in its place.
+    if (file.beside) await writeBeside(places.data, file.beside, values);
+  });
 }
 
 type Write = (bytes: Uint8Array) => Promise<void>;

@@ -7,13 +7,13 @@ import type { Diagnostic } from "../../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../../language/diagnostics/span.js";
 import { familyOf, VERSIONS, type Models } from "../../export/torch.js";
 import { asProgramWeight, type ProgramWeight } from "../../../runtime/program/program.js";
-import { matchWeights, readWeight, type Words } from "../../../runtime/index.js";
-import { openWeights, saveWeights, type SaveOptions } from "../../../runtime/node.js";
+import { readWeight, type Words } from "../../../runtime/index.js";
+import type { ModelWeights, OpenedModel } from "../../../models/open.js";
+import { saveWeights, type SaveOptions } from "../../../runtime/node.js";
 import { readingInTurns } from "../../../runtime/weights/in-turns.js";
 import { SourceError } from "../../../models/errors.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { turn } from "../terminal/ending.js";
-import { modelText } from "../source/model-file.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
 
@@ -24,7 +24,7 @@ export type ExportFlags = Flags<typeof weightCommands.export>;
  * where it has errors.
  */
 export async function versionsOf(
-  file: string,
+  { source, read }: OpenedModel,
   { set = {}, model: name }: ExportFlags,
 ): Promise<{
   readonly models: Models;
@@ -32,7 +32,6 @@ export async function versionsOf(
   readonly family: () => readonly Models[];
 }> {
   const { check } = await import("../../../language/check/check.js");
-  const { source, read } = await modelText(file);
   const checked = (more: Readonly<Record<string, string>>): readonly Checked[] =>
     VERSIONS.map((version) =>
       check(source, { ...version, set: { ...set, ...more }, read, ...(name === undefined ? {} : { model: name }) }),
@@ -72,35 +71,28 @@ export interface MatchedWeights {
   readonly stored: readonly string[];
   /** Writes them to a safetensors file; states stay f32. */
   write(path: string, options?: WriteOptions): Promise<void>;
-  close(): Promise<void>;
 }
 
-/** The weights of the model in a file; throws where they do not fit. */
-export async function matchedWeights(from: string, model: Model): Promise<MatchedWeights> {
+/** The weights of the model; throws where they do not fit. */
+export async function matchedWeights(from: ModelWeights, model: Model): Promise<MatchedWeights> {
   const weights = model.weights.map((weight) => asProgramWeight(weight));
   const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
-  const source = await openWeights(from);
-  try {
-    const matched = matchWeights({ weights, ignore: model.ignore }, source);
-    const known = new Map(weights.map((weight) => [weight.path, weight]));
-    const read = ({ path }: ProgramWeight): Promise<Words> => {
-      const own = known.get(path)!;
-      return readWeight(own, matched.get(own)!, source, readingInTurns(turn));
-    };
-    const learned = weights.filter(({ path, dtype }) => isFloat(dtype) && !kept.has(path));
-    return {
-      stored: learned.flatMap((w) => matched.get(w)!.map((key) => source.tensors.get(key)!.dtype)),
-      write: (path, { keys, floats } = {}) => {
-        const called = weights.map((w) => ({ ...w, keys: keys ? [keys.get(w.path)!] : w.keys }));
-        return saveWeights(path, { weights: called }, read, {
-          kept,
-          ...(floats && { floats }),
-        });
-      },
-      close: () => source.close(),
-    };
-  } catch (fault) {
-    await source.close();
-    throw fault;
-  }
+  const source = await from.source();
+  const matched = source.match({ weights, ignore: model.ignore });
+  const known = new Map(weights.map((weight) => [weight.path, weight]));
+  const read = ({ path }: ProgramWeight): Promise<Words> => {
+    const own = known.get(path)!;
+    return readWeight(own, matched.get(own)!, source, readingInTurns(turn));
+  };
+  const learned = weights.filter(({ path, dtype }) => isFloat(dtype) && !kept.has(path));
+  return {
+    stored: learned.flatMap((w) => matched.get(w)!.map((key) => source.tensors.get(key)!.dtype)),
+    write: (path, { keys, floats } = {}) => {
+      const called = weights.map((w) => ({ ...w, keys: keys ? [keys.get(w.path)!] : w.keys }));
+      return saveWeights(path, { weights: called }, read, {
+        kept,
+        ...(floats && { floats }),
+      });
+    },
+  };
 }

@@ -1,27 +1,25 @@
 // `modc import`: writes the `.mod` file that a checkpoint's configuration describes, or that a run has trained.
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { CONFIG_FILE, MODEL_FILE } from "../../../models/families/files-node.js";
-import { checkpointConfig } from "../../../models/families/folder-node.js";
+import { bug } from "../../../ground/base/invariant.js";
+import { CONFIG_FILE } from "../../../models/families/files-node.js";
 import { decoderSource } from "../../../models/families/decoder-source.js";
-import { isGgufPath } from "../../../runtime/weights/gguf/header-node.js";
-import { hubHint } from "../source/not-source.js";
+import type { OpenedModel } from "../../../models/open.js";
+import { closing } from "../../../models/open-node.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
-import { folderOf } from "../source/model-file.js";
-import { openTrained } from "../../../models/runs/trained-node.js";
+import { openCheckpoint } from "../source/model-file.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { tell, tellLost } from "../source/trained.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
 
-export function importFolder(folder: string, flags: Flags<typeof weightCommands.import>): ExitCode {
-  if (folderOf(folder) === null)
-    throw new UserError(
-      `${folder} is neither a folder nor a GGUF file`,
-      hubHint(folder) ?? "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
-    );
-  const { name, source } = described(folder);
+export async function importFolder(folder: string, flags: Flags<typeof weightCommands.import>): Promise<ExitCode> {
+  return closing(await openCheckpoint(folder), (opened) => write(opened, flags));
+}
+
+function write(opened: OpenedModel, flags: Flags<typeof weightCommands.import>): ExitCode {
+  const { name, source } = described(opened);
   const output = isPrinted(flags.output) ? null : flags.output;
   if (output !== null) {
     expectSame(output, source);
@@ -32,7 +30,7 @@ export function importFolder(folder: string, flags: Flags<typeof weightCommands.
     out(
       output === null
         ? source.trimEnd()
-        : `${output}: ${name}, of ${folder}; its weights are the ${isGgufPath(folder) ? "file" : "folder"}'s`,
+        : `${output}: ${name}, of ${opened.named}; its weights are the ${opened.kind === "gguf" ? "file" : "folder"}'s`,
     );
   return EXIT.fine;
 }
@@ -49,19 +47,18 @@ function expectSame(path: string, source: string): void {
 }
 
 /** A model's name and text. */
-function described(folder: string): { readonly name: string; readonly source: string } {
-  const trained = openTrained(folder);
-  if (trained !== null) {
-    tell(folder, trained);
-    tellLost(trained, "the text");
-    return { name: trained.manifest.model, source: trained.source.text };
+function described(opened: OpenedModel): { readonly name: string; readonly source: string } {
+  const { kind, run, file, named: folder } = opened;
+  if (run !== null) {
+    tell(folder, run);
+    tellLost(run, "the text");
+    return { name: run.manifest.model, source: run.source.text };
   }
-  const own = join(folder, MODEL_FILE);
-  if (!isGgufPath(folder) && !existsSync(join(folder, CONFIG_FILE)) && existsSync(own))
+  if (kind === "checkpoint" && !existsSync(join(folder, CONFIG_FILE)) && existsSync(file))
     throw new UserError(
-      `${folder} has no ${CONFIG_FILE} to import: its model is a .mod file already, ${own}`,
+      `${folder} has no ${CONFIG_FILE} to import: its model is a .mod file already, ${file}`,
       `other commands take the folder as it is: modc check ${folder}`,
     );
-  const config = checkpointConfig(folder);
+  const config = opened.describe() ?? bug(`${folder} has no configuration`);
   return { name: config.family.model, source: decoderSource(config) };
 }

@@ -3,16 +3,15 @@
 import { countOf } from "../../../ground/base/collections.js";
 import { asProgramWeight, type ProgramWeight } from "../../../runtime/program/program.js";
 import { initialWeightsInTurns } from "../../../runtime/weights/init.js";
-import { matchWeights, readWeight, type Words } from "../../../runtime/index.js";
-import { openWeights, saveWeights, type SaveOptions } from "../../../runtime/node.js";
+import { readWeight, type Words } from "../../../runtime/index.js";
+import { saveWeights, type SaveOptions } from "../../../runtime/node.js";
 import { readingInTurns } from "../../../runtime/weights/in-turns.js";
 import { BLOCKS_OF, pathsInBlocks } from "../../../runtime/weights/stored.js";
-import { openTrained } from "../../../models/runs/trained-node.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { tellLost } from "../source/trained.js";
 import { turn } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { checkFile, compileFile } from "../source/frontend.js";
-import { folderOf } from "../source/model-file.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
@@ -22,29 +21,34 @@ import type { weightCommands } from "../tree/weights.js";
  * A folder's own weights, unless others or a seed are given. Starting values are the same on every machine: they depend
  * on the seed and on each weight's path alone.
  */
-export async function init(file: string, flags: Flags<typeof weightCommands.init>): Promise<ExitCode> {
+export async function init(opened: OpenedModel, flags: Flags<typeof weightCommands.init>): Promise<ExitCode> {
   if (flags.weights !== undefined && flags.seed !== undefined)
     throw new UserError("--weights and --seed are two ways to begin", "give one of them", EXIT.usage);
   const { seed = 0 } = flags;
-  const from = flags.weights ?? (flags.seed === undefined ? folderOf(file)?.weights : null) ?? null;
-  const { model } = await checkFile(file, flags);
+  const given = flags.seed === undefined ? opened.weights : null;
+  const from = given?.place ?? null;
+  const { model } = await checkFile(opened, flags);
   const weights = model.weights.map((weight) => asProgramWeight(weight));
-  const stored = await storedAs(file, flags);
+  const stored = await storedAs(opened, flags);
   const save = (values: (weight: ProgramWeight) => Words | Promise<Words>): Promise<void> =>
     saveWeights(flags.output, { weights }, values, {
       keys: flags.paths ? "paths" : "mapped",
       kept: new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : []))),
       ...stored,
     });
-  if (from === null) await save(initialWeightsInTurns(seed, turn));
-  else await fromCheckpoint(from, { weights, ignore: model.ignore }, save);
+  if (given === null) await save(initialWeightsInTurns(seed, turn));
+  else {
+    const source = await given.source();
+    const matched = source.match({ weights, ignore: model.ignore });
+    await save((weight) => readWeight(weight, matched.get(weight)!, source, readingInTurns(turn)));
+  }
   const [learned, states] = [
     model.weights.filter((w) => w.kind === "weight"),
     model.weights.filter((w) => w.kind === "state"),
   ];
   const numbersOf = (all: readonly { readonly shape: readonly number[] }[]): number =>
     all.reduce((sum, w) => sum + countOf(w.shape), 0);
-  const trained = from === null ? null : openTrained(from);
+  const trained = given && (given.run ?? opened.run);
   if (trained !== null) tellLost(trained, flags.output);
   const origin = from === null ? { seed } : { from };
   if (flags.json)
@@ -66,29 +70,15 @@ export async function init(file: string, flags: Flags<typeof weightCommands.init
   return EXIT.fine;
 }
 
-async function fromCheckpoint(
-  path: string,
-  model: Parameters<typeof matchWeights>[0],
-  save: (values: (weight: ProgramWeight) => Promise<Words>) => Promise<void>,
-): Promise<void> {
-  const source = await openWeights(path);
-  try {
-    const matched = matchWeights(model, source);
-    await save((weight) => readWeight(weight, matched.get(weight)!, source, readingInTurns(turn)));
-  } finally {
-    await source.close();
-  }
-}
-
 const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
 
 /** How the file holds floats: all in one type, or those in blocks that a device reads so, and the others as they are. */
 async function storedAs(
-  file: string,
+  opened: OpenedModel,
   { weightsAs: type, ...flags }: Flags<typeof weightCommands.init>,
 ): Promise<Pick<SaveOptions, "floats" | "quantized">> {
   if (type === undefined) return {};
   if (type !== "q8" && type !== "q4") return { floats: FLOATS[type] };
-  const { program } = await compileFile(file, { ...flags, weightsAs: type }, { show: () => undefined });
+  const { program } = await compileFile(opened, { ...flags, weightsAs: type }, { show: () => undefined });
   return { quantized: { type: BLOCKS_OF[type], paths: pathsInBlocks(program, type) } };
 }

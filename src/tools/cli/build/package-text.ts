@@ -1,4 +1,6 @@
 // The text part of a built package: its tokenizer's files and generation defaults.
+import type { OpenedModel } from "../../../models/open.js";
+import { expectText } from "./tokenizer-texts.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { say } from "../terminal/terminal.js";
 import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../../../generation/packaged/text.js";
@@ -11,15 +13,11 @@ export interface PackageText {
 }
 
 /**
- * The same as for a session with this model, tokenizer and chat template. Throws TokenizerError and CheckpointError for
- * unreadable files.
+ * The same as for a session with this model. `chatTemplate`: the one that was chosen for it. Throws TokenizerError and
+ * CheckpointError for unreadable files.
  */
-export async function packageText(
-  model: string,
-  tokenizer: string | undefined,
-  chatTemplate: string | undefined,
-): Promise<PackageText> {
-  if (tokenizer === undefined) {
+export async function packageText(model: OpenedModel, chatTemplate: string | undefined): Promise<PackageText> {
+  if (model.tokenizer === null) {
     if (chatTemplate !== undefined)
       throw new UserError(
         "--chat-template: the package has no tokenizer, by which texts of chats become tokens",
@@ -28,11 +26,8 @@ export async function packageText(
       );
     return { tokenizer: null, defaults: NO_DEFAULTS, vocabulary: 0 };
   }
-  const { openTokenizer } = await import("../../../models/tokenizer/tokenizer-node.js");
-  const { sessionTexts } = await import("../../session/open-node.js");
-  const { texts, tokenizer: opened } = await openTokenizer(tokenizer);
-  opened.encode(""); // a page has no worker: throws for a tokenizer that needs one
-  const { chat, defaults } = await sessionTexts(model, tokenizer, chatTemplate);
+  const { tokenizer, files, chat, defaults } = await expectText(model);
+  tokenizer.encode(""); // a page has no worker: throws for a tokenizer that needs one
   const { ends, maxTokens, sampling } = defaults;
   const stops = chatTemplate === undefined ? [] : (chat?.stops ?? []);
   if (stops.length > 0)
@@ -41,8 +36,8 @@ export async function packageText(
         `${chatTemplate!}: give it to each call as a stop string`,
     );
   return {
-    tokenizer: chatTemplate === undefined ? texts : { ...texts, template: chat!.text }, // the chosen one
+    tokenizer: chatTemplate === undefined ? files : { ...files, template: chat!.text }, // the chosen one
     defaults: { ends, maxTokens, sampling },
-    vocabulary: opened.vocabulary,
+    vocabulary: tokenizer.vocabulary,
   };
 }

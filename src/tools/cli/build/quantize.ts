@@ -1,9 +1,9 @@
 // `modc quantize`: a checkpoint with its weights as integers with scales.
 import { existsSync } from "node:fs";
-import { quantizeCheckpoint } from "../../../models/made/quantize-node.js";
-import { folderOf } from "../source/model-file.js";
-import { hubHint } from "../source/not-source.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { closing } from "../../../models/open-node.js";
+import { quantizeModel } from "../../../models/made/quantize-node.js";
+import { openCheckpoint } from "../source/model-file.js";
+import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { grouped } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
@@ -13,14 +13,10 @@ export async function quantize(
   folder: string,
   { output, weightsAs, json }: Flags<typeof weightCommands.quantize>,
 ): Promise<ExitCode> {
-  if (folderOf(folder) === null)
-    throw new UserError(
-      `${folder} is neither a folder nor a GGUF file`,
-      existsSync(folder)
-        ? `a model's text and weights: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
-        : (hubHint(folder) ?? "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf"),
-    );
-  const done = await quantizeCheckpoint(folder, output, weightsAs);
+  const hint = existsSync(folder)
+    ? `a model's text and weights: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
+    : null;
+  const done = await closing(await openCheckpoint(folder, hint), (model) => quantizeModel(model, output, weightsAs));
   if (json) outJson({ output, weightsAs, ...done });
   else
     out(

@@ -1,11 +1,11 @@
 // The tokenizer of an exported folder, and its defaults of generation, as the files that Hugging Face has of them.
 import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { jsonText, tokenFields, type SpecialTokens } from "../../export/hf/configuration-text.js";
-import { checkpointFiles, isCheckpoint } from "../../../models/families/files-node.js";
+import { checkpointFiles } from "../../../models/families/files-node.js";
 import { readConfigText } from "../../../models/families/folder-node.js";
-import { isGgufPath } from "../../../runtime/weights/gguf/header-node.js";
 import { bytesTokenizerJson } from "../../../models/tokenizer/bytes-json.js";
+import type { ModelTexts, OpenedModel } from "../../../models/open.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 
 export interface TokenizerTexts {
@@ -40,15 +40,11 @@ const BESIDE = [
 const CONFIG = "tokenizer_config.json";
 export const GENERATION = "generation_config.json";
 
-/** That of `tokenizer`, else of the model's folder; else bytes, for a model that reads them. */
-export async function tokenizerTexts(
-  model: string,
-  tokenizer: string | undefined,
-  { vocabulary, bound }: TokenizerOf,
-): Promise<TokenizerTexts> {
+/** Those of the model's tokenizer; else bytes, for a model that reads them. */
+export async function tokenizerTexts(model: OpenedModel, { vocabulary, bound }: TokenizerOf): Promise<TokenizerTexts> {
   const length = bound === null ? {} : { model_max_length: bound };
   const none: SpecialTokens = { bos: null, eos: [], pad: null };
-  if (tokenizer === undefined) {
+  if (model.tokenizer === null) {
     if (vocabulary !== bytesTokenizer.vocabulary)
       return { files: new Map(), tokens: none, vocabulary: null, hasCode: false };
     const config = { tokenizer_class: CLASS, clean_up_tokenization_spaces: false, padding_side: "left", ...length };
@@ -62,16 +58,14 @@ export async function tokenizerTexts(
       hasCode: false,
     };
   }
-  const { openTokenizer } = await import("../../../models/tokenizer/tokenizer-node.js");
-  const { sessionTexts } = await import("../../session/open-node.js");
-  const { texts, tokenizer: opened, info } = await openTokenizer(tokenizer);
-  const { defaults } = await sessionTexts(model, tokenizer);
+  const { files: texts, tokenizer: opened, info, defaults } = await expectText(model);
   const idOf = (token: string | null): number | null => (token === null ? null : opened.idOf(token));
   const tokens = { bos: idOf(info.bos_token), eos: defaults.ends, pad: idOf(info.pad_token) };
-  const own = isCheckpoint(model) && !isGgufPath(model) ? checkpointFiles(model).generationConfig : null;
+  const isFolder = model.kind === "checkpoint" || model.kind === "run";
+  const own = isFolder ? checkpointFiles(model.path).generationConfig : null;
   const fields = tokenFields(tokens);
   const generation = own !== null ? readConfigText(own) : Object.keys(fields).length > 0 ? jsonText(fields) : null;
-  const folder = isGgufPath(tokenizer) ? null : dirname(tokenizer);
+  const folder = await model.tokenizer.folder();
   const beside = BESIDE.flatMap((name) =>
     folder !== null && existsSync(join(folder, name)) ? [[name, readFileSync(join(folder, name))] as const] : [],
   );
@@ -87,6 +81,16 @@ export async function tokenizerTexts(
     vocabulary: opened.vocabulary,
     hasCode: texts.config !== null && Object.hasOwn(JSON.parse(texts.config) as object, "auto_map"),
   };
+}
+
+type Text = { readonly [K in keyof ModelTexts]: K extends "chat" ? ModelTexts[K] : NonNullable<ModelTexts[K]> };
+
+/** The texts of a model with a tokenizer. Throws TokenizerError for a GGUF file without one. */
+export async function expectText(model: OpenedModel): Promise<Text> {
+  const { tokenizer, info, files, chat, defaults } = await model.texts();
+  if (tokenizer && info && files) return { tokenizer, info, files, chat, defaults };
+  const { noTokenizer } = await import("../../../models/tokenizer/tokenizer-node.js");
+  throw noTokenizer(model.tokenizer!.path);
 }
 
 /** The class of tokenizers that are what their `tokenizer.json` says. */

@@ -1,9 +1,8 @@
 // `modc chat`: a conversation with a model in the terminal.
-import { sessionTexts } from "../../session/open-node.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { expectTemplate } from "../../session/prompts.js";
 import { samplingOf } from "../generate/sampling.js";
 import { openServed } from "../serve/open.js";
-import { modelText } from "../source/model-file.js";
 import type { ExitCode } from "../terminal/exit.js";
 import { Progress } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
@@ -14,11 +13,11 @@ import { Talk } from "./talk.js";
 /** An engine of one text: the next message finds what was said before in its cache. */
 const ALONE = { maxBatch: 1, queue: 0 } as const;
 
-export async function chat(file: string, flags: Flags<typeof runningCommands.chat>): Promise<ExitCode> {
+export async function chat(model: OpenedModel, flags: Flags<typeof runningCommands.chat>): Promise<ExitCode> {
   const chosen = samplingOf(flags);
-  if (flags.system !== undefined) await expectTemplateOf(file, flags);
+  if (flags.system !== undefined) await expectTemplateOf(model);
   const progress = new Progress();
-  const opened = await openServed(file, { ...flags, ...ALONE }, {}, progress);
+  const opened = await openServed(model, { ...flags, ...ALONE }, {}, progress);
   try {
     const lines = linesOfInput();
     try {
@@ -32,11 +31,6 @@ export async function chat(file: string, flags: Flags<typeof runningCommands.cha
 }
 
 /** Throws SessionError for a model without a chat template, before weights are read and a device is opened. */
-async function expectTemplateOf(
-  file: string,
-  { tokenizer, chatTemplate }: Flags<typeof runningCommands.chat>,
-): Promise<void> {
-  await modelText(file); // a file that cannot be read is told first
-  const { chat } = await sessionTexts(file, tokenizer ?? null, chatTemplate);
-  expectTemplate(chat);
+async function expectTemplateOf(model: OpenedModel): Promise<void> {
+  expectTemplate((await model.texts()).chat);
 }

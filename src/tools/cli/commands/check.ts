@@ -1,11 +1,11 @@
 // `modc check`: finds errors and warnings, in infer and, where there is an objective, in train.
 import { review, type Review } from "../../../language/check/review.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { diagnosticJson, showDiagnostics } from "../terminal/diagnostics.js";
 import { sourceJson } from "../terminal/failure.js";
 import { compileOptions } from "../source/frontend.js";
 import { STDIN, STDIN_NAME } from "../source/files.js";
-import { readModel } from "../source/model-file.js";
 import { out, outJson, outJsonLine } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
@@ -16,9 +16,9 @@ type CheckFlags = Flags<typeof sourceCommands.check>;
  * Several models are checked one after the other unless `--model` chooses; a file without one is a library, whose text
  * and names are checked.
  */
-export async function check(file: string, flags: CheckFlags): Promise<ExitCode> {
-  const source = await readModel(file);
-  const { phase, entry, model, set, read } = compileOptions(file, flags);
+export async function check(opened: OpenedModel, flags: CheckFlags): Promise<ExitCode> {
+  const { source } = opened;
+  const { phase, entry, model, set, read } = compileOptions(opened, flags);
   const steps = review(source, {
     set,
     read,
@@ -28,7 +28,7 @@ export async function check(file: string, flags: CheckFlags): Promise<ExitCode> 
   });
   let step = steps.next();
   while (!step.done) step = steps.next();
-  return report(file, step.value, flags);
+  return report(opened.path, step.value, flags);
 }
 
 async function report(

@@ -6,7 +6,7 @@ import { SourceError } from "../../../models/errors.js";
 import { didYouMean } from "../tree/did-you-mean.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { readSource, STDIN } from "../source/files.js";
-import { readModel } from "../source/model-file.js";
+import { openNamed } from "../source/model-file.js";
 import { isFolder } from "../../../models/tokenizer/folder-node.js";
 import { out, outJson } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
@@ -28,7 +28,7 @@ async function entriesOf(what: string | undefined): Promise<readonly Documented[
   if (what === undefined || what === "std") return libraryDocs();
   if (what === "builtins") return functionDocs();
   if (what.endsWith(".mod") || what === STDIN) return fileEntries(readSource(what));
-  if (isFolder(what)) return fileEntries(await readModel(what));
+  if (isFolder(what)) return fileEntries((await openNamed(what)).source);
   const all = [...libraryDocs(), ...functionDocs()];
   const found = all.filter((e) => e.name === what);
   if (found.length === 0)

@@ -2,8 +2,8 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { GeneratedText, Prompt, Summary } from "../../../generation/generate/index.js";
-import { createSession, sessionTexts, type OpenSessionOptions } from "../../session/open-node.js";
-import type { SessionSource } from "../../session/prepared-node.js";
+import type { OpenedModel } from "../../../models/open.js";
+import { createSession, type OpenSessionOptions } from "../../session/open-node.js";
 import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
 import { lackingOf, piecesOf } from "../../../models/tokenizer/text-stream.js";
@@ -24,7 +24,7 @@ import { summaryLines } from "./generation-summary.js";
 import { heated } from "./heated.js";
 import { renderHeatmap } from "./heatmap.js";
 import { showLoading } from "../terminal/loading.js";
-import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { expectWeights } from "../source/model-file.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { expectTokens, promptsOf } from "./prompts.js";
 import { expectSampling, samplingOf, type Sampling } from "./sampling.js";
@@ -46,7 +46,11 @@ export interface GenerateTrial {
   readonly recover?: OpenSessionOptions["recover"];
 }
 
-export async function generate(file: string, flags: GenerateFlags, trial: GenerateTrial = {}): Promise<ExitCode> {
+export async function generate(
+  opened: OpenedModel,
+  flags: GenerateFlags,
+  trial: GenerateTrial = {},
+): Promise<ExitCode> {
   const chosen = samplingOf(flags);
   if (flags.json) expectNone(flags, ["showDepth"], "on --json, which has the depth of each token");
   const prompts = promptsOf(flags);
@@ -60,7 +64,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
     throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);
   const progress = new Progress();
-  const session = await open(file, flags, { prompts, chosen }, progress, trial);
+  const session = await open(opened, flags, { prompts, chosen }, progress, trial);
   const stop = new AbortController();
   let restore = (): void => {};
   const events: GeneratedText[][] = prompts.map(() => []);
@@ -120,26 +124,23 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
 }
 
 async function open(
-  file: string,
+  opened: OpenedModel,
   flags: GenerateFlags,
   { prompts, chosen }: { readonly prompts: readonly Prompt[]; readonly chosen: Sampling },
   progress: Progress,
   trial: GenerateTrial,
 ): Promise<TextSession> {
-  const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
-  const { set, model, read } = compileOptions(file, flags);
-  const { source } = await modelText(file);
-  const texts = await sessionTexts(file, flags.tokenizer ?? null, flags.chatTemplate);
+  const { set, model } = compileOptions(opened, flags);
+  const texts = await opened.texts();
   await expectTokens(prompts, texts);
   if (texts.tokenizer === null) expectSampling(chosen.sampling, bytesTokenizer.vocabulary);
-  const given: SessionSource = { source, read, texts, weights: weights ?? null };
   for (const option of texts.defaults.ignored)
     say(`note: generation_config.json says ${option}, which modc does not heed`);
   const seed = flags.seed ?? 0;
-  expectWeights(file, weights);
-  if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
+  expectWeights(opened);
+  if (opened.weights === null) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
   try {
-    const session = await createSession(given, {
+    const session = await createSession(opened, {
       set,
       seed,
       live: flags.live ?? {},
@@ -155,7 +156,7 @@ async function open(
             `were read again in ${milliseconds(ms)} ms`,
         ),
       onProgress: (event) => {
-        if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
+        if (event.kind !== "grow") showLoading(event, progress, { given: opened.weights !== null });
       },
     });
     showDiagnostics(session.diagnostics, session.sources);

@@ -4,7 +4,7 @@ import type { Prompt } from "../../../generation/generate/prompts.js";
 import { InputError } from "../../../runtime/device/errors.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { tokensOf } from "../../session/prompts.js";
-import type { SessionSource } from "../../session/prepared-node.js";
+import type { ModelTexts } from "../../../models/open.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { pathIn, readText } from "../source/files.js";
@@ -48,10 +48,7 @@ export function promptsOf({
  * Checks the prompts before weights are read and a device is opened. Throws TokenizerError, InputError for a prompt
  * without tokens, and SessionError for a chat without a template.
  */
-export async function expectTokens(
-  prompts: readonly Prompt[],
-  { tokenizer, chat }: SessionSource["texts"],
-): Promise<void> {
+export async function expectTokens(prompts: readonly Prompt[], { tokenizer, chat }: ModelTexts): Promise<void> {
   for (const [i, prompt] of prompts.entries()) {
     const tokens = await tokensOf(prompt, tokenizer ?? bytesTokenizer, chat, { alone: true });
     if (tokens.length > 0) continue;

@@ -4,9 +4,9 @@ import { curveOf } from "../../budget/curve.js";
 import type { MemoryRow, Operations, PlannedVariant, PlanOptions } from "../../budget/plan.js";
 import { drawnPlan } from "../../budget/drawn.js";
 import { BudgetError } from "../../budget/errors.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { writeText } from "../source/files.js";
-import { modelText } from "../source/model-file.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
 import { columns, out, outJson } from "../terminal/terminal.js";
@@ -14,7 +14,7 @@ import { grouped, plural, withPrefix, wrap } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
-export async function budget(file: string, flags: Flags<typeof sourceCommands.budget>): Promise<ExitCode> {
+export async function budget(opened: OpenedModel, flags: Flags<typeof sourceCommands.budget>): Promise<ExitCode> {
   if (flags.flops !== undefined && flags.tokens !== undefined)
     throw new UserError("--flops and --tokens are two budgets", "give one of them", EXIT.usage);
   if (flags.curve !== undefined && flags.flops === undefined && flags.tokens === undefined)
@@ -23,7 +23,7 @@ export async function budget(file: string, flags: Flags<typeof sourceCommands.bu
     if (flags.set !== undefined && Object.hasOwn(flags.set, name))
       throw new UserError(`--set and --vary both say what ${name} is`, "give one of them", EXIT.usage);
   const { planBudget } = await import("../../budget/plan.js");
-  const { source, read } = await modelText(file);
+  const { source, read } = opened;
   const from = { source, read, set: flags.set ?? {}, ...(flags.model === undefined ? {} : { model: flags.model }) };
   const devices = flags.devices ?? 1;
   if (flags.batch !== undefined && flags.batch % devices !== 0)

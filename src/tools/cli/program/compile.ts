@@ -4,11 +4,11 @@ import { namedFrom } from "../../../runtime/program/origins.js";
 import { printProgram } from "../../../runtime/program/serialize.js";
 import { openDevice } from "../../../runtime/index.js";
 import { wantedDevice } from "../device.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
 import { compileFile, type Finished } from "../source/frontend.js";
-import { modelName } from "../source/model-file.js";
 import { out, outJson, outRaw } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { readTunings, tuningsOn } from "./tunings.js";
@@ -18,8 +18,8 @@ import type { sourceCommands } from "../tree/source.js";
 type CompileFlags = Flags<typeof sourceCommands.compile>;
 
 /** Without `-o` the program is written to standard output. */
-export async function compile(file: string, flags: CompileFlags): Promise<ExitCode> {
-  const program = namedFrom(await chosen(await compileFile(file, flags), flags), modelName(file));
+export async function compile(opened: OpenedModel, flags: CompileFlags): Promise<ExitCode> {
+  const program = namedFrom(await chosen(await compileFile(opened, flags), flags), opened.file);
   const text = printProgram(program);
   if (isPrinted(flags.output)) {
     outRaw(text);

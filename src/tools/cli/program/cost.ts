@@ -4,6 +4,7 @@ import type { Mixture } from "../../../compiler/cost/experts.js";
 import { MODEL_GROUP } from "../../../compiler/cost/group.js";
 import { ledger, stepsWithin, type Ledger, type LedgerRow, type Work } from "../../../compiler/cost/ledger.js";
 import type { Model } from "../../../language/check/model.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { optimize } from "../../../compiler/passes/index.js";
 import { programFor, recipeOf } from "../../../compiler/compile.js";
 import { materialOf } from "../../../compiler/recipes.js";
@@ -21,7 +22,7 @@ import { grouped, withPrefix } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
-export async function cost(file: string, flags: Flags<typeof sourceCommands.cost>): Promise<ExitCode> {
+export async function cost(opened: OpenedModel, flags: Flags<typeof sourceCommands.cost>): Promise<ExitCode> {
   const budget = flags.budget ?? null;
   const stepTokens = flags.stepTokens ?? null;
   if ((budget === null) !== (stepTokens === null))
@@ -32,7 +33,7 @@ export async function cost(file: string, flags: Flags<typeof sourceCommands.cost
     );
   if (flags.loopCaches && flags.program !== "prompt" && flags.program !== "step")
     throw new UserError("--loop-caches is of --program prompt and step, which have caches", null, EXIT.usage);
-  const { model, sources } = await checkFile(file, flags);
+  const { model, sources } = await checkFile(opened, flags);
   const generation = flags.loopCaches ? { loopCaches: flags.loopCaches } : {};
   const graph = optimize(recipeOf(flags, model).graph(materialOf(model, { generation })));
   const extents = chosenExtents(graph.axes, flags, null);

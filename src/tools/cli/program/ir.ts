@@ -5,6 +5,7 @@ import { recipeOf } from "../../../compiler/compile.js";
 import { materialOf } from "../../../compiler/recipes.js";
 import { fuse } from "../../../compiler/schedule/kernel-graph.js";
 import { printKernels } from "../../../compiler/schedule/print-kernels.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { checkFile } from "../source/frontend.js";
 import { placer } from "../../../language/diagnostics/span.js";
@@ -15,7 +16,7 @@ import type { sourceCommands } from "../tree/source.js";
 /** The stage after the passes: fused kernels for any device, before memory is assigned. */
 const FUSE = "fuse";
 
-export async function ir(file: string, flags: Flags<typeof sourceCommands.ir>): Promise<ExitCode> {
+export async function ir(opened: OpenedModel, flags: Flags<typeof sourceCommands.ir>): Promise<ExitCode> {
   const after = flags.after ?? stages.at(-1)!;
   if (after !== FUSE && !stages.includes(after))
     throw new UserError(
@@ -23,7 +24,7 @@ export async function ir(file: string, flags: Flags<typeof sourceCommands.ir>): 
       `the passes are ${[...stages, FUSE].join(", ")}`,
       EXIT.usage,
     );
-  const { model, sources } = await checkFile(file, flags);
+  const { model, sources } = await checkFile(opened, flags);
   const fired: { readonly pass: string; readonly rule: string; readonly what: string }[] = [];
   const graph = optimize(recipeOf(flags, model).graph(materialOf(model)), {
     verify: flags.verify ?? false,

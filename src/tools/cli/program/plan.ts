@@ -2,6 +2,7 @@
 // each.
 import type { DeviceClass, Target } from "../../../runtime/program/target.js";
 import type { Program } from "../../../runtime/program/program.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { checkLive } from "../../../runtime/run/extents.js";
 import { memoryOf, openDevice, type MemoryUse } from "../../../runtime/index.js";
@@ -21,10 +22,10 @@ import { operations, percent, plural, wrap } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
-export async function plan(file: string, flags: Flags<typeof sourceCommands.plan>): Promise<ExitCode> {
-  const given = await programOf(file, flags);
-  if (flags.hardware !== undefined) return planHardware(file, given, flags.hardware, flags);
-  const program = await planned(file, given, flags.target ?? null);
+export async function plan(opened: OpenedModel, flags: Flags<typeof sourceCommands.plan>): Promise<ExitCode> {
+  const given = await programOf(opened, flags);
+  if (flags.hardware !== undefined) return planHardware(opened.path, given, flags.hardware, flags);
+  const program = await planned(opened.path, given, flags.target ?? null);
   const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
   const live = flags.live ?? {};
   const works = planWorks(program, extents, live);

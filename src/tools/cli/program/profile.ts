@@ -11,6 +11,7 @@ import {
   type RoutedRows,
   timeAtBest,
 } from "../../../runtime/index.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { checkLive } from "../../../runtime/run/extents.js";
 import { mainStep } from "../../../runtime/profile/profile.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
@@ -20,7 +21,6 @@ import { chosenExtents, printExtents } from "../source/extents.js";
 import { ensureWritable, writeText } from "../source/files.js";
 import { programName } from "../source/frontend.js";
 import { type GivenInputs, readInputs } from "../run/inputs.js";
-import { withFolder } from "../source/model-file.js";
 import { madeInputs } from "./made-inputs.js";
 import { layerOf, pathOf, sourcesOf } from "./planned.js";
 import { profiledStep, roomForAll } from "./profiled-generation.js";
@@ -45,14 +45,13 @@ interface Measured {
   readonly extents: ReadonlyMap<string, number>;
 }
 
-export async function profile(file: string, words: ProfileFlags): Promise<ExitCode> {
-  const flags = withFolder(file, words);
+export async function profile(opened: OpenedModel, flags: ProfileFlags): Promise<ExitCode> {
   const repeat = flags.repeat ?? 9;
   // A step is measured after a prompt.
-  const step = flags.program === "step" ? await programOf(file, flags) : null;
-  const source = await programOf(file, step ? { ...flags, program: "prompt" } : flags);
+  const step = flags.program === "step" ? await programOf(opened, flags) : null;
+  const source = await programOf(opened, step ? { ...flags, program: "prompt" } : flags);
   const [seed, live] = [flags.seed ?? 0, flags.live ?? {}];
-  const asked = await inputsOf(source.program, step ? { ...flags, program: "prompt" } : flags, live, seed);
+  const asked = await inputsOf(source.program, opened, step ? { ...flags, program: "prompt" } : flags, { live, seed });
   // Report a path that cannot be written before minutes of measuring.
   if (flags.trace !== undefined) ensureWritable(flags.trace);
   const progress = new Progress();
@@ -60,7 +59,7 @@ export async function profile(file: string, words: ProfileFlags): Promise<ExitCo
     ...source,
     tunings: flags.tunings,
     extents: asked.extents,
-    weights: flags.weights ?? null,
+    weights: opened.weights,
     live,
     seed,
     progress,
@@ -86,7 +85,7 @@ export async function profile(file: string, words: ProfileFlags): Promise<ExitCo
       };
     },
   ).catch((fault: unknown) => {
-    throw faultOf(file, source, fault);
+    throw faultOf(opened.path, source, fault);
   });
   if (flags.trace !== undefined) {
     writeText(flags.trace, `${JSON.stringify(chromeTrace(measured.program, measured.profile))}\n`);
@@ -123,9 +122,9 @@ interface AskedInputs {
 /** The inputs of the flags, or random values. */
 async function inputsOf(
   program: Program,
+  opened: OpenedModel,
   flags: ProfileFlags,
-  live: Readonly<Record<string, string>>,
-  seed: number,
+  { live, seed }: { readonly live: Readonly<Record<string, string>>; readonly seed: number },
 ): Promise<AskedInputs> {
   if (flags.input === undefined && flags.text === undefined) {
     if (flags.lengths !== undefined) throw new UserError("--lengths belongs to --input", null, EXIT.usage);
@@ -144,7 +143,7 @@ async function inputsOf(
       "the inputs have their own sizes",
       EXIT.usage,
     );
-  const given = await readInputs(program, flags);
+  const given = await readInputs(program, flags, opened);
   return { extents: given.extents, inputs: () => given };
 }
 

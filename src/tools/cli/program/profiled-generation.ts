@@ -40,7 +40,7 @@ export async function profiledStep(
   if (length > 1) await prompt.run(given.inputs, { ...options, lengths: new Uint32Array(sequences).fill(length - 1) });
   const program = forTarget ? forTarget(device.target, tuningsOn(device, job) ?? undefined) : portable;
   const own = new Map([...given.extents, [tokens, 1]]);
-  const session = await load(program, device, job.weights ?? undefined, {
+  const session = await load(program, device, await job.weights?.fitted(program), {
     max: Object.fromEntries(own),
     live: job.live,
     seed: job.seed,

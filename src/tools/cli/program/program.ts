@@ -1,6 +1,7 @@
 // The program of a command: compiled from a source, or read from the output of `modc compile`.
 import { CompilerBug } from "../../../ground/base/invariant.js";
 import type { Graph } from "../../../compiler/ir/graph.js";
+import type { OpenedModel } from "../../../models/open.js";
 import type { Program } from "../../../runtime/program/program.js";
 import { parseProgram, ProgramError } from "../../../runtime/program/serialize.js";
 import { KernelError } from "../../../runtime/device/errors.js";
@@ -19,8 +20,12 @@ export interface Given {
 }
 
 /** Opens the program. A compiled one has fixed parameters and phase, and no graph. */
-export async function programOf(file: string, flags: ModelFlags & PrecisionFlags & TuningsFlags): Promise<Given> {
-  if (!isProgram(file)) return compileFile(file, flags);
+export async function programOf(
+  opened: OpenedModel,
+  flags: ModelFlags & PrecisionFlags & TuningsFlags,
+): Promise<Given> {
+  if (!isProgram(opened)) return compileFile(opened, flags);
+  const file = opened.path;
   const built = [
     ["--set", flags.set],
     ["--phase", flags.phase],
@@ -61,7 +66,8 @@ function readProgram(file: string): Program {
 }
 
 /** Whether the file is a compiled program: by its name or, for standard input, its first character. */
-const isProgram = (file: string): boolean => (file === STDIN ? /^\s*\{/.test(readText(file)) : file.endsWith(".json"));
+const isProgram = ({ kind, path }: OpenedModel): boolean =>
+  kind === "program" || (path === STDIN && /^\s*\{/.test(readText(path)));
 
 /**
  * The error to report: a ProgramError for a program that this process compiled is a bug of modc; for a file it is the

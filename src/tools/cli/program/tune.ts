@@ -4,6 +4,7 @@ import { measureBest, openDevice, type Device, type DeviceBest } from "../../../
 import { printTunings, tuningsFile } from "../../../compiler/schedule/tunings/file.js";
 import { tuningsDigest } from "../../../compiler/schedule/tunings/digest.js";
 import { tuningsFor } from "../../../compiler/schedule/tunings/index.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { linesOf, tune as measure, type TunedLine, type Tuned } from "../../tune/tune.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../terminal/ending.js";
@@ -23,10 +24,10 @@ type TuneFlags = Flags<typeof runningCommands.tune>;
 
 const USUAL_SECONDS = 60;
 
-export async function tune(file: string | undefined, flags: TuneFlags): Promise<ExitCode> {
-  if (file === undefined) expectNone(flags, ["set", "phase", "enter", "model"], "without a model's file");
+export async function tune(opened: OpenedModel | undefined, flags: TuneFlags): Promise<ExitCode> {
+  if (opened === undefined) expectNone(flags, ["set", "phase", "enter", "model"], "without a model's file");
   const budgetSeconds = flags.budget ?? USUAL_SECONDS;
-  const graph = file === undefined ? null : await graphOf(file, flags);
+  const graph = opened === undefined ? null : await graphOf(opened, flags);
   if (flags.output !== undefined) ensureWritable(flags.output);
   const lab = flags.hardware === undefined ? null : await openLab(flags.hardware);
   const device = await openDevice({ ...wantedDevice(flags), spare: false }).catch((fault: unknown) => {
@@ -85,14 +86,14 @@ async function bestOf(
   }
 }
 
-async function graphOf(file: string, flags: TuneFlags): Promise<Graph> {
-  if (file.endsWith(".json"))
+async function graphOf(opened: OpenedModel, flags: TuneFlags): Promise<Graph> {
+  if (opened.kind === "program")
     throw new UserError(
-      `${file} is compiled already: its kernels are chosen`,
+      `${opened.path} is compiled already: its kernels are chosen`,
       "give `modc tune` the model's source",
       EXIT.usage,
     );
-  return (await compileFile(file, flags)).graph;
+  return (await compileFile(opened, flags)).graph;
 }
 
 function nothingMeasured({ workloads, measured, fault }: Tuned, budgetSeconds: number): unknown {

@@ -1,4 +1,5 @@
 // `modc wgsl`: lists the kernels of a model, or prints the shader of one.
+import type { OpenedModel } from "../../../models/open.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { compileFile } from "../source/frontend.js";
 import { table } from "../terminal/table.js";
@@ -7,11 +8,11 @@ import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
 export async function wgsl(
-  file: string,
+  opened: OpenedModel,
   name: string | undefined,
   flags: Flags<typeof sourceCommands.wgsl>,
 ): Promise<ExitCode> {
-  const { program } = await compileFile(file, flags);
+  const { program } = await compileFile(opened, flags);
   const uses = program.kernels.map(
     (_, k) => program.steps.filter((step) => step.kind === "dispatch" && step.kernel === k).length,
   );

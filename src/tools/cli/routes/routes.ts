@@ -1,14 +1,12 @@
 // `modc routes`: what a model's routes do over a text, as tables and as a page with plots.
 import type { Program } from "../../../runtime/program/program.js";
 import type { Results } from "../../../runtime/index.js";
-import { expectFittingWeights } from "../../../runtime/weights/weights.js";
-import { sessionTexts } from "../../session/open-node.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { bytesTokenizer, type Tokenizer } from "../../../models/tokenizer/index.js";
 import { textWithin } from "../../../models/tokenizer/text-within.js";
 import type { Batch, Rule } from "../../train/types.js";
 import { observedRoutes, type ShownRoute } from "../run/routes.js";
 import { pathIn, writeText } from "../source/files.js";
-import { modelText, withFolder } from "../source/model-file.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
 import { out, outJson, say } from "../terminal/terminal.js";
@@ -35,12 +33,11 @@ const NAMED = 4;
 
 type RoutesFlags = Flags<typeof trainingCommands.routes>;
 
-export async function routes(file: string, given: RoutesFlags): Promise<ExitCode> {
+export async function routes(opened: OpenedModel, given: RoutesFlags): Promise<ExitCode> {
   const { against, output, json, data, text, field, ...more } = given;
   const flags = { windows: USUAL_WINDOWS, ...more, ...textOf({ data, text, field }) };
-  const { tokenizer: named } = withFolder(file, flags);
-  const tokenizer = (await sessionTexts(file, named ?? null)).tokenizer ?? bytesTokenizer;
-  const report = await reportOf(file, flags, against, tokenizer);
+  const tokenizer = (await opened.texts()).tokenizer ?? bytesTokenizer;
+  const report = await reportOf(opened, flags, against, tokenizer);
   if (output !== undefined) writeText(output, routesPage(report));
   if (json) outJson(jsonOf(report));
   else tell(report);
@@ -70,13 +67,14 @@ function textOf({ data, text, field }: { readonly [K in keyof TextFlags]: TextFl
 }
 
 async function reportOf(
-  file: string,
+  opened: OpenedModel,
   flags: Omit<RoutesFlags, "against" | "output" | "json"> & { readonly data: string },
   against: string | undefined,
   tokenizer: Tokenizer,
 ): Promise<RoutesReport> {
-  const model = await checkedModel(await modelText(file), withFolder(file, flags), () => undefined);
-  if (against !== undefined) await expectFittingWeights(model.run, against);
+  const model = await checkedModel(opened, flags, () => undefined);
+  const others = against === undefined ? null : opened.otherWeights(against);
+  await others?.fitted(model.run);
   const texts = new Map<number, string>();
   const shown = textWithin(tokenizer);
   const textOf = (token: number): string => {
@@ -101,18 +99,18 @@ async function reportOf(
     agreement ??= new Agreement(new Set(routesOfTokens(program)));
     agreement.observe(rule, results, batch, program);
   };
-  const found = await evaluateRules(file, flags, count, (logits, _, results, batch, program) =>
+  const found = await evaluateRules(opened, flags, count, (logits, _, results, batch, program) =>
     entropies.add(results[logits]!.data, batch.rows, batch.length, read(results, batch, program).own),
   );
   // What generation does, where the model can generate.
   const rule = found.rules.has("causal") ? "causal" : "top-k";
   const difference = differences.get(rule);
   let other: RoutesReport["against"] = null;
-  if (against !== undefined && difference) {
-    const { rules } = await evaluateRules(file, { ...flags, weights: against, rule }, (_, results, batch, program) =>
-      difference.second(batch.rows, batch.length, read(results, batch, program).own),
-    );
-    other = { weights: against, loss: rules.get(rule)!.loss, routes: difference.found() };
+  if (others && difference) {
+    const observe: Observe = (_, results, batch, program) =>
+      difference.second(batch.rows, batch.length, read(results, batch, program).own);
+    const { rules } = await evaluateRules(opened, { ...flags, rule }, observe, null, others);
+    other = { weights: against!, loss: rules.get(rule)!.loss, routes: difference.found() };
   }
   return {
     model: found.model.run.name,

@@ -1,24 +1,21 @@
 // Runs a program on a device, or its graph on the reference, with the same interface for both.
 import type { Graph } from "../../../compiler/ir/graph.js";
-import type { Program, ProgramWeight } from "../../../runtime/program/program.js";
+import type { Program } from "../../../runtime/program/program.js";
 import type { Forced, Evaluation } from "../../../compiler/reference/evaluate.js";
 import { checkLengths, checkLive, type LiveValue } from "../../../runtime/run/extents.js";
 import {
   type Device,
   type DeviceInfo,
   type DeviceKind,
-  initialValues,
   load,
-  matchWeights,
   openDevice,
-  readWeight,
   type Session,
   type Words,
 } from "../../../runtime/index.js";
+import type { ModelWeights } from "../../../models/open.js";
 import { median } from "../../../runtime/profile/statistics.js";
-import { expectFittingWeights } from "../../../runtime/weights/weights.js";
+import { locateWeights } from "../../../runtime/weights/weights.js";
 import { asStored } from "../../../runtime/weights/stored.js";
-import { openWeights } from "../../../runtime/node.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
 import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
 import type { DType } from "../../../ground/base/dtype.js";
@@ -35,8 +32,8 @@ export interface Job {
   /** A tunings file, or `none`; undefined: the user's tunings for the device. */
   readonly tunings?: string | undefined;
   readonly given: GivenInputs;
-  /** Path of a checkpoint; null: weights are initialized from the seed. */
-  readonly weights: string | null;
+  /** Null: weights are initialized from the seed. */
+  readonly weights: ModelWeights | null;
   readonly live: Readonly<Record<string, LiveValue>>;
   readonly seed: number;
   readonly progress: Progress;
@@ -86,7 +83,7 @@ export async function onDevice<T>(
   use: (loaded: Loaded) => Promise<T>,
 ): Promise<T> {
   const { progress } = job;
-  await expectFittingWeights(job.program, job.weights);
+  const weights = await job.weights?.fitted(job.program);
   if (!job.device) progress.report("opening the device");
   const started = performance.now();
   const device = job.device ?? (await openDevice(wantedDevice(kind === null ? {} : { device: kind })));
@@ -94,7 +91,7 @@ export async function onDevice<T>(
     const opened = performance.now();
     const program = job.forTarget ? job.forTarget(device.target, await tuningsFor(device, job)) : job.program;
     const compiled = performance.now();
-    const session = await load(program, device, job.weights ?? undefined, {
+    const session = await load(program, device, weights, {
       max: Object.fromEntries(job.extents),
       live: job.live,
       seed: job.seed,
@@ -169,7 +166,7 @@ export async function runOnReference(job: Job, graph: Graph, forced: Forced = {}
   return evaluation;
 }
 
-/** Values of every weight, from the checkpoint or initialized, rounded to the program's storage type. */
+/** Values of every weight, given or initialized, rounded to the program's storage type. */
 export async function readWeights({
   program,
   weights,
@@ -177,21 +174,13 @@ export async function readWeights({
 }: Pick<Job, "program" | "weights" | "seed">): Promise<
   ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>
 > {
-  const entry = (
-    w: ProgramWeight,
-    data: Words,
-  ): [string, { readonly shape: readonly number[]; readonly data: Words }] => [
-    w.path,
-    { shape: w.shape, data: asStored(w, data) },
-  ];
-  if (weights === null) return new Map(program.weights.map((w) => entry(w, initialValues(w, seed))));
-  const source = await openWeights(weights);
+  const located = await locateWeights(program, await weights?.fitted(program), seed);
   try {
-    const matched = matchWeights(program, source);
     const values = new Map<string, { readonly shape: readonly number[]; readonly data: Words }>();
-    for (const w of program.weights) values.set(...entry(w, await readWeight(w, matched.get(w)!, source)));
+    for (const weight of program.weights)
+      values.set(weight.path, { shape: weight.shape, data: asStored(weight, await located.values(weight)) });
     return values;
   } finally {
-    await source.close();
+    await located.close();
   }
 }

@@ -1,4 +1,5 @@
 // Reads the inputs of a run from the command line: tensors as JSON, from files, or from text.
+import type { OpenedModel } from "../../../models/open.js";
 import { isFloat, type Words } from "../../../ground/base/dtype.js";
 import type { Program, ProgramInput } from "../../../runtime/program/program.js";
 import { quotedName, escapedName } from "../../../ground/base/shown.js";
@@ -33,7 +34,12 @@ export interface GivenInputs {
   readonly extents: ReadonlyMap<string, number>;
 }
 
-export async function readInputs(program: Program, flags: InputFlags): Promise<GivenInputs> {
+/** `opened`: has the tokenizer of texts. */
+export async function readInputs(
+  program: Program,
+  flags: InputFlags,
+  opened: Pick<OpenedModel, "tokenizer"> = { tokenizer: null },
+): Promise<GivenInputs> {
   const inputs = new Map<string, GivenTensor>();
   for (const [name, value] of Object.entries(flags.input ?? {})) {
     const declared = program.inputs.find((input) => input.name === name);
@@ -41,7 +47,7 @@ export async function readInputs(program: Program, flags: InputFlags): Promise<G
     inputs.set(name, await readTensor(declared, value));
   }
   const texts = flags.text?.length
-    ? await textTokens(program, flags.text, inputs, await textReader(flags.tokenizer))
+    ? await textTokens(program, flags.text, inputs, await textReader(opened.tokenizer))
     : null;
   for (const { name } of program.inputs)
     if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));

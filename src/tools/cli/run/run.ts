@@ -8,10 +8,11 @@ import {
   type DeviceKind,
   type Words,
 } from "../../../runtime/index.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "./execute.js";
 import { writeText } from "../source/files.js";
-import { expectWeights, withFolder } from "../source/model-file.js";
+import { expectWeights } from "../source/model-file.js";
 import { readInputs } from "./inputs.js";
 import { faultOf, programOf } from "../program/program.js";
 import { showRun } from "../terminal/show.js";
@@ -25,9 +26,8 @@ import type { runningCommands } from "../tree/running.js";
 /** Number of runs after the first, of which `--time` reports the median. */
 const STEADY_RUNS = 9;
 
-export async function run(file: string, given: Flags<typeof runningCommands.run>): Promise<ExitCode> {
-  const flags = withFolder(file, given);
-  expectWeights(file, flags.weights);
+export async function run(opened: OpenedModel, flags: Flags<typeof runningCommands.run>): Promise<ExitCode> {
+  expectWeights(opened);
   const kind = flags.device ?? null;
   if (flags.time && kind === "reference")
     throw new UserError("--time measures a device, and --device reference uses none", null, EXIT.usage);
@@ -47,7 +47,7 @@ export async function run(file: string, given: Flags<typeof runningCommands.run>
       null,
       EXIT.usage,
     );
-  const source = await programOf(file, flags);
+  const source = await programOf(opened, flags);
   const compileMs = source.graph === null ? 0 : performance.now() - started;
   const { program, graph, forTarget } = source;
   const onReference = kind === "reference" ? needGraph(graph, "--device reference") : null;
@@ -56,8 +56,8 @@ export async function run(file: string, given: Flags<typeof runningCommands.run>
     program,
     forTarget,
     tunings: flags.tunings,
-    given: await readInputs(program, flags),
-    weights: flags.weights ?? null,
+    given: await readInputs(program, flags, opened),
+    weights: opened.weights,
     live: flags.live ?? {},
     seed: flags.seed ?? 0,
     progress: new Progress(),
@@ -66,7 +66,7 @@ export async function run(file: string, given: Flags<typeof runningCommands.run>
     say(`note: no --weights: the model starts from seed ${job.seed} and has learned nothing`);
   const done = await runOn(job, kind === "reference" ? null : kind, onReference, flags.time ? STEADY_RUNS : 0).catch(
     (fault: unknown) => {
-      throw faultOf(file, source, fault);
+      throw faultOf(opened.path, source, fault);
     },
   );
   const verdict = checked ? await verifyRun(job, checked, done.values) : null;

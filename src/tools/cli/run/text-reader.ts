@@ -1,4 +1,5 @@
 // Encodes text of the command line as tokens, and shows tokens as text, by bytes or with a tokenizer.
+import type { TokenizerSource } from "../../../models/tokenizer/source-node.js";
 import { pathIn, readText, readTextBytes } from "../source/files.js";
 
 export interface TextReader {
@@ -27,13 +28,15 @@ function showByte(byte: number): string {
   return byte >= 0x20 && byte < 0x7f ? `'${String.fromCharCode(byte)}'` : `0x${byte.toString(16).padStart(2, "0")}`;
 }
 
-/** A reader that uses a `tokenizer.json`, with its special tokens around a whole text; without one, bytes. */
-export async function textReader(tokenizerFile: string | undefined): Promise<TextReader> {
-  if (tokenizerFile === undefined) return bytesReader;
-  const { openTokenizer } = await import("../../../models/tokenizer/tokenizer-node.js");
+/** A reader that uses a tokenizer, with its special tokens around a whole text; without one, bytes. */
+export async function textReader(source: TokenizerSource | null): Promise<TextReader> {
+  if (source === null) return bytesReader;
+  const { noTokenizer } = await import("../../../models/tokenizer/tokenizer-node.js");
   const { piecesOf } = await import("../../../models/tokenizer/text-stream.js");
   const { textAfter } = await import("../../serve/token-text.js");
-  const { tokenizer } = await openTokenizer(tokenizerFile);
+  const opened = await source.open();
+  if (opened === null) throw noTokenizer(source.path);
+  const { tokenizer } = opened;
   return {
     unit: "token",
     encode(text) {

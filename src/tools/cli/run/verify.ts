@@ -14,7 +14,7 @@ import { checkLive } from "../../../runtime/run/extents.js";
 import { openDevice, type Device } from "../../../runtime/index.js";
 import { roomFor } from "../../../runtime/run/memory.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
-import { expectFittingWeights } from "../../../runtime/weights/weights.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { sequenceAxes, type Axis } from "../../../ground/size/axes.js";
 import { nonDegenerateWeights } from "../../verify/non-degenerate.js";
 import { loadGraph, type Machine, type Weights } from "../../verify/machine.js";
@@ -34,7 +34,7 @@ import { readText, writeText } from "../source/files.js";
 import { expectOfKind } from "../source/output-kinds.js";
 import { compileFile, compileOptions, type Finished } from "../source/frontend.js";
 import { madeInputs } from "../program/made-inputs.js";
-import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { expectWeights } from "../source/model-file.js";
 import { out, outJson, Progress, say } from "../terminal/terminal.js";
 import { tuningsOn } from "../program/tunings.js";
 import { percent } from "../terminal/units.js";
@@ -62,23 +62,23 @@ const OF_MODELS = [
   ...OF_TEXTS,
 ] as const;
 
-export async function verify(file: string, given: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
-  if (file.endsWith(".json")) expectNone(given, OF_MODELS, "on a fault that was written: the file has all of it");
-  if (given.data === undefined) expectNone(given, OF_TEXTS, "without --data, whose text it is about");
-  const flags = withFolder(file, given);
-  const compiled = file.endsWith(".json") ? null : await compileFile(file, { ...flags, phase: "infer" });
-  if (compiled) await expectFittingWeights(compiled.program, flags.weights ?? null);
-  if (compiled && flags.data !== undefined) await expectEvaluable(file, { ...flags, data: flags.data });
+export async function verify(opened: OpenedModel, flags: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
+  const isFault = opened.kind === "program";
+  if (isFault) expectNone(flags, OF_MODELS, "on a fault that was written: the file has all of it");
+  if (flags.data === undefined) expectNone(flags, OF_TEXTS, "without --data, whose text it is about");
+  const compiled = isFault ? null : await compileFile(opened, { ...flags, phase: "infer" });
+  if (compiled) await opened.weights?.fitted(compiled.program);
+  if (compiled && flags.data !== undefined) await expectEvaluable(opened, { ...flags, data: flags.data });
   const device = await openDevice({ ...wantedDevice(flags), spare: false });
   const tell = new Telling(flags);
   try {
     const machine: Machine = { device, tunings: tuningsOn(device, flags) ?? undefined, amend: trial.amend };
-    if (!compiled) return await verifyAgain(file, machine, tell);
-    const model = await verified(file, flags, compiled, machine, trial);
+    if (!compiled) return await verifyAgain(opened.path, machine, tell);
+    const model = await verified(opened, flags, compiled, machine, trial);
     say(`${model.name} on ${device.info.name}, ${printExtents(model.extents)}`);
     const holds = await verifyModel(model.subject, tell);
-    if (holds) await verifySteps(file, flags, model, device, tell);
-    if (flags.data !== undefined) await tellOfText(file, { ...flags, data: flags.data }, model, tell);
+    if (holds) await verifySteps(opened, flags, model, device, tell);
+    if (flags.data !== undefined) await tellOfText(opened, { ...flags, data: flags.data }, model, tell);
     return tell.end(model.name, device);
   } finally {
     tell.clear();
@@ -95,7 +95,7 @@ interface Verified {
 
 /** The model under its rules, with weights and inputs. */
 async function verified(
-  file: string,
+  opened: OpenedModel,
   flags: VerifyFlags,
   compiled: Finished,
   machine: Machine,
@@ -104,11 +104,11 @@ async function verified(
   const { program, model, graph, sources } = compiled;
   const seed = flags.seed ?? 0;
   const weights =
-    flags.weights === undefined
+    opened.weights === null
       ? nonDegenerateWeights(program.weights, seed)
-      : await readWeights({ program, weights: flags.weights, seed });
-  expectWeights(file, flags.weights);
-  if (flags.weights === undefined)
+      : await readWeights({ program, weights: opened.weights, seed });
+  expectWeights(opened);
+  if (opened.weights === null)
     say(
       `note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its ` +
         "results",
@@ -130,7 +130,7 @@ async function verified(
     extents,
     weights,
     subject: {
-      rules: await rulesOf(file, flags, lower(model), graph),
+      rules: await rulesOf(opened, flags, lower(model), graph),
       machine,
       weights,
       place: placer(sources),
@@ -158,8 +158,12 @@ function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, numb
 }
 
 /** The model's graphs under both rules; one where they are equal, or where the model has only one. */
-async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: Graph): Promise<readonly RuleGraph[]> {
-  const { source, read } = await modelText(file);
+async function rulesOf(
+  { source, read }: OpenedModel,
+  flags: VerifyFlags,
+  top: Graph,
+  optimized: Graph,
+): Promise<readonly RuleGraph[]> {
   const named = flags.model === undefined ? {} : { model: flags.model };
   const { model, diagnostics } = check(source, {
     phase: "generate",
@@ -188,7 +192,7 @@ async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: 
 
 /** Checks generation with caches, if the model can generate. */
 async function verifySteps(
-  file: string,
+  opened: OpenedModel,
   flags: VerifyFlags,
   { subject, extents, weights }: Verified,
   device: Device,
@@ -203,12 +207,11 @@ async function verifySteps(
       text: "steps need the causal rule",
       fault: null,
     });
-  const { source } = await modelText(file);
   tell.onProgress("prompts and steps");
   let compiled;
   try {
-    compiled = compileGeneration(source.text, {
-      ...compileOptions(file, { ...flags, phase: "generate" }),
+    compiled = compileGeneration(opened.source.text, {
+      ...compileOptions(opened, { ...flags, phase: "generate" }),
       target: device.target,
       ...(flags.loopCaches && { loopCaches: flags.loopCaches }),
     });
@@ -266,13 +269,13 @@ const PROMPTS = [0, 0.1, 0.5] as const;
  * not to the text.
  */
 async function tellOfText(
-  file: string,
+  opened: OpenedModel,
   { batch: _batch, length: _length, ...flags }: EvaluationFlags,
   { subject }: Verified,
   tell: Telling,
 ): Promise<void> {
   const agreement = new Agreement(new Set(subject.rules.flatMap(({ graph }) => routesOfTokens(graph))));
-  const found = await evaluateRules(file, { ...flags, windows: flags.windows ?? USUAL_WINDOWS }, agreement.observe);
+  const found = await evaluateRules(opened, { ...flags, windows: flags.windows ?? USUAL_WINDOWS }, agreement.observe);
   for (const { path, agrees, recall, top, causal } of agreement.layers())
     tell.onFinding({
       check: "agreement",

@@ -1,12 +1,12 @@
 // The model of `modc serve` and `modc chat`, opened as an engine.
 import { availableParallelism } from "node:os";
 import type { EngineObserver } from "../../../generation/engine/index.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { createEngineOf, type OpenedEngine } from "../../session/engine-node.js";
-import { sessionTexts } from "../../session/open-node.js";
 import { wantedDevice } from "../device.js";
 import { tuningsOn } from "../program/tunings.js";
 import { compileOptions, precisionOf } from "../source/frontend.js";
-import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { expectWeights } from "../source/model-file.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { showLoading } from "../terminal/loading.js";
 import { Progress, say } from "../terminal/terminal.js";
@@ -28,40 +28,34 @@ export type ServedFlags = Pick<
 
 /** Opens the model of a command line as an engine. `progress` tells of loading, and later of kernels that compile. */
 export async function openServed(
-  file: string,
+  model: OpenedModel,
   flags: ServedFlags,
   observer: EngineObserver,
   progress = new Progress(),
 ): Promise<OpenedEngine> {
-  const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
-  const { set, model, read } = compileOptions(file, flags);
-  const { source } = await modelText(file);
-  const texts = await sessionTexts(file, flags.tokenizer ?? null, flags.chatTemplate);
-  for (const option of texts.defaults.ignored)
+  const { set, model: name } = compileOptions(model, flags);
+  for (const option of (await model.texts()).defaults.ignored)
     say(`note: generation_config.json says ${option}, which modc does not heed`);
   const seed = flags.seed ?? 0;
-  expectWeights(file, weights);
-  if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
+  expectWeights(model);
+  if (model.weights === null) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
   try {
-    const opened = await createEngineOf(
-      { source, read, texts, weights: weights ?? null },
-      {
-        set,
-        seed,
-        ...(model !== undefined && { model }),
-        precision: precisionOf(flags),
-        device: { ...wantedDevice(flags), threads: THREADS * availableParallelism() },
-        tunings: (device) => tuningsOn(device, flags),
-        observer,
-        ...(flags.draft !== undefined && { draft: flags.draft }),
-        ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
-        ...(flags.cacheMemory !== undefined && { cacheMemory: flags.cacheMemory }),
-        ...(flags.queue !== undefined && { queue: flags.queue }),
-        onProgress: (event) => {
-          if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
-        },
+    const opened = await createEngineOf(model, {
+      set,
+      seed,
+      ...(name !== undefined && { model: name }),
+      precision: precisionOf(flags),
+      device: { ...wantedDevice(flags), threads: THREADS * availableParallelism() },
+      tunings: (device) => tuningsOn(device, flags),
+      observer,
+      ...(flags.draft !== undefined && { draft: flags.draft }),
+      ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
+      ...(flags.cacheMemory !== undefined && { cacheMemory: flags.cacheMemory }),
+      ...(flags.queue !== undefined && { queue: flags.queue }),
+      onProgress: (event) => {
+        if (event.kind !== "grow") showLoading(event, progress, { given: model.weights !== null });
       },
-    );
+    });
     showDiagnostics(opened.diagnostics, opened.sources);
     const [own, here] = [opened.generation?.context ?? null, opened.engine.model.context];
     if (flags.cacheMemory !== undefined && here !== null && (own === null || here < own))

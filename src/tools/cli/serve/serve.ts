@@ -1,4 +1,5 @@
 // `modc serve`: a model behind OpenAI's wire, until it is told to end.
+import type { OpenedModel } from "../../../models/open.js";
 import { CHAT_PAGE, createServer, isLoopback, LIMITS, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
 import { expectFree, listen, type Listening } from "../../serve/listen-node.js";
 import type { Engine } from "../../../generation/engine/index.js";
@@ -23,7 +24,7 @@ const USUAL = {
   queue: 256,
 } as const;
 
-export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> {
+export async function serve(model: OpenedModel, flags: ServeFlags): Promise<ExitCode> {
   const { host = USUAL.host, port = USUAL.port } = flags;
   const keys = keysOf(flags);
   expectGuarded(host, keys, flags);
@@ -33,7 +34,7 @@ export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> 
   const metrics = new LoggedMetrics(flags.log ?? "text");
   const { log } = metrics;
   const opened = await openServed(
-    file,
+    model,
     { ...flags, maxBatch: flags.maxBatch ?? USUAL.maxBatch, queue: flags.queue ?? USUAL.queue },
     metrics,
   );

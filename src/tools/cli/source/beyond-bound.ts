@@ -1,8 +1,8 @@
 // The error for a length beyond a model's bound; its hint names the parameter that sets the bound, if there is one.
 import type { Model } from "../../../language/check/model.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { mergedPairs } from "../tree/arguments.js";
 import { UserError } from "../terminal/exit.js";
-import { modelText } from "./model-file.js";
 import type { ModelFlags } from "../tree/options.js";
 
 /** The requested extent with its option, and the model's bound. */
@@ -26,22 +26,17 @@ export class BeyondBound extends UserError {
   }
 }
 
-interface Flags extends Pick<ModelFlags, "set" | "phase" | "enter" | "model"> {
-  readonly weights?: string;
-}
-
 /**
  * The error with a hint; unchanged where no parameter raises the bound without changing the weights that were passed.
  * `given`: what is compiled, for commands without an option for it.
  */
 export async function raisingBound(
   fault: BeyondBound,
-  path: string,
-  flags: Flags,
+  { source, read, weights }: OpenedModel,
+  flags: Pick<ModelFlags, "set" | "phase" | "enter" | "model">,
   given: Pick<ModelFlags, "phase" | "enter">,
 ): Promise<Error> {
   const { check } = await import("../../../language/check/check.js");
-  const { source, read } = await modelText(path);
   const phase = flags.phase ?? given.phase ?? "infer";
   const entry = flags.enter ?? given.enter;
   const choice = {
@@ -58,7 +53,7 @@ export async function raisingBound(
     if (value !== String(bound)) continue;
     const other = modelWith({ [name]: String(extent) });
     if (own === null || other === null || !allows(other, axis, extent)) continue;
-    if (flags.weights !== undefined && weightsOf(own) !== weightsOf(other)) continue;
+    if (weights !== null && weightsOf(own) !== weightsOf(other)) continue;
     return new BeyondBound(fault.asked, `--set ${name}=${extent} allows as many`);
   }
   return fault;

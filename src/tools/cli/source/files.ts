@@ -2,12 +2,10 @@
 import { mkdirSync } from "node:fs";
 import { fileKind } from "../../../ground/base/file-kinds.js";
 import { errnoOf, reasonOf } from "../../../ground/base/errno.js";
-import type { Read } from "../../../language/check/names/files.js";
 import { lineAndColumn, type SourceFile } from "../../../language/diagnostics/span.js";
 import { makeFolders, placeOf, whyUnwritten, writePieces, writeWhole } from "../../../ground/files/place-node.js";
 import { readAny, readRegular } from "../../../ground/files/regular-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
-import { importsBeside } from "../../../models/opened/source-node.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
 import { expectKept } from "./outputs.js";
@@ -147,22 +145,18 @@ export const readSource = (path: string): SourceFile => ({
   text: new TextDecoder("utf-8").decode(readBytes(path)),
 });
 
-/**
- * Reads the imports of a root file, from its folder only. A failure is reported at the import. Imports must be regular
- * files, as reading a pipe would block.
- */
-export const importReader = (root: string): Read =>
-  importsBeside(root, (path) => {
-    try {
-      expectKept(path);
-      const bytes = readRegular(path, MOST_BYTES, (size) => tooLarge("it", size));
-      const text = decoded(bytes);
-      if (text !== null) return text;
-      const { line, column, byte } = faultIn(bytes);
-      return { refused: `byte ${byte}, at its line ${line}, column ${column}, is not UTF-8` };
-    } catch (cause) {
-      const refused = cause instanceof UserError ? cause.message : refusalOf(cause);
-      if (refused === null) throw cause;
-      return { refused };
-    }
-  });
+/** Reads an imported file. Imports must be regular files, as reading a pipe would block. */
+export function importedText(path: string): string | { readonly refused: string } {
+  try {
+    expectKept(path);
+    const bytes = readRegular(path, MOST_BYTES, (size) => tooLarge("it", size));
+    const text = decoded(bytes);
+    if (text !== null) return text;
+    const { line, column, byte } = faultIn(bytes);
+    return { refused: `byte ${byte}, at its line ${line}, column ${column}, is not UTF-8` };
+  } catch (cause) {
+    const refused = cause instanceof UserError ? cause.message : refusalOf(cause);
+    if (refused === null) throw cause;
+    return { refused };
+  }
+}

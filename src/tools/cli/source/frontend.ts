@@ -2,6 +2,7 @@
 import type { CompileOptions, Compiled } from "../../../compiler/compile.js";
 import type { SourceFile } from "../../../language/diagnostics/span.js";
 import type { Model } from "../../../language/check/model.js";
+import type { OpenedModel } from "../../../models/open.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { Precision, Target } from "../../../runtime/program/target.js";
 import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
@@ -9,7 +10,6 @@ import { SourceError } from "../../../models/errors.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import type { Read } from "../../../language/check/names/files.js";
-import { modelName, modelReader, modelText, readModel, type ModelText } from "./model-file.js";
 import type { ModelFlags, PrecisionFlags } from "../tree/options.js";
 
 /** The precision flags as an option of the library. */
@@ -24,9 +24,9 @@ export const programName = (
   { phase, entry }: { readonly phase: string; readonly entry: string },
 ): string => program ?? `${phase} ${entry}`;
 
-/** The options of `compile` and `check` for a file. */
+/** The options of `compile` and `check` for a model. */
 export function compileOptions(
-  file: string,
+  opened: Pick<OpenedModel, "file" | "read">,
   flags: ModelFlags,
 ): CompileOptions & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
   const phase = flags.phase ?? "infer";
@@ -46,11 +46,11 @@ export function compileOptions(
       EXIT.usage,
     );
   return {
-    file: modelName(file),
+    file: opened.file,
     ...(flags.program === undefined ? { phase } : { program: flags.program }),
     ...(flags.gradients ? { gradients: true } : {}),
     set: flags.set ?? {},
-    read: modelReader(file),
+    read: opened.read,
     ...(flags.enter === undefined ? {} : { entry: flags.enter }),
     ...(flags.model === undefined ? {} : { model: flags.model }),
   };
@@ -67,17 +67,17 @@ export type Finished = Compiled & {
 };
 
 /**
- * Compiles a file, for any device if no target is set; prints its warnings with `show`. Throws SourceError where it has
+ * Compiles a model, for any device if no target is set; prints its warnings with `show`. Throws SourceError if it has
  * errors.
  */
 export async function compileFile(
-  file: string,
+  opened: OpenedModel,
   flags: ModelFlags & PrecisionFlags,
   { target, show = showDiagnostics }: { readonly target?: Target; readonly show?: typeof showDiagnostics } = {},
 ): Promise<Finished> {
-  const source = await readModel(file);
+  const { source } = opened;
   const precision = precisionOf(flags);
-  const options = { ...compileOptions(file, flags), precision, ...(target && { target }) };
+  const options = { ...compileOptions(opened, flags), precision, ...(target && { target }) };
   const { compile, programFor } = await import("../../../compiler/compile.js");
   const compiled = compile(source.text, options);
   const { program, graph, model } = compiled;
@@ -92,17 +92,14 @@ export async function compileFile(
   };
 }
 
-/** Checks a file without compiling it; prints its warnings. Throws SourceError where it has errors. */
-export const checkFile = async (file: string, flags: ModelFlags): ReturnType<typeof checkText> => {
-  compileOptions(file, flags); // report contradictory flags before anything is read
-  return checkText(await modelText(file), flags);
-};
-
-/** The same for a text. */
-export async function checkText(
-  { source, read }: ModelText,
-  { program, phase = "infer", enter, model: name, set = {} }: ModelFlags,
+/** Checks a model without compiling it; prints its warnings. Throws SourceError where it has errors. */
+export async function checkFile(
+  opened: OpenedModel,
+  flags: ModelFlags,
 ): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
+  const { program, phase = "infer", enter, model: name, set = {} } = flags;
+  const { read } = compileOptions(opened, flags); // report contradictory flags before anything is read
+  const { source } = opened;
   const { check } = await import("../../../language/check/check.js");
   const { recipes } = await import("../../../compiler/recipes.js");
   const { model, diagnostics, sources } = check(source, {

@@ -1,17 +1,16 @@
 // The error for weights that do not fit a model; its hint names the parameter that explains it, if there is one.
-import type { WeightsError } from "../../../runtime/device/errors.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { explainWeights, explanation } from "../../../models/opened/explain-weights.js";
+import type { WeightsError } from "../../../runtime/device/errors.js";
 import { EXIT, UserError } from "../terminal/exit.js";
-import { modelText } from "./model-file.js";
 import type { ModelFlags } from "../tree/options.js";
 
 /** The error with a hint; unchanged where no parameter explains it. */
-export async function explained(
+export function explained(
   fault: WeightsError,
-  path: string,
+  { source, read }: OpenedModel,
   { set = {}, model }: Pick<ModelFlags, "set" | "model">,
-): Promise<Error> {
-  const { source, read } = await modelText(path);
+): Error {
   const found = fault.tensors && explainWeights({ source, read, model, set }, fault.tensors);
   if (!found) return fault;
   const { text, set: words } = explanation(found);

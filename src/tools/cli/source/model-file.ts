@@ -1,47 +1,40 @@
-// Opens the model argument of a command: a `.mod` file, or a checkpoint, a folder or a GGUF file, with its weights and
-// tokenizer.
+// Opens models for commands, with the errors of the command line.
 import { existsSync, readdirSync } from "node:fs";
 import { extname } from "node:path";
-import type { SourceFile } from "../../../language/diagnostics/span.js";
-import { checkpointFiles, isCheckpoint, type CheckpointFiles } from "../../../models/families/files-node.js";
 import { isTorchFile, torchHint } from "../../../models/families/torch-files.js";
-import type { Read } from "../../../language/check/names/files.js";
-import { openTrained } from "../../../models/runs/trained-node.js";
+import type { OpenedModel } from "../../../models/open.js";
+import { openModel, type OpenModelOptions } from "../../../models/open-node.js";
+import type { SourceReader } from "../../../models/opened/source-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { hubHint, notSource } from "./not-source.js";
-import { importReader, readSource, STDIN, STDIN_NAME } from "./files.js";
+import { importedText, readSource, STDIN, STDIN_NAME } from "./files.js";
 
-/** The files of a checkpoint; null where the path is neither a folder nor a GGUF file. */
-export function folderOf(path: string): CheckpointFiles | null {
-  return path !== STDIN && isCheckpoint(path) ? checkpointFiles(path) : null;
-}
+/** A model's source, and the reader of its imports. */
+export type ModelText = Pick<OpenedModel, "source" | "read">;
 
-/** The name of the model's source in messages, to whose folder its imports are relative. */
-export const modelName = (path: string): string =>
-  path === STDIN ? STDIN_NAME : (openTrained(path)?.source.file ?? folderOf(path)?.model ?? path);
+/** Opens a model that a command names. Throws what `openModel` throws, and UserError. */
+export const openNamed = (path: string, options: Omit<OpenModelOptions, "reader"> = {}): Promise<OpenedModel> =>
+  openModel(path, { ...options, reader });
 
-/** Reads a model's imports, from its file's folder or from its checkpoint. */
-export const modelReader = (path: string): Read => openTrained(path)?.read ?? importReader(modelName(path));
-
-/** The source of a model: a file, or the translation of a checkpoint's configuration. */
-export async function readModel(path: string): Promise<SourceFile> {
-  const trained = openTrained(path);
-  if (trained !== null) return trained.source;
-  if (folderOf(path) !== null) return (await import("../../../models/families/folder-node.js")).checkpointSource(path);
-  const hint = path === STDIN || existsSync(path) ? null : (hubHint(path) ?? kindsHint(path));
-  if (hint !== null)
-    throw new UserError(
-      `cannot read ${escapedName(path)}: there is no such file or folder`,
-      hint,
-      EXIT.user,
-      "cannot-read",
-    );
-  const source = readSource(path);
-  const other = notSource(source.file, source.text);
-  if (other) throw other;
-  return source;
-}
+const reader: SourceReader = {
+  nameOf: (path) => (path === STDIN ? STDIN_NAME : path),
+  model(path) {
+    const hint = path === STDIN || existsSync(path) ? null : (hubHint(path) ?? kindsHint(path));
+    if (hint !== null)
+      throw new UserError(
+        `cannot read ${escapedName(path)}: there is no such file or folder`,
+        hint,
+        EXIT.user,
+        "cannot-read",
+      );
+    const source = readSource(path);
+    const other = notSource(source.file, source.text);
+    if (other) throw other;
+    return source;
+  },
+  imported: importedText,
+};
 
 /** The kinds of models, if a path does not have the ending of a file. */
 const kindsHint = (path: string): string | null =>
@@ -49,23 +42,22 @@ const kindsHint = (path: string): string | null =>
     ? "name a .mod file, a folder that `modc train` wrote, a checkpoint's folder, or a GGUF file"
     : null;
 
-/** A model's source, and the reader of its imports. */
-export interface ModelText {
-  readonly source: SourceFile;
-  readonly read: Read;
+/** Opens a checkpoint that a command names. Throws UserError for a path that is neither a folder nor a GGUF file. */
+export async function openCheckpoint(path: string, hint: string | null = null): Promise<OpenedModel> {
+  const model = await openNamed(path);
+  if (model.kind !== "source" && model.kind !== "program") return model;
+  throw new UserError(
+    `${path} is neither a folder nor a GGUF file`,
+    hint ?? hubHint(path) ?? "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
+  );
 }
-
-export const modelText = async (path: string): Promise<ModelText> => ({
-  source: await readModel(path),
-  read: modelReader(path),
-});
 
 /**
  * Throws UserError for a checkpoint folder without safetensors if no other weights are passed: it must not silently
  * start from initial weights.
  */
-export function expectWeights(path: string, weights: string | undefined): void {
-  if (weights !== undefined || folderOf(path) === null) return;
+export function expectWeights({ kind, path, weights }: OpenedModel): void {
+  if (weights !== null || kind !== "checkpoint") return;
   const torch = readdirSync(path).find(isTorchFile);
   throw new UserError(
     `${path} holds no safetensors`,
@@ -73,15 +65,4 @@ export function expectWeights(path: string, weights: string | undefined): void {
       ? "store its weights as model.safetensors, or name others with --weights; `modc init` writes starting ones"
       : torchHint(torch),
   );
-}
-
-/** The flags, with the weights and tokenizer of the checkpoint as defaults. */
-export function withFolder<F extends { readonly weights?: string; readonly tokenizer?: string }>(
-  path: string,
-  flags: F,
-): F {
-  const folder = folderOf(path);
-  if (folder === null) return flags;
-  const [weights, tokenizer] = [flags.weights ?? folder.weights, flags.tokenizer ?? folder.tokenizer];
-  return { ...flags, ...(weights === null ? {} : { weights }), ...(tokenizer === null ? {} : { tokenizer }) };
 }

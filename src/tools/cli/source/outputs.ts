@@ -7,7 +7,7 @@ import { errnoOf } from "../../../ground/base/errno.js";
 import { MODEL_FILE } from "../../../models/families/files-node.js";
 import { BASE, baseFilesOf } from "../../../runtime/weights/base-node.js";
 import { MANIFEST } from "../../../models/runs/manifest.js";
-import { isCheckpoint } from "../../../models/runs/trained-node.js";
+import { isStepFolder } from "../../../models/runs/trained-node.js";
 import { isFolder } from "../../../models/tokenizer/folder-node.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { OutputOption } from "../tree/options.js";
@@ -54,7 +54,7 @@ const OF_CHECKPOINT = /^(?:manifest|tunings|modc-base|tokenizer(?:_config)?)\.js
 /** Throws UserError where the file is one of a checkpoint of a run, whose record says what each of them holds. */
 function expectNoCheckpoint({ long }: OutputOption<string>, path: string): void {
   const file = realpathSync(path);
-  if (!isCheckpoint(dirname(file)) || !OF_CHECKPOINT.test(basename(file))) return;
+  if (!isStepFolder(dirname(file)) || !OF_CHECKPOINT.test(basename(file))) return;
   throw new UserError(
     `${long} ${path} would be written over a file of a checkpoint, which could not be opened any more`,
     "name another file to be written",

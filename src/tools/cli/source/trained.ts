@@ -1,47 +1,32 @@
-// Runs a command on the folder of a training run: completes its options from the run.
+// Completes the options of a command from a training run: the model itself, or the weights of another model.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { check } from "../../../language/check/check.js";
 import type { Model } from "../../../language/check/model.js";
-import { liveParameters, trainedLive } from "../../../models/opened/live.js";
+import type { OpenedModel } from "../../../models/open.js";
 import type { Manifest } from "../../../models/runs/manifest.js";
-import { openTrained, trainedTokenizer, type Trained } from "../../../models/runs/trained-node.js";
+import type { Trained } from "../../../models/runs/trained-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { mergedPairs, type Pairs } from "../tree/arguments.js";
 import { weightsOf } from "./beyond-bound.js";
 import { expectLive } from "./live.js";
-import { modelText } from "./model-file.js";
+import { hasOption, type RunFlags } from "./run-flags.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { percent } from "../terminal/units.js";
 import { say } from "../terminal/terminal.js";
 
-/** The options that a run determines. */
-interface RunFlags {
-  readonly set?: Pairs;
-  readonly live?: Pairs;
-  readonly liveSchedule?: Pairs;
-  readonly model?: string;
-  readonly weights?: string;
-  readonly tokenizer?: string;
-  readonly data?: string;
-  readonly text?: string;
-  readonly field?: string;
-  readonly validation?: number;
-  /** The run's context: default length of evaluation windows. */
-  readonly ownContext?: number;
+/**
+ * The options, completed from the run that is the model, and from the run whose weights are named for another model.
+ * Throws UserError.
+ */
+export function withRun<F extends RunFlags>(command: CommandUnknownOpts, model: OpenedModel, flags: F): F {
+  const named = model.weights?.run ?? null;
+  if (named) tell(flags.weights!, named); // the option names it
+  if (model.run) return withTrained(command, model.named, model.run, flags);
+  if (named) tellLive(command, named, model.live, flags);
+  return { ...flags, set: mergedPairs(model.set, flags.set ?? {}) };
 }
 
-/**
- * The checkpoint in place of the run's folder, and the completed options; unchanged where the path is not a run. Throws
- * SessionError and UserError.
- */
-export function withTrained<F extends RunFlags>(
-  command: CommandUnknownOpts,
-  path: string,
-  flags: F,
-): readonly [string, F] {
-  const has = (name: string): boolean => hasOption(command, name);
-  const trained = openTrained(path);
-  if (trained === null) return [path, flags];
+function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: string, trained: Trained, flags: F): F {
   const { manifest } = trained;
   if (flags.model !== undefined && flags.model !== manifest.model)
     throw new UserError(
@@ -51,9 +36,6 @@ export function withTrained<F extends RunFlags>(
     );
   const set = mergedPairs(trained.set, flags.set ?? {});
   expectSameWeights(trained, flags.set ?? {});
-  // `verify` reads texts only from --data.
-  const readsText = command.name() !== "verify" || flags.data !== undefined;
-  const tokenizer = has("tokenizer") && readsText ? trainedTokenizer(trained, flags.tokenizer ?? null) : null;
   const text =
     ["eval", "routes"].includes(command.name()) && flags.data === undefined && flags.text === undefined
       ? heldOut(trained, flags)
@@ -63,47 +45,21 @@ export function withTrained<F extends RunFlags>(
   tellLive(command, trained, trained.live, flags);
   for (const name of trained.changed)
     say(`note: ${name} has changed since it was trained: the text that the checkpoint keeps is used`);
-  const own = typeof context === "number" ? { ownContext: context } : {};
-  return [
-    trained.path,
-    {
-      ...flags,
-      ...own,
-      set,
-      ...(has("model") ? { model: manifest.model } : {}),
-      ...(tokenizer === null ? {} : { tokenizer }),
-      ...text,
-    },
-  ];
-}
-
-/**
- * The flags with a run's checkpoint as the weights, and the values that the run's live parameters were trained to as
- * defaults of the model; unchanged if the weights are not a run. Throws SessionError.
- */
-export async function withRunWeights<F extends RunFlags>(
-  command: CommandUnknownOpts,
-  model: unknown,
-  flags: F,
-): Promise<F> {
-  const trained = flags.weights === undefined ? null : openTrained(flags.weights);
-  if (trained === null) return flags;
-  tell(flags.weights!, trained);
-  // A run's folder as the model has live values itself, and a compiled program has its defaults.
-  const isText = typeof model === "string" && !model.endsWith(".json") && openTrained(model) === null;
-  const live = isText ? trainedLive(trained.path, { ...flags, ...(await modelText(model)) }) : {};
-  tellLive(command, trained, live, flags);
   return {
     ...flags,
-    weights: trained.path,
-    ...(hasOption(command, "set") && { set: mergedPairs(live, flags.set ?? {}) }),
+    ...(typeof context === "number" ? { ownContext: context } : {}),
+    set,
+    ...(hasOption(command, "model") ? { model: manifest.model } : {}),
+    ...text,
   };
 }
 
 /** The flags, with the values of `--live` as the defaults of the model. Throws UserError. */
-export async function withKeptLive<F extends RunFlags>(model: string, flags: F): Promise<F> {
-  const { live = {}, set = {} } = flags;
-  const declared = liveParameters({ ...flags, ...(await modelText(model)) });
+export async function withKeptLive<F extends RunFlags>(opened: OpenedModel, flags: F): Promise<F> {
+  if (flags.live === undefined) return flags;
+  const { liveParameters } = await import("../../../models/opened/live.js");
+  const { live, set = {}, model } = flags;
+  const declared = liveParameters({ source: opened.source, read: opened.read, model, set });
   for (const [name, value] of Object.entries(live)) expectLive(declared, name, value);
   return { ...flags, set: mergedPairs(set, live) };
 }
@@ -115,7 +71,7 @@ export function tell(path: string, { chosen, manifest }: Trained): void {
 }
 
 /** Prints the values of live parameters that are the run's and not given. */
-export function tellLive(
+function tellLive(
   command: CommandUnknownOpts,
   { manifest }: Trained,
   live: Pairs,
@@ -145,9 +101,6 @@ function shownLive({ live, parameters }: Manifest, name: string): string {
   const value = live[name]!;
   return parameters[name]?.endsWith("%") ? `${Number((100 * value).toPrecision(6))}%` : String(value);
 }
-
-const hasOption = (command: CommandUnknownOpts, name: string): boolean =>
-  command.options.some((o) => o.attributeName() === name);
 
 /** Parameters that override the run's may change how the model computes, but not its weights. */
 function expectSameWeights(trained: Trained, given: Pairs): void {

@@ -9,19 +9,19 @@ import { logitsOf, MOST_LOGITS } from "./logits.js";
 
 /** Null where the model has no forward pass that gives logits for the objective's tokens. */
 export async function evaluateDeviation(
-  { file, flags, phase, device, windows, rows, context, progress, show }: EvaluatedRule,
+  { opened, weights, flags, phase, device, windows, rows, context, progress, show }: EvaluatedRule,
   batches: (rows: number) => ReturnType<typeof batchesOf>,
   title: string,
 ): Promise<Deviation | null> {
   const given = { ...flags, phase, enter: "forward" } as const;
-  const own = await compileFile(file, given, { show });
-  const whole = await compileFile(file, { ...given, weightsAs: "f32" }, { show });
+  const own = await compileFile(opened, given, { show });
+  const whole = await compileFile(opened, { ...given, weightsAs: "f32" }, { show });
   const logits = logitsOf(own.program);
   if (logits === null) return null;
   const atOnce = Math.max(1, Math.min(rows, Math.floor(MOST_LOGITS / (4 * context * logits.vocabulary))));
   const job = {
     tunings: flags.tunings,
-    weights: flags.weights ?? null,
+    weights,
     live: flags.live ?? {},
     seed: flags.seed ?? 0,
     progress,

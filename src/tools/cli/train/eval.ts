@@ -1,5 +1,6 @@
 // `modc eval`: loss, perplexity and bits per byte of a model on a text, under either rule.
 import { evaluateRules, nameOf, type Found } from "./evaluation.js";
+import type { OpenedModel } from "../../../models/open.js";
 import type { Deviation } from "../../train/deviation.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
@@ -8,11 +9,11 @@ import { grouped, percent } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { trainingCommands } from "../tree/training.js";
 
-export async function evaluate(file: string, flags: Flags<typeof trainingCommands.eval>): Promise<ExitCode> {
+export async function evaluate(opened: OpenedModel, flags: Flags<typeof trainingCommands.eval>): Promise<ExitCode> {
   const { data } = flags;
   if (data === undefined)
     throw new UserError("nothing says on which text: --data is missing", "a run's folder brings its own", EXIT.usage);
-  report(await evaluateRules(file, { ...flags, data }), flags.json ?? false);
+  report(await evaluateRules(opened, { ...flags, data }), flags.json ?? false);
   return EXIT.fine;
 }
 

@@ -1,5 +1,6 @@
 // A rule by which a model is evaluated on a text, and all that this needs.
 import type { Program } from "../../../runtime/program/program.js";
+import type { ModelWeights, OpenedModel } from "../../../models/open.js";
 import type { Device, Results } from "../../../runtime/index.js";
 import type { Corpus } from "../../train/corpus-node.js";
 import type { TrainingModel } from "../../train/model.js";
@@ -28,7 +29,9 @@ export type Observe = (rule: Rule, results: Results, batch: Batch, program: Prog
 
 /** A rule and all that its evaluation needs. */
 export interface EvaluatedRule {
-  readonly file: string;
+  readonly opened: OpenedModel;
+  /** Those that are evaluated: the model's, or others; null: they start from the seed. */
+  readonly weights: ModelWeights | null;
   readonly flags: EvaluationFlags;
   readonly phase: (typeof PHASES)[Rule];
   readonly model: TrainingModel;

@@ -12,10 +12,9 @@ import { evaluateText, type Evaluated } from "../../train/evaluate.js";
 import { expectFits } from "../../train/run-node.js";
 import { usualContext, type TrainingModel } from "../../train/model.js";
 import type { Rule } from "../../train/types.js";
-import { expectFittingWeights } from "../../../runtime/weights/weights.js";
+import type { ModelWeights, OpenedModel } from "../../../models/open.js";
 import { openDevice, RuntimeError, type Device } from "../../../runtime/index.js";
 import { leftover } from "../../../runtime/node.js";
-import { sessionTexts } from "../../session/open-node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";
 import { BeyondBound } from "../source/beyond-bound.js";
 import { dataIn, textIn } from "../source/data.js";
@@ -25,7 +24,7 @@ import { UserError } from "../terminal/exit.js";
 import { onDevice } from "../run/execute.js";
 import { makePrivateFolder, STDIN } from "../source/files.js";
 import { compileFile } from "../source/frontend.js";
-import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { expectWeights } from "../source/model-file.js";
 import { Progress, say } from "../terminal/terminal.js";
 import { extentsFor, PHASES, type EvaluatedRule, type EvaluationFlags, type Observe } from "./evaluated-rule.js";
 import { evenly, observeLogits, type ObserveLogits } from "./logits.js";
@@ -45,26 +44,25 @@ export interface Found {
  * What `evaluateRules` begins with, looked for before other work: an objective, the text, a tokenizer. Throws as it
  * does.
  */
-export async function expectEvaluable(file: string, given: EvaluationFlags): Promise<void> {
-  const flags = withFolder(file, given);
-  await checkedModel(await modelText(file), flags, () => undefined); // warnings come when it is evaluated
+export async function expectEvaluable(opened: OpenedModel, flags: EvaluationFlags): Promise<void> {
+  await checkedModel(opened, flags, () => undefined); // warnings come when it is evaluated
   if (flags.data !== STDIN) await findSources(flags.data);
-  if (flags.tokenizer !== undefined) await sessionTexts(file, flags.tokenizer);
+  if (opened.tokenizer !== null) await opened.texts();
 }
 
 /** Runs the objective over the text, and, to be seen by `logits`, the forward pass of the last rule. */
 export async function evaluateRules(
-  file: string,
-  given: EvaluationFlags,
+  opened: OpenedModel,
+  flags: EvaluationFlags,
   observe: Observe | null = null,
   logits: ObserveLogits | null = null,
+  weights: ModelWeights | null = opened.weights,
 ): Promise<Found> {
-  const flags = withFolder(file, given);
-  expectWeights(file, flags.weights);
+  expectWeights(opened);
   const rows = flags.batch ?? 8;
   const most = flags.windows ?? 0;
   const show = showingOnce();
-  const model = await checkedModel(await modelText(file), flags, show);
+  const model = await checkedModel(opened, flags, show);
   const context = flags.length ?? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity);
   if (model.bound !== null && context > model.bound)
     throw new BeyondBound({
@@ -74,11 +72,11 @@ export async function evaluateRules(
       bound: model.bound,
       model: model.run.name,
     });
-  if (flags.weights === undefined)
+  if (weights === null)
     say(`note: no --weights: the model starts from seed ${flags.seed ?? 0} and has learned nothing`);
-  await expectFittingWeights(model.run, flags.weights ?? null);
+  await weights?.fitted(model.run);
   const progress = new Progress();
-  const corpus = await openedOnce(flags);
+  const corpus = await openedOnce(opened, flags);
   let device: Device | null = null;
   try {
     expectFits(corpus, {
@@ -90,15 +88,13 @@ export async function evaluateRules(
     device = await openDevice(wantedDevice(flags));
     const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
     const found = new Map<Rule, RuleFound>();
-    for (const rule of rules) {
-      const evaluated = { file, flags, model, corpus, device, windows, rows, context, progress, observe, show };
-      found.set(rule, await evaluateRule({ ...evaluated, phase: PHASES[rule] }, rule));
-    }
+    const common = { opened, weights, flags, model, corpus, device, windows, rows, context, progress, observe, show };
+    for (const rule of rules) found.set(rule, await evaluateRule({ ...common, phase: PHASES[rule] }, rule));
     // By the causal rule, where there are both.
     const rule = rules.at(-1)!;
     if (logits)
       await observeLogits(
-        { file, flags, model, corpus, device, windows, rows, context, progress, observe, show, phase: PHASES[rule] },
+        { ...common, phase: PHASES[rule] },
         logits,
         (some, atOnce) => batchesOf(some, { corpus, inputs: model.run.inputs, rows: atOnce, context }),
         { rule, title: "reading predictions" },
@@ -112,7 +108,7 @@ export async function evaluateRules(
 }
 
 /** The text's tokens, in a temporary file. */
-async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
+async function openedOnce({ tokenizer }: OpenedModel, flags: EvaluationFlags): Promise<Corpus> {
   const cache = join(tmpdir(), `modc-eval-${randomBytes(6).toString("hex")}`);
   const gone = leftover(cache);
   const remove = (): void => {
@@ -123,7 +119,7 @@ async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
     makePrivateFolder(cache);
     const corpus = await openCorpus({
       data: flags.text === undefined ? dataIn(cache, flags.data, flags.field) : textIn(cache, flags.text),
-      ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
+      ...(tokenizer === null ? {} : { tokenizer }),
       ...(flags.field === undefined ? {} : { field: flags.field }),
       cache,
     });
@@ -145,8 +141,9 @@ function windowsOf({ tokens }: Corpus, context: number, share: number, most: num
 }
 
 async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleFound> {
-  const { file, flags, phase, model, corpus, device, windows, rows, context, progress, observe, show } = evaluated;
-  const { program, forTarget } = await compileFile(file, { ...flags, phase, enter: "objective" }, { show });
+  const { opened, weights, flags, phase, model, corpus, device, windows, rows, context, progress, observe, show } =
+    evaluated;
+  const { program, forTarget } = await compileFile(opened, { ...flags, phase, enter: "objective" }, { show });
   const extents = extentsFor(program, evaluated);
   const batches = (atOnce: number): ReturnType<typeof batchesOf> =>
     batchesOf(windows, { corpus, inputs: model.run.inputs, rows: atOnce, context });
@@ -154,7 +151,7 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
     program,
     forTarget,
     tunings: flags.tunings,
-    weights: flags.weights ?? null,
+    weights,
     live: flags.live ?? {},
     seed: flags.seed ?? 0,
     progress,

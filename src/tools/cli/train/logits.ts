@@ -51,12 +51,14 @@ export async function observeLogits(
   batchesIn: (windows: readonly Window[], rows: number) => ReturnType<typeof batchesOf>,
   { rule, title }: { readonly rule: Parameters<Observe>[0]; readonly title: string },
 ): Promise<void> {
-  const { file, flags, phase, device, rows, context, progress, show } = evaluated;
-  const compiled = await compileFile(file, { ...flags, phase, enter: "forward" }, { show }).catch((fault: unknown) => {
-    // What trains need not have a forward pass, or one that this rule allows.
-    if (fault instanceof SourceError) return null;
-    throw fault;
-  });
+  const { opened, weights, flags, phase, device, rows, context, progress, show } = evaluated;
+  const compiled = await compileFile(opened, { ...flags, phase, enter: "forward" }, { show }).catch(
+    (fault: unknown) => {
+      // What trains need not have a forward pass, or one that this rule allows.
+      if (fault instanceof SourceError) return null;
+      throw fault;
+    },
+  );
   const logits = compiled && logitsOf(compiled.program);
   if (!logits) return;
   const { program, forTarget } = compiled;
@@ -74,7 +76,7 @@ export async function observeLogits(
     program,
     forTarget,
     tunings: flags.tunings,
-    weights: flags.weights ?? null,
+    weights,
     live: flags.live ?? {},
     seed: flags.seed ?? 0,
     progress,

@@ -2,14 +2,18 @@
 import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Before } from "../../train/resume-node.js";
+import type { OpenedModel } from "../../../models/open.js";
+import type { TokenizerSource } from "../../../models/tokenizer/source-node.js";
 import { mergedPairs } from "../tree/arguments.js";
 import { EXIT, UserError } from "../terminal/exit.js";
-import { modelText, withFolder, type ModelText } from "../source/model-file.js";
+import type { ModelText } from "../source/model-file.js";
 import type { TrainFlags } from "../tree/training.js";
 
 /** The model and options of a training run. */
 export interface Asked {
   readonly text: ModelText;
+  /** Null: each byte is a token. */
+  readonly tokenizer: TokenizerSource | string | null;
   readonly flags: TrainFlags & { readonly data: string };
 }
 
@@ -17,10 +21,9 @@ export interface Asked {
  * The model and options of the command, completed from the resumed run; `before` is null for a new run. Throws
  * UserError for missing options.
  */
-export async function askedFor(file: string | undefined, given: TrainFlags, before: Before | null): Promise<Asked> {
-  const flags = file === undefined ? given : withFolder(file, given);
+export function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Before | null): Asked {
   const begun = before?.manifest.begun ?? null;
-  if (file === undefined && before === null)
+  if (opened === undefined && before === null)
     throw new UserError("missing required argument 'file'", "only --resume knows the model", EXIT.usage);
   if (before !== null && flags.model !== undefined && flags.model !== before.manifest.model)
     throw new UserError(
@@ -34,20 +37,20 @@ export async function askedFor(file: string | undefined, given: TrainFlags, befo
       before === null ? null : "the checkpoint was written by an earlier modc, and does not say which text it was",
       EXIT.usage,
     );
-  const tokenizer = flags.tokenizer ?? begun?.tokenizer ?? null;
+  const tokenizer = opened?.tokenizer ?? flags.tokenizer ?? begun?.tokenizer ?? null;
   for (const [option, path, own] of [
     ["--data", data, flags.data],
-    ["--tokenizer", tokenizer, flags.tokenizer],
+    ["--tokenizer", typeof tokenizer === "string" ? tokenizer : null, flags.tokenizer],
   ] as const)
     if (own === undefined && path !== null && isAbsolute(path) && !existsSync(path))
       throw new UserError(`${path}, which the run was begun with, is gone`, `say where it is now: ${option}`);
   const field = flags.field ?? begun?.field ?? null;
   return {
-    text: file === undefined ? keptText(before!) : await modelText(file),
+    text: opened ?? keptText(before!),
+    tokenizer,
     flags: {
       ...flags,
       data,
-      ...(tokenizer === null ? {} : { tokenizer }),
       ...(field === null ? {} : { field }),
       set: mergedPairs(begun?.set ?? {}, flags.set ?? {}),
       ...(before === null ? {} : { model: flags.model ?? before.manifest.model }),

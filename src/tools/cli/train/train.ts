@@ -4,6 +4,7 @@ import { Outcome, type TrainResult } from "../../train/result.js";
 import { before } from "../../train/resume-node.js";
 import { trainModel } from "../../train/run-node.js";
 import type { TrainSettings } from "../../train/options.js";
+import type { OpenedModel } from "../../../models/open.js";
 import { BeyondBound } from "../source/beyond-bound.js";
 import { dataIn } from "../source/data.js";
 import { wantedDevice } from "../device.js";
@@ -18,13 +19,13 @@ import { checkedModel, choiceOf, showPreparation } from "./training.js";
 import { tuningsOn } from "../program/tunings.js";
 import { settingsIn, type TuningsFlags } from "../tree/options.js";
 
-export async function train(file: string | undefined, asked: TrainFlags): Promise<ExitCode> {
+export async function train(opened: OpenedModel | undefined, asked: TrainFlags): Promise<ExitCode> {
   const resume = asked.resume === true ? "last" : (asked.resume ?? null);
   if (resume !== null && asked.weights !== undefined)
     throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
   const given = settingsOf(asked);
-  const { text, flags } = await askedFor(
-    file,
+  const { text, tokenizer, flags } = askedFor(
+    opened,
     asked,
     resume === null ? null : await before(asked.output, resume === "last" ? null : resume),
   );
@@ -34,12 +35,12 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   const { openStartingWeights } = await import("../../train/starting-weights.js");
   const starting = await openStartingWeights(
     model,
-    resume === null ? (flags.weights ?? null) : null,
+    resume === null ? (opened?.weights ?? null) : null,
     resume === null ? given : {},
   );
   const { weights } = starting;
   if (starting.note !== null) say(`note: ${starting.note}`);
-  const from = { given: resume !== null || weights !== null };
+  const started = { given: resume !== null || weights !== null };
   const progress = new Progress();
   const shown = new TrainProgress();
   const stop = new AbortController();
@@ -58,7 +59,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
     const events = trainModel({
       model: model.run,
       data: dataIn(flags.output, flags.data, flags.field),
-      ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
+      ...(tokenizer === null ? {} : { tokenizer }),
       ...(flags.field === undefined ? {} : { field: flags.field }),
       output: flags.output,
       tensorboard: flags.tensorboard ?? false,
@@ -79,10 +80,10 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
         checkAgainst(settings, model);
         ({ precision } = settings);
         const told = {
-          onProgress: (done: Preparation) => showPreparation(done, progress, from),
+          onProgress: (done: Preparation) => showPreparation(done, progress, started),
           onNote: (note: string) => say(`note: ${note}`),
         };
-        const opened = {
+        const from = {
           text,
           choice: choiceOf(flags),
           device: wantedDevice(flags),
@@ -90,11 +91,11 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
           weights: resumed ?? weights,
           kept,
         };
-        return openTrainer({ ...opened, rules: model.run.rules, ...told }, settings);
+        return openTrainer({ ...from, rules: model.run.rules, ...told }, settings);
       },
       initialValues: starting.value,
       signal: stop.signal,
-      onProgress: (_stage, done, total) => showPreparation({ kind: "text", done, total }, progress, from),
+      onProgress: (_stage, done, total) => showPreparation({ kind: "text", done, total }, progress, started),
     });
     for await (const event of events) {
       progress.clear();
@@ -112,9 +113,9 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   }
   const result = outcome.result(flags.output);
   report(result, flags.json ?? false);
+  const named = typeof tokenizer === "string" ? tokenizer : (tokenizer?.path ?? null);
   if (!flags.json)
-    for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: flags.tokenizer ?? null, precision }))
-      say(line);
+    for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: named, precision })) say(line);
   return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
 }
 

@@ -1,12 +1,14 @@
 // Declares a command: its arguments, a sentence of description, and its options. Its implementation is in `acts.ts`, so
 // that a command's file can use the types inferred here.
 import type { InferArguments } from "@commander-js/extra-typings";
+import type { OpenedModel } from "../../../models/open.js";
 import type { AnyOption, FlagsOf } from "./flags.js";
 
 export interface Declared<
   Takes extends string = string,
   Options extends readonly AnyOption[] = readonly AnyOption[],
   Choice extends string = string,
+  Opens extends boolean = boolean,
 > {
   /** Arguments: `<file> [kernel]`; empty if there are none. */
   readonly takes: Takes;
@@ -16,23 +18,35 @@ export interface Declared<
   readonly choices?: readonly Choice[];
   /** A note below the options in the help. */
   readonly note?: string;
-  /** Whether the first argument is a model, which may be a run's folder. */
-  readonly opens?: boolean;
+  /** Whether the first argument is a model: the implementation gets it opened. */
+  readonly opens?: Opens;
 }
 
 export const declare = <
   const Takes extends string,
   const Options extends readonly AnyOption[],
   const Choice extends string = never,
+  const Opens extends boolean = false,
 >(
-  command: Declared<Takes, Options, Choice>,
-): Declared<Takes, Options, Choice> => command;
+  command: Declared<Takes, Options, Choice, Opens>,
+): Declared<Takes, Options, Choice, Opens> => command;
 
 /** The flags of a command. */
 export type Flags<Command extends Declared> = FlagsOf<Command["options"]>;
 
 /** The parameters of a command's implementation: its arguments, then its flags. */
 export type Given<Command> =
-  Command extends Declared<infer Takes, infer Options, infer Choice>
-    ? [...([Choice] extends [never] ? (Takes extends "" ? [] : InferArguments<Takes>) : [Choice]), FlagsOf<Options>]
+  Command extends Declared<infer Takes, infer Options, infer Choice, infer Opens>
+    ? [...([Choice] extends [never] ? Arguments<Takes, Opens> : [Choice]), FlagsOf<Options>]
     : never;
+
+type Arguments<Takes extends string, Opens> = Takes extends ""
+  ? []
+  : [Opens] extends [true]
+    ? WithModel<InferArguments<Takes>>
+    : InferArguments<Takes>;
+
+/** The arguments with the opened model in place of the first. */
+type WithModel<Words extends readonly unknown[]> = Words extends readonly [infer First, ...infer Rest]
+  ? [OpenedModel | Exclude<First, string>, ...Rest]
+  : never;

@@ -48,6 +48,7 @@ export const runningCommands = {
   }),
   bench: declare({
     takes: "<file>",
+    opens: true,
     does: "measure how fast a model reads prompts and generates, in one table, also against another model",
     options: [
       o.valued(

@@ -6,6 +6,7 @@ import { declare, type Flags } from "./declare.js";
 export const trainingCommands = {
   train: declare({
     takes: "[file]",
+    opens: true,
     does: "train a model on a text: checkpoints, log.jsonl and report.html in a folder",
     options: [
       o.data(),

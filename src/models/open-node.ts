@@ -1,0 +1,173 @@
+// Opens a model at a path: decides what kind the path is, and reads each of its files once. Node only.
+import { bug } from "../ground/base/invariant.js";
+import { once } from "../ground/base/once.js";
+import type { WeightsInput } from "../runtime/weights/input.js";
+import { checkpointFiles } from "./families/files-node.js";
+import type { ModelKind, OpenedModel, Parameters } from "./open.js";
+import { GgufFiles } from "./opened/gguf-files-node.js";
+import type { Parts } from "./opened/parts.js";
+import { fromDisk, importsBeside, type SourceReader } from "./opened/source-node.js";
+import { modelWeights, namedWeights, type OpenedWeights } from "./opened/weights-node.js";
+import { isTrained, openTrained, trainedTokenizer } from "./runs/trained-node.js";
+import { isFolder, isGgufPath } from "./tokenizer/folder-node.js";
+import { tokenizerAt } from "./tokenizer/source-node.js";
+
+export interface OpenModelOptions {
+  /** In place of the model's own; the folder of a run stands for its checkpoint. */
+  readonly weights?: WeightsInput | undefined;
+  /** In place of the model's own: a `tokenizer.json`, its folder, or a GGUF file. */
+  readonly tokenizer?: string | undefined;
+  /** In place of the tokenizer's own: a name such as `chatml`, or a file of Jinja text. */
+  readonly chatTemplate?: string | undefined;
+  /** The name of the model, if the file declares several. */
+  readonly model?: string | undefined;
+  /** Parameters of the model, by which it declares live parameters. */
+  readonly set?: Readonly<Record<string, string | number | boolean>> | undefined;
+  readonly reader?: SourceReader;
+}
+
+interface Kind {
+  readonly kind: ModelKind;
+  readonly is: (path: string) => boolean;
+  readonly open: (path: string, reader: SourceReader, ggufs: GgufFiles) => Promise<Parts>;
+}
+
+const deferred = () => import("./opened/deferred-node.js");
+
+/** The kinds of models. A path is of the first that it is. */
+const KINDS: readonly Kind[] = [
+  {
+    kind: "gguf",
+    is: isGgufPath,
+    open: async (path, reader, ggufs) => (await deferred()).openGgufFile(path, reader, ggufs),
+  },
+  { kind: "run", is: isTrained, open: openRun },
+  { kind: "checkpoint", is: isFolder, open: async (path, reader) => (await deferred()).openFolder(path, reader) },
+  { kind: "program", is: (path) => path.endsWith(".json"), open: openFile },
+  { kind: "source", is: () => true, open: openFile },
+];
+
+/**
+ * Opens a `.mod` file, a checkpoint's folder, a GGUF file, or a folder that training wrote. Throws SessionError for a
+ * run without a checkpoint or a damaged one, and WeightsError for a GGUF file that cannot be read.
+ */
+export async function openModel(path: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
+  const { kind, open } = KINDS.find(({ is }) => is(path))!; // the last one is any
+  const ggufs = new GgufFiles();
+  try {
+    const parts = await open(path, options.reader ?? fromDisk, ggufs);
+    const weights = weightsOf(parts, options, ggufs);
+    const live = parts.run?.live ?? (kind === "program" ? {} : await liveFrom(weights, parts, options));
+    return openedModel({ kind, named: path }, parts, live, weights, options, ggufs);
+  } catch (fault) {
+    await ggufs.close();
+    throw fault;
+  }
+}
+
+/** Calls `use` with an opened model, and closes the model. */
+export async function closing<T>(model: OpenedModel, use: (model: OpenedModel) => Promise<T> | T): Promise<T> {
+  try {
+    return await use(model);
+  } finally {
+    await model.close();
+  }
+}
+
+function weightsOf({ weights: own }: Parts, { weights }: OpenModelOptions, ggufs: GgufFiles): OpenedWeights | null {
+  if (weights !== undefined) return namedWeights(weights, ggufs);
+  return own === null ? null : modelWeights(own, ggufs);
+}
+
+function openedModel(
+  opened: Pick<OpenedModel, "kind" | "named">,
+  parts: Parts,
+  live: Parameters,
+  weights: OpenedWeights | null,
+  { tokenizer: named, chatTemplate }: OpenModelOptions,
+  ggufs: GgufFiles,
+): OpenedModel {
+  const { path, file, read, run, describe } = parts;
+  const others: OpenedWeights[] = [];
+  const source = once(parts.source);
+  const tokenizer = once(() => {
+    const place = named ?? parts.tokenizer();
+    return place === null ? null : tokenizerAt(place, async (gguf) => (await ggufs.at(gguf)).header);
+  });
+  return {
+    ...opened,
+    path,
+    file,
+    get source() {
+      return source();
+    },
+    read,
+    model: run?.manifest.model ?? null,
+    set: run?.set ?? live,
+    live,
+    run,
+    weights,
+    otherWeights(input) {
+      const other = namedWeights(input, ggufs);
+      others.push(other);
+      return other;
+    },
+    get tokenizer() {
+      return tokenizer();
+    },
+    texts: once(async () => {
+      source(); // a fault of the source is reported before those of other files
+      const { openTexts } = await deferred();
+      return openTexts(parts.folder, tokenizer(), chatTemplate);
+    }),
+    describe,
+    async close() {
+      for (const own of [weights, ...others]) await own?.close();
+      await ggufs.close();
+    },
+  };
+}
+
+/** The live parameters that a model has of the run whose weights were named for it. */
+async function liveFrom(
+  weights: OpenedWeights | null,
+  { source, read }: Parts,
+  { model, set }: OpenModelOptions,
+): Promise<Parameters> {
+  const live = weights?.run?.live ?? {};
+  if (Object.keys(live).length === 0) return live;
+  const { declaredLive } = await deferred();
+  return declaredLive(live, { source: source(), read, model, set });
+}
+
+async function openRun(place: string): Promise<Parts> {
+  const run = openTrained(place) ?? bug(`${place} is no run any more`);
+  const { path, source, read } = run;
+  return {
+    path,
+    file: source.file,
+    source: () => source,
+    read,
+    run,
+    describe: () => null,
+    folder: path,
+    weights: path,
+    tokenizer: () => trainedTokenizer(run) ?? checkpointFiles(path).tokenizer,
+  };
+}
+
+/** A source, or another file: the reader of its text reports that it is none. */
+async function openFile(path: string, { nameOf, model, imported }: SourceReader): Promise<Parts> {
+  const file = nameOf(path);
+  return {
+    path,
+    file,
+    source: () => model(path),
+    read: importsBeside(file, imported),
+    run: null,
+    describe: () => null,
+    folder: null,
+    weights: null,
+    tokenizer: () => null,
+  };
+}

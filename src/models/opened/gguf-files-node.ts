@@ -1,0 +1,26 @@
+// The GGUF files of an opened model: each is opened once, whatever is read of it. Node only.
+import { resolve } from "node:path";
+import type { GgufFile } from "../../runtime/weights/gguf/file-node.js";
+
+export class GgufFiles {
+  readonly #opened = new Map<string, Promise<GgufFile>>();
+
+  /** The open file at a path. Throws WeightsError. */
+  at(path: string): Promise<GgufFile> {
+    const place = resolve(path);
+    const opened = this.#opened.get(place) ?? open(path);
+    this.#opened.set(place, opened);
+    return opened;
+  }
+
+  async close(): Promise<void> {
+    const opened = await Promise.allSettled(this.#opened.values());
+    this.#opened.clear();
+    for (const found of opened) if (found.status === "fulfilled") await found.value.close();
+  }
+}
+
+async function open(path: string): Promise<GgufFile> {
+  const { openGguf } = await import("../../runtime/weights/gguf/file-node.js");
+  return openGguf(path);
+}

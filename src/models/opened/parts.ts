@@ -1,0 +1,19 @@
+// What the kinds of models differ in, before weights and a tokenizer are chosen.
+import type { Read } from "../../language/check/names/files.js";
+import type { SourceFile } from "../../language/diagnostics/span.js";
+import type { DecoderConfig } from "../families/config.js";
+import type { Trained } from "../runs/trained-node.js";
+
+export interface Parts {
+  readonly path: string;
+  readonly file: string;
+  readonly source: () => SourceFile;
+  readonly read: Read;
+  readonly run: Trained | null;
+  readonly describe: () => DecoderConfig | null;
+  /** The folder whose defaults of generation count; null: there is none. */
+  readonly folder: string | null;
+  /** The path of its own weights, and of its own tokenizer. */
+  readonly weights: string | null;
+  readonly tokenizer: () => string | null;
+}

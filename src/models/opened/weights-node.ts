@@ -1,0 +1,63 @@
+// The weights of an opened model: opened when they are first read, matched once, and kept open. Node only.
+import { basename } from "node:path";
+import { WeightsError } from "../../runtime/device/errors.js";
+import { isFarOff, type WeightsInput } from "../../runtime/weights/input.js";
+import { MatchedSource } from "../../runtime/weights/matched.js";
+import type { WeightSource } from "../../runtime/weights/source.js";
+import type { ModelWeights } from "../open.js";
+import { openTrained, type Trained } from "../runs/trained-node.js";
+import { isGgufPath } from "../tokenizer/folder-node.js";
+import type { GgufFiles } from "./gguf-files-node.js";
+
+export interface OpenedWeights extends ModelWeights {
+  close(): Promise<void>;
+}
+
+/** The weights that were named for a model; a run's folder stands for its checkpoint. Throws SessionError. */
+export function namedWeights(input: WeightsInput, ggufs: GgufFiles): OpenedWeights {
+  const run = typeof input === "string" ? openTrained(input) : null;
+  return modelWeights(run?.path ?? input, ggufs, run);
+}
+
+/** Weights at a path or address, in memory, or by a function. */
+export function modelWeights(input: WeightsInput, ggufs: GgufFiles, run: Trained | null = null): OpenedWeights {
+  const origin = typeof input === "function" ? "function" : isFarOff(input) ? "download" : "tensors";
+  let opened: Promise<MatchedSource> | null = null;
+  const source = (): Promise<MatchedSource> =>
+    (opened ??= openTensors(input, ggufs).then((found) => new MatchedSource(found)));
+  return {
+    place: typeof input === "string" ? input : null,
+    run,
+    origin,
+    source,
+    async fitted(model) {
+      if (origin !== "tensors") return input;
+      const found = await source();
+      found.match(model);
+      return found;
+    },
+    async close() {
+      const isGiven = typeof input === "object" && "tensors" in input; // whoever opened it closes it
+      if (!isGiven) await (await opened?.catch(() => null))?.close();
+    },
+  };
+}
+
+async function openTensors(input: WeightsInput, ggufs: GgufFiles): Promise<WeightSource> {
+  if (typeof input === "function") throw new WeightsError("values that a function gives cannot be read as tensors");
+  if (isFarOff(input))
+    throw new WeightsError(`cannot open ${addressOf(input)}: it is not a file of this machine`, {
+      hint: "download the weights first",
+    });
+  if (typeof input !== "string") {
+    const { openInput } = await import("../../runtime/weights/open-input.js");
+    // an open source is the only input that `openInput` leaves
+    return (await openInput(input, {})) ?? (input as WeightSource);
+  }
+  if (!/^file:/i.test(input) && isGgufPath(input)) return (await ggufs.at(input)).weights(basename(input));
+  const { openWeights } = await import("../../runtime/weights/weights-node.js");
+  return openWeights(input);
+}
+
+const addressOf = (input: WeightsInput): string =>
+  typeof input === "string" ? input : "href" in input ? input.href : "the response";
