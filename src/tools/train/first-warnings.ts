@@ -1,6 +1,6 @@
 // Warnings before the first step of a run: differences from the run that it resumes, and settings that cannot take
 // effect.
-import type { Manifest } from "../session/manifest.js";
+import type { Manifest } from "../../models/runs/manifest.js";
 import { resumedSettings, settledFrom, stepSettings } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import type { StepSettings } from "./types.js";
