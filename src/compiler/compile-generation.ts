@@ -22,7 +22,12 @@ import { SLOTS_INPUT } from "./lower/sequence-values.js";
 import { numbered as distinct } from "../language/check/unroll/inspect.js";
 import { optimize } from "./passes/index.js";
 import { PAGE, pagesOf, poolOf, SEQUENCES, SLOTS } from "../runtime/program/axes-of-generation.js";
-import { GENERATION_FORMAT, GENERATION_VERSION, type Generation, type PagedGeneration } from "../runtime/program/generation.js";
+import {
+  GENERATION_FORMAT,
+  GENERATION_VERSION,
+  type Generation,
+  type PagedGeneration,
+} from "../runtime/program/generation.js";
 import type { Program } from "../runtime/program/program.js";
 import { portable, type Target } from "../runtime/program/target.js";
 import type { ProgramName } from "../runtime/program/names.js";

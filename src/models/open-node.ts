@@ -156,7 +156,7 @@ async function openRun(place: string): Promise<Parts> {
   };
 }
 
-/** A source, or another file: the reader of its text reports that it is none. */
+/** Any other file counts as a source; if it is not text, the reader of its text reports that. */
 async function openFile(path: string, { nameOf, model, imported }: SourceReader): Promise<Parts> {
   const file = nameOf(path);
   return {

@@ -6,7 +6,11 @@ import { roundToF16 } from "../../src/ground/base/f16.js";
 import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import type { Device } from "../../src/runtime/index.js";
 import { schedule } from "../../src/compiler/schedule/schedule.js";
-import { attentionName, attentionOnUnits, type MatrixAttention } from "../../src/compiler/schedule/tunings/attention.js";
+import {
+  attentionName,
+  attentionOnUnits,
+  type MatrixAttention,
+} from "../../src/compiler/schedule/tunings/attention.js";
 import { tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { matrixDevice } from "../device.js";
 import type { Case } from "../compiler/ops/bench.js";

@@ -3,7 +3,13 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { OpName } from "../../src/compiler/ir/vocabulary.js";
 import type { Device } from "../../src/runtime/index.js";
-import { candidates, families, tuningsFor, type FamilyName, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
+import {
+  candidates,
+  families,
+  tuningsFor,
+  type FamilyName,
+  type Tunings,
+} from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { Bench, type Case } from "../compiler/ops/bench.js";
 import { caseOf, samples } from "../compiler/ops/samples.js";

@@ -52,7 +52,9 @@ describe("the bundled command line", () => {
     const check = loadedWith([chunkOf("src/tools/cli/commands/check.ts")]).chunks;
     expect(check).not.toContain(chunkOf("src/compiler/codegen/emit.ts"));
     for (const command of ["commands/check", "run/run", "generate/generate", "train/train"])
-      expect(loadedWith([chunkOf(`src/tools/cli/${command}.ts`)]).chunks, command).not.toContain(chunkOf("src/ground/bundled.ts"));
+      expect(loadedWith([chunkOf(`src/tools/cli/${command}.ts`)]).chunks, command).not.toContain(
+        chunkOf("src/ground/bundled.ts"),
+      );
   });
 
   it("imports no package but Dawn's: what others have at other places cannot be taken for its own", () => {

@@ -6,7 +6,14 @@ import { root } from "../tools/cli/spawn.js";
 import { faultsOf, packedOf } from "../../scripts/release-check.mjs";
 
 const text = (name: string): string => readFileSync(join(root, name), "utf8");
-const files = ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "dist/lib/index.js", "dist/src/compiler/index.d.ts"];
+const files = [
+  "package.json",
+  "README.md",
+  "LICENSE",
+  "CHANGELOG.md",
+  "dist/lib/index.js",
+  "dist/src/compiler/index.d.ts",
+];
 const packed = { size: 5e6, files: [...files, "dist/src/cli/main.js"].map((path) => ({ path })) };
 const right = {
   version: "1.2.3",

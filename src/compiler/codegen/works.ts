@@ -12,7 +12,16 @@ import { encodings } from "../../runtime/program/encodings/index.js";
 import type { ProgramOperator, ProgramOrigin, ProgramWork } from "../../runtime/program/program.js";
 import type { Plan, PlanStep } from "../schedule/plan.js";
 import { rational } from "../../ground/numerics/rational.js";
-import { addSizes, applySize, equalSizes, multiplySizes, normal, printSize, sizeOf, type Size } from "../../ground/size/size.js";
+import {
+  addSizes,
+  applySize,
+  equalSizes,
+  multiplySizes,
+  normal,
+  printSize,
+  sizeOf,
+  type Size,
+} from "../../ground/size/size.js";
 import type { LineTable } from "./lines.js";
 
 export interface Works {

@@ -1,6 +1,13 @@
 // Verifies the axes of a graph, and that sizes mention existing axes only.
 import { knownOnHost, type Axis } from "../../ground/size/axes.js";
-import { axesIn, chosenFrom, declaredShare, parentsOf, sizesOf, type CountRule } from "../../ground/size/count-rules.js";
+import {
+  axesIn,
+  chosenFrom,
+  declaredShare,
+  parentsOf,
+  sizesOf,
+  type CountRule,
+} from "../../ground/size/count-rules.js";
 import { atomsOf, printSize, type Size } from "../../ground/size/size.js";
 import type { Graph } from "./graph.js";
 

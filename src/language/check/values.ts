@@ -1,5 +1,13 @@
 // Creates values of expressions, and formats them for messages.
-import { compare, isInteger, ONE, printRational, rational, toNumber, type Rational } from "../../ground/numerics/rational.js";
+import {
+  compare,
+  isInteger,
+  ONE,
+  printRational,
+  rational,
+  toNumber,
+  type Rational,
+} from "../../ground/numerics/rational.js";
 import { constantOf, printSize, type Size } from "../../ground/size/size.js";
 import type { ConstValue, ListValue } from "./context.js";
 import type { LogicalType } from "./model.js";

@@ -13,7 +13,7 @@ export interface Parts {
   readonly describe: () => DecoderConfig | null;
   /** The folder whose defaults of generation count; null: there is none. */
   readonly folder: string | null;
-  /** The path of its own weights, and of its own tokenizer. */
+  /** The path of the model's weights. */
   readonly weights: string | null;
   readonly tokenizer: () => string | null;
 }

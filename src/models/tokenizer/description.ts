@@ -5,7 +5,7 @@ import { isFixed, mayBeEmpty } from "./pattern-cost.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** A tokenizer as its file has it; unknown parts are left to what reads them. */
+/** The parsed `tokenizer.json`; each reader checks the parts that it needs. */
 export interface Description extends Fields {
   readonly model: Fields;
   readonly decoder?: unknown;

@@ -166,7 +166,7 @@ class Parts {
     const content = String(part["content"] ?? "");
     if (/\$[`']/.test(content)) doubt("its replacements repeat the text around them");
     const added = this.#added("content", content);
-    // Parts of a match, such as $&, are at most as long as it is.
+    // A part of a match, such as $&, is at most as long as the match.
     const growth = added / (content.includes("$") ? 1 : found.characters);
     if (found.empty) this.#grow(1 + added);
     else if (growth > 1) this.#grow(growth);

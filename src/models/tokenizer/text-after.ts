@@ -1,8 +1,8 @@
-// The text of a continuation: it begins as its tokens do behind those of the prompt.
+// Decodes a continuation after its prompt, so that its first token keeps the space or character it begins with.
 import { TextStream } from "./text-stream.js";
 import type { Tokenizer } from "./tokenizer.js";
 
-/** Tokens before a text that its first tokens are decoded behind, so that a word keeps its space. */
+/** The number of prompt tokens that are decoded before the continuation. */
 const BEFORE = 8;
 
 /** A decoder that also says where in what it returned the token's own text begins. */
@@ -25,7 +25,7 @@ export function decoderAfter(
 ): PlacedDecoder {
   const stream = new TextStream(tokenizer);
   for (const token of Array.from(prompt).slice(-BEFORE)) stream.add(token);
-  // Bytes at the prompt's end that become no character are its own; those that do are a character of what follows.
+  // If bytes at the prompt's end begin a character, the continuation completes it, and the character counts as its own.
   let [begun, lead] = [stream.incomplete, 0];
   const own = (text: string): string => {
     lead = stream.lead;

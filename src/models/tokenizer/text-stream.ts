@@ -116,7 +116,7 @@ export const lackingOf = (tokenizer: Tokenizer, tokens: Iterable<number>): numbe
 const charactersOf = (bytes: readonly number[]): number =>
   new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes)).length;
 
-/** The text of tokens, and where in it that of each begins; what is a part of a character begins where that does. */
+/** Decoded text, with the offset at which each token begins; a token inside a character begins with the character. */
 export interface PlacedText {
   readonly text: string;
   readonly starts: readonly number[];

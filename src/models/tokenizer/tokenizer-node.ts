@@ -24,7 +24,7 @@ export interface OpenedTokenizer {
   readonly end: number | null;
   /** What its files say of special tokens, and the template, as text. */
   readonly info: TokenizerInfo;
-  /** All tokens that end a text: that one, or those that a GGUF file has. */
+  /** All tokens that end a sequence: one, or the list of a GGUF file. */
   readonly ends: readonly number[];
   /** The texts of its files; null for missing ones. */
   readonly texts: { readonly tokenizer: string; readonly config: string | null; readonly template: string | null };

@@ -4,7 +4,13 @@ import { createReadStream, existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PackageError } from "../../generation/packaged/errors.js";
-import { expectSealed, MANIFEST, MANIFEST_FORMAT, parseManifest, type Manifest } from "../../generation/packaged/manifest.js";
+import {
+  expectSealed,
+  MANIFEST,
+  MANIFEST_FORMAT,
+  parseManifest,
+  type Manifest,
+} from "../../generation/packaged/manifest.js";
 import { quotedName } from "../../ground/base/shown.js";
 import { FolderError } from "./errors.js";
 import { expectFolderName, expectUnchanged, mapErrno, type EarlierFiles } from "./folder-node.js";

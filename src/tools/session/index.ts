@@ -6,5 +6,11 @@ export { openEngine, type OpenedEngine, type OpenEngineOptions } from "./engine-
 export { openSession, type OpenSessionOptions } from "./open-node.js";
 export type { Prompt, Prompts } from "../../generation/generate/prompts.js";
 export { TextSession, type SessionTexts } from "./session.js";
-export type { GeneratedText, GenerateTextOptions, Finish, SamplingOptions, Summary } from "../../generation/generate/index.js";
+export type {
+  GeneratedText,
+  GenerateTextOptions,
+  Finish,
+  SamplingOptions,
+  Summary,
+} from "../../generation/generate/index.js";
 export type { Message } from "../../models/tokenizer/chat.js";

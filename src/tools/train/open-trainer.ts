@@ -1,5 +1,11 @@
 // Opens a trainer: compiles a model's source for a device, and loads weights and tunings.
-import { openDevice, Device, type OpenDeviceOptions, type SessionEvent, type WeightsInput } from "../../runtime/index.js";
+import {
+  openDevice,
+  Device,
+  type OpenDeviceOptions,
+  type SessionEvent,
+  type WeightsInput,
+} from "../../runtime/index.js";
 import { isOf, parseTunings, printTunings, TuningsError, tuningsFile } from "../../compiler/schedule/tunings/file.js";
 import { misfitOf, tuningsFor, type Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";

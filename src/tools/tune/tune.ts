@@ -2,7 +2,12 @@
 import type { Graph } from "../../compiler/ir/graph.js";
 import type { Target } from "../../runtime/program/target.js";
 import type { Device, DeviceBest } from "../../runtime/index.js";
-import { candidates, type Candidate, type ProductTunings, type Tunings } from "../../compiler/schedule/tunings/index.js";
+import {
+  candidates,
+  type Candidate,
+  type ProductTunings,
+  type Tunings,
+} from "../../compiler/schedule/tunings/index.js";
 import {
   attentionName,
   attentionOnUnits,

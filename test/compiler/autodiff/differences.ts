@@ -1,7 +1,15 @@
 // Gradients against finite differences of the reference, choices held fixed: what every test of gradients shares.
 import { gradients, type GradientOptions } from "../../../src/compiler/autodiff/gradients.js";
 import { createEmit } from "../../../src/compiler/ir/build.js";
-import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type GraphOutput, type Node } from "../../../src/compiler/ir/graph.js";
+import {
+  isOp,
+  nodesOf,
+  typeOf,
+  type Graph,
+  type GraphInput,
+  type GraphOutput,
+  type Node,
+} from "../../../src/compiler/ir/graph.js";
 import { reachedStarts } from "../../../src/compiler/ir/reach.js";
 import { replaceNodes } from "../../../src/compiler/ir/replace.js";
 import { packedAxis } from "../../../src/compiler/ir/typing.js";

@@ -19,7 +19,8 @@ function modelOf(text: string, phase: Phase, options: { entry?: Entry; set?: Rec
   if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));
   return model;
 }
-const example = (name: string): string => readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
+const example = (name: string): string =>
+  readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
 const sizes = (B: number, T: number): ReadonlyMap<string, number> =>
   new Map([
     ["B", B],

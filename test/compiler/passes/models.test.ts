@@ -8,7 +8,14 @@ import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import { isOp, nodesOf, type Graph } from "../../../src/compiler/ir/graph.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import { optimize } from "../../../src/compiler/passes/index.js";
-import { randomInput, randomLengths, randomTokens, reference, type Case, type Weights } from "../../end-to-end/model.js";
+import {
+  randomInput,
+  randomLengths,
+  randomTokens,
+  reference,
+  type Case,
+  type Weights,
+} from "../../end-to-end/model.js";
 import { randomModel } from "../../random-models.js";
 import { random } from "../../random.js";
 import { cases, patience, seedOf } from "../../soak.js";

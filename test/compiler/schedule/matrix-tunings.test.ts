@@ -4,8 +4,19 @@ import { describe, expect, it } from "vitest";
 import { compile } from "../../../src/compiler/compile.js";
 import { Reader } from "../../../src/runtime/program/reader.js";
 import { readTarget } from "../../../src/runtime/program/read-target.js";
-import { DEFAULT_LIMITS, PORTABLE, type MatrixShape, type Precision, type Target } from "../../../src/runtime/program/target.js";
-import { matrixBytes, matrixFault, matrixMisfit, matrixTunings } from "../../../src/compiler/schedule/tunings/matrix.js";
+import {
+  DEFAULT_LIMITS,
+  PORTABLE,
+  type MatrixShape,
+  type Precision,
+  type Target,
+} from "../../../src/runtime/program/target.js";
+import {
+  matrixBytes,
+  matrixFault,
+  matrixMisfit,
+  matrixTunings,
+} from "../../../src/compiler/schedule/tunings/matrix.js";
 import { attentionName, attentionOnUnits } from "../../../src/compiler/schedule/tunings/attention.js";
 import { attentionBytes, tilingsOf } from "../../../src/compiler/schedule/tunings/attention-matrix.js";
 import { products, tuningName } from "../../../src/compiler/schedule/tunings/products.js";

@@ -12,7 +12,8 @@ import { sparingDevice } from "../../device.js";
 import { soaking } from "../../soak.js";
 import { random } from "../../random.js";
 
-const example = (name: string): string => readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
+const example = (name: string): string =>
+  readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
 const MOBY = { source: example("moby"), set: { dim: 64, depth: 2, vocab: 97, context: 64 } };
 const TYPES = ["q8", "q4"] as const;
 const formOf = ({ weights }: Program, path: string): readonly string[] => [

@@ -2,7 +2,15 @@
 // value on the way.
 import * as fc from "fast-check";
 import { createEmit, type Emit } from "../../../src/compiler/ir/build.js";
-import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type GraphOutput, type Node } from "../../../src/compiler/ir/graph.js";
+import {
+  isOp,
+  nodesOf,
+  typeOf,
+  type Graph,
+  type GraphInput,
+  type GraphOutput,
+  type Node,
+} from "../../../src/compiler/ir/graph.js";
 import { reachedStarts } from "../../../src/compiler/ir/reach.js";
 import { packedAxis } from "../../../src/compiler/ir/typing.js";
 import { ops } from "../../../src/compiler/ops/index.js";

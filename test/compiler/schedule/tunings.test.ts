@@ -3,7 +3,13 @@ import { describe, expect, it } from "vitest";
 import { compile } from "../../../src/compiler/compile.js";
 import { kernelsDigest } from "../../../src/ground/embedded.js";
 import { parseProgram, printProgram } from "../../../src/runtime/program/serialize.js";
-import { DEFAULT_LIMITS, DEVICE_CLASSES, PORTABLE, type SubgroupRange, type Target } from "../../../src/runtime/program/target.js";
+import {
+  DEFAULT_LIMITS,
+  DEVICE_CLASSES,
+  PORTABLE,
+  type SubgroupRange,
+  type Target,
+} from "../../../src/runtime/program/target.js";
 import { tuningsDigest } from "../../../src/compiler/schedule/tunings/digest.js";
 import {
   checkTunings,

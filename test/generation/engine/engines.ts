@@ -1,6 +1,11 @@
 // Engines for tests, and the text that a request gives alone.
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
-import { createEngine, type Engine, type EngineOptions, type EngineRequest } from "../../../src/generation/engine/index.js";
+import {
+  createEngine,
+  type Engine,
+  type EngineOptions,
+  type EngineRequest,
+} from "../../../src/generation/engine/index.js";
 import type { EngineEvent, EngineToken, PromptRead, RequestSampling } from "../../../src/generation/engine/types.js";
 import { createGenerator, type Generator } from "../../../src/generation/generate/index.js";
 import type { Program } from "../../../src/runtime/program/program.js";

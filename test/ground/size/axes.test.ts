@@ -1,6 +1,13 @@
 // Axes: which axis decides a count, what the host knows, and the counts of one run.
 import { describe, expect, it } from "vitest";
-import { countingAxis, knownOnHost, kTable, resolveSizes, type Axis, type RunSizes } from "../../../src/ground/size/axes.js";
+import {
+  countingAxis,
+  knownOnHost,
+  kTable,
+  resolveSizes,
+  type Axis,
+  type RunSizes,
+} from "../../../src/ground/size/axes.js";
 import type { CountRule, Rule } from "../../../src/ground/size/count-rules.js";
 import { parseSize } from "../../../src/ground/size/parse-size.js";
 import { rational } from "../../../src/ground/numerics/rational.js";

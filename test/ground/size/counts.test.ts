@@ -1,7 +1,14 @@
 // Counts: what the closed forms for equal sequences, and for k that grows, give is what a look at each sequence and
 // each length gives; and the batch costs nothing.
 import { describe, expect, it } from "vitest";
-import { countingAxis, knownOnHost, kTable, resolveSizes, type Axis, type RunSizes } from "../../../src/ground/size/axes.js";
+import {
+  countingAxis,
+  knownOnHost,
+  kTable,
+  resolveSizes,
+  type Axis,
+  type RunSizes,
+} from "../../../src/ground/size/axes.js";
 import { MAX_EXTENT, Counts } from "../../../src/ground/size/counts.js";
 import { spanFunction, type CountMode } from "../../../src/ground/size/counting.js";
 import { chosenFrom, type CountRule } from "../../../src/ground/size/count-rules.js";

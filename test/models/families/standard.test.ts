@@ -26,7 +26,8 @@ const CONFIGS: readonly Config[] = VARIANTS.map(({ config }) =>
   Object.fromEntries(Object.entries(config).filter(([name]) => !LEFT_OUT.includes(name))),
 );
 
-const example = (name: string): string => readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
+const example = (name: string): string =>
+  readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
 const small = { vocab: "96", dim: "32", heads: "4", kv_heads: "2", hidden: "48", depth: "2" };
 
 /** A small Llama of the library's blocks, with this loss and this in place of its last norm. */

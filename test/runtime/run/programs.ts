@@ -1,5 +1,10 @@
 // Small programs written by hand, with kernels that say what they compute.
-import { type Program, PROGRAM_FORMAT, PROGRAM_VERSION, type ProgramAxis } from "../../../src/runtime/program/program.js";
+import {
+  type Program,
+  PROGRAM_FORMAT,
+  PROGRAM_VERSION,
+  type ProgramAxis,
+} from "../../../src/runtime/program/program.js";
 import { PORTABLE } from "../../../src/runtime/program/target.js";
 
 const base = {

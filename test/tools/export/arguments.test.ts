@@ -19,7 +19,8 @@ interface Tried {
   readonly refused: readonly (readonly [Arguments, string])[];
 }
 
-const example = (name: string): string => readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
+const example = (name: string): string =>
+  readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
 
 /** A model of x: f32[B, T, dim]. */
 const modelOf = (parameters: string, members: string, result: string): string => `import { Linear } from "std"

@@ -49,7 +49,8 @@ interface Answer {
 const root = mkdtempSync(join(tmpdir(), "modc-onnx-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-const sourceOf = (name: string): string => readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
+const sourceOf = (name: string): string =>
+  readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
 
 async function answerOf(job: object): Promise<Answer> {
   const [answer] = await askOnnx<Answer>(SCRIPT, [job]);

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { exported } from "./versions.js";
 
-const example = (name: string): string => readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
+const example = (name: string): string =>
+  readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
 
 function filesOf(source: string, set: Readonly<Record<string, string>> = {}): ReadonlyMap<string, string> {
   return exported(source, { set, alone: true }).files;

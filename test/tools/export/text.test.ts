@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { attribute, variable } from "../../../src/tools/export/names.js";
 import { exported } from "./versions.js";
 
-const example = (name: string): string => readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
+const example = (name: string): string =>
+  readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
 
 const fileOf = (
   source: string,

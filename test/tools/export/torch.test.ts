@@ -51,7 +51,8 @@ const EXAMPLES: readonly Example[] = [
 const root = mkdtempSync(join(tmpdir(), "modc-export-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-const sourceOf = (name: string): string => readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
+const sourceOf = (name: string): string =>
+  readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
 
 /** Those of `golden` are whole numbers, so that many scores are equal. */
 function inputsOf(model: Model): Case["inputs"] {

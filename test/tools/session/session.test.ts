@@ -11,7 +11,12 @@ import {
   type Generator,
 } from "../../../src/generation/generate/index.js";
 import type { Device } from "../../../src/runtime/index.js";
-import { openSession, type OpenSessionOptions, type Prompts, type TextSession } from "../../../src/tools/session/index.js";
+import {
+  openSession,
+  type OpenSessionOptions,
+  type Prompts,
+  type TextSession,
+} from "../../../src/tools/session/index.js";
 import { sparingDevice } from "../../device.js";
 import { SPECIAL, TOKENIZER, wordsOf, writeTextFolder } from "./folder.js";
 

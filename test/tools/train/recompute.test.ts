@@ -2,7 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../src/tools/cli/program/targets.js";
 import { memoryOf } from "../../../src/runtime/index.js";
-import { compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "../../../src/tools/train/programs.js";
+import {
+  compileTraining,
+  extentsOf,
+  type TrainingOptions,
+  type TrainingPrograms,
+} from "../../../src/tools/train/programs.js";
 import { bytesOf } from "../../../src/tools/train/memory.js";
 import { IN_FLIGHT } from "../../../src/tools/train/types.js";
 import { createTrainer } from "../../../src/tools/train/trainer.js";

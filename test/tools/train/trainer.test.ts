@@ -1,7 +1,13 @@
 // A trainer on the device: its steps are those of the reference, micro-batches add up, and its state is all there is.
 import { isDeepStrictEqual } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { GRADIENT_NORM, momentState, RATES, type StepOptions, trainStep } from "../../../src/compiler/autodiff/train-step.js";
+import {
+  GRADIENT_NORM,
+  momentState,
+  RATES,
+  type StepOptions,
+  trainStep,
+} from "../../../src/compiler/autodiff/train-step.js";
 import type { Tensor } from "../../../src/compiler/ops/define.js";
 import { optimize } from "../../../src/compiler/passes/index.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";

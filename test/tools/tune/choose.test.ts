@@ -3,7 +3,12 @@
 import { describe, expect, it } from "vitest";
 import { PORTABLE, type Target } from "../../../src/runtime/program/target.js";
 import { parseTunings, printTunings, tuningsFile } from "../../../src/compiler/schedule/tunings/file.js";
-import { candidates, tuningsFor, type ProductTuning, type ProductTunings } from "../../../src/compiler/schedule/tunings/index.js";
+import {
+  candidates,
+  tuningsFor,
+  type ProductTuning,
+  type ProductTunings,
+} from "../../../src/compiler/schedule/tunings/index.js";
 import { weightTunings, type CasesByRows } from "../../../src/compiler/schedule/tunings/product-cases.js";
 import { adoptProducts, type ProductTimes } from "../../../src/tools/tune/adopt-products.js";
 import { bestOf, chooseCases, type Times } from "../../../src/tools/tune/choose.js";

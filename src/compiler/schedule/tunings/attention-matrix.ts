@@ -1,6 +1,12 @@
 // Tunings of attention on matrix units: how subgroups share a tile of queries, checked against what a device has.
 import { flag, whole } from "../../../runtime/program/reader.js";
-import { printShape, sameShape, subgroupWidth, type MatrixShape, type Target } from "../../../runtime/program/target.js";
+import {
+  printShape,
+  sameShape,
+  subgroupWidth,
+  type MatrixShape,
+  type Target,
+} from "../../../runtime/program/target.js";
 
 /**
  * `attention_matrix.wgsl` and its gradient: each of some subgroups has as many rows of a tile as a matrix, and goes

@@ -1,6 +1,12 @@
 // Tunings of products on matrix units: how subgroups share a tile, checked against what a device has.
 import { flag, whole } from "../../../runtime/program/reader.js";
-import { printShape, sameShape, subgroupWidth, type MatrixShape, type Target } from "../../../runtime/program/target.js";
+import {
+  printShape,
+  sameShape,
+  subgroupWidth,
+  type MatrixShape,
+  type Target,
+} from "../../../runtime/program/target.js";
 
 /** `matmul_matrix.wgsl`: a tile of `rows` × `columns`, brought to workgroup memory `depth` of k at a time. */
 export interface MatrixTuning {

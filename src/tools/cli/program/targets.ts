@@ -1,5 +1,11 @@
 // Typical targets of each device class, for planning without the device.
-import { DEFAULT_LIMITS, type DeviceClass, pinnedWidth, PORTABLE, type Target } from "../../../runtime/program/target.js";
+import {
+  DEFAULT_LIMITS,
+  type DeviceClass,
+  pinnedWidth,
+  PORTABLE,
+  type Target,
+} from "../../../runtime/program/target.js";
 
 /**
  * Mesa 25 and SwiftShader as they report; GPUs as is typical: subgroups of 32 on discrete ones, of varying size on

@@ -4,7 +4,13 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { userCache } from "../../../ground/files/cache-node.js";
 import type { Device } from "../../../runtime/index.js";
-import { isOf, parseTunings, TuningsError, type Adapter, type TuningsFile } from "../../../compiler/schedule/tunings/file.js";
+import {
+  isOf,
+  parseTunings,
+  TuningsError,
+  type Adapter,
+  type TuningsFile,
+} from "../../../compiler/schedule/tunings/file.js";
 import { misfitOf, type Tunings } from "../../../compiler/schedule/tunings/index.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { readText } from "../source/files.js";
