@@ -13,8 +13,8 @@ import type { OpenedTokenizer, TokenizerInfo } from "./tokenizer/tokenizer-node.
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
 
 /**
- * `source`: a `.mod` file. `checkpoint`: a folder as Hugging Face stores it. `gguf`: a GGUF file. `run`: a training run's
- * folder, or one of its checkpoints. `program`: a JSON file, such as a compiled program.
+ * `source`: a `.mod` file. `checkpoint`: a folder as Hugging Face stores it. `gguf`: a GGUF file. `run`: the folder of
+ * a training run, or one of its checkpoints. `program`: a JSON file, such as a compiled program.
  */
 export type ModelKind = "source" | "checkpoint" | "gguf" | "run" | "program";
 

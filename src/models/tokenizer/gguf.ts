@@ -1,5 +1,5 @@
-// Converts a GGUF file's tokenizer to `tokenizer.json`, so that one parser reads both. Kinds: `llama` (scores of pieces,
-// bytes for unknown text) and `gpt2` (merges of bytes).
+// Converts a GGUF file's tokenizer to `tokenizer.json`, so that one parser reads both. Kinds: `llama` (scores of
+// pieces, bytes for unknown text) and `gpt2` (merges of bytes).
 import { quotedName } from "../../ground/base/shown.js";
 import type { GgufHeader } from "../../runtime/weights/gguf/header.js";
 import { TokenizerKeys } from "./gguf-keys.js";
