@@ -20,7 +20,7 @@ fn towards1() -> f32 { return sizes.towards1; }
 fn beta2() -> f32 { return sizes.beta2; }
 fn towards2() -> f32 { return sizes.towards2; }
 fn eps() -> f32 { return sizes.eps; }
-/** Element i of g, which may be computed from others. */
+/** Element i of g, which a prologue may compute. */
 fn value(i: u32) -> f32 { return g[i]; }
 /** Learning rate, decay, 1 − β1^t, 1 − β2^t, factor on g. */
 fn setting(i: u32) -> f32 { return settings[i]; }

@@ -23,15 +23,15 @@ struct Sizes {
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
 const LANES = 8u;
-/** Queries of a tile; fours of columns that they have together; fours of columns of y that a lane owns. */
+/** Queries of a tile; `vec4f` of its staged queries; `vec4f` columns of y in a lane. */
 const TILE = 8u;
 const STAGED = 128u;
 const PARTS = 2u;
-/** Heads of keys, and query heads that share one. */
+/** Key heads, and query heads per key head. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn groupSize() -> u32 { return sizes.groupSize; }
 fn batch() -> u32 { return sizes.batch; }
-/** Fours of columns of q and k, and of v. */
+/** `vec4f` columns of q and k, and of v. */
 fn quarters() -> u32 { return sizes.quarters; }
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
@@ -44,12 +44,12 @@ fn sees(i: u32, j: u32) -> bool { return j <= i; }
 /** Positions between which the keys lie that a query at this position may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
 fn lastSeen(i: u32) -> u32 { return i; }
-/** First rows of the queries and keys of a sequence; one more says where the last one ends. Positions of rows. */
+/** First rows of a sequence's queries and keys (entry `batch()` is the number of rows). Positions of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
 fn startK(b: u32) -> u32 { return startsK[b]; }
 fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
-/** Told of each query the logarithm of the sum of the exponentials of its scores; 0 where it sees no key. */
+/** Stores the log-sum-exp of a query's scores; 0 if the query sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 

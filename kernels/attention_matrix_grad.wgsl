@@ -42,12 +42,12 @@ const COLUMNS_V = 64u;
 const BOTH = 0u;
 /** Whether registers have room for the own rows; else they stay in workgroup memory. */
 const HELD = 1u;
-/** Heads of keys; how many entries a row of the own side and of the other stands for: one, or one for each head. */
+/** Key heads; entries per row on the own and on the other side: the group size for queries, 1 for keys. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn ownGroup() -> u32 { return sizes.groupSize; }
 fn otherGroup() -> u32 { return 1u; }
 fn batch() -> u32 { return sizes.batch; }
-/** Fours of columns of a, and of b. */
+/** `vec4f` columns of a and b. */
 fn quarters() -> u32 { return sizes.quarters; }
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
@@ -72,13 +72,13 @@ fn writeB(head: u32, row: u32, c: u32, x: vec4f) {}
 fn halves(x: vec4f) -> vec4<f16> { return vec4<f16>(x); }
 /** Whether rows at these positions, the own and another, are a pair. */
 fn pairs(i: u32, j: u32) -> bool { return j <= i; }
-/** Positions between which those lie that may be a pair with an own one at i. */
+/** The range of positions that may pair with position i of the own side. */
 fn firstOf(i: u32) -> u32 { return 0u; }
 fn lastOf(i: u32) -> u32 { return i; }
 /** Weights and changes lie where scores and products lay. */
 const FIRST_WEIGHTS = FIRST_BEHIND;
 const STRIDE_W = STRIDE_SUMS;
-/** Rows of both sides; behind those of the other, in turn, sums as vectors of four. */
+/** Rows of both sides. From FIRST_BEHIND on: sums as vectors of four, then weights and changes. */
 var<workgroup> tiles: array<vec4<u32>, CELLS>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
 fn leftAt(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, stride); }

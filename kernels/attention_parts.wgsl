@@ -16,7 +16,7 @@ const QUARTERS_V = 16u;
 fn batch() -> u32 { return sizes.batch; }
 fn heads() -> u32 { return sizes.heads; }
 fn partCount() -> u32 { return sizes.parts; }
-/** First rows of the queries of a sequence; one more says where the last one ends. */
+/** First rows of a sequence's queries (entry `batch()` is the number of rows). */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
 // --- end of parameters

@@ -26,22 +26,22 @@ struct Sizes {
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
 const LANES = 256u;
-/** Lanes of a group, no more than any subgroup has; fours of columns of q, and of v, that one owns; keys at once. */
+/** Lanes of a group, at most a subgroup's; `vec4f` columns of q and v in a lane; keys in flight together. */
 const ACROSS = 8u;
 const CHUNKS = 2u;
 const PARTS = 2u;
 const KEYS = 2u;
-/** Fours of columns of q and k, and of v. */
+/** `vec4f` columns of q and k, and of v. */
 const QUARTERS = 16u;
 const QUARTERS_V = 16u;
-/** Heads of keys, and query heads that share one. */
+/** Key heads, and query heads per key head. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn groupSize() -> u32 { return sizes.groupSize; }
 fn batch() -> u32 { return sizes.batch; }
 fn scale() -> f32 { return sizes.scale; }
 /** Four columns of a row of a head; zeros beyond the last. */
 fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
-/** Where a row of keys, or of values, begins, and four of its columns from there. */
+/** The offset of a row of keys or values, and the `vec4f` at column c after an offset. */
 fn keyBegin(head: u32, row: u32) -> u32 { return head * sizes.keyHeads + row * sizes.keyRows; }
 fn keyBehind(begin: u32, c: u32) -> vec4f { return k[begin + c]; }
 fn valueBegin(head: u32, row: u32) -> u32 { return head * sizes.valueHeads + row * sizes.valueRows; }
@@ -53,12 +53,12 @@ fn keysOf(part: u32, begin: u32, end: u32) -> vec2u { return vec2u(begin, end); 
 /** Positions between which the keys lie that a query at this position may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
 fn lastSeen(i: u32) -> u32 { return i; }
-/** First rows of the queries and keys of a sequence; one more says where the last one ends. Positions of rows. */
+/** First rows of a sequence's queries and keys (entry `batch()` is the number of rows). Positions of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
 fn startK(b: u32) -> u32 { return startsK[b]; }
 fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
-/** Told of each query the logarithm of the sum of the exponentials of its scores; 0 where it sees no key. */
+/** Stores the log-sum-exp of a query's scores; 0 if the query sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
 /** Stores four columns of weighted values; weights are relative to the largest score, `most`, and add up to `total`. */
 fn finish(head: u32, place: u32, c: u32, x: vec4f, most: f32, total: f32) {

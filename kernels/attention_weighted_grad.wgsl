@@ -20,24 +20,21 @@ struct Sizes {
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
 @group(0) @binding(6) var<storage, read_write> dq: array<vec4f>;
 const LANES = 8u;
-/** Rows of a tile; fours of columns of a, and of b, that they have together. */
+/** Rows of a tile; `vec4f` of its staged rows, for a and b. */
 const TILE = 8u;
 const STAGED = 128u;
 const STAGED_V = 128u;
-/** Fours of columns of a, and of b, that a lane owns. */
+/** `vec4f` columns of a and b in a lane. */
 const CHUNKS = 2u;
 const PARTS = 2u;
 /** Whether the own side are the keys: then db and the gradient of weights are wanted. */
 const BOTH = 0u;
-/**
- * Heads of keys; rows of a head of keys that each row of the own side and of the other side stands for: one, or one for
- * each head that shares it.
- */
+/** Key heads; entries per row on the own and on the other side: the group size for queries, 1 for keys. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn ownGroup() -> u32 { return sizes.groupSize; }
 fn otherGroup() -> u32 { return 1u; }
 fn batch() -> u32 { return sizes.batch; }
-/** Fours of columns of a, and of b. */
+/** `vec4f` columns of a and b. */
 fn quarters() -> u32 { return sizes.quarters; }
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
@@ -67,7 +64,7 @@ fn otherWeight(row: u32) -> f32 {
 }
 /** Whether rows at these positions, the own and another, are a pair. */
 fn pairs(i: u32, j: u32) -> bool { return j <= i; }
-/** Positions between which those lie that may be a pair with an own one at i. */
+/** The range of positions that may pair with position i of the own side. */
 fn firstOf(i: u32) -> u32 { return 0u; }
 fn lastOf(i: u32) -> u32 { return i; }
 // --- end of parameters

@@ -15,7 +15,7 @@ struct Sizes { rows: u32, classes: u32, first: u32, all: u32 }
 const INVOCATIONS = 64u;
 const LANES = 64u;
 fn rowCount() -> u32 { return sizes.rows; }
-/** Of x, of which the first is class firstClass() of all. */
+/** The classes in x, the number of the first, and the number of all classes. */
 fn classes() -> u32 { return sizes.classes; }
 fn firstClass() -> u32 { return sizes.first; }
 fn allClasses() -> u32 { return sizes.all; }

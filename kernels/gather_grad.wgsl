@@ -14,12 +14,12 @@ struct Sizes { count: u32, rows: u32, width: u32 }
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 const LANES = 64u;
 const EACH = 1u;
-/** 1, or 4 where the width is a multiple of it. */
+/** 4 if the width is a multiple of 4, else 1. */
 const COLUMNS = 1u;
 fn count() -> u32 { return sizes.count; }
 fn tableRows() -> u32 { return sizes.rows; }
 fn width() -> u32 { return sizes.width; }
-/** Element i of dy, which may be computed from others. */
+/** Element i of dy, which a prologue may compute. */
 fn value(i: u32) -> f32 { return dy[i]; }
 fn rounded(v: f32) -> f32 { return v; }
 // --- end of parameters

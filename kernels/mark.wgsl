@@ -13,7 +13,7 @@ struct Sizes { sequences: u32, words: u32 }
 const LANES = 64u;
 fn sequences() -> u32 { return sizes.sequences; }
 fn words() -> u32 { return sizes.words; }
-/** The first row of a sequence; that of one past the last is the number of rows. */
+/** The first row of a sequence; after the last sequence, the number of rows. */
 fn first(b: u32) -> u32 { return starts[b]; }
 // --- end of parameters
 

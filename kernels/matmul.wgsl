@@ -21,9 +21,9 @@ fn baseB(batch: u32) -> u32 { return batch * sizes.depth * sizes.columns; }
 /** Rows of a batch that an invocation computes, from `first` to before `end`, and its place among `across` columns. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * The n-th of `tiles`, for which the grid has room, batch by batch. Each batch has an equal share, of which those
- * beyond its rows have none. Neighbours run along the rows of b where those lie in memory one after the other, else
- * they share them.
+ * Tile n of `tiles`, the tiles that fit the grid, batch by batch. Batches have equal shares; a tile past its batch's
+ * last row is empty. Neighbours run along a row of b if its elements are contiguous; otherwise neighbours share their
+ * columns of b.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let down = tiles / (across * batchCount());
@@ -32,7 +32,7 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
 }
 /** How many k a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
-/** What one row of a needs: where it starts. */
+/** A row of a, by its offset. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
 /** What column k of a needs whatever the row: nothing. */

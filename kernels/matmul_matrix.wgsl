@@ -28,7 +28,7 @@ const COLUMNS = 32u;
 const DEPTH = 32u;
 const DOWN = 2u;
 const ACROSS = 2u;
-/** Values of k of which a load of b gives four columns; the depth is a multiple of it. */
+/** Values of k per load of b, with four columns each; the depth is a multiple of this. */
 const K_PER_LOAD = 1u;
 /** 1 where values of b are scaled, else 0. */
 const SCALED = 0u;
@@ -45,8 +45,8 @@ fn depth() -> u32 { return sizes.depth; }
 /** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * The n-th of `tiles`, for which the grid has room: batch by batch, down the rows first. Each batch has an equal share,
- * of which those beyond its rows have none.
+ * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let down = tiles / (across * batchCount());
@@ -63,7 +63,7 @@ fn vectorB(matrix: u32, n: u32) -> u32 {
   return (matrix * ((sizes.columns + 31u) / 32u) + n / 8u) * sizes.depth * 8u + n % 8u;
 }
 fn strideB() -> u32 { return 8u; }
-/** What one row of a needs: where it starts. */
+/** A row of a, by its offset. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
 /** Four values of a row of a from k on; zeros from `end` on, of which the last may be among the four. */
@@ -95,7 +95,7 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
 }
 /** Stores the sums over a row's columns in one panel. */
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
-/** Both tiles, in vectors of eight halves; behind them in turn, sums as vectors of four. */
+/** Both tiles, as vectors of eight halves. Later, the same memory holds sums as vectors of four. */
 var<workgroup> tiles: array<vec4<u32>, max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS)>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
 fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, STRIDE); }

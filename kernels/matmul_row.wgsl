@@ -23,7 +23,7 @@ const EACH = 1u;
 const CHUNK = 1024u;
 /** k runs in blocks of so many, whose sums are added up. */
 const BLOCK = 64u;
-/** Values of k of which a load of b gives four columns; blocks and the depth are multiples of it. */
+/** Values of k per load of b, with four columns each; blocks and the depth are multiples of this. */
 const K_PER_LOAD = 1u;
 /** 1 where a block's sum is scaled when it is added, else 0. */
 const SCALED = 0u;
@@ -34,8 +34,8 @@ fn depth() -> u32 { return sizes.depth; }
 /** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * The n-th of `tiles`, for which the grid has room: batch by batch, down the rows first. Each batch has an equal share,
- * of which those beyond its rows have none.
+ * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let down = tiles / (across * batchCount());
@@ -50,7 +50,7 @@ fn matrixB(batch: u32) -> u32 { return batch; }
 /** In loads: where a matrix has its n-th four columns, for k = 0, and how far it is to the next. */
 fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * sizes.depth * (sizes.columns / 4u) + n; }
 fn strideB() -> u32 { return sizes.columns / 4u; }
-/** What one row of a needs: where it starts. */
+/** A row of a, by its offset. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
 /** What column k of a needs whatever the row: nothing. */

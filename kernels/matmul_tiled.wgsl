@@ -23,7 +23,7 @@ const STEP = 16u;
 const WHOLE = 0u;
 /** k runs in blocks of so many, whose sums are added up. */
 const BLOCK = 64u;
-/** Values of k of which a load of b gives four columns; blocks and the depth are multiples of it. */
+/** Values of k per load of b, with four columns each; blocks and the depth are multiples of this. */
 const K_PER_LOAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
@@ -32,8 +32,8 @@ fn depth() -> u32 { return sizes.depth; }
 /** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * The n-th of `tiles`, for which the grid has room: batch by batch, down the rows first. Each batch has an equal share,
- * of which those beyond its rows have none.
+ * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let down = tiles / (across * batchCount());
@@ -51,7 +51,7 @@ fn vectorB(matrix: u32, n: u32) -> u32 {
   return (matrix * panels + n / 16u) * (depth() / K_PER_LOAD) * 16u + n % 16u;
 }
 fn strideB() -> u32 { return 16u; }
-/** What one row of a needs: where it starts. */
+/** A row of a, by its offset. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
 /** Four values of a row of a from k on; zeros from `end` on, of which the last may be among the four. */

@@ -20,7 +20,7 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
 }
 /** How many k a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
-/** What one row of a needs: where it starts. */
+/** A row of a, by its offset. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(row * depth()); }
 /** What column k of a needs whatever the row: nothing. */

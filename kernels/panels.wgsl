@@ -14,7 +14,7 @@ const LANES = 64u;
 const EACH = 1u;
 fn matrixCount() -> u32 { return sizes.matrices; }
 fn depth() -> u32 { return sizes.depth; }
-/** Columns of x, the first of them as it is counted in y, and panels of a matrix of y. */
+/** Columns of x, the number of the first one in y, and panels of a matrix of y. */
 fn width() -> u32 { return sizes.width; }
 fn first() -> u32 { return sizes.first; }
 fn panelCount() -> u32 { return sizes.panels; }

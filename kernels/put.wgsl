@@ -15,7 +15,7 @@ fn outer() -> u32 { return sizes.outer; }
 fn rowsFrom() -> u32 { return sizes.source; }
 fn rowsTo() -> u32 { return sizes.to; }
 fn inner() -> u32 { return sizes.inner; }
-/** Element i of u, which may be computed from others. */
+/** Element i of u, which a prologue may compute. */
 fn value(i: u32) -> Value { return u[i]; }
 fn merge(old: Value, update: Value) -> Value { return old + update; }
 // --- end of parameters

@@ -16,7 +16,7 @@ const EACH = 1u;
 fn count() -> u32 { return sizes.count; }
 fn among() -> u32 { return sizes.among; }
 fn chosen() -> u32 { return sizes.chosen; }
-/** Element i of x, which may be computed from others. */
+/** Element i of x, which a prologue may compute. */
 fn value(i: u32) -> Value { return x[i]; }
 fn added(a: Value, b: Value) -> Value { return a + b; }
 // --- end of parameters

@@ -18,7 +18,7 @@ struct Sizes {
 @group(0) @binding(7) var<storage, read> lse: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 const LANES = 8u;
-/** Keys of a tile; fours of columns that they have together. */
+/** Keys of a tile; `vec4f` of its staged keys. */
 const TILE = 8u;
 const STAGED = 128u;
 fn heads() -> u32 { return sizes.heads; }

@@ -13,7 +13,7 @@ struct Sizes { outputs: u32, extent: u32 }
 const LANES = 256u;
 const ACROSS = 1u;
 alias Value = f32;
-/** Element i of x, which may be computed from others. */
+/** Element i of x, which a prologue may compute. */
 fn value(i: u32) -> Value { return x[i]; }
 fn outputs() -> u32 { return sizes.outputs; }
 fn extent() -> u32 { return sizes.extent; }

@@ -11,7 +11,7 @@ struct Sizes { outputs: u32, extent: u32 }
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 const ACROSS = 1u;
 alias Value = f32;
-/** Element i of x, which may be computed from others. */
+/** Element i of x, which a prologue may compute. */
 fn value(i: u32) -> Value { return x[i]; }
 fn outputs() -> u32 { return sizes.outputs; }
 fn extent() -> u32 { return sizes.extent; }

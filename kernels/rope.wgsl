@@ -15,7 +15,7 @@ const EACH = 1u;
 fn outer() -> u32 { return sizes.outer; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn halfWidth() -> u32 { return sizes.half; }
-/** Element i of x, which may be computed from others. */
+/** Element i of x, which a prologue may compute. */
 fn value(i: u32) -> f32 { return x[i]; }
 fn rounded(v: f32) -> f32 { return v; }
 /** Where a row of y begins, and how far apart its columns are. */

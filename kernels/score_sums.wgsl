@@ -19,7 +19,7 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(7) var<storage, read_write> lse: array<f32>;
 const LANES = 8u;
-/** Queries of a tile; fours of columns that they have together. */
+/** Queries of a tile; `vec4f` of its staged queries. */
 const TILE = 8u;
 const STAGED = 128u;
 fn heads() -> u32 { return sizes.heads; }

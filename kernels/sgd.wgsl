@@ -15,7 +15,7 @@ const LANES = 64u;
 const EACH = 8u;
 fn count() -> u32 { return sizes.count; }
 fn momentum() -> f32 { return sizes.momentum; }
-/** Element i of g, which may be computed from others. */
+/** Element i of g, which a prologue may compute. */
 fn value(i: u32) -> f32 { return g[i]; }
 /** Learning rate, decay, factor on g. */
 fn setting(i: u32) -> f32 { return settings[i]; }

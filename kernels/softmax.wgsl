@@ -10,7 +10,7 @@ struct Sizes { rows: u32, extent: u32, stride: u32 }
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 const INVOCATIONS = 64u;
 const LANES = 64u;
-/** Element i of x, which may be computed from others. */
+/** Element i of x, which a prologue may compute. */
 fn value(i: u32) -> f32 { return x[i]; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn extent() -> u32 { return sizes.extent; }

@@ -18,7 +18,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   "src/models": 8,
   "src/generation": 13,
   "src/tools": 7,
-  kernels: 15,
+  kernels: 7,
   grammar: 4,
   "playground/src": 3,
   docs: 9,
