@@ -1,1 +1,2 @@
 export function embed(): void;
+export function kernelCode(text: string): string;

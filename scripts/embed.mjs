@@ -17,10 +17,16 @@ const table = (folder, extension, change = (text) => text) =>
 /** A kernel without the region that the compiler writes itself: a third of all text. */
 const withoutRegion = (text) => text.replace(/(?<=^\/\/ --- parameters\n)[^]*?(?=^\/\/ --- end of parameters$)/m, "");
 
-/** Sixteen hexadecimal digits that tell versions of the kernels apart. */
+/** A kernel's code without comments, the region and spaces: measured tunings stay valid if only these change. */
+export const kernelCode = (text) =>
+  withoutRegion(text)
+    .replace(/\/\*[^]*?\*\/|\/\/.*$/gm, "")
+    .replace(/\s+/g, " ");
+
+/** The first 16 hexadecimal digits of SHA-256. */
 const digest = (text) => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
-/** Leaves the file alone where nothing changed, so that builds stay quick. */
+/** Writes the file only if its content changes, so that builds stay quick. */
 export function embed() {
   const kernels = table("kernels", ".wgsl", withoutRegion);
   const text =
@@ -32,7 +38,7 @@ export function embed() {
     `export const huggingFaceFiles: Readonly<Record<string, string>> = ` +
     `{\n${table("src/tools/export/hf/python", ".py")}};\n` +
     `export const layerFiles: Readonly<Record<string, string>> = {\n${table("src/tools/hardware", ".c")}};\n` +
-    `export const kernelsDigest = ${JSON.stringify(digest(table("kernels", ".wgsl")))};\n`;
+    `export const kernelsDigest = ${JSON.stringify(digest(table("kernels", ".wgsl", kernelCode)))};\n`;
   const path = join(root, "src", "ground", "embedded.ts");
   let old = "";
   try {

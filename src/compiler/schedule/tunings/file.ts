@@ -21,7 +21,7 @@ export interface Adapter {
 export interface TuningsFile {
   readonly format: typeof TUNINGS_FORMAT;
   readonly version: typeof TUNINGS_VERSION;
-  /** Digest of the measured kernels: tunings are not valid for other versions. */
+  /** Digest of the measured kernels' code: tunings are not valid for other code. Comments do not count. */
   readonly kernels: string;
   readonly adapter: Adapter;
   /** The target of the device. */
