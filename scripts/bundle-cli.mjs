@@ -1,6 +1,6 @@
 // `node scripts/bundle-cli.mjs <dist>` writes the command line into <dist>/src/cli: main.js, demo.js,
-// hardware-child.js, and chunks that commands share and load when they need them. Hundreds of modules of its own and of
-// its libraries would each be found, read and linked at every start.
+// hardware-child.js, and chunks that commands share and load when they need them. Otherwise every start would find,
+// read and link hundreds of modules, modc's and its libraries'.
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";

@@ -1,6 +1,6 @@
 // `node scripts/bundle-library.mjs <dist>` writes what package.json exports into <dist>/lib: a module for each entry,
 // and chunks that they share, with the parser's library in them. From hundreds of modules the compiler loads eight
-// times as long. Types are those of <dist>/src.
+// times as long. The types are the files of <dist>/src.
 import { readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,7 +18,7 @@ const entryPoints = Object.values(exports)
       ? []
       : [{ in: types.replace(/^\.\/dist\//, "").replace(/\.d\.ts$/, ".ts"), out: basename(file, ".js") }],
   );
-// What only Node loads has names of its own: package.json leaves it out in a page (`browser`).
+// Modules for Node alone get their own names: package.json leaves them out of a page (`browser`).
 const node = ["device", "weights"].map((room) => ({ in: `src/runtime/${room}/${room}-node.ts`, out: `${room}-node` }));
 
 const { metafile } = await build({

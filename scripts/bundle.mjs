@@ -9,7 +9,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** What Node alone loads. */
 const NODE_PART = "./node.js";
 const IMPORT = `import(${JSON.stringify(NODE_PART)})`;
-/** No literal, so that a page's bundler leaves it, and what it asks of Node, alone. */
+/** Not a literal: a page's bundler then ignores the import, and with it the modules of Node. */
 const unseenImport = (file) => `import(/* @vite-ignore */ /* webpackIgnore: true */ [${JSON.stringify(file)}][0])`;
 /** The part that packs weights in less than words, which packages of f32 weights do without. */
 const PACKERS = /^packers-.*\.js$/;
@@ -17,9 +17,9 @@ const PACKERS = /^packers-.*\.js$/;
 const ENGINE = "engine.js";
 
 /**
- * What a package never calls, and what others import of it: it opens its own weights, in shards, so that `load` is
- * given no address, response or file here and starts none from the seed, it offers no profile, reads no states back,
- * asks for no matrix units, and is compiled without textures.
+ * Code that a package never calls, and the names that other modules import from it. A package opens its own weights, in
+ * shards: `load` gets no address, response or file, and starts no weights from the seed. A package offers no profile,
+ * reads no states back, asks for no matrix units, and is compiled without textures.
  */
 const LEFT_OUT = {
   "src/runtime/weights/fetched": ["fetchWeights", "openResponse"],
@@ -36,9 +36,9 @@ const LEFT_OUT = {
   "src/runtime/profile/states": ["keepingStates"],
 };
 /**
- * What a package calls and has nothing to do by: its pages run on hardware as a rule, which compiles at once, its
- * programs have the hash that its manifest says and the version is read with them, its weights are open before they are
- * loaded, and its target needs not say what WGSL has.
+ * Calls that have no effect in a package. As a rule, its pages run on hardware, which compiles at once. Its programs
+ * have the hash in its manifest, which also covers their version. Its weights are open before they are loaded, and its
+ * target need not list the features of WGSL.
  */
 const IDLE = {
   "src/runtime/run/compile-ahead": ["compileAhead"],
@@ -62,8 +62,7 @@ const nodeApart = {
     build.onResolve({ filter: /-node\.js$/ }, ({ kind }) =>
       kind === "dynamic-import" ? { path: NODE_PART, external: true } : null,
     );
-    // What is loaded only when it is called is not made a file of: the call, which never comes, names one that is
-    // there.
+    // A module that is only imported dynamically gets no file: the import never runs, so it names a file that exists.
     build.onResolve({ filter: /^\..*\.js$/ }, ({ path, kind, resolveDir }) => {
       const file = relative(root, join(resolveDir, path)).replaceAll("\\", "/").slice(0, -".js".length);
       if (!Object.hasOwn(LEFT_OUT, file) && !Object.hasOwn(IDLE, file)) return null;
@@ -179,7 +178,7 @@ const tokenizerWorker = {
   entryPoints: [{ in: "src/models/tokenizer/worker.ts", out: "tokenizer-worker" }],
   footer: {
     js:
-      // Linux gives each thread a priority of its own: the thread that answers requests goes first.
+      // Linux gives each thread its own priority: the thread that answers requests goes first.
       'if (process.platform === "linux") require("node:os").setPriority(0, 10);\n' +
       'const { parentPort } = require("node:worker_threads");\n' +
       'parentPort.on("message", async (message) => parentPort.postMessage(await worker.answer(message)));',

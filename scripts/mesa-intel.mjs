@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// `node scripts/mesa-intel.mjs`: builds Mesa's driver of Intel's GPUs with Mesa's own stub of the kernel's, by which it
-// opens GPUs that are not there, from Debian's source into the user's cache folder. No Debian package has that stub.
-// `--from <archive or folder>` takes both libraries from there instead. The system stays as it is.
+// `node scripts/mesa-intel.mjs`: builds Mesa's driver for Intel's GPUs, and Mesa's stub of the kernel's driver, with
+// which it opens GPUs that do not exist. The source is Debian's, the target is the user's cache folder. No Debian
+// package has the stub. `--from <archive or folder>` takes both libraries from there instead. The system is unchanged.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -28,7 +28,7 @@ const SOURCE = {
 };
 const LIBRARIES = ["src/intel/vulkan/libvulkan_intel.so", "src/intel/tools/libintel_noop_drm_shim.so"];
 const names = LIBRARIES.map((path) => basename(path));
-/** What building needs, as Debian 13 calls it. */
+/** The packages that the build needs, by their names in Debian 13. */
 const PACKAGES =
   "g++ xz-utils meson ninja-build pkg-config bison flex glslang-tools spirv-tools python3-mako python3-yaml " +
   "python3-packaging libdrm-dev libexpat1-dev zlib1g-dev libzstd-dev libelf-dev libclc-19 libclc-19-dev llvm-19-dev " +
@@ -46,7 +46,7 @@ const OPTIONS = [
 
 const HINT = `building needs, as root: apt-get install -y --no-install-recommends ${PACKAGES}`;
 const TOOLS = "g++ xz pkg-config meson ninja bison flex glslangValidator spirv-as llvm-config-19 strip".split(" ");
-/** Of a source of some 40 MB. */
+/** For a source of some 40 MB. */
 const FETCH_MS = 600_000;
 
 class Fault extends Error {}
@@ -69,7 +69,7 @@ function userCache() {
 
 /** Debian's own programs first: another Python has no Mako. */
 const env = { ...process.env, PATH: `/usr/bin:/bin:${process.env["PATH"] ?? ""}` };
-/** Interrupted, it ends what runs and removes what it made. */
+/** On an interrupt, ends running processes and removes temporary files. */
 const stop = new AbortController();
 
 async function run(command, args, cwd, hint = "") {
@@ -139,7 +139,7 @@ async function unpack(from, fresh) {
   return made;
 }
 
-/** Folders of builds that were killed: each has the number of its process in its name. */
+/** Removes the folders of killed builds, which have their process id in their name. */
 function removeStale(cache) {
   for (const name of readdirSync(cache)) {
     const pid = /^mesa-intel-build-(\d+)-\w{6}$/.exec(name)?.[1];

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // `node scripts/mesa-matrix.mjs`: unpacks Mesa 26.1 into the user's cache folder. Its software device has matrix units,
-// which the system's Mesa has not, so that kernels for them run without a GPU. The system stays as it is: apt has lists
-// and a state folder of its own, and nothing is installed.
+// which the system's Mesa lacks, so that kernels for matrix units run without a GPU. The system is unchanged: apt uses
+// separate lists and a separate state folder, and installs nothing.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";

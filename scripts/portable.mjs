@@ -22,7 +22,10 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** What the packed folder may have. */
 const MOST_BYTES = 60e6;
 
-/** Node itself needs a part of the system's C library; what lies beside it is used where the system has none. */
+/**
+ * Node itself needs a part of the system's C library; the portable folder also has the libraries next to it, for
+ * systems without them.
+ */
 const BASE = ["libstdc++.so.6", "libgcc_s.so.1"];
 const VULKAN = ["libvulkan.so.1"];
 
@@ -75,7 +78,7 @@ export async function portable(folder, { pack = true } = {}) {
 
   copy(process.execPath, "bin", "node");
   chmodSync(to("bin", "node"), 0o755);
-  // The tables of symbols are of use to debuggers alone; without the program that takes them off they stay.
+  // The tables of symbols are of use to debuggers alone; if `strip` is not installed, the tables stay.
   spawnSync("strip", ["--strip-all", to("bin", "node")], { stdio: "ignore" });
   for (const [under, names] of Object.entries({ base: BASE, vulkan: VULKAN }))
     for (const name of names) {

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 const root = join(fileURLToPath(import.meta.url), "..", "..");
 /** The most bytes that the tarball may have. */
 const MOST_BYTES = 8_000_000;
-/** What everybody needs who installs it, and what nobody does. */
+/** Files that every user needs, and files that no user needs. */
 const NEEDED = [
   "package.json",
   "README.md",
@@ -22,8 +22,8 @@ const NEEDED = [
 const UNWANTED = /^(?:test|bench|scripts|playground|\.)|\.map$|\.test\./;
 
 /**
- * What stands in the way of publishing as `version`, one sentence each: `manifest` is package.json, `citation` and
- * `changelog` texts, `packed` what `npm pack --json` tells of the tarball.
+ * The reasons against publishing as `version`, one sentence each: `manifest` is package.json, `citation` and
+ * `changelog` are texts, `packed` is the report of `npm pack --json` about the tarball.
  */
 export function faultsOf({ version, manifest, citation, changelog, packed }) {
   const faults = [];

@@ -110,15 +110,15 @@ function npm(...args) {
   return byNode ? spawnSync(process.execPath, [script, ...all], options) : spawnSync("npm", all, options);
 }
 
-/** What node_modules lacks of package-lock.json, by npm's own record of what it installed. */
+/** Compares package-lock.json with npm's own record of the installed packages in node_modules. */
 function missingDependencies() {
   const [wanted, installed] = LOCKS.map(packagesOf);
   return wanted && installed ? missingPackages(wanted, installed) : { needed: true, optional: true };
 }
 
 /**
- * Whether packages are missing, or are not of the locked version: such that are needed, and optional ones that this
- * machine could have. Both are tables of packages by path, as lock files have them.
+ * Whether packages are missing or differ from the locked version: needed ones, and optional ones for this machine. Both
+ * tables map paths to packages, as in lock files.
  */
 export function missingPackages(
   wanted,
@@ -130,7 +130,8 @@ export function missingPackages(
     installed[path]?.version !== wanted[path].version || installed[path]?.integrity !== wanted[path].integrity;
   for (const [path, p] of Object.entries(wanted))
     if (path !== "" && !p.optional && differs(path)) missing.needed = true;
-  // Optional packages are those of other packages: what no package of this machine asks for is not missing here.
+  // Optional packages belong to other packages: if no package of this machine asks for an optional one, it is not
+  // missing.
   const reached = new Set([""]);
   for (const path of reached) {
     if (wanted[path].optional && differs(path)) missing.optional = true;
@@ -143,7 +144,7 @@ export function missingPackages(
   return missing;
 }
 
-/** Where a package finds another: beside it, or beside one of the packages it lies in. */
+/** The path at which a package finds another: next to itself, or next to a package that contains it. */
 function resolvePackage(packages, from, name) {
   for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf("/node_modules/")))) {
     const path = `${folder === "" ? "" : `${folder}/`}node_modules/${name}`;
@@ -155,7 +156,7 @@ function resolvePackage(packages, from, name) {
 const runsOn = (p, machine) =>
   ["os", "cpu", "libc"].every((key) => !p[key] || machine[key] === null || p[key].includes(machine[key]));
 
-/** Null where it does not matter. */
+/** The C library of a Linux system; null on other systems. */
 function libc() {
   if (process.platform !== "linux") return null;
   return process.report.getReport().header.glibcVersionRuntime ? "glibc" : "musl";
@@ -201,7 +202,7 @@ export function build() {
   const stamp = join(root, "dist", ".fingerprint");
   if (read(stamp) === current()) return;
   say("building (esbuild, tsc)");
-  // Each in a process of its own: esbuild takes plugins, and splits, only where one can wait for it.
+  // Each step is a process: esbuild takes plugins and splits only in its asynchronous API.
   const step = (what, ...args) => {
     if (spawnSync(process.execPath, args, { cwd: root, stdio: ["ignore", 2, 2] }).status !== 0)
       throw new SetupError(what);
@@ -242,9 +243,7 @@ export function fingerprintOf(paths) {
 const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
 const INSTALL = `apt-get install -y --no-install-recommends ${PACKAGES.join(" ")}`;
 
-/**
- * Mesa's software GPU is six times quicker than SwiftShader; where it can be installed without asking anybody, it is.
- */
+/** Mesa's software GPU is six times quicker than SwiftShader: this installs it if no question to the user is needed. */
 function ensureDriver() {
   if (process.platform !== "linux" || process.env.MODC_NO_INSTALL || hasVulkan()) return;
   const named = namedDrivers(process.env) !== null;
@@ -305,7 +304,7 @@ function multiarch() {
 
 const onPath = (name) => (process.env.PATH ?? "").split(":").some((folder) => folder && existsSync(join(folder, name)));
 
-/** Null where it succeeds, else what it said. */
+/** Null on success, else the error's text. */
 function apt(args) {
   const { status, stderr, error } = spawnSync("apt-get", args, {
     stdio: ["ignore", "ignore", "pipe"],

@@ -1,4 +1,4 @@
-// What opening a page of the site costs its reader: requests, bytes and the time until something is seen, with budgets.
+// The cost of opening a page of the site: requests, bytes and the time until something is seen, with budgets.
 import { readFileSync } from "node:fs";
 import { join, posix } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -11,7 +11,7 @@ export const BUDGET = { requests: 8, bytes: 150_000, paintMs: 1000 };
 /** The playground before its compiler comes, which has a limit of its own in the playground's tests. */
 export const PLAYGROUND_BUDGET = { requests: 8, bytes: 200_000, paintMs: 2500 };
 
-/** What pages ask for as they open: pictures, pages within them, styles and scripts. */
+/** The files that a page requests while it opens: pictures, pages within it, styles and scripts. */
 const ASKS = /<(?:img|iframe|script)\b[^>]*\ssrc="([^"#?]+)"|<link\b[^>]*\srel="stylesheet"[^>]*\shref="([^"#?]+)"/g;
 
 /**
@@ -35,7 +35,7 @@ export function weightOf(folder, page) {
   return { page, requests: found.size, bytes: [...found.values()].reduce((a, b) => a + b, 0) };
 }
 
-/** The page that takes the largest part of its budget. */
+/** The page with the largest share of its budget. */
 export const heaviest = (folder, pages) => {
   const part = ({ requests, bytes }) => Math.max(requests / BUDGET.requests, bytes / BUDGET.bytes);
   return pages.map((page) => weightOf(folder, page)).reduce((most, own) => (part(own) > part(most) ? own : most));

@@ -46,7 +46,7 @@ const examplePages = () =>
 export const escaped = (text) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
-/** The anchor of a heading, as GitHub makes it. */
+/** A heading's anchor, by GitHub's rule. */
 export const anchorOf = (heading) =>
   heading
     .toLowerCase()
@@ -67,8 +67,8 @@ function pictureSize(file) {
 const from = (page, to) => relative(dirname(page), to).split(sep).join("/") || basename(to);
 
 /**
- * Writes the site to a folder. `playground`: whether to build it too; `pictured`: of which examples to draw the
- * picture, which takes most of the time. Returns the addresses of its pages.
+ * Writes the site to a folder. `playground`: whether to build it too; `pictured`: chooses the examples to draw, which
+ * takes most of the time. Returns the addresses of the pages.
  */
 export async function buildSite(folder, { playground = true, pictured = () => true } = {}) {
   const { Marked } = await import("marked");
@@ -102,7 +102,7 @@ export async function buildSite(folder, { playground = true, pictured = () => tr
     const marked = new Marked({ gfm: true });
     let title = null;
     const seen = new Map();
-    /** A heading's anchor; of equal headings the second has a 1 behind it, as at GitHub. */
+    /** A heading's anchor; GitHub appends -1 to the second of equal headings. */
     const place = (inner) => {
       const anchor = anchorOf(inner);
       const before = seen.get(anchor) ?? 0;
@@ -157,7 +157,7 @@ export async function buildSite(folder, { playground = true, pictured = () => tr
     return pictureOf(project, project.open(uri, text, 1), { batch: 1, length: null });
   }
 
-  // Each example in a page of its own, with its documentation, its picture and its source.
+  // Each example has a page with its documentation, its picture and its source.
   for (const [file, page] of examples) {
     const text = readFileSync(join(root, file), "utf8");
     const picture = pictured(file) ? drawn(file, text) : null;
@@ -224,7 +224,7 @@ const NAVIGATION = [
   ["Changes", "CHANGELOG.html"],
 ];
 
-/** What a page may load: its own files, and no script. */
+/** A page may load files of the site, and no script. */
 const POLICY = "default-src 'none';style-src 'self' 'unsafe-inline';img-src 'self' data:;frame-src 'self'";
 
 function layout(page, title, body, playground) {

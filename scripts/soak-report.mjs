@@ -33,8 +33,8 @@ export function sectionText({ date, command, node, processor, seed, rows }) {
 }
 
 /**
- * The report with new texts of some sections; all others stay as they are. `order` names the sections there are: what
- * it does not name is dropped.
+ * The report with new texts of some sections; all others stay. `order` names the report's sections: sections that it
+ * does not name are dropped.
  */
 export function withSections(report, fresh, order) {
   const old = sectionsOf(report);

@@ -342,7 +342,7 @@ for (const name of chosen) {
     seed,
     rows,
   });
-  // Each section as soon as it is done: who stops the rest keeps it.
+  // Writes each section when it is done, so that an interrupt loses only the running one.
   const report = withSections(
     existsSync(path) ? readFileSync(path, "utf8") : "",
     new Map([[name, text]]),

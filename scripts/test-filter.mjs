@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Arguments that begin with a dash go to vitest as they are. Words choose files by their path under `root`; where no
- * path has any of them, they choose tests by their name, of the files in whose text they stand, so that no other is
- * loaded. `vitest` is null where nothing matches.
+ * Arguments that begin with a dash go to vitest unchanged. Words choose files by their path under `root`. If no path
+ * contains a word, the words choose tests by name, and only files whose text contains a word are loaded. `vitest` is
+ * null if nothing matches.
  */
 export function filterOf(args, root) {
   const words = args.filter((arg) => !arg.startsWith("-"));

@@ -24,7 +24,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   docs: 9,
   test: 17,
   bench: 14,
-  scripts: 21,
+  scripts: 1,
   "README.md": 6,
   "CONTRIBUTING.md": 0,
   "CHANGELOG.md": 5,
