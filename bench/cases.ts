@@ -20,7 +20,7 @@ export interface Case {
   readonly set: Readonly<Record<string, number>>;
   /** Operations of one application, a multiply-add being two; attention as T × T, masked or not. */
   readonly flops: number;
-  /** Only these: every peer where it is null. */
+  /** The peers to measure; null: every peer. */
   readonly peers: readonly PeerName[] | null;
 }
 
@@ -166,7 +166,7 @@ export function prepare(given: Case, target: Target, precision: Precision = {}):
   };
 }
 
-/** A block as modc compiles it, applied `repeat` times to its own result. */
+/** A block, compiled by modc, that is applied `repeat` times, each time to the result before. */
 export function compileBlock(
   { id, source, set, files }: Pick<CaseData, "id" | "source" | "set" | "files">,
   repeat: number,

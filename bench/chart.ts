@@ -1,4 +1,4 @@
-// results.svg: bars of each block's milliseconds, each block to a scale of its own.
+// results.svg: bars with each block's milliseconds; scales differ by block.
 import { WEBGPU_PEERS, type Measured } from "./measure.js";
 import type { PeerName } from "./protocol.js";
 import { spreadOf } from "./statistics.js";

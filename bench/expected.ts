@@ -8,7 +8,7 @@ import type { Prepared } from "./cases.js";
 
 const folder = fileURLToPath(new URL(".work/", import.meta.url));
 
-/** Results of one application, in f64. */
+/** The results of applying the block once, in 64 bits. */
 export function evaluated({ graph, data }: Prepared): Float64Array {
   const { outputs } = evaluate(graph, { inputs: new Map(data.inputs), weights: new Map(data.weights) });
   return Float64Array.from(outputs.get("output")!.data);

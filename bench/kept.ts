@@ -18,7 +18,7 @@ export interface Circumstances {
   readonly minutes: number;
   /** Load averages of the last minute: when the part began and when it ended. */
   readonly load: readonly [before: number, after: number];
-  /** The device, as its driver calls it, and the processor. */
+  /** The device, by its driver's name for it, and the processor. */
   readonly device: string;
   readonly processor: string;
   /** Multiply-adds in registers, the best of all rounds, GFLOP/s. */
@@ -38,7 +38,7 @@ export type SectionName = keyof Sections;
 export type Part = {
   [S in SectionName]: {
     readonly section: S;
-    /** Of the case; parts of one section differ in it. */
+    /** The id of the case; every part of a section has a different id. */
     readonly id: string;
     readonly at: Circumstances;
     readonly value: Sections[S];

@@ -46,7 +46,7 @@ export function say(text: string): void {
   process.stderr.write(`bench ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} ${text}\n`);
 }
 
-/** The cases of one run: those of one group are measured side by side. */
+/** The cases of one run; the cases of a group are measured side by side. */
 export function chosenCases({ only, quick }: Pick<Options, "only" | "quick">): readonly (readonly Case[])[] {
   const chosen = cases.filter((c) => (only === null ? !quick || c.T < LONG : c.id.startsWith(only)));
   const groups = new Map<string, Case[]>();
@@ -59,7 +59,7 @@ const groupOf = (c: Case): string => (["dense", "mod", "routing"].includes(c.kin
 export const roundsOf = (c: Case, { rounds, longRounds }: Pick<Options, "rounds" | "longRounds">): number =>
   c.T < LONG ? rounds : longRounds;
 
-/** Measures a group, with processes of its own. */
+/** Measures a group in new processes. */
 export async function measureGroup(
   group: readonly Case[],
   options: Options,

@@ -7,7 +7,7 @@ export interface Must {
   readonly figure: string;
   readonly must: string;
   readonly aim: string;
-  /** Null where it was not measured. */
+  /** Null: not measured. */
   readonly got: string | null;
   readonly verdict: string;
 }
@@ -81,10 +81,10 @@ export const row = (figure: string, [must, aim]: readonly [string, string], got:
   ...(got ?? { got: null, verdict: "not measured" }),
 });
 
-/** What is asked of a figure that should be small. */
+/** The verdict on a figure that should be small. */
 export const atMost = (value: number, [must, aim]: Limits): string =>
   value <= aim ? "aim met" : value <= must ? "met" : "missed";
-/** What is asked of a figure that should be large. */
+/** The verdict on a figure that should be large. */
 export const atLeast = (value: number, [must, aim]: Limits): string => atMost(-value, [-must, -aim]);
 
 export const two = (n: number): string => n.toFixed(2);

@@ -6,7 +6,7 @@ export interface Options {
   /** Only blocks and models whose name begins so; null: all. */
   readonly only: string | null;
   readonly rounds: number;
-  /** Of blocks of 2048 tokens, which take their time. */
+  /** The rounds for blocks of 2048 tokens, which take longer. */
   readonly longRounds: number;
   /** Few runs, no T = 2048: to see that everything works. */
   readonly quick: boolean;

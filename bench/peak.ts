@@ -29,7 +29,7 @@ ${Array.from({ length: sums * UNROLLED }, (_, i) => `    s${i % sums} = fma(s${i
   if (sum == 12345.0) { data[3] = sum; }
 }`;
 
-/** Measures repeatedly, so that other measurements can be interleaved with it. */
+/** Measures the peak several times, so that other measurements can run in between. */
 export class PeakMeter {
   readonly device: Device;
   readonly #kernels: readonly Kernel[];
@@ -91,7 +91,7 @@ async function prepare(device: Device, sums: number, width: number): Promise<Ker
   return { pipeline, group, workgroups: INVOCATIONS / width, flops: 2 * sums * UNROLLED * ITERATIONS * INVOCATIONS };
 }
 
-/** Milliseconds of one dispatch, waited for. */
+/** Milliseconds of a dispatch, including the wait for the result. */
 async function time(device: Device, { pipeline, group, workgroups }: Kernel): Promise<number> {
   const { gpu } = device;
   const encoder = gpu.createCommandEncoder();

@@ -14,8 +14,8 @@ type Reply = BlockReply | TrainReply | GenerateReply;
 const worker = builtWorker();
 
 /**
- * The process of a peer, bundled beforehand as the package's modules are: what is found, read and translated while the
- * clock runs would be much of a first run. It lies where the packages of the bench are found.
+ * Bundles the peer's process beforehand, like the package's modules: otherwise a first run would spend much of its time
+ * on finding, reading and transpiling modules. The bundle is in node_modules, next to the bench's packages.
  */
 function builtWorker(): string {
   const here = fileURLToPath(new URL(".", import.meta.url));
@@ -70,7 +70,7 @@ export class PeerProcess {
     const child = this.#child;
     open.add(child);
     child.once("exit", () => open.delete(child));
-    // What a peer prints is of use only where it dies.
+    // The output of a peer is only used if the peer dies.
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on("data", (chunk: Buffer) => {
         this.#errors = (this.#errors + chunk.toString()).slice(-4000);

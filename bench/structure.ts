@@ -8,9 +8,9 @@ import { resolveSizes } from "../src/ground/size/axes.js";
 export interface Structure {
   /** That have workgroups. */
   readonly dispatches: number;
-  /** Those among them that pack rows for the next. */
+  /** Dispatches that pack rows for the next dispatch, out of `dispatches`. */
   readonly packing: number;
-  /** Compiled for other numbers of rows: without workgroups here. */
+  /** Dispatches without workgroups at these sizes: they serve runs with other row counts. */
   readonly idle: number;
   readonly copies: number;
   /** Different kernels among `dispatches`. */

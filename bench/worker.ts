@@ -1,5 +1,4 @@
-// The process of one peer, which builds and runs requests. Each process has one Dawn instance, and each instance one
-// peer.
+// The process of a peer: builds and runs the requests. Each process has one Dawn instance, and each instance one peer.
 import type { PeerName, Reply, Request } from "./protocol.js";
 import type { Built, Peer } from "./peers/peer.js";
 import { answerGeneration, asksForGeneration } from "./generating/answer.js";

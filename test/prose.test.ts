@@ -23,7 +23,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   "playground/src": 3,
   docs: 9,
   test: 17,
-  bench: 14,
+  bench: 3,
   scripts: 1,
   "README.md": 6,
   "CONTRIBUTING.md": 0,

@@ -1,8 +1,8 @@
 // What routing saves in an exported graph of ONNX: `node bench/start.mjs exported` writes exported.md.
 //
-// Floor: the products that are left, those of routed layers on an eighth of their rows. What is added to them is small
-// beside products of 512 columns: a score of all rows, two choices, a gather and a scatter of rows. A step of
-// generation reads one row, so that products wait for the weights of the layers that it does not skip.
+// Floor: the products that are left, those of routed layers on an eighth of their rows. The additional work is small
+// compared with products of 512 columns: a score of all rows, two choices, a gather and a scatter of rows. A step of
+// generation reads one row, so its products wait for the weights of the layers that the token does not skip.
 import { readFileSync } from "node:fs";
 import type * as Ort from "onnxruntime-node";
 import { check } from "../../src/language/check/check.js";
@@ -125,7 +125,7 @@ async function wholeSequences(): Promise<readonly (readonly string[])[]> {
   return rows;
 }
 
-/** One token more behind a prompt; what is kept stays that of the prompt. */
+/** Computes one token after a prompt; the cache stays at the prompt's end. */
 async function step(model: Uint8Array, prompt: number): Promise<Call> {
   const own = await session(model);
   const none = Object.fromEntries(

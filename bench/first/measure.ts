@@ -16,7 +16,7 @@ const ROUNDS = 5;
 /** Milliseconds of each peer, round by round; the reason why others do not take part. */
 export interface FirstTokens {
   readonly decoder: { readonly times: ReadonlyMap<Way, readonly number[]>; readonly faults: ReadonlyMap<Way, string> };
-  /** `modc generate` on examples/moby.mod: of this checkout, and of another one if that is given. */
+  /** `modc generate` on examples/moby.mod: times of this checkout, and of another checkout if the options name one. */
   readonly moby: { readonly own: readonly number[]; readonly before: readonly number[] };
 }
 

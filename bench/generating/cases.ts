@@ -204,8 +204,8 @@ const inReference: Outputs = async (graph, weights, tokens) => {
 };
 
 /**
- * Predictors that select one of eight of these tokens: layer by layer, a bias is set from the predictor's outputs where
- * the layers before it compute what they select.
+ * Sets predictors to select one token in eight. Layer by layer, a bias is set from the predictor's outputs,
+ * while the layers before it compute their selection.
  */
 export async function predicting(
   graph: Graph,

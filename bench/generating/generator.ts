@@ -7,14 +7,16 @@ export interface Generated {
   /** Milliseconds until the first. */
   readonly first: number;
   readonly tokens: Uint32Array;
-  /** Of each route, the share of tokens that took it. */
+  /** The share of tokens that took the route, by route. */
   readonly shares: readonly number[];
 }
 
 export interface Writer {
   /** `drawn`: alike every time, else the likeliest tokens. */
   generate(drawn: boolean): Promise<Generated>;
-  /** What its routed layers, which every token skips, cost: beside a model without them. */
+  /**
+   * The cost of the model's routed layers if every token skips them, by comparison with a model without routed layers.
+   */
   skipped?(without: Writer): Promise<Skipped>;
   dispose(): Promise<void>;
 }

@@ -25,7 +25,7 @@ export interface MeasuredGeneration {
    */
   readonly differences: ReadonlyMap<Way, number>;
   readonly faults: ReadonlyMap<Way, string>;
-  /** Of each routed layer, the share of tokens that took it in what was timed. */
+  /** The share of timed tokens that took the layer, by routed layer. */
   readonly shares: readonly number[];
   /** That a token read on average. */
   readonly weightBytes: number;

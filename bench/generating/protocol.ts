@@ -39,7 +39,7 @@ export interface Skipped {
   readonly busy: readonly number[];
   /** Without predictors and choices either. */
   readonly bare: readonly number[];
-  /** Of the model that has no such layers. */
+  /** The model without routed layers. */
   readonly without: readonly number[];
   /** Dispatches of scores, predictors and choices, and those that return at once, of all layers together. */
   readonly choiceDispatches: number;

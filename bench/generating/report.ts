@@ -52,7 +52,7 @@ function overDense(measured: readonly MeasuredGeneration[]): Got | null {
       got: `${(median / bytes).toFixed(2)}, idle dispatches and all: ${times}`,
       verdict: atMost(median / bytes, [1.15, 0]),
     };
-  // What a layer's idle dispatches take where all tokens skip it, as often as they do here.
+  // The time of a layer's idle dispatches if all tokens skip it, times the skips per token in this run.
   const idle =
     costsOf(skipped.skipped, skipped.shares.length).idle.median * routed.shares.reduce((sum, s) => sum + 1 - s, 0);
   const figure = (median - idle / spreadOf(b).median) / bytes;
@@ -94,8 +94,8 @@ function skippedLayer(measured: readonly MeasuredGeneration[]): Got | null {
 }
 
 /**
- * Milliseconds a token and layer, of differences round by round: a layer that is skipped, its dispatches, those that
- * choose and those that are idle, and what is left without them.
+ * Milliseconds per token and layer, from differences round by round: a skipped layer, its dispatches, the dispatches
+ * that choose, the idle dispatches, and the rest without any dispatch.
  */
 function costsOf(
   { full, busy, bare, without }: Skipped,

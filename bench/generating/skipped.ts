@@ -65,7 +65,7 @@ async function turnOf(
   return { milliseconds: generator.summary!.generation / (TOKENS - 1), tokens };
 }
 
-/** Indices of the works that score and choose tokens, and of those that compute chosen rows. */
+/** Whether a step scores and chooses tokens, or computes chosen rows, of which there are none here. */
 type Role = "choice" | "idle";
 
 /** The steps of a token that belong to routed layers. */

@@ -12,7 +12,7 @@ export interface HardwareCase {
   readonly model: string;
   readonly set: Readonly<Record<string, number | boolean>>;
   readonly precision: Precision;
-  /** Tokens; of a step of generation one. */
+  /** The number of tokens; 1 for a step of generation. */
   readonly length: number;
   /** A program of generation, or a step of training; null: the model's own. */
   readonly program: "step" | "prompt" | "train-step" | null;
@@ -39,7 +39,7 @@ const LARGE_DECODER = { dim: 2048, heads: 16, depth: 2, context: 2048, routed: t
 const step = (name: string, set: HardwareCase["set"], precision: Precision = {}): HardwareCase =>
   of(name, "decoder", 1, { program: "step", set, precision });
 
-/** Two layers, of which one is routed. */
+/** Two layers; one is routed. */
 const TRAINED = { program: "train-step", set: { ...SMALL, depth: 2, context: 2048, vocab: 4096 } } as const;
 
 const PLAIN: readonly HardwareCase[] = [

@@ -1,4 +1,5 @@
-// Runs of blocks and of generators on a null device: which commands the runtime encodes, and what it compiles.
+// Runs blocks and generators on a null device: records the commands that the runtime encodes, and the shaders that it
+// compiles.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

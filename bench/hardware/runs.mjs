@@ -41,7 +41,7 @@ try {
     const generator = await createGenerator(generation, device, zeros);
     const prompt = Array.from({ length: 32 }, (_, i) => i + 1);
     mark(`${name}: prompt of 32, first token`);
-    // Tokens are encoded ahead of those that are read: later on it is one for each.
+    // The generator encodes tokens ahead of reading them: later, one token is encoded per token read.
     let n = 0;
     for await (const _ of generator.generate([prompt], { maxTokens: 32 })) {
       if (++n === 1) mark("between");

@@ -1,4 +1,4 @@
-// Tables of what a card's compiler makes of programs. Facts and estimates stand in tables of their own.
+// Tables of the machine code that a card's compiler makes of programs. Facts and estimates have separate tables.
 import type { Card } from "../../src/tools/hardware/cards.js";
 import type { Lab, Row } from "../../src/tools/hardware/lab.js";
 import { table } from "../tables.js";
@@ -29,7 +29,7 @@ export const kernelName = ({ kernel, tuning }: { readonly kernel: string; readon
   `${kernel.replace(/\.\d+$/, "")} ${short(tuning)}`.trim();
 const named = ({ row, times }: Alike): string => kernelName(row) + (times > 1 ? ` (×${times})` : "");
 
-/** What the compiler reports, and what the code of one workgroup comes to at these sizes. */
+/** The compiler's report, and instruction counts for one workgroup at these sizes. */
 export function factsTable(rows: readonly Alike[]): string {
   const head = [
     "kernel",

@@ -1,13 +1,12 @@
-// What stays of the experiment: its plan as it was when its first run began, what each run ended with, and times of
-// steps.
+// Stores the experiment's records: the plan at the start of the first run, the result of each run, and times of steps.
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { RunResult, Validation } from "./collect.js";
 import type { ComparisonName, PlannedRun } from "./plan.js";
 
 /**
- * The plan that a folder keeps, so that a compiler that has changed since changes neither steps nor costs of what is
- * compared; where it keeps none, this one, which it keeps from now on if `begins`.
+ * The plan in a folder, so that a later compiler changes neither steps nor costs of compared models. If the folder has
+ * no plan, returns this one, and stores it if `begins`.
  */
 export function keptPlan(folder: string, planned: readonly PlannedRun[], begins: boolean): readonly PlannedRun[] {
   const path = join(folder, "plan.json");
@@ -21,7 +20,7 @@ export function keptPlan(folder: string, planned: readonly PlannedRun[], begins:
   return planned;
 }
 
-/** What a finished run ended with; null: it is not finished, or was one of another number of steps. */
+/** The result of a finished run; null if the run is not finished or had another number of steps. */
 export function keptResult(folder: string, run: PlannedRun): RunResult | null {
   const path = join(folder, `${run.id}.json`);
   if (!existsSync(path)) return null;
@@ -45,7 +44,7 @@ export interface StepTimes {
 
 export type TimesOf = Readonly<Partial<Record<ComparisonName, StepTimes>>>;
 
-/** Of the comparisons that were measured. */
+/** The times of the measured comparisons. */
 export function keptTimes(folder: string): TimesOf {
   const path = join(folder, "step-times.json");
   return existsSync(path) ? (readJson(path) as TimesOf) : {}; // written below

@@ -1,5 +1,4 @@
-// Which models the experiment trains, and for how many steps: all of one size cost as many operations as its dense
-// model.
+// Plans the experiment's models and their numbers of steps: models of equal size cost the same number of operations.
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { trainStep } from "../../src/compiler/autodiff/train-step.js";
@@ -16,9 +15,9 @@ export type VariantName = "a" | "b" | "c" | "d" | "e" | "f" | "g";
 export interface Variant {
   readonly name: VariantName;
   readonly title: string;
-  /** Name of its text in `bench/models`. */
+  /** The file's name in `bench/models`, without its ending. */
   readonly model: "isoflop" | "isoflop-experts";
-  /** Parameters of the model, as expressions of the language. */
+  /** The model's parameters, as expressions in modc's language. */
   readonly set: Readonly<Record<string, string>>;
   /** How many entries of a mixture, the last, are experts that do nothing. */
   readonly noOps?: number;
@@ -35,7 +34,10 @@ const LARGE: Size = { name: "0.4", set: { dim: "64" } };
 
 const DENSE: Variant = { name: "a", title: "dense", model: "isoflop", set: { routing: '"none"' } };
 
-/** Beside 8 experts. Equal loads choose one of them in 43% of all cases; (f) skips 44% of all networks. */
+/**
+ * No-ops among the entries, next to 8 experts. With equal loads, 43% of all choices are no-ops; (f) skips 44% of all
+ * networks.
+ */
 const NO_OPS = 6;
 
 export type ComparisonName = "depths" | "experts";
@@ -102,17 +104,17 @@ export const SEEDS = [1, 2] as const;
 export const BATCH = 8;
 export const CONTEXT = 256;
 
-/** What a model of one size and variant costs. */
+/** A model's costs, by size and variant. */
 export interface Costs {
   readonly variant: Variant;
   readonly size: Size;
   /** Beside the embedding. */
   readonly parameters: number;
-  /** Of these, each by the share of tokens that read it. */
+  /** `parameters`, each counted by the share of tokens that read it. */
   readonly active: number;
   /** Floating-point operations of a training step: forward, backward and optimiser, predictors included. */
   readonly step: number;
-  /** Of a forward pass of one sequence: under top-k, and under the causal rule. */
+  /** Operations of a forward pass of one sequence, under top-k and under the causal rule. */
   readonly forward: { readonly "top-k": number; readonly causal: number };
 }
 

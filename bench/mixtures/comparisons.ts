@@ -10,7 +10,7 @@ import { structureOf } from "../structure.js";
 
 const DIM = 512;
 const HIDDEN = 1024;
-/** Applications in a program, each to the result before: what a run costs beside its kernels counts little. */
+/** Applications in a program, each to the result before: with eight, a run's cost apart from kernels counts little. */
 const REPEAT = 8;
 /** What a router's bias takes off the logit of an expert that nothing should choose. */
 const FAR = 1000;
@@ -107,7 +107,7 @@ async function staged(device: Device, T: number): Promise<Comparison> {
   return comparison(title, [1.2, 1.1], share, [own, other]);
 }
 
-/** A mixture of which many choices fall on experts that do nothing, over one with none. */
+/** A mixture in which many choices fall on experts that do nothing, over a mixture without such choices. */
 async function idle(device: Device, T: number): Promise<Comparison> {
   const experts = 8;
   const set = { hidden: HIDDEN, experts, idle: 8, k: 2 };

@@ -1,4 +1,5 @@
-// Mixtures of experts against what does as many operations: `node bench/start.mjs mixtures` writes mixtures.md.
+// Compares mixtures of experts with models that do as many operations: `node bench/start.mjs mixtures` writes
+// mixtures.md.
 //
 // Floor: the products alone, of rows in whole tiles. A group of rows ends in the middle of a tile: half a tile for each
 // expert, 6% of 128 rows each by tiles of 16, 12% of 64, and half of 16, which a staged layer has at T = 512. Weights
@@ -15,7 +16,10 @@ const ROUNDS = 3;
 /** Where memory lies in a process and its caches changes times by 7%, alike in all its rounds: so many loads. */
 const LOADS = 4;
 
-/** Milliseconds of a call, of several; and those of the processor, which on a software device is the device too. */
+/**
+ * Milliseconds per call over several calls, and the processor's milliseconds, which on a software device include the
+ * device's.
+ */
 async function timed(
   call: () => Promise<void>,
   times: number,

@@ -1,5 +1,4 @@
-// The blocks of bench/models in the operators of the peers, on one sequence: as one would write them there, with plain
-// operators.
+// The blocks of bench/models, written with the peers' plain operators, for one sequence.
 import type { CaseData, Sent } from "../protocol.js";
 import type { Ops } from "./ops.js";
 
@@ -125,7 +124,7 @@ export interface LayerSizes<V> {
   readonly rows: number;
   readonly dim: number;
   readonly heads: number;
-  /** What attention reads in place of the keys and values of these rows; by default those. */
+  /** Returns the keys and values for attention to read in place of these rows'; by default, these rows'. */
   readonly remember?: (k: V, v: V) => readonly [V, V];
 }
 
@@ -273,7 +272,7 @@ function mixture<V>(ops: Ops<V>, data: CaseData): (x: V) => V {
     );
 }
 
-/** Matrices of one width, one below the other. */
+/** Concatenates matrices of one width along the rows. */
 function stacked(all: readonly Sent[]): Sent {
   const data = new Float32Array(all.reduce((n, m) => n + m.data.length, 0));
   let rows = 0;
@@ -324,7 +323,7 @@ export function startOf(data: CaseData): {
   return { data: floats(first), shape: [data.T, data.dim] };
 }
 
-/** A result of `apply` as modc gives it: tokens first. */
+/** Converts a result of `apply` to modc's layout: tokens first. */
 export function resultOf(data: CaseData, result: Float32Array): Float32Array {
   if (data.kind !== "attention") return result;
   return headsFirst({ shape: [data.dim / data.heads], data: result }, data.T);

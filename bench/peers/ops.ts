@@ -22,7 +22,7 @@ export interface Ops<V> {
   turned(x: V, width: number): V;
   /** Places of the k largest of a vector. */
   top(score: V, k: number): V;
-  /** 1 where an element is one of the k largest of its row, else 0. */
+  /** 1 for each of the k largest elements of a row, else 0. */
   amongTop(scores: V, k: number): V;
   /** Rows of x: x[index]. */
   rows(x: V, index: V): V;
@@ -33,8 +33,8 @@ export interface Ops<V> {
   /** Place of the largest along the last axis. */
   argmax(x: V): V;
   /**
-   * A part of the model that a peer may compile for itself: `f` of `args` and nothing else. Parts of one name are
-   * equal.
+   * A part of the model that a peer may compile for itself: `f` of `args` and nothing else. Parts with the same name
+   * are equal.
    */
   part(name: string, f: (args: readonly V[]) => V, args: readonly V[]): V;
   /** No longer needed. */

@@ -2,15 +2,15 @@
 import type { CaseData } from "../protocol.js";
 
 export interface Peer {
-  /** Opens the device, so that no block pays for it; what device it is. */
+  /** Opens the device, so that no block pays for it, and returns the device's name. */
   open(): Promise<string>;
   build(data: CaseData, repeat: number): Promise<Built>;
 }
 
 export interface Built {
   /**
-   * The first run: of the block once where a loop repeats it, else of all repetitions. Whatever compiles has compiled
-   * then. The result of what ran.
+   * The first run: one application of the block if a loop repeats it, else all repetitions. After it, every kernel is
+   * compiled. Returns the run's result.
    */
   first(): Promise<Float32Array>;
   /** Applies the block `repeat` times, each to the result before, and waits once: the last result. */

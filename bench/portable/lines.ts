@@ -7,7 +7,7 @@ export const isPart = (word: string): word is Part => PARTS.some((part) => part 
 
 export interface Line {
   readonly name: string;
-  /** Milliseconds of one application, and what it computes in a second. */
+  /** Milliseconds per application, and GFLOP/s. */
   readonly ms?: number;
   readonly gflops?: number;
   /** The largest difference from the reference, over the largest magnitude; and whether that is within bounds. */

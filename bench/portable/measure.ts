@@ -1,5 +1,5 @@
-// Measures one part of what a portable folder reports, in a process of its own, without peers: a line of JSON for each
-// result, so that what was measured before a fault or the end of its time is kept.
+// Measures one part of a portable folder's report, in a separate process, without peers: prints a line of JSON for each
+// result, so that a fault or a timeout keeps earlier results.
 import { once } from "../../src/ground/base/once.js";
 import type { Precision } from "../../src/runtime/program/target.js";
 import { load, openDevice, type Device } from "../../src/runtime/index.js";

@@ -64,7 +64,10 @@ function stagesOf(): readonly Stage[] {
   ];
 }
 
-/** The environment of stages: what the folder has where the system has none; nothing is written but in `results`. */
+/**
+ * The environment of stages. The folder's libraries are used if the system has none, and files are written in `results`
+ * only.
+ */
 function environment(): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, XDG_CACHE_HOME: join(results, "cache"), MODC_NO_INSTALL: "1" };
   if (!loadVulkan(SYSTEM_LOADER))
@@ -96,7 +99,7 @@ const results = resolve(words[0] ?? join(writable(folder) ? folder : process.cwd
 mkdirSync(results, { recursive: true });
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
-// Interrupted, it reports what there is.
+// On an interrupt, the run reports the results so far.
 const interrupted = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => interrupted.abort());
 const outcomes = await runStages(stagesOf(), until, environment(), say, interrupted.signal);

@@ -1,4 +1,4 @@
-// The stages of a portable folder's run: each a process with a limit of its time, one after the other.
+// The stages of a portable folder's run: processes with a time limit, one after the other.
 import { spawn } from "node:child_process";
 
 export interface Stage {

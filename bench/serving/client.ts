@@ -1,4 +1,4 @@
-// Streams of one load, made from a process of their own: `client.ts <json>` prints what they saw as JSON.
+// Makes the streams of one load in a separate process: `client.ts <json>` prints the clients' observations as JSON.
 import { once } from "node:events";
 import { Agent, request, type IncomingMessage } from "node:http";
 import { random } from "../random.js";
@@ -7,7 +7,7 @@ import { random } from "../random.js";
 export interface Load {
   readonly url: string;
   readonly streams: number;
-  /** Requests that each stream makes one after the other. */
+  /** The number of requests per stream, made in sequence. */
   readonly requests: number;
   readonly prompt: number;
   readonly tokens: number;

@@ -21,8 +21,9 @@ export const PARAMETERS = { dim: 512, heads: 8, depth: 4, context: 1024 } as con
 const ASCII = 128;
 
 /**
- * Texts by which the routed model's predictors are set, and tokens of their prompts and of what follows. Of few, those
- * of the load take half as much again: texts are unlike, and repeat themselves.
+ * The number of texts by which the routed model's predictors are set, and the tokens of a prompt and of its
+ * continuation. With few texts, the load's tokens take routed layers half as often again: texts differ from each other,
+ * and repeat themselves.
  */
 const TEXTS = 32;
 /** A model's own texts are not like random ones, and change with what it computes. */
@@ -75,7 +76,7 @@ function write(file: string, weights: Weights): void {
   writeFileSync(file, writeSafetensors(tensors));
 }
 
-/** Tokens of random prompts and of texts after them. */
+/** Tokens of random prompts and of the texts that the model generates after them. */
 async function said(
   device: Device,
   source: string,
@@ -84,7 +85,7 @@ async function said(
 ): Promise<Tokens> {
   const { generation } = compileGeneration(source, { file: "decoder.mod", set, target: device.target });
   const generator = await createGenerator(generation!, device, weights);
-  // No seed of a load, so that none has the same prompts.
+  // No load uses this seed, and so every load has different prompts.
   const rng = random(1000);
   const texts = Array.from({ length: TEXTS }, () => Array.from({ length: PROMPT }, () => rng.below(ASCII)));
   const prompts = texts.map((prompt) => Uint32Array.from(prompt));

@@ -1,4 +1,4 @@
-// Servers of the bench, and loads on them, each in a process of its own.
+// The bench's servers and their loads, in separate processes.
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";

@@ -106,7 +106,7 @@ function drawWeights(
   });
 }
 
-/** Bytes of which some come far more often than others, as in text. */
+/** Random bytes with unequal frequencies, as in text. */
 function drawBatches(B: number, T: number): readonly TrainBatch[] {
   const rng = random(2);
   const byte = (): number => Math.min(VOCAB - 1, Math.floor(Math.abs(rng.normal()) * 40));

@@ -1,8 +1,8 @@
-// bench/models/decoder.mod and its loss in the operators of the peers, batched: as one would write it there.
+// bench/models/decoder.mod and its loss, written with the peers' operators, for a batch.
 import type { TrainData } from "./protocol.js";
 import type { Choice, TrainOps } from "./ops.js";
 
-/** Weights by path, those of a Linear as [in, out]. */
+/** Weights by path; a Linear's weights are [in, out]. */
 export type Weights<V> = (path: string) => V;
 
 /** What does not learn: tables by position. */

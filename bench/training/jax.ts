@@ -1,4 +1,4 @@
-// Training steps in jax-js: gradients and AdamW in one function that it compiles.
+// Training steps in jax-js: one function computes gradients and AdamW, and jax-js compiles it.
 import type { Array as JaxArray } from "@jax-js/jax";
 import { jaxjsModule, operators, type Jax } from "../peers/jax.js";
 import { lossOf, type Tables } from "./decoder.js";
@@ -14,7 +14,7 @@ interface State {
   readonly v: JaxArray[];
 }
 
-/** Its arguments are taken, as all of jax-js takes them. */
+/** The function consumes its arguments, like all functions of jax-js. */
 type Step = (
   weights: JaxArray[],
   m: JaxArray[],

@@ -10,7 +10,7 @@ import { modcDevice } from "../peers/modc.js";
 import { decays, type TrainData } from "./protocol.js";
 import type { MakeTrainee } from "./trainee.js";
 
-/** The step of a model as modc compiles it. */
+/** A model's training step, compiled by modc. */
 export function compileSteps(
   { id, source, set, settings }: Pick<TrainData, "id" | "source" | "set" | "settings">,
   target: Target,

@@ -1,7 +1,7 @@
 // The operators in which a step is written for every peer but modc. V is the peer's tensor.
 import type { Ops } from "../peers/ops.js";
 
-/** All but `choose` can be differentiated; rows of sequences lie one after the other, [B·T, …]. */
+/** All operators but `choose` are differentiable; the rows of all sequences are concatenated, [B·T, …]. */
 export interface TrainOps<V> extends Pick<
   Ops<V>,
   "matmul" | "add" | "mul" | "scale" | "normalise" | "softmax" | "gelu" | "silu" | "reshape" | "transpose" | "turned"

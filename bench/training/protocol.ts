@@ -18,7 +18,7 @@ export interface Settings {
   readonly beta1: number;
   readonly beta2: number;
   readonly eps: number;
-  /** Of weights of two dimensions that are not the embedding. */
+  /** The decay of matrices other than the embedding. */
   readonly decay: number;
   readonly clip: number;
 }

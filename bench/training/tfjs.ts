@@ -81,7 +81,7 @@ interface Setting {
   readonly weights: ReadonlyMap<string, Variable>;
 }
 
-/** One step; its loss, which the caller disposes of. */
+/** One step. Returns the loss, which the caller disposes. */
 function step(
   tf: Tf,
   { data, tables, learning, weights }: Setting,

@@ -5,7 +5,10 @@ import { isTransposed } from "./decoder.js";
 import type { Standing, TrainData } from "./protocol.js";
 
 export interface Trainee {
-  /** So many steps more, handed over one after the other; waits once, for the last. The loss of each. */
+  /**
+   * Trains for `count` more steps, submitted one after the other, and waits once, for the last. Returns each step's
+   * loss.
+   */
   steps(count: number): Promise<readonly number[]>;
   standing(): Promise<Standing>;
   dispose(): Promise<void>;
@@ -23,7 +26,7 @@ export const corrections = ({ settings: { beta1, beta2 } }: TrainData, step: num
 export const held = (path: string, sent: Sent): { readonly shape: readonly number[]; readonly data: Float32Array } =>
   isTransposed(path, sent.shape) ? transposed(sent) : { shape: sent.shape, data: Float32Array.from(sent.data) };
 
-/** Values that a peer holds so, as modc stores them. */
+/** Converts values from a peer's layout to modc's. */
 export function stored(path: string, shape: readonly number[], data: Float32Array): Float32Array {
   return isTransposed(path, shape) ? transposed({ shape: [shape[1]!, shape[0]!], data }).data : data;
 }

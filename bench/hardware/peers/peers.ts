@@ -30,7 +30,7 @@ export interface PeerRun {
   readonly peer: PeerId;
   readonly mark: string;
   readonly dispatches: readonly PeerDispatch[];
-  /** Whether it did not end in time, so that dispatches of it may be lacking. */
+  /** Whether the peer did not end in time, so that dispatches may be missing. */
   readonly late: boolean;
 }
 

@@ -35,7 +35,7 @@ interface Operator {
   readonly flops: number;
   readonly bytes: number;
   readonly modc: { readonly case: HardwareCase; readonly kernel: string; readonly share?: number };
-  /** The peers' marks; `pick`: which dispatches there are the operator's, where others are too. */
+  /** The peers' marks; `pick` chooses the operator's dispatches if a mark has others too. */
   readonly peers: Partial<Readonly<Record<PeerId, string>>>;
   readonly pick?: Pick;
   /** How much of a peer's arithmetic is for rows that are not there, or heads that the others have not. */
@@ -119,7 +119,7 @@ async function entriesOf(device: NullDevice<Gpu>, runs: readonly PeerRun[], card
     const { modc, peers, pick, title, more = {} } = operator;
     const program = compileCase(modc.case, device.target);
     const { dispatches } = await translate(device, program, { extents: extentsOf(program, modc.case) });
-    // A routed model's own sizes come last: of several kernels that of the whole sequence.
+    // A routed model's own sizes come last: among several kernels, this takes the one for the whole sequence.
     const named = dispatches.filter(({ step }) => program.kernels[step.kernel]!.name.startsWith(modc.kernel));
     const widest = Math.max(...named.map((d) => d.workgroups));
     const most = named.find(({ workgroups }) => workgroups === widest);
