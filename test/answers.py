@@ -25,7 +25,7 @@ def serve():
         request = json.loads(line)
         try:
             answer = script(request["script"]).answer
-            # JSON has no NaN: an answer that holds one fails here, and says so.
+            # JSON has no NaN: an answer that contains NaN fails here with a message.
             reply = json.dumps({"answers": [answer(job) for job in request["jobs"]]}, allow_nan=False)
         except Exception:
             reply = json.dumps({"error": traceback.format_exc()})

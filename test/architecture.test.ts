@@ -66,7 +66,7 @@ const ONLY: Readonly<Record<string, readonly string[]>> = {
   "tools/export": ["ground", "language"],
 };
 
-/** The folders of the checker; first, "", what is for all of them. */
+/** The folders of the checker; the first, "", has files for all folders. */
 const CHECK_ORDER = ["", "tensors", "builtins", "names", "eval", "instances", "unroll", "checks"];
 
 const sources = [...filesUnder("src", ".ts"), ...filesUnder("grammar", ".ts")].filter(
@@ -316,7 +316,7 @@ describe("files", () => {
   });
 
   it("begin by saying what they are for, in a sentence", () => {
-    // A file of tests is named after what it tests.
+    // A test file's name says which file it tests.
     const heads = all
       .filter((file) => !file.endsWith(".test.ts"))
       .map((file) => ({ file, head: headOf(linesOf(file)) }));

@@ -1,4 +1,4 @@
-// Programs of tests that run in a process of their own: bundled once, so that each process starts without a compiler.
+// Programs of tests that run in separate processes: bundled once, so that each process starts without a compiler.
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";

@@ -1,7 +1,11 @@
-// Numbers that must be near others. All are held by one assertion: one for each number takes longer than computing it.
+// Compares many numbers with expected ones. All are held by one assertion: one for each number takes longer than
+// computing it.
 import { expect } from "vitest";
 
-/** Each within what is allowed of the expected one; the first that is not, or is no number, is named. */
+/**
+ * Expects each number within the allowed distance from its expected number; the first that is not, or is no number, is
+ * named.
+ */
 export function expectClose(
   found: ArrayLike<number>,
   expected: ArrayLike<number>,

@@ -10,8 +10,8 @@ export type TestDevice = "default" | "swiftshader";
 const opened = new Map<TestDevice, Promise<Device>>();
 
 /**
- * The best there is for a session that may be spared kernels; what others have compiled is there. Giving it up leaves
- * it to them.
+ * The best there is for a session that may be spared kernels; kernels compiled by other tests are available. Destroying
+ * it leaves the shared device alive.
  */
 export const sparingDevice = async (): Promise<Device> => openDevice({ device: (await testDevice()).gpu });
 

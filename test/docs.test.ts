@@ -42,7 +42,7 @@ function proseOf(page: string): readonly { readonly line: number; readonly prose
     });
 }
 
-/** The anchors of a page's headings, as GitHub makes them. */
+/** The anchors of a page's headings, by GitHub's rule. */
 const anchorsOf = (page: string): readonly string[] =>
   [...text(page).matchAll(/^#+ (.*)$/gm)].map((m) =>
     m[1]!

@@ -2,7 +2,7 @@
 
 /**
  * The JavaScript heap may hold garbage of any age, and the younger part of it grows as the engine likes: the least that
- * is used is what lives. Outside of it the most counts.
+ * is used is what lives. Outside the heap, the largest value counts.
  */
 export class Memory {
   #native = 0;

@@ -5,7 +5,7 @@ import { soaking } from "./soak.js";
 
 /**
  * The best there is, which may be spared kernels: others, which compile sooner, stand in for them with the same bits.
- * Shared by all files of a process, which leave it as it is. A soak spares none.
+ * The files of a process share it, and leave it unchanged. A soak spares none.
  */
 export const modelDevice = (): Promise<Device> => (soaking ? testDevice() : (opened ??= sparingDevice()));
 

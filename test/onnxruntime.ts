@@ -9,12 +9,12 @@ export const onnxPython = pythonWith("onnx", "onnxruntime");
 const server = new PythonServer(onnxPython, new URL("onnx_answers.py", import.meta.url));
 
 export const hasOnnx = onnxPython !== undefined;
-/** Behind the name of tests that need it. */
+/** A suffix for test names, which says why the tests are skipped. */
 export const onnxNote = hasOnnx
   ? ""
   : " (skipped: python3 has no onnx and onnxruntime; on Debian they are python3-onnx and python3-onnxruntime)";
 
-/** What the function `answer` of that script makes of each job. */
+/** Calls the script's function `answer` for each job. */
 export const askOnnx = <Answer>(script: URL, jobs: readonly unknown[]): Promise<readonly Answer[]> =>
   server.ask(script, jobs);
 

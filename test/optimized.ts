@@ -12,7 +12,7 @@ export interface Optimized {
   readonly model: Model;
 }
 
-/** What `compile` has of it before it schedules, each pass verified unless it says otherwise; fails with the diagnostics. */
+/** The graph that `compile` schedules, verified after each pass by default; fails with the diagnostics. */
 export function optimized(source: string, options: CompileOptions = {}): Optimized {
   const { model, diagnostics, sources } = check(
     { file: options.file ?? "model.mod", text: source },

@@ -22,7 +22,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   grammar: 4,
   "playground/src": 3,
   docs: 9,
-  test: 17,
+  test: 2,
   bench: 3,
   scripts: 1,
   "README.md": 6,

@@ -15,7 +15,10 @@ interface Server {
   readonly waiting: Waiting[];
 }
 
-/** The Python that has all of these modules; Debian's own first, for which its packages are. */
+/**
+ * A Python with all of these modules; /usr/bin/python3 is tried first, because Debian installs packages
+ * for it.
+ */
 export function pythonWith(...modules: readonly string[]): string | undefined {
   const find = `import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in ${JSON.stringify(modules)}))`;
   return ["/usr/bin/python3", "python3"].find((command) => spawnSync(command, ["-c", find]).status === 0);
@@ -30,8 +33,8 @@ export class PythonServer {
   ) {}
 
   /**
-   * What the function `answer` of that script makes of each job; an `Answer` has the script's own form. It may be asked
-   * long before it is awaited: a failure waits too.
+   * Calls the script's function `answer` for each job; an `Answer` has the script's own form. It may be asked long
+   * before it is awaited: a failure waits too.
    */
   ask<Answer>(script: URL, jobs: readonly unknown[]): Promise<readonly Answer[]> {
     const own = this.#server();

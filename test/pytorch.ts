@@ -6,7 +6,7 @@ export const python = pythonWith("torch");
 const server = new PythonServer(python, new URL("pytorch.py", import.meta.url));
 
 export const hasTorch = python !== undefined;
-/** Behind the name of tests that need it. */
+/** A suffix for test names, which says why the tests are skipped. */
 export const torchNote = hasTorch ? "" : " (skipped: python3 has no torch; on Debian it is python3-torch)";
 
 /** What the function `answer` of that script makes of each job, in 64-bit floats. */

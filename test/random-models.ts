@@ -1,4 +1,4 @@
-// Random valid programs of the language, seeded: source text that exercises most of it, and what to feed it.
+// Random valid programs of the language, seeded: source text that uses most features, and inputs for it.
 import * as fc from "fast-check";
 import { layer, pick, type Layer, type Sizes } from "./random-layers.js";
 
@@ -20,7 +20,7 @@ export interface RandomModel {
   readonly context: number;
   /** Whether every token depends on earlier ones only, so that phase `generate` accepts it. */
   readonly causal: boolean;
-  /** Names of the results of `forward`. */
+  /** The names of the results that `forward` returns. */
   readonly outputs: readonly string[];
   /** Live parameters and a value for each that differs from its default. */
   readonly live: readonly { readonly name: string; readonly value: string }[];

@@ -19,10 +19,12 @@ export const byTurns = <T>(list: readonly T[], nth: number, turn = 0): readonly 
 export const thinned = <T>(which: TestDevice, list: readonly T[], nth: number, first = 0): readonly T[] =>
   which === "default" ? list : byTurns(list, nth, first);
 
-/** Cases of a trial: so many, as many times as the soak goes on; three tenths of them in the short run. */
+/** Cases of a trial: the given number, times the length of the soak; three tenths of them in the short run. */
 export const cases = (once: number): number => Math.round(once * (soaking ? SOAK : 0.3));
 
-/** The seed of a trial: its own in the short run, so that a failure repeats; another for each soak (`SOAK_SEED`). */
+/**
+ * The seed of a trial: a fixed seed in the short run, so that a failure repeats; another for each soak (`SOAK_SEED`).
+ */
 export const seedOf = (own: number): number => own + Number(process.env["SOAK_SEED"] ?? "0");
 
 /** Milliseconds that a trial may take. */

@@ -1,9 +1,9 @@
-// Programs in which steps that may stand in for others do, or none does, so that tests run both.
+// Programs that always use stand-in steps, or never, so that tests run both.
 import type { Program, ProgramStep } from "../src/runtime/program/program.js";
 
 /**
- * Which steps stand in for others: none; all that may, the first one where several may; or those alone that never run
- * for themselves.
+ * The steps that stand in for others: none; all, the first one if there are several; or only steps that never run
+ * otherwise.
  */
 export const STAND_INS = ["none", "all", "others"] as const;
 

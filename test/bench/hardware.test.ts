@@ -23,7 +23,7 @@ const skips = (vendor: Gpu["vendor"]): boolean => {
 };
 const skip = skips("AMD");
 const devices = new Map<Gpu, Promise<NullDevice<Gpu>>>();
-/** Once each: what it has translated it knows. */
+/** Opens each device once, because it caches translated kernels. */
 function open<G extends Gpu>(gpu: G): Promise<NullDevice<G>> {
   const opened = devices.get(gpu) ?? NullDevice.open(gpu, child, process.env);
   devices.set(gpu, opened);

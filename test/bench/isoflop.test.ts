@@ -1,4 +1,4 @@
-// The experiment at equal training operations: its plan, what it reads from logs, and when it calls a difference one.
+// The experiment at equal training operations: the plan, the readings from logs, and the claims about differences.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

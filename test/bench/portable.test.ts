@@ -1,5 +1,5 @@
-// The portable folder: its stages end in time whatever becomes of them, and its report says what failed. The soak makes
-// one and runs it in a root that has nothing else but a driver.
+// The portable folder: every stage ends in time, and the report names each failed stage. The soak makes a portable
+// folder and runs it in a root that otherwise has only a driver.
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,

@@ -1,4 +1,4 @@
-// The parts of the training bench that judge: what is off is called so, and figures are what they say.
+// The training bench's judgements: a wrong result is reported as wrong, and figures are computed correctly.
 import { describe, expect, it } from "vitest";
 import { prepareTraining, trainCases } from "../../bench/training/cases.js";
 import { CHECKED_STEPS, computeSteps, differencesOf, type Expected } from "../../bench/training/expected.js";

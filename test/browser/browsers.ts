@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 
 export type BrowserName = "chromium" | "firefox-esr";
 
-/** The path of a program, null where there is none. */
+/** The path of a program; null if it is not installed. */
 export function programPath(name: BrowserName): string | null {
   for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
     const path = join(folder, name);
@@ -13,7 +13,7 @@ export function programPath(name: BrowserName): string | null {
   return null;
 }
 
-/** A page of a browser, as far as these tests need it. */
+/** The functions of a page for these tests. */
 export interface TestPage {
   goto(url: string): Promise<unknown>;
   /** Runs a function of no arguments, given as text, in the page, and gives its result as JSON would. */
@@ -21,7 +21,7 @@ export interface TestPage {
   /** What the page logged as errors, and exceptions nobody caught. */
   readonly errors: readonly string[];
   screenshot(path: `${string}.png`): Promise<void>;
-  /** Ends what it still does, on its device too. */
+  /** Ends the page's work, also on its device. */
   close(): Promise<void>;
 }
 

@@ -17,7 +17,7 @@ const [MODEL, WEIGHTS] = ["moby.mod", "moby.safetensors"].map((name) => join(roo
   string,
   string,
 ];
-/** As docs/serving.md has it. */
+/** The example in docs/serving.md. */
 const WORKER = /```js\n(import \{ compileGeneration[\s\S]*?)```/.exec(
   readFileSync(join(root, "docs", "serving.md"), "utf8"),
 )![1]!;

@@ -27,9 +27,9 @@ export const pages: readonly string[] = [
 
 export interface Fence {
   readonly page: string;
-  /** The line of its first line of code, from 1. */
+  /** The line on which the fence's code begins, from 1. */
   readonly line: number;
-  /** What stands behind the three signs; empty where nothing does. */
+  /** The word after the three backticks; empty where nothing does. */
   readonly language: string;
   readonly code: string;
 }

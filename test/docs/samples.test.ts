@@ -49,7 +49,7 @@ const ofKind = <K extends Sample["kind"]>(kind: K) =>
     sample.kind === kind ? [{ fence, place, sample: sample as Extract<Sample, { kind: K }> }] : [],
   );
 
-// What several pages say alike is run once; the others get what it made.
+// A fence that several pages share runs once; the other pages get a copy of the resulting files.
 const ran = new Map<string, string>();
 
 describe("commands", () => {
@@ -58,7 +58,7 @@ describe("commands", () => {
     async ({ fence, sample }) => {
       const folder = folderOf(fence.page);
       process.chdir(folder);
-      // Pages that speak of a run and do not train one mean such as the README's.
+      // A page that mentions a run without training it means a run like the README's.
       const trained = join(folderOf("README.md"), "run");
       if (
         existsSync(trained) &&

@@ -134,9 +134,8 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
 ];
 
 /**
- * What is run in place of what takes minutes: these values for these flags, as if the line ended with them. Null: only
- * that the command has the flags that the line gives it is tested here, and `npm run soak -- docs` runs it. There every
- * line is run as it is written.
+ * Shorter runs for lines that take minutes: the given flags are appended to the line. Null: `npm test` only checks
+ * that the command has the line's flags, and `npm run soak -- docs` runs it. The soak runs every line unchanged.
  */
 const SHORTER: Readonly<Record<string, Readonly<Record<string, string>> | null>> = {
   train: { "--steps": "2", "--batch": "1", "--windows": "1" },
@@ -151,7 +150,7 @@ const SHORTER: Readonly<Record<string, Readonly<Record<string, string>> | null>>
   verify: null,
 };
 
-/** The same for what begins so: two layers of six are trained. */
+/** For lines that begin so, trains two layers out of six. */
 const SMALLER: readonly string[] = [
   "train examples/moby.mod",
   "init examples/moby.mod --weights run/checkpoints/best",

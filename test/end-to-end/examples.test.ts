@@ -30,7 +30,7 @@ interface Example {
   readonly most: number;
   readonly set: Readonly<Record<string, string>>;
   readonly tolerance: Tolerance;
-  /** Only the soak runs it on SwiftShader, which runs one like it. */
+  /** Only the soak runs this example on SwiftShader, which runs a similar one. */
   readonly default?: boolean;
   input(batch: number, T: number, seed: number): Case["inputs"];
 }
@@ -61,7 +61,7 @@ const EXAMPLES: readonly Example[] = [
     name: "llama",
     bound: 2048,
     most: soaking ? Infinity : 128,
-    // A third of its width, but for the soak: heads of 64, three for each of keys and values, as it has them.
+    // Except in the soak, a third of the width: heads of 64, three per key head, as in the example.
     set: { depth: "2", vocab: "512", ...(soaking ? {} : { dim: "192", heads: "3", kv_heads: "1", hidden: "512" }) },
     tolerance: { atol: 3e-5, rtol: 3e-5 },
     input: (B, T, s) => ({ tokens: randomTokens([B, T], 512, s) }),

@@ -1,5 +1,4 @@
-// Random valid programs with f16 in memory: what they compute with the choices they make is near what the reference
-// makes of those.
+// Random valid programs with f16 in memory: their results are near the reference's results for the same choices.
 import fc from "fast-check";
 import { afterAll, expect, it } from "vitest";
 import type { Graph } from "../../src/compiler/ir/graph.js";

@@ -25,7 +25,7 @@ import {
   type Weights,
 } from "./model.js";
 
-/** What storing a value may change of it: f16 has eleven digits. */
+/** The relative error of storing a value: f16 has eleven digits. */
 const ROUNDING = 2 ** -11;
 
 /** Weights that f16 holds exactly: what differs then is what is stored between kernels. */
@@ -208,7 +208,7 @@ const source = (name: string): string => readFileSync(new URL(`../../examples/${
 /** Logits reach 5; each layer stores some five values on the way to what it adds to the stream. */
 const EXAMPLES = [
   { name: "moby", set: soaking ? {} : { depth: "2" }, vocab: 256 },
-  // A third of its width, but for the soak: heads of 64, three for each of keys and values, as it has them.
+  // Except in the soak, a third of the width: heads of 64, three per key head, as in the example.
   {
     name: "llama",
     set: { depth: "2", vocab: "512", ...(soaking ? {} : { dim: "192", heads: "3", kv_heads: "1", hidden: "512" }) },

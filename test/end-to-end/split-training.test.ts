@@ -10,7 +10,7 @@ import { CLASSES, HEADS, narrow, ROWS } from "../compiler/schedule/large-heads.j
 import { expectAgreement } from "./agree.js";
 import { compiled, onDevice, randomLengths, randomTokens, randomWeights, sessionOf, type Case } from "./model.js";
 
-/** Sums of exponentials over thousands of classes, and products with what they give. */
+/** For sums of exponentials over thousands of classes, and products of the sums. */
 const TOLERANCE = { atol: 2e-5, rtol: 2e-4 };
 let device: Device;
 beforeAll(async () => {

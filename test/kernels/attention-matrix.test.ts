@@ -33,7 +33,7 @@ const needsUnits = (context: TestContext): void => {
 
 const PRECISION = { products: "f16" } as const;
 const tuningsOf = (attention: MatrixAttention): Tunings => ({ ...tuningsFor(device.target), attention });
-/** One of small tiles, of vectors and of halves, in a soak all: Mesa compiles each for a second. */
+/** Small tiles with vectors, and with halves; in a soak every tiling: Mesa compiles each for a second. */
 const ways = (): readonly MatrixAttention[] => {
   const all = attentionOnUnits(device.target);
   return [...all.slice(0, soaking ? undefined : 1), { ...all[0]!, keys: 32, vectors: false }];

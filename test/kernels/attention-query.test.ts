@@ -1,6 +1,7 @@
-// Attention of few queries, by subgroups and by workgroup memory, agrees with the reference: samples of attention, of
-// that which keeps what its gradient needs, and of that whose keys lie in pages, with keys divided among workgroups and
-// not. How many queries there are decides which kernel runs, and how many keys one sees how they are divided.
+// Attention with few queries, by subgroups and by workgroup memory, agrees with the reference. Samples: plain
+// attention, attention that keeps statistics for its gradient, and attention over paged keys, with and without keys
+// divided among workgroups. The number of queries decides which kernel runs, and the number of visible keys how the
+// keys are divided.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Node } from "../../src/compiler/ir/graph.js";
 import type { OpName } from "../../src/compiler/ir/vocabulary.js";
@@ -98,7 +99,7 @@ describe.each(WAYS.map((few, turn) => [queryName(few), few, turn] as const))("%s
   });
 });
 
-/** Attention in which so many rows see each other. */
+/** Attention in which the rows of each sequence see each other. */
 function attended(lengths: readonly number[]): Case {
   const b = new Bench({ batch: lengths.length, tokens: Math.max(...lengths), lengths }, 5);
   const of = (n: number, width: number): Node => b.rows([n], [width], "f32", (r) => 3 * r.normal());
@@ -127,7 +128,10 @@ it.each([
   expect(chosen).toEqual(isFew ? byQuery : byTiles);
 });
 
-/** Attention of two heads in sequences of these lengths, of which the first has the same values whatever the others. */
+/**
+ * Attention with two heads in sequences of these lengths. The first sequence has the same values for every choice of
+ * the others.
+ */
 function besides(lengths: readonly number[], window: number): Case {
   const tokens = Math.max(...lengths);
   const b = new Bench({ batch: lengths.length, tokens, lengths }, 5);

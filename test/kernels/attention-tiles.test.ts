@@ -1,4 +1,4 @@
-// A query's row has the same bits whatever tile it lies in: blocks of keys that it does not see change nothing.
+// A query's row has the same bits whatever tile it lies in: blocks of keys hidden from the query change nothing.
 import { describe, expect, it } from "vitest";
 import type { Node } from "../../src/compiler/ir/graph.js";
 import { candidates, tuningsFor } from "../../src/compiler/schedule/tunings/index.js";

@@ -25,7 +25,7 @@ interface Shape {
   readonly order: "rows" | "heads";
 }
 
-/** Attention of three slices of one value. */
+/** Attention over three slices of a value. */
 function build(
   b: Bench,
   axis: string,
@@ -86,8 +86,8 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
       // The product stays in memory to the end.
       const kept = b.finish(product, "product").graph.outputs.map((o) => ({ ...o, name: "product" }));
       const plan = schedule({ ...direct.graph, outputs: [...direct.graph.outputs, ...kept] }, device.target);
-      // Nothing slices, permutes or copies: each kernel that may compute attention reads and writes where others want
-      // it.
+      // Nothing slices, permutes or copies: every kernel for attention reads and writes in the layout of its
+      // neighbours.
       const steps = plan.steps.filter(({ nodes }) => nodes[0]!.op !== "above" && nodes[0]!.op !== "take");
       const fours = [shape.d, shape.e, shape.before].every((n) => n % 4 === 0);
       const bySubgroup = fours && tuningsFor(device.target).attention.kind === "subgroup";

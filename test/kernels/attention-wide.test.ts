@@ -1,5 +1,5 @@
-// Attention in which each lane owns a query agrees with the reference: heads of several widths over several blocks of
-// keys, samples of attention, of that which keeps what its gradient needs, and of that whose keys lie in pages.
+// Attention with a query per lane agrees with the reference: heads of several widths over several blocks of keys,
+// samples of attention, of attention that keeps statistics for its gradient, and of attention over paged keys.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { OpName } from "../../src/compiler/ir/vocabulary.js";
 import { PORTABLE, type Target } from "../../src/runtime/program/target.js";
@@ -20,7 +20,7 @@ const filesOf = ({ graph }: Case, target: Target, tunings: Tunings): readonly st
     .steps.flatMap((s) => (s.kind === "dispatch" ? [s.kernel.file] : []))
     .filter((file) => file.startsWith("attention"));
 
-/** Causal attention of one head of keys and two of queries, in sequences of such lengths. */
+/** Causal attention of one head of keys and two heads of queries, in sequences of the given lengths. */
 function attended(lengths: readonly number[], width: number, values: number, window = 0): Case {
   const b = new Bench({ batch: lengths.length, tokens: Math.max(...lengths), lengths }, 5);
   const [starts, positions] = [b.starts("T"), b.positions("T")];

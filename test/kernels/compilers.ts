@@ -30,7 +30,7 @@ export async function openDawn(requiredFeatures: GPUFeatureName[] = []): Promise
 
 let unsafe: GPU | null = null;
 
-/** Dawn with these features, those among them that it holds to be unsafe, as far as a module. */
+/** Dawn with these features, also features that Dawn considers unsafe, up to a shader module. */
 export async function openDawnModules(requiredFeatures: readonly string[]): Promise<Check> {
   unsafe ??= create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
   const gpu = unsafe;
@@ -54,7 +54,7 @@ interface Naga {
   compileShader(wgsl: string, format: string): string;
 }
 
-// Its module keeps views of the memory of one instance.
+// The package's module keeps views of the memory of one wasm instance.
 let opened: Promise<Check> | null = null;
 
 export const openNaga = (): Promise<Check> => (opened ??= startNaga());

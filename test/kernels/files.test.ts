@@ -1,4 +1,4 @@
-// Every file of kernels/ is a shader as it stands.
+// Every file of kernels/ is a valid shader.
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/runtime/program/target.js";

@@ -1,5 +1,5 @@
-// Sizes beyond those of the samples: long reductions stay accurate, long sequences are routed right, and grids fold
-// where they must.
+// Sizes beyond the samples: long reductions stay accurate, long sequences are routed right, and grids fold where they
+// must.
 import { beforeAll, describe, it } from "vitest";
 import type { OpName } from "../../src/compiler/ir/vocabulary.js";
 import { evaluate } from "../../src/compiler/reference/evaluate.js";
@@ -31,7 +31,7 @@ describe("sums", () => {
     ["a row just short enough for one invocation", [5, 1024], [1]],
     ["a row just too long for one", [5, 1025], [1]],
   ] as const)("%s keep six digits", async (_name, shape, axes) => {
-    // All of one sign and alike: rounding errors of a running sum would all have one sign too.
+    // The values are positive and nearly equal: rounding errors of a running sum would all have one sign too.
     const b = bench();
     const c = finish(
       b,
@@ -115,7 +115,7 @@ describe("top", () => {
 });
 
 it("more workgroups than one dimension holds are folded", async () => {
-  // One workgroup for each output: 70,000 of them, where a dimension has at most 65,535.
+  // A workgroup for each output: 70,000 workgroups; a dimension has at most 65,535.
   const b = bench();
   await compareOnDevice(device, "softmax", finish(b, b.node("softmax", [b.data("f32", [70_000, 3])], { axis: 1 })));
 });

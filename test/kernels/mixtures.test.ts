@@ -17,7 +17,8 @@ it("a mixture has the same bits with every tuning of its products", async () => 
   const own = b.finish(mixture(b, b.rows([], [sizes.dim]), sizes), "rows");
   const all = candidates("products", device.target);
   let expected: readonly number[] | null = null;
-  // Every fifth is of another kernel and tile. Groups have rows of their own in what is packed.
+  // Every fifth candidate has another kernel and tile. Packed candidates all run, because groups have separate packed
+  // rows.
   for (const { name, tunings } of all.filter(({ name: own }, i) => i % 5 === 0 || own.startsWith("packed"))) {
     const { y0 } = await runOnDevice(device, own, device.target, { ...tuningsFor(device.target), products: tunings });
     const bits = [...(y0!.data as Float32Array)]; // of a result in f32

@@ -11,7 +11,7 @@ import { tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/in
 import { testDevice } from "../device.js";
 import { random } from "../random.js";
 
-/** A norm before two products side by side: of a gate and its input, which are paired, and of another. */
+/** A norm before two products, the gate and its input, which are fused as a pair. */
 const source = (depth: number): string => `model Normed() {
   weight g: f32[${depth}] = normal(1)
   weight a: f32[${depth}, 40] = normal(0.3)
@@ -85,7 +85,8 @@ describe("a selection of few rows", { timeout: 180_000 }, () => {
       shape: [batch, tokens, depth],
       data: Float32Array.from({ length: batch * tokens * depth }, () => rng.below(2001) / 500 - 2),
     });
-    // Few rows whose sums the selection makes, as many as it may, one more, and so many that they are counted before.
+    // Few rows, whose sums the selection computes; the most rows for that; one row more; and many rows, which are
+    // counted first.
     const all = of(9, 9);
     const whole = [...((await session.run({ x: all })).output!.data as Float32Array)];
     const weights = new Map(program.weights.map((w) => [w.path, { shape: w.shape, data: initialValues(w, 3) }]));

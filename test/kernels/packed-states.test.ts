@@ -104,7 +104,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
   });
 });
 
-/** A third of its width: heads of 64, three for each of keys and values, as it has them. */
+/** A third of the example's width: heads of 64, three per key head, as in the example. */
 const LLAMA = { depth: "2", vocab: "512", dim: "192", heads: "3", kv_heads: "1", hidden: "512" };
 
 describe.each(["moby", "llama"])("examples/%s.mod with its weights as states", (name) => {

@@ -40,7 +40,7 @@ async function check(
   const weights = new Map(program.weights.map((w) => [w.path, { shape: w.shape, data: initial(w) }]));
   const session = await load(program, device, initial);
   const rng = random(4);
-  // As many tokens as fill three of four parts; fewer than one has.
+  // Enough tokens to fill three parts out of four; fewer than one part has.
   for (const lengths of [
     [170, 20],
     [5, 0],

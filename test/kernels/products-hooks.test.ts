@@ -65,8 +65,8 @@ interface Results {
 type Data = Readonly<Record<"source" | "scales" | "b" | "bias", Float32Array>>;
 
 /**
- * Runs each of the kernels that may compute the product, alone, b being no weight but a value [K, N]: that of the
- * tunings, and those that stand in for it.
+ * Runs each kernel that may compute the product, separately; b is a value [K, N], not a weight. The kernels are the
+ * tunings' kernel and its stand-ins.
  */
 async function run(device: Device, products: ProductTunings, data: Data): Promise<readonly Results[]> {
   const sums = supportsRowSums(products.byValue, products.panel, products.subgroupSize);

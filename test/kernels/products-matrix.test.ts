@@ -90,7 +90,7 @@ const SHAPES: readonly (readonly [depth: number, columns: number, transposed: bo
   [64, 100, true, { weights: "q4" }],
 ];
 
-/** Products by weights, one of them transposed, and of two values, of rows that a route has left. */
+/** Products by weights, including a transposed weight, and a product of two values, on routed rows. */
 const TRAINED = `import { MoD } from "std"
 block Inner() {
   weight w: f32[24, 40] = normal(0.2)

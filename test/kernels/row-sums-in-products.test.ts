@@ -38,7 +38,7 @@ async function check(device: Device, products: ProductTunings, precision: Precis
   );
   const session = await load(program, device, (w) => initialValues(w, 3));
   const rng = random(4);
-  // Values that an f16 holds, so that no kernel rounds them.
+  // The values are exact in f16, so that no kernel rounds them.
   const data = Float32Array.from({ length: 2 * 35 * 40 }, () => (rng.below(33) - 16) / 16);
   const x = { shape: [2, 35, 40], data };
   const lengths = [35, 17];

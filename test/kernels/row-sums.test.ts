@@ -19,7 +19,7 @@ import { testDevice } from "../device.js";
 import { Bench, type Case } from "../compiler/ops/bench.js";
 import { thinned } from "../soak.js";
 
-/** Rows of x that are summed: all, or those of a route, each found through its index. */
+/** The summed rows of x: all rows, or the rows of a route, found through the route's index. */
 interface Setting {
   readonly lengths: readonly number[];
   readonly depth: number;

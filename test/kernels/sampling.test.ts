@@ -256,8 +256,8 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
   });
 
   it("draws the token of the definition wherever that is no near-tie", async () => {
-    // A weight is as good as exp in 32 bits, 3 + 2|x| units of the last place; logits of this size so stay within 1e-5
-    // of those in 64 bits.
+    // A weight is as exact as exp in 32 bits, 3 + 2|x| units of the last place; with such logits, the error is below
+    // 1e-5 relative to 64 bits.
     const BOUND = 1e-5;
     let [drawn, near, differing] = [0, 0, 0];
     for (const vocabulary of [33, 256, 4099]) {

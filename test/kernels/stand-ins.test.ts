@@ -27,10 +27,7 @@ model Small(vocab: int = 37, dim: int = ${width}) {
 }
 `;
 
-/**
- * Of widths that fill no panel of 32 columns; in the first, rows are long enough to be summed by the products they come
- * from.
- */
+/** The widths do not fill panels of 32 columns; in the first model, rows are long enough for products to sum them. */
 const MODELS: readonly (readonly [string, string])[] = [
   [
     "groups of heads that are turned and see a window, and a layer of tokens that the device counts",
@@ -63,7 +60,7 @@ it.each(MODELS)("in a model of %s", async (_name, text) => {
   }
   expect(new Set(found[0]).size).toBeGreaterThan(100);
   for (const bits of found) expect(bits).toEqual(found[0]);
-  // What they are there for is among them.
+  // The stand-ins include the features that this test is for.
   const kernels = program.steps.flatMap((s) =>
     s.kind === "dispatch" && s.standIn ? [program.kernels[s.kernel]!] : [],
   );

@@ -18,7 +18,7 @@ const tuningsOf = (target: Target): readonly Tunings[] =>
 const share = (num: number, den: number): Size =>
   applySize("ceil", [multiplySizes(sizeOf(rational(num, den)), axisSize("T"))]);
 
-/** Scores of one kind, of which so many are chosen. */
+/** A choice of k rows by scores with the given distribution. */
 function choose(lengths: readonly number[], k: Size, score: (random: Random) => number): Case {
   const b = new Bench(
     { batch: lengths.length, tokens: Math.max(...lengths), lengths, axes: { K: { kind: "top", parent: "T", k } } },

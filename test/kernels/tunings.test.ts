@@ -91,7 +91,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
       let expected: readonly (readonly number[])[] | null = null;
       for (const { name, tunings } of all) {
         const chosen: Tunings = { ...tuningsFor(device.target), [family]: tunings };
-        // What has the bits of one that agrees, agrees.
+        // A candidate with the same bits as a correct candidate is correct.
         if (!sameBits || expected === null) await compareOnDevice(device, op, of, device.target, chosen);
         if (!sameBits) continue;
         const bits = Object.values(await runOnDevice(device, of, device.target, chosen)).map((r) => [...r.data]);

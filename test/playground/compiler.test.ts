@@ -95,7 +95,7 @@ describe.each(examples)("%s", (name) => {
     for (const stage of stages.slice(1)) {
       const { lines, fired, compared } = stageOf(source, stage)!;
       expect(compared).toBe(true);
-      // A pass of rules changes something where one fires.
+      // If a rule fired, the pass changed a line.
       if (fired.length > 0) expect(lines.some((l) => l.change !== "same")).toBe(true);
     }
     expect(kernelsOf(source)!.map((k) => k.wgsl)).toEqual(program!.kernels.map((k) => k.wgsl));

@@ -1,4 +1,4 @@
-// The editor's colours: every word as the compiler's own lexer reads it.
+// The editor's colours: every word has the class that the compiler's lexer gives.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";

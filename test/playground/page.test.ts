@@ -293,7 +293,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   ] as const)("is legible in %s at %i pixels: names, contrast, nothing beyond the edge", async (theme, width) => {
     const own = await playground.open({ width, height: 844, dark: theme === "dark" });
     expect(await own.locator("html").getAttribute("data-theme")).toBe(theme);
-    // What looks for faults finds one.
+    // The search for faults finds planted faults.
     await own.evaluate(() => {
       const faulty = document.body.appendChild(document.createElement("button"));
       faulty.append(document.createElement("i"));

@@ -8,7 +8,7 @@ import { CHROMIUM, programPath } from "../browser/browsers.js";
 import { serve, type Served } from "../browser/serve.js";
 import { root } from "../tools/cli/spawn.js";
 
-/** Kept from one run to the next: it is built anew where its sources have changed. */
+/** Kept from one run to the next: a build runs again if its sources have changed. */
 export const SITE = join(root, "node_modules", ".cache", "modc", "playground");
 
 /** As the page's own, with what only a header can say. */

@@ -1,4 +1,4 @@
-// The built library: what package.json exports, as few modules that need no other package.
+// The built library: modules for the exports of package.json, few in number, that import no other package.
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join } from "node:path";

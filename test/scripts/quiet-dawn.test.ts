@@ -17,7 +17,7 @@ describe("Dawn's warnings about limits", () => {
     const [lavapipe, swiftshader] = await Promise.all(
       ["software", "swiftshader"].map((device) => modcProcess(["run", ...GOLDEN, "--device", device])),
     );
-    // What took longer than a second is told of on a line of its own.
+    // A compilation longer than a second prints a separate line.
     const lines = (stderr: string): string => stderr.replaceAll(/^compil.*\n/gm, "");
     expect([lavapipe!.status, lines(lavapipe!.stderr)]).toEqual([0, "Golden, infer forward, on llvmpipe: B=1 T=4\n"]);
     expect([swiftshader!.status, lines(swiftshader!.stderr)]).toEqual([

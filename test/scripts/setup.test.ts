@@ -1,4 +1,4 @@
-// Setting a checkout up: what counts as missing, and what as a driver.
+// Setting a checkout up: missing packages, and the search for a driver.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

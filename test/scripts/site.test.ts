@@ -1,5 +1,5 @@
-// The documentation as a site: its links lead somewhere, it loads nothing from elsewhere and runs no script of its own;
-// in a soak Chromium opens its pages, and axe-core finds nothing serious in them.
+// The documentation as a site: links resolve, pages load nothing from other hosts, and no page runs a script of the
+// site; in a soak Chromium opens its pages, and axe-core finds nothing serious in them.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, posix } from "node:path";
 import { createRequire } from "node:module";

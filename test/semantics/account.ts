@@ -70,7 +70,7 @@ export function mixed(shares: readonly Rows[], v: Rows): Rows {
   );
 }
 
-/** The mean of −log p of each target, where it has one. */
+/** The mean of −log p over tokens with a target. */
 export function crossEntropy(logits: Rows, targets: Row): number {
   const own = where(targets.map((target) => target >= 0));
   return own.length === 0 ? 0 : mean(own.map((t) => -Math.log(softmax(logits[t]!)[targets[t]!]!)));

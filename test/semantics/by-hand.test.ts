@@ -5,7 +5,7 @@ import type { Program } from "../../src/runtime/program/program.js";
 import { compiled } from "../end-to-end/model.js";
 import { testDevice } from "../device.js";
 
-/** A block that routes by hand: its score, and what it does with the route r of it. */
+/** A block that routes by hand: its score, and the body that uses the route r. */
 const byHand = (inner: string, score: string, body: string): string => `
 import { Layer, Linear, Predictor, SwiGLU } from "std"
 block Hand(inner: block, dim: int) {
@@ -52,7 +52,7 @@ const ways: readonly (readonly [name: string, inner: string, score: string, body
   ],
 ];
 
-/** What runs, in order: the text of each kernel, its words and its workgroups. Names say where a step comes from. */
+/** What runs, in order: each kernel's text, uniforms and workgroups. Names say where a step comes from. */
 const running = ({ steps, kernels }: Program): readonly unknown[] =>
   steps.map((step) =>
     step.kind === "dispatch"

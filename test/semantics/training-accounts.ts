@@ -22,7 +22,7 @@ export interface Task {
   /** Tokens, or the rows of embedded patches. */
   readonly tokens: Row;
   readonly x: Rows;
-  /** Of each token, or the one class of all. */
+  /** The target of each token, or one class for the whole input. */
   readonly targets: Row;
   readonly depth: number;
   readonly mistake: string | null;
@@ -43,10 +43,10 @@ export interface Accounted {
   of(given: Given, task: Task): Answer;
 }
 
-/** Whether it is the one that is to be made. */
+/** Whether the task asks for this mistake. */
 const errs = ({ mistake }: Task, name: string): boolean => mistake === name;
 
-/** What the first run made of it. */
+/** Returns the first run's values, and stores them on that run. */
 function heldBy({ held }: Task, name: string, made: Row): Row {
   if (!held.has(name)) held.set(name, made);
   return held.get(name)!;

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 const FOLDER = new URL("../../examples/variants/", import.meta.url);
-/** Of all of them, without .mod. */
+/** The names of all variants, without .mod. */
 export const NAMES = readdirSync(FOLDER).map((file) => file.replace(/\.mod$/, ""));
 export const textOf = (name: string): string => readFileSync(new URL(`${name}.mod`, FOLDER), "utf8");
 
@@ -10,7 +10,7 @@ export const textOf = (name: string): string => readFileSync(new URL(`${name}.mo
 export const WHOLE: ReadonlySet<string> = new Set(["a-mod", "colt5", "p-mod-multimodal"]);
 export const CAUSAL = NAMES.filter((name) => !WHOLE.has(name));
 
-/** Two layers, of which one routes or both do. */
+/** Two layers, with routing in one or in both. */
 const SMALL = { dim: "32", heads: "2", depth: "2" };
 const SET: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "a-mod": { ...SMALL, classes: "7" },

@@ -1,6 +1,6 @@
-// Published variants of routing, as examples/variants writes them: each checks without a word, gives on a device what
-// the reference gives, and, where it generates, later tokens change nothing and prompt and steps are one pass. Some are
-// held against accounts in plain loops, by the papers' own description.
+// Published variants of routing in examples/variants: each checks without a word, gives on a device what the reference
+// gives, and, where it generates, later tokens change nothing and prompt and steps are one pass. Some are held against
+// accounts in plain loops, by the papers' own description.
 import { describe, expect, it } from "vitest";
 import { once } from "../../src/ground/base/once.js";
 import { check } from "../../src/language/check/check.js";
@@ -39,7 +39,7 @@ const INFERRED = Object.fromEntries(
   NAMES.map((name) => [name, once(() => optimized(textOf(name), { phase: "infer", set: setOf(name) }))]),
 );
 
-/** Inputs by their names: tokens, embedded tokens, or which of them are an image's. */
+/** Inputs by name: tokens, embedded tokens, or a mask for the tokens of an image. */
 function inputsOf(graph: Graph, batch: number, T: number, seed: number): Readonly<Record<string, GivenInput>> {
   return Object.fromEntries(
     graph.inputs.map(({ name, node }): [string, GivenInput] => {
@@ -112,7 +112,7 @@ describe.each(NAMES)("%s", (name) => {
   );
 
   if (!WHOLE.has(name)) {
-    // What generates as one pass does is causal too: the short run has one of the two of each, by turns.
+    // If generation equals one pass, the model is causal too: the short run has one of the two of each, by turns.
     const turn = CAUSAL.indexOf(name) % 2;
 
     it.skipIf(!soaking && turn === 1)("is causal, and no sequence sees another", async () => {

@@ -1,4 +1,4 @@
-// Keys that weigh more or less in attention: what the weights mean, and that those of a route make it a routed block.
+// Weights for keys in attention: their meaning, and equality with a routed block if a route gives the weights.
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/language/check/check.js";
 import { generationGraphs, type GenerationGraphs } from "../../src/compiler/lower/generation.js";
@@ -73,7 +73,7 @@ describe("weights of keys", () => {
   });
 
   it("are what a key that stands there so often would have", async () => {
-    // log w beside the score, as one more dimension of queries and keys.
+    // log w is added to the score by one more dimension of queries and keys.
     const byScore = `${ATTEND("window: 0").replace(
       "y = attn.o(rearrange(attention(q, k, v, causal: true, window: 0)",
       `one = exp(zeros(like: q[..., 0:1]))

@@ -7,7 +7,7 @@ import { ops } from "../../../src/compiler/ops/index.js";
 import { deepGraph } from "../passes/random-graphs.js";
 import { soaking } from "../../soak.js";
 
-/** Nodes of the gradients of so many layers, all of them computed again or none. */
+/** Counts the nodes in the gradients of a model with `layers` layers, recomputing every layer or no layer. */
 function backwardNodes(layers: number, again: boolean): number {
   const graph = deepGraph(layers);
   const weights = nodesOf(graph).filter((n) => isOp(n, "weight"));

@@ -1,4 +1,4 @@
-// Gradients against finite differences of the reference, choices held fixed: what every test of gradients shares.
+// Compares gradients with finite differences of the reference, choices held fixed: shared by every test of gradients.
 import { gradients, type GradientOptions } from "../../../src/compiler/autodiff/gradients.js";
 import { createEmit } from "../../../src/compiler/ir/build.js";
 import {

@@ -71,7 +71,8 @@ describe("memory of a training step", () => {
   it.each([128, 256, 512])(
     "grows with a routed layer of width %i by a fifth at most of what it grows with a dense one beyond the stream",
     (width) => {
-      // What another sequence adds: gradients of weights, which share the memory, are as large for one as for many.
+      // What another sequence adds: gradients of weights share the memory, and are as large with one sequence as with
+      // many.
       const T = 1024;
       const slope = (source: string, depth: number): number => {
         const set = { depth: `${depth}`, context: `${T}`, dim: `${width}`, heads: `${width / 32}` };

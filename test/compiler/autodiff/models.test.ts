@@ -1,4 +1,4 @@
-// Gradients of whole models, weight by weight, against finite differences; and that the passes keep them.
+// Gradients of whole models, weight by weight, against finite differences; the passes preserve gradients.
 import { describe, expect, it } from "vitest";
 import { layersOf, recomputing } from "../../../src/compiler/autodiff/layers.js";
 import { isOp, nodesOf, type Graph } from "../../../src/compiler/ir/graph.js";

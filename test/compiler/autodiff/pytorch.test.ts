@@ -63,8 +63,8 @@ function caseOf({ source, layers }: (typeof MODELS)[number], seed: number) {
 }
 
 /**
- * 64-bit sums in another order: relative to the largest of a tensor. Ten steps of an optimiser that divides by the root
- * of its moments widen it.
+ * 64-bit sums in another order: relative to the largest value of a tensor. Ten steps of an optimiser divide by the root
+ * of its moments, which widens the difference.
  */
 function expectLike(found: ArrayLike<number>, expected: readonly number[], tolerance: number, name: string): void {
   const largest = expected.reduce((a, v) => Math.max(a, Math.abs(v)), 0);

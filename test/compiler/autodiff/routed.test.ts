@@ -163,7 +163,7 @@ describe("gradients through a choice", () => {
     "reach a score through its gate alone: the product of update and cotangent where chosen, nothing elsewhere " +
       "(case B11)",
     () => {
-      // The scores' own cotangents show as the gradient of a bias for each token, which is an input of its own.
+      // An input adds a bias to each token's score: its gradient shows the cotangents of the scores.
       const source = block("put(x, r, u * take(s + bias[..., 0], r)[..., None])")
         .replace("forward(x: f32[B, T, dim])", "forward(x: f32[B, T, dim], bias: f32[B, T, dim])")
         .replace(

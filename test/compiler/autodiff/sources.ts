@@ -1,4 +1,4 @@
-// Models that tests of gradients share: each small, each with something that gradients must get right.
+// Small models for tests of gradients: each small, each with something that gradients must get right.
 import { exampleSource } from "./models.js";
 
 export interface ModelCase {
@@ -71,7 +71,7 @@ model Small(vocab: int = 11, dim: int = 8, context: int = 8) {
 
 export const ROUTED = scored("router(x)[..., 0]");
 
-/** mor.mod says what the model is; what it learns is next tokens. */
+/** mor.mod has no objective; this one predicts the next token. */
 const morObjective = (): string => {
   const text = exampleSource("mor.mod").trimEnd();
   return `${text.slice(0, -1)}

@@ -1,4 +1,4 @@
-// The training step as a graph: what it changes, what it leaves, and that micro-batches add up.
+// The training step as a graph: changed and unchanged states, and sums over micro-batches.
 import { describe, expect, it } from "vitest";
 import { gradients } from "../../../src/compiler/autodiff/gradients.js";
 import {
@@ -69,7 +69,7 @@ function run(graph: Graph, inputs: ReturnType<typeof batch>, states: Tensors): R
   return evaluate(graph, { inputs, weights, states });
 }
 
-/** Gradients by path, of the objective as it stands. */
+/** Gradients by path, for the objective without a training step. */
 function gradientsOf(
   inputs: ReturnType<typeof batch>,
   states: Tensors,

@@ -14,7 +14,7 @@ export interface Trial {
 
 const countOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** Vectors around 1, matrices small; three sequences, one of them empty. */
+/** Vectors around 1, matrices small; three sequences, including an empty sequence. */
 export function trial({ source, set }: Pick<ModelCase, "source" | "set">, seed: number): Trial {
   const { graph } = lowered(source, { set });
   const rng = random(seed);

@@ -1,4 +1,4 @@
-// What a program says of its steps: operators, places, operations and bytes.
+// A program's metadata about its steps: operators, places, operations and bytes.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { compile } from "../../../src/compiler/compile.js";

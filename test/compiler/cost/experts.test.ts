@@ -20,7 +20,7 @@ function ledgerOf(text: string, options: CompileOptions = {}, bytesPerValue: 2 |
 const mixturesOf = (...given: Parameters<typeof ledgerOf>): readonly Mixture[] => ledgerOf(...given).mixtures;
 
 const DIM = 16;
-/** A model of one mixture, and of what it takes. */
+/** A model with one mixture and its members. */
 const model = (imports: string, members: string, forward: string): string => `
 import { ${imports} } from "std"
 model M() {
@@ -72,7 +72,7 @@ describe("mixtures in the ledger", () => {
       expect(unlike.executed.products / alike.executed.products).toBeCloseTo(1, 1);
       expect(unlike.dense.products).toBe(unlike.executed.products);
     }
-    // Entries of experts that do nothing count as real ones where nothing is skipped.
+    // Entries of experts that do nothing count as entries of a real expert in the cost without skipping.
     const half = of("[for e in 0..4: SwiGLU(16, 64)] + [for e in 0..4: Nothing()]");
     expect(half.dense.products).toBe(alike.executed.products);
   });
@@ -83,7 +83,7 @@ describe("mixtures in the ledger", () => {
     const body = `s = router(x); c = top(s, 2, axis: -1); sum((${called}) * take(s, c)[..., None], axis: -2)`;
     return ledgerOf(model("Linear, Nothing, SwiGLU", `router: Linear(${DIM}, 8, bias: false)\n  ${members}`, body));
   };
-  /** Operations of the products of so many entries, and those of the router. */
+  /** Operations of products over these entries, and of the router's product. */
   const products = (...of: readonly (readonly [entries: number, hidden: number])[]): number =>
     of.reduce((sum, [entries, hidden]) => sum + entries * 2 * 3 * DIM * hidden, 2 * T * 2 * DIM * 8);
   const ENTRIES = 2 * T * 2;
@@ -105,7 +105,7 @@ describe("mixtures in the ledger", () => {
     const found = sumOf(`first: ${some} + ${others}\n  second: ${others} + ${some}`, "first", "second");
     expect(found.total.executed.products).toBe(products([ENTRIES / 2, 24], [ENTRIES / 2, 24]));
     expect(found.total.dense.products).toBe(products([ENTRIES, 24], [ENTRIES, 24]));
-    // Of kinds in one list each keeps its share of those that compute.
+    // Several kinds in a list: kinds keep their share among computed entries.
     const kinds = sumOf("list: [for e in 0..2: SwiGLU(16, 24)] + [for e in 0..2: SwiGLU(16, 40)] + " + others, "list");
     expect(kinds.total.dense.products).toBe(products([ENTRIES / 2, 24], [ENTRIES / 2, 40]));
   });
@@ -150,7 +150,7 @@ describe("mixtures in the ledger", () => {
     }
     const kinds = of(8, "", "[for e in 0..4: SwiGLU(16, 24)] + [for e in 0..4: Nothing()]");
     expect(kinds.total.executed.products).toBe(products([(4 * 2 * T) / 8, 24]));
-    // No two are alike: one by one, each by its share of what tokens choose.
+    // No two experts are alike: every expert is a kind, with an equal share of all choices.
     const attending = of(8, "", "[for e in 0..8: SwiGLU(16, 20 + e)]");
     expect(attending.mixtures[0]!.kinds.map((k) => k.entries)).toEqual(Array.from({ length: 8 }, () => (2 * T) / 8));
   });

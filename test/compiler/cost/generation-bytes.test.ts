@@ -1,5 +1,5 @@
-// What a step of generation reads where experts are: the weights of those that its token takes, by the ledger and by
-// the works of the program.
+// The bytes that a step of generation reads in models with experts: the weights of the experts that its token takes, by
+// the ledger and by the works of the program.
 import { describe, expect, it } from "vitest";
 import { compile } from "../../../src/compiler/compile.js";
 import { ledger } from "../../../src/compiler/cost/ledger.js";

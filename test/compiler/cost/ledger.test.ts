@@ -46,7 +46,7 @@ describe("Mixture-of-Recursions (arXiv 2507.10524)", () => {
     ["recursive-3", { layers: "10", recursions: "3", ...plain }, 9438],
     ["recursive-4", { layers: "8", recursions: "4", ...plain }, 8883],
     ["MoR-2", { layers: "15", recursions: "2" }, 12619],
-    // The paper prints 14161: one more than its own formula gives with capacities of exactly 1, 2/3 and 1/3.
+    // The paper prints 14161: the paper's own formula gives 14160 with capacities of exactly 1, 2/3 and 1/3.
     ["MoR-3", { layers: "10", recursions: "3" }, 14160],
     ["MoR-4", { layers: "8", recursions: "4" }, 14216],
     ["MoR-3 with shared keys and values", { layers: "10", recursions: "3", share_kv: "true" }, 14672],

@@ -1,4 +1,4 @@
-// Configurations of mixtures of experts as they were published, without what is said of weights and training.
+// Published configurations of mixtures of experts, without the fields about weights and training.
 
 const QWEN3 = {
   model_type: "qwen3_moe",

@@ -49,7 +49,7 @@ const countsOf = ({ total, active, embeddingParameters, headParameters, stateVal
   states: stateValues,
 });
 
-/** Counts of a model whose layers behind the first `front` are alike: from those of one such layer, and of two. */
+/** The counts for a model whose layers after the first `front` are equal, extrapolated from one and two such layers. */
 function countsAt(text: string, depth: number, front = 0): Counts {
   const [one, two] = [countsOf(ledgerOf(text, front + 1)), countsOf(ledgerOf(text, front + 2))];
   const at = (of: (c: Counts) => number): number => of(one) + (depth - front - 1) * (of(two) - of(one));
@@ -113,7 +113,7 @@ describe("published parameters", () => {
   });
 });
 
-/** What sinks do to a softmax cannot be said: here they scale heads, so that they are counted. */
+/** The language cannot express the effect of sinks on a softmax: here sinks scale heads, so the ledger counts them. */
 const GPT_OSS = `
 import { Embedding, Linear, MoE, Residual, RMSNorm } from "std"
 

@@ -34,7 +34,7 @@ function ledgerOf(text: string, T: number): Ledger {
   return ledger(graph, model, { extents: atLength(T) });
 }
 
-/** Operations of these nodes for one sequence of T tokens, capacities not rounded. */
+/** Operations of the nodes that `of` selects, for one sequence of T tokens, capacities not rounded. */
 function operations(graph: Graph, T: number, of: (node: Node) => boolean): number {
   const shares = resolveShares(graph.axes, { extents: atLength(T), live: new Map() }, false);
   return nodesOf(graph)
@@ -68,7 +68,7 @@ describe("variants", () => {
 
   describe("FlexiDepth on Llama-3-8B", () => {
     const sizes = { vocab: "8", dim: "4096", heads: "32", kv_heads: "8", hidden: "14336" };
-    /** Products of two layers: one of those that are plain, one of those that tokens skip. */
+    /** Products of two layers, a plain layer and a layer that tokens skip. */
     const layer = 64 * 2 * (2.5 * 4096 * 4096 + 3 * 4096 * 14336);
     const found = (dense: number, expected: string) => {
       const { graph, model } = made("flexi-depth", { ...sizes, depth: `${dense + 1}`, dense: `${dense}`, expected });

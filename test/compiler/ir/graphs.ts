@@ -1,4 +1,4 @@
-// Graphs for tests of the IR: a sound one that uses most of what it can say, and small ones from lines of text.
+// Graphs for tests of the IR: a valid graph that uses most features, and small graphs from lines of text.
 import type { Graph } from "../../../src/compiler/ir/graph.js";
 import { parseGraph } from "../../../src/compiler/ir/parse.js";
 import { ops } from "../../../src/compiler/ops/index.js";

@@ -32,7 +32,7 @@ const joined = (m: ModelBuilder, k: number, turned: boolean): Value => {
     : m.value("join_entries", [choice, ...parts.flat()], { dim: 1 }, "f32", ["B", "T", k, D]);
 };
 
-/** Those of x above 0, as a choice, and which of its entries exist. */
+/** The elements of x above 0, as a choice, and a mask: true for entries that exist. */
 const thoseOf = (m: ModelBuilder): { readonly choice: Value; readonly exists: Value } => {
   const mask = m.value("pointwise", [x(m, "score"), m.number(0)], { fn: "gt" }, "bool", ["B", "T", D]);
   const choice = m.value("those_entries", [mask], { expected: rational(1), choice: "" }, "u32", ["B", "T", D]);

@@ -24,7 +24,7 @@ model Looped(dim: int = 16) {
   objective(x: f32[B, T <= 64, dim]) { loss square = mean(forward(x) ^ 2) }
 }`;
 
-/** A program without what it tells of its source. */
+/** A program without its source information. */
 function machineOf(body: string, options: CompileOptions = {}): string {
   const { program } = compiled(model(body), { verify: false, ...options });
   return printProgram({ ...program, works: [], origins: [], axes: program.axes.filter((a) => a.role !== "sequence") });

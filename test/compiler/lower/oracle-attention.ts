@@ -1,4 +1,4 @@
-// What attention means on one sequence, as plain loops: the shares of keys, and what is made of them.
+// Attention on one sequence, as plain loops: the weights of keys, and the weighted sums.
 import type { LogicalAttrs } from "../../../src/language/check/model.js";
 import type { Arr } from "./oracle-elements.js";
 
@@ -18,7 +18,7 @@ const quotient = (a: number, b: number): number => (b === 0 ? 0 : a / b);
 const headsOf = ({ shape }: Arr): number => size(shape.slice(0, -2));
 
 /**
- * [query head][query][key]: parts of attention, 0 of keys that are not seen. Their sum divides what is made of them: so
+ * [query head][query][key]: unnormalised weights, 0 for hidden keys. Results are divided by the sum of weights: so
  * equal tokens at the beginning of a sequence have equal results.
  */
 function partsOf({ q, k, positionsQ, positionsK, weight }: Sides, attrs: LogicalAttrs["attention"]): number[][][] {

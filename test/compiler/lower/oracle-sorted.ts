@@ -24,7 +24,10 @@ type Members = LogicalAttrs["entry_members"]["members"];
 const listOf = (members: Members): readonly number[] =>
   members.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i));
 
-/** The entries of a choice [1, T, k], by member and then by token; those of none, which have a number beyond, last. */
+/**
+ * The entries of a choice [1, T, k], sorted by member and then by token; entries without a member, whose number is
+ * beyond the list, are last.
+ */
 function orderOf({ shape, data }: Arr, members: Members): readonly Entry[] {
   const [k, list] = [shape[2]!, listOf(members)];
   const entries = data.map((expert, i) => {
@@ -34,7 +37,7 @@ function orderOf({ shape, data }: Arr, members: Members): readonly Entry[] {
   return entries.toSorted((a, b) => a.expert - b.expert || a.token - b.token || a.slot - b.slot);
 }
 
-/** The value of one operation on sorted entries; `x` are its inputs, `shape` its own shape. */
+/** The value of one operation on sorted entries; `x` has the operation's inputs, `shape` is the result's shape. */
 export function ofSorted(
   op: Operation,
   value: Value,

@@ -11,7 +11,7 @@ import { isOfEntries, ofEntries } from "./oracle-entries.js";
 import { byExpert, isOfSorted, ofSorted, type Orders } from "./oracle-sorted.js";
 
 export interface OracleRun {
-  /** Inputs of this sequence alone: batch of one, its own length. */
+  /** The inputs of this sequence alone: batch size 1, own length. */
   readonly inputs: ReadonlyMap<string, Arr>;
   readonly weights: ReadonlyMap<string, Arr>;
   /** Extents of input axes: 1 for the batch, the sequence's length. */

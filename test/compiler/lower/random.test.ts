@@ -59,7 +59,7 @@ describe("random programs", () => {
   });
 
   it("mean what plain loops over each sequence compute, optimized or not", () => {
-    // Choices at near-ties may differ between two orders of summation; none of these programs has one.
+    // Choices at near-ties may differ between two orders of summation; these programs have no near-ties.
     fc.assert(
       fc.property(
         randomModel.filter((r) => !usesRandom(r)),

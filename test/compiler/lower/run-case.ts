@@ -42,7 +42,7 @@ export function feed(
     );
     return [name, { shape, data: Array.from({ length: count(shape) }, () => number(type.dtype, name)) }] as const;
   });
-  // Weights of about 1/√n, as they begin, so that values keep their size through the layers.
+  // Weights are about 1/√n, as after initialization, so that values keep their size through the layers.
   const weights = model.weights.map(
     ({ path, shape, dtype }) =>
       [
@@ -53,7 +53,7 @@ export function feed(
   return { inputs: new Map(inputs), weights: new Map(weights) };
 }
 
-/** The part of an input that belongs to one sequence. */
+/** Selects a sequence's part of an input. */
 function ofSequence(model: Model, name: string, value: Arr, b: number, lengths: ReadonlyMap<string, number>): Arr {
   const { type } = model.inputs.find((i) => i.name === name)!;
   const axisAt = (d: number): string | null =>
@@ -113,7 +113,7 @@ export function largestDifference(
   return worst;
 }
 
-/** Of sequence b's part of a batched result from its own; what lies beyond its end must be 0. */
+/** The largest difference between sequence b's part of a batched result and its own result; padding must be 0. */
 function difference(
   batched: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
   own: Arr,

@@ -129,7 +129,7 @@ export class Bench {
     return this.#input(dtype, [batch, tokens, ...behind], shape, null, shape, values);
   }
 
-  /** An input [B, behind…] stored as it reads. */
+  /** An input [B, behind…], stored unpacked. */
   each(behind: readonly number[], dtype: DType = "f32", values: Values = plain(dtype)): Node {
     const { batch = 1 } = this.setting;
     const shape = [axisSize("B"), ...behind];
@@ -188,7 +188,7 @@ export class Bench {
     return index ? this.node("take", [own, index], { dim: 0 }) : own;
   }
 
-  /** Packed rows of its parent that an axis holds, once it is made. */
+  /** The packed rows of its parent that an axis selects, once the axis is made. */
   index(axis: string): Node {
     return this.#indices.get(axis)!;
   }

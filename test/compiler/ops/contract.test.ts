@@ -142,7 +142,7 @@ describe("pointwise expressions", () => {
       const helpers = helpersIn(text);
       helpers.forEach((h) => called.add(h));
       for (const [, name] of text.matchAll(/\b(modc_\w+)\(/g)) expect(helpers).toContain(name);
-      // Each stands after those it calls.
+      // A helper comes after all helpers that it calls.
       helpers.forEach((h, i) =>
         expect(helpersIn(wgslHelpers.get(h)!).every((inner) => inner === h || helpers.indexOf(inner) < i)).toBe(true),
       );

@@ -1,4 +1,4 @@
-// The gradients of one small graph against finite differences of its meaning.
+// Compares the gradients of one small graph with finite differences of the graph's outputs.
 import { expect } from "vitest";
 import { isFloat } from "../../../src/ground/base/dtype.js";
 import { createEmit } from "../../../src/compiler/ir/build.js";
@@ -20,8 +20,8 @@ import { randomFrom, type Case } from "./bench.js";
 const TOLERANCE = 1e-6;
 const STEP = 3e-5;
 /**
- * Every element of so small an input; of larger ones two, and a direction across all; of large ones, but for the soak,
- * that direction alone.
+ * A small input is tested element by element; a larger one by two elements and a direction across all elements; in
+ * short runs, a large one by the direction alone.
  */
 const FEW = 16;
 const MANY = soaking ? Infinity : 200;
@@ -29,7 +29,7 @@ const MANY = soaking ? Infinity : 200;
 /** Halves are no numbers to take differences of: the same graph in f32. */
 const inFloats = (graph: Graph): Graph => parseGraph(printGraph(graph).replaceAll("f16", "f32"), ops);
 
-/** Σ sin(0.7·y + 0.3) over all float results, so that each element has a cotangent of its own. */
+/** Σ sin(0.7·y + 0.3) over all float results, so that every element's cotangent is different. */
 function lossOf(graph: Graph): Node {
   const emit = createEmit(ops, graph.axes);
   const parts = graph.outputs.flatMap(({ node }) => {

@@ -66,8 +66,8 @@ describe("gradients", () => {
     ).toEqual([...FLAT].sort()); // keys of a total table
   });
 
-  // What is picked of choices are whole numbers; picks of numbers stand in the samples of attention whose statistics
-  // are kept. The gradient of `straight` is by definition not that of its value.
+  // Choices yield whole numbers, which have no gradient; samples of attention with kept statistics cover picks of
+  // numbers. By definition, the gradient of `straight` differs from its value's gradient.
   it.each(Object.keys(samples).filter((op) => !isFlat(op as OpName) && !["pick", "straight"].includes(op)))(
     "of %s agree with finite differences",
     (op) => {

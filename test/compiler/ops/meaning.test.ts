@@ -13,7 +13,7 @@ import { expectClose } from "../../close.js";
 
 const UNEQUAL = { batch: 3, tokens: 5, lengths: [5, 2, 4] } as const;
 
-/** The first result of one operator. */
+/** The first result of an operator's node. */
 function result(setting: Setting, build: (b: Bench) => ReturnType<Bench["node"]>, seed = 1): Tensor {
   const bench = new Bench(setting, seed);
   const made = bench.finish(build(bench), "meaning");
@@ -269,7 +269,7 @@ describe("random values", () => {
 
 describe("sequences", () => {
   it("are evaluated alike alone and in a batch", () => {
-    // Every sample of rows: each sequence of its batch, run alone, gives what it gave there.
+    // Every sample of rows: each sequence of the batch has the same result if it runs alone.
     let compared = 0;
     for (const { op, sample } of allSamples) {
       const { graph, options } = caseOf(op, sample);

@@ -10,7 +10,7 @@ export interface MixtureSizes {
   readonly k: number;
 }
 
-/** An expert's weights as one stack: one matrix for each part of each expert, which stand side by side. */
+/** Stacks the weights of all experts: a matrix for each part of each expert, concatenated. */
 export function stackOf(b: Bench, parts: readonly string[], experts: number, shape: readonly [number, number]): Node {
   const weights = Array.from({ length: experts }, (_, e) =>
     parts.map((part) => b.weight(`experts.${e}.${part}`, "f32", shape)),

@@ -60,7 +60,7 @@ const recordOf = (tokens: Tokens): OpDef<OpName, "kernel"> => ({
     }
     return [out];
   },
-  // Row i is part of all sums behind it.
+  // Row i is a term of all later sums.
   grad: (emit, node, [dy]) => [emit(asOp("cumsum"), [dy!, node.inputs[1]], { keep: !isBackward(node.attrs) }), null],
   lower: { kind: "kernel" },
 });
@@ -135,7 +135,7 @@ const runningSums: OpDef<OpName, "kernel"> = {
   lower: { kind: "kernel" },
 };
 
-/** Sums of the channels up to each: a kernel of its own that reads its own token alone. */
+/** Running sums over channels: an operator with a kernel, in which a token reads only its own channels. */
 const RUNNING: NewOperator = {
   name: "running",
   schema: { inputs: 1, attrs: { keep: "flag" }, kind: "kernel" },

@@ -102,7 +102,7 @@ export const NUMBERS: readonly DType[] = ["f32", "f16", "u32", "i32"];
 export const normal: Values = (r) => r.normal();
 export const wide: Values = (r) => r.uniform(-30, 30);
 export const positive: Values = (r) => r.uniform(0.01, 9);
-/** Few values, so that equal ones meet. */
+/** Few distinct values, so that equal values meet. */
 const few: Values = (r) => r.below(4);
 
 export const comparisons = <K extends "eq" | "ne" | "lt" | "le" | "gt" | "ge">(

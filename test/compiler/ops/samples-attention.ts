@@ -1,4 +1,4 @@
-// Samples of attention and of its gradient.
+// Samples for attention and for its gradient.
 import type { Node } from "../../../src/compiler/ir/graph.js";
 import type { OpAttrs } from "../../../src/compiler/ir/vocabulary.js";
 import { rational } from "../../../src/ground/numerics/rational.js";
@@ -35,10 +35,7 @@ export interface Heads {
   readonly weights?: readonly number[];
 }
 
-/**
- * The inputs of an attention of random heads; axes other than T are chosen first. `rowsOn`: further heads on one of its
- * axes.
- */
+/** Inputs of an attention of random heads; axes other than T are chosen first. `rowsOn` makes more heads on an axis. */
 export function attentionInputs(
   b: Bench,
   {
@@ -161,7 +158,7 @@ const SHAPES: readonly (readonly [string, Setting, Heads])[] = [
   ["f16", UNEQUAL, { heads: 2, width: 8, dtype: "f16" }],
 ];
 
-/** The kernels are those of attention, which has samples enough. */
+/** The kernels are attention's kernels, which have enough samples. */
 const KEPT: ReadonlySet<string> = new Set([
   "causal, unequal lengths",
   "groups of heads",

@@ -1,4 +1,4 @@
-// Samples of casts between every two types that have one.
+// Samples for casts between every two types with a cast.
 import { cast } from "./pointwise-forms.js";
 import type { Samples } from "./samples.js";
 import { rounded, within } from "./tolerance.js";

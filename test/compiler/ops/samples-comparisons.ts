@@ -1,4 +1,4 @@
-// Samples of comparisons, of logic, and of `where`.
+// Samples for comparisons, logic and `where`.
 import { comparisons, logic } from "./pointwise-forms.js";
 import type { Samples } from "./samples.js";
 import { exact, within } from "./tolerance.js";

@@ -1,4 +1,4 @@
-// Samples of choices among the entries of the last axis: ties, NaN and infinity, one entry, all of them, none.
+// Samples of choices among the entries of the last axis: ties, NaN and infinity, one entry, all entries, no entry.
 import type { Bench } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";
 import { exact, rounded, within } from "./tolerance.js";
@@ -8,14 +8,14 @@ const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 const UNEQUAL = { batch: 3, tokens: 5, lengths: [2, 5, 0] } as const;
 const SEVEN = { batch: 7, tokens: 3, lengths: [3, 1, 0, 2, 3, 3, 1] } as const;
 
-/** The k best of one row: which, by hand. */
+/** The k best of one row, listed by hand. */
 const best = (scores: readonly number[], k: number, chosen: readonly number[]): Sample<"top_entries"> => ({
   name: `${k} of ${scores.map((s) => (Object.is(s, -0) ? "−0" : s)).join(", ")}`,
   build: (b) => b.node("top_entries", [b.data("f32", [scores.length], scores)], { k, choice: "C" }),
   expected: [chosen],
 });
 
-/** Rows of `among` scores with many equal ones, of which k are chosen. */
+/** Rows with `among` scores, many equal; k entries per row are chosen. */
 const chosenRows = (b: Bench, among: number, k: number, before: readonly number[] = []) =>
   b.node("top_entries", [b.rows(before, [among], "f32", (r) => r.below(Math.ceil(among / 2)))], { k, choice: "C" });
 

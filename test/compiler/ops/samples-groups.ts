@@ -16,7 +16,9 @@ interface Sorted {
   readonly starts: Node;
 }
 
-/** Entries of T's rows, sorted; groups are random, some of them none, unless `only` names the one of all. */
+/**
+ * Sorted entries of T's rows. Groups are random, and some entries have no group, unless `only` names one group for all.
+ */
 function sorted(b: Bench, k: number, groups: number, only?: number): Sorted {
   const group = b.rows([], [k], "u32", (random) => only ?? random.below(groups + 1));
   return results(b, b.node("sort_entries", [group], { groups }));
@@ -180,7 +182,7 @@ export const groupSamples: Samples<Family> = {
       name: "of those that have a group, worked by hand",
       setting: { tokens: 2 },
       build: (b) => {
-        // Entries 0 and 4 have none: the first of a row, and the middle one of the other.
+        // Entries 0 and 4 have no group: the first in one row, and the middle in the other.
         const sort = b.node("sort_entries", [b.rows([], [3], "u32", [9, 0, 1, 1, 2, 0])], { groups: 2 });
         const { entries, rows, place } = results(b, sort);
         const own = [multiplySizes(3, rowsSize("T")), 1];

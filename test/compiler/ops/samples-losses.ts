@@ -1,4 +1,4 @@
-// Samples of the losses of rows.
+// Samples for losses of rows.
 import type { Samples } from "./samples.js";
 import { within } from "./tolerance.js";
 

@@ -19,7 +19,7 @@ const top = (k: Size, parent = "T"): CountRule => ({ kind: "top", parent, k });
 const above: CountRule = { kind: "above", parent: "T", expected: rational(1, 8) };
 const span = (start: Size, stop: Size | null, parent = "T"): CountRule => ({ kind: "span", parent, start, stop });
 
-/** The k best of one sequence: which, by hand. */
+/** The k best of one sequence, listed by hand. */
 const best = (
   scores: readonly number[],
   k: number,
@@ -75,7 +75,7 @@ const writes = <K extends "put" | "set">(op: K, dtypes: readonly DType[]): reado
   ];
 };
 
-/** Scores of E columns, few of them unlike. */
+/** Scores in E columns, with few distinct values. */
 const columns = (b: Bench, E: number): Node => b.rows([], [E], "f32", (r) => r.below(9) - 4);
 
 type Family = "top" | "top_rows" | "above" | "span" | "join" | "take" | "put" | "set" | "route_mask";

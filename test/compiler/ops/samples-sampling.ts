@@ -1,4 +1,4 @@
-// Samples of the choice of the next token, and of the set of those that were seen.
+// Samples for choosing the next token, and for the set of seen tokens.
 import type { Node } from "../../../src/compiler/ir/graph.js";
 import { axisSize } from "../../../src/ground/size/size.js";
 import { SAMPLING_COLUMNS, seenWords } from "../../../src/ground/numerics/sampling.js";

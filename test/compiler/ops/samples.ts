@@ -65,14 +65,14 @@ export function caseOf(op: OpName, sample: Sample): Case {
   return bench.finish(sample.build(bench), `${op}: ${sample.name}`);
 }
 
-/** FNV-1a, so that each sample has random values of its own. */
+/** FNV-1a, so that every sample has different random values. */
 function seedOf(text: string): number {
   let hash = 0x811c9dc5;
   for (const c of text) hash = Math.imul(hash ^ c.charCodeAt(0), 0x01000193) >>> 0;
   return hash;
 }
 
-/** What is checked of one of several samples in one test: where it fails, the sample is named. */
+/** Checks a sample; on failure, the message names the sample. */
 export function named<T>(name: string, check: () => T): T {
   try {
     return check();

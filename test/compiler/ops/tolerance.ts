@@ -25,7 +25,9 @@ export const divided: Tolerance = {
   absolute: 1e-37,
   why: "WGSL's division may be wrong by 2.5 units of the last place, and flush subnormals",
 };
-/** exp(x) may be wrong by 3 + 2|x| units; what is made of it is held to what devices do. */
+/**
+ * exp(x) may be wrong by 3 + 2|x| units; results of later operations are compared with the tolerance of real devices.
+ */
 export const exponential: Tolerance = {
   relative: 3e-6,
   absolute: 1e-7,

@@ -22,9 +22,7 @@ export interface NewOperator {
   readonly record: OpDef<PlainPointwiseOp> | OpDef<OpName, "kernel">;
   /** In the language. */
   readonly builtin: Builtin;
-  /**
-   * Of an operator with kernels of its own: the operation and how it becomes nodes, the spec, and the kernel's file.
-   */
+  /** For an operator with a kernel: the language's operation and its lowering, the spec, and the kernel's file. */
   readonly own?: {
     readonly operation: Operation<never>;
     readonly lowering: (cx: Lowering, value: Value) => Placed;

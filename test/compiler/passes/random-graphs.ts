@@ -36,7 +36,7 @@ const CONSTANTS = [0, -0, 1, -1, 2, 0.5];
 const UNARY = ["neg", "abs", "tanh", "stop_gradient", "sigmoid"] as const satisfies readonly OpName[];
 const BINARY = ["add", "sub", "mul", "div", "min", "max"] as const satisfies readonly OpName[];
 
-/** What instructions may read beside values: starts by axis, and of each route its index and its axis. */
+/** Operands of instructions, besides values: starts by axis, and each route's index and axis. */
 interface Routes {
   readonly starts: ReadonlyMap<string, Node>;
   readonly routes: readonly { readonly axis: string; readonly index: Node }[];
@@ -212,7 +212,7 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
       const chosen = dim >= 0 && dim < rank - 1 && !other && c % 2 === 0;
       const of = chosen ? take(x) : x;
       const square = make("sum", [make("powi", [of], { exponent: 2 })], { axes: [rank - 1], keep: true });
-      // Beside a score of all rows.
+      // A bias from a score of all rows, for some.
       const bias = chosen && c % 4 === 0 ? take(make("sum", [x], { axes: [rank - 1], keep: true })) : constant(0.5);
       return make("mul", [of, make("rsqrt", [make("add", [square, make("abs", [bias], {})], {})], {})], {});
     }

@@ -45,7 +45,7 @@ export const groupCases: readonly RuleCase[] = [
       // over something else than entries
       `${entries}
 %4 = sum {"axes":[2],"keep":false}(%3)`,
-      // a sum of entries and others
+      // a sum over entries plus another value
       `${entries}
 %4 = reshape {"shape":["rows(T)",2,1]}(%q)
 %5 = add(%3, %4)
@@ -103,7 +103,7 @@ ${stack("v", 16)}
 %4 = add(%1, %2)
 %5 = add(%4, %3)
 %6 = sum_entries(%5, %p, %o)`,
-      // a stack that is also read as it lies
+      // a stack that another node reads too
       `${sorted}
 ${stack("u", 16)}
 ${stack("v", 16)}
@@ -113,7 +113,7 @@ ${stack("v", 16)}
 %4 = grouped_matmul {"transposed":false}(%3, %v, %n)
 %5 = add(%2, %4)
 %6 = sum_entries(%5, %p, %o)`,
-      // matrices that no device binds beside each other
+      // matrices too large to bind together
       `${sorted}
 ${stack("u", 4_194_304)}
 ${stack("v", 4_194_320)}

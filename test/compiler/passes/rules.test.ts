@@ -1,4 +1,4 @@
-// Each rewrite rule alone: where it fires, what it makes, what it spares.
+// Each rewrite rule alone: graphs that change, with the result, and graphs that stay unchanged.
 import { describe, expect, it } from "vitest";
 import type { Graph } from "../../../src/compiler/ir/graph.js";
 import { parseGraph } from "../../../src/compiler/ir/parse.js";

@@ -294,7 +294,7 @@ describe("packing", () => {
     expect(packed.shape).toEqual(shape.map((s, d) => (d === tokenDim ? 5 : s)).filter((_, d) => d !== batchDim));
     const back = unpackRows(packed, packing, starts, 4);
     expect(packRows(back, packing, starts)).toEqual(packed);
-    // What exists is as it was, the rest zero.
+    // Existing rows are unchanged, the rest is zero.
     const at = (i: number, d: number): number =>
       Math.floor(i / shape.slice(d + 1).reduce((a, b) => a * b, 1)) % shape[d]!;
     const existing = x.data.map((v, i) =>

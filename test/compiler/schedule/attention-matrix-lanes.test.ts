@@ -57,7 +57,7 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
               if (share({ member }) === (column % (t.keys / 4)) % c["SHARING"]!)
                 summed.push(...range(4).map((i) => row * c["COLUMNS_V"]! + 4 * column + i));
           }
-        // The rows that its units read are those that its lanes wrote.
+        // A subgroup's units read exactly the rows that its lanes wrote.
         const first = strip({ subgroup, j: 0 }) / c["STRIDE_W"]!;
         expect(sorted([...rows])).toEqual(range(t.m).map((i) => first + i));
       }
@@ -144,7 +144,7 @@ describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
       const value = at(/put\(FIRST_VALUES \+ (.+), eight\(/g, "i", "q");
       const values = range(c["VALUE_PLACES"]!).flatMap((i) => range(4).map((q) => value({ i, q })));
       expect(sorted(values)).toEqual(cells(c["COLUMNS_V"]!, t.keys / 8, c["STRIDE_V"]!));
-      // All of a lane's are as many as there are.
+      // Together, the lanes have a register for every place.
       for (const [each, places] of [
         ["QUERIES_EACH", "QUERY_PLACES"],
         ["KEYS_EACH", "KEY_PLACES"],

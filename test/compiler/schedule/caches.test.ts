@@ -18,7 +18,7 @@ describe("what a product sets in caches", () => {
 %place = append {"axis":"T"}(%count, %starts, %cstarts)
 %added = counts(%starts)\n%counted = add(%count, %added)\nstate "count" u32[B] = zeros next %counted
 %pos = positions {"axis":"T"}(%starts)`;
-  /** Keys and queries as columns of one product. */
+  /** A matmul computes keys and queries as columns of the same result. */
   const PRODUCT = `${weight("w", [4, 16])}\n%p = matmul {"transposed":false}(%x, %w)
 %q = slice {"axis":1,"start":0,"stop":8}(%p)\n%k = slice {"axis":1,"start":8,"stop":16}(%p)\n%sq = exp(%q)\nresult "sq" = %sq [B, T, 8] packed T 0 1`;
   const heads = (from: string, to: string): string => `%${to} = reshape {"shape":["rows(T)",2,4]}(%${from})`;

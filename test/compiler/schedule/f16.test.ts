@@ -1,4 +1,4 @@
-// Which values a plan keeps in memory as f16, and what that leaves of memory.
+// The values that a plan stores as f16, and the memory that this saves.
 import { describe, expect, it } from "vitest";
 import { compile, type CompileOptions } from "../../../src/compiler/compile.js";
 import type { Program } from "../../../src/runtime/program/program.js";
@@ -63,10 +63,10 @@ describe("what is stored as f16", () => {
   it("is all that kernels hand to kernels, but the stream and the sums of norms", () => {
     const max = { B: 1, T: 512 };
     const [full, small] = [memoryOf(programOf(DENSE), { max }), memoryOf(inF16(DENSE), { max })];
-    // The 256 inside the network, and q, k and v of 64 each; a sum of squares, and streams where no room is left beside
-    // those, stay as they were.
+    // The 256 inside the network, and q, k and v with 64 each; a sum of squares stays f32, and so do streams if no
+    // other memory is free.
     expect(full.activations).toBe(512 * 4 * (256 + 3 * 64 + 64 + 1));
-    // One stream lies in the room of two that are half as large.
+    // A stream reuses the memory of two values, each half as large.
     expect(small.activations).toBe(512 * (2 * (256 + 3 * 64 + 64) + 4 * (64 + 1)));
     expect([small.inputs, small.results, small.tables]).toEqual([full.inputs, full.results, full.tables]);
   });

@@ -1,4 +1,4 @@
-// Which small dispatches become one, in which order.
+// Joins small dispatches: the choice of dispatches and their order.
 import { describe, expect, it } from "vitest";
 import { emit } from "../../../src/compiler/codegen/emit.js";
 import { kernelFiles } from "../../../src/ground/embedded.js";
@@ -58,7 +58,7 @@ const step = (
 });
 const large = { workgroups: rowsSize("T") };
 
-/** The steps by name; of a joined one its kernels in order, behind a bar where one waits for those before. */
+/** The steps by name; for a joined step, the kernels in order, with a bar before a kernel that waits. */
 const joined = (steps: readonly StoredStep[], target = GPU): readonly string[] =>
   joinDispatches(steps, target, AXES, new Map()).map((s) => {
     if (s.kind !== "dispatch") return s.kind;

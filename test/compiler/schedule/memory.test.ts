@@ -44,7 +44,7 @@ const dispatch = (buffers: readonly Storage[], packed: ReadonlySet<Storage> = ne
   return { kind: "dispatch", kernel, buffers, uniforms: [], workgroups: 1 };
 };
 
-/** A program as memory sees it: each step writes one new value and reads up to three older ones. */
+/** A program, reduced to memory accesses: each step writes one new value and reads up to three older ones. */
 const programs = fc.array(
   fc.record({
     size: fc.nat(SIZES.length - 1),

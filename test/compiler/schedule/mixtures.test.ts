@@ -32,7 +32,7 @@ function normed(setting: Setting, sizes: MixtureSizes) {
   return b.finish(mixture(b, norm, sizes, x), "mixture");
 }
 
-/** Operators of a router behind `score`, by the kernels that compute them. */
+/** The kernel files that compute a router's operators after `score`. */
 const files = (build: (b: Bench, logits: Node) => Node): readonly string[] => {
   const b = new Bench({ tokens: 5 }, 3);
   return schedule(b.finish(build(b, b.rows([], [8])), "router").graph, PORTABLE).steps.map((s) =>
@@ -84,7 +84,7 @@ describe("a choice of entries", () => {
   });
 });
 
-/** The kernels of a mixture behind a norm, with these parameters of `MoE`; what it chose is observed. */
+/** The kernels for a mixture after a norm, with these parameters of `MoE`; what it chose is observed. */
 const dispatches = (experts: number, parameters: string, program: ProgramName = "infer"): readonly string[] => {
   const source = `import { Embedding, MoE, RMSNorm, SwiGLU } from "std"
 model M(dim: int = 32) {

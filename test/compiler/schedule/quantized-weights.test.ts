@@ -23,7 +23,7 @@ const formOf = ({ weights }: Program, path: string): readonly string[] => [
 describe("which weights", () => {
   it("are those of products and tables whose depth is whole blocks, whatever their number of columns", () => {
     const program = compile(MOBY.source, { set: MOBY.set, precision: { weights: "q4" } }).program!;
-    // 97 rows of 64, which are the columns of the tied product.
+    // 97 rows with depth 64: the columns of the tied product.
     expect(formOf(program, "embed.table")).toEqual(["q4"]);
     expect(formOf(program, "layers.0.inner.mlp.down.weight")).toEqual(["q4"]);
     const narrow = compile(MOBY.source, { set: { ...MOBY.set, dim: 48, heads: 4 }, precision: { weights: "q4" } });
@@ -86,7 +86,7 @@ describe("on the device", { timeout: 180_000 }, () => {
   };
   const initial = (w: ProgramWeight): Float32Array => initialValues(w, 3) as Float32Array;
   const largest = (values: ArrayLike<number>): number => Math.max(...Array.from(values, Math.abs));
-  /** The device's own kernels, those for GPUs, and those that need nothing. */
+  /** The device's own kernels, kernels for GPUs, and kernels that need no feature. */
   const targets = (): readonly CompileOptions[] => [
     { target: device.target },
     { target: { ...device.target, device: "discrete", subgroups: null } },

@@ -35,9 +35,7 @@ const axes: readonly Axis[] = [
 ];
 const [B, T, N] = [axisSize("B"), axisSize("T"), rowsSize("T")];
 
-/**
- * A graph as numbers: the widths of its inputs, what is done, and which values the caller reads beside the last ones.
- */
+/** A graph as numbers: the widths of its inputs, the steps, and further values that the caller reads. */
 export interface Plot {
   readonly widths: readonly [number, number];
   readonly steps: readonly Instruction[];

@@ -1,4 +1,4 @@
-// Steps of random graphs that know of tokens: routes taken and put back, heads, rotations by position, attention.
+// Random graph steps on sequences: routes taken and put back, heads, rotations by position, attention.
 import { typeOf, type Node } from "../../../src/compiler/ir/graph.js";
 import { equalShapes, inputsFor, packedAxis } from "../../../src/compiler/ir/typing.js";
 import { rowsSize, type Size } from "../../../src/ground/size/size.js";

@@ -65,7 +65,7 @@ const unary: Maker = (world, a, b) => {
   return x ? [world.emit.node(UNARY[b % UNARY.length]!, [x], {})] : [];
 };
 
-/** Two of one shape, or one that broadcasts to the other. */
+/** Operands with equal shapes, or with a shape that broadcasts to the other. */
 const binary: Maker = (world, a, b, c) => {
   const x = operand(world, a);
   if (!x) return [];
@@ -158,7 +158,7 @@ const cast: Maker = (world, a, b) => {
     case 0:
       return [f32(emit.node("cast", [x], { dtype: "f16" }))];
     case 1:
-      // Continuous, so that rounding flips nothing.
+      // A continuous function: rounding cannot flip a branch.
       return [
         emit.node(
           "where",
@@ -268,7 +268,7 @@ function fitsIn(node: Node): boolean {
   );
 }
 
-/** What a step makes of the values there are; nothing where none of them fits. */
+/** The nodes that a step makes from existing values; none if no value fits. */
 export function made([kind, a, b, c]: Instruction, world: World): readonly Node[] {
   return MAKERS[kind % MAKERS.length]!(world, a, b, c).filter((n): n is Node => n !== null && fitsIn(n));
 }

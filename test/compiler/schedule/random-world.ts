@@ -1,4 +1,4 @@
-// What the steps of random graphs work with: the values there are, and what is asked of one as an operand.
+// The world of random graphs: its values, and the choice of operands.
 import type { Emit } from "../../../src/compiler/ir/build.js";
 import { typeOf, type Node } from "../../../src/compiler/ir/graph.js";
 import { packedAxis } from "../../../src/compiler/ir/typing.js";
@@ -29,7 +29,7 @@ export type Maker = (world: World, a: number, b: number, c: number) => readonly 
 /** Of weights and inputs. */
 export const WIDTHS = [1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 36, 64, 70] as const;
 
-/** An operand: nine times of ten one of the last few. */
+/** An operand: in nine of ten cases one of the last four values. */
 export function operand({ values }: World, n: number, fits: (node: Node) => boolean = () => true): Node | null {
   const found = values.filter((v) => typeOf(v).dtype === "f32" && fits(v));
   if (found.length === 0) return null;
@@ -39,7 +39,7 @@ export function operand({ values }: World, n: number, fits: (node: Node) => bool
 
 export const isMatrixLike = (node: Node): boolean => typeOf(node).shape.length >= 2;
 export const last = (node: Node): Size => typeOf(node).shape.at(-1)!;
-/** The dimension of the rows of sequences; −1 where there is none or several. */
+/** The dimension of a sequence's rows; −1 if no dimension or several have rows. */
 export const rowDim = (node: Node): number => {
   const { shape } = typeOf(node);
   const packed = shape.flatMap((s, d) => (packedAxis(s) === null ? [] : [d]));
@@ -50,7 +50,7 @@ export const rowDim = (node: Node): number => {
 export const axisOf = (node: Node): string | null =>
   rowDim(node) < 0 ? null : packedAxis(typeOf(node).shape[rowDim(node)]!);
 
-/** One of the routes that choose among its rows. */
+/** A route over the rows of a node. */
 export function routeOf({ routes }: World, node: Node, n: number): Route | null {
   const found = routes.filter((r) => r.parent === axisOf(node));
   return found.length === 0 ? null : found[n % found.length]!;

@@ -28,12 +28,12 @@ const set = (x: string, index: string, rows: string, to: string): string =>
 const shown = (sum: string, to: string): string =>
   `%${to} = tanh(%${sum})\nresult "${to}" = %${to} [B, T, 1] packed T 0 1`;
 
-/** A stream of so many columns, with rows of it chosen twice over. */
+/** A stream of 64 columns, and two choices of rows. */
 const HEAD = `${weight("w", [4, 64])}\n${weight("gain", [64])}\n%p = matmul {"transposed":false}(%x, %w)
 %score = sum {"axes":[1],"keep":false}(%x)\n%half = constant {"value":0.1,"dtype":"f32","shape":[]}()\n%less = neg(%score)
 %above = above {"axis":"K"}(%score, %half, %starts)\n%i = pick {"result":0}(%above)\n%ks = pick {"result":1}(%above)\nstarts K = %ks
 %below = above {"axis":"L"}(%less, %half, %starts)\n%j = pick {"result":0}(%below)\n%ls = pick {"result":1}(%below)\nstarts L = %ls`;
-/** What rows become, by products that do not read them where they are written. */
+/** New rows, computed by products that read other rows than the store writes. */
 const rows = (
   of: string,
   at: string,
@@ -42,7 +42,7 @@ const rows = (
 %${to}x = take {"dim":0}(%x, %${at})\n%${to}h = matmul {"transposed":false}(%${to}x, %${to}w)\n%${to}t = take {"dim":0}(%${of}, %${at})
 %${to}g = tanh(%${to}h)\n%${to}u = matmul {"transposed":false}(%${to}g, %${to}v)\n%${to} = add(%${to}t, %${to}u)`;
 const ROWS = rows("p", "i", "n");
-/** Rows that owe nothing to those that were there. */
+/** Rows computed without the stored stream. */
 const fresh = (at: string, to: string): string =>
   `${weight(`${to}w`, [4, 64])}\n%${to}x = take {"dim":0}(%x, %${at})\n%${to}h = matmul {"transposed":false}(%` +
   `${to}x, %${to}w)\n%${to} = tanh(%${to}h)`;

@@ -1,5 +1,5 @@
-// States take their new values in the memory of the old ones: which plans copy, and that what runs means what the
-// reference says.
+// States take their new values in the memory of the old ones: checks copies in plans, and results against the
+// reference.
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { emit } from "../../../src/compiler/codegen/emit.js";
@@ -134,8 +134,8 @@ const CASES: readonly (readonly [name: string, graph: Graph, copies: number])[] 
 ];
 
 /**
- * Graphs that the verifier refuses, as fusion may leave them: the reader of the old value stays behind, and the new one
- * is copied.
+ * Graphs that the verifier refuses but fusion may produce: the reader of the old value stays behind, and the new one is
+ * copied.
  */
 const BEHIND: typeof CASES = [
   [

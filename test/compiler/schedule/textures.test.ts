@@ -42,7 +42,7 @@ block Embed(vocabulary: int, dim: int) {
   logits(x: f32[B, T, dim]) -> f32[B, T, vocabulary] { x @ transpose(table) }
 }`;
 
-/** Sizes of whole blocks, of which slots are several rows of texels and part of one. */
+/** Sizes of whole blocks, whose slots are several rows of texels and a partial row. */
 const BLOCKS = { dim: "96", hidden: "288" };
 
 function made(target: Target, options: Parameters<typeof compile>[1] = {}): Program {

@@ -72,7 +72,7 @@ describe("on the device", { timeout: 60_000 }, () => {
       const rng = random(8);
       for (const [name, source, set] of [
         ["moby", MOBY, SET],
-        // Rows that are no fours, and columns that are none: read one by one.
+        // Neither rows nor columns are multiples of four: read one by one.
         [
           "odd",
           "model Odd() { weight e: f32[7, 5] = normal(1)\n weight w: f32[5, 9] = normal(1)\n forward(t: u32[B, T " +

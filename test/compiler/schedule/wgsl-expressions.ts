@@ -18,7 +18,7 @@ export function expressionOf(wgsl: string, names: readonly string[]): Expression
 export interface KernelExpressions {
   /** The expression that a pattern finds in the body, in one place. */
   readonly one: (pattern: RegExp) => string;
-  /** The kernel's constants, given those of its parameters. */
+  /** Computes the kernel's constants from its parameters' constants. */
   readonly constantsOf: (given: Numbers) => Numbers;
 }
 

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { readToEnd } from "../../../src/ground/files/regular-node.js";
 
-/** Gives `bytes` numbered bytes, `most` at a time; the buffers that it was lent. */
+/** Reads `bytes` numbered bytes, `most` at a time, and records the buffers that it was lent. */
 function trickle(bytes: number, most: number) {
   const lent = new Set<ArrayBufferLike>();
   let given = 0;

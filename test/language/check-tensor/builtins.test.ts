@@ -1,4 +1,4 @@
-// Built-in functions: what each accepts, the type it gives, and what it refuses.
+// Built-in functions: accepted arguments, result types, and refused arguments.
 import { describe, expect, it } from "vitest";
 import { acceptedBuiltins, HEADS, K, Q } from "./accepted.js";
 import { operators, pointed, tell, type Setting } from "./harness.js";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { pointed, tell, type Setting } from "./harness.js";
 
-/** Of eight scores a token: two chosen, three chosen, one chosen, and what they take. */
+/** Eight scores a token: choices of two, three and one entry, and taken values. */
 const C: Setting = {
   before:
     "c = top(x, 2, axis: -1)\nd = top(-x, 2, axis: -1)\nthree = top(x, 3, axis: -1)\none = top(x, 1, axis: -1)\n" +
@@ -24,7 +24,7 @@ const accepted: readonly (readonly [expr: string, type: string])[] = [
   ["take(x > 0, c)", "bool[B, T, 2]"],
   ["put(x, c, 2 * p)", "f32[B, T, 8]"],
   ["put(x, c, p[..., 0:2])", "f32[B, T, 8]"],
-  // Entries of one choice combine, as do those of none.
+  // Entries of equal choices combine, and so do entries that belong to no choice.
   ["p * p + sum(p, axis: -1, keep: true)", "f32[B, T, 2]"],
   ["softmax(p)", "f32[B, T, 2]"],
   ["p[..., None] * x[..., None, :]", "f32[B, T, 2, 8]"],

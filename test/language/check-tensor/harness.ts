@@ -13,7 +13,7 @@ export interface Setting {
   readonly phase?: Phase;
 }
 
-/** What most expressions here speak of. */
+/** Inputs for most expressions here. */
 export const INPUTS =
   "x: f32[B, T <= 64, 8], h: f32[B, T <= 64, 4, 6], s: f32[B, T <= 64], tokens: u32[B, T], signed: i32[B, T], " +
   "half: f16[B, T, 8], other: f32[B, S <= 32, 8], flat: f32[B, 8]";
@@ -41,7 +41,7 @@ export function tell(expr: string, setting: Setting = {}): Outcome {
 
 export function tellSource(text: string, phase: Phase = "infer"): Outcome {
   const { model, diagnostics: all } = check({ file: "t.mod", text }, { phase, read: () => null });
-  // Models of one expression declare more weights than it reads.
+  // The model declares more weights than its expression reads.
   const diagnostics = all.filter((d) => d.code !== "unread-weight");
   const value = model?.observes[0]?.value;
   const codes = diagnostics.map((d) => d.code);

@@ -13,7 +13,7 @@ import { reachable, rootsOf } from "../../../src/language/check/model-values.js"
 import { EXTENTS, given, LENGTHS, type Given } from "./given.js";
 import { INPUTS, tell } from "./harness.js";
 
-/** One sequence of a batch, cut to its own length on T; other axes are whole. */
+/** Cuts out a sequence of a batch, up to its own length on T; other axes are whole. */
 function alone(model: Model, inputs: ReadonlyMap<string, Given>, b: number): Map<string, Given> {
   return new Map(
     model.inputs.map(({ name, type }) => {
@@ -48,7 +48,7 @@ describe("accepted expressions", () => {
     ...acceptedRouting,
   ])) {
     it(`${expr} has the shape of its type, and each sequence is by itself`, () => {
-      // Lengths are of one axis, so `other`, along S, is an input of the expressions that read it alone.
+      // Lengths apply to one axis: `other`, along S, is an input only if the expression reads it.
       const alike = /\bother\b/.test(expr) || setting?.inputs !== undefined;
       const inputsOf = alike ? {} : { inputs: INPUTS.replace("other: f32[B, S <= 32, 8], ", "") };
       const { model } = tell(expr, { ...setting, ...inputsOf });

@@ -1,4 +1,4 @@
-// Operators on tensors: what each accepts, the type it gives, and what it refuses.
+// Operators on tensors: accepted operands, result types, and refused operands.
 import { describe, expect, it } from "vitest";
 import { acceptedOperators } from "./accepted.js";
 import { operators, pointed, tell, type Setting } from "./harness.js";

@@ -27,7 +27,10 @@ const nested = (depth: number, inner: string): string =>
 const SHARED = `const a0 = [1, 2]\n${lines(60, (i) => `const a${i + 1} = [a${i}, a${i}]`)}`;
 const SHARED_MEMBERS = `  b0: Holder()\n${lines(60, (i) => `  b${i + 1}: [b${i}, b${i}]`)}`;
 
-/** Each passes a limit; what the message says of it. `again`: in a soak, for others pass that limit as it does. */
+/**
+ * Each text passes a limit; `says` matches the message. `again`: runs in a soak only, because another text passes the
+ * same limit similarly.
+ */
 const REFUSED: Readonly<Record<string, { readonly text: string; readonly says: RegExp; readonly again?: true }>> = {
   "functions that call the one before twice": {
     text: model(

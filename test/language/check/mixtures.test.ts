@@ -9,7 +9,7 @@ model M() {
   forward(x: f32[B, T, 16]) -> f32[B, T, 16] { mlp(x) }
 }`;
 
-/** The one diagnostic: its code, message, and the text that it and its notes point at. */
+/** The one diagnostic: its code, message, and the source text at its span and at the spans of its notes. */
 function refused(args: string) {
   const source = text(args);
   const { diagnostics } = checked(source);

@@ -1,5 +1,5 @@
-// What `modc check` says beside the findings of one phase: warnings that are meant, weights that nothing reads, why a
-// model cannot generate.
+// `modc check` also reports more than the findings of a phase: warnings that are meant, weights that nothing reads, why
+// a model cannot generate.
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { check, type Checked } from "../../../src/language/check/check.js";

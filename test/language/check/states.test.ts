@@ -1,4 +1,4 @@
-// States and their updates in the checker: what they are, where they count, and what the model says of them.
+// States and their updates in the checker: their types, the phases in which they count, and their entries in the model.
 import { describe, expect, it } from "vitest";
 import { reachable, rootsOf } from "../../../src/language/check/model-values.js";
 import { checked, codesOf, modelOf, told } from "./harness.js";

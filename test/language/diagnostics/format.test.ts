@@ -23,7 +23,7 @@ describe("diagnostics bring their sources along", () => {
     ]) {
       expect(formatDiagnostics(diagnostics)).toContain(`m.mod:2:40: error[unknown-name]: `);
       expect(formatDiagnostics(diagnostics)).toContain(frame);
-      // Some of them, in another list, are as good.
+      // A filtered copy of the list prints the same.
       expect(formatDiagnostics(diagnostics.filter((d) => d.severity === "error"))).toContain(frame);
     }
   });

@@ -16,7 +16,7 @@ import { processorTime } from "../../processor-time.js";
 const inFunction = (s: string): string => `block A() {\n  forward() {\n    ${s}\n  }\n}\n`;
 const codes = (text: string): string[] => [...new Set(parse({ file: "a.mod", text }).diagnostics.map((d) => d.code))];
 
-/** What nests: k levels of it, besides those of the block and the function. */
+/** Nested constructs: k levels, in addition to the levels of block and function. */
 const NESTS: Readonly<Record<string, (k: number) => string>> = {
   parentheses: (k) => inFunction(`y = ${"(".repeat(k)}1${")".repeat(k)}`),
   calls: (k) => inFunction(`y = ${"f(1, a: ".repeat(k)}1${")".repeat(k)}`),
@@ -30,7 +30,7 @@ const NESTS: Readonly<Record<string, (k: number) => string>> = {
   "members in conditions": (k) => `block A() {${"if c { ".repeat(k)}q: B()${" }".repeat(k)}}`,
   "kinds of lists": (k) => `block A(x: ${"[".repeat(k)}int${"]".repeat(k)}) { }`,
 };
-/** What makes levels of one expression. */
+/** Chains that add levels to an expression. */
 const CHAINS: Readonly<Record<string, (k: number) => string>> = {
   sums: (k) => inFunction(`y = 1${" + 1".repeat(k)}`),
   powers: (k) => inFunction(`y = 1${" ^ 1".repeat(k)}`),

@@ -178,7 +178,7 @@ const declaration = fc.oneof(
     .map(([k, n, p, m]) => `${k} ${n}(${p.join(", ")}) ${m}`),
 );
 
-/** The text of a program that parses; what it means is another matter. */
+/** The text of a program that parses; whether it also checks is not tested. */
 export const program: fc.Arbitrary<string> = fc.array(declaration, { maxLength: 4 }).map((d) => `${d.join("\n")}\n`);
 
 const OPENERS: ReadonlySet<t.TokenType> = new Set([t.LParen, t.LBracket, t.LBrace]);

@@ -23,7 +23,10 @@ const TOLERANCE = 1e-4;
 /** A step whose best token is ahead by less could go either way: such a step is passed over. */
 const LEAST_MARGIN = 20 * TOLERANCE;
 
-/** Of each step of a text: the best token after what is before it, and by how much it is ahead of the next. */
+/**
+ * The best token at each step of a text, and its lead over the second best. the best token after what is before it, and
+ * by how much it is ahead of the next.
+ */
 interface Greedy {
   readonly tokens: readonly number[];
   readonly ahead: readonly number[];

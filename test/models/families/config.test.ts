@@ -6,7 +6,7 @@ import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { check } from "../../../src/language/check/check.js";
 import { VARIANTS, type Config } from "./folders.js";
 
-/** As HuggingFaceTB/SmolLM2-135M publishes it. */
+/** The configuration that HuggingFaceTB/SmolLM2-135M publishes. */
 const SMOLLM2: Config = {
   architectures: ["LlamaForCausalLM"],
   attention_bias: false,

@@ -1,4 +1,4 @@
-// The weights of a folder as the reference takes them.
+// A folder's weights, in the form that the reference takes.
 import type { Program } from "../../../src/runtime/program/program.js";
 import { matchWeights, readWeight } from "../../../src/runtime/index.js";
 import { openWeights } from "../../../src/runtime/node.js";

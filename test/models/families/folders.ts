@@ -43,7 +43,7 @@ export interface Variant {
   readonly config: Config;
   readonly dtype: "F32" | "F16" | "BF16";
   readonly shards: number;
-  /** Parameters of the model that its file is read for. */
+  /** Parameters for the `.mod` text that modc writes from the configuration. */
   readonly set?: Readonly<Record<string, string>>;
 }
 
@@ -152,7 +152,7 @@ export const VARIANTS: readonly Variant[] = [
   },
 ];
 
-/** Keys and shapes of a checkpoint of that configuration. */
+/** The tensor names and shapes for a checkpoint with this configuration. */
 export function tensorsOf(c: Config): readonly { readonly key: string; readonly shape: readonly number[] }[] {
   const n = (name: string): number => c[name] as number; // as the variants above have them
   const [dim, hidden, vocab, heads, kvHeads] = [

@@ -13,7 +13,7 @@ const read = (config: unknown) => parseGenerationConfig(JSON.stringify(config));
 
 describe("a generation_config.json", () => {
   it("says which tokens end a text, and how tokens are drawn", () => {
-    // As Qwen/Qwen3-0.6B publishes it.
+    // The configuration that Qwen/Qwen3-0.6B publishes.
     const qwen = {
       bos_token_id: 151643,
       do_sample: true,

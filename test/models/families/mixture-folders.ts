@@ -1,4 +1,4 @@
-// Small mixtures of experts as Hugging Face stores them: a configuration of each family, and the keys of its weights.
+// Small mixtures of experts in Hugging Face's format: a configuration of each family, and the keys of its weights.
 import type { Config, Variant } from "./folders.js";
 
 const SIZES = {
@@ -203,7 +203,9 @@ export const MIXTURES: readonly Variant[] = [
 
 type Tensors = readonly { readonly key: string; readonly shape: readonly number[] }[];
 
-/** Keys and shapes of a checkpoint of such a configuration, with those of layers that guess further ahead. */
+/**
+ * The tensor names and shapes for a checkpoint with this configuration, including layers that predict further ahead.
+ */
 export function mixtureTensors(c: Config): Tensors {
   const n = (name: string): number => c[name] as number; // as the variants above have them
   const [dim, vocab] = [n("hidden_size"), n("vocab_size")];

@@ -31,7 +31,7 @@ export const ouroAt = (threshold: number, keys: "own" | "all"): Variant => ({
   set: { keys: `"${keys}"` },
 });
 
-/** What a layer has beside that of other families, and the gate. */
+/** Tensors that other families lack: two norms of each layer, and the gate. */
 const tensors: typeof tensorsOf = (c) => [
   ...tensorsOf(c).flatMap((tensor) =>
     /layernorm/.test(tensor.key)

@@ -1,6 +1,6 @@
-# What the values of quantized blocks are, from the description of ggml's types, bit by bit: an account of its own, which
-# shares nothing with what modc reads them by. Standard input has {type: hexadecimal blocks}; answers are f32 in
-# hexadecimal, little-endian. Each step is rounded to f32, as ggml computes.
+# What the values of quantized blocks are, from the description of ggml's types, bit by bit: a separate account, which
+# shares no code with modc's reader. Standard input has {type: hexadecimal blocks}; answers are f32 in hexadecimal,
+# little-endian. Each step is rounded to f32, as ggml computes.
 import json
 import struct
 import sys

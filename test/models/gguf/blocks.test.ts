@@ -9,7 +9,7 @@ import { cases } from "../../soak.js";
 import { file, tensor, textKey } from "./files.js";
 import { askPython, hasPython, pythonNote } from "./python.js";
 
-/** Random bytes, with scales that are numbers: no infinities, some so small that they have fewer bits. */
+/** Random bytes, with scales that are numbers: finite, and some are subnormal. */
 function blocksOf(bytes: number, halves: readonly number[], count: number): Uint8Array {
   const rng = random(bytes);
   const out = Uint8Array.from({ length: bytes * count }, () => rng.below(256));

@@ -18,7 +18,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 const place = (name: string): string => join(root, name);
 const [FILE, FOLDER] = [place("small.gguf"), place("folder")];
 
-/** What a command prints, where it succeeds. */
+/** A command's output; fails if the command fails. */
 async function printed(...words: readonly string[]): Promise<string> {
   const { status, stdout, stderr } = await run(words);
   expect(status, `${words.join(" ")}\n${stderr}`).toBe(0);

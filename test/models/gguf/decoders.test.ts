@@ -111,7 +111,7 @@ const USUAL: Readonly<Record<string, Uint8Array>> = {
 const EMBEDDING = tensor("token_embd.weight", [32, 6]);
 const LAYER = tensor("blk.0.attn_norm.weight", [32], 0, 768);
 
-/** A file of those keys, with others in their place or beside them; null leaves one out. */
+/** A header with the usual keys, changed and extended by `more`; null leaves one out. */
 const headerOf = (
   more: Readonly<Record<string, Uint8Array | null>>,
   tensors = [EMBEDDING, LAYER],

@@ -5,7 +5,7 @@ export const u8 = (...values: readonly number[]): Uint8Array => Uint8Array.from(
 export const u32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);
 export const f32 = (value: number): Uint8Array => new Uint8Array(Float32Array.of(value).buffer);
 export const u64 = (value: number | bigint): Uint8Array => new Uint8Array(BigUint64Array.of(BigInt(value)).buffer);
-/** A text behind its length, which may be another than it has. */
+/** A string after its length; `length` may be wrong. */
 export const text = (value: string | Uint8Array, length?: number | bigint): Uint8Array => {
   const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
   return joined(u64(length ?? bytes.length), bytes);
@@ -21,7 +21,7 @@ export function joined(...parts: readonly Uint8Array[]): Uint8Array {
   return out;
 }
 
-/** A key, the number of its type, and its value. */
+/** A metadata entry: key, type number, value. */
 export const key = (name: string | Uint8Array, type: number, value: Uint8Array): Uint8Array =>
   joined(text(name), u32(type), value);
 export const textKey = (name: string, value: string): Uint8Array => key(name, 8, text(value));
@@ -41,10 +41,10 @@ export interface Parts {
   readonly version?: number;
   readonly keys?: readonly Uint8Array[];
   readonly tensors?: readonly Uint8Array[];
-  /** Where they are others than there are. */
+  /** Counts in the header, if they differ from the real counts. */
   readonly counts?: { readonly keys?: number | bigint; readonly tensors?: number | bigint };
   readonly alignment?: number;
-  /** Bytes of data behind the header and its padding. */
+  /** The data after the header and its padding, or its size in bytes. */
   readonly data?: number | Uint8Array;
 }
 

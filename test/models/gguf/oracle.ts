@@ -8,7 +8,7 @@ import { pathToFileURL, fileURLToPath } from "node:url";
 import { writeGguf } from "./python.js";
 import { PAGE, VOCABULARIES, type Key } from "./vocabularies.js";
 
-/** What is used of that package. */
+/** The used part of the package's interface. */
 interface Package {
   readonly getLlama: (options: object) => Promise<{
     readonly llamaCppRelease: { readonly release: string };

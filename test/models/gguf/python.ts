@@ -1,10 +1,10 @@
-// Runs the Python scripts of these tests, which are accounts of GGUF files of their own.
+// Runs the Python scripts of these tests, which read and write GGUF files independently of modc.
 import { execFile, spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Key } from "./vocabularies.js";
 
 export const hasPython = spawnSync("python3", ["-c", ""]).status === 0;
-/** Behind the name of tests that need it. */
+/** A suffix for test names, which says why the tests are skipped. */
 export const pythonNote = hasPython ? "" : " (skipped: there is no python3)";
 
 /** What a script prints, given JSON. */

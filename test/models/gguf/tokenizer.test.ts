@@ -46,7 +46,7 @@ describe.skipIf(!hasPython)(`the tokenizer of a GGUF file${pythonNote}`, () => {
       }
     const { tokenizer } = opened.get("gpt2, qwen2")!;
     const tokens = tokenizer.encode("<|im_start|>a<|im_end|>");
-    // one of them is the user's, not one of control
+    // the first is a user-defined token, not a control token
     expect(tokens.map((token) => tokenizer.isSpecial(token))).toEqual([false, false, true]);
     expect(tokenizer.decode(tokens)).toBe("<|im_start|>a");
   });
@@ -113,7 +113,7 @@ function ofFolder(path: string): readonly Key[] {
   ];
 }
 
-/** A file of such keys, read. */
+/** Reads a file with these keys. */
 const read = (keys: readonly Key[]) =>
   ggufTokenizer({ file: "f.gguf", tensors: new Map(), metadata: metadataOf(keys) });
 const metadataOf = (keys: readonly Key[]): GgufHeader["metadata"] =>

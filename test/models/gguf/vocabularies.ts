@@ -72,7 +72,7 @@ export function pieces(more: Parameters<typeof tokenizer>[0] = {}): readonly Key
   });
 }
 
-/** Characters that stand for bytes, as GPT-2 has them. */
+/** GPT-2's characters for the 256 bytes. */
 function byteCharacters(): readonly string[] {
   const shown = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
   let next = 256;

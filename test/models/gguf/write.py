@@ -1,7 +1,7 @@
 # Writes GGUF files of Hugging Face's checkpoint folders, from the format's public description and that of llama.cpp's
-# names: an account of its own, which shares nothing with what modc reads them by. Standard input has a list of jobs:
-# {"folder", "output", "type": F32 | F16 | BF16 | Q8_0 | Q4_0, "version": 2 | 3, "keys": [[key, kind, value], …]}.
-# Without a folder it is a file of keys alone, such as a vocabulary.
+# names: a separate account, which shares no code with modc's reader. Standard input has a list of jobs: {"folder",
+# "output", "type": F32 | F16 | BF16 | Q8_0 | Q4_0, "version": 2 | 3, "keys": [[key, kind, value], …]}. Without a folder
+# it is a file of keys alone, such as a vocabulary.
 import json
 import math
 import os

@@ -1,4 +1,4 @@
-// Tokenizers that may take time without end: what is judged so, where it runs, and how it ends.
+// Tokenizers that may take unlimited time: which are detected, where they run, and how their work ends.
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -42,7 +42,7 @@ describe("the tokenizer of a checkpoint", () => {
   });
 
   it("of GPT-2 has the ids of its package, and gives the text back", async () => {
-    // its own form; it takes time that grows as the square of a text
+    // its own form; time grows with the square of a text's length
     const { encode } = require("gpt-3-encoder") as { encode: (text: string) => number[] };
     const text = mobyDick();
     for (let at = 0; at < 90_000; at += 3000) {
@@ -156,7 +156,7 @@ describe("text as it comes", () => {
       return own ?? [...new TextEncoder().encode(text)];
     });
     const text = new TextDecoder().decode(Uint8Array.from(bytes));
-    // SentencePiece writes blanks as a sign of its own, which decoding takes off the first of several tokens.
+    // SentencePiece writes a space as a special character, and decoding removes the first space of several tokens.
     expect(text.replaceAll(/[ ▁]/g, "")).toBe("👩‍👩‍👧‍👦grün✓");
   });
 

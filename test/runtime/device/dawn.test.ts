@@ -1,4 +1,4 @@
-// Where the package `webgpu` is found: beside modc, else beside the program that uses it.
+// Where the package `webgpu` is found: next to modc, or else next to the program that imports modc.
 import { expect, it } from "vitest";
 import { dawnUrl } from "../../../src/runtime/device/dawn-node.js";
 

@@ -1,4 +1,4 @@
-// Opening devices: what is found, what is missing, and what happens when one goes away.
+// Opening devices: a device that exists, missing drivers, and lost devices.
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,11 +28,11 @@ interface Opened {
   readonly code?: string;
   readonly message?: string;
   readonly hint?: string | null;
-  /** What it wrote to standard error. */
+  /** The text on standard error. */
   readonly said?: string;
 }
 
-/** Opens a device in a process of its own; fails where anything but one line of JSON is on stdout. */
+/** Opens a device in a separate process; fails where anything but one line of JSON is on stdout. */
 async function openElsewhere(options: object, env: Readonly<Record<string, string>> = {}): Promise<Opened> {
   const script = childOf(new URL("./children/open-device.ts", import.meta.url));
   const clean = { ...process.env, MODC_DEVICE: "", MODC_NO_FALLBACK: "", ...env };
@@ -140,7 +140,7 @@ describe("opening a device", () => {
     const six = await openElsewhere({ kind: "software", threads: 6 });
     const mesa = /llvmpipe/.test(two.info!.name);
     expect([two.asked, six.asked]).toEqual([null, null]);
-    // It starts as many for graphics.
+    // Mesa starts the same number for graphics.
     if (mesa) expect(six.threads! - two.threads!).toBeGreaterThanOrEqual(4);
     else expect(six.threads).toBe(two.threads);
     const own = await openElsewhere({ kind: "software", threads: 6 }, { LP_NUM_THREADS: "2" });
@@ -250,7 +250,7 @@ describe("a device that goes away", () => {
 });
 
 describe("an archive", () => {
-  /** One entry of a tar archive. */
+  /** An entry for a tar archive. */
   const entry = (name: string, data: Uint8Array, type = "0", prefix = ""): Uint8Array => {
     const block = new Uint8Array(512 + Math.ceil(data.length / 512) * 512);
     const put = (text: string, at: number): void => block.set(new TextEncoder().encode(text), at);

@@ -1,4 +1,4 @@
-// The self-test of a GPU's features: what follows from what its process tells, and from one that fails.
+// The self-test of a GPU's features: conclusions from the lines of the child process, and from a failing process.
 import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -159,7 +159,7 @@ async function opened(
 
 describe("a verdict that is kept", () => {
   const gpu = { ...named, architecture: "a", isFallbackAdapter: false };
-  /** What `prove` reads of an adapter. */
+  /** The fields of an adapter that `prove` reads. */
   const listing = (info: object): GPUAdapter => ({ info, features: new Set([F16]) }) as unknown as GPUAdapter;
   const verdict: SelfTest = { f16: "passed", matrices: "crashed", pins: "absent", vectors: "untested" };
   const folder = join(cache, "modc", "self-tests");

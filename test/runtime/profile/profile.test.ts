@@ -30,7 +30,7 @@ beforeAll(async () => {
   device = await testDevice();
 });
 
-/** The same device as one that has no time stamps. */
+/** The same device without the feature for time stamps. */
 function withoutStamps({ gpu, info, waitMode }: Device): Device {
   return new Device({
     gpu,

@@ -38,7 +38,7 @@ function blockValues(bytes: ArrayBuffer, count: number, stride: number, bits: nu
   });
 }
 
-/** What lies in memory of values that come in these pieces. */
+/** The memory's content after writing the values in these pieces. */
 async function packed(
   name: EncodingName,
   values: Float32Array,

@@ -176,7 +176,7 @@ export const aboveProgram: Program = {
   steps: [{ kind: "dispatch", kernel: 0, slots: [0, 1, 2, 3], uniforms: ["B"], workgroups: 1, work: null }],
 };
 
-/** Gives back every kind of table, so that tests can look at them. */
+/** Copies every kind of table to an output, for comparison. */
 export const tablesProgram: Program = {
   ...base,
   axes: [

@@ -41,7 +41,7 @@ describe("a session", () => {
       [1, 1],
       [1, 2],
     ]); // [1:-1]
-    // Of three tokens two are chosen, of two one.
+    // Two tokens out of three are chosen, and one out of two.
     expect([...r["chosen"]!.data]).toEqual([0, 2, 3]);
     expect([...r["positions"]!.data]).toEqual([0, 1, 0]);
     expect([...r["segments"]!.data]).toEqual([0, 0, 1]);

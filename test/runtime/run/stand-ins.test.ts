@@ -1,4 +1,4 @@
-// Steps that stand in for others: when they do, and that they give the same bits.
+// Steps that stand in for other steps: the conditions, and equal bits.
 import { expect, it } from "vitest";
 import { compile } from "../../../src/compiler/compile.js";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
@@ -163,7 +163,7 @@ it("compiles what a first run is likely to need until there is one, and runs not
   const tokens = { data: Uint32Array.from({ length: 24 }, (_, i) => i), shape: [1, 24] };
   const runs: { readonly counted: number; readonly bits: Uint32Array }[] = [];
   for (const likely of [null, { B: 1, T: 24 }]) {
-    // A device of its own each, for kernels are compiled once for all sessions of one.
+    // Each run opens a device, because sessions on one device share compiled kernels.
     const device = await openDevice({ kind: "software" });
     const { program } = compile(source, { target: device.target });
     const events: SessionEvent[] = [];

@@ -99,7 +99,7 @@ afterAll(() => {
 });
 afterEach(() => vi.unstubAllGlobals());
 
-/** All weights, as `load` reads them. */
+/** All weights, through the calls that `load` makes. */
 async function read(input: WeightsInput, signal?: AbortSignal): Promise<readonly number[][]> {
   const values = await locateWeights(program, input, 0, signal);
   try {
@@ -237,7 +237,7 @@ describe("in a page", () => {
   });
 });
 
-/** Chunks as they are asked for. */
+/** A stream that enqueues a chunk at each pull. */
 function streamOf(
   chunks: readonly Uint8Array[],
   cancel: () => void | Promise<void> = () => {},

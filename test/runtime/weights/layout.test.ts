@@ -8,7 +8,7 @@ import { testDevice } from "../../device.js";
 import { random } from "../../random.js";
 import { scaleProgram } from "../run/programs.js";
 
-/** Weights, one after the other, into one slot. */
+/** Packs several weights into one slot. */
 function pack(weights: readonly { readonly values: Float32Array; readonly layout: PanelLayout }[]): {
   readonly out: Float32Array;
   readonly pieces: number;

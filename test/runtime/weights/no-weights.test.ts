@@ -1,4 +1,4 @@
-// What is given as weights and is none: told, in place of a model that runs untrained.
+// Values that are not weights: an error is reported, and no model runs untrained.
 import { describe, expect, it } from "vitest";
 import { compile } from "../../../src/compiler/compile.js";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";

@@ -1,5 +1,5 @@
-// Files whose tensors are blocks of integers with a scale: values as devices read them, blocks as GGUF has them, and
-// headers that lie about them.
+// Files whose tensors are blocks of integers with a scale: decoded values, blocks in GGUF's layout, and headers with
+// false sizes.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -76,7 +76,7 @@ function padded(outputs: readonly (readonly (readonly number[])[])[], T: number,
 
 const sizes = ({ given, spec }: Trial): readonly [T: number, dim: number] => [given.inputs["x"]!.shape[1]!, spec.dim];
 
-/** Each program, and what the reference makes of it: a mistake is one of the account, and changes neither. */
+/** Random programs, with the reference's results: a mistake is one of the account, and changes neither. */
 const programs = Array.from({ length: PROGRAMS }, (_, seed) =>
   once(() => {
     const made = trial(seed);

@@ -64,7 +64,7 @@ export function account(
 }
 
 class Mixture {
-  /** Of every token that reached the mixture: its logits and which experts it chose. */
+  /** The logits and the chosen experts for every token that reached the mixture. */
   readonly #seen: { readonly logits: Row; readonly chosen: ReadonlySet<number> }[] = [];
 
   constructor(

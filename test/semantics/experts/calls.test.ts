@@ -1,4 +1,4 @@
-// Laws of mixtures, and what a call of a list of blocks gives each of them: arguments, results, losses, observations.
+// Laws of mixtures, and calls to lists of blocks: arguments, results, losses, observations.
 import { describe, expect, it } from "vitest";
 import { testDevice } from "../../device.js";
 import {

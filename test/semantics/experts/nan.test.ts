@@ -1,5 +1,5 @@
 // Scores that are no numbers: choices among experts rank them last, the lower index or the earlier token first, on both
-// devices as in the reference; what they spoil is the rows of their own tokens.
+// devices as in the reference; a NaN only spoils its own token's row.
 import { describe, expect, it } from "vitest";
 import { testDevice, type TestDevice } from "../../device.js";
 import {

@@ -77,7 +77,7 @@ const CHOICE: Readonly<Record<Chooses, string>> = {
     chosen = those(wish.mask and early.mask)`,
 };
 
-/** The program of a specification; that of a decoder says \`causal\`, so that nothing looks at later tokens. */
+/** The program of a specification; a decoder's program says `causal`, so that no token sees later ones. */
 export function sourceOf(spec: Spec): string {
   const experts = `[${spec.kinds.map((kind) => EXPERT[kind]).join(", ")}]`;
   const { dim, k, gate, renormalize, scale, groups, open, balance, z } = spec;

@@ -39,8 +39,9 @@ function prepared(c: Case, seed: number) {
 const largestOf = (values: readonly number[]): number => values.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
 
 /**
- * Within a share of the largest number of a tensor. `floor`: of others, from which this one may be a difference: the
- * gradient of a router whose gates always add up to 1 is 0 because terms as large as other gradients cancel.
+ * Within a share of the largest number of a tensor. `floor`: the largest value of other tensors, if this tensor may be
+ * a difference between such values: the gradient of a router whose gates always add up to 1 is 0 because terms as large
+ * as other gradients cancel.
  */
 function expectLike(
   found: ArrayLike<number>,

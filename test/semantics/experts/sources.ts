@@ -9,7 +9,7 @@ export const EXPERTS = {
   routed: "[for e in 0..n: Deep(SwiGLU(dim, 6), dim)]",
 } as const;
 
-/** Which experts a token goes through: k of them, any number, or as many as have room. */
+/** The number of experts for a token: k, any number, or limited by capacity. */
 export const CHOICES = {
   fixed: "chosen = top(score, k, axis: -1)",
   above: "chosen = above(score, 0.9 / len(experts))",

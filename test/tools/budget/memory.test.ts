@@ -30,7 +30,7 @@ function trainingOf(name: string, set: Readonly<Record<string, string>>): Traini
   return found;
 }
 
-/** Number of values in the learned weights of these paths. */
+/** The number of values in learned weights whose paths match. */
 const sizeOf = ({ model }: Training, paths: RegExp): number =>
   model.weights
     .filter((w) => w.kind === "weight" && paths.test(w.path))

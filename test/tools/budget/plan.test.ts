@@ -1,4 +1,4 @@
-// What a plan tells of a small model, and what it refuses.
+// The output of a plan for a small model, and refused plans.
 import { describe, expect, it } from "vitest";
 import { curveOf, lossBy } from "../../../src/tools/budget/curve.js";
 import { drawnPlan } from "../../../src/tools/budget/drawn.js";

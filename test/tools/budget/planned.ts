@@ -1,4 +1,4 @@
-// Plans of examples and of texts, for tests of what they tell.
+// Plans for examples and for source texts, which tests of their output share.
 import { readFileSync } from "node:fs";
 import { planBudget, type BudgetPlan, type PlanOptions } from "../../../src/tools/budget/plan.js";
 

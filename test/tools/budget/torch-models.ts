@@ -1,4 +1,4 @@
-// Models by which the memory that PyTorch takes is counted: between them they have what each rule is for.
+// Models by which the memory that PyTorch takes is counted: together, they exercise every rule.
 import { exampleText } from "./planned.js";
 
 const OBJECTIVE = `

@@ -1,4 +1,5 @@
-// The files of a folder where moving them fails half-way: they are as they were, or kept beside it.
+// The files of a folder where moving them fails half-way: afterwards, the old files are unchanged, or kept in a folder
+// next to it.
 import { createHash } from "node:crypto";
 import fs, { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";

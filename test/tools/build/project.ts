@@ -1,4 +1,4 @@
-// A project of a user: modc as it is packed, its dependencies, and a model that was built.
+// A project of a user: modc's packed files, its dependencies, and a built model.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,5 @@
-// Values of options: whole numbers as people write them, and what is none refused by its own text.
+// Values of options: whole numbers in the usual notations; invalid values are refused with a message that quotes the
+// value.
 import { describe, expect, it } from "vitest";
 import { extentsOf, wholeNumber } from "../../../src/tools/cli/tree/arguments.js";
 import { chosenExtents } from "../../../src/tools/cli/source/extents.js";

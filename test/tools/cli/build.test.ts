@@ -1,4 +1,4 @@
-// `modc build` as a user calls it: what it writes, what it refuses, and that it leaves alone what is not its own.
+// Runs `modc build` in a user's way: written files, refusals, and untouched files of the user.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// `modc chat` in a terminal: where its answers are written, and how its keys end it.
+// `modc chat` in a terminal: the stream for its answers, and the keys that end it.
 import { readFileSync } from "node:fs";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { patience } from "../../soak.js";

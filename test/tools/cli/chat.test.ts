@@ -161,7 +161,7 @@ it.skipIf(process.platform === "win32")("refuses a folder as its input", { timeo
   expect([status, stderr.toString()]).toEqual([1, expect.stringContaining("cannot read standard input: EISDIR")]);
 });
 
-/** `modc chat` as a process of its own: what it said once that holds, and its exit code and signal. */
+/** Starts `modc chat` as a process: its output once a condition holds, and its exit code and signal. */
 function chatting(...more: readonly string[]) {
   const words = ["chat", "examples/moby.mod", "--weights", "examples/moby.safetensors", ...more];
   const child = spawn(process.execPath, [main, ...words], { cwd: root, stdio: ["pipe", "pipe", "ignore"] });

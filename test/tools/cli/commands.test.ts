@@ -1,4 +1,4 @@
-// The commands that run nothing: what each prints, as text and as JSON.
+// The commands that run nothing: every command's output, in text and in JSON.
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";

@@ -20,8 +20,8 @@ beforeAll(async () => {
 });
 
 /**
- * Nothing but a typed line makes zsh complete: it is typed in a terminal of its own, where `compadd` prints what it is
- * given.
+ * Nothing but a typed line makes zsh complete: the test types the line in a pseudo-terminal, where `compadd` prints its
+ * arguments.
  */
 const TYPING = String.raw`
 zmodload zsh/zpty; zpty it zsh -f -i
@@ -32,7 +32,7 @@ zpty -n -w it "$1"$'\t'; zpty -n -w it $'\C-u'; zpty -n -w it $'print DO""NE\n'
 zpty -r -m it x '*DONE*'; print -r -- $x
 `.replaceAll("\\${", "${");
 
-/** What each offers behind these words, the last of which is being typed. */
+/** The completions that a shell offers for these words; the last word is incomplete. */
 const OFFERS: Readonly<Record<(typeof SHELLS)[number], (words: readonly string[]) => readonly string[]>> = {
   bash: (words) => {
     const body =

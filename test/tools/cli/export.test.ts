@@ -1,4 +1,4 @@
-// `modc export` as a user calls it: what it writes, and what it refuses.
+// Runs `modc export` in a user's way: written files, and refusals.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";

@@ -16,7 +16,7 @@ const file = (name: string, text: string): string => {
 const broken = file("broken.mod", "model M() {\n  forward(x: f32[B, T]) -> f32[B, T] { y }\n}\n");
 const sound = file("sound.mod", "model M() { forward(x: f32[B, T <= 8, 4]) -> f32[B, T, 4] { x } }\n");
 
-/** What a command that fails prints; nothing of it stands on standard error. */
+/** The JSON that a failing command prints; nothing of it stands on standard error. */
 async function failure(...words: readonly string[]): Promise<Record<string, unknown>> {
   const { status, stdout, stderr } = await run(words);
   expect(stdout.match(/\n/g)).toHaveLength(1);
@@ -27,7 +27,7 @@ async function failure(...words: readonly string[]): Promise<Record<string, unkn
 }
 
 const commands = commandLine(() => undefined).commands.filter((c) => c.options.some((o) => o.long === "--json"));
-/** What a command needs before it looks at its file. */
+/** Arguments that a command checks before reading the file. */
 const NEEDED: Readonly<Record<string, readonly string[]>> = {
   init: ["-o", join(folder, "x")],
   convert: ["-o", join(folder, "x")],

@@ -17,7 +17,7 @@ afterEach(() => {
   running = null;
 });
 
-/** Starts a command line as process 1 of its own: what it has said, how to send it a signal, and how it ends. */
+/** Starts a command line as process 1 in a container: what it has said, how to send it a signal, and how it ends. */
 function first(words: readonly string[]) {
   const child = spawn("unshare", [...ALONE, process.execPath, main, ...words], {
     cwd: root,

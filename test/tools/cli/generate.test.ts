@@ -1,4 +1,4 @@
-// `modc generate` as a user calls it: what is printed where, how it ends, and what is refused.
+// Runs `modc generate` in a user's way: both output streams, exit codes, and refusals.
 import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ const folder = join(temporary.path, "chat");
 const MOBY = ["examples/moby.mod", "--weights", "examples/moby.safetensors"] as const;
 const PROMPT = "It was the w";
 
-/** Without a longest context, so that nothing ends it but its caller; what its weights are does not matter. */
+/** A model without a longest context, so that only the caller ends generation; what its weights are does not matter. */
 const ENDLESS = temporary.file(
   "endless.mod",
   `import { Attention, Embedding, Residual } from "std"

@@ -1,4 +1,4 @@
-// How generated tokens are shown: as lines, as colours, as a page.
+// How generated tokens are shown: lines, colours and a web page.
 import { describe, expect, it } from "vitest";
 import { DepthText } from "../../../src/tools/cli/generate/depth.js";
 import { jsonLine, oneText, severalTexts } from "../../../src/tools/cli/generate/generated.js";

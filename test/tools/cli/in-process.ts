@@ -1,4 +1,4 @@
-// Runs the command line in this process, from its source: for tests where a process of its own is not the point.
+// Runs the command line in this process, from its source: for tests that need no separate process.
 import type { CliIo } from "../../../src/tools/cli/terminal/io.js";
 import { runCli } from "../../../src/tools/cli/run-cli.js";
 import type { Device } from "../../../src/runtime/index.js";
@@ -17,7 +17,7 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** `modc …`, to its end. Lines that tell of progress are dropped: they come where it takes longer than a second. */
+/** `modc …`, to its end. Lines that tell of progress are dropped: they appear if a step takes longer than a second. */
 export async function run(words: readonly string[], { stdin = "", env = {} }: RunOptions = {}): Promise<Ran> {
   const [stdout, stderr]: [string[], string[]] = [[], []];
   const status = await runCli(words, {

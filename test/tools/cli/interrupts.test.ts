@@ -56,9 +56,7 @@ interface Ending {
   readonly early: boolean;
 }
 
-/**
- * Starts one, stops it after so many milliseconds, and waits for its end; `stopAfter` null: lets it come to its end.
- */
+/** Starts a process, stops it after `stopAfter` milliseconds, and waits for its end; null: does not stop it. */
 function stopped(
   device: string,
   kind: Kind,
@@ -107,8 +105,7 @@ describe.skipIf(process.platform === "win32").each(["software", "swiftshader"])(
           folder.folder(`${device}-${i}`);
           const longest = whole.get(kind) ?? FIRST_MS;
           const ending = await stopped(device, kind, output, i % 8 < 4 ? "SIGINT" : "SIGTERM", random() * longest);
-          // One that was over before says how long it takes; one that was not takes longer than was thought, in the
-          // end.
+          // If the process ended early, the next limit is shorter; if it was still running, the limit grows a little.
           whole.set(kind, ending.early ? longest * 0.9 : Math.min(longest * 1.02, MOST_MS));
           ends.push(ending);
           const left = existsSync(output) ? readdirSync(output, { recursive: true }).map(String) : [];
@@ -187,7 +184,7 @@ function endedWell({ kind, status, signal, stderr, after, early }: Ending): bool
   return status === 0 && after < patience(LAST_MS); // it had done everything as the signal came
 }
 
-/** What is told by those that keep something. */
+/** Messages of the commands that keep their partial results. */
 const KEPT: { readonly [K in Kind]?: RegExp } = {
   generate: /: ended by an interrupt\ntime /,
   train: /stopping after this step/,

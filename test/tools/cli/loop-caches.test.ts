@@ -1,4 +1,4 @@
-// `--loop-caches last` on the command line: what it says of itself, what it costs, and where it is refused.
+// `--loop-caches last` on the command line: a note in the output, memory, and refusals.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
@@ -46,7 +46,7 @@ it("--loop-caches last is an approximation that says so, is costed and measured,
   expect(told).toMatch(
     /^holds +steps +causal +the first token behind a prompt is what the whole sequence gives; later/,
   );
-  // Behind a prompt, which is one run, it is the trained model; later it is not.
+  // After a prompt, which is a single run, logits equal the trained model's; later it is not.
   const [, behind, later] = /differ by (\S+) at most behind a prompt, later by (\S+) on average/.exec(told)!;
   expect(Number(behind)).toBeLessThan(1e-5);
   expect(Number(later)).toBeGreaterThan(1e-3);

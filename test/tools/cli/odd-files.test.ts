@@ -1,5 +1,5 @@
-// Files that are none, names that steer a terminal, pipes that nobody writes: each is answered at once, in a line that
-// shows what it names.
+// Invalid files, names with terminal escapes, pipes without a writer: each is answered at once, in a line that shows
+// what it names.
 import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ model M() {
 }
 `;
 const source = file("m.mod", MODEL);
-/** A file of one tensor of no elements. */
+/** Writes a file with a tensor that has no elements. */
 const weights = (name: string, key: string): string => file(name, writeHeader([{ key, dtype: "F32", shape: [0] }]));
 const config = JSON.stringify({ architectures: ["LlamaForCausalLM"], model_type: "llama" });
 

@@ -1,4 +1,4 @@
-// A path that is not a model of modc: what it is, and what helps.
+// A path that is not a model of modc: the error names the kind of file, and a remedy.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-// `--activations-as f16`: where it is taken, what it changes, and where it is refused.
+// `--activations-as f16`: commands that accept or refuse the option, and the effect.
 import { afterAll, describe, expect, it } from "vitest";
 import { memoryOf } from "../../../src/runtime/index.js";
 import { parseProgram } from "../../../src/runtime/program/serialize.js";

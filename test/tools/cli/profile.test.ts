@@ -1,4 +1,4 @@
-// `modc profile` and `modc run --time`: what they measure, print and write.
+// `modc profile` and `modc run --time`: measurements, output and files.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";

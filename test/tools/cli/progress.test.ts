@@ -1,4 +1,4 @@
-// What is told of progress where no terminal is: each line once, and only what is done.
+// Progress without a terminal: each line once, and only what is done.
 import { afterEach, expect, it, vi } from "vitest";
 import { withIo } from "../../../src/tools/cli/terminal/io.js";
 import { showLoading } from "../../../src/tools/cli/terminal/loading.js";

@@ -1,4 +1,4 @@
-// `modc quantize` as a user calls it: which numbers it refuses, and how its folders compute.
+// Runs `modc quantize` in a user's way: refused numbers, and results of its folders.
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

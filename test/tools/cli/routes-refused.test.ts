@@ -1,4 +1,4 @@
-// `modc routes` where the logits, of which it tells uncertainty, are too many: for it, or for the device.
+// `modc routes` with too many logits, from which it computes uncertainty: for it, or for the device.
 import { afterAll, expect, it, onTestFinished, vi } from "vitest";
 import { readable } from "../../../src/tools/cli/train/logits.js";
 import { LimitError, OutOfMemoryError } from "../../../src/runtime/device/errors.js";

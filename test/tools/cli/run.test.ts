@@ -1,4 +1,4 @@
-// `modc run`: what it computes, what it prints and writes, and what it refuses.
+// `modc run`: results, output, files, and refusals.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-// `modc serve` as a user runs it: a process that listens, answers, says so, and ends as it is told.
+// Runs `modc serve` in a user's way: a process that listens, answers, logs, and ends on a signal.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
@@ -181,7 +181,7 @@ describe("modc serve", () => {
       });
       return [response.status, await response.text()] as const;
     });
-    // All of them, and the one that asks.
+    // The eight requests, and the request for the metrics.
     const active = async (): Promise<string> => await (await fetch(`${url}/metrics`)).text();
     while (!(await active()).includes("modc_http_requests_active 9"))
       await new Promise((resolve) => void setTimeout(resolve, 10));

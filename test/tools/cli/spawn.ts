@@ -20,11 +20,11 @@ export interface Ended {
 }
 
 export interface RunOptions {
-  /** What the environment has beside that of the tests. */
+  /** Variables to add to the tests' environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** `modc …`, to its end, in this process: as quick as what it does. */
+/** Runs `modc …` to its end in this process, without the time that a process takes to start. */
 export async function modc(args: readonly string[], { env = {} }: RunOptions = {}): Promise<Ended> {
   // Drivers read the environment of the process.
   if (Object.keys(env).some((name) => name in NO_DEVICE)) return modcProcess(args, { env });
@@ -37,8 +37,8 @@ export interface SpawnOptions extends RunOptions {
 }
 
 /**
- * The same as a user has it, where the process is the point. Lines that tell of progress are dropped: they come where
- * it takes longer than a second.
+ * Runs `modc …` in a separate process, for tests that need one. Progress lines are removed: they appear if a step takes
+ * longer than a second.
  */
 export function modcProcess(args: readonly string[], { cwd = root, env = {} }: SpawnOptions = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {

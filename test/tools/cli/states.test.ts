@@ -1,4 +1,4 @@
-// Models with states on the command line: what is told of them, and that files and packages keep them.
+// Models with states on the command line: their output, and states in files and packages.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

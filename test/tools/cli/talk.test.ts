@@ -1,4 +1,4 @@
-// A conversation as `modc chat` has it, with an engine that says what it is told to: what is kept of it, and its seeds.
+// Conversations of `modc chat`, with an engine that gives scripted answers: kept turns, and seeds.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it, onTestFinished, vi } from "vitest";
@@ -14,7 +14,7 @@ import { temporaryFolder } from "./spawn.js";
 
 const source = readFileSync(new URL("../../../examples/moby.mod", import.meta.url), "utf8");
 const { generation } = compileGeneration(source, { caches: "pages" });
-/** Of its cache, for each token. */
+/** Bytes of cache per token. */
 const BYTES = generation!.pages!.axes.flatMap(({ states }) => states).reduce((sum, { bytes }) => sum + bytes, 0);
 
 afterEach(() => vi.useRealTimers());
@@ -32,7 +32,7 @@ interface Said {
   /** What is done before each token of an answer. */
   readonly before?: (progress: Progress) => void;
   readonly maxTokens?: number;
-  /** Tokens that the model reads, and bytes of its cache. */
+  /** The number of tokens that the model reads, and the bytes of its cache. */
   readonly context?: number | null;
   readonly cache?: number;
   /** Whether both streams are one terminal. */

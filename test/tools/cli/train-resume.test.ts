@@ -72,7 +72,7 @@ const sameAs = (output: string, other: string): void => {
   }
 };
 
-/** The user's own tunings for the device: those of its class, but for one family. */
+/** The user's own tunings for the device: the class's tunings with another choice in one family. */
 async function tune(choose: (of: Tunings["products"][]) => Tunings["products"] | undefined): Promise<string> {
   const device = await openDevice();
   const { info, target } = device;

@@ -53,7 +53,7 @@ describe("a run's folder is a model", () => {
   it("to run, and to look at", async () => {
     const text = ["--text", "Call", "--device", "reference", "--json"];
     expect(results(await run(["run", ran, ...text]))).toEqual(results(await run(["run", file, ...SAID, ...text])));
-    // The run is one of bytes: another tokenizer is not left out without a word.
+    // The run is trained on bytes: another tokenizer is not left out without a word.
     const other = ["--to", "torch", "--tokenizer", data, "-o", join(folder, "torch")];
     expect(await run(["export", ran, ...other])).toMatchObject({ status: 2, stdout: "" });
     for (const words of [["cost"], ["budget"], ["plan", "--target", "portable"], ["ir"], ["wgsl"], ["compile"]]) {

@@ -25,7 +25,7 @@ const env = { XDG_CACHE_HOME: join(folder.path, "cache") };
 const tunings = join(folder.path, "cache", "modc", "tunings");
 const compiled = join(folder.path, "small.json");
 
-/** What `compile` says of the tunings it used. */
+/** The digest of the tunings that `compile` used. */
 async function used(...args: readonly string[]): Promise<{ readonly digest: string; readonly ended: Ended }> {
   const ended = await modc(["compile", model, "--device", "best", "-o", compiled, "--json", ...args], { env });
   expect(ended.status, ended.stderr).toBe(0);

@@ -1,4 +1,4 @@
-// A run of training that does not begin leaves nothing of itself, and what is others' as it was.
+// If a training run does not begin, it leaves no files of its own, and other files are unchanged.
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";

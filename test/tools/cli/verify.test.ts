@@ -1,4 +1,4 @@
-// `modc verify`: what it proves and prints, and how it ends where something is wrong.
+// `modc verify`: proofs, output, and exit codes after a failure.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";

@@ -15,7 +15,7 @@ export interface Answer {
   readonly keys: readonly string[];
 }
 
-/** Values of existing tokens, of a result that may be along sequences of such sizes. */
+/** Values of existing tokens; a result along sequences has padding beyond these lengths. */
 export function existing(
   values: ArrayLike<number>,
   lengths: readonly number[] | null,

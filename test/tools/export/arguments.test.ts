@@ -14,7 +14,7 @@ type Shapes = Readonly<Record<string, readonly number[]>>;
 interface Tried {
   readonly source: string;
   readonly set?: Arguments;
-  /** Arguments of models that Python makes, and of some that it refuses. */
+  /** Arguments with which Python can make the model; `refused`: arguments that it refuses. */
   readonly made: readonly Arguments[];
   readonly refused: readonly (readonly [Arguments, string])[];
 }

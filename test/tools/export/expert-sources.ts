@@ -19,7 +19,7 @@ model Mixtures(dim: int = 8) {
 
 const FREE = "loss_free: true, rate: 0.125, balance: 0.25, z: 0.125";
 
-/** What each is, and its text. */
+/** The name of each program, and its source. */
 export const SEVERAL: Readonly<Record<string, string>> = {
   "layers of different mixtures": model(
     "",
@@ -85,7 +85,7 @@ export const SEVERAL: Readonly<Record<string, string>> = {
   ),
 };
 
-/** Choices by scores that are an input: of whole numbers, so that many are equal, or NaN. */
+/** Choices by scores that are an input: whole numbers, so that many scores are equal, and NaN. */
 export const given = (kind: string): string => `import { ${kind.split("(")[0]!} } from "std"
 model Given(dim: int = 8) {
   experts: [for e in 0..3: ${kind}]

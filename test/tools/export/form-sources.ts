@@ -1,4 +1,5 @@
-// Programs of forms that exports write: numbers of tokens, whole numbers, and blocks that are called in several ways.
+// Programs for different forms of exported code: numbers of tokens, whole numbers, and blocks that are called in
+// several ways.
 
 export interface FormSource {
   readonly source: string;
@@ -14,7 +15,7 @@ const used = (text: string): string => {
   return names.length === 0 ? text : `import { ${names.join(", ")} } from "std"\n${text}`;
 };
 
-/** A choice of so many tokens of x: f32[B, T, 4]. */
+/** A choice of k tokens from x: f32[B, T, 4]. */
 const chosen = (k: string, parameters = ""): string =>
   used(`model M(${parameters}) {
   router: Linear(4, 1)
@@ -63,7 +64,7 @@ const layersOf = (depth: number): FormSource => ({
   live: { c: "30%" },
 });
 
-/** What each is, and its text. */
+/** The name of each program, and its source. */
 export const FORMS: Readonly<Record<string, FormSource>> = {
   "expert choice of a live number of tokens": {
     source: expertChoice("ceil(c * T)", "live c: ratio = 25%"),

@@ -57,7 +57,7 @@ export interface Holding {
   readonly draws?: boolean;
   /** Whether equal scores may be equal by chance only, as those of equal tokens, and so differ by their rounding. */
   readonly chance?: boolean;
-  /** Of what is compared beside the largest. */
+  /** The tolerance, relative to the largest value. */
   readonly tolerance?: number;
   /** Whether tokens that skip a layer are its keys all the same; undefined: what caches keep is not compared. */
   readonly keysOfAll?: boolean;
@@ -185,7 +185,7 @@ function agree(answer: Answer["calls"][number], { outputs }: Evaluation, call: C
     compare(stepped.output, only);
     held.steps++;
     if (holding.keysOfAll !== undefined) {
-      // A cache of each attention: the tokens that took its route, of dense layers all.
+      // A cache of each attention: it has the tokens that took the layer's route, in a dense layer all tokens.
       const routed = holding.keysOfAll ? [] : Object.values(routes).map((rows) => String(rows.map((r) => r.length)));
       const dense = String(lengths ?? Array.from({ length: B }, () => T));
       expect(new Set(stepped.counts.map(String)), where).toEqual(new Set([dense, ...routed]));

@@ -26,7 +26,7 @@ export async function mobyWeights(): Promise<Weights> {
   return weights;
 }
 
-/** One pass over all tokens: its logits after each, and all that it gives. */
+/** One pass over all tokens: the logits at each token, and all outputs. */
 export function causal(
   tokens: readonly number[],
   weights: Weights,
@@ -38,5 +38,5 @@ export function causal(
   return { logits: (at) => Array.from(data.slice(at * VOCABULARY, (at + 1) * VOCABULARY)), outputs };
 }
 
-/** The likeliest token of these logits. */
+/** The token with the largest logit. */
 export const likeliest = (logits: readonly number[]): number => logits.indexOf(Math.max(...logits));

@@ -1,5 +1,5 @@
-// Every operation of the language in ONNX, one small model for each way it is written: what its runtime computes is
-// what the reference says. Skipped, and saying so, where Python has no onnx.
+// Every operation of the language in ONNX, one small model for each way it is written: the runtime's results equal the
+// reference's. Skipped, and saying so, where Python has no onnx.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,7 +64,7 @@ describe.skipIf(!hasOnnx)(`operations in ONNX${onnxNote}`, () => {
         lengths,
         fed: feed(model, new Map(Object.entries({ B, T })), seed + 1),
       }));
-      // Weights are those of one file for all runs.
+      // All runs use the weights of one file.
       const { weights } = runs[0]!.fed;
       const held = new Map(
         [...weights].map(([name, { shape, data }]) => [name, { shape, data: Float32Array.from(data) }]),

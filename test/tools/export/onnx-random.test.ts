@@ -1,5 +1,5 @@
-// Random programs in ONNX: what its runtime computes is what the reference says. Skipped, and saying so, where Python
-// has no onnx.
+// Random programs in ONNX: the runtime's results equal the reference's. Skipped, and saying so, where Python has no
+// onnx.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,7 +28,6 @@ import { cases, patience, seedOf } from "../../soak.js";
 import { givenTo, modelOf, written } from "./onnx-files.js";
 
 const SCRIPT = new URL("onnx_run.py", import.meta.url);
-/** As that of random programs on a device: random expressions make errors of f32 larger. */
 
 interface Answer {
   readonly generated: { readonly logits: readonly (readonly number[])[] };

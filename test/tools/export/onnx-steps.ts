@@ -34,7 +34,7 @@ export async function expectSteps(root: string, what: string, steps: Steps): Pro
   const path = join(root, "steps.onnx");
   written(path, model, weights, { caches: true, lengths: true });
   const batch = lengths[0]!.length;
-  // Where none reads any, there is one token behind all of them, and next time none.
+  // If no sequence reads a token, the steps alternate between one padding token and none.
   const longest = lengths.map((step, i) => Math.max(i % 2, ...step));
   const total = longest.reduce((a, b) => a + b);
   const all = randomTokens([batch, total], 64, 5).data;

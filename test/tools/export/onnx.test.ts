@@ -82,7 +82,7 @@ const EXAMPLES: readonly (readonly [name: string, set: Readonly<Record<string, s
   ["mor", { ...small, layers: "2", recursions: "3" }],
   ["mor", { ...small, layers: "2", recursions: "3", share_kv: "true" }],
 ];
-/** Of which the soak tries all. */
+/** Only the soak tries all variants. */
 const VARIANTS = NAMES.map((name) => {
   const set = setOf(name);
   return [`variants/${name}`, "vocab" in set ? { ...set, vocab: "64" } : set] as const;

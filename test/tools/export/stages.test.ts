@@ -1,4 +1,5 @@
-// Where models are cut into stages, and which are not: as `pipeline.py` and `train.py` of an exported folder say it.
+// The cuts between a model's stages, and models without a cut, as described in `pipeline.py` and `train.py` of an
+// exported folder.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { exported } from "./versions.js";
@@ -10,7 +11,7 @@ function filesOf(source: string, set: Readonly<Record<string, string>> = {}): Re
   return exported(source, { set, alone: true }).files;
 }
 
-/** What the file says of the units of stages, or of something else. */
+/** The value of a constant in an exported file, by default of the stages' units. */
 function fact(files: ReadonlyMap<string, string>, name: string, file = "pipeline.py"): string {
   const text = files.get(file)!;
   return new RegExp(`^${name}(?:: [^=]+)? = (\\((?:\\n    .*)+\\n\\)|[^#\\n]*)`, "m").exec(text)![1]!.trim();
@@ -21,7 +22,7 @@ const units = (source: string): readonly string[] =>
     ([, name, reads, list]) => `${name!}${list ? " *" : ""}: ${reads!.replaceAll(/[",]+/g, "").trim()}`,
   );
 
-/** A model of layers with a function of its own. */
+/** A model with layers, and a function between them. */
 const model = (fields: string, forward: string, objective = ""): string => `import { Embedding, Linear } from "std"
 model M(dim: int = 8) {
   embed: Embedding(16, dim)

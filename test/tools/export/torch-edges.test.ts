@@ -64,7 +64,7 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
       [8, 8],
       [4, 0],
     ]);
-    // Ten tokens are held out, of which the last has no next: a window of eight, and one of one.
+    // Ten tokens are held out, of which the last has no next: windows of eight tokens and of a single token.
     expect(validation).toEqual([[30, 38], [30]]);
   });
 

@@ -49,7 +49,7 @@ const SHAPES = [
 const shapeOf = (i: number): readonly [number, number] => SHAPES[i % SHAPES.length]!;
 const seed = seedOf(40);
 
-/** With an objective that has an input of its own, as an export wants; such a one calls `forward` once. */
+/** Gives the objective a separate input, because an export needs one; such an objective calls `forward` once. */
 const withTarget = (source: string): string =>
   source
     .replace("y = forward(x); ", "")

@@ -54,7 +54,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 const sourceOf = (name: string): string =>
   readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
 
-/** Those of `golden` are whole numbers, so that many scores are equal. */
+/** The inputs for `golden` are whole numbers, so that many scores are equal. */
 function inputsOf(model: Model): Case["inputs"] {
   const whole = ({ shape, data }: Case["inputs"][string]): Case["inputs"][string] => ({
     shape,
@@ -74,7 +74,8 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
     "$name has the results, losses, gradients and routes of the reference",
     async ({ name, set, keysOfAll = false, turn }) => {
       const source = sourceOf(name);
-      // Other models of the family, of which there is one for each parameter, only say what numbers are called.
+      // Without `alone`, the export also compiles the family's other models, one for each parameter, only to name
+      // numbers.
       const made = exported(source, { set, alone: !soaking && name !== "moby" });
       const held = nothingHeld();
       await hold(

@@ -101,7 +101,7 @@ async function folderOf(name: string, set: Readonly<Record<string, string>>, tex
   return folder;
 }
 
-/** What a script prints; throws what it says where it fails. */
+/** What a script prints; throws the error output if the script fails. */
 function ask(args: readonly string[], input = ""): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(python!, ["-W", "ignore", ...args], { cwd: root });
@@ -117,7 +117,10 @@ interface Way {
   readonly steps: readonly Step[];
   /** Of what is held out, by each rule. */
   readonly evaluated: Readonly<Record<string, number>>;
-  /** The largest difference of a gradient of the first step from that of one process, by the largest of its tensor. */
+  /**
+   * The largest difference between gradients of the first step and one process's gradients, relative to the tensor's
+   * largest value.
+   */
   readonly gradients: number;
   /** How many numbers of weights the first rank has. */
   readonly held: number;
@@ -227,7 +230,7 @@ describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeo
       one: { ...job(1, 1, 1, 1), save: "one" },
       "FSDP2, recomputing": { ...job(2, 1, 2, 1), recompute: true, save: "fsdp" },
       ...(soaking ? { bf16: { ...job(1, 1, 1, 1), bf16: true } } : {}),
-      // A loss of balance is of the whole batch, so that is one micro-batch.
+      // A balance loss is computed over the whole batch, so the batch must be one micro-batch.
       "a pipeline": { ...staged(2, 1, 1, 1), micro: 1 },
       ...(soaking ? { DDP: job(2, 2, 1, 1), TP: job(2, 1, 1, 2), "FSDP2 and TP": job(4, 1, 2, 2) } : {}),
     };

@@ -6,7 +6,7 @@ import { familyOf, torchFolder, VERSIONS, type Models } from "../../../src/tools
 export interface Exporting {
   readonly set?: Readonly<Record<string, string>>;
   readonly file?: string;
-  /** Without other models of its family, of which there is one for each parameter. */
+  /** Leaves out the family's other models, one for each parameter. */
   readonly alone?: boolean;
 }
 
@@ -37,7 +37,7 @@ export function exported(
   return { models, files: torchFolder(models, sources, family) };
 }
 
-/** As one of Hugging Face, with code. */
+/** Exports to a folder for transformers, with code. */
 export function exportedWithCode(
   text: string,
   exporting: Exporting = {},

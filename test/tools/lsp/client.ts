@@ -23,7 +23,7 @@ export interface ClientOptions {
   readonly files?: Readonly<Record<string, string>>;
   readonly capabilities?: object;
   readonly settings?: object;
-  /** Whether the server is the command in a process of its own, as editors have it. */
+  /** Whether the server runs as a command in a separate process, like in editors. */
   readonly apart?: boolean;
 }
 
@@ -127,7 +127,7 @@ export class Client {
     await this.connection.sendNotification("textDocument/didClose", { textDocument: { uri: this.uri(path) } });
   }
 
-  /** The diagnostics of the text as it is now. */
+  /** The diagnostics for the current text. */
   async diagnostics(path: string): Promise<readonly Diagnostic[]> {
     const version = this.texts.get(path)?.version;
     for (;;) {

@@ -1,4 +1,4 @@
-// What goes wrong around the server: hosts that fail, settings that are none, links that lead out of the folder.
+// What goes wrong around the server: failing hosts, invalid settings, links out of the folder.
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";

@@ -1,4 +1,5 @@
-// Files around the server: those that come and go on the disk, where it looks for them, and where it writes.
+// Files around the server: files created and deleted on disk, the folders that it searches, and the files that it
+// writes.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Names that lead to blocks which parameters are given: of the same file, of one that imports it, of another model.
+// Names that lead to blocks which parameters are given: in the same file, in an importing file, or in another model.
 import type { Location, WorkspaceEdit } from "vscode-languageserver";
 import { afterEach, expect, it } from "vitest";
 import { Client } from "./client.js";

@@ -1,4 +1,4 @@
-// A model of about a thousand lines: kinds of routed layers, each with blocks of its own.
+// A model of about a thousand lines: kinds of routed layers, every kind with different blocks.
 
 /** Seventeen kinds make 918 lines. */
 export function largeModel(kinds: number): string {

@@ -99,7 +99,7 @@ describe("texts", () => {
       const trees = new Trees();
       let text = texts.get(EXAMPLES[i % EXAMPLES.length]!)!;
       for (let k = 0; k < 8; k++) {
-        // Mostly small ones, so that it often parses.
+        // Most edits are small, so that the text often parses.
         text = applied(text, r.below(3) === 0 ? editOf(text, r) : { ...blankAt(text, r), text: " " });
         expect(isDeepStrictEqual(trees.parse({ file: "a", text }), parse({ file: "a", text }))).toBe(true);
       }
@@ -179,7 +179,7 @@ async function expectShown(
   }
 }
 
-/** What `modc check` says of the text, as code and place. */
+/** The findings of `modc check` for the text, as code and place. */
 function expectedOf(uri: string, text: string, encoding: Encoding): readonly string[] {
   const steps = review({ file: uri, text }, { read: () => null });
   let step = steps.next();
@@ -218,7 +218,7 @@ describe("a model of a thousand lines", () => {
       const [first, whole]: [number[], number[]] = [[], []];
       let back: Edit | null = null;
       for (let version = 2; version < 1000; version++) {
-        // Every other one takes back the one before it.
+        // Every second edit undoes the edit before it.
         const edit: Edit = back ?? editOf(text, r);
         const { start, end, text: by } = edit;
         back = back ? null : { start, end: start + by.length, text: text.slice(start, end) };
@@ -232,7 +232,7 @@ describe("a model of a thousand lines", () => {
         });
         await client.diagnostics(path);
         first.push(performance.now() - begun);
-        // Mends are those of all checks.
+        // Code actions need the findings of all phases.
         await client.about("textDocument/codeAction", path, { range, context: { diagnostics: [] } });
         whole.push(performance.now() - begun);
       }
@@ -241,7 +241,8 @@ describe("a model of a thousand lines", () => {
       process.stdout.write(
         `first p50 ${at(a!, 0.5)} p95 ${at(a!, 0.95)} ms; all phases p50 ${at(b!, 0.5)} p95 ${at(b!, 0.95)} ms\n`,
       );
-      // Where other processes wait for the processors too, the slowest tell of those.
+      // If other processes compete for the processors, the slowest answers measure the competition: then the median
+      // counts.
       expect(Number(at(a!, loadavg()[0]! < cpus().length ? 0.95 : 0.5))).toBeLessThan(50);
       expect(await client.stop()).toBe(0);
     },

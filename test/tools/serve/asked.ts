@@ -31,7 +31,7 @@ export interface Asked {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  // What the wire has, as tests look into it.
+  // Tests inspect the parsed body without types.
   // oxlint-disable-next-line typescript/no-explicit-any
   readonly json: any;
 }
@@ -48,7 +48,7 @@ export async function ask(
   return { status: response.status, headers: response.headers, text, json };
 }
 
-/** `body`: a text as it is, anything else as JSON; none: GET. */
+/** `body`: a string is sent unchanged, other values as JSON; none: GET. */
 export function requestTo(path: string, body?: unknown, { headers = {}, ...init }: AskOptions = {}): Request {
   return new Request(`http://localhost${path}`, {
     ...(body !== undefined && {

@@ -96,7 +96,7 @@ describe("a chat", () => {
         { token: "h", logprob: g - 1, bytes: [104] },
       ],
     });
-    // Of a part of a character, the bytes; its text comes with the last of them.
+    // Of a part of a character, the bytes; the last byte's token has the character's text.
     expect(logprobs.content[2]).toMatchObject({ token: "", bytes: [195], top_logprobs: [{ bytes: [195] }, {}] });
     const plain = await ask(server, PATH, { messages, logprobs: true });
     expect(plain.json.choices[0].logprobs.content[0].top_logprobs).toEqual([]);
@@ -167,7 +167,7 @@ describe("tokens of several characters", () => {
     const rng = random(11);
     const some = <T>(of: readonly T[], n: number): T[] => Array.from({ length: n }, () => of[rng.below(of.length)]!);
     for (let round = 0; round < 200; round++) {
-      // Parts of characters, whole ones, and bytes that are neither.
+      // Partial characters, whole characters, and invalid bytes.
       const tokenizer = piecesTokenizer(
         Array.from({ length: 8 }, () => some([...bytes("aab\u00fc\u2713"), 0xff, 0xc3], rng.below(4))),
       );

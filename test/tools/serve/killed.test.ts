@@ -32,7 +32,7 @@ describe.skipIf(!soaking || !nginxThere)("servers behind nginx that are killed",
     for (const server of servers) server.kill("SIGKILL");
   });
 
-  /** The text after a prompt; null where it was cut off. Throws for an answer other than 200. */
+  /** The text after a prompt; null if the stream was cut off. Throws for an answer other than 200. */
   async function streamed(prompt: string, seed: number): Promise<string | null> {
     const response = await fetch(`${nginx.url}/v1/completions`, {
       method: "POST",

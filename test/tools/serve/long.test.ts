@@ -1,4 +1,4 @@
-// A server under load for long, in a process of its own: it answers everything, and its memory stays where it was. Only
+// A server under load for long, in a process of its own: it answers every request, and its memory does not grow. Only
 // in a soak, a minute each time.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";

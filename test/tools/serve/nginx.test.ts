@@ -1,4 +1,5 @@
-// Two servers behind nginx, by the configuration of docs/serving/: one ends in the middle of streams, and none breaks.
+// Two servers behind nginx, by the configuration of docs/serving/: one server ends while it streams, and every stream
+// is complete.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { listen, type Listening } from "../../../src/tools/serve/listen-node.js";
 import { cases } from "../../soak.js";
@@ -7,7 +8,7 @@ import { beforeServers, later, type Nginx, nginxThere } from "./behind-nginx.js"
 
 const note = nginxThere ? "" : " (skipped: no nginx)";
 const KEY = "a-key-of-tests";
-/** Says what it was asked, ten times, so that a stream of another text would show. */
+/** The answer repeats the prompt ten times, which would reveal another request's stream. */
 const server = () =>
   scripted("", {
     keys: [KEY],

@@ -1,4 +1,5 @@
-// What a server refuses: fields by name, bodies that are none, hosts, origins, keys; and what it says while it ends.
+// What a server refuses: fields by name, bodies that are none, hosts, origins, keys; also the replies while the server
+// ends.
 import { describe, expect, it } from "vitest";
 import { createServer } from "../../../src/tools/serve/index.js";
 import { InputError } from "../../../src/runtime/index.js";

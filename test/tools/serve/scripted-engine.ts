@@ -1,4 +1,4 @@
-// An engine that says what it is told to: for tests of the wire, where the model is not the point.
+// An engine with scripted answers: for tests of the wire, where the model is not the point.
 import {
   EngineClosedError,
   QueueFullError,
@@ -24,7 +24,7 @@ export interface Script {
   readonly observer?: EngineObserver;
 }
 
-/** Made up of the token, so that tests can tell. */
+/** Scores computed from the token, so that tests can check them. */
 export const scoreOf = (token: number, n: number): Scored => ({
   logprob: -0.125 - (token % 16) / 8,
   top: Array.from({ length: n }, (_, i) => ({ token: (token + i) % 256, logprob: -0.125 - (token % 16) / 8 - i })),

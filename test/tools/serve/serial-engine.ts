@@ -1,4 +1,4 @@
-// The engine's interface over a generator, one request at a time: what each text is alone. Scores are those of one pass
+// The engine's interface over a generator, one request at a time: what each text is alone. Scores are from one pass
 // over the whole text.
 import {
   EngineClosedError,

@@ -113,7 +113,7 @@ describe("a socket", () => {
   it("gives up on clients that send a byte now and then, or nothing at all", async () => {
     const { port, url } = await opened({}, { headerSeconds: 0.2, bodySeconds: 0.3 });
     const idle: Socket[] = [];
-    // So many at a time as a system's queue of a port holds: it drops others without a word.
+    // So many at a time as a system's queue of a port holds: beyond them, the system silently drops connections.
     for (let i = 0; i < (soaking ? 100 : 1); i++)
       idle.push(...(await Promise.all(Array.from({ length: 50 }, () => silent(port)))));
     const slow = await silent(port);

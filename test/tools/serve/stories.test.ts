@@ -10,7 +10,7 @@ import { noStories, STORIES } from "../../stories.js";
 import { ask, eventsOf, type Asked } from "./asked.js";
 
 const BEGIN = "Once upon a time";
-/** What the model finds best behind it. */
+/** The model's most likely continuation. */
 const BEST = ", there was a little girl named Lily. She loved to play outside in the park. One day,";
 const TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}";
 
@@ -42,7 +42,7 @@ describe.skipIf(STORIES === null)(`stories260k behind the wire${noStories}`, () 
     const { text } = await ask(server, "/v1/completions", { ...body, stream: true });
     const pieces = eventsOf(text).map((event) => event.choices[0].text as string);
     expect(pieces.join("")).toBe(choices[0].text);
-    // From the middle of it, a word keeps its blank.
+    // After a prompt that ends within the story, the word keeps its leading blank.
     const later = await post("/v1/completions", { prompt: `${BEGIN}, there was a`, max_tokens: 8, temperature: 0 });
     expect(later.choices[0].text).toMatch(/^ little girl/);
     const echoed = await post("/v1/completions", { ...body, echo: true, logprobs: 1 });

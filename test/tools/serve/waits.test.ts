@@ -1,4 +1,4 @@
-// What one request takes of everybody's time: nothing where it is refused, and a slice at a time where it is not.
+// A request cannot block other requests: a refused request takes no time, and work on an accepted one is cut to slices.
 import { describe, expect, it } from "vitest";
 import type { Piece, PromptPiece } from "../../../src/tools/serve/choice.js";
 import { promptsFirst } from "../../../src/tools/serve/echo.js";
@@ -9,7 +9,7 @@ import { ask, eventsOf, requestTo, scripted } from "./asked.js";
 const COMPLETIONS = "/v1/completions";
 const EMBEDDER = { dimensions: 1, context: 64, embed: async () => [Float32Array.of(1)] };
 
-/** A tokenizer that counts what it is asked. */
+/** A tokenizer with counts of all calls. */
 function counted(): { readonly tokenizer: Tokenizer; readonly encoded: () => number; readonly decoded: () => number } {
   let [encoded, decoded] = [0, 0];
   const tokenizer: Tokenizer = {
@@ -22,7 +22,7 @@ function counted(): { readonly tokenizer: Tokenizer; readonly encoded: () => num
   return { tokenizer, encoded: () => encoded, decoded: () => decoded };
 }
 
-/** A list whose last item is wrong: whoever says so has read all of it. */
+/** A list whose last item is wrong: an error about the item means that the whole list was read. */
 const list = (length: number, item: unknown): readonly unknown[] => [...Array<unknown>(length - 1).fill(item), true];
 
 describe("what is more than a server takes", () => {

@@ -48,7 +48,7 @@ async function said(options: { readonly experts?: boolean; readonly maxTokens: n
   return events;
 }
 
-/** Of one pass: for each choice the experts of the tokens of its layer, and where these stand. */
+/** For each choice, the experts of its layer's tokens in one pass, and the places of the tokens. */
 function expected(text: readonly number[], path: string) {
   const { outputs } = evaluate(graph, { inputs: new Map([["tokens", [text]]]), weights });
   const rows = (name: string): number[][] => {

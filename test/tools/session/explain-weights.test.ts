@@ -11,7 +11,7 @@ const asked = (text: string, set: Readonly<Record<string, string>> = {}): ModelR
   set,
 });
 
-/** What a checkpoint of the model under these parameters holds. */
+/** The tensors of a checkpoint for this model and these parameters. */
 function tensorsOf(
   text: string,
   set: Readonly<Record<string, string>>,

@@ -26,11 +26,11 @@ export interface RunOf {
   readonly set: Readonly<Record<string, string>>;
   readonly data: string;
   readonly tokenizer?: string;
-  /** Steps of its checkpoints, with the weights of that seed. */
+  /** The steps at which the run wrote checkpoints; the step is the seed of the weights. */
   readonly steps: readonly number[];
   /** Values that live parameters were trained to. */
   readonly live?: Readonly<Record<string, number>>;
-  /** Which of them is the best. */
+  /** The step of the best checkpoint. */
   readonly best: number;
 }
 

@@ -14,7 +14,7 @@ const rng = random(3);
 const words = (): Uint32Array => Uint32Array.from({ length: SEQUENCES * LENGTH }, () => rng.below(13));
 const all = Array.from({ length: STEPS }, () => ({ tokens: words(), targets: words() }));
 
-/** Of one micro-batch, and of several: however many they are. */
+/** The programs for one micro-batch (false), and for several (true), with any number. */
 const compiled = new Map<boolean, TrainingPrograms>();
 
 async function run(micro: number, atOnce: boolean): Promise<readonly StepMetrics[]> {

@@ -1,4 +1,5 @@
-// Training on a base: what it lacks starts anew, checkpoints hold what was trained, and both become one file.
+// Training on a base: weights missing from the base start from their initial values, checkpoints hold the trained
+// weights, and both merge into one file.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

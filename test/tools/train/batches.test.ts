@@ -1,4 +1,4 @@
-// Batches: windows of a text, what follows each token as its target, and separators among them.
+// Batches: windows of a text, the next token as each token's target, and separators between documents.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,5 +1,5 @@
-// Which checkpoint of a run is the best where a live parameter changes: none before it has the value that it keeps; and
-// what is said where predictors have not learned to skip.
+// Which checkpoint of a run is the best where a live parameter changes: no checkpoint counts before the parameter has
+// its final value; and what is said where predictors have not learned to skip.
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";

@@ -271,7 +271,8 @@ describe("where the disk refuses,", () => {
         () => false,
       );
       const { step } = await readManifest(path).catch(() => ({ step: null }));
-      // Where even putting it back is refused, the old one lies beside its place; else it is one or the other.
+      // If even restoring is refused, the old checkpoint is next to its place; otherwise the place has one or the
+      // other.
       if (step === null) expect(readdirSync(dirname(path)).some((name) => name.startsWith(".old-"))).toBe(true);
       else await expectWhole(path, step);
       if (done && !failed()) break;

@@ -42,7 +42,7 @@ describe("the divergence of two rows of logits", () => {
 it("counts each token of which a route or the experts changed", async () => {
   const result = (data: readonly number[], shape: readonly number[]) => ({ data: Uint32Array.from(data), shape });
   const logits = { data: new Float32Array(8), shape: [1, 4, 2] };
-  /** A session that gives these whatever its inputs are. */
+  /** A session that returns these choices for all inputs. */
   const giving = (chosen: readonly number[], experts: readonly number[]): Runs => ({
     run: async (inputs) => {
       expect(Object.keys(inputs)).toEqual(["tokens"]);

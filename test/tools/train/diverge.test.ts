@@ -1,5 +1,5 @@
-// A step whose loss is no number: it and what was begun behind it change nothing, and what went wrong is found in it,
-// not in what came after.
+// A step whose loss is NaN or infinite: the step and later steps that had begun change nothing, and the fault is found
+// in the step itself, not in later ones.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../../src/runtime/index.js";
 import { compileTraining } from "../../../src/tools/train/programs.js";

@@ -1,5 +1,5 @@
-// The operations of a step, as the log has them: with the live parameters it ran with, and its optimiser once however
-// many micro-batches there are.
+// The operations of a step, as logged: with the live parameters it ran with, and its optimiser once however many
+// micro-batches there are.
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../src/tools/cli/program/targets.js";
 import { ledger } from "../../../src/compiler/cost/ledger.js";

@@ -52,7 +52,7 @@ const MODELS = [
 ];
 type Case = (typeof MODELS)[number];
 
-/** The device's own kernels, those for GPUs, and those that need nothing. */
+/** The device's own kernels, kernels for GPUs, and kernels that need no feature. */
 const CLASSES = ["own", "discrete", "portable"] as const;
 type Class = (typeof CLASSES)[number];
 

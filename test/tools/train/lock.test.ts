@@ -31,7 +31,7 @@ function leave(path: string, owner: Owner): string {
   return path;
 }
 const left = (name: string, as: Partial<Owner>): string => leave(join(folder, name), { ...newOwner(), ...as });
-/** What is said where this process has it. */
+/** The message about a lock that this process holds. */
 const taken = (path: string): RegExp =>
   new RegExp(`another process \\(${process.pid}\\), since \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d, trains into ${path}`);
 const takeAndGiveBack = async (path: string): Promise<void> => (await lockFolder(path))();

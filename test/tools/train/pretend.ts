@@ -1,5 +1,5 @@
-// A trainer without a device: its weights are a hash of all it was given, so that any batch, rate or seed that differs
-// shows in them.
+// A trainer without a device: its weights are a hash of all inputs, so that a different batch, rate or seed changes
+// them.
 import type {
   Batch,
   EvaluateOptions,

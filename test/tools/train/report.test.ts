@@ -190,7 +190,7 @@ describe("its speed", () => {
     );
     expect(new Set(points)).toEqual(new Set(["5.00 k"]));
     expect([top, tile]).toEqual(["4 k", "5.00 k/s"]);
-    // Where they lie in two points, none of these leaves the chart's scale.
+    // If the two steps belong to different points, both points stay within the chart's scale.
     const apart = await speedOf(
       even.map((own, i) => (i === 19 ? { seconds: 0.4 - 6e-5 } : i === 20 ? { seconds: 6e-5 } : own)),
     );

@@ -1,4 +1,4 @@
-// What a run keeps so that it need not be told again: its text, its parameters, its source and its tunings.
+// The settings that a run stores and reads on resuming: text, parameters, source and tunings.
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";

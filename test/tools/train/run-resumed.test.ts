@@ -176,7 +176,7 @@ describe("kill -9 at random moments", () => {
       const ended = new Promise<number | null>((resolve) => run.once("close", resolve));
       await new Promise((resolve) => run.stdout.once("data", resolve));
       x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-      // Later and later, so that it comes to an end.
+      // Each attempt runs longer, so that the run comes to an end.
       const timer = setTimeout(() => run.kill("SIGKILL"), 15 + (x >>> 24) * 0.5 + 80 * killed);
       expect([0, null], "it ends well, or is killed").toContain(await ended);
       clearTimeout(timer);

@@ -1,4 +1,5 @@
-// A threshold that follows a capacity: the example of it, against an account of its update, and over steps of training.
+// A threshold that follows a capacity: the example model, compared with an account of its update, and over steps of
+// training.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";

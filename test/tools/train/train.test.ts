@@ -15,7 +15,7 @@ import { scratch } from "./folder.js";
 
 const folder = scratch();
 let device: Device;
-// Its own: of one that others opened, nobody knows whether it reads textures.
+// A separate device: another test may have opened the shared one with or without textures.
 beforeAll(async () => void (device = await openDevice()));
 afterAll(() => {
   device.destroy();

@@ -143,8 +143,8 @@ describe.each(soaking ? (["default", "swiftshader"] as const) : (["default"] as 
         expect(m.tokens).toBe(ROWS * LENGTH);
         expect(m.flops).toBeGreaterThan(6 * ROWS * LENGTH * 4 * 32 * 32);
       });
-      // AdamW divides by the size of a gradient: where that is as small as rounding, a step of either sign is as good.
-      // So the mean difference is held to a hundredth of a step.
+      // AdamW divides by the size of a gradient: if the gradient is as small as rounding errors, the step's sign is
+      // arbitrary. So the mean difference is held to a hundredth of a step.
       const state = await trainer.state();
       for (const { path } of programs.model.weights) {
         const [found, exact] = [state.get(path)!.data, wanted.states.get(path)!.data];

@@ -1,4 +1,4 @@
-// What tests of checkpoints share: that one is whole, and the fault that is expected.
+// What tests of checkpoints share: checks that a checkpoint is complete, and catches the expected fault.
 import { expect } from "vitest";
 import { readCheckpoint } from "../../../src/tools/train/checkpoint-node.js";
 import { TrainError } from "../../../src/tools/train/errors.js";

@@ -1,4 +1,4 @@
-// What `modc tune` says bounds a kernel: shares of its time at rates that were measured.
+// What `modc tune` says bounds a kernel: shares of its time at the measured rates.
 import { describe, expect, it } from "vitest";
 import { measureBest, type DeviceBest } from "../../../src/runtime/index.js";
 import { tuningsFor } from "../../../src/compiler/schedule/tunings/index.js";
@@ -7,7 +7,7 @@ import { boundOf, sharesOf, type Work } from "../../../src/tools/tune/bound.js";
 import { productWorkload } from "../../../src/tools/tune/products.js";
 import { testDevice } from "../../device.js";
 
-/** 1 TFLOP/s; 100 GB/s of 1 MB, 10 GB/s of 100 MB; 10 µs a dispatch, of which each read has one. */
+/** 1 TFLOP/s; 100 GB/s of 1 MB, 10 GB/s of 100 MB; 10 µs a dispatch, which every read includes. */
 const BEST: DeviceBest = {
   flops: 1e12,
   reads: [

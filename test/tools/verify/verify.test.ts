@@ -208,7 +208,7 @@ describe("the search", () => {
         trials++;
         return node === planted || nodesOf(endingIn(graph, [node])).includes(planted);
       });
-      // What follows from a node of the output's own cone; the starts of axes lead to others.
+      // A later node, if the found node is in the output's cone; the starts of axes lead to others.
       if (found !== planted) expect(nodesOf(endingIn(graph, [found]))).toContain(planted);
       expect(trials).toBeLessThan(4 * Math.log2(nodes.length) + 20);
     }

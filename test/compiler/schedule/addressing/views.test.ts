@@ -34,7 +34,7 @@ describe("a view is opaque", () => {
     const body = `%h = reshape {"shape":["rows(T)",2,2]}(%x)\n%m = reshape {"shape":["rows(T)",4]}(%h)`;
     expect(found(`${body}\n%y = exp(%m)\nresult "y" = %y ${OUTPUT}`).opaque).toEqual([]);
   });
-  /** Rows that one route after another chooses, of `depth` routes. */
+  /** Rows chosen by `depth` nested routes. */
   const throughIndices = (depth: number): readonly string[] => {
     const levels = Array.from({ length: depth }, (_, i) => ({ of: i === 0 ? "T" : `K${i - 1}`, own: `K${i}`, i }));
     const lines = levels.map(

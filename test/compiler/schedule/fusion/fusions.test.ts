@@ -94,7 +94,7 @@ ${product("p", "n", 3)}\n%i = top_entries {"k":2,"choice":"C"}(%p)\n%sorted = so
 %each = grouped_matmul {"transposed":true}(%rows, %stack, %gstarts)\n%y = sum_entries(%each, %place, %own)
 ${result("y")}`,
   ],
-  // 16babd5: a store of the first columns of a wider product was taken for one of all of them.
+  // 16babd5: a store of a product's first columns was mistaken for a store of all columns.
   "the first columns of a wider product": [`${product("p", "x", 8)}\n${slice("y", "p", 0, 4)}\n${result("y")}`],
   // 16babd5: slices that overlap cannot stand in one memory.
   "slices that overlap": [

@@ -1,5 +1,5 @@
-// Opens a device as its arguments say, and another beside it where they say so, and prints one line of JSON: what the
-// first is, or the error.
+// Opens the device that its arguments describe, and a second one if they ask for it, and prints a line of JSON: what
+// the first is, or the error.
 import { existsSync, readdirSync } from "node:fs";
 import { openDevice, RuntimeError, type OpenDeviceOptions } from "../../../../src/runtime/index.js";
 

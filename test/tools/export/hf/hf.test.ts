@@ -110,7 +110,7 @@ describe.skipIf(!hasTorch)(`a folder of Hugging Face${torchNote || by}`, { timeo
     expect(ratio, `${what} ${text}`).toBeLessThan(1);
   }
 
-  /** Logits of the tokens that exist, and of no others. */
+  /** Compares the logits of existing tokens only. */
   function expectLogits(
     actual: readonly number[],
     wanted: ArrayLike<number>,

@@ -21,7 +21,7 @@ if not hasattr(torch.cpu.Stream, "record_event"):
     torch.cpu.Stream.record_event = lambda self, event=None: event or torch.cpu.Event()
     torch.cpu.Stream.wait_event = lambda self, event: None
 
-    # Copies out of what is gathered count as changes of parameters (pytorch/pytorch#132014).
+    # Copying gathered parameters counts as a change of the parameters (pytorch/pytorch#132014).
     copy_out = group.foreach_all_gather_copy_out
 
     def kept(result, params, process_group):

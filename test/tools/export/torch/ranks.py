@@ -37,7 +37,7 @@ def batches_of(step, vocab, rank, shares):
     rows = BATCH // shares
     made = []
     for _ in range(MICRO):
-        # No token twice: one behind its like has its score, and rounding would choose.
+        # No token twice: a later equal token has the same score, and rounding would choose.
         tokens = torch.stack([torch.randperm(vocab, generator=draw)[:TOKENS] for _ in range(BATCH)])
         targets = torch.randint(0, vocab, (BATCH, TOKENS), generator=draw)
         lengths = torch.randint(1, TOKENS + 1, (BATCH,), generator=draw)

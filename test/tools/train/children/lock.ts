@@ -1,5 +1,5 @@
-// Takes the lock of each folder that it is told, at a moment that all are told, and says whether it got it; gives back
-// what it has when it is told so.
+// Takes the lock of each folder that it is told, at a moment that all are told, and says whether it got it; releases
+// the lock on request.
 import { createInterface } from "node:readline";
 import { TrainError } from "../../../../src/tools/train/errors.js";
 import { lockFolder } from "../../../../src/tools/train/lock-node.js";

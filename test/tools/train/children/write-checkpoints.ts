@@ -1,4 +1,4 @@
-// Writes one checkpoint after the other until it is killed; prints a line once it has written one.
+// Writes checkpoints in a loop until it is killed; prints a line once it has written one.
 import { openRunFolder } from "../../../../src/tools/train/run-folder-node.js";
 import { contentsAt } from "../contents.js";
 
