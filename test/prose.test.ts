@@ -15,7 +15,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   "src/language": 2,
   "src/compiler": 7,
   "src/runtime": 6,
-  "src/models": 8,
+  "src/models": 1,
   "src/generation": 13,
   "src/tools": 7,
   kernels: 7,

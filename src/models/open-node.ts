@@ -13,15 +13,15 @@ import { isFolder, isGgufPath } from "./tokenizer/folder-node.js";
 import { tokenizerAt } from "./tokenizer/source-node.js";
 
 export interface OpenModelOptions {
-  /** In place of the model's own; the folder of a run stands for its checkpoint. */
+  /** Replaces the model's own weights; the folder of a run stands for its checkpoint. */
   readonly weights?: WeightsInput | undefined;
-  /** In place of the model's own: a `tokenizer.json`, its folder, or a GGUF file. */
+  /** Replaces the model's own tokenizer: a `tokenizer.json`, its folder, or a GGUF file. */
   readonly tokenizer?: string | undefined;
-  /** In place of the tokenizer's own: a name such as `chatml`, or a file of Jinja text. */
+  /** Replaces the tokenizer's own template: a name such as `chatml`, or a file of Jinja text. */
   readonly chatTemplate?: string | undefined;
   /** The name of the model, if the file declares several. */
   readonly model?: string | undefined;
-  /** Parameters of the model, by which it declares live parameters. */
+  /** The model's parameters, which may change its live parameters. */
   readonly set?: Readonly<Record<string, string | number | boolean>> | undefined;
   readonly reader?: SourceReader;
 }
@@ -34,7 +34,7 @@ interface Kind {
 
 const deferred = () => import("./opened/deferred-node.js");
 
-/** The kinds of models. A path is of the first that it is. */
+/** The kinds of models. The first kind that matches a path is its kind. */
 const KINDS: readonly Kind[] = [
   {
     kind: "gguf",
@@ -156,7 +156,7 @@ async function openRun(place: string): Promise<Parts> {
   };
 }
 
-/** Any other file counts as a source; if it is not text, the reader of its text reports that. */
+/** A source, or another file: reading the text reports a file that is not a source. */
 async function openFile(path: string, { nameOf, model, imported }: SourceReader): Promise<Parts> {
   const file = nameOf(path);
   return {

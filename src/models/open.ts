@@ -1,4 +1,4 @@
-// A model as it is opened: its source, parameters, weights, tokenizer and defaults, whatever kind of path names it.
+// An opened model: its source, parameters, weights, tokenizer and defaults, whatever kind of path names it.
 import type { Read } from "../language/check/names/files.js";
 import type { SourceFile } from "../language/diagnostics/span.js";
 import type { WeightsInput } from "../runtime/weights/input.js";
@@ -13,8 +13,8 @@ import type { OpenedTokenizer, TokenizerInfo } from "./tokenizer/tokenizer-node.
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
 
 /**
- * `source`: a `.mod` file. `checkpoint`: a folder as Hugging Face stores it. `gguf`: a GGUF file. `run`: the folder of
- * a training run, or one of its checkpoints. `program`: a JSON file, such as a compiled program.
+ * `source`: a `.mod` file. `checkpoint`: a folder as Hugging Face stores it. `gguf`: a GGUF file. `run`: a
+ * training run's folder, or a checkpoint in the folder. `program`: a JSON file, such as a compiled program.
  */
 export type ModelKind = "source" | "checkpoint" | "gguf" | "run" | "program";
 
@@ -24,7 +24,7 @@ export type Parameters = Readonly<Record<string, string>>;
 /** An opened model. What is read of its files is read when it is first asked for, and kept until `close`. */
 export interface OpenedModel {
   readonly kind: ModelKind;
-  /** The path as it was named. */
+  /** The path that the caller named. */
   readonly named: string;
   /** The path that was opened; for a run, the folder of its checkpoint. */
   readonly path: string;

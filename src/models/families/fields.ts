@@ -4,7 +4,7 @@ import { escapedName } from "../../ground/base/shown.js";
 import { CheckpointError } from "./errors.js";
 
 /**
- * The fields of one object, usually of a JSON file. A null field counts as absent, since Python writes `None` as null.
+ * The fields of an object, usually from a JSON file. A null field counts as absent, since Python writes `None` as null.
  */
 export class Fields {
   private constructor(

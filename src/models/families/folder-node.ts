@@ -1,5 +1,5 @@
-// Reads the model of a checkpoint's folder: its own source, or one generated from its configuration, and the defaults
-// of generation. Node only.
+// Reads the model of a checkpoint's folder: the folder's own source, or a source generated from its configuration, and
+// the defaults for generation. Node only.
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";

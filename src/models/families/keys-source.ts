@@ -4,8 +4,8 @@ import { latentKeys } from "./latent-source.js";
 import { hasDense, mixtureKeys } from "./mixture-source.js";
 
 /**
- * The path of a layer's weights. They are members of the block that `Residual` or `MoD` receives as `inner`; looped
- * layers have neither.
+ * The path of a layer's weights. The block that `Residual` or `MoD` receives as `inner` has the weights as members;
+ * looped layers have neither.
  */
 const oursOf = ({ loops }: DecoderConfig): string => (loops ? "layers.{i}" : "layers.{i}.inner");
 const THEIRS = "model.layers.{i}";

@@ -10,7 +10,7 @@ import { correspondence, type Results } from "./same-computation.js";
 export interface Standard {
   /** The name of the class: `LlamaForCausalLM`. */
   readonly architecture: string;
-  /** Fields of `config.json` other than fields of tokens and types. */
+  /** Fields of `config.json`, except for tokens and types. */
   readonly config: Readonly<Record<string, unknown>>;
   /** Whether the result is the configuration that the caller passed. */
   readonly own: boolean;

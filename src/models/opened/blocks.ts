@@ -8,7 +8,7 @@ import type { OpenedModel } from "../open.js";
 /** The type of weights in memory by which a device reads the blocks of a checkpoint unchanged. */
 export type InBlocks = keyof typeof BLOCKS_OF;
 
-/** Which model of the source, and its parameters. */
+/** The choice of a model in the source, and its parameters. */
 export interface BlocksChoice {
   readonly model?: string | null | undefined;
   readonly set?: Readonly<Record<string, string | number | boolean>>;

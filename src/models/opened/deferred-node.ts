@@ -1,5 +1,5 @@
-// The parts of opened models that need the compiler or a tokenizer: one module, so that bundles have few chunks. It is
-// loaded when one of the parts is needed. Node only.
+// The parts of opened models that need the compiler or a tokenizer: a single module, so that bundles have few chunks.
+// It is loaded when the first part is needed. Node only.
 export { blocksOf } from "./blocks.js";
 export { openFolder, openGgufFile } from "./checkpoints-node.js";
 export { explainWeights, explanation } from "./explain-weights.js";

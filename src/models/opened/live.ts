@@ -4,7 +4,7 @@ import type { LiveParameter } from "../../language/check/model.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 
-/** A model's source, which of its models is meant, and its parameters. */
+/** A source, the choice of a model in it, and the model's parameters. */
 export interface LiveOf {
   readonly source: SourceFile;
   readonly read: Read;

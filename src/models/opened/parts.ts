@@ -13,7 +13,7 @@ export interface Parts {
   readonly describe: () => DecoderConfig | null;
   /** The folder whose defaults of generation count; null: there is none. */
   readonly folder: string | null;
-  /** The path of the model's weights. */
+  /** The paths of the model's own weights and own tokenizer; null: the model has none. */
   readonly weights: string | null;
   readonly tokenizer: () => string | null;
 }

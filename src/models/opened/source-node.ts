@@ -7,9 +7,9 @@ import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { SessionError } from "../errors.js";
 
-/** Reads the files of a source. The command line has a reader of its own: it also reads standard input. */
+/** Reads the files of a source. The command line has a different reader: it also reads standard input. */
 export interface SourceReader {
-  /** The name of a file in messages; its imports are relative to the folder of that name. */
+  /** The name of a file in messages; imports are relative to the folder in that name. */
   readonly nameOf: (path: string) => string;
   /** The text of a model. */
   readonly model: (path: string) => SourceFile;

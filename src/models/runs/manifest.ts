@@ -59,7 +59,7 @@ export interface Manifest {
   readonly live: Readonly<Record<string, number>>;
   /** Paths of weights that no step changes because the trained loss does not depend on them. */
   readonly unused: readonly string[];
-  /** All other files of the folder. */
+  /** The other files in the folder. */
   readonly files: readonly ManifestFile[];
 }
 

@@ -44,7 +44,10 @@ export interface Trained {
   readonly changed: readonly string[];
   /** Live parameters that training set: their values at the checkpoint's step, as expressions. */
   readonly live: Readonly<Record<string, string>>;
-  /** Parameters that were set explicitly, as expressions; `live` too, so that its values are the defaults. */
+  /**
+   * Parameters that were set explicitly, as expressions; they include the values in `live`, which so become the
+   * defaults.
+   */
   readonly set: Readonly<Record<string, string>>;
   /** Null: one token per byte. */
   readonly tokenizer: string | null;

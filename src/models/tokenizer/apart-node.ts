@@ -153,7 +153,7 @@ export class Workers implements Apart {
   }
 }
 
-/** A worker and the request that it answers. It keeps the process alive only while it has one. */
+/** A worker and the request that it answers. The worker keeps the process alive only during a request. */
 class OneWorker {
   readonly #worker: Worker;
   readonly #file: string;

@@ -1,4 +1,4 @@
-// What is asked of a tokenizer that runs apart: in a worker, whose requests hold up nobody and end after a bound.
+// Requests to a tokenizer in another thread: in a worker, whose requests hold up nobody and end after a bound.
 import type { ChatOptions, Message } from "./message.js";
 
 /** The files that a worker reads first. */

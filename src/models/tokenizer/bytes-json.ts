@@ -1,4 +1,4 @@
-// The tokenizer of models that read bytes as a `tokenizer.json`, for what knows such files only.
+// The byte tokenizer as a `tokenizer.json`, for software that only reads such files.
 import { BYTE_OF } from "./token-bytes.js";
 
 /** The text of a `tokenizer.json` whose tokens are the bytes of UTF-8: a byte-level vocabulary without merges. */

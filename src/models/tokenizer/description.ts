@@ -5,7 +5,7 @@ import { isFixed, mayBeEmpty } from "./pattern-cost.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The parsed `tokenizer.json`; each reader checks the parts that it needs. */
+/** The content of a `tokenizer.json`; unknown parts are left to what reads them. */
 export interface Description extends Fields {
   readonly model: Fields;
   readonly decoder?: unknown;
@@ -19,7 +19,7 @@ const MODELS = new Set<unknown>(["BPE", "Unigram", "WordLevel", "WordPiece", und
 /** Parts that may be null. */
 const PARTS = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as const;
 
-/** Beyond any vocabulary: what reads one counts to its largest id. */
+/** Beyond any vocabulary: a reader of a vocabulary counts up to its largest id. */
 const MOST_IDS = 2 ** 24;
 /** Longer than the pieces of any vocabulary: texts are compared with the longest at each place. */
 const MOST_CHARACTERS = 4096;
@@ -44,7 +44,7 @@ export function parseDescription(json: string, file: string): Description {
     if ((read[part] ?? null) !== null && !isFields(read[part]))
       refuse(part, read[part], "it must be an object or null");
   checkDecoder(read["decoder"] ?? null, "decoder", refuse);
-  // What reads it wants those that need not be written.
+  // The reader expects every part, but a file may omit a part.
   const absent = Object.fromEntries(PARTS.map((part) => [part, null]));
   const { unk_id: unknown, ...others } = model;
   return { ...absent, ...read, added_tokens: added, model: unknown === null ? others : model };
@@ -141,7 +141,7 @@ function addedTokens(added: unknown, pieces: Pieces, refuse: Refuse): readonly F
     if (!isId(id)) refuse(`${place}.id`, id, ID);
     if (typeof content !== "string") refuse(`${place}.content`, content, "it must be a string");
     expectShort(content, `${place}.content`, refuse);
-    // Of a piece that a list has twice, either id is its own.
+    // If a list has a piece twice, both ids are valid.
     if (owners.get(id) === content) return token;
     const own = ids.get(content);
     if (own !== undefined) return { ...token, id: own };

@@ -12,7 +12,7 @@ export class TokenizerKeys {
     return this.header.file;
   }
 
-  /** Names of the keys, without what they all begin with. */
+  /** Names of the keys, without their common prefix. */
   get names(): readonly string[] {
     return [...this.header.metadata.keys()].flatMap((key) =>
       key.startsWith(PREFIX) ? [key.slice(PREFIX.length)] : [],

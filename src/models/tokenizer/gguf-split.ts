@@ -34,7 +34,7 @@ const qwen2 = cuts([newer(String.raw`\p{N}`)]);
 const threeDigits = newer(String.raw`\p{N}{1,3}`);
 const llama3 = cuts([threeDigits], { whole: true, begins: true });
 
-/** Of files that do not say. */
+/** The splitting for files that name none. */
 export const UNSAID = "default";
 
 /** By name, as llama.cpp cuts text. */

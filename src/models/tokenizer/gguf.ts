@@ -1,5 +1,5 @@
-// Converts a GGUF file's tokenizer to `tokenizer.json`, so that one parser reads both. Kinds: `llama` (scores of
-// pieces, bytes for unknown text) and `gpt2` (merges of bytes).
+// Converts a GGUF file's tokenizer to Hugging Face's files, so that one parser reads both: of the kinds `llama` (scores
+// of pieces, bytes for what has none) and `gpt2` (merges of bytes).
 import { quotedName } from "../../ground/base/shown.js";
 import type { GgufHeader } from "../../runtime/weights/gguf/header.js";
 import { TokenizerKeys } from "./gguf-keys.js";
@@ -20,7 +20,7 @@ const INSTEAD = "give the tokenizer.json of the model with --tokenizer";
 /** What a token is, by the number that stands for it in a file. */
 const KIND = { normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
 
-/** Tokens that end a text or a turn, where they are of the kind `control`: a file names one of them at most. */
+/** Tokens of kind `control` that end a text or a turn: the keys of a GGUF file name only a single one. */
 const ENDS: ReadonlySet<string> = new Set([
   "<|eot_id|>",
   "<|eom_id|>",
@@ -32,7 +32,7 @@ const ENDS: ReadonlySet<string> = new Set([
   "</s>",
 ]);
 
-/** Keys that are read here, and one that other kinds of tokenizers heed. Those of special tokens end with `_id`. */
+/** Keys that are read here, and a key for other kinds of tokenizers. Keys of special tokens end with `_id`. */
 const KNOWN: ReadonlySet<string> = new Set([
   "model",
   "pre",
@@ -118,7 +118,7 @@ function vocabularyOf(keys: TokenizerKeys): Vocabulary {
 
 const kindOf = ({ kinds }: Vocabulary, id: number): number => kinds?.[id] ?? KIND.normal;
 
-/** Tokens that are found in a text before it is cut, those of control as special ones. */
+/** Tokens that are found in a text before it is split; tokens of kind `control` are special. */
 function addedTokens(vocabulary: Vocabulary): readonly object[] {
   return vocabulary.tokens.flatMap((content, id) => {
     const kind = kindOf(vocabulary, id);
@@ -164,7 +164,9 @@ function around(begin: Edge, end: Edge): object | null {
   };
 }
 
-/** Pieces of text with ▁ for a space, two of which are merged where what they make has the highest score. */
+/**
+ * For kind `llama`: pieces of text, with ▁ for a space. Two pieces merge if their concatenation has the highest score.
+ */
 function ofPieces(vocabulary: Vocabulary): Parts {
   const { keys, tokens, ids } = vocabulary;
   const scores =

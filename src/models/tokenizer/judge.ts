@@ -94,7 +94,7 @@ function expectNormalized(tokens: readonly Part[], steps: (length: number) => nu
 
 class Parts {
   growth = 1;
-  /** Steps of the patterns for each character of a text, as a share of its length. */
+  /** The patterns' steps per character, divided by the text's length. */
   long = 0;
   #fixed = 0;
   #parts = 0;
@@ -166,7 +166,7 @@ class Parts {
     const content = String(part["content"] ?? "");
     if (/\$[`']/.test(content)) doubt("its replacements repeat the text around them");
     const added = this.#added("content", content);
-    // A part of a match, such as $&, is at most as long as the match.
+    // A part of a match, for example $&, is never longer than the match.
     const growth = added / (content.includes("$") ? 1 : found.characters);
     if (found.empty) this.#grow(1 + added);
     else if (growth > 1) this.#grow(growth);

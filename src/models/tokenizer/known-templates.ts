@@ -62,7 +62,7 @@ const QWEN = String.raw`
     {{- '<|im_start|>assistant\n' }}
 {%- endif %}`;
 
-/** Llama 3, with tools as Llama 3.1 has those of a user. */
+/** Llama 3, with Llama 3.1's format for user tools. */
 const LLAMA3 = String.raw`
 {{- bos_token | default('<|begin_of_text|>') }}
 {%- set shown = namespace(tools=false) %}

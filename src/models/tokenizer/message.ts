@@ -22,7 +22,7 @@ export interface ChatOptions {
   readonly answer?: boolean;
   /** Tools that the model may call, as JSON schemas in OpenAI's form; the template decides how to show them. */
   readonly tools?: readonly object[];
-  /** More variables of the template, such as `enable_thinking`. */
+  /** Additional variables for the template, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 

@@ -104,7 +104,8 @@ class Parser {
       const escape = /^\\(?:[pPxu]\{[^}]*\}|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|c[A-Za-z]|[AzZbB]|[^0-9kgGKRX])/su.exec(
         rest,
       );
-      // A reference to a group, or something rare. The library drops `\G`: what it counts would be the part before it.
+      // A reference to a group, or something rare. The library drops `\G`: counting would then apply to the part before
+      // it.
       if (escape === null) return null;
       return take(escape[0].length, /^\\[AzZbB]$/.test(escape[0]) ? "assertion" : "character");
     }
@@ -173,9 +174,9 @@ function product(a: Cost, b: Cost): Cost {
 }
 
 /**
- * What becomes of an item that has matched. `again`: if what follows fails, its other ways are tried. `read`: no other
- * way is tried, but a group only looked at its characters, so the attempt at the next place reads them again. `kept`:
- * no other way is tried, and the next attempt begins after its characters.
+ * The fate of an item after it matched. `again`: if a later item fails, the item's other matches are tried. `read`: no
+ * other way is tried, but a group only looked at its characters, so the attempt at the next place reads them again.
+ * `kept`: no other way is tried, and the next attempt begins after its characters.
  */
 type Tried = "again" | "read" | "kept";
 
@@ -190,7 +191,7 @@ function branchCost(items: readonly Item[], tried: Tried): Cost {
   }, ONE);
 }
 
-/** The ways in which an item may match at a place, or, of one that is never tried again, the steps of one of them. */
+/** The number of ways to match an item at a place; for an item that is never retried, the steps of one way. */
 function itemCost({ atom, min, max }: Item, tried: Tried): Cost {
   if (max !== Infinity && max > MAX_REPEATED) return null;
   if (atom.kind === "group" && !isOneCharacter(atom)) {

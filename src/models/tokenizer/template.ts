@@ -301,7 +301,7 @@ class MeteredInterpreter extends Interpreter {
     let largest = 0;
     const value = (node: unknown): Node => {
       const own = node as Node;
-      // Some filters inspect the literal node of an argument: keep string literals as they are.
+      // Some filters inspect the literal node of an argument: keep string literals unchanged.
       const result = this.evaluate(own, environment);
       this.#chargeScan(result);
       const parts = isList(result) ? result.value.slice(0, 2) : [result];

@@ -1,11 +1,14 @@
-// Decodes a continuation after its prompt, so that its first token keeps the space or character it begins with.
+// The text of a continuation: its first tokens are decoded after the prompt's last tokens.
 import { TextStream } from "./text-stream.js";
 import type { Tokenizer } from "./tokenizer.js";
 
-/** The number of prompt tokens that are decoded before the continuation. */
+/**
+ * The number of prompt tokens before a continuation's first tokens while these are decoded, so that a word keeps its
+ * space.
+ */
 const BEFORE = 8;
 
-/** A decoder that also says where in what it returned the token's own text begins. */
+/** A decoder that also reports the start of the token's own text within the returned text. */
 export interface PlacedDecoder {
   /** The characters that a token completes; often none. */
   add(token: number): string;
@@ -17,7 +20,9 @@ export interface PlacedDecoder {
   readonly incomplete: boolean;
 }
 
-/** Decodes what follows on a prompt. `shown`: special tokens that have a text, which others have not. */
+/**
+ * Decodes what follows on a prompt. `shown`: special tokens whose text is returned; other special tokens have no text.
+ */
 export function decoderAfter(
   tokenizer: Tokenizer,
   prompt: ArrayLike<number>,
@@ -25,7 +30,7 @@ export function decoderAfter(
 ): PlacedDecoder {
   const stream = new TextStream(tokenizer);
   for (const token of Array.from(prompt).slice(-BEFORE)) stream.add(token);
-  // If bytes at the prompt's end begin a character, the continuation completes it, and the character counts as its own.
+  // Bytes at the prompt's end that become no character are its own; bytes that do are a character in the continuation.
   let [begun, lead] = [stream.incomplete, 0];
   const own = (text: string): string => {
     lead = stream.lead;

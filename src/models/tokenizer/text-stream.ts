@@ -44,8 +44,8 @@ export class TextStream {
   }
 
   /**
-   * The text that a token completes; often none. A token that the tokenizer lacks, such as one that pads a vocabulary,
-   * has no text, as transformers decodes it.
+   * The text that a token completes; often none. A token that the tokenizer lacks, for example padding of the
+   * vocabulary, has no text, like in transformers.
    */
   add(token: number): string {
     this.ahead = 0;
@@ -109,14 +109,17 @@ function decoded(
   }
 }
 
-/** The first of the tokens that the tokenizer lacks; null if it has them all. */
+/** The first of the tokens that the tokenizer lacks; null if the tokenizer has every token. */
 export const lackingOf = (tokenizer: Tokenizer, tokens: Iterable<number>): number | null =>
   [...new Set(tokens)].find((token) => decoded(tokenizer, [token], { special: true }) === null) ?? null;
 
 const charactersOf = (bytes: readonly number[]): number =>
   new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes)).length;
 
-/** Decoded text, with the offset at which each token begins; a token inside a character begins with the character. */
+/**
+ * The text of tokens, and the start of each token in the text; a token with a part of a character starts where the
+ * character does.
+ */
 export interface PlacedText {
   readonly text: string;
   readonly starts: readonly number[];

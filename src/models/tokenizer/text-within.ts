@@ -1,7 +1,10 @@
 // The text of a token as it is within a text, not at its beginning, where some decoders drop a space.
 import type { Tokenizer } from "./tokenizer.js";
 
-/** A token with a text that no decoder changes, to decode others behind; null where the tokenizer has none. */
+/**
+ * A token whose text no decoder changes, as a prefix for decoding other tokens; null if the tokenizer has no such
+ * token.
+ */
 export const plainToken = (tokenizer: Tokenizer): number | null =>
   ["a", ".", "0"].map((text) => tokenizer.idOf(text)).find((token) => token !== null) ?? null;
 

@@ -5,7 +5,7 @@ interface Described {
   readonly decoder?: unknown;
 }
 
-/** Types of the decoder, and of all that a sequence of decoders has. */
+/** Types of the decoder, and of all decoders in a sequence. */
 function decoderTypes(decoder: unknown): ReadonlySet<unknown> {
   if (typeof decoder !== "object" || decoder === null) return new Set();
   const parts: readonly unknown[] = "decoders" in decoder && Array.isArray(decoder.decoders) ? decoder.decoders : [];
@@ -24,8 +24,8 @@ export const BYTE_OF: ReadonlyMap<string, number> = (() => {
 })();
 
 /**
- * Reads the bytes of a token as the vocabulary writes it; null where it writes text, which decoders may change: the
- * caller then decodes it.
+ * Reads the bytes of a token as the vocabulary writes it; null if the vocabulary has text there, which decoders may
+ * change: the caller then decodes it.
  */
 export function byteReader({ decoder }: Described): (written: string) => readonly number[] | null {
   const types = decoderTypes(decoder);

@@ -1,4 +1,4 @@
-// Reads tokenizers from disk: a `tokenizer.json` and the files beside it, or that of a GGUF file. Node only.
+// Reads tokenizers from disk: a `tokenizer.json` with the files in its folder, or a GGUF file's tokenizer. Node only.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";
@@ -22,9 +22,9 @@ export interface OpenedTokenizer {
   readonly chat: ChatTemplate | null;
   /** The token that ends a text according to `tokenizer_config.json`; null if it names none. */
   readonly end: number | null;
-  /** What its files say of special tokens, and the template, as text. */
+  /** Special tokens and the chat template from the tokenizer's files, as text. */
   readonly info: TokenizerInfo;
-  /** All tokens that end a sequence: one, or the list of a GGUF file. */
+  /** All tokens that end a text: `end`, or the ends in a GGUF file. */
   readonly ends: readonly number[];
   /** The texts of its files; null for missing ones. */
   readonly texts: { readonly tokenizer: string; readonly config: string | null; readonly template: string | null };
@@ -93,7 +93,7 @@ export const noTokenizer = (path: string): TokenizerError =>
 /** The `tokenizer.json` at a path, which may name its folder. */
 export const tokenizerFile = (path: string): string => (isFolder(path) ? join(path, "tokenizer.json") : path);
 
-/** The tokenizer of a `tokenizer.json` with that text, and of the files beside it. Throws TokenizerError. */
+/** Opens a `tokenizer.json` with the given text, and the files in its folder. Throws TokenizerError. */
 export async function openJson(file: string, json = readText(file)): Promise<OpenedTokenizer> {
   const beside = (name: string): string | null =>
     existsSync(join(dirname(file), name)) ? join(dirname(file), name) : null;
@@ -140,7 +140,7 @@ export async function openConverted(
   };
 }
 
-/** Reads UTF-8 text; `what` it is, and the most bytes of one. Throws TokenizerError. */
+/** Reads UTF-8 text; `what` names the file's content in messages, `most` limits its bytes. Throws TokenizerError. */
 export function readText(path: string, what = "tokenizer", most = MAX_BYTES): string {
   try {
     const tooLarge = (size: number): TokenizerError =>

@@ -22,7 +22,7 @@ export interface EncodeAsyncOptions extends EncodeOptions {
 export interface Tokenizer {
   /** The size of the vocabulary: one more than the largest token. */
   readonly vocabulary: number;
-  /** Characters of the longest token, as the vocabulary writes it: a text of many more has many tokens. */
+  /** Characters of the longest token in the vocabulary: a text of many more has many tokens. */
   readonly longest: number;
   /**
    * Encodes a text on this thread. The text of a special token becomes that token. Throws TokenizerError for text that
@@ -45,7 +45,7 @@ export interface Tokenizer {
   /** The token with this text; null if there is none. */
   idOf(text: string): number | null;
   isSpecial(token: number): boolean;
-  /** The bytes of a token that need not be a whole character; null: it is the text that it decodes to. */
+  /** The bytes of a token that need not be a whole character; null: the token decodes to whole characters. */
   bytesOf(token: number): readonly number[] | null;
 }
 
@@ -74,9 +74,9 @@ export const bytesTokenizer: Tokenizer = {
 };
 
 /**
- * Creates the tokenizer of a Hugging Face `tokenizer.json`; `config` is the text of the `tokenizer_config.json` beside
- * it. Decoding never cleans up spaces, so that decoding an encoded text gives the same text. Throws TokenizerError for
- * a file that modc cannot read, and for one with a part that may take time without end.
+ * Creates the tokenizer of a Hugging Face `tokenizer.json`; `config` is the text of the `tokenizer_config.json` in the
+ * same folder. Decoding never cleans up spaces, so that decoding an encoded text gives the same text. Throws
+ * TokenizerError for a file that modc cannot read, and for one with a part that may take time without end.
  */
 export const parseTokenizer = (json: string, file: string, config: string | null = null): Promise<Tokenizer> =>
   readTokenizer(json, file, config, null);

@@ -30,7 +30,7 @@ export function unigramPieces(
   return joinedUnknown(model, pieces, longest);
 }
 
-/** The pieces with the greatest sum of scores; of equal ones, those whose last piece begins first. */
+/** The pieces with the greatest sum of scores; of equal sums, the one whose last piece begins first. */
 function piecesOf(model: UnigramModel, word: string, check: () => void): readonly string[] {
   const characters = Array.from(word);
   const places = [0];

@@ -1,5 +1,5 @@
-// A tokenizer in a worker: answers one message after another. `scripts/bundle.mjs` makes it a script with all that it
-// imports, which `apart-node.ts` runs.
+// A tokenizer in a worker: answers one message after another. `scripts/bundle.mjs` writes the script, and
+// `apart-node.ts` runs it.
 import type { Answers, Asking, Opening } from "./apart.js";
 import { chatTemplate, type ChatTemplate } from "./chat.js";
 import { TokenizerError, type TokenizerErrorCode } from "./errors.js";
