@@ -13,7 +13,7 @@ const root = join(import.meta.dirname, "..");
 const LIMITS: Readonly<Record<string, number>> = {
   "src/ground": 4,
   "src/language": 2,
-  "src/compiler": 7,
+  "src/compiler": 6,
   "src/runtime": 6,
   "src/models": 1,
   "src/generation": 13,

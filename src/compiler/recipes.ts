@@ -19,7 +19,7 @@ export interface Material {
   readonly gradients: () => Graph;
   /** Gradients, clipping and optimiser. */
   readonly training: () => TrainStep;
-  /** Gradients of one micro-batch, added to those before it. */
+  /** Gradients for one micro-batch, added to earlier gradients. */
   readonly microBatch: () => Graph;
   /** The model's function with the states of a training step in place of weights. */
   readonly evaluation: () => Graph;

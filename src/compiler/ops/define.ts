@@ -176,7 +176,7 @@ export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
   readonly starts?: (node: Node<K>, axes: readonly Axis[]) => StartsRead;
   /** Inputs that decide which rows are chosen. They are never stored in a lossy encoding. */
   readonly chooses?: readonly number[];
-  /** The bytes of its inputs and of its result that it accesses; absent: all. */
+  /** The bytes of inputs and results that the node accesses; absent: all. */
   readonly touches?: (node: Node<K>) => Touched;
   /** `again`: the backward pass recomputes the result instead of storing it, like pointwise operators. */
   readonly saved?: "again";

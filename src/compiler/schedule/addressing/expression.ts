@@ -80,7 +80,7 @@ export class ExpressionBuilder {
     this.#shape = shape;
   }
 
-  /** Adds a result: the elements of a node of this shape, or of one that broadcasts to it. */
+  /** Adds a result: the elements of a node with this shape, or with a shape that broadcasts to it. */
   add(node: Node): void {
     const at = broadcastCoordinates(
       coordinatesOf(this.#shape.length),

@@ -44,7 +44,7 @@ export class Layouts {
     invariant(value, `${node.op} has no result ${index}`);
     return value;
   }
-  /** The layout of a node, seen through structure; null where its readers inline it. */
+  /** The layout of a node, seen through structure; null if its readers inline the node. */
   readonly of = (node: Node): Layout | null => {
     const chain: Node[] = [];
     let at = node;

@@ -100,7 +100,7 @@ export class Extents {
     return this.times(4, applySize("ceil", [words]));
   }
 
-  /** ceil(size / divisor), such as the number of workgroups. */
+  /** ceil(size / divisor), for example the number of workgroups. */
   ceilDivide(size: Size, divisor: number): Size {
     if (typeof size === "number") return Math.ceil(size / divisor);
     const key = `${divisor}|${size.key}`;

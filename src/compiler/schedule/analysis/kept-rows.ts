@@ -20,7 +20,7 @@ export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
   return kept;
 }
 
-/** For each later reader of a value's memory, the gather through which it reads; null for one that reads all of it. */
+/** For each later reader of a value's memory, the gather through which it reads; null if the reader reads all rows. */
 function lateReaders(
   value: Node,
   at: number,

@@ -1,5 +1,5 @@
 // The order of computation: inputs before readers; the starts of an axis that only the device counts before values
-// along it; integers of rows as early as possible.
+// along it; integer values come as early as possible.
 import { isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Extents } from "./extents.js";
 
@@ -74,7 +74,7 @@ function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly
     for (let node = stack.pop(); node; node = stack.pop()) {
       if (done.has(node)) continue;
       done.add(node);
-      // Sources have no inputs: they come where they are first read.
+      // Sources have no inputs: a source comes directly before its first reader.
       for (const n of node.inputs) {
         if (done.has(n)) continue;
         done.add(n);

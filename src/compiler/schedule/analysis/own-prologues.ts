@@ -5,7 +5,7 @@ import { isOp, isPointwise, nodesOf, type Graph, type Node } from "../../ir/grap
 import { mapGraph } from "../../passes/rewrite.js";
 import { isSingleProduct } from "./consumers.js";
 
-/** The graph in which each of these products has a copy of its own of what is computed of its rows. */
+/** Duplicates cheap values of rows that several products share, so that each product has a copy. */
 export function ownPrologues(graph: Graph, isCheap: (node: Node) => boolean): Graph {
   const nodes = nodesOf(graph);
   if (!nodes.some((n) => isOp(n, "grouped_matmul"))) return graph;

@@ -4,7 +4,7 @@ import { isView, isOp, type Node } from "../../ir/graph.js";
 
 /** The gathers of last rows that several operators read, seen through structure. */
 export function sharedRows(order: readonly Node[]): ReadonlySet<Node> {
-  /** The readers of each such gather, and of structure of it. */
+  /** The readers of each gather, including readers through structure. */
   const readers = new Map<Node, Set<Node>>();
   const taken: Node[] = [];
   for (const node of order) {

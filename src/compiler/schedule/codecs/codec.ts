@@ -14,7 +14,7 @@ export interface Codec {
   readonly four: Element;
   /** `fn name(at: u32) -> f32`: value `at` of a buffer. The values of a block stand `stride` apart. */
   readonly readOne: (name: string, buffer: string, stride: number) => string;
-  /** `fn name(at: u32) -> vec4f`: values 4·at … 4·at + 3 of those that lie so. */
+  /** `fn name(at: u32) -> vec4f`: values 4·at … 4·at + 3. */
   readonly readFour: (name: string, elements: Elements, stride: number) => string;
   readonly matrix: MatrixCodec;
 }

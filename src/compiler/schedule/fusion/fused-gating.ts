@@ -157,7 +157,7 @@ function stepsOf(
     const expression = expressionOf(node);
     steps.push({ kind: "each", expression, to: place(node), width: rowWidth(node) });
   };
-  /** The cells of an operand: those of the value, or else of its own, which are filled now. */
+  /** The cells of an operand: the value's cells, if they exist, or else new cells, filled here. */
   const operand = (node: Node): number => {
     const list = sameList(node);
     const known = of.get(list);

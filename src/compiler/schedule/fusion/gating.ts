@@ -17,7 +17,9 @@ export interface Gating {
   readonly results: readonly Node[];
   /** What it reads from memory. */
   readonly reads: ReadonlySet<Node>;
-  /** Constants of the same rows that only the caller reads: it stores them, so that no kernel is there to fill them. */
+  /**
+   * Constants of the same rows that only the caller reads: the kernel stores them, and no other kernel must fill them.
+   */
   readonly constants: readonly Node<"constant">[];
 }
 
@@ -85,7 +87,7 @@ function gating(node: Node, nodes: readonly Node[], options: GatingOptions): Gat
   return { node, nodes, results, reads, constants };
 }
 
-/** At most so many cells does a row need: its nodes' values, and what operators read of others. */
+/** An upper bound for the cells that a row needs: the nodes' values, and operands read from memory. */
 const cellsOf = (nodes: readonly Node[], rows: Size): number =>
   nodes.reduce((sum, n) => {
     const loaded = isPointwise(n) || isView(n) ? [] : n.inputs.filter((from) => !nodes.includes(from));

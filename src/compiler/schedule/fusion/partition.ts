@@ -185,7 +185,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
 }
 
 /**
- * For sums of other kernels over as many columns as those of products: the number of partial sums, if all their readers
+ * For other kernels' sums over as many columns as the products have: the number of partial sums, if all their readers
  * can add up partial sums.
  */
 function sumPartsOf(

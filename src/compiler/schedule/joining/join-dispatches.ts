@@ -135,7 +135,7 @@ function follow(group: Group, step: StoredStep): void {
   for (const s of written(step)) group.writtenBehind.add(s);
 }
 
-/** The one dispatch, of one workgroup, that replaces a group. */
+/** The single dispatch, with one workgroup, that replaces a group. */
 function joined({ steps, buffers }: Group): StoredStep {
   const [first, ...others] = steps;
   if (others.length === 0) return first!;

@@ -1,4 +1,4 @@
-// The spec of every operator that has kernels of its own, in the file of its family.
+// The specs of all operators with kernels, in a file per family.
 import type { KernelOp } from "../../ir/vocabulary.js";
 import { attentionGradSpecs } from "./attention-grad.js";
 import { attentionSpecs } from "./attention.js";

@@ -138,7 +138,7 @@ function resultViewsOf(node: Node, layouts: Layouts, options: FusedKernelOptions
   });
 }
 
-/** Written so that the one permutation of it is found row-major. */
+/** The layout in which the result's only permutation is row-major; null if there is no such permutation. */
 function resultView(
   node: Node,
   result: Value,

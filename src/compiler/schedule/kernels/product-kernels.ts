@@ -30,9 +30,9 @@ export interface MatmulContext {
     | ((kernel: KernelBuilder, letter?: string, finishes?: boolean, kind?: LoadKind) => boolean | void)
     | null;
   /**
-   * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`,
-   * `Sums`, `ROW_SUMS` and `keep`, and `Taken` and `take` where the kernel takes. Columns are those of the packed b.
-   * Null: the result is stored, row-major.
+   * If the product does more with its sums than store them: binds the further operands, after b, and declares `finish`,
+   * `Sums`, `ROW_SUMS` and `keep`, and `Taken` and `take` if the kernel takes. Columns are those of the packed b. Null:
+   * the result is stored, row-major.
    */
   readonly finishes: ((kernel: KernelBuilder, taking: Taking) => void) | null;
   /**
@@ -56,7 +56,7 @@ export interface MatmulContext {
   readonly pairs: number;
 }
 
-/** A product as its kernels see it: of one matrix, or of one a group of rows. */
+/** A product for its kernels: with one matrix per batch, or a matrix per group of rows. */
 export type ProductContext = Omit<KernelContext<"matmul" | "grouped_matmul" | "grouped_contract">, "attrs"> &
   MatmulContext & { readonly attrs: { readonly transposed: boolean } };
 
@@ -66,13 +66,16 @@ export interface Product {
   readonly rows: Size;
   readonly columns: Size;
   readonly depth: Size;
-  /** Leading dimensions the batches are counted over; none where one b serves all rows. */
+  /** Leading dimensions the batches are counted over; none if one b serves all rows. */
   readonly lead: readonly Size[];
   /** For each leading dimension, how many matrices of a and of b a step along it crosses. */
   readonly stepsA: readonly Size[];
   readonly stepsB: readonly Size[];
   readonly tiles: Tiles;
-  /** Matrices of b of which each takes its share of the rows; null where each row meets every matrix of its batch. */
+  /**
+   * The number of matrices of b, if each multiplies only a group of rows; null if each row meets every matrix of its
+   * batch.
+   */
   readonly groups: number | null;
 }
 
@@ -196,8 +199,8 @@ const strideIn = (b: Operand): number => (b.from === "packed" ? blockStride(b.la
 const codecB = ({ stored, inputB }: Context): Codec => stored.packed ?? stored.reads[inputB]!;
 
 /**
- * b as vectors of four columns, and where they lie: a weight in panels, unless it lies so anyway; another value as it
- * is.
+ * Declares how b is read in `vec4f` columns: a weight in panels, unless it is stored in such vectors anyway; another
+ * value unpacked.
  */
 export function vectorsOf(kernel: KernelBuilder, context: Context, product: Product): Operand {
   const { attrs, weights, inputB, unpacked, pairs } = context;

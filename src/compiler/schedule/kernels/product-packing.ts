@@ -70,5 +70,5 @@ export function packedBytes(context: ProductContext, { rows, depth, groups }: Pr
   return extents.times(extents.times(4 * width * PACKED_STEP, extents.ceilDivide(depth, PACKED_STEP)), panels);
 }
 
-/** Whether a product's rows can be packed: those that meet one matrix each. */
+/** Whether a product's rows can be packed: each row must meet only one matrix. */
 export const mayPack = ({ lead, groups }: Product): boolean => lead.length === 0 || groups !== null;

@@ -47,7 +47,7 @@ export const matmul = (node: KernelContext<"matmul">, fused: MatmulContext = PLA
   return productWork(context, productOf(context));
 };
 
-/** The kernels of a product. Each group of rows has its share of them: their number decides by the mean. */
+/** The kernels of a product. If rows are in groups, the mean number of rows per group decides. */
 export function productWork(context: ProductContext, product: Product): Work {
   const cases = casesOf(context, product);
   const [only] = cases;
@@ -154,7 +154,7 @@ function productOf({ inputs, results, extents }: ProductContext): Product {
   };
 }
 
-/** The tunings of a product: one, or several of which the number of rows picks one when it runs. */
+/** The tunings of a product: one tuning, or several; at run time, the number of rows picks one. */
 function casesOf(context: ProductContext, product: Product): readonly ProductCase[] {
   const { attrs, weights, inputB } = context;
   const { rows, columns } = product;

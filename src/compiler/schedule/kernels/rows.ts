@@ -1,4 +1,4 @@
-// The spec of sums over rows: one to four of them in one pass over what they read.
+// The spec of sums over rows: a kernel computes up to four sums in one pass over its inputs.
 import { invariant } from "../../../ground/base/invariant.js";
 import type { DType } from "../../../ground/base/dtype.js";
 import type { Size } from "../../../ground/size/size.js";

@@ -36,7 +36,7 @@ export function gradientGroups(
     const all = results.every((r) => r !== null) ? results.flat() : [];
     return all.length > 0 ? [{ columns: [...columns], results: all }] : [];
   });
-  // Nodes that depend on a result: a group that needs one of them is not split.
+  // Nodes that depend on a result: a group that needs such a node is not split.
   const below = new Set<Node>(groups.flatMap((g) => g.results.map((r) => r.node)));
   if (below.size === 0) return [];
   for (const node of nodes) if (!below.has(node) && node.inputs.some((n) => below.has(n))) below.add(node);
@@ -76,7 +76,7 @@ function resultsOf(
   return own.length > 0 && own.every((r) => r !== null) ? own.flat() : null;
 }
 
-/** The results in which a reader of columns ends; null where it needs them whole. */
+/** The results in which a reader of columns ends; null if a reader needs the columns whole. */
 function resultsBy(
   reader: Node,
   of: Node,

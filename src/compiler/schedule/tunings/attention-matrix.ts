@@ -94,9 +94,9 @@ export function attentionBytes(tuning: Shape, width: number, valueWidth: number)
 }
 
 /**
- * Workgroup memory of `attention_matrix_grad.wgsl` for heads of so many columns: rows of the other side, also turned,
- * with sums, or weights over them; the own rows first where registers hold them, else beside. `both`: whether values
- * are turned too.
+ * Workgroup memory for `attention_matrix_grad.wgsl`, with heads of `width` columns: rows of the other side, also
+ * turned, with sums, or weights over them; the own rows use the same memory before if registers hold them, otherwise
+ * separate memory. `both`: whether values are turned too.
  */
 export function gradientBytes(tuning: Shape, width: number, valueWidth: number, both: boolean): number {
   const { m, subgroups, keys, vectors } = tuning;
@@ -144,7 +144,7 @@ export function tilingsOf<T extends Shape>(tuning: T): readonly T[] {
 const SUBGROUPS = [2, 4, 8] as const;
 const KEYS = [16, 32, 64] as const;
 
-/** Tilings for the device's matrix units, which fit it; none where it has none that sum f16 in f32. */
+/** Tilings for the device's matrix units, which fit it; none if no unit sums f16 in f32. */
 export function matrixAttentions(target: Target): readonly MatrixTiling[] {
   const width = subgroupWidth(target);
   if (width === null) return [];

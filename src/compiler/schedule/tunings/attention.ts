@@ -207,7 +207,7 @@ function tiledName(tuning: TiledAttention): string {
   }
 }
 
-/** Tunings on the device's matrix units, which round operands; none where it has none for attention. */
+/** Tunings on the device's matrix units, which round operands; none if no unit supports attention. */
 export function attentionOnUnits(target: Target): readonly MatrixAttention[] {
   const other = exactDefault(target);
   return matrixAttentions(target).map((tiling) => ({ ...tiling, other }));

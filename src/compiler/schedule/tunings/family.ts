@@ -9,8 +9,8 @@ import type { Target } from "../../../runtime/program/target.js";
  */
 export interface Family<T> {
   /**
-   * Defaults for a device without measurements: those of its class, or portable ones if its subgroups differ from those
-   * of its class.
+   * Defaults for a device without measurements: the class's defaults, or portable ones if the device's subgroups have
+   * other widths.
    */
   readonly defaults: (target: Target) => T;
   /** All candidates on a target, each as tunings that use it for everything. In a fixed order, the simplest first. */

@@ -108,7 +108,7 @@ const OWNED = [
 ] as const;
 const DEPTHS = [32, 64] as const;
 
-/** Tunings for the device's matrix units, which fit it; none where it has none that sum f16 in f32. */
+/** Tunings for the device's matrix units, which fit it; none if no unit sums f16 in f32. */
 export function matrixTunings(target: Target): readonly MatrixTuning[] {
   const shapes = (target.matrices ?? []).filter(({ input, output }) => input === "f16" && output === "f32");
   return shapes.flatMap(({ m, n, k }) =>

@@ -51,7 +51,7 @@ export interface CasesByRows {
   readonly byWeightAnyRows: readonly ProductCase[];
 }
 
-/** Kinds of operands that may have cases of their own. A product of several kinds takes the first that has. */
+/** Kinds of operands that may have separate cases. A product of several kinds takes the first that has cases. */
 export const OPERANDS = ["quantized", "rounding", "buffered"] as const;
 /**
  * `quantized`: the weight is integers with scales. `rounding`: operands may be rounded to f16. `buffered`: the weight
@@ -118,7 +118,10 @@ export function valueTuning(tunings: ProductTunings, elements: number, rounds: b
   return (rounds ? roundingByValue : undefined) ?? byValue;
 }
 
-/** The tunings of a weight of this shape: of a listed one its own, with the kinds of operands that it does not have. */
+/**
+ * The tunings of a weight of this shape: a listed shape has its own tunings, and the general ones for the kinds of
+ * operands that it does not list.
+ */
 export function weightTunings(tunings: ProductTunings, depth: number, columns: number): WeightTunings {
   const own = tunings.shapes.find((s) => s.depth === depth && s.columns === columns);
   if (!own && columns < tunings.leastColumns) return narrowTunings(tunings, columns);
@@ -189,7 +192,10 @@ export const allCases = (tunings: WeightTunings): readonly CasesByRows[] => [
 export const casesOfKinds = (tunings: WeightTunings, kinds: ReadonlySet<OperandKind>): CasesByRows =>
   OPERANDS.flatMap((kind) => (kinds.has(kind) ? (tunings[kind] ?? []) : []))[0] ?? tunings;
 
-/** The fewest tiles beside each other, so that as many processors take part: of one tile of rows, and of others. */
+/**
+ * The fewest tiles next to each other, so that enough processors take part: with a single tile of rows, and with
+ * several.
+ */
 const LEAST_TILES = { one: 4, more: 2 } as const;
 
 /** The kernel that reads a tile's rows as they lie. */
