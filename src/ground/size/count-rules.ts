@@ -62,7 +62,7 @@ export type CountRule<S = Size, R = Rational> = Rule<RuleKind, S, R>;
 export const ruleKinds = (): readonly RuleKind[] => Object.keys(FIELDS) as RuleKind[]; // the keys of a constant table
 export const fieldsOf = (kind: RuleKind): readonly string[] => Object.keys(FIELDS[kind]);
 
-/** A field of a rule: its name, its form and its value. */
+/** A field of a rule: name, form and value. */
 type Field<S, R> = { [F in Form]: readonly [name: string, form: F, value: Forms<S, R>[F]] }[Form];
 
 const entriesOf = <S, R>(rule: CountRule<S, R>): readonly Field<S, R>[] =>

@@ -1,4 +1,4 @@
-// Sizes as functions of one axis: evaluates a size quickly at many values, and finds its maximum over a range without
+// Sizes as functions of an axis: evaluates a size quickly at many values, and finds its maximum over a range without
 // evaluating every value.
 import * as q from "../numerics/rational.js";
 import type { Rational } from "../numerics/rational.js";

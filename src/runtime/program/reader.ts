@@ -200,7 +200,7 @@ export const objectWith =
     return object({ ...fields, ...Object.fromEntries(there) })(r) as T & Partial<O>; // field by field
   };
 
-/** An object of one of these kinds, with the fields of its kind. */
+/** An object with the fields of its `kind`. */
 export const variant =
   <V extends object>(kinds: { readonly [K in keyof V]: Fields<V[K]> }): Read<Variant<V>> =>
   (r) => {

@@ -30,7 +30,7 @@ export interface BaseRecord {
   readonly weights: string;
   /** The files that hold them. */
   readonly files: readonly BaseFile[];
-  /** Keys of the base that do not count: those of weights that were trained. */
+  /** Keys of the base that do not count: keys for weights that the run trained. */
   readonly hidden: readonly string[];
   /** The key of each weight that the folder itself has, by path. */
   readonly keys: Readonly<Record<string, string>>;

@@ -26,7 +26,7 @@ export interface FileHeader {
 
 /** Of a file that a server sent. */
 export interface Sent {
-  /** What the server says that it is. */
+  /** The content type in the server's answer. */
   readonly type: string | null;
 }
 
@@ -103,8 +103,8 @@ export function parseHeader(header: Uint8Array, fileBytes: number | null, file: 
 }
 
 /**
- * The entry of the metadata that says which tensors hold blocks: a JSON object with a type for each key. The bytes of
- * such a tensor are those of its blocks, row by row; other programs see it as U8, its last dimension that of the bytes.
+ * The entry of the metadata that says which tensors hold blocks: a JSON object with a type for each key. The tensor's
+ * bytes are the blocks, row by row; to other programs it is a U8 tensor whose last dimension counts bytes.
  */
 const QUANTIZED = "modc.quantized";
 

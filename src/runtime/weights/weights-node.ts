@@ -200,7 +200,7 @@ export interface SavedTensor {
   readonly key: string;
   readonly dtype: string;
   readonly shape: readonly number[];
-  /** Its bytes, as a source gives them. */
+  /** The tensor's bytes, in the form that a `WeightSource` gives. */
   read(): Promise<Uint8Array>;
 }
 

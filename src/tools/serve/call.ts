@@ -1,4 +1,4 @@
-// One request from its arrival to the end of its reply: its id, the signal that ends it, and what the log says of it.
+// A request from its arrival to the end of its reply: the request's id, the signal that ends it, and its log entry.
 import { callListener } from "../../ground/base/listener.js";
 import type { RequestUse } from "../../generation/engine/index.js";
 import { gone, RequestError, timedOut, wireError } from "./errors.js";

@@ -10,8 +10,8 @@ import { decoderAfter, type PlacedDecoder } from "./token-text.js";
 export type WireFinish = "stop" | "length" | "tool_calls";
 
 /**
- * A generated token and its text: what it adds to those before. A character is added by the token that completes it;
- * U+FFFD, where none does, by the last token that has bytes of it.
+ * A generated token and its text: the characters that it adds to earlier tokens. A character is added by the token that
+ * completes it; U+FFFD, if no token completes the character, by the last token that has a byte.
  */
 export interface ShownToken {
   readonly event: EngineToken;
@@ -46,14 +46,14 @@ export interface PromptPiece {
 /** What a token completes, and what can be shown since. */
 interface Decoded {
   readonly raw: string;
-  /** Characters of it that are earlier tokens'. */
+  /** Leading characters that belong to earlier tokens. */
   readonly lead: number;
   /** Whether bytes are left at its end that are no character yet. */
   readonly incomplete: boolean;
   readonly fresh: string;
 }
 
-/** A token that has no text, as one that ends it. */
+/** A token without text, for example an end token. */
 const NOTHING: Decoded = { raw: "", lead: 0, incomplete: false, fresh: "" };
 
 export class Choice {

@@ -62,6 +62,6 @@ function refusal(fault: unknown, texts: readonly Planned[], taken: number): unkn
     if (fault.input !== null && Object.hasOwn(first.request.live ?? {}, fault.input))
       return invalid(hinted(fault), `modc.live.${fault.input}`);
   }
-  // Its own texts are not among those that wait.
+  // The request's own texts do not count as waiting.
   return fault instanceof QueueFullError && taken > 0 ? queueFull(fault, fewer(texts.length, taken)) : fault;
 }

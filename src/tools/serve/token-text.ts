@@ -1,4 +1,4 @@
-// The text of tokens where they stand: as they come one by one, and of those that might have come.
+// The text of tokens within a text: generated tokens, and alternatives to generated tokens.
 import { TokenizerError } from "../../models/tokenizer/errors.js";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
 import { placed } from "./placed.js";
@@ -15,7 +15,7 @@ function known(decode: () => string): string | null {
   }
 }
 
-/** The text of tokens, without special ones. One that the tokenizer lacks has none, as one that is generated. */
+/** The text of tokens, without special ones. A token that the tokenizer lacks has no text, like a generated one. */
 export async function textOf(tokenizer: Tokenizer, tokens: readonly number[], signal: AbortSignal): Promise<string> {
   try {
     return await tokenizer.decodeAsync(tokens, { signal });

@@ -12,8 +12,8 @@ let last: Promise<void> = Promise.resolve();
 
 /**
  * Resolves when the caller may go on for about a slice: at once within the slice under way, else after half the time
- * that it took, 100 ms at most: slices up to 200 ms leave others a third of the time, longer ones less. Those that wait
- * go on one after the other.
+ * that it took, 100 ms at most: slices up to 200 ms leave others a third of the time, longer ones less. Waiting callers
+ * proceed one after another.
  */
 export async function turn(): Promise<void> {
   while (performance.now() >= ends) await (last = last.then(slice));

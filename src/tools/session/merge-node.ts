@@ -37,9 +37,9 @@ export const mergeTrained = (trained: Trained, output: string, fold: boolean): P
   merging(trained, fold, (tensors) => saveTensors(output, tensors));
 
 /**
- * Writes a checkpoint to a folder, with the weights of its base too: one that opens as it does and needs no other file.
- * The folder must not be there, or be empty; it appears complete or not at all. Throws CheckpointError, SourceError,
- * SessionError and WeightsError.
+ * Writes a checkpoint to a folder, with the weights of its base too: the result opens like the checkpoint and needs no
+ * other file. The folder must not be there, or be empty; it appears complete or not at all. Throws CheckpointError,
+ * SourceError, SessionError and WeightsError.
  */
 export async function mergeToFolder(trained: Trained, output: string): Promise<MergeResult> {
   expectFree(output);

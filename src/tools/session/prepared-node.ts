@@ -27,7 +27,7 @@ export interface PrepareOptions {
   readonly loopCaches?: "each" | "last";
   /** An open device, or options for opening one. By default the best available. */
   readonly device?: Device | OpenDeviceOptions;
-  /** The tunings for a device; by default those of its class. */
+  /** The tunings for a device; by default the tunings of its class. */
   readonly tunings?: (device: Device) => Tunings | null;
 }
 

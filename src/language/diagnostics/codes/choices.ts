@@ -1,4 +1,4 @@
-// Diagnostics of choices of entries, and of lists of blocks that they index.
+// Diagnostics about choices of entries, and about indexed lists of blocks.
 import { code } from "../define.js";
 
 export const choiceCodes = {

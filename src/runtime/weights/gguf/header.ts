@@ -8,7 +8,7 @@ import { isGguf } from "./magic.js";
 import { readValue, type GgufValue } from "./metadata.js";
 import { otherType, tensorTypes, type TensorType } from "./types.js";
 
-/** A tensor as its header describes it. */
+/** A tensor's entry in the header. */
 export interface GgufTensor {
   readonly type: TensorType;
   /** Row-major, the last dimension contiguous: the reverse of the order in the file. */

@@ -21,7 +21,7 @@ import { GENERATION, tokenizerTexts, type TokenizerTexts } from "./tokenizer-tex
 
 const WEIGHTS = "model.safetensors";
 const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
-/** Types of weights as PyTorch calls them. */
+/** PyTorch's names for types of weights. */
 const DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 
 export async function exportHuggingFace(opened: OpenedModel, flags: ExportFlags): Promise<ExitCode> {

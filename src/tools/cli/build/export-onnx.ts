@@ -1,4 +1,4 @@
-// `modc export --to onnx`: a model and its weights as one file, or as two where one cannot hold them.
+// `modc export --to onnx`: a model with its weights in one file, or in two files if one is too small.
 import { basename } from "node:path";
 import { SourceNotes } from "../../export/source-notes.js";
 import { onnxFile, type OnnxFile } from "../../export/onnx/file.js";

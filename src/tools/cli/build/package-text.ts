@@ -13,8 +13,8 @@ export interface PackageText {
 }
 
 /**
- * The same as for a session with this model. `chatTemplate`: the one that was chosen for it. Throws TokenizerError and
- * CheckpointError for unreadable files.
+ * The same as for a session with this model. `chatTemplate`: the template that the user chose. Throws TokenizerError
+ * and CheckpointError for unreadable files.
  */
 export async function packageText(model: OpenedModel, chatTemplate: string | undefined): Promise<PackageText> {
   if (model.tokenizer === null) {

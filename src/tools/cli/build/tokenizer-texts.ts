@@ -96,7 +96,7 @@ export async function expectText(model: OpenedModel): Promise<Text> {
 /** The class of tokenizers that are what their `tokenizer.json` says. */
 const CLASS = "PreTrainedTokenizerFast";
 
-/** That of the tokenizer, which says what class it is. */
+/** The text of `tokenizer_config.json`, which must name the tokenizer's class. */
 function configText(text: string | null, length: Readonly<Record<string, number>>): string {
   if (text === null) return jsonText({ tokenizer_class: CLASS, clean_up_tokenization_spaces: false, ...length });
   const config = JSON.parse(text) as Readonly<Record<string, unknown>>; // an object, as reading the tokenizer found

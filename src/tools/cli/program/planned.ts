@@ -25,7 +25,7 @@ export interface PlannedWork {
   readonly sources: readonly string[];
   /** The steps that run at these sizes. */
   readonly steps: readonly PlannedStep[];
-  /** Number of kernels of which the sizes choose one; 1 where all run. */
+  /** The number of alternative kernels, one for each range of sizes; 1 where all run. */
   readonly alternatives: number;
   readonly reads: readonly string[];
   readonly writes: readonly string[];

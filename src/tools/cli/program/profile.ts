@@ -157,7 +157,7 @@ interface Part {
   readonly flops: number;
   readonly bytes: number;
   readonly denseFlops: number;
-  /** The roofline time: the sum of those of its works. */
+  /** The roofline time: the sum over its works. */
   readonly bestMs: number;
   /** The limiting resource of the larger part of it. */
   readonly by: "arithmetic" | "memory";

@@ -1,4 +1,5 @@
-// What `modc verify` says of steps whose caches are an approximation by design: what must hold, and what they cost.
+// What `modc verify` says of steps whose caches are an approximation by design: conditions that must hold, and the
+// costs.
 import type { StepsApart } from "../../verify/steps.js";
 import type { Finding } from "../../verify/verify.js";
 import { percent } from "../terminal/units.js";

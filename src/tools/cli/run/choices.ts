@@ -1,4 +1,4 @@
-// Observed choices of entries, such as of experts: those of each token in the columns of the text.
+// Observed choices of entries, for example experts: each token's entries are in the token's column.
 import { observedEntries } from "../../../runtime/program/observed.js";
 import type { Program } from "../../../runtime/program/program.js";
 import { markOf } from "../generate/depth-lines.js";

@@ -8,7 +8,7 @@ import { io, type Output } from "../terminal/io.js";
 import { say } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 
-/** Characters of what a reply said of its error: it may quote the request. */
+/** The most characters of an error message in the log: it may quote the request. */
 const MOST_MESSAGE = 500;
 
 /** How often the cache is told of, where there were requests. */
@@ -89,7 +89,7 @@ export class ServeLog {
         ...(error && { error: error.wireCode ?? error.type, message: escapedName(error.message, MOST_MESSAGE) }),
         ...(reason !== null && { reason }),
       },
-      // Further lines are indented: none of them looks like an entry.
+      // Further lines are indented: so an indented line cannot look like an entry.
       `${lineOf(entry)}${reason === null ? "" : `\n${reason}`.replaceAll("\n", "\n  ")}`,
     );
   }

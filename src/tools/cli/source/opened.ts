@@ -12,7 +12,7 @@ export interface Opened {
   readonly flags: ModelFlags;
   /** The arguments, the model first, and the options. */
   readonly words: readonly unknown[];
-  /** The same as paths: those of the files that are read. */
+  /** The same words, with the paths of files that are read. */
   readonly named: readonly unknown[];
 }
 

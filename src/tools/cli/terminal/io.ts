@@ -26,7 +26,8 @@ export interface CliIo {
    */
   readonly env: Readonly<Record<string, string | undefined>>;
   /**
-   * A device of the caller's own for what `--device` gives, null: the best there is. Where it has none, one is opened.
+   * The caller's device for a kind that `--device` names (null: the best available). If the result is null, the command
+   * opens a device.
    */
   readonly device: (kind: DeviceKind | null) => GPUDevice | null;
 }

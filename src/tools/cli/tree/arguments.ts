@@ -60,7 +60,7 @@ function wholeIn(what: string, text: string, low: number, high: number): number 
   return Number(value.num);
 }
 
-/** `name=a,b,c` beside those of other names: the values that each may have. */
+/** Adds `name=a,b,c` to earlier names: the values that each may have. */
 export function withValues(
   option: string,
   text: string,

@@ -267,7 +267,7 @@ export function settingsIn(flags: object): Partial<TrainSettings> {
   );
 }
 
-// --- the flags of those that belong together
+// --- types of related flags
 export type ModelFlags = FlagsOf<readonly [...typeof compiling, typeof program, typeof gradients]>;
 export type PrecisionFlags = FlagsOf<typeof storage>;
 export type TuningsFlags = FlagsOf<readonly [typeof tunings]>;

@@ -46,7 +46,7 @@ export function asForeign(fault: UserError, program: CommandUnknownOpts, words: 
 const READERS = ["weights", "tokenizer", "tunings", "data", "prompt", "text", "input"];
 const NAMES_FILES = new Set(["file", "files", "what"]);
 
-/** Throws UsageError for an option that is given and has no effect. `why` says where it has none. */
+/** Throws UsageError for an option that is given and has no effect. `why` says under which condition. */
 export function expectNone<F extends object>(flags: F, names: readonly (keyof F & string)[], why: string): void {
   const given = names.find((name) => flags[name] !== undefined);
   if (given === undefined) return;

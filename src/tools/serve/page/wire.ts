@@ -16,7 +16,7 @@ export interface TokenFacts {
   readonly routes: readonly boolean[] | null;
 }
 
-/** What a chunk of the stream has of its one choice. */
+/** The facts in a streamed chunk about its single choice. */
 export interface ChunkFacts {
   readonly finish_reason: string | null;
   readonly modc?: {
