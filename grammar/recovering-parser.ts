@@ -1,4 +1,4 @@
-// Adapts chevrotain's error recovery to this language: it skips whole bracket groups, never half of one.
+// Adapts chevrotain's error recovery to this language: recovery skips whole bracket groups, never half a group.
 import { CstParser, tokenMatcher, type IParserErrorMessageProvider } from "chevrotain";
 import * as t from "./tokens.js";
 

@@ -173,7 +173,7 @@ export const Comment = createToken({
   start_chars_hint: ["/"],
   line_breaks: false,
 });
-/** Comments of other languages, which are not in the language: reported, and treated as comments. */
+/** Comment syntax from other languages: reported, and treated as comments. */
 export const HashComment = createToken({
   name: "HashComment",
   pattern: /#[^\n]*/,

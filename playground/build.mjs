@@ -42,8 +42,8 @@ const GROUPS = [
 ];
 
 /**
- * The runtime's parts for Node are reached by dynamic imports alone, which a page never takes: here they lead to a
- * module that says so. What imports one outright, or a module of Node, does not belong in a page.
+ * The runtime's parts for Node are reached by dynamic imports alone, which a page never takes: here these imports lead
+ * to a module that throws an error. What imports one outright, or a module of Node, does not belong in a page.
  */
 const nodeApart = {
   name: "node-apart",
@@ -57,7 +57,7 @@ const nodeApart = {
   load: (id) => (id === "\0node-part" ? `throw new Error("this part of modc runs in Node only");\n` : null),
 };
 
-/** A file in every site that was built here: a digest of what it was made from. */
+/** A file in every site that was built here: a digest of its sources. */
 const STAMP = ".modc-playground";
 
 /**

@@ -1,4 +1,4 @@
-// The playground's own packages: installed where they are missing, so that users of modc never have them.
+// The playground's own packages: a first use installs the packages, and users of modc never download any.
 import { spawnSync } from "node:child_process";
 import { dirname } from "node:path";
 import { installed } from "../scripts/installed.mjs";
@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** Throws where they cannot be had. */
+/** Throws if the packages cannot be installed. */
 export function installPackages() {
   if (installed(here)) return;
   process.stderr.write("playground: installing its packages (npm ci)\n");

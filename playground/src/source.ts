@@ -3,7 +3,7 @@ import type { Phase } from "../../src/language/check/model.js";
 
 export interface Source {
   readonly text: string;
-  /** Parameters of the model, as expressions of the language. */
+  /** The model's parameters, as expressions in modc's language. */
   readonly set: Readonly<Record<string, string>>;
   readonly phase: Phase;
 }

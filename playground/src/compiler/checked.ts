@@ -31,7 +31,7 @@ export interface Checked {
   readonly problems: readonly Problem[];
   /** The diagnostics as a terminal shows them. */
   readonly report: string;
-  /** The model, as far as it can be read; null: there is none. */
+  /** The model, as far as the source can be read; null: there is none. */
   readonly model: { readonly name: string; readonly parameters: readonly Parameter[] } | null;
   /** The number of values in all weights; null if the source has errors. */
   readonly weights: number | null;

@@ -26,7 +26,7 @@ export interface Layer {
   readonly routed: boolean;
 }
 
-/** A mixture of experts, and its number of experts. */
+/** A mixture with its number of experts. */
 export interface Mixture {
   readonly path: string;
   readonly experts: number;

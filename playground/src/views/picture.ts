@@ -122,7 +122,7 @@ function draw(picture: Picture, reveal: ViewContext["reveal"]): SVGSVGElement {
         "aria-hidden": true,
       }),
     );
-  // Labels come after all wires, so that none crosses them.
+  // Draws labels after all wires, so that no wire crosses a label.
   for (const { x, y, width, height, title, cost } of picture.clusters)
     svg.append(
       labelAt(cost ? `${title}, ${percent(cost.share)} of all operations` : title, 11, {
@@ -205,7 +205,7 @@ const linesOf = ({ kind, title, subtitle, cost }: Part): readonly string[] =>
     (text) => text !== "",
   );
 
-/** The description of a part for screen readers: its text, its kind, and the targets of its output. */
+/** The description of a part for screen readers: text, kind, and the targets of its output. */
 function spoken(part: Part, { wires, parts }: Picture): string {
   const { id, kind, cost } = part;
   const named = new Map(parts.map((p) => [p.id, p.title]));

@@ -1,4 +1,4 @@
-// The script of both workers, so that they share downloaded chunks: "compiler" handles sources, "device" computes.
+// The script for both workers, so that both share downloaded chunks: "compiler" handles sources, "device" computes.
 import { failureOf, type Server, type WorkerScope } from "./serve.js";
 
 const scope = globalThis as unknown as WorkerScope; // a worker's scope, since this script runs in a worker
