@@ -24,7 +24,7 @@ function markdownPages() {
   for (const folder of ["docs", "examples", "kernels", "bench", "conformance"])
     for (const name of readdirSync(join(root, folder)).toSorted())
       if (name.endsWith(".md")) pages.set(`${folder}/${name}`, addressOf(`${folder}/${name}`));
-  for (const name of readdirSync(join(root, "src"), { recursive: true }).toSorted())
+  for (const name of readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).toSorted())
     if (name.endsWith(".md")) {
       const page = `src/${name.split(sep).join("/")}`;
       pages.set(page, addressOf(page));
