@@ -16,7 +16,7 @@ interface Wing {
 
 const WINGS: Readonly<Record<string, Wing>> = {
   ground: { rooms: ["ambient", "base", "numerics", "size", "files", "embedded", "bundled"], imports: [] },
-  language: { rooms: ["diagnostics", "grammar", "syntax", "check", "editor"], imports: ["ground"] },
+  language: { rooms: ["diagnostics", "grammar", "syntax", "names", "check", "editor"], imports: ["ground"] },
   runtime: {
     rooms: ["program", "device", "steps", "weights", "profile", "run", "index", "node"],
     imports: ["ground"],

@@ -23,7 +23,7 @@ import type { ReportAt } from "./model-values.js";
 import type { Entry, LiveParameter, Model, Phase } from "./model.js";
 import { constantOf } from "./names/names.js";
 import { givenParameters } from "./instances/overrides.js";
-import { checkNames } from "./checks/resolve.js";
+import { checkDeclarations } from "./checks/declarations.js";
 import { nameRoutes } from "./unroll/route-names.js";
 import { Abort, Checker } from "./checker.js";
 import { nearest } from "../../ground/numerics/nearest.js";
@@ -88,7 +88,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   // When one model is selected, the other models of the file are skipped.
   const skip = (block: Block): boolean =>
     block.model && options.model !== undefined && block.name.text !== options.model;
-  for (const file of userFiles) checkNames(checker, file, skip);
+  for (const file of userFiles) checkDeclarations(checker, file, skip);
   for (const file of userFiles)
     for (const decl of file.tree.declarations)
       if (decl.kind === "const")

@@ -1,8 +1,10 @@
 // Infers from the syntax tree which blocks an expression may be an instance of.
 import type { Expr } from "../syntax/ast.js";
-import { keyOf, type BlockDefinition, type Definition, type Names, type OfKind, type Scope } from "./definitions.js";
+import { keyOf, type BlockDefinition, type Definition, type Meaning } from "../names/definitions.js";
+import type { NameScope, OfKind } from "../names/definitions.js";
+import type { Names } from "./occurrences.js";
 
-type Member = Extract<Expr, { kind: "member" }>;
+type Member = Pick<Extract<Expr, { kind: "member" }>, "object" | "name">;
 type FunctionDefinition = OfKind<"function">;
 
 /** The depth limit for following names: a member, the member's list, a member in this list, … */
@@ -26,7 +28,7 @@ export class Blocks {
   /** The candidates for a name after a dot: members of the object's blocks, or a result of a function called there. */
   member(
     { object, name }: Member,
-    scope: Scope,
+    scope: NameScope,
   ): {
     readonly blocks: readonly BlockDefinition[];
     readonly members: readonly Definition[];
@@ -39,7 +41,7 @@ export class Blocks {
     return { blocks, members, functions };
   }
 
-  callees(callee: Expr, scope: Scope): Callees {
+  callees(callee: Expr, scope: NameScope): Callees {
     const named = callee.kind === "name" ? scope.find(callee.name) : null;
     return named?.kind === "block"
       ? { block: named, functions: [] }
@@ -65,7 +67,7 @@ export class Blocks {
   }
 
   /** The functions that a call of this expression may enter. */
-  functionsOf(callee: Expr, scope: Scope): readonly FunctionDefinition[] {
+  functionsOf(callee: Expr, scope: NameScope): readonly FunctionDefinition[] {
     if (callee.kind === "name") {
       const named = scope.find(callee.name);
       if (named?.kind === "function") return [named];
@@ -78,7 +80,7 @@ export class Blocks {
   }
 
   /** The blocks that an expression may be an instance of, or a list of instances of. */
-  of(expr: Expr, scope: Scope, depth = 0): readonly BlockDefinition[] {
+  of(expr: Expr, scope: NameScope, depth = 0): readonly BlockDefinition[] {
     if (depth > DEEPEST) return [];
     const go = (e: Expr, s = scope): readonly BlockDefinition[] => this.of(e, s, depth + 1);
     switch (expr.kind) {
@@ -111,7 +113,7 @@ export class Blocks {
     }
   }
 
-  #ofDefinition(found: Definition, depth: number): readonly BlockDefinition[] {
+  #ofDefinition(found: Meaning, depth: number): readonly BlockDefinition[] {
     switch (found.kind) {
       case "sub-block":
         return this.of(found.node.value, found.scope, depth + 1);

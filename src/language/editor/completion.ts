@@ -1,6 +1,6 @@
 // Completions at the cursor: names in scope, members after a dot, parameters in a call, exports in an import.
 import { DTYPES, HEADING, PARAM_KINDS, RESERVED } from "../../../grammar/words.js";
-import type { Definition } from "./definitions.js";
+import type { Definition } from "../names/definitions.js";
 import { here, visibleAt, type Here } from "./here.js";
 import { importOfNames, type Edit } from "./imports.js";
 import type { Project } from "./project.js";

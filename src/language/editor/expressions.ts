@@ -1,5 +1,5 @@
 // Finds expressions of a file by position.
-import { isNode } from "../check/names/nodes.js";
+import { isNode } from "../names/nodes.js";
 import type { Expr, File } from "../syntax/ast.js";
 
 interface Place {

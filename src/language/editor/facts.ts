@@ -5,7 +5,7 @@ import { instanceOf } from "../check/names/instance.js";
 import type { Witness } from "../check/witness.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Fn, Name } from "../syntax/ast.js";
-import type { GivenBlock } from "./definitions.js";
+import type { GivenBlock } from "./occurrences.js";
 import { areAlike, knownOf, type Known } from "./known.js";
 
 type LookUp = (name: string) => LogicalAxis;

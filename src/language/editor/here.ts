@@ -1,6 +1,7 @@
 // Analyzes the surroundings of the cursor, in a text that may not parse yet.
 import type { Block, Fn } from "../syntax/ast.js";
-import { occurrenceAt, type Definition, type Names, type Occurrence } from "./definitions.js";
+import type { Definition } from "../names/definitions.js";
+import { occurrenceAt, type Names, type Occurrence } from "./occurrences.js";
 import { namesOf } from "./names.js";
 import type { Project } from "./project.js";
 

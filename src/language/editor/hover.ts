@@ -1,6 +1,7 @@
 // Hover texts for names: the declaration, the values and axes seen in checks, and the documentation.
 import type { Span } from "../diagnostics/span.js";
-import { occurrenceAt, type Definition, type Occurrence } from "./definitions.js";
+import type { Definition } from "../names/definitions.js";
+import { occurrenceAt, type Occurrence } from "./occurrences.js";
 import type { Project } from "./project.js";
 import { axisLines, shownValues } from "./shown.js";
 import { builtinDocs, phases, routeMembers, seenOf, told, type Told } from "./told.js";

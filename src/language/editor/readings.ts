@@ -2,7 +2,8 @@
 import { libraryExports } from "../check/names/library.js";
 import type { File } from "../syntax/ast.js";
 import type { Parsed } from "../syntax/parse.js";
-import type { Definition, GivenBlock, Names, OfKind, Others } from "./definitions.js";
+import type { Definition, OfKind } from "../names/definitions.js";
+import type { GivenBlock, Names, Others } from "./occurrences.js";
 import type { Facts } from "./facts.js";
 import { namesOf } from "./names.js";
 

@@ -3,7 +3,8 @@ import { RESERVED } from "../../../grammar/words.js";
 import { builtins } from "../check/builtins/index.js";
 import { compileTimeFunctions } from "../check/eval/compile-time.js";
 import type { Span } from "../diagnostics/span.js";
-import { keyOf, occurrenceAt, type Definition, type Occurrence } from "./definitions.js";
+import { keyOf, type Definition } from "../names/definitions.js";
+import { occurrenceAt, type Occurrence } from "./occurrences.js";
 import type { Project } from "./project.js";
 import { phases } from "./told.js";
 

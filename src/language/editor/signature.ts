@@ -1,6 +1,7 @@
 // Signature help: the parameters of the call around the cursor, and the parameter being written.
 import { builtins } from "../check/builtins/index.js";
-import type { Definition, Names } from "./definitions.js";
+import type { Definition } from "../names/definitions.js";
+import type { Names } from "./occurrences.js";
 import { here, isCode, type Here } from "./here.js";
 import type { Project } from "./project.js";
 import { builtinDocs, told } from "./told.js";

@@ -2,7 +2,8 @@
 import type { Expr } from "../syntax/ast.js";
 import { axisName } from "../check/types.js";
 import type { Span } from "../diagnostics/span.js";
-import { occurrenceAt, type Definition } from "./definitions.js";
+import type { Definition } from "../names/definitions.js";
+import { occurrenceAt } from "./occurrences.js";
 import { smallestAround } from "./expressions.js";
 import { lastBinding } from "./hover.js";
 import type { Project } from "./project.js";

@@ -5,7 +5,8 @@ import { CONSTANTS, DTYPES, PARAM_KINDS, RESERVED, WORD_OPERATORS } from "../../
 import { Diagnostics } from "../diagnostics/diagnostic.js";
 import { isDoc } from "../syntax/docs.js";
 import { lex } from "../syntax/lex.js";
-import type { Definition, Occurrence } from "./definitions.js";
+import type { Definition } from "../names/definitions.js";
+import type { Occurrence } from "./occurrences.js";
 import type { Project } from "./project.js";
 import { phases } from "./told.js";
 

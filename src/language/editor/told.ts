@@ -1,7 +1,7 @@
 // Describes a definition by declaration text, documentation, and the values seen in checks.
 import { documentedOf, functionDocs, parameterText, type Documented } from "../check/documented.js";
 import type { Span } from "../diagnostics/span.js";
-import type { Definition } from "./definitions.js";
+import type { Definition } from "../names/definitions.js";
 import type { Seen } from "./facts.js";
 import type { Project } from "./project.js";
 

@@ -2,7 +2,7 @@
 // therefore covers all instances.
 import type { Block, Declaration, Member } from "../../syntax/ast.js";
 import type { LoadedFile } from "../names/bindings.js";
-import { isNode } from "../names/nodes.js";
+import { allMembers, isNode } from "../../names/nodes.js";
 import type { Checker } from "../checker.js";
 
 /**
@@ -20,8 +20,8 @@ export function checkUnread(checker: Checker, files: readonly LoadedFile[], skip
 
 function checkBlock(checker: Checker, block: Block, accessed: ReadonlySet<string>): void {
   const { bodies, others } = mentionsOf(block);
-  for (const m of flattenMembers(block.members)) {
-    if (m.kind !== "weight" && m.kind !== "state" && m.kind !== "sub-block") continue;
+  for (const m of allMembers(block.members)) {
+    if (m.kind === "function" || m.kind === "names") continue;
     const name = m.name.text;
     if (accessed.has(name) || bodies.has(name) || (m.kind === "sub-block" && others.has(name))) continue;
     checker.report("unread-weight", { kind: m.kind, name }, m.name.span);
@@ -72,10 +72,6 @@ function collectOfMembers(
     } else collectMentions(m, accessed, m.kind === "sub-block" ? others : null);
   }
 }
-
-/** Members, including both branches of an `if`. */
-const flattenMembers = (members: readonly Member[]): readonly Member[] =>
-  members.flatMap((m) => (m.kind === "member-if" ? [...flattenMembers(m.then), ...flattenMembers(m.else)] : [m]));
 
 /** Statements that mention a name without a name node. */
 const NAMING: ReadonlySet<unknown> = new Set(["observe", "update"]);

@@ -4,7 +4,8 @@ import { invariant } from "../../../ground/base/invariant.js";
 import { isInteger, toNumber } from "../../../ground/numerics/rational.js";
 import type { BinaryOp, Expr, Index } from "../../syntax/ast.js";
 import { computeBinary, computeUnary, withinLimit } from "./arithmetic.js";
-import type { Instance, Scope } from "../names/bindings.js";
+import type { Scope } from "../../names/scope.js";
+import type { Binding, Instance } from "../names/bindings.js";
 import { builtins } from "../builtins/index.js";
 import { evaluateCall } from "./call.js";
 import { isCompileTimeFunction, phaseValue } from "./compile-time.js";
@@ -23,7 +24,7 @@ type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;
 /** Creates the environment of a place; by default one outside functions. */
 export const environment = (
   checker: Checker,
-  scope: Scope,
+  scope: Scope<Binding>,
   place: string,
   may: Partial<Pick<Env, "body" | "make" | "pending">> = {},
 ): Env => ({

@@ -10,7 +10,7 @@ import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
 import { assignOwner } from "../names/instance.js";
 import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "../limits.js";
 import { checkOption } from "./options.js";
-import { namesOf } from "../names/nodes.js";
+import { namesOf } from "../../names/nodes.js";
 import { convert } from "./parameters.js";
 import { Abort, type Checker } from "../checker.js";
 import { Tally } from "./tally.js";

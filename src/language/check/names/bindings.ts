@@ -1,7 +1,8 @@
-// Bindings of names, scopes, and the files and instances that contain them.
+// Bindings of names, and the files and instances that contain them.
 import type { Span } from "../../diagnostics/span.js";
 import type { DType } from "../../../ground/base/dtype.js";
 import type { Block, Const, File, Fn, Names, Weight } from "../../syntax/ast.js";
+import type { Scope } from "../../names/scope.js";
 import type { ConstValue, InstanceRef } from "../context.js";
 import type { Initialiser } from "../model.js";
 import type { Trace } from "../checker.js";
@@ -22,35 +23,13 @@ export type Binding =
   | { readonly kind: "block"; readonly block: Block; readonly file: LoadedFile }
   | { readonly kind: "const"; readonly decl: Const; readonly file: LoadedFile };
 
-/** A chain of name tables; inner names shadow outer ones. Chains may share a table, and a table may grow. */
-export class Scope {
-  constructor(
-    readonly table: Map<string, Binding>,
-    readonly outer: Scope | null,
-  ) {}
-
-  find(name: string): Binding | null {
-    return this.table.get(name) ?? this.outer?.find(name) ?? null;
-  }
-
-  inner(table: Map<string, Binding> = new Map()): Scope {
-    return new Scope(table, this);
-  }
-
-  /** Every visible name, innermost first. */
-  *names(): Generator<string> {
-    yield* this.table.keys();
-    if (this.outer !== null) yield* this.outer.names();
-  }
-}
-
 export interface LoadedFile {
   readonly tree: File;
   /** The path relative to the root file's folder, or `std/…` for the library. */
   readonly path: string;
   readonly library: boolean;
   /** The scope of declarations and imports; only the built-in names are outside of this scope. */
-  readonly scope: Scope;
+  readonly scope: Scope<Binding>;
   /** Declarations in the file, which other files can import. */
   readonly exports: ReadonlyMap<string, Binding>;
 }
@@ -99,12 +78,12 @@ export class Instance implements InstanceRef {
   }
 
   /** The scope of types, conditions and right-hand sides of members. */
-  get memberScope(): Scope {
+  get memberScope(): Scope<Binding> {
     return this.file.scope.inner(this.members).inner(this.params);
   }
 
   /** The scope of function bodies. */
-  get bodyScope(): Scope {
+  get bodyScope(): Scope<Binding> {
     return this.file.scope.inner(this.params).inner(this.bodyNames);
   }
 }

@@ -1,7 +1,8 @@
 // The environment of an expression: the scope, and the permitted operations.
 import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Block, Expr, Fn } from "../../syntax/ast.js";
-import type { Instance, LoadedFile, Scope, WeightRecord } from "./bindings.js";
+import type { Scope } from "../../names/scope.js";
+import type { Binding, Instance, LoadedFile, WeightRecord } from "./bindings.js";
 import type { ConstValue, Emitter, Argument } from "../context.js";
 import type { Checker } from "../checker.js";
 import type { ModelMixture } from "../model.js";
@@ -27,7 +28,7 @@ export interface FunctionBody extends Emitter {
 
 export interface Env {
   readonly checker: Checker;
-  readonly scope: Scope;
+  readonly scope: Scope<Binding>;
   /** Evaluates an expression in this environment or one derived from it; returns an error value after a report. */
   readonly evaluate: (expr: Expr, env: Env) => ConstValue;
   /** The kind of place, for messages: `a member`, `a constant`, `a function`. */

@@ -2,7 +2,8 @@
 import type { SourceFile } from "../../diagnostics/span.js";
 import type { Declaration, File, Import, Name } from "../../syntax/ast.js";
 import { parse, type Parsed } from "../../syntax/parse.js";
-import { Scope, type Binding, type LoadedFile } from "./bindings.js";
+import { Scope } from "../../names/scope.js";
+import type { Binding, LoadedFile } from "./bindings.js";
 import { ERROR } from "../context.js";
 import { baseName, resolveImport } from "./import-path.js";
 import { libraryExports, libraryFile, librarySources } from "./library.js";

@@ -42,7 +42,11 @@ export function unknownMember(checker: Checker, instance: Instance, name: string
 }
 
 /** Reports an unknown name. */
-export function unknownName(name: string, span: Span, env: Pick<Env, "checker" | "scope" | "pending">): ConstValue {
+export function unknownName(
+  name: string,
+  span: Span,
+  env: Pick<Env, "checker" | "pending"> & { readonly scope: Pick<Env["scope"], "names"> },
+): ConstValue {
   if (env.pending?.has(name)) env.checker.report("declared-later", { name }, span);
   else if (libraryExports().has(name)) {
     if (env.checker.useUnimported(name, span))

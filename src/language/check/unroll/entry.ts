@@ -11,7 +11,7 @@ import type { Env } from "../names/environment.js";
 import { evaluate, integerOf } from "../eval/evaluate.js";
 import { extentOf } from "../instances/instantiate.js";
 import { MAX_EXTENT } from "../limits.js";
-import { axisNameOf, typeEnv, TypeMatcher } from "./match-types.js";
+import { axisNameIn, typeEnv, TypeMatcher } from "./match-types.js";
 import type { ModelInput } from "../model.js";
 import type { Checker } from "../checker.js";
 import type { Unroller } from "./unroll.js";
@@ -78,7 +78,7 @@ function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly E
     }
     const bound = d.bound === null ? null : extentOf(d.bound, "a bound", env);
     if (d.bound !== null && bound === null) return null;
-    const axis = axisNameOf(d.value, env.scope);
+    const axis = axisNameIn(d.value, env.scope);
     if (axis !== null) {
       const size = axisSize(axis);
       axes.set(axis, { kind: "value", value: { kind: "size", size: toSizeExpr(size) } });

@@ -6,7 +6,8 @@ import { chosenFrom } from "../../../ground/size/count-rules.js";
 import { compare, toNumber, ZERO } from "../../../ground/numerics/rational.js";
 import type { DimExpr, Expr, TypeExpr } from "../../syntax/ast.js";
 import { sizeFrom } from "../eval/arithmetic.js";
-import type { Binding, Instance, Scope } from "../names/bindings.js";
+import { axisNameOf, type Scope } from "../../names/scope.js";
+import type { Binding, Instance } from "../names/bindings.js";
 import { sameExtent, sequenceOf, type AxisLookup } from "../types.js";
 import type { Env } from "../names/environment.js";
 import { environment, evaluate, integerOf } from "../eval/evaluate.js";
@@ -110,7 +111,7 @@ export class TypeMatcher {
   }
 
   #bind(t: Typed, dim: Dim, size: Size): boolean {
-    const name = axisNameOf(dim.value, this.#env.scope);
+    const name = axisNameIn(dim.value, this.#env.scope);
     if (name === null) return true;
     const known = this.axes.get(name);
     if (known === undefined) {
@@ -136,7 +137,7 @@ export class TypeMatcher {
   }
 
   #compare(t: Typed, dim: Dim, size: Size): boolean {
-    if (axisNameOf(dim.value, this.#env.scope) === null) {
+    if (axisNameIn(dim.value, this.#env.scope) === null) {
       const declared = this.#size(dim.value);
       if (declared === null) return false;
       if (!sameExtent(this.lookup, declared, size)) {
@@ -222,7 +223,7 @@ export class TypeMatcher {
   #print(type: TypeExpr): string {
     const dims = type.dims.map((d) => {
       if (d.kind === "rest") return "...";
-      const name = axisNameOf(d.value, this.#env.scope);
+      const name = axisNameIn(d.value, this.#env.scope);
       if (name !== null) return name;
       const size = this.#size(d.value);
       return size === null ? "?" : printSize(size);
@@ -231,15 +232,8 @@ export class TypeMatcher {
   }
 }
 
-/** The axis name of a dimension: a capitalized name that is not a compile-time value. Null for any other expression. */
-export function axisNameOf(expr: Expr, scope: Scope): string | null {
-  if (expr.kind !== "name" || !/^[A-Z]/.test(expr.name)) return null;
-  // An axis of this function shadows outer names.
-  const found = scope.table.get(expr.name);
-  if (found !== undefined) return expr.name;
-  const outer = scope.find(expr.name);
-  return outer === null || !mayBeNumber(outer) ? expr.name : null;
-}
+/** The axis name of a dimension; null for any other expression. `scope` is the function's own scope of axes. */
+export const axisNameIn = (expr: Expr, scope: Scope<Binding>): string | null => axisNameOf(expr, scope, mayBeNumber);
 
 /** Whether a name may be a compile-time number, and therefore not an axis. */
 const mayBeNumber = (b: Binding): boolean =>

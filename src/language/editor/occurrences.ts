@@ -1,37 +1,7 @@
-// Definitions of names in a file, and the places that mention them.
+// The names of a file as editors use them: definitions, and the places that mention them.
 import type { Span } from "../diagnostics/span.js";
-import type { Block, Const, Expr, Fn, Input, Name, Param, SubBlock, TypeExpr, Weight } from "../syntax/ast.js";
-
-/** The kind of a definition, and its node in the tree. */
-export type Defined =
-  | { readonly kind: "block"; readonly node: Block }
-  | { readonly kind: "const"; readonly node: Const }
-  | { readonly kind: "parameter"; readonly node: Param; readonly owner: Block }
-  | { readonly kind: "sub-block"; readonly node: SubBlock; readonly owner: Block; readonly scope: Scope }
-  | { readonly kind: "weight"; readonly node: Weight; readonly owner: Block }
-  | { readonly kind: "function"; readonly node: Fn; readonly owner: Block }
-  | { readonly kind: "input"; readonly node: Input; readonly owner: Block; readonly fn: Fn }
-  /** An axis; defined by the first type in the function that names this axis. */
-  | { readonly kind: "axis"; readonly bound: Expr | null; readonly owner: Block; readonly fn: Fn }
-  /** Bound by a statement: `x = …`. Every binding of the name in a function is the same local. */
-  | { readonly kind: "local"; readonly value: Expr; readonly owner: Block; readonly fn: Fn; readonly scope: Scope }
-  /** The variable of a loop or a comprehension. */
-  | { readonly kind: "each"; readonly list: Expr; readonly owner: Block | null; readonly scope: Scope }
-  | { readonly kind: "loss"; readonly owner: Block; readonly fn: Fn }
-  | { readonly kind: "result"; readonly type: TypeExpr; readonly owner: Block; readonly fn: Fn };
-
-export type Definition = Defined & {
-  readonly name: Name;
-  /** The range in which the name can be used, as file offsets. Names of a file are usable everywhere. */
-  readonly from: number;
-  readonly to: number;
-};
-
-export type OfKind<K extends Definition["kind"]> = Extract<Definition, { kind: K }>;
-export type BlockDefinition = OfKind<"block">;
-
-/** A key for a definition; equal keys identify a definition across two parses of the same text. */
-export const keyOf = ({ name: { span } }: Definition): string => `${span.file}#${span.start}`;
+import type { BlockDefinition, Definition, OfKind } from "../names/definitions.js";
+import type { Block, Expr } from "../syntax/ast.js";
 
 /** A mention of a name. */
 export interface Occurrence {
@@ -45,26 +15,6 @@ export interface Occurrence {
   readonly holds: number;
   /** For a name after a dot: the expression before the dot, and the blocks that it may be an instance of. */
   readonly object: { readonly expr: Expr; readonly blocks: readonly BlockDefinition[] } | null;
-}
-
-/** A chain of names; inner names hide outer ones. */
-export class Scope {
-  readonly #names = new Map<string, Definition>();
-  constructor(readonly outer: Scope | null) {}
-
-  find(name: string): Definition | null {
-    return this.#names.get(name) ?? this.outer?.find(name) ?? null;
-  }
-  /** The definition with this name in this scope itself. */
-  own(name: string): Definition | null {
-    return this.#names.get(name) ?? null;
-  }
-  add(definition: Definition, name = definition.name.text): void {
-    this.#names.set(name, definition);
-  }
-  remove(name: string): void {
-    this.#names.delete(name);
-  }
 }
 
 /** Access to other files, needed to resolve names. */
