@@ -9,9 +9,8 @@ import { check } from "../../src/language/check/check.js";
 import { ledger } from "../../src/compiler/cost/ledger.js";
 import { onnxFile } from "../../src/tools/export/onnx/file.js";
 import { onnxGraph } from "../../src/tools/export/onnx/onnx.js";
-import { optimize } from "../../src/compiler/passes/index.js";
 import { asProgramWeight } from "../../src/runtime/program/program.js";
-import { materialOf, recipes } from "../../src/compiler/recipes.js";
+import { graphsOf } from "../../src/compiler/recipes.js";
 import { initialValues } from "../../src/runtime/weights/init.js";
 import { fileDtype, toBytes } from "../../src/runtime/weights/to-bytes.js";
 import { atMost, between, two } from "../musts.js";
@@ -57,7 +56,7 @@ function exported(routed: boolean, caches: boolean): Exported {
     const values = initialValues(weight, 1);
     return toBytes(weight.path.endsWith("guess.down.bias") ? values.fill(-100) : values, fileDtype(weight.dtype));
   });
-  const computed = optimize(recipes.infer.graph(materialOf(model)));
+  const computed = graphsOf(model).optimized("infer");
   const operations = (tokens: number): number =>
     ledger(computed, model, { extents: new Map([["B", 1], ["T", tokens]]) }).total.executed.flops; // prettier-ignore
   return { model: Buffer.concat(pieces), operations };

@@ -1,7 +1,6 @@
 // From text to a model that generates: the two programs that read a prompt and add tokens, compiled together.
 import { once } from "../ground/base/once.js";
-import { check } from "../language/check/check.js";
-import { checkOptions, programFor, type CompileOptions } from "./compile.js";
+import { programFor, type SourceOptions } from "./compile.js";
 import type { Model } from "../language/check/model.js";
 import type { Diagnostic } from "../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../language/diagnostics/span.js";
@@ -30,8 +29,7 @@ import {
 } from "../runtime/program/generation.js";
 import type { Program } from "../runtime/program/program.js";
 import { portable, type Target } from "../runtime/program/target.js";
-import type { ProgramName } from "../runtime/program/names.js";
-import { materialOf, recipes } from "./recipes.js";
+import { checkAs, graphsOf } from "./recipes.js";
 import { checkTunings, expectFit } from "./schedule/tunings/file.js";
 import type { Tunings } from "./schedule/tunings/index.js";
 import type { Axis } from "../ground/size/axes.js";
@@ -40,9 +38,8 @@ import { multiply, ONE, toNumber, type Rational } from "../ground/numerics/ratio
 
 export { GenerationError } from "./lower/generation-error.js";
 
-/** As those of `compile`; the phase is generate, the entry forward. */
-export interface CompileGenerationOptions
-  extends Omit<CompileOptions, "program" | "phase" | "entry" | "gradients">, GenerationOptions {}
+/** The phase is generate, the entry forward. */
+export interface CompileGenerationOptions extends SourceOptions, GenerationOptions {}
 
 export interface CompiledGeneration {
   /** Null where the source has errors. */
@@ -80,20 +77,16 @@ export function compileGeneration(source: string, options: CompileGenerationOpti
  * mean nothing.
  */
 export function generationModel(source: string, options: CompileGenerationOptions = {}): GenerationModel {
-  const checked = check(
-    { file: options.file ?? "model.mod", text: source },
-    checkOptions({ ...options, program: "step" }),
-  );
-  const { model, diagnostics, sources } = checked;
+  const file = { file: options.file ?? "model.mod", text: source };
+  const { model, diagnostics, sources } = checkAs(file, { ...options, program: "step" });
   if (!model) return { forTarget: null, graphs: null, model: null, diagnostics, sources };
-  const material = materialOf(model, { generation: options });
-  const made = material.generation();
-  const optimized = (name: ProgramName): Graph =>
-    optimize(recipes[name].graph(material), { verify: options.verify ?? false });
-  const step = once(() => optimized("step"));
+  const { generation, optimized } = graphsOf(model, { generation: options });
+  const made = generation();
+  const verify = { verify: options.verify ?? false };
+  const step = once(() => optimized("step", verify));
   const graphs: GenerationGraphs = {
     ...made,
-    prompt: optimized("prompt"),
+    prompt: optimized("prompt", verify),
     get step() {
       return step();
     },
@@ -101,8 +94,7 @@ export function generationModel(source: string, options: CompileGenerationOption
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
     const program = (graph: Graph): Program =>
       programFor({ graph, model, sources }, target, tunings, options.precision);
-    const draftOf = (name: "step" | "verify") => (): Program =>
-      program(optimize(made.draft![name], { verify: options.verify ?? false }));
+    const draftOf = (name: "step" | "verify") => (): Program => program(optimize(made.draft![name], verify));
     return generationOf(made, model, program(graphs.prompt), () => program(graphs.step), draftOf);
   };
   return { forTarget, graphs, model, diagnostics, sources };

@@ -1,16 +1,20 @@
-// The programs a model becomes: as what each is checked, and which graph of it is optimized and compiled.
+// The programs of a model: the phase and entry in which each is checked, and the graph that is optimized and compiled.
 import { once } from "../ground/base/once.js";
 import { accumulateStep, trainStep, type StepOptions, type TrainStep } from "./autodiff/train-step.js";
 import { weightsAsStates } from "./autodiff/weights-as-states.js";
 import { withGradients } from "./autodiff/with-gradients.js";
+import { check, type Checked, type CheckOptions } from "../language/check/check.js";
 import type { Entry, Model, Phase } from "../language/check/model.js";
+import type { Read } from "../language/check/names/files.js";
+import type { SourceFile } from "../language/diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
 import { generationGraphs, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
 import { lower } from "./lower/lower.js";
+import { optimize, type OptimizeOptions } from "./passes/index.js";
 import type { ProgramName } from "../runtime/program/names.js";
 
-/** What several programs of a model are made from: each is computed once, when it is first asked for. */
-export interface Material {
+/** The graphs of a model. Each is computed once, when it is first asked for. */
+export interface ModelGraphs {
   /** The model's function as operators on packed rows. */
   readonly lowered: () => Graph;
   /** Prompt and step. Throws GenerationError where the model is no decoder of one token after another. */
@@ -23,9 +27,11 @@ export interface Material {
   readonly microBatch: () => Graph;
   /** The model's function with the states of a training step in place of weights. */
   readonly evaluation: () => Graph;
+  /** The graph of a program after the passes; computed at each call. */
+  readonly optimized: (name: ProgramName, options?: OptimizeOptions) => Graph;
 }
 
-export interface MaterialOptions {
+export interface GraphOptions {
   /** What `lower` made of the model before. */
   readonly lowered?: Graph;
   readonly generation?: GenerationOptions;
@@ -42,17 +48,19 @@ export const USUAL_STEP: StepOptions = {
   inFlight: true,
 };
 
-export function materialOf(model: Model, options: MaterialOptions = {}): Material {
+export function graphsOf(model: Model, options: GraphOptions = {}): ModelGraphs {
   const training = options.training ?? USUAL_STEP;
   const lowered = once(() => options.lowered ?? lower(model));
-  return {
+  const graphs: ModelGraphs = {
     lowered,
     generation: once(() => generationGraphs(lowered(), options.generation)),
     gradients: once(() => withGradients(lowered(), model.weights)),
     training: once(() => trainStep(lowered(), model.weights, training)),
     microBatch: once(() => accumulateStep(lowered(), model.weights, training)),
     evaluation: once(() => weightsAsStates(lowered(), (path) => training.frozen?.has(path) ?? false)),
+    optimized: (name, passes) => optimize(recipes[name].graph(graphs), passes),
   };
+  return graphs;
 }
 
 export interface Recipe {
@@ -61,7 +69,7 @@ export interface Recipe {
   readonly phase: Phase;
   readonly entry: Entry;
   /** The graph, before any pass. */
-  readonly graph: (material: Material) => Graph;
+  readonly graph: (graphs: ModelGraphs) => Graph;
 }
 
 const recipe = (phase: Phase, entry: Entry, doc: string, graph: Recipe["graph"]): Recipe => ({
@@ -73,27 +81,88 @@ const recipe = (phase: Phase, entry: Entry, doc: string, graph: Recipe["graph"])
 
 /** By name, every program that modc compiles. */
 export const recipes: { readonly [N in ProgramName]: Recipe } = {
-  infer: recipe("infer", "forward", "one pass over whole sequences, in which `top` sees all of one", (m) =>
-    m.lowered(),
+  infer: recipe("infer", "forward", "one pass over whole sequences, in which `top` sees all of one", (g) =>
+    g.lowered(),
   ),
-  objective: recipe("train", "objective", "the loss of the objective", (m) => m.lowered()),
-  gradients: recipe("train", "objective", "the loss, and its gradient for every weight", (m) => m.gradients()),
-  prompt: recipe("generate", "forward", "reads a chunk of a prompt into the caches", (m) => m.generation().prompt),
+  objective: recipe("train", "objective", "the loss of the objective", (g) => g.lowered()),
+  gradients: recipe("train", "objective", "the loss, and its gradient for every weight", (g) => g.gradients()),
+  prompt: recipe("generate", "forward", "reads a chunk of a prompt into the caches", (g) => g.generation().prompt),
   step: recipe(
     "generate",
     "forward",
     "reads the token chosen before, and chooses the next",
-    (m) => m.generation().step,
+    (g) => g.generation().step,
   ),
   "train-step": recipe(
     "train",
     "objective",
     "gradients, clipping and the optimiser's update",
-    (m) => m.training().graph,
+    (g) => g.training().graph,
   ),
-  "micro-batch": recipe("train", "objective", "gradients, added to those of the micro-batches before", (m) =>
-    m.microBatch(),
+  "micro-batch": recipe("train", "objective", "gradients, added to those of the micro-batches before", (g) =>
+    g.microBatch(),
   ),
-  evaluate: recipe("infer", "objective", "the loss of weights in training, by top-k", (m) => m.evaluation()),
-  "evaluate-causal": recipe("generate", "objective", "the same under the causal rule", (m) => m.evaluation()),
+  evaluate: recipe("infer", "objective", "the loss of weights in training, by top-k", (g) => g.evaluation()),
+  "evaluate-causal": recipe("generate", "objective", "the same under the causal rule", (g) => g.evaluation()),
 };
+
+/** Selects a model of a source, and its parameters. */
+export interface ModelSelection {
+  /** The name of the model, if the source declares several. */
+  readonly model?: string | undefined;
+  /**
+   * Returns the text of an imported file by its path relative to the root file's folder; null for a missing file. By
+   * default only "std" can be imported.
+   */
+  readonly read?: Read;
+  /** Parameters of the model: a number, a boolean, or an expression of the language (`"12.5%"`, `"\"gelu\""`). */
+  readonly set?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** Selects a program of a model by its name, or by phase, entry and gradients. */
+export type ProgramChoice =
+  | {
+      /** The program, which determines phase and entry. */
+      readonly program: ProgramName;
+      readonly phase?: never;
+      readonly entry?: never;
+      readonly gradients?: never;
+    }
+  | {
+      readonly program?: never;
+      /**
+       * infer: one pass in which `top` may see the whole sequence. train: with the objective. generate: the causal
+       * rule. Default infer.
+       */
+      readonly phase?: Phase;
+      /** The function to enter; by default the objective in train, else forward. */
+      readonly entry?: Entry;
+      /** Adds the gradient of the loss for every weight, as results named `grad.<path>`; needs an objective. */
+      readonly gradients?: boolean;
+    };
+
+/** Checks the selected model for the selected program. */
+export function checkAs(
+  source: SourceFile,
+  choice: ModelSelection & ProgramChoice & Pick<CheckOptions, "setBy">,
+): Checked {
+  const { program, model, setBy } = choice;
+  const { phase, entry } = program === undefined ? choice : recipes[program];
+  // A parameter may be named like a property of all objects.
+  const set = Object.create(null) as Record<string, string>;
+  for (const [name, value] of Object.entries(choice.set ?? {})) set[name] = String(value);
+  return check(source, {
+    phase: phase ?? "infer",
+    ...(entry === undefined ? {} : { entry }),
+    ...(model === undefined ? {} : { model }),
+    ...(setBy === undefined ? {} : { setBy }),
+    set,
+    read: choice.read ?? (() => null),
+  });
+}
+
+/** The name of the selected program. Without a name, the graph is the entered function, with or without gradients. */
+export const chosenProgram = (
+  { program, gradients }: { readonly program?: ProgramName | undefined; readonly gradients?: boolean | undefined },
+  { entry }: Pick<Model, "entry">,
+): ProgramName => program ?? (gradients && entry === "objective" ? "gradients" : "infer");

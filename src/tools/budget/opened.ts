@@ -2,17 +2,15 @@
 // compiled at its first use.
 import { layersOf } from "../../compiler/autodiff/layers.js";
 import { once } from "../../ground/base/once.js";
-import { check } from "../../language/check/check.js";
+import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { Model } from "../../language/check/model.js";
 import { programFor } from "../../compiler/compile.js";
-import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import type { Graph } from "../../compiler/ir/graph.js";
-import { optimize } from "../../compiler/passes/index.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { ProgramName } from "../../runtime/program/names.js";
-import { materialOf, recipes, USUAL_STEP, type Material } from "../../compiler/recipes.js";
+import { checkAs, graphsOf, USUAL_STEP } from "../../compiler/recipes.js";
 import { axisSize } from "../../ground/size/size.js";
 import { SourceError } from "../../models/errors.js";
 import type { Parameters } from "./variants.js";
@@ -60,56 +58,41 @@ export interface Opened {
 /** Opens a model. The returned functions throw SourceError if the source has errors. */
 export function open(from: ModelSource): Opened {
   return {
-    forward: once(() => made(expectModel(checked(from, "infer")), "infer")),
+    forward: once(() => forwardOf(expectModel(checked(from, "infer")))),
     training: once(() => trainingOf(from)),
     causal: once(() => {
-      const { model } = checkAs(from, { phase: "generate", entry: "forward" });
-      return model && made(model, "infer");
+      const { model } = checked(from, "step");
+      return model && forwardOf(model);
     }),
   };
 }
 
-interface Checked {
-  readonly model: Model | null;
-  readonly diagnostics: readonly Diagnostic[];
-  readonly sources: readonly SourceFile[];
-}
-
-const checkAs = (
-  { source, read, model, set, varied }: ModelSource,
-  { phase, entry }: Pick<(typeof recipes)[ProgramName], "phase" | "entry">,
-): Checked => {
-  const setBy = (name: string): string => (varied?.has(name) ? "--vary" : "--set");
-  return check(source, { phase, entry, set, setBy, read, ...(model === undefined ? {} : { model }) });
-};
-
-const checked = (from: ModelSource, name: ProgramName): Checked => checkAs(from, recipes[name]);
+const checked = (from: ModelSource, program: ProgramName): Checked =>
+  checkAs(from.source, { ...from, program, setBy: (name) => (from.varied?.has(name) ? "--vary" : "--set") });
 
 function expectModel({ model, diagnostics, sources }: Checked): Model {
   if (!model) throw new SourceError(diagnostics, sources);
   return model;
 }
 
-const made = (model: Model, name: ProgramName): Made => ({
-  model,
-  graph: optimize(recipes[name].graph(materialOf(model))),
-});
+const forwardOf = (model: Model): Made => ({ model, graph: graphsOf(model).optimized("infer") });
 
 function trainingOf(from: ModelSource): Training | null {
   const found = checked(from, "train-step");
   if (!found.model && found.diagnostics.every((d) => d.code === "no-function")) return null;
   const model = expectModel(found);
-  return trainingWith(found, model, materialOf(model).lowered());
+  return trainingWith(found, model, graphsOf(model).lowered());
 }
 
 function trainingWith(found: Checked, model: Model, objective: Graph): Training {
   const layers = new Set(layersOf(objective));
-  const material = (recompute: ReadonlySet<string>, accumulated: boolean): Material =>
-    materialOf(model, { lowered: objective, training: { ...USUAL_STEP, recompute, accumulated } });
+  const graph = (name: "train-step" | "micro-batch", recompute: ReadonlySet<string>): Graph => {
+    const training = { ...USUAL_STEP, recompute, accumulated: name === "micro-batch" };
+    return graphsOf(model, { lowered: objective, training }).optimized(name);
+  };
   const compiled = (graph: Graph): Program => programFor({ graph, model, sources: found.sources });
-  const optimized = once(() => optimize(material(new Set(), false).training().graph));
-  const microBatch = (recompute: ReadonlySet<string>) =>
-    once(() => compiled(optimize(material(recompute, true).microBatch())));
+  const optimized = once(() => graph("train-step", new Set()));
+  const microBatch = (recompute: ReadonlySet<string>) => once(() => compiled(graph("micro-batch", recompute)));
   return {
     model,
     get graph() {
@@ -118,7 +101,7 @@ function trainingWith(found: Checked, model: Model, objective: Graph): Training 
     objective,
     stored: { step: once(() => compiled(optimized())), microBatch: microBatch(new Set()) },
     recomputed: {
-      step: once(() => compiled(optimize(material(layers, false).training().graph))),
+      step: once(() => compiled(graph("train-step", layers))),
       microBatch: microBatch(layers),
     },
     dense: once(() => trainingWith(found, model, takingAll(objective))),

@@ -1,11 +1,12 @@
 // Checks a model's source for training: finds its text inputs, losses, live parameters and bounds.
 import { percentHint } from "../../ground/base/shown.js";
-import { check } from "../../language/check/check.js";
+import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { Model } from "../../language/check/model.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { lower } from "../../compiler/lower/lower.js";
+import { checkAs } from "../../compiler/recipes.js";
 import { asProgramWeight } from "../../runtime/program/program.js";
 import { SourceError } from "../../models/errors.js";
 import type { Axis } from "../../ground/size/axes.js";
@@ -50,7 +51,7 @@ export interface CheckedModel {
  * fill.
  */
 export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedModel {
-  const { model, diagnostics, sources } = checkObjective(text, choice, "train");
+  const { model, diagnostics, sources } = checkObjective(text, choice, "objective");
   if (!model) throw new SourceError(diagnostics, sources);
   const inputs = textInputs(model);
   const names = [inputs.tokens, ...(inputs.targets === null ? [] : [inputs.targets])];
@@ -70,19 +71,17 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     own: model.losses.filter((l) => l.own).map((l) => l.path),
     routed,
     // A model that is only trained need not have a causal rule.
-    rules: routed && checkObjective(text, choice, "generate").model !== null ? ["top-k", "causal"] : ["top-k"],
+    rules: routed && checkObjective(text, choice, "evaluate-causal").model !== null ? ["top-k", "causal"] : ["top-k"],
   };
   const learned = model.weights.flatMap((w) => (w.kind === "weight" ? [w.path] : []));
   return { model: { run, learned, live: model.live, bound: sequenceOf(model)?.bound ?? null }, diagnostics, sources };
 }
 
-function checkObjective(
+const checkObjective = (
   { source, read }: ModelSource,
   { model, set }: ModelChoice,
-  phase: "train" | "generate",
-): ReturnType<typeof check> {
-  return check(source, { phase, entry: "objective", set, read, ...(model === undefined ? {} : { model }) });
-}
+  program: "objective" | "evaluate-causal",
+): Checked => checkAs(source, { program, set, read, model });
 
 const sequenceOf = (model: Model): Axis | undefined =>
   model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");

@@ -1,7 +1,7 @@
 // Compiles the programs of a training run, which share the states of the first: the step, gradient accumulation,
 // evaluation under both rules.
 import { pathsOfRoutes } from "../../runtime/program/observed.js";
-import { check } from "../../language/check/check.js";
+import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { Model } from "../../language/check/model.js";
 import { finiteProbe, type Watched } from "../../compiler/autodiff/non-finite.js";
@@ -15,7 +15,7 @@ import { lower } from "../../compiler/lower/lower.js";
 import { optimize } from "../../compiler/passes/index.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { ProgramName } from "../../runtime/program/names.js";
-import { materialOf, recipes, USUAL_STEP, type Material } from "../../compiler/recipes.js";
+import { checkAs, graphsOf, USUAL_STEP } from "../../compiler/recipes.js";
 import type { Precision, Target } from "../../runtime/program/target.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { Rational } from "../../ground/numerics/rational.js";
@@ -135,18 +135,17 @@ export function compileTraining(
   const objective = lower(model);
   const { recompute: choice = "none", budget, microBatches, precision = {}, ...own } = options;
   const frozen = frozenWeights(model, { ...own, precision });
-  const optimized = (name: ProgramName, material: Material): Graph => optimize(recipes[name].graph(material));
   /** The programs if only the weights `of` are stored in the type of frozen weights. */
   const programsOf = (of: ReadonlySet<string>): Made => {
     const emitted = (graph: Graph, model: Model): Program =>
       programFor({ graph, model, sources: checked.sources }, target, tunings, { ...precision, of });
     const stepOf = (recompute: ReadonlySet<string>): Compiled => {
       const training: StepOptions = { ...own, frozen, recompute, accumulated: microBatches > 1, inFlight: true };
-      const material = materialOf(model, { lowered: objective, training });
-      const graph = optimized("train-step", material);
-      const adding = microBatches > 1 ? optimized("micro-batch", material) : null;
+      const graphs = graphsOf(model, { lowered: objective, training });
+      const graph = graphs.optimized("train-step");
+      const adding = microBatches > 1 ? graphs.optimized("micro-batch") : null;
       return {
-        made: material.training(),
+        made: graphs.training(),
         graph,
         adding,
         step: emitted(graph, model),
@@ -154,7 +153,7 @@ export function compileTraining(
       };
     };
     const evaluation = (name: "evaluate" | "evaluate-causal", of: Model): Program =>
-      emitted(optimized(name, materialOf(of, { training: { ...USUAL_STEP, frozen } })), of);
+      emitted(graphsOf(of, { training: { ...USUAL_STEP, frozen } }).optimized(name), of);
     const topK = evaluation("evaluate", inferred.model!);
     const routed = model.axes.some((a) => a.role === "sequence" && chosenFrom(a.count) !== null);
     const evaluate = { "top-k": topK, causal: routed && causal ? evaluation("evaluate-causal", causal) : topK };
@@ -191,9 +190,7 @@ export function compileTraining(
     probe: () => {
       // One micro-batch at a time: accumulated gradients would not show which micro-batch is not finite.
       const training: StepOptions = { ...own, frozen, recompute: recomputed, accumulated: false };
-      const { graph: probe, watched } = finiteProbe(
-        materialOf(model, { lowered: objective, training }).training().graph,
-      );
+      const { graph: probe, watched } = finiteProbe(graphsOf(model, { lowered: objective, training }).training().graph);
       return { program: emitted(optimize(probe), model), watched };
     },
   };
@@ -243,14 +240,5 @@ export function extentsOf(model: Pick<Model, "axes">, rows: number, length: numb
   );
 }
 
-const checkFor = (source: TrainingSource, name: ProgramName) =>
-  check(
-    { file: source.file, text: source.source },
-    {
-      phase: recipes[name].phase,
-      entry: recipes[name].entry,
-      set: source.set ?? {},
-      read: source.read ?? (() => null),
-      ...(source.model === undefined ? {} : { model: source.model }),
-    },
-  );
+const checkFor = (source: TrainingSource, program: ProgramName): Checked =>
+  checkAs({ file: source.file, text: source.source }, { ...source, program });

@@ -5,9 +5,8 @@ import { MODEL_GROUP } from "../../../compiler/cost/group.js";
 import { ledger, stepsWithin, type Ledger, type LedgerRow, type Work } from "../../../compiler/cost/ledger.js";
 import type { Model } from "../../../language/check/model.js";
 import type { OpenedModel } from "../../../models/open.js";
-import { optimize } from "../../../compiler/passes/index.js";
-import { programFor, recipeOf } from "../../../compiler/compile.js";
-import { materialOf } from "../../../compiler/recipes.js";
+import { programFor } from "../../../compiler/compile.js";
+import { chosenProgram, graphsOf } from "../../../compiler/recipes.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { memoryOf, type MemoryUse } from "../../../runtime/run/memory.js";
 import { printRational, type Rational } from "../../../ground/numerics/rational.js";
@@ -35,7 +34,7 @@ export async function cost(opened: OpenedModel, flags: Flags<typeof sourceComman
     throw new UserError("--loop-caches is of --program prompt and step, which have caches", null, EXIT.usage);
   const { model, sources } = await checkFile(opened, flags);
   const generation = flags.loopCaches ? { loopCaches: flags.loopCaches } : {};
-  const graph = optimize(recipeOf(flags, model).graph(materialOf(model, { generation })));
+  const graph = graphsOf(model, { generation }).optimized(chosenProgram(flags, model));
   const extents = chosenExtents(graph.axes, flags, null);
   const live = liveValues(model, flags.live ?? {});
   const found = ledger(graph, model, {

@@ -1,8 +1,7 @@
 // `modc ir`: prints the graph after all passes, after one of them, or as fused kernels.
 import { printGraph } from "../../../compiler/ir/print.js";
-import { optimize, stages } from "../../../compiler/passes/index.js";
-import { recipeOf } from "../../../compiler/compile.js";
-import { materialOf } from "../../../compiler/recipes.js";
+import { stages } from "../../../compiler/passes/index.js";
+import { chosenProgram, graphsOf } from "../../../compiler/recipes.js";
 import { fuse } from "../../../compiler/schedule/kernel-graph.js";
 import { printKernels } from "../../../compiler/schedule/print-kernels.js";
 import type { OpenedModel } from "../../../models/open.js";
@@ -26,7 +25,7 @@ export async function ir(opened: OpenedModel, flags: Flags<typeof sourceCommands
     );
   const { model, sources } = await checkFile(opened, flags);
   const fired: { readonly pass: string; readonly rule: string; readonly what: string }[] = [];
-  const graph = optimize(recipeOf(flags, model).graph(materialOf(model)), {
+  const graph = graphsOf(model).optimized(chosenProgram(flags, model), {
     verify: flags.verify ?? false,
     ...(after === FUSE ? {} : { after }),
     ...(flags.trace

@@ -1,7 +1,6 @@
 // `modc verify`: checks on the user's model and device that programs compute what the model says, and that the causal
 // rule keeps its laws.
 import { existsSync } from "node:fs";
-import { check } from "../../../language/check/check.js";
 import { compileGeneration, GenerationError } from "../../../compiler/compile-generation.js";
 import type { SourceFile, Span } from "../../../language/diagnostics/span.js";
 import { lineAndColumn } from "../../../language/diagnostics/span.js";
@@ -9,6 +8,7 @@ import type { Graph } from "../../../compiler/ir/graph.js";
 import { printGraph } from "../../../compiler/ir/print.js";
 import { lower } from "../../../compiler/lower/lower.js";
 import { optimize, passes as usualPasses, type Pass } from "../../../compiler/passes/index.js";
+import { checkAs, graphsOf } from "../../../compiler/recipes.js";
 import type { Program } from "../../../runtime/program/program.js";
 import { checkLive } from "../../../runtime/run/extents.js";
 import { openDevice, type Device } from "../../../runtime/index.js";
@@ -164,14 +164,8 @@ async function rulesOf(
   top: Graph,
   optimized: Graph,
 ): Promise<readonly RuleGraph[]> {
-  const named = flags.model === undefined ? {} : { model: flags.model };
-  const { model, diagnostics } = check(source, {
-    phase: "generate",
-    entry: "forward",
-    set: flags.set ?? {},
-    read,
-    ...named,
-  });
+  const { set = {}, model: name } = flags;
+  const { model, diagnostics } = checkAs(source, { program: "step", set, read, model: name });
   if (!model) {
     say(
       "note: the model has no causal rule: " +
@@ -179,9 +173,10 @@ async function rulesOf(
     );
     return [{ rule: "top-k", graph: top }];
   }
-  const causal = lower(model);
+  const graphs = graphsOf(model);
+  const causal = graphs.lowered();
   const text = (graph: Graph): string => printGraph(graph, { place: null });
-  const same = text(optimize(causal)) === text(optimized);
+  const same = text(graphs.optimized("infer")) === text(optimized);
   return same
     ? [{ rule: "causal", graph: causal }]
     : [

@@ -1,5 +1,6 @@
 // Compiles or checks a file for a command, and prints its diagnostics.
-import type { CompileOptions, Compiled } from "../../../compiler/compile.js";
+import type { Compiled, SourceOptions } from "../../../compiler/compile.js";
+import type { ProgramChoice } from "../../../compiler/recipes.js";
 import type { SourceFile } from "../../../language/diagnostics/span.js";
 import type { Model } from "../../../language/check/model.js";
 import type { OpenedModel } from "../../../models/open.js";
@@ -7,9 +8,9 @@ import type { Program } from "../../../runtime/program/program.js";
 import type { Precision, Target } from "../../../runtime/program/target.js";
 import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
 import { SourceError } from "../../../models/errors.js";
+import type { Read } from "../../../language/check/names/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { EXIT, UserError } from "../terminal/exit.js";
-import type { Read } from "../../../language/check/names/files.js";
 import type { ModelFlags, PrecisionFlags } from "../tree/options.js";
 
 /** The precision flags as an option of the library. */
@@ -24,36 +25,28 @@ export const programName = (
   { phase, entry }: { readonly phase: string; readonly entry: string },
 ): string => program ?? `${phase} ${entry}`;
 
-/** The options of `compile` and `check` for a model. */
+/** The options of `compile` for a model. */
 export function compileOptions(
   opened: Pick<OpenedModel, "file" | "read">,
   flags: ModelFlags,
-): CompileOptions & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
-  const phase = flags.phase ?? "infer";
-  const contradicts = [flags.phase && "--phase", flags.enter && "--enter", flags.gradients && "--gradients"].find(
-    Boolean,
-  );
-  if (flags.program !== undefined && contradicts)
+): SourceOptions & ProgramChoice & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
+  const { program, phase = "infer", enter, gradients = false } = flags;
+  const contradicts = [flags.phase && "--phase", enter && "--enter", gradients && "--gradients"].find(Boolean);
+  if (program !== undefined && contradicts)
     throw new UserError(
-      `--program ${flags.program} says what is compiled: ${contradicts} has no effect on it`,
+      `--program ${program} says what is compiled: ${contradicts} has no effect on it`,
       "leave it out",
       EXIT.usage,
     );
-  if (flags.gradients && (flags.enter ?? (phase === "train" ? "objective" : "forward")) !== "objective")
+  if (gradients && (enter ?? (phase === "train" ? "objective" : "forward")) !== "objective")
     throw new UserError(
       "--gradients needs a loss, which an objective has",
       "give --phase train, or --enter objective",
       EXIT.usage,
     );
-  return {
-    file: opened.file,
-    ...(flags.program === undefined ? { phase } : { program: flags.program }),
-    ...(flags.gradients ? { gradients: true } : {}),
-    set: flags.set ?? {},
-    read: opened.read,
-    ...(flags.enter === undefined ? {} : { entry: flags.enter }),
-    ...(flags.model === undefined ? {} : { model: flags.model }),
-  };
+  const choice: ProgramChoice =
+    program === undefined ? { phase, gradients, ...(enter === undefined ? {} : { entry: enter }) } : { program };
+  return { file: opened.file, read: opened.read, set: flags.set ?? {}, model: flags.model, ...choice };
 }
 
 /** Compiles the model for a device, by default with the tunings of its class. */
@@ -97,19 +90,9 @@ export async function checkFile(
   opened: OpenedModel,
   flags: ModelFlags,
 ): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
-  const { program, phase = "infer", enter, model: name, set = {} } = flags;
-  const { read } = compileOptions(opened, flags); // report contradictory flags before anything is read
-  const { source } = opened;
-  const { check } = await import("../../../language/check/check.js");
-  const { recipes } = await import("../../../compiler/recipes.js");
-  const { model, diagnostics, sources } = check(source, {
-    phase,
-    set,
-    read,
-    ...(enter === undefined ? {} : { entry: enter }),
-    ...(program === undefined ? {} : { phase: recipes[program].phase, entry: recipes[program].entry }),
-    ...(name === undefined ? {} : { model: name }),
-  });
+  const options = compileOptions(opened, flags); // reports contradictory flags before anything is read
+  const { checkAs } = await import("../../../compiler/recipes.js");
+  const { model, diagnostics, sources } = checkAs(opened.source, options);
   if (!model) throw new SourceError(diagnostics, sources);
   showDiagnostics(diagnostics, sources);
   return { model, sources };

@@ -1,8 +1,6 @@
 // Suggests next steps after training: the best checkpoint, and a command that uses it.
-import { check } from "../../../language/check/check.js";
 import { GenerationError } from "../../../compiler/lower/generation-error.js";
-import { generationGraphs } from "../../../compiler/lower/generation.js";
-import { lower } from "../../../compiler/lower/lower.js";
+import { checkAs, graphsOf } from "../../../compiler/recipes.js";
 import type { ModelChoice } from "../../train/model.js";
 import type { TrainResult } from "../../train/result.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
@@ -29,17 +27,11 @@ function generates(
   { source, read }: ModelText,
   { model: name, set, tokenizer }: Parameters<typeof nextLines>[2],
 ): boolean {
-  const { model } = check(source, {
-    phase: "generate",
-    entry: "forward",
-    set,
-    read,
-    ...(name === undefined ? {} : { model: name }),
-  });
+  const { model } = checkAs(source, { program: "step", set, read, model: name });
   if (model === null) return false;
   try {
     // Without a tokenizer only byte-level models generate text.
-    return generationGraphs(lower(model)).vocabulary === bytesTokenizer.vocabulary || tokenizer !== null;
+    return graphsOf(model).generation().vocabulary === bytesTokenizer.vocabulary || tokenizer !== null;
   } catch (fault) {
     if (fault instanceof GenerationError) return false;
     throw fault;
