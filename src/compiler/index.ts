@@ -40,5 +40,5 @@ export { evaluate } from "./reference/evaluate.js";
 export { schedule } from "./schedule/schedule.js";
 export { checkTunings, parseTunings, printTunings, TuningsError, type TuningsFile } from "./schedule/tunings/file.js";
 export type { Tunings } from "./schedule/tunings/index.js";
-export { formatSource } from "../language/syntax/format-source.js";
+export { formatSource } from "../language/syntax/format/format-source.js";
 export { parse } from "../language/syntax/parse.js";

@@ -6,7 +6,7 @@ import { once } from "../../src/ground/base/once.js";
 import { check } from "../../src/language/check/check.js";
 import { programFor } from "../../src/compiler/compile.js";
 import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
-import { formatSource } from "../../src/language/syntax/format-source.js";
+import { formatSource } from "../../src/language/syntax/format/format-source.js";
 import { checkCausality, checkRows, PREFIXES } from "../../src/tools/verify/laws.js";
 import { loadGraph } from "../../src/tools/verify/machine.js";
 import type { Graph } from "../../src/compiler/ir/graph.js";

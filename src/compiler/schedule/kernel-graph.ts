@@ -3,7 +3,7 @@
 import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import { PORTABLE, type Target } from "../../runtime/program/target.js";
 import { printSize } from "../../ground/size/size.js";
-import { capabilitiesOf } from "./fusion/capabilities.js";
+import { capabilitiesOf } from "./analysis/capabilities.js";
 import { viewsOf } from "./addressing/views.js";
 import { contractionsAsProducts } from "./analysis/contractions.js";
 import { Consumers, type RowProduct } from "./analysis/consumers.js";
@@ -24,7 +24,7 @@ import { split } from "./split/split.js";
 import { splitStacks } from "./split/stacks.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
 import type { FusedKernel } from "./kernels/fused-kernel.js";
-import { kernelsOf } from "./kernels/fused-kernels.js";
+import { kernelsOf } from "./fusion/fused-kernels.js";
 
 export interface KernelGraph {
   /** The scheduled graph: values too large for a binding are split. */

@@ -14,7 +14,7 @@ import { deviceDims, fuse, piecesOf, statesBehind, type KernelGraph } from "./ke
 import { assignSlots, touched, type Storage } from "./memory/slots.js";
 import { mapStep, type Plan, type PlanOutput, type PlanStep } from "./plan.js";
 import { joinDispatches } from "./joining/join-dispatches.js";
-import { widthOf } from "./split/columns.js";
+import { widthOf } from "./analysis/extents.js";
 import { storeKernels } from "./memory/storages.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
 import type { FusedKernel } from "./kernels/fused-kernel.js";

@@ -1,6 +1,6 @@
 // Generates the `.mod` source of a decoder from its configuration, dense or with every n-th layer routed.
 import { invariant } from "../../ground/base/invariant.js";
-import { formatSource } from "../../language/syntax/format-source.js";
+import { formatSource } from "../../language/syntax/format/format-source.js";
 import { attention } from "./attention-source.js";
 import { floatText, type DecoderConfig } from "./config.js";
 import { keys } from "./keys-source.js";

@@ -1,6 +1,6 @@
 // Runs a command line in this process, from its words to its exit code: for `modc` itself, tests and other programs.
 import { CommanderError } from "@commander-js/extra-typings";
-import { commandLine } from "./tree/command-line.js";
+import { commandLine } from "./command-line.js";
 import { EXIT, UserError, type ExitCode } from "./terminal/exit.js";
 import { report } from "./terminal/failure.js";
 import { withIo, type CliIo } from "./terminal/io.js";

@@ -28,7 +28,7 @@ import type { Span } from "../../language/diagnostics/span.js";
 import { kernelsOf, type Kernel } from "./kernels.js";
 import { pictureOf, type Picture } from "./picture.js";
 import { definitionsAt, referencesAt, renamable, renamingAt } from "../../language/editor/references.js";
-import { formatSource } from "../../language/syntax/format-source.js";
+import { formatSource } from "../../language/syntax/format/format-source.js";
 import type { Text } from "../../language/editor/text.js";
 import { tokensOf } from "../../language/editor/tokens.js";
 import { placeOf, Refusal, textOf, type Context, type Requests } from "./context.js";

@@ -21,11 +21,10 @@ export {
   LOOPBACK,
   type Embedder,
   type Limits,
-  type PageFile,
   type RequestEntry,
   type ServeDefaults,
   type ServeOptions,
   type TokenizerInfo,
 } from "./options.js";
-export { CHAT_PAGE } from "./page/files.js";
+export { CHAT_PAGE, type PageFile } from "./page/files.js";
 export { createServer, type Server } from "./server.js";

@@ -8,6 +8,7 @@ import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
 import type { RequestError } from "./errors.js";
 import { MOST_DEPTH } from "./json-bounds.js";
 import { Metrics } from "./metrics.js";
+import type { PageFile } from "./page/files.js";
 import { Room } from "./room.js";
 import { turn } from "./turn.js";
 
@@ -119,11 +120,6 @@ export interface ServeOptions {
   readonly limits?: Partial<Limits>;
   /** Called for each request that has ended. */
   readonly log?: (entry: RequestEntry) => void;
-}
-
-export interface PageFile {
-  readonly type: string;
-  readonly text: string;
 }
 
 /** The options with their defaults: what endpoints share. */

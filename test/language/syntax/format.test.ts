@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Diagnostics } from "../../../src/language/diagnostics/diagnostic.js";
-import { formatSource, WIDTH } from "../../../src/language/syntax/format-source.js";
+import { formatSource, WIDTH } from "../../../src/language/syntax/format/format-source.js";
 import { lex } from "../../../src/language/syntax/lex.js";
 import { parse } from "../../../src/language/syntax/parse.js";
 import { random } from "../../random.js";

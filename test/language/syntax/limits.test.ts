@@ -1,7 +1,7 @@
 // Runaway sources: each gives a diagnostic in good time, and what lies within the limits is read.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { formatSource } from "../../../src/language/syntax/format-source.js";
+import { formatSource } from "../../../src/language/syntax/format/format-source.js";
 import {
   MAX_DIGITS,
   MAX_ERRORS,

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { lexerTokens, RESERVED } from "../../../grammar/tokens.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
-import { formatSource } from "../../../src/language/syntax/format-source.js";
+import { formatSource } from "../../../src/language/syntax/format/format-source.js";
 import { parse } from "../../../src/language/syntax/parse.js";
 import { random, type Random } from "../../random.js";
 import { withoutSpans } from "./show.js";

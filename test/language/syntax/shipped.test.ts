@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { formatSource } from "../../../src/language/syntax/format-source.js";
+import { formatSource } from "../../../src/language/syntax/format/format-source.js";
 
 const root = join(import.meta.dirname, "../../..");
 /** Kept byte for byte as the language's design has them. */

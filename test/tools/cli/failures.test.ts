@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { commandLine } from "../../../src/tools/cli/tree/command-line.js";
+import { commandLine } from "../../../src/tools/cli/command-line.js";
 import { run } from "./in-process.js";
 
 const folder = mkdtempSync(join(tmpdir(), "modc-failures-"));

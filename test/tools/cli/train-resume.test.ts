@@ -3,7 +3,7 @@
 import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { tuningsPath } from "../../../src/tools/cli/program/tunings.js";
+import { tuningsPath } from "../../../src/tools/cli/source/tunings.js";
 import { printTunings, tuningsFile } from "../../../src/compiler/schedule/tunings/file.js";
 import { tuningsDigest } from "../../../src/compiler/schedule/tunings/digest.js";
 import { candidates, tuningsFor, type Tunings } from "../../../src/compiler/schedule/tunings/index.js";

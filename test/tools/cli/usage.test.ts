@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { commandLine } from "../../../src/tools/cli/tree/command-line.js";
+import { commandLine } from "../../../src/tools/cli/command-line.js";
 import { ELSEWHERE } from "../../../src/tools/cli/tree/other-names.js";
 import { GOLDEN, modc, modcProcess, NO_DEVICE, root, temporaryFolder } from "./spawn.js";
 

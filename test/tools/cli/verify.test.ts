@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { openModel } from "../../../src/models/open-node.js";
-import { verify } from "../../../src/tools/cli/run/verify.js";
+import { verify } from "../../../src/tools/cli/verify/verify.js";
 import { EXIT } from "../../../src/tools/cli/terminal/exit.js";
 import type { Program } from "../../../src/runtime/program/program.js";
 import { modc, temporaryFolder } from "./spawn.js";

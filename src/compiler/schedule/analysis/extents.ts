@@ -1,6 +1,7 @@
 // Arithmetic on sizes for the schedule, with cached results. Rows whose number only the device knows are
 // distinguished.
 import { invariant } from "../../../ground/base/invariant.js";
+import type { Node } from "../../ir/graph.js";
 import type { TensorType } from "../../ir/types.js";
 import type { Encoding } from "../../../runtime/program/encodings/encoding.js";
 import { countingAxis, type Axis } from "../../../ground/size/axes.js";
@@ -20,6 +21,12 @@ import {
   type SizeExpr,
 } from "../../../ground/size/size.js";
 import { EqualAxes } from "./equal-axes.js";
+
+/** The last dimension of a node with one result, if it is a constant; 0 otherwise. */
+export function widthOf(node: Node): number {
+  const last = node.types.length === 1 ? node.types[0]!.shape.at(-1) : undefined;
+  return typeof last === "number" ? last : 0;
+}
 
 /** A size that depends on rows whose number only the device knows: `rows(axis) · factor + plus`. */
 export interface DeviceSize {

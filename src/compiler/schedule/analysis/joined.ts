@@ -1,6 +1,6 @@
 // Finds concatenations of results that the host performs instead of the device.
 import { isOp, type Graph, type Node } from "../../ir/graph.js";
-import { widthOf } from "../split/columns.js";
+import { widthOf } from "./extents.js";
 
 /** Concatenations along the last dimension that only the caller reads. */
 export function joinedByReader(graph: Graph, order: readonly Node[]): ReadonlySet<Node> {

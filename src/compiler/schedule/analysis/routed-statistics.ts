@@ -6,7 +6,7 @@ import { equalShapes } from "../../ir/typing.js";
 import { cse } from "../../passes/cse.js";
 import { mapGraph, type Emit } from "../../passes/rewrite.js";
 import { hasRows, rowSumOf, substituteBase } from "../../passes/row-sums.js";
-import type { ProductCapabilities } from "../fusion/capabilities.js";
+import type { ProductCapabilities } from "./capabilities.js";
 
 type Sum = Node<"sum">;
 

@@ -8,7 +8,8 @@ import { ExpressionBuilder, expressionKey, valuesOf, type Expression } from "../
 import { declareCells, type Cells } from "../addressing/cells-text.js";
 import { rowMajor, type Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
-import { indexIn, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
+import { indexIn, type FusedKernel } from "../kernels/fused-kernel.js";
+import type { FusionOptions } from "./partition.js";
 import { gatingKernel, shareOf, type GatingShape } from "../kernels/gating.js";
 import { result, work, type KernelBuilder, type Stored, type Work } from "../kernels/spec.js";
 import { storageType } from "../codecs/words.js";
@@ -27,7 +28,7 @@ type GatingStep =
       readonly lists: number | null;
     };
 
-export function fusedGating(gating: Gating, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
+export function fusedGating(gating: Gating, layouts: Layouts, options: FusionOptions): FusedKernel {
   const { extents, tunings } = options;
   const { node, nodes, results, constants } = gating;
   const { steps, cells, count, widest } = stepsOf(gating, layouts, options);
@@ -113,7 +114,7 @@ const rowWidth = (node: Node): number => countOf(node.types[0]!.shape.slice(1).m
 function stepsOf(
   { nodes, results }: Gating,
   layouts: Layouts,
-  { extents, partition }: FusedKernelOptions,
+  { extents, partition }: FusionOptions,
 ): { readonly steps: readonly GatingStep[]; readonly cells: Cells; readonly count: number; readonly widest: number } {
   const own = new Set(nodes);
   const stored = new Set(results);

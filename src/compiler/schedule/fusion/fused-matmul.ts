@@ -17,13 +17,8 @@ import type { Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
 import { heldB, isUnpacked, productWeights } from "../analysis/side-by-side.js";
-import {
-  contextOf,
-  indexIn,
-  updatedState,
-  type FusedKernel,
-  type FusedKernelOptions,
-} from "../kernels/fused-kernel.js";
+import { contextOf, indexIn, updatedState, type FusedKernel } from "../kernels/fused-kernel.js";
+import type { FusionOptions } from "./partition.js";
 import { declareFinish, type BoundColumns } from "./finish.js";
 import type { FusedColumns, Fusion } from "./fusion.js";
 import { ownSumOf } from "./own-sums.js";
@@ -35,7 +30,7 @@ interface Worked {
 }
 
 /** The kernel of a product with its prologue and epilogues. */
-export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
+export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusionOptions): FusedKernel {
   const { extents, packedAtLoad, partition } = options;
   const { product, nodes, pairs } = fusion;
   const [a, b] = product.inputs;
@@ -216,7 +211,7 @@ function updatedBy(
   worked: readonly Worked[],
   loaded: readonly Expression[],
   weight: Value,
-  options: FusedKernelOptions,
+  options: FusionOptions,
 ): readonly (Value | null)[] {
   const [first, ...others] = worked;
   if (!first || first.columns.slice.second !== null) return [];

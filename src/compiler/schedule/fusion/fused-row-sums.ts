@@ -11,10 +11,11 @@ import { printSize, type Size } from "../../../ground/size/size.js";
 import { inParts, rowMajor } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { RowGroup } from "./row-groups.js";
-import { indexIn, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
+import { indexIn, type FusedKernel } from "../kernels/fused-kernel.js";
+import type { FusionOptions } from "./partition.js";
 
 /** The kernel that computes a group of sums over the same rows in one pass. */
-export function fusedRowSums({ sums, nodes }: RowGroup, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
+export function fusedRowSums({ sums, nodes }: RowGroup, layouts: Layouts, options: FusionOptions): FusedKernel {
   const { extents, tunings, partition } = options;
   const parts = partition.sumParts.get(sums[0]!) ?? 1;
   const shape = sums[0]!.inputs[0].types[0]!.shape;

@@ -15,13 +15,14 @@ import type { Size } from "../../../ground/size/size.js";
 import { summedShape } from "./row-groups.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
-import { contextOf, indexIn, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
+import { contextOf, indexIn, type FusedKernel } from "../kernels/fused-kernel.js";
+import type { FusionOptions } from "./partition.js";
 
 /** Number of results of the selection itself: its rows and their starts. */
 const OWN_RESULTS = 2;
 
 /** The kernel, which may add up few scores itself. */
-export function fusedSelection(selection: Selection, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
+export function fusedSelection(selection: Selection, layouts: Layouts, options: FusionOptions): FusedKernel {
   const kernel = selectionKernel(selection, layouts, options, null);
   const own = scoreSumOf(selection, layouts, options);
   if (!own) return kernel;
@@ -32,7 +33,7 @@ export function fusedSelection(selection: Selection, layouts: Layouts, options: 
 function selectionKernel(
   { node, outputs, nodes }: Selection,
   layouts: Layouts,
-  options: FusedKernelOptions,
+  options: FusionOptions,
   own: ScoreSum | null,
 ): FusedKernel {
   const { extents, updates } = options;
@@ -160,7 +161,7 @@ interface ScoreSum {
 function scoreSumOf(
   { node, outputs, nodes }: Selection,
   layouts: Layouts,
-  { extents, partition, tunings }: FusedKernelOptions,
+  { extents, partition, tunings }: FusionOptions,
 ): ScoreSum | null {
   const [score, threshold] = node.inputs;
   if (!tunings.reductions.wide || tunings.rowSums.kind !== "wide") return null;

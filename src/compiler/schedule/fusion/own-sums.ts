@@ -9,7 +9,7 @@ import { isRowMajor, type Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Extents } from "../analysis/extents.js";
 import { productWeights } from "../analysis/side-by-side.js";
-import type { FusedKernelOptions } from "../kernels/fused-kernel.js";
+import type { FusionOptions } from "./partition.js";
 import { allCases, weightTunings } from "../tunings/product-cases.js";
 import type { Tunings } from "../tunings/index.js";
 import type { Fusion } from "./fusion.js";
@@ -32,7 +32,7 @@ export function ownSumOf(
   loaded: Expression,
   elsewhere: readonly Value[],
   layouts: Layouts,
-  { extents, partition, tunings }: FusedKernelOptions,
+  { extents, partition, tunings }: FusionOptions,
 ): Own | null {
   // Only products by a weight have cases of one row each.
   if (!prologue || !isOp(product, "matmul") || productWeights(product) === null) return null;

@@ -5,7 +5,7 @@ import { printShape } from "../../ir/typing.js";
 import type { Limits } from "../../../runtime/program/target.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Views } from "../addressing/views.js";
-import type { ProductCapabilities } from "./capabilities.js";
+import type { ProductCapabilities } from "../analysis/capabilities.js";
 import { selectionOf, type Selection } from "./selection.js";
 import { isSingleProduct, type Consumers, type RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
@@ -13,6 +13,7 @@ import type { Fusion } from "./fusion.js";
 import { gatingOf, isChoiceOfEntries, type Gating } from "./gating.js";
 import { inlinePointwise } from "./inlining.js";
 import { fuseMatmul } from "./matmul-fusion.js";
+import type { FusedKernelOptions } from "../kernels/fused-kernel.js";
 import { NO_SUMS, summedShape, sumsBehind, sumsRows, withSum, type RowGroup } from "./row-groups.js";
 import type { ScoreTunings } from "../tunings/scores.js";
 
@@ -39,6 +40,11 @@ export interface Partition {
    * products' sums are equal kernels.
    */
   readonly sumParts: ReadonlyMap<Node, number>;
+}
+
+/** Options of a fused kernel. */
+export interface FusionOptions extends FusedKernelOptions {
+  readonly partition: Partition;
 }
 
 export interface PartitionOptions {

@@ -5,12 +5,12 @@ import type { KernelOp, OpName } from "../../ir/vocabulary.js";
 import { invariant } from "../../../ground/base/invariant.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Expression, MemoryLeaf } from "../addressing/expression.js";
+import type { Consumers } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import { specs } from "./index.js";
 import type { KernelContext, Stored, Work } from "./spec.js";
 import { isRowMajor, type Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
-import type { Partition } from "../fusion/partition.js";
 import type { Tunings } from "../tunings/index.js";
 
 export interface FusedKernel {
@@ -50,7 +50,7 @@ export interface OwnSum {
 export interface FusedKernelOptions {
   readonly extents: Extents;
   readonly tunings: Tunings;
-  readonly partition: Partition;
+  readonly partition: { readonly consumers: Consumers };
   /** Whether a node is available before the first step: sources, and tables of the host. */
   readonly isGiven: (node: Node) => boolean;
   /** Concatenations of weights that are packed at load instead of computed. */

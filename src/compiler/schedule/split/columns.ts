@@ -4,12 +4,7 @@ import { isPointwise, type Node } from "../../ir/graph.js";
 import type { OpAttrs } from "../../ir/vocabulary.js";
 import { attrsWith } from "../../ops/rows.js";
 import { columnsOf } from "../../ops/traits.js";
-
-/** The last dimension of a node with one result, if it is a constant; 0 otherwise. */
-export function widthOf(node: Node): number {
-  const last = node.types.length === 1 ? node.types[0]!.shape.at(-1) : undefined;
-  return typeof last === "number" ? last : 0;
-}
+import { widthOf } from "../analysis/extents.js";
 
 /**
  * Whether columns of `node` depend only on the same columns of `input` or, for softmax, also on reductions over all

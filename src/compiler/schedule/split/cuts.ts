@@ -6,7 +6,8 @@ import type { Limits } from "../../../runtime/program/target.js";
 import { resolveSizes, type Sizes } from "../../../ground/size/axes.js";
 import type { TensorType } from "../../ir/types.js";
 import { productWeights, shapeOf } from "../analysis/side-by-side.js";
-import { keepsColumns, reducesColumns, widthOf } from "./columns.js";
+import { widthOf } from "../analysis/extents.js";
+import { keepsColumns, reducesColumns } from "./columns.js";
 import { gradientGroups, type GradientGroup } from "./logit-gradients.js";
 
 /** Elements `start` … `stop` − 1 along a dimension. */

@@ -2,7 +2,8 @@
 // its contribution to each result.
 import { isOp, mapInputs, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
-import { attrsFor, widthOf } from "./columns.js";
+import { widthOf } from "../analysis/extents.js";
+import { attrsFor } from "./columns.js";
 import type { Range } from "./cuts.js";
 import type { GradientGroup, GradientResult } from "./logit-gradients.js";
 

@@ -1,7 +1,7 @@
 // `modc bench`: how fast a model reads prompts and generates, in one table, also against another model.
 import type { OpenedModel } from "../../../models/open.js";
 import { openDevice } from "../../../runtime/index.js";
-import { wantedDevice } from "../device.js";
+import { wantedDevice } from "../source/device.js";
 import { precisionOf } from "../source/frontend.js";
 import { openNamed } from "../source/model-file.js";
 import type { BlocksFlags } from "../source/in-blocks.js";

@@ -8,7 +8,7 @@ import { explaining, optionsOf } from "../../session/open-node.js";
 import { prepare, type PrepareOptions } from "../../session/prepared-node.js";
 import { bytesTokenizer, type Tokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { escapedName } from "../../../ground/base/shown.js";
-import { tuningsOn } from "../program/tunings.js";
+import { tuningsOn } from "../source/tunings.js";
 import { expectWeights } from "../source/model-file.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { showLoading } from "../terminal/loading.js";

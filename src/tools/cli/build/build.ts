@@ -25,7 +25,7 @@ import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { compileFile, compileOptions, precisionOf } from "../source/frontend.js";
 import { packageText, type PackageText } from "./package-text.js";
 import { out, outJson, Progress, say } from "../terminal/terminal.js";
-import { readTunings } from "../program/tunings.js";
+import { readTunings } from "../source/tunings.js";
 import { modcVersion } from "../tree/version.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";

@@ -2,7 +2,7 @@
 import { openDevice, type DeviceInfo } from "../../../runtime/index.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { MATRICES, wordsOf, type SelfTest } from "../../../runtime/device/self-test.js";
-import { mendingHint, wantedDevice } from "../device.js";
+import { mendingHint, wantedDevice } from "../source/device.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { out, outJson } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";

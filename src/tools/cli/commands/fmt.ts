@@ -1,5 +1,5 @@
 // `modc fmt`: formats files in place, or with `--check` lists those that are not formatted.
-import { formatSource } from "../../../language/syntax/format-source.js";
+import { formatSource } from "../../../language/syntax/format/format-source.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { readSource, STDIN, writeText } from "../source/files.js";
 import { diagnosticJson, showDiagnostics } from "../terminal/diagnostics.js";

@@ -3,7 +3,7 @@ import type { Program } from "../../../runtime/program/program.js";
 import { namedFrom } from "../../../runtime/program/origins.js";
 import { printProgram } from "../../../runtime/program/serialize.js";
 import { openDevice } from "../../../runtime/index.js";
-import { wantedDevice } from "../device.js";
+import { wantedDevice } from "../source/device.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
@@ -11,7 +11,7 @@ import { isPrinted, writeText } from "../source/files.js";
 import { compileFile, type Finished } from "../source/frontend.js";
 import { out, outJson, outRaw } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
-import { readTunings, tuningsOn } from "./tunings.js";
+import { readTunings, tuningsOn } from "../source/tunings.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 

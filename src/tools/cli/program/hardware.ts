@@ -18,7 +18,7 @@ import { plural, wrap } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 import { USUAL_TOKENS } from "./planned.js";
-import type { Given } from "./program.js";
+import type { Given } from "../source/program.js";
 
 export const NOTE =
   "Times are estimates from machine code, not measurements; a factor of two may be wrong (docs/hardware.md).";

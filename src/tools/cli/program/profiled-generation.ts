@@ -5,8 +5,8 @@ import { load, type Device, type Profile, type Session } from "../../../runtime/
 import { parseAxes } from "../../../runtime/steps/sizes.js";
 import type { Job } from "../run/execute.js";
 import type { GivenInputs } from "../run/inputs.js";
-import type { Given } from "./program.js";
-import { tuningsOn } from "./tunings.js";
+import type { Given } from "../source/program.js";
+import { tuningsOn } from "../source/tunings.js";
 
 /**
  * Extents in which the caches of routes have room for all tokens, since the routes of an untrained model may choose any

@@ -19,7 +19,7 @@ import { asStored } from "../../../runtime/weights/stored.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
 import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
 import type { DType } from "../../../ground/base/dtype.js";
-import { wantedDevice } from "../device.js";
+import { wantedDevice } from "../source/device.js";
 import type { ForTarget } from "../source/frontend.js";
 import type { GivenInputs } from "./inputs.js";
 import { showLoading } from "../terminal/loading.js";
@@ -118,7 +118,7 @@ export async function onDevice<T>(
  * compiled here.
  */
 async function tuningsFor(device: Device, job: Pick<Job, "tunings">): Promise<Tunings | undefined> {
-  const { tuningsOn } = await import("../program/tunings.js");
+  const { tuningsOn } = await import("../source/tunings.js");
   return tuningsOn(device, job) ?? undefined;
 }
 

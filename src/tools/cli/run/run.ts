@@ -14,8 +14,8 @@ import { runOnDevice, runOnReference, type Job, type Times, type Value, type Val
 import { writeText } from "../source/files.js";
 import { expectWeights } from "../source/model-file.js";
 import { readInputs } from "./inputs.js";
-import { faultOf, programOf } from "../program/program.js";
-import { showRun } from "../terminal/show.js";
+import { faultOf, programOf } from "../source/program.js";
+import { showRun } from "./show.js";
 import { columns, out, outJson, Progress, say } from "../terminal/terminal.js";
 import { milliseconds } from "../terminal/units.js";
 import type { Verdict } from "../../verify/compare.js";

@@ -4,6 +4,7 @@ import { PROGRAM_FORMAT } from "../../../runtime/program/program.js";
 import { TUNINGS_FORMAT } from "../../../compiler/schedule/tunings/file.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { UserError } from "../terminal/exit.js";
+import type { OutputKind } from "../tree/options.js";
 
 const MOST_START = 1024;
 
@@ -23,9 +24,9 @@ const KINDS = {
   trace: { what: "a Chrome trace of modc", begins: (start: string) => start.startsWith('{"displayTimeUnit":"ms",') },
   page: { what: "a page of modc", begins: (start: string) => start.startsWith("<!doctype html>\n<!-- Made by modc") },
   drawing: { what: "a drawing of modc", begins: (start: string) => start.startsWith("<!-- Made by modc") },
-} as const satisfies Readonly<Record<string, { readonly what: string; readonly begins: (start: string) => boolean }>>;
-
-export type OutputKind = keyof typeof KINDS;
+} as const satisfies Readonly<
+  Record<OutputKind, { readonly what: string; readonly begins: (start: string) => boolean }>
+>;
 
 /** Throws UserError if the regular file at `path` is neither empty nor of this kind. */
 export function expectOfKind(kind: OutputKind, path: string): void {

@@ -18,7 +18,7 @@ import { leftover } from "../../../runtime/node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";
 import { BeyondBound } from "../source/beyond-bound.js";
 import { dataIn, textIn } from "../source/data.js";
-import { wantedDevice } from "../device.js";
+import { wantedDevice } from "../source/device.js";
 import { showingOnce } from "../terminal/diagnostics.js";
 import { UserError } from "../terminal/exit.js";
 import { onDevice } from "../run/execute.js";

@@ -7,7 +7,7 @@ import type { TrainSettings } from "../../train/options.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { BeyondBound } from "../source/beyond-bound.js";
 import { dataIn } from "../source/data.js";
-import { wantedDevice } from "../device.js";
+import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { askedFor } from "./resumed.js";
@@ -16,7 +16,7 @@ import type { TrainFlags } from "../tree/training.js";
 import { nextLines } from "./train-next.js";
 import { TrainProgress, validationText } from "./train-progress.js";
 import { checkedModel, choiceOf, showPreparation } from "./training.js";
-import { tuningsOn } from "../program/tunings.js";
+import { tuningsOn } from "../source/tunings.js";
 import { settingsIn, type TuningsFlags } from "../tree/options.js";
 
 export async function train(opened: OpenedModel | undefined, asked: TrainFlags): Promise<ExitCode> {

@@ -1,6 +1,10 @@
 // The files of the page at `/`. Its script is made from chat.ts, by scripts/bundle.mjs.
 import { chatScript } from "../../../ground/bundled.js";
-import type { PageFile } from "../options.js";
+
+export interface PageFile {
+  readonly type: string;
+  readonly text: string;
+}
 
 const SHADES = [0, 8, 16, 24, 33, 42, 52, 63, 75];
 

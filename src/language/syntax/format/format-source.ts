@@ -1,10 +1,10 @@
 // `modc fmt`: formats source text in its canonical form, with all comments.
-import type { Diagnostic } from "../diagnostics/diagnostic.js";
-import { Tokens } from "./format/comments.js";
-import { print, type Line } from "./format/doc.js";
-import { file as fileDoc } from "./format/items.js";
-import { parse } from "./parse.js";
-import { parseTree } from "./parse-tree.js";
+import type { Diagnostic } from "../../diagnostics/diagnostic.js";
+import { Tokens } from "./comments.js";
+import { print, type Line } from "./doc.js";
+import { file as fileDoc } from "./items.js";
+import { parse } from "../parse.js";
+import { parseTree } from "../parse-tree.js";
 
 /** The maximum width of code lines, if breaks allow it; comments may be longer. */
 export const WIDTH = 100;

@@ -1,11 +1,11 @@
 // Adds a declared command to the command line, with the common handling of arguments before it and of errors after it.
 import { Option, type CommandUnknownOpts } from "@commander-js/extra-typings";
-import { WeightsError } from "../../../runtime/device/errors.js";
-import type { BeyondBound } from "../source/beyond-bound.js";
-import type { Opened } from "../source/opened.js";
-import { UserError, type ExitCode } from "../terminal/exit.js";
-import { spoken } from "../terminal/spoken.js";
-import type { Declared } from "./declare.js";
+import { WeightsError } from "../../runtime/device/errors.js";
+import type { BeyondBound } from "./source/beyond-bound.js";
+import type { Opened } from "./source/opened.js";
+import { UserError, type ExitCode } from "./terminal/exit.js";
+import { spoken } from "./terminal/spoken.js";
+import type { Declared } from "./tree/declare.js";
 
 /** The description of `--safe`, which stands before or after any command. */
 export const SAFE =
@@ -29,7 +29,7 @@ export function add(
     const words = all.slice(0, given); // commander also passes the command itself
     const opened = opens ? await opening(command, words) : null;
     try {
-      const { keepingInputs } = await import("../source/outputs.js");
+      const { keepingInputs } = await import("./source/outputs.js");
       // commander has checked the arguments
       finish(await keepingInputs(command, opened?.named ?? words, () => act(...((opened?.words ?? words) as never[]))));
     } catch (fault) {
@@ -43,7 +43,7 @@ export function add(
 /** Opens the model of a command; null if none is named. */
 async function opening(command: CommandUnknownOpts, [path, ...others]: readonly unknown[]): Promise<Opened | null> {
   if (typeof path !== "string") return null;
-  const { openFor } = await import("../source/opened.js");
+  const { openFor } = await import("./source/opened.js");
   return openFor(command, path, others);
 }
 
@@ -51,11 +51,11 @@ async function opening(command: CommandUnknownOpts, [path, ...others]: readonly 
 async function withExplanation(fault: unknown, command: string, { model, flags }: Opened): Promise<unknown> {
   if (model.kind === "program") return fault;
   if (fault instanceof WeightsError && fault.tensors !== null) {
-    const { explained } = await import("../source/misfit.js");
+    const { explained } = await import("./source/misfit.js");
     return explained(fault, model, flags);
   }
   if (!(fault instanceof UserError && "asked" in fault)) return fault;
-  const { raisingBound } = await import("../source/beyond-bound.js");
+  const { raisingBound } = await import("./source/beyond-bound.js");
   const ofObjective = ["train", "eval", "routes"].includes(command);
   // as its field says
   return raisingBound(fault as BeyondBound, model, flags, ofObjective ? { phase: "train", enter: "objective" } : {});

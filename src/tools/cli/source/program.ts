@@ -6,9 +6,9 @@ import type { Program } from "../../../runtime/program/program.js";
 import { parseProgram, ProgramError } from "../../../runtime/program/serialize.js";
 import { KernelError } from "../../../runtime/device/errors.js";
 import { EXIT, UserError } from "../terminal/exit.js";
-import { readText, STDIN, STDIN_NAME } from "../source/files.js";
-import { otherThanSource } from "../source/not-source.js";
-import { compileFile, type ForTarget } from "../source/frontend.js";
+import { readText, STDIN, STDIN_NAME } from "./files.js";
+import { otherThanSource } from "./not-source.js";
+import { compileFile, type ForTarget } from "./frontend.js";
 import type { ModelFlags, PrecisionFlags, TuningsFlags } from "../tree/options.js";
 
 export interface Given {

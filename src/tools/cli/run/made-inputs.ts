@@ -5,7 +5,7 @@ import { initialValues } from "../../../runtime/index.js";
 import { resolveSizes, type RunSizes } from "../../../ground/size/axes.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
 import { sizeOfText } from "../../../ground/size/parse-size.js";
-import type { GivenInputs, GivenTensor } from "../run/inputs.js";
+import type { GivenInputs, GivenTensor } from "./inputs.js";
 
 /** The limit of random integers for inputs without one. */
 const USUAL_BELOW = 256;

@@ -1,11 +1,11 @@
 // Assembles the command line: all commands in order, and the general help.
 import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { actsOf, COMMANDS, type CommandName } from "./acts.js";
-import type { ExitCode } from "../terminal/exit.js";
-import { io, type Output } from "../terminal/io.js";
+import type { ExitCode } from "./terminal/exit.js";
+import { io, type Output } from "./terminal/io.js";
 import { add, SAFE } from "./add.js";
-import type { Declared } from "./declare.js";
-import { modcVersion } from "./version.js";
+import type { Declared } from "./tree/declare.js";
+import { modcVersion } from "./tree/version.js";
 
 const EXIT_CODES = `Exit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or
 GPU lost, 4 check failed, 70 fault of modc, 130 interrupted. With --json a fault

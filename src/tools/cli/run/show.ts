@@ -1,9 +1,9 @@
 // Prints results for reading.
 import type { Program } from "../../../runtime/program/program.js";
-import type { Value, Values } from "../run/execute.js";
-import type { GivenInputs, GivenTexts } from "../run/inputs.js";
-import { loadText, observedChoices, stripsOf } from "../run/choices.js";
-import { drawRoutes, observedRoutes } from "../run/routes.js";
+import type { Value, Values } from "./execute.js";
+import type { GivenInputs, GivenTexts } from "./inputs.js";
+import { loadText, observedChoices, stripsOf } from "./choices.js";
+import { drawRoutes, observedRoutes } from "./routes.js";
 import { pathsOfRoutes } from "../../../runtime/program/observed.js";
 
 /** Prints a run: results, losses, and a picture of the routes. */

@@ -13,7 +13,7 @@ import {
 } from "../../../compiler/schedule/tunings/file.js";
 import { misfitOf, type Tunings } from "../../../compiler/schedule/tunings/index.js";
 import { EXIT, UserError } from "../terminal/exit.js";
-import { readText } from "../source/files.js";
+import { readText } from "./files.js";
 import { io } from "../terminal/io.js";
 import { say } from "../terminal/terminal.js";
 

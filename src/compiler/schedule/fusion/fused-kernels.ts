@@ -4,13 +4,14 @@ import { invariant } from "../../../ground/base/invariant.js";
 import { equalSizes } from "../../../ground/size/size.js";
 import type { Value } from "../addressing/layout.js";
 import { Layouts } from "../addressing/layouts.js";
-import { fusedGating } from "../fusion/fused-gating.js";
-import { fusedMatmul } from "../fusion/fused-matmul.js";
-import { fusedRowSums } from "../fusion/fused-row-sums.js";
-import { fusedSelection } from "../fusion/fused-selection.js";
-import { expressionKernel } from "./expression-kernel.js";
-import type { FusedKernel, FusedKernelOptions, OwnSum } from "./fused-kernel.js";
-import { operatorKernel } from "./operator-kernel.js";
+import { fusedGating } from "./fused-gating.js";
+import { fusedMatmul } from "./fused-matmul.js";
+import { fusedRowSums } from "./fused-row-sums.js";
+import { fusedSelection } from "./fused-selection.js";
+import { expressionKernel } from "../kernels/expression-kernel.js";
+import type { FusedKernel, OwnSum } from "../kernels/fused-kernel.js";
+import type { FusionOptions } from "./partition.js";
+import { operatorKernel } from "../kernels/operator-kernel.js";
 
 /**
  * The kernels of a partition in order, and the layouts of values. `required`: nodes stored row-major for the caller.
@@ -18,7 +19,7 @@ import { operatorKernel } from "./operator-kernel.js";
 export function kernelsOf(
   order: readonly Node[],
   required: Iterable<Node>,
-  options: FusedKernelOptions,
+  options: FusionOptions,
 ): { readonly kernels: readonly FusedKernel[]; readonly layouts: Layouts } {
   const layouts = new Layouts(options.extents, options.partition);
   const kernels: FusedKernel[] = [];
@@ -63,7 +64,7 @@ function withOwnSums(kernels: readonly FusedKernel[], required: ReadonlySet<Valu
 }
 
 /** The kernel named after a node, which also sets the layouts of its results; null where there is none. */
-function kernelNamedFor(node: Node, layouts: Layouts, options: FusedKernelOptions): FusedKernel | null {
+function kernelNamedFor(node: Node, layouts: Layouts, options: FusionOptions): FusedKernel | null {
   const { partition, isGiven, packedAtLoad } = options;
   const fusion = partition.fusions.get(node);
   if (fusion) return fusedMatmul(fusion, layouts, options);

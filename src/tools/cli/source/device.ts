@@ -1,8 +1,8 @@
 // The device that the flags request, and hints for getting a better one.
-import type { DeviceInfo, OpenDeviceOptions } from "../../runtime/device/device-info.js";
-import { io } from "./terminal/io.js";
-import { say } from "./terminal/terminal.js";
-import type { DeviceFlags } from "./tree/options.js";
+import type { DeviceInfo, OpenDeviceOptions } from "../../../runtime/device/device-info.js";
+import { io } from "../terminal/io.js";
+import { say } from "../terminal/terminal.js";
+import type { DeviceFlags } from "../tree/options.js";
 
 /** The options for `openDevice`. */
 export function wantedDevice({ device: kind }: DeviceFlags): OpenDeviceOptions {

@@ -1,8 +1,8 @@
 // Capabilities of a product's kernels, by the tunings of its shape.
 import { isOp } from "../../ir/graph.js";
-import type { RowProduct } from "../analysis/consumers.js";
-import type { Extents } from "../analysis/extents.js";
-import { productWeights } from "../analysis/side-by-side.js";
+import type { RowProduct } from "./consumers.js";
+import type { Extents } from "./extents.js";
+import { productWeights } from "./side-by-side.js";
 import { allCases, supportsRowSums, weightTunings, type ProductTunings } from "../tunings/product-cases.js";
 
 export interface ProductCapabilities {
