@@ -1,4 +1,5 @@
 // Figures of a comparison: validation loss over training operations, a panel for each size, a line for each variant.
+import { at, Plot } from "../../src/tools/train/report/plot.js";
 import { spreadOf } from "../statistics.js";
 import type { Group } from "./collect.js";
 
@@ -89,18 +90,15 @@ function panel(groups: readonly Group[], title: string, x0: number, width: numbe
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const room = Math.max(1e-3, (high - low) * 0.05);
   const bottom = HEIGHT - BOTTOM;
-  const px = (flops: number): number => x0 + (flops / most) * width;
-  const py = (loss: number): number => bottom - ((loss - low + room) / (high - low + 2 * room)) * (bottom - TOP);
-  const path = (points: readonly (readonly [number, number])[]): string =>
-    `M${points.map(([a, b]) => `${px(a).toFixed(1)} ${py(b).toFixed(1)}`).join("L")}`;
+  const plot = new Plot({ left: x0, right: x0 + width, top: TOP, bottom, x: [0, most], y: [low - room, high + room] });
   parts.push(`<path class="axis" fill="none" d="M${x0} ${TOP}V${bottom}H${x0 + width}"/>`);
   for (const value of [low, (low + high) / 2, high])
     parts.push(
-      `<text class="note" x="${x0 - 6}" y="${(py(value) + 4).toFixed(1)}" text-anchor="end">${value.toFixed(2)}</text>`,
+      `<text class="note" x="${x0 - 6}" y="${at(plot.toY(value) + 4)}" text-anchor="end">${value.toFixed(2)}</text>`,
     );
   for (const share of [0, 0.5, 1])
     parts.push(
-      `<text class="note" x="${(x0 + share * width).toFixed(1)}" y="${bottom + 18}" ` +
+      `<text class="note" x="${at(x0 + share * width)}" y="${bottom + 18}" ` +
         `text-anchor="${share === 0 ? "start" : share === 1 ? "end" : "middle"}">` +
         `${Number(((share * most) / 1e12).toPrecision(3))}</text>`,
     );
@@ -108,14 +106,11 @@ function panel(groups: readonly Group[], title: string, x0: number, width: numbe
     `<text class="note" x="${x0 + width / 2}" y="${bottom + 36}" text-anchor="middle">training operations, 10¹²</text>`,
   );
   for (const { name, points } of lines) {
-    const range = [
-      ...points.map((p) => [p.flops, p.causal.high] as const),
-      ...points.toReversed().map((p) => [p.flops, p.causal.low] as const),
-    ];
+    const causal = points.map(({ flops, causal: { mean, low, high } }) => ({ x: flops, y: mean, low, high }));
+    const topK = points.map((p) => ({ x: p.flops, y: p.topK }));
     parts.push(
-      `<g class="${name}"><path class="area" d="${path(range)}Z"/><path class="line" ` +
-        `d="${path(points.map((p) => [p.flops, p.causal.mean]))}"/>` +
-        `<path class="line topk" d="${path(points.map((p) => [p.flops, p.topK]))}"/></g>`,
+      `<g class="${name}"><path class="area" d="${plot.band(causal)}"/><path class="line" d="${plot.line(causal)}"/>` +
+        `<path class="line topk" d="${plot.line(topK)}"/></g>`,
     );
   }
   return parts.join("\n");

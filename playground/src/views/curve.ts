@@ -1,9 +1,10 @@
 // A chart of values by step, with a smoothed curve.
+import { Plot, ticks } from "../../../src/tools/train/report/plot.js";
 import { h, s } from "../dom.js";
 
 const WIDTH = 640;
 const HEIGHT = 260;
-const MARGIN = { left: 46, right: 12, top: 12, bottom: 28 };
+const BOX = { left: 46, right: WIDTH - 12, top: 12, bottom: HEIGHT - 28 };
 /** The weight of a new value in the smoothed curve. */
 const SHARE = 0.15;
 
@@ -35,20 +36,16 @@ export class Curve {
     const values = this.#values;
     const [least, most] = [Math.min(...values), Math.max(...values)];
     const [low, high] = [Math.max(0, least - 0.1 * (most - least || 1)), most + 0.1 * (most - least || 1)];
-    const last = Math.max(1, values.length - 1);
-    const x = (i: number): number => MARGIN.left + (i / last) * (WIDTH - MARGIN.left - MARGIN.right);
-    const y = (v: number): number => MARGIN.top + ((high - v) / (high - low)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
-    const path = (line: readonly number[]): string =>
-      line.map((v, i) => `${i === 0 ? "M" : "L"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`).join("");
-    const ticks = ticksOf(low, high);
+    const plot = new Plot({ ...BOX, x: [0, values.length - 1], y: [low, high] });
+    const path = (line: readonly number[]): string => plot.line(line.map((y, x) => ({ x, y })));
     this.#svg.replaceChildren(
-      ...ticks.flatMap((v) => [
-        s("line", { class: "grid-line", x1: MARGIN.left, x2: WIDTH - MARGIN.right, y1: y(v), y2: y(v) }),
-        s("text", { x: MARGIN.left - 6, y: y(v) + 4, "text-anchor": "end" }, String(Number(v.toFixed(3)))),
+      ...ticks(low, high, 5).flatMap((v) => [
+        s("line", { class: "grid-line", x1: BOX.left, x2: BOX.right, y1: plot.toY(v), y2: plot.toY(v) }),
+        s("text", { x: BOX.left - 6, y: plot.toY(v) + 4, "text-anchor": "end" }, String(Number(v.toFixed(3)))),
       ]),
-      s("text", { x: MARGIN.left, y: HEIGHT - 8 }, "step 1"),
-      s("text", { x: WIDTH - MARGIN.right, y: HEIGHT - 8, "text-anchor": "end" }, `step ${values.length}`),
-      s("text", { x: (WIDTH + MARGIN.left) / 2, y: HEIGHT - 8, "text-anchor": "middle" }, this.#unit),
+      s("text", { x: BOX.left, y: HEIGHT - 8 }, "step 1"),
+      s("text", { x: BOX.right, y: HEIGHT - 8, "text-anchor": "end" }, `step ${values.length}`),
+      s("text", { x: (WIDTH + BOX.left) / 2, y: HEIGHT - 8, "text-anchor": "middle" }, this.#unit),
       s("path", { class: "raw", d: path(values) }),
       s("path", { class: "smooth", d: path(smoothed(values)) }),
     );
@@ -68,13 +65,4 @@ function smoothed(values: readonly number[]): readonly number[] {
     weight = weight * (1 - SHARE) + SHARE;
     return sum / weight;
   });
-}
-
-/** About five round numbers in a range. */
-function ticksOf(low: number, high: number): readonly number[] {
-  const rough = (high - low) / 5;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((candidate) => candidate >= rough)!;
-  const from = Math.ceil(low / step);
-  return Array.from({ length: Math.floor(high / step) - from + 1 }, (_, i) => (from + i) * step);
 }

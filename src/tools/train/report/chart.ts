@@ -1,11 +1,12 @@
 // Line charts as SVG: axes with round numbers, a band if a point stands for many steps, values on hover.
 import { escape, plain, scriptJson } from "./html.js";
+import { at, Plot, ticks, type Point } from "./plot.js";
 
 export interface Series {
   readonly name: string;
   /** The CSS class of the series' colour: c1 … c6. */
   readonly color: string;
-  readonly points: readonly { readonly x: number; readonly y: number; readonly low?: number; readonly high?: number }[];
+  readonly points: readonly Point[];
   /** Whether to draw each point as a dot: for a few single measurements. */
   readonly dots?: boolean;
 }
@@ -43,37 +44,38 @@ export function lineChart(options: ChartOptions): string {
     .filter((s) => s.points.length > 0);
   if (series.length === 0) return "";
   const [low, high] = domain(options, series);
-  const toY = scale(low, high, height - MARGIN.bottom, MARGIN.top, options.log ?? false);
-  const toX = (x: number): number => MARGIN.left + ((width - MARGIN.left - MARGIN.right) * x) / Math.max(1, until);
-  const yTicks = options.log ? logTicks(low, high) : ticks(low, high, Math.max(2, Math.round(height / 60)));
+  const [left, right, top, bottom] = [MARGIN.left, width - MARGIN.right, MARGIN.top, height - MARGIN.bottom];
+  const log = options.log ?? false;
+  const plot = new Plot({ left, right, top, bottom, x: [0, Math.max(1, until)], y: [low, high], log });
+  const yTicks = log ? logTicks(low, high) : ticks(low, high, Math.max(2, Math.round(height / 60)));
   const xTicks = ticks(0, until, width > 600 ? 8 : 5).filter((x) => x <= until && Number.isInteger(x));
   const grid = yTicks.map(
-    (y) =>
-      `<line class="grid" x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${at(toY(y))}" y2="${at(toY(y))}"/>`,
+    (y) => `<line class="grid" x1="${left}" x2="${right}" y1="${at(plot.toY(y))}" y2="${at(plot.toY(y))}"/>`,
   );
   const labels = [
     ...yTicks.map(
       (y) =>
-        `<text class="tick" x="${MARGIN.left - 8}" y="${at(toY(y) + 4)}" text-anchor="end">${escape(tick(y))}</text>`,
+        `<text class="tick" x="${left - 8}" y="${at(plot.toY(y) + 4)}" text-anchor="end">${escape(tick(y))}</text>`,
     ),
     ...xTicks.map(
       (x) =>
-        `<text class="tick" x="${at(toX(x))}" y="${height - 8}" ` +
-        `text-anchor="${toX(x) > width - MARGIN.right - 18 ? "end" : "middle"}">${tickText(x)}</text>`,
+        `<text class="tick" x="${at(plot.toX(x))}" y="${height - 8}" ` +
+        `text-anchor="${plot.toX(x) > right - 18 ? "end" : "middle"}">${tickText(x)}</text>`,
     ),
-    `<text class="tick" x="${MARGIN.left - 8}" y="${height - 8}" text-anchor="end">step</text>`,
+    `<text class="tick" x="${left - 8}" y="${height - 8}" text-anchor="end">step</text>`,
   ];
   const box =
-    `<clipPath id="${id}-clip"><rect x="${MARGIN.left}" y="${MARGIN.top - 4}" ` +
-    `width="${width - MARGIN.left - MARGIN.right + 4}" ` +
-    `height="${height - MARGIN.top - MARGIN.bottom + 4}"/></clipPath>`;
+    `<clipPath id="${id}-clip"><rect x="${left}" y="${top - 4}" width="${right - left + 4}" ` +
+    `height="${bottom - top + 4}"/></clipPath>`;
   const drawn = series.flatMap((s) => [
     ...(s.points.some((p) => p.low !== undefined)
-      ? [`<path class="band ${s.color}" d="${band(s, toX, toY, low, high)}"/>`]
+      ? [`<path class="band ${s.color}" d="${plot.band(s.points)}"/>`]
       : []),
-    `<path class="line ${s.color}" d="${line(s, toX, toY)}"/>`,
+    `<path class="line ${s.color}" d="${plot.line(s.points)}"/>`,
     ...(s.dots && s.points.length <= 60
-      ? s.points.map((p) => `<circle class="dot ${s.color}" cx="${at(toX(p.x))}" cy="${at(toY(p.y))}" r="3"/>`)
+      ? s.points.map(
+          (p) => `<circle class="dot ${s.color}" cx="${at(plot.toX(p.x))}" cy="${at(plot.toY(p.y))}" r="3"/>`,
+        )
       : []),
   ]);
   const legend = series
@@ -84,8 +86,8 @@ export function lineChart(options: ChartOptions): string {
     .join("");
   const hover = {
     until,
-    left: MARGIN.left,
-    right: width - MARGIN.right,
+    left,
+    right,
     series: series.map((s) => ({ name: s.name, color: s.color, points: s.points.map((p) => [p.x, format(p.y)]) })),
   };
   const said = note === undefined ? "" : `<p class="note">${escape(note)}</p>`;
@@ -93,11 +95,9 @@ export function lineChart(options: ChartOptions): string {
 <figcaption><h3>${escape(title)}</h3>${said}<div class="legend">${legend}</div></figcaption>
 <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(title)}">
 ${box}${grid.join("")}${labels.join("")}<g clip-path="url(#${id}-clip)">${drawn.join("")}</g>
-<line class="cross" y1="${MARGIN.top}" y2="${height - MARGIN.bottom}" x1="0" x2="0"/></svg>
+<line class="cross" y1="${top}" y2="${bottom}" x1="0" x2="0"/></svg>
 <div class="tip" hidden></div><script type="application/json">${scriptJson(hover)}</script></figure>`;
 }
-
-const at = (n: number): string => n.toFixed(1);
 
 /**
  * The range of the vertical axis. With `clip`, without the outliers of the first steps, which would flatten the rest.
@@ -129,23 +129,6 @@ const quantile = (values: readonly number[], share: number): number => {
   return sorted[Math.floor(share * (sorted.length - 1))]!;
 };
 
-function scale(low: number, high: number, from: number, to: number, log: boolean): (y: number) => number {
-  const f = log ? Math.log : (y: number): number => y;
-  return (y) => from + ((to - from) * (f(Math.max(y, log ? low / 10 : -Infinity)) - f(low))) / (f(high) - f(low) || 1);
-}
-
-/** About `about` round numbers in a range. */
-export function ticks(low: number, high: number, about: number): readonly number[] {
-  const raw = (high - low) / Math.max(1, about);
-  if (!(raw > 0)) return [low];
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999)!;
-  const found: number[] = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++)
-    found.push(Number((i * step).toPrecision(12)));
-  return found;
-}
-
 function logTicks(low: number, high: number): readonly number[] {
   const found: number[] = [];
   const few = high / low > 100;
@@ -163,13 +146,3 @@ const roundText = (y: number): string => {
 };
 
 const tickText = (x: number): string => (x >= 10_000 ? `${(x / 1000).toLocaleString("en")}k` : x.toLocaleString("en"));
-
-const line = (s: Series, toX: (x: number) => number, toY: (y: number) => number): string =>
-  s.points.map((p, i) => `${i === 0 ? "M" : "L"}${at(toX(p.x))},${at(toY(p.y))}`).join("");
-
-function band(s: Series, toX: (x: number) => number, toY: (y: number) => number, low: number, high: number): string {
-  const clamp = (y: number): number => Math.min(high + (high - low), Math.max(low - (high - low), y));
-  const up = s.points.map((p) => `${at(toX(p.x))},${at(toY(clamp(p.high ?? p.y)))}`);
-  const down = s.points.map((p) => `${at(toX(p.x))},${at(toY(clamp(p.low ?? p.y)))}`).reverse();
-  return `M${[...up, ...down].join("L")}Z`;
-}
