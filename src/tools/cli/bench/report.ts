@@ -41,24 +41,22 @@ export function benchTable(models: readonly Pick<Measured, "path">[], results: r
   const rows = results.flatMap((result) =>
     result.samples.flatMap((samples, m) => {
       const last = samples.at(-1);
-      if (!last) return [];
       const ratio = m === 0 && against ? ratioOf(result) : null;
-      return [
-        [
-          ...(against ? [models[m]!.path] : []),
-          nameOf(result.trial),
-          shown(spreadOf(speeds(samples)), 2),
-          last.flops === null ? "-" : operations(last.flops.own),
-          last.flops === null ? "-" : percent(last.flops.own, last.flops.dense),
-          formatBytes(last.cache.used),
-          percent(last.cache.used, last.cache.dense),
-          ...(against ? [ratio === null ? "" : shown(ratio, 3)] : []),
-        ],
-      ];
+      return last
+        ? [{ ...last, path: models[m]!.path, trial: result.trial, speed: spreadOf(speeds(samples)), ratio }]
+        : [];
     }),
   );
-  const heading = ["test", "tokens/s", "a token", "of dense", "cache", "of dense"];
-  return table([...(against ? ["model"] : []), ...heading, ...(against ? ["ratio"] : [])], rows);
+  return table(rows, [
+    against && ["model", (r) => r.path],
+    ["test", (r) => nameOf(r.trial)],
+    ["tokens/s", (r) => shown(r.speed, 2)],
+    ["a token", ({ flops }) => (flops === null ? "-" : operations(flops.own))],
+    ["of dense", ({ flops }) => (flops === null ? "-" : percent(flops.own, flops.dense))],
+    ["cache", ({ cache }) => formatBytes(cache.used)],
+    ["of dense", ({ cache }) => percent(cache.used, cache.dense)],
+    against && ["ratio", ({ ratio }) => (ratio === null ? "" : shown(ratio, 3))],
+  ]);
 }
 
 export const benchJson = (

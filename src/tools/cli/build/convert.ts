@@ -12,31 +12,28 @@ import { parseRatio } from "../../train/schedule.js";
 import { splitPair, wholeNumber } from "../tree/arguments.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { openCheckpoint, openNamed } from "../source/model-file.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import { tell } from "../source/trained.js";
 import { grouped } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
 
-export async function convert(
-  folder: string,
-  { output, mod, seed = 0, json }: Flags<typeof weightCommands.convert>,
-): Promise<ExitCode> {
+export async function convert(folder: string, flags: Flags<typeof weightCommands.convert>): Promise<ExitCode> {
+  const { output, mod, seed = 0 } = flags;
   const routing = routingOf(mod);
   const done = await closing(await openCheckpoint(folder), (opened) =>
     converted(opened, (dense) => convertModel(dense, output, { routing, seed })),
   );
-  if (json) outJson({ output, ...done, ...routing });
-  else
-    out(
+  return printReport(flags, {
+    json: { output, ...done, ...routing },
+    text:
       `${output}: ${done.model}, ${done.routed} of ${done.layers} layers routed; ${grouped(done.added)} numbers ` +
-        `of ${grouped(done.parameters)} are new\n` +
-        `train what is new: modc train ${output} --only router,guess --lr 1e-2 --live-schedule ` +
-        `capacity=100%@0,${routing.capacity}@50% --data … -o run\n` +
-        "then all weights, since layers were not trained to be skipped: " +
-        `modc train ${output} --weights run --data … -o …`,
-    );
-  return EXIT.fine;
+      `of ${grouped(done.parameters)} are new\n` +
+      `train what is new: modc train ${output} --only router,guess --lr 1e-2 --live-schedule ` +
+      `capacity=100%@0,${routing.capacity}@50% --data … -o run\n` +
+      "then all weights, since layers were not trained to be skipped: " +
+      `modc train ${output} --weights run --data … -o …`,
+  });
 }
 
 /** Calls `convert` with the model whose configuration describes the layers. Throws UserError if there is none. */

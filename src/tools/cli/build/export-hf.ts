@@ -14,7 +14,7 @@ import { expectFree, floatsLike, writeFresh } from "../../../models/made/model-f
 import { standardOf, type Standard } from "../../../models/families/standard.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { out, outJson, say } from "../terminal/terminal.js";
+import { printReport, say } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
 import { GENERATION, tokenizerTexts, type TokenizerTexts } from "./tokenizer-texts.js";
@@ -54,7 +54,7 @@ export async function exportHuggingFace(opened: OpenedModel, flags: ExportFlags)
     await source?.write(join(folder, WEIGHTS), { keys, floats });
   });
   const names = [...all.keys(), ...(source === null ? [] : [WEIGHTS])];
-  tell({
+  return tell({
     flags,
     weights: opened.weights?.place ?? null,
     names,
@@ -63,7 +63,6 @@ export async function exportHuggingFace(opened: OpenedModel, flags: ExportFlags)
     texts,
     vocabulary,
   });
-  return EXIT.fine;
 }
 
 /** The text of the `config.json` that a checkpoint's model is read from; null where it is not. */
@@ -124,17 +123,17 @@ interface Told {
   readonly vocabulary: number;
 }
 
-function tell({ flags, weights, names, model, architecture, texts, vocabulary }: Told): void {
+function tell({ flags, weights, names, model, architecture, texts, vocabulary }: Told): ExitCode {
   if (texts.vocabulary === null)
     say("note: the folder has no tokenizer: --tokenizer names the tokenizer.json that the model reads");
   else if (texts.vocabulary > vocabulary)
     say(`warning: the tokenizer has ${texts.vocabulary} tokens, the model ${vocabulary}: is it that of another model?`);
   if (texts.hasCode) say("warning: tokenizer_config.json names code in auto_map, which is not carried along");
-  if (flags.json) outJson({ output: flags.output, model, to: flags.to, architecture, files: names, weights });
-  else
-    out(
+  return printReport(flags, {
+    json: { output: flags.output, model, to: flags.to, architecture, files: names, weights },
+    text:
       `${flags.output}: ${model} for Hugging Face, ` +
-        `${architecture === null ? "with its code" : `as ${architecture}`}, ` +
-        `${plural(names.length, "file")}: ${names.join(", ")}`,
-    );
+      `${architecture === null ? "with its code" : `as ${architecture}`}, ` +
+      `${plural(names.length, "file")}: ${names.join(", ")}`,
+  });
 }

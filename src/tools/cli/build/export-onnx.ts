@@ -16,7 +16,7 @@ import { ensureWritable, writeParts } from "../source/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { turn } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import { modcVersion } from "../tree/version.js";
@@ -44,8 +44,7 @@ export async function exportOnnx(opened: OpenedModel, flags: ExportFlags): Promi
   });
   if (written.beside) ensureWritable(data);
   await writeFiles(written, { output: flags.output, data }, opened.weights, made);
-  tell(written, { made, flags, data, weights: opened.weights?.place ?? null });
-  return EXIT.fine;
+  return tell(written, { made, flags, data, weights: opened.weights?.place ?? null });
 }
 
 function expectConsistent({ caches, phase, enter }: ExportFlags): void {
@@ -145,11 +144,14 @@ interface Told {
   readonly weights: string | null;
 }
 
-function tell(file: OnnxFile, { made: { model, graph, caches }, flags, data, weights }: Told): void {
+function tell(file: OnnxFile, { made: { model, graph, caches }, flags, data, weights }: Told): ExitCode {
   const files = [flags.output, ...(file.beside ? [data] : [])];
   const size = file.bytes + (file.beside?.bytes ?? 0);
-  if (flags.json)
-    return outJson({
+  const kept = caches.length === 0 ? "" : `, ${plural(caches.length, "cache")}`;
+  const own = (ports: readonly Port[]): string =>
+    ports.flatMap(({ name }) => (/^(?:past|present)\./.test(name) ? [] : [name])).join(", ");
+  return printReport(flags, {
+    json: {
       output: flags.output,
       model: model.name,
       to: flags.to,
@@ -160,14 +162,11 @@ function tell(file: OnnxFile, { made: { model, graph, caches }, flags, data, wei
       inputs: graph.inputs.map(shown),
       outputs: graph.outputs.map(shown),
       caches: caches.map(({ name }) => name),
-    });
-  const kept = caches.length === 0 ? "" : `, ${plural(caches.length, "cache")}`;
-  const own = (ports: readonly Port[]): string =>
-    ports.flatMap(({ name }) => (/^(?:past|present)\./.test(name) ? [] : [name])).join(", ");
-  out(
-    `${files.join(", ")}: ${model.name} in ONNX, ${plural(graph.nodes.length, "node")}${kept}, ${formatBytes(size)}; ` +
-      `takes ${own(graph.inputs)}, gives ${own(graph.outputs)}`,
-  );
+    },
+    text:
+      `${files.join(", ")}: ${model.name} in ONNX, ${plural(graph.nodes.length, "node")}${kept}, ` +
+      `${formatBytes(size)}; takes ${own(graph.inputs)}, gives ${own(graph.outputs)}`,
+  });
 }
 
 const shown = ({ name, element, shape }: Port): object => ({ name, type: element, shape });

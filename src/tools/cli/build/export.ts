@@ -4,7 +4,7 @@ import { expectFolderName, expectUnchanged, writeFolder } from "../../build/fold
 import { TORCH_FILES, torchFolder } from "../../export/torch.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { earlierExport, recordOf } from "./earlier-export.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
@@ -29,9 +29,10 @@ export async function exportModel(opened: OpenedModel, flags: ExportFlags): Prom
     await put(...recordOf(fresh, [...files.keys(), ...(source ? [WEIGHTS] : [])]));
   });
   const names = [...files.keys(), ...(weights === null ? [] : ["model.safetensors"])];
-  if (flags.json) outJson({ output: flags.output, model: model.name, to: flags.to, files: names, weights });
-  else out(`${flags.output}: ${model.name} in PyTorch, ${plural(names.length, "file")}: ${names.join(", ")}`);
-  return EXIT.fine;
+  return printReport(flags, {
+    json: { output: flags.output, model: model.name, to: flags.to, files: names, weights },
+    text: `${flags.output}: ${model.name} in PyTorch, ${plural(names.length, "file")}: ${names.join(", ")}`,
+  });
 }
 
 /** The engines that an option is for; those that are not here are for all. */

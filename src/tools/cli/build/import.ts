@@ -6,10 +6,10 @@ import { CONFIG_FILE } from "../../../models/families/files-node.js";
 import { decoderSource } from "../../../models/families/decoder-source.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { closing } from "../../../models/open-node.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { UserError, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
 import { openCheckpoint } from "../source/model-file.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import { tell, tellLost } from "../source/trained.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
@@ -25,14 +25,13 @@ function write(opened: OpenedModel, flags: Flags<typeof weightCommands.import>):
     expectSame(output, source);
     writeText(output, source);
   }
-  if (flags.json) outJson({ model: name, output, ...(output === null ? { source } : {}) });
-  else
-    out(
+  return printReport(flags, {
+    json: { model: name, output, ...(output === null ? { source } : {}) },
+    text:
       output === null
         ? source.trimEnd()
         : `${output}: ${name}, of ${opened.named}; its weights are the ${opened.kind === "gguf" ? "file" : "folder"}'s`,
-    );
-  return EXIT.fine;
+  });
 }
 
 /** Throws UserError if another text is there: people edit sources. */

@@ -12,7 +12,7 @@ import { tellLost } from "../source/trained.js";
 import { turn } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { checkFile, compileFile } from "../source/frontend.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
@@ -51,23 +51,20 @@ export async function init(opened: OpenedModel, flags: Flags<typeof weightComman
   const trained = given && (given.run ?? opened.run);
   if (trained !== null) tellLost(trained, flags.output);
   const origin = from === null ? { seed } : { from };
-  if (flags.json)
-    outJson({
+  return printReport(flags, {
+    json: {
       output: flags.output,
       model: model.name,
       ...origin,
       weights: learned.length,
       states: states.length,
       parameters: numbersOf(learned),
-    });
-  else
-    out(
+    },
+    text:
       `${flags.output}: ${plural(learned.length, "weight")}` +
-        `${states.length > 0 ? ` and ${plural(states.length, "state")}` : ""} of ${model.name}, ` +
-        `${plural(numbersOf(weights), "number")}, ` +
-        (from === null ? `seed ${seed}` : `from ${from}`),
-    );
-  return EXIT.fine;
+      `${states.length > 0 ? ` and ${plural(states.length, "state")}` : ""} of ${model.name}, ` +
+      `${plural(numbersOf(weights), "number")}, ${from === null ? `seed ${seed}` : `from ${from}`}`,
+  });
 }
 
 const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;

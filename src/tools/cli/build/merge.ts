@@ -4,15 +4,13 @@ import { openTrained } from "../../../models/runs/trained-node.js";
 import { expectAllKept } from "../source/outputs.js";
 import { tell, tellLost } from "../source/trained.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import { grouped, plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
 
-export async function merge(
-  run: string,
-  { output, fold, json }: Flags<typeof weightCommands.merge>,
-): Promise<ExitCode> {
+export async function merge(run: string, flags: Flags<typeof weightCommands.merge>): Promise<ExitCode> {
+  const { output, fold } = flags;
   const trained = openTrained(run);
   if (trained === null)
     throw new UserError(
@@ -31,12 +29,11 @@ export async function merge(
     );
   const done = await (asFile ? mergeTrained(trained, output, fold ?? false) : mergeToFolder(trained, output));
   if (asFile) tellLost(trained, output);
-  if (json) outJson({ output, ...done });
-  else
-    out(
+  return printReport(flags, {
+    json: { output, ...done },
+    text:
       `${output}: ${plural(done.tensors, "tensor")} of ${done.model}, ${grouped(done.parameters)} numbers` +
-        (fold ? `; ${plural(done.folded, "adapter")} folded` : "") +
-        (asFile ? "" : `\nit opens as ${run} does, and needs no other file: modc generate ${output} --prompt "…"`),
-    );
-  return EXIT.fine;
+      (fold ? `; ${plural(done.folded, "adapter")} folded` : "") +
+      (asFile ? "" : `\nit opens as ${run} does, and needs no other file: modc generate ${output} --prompt "…"`),
+  });
 }

@@ -3,25 +3,22 @@ import { existsSync } from "node:fs";
 import { closing } from "../../../models/open-node.js";
 import { quantizeModel } from "../../../models/made/quantize-node.js";
 import { openCheckpoint } from "../source/model-file.js";
-import { EXIT, type ExitCode } from "../terminal/exit.js";
-import { out, outJson } from "../terminal/terminal.js";
+import type { ExitCode } from "../terminal/exit.js";
+import { printReport } from "../terminal/terminal.js";
 import { grouped } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
 
-export async function quantize(
-  folder: string,
-  { output, weightsAs, json }: Flags<typeof weightCommands.quantize>,
-): Promise<ExitCode> {
+export async function quantize(folder: string, flags: Flags<typeof weightCommands.quantize>): Promise<ExitCode> {
+  const { output, weightsAs } = flags;
   const hint = existsSync(folder)
     ? `a model's text and weights: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
     : null;
   const done = await closing(await openCheckpoint(folder, hint), (model) => quantizeModel(model, output, weightsAs));
-  if (json) outJson({ output, weightsAs, ...done });
-  else
-    out(
+  return printReport(flags, {
+    json: { output, weightsAs, ...done },
+    text:
       `${output}: ${done.model}, ${grouped(done.quantized)} of ${grouped(done.parameters)} numbers in ${weightsAs}\n` +
-        `modc generate ${output} computes with them so`,
-    );
-  return EXIT.fine;
+      `modc generate ${output} computes with them so`,
+  });
 }

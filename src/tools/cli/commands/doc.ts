@@ -4,11 +4,11 @@ import type { SourceFile } from "../../../language/diagnostics/span.js";
 import { parse } from "../../../language/syntax/parse.js";
 import { SourceError } from "../../../models/errors.js";
 import { didYouMean } from "../tree/did-you-mean.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { UserError, type ExitCode } from "../terminal/exit.js";
 import { readSource, STDIN } from "../source/files.js";
 import { openNamed } from "../source/model-file.js";
 import { isFolder } from "../../../models/tokenizer/folder-node.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { aboutCommands } from "../tree/about.js";
 
@@ -19,9 +19,7 @@ export async function doc(
   flags: Flags<typeof aboutCommands.doc>,
 ): Promise<ExitCode> {
   const entries = select(await entriesOf(what), what, name);
-  if (flags.json) outJson(entries);
-  else out(entries.map(print).join("\n\n"));
-  return EXIT.fine;
+  return printReport(flags, { json: entries, text: entries.map(print).join("\n\n") });
 }
 
 async function entriesOf(what: string | undefined): Promise<readonly Documented[]> {

@@ -3,19 +3,19 @@ import { openDevice, type DeviceInfo } from "../../../runtime/index.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { MATRICES, wordsOf, type SelfTest } from "../../../runtime/device/self-test.js";
 import { mendingHint, wantedDevice } from "../source/device.js";
-import { EXIT, type ExitCode } from "../terminal/exit.js";
-import { out, outJson } from "../terminal/terminal.js";
+import type { ExitCode } from "../terminal/exit.js";
+import { printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 
 export async function doctor(flags: Flags<typeof runningCommands.doctor>): Promise<ExitCode> {
   const device = await openDevice({ ...wantedDevice(flags), retest: true });
   const { info, selfTest } = device;
-  if (flags.json)
-    outJson({ node: process.versions.node, platform: `${process.platform}-${process.arch}`, device: info, selfTest });
-  else out(describe(info, selfTest).join("\n"));
   device.destroy();
-  return EXIT.fine;
+  return printReport(flags, {
+    json: { node: process.versions.node, platform: `${process.platform}-${process.arch}`, device: info, selfTest },
+    text: describe(info, selfTest).join("\n"),
+  });
 }
 
 function describe(info: DeviceInfo, selfTest: SelfTest | null): readonly string[] {

@@ -1,9 +1,9 @@
 // `modc explain`: explains a diagnostic's code and how to fix its cause.
 import { catalogue, type Code } from "../../../language/diagnostics/catalogue.js";
 import { didYouMean } from "../tree/did-you-mean.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { aboutCommands } from "../tree/about.js";
 
@@ -11,10 +11,18 @@ import type { aboutCommands } from "../tree/about.js";
 export function explain(code: string | undefined, flags: Flags<typeof aboutCommands.explain>): ExitCode {
   const codes = Object.keys(catalogue).sort() as Code[]; // the keys of a constant table
   if (code === undefined) {
-    const rows = codes.map((c) => [c, catalogue[c].severity, firstSentence(catalogue[c].explain)]);
-    if (flags.json) outJson(rows.map(([name, severity, summary]) => ({ code: name, severity, summary })));
-    else out(table(["code", "kind", "what"], rows));
-    return EXIT.fine;
+    const rows = codes.map((c) => {
+      const { severity, explain: text } = catalogue[c];
+      return { code: c, severity, summary: firstSentence(text) };
+    });
+    return printReport(flags, {
+      json: rows,
+      text: table(rows, [
+        ["code", (r) => r.code],
+        ["kind", (r) => r.severity],
+        ["what", (r) => r.summary],
+      ]),
+    });
   }
   const found = codes.find((c) => c === code);
   if (found === undefined)
@@ -23,9 +31,10 @@ export function explain(code: string | undefined, flags: Flags<typeof aboutComma
       didYouMean(code, codes) ?? "`modc explain` lists them all",
     );
   const { severity, explain: text } = catalogue[found];
-  if (flags.json) outJson({ code: found, severity, text });
-  else out(`${severity}[${found}]\n\n${text.trimEnd()}`);
-  return EXIT.fine;
+  return printReport(flags, {
+    json: { code: found, severity, text },
+    text: `${severity}[${found}]\n\n${text.trimEnd()}`,
+  });
 }
 
 function firstSentence(text: string): string {

@@ -5,7 +5,7 @@ import { errnoOf } from "../../../ground/base/errno.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { makeFolder, writeText } from "../source/files.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import { modcFolder } from "../tree/version.js";
 import { IGNORED, MODEL, packageJson, PAGE, SERVER } from "./files.js";
 
@@ -22,9 +22,7 @@ export function newProject(folder: string, { json }: { readonly json?: true | un
   };
   makeFolder(folder);
   for (const [name, text] of Object.entries(files)) writeText(join(folder, name), text);
-  if (json) outJson({ folder, files: Object.keys(files), modc });
-  else out(nextLines(folder, modc));
-  return EXIT.fine;
+  return printReport({ json }, { json: { folder, files: Object.keys(files), modc }, text: nextLines(folder, modc) });
 }
 
 const nextLines = (folder: string, modc: string): string => `${escapedName(folder)} has a model, a text, a page.

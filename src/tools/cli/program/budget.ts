@@ -1,7 +1,7 @@
 // `modc budget`: plans a training before anything is trained: operations, steps, tokens, memory, and the larger model
 // that savings pay for.
 import { curveOf } from "../../budget/curve.js";
-import type { MemoryRow, Operations, PlannedVariant, PlanOptions } from "../../budget/plan.js";
+import type { BudgetPlan, MemoryRow, Operations, PlannedVariant, PlanOptions } from "../../budget/plan.js";
 import { drawnPlan } from "../../budget/drawn.js";
 import { BudgetError } from "../../budget/errors.js";
 import type { OpenedModel } from "../../../models/open.js";
@@ -9,7 +9,7 @@ import { formatBytes } from "../../../runtime/device/errors.js";
 import { writeText } from "../source/files.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
-import { columns, out, outJson } from "../terminal/terminal.js";
+import { columns, printReport } from "../terminal/terminal.js";
 import { grouped, plural, withPrefix, wrap } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
@@ -46,14 +46,18 @@ export async function budget(opened: OpenedModel, flags: Flags<typeof sourceComm
   } as const;
   const plan = planBudget(from, options);
   if (flags.output !== undefined) writeText(flags.output, drawnPlan(plan));
-  if (flags.json) {
-    const { batch, memory, convention, engine } = options;
-    outJson({ ...plan, batch, devices, memory, convention, engine, budget: options.budget });
-    return EXIT.fine;
-  }
-  const counted = options.convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
-  const lines = [
-    `${plan.model}, ${plural(options.batch, "sequence")} of ${plural(plan.length, "token")} a step, ` +
+  const { batch, memory, convention, engine } = options;
+  return printReport(flags, {
+    json: { ...plan, batch, devices, memory, convention, engine, budget: options.budget },
+    text: planText(plan, options),
+  });
+}
+
+function planText(plan: BudgetPlan, options: Omit<PlanOptions, "length">): string {
+  const { batch, devices, convention } = options;
+  const counted = convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
+  return [
+    `${plan.model}, ${plural(batch, "sequence")} of ${plural(plan.length, "token")} a step, ` +
       `${plural(devices, "device")}${counted}`,
     "",
     costs(plan.variants),
@@ -62,9 +66,9 @@ export async function budget(opened: OpenedModel, flags: Flags<typeof sourceComm
     ...plan.variants.flatMap((v) => memoryLines(v, plan.variants.length > 1, options)),
     ...plan.variants.flatMap(largerLines),
     ...notes(plan.variants, options),
-  ];
-  out(lines.join("\n").trimEnd());
-  return EXIT.fine;
+  ]
+    .join("\n")
+    .trimEnd();
 }
 
 /** A curve that is none is a mistake of the command line. */
@@ -89,50 +93,36 @@ const nameOf = ({ set }: Pick<PlannedVariant, "set">): string =>
 
 const ratio = ({ executed, dense }: Operations): string => (dense === 0 ? "-" : (executed / dense).toFixed(4));
 
-/** What a variant costs for each token, beside the dense model. */
-function costs(variants: readonly PlannedVariant[]): string {
-  const heading = ["a token", "parameters", "inner", "forward", "of dense", "training", "of dense"];
-  const rows = variants.map((variant) => {
-    const { parameters, inner, forward, training, generation } = variant;
-    return [
-      nameOf(variant),
-      ...[parameters, inner, forward.executed].map((count) => withPrefix(count)),
-      ratio(forward),
-      withPrefix(training.executed),
-      ratio(training),
-      ...(generation === null
-        ? ["-", "-", "-", "-"]
-        : [
-            withPrefix(generation.operations.executed),
-            ratio(generation.operations),
-            formatBytes(generation.cache.executed),
-            ratio(generation.cache),
-          ]),
-    ];
-  });
-  return table([...heading, "generation", "of dense", "cache", "of dense"], rows);
-}
+/** The costs of a variant for each token, and their ratios to the dense model's. */
+const costs = (variants: readonly PlannedVariant[]): string =>
+  table(variants, [
+    ["a token", nameOf],
+    ["parameters", (v) => withPrefix(v.parameters)],
+    ["inner", (v) => withPrefix(v.inner)],
+    ["forward", (v) => withPrefix(v.forward.executed)],
+    ["of dense", (v) => ratio(v.forward)],
+    ["training", (v) => withPrefix(v.training.executed)],
+    ["of dense", (v) => ratio(v.training)],
+    ["generation", ({ generation }) => (generation === null ? "-" : withPrefix(generation.operations.executed))],
+    ["of dense", ({ generation }) => (generation === null ? "-" : ratio(generation.operations))],
+    ["cache", ({ generation }) => (generation === null ? "-" : formatBytes(generation.cache.executed))],
+    ["of dense", ({ generation }) => (generation === null ? "-" : ratio(generation.cache))],
+  ]);
 
 /** What the budget pays for; nothing where there is none. */
 function paid(variants: readonly PlannedVariant[]): readonly string[] {
-  const rows = variants.flatMap((variant) => {
-    const { pays, loss } = variant;
-    if (pays === null) return [];
-    return [
-      [
-        nameOf(variant),
-        grouped(pays.steps),
-        grouped(pays.denseSteps),
-        withPrefix(pays.tokens),
-        withPrefix(pays.operations),
-        few(pays.tokensPerParameter),
-        ...(loss === null ? [] : [loss.toFixed(3)]),
-      ],
-    ];
-  });
+  const rows = variants.flatMap((v) => (v.pays === null ? [] : [{ ...v.pays, name: nameOf(v), loss: v.loss }]));
   if (rows.length === 0) return [];
-  const heading = ["the budget", "steps", "dense", "tokens", "operations", "tokens a parameter"];
-  return [table(variants.some((v) => v.loss !== null) ? [...heading, "loss"] : heading, rows), ""];
+  const text = table(rows, [
+    ["the budget", (r) => r.name],
+    ["steps", (r) => grouped(r.steps)],
+    ["dense", (r) => grouped(r.denseSteps)],
+    ["tokens", (r) => withPrefix(r.tokens)],
+    ["operations", (r) => withPrefix(r.operations)],
+    ["tokens a parameter", (r) => few(r.tokensPerParameter)],
+    variants.some((v) => v.loss !== null) && ["loss", (r) => r.loss?.toFixed(3) ?? ""],
+  ]);
+  return [text, ""];
 }
 
 /** Three digits that matter. */
@@ -145,26 +135,27 @@ function memoryLines(
 ): readonly string[] {
   const { memory } = variant;
   if (memory.length === 0) return [];
-  const what = engine === "torch" ? "training in PyTorch" : "memory of training";
-  const heading = [what, "a device", "dense", "weights", "moments", "gathered", "rest"];
   const held = memory.some((row) => row.sequences !== null);
-  const rows = memory.map((row) => [
-    layoutOf(row),
-    formatBytes(row.use.total),
-    formatBytes(row.dense.total),
-    ...[row.use.weights, row.use.moments, row.use.gathered, row.use.rest].map((n) => (n < 1 ? "-" : formatBytes(n))),
-    ...(held ? [fits(row.sequences!.executed), fits(row.sequences!.dense), row.fewest ?? "none"] : []),
-  ]);
-  const more = held ? ["most sequences", "dense", "devices needed"] : [];
+  const bytes = (n: number): string => (n < 1 ? "-" : formatBytes(n));
+  const fits = (n: number): string => (n === 0 ? "-" : grouped(n));
   const where = named ? `${nameOf(variant)}, ` : "";
   return [
     `${where}${devices === 1 ? "on one device" : `on ${devices} devices`}:`,
-    table([...heading, ...more], rows),
+    table(memory, [
+      [engine === "torch" ? "training in PyTorch" : "memory of training", layoutOf],
+      ["a device", (r) => formatBytes(r.use.total)],
+      ["dense", (r) => formatBytes(r.dense.total)],
+      ["weights", (r) => bytes(r.use.weights)],
+      ["moments", (r) => bytes(r.use.moments)],
+      ["gathered", (r) => bytes(r.use.gathered)],
+      ["rest", (r) => bytes(r.use.rest)],
+      held && ["most sequences", (r) => fits(r.sequences!.executed)],
+      held && ["dense", (r) => fits(r.sequences!.dense)],
+      held && ["devices needed", (r) => r.fewest ?? "none"],
+    ]),
     "",
   ];
 }
-
-const fits = (sequences: number): string => (sequences === 0 ? "-" : grouped(sequences));
 
 const layoutOf = ({ sharding, precision, recompute }: MemoryRow): string =>
   `${sharding}, ${precision}${recompute ? ", recomputed" : ""}`;

@@ -9,7 +9,7 @@ import { formatBytes } from "../../../runtime/device/errors.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
 import { compileFile, type Finished } from "../source/frontend.js";
-import { out, outJson, outRaw } from "../terminal/terminal.js";
+import { outRaw, printReport } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { readTunings, tuningsOn } from "../source/tunings.js";
 import type { Flags } from "../tree/declare.js";
@@ -27,10 +27,11 @@ export async function compile(opened: OpenedModel, flags: CompileFlags): Promise
   }
   writeText(flags.output, text);
   const { model, phase, entry, target, tunings, kernels, steps, weights } = program;
-  if (flags.json)
-    outJson({
+  const bytes = Buffer.byteLength(text);
+  return printReport(flags, {
+    json: {
       output: flags.output,
-      bytes: Buffer.byteLength(text),
+      bytes,
       model,
       phase,
       entry,
@@ -39,13 +40,11 @@ export async function compile(opened: OpenedModel, flags: CompileFlags): Promise
       kernels: kernels.length,
       steps: steps.length,
       weights: weights.length,
-    });
-  else
-    out(
+    },
+    text:
       `${flags.output}: ${model}, ${phase} ${entry}: ${plural(kernels.length, "kernel")}, ` +
-        `${plural(steps.length, "step")}, ${plural(weights.length, "weight")}, ${formatBytes(Buffer.byteLength(text))}`,
-    );
-  return EXIT.fine;
+      `${plural(steps.length, "step")}, ${plural(weights.length, "weight")}, ${formatBytes(bytes)}`,
+  });
 }
 
 /**

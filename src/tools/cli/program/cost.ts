@@ -15,8 +15,8 @@ import { chosenExtents } from "../source/extents.js";
 import { expectLive } from "../source/live.js";
 import { checkFile, precisionOf, programName } from "../source/frontend.js";
 import { memoryLines } from "./memory.js";
-import { table } from "../terminal/table.js";
-import { columns, out, outJson } from "../terminal/terminal.js";
+import { table, type Column } from "../terminal/table.js";
+import { columns, printReport } from "../terminal/terminal.js";
 import { grouped, withPrefix } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
@@ -49,17 +49,17 @@ export async function cost(opened: OpenedModel, flags: Flags<typeof sourceComman
     max: Object.fromEntries(extents),
     live: printedLive(live),
   });
-  if (flags.json)
-    outJson({
+  return printReport(flags, {
+    json: {
       model: model.name,
       phase: model.phase,
       ...(flags.program && { program: flags.program }),
       ...found,
       memory,
       ...(steps === null ? {} : { steps }),
-    });
-  else out(printed(model, programName(flags, model), found, { memory, steps, weightsAs: storedAs(flags) }));
-  return EXIT.fine;
+    },
+    text: printed(model, programName(flags, model), found, { memory, steps, weightsAs: storedAs(flags) }),
+  });
 }
 
 const liveValues = (model: Model, given: Readonly<Record<string, string>>): ReadonlyMap<string, Rational> =>
@@ -90,7 +90,7 @@ function printed(model: Model, name: string, found: Ledger, { memory, steps, wei
       `${found.bytesPerValue} bytes a value${counted}` +
       (weightsAs === null ? "" : `; weights are ${weightsAs} in the memory of a session alone`),
     "",
-    table(["", "operations", "of dense", "bytes", "of dense", "cache", "of dense", "parameters"], rows.map(cells)),
+    table(rows, COLUMNS),
     "",
     ...expertLines(found.mixtures),
     `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ` +
@@ -106,18 +106,24 @@ function printed(model: Model, name: string, found: Ledger, { memory, steps, wei
 /** A row for each kind of expert, under the mixtures that have such; nothing for a model without. */
 function expertLines(mixtures: readonly Mixture[]): readonly string[] {
   if (mixtures.length === 0) return [];
-  const rows = mixtures.flatMap(({ paths, kinds }) =>
-    kinds.map(({ block, experts, parameters, bytes, operations, entries }, i) => [
-      i > 0 ? "" : `${paths[0] || MODEL_GROUP}${paths.length > 1 ? ` and ${paths.length - 1} alike` : ""}`,
-      `${grouped(experts)} ${block}`,
-      parameters === 0 ? "-" : grouped(parameters),
-      bytes === 0 ? "-" : formatBytes(bytes),
-      entries >= 100 ? grouped(Math.round(entries)) : String(Number(entries.toPrecision(3))),
-      operations === 0 ? "-" : withPrefix(operations),
-    ]),
+  const rows = mixtures.flatMap(({ paths: [first, ...alike], kinds }) =>
+    kinds.map((kind, i) => ({
+      ...kind,
+      name: i > 0 ? "" : `${first || MODEL_GROUP}${alike.length > 0 ? ` and ${alike.length} alike` : ""}`,
+    })),
   );
-  const heading = ["mixtures", "experts", "parameters each", "bytes each", "entries each", "operations an entry"];
-  return [table(heading, rows), ""];
+  const text = table(rows, [
+    ["mixtures", (r) => r.name],
+    ["experts", (r) => `${grouped(r.experts)} ${r.block}`],
+    ["parameters each", (r) => orDash(r.parameters, grouped)],
+    ["bytes each", (r) => orDash(r.bytes, formatBytes)],
+    [
+      "entries each",
+      ({ entries }) => (entries >= 100 ? grouped(Math.round(entries)) : String(Number(entries.toPrecision(3)))),
+    ],
+    ["operations an entry", (r) => orDash(r.operations, (n) => withPrefix(n))],
+  ]);
+  return [text, ""];
 }
 
 /** The parameters, and those that are active for a token where these are fewer. */
@@ -137,19 +143,18 @@ function parameterLines({
   return [all, line("active for a token", active.total, active.tables, active.heads), ...states];
 }
 
-function cells({ name, executed, dense, parameters }: LedgerRow): readonly (string | number)[] {
-  const bytes = (value: number): string => (value === 0 ? "-" : formatBytes(value));
-  return [
-    name,
-    executed.flops === 0 ? "-" : withPrefix(executed.flops),
-    ratio(executed.flops, dense.flops),
-    bytes(executed.bytes),
-    ratio(executed.bytes, dense.bytes),
-    bytes(executed.cache),
-    ratio(executed.cache, dense.cache),
-    parameters === 0 ? "-" : grouped(parameters),
-  ];
-}
+const orDash = (value: number, text: (value: number) => string): string => (value === 0 ? "-" : text(value));
+
+const COLUMNS: readonly Column<LedgerRow>[] = [
+  ["", (r) => r.name],
+  ["operations", (r) => orDash(r.executed.flops, (n) => withPrefix(n))],
+  ["of dense", (r) => ratio(r.executed.flops, r.dense.flops)],
+  ["bytes", (r) => orDash(r.executed.bytes, formatBytes)],
+  ["of dense", (r) => ratio(r.executed.bytes, r.dense.bytes)],
+  ["cache", (r) => orDash(r.executed.cache, formatBytes)],
+  ["of dense", (r) => ratio(r.executed.cache, r.dense.cache)],
+  ["parameters", (r) => orDash(r.parameters, grouped)],
+];
 
 const share = (part: "products" | "attention" | "other", work: Work): string =>
   `${part === "other" ? "the rest" : part} ${work.flops === 0 ? "0" : ((100 * work[part]) / work.flops).toFixed(1)}%`;

@@ -13,7 +13,7 @@ import { chosenExtents, printExtents } from "../source/extents.js";
 import { programName } from "../source/frontend.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
-import { columns, out, outJson } from "../terminal/terminal.js";
+import { columns, printReport } from "../terminal/terminal.js";
 import { plural, wrap } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
@@ -46,14 +46,13 @@ export async function planHardware(
     const name = `${program.model}, ${programName(flags, program)}, ${printExtents(extents)}`;
     if (isAmd(device)) {
       const lab = await labOf(device, program, options);
-      if (flags.json) outJson(asJson(program, extents, lab));
-      else out(printed(lab, name));
-    } else {
-      const rows = await countsOf(device, program, options);
-      if (flags.json) outJson({ ...planned(program, extents, gpu), note: NOTE_COUNTS, kernels: rows });
-      else out(printedCounts(gpu, rows, name));
+      return printReport(flags, { json: asJson(program, extents, lab), text: printed(lab, name) });
     }
-    return EXIT.fine;
+    const rows = await countsOf(device, program, options);
+    return printReport(flags, {
+      json: { ...planned(program, extents, gpu), note: NOTE_COUNTS, kernels: rows },
+      text: printedCounts(gpu, rows, name),
+    });
   } finally {
     device.close();
   }

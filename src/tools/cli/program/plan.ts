@@ -17,7 +17,7 @@ import { memoryLines } from "./memory.js";
 import { planWorks, USUAL_TOKENS, type PlannedWork } from "./planned.js";
 import { programOf, type Given } from "../source/program.js";
 import { printTarget, targetOf } from "./targets.js";
-import { columns, out, outJson, say } from "../terminal/terminal.js";
+import { columns, printReport, say } from "../terminal/terminal.js";
 import { operations, percent, plural, wrap } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
@@ -37,8 +37,8 @@ export async function plan(opened: OpenedModel, flags: Flags<typeof sourceComman
     { extents, lengths: new Map(), live: checkLive(program, live, null) },
   );
   if (tooLarge) say(`warning: it does not run at these sizes: ${tooLarge.message}`);
-  if (flags.json)
-    outJson({
+  return printReport(flags, {
+    json: {
       model: program.model,
       phase: program.phase,
       ...(flags.program && { program: flags.program }),
@@ -49,15 +49,11 @@ export async function plan(opened: OpenedModel, flags: Flags<typeof sourceComman
       works,
       memory,
       tooLarge: tooLarge?.message ?? null,
-    });
-  else
-    out(
-      [
-        `${program.model}, ${programName(flags, program)}, ${heading(program, extents)}`,
-        printed(works, memory, columns()),
-      ].join("\n"),
-    );
-  return EXIT.fine;
+    },
+    text:
+      `${program.model}, ${programName(flags, program)}, ${heading(program, extents)}\n` +
+      printed(works, memory, columns()),
+  });
 }
 
 /** The program for the requested class of device, else for the device of this machine, else for any. */

@@ -26,7 +26,7 @@ import { layerOf, pathOf, sourcesOf } from "./planned.js";
 import { profiledStep, roomForAll } from "./profiled-generation.js";
 import { faultOf, programOf } from "../source/program.js";
 import { table } from "../terminal/table.js";
-import { columns, out, outJson, Progress, say } from "../terminal/terminal.js";
+import { columns, printReport, Progress, say } from "../terminal/terminal.js";
 import { milliseconds, operations, percent, withPrefix } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
@@ -91,9 +91,10 @@ export async function profile(opened: OpenedModel, flags: ProfileFlags): Promise
     writeText(flags.trace, `${JSON.stringify(chromeTrace(measured.program, measured.profile))}\n`);
     say(`${flags.trace}: open it at https://ui.perfetto.dev or in chrome://tracing`);
   }
-  if (flags.json) outJson({ ...(flags.program && { program: flags.program }), ...asJson(measured) });
-  else out(printed(measured, programName(flags, measured.program), columns()));
-  return EXIT.fine;
+  return printReport(flags, {
+    json: { ...(flags.program && { program: flags.program }), ...asJson(measured) },
+    text: printed(measured, programName(flags, measured.program), columns()),
+  });
 }
 
 /** The measurements of a device in this process. */
@@ -234,34 +235,21 @@ function partsTable(
   heading: string,
   parts: readonly Part[],
   totalMs: number,
-  rows: ((part: Part) => string) | null = null,
+  rows: ((part: Part) => string) | false = false,
 ): string {
   const rate = (amount: number, ms: number): string =>
     amount === 0 || ms === 0 ? "-" : (amount / ms / 1e6).toFixed(2);
-  return table(
-    [
-      heading,
-      ...(rows ? ["rows"] : ["calls"]),
-      "ms",
-      "of all",
-      "GFLOP/s",
-      "GB/s",
-      "of best",
-      "held up by",
-      ...(rows ? ["of dense"] : []),
-    ],
-    parts.map((part) => [
-      part.name,
-      ...(rows ? [rows(part)] : [part.works.length]),
-      milliseconds(part.ms),
-      percent(part.ms, totalMs),
-      rate(part.flops, part.ms),
-      rate(part.bytes, part.ms),
-      percent(part.bestMs, part.ms),
-      part.by,
-      ...(rows ? [part.denseFlops === 0 ? "-" : (part.flops / part.denseFlops).toFixed(4)] : []),
-    ]),
-  );
+  return table(parts, [
+    [heading, (p) => p.name],
+    rows ? ["rows", rows] : ["calls", (p) => p.works.length],
+    ["ms", (p) => milliseconds(p.ms)],
+    ["of all", (p) => percent(p.ms, totalMs)],
+    ["GFLOP/s", (p) => rate(p.flops, p.ms)],
+    ["GB/s", (p) => rate(p.bytes, p.ms)],
+    ["of best", (p) => percent(p.bestMs, p.ms)],
+    ["held up by", (p) => p.by],
+    rows && ["of dense", (p) => (p.denseFlops === 0 ? "-" : (p.flops / p.denseFlops).toFixed(4))],
+  ]);
 }
 
 /** Compares routed layers with dense layers of the same list. */
@@ -302,16 +290,16 @@ function slowest({ program, profile: { works }, roofline }: Measured, totalMs: n
     .map((work) => {
       const found = work.work === null ? null : program.works[work.work]!;
       const place = found ? sourcesOf(program, { ...found, ops: found.ops.slice(found.main, found.main + 1) }) : [];
-      return [
-        milliseconds(work.ms),
-        percent(work.ms, totalMs),
-        percent(timeAtBest(work.cost, roofline).ms, work.ms),
-        kernelOf(program, work),
-        found ? pathOf(program, found) || "(model)" : "",
-        place.join(" "),
-      ];
+      return { ...work, layer: found ? pathOf(program, found) || "(model)" : "", place: place.join(" ") };
     });
-  return table(["slowest ms", "of all", "of best", "kernel", "in", "source"], rows)
+  return table(rows, [
+    ["slowest ms", (r) => milliseconds(r.ms)],
+    ["of all", (r) => percent(r.ms, totalMs)],
+    ["of best", (r) => percent(timeAtBest(r.cost, roofline).ms, r.ms)],
+    ["kernel", (r) => kernelOf(program, r)],
+    ["in", (r) => r.layer],
+    ["source", (r) => r.place],
+  ])
     .split("\n")
     .map((line) => (line.length > width ? `${line.slice(0, width - 1)}…` : line))
     .join("\n");

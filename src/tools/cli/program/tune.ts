@@ -144,17 +144,17 @@ function report(
   }
   for (const { workload, name, why } of refused) say(`warning: ${workload}: ${name} ${why}`);
   const told = lines.map((line) => line.told);
-  const rows = told.map(({ workload, size, counts, best: name, seconds, baselineSeconds, flops, bound }) => [
-    workload,
-    `${size} ${counts}`,
-    name,
-    (1e6 * seconds).toFixed(1),
-    flops === null ? "" : (flops / seconds / 1e9).toFixed(1),
-    baselineSeconds === null ? "" : (1e6 * baselineSeconds).toFixed(1),
-    baselineSeconds === null ? "" : (baselineSeconds / seconds).toFixed(2),
-    boundText(bound),
+  const text = table(told, [
+    ["workload", (r) => r.workload],
+    ["size", (r) => `${r.size} ${r.counts}`],
+    ["best", (r) => r.best],
+    ["µs", (r) => (1e6 * r.seconds).toFixed(1)],
+    ["GFLOP/s", (r) => (r.flops === null ? "" : (r.flops / r.seconds / 1e9).toFixed(1))],
+    ["before, µs", (r) => (r.baselineSeconds === null ? "" : (1e6 * r.baselineSeconds).toFixed(1))],
+    ["ratio", (r) => (r.baselineSeconds === null ? "" : (r.baselineSeconds / r.seconds).toFixed(2))],
+    ["bound", (r) => boundText(r.bound)],
   ]);
-  out(table(["workload", "size", "best", "µs", "GFLOP/s", "before, µs", "ratio", "bound"], rows));
+  out(text);
   if (best) out(`\n${deviceText(best, told)}`);
   if (readings) out(`\n${readingsText(readings)}`);
   for (const { workload, tried, of } of measured)

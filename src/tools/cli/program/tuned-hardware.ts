@@ -63,23 +63,30 @@ export async function readingsOf(lab: NullDevice, lines: readonly TunedLine[]): 
   return readings;
 }
 
+/** A row of the table; `made` is null for a line that the card cannot run. */
+type Shown = Pick<Reading, "workload" | "size" | "counts"> & {
+  readonly name: string;
+  readonly made: Reading["kernels"][number] | null;
+};
+
 export function readingsText(readings: readonly Reading[]): string {
   const [first] = readings;
   if (!first) return "";
-  const rows = readings.flatMap(({ workload, size, counts, kernels, misfit }) => {
-    const begin = [workload, `${size} ${counts}`];
-    if (misfit !== null) return [[...begin, `not on this card: ${misfit}`, "", "", ""]];
-    return kernels.map(({ kernel, by, us, roofUs, least }) => [
-      ...begin,
-      kernel,
-      `${least ? "≥ " : ""}${us.toFixed(1)}`,
-      roofUs.toFixed(1),
-      by,
-    ]);
-  });
+  const rows = readings.flatMap(({ kernels, misfit, ...line }): readonly Shown[] =>
+    misfit === null
+      ? kernels.map((made) => ({ ...line, name: made.kernel, made }))
+      : [{ ...line, name: `not on this card: ${misfit}`, made: null }],
+  );
   const name = gpuOf(first.card).name;
   return [
     ...wrap("", `on a ${name} that is not there. ${NOTE}`.split(" "), " ", columns()),
-    table(["workload", "size", "kernel", "µs", "roof", "held up by"], rows),
+    table(rows, [
+      ["workload", (r) => r.workload],
+      ["size", (r) => `${r.size} ${r.counts}`],
+      ["kernel", (r) => r.name],
+      ["µs", ({ made }) => (made ? `${made.least ? "≥ " : ""}${made.us.toFixed(1)}` : "")],
+      ["roof", ({ made }) => made?.roofUs.toFixed(1) ?? ""],
+      ["held up by", ({ made }) => made?.by ?? ""],
+    ]),
   ].join("\n");
 }

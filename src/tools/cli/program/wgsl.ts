@@ -1,9 +1,9 @@
 // `modc wgsl`: lists the kernels of a model, or prints the shader of one.
 import type { OpenedModel } from "../../../models/open.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { UserError, type ExitCode } from "../terminal/exit.js";
 import { compileFile } from "../source/frontend.js";
 import { table } from "../terminal/table.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
@@ -22,16 +22,18 @@ export async function wgsl(
       `the program has no kernel ${JSON.stringify(name)}`,
       `it has ${program.kernels.map((kernel) => kernel.name).join(", ")}`,
     );
-  if (flags.json) outJson(chosen.map((kernel) => ({ ...kernel, dispatches: uses[program.kernels.indexOf(kernel)] })));
-  else if (name !== undefined || flags.all) out(chosen.map((kernel) => kernel.wgsl.trimEnd()).join("\n\n"));
-  else
-    out(
-      table(
-        ["kernel", "dispatches", "bindings", "lines"],
-        chosen.map((kernel, k) => [kernel.name, uses[k]!, kernel.access.length, kernel.wgsl.split("\n").length]),
-      ),
-    );
-  return EXIT.fine;
+  return printReport(flags, {
+    json: chosen.map((kernel) => ({ ...kernel, dispatches: uses[program.kernels.indexOf(kernel)] })),
+    text:
+      name !== undefined || flags.all
+        ? chosen.map((kernel) => kernel.wgsl.trimEnd()).join("\n\n")
+        : table(chosen, [
+            ["kernel", (kernel) => kernel.name],
+            ["dispatches", (_, k) => uses[k]!],
+            ["bindings", (kernel) => kernel.access.length],
+            ["lines", (kernel) => kernel.wgsl.split("\n").length],
+          ]),
+  });
 }
 
 /** The kernel of that name; where there is none, those that differ from it by their number alone. */

@@ -8,8 +8,8 @@ import type { Batch, Rule } from "../../train/types.js";
 import { observedRoutes, type ShownRoute } from "../run/routes.js";
 import { pathIn, writeText } from "../source/files.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { table } from "../terminal/table.js";
-import { out, outJson, say } from "../terminal/terminal.js";
+import { table, type Column } from "../terminal/table.js";
+import { printReport, say } from "../terminal/terminal.js";
 import { grouped, percent } from "../terminal/units.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
 import type { Observe } from "../train/evaluated-rule.js";
@@ -22,7 +22,7 @@ import { EntropyByDepth } from "./entropy.js";
 import { KINDS, kindOf } from "./kinds.js";
 import { routesPage } from "./page.js";
 import type { RoutesReport } from "./report.js";
-import { RouteStatistics, type TokenFound } from "./statistics.js";
+import { RouteStatistics, type RouteFound, type TokenFound } from "./statistics.js";
 
 /** Sequences that are looked at where none says how many. */
 const USUAL_WINDOWS = 256;
@@ -39,9 +39,7 @@ export async function routes(opened: OpenedModel, given: RoutesFlags): Promise<E
   const tokenizer = (await opened.texts()).tokenizer ?? bytesTokenizer;
   const report = await reportOf(opened, flags, against, tokenizer);
   if (output !== undefined) writeText(output, routesPage(report));
-  if (json) outJson(jsonOf(report));
-  else tell(report);
-  return EXIT.fine;
+  return printReport({ json }, { json: jsonOf(report), text: printed(report) });
 }
 
 /** What says over which text. */
@@ -152,46 +150,42 @@ function jsonOf({ textOf, often, ...report }: RoutesReport): object {
   return { ...report, often: often.map((found) => ({ ...found, text: textOf(found.token) })) };
 }
 
-function tell(report: RoutesReport): void {
+function printed(report: RoutesReport): string {
   const { model, rule, tokens, routes: all, kinds, depths, agreement, against, often } = report;
   const agrees = new Map(agreement.map(({ path, agrees: share }) => [path, share]));
-  const both = agrees.size > 0;
-  out(`${model}, ${grouped(tokens)} tokens by ${nameOf(rule)}, loss ${report.loss.toFixed(4)}\n`);
-  out(
-    table(
-      ["route", "computes", "bits", "by the token", ...(both ? ["rules agree"] : [])],
-      all.map(({ path, share, entropy, byToken }) => [
-        path,
-        percent(share, 1),
-        entropy.toFixed(3),
-        entropy === 0 ? "-" : percent(byToken, entropy),
-        ...(both ? [agrees.has(path) ? percent(agrees.get(path)!, 1) : "-"] : []),
-      ]),
-    ),
-  );
   const kindsThere = KINDS.filter((kind) => kinds[kind] > 0);
-  out("");
-  out(
+  const counts = depths.map((share, n) => `${n}: ${percent(share, 1)}`);
+  const lines = [
+    `${model}, ${grouped(tokens)} tokens by ${nameOf(rule)}, loss ${report.loss.toFixed(4)}`,
+    "",
+    table(all, [
+      ["route", (r) => r.path],
+      ["computes", (r) => percent(r.share, 1)],
+      ["bits", (r) => r.entropy.toFixed(3)],
+      ["by the token", (r) => percent(r.byToken, r.entropy)],
+      agrees.size > 0 && ["rules agree", ({ path }) => (agrees.has(path) ? percent(agrees.get(path)!, 1) : "-")],
+    ]),
+    "",
     table(
-      ["computes of", ...kindsThere],
+      [{ path: "(share of the text)", byKind: kinds }, ...all],
       [
-        ["(share of the text)", ...kindsThere.map((kind) => percent(kinds[kind], 1))],
-        ...all.map(({ path, byKind }) => [path, ...kindsThere.map((kind) => percent(byKind[kind]!, 1))]),
+        ["computes of", (r) => r.path],
+        ...kindsThere.map((kind): Column<Pick<RouteFound, "byKind">> => [kind, (r) => percent(r.byKind[kind]!, 1)]),
       ],
     ),
-  );
-  const counts = depths.map((share, n) => `${n}: ${percent(share, 1)}`);
-  out(`\ntokens by how many of ${all.length} routes compute them: ${counts.join(", ")}`);
+    "",
+    `tokens by how many of ${all.length} routes compute them: ${counts.join(", ")}`,
+  ];
   const uncertain = report.entropies.flatMap(({ depth, bits }) =>
     bits === null ? [] : `${depth}: ${bits.toFixed(2)}`,
   );
-  if (uncertain.length > 0) out(`bits of uncertainty about what follows them: ${uncertain.join(", ")}`);
+  if (uncertain.length > 0) lines.push(`bits of uncertainty about what follows them: ${uncertain.join(", ")}`);
   const list = (named: string, listed: readonly TokenFound[]): void => {
     if (listed.length === 0) return;
     const shown = listed
       .slice(0, LISTED)
       .map(({ token, share }) => `${JSON.stringify(report.textOf(token))} ${percent(share, 1)}`);
-    out(`${named}: ${shown.join(", ")}`);
+    lines.push(`${named}: ${shown.join(", ")}`);
   };
   list(
     "computed most",
@@ -203,18 +197,17 @@ function tell(report: RoutesReport): void {
   );
   const always = often.filter(({ share }) => share === 1).length;
   const never = often.filter(({ share }) => share === 0).length;
-  out(`of ${grouped(often.length)} tokens seen often enough ${always} are always computed and ${never} never`);
-  if (!against) return;
-  out(`\nagainst ${against.weights}, loss ${against.loss.toFixed(4)}`);
-  out(
-    table(
-      ["route", "computes", "there", "chosen otherwise"],
-      against.routes.map(({ path, before, after, changed }) => [
-        path,
-        percent(before, 1),
-        percent(after, 1),
-        percent(changed, 1),
+  lines.push(`of ${grouped(often.length)} tokens seen often enough ${always} are always computed and ${never} never`);
+  if (against)
+    lines.push(
+      "",
+      `against ${against.weights}, loss ${against.loss.toFixed(4)}`,
+      table(against.routes, [
+        ["route", (r) => r.path],
+        ["computes", (r) => percent(r.before, 1)],
+        ["there", (r) => percent(r.after, 1)],
+        ["chosen otherwise", (r) => percent(r.changed, 1)],
       ]),
-    ),
-  );
+    );
+  return lines.join("\n");
 }

@@ -1,5 +1,6 @@
 // Prints to standard output (results) and standard error (everything else).
 import { escapeText } from "../../../ground/base/shown.js";
+import { EXIT, type ExitCode } from "./exit.js";
 import { io, type Output } from "./io.js";
 
 /**
@@ -21,6 +22,16 @@ export const outJson = (value: unknown): void => out(JSON.stringify(value, finit
 export const outJsonLine = (value: unknown): void => out(JSON.stringify(value, finite));
 
 const finite = (_key: string, v: unknown): unknown => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v);
+
+/** Prints the result of a command, as JSON with --json, else as text. */
+export function printReport(
+  { json: asJson }: { readonly json?: boolean | undefined },
+  { json, text }: { readonly json: unknown; readonly text: string },
+): ExitCode {
+  if (asJson) outJson(json);
+  else out(text);
+  return EXIT.fine;
+}
 
 /** Prints a message on standard error. */
 export const say = (text: string): void => sayPainted(escapeText(text));

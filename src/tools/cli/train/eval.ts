@@ -1,10 +1,9 @@
 // `modc eval`: loss, perplexity and bits per byte of a model on a text, under either rule.
-import { evaluateRules, nameOf, type Found } from "./evaluation.js";
+import { evaluateRules, nameOf } from "./evaluation.js";
 import type { OpenedModel } from "../../../models/open.js";
-import type { Deviation } from "../../train/deviation.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { printReport } from "../terminal/terminal.js";
 import { grouped, percent } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { trainingCommands } from "../tree/training.js";
@@ -13,49 +12,41 @@ export async function evaluate(opened: OpenedModel, flags: Flags<typeof training
   const { data } = flags;
   if (data === undefined)
     throw new UserError("nothing says on which text: --data is missing", "a run's folder brings its own", EXIT.usage);
-  report(await evaluateRules(opened, { ...flags, data }), flags.json ?? false);
-  return EXIT.fine;
-}
-
-function report({ model, corpus, rules: found }: Found, json: boolean): void {
-  const bits = (loss: number): number => (loss / Math.LN2) * (corpus.tokens / corpus.bytes);
-  if (json) {
-    const rules = [...found].map(([rule, { loss, tokens, shares, deviation }]) => [
-      rule,
-      { loss, perplexity: Math.exp(loss), bitsPerByte: bits(loss), tokens, shares, ...(deviation && { deviation }) },
-    ]);
-    outJson({ model: model.run.name, tokens: corpus.tokens, bytes: corpus.bytes, rules: Object.fromEntries(rules) });
-    return;
-  }
-  const deviates = [...found.values()].some((f) => f.deviation !== null);
-  const rows = [...found].map(([rule, { loss, tokens, shares, deviation }]) => {
-    const computed = Object.values(shares);
-    return [
-      rule === "causal" || model.run.routed ? nameOf(rule) : "all tokens",
-      grouped(tokens),
-      loss.toFixed(4),
-      Math.exp(loss).toPrecision(4),
-      bits(loss).toFixed(4),
-      computed.length === 0
-        ? "-"
-        : percent(
-            computed.reduce((a, b) => a + b, 0),
-            computed.length,
-          ),
-      ...(deviates ? deviationText(deviation) : []),
-    ];
+  const { model, corpus, rules: found } = await evaluateRules(opened, { ...flags, data });
+  const rows = [...found].map(([rule, { loss, tokens, shares, deviation }]) => ({
+    rule,
+    loss,
+    perplexity: Math.exp(loss),
+    bitsPerByte: (loss / Math.LN2) * (corpus.tokens / corpus.bytes),
+    tokens,
+    shares,
+    ...(deviation && { deviation }),
+  }));
+  const deviates = rows.some(({ deviation }) => deviation);
+  const text = table(rows, [
+    ["rule", ({ rule }) => (rule === "causal" || model.run.routed ? nameOf(rule) : "all tokens")],
+    ["tokens", (r) => grouped(r.tokens)],
+    ["loss", (r) => r.loss.toFixed(4)],
+    ["perplexity", (r) => r.perplexity.toPrecision(4)],
+    ["bits/byte", (r) => r.bitsPerByte.toFixed(4)],
+    ["computed", (r) => meanOf(r.shares)],
+    // Comparisons with f32 weights.
+    deviates && ["KL to f32", ({ deviation }) => deviation?.divergence.toPrecision(3) ?? "-"],
+    deviates && ["same token", ({ deviation }) => (deviation ? percent(deviation.sameToken, 1) : "-")],
+    deviates && ["same choices", ({ deviation }) => (deviation ? meanOf(deviation.sameChoice) : "-")],
+  ]);
+  const rules = Object.fromEntries(rows.map(({ rule, ...rest }) => [rule, rest]));
+  return printReport(flags, {
+    json: { model: model.run.name, tokens: corpus.tokens, bytes: corpus.bytes, rules },
+    text,
   });
-  const columns = ["rule", "tokens", "loss", "perplexity", "bits/byte", "computed"];
-  out(table([...columns, ...(deviates ? DEVIATION : [])], rows));
 }
 
-/** Columns that compare with f32 weights. */
-const DEVIATION = ["KL to f32", "same token", "same choices"] as const;
-
-function deviationText(deviation: Deviation | null): readonly string[] {
-  if (deviation === null) return DEVIATION.map(() => "-");
-  const { divergence, sameToken, sameChoice } = deviation;
-  const choices = Object.values(sameChoice);
-  const mean = choices.reduce((a, b) => a + b, 0);
-  return [divergence.toPrecision(3), percent(sameToken, 1), choices.length === 0 ? "-" : percent(mean, choices.length)];
+/** The mean of shares as a percentage; `-` if there are none. */
+function meanOf(shares: Readonly<Record<string, number>>): string {
+  const all = Object.values(shares);
+  return percent(
+    all.reduce((a, b) => a + b, 0),
+    all.length,
+  );
 }
