@@ -1,40 +1,55 @@
 // The KV-cache-write epilogue: rows of a slice, rotated if the slice is, are written to a cache.
 import { isGather, isOp, type Node, isView } from "../../ir/graph.js";
 import { isRowMajor, viewed, type Layout } from "../addressing/layout.js";
-import type { Epilogue } from "./epilogue.js";
-import { isFreeFor, isSettled, opsOf, type CacheWrite, type Draft } from "./fusion.js";
+import type { ColumnSlice, Epilogue } from "./epilogue.js";
+import { isFreeFor, isSettled, opsOf, type Draft, type EpilogueKind, type FusedOp } from "./fusion.js";
+import { rotary } from "./rotary.js";
 import { scattered } from "./scatter.js";
 
-/** `head`: the first reader of a slice, or of its rotation, in a chain that ends in the set. */
-export function matchCacheWrite(head: Node, draft: Draft): CacheWrite | null {
-  const rotated = opsOf(draft, "rotary").find((op) => op.node === (isView(head) ? head.inputs[0] : head.inputs[2]));
-  if (rotated) {
-    const written = opsOf(draft, "cache write").some((op) => op.slice === rotated.slice);
-    const set = rotated.alone && !written && setBehind(rotated.node, rotated.alone, draft);
-    return set && isFreeFor(draft, set)
-      ? { kind: "cache write", node: set, of: rotated.of, slice: rotated.slice }
-      : null;
-  }
-  if (!isView(head)) return null;
-  const of = head.inputs[0];
-  const slice = draft.members.get(of);
-  if (
-    !slice ||
-    slice.second !== null ||
-    draft.members.get(draft.product) === slice ||
-    isSettled(draft, slice) ||
-    draft.lead.length !== 1
-  )
-    return null;
-  const set = setBehind(of, { strides: [slice.stop - slice.start, 1], offset: 0, parts: 1 }, draft);
-  return set && isFreeFor(draft, set) ? { kind: "cache write", node: set, of, slice } : null;
+export const cacheWrite: EpilogueKind = { last: false, match };
+
+/** Rows that may be written to a cache. */
+interface Rows {
+  readonly value: Node;
+  readonly slice: ColumnSlice;
+  /** The value, or its rotation. */
+  readonly node: Node;
+  /** The layout if the slice has its own memory. */
+  readonly alone: Omit<Layout, "value"> | null;
 }
 
-export const cacheWrite = ({ node, of }: CacheWrite): Epilogue => ({
-  ...scattered(node, of),
-  kind: "cache write",
-  print: ({ ref, computed }) => `cache write ${computed(node)} of ${ref(of)}`,
-});
+/** `head`: the first reader of a slice, or of its rotation, in a chain that ends in the set. */
+function match(head: Node, draft: Draft): FusedOp | null {
+  const rotated = opsOf(draft, rotary).find((op) => op.node === (isView(head) ? head.inputs[0] : head.inputs[2]));
+  const rows: Rows | null = rotated ?? sliceReadBy(head, draft);
+  if (!rows || draft.ops.some((op) => op.slice === rows.slice && op.rows.length > 0)) return null;
+  const { value, slice, node, alone } = rows;
+  const set = alone && setBehind(node, alone, draft);
+  if (!set || !isFreeFor(draft, set)) return null;
+  const print: Epilogue["print"] = ({ ref, computed }) => `cache write ${computed(set)} of ${ref(value)}`;
+  return {
+    kind: cacheWrite,
+    node: set,
+    reader: head,
+    value,
+    slice,
+    nodes: [set],
+    inlined: null,
+    pairs: 0,
+    rows: [set],
+    // The epilogue of a rotation includes the write of the rotated heads.
+    epilogue: () => (rotated ? null : { ...scattered(set, value), print }),
+  };
+}
+
+function sliceReadBy(head: Node, draft: Draft): Rows | null {
+  if (!isView(head) || draft.lead.length !== 1) return null;
+  const value = head.inputs[0];
+  const slice = draft.members.get(value);
+  if (!slice || slice.second !== null || draft.members.get(draft.product) === slice || isSettled(draft, slice))
+    return null;
+  return { value, slice, node: value, alone: { strides: [slice.stop - slice.start, 1], offset: 0, parts: 1 } };
+}
 
 /**
  * The set that stores all of `from`, its only reader through structure, if each row of the set is a row of `from` in

@@ -1,9 +1,9 @@
 // Column pairs: columns of two slices stored adjacently (a gate and its input, or the halves of a rotary head), so that
 // one invocation holds both.
-import { type Node, isPointwise } from "../../ir/graph.js";
+import type { Node } from "../../ir/graph.js";
 import type { KernelBuilder } from "../kernels/spec.js";
 import type { ColumnSlice } from "./epilogue.js";
-import { opsOf, sliceOf, type Draft, type FusedColumns } from "./fusion.js";
+import { sliceOf, type Draft, type FusedColumns } from "./fusion.js";
 
 /**
  * The slice of an operator with these inputs: theirs, or a pair of their two slices; null where there are more slices,
@@ -18,7 +18,9 @@ export function jointSlice(draft: Draft, inputs: readonly Node[]): ColumnSlice |
   const apart = second.start - first.start;
   const plain =
     first.second === null && second.second === null && second.stop - second.start === width && apart === width;
-  return plain && canPair(draft, apart, first.start) ? sliceOf(draft, first.start, first.stop, second.start) : null;
+  return plain && canPair(draft, apart, first.start)
+    ? sliceOf(draft.members, first.start, first.stop, second.start)
+    : null;
 }
 
 /** Whether columns `apart` columns apart can be paired, from `start` on. */
@@ -30,8 +32,8 @@ export function canPair(draft: Draft, apart: number, start: number): boolean {
 
 /** The distance between paired columns; 0: columns are in their order. */
 export function pairsOf(draft: Draft): number {
-  const [rotary] = opsOf(draft, "rotary");
-  if (rotary) return rotary.width / 2;
+  const apart = draft.ops.find((op) => op.pairs > 0)?.pairs;
+  if (apart) return apart;
   const pair = [...draft.members.values()].find((s) => s.second !== null);
   return pair ? pair.second! - pair.start : 0;
 }
@@ -39,8 +41,7 @@ export function pairsOf(draft: Draft): number {
 /** The accumulators of a slice: in a pair, the first has number 0 and the second 1. */
 export function accumulatorsOf(draft: Draft, slice: ColumnSlice): ReadonlyMap<Node, number> {
   const accumulators = new Map<Node, number>();
-  for (const [node, own] of draft.members) {
-    if (isPointwise(node)) continue;
+  for (const [node, own] of draft.accumulators) {
     if (own === slice || (slice.second !== null && own.start === slice.start)) accumulators.set(node, 0);
     else if (slice.second !== null && own.start === slice.second) accumulators.set(node, 1);
   }

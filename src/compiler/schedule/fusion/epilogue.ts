@@ -20,8 +20,8 @@ export interface ColumnSlice {
 
 /** An epilogue of a slice. A slice may have several, in the order of execution. */
 export interface Epilogue {
-  /** `store`: in its own memory; `column store`: in its columns of the product's memory. */
-  readonly kind: "store" | "column store" | "rotary" | "cache write" | "scatter" | "row sum";
+  /** Where it stores its value: in the value's own memory, in columns of the product's, or as something else. */
+  readonly stores: "own" | "columns" | "other";
   /** The value whose elements it receives. */
   readonly value: Node;
   /** The nodes it computes. */

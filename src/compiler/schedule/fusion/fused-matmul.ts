@@ -216,10 +216,10 @@ function updatedBy(
   const [first, ...others] = worked;
   if (!first || first.columns.slice.second !== null) return [];
   const { epilogues } = first.columns;
-  if (epilogues.some((e) => e.kind === "rotary" || e.kind === "column store")) return [];
+  if (epilogues.some((e) => e.stores === "columns")) return [];
   const elsewhere = new Set([weight, ...valuesOf([...loaded, ...others.map((w) => w.expression)])]);
-  return epilogues.flatMap(({ kind, value }) => {
-    if (kind !== "store") return [];
+  return epilogues.flatMap(({ stores, value }) => {
+    if (stores !== "own") return [];
     const state = updatedState(value, first.expression, options);
     return [state && !elsewhere.has(state) ? state : null];
   });
@@ -231,5 +231,5 @@ function isPlainStore(slices: readonly BoundColumns[], columns: number): boolean
   if (!only || more.length > 0 || only.expression.operations.length > 0) return false;
   const { slice, epilogues } = only.columns;
   const [first, ...others] = epilogues;
-  return others.length === 0 && first?.kind === "store" && slice.start === 0 && slice.stop === columns;
+  return others.length === 0 && first?.stores === "own" && slice.start === 0 && slice.stop === columns;
 }

@@ -6,64 +6,37 @@ import type { Views } from "../addressing/views.js";
 import type { Consumers, RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import type { ColumnSlice, Epilogue } from "./epilogue.js";
-import type { Layout } from "../addressing/layout.js";
 import type { ScoreTunings } from "../tunings/scores.js";
 import type { Inlined } from "./inline.js";
 
-/** The product's accumulators, or a slice of their columns. */
-export interface Accumulator {
-  readonly kind: "accumulator";
+/** A node that has joined the fusion of a product, with all facts that the fusion needs of it. */
+export interface FusedOp {
+  readonly kind: EpilogueKind;
   readonly node: Node;
+  /** The reader by which the fusion found it: its node, or a view between its value and its node. */
+  readonly reader: Node;
+  /** The value of the fusion whose elements it receives; its node if other ops may read that: a *member*. */
+  readonly value: Node;
   readonly slice: ColumnSlice;
-}
-/** A pointwise operator on values of a slice, and what it inlines for its other operands. */
-export interface Pointwise {
-  readonly kind: "pointwise";
-  readonly node: Node;
-  readonly slice: ColumnSlice;
-  readonly inlined: Inlined;
-}
-/**
- * Rotary embedding of the heads of `of`, a value of a slice; the rotated heads are stored in the product's memory or in
- * a cache.
- */
-export interface Rotary {
-  readonly kind: "rotary";
-  readonly node: Node<"rope">;
-  readonly of: Node;
-  readonly slice: ColumnSlice;
-  /** Width of a head. */
-  readonly width: number;
-  /** The layout of the heads in the product's memory, and the layout if the slice has its own memory. */
-  readonly layout: Omit<Layout, "value">;
-  readonly alone: Omit<Layout, "value"> | null;
-}
-/** KV-cache write of the rows of a slice, rotated if the slice is. */
-export interface CacheWrite {
-  readonly kind: "cache write";
-  readonly node: Node<"set">;
-  readonly of: Node;
-  readonly slice: ColumnSlice;
-}
-/** A sum over all columns of each row, stored as one partial sum for each panel. */
-export interface RowSum {
-  readonly kind: "row sum";
-  readonly node: Node<"sum">;
-  readonly slice: ColumnSlice;
-}
-/** Whole rows of the product added to, or set in, rows of another value. */
-export interface Scatter {
-  readonly kind: "scatter";
-  readonly node: Node<"put" | "set">;
-  readonly of: Node;
-  readonly slice: ColumnSlice;
-  /** For each row sum, the set that stores it in place of the old sum of the same row. */
-  readonly sets: ReadonlyMap<Node, Node<"set">>;
+  /** All nodes that the kernel computes with it, but for those that it inlines. */
+  readonly nodes: readonly Node[];
+  /** What the kernel inlines for operands from outside the fusion; null: nothing. */
+  readonly inlined: Inlined | null;
+  /** The distance of the columns that it pairs; 0: none. */
+  readonly pairs: number;
+  /** The scatters that it performs in place: rows of each one's input 0 are overwritten. */
+  readonly rows: readonly Node<"put" | "set">[];
+  /** Null if it has none: `stores.ts` stores members, and the epilogue of another op may include this op's work. */
+  readonly epilogue: (draft: Draft) => Epilogue | null;
 }
 
-/** A node that has joined the fusion of a product. */
-export type FusedOp = Accumulator | Pointwise | Rotary | CacheWrite | RowSum | Scatter;
-export type OpOf<K extends FusedOp["kind"]> = Extract<FusedOp, { readonly kind: K }>;
+/** A kind of epilogue. One file has all its facts; `epilogues.ts` lists the kinds. */
+export interface EpilogueKind<O extends FusedOp = FusedOp> {
+  /** Whether it joins after all others, since it depends on all readers of its value. */
+  readonly last: boolean;
+  /** The op by which a node joins the draft; null if it cannot join. */
+  readonly match: (node: Node, draft: Draft) => O | null;
+}
 
 /** A fusion under construction. */
 export interface Draft {
@@ -73,9 +46,11 @@ export interface Draft {
   readonly lead: readonly Size[];
   /** The computation of input a; null where a is read from memory. */
   readonly prologue: Inlined | null;
+  /** The product, and slices of its columns. */
+  readonly accumulators: ReadonlyMap<Node, ColumnSlice>;
   /** In the order of joining. */
   readonly ops: readonly FusedOp[];
-  /** Accumulators and pointwise operators, with the slice of each. */
+  /** Accumulators, and nodes of ops that other ops may read, with the slice of each. */
   readonly members: ReadonlyMap<Node, ColumnSlice>;
   readonly options: FusionOptions;
 }
@@ -116,22 +91,27 @@ export interface Fusion {
   readonly pairs: number;
   /** All nodes that the kernel computes; the product is first. */
   readonly nodes: ReadonlySet<Node>;
-  /** What the kernel reads beside a and b, for pointwise operators and rotations. */
+  /** What the kernel reads for the operations that it inlines after its sums. */
   readonly reads: ReadonlySet<Node>;
 }
 
-export const opsOf = <K extends FusedOp["kind"]>({ ops }: Pick<Draft, "ops">, kind: K): readonly OpOf<K>[] =>
-  ops.filter((op): op is OpOf<K> => op.kind === kind);
+/** The ops of a kind. */
+export const opsOf = <O extends FusedOp>({ ops }: Pick<Draft, "ops">, kind: EpilogueKind<O>): readonly O[] =>
+  ops.filter((op): op is O => op.kind === kind);
+
 /** The same fusion with other ops. */
-export function withOps(draft: Draft, ops: readonly FusedOp[]): Draft {
-  const members = ops.flatMap((op) =>
-    op.kind === "accumulator" || op.kind === "pointwise" ? [[op.node, op.slice] as const] : [],
-  );
-  return { ...draft, ops, members: new Map(members) };
+export function withOps(draft: Omit<Draft, "ops" | "members">, ops: readonly FusedOp[]): Draft {
+  const values = ops.flatMap((op) => (op.value === op.node ? [[op.node, op.slice] as const] : []));
+  return { ...draft, ops, members: new Map([...draft.accumulators, ...values]) };
 }
 
 /** The slice of a range of columns; ops on the same columns share one object. */
-export function sliceOf({ members }: Draft, start: number, stop: number, second: number | null = null): ColumnSlice {
+export function sliceOf(
+  members: ReadonlyMap<Node, ColumnSlice>,
+  start: number,
+  stop: number,
+  second: number | null = null,
+): ColumnSlice {
   const known = [...members.values()].find((s) => s.start === start && s.stop === stop && s.second === second);
   return known ?? { start, stop, second };
 }
@@ -142,17 +122,15 @@ export const isWhole = ({ columns }: Pick<Draft, "columns">, slice: ColumnSlice 
 /**
  * Whether no other slice overlaps this one, so that its values may be stored in its columns of the product's memory.
  */
-export const isApart = (draft: Draft, slice: ColumnSlice): boolean =>
-  opsOf(draft, "accumulator").every(
-    ({ node, slice: s }) => node === draft.product || s === slice || s.stop <= slice.start || s.start >= slice.stop,
+export const isApart = ({ product, accumulators }: Draft, slice: ColumnSlice): boolean =>
+  [...accumulators].every(
+    ([node, s]) => node === product || s === slice || s.stop <= slice.start || s.start >= slice.stop,
   );
 
-/**
- * Whether a value of the slice is rotated or written to a cache already: the kernel can do that with only one value of
- * a slice.
- */
+/** Whether the op is one that the kernel can do with only one value of a slice. */
+export const settles = ({ pairs, rows }: FusedOp): boolean => pairs > 0 || rows.length > 0;
 export const isSettled = ({ ops }: Draft, slice: ColumnSlice | undefined): boolean =>
-  ops.some((op) => (op.kind === "rotary" || op.kind === "cache write") && op.slice === slice);
+  ops.some((op) => op.slice === slice && settles(op));
 
 /** The node that a chain of structure views. */
 export function baseOf(node: Node, { consumers }: FusionOptions): Node {
@@ -164,8 +142,12 @@ export function baseOf(node: Node, { consumers }: FusionOptions): Node {
 /** Operators that the kernel computes after its sums. */
 export const operationsOf = (draft: Draft): readonly Node[] => [
   ...draft.members.keys(),
-  ...opsOf(draft, "pointwise").flatMap((op) => [...op.inlined.operations]),
+  ...draft.ops.flatMap((op) => [...(op.inlined?.operations ?? [])]),
 ];
+
+/** The values whose rows the kernel overwrites. */
+export const overwritten = ({ ops, options }: Draft): readonly Node[] =>
+  ops.flatMap((op) => op.rows.map((row) => baseOf(row.inputs[0], options)));
 
 /** Whether the product itself reads x, whose rows other invocations write. */
 export function loads({ product, prologue, options }: Draft, x: Node): boolean {
@@ -181,16 +163,17 @@ export function isFreeFor(draft: Draft, { inputs: [x] }: Node<"set">): boolean {
   return (
     !loads(draft, x) &&
     operationsOf(draft).every((n) => n.inputs.every((input) => baseOf(input, options) !== base)) &&
-    opsOf(draft, "cache write").every((op) => baseOf(op.node.inputs[0], options) !== base)
+    !overwritten(draft).includes(base)
   );
 }
 
-/** Whether `reader`, a node of the fusion, reads `value`. */
-export function isReadBy(draft: Draft, reader: Node, value: Node): boolean {
-  return (
-    draft.members.has(reader) ||
-    draft.ops.some((op) =>
-      op.kind === "scatter" || op.kind === "row sum" ? op.node === reader : op.kind === "rotary" && op.of === value,
-    )
-  );
-}
+/** Whether a value has a reader in the fusion. */
+export const isRead = (draft: Draft, value: Node): boolean =>
+  draft.options.consumers.direct(value).some((reader) => isInside(draft, reader));
+
+/** Whether the kernel must store a value: the caller needs it, or a reader is not in the fusion. */
+export const isStored = (draft: Draft, value: Node): boolean =>
+  draft.options.required.has(value) || draft.options.consumers.direct(value).some((reader) => !isInside(draft, reader));
+
+const isInside = ({ members, ops }: Draft, reader: Node): boolean =>
+  members.has(reader) || ops.some((op) => op.reader === reader);

@@ -8,20 +8,33 @@ import type { Extents } from "../analysis/extents.js";
 import { viewed, type Layout } from "../addressing/layout.js";
 import { canPair, columnIn, overPairs, withinSlice } from "./column-pairs.js";
 import type { Epilogue, SliceText, TakenText } from "./epilogue.js";
-import { isApart, isSettled, isWhole, opsOf, type CacheWrite, type Draft, type Rotary } from "./fusion.js";
-import type { StorePlace } from "./pointwise.js";
+import { isApart, isSettled, isWhole, opsOf, type Draft, type EpilogueKind, type FusedOp } from "./fusion.js";
+import { rowSum } from "./row-sums.js";
 import { scatterBindings, scatterPlace, type ScatterPlace } from "./scatter.js";
+import type { StorePlace } from "./stores.js";
 import { fieldsOf, inside } from "./taken-ahead.js";
 
+/** The rotated heads are stored in the product's memory, or in a cache. */
+interface Rotary extends FusedOp {
+  readonly node: Node<"rope">;
+  /** Width of a head. */
+  readonly width: number;
+  /** The layout of the heads in the product's memory, and the layout if the slice has its own memory. */
+  readonly layout: Omit<Layout, "value">;
+  readonly alone: Omit<Layout, "value"> | null;
+}
+
+export const rotary: EpilogueKind<Rotary> = { last: false, match };
+
 /** `head`: structure between a slice and its rotation. */
-export function matchRotary(head: Node, draft: Draft): Rotary | null {
+function match(head: Node, draft: Draft): Rotary | null {
   if (!isView(head)) return null;
   const { product, lead, options } = draft;
   const { consumers, required, scheduledAt, extents, position } = options;
   const of = head.inputs[0];
   const slice = draft.members.get(of);
   if (!slice || slice.second !== null || required.has(of) || isSettled(draft, slice)) return null;
-  if (isWhole(draft, slice) && opsOf(draft, "row sum").length > 0) return null;
+  if (isWhole(draft, slice) && opsOf(draft, rowSum).length > 0) return null;
   const found = rotationBehind(head, draft);
   if (!found) return null;
   const { node, chain } = found;
@@ -40,25 +53,41 @@ export function matchRotary(head: Node, draft: Draft): Rotary | null {
     width,
     extents,
   );
-  return { kind: "rotary", node, of, slice, width, layout, alone };
+  const op: Rotary = {
+    kind: rotary,
+    node,
+    reader: head,
+    value: of,
+    slice,
+    nodes: [node],
+    inlined: null,
+    pairs: width / 2,
+    rows: [],
+    width,
+    layout,
+    alone,
+    epilogue: (within) => epilogue(op, within),
+  };
+  return op;
 }
 
-/** `cached`: where the rotated heads are written to a cache. */
-export function rotary({ node, of, width, layout }: Rotary, cached: CacheWrite | null, product: Node): Epilogue {
+function epilogue({ node, value: of, slice: own, width, layout }: Rotary, { product, ops }: Draft): Epilogue {
   const [, positions, table] = node.inputs;
-  const written = cached ? scatterBindings(cached.node) : { reads: [], writes: [product] };
+  /** Where the rotated heads are written to a cache. */
+  const cached = ops.find((op) => op.slice === own && op.rows.length > 0)?.rows[0];
+  const written = cached ? scatterBindings(cached) : { reads: [], writes: [product] };
   return {
-    kind: "rotary",
+    stores: cached ? "other" : "columns",
     value: of,
-    nodes: cached ? [node, cached.node] : [node],
+    nodes: cached ? [node, cached] : [node],
     buffers: { ...written, reads: [positions, table, ...written.reads] },
     reads: [positions, table],
-    rows: cached ? [cached.node] : [],
+    rows: cached ? [cached] : [],
     sums: [],
     bind(results, slice) {
       if (!cached) results.rotated(node, layout);
       const into = cached
-        ? scatterPlace(cached.node, results, slice)
+        ? scatterPlace(cached, results, slice)
         : { result: results.shared(), stride: results.columns, offset: slice.start };
       const [atPositions, angles] = [results.input(positions), results.input(table)];
       return {
@@ -66,7 +95,7 @@ export function rotary({ node, of, width, layout }: Rotary, cached: CacheWrite |
         result: into.result,
         key: `rotary ${JSON.stringify([atPositions, angles, width, into])}`,
         inputsInWords: [angles],
-        resultInWords: cached !== null,
+        resultInWords: cached !== undefined,
         wgsl: (text) => rotatedPairs({ positions: atPositions, angles, width, into }, text),
         taking: (text) => takenPairs({ positions: atPositions, angles, width, into }, text),
         takingAhead: (text) => takenPair({ positions: atPositions, angles, width, into }, text),
@@ -74,7 +103,7 @@ export function rotary({ node, of, width, layout }: Rotary, cached: CacheWrite |
     },
     print({ ref, computed }) {
       const text = `rotate ${computed(node)} of ${ref(of)}, heads of ${width}`;
-      return cached ? `${text}, cache write ${computed(cached.node)}` : text;
+      return cached ? `${text}, cache write ${computed(cached)}` : text;
     },
   };
 }

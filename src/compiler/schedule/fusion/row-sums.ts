@@ -3,24 +3,44 @@
 import { isOp, type Node } from "../../ir/graph.js";
 import { packedAxis } from "../../ir/typing.js";
 import type { Epilogue } from "./epilogue.js";
-import { isSettled, isWhole, opsOf, type Draft, type RowSum } from "./fusion.js";
+import { isSettled, isWhole, opsOf, type Draft, type EpilogueKind, type FusedOp } from "./fusion.js";
+
+interface RowSum extends FusedOp {
+  readonly node: Node<"sum">;
+}
+
+export const rowSum: EpilogueKind<RowSum> = { last: false, match };
 
 const MOST_SUMS = 4;
 
-export function matchRowSum(node: Node, draft: Draft): RowSum | null {
+function match(node: Node, draft: Draft): RowSum | null {
   if (!isOp(node, "sum")) return null;
   const { required, sumsOver } = draft.options;
   const slice = draft.members.get(node.inputs[0]);
   const along = node.attrs.axes.length === 1 && node.attrs.axes[0] === draft.lead.length;
   if (!slice || isSettled(draft, slice) || !isWhole(draft, slice)) return null;
-  const full = opsOf(draft, "row sum").length === MOST_SUMS;
+  const full = opsOf(draft, rowSum).length === MOST_SUMS;
   if (sumsOver === null || !along || full || required.has(node) || node.types[0]!.dtype !== "f32") return null;
-  return canBePartial(node, draft) ? { kind: "row sum", node, slice } : null;
+  if (!canBePartial(node, draft)) return null;
+  return {
+    kind: rowSum,
+    node,
+    reader: node,
+    value: node.inputs[0],
+    slice,
+    nodes: [node],
+    inlined: null,
+    pairs: 0,
+    rows: [],
+    epilogue: ({ ops }) => epilogue(node, ops.flatMap((op) => op.nodes).find((n) => isSetOf(n, node)) ?? null),
+  };
 }
 
+const isSetOf = (node: Node, sum: Node): node is Node<"set"> => isOp(node, "set") && node.inputs[2] === sum;
+
 /** `set`: the set by which sums of scattered rows replace the old sums. */
-export const rowSum = ({ node }: RowSum, set: Node<"set"> | null): Epilogue => ({
-  kind: "row sum",
+const epilogue = (node: Node<"sum">, set: Node<"set"> | null): Epilogue => ({
+  stores: "other",
   value: node.inputs[0],
   nodes: set ? [node, set] : [node],
   buffers: { reads: [], writes: [node] },

@@ -13,14 +13,17 @@ import {
   operationsOf,
   opsOf,
   type Draft,
-  type Scatter,
+  type EpilogueKind,
+  type FusedOp,
 } from "./fusion.js";
-import { wordOf } from "./pointwise.js";
 import type { Results } from "./results.js";
-import { canBePartial } from "./row-sums.js";
+import { canBePartial, rowSum } from "./row-sums.js";
+import { wordOf } from "./stores.js";
 
-/** Matched after all other ops have joined, since it depends on all readers of the scattered rows. */
-export function matchScatter(node: Node, draft: Draft): Scatter | null {
+/** The sets of its row sums are among its nodes. */
+export const scatter: EpilogueKind = { last: true, match };
+
+function match(node: Node, draft: Draft): FusedOp | null {
   if (!isScatter(node)) return null;
   const { consumers, scheduledAt, isAssigned, position } = draft.options;
   const before = position(draft.product);
@@ -30,27 +33,30 @@ export function matchScatter(node: Node, draft: Draft): Scatter | null {
   if (!fits || isAssigned(node) || scheduledAt(x) >= before || scheduledAt(index) >= before || isSettled(draft, slice))
     return null;
   const within = (r: Node): boolean =>
-    r === node || draft.members.has(r) || opsOf(draft, "row sum").some((op) => op.node === r);
+    r === node || draft.members.has(r) || opsOf(draft, rowSum).some((op) => op.node === r);
   if (!consumers.isInlinedByAll(of, within)) return null;
   // A separate kernel for these rows would run later, after all other reads of x.
   const alone = consumers.isInlinedByAll(of, (r) => r === node);
   if (!alone && consumers.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before)))
     return null;
   if (loads(draft, x) || !readsOnlyAt(x, index, draft)) return null;
-  const sets = opsOf(draft, "row sum").flatMap((op) =>
-    setOf(op.node, node, draft).map((set) => [op.node, set] as const),
-  );
-  return { kind: "scatter", node, of, slice: slice!, sets: new Map(sets) };
+  return {
+    kind: scatter,
+    node,
+    reader: node,
+    value: of,
+    slice: slice!,
+    nodes: [...opsOf(draft, rowSum).flatMap((op) => setOf(op.node, node, draft)), node],
+    inlined: null,
+    pairs: 0,
+    rows: [node],
+    epilogue: () => ({ ...scattered(node, of), print: ({ computed }) => `scatter ${computed(node)}` }),
+  };
 }
 
-export const scatter = ({ node, of }: Scatter): Epilogue => ({
-  ...scattered(node, of),
-  kind: "scatter",
-  print: ({ computed }) => `scatter ${computed(node)}`,
-});
-
-/** What scatters and cache writes have in common. */
-export const scattered = (node: Node<"put" | "set">, of: Node): Omit<Epilogue, "kind" | "print"> => ({
+/** The epilogue of scatters and of cache writes, without its text. */
+export const scattered = (node: Node<"put" | "set">, of: Node): Omit<Epilogue, "print"> => ({
+  stores: "other",
   value: of,
   nodes: [node],
   buffers: scatterBindings(node),
