@@ -1,11 +1,12 @@
 // Writes a checkpoint with block-quantized weights of products and tables. Node only.
 import { countOf } from "../../ground/base/collections.js";
 import { compile } from "../../compiler/compile.js";
+import { BLOCKS_OF, type BlockEncoding } from "../../runtime/program/encodings/block-file.js";
 import { asProgramWeight } from "../../runtime/program/program.js";
 import { readWeight } from "../../runtime/index.js";
 import { saveWeights } from "../../runtime/node.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
-import { BLOCKS_OF, pathsInBlocks } from "../../runtime/weights/stored.js";
+import { pathsInBlocks } from "../../runtime/weights/stored.js";
 import { CheckpointError } from "../families/errors.js";
 import type { OpenedModel } from "../open.js";
 import { expectFree, floatsLike, noWeights, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
@@ -23,7 +24,7 @@ export interface Quantized {
  * blocks (`Precision`) keep the checkpoint's type, if it has one. It appears complete or not at all. Throws
  * CheckpointError and WeightsError.
  */
-export async function quantizeModel(from: OpenedModel, output: string, weightsAs: "q8" | "q4"): Promise<Quantized> {
+export async function quantizeModel(from: OpenedModel, output: string, weightsAs: BlockEncoding): Promise<Quantized> {
   expectFree(output);
   const { path, source, weights: file } = from;
   if (file === null) throw noWeights(path);

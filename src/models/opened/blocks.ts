@@ -1,12 +1,13 @@
 // Finds out whether a model's weights are stored in blocks that devices read unchanged.
 import { compile } from "../../compiler/compile.js";
 import { WeightsError } from "../../runtime/device/errors.js";
-import { isBlockType } from "../../runtime/program/encodings/block-file.js";
-import { BLOCKS_OF } from "../../runtime/weights/stored.js";
+import {
+  BLOCK_ENCODINGS,
+  BLOCKS_OF,
+  isBlockType,
+  type BlockEncoding,
+} from "../../runtime/program/encodings/block-file.js";
 import type { OpenedModel } from "../open.js";
-
-/** The type of weights in memory by which a device reads the blocks of a checkpoint unchanged. */
-export type InBlocks = keyof typeof BLOCKS_OF;
 
 /** The choice of a model in the source, and its parameters. */
 export interface BlocksChoice {
@@ -16,8 +17,8 @@ export interface BlocksChoice {
 
 /** The weights of a file, some of which are in blocks. */
 export interface BlocksFound {
-  /** The type in which devices read those. */
-  readonly form: InBlocks;
+  /** The type of weights in memory by which a device reads these blocks unchanged. */
+  readonly form: BlockEncoding;
   /** Whether the file has all weights in it that a device would read so. */
   readonly all: boolean;
 }
@@ -32,9 +33,9 @@ export async function blocksOf(from: OpenedModel, { model, set = {} }: BlocksCho
   try {
     const opened = await weights.source();
     const types = new Set([...opened.tensors.values()].map(({ dtype }) => dtype).filter(isBlockType));
-    const form = (["q8", "q4"] as const).find((name) => types.has(BLOCKS_OF[name]));
+    const form = BLOCK_ENCODINGS.findLast((name) => types.has(BLOCKS_OF[name]));
     if (form === undefined) return null;
-    const some: BlocksFound = { form: types.has(BLOCKS_OF.q4) ? "q4" : "q8", all: false };
+    const some: BlocksFound = { form, all: false };
     if (types.size > 1) return some;
     const { source, read } = from;
     const options = { file: source.file, read, set, precision: { weights: form }, ...(model && { model }) };

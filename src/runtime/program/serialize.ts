@@ -1,6 +1,6 @@
 // Serializes programs: prints them as readable JSON, and reads them back as untrusted input.
 import { DTYPES, isFloat, type DType } from "../../ground/base/dtype.js";
-import { ENCODING_NAMES } from "./encodings/index.js";
+import { ENCODING_NAMES, encodings } from "./encodings/index.js";
 import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
@@ -41,16 +41,7 @@ import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
 import { readMatrices, readSubgroupSize, readTarget } from "./read-target.js";
 import { FEATURES, ACTIVATION_TYPES, PINS, READS_TEXTURES, type Requirements } from "./target.js";
-import {
-  fitsTexture,
-  isPacked,
-  isTexture,
-  MOST_TEXTURES,
-  TEXELS,
-  TEXTURE_OF,
-  writesTo,
-  type TextureFormat,
-} from "./textures.js";
+import { fitsTexture, isPacked, isTexture, MOST_TEXTURES, TEXELS, writesTo, type TextureFormat } from "./textures.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -137,7 +128,7 @@ function checkTextures(program: Program, buffers: ReadonlySet<number>, at: Reade
   const held = new Map<number, ProgramWeightSlot[]>();
   for (const own of program.weights.flatMap((w) => w.slots)) held.set(own.slot, [...(held.get(own.slot) ?? []), own]);
   const holds = (format: TextureFormat, { form, layout }: ProgramWeightSlot): boolean =>
-    TEXTURE_OF[form] === format && layout.kind === "panels" && layout.columns % 4 === 0;
+    encodings[form].texture === format && layout.kind === "panels" && layout.columns % 4 === 0;
   for (const { access, slots } of program.steps.flatMap((s) =>
     s.kind === "dispatch" ? [{ access: program.kernels[s.kernel]!.access, slots: s.slots }] : [],
   )) {

@@ -1,6 +1,5 @@
 // Textures that kernels read: texels of eight or sixteen bytes, row by row of a fixed width. They hold weights, or rows
 // of a product that an earlier kernel has packed.
-import type { EncodingName } from "./encodings/index.js";
 
 /** Formats, with the bytes of a texel. */
 export const TEXELS = { rgba32float: 16, rg32uint: 8, rgba32uint: 16 } as const;
@@ -30,15 +29,6 @@ export const isPacked = (access: Access): access is "packed" | "packed_write" =>
 export const writesTo = (access: Access): boolean => access.includes("write");
 export const textureShape = (access: TextureAccess): TextureShape =>
   isPacked(access) ? { format: "rgba32float", width: PACKED_WIDTH } : { format: access, width: TEXTURE_WIDTH };
-
-/** The texture format of weights in panels. A texel holds what one load of a product reads in each encoding. */
-export const TEXTURE_OF: Readonly<Record<EncodingName, TextureFormat>> = {
-  word: "rgba32float",
-  f16: "rg32uint",
-  bf16: "rg32uint",
-  q8: "rgba32uint",
-  q4: "rgba32uint",
-};
 
 export const rowBytes = ({ format, width }: TextureShape): number => width * TEXELS[format];
 /** Whether a texture can hold `bytes` bytes of weights. */

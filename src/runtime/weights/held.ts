@@ -1,10 +1,8 @@
 // Refuses weights that the element type of a file does not hold.
 import { isFloat, type DType, type Words } from "../../ground/base/dtype.js";
-import type { EncodingName } from "../program/encodings/encoding.js";
+import { ENCODING_NAMES, encodings } from "../program/encodings/index.js";
 import { unheldIn } from "../program/encodings/held.js";
 import { WeightsError } from "../device/errors.js";
-
-const ENCODINGS: Readonly<Record<string, EncodingName>> = { F16: "f16", BF16: "bf16", Q8_0: "q8", Q4_0: "q4" };
 
 /** Throws WeightsError for the first number of a weight that a file of this element type does not hold. */
 export function expectHeld(
@@ -12,6 +10,7 @@ export function expectHeld(
   values: Words,
   type: string,
 ): void {
-  const unheld = isFloat(weight.dtype) ? unheldIn(weight, values, ENCODINGS[type] ?? "word") : null;
+  const encoding = ENCODING_NAMES.find((name) => encodings[name].file === type) ?? "word";
+  const unheld = isFloat(weight.dtype) ? unheldIn(weight, values, encoding) : null;
   if (unheld !== null) throw new WeightsError(unheld);
 }

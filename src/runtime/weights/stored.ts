@@ -1,7 +1,6 @@
 // Rounds a weight's values as a device stores them.
 import type { Words } from "../../ground/base/dtype.js";
-import { BLOCK, type BlockType } from "../program/encodings/block-file.js";
-import type { EncodingName } from "../program/encodings/encoding.js";
+import { BLOCK, type BlockEncoding } from "../program/encodings/block-file.js";
 import { rounded } from "../program/encodings/rounded.js";
 import type { Program, ProgramWeight } from "../program/program.js";
 
@@ -14,14 +13,8 @@ export function asStored({ slots }: Pick<ProgramWeight, "slots">, words: Words):
   return rounded[form](words, layout.kind === "panels" && !layout.transposed ? layout.width : 1);
 }
 
-/** The type of blocks in files that an encoding's are. */
-export const BLOCKS_OF = { q8: "Q8_0", q4: "Q4_0" } as const satisfies Partial<Record<EncodingName, BlockType>>;
-
 /** Whether a file can hold the weight in the blocks that kernels read: along its last axis, in all slots. */
-export function isInBlocks(
-  { slots, shape }: Pick<ProgramWeight, "slots" | "shape">,
-  form: keyof typeof BLOCKS_OF,
-): boolean {
+export function isInBlocks({ slots, shape }: Pick<ProgramWeight, "slots" | "shape">, form: BlockEncoding): boolean {
   const last = shape.length - 1;
   return (
     slots.length > 0 &&
@@ -35,7 +28,5 @@ export function isInBlocks(
 }
 
 /** Paths of a program's weights that a file can hold so. */
-export const pathsInBlocks = (
-  { weights }: Pick<Program, "weights">,
-  form: keyof typeof BLOCKS_OF,
-): ReadonlySet<string> => new Set(weights.flatMap((w) => (isInBlocks(w, form) ? [w.path] : [])));
+export const pathsInBlocks = ({ weights }: Pick<Program, "weights">, form: BlockEncoding): ReadonlySet<string> =>
+  new Set(weights.flatMap((w) => (isInBlocks(w, form) ? [w.path] : [])));

@@ -1,11 +1,13 @@
 // Builds a package that runs a model without the compiler. Equal inputs give equal files.
+import { isBlockEncoding } from "../../runtime/program/encodings/block-file.js";
+import { encodings } from "../../runtime/program/encodings/index.js";
 import type { Program } from "../../runtime/program/program.js";
 import { formatBytes } from "../../runtime/device/errors.js";
 import { expectHeld } from "../../runtime/weights/held.js";
 import { fileDtype, toBytes } from "../../runtime/weights/to-bytes.js";
 import { matchWeights, readWeight } from "../../runtime/weights/match.js";
 import type { WeightSource } from "../../runtime/weights/source.js";
-import { BLOCKS_OF, isInBlocks } from "../../runtime/weights/stored.js";
+import { isInBlocks } from "../../runtime/weights/stored.js";
 import { sha256 } from "../../generation/packaged/hash.js";
 import {
   DEFAULTS,
@@ -194,18 +196,15 @@ async function putWeights(
   return { shards, tensors };
 }
 
-/** File types of encodings narrower than a word. */
-const NARROW = { f16: "F16", bf16: "BF16", ...BLOCKS_OF } as const;
-
 /** The file type in which all programs read a weight, if it is narrower than a word; else null. */
 function typeRead(programs: Programs, path: string): string | null {
   const weights = programsIn(programs).flatMap(({ weights: all }) =>
     all.filter((w) => w.path === path && w.slots.length > 0),
   );
   const [form, ...others] = new Set(weights.flatMap((w) => w.slots.map((s) => s.form)));
-  if (form === undefined || form === "word" || others.length > 0) return null;
-  if ((form === "q8" || form === "q4") && !weights.every((w) => isInBlocks(w, form))) return null;
-  return NARROW[form];
+  if (form === undefined || others.length > 0) return null;
+  if (isBlockEncoding(form) && !weights.every((w) => isInBlocks(w, form))) return null;
+  return encodings[form].file;
 }
 
 /** The checkpoint's own bytes if one tensor holds the weight. If several tensors do, they are read and compared. */

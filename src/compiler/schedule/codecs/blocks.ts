@@ -1,11 +1,11 @@
 // Codecs of blocks that share a scale (program/encodings/block-packing.ts), which say how integers and scales lie.
 import { invariant } from "../../../ground/base/invariant.js";
-import { BLOCK } from "../../../runtime/program/encodings/block-file.js";
+import { BLOCK, BLOCK_BITS, BLOCKS_OF, type BlockEncoding } from "../../../runtime/program/encodings/block-file.js";
 import type { Codec } from "./codec.js";
 import { inBuffer, type Elements } from "./elements.js";
 
-export function blocks(encoding: "q8" | "q4"): Codec {
-  const bits = encoding === "q8" ? 8 : 4;
+export function blocks(encoding: BlockEncoding): Codec {
+  const bits = BLOCK_BITS[BLOCKS_OF[encoding]];
   /** Rows of a block of which 16 bytes hold four columns. */
   const rows = 32 / bits;
   /** Words before the scales; those of a block are half a word more than its integers. */

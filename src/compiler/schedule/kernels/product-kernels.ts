@@ -1,7 +1,8 @@
 // The kernels of a matrix product and their tiles: what each reads, computes and stores.
 import { invariant } from "../../../ground/base/invariant.js";
 import { blockStride } from "../../../runtime/program/program.js";
-import { TEXELS, TEXTURE_OF } from "../../../runtime/program/textures.js";
+import { encodings } from "../../../runtime/program/encodings/index.js";
+import { TEXELS } from "../../../runtime/program/textures.js";
 import type { Size } from "../../../ground/size/size.js";
 import { rounding, type Codec } from "../codecs/codec.js";
 import { inBuffer, inTexture } from "../codecs/elements.js";
@@ -238,9 +239,9 @@ function tiledStep(
   return vectorStep(kernel, context, product, { b, rows: 16 * rows, columns: 64 * vectors, fours: true });
 }
 
-/** Whether a product may round its operands to f16: it is allowed to, or an f16 holds the values of b, or nearly. */
+/** Whether a product may round its operands to f16: the options allow it, or f16 holds the values of b, or nearly. */
 export const takesHalves = (context: ProductContext): boolean =>
-  context.stored.rounds || ["f16", "q8", "q4"].includes(codecB(context).encoding);
+  context.stored.rounds || encodings[codecB(context).encoding].nearF16;
 
 function matrixStep(context: Context, product: Product, tuning: MatrixTuning): Step<Operand> {
   const { stored, loads, tunings } = context;
@@ -286,10 +287,9 @@ const bytesInTexture = ({ stored }: Context, b: Operand): number | null =>
 
 /** The kinds of operands that a product by a weight has. */
 export function kindsOf(context: Context, product: Product): ReadonlySet<OperandKind> {
-  const integers = ["q8", "q4"].includes(codecB(context).encoding);
   return new Set<OperandKind>([
     ...(takesHalves(context) ? ["rounding" as const] : []),
-    ...(integers ? ["quantized" as const] : []),
+    ...(codecB(context).matrix.scaled ? ["quantized" as const] : []),
     ...(bytesInTexture(context, panels(context, product)) === null ? ["buffered" as const] : []),
   ]);
 }
@@ -323,7 +323,7 @@ export function vectorStep(
   const { encoding, matrix } = codecB(context);
   const { element, block, rows, functions } = matrix;
   const bytes = bytesInTexture(context, tile.b);
-  const format = TEXTURE_OF[encoding];
+  const format = encodings[encoding].texture;
   if (bytes === null) kernel.read("b", element, tile.b);
   else kernel.texture("b", format, element, tile.b);
   const elements = bytes === null ? inBuffer("b") : inTexture("b", () => kernel.size(bytes / TEXELS[format]));

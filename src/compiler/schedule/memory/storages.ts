@@ -6,7 +6,7 @@ import { isOp, isScatter, type Node, type Origin } from "../../ir/graph.js";
 import { encodings, type EncodingName } from "../../../runtime/program/encodings/index.js";
 import { weightBytes, type PanelLayout, type WeightLayout } from "../../../runtime/program/program.js";
 import type { Target } from "../../../runtime/program/target.js";
-import { fitsTexture, TEXTURE_OF } from "../../../runtime/program/textures.js";
+import { fitsTexture } from "../../../runtime/program/textures.js";
 import { deviceDims, piecesOf, statesBehind, type KernelGraph } from "../kernel-graph.js";
 import { decodePanels, packPanels } from "../kernels/panels.js";
 import type { Operand, Stored, Work } from "../kernels/spec.js";
@@ -119,7 +119,7 @@ export function storeKernels(
     const form = encodingOf(decodes!);
     return (layout) => {
       const bytes = weightBytes(partsOf(weights, layout)[0]!, countOf(shapeOf(weights[0]!)), form);
-      return liesInPanels(layout, form) || !fitsTexture(bytes, TEXTURE_OF[form]) ? null : bytes;
+      return liesInPanels(layout, form) || !fitsTexture(bytes, encodings[form].texture) ? null : bytes;
     };
   };
   /** Equal kernels are created once. */

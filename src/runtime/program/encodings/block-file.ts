@@ -7,6 +7,12 @@ import { f16Values } from "../../../ground/base/f16.js";
 export const BLOCK_BITS = { Q8_0: 8, Q4_0: 4 } as const;
 export type BlockType = keyof typeof BLOCK_BITS;
 
+/** Encodings in blocks, with the type of files that has the same blocks; the largest blocks first. */
+export const BLOCKS_OF = { q8: "Q8_0", q4: "Q4_0" } as const satisfies Record<string, BlockType>;
+export type BlockEncoding = keyof typeof BLOCKS_OF;
+export const BLOCK_ENCODINGS = Object.keys(BLOCKS_OF) as readonly BlockEncoding[]; // the keys of a constant table
+export const isBlockEncoding = (name: string): name is BlockEncoding => Object.hasOwn(BLOCKS_OF, name);
+
 export const isBlockType = (type: string): type is BlockType => Object.hasOwn(BLOCK_BITS, type);
 
 /** Values per block, and bytes of the scale. */

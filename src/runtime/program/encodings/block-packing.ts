@@ -7,7 +7,7 @@
 // the integers are in the order of the values. Scales are in the order of the blocks' first values.
 import type { Words } from "../../../ground/base/dtype.js";
 import { f16Values, roundToF16, toF16 } from "../../../ground/base/f16.js";
-import { BLOCK } from "./block-file.js";
+import { BLOCK, type BlockEncoding } from "./block-file.js";
 import type { Pack, Packer, WritePiece } from "./encoding.js";
 
 /** Integers of `bits` bits, from −2^(bits − 1) on. */
@@ -24,7 +24,7 @@ export interface Blocks {
 export const BLOCKS = {
   q8: { bits: 8, tops: [127] },
   q4: { bits: 4, tops: [-8, -8.5, -7.5, -7, 7] },
-} as const satisfies Record<string, Blocks>;
+} as const satisfies Record<BlockEncoding, Blocks>;
 
 export const packBlocks =
   (blocks: Blocks): Pack =>

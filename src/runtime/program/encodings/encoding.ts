@@ -1,5 +1,7 @@
 // The interface of an encoding: the layout of its values in memory, and how the runtime packs a weight.
 import type { Words } from "../../../ground/base/dtype.js";
+import type { TextureFormat } from "../textures.js";
+import type { BlockType } from "./block-file.js";
 
 export const ENCODING_NAMES = ["word", "f16", "bf16", "q8", "q4"] as const;
 export type EncodingName = (typeof ENCODING_NAMES)[number];
@@ -7,6 +9,12 @@ export type EncodingName = (typeof ENCODING_NAMES)[number];
 export interface Encoding {
   /** A block: the number of values that are stored together, and their bytes, including shared data such as a scale. */
   readonly block: { readonly values: number; readonly bytes: number };
+  /** The type of files with the same values; null: the file's name of the weight's own type. */
+  readonly file: "F16" | "BF16" | BlockType | null;
+  /** The format of weights in panels as a texture: a texel holds what one load of a product reads. */
+  readonly texture: TextureFormat;
+  /** Whether f16 holds the values, exactly or nearly, so that matrix units may multiply them in f16. */
+  readonly nearF16: boolean;
   /** Loads the packer of slots. Asynchronous, since rarely needed packers are separate modules. */
   readonly packing: () => Promise<Pack>;
 }

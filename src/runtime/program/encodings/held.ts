@@ -1,5 +1,6 @@
 // Finds numbers that overflow to infinity in a storage type, or that spoil their block.
 import type { Words } from "../../../ground/base/dtype.js";
+import { isBlockEncoding } from "./block-file.js";
 import type { EncodingName } from "./encoding.js";
 
 /**
@@ -24,8 +25,7 @@ export function unheldIn(
   type: EncodingName,
 ): string | null {
   const beyond = BEYOND[type];
-  const inBlocks = type === "q8" || type === "q4";
-  const at = values.findIndex((x: number) => !(Math.abs(x) < beyond) && (inBlocks || Number.isFinite(x)));
+  const at = values.findIndex((x: number) => !(Math.abs(x) < beyond) && (isBlockEncoding(type) || Number.isFinite(x)));
   if (at < 0) return null;
   const value = values[at]!;
   const remedy = !Number.isFinite(value) ? "" : type === "bf16" ? ": f32 does" : ": bf16 and f32 do";

@@ -1,12 +1,13 @@
 // `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint or a
 // folder, stored otherwise.
 import { countOf } from "../../../ground/base/collections.js";
+import { BLOCKS_OF, isBlockEncoding } from "../../../runtime/program/encodings/block-file.js";
 import { asProgramWeight, type ProgramWeight } from "../../../runtime/program/program.js";
 import { initialWeightsInTurns } from "../../../runtime/weights/init.js";
 import { readWeight, type Words } from "../../../runtime/index.js";
 import { saveWeights, type SaveOptions } from "../../../runtime/node.js";
 import { readingInTurns } from "../../../runtime/weights/in-turns.js";
-import { BLOCKS_OF, pathsInBlocks } from "../../../runtime/weights/stored.js";
+import { pathsInBlocks } from "../../../runtime/weights/stored.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { tellLost } from "../source/trained.js";
 import { turn } from "../terminal/ending.js";
@@ -75,7 +76,7 @@ async function storedAs(
   { weightsAs: type, ...flags }: Flags<typeof weightCommands.init>,
 ): Promise<Pick<SaveOptions, "floats" | "quantized">> {
   if (type === undefined) return {};
-  if (type !== "q8" && type !== "q4") return { floats: FLOATS[type] };
+  if (!isBlockEncoding(type)) return { floats: FLOATS[type] };
   const { program } = await compileFile(opened, { ...flags, weightsAs: type }, { show: () => undefined });
   return { quantized: { type: BLOCKS_OF[type], paths: pathsInBlocks(program, type) } };
 }

@@ -1,13 +1,10 @@
 // Commands that create weights, checkpoints and packages.
+import { BLOCK_ENCODINGS } from "../../../runtime/program/encodings/block-file.js";
+import { WEIGHT_TYPES } from "../../../runtime/program/target.js";
 import { bytesOf } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";
 import type { AnyOption } from "./flags.js";
-
-/** Types of weights that are stored in blocks. */
-const IN_BLOCKS = ["q8", "q4"] as const;
-/** Types of weights in files. */
-const IN_FILES = ["f32", "f16", "bf16", ...IN_BLOCKS] as const;
 
 const ofOnnx = <O extends AnyOption>(option: O): O => {
   option.helpGroup("Of --to onnx:");
@@ -45,7 +42,7 @@ export const weightCommands = {
           "the type in which floats are written; q8 and q4: weights of products and tables as integers with scales " +
             "(default: as the model has them)",
         )
-        .choices(IN_FILES),
+        .choices(WEIGHT_TYPES),
       o.option("--paths", "key tensors by their paths, not by what `names` says"),
       o.set,
       o.model,
@@ -64,7 +61,7 @@ export const weightCommands = {
       o.required("-o, --output <folder>", "the folder to write, which opens as the checkpoint does"),
       o
         .option("--weights-as <type>", "q8: integers of eight bits, 34 bytes for 32 of them; q4: of four, 18 bytes")
-        .choices(IN_BLOCKS)
+        .choices(BLOCK_ENCODINGS)
         .default("q8"),
       o.json,
     ],
