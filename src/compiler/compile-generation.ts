@@ -19,7 +19,6 @@ import {
 } from "./lower/generation.js";
 import { SLOTS_INPUT } from "./lower/sequence-values.js";
 import { numbered as distinct } from "../language/check/unroll/inspect.js";
-import { optimize } from "./passes/index.js";
 import { PAGE, pagesOf, poolOf, SEQUENCES, SLOTS } from "../runtime/program/axes-of-generation.js";
 import {
   GENERATION_FORMAT,
@@ -94,11 +93,13 @@ export function generationModel(source: string, options: CompileGenerationOption
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
     const program = (graph: Graph): Program =>
       programFor({ graph, model, sources }, target, tunings, options.precision);
-    const draftOf = (name: "step" | "verify") => (): Program => program(optimize(made.draft![name], verify));
+    const draftOf = (name: DraftName) => (): Program => program(optimized(name, verify));
     return generationOf(made, model, program(graphs.prompt), () => program(graphs.step), draftOf);
   };
   return { forTarget, graphs, model, diagnostics, sources };
 }
+
+type DraftName = "draft" | "verify-draft";
 
 /** `makeStep` is called when the program is first read: the first token does not wait for it. */
 function generationOf(
@@ -106,7 +107,7 @@ function generationOf(
   { routes, observes }: Pick<Model, "routes" | "observes">,
   prompt: Program,
   makeStep: () => Program,
-  draftOf: (name: "step" | "verify") => () => Program,
+  draftOf: (name: DraftName) => () => Program,
 ): Generation {
   const step = once(makeStep);
   const { axes } = made.prompt;
@@ -155,9 +156,9 @@ function generationOf(
 /** The pools and slots of a generation whose caches lie in pages. */
 function pagedOf(
   { prompt: { states, inputs, outputs }, axes, draft }: GenerationGraphs,
-  draftOf: (name: "step" | "verify") => () => Program,
+  draftOf: (name: DraftName) => () => Program,
 ): PagedGeneration {
-  const [step, verify] = [once(draftOf("step")), once(draftOf("verify"))];
+  const [step, verify] = [once(draftOf("draft")), once(draftOf("verify-draft"))];
   return {
     draft: draft && {
       get step() {

@@ -8,7 +8,13 @@ import type { Entry, Model, Phase } from "../language/check/model.js";
 import type { Read } from "../language/check/names/files.js";
 import type { SourceFile } from "../language/diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
-import { generationGraphs, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
+import { GenerationError } from "./lower/generation-error.js";
+import {
+  generationGraphs,
+  type DraftGraphs,
+  type GenerationGraphs,
+  type GenerationOptions,
+} from "./lower/generation.js";
 import { lower } from "./lower/lower.js";
 import { optimize, type OptimizeOptions } from "./passes/index.js";
 import type { ProgramName } from "../runtime/program/names.js";
@@ -19,6 +25,8 @@ export interface ModelGraphs {
   readonly lowered: () => Graph;
   /** Prompt and step. Throws GenerationError where the model is no decoder of one token after another. */
   readonly generation: () => GenerationGraphs;
+  /** Drafting, with caches in pages. Throws GenerationError also if the model has no routed blocks to leave out. */
+  readonly drafting: () => DraftGraphs;
   /** The objective with a gradient for every weight. */
   readonly gradients: () => Graph;
   /** Gradients, clipping and optimiser. */
@@ -51,9 +59,15 @@ export const USUAL_STEP: StepOptions = {
 export function graphsOf(model: Model, options: GraphOptions = {}): ModelGraphs {
   const training = options.training ?? USUAL_STEP;
   const lowered = once(() => options.lowered ?? lower(model));
+  const generation = once(() => generationGraphs(lowered(), options.generation));
+  const paged = (): GenerationGraphs =>
+    options.generation?.caches === "pages"
+      ? generation()
+      : generationGraphs(lowered(), { ...options.generation, caches: "pages" });
   const graphs: ModelGraphs = {
     lowered,
-    generation: once(() => generationGraphs(lowered(), options.generation)),
+    generation,
+    drafting: once(() => paged().draft ?? noDraft()),
     gradients: once(() => withGradients(lowered(), model.weights)),
     training: once(() => trainStep(lowered(), model.weights, training)),
     microBatch: once(() => accumulateStep(lowered(), model.weights, training)),
@@ -61,6 +75,10 @@ export function graphsOf(model: Model, options: GraphOptions = {}): ModelGraphs 
     optimized: (name, passes) => optimize(recipes[name].graph(graphs), passes),
   };
   return graphs;
+}
+
+function noDraft(): never {
+  throw new GenerationError("a draft is made by the model without its routed blocks: this one has none to leave out");
 }
 
 export interface Recipe {
@@ -92,6 +110,13 @@ export const recipes: { readonly [N in ProgramName]: Recipe } = {
     "forward",
     "reads the token chosen before, and chooses the next",
     (g) => g.generation().step,
+  ),
+  draft: recipe("generate", "forward", "as `step`, by the model without its routed blocks", (g) => g.drafting().step),
+  "verify-draft": recipe(
+    "generate",
+    "forward",
+    "reads drafted tokens, and chooses a token after each",
+    (g) => g.drafting().verify,
   ),
   "train-step": recipe(
     "train",

@@ -1,4 +1,4 @@
-// The axes of the two programs of generation: their names, and their extents for sequences of a given length.
+// The axes of the programs of generation: their names, and their extents for sequences of a given length.
 import type { Axis } from "../../ground/size/axes.js";
 import { chosenFrom, declaredShare } from "../../ground/size/count-rules.js";
 import { toNumber } from "../../ground/numerics/rational.js";
@@ -22,8 +22,8 @@ export const poolOf = (axis: string): string => `${axis}.pool`;
 export const pagesOf = (axis: string): string => `${axis}.pages`;
 
 /**
- * Extents of the axes of `prompt` (`tokens` tokens of each sequence) or `step` (`tokens`: 1), for sequences with
- * `length` tokens after the run.
+ * Extents of the axes of a program that reads `tokens` tokens of each sequence, for sequences with `length` tokens after
+ * the run.
  */
 export function generationExtents(
   axes: readonly Axis[],
@@ -31,19 +31,27 @@ export function generationExtents(
   tokens: number,
   length: number,
 ): ReadonlyMap<string, number> {
-  const capacities = new Set(axes.map((a) => capacityOf(a.name)));
+  const isPaged = axes.some(({ name }) => name === SLOTS);
   const shares = new Map<string, number>();
+  /** Extents of the axes that caches add. */
+  const added = new Map([
+    [SEQUENCES, 1],
+    [SLOTS, sequences],
+  ]);
+  for (const axis of axes) {
+    const [parent, share] =
+      axis.role === "sequence" ? [chosenFrom(axis.count), declaredShare(axis.count)] : [null, null];
+    if (parent !== null && share) shares.set(axis.name, (shares.get(parent) ?? 1) * toNumber(share));
+    const rows = Math.max(1, Math.ceil(length * (shares.get(axis.name) ?? 1)));
+    const pages = Math.ceil(rows / PAGE);
+    added.set(capacityOf(axis.name), isPaged ? pages * PAGE : rows);
+    added.set(pagesOf(axis.name), pages).set(poolOf(axis.name), sequences * pages * PAGE);
+  }
   return new Map(
     axes.flatMap((axis): [string, number][] => {
-      if (axis.role === "batch") return [[axis.name, sequences]];
-      if (axis.role !== "sequence") return [];
-      const [parent, share] = [chosenFrom(axis.count), declaredShare(axis.count)];
-      if (parent !== null && share) shares.set(axis.name, (shares.get(parent) ?? 1) * toNumber(share));
-      if (axis.count.kind !== "input") return [];
-      if (axis.name === SEQUENCES) return [[axis.name, 1]];
-      if (!capacities.has(axis.name)) return [[axis.name, tokens]];
-      const [of] = [...axes].filter((a) => capacityOf(a.name) === axis.name);
-      return [[axis.name, Math.max(1, Math.ceil(length * (shares.get(of!.name) ?? 1)))]];
+      const known = added.get(axis.name) ?? (axis.role === "batch" ? sequences : undefined);
+      if (known !== undefined) return [[axis.name, known]];
+      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, tokens]] : [];
     }),
   );
 }

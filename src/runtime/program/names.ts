@@ -6,6 +6,8 @@ export const PROGRAM_NAMES = [
   "gradients",
   "prompt",
   "step",
+  "draft",
+  "verify-draft",
   "train-step",
   "micro-batch",
   "evaluate",

@@ -8,6 +8,9 @@ const MOBY = ["examples/moby.mod", "--set", "depth=2", "--set", "context=64"];
 
 describe.each(PROGRAM_NAMES)("--program %s", (program) => {
   const asked = [...MOBY, "--program", program];
+  const isOfDraft = program === "draft" || program === "verify-draft";
+  const isOfGeneration = isOfDraft || program === "prompt" || program === "step";
+  const tokens = program === "step" || program === "draft" ? 1 : 40;
   it("is shown by ir, wgsl, plan and cost", async () => {
     const [ir, wgsl, plan, cost] = await Promise.all([
       modc(["ir", ...asked]),
@@ -19,11 +22,14 @@ describe.each(PROGRAM_NAMES)("--program %s", (program) => {
       [ir.status, wgsl.status, plan.status, cost.status],
       ir.stderr + wgsl.stderr + plan.stderr + cost.stderr,
     ).toEqual([0, 0, 0, 0]);
-    expect(ir.stdout.includes("cache.layers.0.inner.attn.keys")).toBe(program === "prompt" || program === "step");
+    expect(ir.stdout.includes("cache.layers.0.inner.attn.keys")).toBe(isOfGeneration);
+    expect(ir.stdout.includes("paged_attention")).toBe(isOfDraft);
+    // A draft leaves out the routed layer.
+    expect(ir.stdout.includes("cache.layers.1.inner.attn.keys")).toBe(isOfGeneration && program !== "draft");
     expect(ir.stdout.includes("adamw")).toBe(program === "train-step");
     expect(JSON.parse(wgsl.stdout).length).toBeGreaterThan(5);
-    expect(plan.stdout).toMatch(new RegExp(`^Moby, ${program}, B=1 T=${program === "step" ? 1 : 40}[ ,]`));
-    expect(JSON.parse(cost.stdout)).toMatchObject({ program, tokens: program === "step" ? 1 : 40 });
+    expect(plan.stdout).toMatch(new RegExp(`^Moby, ${program}, B=1 T=${tokens}[ ,]`));
+    expect(JSON.parse(cost.stdout)).toMatchObject({ program, tokens });
   });
 });
 
@@ -58,6 +64,10 @@ it("--program says what is compiled, and goes without the options that say it ot
       expect.stringContaining(`--program step says what is compiled: ${other[0]} has no effect`),
     ]);
   }
+  const dense = await modc(["wgsl", "bench/models/decoder.mod", "--program", "draft"]);
+  expect([dense.status, dense.stderr]).toEqual([1, expect.stringMatching(/this one has none to leave out/)]);
+  const measured = await modc(["profile", ...MOBY, "--program", "draft"]);
+  expect([measured.status, measured.stderr]).toEqual([2, expect.stringMatching(/profile does not fill/)]);
   const block = await modc(["ir", "bench/models/mod.mod", "--program", "step"]);
   expect([block.status, block.stderr]).toEqual([1, expect.stringMatching(/a model that generates/)]);
 });

@@ -46,6 +46,12 @@ interface Measured {
 }
 
 export async function profile(opened: OpenedModel, flags: ProfileFlags): Promise<ExitCode> {
+  if (flags.program === "draft" || flags.program === "verify-draft")
+    throw new UserError(
+      `--program ${flags.program} reads caches in pages, which profile does not fill`,
+      "measure --program step",
+      EXIT.usage,
+    );
   const repeat = flags.repeat ?? 9;
   // A step is measured after a prompt.
   const step = flags.program === "step" ? await programOf(opened, flags) : null;

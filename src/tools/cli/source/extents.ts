@@ -1,10 +1,19 @@
 // The extents a command uses: `--batch`, `--length`, and `--at` for other axes.
 import { capacityOf, generationExtents } from "../../../runtime/program/axes-of-generation.js";
 import type { Axis } from "../../../ground/size/axes.js";
+import type { ProgramName } from "../../../runtime/program/names.js";
 import { BeyondBound } from "./beyond-bound.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { UsageError } from "../tree/usage.js";
 import type { ExtentFlags } from "../tree/options.js";
+
+/** Programs of generation, by the tokens of a sequence that a run reads: its whole text, or one. */
+const READS: Readonly<Partial<Record<ProgramName, "all" | "one">>> = {
+  prompt: "all",
+  step: "one",
+  draft: "one",
+  "verify-draft": "all",
+};
 
 /**
  * The extent of each input axis: that of the flags, else 1 for the batch and the bound for others, with at most `usual`
@@ -15,7 +24,8 @@ export function chosenExtents(
   flags: ExtentFlags,
   usual: number | null,
 ): ReadonlyMap<string, number> {
-  if (flags.program === "prompt" || flags.program === "step") return extentsOfGeneration(axes, flags, usual);
+  const reads = flags.program && READS[flags.program];
+  if (reads) return extentsOfGeneration(axes, flags, reads, usual);
   const open = axes.filter((axis) => axis.role !== "sequence" || axis.count.kind === "input");
   const given = new Map(flags.at);
   const ofRole = (role: Axis["role"]): readonly Axis[] => open.filter((axis) => axis.role === role);
@@ -72,6 +82,7 @@ export function chosenExtents(
 function extentsOfGeneration(
   axes: readonly Axis[],
   flags: ExtentFlags,
+  reads: "all" | "one",
   usual: number | null,
 ): ReadonlyMap<string, number> {
   if (flags.at !== undefined)
@@ -85,7 +96,7 @@ function extentsOfGeneration(
   const sequences = flags.batch ?? 1;
   const length = flags.length ?? Math.min(usual ?? bound ?? 2048, bound ?? Infinity);
   if (bound !== null && length > bound) throw new UserError(`--length is ${length}: the model allows ${bound}`);
-  return generationExtents(axes, sequences, flags.program === "step" ? 1 : length, length);
+  return generationExtents(axes, sequences, reads === "one" ? 1 : length, length);
 }
 
 const WHAT = { "--batch": "the number of sequences", "--length": "the length of a sequence" } as const;
