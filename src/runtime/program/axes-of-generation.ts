@@ -22,8 +22,8 @@ export const poolOf = (axis: string): string => `${axis}.pool`;
 export const pagesOf = (axis: string): string => `${axis}.pages`;
 
 /**
- * Extents of the axes of a program that reads `tokens` tokens of each sequence, for sequences with `length` tokens after
- * the run.
+ * Extents of the axes of a program that reads `tokens` tokens of each sequence, for sequences with `length` tokens
+ * after the run.
  */
 export function generationExtents(
   axes: readonly Axis[],

@@ -1,9 +1,8 @@
 // Textures that kernels read: texels of eight or sixteen bytes, row by row of a fixed width. They hold weights, or rows
 // of a product that an earlier kernel has packed.
+import { TEXELS, type TextureFormat } from "./encodings/texels.js";
 
-/** Formats, with the bytes of a texel. */
-export const TEXELS = { rgba32float: 16, rg32uint: 8, rgba32uint: 16 } as const;
-export type TextureFormat = keyof typeof TEXELS;
+export { TEXELS, type TextureFormat };
 /** How a kernel binds a texture: weights by format, packed rows for reading or writing. */
 export type TextureAccess = TextureFormat | "packed" | "packed_write";
 /** How a kernel binds a storage buffer or texture. */

@@ -1,5 +1,5 @@
-// The kinds of epilogues, in the order of trial. The last kind here is dropped first, and of each kind the op that joined
-// last.
+// The kinds of epilogues, in the order of trial. The last kind here is dropped first, and of each kind the op that
+// joined last.
 import { cacheWrite } from "./cache-write.js";
 import type { EpilogueKind } from "./fusion.js";
 import { pointwise } from "./pointwise.js";

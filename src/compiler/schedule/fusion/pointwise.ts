@@ -1,5 +1,5 @@
-// The pointwise epilogue: operators applied to a product's accumulators. Their values are stored if something else reads
-// them (`stores.ts`).
+// The pointwise epilogue: operators applied to a product's accumulators. Their values are stored if something else
+// reads them (`stores.ts`).
 import { type Node, isPointwise } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { jointSlice } from "./column-pairs.js";

@@ -1,7 +1,7 @@
 // The interface of an encoding: the layout of its values in memory, and how the runtime packs a weight.
 import type { Words } from "../../../ground/base/dtype.js";
-import type { TextureFormat } from "../textures.js";
 import type { BlockType } from "./block-file.js";
+import type { TextureFormat } from "./texels.js";
 
 export const ENCODING_NAMES = ["word", "f16", "bf16", "q8", "q4"] as const;
 export type EncodingName = (typeof ENCODING_NAMES)[number];
