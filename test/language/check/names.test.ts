@@ -125,7 +125,7 @@ describe("imports", () => {
 
   it("read files relative to the importing one", () => {
     const files = {
-      "blocks/twice.mod": `import { factor } from "../../factor.mod"\nblock Twice() { forward(x: f32[...]) -> f32[...] { factor * x } }`,
+      "blocks/twice.mod": `import { factor } from "../factor.mod"\nblock Twice() { forward(x: f32[...]) -> f32[...] { factor * x } }`,
       "factor.mod": "const factor = 2",
     };
     const { model, sources } = checked(user, { files });
