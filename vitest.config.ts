@@ -36,6 +36,7 @@ const LONG = [
   "semantics/experts/laws",
   "conformance/conformance",
   "end-to-end/digests",
+  "compiler/changes",
   "tools/cli/interrupts",
   "kernels/sampling",
   "kernels/swiftshader",
