@@ -92,8 +92,8 @@ export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings =
 }
 
 /**
- * A partition in which no kernel reads sums that a product leaves in parts as if they were whole. Those that one would
- * are made whole in the next, whose products may then have room for others.
+ * A partition in which no kernel reads partial sums as if they were whole. A second round is needed if the kernel that
+ * sets a route's sums is not the product that computes them: then the old sums are stored whole.
  */
 function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "whole">): Partition {
   const whole = new Set<Node>();

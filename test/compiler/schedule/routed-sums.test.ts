@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { isOp } from "../../../src/compiler/ir/graph.js";
 import { PORTABLE, type Target } from "../../../src/runtime/program/target.js";
+import { fuse } from "../../../src/compiler/schedule/kernel-graph.js";
 import { schedule } from "../../../src/compiler/schedule/schedule.js";
 import { expectReference, type Setting } from "./against-reference.js";
 import { graphOf } from "./graphs.js";
@@ -98,6 +99,18 @@ describe("sums over rows that a route updates", () => {
     it(`${name}, are what the reference says`, async () => {
       for (const setting of SETTINGS) await expectReference(graphOf(body, AXES), setting);
     });
+
+  it("are partitioned a second time if a separate kernel sets them, since it reads the old sums whole", () => {
+    const again = Object.entries(GRAPHS).flatMap(([name, body]) =>
+      fuse(graphOf(body, AXES), MESA).partition.whole.size > 0 ? [name] : [],
+    );
+    expect(again).toEqual([
+      "that the caller reads",
+      "of rows that are not scattered",
+      "in those of rows of another width",
+      "twice over",
+    ]);
+  });
 
   it("are set by the kernel that makes the rows, which needs no copy", () => {
     const { steps } = schedule(graphOf(GRAPHS["read by the chosen rows as well"]!, AXES), MESA);

@@ -40,6 +40,8 @@ export interface Partition {
    * products' sums are equal kernels.
    */
   readonly sumParts: ReadonlyMap<Node, number>;
+  /** Sums that no kernel may store in parts (`PartitionOptions.whole`). */
+  readonly whole: ReadonlySet<Node>;
 }
 
 /** Options of a fused kernel. */
@@ -187,6 +189,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     sumsOver,
     fusedSums,
     sumParts,
+    whole,
   };
 }
 
