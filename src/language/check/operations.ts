@@ -143,7 +143,7 @@ const rows = {
    * reachable.
    */
   length: source<{ readonly size: Size }>(
-    ({ attrs }, { mentions }) => (mentions(attrs.size) ? "the length of the sequence is known at its end" : null),
+    ({ attrs }, { mentions }) => (mentions(attrs.size) ? "the length of the sequence is known only at its end" : null),
     { measures: true },
   ),
   pointwise: elementwise<{ readonly fn: PointwiseName }>(),
@@ -219,7 +219,7 @@ const rows = {
   ),
   /** q[B, …, Tq, d], k[B, …, Tk, d]: f32[B, …, Tk], with the heads of q. */
   received: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
-    always("how much attention a token receives is known when all queries are"),
+    always("the attention that a token receives is known only after all queries"),
     { stops: true },
   ),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
@@ -294,7 +294,7 @@ const rows = {
   /** inputs [route]: mask bool[B, T]; index u32[B, K], relative to the axis the route was chosen on; count u32[B]. */
   mask: route<Nothing>("own"),
   index: route<Nothing>("own"),
-  count: route<Nothing>(always("how many tokens a route chose is known at the end of the sequence")),
+  count: route<Nothing>(always("the number of tokens that a route chose is known only at the end of the sequence")),
   /** inputs [logits[…, V], targets[…]]: scalar mean. */
   cross_entropy: compute<Nothing>(meanLoss),
   /** inputs [logit, target (bool or f32)]: scalar mean. */

@@ -131,5 +131,5 @@ function lineOf(text: string, { start, end }: { readonly start: number; readonly
 function silenced(text: string, at: number, code: string): Edit {
   const head = text.lastIndexOf("\n", at - 1) + 1;
   const indent = /^[ \t]*/.exec(text.slice(head))![0];
-  return { start: head, end: head, text: `${indent}// @allow ${code}: it is meant so\n` };
+  return { start: head, end: head, text: `${indent}// @allow ${code}: this is intended\n` };
 }

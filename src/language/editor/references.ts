@@ -65,21 +65,21 @@ export function renamable(
 ): { readonly span: Span; readonly refused?: undefined } | { readonly refused: string } {
   const names = project.names(file);
   const found = names && occurrenceAt(names, offset);
-  if (!found) return { refused: "there is no name here" };
-  if (found.definitions.length === 0) return { refused: "this name is not declared in these files" };
+  if (!found) return { refused: "put the cursor on a name" };
+  if (found.definitions.length === 0) return { refused: "this name is not declared in the open files" };
   const foreign = found.definitions.find((d) => project.isLibrary(d.name.span.file));
   if (foreign) return { refused: `the standard library declares \`${foreign.name.text}\`` };
   const fixed = found.definitions.find(
     (d) => d.kind === "function" && (d.name.text === "forward" || d.name.text === "objective"),
   );
-  if (fixed) return { refused: `\`${fixed.name.text}\` is what the language calls it` };
+  if (fixed) return { refused: `\`${fixed.name.text}\` is a name that the language defines` };
   return { span: found.span };
 }
 
 export function renamingAt(project: Project, file: string, offset: number, to: string): Renaming {
   const can = renamable(project, file, offset);
   if (can.refused !== undefined) return can;
-  if (!/^[A-Za-z_]\w*$/.test(to)) return { refused: `"${to}" is no name: letters, digits and _, a letter first` };
+  if (!/^[A-Za-z_]\w*$/.test(to)) return { refused: `"${to}" is not a name: letters, digits and _, a letter first` };
   if (RESERVED.some((word) => word === to)) return { refused: `\`${to}\` is a word of the language` };
   const start = occurrenceAt(project.names(file)!, offset)!.definitions;
   const axis = start.find((d) => d.kind === "axis");
@@ -93,7 +93,7 @@ export function renamingAt(project: Project, file: string, offset: number, to: s
     for (const o of mentions) for (const d of o.definitions) all.set(keyOf(d), d);
   }
   const foreign = [...all.values()].find((d) => project.isLibrary(d.name.span.file));
-  if (foreign) return { refused: `\`${foreign.name.text}\` is also a member of a block of the standard library` };
+  if (foreign) return { refused: `\`${foreign.name.text}\` is also a member of a standard library block` };
   const clash = clashOf(project, [...all.values()], mentions, to);
   return clash === null ? { edits: mentions.map((m) => m.span) } : { refused: clash };
 }
@@ -111,12 +111,12 @@ function clashOf(
   for (const d of definitions) {
     const names = project.names(d.name.span.file);
     if (names?.definitions.some((o) => o.name.text === to && isOther(o) && overlaps(o, d)))
-      return `\`${to}\` is already the name of something that is seen there`;
+      return `\`${to}\` is already a name in this scope`;
   }
   for (const file of new Set(mentions.map(({ span }) => span.file))) {
     const there = project.names(file);
     if (isOther(there?.exports.get(to)) || isOther(there?.imported.get(to)))
-      return `\`${to}\` is already the name of something in a file that uses it`;
+      return `\`${to}\` is already a name in a file that uses it`;
   }
   return null;
 }

@@ -99,7 +99,7 @@ export function axisLine(axis: LogicalAxis): string {
     case "free":
       return `${name}: an axis of the inputs${most}`;
     case "entries":
-      return `${name}: entries of a choice${axis.ragged ? ", tokens differ in how many" : ""}${most}`;
+      return `${name}: entries of a choice${axis.ragged ? ", the number differs between tokens" : ""}${most}`;
     case "sequence":
       return `${name}: ${rowsOf(axis)}${most}`;
     default:

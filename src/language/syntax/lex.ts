@@ -104,7 +104,7 @@ const retyped = (token: t.IToken, type: t.TokenType): t.IToken => ({
 });
 
 const LOOKALIKES: ReadonlyMap<string, string> = new Map([
-  ["\u00a0", "this is a no-break space: write an ordinary one"],
+  ["\u00a0", "write an ordinary space: this is a no-break space"],
   ["\u2013", "write `-`"],
   ["\u2014", "write `-`"],
   ["\u2212", "write `-`"],
@@ -120,17 +120,17 @@ const LOOKALIKES: ReadonlyMap<string, string> = new Map([
   ["\u2260", "write `!=`"],
   ["\u2192", "write `->`"],
   ["\u2026", "write `...`"],
-  ["\\", "a line goes on after an operator or a comma, and inside brackets"],
-  ["\r", "line ends are `\\n` or `\\r\\n`"],
-  ["?", "a value is chosen by `if c then a else b`"],
-  ["`", 'strings stand in `"`'],
+  ["\\", "break the line after an operator or a comma, or inside brackets"],
+  ["\r", "write `\\n` or `\\r\\n` at the end of a line"],
+  ["?", "write `if c then a else b` to choose a value"],
+  ["`", 'put strings in `"`'],
 ]);
 
 function describeCharacter(character: string): { shown: string; hint: string | null } {
   const point = `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
   const visible = /^[\p{L}\p{N}\p{P}\p{S}]$/u.test(character);
   const hint =
-    LOOKALIKES.get(character) ?? (/^\p{L}$/u.test(character) ? "names consist of ASCII letters, digits and `_`" : null);
+    LOOKALIKES.get(character) ?? (/^\p{L}$/u.test(character) ? "use ASCII letters, digits and `_` in names" : null);
   return { shown: visible ? `${character === "`" ? "'`'" : `\`${character}\``} (${point})` : point, hint };
 }
 

@@ -38,11 +38,7 @@ function advice(text: string): string {
   if (/^[\d_]+$/.test(text)) return `write \`${text.replaceAll("_", "")}\`: digits are not grouped`;
   if (/^0[xXbBoO]/.test(text)) return "numbers are decimal";
   const unit = /^(\d+)([KkMmGg])$/.exec(text);
-  if (unit)
-    return (
-      `there are no units: write \`${unit[1]} * ${unit[2] === "k" || unit[2] === "K" ? "1024" : "1024 ^ 2"}\` or ` +
-      "the digits"
-    );
+  if (unit) return `write \`${unit[1]} * ${unit[2] === "k" || unit[2] === "K" ? "1024" : "1024 ^ 2"}\` or the digits`;
   return "a name begins with a letter or `_`, and a product needs its `*`: `2 * x`";
 }
 

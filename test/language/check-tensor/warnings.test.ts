@@ -163,7 +163,7 @@ model Small(dim: int = 8) {
     );
     const { diagnostics } = tellSource(source, "train");
     expect(diagnostics.map((d) => d.message)).toEqual([
-      "`gates.weight` and another weight decide what `top` chooses but get no gradient, so training cannot improve them",
+      "`gates.weight` and another weight decide the choice of `top` but get no gradient, so training cannot improve them",
     ]);
   });
 

@@ -134,7 +134,7 @@ describe("axes of results", () => {
   it("give no second name to an axis of the inputs, nor one to a number", () => {
     expect(codesOf(forward("  x", { result: "f32[B, S, 4]" }))).toEqual(["wrong-result"]);
     expect(codesOf(forward("  x", { result: "f32[B, T, D]" }))).toEqual(["wrong-result"]);
-    expect(told(forward("  x", { result: "f32[B, S, 4]" }))).toContain("`S` is no axis of the inputs");
+    expect(told(forward("  x", { result: "f32[B, S, 4]" }))).toContain("`S` is not an axis of the inputs");
   });
 });
 

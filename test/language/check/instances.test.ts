@@ -84,7 +84,7 @@ describe("instances", () => {
     expect(told(forward("  a.inner(x)", { members }))).toContain(
       "`Residual` has no member `inner`, only a parameter of this name",
     );
-    expect(told(forward("  a.inner", { members }))).toContain("parameters are read inside of a block alone");
+    expect(told(forward("  a.inner", { members }))).toContain("parameters can be read only inside their block");
   });
 
   it("list every weight, used or not, with how it starts", () => {

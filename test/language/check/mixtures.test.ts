@@ -37,7 +37,7 @@ describe("a mixture of experts", () => {
       expect(refused(args)).toMatchObject({
         code: "bad-pattern",
         message: 'the pattern "b t (g e) -> b t g e" splits 8 by 3, which does not divide it',
-        hint: "choose numbers of which one divides the other",
+        hint: "choose a number that divides the other",
         at: `MoE(${args})`,
       });
     expect(refused(`${EIGHT}, 16, 2, groups: 4, open: 5`)).toMatchObject({ code: "choice-too-large" });

@@ -61,7 +61,7 @@ model M() {
 model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`);
     expect(diagnostics.map((d) => [d.code, d.hint])).toEqual([
       ["unknown-name", "did you mean `dim`?"],
-      ["unknown-name", "declare it before it is used, import it, or give it as a parameter"],
+      ["unknown-name", "declare the name before its first use, import it, or add a parameter"],
     ]);
   });
 

@@ -225,25 +225,25 @@ describe("messages", () => {
 
   it("say what was found and what was expected, and hint at the mend", () => {
     expect(message(statement("return y"))).toBe(
-      "expected the end of the line, found `y` | there is no `return`: the last value of a function is its result",
+      "expected the end of the line, found `y` | leave out `return`: the last value of a function is its result",
     );
-    expect(message(statement("y = 7%2"))).toContain("| `%` directly behind a number makes it a ratio");
-    expect(message(statement("y = a if b else c"))).toContain("| a choice is written `if c then a else b`");
-    expect(message(statement("y = [f(i) for i in l]"))).toContain("| a comprehension is written `[for i in list: e]`");
+    expect(message(statement("y = 7%2"))).toContain("| put a blank before `%` for the remainder");
+    expect(message(statement("y = a if b else c"))).toContain("| write `if c then a else b`");
+    expect(message(statement("y = [f(i) for i in l]"))).toContain("| write a comprehension as `[for i in list: e]`");
     for (const called of [statement("y = f(x, axis=-1)"), member("q: B(4, axis=1)"), member("q: B(axis=1)")])
       expect(message(called)).toContain("| arguments are named with a colon: `axis: ");
     expect(message(statement("(y, z = f(x)"))).not.toContain("named with a colon");
     expect(message(statement("while a { y }"))).toContain("there is no `while`");
     expect(message(statement("elif a { y }"))).toContain("write `else if`");
     expect(message(member("def f() { x }"))).toContain("functions have no keyword");
-    expect(message(member("weight w: f32"))).toContain("a scalar is `f32[]`");
+    expect(message(member("weight w: f32"))).toContain("write `f32[]` for a scalar");
     expect(message(member("q = B()"))).toBe(
-      "the member `q` is followed by `=` | members are declared with a colon: `q: …`; a learned tensor is " +
+      "the member `q` is followed by `=` | declare members with a colon: `q: …`; a learned tensor is " +
         "`weight q: f32[…]`",
     );
-    expect(message("class A { }")).toContain("a block is declared by `block Name(dim: int) { … }`");
+    expect(message("class A { }")).toContain("declare a block by `block Name(dim: int) { … }`");
     expect(message("block A(x: int\ny: int) { }")).toContain("put a comma between them");
-    expect(message("import std")).toContain('an import is written `import { A, B } from "std"`');
+    expect(message("import std")).toContain('write `import { A, B } from "std"`');
     expect(message(statement("y = a − b"))).toContain("write `-`");
   });
 

@@ -143,13 +143,13 @@ describe("references and renaming", () => {
         (e: Error) => e.message,
       );
     expect(await refusal("Lay|er(dim, 2)", "Other")).toBe("the standard library declares `Layer`");
-    expect(await refusal("|score  =", "chosen")).toBe("`chosen` is already the name of something that is seen there");
+    expect(await refusal("|score  =", "chosen")).toBe("`chosen` is already a name in this scope");
     expect(await refusal("|score  =", "top")).toBe("`top` is a name of the language");
     expect(await refusal("|score  =", "ceil")).toBe("`ceil` is a name of the language");
-    expect(await refusal("|score  =", "Layer")).toBe("`Layer` is already the name of something in a file that uses it");
+    expect(await refusal("|score  =", "Layer")).toBe("`Layer` is already a name in a file that uses it");
     expect(await refusal("|score  =", "for")).toBe("`for` is a word of the language");
     expect(await refusal("f32[B, |T, dim]", "t")).toBe("the name of an axis begins with a capital letter");
-    expect(await refusal("|forward(x", "call")).toBe("`forward` is what the language calls it");
+    expect(await refusal("|forward(x", "call")).toBe("`forward` is a name that the language defines");
   });
 });
 

@@ -39,9 +39,9 @@ export const attention: Builtin = {
     "softmax(q·kᵀ·scale)·v for each head (Vaswani et al. 2017). The head axis may be missing; G divides H, and " +
     "each head of k and v serves a group of q's. " +
     "By position in the model's input, causal: token i sees j ≤ i; window w: i − j < w, on both sides if not causal. " +
-    "q may lie on another axis of the same sequence than k and v. A query that sees no key yields zeros. " +
-    "With weights of keys, Σ weight·exp(score)·v / Σ weight·exp(score): a weight of 0 hides its key, as does one " +
-    "below; the gradient of a weight of 0 is that from above.",
+    "q may be on another axis of the same sequence than k and v. A query that sees no key yields zeros. " +
+    "With weights of keys, Σ weight·exp(score)·v / Σ weight·exp(score): a weight of 0 or less hides its key; " +
+    "at 0 its gradient is the limit from above.",
   apply(emitter, args, span) {
     const values = [
       floatArg(emitter, args, "attention", "q"),
@@ -274,9 +274,9 @@ export const rope: Builtin = {
   ],
   doc:
     "rope(x: float[..., d], theta, frequencies:, scale: 1) -> the type of x\n" +
-    "Rotary positions (Su et al. 2021), as Hugging Face's Llama: dimension i of the last axis is turned with i + " +
-    "d/2 by position · theta^(−2i/d), the position being " +
-    "that of the token in the model's input. `frequencies` gives the d/2 angles per position instead of theta; " +
+    "Rotary positions (Su et al. 2021), as Hugging Face's Llama: dimension i of the last axis is rotated with i + " +
+    "d/2 by position · theta^(−2i/d), with the token's position in the model's input. `frequencies` gives the d/2 " +
+    "angles per position instead of theta; " +
     "`scale` multiplies sine and cosine.",
   apply(emitter, args, span) {
     const x = floatArg(emitter, args, "rope", "x");
@@ -359,8 +359,8 @@ function frequencyList(emitter: Emitter, args: Args, width: number): readonly nu
 export const position: Builtin = {
   params: [{ name: "x" }],
   doc:
-    "position(x: any[B, T, ...]) -> u32[B, T]\nThe position in the model's input, from 0, of each token along the " +
-    "sequence axis of x.",
+    "position(x: any[B, T, ...]) -> u32[B, T]\nThe position of each token along x's sequence axis in the " +
+    "model's input, from 0.",
   apply(emitter, args, span): ConstValue {
     const x = tensorArg(emitter, args, "position", "x");
     const along = x && sequenceDim(emitter, "position", x, requiredArg(args, "x").span);

@@ -205,7 +205,7 @@ function liesLikeScore(emitter: Emitter, fn: string, x: Value, choice: Choice, a
     const right = `a choice among ${printType(score)}`;
     emitter.report("unordered-route", { what: `\`${fn}\``, left: printType(x.type), right, reason, of: "scores" }, at);
   } else {
-    const reason = "what a choice indexes has the axes of its score";
+    const reason = "a tensor indexed by a choice needs the score's axes";
     const [left, right] = [printType(x.type), printType(score)];
     const hint =
       score.shape.at(-1) === 1

@@ -109,7 +109,7 @@ function joined(emitter: Emitter, values: readonly Value[], first: Value, dim: n
     };
     emitter.report(
       "shape-mismatch",
-      { ...data, reason: `${printSize(fixed)} is no sequence axis, so its tokens cannot join one` },
+      { ...data, reason: `${printSize(fixed)} is not a sequence axis, so its tokens cannot join one` },
       at.list,
     );
     return null;

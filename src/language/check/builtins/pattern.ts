@@ -36,9 +36,9 @@ function patternOf(text: string): Pattern | string {
   const twice = [from, to].flatMap((names) => names.filter((n, i) => names.indexOf(n) !== i))[0];
   if (twice !== undefined) return `names ${twice} twice on one side`;
   const lost = from.find((n) => !to.includes(n));
-  if (lost !== undefined) return `loses ${lost}: it stands on the left only`;
+  if (lost !== undefined) return `loses ${lost}, which appears only on the left`;
   const newName = to.find((n) => !from.includes(n));
-  if (newName !== undefined) return `does not know ${newName}: it stands on the right only`;
+  if (newName !== undefined) return `does not know ${newName}, which appears only on the right`;
   const rests = [left, right].map((side) => side.filter((d) => d.kind === "rest").length);
   if (Math.max(...rests) > 1) return "has `...` twice on one side";
   return rests[0] === rests[1] ? { left, right } : "has `...` on one side only";

@@ -159,10 +159,7 @@ function splitDim(
     return problem(`splits ${printSize(size)}, whose parts are not compile-time numbers`);
   if (open.length === 0 && known !== size) return problem(`splits ${size} into parts of ${known} in all`);
   if (size % known !== 0)
-    return problem(
-      `splits ${size} by ${known}, which does not divide it`,
-      `choose numbers of which one divides the other`,
-    );
+    return problem(`splits ${size} by ${known}, which does not divide it`, `choose a number that divides the other`);
   return names.map((key) => ({ key, size: given.get(key) ?? size / known }));
 }
 

@@ -15,8 +15,8 @@ export const received: Builtin = {
   ],
   doc:
     "received(q: float[B, H, T, d], k: float[B, G, S, d], causal: false, window: 0, scale: 1/√d) -> f32[B, H, S]\n" +
-    "For each key the sum over the queries that see it of its share of their attention; what they see is as for " +
-    "`attention`. It is there to decide by: it has no gradient, and looks at all queries.",
+    "For each key, the sum of its attention shares over all queries that see the key; `causal` and `window` are as " +
+    "for `attention`. Use it to choose tokens: it has no gradient, and looks at all queries.",
   apply(emitter, args, span) {
     const [q, k] = [floatArg(emitter, args, "received", "q"), floatArg(emitter, args, "received", "k")];
     const causal = boolArg(emitter, args, "received", "causal", false);

@@ -17,7 +17,7 @@ const AXES: readonly BuiltinParam[] = [
 ];
 
 const HOW =
-  "`axis` is one axis or a list of them, all without it; `keep: true` leaves them as 1. Along a sequence only " +
+  "`axis` is an axis or a list of axes (default: all); `keep: true` keeps them with size 1. Along a sequence only " +
   "existing tokens count.";
 
 const reduction = (fn: Reduction, dtypes: readonly DType[], meaning: string): Builtin => ({

@@ -128,7 +128,7 @@ function severalEach(args: Args, name: string): Value | null {
 }
 
 const BOTH_AXES =
-  "say along which axis: with `axis: -1` each token chooses among the entries of the last axis, with `axis: 1` each " +
+  "give the axis: with `axis: -1` each token chooses among the entries of the last axis, with `axis: 1` each " +
   "entry among the tokens";
 
 /** Reads a score: f32[B, T] along a sequence axis. */
@@ -192,7 +192,7 @@ export const put: Builtin = {
   doc:
     "put(x: number[B, T, ...], route, y: number[B, K, ...]) -> the type of x\n" +
     "put(x: number[B, ..., E], choice, y: number[B, ..., K]) -> the type of x\n" +
-    "x with y added to the chosen rows, or entries; every other one is bit for bit as it was. x lies on the axis " +
+    "x with y added to the chosen rows, or entries; all others are unchanged, bit for bit. x is on the axis " +
     "the route or choice was made on, y on the axis it made.",
   apply(emitter, args, span) {
     const by = choiceOf(args);

@@ -9,7 +9,7 @@ export const straight: Builtin = {
   params: [{ name: "hard" }, { name: "soft" }],
   doc:
     "straight(hard: bool[...] or f32[...], soft: f32[...]) -> f32[...]\nThe value of `hard` bit for bit, where true " +
-    "is 1, with the gradient of `soft`: all of it goes to `soft` unchanged, none to `hard` (the straight-through " +
+    "is 1, with the gradient of `soft`: the whole gradient goes to `soft`, none to `hard` (the straight-through " +
     "estimator). Both have one shape.",
   apply(emitter, args, span) {
     const hard = tensorArg(emitter, args, "straight", "hard");

@@ -290,7 +290,7 @@ function insteadOfIndex({ bodyNames }: Instance, object: Expr): string {
       : []),
     ...(weight === undefined ? [] : [`index its weight, \`${name}.${weight}[…]\``]),
   ];
-  return ways.length > 0 ? ways.join(", or ") : "use what it has by name, `block.member`";
+  return ways.length > 0 ? ways.join(", or ") : "use its members by name, `block.member`";
 }
 
 function evaluatedIndex(index: Index, env: Env): EvaluatedIndex {
@@ -341,8 +341,7 @@ function indexList(list: ListValue, expr: Of<"index">, env: Env): ConstValue {
   if (at.kind === "choice") return { kind: "experts", blocks: list, choice: at.value };
   if (at.kind === "tensor") {
     const hint =
-      "tensors are indexed by tensors; blocks by a choice, each token through those that it chose: " +
-      "`blocks[chosen](x)` with `chosen = top(score, k, axis: -1)`";
+      "index tensors by tensors, and blocks by a choice: `blocks[chosen](x)` with `chosen = top(score, k, axis: -1)`";
     env.checker.report("not-compile-time", { what: "the index of a list", value: describe(at), hint }, index.span);
     return ERROR;
   }

@@ -183,7 +183,7 @@ function entryBehind(body: FunctionBody, x: Value, dim: number, entries: number,
 /** Joins the results of all calls entry by entry; named results are joined separately. */
 function joined(body: FunctionBody, choice: Choice, results: readonly Called[], span: Span): ConstValue {
   const [first] = results;
-  invariant(first, "a choice is among one entry or more");
+  invariant(first, "a choice needs at least one entry");
   if (first.value.kind === "tuple") {
     const { names } = first.value;
     if (names.length === 0) return first.value;

@@ -101,7 +101,7 @@ function faultOf(init: Initialiser, dtype: DType, shape: readonly number[]): str
     case "normal":
       return init.std < 0 ? "the deviation of `normal` is negative" : null;
     case "uniform":
-      return init.low > init.high ? "the bounds of `uniform` stand in the wrong order" : null;
+      return init.low > init.high ? "the bounds of `uniform` are in the wrong order" : null;
     case "orthogonal":
       return shape.length < 2 ? "`orthogonal` needs a weight of at least two axes" : null;
     default:

@@ -19,7 +19,7 @@ export function resolveImport(importer: string, from: string): ImportTarget {
   for (const s of from.split("/")) {
     if (s === "" || s === ".") continue;
     if (s !== "..") segments.push(s);
-    else if (segments.pop() === undefined) return refused("it leaves the folder of the file that is compiled");
+    else if (segments.pop() === undefined) return refused("it leaves the folder of the compiled file");
   }
   if (segments.length === 0 || from.endsWith("/")) return refused("it is a folder");
   return { kind: "file", path: segments.join("/") };

@@ -140,7 +140,7 @@ export function reportSizes(
 function entriesHint(emitter: Emitter, left: LogicalType, x: Size, right: LogicalType, y: Size): string | null {
   const sizes = [x, y];
   if (sizes.some((size) => entriesOf(emitter, size)) && sizes.some((size) => typeof size === "number"))
-    return "one side has the chosen entries, the other all: `take(x, chosen)` are those of one choice";
+    return "one side has the chosen entries, the other all: `take(x, chosen)` takes the chosen ones";
   const [own, none] = [left, right]
     .map(({ shape }) => ({ shape, dim: shape.findIndex((size) => entriesOf(emitter, size)) }))
     .toSorted((a, b) => b.dim - a.dim);
@@ -156,13 +156,12 @@ function isDerived(axis: LogicalAxis | null): boolean {
 
 const ownAxisHint = (derived: readonly Size[]): string =>
   `\`concat\` and slices along a sequence make an axis of their own, here ${derived.map(printSize).join(" and ")}: ` +
-  "its tokens pair with those of no other axis";
+  "the tokens match no other axis";
 
 /** Under the causal rule the shapes are not the only obstacle. */
 const causalHint = (derived: readonly Size[]): string =>
-  `${derived.map(printSize).join(" and ")} was made by \`concat\` or a slice along the sequence, and in phase ` +
-  "generate no token can see those: each is computed by itself, " +
-  "and sees earlier ones through `attention(…, causal: true)` alone";
+  `${derived.map(printSize).join(" and ")} was made by \`concat\` or a slice along the sequence, which no ` +
+  "token can see in phase generate: a token sees earlier ones only through `attention(…, causal: true)`";
 
 /** Whether one shape is a prefix of the other, like `f32[B, T]` and `f32[B, T, 64]`: a last dimension is missing. */
 function isPrefix(a: readonly Size[], b: readonly Size[]): boolean {

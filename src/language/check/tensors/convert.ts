@@ -49,9 +49,9 @@ export function toValue(
 /** Hint for an operand that should be a tensor. */
 export const hintFor = (found: ConstValue): { readonly hint?: string } =>
   found.kind === "route"
-    ? { hint: "a route's tensors are its members: `route.mask`, `route.index`, `route.count`" }
+    ? { hint: "use the route's members, which are tensors: `route.mask`, `route.index`, `route.count`" }
     : found.kind === "choice"
-      ? { hint: "a choice's tensors are its members: `choice.mask`, `choice.index`, `choice.count`" }
+      ? { hint: "use the choice's members, which are tensors: `choice.mask`, `choice.index`, `choice.count`" }
       : found.kind === "tuple"
         ? { hint: `name one of them: \`(…).${found.names[0] ?? "output"}\`` }
         : {};

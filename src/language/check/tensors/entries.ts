@@ -71,7 +71,7 @@ export function routeOfEntry(
   if (index?.kind !== "at" || more.length > 0 || index.value.kind !== "number" || !isInteger(index.value.value)) {
     const problem =
       index?.kind === "at" && more.length === 0
-        ? `${describe(index.value)} is no index of a choice`
+        ? `${describe(index.value)} is not an index of a choice`
         : "a choice has one index";
     const hint =
       "`choice[e]`, e a whole number, is the route of the tokens that chose entry e; `choice.index` is a tensor";

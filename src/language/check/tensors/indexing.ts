@@ -308,7 +308,10 @@ function toIntegerOrSize(emitter: Emitter, value: ConstValue, what: string, span
   }
   emitter.report(
     "bad-index",
-    { problem: `${describe(value)} is no index`, hint: value.kind === "bool" ? null : (hintFor(value).hint ?? null) },
+    {
+      problem: `${describe(value)} is not an index`,
+      hint: value.kind === "bool" ? null : (hintFor(value).hint ?? null),
+    },
     span,
   );
   return null;

@@ -117,7 +117,7 @@ function reportInner(emitter: Emitter, left: Value, k: Size, right: Value, l: Si
   };
   emitter.report(
     "shape-mismatch",
-    { ...data, hint: "the last axis of the left meets the last but one of the right: `a @ transpose(b)`" },
+    { ...data, hint: "the last axis on the left must equal the last but one on the right: `a @ transpose(b)`" },
     at,
   );
 }

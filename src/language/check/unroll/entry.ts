@@ -62,7 +62,7 @@ function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly E
   if (name === "lengths") {
     checker.report(
       "open-entry-input",
-      { input: name, reason: "every program has an input of this name, the length of each sequence" },
+      { input: name, reason: "every program has an input of this name, with the length of each sequence" },
       input.name.span,
     );
     return null;
@@ -71,7 +71,7 @@ function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly E
     if (d.kind === "rest") {
       checker.report(
         "open-entry-input",
-        { input: name, reason: "`...` leaves open how many dimensions it has" },
+        { input: name, reason: "with `...` its number of dimensions is unknown" },
         d.span,
       );
       return null;
@@ -110,7 +110,7 @@ function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly E
 }
 
 function toSizeExpr(size: Size): Exclude<Size, number> {
-  invariant(typeof size !== "number", "an axis is no number");
+  invariant(typeof size !== "number", "an axis is not a number");
   return size;
 }
 
@@ -161,6 +161,6 @@ function placeAxes(
 }
 
 function misplaced(axis: string, dim: number, batch: string | null, strayed: boolean): string | null {
-  if (axis === batch && dim !== 0) return "is the batch, the first axis of the inputs, so it can only stand first";
-  return strayed ? `is a sequence, the second axis behind \`${batch ?? ""}\`, so it can only stand there` : null;
+  if (axis === batch && dim !== 0) return "is the batch, the first axis of the inputs, so it must be first";
+  return strayed ? `is a sequence, the axis after \`${batch ?? ""}\`, so it must be second` : null;
 }

@@ -116,7 +116,7 @@ export class TypeMatcher {
     const known = this.axes.get(name);
     if (known === undefined) {
       if (t.role === "result" && !this.#isFresh(size)) {
-        this.#mismatch(t, `\`${name}\` is no axis of the inputs`);
+        this.#mismatch(t, `\`${name}\` is not an axis of the inputs`);
         return false;
       }
       this.axes.set(name, { kind: "value", value: sizeValue(size) });
@@ -124,7 +124,7 @@ export class TypeMatcher {
     }
     const before = sizeOfBinding(known);
     if (before === null || sameExtent(this.lookup, before, size)) return true;
-    this.#mismatch(t, `\`${name}\` stands for ${printSize(before)} already, and for ${printSize(size)} here`);
+    this.#mismatch(t, `\`${name}\` already stands for ${printSize(before)}, but here for ${printSize(size)}`);
     return false;
   }
 
@@ -141,7 +141,7 @@ export class TypeMatcher {
       const declared = this.#size(dim.value);
       if (declared === null) return false;
       if (!sameExtent(this.lookup, declared, size)) {
-        this.#mismatch(t, `${printSize(size)} where ${printSize(declared)} is declared`);
+        this.#mismatch(t, `${printSize(size)} instead of the declared ${printSize(declared)}`);
         return false;
       }
     }
@@ -214,7 +214,7 @@ export class TypeMatcher {
             "back to all tokens",
         };
       if (kind !== "input")
-        return { hint: `${name} was made by \`concat\` or a slice; declare a name of its own for it in the result` };
+        return { hint: `${name} was made by \`concat\` or a slice; declare a new name for the axis in the result` };
     }
     return {};
   }

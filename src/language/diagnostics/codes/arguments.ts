@@ -12,7 +12,8 @@ export const argumentCodes = {
     severity: "error",
     message: ({ callee, name }) => `\`${callee}\` has no parameter \`${name}\``,
     hint: (d) => didYouMean(d) ?? (d.takes.length > 0 ? `it takes ${d.takes.join(", ")}` : "it takes none"),
-    explain: `A named argument, or a name given to --set, must be that of a parameter of what is called.
+    explain: `A named argument, or a name given to --set, must be the name of a parameter of the block or
+function.
 
   norm: RMSNorm(dim: 64, epsilon: 1e-6)           // the parameter is called \`eps\``,
   }),
@@ -30,8 +31,8 @@ export const argumentCodes = {
       suggestion === null
         ? `\`${name}\` is ${options.map((o) => JSON.stringify(o)).join(" or ")}`
         : `did you mean ${JSON.stringify(suggestion)}?`,
-    explain: `A block that does nothing with a string but compare it with literals chooses among them; a string
-that is none of them, and not the default, takes the last \`else\`, or leaves a member out.
+    explain: `The block only compares this string with literals. A string that equals no literal and is not the
+default takes the last \`else\`, or leaves a member out.
 
   mlp: Layer(64, 8, mlp: "gelus")                 // "swiglu" or "gelu"`,
   }),
@@ -52,8 +53,8 @@ that is none of them, and not the default, takes the last \`else\`, or leaves a 
     message: ({ callee, takes }) =>
       `\`${callee}\` takes ${takes === 0 ? "no arguments" : `at most ${plural(takes, "argument")}`} by position`,
     hint: ({ callee, named }) => byName(callee, named),
-    explain: `More arguments are given by position than what is called can take. Parameters that are given by
-name only, such as \`axis:\`, do not count.`,
+    explain: `The call has more arguments by position than the block or function takes. Parameters that must be
+named, such as \`axis:\`, do not count.`,
   }),
   "duplicate-argument": code<{ readonly callee: string; readonly name: string }>({
     severity: "error",
@@ -73,16 +74,16 @@ name only, such as \`axis:\`, do not count.`,
     severity: "error",
     message: ({ what, expected, found }) => `${what} must be ${expected}, found ${found}`,
     hint: ({ expected }) => `give ${expected}${EXAMPLES[expected] ?? ""}`,
-    explain: `A value must have the kind that its place asks for: int, float, ratio, bool, string, block, or a
-list such as [int]. All numbers are exact, so a whole number serves as int whatever it was
-computed from, and any number as float or ratio.`,
+    explain: `A value must have the kind that the parameter declares: int, float, ratio, bool, string, block, or
+a list such as [int]. All numbers are exact: a whole number is an int even if it was computed from
+fractions, and any number is a float or ratio.`,
   }),
   "parameter-without-default": code<{ readonly model: string; readonly name: string }>({
     severity: "error",
     message: ({ model, name }) => `the parameter \`${name}\` of the model \`${model}\` has no default`,
     hint: () => "give it one; --set can override it",
-    explain: `A model can be compiled as it stands, so each of its parameters needs a default. A block's need
-not have one.`,
+    explain: `A model can be compiled without further values, so each of its parameters needs a default.
+Parameters of blocks need none.`,
   }),
   "block-parameter-of-model": code<{ readonly name: string }>({
     severity: "error",
@@ -100,9 +101,9 @@ one. It may be passed on to blocks whose parameter is a ratio or float.`,
   "live-kind": code<{ readonly name: string; readonly kind: string }>({
     severity: "error",
     message: ({ name, kind }) => `the live parameter \`${name}\` is ${kind}, but must be a ratio or float`,
-    hint: () => "what decides shapes or structure must be known when compiling; drop `live`",
-    explain: `A live parameter is given at run time and changed without compiling again. It may scale tensors
-and size axes (\`ceil(capacity * T)\`), which needs a ratio or float; whatever decides the
+    hint: () => "drop `live`: values that decide shapes or structure must be known when compiling",
+    explain: `A live parameter is given at run time and changed without compiling again. It may scale tensors and
+size axes (\`ceil(capacity * T)\`), which needs a ratio or float. A parameter that decides the
 structure of the model cannot be live.`,
   }),
   "not-compile-time": code<{ readonly what: string; readonly value: string; readonly hint?: string }>({

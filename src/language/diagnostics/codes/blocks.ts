@@ -8,8 +8,8 @@ export const blockCodes = {
     severity: "error",
     message: ({ block, where }) => `\`${block}(…)\` makes an instance with weights, which ${where} cannot do`,
     hint: () => "make it a member, and use the member's name",
-    explain: `Weights belong to members: they are named by them in a checkpoint. So an instance is made by a
-member, and functions call it.
+    explain: `Weights belong to members, whose names are their keys in a checkpoint. So a member makes the
+instance, and functions call it.
 
   forward(x: f32[B, 8]) -> f32[B, 8] { Linear(8, 8)(x) }   // make it a member`,
   }),
@@ -33,15 +33,17 @@ nest.`,
     message: ({ object, name, parameter }) =>
       `${object} has no member \`${name}\`${parameter ? ", only a parameter of this name" : ""}`,
     hint: (d) =>
-      (d.parameter ? "parameters are read inside of a block alone: use what was given for it" : didYouMean(d)) ??
+      (d.parameter
+        ? "use the value that was given for it: parameters can be read only inside their block"
+        : didYouMean(d)) ??
       (d.object.startsWith("a tensor")
         ? ofTensor(d.name)
         : d.members && d.members.length > 0 && d.members.length <= 12
           ? `it has ${listed(d.members)}`
-          : "name a member that it declares, in a branch that is taken"),
+          : "name a member that it declares; a member inside an `if` exists only if its branch is taken"),
     explain: `\`a.b\` reads a weight, a sub-block or a function of the instance a, or one named result of a
-function. A member inside an \`if\` exists only where its branch was taken. Parameters are no
-members, though a block that was given for one is named by it in the paths of weights.`,
+function. A member inside an \`if\` exists only if its branch was taken. Parameters are not members,
+but a block passed as an argument has the parameter's name in the paths of weights.`,
   }),
   "no-function": code<{ readonly block: string; readonly name: string }>({
     severity: "error",
@@ -65,9 +67,9 @@ argument takes the name of the parameter, \`wrap.inner\`; a member of that block
     message: ({ kind, name }) =>
       kind === "sub-block" ? `nothing calls or reads \`${name}\`` : `nothing reads the ${kind} \`${name}\``,
     hint: ({ kind }) => `${kind === "sub-block" ? "call" : "use"} it in a function of the block, or remove it`,
-    explain: `A weight that no function mentions, in any phase, is loaded, kept and saved for nothing, and no
-training changes it; so are the weights of a sub-block that nothing calls. Mostly a line was
-forgotten.
+    explain: `A weight that no function mentions, in any phase, is loaded, stored and saved without use, and no
+training changes it; the same holds for the weights of a sub-block that nothing calls. Usually a
+line is missing.
 
   weight scale: f32[dim]
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { x }`,
@@ -76,9 +78,9 @@ forgotten.
     severity: "error",
     message: ({ kind, found }) => `a ${kind} cannot start as ${found}`,
     hint: () => "use zeros, ones, normal(std), uniform(lo, hi) or orthogonal(gain)",
-    explain: `After \`=\` stands how a weight starts: \`zeros\`, \`ones\`, \`normal(std)\`, \`uniform(lo,
-hi)\`, \`orthogonal(gain)\`, or an \`if … then … else …\` between them. Without one it is
-normal(1/√n) with n the last axis, and zeros for a single axis.`,
+    explain: `After \`=\` comes the initial value of a weight: \`zeros\`, \`ones\`, \`normal(std)\`,
+\`uniform(lo, hi)\`, \`orthogonal(gain)\`, or an \`if … then … else …\` between them. The default is
+normal(1/√n) with n the size of the last axis, and zeros for a single axis.`,
   }),
   "bad-initialiser": code<{ readonly reason: string }>({
     severity: "error",
@@ -95,6 +97,6 @@ axes, and weights of whole numbers start as \`zeros\` or \`ones\`.`,
         ? "write `weight w: f32[8, 4]`: a dtype of numbers, and dimensions known when compiling"
         : "write `state s: f32[8]`: f32, and dimensions known when compiling",
     explain: `A weight is a tensor of f32, f16, u32 or i32 whose dimensions are all known when compiling: it
-exists once, before any input. A state is one of f32.`,
+exists once, before any input. A state is always f32.`,
   }),
 } as const;

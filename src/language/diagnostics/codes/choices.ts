@@ -6,7 +6,7 @@ export const choiceCodes = {
     severity: "error",
     message: ({ k, among }) => `\`top\` cannot choose ${k} of ${among} ${among === 1 ? "entry" : "entries"}`,
     hint: ({ among }) => (among === 1 ? "k is 1" : `k is a number from 1 to ${among}`),
-    explain: `Along an axis of fixed size every token chooses exactly k entries, so there must be as many.
+    explain: `Along an axis of fixed size every token chooses exactly k entries, so the axis needs at least k.
 
   top(score, 2, axis: -1)                         // of f32[B, T, 8]: two entries a token
   top(score, 9, axis: -1)                         // refused`,
@@ -18,8 +18,8 @@ export const choiceCodes = {
     hint: ({ blocks, entries }) =>
       `the list has ${blocks} ${blocks === 1 ? "block" : "blocks"}, the score ` +
       `${entries} ${entries === 1 ? "entry" : "entries"} a token: \`Linear(dim, len(experts))\``,
-    explain: `Entry e of the score stands for block e of the list, so there are as many of the one as of the
-other.
+    explain: `Entry e of the score belongs to block e of the list, so the score needs as many entries as the list
+has blocks.
 
   router:  Linear(dim, 8, bias: false)
   experts: [for e in 0..4: SwiGLU(dim, hidden)]

@@ -22,10 +22,10 @@ accepts any leading axes.`,
   }),
   "repeated-rest": code<Record<never, never>>({
     severity: "error",
-    message: () => "`...` stands twice in one type",
-    hint: () => "one `...` stands for any number of axes; name those behind it",
-    explain: `\`...\` in the type of an input accepts any axes, so where it stands twice nothing tells which
-axis belongs to which.
+    message: () => "`...` appears twice in one type",
+    hint: () => "one `...` accepts any number of axes; name the axes after it",
+    explain: `\`...\` in the type of an input accepts any axes, so if it appears twice the axes cannot be assigned
+to one or the other.
 
   forward(x: f32[..., dim]) -> f32[..., dim]      // any leading axes`,
   }),
@@ -39,8 +39,8 @@ axis belongs to which.
     message: ({ callee, axis, bound, found }) =>
       `\`${axis}\` of \`${callee}\` is at most ${bound}, but the argument's ${found}`,
     hint: ({ axis, bound }) => `bound the axis where it is introduced: \`${axis} <= ${bound}\``,
-    explain: `Where a function bounds an axis (\`T <= context\`), every caller's axis needs a bound that is no
-larger, so that no input at run time can break the promise.`,
+    explain: `If a function bounds an axis (\`T <= context\`), every caller's axis needs the same or a smaller
+bound, so that no input at run time can be too long.`,
   }),
   "wrong-result": code<{
     readonly callee: string;
@@ -53,8 +53,8 @@ larger, so that no input at run time can break the promise.`,
     severity: "error",
     message: ({ callee, result, expected, found, reason }) =>
       `\`${callee}\` declares ${result} as ${expected}, but computes ${found}${reason === null ? "" : `: ${reason}`}`,
-    hint: ({ hint }) => hint ?? "change the declared type, or compute what it says",
-    explain: `The value of the last expression must have the type that stands after \`->\`.`,
+    hint: ({ hint }) => hint ?? "change the declared type, or the expression that computes the result",
+    explain: `The value of the last expression must have the type declared after \`->\`.`,
   }),
   "result-count": code<{ readonly callee: string; readonly expected: number; readonly found: string }>({
     severity: "error",
@@ -69,8 +69,8 @@ as many values, \`(logits, hidden)\` or the list \`[logits, hidden]\`.`,
     severity: "error",
     message: () => "an `objective` declares a result",
     hint: () => "remove what follows `->`: training minimises its losses",
-    explain: `An \`objective\` says what training minimises by its losses, \`loss name = …\`, and gives no value.
-What else the program shall compute belongs to \`forward\`, or is shown with \`observe\`.`,
+    explain: `The losses of an \`objective\`, \`loss name = …\`, are what training minimises; it returns no value.
+Compute other values in \`forward\`, or show them with \`observe\`.`,
   }),
   "unpack-count": code<{ readonly targets: number; readonly found: string }>({
     severity: "error",
@@ -78,16 +78,16 @@ What else the program shall compute belongs to \`forward\`, or is shown with \`o
     hint: ({ found }) =>
       found.startsWith("a tensor")
         ? "a single result is bound by one name: `x = …`; `split` cuts a tensor into parts"
-        : "write as many names as there are values",
+        : "write one name for each value",
     explain: `\`(a, b) = f(x)\` takes apart the results of a function, or a list, with exactly as many values
 as there are names.`,
   }),
   "no-value": code<{ readonly what: string }>({
     severity: "error",
-    message: ({ what }) => `${what} gives no value`,
-    hint: () => "let the function end with an expression, or call it as a statement of its own",
-    explain: `A function without a result, such as an \`objective\`, can be called as a statement, but its
-call is no value.`,
+    message: ({ what }) => `${what} returns no value`,
+    hint: () => "let the function end with an expression, or call it as a separate statement",
+    explain: `A function without a result, such as an \`objective\`, can be called as a statement, but the call has
+no value.`,
   }),
   "unused-value": code<Record<never, never>>({
     severity: "warning",
@@ -98,13 +98,13 @@ call is no value.`,
 that nobody reads, often because a line was broken before an operator:
 
   y = a
-    - b                                           // this is a statement of its own`,
+    - b                                           // this is a separate statement`,
   }),
   "not-observable": code<{ readonly name: string; readonly found: string }>({
     severity: "error",
     message: ({ name, found }) => `\`observe ${name}\` needs a tensor or a route, found ${found}`,
     hint: () =>
-      "observe what a function computes; an instance can be observed by the result of calling it: `y = lin(x)`, " +
+      "observe a value that a function computes; for an instance, observe the result of a call: `y = lin(x)`, " +
       "`observe y`",
     explain: `\`observe\` makes a value of the running program readable by tools, so it must be a tensor or a
 route.`,
@@ -113,8 +113,8 @@ route.`,
     severity: "error",
     message: ({ name, found }) => `the loss \`${name}\` must be one number, f32[], found ${found}`,
     hint: () => "take its mean or sum",
-    explain: `Training minimises the sum of the losses, so each is a scalar: the value of \`cross_entropy\`,
-of \`bce\`, of \`mean(x)\`.`,
+    explain: `Training minimises the sum of the losses, so each is a scalar, such as \`cross_entropy\`, \`bce\` or
+\`mean(x)\`.`,
   }),
   "open-entry-input": code<{ readonly input: string; readonly reason: string }>({
     severity: "error",
@@ -123,16 +123,15 @@ of \`bce\`, of \`mean(x)\`.`,
       input === "lengths"
         ? "give it another name; the lengths of the sequences are given at run time without being declared"
         : "write out its shape: `f32[B, T <= 64, dim]`",
-    explain: `The inputs of the function that is entered make the axes of the program. Each dimension there is
-a compile-time integer or the name of one axis; \`...\` and sizes computed from axes are for
-functions called by others.`,
+    explain: `The inputs of the compiled function define the axes of the program. Each of its dimensions is a
+compile-time integer or the name of one axis; \`...\` and sizes computed from axes are for functions
+that other functions call.`,
   }),
   "misplaced-axis": code<{ readonly axis: string; readonly reason: string }>({
     severity: "error",
     message: ({ axis, reason }) => `the axis \`${axis}\` ${reason}`,
-    hint: () => "give this dimension a name of its own",
-    explain: `The first axis of the inputs is the batch: it stands first wherever it stands. An axis behind
-the batch is a sequence, each with a length of its own, so it always stands second, behind the
-batch.`,
+    hint: () => "give this dimension another name",
+    explain: `The first axis of the inputs is the batch: it is first in every input that has it. The axis after
+the batch is a sequence, each with its own length, so it is always the second axis.`,
   }),
 } as const;

@@ -26,8 +26,10 @@ export function byName(callee: string, named: readonly string[]): string {
   if (callee === "transpose") return 'it swaps the last two axes; `rearrange(x, "b t d -> t b d")` moves any others';
   if (callee === "concat") return "write the tensors as a list: `concat([a, b], axis: -1)`";
   if (named.includes("axis")) return "give the axis by name: `axis: -1`";
-  if (named.includes("like")) return "give a tensor of the shape that is wanted by name: `like: x`";
-  return named.length > 0 ? `give ${named.map((n) => `\`${n}\``).join(", ")} by name` : "leave out what is too much";
+  if (named.includes("like")) return "give a tensor of the wanted shape by name: `like: x`";
+  return named.length > 0
+    ? `give ${named.map((n) => `\`${n}\``).join(", ")} by name`
+    : "leave out the surplus arguments";
 }
 
 const SIZES = "name the sizes in the type of the input, `f32[B, T, dim]`, and use those names";
@@ -43,7 +45,7 @@ const TENSOR_MEMBERS: ReadonlyMap<string, string> = new Map([
     (name) => [name, REARRANGE] as const,
   ),
   ...["chunk", "unbind"].map(
-    (name) => [name, "write `split(x, [dim, dim, dim], axis: -1)`, which gives a list"] as const,
+    (name) => [name, "write `split(x, [dim, dim, dim], axis: -1)`, which returns a list"] as const,
   ),
 ]);
 

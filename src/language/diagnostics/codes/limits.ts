@@ -5,7 +5,7 @@ export const limitCodes = {
   "endless-instances": code<{ readonly block: string; readonly limit: number }>({
     severity: "error",
     message: ({ block, limit }) => `\`${block}\` makes instances more than ${limit} levels deep`,
-    hint: () => "a block that makes itself must stop: guard the member with `if`",
+    hint: () => "guard the member with `if`, so that the block stops making itself",
     explain: `Making an instance makes its members. A block that contains itself, directly or through others,
 never ends.`,
   }),
@@ -27,11 +27,11 @@ would never end.`,
       `the model has more than ${limit} ${what}${most ? `, ${most.times} of them of \`${most.name}\`` : ""}`,
     hint: ({ most }) =>
       most
-        ? "what calls or makes the next one twice doubles it at every level; make the model smaller, or look for a " +
-          "number that is larger than meant"
+        ? "make the model smaller, or look for a number that is larger than meant; calling or making the next block " +
+          "twice doubles the count at every level"
         : "make the model smaller, or look for a number that is larger than meant",
-    explain: `Limits guard against input that would keep the compiler busy without end. They lie far above any
-model known.
+    explain: `Limits guard against input that would keep the compiler busy without end. They are far above any
+known model.
 
   block Two(inner: block) {
     forward(x: f32[B, T, 64]) -> f32[B, T, 64] { inner(inner(x)) }

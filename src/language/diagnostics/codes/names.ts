@@ -19,7 +19,7 @@ const undeclared = (name: string): string =>
   /^[A-Z][0-9]?$/.test(name)
     ? "an axis is named by the type of an input, `f32[B, T, dim]`; the shape of a weight is made of parameters and " +
       "numbers"
-    : "declare it before it is used, import it, or give it as a parameter";
+    : "declare the name before its first use, import it, or add a parameter";
 
 export const nameCodes = {
   "unknown-name": code<{ readonly name: string; readonly suggestion: string | null; readonly hint?: string }>({
@@ -55,16 +55,16 @@ library.
     severity: "error",
     message: ({ name }) => `the member \`${name}\` is declared further down`,
     hint: ({ name }) => `move \`${name}\` above the member that uses it`,
-    explain: `Members are made in the order in which they stand, so a member can only pass on members above
-it. Function bodies see all members, wherever they stand.
+    explain: `Members are made from top to bottom, so a member can only pass on members above it. Function bodies
+see all members, in any order.
 
   layers: [for i in 0..4: Residual(shared)]
-  shared: Layer(64, 4)                            // must stand above \`layers\``,
+  shared: Layer(64, 4)                            // must come before \`layers\``,
   }),
   "duplicate-name": code<{ readonly name: string; readonly where: string }>({
     severity: "error",
     message: ({ name, where }) => `\`${name}\` is declared twice ${where}`,
-    hint: () => "give one of them another name",
+    hint: () => "rename one of them",
     explain: `A name may be declared once among the declarations and imports of a file, once among the
 parameters of a block, once among the members that exist together, once among the inputs and
 once among the results of a function, and a loss once in a function. Members in the two branches
@@ -73,9 +73,9 @@ of an \`if\` never exist together, so they may share a name.`,
   "unknown-export": code<{ readonly name: string; readonly from: string; readonly suggestion: string | null }>({
     severity: "error",
     message: ({ name, from }) => `"${from}" declares nothing called \`${name}\``,
-    hint: (d) => didYouMean(d) ?? "declare it there, or import it from the file that declares it",
-    explain: `An import names blocks, models or constants that the other file declares itself. What a file
-imports it does not pass on: import it from where it is declared.
+    hint: (d) => didYouMean(d) ?? "declare it there, or import the name from the file with its declaration",
+    explain: `An import names blocks, models or constants that the other file declares itself. Imports are not
+passed on: import a name from the file that declares it.
 
   import { Linera } from "std"                    // the library declares \`Linear\``,
   }),
@@ -96,33 +96,32 @@ forward slashes.`,
     message: ({ path, reason }) => `"${path}" cannot be imported: ${reason}`,
     hint: ({ atFile }) =>
       atFile
-        ? "what is imported is UTF-8 text, in the folder of the file that is compiled or below it"
+        ? "import UTF-8 text, from the folder of the compiled file or a folder below it"
         : 'write a path relative to this file, such as "./blocks.mod", or "std"',
-    explain: `An import is "std" or a path that starts with "./" or "../" and stays inside the folder of the
-file that is compiled and the folders below it. Absolute paths, addresses and backslashes are
-refused, so that a model reads the same on every machine and cannot reach files it was not
-given.`,
+    explain: `An import is "std", or a path that starts with "./" or "../" and stays inside the folder of the
+compiled file. Absolute paths, addresses and backslashes are refused, so that a model means the
+same on every machine and cannot read other files.`,
   }),
   "import-cycle": code<{ readonly chain: readonly string[] }>({
     severity: "error",
     message: ({ chain }) => `these files import one another in a circle: ${chain.join(" → ")}`,
-    hint: () => "move what both need into a third file",
+    hint: () => "move the shared declarations into a third file",
     explain: `Files may not import one another in a circle, directly or through others: there would be no
 order to read them in.`,
   }),
   "no-model": code<{ readonly file: string }>({
     severity: "error",
     message: ({ file }) => `${file} declares no model`,
-    hint: () => "a file without a model is a library; write `model Name() { … }` for what is to be compiled",
-    explain: `What gets compiled is a \`model\`: a block whose parameters all have defaults. A file that only
-declares blocks and constants is a library, to be imported by others.`,
+    hint: () => "declare one, `model Name() { … }`; a file without a model is a library",
+    explain: `modc compiles a \`model\`: a block whose parameters all have defaults. A file that declares only
+blocks and constants is a library for other files to import.`,
   }),
   "several-models": code<{ readonly models: readonly string[] }>({
     severity: "error",
     message: ({ models }) => `the file declares ${models.length} models: ${models.join(", ")}`,
     hint: ({ models }) => `choose one with --model ${models[0] ?? "Name"}`,
-    explain: `Where a file declares several models, one must be chosen: \`--model Name\` on the command line,
-\`model: "Name"\` in the API.`,
+    explain: `If a file declares several models, choose one: \`--model Name\` on the command line, \`model: "Name"\`
+in the API.`,
   }),
   "unknown-model": code<{
     readonly name: string;
@@ -132,8 +131,8 @@ declares blocks and constants is a library, to be imported by others.`,
     severity: "error",
     message: ({ name }) => `the file declares no model \`${name}\``,
     hint: (d) => didYouMean(d) ?? (d.models.length > 0 ? `it declares ${d.models.join(", ")}` : null),
-    explain: `The model asked for with \`--model\` must be declared in the file that is compiled, with
-\`model\` rather than \`block\`.`,
+    explain: `The model named by \`--model\` must be declared in the compiled file, with \`model\` rather than
+\`block\`.`,
   }),
   "unknown-path": code<{ readonly path: string; readonly suggestion: string | null }>({
     severity: "error",
@@ -154,9 +153,8 @@ depends on their order.`,
   "unbound-placeholder": code<{ readonly name: string }>({
     severity: "error",
     message: ({ name }) => `the left side of the entry binds no {${name}}`,
-    hint: ({ name }) => `write {${name}} on the left where the segment stands`,
-    explain: `An {x} on the right of an entry of \`names\` is filled with the segment that the same {x} on the
-left has matched.
+    hint: ({ name }) => `write {${name}} on the left, in place of the segment`,
+    explain: `An {x} on the right of an entry of \`names\` is replaced by the segment that {x} matched on the left.
 
   "layers.{i}.weight" = "h.{j}.w"                   // {j} is not on the left`,
   }),
@@ -166,8 +164,8 @@ left has matched.
       key === "" ? "a key of a checkpoint cannot be empty" : `"${key}" cannot be the key of a weight`,
     hint: ({ key }) =>
       key === ""
-        ? "write the key the checkpoint holds the weight under"
-        : "safetensors keeps that key for notes about the file",
+        ? "write the weight's key in the checkpoint"
+        : "choose another key: safetensors reserves this one for notes about the file",
     explain: `A safetensors file is a table of keys and tensors. The key \`__metadata__\` holds notes about the
 file instead of a tensor, and an empty key names nothing.`,
   }),
@@ -175,16 +173,15 @@ file instead of a tensor, and an empty key names nothing.`,
     severity: "error",
     message: ({ key, first, second }) =>
       `the weights "${first}" and "${second}" both have the key "${key}" in a checkpoint`,
-    hint: () => "give each a key of its own",
-    explain: `Every weight needs its own key in the checkpoint, or saving would write one over the other. Only
-where an entry accepts several keys (\`"a" or "b"\`) may a later one be the key of another
-weight too.`,
+    hint: () => "give each a different key",
+    explain: `Every weight needs its own key in the checkpoint, or saving would write one over the other. If an
+entry accepts several keys (\`"a" or "b"\`), a later one may also be the key of another weight.`,
   }),
   "names-outside-model": code<{ readonly block: string }>({
     severity: "error",
-    message: ({ block }) => `\`names\` stands in the block \`${block}\`, but only a model has a checkpoint`,
+    message: ({ block }) => `\`names\` is in the block \`${block}\`, but only a model has a checkpoint`,
     hint: () => "move it to the model",
-    explain: `\`names\` says under which keys a checkpoint holds the weights of a whole model, so it stands
-among a model's members.`,
+    explain: `\`names\` lists the keys of a whole model's weights in a checkpoint, so it belongs among a model's
+members.`,
   }),
 } as const;

@@ -10,37 +10,37 @@ export const routingCodes = {
         ? "let tokens choose: `axis: -1`"
         : "choose by the token alone there: `if generate then above(likely, 0.0, expected: capacity) else " +
           "top(score, k)`",
-    explain: `Top-k compares a token with those that come after it. When text is generated those do not exist
-yet, so a model that routes by \`top\` cannot generate causally. Give the phase generate a rule that
-looks at one token at a time: a predictor trained to guess the choice (\`MoD\` in the standard
-library does so), or a threshold on the score itself.`,
+    explain: `Top-k compares a token with later tokens. While text is generated they do not exist yet, so a model
+that routes by \`top\` cannot generate causally. Give the phase generate a rule that looks at one
+token at a time: a predictor trained to guess the choice (\`MoD\` in the standard library does so),
+or a threshold on the score itself.`,
   }),
   "non-causal-op": code<{ readonly what: string }>({
     severity: "error",
-    message: ({ what }) => `${what}, which phase generate cannot do: later tokens do not exist yet`,
+    message: ({ what }) => `${what}: phase generate cannot do this, because later tokens do not exist yet`,
     hint: () => "treat each token by itself, or use `attention(…, causal: true)`",
-    explain: `In phase generate a token must not depend on those after it, or a text would change while it is
-written. Only \`attention(causal: true)\` may look at other tokens, the earlier ones; everything
-else treats each token by itself. Reductions, products, softmax, concatenation, indexing along a
-sequence axis, and its length as a value are refused. Losses, and what only they read, are exempt:
-they are not part of generating.`,
+    explain: `In phase generate a token must not depend on later tokens, or a text would change while it is
+written. Only \`attention(causal: true)\` may look at other tokens, the earlier ones; every other
+operator treats each token by itself. Reductions, products, softmax, concatenation, indexing along
+a sequence axis, and its length as a value are refused. Losses, and values that only losses read,
+are exempt: generating does not compute them.`,
   }),
   "cannot-generate": code<{ readonly why: string }>({
     severity: "note",
     message: ({ why }) => `cannot generate: ${why}`,
     hint: () => "this matters only to `modc generate` and `--phase generate`",
-    explain: `The model is in order, but no text can be written with it, token by token: in phase generate a
-token must not depend on those after it. \`modc check\` says so once for a model of tokens;
-\`modc check --phase generate\` tells all that stands in the way.`,
+    explain: `The model is valid, but it cannot generate text token by token: in phase generate a token must not
+depend on later tokens. \`modc check\` notes this once for a model of tokens; \`modc check --phase
+generate\` lists every obstacle.`,
   }),
   "capacity-out-of-range": code<{ readonly found: string; readonly live?: string }>({
     severity: "error",
     message: ({ found, live }) =>
-      "capacity must lie between 0% and 100%, found " +
+      "capacity must be between 0% and 100%, found " +
       `${found}${live === undefined ? "" : ` (the default of \`${live}\`)`}`,
     hint: () => "an eighth of the tokens is 12.5%",
-    explain: `Inside \`top\`, a ratio that multiplies an axis is the share of its tokens that are chosen: at least
-none, at most all.
+    explain: `Inside \`top\`, a ratio that multiplies an axis is the share of its tokens to choose: from 0% to
+100%.
 
   top(score, ceil(12.5% * T))                     // an eighth of the tokens, rounded up
   top(score, ceil(1250% * T))                     // refused`,
@@ -59,9 +59,9 @@ none, at most all.
       length === null
         ? "give a capacity above 0%, or leave the routed block out"
         : "round up with `ceil`, or keep at least one: `max(1, …)`",
-    explain: `Rounding down, a small share of a short sequence is no token at all: the block is skipped by every
-token. That is a usual mistake of routed models, most visible when generating token by token. A
-literal \`top(score, 0)\` is taken as meant.
+    explain: `Rounded down, a small share of a short sequence is 0 tokens, so every token skips the block. This
+is a common mistake in routed models, most visible when generating token by token. A literal
+\`top(score, 0)\` gets no warning.
 
   top(score, floor(12.5% * T))                    // nothing for T < 8`,
   }),
@@ -79,14 +79,13 @@ literal \`top(score, 0)\` is taken as meant.
     message: ({ what, left, right, reason }) => `${what} cannot combine ${left} with ${right}: ${reason}`,
     hint: ({ of }) =>
       ({
-        scores: "choose by scores on the axis of the rows; rows that a route took have the scores `take(score, route)`",
+        scores: "choose by scores on the axis of the rows; for rows that a route took, use `take(score, route)`",
         entries:
           "entries taken by one choice belong to it: take both by the same choice, or put the entries back first",
         rows: "rows chosen by one route belong to it: take both by the same route, or put the rows back first",
       })[of],
-    explain: `A route makes an axis of its own. Two takes by one route share it; two routes never do, even where
-they choose equally many tokens, because row 3 of the one is another token than row 3 of the
-other.
+    explain: `A route makes its own axis. Two takes by one route share the axis; two routes never do, even if
+they choose the same number of tokens, because row 3 of each is a different token.
 
   a = top(score, 8)
   b = top(other, 8)
@@ -102,10 +101,10 @@ other.
     hint: ({ entries }) =>
       entries
         ? "reduce it, `sum(x, axis: -1)`, or put its entries back, `put(zeros, choice, x)`"
-        : "leave the sequence axis as a dimension of its own",
-    explain: `Each sequence has a length of its own, so tokens do not form a rectangle that could be cut or
-joined with another axis. This holds whether or not a program is run with \`lengths\`. Likewise the
-entries of a choice of which tokens may have different numbers.
+        : "keep the sequence axis as a separate dimension",
+    explain: `Each sequence has its own length, so tokens do not form a rectangle that could be cut or joined
+with another axis. This holds whether or not a program is run with \`lengths\`. The same holds for
+chosen entries, whose number may differ between tokens.
 
   rearrange(x, "b t d -> b (t d)")                // refused`,
   }),
@@ -120,7 +119,7 @@ entries of a choice of which tokens may have different numbers.
   }>({
     severity: "warning",
     message({ weight, others, choice }) {
-      const what = choice === null ? "which entries are chosen" : `what \`${choice}\` chooses`;
+      const what = choice === null ? "which entries are chosen" : `the choice of \`${choice}\``;
       return others === 0
         ? `\`${weight}\` decides ${what} but gets no gradient, so training cannot improve it`
         : `\`${weight}\` and ${others === 1 ? "another weight" : `${others} more weights`} decide ${what} but get no ` +
@@ -128,17 +127,17 @@ entries of a choice of which tokens may have different numbers.
     },
     hint: ({ choice, library }) =>
       choice === null && library
-        ? "the gates of one expert, divided by their sum, are 1: choose two, leave `renormalize` and " +
-          '`gate: "chosen"` away, or give a loss, `balance: 0.01`'
+        ? 'choose two experts, leave out `renormalize` and `gate: "chosen"`, or give a loss, `balance: 0.01`: the ' +
+          "gate of one expert, divided by itself, is 1"
         : choice === null
-          ? "gate what the blocks make with it, `blocks[chosen](x) * take(score, chosen)[..., None]`; the gates of " +
-            "one entry, divided by their sum, are 1"
-          : "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, " +
-            "route.mask)`",
-    explain: `Choosing has no derivative. A router learns only where what its weights compute also reaches a
-loss: as a factor of what the chosen tokens compute (equation 1 of Mixture-of-Depths), through
-\`straight\`, or by a loss of its own. Comparisons, \`top\`, \`argmax\`, masks and \`stop_gradient\` pass
-nothing on; nor does a gate that is divided by the sum of itself alone, which is 1.
+          ? "multiply the blocks' result by it, `blocks[chosen](x) * take(score, chosen)[..., None]`; the gate of " +
+            "one entry, divided by itself, is 1"
+          : "multiply the update by it, `y * take(score, route)[..., None]`, or give it a loss, " +
+            "`loss aux = bce(score, route.mask)`",
+    explain: `Choosing has no derivative. A router learns only if its scores also reach a loss: as a factor of
+the chosen tokens' update (equation 1 of Mixture-of-Depths), through \`straight\`, or by a separate
+loss. Comparisons, \`top\`, \`argmax\`, masks and \`stop_gradient\` pass no gradient; nor does a gate
+that is divided by itself, which is 1.
 
   chosen = top(score, k)
   put(x, chosen, f(take(x, chosen)))              // the score is never multiplied in`,
@@ -150,16 +149,16 @@ nothing on; nor does a gate that is divided by the sum of itself alone, which is
     severity: "warning",
     message: ({ call }) =>
       call === null
-        ? "the update given to `put` contains the taken rows themselves, which `put` adds a second time"
-        : `the sum adds the input of \`${call}\` to its result, which contains that input already`,
+        ? "the update given to `put` contains the taken rows, so `put` adds them a second time"
+        : `the sum adds the input of \`${call}\` to its result, which already contains the input`,
     hint: ({ call }) =>
       call === null
         ? "let the block return its update only, without `x + …`; or subtract the rows: `inner(rows) - rows`"
         : "leave out `x + …` here, or let the block return its update only",
     explain: `\`put(x, route, y)\` adds y to the chosen rows of x: it is the residual connection. A block that
-returns x + f(x) makes the chosen rows 2·x + f(x), or (1 + gate)·x with a gate. This is the usual
-mistake of Mixture-of-Depths code. For the same reason the result of \`MoD\` or \`Residual\` is not
-added to their input again.
+returns x + f(x) makes the chosen rows 2·x + f(x), or (1 + gate)·x with a gate. This is the most
+common mistake in Mixture-of-Depths code. For the same reason the result of \`MoD\` or \`Residual\` is
+not added to their input again.
 
   MoD(Residual(Layer(dim, heads)), dim)           // write MoD(Layer(dim, heads), dim)
   x = x + routed(x)                               // write x = routed(x)`,
@@ -174,44 +173,44 @@ added to their input again.
     message: ({ what, found, where }) =>
       `${what} needs a sequence axis${where === undefined ? "" : ` ${where}`}, which ${found} does not have`,
     hint: ({ hint }) => hint ?? "name the second axis of the input, with a bound if you like: `f32[B, T <= 196, dim]`",
-    explain: `A sequence axis is the second axis of the model's inputs, written as a capitalised name, and every
-axis that a route makes from it. Positions, attention and routes follow it; a dimension of fixed
-size has none of these.`,
+    explain: `A sequence axis is the second axis of the model's inputs, written as a capitalised name, or an axis
+that a route makes from it. Positions, attention and routes follow it; a dimension of fixed size
+has no positions.`,
   }),
   "several-sequences": code<{ readonly what: string; readonly found: string }>({
     severity: "error",
     message: ({ what, found }) => `${what} needs one sequence axis, but ${found} has several`,
-    hint: () => "take it of a tensor along one sequence",
-    explain: `A tensor may lie along two sequence axes, such as a score for each pair of tokens. What works
-along the sequence cannot know which one is meant there.`,
+    hint: () => "apply it to a tensor with one sequence axis",
+    explain: `A tensor may have two sequence axes, such as a score for each pair of tokens. An operator that
+works along the sequence cannot know which of the two is meant.`,
   }),
   "k-mixes-axes": code<{ readonly k: string; readonly axes: readonly string[] }>({
     severity: "error",
     message: ({ k, axes }) => `k = ${k} mentions the sequence axes ${axes.join(" and ")}`,
     hint: () => "count by one of them",
-    explain: `How many tokens \`top\` chooses may depend on the length of one sequence axis: that of the score, or
-the one it was taken from.`,
+    explain: `The number of tokens that \`top\` chooses may depend on the length of one sequence axis: the score's,
+or the axis from which it was taken.`,
   }),
   "negative-k": code<{ readonly k: string }>({
     severity: "error",
     message: ({ k }) => `\`top\` cannot choose ${k} tokens`,
-    hint: () => "k is 0 or more",
+    hint: () => "use a k of 0 or more",
     explain: `k is the number of tokens that \`top\` chooses of each sequence. It may be 0, and is capped at the
 sequence's length.`,
   }),
   "size-of-other-axis": code<{ readonly size: string; readonly axis: string }>({
     severity: "error",
-    message: ({ size, axis }) => `a slice along ${axis} is measured by ${axis}, found ${size}`,
+    message: ({ size, axis }) => `the ends of a slice along ${axis} must be sizes over ${axis}, found ${size}`,
     hint: ({ axis }) => `use numbers or sizes over ${axis} only`,
-    explain: `Where sequences differ in length, each is cut by its own length. So the ends of a slice along a
-sequence axis may be numbers, or sizes over that axis.
+    explain: `If sequences differ in length, each is cut by its own length. So the ends of a slice along a
+sequence axis may be numbers, or sizes over this axis.
 
   x[:, T - 8:T]                                   // the last eight tokens; x[:, -8:] is shorter`,
   }),
   "attention-across": code<{ readonly query: string; readonly key: string; readonly what: string }>({
     severity: "error",
     message: ({ query, key, what }) =>
-      `${what} compares positions, but ${query} and ${key} count them from different beginnings`,
+      `${what} compares positions, but ${query} and ${key} count them from different starts`,
     hint: () => "use tokens of the same sequence, or attention without `causal` and `window`",
     explain: `Causal attention and windows compare the positions of query and key in the model's input. Axes
 made from the same sequence by routes share those positions; another input, a slice or a

@@ -8,11 +8,11 @@ export const syntaxCodes = {
     readonly limit: number;
   }>({
     severity: "error",
-    message: (d) => `the file has ${d.count} ${d.what}, more than the ${d.limit} that a source may have`,
-    hint: () => "move parts of it to other files and `import` them; weights belong in a safetensors file",
-    explain: `A source file may have at most 4 MiB of text, and at most one and a half million words and signs.
-A model written by hand has a few kilobytes; a larger file is usually data that was given by
-mistake, such as a checkpoint. Long lists of layers are written as comprehensions:
+    message: (d) => `the file has ${d.count} ${d.what}, more than the limit of ${d.limit}`,
+    hint: () => "move parts to other files and `import` them; weights belong in a safetensors file",
+    explain: `A source file may have at most 4 MiB of text, and at most one and a half million words and signs. A
+model written by hand has a few kilobytes; a larger file is usually data passed by mistake, such as
+a checkpoint. Long lists of layers are written as comprehensions:
 
   layers: [for i in 0..depth: Residual(Layer(dim, heads))]`,
   }),
@@ -21,8 +21,8 @@ mistake, such as a checkpoint. Long lists of layers are written as comprehension
     message: (d) => `the file is not text: it contains ${d.what}`,
     hint: () => "save it as UTF-8; in a string, such a character can be written as an escape like `\\u{fffd}`",
     explain: `Sources are UTF-8. A byte-order mark and Windows line ends are accepted; a NUL character, half a
-surrogate pair, and bytes that do not decode are not: they mean that the file is something else,
-or was saved in another encoding.`,
+surrogate pair, and bytes that do not decode are not: they mean that the file is not text, or was
+saved in another encoding.`,
   }),
   "unknown-character": code<{ readonly shown: string; readonly hint: string | null }>({
     severity: "error",
@@ -51,14 +51,14 @@ A backslash itself is written \`\\\\\`.`,
   }),
   "single-quotes": code<Record<never, never>>({
     severity: "error",
-    message: () => "this string stands in single quotes",
-    hint: () => 'strings stand in double quotes: `"sigmoid"`',
-    explain: `There is one way to write a string: \`"text"\`, in double quotes and on one line.`,
+    message: () => "this string is in single quotes",
+    hint: () => 'write it in double quotes: `"sigmoid"`',
+    explain: `A string is written \`"text"\`, in double quotes and on one line.`,
   }),
   "foreign-comment": code<{ readonly found: string }>({
     severity: "error",
     message: (d) => `\`${d.found}\` does not begin a comment`,
-    hint: () => "comments begin with `//` and go on to the end of the line",
+    hint: () => "begin it with `//`; a comment continues to the end of the line",
     explain: `A comment is \`//\` and the rest of its line. Three slashes, \`///\`, directly above a declaration, a
 parameter or a member make it documentation. There are no comments that span lines, and \`#\` has no
 meaning.`,
@@ -68,9 +68,8 @@ meaning.`,
     message: (d) => `\`${d.found}\` is not an operator of the language`,
     hint: (d) => d.advice,
     explain: `The operators are \`+ - * / % ^ @\`, the comparisons \`== != < <= > >=\`, and the words \`and or not\`.
-\`^\` is the power, \`@\` the matrix product, \`%\` the remainder unless it stands directly behind a
-number, where it makes a ratio: \`12.5%\`. There is no assignment that also computes: write \`x = x +
-y\`.`,
+\`^\` is the power, \`@\` the matrix product, \`%\` the remainder unless it directly follows a number,
+which it makes a ratio: \`12.5%\`. No assignment also computes: write \`x = x + y\`.`,
   }),
   "malformed-number": code<{ readonly text: string; readonly advice: string }>({
     severity: "error",
@@ -83,17 +82,17 @@ ratio: \`12.5%\` is exactly one eighth.`,
   }),
   "number-too-long": code<{ readonly digits: number; readonly limit: number }>({
     severity: "error",
-    message: (d) => `the number has ${d.digits} digits, more than the ${d.limit} a number may have`,
-    hint: () => "no size or constant of a model needs so many",
-    explain: `Compile-time numbers are exact, however large. To keep that cheap a literal has at most 400
-digits, its exponent counted as the zeros it stands for.`,
+    message: (d) => `the number has ${d.digits} digits, more than the limit of ${d.limit}`,
+    hint: () => "shorten it: no size or constant of a model needs more",
+    explain: `Compile-time numbers are exact at any size. To keep this cheap a literal has at most 400 digits; an
+exponent counts by its zeros.`,
   }),
   "name-too-long": code<{ readonly length: number; readonly limit: number }>({
     severity: "error",
-    message: (d) => `the name has ${d.length} letters, more than the ${d.limit} a name may have`,
+    message: (d) => `the name has ${d.length} letters, more than the limit of ${d.limit}`,
     hint: () => "shorten it",
-    explain: `The path of a weight is made of the names of the members it lies in, so a long name is written
-down as often as there are weights below it. A name has at most 250 letters, digits and \`_\`.`,
+    explain: `The path of a weight contains the names of all members around it, so a long name is repeated for
+every weight below it. A name has at most 250 letters, digits and \`_\`.`,
   }),
   "bad-allow": code<{
     readonly code: string;
@@ -105,17 +104,17 @@ down as often as there are weights below it. A name has at most 250 letters, dig
       problem === "form"
         ? "`@allow` names no warning"
         : problem === "code"
-          ? `\`@allow\` names \`${name}\`, which is no warning`
+          ? `\`@allow\` names \`${name}\`, which is not a warning`
           : `\`@allow ${name}\` gives no reason`,
     hint: ({ code: name, problem, suggestion }) =>
       problem === "reason"
-        ? `write why it is meant: \`// @allow ${name}: …\``
+        ? `write the reason: \`// @allow ${name}: …\``
         : suggestion !== null
           ? `did you mean \`${suggestion}\`?`
           : "write `// @allow dead-router: the scores come from another model`; `modc explain` lists the warnings",
-    explain: `A comment silences one kind of warning, and says why: in the declaration, parameter, member or
-statement that follows it, or on its line where it stands behind something. Errors cannot be
-silenced. \`modc check\` warns where nothing is silenced any more.
+    explain: `A comment silences one kind of warning and gives the reason. It applies to the declaration,
+parameter, member or statement that follows it, or to its own line if it comes after code. Errors
+cannot be silenced. \`modc check\` warns if a comment no longer silences anything.
 
   // @allow unread-weight: kept, so that older checkpoints load
   weight scale: f32[dim]`,
@@ -124,15 +123,15 @@ silenced. \`modc check\` warns where nothing is silenced any more.
     severity: "warning",
     message: ({ code: name }) => `\`@allow ${name}\` silences nothing`,
     hint: () => "remove it",
-    explain: `What the comment silenced is mended, or lies elsewhere: a warning is silenced where it begins in
-the declaration, parameter, member or statement that follows the comment, or on its line. Told by
-\`modc check\`, which looks at all phases and models of a file.`,
+    explain: `The warning is gone, or is in another place: a comment silences warnings that begin in the
+declaration, parameter, member or statement that follows it, or on its line. \`modc check\` reports
+this, because it looks at all phases and models of a file.`,
   }),
   "unclosed-bracket": code<{ readonly open: string; readonly close: string }>({
     severity: "error",
     message: (d) => `this \`${d.open}\` is never closed`,
     hint: (d) => `add the missing \`${d.close}\``,
-    explain: `Every \`(\`, \`[\` and \`{\` needs its partner. Where one is missing the compiler guesses its place from
+    explain: `Every \`(\`, \`[\` and \`{\` needs its partner. If one is missing, the compiler guesses its place from
 line ends and, for \`{\`, from the indentation, and points at the bracket that was left open.`,
   }),
   "unmatched-bracket": code<{ readonly found: string; readonly expected: string | null }>({
@@ -153,14 +152,14 @@ line ends and, for \`{\`, from the indentation, and points at the bracket that w
     message: (d) => `this is nested more than ${d.limit} levels deep`,
     hint: () => "give a part of it a name with `x = …`, or use a list and a loop",
     explain: `Brackets, blocks and \`if\` inside \`if\` may nest 100 levels deep. An expression may have 250 levels
-of operators and calls: a chain such as \`a + b + c\` has one for each operator. Repetition is
-written as a loop or a comprehension, which does not nest.`,
+of operators and calls: a chain such as \`a + b + c\` has one level for each operator. Write
+repetition as a loop or a comprehension, which does not nest.`,
   }),
   "unexpected-token": code<{ readonly expected: string; readonly found: string; readonly hint: string | null }>({
     severity: "error",
     message: (d) => `expected ${d.expected}, found ${d.found}`,
     hint: (d) => d.hint,
-    explain: `The text does not follow the grammar at this place. The whole grammar stands on one page in
+    explain: `The text does not follow the grammar at this place. The whole grammar is on one page in
 \`grammar/modc.ebnf\`, and as diagrams in \`docs/railroad.html\`. In short: a file holds imports,
 constants, blocks and models; a block holds members (\`name: Block(…)\`, \`weight name: f32[…]\`,
 functions); a function holds statements (\`x = e\`, \`for\`, \`if\`, \`loss\`, \`observe\`), the last of
@@ -174,8 +173,8 @@ which may be a value, its result.`,
         ? "put `{` at the end of the line that it belongs to"
         : `put \`${d.before}\` at the end of the line before; inside brackets lines may break anywhere`,
     explain: `A line ends a statement unless it is inside \`( )\` or \`[ ]\`, or ends with an operator, a comma,
-\`then\` or \`else\`. So a body's \`{\` stands on the line of its \`for\`, \`if\` or function, \`else\` on the
-line of the \`}\` before it, and a long choice is written
+\`then\` or \`else\`. So a body's \`{\` is on the line of its \`for\`, \`if\` or function, \`else\` on the line
+of the \`}\` before it, and a long choice is written
 
   y = if condition then a else
     b`,
@@ -191,9 +190,9 @@ other word can be a name.`,
   "missing-then": code<{ readonly found: string }>({
     severity: "error",
     message: (d) => `this \`if\` needs a \`then\` after its condition, found ${d.found}`,
-    hint: () => "a value is chosen by `if c then a else b`; a statement is `if c { … }`",
-    explain: `There are two kinds of \`if\`. As a value it is \`if condition then a else b\`, and always has both
-branches. As a statement, or among members, it is \`if condition { … } else { … }\`.`,
+    hint: () => "write `if c then a else b` for a value, `if c { … }` for a statement",
+    explain: `\`if\` has two forms. As a value it is \`if condition then a else b\`, and always has both branches. As
+a statement, or among members, it is \`if condition { … } else { … }\`.`,
   }),
   "missing-else": code<{ readonly found: string }>({
     severity: "error",
@@ -208,24 +207,23 @@ the end of the line, not at the start of the next.`,
   "member-needs-colon": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `the member \`${d.name}\` is followed by \`=\``,
-    hint: (d) =>
-      `members are declared with a colon: \`${d.name}: …\`; a learned tensor is \`weight ${d.name}: f32[…]\``,
+    hint: (d) => `declare members with a colon: \`${d.name}: …\`; a learned tensor is \`weight ${d.name}: f32[…]\``,
     explain: `A block's members are declared: \`q: Linear(dim, dim)\` makes a sub-block, \`weight scale: f32[dim] =
 ones\` a learned tensor. \`=\` binds names inside functions, to values computed there.`,
   }),
   "misplaced-declaration": code<{ readonly word: string; readonly where: string }>({
     severity: "error",
-    message: (d) => `\`${d.word}\` stands inside ${d.where}`,
+    message: (d) => `\`${d.word}\` is inside ${d.where}`,
     hint: (d) =>
       d.word === "import"
         ? "move it to the head of the file"
         : d.word === "const"
           ? d.where === "a function"
-            ? "inside a function a value is bound with `x = e`; a constant is declared outside of all blocks"
-            : "declare it outside of all blocks, or give the block a parameter"
-          : "declare it outside of all blocks; a member makes an instance of it: `name: Block(…)`",
-    explain: `\`import\`, \`const\`, \`block\` and \`model\` stand at the level of the file, never within one another:
-what a block is made of are instances of other blocks, weights and functions.
+            ? "write `x = e` inside a function; a constant is declared outside all blocks"
+            : "declare it outside all blocks, or give the block a parameter"
+          : "declare it outside all blocks; a member makes an instance of it: `name: Block(…)`",
+    explain: `\`import\`, \`const\`, \`block\` and \`model\` are declared at the level of the file, never inside one
+another: a block consists of instances of other blocks, weights and functions.
 
   block Inner(dim: int) { … }
   model M(dim: int = 64) { inner: Inner(dim) … }`,
@@ -234,8 +232,7 @@ what a block is made of are instances of other blocks, weights and functions.
     severity: "error",
     message: (d) => `\`${d.name}\` is followed by \`:\` in a function`,
     hint: (d) =>
-      `a value is bound with \`${d.name} = …\`; sub-blocks and weights are declared among the members, outside ` +
-      "the function",
+      `write \`${d.name} = …\` for a value; declare sub-blocks and weights among the members, outside the function`,
     explain: `Inside a function names are bound to values with \`=\`, without a type: it is inferred. Sub-blocks
 and weights are declared with \`:\` among the members of the block.`,
   }),
@@ -255,7 +252,7 @@ right of a comparison it needs parentheses.`,
   }),
   "not-a-target": code<Record<never, never>>({
     severity: "error",
-    message: () => "only a name, or names in parentheses, can stand on the left of `=`",
+    message: () => "the left of `=` must be a name, or names in parentheses",
     hint: () =>
       "write `x = e` or `(a, b) = f(x)`; tensors never change, `put` and `where` make new ones; equality is `==`",
     explain: `\`x = e\` gives a name to a value, \`(a, b) = f(x)\` gives names to the results of a function. Values

@@ -29,11 +29,11 @@ export const tensorCodes = {
       (what === "`rope`"
         ? "choose a width of heads that is even"
         : what === "`@`"
-          ? "the last axis on the left must be the last but one on the right; `transpose` swaps those"
+          ? "the last axis on the left must equal the last but one on the right; `transpose` swaps the last two"
           : "sizes must be equal, or 1: `x[..., None]` adds an axis of 1, `rearrange` moves axes"),
-    explain: `Shapes are compared from the last dimension to the first, as NumPy does: two sizes fit where they
-are equal or one of them is 1. Sizes with axes are equal only where they are the same axis: T and
-S may be equal in one run and not in another.
+    explain: `Shapes are compared from the last dimension to the first, as NumPy does: two sizes fit if they are
+equal or one of them is 1. Axes are equal only to themselves: T and S may be equal in one run and
+not in another.
 
   x: f32[B, T, 64], bias: f32[32]
   x + bias                                        // 64 and 32 differ
@@ -48,8 +48,8 @@ S may be equal in one run and not in another.
   }>({
     severity: "error",
     message: ({ what, left, right }) => `${what} cannot combine ${left} with ${right}: their dtypes differ`,
-    hint: ({ cast }) => `cast one of them, for instance with \`${cast}(…)\``,
-    explain: `Nothing is converted behind your back: f16 with f32, or f32 with u32, needs a cast that says where
+    hint: ({ cast }) => `cast one side, for instance with \`${cast}(…)\``,
+    explain: `modc never converts silently: f16 with f32, or f32 with u32, needs a cast that shows where
 precision is gained or lost. Compile-time numbers have no dtype and take the tensor's.
 
   counts: u32[B, T]
@@ -64,9 +64,9 @@ precision is gained or lost. Compile-time numbers have no dtype and take the ten
     severity: "error",
     message: ({ what, needs, found }) => `${what} needs ${list(needs)}, found ${found}`,
     hint: ({ hint, needs }) => hint ?? `cast it first, for instance with \`${needs[0] ?? "f32"}(x)\``,
-    explain: `Each operator works on the dtypes for which it has one clear meaning. \`/\` and \`^\` on whole numbers
-would have to round or overflow, functions such as \`exp\` need fractions, and bool tensors take
-part in \`and or not where == !=\` only.
+    explain: `Each operator accepts the dtypes for which its meaning is clear. \`/\` and \`^\` on whole numbers would
+have to round or overflow, functions such as \`exp\` need fractions, and bool tensors take part in
+\`and or not where == !=\` only.
 
   mean(f32(mask))                                 // the share of true entries`,
   }),
@@ -75,7 +75,8 @@ part in \`and or not where == !=\` only.
     message: ({ op, found }) => `\`${op}\` does not apply to ${found}`,
     hint: ({ hint }) => hint ?? "tensors know `+ - * / ^ @`, comparison, and on bool tensors `and or not`",
     explain: `Tensors know \`+ - * / ^ @\`, unary \`-\`, comparison, and on bool tensors \`and or not\`. The remainder
-\`%\` is for compile-time numbers. A route is no tensor: its members mask, index and count are.`,
+\`%\` is for compile-time numbers. A route is not a tensor, but its members mask, index and count
+are.`,
   }),
   "wrong-operand": code<{
     readonly what: string;
@@ -89,8 +90,8 @@ part in \`and or not where == !=\` only.
       hint ??
       (found.startsWith("an instance") ? "an instance is called: `proj(x)` is a tensor, `proj` is not" : GIVE[needs]) ??
       `give ${needs}`,
-    explain: `Operators and built-in functions say for each operand what it may be: a tensor, a route, a
-compile-time number, a list. \`modc doc\` prints the signature of every built-in function.`,
+    explain: `Each operand of an operator or built-in function has a kind: a tensor, a route, a compile-time
+number, a list. \`modc doc\` prints the signature of every built-in function.`,
   }),
   "number-does-not-fit": code<{ readonly number: string; readonly dtype: string; readonly reason: string }>({
     severity: "error",
@@ -134,7 +135,7 @@ whole for u32 and i32, not negative for u32, within range for all.
   }),
   "position-out-of-range": code<{ readonly index: number; readonly extent: number; readonly shape: string }>({
     severity: "error",
-    message: ({ index, extent, shape }) => `index ${index} lies outside an axis of ${extent} in ${shape}`,
+    message: ({ index, extent, shape }) => `index ${index} is outside an axis of ${extent} in ${shape}`,
     hint: ({ extent }) => `indices run from 0 to ${extent - 1}, or from ${-extent} to -1 from the end`,
     explain: `An integer index must exist. Slices are clamped instead, as in Python: \`x[..., 0:100]\` of 8 is all
 8.`,
@@ -144,8 +145,8 @@ whole for u32 and i32, not negative for u32, within range for all.
     message: ({ count, shape }) => `${count} ${count === 1 ? "index is" : "indices are"} too many for ${shape}`,
     hint: ({ count }) =>
       `leave out ${count === 1 ? "one index" : `${count} indices`}; \`...\` stands for the axes not named`,
-    explain: `Each index but \`None\` and \`...\` stands for one dimension, from the first on; \`...\` stands for all
-those not named, once.`,
+    explain: `Each index except \`None\` and \`...\` selects from one dimension, in order; \`...\` stands for all
+dimensions not named, and may appear once.`,
   }),
   "bad-index": code<{ readonly problem: string; readonly hint: string | null }>({
     severity: "error",
@@ -157,30 +158,29 @@ between tensors, routes choose tokens.`,
   }),
   "empty-slice": code<{ readonly shape: string }>({
     severity: "error",
-    message: ({ shape }) => `the slice leaves nothing of ${shape}`,
-    hint: () => "sizes are at least 1",
+    message: ({ shape }) => `the slice of ${shape} is empty`,
+    hint: () => "let it contain at least one entry",
     explain: `A slice \`a:b\` goes from a up to, not including, b; after clamping it must contain something, since
 every size is at least 1.`,
   }),
   "unknown-extent": code<{ readonly what: string; readonly size: string }>({
     severity: "error",
     message: ({ what, size }) =>
-      `${what} must know the extent of the axis, but ${size} is known only when the program runs`,
+      `${what} must know the size of the axis, but ${size} is known only when the program runs`,
     hint: () => "make the dimension a compile-time number",
-    explain: `An axis that is neither the batch nor a sequence can be reduced, broadcast and multiplied along,
-but cutting or splitting it needs its extent when compiling.`,
+    explain: `An axis other than the batch and the sequence can be reduced, broadcast and multiplied, but slicing
+or splitting it needs its size when compiling.`,
   }),
   "batch-axis": code<{ readonly what: string; readonly batch: string; readonly reduces?: true }>({
     severity: "error",
-    message: ({ what, batch }) => `${what} does not keep the sequences of the batch axis ${batch} apart`,
+    message: ({ what, batch }) => `${what} would mix the sequences of the batch axis ${batch}`,
     hint: ({ reduces }) =>
       reduces
-        ? "reduce the tokens with it, as `mean(x, axis: [0, 1])` does, or everything, as `mean(x)`"
-        : "each sequence stands alone; keep the batch as the first axis",
-    explain: `What a model computes for one sequence never depends on the others in the batch, so results are
-the same in any batch. The batch is the first axis of every tensor that has it; it is not indexed,
-merged, moved, joined or reduced by itself. A mean over the batch together with all tokens, as
-losses take it, is fine.
+        ? "also reduce the tokens, as `mean(x, axis: [0, 1])` does, or all axes, as `mean(x)` does"
+        : "keep the batch as the first axis: sequences are independent",
+    explain: `The results of a sequence never depend on the others in the batch, so they are the same in any
+batch. The batch is the first axis of every tensor that has it; it cannot be indexed, merged,
+moved, joined or reduced alone. A mean over the batch and all tokens, as in a loss, is fine.
 
   mean(x)                                         // over everything
   mean(x, axis: [0, 1])                           // over all tokens of all sequences
@@ -189,14 +189,14 @@ losses take it, is fine.
   "mixed-sequences": code<{ readonly result: string | null }>({
     severity: "warning",
     message: ({ result }) =>
-      "this takes all sequences of the batch together, and " +
-      `${result === null ? "the result" : `\`${result}\``} of each depends on it`,
+      "this combines all sequences of the batch, and " +
+      `${result === null ? "the result" : `\`${result}\``} of each sequence depends on it`,
     hint: () => "reduce each sequence by itself, as `mean(x, axis: 1)` does",
-    explain: `A sequence then has other results among others than alone: what is trained in batches is not what
-\`modc generate\` and \`modc serve\` compute, and \`modc verify\` fails by it. Losses and updates may
-take the batch together: they are of the whole step.
+    explain: `A sequence then has different results alone and in a batch: \`modc generate\` and \`modc serve\`
+compute something else than training did, and \`modc verify\` fails. Losses and updates may combine
+the batch, because they belong to the whole step.
 
-  x - mean(x)                                     // warned of in a result
+  x - mean(x)                                     // a warning, if a result reads it
   x - mean(x, axis: 1, keep: true)                // each sequence by its own mean
   loss spread = mean(x ^ 2)                       // fine`,
   }),
@@ -204,10 +204,10 @@ take the batch together: they are of the whole step.
     severity: "error",
     message: ({ pattern, problem }) => `the pattern "${pattern}" ${problem}`,
     hint: ({ hint }) => hint ?? 'a pattern names every axis before and after: "b t (h d) -> b h t d", h: heads',
-    explain: `\`rearrange\` reads the shape on the left of \`->\` and writes the one on the right. Each name stands
-once on both sides, 1 is a dimension of size 1, \`...\` all dimensions not named. Parentheses split
-a dimension on the left and merge on the right; of the names in one pair at most one may have a
-size that is not given.
+    explain: `\`rearrange\` reads the shape on the left of \`->\` and writes the one on the right. Each name appears
+once on both sides, 1 is a dimension of size 1, \`...\` all dimensions not named. Parentheses split a
+dimension on the left and merge on the right; in one pair the size of at most one name may be left
+out.
 
   rearrange(x, "b t (h d) -> b h t d", h: heads)`,
   }),
@@ -215,8 +215,8 @@ size that is not given.
     severity: "error",
     message: ({ what, needs, found }) => `${what} must be ${needs}, found ${found}`,
     hint: ({ needs }) => `give a value that is ${needs}`,
-    explain: `The value lies outside what the function is defined for. \`modc doc\` prints what each built-in
-function takes.`,
+    explain: `The function is not defined for this value. \`modc doc\` prints the arguments of each built-in
+function.`,
   }),
   "heads-mismatch": code<{ readonly query: number; readonly key: number }>({
     severity: "error",

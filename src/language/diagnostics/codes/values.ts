@@ -21,7 +21,7 @@ it, has no value.`,
   }),
   "index-out-of-range": code<{ readonly index: string; readonly length: number }>({
     severity: "error",
-    message: ({ index, length }) => `index ${index} lies outside a list of ${length}`,
+    message: ({ index, length }) => `index ${index} is outside a list of ${length}`,
     hint: ({ length }) => (length === 0 ? "the list is empty" : `the last item has index ${length - 1}`),
     explain: `\`list[i]\` counts from 0; a negative index counts from the end, -1 being the last item.`,
   }),
@@ -29,15 +29,15 @@ it, has no value.`,
     severity: "error",
     message: ({ bits }) => `the number needs more than ${bits} bits`,
     hint: () => "use a smaller number; values this large do not fit any tensor",
-    explain: `Compile-time numbers are exact and may be large, but not without limit: beyond this a program is
-more likely mistaken than in need of the digits.`,
+    explain: `Compile-time numbers are exact and may be large, but have a limit: a program that exceeds it is
+more likely wrong than in need of the digits.`,
   }),
   "inexact-power": code<{ readonly exponent: string }>({
     severity: "error",
     message: ({ exponent }) => `a compile-time power needs a whole exponent, found ${exponent}`,
     hint: () => "in a function, take the root of a tensor: `sqrt(x)`",
-    explain: `Compile-time numbers are exact fractions; a root is seldom one. Whole exponents, negative ones
-too, are exact.`,
+    explain: `Compile-time numbers are exact fractions, and few roots are fractions. Whole exponents, also
+negative ones, are exact.`,
   }),
   "wrong-operands": code<{
     readonly op: string;
@@ -55,7 +55,7 @@ and lists have indices; an instance of a block is called.`,
   }),
   "size-out-of-range": code<{ readonly what: string; readonly value: string; readonly max: number }>({
     severity: "error",
-    message: ({ what, value, max }) => `${what} must lie between 1 and ${max}, found ${value}`,
+    message: ({ what, value, max }) => `${what} must be between 1 and ${max}, found ${value}`,
     hint: ({ max }) => `use a whole number from 1 to ${max}`,
     explain: `Every dimension of a tensor, and every bound of an axis, is at least 1. The upper limit is what
 a 32-bit index can reach.`,
@@ -63,17 +63,16 @@ a 32-bit index can reach.`,
   "constant-cycle": code<{ readonly chain: readonly string[] }>({
     severity: "error",
     message: ({ chain }) => `these constants are defined by one another: ${chain.join(" → ")}`,
-    hint: ({ chain }) => `give \`${chain[0] ?? ""}\` a value that needs none of the others`,
-    explain: `A constant is computed from others when it is first needed; in a circle there is none to begin
-with.`,
+    hint: ({ chain }) => `give \`${chain[0] ?? ""}\` a value that does not use the others`,
+    explain: `A constant is computed from others when it is first needed; in a circle no constant can be computed
+first.`,
   }),
   "not-a-value": code<{ readonly name: string; readonly what: string }>({
     severity: "error",
     message: ({ name, what }) => `\`${name}\` is ${what}, not a value`,
     hint: ({ name, what }) =>
       what.startsWith("a block") ? `make an instance: \`${name}(…)\`` : `call it: \`${name}(…)\``,
-    explain: `Blocks and functions are not values themselves. What a parameter of kind \`block\` takes is an
-instance: \`Layer(64, 4)\`.`,
+    explain: `Blocks and functions are not values. A parameter of kind \`block\` takes an instance: \`Layer(64, 4)\`.`,
   }),
   "not-callable": code<{ readonly found: string }>({
     severity: "error",
@@ -82,15 +81,15 @@ instance: \`Layer(64, 4)\`.`,
       found.startsWith("a tensor")
         ? "multiply with `*`; rows are read by `table[indices]`"
         : found.startsWith("a list")
-          ? "call its items: `for block in blocks { x = block(x) }`, or those that tokens choose, `blocks[chosen](x)`"
-          : "only blocks, their functions and built-in functions are called; is it a member that an `if` left out?",
-    explain: `What can be called are blocks (in a member, to make an instance), instances (in a function,
-which runs \`forward\`), functions of a block, and the built-in functions.`,
+          ? "call its items: `for block in blocks { x = block(x) }`, or the chosen ones, `blocks[chosen](x)`"
+          : "call a block, its functions or a built-in function; is this a member that an `if` left out?",
+    explain: `You can call blocks (in a member, to make an instance), instances (in a function, which runs
+\`forward\`), functions of a block, and built-in functions.`,
   }),
   "not-a-list": code<{ readonly found: string }>({
     severity: "error",
     message: ({ found }) => `\`for\` goes through a list, found ${found}`,
-    hint: () => "`0..n` is the list of the numbers 0 to n − 1",
+    hint: () => "give it a list: `0..n` is the numbers 0 to n − 1",
     explain: `\`for\` is unrolled by the compiler over a list: a range, a list of numbers, or a member that is
 a list of blocks.`,
   }),
