@@ -69,7 +69,7 @@ async function help(name: string | undefined, program: CommandUnknownOpts): Prom
   if (!named) {
     const { didYouMean } = await import("./tree/did-you-mean.js");
     const names = program.commands.map((c) => c.name());
-    const hint = didYouMean(name!, names) ?? "`modc help` lists them";
+    const hint = didYouMean(name!, names) ?? "list them with `modc help`";
     throw new UsageError("unknown-command", `there is no command ${JSON.stringify(name)}`, hint);
   }
   named.outputHelp();

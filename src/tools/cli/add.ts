@@ -8,8 +8,7 @@ import { spoken } from "./terminal/spoken.js";
 import type { Declared } from "./tree/declare.js";
 
 /** The description of `--safe`, which stands before or after any command. */
-export const SAFE =
-  "with any command: use a device without 16-bit floats and matrix units, and without their self-test";
+export const SAFE = "use the device without 16-bit floats and matrix units, and skip their self-test (any command)";
 
 /** `act` is called with the arguments and then the flags, as by commander. */
 export function add(

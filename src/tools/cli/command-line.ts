@@ -7,11 +7,11 @@ import { add, SAFE } from "./add.js";
 import type { Declared } from "./tree/declare.js";
 import { modcVersion } from "./tree/version.js";
 
-const EXIT_CODES = `Exit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or
-GPU lost, 4 check failed, 70 fault of modc, 130 interrupted. With --json a fault
+const EXIT_CODES = `Exit codes: 0 fine, 1 error in source, input or weights, 2 usage, 3 no GPU or
+GPU lost, 4 check failed, 70 bug in modc, 130 interrupted. With --json an error
 is an object with exit, code, message, hint and spans, alone on a line. Ctrl-C
-and SIGTERM end a command that has nothing to keep by the signal itself, which
-shells tell as 130 and 143.`;
+and SIGTERM end a command that has nothing to save with the signal itself; shells
+report 130 and 143.`;
 
 /** The width of the terminal; 80 where there is none. */
 const widthOf = ({ isTTY, columns }: Output): number => (isTTY && columns ? columns : 80);
@@ -34,7 +34,7 @@ export function commandLine(finish: (code: ExitCode) => void): CommandUnknownOpt
     })
     .description("Compiles Mixture-of-Depths models to GPU kernels and runs them.")
     .version(modcVersion(), "-V, --version", "print the version")
-    .helpOption("-h, --help", "print this")
+    .helpOption("-h, --help", "print this help")
     .enablePositionalOptions() // `modc build --version 1.2.0` is an option of the command
     .option("--safe", SAFE)
     .helpCommand(false)

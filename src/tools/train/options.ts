@@ -93,7 +93,7 @@ const wsd: Needs = { option: "schedule", values: ["wsd"] };
 const falling: Needs = { option: "schedule", values: LEARNING_RATES.filter((kind) => kind !== "constant") };
 
 const resumable = true;
-const atEnd = "also at the end and whenever validation is the best so far";
+const atEnd = "also written at the end and at each best validation";
 
 export const trainOptions = {
   steps: option("--steps <n>", whole(1), 1000, "steps of the optimiser", { resumable }),
@@ -102,20 +102,30 @@ export const trainOptions = {
     "--accumulate <n>",
     whole(1),
     1,
-    "batches of a step: gradients are added up, and updates of states see all",
+    "batches in a step: their gradients are summed, and updates of states see all",
   ),
-  context: option("--length <n>", whole(1), null, "tokens of a sequence", {
+  context: option("--length <n>", whole(1), null, "tokens in a sequence", {
     usually: "as many as the model allows, at most 2048",
   }),
-  seed: option("--seed <n>", whole(0, 0xffffffff), 0, "of starting weights, random values and the order of the text"),
-  validation: option("--validation <share>", share, 0.05, "the last so much of the text is held out; 0: nothing", {
+  seed: option(
+    "--seed <n>",
+    whole(0, 0xffffffff),
+    0,
+    "seed for starting weights, random values and the order of the text",
+  ),
+  validation: option("--validation <share>", share, 0.05, "share of the text, from its end, to hold out (0: none)", {
     usually: "5%",
   }),
-  optimizer: option("--optimizer <name>", oneOf("adamw", "sgd"), "adamw", "how gradients become steps"),
+  optimizer: option("--optimizer <name>", oneOf("adamw", "sgd"), "adamw", "optimiser"),
   lr: option("--lr <rate>", aboveZero, ({ optimizer }) => (optimizer === "adamw" ? 1e-3 : 1e-1), "learning rate", {
     usually: "1e-3; sgd 0.1",
   }),
-  schedule: option("--schedule <name>", oneOf(...LEARNING_RATES), "cosine", "of the learning rate after the warm-up"),
+  schedule: option(
+    "--schedule <name>",
+    oneOf(...LEARNING_RATES),
+    "cosine",
+    "curve of the learning rate after the warm-up",
+  ),
   warmup: option(
     "--warmup <steps>",
     whole(0),
@@ -123,83 +133,89 @@ export const trainOptions = {
     "steps over which the learning rate rises",
     { usually: "a tenth, at most 100" },
   ),
-  minLr: option("--min-lr <rate>", fromZero, ({ lr }) => lr / 10, "where cosine, linear and wsd end", {
-    usually: "a tenth of --lr",
-    needs: falling,
-  }),
+  minLr: option(
+    "--min-lr <rate>",
+    fromZero,
+    ({ lr }) => lr / 10,
+    "learning rate at the end of cosine, linear and wsd",
+    {
+      usually: "a tenth of --lr",
+      needs: falling,
+    },
+  ),
   decay: option(
     "--decay <steps>",
     whole(1),
     ({ steps, warmup }) => Math.max(1, Math.min(steps - warmup, Math.floor(steps / 5))),
-    "steps over which wsd falls",
+    "steps over which wsd lowers the learning rate",
     { usually: "a fifth", resumable, needs: wsd },
   ),
   weightDecay: option(
     "--weight-decay <x>",
     fromZero,
     ({ optimizer }) => (optimizer === "adamw" ? 0.1 : 0),
-    "of matrices, not of norms, biases and embeddings",
+    "weight decay of matrices; norms, biases and embeddings have none",
     { usually: "0.1; sgd 0" },
   ),
-  beta1: option("--beta1 <x>", share, 0.9, "of adamw", { needs: adamw }),
-  beta2: option("--beta2 <x>", share, 0.95, "of adamw", { needs: adamw }),
-  eps: option("--eps <x>", aboveZero, 1e-8, "of adamw", { needs: adamw }),
-  momentum: option("--momentum <x>", share, 0.9, "of sgd", { needs: sgd }),
-  clip: option("--clip <norm>", fromZero, 1, "largest norm of all gradients together; 0: any"),
+  beta1: option("--beta1 <x>", share, 0.9, "decay of the gradient mean in adamw", { needs: adamw }),
+  beta2: option("--beta2 <x>", share, 0.95, "decay of the squared gradient mean in adamw", { needs: adamw }),
+  eps: option("--eps <x>", aboveZero, 1e-8, "number that adamw adds to its denominator", { needs: adamw }),
+  momentum: option("--momentum <x>", share, 0.9, "momentum of sgd", { needs: sgd }),
+  clip: option("--clip <norm>", fromZero, 1, "largest norm of all gradients together; 0: no limit"),
   /** A line for each parameter: `capacity=50%`, or `capacity=100%@0,12.5%@2000`. */
   live: option("--live <name=value>", { ...text, kind: "live" }, "", "live parameters: values, or values at steps", {
-    usually: "as the model has them",
+    usually: "the model's own",
   }),
   only: option(
     "--only <patterns>",
     text,
     "",
-    "weights that learn: paths or names in them such as router,guess, * for any characters, separated by commas",
+    "weights to train: paths or parts of paths such as router,guess, separated by commas; * is any characters",
     { usually: "all" },
   ),
   precision: option(
     "--weights-as <type>",
     oneOf(...WEIGHT_TYPES),
     "f32",
-    "the type on the device of weights that do not learn, where --only names those that do, which are f32",
+    "type on the device of the weights that --only excludes; trained weights are f32",
     { absent: "f32" },
   ),
   save: option(
     "--save <what>",
     oneOf("all", "trained"),
     "all",
-    "what checkpoints hold: all weights, or only those that learn, which then lie over the file of --weights",
+    "weights in checkpoints: all, or trained alone, which then complete the file of --weights",
     { absent: "all" },
   ),
   initMissing: option(
     "--init-missing",
     flag,
     false,
-    "weights that the file of --weights lacks start as those of the seed; what it has is read as strictly as ever",
-    { usually: "they are errors", absent: false },
+    "initialise weights that the file of --weights lacks from --seed; the rest must fit as usual",
+    { usually: "off: a missing weight is an error", absent: false },
   ),
   recompute: option(
     "--recompute <layers>",
     text,
     "none",
-    "layers whose results are computed again rather than kept: none, all, or paths, * for any characters",
+    "layers to recompute in the backward pass rather than keep: none, all, or paths; * is any characters",
     { resumable },
   ),
   memory: option(
     "--memory <bytes>",
     bytes,
     0,
-    "what training may take on the device, such as 2GiB: as many layers are computed again as that needs",
-    { usually: "any", resumable },
+    "most memory on the device, such as 2GiB; recomputes the fewest layers that fit",
+    { usually: "no limit", resumable },
   ),
   validateEvery: option("--validate-every <steps>", whole(1), 100, "steps between validations", { resumable }),
-  validationWindows: option("--windows <n>", whole(0), 64, "sequences that are evaluated, evenly apart; 0: all", {
+  validationWindows: option("--windows <n>", whole(0), 64, "sequences to evaluate, spread evenly; 0: all", {
     resumable,
   }),
   checkpointEvery: option("--checkpoint-every <steps>", whole(1), 500, `steps between checkpoints; ${atEnd}`, {
     resumable,
   }),
-  keep: option("--keep <n>", whole(1), 3, "checkpoints that stay, beside the best", { resumable }),
+  keep: option("--keep <n>", whole(1), 3, "checkpoints to keep, besides the best", { resumable }),
 };
 
 /** A value for each of `trainOptions`. */

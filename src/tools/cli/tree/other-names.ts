@@ -11,7 +11,7 @@ const FORMER: Readonly<Record<string, string>> = {
   "--validation-windows": "--windows",
 };
 
-const MODEL = "the model is the first argument, without an option";
+const MODEL = "give the model as the first argument, without an option";
 const KERNELS = "modc chooses kernels and their threads itself";
 const ALL_LAYERS = "all layers run on the device";
 
@@ -47,7 +47,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   "--do-sample": ["--temperature 1"],
   "--repeat-penalty": ["--repetition-penalty"],
   ...same(["--n-probs", "--top-logprobs"], ["--logprobs"]),
-  ...same(["--num-beams", "--beam-size", "--best-of"], ["tokens are drawn, or the most likely one is taken"]),
+  ...same(["--num-beams", "--beam-size", "--best-of"], ["modc samples tokens, or takes the most likely one"]),
   ...same(["--random-seed", "-s"], ["--seed"]),
   // the model, its types, the device
   ...same(["--model-path", "--model-name-or-path", "--hf-repo", "-hf", "--ckpt", "--checkpoint"], [MODEL]),
@@ -70,7 +70,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   "--per-device-eval-batch-size": ["--batch"],
   ...same(["--learning-rate"], ["--lr"]),
   ...same(["--max-steps", "--max-iters", "--num-steps", "--iters"], ["--steps"]),
-  ...same(["--num-train-epochs", "--epochs"], ["training is given by --steps, not by epochs"]),
+  ...same(["--num-train-epochs", "--epochs"], ["set the length of training with --steps, not in epochs"]),
   ...same(["--warmup-steps", "--warmup-iters"], ["--warmup"]),
   "--lr-scheduler-type": ["--schedule"],
   ...same(["--gradient-accumulation-steps", "--grad-accum", "--accumulation-steps"], ["--accumulate"]),

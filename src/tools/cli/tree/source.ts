@@ -7,38 +7,38 @@ export const sourceCommands = {
   check: declare({
     takes: "<file>",
     opens: true,
-    does: "find errors and warnings, in infer and, where there is an objective, in train",
+    does: "find errors and warnings, in infer and, if there is an objective, in train",
     options: [...o.compiling, o.json],
   }),
   fmt: declare({
     takes: "<files...>",
-    does: "print files in the canonical form, in place; standard input, which is -, to standard output",
+    does: "format files in place; - reads standard input and prints the result",
     options: [
-      o.option("--check", "write nothing; fail (1) where a file would change"),
+      o.option("--check", "write nothing; exit with 1 if a file would change"),
       o.option("--stdout", "print instead of writing"),
       o.json,
     ],
   }),
   lsp: declare({
     takes: "",
-    does: "speak the language server protocol on standard input and output, for an editor",
+    does: "run the language server for an editor, on standard input and output",
     options: [
-      o.option("--stdio", "the only way there is; editors give it"),
-      o.valued("--clientProcessId <id>", "the editor's process, which it also tells by the protocol", String),
+      o.option("--stdio", "use standard input and output: the default, which editors pass explicitly"),
+      o.valued("--clientProcessId <id>", "process id of the editor; the protocol sends it too", String),
     ],
   }),
   ir: declare({
     takes: "<file>",
     opens: true,
-    does: "print the graph",
+    does: "print the graph of a model",
     options: [
       o.program,
       ...o.compiling,
       o.gradients,
-      o.option("--after <pass>", "stop after this pass; `lower` is before any, `fuse` also prints the kernels"),
+      o.option("--after <pass>", "stop after this pass; `lower` is before the first, `fuse` also prints the kernels"),
       o.option("--trace", "name each rule that fires"),
       o.option("--verify", "verify the graph after every pass"),
-      o.option("--offsets", "show places as offsets into the text, as a graph read back keeps them"),
+      o.option("--offsets", "show source places as offsets, the form that a graph keeps when it is read back"),
       o.json,
     ],
   }),
@@ -53,9 +53,12 @@ export const sourceCommands = {
     opens: true,
     does: "write the compiled program as JSON",
     options: [
-      o.printed("-o, --output <path>", "the file to write (default: print it)", "program"),
+      o.printed("-o, --output <path>", "file to write (default: print it)", "program"),
       o
-        .option("--device <kind>", "compile for this device (default: for any, or such as --tunings are for)")
+        .option(
+          "--device <kind>",
+          "compile for this device (default: any device, or the kind that --tunings were measured on)",
+        )
         .choices(["best", "gpu", "software", "swiftshader"]),
       o.tunings,
       ...o.storage,
@@ -67,7 +70,7 @@ export const sourceCommands = {
   plan: declare({
     takes: "<file>",
     opens: true,
-    does: "print each kernel: what was fused into it, from which lines, its tuning, its memory, its cost",
+    does: "print each kernel: the operators fused into it, their source lines, tuning, memory and cost",
     options: [
       o.batch("1"),
       o.length("512, or as many as the model allows"),
@@ -85,7 +88,7 @@ export const sourceCommands = {
   cost: declare({
     takes: "<file>",
     opens: true,
-    does: "count operations, bytes, parameters, cache and memory, beside the same model with nothing skipped",
+    does: "count operations, bytes, parameters, cache and memory, next to the same model with nothing skipped",
     options: [
       o.batch("1"),
       o.length("as many as the model allows"),
@@ -93,58 +96,69 @@ export const sourceCommands = {
       o
         .option(
           "--convention <name>",
-          "executed: what runs; mor: as the Mixture-of-Recursions paper counts (default executed)",
+          "counting rule; executed: all that runs; mor: as in the Mixture-of-Recursions paper (default executed)",
         )
         .choices(["executed", "mor"]),
       ...o.storage,
       o.live,
-      o.valued("--budget <operations>", "print how many training steps' forward passes it pays for", positiveNumber),
-      o.valued("--step-tokens <n>", "tokens of a step, for --budget", positiveNumber),
+      o.valued(
+        "--budget <operations>",
+        "number of operations; prints how many training steps' forward passes it allows",
+        positiveNumber,
+      ),
+      o.valued("--step-tokens <n>", "tokens in a training step, for --budget", positiveNumber),
       o.program,
       o.loopCaches,
       ...o.compiling,
       o.json,
     ],
-    note: `Bytes are those that each operator would read and write by itself, and memory
-is that of a program for any device. \`modc plan\` tells both for the kernels of
-one device.`,
+    note: `Bytes are counted as if each operator read and wrote its own, and memory is that
+of a program for any device. \`modc plan\` shows both for the kernels of one device.`,
   }),
   budget: declare({
     takes: "<file>",
     opens: true,
-    does: "plan a training: what variants of a model cost, what a budget pays for, the memory that it takes",
+    does: "plan a training run: cost of variants of a model, training that a budget allows, memory needed",
     options: [
-      o.valued("--flops <operations>", "operations to train with, such as 1e20", positiveNumber),
-      o.valued("--tokens <n>", "tokens to train with, in place of --flops", positiveNumber),
-      o.valued("--memory <bytes>", "of each device, such as 80GiB", bytesOf),
-      o.whole("--devices <n>", "how many there are (default 1)", 1, 65536),
+      o.valued("--flops <operations>", "number of operations to train with, such as 1e20", positiveNumber),
+      o.valued("--tokens <n>", "number of tokens to train on, in place of --flops", positiveNumber),
+      o.valued("--memory <bytes>", "memory of each device, such as 80GiB", bytesOf),
+      o.whole("--devices <n>", "number of devices (default 1)", 1, 65536),
       o.batch("8 for each device"),
       o.length("as many as the model allows"),
-      o.valued("--vary <name=value,…>", `values that a parameter may have ${o.REPEATABLE}: all products`, withValues),
+      o.valued(
+        "--vary <name=value,…>",
+        `values of a parameter to compare ${o.REPEATABLE}: all combinations`,
+        withValues,
+      ),
       o.valued(
         "--grow <name=by,…>",
-        "parameters by which the larger model is made, and by how much at a time (default depth=1)",
+        "parameters that make the model larger, and the step of each (default depth=1)",
         stepsOf,
       ),
-      o.valued("--curve <E=…,A=…,alpha=…,B=…,beta=…>", "L = E + A/N^alpha + B/D^beta, for a column of losses", pairsOf),
+      o.valued(
+        "--curve <E=…,A=…,alpha=…,B=…,beta=…>",
+        "scaling law L = E + A/N^alpha + B/D^beta, for a column of losses",
+        pairsOf,
+      ),
       o
         .option(
           "--convention <name>",
-          "mor: as the Mixture-of-Recursions paper counts, forward passes alone (default executed)",
+          "counting rule; mor: as in the Mixture-of-Recursions paper, forward passes alone (default executed)",
         )
         .choices(["executed", "mor"]),
       o
         .option(
           "--engine <name>",
-          "torch: memory as training takes it that `modc export --to torch` writes (default modc)",
+          "engine whose memory is estimated; torch: a folder of `modc export --to torch` (default modc)",
         )
         .choices(["modc", "torch"]),
-      o.beside("-o, --output <path>", "draw the plan as this SVG too", "drawing"),
+      o.beside("-o, --output <path>", "also draw the plan as this SVG file", "drawing"),
       o.set,
       o.model,
       o.json,
     ],
-    note: `Memory is that of modc's own step on any device. What no account tells, such as
-the loss, is not told: --curve gives one that was measured.`,
+    note: `Memory is that of modc's own training step on any device. modc does not predict
+the loss: --curve takes a measured scaling law.`,
   }),
 };

@@ -12,22 +12,19 @@ export const trainingCommands = {
       o.data(),
       o.tokenizer,
       o.field,
-      o.required("-o, --output <folder>", "the folder of the run"),
+      o.required("-o, --output <folder>", "folder of the run"),
       o.valued(
         "--resume [step]",
-        "go on from the last checkpoint of the folder, or that of a step; model, text and options that are not " +
-          "given are those of the run",
+        "continue from the last checkpoint in the folder, or that of a step; model, text and options default to " +
+          "the run's",
         (name, text) => wholeNumber(name, text, 0, Number.MAX_SAFE_INTEGER),
       ),
-      o.option(
-        "--tensorboard",
-        "write the log's figures as TensorBoard reads them, too, to a folder in that of the run",
-      ),
-      o.option("--weights <path>", "begin with these weights instead of those of the seed"),
+      o.option("--tensorboard", "also write the log's figures for TensorBoard, to a folder inside that of the run"),
+      o.option("--weights <path>", "start from these weights (default: random weights from --seed)"),
       o.live,
       o.named(
         "--live-schedule <name=value@step,…>",
-        "a live parameter that changes: capacity=100%@0,12.5%@2000, or @50% of the run",
+        "schedule of a live parameter: capacity=100%@0,12.5%@2000, or @50% of the run",
       ),
       o.tunings,
       o.device,
@@ -40,13 +37,11 @@ export const trainingCommands = {
   eval: declare({
     takes: "<file>",
     opens: true,
-    does:
-      "loss, perplexity and bits per byte of a model on a text; how far it deviates when its weights are stored " +
-      "otherwise",
+    does: "measure loss, perplexity and bits per byte on a text, and how much they change with another type of weights",
     options: [
       o.option(
         "--data <what>",
-        "a text file, a folder of them, JSONL, or an installed package (default: of a run, the text it was trained on)",
+        "text to read: a file, a folder of files, JSONL, or an installed package (default: the training text of a run)",
       ),
       o.tokenizer,
       o.field,
@@ -54,12 +49,12 @@ export const trainingCommands = {
       o
         .option(
           "--rule <rule>",
-          "which tokens layers compute: top-k sees the whole sequence, causal does not (default: both)",
+          "rule by which layers choose tokens; top-k sees the whole sequence, causal the past (default: both)",
         )
         .choices(["top-k", "causal"]),
       o.batch("8"),
-      o.length("of a run as it was trained, else as many as the model allows, at most 2048"),
-      o.validation("only that (default: the whole text)"),
+      o.length("the run's, else as many as the model allows, at most 2048"),
+      o.validation("read only this share (default: the whole text)"),
       o.windows("all"),
       o.live,
       o.seed,
@@ -75,25 +70,25 @@ export const trainingCommands = {
     takes: "<file>",
     opens: true,
     does:
-      "what a model's routes do over a text: shares by layer, kind of token and place, what the token alone decides, " +
-      "tokens never or always computed; how another checkpoint chooses",
+      "show what a model's routers do on a text: shares by layer, kind of token and position, tokens always or " +
+      "never computed, and how another checkpoint differs",
     options: [
       o.option(
         "--data <what>",
-        "a text file, a folder of them, JSONL, or an installed package (default: of a run, its text)",
+        "text to read: a file, a folder of files, JSONL, or an installed package (default: the training text of a run)",
       ),
-      o.option("--text <text>", "in place of --data: a text, @file, or - for standard input"),
+      o.option("--text <text>", "text in place of --data: the text, @file, or - for standard input"),
       o.tokenizer,
       o.field,
       o.weights,
-      o.option("--against <weights>", "another checkpoint of the same model: how its choices differ"),
+      o.option("--against <weights>", "another checkpoint of the same model, to compare its choices"),
       o.beside("-o, --output <path>", "write a page with plots (HTML)", "page"),
       o
-        .option("--rule <rule>", "which rule chooses (default: both, and how far they agree)")
+        .option("--rule <rule>", "rule by which layers choose tokens (default: both, and how often they agree)")
         .choices(["top-k", "causal"]),
       o.batch("8"),
-      o.length("of a run as it was trained, else as many as the model allows, at most 2048"),
-      o.validation("only that (default: the whole text)"),
+      o.length("the run's, else as many as the model allows, at most 2048"),
+      o.validation("read only this share (default: the whole text)"),
       o.windows("256"),
       o.live,
       o.seed,

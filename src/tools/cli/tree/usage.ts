@@ -19,7 +19,7 @@ export function usageError(found: CommanderError, program: CommandUnknownOpts, w
   // An earlier name explains any other fault.
   const former = formerOption(command, words);
   if (former)
-    return new UsageError("renamed-option", `${former.former} is called ${former.option}`, `write ${former.write}`);
+    return new UsageError("renamed-option", `${former.former} is now called ${former.option}`, `write ${former.write}`);
   const help =
     command === program ? "`modc help` lists the commands" : `\`modc help ${command.name()}\` lists its options`;
   const near = meant === undefined ? help : `did you mean ${meant.replace(/^one of /, "")}?`;
@@ -63,7 +63,7 @@ export function expectNamed(command: CommandUnknownOpts): void {
     ),
   ];
   const empty = given.find(([, value]) => value === "" || (Array.isArray(value) && value.includes("")));
-  if (empty) throw new UsageError("empty-name", `${empty[0]} is empty: it names nothing`, null);
+  if (empty) throw new UsageError("empty-name", `${empty[0]} is empty: give a name`, null);
 }
 
 /** Standard input can be read once. Throws UsageError where two ask for it. */
@@ -83,14 +83,14 @@ export function expectOneReader(command: CommandUnknownOpts): void {
   if (second !== undefined)
     throw new UsageError(
       "stdin-twice",
-      `standard input can be read once: ${first!} and ${second} both ask for it`,
-      "put one of them in a file",
+      `standard input can be read only once, but ${first!} and ${second} both read it`,
+      "read one from a file",
     );
   const apart = ["weights", "tokenizer"].find((name) => asks(command.opts()[name]));
   if (apart !== undefined)
     throw new UsageError(
       "stdin-unseekable",
       `--${apart} - cannot be read from standard input`,
-      "name a file: it is read in several places, or has others beside it",
+      "give a file: it is read in several places, or together with other files",
     );
 }

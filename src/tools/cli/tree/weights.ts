@@ -7,43 +7,41 @@ import { declare } from "./declare.js";
 import type { AnyOption } from "./flags.js";
 
 const ofOnnx = <O extends AnyOption>(option: O): O => {
-  option.helpGroup("Of --to onnx:");
+  option.helpGroup("With --to onnx:");
   return option;
 };
 
 export const weightCommands = {
   new: declare({
     takes: "<folder>",
-    does: "write a project: a small model, a text, a page, and scripts that train, generate, build and serve",
+    does: "create a project: a small model, a text, a page, and scripts that train, generate, build and serve",
     options: [o.json],
   }),
   init: declare({
     takes: "<file>",
     opens: true,
-    does:
-      "write the starting values of a model's weights; or those of a checkpoint, or of a folder, as one file and " +
-      "stored otherwise",
+    does: "write a model's starting weights to a file, or copy those of a checkpoint or folder, also as another type",
     options: [
-      o.binary("-o, --output <path>", "the safetensors file to write", "safetensors").makeOptionMandatory(true),
+      o.binary("-o, --output <path>", "safetensors file to write", "safetensors").makeOptionMandatory(true),
       o.whole(
         "--seed <n>",
-        "of starting values, 0 to 4294967295 (default 0); of a folder, these instead of the weights it holds",
+        "seed for starting weights, 0 to 4294967295 (default 0), also in place of a folder's own weights",
         0,
         0xffffffff,
       ),
       o.option(
         "--weights <path>",
-        "the values of this file or checkpoint instead of the starting ones (default: those of the folder, where " +
-          "the model is one that holds weights)",
+        "weights to write instead of starting weights: a file or checkpoint (default: those of <file>, if it is a " +
+          "folder with weights)",
       ),
       o
         .option(
           "--weights-as <type>",
-          "the type in which floats are written; q8 and q4: weights of products and tables as integers with scales " +
-            "(default: as the model has them)",
+          "type to write floats in; q8 and q4: matrices and embeddings as integers with scales " +
+            "(default: the model's types)",
         )
         .choices(WEIGHT_TYPES),
-      o.option("--paths", "key tensors by their paths, not by what `names` says"),
+      o.option("--paths", "name tensors by their paths, not by the model's `names`"),
       o.set,
       o.model,
       o.json,
@@ -51,16 +49,19 @@ export const weightCommands = {
   }),
   import: declare({
     takes: "<checkpoint>",
-    does: "write the .mod file that a checkpoint's config.json, or a GGUF file, describes",
-    options: [o.printed("-o, --output <path>", "the file to write (default: print it)", null), o.json],
+    does: "write the .mod file for a checkpoint's config.json or a GGUF file",
+    options: [o.printed("-o, --output <path>", "file to write (default: print it)", null), o.json],
   }),
   quantize: declare({
     takes: "<checkpoint>",
-    does: "write a checkpoint with the weights of its products and tables as integers with scales",
+    does: "write a checkpoint with its matrices and embeddings as integers with scales",
     options: [
-      o.required("-o, --output <folder>", "the folder to write, which opens as the checkpoint does"),
+      o.required("-o, --output <folder>", "folder to write; it can be used like the checkpoint"),
       o
-        .option("--weights-as <type>", "q8: integers of eight bits, 34 bytes for 32 of them; q4: of four, 18 bytes")
+        .option(
+          "--weights-as <type>",
+          "type to write; q8: 8-bit integers, 34 bytes for 32 weights; q4: 4-bit integers, 18 bytes",
+        )
         .choices(BLOCK_ENCODINGS)
         .default("q8"),
       o.json,
@@ -68,35 +69,32 @@ export const weightCommands = {
   }),
   merge: declare({
     takes: "<run>",
-    does: "write the weights of a run, or of one of its checkpoints, as one file or folder: trained and base",
+    does: "write all weights of a run or checkpoint, trained and base, as one file or folder",
     options: [
       o
         .binary(
           "-o, --output <path>",
-          "the .safetensors file to write; else a folder, which opens as the run does and needs no other file",
+          "file (.safetensors) or folder to write; a folder can be used like the run, and needs no other file",
           "safetensors",
         )
         .makeOptionMandatory(true),
       o.option(
         "--fold",
-        "add the library's LoRA adapters to the weights they adapt and leave them out: the file is one of the model " +
-          "with Linear in their place",
+        "add the library's LoRA adapters to the weights they adapt: the result fits the model with Linear in their " +
+          "place",
       ),
       o.json,
     ],
   }),
   convert: declare({
     takes: "<checkpoint>",
-    does: "turn a dense checkpoint into a routed model that computes the same at the start",
+    does: "turn a dense checkpoint into a routed model that computes the same before training",
     options: [
-      o.required(
-        "-o, --output <folder>",
-        "the folder to write: model.mod, model.safetensors, and the tokenizer's files",
-      ),
+      o.required("-o, --output <folder>", "folder to write: model.mod, model.safetensors, and the tokenizer's files"),
       o
         .option(
           "--mod <setting...>",
-          "every=2: each second layer is routed; capacity=12.5%: what training is to come to",
+          "settings of the routes; every=2: route every second layer; capacity=12.5%: capacity at the end of training",
         )
         .default(["every=2", "capacity=12.5%"], "every=2 capacity=12.5%"),
       o.seed,
@@ -106,30 +104,25 @@ export const weightCommands = {
   build: declare({
     takes: "<file>",
     opens: true,
-    does: "write a model and its weights as a package that runs in Node and in any page, without modc",
+    does: "write a model and its weights as a package that runs in Node and in any web page, without modc",
     options: [
       o.weights,
       o.tokenizer,
       o.chatTemplate,
-      o.option(
-        "-o, --output <folder>",
-        "the folder to write: new, empty, or an earlier build, whose files are replaced",
-      ),
+      o.option("-o, --output <folder>", "folder to write: new, empty, or an earlier build, whose files are replaced"),
       o.beside(
         "--single-file <path>",
-        "a page (.html) with everything in it, which works from disk; for small models that generate",
+        "page (.html) to write, with everything in it; it works from disk; for small models that generate",
         "page",
       ),
-      o.valued("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)", bytesOf),
-      o.option("--name <name>", "the package's name (default: the earlier build's, else the model's)"),
-      o.option("--version <version>", "the package's version (default: the earlier build's, else 1.0.0)"),
-      o.whole(
-        "--max-batch <n>",
-        "texts of several callers that are generated at once, at most (default: callers take turns)",
-        2,
-        1024,
+      o.valued("--shard <bytes>", "largest size of a weight file, such as 8MiB (default 16MiB)", bytesOf),
+      o.option("--name <name>", "name of the package (default: the earlier build's, else the model's)"),
+      o.option("--version <version>", "version of the package (default: the earlier build's, else 1.0.0)"),
+      o.whole("--max-batch <n>", "most requests to generate for at once (default: requests take turns)", 2, 1024),
+      o.option(
+        "--tunings <path>",
+        "build for the kind of device that this file of `modc tune` was measured on (default: any)",
       ),
-      o.option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),
       ...o.storage,
       o.keptLive,
       ...o.compiling,
@@ -139,19 +132,19 @@ export const weightCommands = {
   export: declare({
     takes: "<file>",
     opens: true,
-    does: "write a model and its weights for another engine: a folder of PyTorch or Hugging Face, or a file of ONNX",
+    does: "write a model and its weights for another engine: a PyTorch or Hugging Face folder, or an ONNX file",
     options: [
       o
         .required(
           "--to <engine>",
-          "torch: a module with a class for each block; hf: a folder that Hugging Face's transformers open; onnx: a " +
-            "graph of standard operators",
+          "engine to write for; torch: a module with a class for each block; hf: a folder for Hugging Face's " +
+            "transformers; onnx: a graph of standard operators",
         )
         .choices(["torch", "hf", "onnx"]),
       o.weights,
-      o.binary("-o, --output <path>", "the folder to write, or of ONNX the file", "onnx").makeOptionMandatory(true),
+      o.binary("-o, --output <path>", "folder to write; for onnx: the file", "onnx").makeOptionMandatory(true),
       o
-        .option("--weights-as <type>", "of hf and onnx: the type in which floats are stored (default: as they are)")
+        .option("--weights-as <type>", "type to store floats in, for hf and onnx (default: unchanged)")
         .choices(["f32", "f16", "bf16"]),
       o.tokenizer,
       o.keptLive,
@@ -162,22 +155,24 @@ export const weightCommands = {
         o
           .option(
             "--phase <phase>",
-            "how tokens are chosen: infer sees whole sequences, generate the past (default infer)",
+            "rule by which layers choose tokens; infer sees whole sequences, generate the past (default infer)",
           )
           .choices(["infer", "generate"]),
       ),
-      ofOnnx(o.option("--caches", "a graph that goes on from earlier tokens: it takes past.… and gives present.…")),
+      ofOnnx(
+        o.option("--caches", "write a graph that continues from earlier tokens: inputs past.…, outputs present.…"),
+      ),
       ofOnnx(
         o
-          .option("--enter <function>", "the function entered: objective gives the losses (default forward)")
+          .option("--enter <function>", "function to export; objective returns the losses (default forward)")
           .choices(["forward", "objective"]),
       ),
-      ofOnnx(o.option("--lengths", "an input `lengths` says how many tokens each sequence has (default: all)")),
-      ofOnnx(o.option("--observe", "what the source observes is among the results")),
+      ofOnnx(o.option("--lengths", "add an input `lengths`: the number of tokens of each sequence (default: all)")),
+      ofOnnx(o.option("--observe", "add the values that the source observes to the results")),
       ofOnnx(
         o.option(
           "--external-data",
-          "weights lie in <path>.data, beside the graph (default: where one file would exceed 2 GB)",
+          "write the weights to <path>.data, next to the graph (default: only if one file would exceed 2 GB)",
         ),
       ),
     ],
