@@ -35,7 +35,7 @@ export async function linkOf({ text, set, phase }: Source): Promise<string> {
 
 /** The program in a fragment, read as untrusted input. Throws LinkError. */
 export async function programOf(hash: string): Promise<Source> {
-  if (!holdsProgram(hash)) throw new LinkError("the link holds no program");
+  if (!holdsProgram(hash)) throw new LinkError("the link contains no program");
   if (hash.length > MOST_CHARACTERS) throw new LinkError("the link is too long");
   const given = await unpacked(hash.slice(KEY.length));
   if (typeof given !== "object" || given === null) throw damaged();
@@ -48,7 +48,7 @@ export async function programOf(hash: string): Promise<Source> {
   return { text, set: Object.fromEntries(entries), phase: known };
 }
 
-const damaged = (): LinkError => new LinkError("the link is damaged: it holds no program");
+const damaged = (): LinkError => new LinkError("the link is damaged: it contains no program");
 
 async function unpacked(text: string): Promise<unknown> {
   if (!/^[A-Za-z0-9_-]*$/.test(text)) throw damaged();

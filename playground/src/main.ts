@@ -59,12 +59,12 @@ function start(): void {
     run,
     train,
   ];
-  const tabs = new Tabs("What becomes of the model", views, () => void showTab());
+  const tabs = new Tabs("Views of the model", views, () => void showTab());
 
   const stale = h(
     "p",
     { class: "note warn", hidden: true },
-    "The source has errors: this is the last version without.",
+    "The source has errors: this is the last version without errors.",
   );
   /** The last source without errors. */
   let good: Source | null = null;
@@ -121,7 +121,7 @@ function start(): void {
     try {
       history.replaceState(null, "", await linkOf(workspace.source));
       await navigator.clipboard.writeText(location.href);
-      notice("The link is copied: it holds the program, its parameters and phase");
+      notice("The link is copied: it contains the program, its parameters and phase");
     } catch (error) {
       notice(
         error instanceof DOMException

@@ -141,7 +141,7 @@ async function liveFrom(
 }
 
 async function openRun(place: string): Promise<Parts> {
-  const run = openTrained(place) ?? bug(`${place} is no run any more`);
+  const run = openTrained(place) ?? bug(`${place} is no longer a run`);
   const { path, source, read } = run;
   return {
     path,

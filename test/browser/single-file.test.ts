@@ -32,9 +32,7 @@ describe.skipIf(!installed)(`modc build --single-file in chromium${note}`, { tim
       file,
     ]);
     expect([status, stderr]).toEqual([0, ""]);
-    expect(stdout).toMatch(
-      /moby\.html: a page that goes on from a text, [\d.]+ MiB: open it in a browser with WebGPU\n$/,
-    );
+    expect(stdout).toMatch(/moby\.html: a page that continues a text, [\d.]+ MiB: open it in a browser with WebGPU\n$/);
     const { generation } = compileGeneration(readFileSync(join(root, "examples", "moby.mod"), "utf8"));
     const device = await sparingDevice();
     const generator = await createGenerator(generation!, device, WEIGHTS);
@@ -106,7 +104,7 @@ describe("modc build --single-file refuses", () => {
       [
         "examples/moby.mod",
         ["--set", "vocab=99", "--set", "dim=32", "--set", "depth=1"],
-        /--single-file: the model has 99 tokens, and no tokenizer is given/,
+        /--single-file: the model has 99 tokens, but no tokenizer is given/,
       ],
     ] as const) {
       const weights = join(folder.path, "m.safetensors");

@@ -118,7 +118,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.getByLabel("changes only").check();
     await reader.locator(".line-added", { hasText: "= sum" }).first().waitFor();
     expect(await reader.locator(".line-removed").count()).toBeGreaterThan(0);
-    expect(await page.locator("#panel-ir .note").textContent()).toMatch(/\d+ lines less, \d+ more/);
+    expect(await page.locator("#panel-ir .note").textContent()).toMatch(/\d+ lines removed, \d+ more/);
     await tab("Kernels").click();
     await page.locator("#panel-kernels .cm-line", { hasText: "@compute" }).waitFor();
     await tab("Ledger").click();
@@ -274,7 +274,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     expect(await other.getByLabel("Example").inputValue()).toBe("");
     await other.close();
     const damaged = await playground.open({ hash: `${hash.slice(0, 60)}AAAA` });
-    await damaged.getByText("the link is damaged: it holds no program").waitFor();
+    await damaged.getByText("the link is damaged: it contains no program").waitFor();
     expect(await damaged.locator(".state").textContent()).toMatch(/^Moby compiles/);
     await damaged.close();
     await page.evaluate(() => history.replaceState(null, "", location.pathname));

@@ -85,7 +85,7 @@ async function prepare(
         ? weightsLearned(source)
         : null;
   const onProgress = (event: { readonly kind: string; readonly done?: number; readonly total?: number }): void => {
-    const first = device.alive ? "" : "the device was lost, another goes on: ";
+    const first = device.alive ? "" : "the device was lost, continuing on another: ";
     if (event.kind !== "grow") tell({ kind: "stage", text: `${first}${event.kind} ${event.done} of ${event.total}` });
   };
   const generator = await createGenerator(generation, device, found?.values, { seed: 0, signal, onProgress });
@@ -107,14 +107,14 @@ function refused(diagnostics: readonly Diagnostic[]): ModelError {
 function expectRuns({ vocabulary, prompt }: Generation): void {
   if (vocabulary !== 256)
     throw new ModelError(
-      `the model has ${vocabulary} tokens, and the playground reads bytes, which are 256`,
-      "set vocab to 256 under Parameters, or take the sizes that fit a page",
+      `the model has ${vocabulary} tokens, but the playground reads bytes, which need 256`,
+      "set vocab to 256 under Parameters, or choose the sizes that fit a page",
     );
   const weights = prompt.weights.reduce((sum, { shape }) => sum + countOf(shape), 0);
   if (weights > MOST_WEIGHTS)
     throw new ModelError(
       `the model has ${Math.round(weights / 1e6)} million numbers in its weights, too many for a page`,
-      "take the sizes that fit a page, under Parameters",
+      "choose the sizes that fit a page, under Parameters",
     );
 }
 
@@ -143,7 +143,7 @@ function weightsLearned(source: RunAsk["source"]): {
 } {
   const learned = learnedBy(source);
   if (!learned)
-    throw new ModelError("this program was not trained here", "train it, under Train, or take other weights");
+    throw new ModelError("this program was not trained here", "train it, under Train, or choose other weights");
   return { values: learned.values, name: `weights trained here for ${learned.steps} steps` };
 }
 

@@ -55,7 +55,7 @@ export async function train(
   const inputs = textInputsOf(programs.model);
   if (!inputs)
     throw new ModelError(
-      "a text fills one input of tokens and one called targets",
+      "training needs one input for tokens and an input called targets",
       "write objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
     );
   const trainer = await createTrainer({
@@ -87,7 +87,7 @@ export async function train(
       const metrics = await trainer.step([batch], settingsAt(done));
       if (!Number.isFinite(metrics.loss) || !Number.isFinite(metrics.gradientNorm))
         throw new ModelError(
-          `step ${done + 1} is no number: ${await trainer.whyNotFinite(done + 1, [batch], settingsAt(done))}`,
+          `step ${done + 1} is not a number: ${await trainer.whyNotFinite(done + 1, [batch], settingsAt(done))}`,
           "lower the learning rate",
         );
       position = next;
@@ -126,7 +126,7 @@ function compiled(
   const sequence = programs.model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
   const bound = sequence?.bound ?? null;
   if (bound !== null && settings.context > bound)
-    throw new ModelError(`the context is ${settings.context}, and the model allows ${bound}`);
+    throw new ModelError(`the context is ${settings.context}, but the model allows ${bound}`);
   return programs;
 }
 

@@ -18,8 +18,8 @@ export function kernelsView({ compiler }: ViewContext): View {
     chosen = kernel.name;
     const dispatches = kernels.reduce((sum, k) => sum + k.dispatches, 0);
     note.textContent =
-      `${kernels.length} kernels, ${dispatches} dispatches in a run, for any device; on yours the playground ` +
-      "compiles for what it has.";
+      `${kernels.length} kernels, ${dispatches} dispatches in a run, for any device; for your device ` +
+      "the playground compiles with its features.";
     const options = kernels.map(({ name, dispatches: n }) => ({
       value: name,
       label: `${name}, ${n === 1 ? "once" : `${n} times`} a run`,

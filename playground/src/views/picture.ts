@@ -15,7 +15,7 @@ export function pictureView({ compiler, reveal }: ViewContext): View {
     { class: "legend", "aria-hidden": true },
     h("span", {}, h("i", { class: "routed" }), "only the chosen tokens"),
     h("span", {}, h("i", { class: "skip" }), "every other token skips"),
-    h("span", {}, h("i", { class: "choice" }), "which are chosen"),
+    h("span", {}, h("i", { class: "choice" }), "the choice of tokens"),
     h("span", {}, h("i", {}), "data and its shape"),
   );
   let scale = 1;
@@ -60,8 +60,8 @@ export function pictureView({ compiler, reveal }: ViewContext): View {
         return;
       }
       note.textContent =
-        `${picture.model}: ${describe(picture)}. Bars show the share of all operations; choose a part to see where ` +
-        "it is written.";
+        `${picture.model}: ${describe(picture)}. Bars show the share of all operations; ` +
+        "choose a part to see its source.";
       const other = drawn?.picture.model !== picture.model || drawn.picture.parts.length !== picture.parts.length;
       drawn = { svg: draw(picture, reveal), picture };
       drawing.replaceChildren(drawn.svg);

@@ -13,7 +13,7 @@ import type { View, ViewContext } from "./view.js";
 import { webgpuNote } from "./webgpu.js";
 
 const WEIGHTS: readonly { readonly value: WeightsChoice; readonly label: string }[] = [
-  { value: "trained", label: "trained, where they fit" },
+  { value: "trained", label: "trained, if they fit" },
   { value: "here", label: "trained here" },
   { value: "random", label: "random" },
 ];
@@ -42,14 +42,14 @@ export function runView(
   const legend = h(
     "p",
     { class: "note", hidden: true },
-    "The darker a token, the more of the layers with routes computed it. Below: a column a token, a row a layer; " +
-      "a dot where the layer was skipped.",
+    "A token is darker the more routed layers computed it. Below: a column for each token, a row for each layer, " +
+      "a dot for a skipped layer.",
   );
   const expertLegend = h(
     "p",
     { class: "note", hidden: true },
-    "Experts: the numbers of those that a token took in each mixture, none where it skipped the layer. Below, the " +
-      "load of each expert: the darker, the more; dashed where no token took it.",
+    "Experts: the numbers of the experts that a token took in each mixture, or nothing for a skipped layer. Below, " +
+      "the load of each expert: darker is more, dashed is none.",
   );
   const note = webgpuNote("run");
   button.disabled = note !== null;

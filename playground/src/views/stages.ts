@@ -46,8 +46,8 @@ export function stagesView({ compiler, say }: ViewContext): View {
     const changed = !stage.compared
       ? "too much changed to compare"
       : removed + added === 0
-        ? "here it changes nothing"
-        : `${removed} lines less, ${added} more`;
+        ? "it changes nothing here"
+        : `${removed} lines removed, ${added} added`;
     const what = shown === stage.stages[0] ? "" : ` ${changed}${fired === "" ? "" : `: ${fired}`}.`;
     note.textContent = `${stage.doc}.${what}`;
     const lines = changesOnly ? stage.lines.filter((l) => l.change !== "same") : stage.lines;

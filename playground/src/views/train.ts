@@ -89,7 +89,7 @@ export function trainView(
       const end =
         `${done.stopped ? "stopped after" : "done:"} ${done.steps} steps, from ${first.toFixed(3)} to ` +
         `${last.toFixed(3)} bits a byte`;
-      status.textContent = `${name}; ${end}. ${done.steps > 0 ? "Under Run it goes on with what it learned." : ""}`;
+      status.textContent = `${name}; ${end}. ${done.steps > 0 ? "Run can use the trained weights." : ""}`;
       panel.dataset["state"] = "done";
       say(`Training ${end}`);
       if (done.steps > 0) onTrained();

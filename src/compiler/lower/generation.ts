@@ -106,7 +106,7 @@ export function generationGraphs(
     throw new GenerationError(`loopCaches is ${JSON.stringify(loopCaches)}: it is "each" or "last"`);
   if (caches === "pages" && loopCaches === "last")
     throw new GenerationError(
-      "caches of the last loop alone do not lie in pages: what a text gets would depend on what was kept of others",
+      "caches of the last loop alone cannot use pages: a text would depend on the caches of other texts",
     );
   const { input, result, vocabulary } = interfaceOf(graph);
   const drafted = caches === "pages" ? withoutRoutes({ ...graph, outputs: [result] }) : null;
@@ -152,7 +152,7 @@ function interfaceOf(graph: Graph): {
   const [input, more] = graph.inputs;
   if (!input || more)
     throw new GenerationError(
-      "a model that generates has one input, its tokens; this one has " +
+      "a model that generates has one input, its tokens, but this one has " +
         (graph.inputs.map((i) => i.name).join(", ") || "none"),
     );
   const { dtype } = input.node.attrs;
@@ -162,7 +162,7 @@ function interfaceOf(graph: Graph): {
   const result = results.find((o) => o.name === LOGITS) ?? (results.length === 1 ? results[0] : undefined);
   if (!result)
     throw new GenerationError(
-      "a model that generates gives logits: name one of its results so, which are " +
+      "a model that generates returns logits: rename a result to logits; it has " +
         results.map((o) => o.name).join(", "),
     );
   const vocabulary = result.shape.at(-1);

@@ -50,7 +50,7 @@ export class TokenGrammar {
     for (let i = 0; next !== null && i < text.length; i++) next = this.#machine.after(next, text.charCodeAt(i));
     if (next === null)
       throw new ConstraintError(`token ${token} came, which is not allowed here`, {
-        hint: "check the logits of the model: if those of all allowed tokens are −Infinity, any may come",
+        hint: "check the model's logits: if all allowed tokens have −Infinity, any token may come",
       });
     return next;
   }
@@ -91,7 +91,7 @@ export class TokenGrammar {
       }
       node++;
     }
-    if (!any) throw new ConstraintError("the model has no token with which its text could go on");
+    if (!any) throw new ConstraintError("the model has no token that could continue its text");
     return allowed;
   }
 }

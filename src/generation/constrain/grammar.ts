@@ -44,7 +44,8 @@ export function compileGrammar(rules: Rules, root: string, named: boolean): Gram
   const nullable = fixpoint(states, (state, known) => state.end || leads(state, known, false));
   expectNoLeftRecursion(states, starts, nullable);
   const productive = fixpoint(states, (state, known) => state.end || leads(state, known, true));
-  if (productive[start] === 0) throw new ConstraintError("no text is as it asks: each would go on without an end");
+  if (productive[start] === 0)
+    throw new ConstraintError("no text can satisfy it: every text would continue without end");
   const all = productive.includes(0) ? states.map((state) => trimmed(state, productive)) : states;
   return { states: all, start, ...classesOf(states), ruleOf: named ? builder.ruleOf : null };
 }

@@ -170,7 +170,7 @@ export class Machine {
     const [most] = [...counts].sort(([, a], [, b]) => b - a);
     const what = most === undefined ? "its texts" : `texts of the rule ${quotedName(most[0])}`;
     throw new ConstraintError(`${what} can be read in too many ways at once to follow them`, {
-      hint: "let alternatives begin differently, and what is repeated end where the next part cannot begin",
+      hint: "let alternatives begin differently, and end repetitions where the next part cannot begin",
     });
   }
 }

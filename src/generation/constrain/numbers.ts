@@ -98,7 +98,7 @@ export function numberOf(schema: SchemaObject, place: string, whole: boolean): E
     if (value === undefined) return null;
     if (typeof value !== "number" || !Number.isFinite(value)) return failAt(at(place, name), "must be a number");
     if (!whole && !(Number.isInteger(value) && Math.abs(value) <= MOST_LIMIT))
-      return failAt(at(place, name), `is ${value}: of numbers modc follows limits that are whole, up to ${MOST_LIMIT}`);
+      return failAt(at(place, name), `is ${value}: modc supports whole limits of numbers up to ${MOST_LIMIT}`);
     return value;
   };
   const [least, above] = [limit("minimum"), limit("exclusiveMinimum")];

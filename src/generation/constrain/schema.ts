@@ -82,7 +82,7 @@ class SchemaRules implements SchemaCompiler {
 
   #value(schema: unknown, place: string): Expression {
     if (schema === true) return ANY_VALUE;
-    if (schema === false) return failAt(place, "is false, which no value is as");
+    if (schema === false) return failAt(place, "is false, which no value satisfies");
     if (!isSchemaObject(schema)) return failAt(place, "must be an object, true or false");
     this.#expectKnown(schema, place);
     const whole = WHOLE.filter((name) => Object.hasOwn(schema, name));

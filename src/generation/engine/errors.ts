@@ -10,7 +10,7 @@ export class QueueFullError extends ModcError<"queue-full"> {
   constructor(waiting: number, retryAfter: number) {
     const full =
       waiting === 0
-        ? "as many texts are under way as may be at once, and none may wait"
+        ? "the engine is full, and requests may not wait"
         : `${waiting} ${waiting === 1 ? "text waits" : "texts wait"} already, and no more may`;
     super("queue-full", full, { hint: `try again in ${retryAfter} s` });
     this.retryAfter = retryAfter;
@@ -22,7 +22,7 @@ export class EngineClosedError extends ModcError<"engine-closed"> {
   override readonly name = "EngineClosedError";
 
   constructor() {
-    super("engine-closed", "the engine is ending and takes no more requests");
+    super("engine-closed", "the engine is shutting down and takes no more requests");
   }
 }
 

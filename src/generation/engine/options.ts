@@ -78,7 +78,7 @@ const isPaged = (generation: Generation): generation is Paged => generation.page
 
 export function checkEngine(generation: Generation, options: EngineOptions): readonly [Paged, EngineLimits] {
   if (!isPaged(generation))
-    throw new InputError(null, "the caches of this generation lie in rows", 'compile it with `caches: "pages"`');
+    throw new InputError(null, "the caches of this generation are not in pages", 'compile it with `caches: "pages"`');
   const whole = (name: "maxBatch" | "queue" | "chunk", value: number, least: number, most: number): number => {
     if (!Number.isSafeInteger(value) || value < least || value > most)
       throw new InputError(name, `${name} is ${value}: it must be a whole number from ${least} to ${most}`);
@@ -96,7 +96,7 @@ export function checkEngine(generation: Generation, options: EngineOptions): rea
         `${pages.page} tokens`,
     );
   if (options.draft === "routes" && !mayDraft(paged))
-    throw new InputError("draft", "the model has no routes whose tokens skip layers: nothing guesses for it");
+    throw new InputError("draft", "the model has no routes that skip layers, so it cannot draft");
   const chunk = Math.min(whole("chunk", options.chunk ?? 256, 1, 4096), generation.context ?? 4096);
   return [paged, { maxBatch, cacheMemory, queue: whole("queue", options.queue ?? 256, 0, 1e6), chunk }];
 }

@@ -38,5 +38,5 @@ export async function replacement(
 /** Texts go on with it: what they were checked against, and what is said of them, must be the same. */
 function expectSame(before: Paged, after: Paged): void {
   if (JSON.stringify(modelOf(before)) !== JSON.stringify(modelOf(after)))
-    throw new InputError("recover", "the generation for another device is that of another model");
+    throw new InputError("recover", "the generation for the other device belongs to another model");
 }

@@ -158,7 +158,7 @@ export interface EngineState {
   readonly active: number;
   readonly queued: number;
   /**
-   * Bytes of keys and values: in use by requests, kept for prompts to come, free, and the limit. `streams`: how many
+   * Bytes of keys and values: in use by requests, kept for later prompts, free, and the limit. `streams`: how many
    * texts as long as those so far were on average the memory has room for, and how many if every token took every
    * layer; 0 before there was one.
    */

@@ -102,14 +102,14 @@ export function checkPrompts(
     );
   for (const end of ends ?? [])
     if (!Number.isSafeInteger(end) || end < 0)
-      throw new InputError("ends", `the token ${String(end)} that ends a text is none`);
+      throw new InputError("ends", `the end token ${String(end)} is not a token`);
   return prompts.map((prompt, i) => {
     const name = prompts.length === 1 ? "the prompt" : `prompt ${i}`;
     if (prompt.length === 0)
       throw new InputError(
         "prompts",
         `${name} is empty`,
-        "give it at least one token, such as the one that begins a text",
+        "give it at least one token, such as the token that begins a text",
       );
     for (let at = 0; at < prompt.length; at++) {
       const token = prompt[at]!;

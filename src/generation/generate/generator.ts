@@ -24,7 +24,7 @@ export async function createGenerator(
   if (typeof generation?.prompt !== "object")
     throw new InputError(
       "generation",
-      "the first argument of createGenerator is no generation",
+      "the first argument of createGenerator is not a generation",
       "give the `generation` that compileGeneration returns, which is null if the source has errors",
     );
   expectOptions(options);
@@ -185,6 +185,6 @@ function expectSame(generation: Generation, before: Generation): Generation {
   const shape = ({ vocabulary, context, axes, layers }: Generation): string =>
     JSON.stringify([vocabulary, context, axes, layers]);
   if (shape(generation) !== shape(before))
-    throw new InputError("recover", "the generation to go on with is of another model");
+    throw new InputError("recover", "the generation to continue with belongs to another model");
   return generation;
 }

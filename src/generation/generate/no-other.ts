@@ -4,7 +4,7 @@ import { type DeviceLostError, RuntimeError } from "../../runtime/index.js";
 /** `cause`: why no other device goes on. */
 export function noOtherDevice(lost: DeviceLostError, cause: unknown): RuntimeError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new RuntimeError("device-lost", `${lost.message}, and no other can go on: ${reason}`, {
+  return new RuntimeError("device-lost", `${lost.message}, and no other device can continue: ${reason}`, {
     hint: cause instanceof RuntimeError ? cause.hint : null,
     cause,
   });

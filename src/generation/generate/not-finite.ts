@@ -7,5 +7,5 @@ export const notFinite = (tokens: number, sequence: number | null): RuntimeError
     "bad-weights",
     `the model's logits after ${tokens} ${tokens === 1 ? "token" : "tokens"}` +
       `${sequence === null ? "" : ` of text ${sequence}`} are not finite numbers`,
-    { hint: "are its weights right?" },
+    { hint: "check that the weights belong to the model" },
   );

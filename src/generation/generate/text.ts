@@ -82,7 +82,7 @@ function expectCodec(codec: TextCodec): void {
   if (typeof codec?.encode !== "function" || typeof codec.decoder !== "function")
     throw new InputError(
       "codec",
-      "the second argument of generateText is no codec",
+      "the second argument of generateText is not a codec",
       "give an object with `encode` and `decoder`, and the prompts after it",
     );
 }

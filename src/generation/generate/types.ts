@@ -98,7 +98,7 @@ export interface GenerateOptions {
 }
 
 /**
- * Why a sequence ended. `end`: a token that ends a text; `stop`: a stop string, `until`, or the end of a constraint;
+ * Why a sequence ended. `end`: an end token; `stop`: a stop string, `until`, or the end of a constraint;
  * `length`: the maximum number of tokens; `context`: the context is full.
  */
 export type Finish = "end" | "stop" | "length" | "context";

@@ -62,7 +62,7 @@ class BatchGenerator implements TextGenerator {
     if (options.observe)
       throw new InputError(
         "observe",
-        "the option observe is not for a package of several callers, whose runs are shared",
+        "the option observe is not supported in a package for several callers",
         "build the package without --max-batch",
       );
     const sampling = perSequence(options.sampling ?? {}, prompts.length);

@@ -55,7 +55,7 @@ export async function readFile(
       name,
       `${name} is not the file that was built: it has ${bytes.length} bytes of hash ${found.slice(0, 12)}…, not ` +
         `${file.bytes} of ${file.sha256.slice(0, 12)}…`,
-      { hint: "copy the package anew, or clear what a cache holds of it" },
+      { hint: "copy the package again, or clear its cached files" },
     );
   await cache?.write(file, bytes);
   return bytes;
@@ -65,7 +65,7 @@ export function textOf(name: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new PackageError("corrupted", name, `${name} is no text`, { cause });
+    throw new PackageError("corrupted", name, `${name} is not text`, { cause });
   }
 }
 

@@ -56,7 +56,7 @@ export async function expectSealed(text: string): Promise<void> {
   const end = END.exec(text);
   if (end && (await sha256(new TextEncoder().encode(text.slice(0, end.index)))) === end[1]) return;
   throw new PackageError("corrupted", MANIFEST, `${MANIFEST} is not the file that was built`, {
-    hint: "copy the package anew, or clear what a cache holds of it",
+    hint: "copy the package again, or clear its cached files",
   });
 }
 
@@ -65,7 +65,7 @@ const MOST_RANK = 16;
 /** Reads a manifest, sealed or not, as untrusted input; throws PackageError. */
 export function parseManifest(text: string): Manifest {
   const refuse = (what: string, options?: ErrorOptions): PackageError =>
-    new PackageError("bad-package", MANIFEST, `${MANIFEST} is none of a built package: ${what}`, options);
+    new PackageError("bad-package", MANIFEST, `${MANIFEST} is not the manifest of a built package: ${what}`, options);
   const root = Reader.parse(text, refuse);
   const { digest: _digest, ...at } = object({
     format: format(MANIFEST_FORMAT),
@@ -81,7 +81,7 @@ export function parseManifest(text: string): Manifest {
   const sizes = new Map(at.files.map((f) => [f.name, f.bytes]));
   const shards = at.shards.list((r) => {
     const name = r.string();
-    return sizes.has(name) ? name : r.fail(`is ${JSON.stringify(name)}, which is no file`);
+    return sizes.has(name) ? name : r.fail(`is ${JSON.stringify(name)}, which is not a file`);
   });
   const most = shards.reduce((sum, name) => sum + sizes.get(name)!, 0);
   const tensors = at.tensors.list((r) => readTensor(r, most));
@@ -91,7 +91,7 @@ export function parseManifest(text: string): Manifest {
 const readFile = object({
   name: string,
   bytes: whole(0),
-  sha256: (r): string => (/^[0-9a-f]{64}$/.test(r.string()) ? r.string() : r.fail("is no SHA-256")),
+  sha256: (r): string => (/^[0-9a-f]{64}$/.test(r.string()) ? r.string() : r.fail("is not a SHA-256 hash")),
 });
 
 function readTensor(r: Reader, most: number): ManifestTensor {
@@ -105,7 +105,7 @@ function readTensor(r: Reader, most: number): ManifestTensor {
   const { dtype, shape, bytes } = tensor;
   const blocks = isBlockType(dtype) ? blockBytes(dtype) / BLOCK : undefined;
   const width =
-    blocks ?? FILE_DTYPES.get(dtype) ?? r.get("dtype").fail(`is ${JSON.stringify(dtype)}, which is no type`);
+    blocks ?? FILE_DTYPES.get(dtype) ?? r.get("dtype").fail(`is ${JSON.stringify(dtype)}, which is not a type`);
   if (shape.reduce((n, d) => n * d, width) !== bytes) r.get("bytes").fail("do not fit the shape");
   whole(0, most - bytes)(r.get("offset"));
   return tensor;

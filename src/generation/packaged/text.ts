@@ -47,7 +47,7 @@ const noText: ModelText = {
   encode() {
     throw new InputError(
       "prompt",
-      "the package has no tokenizer, and its model reads no bytes",
+      "the package has no tokenizer, and its model does not read bytes",
       "give tokens as numbers",
     );
   },

@@ -9,7 +9,7 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ["EPERM", "permission denied"],
   ["EISDIR", "it is a folder"],
   ["ENOTDIR", "its folder is not one"],
-  [NOT_REGULAR, "it is no regular file"],
+  [NOT_REGULAR, "it is not a regular file"],
   ["EEXIST", "a file of that name is in the way"],
   ["ENOSPC", "the disk is full"],
   ["EDQUOT", "the disk quota is used up"],
@@ -18,7 +18,7 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ["EIO", "the disk failed"],
   ["ELOOP", "too many links"],
   ["ENAMETOOLONG", "the name is too long"],
-  ["EADDRNOTAVAIL", "it is no address of this machine"],
+  ["EADDRNOTAVAIL", "it is not an address of this machine"],
   ["EPIPE", "nobody reads it any more"],
 ]);
 

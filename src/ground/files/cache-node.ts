@@ -18,8 +18,8 @@ export function userCache(env: Environment): string {
   const folder = temporaryCache();
   if (!warned)
     process.emitWarning(
-      `there is no home folder (HOME): what modc measures of devices is kept in ${folder}; XDG_CACHE_HOME names ` +
-        "another place",
+      `there is no home folder (HOME), so modc keeps its measurements of devices in ${folder}; set ` +
+        "XDG_CACHE_HOME to keep them elsewhere",
       "ModcWarning",
     );
   warned = true;

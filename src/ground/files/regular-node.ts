@@ -8,7 +8,7 @@ const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0); // Windows has n
 
 /** An error in the file system's form, for files that the system itself would open. */
 export const refusal = (code: string, path: string): Error =>
-  Object.assign(new Error(`${code}: ${path} is no regular file`), { code });
+  Object.assign(new Error(`${code}: ${path} is not a regular file`), { code });
 
 const irregular = (path: string, folder: boolean): Error => refusal(folder ? "EISDIR" : NOT_REGULAR, path);
 

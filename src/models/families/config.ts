@@ -85,7 +85,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   if (latent && kvHeads !== heads) config.refuse("num_key_value_heads", `it is num_attention_heads, ${heads}`);
   const headDim = latent?.turned ?? config.whole("head_dim") ?? family.headDim ?? dim / heads;
   if (!Number.isInteger(headDim))
-    config.refuse("num_attention_heads", `it must divide hidden_size, ${dim}, where there is no head_dim`);
+    config.refuse("num_attention_heads", `it must divide hidden_size, ${dim}, if there is no head_dim`);
   const widthField = latent ? "qk_rope_head_dim" : config.has("head_dim") ? "head_dim" : "hidden_size";
   if (headDim > MOST.headDim) config.refuse(widthField, `modc reads heads of a width up to ${MOST.headDim}`);
   if (headDim % 2 !== 0) config.refuse(widthField, `heads of width ${headDim} have no pairs to rotate`);
@@ -136,7 +136,7 @@ function familyOf(config: Fields): Family {
     return config.refuse(
       "model_type",
       `modc knows ${known}`,
-      "a model of another kind can be written as a .mod file: see docs/language.md and examples/llama.mod",
+      "write a model of another kind as a .mod file: see docs/language.md and examples/llama.mod",
     );
   const other = (config.texts("architectures") ?? []).find((name) => name !== family.architecture);
   return other === undefined ? family : config.refuse("architectures", `modc reads ${family.architecture}`);
@@ -191,7 +191,7 @@ function refuseUnsupported(config: Fields): void {
     config.refuse("rope_interleaved", "modc rotates the halves of a head, not neighbours");
   if (config.flag("use_mrope") === true) config.refuse("use_mrope", "modc knows positions in one dimension");
   if (config.raw("quantization_config") !== null)
-    config.refuse("quantization_config", "modc reads float32, float16 and bfloat16 weights, none that are quantized");
+    config.refuse("quantization_config", "modc reads float32, float16 and bfloat16 weights, not quantized ones");
   for (const name of ["torch_dtype", "dtype"]) {
     const dtype = config.text(name);
     if (dtype !== null && !DTYPES.has(dtype)) config.refuse(name, `modc reads ${[...DTYPES].join(", ")}`);
@@ -218,7 +218,7 @@ function isOff(config: Fields, name: string): boolean {
 /** Formats a number as a float literal of the language. */
 export function floatText(value: number): string {
   if (!Number.isFinite(value))
-    throw new CheckpointError("bad-config", `${value} is no number that a model can be written with`);
+    throw new CheckpointError("bad-config", `${value} cannot be written as a number of the language`);
   const plain = value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
   return /[.e]/.test(plain) ? plain : `${plain}.0`;
 }

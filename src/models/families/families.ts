@@ -160,7 +160,7 @@ const qwen2Moe: Family = {
   windows(config, depth) {
     const used = config.flag("use_sliding_window") ?? false;
     if (used && config.texts("layer_types") === null)
-      config.refuse("use_sliding_window", "which layers have a window is not said: layer_types says it");
+      config.refuse("use_sliding_window", "layer_types is missing, which lists the layers with a window");
     return layerWindows(config, depth, used ? config.whole("sliding_window") : null) ?? uniform(config, depth, 0);
   },
   mixture: qwen2Mixture,
@@ -233,7 +233,7 @@ export const families: ReadonlyMap<string, Family> = new Map(
 export const beyond: ReadonlyMap<string, string> = new Map([
   [
     "gpt_oss",
-    "its attention has a sink, a number of each head in the softmax, which modc's has not, and its experts are stacked",
+    "modc supports neither its attention sinks (a learned number for each head in the softmax) nor its stacked experts",
   ],
 ]);
 
@@ -242,7 +242,7 @@ function uniform(config: Fields, depth: number, window: number): readonly number
   const [one] = (config.texts("layer_types") ?? []).filter(
     (type) => type !== (window === 0 ? "full_attention" : "sliding_attention"),
   );
-  if (one !== undefined) config.refuse("layer_types", "layers of this family are alike");
+  if (one !== undefined) config.refuse("layer_types", "all layers of this family are the same");
   return Array<number>(depth).fill(window);
 }
 

@@ -21,11 +21,11 @@ export class Fields {
     } catch (cause) {
       throw new CheckpointError(
         "bad-config",
-        `${file} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+        `${file} is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
         { cause },
       );
     }
-    if (!(json instanceof Map)) throw new CheckpointError("bad-config", `${file} is no JSON object`);
+    if (!(json instanceof Map)) throw new CheckpointError("bad-config", `${file} is not a JSON object`);
     return new Fields(json as ReadonlyMap<string, Json>, file, "");
   }
 

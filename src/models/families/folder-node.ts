@@ -38,9 +38,9 @@ function hintFor(folder: string): string {
   const model = names.find((name) => /\.(?:gguf|mod)$/i.test(name));
   if (model !== undefined) return `name the file: ${join(folder, escapedName(model))}`;
   if (names.includes("adapter_config.json"))
-    return "it holds an adapter, not a model: merge it into its base by peft's merge_and_unload, and give that folder";
+    return "merge the adapter into its base with peft's merge_and_unload, and give the merged folder";
   if (names.some((name) => name.endsWith(".safetensors") || isTorchFile(name)))
-    return `it holds weights: download the model's ${CONFIG_FILE} to the same folder`;
+    return `download the model's ${CONFIG_FILE} to the same folder`;
   return "give a .mod file, a checkpoint's folder as Hugging Face stores it, or a GGUF file";
 }
 
@@ -64,7 +64,7 @@ const vocabularyOf = (file: string): number => Fields.parse(readConfigText(file)
 /** Reads a small UTF-8 file, without its byte-order mark. Throws CheckpointError. */
 export function readConfigText(path: string): string {
   const tooLarge = (size: number): CheckpointError =>
-    new CheckpointError("bad-folder", `${path} has ${size} bytes: no ${basename(path)} is so large`);
+    new CheckpointError("bad-folder", `${path} has ${size} bytes: too many for ${basename(path)}`);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MAX_BYTES, tooLarge));
   } catch (cause) {

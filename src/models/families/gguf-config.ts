@@ -142,7 +142,7 @@ function ropeScaling(keys: Fields): object | null {
   const older = keys.positive("rope.scale_linear");
   const kind = keys.text("rope.scaling.type") ?? (older === null ? "none" : "linear");
   if ((keys.number("rope.scaling.attn_factor") ?? 1) !== 1)
-    keys.refuse("rope.scaling.attn_factor", "modc takes the factor on attention from that of the scaling");
+    keys.refuse("rope.scaling.attn_factor", "modc derives the attention factor from the scaling factor");
   if (kind === "none") return null;
   const given = keys.positive("rope.scaling.factor") ?? older ?? keys.missing("rope.scaling.factor");
   const factor = decimal(given);
@@ -175,13 +175,13 @@ function rotaryFactors(
   const pairs = headDim / 2;
   if (tensor.type.name !== "F32" || tensor.shape.length !== 1 || tensor.shape[0] !== pairs)
     fail(`is ${tensor.type.name}[${tensor.shape.join(", ")}], heads of width ${headDim} need F32[${pairs}]`);
-  if (scaling !== null) fail(`scales the rotation, and so does the key: ${scaling}`);
+  if (scaling !== null) fail(`scales the rotation, but the metadata scales it too: ${scaling}`);
   const bytes = read(tensor);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const base = ropeFrequencies({ width: headDim, theta, frequencies: null });
   const frequencies = base.map((frequency, i) => {
     const factor = view.getFloat32(4 * i, true);
-    return factor > 0 && factor < Infinity ? frequency / factor : fail(`has ${factor} at ${i}, no factor`);
+    return factor > 0 && factor < Infinity ? frequency / factor : fail(`has ${factor} at ${i}, which is not a factor`);
   });
   return { frequencies, scaling: `the factors in ${ROPE_FACTORS}` };
 }

@@ -39,9 +39,10 @@ export function deepseekLatent(config: Fields): Latent {
 /** LongCat's latent attention: DeepSeek's with rows scaled to the size of the stream. */
 export function longcatLatent(config: Fields, dim: number): Latent {
   const latent = deepseekLatent(config);
-  const rank = latent.queryRank ?? config.refuse("q_lora_rank", "the queries of this family are made from a short row");
+  const rank =
+    latent.queryRank ?? config.refuse("q_lora_rank", "the queries of this family come from a low-rank projection");
   for (const name of ["mla_scale_q_lora", "mla_scale_kv_lora"])
-    if (config.flag(name) === false) config.refuse(name, "this family scales these rows always");
+    if (config.flag(name) === false) config.refuse(name, "this family always scales these rows");
   const method = config.text("attention_method");
   if (method !== null && method !== "MLA") config.refuse("attention_method", "modc knows MLA");
   return {

@@ -129,8 +129,8 @@ export function deepseekMixture(config: Fields, depth: number): Mixture {
     if (config.has(name) && config.raw(name) !== value) config.refuse(name, why);
   };
   only("scoring_func", "sigmoid", "the scores of this family are sigmoids");
-  only("topk_method", "noaux_tc", "modc knows noaux_tc: a bias lifts the scores for the choice");
-  only("moe_layer_freq", 1, "all layers behind the dense ones have a mixture");
+  only("topk_method", "noaux_tc", "modc knows noaux_tc, which adds a bias to the scores for the choice");
+  only("moe_layer_freq", 1, "all layers after the dense ones have a mixture");
   const hidden = config.whole("moe_intermediate_size") ?? 2048;
   const dense = config.whole("first_k_dense_replace", 0) ?? 3;
   return checked(config, "num_experts_per_tok", {
@@ -177,6 +177,6 @@ function checked(config: Fields, k: string, mixture: Mixture): Mixture {
   if (mixture.k > choices)
     config.refuse("topk_group", `its groups have ${choices} experts, and a token takes ${mixture.k}`);
   if (mixture.groups > 1 && mixture.experts / mixture.groups < 2)
-    config.refuse("n_group", "the two best experts of a group say how good it is, and each has one");
+    config.refuse("n_group", "groups are ranked by their two best experts, and each has one expert");
   return mixture;
 }

@@ -66,10 +66,13 @@ export async function convertModel(
   if (routing.every > config.depth)
     throw new CheckpointError(
       "bad-option",
-      `every is ${routing.every}: ${folder} has ${config.depth} layers, and none would be routed`,
+      `every is ${routing.every}: ${folder} has ${config.depth} layers, so no layer would be routed`,
     );
   if (config.loops)
-    throw new CheckpointError("bad-option", `the layers of ${folder} run in loops, which tokens leave: none is routed`);
+    throw new CheckpointError(
+      "bad-option",
+      `the layers of ${folder} run in loops that tokens leave: modc cannot route them`,
+    );
   if (stored === null) throw noWeights(folder);
   const text = decoderSource(config, routing);
   const { model } = check({ file: MODEL_FILE, text }, { phase: "infer", read: () => null });

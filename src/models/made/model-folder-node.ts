@@ -39,25 +39,25 @@ export function floatsLike(types: Iterable<string>): "F32" | "F16" | "BF16" {
 export function expectFree(output: string): void {
   if (resolve(output) === process.cwd())
     throw new CheckpointError("bad-option", `${output} is the current folder, which cannot be replaced`, {
-      hint: "name a folder in it, or go to another",
+      hint: "name a folder inside it, or run modc in another folder",
     });
   const name = asFileName(output);
   if (name !== null)
-    throw new CheckpointError("bad-option", `${output} is the name of a file, and a folder would be written`, {
-      hint: `${/\.gguf$/i.test(output) ? "modc reads GGUF files and writes none: " : ""}name a folder, such as ${name}`,
+    throw new CheckpointError("bad-option", `${output} is a file name, but the output is a folder`, {
+      hint: `${/\.gguf$/i.test(output) ? "modc cannot write GGUF files: " : ""}name a folder, such as ${name}`,
     });
   writing(output, () => {
     const there = lstatSync(output, { throwIfNoEntry: false });
     const isFolder = there?.isDirectory() ?? false;
     if (there !== undefined && !(isFolder && readdirSync(output).length === 0))
-      throw new CheckpointError("bad-option", `${output} is there already${isFolder ? "" : ", and no folder"}`, {
+      throw new CheckpointError("bad-option", `${output} exists already${isFolder ? "" : ", and is not a folder"}`, {
         hint: FREE,
       });
     accessSync(dirname(resolve(output)), constants.W_OK);
   });
 }
 
-const FREE = "name a folder that is not, or that is empty";
+const FREE = "name a new or empty folder";
 
 /** Runs `body`, which writes a folder. Converts file system errors to CheckpointErrors. */
 function writing<T>(output: string, body: () => T): T {
@@ -66,7 +66,10 @@ function writing<T>(output: string, body: () => T): T {
   } catch (cause) {
     const code = errnoOf(cause);
     if (code === null) throw cause;
-    const reason = reasonOf(code, { ENOENT: "there is no folder above it", ENOTDIR: "what is above it is no folder" });
+    const reason = reasonOf(code, {
+      ENOENT: "there is no folder above it",
+      ENOTDIR: "the path above it is not a folder",
+    });
     throw new CheckpointError("bad-option", `cannot write ${output}: ${reason}`, { hint: null, cause });
   }
 }
@@ -123,7 +126,7 @@ function removeEmpty(folder: string): void {
   } catch (cause) {
     const code = errnoOf(cause);
     if (code === null) throw cause;
-    const reason = reasonOf(code, { ENOTEMPTY: "something has come into it", ENOTDIR: "it is a link, or no folder" });
+    const reason = reasonOf(code, { ENOTEMPTY: "something was added to it", ENOTDIR: "it is a link, or not a folder" });
     throw new CheckpointError("bad-option", `${folder} cannot be replaced: ${reason}`, {
       hint: FREE,
       cause,

@@ -33,7 +33,7 @@ export function importsBeside(root: string, readText: SourceReader["imported"]):
     }
     const home = realpathSync(folder);
     if (!real.startsWith(home.endsWith(sep) ? home : home + sep)) {
-      return { refused: `it is a link to ${real}, outside the folder of the file that is compiled` };
+      return { refused: `it is a link to ${real}, outside the folder of the compiled file` };
     }
     return readText(full);
   };
@@ -52,7 +52,7 @@ const MAX_BYTES = 64 * 1024 * 1024;
 function readText(path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(
-      readRegular(path, MAX_BYTES, (size) => new SessionError(`${path} has ${size} bytes: no source is so large`)),
+      readRegular(path, MAX_BYTES, (size) => new SessionError(`${path} has ${size} bytes: too many for a source file`)),
     );
   } catch (cause) {
     if (cause instanceof SessionError) throw cause;

@@ -44,7 +44,7 @@ export function modelWeights(input: WeightsInput, ggufs: GgufFiles, run: Trained
 }
 
 async function openTensors(input: WeightsInput, ggufs: GgufFiles): Promise<WeightSource> {
-  if (typeof input === "function") throw new WeightsError("values that a function gives cannot be read as tensors");
+  if (typeof input === "function") throw new WeightsError("weights from a function cannot be read as tensors");
   if (isFarOff(input))
     throw new WeightsError(`cannot open ${addressOf(input)}: it is not a file of this machine`, {
       hint: "download the weights first",

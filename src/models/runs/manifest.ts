@@ -93,7 +93,7 @@ export function parseManifest(text: string, place: string): Manifest {
     const name = string(value, "name of a file");
     return /^[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)+$/.test(name) && name !== MANIFEST
       ? name
-      : fail(`names ${JSON.stringify(name)}, which is no file of a checkpoint`);
+      : fail(`names ${JSON.stringify(name)}, which is not a file of a checkpoint`);
   };
   const orNull = (value: Json | undefined, name: string): string | null =>
     value === null ? null : string(value, name);
@@ -118,7 +118,7 @@ export function parseManifest(text: string, place: string): Manifest {
     return {
       name: fileName(file.get("name")),
       bytes: whole(file.get("bytes"), "size of a file"),
-      sha256: /^[0-9a-f]{64}$/.test(sha256) ? sha256 : fail("has a hash that is none"),
+      sha256: /^[0-9a-f]{64}$/.test(sha256) ? sha256 : fail("has an invalid hash"),
     };
   });
   const names = new Set(files.map((file) => file.name));
@@ -140,7 +140,7 @@ export function parseManifest(text: string, place: string): Manifest {
     settings: recordOf(record(root.get("settings"), "settings"), (value) =>
       value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean"
         ? value
-        : fail("has a setting that is no plain value"),
+        : fail("has a setting that is not a plain value"),
     ),
     machine: recordOf(record(root.get("machine"), "machine"), (value) => string(value, "name of a machine")),
     data: {
@@ -153,7 +153,7 @@ export function parseManifest(text: string, place: string): Manifest {
     live: recordOf(record(root.get("live") ?? new Map(), "values of live parameters"), (value) =>
       typeof value === "number" && Number.isFinite(Math.fround(value))
         ? value
-        : fail("has a value of a live parameter that is no number"),
+        : fail("has a live parameter that is not a number"),
     ),
     unused: list(root.get("unused"), "unused weights").map((path) => string(path, "path of a weight")),
     files,

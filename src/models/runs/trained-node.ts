@@ -72,8 +72,8 @@ export function openTrained(path: string): Trained | null {
   const live = Object.fromEntries(Object.entries(manifest.live).map(([name, value]) => [name, expressionOf(value)]));
   const [own] = manifest.sources;
   if (!own)
-    throw new SessionError(`${found.path} keeps no source of its model`, {
-      hint: "name the model's file, and --weights",
+    throw new SessionError(`${found.path} does not contain the source of its model`, {
+      hint: "give the model's file, and --weights",
     });
   return {
     ...found,
@@ -95,8 +95,8 @@ const expressionOf = (value: number): string => String(value).replace("e+", "e")
 /** The path of the tokenizer that a run was begun with; null for bytes. Throws SessionError if it is gone. */
 export function trainedTokenizer({ path, tokenizer }: Trained): string | null {
   if (tokenizer !== null && isAbsolute(tokenizer) && !existsSync(tokenizer))
-    throw new SessionError(`${tokenizer}, the tokenizer that ${path} was trained with, is gone`, {
-      hint: "say where it is now: --tokenizer",
+    throw new SessionError(`${tokenizer}, the tokenizer that ${path} was trained with, is missing`, {
+      hint: "give its present path: --tokenizer",
     });
   return tokenizer;
 }
@@ -124,7 +124,7 @@ function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
       hint: `\`python checkpoint.py weights ${path} weights.safetensors\`, in the exported folder, and --weights`,
     });
   throw new SessionError(`${path} has no checkpoint yet`, {
-    hint: "training writes one every --checkpoint-every steps, whenever validation is the best so far, and at its end",
+    hint: "training writes one every --checkpoint-every steps, at each best validation, and at the end",
   });
 }
 
@@ -136,7 +136,7 @@ export const isStepFolder = (path: string): boolean => [MANIFEST, STATE].every((
 
 function readManifest(path: string): Manifest {
   const tooLarge = (size: number): Error =>
-    new SessionError(`${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
+    new SessionError(`${path}: ${MANIFEST} has ${size} bytes: too many for a manifest`);
   try {
     return parseManifest(
       new TextDecoder().decode(readRegular(join(path, MANIFEST), MAX_MANIFEST_BYTES, tooLarge)),
@@ -147,7 +147,7 @@ function readManifest(path: string): Manifest {
     if (code === null) throw fault;
     throw new SessionError(
       `${path}: ${MANIFEST} ` +
-        (code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${reasonOf(code)}`),
+        (code === NOT_REGULAR || code === "EISDIR" ? "is not a plain file" : `cannot be read: ${reasonOf(code)}`),
       {
         cause: fault,
       },
@@ -166,18 +166,19 @@ function fileOf(path: string, { files }: Manifest, name: string): ManifestFile {
 function checkSize(path: string, { name, bytes }: ManifestFile): void {
   const found = lstatSync(join(path, name), { throwIfNoEntry: false });
   if (!found) throw new SessionError(`${path}: ${name} is missing`);
-  if (!found.isFile()) throw new SessionError(`${path}: ${name} is no plain file`);
-  if (found.size !== bytes) throw new SessionError(`${path}: ${name} has ${found.size} bytes, ${bytes} were written`);
+  if (!found.isFile()) throw new SessionError(`${path}: ${name} is not a plain file`);
+  if (found.size !== bytes)
+    throw new SessionError(`${path}: ${name} has ${found.size} bytes, but ${bytes} were written`);
 }
 
 /** The text of a checkpoint's source copy, verified by its hash. */
 function verifiedText(path: string, file: ManifestFile): string {
   checkSize(path, file);
   if (file.bytes > MAX_SOURCE_BYTES)
-    throw new SessionError(`${path}: ${file.name} has ${file.bytes} bytes: no source is so large`);
+    throw new SessionError(`${path}: ${file.name} has ${file.bytes} bytes: too many for a source file`);
   const bytes = readFileSync(join(path, file.name));
   if (hashOf(bytes) !== file.sha256)
-    throw new SessionError(`${path}: ${file.name} was changed: its hash is not the one that was written`);
+    throw new SessionError(`${path}: ${file.name} was changed: its hash differs from the recorded one`);
   return new TextDecoder().decode(bytes);
 }
 
@@ -187,7 +188,7 @@ function verifiedText(path: string, file: ManifestFile): string {
  */
 function hasChanged(name: string, { bytes, sha256 }: ManifestFile): boolean {
   if (isGgufPath(name)) return false;
-  const tooLarge = (size: number): Error => new SessionError(`${name} has ${size} bytes: no source is so large`);
+  const tooLarge = (size: number): Error => new SessionError(`${name} has ${size} bytes: too many for a source file`);
   try {
     const found = statSync(name);
     return found.isFile() && (found.size !== bytes || hashOf(readRegular(name, MAX_SOURCE_BYTES, tooLarge)) !== sha256);

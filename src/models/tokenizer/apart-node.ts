@@ -218,13 +218,17 @@ class OneWorker {
 }
 
 const busy = (file: string): TokenizerError =>
-  new TokenizerError("busy", `${file} has not begun with this text in ${WAIT / 1000} s: others before it take long`, {
-    file,
-    hint: "try again later",
-  });
+  new TokenizerError(
+    "busy",
+    `${file} has not started on this text after ${WAIT / 1000} s, because earlier texts take long`,
+    {
+      file,
+      hint: "try again later",
+    },
+  );
 
 const tooLarge = (file: string): TokenizerError =>
-  new TokenizerError("too-slow", `${file} takes more memory for this text than it may`, {
+  new TokenizerError("too-slow", `${file} needs more memory for this text than is allowed`, {
     file,
     hint: "use a tokenizer.json that you trust, or another text",
   });

@@ -40,18 +40,18 @@ export function parseChatConfig(json: string, file: string): ChatConfig {
   } catch (cause) {
     throw new TokenizerError(
       "bad-tokenizer",
-      `${file} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `${file} is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     );
   }
   if (typeof config !== "object" || config === null || Array.isArray(config))
-    throw new TokenizerError("bad-tokenizer", `${file} is no JSON object`);
+    throw new TokenizerError("bad-tokenizer", `${file} is not a JSON object`);
   const fields = new Map<string, unknown>(Object.entries(config));
   const specials = new Map<string, string>();
   for (const name of SPECIALS) {
     const token = tokenText(fields.get(name) ?? null);
     if (token === undefined)
-      throw new TokenizerError("bad-tokenizer", `${file}: ${name} is neither a string nor an object with its content`);
+      throw new TokenizerError("bad-tokenizer", `${file}: ${name} is neither a string nor an object with a content`);
     if (token !== null) specials.set(name, token);
   }
   return { template: templateOf(fields.get("chat_template") ?? null, file), specials };
@@ -129,7 +129,7 @@ export function chatTemplate(
       parsed(all, budget),
     );
     if (typeof prompt !== "string")
-      throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`, { file });
+      throw new TokenizerError("bad-template", `the chat template of ${file} returns no text`, { file });
     return prompt;
   };
   return {
@@ -155,8 +155,8 @@ function expectMessages(messages: readonly Message[]): number {
   if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
   for (const [i, { role, content }] of messages.entries())
     if (typeof role !== "string" || typeof content !== "string")
-      throw new TokenizerError("bad-text", `message ${i} of the chat needs a role and a content, both of them text`, {
-        hint: 'write { role: "user", content: "…" }; parts of other kinds are not read',
+      throw new TokenizerError("bad-text", `message ${i} of the chat needs a role and a content, both text`, {
+        hint: 'write { role: "user", content: "…" }; modc reads no other parts',
       });
   return messages.reduce((sum, message) => sum + charactersOf(message), 0);
 }
@@ -169,7 +169,7 @@ function convertingErrors<T>(what: string, file: string, body: () => T): T {
     // A RangeError means a stack overflow.
     const reason =
       cause instanceof RangeError
-        ? "it nests or calls itself too deep"
+        ? "it nests or recurses too deeply"
         : cause instanceof Error
           ? cause.message
           : String(cause);

@@ -11,8 +11,8 @@ export const timeFor = (characters: number): number => Math.ceil(TIME.any + TIME
 export const tooSlow = (file: string, milliseconds: number): TokenizerError =>
   new TokenizerError(
     "too-slow",
-    `${file} takes more than ${(milliseconds / 1000).toFixed(1)} s for this text: its patterns or its vocabulary may ` +
-      `take time without end`,
+    `${file} takes more than ${(milliseconds / 1000).toFixed(1)} s for this text: its patterns or its vocabulary ` +
+      `may never end`,
     { file, hint: "use a tokenizer.json that you trust, or another text" },
   );
 

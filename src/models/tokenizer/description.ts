@@ -36,7 +36,7 @@ export function parseDescription(json: string, file: string): Description {
   const read: unknown = JSON.parse(json);
   if (!isFields(read) || !("model" in read)) throw new Error("it has no model");
   const { model } = read;
-  if (!isFields(model)) throw new Error("its model is no object");
+  if (!isFields(model)) throw new Error("its model is not an object");
   if (!MODELS.has(model["type"])) throw new Error(`its model is of an unknown type, ${shown(model["type"])}`);
   const pieces = checkModel(model, refuse);
   const added = addedTokens(read["added_tokens"] ?? [], pieces, refuse);
@@ -74,7 +74,7 @@ function checkModel(model: Fields, refuse: Refuse): Pieces {
 
 function checkScored(vocab: unknown, unknownId: unknown, refuse: Refuse): Pieces {
   if (!Array.isArray(vocab) || vocab.length === 0)
-    refuse("model.vocab", vocab, "it must be a list of pieces and their scores, one at least");
+    refuse("model.vocab", vocab, "it must be a list of at least one piece with its score");
   vocab.forEach((scored: unknown, i) => {
     if (!Array.isArray(scored) || typeof scored[0] !== "string" || typeof scored[1] !== "number")
       refuse(`model.vocab[${i}]`, scored, "it must be a piece and its score");
@@ -89,7 +89,7 @@ function checkScored(vocab: unknown, unknownId: unknown, refuse: Refuse): Pieces
 function piecesOf(vocab: unknown, refuse: Refuse): Pieces {
   const all = isFields(vocab) ? vocab : {};
   const pieces = Object.keys(all);
-  if (pieces.length === 0) refuse("model.vocab", vocab, "it must be an object of pieces and their ids, one at least");
+  if (pieces.length === 0) refuse("model.vocab", vocab, "it must be an object of at least one piece with its id");
   const seen = new Set<number>();
   const ids: [string, number][] = [];
   for (const piece of pieces) {
@@ -188,14 +188,14 @@ function checkDecoder(decoder: unknown, place: string, refuse: Refuse): void {
     const replaced = REPLACED.get(type);
     if (replaced && (part[replaced.field] ?? replaced.absent) === "") growth *= 2;
     if (isFields(pattern)) growth *= replacing(pattern, content, place);
-    if (growth > MOST_GROWTH) refuse(place, part, "the decoders make tokens longer and longer");
+    if (growth > MOST_GROWTH) refuse(place, part, "the decoders lengthen tokens without limit");
   };
   /** How many times longer a Replace may make a token. */
   const replacing = ({ Regex: regex, String: text }: Fields, content: unknown, place: string): number => {
     if (typeof regex === "string" && !isFixed(regex))
-      refuse(`${place}.pattern`, regex, "a pattern of a decoder may repeat nothing", "write it as a String");
+      refuse(`${place}.pattern`, regex, "a decoder's pattern must not repeat", "write it as a String");
     const by = String(content ?? "");
-    if (/\$[`']/.test(by)) refuse(`${place}.content`, by, "it may not repeat the text around a match");
+    if (/\$[`']/.test(by)) refuse(`${place}.content`, by, "it must not repeat the text around a match");
     const length = typeof text === "string" ? text.length : 1;
     if (typeof regex === "string" ? mayBeEmpty(regex) : length === 0) return 1 + by.length;
     return Math.max(1, Math.ceil(by.length / (by.includes("$") ? 1 : length)));

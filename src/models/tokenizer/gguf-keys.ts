@@ -33,7 +33,7 @@ export class TokenizerKeys {
 
   text(name: string): string | null {
     const value = this.header.metadata.get(PREFIX + name) ?? null;
-    return value === null || typeof value === "string" ? value : this.refuse(name, "it must be a text");
+    return value === null || typeof value === "string" ? value : this.refuse(name, "it must be text");
   }
 
   flag(name: string): boolean | null {
@@ -47,7 +47,7 @@ export class TokenizerKeys {
     if (value === null) return null;
     return isList(value) && value.every((item) => typeof item === "string")
       ? value
-      : this.refuse(name, "it must list texts");
+      : this.refuse(name, "it must list strings");
   }
 
   /** A list of `count` numbers; null if absent. */

@@ -29,7 +29,7 @@ export function mergesByScore({ keys, tokens, ids, scores, merged }: Scored): re
     readonly pairs: readonly (readonly [string, string])[];
   }[] = [];
   const work = tokens.reduce((sum, { length }) => sum + length ** 2, 0);
-  if (work > MOST_WORK) keys.fail("tokenizer.ggml.tokens are longer than tokens are that text is merged into");
+  if (work > MOST_WORK) keys.fail("tokenizer.ggml.tokens are longer than merged tokens can be");
   for (const [id, whole] of tokens.entries()) {
     if (!merged(id)) continue;
     const score = scores[id]!;
@@ -42,7 +42,7 @@ export function mergesByScore({ keys, tokens, ids, scores, merged }: Scored): re
     if (i > 0 && wholes[i - 1]!.score === score)
       keys.fail(
         `tokens ${quotedName(wholes[i - 1]!.whole)} and ${quotedName(whole)} have the same score, ${score}`,
-        "files converted without a tokenizer.model are so: give the tokenizer.json of the model with --tokenizer",
+        "give the tokenizer.json of the model with --tokenizer: the file was converted without a tokenizer.model",
       );
   return wholes.flatMap(({ pairs }) => pairs);
 }

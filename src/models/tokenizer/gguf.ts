@@ -77,10 +77,10 @@ export function ggufTokenizer(header: GgufHeader): GgufTokenizer | null {
   const vocabulary = vocabularyOf(keys);
   const parts = model === "llama" ? ofPieces(vocabulary) : ofBytes(vocabulary);
   const [begin, end] = [named(vocabulary, "bos", parts.begins), named(vocabulary, "eos", false)];
-  if (keys.flag("add_sep_token") === true) keys.refuse("add_sep_token", "the tokenizers that modc reads add none");
+  if (keys.flag("add_sep_token") === true) keys.refuse("add_sep_token", "the tokenizers that modc reads do not add it");
   const { begins: _, ...own } = parts;
   const template = header.metadata.get("tokenizer.chat_template") ?? null;
-  if (template !== null && typeof template !== "string") keys.fail("tokenizer.chat_template is no text");
+  if (template !== null && typeof template !== "string") keys.fail("tokenizer.chat_template is not text");
   const tokenOf = (name: string): string | undefined => {
     const id = keys.token(`${name}_token_id`, vocabulary.tokens.length);
     return id === null ? undefined : vocabulary.tokens[id];
@@ -104,7 +104,7 @@ export function ggufTokenizer(header: GgufHeader): GgufTokenizer | null {
 }
 
 function vocabularyOf(keys: TokenizerKeys): Vocabulary {
-  const listed = keys.texts("tokens") ?? keys.refuse("tokens", "a tokenizer has tokens");
+  const listed = keys.texts("tokens") ?? keys.refuse("tokens", "a tokenizer needs tokens");
   if (listed.length === 0) keys.fail("tokenizer.ggml.tokens is empty");
   const tokens = listed.map((token, id) => (token === "" ? `[EMPTY_${id}]` : token));
   const ids = new Map<string, number>();
@@ -229,7 +229,8 @@ function ofBytes({ keys, ids }: Vocabulary): Parts {
       vocab: Object.fromEntries(ids),
       merges: merges.map((merge, i) => {
         const space = merge.indexOf(" ", 1); // a piece may itself be a space
-        if (space < 0) return keys.fail(`merge ${i} of tokenizer.ggml.merges, ${quotedName(merge)}, has no two parts`);
+        if (space < 0)
+          return keys.fail(`merge ${i} of tokenizer.ggml.merges, ${quotedName(merge)}, does not have two parts`);
         return [merge.slice(0, space), merge.slice(space + 1)];
       }),
     },

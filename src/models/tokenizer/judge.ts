@@ -134,7 +134,7 @@ class Parts {
         if (part["add_prefix_space"] === true) this.#before(1);
       }
       if (type === "FixedLength" && !(Number.isInteger(part["length"]) && (part["length"] as number) > 0))
-        doubt("it cuts texts into parts of no length");
+        doubt("it cuts texts into empty parts");
       this.#words = true;
     }
   }
@@ -152,7 +152,7 @@ class Parts {
 
   #grow(times: number): void {
     this.growth *= times;
-    if (this.growth > MAX_GROWTH) doubt("its parts make texts longer and longer");
+    if (this.growth > MAX_GROWTH) doubt("its parts lengthen texts without limit");
   }
 
   /** Characters before each word, or before each text between added tokens. */
@@ -185,7 +185,7 @@ class Parts {
     const { Regex: regex, String: text } = partOf(value) ?? {};
     if (typeof regex !== "string") return { characters: Math.max(1, lengthOf(text)), empty: lengthOf(text) === 0 };
     const cost = patternCost(regex);
-    if (cost === null) return doubt(`its pattern ${quotedName(regex)} may take time without end`);
+    if (cost === null) return doubt(`its pattern ${quotedName(regex)} may never end`);
     this.long += cost.long;
     this.#fixed += cost.fixed;
     if (this.long > MAX_STEPS.long || this.#fixed > MAX_STEPS.fixed) doubt("its patterns together take long");

@@ -29,11 +29,10 @@ export class Budget {
 
   spend(steps: number): void {
     this.#left -= steps;
-    if (!(this.#left >= 0))
-      throw new TemplateLimit(`it takes more than ${this.#most} steps: its loops do not end, or not soon`);
+    if (!(this.#left >= 0)) throw new TemplateLimit(`it takes more than ${this.#most} steps: its loops may never end`);
   }
 
   expectText(characters: number): void {
-    if (!(characters <= this.text)) throw new TemplateLimit(`it makes a text of more than ${this.text} characters`);
+    if (!(characters <= this.text)) throw new TemplateLimit(`it writes more than ${this.text} characters`);
   }
 }

@@ -142,7 +142,7 @@ class MeteredInterpreter extends Interpreter {
     if (node === undefined) return super.evaluate(node, environment);
     if (node.type === "Held") return node["value"] as Value; // `held` put a Value there
     this.budget.spend(1);
-    if (this.#depth >= MAX_DEPTH) throw new TemplateLimit("it nests or calls itself too deep");
+    if (this.#depth >= MAX_DEPTH) throw new TemplateLimit("it nests or recurses too deeply");
     const depth = this.#depth++;
     let value: Value;
     try {

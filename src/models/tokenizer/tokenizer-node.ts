@@ -144,7 +144,7 @@ export async function openConverted(
 export function readText(path: string, what = "tokenizer", most = MAX_BYTES): string {
   try {
     const tooLarge = (size: number): TokenizerError =>
-      new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no ${what} is so large`);
+      new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: too many for a ${what}`);
     return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, most, tooLarge));
   } catch (cause) {
     if (cause instanceof TokenizerError) throw cause;

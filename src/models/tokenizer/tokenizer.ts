@@ -123,7 +123,7 @@ export async function readTokenizer(
     } else await worker!.ready();
   } catch (cause) {
     if (cause instanceof TokenizerError) throw cause;
-    throw new TokenizerError("bad-tokenizer", `${file} is no tokenizer that modc can read: ${reasonOf(cause)}`, {
+    throw new TokenizerError("bad-tokenizer", `${file} is not a tokenizer that modc can read: ${reasonOf(cause)}`, {
       cause,
     });
   }
@@ -151,7 +151,7 @@ export async function readTokenizer(
         : tokens[at];
     throw new TokenizerError(
       "bad-text",
-      `${file} has no token for ${JSON.stringify(whole ?? text.slice(0, 40))}, nor one for what is unknown`,
+      `${file} has no token for ${JSON.stringify(whole ?? text.slice(0, 40))}, and no token for unknown text`,
       { file },
     );
   };
@@ -196,7 +196,7 @@ export async function readTokenizer(
 }
 
 const endless = (file: string, doubt: string, hint: string): TokenizerError =>
-  new TokenizerError("too-slow", `${file} may take time without end: ${doubt}`, { file, hint });
+  new TokenizerError("too-slow", `${file} may never end: ${doubt}`, { file, hint });
 
 /** Whether a text takes little time. Normal forms of rare characters are many times as long. */
 const isQuick = (text: string, most: number): boolean => text.length <= most && text.normalize("NFKD").length <= most;
@@ -229,7 +229,7 @@ function convertingLength<T>(file: string, text: string, body: () => T): T {
     throw new TokenizerError("bad-text", `${file} cannot encode ${text.length} characters at once`, {
       file,
       cause,
-      hint: "encode parts of the text, such as its lines",
+      hint: "encode the text in parts, such as its lines",
     });
   }
 }
@@ -242,7 +242,7 @@ const firstUnrepresentable = (ids: readonly (number | undefined)[]): number => i
 /** The library fails over a part that lacks something. */
 const reasonOf = (cause: unknown): string =>
   cause instanceof TypeError
-    ? "its normalizer, pre_tokenizer, post_processor or decoder lacks something"
+    ? "its normalizer, pre_tokenizer, post_processor or decoder is incomplete"
     : cause instanceof Error
       ? cause.message
       : String(cause);
@@ -256,7 +256,7 @@ function parseObject(text: string | null): object {
   if (text === null) return {};
   const value: unknown = JSON.parse(text);
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new Error("its tokenizer_config.json is no JSON object");
+    throw new Error("its tokenizer_config.json is not a JSON object");
   return value;
 }
 

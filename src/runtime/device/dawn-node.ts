@@ -50,7 +50,7 @@ function resolved(places: readonly (string | undefined)[]): string | null {
 }
 
 const notInstalled = (hint: string, cause: unknown): NoDeviceError =>
-  new NoDeviceError("the package webgpu, which has Dawn, is not installed", { hint, cause });
+  new NoDeviceError("the package webgpu, which contains Dawn, is not installed", { hint, cause });
 
 const doesNotRun = (cause: unknown): NoDeviceError =>
   new NoDeviceError(

@@ -37,7 +37,7 @@ async function test(
   const { attempt, keep } = await import("./self-test-node.js");
   const say = (what: string): void =>
     warn(
-      `the self-test of ${nameOf(info)} ${what}: going on without what it did not prove; \`modc doctor\` tests again`,
+      `the self-test of ${nameOf(info)} ${what}: modc does not use the untested features; \`modc doctor\` tests again`,
     );
   const found = await attempt(env);
   if (found === null || (found.adapter !== null && !isSame(info, found.adapter))) {

@@ -19,7 +19,7 @@ export function checkRequirements({ requires, target }: Program, { info, target:
         "not have",
       missing.includes("shader-f16")
         ? "compile it in f32"
-        : "compile it for this device (`target: device.target`, or `modc compile --device`), or for any (without)",
+        : "compile it for this device (`target: device.target` or `modc compile --device`), or for any device",
     );
 }
 

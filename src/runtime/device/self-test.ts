@@ -107,7 +107,7 @@ const WORDS: Readonly<Record<Outcome, string>> = {
   absent: "not listed",
   wrong: "wrong",
   crashed: "ended the process",
-  hung: "did not come to an end",
+  hung: "did not end",
   untested: "not tried",
 };
 

@@ -25,10 +25,10 @@ const LISTS = [
  */
 export function expectProgram(value: unknown): asserts value is Program {
   if (typeof value === "string")
-    throw new ProgramError("not a compiled program: it is a string; `parseProgram` reads one from its text");
+    throw new ProgramError("not a compiled program: it is a string: parse it with `parseProgram`");
   if (typeof value !== "object" || value === null)
     throw new ProgramError(
-      `not a compiled program: it is ${value === null ? "null, as where a source does not compile" : typeof value}`,
+      `not a compiled program: it is ${value === null ? "null (did the source compile?)" : typeof value}`,
     );
   // each field is checked
   const { format, version, ...fields } = value as { readonly [name in keyof Program]?: unknown };
@@ -36,7 +36,7 @@ export function expectProgram(value: unknown): asserts value is Program {
     throw new ProgramError(`not a compiled program: format must be ${JSON.stringify(PROGRAM_FORMAT)}`);
   if (version !== PROGRAM_VERSION)
     throw new ProgramError(
-      `not a compiled program: version must be ${PROGRAM_VERSION}, which this version of modc reads`,
+      `not a compiled program: version must be ${PROGRAM_VERSION}, the version that this modc reads`,
     );
   for (const name of LISTS)
     if (!Array.isArray(fields[name])) throw new ProgramError(`not a compiled program: ${name} must be a list`);

@@ -177,7 +177,7 @@ export function parseGeneration(text: string): Generation {
     (r) => {
       const name = r.string();
       const both = [at.prompt, at.step].every((program) => names(program).includes(name));
-      return both ? name : r.fail(`is ${JSON.stringify(name)}, which is no ${what} of both programs`);
+      return both ? name : r.fail(`is ${JSON.stringify(name)}, which is not a ${what} of both programs`);
     };
   const axis = known("axis", (p) => p.axes.map((a) => a.name));
   const state = known("state", (p) => p.states.map((s) => s.name));

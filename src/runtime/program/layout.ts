@@ -20,12 +20,14 @@ export function readLayout(r: Reader, elements: number): WeightLayout {
   if (layout.kind === "given") return layout;
   const { depth, width, total, pairs } = layout;
   if (elements % (depth * width) !== 0)
-    r.get("depth").fail(`and width are ${depth} and ${width}, of which ${elements} values are no matrices`);
+    r.get("depth").fail(
+      `and width are ${depth} and ${width}, which do not divide the ${elements} values into matrices`,
+    );
   whole(width)(r.get("total"));
   whole(0, total - width)(r.get("first"));
   whole(0, total)(r.get("pairs"));
   if (pairs > 0 && total % (2 * pairs) !== 0)
-    r.get("pairs").fail(`is ${pairs}: ${total} columns are no multiple of ${2 * pairs}`);
+    r.get("pairs").fail(`is ${pairs}: ${total} columns are not a multiple of ${2 * pairs}`);
   return layout;
 }
 

@@ -96,7 +96,7 @@ export class Reader {
     const seen = new Set<unknown>();
     this.list((item) => {
       const { value } = item.get(field);
-      if (seen.has(value)) item.get(field).fail(`is ${JSON.stringify(value)}, which stands there twice`);
+      if (seen.has(value)) item.get(field).fail(`is ${JSON.stringify(value)}, which appears twice`);
       seen.add(value);
     });
   }

@@ -260,7 +260,7 @@ const readState = (r: Reader, { symbols, slot }: Context, weights: readonly Prog
         path: (path) =>
           weights.some((w) => w.path === path.value)
             ? path.string()
-            : path.fail(`is ${JSON.stringify(path.string())}, which is no weight`),
+            : path.fail(`is ${JSON.stringify(path.string())}, which is not a weight`),
       },
     }),
     slot,
@@ -289,7 +289,7 @@ function readTable(r: Reader, { symbols, size, slot }: Context): ProgramTable {
     size: { size: (at) => symbols.size(at, -Number.MAX_SAFE_INTEGER), dtype: oneOf(["f32", "u32", "i32"]), slot },
     live: {
       name: (at) =>
-        symbols.isLive(at.string()) ? at.string() : at.fail(`${JSON.stringify(at.string())} is no live parameter`),
+        symbols.isLive(at.string()) ? at.string() : at.fail(`${JSON.stringify(at.string())} is not a live parameter`),
       slot,
     },
     seed: { slot },

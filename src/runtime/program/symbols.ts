@@ -77,7 +77,7 @@ export class Symbols {
     const name = r.string();
     return this.#role(name) === "sequence"
       ? name
-      : r.fail(`${JSON.stringify(name)} is no sequence axis that stands before`);
+      : r.fail(`${JSON.stringify(name)} is not a sequence axis that stands before`);
   }
 
   /** An integer of at least `least`, or the text of a size over declared symbols. */
@@ -101,7 +101,7 @@ export class Symbols {
       if (atom.kind === "live" ? !this.#liveNames.has(atom.name) : this.#role(atom.axis) === undefined)
         return `mentions ${JSON.stringify(atom.kind === "live" ? atom.name : atom.axis)}, which is not declared`;
       if (atom.kind === "rows" && this.#role(atom.axis) !== "sequence")
-        return `counts rows of ${JSON.stringify(atom.axis)}, which is no sequence axis`;
+        return `counts rows of ${JSON.stringify(atom.axis)}, which is not a sequence axis`;
     }
     return null;
   }

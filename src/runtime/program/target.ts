@@ -135,8 +135,8 @@ export function storageTypes({ weights, activations = "f32", products = "f32" }:
     throw new TypeError(`precision.weights is ${JSON.stringify(weights)}: it is ${WEIGHT_TYPES.join(", ")}`);
   if (activations === "f16" && both.weights !== "f16")
     throw new TargetError(
-      `activations in f16 go with weights in f16, not in ${both.weights}`,
-      "store both in f16, or activations in f32",
+      `activations in f16 need weights in f16, not ${both.weights}`,
+      "store both in f16, or the activations in f32",
     );
   return both;
 }

@@ -59,7 +59,7 @@ export function inferExtents(
     if (!extents.has(axis.name))
       throw new InputError(
         axis.name,
-        `no input tells the extent of ${axis.name}`,
+        `no input has the axis ${axis.name}, so its size is unknown`,
         `give it in \`extents: { ${axis.name}: … }\``,
       );
   for (const input of program.inputs) checkFixed(input.name, inputs.get(input.name)!.shape, input.shape, extents);
@@ -71,7 +71,7 @@ function checkExtent(input: string, axis: Axis, extent: number): void {
     throw new InputError(
       input,
       `${axis.name} is 0 in ${input}: it must be at least 1`,
-      axis.role === "sequence" ? "an empty sequence is one whose entry in `lengths` is 0" : null,
+      axis.role === "sequence" ? "for an empty sequence, set its entry in `lengths` to 0" : null,
     );
   if (axis.bound !== null && extent > axis.bound)
     throw new InputError(input, `${axis.name} is ${extent} in ${input}: it must not exceed ${axis.bound}`);
@@ -117,13 +117,13 @@ export function checkLengths(
     throw new InputError(
       "lengths",
       `lengths are given, but the inputs have sequences along ${[axis, ...others].join(" and ")}: lengths name no axis`,
-      "leave them out, and give the sequences of one call equal lengths",
+      "leave them out, and give all sequences of a call the same length",
     );
   const batch = axes.find((a) => a.role === "batch");
   const sequences = batch ? extents.get(batch.name)! : 1;
   const list = ArrayBuffer.isView(value) && !(value instanceof DataView) ? (value as Uint32Array) : value;
   if (!Array.isArray(list) && !ArrayBuffer.isView(list))
-    throw new InputError("lengths", "lengths is no list of whole numbers");
+    throw new InputError("lengths", "lengths is not a list of whole numbers");
   const numbers: readonly unknown[] = Array.from(list as ArrayLike<unknown>); // one of the two, by the check above
   if (numbers.length !== sequences)
     throw new InputError("lengths", `lengths has ${numbers.length} entries, there are ${sequences} sequences`);
@@ -160,7 +160,7 @@ export function checkLive(
     if (parameter.kind === "ratio" && (compare(value, ZERO) < 0 || compare(value, ONE) > 0))
       throw new InputError(
         name,
-        `live parameter ${name} is ${String(given[name])}: it must lie between 0% and 100%`,
+        `live parameter ${name} is ${String(given[name])}: it must be between 0% and 100%`,
         percentHint(toNumber(value)),
       );
     values.set(name, value);
@@ -208,7 +208,7 @@ export function checkPromises(given: readonly RunPromise[] = []): readonly RunPr
       throw new InputError(
         "promises",
         `there is no promise ${inspect(word)}`,
-        `those that there are: ${PROMISES.join(", ")}`,
+        `the promises are ${PROMISES.join(", ")}`,
       );
   return given;
 }
@@ -222,7 +222,7 @@ export function checkMax(
   if (max !== undefined && (typeof max !== "object" || max === null))
     throw new InputError(
       null,
-      `${what} is ${inspect(max)}: it must be a record of extents by axis`,
+      `${what} is ${inspect(max)}: it must be an object with sizes by axis`,
       `give \`${what}: { ${inputAxes(axes)[0]?.name ?? "T"}: 8 }\``,
     );
   const given = new Map(Object.entries(max ?? {}));

@@ -63,8 +63,9 @@ const describe = (value: unknown): string =>
 
 function flattenShaped(name: string, { data, shape }: { readonly data: unknown; readonly shape: unknown }): FlatInput {
   if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0))
-    throw new InputError(name, `the shape of input ${name} is no list of whole numbers`);
-  if (!isNumberArray(data) && !Array.isArray(data)) throw new InputError(name, `the data of input ${name} is no array`);
+    throw new InputError(name, `the shape of input ${name} is not a list of whole numbers`);
+  if (!isNumberArray(data) && !Array.isArray(data))
+    throw new InputError(name, `the data of input ${name} is not an array`);
   const dims = shape as readonly number[]; // checked above
   const elements = countOf(dims);
   if (data.length !== elements)
@@ -86,13 +87,13 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
   const here = (depth: number): string => place(name, index.slice(0, depth));
   const walk = (v: unknown, depth: number): void => {
     if (depth === shape.length) {
-      if (Array.isArray(v)) throw new InputError(name, `${here(depth)} is a list where the first entry is not`);
+      if (Array.isArray(v)) throw new InputError(name, `${here(depth)} is a list, but the first entry is not`);
       if (typeof v !== "number" && typeof v !== "boolean")
-        throw new InputError(name, `${here(depth)} is ${inspect(v)}, no number`);
+        throw new InputError(name, `${here(depth)} is ${inspect(v)}, not a number`);
       data.push(v);
       return;
     }
-    if (!Array.isArray(v)) throw new InputError(name, `${here(depth)} is no list as its neighbours are`);
+    if (!Array.isArray(v)) throw new InputError(name, `${here(depth)} is not a list, but its neighbours are`);
     if (v.length !== shape[depth]) {
       const first = place(name, shape.slice(0, depth).fill(0));
       throw new InputError(
@@ -165,7 +166,7 @@ function checker(input: ProgramInput, flat: FlatInput): Check {
       const n = typeof value === "bigint" ? Number(value) : value;
       if (typeof n !== "number" || !Number.isInteger(n) || n < low || n > high)
         return fail(value, at, `${dtype} takes whole numbers from ${low} to ${high}`);
-      if (below !== null && (n >= below || n < least)) return fail(n, at, `it must lie from ${least} to ${below - 1}`);
+      if (below !== null && (n >= below || n < least)) return fail(n, at, `it must be from ${least} to ${below - 1}`);
       return n;
     };
   switch (dtype) {
@@ -201,7 +202,11 @@ function indexOf(at: number, shape: readonly number[]): readonly number[] {
 /** The inputs of a program by name, each as one list of numbers; throws InputError. */
 export function flattenAll(program: Pick<Program, "inputs">, given: Inputs): ReadonlyMap<string, FlatInput> {
   if (typeof given !== "object" || given === null || isNumberArray(given) || Array.isArray(given))
-    throw new InputError(null, "the inputs are no record of tensors by name", "give `{ tokens: [[1, 2]] }`, or a Map");
+    throw new InputError(
+      null,
+      "the inputs are not an object of tensors by name",
+      "give `{ tokens: [[1, 2]] }`, or a Map",
+    );
   const entries = given instanceof Map ? (given as ReadonlyMap<string, InputValue>) : new Map(Object.entries(given));
   const names = program.inputs.map((i) => i.name);
   for (const name of entries.keys())

@@ -28,8 +28,8 @@ export async function load(
   if (typeof device?.info !== "object")
     throw new InputError(
       "device",
-      "the device is none that `openDevice` returns",
-      "openDevice({ device }) makes one of your own GPUDevice",
+      "the device was not returned by `openDevice`",
+      "to use your own GPUDevice, call openDevice({ device })",
     );
   if (device.lostError) throw device.lostError;
   options.signal?.throwIfAborted();

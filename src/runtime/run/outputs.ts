@@ -44,7 +44,11 @@ export function selectOutputs(
   const names = new Set(program.outputs.map((o) => o.name));
   for (const name of outputs ?? [])
     if (!names.has(name))
-      throw new InputError(null, `the model gives no ${JSON.stringify(name)}`, `it gives ${listed(program.outputs)}`);
+      throw new InputError(
+        null,
+        `the model has no result ${JSON.stringify(name)}`,
+        `its results are ${listed(program.outputs)}`,
+      );
   const wanted = new Set(outputs ?? program.outputs.filter((o) => o.role !== "observe").map((o) => o.name));
   const observed = program.outputs.filter((o) => o.role === "observe");
   for (const prefix of typeof observe === "object" ? observe : []) {

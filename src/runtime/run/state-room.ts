@@ -51,8 +51,8 @@ export class StateRoom {
       if (wanted !== undefined && wanted !== found)
         throw new InputError(
           null,
-          `${axis} is ${wanted} in this run, the states are made for ${found}`,
-          "give the session other states by resetStates or growStates",
+          `${axis} is ${wanted} in this run, but the states have ${found}`,
+          "call resetStates or growStates first",
         );
     }
   }

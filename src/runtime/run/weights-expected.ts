@@ -11,7 +11,7 @@ export function expectWeights({ model, weights }: Program, { seed, statesOf, wei
   if (seed !== undefined || statesOf !== undefined || weightsOf !== undefined) return;
   const learned = weights.filter(({ init }) => init.kind !== "ones" && init.kind !== "zeros").length;
   if (learned === 0) return;
-  throw new WeightsError(`${model} has weights to be learned (${learned}), and none are given`, {
-    hint: "give them; or, to begin with untrained ones, a seed: load(program, device, undefined, { seed: 0 })",
+  throw new WeightsError(`${model} has trained weights (${learned}), but no weights are given`, {
+    hint: "give them, or start from random ones: load(program, device, undefined, { seed: 0 })",
   });
 }

@@ -9,9 +9,8 @@ export interface RoomLimits {
   readonly maxStorageBufferBindingSize: number;
 }
 
-const SMALLER =
-  "give smaller sizes with `max`, or shorter inputs; where the model bounds their length, logits are cut finer";
-const COMPILE_FOR_IT = "compile with `target: device.target`, which cuts weights into parts that fit";
+const SMALLER = "give smaller sizes with `max`, or shorter inputs; a bound on their length in the model also helps";
+const COMPILE_FOR_IT = "compile with `target: device.target`, so that weights are cut into parts that fit";
 
 /**
  * Returns a function that, given the bytes of each slot, returns the error for the first slot that does not fit; null

@@ -57,11 +57,7 @@ export function readBase(folder: string): BaseRecord {
   const fail = (what: string): never => {
     throw new WeightsError(`${place} ${what}`);
   };
-  const bytes = readRegular(
-    place,
-    MOST_BYTES,
-    (size) => new WeightsError(`${place} has ${size} bytes: none is so large`),
-  );
+  const bytes = readRegular(place, MOST_BYTES, (size) => new WeightsError(`${place} has ${size} bytes: too many`));
   let json: Json;
   try {
     json = parseJson(new TextDecoder().decode(bytes));
@@ -120,20 +116,20 @@ export async function openOverBase(
 
 /** Throws WeightsError where the base is not what it was. */
 async function expectUnchanged(folder: string, { weights, files }: BaseRecord): Promise<void> {
-  const own = `${folder} has trained weights only, over those of ${escapedName(weights)}`;
+  const own = `${folder} has only trained weights, which complete the weights of ${escapedName(weights)}`;
   const fail = (what: string): never => {
     throw new WeightsError(`${own}: ${what}`, {
-      hint: "put back there what the run was begun with; modc merge writes trained weights and base as one file",
+      hint: "put the base weights of the run back there; modc merge writes trained and base weights as one file",
     });
   };
   const there = await filesOf(weights).catch((): null => null); // whatever the reason, nothing can be read there
-  if (there === null) return fail("they are gone");
+  if (there === null) return fail("they are missing");
   if (there.names.length !== files.length || files.some(({ name }) => !there.names.includes(name)))
-    return fail("they are other files now");
+    return fail("they are different files now");
   for (const { name, bytes, sha256 } of files) {
     const file = join(there.folder, name);
     const found = await stat(file).catch((): null => null);
-    if (found === null) return fail(`${escapedName(name)} is gone`);
+    if (found === null) return fail(`${escapedName(name)} is missing`);
     if (found.size !== bytes || (await hashOf(file)) !== sha256) return fail(`${escapedName(name)} has changed`);
   }
 }

@@ -104,7 +104,7 @@ function whole<T extends Uint32Array | Int32Array>(
 ): T | string {
   for (let i = 0; i < out.length; i++) {
     const value = Number(data[i]);
-    if (value < low || value > high) return `element ${i} is ${data[i]}, which no ${to} can be`;
+    if (value < low || value > high) return `element ${i} is ${data[i]}, which ${to} cannot represent`;
     out[i] = value;
   }
   return out;

@@ -51,7 +51,7 @@ export async function openResponse(
 ): Promise<FetchedWeights> {
   const name = escapedName(url || "the response");
   if (response.type === "opaque")
-    throw new WeightsError(`${name} was fetched in a way that lets nobody read it`, {
+    throw new WeightsError(`${name} was fetched without permission to read it`, {
       hint: "fetch it without mode: no-cors",
     });
   const body = response.body as ReadableStream<Uint8Array> | null; // the body of a fetch
@@ -62,7 +62,7 @@ export async function openResponse(
   }
   if (taken || body === null)
     throw new WeightsError(`${name} has nothing to read${taken ? " any more" : ""}`, {
-      hint: "a response can be read once: give its URL",
+      hint: "give its URL: a response can be read only once",
     });
   const stream = new ByteStream(body, name, options.signal);
   try {
@@ -94,11 +94,11 @@ function sizeOf({ headers, type }: FetchedFile): number | null {
 function refused(name: string, { status, statusText }: FetchedFile): WeightsError {
   const hint = new Map([
     [404, "is the address right?"],
-    [401, "the server wants to know who asks: fetch it with credentials, and give the response"],
-    [403, "the server does not let it be read"],
+    [401, "the server requires a login: fetch it with credentials, and pass the response"],
+    [403, "the server refuses access to it"],
   ]).get(status);
   return new WeightsError(
-    `${name} cannot be had: the server answered ${status}${statusText ? ` ${escapedName(statusText)}` : ""}`,
+    `${name} cannot be fetched: the server answered ${status}${statusText ? ` ${escapedName(statusText)}` : ""}`,
     hint === undefined ? {} : { hint },
   );
 }
@@ -165,8 +165,8 @@ class Streamed implements FetchedWeights {
     }
     const data = this.#held.get(key);
     if (data === undefined)
-      throw new WeightsError(`${this.name}: tensor ${JSON.stringify(key)} has gone by already`, {
-        hint: "a response can be read once: give its URL",
+      throw new WeightsError(`${this.name}: tensor ${JSON.stringify(key)} was already passed in the stream`, {
+        hint: "give its URL: a response can be read only once",
       });
     if (!this.keep) this.#held.delete(key);
     return data;
@@ -228,7 +228,7 @@ class ByteStream {
 
   async expectEnd(): Promise<void> {
     while (this.#rest.length === 0) if (!(await this.#next())) return;
-    throw new WeightsError(`${this.name}: bytes behind byte ${this.#read} belong to no tensor`);
+    throw new WeightsError(`${this.name}: bytes after byte ${this.#read} belong to no tensor`);
   }
 
   /** Cancels the rest of the stream. */
@@ -259,7 +259,7 @@ class ByteStream {
       this.#ended = true;
       this.signal?.throwIfAborted();
       throw new WeightsError(`${this.name} broke off after ${this.#read} bytes: ${reasonOf(cause)}`, {
-        hint: "load it again, or fetch it to the end first and give its bytes",
+        hint: "load it again, or fetch it completely first and pass its bytes",
         cause,
       });
     }

@@ -13,20 +13,20 @@ export async function readIndex(path: string, name: string): Promise<ReadonlyMap
   const bytes = readRegular(
     path,
     MOST_INDEX_BYTES,
-    (size) => new WeightsError(`${name} has ${size} bytes: no index is so large`),
+    (size) => new WeightsError(`${name} has ${size} bytes: too many for an index`),
   );
   let json;
   try {
     json = parseJson(new TextDecoder().decode(bytes));
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    throw new WeightsError(`${name} is no index of shards: ${cause.message}`, { cause });
+    throw new WeightsError(`${name} is not an index of shards: ${cause.message}`, { cause });
   }
   const map = json instanceof Map ? json.get("weight_map") : undefined;
-  if (!(map instanceof Map)) throw new WeightsError(`${name} is no index of shards: it has no weight_map`);
+  if (!(map instanceof Map)) throw new WeightsError(`${name} is not an index of shards: it has no weight_map`);
   const places = new Map<string, string>();
   for (const [key, file] of map) {
-    if (typeof file !== "string") throw new WeightsError(`${name}: the shard of ${quotedName(key)} is no file name`);
+    if (typeof file !== "string") throw new WeightsError(`${name}: the shard of ${quotedName(key)} is not a file name`);
     places.set(key, file);
   }
   return places;

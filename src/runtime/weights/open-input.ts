@@ -27,7 +27,7 @@ export async function openInput(
     ("tensors" in found && "read" in found && typeof found.read === "function");
   if (!known)
     throw new WeightsError(
-      `these are no weights: ${found === given ? Object.prototype.toString.call(given) : String(given)}`,
+      `these are not weights: ${found === given ? Object.prototype.toString.call(given) : String(given)}`,
       {
         hint: "give a path or URL, a response of fetch, bytes, an opened source, or a function of each weight's values",
       },

@@ -34,7 +34,7 @@ export interface Sent {
 export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string, sent: Sent | null = null): number {
   if (prefix.length < PREFIX_BYTES || fileBytes < PREFIX_BYTES)
     throw new WeightsError(
-      `${file} is no safetensors file: it has ${fileBytes} bytes, fewer than the eight of a header's length`,
+      `${file} is not a safetensors file: it has ${fileBytes} bytes, fewer than the eight of a header's length`,
     );
   const size = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_BYTES).getBigUint64(0, true);
   if (size > BigInt(MOST_HEADER_BYTES)) throw other(prefix, size, file, sent);
@@ -48,15 +48,15 @@ export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string,
 }
 
 /** How a file is mended that ends too early. */
-export const TRUNCATED = "it is as a download that broke off leaves it: fetch it again";
+export const TRUNCATED = "the download probably broke off; fetch it again";
 
 /** A file of another format, by how it begins. */
 function other(prefix: Uint8Array, size: bigint, file: string, sent: Sent | null): WeightsError {
   const [what, hint] = beginningOf(prefix, sent) ?? [
     `its header would have ${size} bytes, the format allows ${MOST_HEADER_BYTES}`,
-    "is it one, whole and not packed?",
+    "is it a complete, uncompressed safetensors file?",
   ];
-  return new WeightsError(`${file} is no safetensors file: ${what}`, { hint });
+  return new WeightsError(`${file} is not a safetensors file: ${what}`, { hint });
 }
 
 /** What is often found in place of a file of weights, by how it begins, and what to do; null for anything else. */
@@ -67,7 +67,7 @@ export function beginningOf(prefix: Uint8Array, sent: Sent | null): readonly [wh
       ? ["it looks like a page of HTML", "download the file itself, not the page that shows it"]
       : [
           `the server sent a page${sent.type === null ? "" : ` (${escapedName(sent.type)})`}`,
-          "many servers answer so where there is no such file",
+          "many servers send a page if a file does not exist",
         ];
   if (begins.startsWith("GGUF"))
     return [
@@ -78,7 +78,7 @@ export function beginningOf(prefix: Uint8Array, sent: Sent | null): readonly [wh
     return ["it looks like a file of torch.save", "save the weights with safetensors.torch.save_file"];
   if (begins === "version ")
     return [
-      "it looks like the pointer that Git LFS leaves in place of one",
+      "it looks like a pointer file of Git LFS",
       sent === null ? "fetch the file itself: git lfs pull" : "serve the file itself",
     ];
   return null;
@@ -119,10 +119,10 @@ function quantizedIn(metadata: ReadonlyMap<string, string>, file: string): Reado
   try {
     json = parseJson(text);
   } catch (cause) {
-    throw new WeightsError(`${file} has a broken header: its ${QUANTIZED} is no JSON`, { cause });
+    throw new WeightsError(`${file} has a broken header: its ${QUANTIZED} is not JSON`, { cause });
   }
   if (!isObject(json) || ![...json.values()].every((type) => typeof type === "string"))
-    throw new WeightsError(`${file} has a broken header: its ${QUANTIZED} is no object of types`);
+    throw new WeightsError(`${file} has a broken header: its ${QUANTIZED} is not an object of types`);
   return json as ReadonlyMap<string, string>; // as just checked
 }
 
@@ -132,10 +132,12 @@ function asBlocks(key: string, tensor: FileTensor | undefined, type: string, fil
     throw new WeightsError(`${file}: tensor ${quotedName(key)} ${what}`);
   };
   if (!isBlockType(type)) return fail(`is of blocks of type ${quotedName(type)}, which modc does not know`);
-  if (!tensor) return fail(`is said to hold blocks, and is not there`);
+  if (!tensor) return fail(`is listed as stored in blocks, but is missing`);
   const bytes = tensor.shape.at(-1);
   if (tensor.dtype !== "U8" || bytes === undefined || bytes % blockBytes(type) !== 0)
-    return fail(`holds no whole blocks of ${type}: it is ${tensor.dtype} of shape [${tensor.shape.join(", ")}]`);
+    return fail(
+      `does not consist of whole blocks of ${type}: it is ${tensor.dtype} of shape [${tensor.shape.join(", ")}]`,
+    );
   return { ...tensor, dtype: type, shape: [...tensor.shape.slice(0, -1), (bytes / blockBytes(type)) * BLOCK] };
 }
 
@@ -186,7 +188,7 @@ function parseEntry(key: string, entry: Json, data: number, fileBytes: number, f
   let bytes = element;
   for (const n of shape) bytes *= n;
   if (!shape.includes(0) && !Number.isSafeInteger(bytes))
-    return fail(`has a shape of more elements than a number can count: [${shape.join(", ")}]`);
+    return fail(`has a shape with too many elements: [${shape.join(", ")}]`);
   const offsets = entry.get("data_offsets");
   if (!isList(offsets) || offsets.length !== 2 || !offsets.every(isCount))
     return fail("has no data_offsets of two whole numbers");

@@ -28,7 +28,7 @@ export function toBytes(words: Words, to: string): Uint8Array {
     case "BOOL":
       return Uint8Array.from(words);
     default:
-      return bug(`no values are written as ${to}`);
+      return bug(`values cannot be written as ${to}`);
   }
 }
 

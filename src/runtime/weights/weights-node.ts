@@ -111,7 +111,7 @@ async function openShards(path: string): Promise<WeightSource> {
 /** The real path of a shard. After following links it must be in the folder of the index. */
 async function shardPath(folder: string, file: string, index: string): Promise<string> {
   const outside = (): WeightsError =>
-    new WeightsError(`${index}: shard ${quotedName(file)} lies outside the folder of the index`);
+    new WeightsError(`${index}: shard ${quotedName(file)} is outside the folder of the index`);
   if (file === "" || file.includes("\0") || isAbsolute(file) || file.split(/[/\\]/).includes("..")) throw outside();
   const real = await reaching("open", join(dirname(index), file), () => realpath(join(folder, file)));
   if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw outside();
@@ -127,13 +127,13 @@ function joinShards(
   for (const [key, file] of places) {
     const entry = shards.get(file)?.tensors.get(key);
     if (!entry)
-      throw new WeightsError(`${name} says that ${quotedName(key)} is in ${escapedName(file)}, but it is not`);
+      throw new WeightsError(`${name} lists ${quotedName(key)} in ${escapedName(file)}, which does not have it`);
     tensors.set(key, entry);
   }
   for (const [file, shard] of shards)
     for (const key of shard.tensors.keys())
       if (places.get(key) !== file)
-        throw new WeightsError(`${escapedName(file)} holds ${quotedName(key)}, which ${name} does not place there`);
+        throw new WeightsError(`${escapedName(file)} holds ${quotedName(key)}, which ${name} does not list there`);
   return tensors;
 }
 

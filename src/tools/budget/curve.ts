@@ -23,7 +23,7 @@ export function curveOf(given: ReadonlyMap<string, string>): Curve {
     const number = Number(text);
     if (text === undefined || text.trim() === "" || !Number.isFinite(number) || number < 0)
       throw new BudgetError(
-        text === undefined ? `the curve lacks ${name}` : `the curve's ${name} is no number of at least 0: ${text}`,
+        text === undefined ? `the curve lacks ${name}` : `the curve's ${name} is not a number of at least 0: ${text}`,
         "E=1.69,A=406.4,alpha=0.34,B=410.7,beta=0.28",
       );
     return number;

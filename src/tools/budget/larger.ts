@@ -22,7 +22,7 @@ export function grown(
           `it has ${parameters.map((p) => p.name).join(", ") || "none"}`,
         );
       const value = Number(own.value);
-      if (!Number.isInteger(value)) throw new BudgetError(`${name} is ${own.value}: only a whole number can grow`);
+      if (!Number.isInteger(value)) throw new BudgetError(`${name} is ${own.value}: only whole numbers can grow`);
       return [name, String(value + steps * by)];
     }),
   );

@@ -190,9 +190,7 @@ function extentsOf(model: Model, sequences: number, length: number): ReadonlyMap
     open.map((axis) => {
       if (axis.role === "batch") return [axis.name, sequences];
       if (axis.role !== "sequence")
-        throw new BudgetError(
-          `${model.name} has the axis ${axis.name}: only models of sequences of tokens are planned`,
-        );
+        throw new BudgetError(`${model.name} has the axis ${axis.name}: modc plans only models of token sequences`);
       if (axis.bound !== null && length > axis.bound)
         throw new BudgetError(`--length ${length}: ${model.name} allows ${axis.bound}`);
       return [axis.name, length];
@@ -224,8 +222,8 @@ function paidBy({ budget, batch, length }: PlanOptions, { executed, dense }: Ope
   if (paying(executed) < 1 - 1e-12)
     throw new BudgetError(
       "flops" in budget
-        ? `${budget.flops} operations do not pay for one step, which takes ${(executed * step).toPrecision(4)}`
-        : `${budget.tokens} tokens are fewer than the ${step} of a step`,
+        ? `${budget.flops} operations are fewer than one step needs: ${(executed * step).toPrecision(4)}`
+        : `${budget.tokens} tokens are fewer than the ${step} in a step`,
       "give a larger budget, or a smaller --batch or --length",
     );
   const [steps, denseSteps] = [Math.round(paying(executed)), Math.round(paying(dense))];
@@ -331,11 +329,11 @@ function expectRoom(variants: readonly PlannedVariant[], { memory, devices }: Pl
   throw new BudgetError(
     `no variant can be trained in ${formatBytes(memory)} on ${devices === 1 ? "one device" : `${devices} devices`}`,
     Number.isFinite(least) && least > devices
-      ? `${least} devices would hold a sequence each`
+      ? `${least} devices would have room for a sequence each`
       : memory < LEAST_DEVICE
-        ? "the number is of bytes: 80GiB has its unit"
+        ? "the number means bytes: write a unit, such as 80GiB"
         : devices === 1
-          ? "more --devices divide the model; a shorter --length takes less"
-          : "a shorter --length takes less",
+          ? "use more --devices to divide the model, or a shorter --length"
+          : "use a shorter --length",
   );
 }

@@ -7,12 +7,12 @@ export interface Message {
   readonly content: string;
 }
 
-/** A text, tokens, or a conversation where the model is to answer (by the package's chat template). */
+/** A text, tokens, or the messages of a chat to answer (by the package's chat template). */
 export type Prompt = string | ArrayLike<number> | readonly Message[];
 
 export interface SamplingOptions {
   /**
-   * What logits are divided by; 0 takes the largest. Default 0, or 1 where one of \`topK\`, \`topP\`, \`minP\`,
+   * Divides the logits; 0 takes the most likely token. Default 0, or 1 if \`topK\`, \`topP\`, \`minP\` or
    * \`seed\` is given.
    */
   readonly temperature?: number;
@@ -30,13 +30,13 @@ export interface SamplingOptions {
 
 export interface GenerateOptions {
   /**
-   * How tokens are chosen, in all texts or in each. What is not given is as the checkpoint says, else the most likely
-   * token is taken.
+   * How to choose tokens, for all texts or for each. Defaults are the checkpoint's; without them the most likely token
+   * is taken.
    */
   readonly sampling?: SamplingOptions | readonly SamplingOptions[];
-  /** Tokens added to each text, at most. */
+  /** The most tokens to add to each text. */
   readonly maxTokens?: number;
-  /** A string that ends a text, and is no part of it, or several. */
+  /** A string, or several, before which a text ends. */
   readonly stop?: string | readonly string[];
   /** Tokens that end a text. */
   readonly ends?: readonly number[];
@@ -44,32 +44,32 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A token, and what it adds to its text. */
+/** A token, and its addition to the text. */
 export interface Generated {
-  /** Which of the prompts it continues. */
+  /** The number of its prompt. */
   readonly sequence: number;
-  /** Its place among the tokens added to that. */
+  /** Its place among the tokens added to the prompt. */
   readonly index: number;
   readonly token: number;
-  /** Whole characters; those that are not complete come with a later token. */
+  /** Whole characters; an incomplete character comes with a later token. */
   readonly text: string;
-  /** Natural logarithm of its probability, where sampling is to tell it. */
+  /** Natural logarithm of its probability, with \`logprobs\`; else null. */
   readonly logprob: number | null;
-  /** How many layers computed the token before it; null where that was read with others of its prompt. */
+  /** The number of layers that computed the previous token; null if it was read with the rest of its prompt. */
   readonly depth: number | null;
-  /** Of each route, in the order of the summary's, whether that token took it; null as with the depth. */
+  /** Whether the previous token took each route, in the order of the summary; null if \`depth\` is. */
   readonly routes: readonly boolean[] | null;
-  /** Why its text ends here; null: it does not. */
+  /** The reason of the end of its text; null: the text continues. */
   readonly finish: "end" | "stop" | "length" | "context" | null;
 }
 
-/** What a generation has done, at its end. */
+/** Figures of a generation, at its end. */
 export interface GenerationSummary {
   readonly promptTokens: number;
   readonly generatedTokens: number;
   /**
-   * Milliseconds from the call to the first token; how many of them kernels were waited for; and from then to the last,
-   * without what kernels were waited for.
+   * Milliseconds: from the call to the first token; the part of them spent compiling kernels; and from the first token
+   * to the last, without compiling kernels.
    */
   readonly firstToken: number;
   readonly compiling: number;
@@ -77,19 +77,18 @@ export interface GenerationSummary {
   /** All tokens first, then those that took each route. */
   readonly routes: readonly { readonly path: string; readonly layers: number; readonly tokens: number }[];
   /**
-   * Bytes of keys and values: of tokens that took each layer, of all memory set aside, and if every token took every
-   * layer.
+   * Bytes of keys and values: in use, allocated, and if every layer computed every token.
    */
   readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
-  /** Floating-point operations of a token on average, and where every token takes every layer. */
+  /** Mean floating-point operations of a token, and if every layer computed every token. */
   readonly flops: { readonly own: number; readonly dense: number } | null;
 }
 `;
 
 const TURNS = `A call waits until earlier
    * calls have ended, or their loops were left. Throws a ModelError.`;
-const together = (maxBatch: number): string => `Calls may be under
-   * way at once, each with the tokens that it has alone: at most ${maxBatch} texts are generated together, and others
+const together = (maxBatch: number): string => `Calls may run
+   * at the same time, with the same tokens as alone: at most ${maxBatch} texts are generated together, and others
    * wait. Throws a ModelError.`;
 
 /**
@@ -97,7 +96,7 @@ const together = (maxBatch: number): string => `Calls may be under
  * engine.
  */
 export const generateMember = (maxBatch: number | undefined): string => `  /**
-   * Goes on from a prompt, or from each of several: tokens as they come, texts taking turns. ${
+   * Continues a prompt, or each of several: yields tokens as they come, in turn for each text. ${
      maxBatch === undefined ? TURNS : together(maxBatch)
    }
    */
@@ -108,6 +107,6 @@ export const generateMember = (maxBatch: number | undefined): string => `  /**
 `;
 
 /** A member of `LoadOptions`. */
-export const USE_MEMBER = `  /** What it is loaded for; without it for both. */
+export const USE_MEMBER = `  /** The use of the model; default: both. */
   readonly use?: "run" | "generate";
 `;

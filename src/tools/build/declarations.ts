@@ -23,7 +23,7 @@ ${[...results.map((o) => outputText(o, false)), ...observed.map((o) => outputTex
 export interface Live {
 ${live}}
 
-/** Extents that buffers are made for. */
+/** Sizes for which buffers are allocated. */
 export interface Max {
 ${given.map((a) => `  readonly ${a.name}?: number;\n`).join("")}}
 ${generation === null ? "" : GENERATION_TYPES}${tail(generation !== null, maxBatch)}`;
@@ -41,7 +41,7 @@ function inputText({ dtype, shape, least, below }: ProgramInput, { axes }: Progr
 }
 
 function outputText({ name, dtype, shape }: ProgramOutput, observed: boolean): string {
-  const note = observed ? ", where it is asked for by `observe` or `outputs`" : "";
+  const note = observed ? ", if `observe` or `outputs` asks for it" : "";
   return (
     `  /** ${shapeText(dtype, shape)}${note}. */\n  readonly ${propertyOf(name)}${observed ? "?" : ""}: ` +
     `Result<${ARRAYS[dtype]}>;\n`
@@ -63,7 +63,7 @@ const HEAD = `// Made by modc build; do not edit.
 export type NumberArray =
   | Float32Array | Float64Array | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array
   | Uint32Array | BigInt64Array | BigUint64Array;
-/** Arrays within arrays, all of one length on each level. */
+/** Nested arrays, all of one length on each level. */
 export type Nested = number | boolean | readonly Nested[];
 /** Nested arrays; values one after the other (row-major) with their shape; or, for one dimension, a typed array. */
 export type InputValue =
@@ -85,14 +85,14 @@ export interface Result<A> {
 
 const tail = (generates: boolean, maxBatch: number | undefined): string => `
 export interface RunOptions {
-  /** Tokens of each sequence, u32[B], 0 to T; without it every sequence has T. */
+  /** Tokens of each sequence, u32[B], 0 to T; by default every sequence has T. */
   readonly lengths?: readonly number[] | Uint32Array | Int32Array;
   readonly live?: Live;
-  /** Of random values, a u32. */
+  /** The seed of random values, a u32. */
   readonly seed?: number;
   /** Exactly these results, by name. */
   readonly outputs?: readonly (keyof Outputs & string)[];
-  /** Observed values besides: all of them, or those whose names are, or begin with, one of these. */
+  /** Also observed values: all of them, or those whose names equal or begin with one of these. */
   readonly observe?: boolean | readonly string[];
   readonly signal?: AbortSignal;
 }
@@ -105,11 +105,11 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions {
-  /** Your own device. By default the best there is: \`navigator.gpu\` in a page, the package \`webgpu\` in Node. */
+  /** Your own device. By default the best device: \`navigator.gpu\` in a page, the package \`webgpu\` in Node. */
   readonly device?: GPUDeviceLike;
   /**
-   * Of a package with activations in f16, in Node on a GPU: that its driver computes 16-bit floats right, as \`modc
-   * doctor\` tests. A page asks for them anyway, as does Node on a software device.
+   * For a package with activations in f16, in Node on a GPU: states that the driver computes 16-bit floats correctly,
+   * as \`modc doctor\` tests. A page, and Node on a software device, need no statement.
    */
   readonly f16?: boolean;
 ${generates ? USE_MEMBER : ""}  readonly max?: Max;
@@ -125,14 +125,14 @@ ${generates ? USE_MEMBER : ""}  readonly max?: Max;
   readonly onProgress?: (progress: LoadProgress) => void;
 }
 
-/** A GPUDevice, said so that these types need no others. */
+/** A GPUDevice, without a dependency on its types. */
 export interface GPUDeviceLike {
   readonly queue: object;
   readonly lost: Promise<unknown>;
   createBuffer(descriptor: never): object;
 }
 
-/** What every error of the runtime has beside its message. */
+/** The errors of the runtime. */
 export interface ModelError extends Error {
   readonly code:
     | "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported"
@@ -141,25 +141,25 @@ export interface ModelError extends Error {
     ${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token" | "too-slow"' : ""}${
       maxBatch === undefined ? "" : ' | "cache-full"'
     };
-  /** How to mend it; null where nothing simple helps. */
+  /** A remedy; null if there is no simple one. */
   readonly hint: string | null;
 }
 
 /** The model on a device. */
 export interface LoadedModel {
-  /** Runs it once. Rejects with a ModelError. */
+  /** Runs the model once. Rejects with a ModelError. */
   run(inputs: Inputs, options?: RunOptions): Promise<Outputs>;
 ${generates ? generateMember(maxBatch) : ""}  /** The name of the device. */
   readonly device: string;
   /** Resolves when the device is gone, after which \`run\` rejects with the same error: load again. */
   readonly lost: Promise<ModelError>;
-  /** Frees everything it holds on the device, and the device where \`load\` opened it. */
+  /** Frees its memory on the device, and the device if \`load\` opened it. */
   dispose(): void;
 }
 
 export interface Model {
   readonly name: string;
-  /** Fetches the files, holding each against its hash, and puts the model on a device. Rejects with a ModelError. */
+  /** Fetches the files, checks each against its hash, and puts the model on a device. Rejects with a ModelError. */
   load(options?: LoadOptions): Promise<LoadedModel>;
 }
 

@@ -50,7 +50,7 @@ async function manifestIn(path: string): Promise<Manifest | null> {
   if (names.length === 0) return null;
   const text = names.includes(MANIFEST) ? await readFile(join(path, MANIFEST), "utf8") : "";
   if (!text.includes(JSON.stringify(MANIFEST_FORMAT)))
-    throw new FolderError(`${path} holds files, and no build of modc`, {
+    throw new FolderError(`${path} has files that are not from a build of modc`, {
       hint: "name an empty folder, or one that does not exist",
     });
   try {
@@ -61,7 +61,7 @@ async function manifestIn(path: string): Promise<Manifest | null> {
     return manifest;
   } catch (cause) {
     if (!(cause instanceof PackageError)) throw cause;
-    throw new FolderError(`${join(path, MANIFEST)} is not the file that a build of modc wrote`, {
+    throw new FolderError(`${join(path, MANIFEST)} was not written by a build of modc`, {
       hint: "name another folder",
       cause,
     });

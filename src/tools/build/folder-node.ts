@@ -80,7 +80,7 @@ class NotRestoredError extends FolderError {}
 export function expectFolderName(path: string): void {
   const name = asFileName(path);
   if (name !== null)
-    throw new FolderError(`${path} is the name of a file, and a folder would be written`, {
+    throw new FolderError(`${path} is a file name, but the output is a folder`, {
       hint: `name a folder, such as ${name}`,
     });
 }
@@ -124,8 +124,8 @@ export async function expectUnchanged(
   const them = lost.length === 1 ? "it" : "them";
   throw new FolderError(
     changed.length > 0
-      ? `${path}: ${listed(lost)} changed since modc wrote ${them}, and would be lost`
-      : `${path} has ${listed(lost)}, which modc did not write, and which would be lost`,
+      ? `${path}: ${listed(lost)} changed since modc wrote ${them}; the changes would be lost`
+      : `${path} has ${listed(lost)}, not written by modc, which would be lost`,
     { hint: `move ${them} away and try again, or name another folder` },
   );
 }
@@ -202,8 +202,8 @@ function notRestored({ place, old }: Places, fault: unknown, faults: ReadonlyMap
   return new NotRestoredError(
     `cannot write ${place}: ${reason(fault)}; ${names} could not be moved back: ${reason(first)}`,
     {
-      hint: `move ${them} back yourself: the files of before are in ${old}`,
-      cause: new AggregateError([fault, ...faults.values()], "files could be moved neither on nor back"),
+      hint: `move ${them} back yourself: the previous files are in ${old}`,
+      cause: new AggregateError([fault, ...faults.values()], "files could be moved neither forward nor back"),
     },
   );
 }
@@ -234,7 +234,7 @@ export async function mapErrno<T>(path: string, body: () => Promise<T>): Promise
     const code = errnoOf(cause);
     if (code === null) throw cause;
     const hint = code === "ENOSPC" ? "free some space, or write elsewhere with --output" : null;
-    const reason = reasonOf(code, { ENOENT: "its folder is gone", ENOTDIR: "it is a file", EEXIST: "it is a file" });
+    const reason = reasonOf(code, { ENOENT: "its folder is missing", ENOTDIR: "it is a file", EEXIST: "it is a file" });
     throw new FolderError(`cannot write ${path}: ${reason}`, { hint, cause });
   }
 }

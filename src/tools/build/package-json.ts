@@ -83,7 +83,7 @@ function fieldsIn({ packageJson }: EarlierPackage): Fields | null {
     if (!(cause instanceof SyntaxError)) throw cause;
   }
   throw new FolderError(`the ${PACKAGE_JSON} of the earlier build is not a JSON object`, {
-    hint: "mend it, or move it away and try again",
+    hint: "repair it, or move it away, and try again",
   });
 }
 
@@ -121,7 +121,7 @@ function same(made: unknown, before: unknown, path: string): unknown {
   if (isFields(made) && isFields(before)) return merged(made, before, [], `${path}.`);
   if (made === before) return made;
   throw new FolderError(
-    `${PACKAGE_JSON} has ${escapedName(JSON.stringify(before))} as ${path}, and a package needs ` +
+    `${PACKAGE_JSON} has ${escapedName(JSON.stringify(before))} as ${path}, but a package needs ` +
       escapedName(JSON.stringify(made)),
     { hint: "change it back, or name another folder" },
   );

@@ -19,7 +19,7 @@ export function readme({ name, source, programs: { run, generation }, version, w
   return `# ${name}
 
 The model \`${run.model}\` of ${source}${parameters === "" ? "" : ` (${parameters})`}, compiled by modc ${version}:
-kernels in WGSL and ${weights} of weights. It runs wherever there is WebGPU.
+kernels in WGSL and ${weights} of weights. It runs on any platform with WebGPU.
 
 \`\`\`js
 import model from "${name}";
@@ -30,10 +30,9 @@ console.log(${result}.shape, ${result}.data);${generation === null ? "" : genera
 loaded.dispose();
 \`\`\`
 
-- In Node (20.19 or later) install \`webgpu\` beside it, or give \`load\` a device of your own. In a page there is
-  nothing to install; served from a folder, import \`./index.js\` from it.
-- \`manifest.json\` holds the SHA-256 of every file; what is loaded is held against it. A download that breaks off is
-  resumed.
+- In Node (20.19 or later) also install \`webgpu\`, or pass your own device to \`load\`. A page needs nothing else; if
+  you serve the folder, import \`./index.js\` from it.
+- \`manifest.json\` has the SHA-256 of every file; loaded files are checked against it. A broken download is resumed.
 - It evaluates no text as code, so it runs under a content security policy of \`default-src 'self'\`.
 - Types of inputs and results are in \`index.d.ts\`, kernels as text in \`kernels/\`.
 `;

@@ -106,8 +106,8 @@ async function runOn(
   );
   out(showRun(job.program, job.given, values, columns()));
   out(
-    "\n  Each line of dots is a routed layer, with how many of the bytes it computes:\n  those that its router " +
-      "scores highest. The others pass it by.",
+    "\n  Each line of dots is a routed layer, with how many of the bytes it computes:\n  those with the highest " +
+      "router scores. The others skip it.",
   );
   const judged = async (): Promise<Verdict> => {
     const verdict = await verifyRun(job, compiled.graph, values);
@@ -132,7 +132,7 @@ async function goOn(session: TextSession): Promise<void> {
   try {
     const depth = new DepthText(session.generation, useColor(io().stdout));
     const write = (text: string): void => void io().stdout.write(text);
-    const where = depth.color ? "how dark a character is says" : "the digit below a character says";
+    const where = depth.color ? "the shade of a character shows" : "the digit below a character shows";
     outPainted(
       `generated from ${JSON.stringify(PROMPT)}, where each routed layer chooses by the token alone;\n  ${where} ` +
         `how many layers computed it: ${depth.legend(depth.color)}\n`,
@@ -173,8 +173,8 @@ function saved({ graph, model }: Finished, { given }: Job): string {
 const whatNext = (file: string, weights: string): string => `
 Try next:
   npm run playground
-      models as one types, in a page: pictures, kernels, costs, text, training
+      a page to edit models: pictures, kernels, costs, text, training
   npx modc generate ${file} --weights ${weights} --prompt "The whale" --show-depth
       a prompt of your own
   npx modc run mine.mod --text "Call me"
-      a model of your own: see docs/language.md. Folders of Hugging Face open too`;
+      a model of your own: see docs/language.md. Hugging Face folders work too`;

@@ -31,13 +31,13 @@ function intelFolder(env: Environment): string | null {
 export function missingForNullDevice(env: Environment, vendor: Gpu["vendor"] = "AMD"): NoDeviceError | null {
   const lacks = (what: string, hint = INSTALL): NoDeviceError => new NoDeviceError(what, { hint });
   if (process.platform !== "linux")
-    return lacks("the drivers that open cards without hardware run on Linux only", "use Linux");
+    return lacks("only Linux has drivers that open cards without hardware", "use Linux");
   if (vendor === "AMD" && radvManifest(env) === null)
     return lacks("Mesa's RADV, the driver of AMD's cards, is not installed");
   if (vendor === "Intel" && intelFolder(env) === null)
-    return lacks("Mesa's driver of Intel's GPUs with the stub of the kernel's is not there", INTEL_HINT);
+    return lacks("Mesa's driver for Intel GPUs, with the stub kernel driver, is not installed", INTEL_HINT);
   if (spawnSync(compilerOf(env), ["--version"], { stdio: "ignore" }).status !== 0)
-    return lacks(`there is no C compiler \`${compilerOf(env)}\`, which the layer before the driver needs`);
+    return lacks(`there is no C compiler \`${compilerOf(env)}\`; the Vulkan layer needs one`);
   return null;
 }
 

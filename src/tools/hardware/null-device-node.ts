@@ -27,7 +27,7 @@ export interface Pipeline {
 
 /** Hints for a machine whose driver is installed but opens no such GPU. */
 const HINTS: Readonly<Record<Gpu["vendor"], string>> = {
-  AMD: "Mesa 25 does, as Debian 13 has it; Mesa 26 does no more",
+  AMD: "Mesa 25 (Debian 13) does; Mesa 26 no longer does",
   Intel: INTEL_HINT,
 };
 
@@ -71,7 +71,7 @@ export class NullDevice<G extends Gpu = Card> {
       if (first?.kind === "device") return new NullDevice(card, first.target, child, iterator, out);
       child.kill("SIGKILL");
       throw new NoDeviceError(
-        `this version of Mesa's driver opens no ${card.name} without hardware` +
+        `this version of Mesa's driver cannot open a ${card.name} without hardware` +
           (first?.kind === "none" ? ` (${first.message})` : said() === "" ? "" : ` (${said().slice(0, 300)})`),
         { hint: HINTS[card.vendor] },
       );

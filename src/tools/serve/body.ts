@@ -16,7 +16,7 @@ export async function readJson(request: Request, served: Pick<Served, "limits" |
       code: "unsupported_media_type",
     });
   if ((request.headers.get("content-encoding") ?? "identity") !== "identity")
-    throw new RequestError("a compressed body is not read", {
+    throw new RequestError("compressed bodies are not supported", {
       status: 415,
       type: "invalid_request_error",
       code: "unsupported_media_type",

@@ -29,8 +29,7 @@ export async function startChat(served: Served, call: Call, asked: Conversation)
   const [form] = namedForms(fields);
   if (tools && form !== undefined)
     throw invalid(
-      `tools and ${form} exclude each other, since a call of a tool is not of the form: ` +
-        'leave out one of them, or let tool_choice be "none"',
+      `tools and ${form} exclude each other: ` + 'leave out one of them, or set tool_choice to "none"',
       form,
     );
   const plans = await planned(served, call, {
@@ -63,12 +62,12 @@ function promptOf(served: Served, call: Call, { messages, field, tools }: Conver
   const { chat } = served;
   if (chat === null)
     throw invalid(
-      "the model has no chat template: ask /v1/completions, or give the server one " +
-        "(modc serve --chat-template <file or name>, such as chatml)",
+      "the model has no chat template: use /v1/completions, or start the server with " +
+        "modc serve --chat-template <file or name>, such as chatml",
       field,
       "no_chat_template",
     );
-  if (messages.at(-1)!.role === "assistant") throw invalid("the last message must not be the assistant's", field);
+  if (messages.at(-1)!.role === "assistant") throw invalid("the last message must not be from the assistant", field);
   // A template takes time for long texts, even if it leaves them out of the prompt.
   const characters = messages.reduce((sum, message) => sum + charactersOf(message), 0);
   expectCharacters(served, characters, { name: field, context: served.context });

@@ -51,7 +51,7 @@ export const unsupported = (param: string, message = `${param} is not supported`
   invalid(message, param, "unsupported_parameter");
 
 export const draining = (): RequestError =>
-  new RequestError("the server is ending and takes no more requests", {
+  new RequestError("the server is shutting down and takes no more requests", {
     status: 503,
     type: "service_unavailable_error",
     code: "draining",
@@ -60,7 +60,7 @@ export const draining = (): RequestError =>
 
 /** The server waits no longer for what is under way. Another one may answer the request as it is. */
 export const cutOff = (): RequestError =>
-  new RequestError("the server is ending, and did not finish the request in time", {
+  new RequestError("the server is shutting down, and did not finish the request in time", {
     status: 503,
     type: "service_unavailable_error",
     code: "cut_off",
@@ -109,7 +109,7 @@ export function wireError(fault: unknown): RequestError {
     if (fault.code === "device-lost") return unavailable("the device was lost", "device_lost", fault);
     if (fault.code === "cache-full") return unavailable(fault.message, "cache_full", fault);
   }
-  return new RequestError("the server failed; its log says why", {
+  return new RequestError("the server failed; see its log", {
     status: 500,
     type: "server_error",
     code: "internal_error",

@@ -129,7 +129,7 @@ export async function constraintOf(
 ): Promise<(() => TokenConstraint) | null> {
   const [name, other] = namedForms(fields);
   if (name === undefined) return null;
-  if (other !== undefined) throw invalid(`${name} and ${other} are two forms: give one of them`, other);
+  if (other !== undefined) throw invalid(`${name} and ${other} exclude each other: give one of them`, other);
   try {
     return await constraints.of(fields[name]!); // it is not null
   } catch (fault) {

@@ -12,7 +12,7 @@ export function expectHost({ hosts }: Pick<Served, "hosts">, request: Request): 
   const name = given.replace(/:\d*$/, "").toLowerCase();
   // An address cannot be rebound: a page that calls one is this machine's own.
   if (!isLoopback(name) && !hosts.some((host) => host.toLowerCase() === name))
-    throw new RequestError(`this server does not go by the name ${JSON.stringify(name.slice(0, 100))}`, {
+    throw new RequestError(`this server does not answer to the name ${JSON.stringify(name.slice(0, 100))}`, {
       status: 403,
       type: "invalid_request_error",
       code: "host_not_allowed",
@@ -37,7 +37,7 @@ export function allowedOrigin({ origins }: Pick<Served, "origins">, request: Req
 /** What a browser asks before it sends a request of another origin. */
 export function preflight(origin: string | null, request: Request): Response {
   if (origin === null || request.headers.get("access-control-request-method") === null)
-    throw invalid("OPTIONS asks for nothing here");
+    throw invalid("OPTIONS is not supported here");
   return new Response(null, {
     status: 204,
     headers: {
@@ -72,7 +72,7 @@ export class Keys {
       for (let i = 0; i < own.length; i++) unlike |= own[i]! ^ other[i]!;
       found = unlike === 0 || found;
     }
-    if (!found) throw refused("the key is none of this server's");
+    if (!found) throw refused("the key is not valid for this server");
   }
 }
 

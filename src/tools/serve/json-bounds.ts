@@ -29,7 +29,7 @@ export class JsonBounds {
         if (++this.#found > this.#values) return `has more than ${this.#values} values`;
       } else if (c === QUOTE) quoted = true;
       else if (c === OPEN_LIST || c === OPEN_OBJECT) {
-        if (++depth > this.#depth) return `nests deeper than ${this.#depth} lists and objects`;
+        if (++depth > this.#depth) return `nests more than ${this.#depth} lists and objects`;
       } else if (c === CLOSE_LIST || c === CLOSE_OBJECT) depth--;
     }
     return null;

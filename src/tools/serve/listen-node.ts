@@ -58,9 +58,13 @@ export async function expectFree(host: string, port: number): Promise<void> {
 export async function listen(server: Server, options: ListenOptions = {}): Promise<Listening> {
   const { host = "127.0.0.1", port = 8080, open = false } = options;
   if (!isLoopback(host) && !server.keyed && !open)
-    throw new ListenError("cannot-listen", `at ${host} anyone may ask who reaches this machine, and there is no key`, {
-      hint: "give a key; or say that none is wanted",
-    });
+    throw new ListenError(
+      "cannot-listen",
+      `at ${host} anyone who can reach this machine could send requests, and there is no key`,
+      {
+        hint: "give a key, or state that none is needed",
+      },
+    );
   const http = httpServer(server, options);
   const replies = new Set<ServerResponse>();
   answerUnreadable(http, server, replies);
@@ -161,7 +165,7 @@ function refused(host: string, port: number, cause: Error): ListenError {
   const inUse = code === "EADDRINUSE";
   const reason = inUse ? "another program does" : code === null ? cause.message : reasonOf(code);
   return new ListenError("cannot-listen", `cannot listen at ${host}, port ${port}: ${reason}`, {
-    hint: inUse ? "give another port, or 0 for one that is free" : null,
+    hint: inUse ? "give another port, or 0 for a free port" : null,
     cause,
   });
 }

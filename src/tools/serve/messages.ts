@@ -21,7 +21,7 @@ export const contentOf =
       ? r.value
       : Array.isArray(r.value)
         ? r.list((item) => one(item).text).join("")
-        : r.unlike("a text, or a list of texts");
+        : r.unlike("a text or a list of texts");
 
 const content = contentOf(part);
 

@@ -10,32 +10,34 @@ const OUTCOMES = [{ outcome: "finished" }, { outcome: "cancelled" }, { outcome: 
 
 /** Give it to the engine as its observer, and to the server. */
 export class Metrics implements EngineObserver {
-  readonly #http = new Counter("modc_http_requests_total", "Requests that were answered, by path and status.");
-  readonly #ended = new Counter("modc_texts_total", "Texts that ended, by outcome.", OUTCOMES);
-  readonly #read = new Counter("modc_tokens_read_total", "Tokens that were read, by the kind of run.", KINDS);
-  readonly #given = new Counter("modc_tokens_generated_total", "Tokens that were generated.", [{}]);
-  readonly #cached = new Counter("modc_prompt_tokens_cached_total", "Tokens of prompts that were in the cache.", [{}]);
-  readonly #route = new Counter("modc_route_tokens_total", 'Tokens that took each route; "" is all of them.');
-  readonly #flops = new Counter("modc_operations_total", "Floating-point operations, and those of a dense model.", [
+  readonly #http = new Counter("modc_http_requests_total", "Answered requests, by path and status.");
+  readonly #ended = new Counter("modc_texts_total", "Finished sequences, by outcome.", OUTCOMES);
+  readonly #read = new Counter("modc_tokens_read_total", "Tokens read, by kind of run.", KINDS);
+  readonly #given = new Counter("modc_tokens_generated_total", "Generated tokens.", [{}]);
+  readonly #cached = new Counter("modc_prompt_tokens_cached_total", "Prompt tokens found in the cache.", [{}]);
+  readonly #route = new Counter("modc_route_tokens_total", 'Tokens that took each route; "" counts all tokens.');
+  readonly #flops = new Counter("modc_operations_total", "Floating-point operations, computed and of a dense model.", [
     { model: "own" },
     { model: "dense" },
   ]);
-  readonly #again = new Counter("modc_tokens_reread_total", "Tokens read anew, their memory having been lent.", [{}]);
-  readonly #drafted = new Counter("modc_tokens_guessed_total", "Tokens guessed ahead, and those that were right.", [
+  readonly #again = new Counter("modc_tokens_reread_total", "Tokens read again after a preemption.", [{}]);
+  readonly #drafted = new Counter("modc_tokens_guessed_total", "Draft tokens, guessed and accepted.", [
     { guess: "all" },
     { guess: "right" },
   ]);
-  readonly #lost = new Counter("modc_device_losses_total", "Losses of the device.", [{}]);
-  readonly #waited = new Histogram("modc_queue_seconds", "Time that a text waited before it was read.", SECONDS, [{}]);
+  readonly #lost = new Counter("modc_device_losses_total", "Device losses.", [{}]);
+  readonly #waited = new Histogram("modc_queue_seconds", "Time in the queue before the prompt was read.", SECONDS, [
+    {},
+  ]);
   readonly #first = new Histogram(
     "modc_time_to_first_token_seconds",
-    "Time from a request to the first token of its text.",
+    "Time from a request to its first token.",
     SECONDS,
     [{}],
   );
-  readonly #next = new Histogram("modc_time_between_tokens_seconds", "Time from a token to the next.", BETWEEN, [{}]);
-  readonly #size = new Histogram("modc_run_sequences", "Sequences of a run on the device.", SIZES, KINDS);
-  readonly #run = new Histogram("modc_run_seconds", "Time of a run on the device.", BETWEEN, KINDS);
+  readonly #next = new Histogram("modc_time_between_tokens_seconds", "Time between tokens.", BETWEEN, [{}]);
+  readonly #size = new Histogram("modc_run_sequences", "Sequences in a run on the device.", SIZES, KINDS);
+  readonly #run = new Histogram("modc_run_seconds", "Duration of a run on the device.", BETWEEN, KINDS);
   #gauges: readonly Metric[] = [];
   #lastWait = 0;
   #routes: readonly string[] = [];
@@ -97,16 +99,16 @@ export class Metrics implements EngineObserver {
     const cache = (): Engine["state"]["cache"] => engine.state.cache;
     this.#routes = engine.model.routes.map(({ path }) => path);
     this.#gauges = [
-      new Gauge("modc_http_requests_active", "Requests that are being answered.", () => [[{}, requests()]]),
-      new Gauge("modc_texts_active", "Texts that are being read or generated.", () => [[{}, engine.state.active]]),
-      new Gauge("modc_texts_queued", "Texts that wait.", () => [[{}, engine.state.queued]]),
-      new Gauge("modc_cache_bytes", "Bytes of keys and values, by what they are for.", () => [
+      new Gauge("modc_http_requests_active", "Requests in progress.", () => [[{}, requests()]]),
+      new Gauge("modc_texts_active", "Sequences being read or generated.", () => [[{}, engine.state.active]]),
+      new Gauge("modc_texts_queued", "Sequences in the queue.", () => [[{}, engine.state.queued]]),
+      new Gauge("modc_cache_bytes", "Bytes of keys and values, by use.", () => [
         [{ state: "used" }, cache().used],
         [{ state: "kept" }, cache().kept],
         [{ state: "free" }, cache().free],
       ]),
-      new Gauge("modc_cache_limit_bytes", "The most bytes of keys and values.", () => [[{}, cache().limit]]),
-      new Gauge("modc_cache_texts", "Texts of average length that the cache has room for.", () => [
+      new Gauge("modc_cache_limit_bytes", "Limit of the bytes of keys and values.", () => [[{}, cache().limit]]),
+      new Gauge("modc_cache_texts", "Sequences of average length for which the cache has room.", () => [
         [{ model: "own" }, cache().streams.own],
         [{ model: "dense" }, cache().streams.dense],
       ]),

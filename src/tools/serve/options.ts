@@ -160,7 +160,7 @@ export function servedBy(options: ServeOptions): Served {
       `context is ${options.context}: the model reads at most ${engine.model.context} tokens`,
     );
   if (keys.some((key) => !/^[\x21-\x7e]+$/.test(key)))
-    throw new InputError("keys", "a key must be of letters, digits and signs, without spaces");
+    throw new InputError("keys", "a key must consist of letters, digits and signs, without spaces");
   const metrics = options.metrics ?? new Metrics();
   const all = { ...LIMITS, ...limits };
   return {

@@ -55,8 +55,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
   const { fields, count, field } = asked;
   const { n = 1, stop = [], modc = {} } = fields;
   expectModel(served, fields.model);
-  if (fields.stream_options && !fields.stream)
-    throw invalid("stream_options is only for a request with stream", "stream_options");
+  if (fields.stream_options && !fields.stream) throw invalid("stream_options needs stream", "stream_options");
   expectChoices(served, count, n);
   checkStops(stop);
   const live = liveOf(served, modc.live);
@@ -206,7 +205,7 @@ function maxTokensOf(served: Served, asked: Asked, prompt: readonly number[], in
   const { vocabulary } = served.engine.model;
   const has = whichHas({ name: field }, index, asked.count);
   if (prompt.length === 0)
-    throw invalid(`${has} no tokens: give at least one, such as the one that begins a text`, field);
+    throw invalid(`${has} no tokens: give at least one, such as the token that begins a text`, field);
   if (context !== null && prompt.length > context)
     throw tooLong(context, prompt.length, { name: field, context }, index, asked.count);
   const wrong = prompt.find((token) => token >= vocabulary);

@@ -27,7 +27,7 @@ export const promptsField =
   (r) => {
     if (typeof r.value === "string") return [anyText(r)];
     if (isTokens(r)) return [tokensField(r, field)];
-    if (!Array.isArray(r.value)) r.unlike("a text, a list of tokens, or a list of such");
+    if (!Array.isArray(r.value)) r.unlike("a text, a list of tokens, or a list of either");
     const { length } = r.value as readonly unknown[]; // as was asked
     if (length > limits.choices) throw tooMany(limits.choices, length, field.name);
     const prompts = r.list((item, i) =>
@@ -40,7 +40,7 @@ const isTokens = ({ value }: Reader): boolean => Array.isArray(value) && typeof 
 
 /** A request with more texts than it may have. */
 export const tooMany = (most: number, texts: number, param: string): RequestError =>
-  invalid(`a request may ask for ${most} ${most === 1 ? "text" : "texts"}, this one asks for ${texts}`, param);
+  invalid(`a request may ask for ${most} ${most === 1 ? "choice" : "choices"}, but this one asks for ${texts}`, param);
 
 function tokensField(r: Reader, field: PromptField, index = 0, count = 1): readonly number[] {
   const length = Array.isArray(r.value) ? r.value.length : 0;

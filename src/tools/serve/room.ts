@@ -63,7 +63,7 @@ export class Room {
 
 /** What is said where some of a request's texts have room. */
 export const fewer = (texts: number, free: number): string =>
-  `the request asks for ${texts} texts, and there is room for ${free} now`;
+  `the request asks for ${texts} choices, but there is room for ${free} now`;
 
 /** Whole seconds, from how long texts wait. */
 const retryAfter = (seconds: number): number => Math.max(1, Math.min(600, Math.ceil(seconds)));

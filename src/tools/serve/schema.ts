@@ -88,7 +88,7 @@ export const oneOrMore =
   (r) => {
     const one = (item: Reader): string => (item.string(characters) === "" ? item.fail("is empty") : item.string());
     if (typeof r.value === "string") return [one(r)];
-    return Array.isArray(r.value) ? r.list(one, most) : r.unlike("a text, or a list of texts");
+    return Array.isArray(r.value) ? r.list(one, most) : r.unlike("a text or a list of texts");
   };
 
 /** An object whose values are all read alike. */

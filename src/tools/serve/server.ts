@@ -16,7 +16,7 @@ import { servedBy, type Served, type ServeOptions } from "./options.js";
 export interface Server {
   /** Answers a request; never throws. The request's signal, aborted, ends what was begun for it. */
   readonly fetch: (request: Request) => Promise<Response>;
-  /** Requests that are being answered. */
+  /** Requests in progress. */
   readonly active: number;
   readonly draining: boolean;
   /** Whether a request must have a key. */
@@ -102,7 +102,7 @@ async function answer(request: Request, served: Served, keys: Keys, state: Serve
   let origin: string | null = null;
   let response: Response;
   try {
-    if (call.path === "") throw invalid("the request's URL is broken");
+    if (call.path === "") throw invalid("the request's URL is not valid");
     expectHost(served, request);
     origin = allowedOrigin(served, request);
     if (request.method === "OPTIONS") response = preflight(origin, request);

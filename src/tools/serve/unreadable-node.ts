@@ -21,7 +21,7 @@ export function unreadable({ url: target = "", headers: { host }, rawHeaders }: 
     return invalid(`the request's target is ${shown(target)}: it must be a path`);
   return new URL(target).host === new URL(`http://${host}`).host
     ? null
-    : invalid(`the request's target is of another host than ${shown(host)}`);
+    : invalid(`the request's target has another host than ${shown(host)}`);
 }
 
 /** Whether it is a name or an address as URLs write it, with or without a port. */
@@ -60,7 +60,7 @@ export function answerUnreadable(http: HttpServer, server: Server, replies: Read
     refuse(server, socket, { method, target: url, error: invalid("this server is not a proxy") });
   });
   http.on("checkExpectation", (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    send(server, incoming, outgoing, refusal(417, "the request expects what this server does not do"));
+    send(server, incoming, outgoing, refusal(417, "the request's Expect header is not supported"));
   });
 }
 

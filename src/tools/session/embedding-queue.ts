@@ -10,7 +10,7 @@ export type RunTexts = (texts: Texts) => Promise<readonly Float32Array[]>;
 export interface QueueLimits {
   /** Texts of a run. */
   readonly maxBatch: number;
-  /** Texts that wait. */
+  /** Sequences in the queue. */
   readonly queue: number;
   /** Tokens of a run with those that fill its texts up; one text may have more. */
   readonly tokens: number;
@@ -47,7 +47,7 @@ export class EmbeddingQueue {
     return this.#active;
   }
 
-  /** Texts that wait. */
+  /** Sequences in the queue. */
   get queued(): number {
     return this.#jobs.reduce((n, { texts, vectors }) => n + texts.length - vectors.length, 0) - this.#active;
   }

@@ -56,8 +56,8 @@ export async function createEngineOf(from: OpenedModel, options: CreateOptions =
   if (loopCaches !== "each")
     throw new InputError(
       "loopCaches",
-      `an engine keeps the caches of each loop: loopCaches is ${JSON.stringify(loopCaches)}`,
-      "open a session, which reads a prompt at once",
+      `an engine keeps the caches of each loop, but loopCaches is ${JSON.stringify(loopCaches)}`,
+      "open a session instead",
     );
   const own = { model, set, precision, device: wanted, tunings };
   const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) as PrepareOptions;
@@ -153,7 +153,7 @@ function expectEffect({ draft = "off", cacheMemory, chunk }: EngineOptions): voi
   const idle = { draft: draft === "off" ? undefined : draft, cacheMemory, chunk };
   for (const [name, value] of Object.entries(idle))
     if (value !== undefined)
-      throw new InputError(name, `${name} has no effect on a model of embeddings`, "leave it out", EXIT.usage);
+      throw new InputError(name, `${name} has no effect on an embedding model`, "leave it out", EXIT.usage);
 }
 
 /** Of a model that has nothing to say; what its embedder does. */
@@ -167,7 +167,7 @@ class SilentEngine implements Engine {
   }
 
   submit(): never {
-    throw new InputError(null, "the model gives embeddings and no text", "ask /v1/embeddings");
+    throw new InputError(null, "the model computes embeddings, not text", "use /v1/embeddings");
   }
 
   get state(): Engine["state"] {

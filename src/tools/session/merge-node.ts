@@ -85,8 +85,8 @@ async function merging(
   if (!model) throw new SourceError(diagnostics, sources);
   const adapters = fold ? adaptersOf(model) : [];
   if (fold && adapters.length === 0)
-    throw new SessionError(`${model.name} has no LoRA of the library: there is nothing to fold`, {
-      hint: "leave --fold out",
+    throw new SessionError(`${model.name} has no LoRA block of the library, so there is nothing to fold`, {
+      hint: "leave out --fold",
     });
   const weights = model.weights.map((weight) => asProgramWeight(weight));
   const source = await openWeights(path);
@@ -136,7 +136,7 @@ function folded(
   const weightAt = (path: string): ProgramWeight => byPath.get(path) ?? bug(`there is no weight ${path}`);
   const floats = async (weight: ProgramWeight): Promise<Float32Array> => {
     const words = await readWeight(weight, matched.get(weight)!, source);
-    return words instanceof Float32Array ? words : bug(`${weight.path} is no float`);
+    return words instanceof Float32Array ? words : bug(`${weight.path} is not a float`);
   };
   const replaced = new Map<string, SavedTensor | null>();
   for (const { path, scale } of adapters) {

@@ -102,7 +102,10 @@ export async function prepare(
 /** The tokenizer of a model without one: a token per byte. */
 export function tokenizerFor(vocabulary: number): Tokenizer {
   if (vocabulary === bytesTokenizer.vocabulary) return bytesTokenizer;
-  throw new SessionError(`the model has ${vocabulary} tokens and no tokenizer: only one of 256 reads bytes`, {
-    hint: "name the tokenizer.json that it was trained with",
-  });
+  throw new SessionError(
+    `the model has ${vocabulary} tokens but no tokenizer: only models with 256 tokens read bytes`,
+    {
+      hint: "give the tokenizer.json that it was trained with",
+    },
+  );
 }

@@ -203,12 +203,12 @@ async function replace(fresh: string, path: string, aside: string, on: Disk): Pr
 export async function readManifest(path: string): Promise<Manifest> {
   return reading(path, async () => {
     const found = await lstat(path);
-    if (!found.isDirectory()) throw new TrainError("bad-checkpoint", `${path} is no checkpoint: it is no folder`);
+    if (!found.isDirectory()) throw new TrainError("bad-checkpoint", `${path} is not a checkpoint: it is not a folder`);
     const file = await openFile(path, MANIFEST, null);
     try {
       const { size } = await file.stat();
       if (size > MAX_MANIFEST_BYTES)
-        throw new TrainError("bad-checkpoint", `${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
+        throw new TrainError("bad-checkpoint", `${path}: ${MANIFEST} has ${size} bytes: too many for a manifest`);
       return parseManifest(await file.readFile("utf8"), path);
     } finally {
       await file.close();
@@ -290,11 +290,11 @@ async function textsOf(path: string, manifest: Manifest): Promise<Sources> {
 async function openFile(folder: string, name: string, bytes: number | null): Promise<FileHandle> {
   const path = join(folder, name);
   const found = await lstat(path);
-  if (!found.isFile()) throw new TrainError("bad-checkpoint", `${folder}: ${name} is no plain file`);
+  if (!found.isFile()) throw new TrainError("bad-checkpoint", `${folder}: ${name} is not a plain file`);
   if (bytes !== null && found.size < bytes)
     throw new TrainError("bad-checkpoint", `${folder}: ${name} is truncated: it has ${found.size} of ${bytes} bytes`);
   if (bytes !== null && found.size > bytes)
-    throw new TrainError("bad-checkpoint", `${folder}: ${name} has ${found.size} bytes, ${bytes} were written`);
+    throw new TrainError("bad-checkpoint", `${folder}: ${name} has ${found.size} bytes, but ${bytes} were written`);
   return open(path, "r");
 }
 
@@ -304,7 +304,7 @@ async function checkFile(folder: string, { name, bytes, sha256 }: ManifestFile):
   // a stream without an encoding yields buffers; it closes the handle
   for await (const chunk of handle.createReadStream()) hash.update(chunk as Buffer);
   if (hash.digest("hex") !== sha256)
-    throw new TrainError("bad-checkpoint", `${folder}: ${name} was changed: its hash is not the one that was written`);
+    throw new TrainError("bad-checkpoint", `${folder}: ${name} was changed: its hash differs from the recorded one`);
 }
 
 async function withTensors(path: string, use: (source: WeightSource) => Promise<void>): Promise<void> {

@@ -67,8 +67,8 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   const encoder = options.tokenizer === undefined ? bytesEncoder : await readTokenizer(options.tokenizer);
   const files = await findSources(options.data);
   if (options.field !== undefined && files.every(({ kind }) => kind !== "lines"))
-    throw new TrainError("bad-option", `field has no effect: ${options.data} holds no JSONL`, {
-      hint: "leave it out: other texts have no fields",
+    throw new TrainError("bad-option", `field has no effect: ${options.data} has no JSONL`, {
+      hint: "leave it out: only JSONL has fields",
     });
   const digests: string[] = [];
   for (const file of files) digests.push(await digestOf(file, options.signal));
@@ -173,7 +173,7 @@ async function make(
           }
           if (hash.digest("hex") !== digests[i])
             throw new TrainError("bad-data", `${file.path} changed while it was read`, {
-              hint: "start again once it stays as it is",
+              hint: "start again when the file no longer changes",
             });
         }
         await writer.finish();
@@ -300,8 +300,8 @@ async function readTokens(
   for (let done = 0; done < bytes.length;) {
     const { bytesRead } = await handle.read(bytes, done, bytes.length - done, at * width + done);
     if (bytesRead === 0)
-      throw new TrainError("bad-data", `${path} was cut short while it was in use`, {
-        hint: "delete it: it is made again from the text",
+      throw new TrainError("bad-data", `${path} was truncated while in use`, {
+        hint: "delete it: modc makes it again from the text",
       });
     done += bytesRead;
   }

@@ -6,8 +6,8 @@ import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { TrainError } from "./errors.js";
 
 const HINTS: ReadonlyMap<string, string> = new Map([
-  ["ENOSPC", "free some space, or write elsewhere with --output; what was saved before is intact"],
-  ["EDQUOT", "free some space, or write elsewhere with --output; what was saved before is intact"],
+  ["ENOSPC", "free some space, or write elsewhere with --output; earlier files are intact"],
+  ["EDQUOT", "free some space, or write elsewhere with --output; earlier files are intact"],
 ]);
 
 /** Converts errors of the file system to TrainErrors about `path`. */
@@ -17,10 +17,14 @@ export async function writing<T>(path: string, body: () => Promise<T>): Promise<
   } catch (cause) {
     const code = errnoOf(cause);
     if (code === null) throw cause;
-    throw new TrainError("cannot-write", `cannot write ${path}: ${reasonOf(code, { ENOENT: "its folder is gone" })}`, {
-      cause,
-      hint: HINTS.get(code) ?? null,
-    });
+    throw new TrainError(
+      "cannot-write",
+      `cannot write ${path}: ${reasonOf(code, { ENOENT: "its folder is missing" })}`,
+      {
+        cause,
+        hint: HINTS.get(code) ?? null,
+      },
+    );
   }
 }
 

@@ -18,17 +18,16 @@ export interface RunBegun {
 /** The warnings as sentences, in display order. */
 export function firstWarnings({ settings, manifest, machine, aside, validates }: RunBegun): readonly string[] {
   const said: string[] = [];
-  if (aside !== null) said.push(`the checkpoints after step ${manifest!.step} are set aside in ${aside}`);
+  if (aside !== null) said.push(`the checkpoints after step ${manifest!.step} were moved to ${aside}`);
   const otherwise = manifest ? machineDifference(manifest.machine, machine) : null;
-  if (otherwise !== null)
-    said.push(`${otherwise}: results may differ in their last bits from those of a run that went on as it was`);
+  if (otherwise !== null) said.push(`${otherwise}: results may differ in the last bits from an uninterrupted run`);
   const jump = manifest ? scheduleJump(manifest, settings) : null;
   if (jump !== null) said.push(jump);
   const settled = settledFrom(settings);
   if (settled > settings.steps && validates)
     said.push(
-      `live parameters have their last values at step ${settled}, and the run ends at ${settings.steps}: no ` +
-        "validation can be the best",
+      `live parameters reach their last values at step ${settled}, after the run ends at ${settings.steps}: no ` +
+        "checkpoint will be marked best",
     );
   return said;
 }
@@ -64,9 +63,9 @@ function scheduleJump(
   const why =
     before.steps === now.steps
       ? `--decay is ${now.decay}, and was ${before.decay}`
-      : `schedules are of the whole run, which has ${now.steps} steps now and had ${before.steps}`;
+      : `schedules span the whole run, which now has ${now.steps} steps instead of ${before.steps}`;
   return (
-    `${jumps.join("; ")}: ${why}; to train on with the last values, begin another run with --weights, --live and ` +
+    `${jumps.join("; ")}: ${why}; to continue with the last values, start another run with --weights, --live and ` +
     "--schedule constant"
   );
 }

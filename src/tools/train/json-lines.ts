@@ -46,12 +46,12 @@ function textOf(line: Uint8Array, place: string, field: string, first: boolean):
   } catch (cause) {
     throw new TrainError(
       "bad-data",
-      `${place}: the line is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `${place}: the line is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     );
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new TrainError("bad-data", `${place}: the line is no JSON object`);
+    throw new TrainError("bad-data", `${place}: the line is not a JSON object`);
   // an object's own field
   const found: unknown = Object.hasOwn(value, field) ? (value as Readonly<Record<string, unknown>>)[field] : undefined;
   if (typeof found === "string") return found;

@@ -55,7 +55,7 @@ async function take(path: string, entry: string): Promise<void> {
         if (await replace(join(lock, other), join(lock, entry))) return;
       }
     }
-    throw taken(path, "", "where none does");
+    throw taken(path, "", "if none does");
   } finally {
     await rm(fresh, { recursive: true, force: true });
   }
@@ -108,14 +108,10 @@ async function expectGone(path: string, entry: string): Promise<void> {
   const state = owner === null ? "elsewhere" : stateOf(owner);
   if (state === "gone") return;
   const since = await sinceOf(join(path, NAME));
-  if (owner === null) throw taken(path, since, "where none does");
+  if (owner === null) throw taken(path, since, "if none does");
   const { pid, host } = owner;
-  if (state === "runs") throw taken(path, ` (${pid})${since}`, "where no such process runs");
-  throw taken(
-    path,
-    ` (${pid} on ${host})${since}`,
-    `look on ${host} whether it runs, which cannot be told from here; where it does not`,
-  );
+  if (state === "runs") throw taken(path, ` (${pid})${since}`, "if no such process runs");
+  throw taken(path, ` (${pid} on ${host})${since}`, `check on ${host} whether it still runs; if it does not`);
 }
 
 /** When the lock was taken (the last change of its folder); empty if it was released meanwhile. */
@@ -142,7 +138,7 @@ const taken = (path: string, who: string, when: string): TrainError =>
  */
 async function removeOlder(path: string, lock: string): Promise<void> {
   const pid = Number(await readFile(lock, "utf8").catch(() => ""));
-  if (runs(pid)) throw taken(path, ` (${pid})`, "where no such process runs");
+  if (runs(pid)) throw taken(path, ` (${pid})`, "if no such process runs");
   await attempt(new Set(["ENOENT", "EISDIR", "EPERM"]), () => unlink(lock));
 }
 

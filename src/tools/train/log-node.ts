@@ -84,8 +84,8 @@ function parseEntry(text: string, path: string, line: number): LogEntry {
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
   }
-  throw new TrainError("bad-log", `${path}:${line}: the line is no entry of a log`, {
-    hint: "move the file away: the run begins another",
+  throw new TrainError("bad-log", `${path}:${line}: the line is not an entry of a log`, {
+    hint: "move the file away: the run starts another",
   });
 }
 

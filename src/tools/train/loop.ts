@@ -97,7 +97,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
           .whyNotFinite(done, micro, settings)
           .catch(
             (fault: unknown) =>
-              `what went wrong first cannot be told: ${fault instanceof Error ? fault.message : String(fault)}`,
+              `the first error cannot be found: ${fault instanceof Error ? fault.message : String(fault)}`,
           );
         throw diverged(`step ${done}: ${wrong}: ${why}`, last);
       }
@@ -124,7 +124,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       if (!stopped() && (validated?.best || done % checkpoints.every === 0 || done === steps)) {
         const change = await options.changed();
         if (change !== null && change !== warned)
-          yield { kind: "warning", step: done, message: `${change}; the run goes on with the text as it was` };
+          yield { kind: "warning", step: done, message: `${change}; the run continues with the earlier text` };
         warned = change;
         const loss = validated && skips(validated) ? validated.loss : null;
         yield await save(loss, validated?.best ?? false);

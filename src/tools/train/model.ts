@@ -99,7 +99,7 @@ function textInputs(model: Model): TextInputs {
   const names = model.inputs.map((i) => i.name).join(", ") || "nothing";
   throw new TrainError(
     "bad-option",
-    `the objective of ${model.name} takes ${names}: a text fills one input of tokens and one called targets`,
+    `the objective of ${model.name} takes ${names}: training needs one input for tokens and an input called targets`,
     {
       hint: "objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
     },
@@ -126,12 +126,10 @@ export function checkAgainst(settings: TrainSettings, { bound, live, learned, ru
     if (!found)
       return fail(
         `${run.name} has no live parameter ${name}`,
-        live.length > 0
-          ? `it has ${live.map((l) => l.name).join(", ")}`
-          : "declare it so: live capacity: ratio = 12.5%",
+        live.length > 0 ? `it has ${live.map((l) => l.name).join(", ")}` : "declare it: live capacity: ratio = 12.5%",
       );
     const wrong = found.kind === "ratio" ? points.find(({ value }) => value < 0 || value > 1) : undefined;
     if (wrong)
-      fail(`${name} is ${wrong.value} at step ${wrong.step}: a ratio lies between 0 and 1`, percentHint(wrong.value));
+      fail(`${name} is ${wrong.value} at step ${wrong.step}: a ratio is between 0 and 1`, percentHint(wrong.value));
   }
 }

@@ -72,7 +72,8 @@ export async function openTrainer(options: OpenTrainerOptions, settings: TrainSe
     onProgress({ kind: "compile" });
     const programs = compiled(options, settings, device, tunings);
     signal?.throwIfAborted();
-    if (programs.idle.length > 0) onNote(`the loss depends on none of ${listed(programs.idle)}: they stay as they are`);
+    if (programs.idle.length > 0)
+      onNote(`the loss does not depend on ${listed(programs.idle)}: these weights will not change`);
     if (programs.recomputed.length > 0) onNote(`${listed(programs.recomputed)} computed again for the backward pass`);
     if (settings.precision !== "f32") onNote(storedNote(programs, settings.precision));
     const trainer = await createTrainer({
@@ -130,7 +131,7 @@ function compiled(
   if (programs.trained.length === 0)
     throw new TrainError(
       "bad-option",
-      `no weight learns: the loss depends on none${settings.only === "" ? "" : ` of ${settings.only}`}`,
+      `no weight can be trained: the loss depends on none${settings.only === "" ? "" : ` of ${settings.only}`}`,
     );
   return programs;
 }
@@ -170,7 +171,7 @@ function tuningsOf(
 /** The resumed run's tunings, if they fit the device; null, with a note, if they do not. */
 function keptTunings(text: string, device: Device, onNote: (text: string) => void): Tunings | null {
   const fault = (why: string): null => {
-    onNote(`the tunings that the run kept are not used: ${why}`);
+    onNote(`the tunings stored in the run are not used: ${why}`);
     return null;
   };
   try {

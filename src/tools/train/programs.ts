@@ -205,9 +205,13 @@ function frozenWeights(
   if ((precision?.weights ?? "f32") === "f32") return new Set();
   const frozen = weights.filter((w) => w.kind === "weight" && w.dtype === "f32" && trained?.(w) === false);
   if (frozen.length === 0)
-    throw new TrainError("bad-option", `precision is ${precision!.weights}, and all weights learn, which are f32`, {
-      hint: "--only says which learn: the others may be stored otherwise",
-    });
+    throw new TrainError(
+      "bad-option",
+      `precision is ${precision!.weights}, but all weights are trained, and trained weights are f32`,
+      {
+        hint: "choose the weights to train with --only; the others may have another type",
+      },
+    );
   return new Set(frozen.map((w) => w.path));
 }
 

@@ -20,8 +20,8 @@ export function chosenLayers(objective: Graph, choice: RecomputeChoice): Readonl
     throw new TrainError("bad-option", `no layer is called ${missed}`, {
       hint:
         layers.length === 0
-          ? "the model has none: all and none are the choices"
-          : `the layers are ${listed(layers)}; all and none are choices too`,
+          ? "give all or none: the model has no layers to choose"
+          : `choose all, none, or layers: ${listed(layers)}`,
     });
   return new Set(layers.filter((layer) => patterns.some((p) => p.test(layer))));
 }
@@ -46,10 +46,10 @@ export function layersWithin(
   if (least > budget)
     throw new TrainError(
       "bad-option",
-      `training takes ${formatBytes(least)} even where every layer is computed again, ${formatBytes(budget)} are ` +
-        "allowed",
+      `training needs ${formatBytes(least)} even if every layer is recomputed, more than the ` +
+        `${formatBytes(budget)} allowed`,
       {
-        hint: "give smaller batches (--batch, and --accumulate for as many sequences a step) or a shorter --length",
+        hint: "give a smaller --batch (and a larger --accumulate for as many sequences) or a shorter --length",
       },
     );
   let [low, high] = [0, layers.length]; // too few, enough

@@ -80,7 +80,7 @@ async function readBefore(run: RunFolder, path: string): Promise<Before> {
 
 const nothingIn = (output: string): TrainError =>
   new TrainError("bad-checkpoint", `${output} has no checkpoint to resume from`, {
-    hint: "leave --resume out to begin",
+    hint: "leave out --resume to start a run",
   });
 
 /** A complete checkpoint newer than `last` counts: the run was killed just after writing it. */
@@ -107,12 +107,12 @@ async function withOlder(
   for (const older of others.toReversed()) {
     if (!(await isWhole(run.checkpoint(older)))) continue;
     return new TrainError(fault.code, fault.message, {
-      hint: `the checkpoint of step ${older} is whole: --resume ${older} goes on from it`,
+      hint: `continue from an intact checkpoint: --resume ${older}`,
       cause: fault,
     });
   }
   return new TrainError(fault.code, fault.message, {
-    hint: fault.hint ?? "no other checkpoint of the run is whole and of this model",
+    hint: fault.hint ?? "start the run again: it has no other intact checkpoint of this model",
     cause: fault,
   });
 }

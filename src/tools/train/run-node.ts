@@ -56,8 +56,8 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
       ? null
       : await resumeFrom(run, options.resume === "last" ? null : options.resume, model, same);
   if (!found && (await run.steps()).length > 0)
-    throw new TrainError("bad-option", `${options.output} holds a run already`, {
-      hint: "--resume goes on with it; else give another folder",
+    throw new TrainError("bad-option", `${options.output} already contains a run`, {
+      hint: "continue it with --resume, or give another folder",
     });
   const settings = found
     ? resumedSettings(found.checkpoint.manifest.settings, options.settings)
@@ -66,7 +66,7 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
   if (found && found.checkpoint.manifest.step > settings.steps)
     throw new TrainError(
       "bad-option",
-      `the checkpoint has done ${found.checkpoint.manifest.step} steps, the run is to have ${settings.steps}`,
+      `the run is already at step ${found.checkpoint.manifest.step}, beyond --steps ${settings.steps}`,
     );
   await removeUnfinished(run.cache);
   const corpus = await openCorpus({
@@ -78,9 +78,9 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
   try {
     expectFits(corpus, options);
     if (found && corpus.digest !== found.checkpoint.manifest.data.digest)
-      throw new TrainError("bad-data", `${options.data} is not the text that the run was begun with`, {
+      throw new TrainError("bad-data", `${options.data} is not the text of the run`, {
         hint:
-          "leave --data, --tokenizer and --field out to take the run's own, or begin another run from the " +
+          "leave out --data, --tokenizer and --field to use the run's own, or start another run from the " +
           "checkpoint's weights: --weights",
       });
     const parts = split(corpus.tokens, settings.context, settings.validation);
@@ -120,11 +120,11 @@ const runOrigin = ({ data, tokenizer, field, model }: RunOptions): RunOrigin => 
 });
 
 function expectSameModel(model: RunModel, { manifest, sources }: Before, path: string): void {
-  const hint = "leave the model and --set out to take the run's own, or begin another run from its weights: --weights";
+  const hint = "leave out the model and --set to use the run's own, or start another run from its weights: --weights";
   const fail = (what: string): never => {
     throw new TrainError("bad-checkpoint", `the model is not the one of ${path}: ${what}`, { hint });
   };
-  if (manifest.model !== model.name) fail(`it is ${model.name}, that one ${manifest.model}`);
+  if (manifest.model !== model.name) fail(`it is ${model.name}, the run trains ${manifest.model}`);
   for (const [name, value] of Object.entries(model.parameters)) {
     const before = manifest.parameters[name];
     if (before !== value) fail(before === undefined ? `${name} is new` : `${name} is ${value}, it was ${before}`);
@@ -132,7 +132,7 @@ function expectSameModel(model: RunModel, { manifest, sources }: Before, path: s
   for (const [i, source] of model.sources.entries())
     if (sources[i]?.text !== source.text) fail(`${source.path} has changed`);
   if (sources.length !== model.sources.length)
-    fail(`it has ${model.sources.length} source files, that one ${sources.length}`);
+    fail(`it has ${model.sources.length} source files, the run's model ${sources.length}`);
 }
 
 /** Checks that a text's tokens are within the model's vocabulary. */
@@ -143,9 +143,9 @@ export function expectFits(
   if (model.vocabulary === null || corpus.largestToken < model.vocabulary) return;
   throw new TrainError(
     "bad-data",
-    `${data} has the token ${corpus.largestToken}, the model knows those below ${model.vocabulary}`,
+    `${data} has the token ${corpus.largestToken}, but the model has ${model.vocabulary} tokens`,
     {
-      hint: "give the tokenizer of the model, or set the model's vocabulary",
+      hint: "give the model's tokenizer, or set the model's vocabulary",
     },
   );
 }

@@ -49,10 +49,10 @@ function checkLearningRate({ kind, peak, minimum, warmup, steps, decay }: Learni
     throw new TrainError("bad-option", message, { hint });
   };
   if (!LEARNING_RATES.includes(kind))
-    fail(`${JSON.stringify(kind)} is no schedule of the learning rate`, `there are ${LEARNING_RATES.join(", ")}`);
+    fail(`${JSON.stringify(kind)} is not a schedule of the learning rate`, `choose ${LEARNING_RATES.join(", ")}`);
   if (!(peak > 0 && Number.isFinite(peak))) fail(`the learning rate is ${peak}: it must be above 0`);
   if (!(minimum >= 0 && minimum <= peak))
-    fail(`the least learning rate is ${minimum}: it must lie between 0 and the greatest, ${peak}`);
+    fail(`the least learning rate is ${minimum}: it must be between 0 and the peak, ${peak}`);
   if (!(Number.isSafeInteger(steps) && steps >= 1)) fail(`${steps} steps cannot be trained: at least 1`);
   if (!(Number.isSafeInteger(warmup) && warmup >= 0 && warmup <= steps))
     fail(`the warm-up takes ${warmup} steps: it must be from 0 to all of the ${steps}`);
@@ -74,7 +74,7 @@ export function piecewiseLinear(points: readonly Point[]): Schedule {
   if (points.length === 0) throw new TrainError("bad-option", "a schedule needs at least one point");
   for (const [i, { step, value }] of points.entries()) {
     if (!(Number.isSafeInteger(step) && step >= 0))
-      throw new TrainError("bad-option", `a point of a schedule stands at step ${step}: steps count from 0`);
+      throw new TrainError("bad-option", `a point of a schedule is at step ${step}: steps count from 0`);
     if (!Number.isFinite(Math.fround(value))) throw new TrainError("bad-option", `a schedule has the value ${value}`);
     if (i > 0 && step <= points[i - 1]!.step)
       throw new TrainError(
@@ -100,7 +100,7 @@ export function parsePoints(text: string, steps: number): readonly Point[] {
     const match = /^\s*([^@\s]+)\s*@\s*(\d+|\d+(?:\.\d+)?%)\s*$/.exec(part);
     const value = match ? parseRatio(match[1]!) : null;
     if (!match || value === null)
-      throw new TrainError("bad-option", `${JSON.stringify(part.trim())} is no value at a step`, {
+      throw new TrainError("bad-option", `${JSON.stringify(part.trim())} is not a value at a step`, {
         hint: "write 100%@0,12.5%@2000, or shares of the run: 12.5%@50%",
       });
     const at = match[2]!;

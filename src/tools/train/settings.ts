@@ -25,7 +25,7 @@ export function expectEffects(given: Partial<TrainSettings>, settings: TrainSett
   for (const [name, { needs }] of TRAIN_OPTIONS) {
     if (needs === null || !Object.hasOwn(given, name) || needs.values.includes(settings[needs.option])) continue;
     throw new TrainError("bad-option", `${name} has no effect: ${needs.option} is ${settings[needs.option]}`, {
-      hint: `it is for ${needs.option} ${needs.values.join(", ")}: leave it out, or choose that`,
+      hint: `leave it out, or choose --${needs.option} ${needs.values.join(", ")}`,
     });
   }
 }
@@ -86,7 +86,7 @@ function liveLines(text: string): readonly (readonly [string, string])[] {
     .filter((line) => line.trim() !== "")
     .map((line) => {
       const at = line.indexOf("=");
-      if (at <= 0) throw new TrainError("bad-option", `${JSON.stringify(line)} gives no live parameter a value`);
+      if (at <= 0) throw new TrainError("bad-option", `${JSON.stringify(line)} sets no live parameter`);
       return [line.slice(0, at).trim(), line.slice(at + 1).trim()] as const;
     });
 }
@@ -99,7 +99,7 @@ export function resumedSettings(kept: Settings, given: Partial<TrainSettings>): 
   const all: Record<string, unknown> = {};
   for (const [name, option] of TRAIN_OPTIONS) {
     all[name] = kept[name] ?? option.absent;
-    if (!option.has(all[name])) throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
+    if (!option.has(all[name])) throw new TrainError("bad-checkpoint", `the checkpoint does not record ${name}`);
   }
   const before = all as unknown as TrainSettings; // each value was just checked against its option
   const changed = TRAIN_OPTIONS.filter(
@@ -121,16 +121,12 @@ function contradiction(
     none(before[name]) ? `without ${flagOf(name)}` : `with ${written(name, before[name])}`,
   );
   const verb = changed.length === 1 ? "contradicts" : "contradict";
-  return new TrainError(
-    "bad-option",
-    `${words.join(" and ")} ${verb} the run, which was begun ${begun.join(" and ")}`,
-    {
-      hint:
-        `leave ${changed.map(flagOf).join(" and ")} out to go on as it was, or begin another run from the ` +
-        "checkpoint's weights: --weights; " +
-        `only ${TRAIN_OPTIONS.flatMap(([name, o]) => (o.resumable ? [flagOf(name)] : [])).join(", ")} may change`,
-    },
-  );
+  return new TrainError("bad-option", `${words.join(" and ")} ${verb} the run, which started ${begun.join(" and ")}`, {
+    hint:
+      `leave out ${changed.map(flagOf).join(" and ")} to continue the run, or start another run from the ` +
+      "checkpoint's weights: --weights; " +
+      `only ${TRAIN_OPTIONS.flatMap(([name, o]) => (o.resumable ? [flagOf(name)] : [])).join(", ")} may change`,
+  });
 }
 
 type Value = TrainSettings[SettingName];

@@ -64,7 +64,7 @@ function remedy({ only, lr }: SkippingSettings): string {
   const faster = lr < FAST ? " --lr 1e-2" : "";
   if (alone) return `train longer${faster === "" ? "" : `, or at a higher learning rate:${faster}`}`;
   const how = faster === "" ? "alone" : "alone at a higher learning rate";
-  return `train longer, or them ${how}: --only router,guess${faster}`;
+  return `train longer, or train them ${how}: --only router,guess${faster}`;
 }
 
 /** The warning as a sentence; null if there are no such routes. */
@@ -79,6 +79,8 @@ export function unskippingText(found: readonly Unskipping[], settings: SkippingS
     return `${kept}${first ? "" : ","} where top-k keeps ${percent(topK)}`;
   });
   const more = found.length > each.length ? `; and so do ${found.length - each.length} more` : "";
-  const what = found.every(({ causal }) => causal > 0.995) ? "keep every token" : "keep most of what they should skip";
+  const what = found.every(({ causal }) => causal > 0.995)
+    ? "keep every token"
+    : "keep most tokens that they should skip";
   return `predictors still ${what}: ${each.join("; ")}${more}; ${remedy(settings)}`;
 }

@@ -47,7 +47,7 @@ export async function findSources(data: string, from = process.cwd()): Promise<r
   if (files.length === 0)
     throw new TrainError(
       "bad-data",
-      `${data} holds no text: no ${[...TEXT, ...LINES].join(", ")} file with anything in it`,
+      `${data} holds no text: no ${[...TEXT, ...LINES].join(", ")} file that is not empty`,
     );
   return files;
 }
@@ -68,7 +68,7 @@ function placeOf(data: string, from: string): string {
     hint:
       onHub === undefined
         ? null
-        : `a dataset of Hugging Face is downloaded first: hf download ${data} --repo-type dataset --local-dir ${onHub}`,
+        : `download a Hugging Face dataset first: hf download ${data} --repo-type dataset --local-dir ${onHub}`,
   });
   if (!match || data.split("/").includes("..")) throw none;
   const [name, rest] = [data.slice(0, data.length - (match[2] ?? "").length), (match[2] ?? "").slice(1)];
@@ -79,7 +79,7 @@ function placeOf(data: string, from: string): string {
       const place = places.find((p) => existsSync(p));
       if (place !== undefined) return place;
       throw new TrainError("bad-data", `the package ${name} has no ${rest === "" ? "folder `data`" : rest}`, {
-        hint: rest === "" ? `name a file or a folder of it: ${name}/…` : null,
+        hint: rest === "" ? `give a file or folder inside it: ${name}/…` : null,
       });
     }
     if (dirname(folder) === folder) throw none;
@@ -167,7 +167,7 @@ export async function changeOf(files: readonly SourceFile[]): Promise<string | n
 function unreadable(path: string, cause: unknown): Error {
   const code = errnoOf(cause);
   if (code === null) return cause as Error; // unchanged
-  return new TrainError("bad-data", `cannot read ${path}: ${reasonOf(code, { ENOENT: "the file is gone" })}`, {
+  return new TrainError("bad-data", `cannot read ${path}: ${reasonOf(code, { ENOENT: "the file is missing" })}`, {
     cause,
   });
 }

@@ -60,10 +60,10 @@ async function openedBy(
   if (save === "trained") expectBase(weights, settings);
   if (weights === null)
     throw new TrainError("bad-option", "initMissing has no effect: no weights are given", {
-      hint: "all start from the seed: leave it out, or give --weights",
+      hint: "leave it out, or give --weights: without weights all start from the seed",
     });
   if (weights.origin !== "tensors")
-    throw new TrainError("bad-option", "initMissing needs a file of weights: what others lack is not known before", {
+    throw new TrainError("bad-option", "initMissing needs a file of weights", {
       hint: "download the weights first",
     });
   if (!initMissing) await fitting(run, weights);
@@ -87,25 +87,37 @@ async function openedBy(
 function expectFrozen(weights: ModelWeights | null, { precision = "f32", only = "" }: Partial<TrainSettings>): void {
   if (precision === "f32") return;
   if (only === "")
-    throw new TrainError("bad-option", `precision is ${precision}, and all weights learn: those that learn are f32`, {
-      hint: "--only says which learn; the others may be stored otherwise. modc quantize stores what was trained",
-    });
+    throw new TrainError(
+      "bad-option",
+      `precision is ${precision}, but all weights are trained, and trained weights are f32`,
+      {
+        hint: "choose the weights to train with --only, or convert trained weights with modc quantize",
+      },
+    );
   if (weights?.origin === "download")
-    throw new TrainError("bad-option", `precision is ${precision}, and there is no file of weights to read again`, {
-      hint: "several programs read what does not learn: download the weights first",
+    throw new TrainError("bad-option", `precision is ${precision}, which needs weights in a file`, {
+      hint: "download the weights first: several programs read the untrained weights",
     });
 }
 
 /** Throws TrainError where checkpoints of trained weights would have no base, or leave nothing out. */
 function expectBase(weights: ModelWeights | null, { only = "" }: Partial<TrainSettings>): void {
   if (only === "")
-    throw new TrainError("bad-option", "save is trained, and all weights are: checkpoints would leave nothing out", {
-      hint: "--only says which weights learn",
-    });
+    throw new TrainError(
+      "bad-option",
+      "save is trained, but all weights are trained: checkpoints would leave nothing out",
+      {
+        hint: "choose the weights to train with --only",
+      },
+    );
   if (!weights || weights.place === null || weights.origin !== "tensors" || /^file:/i.test(weights.place))
-    throw new TrainError("bad-option", "save is trained, and there is no file of weights that checkpoints lie over", {
-      hint: "give --weights, a file or folder; modc init writes those of a seed",
-    });
+    throw new TrainError(
+      "bad-option",
+      "save is trained, but there is no file of base weights for the checkpoints to complete",
+      {
+        hint: "give --weights, a file or folder; modc init writes starting weights",
+      },
+    );
 }
 
 /** Whether checkpoints must hold a weight themselves: it is trained, or a state, which every step changes. */
@@ -141,7 +153,7 @@ function noteOf(
   missing: PartlyMatched["missing"],
   { of, seed }: { readonly of: number; readonly seed: number },
 ): string {
-  if (missing.size === 0) return `${name} has every weight: none starts anew`;
+  if (missing.size === 0) return `${name} has every weight: none is initialised`;
   const paths = [...missing.keys()].map(({ path }) => path);
   return `${missing.size} of ${of} weights are not in ${name} and start from seed ${seed}: ${listed(paths)}`;
 }
@@ -154,7 +166,7 @@ async function fitting(model: Weighted, weights: ModelWeights): Promise<WeightsI
     const { tensors } = fault instanceof WeightsError ? fault : { tensors: null };
     if (!(fault instanceof WeightsError) || tensors === null || !lacksOnly(model, tensors)) throw fault;
     throw new WeightsError(fault.message, {
-      hint: "--init-missing starts what is missing from the seed",
+      hint: "use --init-missing to initialise missing weights from the seed",
       tensors,
       cause: fault,
     });

@@ -92,7 +92,7 @@ export async function* textPieces(pieces: AsyncIterable<Uint8Array>, place: stri
     try {
       return piece === undefined ? decoder.decode() : decoder.decode(piece, { stream: true });
     } catch (cause) {
-      throw new TrainError("bad-data", `${place} is not UTF-8 text: look after byte ${bytes}`, {
+      throw new TrainError("bad-data", `${place} is not UTF-8 text after byte ${bytes}`, {
         hint: "convert it to UTF-8",
         cause,
       });

@@ -93,8 +93,8 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
  */
 export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
   if (typeof options !== "object" || options === null)
-    throw new TrainError("bad-option", "train has no options", {
-      hint: 'write train("model.mod", { data: "text.txt", output: "run" })',
+    throw new TrainError("bad-option", "train needs options", {
+      hint: 'call train("model.mod", { data: "text.txt", output: "run" })',
     });
   const strange = Object.keys(options).find((key) => !Object.hasOwn(OWN, key) && !Object.hasOwn(trainOptions, key));
   if (strange !== undefined)
@@ -105,7 +105,7 @@ export async function train(path: string | null, options: TrainOptions): Promise
     options.resume === undefined || options.resume === false ? null : options.resume === true ? "last" : options.resume;
   const kept = resume === null ? null : await before(options.output, resume === "last" ? null : resume);
   if (kept !== null && options.weights !== undefined)
-    throw new TrainError("bad-option", "a run that goes on has its own weights: `weights` contradicts `resume`");
+    throw new TrainError("bad-option", "`weights` contradicts `resume`: a resumed run has its own weights");
   if (path === null) return trained(askedFor(null, options, kept), options, resume);
   return closing(await openModel(path, options), (model) => trained(askedFor(model, options, kept), options, resume));
 }
@@ -174,12 +174,12 @@ function askedFor(opened: OpenedModel | null, options: TrainOptions, kept: Befor
     throw new TrainError("bad-option", message);
   };
   const begun = kept?.manifest.begun ?? null;
-  const data = options.data ?? begun?.data ?? fail("`data` is missing: the text to train on");
+  const data = options.data ?? begun?.data ?? fail("`data`, the text to train on, is missing");
   const tokenizer = opened?.tokenizer ?? options.tokenizer ?? begun?.tokenizer ?? null;
   const field = options.field ?? begun?.field ?? null;
   const set = Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]);
   return {
-    text: opened ?? (kept ? keptText(kept) : fail("only a run that goes on knows its model")),
+    text: opened ?? (kept ? keptText(kept) : fail("give the model: only a resumed run knows its model")),
     choice: {
       model: options.model ?? opened?.model ?? kept?.manifest.model,
       // any name is allowed
@@ -199,8 +199,8 @@ function askedFor(opened: OpenedModel | null, options: TrainOptions, kept: Befor
 export function keptText({ sources }: Before): ModelSource {
   const [own, ...imported] = sources;
   if (!own)
-    throw new TrainError("bad-checkpoint", "the checkpoint keeps no source of its model", {
-      hint: "name the model's file",
+    throw new TrainError("bad-checkpoint", "the checkpoint does not contain the source of its model", {
+      hint: "give the model's file",
     });
   const texts = new Map(imported.map(({ path, text }) => [path, text]));
   return {

@@ -317,7 +317,7 @@ class DeviceTrainer implements Trainer {
       session.dispose();
     }
     return micro.length > 1
-      ? "every value of each micro-batch was finite when the step was repeated: their gradients are too large together"
+      ? "every value of each micro-batch was finite when the step was repeated: the sum of their gradients is too large"
       : "every value was finite when the step was repeated";
   }
 

@@ -17,12 +17,12 @@ export async function* utf8Pieces(pieces: AsyncIterable<Uint8Array>, place: stri
     const bytes = before.length === 0 ? piece : Buffer.concat([before, piece]);
     const whole = bytes.length - openAtEnd(bytes);
     if (!isUtf8(bytes.subarray(0, whole)))
-      throw noText(place, kind, `byte ${at + firstInvalid(bytes)} begins no character`);
+      throw noText(place, kind, `byte ${at + firstInvalid(bytes)} does not begin a character`);
     before = bytes.slice(whole);
     at += whole;
     yield piece;
   }
-  if (before.length > 0) throw noText(place, kind, `byte ${at} begins no character`);
+  if (before.length > 0) throw noText(place, kind, `byte ${at} does not begin a character`);
 }
 
 const noText = (place: string, kind: string | null, fault: string): TrainError =>

@@ -57,7 +57,7 @@ export async function measure(
   limits: Limits,
 ): Promise<Measured> {
   const [baseline] = contenders;
-  if (!baseline) bug("nothing is to be measured");
+  if (!baseline) bug("there is nothing to measure");
   const tournament = new Tournament(device, workload);
   const start = performance.now();
   const until = start + FIRST_ROUND_SHARE * (limits.deadline - start);

@@ -17,7 +17,7 @@ export async function checkReproduction(
     return verdict.agrees ? null : verdict.faults.join("; ");
   }
   const pass = passes.find((p) => p.name === fault.name);
-  if (!pass) throw new ReproductionError(`there is no pass ${fault.name}: it was written by another version of modc`);
+  if (!pass) throw new ReproductionError(`there is no pass ${fault.name}: another version of modc wrote the file`);
   const [before, after] = [graph, pass.run(graph, null)].map((g) => evaluateGraph(g, given, weights).outputs);
   const worst = [...before!]
     .map(([name, { data }]) => [name, largestDifference(after!.get(name)!.data, data)] as const)

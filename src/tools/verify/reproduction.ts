@@ -83,11 +83,11 @@ export function parseReproduction(text: string): Reproduction {
       throw new SyntaxError(`its format is ${JSON.stringify(format)}, not ${JSON.stringify(FORMAT)}`);
     const { kind, name } = record(fault);
     if ((kind !== "pass" && kind !== "kernel") || typeof name !== "string")
-      throw new SyntaxError("its fault is neither that of a pass nor that of a kernel");
+      throw new SyntaxError("its fault is neither in a pass nor in a kernel");
     if (!Array.isArray(graph) || !graph.every((line) => typeof line === "string"))
-      throw new SyntaxError("its graph is no list of lines");
+      throw new SyntaxError("its graph is not a list of lines");
     if (lengths !== null && !(Array.isArray(lengths) && lengths.every((n) => Number.isSafeInteger(n) && n >= 0)))
-      throw new SyntaxError("its lengths are no numbers");
+      throw new SyntaxError("its lengths are not numbers");
     return {
       fault: { kind, name },
       graph: parseGraph(`${graph.join("\n")}\n`, ops),
@@ -96,7 +96,7 @@ export function parseReproduction(text: string): Reproduction {
     };
   } catch (cause) {
     throw new ReproductionError(
-      `it is no reproduction that modc can read: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `it is not a reproduction that modc can read: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     );
   }
@@ -104,7 +104,7 @@ export function parseReproduction(text: string): Reproduction {
 
 function record(value: unknown): Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new SyntaxError("it is no object where one belongs");
+    throw new SyntaxError("an object is missing");
   return value as Readonly<Record<string, unknown>>; // just checked
 }
 

@@ -168,11 +168,11 @@ function faultsAt({ row, token, found, greedy }: Added, at: number, sequence: nu
   const wanted = logProbability(row, token);
   if (!(Math.abs(found - wanted) <= STEP_TOLERANCE))
     return [
-      `token ${at} of sequence ${sequence} has the log-probability ${found.toPrecision(6)}, in the whole sequence ` +
+      `token ${at} of sequence ${sequence} has the log-probability ${found.toPrecision(6)}, but the whole sequence ` +
         wanted.toPrecision(6),
     ];
   return greedy && Math.max(...row) - row[token]! > STEP_TOLERANCE
-    ? [`token ${at} of sequence ${sequence} is ${token}, which is not the likeliest`]
+    ? [`token ${at} of sequence ${sequence} is ${token}, which is not the most likely`]
     : [];
 }
 

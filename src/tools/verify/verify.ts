@@ -85,7 +85,7 @@ async function verifyPasses(
       check: "passes",
       rule,
       state: "holds",
-      text: `${passes.length} passes keep what the graph evaluates to: largest difference ${share(difference)}`,
+      text: `${passes.length} passes preserve the graph's results: largest difference ${share(difference)}`,
       fault: null,
     });
     return optimized;
@@ -149,7 +149,7 @@ async function verifyDevice(
   const ties =
     verdict.ties === 0
       ? ""
-      : `; ${verdict.ties} near-tie${verdict.ties === 1 ? "" : "s"} chosen otherwise and followed`;
+      : `; ${verdict.ties} near-tie${verdict.ties === 1 ? "" : "s"} decided differently and followed`;
   tell({
     check: "program",
     rule,
@@ -164,11 +164,10 @@ async function verifyDevice(
 
 /** The reason why later tokens may change earlier ones in a model without the causal rule. */
 function whyAhead(graph: Graph, rules: readonly RuleGraph[]): string {
-  if (!rules.some(({ rule }) => rule === "causal"))
-    return "the model reads whole sequences in a way that has no causal rule";
+  if (!rules.some(({ rule }) => rule === "causal")) return "the model reads whole sequences, without a causal rule";
   return nodesOf(graph).some((node) => isOp(node, "top") || isOp(node, "top_rows"))
-    ? "a choice by top sees the whole sequence, which is why generation has the causal rule"
-    : "it reads whole sequences, where generation has the causal rule";
+    ? "a choice by top sees the whole sequence; generation uses the causal rule"
+    : "it reads whole sequences; generation uses the causal rule";
 }
 
 async function verifyLaws(
@@ -178,20 +177,20 @@ async function verifyLaws(
   tell: Tell,
   watch: VerifyReporter,
 ): Promise<void> {
-  watch.onProgress("changing what comes later");
+  watch.onProgress("changing later tokens");
   const loaded = await loadGraph(machine, graph, weights);
   try {
     const { cases, failing, difference } = await checkCausality(loaded, inputs(1, false), inputs(2, false));
     const list = cases.join(", ");
     if (cases.length === 0)
-      tell({ check: "causality", rule, state: "skipped", text: "one token has no later one", fault: null });
+      tell({ check: "causality", rule, state: "skipped", text: "there are no later tokens", fault: null });
     else if (failing.length === 0)
       tell({
         check: "causality",
         rule,
         state: "holds",
         text:
-          `what comes later changes nothing before, for prefixes of ${list} tokens: ` +
+          `later tokens do not change earlier results, for prefixes of ${list} tokens: ` +
           (difference === 0 ? "the same bits" : `largest difference ${share(difference)}`),
         fault: null,
       });
@@ -201,7 +200,7 @@ async function verifyLaws(
         rule,
         state: "told",
         text:
-          `what comes later changes what is before, for ${failing.length} of ${cases.length} prefixes ` +
+          `later tokens change earlier results, for ${failing.length} of ${cases.length} prefixes ` +
           `(${failing.join(", ")}): ${whyAhead(graph, rules)}`,
         fault: null,
       });
@@ -211,8 +210,7 @@ async function verifyLaws(
         rule,
         state: "fails",
         text:
-          `what comes later changes what is before, for prefixes of ${failing.join(", ")} tokens by ` +
-          share(difference),
+          `later tokens change earlier results, for prefixes of ${failing.join(", ")} tokens by ` + share(difference),
         fault: null,
       });
     watch.onProgress("sequences one by one");
@@ -224,7 +222,7 @@ async function verifyLaws(
         state: "holds",
         text:
           `${rows.cases.length === 1 ? "1 sequence has" : `${rows.cases.length} sequences of unequal lengths have`} ` +
-          `the results that each has alone: ` +
+          `the same results as alone: ` +
           (rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`),
         fault: null,
       });
@@ -234,7 +232,7 @@ async function verifyLaws(
         rule,
         state: "fails",
         text:
-          `sequences ${rows.failing.join(", ")} have other results among others than alone, by ` +
+          `sequences ${rows.failing.join(", ")} have different results in a batch and alone, by ` +
           share(rows.difference),
         fault: null,
       });
@@ -247,7 +245,7 @@ async function verifyLaws(
 export const share = (difference: number): string => `${difference.toExponential(1)} of the largest magnitude`;
 
 const passText = ({ pass, difference, node }: PassFault): string =>
-  `the pass ${pass} changes what the graph evaluates to, by ${share(difference)}, first at ${node.op}`;
+  `the pass ${pass} changes the graph's results, by ${share(difference)}, first at ${node.op}`;
 
 function kernelFinding(
   check: "operators" | "program",
@@ -262,7 +260,7 @@ function kernelFinding(
     check,
     rule,
     state: "fails",
-    text: `the kernel ${kernel}${among} is the first that disagrees with the reference, at ${fault.node.op}: ${text}`,
+    text: `the kernel ${kernel}${among} is the first to disagree with the reference, at ${fault.node.op}: ${text}`,
     fault: {
       kind: "kernel",
       name: kernel,

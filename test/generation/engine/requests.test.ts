@@ -122,7 +122,7 @@ describe("a request", () => {
     expect(refused({ sampling: { presencePenalty: 3 } })).toMatch("from −2 to 2");
     expect(refused({ sampling: { temperature: -1 } })).toMatch("temperature");
     expect(refused({ live: { capacity: 0.5 } })).toMatch("no live parameter");
-    expect(refused({ ends: [-1] })).toMatch("that ends a text is none");
+    expect(refused({ ends: [-1] })).toMatch("is not a token");
     expect(refused({ some: 1 } as object)).toMatch("has no some");
     const stopped = new AbortController();
     stopped.abort(new Error("too late"));
@@ -235,7 +235,7 @@ describe("an engine", () => {
       const stream = engine.submit({ prompt: PROMPT, maxTokens: 17, signal: aborted.signal });
       const reading = answerOf(stream);
       while (engine.state.active === 0) await new Promise((resolve) => void setImmediate(resolve));
-      const none = "as many texts are under way as may be at once, and none may wait";
+      const none = "the engine is full, and requests may not wait";
       expect(() => engine.submit({ prompt: PROMPT, maxTokens: 1 })).toThrow(none);
       if (stop === "cancel") stream.cancel();
       else aborted.abort();

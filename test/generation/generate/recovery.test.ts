@@ -144,7 +144,7 @@ describe("a device that is lost", () => {
       expect.objectContaining({
         code: "device-lost",
         hint: "buy one",
-        message: "the device was destroyed, and no other can go on: there is no other",
+        message: "the device was destroyed, and no other device can continue: there is no other",
       }) as Error,
     );
     expect(gone.summary!.generatedTokens).toBe(6);
@@ -152,7 +152,7 @@ describe("a device that is lost", () => {
     await expect(all(none, PROMPTS, { maxTokens: 9 }, (n) => n === 2)).rejects.toThrow(DeviceLostError);
     const other = await open({ ahead: 1, recover: async () => ({ device: await openDevice(), generation }) }, dense);
     await expect(all(other, PROMPTS, { maxTokens: 9 }, (n) => n === 2)).rejects.toThrow(
-      /the generation to go on with is of another model/,
+      /the generation to continue with belongs to another model/,
     );
   });
 

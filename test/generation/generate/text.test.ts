@@ -178,8 +178,8 @@ describe("from JavaScript", () => {
   // as code without types may give it
   const wrong = (value: unknown): never => value as never;
   it.each<[string, string, () => AsyncIterable<{ readonly token: number }>]>([
-    ["codec", "generateText is no codec", () => generateText(generator, wrong("Call me"), ["a"])],
-    ["codec", "generateText is no codec", () => generateText(generator, wrong(undefined), ["a"])],
+    ["codec", "generateText is not a codec", () => generateText(generator, wrong("Call me"), ["a"])],
+    ["codec", "generateText is not a codec", () => generateText(generator, wrong(undefined), ["a"])],
     ["prompts", "must be a list, found a value of type number", () => generateText(generator, codec, wrong(7))],
     ["prompts", "must be a list, found null", () => generateText(generator, codec, wrong(null))],
     ["prompts", "found a value of type number", () => generateText(generator, codec, wrong([1, 2]))],

@@ -118,12 +118,12 @@ describe("a configuration that modc does not know is refused", () => {
     original_max_position_embeddings: 8192,
   };
   const cases: readonly (readonly [string, Config | string, string])[] = [
-    ["no JSON", "{", "config.json is no JSON: expected a key at character 1"],
-    ["a list", "[]", "config.json is no JSON object"],
+    ["no JSON", "{", "config.json is not JSON: expected a key at character 1"],
+    ["a list", "[]", "config.json is not a JSON object"],
     [
       "a field twice",
       '{"model_type": "llama", "model_type": "gpt2"}',
-      'config.json is no JSON: key "model_type" twice at character',
+      'config.json is not JSON: key "model_type" twice at character',
     ],
     ["no kind", {}, "config.json has no model_type"],
     [

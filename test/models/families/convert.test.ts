@@ -160,7 +160,7 @@ describe("a converted checkpoint", () => {
     mkdirSync(place("full"));
     writeFileSync(join(place("full"), "x"), "");
     await expect(convertFolder(folder, place("full"), { routing: ROUTING, seed: 0 })).rejects.toThrow(
-      /full is there already$/,
+      /full exists already$/,
     );
     await expect(
       convertFolder(folder, place("none"), { routing: { every: 4, capacity: "50%" }, seed: 0 }),

@@ -53,7 +53,7 @@ describe("a generation_config.json", () => {
   });
 
   it.each([
-    ["{", "generation_config.json is no JSON"],
+    ["{", "generation_config.json is not JSON"],
     ['{"eos_token_id": "</s>"}', 'eos_token_id is "</s>": it must be a whole number from 0 on, or a list of them'],
     ['{"do_sample": true, "top_p": 1.5}', "top_p is 1.5: it must be a share from 0 to 1"],
     ['{"do_sample": 1}', "do_sample is 1: it must be true or false"],

@@ -115,8 +115,12 @@ describe("a configuration of a mixture", () => {
     ["DeepSeek", { quantization_config: { quant_method: "fp8" } }, "quantization_config is"],
     ["LongCat", { zero_expert_type: "copy" }, 'zero_expert_type is "copy": modc knows identity'],
     ["LongCat", { router_bias: true }, "router_bias is true: this family's routers have none"],
-    ["LongCat", { mla_scale_q_lora: false }, "mla_scale_q_lora is false: this family scales these rows always"],
-    ["LongCat", { q_lora_rank: null }, "q_lora_rank is null: the queries of this family are made from a short row"],
+    ["LongCat", { mla_scale_q_lora: false }, "mla_scale_q_lora is false: this family always scales these rows"],
+    [
+      "LongCat",
+      { q_lora_rank: null },
+      "q_lora_rank is null: the queries of this family come from a low-rank projection",
+    ],
     ["Mixtral", { model_type: "gpt_oss", architectures: ["GptOssForCausalLM"] }, "its attention has a sink"],
   ];
   it.each(refused)("of %s is refused with %j", (name, more, message) => {

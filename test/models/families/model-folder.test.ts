@@ -20,7 +20,7 @@ describe("a new folder", () => {
       writeFileSync(join(folder, "a"), "1");
       writeFileSync(join(busy, "mine"), "kept");
     };
-    await expect(writeFresh(busy, fill)).rejects.toThrow(/busy cannot be replaced: something has come into it/);
+    await expect(writeFresh(busy, fill)).rejects.toThrow(/busy cannot be replaced: something was added to it/);
     expect(readFileSync(join(busy, "mine"), "utf8")).toBe("kept");
     expect(readdirSync(root).sort()).toEqual(["busy", "out"]);
   });

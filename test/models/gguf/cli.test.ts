@@ -111,7 +111,7 @@ describe.skipIf(!hasPython)(`a GGUF file on the command line${pythonNote}`, () =
     await writeGguf([{ folder: FOLDER, output: place("bare.gguf"), type: "F32" }]);
     expect(await told("generate", place("bare.gguf"), ...prompt)).toEqual([
       1,
-      "error: the model has 96 tokens and no tokenizer: only one of 256 reads bytes",
+      "error: the model has 96 tokens but no tokenizer: only models with 256 tokens read bytes",
     ]);
     expect(await told("import", place("text.txt"))).toEqual([
       1,
@@ -130,7 +130,7 @@ describe.skipIf(!hasPython)(`a GGUF file on the command line${pythonNote}`, () =
     writeFileSync(place("renamed.bin"), readFileSync(FILE));
     expect(await told("check", place("renamed.bin"))).toEqual([
       1,
-      `error: ${place("renamed.bin")} is a GGUF file, and no model's source`,
+      `error: ${place("renamed.bin")} is a GGUF file, not the source of a model`,
     ]);
   });
 });

@@ -125,7 +125,7 @@ const factors = (...values: readonly number[]): Uint8Array => new Uint8Array(Flo
 
 describe("a GGUF file that modc does not read", () => {
   it.each([
-    ["no architecture", { architecture: null }, /f\.gguf does not say what it is: it has no general\.architecture/],
+    ["no architecture", { architecture: null }, /f\.gguf has no general\.architecture/],
     [
       "another architecture",
       { architecture: textKey("general.architecture", "gemma3") },
@@ -228,7 +228,9 @@ describe("a GGUF file that modc does not read", () => {
       s: textKey("llama.rope.scaling.type", "linear"),
       f: key("llama.rope.scaling.factor", F32, f32(4)),
     };
-    expect(() => scaled([1, 1, 1, 1], linear)).toThrow("scales the rotation, and so does the key: linear, factor 4");
+    expect(() => scaled([1, 1, 1, 1], linear)).toThrow(
+      "scales the rotation, but the metadata scales it too: linear, factor 4",
+    );
     expect(() => ggufConfig(headerOf({}, [tensor("blk.0.attn_norm.weight", [32])]), () => u8())).toThrow(
       'f.gguf has no tensor "token_embd.weight"',
     );
@@ -236,7 +238,7 @@ describe("a GGUF file that modc does not read", () => {
 
   it.each([
     ["a part of a model", [number("split.count", 3)], [], /f\.gguf is one of 3 parts of a model/],
-    ["an adapter", [textKey("general.type", "adapter")], [], /is no model: general\.type is "adapter"/],
+    ["an adapter", [textKey("general.type", "adapter")], [], /is not a model: general\.type is "adapter"/],
     [
       "an older quantization",
       [number("general.quantization_version", 1)],
@@ -253,13 +255,13 @@ describe("a GGUF file that modc does not read", () => {
       "queries of no whole heads",
       [],
       [tensor("blk.0.attn_q.weight", [32, 12])],
-      /the rows of tensor "blk\.0\.attn_q\.weight", F32\[12, 32\], are no pairs of 4 heads/,
+      /the rows of tensor "blk\.0\.attn_q\.weight", F32\[12, 32\], are not pairs of 4 heads/,
     ],
     [
       "heads of unknown number",
       null,
       [tensor("blk.0.attn_k.weight", [32, 16])],
-      /are no pairs of an unknown number of heads/,
+      /are not pairs of an unknown number of heads/,
     ],
   ])("for %s says so where weights are read", (_, more, tensors, message) => {
     const keys = more === null ? [USUAL["architecture"]!] : [...Object.values(USUAL), ...more];

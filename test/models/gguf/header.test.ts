@@ -27,7 +27,7 @@ const whole = file({ keys: [architecture], tensors: [tensor("a", [4])], data: va
 
 /** What is wrong, the file, and the message. */
 const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
-  ["an empty file", u8(), /^f\.gguf is no GGUF file: it has 0 bytes, fewer than the 24/],
+  ["an empty file", u8(), /^f\.gguf is not a GGUF file: it has 0 bytes, fewer than the 24/],
   ["less than the first numbers", cut(whole, 23), /it has 23 bytes/],
   ["another magic", file({ magic: "GGML" }), /no GGUF file: it begins with "GGML"$/],
   [
@@ -68,7 +68,7 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   [
     "a key's name beyond the file",
     file({ keys: [joined(u64(60000), u8(1, 2, 3))] }),
-    /truncated: its header goes on beyond byte/,
+    /truncated: its header continues beyond byte/,
   ],
   [
     "a key's name of as many bytes as numbers go",
@@ -76,7 +76,7 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
     /would have 18446744073709551615 bytes/,
   ],
   [
-    "a key's name that is no UTF-8",
+    "a key's name that is not UTF-8",
     file({ keys: [key(u8(0xff, 0xfe), U8, u8(1))] }),
     /the name of key 0 is not UTF-8 text/,
   ],
@@ -89,7 +89,7 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
     /the key "k" would have 4294967296 bytes, it may have 16777216/,
   ],
   ["a text beyond the file", file({ keys: [key("k", STRING, text("abc", 5000))] }), /truncated/],
-  ["a text that is no UTF-8", file({ keys: [key("k", STRING, text(u8(0xc0, 0x80)))] }), /the key "k" is not UTF-8/],
+  ["a text that is not UTF-8", file({ keys: [key("k", STRING, text(u8(0xc0, 0x80)))] }), /the key "k" is not UTF-8/],
   [
     "a list of lists",
     file({ keys: [key("k", ARRAY, list(ARRAY, 1, list(U8, 1, u8(1))))] }),
@@ -184,7 +184,7 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   [
     "rows of no whole blocks",
     file({ tensors: [tensor("a", [48, 2], 8)], data: 102 }),
-    /has rows of 48 values, which are no whole blocks of 32 \(Q8_0\)/,
+    /has rows of 48 values, which are not whole blocks of 32 \(Q8_0\)/,
   ],
   [
     "a tensor beyond the file",
@@ -204,7 +204,7 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   [
     "an offset that is not aligned",
     file({ tensors: [tensor("a", [4], 0, 8)], data: 64 }),
-    /begins at byte 8 of the data, no multiple of 32/,
+    /begins at byte 8 of the data, not a multiple of 32/,
   ],
   [
     "a tensor over another",
@@ -214,7 +214,7 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   [
     "bytes between tensors",
     file({ tensors: [tensor("a", [4]), tensor("b", [4], 0, 64)], data: 80 }),
-    /tensor "b" begins behind bytes that belong to none/,
+    /tensor "b" begins after bytes that belong to no tensor/,
   ],
   ["a file cut within its data", cut(whole, whole.length - 1), /truncated/],
 ];
@@ -273,7 +273,7 @@ describe("a broken GGUF file", () => {
       /^cannot open .*none\.gguf: there is no such file$/,
     );
     await expect(openGguf(folder)).rejects.toThrow(/^cannot open .*: it is a folder$/);
-    expect(() => readSafetensors(whole)).toThrow("the weights is no safetensors file: it is a GGUF file");
+    expect(() => readSafetensors(whole)).toThrow("the weights is not a safetensors file: it is a GGUF file");
   });
 
   it("is read once for its header, small tensors and weights", async () => {

@@ -132,19 +132,23 @@ const small = (more: Readonly<Record<string, unknown>>, model = "gpt2") =>
 describe("a tokenizer of a GGUF file that modc does not read", () => {
   it.each([
     ["another kind", { model: "t5" }, /f\.gguf: tokenizer\.ggml\.model is "t5": modc reads llama and gpt2/],
-    ["a kind that is a number", { model: 3 }, /tokenizer\.ggml\.model is 3: it must be a text/],
+    ["a kind that is a number", { model: 3 }, /tokenizer\.ggml\.model is 3: it must be text/],
     ["no tokens", { tokens: null }, /there is no tokenizer\.ggml\.tokens/],
     ["an empty list", { tokens: [] }, /tokenizer\.ggml\.tokens is empty/],
     [
       "tokens that are numbers",
       { tokens: Float32Array.of(1) },
-      /tokenizer\.ggml\.tokens is a list: it must list texts/,
+      /tokenizer\.ggml\.tokens is a list: it must list strings/,
     ],
     ["a token twice", { tokens: ["a", "b", "a"] }, /tokens 0 and 2 are both "a"/],
     ["kinds of fewer tokens", { token_type: Int32Array.of(1, 1) }, /token_type has 2 values for 3 tokens/],
     ["kinds that are texts", { token_type: ["a", "b", "c"] }, /token_type is a list: it must list numbers/],
     ["no merges", { merges: null }, /there is no tokenizer\.ggml\.merges/],
-    ["a merge of one part", { merges: ["a b", "ab"] }, /merge 1 of tokenizer\.ggml\.merges, "ab", has no two parts/],
+    [
+      "a merge of one part",
+      { merges: ["a b", "ab"] },
+      /merge 1 of tokenizer\.ggml\.merges, "ab", does not have two parts/,
+    ],
     [
       "another way to cut text",
       { pre: "deepseek-v3" },
@@ -163,7 +167,7 @@ describe("a tokenizer of a GGUF file that modc does not read", () => {
       { "tokenizer.ggml.normalizer.lowercase": true },
       /tokenizer\.ggml\.normalizer\.lowercase is true: modc does not know/,
     ],
-    ["a chat template that is none", { "tokenizer.chat_template": 3 }, /tokenizer\.chat_template is no text/],
+    ["a chat template that is none", { "tokenizer.chat_template": 3 }, /tokenizer\.chat_template is not text/],
   ])("for %s says so", (_, more, message) => {
     expect(() => small(more)).toThrow(TokenizerError);
     expect(() => small(more)).toThrow(message);

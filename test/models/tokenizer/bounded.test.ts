@@ -96,11 +96,11 @@ describe("patterns", () => {
   });
 });
 
-describe("a tokenizer with a pattern that may take time without end", () => {
+describe("a tokenizer with a pattern that may never end", () => {
   it("is refused where there is no worker, by its file and its pattern", async () => {
     await expect(parseHere(ENDLESS, "x.json")).rejects.toMatchObject({
       code: "too-slow",
-      message: expect.stringContaining('x.json may take time without end: its pattern "(a+)+$"'),
+      message: expect.stringContaining('x.json may never end: its pattern "(a+)+$"'),
     });
   });
 
@@ -151,13 +151,13 @@ it("a tokenizer whose worker is refused its files says what they lack", async ()
 
 it("a decoder may repeat nothing, nor make tokens longer and longer", async () => {
   for (const [decoder, why] of [
-    [{ type: "Replace", pattern: { Regex: "(a+)+$" }, content: "" }, "a pattern of a decoder may repeat nothing"],
+    [{ type: "Replace", pattern: { Regex: "(a+)+$" }, content: "" }, "a decoder's pattern must not repeat"],
     [
       {
         type: "Sequence",
         decoders: Array.from({ length: 30 }, () => ({ type: "Replace", pattern: { String: "a" }, content: "aa" })),
       },
-      "the decoders make tokens longer and longer",
+      "the decoders lengthen tokens without limit",
     ],
   ] as const)
     await expect(parseHere(tokenizerJson({ decoder }), "x.json")).rejects.toThrow(why);

@@ -97,6 +97,6 @@ it("a template that is broken, or throws, is told with its reason", () => {
     { role: "user", content: [{ type: "text", text: "Hello" }] },
   ])
     expect(() => strict.prompt([wrong as never])).toThrow(
-      fault("message 0 of the chat needs a role and a content, both of them text"),
+      fault("message 0 of the chat needs a role and a content, both text"),
     );
 });

@@ -75,7 +75,7 @@ describe("the tokenizer of a checkpoint", () => {
     const bare = { model: { type: "BPE", vocab: { a: 0 }, merges: [] } };
     const small = await parseTokenizer(JSON.stringify(bare), "small.json");
     expect(small.encode("aa")).toEqual([0, 0]);
-    expect(() => small.encode("aéb")).toThrow('small.json has no token for "é", nor one for what is unknown');
+    expect(() => small.encode("aéb")).toThrow('small.json has no token for "é", and no token for unknown text');
     const words = (unk: object) =>
       parseTokenizer(
         JSON.stringify({
@@ -86,13 +86,13 @@ describe("the tokenizer of a checkpoint", () => {
       );
     expect((await words({ unk_token: "[UNK]" })).encode("the whale")).toEqual([0, 1]);
     await expect(words({}).then((t) => t.encode("the whale"))).rejects.toThrow(
-      'words.json has no token for "whale", nor one for what is unknown',
+      'words.json has no token for "whale", and no token for unknown text',
     );
   });
 
   it("that is broken is refused with what is wrong", async () => {
     for (const [json, message] of [
-      ["{", "broken.json is no tokenizer that modc can read: "],
+      ["{", "broken.json is not a tokenizer that modc can read: "],
       ["{}", "it has no model"],
       ['{"model": {"type": "Whatever", "vocab": {}}}', 'its model is of an unknown type, "Whatever"'],
       [
@@ -101,11 +101,11 @@ describe("the tokenizer of a checkpoint", () => {
       ],
       [
         '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "decoder": {"type": "Replace"}}',
-        "its normalizer, pre_tokenizer, post_processor or decoder lacks something",
+        "its normalizer, pre_tokenizer, post_processor or decoder is incomplete",
       ],
       [
         '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "post_processor": {"type": "TemplateProcessing"}}',
-        "its normalizer, pre_tokenizer, post_processor or decoder lacks something",
+        "its normalizer, pre_tokenizer, post_processor or decoder is incomplete",
       ],
     ] as const)
       await expect(parseTokenizer(json, "broken.json")).rejects.toThrow(
@@ -119,7 +119,7 @@ describe("the tokenizer of a checkpoint", () => {
     await expect(openTokenizer(folder)).rejects.toThrow(/tokenizer\.json is not UTF-8 text$/);
     writeFileSync(join(folder, "tokenizer.json"), SENTENCE_PIECE);
     writeFileSync(join(folder, "tokenizer_config.json"), '{"eos_token": 7}');
-    await expect(openTokenizer(folder)).rejects.toThrow("eos_token is neither a string nor an object with its content");
+    await expect(openTokenizer(folder)).rejects.toThrow("eos_token is neither a string nor an object with a content");
     writeFileSync(join(folder, "tokenizer_config.json"), '{"eos_token": {"content": "</s>", "special": true}}');
     expect(await openTokenizer(folder)).toMatchObject({ end: 2, chat: null });
   });

@@ -182,7 +182,7 @@ describe("a verdict that is kept", () => {
     const found = await prove(other, { ...env, MODC_SELF_TEST_FAULT: "sum" }, { warn });
     expect(found).toEqual({ proven: [], selfTest: null });
     expect(said).toEqual([
-      expect.stringMatching(/^the self-test of a GPU found another device: going on without what it did not prove; /),
+      expect.stringMatching(/^the self-test of a GPU found another device: modc does not use the untested features; /),
     ]);
   });
 

@@ -184,7 +184,7 @@ describe("sizes beyond any device", () => {
       expect(() => memoryOf(open, { max: { B: value as number } }), name).toThrow(
         `max: B is ${name}: it must be a whole number from 1 to 4294967295`,
       );
-    expect(() => memoryOf(open, { max: 8 as never })).toThrow("max is 8: it must be a record of extents by axis");
+    expect(() => memoryOf(open, { max: 8 as never })).toThrow("max is 8: it must be an object with sizes by axis");
   });
 
   it("every slot has a name", () => {

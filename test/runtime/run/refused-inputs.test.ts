@@ -14,17 +14,17 @@ describe("a run", () => {
   afterAll(() => session.dispose());
 
   const faults: readonly (readonly [string, unknown, object, RegExp])[] = [
-    ["null for inputs", null, {}, /^the inputs are no record of tensors by name$/],
-    ["nothing for inputs", undefined, {}, /^the inputs are no record/],
-    ["one tensor for inputs", [[1]], {}, /^the inputs are no record/],
-    ["one typed array for inputs", new Uint32Array(1), {}, /^the inputs are no record/],
+    ["null for inputs", null, {}, /^the inputs are not an object of tensors by name$/],
+    ["nothing for inputs", undefined, {}, /^the inputs are not an object/],
+    ["one tensor for inputs", [[1]], {}, /^the inputs are not an object/],
+    ["one typed array for inputs", new Uint32Array(1), {}, /^the inputs are not an object/],
     ["a missing input", {}, {}, /^input x is missing$/],
     ["an unknown input", { x: [[1]], y: [[1]] }, {}, /no input y/],
     ["a wrong rank", { x: [1, 2] }, {}, /^input x has shape \[2\], the model takes \[B, T\]$/],
     ["rows of unequal length", { x: [[1, 2], [3]] }, {}, /^x\[1\] has 1 entries, x\[0\] has 2$/],
     ["a text", { x: [["a"]] }, {}, /^x\[0\]\[0\] is "a", no number$/],
-    ["a list among numbers", { x: [[1, [2]]] }, {}, /^x\[0\]\[1\] is a list where the first entry is not$/],
-    ["a value at the limit", { x: [[1, 10]] }, {}, /^x\[0\]\[1\] is 10: it must lie from 0 to 9$/],
+    ["a list among numbers", { x: [[1, [2]]] }, {}, /^x\[0\]\[1\] is a list, but the first entry is not$/],
+    ["a value at the limit", { x: [[1, 10]] }, {}, /^x\[0\]\[1\] is 10: it must be from 0 to 9$/],
     ["a negative value", { x: [[1], [-1]] }, {}, /^x\[1\]\[0\] is -1: u32 takes whole numbers/],
     ["a fraction", { x: [[1.5]] }, {}, /^x\[0\]\[0\] is 1.5: u32 takes whole numbers/],
     ["a boolean", { x: [[true]] }, {}, /^x\[0\]\[0\] is true: u32/],
@@ -101,7 +101,7 @@ describe("a run", () => {
       { extents: { B: 1e308 } },
       /^extents: B is 1e\+308: it must be a whole number from 1 to 4294967295$/,
     ],
-    ["an unknown output", { x: [[1]] }, { outputs: ["nothing"] }, /^the model gives no "nothing"$/],
+    ["an unknown output", { x: [[1]] }, { outputs: ["nothing"] }, /^the model has no result "nothing"$/],
     [
       "a promise that there is none of",
       { x: [[1]] },
@@ -109,7 +109,7 @@ describe("a run", () => {
       /^there is no promise "greedi"$/,
     ],
     [
-      "a promise that is no list",
+      "a promise that is not a list",
       { x: [[1]] },
       { promises: "greedy" as never },
       /^promises is "greedy": it must be a list$/,

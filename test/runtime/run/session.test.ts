@@ -118,7 +118,7 @@ describe("a session", () => {
 
   it.each<readonly [string, unknown, RegExp]>([
     ["an empty object", {}, /^not a compiled program: format must be "/],
-    ["null", null, /^not a compiled program: it is null, as where a source does not compile$/],
+    ["null", null, /^not a compiled program: it is null \(did the source compile\?\)$/],
     ["its own text", "{}", /parseProgram/],
     ["a program of another version", { ...scaleProgram(), version: 0 }, /version must be \d+/],
     ["a program without steps", { ...scaleProgram(), steps: undefined }, /steps must be a list/],

@@ -139,18 +139,18 @@ describe("weights from an address", () => {
   });
 
   it.each([
-    ["/nothing", /\/nothing cannot be had: the server answered 404 Not Found/, "is the address right?"],
-    ["/secret", /the server answered 403 Forbidden/, "the server does not let it be read"],
+    ["/nothing", /\/nothing cannot be fetched: the server answered 404 Not Found/, "is the address right?"],
+    ["/secret", /the server answered 403 Forbidden/, "the server refuses access to it"],
     [
       "/page",
-      /is no safetensors file: the server sent a page \(text\/html\)/,
-      "many servers answer so where there is no such file",
+      /is not a safetensors file: the server sent a page \(text\/html\)/,
+      "many servers send a page if a file does not exist",
     ],
     ["/pointer", /looks like the pointer that Git LFS leaves/, "serve the file itself"],
     ["/short", /is truncated: it ends at byte \d+/, TRUNCATED],
     ["/short-told", /ends at byte 32 of the data, the file holds 28: it is truncated/, TRUNCATED],
-    ["/long", /bytes behind byte \d+ belong to no tensor/, null],
-    ["/broken", /broke off after \d+ bytes: /, "load it again, or fetch it to the end first and give its bytes"],
+    ["/long", /bytes after byte \d+ belong to no tensor/, null],
+    ["/broken", /broke off after \d+ bytes: /, "load it again, or fetch it completely first and pass its bytes"],
     ["/claims", /is truncated: it ends at byte 8/, TRUNCATED],
   ])("%s is told", async (path, message, hint) => {
     const { message: told, hint: mend } = await fault(`${at}${path}`);
@@ -159,7 +159,7 @@ describe("weights from an address", () => {
   });
 
   it.each([
-    ["<!doctype html><title>a page</title>", /\.safetensors is no safetensors file: it looks like a page of HTML$/],
+    ["<!doctype html><title>a page</title>", /\.safetensors is not a safetensors file: it looks like a page of HTML$/],
     ["version https://git-lfs.github.com/spec/v1\n", /file: it looks like the pointer that Git LFS leaves in place/],
     ["PK\x03\x04....data.pkl", /: it looks like a file of torch\.save$/],
     ["no weights at all", /: its header would have \d+ bytes, the format allows 100000000$/],
@@ -259,7 +259,7 @@ describe("a response", () => {
     expect(await read(response)).toEqual(WEIGHTS);
     const { message, hint } = await fault(response);
     expect(message).toMatch(/has nothing to read any more/);
-    expect(hint).toBe("a response can be read once: give its URL");
+    expect(hint).toBe("give its URL: a response can be read only once");
   });
 
   it("that failed is told of, and one that nobody may read", async () => {
@@ -277,7 +277,7 @@ describe("a response", () => {
     expect((await fault(bodiless)).message).toMatch(/the server answered 404/);
     const locked = new Response(FILE.slice());
     locked.body!.getReader();
-    expect((await fault(locked)).hint).toBe("a response can be read once: give its URL");
+    expect((await fault(locked)).hint).toBe("give its URL: a response can be read only once");
     const opaque = {
       ok: false,
       status: 0,
@@ -295,7 +295,7 @@ describe("a response", () => {
     const source = await openResponse(new Response(FILE.slice()), { keep: true });
     source.only(new Set(["w"]));
     expect([await source.read("w"), await source.read("w")]).toEqual([f32(1, 2, 3, 4, 5, 6), f32(1, 2, 3, 4, 5, 6)]);
-    await expect(source.read("b")).rejects.toThrow(/has gone by already/);
+    await expect(source.read("b")).rejects.toThrow(/was already passed in the stream/);
     await source.close();
   });
 

@@ -18,7 +18,7 @@ describe("weights that are none", () => {
     const device = await testDevice();
     await expect(load(program, device, undefined)).rejects.toMatchObject({
       name: "WeightsError",
-      message: "G has weights to be learned (1), and none are given",
+      message: "G has trained weights (1), but no weights are given",
       hint: expect.stringContaining("{ seed: 0 }"),
     });
     (await load(program, device, undefined, { seed: 0 })).dispose();
@@ -30,7 +30,7 @@ describe("weights that are none", () => {
   it.each([null, {}, 3, [], { tensors: new Map() }])("%j", async (given) => {
     await expect(load(program, await testDevice(), given as unknown as WeightsInput)).rejects.toMatchObject({
       name: "WeightsError",
-      message: expect.stringMatching(/^these are no weights: /),
+      message: expect.stringMatching(/^these are not weights: /),
     });
   });
 });

@@ -86,8 +86,8 @@ describe("a header that says of a tensor that it holds blocks", () => {
     ["a list", "[]", "no object of types"],
     ["a number", '{"w":4}', "no object of types"],
     ["an unknown type", '{"w":"Q3_X"}', "which modc does not know"],
-    ["a tensor that is not there", '{"v":"Q4_0"}', "is not there"],
-    ["the name of what every object has", '{"toString":"Q4_0"}', "is not there"],
+    ["a tensor that is not there", '{"v":"Q4_0"}', "is listed as stored in blocks, but is missing"],
+    ["the name of what every object has", '{"toString":"Q4_0"}', "is listed as stored in blocks, but is missing"],
   ])("is refused: %s", (_, quantized, message) => {
     expect(() => readSafetensors(file(quantized))).toThrow(message);
   });
@@ -97,6 +97,8 @@ describe("a header that says of a tensor that it holds blocks", () => {
     ["no dimension", [], "U8"],
     ["other elements", [4, 36], "I8"],
   ])("is refused: %s", (_, shape, dtype) => {
-    expect(() => readSafetensors(file('{"w":"Q4_0"}', shape, dtype))).toThrow("holds no whole blocks of Q4_0");
+    expect(() => readSafetensors(file('{"w":"Q4_0"}', shape, dtype))).toThrow(
+      "does not consist of whole blocks of Q4_0",
+    );
   });
 });

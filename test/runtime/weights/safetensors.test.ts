@@ -44,10 +44,10 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
     new Uint8Array([255, 255, 255, 255, 255, 255, 255, 255, 123, 125]),
     /18446744073709551615 bytes/,
   ],
-  ["a header that is no JSON", file("{oops}"), /broken header: expected a key at character 1/],
+  ["a header that is not JSON", file("{oops}"), /broken header: expected a key at character 1/],
   ["a header that ends early", file('{"a":'), /broken header: expected a value/],
   ["a header with more behind it", file("{} {}"), /broken header: unexpected text/],
-  ["a header that is no UTF-8", file("", new Uint8Array([0x7b, 0xff, 0x7d]), 3), /broken header: it is not UTF-8/],
+  ["a header that is not UTF-8", file("", new Uint8Array([0x7b, 0xff, 0x7d]), 3), /broken header: it is not UTF-8/],
   ["a header that is a list", file("[]"), /it is not an object/],
   ["a header nested without end", file("[".repeat(100_000)), /nested too deeply/],
   [
@@ -68,7 +68,7 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   ],
   ["no dtype", file(`{"a":{"shape":[1],"data_offsets":[0,4]}}`, 4), /unknown dtype null/],
   ["an unknown field", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}`, 4), /unknown field "x"/],
-  ["a tensor that is no object", file(`{"a":[1]}`), /"a" is not described by an object/],
+  ["a tensor that is not an object", file(`{"a":[1]}`), /"a" is not described by an object/],
   ["a negative extent", file(`{"a":${tensor("F32", [-1], 0, 4)}}`, 4), /no shape of whole numbers/],
   ["a fraction as extent", file(`{"a":${tensor("F32", [1.5], 0, 4)}}`, 4), /no shape of whole numbers/],
   [
@@ -100,8 +100,8 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
     /4 bytes before tensor "b" belong to none/,
   ],
   ["bytes behind the last", file(`{"a":${tensor("F32", [1], 0, 4)}}`, 7), /3 bytes at the end belong to no tensor/],
-  ["metadata that is no object", file(`{"__metadata__":1}`), /__metadata__ is not an object/],
-  ["metadata that is no text", file(`{"__metadata__":{"a":1}}`), /__metadata__ "a" is not a string/],
+  ["metadata that is not an object", file(`{"__metadata__":1}`), /__metadata__ is not an object/],
+  ["metadata that is not text", file(`{"__metadata__":{"a":1}}`), /__metadata__ "a" is not a string/],
 ];
 
 let folder: string;

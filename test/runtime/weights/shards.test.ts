@@ -48,7 +48,7 @@ describe("shards", () => {
     [
       "that lack their tensor",
       { weight_map: { a: "1.safetensors", z: "1.safetensors" } },
-      /"z" is in 1\.safetensors, but it is not/,
+      /"z" is in 1\.safetensors, which does not have it/,
     ],
     ["without a map", { a: 1 }, /it has no weight_map/],
     ["with a number as file", { weight_map: { a: 1 } }, /no file name/],
@@ -77,7 +77,7 @@ describe("shards", () => {
       },
     );
     await expect(openWeights(place)).rejects.toThrow(
-      '1.safetensors holds "b", which model.safetensors.index.json does not place there',
+      '1.safetensors holds "b", which model.safetensors.index.json does not list there',
     );
   });
 

@@ -60,7 +60,7 @@ describe("a plan", () => {
     expect(small({ budget: { tokens: 64e6 } }).loss).toBeNull();
     expect(() => curveOf(new Map([["E", "1"]]))).toThrow("the curve lacks A");
     expect(() => curveOf(new Map([["F", "1"]]))).toThrow("a curve has no F");
-    expect(() => curveOf(new Map(Object.entries({ ...given, B: "-1" })))).toThrow("the curve's B is no number");
+    expect(() => curveOf(new Map(Object.entries({ ...given, B: "-1" })))).toThrow("the curve's B is not a number");
   });
 
   it("finds the largest model within the operations, whether they grow in a straight line or not", () => {
@@ -100,7 +100,7 @@ describe("a plan", () => {
     [{ memory: 2 ** 10 }, "no variant can be trained in 1 KiB on one device"],
     [{ length: 65 }, "--length 65: Moby allows 64"],
     [{ growth: new Map([["width", 1]]) }, "the model has no parameter width to grow"],
-    [{ growth: new Map([["capacity", 1]]) }, "capacity is 12.5%: only a whole number can grow"],
+    [{ growth: new Map([["capacity", 1]]) }, "capacity is 12.5%: only whole numbers can grow"],
     [{ varied: new Map([["widht", ["1"]]]) }, "`Moby` has no parameter `widht`"],
   ])("refuses %j", (options, message) => {
     expect(() => ("memory" in options ? small : forwardOnly)(options)).toThrow(message);
@@ -132,15 +132,15 @@ describe("modc budget", () => {
   });
 
   it.each([
-    [["--flops", "1e9", "--tokens", "1e9"], 2, "--flops and --tokens are two budgets"],
+    [["--flops", "1e9", "--tokens", "1e9"], 2, "--flops and --tokens exclude each other"],
     [["--curve", "E=1"], 2, "--curve tells the loss after so many tokens"],
     [["--vary", "depth=2,2"], 2, "2 stands there twice"],
-    [["--vary", "depth=1", "--vary", "depth=2"], 2, "--vary gives depth twice"],
-    [["--vary", "depth=1,2"], 2, "--set and --vary both say what depth is"],
+    [["--vary", "depth=1", "--vary", "depth=2"], 2, "--vary sets depth twice"],
+    [["--vary", "depth=1,2"], 2, "--set and --vary both give depth"],
     [["--vary", "capacity=50%,most"], 1, "--vary capacity:1:10: error[unknown-name]"],
-    [["--curve", "E=1,A=1,alpha=x,B=1,beta=1", "--tokens", "1e9"], 2, "--curve: the curve's alpha is no number"],
-    [["--batch", "3", "--devices", "2"], 2, "--batch 3 cannot be shared out evenly among --devices 2"],
-    [["--grow", "depth=0"], 2, "is no whole number"],
+    [["--curve", "E=1,A=1,alpha=x,B=1,beta=1", "--tokens", "1e9"], 2, "--curve: the curve's alpha is not a number"],
+    [["--batch", "3", "--devices", "2"], 2, "--batch 3 cannot be divided evenly among --devices 2"],
+    [["--grow", "depth=0"], 2, "is not a whole number"],
     [["--tokens", "5"], 1, "are fewer than the 512 of a step"],
   ])("refuses %j", async (more, exit, message) => {
     const { status, stderr } = await run([...args, ...more]);

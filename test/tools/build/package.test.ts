@@ -150,12 +150,12 @@ describe("a manifest that no build has written is refused", () => {
     [
       "a hash that is none",
       (t: string) => t.replace(/"sha256":"[0-9a-f]{64}"/, '"sha256":"abc"'),
-      /files\[0\]\.sha256 is no SHA-256/,
+      /files\[0\]\.sha256 is not a SHA-256 hash/,
     ],
     [
       "a shard that is no file",
       (t: string) => t.replace('"shards": [\n  "weights/00000.bin"', '"shards": [\n  "../secret"'),
-      /shards\[0\] is "\.\.\/secret", which is no file/,
+      /shards\[0\] is "\.\.\/secret", which is not a file/,
     ],
     [
       "a weight beyond the shards",

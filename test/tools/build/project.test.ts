@@ -215,7 +215,7 @@ try { await openDevice(); } catch (e) { console.log(e.name, "|", e.message, "|",
     };
     const install = `npm install webgpu@${devDependencies["webgpu"]}`;
     expect(run.stdout, run.stderr).toBe(
-      `M\nNoDeviceError | the package webgpu, which has Dawn, is not installed | ${install}\n`,
+      `M\nNoDeviceError | the package webgpu, which contains Dawn, is not installed | ${install}\n`,
     );
     expect([command.status, command.stdout]).toEqual([3, ""]);
     expect(command.stderr).toContain(install);
@@ -232,7 +232,7 @@ try { await openDevice(); } catch (e) { console.log(e.name, "|", e.message, "|",
       own.run("node", ["-e", `require("node:fs").cpSync("node_modules/moby", "copy", { recursive: true })`]);
       const { stdout, stderr } = without("webgpu", () => bare.run("node", ["run.mjs"]));
       expect(stdout, stderr).toBe(
-        "no-device | the package webgpu, which has Dawn, is not installed | npm install webgpu, in the folder of the " +
+        "no-device | the package webgpu, which contains Dawn, is not installed | npm install webgpu, in the folder of the " +
           "program if the package is linked (npm links what is installed from a folder), or give your own device\n",
       );
     } finally {

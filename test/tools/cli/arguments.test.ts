@@ -36,10 +36,10 @@ describe("extents", () => {
     "9007199254740993",
     "1e10000000",
   ])("refuse %j everywhere", (value) => {
-    expect(() => extentsOf("--at", `B=${value}`)).toThrow(`--at B=${value} is no whole number from 1 to 4294967295`);
+    expect(() => extentsOf("--at", `B=${value}`)).toThrow(`--at B=${value} is not a whole number from 1 to 4294967295`);
     for (const option of [batch("1"), length("512")])
       expect(() => option.parseArg!(value, undefined)).toThrow(
-        `${option.long} ${JSON.stringify(value)} is no whole number from 1 to 4294967295`,
+        `${option.long} ${JSON.stringify(value)} is not a whole number from 1 to 4294967295`,
       );
   });
 
@@ -57,6 +57,6 @@ describe("extents", () => {
 it("whole numbers have the range that they are for", () => {
   expect(wholeNumber("--steps", "1e3", 1, 1e9)).toBe(1000);
   expect(() => wholeNumber("--steps", "1e10", 1, 1e9)).toThrow(
-    '--steps "1e10" is no whole number from 1 to 1000000000',
+    '--steps "1e10" is not a whole number from 1 to 1000000000',
   );
 });

@@ -15,7 +15,7 @@ describe("modc bench", () => {
     expect(rows.map((row) => row.split(/ +/)[1])).toEqual(["pp8", "pp8", "pp16", "pp16", "tg4", "tg4"]);
     for (const [i, row] of rows.entries())
       expect(row).toMatch(i % 2 === 0 ? /MFLOP .*% .* \d\.\d+ ± \d\.\d+$/ : /MFLOP .*%$/);
-    expect(stderr).toContain("mean ± standard deviation of 2 runs with random tokens, after one to warm up");
+    expect(stderr).toContain("mean ± standard deviation of 2 runs with random tokens, after one warm-up run");
   });
 
   it("prints JSON with every sample, and with -n alone reads no prompts", async () => {
@@ -31,10 +31,10 @@ describe("modc bench", () => {
   });
 
   it.each([
-    [["-p", "0", "-n", "0"], 2, "nothing is left to measure"],
-    [["-p", "257"], 1, "the model reads at most 256 tokens, and a run would have 257"],
-    [["-n", "256"], 1, "the model reads at most 256 tokens, and a run would have 257"],
-    [["-p", "x"], 2, '--prompt-tokens "x" is no whole number'],
+    [["-p", "0", "-n", "0"], 2, "there is nothing to measure"],
+    [["-p", "257"], 1, "the model reads at most 256 tokens, but a run would have 257"],
+    [["-n", "256"], 1, "the model reads at most 256 tokens, but a run would have 257"],
+    [["-p", "x"], 2, '--prompt-tokens "x" is not a whole number'],
     [["--against-weights", "x"], 2, "--against-weights has no effect without --against"],
     [["--against", "none.mod"], 1, "none.mod: there is no such file"],
   ])("refuses %j", async (words, exit, message) => {

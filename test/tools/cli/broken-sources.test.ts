@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { catalogue, type Code } from "../../../src/language/diagnostics/catalogue.js";
 import { modcAll, root, temporaryFolder, type Ended } from "./spawn.js";
 
-const fixtures = join(root, "test", "diagnostics");
+const fixtures = join(root, "test", "language", "diagnostics");
 const codes = readdirSync(fixtures)
   .filter((file) => file.endsWith(".mod"))
   .map((file) => file.slice(0, -".mod".length) as Code) // test/language/diagnostics names each after its code

@@ -105,7 +105,7 @@ describe("modc build", () => {
       const { status, stderr } = await build("over");
       expect([status, stderr]).toEqual([
         1,
-        `error: ${at()}: README.md changed since modc wrote it, and would be lost\n` +
+        `error: ${at()}: README.md changed since modc wrote it; the changes would be lost\n` +
           "  hint: move it away and try again, or name another folder\n",
       ]);
       expect([read("README.md"), read("manifest.json"), existsSync(at("index.d.ts"))]).toEqual([
@@ -116,7 +116,7 @@ describe("modc build", () => {
       writeFileSync(at("README.md"), readme);
       writeFileSync(at("package.json"), JSON.stringify({ ...json(), type: "commonjs" }));
       expect((await build("over")).stderr).toContain(
-        'package.json has "commonjs" as type, and a package needs "module"',
+        'package.json has "commonjs" as type, but a package needs "module"',
       );
       writeFileSync(at("package.json"), JSON.stringify({ ...json(), type: "module" }));
       expect((await build("over")).status).toBe(0);
@@ -133,7 +133,7 @@ describe("modc build", () => {
       const refused = await modc(words);
       expect([refused.status, refused.stderr]).toEqual([
         1,
-        expect.stringContaining("over has weights/00001.bin, which modc did not write, and which would be lost"),
+        expect.stringContaining("over has weights/00001.bin, not written by modc, which would be lost"),
       ]);
       expect([read("weights", "00001.bin"), read("manifest.json")]).toEqual(["mine", manifest]);
       rmSync(at("weights", "00001.bin"));
@@ -163,7 +163,7 @@ describe("modc build", () => {
       const text = read("manifest.json");
       const fields = text.slice(0, text.indexOf(',\n"digest"')).replace('"name":"index.js"', '"name":"../small.mod"');
       writeFileSync(at("manifest.json"), await sealed(fields));
-      expect((await build("over")).stderr).toContain("manifest.json is not the file that a build of modc wrote");
+      expect((await build("over")).stderr).toContain("manifest.json was not written by a build of modc");
       expect(existsSync(model)).toBe(true);
     });
   });
@@ -175,7 +175,7 @@ describe("modc build", () => {
     expect([status, stderr.trim().split("\n")]).toEqual([
       1,
       [
-        `error: ${join(folder.path, "mine")} holds files, and no build of modc`,
+        `error: ${join(folder.path, "mine")} has files that are not from a build of modc`,
         "  hint: name an empty folder, or one that does not exist",
       ],
     ]);
@@ -213,7 +213,7 @@ describe("modc build", () => {
     ]);
     expect([status, stderr]).toEqual([
       0,
-      "warning: the tokenizer has 274 tokens, the model 100: is it that of another model?\n",
+      "warning: the tokenizer has 274 tokens, the model 100: is it another model's?\n",
     ]);
   });
 
@@ -227,7 +227,7 @@ describe("modc build", () => {
     const { status, stderr } = await modc([...args, "chatml", "-o", output]);
     expect([status, stderr]).toEqual([
       0,
-      "note: the tokenizer has no token <|im_end|>, by which answers end in the template chatml: give it to each " +
+      "note: the tokenizer has no token <|im_end|>, which ends answers in the template chatml: pass it to each " +
         "call as a stop string\n",
     ]);
     expect(readFileSync(join(output, "tokenizer", "chat_template.jinja"), "utf8")).toContain("<|im_start|>");
@@ -238,9 +238,9 @@ describe("modc build", () => {
 
   it.each([
     [["--shard", "10"], "--shard 10: a shard has at least 1024 bytes"],
-    [["--shard", "big"], '--shard "big" is no number of bytes'],
+    [["--shard", "big"], '--shard "big" is not a number of bytes'],
     [["--chat-template", "chatml"], "--chat-template: the package has no tokenizer"],
-    [["--name", "../up"], '--name "../up" is no name of a package'],
+    [["--name", "../up"], '--name "../up" is not a valid package name'],
   ])("refuses %j", async (args, message) => {
     const { status, stderr } = await build("never", ...args);
     expect(status).toBe(2);
@@ -262,8 +262,8 @@ describe("modc build", () => {
     const refused = await modc(["build", model, "--weights", weights, "--max-batch", "4", ...page]);
     expect([refused.status, refused.stderr]).toEqual([
       2,
-      "error: --max-batch is for several callers, and the page of --single-file has one\n" +
-        "  hint: build the page by itself, without --max-batch\n",
+      "error: --max-batch is for several callers, but the page of --single-file has one\n" +
+        "  hint: build the page separately, without --max-batch\n",
     ]);
     const { status, stderr } = await build("batch", "--max-batch", "4");
     expect([status, stderr]).toEqual([

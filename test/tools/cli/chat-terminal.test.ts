@@ -30,7 +30,7 @@ describe.skipIf(ptyPython === undefined)("modc chat in a terminal", { timeout: p
     const prompt = "\u001b[3G"; // the cursor behind "> "
     const [status, shown] = await inTerminal(CHAT, [
       ["> ", INTERRUPT],
-      ["another interrupt ends the conversation; so does /exit\r\n", ""],
+      ["interrupt again to end the conversation, or type /exit\r\n", ""],
       ["> ", INTERRUPT],
     ]);
     const prompts = shown.replace("<file or name> ", "").split("> ").length - 1; // a note names that option

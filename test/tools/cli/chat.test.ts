@@ -20,12 +20,12 @@ describe("modc chat", () => {
     expect(stdout).toBe(`${[first, second, first].join("\n")}\n`);
     expect(status).toBe(0);
     expect(stderr).toContain("has no chat template: the model goes on with what is written");
-    expect(stderr).toContain("what was said is forgotten");
+    expect(stderr).toContain("the conversation is forgotten");
   });
 
   it("answers by a chat template that is chosen, which the note about none names", async () => {
     const talk = { stdin: "Call me Ishmael\n" };
-    expect((await run(["chat", ...MOBY], talk)).stderr).toContain("--chat-template <file or name> gives it one");
+    expect((await run(["chat", ...MOBY], talk)).stderr).toContain("give one with --chat-template <file or name>");
     const { status, stdout, stderr } = await run(["chat", ...MOBY, "--chat-template", "phi3"], talk);
     const answer = await generated("<|user|>\nCall me Ishmael<|end|>\n<|assistant|>\n");
     expect([status, stdout]).toEqual([0, `${answer}\n`]);
@@ -44,8 +44,8 @@ describe("modc chat", () => {
     ]);
     expect(stderr).toContain("layers of each token: 3 4 5 6");
     expect(stderr).toContain("layers are not shown");
-    expect(stderr).toContain("there is no /what: /help tells what there is");
-    expect(stderr).toContain("/reset        forget what was said");
+    expect(stderr).toContain("there is no /what: type /help for commands");
+    expect(stderr).toContain("/reset        forget the conversation");
   });
 
   it("shows the layers' colours where there are colours", async () => {
@@ -80,8 +80,8 @@ describe("modc chat", () => {
     const file = tokenizerWithout("q");
     const words = ["chat", ...MOBY, "--tokenizer", file, "--max-tokens", "2"];
     const { status, stdout, stderr } = await run(words, { stdin: "hello\n/reset\nqqq\nww\n/reset\nhello\n" });
-    expect(stderr).toMatch(/the message is left out: .* has no token for "q", nor one for what is unknown/);
-    expect(stderr).toMatch(/the message is left out: .*prompt.*/);
+    expect(stderr).toMatch(/the message was left out: .* has no token for "q", and no token for unknown text/);
+    expect(stderr).toMatch(/the message was left out: .*prompt.*/);
     const half = stdout.slice(0, stdout.length / 2);
     expect([status, half + half, half]).toEqual([1, stdout, expect.stringMatching(/.\n$/)]);
   });
@@ -114,7 +114,7 @@ describe("modc chat", () => {
     const { status, stdout, stderr } = await run(["chat", ...MOBY.slice(0, 3)], { stdin });
     const [first, second] = stdout.split("\n", 2).map((line) => line.length);
     expect([status, first! > 0, second! > 0]).toEqual([0, true, true]);
-    const note = "note: there is room for 256 tokens: what was said first is forgotten from now on\n";
+    const note = "note: there is room for 256 tokens: the oldest messages are forgotten from now on\n";
     expect(stderr.split(note)).toHaveLength(2);
     expect(stderr).not.toContain("left out");
   });

@@ -62,8 +62,8 @@ describe("a checkpoint's folder", () => {
     const { status, stderr } = await modc(["import", own]);
     expect([status, stderr]).toEqual([
       1,
-      `error: ${own} has no config.json to import: its model is a .mod file already, ${join(own, "model.mod")}\n` +
-        `  hint: other commands take the folder as it is: modc check ${own}\n`,
+      `error: ${own} has no config.json to import: its model is already a .mod file, ${join(own, "model.mod")}\n` +
+        `  hint: use the folder directly: modc check ${own}\n`,
     ]);
   });
 
@@ -100,7 +100,7 @@ describe("a checkpoint's folder", () => {
           const index = join(p, "model.safetensors.index.json");
           writeFileSync(index, readFileSync(index, "utf8").replaceAll(shard, `../qwen3/${shard}`));
         }),
-        `shard "../qwen3/${shard}" lies outside the folder of the index`,
+        `shard "../qwen3/${shard}" is outside the folder of the index`,
       ],
       [
         "a weight in no shard",
@@ -108,7 +108,7 @@ describe("a checkpoint's folder", () => {
           const index = join(p, "model.safetensors.index.json");
           writeFileSync(index, readFileSync(index, "utf8").replace(/,?"model\.norm\.weight":"[^"]*"/, ""));
         }),
-        'holds "model.norm.weight", which model.safetensors.index.json does not place there',
+        'holds "model.norm.weight", which model.safetensors.index.json does not list there',
       ],
       [
         "another width",
@@ -166,7 +166,7 @@ describe("a checkpoint's tokenizer", () => {
     const { status, stderr } = await modc(["run", own, "--text", "the white whale"]);
     expect([status, stderr]).toEqual([
       1,
-      `error: ${join(own, "tokenizer.json")} is no tokenizer that modc can read: it has no model\n`,
+      `error: ${join(own, "tokenizer.json")} is not a tokenizer that modc can read: it has no model\n`,
     ]);
   });
 });
@@ -179,9 +179,9 @@ describe("a converted checkpoint", () => {
     expect(converted).toMatchObject({ status: 0, stderr: "" });
     expect(converted.stdout).toBe(
       `${output}: Qwen3, 1 of 3 layers routed; 593 numbers of 151,761 are new\n` +
-        `train what is new: modc train ${output} --only router,guess --lr 1e-2 --live-schedule capacity=100%@0,25%@50% ` +
+        `train the new weights: modc train ${output} --only router,guess --lr 1e-2 --live-schedule capacity=100%@0,25%@50% ` +
         `--data … -o run\n` +
-        `then all weights, since layers were not trained to be skipped: modc train ${output} --weights run --data … -o …\n`,
+        `then train all weights, so that the model learns to skip layers: modc train ${output} --weights run --data … -o …\n`,
     );
     const data = temporary.file("text.txt", "the white whale, the whale, white the whale\n".repeat(40));
     const run = place("run");
@@ -241,8 +241,8 @@ describe("a converted checkpoint", () => {
       ),
     );
     expect(ended.map(({ status }) => status)).toEqual([2, 2, 2, 2, 2, 1]);
-    expect(ended[1]!.stderr).toContain("--mod capacity=0% is no share of the tokens");
-    expect(ended[3]!.stderr).toContain("--mod often=2: it takes every and capacity");
+    expect(ended[1]!.stderr).toContain("--mod capacity=0% is not a share of the tokens");
+    expect(ended[3]!.stderr).toContain("--mod often=2: give every and capacity");
     expect(existsSync(output)).toBe(false);
   });
 });

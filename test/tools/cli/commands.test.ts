@@ -271,7 +271,7 @@ describe("cost", () => {
 
   it.each([
     [["--at", "Q=3"], "the model has no axis Q"],
-    [["--length", "5e3"], "--length 5000: the model allows 4096\n  hint: --set context=5000 allows as many"],
+    [["--length", "5e3"], "--length 5000: the model allows 4096\n  hint: --set context=5000 allows it"],
     [["--live", "capacity=1"], "the model has no live parameter capacity"],
   ])("refuses %j", async (args, message) => {
     const { status, stderr } = await modc(["cost", "examples/smollm-mod.mod", "--set", "depth=2", ...args]);

@@ -61,8 +61,8 @@ describe("modc convert", () => {
     expect(await modc(["convert", routed, "-o", output])).toMatchObject({
       status: 1,
       stderr:
-        `error: ${routed} has its model in model.mod, and no config.json: it is routed already\n  hint: dense ` +
-        `checkpoints are converted: folders with a config.json\n`,
+        `error: ${routed} has its model in model.mod, but no config.json: it already has routes\n  hint: give a ` +
+        `dense checkpoint: a folder with a config.json\n`,
     });
     const trained = await modc([
       "train",
@@ -80,11 +80,11 @@ describe("modc convert", () => {
     ]);
     expect(trained.stderr).toMatch(/\nthe best checkpoint is .*step-00000001\ntry it with modc eval .*more\n$/);
     expect((await modc(["convert", more, "-o", output])).stderr).toContain(
-      "which is no folder with a config.json: it is routed already",
+      "which is not a folder with a config.json: it already has routes",
     );
     renameSync(dense, place("elsewhere"));
     expect((await modc(["convert", run, "-o", output])).stderr).toBe(
-      `error: ${run} trained ${dense}, whose config.json says what its layers are, and which is gone\n  hint: ` +
+      `error: ${run} trained ${dense}, whose config.json describes the layers and is missing\n  hint: ` +
         `put it back there\n`,
     );
     renameSync(place("elsewhere"), dense);

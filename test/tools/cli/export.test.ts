@@ -121,7 +121,7 @@ describe("modc export --to hf", () => {
     expect(json("bytes_hf", "config.json")).toMatchObject({ model_type: "modc_bytes", torch_dtype: "float32" });
     expect(json("bytes_hf", "tokenizer_config.json")).toMatchObject({ model_max_length: 16, padding_side: "left" });
     const again = await modc(["export", bytes, "--to", "hf", "-o", at("bytes_hf")]);
-    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining("bytes_hf is there already")]);
+    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining("bytes_hf exists already")]);
     const half = [
       "export",
       bytes,
@@ -145,7 +145,7 @@ describe("modc export --to hf", () => {
     const none = ["export", bytes, "--to", "hf", "--weights-as", "bf16", "-o", at("none")];
     const unweighted = await modc(none);
     expect([unweighted.status, existsSync(at("none"))]).toEqual([2, false]);
-    expect(unweighted.stderr).toContain("--weights-as is of weights, and there are none");
+    expect(unweighted.stderr).toContain("--weights-as has no effect without weights");
     const large = folder.file("large.mod", LANGUAGE.replace("normal(1.0)", "normal(100000.0)"));
     expect((await modc(["init", large, "-o", at("large.safetensors")])).status).toBe(0);
     const from = ["export", large, "--weights", at("large.safetensors"), "--weights-as", "f16"];
@@ -210,7 +210,7 @@ describe("modc export --to hf", () => {
     folder.file(join("own", "vocab.txt"), "<s>\na\n");
     const done = await modc(["export", at("own"), "--to", "hf", "-o", at("own_hf")]);
     expect(done.status).toBe(0);
-    expect(done.stderr).toContain("note: generation_config.json is without its cache_implementation");
+    expect(done.stderr).toContain("note: generation_config.json was written without its cache_implementation");
     expect(done.stderr).toContain("warning: tokenizer_config.json names code in auto_map");
     expect(json("own_hf", "generation_config.json")).toEqual({ top_k: 5 });
     expect(existsSync(join(at("own_hf"), "vocab.txt"))).toBe(true);
@@ -256,8 +256,8 @@ describe("modc export --to onnx", () => {
     const before = readdirSync(folder.path);
     const other = join(folder.path, "other.onnx");
     const refusals = [
-      [["--to", "onnx"], 1, "a file of ONNX holds the model's weights, and there are none"],
-      [["--to", "onnx", "--weights", file], 1, "small.onnx is no safetensors file"],
+      [["--to", "onnx"], 1, "an ONNX file contains the model's weights, which are missing"],
+      [["--to", "onnx", "--weights", file], 1, "small.onnx is not a safetensors file"],
       [["--to", "onnx", "--weights", join(folder.path, "none")], 1, "there is no such file"],
       [["--to", "torch", "--caches"], 2, "--caches is for --to onnx"],
       [["--to", "torch", "--weights-as", "f16"], 2, "--weights-as is for --to onnx and --to hf"],

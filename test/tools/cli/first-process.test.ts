@@ -62,7 +62,7 @@ describe.skipIf(!able)(`the first process of a container${note}`, { timeout: pat
     const body = JSON.stringify({ prompt: "It was the w", max_tokens: 240, n: 100, stream: true });
     const { body: answer } = await fetch(`${url}/v1/completions`, { method: "POST", headers, body });
     send("SIGTERM");
-    await until(/ending: 1 request under way/);
+    await until(/shutting down: 1 request in progress/);
     send("SIGTERM");
     expect(await ended).toEqual([143, null]);
     expect(said()).not.toMatch(/ended\n/);

@@ -64,7 +64,7 @@ describe("modc generate", () => {
     expect(stderr).toMatch(
       /^work {4}1\.\d+ MFLOP a generated token, \d\d\.\d% of the \d\.\d+ MFLOP with nothing skipped$/m,
     );
-    expect(stderr).toMatch(/^cache {3}\S+ KiB, \d\d\.\d% of the 306 KiB with nothing skipped; \S+ KiB set aside$/m);
+    expect(stderr).toMatch(/^cache {3}\S+ KiB, \d\d\.\d% of the 306 KiB with nothing skipped; \S+ KiB reserved$/m);
     expect(stderr).toMatch(/^logprob -\d\.\d{4} a token on average: perplexity \d\.\d+$/m);
   });
 
@@ -164,7 +164,7 @@ describe("modc generate", () => {
     ]);
     // Three words, and the token for the beginning.
     expect([piped.status, piped.stderr]).toEqual([0, expect.stringMatching(/[( ]4 tokens of prompt/)]);
-    expect(piped.stderr).toContain("note: generation_config.json says num_beams = 2, which modc does not heed\n");
+    expect(piped.stderr).toContain("note: generation_config.json has num_beams = 2, which modc ignores\n");
     expect([chat.status, chat.stderr]).toEqual([0, expect.stringMatching(/[( ]7 tokens of prompt/)]);
   });
 
@@ -182,7 +182,7 @@ describe("modc generate", () => {
     expect(stdout.endsWith("\n")).toBe(true);
     expect(stderr).toContain("ended by an interrupt");
     expect(stderr).toMatch(/^time {4}first token after/m);
-    expect(stderr).toContain("note: no --weights: the model starts from seed 0 and has learned nothing");
+    expect(stderr).toContain("note: no --weights: the model starts from seed 0 and is untrained");
   });
 });
 
@@ -241,9 +241,7 @@ describe("a device that is lost in the middle of a text", () => {
     const { ended: exit, stdout, stderr } = await lossy();
     expect([exit, stdout]).toEqual([0, `${wanted}\n`]);
     expect(
-      stderr.match(
-        /^note: the device was destroyed; the text goes on from .*, where \d+ tokens were read again in \S+ ms$/gm,
-      ),
+      stderr.match(/^note: the device was destroyed; the text continues on .*, after reading \d+ tokens again in \S+ ms$/gm),
     ).toHaveLength(1);
   });
 
@@ -251,7 +249,7 @@ describe("a device that is lost in the middle of a text", () => {
     const { ended: fault, stdout } = await lossy(() => Promise.reject(new Error("nothing is left")));
     expect(describeError(fault)).toMatchObject({
       exit: 3,
-      message: "the device was destroyed, and no other can go on: nothing is left",
+      message: "the device was destroyed, and no other device can continue: nothing is left",
     });
     const [wanted] = await moby([PROMPT], { maxTokens: 80 });
     expect(wanted!.startsWith(stdout.trimEnd())).toBe(true);
@@ -278,15 +276,15 @@ describe("what modc generate refuses", () => {
     const the = { prompt: ["the"] };
     const cases: readonly (readonly [number, string, string, Parameters<typeof generate>[1]])[] = [
       [2, "there is no prompt", file, { weights }],
-      [2, "--system is a message of a chat", file, { weights, ...the, system: "be brief" }],
-      [2, '"the" is no token\'s number', file, { weights, ...the, logitBias: { the: "1" } }],
+      [2, "--system needs --chat", file, { weights, ...the, system: "be brief" }],
+      [2, '"the" is not a token\'s number', file, { weights, ...the, logitBias: { the: "1" } }],
       [2, "--top-p must be from 0 to 1, found 2", file, { weights, ...the, topP: 2 }],
       [2, "a stop string must be a text of at least one character", file, { weights, ...the, stop: [""] }],
       [1, "the prompt is empty", file, { weights, prompt: [""] }],
       [1, "the prompt has 300 tokens, the model reads at most 256", file, { weights, prompt: ["a".repeat(300)] }],
       [
         1,
-        "is no tokenizer that modc can read",
+        "is not a tokenizer that modc can read",
         broken("t", (p) => writeFileSync(join(p, "tokenizer.json"), "{}")),
         the,
       ],
@@ -328,7 +326,7 @@ describe("what modc generate refuses", () => {
 
   it("is a usage fault where it is no number", async () => {
     const { status, stderr } = await modc(["generate", MOBY[0], "--prompt", "the", "--temperature", "warm"]);
-    expect([status, stderr]).toEqual([2, expect.stringContaining('--temperature "warm" is no number')]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining('--temperature "warm" is not a number')]);
   });
 
   it("a source with errors is shown in its place", async () => {

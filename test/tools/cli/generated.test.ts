@@ -159,7 +159,7 @@ describe("tokens and layers", () => {
     expect(html.match(/class="k p\d+ g"/g)).toHaveLength(3);
     expect(html).toContain('title="token 4: 3 of 4 layers: a, one.b, c"');
     expect(html).toContain('title="token 1: 3 of 4 layers: a, one.b, c; not known of two"');
-    expect(html).toContain('title="token 5: chosen last, and not read"');
+    expect(html).toContain('title="token 5: chosen last, not read"');
     // Known shares: of tokens that were read.
     expect(html).toContain(`<code>one.b</code><div><div class="bar c2"><i style="width:40.00%">`);
     expect(html).toContain(`<code>two</code><div><div class="bar c2"><i style="width:50.00%">`);
@@ -221,7 +221,7 @@ describe("experts of each token", () => {
       "experts wide: 7 has 3.82 times the mean",
     ]);
     const many = Array.from({ length: 13 }, (_, i) => ({ path: `m${i}`, loads: [1, 1] }));
-    expect(expertLines(many, 100).at(-1)).toBe("experts of 1 more mixture: --json, or --heatmap");
+    expect(expertLines(many, 100).at(-1)).toBe("experts of 1 more mixture: see --json or --heatmap");
   });
 });
 
@@ -244,7 +244,7 @@ describe("a summary", () => {
       "time    first token after 50.0 ms (10 tokens of prompt, 200 tokens/s), then 20 tokens at 100 tokens/s",
       "layers  of 30 tokens: one 20.0%",
       "work    1.500 MFLOP a generated token, 50.0% of the 3.000 MFLOP with nothing skipped",
-      "cache   1.5 KiB, 50.0% of the 3 KiB with nothing skipped; 4 KiB set aside",
+      "cache   1.5 KiB, 50.0% of the 3 KiB with nothing skipped; 4 KiB reserved",
     ]);
     expect(summaryLines(summary, 1, 60)[1]).toBe("        then 20 tokens at 100 tokens/s");
     // Nothing was read, or nothing is routed.
@@ -254,7 +254,7 @@ describe("a summary", () => {
         1,
         100,
       ),
-    ).toEqual(["cache   1.5 KiB, 50.0% of the 3 KiB with nothing skipped; 4 KiB set aside"]);
+    ).toEqual(["cache   1.5 KiB, 50.0% of the 3 KiB with nothing skipped; 4 KiB reserved"]);
     expect(summaryLines({ ...summary, routes: summary.routes.slice(0, 1) }, 1, 110)).toHaveLength(3);
   });
 });

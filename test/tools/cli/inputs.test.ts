@@ -12,9 +12,9 @@ describe("--input", () => {
   });
 
   it.each([
-    ["[[NaN]]", "--input x is no JSON", /write "NaN"/],
-    ["[[[1, null, 2]]]", "x[0][0][1] is null, which is no number", /write "NaN"/],
-    ['[["a"]]', 'x[0][0] is "a", which is no number', /^$/],
+    ["[[NaN]]", "--input x is not JSON", /write such numbers in quotes: "NaN"/],
+    ["[[[1, null, 2]]]", "x[0][0][1] is null, which is not a number", /write such numbers in quotes: "NaN"/],
+    ['[["a"]]', 'x[0][0] is "a", which is not a number', /^$/],
   ])("says of %s what is wrong, and how such a number is written", async (text, message, hint) => {
     await expect(readInputs(floats, { input: { x: text } })).rejects.toSatisfy(
       (fault: Error & { readonly hint: string | null }) =>
@@ -27,7 +27,7 @@ describe("--input", () => {
       "x[0][1] is NaN: u32 takes whole numbers",
     );
     await expect(readInputs(whole, { input: { x: "[[1, null]]" } })).rejects.toThrow(
-      "x[0][1] is null, which is no number",
+      "x[0][1] is null, which is not a number",
     );
   });
 });

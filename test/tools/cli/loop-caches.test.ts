@@ -47,7 +47,7 @@ it("--loop-caches last is an approximation that says so, is costed and measured,
     /^holds +steps +causal +the first token behind a prompt is what the whole sequence gives; later/,
   );
   // After a prompt, which is a single run, logits equal the trained model's; later it is not.
-  const [, behind, later] = /differ by (\S+) at most behind a prompt, later by (\S+) on average/.exec(told)!;
+  const [, behind, later] = /differ by (\S+) at most after a prompt, later by (\S+) on average/.exec(told)!;
   expect(Number(behind)).toBeLessThan(1e-5);
   expect(Number(later)).toBeGreaterThan(1e-3);
 });

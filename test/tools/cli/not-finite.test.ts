@@ -37,7 +37,7 @@ it("generate and eval refuse what is not finite, with nothing on standard output
     const { status, stdout, stderr } = await modc(args);
     expect([status, stdout.trim()]).toEqual([1, ""]);
     expect(stderr).toContain(`error: the model's ${message}`);
-    expect(stderr).toContain("are its weights right?");
+    expect(stderr).toContain("check that the weights belong to the model");
     const json = await modc([...args, "--json"]);
     expect(json.status).toBe(1);
     expect(JSON.parse(json.stdout.trim())).toMatchObject({ exit: 1, code: "bad-weights" });
@@ -73,7 +73,7 @@ describe("of a table of bigrams", () => {
   it("texts beside one that is not finite are made to their end and printed before the error", async () => {
     const { status, stdout, stderr } = await modc(prompted("q", "a", "bab"));
     expect([status, stdout]).toEqual([1, "[1] baba\n[2] abab\n[0] Z\n"]);
-    expect(stderr).toMatch(/\[0\] ended by logits that are not finite numbers, \[1\] ended by the number of tokens/);
+    expect(stderr).toMatch(/\[0\] ended by logits that are not finite, \[1\] ended by the number of tokens/);
     expect(stderr).toContain("error: the model's logits after 2 tokens of text 0 are not finite numbers");
     const json = await modc([...prompted("q", "a", "bab"), "--json"]);
     const lines = json.stdout

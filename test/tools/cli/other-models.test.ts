@@ -34,8 +34,8 @@ describe("a path that is not a model of modc", () => {
 
   it.each([
     ["no file", null, "give a .mod file, a checkpoint's folder as Hugging Face stores it, or a GGUF file"],
-    ["weights alone", "model.safetensors", "it holds weights: download the model's config.json to the same folder"],
-    ["weights of PyTorch alone", "pytorch_model.bin", "it holds weights: download the model's config.json"],
+    ["weights alone", "model.safetensors", "download the model's config.json to the same folder"],
+    ["weights of PyTorch alone", "pytorch_model.bin", "download the model's config.json"],
     ["an adapter", "adapter_config.json", "it holds an adapter, not a model"],
     ["a GGUF file", "small.gguf", "name the file: "],
     ["a source", "moby.mod", "name the file: "],

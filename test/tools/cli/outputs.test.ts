@@ -72,7 +72,7 @@ describe("what a command reads is never written over", () => {
     expect([status, stdout, stderr]).toEqual([
       2,
       "",
-      expect.stringMatching(/-- ?[a-z-]+ \S+ would be written over \S+, which the command reads/),
+      expect.stringMatching(/-- ?[a-z-]+ \S+ would overwrite \S+, which the command reads/),
     ]);
     expect(readFileSync(target)).toEqual(before);
   });
@@ -82,7 +82,7 @@ describe("what a command reads is never written over", () => {
     const { status, stderr } = await run(["compile", path("main.mod"), "-o", path("lib.mod")]);
     expect([status, stderr]).toEqual([
       1,
-      expect.stringMatching(/lib\.mod is not a compiled program, and would be lost/),
+      expect.stringMatching(/lib\.mod is not a compiled program, and would be overwritten/),
     ]);
     expect(readFileSync(path("lib.mod"))).toEqual(before);
   });
@@ -91,7 +91,7 @@ describe("what a command reads is never written over", () => {
     folder.folder("kept");
     for (const name of ["manifest.json", "state.safetensors", "model.safetensors"]) folder.file(`kept/${name}`, name);
     const { status, stderr } = await run(["init", mod, "-o", path("kept", "model.safetensors")]);
-    expect([status, stderr]).toEqual([2, expect.stringContaining("would be written over a file of a checkpoint")]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining("would overwrite a file of a checkpoint")]);
     expect(readFileSync(path("kept", "model.safetensors"), "utf8")).toBe("model.safetensors");
     symlinkSync(path("kept", "model.safetensors"), path("into.safetensors"));
     expect(await run(["init", mod, "-o", path("into.safetensors")])).toMatchObject({ status: 2 });
@@ -132,13 +132,13 @@ describe("a file that is there", () => {
     [["export", mod, ...weights, "--to", "onnx", "-o"], "an ONNX file of modc"],
     [["profile", mod, "--trace"], "a Chrome trace of modc"],
     [["tune", mod, "-o"], "a file of tunings"],
-    [["verify", mod, "-o"], "a fault that was found"],
+    [["verify", mod, "-o"], "a saved fault"],
     [["budget", mod, "-o"], "a drawing of modc"],
   ])("is not written over by %j if it is not %s", async (words, what) => {
     writeFileSync(path("mine.txt"), '{ "mine": true }');
     const { status, stdout, stderr } = await run([...words, path("mine.txt")]);
     expect([status, stdout]).toEqual([1, ""]);
-    expect(stderr).toContain(`mine.txt is not ${what}, and would be lost`);
+    expect(stderr).toContain(`mine.txt is not ${what}, and would be overwritten`);
     expect(readFileSync(path("mine.txt"), "utf8")).toBe('{ "mine": true }');
   });
 
@@ -157,7 +157,7 @@ describe("a file that is there", () => {
     const source = readFileSync(path("imported.mod"), "utf8");
     writeFileSync(path("imported.mod"), `${source}// mine\n`);
     const { status, stderr } = await run(words);
-    expect([status, stderr]).toEqual([1, expect.stringContaining("imported.mod is there and differs")]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("imported.mod exists, and differs")]);
     expect(readFileSync(path("imported.mod"), "utf8")).toBe(`${source}// mine\n`);
   });
 });
@@ -175,11 +175,11 @@ describe("a folder to be written", () => {
 
   it.each([
     ["has none above it", path("nowhere", "out"), "there is no folder above it"],
-    ["lies in a file", path("golden.mod", "out"), "what is above it is no folder"],
-    ["is a file", path("golden.mod"), "is there already, and no folder"],
+    ["lies in a file", path("golden.mod", "out"), "the path above it is not a folder"],
+    ["is a file", path("golden.mod"), "exists already, and is not a folder"],
     ["has the name of a file", path("b.gguf"), `name a folder, such as ${path("b")}`],
-    ["is a device", "/dev/null", "is there already, and no folder"],
-    ["is a link to nothing", path("dangling"), "is there already, and no folder"],
+    ["is a device", "/dev/null", "exists already, and is not a folder"],
+    ["is a link to nothing", path("dangling"), "exists already, and is not a folder"],
   ])("is refused plainly where it %s", async (_, output, message) => {
     const { status, stdout, stderr } = await run(words(output));
     expect([status, stdout, stderr]).toEqual([1, "", expect.stringContaining(message)]);
@@ -226,7 +226,7 @@ describe("- as the file to write", () => {
 
   it("is refused of what is no text, or stands beside what is told", async () => {
     for (const [words, why] of [
-      [["init", path("golden.mod"), "-o", "-"], "--output - would go to standard output: it is no text"],
+      [["init", path("golden.mod"), "-o", "-"], "--output - would go to standard output: it is not text"],
       [["profile", path("golden.mod"), "--trace", "-"], "--trace - would go to standard output: standard output has"],
     ] as const)
       expect(await run(words)).toMatchObject({ status: 2, stdout: "", stderr: expect.stringContaining(why) });

@@ -86,18 +86,18 @@ describe("plan", () => {
     const { status, stderr } = await modc(["plan", file, "--target", "discrete"]);
     expect([status, stderr]).toEqual([
       2,
-      expect.stringContaining("is compiled already, for portable: --target has no effect on it"),
+      expect.stringContaining("is already compiled, for portable: --target has no effect"),
     ]);
   });
 
   it.each<[readonly string[], number, string]>([
-    [["--length", "257"], 1, "--length 257: the model allows 256\n  hint: --set context=257 allows as many"],
-    [["--batch", "0"], 2, '--batch "0" is no whole number from 1 to 4294967295'],
-    [["--at", "T=1e3"], 2, "--at T=1000: the length of a sequence is said by --length"],
+    [["--length", "257"], 1, "--length 257: the model allows 256\n  hint: --set context=257 allows it"],
+    [["--batch", "0"], 2, '--batch "0" is not a whole number from 1 to 4294967295'],
+    [["--at", "T=1e3"], 2, "--at T=1000: the length of a sequence is set by --length"],
     [
       ["--length", "8", "--at", "T=8"],
       2,
-      "--at T=8: the length of a sequence is said by --length\n  hint: write --length 8",
+      "--at T=8: the length of a sequence is set by --length\n  hint: write --length 8",
     ],
     [["--at", "Q=8"], 1, "--at: the model has no axis Q"],
     [["--target", "toaster"], 2, "Allowed choices are portable, mesa-software"],
@@ -145,7 +145,7 @@ describe("plan --hardware", () => {
   it.skipIf(missingForNullDevice(process.env, "Intel") !== null)("tells static counts of Intel's GPUs", async () => {
     const text = await fine("plan", ...SMALL, "--hardware", "dg2", "--length", "64");
     expect(text).toMatch(
-      /for Intel's Arc A770M, which is not there\nThe compiler's own static counts, not measurements/,
+      /for Intel's Arc A770M, which is not present\nStatic counts by the compiler, not measurements/,
     );
     expect(text).toMatch(
       /^ {6}\d+ workgroups?, subgroups of 16, \d+ instructions, \d+ messages, \d+ cycles, none spilled/m,
@@ -164,10 +164,10 @@ describe("plan --hardware", () => {
 
   it.skipIf(missingForNullDevice(process.env) !== null)("tells facts and estimates apart", async () => {
     const text = await fine("plan", ...SMALL, "--hardware", "navi31", "--length", "64");
-    expect(text).toMatch(/for a Radeon RX 7900 XTX that is not there\nTimes are estimates from machine code, not/);
+    expect(text).toMatch(/for a Radeon RX 7900 XTX that is not present\nTimes are estimates from machine code, not/);
     expect(text).toMatch(/^ +1 {2}\S+/m);
     expect(text).toMatch(/^ {6}facts +\d+ workgroups? of \d+, subgroups of \d+, \d+ registers, none spilled/m);
-    expect(text).toMatch(/^ {6}time +estimated [\d.]+ µs, held up by \w+/m);
+    expect(text).toMatch(/^ {6}time +estimated [\d.]+ µs, limited by \w+/m);
     expect(text.split("\n").filter((line) => line.length > 100)).toEqual([]);
   });
 });

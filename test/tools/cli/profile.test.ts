@@ -33,13 +33,13 @@ describe("profile", () => {
     const trace = join(folder.path, "trace.json");
     const { status, stdout, stderr } = await modc(["profile", ...SMALL, "--repeat", "2", "--trace", trace]);
     expect([status, stderr]).toEqual([0, expect.stringContaining(`${trace}: open it at`)]);
-    expect(stdout).toMatch(/^Moby, infer forward, B=1 T=256, on \S.*: [\d.]+ ms a run, the middle of 2$/m);
-    expect(stdout).toMatch(/^at best, measured here: [\d.]+ GFLOP\/s, [\d.]+ [MG]B\/s read, [\d.]+ [MG]B\/s copied$/m);
-    expect(stdout).toMatch(/^kernel +calls +ms +of all +GFLOP\/s +GB\/s +of best +held up by$/m);
+    expect(stdout).toMatch(/^Moby, infer forward, B=1 T=256, on \S.*: [\d.]+ ms a run, the median of 2$/m);
+    expect(stdout).toMatch(/^peak, measured here: [\d.]+ GFLOP\/s, [\d.]+ [MG]B\/s read, [\d.]+ [MG]B\/s copied$/m);
+    expect(stdout).toMatch(/^kernel +calls +ms +of all +GFLOP\/s +GB\/s +of best +limited by$/m);
     expect(stdout).toMatch(/^layers\.1 +32\/256 +[\d.]+ +[\d.]+% .* 0\.\d+$/m);
     expect(stdout).toMatch(/^layers\.0 +all +[\d.]+ +[\d.]+% .* 1\.0000$/m);
     expect(stdout).toMatch(
-      /^a routed layer: [\d.]+ ms, .*\na dense one: .*; the routed one takes [\d.]+% of its time$/m,
+      /^a routed layer: [\d.]+ ms, .*\na dense one: .*; the routed layer takes [\d.]+% of its time$/m,
     );
     expect(stdout.split("\n").filter((line) => line.length > 100)).toEqual([]);
 
@@ -90,9 +90,9 @@ describe("profile", () => {
   });
 
   it.each<[readonly string[], number, string]>([
-    [["--repeat", "0"], 2, '--repeat "0" is no whole number from 1 to 1000'],
-    [["--text", "ab", "--length", "2"], 2, "--batch, --length and --at are for inputs that nobody gives"],
-    [["--lengths", "2"], 2, "--lengths belongs to --input"],
+    [["--repeat", "0"], 2, '--repeat "0" is not a whole number from 1 to 1000'],
+    [["--text", "ab", "--length", "2"], 2, "--batch, --length and --at have no effect on given inputs"],
+    [["--lengths", "2"], 2, "--lengths needs --input"],
     [
       ["--trace", "/nonexistent/x.json", "--repeat", "1", "--length", "8"],
       1,
@@ -118,7 +118,7 @@ describe("run --time", () => {
     const timed = await modc(["run", ...GOLDEN, "--device", "software", "--time"]);
     expect([timed.status, timed.stdout]).toEqual([0, plain.stdout]);
     expect(timed.stderr).toMatch(
-      /^time: compile [\d.]+ ms, open the device [\d.]+ ms, load [\d.]+ ms, first run [\d.]+ ms, then [\d.]+ ms a run \(the middle of 9\)$/m,
+      /^time: compile [\d.]+ ms, open the device [\d.]+ ms, load [\d.]+ ms, first run [\d.]+ ms, then [\d.]+ ms a run \(the median of 9\)$/m,
     );
   });
   it("in JSON too, and a compiled program takes no time to compile", async () => {

@@ -61,7 +61,7 @@ it("--program says what is compiled, and goes without the options that say it ot
     const { status, stderr } = await modc(["ir", ...MOBY, "--program", "step", ...other]);
     expect([status, stderr]).toEqual([
       2,
-      expect.stringContaining(`--program step says what is compiled: ${other[0]} has no effect`),
+      expect.stringContaining(`--program step already chooses the program: ${other[0]} has no effect`),
     ]);
   }
   const dense = await modc(["wgsl", "bench/models/decoder.mod", "--program", "draft"]);

@@ -210,13 +210,13 @@ describe("inputs", () => {
   it.each<[string, readonly string[], string]>([
     ["none", ["examples/golden.mod"], "input x is missing"],
     ["another name", ["examples/golden.mod", "--input", "y=[1]"], "the model has no input y"],
-    ["no JSON", ["examples/golden.mod", "--input", "x=[[1"], "--input x is no JSON"],
+    ["no JSON", ["examples/golden.mod", "--input", "x=[[1"], "--input x is not JSON"],
     [
       "an infinity in tokens",
       [...SMALL, "--input", 'tokens=[["Infinity"]]'],
       "tokens[0][0] is Infinity: u32 takes whole numbers",
     ],
-    ["words", ["examples/golden.mod", "--input", 'x=[[["a"]]]'], 'x[0][0][0] is "a", which is no number'],
+    ["words", ["examples/golden.mod", "--input", 'x=[[["a"]]]'], 'x[0][0][0] is "a", which is not a number'],
     ["ragged", ["examples/golden.mod", "--input", "x=[[[1],[2]],[[3]]]"], "x[1] has 1 entries, its first neighbour 2"],
     ["of the wrong rank", ["examples/golden.mod", "--input", "x=[[1,2]]"], "[1, 2]"],
     ["of the wrong width", ["examples/golden.mod", "--input", "x=[[[1,2]]]"], "[1, 1, 2]"],
@@ -243,8 +243,8 @@ describe("inputs", () => {
       [...GOLDEN, "--live", "capacity=50%"],
       "the model has no live parameter capacity",
     ],
-    ["a program that is no program", [folder.file("p.json", "{}"), "--input", "x=[[[1]]]"], "format"],
-    ["a program that is no JSON", [folder.file("q.json", "nonsense"), "--input", "x=[[[1]]]"], "JSON"],
+    ["a program that is not a program", [folder.file("p.json", "{}"), "--input", "x=[[[1]]]"], "format"],
+    ["a program that is not JSON", [folder.file("q.json", "nonsense"), "--input", "x=[[[1]]]"], "JSON"],
   ])("refuses %s with one message", async (_name, args, message) => {
     for (const device of args[0]!.endsWith(".json") ? ["software"] : ["reference", "software"]) {
       const { status, stdout, stderr } = await modc(["run", ...args, "--device", device]);

@@ -71,9 +71,9 @@ describe("modc serve", () => {
     expect(await Promise.all(texts)).toEqual(alone);
     const [status] = (await once(child, "close")) as [number];
     expect(status).toBe(0);
-    expect(said()).toMatch(/listening at http:\/\/127\.0\.0\.1:\d+, for those who have a key\n/);
+    expect(said()).toMatch(/listening at http:\/\/127\.0\.0\.1:\d+, with a key\n/);
     expect(said()).toMatch(/POST \/v1\/completions 200, \d+ ms, \d+ tokens read.*, 48 generated req_[0-9a-f]{32}\n/);
-    expect(said()).toMatch(/ending: [1-4] requests? under way, for at most 30 s.*\n[\s\S]*ended\n$/);
+    expect(said()).toMatch(/shutting down: [1-4] requests? in progress, at most 30 s.*\n[\s\S]*ended\n$/);
     expect(said()).not.toContain("whale"); // nothing of texts
   });
 
@@ -220,10 +220,7 @@ model Pooled(vocab: int = 256, dim: int = 16) {
       ["--cache-memory", "1GiB"],
     ] as const) {
       const { status, stderr } = await modc(["serve", model, option, value]);
-      expect([status, stderr]).toEqual([
-        2,
-        expect.stringContaining(`${option} has no effect on a model of embeddings`),
-      ]);
+      expect([status, stderr]).toEqual([2, expect.stringContaining(`${option} has no effect on an embedding model`)]);
     }
     const { url, said } = await served([model, "--max-batch", "2", "--queue", "1"]);
     const asked = Array.from({ length: 60 }, () =>
@@ -245,22 +242,28 @@ model Pooled(vocab: int = 256, dim: int = 16) {
     };
     const empty = folder.file("empty", "# none\n");
     for (const [words, message] of [
-      [["--host", "0.0.0.0"], /--host 0\.0\.0\.0: anyone could ask who reaches this machine, and there is no key/],
-      [["--api-key", "short"], /--api-key is no key/],
-      [["--api-key", "long-enough", "--no-key"], /--no-key says that everyone may ask, --api-key that not/],
+      [
+        ["--host", "0.0.0.0"],
+        /--host 0\.0\.0\.0: anyone who can reach this machine could send requests, and there is no key/,
+      ],
+      [["--api-key", "short"], /--api-key is not a key/],
+      [["--api-key", "long-enough", "--no-key"], /--no-key and --api-key exclude each other/],
       [["--draft", "words"], /--draft/],
       [["--name", ""], /--name is empty/],
-      [["--port", "70000"], /--port "70000" is no whole number from 0 to 65535/],
+      [["--port", "70000"], /--port "70000" is not a whole number from 0 to 65535/],
       [
         ["--cors", "https://a.b/"],
-        /--cors "https:\/\/a\.b\/" is no origin[^]*write it as browsers do: https:\/\/a\.b\n/,
+        /--cors "https:\/\/a\.b\/" is not an origin[^]*write it as browsers do: https:\/\/a\.b\n/,
       ],
-      [["--cors", "https://A.b:443"], /is no origin[^]*write it as browsers do: https:\/\/a\.b\n/],
-      [["--cors", "https://a.b", "--cors", "foo"], /--cors "foo" is no origin[^]*such as https:\/\/example\.org/],
-      [["--allow-host", "http://x"], /--allow-host "http:\/\/x" is no name of a host[^]*without scheme, port and path/],
-      [["--allow-host", "x:80"], /--allow-host "x:80" is no name of a host/],
-      [["--allow-host", "::1"], /--allow-host "::1" is no name of a host/],
-      [["--cache-memory", "much"], /--cache-memory "much" is no number of bytes/],
+      [["--cors", "https://A.b:443"], /is not an origin[^]*write it as browsers do: https:\/\/a\.b\n/],
+      [["--cors", "https://a.b", "--cors", "foo"], /--cors "foo" is not an origin[^]*such as https:\/\/example\.org/],
+      [
+        ["--allow-host", "http://x"],
+        /--allow-host "http:\/\/x" is not a name of a host[^]*without scheme, port and path/,
+      ],
+      [["--allow-host", "x:80"], /--allow-host "x:80" is not a name of a host/],
+      [["--allow-host", "::1"], /--allow-host "::1" is not a name of a host/],
+      [["--cache-memory", "much"], /--cache-memory "much" is not a number of bytes/],
     ] as const) {
       const [status, stderr] = await wrong([...MOBY, ...words]);
       expect([words, status]).toEqual([words, 2]);
@@ -286,7 +289,7 @@ model Pooled(vocab: int = 256, dim: int = 16) {
     const elsewhere = await modc(["serve", ...MOBY, "--host", "192.0.2.1", "--no-key"]);
     expect([elsewhere.status, elsewhere.stderr]).toEqual([
       1,
-      expect.stringContaining("cannot listen at 192.0.2.1, port 8080: it is no address of this machine"),
+      expect.stringContaining("cannot listen at 192.0.2.1, port 8080: it is not an address of this machine"),
     ]);
     for (const { stderr } of [taken, elsewhere]) expect(stderr).not.toContain("loading"); // nothing was read yet
     const none = await modcProcess(["serve", ...MOBY], { env: NO_DEVICE });

@@ -31,11 +31,11 @@ describe("- is standard input", () => {
   it("once in a call, and not of what is read in several places", async () => {
     expect(await run(["run", "-", "--input", "x=@-"])).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining("<file> and --input both ask for it"),
+      stderr: expect.stringContaining("<file> and --input both read it"),
     });
     expect(await run(["generate", "x.mod", "--prompt", "-", "--prompt", "@-"])).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining("can be read once"),
+      stderr: expect.stringContaining("can be read only once"),
     });
     expect(await run(["run", "examples/moby.mod", "--weights", "-"])).toMatchObject({
       status: 2,

@@ -160,7 +160,7 @@ it("leaves out what was said first where else no room is left for an answer, and
   expect(most).toEqual([32, 32, 32]);
   const [one, two] = ["<user>One<assistant>Aye", "<user>Two<assistant>Aye"];
   expect(prompts).toEqual(["<user>One<assistant>", `${one}<user>Two<assistant>`, `${two}<user>Three<assistant>`]);
-  const note = "note: there is room for 64 tokens: what was said first is forgotten from now on\n";
+  const note = "note: there is room for 64 tokens: the oldest messages are forgotten from now on\n";
   expect(stderr.split(note)).toHaveLength(2);
   // A message of the system stays.
   const system = await talk(["One", "Two"], { context: 64, system: "Be brief" });
@@ -222,7 +222,7 @@ it("saves a conversation by /save with what is forgotten, as text or JSON, over 
     ["/save needs a file: /save talk.txt", 1],
     ["there is nothing to save yet", 2],
     [`${text} has the 7 messages of the conversation`, 2],
-    [`${other} exists already: name another file`, 1],
+    [`${other} already exists: name another file`, 1],
     ["cannot write", 1],
   ] as const)
     expect(stderr.split(said)).toHaveLength(times + 1);

@@ -23,10 +23,10 @@ beforeAll(async () => {
 
 describe("a file that is no model's source", () => {
   it.each([
-    [() => program, "is a compiled program, and no model's source", "`modc run`, `plan` and `profile` take it"],
-    [() => join(checkpoint, "manifest.json"), "is the manifest of a checkpoint", "name the folder that it is in"],
-    [() => join(checkpoint, "model.safetensors"), "is a safetensors file", "name the model first"],
-    [() => path("log.jsonl"), "is the log of a run", "name the folder that it is in"],
+    [() => program, "is a compiled program, not the source of a model", "name it .json for `modc run`, `plan` or `profile`"],
+    [() => join(checkpoint, "manifest.json"), "is the manifest of a checkpoint", "give its folder"],
+    [() => join(checkpoint, "model.safetensors"), "is a safetensors file", "give the model first"],
+    [() => path("log.jsonl"), "is the log of a run", "give its folder"],
     [() => path("other.json"), "is JSON", "give the model's .mod file"],
   ])("%s", async (given, what, hint) => {
     for (const words of [["check"], ["generate", "--prompt", "a"]]) {
@@ -43,7 +43,7 @@ describe("a file that is no model's source", () => {
       expect.stringContaining(`${path("other.json")} is not a compiled program: it has`),
     ]);
     expect((await run(["run", join(checkpoint, "manifest.json")])).stderr).toContain(
-      "hint: it is the manifest of a checkpoint: name the folder",
+      "hint: it is the manifest of a checkpoint: give its folder",
     );
   });
 });
@@ -90,7 +90,7 @@ describe("small things", () => {
   it("an empty name, and one that is very long", async () => {
     expect(await run(["init", model, "--weights", "", "-o", path("w")])).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining("--weights is empty: it names nothing"),
+      stderr: expect.stringContaining("--weights is empty: give a name"),
     });
     expect((await run(["check", "a".repeat(5000)])).stderr.length).toBeLessThan(400);
   });

@@ -131,7 +131,7 @@ describe("modc train --resume", () => {
         expect([gone.status, gone.stderr]).toEqual([
           1,
           expect.stringContaining(
-            `${data}, which the run was begun with, is gone\n  hint: say where it is now: --data`,
+            `${data}, which the run started with, is missing\n  hint: give its present path: --data`,
           ),
         ]);
         const ended = await modc(
@@ -139,7 +139,7 @@ describe("modc train --resume", () => {
           { env },
         );
         expect(ended.status, ended.stderr).toBe(0);
-        expect(ended.stderr).toContain(`the checkpoint's ${first}: results may differ in their last bits`);
+        expect(ended.stderr).toContain(`the checkpoint's ${first}: results may differ in the last bits`);
         expect(manifest("moved").begun["data"]).toBe(at("moved.jsonl"));
       } finally {
         renameSync(at("elsewhere"), at("models"));
@@ -156,14 +156,13 @@ describe("modc train --resume", () => {
       [
         ["--data", other],
         1,
-        "is not the text that the run was begun with\n  hint: leave --data, --tokenizer and --field out to take " +
-          "the run's own",
+        "is not the text of the run\n  hint: leave out --data, --tokenizer and --field to use " + "the run's own",
       ],
       [
         ["--lr", "1"],
         1,
-        "--lr 1 contradicts the run, which was begun with --lr 0.001\n  hint: leave --lr out to go on as it was, " +
-          "or begin another run from the checkpoint's weights: " +
+        "--lr 1 contradicts the run, which started with --lr 0.001\n  hint: leave out --lr to continue the run, " +
+          "or start another run from the checkpoint's weights: " +
           "--weights; only --steps, --decay, --recompute, --memory, --validate-every, --windows, " +
           "--checkpoint-every, --keep may change",
       ],
@@ -171,8 +170,8 @@ describe("modc train --resume", () => {
         ["--length", "8", "--min-lr", "0", "--only", "embed", "--live", "share=50%"],
         1,
         "--length 8 and --min-lr 0 and --live share=50% and --only embed contradict the run, " +
-          "which was begun with --length 16 and with --min-lr 0.0001 and without --live and without --only\n  " +
-          "hint: leave --length and",
+          "which started with --length 16 and with --min-lr 0.0001 and without --live and without --only\n  " +
+          "hint: leave out --length and",
       ],
       [["--resume", "5"], 1, "has no checkpoint of step 5\n  hint: it has 3"],
     ] as const) {
@@ -188,7 +187,7 @@ describe("modc train --resume", () => {
       "changed.mod has changed",
     );
     for (const [args, message] of [
-      [["train", "-o", at("x")], "missing required argument 'file'\n  hint: only --resume knows the model"],
+      [["train", "-o", at("x")], "missing required argument 'file'\n  hint: give the model: only --resume knows it"],
       [["train", model, "-o", at("x")], "required option '--data <what>' not specified"],
     ] as const) {
       const ended = await modc(args);

@@ -174,7 +174,7 @@ describe("modc train", () => {
       expect(said).toContain("stopping after this step");
       const resumed = await modc(again("stopped"));
       expect(resumed.status, resumed.stderr).toBe(0);
-      expect(resumed.stderr).toMatch(/^going on from .*: \d+ of 24 steps are done$/m);
+      expect(resumed.stderr).toMatch(/^continuing from .*: \d+ of 24 steps are done$/m);
       sameAs("stopped", "whole");
     },
   );
@@ -225,16 +225,16 @@ describe("modc train", () => {
     const changed = folder.file("changed.mod", readFileSync(model, "utf8").replace("2)), MoD", "4)), MoD"));
     copy("changed");
     const cases: readonly (readonly [readonly string[], number, string])[] = [
-      [begin("whole"), 1, "whole holds a run already\n  hint: --resume goes on with it; else give another folder"],
+      [begin("whole"), 1, "whole already contains a run\n  hint: continue it with --resume, or give another folder"],
       [again("broken"), 1, "step-00000024: model.safetensors is truncated: it has 50 of"],
-      [again("broken"), 1, "hint: the checkpoint of step 20 is whole: --resume 20 goes on from it"],
+      [again("broken"), 1, "hint: continue from an intact checkpoint: --resume 20"],
       [
         ["train", changed, "--data", data, "-o", join(folder.path, "changed"), "--resume"],
         1,
-        "changed.mod has changed\n  hint: leave the model and --set out to take the run's own, or begin another " +
+        "changed.mod has changed\n  hint: leave out the model and --set to use the run's own, or start another " +
           "run from its weights: --weights",
       ],
-      [again("changed", "--lr", "1"), 1, "--lr 1 contradicts the run, which was begun with --lr 0.02"],
+      [again("changed", "--lr", "1"), 1, "--lr 1 contradicts the run, which started with --lr 0.02"],
       [["train", model, "--data", short, "-o", join(folder.path, "short")], 1, "the text has 9 tokens"],
       [
         ["train", model, "--data", join(folder.path, "none"), "-o", join(folder.path, "none-run")],
@@ -248,7 +248,7 @@ describe("modc train", () => {
       ],
       [begin("x", "--length", "64"), 1, "--length 64: Small allows 32"],
       [begin("x1", "--live", "speed=1"), 1, "Small has no live parameter speed\n  hint: it has capacity"],
-      [begin("x2", "--live", "capacity=2"), 1, "capacity is 2 at step 0: a ratio lies between 0 and 1"],
+      [begin("x2", "--live", "capacity=2"), 1, "capacity is 2 at step 0: a ratio is between 0 and 1"],
       [begin("x3", "--only", "nothing.*"), 1, "no weight is called nothing.*\n  hint: its router is layers.1.router"],
       [begin("x31", "--only", "routr"), 1, "no weight is called routr\n  hint: did you mean router?"],
       [begin("x4", "--warmup", "30"), 1, "the warm-up takes 30 steps: it must be from 0 to all of the 24"],
@@ -277,7 +277,7 @@ describe("modc train", () => {
     // Where there is no device, what is wrong with the weights is said all the same.
     for (const [weights, message] of [
       [join(folder.path, "nope"), "nope: there is no such file"],
-      [data, "text.txt is no safetensors file"],
+      [data, "text.txt is not a safetensors file"],
     ] as const) {
       const ended = await modc(begin("x7", "--weights", weights), { env: NO_DEVICE });
       expect([ended.status, ended.stderr]).toEqual([1, expect.stringContaining(message)]);
@@ -372,8 +372,8 @@ describe("modc eval", () => {
     for (const [args, status, message] of [
       [["--data", join(folder.path, "one.txt")], 1, "the text has one token"],
       [["--data", data, "--length", "33"], 1, "--length 33: Small allows 32"],
-      [["--data", data, "--validation", "all"], 2, '--validation "all" is no share of the text'],
-      [["--data", data, "--weights", join(folder.path, "text.txt")], 1, "is no safetensors file"],
+      [["--data", data, "--validation", "all"], 2, '--validation "all" is not a share of the text'],
+      [["--data", data, "--weights", join(folder.path, "text.txt")], 1, "is not a safetensors file"],
     ] as const) {
       const ended = await modc(["eval", model, ...args]);
       expect(ended.stderr).toContain(message);

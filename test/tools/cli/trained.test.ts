@@ -105,11 +105,11 @@ describe("a run's folder is a model", () => {
     const length = ["--length", "16"]; // of windows as long as those of training
     const named = await run(["eval", file, ...SAID, "--data", data, "--validation", "25%", ...length, "--json"]);
     expect([status, JSON.parse(stdout)]).toEqual([0, JSON.parse(named.stdout)]);
-    expect(stderr).toContain(`note: the text is ${data}, its last 25.0%, which training held out\n`);
+    expect(stderr).toContain(`note: the text is ${data}, its last 25.0%, held out in training\n`);
     const noted = async (validation: string): Promise<string> =>
       (await run(["eval", ran, "--validation", validation, "--length", "99"])).stderr;
     expect(await noted("5%")).toContain(`note: the text is ${data}, its last 5.0%\n`);
-    expect(await noted("1/4")).toContain(", its last 25.0%, which training held out\n");
+    expect(await noted("1/4")).toContain(", its last 25.0%, held out in training\n");
     expect(await run(["eval", ran, "--set", "context=8", "--windows", "1", "--rule", "causal"])).toMatchObject({
       status: 0,
     });
@@ -129,7 +129,7 @@ describe("a run's folder is a model", () => {
       stdout: expect.stringContaining("--set dim=16 contradicts "),
     });
     expect((await run(["generate", best, "--prompt", "a", "--set", "depth=3"])).stderr).toMatch(
-      /--set depth=3 contradicts .*, whose weights are of depth = 2\n/,
+      /--set depth=3 contradicts .*, whose weights have depth = 2\n/,
     );
     expect((await run(["cost", ran, "--model", "Other"])).stderr).toContain(
       "is of Small: --model Other contradicts it",
@@ -188,7 +188,7 @@ describe("what is wrong with a run's folder is said:", () => {
       status: 0,
       stdout: expect.stringContaining("Small (infer)"),
       stderr: expect.stringContaining(
-        `note: ${moved} has changed since it was trained: the text that the checkpoint keeps is used\n`,
+        `note: ${moved} has changed since training: the copy in the checkpoint is used\n`,
       ),
     });
   });
@@ -209,10 +209,10 @@ describe("what is wrong with a run's folder is said:", () => {
     rmSync(ofPytorch, { recursive: true });
     await writeRun(path, { ...RUN, tokenizer: join(folder, "gone", "tokenizer.json"), steps: [5], best: 5 });
     expect((await run(["generate", path, "--prompt", "a"])).stderr).toMatch(
-      /gone\/tokenizer\.json, the tokenizer that .* was trained with, is gone\n {2}hint: say where it is now/,
+      /gone\/tokenizer\.json, the tokenizer that .* was trained with, is missing\n {2}hint: give its present path/,
     );
     writeFileSync(join(path, "checkpoints", "best", "model.safetensors"), "x");
-    expect((await run(["cost", path])).stderr).toMatch(/model\.safetensors has 1 bytes, \d+ were written/);
+    expect((await run(["cost", path])).stderr).toMatch(/model\.safetensors has 1 bytes, but \d+ were written/);
     writeFileSync(join(path, "checkpoints", "best", "source-0.mod"), SMALL.replace("16", "17"));
     writeFileSync(join(path, "checkpoints", "best", "manifest.json"), "{}");
     expect((await run(["cost", path])).stderr).toContain("manifest.json is not one of modc's");
@@ -236,7 +236,7 @@ describe("what is wrong with a run's folder is said:", () => {
     const manifest = join(path, "checkpoints", "best", "manifest.json");
     rmSync(manifest);
     execFileSync("mkfifo", [manifest]);
-    expect(() => openTrained(path)).toThrow("manifest.json is no plain file");
+    expect(() => openTrained(path)).toThrow("manifest.json is not a plain file");
   });
 
   it("a folder that is none is taken for what it is", () => {
@@ -249,8 +249,8 @@ describe("what is wrong with a run's folder is said:", () => {
     expect(await run(["convert", ran, "-o", join(folder, "routed")])).toMatchObject({
       status: 1,
       stderr: expect.stringContaining(
-        "which is no folder with a config.json: it is routed already\n  hint: dense checkpoints are converted: " +
-          "folders with a config.json",
+        "which is not a folder with a config.json: it already has routes\n  hint: give a dense checkpoint: " +
+          "a folder with a config.json",
       ),
     });
   });

@@ -62,7 +62,7 @@ describe("modc tune", () => {
 
   it("names the rates that the bounds are shares of", () => {
     expect(tuned.stdout.replaceAll("\n", " ")).toMatch(
-      /this device at best, measured now: [\d.]+ GFLOP\/s, reads .*of 1 MiB, .*of 64 MiB, [\d.]+ µs for a dispatch/,
+      /peak rates of this device, measured now: [\d.]+ GFLOP\/s, reads .*of 1 MiB, .*of 64 MiB, [\d.]+ µs for a dispatch/,
     );
   });
   it("says with --json what bounds the best kernels, and which they are", async () => {
@@ -201,14 +201,14 @@ describe("modc tune", () => {
     const output = join(folder.path, "short.json");
     const { status, stderr } = await modc(["tune", model, "--budget", "0.001", "-o", output], { env });
     expect(status).toBe(1);
-    expect(stderr).toMatch(/in 0\.001 s nothing could be compared[^]*give it longer: --budget 2m/);
+    expect(stderr).toMatch(/in 0\.001 s[^]*give it more time: --budget 2m/);
     expect(readdirSync(folder.path)).not.toContain("short.json");
   });
   it("ends with 3 where there is no GPU", async () => {
     expect(await modc(["tune", model], { env: { ...env, ...NO_DEVICE } })).toMatchObject({ status: 3 });
   });
   it.each([
-    ["a budget that is no time", ["--budget", "soon"], /--budget "soon" is no time up to a day/],
+    ["a budget that is not a time", ["--budget", "soon"], /--budget "soon" is not a time up to a day/],
     [
       "the reference",
       ["--device", "reference"],
@@ -229,7 +229,7 @@ describe("modc tune", () => {
   });
   it("refuses a compiled program", async () => {
     const { status, stderr } = await modc(["tune", compiled], { env });
-    expect([status, stderr]).toEqual([2, expect.stringMatching(/is compiled already: its kernels are chosen/)]);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/is already compiled: its kernels are chosen/)]);
   });
   it("has nothing to measure in a model without products", async () => {
     const plain = folder.file(

@@ -82,23 +82,23 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["run", "examples/golden.mod", "--gradients"], "--gradients needs a loss, which an objective has"],
     [["check", "examples/moby.mod", "--nonsense"], "unknown option '--nonsense'"],
     [["check", "examples/moby.mod", "--set", "depth"], '--set "depth" has no name and value'],
-    [["check", "examples/moby.mod", "--set", "depth=2", "--set", "depth=3"], "--set gives depth twice"],
-    [["run", ...GOLDEN, "--input", "x=[[[1]]]"], "--input gives x twice"],
-    [["eval", "x.mod", "--validation", "much"], '--validation "much" is no share of the text'],
+    [["check", "examples/moby.mod", "--set", "depth=2", "--set", "depth=3"], "--set sets depth twice"],
+    [["run", ...GOLDEN, "--input", "x=[[[1]]]"], "--input sets x twice"],
+    [["eval", "x.mod", "--validation", "much"], '--validation "much" is not a share of the text'],
     [["ir", "examples/golden.mod", "--after", "magic"], 'there is no pass "magic"'],
-    [["run", ...GOLDEN, "--seed", "-1"], '--seed "-1" is no whole number from 0 to 4294967295'],
-    [["run", ...GOLDEN, "--seed", "1.5"], "is no whole number"],
-    [["run", ...GOLDEN, "--lengths", "2,x"], '--lengths "x" is no whole number'],
-    [["run", ...GOLDEN, "--require-gpu"], "--require-gpu is called --device gpu\n  hint: write --device gpu"],
-    [["train", "x.mod", "--context", "64"], "--context is called --length\n  hint: write --length 64"],
+    [["run", ...GOLDEN, "--seed", "-1"], '--seed "-1" is not a whole number from 0 to 4294967295'],
+    [["run", ...GOLDEN, "--seed", "1.5"], "is not a whole number"],
+    [["run", ...GOLDEN, "--lengths", "2,x"], '--lengths "x" is not a whole number'],
+    [["run", ...GOLDEN, "--require-gpu"], "--require-gpu is now called --device gpu\n  hint: write --device gpu"],
+    [["train", "x.mod", "--context", "64"], "--context is now called --length\n  hint: write --length 64"],
     [
       ["train", "x.mod", "--validation-windows=9"],
-      "--validation-windows is called --windows\n  hint: write --windows 9",
+      "--validation-windows is now called --windows\n  hint: write --windows 9",
     ],
-    [["eval", "x.mod", "--last"], "--last is called --validation\n  hint: write --validation <share>"],
+    [["eval", "x.mod", "--last"], "--last is now called --validation\n  hint: write --validation <share>"],
     [
       ["cost", "examples/moby.mod", "--at", "B=2"],
-      "--at B=2: the number of sequences is said by --batch\n  hint: write --batch 2",
+      "--at B=2: the number of sequences is set by --batch\n  hint: write --batch 2",
     ],
     [["generate", "x.mod", "--device", "reference"], "Allowed choices are gpu, software, swiftshader."],
     [["chekc", "x.mod"], "unknown command 'chekc'\n  hint: did you mean check?"],
@@ -118,13 +118,13 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["run", "x.mod", "-p", "a"], "unknown option '-p'\n  hint: did you mean --text a?"],
     [["chat", "x.mod", "--prompt", "a"], "modc chat has no --prompt: `modc generate` continues a prompt"],
     [["help", "chekc"], 'there is no command "chekc"\n  hint: did you mean check?'],
-    [["cost", "examples/moby.mod", "--budget", "1e18"], "--budget and --step-tokens belong together"],
-    [["cost", "examples/moby.mod", "--length", "0"], '--length "0" is no whole number from 1 to 4294967295'],
-    [["verify", "x.mod", "--field", "body"], "--field has no effect without --data, whose text it is about"],
+    [["cost", "examples/moby.mod", "--budget", "1e18"], "--budget and --step-tokens need each other"],
+    [["cost", "examples/moby.mod", "--length", "0"], '--length "0" is not a whole number from 1 to 4294967295'],
+    [["verify", "x.mod", "--field", "body"], "--field has no effect without --data"],
     [["verify", "x.mod", "--validation", "5%"], "--validation has no effect without --data"],
     [["verify", "x.mod", "--tokenizer", "t.json"], "--tokenizer has no effect without --data"],
-    [["verify", "x.json", "--loop-caches", "last"], "--loop-caches has no effect on a fault that was written"],
-    [["tune", "--phase", "train"], "--phase has no effect without a model's file\n  hint: leave it out"],
+    [["verify", "x.json", "--loop-caches", "last"], "--loop-caches has no effect on a saved fault"],
+    [["tune", "--phase", "train"], "--phase has no effect without a model\n  hint: leave it out"],
     [["generate", "x.mod", "--prompt", "x", "--temperature", "0", "--top-k", "5"], "--top-k has no effect with --temp"],
     [["chat", "x.mod", "--temperature", "0", "--min-p", "0.1"], "--min-p has no effect with --temperature 0"],
     [["init", "examples/moby.mod"], "required option '-o, --output <path>' not specified"],
@@ -148,7 +148,7 @@ it("options have the short forms of other programs", async () => {
   const { status, stderr } = await modc(["generate", "none.mod", "-p", "x", "-n", "5", "-t", "8", "-m", "M"]);
   expect([status, stderr]).toEqual([
     1,
-    "note: a temperature of 8 draws nearly at random; -t is --temperature, not threads\n" +
+    "note: a temperature of 8 samples nearly at random; -t is --temperature, not threads\n" +
       "error: cannot read none.mod: there is no such file\n",
   ]);
 });
@@ -162,7 +162,7 @@ it("every suggestion for another program's option is an option of some command",
 it("what has no effect on JSON is refused in JSON", async () => {
   const { status, stdout } = await modc(["generate", "x.mod", "--prompt", "x", "--json", "--show-depth"]);
   expect(JSON.parse(stdout)).toMatchObject({
-    message: "--show-depth has no effect on --json, which has the depth of each token",
+    message: "--show-depth has no effect on --json, which always contains the depth of each token",
   });
   expect(status).toBe(2);
 });

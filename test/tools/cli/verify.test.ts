@@ -35,7 +35,7 @@ describe("verify", () => {
     ]);
     expect(lines[3]).toContain("for prefixes of 1, 3, 7, 15, 31, 32 tokens");
     expect(lines.find((l) => l.includes("agreement"))).toMatch(
-      /both rules do the same with \d+\.\d% of the tokens; of those top-k computes \(12\.5%\)/,
+      /both rules agree on \d+\.\d% of the tokens; top-k computes 12\.5%/,
     );
     expect(stderr).toContain("note: no --weights");
     expect(status).toBe(0);
@@ -103,7 +103,7 @@ model L(dim: int = 16, live capacity: ratio = 50%) {
 
   it("refuses a file that is no reproduction", async () => {
     const { status, stderr } = await modc(["verify", folder.file("no.json", "{}")]);
-    expect(stderr).toContain("it is no reproduction that modc can read");
+    expect(stderr).toContain("it is not a reproduction that modc can read");
     expect(status).toBe(1);
   });
 });

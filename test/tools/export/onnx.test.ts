@@ -337,6 +337,6 @@ describe("what has no form in ONNX", () => {
     const two = "model M() { forward(x: f32[B, T], z: f32[B, S]) -> y: f32[B, T] { x + 0.0 * 1.0 } }";
     expect(() =>
       written(join(root, "refused.onnx"), modelOf(two, { phase: "generate" }), new Map(), { caches: true }),
-    ).toThrow("caches are those of one sequence of tokens; M has 2");
+    ).toThrow("caches need one sequence of tokens; M has 2");
   });
 });

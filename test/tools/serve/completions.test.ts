@@ -276,7 +276,7 @@ describe("a stream of completions", () => {
     const last = text.trimEnd().split("\n\n").at(-1)!;
     expect(JSON.parse(last.replace("data: ", ""))).toEqual({
       error: {
-        message: "the server failed; its log says why",
+        message: "the server failed; see its log",
         type: "server_error",
         param: null,
         code: "internal_error",

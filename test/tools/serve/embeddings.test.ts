@@ -256,7 +256,7 @@ describe("a server of embeddings", () => {
         code: "bad-input",
         input: Object.keys(option)[0],
         exit: 2,
-        message: expect.stringContaining("has no effect on a model of embeddings"),
+        message: expect.stringContaining("has no effect on an embedding model"),
       });
     await expect(openEngine(file(), { device, queue: -1 })).rejects.toThrow(/^queue is -1/);
     await (await openEngine(file(), { device, draft: "off" })).close();

@@ -153,7 +153,7 @@ describe("a form", () => {
   });
 
   it.each([
-    ["too deep", `{"not": ${"[".repeat(20_000)}${"]".repeat(20_000)}}`, "nests deeper than 32"],
+    ["too deep", `{"not": ${"[".repeat(20_000)}${"]".repeat(20_000)}}`, "nests more than 32"],
     ["too much", `{"enum": [${"[],".repeat(2_500_000)}1]}`, "has more than 262144 values"],
   ])("that is a text of JSON is refused before it is parsed: %s", async (_, json, message) => {
     const { status, json: reply } = await complete({ structured_outputs: { json } });

@@ -35,7 +35,7 @@ describe("fields", () => {
     ["millions of prompts", { prompt: Array<string>(1e6).fill("") }, "prompt", null],
     ["far too many prompts", { prompt: Array<string>(3000).fill("a") }, "prompt", null],
     ["too many alternatives", { logprobs: 21 }, "logprobs", null],
-    ["a bias of what is no token", { logit_bias: { hello: 1 } }, "logit_bias", null],
+    ["a bias of what is not a token", { logit_bias: { hello: 1 } }, "logit_bias", null],
     ["a bias of a token that is written otherwise", { logit_bias: { "097": 1 } }, "logit_bias", null],
     ["a bias of a token beyond the vocabulary", { logit_bias: { "256": 1 } }, "logit_bias", null],
     ["an empty stop string", { stop: "" }, "stop", null],
@@ -65,10 +65,10 @@ describe("fields", () => {
   it.each([
     ["a field as the wire writes it", { repetition_penalty: 0 }, /^repetition_penalty must be from 0\.0001/],
     ["the name of a field elsewhere", { n_predict: 5 }, /unknown field "n_predict": here it is called max_tokens$/],
-    ["one limit of texts", { n: 129 }, /^a request may ask for 128 texts, this one asks for 129$/],
-    ["and the same of many more", { n: 2000 }, /^a request may ask for 128 texts, this one asks for 2000$/],
+    ["one limit of texts", { n: 129 }, /^a request may ask for 128 texts, but this one asks for 129$/],
+    ["and the same of many more", { n: 2000 }, /^a request may ask for 128 texts, but this one asks for 2000$/],
     ["and of prompts", { prompt: Array<string>(2100).fill("a") }, /^a request may ask for 128 texts, .* 2100$/],
-    ["all that may be", { stop: 5 }, /^stop must be a text, or a list of texts, found a number$/],
+    ["all that may be", { stop: 5 }, /^stop must be a text or a list of texts, found a number$/],
     ["an object by its article", { prompt: {} }, /^prompt must be .*, found an object$/],
     ["one prompt without a number", { prompt: "x".repeat(65) }, /a text may have 64 tokens here, the prompt has 65$/],
   ])("are refused in words that name %s", async (_, body, message) => {
@@ -92,14 +92,14 @@ describe("fields", () => {
 
   it("that set a live parameter are refused by its own name, and the request's path to it", async () => {
     const most = (): never => {
-      throw new InputError("keepShare", "live parameter keepShare is 7: it must lie between 0% and 100%", "give 0.5");
+      throw new InputError("keepShare", "live parameter keepShare is 7: it must be between 0% and 100%", "give 0.5");
     };
     const { server } = scripted("x", { script: { most, model: { live: ["keepShare"] } } });
     const { status, json } = await ask(server, PATH, { prompt: "x", modc: { live: { keepShare: 7 } } });
     expect([status, json.error.param, json.error.message]).toEqual([
       400,
       "modc.live.keepShare",
-      "live parameter keepShare is 7: it must lie between 0% and 100%; give 0.5",
+      "live parameter keepShare is 7: it must be between 0% and 100%; give 0.5",
     ]);
   });
 
@@ -191,7 +191,7 @@ describe("a body", () => {
 
   it.each<readonly [string, string | Uint8Array, number]>([
     ["that is empty", "", 400],
-    ["that is no JSON", "{", 400],
+    ["that is not JSON", "{", 400],
     ["with NaN", '{"prompt": "x", "temperature": NaN}', 400],
     ["with an infinite number", '{"prompt": "x", "temperature": 1e999}', 400],
     ["that is a list", "[]", 400],
@@ -334,7 +334,7 @@ describe("a server that is full, ends or fails", () => {
     const { server, engine } = scripted("x", { script: { most: () => 2 } });
     const { status, headers, json } = await ask(server, PATH, { prompt: ["a", "b", "c"] });
     expect([status, headers.get("retry-after"), json.error.code]).toEqual([429, "1", "queue_full"]);
-    expect(json.error.message).toMatch(/^the request asks for 3 texts, and there is room for 2 now; try again in/);
+    expect(json.error.message).toMatch(/^the request asks for 3 choices, but there is room for 2 now; try again in/);
     expect(engine.active).toBe(0);
   });
 

@@ -116,7 +116,7 @@ describe("OpenAI's client", () => {
         .map((event) => JSON.parse(/^data: (.*)$/m.exec(event)![1]!) as Record<string, unknown>);
       expect(events.map((event) => event["sequence_number"])).toEqual(events.map((_, i) => i));
       const [error, failed] = events.slice(-2);
-      const message = "the server failed; its log says why";
+      const message = "the server failed; see its log";
       expect(error).toMatchObject({ type: "error", code: "internal_error", message, param: null });
       expect(failed).toMatchObject({
         type: "response.failed",
@@ -190,7 +190,7 @@ describe("a request for a response", () => {
   it("with a strict tool is told how to send it", async () => {
     const { json } = await ask(saying("x").server, PATH, { input: "a", tools: [{ ...WEATHER, strict: true }] });
     expect(json.error.message).toBe(
-      'tools[0].strict is not supported, since arguments are not held to the schema of a tool: send "strict": false',
+      'tools[0].strict is not supported, because arguments are not checked against a schema: send "strict": false',
     );
   });
 

@@ -147,12 +147,12 @@ describe("a socket", () => {
     ["a host that is too long", get(`Host: ${"a.".repeat(200)}example`), 400],
     ["two hosts", get("Host: localhost", "Host: localhost"), 400],
     ["the target of a proxy", "GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
-    ["a target that is no URL", "GET http://:99999/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
+    ["a target that is not a URL", "GET http://:99999/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
     ["a backslash", "GET /a\\b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
     ["a star", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
     ["a tunnel", "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
     ["an expectation", get("Host: localhost", "Expect: 200-fine"), 417],
-    ["what is no HTTP", "hello\r\n\r\n", 400],
+    ["what is not HTTP", "hello\r\n\r\n", 400],
     ["half of its headers", "GET /livez HTTP/1.1\r\n", 408],
   ])("refuses what is no request, and logs it: %s", async (_, sent, status) => {
     const entries: RequestEntry[] = [];
@@ -171,7 +171,7 @@ describe("a socket", () => {
     ["an address of version six", get("Host: [::1]:80"), 200],
     ["capitals", get("Host: LOCALHOST"), 200],
     ["its own target in full", "GET http://localhost/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 200],
-    ["percents that are no bytes", "GET /v1/models/%ff%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 404],
+    ["percents that are not bytes", "GET /v1/models/%ff%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 404],
     ["an origin that is none", get("Host: localhost", "Origin: http://[::1"), 403],
   ])("answers by the router what is a request: %s", async (_, sent, status) => {
     const entries: RequestEntry[] = [];

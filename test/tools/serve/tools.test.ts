@@ -305,7 +305,7 @@ describe("a request with tools", () => {
   it("is refused where the template shows no tools, or writes calls in another form", async () => {
     const { server } = scripted("x", { chat: CHAT });
     const { json } = await ask(server, PATH, asked);
-    expect(json.error).toMatchObject({ param: "tools", message: "the model's chat template knows no tools" });
+    expect(json.error).toMatchObject({ param: "tools", message: "the model's chat template does not support tools" });
     const other = scripted("x", { chat: { ...CHAT, text: "{{ tools }} <tool_call><function=f>" } });
     expect((await ask(other.server, PATH, asked)).json.error).toMatchObject({
       code: "unsupported_parameter",

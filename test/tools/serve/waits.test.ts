@@ -30,7 +30,12 @@ describe("what is more than a server takes", () => {
   it.each<readonly [string, string, object, RegExp]>([
     ["tokens of a prompt", COMPLETIONS, { prompt: list(100, 1) }, /^a text may have 64 tokens here, the prompt has/],
     ["of one of several", COMPLETIONS, { prompt: [[1], list(100, 1)] }, /64 tokens here, prompt 1 has 100$/],
-    ["prompts", COMPLETIONS, { prompt: list(129, "x") }, /^a request may ask for 128 texts, this one asks for 129$/],
+    [
+      "prompts",
+      COMPLETIONS,
+      { prompt: list(129, "x") },
+      /^a request may ask for 128 texts, but this one asks for 129$/,
+    ],
     ["tokens of an input", "/v1/embeddings", { input: list(100, 1) }, /64 tokens here, text 0 has 100$/],
     ["tokens without their text", "/detokenize", { tokens: list(65_537, 1) }, /^tokens must hold at most 65536 items/],
     [
@@ -114,7 +119,7 @@ describe("a full server", () => {
     go();
     expect((await running).status).toBe(200);
     const some = await ask(server, COMPLETIONS, { prompt: ["a", "b", "c"] });
-    expect(some.json.error.message).toMatch(/^the request asks for 3 texts, and there is room for 2 now; try again/);
+    expect(some.json.error.message).toMatch(/^the request asks for 3 choices, but there is room for 2 now; try again/);
     for (let i = 0; i < 3; i++)
       expect((await ask(server, COMPLETIONS, { prompt: ["a", "b"], max_tokens: 1 })).status).toBe(200);
   });

@@ -131,7 +131,7 @@ describe("weights that a file lacks", () => {
   it("are errors unless asked for, and what is wrong otherwise stays one", async () => {
     await expect(openStartingWeights(model, at(base), {})).rejects.toMatchObject({
       message: /missing: "map.lora.a"/,
-      hint: "--init-missing starts what is missing from the seed",
+      hint: "use --init-missing to initialise missing weights from the seed",
     });
     const other = programOf(DENSE).weights.map((w) => (w.path === "norm.scale" ? { ...w, shape: [31] } : w));
     const strange = join(folder.path, "strange.safetensors");
@@ -199,7 +199,7 @@ describe("checkpoints of trained weights", () => {
     const whole = openTrained(alone)!;
     expect([whole.chosen, whole.manifest.files.map((f) => f.name).includes(BASE)]).toEqual([null, false]);
     expect((await readCheckpoint(alone, model.run)).base).toBeNull();
-    const again = { status: 1, stderr: expect.stringContaining("is there already") as unknown };
+    const again = { status: 1, stderr: expect.stringContaining("exists already") as unknown };
     expect(await run(["merge", output, "-o", alone])).toMatchObject(again);
     expect(await run(["merge", output, "-o", join(folder.path, "other"), "--fold"])).toMatchObject({
       status: 2,
@@ -290,7 +290,7 @@ describe("checkpoints of trained weights", () => {
     }
     // The table lies in blocks twice: for lookups, and in the panels of the product.
     expect(new Set(notes.filter((note) => note.includes("q4, which")))).toEqual(
-      new Set(["the weights that do not learn take 9.6 KiB in q4, which are 36 KiB in f32"]),
+      new Set(["the untrained weights take 9.6 KiB in q4, instead of 36 KiB in f32"]),
     );
     // Blocks keep the values of blocks: the same losses as in f32, but for rounding.
     const { loss } = await train(adapted, options({ weights: quantized }));
@@ -304,7 +304,7 @@ describe("checkpoints of trained weights", () => {
     expect(await run(command)).toMatchObject({
       status: 2,
       stderr: expect.stringContaining(
-        "error: --weights-as is q8, and all weights learn: those that learn are f32",
+        "error: --weights-as is q8, but all weights are trained, and trained weights are f32",
       ) as unknown,
     });
     const precision = { weights: "q8" } as const;
@@ -312,7 +312,7 @@ describe("checkpoints of trained weights", () => {
     await expect(train(adapted, far)).rejects.toThrow("there is no file of weights to read again");
     const { output } = await train(adapted, options({ precision, steps: 1 }));
     await expect(train(null, { output, resume: true, steps: 2, device, precision: { weights: "q4" } })).rejects.toThrow(
-      "--weights-as q4 contradicts the run, which was begun with --weights-as q8",
+      "--weights-as q4 contradicts the run, which started with --weights-as q8",
     );
   });
 });

@@ -91,7 +91,7 @@ describe("the best checkpoint", () => {
   it("is none where a schedule ends after the run, which is said at the start", async () => {
     const { output, events } = await run("capacity=100%@0,20%@40");
     expect(warnings(events)).toEqual([
-      "live parameters have their last values at step 40, and the run ends at 20: no validation can be the best",
+      "live parameters reach their last values at step 40, after the run ends at 20: no checkpoint will be marked best",
     ]);
     expect(await (await openRunFolder(output)).find("best")).toBeNull();
   });
@@ -140,7 +140,7 @@ describe("predictors that have not learned to skip", () => {
     const { output, events } = await run("capacity=100%@0,12.5%@8", { keeps: 1 });
     const said =
       "predictors still keep every token: layers.1 keeps 100.0% of the tokens by the causal rule, as the model " +
-      "generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%; train longer, or them alone " +
+      "generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%; train longer, or train them alone " +
       "at a higher learning rate: --only router,guess --lr 1e-2";
     expect(events.slice(-2)).toMatchObject([{ kind: "warning", step: 20, message: said }, { kind: "end" }]);
     const logged: unknown[] = [];
@@ -161,7 +161,7 @@ describe("predictors that have not learned to skip", () => {
     await folderOf.goBackTo(20); // as a run that is resumed
     expect(await folderOf.find("best")).toBeNull();
     expect(validationText(validations(events).at(-1)!)).toMatch(
-      /; not compared: predictors keep what they should skip$/,
+      /; not compared: predictors keep tokens that they should skip$/,
     );
   });
 
@@ -169,7 +169,7 @@ describe("predictors that have not learned to skip", () => {
     const found = unskipping({ "top-k": { a: 0.125, b: 0.125, c: 0.98 }, causal: { a: 0.57, b: 0.55, c: 1 } });
     expect(found).toEqual([{ path: "a", causal: 0.57, topK: 0.125 }]);
     expect(unskippingText(found, { only: "", lr: 1e-3 })).toContain(
-      "keep most of what they should skip: a keeps 57.0% of the tokens by the causal rule, as the model " +
+      "keep most tokens that they should skip: a keeps 57.0% of the tokens by the causal rule, as the model " +
         "generates, where",
     );
     expect(unskipping({ "top-k": { a: 0.125 } })).toEqual([]);
@@ -177,9 +177,13 @@ describe("predictors that have not learned to skip", () => {
   });
 
   it.each([
-    ["", 1e-3, "train longer, or them alone at a higher learning rate: --only router,guess --lr 1e-2"],
-    ["", 3e-2, "train longer, or them alone: --only router,guess"],
-    ["router,guess,head", 1e-3, "train longer, or them alone at a higher learning rate: --only router,guess --lr 1e-2"],
+    ["", 1e-3, "train longer, or train them alone at a higher learning rate: --only router,guess --lr 1e-2"],
+    ["", 3e-2, "train longer, or train them alone: --only router,guess"],
+    [
+      "router,guess,head",
+      1e-3,
+      "train longer, or train them alone at a higher learning rate: --only router,guess --lr 1e-2",
+    ],
     ["router,guess", 1e-3, "train longer, or at a higher learning rate: --lr 1e-2"],
     ["router, layers.1.guess", 1e-2, "train longer"],
   ])("with --only %j and --lr %d, get advice that is not followed already", (only, lr, advice) => {
@@ -211,7 +215,7 @@ describe("the line of a validation", () => {
       "bits/byte, 75.0% computed)";
     expect(validationText(event)).toBe(`${computed}, the best so far`);
     expect(validationText({ ...event, best: false })).toBe(
-      `${computed}; not compared: predictors keep what they should skip`,
+      `${computed}; not compared: predictors keep tokens that they should skip`,
     );
     expect(validationText({ ...event, best: false, counts: false })).toBe(
       `${computed}; not compared while it changes: capacity 0.125`,

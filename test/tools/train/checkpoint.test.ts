@@ -87,14 +87,14 @@ describe("what is wrong with a checkpoint is said:", () => {
       /^P: state\.safetensors is truncated/,
     );
     expect(await broken((path) => appendFileSync(join(path, "model.safetensors"), "x"))).toMatch(
-      /^P: model\.safetensors has \d+ bytes, \d+ were written$/,
+      /^P: model\.safetensors has \d+ bytes, but \d+ were written$/,
     );
     const flipped = (path: string): void => {
       const bytes = readFileSync(join(path, "state.safetensors"));
       bytes[bytes.length - 1]! ^= 1;
       writeFileSync(join(path, "state.safetensors"), bytes);
     };
-    expect(await broken(flipped)).toBe("P: state.safetensors was changed: its hash is not the one that was written");
+    expect(await broken(flipped)).toBe("P: state.safetensors was changed: its hash differs from the recorded one");
     expect(await broken((path) => rmSync(join(path, "source-1.mod")))).toBe(
       "cannot read the checkpoint P: source-1.mod is missing",
     );
@@ -102,7 +102,7 @@ describe("what is wrong with a checkpoint is said:", () => {
       rmSync(join(path, "source-0.mod"));
       symlinkSync("/etc/hostname", join(path, "source-0.mod"));
     };
-    expect(await broken(linked)).toBe("P: source-0.mod is no plain file");
+    expect(await broken(linked)).toBe("P: source-0.mod is not a plain file");
   });
 
   it("no manifest, a torn one, one of another kind or version, one that is too large", async () => {
@@ -121,13 +121,13 @@ describe("what is wrong with a checkpoint is said:", () => {
       "P: manifest.json has version 2, this modc reads 1",
     );
     expect(await broken((path) => truncateSync(join(path, MANIFEST), 17 * 1024 * 1024))).toMatch(
-      /manifest\.json has 17825792 bytes: no manifest is so large$/,
+      /manifest\.json has 17825792 bytes: too many for a manifest$/,
     );
     expect((await fault(readCheckpoint(join(folder.path, "nowhere"), MODEL))).message).toMatch(
       /nowhere: there is no such folder$/,
     );
     expect((await fault(readCheckpoint(folder.file("plain", ""), MODEL))).message).toMatch(
-      /plain is no checkpoint: it is no folder$/,
+      /plain is not a checkpoint: it is not a folder$/,
     );
   });
 
@@ -145,7 +145,7 @@ describe("what is wrong with a checkpoint is said:", () => {
     const message = await broken((path) =>
       edit(path, (m) => (m["files"] as object[]).push({ ...(m["files"] as object[])[0]!, name })),
     );
-    expect(message).toBe(`P: manifest.json names ${JSON.stringify(name)}, which is no file of a checkpoint`);
+    expect(message).toBe(`P: manifest.json names ${JSON.stringify(name)}, which is not a file of a checkpoint`);
   });
 
   it("any field that is missing or of another kind", async () => {
@@ -226,7 +226,7 @@ describe("where the disk refuses,", () => {
     ["EROFS", "the disk is read-only", 8],
     ["EACCES", "permission denied", 9],
   ] as const)(
-    "%s is said, and what was saved before is intact, at whichever moment it happens",
+    "%s is said, and earlier files are intact, at whichever moment it happens",
     async (code, reason, apart) => {
       let moments = 0;
       for (let at = 1; ; at += apart) {

@@ -198,10 +198,10 @@ describe("what is wrong with a text is said:", () => {
 
   it.each([
     ["invalid UTF-8", Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d]), ":2: the line is not UTF-8"],
-    ["a torn line", '{"text":"a', ":2: the line is no JSON: "],
-    ["no object", "[1]", ":2: the line is no JSON object"],
+    ["a torn line", '{"text":"a', ":2: the line is not JSON: "],
+    ["no object", "[1]", ":2: the line is not a JSON object"],
     ["no such field", '{"body":"a"}', ':2: the line has no text in "text"'],
-    ["a field that is no text", '{"text":1}', ':2: the line has no text in "text"'],
+    ["a field that is not text", '{"text":1}', ':2: the line has no text in "text"'],
     ["a field of every object", '{"__proto__":"a"}', ':2: the line has no text in "text"'],
   ])("JSONL with %s", async (name, line, message) => {
     const cache = join(folder.path, `lines ${name}`);
@@ -213,10 +213,10 @@ describe("what is wrong with a text is said:", () => {
   it("text that is no UTF-8, for bytes too, by its first byte at fault and what it is", async () => {
     const long = Buffer.concat([Buffer.from("é".repeat(200_000)), Buffer.from([0xc3]), Buffer.from("x")]);
     for (const [name, bytes, why] of [
-      ["latin1.txt", Buffer.from([0x61, 0xe9, 0x20]), "is not UTF-8 text: byte 1 begins no character"],
-      ["cut.txt", Buffer.from([0x61, 0xe2, 0x82]), "is not UTF-8 text: byte 1 begins no character"],
+      ["latin1.txt", Buffer.from([0x61, 0xe9, 0x20]), "is not UTF-8 text: byte 1 does not begin a character"],
+      ["cut.txt", Buffer.from([0x61, 0xe2, 0x82]), "is not UTF-8 text: byte 1 does not begin a character"],
       ["utf16.txt", Buffer.from("Call me", "utf16le"), "is not UTF-8 text, it is UTF-16 text: byte 1 is NUL"],
-      ["long.txt", long, "is not UTF-8 text: byte 400000 begins no character"],
+      ["long.txt", long, "is not UTF-8 text: byte 400000 does not begin a character"],
       [
         "x.parquet",
         Buffer.from([...Buffer.from("PAR1"), 0x15, 0xff]),
@@ -241,10 +241,10 @@ describe("what is wrong with a text is said:", () => {
   it("what is no tokenizer", async () => {
     const data = folder.file("some.txt", "some text");
     expect((await fault(opening(data, { tokenizer: folder.file("bad.json", "{}") }))).message).toMatch(
-      /bad\.json is no tokenizer .*: it has no model$/,
+      /bad\.json is not a tokenizer .*: it has no model$/,
     );
     expect((await fault(opening(data, { tokenizer: folder.file("torn.json", "{") }))).message).toContain(
-      "torn.json is no tokenizer",
+      "torn.json is not a tokenizer",
     );
     expect((await fault(opening(data, { tokenizer: join(folder.path, "none.json") }))).message).toMatch(
       /none\.json: there is no such file$/,
@@ -259,7 +259,7 @@ describe("what is wrong with a text is said:", () => {
     folder.file("pair/a.txt", text(10_000, 6));
     folder.file("pair/b.txt", text(10_000, 7));
     const vanished = opening(pair, { onProgress: () => rmSync(join(pair, "b.txt"), { force: true }) });
-    expect((await fault(vanished)).message).toMatch(/^cannot read .*b\.txt: the file is gone$/);
+    expect((await fault(vanished)).message).toMatch(/^cannot read .*b\.txt: the file is missing$/);
   });
 
   it("a file that changes or vanishes during the run, whose tokens stay as they were", async () => {
@@ -269,14 +269,14 @@ describe("what is wrong with a text is said:", () => {
     appendFileSync(data, " and more");
     expect(await corpus.changed()).toMatch(/during\.txt has changed$/);
     rmSync(data);
-    expect(await corpus.changed()).toMatch(/^cannot read .*during\.txt: the file is gone$/);
+    expect(await corpus.changed()).toMatch(/^cannot read .*during\.txt: the file is missing$/);
     expect(await all(corpus)).toEqual(ascii("as it was at first"));
   });
 
   it("tokens that are cut short during the run", async () => {
     const corpus = await opening(folder.file("cut.txt", text(1000, 3)));
     truncateSync(corpus.path, 500);
-    expect((await fault(corpus.read(400, 200))).message).toMatch(/was cut short while it was in use$/);
+    expect((await fault(corpus.read(400, 200))).message).toMatch(/was truncated while in use$/);
     await corpus.close();
   });
 

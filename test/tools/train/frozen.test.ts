@@ -200,6 +200,6 @@ it("weights that learn are f32: a type for others needs some", () => {
   const all = { optimizer: sgd, clip: null, microBatches: 1, precision: { weights: "q4" } } as const;
   for (const options of [all, { ...all, trained: () => true }])
     expect(() => compileTraining({ source: SHAPES, file: "shapes.mod" }, options, { target: PORTABLE })).toThrow(
-      "precision is q4, and all weights learn, which are f32",
+      "precision is q4, but all weights are trained, and trained weights are f32",
     );
 });

@@ -73,8 +73,7 @@ describe("the lock of a run's folder", () => {
     await expect(lockFolder(path)).rejects.toMatchObject({
       message: `another process (${gone} on node-7), since 2026-03-04 05:06, trains into ${path}`,
       hint:
-        "give another folder; look on node-7 whether it runs, which cannot be told from here; where it does not, " +
-        `remove ${join(path, ".lock")}`,
+        "give another folder; look on node-7 whether it still runs; if it does not, " + `remove ${join(path, ".lock")}`,
     });
     rmSync(join(path, ".lock"), { recursive: true });
     await takeAndGiveBack(path);

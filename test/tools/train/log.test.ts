@@ -83,14 +83,14 @@ describe("a log", () => {
         (e: unknown) => e,
       );
       expect(fault).toBeInstanceOf(TrainError);
-      expect((fault as TrainError).message).toBe(`${path}:${line}: the line is no entry of a log`);
+      expect((fault as TrainError).message).toBe(`${path}:${line}: the line is not an entry of a log`);
       expect(readFileSync(path, "utf8")).toBe(content);
     }
   });
 
   it("that cannot be written says so", async () => {
     await expect(openLog(join(folder.path, "none", "log.jsonl"), 0)).rejects.toThrow(
-      /^cannot write .*log\.jsonl: its folder is gone$/,
+      /^cannot write .*log\.jsonl: its folder is missing$/,
     );
     await expect(openLog(folder.path, 0)).rejects.toThrow(/^cannot write /);
     const path = place();

@@ -94,7 +94,7 @@ describe("the report", () => {
         'by all">i</span>',
     );
     expect(html).toContain("<em>↵</em>\n");
-    expect(html).toContain("Top-k decides alike for 50.0% of them");
+    expect(html).toContain("Top-k agrees on 50.0% of them");
     expect(html).toContain('<rect class="took" x="0" y="0" width="8" height="18"/>');
   });
 
@@ -107,7 +107,7 @@ describe("the report", () => {
     expect(html).toContain('<i class="load" style="--h:0.50" title="expert 1: 25.0% of the choices"></i>');
     expect(html.match(/<i class="idle"/g)).toHaveLength(2);
     expect(html).toContain("expert 0 has 3.00 times the mean; 2 of 4 got nothing; 12.5% of the choices dropped");
-    expect(html).toContain("Largest load of an expert, over the mean");
+    expect(html).toContain("Largest load of an expert, relative to the mean");
     const without = renderReport({ ...data, imbalance: new Map(), loads: null });
     expect(without).not.toMatch(/expert/i);
   });

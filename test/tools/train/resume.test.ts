@@ -69,14 +69,14 @@ describe("what to go on from is not known where", () => {
     const changed = await fault(before(output, null));
     expect([changed.message, changed.hint]).toEqual([
       expect.stringMatching(/step-00000006: source-0\.mod was changed/),
-      "the checkpoint of step 4 is whole: --resume 4 goes on from it",
+      "continue from an intact checkpoint: --resume 4",
     ]);
     truncateSync(join(output, "checkpoints", "step-00000006", "manifest.json"), 40);
     rmSync(join(output, "checkpoints", "step-00000004", "state.safetensors"));
     const torn = await fault(before(output, null));
     expect([torn.message, torn.hint]).toEqual([
       expect.stringMatching(/manifest\.json is broken/),
-      "the checkpoint of step 2 is whole: --resume 2 goes on from it",
+      "continue from an intact checkpoint: --resume 2",
     ]);
     expect((await fault(before(output, 3))).hint).toBe("it has 2, 4, 6");
   });

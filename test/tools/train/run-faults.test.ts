@@ -68,8 +68,8 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const output = await fresh();
     const { message, hint } = await fault(runTo(output));
     expect([message, hint]).toEqual([
-      `${output} holds a run already`,
-      "--resume goes on with it; else give another folder",
+      `${output} already contains a run`,
+      "continue it with --resume, or give another folder",
     ]);
     unchanged(output);
   });
@@ -91,12 +91,12 @@ describe("what is wrong is said, and nothing is lost:", () => {
   it("changed settings, but not those that change nothing of what was learned", async () => {
     const output = await fresh();
     const { message, hint } = await fault(runTo(output, { resume: "last" }, { batch: 4, lr: 1 }));
-    expect(message).toBe("--batch 4 and --lr 1 contradict the run, which was begun with --batch 2 and with --lr 0.001");
-    expect(hint).toContain("leave --batch and --lr out to go on as it was");
+    expect(message).toBe("--batch 4 and --lr 1 contradict the run, which started with --batch 2 and with --lr 0.001");
+    expect(hint).toContain("leave out --batch and --lr to continue the run");
     await runTo(output, { resume: "last" }, { validateEvery: 3, checkpointEvery: 2, keep: 9, validationWindows: 0 });
     const kept = settingsRecord(withDefaults(settings));
     expect(resumedSettings(kept, { steps: 30 })).toEqual({ ...withDefaults(settings), steps: 30 });
-    expect(() => resumedSettings({ ...kept, beta1: "0.9" }, {})).toThrow("the checkpoint does not say what beta1 was");
+    expect(() => resumedSettings({ ...kept, beta1: "0.9" }, {})).toThrow("the checkpoint does not record beta1 was");
     unchanged(output);
   });
 
@@ -104,7 +104,7 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const output = await fresh();
     const other = folder.file("other.txt", text(20_000, 2));
     expect((await fault(all(pretendRun(output, other, settings, { resume: "last" })))).message).toBe(
-      `${other} is not the text that the run was begun with`,
+      `${other} is not the text of the run`,
     );
     const gone = join(folder.path, "gone.txt");
     expect((await fault(all(pretendRun(output, gone, settings, { resume: "last" })))).message).toContain(
@@ -127,8 +127,8 @@ describe("what is wrong is said, and nothing is lost:", () => {
       }),
     );
     expect(events.flatMap((e) => (e.kind === "warning" ? [`${e.step} ${e.message}`] : []))).toEqual([
-      `5 ${moving} has changed; the run goes on with the text as it was`,
-      `14 cannot read ${moving}: the file is gone; the run goes on with the text as it was`,
+      `5 ${moving} has changed; the run continues with the earlier text`,
+      `14 cannot read ${moving}: the file is missing; the run continues with the earlier text`,
     ]);
     unchanged(output);
   });
@@ -144,7 +144,7 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const { message } = await fault(
       runTo(output, { pretence: { before: (step) => (step === 11 ? truncateSync(cache(), 100) : undefined) } }),
     );
-    expect(message).toMatch(/was cut short while it was in use$/);
+    expect(message).toMatch(/was truncated while in use$/);
     await runTo(output, { resume: "last" });
     unchanged(output);
   });
@@ -153,14 +153,14 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const short = folder.file("short.txt", text(40, 1));
     expect((await fault(all(pretendRun(place(), short, settings)))).message).toContain("the text has 40 tokens");
     const { message } = await fault(runTo(place(), { model: { ...pretendModel, vocabulary: 100 } }));
-    expect(message).toMatch(/text\.txt has the token 126, the model knows those below 100$/);
+    expect(message).toMatch(/text\.txt has the token 126, but the model has 100$/);
   });
 
   it("a broken checkpoint, with an older one that is whole", async () => {
     const output = await fresh();
     truncateSync(join(output, "checkpoints", "step-00000020", "model.safetensors"), 99);
     const { hint } = await fault(runTo(output, { resume: "last" }));
-    expect(hint).toBe("the checkpoint of step 15 is whole: --resume 15 goes on from it");
+    expect(hint).toBe("continue from an intact checkpoint: --resume 15");
     await runTo(output, { resume: 15 });
     unchanged(output);
   });
@@ -169,7 +169,7 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const output = await fresh();
     writeFileSync(join(output, "log.jsonl"), "not a log\n");
     expect((await fault(runTo(output, { resume: "last" }))).message).toMatch(
-      /log\.jsonl:1: the line is no entry of a log$/,
+      /log\.jsonl:1: the line is not an entry of a log$/,
     );
     renameSync(join(output, "log.jsonl"), join(output, "diary"));
     rmSync(join(output, "report.html"));

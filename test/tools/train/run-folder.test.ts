@@ -55,7 +55,7 @@ describe("a run's folder", () => {
     truncateSync(join(run.checkpoint(30), "state.safetensors"), 100);
     const { message, hint } = await fault(resumeFrom(run, null, MODEL));
     expect(message).toMatch(/step-00000040: model\.safetensors is truncated/);
-    expect(hint).toBe("the checkpoint of step 20 is whole: --resume 20 goes on from it");
+    expect(hint).toBe("continue from an intact checkpoint: --resume 20");
     await run.goBackTo(20);
     expect((await resumeFrom(run, null, MODEL)).checkpoint.manifest.step).toBe(20);
     await run.save(contentsAt(30), { keep: 9, best: false });

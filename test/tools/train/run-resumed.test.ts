@@ -57,7 +57,7 @@ describe("a run that goes on", () => {
     const events = await runTo(output, { resume: 10 }, { keep: 9 });
     expect(events[0]).toMatchObject({ step: 10 });
     expect(events.flatMap((e) => (e.kind === "warning" ? [e.message] : []))).toEqual([
-      `the checkpoints after step 10 are set aside in ${join(output, "checkpoints", "set-aside-1")}`,
+      `the checkpoints after step 10 were moved to ${join(output, "checkpoints", "set-aside-1")}`,
     ]);
     expect(events.filter((e) => e.kind === "checkpoint").map((e) => [e.step, e.best])).toEqual([
       [14, true],
@@ -76,7 +76,7 @@ describe("a run that goes on", () => {
     expect(kinds(await runTo(output, { resume: "last" }))).toBe("b20e20");
     expect(kinds(await runTo(output, { resume: "last" }, { steps: 22 }))).toBe("b20w20v21c21v22c22e22");
     expect((await fault(runTo(output, { resume: "last" }, { steps: 10 }))).message).toBe(
-      "the checkpoint has done 22 steps, the run is to have 10",
+      "the run is already at step 22, beyond --steps 10",
     );
   });
 
@@ -91,7 +91,7 @@ describe("a run that goes on", () => {
         step: 20,
         message:
           "the learning rate is 0.00055 in step 21, and was 0.0001: schedules are of the whole run, which " +
-          "has 40 steps now and had 20; to train on with the last values, begin another run with --weights, --live " +
+          "has 40 steps instead of 20; to train on with the last values, begin another run with --weights, --live " +
           "and --schedule constant",
       },
     ]);

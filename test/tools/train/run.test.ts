@@ -119,8 +119,8 @@ describe("settings", () => {
     [{ clip: -1 }, "clip is -1: it must be a number from 0 on"],
     [{ lr: -1 }, "lr is -1"],
     [{ warmup: 2000 }, "the warm-up takes 2000 steps"],
-    [{ live: "capacity" }, '"capacity" gives no live parameter a value'],
-    [{ live: "capacity=x@1" }, '"x@1" is no value at a step'],
+    [{ live: "capacity" }, '"capacity" sets no live parameter'],
+    [{ live: "capacity=x@1" }, '"x@1" is not a value at a step'],
     [{ eps: 0 }, "eps is 0"],
   ])("refuse %o", (wrong, message) => {
     expect(() => withDefaults({ context: 8, ...wrong })).toThrow(message);

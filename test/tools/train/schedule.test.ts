@@ -76,12 +76,12 @@ describe("the learning rate", () => {
   it.each([
     [{ peak: 0 }, "the learning rate is 0: it must be above 0"],
     [{ peak: NaN }, "the learning rate is NaN"],
-    [{ minimum: 2e-3 }, "the least learning rate is 0.002: it must lie between 0 and the greatest, 0.001"],
+    [{ minimum: 2e-3 }, "the least learning rate is 0.002: it must be between 0 and the peak, 0.001"],
     [{ warmup: 101 }, "the warm-up takes 101 steps: it must be from 0 to all of the 100"],
     [{ warmup: 1.5 }, "the warm-up takes 1.5 steps"],
     [{ steps: 0 }, "0 steps cannot be trained"],
     [{ kind: "wsd", decay: 91 }, "the decay takes 91 steps: it must be from 1 to the 90 that follow the warm-up"],
-    [{ kind: "sine" as "cosine" }, '"sine" is no schedule of the learning rate'],
+    [{ kind: "sine" as "cosine" }, '"sine" is not a schedule of the learning rate'],
   ] as const)("refuses %o", (options, message) => {
     expect(() => learningRate({ ...usual, ...options })).toThrow(message);
   });
@@ -108,7 +108,7 @@ describe("a live parameter", () => {
       "the points of a schedule must rise in step: 90 follows 100",
     );
     for (const wrong of ["", "1", "@3", "1@", "1@-1", "x@1", "1@1.5", "1/0@2", "1@1,"])
-      expect(() => parsePoints(wrong, 10), wrong).toThrow("is no value at a step");
+      expect(() => parsePoints(wrong, 10), wrong).toThrow("is not a value at a step");
   });
 
   it("is a ratio as the language writes it", () => {

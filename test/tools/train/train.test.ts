@@ -158,7 +158,7 @@ describe("train", () => {
       [join(folder.path, "none.mod"), {}, "there is no such file"],
       [model, { data: join(folder.path, "none.txt") }, "there is no such file, folder or installed package"],
       [model, { weights: join(folder.path, "nope") }, "there is no such file"],
-      [model, { weights: data }, "is no safetensors file"],
+      [model, { weights: data }, "is not a safetensors file"],
       [model, { weights: folder.path }, "holds neither model.safetensors nor"],
       [model, { weights: join(undisturbed.output, "checkpoints", "last") }, "wrong shape"],
       [model, { lr: 1e39 }, "lr is 1e+39: no 32-bit float is so large"],
@@ -169,7 +169,7 @@ describe("train", () => {
       [model, { live: { capacity: "1e39" } }, "a schedule has the value"],
       [model, { context: 17 }, "the context is 17: Small allows 16"],
       [model, { resume: true }, "has no checkpoint to resume from"],
-      [null, {}, "only a run that goes on knows its model"],
+      [null, {}, "give the model: only a resumed run knows its model"],
     ];
     for (const [path, given, message] of cases)
       expect(await fault(path, options({ ...none, ...given }))).toContain(message);

@@ -124,7 +124,7 @@ describe("verify", () => {
     const { found } = await findings(subject({ device }, { rules: [{ rule: "top-k", graph }] }));
     expect(found.find(({ check: what }) => what === "causality")).toMatchObject({
       state: "told",
-      text: expect.stringMatching(/: the model reads whole sequences in a way that has no causal rule$/),
+      text: expect.stringMatching(/: the model reads whole sequences, without a causal rule$/),
     });
   });
 
@@ -136,7 +136,7 @@ describe("verify", () => {
     expect(holds).toBe(false);
     const { check: what, fault, text } = found.at(-1)!;
     expect([what, fault!.kind, fault!.name]).toEqual(["passes", "pass", "fuse-routing"]);
-    expect(text).toMatch(/^the pass fuse-routing changes what the graph evaluates to, by .*, first at silu$/);
+    expect(text).toMatch(/^the pass fuse-routing changes the graph's results, by .*, first at silu$/);
     expect(fault!.place).toMatch(/^first\.inner\.mlp, std\/mlp\.mod@\d+$/);
     const file = parseReproduction(fault!.reproduction);
     // The activation alone, of a value that is given.
@@ -225,12 +225,12 @@ describe("the search", () => {
 
 describe("a reproduction", () => {
   it.each([
-    ["not JSON", "it is no reproduction that modc can read"],
+    ["not JSON", "it is not a reproduction that modc can read"],
     ["{}", "its format is undefined"],
     ['{"format":"modc reproduction 1","fault":{"kind":"x","name":"y"}}', "neither that of a pass nor that of a kernel"],
     [
       '{"format":"modc reproduction 1","fault":{"kind":"pass","name":"y"},"graph":["graph"]}',
-      "it is no reproduction that modc can read",
+      "it is not a reproduction that modc can read",
     ],
   ])("that is none is refused: %s", (text, message) => expect(() => parseReproduction(text)).toThrow(message));
 });

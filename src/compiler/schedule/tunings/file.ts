@@ -113,7 +113,7 @@ export function expectFit(tunings: Tunings, target: Target): void {
     throw new TuningsError(
       "foreign",
       `the tunings do not fit the target: ${misfit}`,
-      "measure them on a device such as it is: `modc tune`",
+      "measure them on this kind of device with `modc tune`",
     );
 }
 

@@ -75,12 +75,12 @@ export class Cursor {
   private view(length: number): DataView {
     if (this.at + length <= this.first + this.window.byteLength) return this.window;
     if (length > this.left)
-      throw new WeightsError(`${this.file} is truncated: its header goes on beyond byte ${this.fileBytes}`, {
+      throw new WeightsError(`${this.file} is truncated: its header continues beyond byte ${this.fileBytes}`, {
         hint: TRUNCATED,
       });
     if (this.at + length > MOST_HEADER_BYTES)
       throw new WeightsError(
-        `${this.file}: its header has more than ${MOST_HEADER_BYTES} bytes: no header is so large`,
+        `${this.file}: its header has more than ${MOST_HEADER_BYTES} bytes: too many for a header`,
       );
     const { buffer, byteOffset, byteLength } = this.pull(this.at, Math.min(Math.max(length, WINDOW_BYTES), this.left));
     this.window = new DataView(buffer, byteOffset, byteLength);

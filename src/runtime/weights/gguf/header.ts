@@ -55,22 +55,22 @@ export function readHeader(pull: Pull, fileBytes: number, file: string): GgufHea
 function expectGguf(pull: Pull, fileBytes: number, file: string): void {
   if (fileBytes < FIRST_BYTES)
     throw new WeightsError(
-      `${file} is no GGUF file: it has ${fileBytes} bytes, fewer than the ${FIRST_BYTES} that one begins with`,
+      `${file} is not a GGUF file: it has ${fileBytes} bytes, fewer than the ${FIRST_BYTES} that one begins with`,
     );
   const first = pull(0, 8);
   if (isGguf(first)) return;
   const [what, hint] = beginningOf(first, null) ?? [
     `it begins with ${quotedName(new TextDecoder("latin1").decode(first.subarray(0, 4)))}`,
-    "is it one, whole and not packed?",
+    "is it a complete, uncompressed GGUF file?",
   ];
-  throw new WeightsError(`${file} is no GGUF file: ${what}`, { hint });
+  throw new WeightsError(`${file} is not a GGUF file: ${what}`, { hint });
 }
 
 function expectVersion(version: number, file: string): void {
   if (version === 2 || version === 3) return;
   if (version !== 0 && (version & 0xffff) === 0)
     throw new WeightsError(`${file} is a GGUF file in big-endian order, modc reads little-endian ones`, {
-      hint: "llama.cpp converts it: gguf_convert_endian.py",
+      hint: "convert it with llama.cpp's gguf_convert_endian.py",
     });
   throw new WeightsError(`${file} is a GGUF file of version ${version}, modc reads versions 2 and 3`, {
     hint: "convert the checkpoint again with a current llama.cpp",
@@ -133,18 +133,18 @@ function readTensor(cursor: Cursor, name: string, file: string): Described {
     values *= Number(size); // at least 1 each: once too large, it stays so
     shape.unshift(Number(size));
   }
-  if (!Number.isSafeInteger(values)) return fail("has more values than a number can count");
+  if (!Number.isSafeInteger(values)) return fail("has too many values");
   const id = cursor.u32();
   const type =
     tensorTypes.get(id) ??
     fail(
       `is ${otherType(id)}, modc reads ${[...tensorTypes.values()].map((t) => t.name).join(", ")}`,
-      "take a file of another quantization, such as Q8_0 or Q4_K_M",
+      "use a file with another quantization, such as Q8_0 or Q4_K_M",
     );
   if (shape.at(-1)! % type.values !== 0)
-    return fail(`has rows of ${shape.at(-1)!} values, which are no whole blocks of ${type.values} (${type.name})`);
+    return fail(`has rows of ${shape.at(-1)!} values, which are not whole blocks of ${type.values} (${type.name})`);
   const bytes = (values / type.values) * type.bytes;
-  if (!Number.isSafeInteger(bytes)) return fail("has more bytes than a number can count");
+  if (!Number.isSafeInteger(bytes)) return fail("has too many bytes");
   return { type, shape, bytes, begin: cursor.u64() };
 }
 
@@ -164,7 +164,7 @@ function placed(described: ReadonlyMap<string, Described>, place: Place): Readon
     const fail = (what: string, hint: string | null = null): never => {
       throw new WeightsError(`${file}: tensor ${quotedName(name)} ${what}`, { hint });
     };
-    if (begin % BigInt(alignment) !== 0n) fail(`begins at byte ${begin} of the data, no multiple of ${alignment}`);
+    if (begin % BigInt(alignment) !== 0n) fail(`begins at byte ${begin} of the data, not a multiple of ${alignment}`);
     if (begin > BigInt(fileBytes) || data + Number(begin) + tensor.bytes > fileBytes)
       fail(
         `ends at byte ${begin + BigInt(tensor.bytes)} of the data, the file holds ${Math.max(0, fileBytes - data)}: ` +
@@ -176,7 +176,7 @@ function placed(described: ReadonlyMap<string, Described>, place: Place): Readon
   let end = data;
   for (const [name, t] of [...tensors].sort(([, a], [, b]) => a.offset - b.offset)) {
     const what =
-      t.offset < end ? "overlaps another" : t.offset > end ? "begins behind bytes that belong to none" : null;
+      t.offset < end ? "overlaps another" : t.offset > end ? "begins after bytes that belong to no tensor" : null;
     if (what !== null) throw new WeightsError(`${file}: tensor ${quotedName(name)} ${what}`);
     end = Math.ceil((t.offset + t.bytes) / alignment) * alignment;
   }

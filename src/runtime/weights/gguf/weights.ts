@@ -14,7 +14,7 @@ const isKnown = (type: TensorType): boolean => converts(type.name, "f32");
 /** The architecture of a file. Throws WeightsError for one that modc does not read. */
 export function architectureOf({ metadata, file }: GgufHeader): GgufArchitecture {
   const name = metadata.get("general.architecture");
-  if (name === undefined) throw new WeightsError(`${file} does not say what it is: it has no general.architecture`);
+  if (name === undefined) throw new WeightsError(`${file} has no general.architecture`);
   const found = typeof name === "string" ? architectures.get(name) : undefined;
   if (found) return found;
   throw new WeightsError(
@@ -68,11 +68,11 @@ export function ggufWeights(
 function expectWhole({ metadata, file }: GgufHeader): void {
   const parts = metadata.get("split.count") ?? 0;
   if (parts !== 0 && parts !== 1)
-    throw new WeightsError(`${file} is one of ${shown(parts)} parts of a model`, {
-      hint: "llama.cpp joins them: llama-gguf-split --merge <first part> <output>",
+    throw new WeightsError(`${file} has only one of ${shown(parts)} parts of a model`, {
+      hint: "join them with llama.cpp: llama-gguf-split --merge <first part> <output>",
     });
   const kind = metadata.get("general.type") ?? "model";
-  if (kind !== "model") throw new WeightsError(`${file} is no model: general.type is ${shown(kind)}`);
+  if (kind !== "model") throw new WeightsError(`${file} is not a model: general.type is ${shown(kind)}`);
   const quantization = metadata.get("general.quantization_version") ?? 2;
   if (quantization !== 2)
     throw new WeightsError(`${file}: general.quantization_version is ${shown(quantization)}, modc reads 2`);
@@ -95,7 +95,7 @@ function headsOf(
     const fits = typeof count === "number" && Number.isInteger(count) && count >= 1 && shape[0]! % (2 * count) === 0;
     if (!fits || (shape.length === 1 && type.values > 1))
       throw new WeightsError(
-        `${file}: the rows of tensor ${quotedName(tensorName)}, ${type.name}[${shape.join(", ")}], are no pairs of ` +
+        `${file}: the rows of tensor ${quotedName(tensorName)}, ${type.name}[${shape.join(", ")}], are not pairs of ` +
           `${escapedName(count === undefined ? "an unknown number of" : shown(count))} heads`,
       );
     found.set(key, count);

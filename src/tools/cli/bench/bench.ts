@@ -21,10 +21,10 @@ type BenchFlags = Flags<typeof runningCommands.bench> & Pick<BlocksFlags, "ownBl
 const [PROMPT, GENERATED, REPEAT] = [512, 128, 5] as const;
 
 export async function bench(opened: OpenedModel, flags: BenchFlags): Promise<ExitCode> {
-  if (flags.against === undefined) expectNone(flags, ["againstWeights"], "without --against, whose weights they are");
+  if (flags.against === undefined) expectNone(flags, ["againstWeights"], "without --against");
   const asked = [...(flags.promptTokens ?? []), ...(flags.maxTokens ?? [])];
   if (asked.length > 0 && asked.every((tokens) => tokens === 0))
-    throw new UserError("-p and -n are 0: nothing is left to measure", null, EXIT.usage);
+    throw new UserError("-p and -n are 0, so there is nothing to measure", null, EXIT.usage);
   const repeat = flags.repeat ?? REPEAT;
   const progress = new Progress();
   const { against, againstWeights } = flags;
@@ -73,8 +73,8 @@ function trialsOf({ promptTokens, maxTokens }: BenchFlags, models: readonly Meas
   const over = [...prompts, ...generated.map((n) => (n === 0 ? 0 : n + 1))].find((n) => n > limit);
   if (over !== undefined)
     throw new UserError(
-      `the model reads at most ${limit} tokens, and a run would have ${over}`,
-      "give smaller numbers with -p and -n; a generated text begins with one token",
+      `the model reads at most ${limit} tokens, but a run would have ${over}`,
+      "give smaller numbers with -p and -n; generation starts from one token",
     );
   // 0 leaves one kind out, as in llama-bench.
   return [
@@ -118,9 +118,9 @@ function report(
   say(`${title} on ${models[0]!.generator.device.info.name}`);
   if (done.length > 0) out(benchTable(models, done));
   say(
-    `pp: a prompt that is read, tg: tokens generated after one; mean ± standard deviation of ` +
-      `${plural(run.repeat, "run")} with random tokens, after one to warm up that is not counted` +
+    `pp: reading a prompt, tg: generating tokens after one; mean ± standard deviation of ` +
+      `${plural(run.repeat, "run")} with random tokens, after one warm-up run` +
       (models.length > 1 ? "; ratio: the first model's speed by the second's, in runs that alternate" : ""),
   );
-  if (run.interrupted) say("interrupted: the table has the runs that were measured");
+  if (run.interrupted) say("interrupted: the table has the finished runs");
 }

@@ -56,7 +56,7 @@ export class Measured {
     expectWeights(model);
     const own = await optionsOf(model, rest);
     const { named: path } = model;
-    if (model.weights === null) say(`note: ${escapedName(path)} has no weights: its routes are those of random ones`);
+    if (model.weights === null) say(`note: ${escapedName(path)} has no weights: its routers are random`);
     const noText = (): Tokenizer => bytesTokenizer;
     const generator = await explaining(model, own, async () => {
       const chosen = (on: Device) => tuningsOn(on, { tunings });

@@ -38,21 +38,21 @@ const LEAST_SHARD_BYTES = 1024;
 export async function build(opened: OpenedModel, flags: BuildFlags): Promise<ExitCode> {
   if (flags.output === undefined && flags.singleFile === undefined)
     throw new UserError(
-      "nothing says what to write",
-      "-o <folder> writes a package, --single-file <page.html> a page that works from disk",
+      "there is nothing to write",
+      "give -o <folder> for a package, or --single-file <page.html> for a page that works from disk",
       EXIT.usage,
     );
   if (flags.singleFile !== undefined && flags.maxBatch !== undefined)
     throw new UserError(
-      "--max-batch is for several callers, and the page of --single-file has one",
-      "build the page by itself, without --max-batch",
+      "--max-batch is for several callers, but the page of --single-file has one",
+      "build the page separately, without --max-batch",
       EXIT.usage,
     );
   const { source } = opened; // a fault of the source is reported before weights that it lacks
   if (opened.weights === null)
     throw new UserError(
-      "--weights is missing: a package holds a model's weights",
-      "`modc init` writes untrained ones",
+      "--weights is missing: a package contains the model's weights",
+      "give --weights; `modc init` writes untrained ones",
       EXIT.usage,
     );
   const shardBytes = flags.shard ?? SHARD_BYTES;
@@ -73,7 +73,7 @@ export async function build(opened: OpenedModel, flags: BuildFlags): Promise<Exi
   const name = flags.name ?? keptName(earlier?.package ?? null, packageName) ?? packageName(run.model);
   if (!NPM_NAME.test(name))
     throw new UserError(
-      `--name ${JSON.stringify(name)} is no name of a package`,
+      `--name ${JSON.stringify(name)} is not a valid package name`,
       "write letters, digits and dashes, such as my-model or @me/my-model",
       EXIT.usage,
     );
@@ -95,8 +95,8 @@ export async function build(opened: OpenedModel, flags: BuildFlags): Promise<Exi
   const text = await packageText(opened, flags.chatTemplate);
   if (typeof generation !== "string" && text.vocabulary > generation.vocabulary)
     say(
-      `warning: the tokenizer has ${text.vocabulary} tokens, the model ${generation.vocabulary}: is it that of ` +
-        "another model?",
+      `warning: the tokenizer has ${text.vocabulary} tokens, the model ${generation.vocabulary}: is it ` +
+        "another model's?",
     );
   if (flags.singleFile !== undefined) expectPage(generation, text);
   const progress = new Progress();
@@ -147,7 +147,7 @@ export async function build(opened: OpenedModel, flags: BuildFlags): Promise<Exi
             `shard${shards.length === 1 ? "" : "s"}`,
         );
       if (page !== null)
-        out(`${page}: a page that goes on from a text, ${formatBytes(pageBytes)}: open it in a browser with WebGPU`);
+        out(`${page}: a page that continues a text, ${formatBytes(pageBytes)}: open it in a browser with WebGPU`);
     }
     return EXIT.fine;
   } finally {
@@ -161,12 +161,12 @@ const MOST_PAGE_BYTES = 64 * 1024 * 1024;
 function expectPage(generation: Generation | string, { tokenizer }: PackageText): asserts generation is Generation {
   if (typeof generation === "string")
     throw new UserError(
-      "--single-file: a page goes on from a text, and this model does not generate",
-      "-o writes a package that runs it",
+      "--single-file: the page continues a text, but this model does not generate",
+      "give -o for a package that runs it",
     );
   if (tokenizer === null && generation.vocabulary !== 256)
     throw new UserError(
-      `--single-file: the model has ${generation.vocabulary} tokens, and no tokenizer is given`,
+      `--single-file: the model has ${generation.vocabulary} tokens, but no tokenizer is given`,
       "give --tokenizer a tokenizer.json",
     );
 }
@@ -182,8 +182,9 @@ async function writePage(
   const weights = tensors.reduce((sum, t) => sum + t.bytes, 0);
   if (weights > MOST_PAGE_BYTES)
     throw new UserError(
-      `--single-file: the weights have ${formatBytes(weights)}, a page holds at most ${formatBytes(MOST_PAGE_BYTES)}`,
-      "-o writes a package, with weights in shards",
+      `--single-file: the weights have ${formatBytes(weights)}, more than the ` +
+        `${formatBytes(MOST_PAGE_BYTES)} that a page can hold`,
+      "give -o for a package, with weights in shards",
     );
   const { run, generation } = input.programs;
   // as scripts/bundle.mjs makes them
@@ -211,7 +212,7 @@ async function generationOf(
   flags: BuildFlags,
   tunings: TuningsFile | null,
 ): Promise<Generation | string> {
-  if (flags.enter === "objective") return "it enters the objective";
+  if (flags.enter === "objective") return "it was compiled for the objective";
   const { compileGeneration, GenerationError } = await import("../../../compiler/compile-generation.js");
   const { enter: _, ...own } = flags;
   const options = {

@@ -29,9 +29,9 @@ export async function convert(folder: string, flags: Flags<typeof weightCommands
     text:
       `${output}: ${done.model}, ${done.routed} of ${done.layers} layers routed; ${grouped(done.added)} numbers ` +
       `of ${grouped(done.parameters)} are new\n` +
-      `train what is new: modc train ${output} --only router,guess --lr 1e-2 --live-schedule ` +
+      `train the new weights: modc train ${output} --only router,guess --lr 1e-2 --live-schedule ` +
       `capacity=100%@0,${routing.capacity}@50% --data … -o run\n` +
-      "then all weights, since layers were not trained to be skipped: " +
+      "then train all weights, so that the model learns to skip layers: " +
       `modc train ${output} --weights run --data … -o …`,
   });
 }
@@ -42,7 +42,7 @@ async function converted<T>(opened: OpenedModel, convert: (dense: OpenedModel) =
   if (run !== null) return convertedRun(opened, run, convert);
   const hasSource = kind === "checkpoint" && existsSync(file);
   if (hasSource && !existsSync(join(path, CONFIG_FILE)))
-    throw notDense(opened, `${path} has its model in ${MODEL_FILE}, and no ${CONFIG_FILE}`);
+    throw notDense(opened, `${path} has its model in ${MODEL_FILE}, but no ${CONFIG_FILE}`);
   return convert(opened);
 }
 
@@ -56,10 +56,11 @@ async function convertedRun<T>(
   const place = basename(file) === MODEL_FILE ? dirname(file) : file;
   if (place !== file && !existsSync(place))
     throw new UserError(
-      `${path} trained ${place}, whose ${CONFIG_FILE} says what its layers are, and which is gone`,
+      `${path} trained ${place}, whose ${CONFIG_FILE} describes the layers and is missing`,
       "put it back there",
     );
-  const fault = (): UserError => notDense(opened, `${path} trained ${file}, which is no folder with a ${CONFIG_FILE}`);
+  const fault = (): UserError =>
+    notDense(opened, `${path} trained ${file}, which is not a folder with a ${CONFIG_FILE}`);
   if (!existsSync(place)) throw fault();
   return closing(await openNamed(place, { weights: run.path }), (dense) => {
     const hasConfig = dense.kind === "checkpoint" && existsSync(join(place, CONFIG_FILE));
@@ -74,10 +75,10 @@ function notDense({ named, source, read, set, model: name }: OpenedModel, what: 
   const { model } = check(source, { phase: "infer", read, set, ...(name === null ? {} : { model: name }) });
   // a model with errors has no routes
   return (model?.routes.length ?? 0) > 0
-    ? new UserError(`${what}: it is routed already`, `dense checkpoints are converted: folders with a ${CONFIG_FILE}`)
+    ? new UserError(`${what}: it already has routes`, `give a dense checkpoint: a folder with a ${CONFIG_FILE}`)
     : new UserError(
-        `${what}: what its layers are is known of those alone`,
-        `write MoD around the layers in the source, and begin from these weights: modc train … --weights ${named}`,
+        `${what}: modc needs a configuration that describes the layers`,
+        `write MoD around the layers in the source, and start from these weights: modc train … --weights ${named}`,
       );
 }
 
@@ -87,13 +88,17 @@ function routingOf(settings: readonly string[]): Routing {
   for (const setting of settings) {
     const [name, value] = splitPair("--mod", setting);
     if (name !== "every" && name !== "capacity")
-      throw new UserError(`--mod ${setting}: it takes every and capacity`, "--mod every=2 capacity=12.5%", EXIT.usage);
-    if (given.has(name)) throw new UserError(`--mod gives ${name} twice`, null, EXIT.usage);
+      throw new UserError(`--mod ${setting}: give every and capacity`, "--mod every=2 capacity=12.5%", EXIT.usage);
+    if (given.has(name)) throw new UserError(`--mod sets ${name} twice`, null, EXIT.usage);
     given.set(name, value.trim());
   }
   const capacity = given.get("capacity") ?? "12.5%";
   const share = parseRatio(capacity);
   if (share === null || share <= 0 || share > 1)
-    throw new UserError(`--mod capacity=${capacity} is no share of the tokens`, "such as capacity=12.5%", EXIT.usage);
+    throw new UserError(
+      `--mod capacity=${capacity} is not a share of the tokens`,
+      "such as capacity=12.5%",
+      EXIT.usage,
+    );
   return { every: wholeNumber("--mod every", given.get("every") ?? "2", 1, 1e6), capacity };
 }

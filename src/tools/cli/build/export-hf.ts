@@ -33,7 +33,7 @@ export async function exportHuggingFace(opened: OpenedModel, flags: ExportFlags)
   const texts = await tokenizerTexts(opened, { vocabulary, bound: boundOf(model) });
   // Opened before anything is written: an export is whole or none.
   if (opened.weights === null && flags.weightsAs !== undefined)
-    throw new UserError("--weights-as is of weights, and there are none", "name them with --weights", EXIT.usage);
+    throw new UserError("--weights-as has no effect without weights", "give them with --weights", EXIT.usage);
   const source = opened.weights && (await matchedWeights(opened.weights, model));
   const floats = flags.weightsAs === undefined ? floatsLike(source?.stored ?? []) : FLOATS[flags.weightsAs];
   // Weights stay as they are stored; without a wish the model computes with them as modc does.
@@ -109,7 +109,7 @@ function withoutCache({ files }: TokenizerTexts): string | null {
   if (typeof text !== "string") return null;
   const { [OTHER_CACHE]: kind = null, ...others } = JSON.parse(text) as Readonly<Record<string, unknown>>;
   if (kind === null) return null;
-  say(`note: ${GENERATION} is without its ${OTHER_CACHE}: the model keeps its own cache`);
+  say(`note: ${GENERATION} was written without its ${OTHER_CACHE}: the model has its own cache`);
   return jsonText(others);
 }
 
@@ -125,10 +125,10 @@ interface Told {
 
 function tell({ flags, weights, names, model, architecture, texts, vocabulary }: Told): ExitCode {
   if (texts.vocabulary === null)
-    say("note: the folder has no tokenizer: --tokenizer names the tokenizer.json that the model reads");
+    say("note: the folder has no tokenizer: give the model's tokenizer.json with --tokenizer");
   else if (texts.vocabulary > vocabulary)
-    say(`warning: the tokenizer has ${texts.vocabulary} tokens, the model ${vocabulary}: is it that of another model?`);
-  if (texts.hasCode) say("warning: tokenizer_config.json names code in auto_map, which is not carried along");
+    say(`warning: the tokenizer has ${texts.vocabulary} tokens, the model ${vocabulary}: is it another model's?`);
+  if (texts.hasCode) say("warning: tokenizer_config.json names code in auto_map, which was not copied");
   return printReport(flags, {
     json: { output: flags.output, model, to: flags.to, architecture, files: names, weights },
     text:

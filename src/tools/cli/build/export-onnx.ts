@@ -30,8 +30,8 @@ export async function exportOnnx(opened: OpenedModel, flags: ExportFlags): Promi
   const { made, doc } = await graphOf(opened, flags);
   if (opened.weights === null && made.model.weights.length > 0)
     throw new UserError(
-      "a file of ONNX holds the model's weights, and there are none",
-      "name them with --weights; `modc init` writes starting ones",
+      "an ONNX file contains the model's weights, which are missing",
+      "give them with --weights; `modc init` writes starting weights",
     );
   const data = `${flags.output}.data`;
   const written = onnxFile(made.graph, {
@@ -49,10 +49,10 @@ export async function exportOnnx(opened: OpenedModel, flags: ExportFlags): Promi
 
 function expectConsistent({ caches, phase, enter }: ExportFlags): void {
   const clash = (a: string, b: string, why: string): never => {
-    throw new UserError(`${a} and ${b} do not go together: ${why}`, "give one of them", EXIT.usage);
+    throw new UserError(`${a} and ${b} exclude each other: ${why}`, "give one of them", EXIT.usage);
   };
-  if (caches && phase === "infer") clash("--caches", "--phase infer", "what goes on from earlier tokens generates");
-  if (caches && enter === "objective") clash("--caches", "--enter objective", "a loss is one of whole sequences");
+  if (caches && phase === "infer") clash("--caches", "--phase infer", "continuing from earlier tokens is generation");
+  if (caches && enter === "objective") clash("--caches", "--enter objective", "a loss needs whole sequences");
 }
 
 async function graphOf(

@@ -40,8 +40,8 @@ function expectSame(path: string, source: string): void {
   const there = readFileSync(path, "utf8");
   if (there === "" || there === source) return;
   throw new UserError(
-    `${path} is there and differs from what would be written: it would be lost`,
-    "name another file, or move this one away; without -o the source is printed",
+    `${path} exists, and differs from the text to write`,
+    "name another file, or move this one away; leave out -o to print the source",
   );
 }
 
@@ -55,8 +55,8 @@ function described(opened: OpenedModel): { readonly name: string; readonly sourc
   }
   if (kind === "checkpoint" && !existsSync(join(folder, CONFIG_FILE)) && existsSync(file))
     throw new UserError(
-      `${folder} has no ${CONFIG_FILE} to import: its model is a .mod file already, ${file}`,
-      `other commands take the folder as it is: modc check ${folder}`,
+      `${folder} has no ${CONFIG_FILE} to import: its model is already a .mod file, ${file}`,
+      `use the folder directly: modc check ${folder}`,
     );
   const config = opened.describe() ?? bug(`${folder} has no configuration`);
   return { name: config.family.model, source: decoderSource(config) };

@@ -24,7 +24,7 @@ import type { weightCommands } from "../tree/weights.js";
  */
 export async function init(opened: OpenedModel, flags: Flags<typeof weightCommands.init>): Promise<ExitCode> {
   if (flags.weights !== undefined && flags.seed !== undefined)
-    throw new UserError("--weights and --seed are two ways to begin", "give one of them", EXIT.usage);
+    throw new UserError("--weights and --seed exclude each other", "give one of them", EXIT.usage);
   const { seed = 0 } = flags;
   const given = flags.seed === undefined ? opened.weights : null;
   const from = given?.place ?? null;

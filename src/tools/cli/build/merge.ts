@@ -14,17 +14,17 @@ export async function merge(run: string, flags: Flags<typeof weightCommands.merg
   const trained = openTrained(run);
   if (trained === null)
     throw new UserError(
-      `${run} is neither the folder of a run nor one of its checkpoints`,
-      "modc train writes such folders: modc train … -o run",
+      `${run} is neither the folder of a run nor a checkpoint`,
+      "give a folder that modc train wrote: modc train … -o run",
     );
   tell(run, trained);
   expectAllKept(trained.path, { described: false });
   const asFile = /\.safetensors$/i.test(output);
   if (fold && !asFile)
     throw new UserError(
-      `--fold writes weights of another model, the one with Linear in place of LoRA, and ${output} is to be a folder ` +
-        "with the model of the run",
-      "name a file: -o folded.safetensors",
+      `--fold writes weights for the model with Linear in place of LoRA, but ${output} is a folder ` +
+        "for the run's own model",
+      "give a file: -o folded.safetensors",
       EXIT.usage,
     );
   const done = await (asFile ? mergeTrained(trained, output, fold ?? false) : mergeToFolder(trained, output));

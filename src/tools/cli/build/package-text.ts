@@ -20,7 +20,7 @@ export async function packageText(model: OpenedModel, chatTemplate: string | und
   if (model.tokenizer === null) {
     if (chatTemplate !== undefined)
       throw new UserError(
-        "--chat-template: the package has no tokenizer, by which texts of chats become tokens",
+        "--chat-template: the package has no tokenizer",
         "give --tokenizer a tokenizer.json too",
         EXIT.usage,
       );
@@ -32,8 +32,8 @@ export async function packageText(model: OpenedModel, chatTemplate: string | und
   const stops = chatTemplate === undefined ? [] : (chat?.stops ?? []);
   if (stops.length > 0)
     say(
-      `note: the tokenizer has no token ${stops.join(" or ")}, by which answers end in the template ` +
-        `${chatTemplate!}: give it to each call as a stop string`,
+      `note: the tokenizer has no token ${stops.join(" or ")}, which ends answers in the template ` +
+        `${chatTemplate!}: pass it to each call as a stop string`,
     );
   return {
     tokenizer: chatTemplate === undefined ? files : { ...files, template: chat!.text }, // the chosen one

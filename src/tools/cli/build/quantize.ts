@@ -12,13 +12,13 @@ import type { weightCommands } from "../tree/weights.js";
 export async function quantize(folder: string, flags: Flags<typeof weightCommands.quantize>): Promise<ExitCode> {
   const { output, weightsAs } = flags;
   const hint = existsSync(folder)
-    ? `a model's text and weights: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
+    ? `for a .mod file, use modc init: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
     : null;
   const done = await closing(await openCheckpoint(folder, hint), (model) => quantizeModel(model, output, weightsAs));
   return printReport(flags, {
     json: { output, weightsAs, ...done },
     text:
       `${output}: ${done.model}, ${grouped(done.quantized)} of ${grouped(done.parameters)} numbers in ${weightsAs}\n` +
-      `modc generate ${output} computes with them so`,
+      `modc generate ${output} computes with this type`,
   });
 }

@@ -59,7 +59,7 @@ async function* linesOf(input: AsyncIterable<Uint8Array> | Iterable<Uint8Array>)
       const [rest, ...others] = decoder.decode(piece, { stream: true }).split("\n");
       line += rest!; // a split text has a first part
       if (line.length > LONGEST)
-        throw new UserError(`a line of standard input has more than ${LONGEST} characters: modc reads no more`);
+        throw new UserError(`a line of standard input has more than ${LONGEST} characters, the most that modc reads`);
       for (const next of others) {
         yield withoutReturn(line);
         line = next;
@@ -105,7 +105,7 @@ class TerminalLines implements Lines {
       } else if (this.#readline.line === "") {
         // One that comes when an answer has just ended is not meant for the program.
         if (this.#warned) return this.#readline.close();
-        say("\nanother interrupt ends the conversation; so does /exit");
+        say("\ninterrupt again to end the conversation, or type /exit");
         this.#warned = true;
         this.#readline.prompt();
       } else this.#clear();

@@ -13,11 +13,11 @@ export class Saver {
 
   /** Returns what was written, as a sentence. Throws UserError. */
   save(name: string, { messages }: Conversation): string {
-    if (name === "") throw new UserError("/save needs a file: /save talk.txt, or talk.json for messages in JSON");
+    if (name === "") throw new UserError("give a file: /save talk.txt, or talk.json for messages in JSON");
     if (messages.length === 0) throw new UserError("there is nothing to save yet");
     const path = resolve(name.replace(/^~(?=\/)/, () => homedir()));
     if (existsSync(path) && !this.#own.has(path))
-      throw new UserError(`${escapedName(name)} exists already: name another file`);
+      throw new UserError(`${escapedName(name)} already exists: name another file`);
     const text = path.endsWith(".json")
       ? `${JSON.stringify(messages, null, 1)}\n`
       : messages.map(({ role, content }) => `${role}: ${content}\n`).join("\n");

@@ -24,11 +24,11 @@ import { Stopwatch } from "./speed.js";
 
 const HELP = `/regen        answer the last message again
 /save <file>  write the conversation to a new file: text, or messages where it ends in .json
-/depth        show how many layers computed each token, or no longer
-/reset        forget what was said
-/help         these lines
-/exit         end; so does the end of input
-A line that ends in \\ goes on in the next; lines between """ and """ are one message.
+/depth        show how many layers computed each token, or stop showing it
+/reset        forget the conversation
+/help         show these lines
+/exit         end the conversation, as does the end of input
+A line that ends in \\ continues on the next; lines between """ and """ are one message.
 An interrupt stops an answer.`;
 
 /** Shares of the context: an answer takes at most the first, and what was said leaves at least the second for it. */
@@ -71,11 +71,11 @@ export class Talk {
     this.#showDepth = flags.showDepth ?? false;
     this.#conversation = new Conversation(opened.texts, flags.system ?? null);
     this.#depths = new DepthText(this.#generation, useColor(io().stdout));
-    say(`${opened.name} on ${opened.device.info.name}; /help tells what can be said to modc itself`);
+    say(`${opened.name} on ${opened.device.info.name}; type /help for commands`);
     if (!opened.texts.chat)
       say(
-        "note: the tokenizer has no chat template: the model goes on with what is written; --chat-template <file or " +
-          "name> gives it one",
+        "note: the tokenizer has no chat template, so the model continues your text; give one with " +
+          "--chat-template <file or name>",
       );
   }
 
@@ -107,7 +107,7 @@ export class Talk {
       return "answered";
     }
     if (!isSampled({ ...this.#opened.texts.defaults.sampling, ...this.#chosen.sampling }))
-      say("note: the most likely tokens are taken, as before; --temperature draws others");
+      say("note: the answer will be the same: the most likely tokens are taken; use --temperature to sample");
     return this.#answer(last.message, last.restore);
   }
 
@@ -128,14 +128,14 @@ export class Talk {
         return say(HELP);
       case "/reset":
         this.#conversation.reset();
-        return say("what was said is forgotten");
+        return say("the conversation is forgotten");
       case "/depth":
         this.#showDepth = !this.#showDepth;
         return sayPainted(
           this.#showDepth ? `layers of each token: ${this.#depths.legend(useColor())}` : "layers are not shown",
         );
       default:
-        return say(`there is no ${line}: /help tells what there is`);
+        return say(`there is no ${line}: type /help for commands`);
     }
   }
 
@@ -188,7 +188,7 @@ export class Talk {
       if (!stop.signal.aborted) {
         // The conversation goes on without the message.
         if (!(fault instanceof InputError || fault instanceof TokenizerError)) throw fault;
-        say(`the message is left out: ${fault.message}`);
+        say(`the message was left out: ${fault.message}`);
         restore?.();
         return "refused";
       }
@@ -236,7 +236,7 @@ export class Talk {
   #tellDropped(): void {
     if (this.#toldDropped) return;
     this.#toldDropped = true;
-    say(`note: there is room for ${this.#limit} tokens: what was said first is forgotten from now on`);
+    say(`note: there is room for ${this.#limit} tokens: the oldest messages are forgotten from now on`);
   }
 
   /** Says once that tokens have no text. */
@@ -250,5 +250,5 @@ export class Talk {
 
 function expectGeneration({ name, generation }: TalkedTo): Generation {
   if (generation) return generation;
-  throw new UserError(`${name} gives embeddings of texts, and no text`, "`modc serve` has them at /v1/embeddings");
+  throw new UserError(`${name} computes embeddings, not text`, "use `modc serve`, at /v1/embeddings");
 }

@@ -33,7 +33,7 @@ async function entriesOf(what: string | undefined): Promise<readonly Documented[
     throw new UserError(
       `${JSON.stringify(what)} is neither a .mod file nor a block or function of the language`,
       didYouMean(what, ["std", "builtins", ...all.map((e) => e.name)]) ??
-        "`modc doc std` and `modc doc builtins` list them",
+        "list them with `modc doc std` and `modc doc builtins`",
     );
   return found;
 }

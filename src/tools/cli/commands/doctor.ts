@@ -26,7 +26,7 @@ function describe(info: DeviceInfo, selfTest: SelfTest | null): readonly string[
     `Node ${process.versions.node} on ${process.platform} ${process.arch}`,
     `device: ${info.name}${driver}${info.vendor ? `, ${info.vendor}` : ""}`,
     info.software
-      ? "kind: software: the processor plays the GPU. Results are right, but a GPU is many times faster"
+      ? "kind: software: the processor emulates a GPU. Results are right, but a GPU is many times faster"
       : "kind: hardware GPU",
     `16-bit floats: ${has("shader-f16")}`,
     `matrix units: ${has(MATRICES)}`,

@@ -28,7 +28,7 @@ export function explain(code: string | undefined, flags: Flags<typeof aboutComma
   if (found === undefined)
     throw new UserError(
       `there is no code ${JSON.stringify(code)}`,
-      didYouMean(code, codes) ?? "`modc explain` lists them all",
+      didYouMean(code, codes) ?? "list all codes with `modc explain`",
     );
   const { severity, explain: text } = catalogue[found];
   return printReport(flags, {

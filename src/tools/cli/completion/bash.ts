@@ -31,7 +31,7 @@ export function bash(commands: readonly Completed[]): string {
     ...cases,
     "  esac",
     '  if [[ $word == -* && -n $options ]]; then COMPREPLY=($(compgen -W "$options" -- "$word")); return; fi',
-    "  # @file in what is a text or a file, name=@file behind a name",
+    "  # @file in a text or a file, name=@file after a name",
     "  at=; case $word in @*) at=@ files=-f ;; esac",
     "  COMPREPLY=()",
     '  if [[ -n $words ]]; then COMPREPLY=($(compgen -W "$words" -- "$word"))',

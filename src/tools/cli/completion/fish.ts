@@ -9,7 +9,7 @@ export function fish(commands: readonly Completed[]): string {
     "end",
     "complete -c modc -f",
     "complete -c modc -n __fish_use_subcommand -s V -l version -d 'print the version'",
-    "complete -c modc -n __fish_use_subcommand -s h -l help -d 'print what there is'",
+    "complete -c modc -n __fish_use_subcommand -s h -l help -d 'print the help'",
     ...commands.flatMap(({ name, does, options, arguments: args }) => {
       const here = `complete -c modc -n '__modc_command ${name}'`;
       return [

@@ -2,11 +2,11 @@
 import { script, type Completed, type CompletedOption, type Values } from "./words.js";
 
 export function zsh(commands: readonly Completed[]): string {
-  return `#compdef modc\n${script("zsh", "add  source <(modc completion zsh)  to ~/.zshrc, behind compinit", [
+  return `#compdef modc\n${script("zsh", "add  source <(modc completion zsh)  to ~/.zshrc, after compinit", [
     "_modc() {",
     "  local curcontext=$curcontext state line",
     "  typeset -A opt_args",
-    "  _arguments -C '(- *)'{-V,--version}'[print the version]' '(- *)'{-h,--help}'[print what there is]' '1: " +
+    "  _arguments -C '(- *)'{-V,--version}'[print the version]' '(- *)'{-h,--help}'[print the help]' '1: " +
       ":->command' '*:: :->rest'",
     "  case $state in",
     "    command)",

@@ -30,6 +30,6 @@ export function expertLines(choices: readonly CountedChoice[], width: number): r
       ];
       return wrap(`experts ${path}: `, facts, ", ", width);
     }),
-    ...(more > 0 ? [`experts of ${more} more ${more === 1 ? "mixture" : "mixtures"}: --json, or --heatmap`] : []),
+    ...(more > 0 ? [`experts of ${more} more ${more === 1 ? "mixture" : "mixtures"}: see --json or --heatmap`] : []),
   ];
 }

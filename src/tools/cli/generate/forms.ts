@@ -9,7 +9,7 @@ import type { runningCommands } from "../tree/running.js";
 /** The form that texts must have; null if any will do. Throws UserError for one that modc cannot follow. */
 export function formOf({ jsonSchema, grammar }: Flags<typeof runningCommands.generate>): Form | null {
   if (jsonSchema !== undefined && grammar !== undefined)
-    throw new UserError("--json-schema and --grammar are two forms", "give one of them", EXIT.usage);
+    throw new UserError("--json-schema and --grammar exclude each other", "give one of them", EXIT.usage);
   const path = jsonSchema ?? grammar;
   if (path === undefined) return null;
   const text = isWritten(path) ? path : readText(path);

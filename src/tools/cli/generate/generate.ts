@@ -52,12 +52,12 @@ export async function generate(
   trial: GenerateTrial = {},
 ): Promise<ExitCode> {
   const chosen = samplingOf(flags);
-  if (flags.json) expectNone(flags, ["showDepth"], "on --json, which has the depth of each token");
+  if (flags.json) expectNone(flags, ["showDepth"], "on --json, which always contains the depth of each token");
   const prompts = promptsOf(flags);
   const form = formOf(flags);
   if (flags.heatmap !== undefined && flags.loopCaches === "last")
     throw new UserError(
-      "--heatmap does not go with --loop-caches last, whose caches do not keep which tokens ran a loop",
+      "--heatmap and --loop-caches last exclude each other: the caches do not record which tokens ran a loop",
       null,
       EXIT.usage,
     );
@@ -134,11 +134,10 @@ async function open(
   const texts = await opened.texts();
   await expectTokens(prompts, texts);
   if (texts.tokenizer === null) expectSampling(chosen.sampling, bytesTokenizer.vocabulary);
-  for (const option of texts.defaults.ignored)
-    say(`note: generation_config.json says ${option}, which modc does not heed`);
+  for (const option of texts.defaults.ignored) say(`note: generation_config.json has ${option}, which modc ignores`);
   const seed = flags.seed ?? 0;
   expectWeights(opened);
-  if (opened.weights === null) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
+  if (opened.weights === null) say(`note: no --weights: the model starts from seed ${seed} and is untrained`);
   try {
     const session = await createSession(opened, {
       set,
@@ -152,8 +151,8 @@ async function open(
       ...(trial.recover && { recover: trial.recover }),
       onRecovered: ({ lost, device, tokens, milliseconds: ms }) =>
         say(
-          `note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} ` +
-            `were read again in ${milliseconds(ms)} ms`,
+          `note: ${lost.message}; the text continues on ${device.info.name}, after reading ` +
+            `${plural(tokens, "token")} again in ${milliseconds(ms)} ms`,
         ),
       onProgress: (event) => {
         if (event.kind !== "grow") showLoading(event, progress, { given: opened.weights !== null });
@@ -162,8 +161,8 @@ async function open(
     showDiagnostics(session.diagnostics, session.sources);
     if (session.generation.loopCaches === "last")
       say(
-        "note: with --loop-caches last a generated token sees what those before it left in their last loop, for all " +
-          "its loops: the text is an approximation of the model's own",
+        "note: with --loop-caches last each loop of a token sees the last loop of earlier tokens: the " +
+          "text approximates the model's own",
       );
     return session;
   } catch (fault) {
@@ -234,20 +233,20 @@ function report(
   if (flags.logprobs) for (const line of likelihoods(events)) say(line);
   if (flags.showDepth) {
     const legend = new DepthText(session.generation, useColor(io().stdout)).legend(useColor());
-    sayPainted(`depth   ${legend} layers computed what chose a token`);
+    sayPainted(`depth   ${legend} layers computed each token's choice`);
   }
 }
 
 /** Of a text that is held to a form. */
-const HELD = "its form, or a stop string";
+const HELD = "its schema or grammar, or a stop string";
 
 const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted" | "failed", string>> = {
-  end: "a token that ends a text",
+  end: "an end token",
   stop: "a stop string",
   length: "the number of tokens asked for",
   context: "the model's context",
   interrupted: "an interrupt",
-  failed: "logits that are not finite numbers",
+  failed: "logits that are not finite",
 };
 
 /** The likelihood of the chosen tokens under the unmodified logits. */

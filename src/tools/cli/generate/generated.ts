@@ -9,7 +9,7 @@ export type Write = (text: string) => void;
 
 /** What is said of a token that the tokenizer lacks. */
 export const withoutText = (token: number): string =>
-  `the model chose token ${token}, which its tokenizer does not have: such tokens have no text`;
+  `the model chose token ${token}, which its tokenizer does not have and cannot show as text`;
 
 /** Shows generated text token by token. */
 export interface Shown<E = GeneratedText> {

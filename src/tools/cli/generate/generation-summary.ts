@@ -36,7 +36,7 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
       ? []
       : [
           `cache   ${formatBytes(cache.used)}, ${percent(cache.used, cache.dense)} of the ` +
-            `${formatBytes(cache.dense)} with nothing skipped; ${formatBytes(cache.allocated)} set aside`,
+            `${formatBytes(cache.dense)} with nothing skipped; ${formatBytes(cache.allocated)} reserved`,
         ]),
   ];
 }

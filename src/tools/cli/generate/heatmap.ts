@@ -59,7 +59,7 @@ function figure(text: HeatedText, title: string, patterns: Patterns): string {
     const heat = known ? (marks.filter((m) => m === 1).length / layers.length).toFixed(2) : "0";
     const said = known
       ? titleOf(i, marks, layers)
-      : `token ${i}: ${i + 1 === shown.length ? "chosen last, and not read" : "not known"}`;
+      : `token ${i}: ${i + 1 === shown.length ? "chosen last, not read" : "not known"}`;
     return (
       `<span class="k ${patterns.name(marks)}${place}" style="--h:${heat}" ` +
       `title="${escape(said)}">${visible(token)}</span>${token.includes("\n") ? "<br>" : ""}`

@@ -23,17 +23,16 @@ export function promptsOf({
       'give --prompt "…", --prompt @file, or --prompt - for standard input',
       EXIT.usage,
     );
-  if (system !== undefined && !chat)
-    throw new UserError("--system is a message of a chat", "give --chat too", EXIT.usage);
+  if (system !== undefined && !chat) throw new UserError("--system needs --chat", "give --chat too", EXIT.usage);
   if (chatTemplate !== undefined && !chat)
-    throw new UserError("--chat-template is for messages of a chat", "give --chat too", EXIT.usage);
+    throw new UserError("--chat-template needs --chat", "give --chat too", EXIT.usage);
   const texts = prompt.map((text) => {
     const path = pathIn(text);
     if (path === null) return text;
     if (text.startsWith("@") && !existsSync(path))
       throw new UserError(
         `cannot read ${escapedName(path)}: there is no such file`,
-        "a text that begins with @ is read from standard input: --prompt -",
+        "pass a text that begins with @ on standard input: --prompt -",
         EXIT.user,
         "cannot-read",
       );
@@ -55,7 +54,7 @@ export async function expectTokens(prompts: readonly Prompt[], { tokenizer, chat
     throw new InputError(
       "prompts",
       `${prompts.length === 1 ? "the prompt" : `prompt ${i}`} is empty`,
-      "give --prompt a text to go on from",
+      "give --prompt a text to continue",
     );
   }
 }

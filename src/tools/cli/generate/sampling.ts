@@ -41,7 +41,7 @@ export function samplingOf(flags: SamplingFlags): Sampling {
   asOptions(() => checkStops(flags.stop ?? []));
   // `-t 8` means threads in llama.cpp.
   if ((flags.temperature ?? 0) >= HOT)
-    say(`note: a temperature of ${flags.temperature!} draws nearly at random; -t is --temperature, not threads`);
+    say(`note: a temperature of ${flags.temperature!} samples nearly at random; -t is --temperature, not threads`);
   return {
     sampling: bias.size === 0 ? sampling : { ...sampling, logitBias: bias },
     stop: flags.stop ?? [],
@@ -73,7 +73,7 @@ function biasOf(given: Pairs): ReadonlyMap<number, number> {
     Object.entries(given).map(([token, value]) => {
       if (!/^\d+$/.test(token))
         throw new UserError(
-          `--logit-bias ${token}=${value}: ${JSON.stringify(token)} is no token's number`,
+          `--logit-bias ${token}=${value}: ${JSON.stringify(token)} is not the number of a token`,
           null,
           EXIT.usage,
         );

@@ -89,7 +89,7 @@ function leaving(path: string, folder: string): string | null {
   try {
     const [real, home] = [realpathSync(path), realpathSync(folder)];
     if (real.startsWith(home.endsWith(sep) ? home : home + sep)) return null;
-    return `it is a link to ${real}, outside the folder of the file that is compiled`;
+    return `it is a link to ${real}, outside the folder of the compiled file`;
   } catch {
     return null; // there is no such file
   }

@@ -112,7 +112,7 @@ const server = createServer((request, response) => {
   createReadStream(file).pipe(response);
 });
 server.on("error", ({ code, message }) => {
-  console.error(code === "EADDRINUSE" ? "the port is taken: PORT=8001 npm run serve takes another" : message);
+  console.error(code === "EADDRINUSE" ? "the port is taken: choose another, such as PORT=8001 npm run serve" : message);
   process.exitCode = 1;
 });
 server.listen(Number(process.env.PORT ?? 8000), "127.0.0.1", () =>

@@ -25,8 +25,8 @@ export function newProject(folder: string, { json }: { readonly json?: true | un
   return printReport({ json }, { json: { folder, files: Object.keys(files), modc }, text: nextLines(folder, modc) });
 }
 
-const nextLines = (folder: string, modc: string): string => `${escapedName(folder)} has a model, a text, a page.
-package.json takes modc from ${modc}, since it is not on npm.
+const nextLines = (folder: string, modc: string): string => `${escapedName(folder)} has a model, a text and a page.
+package.json installs modc from ${modc}, because modc is not on npm.
 
 Now type:
 
@@ -37,7 +37,7 @@ Now type:
   npm run build       # a package for Node and pages, in model/
   npm run serve       # the page: http://localhost:8000
 
-Yours to change: model.mod (the model), text.txt (the text that it learns), index.html (the page).
+To change: model.mod (the model), text.txt (its training text), index.html (the page).
 To train again after a change, delete run/ first.`;
 
 /** A repository without files is fine, as of `git init`. */

@@ -16,20 +16,24 @@ import type { sourceCommands } from "../tree/source.js";
 
 export async function budget(opened: OpenedModel, flags: Flags<typeof sourceCommands.budget>): Promise<ExitCode> {
   if (flags.flops !== undefined && flags.tokens !== undefined)
-    throw new UserError("--flops and --tokens are two budgets", "give one of them", EXIT.usage);
+    throw new UserError("--flops and --tokens exclude each other", "give one of them", EXIT.usage);
   if (flags.curve !== undefined && flags.flops === undefined && flags.tokens === undefined)
-    throw new UserError("--curve tells the loss after so many tokens: it needs a budget", "--tokens 1e9", EXIT.usage);
+    throw new UserError(
+      "--curve predicts the loss after a number of tokens, so it needs --flops or --tokens",
+      "--tokens 1e9",
+      EXIT.usage,
+    );
   for (const name of flags.vary?.keys() ?? [])
     if (flags.set !== undefined && Object.hasOwn(flags.set, name))
-      throw new UserError(`--set and --vary both say what ${name} is`, "give one of them", EXIT.usage);
+      throw new UserError(`--set and --vary both give ${name}`, "give one of them", EXIT.usage);
   const { planBudget } = await import("../../budget/plan.js");
   const { source, read } = opened;
   const from = { source, read, set: flags.set ?? {}, ...(flags.model === undefined ? {} : { model: flags.model }) };
   const devices = flags.devices ?? 1;
   if (flags.batch !== undefined && flags.batch % devices !== 0)
     throw new UserError(
-      `--batch ${flags.batch} cannot be shared out evenly among --devices ${devices}`,
-      `give a multiple of ${devices}: a step's sequences, on all devices together`,
+      `--batch ${flags.batch} cannot be divided evenly among --devices ${devices}`,
+      `give a multiple of ${devices}: the sequences of a step, on all devices together`,
       EXIT.usage,
     );
   const options = {
@@ -55,7 +59,7 @@ export async function budget(opened: OpenedModel, flags: Flags<typeof sourceComm
 
 function planText(plan: BudgetPlan, options: Omit<PlanOptions, "length">): string {
   const { batch, devices, convention } = options;
-  const counted = convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
+  const counted = convention === "mor" ? ", counted as in the Mixture-of-Recursions paper" : "";
   return [
     `${plan.model}, ${plural(batch, "sequence")} of ${plural(plan.length, "token")} a step, ` +
       `${plural(devices, "device")}${counted}`,
@@ -193,14 +197,14 @@ function notes(
   const isShared = ({ memory }: PlannedVariant): boolean => memory.some(({ sharding }) => sharding === "tp");
   return [
     ...(variants.some((v) => !v.training.counted)
-      ? ["The model has no objective: training is taken for three forward passes, its memory is not known."]
+      ? ["The model has no objective: training is counted as three forward passes, and its memory is not known."]
       : []),
     ...(devices > 1 && variants.some((v) => v.memory.length > 0 && !isShared(v))
-      ? [`Tensor parallelism in PyTorch divides heads and columns evenly: ${devices} devices cannot share them out.`]
+      ? [`Tensor parallelism in PyTorch divides heads and columns evenly, which ${devices} devices cannot do.`]
       : []),
     ...(grows && variants.some(({ larger, forward: { executed, dense } }) => larger === null && executed < dense)
-      ? ["No larger model, by --grow or by depth, is told where the next takes more operations than the dense one."]
+      ? ["A larger model, by --grow or by depth, is shown only if its operations stay below the dense model's."]
       : []),
-    ...(curve ? [] : ["The loss is not known before training: --curve gives a curve that was measured."]),
+    ...(curve ? [] : ["The loss is not known before training: give a measured curve with --curve."]),
   ];
 }

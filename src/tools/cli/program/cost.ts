@@ -26,12 +26,12 @@ export async function cost(opened: OpenedModel, flags: Flags<typeof sourceComman
   const stepTokens = flags.stepTokens ?? null;
   if ((budget === null) !== (stepTokens === null))
     throw new UserError(
-      "--budget and --step-tokens belong together",
+      "--budget and --step-tokens need each other",
       "--budget 16.5e18 --step-tokens 2097152",
       EXIT.usage,
     );
   if (flags.loopCaches && flags.program !== "prompt" && flags.program !== "step")
-    throw new UserError("--loop-caches is of --program prompt and step, which have caches", null, EXIT.usage);
+    throw new UserError("--loop-caches needs --program prompt or step, which have caches", null, EXIT.usage);
   const { model, sources } = await checkFile(opened, flags);
   const generation = flags.loopCaches ? { loopCaches: flags.loopCaches } : {};
   const graph = graphsOf(model, { generation }).optimized(chosenProgram(flags, model));
@@ -82,7 +82,7 @@ function printed(model: Model, name: string, found: Ledger, { memory, steps, wei
   const at = Object.entries(found.extents)
     .map(([name, n]) => `${name}=${n}`)
     .join(" ");
-  const counted = found.convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
+  const counted = found.convention === "mor" ? ", counted as in the Mixture-of-Recursions paper" : "";
   const { total, tokens } = found;
   const rows = [...found.rows, { name: "total", ...total }];
   const lines = [
@@ -138,7 +138,7 @@ function parameterLines({
     `${grouped(Math.round(all))} ${what}, ${grouped(Math.round(all - tables))} of them outside embeddings` +
     (heads > 0 ? `, ${grouped(Math.round(all - tables - heads))} outside the head too` : "");
   const all = line("parameters", total.parameters, embeddingParameters, headParameters);
-  const states = stateValues === 0 ? [] : [`${grouped(stateValues)} numbers in states, which are no parameters`];
+  const states = stateValues === 0 ? [] : [`${grouped(stateValues)} numbers in states, which are not parameters`];
   if (active.total >= total.parameters) return [all, ...states];
   return [all, line("active for a token", active.total, active.tables, active.heads), ...states];
 }

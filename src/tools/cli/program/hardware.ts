@@ -21,9 +21,9 @@ import { USUAL_TOKENS } from "./planned.js";
 import type { Given } from "../source/program.js";
 
 export const NOTE =
-  "Times are estimates from machine code, not measurements; a factor of two may be wrong (docs/hardware.md).";
+  "Times are estimates from machine code, not measurements; they may be wrong by a factor of two (docs/hardware.md).";
 const NOTE_COUNTS =
-  "The compiler's own static counts, not measurements: cycles are its guess, by which a loop runs ten times " +
+  "Static counts by the compiler, not measurements: it estimates cycles as if each loop ran ten times " +
   "(docs/hardware.md).";
 
 /** Ends with the status of a missing device, and says what to install, where the card's driver is not there. */
@@ -34,9 +34,9 @@ export async function planHardware(
   flags: Flags<typeof sourceCommands.plan>,
 ): Promise<ExitCode> {
   if (forTarget === null)
-    throw new UserError(`${file} is compiled already: --hardware compiles for a card`, null, EXIT.usage);
+    throw new UserError(`${file} is already compiled: --hardware compiles for a card`, null, EXIT.usage);
   if (flags.target !== undefined)
-    throw new UserError("--hardware and --target both name a device", "leave one out", EXIT.usage);
+    throw new UserError("--hardware and --target both name a device", "leave out one of them", EXIT.usage);
   const gpu = gpuOf(id);
   const extents = chosenExtents(parseAxes(own), flags, USUAL_TOKENS);
   const options = { extents, live: flags.live ?? {} };
@@ -64,7 +64,7 @@ function printedCounts(gpu: Gpu, rows: readonly CountedRow[], name: string): str
   const width = columns();
   const spilling = rows.filter(({ counts: c }) => c.spills + c.fills + c.scratchBytes > 0).length;
   return [
-    `${name}, for ${gpu.vendor}'s ${gpu.name}, which is not there`,
+    `${name}, for ${gpu.vendor}'s ${gpu.name}, which is not present`,
     ...wrap("", NOTE_COUNTS.split(" "), " ", width),
     "",
     ...rows.flatMap(({ kernel, tuning, workgroups, counts: c }, i) => {
@@ -105,7 +105,7 @@ function printed(lab: Lab, name: string): string {
   const least = rows.some((r) => r.estimate.ground === "least");
   const width = columns();
   return [
-    `${name}, for a ${card.name} that is not there`,
+    `${name}, for a ${card.name} that is not present`,
     ...wrap("", NOTE.split(" "), " ", width),
     "",
     ...rows.flatMap((row, i) => rowLines(row, i, width)),
@@ -132,7 +132,7 @@ function rowLines({ kernel, tuning, workgroups, threads, facts, estimate }: Row,
   ];
   const ground = { sizes: "", drawn: ", loops by drawn values", least: ", some loops counted once" }[estimate.ground];
   const time =
-    `estimated ${estimate.ground === "least" ? "≥ " : ""}${micros(estimate.us)}, held up by ${estimate.by}, ` +
+    `estimated ${estimate.ground === "least" ? "≥ " : ""}${micros(estimate.us)}, limited by ${estimate.by}, ` +
     `roof ${micros(estimate.roofUs)}${ground}`;
   return [
     ...wrap(`${String(i + 1).padStart(4)}  `, `${kernel}  ${tuning}`.trimEnd().split(" "), " ", width),

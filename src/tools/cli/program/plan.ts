@@ -61,7 +61,7 @@ async function planned(file: string, { program, forTarget }: Given, target: Devi
   if (forTarget === null) {
     if (target !== null)
       throw new UserError(
-        `${file} is compiled already, for ${program.target.device}: --target has no effect on it`,
+        `${file} is already compiled, for ${program.target.device}: --target has no effect`,
         null,
         EXIT.usage,
       );
@@ -80,7 +80,7 @@ async function ownTarget(otherwise: Target): Promise<Target> {
   } catch (fault) {
     // an error of the runtime has a code
     if (!(fault instanceof Error && (fault as { readonly code?: unknown }).code === "no-device")) throw fault;
-    say(`note: no device was found: planned for any (${fault.message})`);
+    say(`note: no device was found: planned for any device (${fault.message})`);
     return otherwise;
   }
 }
@@ -154,8 +154,8 @@ function totals(works: readonly PlannedWork[], memory: MemoryUse, width: number)
   const [flops, dense] = [sum((w) => w.cost.flops), sum((w) => w.cost.denseFlops)];
   return [
     `${plural(dispatches.length, "dispatch")} of ` +
-      `${plural(kernels, "kernel")}${others > 0 ? `, and ${others} by the device's own copying and clearing` : ""}`,
-    `${operations(flops)}, ${percent(flops, dense)} of the same with nothing skipped; ` +
+      `${plural(kernels, "kernel")}${others > 0 ? `, and ${others} of the device's own copies and clears` : ""}`,
+    `${operations(flops)}, ${percent(flops, dense)} of the count with nothing skipped; ` +
       `${formatBytes(sum((w) => w.cost.bytes))} read and written`,
     ...memoryLines(memory, width),
   ];

@@ -134,7 +134,7 @@ async function inputsOf(
   { live, seed }: { readonly live: Readonly<Record<string, string>>; readonly seed: number },
 ): Promise<AskedInputs> {
   if (flags.input === undefined && flags.text === undefined) {
-    if (flags.lengths !== undefined) throw new UserError("--lengths belongs to --input", null, EXIT.usage);
+    if (flags.lengths !== undefined) throw new UserError("--lengths needs --input", null, EXIT.usage);
     const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
     const run = {
       extents: flags.program === "prompt" ? roomForAll(extents) : extents,
@@ -146,8 +146,8 @@ async function inputsOf(
   const sizes = [flags.batch, flags.length, flags.at].some((size) => size !== undefined);
   if (sizes)
     throw new UserError(
-      "--batch, --length and --at are for inputs that nobody gives",
-      "the inputs have their own sizes",
+      "--batch, --length and --at have no effect on given inputs",
+      "leave them out: the inputs have their own sizes",
       EXIT.usage,
     );
   const given = await readInputs(program, flags, opened);
@@ -216,13 +216,13 @@ function printed(measured: Measured, name: string, width: number): string {
   const clock =
     found.clock === "timestamps"
       ? "time stamps of the device"
-      : "the device has no time stamps: each step was submitted alone and waited for";
+      : "the device has no time stamps: each step was submitted and timed alone";
   const layers = layersOf(measured);
   return [
     `${program.model}, ${name}, ${printExtents(extents)}, on ${device}: ${milliseconds(found.wholeMs)} ms a run, ` +
-      `the middle of ${found.repeat}`,
+      `the median of ${found.repeat}`,
     `kernels ${milliseconds(total.ms)} ms (${clock})`,
-    `at best, measured here: ${withPrefix(roofline.flops)}FLOP/s, ${withPrefix(roofline.readBytes)}B/s read, ` +
+    `peak, measured here: ${withPrefix(roofline.flops)}FLOP/s, ${withPrefix(roofline.readBytes)}B/s read, ` +
       `${withPrefix(roofline.copyBytes)}B/s copied`,
     "",
     partsTable("kernel", [...kernelsOf(measured), total], total.ms),
@@ -253,7 +253,7 @@ function partsTable(
     ["GFLOP/s", (p) => rate(p.flops, p.ms)],
     ["GB/s", (p) => rate(p.bytes, p.ms)],
     ["of best", (p) => percent(p.bestMs, p.ms)],
-    ["held up by", (p) => p.by],
+    ["limited by", (p) => p.by],
     rows && ["of dense", (p) => (p.denseFlops === 0 ? "-" : (p.flops / p.denseFlops).toFixed(4))],
   ]);
 }
@@ -279,8 +279,8 @@ function routedAgainstDense(layers: readonly Part[]): readonly string[] {
   if (dense.length > 0) {
     const against = mean((p) => p.ms, dense);
     lines.push(
-      `a dense one:    ${milliseconds(against)} ms, ${operations(mean((p) => p.flops, dense))}; the routed one ` +
-        `takes ${percent(ms, against)} of its time`,
+      `a dense one:    ${milliseconds(against)} ms, ${operations(mean((p) => p.flops, dense))}; the routed layer ` +
+        `takes ${percent(ms, against)} of this time`,
     );
   }
   return ["", ...lines];

@@ -25,7 +25,7 @@ type TuneFlags = Flags<typeof runningCommands.tune>;
 const USUAL_SECONDS = 60;
 
 export async function tune(opened: OpenedModel | undefined, flags: TuneFlags): Promise<ExitCode> {
-  if (opened === undefined) expectNone(flags, ["set", "phase", "enter", "model"], "without a model's file");
+  if (opened === undefined) expectNone(flags, ["set", "phase", "enter", "model"], "without a model");
   const budgetSeconds = flags.budget ?? USUAL_SECONDS;
   const graph = opened === undefined ? null : await graphOf(opened, flags);
   if (flags.output !== undefined) ensureWritable(flags.output);
@@ -89,7 +89,7 @@ async function bestOf(
 async function graphOf(opened: OpenedModel, flags: TuneFlags): Promise<Graph> {
   if (opened.kind === "program")
     throw new UserError(
-      `${opened.path} is compiled already: its kernels are chosen`,
+      `${opened.path} is already compiled: its kernels are chosen`,
       "give `modc tune` the model's source",
       EXIT.usage,
     );
@@ -99,10 +99,10 @@ async function graphOf(opened: OpenedModel, flags: TuneFlags): Promise<Graph> {
 function nothingMeasured({ workloads, measured, fault }: Tuned, budgetSeconds: number): unknown {
   if (fault !== null) return fault;
   if (workloads === 0)
-    return new UserError("the model has neither products by weights nor attention: there is nothing to tune");
+    return new UserError("the model has neither matmuls with weights nor attention, so there is nothing to tune");
   const why =
     measured.flatMap((m) => m.refused.slice(0, 1).map(({ name, why: what }) => ` (${name} ${what})`))[0] ?? "";
-  return new UserError(`in ${budgetSeconds} s nothing could be compared${why}`, "give it longer: --budget 2m");
+  return new UserError(`nothing could be compared in ${budgetSeconds} s${why}`, "give it more time: --budget 2m");
 }
 
 function store(device: Device, { tunings }: Tuned, output: string | undefined): string {
@@ -158,8 +158,9 @@ function report(
   if (best) out(`\n${deviceText(best, told)}`);
   if (readings) out(`\n${readingsText(readings)}`);
   for (const { workload, tried, of } of measured)
-    if (tried < of) say(`note: ${workload.name}: there was time for ${tried} of ${of} candidates`);
-  if (measured.length < workloads) say(`note: there was time for ${measured.length} of ${workloads} workloads`);
+    if (tried < of) say(`note: ${workload.name}: only ${tried} of ${of} candidates were measured in the time`);
+  if (measured.length < workloads)
+    say(`note: only ${measured.length} of ${workloads} workloads were measured in the time`);
   const { name } = device.info;
-  out(`\n${path}: ${changed ? `tunings for ${name}` : `nothing gains on what ${name} has already`}`);
+  out(`\n${path}: ${changed ? `tunings for ${name}` : `no kernel beats the present choices for ${name}`}`);
 }

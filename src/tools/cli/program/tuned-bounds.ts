@@ -14,15 +14,15 @@ export function boundText(bound: Bound | null): string {
 }
 
 const OTHER =
-  "other: neither arithmetic, memory nor dispatches take half of the time at this rate. Such a kernel waits, " +
-  "issues other instructions, or is held up by workgroup memory; its time does not tell which (docs/cli.md).";
+  "other: neither arithmetic, memory nor dispatches take half of the time at this rate. The kernel waits, " +
+  "issues other instructions, or is limited by workgroup memory; its time does not show which (docs/cli.md).";
 
 /** Noise may take a share a little above 1; a larger share means that the rate is not the device's best. */
 const BEYOND_NOISE = 1.1;
 
 const OVER =
-  "over 100%: the kernel is faster than the rate measured for it, so this rate is not the device's best and bounds " +
-  "nothing. On a processor that plays a GPU, the reads that are measured are slow.";
+  "over 100%: the kernel is faster than the measured rate, so the rate is not the device's peak. Software " +
+  "devices measure slow reads.";
 
 const isOver = ({ by, shares }: Bound): boolean => by !== "other" && (shares[by] ?? 0) > BEYOND_NOISE;
 
@@ -30,7 +30,7 @@ const isOver = ({ by, shares }: Bound): boolean => by !== "other" && (shares[by]
 export function deviceText({ flops, reads, dispatchSeconds }: DeviceBest, lines: readonly TunedSize[]): string {
   const read = reads.map(({ bytes, seconds }) => `${withPrefix(bytes / seconds)}B/s of ${bytes / 2 ** 20} MiB`);
   const rates = [
-    "this device at best, measured now:",
+    "peak rates of this device, measured now:",
     `${withPrefix(flops)}FLOP/s,`,
     `reads ${read.join(", ")},`,
     `${(1e6 * dispatchSeconds).toFixed(1)} µs for a dispatch`,

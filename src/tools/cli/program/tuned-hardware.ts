@@ -79,14 +79,14 @@ export function readingsText(readings: readonly Reading[]): string {
   );
   const name = gpuOf(first.card).name;
   return [
-    ...wrap("", `on a ${name} that is not there. ${NOTE}`.split(" "), " ", columns()),
+    ...wrap("", `on a ${name} that is not present. ${NOTE}`.split(" "), " ", columns()),
     table(rows, [
       ["workload", (r) => r.workload],
       ["size", (r) => `${r.size} ${r.counts}`],
       ["kernel", (r) => r.name],
       ["µs", ({ made }) => (made ? `${made.least ? "≥ " : ""}${made.us.toFixed(1)}` : "")],
       ["roof", ({ made }) => made?.roofUs.toFixed(1) ?? ""],
-      ["held up by", ({ made }) => made?.by ?? ""],
+      ["limited by", ({ made }) => made?.by ?? ""],
     ]),
   ].join("\n");
 }

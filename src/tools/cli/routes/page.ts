@@ -37,7 +37,11 @@ export function routesPage(report: RoutesReport): string {
   ];
   const shown = tiles.map(([name, value]) => `<div class="tile"><span>${name}</span><b>${value}</b></div>`).join("");
   const figures = [
-    figure("Shares along a sequence", "from its first place to its last; darker: more are computed", places(routes)),
+    figure(
+      "Shares along a sequence",
+      "from the first position to the last; darker: more tokens computed",
+      places(routes),
+    ),
     figure(
       "Tokens by how many routes compute them",
       `of ${routes.length}`,
@@ -47,14 +51,14 @@ export function routesPage(report: RoutesReport): string {
       ? [
           figure(
             "Uncertainty by how many routes compute a token",
-            `mean entropy of what the model says follows it, in bits; of ${grouped(seen)} tokens`,
+            `mean entropy of the predicted next token, in bits; over ${grouped(seen)} tokens`,
             amounts(entropies.flatMap(({ depth, bits }) => (bits === null ? [] : [[String(depth), bits] as const]))),
           ),
         ]
       : []),
     figure(
       "By kind of token",
-      "of the tokens of each kind, how many each route computes",
+      "share of each kind's tokens that each route computes",
       grid(
         ["", ...there],
         [
@@ -64,8 +68,8 @@ export function routesPage(report: RoutesReport): string {
       ),
     ),
     figure(
-      "How a choice is made",
-      "bits a token of the choice; the part of them that the token itself decides, whatever stands before it",
+      "Information in the choice",
+      "bits of the choice for each token; the part that the token alone decides, without its context",
       grid(
         ["", "computes", "bits", "by the token", ...(agrees.size > 0 ? ["rules agree"] : [])],
         routes.map(({ path, share, entropy, byToken }) => [
@@ -81,7 +85,7 @@ export function routesPage(report: RoutesReport): string {
       ? [
           figure(
             `Against ${against.weights}`,
-            `loss ${against.loss.toFixed(4)}; tokens that one computes and the other does not`,
+            `loss ${against.loss.toFixed(4)}; tokens that only one of the two computes`,
             grid(
               ["", "computes", "there", "chosen otherwise"],
               against.routes.map(({ path, before, after, changed }) => [

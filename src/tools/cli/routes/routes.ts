@@ -52,15 +52,19 @@ interface TextFlags {
 function textOf({ data, text, field }: { readonly [K in keyof TextFlags]: TextFlags[K] | undefined }): TextFlags {
   const path = text === undefined ? data : pathIn(text);
   if (path === undefined) {
-    const message = "nothing says over which text: --data or --text is missing";
-    throw new UserError(message, "a run's folder brings its own", EXIT.usage);
+    const message = "--data or --text is missing: the text to read";
+    throw new UserError(message, "give --data, or a run's folder, which has its own text", EXIT.usage);
   }
   if (text !== undefined && data !== undefined)
-    throw new UserError("--text and --data both say over which text", "give one of them", EXIT.usage);
+    throw new UserError("--text and --data exclude each other", "give one of them", EXIT.usage);
   if (path !== null) return { data: path, ...(field !== undefined && { field }) };
   if (text === "") throw new UserError("--text is empty", null, EXIT.usage);
   if (field !== undefined)
-    throw new UserError("--field tells of JSONL, and --text is a text", "give a file: --text @file.jsonl", EXIT.usage);
+    throw new UserError(
+      "--field is for JSONL, but --text is plain text",
+      "give a file: --text @file.jsonl",
+      EXIT.usage,
+    );
   return { data: "", text: text! };
 }
 
@@ -124,15 +128,15 @@ async function reportOf(
 
 /** Refuses a model without a route whose tokens have places in the text; notes what routes have none. */
 function expectPlaced(name: string, own: readonly ShownRoute[]): void {
-  if (own.length === 0) throw new UserError(`${name} observes no choice of tokens: there is no route to look at`);
+  if (own.length === 0) throw new UserError(`${name} observes no choice of tokens, so there is no route to show`);
   const lost = own.flatMap(({ path, absolute }) => (absolute ? [] : [path]));
   if (lost.length === 0) return;
-  const reason = "chosen among the tokens of a route that is not observed, they have no places in the text";
+  const reason = "they are chosen among the tokens of an unobserved route, so their positions are unknown";
   const listed = lost.length > NAMED ? `${lost.slice(0, NAMED).join(", ")}, …` : lost.join(", ");
-  if (lost.length < own.length) return say(`note: left out: the tokens of ${listed}: ${reason}`);
+  if (lost.length < own.length) return say(`note: left out the tokens of ${listed}: ${reason}`);
   throw new UserError(
-    `${name} observes the tokens of ${listed} only: ${reason}`,
-    "observe the route from which they are chosen; the tokens that an expert gets are none of a route in the source",
+    `${name} observes only the tokens of ${listed}: ${reason}`,
+    "observe the route from which they are chosen; the tokens of an expert are not a route in the source",
   );
 }
 
@@ -179,7 +183,7 @@ function printed(report: RoutesReport): string {
   const uncertain = report.entropies.flatMap(({ depth, bits }) =>
     bits === null ? [] : `${depth}: ${bits.toFixed(2)}`,
   );
-  if (uncertain.length > 0) lines.push(`bits of uncertainty about what follows them: ${uncertain.join(", ")}`);
+  if (uncertain.length > 0) lines.push(`bits of uncertainty about the next token: ${uncertain.join(", ")}`);
   const list = (named: string, listed: readonly TokenFound[]): void => {
     if (listed.length === 0) return;
     const shown = listed
@@ -197,7 +201,7 @@ function printed(report: RoutesReport): string {
   );
   const always = often.filter(({ share }) => share === 1).length;
   const never = often.filter(({ share }) => share === 0).length;
-  lines.push(`of ${grouped(often.length)} tokens seen often enough ${always} are always computed and ${never} never`);
+  lines.push(`of ${grouped(often.length)} frequent tokens ${always} are always computed and ${never} never`);
   if (against)
     lines.push(
       "",

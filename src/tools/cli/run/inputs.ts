@@ -52,7 +52,7 @@ export async function readInputs(
   for (const { name } of program.inputs)
     if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
   const given = flags.lengths ?? null;
-  if (given && texts) throw new UserError("--lengths and --text contradict each other: texts have their own lengths");
+  if (given && texts) throw new UserError("--lengths and --text exclude each other: texts have their own lengths");
   return { inputs, texts, lengths: given ?? lengthsOf(texts), extents: extentsOf(program, inputs) };
 }
 
@@ -80,7 +80,7 @@ function fromJson(input: ProgramInput, text: string, where: string): GivenTensor
     value = JSON.parse(text);
   } catch (cause) {
     throw new UserError(
-      `${where} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `${where} is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
       /NaN|Infinity/.test(text)
         ? IN_QUOTES
         : `write nested lists of numbers, such as --input ${input.name}=[[1,2],[3,4]]`,
@@ -91,7 +91,7 @@ function fromJson(input: ProgramInput, text: string, where: string): GivenTensor
 
 /** Numbers that JSON lacks, as `--json` prints them. */
 const NOT_FINITE: ReadonlyMap<unknown, number> = new Map([NaN, Infinity, -Infinity].map((x) => [String(x), x]));
-const IN_QUOTES = 'JSON has no such numbers: write "NaN", "Infinity" or "-Infinity", in quotes';
+const IN_QUOTES = 'write such numbers in quotes: "NaN", "Infinity" or "-Infinity"';
 
 /** Nested lists of numbers and booleans, all of one length on each level. */
 function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
@@ -104,18 +104,18 @@ function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
       const number =
         typeof v === "number" || typeof v === "boolean" ? Number(v) : float ? NOT_FINITE.get(v) : undefined;
       if (number === undefined) {
-        const found = Array.isArray(v) ? "a list where the first entry is none" : inspect(v);
+        const found = Array.isArray(v) ? "a list, but the first entry is not" : inspect(v);
         throw new UserError(
           NOT_FINITE.has(v)
             ? `${place} is ${String(v)}: ${dtype} takes ${dtype === "bool" ? "true and false" : "whole numbers"}`
-            : `${place} is ${found}, which is no number`,
+            : `${place} is ${found}, which is not a number`,
           v === null && float ? IN_QUOTES : null,
         );
       }
       data.push(number);
       return;
     }
-    if (!Array.isArray(v)) throw new UserError(`${place} is no list, as its neighbours are`);
+    if (!Array.isArray(v)) throw new UserError(`${place} is not a list, but its neighbours are`);
     if (v.length !== shape[depth])
       throw new UserError(
         `${place} has ${v.length} entries, its first neighbour ${shape[depth]}`,

@@ -92,9 +92,7 @@ export function drawRoutes(
   ];
   const margin = Math.max(0, ...strips.map(({ label }) => label.length)) + 2;
   const piece = Math.max(16, width - margin);
-  const lines: string[] = routes
-    .filter((r) => !r.absolute)
-    .map((r) => `${labelOf(r)}, of a route that is not observed`);
+  const lines: string[] = routes.filter((r) => !r.absolute).map((r) => `${labelOf(r)}, of an unobserved route`);
   for (let from = 0; strips.length > 0 && from < tokens; from += piece) {
     if (text !== null) lines.push(`${"".padEnd(margin)}${text.slice(from, from + piece)}`.trimEnd());
     for (const { label, cells } of strips)

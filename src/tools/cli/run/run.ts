@@ -30,20 +30,20 @@ export async function run(opened: OpenedModel, flags: Flags<typeof runningComman
   expectWeights(opened);
   const kind = flags.device ?? null;
   if (flags.time && kind === "reference")
-    throw new UserError("--time measures a device, and --device reference uses none", null, EXIT.usage);
+    throw new UserError("--time measures a device, but --device reference uses none", null, EXIT.usage);
   if (flags.time) await import("../../../compiler/compile.js"); // loading the compiler is not compiling
   const started = performance.now();
   if (flags.tunings !== undefined && kind === "reference")
-    throw new UserError("--tunings chooses kernels, and --device reference has none", null, EXIT.usage);
+    throw new UserError("--tunings chooses kernels, but --device reference has none", null, EXIT.usage);
   if (flags.activationsAs !== undefined && kind === "reference")
     throw new UserError(
-      "--activations-as says how a device stores values, and --device reference keeps 64 bits",
+      "--activations-as sets how a device stores values, but --device reference keeps 64 bits",
       null,
       EXIT.usage,
     );
   if (flags.weightsAs !== undefined && kind === "reference")
     throw new UserError(
-      "--weights-as says how a device stores weights, and --device reference keeps 64 bits",
+      "--weights-as sets how a device stores weights, but --device reference keeps 64 bits",
       null,
       EXIT.usage,
     );
@@ -63,7 +63,7 @@ export async function run(opened: OpenedModel, flags: Flags<typeof runningComman
     progress: new Progress(),
   };
   if (job.weights === null && program.weights.some((w) => w.init.kind !== "ones" && w.init.kind !== "zeros"))
-    say(`note: no --weights: the model starts from seed ${job.seed} and has learned nothing`);
+    say(`note: no --weights: the model starts from seed ${job.seed} and is untrained`);
   const done = await runOn(job, kind === "reference" ? null : kind, onReference, flags.time ? STEADY_RUNS : 0).catch(
     (fault: unknown) => {
       throw faultOf(opened.path, source, fault);
@@ -78,7 +78,7 @@ export async function run(opened: OpenedModel, flags: Flags<typeof runningComman
 
 function needGraph(graph: Graph | null, option: string): Graph {
   if (graph) return graph;
-  throw new UserError(`${option} needs the model's source: a compiled program holds kernels only`, null, EXIT.usage);
+  throw new UserError(`${option} needs the model's source: a compiled program has only kernels`, null, EXIT.usage);
 }
 
 /** The outcome of a run; the device is null for the reference. */
@@ -161,11 +161,11 @@ function report(
 const timesText = ({ compile, device, load, first, steady, runs }: Times): string =>
   `time: compile ${milliseconds(compile)} ms, open the device ${milliseconds(device)} ms, load ` +
   `${milliseconds(load)} ms, first run ${milliseconds(first)} ms, then ${milliseconds(steady)} ms a run (the ` +
-  `middle of ${runs})`;
+  `median of ${runs})`;
 
 /** One line, or one for each fault. */
 export function verdictText({ agrees, ties, differences, faults }: Verdict): string {
-  const near = ties === 0 ? "" : `; ${ties} near-tie${ties === 1 ? "" : "s"} chosen otherwise and followed`;
+  const near = ties === 0 ? "" : `; ${ties} near-tie${ties === 1 ? "" : "s"} decided differently and followed`;
   if (!agrees) return `check: the device disagrees with the reference\n${faults.map((f) => `  ${f}`).join("\n")}`;
   return (
     `check: agrees with the reference: largest difference ${Math.max(0, ...differences.values()).toExponential(1)} ` +

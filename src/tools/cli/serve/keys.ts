@@ -11,7 +11,7 @@ export interface KeyFlags {
 /** Throws UserError for a file without keys, for what cannot be a key, and for keys that are said not to be wanted. */
 export function keysOf({ apiKey = [], key }: KeyFlags): readonly string[] {
   if (apiKey.length > 0 && !key)
-    throw new UserError("--no-key says that everyone may ask, --api-key that not", "give one of them", EXIT.usage);
+    throw new UserError("--no-key and --api-key exclude each other", "give one of them", EXIT.usage);
   return apiKey.flatMap((given) => {
     const path = pathIn(given);
     if (path === null) return [expectKey(given, "--api-key")];
@@ -19,7 +19,8 @@ export function keysOf({ apiKey = [], key }: KeyFlags): readonly string[] {
       .split("\n")
       .map((line) => line.trim())
       .filter((line) => line !== "" && !line.startsWith("#"));
-    if (lines.length === 0) throw new UserError(`--api-key @${path}: the file has no keys`, "write one in each line");
+    if (lines.length === 0)
+      throw new UserError(`--api-key @${path}: the file has no keys`, "write one key on each line");
     return lines.map((line, i) => expectKey(line, `key ${i + 1} of ${path}`));
   });
 }
@@ -27,5 +28,9 @@ export function keysOf({ apiKey = [], key }: KeyFlags): readonly string[] {
 /** The message does not show the key: it may stand in a log. */
 function expectKey(key: string, what: string): string {
   if (/^[\x21-\x7e]{8,}$/.test(key)) return key;
-  throw new UserError(`${what} is no key`, "a key has at least 8 letters, digits or signs, without spaces", EXIT.usage);
+  throw new UserError(
+    `${what} is not a key`,
+    "a key has at least 8 letters, digits or signs, without spaces",
+    EXIT.usage,
+  );
 }

@@ -31,24 +31,24 @@ export class ServeLog {
   listening(url: string, keyed: boolean, engine: Engine): void {
     this.#engine = engine;
     this.#timer = setInterval(() => this.#cache(), CACHE_MS).unref();
-    this.#write("listening", { url, keyed }, `listening at ${url}${keyed ? ", for those who have a key" : ""}`);
+    this.#write("listening", { url, keyed }, `listening at ${url}${keyed ? ", with a key" : ""}`);
     this.#cache(true);
   }
 
   deviceLost(): void {
-    this.#write("device-lost", {}, "the device was lost: another is looked for");
+    this.#write("device-lost", {}, "the device was lost: modc is looking for another");
   }
 
   cacheLimited(limit: number): void {
     this.#write(
       "cache-limited",
       { limit },
-      `the device has no more memory for the cache than ${formatBytes(limit)}: it grows no further`,
+      `the device has no memory for a cache beyond ${formatBytes(limit)}: the cache stops growing`,
     );
   }
 
   refused(fault: Error): void {
-    this.#write("connection-failed", { reason: fault.message }, `a connection could not be taken: ${fault.message}`);
+    this.#write("connection-failed", { reason: fault.message }, `a connection could not be accepted: ${fault.message}`);
   }
 
   /** The log cannot be written: said once, where people may see it. */
@@ -56,20 +56,20 @@ export class ServeLog {
     if (this.#unwritten) return;
     this.#unwritten = true;
     const reason = fault.code === undefined ? fault.message : reasonOf(fault.code);
-    say(`note: the log cannot be written: ${reason}. The server goes on`);
+    say(`note: the log cannot be written: ${reason}. The server keeps running`);
   }
 
   draining(active: number, seconds: number): void {
     this.#write(
       "draining",
       { active, seconds },
-      `ending: ${plural(active, "request")} under way, for at most ${seconds} s; another interrupt ends at once`,
+      `shutting down: ${plural(active, "request")} in progress, at most ${seconds} s; interrupt again to stop at once`,
     );
   }
 
   ended(whole: boolean): void {
     this.#cache();
-    this.#write("ended", { whole }, whole ? "ended" : "ended: requests that took too long were cut off");
+    this.#write("ended", { whole }, whole ? "ended" : "stopped: requests that took too long were cut off");
   }
 
   close(): void {
@@ -103,7 +103,7 @@ export class ServeLog {
     this.#write(
       "cache",
       { used, kept, free, limit, texts: streams.own, dense: streams.dense },
-      `cache: ${formatBytes(used)} of ${formatBytes(limit)} in use, ${formatBytes(kept)} kept for prompts to come` +
+      `cache: ${formatBytes(used)} of ${formatBytes(limit)} in use, ${formatBytes(kept)} kept for later prompts` +
         (streams.own === 0
           ? ""
           : `; room for ${plural(Math.floor(streams.own), "text")} of average length, ` +

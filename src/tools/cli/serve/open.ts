@@ -35,10 +35,10 @@ export async function openServed(
 ): Promise<OpenedEngine> {
   const { set, model: name } = compileOptions(model, flags);
   for (const option of (await model.texts()).defaults.ignored)
-    say(`note: generation_config.json says ${option}, which modc does not heed`);
+    say(`note: generation_config.json has ${option}, which modc ignores`);
   const seed = flags.seed ?? 0;
   expectWeights(model);
-  if (model.weights === null) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
+  if (model.weights === null) say(`note: no --weights: the model starts from seed ${seed} and is untrained`);
   try {
     const opened = await createEngineOf(model, {
       set,
@@ -59,7 +59,7 @@ export async function openServed(
     showDiagnostics(opened.diagnostics, opened.sources);
     const [own, here] = [opened.generation?.context ?? null, opened.engine.model.context];
     if (flags.cacheMemory !== undefined && here !== null && (own === null || here < own))
-      say(`note: --cache-memory has room for texts of ${here} tokens${own === null ? "" : `; the model reads ${own}`}`);
+      say(`note: --cache-memory limits requests to ${here} tokens${own === null ? "" : `; the model reads ${own}`}`);
     return opened;
   } finally {
     progress.clear();

@@ -29,7 +29,7 @@ export async function serve(model: OpenedModel, flags: ServeFlags): Promise<Exit
   const keys = keysOf(flags);
   expectGuarded(host, keys, flags);
   if (flags.name?.includes(""))
-    throw new UserError("--name is empty", "leave it out: the model has a name", EXIT.usage);
+    throw new UserError("--name is empty", "leave it out to use the model's name", EXIT.usage);
   await expectFree(host, port);
   const metrics = new LoggedMetrics(flags.log ?? "text");
   const { log } = metrics;
@@ -41,7 +41,8 @@ export async function serve(model: OpenedModel, flags: ServeFlags): Promise<Exit
   try {
     if (opened.texts.chat === null && opened.embedder === null)
       say(
-        "note: no chat template: completions only, no chats; --chat-template <file or name> gives one, such as chatml",
+        "note: no chat template, so the server offers no chats; give one with --chat-template <file or name>, " +
+          "such as chatml",
       );
     const server = serverOf(opened, flags, { keys, metrics, log, host });
     const listening = await listen(server, {
@@ -77,8 +78,8 @@ class LoggedMetrics extends Metrics {
 function expectGuarded(host: string, keys: readonly string[], { key }: ServeFlags): void {
   if (isLoopback(host) || keys.length > 0 || !key) return;
   throw new UserError(
-    `--host ${host}: anyone could ask who reaches this machine, and there is no key`,
-    "give --api-key @file, or --no-key if everyone may",
+    `--host ${host}: anyone who can reach this machine could send requests, and there is no key`,
+    "give --api-key @file, or --no-key to accept requests from anyone",
     EXIT.usage,
   );
 }

@@ -54,7 +54,7 @@ export async function raisingBound(
     const other = modelWith({ [name]: String(extent) });
     if (own === null || other === null || !allows(other, axis, extent)) continue;
     if (weights !== null && weightsOf(own) !== weightsOf(other)) continue;
-    return new BeyondBound(fault.asked, `--set ${name}=${extent} allows as many`);
+    return new BeyondBound(fault.asked, `--set ${name}=${extent} allows it`);
   }
   return fault;
 }

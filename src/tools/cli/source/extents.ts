@@ -44,7 +44,7 @@ export function chosenExtents(
     if (other)
       throw new UsageError(
         "renamed-option",
-        `--at ${name}=${n}: ${WHAT[other[0]]} is said by ${other[0]}`,
+        `--at ${name}=${n}: ${WHAT[other[0]]} is set by ${other[0]}`,
         `write ${other[0]} ${n}`,
       );
   }
@@ -54,7 +54,7 @@ export function chosenExtents(
     if (!axis) throw new UserError(`${option}: the model has no ${option === "--batch" ? "batch" : "sequence"} axis`);
     if (another)
       throw new UserError(
-        `${option}: the model has several sequences`,
+        `${option}: the model has several sequence axes`,
         `--at ${axes.map((a) => `${a.name}=${extent}`).join(",")}`,
         EXIT.usage,
       );
@@ -65,7 +65,7 @@ export function chosenExtents(
       const value = given.get(axis.name) ?? usualExtent(axis, usual);
       if (value === null)
         throw new UserError(
-          `${axis.name} has no bound: say how long it is`,
+          `${axis.name} has no bound, so its size must be given`,
           ofRole("sequence").length === 1 && axis.role === "sequence" ? "--length 2048" : `--at ${axis.name}=2048`,
         );
       if (axis.bound !== null && value > axis.bound) {
@@ -88,7 +88,7 @@ function extentsOfGeneration(
   if (flags.at !== undefined)
     throw new UserError(
       `--at has no effect on --program ${flags.program!}`,
-      "--batch and --length say its sizes",
+      "give --batch and --length instead",
       EXIT.usage,
     );
   const root = axes.find((a) => a.role === "sequence" && axes.some((b) => b.name === capacityOf(a.name)));

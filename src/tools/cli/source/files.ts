@@ -52,7 +52,7 @@ export function readBytes(path: string): Uint8Array {
 }
 
 const tooLarge = (path: string, size: number): UserError =>
-  new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
+  new UserError(`${path} has ${size} bytes, more than the limit of ${MOST_BYTES}`);
 
 /** Text in UTF-8; a byte-order mark is dropped. */
 export const readText = (path: string): string => textAt(path, readBytes(path));
@@ -71,7 +71,7 @@ function textAt(path: string, bytes: Uint8Array): string {
   const name = isStdin(path) ? STDIN_NAME : path;
   const kind = fileKind(bytes);
   throw new UserError(
-    `${name}:${line}:${column}: this is not UTF-8 text: byte ${byte} begins no character`,
+    `${name}:${line}:${column}: this is not UTF-8 text: byte ${byte} does not begin a character`,
     kind && `it is ${kind}: give text`,
   );
 }

@@ -34,7 +34,7 @@ export function compileOptions(
   const contradicts = [flags.phase && "--phase", enter && "--enter", gradients && "--gradients"].find(Boolean);
   if (program !== undefined && contradicts)
     throw new UserError(
-      `--program ${program} says what is compiled: ${contradicts} has no effect on it`,
+      `--program ${program} already chooses the program: ${contradicts} has no effect`,
       "leave it out",
       EXIT.usage,
     );

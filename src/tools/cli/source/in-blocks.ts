@@ -20,10 +20,10 @@ export async function withBlocks<F extends BlocksFlags>(model: OpenedModel, flag
   const { form: weightsAs, all } = found;
   if (!all) {
     say(
-      `note: the file has weights of several types, which are read as f32: --weights-as ${weightsAs} keeps them small`,
+      `note: the file has weights of several types, which are read as f32; --weights-as ${weightsAs} keeps them small`,
     );
     return flags;
   }
-  say(`note: weights stay in the blocks of their file, as --weights-as ${weightsAs} says`);
+  say(`note: weights keep the blocks of their file, as with --weights-as ${weightsAs}`);
   return { ...flags, weightsAs, ownBlocks: true };
 }

@@ -39,7 +39,7 @@ const reader: SourceReader = {
 /** The kinds of models, if a path does not have the ending of a file. */
 const kindsHint = (path: string): string | null =>
   extname(path) === ""
-    ? "name a .mod file, a folder that `modc train` wrote, a checkpoint's folder, or a GGUF file"
+    ? "give a .mod file, a folder that `modc train` wrote, a checkpoint's folder, or a GGUF file"
     : null;
 
 /** Opens a checkpoint that a command names. Throws UserError for a path that is neither a folder nor a GGUF file. */
@@ -62,7 +62,7 @@ export function expectWeights({ kind, path, weights }: OpenedModel): void {
   throw new UserError(
     `${path} holds no safetensors`,
     torch === undefined
-      ? "store its weights as model.safetensors, or name others with --weights; `modc init` writes starting ones"
+      ? "store its weights as model.safetensors, or give others with --weights; `modc init` writes starting weights"
       : torchHint(torch),
   );
 }

@@ -9,17 +9,18 @@ import { UserError } from "../terminal/exit.js";
 /** Null for what may be a source: none begins with a brace, with the length of a header, or with the word GGUF. */
 export function notSource(file: string, text: string): UserError | null {
   const found = otherThanSource(file, text);
-  return found === null ? null : new UserError(`${file} is ${found.what}, and no model's source`, found.hint);
+  return found === null ? null : new UserError(`${file} is ${found.what}, not the source of a model`, found.hint);
 }
 
 /** What a text is, and what takes it; null where it may be a source. */
 export function otherThanSource(file: string, text: string): { readonly what: string; readonly hint: string } | null {
   const start = text.slice(0, MOST_START);
   if (/^[^]{0,8}\{\s*"[^"]*":\s*\{/.test(start) && start.includes("\0"))
-    return { what: "a safetensors file", hint: `name the model first, and give its weights: --weights ${file}` };
+    return { what: "a safetensors file", hint: `give the model first, and then its weights: --weights ${file}` };
   if (start.startsWith("GGUF"))
-    return { what: "a GGUF file", hint: "give it a name that ends with .gguf: commands then read its model" };
-  if (/\.onnx$/i.test(file)) return { what: "an ONNX file", hint: `modc writes such files and reads none: ${MODELS}` };
+    return { what: "a GGUF file", hint: "rename it to end with .gguf: commands then read its model" };
+  if (/\.onnx$/i.test(file))
+    return { what: "an ONNX file", hint: `modc writes such files but does not read them: ${MODELS}` };
   if (isTorchFile(file) || /^(?:PK\u0003\u0004|\ufffd\u0002)/.test(start))
     return { what: "a file of PyTorch", hint: torchHint(file) };
   if (start.includes("\0") && !file.endsWith(".mod")) return { what: "a binary file", hint: MODELS };
@@ -28,13 +29,12 @@ export function otherThanSource(file: string, text: string): { readonly what: st
   if (format === PROGRAM_FORMAT)
     return {
       what: "a compiled program",
-      hint: "`modc run`, `plan` and `profile` take it, under a name that ends with .json; others take the source",
+      hint: "name it .json for `modc run`, `plan` or `profile`; other commands need the source",
     };
   if (format === "modc-checkpoint")
-    return { what: "the manifest of a checkpoint", hint: `name the folder that it is in: ${dirname(file)}` };
-  if (/^\s*\{"kind":/.test(start))
-    return { what: "the log of a run", hint: `name the folder that it is in: ${dirname(file)}` };
-  if (format.startsWith("modc reproduction")) return { what: "a fault that was found", hint: `modc verify ${file}` };
+    return { what: "the manifest of a checkpoint", hint: `give its folder: ${dirname(file)}` };
+  if (/^\s*\{"kind":/.test(start)) return { what: "the log of a run", hint: `give its folder: ${dirname(file)}` };
+  if (format.startsWith("modc reproduction")) return { what: "a saved fault", hint: `modc verify ${file}` };
   return { what: "JSON", hint: "give the model's .mod file, or the folder of a checkpoint or of a run" };
 }
 
@@ -51,7 +51,7 @@ export function hubHint(path: string): string | null {
     existsSync(dirname(path))
   )
     return null;
-  return `a model of Hugging Face is downloaded first: hf download ${repository} --local-dir ${name}`;
+  return `download a Hugging Face model first: hf download ${repository} --local-dir ${name}`;
 }
 
 const MOST_START = 4096;

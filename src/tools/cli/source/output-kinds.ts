@@ -20,7 +20,7 @@ const KINDS = {
   onnx: { what: "an ONNX file of modc", begins: (start: string) => /^\x08[^]\x12\x04modc/.test(start) },
   program: { what: "a compiled program", begins: ofFormat(PROGRAM_FORMAT) },
   tunings: { what: "a file of tunings", begins: ofFormat(TUNINGS_FORMAT) },
-  fault: { what: "a fault that was found", begins: ofFormat("modc reproduction") },
+  fault: { what: "a saved fault", begins: ofFormat("modc reproduction") },
   trace: { what: "a Chrome trace of modc", begins: (start: string) => start.startsWith('{"displayTimeUnit":"ms",') },
   page: { what: "a page of modc", begins: (start: string) => start.startsWith("<!doctype html>\n<!-- Made by modc") },
   drawing: { what: "a drawing of modc", begins: (start: string) => start.startsWith("<!-- Made by modc") },
@@ -33,7 +33,7 @@ export function expectOfKind(kind: OutputKind, path: string): void {
   const start = startOf(path);
   if (start === "" || KINDS[kind].begins(start)) return;
   throw new UserError(
-    `${escapedName(path)} is not ${KINDS[kind].what}, and would be lost`,
+    `${escapedName(path)} is not ${KINDS[kind].what}, and would be overwritten`,
     "name another file, or move this one away",
   );
 }

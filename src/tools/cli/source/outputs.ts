@@ -56,8 +56,8 @@ function expectNoCheckpoint({ long }: OutputOption<string>, path: string): void 
   const file = realpathSync(path);
   if (!isStepFolder(dirname(file)) || !OF_CHECKPOINT.test(basename(file))) return;
   throw new UserError(
-    `${long} ${path} would be written over a file of a checkpoint, which could not be opened any more`,
-    "name another file to be written",
+    `${long} ${path} would overwrite a file of a checkpoint, which could then no longer be opened`,
+    "give another file",
     EXIT.usage,
     "writes-input",
   );
@@ -70,8 +70,8 @@ export function expectKept(path: string): void {
   const found = file === null ? undefined : outputs?.get(file);
   if (found === undefined) return;
   throw new UserError(
-    `${found} would be written over ${path}, which the command reads`,
-    "name another file to be written",
+    `${found} would overwrite ${path}, which the command reads`,
+    "give another file",
     EXIT.usage,
     "writes-input",
   );

@@ -38,8 +38,8 @@ export async function programOf(
   ].find(([, value]) => value !== undefined);
   if (built)
     throw new UserError(
-      `${file} is compiled already: ${String(built[0])} has no effect on it`,
-      "give it to `modc compile`",
+      `${file} is already compiled: ${String(built[0])} has no effect`,
+      "pass it to `modc compile`",
       EXIT.usage,
     );
   return { program: readProgram(file), graph: null, forTarget: null };
@@ -57,7 +57,7 @@ function readProgram(file: string): Program {
     throw new UserError(
       `${name} is ${fault.message}`,
       other === null || other.what === "a compiled program"
-        ? "`modc compile` writes one"
+        ? "write one with `modc compile`"
         : `it is ${other.what}: ${other.hint}`,
       fault.exit,
       fault.code,
@@ -78,6 +78,6 @@ export function faultOf(file: string, { graph }: Given, fault: unknown): unknown
   const [what] = fault.what.split("\n", 1);
   return new UserError(
     `${file} does not run: ${what}`,
-    "compile it again from its source; where that does not run either, it is a fault of modc",
+    "compile it again from source; if it still fails, this is a bug in modc",
   );
 }

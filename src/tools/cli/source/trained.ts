@@ -31,7 +31,7 @@ function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: stri
   if (flags.model !== undefined && flags.model !== manifest.model)
     throw new UserError(
       `${path} is of ${manifest.model}: --model ${flags.model} contradicts it`,
-      "leave --model out",
+      "leave out --model",
       EXIT.usage,
     );
   const set = mergedPairs(trained.set, flags.set ?? {});
@@ -44,7 +44,7 @@ function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: stri
   tell(path, trained);
   tellLive(command, trained, trained.live, flags);
   for (const name of trained.changed)
-    say(`note: ${name} has changed since it was trained: the text that the checkpoint keeps is used`);
+    say(`note: ${name} has changed since training: the copy in the checkpoint is used`);
   return {
     ...flags,
     ...(typeof context === "number" ? { ownContext: context } : {}),
@@ -115,7 +115,7 @@ function expectSameWeights(trained: Trained, given: Pairs): void {
     if (own === null || other === null || weightsOf(own) === weightsOf(other)) continue;
     const before = trained.set[name] ?? own.parameters.find((p) => p.name === name)?.value;
     throw new UserError(
-      `--set ${name}=${value} contradicts ${trained.path}, whose weights are of ${name} = ${before ?? "another value"}`,
+      `--set ${name}=${value} contradicts ${trained.path}, whose weights have ${name} = ${before ?? "another value"}`,
       "leave it out",
       EXIT.user,
     );
@@ -125,14 +125,13 @@ function expectSameWeights(trained: Trained, given: Pairs): void {
 /** The options for the run's text and its held-out part. */
 function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags> {
   const { begun, settings } = manifest;
-  if (begun === null)
-    throw new UserError(`${path} does not say which text it was trained on`, "name one: --data", EXIT.usage);
+  if (begun === null) throw new UserError(`${path} does not record its training text`, "give one: --data", EXIT.usage);
   const held = settings["validation"];
   const validation = flags.validation ?? (typeof held === "number" && held > 0 ? held : undefined);
   const part =
     validation === undefined
       ? ""
-      : `, its last ${percent(validation, 1)}${validation === held ? ", which training held out" : ""}`;
+      : `, its last ${percent(validation, 1)}${validation === held ? ", held out in training" : ""}`;
   say(`note: the text is ${begun.data}${part}`);
   return {
     data: begun.data,

@@ -44,8 +44,8 @@ export function makeTuningsFolder(folder = tuningsFolder()): void {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (cause) {
     throw new UserError(
-      `cannot make the folder ${folder}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      "name a file with --output",
+      `cannot create the folder ${folder}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      "give a file with --output",
     );
   }
 }
@@ -73,7 +73,7 @@ function named(path: string, device: Device): TuningsFile {
   const file = readTunings(path);
   const fault = foreign(file, device);
   if (fault !== null)
-    throw new UserError(`${path}: ${fault}`, "`--tunings none` takes none; `modc tune` measures this device");
+    throw new UserError(`${path}: ${fault}`, "use `--tunings none`, or measure this device with `modc tune`");
   return file;
 }
 
@@ -101,7 +101,7 @@ export function found(device: Device): TuningsFile | null {
 function foreign(file: TuningsFile, device: Device): string | null {
   const { name, driver } = device.info;
   if (!isOf(file, device.info))
-    return `it was measured on ${describe(file.adapter)}, and this is ${describe({ name, driver })}`;
+    return `it was measured on ${describe(file.adapter)}, but this is ${describe({ name, driver })}`;
   const misfit = misfitOf(file.tunings, device.target);
   return misfit === null ? null : `it does not fit the device: ${misfit}`;
 }

@@ -18,7 +18,7 @@ export class UserError extends ModcError {
   }
 }
 
-const BUG = "this is a fault of modc, not of your input; MODC_DEBUG=1 shows where it happened";
+const BUG = "this is a bug in modc, not in your input; set MODC_DEBUG=1 to see where it happened";
 
 /** Exit code, message and hint of an error. An error of an unknown class is a bug of modc. */
 export function describeError(error: unknown): Pick<ModcError, "exit" | "code" | "message" | "hint"> {

@@ -48,7 +48,7 @@ function readStandardInput(): Uint8Array {
   return readToEnd(
     readPiece,
     MOST_BYTES,
-    () => new UserError(`standard input has more than ${MOST_BYTES} bytes: modc reads no more`),
+    () => new UserError(`standard input has more than ${MOST_BYTES} bytes, the most that modc reads`),
   );
 }
 

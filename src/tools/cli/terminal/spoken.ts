@@ -34,6 +34,6 @@ export function spoken(fault: unknown, command: CommandUnknownOpts): unknown {
     ? sizes.length > 0
       ? `give smaller sizes: ${sizes.join(", ")}`
       : "give fewer or shorter inputs"
-    : "compile it for this device: give its source, or `modc compile --device best`";
+    : "compile it for this device: give its source, or use `modc compile --device best`";
   return new UserError(fault.message, hint, fault.exit, fault.code);
 }

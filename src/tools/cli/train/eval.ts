@@ -11,7 +11,11 @@ import type { trainingCommands } from "../tree/training.js";
 export async function evaluate(opened: OpenedModel, flags: Flags<typeof trainingCommands.eval>): Promise<ExitCode> {
   const { data } = flags;
   if (data === undefined)
-    throw new UserError("nothing says on which text: --data is missing", "a run's folder brings its own", EXIT.usage);
+    throw new UserError(
+      "--data is missing: the text to read",
+      "give --data, or a run's folder, which has its own text",
+      EXIT.usage,
+    );
   const { model, corpus, rules: found } = await evaluateRules(opened, { ...flags, data });
   const rows = [...found].map(([rule, { loss, tokens, shares, deviation }]) => ({
     rule,

@@ -72,8 +72,7 @@ export async function evaluateRules(
       bound: model.bound,
       model: model.run.name,
     });
-  if (weights === null)
-    say(`note: no --weights: the model starts from seed ${flags.seed ?? 0} and has learned nothing`);
+  if (weights === null) say(`note: no --weights: the model starts from seed ${flags.seed ?? 0} and is untrained`);
   await weights?.fitted(model.run);
   const progress = new Progress();
   const corpus = await openedOnce(opened, flags);
@@ -134,7 +133,7 @@ async function openedOnce({ tokenizer }: OpenedModel, flags: EvaluationFlags): P
 
 /** Windows of the whole text, or of its last share, which training holds out: `most` evenly spaced ones; 0: all. */
 function windowsOf({ tokens }: Corpus, context: number, share: number, most: number): readonly Window[] {
-  if (tokens < 2) throw new UserError("the text has one token: nothing follows it");
+  if (tokens < 2) throw new UserError("the text has only one token, so there is nothing to predict");
   const from = share === 0 ? 0 : split(tokens, context, share).boundary;
   const windows = wholeWindows(from, tokens, context);
   return most === 0 ? windows : evenly(windows, most);
@@ -169,7 +168,7 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
   });
   if (!Number.isFinite(found.loss))
     throw new RuntimeError("bad-weights", `the model's loss by ${nameOf(rule)} is not a finite number`, {
-      hint: "are its weights right?",
+      hint: "check that the weights belong to the model",
     });
   if (flags.weightsAs === undefined || flags.weightsAs === "f32" || flags.ownBlocks === true)
     return { ...found, deviation: null };

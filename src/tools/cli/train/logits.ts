@@ -68,7 +68,7 @@ export async function observeLogits(
   const read = readable(evaluated.windows, { rows, context, vocabulary: logits.vocabulary });
   if (!read) {
     const most = formatBytes(MOST_TIMES * MOST_LOGITS);
-    say(`note: no uncertainty is told: a sequence of ${context} tokens has more than ${most} of logits`);
+    say(`note: no uncertainty is reported: a sequence of ${context} tokens has more than ${most} of logits`);
     return;
   }
   const { windows, atOnce } = read;
@@ -92,7 +92,7 @@ export async function observeLogits(
     }),
   ).catch((fault: unknown) => {
     if (!(fault instanceof LimitError || fault instanceof OutOfMemoryError)) throw fault;
-    say(`note: uncertainty is told of no further sequences: ${fault.message}`);
+    say(`note: no uncertainty is reported for further sequences: ${fault.message}`);
   });
 }
 

@@ -24,17 +24,17 @@ export interface Asked {
 export function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Before | null): Asked {
   const begun = before?.manifest.begun ?? null;
   if (opened === undefined && before === null)
-    throw new UserError("missing required argument 'file'", "only --resume knows the model", EXIT.usage);
+    throw new UserError("missing required argument 'file'", "give the model: only --resume knows it", EXIT.usage);
   if (before !== null && flags.model !== undefined && flags.model !== before.manifest.model)
     throw new UserError(
       `the run trains ${before.manifest.model}, not ${flags.model}`,
-      "leave --model out to go on with it",
+      "leave out --model to continue it",
     );
   const data = flags.data ?? begun?.data;
   if (data === undefined)
     throw new UserError(
       "required option '--data <what>' not specified",
-      before === null ? null : "the checkpoint was written by an earlier modc, and does not say which text it was",
+      before === null ? null : "give the text with --data: an earlier modc wrote the checkpoint without it",
       EXIT.usage,
     );
   const tokenizer = opened?.tokenizer ?? flags.tokenizer ?? begun?.tokenizer ?? null;
@@ -43,7 +43,7 @@ export function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, bef
     ["--tokenizer", typeof tokenizer === "string" ? tokenizer : null, flags.tokenizer],
   ] as const)
     if (own === undefined && path !== null && isAbsolute(path) && !existsSync(path))
-      throw new UserError(`${path}, which the run was begun with, is gone`, `say where it is now: ${option}`);
+      throw new UserError(`${path}, which the run started with, is missing`, `give its present path: ${option}`);
   const field = flags.field ?? begun?.field ?? null;
   return {
     text: opened ?? keptText(before!),
@@ -61,7 +61,7 @@ export function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, bef
 /** The source stored in the checkpoint, under its original paths. */
 function keptText({ sources }: Before): ModelText {
   const [own, ...imported] = sources;
-  if (!own) throw new UserError("the checkpoint keeps no source of its model", "name the model's file");
+  if (!own) throw new UserError("the checkpoint does not contain the source of its model", "give the model's file");
   const texts = new Map(imported.map(({ path, text }) => [path, text]));
   return {
     source: { file: own.path, text: own.text },

@@ -94,7 +94,7 @@ function beginLines({
   return [
     `text: ${withPrefix(tokens.training)} tokens to train on, ${withPrefix(tokens.validation)} held out${each}; ` +
       `kept in ${cache}`,
-    ...(from === null ? [] : [`going on from ${from}: ${step} of ${steps} steps are done`]),
+    ...(from === null ? [] : [`continuing from ${from}: ${step} of ${steps} steps are done`]),
   ];
 }
 
@@ -158,7 +158,8 @@ export function validationText({ byRule, live, counts = true, loss, bitsPerByte,
       ? `${told(topK, " by top-k")}, ${told(causal, " by the causal rule, which decides")}`
       : told((causal ?? topK)!, "");
   const changing = Object.entries(live).map(([name, value]) => `${name} ${brief(value)}`);
-  const idle = best !== undefined && !skips({ byRule }) ? "; not compared: predictors keep what they should skip" : "";
+  const idle =
+    best !== undefined && !skips({ byRule }) ? "; not compared: predictors keep tokens that they should skip" : "";
   const compared = counts ? idle : `; not compared while it changes: ${changing.join(", ")}`;
   return `loss ${both}${best ? ", the best so far" : compared}`;
 }

@@ -22,7 +22,7 @@ import { settingsIn, type TuningsFlags } from "../tree/options.js";
 export async function train(opened: OpenedModel | undefined, asked: TrainFlags): Promise<ExitCode> {
   const resume = asked.resume === true ? "last" : (asked.resume ?? null);
   if (resume !== null && asked.weights !== undefined)
-    throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
+    throw new UserError("--resume and --weights exclude each other: the run already has weights", null, EXIT.usage);
   const given = settingsOf(asked);
   const { text, tokenizer, flags } = askedFor(
     opened,
@@ -49,7 +49,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   const listen = (): void => {
     restore = onInterrupt(() => {
       shown.clear();
-      say("stopping after this step; once more stops at once");
+      say("stopping after this step; interrupt again to stop at once");
       stop.abort();
     });
   };
@@ -147,8 +147,8 @@ function report(result: TrainResult, json: boolean): void {
   const validated = validation ? `; validation at step ${validation.step}: ${validationText(validation)}` : "";
   out(`${output}: ${reason} at step ${step} of ${steps}${validated}`);
   if (checkpoint !== null)
-    out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; --resume goes on from it"}`);
+    out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; continue from it with --resume"}`);
   if (bestSoFar !== null && bestSoFar !== checkpoint)
-    out(`${bestSoFar}: the best${best === null ? ", from before the run went on" : `: ${validationText(best)}`}`);
+    out(`${bestSoFar}: the best${best === null ? ", from before the run was resumed" : `: ${validationText(best)}`}`);
   if (result.report !== null) out(`${result.report}: the report`);
 }

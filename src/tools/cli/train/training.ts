@@ -35,7 +35,7 @@ export const choiceOf = ({
 
 const PROGRAMS: Readonly<Record<TrainerProgram, string>> = {
   step: "the step",
-  accumulate: "gradients that are added up",
+  accumulate: "summing gradients",
   "top-k": "validation",
   causal: "validation by the causal rule",
 };

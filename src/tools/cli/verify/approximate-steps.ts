@@ -8,9 +8,9 @@ import { percent } from "../terminal/units.js";
 export function approximateSteps(measured: StepsApart, steps: (tokens: number) => string): Finding {
   const { tokens, isExactBehindPrompts, faults, greedy, likeliest, behindPrompts, largest, mean } = measured;
   const cost =
-    `with ${steps(tokens)} log-probabilities differ by ${behindPrompts.toExponential(1)} at most behind a prompt, ` +
+    `with ${steps(tokens)} log-probabilities differ by ${behindPrompts.toExponential(1)} at most after a prompt, ` +
     `later by ${mean.toExponential(1)} on average and ${largest.toExponential(1)} at most; of ${greedy} greedy ` +
-    `tokens the whole sequence finds ${percent(likeliest, greedy)} likeliest`;
+    `tokens the whole sequence ranks ${percent(likeliest, greedy)} first`;
   const of = { check: "steps", rule: "causal", fault: null } as const;
   if (faults.length > 0)
     return {
@@ -23,14 +23,14 @@ export function approximateSteps(measured: StepsApart, steps: (tokens: number) =
         ...of,
         state: "holds",
         text:
-          "the first token behind a prompt is what the whole sequence gives; later ones have no such law with caches " +
-          `of the last loop alone, which are an approximation: ${cost}`,
+          "the first token after a prompt equals the whole sequence's; later tokens need not, because caches " +
+          `of the last loop alone are an approximation: ${cost}`,
       }
     : {
         ...of,
         state: "told",
         text:
-          "generation gives what the whole sequence gives: no law of caches of the last loop alone, which are an " +
+          "generation need not equal the whole sequence: caches of the last loop alone are an " +
           `approximation; ${cost}`,
       };
 }

@@ -64,8 +64,8 @@ const OF_MODELS = [
 
 export async function verify(opened: OpenedModel, flags: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
   const isFault = opened.kind === "program";
-  if (isFault) expectNone(flags, OF_MODELS, "on a fault that was written: the file has all of it");
-  if (flags.data === undefined) expectNone(flags, OF_TEXTS, "without --data, whose text it is about");
+  if (isFault) expectNone(flags, OF_MODELS, "on a saved fault, which contains all of it");
+  if (flags.data === undefined) expectNone(flags, OF_TEXTS, "without --data");
   const compiled = isFault ? null : await compileFile(opened, { ...flags, phase: "infer" });
   if (compiled) await opened.weights?.fitted(compiled.program);
   if (compiled && flags.data !== undefined) await expectEvaluable(opened, { ...flags, data: flags.data });
@@ -110,7 +110,7 @@ async function verified(
   expectWeights(opened);
   if (opened.weights === null)
     say(
-      `note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its ` +
+      `note: no --weights: they are random, from seed ${seed}, so that every part of the model affects its ` +
         "results",
     );
   const axes = parseAxes(program);
@@ -124,7 +124,7 @@ async function verified(
   });
   if (tooLarge) throw tooLarge;
   if (!program.inputs.some((i) => i.packing))
-    throw new UserError(`${model.name} has no input along a sequence: there is nothing that comes later`);
+    throw new UserError(`${model.name} has no input along a sequence, so there are no later tokens`);
   return {
     name: model.name,
     extents,
@@ -199,7 +199,7 @@ async function verifySteps(
       check: "steps",
       rule: null,
       state: "skipped",
-      text: "steps need the causal rule",
+      text: "generation steps need the causal rule",
       fault: null,
     });
   tell.onProgress("prompts and steps");
@@ -239,8 +239,7 @@ async function verifySteps(
             rule: "causal",
             state: "holds",
             text:
-              `${text} give what the whole sequence gives: log-probabilities differ by at most ` +
-              difference.toExponential(1),
+              `${text} equal the whole sequence: log-probabilities differ by at most ` + difference.toExponential(1),
             fault: null,
           }
         : {
@@ -277,8 +276,8 @@ async function tellOfText(
       rule: null,
       state: "told",
       text:
-        `${path}: both rules do the same with ${percent(agrees, 1)} of the tokens; of those top-k computes ` +
-        `(${percent(top, 1)}) the predictor takes ${percent(recall, 1)}, of all ${percent(causal, 1)}`,
+        `${path}: both rules agree on ${percent(agrees, 1)} of the tokens; top-k computes ${percent(top, 1)}, ` +
+        `of which the predictor finds ${percent(recall, 1)}; the predictor computes ${percent(causal, 1)}`,
       fault: null,
     });
   for (const [rule, { loss, tokens }] of found.rules)
@@ -328,7 +327,7 @@ class Telling {
     const path = this.flags.output ?? USUAL_OUTPUT;
     if (existsSync(path)) expectOfKind("fault", path);
     writeText(path, finding.fault.reproduction);
-    say(`${path} shows the fault, and nothing else of the model: modc verify ${path}`);
+    say(`${path} has the smallest case that shows the fault; run it again: modc verify ${path}`);
   }
   onProgress(stage: string, detail?: string): void {
     this.#progress.report(stage, detail);

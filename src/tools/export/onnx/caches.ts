@@ -45,7 +45,7 @@ export class Caches implements KeyCache {
 
   /** i64[B]: each sequence's count of earlier tokens. */
   begin(cx: Pick<Scope, "graph">): Name {
-    const doc = "how many tokens of each sequence came before";
+    const doc = "number of earlier tokens of each sequence";
     const past: Port = { name: `past.${LENGTH}`, element: "i64", shape: [this.batch], doc };
     this.tensors.push({ name: LENGTH, past, present: { ...past, name: `present.${LENGTH}` } });
     return cx.graph.input(past);
@@ -112,7 +112,7 @@ export class Caches implements KeyCache {
       element: "f32",
       shape: shape.map((size, i) => (i === 0 ? this.batch : i === dim ? rows : numberOf(size, path))),
       dim,
-      doc: `${name.slice(name.lastIndexOf(".") + 1)} of the tokens before`,
+      doc: `${name.slice(name.lastIndexOf(".") + 1)} of the earlier tokens`,
     });
     this.#grown.set(from, made);
     return made;
@@ -149,7 +149,5 @@ const numberOf = (size: Size, path: string): number =>
 export function rootOf(model: Model): string {
   const [root, ...more] = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
   if (root && more.length === 0) return root.name;
-  throw new ExportError(
-    `caches are those of one sequence of tokens; ${model.name} has ${root ? more.length + 1 : "none"}`,
-  );
+  throw new ExportError(`caches need one sequence of tokens; ${model.name} has ${root ? more.length + 1 : "none"}`);
 }

@@ -101,7 +101,7 @@ function defineLengths(model: Model, axes: AxisTable, batch: string | null): voi
   const [root, other] = model.axes.filter((axis) => axis.role === "sequence" && axes.isDefined(axis.name));
   if (other) return refuse("lengths of a model with several sequence axes", "");
   if (!root || batch === null) return refuse("lengths of a model without sequences", "");
-  const doc = "how many tokens each sequence has; what lies behind them is not read";
+  const doc = "number of tokens of each sequence; later entries are not read";
   const given = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
   const rows = axes.rows(root.name);
   // Each sequence has its own count, clamped to the available tokens.

@@ -135,7 +135,7 @@ export function routeIndex(cx: Scope, route: Value): Name {
   const index = cx.get(route);
   if (cx.caches === null) return index;
   const { start } = cx.axes.rows(parentOf(cx, axis));
-  if (start === undefined) refuse("the index of a route that was chosen on another, while generating,", route.path);
+  if (start === undefined) refuse("the index of a route chosen within another, while generating,", route.path);
   return cx.at.add(index, start);
 }
 

@@ -30,9 +30,13 @@ export async function embeddings(served: Served, call: Call, json: unknown): Pro
   const { input, model, encoding_format: format = "float", dimensions } = readBody(json, schema(served, field));
   const { embedder, name } = served;
   expectModel(served, model);
-  if (embedder === null) throw invalid("the model has no pooled result: it gives no embeddings", null, "no_embeddings");
+  if (embedder === null)
+    throw invalid("the model has no pooled result, so it computes no embeddings", null, "no_embeddings");
   if (dimensions !== undefined && dimensions !== embedder.dimensions)
-    throw invalid(`the model's embeddings have ${embedder.dimensions} dimensions, no other number`, "dimensions");
+    throw invalid(
+      `the model's embeddings have ${embedder.dimensions} dimensions: no other number is supported`,
+      "dimensions",
+    );
   const place = served.room.take(input.length);
   let vectors: readonly Float32Array[];
   let tokens: number;
@@ -62,7 +66,7 @@ export async function embeddings(served: Served, call: Call, json: unknown): Pro
 function expectTokens({ engine }: Served, text: readonly number[], index: number): void {
   if (text.length === 0) throw invalid(`text ${index} has no tokens`, "input");
   const wrong = text.find((token) => token >= engine.model.vocabulary);
-  if (wrong !== undefined) throw invalid(`text ${index} has ${wrong}, which is no token of the model`, "input");
+  if (wrong !== undefined) throw invalid(`text ${index} has ${wrong}, which is not a token of the model`, "input");
 }
 
 /** The floats in little-endian order, as OpenAI's clients read them. */

@@ -71,7 +71,11 @@ const LACKING: Unsupported = {
 };
 
 const kept: Read<never> = (r) => {
-  throw invalid("no responses are kept: send the whole conversation as input", r.path, "previous_response_not_found");
+  throw invalid(
+    "the server keeps no responses: send the whole conversation as input",
+    r.path,
+    "previous_response_not_found",
+  );
 };
 
 const schema = body<{ readonly input: readonly Message[] }, ResponseFields & { readonly previous_response_id: never }>(

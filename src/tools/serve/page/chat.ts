@@ -58,7 +58,7 @@ class ChatPage {
     const note = named("note", HTMLElement);
     note.hidden = this.#chat;
     note.textContent =
-      "The model has no chat template: it goes on from each message alone, and reads none of what stands above it.";
+      "The model has no chat template: it continues each message alone, without the conversation above.";
     this.#say("");
     this.#live.replaceChildren(...modc.live.map((name) => liveField(name)));
     this.#clearMap();
@@ -144,7 +144,7 @@ class ChatPage {
       const share = ({ own, dense }: { readonly own: number; readonly dense: number }): string =>
         `${dense === 0 ? 100 : Math.round((100 * own) / dense)}%`;
       this.#say(
-        `Against a model whose every token takes every layer: ${share(modc.operations)} of the operations, ` +
+        `Compared with computing every layer for every token: ${share(modc.operations)} of the operations, ` +
           `${share(modc.cache_bytes)} of the cache.`,
       );
     }

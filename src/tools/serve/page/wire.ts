@@ -86,7 +86,7 @@ export class Wire {
       if (chunk.error) throw new ReplyError(response.status, chunk.error.message);
       if (chunk.choices?.[0]) yield chunk.choices[0];
     }
-    throw new ReplyError(response.status, "the answer broke off");
+    throw new ReplyError(response.status, "the answer was cut off");
   }
 
   async #json(path: string): Promise<unknown> {

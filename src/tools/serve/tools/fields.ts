@@ -43,7 +43,7 @@ export const notStrict =
     if (r.isObject() && r.get("strict").value === true)
       throw unsupported(
         r.get("strict").path,
-        `${r.get("strict").path} is not supported, since arguments are not held to the schema of a tool: ` +
+        `${r.get("strict").path} is not supported, because arguments are not checked against a schema: ` +
           'send "strict": false',
       );
     return read(r);
@@ -103,9 +103,9 @@ export interface RequestedTools extends CallableTools {
 export function requestedTools(chat: ChatTemplate | null, fields: Partial<ToolFields>): RequestedTools | null {
   const { tools = [], tool_choice: choice = "auto", parallel_tool_calls: parallel = true } = fields;
   const free = choice === "auto" || choice === "none";
-  if (!free && tools.length === 0) throw invalid("tool_choice asks for a call, and there are no tools", "tool_choice");
+  if (!free && tools.length === 0) throw invalid("tool_choice asks for a call, but there are no tools", "tool_choice");
   if (tools.length === 0 || choice === "none" || chat === null) return null;
-  if (!/\btools\b/.test(chat.text)) throw unsupported("tools", "the model's chat template knows no tools");
+  if (!/\btools\b/.test(chat.text)) throw unsupported("tools", "the model's chat template does not support tools");
   const format = TOOL_FORMATS.find(({ writtenBy }) => writtenBy(chat.text));
   if (!format)
     throw unsupported("tools", "the model's chat template writes calls of tools in a form that is not supported");
@@ -114,6 +114,6 @@ export function requestedTools(chat: ChatTemplate | null, fields: Partial<ToolFi
   if (free) return { tools, format, names, parallel, form: null };
   if (choice === "required") return { tools, format, names, parallel, form: callsForm(format, [...names], parallel) };
   if (!names.has(choice.name))
-    throw invalid(`tool_choice names ${choice.name}, which is none of the tools`, "tool_choice");
+    throw invalid(`tool_choice names ${choice.name}, which is not one of the tools`, "tool_choice");
   return { tools, format, names, parallel, form: callsForm(format, [choice.name], false) };
 }

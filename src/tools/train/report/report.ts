@@ -65,7 +65,7 @@ export function renderReport(data: ReportData): string {
     lineChart({
       id: "loss",
       title: "Loss",
-      note: `bits per byte of text${banded ? "; the band spans the steps that share a place" : ""}`,
+      note: `bits per byte of text${banded ? "; the band spans the steps drawn at one position" : ""}`,
       series: lossSeries(data),
       width: 1040,
       height: 360,
@@ -177,7 +177,7 @@ function smallCharts(data: ReportData): readonly string[] {
     },
     {
       id: "imbalance",
-      title: "Largest load of an expert, over the mean",
+      title: "Largest load of an expert, relative to the mean",
       series: lines(data.imbalance),
       fromZero: true,
       ...beyond(data.imbalance),

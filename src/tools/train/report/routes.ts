@@ -123,5 +123,5 @@ function agreement(routes: Passage["routes"]): string {
     all += a.mask.length;
     same += a.mask.reduce((n, x, i) => n + (x === b.mask[i] ? 1 : 0), 0);
   }
-  return all === 0 ? "" : ` Top-k decides alike for ${percent(same / all)} of them.`;
+  return all === 0 ? "" : ` Top-k agrees on ${percent(same / all)} of them.`;
 }
