@@ -25,21 +25,52 @@ const HARD_SHARE = 0.3;
 const MOST_WORDS = 40;
 
 /** The sentences of a file's comments, or of a Markdown page without its tables, headings and code. */
-export function sentencesOf(file: string, path: string): readonly Sentence[] {
-  return paragraphsOf(path, file.endsWith(".md")).flatMap(({ line, text }) =>
+export const sentencesOf = (file: string, path: string): readonly Sentence[] =>
+  paragraphsOf(path, file.endsWith(".md")).flatMap(({ line, text }) => scored(`${file}:${line}`, text));
+
+/** The sentences of the messages and hints in a source file: the strings after `Error(`, `hint:` and the like. */
+export function messagesOf(file: string, path: string): readonly Sentence[] {
+  const lines = readFileSync(path, "utf8").split("\n");
+  const texts = new Map<string, number>();
+  for (const [i, line] of lines.entries())
+    if (/Error\(|\b(?:usage|refused|invalid|say|warn)\(|\b(?:hint|message):/.test(line))
+      for (const text of stringsIn(lines.slice(i, i + LONGEST_CALL).join("\n"))) texts.set(text, i + 1);
+  return [...texts].flatMap(([text, line]) => plain(`${file}:${line}`, text));
+}
+
+/** The most lines of a call in which its strings are looked for. */
+const LONGEST_CALL = 6;
+
+/** The strings of the statement with which `code` begins; strings joined by `+` are one. */
+function stringsIn(code: string): readonly string[] {
+  const statement = /^[^]*?[;{}]$/m.exec(code)?.[0] ?? code;
+  const joined = statement.replace(/["'`]\s*\+\s*["'`]/g, "");
+  const literals = joined.match(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g) ?? [];
+  return literals.map((text) =>
     text
-      .replace(/`[^`]*`/g, "name")
-      .replace(/\([^)]*\)/g, "")
-      .split(/(?<=[.!?;:])\s+/)
-      .flatMap((sentence) => {
-        const words = sentence.toLowerCase().match(/[a-z']+/g) ?? [];
-        if (words.length < FEWEST_WORDS) return [];
-        const share = words.filter((word) => LINKING.has(word)).length / words.length;
-        const hard = share >= HARD_SHARE || words.length > MOST_WORDS;
-        return [{ place: `${file}:${line}`, text: sentence.trim(), share, hard }];
-      }),
+      .slice(1, -1)
+      .replaceAll("\\`", "`")
+      .replace(/\$\{[^}]*\}/g, "name"),
   );
 }
+
+/** The sentences of a message. Short texts give many examples, so `such as` counts as one plain word. */
+export const plain = (place: string, text: string): readonly Sentence[] =>
+  scored(place, text.replaceAll("such as", "like"));
+
+/** The sentences of a text; names in backticks count as one word, and what stands in parentheses is left out. */
+const scored = (place: string, text: string): readonly Sentence[] =>
+  text
+    .replace(/`[^`]*`/g, "name")
+    .replace(/\([^)]*\)/g, "")
+    .split(/(?<=[.!?;:])\s+/)
+    .flatMap((sentence) => {
+      const words = sentence.toLowerCase().match(/[a-z']+/g) ?? [];
+      if (words.length < FEWEST_WORDS) return [];
+      const share = words.filter((word) => LINKING.has(word)).length / words.length;
+      const hard = share >= HARD_SHARE || words.length > MOST_WORDS;
+      return [{ place, text: sentence.trim(), share, hard }];
+    });
 
 interface Paragraph {
   /** Its first line, from 1. */
