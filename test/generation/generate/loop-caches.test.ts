@@ -231,7 +231,7 @@ describe("caches of the last loop alone", () => {
     const [sound, raised] = await measured(LOOPED, (v, i) => (i % 13 === 0 ? v + 5 : v));
     expect(sound).toMatchObject({ isExactBehindPrompts: true, faults: [] });
     expect([sound!.behindPrompts < 1e-4, sound!.largest > 1e-2]).toEqual([true, true]);
-    expect(raised!.faults[0]).toMatch(/^token 7 of sequence 0 has the log-probability .*, but in the whole sequence -/);
+    expect(raised!.faults[0]).toMatch(/^token 7 of sequence 0 has the log-probability .*, but the whole sequence -/);
     // A route leaves tokens out, whose keys of an earlier loop the prompt sees: no law but that of numbers.
     const [left, none] = await measured(LEFT, () => NaN);
     expect(left).toMatchObject({ isExactBehindPrompts: false, faults: [] });

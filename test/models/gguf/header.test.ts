@@ -159,13 +159,9 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   [
     "dimensions whose product overflows",
     file({ tensors: [tensor("a", [2n ** 32n, 2n ** 32n])], data: 64 }),
-    /more values than a number can count/,
+    /has too many values/,
   ],
-  [
-    "a dimension beyond exact numbers",
-    file({ tensors: [tensor("a", [ALL])], data: 64 }),
-    /more values than a number can count/,
-  ],
+  ["a dimension beyond exact numbers", file({ tensors: [tensor("a", [ALL])], data: 64 }), /has too many values/],
   [
     "a tensor of a type that modc does not read",
     file({ tensors: [tensor("a", [256], 10)], data: 84 }),

@@ -39,8 +39,16 @@ describe("the description of a tokenizer", () => {
     ["a merge of a piece that there is not", { ...BPE, merges: ["qq a"] }, 'model.merges[0] is "qq a": "qq" is not in'],
     ["a merge into one that there is not", { ...BPE, merges: ["b a"] }, 'model.merges[0] is "b a": "ba" is not in'],
     ["no vocabulary", { ...BPE, vocab: undefined }, "t.json has no model.vocab"],
-    ["an empty vocabulary", { ...BPE, vocab: {} }, "model.vocab is {}: it must be an object of pieces and their ids"],
-    ["a list of pieces", { ...BPE, vocab: [] }, "model.vocab is []: it must be an object of pieces and their ids"],
+    [
+      "an empty vocabulary",
+      { ...BPE, vocab: {} },
+      "model.vocab is {}: it must be an object of at least one piece with its id",
+    ],
+    [
+      "a list of pieces",
+      { ...BPE, vocab: [] },
+      "model.vocab is []: it must be an object of at least one piece with its id",
+    ],
     ["an id below 0", { ...BPE, vocab: { a: -1 } }, 'model.vocab["a"] is -1: it must be a whole number from 0 to'],
     ["an id between numbers", { ...WORDS, vocab: { a: 1.5 } }, 'model.vocab["a"] is 1.5: it must be a whole number'],
     ["an id that is a text", { ...PIECES, vocab: { a: "a" } }, 'model.vocab["a"] is "a": it must be a whole number'],
@@ -51,7 +59,11 @@ describe("the description of a tokenizer", () => {
     ],
     ["an id of two", { ...BPE, vocab: { a: 0, b: 1, ab: 1 } }, 'model.vocab["ab"] is 1: "b" has this id too'],
     ["an unknown token that is none", { ...WORDS, unk_token: 1 }, "model.unk_token is 1: it must be a string"],
-    ["scores of nothing", { ...UNIGRAM, vocab: {} }, "model.vocab is {}: it must be a list of pieces and their scores"],
+    [
+      "scores of nothing",
+      { ...UNIGRAM, vocab: {} },
+      "model.vocab is {}: it must be a list of at least one piece with its score",
+    ],
     ["a piece without a score", { ...UNIGRAM, vocab: [["a"]] }, 'model.vocab[0] is ["a"]: it must be a piece and its'],
     ["an unknown piece that is none", { ...UNIGRAM, unk_id: 3 }, "model.unk_id is 3: there are 3 pieces"],
   ])("with %s is refused", async (_, model, message) => {

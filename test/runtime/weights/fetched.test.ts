@@ -146,7 +146,7 @@ describe("weights from an address", () => {
       /is not a safetensors file: the server sent a page \(text\/html\)/,
       "many servers send a page if a file does not exist",
     ],
-    ["/pointer", /looks like the pointer that Git LFS leaves/, "serve the file itself"],
+    ["/pointer", /looks like a pointer file of Git LFS/, "serve the file itself"],
     ["/short", /is truncated: it ends at byte \d+/, TRUNCATED],
     ["/short-told", /ends at byte 32 of the data, the file holds 28: it is truncated/, TRUNCATED],
     ["/long", /bytes after byte \d+ belong to no tensor/, null],
@@ -160,7 +160,7 @@ describe("weights from an address", () => {
 
   it.each([
     ["<!doctype html><title>a page</title>", /\.safetensors is not a safetensors file: it looks like a page of HTML$/],
-    ["version https://git-lfs.github.com/spec/v1\n", /file: it looks like the pointer that Git LFS leaves in place/],
+    ["version https://git-lfs.github.com/spec/v1\n", /file: it looks like a pointer file of Git LFS/],
     ["PK\x03\x04....data.pkl", /: it looks like a file of torch\.save$/],
     ["no weights at all", /: its header would have \d+ bytes, the format allows 100000000$/],
   ])("and of a file, by path or address: %s", async (text, message) => {

@@ -95,7 +95,7 @@ describe("a plan", () => {
   });
 
   it.each([
-    [{ budget: { flops: 1000 } }, "1000 operations do not pay for one step"],
+    [{ budget: { flops: 1000 } }, "1000 operations are fewer than one step needs"],
     [{ budget: { tokens: 63 } }, "63 tokens are fewer than the 64 of a step"],
     [{ memory: 2 ** 10 }, "no variant can be trained in 1 KiB on one device"],
     [{ length: 65 }, "--length 65: Moby allows 64"],
@@ -128,12 +128,12 @@ describe("modc budget", () => {
     const varied = ["budget", "examples/moby.mod", "--set", "depth=2", "--set", "dim=32", "--vary", "context=64,128"];
     const { status, stdout } = await run(varied);
     expect([status, stdout]).toEqual([0, expect.stringContaining("8 sequences of 64 tokens a step")]);
-    expect(stdout).toContain("No larger model, by --grow or by depth, is told");
+    expect(stdout).toContain("A larger model, by --grow or by depth, is shown only if");
   });
 
   it.each([
     [["--flops", "1e9", "--tokens", "1e9"], 2, "--flops and --tokens exclude each other"],
-    [["--curve", "E=1"], 2, "--curve tells the loss after so many tokens"],
+    [["--curve", "E=1"], 2, "--curve predicts the loss after a number of tokens"],
     [["--vary", "depth=2,2"], 2, "2 stands there twice"],
     [["--vary", "depth=1", "--vary", "depth=2"], 2, "--vary sets depth twice"],
     [["--vary", "depth=1,2"], 2, "--set and --vary both give depth"],

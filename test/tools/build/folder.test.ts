@@ -66,7 +66,7 @@ describe("a folder whose files cannot be replaced", () => {
       message: `cannot write ${folder}: the disk failed; b could not be moved back: permission denied`,
       cause: { errors: [{ code: "EIO" }, { code: "EACCES" }] },
     });
-    const kept = /the files of before are in (\S+)$/.exec((error as { hint?: string }).hint ?? "")![1]!;
+    const kept = /the previous files are in (\S+)$/.exec((error as { hint?: string }).hint ?? "")![1]!;
     expect(textsIn(kept, ["b"])).toEqual(["old b"]);
     expect(textsIn(folder, ["a", "c"])).toEqual(["old a", "old c"]);
   });

@@ -23,7 +23,7 @@ describe.skipIf(ptyPython === undefined)("modc chat in a terminal", { timeout: p
     expect(answers).toMatch(/^[^>\u001b\n]+\n$/);
     const [, said] = await chatting(2);
     expect(said).not.toContain("\u001b");
-    expect(said).toContain("/help tells what can be said");
+    expect(said).toContain("type /help for commands");
   });
 
   it("ends with 0 by the second interrupt at an empty line, or by the end of input, on a line of its own", async () => {

@@ -19,7 +19,7 @@ describe("modc chat", () => {
     const { status, stdout, stderr } = await run(["chat", ...MOBY], { stdin: `${lines.join("\n")}\n` });
     expect(stdout).toBe(`${[first, second, first].join("\n")}\n`);
     expect(status).toBe(0);
-    expect(stderr).toContain("has no chat template: the model goes on with what is written");
+    expect(stderr).toContain("has no chat template, so the model continues your text");
     expect(stderr).toContain("the conversation is forgotten");
   });
 

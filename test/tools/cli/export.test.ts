@@ -56,7 +56,7 @@ describe("modc export --to torch", () => {
     const mine = folder.file(join("mine", "train.py"), "print('mine')\n");
     const refused = await modc(["export", model, "--to", "torch", "-o", join(folder.path, "mine")]);
     expect([refused.status, readFileSync(mine, "utf8")]).toEqual([1, "print('mine')\n"]);
-    expect(refused.stderr).toContain("mine has train.py, which modc did not write");
+    expect(refused.stderr).toContain("mine has train.py, not written by modc");
     expect(readdirSync(join(folder.path, "mine"))).toEqual(["train.py"]);
   });
 

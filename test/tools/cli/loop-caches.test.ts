@@ -1,4 +1,4 @@
-// `--loop-caches last` on the command line: a note in the output, memory, and refusals.
+// `--loop-caches last` on the command line: what it says of itself, what it costs, and where it is refused.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
@@ -26,27 +26,25 @@ it("--loop-caches last is an approximation that says so, is costed and measured,
     { args: ["generate", looped, "--prompt", "ab", "--heatmap", join(folder.path, "page.html"), ...LAST] },
   ]);
   expect(generated!.status).toBe(EXIT.fine);
-  expect(generated!.stderr).toContain("with --loop-caches last a generated token sees what those before it left");
+  expect(generated!.stderr).toContain("with --loop-caches last each loop of a token sees the last loop of earlier");
   expect(JSON.parse(generated!.stdout.trim().split("\n").at(-1)!)).toMatchObject({ loopCaches: "last" });
 
   const cacheOf = ({ stdout }: { readonly stdout: string }): number => JSON.parse(stdout).total.executed.cache;
   expect([cacheOf(each!), cacheOf(last!)]).toEqual([3 * 16 * 128, 16 * 128]);
   expect(whole).toMatchObject({ status: EXIT.usage });
-  expect(whole!.stderr).toContain("--loop-caches is of --program prompt and step");
+  expect(whole!.stderr).toContain("--loop-caches needs --program prompt or step");
 
   expect(none!.status).toBe(EXIT.user);
   expect(none!.stderr).toContain("caches of the last loop alone: no block with attention is called more than once");
   expect(drawn!.status).toBe(EXIT.usage);
-  expect(drawn!.stderr).toContain("--heatmap does not go with --loop-caches last");
+  expect(drawn!.stderr).toContain("--heatmap and --loop-caches last exclude each other");
   expect(served).toMatchObject({ status: EXIT.usage });
   expect(served!.stderr).toContain("unknown option '--loop-caches'");
 
   expect(measured!.status).toBe(EXIT.fine);
   const told = measured!.stdout.split("\n").find((line) => / steps /.test(line))!;
-  expect(told).toMatch(
-    /^holds +steps +causal +the first token behind a prompt is what the whole sequence gives; later/,
-  );
-  // After a prompt, which is a single run, logits equal the trained model's; later it is not.
+  expect(told).toMatch(/^holds +steps +causal +the first token after a prompt equals the whole sequence's; later/);
+  // Behind a prompt, which is one run, it is the trained model; later it is not.
   const [, behind, later] = /differ by (\S+) at most after a prompt, later by (\S+) on average/.exec(told)!;
   expect(Number(behind)).toBeLessThan(1e-5);
   expect(Number(later)).toBeGreaterThan(1e-3);

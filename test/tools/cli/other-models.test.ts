@@ -11,7 +11,7 @@ const binary = Buffer.from([8, 7, 0, 255, 254, 0, 1, 2]);
 
 describe("a path that is not a model of modc", () => {
   it.each([
-    ["m.onnx", "is an ONNX file", "modc writes such files and reads none"],
+    ["m.onnx", "is an ONNX file", "modc writes such files but does not read them"],
     ["m.pt", "is a file of PyTorch", 'torch.load("m.pt", weights_only=True)'],
     ["pytorch_model.bin", "is a file of PyTorch", "safetensors.torch.save_file"],
     ["m.parquet", "is a binary file", "give a .mod file, a checkpoint's folder"],
@@ -36,7 +36,7 @@ describe("a path that is not a model of modc", () => {
     ["no file", null, "give a .mod file, a checkpoint's folder as Hugging Face stores it, or a GGUF file"],
     ["weights alone", "model.safetensors", "download the model's config.json to the same folder"],
     ["weights of PyTorch alone", "pytorch_model.bin", "download the model's config.json"],
-    ["an adapter", "adapter_config.json", "it holds an adapter, not a model"],
+    ["an adapter", "adapter_config.json", "merge the adapter into its base"],
     ["a GGUF file", "small.gguf", "name the file: "],
     ["a source", "moby.mod", "name the file: "],
   ])("a folder with %s", async (name, file, hint) => {

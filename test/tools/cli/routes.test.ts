@@ -265,7 +265,7 @@ model Dense(vocab: int = 256, dim: int = 8) {
     });
     for (const [given, message] of [
       [[], "--data or --text is missing"],
-      [["--text", "a", "--data", MOBY[4]], "--text and --data both say"],
+      [["--text", "a", "--data", MOBY[4]], "--text and --data exclude each other"],
       [["--text", "a", "--field", "b"], "--field tells of JSONL"],
       [["--text", ""], "--text is empty"],
     ] as const)

@@ -311,7 +311,7 @@ describe("weights and programs", () => {
       ]);
       expect([status, stdout]).toEqual([1, ""]);
       expect(stderr).toMatch(
-        /^error: \S+damaged-\w+\.json does not run: the device .*\n {2}hint: compile it again from its source.*\n$/,
+        /^error: \S+damaged-\w+\.json does not run: the device .*\n {2}hint: compile it again from source.*\n$/,
       );
     }
   });

@@ -86,7 +86,9 @@ describe("modc serve", () => {
 
   it("says that there are no chats without a chat template, and how there are", async () => {
     const { url, noted } = await served(MOBY);
-    expect(noted()).toContain("no chat template: completions only, no chats; --chat-template <file or name>");
+    expect(noted()).toContain(
+      "no chat template, so the server offers no chats; give one with --chat-template <file or name>",
+    );
     await expect(chatted(url)).rejects.toThrow(/no chat template: ask \/v1\/completions, or .*--chat-template/);
   });
 

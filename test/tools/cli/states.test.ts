@@ -44,7 +44,7 @@ describe("a model with a state", () => {
     const { stdout } = await run(["init", model, "-o", path("again.safetensors"), "--json"]);
     expect(JSON.parse(stdout)).toMatchObject({ weights: 1, states: 1, parameters: 14 });
     const cost = await run(["cost", model]);
-    expect(cost.stdout).toContain("14 parameters, 0 of them outside embeddings\n2 numbers in states, which are no");
+    expect(cost.stdout).toContain("14 parameters, 0 of them outside embeddings\n2 numbers in states, which are not");
   });
 
   it("stays in f32 where weights are rounded", async () => {

@@ -192,7 +192,7 @@ it("answers the last message again by /regen, with the next seed, and keeps the 
   const stopped = await talk(["One", "/regen", "Two"], { stopAt });
   expect(stopped.prompts).toEqual([one, one, two]);
   expect(stopped.stderr).toContain("stopped before the answer began: the earlier answer stays\n");
-  expect(stopped.stderr).toContain("note: the most likely tokens are taken, as before");
+  expect(stopped.stderr).toContain("note: the answer will be the same: the most likely tokens are taken");
 });
 
 it("takes messages of several lines, by a backslash at the end or between quotes, and drops one that is interrupted", async () => {
@@ -212,14 +212,14 @@ it("saves a conversation by /save with what is forgotten, as text or JSON, over 
   const lines = ["/save", `/save ${text}`, "One", "Two", "Three", `/save ${text}`, `/save ${text}`, `/save ${json}`];
   const more = [`/save ${other}`, `/save ${join(folder.path, "none", "x.txt")}`, "/reset", `/save ${text}`];
   const { stderr } = await talk([...lines, ...more], { context: 64, system: "Be brief" });
-  expect(stderr).toContain("what was said first is forgotten");
+  expect(stderr).toContain("the oldest messages are forgotten");
   expect(readFileSync(text, "utf8")).toBe(
     `system: Be brief\n\n${["One", "Two", "Three"].map((said) => `user: ${said}\n\nassistant: Aye\n`).join("\n")}`,
   );
   expect(JSON.parse(readFileSync(json, "utf8"))).toHaveLength(7);
   expect(readFileSync(other, "utf8")).toBe("mine");
   for (const [said, times] of [
-    ["/save needs a file: /save talk.txt", 1],
+    ["give a file: /save talk.txt", 1],
     ["there is nothing to save yet", 2],
     [`${text} has the 7 messages of the conversation`, 2],
     [`${other} already exists: name another file`, 1],

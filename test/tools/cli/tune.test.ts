@@ -237,6 +237,6 @@ describe("modc tune", () => {
       "model Plain() {\n  forward(x: f32[B, T, 2]) -> f32[B, T, 2] { x + x }\n}\n",
     );
     const { status, stderr } = await modc(["tune", plain, "--budget", "5s"], { env });
-    expect([status, stderr]).toEqual([1, expect.stringMatching(/has neither products by weights nor attention/)]);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/has neither matmuls with weights nor attention/)]);
   });
 });

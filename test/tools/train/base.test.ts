@@ -142,10 +142,10 @@ describe("weights that a file lacks", () => {
     });
     await expect(openStartingWeights(model, null, { initMissing: true })).rejects.toThrow("initMissing has no effect");
     await expect(openStartingWeights(model, at(base), { initMissing: true, save: "trained" })).rejects.toThrow(
-      "save is trained, and all weights are",
+      "save is trained, but all weights are",
     );
     await expect(openStartingWeights(model, null, { only: "lora", save: "trained" })).rejects.toThrow(
-      "there is no file of weights that checkpoints lie over",
+      "there is no file of base weights",
     );
   });
 });
@@ -203,7 +203,7 @@ describe("checkpoints of trained weights", () => {
     expect(await run(["merge", output, "-o", alone])).toMatchObject(again);
     expect(await run(["merge", output, "-o", join(folder.path, "other"), "--fold"])).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining("--fold writes weights of another model") as unknown,
+      stderr: expect.stringContaining("--fold writes weights for the model with Linear") as unknown,
     });
     expect(await run(["merge", output, "-o", folded, "--fold"])).toMatchObject({ status: 0 });
     expect(await run(["merge", output, "-o", base])).toMatchObject({
@@ -309,7 +309,7 @@ describe("checkpoints of trained weights", () => {
     });
     const precision = { weights: "q8" } as const;
     const far = options({ precision, weights: "https://localhost/none.safetensors", save: "all", initMissing: false });
-    await expect(train(adapted, far)).rejects.toThrow("there is no file of weights to read again");
+    await expect(train(adapted, far)).rejects.toThrow("which needs weights in a file");
     const { output } = await train(adapted, options({ precision, steps: 1 }));
     await expect(train(null, { output, resume: true, steps: 2, device, precision: { weights: "q4" } })).rejects.toThrow(
       "--weights-as q4 contradicts the run, which started with --weights-as q8",

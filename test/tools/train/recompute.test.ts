@@ -58,7 +58,7 @@ describe("layers that are computed again", () => {
     expect(some.recomputed.length).toBeGreaterThan(0);
     expect(bytes(some)).toBeLessThan(none);
     expect(bytes(within(all))).toBeLessThanOrEqual(all);
-    expect(() => within(all - 1)).toThrow(/even where every layer is computed again/);
+    expect(() => within(all - 1)).toThrow(/even if every layer is recomputed/);
   });
 
   it("leave room for what a checkpoint reads states through", () => {

@@ -90,8 +90,8 @@ describe("a run that goes on", () => {
         kind: "warning",
         step: 20,
         message:
-          "the learning rate is 0.00055 in step 21, and was 0.0001: schedules are of the whole run, which " +
-          "has 40 steps instead of 20; to train on with the last values, begin another run with --weights, --live " +
+          "the learning rate is 0.00055 in step 21, and was 0.0001: schedules span the whole run, which " +
+          "now has 40 steps instead of 20; to continue with the last values, start another run with --weights, --live " +
           "and --schedule constant",
       },
     ]);
@@ -145,8 +145,7 @@ describe("a run that goes on", () => {
       );
     expect(await warnings({ device: "llvmpipe", tunings: "1" })).toEqual([]);
     expect(await warnings({ device: "llvmpipe", tunings: "2" })).toEqual([
-      "tunings: 2, the checkpoint's 1: results may differ in their last bits from those of a run that went on as " +
-        "it was",
+      "tunings: 2, the checkpoint's 1: results may differ in the last bits from an uninterrupted run",
     ]);
   });
 

@@ -227,7 +227,7 @@ describe("a reproduction", () => {
   it.each([
     ["not JSON", "it is not a reproduction that modc can read"],
     ["{}", "its format is undefined"],
-    ['{"format":"modc reproduction 1","fault":{"kind":"x","name":"y"}}', "neither that of a pass nor that of a kernel"],
+    ['{"format":"modc reproduction 1","fault":{"kind":"x","name":"y"}}', "neither in a pass nor in a kernel"],
     [
       '{"format":"modc reproduction 1","fault":{"kind":"pass","name":"y"},"graph":["graph"]}',
       "it is not a reproduction that modc can read",
