@@ -3,7 +3,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { commandLine } from "../src/tools/cli/tree/command-line.js";
+import { commandLine } from "../src/tools/cli/command-line.js";
 import { messagesOf, plain, sentencesOf, type Sentence } from "./prose.js";
 
 const root = join(import.meta.dirname, "..");

@@ -28,10 +28,7 @@ export async function startChat(served: Served, call: Call, asked: Conversation)
   const { field, tools, fields, logprobs } = asked;
   const [form] = namedForms(fields);
   if (tools && form !== undefined)
-    throw invalid(
-      `tools and ${form} exclude each other: ` + 'leave out one of them, or set tool_choice to "none"',
-      form,
-    );
+    throw invalid(`tools and ${form} exclude each other: leave out one of them, or set tool_choice to "none"`, form);
   const plans = await planned(served, call, {
     fields: {
       ...fields,

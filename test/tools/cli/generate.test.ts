@@ -241,7 +241,9 @@ describe("a device that is lost in the middle of a text", () => {
     const { ended: exit, stdout, stderr } = await lossy();
     expect([exit, stdout]).toEqual([0, `${wanted}\n`]);
     expect(
-      stderr.match(/^note: the device was destroyed; the text continues on .*, after reading \d+ tokens again in \S+ ms$/gm),
+      stderr.match(
+        /^note: the device was destroyed; the text continues on .*, after reading \d+ tokens again in \S+ ms$/gm,
+      ),
     ).toHaveLength(1);
   });
 

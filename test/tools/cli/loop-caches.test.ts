@@ -44,7 +44,7 @@ it("--loop-caches last is an approximation that says so, is costed and measured,
   expect(measured!.status).toBe(EXIT.fine);
   const told = measured!.stdout.split("\n").find((line) => / steps /.test(line))!;
   expect(told).toMatch(/^holds +steps +causal +the first token after a prompt equals the whole sequence's; later/);
-  // Behind a prompt, which is one run, it is the trained model; later it is not.
+  // After a prompt, which is a single run, logits equal the trained model's; later they do not.
   const [, behind, later] = /differ by (\S+) at most after a prompt, later by (\S+) on average/.exec(told)!;
   expect(Number(behind)).toBeLessThan(1e-5);
   expect(Number(later)).toBeGreaterThan(1e-3);

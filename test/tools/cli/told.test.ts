@@ -23,7 +23,11 @@ beforeAll(async () => {
 
 describe("a file that is no model's source", () => {
   it.each([
-    [() => program, "is a compiled program, not the source of a model", "name it .json for `modc run`, `plan` or `profile`"],
+    [
+      () => program,
+      "is a compiled program, not the source of a model",
+      "name it .json for `modc run`, `plan` or `profile`",
+    ],
     [() => join(checkpoint, "manifest.json"), "is the manifest of a checkpoint", "give its folder"],
     [() => join(checkpoint, "model.safetensors"), "is a safetensors file", "give the model first"],
     [() => path("log.jsonl"), "is the log of a run", "give its folder"],

@@ -156,7 +156,7 @@ describe("modc train --resume", () => {
       [
         ["--data", other],
         1,
-        "is not the text of the run\n  hint: leave out --data, --tokenizer and --field to use " + "the run's own",
+        "is not the text of the run\n  hint: leave out --data, --tokenizer and --field to use the run's own",
       ],
       [
         ["--lr", "1"],
