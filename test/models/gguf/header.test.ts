@@ -29,7 +29,7 @@ const whole = file({ keys: [architecture], tensors: [tensor("a", [4])], data: va
 const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   ["an empty file", u8(), /^f\.gguf is not a GGUF file: it has 0 bytes, fewer than the 24/],
   ["less than the first numbers", cut(whole, 23), /it has 23 bytes/],
-  ["another magic", file({ magic: "GGML" }), /no GGUF file: it begins with "GGML"$/],
+  ["another magic", file({ magic: "GGML" }), /is not a GGUF file: it begins with "GGML"$/],
   [
     "a page of HTML",
     joined(new TextEncoder().encode("<!doctype html><title>404</title>")),

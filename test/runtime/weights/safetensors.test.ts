@@ -259,9 +259,9 @@ describe("weights on disk", () => {
     expect(await read("i32", "I64", i64(-5n))).toEqual([-5]);
     expect(await read("bool", "U8", Uint8Array.of(1, 0))).toEqual([1, 0]);
     await expect(read("u32", "I64", i64(7n, -1n))).rejects.toThrow(
-      'w: tensor "a": element 1 is -1, which no u32 can be',
+      'w: tensor "a": element 1 is -1, which u32 cannot represent',
     );
-    await expect(read("bool", "BOOL", Uint8Array.of(2))).rejects.toThrow("element 0 is 2, which no bool can be");
+    await expect(read("bool", "BOOL", Uint8Array.of(2))).rejects.toThrow("element 0 is 2, which bool cannot represent");
   });
 
   it("may be tied copies if they are equal byte for byte", async () => {

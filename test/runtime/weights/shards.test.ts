@@ -53,7 +53,7 @@ describe("shards", () => {
     ["without a map", { a: 1 }, /it has no weight_map/],
     ["with a number as file", { weight_map: { a: 1 } }, /no file name/],
     ["with a key twice", '{"weight_map":{"a":"1.safetensors","a":"1.safetensors"}}', /key "a" twice/],
-    ["with a broken index", "{", /no index of shards: expected a key/],
+    ["with a broken index", "{", /is not an index of shards: expected a key/],
   ];
   refused.forEach(([what, index, message], i) => {
     it(`${what} are refused`, async () => {
