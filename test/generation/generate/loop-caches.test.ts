@@ -21,7 +21,7 @@ import { randomWeights } from "../../end-to-end/model.js";
 import { Continued, rowOf } from "./continued.js";
 import { LM, MODELS } from "./models.js";
 
-/** Three loops of two layers, after one of its own. */
+/** Three loops of two layers, after one single layer. */
 const LOOPED = LM(
   "",
   "first: Residual(Layer(dim, 2, hidden: 24))\n  layers: [for i in 0..2: Residual(Layer(dim, 2, hidden: 24))]",

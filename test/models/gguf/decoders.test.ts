@@ -223,7 +223,7 @@ describe("a GGUF file that modc does not read", () => {
       );
     expect(scaled([1, 1, 2, 4]).rotary).toMatchObject({ scaling: "the factors in rope_freqs.weight", scale: 1 });
     expect(() => scaled([1, 1, 1])).toThrow('tensor "rope_freqs.weight" is F32[3], heads of width 8 need F32[4]');
-    expect(() => scaled([1, 0, 1, 1])).toThrow('tensor "rope_freqs.weight" has 0 at 1, no factor');
+    expect(() => scaled([1, 0, 1, 1])).toThrow('tensor "rope_freqs.weight" has 0 at 1, which is not a factor');
     const linear = {
       s: textKey("llama.rope.scaling.type", "linear"),
       f: key("llama.rope.scaling.factor", F32, f32(4)),
@@ -237,7 +237,7 @@ describe("a GGUF file that modc does not read", () => {
   });
 
   it.each([
-    ["a part of a model", [number("split.count", 3)], [], /f\.gguf is one of 3 parts of a model/],
+    ["a part of a model", [number("split.count", 3)], [], /f\.gguf has only one of 3 parts of a model/],
     ["an adapter", [textKey("general.type", "adapter")], [], /is not a model: general\.type is "adapter"/],
     [
       "an older quantization",

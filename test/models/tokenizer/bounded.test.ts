@@ -170,7 +170,7 @@ it("a decoder may repeat nothing, nor make tokens longer and longer", async () =
     longer({ type: "Replace", pattern: { String: "ab" }, content: "$&$&" }),
   ])
     await expect(parseHere(tokenizerJson({ decoder }), "x.json"), JSON.stringify(decoder)).rejects.toThrow(
-      "longer and longer",
+      "without limit",
     );
   const around = { type: "Replace", pattern: { String: "a" }, content: "$`" };
   await expect(parseHere(tokenizerJson({ decoder: around }), "x.json")).rejects.toThrow("the text around a match");
@@ -194,12 +194,12 @@ it("parts that make texts longer and longer are not vouched for, nor long added 
     processors: times(6, { type: "ByteLevel" }),
   }));
   for (const [parts, why] of [
-    [normalizer(...times(8, replace({ Regex: "x*" }, "y"))), "longer and longer"],
+    [normalizer(...times(8, replace({ Regex: "x*" }, "y"))), "without limit"],
     [normalizer(replace({ String: "ab" }, "$&$&"), ...times(3, replace({ String: "ab" }, "$&$&"))), "longer"],
     [normalizer(replace({ String: "a" }, "$`")), "repeat the text around them"],
-    [normalizer(...times(2, replace({ String: " " }, "\ufdfa")), { type: "NFKD" }), "longer and longer"],
+    [normalizer(...times(2, replace({ String: " " }, "\ufdfa")), { type: "NFKD" }), "without limit"],
     [{ ...normalizer(...times(2, { type: "Prepend", prepend: "p".repeat(40) })), added_tokens: added }, "longer"],
-    [preTokenizer(split, ...times(9, before)), "longer and longer"],
+    [preTokenizer(split, ...times(9, before)), "without limit"],
     [preTokenizer({ type: "Metaspace", replacement: "_".repeat(65) }), "its replacement has 65 characters"],
     [preTokenizer({ ...split, pattern: { Regex: "a{0,40}a{0,40}b" } }), "its patterns together take long"],
     [{ added_tokens: [{ id: 90, content: "<".repeat(257) }] }, "an added token of 257 characters"],

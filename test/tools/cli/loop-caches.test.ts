@@ -1,4 +1,4 @@
-// `--loop-caches last` on the command line: what it says of itself, what it costs, and where it is refused.
+// `--loop-caches last` on the command line: its report, its cost, and the refusals.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";

@@ -7,7 +7,7 @@ export function largeModel(kinds: number): string {
 
 ${each(blocksOf)}
 
-/// All of them, one after the other.
+/// Runs all blocks in order.
 model Large(vocab: int = 256, dim: int = 128, heads: int = 4, context: int = 256) {
   embed: Embedding(vocab, dim)
 ${each((i) => `  layer${i}: Routed${i}(dim, heads)`)}

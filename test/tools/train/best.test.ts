@@ -140,8 +140,8 @@ describe("predictors that have not learned to skip", () => {
     const { output, events } = await run("capacity=100%@0,12.5%@8", { keeps: 1 });
     const said =
       "predictors still keep every token: layers.1 keeps 100.0% of the tokens by the causal rule, as the model " +
-      "generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%; train longer, or train them alone " +
-      "at a higher learning rate: --only router,guess --lr 1e-2";
+      "generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%; train longer, or train them " +
+      "alone at a higher learning rate: --only router,guess --lr 1e-2";
     expect(events.slice(-2)).toMatchObject([{ kind: "warning", step: 20, message: said }, { kind: "end" }]);
     const logged: unknown[] = [];
     for await (const entry of readLog(join(output, "log.jsonl")))

@@ -91,8 +91,8 @@ describe("a run that goes on", () => {
         step: 20,
         message:
           "the learning rate is 0.00055 in step 21, and was 0.0001: schedules span the whole run, which " +
-          "now has 40 steps instead of 20; to continue with the last values, start another run with --weights, --live " +
-          "and --schedule constant",
+          "now has 40 steps instead of 20; to continue with the last values, start another run with --weights, " +
+          "--live and --schedule constant",
       },
     ]);
     const falls = place();
