@@ -121,7 +121,11 @@ describe("a configuration of a mixture", () => {
       { q_lora_rank: null },
       "q_lora_rank is null: the queries of this family come from a low-rank projection",
     ],
-    ["Mixtral", { model_type: "gpt_oss", architectures: ["GptOssForCausalLM"] }, "modc supports neither its attention sinks"],
+    [
+      "Mixtral",
+      { model_type: "gpt_oss", architectures: ["GptOssForCausalLM"] },
+      "modc supports neither its attention sinks",
+    ],
   ];
   it.each(refused)("of %s is refused with %j", (name, more, message) => {
     expect(() => read({ ...configOf(name), ...more })).toThrow(message);

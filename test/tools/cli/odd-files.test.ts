@@ -58,7 +58,11 @@ describe.skipIf(process.platform === "win32")("a pipe that nobody writes is no f
     ];
     for (const words of tried) {
       const { status, stderr } = await run(words);
-      expect([words[0], status, stderr]).toEqual([words[0], 1, expect.stringMatching(/not a regular file|not a tokenizer|no tokenizer/)]);
+      expect([words[0], status, stderr]).toEqual([
+        words[0],
+        1,
+        expect.stringMatching(/not a regular file|not a tokenizer|no tokenizer/),
+      ]);
     }
   });
 
