@@ -30,13 +30,13 @@ const digest = (text) => createHash("sha256").update(text).digest("hex").slice(0
 export function embed() {
   const kernels = table("kernels", ".wgsl", withoutRegion);
   const text =
-    `// Made by scripts/embed.mjs from src/language/std/*.mod, kernels/*.wgsl, src/tools/export/**/python/*.py and ` +
+    `// Made by scripts/embed.mjs from src/language/std/*.mod, kernels/*.wgsl, python/**/*.py and ` +
     `src/tools/hardware/*.c; do not edit.\n` +
     `export const stdFiles: Readonly<Record<string, string>> = {\n${table("src/language/std", ".mod")}};\n` +
     `export const kernelFiles: Readonly<Record<string, string>> = {\n${kernels}};\n` +
-    `export const pythonFiles: Readonly<Record<string, string>> = {\n${table("src/tools/export/python", ".py")}};\n` +
+    `export const pythonFiles: Readonly<Record<string, string>> = {\n${table("python/pytorch", ".py")}};\n` +
     `export const huggingFaceFiles: Readonly<Record<string, string>> = ` +
-    `{\n${table("src/tools/export/hf/python", ".py")}};\n` +
+    `{\n${table("python/huggingface", ".py")}};\n` +
     `export const layerFiles: Readonly<Record<string, string>> = {\n${table("src/tools/hardware", ".c")}};\n` +
     `export const kernelsDigest = ${JSON.stringify(digest(table("kernels", ".wgsl", kernelCode)))};\n`;
   const path = join(root, "src", "ground", "embedded.ts");

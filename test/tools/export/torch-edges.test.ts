@@ -37,24 +37,6 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
     expect(await ask("names", { folder: folderOf(root, "names", source), inputs: given })).toBeLessThan(1e-12);
   });
 
-  it("computes zeros of a route that nobody took", async () => {
-    const each = [[2, 3], [2, 3], [2, 3], [2, 3], [2, 3], [2, 1, 1], [2, 3], [2, 3], [2], [2, 1, 3, 4], [2, 1, 3, 4]];
-    expect(await ask("nothing")).toEqual([...each, ...each].map((shape) => [shape, 0]));
-  });
-
-  it("ranks NaN behind what is -inf, and before what does not exist", async () => {
-    const scores = [
-      ["nan", "-inf"],
-      ["-inf", "nan"],
-      ["nan", "1"],
-      ["nan", "nan"],
-      ["0", "-0.0"],
-    ];
-    const first = [[0], [0], [0], [0], [0]];
-    const wanted = [[1], [0], [1], [0], [0]];
-    expect(await ask("best", { scores })).toEqual([wanted, wanted, first]);
-  });
-
   it("validates on the same sequences where they are no whole shares", async () => {
     const answer = (await ask("uneven")) as [number[], number[][], number[][]]; // as the script says
     const [[whole, causal, ...shared], lengths, validation] = answer;
@@ -66,26 +48,6 @@ describe.skipIf(!hasTorch)(`an exported folder in PyTorch${torchNote}`, { timeou
     ]);
     // Ten tokens are held out, of which the last has no next: windows of eight tokens and of a single token.
     expect(validation).toEqual([[30, 38], [30]]);
-  });
-
-  it("evaluates in the type in which it trains", async () => {
-    expect(await ask("evaluated")).toEqual([0, 1]);
-  });
-
-  it("draws other numbers on each rank and from each step on", async () => {
-    expect(new Set((await ask("seeds")) as readonly number[]).size).toBe(6); // as the script gives them
-  });
-
-  it("begins a checkpoint anew where an interrupted one lies", async () => {
-    expect(await ask("emptied")).toEqual([]);
-  });
-
-  it("shares out whole heads alone", async () => {
-    expect(await ask("shared")).toEqual([
-      "q has 2 heads of 64 columns: 4 devices cannot share them out",
-      "up has 6 columns: 4 devices cannot share them out",
-      "o has 2 heads of 64 rows: 4 devices cannot share them out",
-    ]);
   });
 
   it("shares out linear maps where nobody takes a route", async () => {

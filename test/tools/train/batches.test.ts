@@ -37,7 +37,7 @@ describe("batches", () => {
       "import sys, types; sys.path.insert(0, sys.argv[1]); import data\n" +
       "tokens = data.Tokens(sys.argv[2], 1, 0)\n" +
       "print([data.batch_of(tokens, [0], 8, signed)[1].tolist()[0] for signed in (True, False)])";
-    const folderOf = fileURLToPath(new URL("../../../src/tools/export/python", import.meta.url));
+    const folderOf = fileURLToPath(new URL("../../../python/pytorch", import.meta.url));
     const file = folder.file("separated.bin", Buffer.from([5, 6, 0, 7, 8, 0, 9, 4, 3]));
     const { stdout, stderr } = spawnSync(python!, ["-c", code, folderOf, file], { encoding: "utf8" });
     expect(stdout.trim(), stderr).toBe("[[6, 0, -1, 8, 0, -1, 4, 3], [6, 0, 7, 8, 0, 9, 4, 3]]");

@@ -48,32 +48,6 @@ def names(job, model, **_):
     return (result - due).abs().max().item()
 
 
-def nothing(job, modc_torch, **_):
-    mt, x = modc_torch, torch.ones(2, 0, 3, requires_grad=True)
-    results = []
-    for valid in (None, torch.ones(2, 0, dtype=torch.bool)):
-        axis = mt.Axis(torch.zeros(2, 0, dtype=torch.int64), valid)
-        results += [f(x, axis) for f in (mt.sum, mt.mean, mt.var, mt.max, mt.min)]
-        results += [mt.max(x, axis, keepdim=True, dims=(1, 2)), mt.token(x, axis, 0), mt.token(x, axis, -1)]
-        results += [mt.count(mt.Route(axis.positions, axis))]
-        keys = mt.Axis(torch.zeros(2, 0, dtype=torch.int64), valid)
-        whole = mt.rows(torch.ones(2, 3), None)
-        k = torch.ones(2, 1, 0, 4)
-        for weights in (None, torch.ones(2, 0)):
-            results += [mt.attention(torch.ones(2, 1, 3, 4), k, k, whole, keys, weights=weights)]
-    return [[list(y.shape), y.abs().sum().item()] for y in results]
-
-
-def best(job, modc_torch, **_):
-    mt, score = modc_torch, torch.tensor([[float(x) for x in row] for row in job["scores"]])
-    axis = mt.rows(score, None)
-    exists = torch.ones_like(axis.positions, dtype=torch.bool)
-    padded = exists.clone()
-    padded[:, 1:] = False
-    axes = (axis, axis._replace(valid=exists), axis._replace(valid=padded))
-    return [mt.top(score, a, lambda n: 1).index.tolist() for a in axes]
-
-
 def uneven(job, model, train, training, **_):
     """What three sequences, one of them short, lose at once, and shared out among two ranks, whose shares are added up here."""
     moby = model.Moby()
@@ -93,47 +67,6 @@ def uneven(job, model, train, training, **_):
         found += [training.evaluate(moby, batches, causal) for causal in (False, True)]
     lengths = [batch["lengths"].tolist() for batch in shares(2)]
     return [found, lengths, [windows.validation(most) for most in (0, 1)]]
-
-
-class Watching(torch.nn.Module):
-    """Tells in which type products are computed."""
-
-    def forward(self, tokens, causal):
-        return {"l": ((torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16) * torch.ones(())}
-
-
-def evaluated(job, training, **_):
-    batches = [{"tokens": torch.zeros(2, 3, dtype=torch.int64)}]
-    torch.set_default_dtype(torch.float32)
-    try:
-        contexts = (None, torch.autocast("cpu", torch.bfloat16))
-        return [training.evaluate(Watching(), batches, causal=False, autocast=context) for context in contexts]
-    finally:
-        torch.set_default_dtype(torch.float64)
-
-
-def seeds(job, train, **_):
-    return [train.dropout_seed(7, step, share, 2) for step in (0, 1, 2) for share in (0, 1)]
-
-
-def emptied(job, checkpoint, **_):
-    folder = Path(job["output"]) / ".new-step"
-    folder.mkdir(parents=True)
-    (folder / "half").write_text("")
-    checkpoint._emptied(folder)
-    return [path.name for path in folder.iterdir()]
-
-
-class Mesh:
-    def size(self):
-        return 4
-
-
-def shared(job, parallelize, **_):
-    parallelize.PLAN = {"q": ("columns", 64), "up": ("columns", 1), "o": ("rows", 64)}
-    sizes = {"q": (8, 128), "up": (8, 6), "o": (128, 8)}
-    models = [torch.nn.ModuleDict({name: torch.nn.Linear(*size)}) for name, size in sizes.items()]
-    return [told(lambda: parallelize.apply_tp(model, Mesh())) for model in models]
 
 
 def empty_route(job, model, parallelize, **_):

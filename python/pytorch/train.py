@@ -238,7 +238,8 @@ class Run:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         if self.step >= s["steps"]:
-            self._tell(f"nothing is left to do: the run has made {self.step} steps; --steps says how many it makes in all")
+            told = f"nothing is left to do: the run has made {self.step} steps"
+            self._tell(f"{told}; --steps says how many it makes in all")
         while self.step < s["steps"]:
             if not self._one():
                 return 1

@@ -47,7 +47,8 @@ def followed(name: str, given: float | None, value: float, **others: tuple[objec
     if given is not None:
         return given
     if changed := [other for other, (own, exported) in others.items() if own != exported]:
-        raise ValueError(f"{name} follows from {', '.join(changed)} in the source: give it too, or export the model anew")
+        listed = ", ".join(changed)
+        raise ValueError(f"{name} follows from {listed} in the source: give it too, or export the model anew")
     return value
 
 
