@@ -38,9 +38,22 @@ export interface TrainingMemory {
   readonly states: number;
   /** Peak memory for weights gathered from other devices. */
   readonly gathered: number;
-  /** Intermediate values including gradients, inputs, results, and tables. */
+  /** Null for modc's own step, whose buffers are shared: the gradients are part of `rest`. */
+  readonly gradients: number | null;
+  /** Values that wait for the backward pass; null as for gradients. */
+  readonly activations: number | null;
+  /** Temporary values; for modc's own step all intermediate values, inputs, results, and tables. */
   readonly rest: number;
   readonly total: number;
+  /** Empty for modc's own step. */
+  readonly layers: readonly LayerMemory[];
+}
+
+/** Bytes of a layer on each device: its parameters, and the activations kept for its backward pass. */
+export interface LayerMemory {
+  readonly layer: string;
+  readonly parameters: number;
+  readonly activations: number;
 }
 
 /**
@@ -82,7 +95,8 @@ export function trainingMemory(training: Training, extents: Extents, mode: Count
     const rest = kept === values ? together : Math.min(together, apart());
     const states = stepUse.states - 12 * values;
     const gathered = sharding === "fsdp" && devices > 1 ? bytes * whole() : 0;
-    return { weights, moments, states, gathered, rest, total: weights + moments + states + gathered + rest };
+    const total = weights + moments + states + gathered + rest;
+    return { weights, moments, states, gathered, gradients: null, activations: null, rest, total, layers: [] };
   };
 }
 

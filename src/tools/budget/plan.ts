@@ -18,7 +18,7 @@ import {
   type TrainingMemory,
 } from "./memory.js";
 import { open, type ModelSource, type Opened, type Training } from "./opened.js";
-import { torchMemory } from "./torch/step.js";
+import { torchMemory } from "./torch.js";
 import { variantsOf, type Parameters } from "./variants.js";
 
 export interface PlanOptions {

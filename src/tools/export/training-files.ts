@@ -63,7 +63,7 @@ export function trainingFiles(
     model.live.some((l) => l.name === name) ? [] : [`    ${JSON.stringify(name)}: ${JSON.stringify(value)},`],
   );
   const cut = stages !== null && stages.uncut === null ? stages : null;
-  const names = ["train.py", "settings.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];
+  const names = ["train.py", "settings.py", "training.py", "data.py", "parallelize.py", "checkpoint.py", "memory.py"];
   return new Map(
     [...names, ...(cut ? ["pipeline.py"] : [])].map((name) => {
       const text = pythonFiles[name]!.split("\n").flatMap((line) => {

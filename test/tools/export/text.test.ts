@@ -44,6 +44,7 @@ describe("the text of a folder", () => {
       "data.py",
       "parallelize.py",
       "checkpoint.py",
+      "memory.py",
       "pipeline.py",
       "README.md",
     ]);

@@ -1,6 +1,7 @@
 // `modc budget`: plans a training before anything is trained: operations, steps, tokens, memory, and the larger model
 // that savings pay for.
 import { curveOf } from "../../budget/curve.js";
+import type { LayerMemory } from "../../budget/memory.js";
 import type { BudgetPlan, MemoryRow, Operations, PlannedVariant, PlanOptions } from "../../budget/plan.js";
 import { drawnPlan } from "../../budget/drawn.js";
 import { BudgetError } from "../../budget/errors.js";
@@ -140,26 +141,50 @@ function memoryLines(
   const { memory } = variant;
   if (memory.length === 0) return [];
   const held = memory.some((row) => row.sequences !== null);
-  const bytes = (n: number): string => (n < 1 ? "-" : formatBytes(n));
-  const fits = (n: number): string => (n === 0 ? "-" : grouped(n));
   const where = named ? `${nameOf(variant)}, ` : "";
+  const terms = engine === "torch" ? TERMS : TERMS.filter((term) => term !== "gradients" && term !== "activations");
   return [
     `${where}${devices === 1 ? "on one device" : `on ${devices} devices`}:`,
     table(memory, [
       [engine === "torch" ? "training in PyTorch" : "memory of training", layoutOf],
       ["a device", (r) => formatBytes(r.use.total)],
       ["dense", (r) => formatBytes(r.dense.total)],
-      ["weights", (r) => bytes(r.use.weights)],
-      ["moments", (r) => bytes(r.use.moments)],
-      ["gathered", (r) => bytes(r.use.gathered)],
-      ["rest", (r) => bytes(r.use.rest)],
+      ...terms.map((term) => [term, (r: MemoryRow) => bytes(r.use[term] ?? 0)] as const),
       held && ["most sequences", (r) => fits(r.sequences!.executed)],
       held && ["dense", (r) => fits(r.sequences!.dense)],
       held && ["devices needed", (r) => r.fewest ?? "none"],
     ]),
     "",
+    ...layerLines(memory[0]!),
   ];
 }
+
+/** The terms of the total; modc's own step counts gradients and activations in the rest. */
+const TERMS = ["weights", "gradients", "moments", "activations", "gathered", "rest"] as const;
+
+const bytes = (count: number): string => (count < 1 ? "-" : formatBytes(count));
+
+/** The activations that each layer keeps for the backward pass; equal layers share a row of the table. */
+function layerLines(row: MemoryRow): readonly string[] {
+  const { layers } = row.use;
+  if (layers.length === 0) return [];
+  const groups = new Map<string, LayerMemory[]>();
+  for (const layer of layers) {
+    const key = `${layer.parameters} ${layer.activations}`;
+    groups.set(key, [...(groups.get(key) ?? []), layer]);
+  }
+  const rows = [...groups.values()].map((layers) => ({ ...layers[0]!, others: layers.length - 1 }));
+  return [
+    table(rows, [
+      [`kept by layer (${layoutOf(row)})`, (r) => (r.others === 0 ? r.layer : `${r.layer} and ${r.others} alike`)],
+      ["weights", (r) => bytes(r.parameters)],
+      ["activations", (r) => bytes(r.activations)],
+    ]),
+    "",
+  ];
+}
+
+const fits = (sequences: number): string => (sequences === 0 ? "-" : grouped(sequences));
 
 const layoutOf = ({ sharding, precision, recompute }: MemoryRow): string =>
   `${sharding}, ${precision}${recompute ? ", recomputed" : ""}`;

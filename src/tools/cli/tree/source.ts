@@ -150,7 +150,7 @@ of a program for any device. \`modc plan\` shows both for the kernels of one dev
       o
         .option(
           "--engine <name>",
-          "engine whose memory is estimated; torch: a folder of `modc export --to torch` (default modc)",
+          "engine whose memory is estimated; torch: training in a folder of `modc export --to torch` (default modc)",
         )
         .choices(["modc", "torch"]),
       o.beside("-o, --output <path>", "also draw the plan as this SVG file", "drawing"),
@@ -158,7 +158,8 @@ of a program for any device. \`modc plan\` shows both for the kernels of one dev
       o.model,
       o.json,
     ],
-    note: `Memory is that of modc's own training step on any device. modc does not predict
+    note: `Memory is that of modc's own training step on any device. With --engine torch it is
+an estimate; \`memory.py\` of the exported folder counts exactly. modc does not predict
 the loss: --curve takes a measured scaling law.`,
   }),
 };
