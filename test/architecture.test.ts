@@ -77,7 +77,6 @@ const TWO_WAY: Readonly<Record<string, readonly string[]>> = {
   "language/diagnostics": ["codes"],
   models: ["opened", "runs"],
   "runtime/weights": ["gguf"],
-  "tools/budget": ["torch"],
   "tools/hardware": ["run"],
   "tools/serve": ["endpoints", "tools"],
   "tools/train": ["report"],
