@@ -46,7 +46,7 @@ fn positionK(row: u32) -> u32 { return rows[2u * batch() + 2u + startQ(batch()) 
 fn weightAt(row: u32) -> f32 {
   return bitcast<f32>(rows[2u * batch() + 2u + startQ(batch()) + startK(batch()) + row]);
 }
-/** Stores the logarithm of a query's sum of weights; the largest number if every key has weight 0. */
+/** Stores the log of a query's sum of weighted exponentials; the largest number if every key has weight 0. */
 fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 

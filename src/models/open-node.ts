@@ -2,6 +2,7 @@
 import { bug } from "../ground/base/invariant.js";
 import { once } from "../ground/base/once.js";
 import type { WeightsInput } from "../runtime/weights/input.js";
+import { SessionError } from "./errors.js";
 import { checkpointFiles } from "./families/files-node.js";
 import type { ModelKind, OpenedModel, Parameters } from "./open.js";
 import { GgufFiles } from "./opened/gguf-files-node.js";
@@ -52,6 +53,7 @@ const KINDS: readonly Kind[] = [
  * run without a checkpoint or a damaged one, and WeightsError for a GGUF file that cannot be read.
  */
 export async function openModel(path: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
+  if (typeof path !== "string") throw new SessionError(`cannot read ${String(path)}: the path of a model is a string`);
   const { kind, open } = KINDS.find(({ is }) => is(path))!; // the last one is any
   const ggufs = new GgufFiles();
   try {
@@ -75,7 +77,7 @@ export async function closing<T>(model: OpenedModel, use: (model: OpenedModel) =
 }
 
 function weightsOf({ weights: own }: Parts, { weights }: OpenModelOptions, ggufs: GgufFiles): OpenedWeights | null {
-  if (weights !== undefined) return namedWeights(weights, ggufs);
+  if (weights != null) return namedWeights(weights, ggufs); // null from JavaScript is no choice
   return own === null ? null : modelWeights(own, ggufs);
 }
 
@@ -122,8 +124,9 @@ function openedModel(
     }),
     describe,
     async close() {
-      for (const own of [weights, ...others]) await own?.close();
+      const closed = await Promise.allSettled([weights, ...others].map((own) => own?.close()));
       await ggufs.close();
+      for (const outcome of closed) if (outcome.status === "rejected") throw outcome.reason;
     },
   };
 }

@@ -39,7 +39,7 @@ export interface OpenedModel {
   readonly read: Read;
   /** The name of the model that a run trained; null: no run says it. */
   readonly model: string | null;
-  /** Parameters that a run set, with the values of `live`. */
+  /** Parameters that a run set, with the values of `live`; without a run, `live` alone. */
   readonly set: Parameters;
   /** Values that a run trained live parameters to: the run that was opened, or that whose weights are used. */
   readonly live: Parameters;

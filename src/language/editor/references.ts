@@ -66,7 +66,7 @@ export function renamable(
   const names = project.names(file);
   const found = names && occurrenceAt(names, offset);
   if (!found) return { refused: "put the cursor on a name" };
-  if (found.definitions.length === 0) return { refused: "this name is not declared in the open files" };
+  if (found.definitions.length === 0) return { refused: "this name is not declared in the files of the project" };
   const foreign = found.definitions.find((d) => project.isLibrary(d.name.span.file));
   if (foreign) return { refused: `the standard library declares \`${foreign.name.text}\`` };
   const fixed = found.definitions.find(

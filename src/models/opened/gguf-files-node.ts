@@ -1,12 +1,15 @@
 // The GGUF files of an opened model: each is opened once, whatever is read of it. Node only.
 import { resolve } from "node:path";
+import { bug } from "../../ground/base/invariant.js";
 import type { GgufFile } from "../../runtime/weights/gguf/file-node.js";
 
 export class GgufFiles {
   readonly #opened = new Map<string, Promise<GgufFile>>();
+  #closed = false;
 
   /** The open file at a path. Throws WeightsError. */
   at(path: string): Promise<GgufFile> {
+    if (this.#closed) bug(`${path} is read after its model was closed`);
     const place = resolve(path);
     const opened = this.#opened.get(place) ?? open(path);
     this.#opened.set(place, opened);
@@ -14,6 +17,7 @@ export class GgufFiles {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     const opened = await Promise.allSettled(this.#opened.values());
     this.#opened.clear();
     for (const found of opened) if (found.status === "fulfilled") await found.value.close();

@@ -41,8 +41,11 @@ export const openEngine = (path: string, given: OpenEngineOptions = {}): Promise
       return {
         ...opened,
         async close() {
-          await opened.close();
-          await model.close();
+          try {
+            await opened.close();
+          } finally {
+            await model.close();
+          }
         },
       };
     },

@@ -57,7 +57,9 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
  * CheckpointError, TokenizerError, SessionError, and what `createGenerator` and `openDevice` throw.
  */
 export const openSession = (path: string, given: OpenSessionOptions = {}): Promise<TextSession> =>
-  opening(path, given, (model, options) => createSession(model, options, () => void model.close()));
+  opening(path, given, (model, options) =>
+    createSession(model, options, () => void model.close().catch(() => undefined)),
+  );
 
 /**
  * Opens a model and calls `create` with it and its options. If that fails, the model is closed; if its weights do not

@@ -37,10 +37,10 @@ export function storedNote(
   { step, stored }: Pick<TrainerPrograms, "step"> & { readonly stored: ReadonlySet<string> },
   type: string,
 ): string {
-  if (stored.size === 0) return `no untrained weight can be decoded from ${type}: all are f32`;
+  if (stored.size === 0) return `no frozen weight can be decoded from ${type}: all are f32`;
   const weights = step.weights.filter(({ path }) => stored.has(path));
   const whole = weights.reduce((sum, { shape }) => sum + 4 * countOf(shape), 0);
   const slots = new Set(weights.flatMap((w) => w.slots.map(({ slot }) => slot)));
   const bytes = [...slots].reduce((sum, slot) => sum + Number(step.slots[slot]!.bytes), 0);
-  return `the untrained weights take ${formatBytes(bytes)} in ${type}, instead of ${formatBytes(whole)} in f32`;
+  return `the frozen weights take ${formatBytes(bytes)} in ${type}, instead of ${formatBytes(whole)} in f32`;
 }

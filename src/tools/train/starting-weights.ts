@@ -91,12 +91,12 @@ function expectFrozen(weights: ModelWeights | null, { precision = "f32", only = 
       "bad-option",
       `precision is ${precision}, but all weights are trained, and trained weights are f32`,
       {
-        hint: "choose the weights to train with --only, or convert trained weights with modc quantize",
+        hint: "choose the weights to train with --only, or convert the weights after training with modc init --weights-as",
       },
     );
   if (weights?.origin === "download")
     throw new TrainError("bad-option", `precision is ${precision}, which needs weights in a file`, {
-      hint: "download the weights first: several programs read the untrained weights",
+      hint: "download the weights first: several programs read the frozen weights",
     });
 }
 

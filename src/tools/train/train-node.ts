@@ -173,6 +173,9 @@ function askedFor(opened: OpenedModel | null, options: TrainOptions, kept: Befor
   const fail = (message: string): never => {
     throw new TrainError("bad-option", message);
   };
+  const run = opened?.model ?? null;
+  if (run !== null && options.model !== undefined && options.model !== run)
+    fail(`${opened!.path} is a run of ${run}, not of ${options.model}`);
   const begun = kept?.manifest.begun ?? null;
   const data = options.data ?? begun?.data ?? fail("`data`, the text to train on, is missing");
   const tokenizer = opened?.tokenizer ?? options.tokenizer ?? begun?.tokenizer ?? null;

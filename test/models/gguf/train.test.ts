@@ -32,7 +32,7 @@ it("trains above its weights, and the run does not take the file for a changed s
     onNote: (note) => void notes.push(note),
   });
   device.destroy();
-  expect(notes).toEqual([expect.stringMatching(/^the untrained weights take .* in q8/)]);
+  expect(notes).toEqual([expect.stringMatching(/^the frozen weights take .* in q8/)]);
   const trained = openTrained(output)!;
   expect([trained.changed, trained.source.file]).toEqual([[], model]);
   const weights = await openWeights(checkpoint!);

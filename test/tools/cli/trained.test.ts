@@ -50,6 +50,18 @@ describe("a run's folder is a model", () => {
     expect(`${text}\n`).toBe(named.stdout);
   });
 
+  it("but not one to quantize, which writes folders with a config.json", async () => {
+    const { status, stderr } = await run(["quantize", ran, "-o", join(folder, "blocks")]);
+    expect(status).toBe(1);
+    expect(stderr).toContain(`hint: write its weights in blocks with modc init ${ran} --weights-as q8`);
+  });
+
+  it("to a library that passes no weights, or no path", async () => {
+    const session = await openSession(best, { weights: null as never });
+    session.dispose();
+    await expect(openSession(undefined as never)).rejects.toThrow("cannot read undefined");
+  });
+
   it("to run, and to look at", async () => {
     const text = ["--text", "Call", "--device", "reference", "--json"];
     expect(results(await run(["run", ran, ...text]))).toEqual(results(await run(["run", file, ...SAID, ...text])));

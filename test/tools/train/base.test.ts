@@ -290,7 +290,7 @@ describe("checkpoints of trained weights", () => {
     }
     // The table lies in blocks twice: for lookups, and in the panels of the product.
     expect(new Set(notes.filter((note) => note.includes("q4, which")))).toEqual(
-      new Set(["the untrained weights take 9.6 KiB in q4, instead of 36 KiB in f32"]),
+      new Set(["the frozen weights take 9.6 KiB in q4, instead of 36 KiB in f32"]),
     );
     // Blocks keep the values of blocks: the same losses as in f32, but for rounding.
     const { loss } = await train(adapted, options({ weights: quantized }));

@@ -18,7 +18,7 @@ export interface Gating {
   /** What it reads from memory. */
   readonly reads: ReadonlySet<Node>;
   /**
-   * Constants of the same rows that only the caller reads: the kernel stores them, and no other kernel must fill them.
+   * Constants of the same rows that only the caller reads: this kernel stores them, so no other kernel is needed.
    */
   readonly constants: readonly Node<"constant">[];
 }

@@ -1,5 +1,6 @@
 // Opens GGUF files on disk: the header, small tensors and weights are read by one descriptor. Node only.
 import { readSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import { openRegular } from "../../../ground/files/regular-node.js";
 import { WeightsError } from "../../device/errors.js";
 import { reaching, readExactly } from "../reading-node.js";
@@ -25,7 +26,7 @@ export const openGguf = (path: string, name = path): Promise<GgufFile> =>
   reaching("open", path, async () => {
     const handle = await openRegular(path);
     try {
-      const pull = pullFrom(handle.fd, name);
+      const pull = pullFrom(handle, name);
       const header = readHeader(pull, (await handle.stat()).size, name);
       return {
         header,
@@ -48,11 +49,11 @@ export const openGguf = (path: string, name = path): Promise<GgufFile> =>
 
 /** Reads an open file without a pause. */
 const pullFrom =
-  (fd: number, name: string): Pull =>
+  (handle: FileHandle, name: string): Pull =>
   (at, length) => {
     const out = new Uint8Array(length);
     for (let done = 0; done < length;) {
-      const read = readSync(fd, out, done, length - done, at + done);
+      const read = readSync(handle.fd, out, done, length - done, at + done);
       if (read === 0) throw new WeightsError(`${name} is truncated: it ends at byte ${at + done}`, { hint: TRUNCATED });
       done += read;
     }

@@ -1,4 +1,5 @@
 // `modc bench`: how fast a model reads prompts and generates, in one table, also against another model.
+import { closing } from "../../../models/open-node.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { openDevice } from "../../../runtime/index.js";
 import { wantedDevice } from "../source/device.js";
@@ -25,10 +26,14 @@ export async function bench(opened: OpenedModel, flags: BenchFlags): Promise<Exi
   const asked = [...(flags.promptTokens ?? []), ...(flags.maxTokens ?? [])];
   if (asked.length > 0 && asked.every((tokens) => tokens === 0))
     throw new UserError("-p and -n are 0, so there is nothing to measure", null, EXIT.usage);
+  const { against, againstWeights } = flags;
+  if (against === undefined) return compare(opened, null, flags);
+  return closing(await openNamed(against, { weights: againstWeights }), (other) => compare(opened, other, flags));
+}
+
+async function compare(opened: OpenedModel, other: OpenedModel | null, flags: BenchFlags): Promise<ExitCode> {
   const repeat = flags.repeat ?? REPEAT;
   const progress = new Progress();
-  const { against, againstWeights } = flags;
-  const other = against === undefined ? null : await openNamed(against, { weights: againstWeights });
   const device = await openDevice(wantedDevice(flags));
   const models: Measured[] = [];
   const stop = new AbortController();
@@ -60,7 +65,6 @@ export async function bench(opened: OpenedModel, flags: BenchFlags): Promise<Exi
     restore();
     for (const { generator } of models) generator.dispose();
     device.destroy();
-    await other?.close();
   }
 }
 

@@ -49,7 +49,7 @@ export async function init(opened: OpenedModel, flags: Flags<typeof weightComman
   ];
   const numbersOf = (all: readonly { readonly shape: readonly number[] }[]): number =>
     all.reduce((sum, w) => sum + countOf(w.shape), 0);
-  const trained = given && (given.run ?? opened.run);
+  const trained = flags.weights === undefined ? opened.run : (given?.run ?? null);
   if (trained !== null) tellLost(trained, flags.output);
   const origin = from === null ? { seed } : { from };
   return printReport(flags, {

@@ -138,12 +138,12 @@ const LIVE = "--live <name=value>";
 /** Values of a command's runs. */
 export const live = named(
   LIVE,
-  "value of a live parameter: 0.5, 12.5% or 1/8 (default: the value at the end of training, for a run)",
+  "value of a live parameter: 0.5, 12.5% or 1/8 (default for a run: its checkpoint's value)",
 );
 /** Values that become the defaults of the model that is written or served. */
 export const keptLive = named(
   LIVE,
-  "new default of a live parameter: 0.5, 12.5% or 1/8 (default: the value at the end of training, for a run)",
+  "new default of a live parameter: 0.5, 12.5% or 1/8 (default for a run: its checkpoint's value)",
 );
 
 // --- how it is computed
@@ -288,7 +288,7 @@ export type ExtentFlags = FlagsOf<
 export const draws = [
   valued(
     "-t, --temperature <x>",
-    "divide logits by x; 0 takes the most likely token (default 0, or 1 with --top-k, --top-p or --min-p)",
+    "divide logits by x; 0 takes the most likely token (default 0, or 1 with --seed, --top-k, --top-p or --min-p)",
     anyNumber,
   ),
   valued("--top-k <n>", "draw from the n most likely tokens (0: all)", anyNumber),
