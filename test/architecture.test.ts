@@ -45,7 +45,7 @@ const WINGS: Readonly<Record<string, Wing>> = {
     imports: ["ground", "language", "compiler", "runtime"],
   },
   generation: {
-    rooms: ["generate", "constrain", "engine", "packaged"],
+    rooms: ["sampling", "types", "engine", "generate", "constrain", "packaged"],
     imports: ["ground", "runtime", "models/tokenizer"],
   },
   tools: {
@@ -57,6 +57,8 @@ const WINGS: Readonly<Record<string, Wing>> = {
 /** Rooms that may import less than their wing. */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
   "language/check": ["ground", "compiler/ir/vocabulary"], // the checker names elementwise functions as the IR does
+  "generation/sampling": ["ground", "runtime"],
+  "generation/types": ["ground", "runtime"],
   "generation/generate": ["ground", "runtime"],
   "generation/engine": ["ground", "runtime"],
   "models/tokenizer": ["ground", "runtime"],

@@ -2,7 +2,7 @@
 import { compileGeneration } from "../../src/compiler/compile-generation.js";
 import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
 import { createGenerator } from "../../src/generation/generate/index.js";
-import type { WeightsInput } from "../../src/generation/generate/types.js";
+import type { WeightsInput } from "../../src/generation/types.js";
 import type { WeightType } from "../../src/runtime/program/target.js";
 import type { Device } from "../../src/runtime/index.js";
 import type { Line } from "./lines.js";

@@ -1,5 +1,6 @@
 // A text that a grammar holds: which tokens may come next, after those so far.
-import type { AllowedTokens, TokenConstraint } from "../generate/types.js";
+import type { AllowedTokens } from "../sampling/constrained.js";
+import type { TokenConstraint } from "../types.js";
 import { ConstraintError } from "./errors.js";
 import type { Grammar } from "./grammar.js";
 import { Machine, type Place } from "./machine.js";

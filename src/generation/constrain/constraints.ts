@@ -1,5 +1,5 @@
 // Grammars, patterns and JSON schemas for the texts of one model.
-import type { TokenConstraint } from "../generate/types.js";
+import type { TokenConstraint } from "../types.js";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
 import { TokenGrammar } from "./constraint.js";
 import { ConstraintError } from "./errors.js";

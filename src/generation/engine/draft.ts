@@ -1,10 +1,12 @@
-// Drafting by depth: the model that skips its routes guesses a few tokens of each text, which the whole model then
-// reads in one run. What it chooses behind each is the text; guesses that differ are forgotten with what followed them.
+// Drafting by depth: the model that skips its routes guesses a few tokens of each sequence, which the whole model then
+// reads in one run. The tokens that it chooses there are added; guesses that differ are dropped with all after them.
 import type { Results, Session } from "../../runtime/index.js";
-import type { Paged } from "./options.js";
+import type { RunPlace } from "./caches/caches.js";
+import type { PagedModel } from "./options.js";
 import type { ChosenToken } from "./receive.js";
-import { placesOf, scores, type Runner } from "./runs.js";
-import { scoreOf } from "./scores.js";
+import type { Runner } from "./runs.js";
+import type { Wish } from "./scheduler.js";
+import { scoreOf } from "../sampling/scores.js";
 import type { Sequence } from "./sequence.js";
 import { editStates, type Write } from "./state-edits.js";
 import type { EngineModel } from "./types.js";
@@ -15,49 +17,49 @@ export interface DraftPlace {
   readonly verify: Session;
 }
 
-/** The most tokens that are guessed before they are read. */
-const MOST_GUESSES = 4;
-
-/** Whether tokens of a text may be guessed: penalties look at each token before the next. */
-export const mayGuess = ({ waitsForTokens, settled }: Sequence): boolean =>
-  !waitsForTokens && (settled.request.sampling?.repetitionPenalty ?? 1) === 1;
-
-/** How many tokens of each of these texts may be guessed: one more is chosen behind them. */
-export const guessesFor = (sequences: readonly Sequence[]): number =>
-  sequences.reduce((least, s) => Math.min(least, s.wanted - 1), MOST_GUESSES);
+/** What drafts need: a model with the programs for them. */
+export interface Drafter extends Runner {
+  readonly generation: PagedModel;
+  readonly draft: DraftPlace;
+  readonly model: EngineModel;
+}
 
 export interface Drafted {
-  /** Texts that have new tokens. */
+  /** Sequences that have new tokens. */
   readonly changed: readonly Sequence[];
   readonly guessed: number;
   readonly right: number;
 }
 
 /**
- * Guesses `count` tokens of each text, and reads them behind its last one. The texts have pages for `count` + 1 tokens
- * and no run in flight; `tell` is called with each chosen token and says whether the text goes on.
+ * Guesses tokens of each sequence, one fewer than the wish, and reads them after its last one. The sequences have room
+ * for the wish and no run in flight; `add` is called with each chosen token and returns whether the sequence continues.
  */
 export async function draft(
-  runner: Runner & { readonly draft: DraftPlace; readonly model: EngineModel },
-  sequences: readonly Sequence[],
-  count: number,
-  tell: (sequence: Sequence, token: ChosenToken) => boolean,
+  drafter: Drafter,
+  wishes: readonly Wish<Sequence>[],
+  add: (sequence: Sequence, token: ChosenToken) => boolean,
 ): Promise<Drafted> {
-  const guesses = await guessed(runner, sequences, count);
+  const count = wishes[0]!.tokens - 1;
+  const sequences = wishes.map(({ sequence }) => sequence);
+  const guesses = await guessed(drafter, wishes, count);
   // Guessing has written rows that are read again.
-  const { paged, place } = runner;
-  const [root] = paged.pages.axes;
-  const back = sequences.map((s): Write => countWrite(root!.counts, s, 0));
-  await editStates(place.prompt, back);
-  const results = await verified(runner, sequences, guesses);
+  const { generation, place, caches } = drafter;
+  const [root] = generation.pages.axes;
+  await editStates(
+    place.prompt,
+    sequences.map((s) => countWrite(root!.counts, s, 0)),
+  );
+  const placed = caches.inputs(wishes);
+  const results = await verified(drafter, sequences, guesses, placed);
   const writes: Write[] = [];
   let right = 0;
   const changed = sequences.filter((s) => !s.over);
   for (const [b, sequence] of sequences.entries()) {
     if (sequence.over) continue;
-    right += receiveGuesses(runner, b, sequence, guesses[b]!, results, tell);
-    writes.push(...paged.pages.axes.map(({ counts }, axis) => countWrite(counts, sequence, axis)), {
-      state: paged.pages.token,
+    right += receiveGuesses(drafter, b, sequence, guesses[b]!, results, add);
+    writes.push(...generation.pages.axes.map(({ counts }, axis) => countWrite(counts, sequence, axis)), {
+      state: generation.pages.token,
       element: sequence.slot!,
       data: Uint32Array.of(sequence.tokens.at(-1)!),
     });
@@ -72,50 +74,48 @@ const countWrite = (state: string, sequence: Sequence, axis: number): Write => (
   data: Uint32Array.of(sequence.rows[axis]!),
 });
 
-/** The next tokens of each text, as the model without routes chooses them. */
+/** The next tokens of each sequence, as the model without routes chooses them. */
 async function guessed(
-  { paged, draft, pools, maxBatch }: Runner & { readonly draft: DraftPlace },
-  sequences: readonly Sequence[],
+  { generation, draft, caches }: Drafter,
+  wishes: readonly Wish<Sequence>[],
   count: number,
 ): Promise<readonly (readonly number[])[]> {
-  const lengths = sequences.map(() => count + 1);
-  const { inputs, extents } = placesOf(paged, sequences, lengths, pools, maxBatch);
-  const own = ofProgram(draft.step, inputs, { ...extents, [paged.tokenAxis]: 1 });
-  const { live } = sequences[0]!.settled.request;
+  const { inputs, extents } = caches.inputs(wishes);
+  const own = ofProgram(draft.step, inputs, { ...extents, [generation.tokenAxis]: 1 });
+  const { live } = wishes[0]!.sequence.settled.request;
   const runs = Array.from({ length: count }, () =>
     draft.step.run(own.inputs, {
       outputs: ["token"],
       extents: own.extents,
-      lengths: sequences.map(() => 1),
+      lengths: wishes.map(() => 1),
       ...(live && { live }),
     }),
   );
   const results = await Promise.all(runs);
-  return sequences.map((_, b) => results.map((r) => r["token"]!.data[b]!));
+  return wishes.map((_, b) => results.map((r) => r["token"]!.data[b]!));
 }
 
-/** The whole model's run over the last token of each text and the guesses behind it. */
+/** The whole model's run over the last token of each sequence and the guesses after it. */
 async function verified(
-  { paged, draft, pools, maxBatch }: Runner & { readonly draft: DraftPlace },
+  { generation, draft, caches }: Drafter,
   sequences: readonly Sequence[],
   guesses: readonly (readonly number[])[],
+  { inputs, extents, lengths }: RunPlace,
 ): Promise<Results> {
   const width = guesses[0]!.length + 1;
-  const lengths = sequences.map(() => width);
-  const { inputs, extents } = placesOf(paged, sequences, lengths, pools, maxBatch);
   const data = new Uint32Array(sequences.length * width);
   sequences.forEach((s, b) => data.set([s.tokens.at(-1)!, ...guesses[b]!], b * width));
   const { live } = sequences[0]!.settled.request;
-  const { tokens, allLogits } = { tokens: paged.pages.draft!.tokens, allLogits: paged.pages.allLogits };
+  const { draft: programs, allLogits } = generation.pages;
   return draft.verify.run(
-    { ...inputs, [paged.input]: { data, shape: [sequences.length, width] } },
+    { ...inputs, [generation.input]: { data, shape: [sequences.length, width] } },
     {
       outputs: [
-        tokens,
+        programs!.tokens,
         "logprob",
-        paged.counts,
-        ...paged.pages.axes.flatMap(({ taken }) => (taken === null ? [] : [taken])),
-        ...(sequences.some(scores) ? [allLogits] : []),
+        generation.counts,
+        ...caches.positions.filter((name) => name !== null),
+        ...(sequences.some((s) => s.scores) ? [allLogits] : []),
       ],
       extents,
       lengths,
@@ -136,20 +136,20 @@ function ofProgram<T>(
   return { inputs: kept(inputs, named), extents: kept(extents, axes) };
 }
 
-/** Takes what was chosen behind right guesses into a text; returns how many were right. */
+/** Adds the tokens chosen after right guesses to a sequence; returns how many guesses were right. */
 function receiveGuesses(
-  { paged, model }: { readonly paged: Paged; readonly model: EngineModel },
+  { generation, caches, model }: Drafter,
   b: number,
   sequence: Sequence,
   guesses: readonly number[],
   results: Results,
-  tell: (sequence: Sequence, token: ChosenToken) => boolean,
+  add: (sequence: Sequence, token: ChosenToken) => boolean,
 ): number {
   const width = guesses.length + 1;
-  const { pages, vocabulary } = paged;
+  const { pages, vocabulary } = generation;
   const before = sequence.read;
   const taken = sequence.taken.map((own, axis) => {
-    const name = pages.axes[axis]!.taken;
+    const name = caches.positions[axis] ?? null;
     if (!own || name === null) return null;
     const { data, shape } = results[name]!;
     return Array.from({ length: shape[1]! }, (_, i) => data[b * shape[1]! + i]!);
@@ -157,20 +157,18 @@ function receiveGuesses(
   for (let i = 0; i < width; i++) {
     const position = before + i;
     sequence.read = position + 1;
-    const routes = model.routes.map((_, axis) => axis === 0 || takes(taken[axis]!, position));
+    // Positions ascend; after those of the run the list is padded with zeros.
+    const routes = model.routes.map((_, axis) => axis === 0 || taken[axis]!.includes(position));
     sequence.rows = sequence.rows.map((rows, axis) => rows + Number(routes[axis]));
     sequence.taken.forEach((own, axis) => routes[axis] && own?.push(position));
     const at = b * width + i;
     const token = results[pages.draft!.tokens]!.data[at]!;
     const logprob = results["logprob"]!.data[at]!;
-    const score = scores(sequence)
+    const score = sequence.scores
       ? scoreOf(results[pages.allLogits]!.data, at * vocabulary, vocabulary, token, sequence.settled.request.logprobs!)
       : null;
-    const goesOn = tell(sequence, { token, logprob, score, routes });
-    if (!goesOn || token !== guesses[i]) return i;
+    const continues = add(sequence, { token, logprob, score, routes });
+    if (!continues || token !== guesses[i]) return i;
   }
   return guesses.length;
 }
-
-/** Positions ascend; behind those of the run the list is padded with zeros. */
-const takes = (positions: readonly number[], position: number): boolean => positions.includes(position);

@@ -1,5 +1,5 @@
 // The engine: many requests at once on one device.
 export { EngineClosedError, QueueFullError } from "./errors.js";
 export type * from "./types.js";
-export { createEngine } from "./create.js";
+export { createEngine } from "./engine.js";
 export type { EngineOptions } from "./options.js";

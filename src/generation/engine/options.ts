@@ -1,12 +1,7 @@
-// Options of an engine, and what is asked of requests before they are taken.
+// Options of an engine, and its limits.
 import type { Generation, PagedGeneration } from "../../runtime/program/generation.js";
-import { checkPrompts } from "../generate/check.js";
-import { samplingTables, type SamplingTables } from "../generate/options.js";
 import { type Device, type DeviceLostError, InputError, type Session, type SessionEvent } from "../../runtime/index.js";
-import { CacheFullError } from "./errors.js";
-import { checkLive } from "../../runtime/run/extents.js";
-import { toNumber } from "../../ground/numerics/rational.js";
-import type { EngineObserver, EngineRequest, RequestSampling } from "./types.js";
+import type { EngineObserver } from "./types.js";
 
 export interface EngineOptions {
   /** The most requests whose texts are on the device at once. Default 16. */
@@ -38,8 +33,8 @@ export interface EngineOptions {
     | null;
 }
 
-/** A generation whose caches lie in pages. */
-export type Paged = Generation & { readonly pages: PagedGeneration };
+/** A generation with caches in pages. */
+export type PagedModel = Generation & { readonly pages: PagedGeneration };
 
 export interface EngineLimits {
   readonly maxBatch: number;
@@ -49,7 +44,7 @@ export interface EngineLimits {
 }
 
 /** Bytes that a token takes in the caches of each axis. */
-export const bytesByAxis = ({ pages }: Paged): readonly number[] =>
+export const bytesByAxis = ({ pages }: PagedModel): readonly number[] =>
   pages.axes.map(({ states }) => states.reduce((sum, { bytes }) => sum + bytes, 0));
 
 /** Tokens of a text that default limits make room for. */
@@ -57,7 +52,7 @@ const USUAL_TEXT = 1024;
 const MOST_DEFAULT = 2 * 2 ** 30;
 
 /** Room for texts of 1024 tokens, or of the context, in every sequence of a batch; at most 2 GiB, at least one text. */
-function defaultCacheMemory(generation: Paged, maxBatch: number): number {
+function defaultCacheMemory(generation: PagedModel, maxBatch: number): number {
   const dense = bytesByAxis(generation).reduce((a, b) => a + b, 0);
   const { context } = generation;
   const text = wholePages(Math.min(context ?? USUAL_TEXT, USUAL_TEXT), generation) * dense;
@@ -65,18 +60,18 @@ function defaultCacheMemory(generation: Paged, maxBatch: number): number {
   return Math.max(whole, Math.min(MOST_DEFAULT, text * maxBatch));
 }
 
-const wholePages = (tokens: number, { pages }: Paged): number => pages.page * Math.ceil(tokens / pages.page);
+const wholePages = (tokens: number, { pages }: PagedModel): number => pages.page * Math.ceil(tokens / pages.page);
 
 /** Tokens of a text that surely fits into the cache, whatever routes they take. */
-export const cacheLimit = (generation: Paged, cacheMemory: number): number => {
+export const cacheLimit = (generation: PagedModel, cacheMemory: number): number => {
   const dense = bytesByAxis(generation).reduce((a, b) => a + b, 0);
   const { page } = generation.pages;
   return dense === 0 ? Infinity : page * Math.floor(cacheMemory / (page * dense));
 };
 
-const isPaged = (generation: Generation): generation is Paged => generation.pages !== undefined;
+const isPaged = (generation: Generation): generation is PagedModel => generation.pages !== undefined;
 
-export function checkEngine(generation: Generation, options: EngineOptions): readonly [Paged, EngineLimits] {
+export function checkEngine(generation: Generation, options: EngineOptions): readonly [PagedModel, EngineLimits] {
   if (!isPaged(generation))
     throw new InputError(null, "the caches of this generation are not in pages", 'compile it with `caches: "pages"`');
   const whole = (name: "maxBatch" | "queue" | "chunk", value: number, least: number, most: number): number => {
@@ -102,79 +97,7 @@ export function checkEngine(generation: Generation, options: EngineOptions): rea
 }
 
 /** Rows of every route can be told from one another, so that those of wrong guesses are forgotten. */
-const mayDraft = ({ pages }: Paged): boolean =>
+const mayDraft = ({ pages }: PagedModel): boolean =>
   pages.draft !== null && pages.axes.every(({ taken }, axis) => axis === 0 || taken !== null);
 
 const MOST_BATCH = 1024;
-
-/** Names of a request's fields: one without a place here does not compile. */
-const FIELDS: Readonly<Record<keyof EngineRequest, true>> = {
-  prompt: true,
-  maxTokens: true,
-  sampling: true,
-  ends: true,
-  until: true,
-  constraint: true,
-  logprobs: true,
-  promptLogprobs: true,
-  promptRoutes: true,
-  live: true,
-  signal: true,
-};
-
-/** What a request asks of sampling on the device; penalties are biases that the host writes. */
-function tablesOf(sampling: RequestSampling | undefined, vocabulary: number): SamplingTables {
-  const { presencePenalty: _, frequencyPenalty: __, ...own } = sampling ?? {};
-  return samplingTables(own, 1, vocabulary);
-}
-
-/**
- * Checks a request; `limit`: tokens of a text that fit the cache, `wanted`: that were to fit. Returns the most tokens
- * to generate within the context, and its row of the tables of sampling. Throws InputError for one that can never run,
- * and CacheFullError for one that the cache was to hold.
- */
-export function checkRequest(
-  generation: Paged,
-  request: EngineRequest,
-  limit: number,
-  wanted: number,
-): { readonly most: number; readonly tables: SamplingTables } {
-  const { prompt, maxTokens, sampling, logprobs, promptLogprobs, live } = request;
-  for (const name of Object.keys(request))
-    if (!Object.hasOwn(FIELDS, name)) throw new InputError(name, `a request has no ${name}`);
-  if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
-    throw new InputError("maxTokens", `maxTokens is ${String(maxTokens)}: it must be a whole number from 0`);
-  const [room] = checkPrompts(generation, [prompt], { ends: request.ends ?? [], maxTokens: Math.max(1, maxTokens) });
-  if (prompt.length > limit && prompt.length <= wanted) throw new CacheFullError();
-  if (prompt.length > limit)
-    throw new InputError(
-      "prompt",
-      `the prompt has ${prompt.length} tokens, the cache has room for a text of ${limit}`,
-      "give the engine more cacheMemory",
-    );
-  for (const name of ["presencePenalty", "frequencyPenalty"] as const) {
-    const value = sampling?.[name] ?? 0;
-    if (!(value >= -2 && value <= 2))
-      throw new InputError(name, `${name} must be from −2 to 2, found ${String(value)}`);
-  }
-  for (const [name, n] of Object.entries({ logprobs, promptLogprobs }))
-    if ((n ?? null) !== null && !(Number.isSafeInteger(n) && n! >= 0 && n! <= MOST_LIKELY))
-      throw new InputError(name, `${name} must be a whole number from 0 to ${MOST_LIKELY}, found ${String(n)}`);
-  checkLive(generation.prompt, live, null);
-  return {
-    most: maxTokens === 0 ? 0 : room!,
-    tables: tablesOf(sampling, generation.vocabulary),
-  };
-}
-
-/** The most alternatives that a request may ask for. */
-const MOST_LIKELY = 100;
-
-/** Requests with equal live parameters are of one kind: those at their defaults of the kind "". */
-export function kindOf({ prompt }: Paged, live: EngineRequest["live"]): string {
-  const defaults = checkLive(prompt, {}, null);
-  const changed = [...checkLive(prompt, live, null)].filter(
-    ([name, value]) => toNumber(defaults.get(name)!) !== toNumber(value),
-  );
-  return changed.map(([name, value]) => `${name}=${toNumber(value)}`).join();
-}

@@ -1,5 +1,5 @@
-// How much is submitted at once: steps ahead of their answers, and tokens of a prompt between steps.
-import type { Run } from "./runs.js";
+// How much is submitted at once: steps ahead of their answers, and tokens of a prompt between steps. Pure: the times
+// of runs in, numbers out.
 
 /** Steps are submitted ahead for about so many milliseconds, so that the device does not wait for the host. */
 const AHEAD = 40;
@@ -20,6 +20,7 @@ const mixed = (old: number | null, now: number): number => (old === null ? now :
 
 export class Pace {
   readonly #chunk: number;
+  readonly #ahead: number | null;
   /** Milliseconds of a step, and of a request on the device. */
   #step: number | null = null;
   #request: number | null = null;
@@ -31,13 +32,16 @@ export class Pace {
   #answered = 0;
   #compiling = 0;
 
-  constructor(chunk: number) {
+  /** `ahead`: a number of steps in flight that never changes; null: as many as the device needs. */
+  constructor(chunk: number, ahead: number | null = null) {
     this.#chunk = chunk;
+    this.#ahead = ahead;
     this.#between = Math.min(chunk, FIRST_CHUNK);
   }
 
   /** The most steps in flight. `hurry`: prompts wait, which are read behind them. */
   ahead(hurry: boolean): number {
+    if (this.#ahead !== null) return this.#ahead;
     if (this.#step === null) return 1;
     const wanted = Math.ceil(AHEAD / Math.max(0.1, this.#step));
     return Math.max(hurry ? 1 : 2, Math.min(MOST_AHEAD, hurry ? wanted >> 1 : wanted));
@@ -48,9 +52,16 @@ export class Pace {
     return others ? this.#between : this.#chunk;
   }
 
-  /** Records an answered run, and returns how long it took. `compiling`: milliseconds waited for kernels so far. */
-  ran({ kind, began }: Pick<Run, "kind" | "began">, tokens: number, compiling: number): number {
-    const now = performance.now();
+  /**
+   * Records a run that was submitted when it `began` and is answered `now`, and returns how long it took. `compiling`:
+   * milliseconds waited for kernels so far.
+   */
+  ran(
+    { kind, began }: { readonly kind: "prompt" | "step"; readonly began: number },
+    tokens: number,
+    compiling: number,
+    now: number,
+  ): number {
     // A run that was submitted behind others began when they ended.
     const milliseconds = now - Math.max(began, this.#answered);
     this.#answered = now;

@@ -1,132 +1,130 @@
-// An engine's programs on a device, and its pools there.
-import { disposePlace, type Place, placeOn } from "../generate/place.js";
+// Loads the programs of a generation onto a device, with shared weights and states.
+import type { Words } from "../../ground/base/dtype.js";
 import {
   type Device,
-  LimitError,
   load,
-  openDevice,
-  OutOfMemoryError,
+  type LiveValue,
   type Session,
+  type SessionEvent,
   type WeightsInput,
 } from "../../runtime/index.js";
+import type { Generation } from "../../runtime/program/generation.js";
+import type { Program, ProgramWeight } from "../../runtime/program/program.js";
+import { locateWeights, type WeightValues } from "../../runtime/weights/weights.js";
+import type { Caches } from "./caches/caches.js";
 import type { DraftPlace } from "./draft.js";
-import type { CacheMemory } from "./memory.js";
-import { MOST_AHEAD } from "./pace.js";
-import type { EngineLimits, EngineOptions, Paged } from "./options.js";
 
-export const openAnother: NonNullable<EngineOptions["recover"]> = async () => ({ device: await openDevice() });
-
-export interface EnginePlace extends Place {
+/** Programs on a device. */
+export interface Place {
+  readonly generation: Generation;
+  readonly device: Device;
+  readonly prompt: Session;
+  readonly step: Session;
+  /** Null if no tokens are guessed. */
   readonly draft: DraftPlace | null;
 }
 
-/** Loads the programs, with the pools of `memory`; frees everything if one fails. */
-export async function placeFor(
-  paged: Paged,
+export interface PlaceOptions {
+  /** The most tokens of a run that reads prompts, for which buffers are made. */
+  readonly chunk: number;
+  /** The most steps in flight. */
+  readonly ahead: number;
+  readonly drafts: boolean;
+  readonly live?: Readonly<Record<string, LiveValue>>;
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: SessionEvent) => void;
+  readonly weightsOf?: Session;
+}
+
+/** The assumed prompt length for compiling kernels in advance: most lengths select the same kernels. */
+const LIKELY_PROMPT_LENGTH = 32;
+
+/** Loads the programs; frees everything if one fails. Throws what `load` throws. */
+export async function placeOn(
+  generation: Generation,
   device: Device,
   weights: WeightsInput | undefined,
-  limits: EngineLimits,
-  memory: CacheMemory,
-  options: EngineOptions,
-): Promise<EnginePlace> {
-  const place = await placeBoth(paged, device, weights, limits, memory, options);
-  if (options.draft !== "routes" || !paged.pages.draft) return { ...place, draft: null };
-  const { seed, signal } = options;
+  caches: Pick<Caches, "loading">,
+  { chunk, ahead, drafts, live, seed, signal, onProgress, weightsOf }: PlaceOptions,
+): Promise<Place> {
+  const { batchAxis, tokenAxis, sequenceAxis, pages } = generation;
+  const max = { [batchAxis]: 1, [sequenceAxis]: 1, [tokenAxis]: 1, ...caches.loading };
   const shared = {
-    statesOf: place.prompt,
-    weightsOf: place.prompt,
-    compile: "run",
+    ...(live && { live }),
     ...(seed !== undefined && { seed }),
     ...(signal && { signal }),
+    ...(onProgress && { onProgress }),
+    compile: "run",
   } as const;
   const sessions: Session[] = [];
+  const loaded = async (...given: Parameters<typeof load>): Promise<Session> => {
+    const session = await load(...given);
+    sessions.push(session);
+    return session;
+  };
   try {
-    const { step, verify } = paged.pages.draft;
-    for (const [program, inFlight] of [
-      [step, MOST_AHEAD],
-      [verify, 1],
-    ] as const) {
-      const known = new Set(program.axes.map((a) => a.name));
-      const max = Object.entries(extentsOf(paged, limits, memory)).filter(([name]) => known.has(name));
-      const tokens = { [paged.batchAxis]: 1, [paged.sequenceAxis]: 1, [paged.tokenAxis]: 1 };
-      const all = { ...tokens, ...Object.fromEntries(max) };
-      sessions.push(await load(program, device, weights, { ...shared, inFlight, max: all }));
-    }
-    return { ...place, draft: { step: sessions[0]!, verify: sessions[1]! } };
+    const prompt = await loaded(generation.prompt, device, weights, {
+      ...shared,
+      ...(weightsOf && { weightsOf }),
+      max: { ...max, [tokenAxis]: chunk },
+      likely: { ...max, [tokenAxis]: Math.min(chunk, LIKELY_PROMPT_LENGTH) },
+    });
+    const other = async (program: Program, inFlight: number): Promise<Session> => {
+      const lazy = new LazyWeights(() => locateWeights(program, weights, seed ?? 0, signal));
+      const known = new Set(program.axes.map(({ name }) => name));
+      const own = Object.fromEntries(Object.entries(max).filter(([name]) => known.has(name)));
+      try {
+        return await loaded(program, device, (weight) => lazy.values(weight), {
+          ...shared,
+          max: own,
+          statesOf: prompt,
+          weightsOf: prompt,
+          inFlight,
+        });
+      } finally {
+        await lazy.close();
+      }
+    };
+    const step = await other(generation.step, ahead);
+    const programs = drafts ? (pages?.draft ?? null) : null;
+    const draft = programs && {
+      step: await other(programs.step, ahead),
+      verify: await other(programs.verify, 1),
+    };
+    return { generation, device, prompt, step, draft };
   } catch (error) {
-    for (const session of sessions) session.dispose();
-    disposePlace(place);
+    for (const session of sessions.reverse()) session.dispose();
     throw error;
   }
 }
 
-export function disposeEnginePlace({ draft, ...place }: EnginePlace): void {
-  draft?.verify.dispose();
-  draft?.step.dispose();
-  disposePlace(place);
-}
+/** All sessions of a place. */
+export const sessionsOf = ({ prompt, step, draft }: Place): readonly Session[] => [
+  prompt,
+  step,
+  ...(draft ? [draft.step, draft.verify] : []),
+];
 
-/** Extents of the axes of caches, for one page of a text. */
-function extentsOf(
-  { pages, axes }: Paged,
-  { maxBatch }: EngineLimits,
-  memory: CacheMemory,
-): Readonly<Record<string, number>> {
-  const one = pages.axes.flatMap((a) => (a.pages ? [[a.pages.axis, 1] as const] : []));
-  const capacities = axes.flatMap(({ capacity }) => (capacity ? [[capacity, pages.page] as const] : []));
-  return { ...memory.extents, [pages.slots.axis]: maxBatch, ...Object.fromEntries([...one, ...capacities]) };
-}
-
-function placeBoth(
-  paged: Paged,
-  device: Device,
-  weights: WeightsInput | undefined,
-  limits: EngineLimits,
-  memory: CacheMemory,
-  { seed, signal, onProgress, weightsOf }: EngineOptions,
-): Promise<Place> {
-  return placeOn(
-    paged,
-    device,
-    weights,
-    { chunk: limits.chunk, ahead: MOST_AHEAD },
-    {
-      ...(seed !== undefined && { seed }),
-      ...(signal && { signal }),
-      ...(onProgress && { onProgress }),
-      ...(weightsOf && { weightsOf }),
-    },
-    extentsOf(paged, limits, memory),
-  );
-}
-
-/** Makes the pools as large as so many pages each; false, with the pools unchanged, where the device has no room. */
-export function growPools(
-  { prompt }: Place,
-  { pages: { page, axes } }: Paged,
-  pages: readonly number[],
-): Promise<boolean> {
-  const pools = axes.flatMap(({ pool }, i) => (pool === null ? [] : [[pool, pages[i]! * page] as const]));
-  return hasRoom(prompt.growStates(Object.fromEntries(pools)));
+export function disposePlace(place: Place): void {
+  for (const session of [...sessionsOf(place)].reverse()) session.dispose();
 }
 
 /**
- * Begins all states anew, with the pools of `memory`; what they had more is free for others. False, with the states
- * unchanged, where the device has no room.
+ * Weights of a further program, which usually shares all of them with the prompt program: opened only when one is
+ * requested.
  */
-export const resetPools = (
-  { prompt }: Place,
-  { pages: { slots } }: Paged,
-  memory: CacheMemory,
-  maxBatch: number,
-): Promise<boolean> => hasRoom(prompt.resetStates({ ...memory.extents, [slots.axis]: maxBatch }, { shrink: true }));
+class LazyWeights {
+  #opened: Promise<WeightValues> | null = null;
 
-async function hasRoom(made: Promise<void>): Promise<boolean> {
-  try {
-    await made;
-    return true;
-  } catch (error) {
-    if (error instanceof LimitError || error instanceof OutOfMemoryError) return false;
-    throw error;
+  constructor(private readonly open: () => Promise<WeightValues>) {}
+
+  async values(weight: ProgramWeight): Promise<Words> {
+    return (await (this.#opened ??= this.open())).values(weight);
+  }
+
+  async close(): Promise<void> {
+    const [opened] = await Promise.allSettled(this.#opened ? [this.#opened] : []);
+    if (opened?.status === "fulfilled") await opened.value.close();
   }
 }

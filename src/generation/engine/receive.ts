@@ -1,81 +1,82 @@
-// What the answer of a run means for its texts.
-import { notFinite } from "../generate/not-finite.js";
+// What the answer of a run means for its sequences.
+import { notFinite } from "../sampling/not-finite.js";
 import { InputError, type Results } from "../../runtime/index.js";
-import type { Paged } from "./options.js";
-import { scores, scoresPrompt, type Run } from "./runs.js";
-import { scoreOf } from "./scores.js";
+import type { Generation } from "../../runtime/program/generation.js";
+import type { Caches } from "./caches/caches.js";
+import type { Report } from "./report.js";
+import type { Run } from "./runs.js";
+import { scoreOf } from "../sampling/scores.js";
 import type { Sequence } from "./sequence.js";
-import type { Tell } from "./tell.js";
 import type { EngineModel, Scored } from "./types.js";
 
-interface Receiver {
-  readonly paged: Paged;
+export interface Receiver {
+  readonly generation: Generation;
+  readonly caches: Caches;
   readonly model: EngineModel;
-  readonly tell: Tell;
-  /** The most tokens of a text that are read. */
+  readonly report: Report;
+  /** The most tokens of a sequence that are read. */
   readonly context: number;
 }
 
-/** Takes the results of a run into its texts; returns those that it changed. */
+/** Takes the results of a run into its sequences; returns those that it changed. */
 export function receive(run: Run, results: Results, receiver: Receiver): readonly Sequence[] {
+  const group = run.sequences[0]?.group;
+  group?.observe?.add(
+    results,
+    Uint8Array.from(group.members, ({ over }) => Number(over)),
+  );
   const changed: Sequence[] = [];
-  for (const [b, sequence] of run.sequences.entries()) {
-    // What was submitted before it was known that the text had ended is none of it.
+  for (const [i, sequence] of run.sequences.entries()) {
+    // Tokens of runs that were submitted before a sequence ended are dropped.
     if (sequence.over) continue;
     changed.push(sequence);
-    receiveOne(run, b, sequence, results, receiver);
+    receiveOne(run, i, sequence, results, receiver);
   }
   return changed;
 }
 
-function receiveOne(
-  run: Run,
-  b: number,
-  sequence: Sequence,
-  results: Results,
-  { paged, model, tell, context }: Receiver,
-): void {
-  const [batch, length, before] = [run.sequences.length, run.lengths[b]!, sequence.rows];
-  const counts = results[paged.counts]!.data;
-  const after = paged.axes.map((_, i) => counts[i * batch + b]!);
-  takePositions(run, b, sequence, results, paged, after);
+function receiveOne(run: Run, i: number, sequence: Sequence, results: Results, receiver: Receiver): void {
+  const { generation, caches, model } = receiver;
+  const [row, length, before] = [run.rows[i]!, run.lengths[i]!, sequence.rows];
+  const counts = results[generation.counts]!.data;
+  const after = generation.axes.map((_, axis) => counts[axis * run.batch + row]!);
+  takePositions(run, row, sequence, results, caches, after);
   const first = sequence.read;
   sequence.read += length;
   sequence.rows = after;
-  if (run.kind === "prompt" && scoresPrompt(sequence))
-    scorePrompt(sequence, results[paged.pages.allLogits]!, b, first, length, paged);
-  if (!run.chooses[b]) return;
-  if (run.kind === "prompt") sequence.tellPrompt(promptRoutes(sequence, model));
+  if (run.kind === "prompt" && sequence.scoresPrompt)
+    scorePrompt(sequence, results[generation.pages!.allLogits]!, { row, first, length }, generation);
+  if (!run.chooses[i]) return;
+  if (run.kind === "prompt") sequence.reportPrompt(promptRoutes(sequence, model));
   if (sequence.most <= sequence.generated) {
     sequence.finish = "length";
     return;
   }
-  const token = results["token"]!.data[b]!;
-  const { vocabulary } = paged;
-  const { logprobs } = sequence.settled.request;
-  const score = scores(sequence)
-    ? scoreOf(results["logits"]!.data, b * vocabulary, vocabulary, token, logprobs!)
+  const token = results["token"]!.data[row]!;
+  const { vocabulary } = generation;
+  const score = sequence.scores
+    ? scoreOf(results["logits"]!.data, row * vocabulary, vocabulary, token, sequence.settled.request.logprobs!)
     : null;
-  const routes = routesOfLast(sequence, before, length);
-  tellToken(sequence, { token, logprob: results["logprob"]!.data[b]!, score, routes }, { model, tell, context });
+  const routes = caches.together && length > 1 ? null : routesOfLast(sequence, before, length);
+  addToken(sequence, { token, logprob: results["logprob"]!.data[row]!, score, routes }, receiver);
 }
 
-/** A token that the model chose for a text. */
+/** A token that the model chose for a sequence. */
 export interface ChosenToken {
   readonly token: number;
-  /** NaN where the logits are not finite numbers. */
+  /** NaN if the logits are not finite numbers. */
   readonly logprob: number;
   readonly score: Scored | null;
   readonly routes: readonly boolean[] | null;
 }
 
-/** Adds a chosen token to its text, and tells it; false if the text ends. */
-export function tellToken(
+/** Adds a chosen token to its sequence and reports it; false if the sequence ends. */
+export function addToken(
   sequence: Sequence,
   { token, logprob, score, routes }: ChosenToken,
-  { model, tell, context }: Pick<Receiver, "model" | "tell" | "context">,
+  { model, report, context }: Pick<Receiver, "model" | "report" | "context">,
 ): boolean {
-  if (Number.isNaN(logprob)) {
+  if (Number.isNaN(logprob) && !sequence.settled.takesNaN) {
     const { live } = sequence.settled.request;
     const fault = notFinite(sequence.read, null);
     sequence.failure = { error: live ? new InputError("live", `with these values ${fault.message}`) : fault };
@@ -84,31 +85,31 @@ export function tellToken(
   }
   const depth = routes && routes.reduce((sum, took, i) => sum + (took ? model.routes[i]!.layers : 0), 0);
   try {
-    sequence.add(token, { score, depth, routes }, context);
+    sequence.add(token, { score, depth, routes }, context, logprob);
   } catch (error) {
-    // What the request's own `until` throws is a matter of its text alone.
+    // A fault of the request's own `until` ends its sequence alone.
     sequence.failure = { error };
     sequence.stream.fail(error);
     return false;
   }
   const now = performance.now();
-  if (sequence.generated === 1) tell("firstToken", now - sequence.settled.began);
-  else tell("nextToken", now - sequence.lastTold);
-  sequence.lastTold = now;
+  if (sequence.generated === 1) report("firstToken", now - sequence.began);
+  else report("nextToken", now - sequence.lastToken);
+  sequence.lastToken = now;
   return !sequence.over;
 }
 
 /** Notes which of the run's tokens took each route. */
 function takePositions(
   run: Run,
-  b: number,
+  row: number,
   sequence: Sequence,
   results: Results,
-  { pages }: Paged,
+  { positions }: Caches,
   after: readonly number[],
 ): void {
   sequence.taken.forEach((own, axis) => {
-    const name = pages.axes[axis]!.taken;
+    const name = positions[axis] ?? null;
     if (!own || name === null) return;
     const rows = after[axis]! - sequence.rows[axis]!;
     if (run.kind === "step") {
@@ -117,34 +118,26 @@ function takePositions(
     }
     const { data, shape } = results[name]!;
     const width = shape[1]!;
-    for (let i = 0; i < rows; i++) own.push(data[b * width + i]!);
+    for (let i = 0; i < rows; i++) own.push(data[row * width + i]!);
   });
 }
 
 function scorePrompt(
   sequence: Sequence,
   { data, shape }: Results[string],
-  b: number,
-  first: number,
-  length: number,
-  { vocabulary }: Paged,
+  { row, first, length }: { readonly row: number; readonly first: number; readonly length: number },
+  { vocabulary }: Generation,
 ): void {
   const width = shape[1]!;
   for (let i = 0; i < length; i++) {
     const next = sequence.tokens[first + i + 1];
     if (next === undefined || first + i + 1 >= sequence.promptLength) return;
-    const score = scoreOf(
-      data,
-      (b * width + i) * vocabulary,
-      vocabulary,
-      next,
-      sequence.settled.request.promptLogprobs!,
-    );
-    sequence.scorePrompt(first + i + 1, score);
+    const most = sequence.settled.request.promptLogprobs!;
+    sequence.scorePrompt(first + i + 1, scoreOf(data, (row * width + i) * vocabulary, vocabulary, next, most));
   }
 }
 
-/** Whether the token read last took each axis; null where that cannot be told. */
+/** Whether the token read last took each axis; null if that is not known. */
 function routesOfLast(sequence: Sequence, before: readonly number[], length: number): readonly boolean[] | null {
   const routes: boolean[] = [];
   for (const [axis, rows] of sequence.rows.entries()) {

@@ -1,152 +1,100 @@
-// Runs of an engine's two programs, for some of its texts.
-import type { Place } from "../generate/place.js";
+// Submits runs of the programs for some sequences.
+import type { Generation } from "../../runtime/program/generation.js";
 import type { Results, RunOptions, Session } from "../../runtime/index.js";
-import type { Paged } from "./options.js";
+import type { Caches } from "./caches/caches.js";
+import type { Wish } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
-import { isGreedy } from "./slots.js";
 
 /** A run on the device. */
 export interface Run {
   readonly kind: "prompt" | "step";
   readonly sequences: readonly Sequence[];
-  /** Tokens that it reads of each. */
+  /** For each sequence, its row in the results, and the tokens that it reads. */
+  readonly rows: readonly number[];
   readonly lengths: readonly number[];
-  /** Whether it chooses the next token of each: a chunk with more tokens behind it does not. */
+  /** Whether it chooses the next token of each: a chunk with more tokens after it does not. */
   readonly chooses: readonly boolean[];
+  /** The number of rows. */
+  readonly batch: number;
   readonly results: Promise<Results>;
   readonly began: number;
 }
 
-const widest = (lengths: readonly number[]): number => lengths.reduce((a, b) => Math.max(a, b), 0);
-
-/** The smallest power of two that is at least n. */
-const powerFrom = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
-
-/** Where the texts of a run lie: their slots and pages as inputs, and the extents of axes. */
-export function placesOf(
-  { pages, axes, sequenceAxis, context }: Paged,
-  sequences: readonly Sequence[],
-  lengths: readonly number[],
-  pools: Readonly<Record<string, number>>,
-  maxBatch: number,
-): {
-  readonly inputs: Readonly<Record<string, { data: Uint32Array; shape: number[] }>>;
-  readonly extents: Readonly<Record<string, number>>;
-} {
-  const batch = sequences.length;
-  const inputs: Record<string, { data: Uint32Array; shape: number[] }> = {
-    [pages.slots.input]: { data: Uint32Array.from(sequences, (s) => s.slot!), shape: [batch] },
-  };
-  const extents: Record<string, number> = { ...pools, [pages.slots.axis]: maxBatch, [sequenceAxis]: 1 };
-  const most = context === null ? Infinity : Math.ceil(context / pages.page);
-  pages.axes.forEach(({ pages: own }, axis) => {
-    const { capacity } = axes[axis]!;
-    if (capacity === null) return;
-    // Powers of two, so that sizes change seldom.
-    const needed = (s: Sequence, b: number): number =>
-      Math.max(s.pages[axis]!.length, Math.ceil((s.rows[axis]! + s.inFlight + lengths[b]!) / pages.page));
-    const each = Math.min(most, powerFrom(widest(sequences.map(needed))));
-    extents[capacity] = each * pages.page;
-    if (!own) return;
-    const data = new Uint32Array(batch * each);
-    sequences.forEach((s, b) => data.set(s.pages[axis]!, b * each));
-    inputs[own.input] = { data, shape: [batch, each] };
-  });
-  return { inputs, extents };
-}
-
+/** What runs need. */
 export interface Runner {
-  readonly paged: Paged;
-  readonly place: Place;
-  readonly pools: Readonly<Record<string, number>>;
-  readonly maxBatch: number;
+  readonly generation: Generation;
+  readonly place: { readonly prompt: Session; readonly step: Session };
+  readonly caches: Caches;
 }
 
-/** Submits a run that reads the next `lengths` tokens of texts. */
-export function runPrompt(runner: Runner, sequences: readonly Sequence[], lengths: readonly number[]): Run {
-  const { paged, place, pools, maxBatch } = runner;
-  const width = widest(lengths);
-  const data = new Uint32Array(sequences.length * width);
-  sequences.forEach((s, b) => data.set(s.tokens.slice(s.submitted, s.submitted + lengths[b]!), b * width));
-  const { inputs, extents } = placesOf(paged, sequences, lengths, pools, maxBatch);
-  const chooses = sequences.map((s, b) => s.tokens.length === s.submitted + lengths[b]!);
-  const outputs = [
-    ...paged.pages.axes.flatMap(({ taken }) => (taken === null ? [] : [taken])),
-    ...(sequences.some((s) => scoresPrompt(s)) ? [paged.pages.allLogits] : []),
-    ...(sequences.some((s, b) => chooses[b] && scores(s)) ? ["logits"] : []),
-  ];
-  return submit(
-    "prompt",
-    place.prompt,
-    runner,
-    sequences,
-    { lengths, chooses, outputs },
-    {
-      inputs: { ...inputs, [paged.input]: { data, shape: [sequences.length, width] } },
-      extents,
-    },
-  );
-}
-
-/** Submits a run that adds a token to each text. */
-export function runStep(runner: Runner, sequences: readonly Sequence[]): Run {
-  const { paged, place, pools, maxBatch } = runner;
-  const lengths = sequences.map(() => 1);
-  const { inputs, extents } = placesOf(paged, sequences, lengths, pools, maxBatch);
-  const outputs = sequences.some(scores) ? ["logits"] : [];
-  const chooses = sequences.map(() => true);
-  return submit(
-    "step",
-    place.step,
-    runner,
-    sequences,
-    { lengths, chooses, outputs },
-    {
-      inputs,
-      extents: { ...extents, [paged.tokenAxis]: 1 },
-    },
-  );
-}
-
-/** Whether the scores of a text's tokens are asked for. */
-export const scores = ({ settled }: Sequence): boolean => (settled.request.logprobs ?? null) !== null;
-export const scoresPrompt = ({ settled }: Sequence): boolean => (settled.request.promptLogprobs ?? null) !== null;
-
-function submit(
+/** Submits a run that reads the next tokens of sequences: those of prompts, or the token chosen last. */
+export function submitRun(
+  { generation, place, caches }: Runner,
   kind: Run["kind"],
-  session: Session,
-  { paged }: Runner,
-  sequences: readonly Sequence[],
-  { lengths, chooses, outputs }: Pick<Run, "lengths" | "chooses"> & { readonly outputs: readonly string[] },
-  {
-    inputs,
-    extents,
-  }: { readonly inputs: Parameters<Session["run"]>[0]; readonly extents: Readonly<Record<string, number>> },
+  wishes: readonly Wish<Sequence>[],
 ): Run {
+  const sequences = wishes.map(({ sequence }) => sequence);
+  const { rows, lengths, inputs, extents } = caches.inputs(wishes);
+  const chooses = wishes.map(({ sequence: s, tokens }) => kind === "step" || s.tokens.length === s.submitted + tokens);
   const { live } = sequences[0]!.settled.request;
   const options: RunOptions = {
-    outputs: ["token", "logprob", paged.counts, ...outputs],
-    extents,
+    outputs: outputsOf(generation, caches, kind, sequences, chooses),
+    extents:
+      kind === "step" ? { ...extents, [generation.batchAxis]: lengths.length, [generation.tokenAxis]: 1 } : extents,
     lengths,
-    promises: sequences.every(isGreedy) ? ["greedy"] : [],
+    promises: sequences.every(({ greedy }) => greedy) ? ["greedy"] : [],
     ...(live && { live }),
   };
-  const results = session.run(inputs, options);
+  const own = kind === "step" ? inputs : { ...inputs, [generation.input]: tokensOf(wishes, rows, lengths) };
+  const results = (kind === "step" ? place.step : place.prompt).run(own, options);
   results.catch(() => {}); // reported by who waits for it
-  sequences.forEach((s, b) => {
-    s.inFlight += lengths[b]!;
-    if (kind === "prompt") s.submitted += lengths[b]!;
-    if (!chooses[b]) return;
-    s.phase = "stepping";
-    s.choosing++;
-  });
-  return { kind, sequences, lengths, chooses, results, began: performance.now() };
+  for (const [i, { sequence, tokens }] of wishes.entries()) {
+    sequence.inFlight += tokens;
+    if (kind === "prompt") sequence.submitted += tokens;
+    if (!chooses[i]) continue;
+    sequence.phase = "stepping";
+    sequence.choosing++;
+  }
+  const read = wishes.map(({ tokens }) => tokens);
+  return { kind, sequences, rows, lengths: read, chooses, batch: lengths.length, results, began: performance.now() };
+}
+
+/** u32[batch, tokens]: the next tokens of each row. */
+function tokensOf(
+  wishes: readonly Wish<Sequence>[],
+  rows: readonly number[],
+  lengths: readonly number[],
+): { readonly data: Uint32Array; readonly shape: readonly number[] } {
+  const width = lengths.reduce((a, b) => Math.max(a, b), 0);
+  const data = new Uint32Array(lengths.length * width);
+  for (const [i, { sequence, tokens }] of wishes.entries())
+    data.set(sequence.tokens.slice(sequence.submitted, sequence.submitted + tokens), rows[i]! * width);
+  return { data, shape: [lengths.length, width] };
+}
+
+function outputsOf(
+  { counts, pages }: Generation,
+  { positions }: Caches,
+  kind: Run["kind"],
+  sequences: readonly Sequence[],
+  chooses: readonly boolean[],
+): readonly string[] {
+  const ofPrompt =
+    kind === "step"
+      ? []
+      : [
+          ...positions.filter((name) => name !== null),
+          ...(pages && sequences.some((s) => s.scoresPrompt) ? [pages.allLogits] : []),
+        ];
+  const scored = sequences.some((s, i) => chooses[i] && s.scores);
+  const observed = sequences[0]!.group?.observe?.outputs ?? [];
+  return ["token", "logprob", counts, ...ofPrompt, ...(scored ? ["logits"] : []), ...observed];
 }
 
 /** Once a run was answered, or will not be: it is no longer in flight. */
 export function landed({ sequences, lengths, chooses }: Run): void {
-  for (const [b, sequence] of sequences.entries()) {
-    sequence.inFlight -= lengths[b]!;
-    if (chooses[b]) sequence.choosing--;
+  for (const [i, sequence] of sequences.entries()) {
+    sequence.inFlight -= lengths[i]!;
+    if (chooses[i]) sequence.choosing--;
   }
 }

@@ -1,9 +1,9 @@
-// The text of one request while the engine works on it: its tokens, how many of them are read, and where its rows lie.
-import type { Finish } from "../generate/index.js";
-import type { SamplingTables } from "../generate/options.js";
-import type { Block } from "./prefixes.js";
-import type { EventStream } from "./stream.js";
-import type { EngineRequest, EngineToken, PromptRead, Scored } from "./types.js";
+// One request while the engine works on it: its tokens, how many of them are read, and how far its runs are.
+import type { Finish, RowReader } from "../types.js";
+import type { SamplingTables } from "../sampling/options.js";
+import type { PrefixRows } from "./caches/prefixes.js";
+import type { Scheduled } from "./scheduler.js";
+import type { EngineEvent, EngineRequest, EngineToken, PromptRead, Scored } from "./types.js";
 
 /** The parts of a request that the engine looks at with every run. */
 export interface Settled {
@@ -15,22 +15,38 @@ export interface Settled {
   readonly ends: ReadonlySet<number>;
   /** Its row of the tables of sampling. */
   readonly tables: SamplingTables;
+  /** Whether its tokens are given though the logits are not finite numbers; otherwise it fails. */
+  readonly takesNaN: boolean;
+  /** Aborts it. */
+  readonly cancel: () => void;
   /** Called at its end: its signal is no longer heard. */
   readonly forget: () => void;
   /** When it was taken, in milliseconds. */
   readonly began: number;
 }
 
-/** So many blocks of tokens, of which `block` is the last, and by axis the rows at their end. */
-export interface Kept {
-  readonly blocks: number;
-  readonly block: Block | null;
-  readonly rows: readonly number[];
+/** Sequences that came together: in caches side by side they are read and step together. */
+export interface Group {
+  readonly members: readonly Sequence[];
+  /** Reads further results of their runs. */
+  readonly observe: RowReader | null;
+  /** Aborts them all. */
+  readonly signal: AbortSignal | undefined;
 }
 
-export class Sequence {
+/** Takes the events of a sequence. */
+export interface EventSink {
+  /** `logprob`: of a token, as the device computes it if its settings ask for that; NaN if the logits are not finite. */
+  push(event: EngineEvent, logprob?: number): void;
+  fail(error: unknown): void;
+  end(): void;
+}
+
+export class Sequence implements Scheduled {
   readonly settled: Settled;
-  readonly stream: EventStream;
+  readonly stream: EventSink;
+  /** Null: it came alone. */
+  group: Group | null = null;
   /** Prompt and generated tokens. */
   readonly tokens: number[];
   readonly promptLength: number;
@@ -47,13 +63,11 @@ export class Sequence {
   read = 0;
   /** By axis, rows after the last answered run. */
   rows: readonly number[];
-  /** By axis, the pages with its rows, and some for those to come. */
-  readonly pages: number[][];
   /** By axis, the positions of the tokens that took it; null for an axis that keeps none. */
   readonly taken: (number[] | null)[];
-  /** Where it keeps what is of it on the device; null while it waits. */
+  /** Its row of the states that have one for each sequence; null while it waits. */
   slot: number | null = null;
-  /** When it got its slot, in milliseconds. */
+  /** When it got its place on the device, in milliseconds. */
   joined = 0;
   /** Tokens that were found in the cache then. */
   found = 0;
@@ -63,33 +77,38 @@ export class Sequence {
   choosing = 0;
   /** Tokens of the prompt that were found in the cache when it first began to be read; null before. */
   cached: number | null = null;
-  /** What of `tokens` is kept as a prefix for others; null where nothing behind it is. */
-  kept: Kept | null;
   finish: Finish | null = null;
   /** Why it ends without a finish. */
   failure: { readonly error: unknown } | null = null;
-  #promptTold = false;
-  /** How often each token was generated, where penalties count that. */
+  #promptReported = false;
+  /** How often each token was generated, if penalties count that. */
   readonly #times: Map<number, number> | null;
   readonly #promptScores: (Scored | null)[] = [null];
-  /** When its last token was told. */
-  lastTold: number;
+  /** When its last token was reported. */
+  lastToken: number;
 
   /** `limit`: tokens that the cache holds. `keepsPositions`: by axis, whether it is known which tokens took it. */
-  constructor(settled: Settled, limit: number, keepsPositions: readonly boolean[], stream: EventStream) {
+  constructor(settled: Settled, limit: number, keepsPositions: readonly boolean[], stream: EventSink) {
     this.settled = settled;
     this.stream = stream;
     this.tokens = Array.from(settled.request.prompt);
     this.promptLength = this.tokens.length;
     this.rows = keepsPositions.map(() => 0);
-    this.kept = { blocks: 0, block: null, rows: this.rows };
-    this.pages = keepsPositions.map(() => []);
     this.taken = keepsPositions.map((keeps) => (keeps ? [] : null));
     this.#times = isPenalised(settled.request) ? new Map() : null;
-    this.lastTold = settled.began;
+    this.lastToken = settled.began;
     this.limitTo(limit);
   }
 
+  get began(): number {
+    return this.settled.began;
+  }
+  get kind(): string {
+    return this.settled.kind;
+  }
+  get length(): number {
+    return this.tokens.length;
+  }
   get generated(): number {
     return this.tokens.length - this.promptLength;
   }
@@ -100,32 +119,61 @@ export class Sequence {
   get over(): boolean {
     return this.finish !== null || this.failure !== null;
   }
-  /** Tokens that are asked for and not submitted. */
   get wanted(): number {
     return this.most - this.generated - this.choosing;
   }
-  /** Whether a step reads what the step before it chose, so that none may be submitted before that is known. */
   get waitsForTokens(): boolean {
     return this.settled.request.constraint !== undefined || this.#times !== null;
   }
-  /** The generated tokens that penalties count, with how often each came; null where the text has no penalties. */
+  /** Penalties look at each token before the next, so that none may be guessed. */
+  get mayGuess(): boolean {
+    return !this.waitsForTokens && (this.settled.request.sampling?.repetitionPenalty ?? 1) === 1;
+  }
+  /** Whether it takes the token of the largest logit, unadjusted. */
+  get greedy(): boolean {
+    return !this.waitsForTokens && this.settled.tables.greedy;
+  }
+  /** Whether the scores of its tokens, and of those of its prompt, are asked for. */
+  get scores(): boolean {
+    return (this.settled.request.logprobs ?? null) !== null;
+  }
+  get scoresPrompt(): boolean {
+    return (this.settled.request.promptLogprobs ?? null) !== null;
+  }
+  /** The generated tokens that penalties count, with how often each came; null for a sequence without penalties. */
   get times(): ReadonlyMap<number, number> | null {
     return this.#times;
   }
 
-  /** Ends the text with the cache, which holds so many of its tokens; false where it has no room for another one. */
+  /** Ends the sequence with the cache, which holds this number of its tokens; false if it has no room for another. */
   limitTo(tokens: number): boolean {
     const room = tokens - this.promptLength + 1;
     this.most = Math.min(this.settled.most, room);
     return room > this.generated;
   }
 
+  /** Takes the rows of its first tokens over from the cache. */
+  begin({ tokens, rows, taken }: Pick<PrefixRows, "tokens" | "rows" | "taken">): void {
+    this.read = this.submitted = tokens;
+    this.rows = [...rows];
+    // One by one: a prefix may have more tokens than a call takes arguments.
+    taken.forEach((own, axis) => {
+      for (const position of own ?? []) this.taken[axis]?.push(position);
+    });
+  }
+
+  /** Has got its place on the device, and is read. */
+  join(now: number): void {
+    this.found = this.read;
+    this.cached ??= this.found;
+    this.joined = now;
+    this.phase = "reading";
+  }
+
   /** Forgets all that is on the device: everything is read again. */
   restart(): void {
     this.submitted = this.read = this.inFlight = this.choosing = 0;
     this.rows = this.rows.map(() => 0);
-    this.kept = { blocks: 0, block: null, rows: this.rows };
-    for (const own of this.pages) own.length = 0;
     for (const own of this.taken) if (own) own.length = 0;
     this.slot = null;
     this.phase = "waiting";
@@ -136,22 +184,26 @@ export class Sequence {
     if (at === this.#promptScores.length && at < this.promptLength) this.#promptScores.push(score);
   }
 
-  /** Tells that the prompt was read, once. `routes`: for each token, whether it took each axis. */
-  tellPrompt(routes: PromptRead["routes"]): void {
-    if (this.#promptTold) return;
-    this.#promptTold = true;
-    const { promptLogprobs, promptRoutes } = this.settled.request;
+  /** Reports that the prompt was read, once. `routes`: for each token, whether it took each axis. */
+  reportPrompt(routes: PromptRead["routes"]): void {
+    if (this.#promptReported) return;
+    this.#promptReported = true;
     this.stream.push({
       kind: "prompt",
       tokens: this.promptLength,
       cached: this.cached ?? 0,
-      scores: (promptLogprobs ?? null) === null ? null : this.#promptScores,
-      routes: promptRoutes ? routes : null,
+      scores: this.scoresPrompt ? this.#promptScores : null,
+      routes: this.settled.request.promptRoutes ? routes : null,
     });
   }
 
-  /** Adds a chosen token, tells it, and says why the text ends with it, if it does. */
-  add(token: number, told: Pick<EngineToken, "score" | "depth" | "routes">, context: number): void {
+  /** Adds a chosen token and reports it. Sets `finish` if the sequence ends with it. */
+  add(
+    token: number,
+    chosen: Pick<EngineToken, "score" | "depth" | "routes">,
+    context: number,
+    logprob: number = 0,
+  ): void {
     const { most } = this;
     const { request, ends } = this.settled;
     const index = this.tokens.push(token) - 1 - this.promptLength;
@@ -165,7 +217,7 @@ export class Sequence {
           : most < request.maxTokens && this.tokens.length > context
             ? "context"
             : "length";
-    this.stream.push({ kind: "token", index, token, ...told, finish: this.finish });
+    this.stream.push({ kind: "token", index, token, ...chosen, finish: this.finish }, logprob);
   }
 
   #stopsWith(token: number, { until, constraint }: EngineRequest): boolean {

@@ -1,5 +1,9 @@
 // What an engine takes and gives: requests of many clients, each a stream of tokens.
-import type { Finish, SamplingOptions, TokenConstraint } from "../generate/index.js";
+import type { SamplingOptions } from "../sampling/options.js";
+import type { Scored } from "../sampling/scores.js";
+import type { Finish, TokenConstraint } from "../types.js";
+
+export type { Likely, Scored } from "../sampling/scores.js";
 
 /** Sampling of one request: that of `modc/generate`, and the two penalties of OpenAI's wire. */
 export interface RequestSampling extends Omit<SamplingOptions, "logprobs"> {
@@ -34,18 +38,6 @@ export interface EngineRequest {
   readonly live?: Readonly<Record<string, number>>;
   /** Aborts the request: its stream throws the signal's reason. Its memory is freed after the runs in flight. */
   readonly signal?: AbortSignal;
-}
-
-/** A token and its log-probability. */
-export interface Likely {
-  readonly token: number;
-  readonly logprob: number;
-}
-
-/** A token with its log-probability, and the most likely tokens in its place, the likeliest first. */
-export interface Scored {
-  readonly logprob: number;
-  readonly top: readonly Likely[];
 }
 
 /** The first event of a stream, once the prompt has been read. */

@@ -1,15 +1,29 @@
-// What a request took, and what an engine has in use.
-import { flopsOf } from "../generate/flops.js";
-import type { CacheMemory } from "./memory.js";
-import { bytesByAxis, type Paged } from "./options.js";
-import type { Recovery } from "./recovery.js";
+// What the observers and callers of an engine learn of its model, and of what a request took.
+import { flopsOf } from "./flops.js";
+import type { Generation } from "../../runtime/program/generation.js";
 import type { Sequence } from "./sequence.js";
-import type { Texts } from "./texts.js";
-import type { EngineState, RequestUse } from "./types.js";
+import type { EngineModel, RequestUse } from "./types.js";
 
-/** Of the tokens of a text that were read; operations as those of steps, each with a cache of half the text. */
-export function useOf(paged: Paged, sequence: Sequence): RequestUse {
-  const { axes, layers, sequenceAxis, batchAxis, step } = paged;
+/**
+ * The number of attentions on each axis; 1 for a route without attention, 0 for the axis of all tokens without
+ * attention.
+ */
+export const layersOn = ({ axes, layers }: Pick<Generation, "axes" | "layers">): readonly number[] =>
+  axes.map(({ axis }, i) => Math.max(layers.filter((l) => l.axis === axis).length, i === 0 ? 0 : 1));
+
+export function modelOf(generation: Generation): EngineModel {
+  const layers = layersOn(generation);
+  return {
+    vocabulary: generation.vocabulary,
+    context: generation.context,
+    routes: generation.axes.map(({ path }, i) => ({ path, layers: layers[i]! })),
+    live: generation.prompt.live.map((l) => l.name),
+  };
+}
+
+/** The use of the tokens that were read; operations as those of steps, each with a cache of half the sequence. */
+export function useOf(generation: Generation, sequence: Sequence): RequestUse {
+  const { axes, layers, sequenceAxis, batchAxis, step } = generation;
   const { promptLength, generated } = sequence;
   const bytes = axes.map(({ axis }) => layers.reduce((sum, l) => sum + (l.axis === axis ? l.bytes : 0), 0));
   const [read = 0] = sequence.rows; // every token is on the first axis
@@ -35,32 +49,5 @@ export function useOf(paged: Paged, sequence: Sequence): RequestUse {
     routes: [...sequence.rows],
     flops: { own: work(false), dense: work(true) },
     cache: { own: cached((i) => sequence.rows[i]!), dense: cached(() => read) },
-  };
-}
-
-/** The state of an engine; `streams` is of the texts that are active. */
-export function stateOf(
-  paged: Paged,
-  memory: CacheMemory,
-  { active, waiting }: Texts,
-  recovery: Pick<Recovery, "losses" | "ready">,
-): EngineState {
-  const { held, limit } = memory.bytes;
-  const used = memory.bytesOf(active);
-  const { texts, bytes, tokens } = memory.sofar(active);
-  const dense = tokens * bytesByAxis(paged).reduce((a, b) => a + b, 0);
-  const streams = (of: number): number => (of === 0 ? 0 : Math.floor((limit * texts) / of));
-  return {
-    active: active.length,
-    queued: waiting.length,
-    cache: {
-      used,
-      kept: held - used,
-      free: limit - held,
-      limit,
-      streams: { own: streams(bytes), dense: streams(dense) },
-    },
-    lost: recovery.losses,
-    ready: recovery.ready,
   };
 }

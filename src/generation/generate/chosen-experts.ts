@@ -1,6 +1,6 @@
 // Which experts each token of a generated text chose, by the places of tokens on the routes of their layers.
 import type { Generation } from "../../runtime/program/generation.js";
-import type { GeneratedToken } from "./types.js";
+import type { GeneratedToken } from "../types.js";
 
 /** The experts of each token by one choice. */
 export interface ChosenExperts {

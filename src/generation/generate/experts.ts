@@ -1,7 +1,7 @@
 // The entries, such as experts, that each token of a generation chose, as its runs report them.
 import type { Generation, GenerationChoice } from "../../runtime/program/generation.js";
 import type { Results } from "../../runtime/index.js";
-import type { EntryUse, RowReader } from "./types.js";
+import type { EntryUse, RowReader } from "../types.js";
 
 /** By sequence and row on the choice's axis, the entries that a token has. */
 export type ChosenEntries = readonly (readonly (readonly number[])[])[];

@@ -3,13 +3,14 @@ import type { Generation } from "../../runtime/program/generation.js";
 import { type Device, type DeviceLostError, InputError, openDevice } from "../../runtime/index.js";
 import { isResponse } from "../../runtime/weights/input.js";
 import { openResponse } from "../../runtime/weights/fetched.js";
-import { checkOptions, checkPrompts, expectOptions, type Limits } from "./check.js";
-import { noOtherDevice } from "./no-other.js";
-import { withBiases } from "./constrained.js";
-import { samplingTables } from "./options.js";
-import { disposePlace, type Place, placeOn } from "./place.js";
+import { checkOptions, checkPrompts, expectOptions, type Limits } from "../engine/check.js";
+import { disposePlace, type Place, placeOn } from "../engine/place.js";
+import { noOtherDevice } from "../engine/no-other-device.js";
+import { withBiases } from "../sampling/constrained.js";
+import { samplingTables } from "../sampling/options.js";
+import type { GeneratedToken, GenerateOptions, GeneratorOptions, Summary, WeightsInput } from "../types.js";
+import { Capacity } from "./capacity.js";
 import { Run } from "./run.js";
-import type { GeneratedToken, GenerateOptions, GeneratorOptions, Summary, WeightsInput } from "./types.js";
 
 /**
  * Loads a compiled generation and its weights onto a device. Both programs share weights and caches. Throws what `load`
@@ -32,7 +33,7 @@ export async function createGenerator(
   // Keep the response: both programs read the weights, and so does a replacement device.
   const opened = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : null;
   try {
-    const place = await placeOn(generation, device, opened ?? weights, limits, options);
+    const place = await loadOn(generation, device, opened ?? weights, limits, options);
     if (opened && !replacementOf(options)) await opened.close();
     return new Generator(place, limits, opened ?? weights, options, () => opened?.close());
   } catch (error) {
@@ -40,6 +41,18 @@ export async function createGenerator(
     throw error;
   }
 }
+
+/** Loads both programs, with room for one token. */
+const loadOn = (
+  generation: Generation,
+  device: Device,
+  weights: WeightsInput | undefined,
+  limits: Limits,
+  options: GeneratorOptions,
+): Promise<Place> => {
+  const caches = { loading: new Capacity(generation, 1, 1).extents };
+  return placeOn(generation, device, weights, caches, { ...options, ...limits, drafts: false });
+};
 
 /** The function that opens a replacement for a lost device; null if there is none. */
 const replacementOf = ({ recover, weightsOf }: GeneratorOptions): NonNullable<GeneratorOptions["recover"]> | null =>
@@ -150,7 +163,7 @@ export class Generator {
       const { device, generation = this.generation } = await open(lost);
       this.#replacementDevice?.destroy();
       this.#replacementDevice = device;
-      const place = await placeOn(expectSame(generation, this.generation), device, this.#weights, this.#limits, {
+      const place = await loadOn(expectSame(generation, this.generation), device, this.#weights, this.#limits, {
         ...options,
         ...(signal && { signal }),
       });

@@ -3,12 +3,12 @@
 export { parseGeneration, printGeneration, type Generation } from "../../runtime/program/generation.js";
 export { ExpertLog, type ChosenEntries } from "./experts.js";
 export { createGenerator, type Generator } from "./generator.js";
-export type { SamplingOptions } from "./options.js";
+export type { AllowedTokens } from "../sampling/constrained.js";
+export type { SamplingOptions } from "../sampling/options.js";
 export type { Message, Prompt, Prompts } from "./prompts.js";
 export { ByteText, StopMatcher, type Streamed } from "./stop.js";
 export { type GeneratedText, generateText, type GenerateTextOptions, type TextCodec } from "./text.js";
 export type {
-  AllowedTokens,
   EntryUse,
   Finish,
   GeneratedToken,
@@ -19,5 +19,5 @@ export type {
   RouteUse,
   Summary,
   TokenConstraint,
-} from "./types.js";
+} from "../types.js";
 export { TextWriter, type TokenDecoder } from "./writer.js";

@@ -1,5 +1,5 @@
 // Reads from the caches which tokens took which route. Not in packages.
-import type { Place } from "./place.js";
+import type { Place } from "../engine/place.js";
 
 /** By axis, the positions of the `rows` of each sequence; null for an axis without cached positions. */
 export async function positionsOn(

@@ -1,6 +1,6 @@
 // Prompts (texts, tokens, or chat messages), and options with the checkpoint's defaults.
 import { InputError } from "../../runtime/index.js";
-import type { SamplingOptions } from "./options.js";
+import type { SamplingOptions } from "../sampling/options.js";
 
 export interface Message {
   readonly role: string;

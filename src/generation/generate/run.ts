@@ -1,14 +1,15 @@
 // One generation: reads the prompts in chunks, then adds a token per step, with several steps in flight.
 import { DeviceLostError, type Results, type RunOptions } from "../../runtime/index.js";
 import { SAMPLING_COLUMNS } from "../../ground/numerics/sampling.js";
-import { constrainedBias } from "./constrained.js";
-import type { SamplingTables } from "./options.js";
+import type { Limits } from "../engine/check.js";
+import type { Place } from "../engine/place.js";
+import { layersOn } from "../engine/use.js";
+import { constrainedBias } from "../sampling/constrained.js";
+import type { SamplingTables } from "../sampling/options.js";
+import type { Finish, GeneratedToken, GenerateOptions, Summary } from "../types.js";
 import { Capacity } from "./capacity.js";
-import type { Limits } from "./check.js";
-import type { Place } from "./place.js";
 import { positionsOn } from "./positions.js";
-import { layersOn, summarise, Timing } from "./summary.js";
-import type { Finish, GeneratedToken, GenerateOptions, Summary } from "./types.js";
+import { summarise, Timing } from "./summary.js";
 
 /** A submitted run. */
 interface Pending {

@@ -1,15 +1,9 @@
 // The summary of a generation: time, tokens of each layer, memory of its caches, operations.
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Capacity } from "./capacity.js";
-import { flopsOf, type StepSizes } from "./flops.js";
-import type { Summary } from "./types.js";
-
-/**
- * The number of attentions on each axis; 1 for a route without attention, 0 for the axis of all tokens without
- * attention.
- */
-export const layersOn = ({ axes, layers }: Pick<Generation, "axes" | "layers">): readonly number[] =>
-  axes.map(({ axis }, i) => Math.max(layers.filter((l) => l.axis === axis).length, i === 0 ? 0 : 1));
+import { flopsOf, type StepSizes } from "../engine/flops.js";
+import { layersOn } from "../engine/use.js";
+import type { Summary } from "../types.js";
 
 /** Timing of a generation, in milliseconds. */
 export class Timing {

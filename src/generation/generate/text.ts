@@ -1,9 +1,9 @@
 // Generates text: encodes prompts to tokens, decodes generated tokens to characters, and ends each sequence at its stop
 // strings.
 import { InputError } from "../../runtime/index.js";
-import { expectOptions, expectPrompts } from "./check.js";
+import { expectOptions, expectPrompts } from "../engine/check.js";
 import type { Generator } from "./generator.js";
-import type { GeneratedToken, GenerateOptions, Summary } from "./types.js";
+import type { GeneratedToken, GenerateOptions, Summary } from "../types.js";
 import { type TokenDecoder, TextWriter } from "./writer.js";
 
 /** Converts between a model's texts and its tokens. */

@@ -1,13 +1,13 @@
 // The engine of a built package: each call's prompts become requests, so that calls at once share runs. A separate part
 // of the runtime, for packages that were built for several callers.
 import { merged } from "../../ground/base/merged.js";
-import { createEngine } from "../engine/create.js";
+import { createEngine } from "../engine/engine.js";
 import { EngineClosedError } from "../engine/errors.js";
 import type { Engine, EngineEvent, EngineRequest, EngineStream, EngineToken } from "../engine/types.js";
-import { checkPrompts } from "../generate/check.js";
-import { perSequence } from "../generate/options.js";
+import { checkPrompts } from "../engine/check.js";
+import { perSequence } from "../sampling/options.js";
 import { flopsBetween, Timing } from "../generate/summary.js";
-import type { GeneratedToken, GenerateOptions, Summary } from "../generate/types.js";
+import type { GeneratedToken, GenerateOptions, Summary } from "../types.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Device } from "../../runtime/device/device.js";
 import { DisposedError, InputError } from "../../runtime/device/errors.js";

@@ -7,7 +7,7 @@ import {
   type Summary,
 } from "../generate/index.js";
 import type { Words } from "../../ground/base/dtype.js";
-import { expectOptions } from "../generate/check.js";
+import { expectOptions } from "../engine/check.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
 import type { ProgramWeight } from "../../runtime/program/program.js";
 import { openDevice, type Device } from "../../runtime/device/device.js";

@@ -2,7 +2,7 @@
 import type { EngineRequest, RequestSampling } from "../../generation/engine/index.js";
 import type { TokenConstraint } from "../../generation/generate/index.js";
 import { checkStops } from "../../generation/generate/stop.js";
-import { MIN_SCALE, samplingTables, type SamplingOptions } from "../../generation/generate/options.js";
+import { MIN_SCALE, samplingTables, type SamplingOptions } from "../../generation/sampling/options.js";
 import type { Call } from "./call.js";
 import { invalid, RequestError } from "./errors.js";
 import type { SharedFields } from "./fields.js";

@@ -2,8 +2,8 @@
 import { Retry } from "../../ground/base/retry.js";
 import { compile, programFor } from "../../compiler/compile.js";
 import type { EngineOptions, EngineState } from "../../generation/engine/index.js";
-import { tellerOf, type Tell } from "../../generation/engine/tell.js";
-import { noOtherDevice } from "../../generation/generate/no-other.js";
+import { reporterOf, type Report } from "../../generation/engine/report.js";
+import { noOtherDevice } from "../../generation/engine/no-other-device.js";
 import type { Program } from "../../runtime/program/program.js";
 import {
   type Device,
@@ -110,7 +110,7 @@ export class ModelEmbedder implements Embedder {
   readonly context: number | null;
   readonly #open: (lost: DeviceLostError) => Promise<Loaded>;
   readonly #queue: EmbeddingQueue;
-  readonly #tell: Tell;
+  readonly #report: Report;
   /** null: the device was lost, and no other has been opened. */
   #loaded: Loaded | null = null;
   #losses = 0;
@@ -124,7 +124,7 @@ export class ModelEmbedder implements Embedder {
     this.dimensions = loaded.pooled.dimensions;
     this.context = loaded.pooled.context;
     this.#open = open;
-    this.#tell = tellerOf(options.observer ?? {});
+    this.#report = reporterOf(options.observer ?? {});
     const limits = { ...limitsOf(options), tokens: MOST_TOKENS };
     this.#queue = new EmbeddingQueue((texts) => this.#run(texts), limits, options.observer ?? {});
     this.#has(loaded);
@@ -201,7 +201,7 @@ export class ModelEmbedder implements Embedder {
     this.#loaded = null;
     this.#lastLoss = loss;
     this.#losses++;
-    this.#tell("deviceLost");
+    this.#report("deviceLost");
     if (loss.reason !== "destroyed") this.#tryLater();
   }
 

@@ -1,6 +1,6 @@
 // Requests for embeddings, one after the other: those that wait for the device are bounded, and may go away.
 import { QueueFullError, type EngineObserver, type Outcome } from "../../generation/engine/index.js";
-import { tellerOf, type Tell } from "../../generation/engine/tell.js";
+import { reporterOf, type Report } from "../../generation/engine/report.js";
 
 export type Texts = readonly (readonly number[])[];
 
@@ -28,7 +28,7 @@ interface Job {
 export class EmbeddingQueue {
   readonly #run: RunTexts;
   readonly #limits: QueueLimits;
-  readonly #tell: Tell;
+  readonly #report: Report;
   /** The first is under way. */
   readonly #jobs: Job[] = [];
   /** Texts of the run under way. */
@@ -40,7 +40,7 @@ export class EmbeddingQueue {
   constructor(run: RunTexts, limits: QueueLimits, observer: EngineObserver = {}) {
     this.#run = run;
     this.#limits = limits;
-    this.#tell = tellerOf(observer);
+    this.#report = reporterOf(observer);
   }
 
   get active(): number {
@@ -77,7 +77,7 @@ export class EmbeddingQueue {
       };
       signal.addEventListener("abort", leave);
       this.#jobs.push(job);
-      for (const _ of texts) this.#tell("queued");
+      for (const _ of texts) this.#report("queued");
       this.#working ??= this.#work();
     });
   }
@@ -112,13 +112,13 @@ export class EmbeddingQueue {
       const own = firstOf(texts, vectors.length, this.#limits);
       this.#active = own.length;
       const began = performance.now();
-      for (const _ of own) this.#tell("began", began - came);
+      for (const _ of own) this.#report("began", began - came);
       const computed = await this.#run(own);
       const milliseconds = performance.now() - began;
       this.#pace = milliseconds / own.length;
       this.#active = 0;
       for (const vector of computed) vectors.push(vector);
-      this.#tell("ran", { kind: "prompt", sequences: own.length, tokens: tokensIn(own), milliseconds });
+      this.#report("ran", { kind: "prompt", sequences: own.length, tokens: tokensIn(own), milliseconds });
       this.#end(own, "finished");
     }
   }
@@ -126,7 +126,7 @@ export class EmbeddingQueue {
   #end(texts: Texts, outcome: Outcome): void {
     const none = { own: 0, dense: 0 };
     for (const text of texts)
-      this.#tell("ended", outcome, {
+      this.#report("ended", outcome, {
         promptTokens: outcome === "finished" ? text.length : 0,
         cachedTokens: 0,
         generatedTokens: 0,

@@ -12,7 +12,7 @@ import {
   type Generation,
   type Summary,
 } from "../../generation/generate/index.js";
-import { expectOptions } from "../../generation/generate/check.js";
+import { expectOptions } from "../../generation/engine/check.js";
 import { promptsOf, withDefaults, type Prompts } from "../../generation/generate/prompts.js";
 import type { ModelTexts } from "../../models/open.js";
 import type { Device } from "../../runtime/index.js";

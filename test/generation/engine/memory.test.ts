@@ -1,10 +1,12 @@
 // The pages of texts and of prefixes: what a run may need at most, what it took, and what is kept for others.
 import { expect, it } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
-import { CacheMemory } from "../../../src/generation/engine/memory.js";
+import { PagedCaches } from "../../../src/generation/engine/caches/paged.js";
 import { bytesByAxis, checkEngine } from "../../../src/generation/engine/options.js";
-import { Sequence } from "../../../src/generation/engine/sequence.js";
+import type { Sequence } from "../../../src/generation/engine/sequence.js";
+import type { Session } from "../../../src/runtime/index.js";
 import { MODELS } from "../generate/models.js";
+import { sequenceOf as plainSequence } from "./sequences.js";
 
 const { generation } = compileGeneration(MODELS["mixture of depths"]!, { caches: "pages" });
 const [paged] = checkEngine(generation!, {});
@@ -12,17 +14,17 @@ const { page, axes } = paged.pages;
 const bytes = bytesByAxis(paged).map((each) => each * page);
 
 function sequenceOf(prompt: readonly number[], keepsPositions = false): Sequence {
-  // what `CacheMemory` looks at
-  const settled = { request: { prompt }, kind: "" } as unknown as Sequence["settled"];
-  const keeps = axes.map(({ taken }) => keepsPositions && taken !== null);
-  return new Sequence(settled, Infinity, keeps, null as unknown as Sequence["stream"]);
+  // Then it shares no prefix.
+  const request = keepsPositions ? { promptLogprobs: 0 } : {};
+  return plainSequence({ prompt, request, keepsPositions: axes.map(({ taken }) => keepsPositions && taken !== null) });
 }
 
 it("pages of tokens that did not take a route are taken back, those that a run in flight may need are not", () => {
-  const memory = new CacheMemory(paged, 1e6);
+  const memory = new PagedCaches(paged, 1e6, 2);
   const prompt = Array.from({ length: 3 * page }, (_, i) => i % 5);
   const sequence = sequenceOf(prompt);
-  const pagesOf = (): number[] => sequence.pages.map((own) => own.length);
+  memory.admit([sequence]);
+  const pagesOf = (): number[] => memory.pagesOf(sequence).map((own) => own.length);
   expect(memory.give([{ sequence, tokens: prompt.length }])).toBe("given");
   expect(pagesOf()).toEqual(axes.map(({ pool }) => (pool === null ? 0 : 3)));
   sequence.inFlight = prompt.length;
@@ -37,43 +39,47 @@ it("pages of tokens that did not take a route are taken back, those that a run i
   expect(memory.bytes.held).toBeLessThan(before);
 });
 
-it("prefixes are given up where pools of several axes cannot grow together", () => {
+it("prefixes are given up where pools of several axes cannot grow together", async () => {
   const all = bytes.reduce((a, b) => a + b, 0);
-  const memory = new CacheMemory(paged, 8 * all + Math.max(...bytes));
+  const memory = new PagedCaches(paged, 8 * all + Math.max(...bytes), 2);
   // A text fills all pages, and leaves them to others that begin alike.
   const first = sequenceOf(
     Array.from({ length: 8 * page }, (_, i) => i % 5),
     true,
   );
+  memory.admit([first]);
   expect(memory.give([{ sequence: first, tokens: 8 * page }])).toBe("given");
   first.read = 8 * page;
   first.rows = axes.map(() => 8 * page);
   first.taken.forEach((own) => own?.push(...Array.from({ length: 8 * page }, (_, i) => i)));
   memory.settle(first);
-  memory.release(first);
+  memory.release(first, true);
   expect([memory.prefixes.size, memory.bytes.held]).toEqual([8, 8 * all]);
   // One page of either axis may be had, not both.
   const second = sequenceOf([6]);
+  memory.admit([second]);
   const given = memory.give([{ sequence: second, tokens: 1 }]);
   if (typeof given === "object") {
-    memory.grown(given.wanted);
+    const session = { growStates: async () => {} } as unknown as Session; // of which it calls no more
+    expect(await memory.grow(session, given)).toBe(true);
     expect(memory.give([{ sequence: second, tokens: 1 }])).toBe("given");
   } else expect(given).toBe("given");
   expect(memory.prefixes.size).toBe(7);
 });
 
 it("a block is kept behind another only where the same tokens took the same routes", () => {
-  const memory = new CacheMemory(paged, 1e6);
+  const memory = new PagedCaches(paged, 1e6, 2);
   const prompt = Array.from({ length: 2 * page }, (_, i) => i % 5);
   /** Of the first block it has these on the routes; of the second the first token. */
   const read = (taken: readonly number[]): void => {
     const sequence = sequenceOf(prompt, true);
+    memory.admit([sequence]);
     memory.give([{ sequence, tokens: 2 * page }]);
     sequence.read = 2 * page;
     sequence.taken.forEach((own) => own?.push(...taken, page));
     sequence.rows = sequence.taken.map((own) => own?.length ?? 2 * page);
     memory.settle(sequence);
-    memory.release(sequence);
+    memory.release(sequence, true);
   };
   const other = [...prompt.slice(0, page), 6];
   read([0, 2]);

@@ -1,14 +1,16 @@
 // The biases of a text with penalties and a constraint, as they are brought up to date with each token.
 import { describe, expect, it } from "vitest";
-import type { Paged } from "../../../src/generation/engine/options.js";
-import { Sequence } from "../../../src/generation/engine/sequence.js";
-import { biasWrite } from "../../../src/generation/engine/slots.js";
-import { EventStream } from "../../../src/generation/engine/stream.js";
-import { samplingTables } from "../../../src/generation/generate/options.js";
+import type { Generation } from "../../../src/runtime/program/generation.js";
+import type { Sequence } from "../../../src/generation/engine/sequence.js";
+import { biasWrite } from "../../../src/generation/engine/sampling-states.js";
+import { sequenceOf } from "./sequences.js";
 import { processorTime } from "../../processor-time.js";
 
 /** Of a model's parts, those that biases need. */
-const paged = (vocabulary: number): Paged => ({ vocabulary, sampling: { bias: "bias" } }) as unknown as Paged;
+const paged = (vocabulary: number): Pick<Generation, "vocabulary" | "sampling"> => ({
+  vocabulary,
+  sampling: { settings: "settings", seeds: "seeds", bias: "bias" },
+});
 
 /** A text in a slot that generated these tokens. */
 function generated(vocabulary: number, tokens: readonly number[]): Sequence {
@@ -17,25 +19,12 @@ function generated(vocabulary: number, tokens: readonly number[]): Sequence {
     add: () => false,
   };
   const sampling = { presencePenalty: 1, frequencyPenalty: 0.5, logitBias: { 3: 4, 6: 2 } };
-  const sequence = new Sequence(
-    {
-      request: { prompt: [3], maxTokens: tokens.length + 1, sampling, constraint },
-      most: tokens.length + 1,
-      kind: "",
-      ends: new Set(),
-      tables: samplingTables({ logitBias: sampling.logitBias }, 1, vocabulary),
-      forget() {},
-      began: 0,
-    },
-    tokens.length + 1,
-    [false],
-    new EventStream(
-      () => {
-        throw new Error("nobody asks");
-      },
-      () => {},
-    ),
-  );
+  const sequence = sequenceOf({
+    prompt: [3],
+    most: tokens.length + 1,
+    request: { sampling, constraint },
+    vocabulary,
+  });
   sequence.slot = 0;
   for (const token of tokens) sequence.add(token, { score: null, depth: null, routes: null }, Infinity);
   return sequence;

@@ -1,6 +1,6 @@
 // Options of sampling become the tables the device reads, and what is no option is refused by name.
 import { describe, expect, it } from "vitest";
-import { samplingTables, type SamplingOptions } from "../../../src/generation/generate/options.js";
+import { samplingTables, type SamplingOptions } from "../../../src/generation/sampling/options.js";
 import { InputError } from "../../../src/runtime/index.js";
 
 const rows = (options: SamplingOptions | readonly SamplingOptions[], sequences = 1) => [

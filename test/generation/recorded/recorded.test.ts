@@ -1,6 +1,6 @@
-// Generations are what they were, bit for bit: tokens, log-probabilities, routes and counts of every kind of model, with
-// caches in rows and in pages. `texts.txt` holds a line for each; a change that is meant to change them says so in its
-// commit, with the file that `SOAK=1 npx vitest run test/generation/recorded -u` writes.
+// Generations are what they were, bit for bit: tokens, log-probabilities, routes and counts of every kind of model,
+// with caches in rows and in pages. `texts.txt` holds a line for each; a change that is meant to change them says so in
+// its commit, with the file that `SOAK=1 npx vitest run test/generation/recorded -u` writes.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";

@@ -14,10 +14,10 @@ import {
 } from "../../../src/generation/engine/index.js";
 import { compile } from "../../../src/compiler/compile.js";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
-import { checkPrompts } from "../../../src/generation/generate/check.js";
-import { samplingTables, type SamplingOptions } from "../../../src/generation/generate/options.js";
+import { checkPrompts } from "../../../src/generation/engine/check.js";
+import { samplingTables, type SamplingOptions } from "../../../src/generation/sampling/options.js";
 import { createGenerator, type GeneratedToken, type Generator } from "../../../src/generation/generate/index.js";
-import { layersOn } from "../../../src/generation/generate/summary.js";
+import { layersOn } from "../../../src/generation/engine/use.js";
 import { load, type Device, type Session, type WeightsInput } from "../../../src/runtime/index.js";
 
 export interface SerialParts {

@@ -1,7 +1,7 @@
 // A conversation with an opened model: each line is answered, or is told to modc itself.
 import { cacheLimit } from "../../../generation/engine/options.js";
 import type { Generation } from "../../../generation/generate/index.js";
-import { isSampled } from "../../../generation/generate/options.js";
+import { isSampled } from "../../../generation/sampling/options.js";
 import { InputError } from "../../../runtime/device/errors.js";
 import { Choice } from "../../serve/choice.js";
 import { randomSeed } from "../../serve/plan.js";

@@ -1,6 +1,6 @@
 // Shows the depth of each token (how many layers computed it), as background colour or as a digit below the text.
 import type { Generation } from "../../../runtime/program/generation.js";
-import { layersOn } from "../../../generation/generate/summary.js";
+import { layersOn } from "../../../generation/engine/use.js";
 import { markOf } from "./depth-lines.js";
 
 /** Backgrounds of the 256-colour palette from few layers to many, and what is legible on each. */

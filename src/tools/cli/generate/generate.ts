@@ -8,7 +8,7 @@ import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
 import { lackingOf, piecesOf } from "../../../models/tokenizer/text-stream.js";
 import { chosenExperts } from "../../../generation/generate/chosen-experts.js";
-import { notFinite } from "../../../generation/generate/not-finite.js";
+import { notFinite } from "../../../generation/sampling/not-finite.js";
 import { DepthText } from "./depth.js";
 import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";

@@ -1,6 +1,6 @@
 // Reads sampling options from flags; the checkpoint's defaults apply to the others.
 import { InputError } from "../../../runtime/device/errors.js";
-import { samplingTables, type SamplingOptions } from "../../../generation/generate/options.js";
+import { samplingTables, type SamplingOptions } from "../../../generation/sampling/options.js";
 import { checkStops } from "../../../generation/generate/stop.js";
 import { anyNumber, type Pairs } from "../tree/arguments.js";
 import { UserError, EXIT } from "../terminal/exit.js";

@@ -1,6 +1,7 @@
 // Options and results of generation.
-import type { SamplingOptions } from "./options.js";
-import type { Generation } from "../../runtime/program/generation.js";
+import type { AllowedTokens } from "./sampling/constrained.js";
+import type { SamplingOptions } from "./sampling/options.js";
+import type { Generation } from "../runtime/program/generation.js";
 import type {
   Device,
   DeviceLostError,
@@ -9,7 +10,7 @@ import type {
   Session,
   SessionEvent,
   WeightsInput,
-} from "../../runtime/index.js";
+} from "../runtime/index.js";
 
 export interface GeneratorOptions {
   /** The maximum number of prompt tokens per run. Default 256. */
@@ -56,14 +57,6 @@ export interface RowReader {
    * are none of it. After the loss of a device the rows that were there come again, equal.
    */
   add(results: Results, ended: ArrayLike<number>): void;
-}
-
-/** The tokens that may come next in a text. */
-export interface AllowedTokens {
-  /** A bit for each token: bit t % 32 of word t / 32. */
-  readonly tokens: Uint32Array;
-  /** Whether a token that ends the text may come. */
-  readonly end: boolean;
 }
 
 /** Holds one text to a form, such as a grammar. */

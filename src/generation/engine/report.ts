@@ -1,14 +1,14 @@
-// Telling the observer of an engine what happens.
+// Calls the observer of an engine.
 import { callListener } from "../../ground/base/listener.js";
 import type { EngineObserver } from "./types.js";
 
 /** Calls a method of the observer, if it has it. Never throws. */
-export type Tell = <K extends keyof EngineObserver>(
+export type Report = <K extends keyof EngineObserver>(
   event: K,
   ...values: Parameters<NonNullable<EngineObserver[K]>>
 ) => void;
 
-export function tellerOf(observer: EngineObserver): Tell {
+export function reporterOf(observer: EngineObserver): Report {
   return (event, ...values) => {
     const method = observer[event] as ((...given: typeof values) => void) | undefined; // TypeScript does not see that
     callListener(() => method?.apply(observer, values));

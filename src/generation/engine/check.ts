@@ -1,7 +1,7 @@
 // Checks prompts and options before anything is submitted to the device.
 import type { Generation } from "../../runtime/program/generation.js";
 import { InputError } from "../../runtime/index.js";
-import type { GenerateOptions, GeneratorOptions } from "./types.js";
+import type { GenerateOptions, GeneratorOptions } from "../types.js";
 
 /** Limits on the work submitted to the device at once. */
 export interface Limits {

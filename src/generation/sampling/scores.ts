@@ -1,5 +1,16 @@
 // Log-probabilities of tokens, from the logits of a run.
-import type { Likely, Scored } from "./types.js";
+
+/** A token and its log-probability. */
+export interface Likely {
+  readonly token: number;
+  readonly logprob: number;
+}
+
+/** A token with its log-probability, and the most likely tokens in its place, the likeliest first. */
+export interface Scored {
+  readonly logprob: number;
+  readonly top: readonly Likely[];
+}
 
 /**
  * The log-probability of `token` and the `most` likeliest tokens, from the logits at [offset, offset + vocabulary). Of

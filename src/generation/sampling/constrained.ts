@@ -1,7 +1,6 @@
 // Constraints as biases: tokens that may not come have −Infinity.
 import { SAMPLING_COLUMNS } from "../../ground/numerics/sampling.js";
 import type { SamplingTables } from "./options.js";
-import type { AllowedTokens } from "./types.js";
 
 /** The tables of sequences that all have biases, which come later. */
 export function withBiases(tables: SamplingTables): SamplingTables {
@@ -9,6 +8,14 @@ export function withBiases(tables: SamplingTables): SamplingTables {
   for (let at = SAMPLING_COLUMNS.indexOf("biased"); at < settings.length; at += SAMPLING_COLUMNS.length)
     settings[at] = 1;
   return { ...tables, settings, greedy: false };
+}
+
+/** The tokens that may come next in a text. */
+export interface AllowedTokens {
+  /** A bit for each token: bit t % 32 of word t / 32. */
+  readonly tokens: Uint32Array;
+  /** Whether a token that ends the text may come. */
+  readonly end: boolean;
 }
 
 /**

@@ -83,6 +83,7 @@ export function perSequence(
   if (isList(options)) {
     if (options.length !== sequences)
       throw new InputError("sampling", `there are ${sequences} sequences, and options for ${options.length}`);
+    for (const own of options) expectObject(own);
     return options;
   }
   const { seed } = options;
@@ -91,6 +92,11 @@ export function perSequence(
       ? { ...options, ...(i > 0 && isSampled(options) && { seed: i }) }
       : { ...options, seed: seed + i },
   );
+}
+
+function expectObject(options: SamplingOptions): void {
+  if (typeof options !== "object" || options === null)
+    throw new InputError("sampling", `sampling options must be an object, found ${String(options)}`);
 }
 
 /** A type guard: `Array.isArray` does not narrow readonly lists. */
@@ -110,8 +116,7 @@ interface ValidatedOptions {
 }
 
 function validate(options: SamplingOptions, vocabulary: number): ValidatedOptions {
-  if (typeof options !== "object" || options === null)
-    throw new InputError("sampling", `sampling options must be an object, found ${String(options)}`);
+  expectObject(options);
   for (const name of Object.keys(options))
     if (!NAMES.has(name))
       throw new InputError(name, `there is no sampling option ${name}`, `there are ${[...NAMES].join(", ")}`);

@@ -1,5 +1,5 @@
 // The pages of one pool: which are free, and by how many texts each is held.
-import { bug } from "../../ground/base/invariant.js";
+import { bug } from "../../../ground/base/invariant.js";
 
 /** Pages of a pool that may grow. A page may be held more than once: by texts that share a prefix. */
 export class PagePool {

@@ -1,0 +1,382 @@
+// Caches in pages: pools by axis, which grow up to a limit of bytes in all, and pages that are given to sequences or
+// kept for prompts that begin alike. Each sequence has a slot, where the programs keep its values.
+import { bug } from "../../../ground/base/invariant.js";
+import { seenWords } from "../../../ground/numerics/sampling.js";
+import { LimitError, OutOfMemoryError, type Session } from "../../../runtime/index.js";
+import { bytesByAxis, cacheLimit, type PagedModel } from "../options.js";
+import type { Wish } from "../scheduler.js";
+import type { Sequence } from "../sequence.js";
+import type { Copy } from "../state-edits.js";
+import type { Admission, Caches, CacheUse, Given, Growth, RunPlace } from "./caches.js";
+import { PagePool } from "./pool.js";
+import { type Block, Prefixes, type PrefixRows } from "./prefixes.js";
+
+/** How much larger than needed a pool becomes. */
+const GROWTH = 1.5;
+/** Pages of every pool at first, if the limit allows. */
+const FIRST_PAGES = 8;
+
+/** Rows of a page to copy within the pool of an axis: sequences share a page, and one of them adds to it. */
+export interface PageCopy {
+  readonly axis: number;
+  readonly from: number;
+  readonly to: number;
+  readonly rows: number;
+}
+
+/** What a sequence has. */
+interface Held {
+  readonly slot: number;
+  /** By axis, the pages with its rows, and some for those to come. */
+  readonly pages: readonly number[][];
+  /** Its blocks of tokens that are kept as a prefix for others; null: no later block may be kept. */
+  kept: Kept | null;
+}
+
+/** A number of blocks, the last of them, and by axis the rows at their end. */
+interface Kept {
+  readonly blocks: number;
+  readonly block: Block | null;
+  readonly rows: readonly number[];
+}
+
+export class PagedCaches implements Caches {
+  readonly together = false;
+  readonly positions: readonly (string | null)[];
+  readonly prefixes: Prefixes;
+  readonly #model: PagedModel;
+  readonly #page: number;
+  readonly #slots: number;
+  #freeSlots: number[];
+  #limit: number;
+  /** By axis; null without a pool. */
+  #pools: readonly (PagePool | null)[];
+  /** By axis, bytes of a page. */
+  readonly #bytes: readonly number[];
+  readonly #held = new Map<Sequence, Held>();
+  /** The sequences that have ended: their number, bytes of their pages, and tokens of pages for all they had read. */
+  #ended = { texts: 0, bytes: 0, tokens: 0 };
+
+  constructor(model: PagedModel, limit: number, slots: number) {
+    this.#model = model;
+    this.#limit = limit;
+    this.#slots = slots;
+    this.#freeSlots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
+    const { page, axes } = model.pages;
+    this.#page = page;
+    this.positions = axes.map(({ taken }) => taken);
+    this.#bytes = bytesByAxis(model).map((bytes) => bytes * page);
+    this.#pools = this.#newPools(Math.min(FIRST_PAGES, this.#most));
+    this.prefixes = new Prefixes(page, {
+      hold: (axis, p) => this.#pools[axis]!.hold(p),
+      release: (axis, p) => this.#pools[axis]!.release(p),
+    });
+  }
+
+  /** The most pages of every pool, if all have the same number. */
+  get #most(): number {
+    return Math.max(
+      1,
+      Math.floor(
+        this.#limit /
+          Math.max(
+            1,
+            this.#bytes.reduce((a, b) => a + b, 0),
+          ),
+      ),
+    );
+  }
+  #newPools(pages: number): readonly (PagePool | null)[] {
+    return this.#model.pages.axes.map(({ pool }) => (pool === null ? null : new PagePool(pages)));
+  }
+
+  get places(): number {
+    return this.#freeSlots.length;
+  }
+  get limit(): number {
+    return cacheLimit(this.#model, this.#limit);
+  }
+  get extents(): Readonly<Record<string, number>> {
+    return this.#extentsOf(this.#pools.map((pool) => pool?.size ?? 0));
+  }
+  #extentsOf(sizes: readonly number[]): Readonly<Record<string, number>> {
+    const { axes, slots } = this.#model.pages;
+    return {
+      ...Object.fromEntries(axes.flatMap(({ pool }, i) => (pool === null ? [] : [[pool, sizes[i]! * this.#page]]))),
+      [slots.axis]: this.#slots,
+    };
+  }
+  get loading(): Readonly<Record<string, number>> {
+    const { pages, axes } = this.#model;
+    const one = pages.axes.flatMap((a) => (a.pages ? [[a.pages.axis, 1] as const] : []));
+    const capacities = axes.flatMap(({ capacity }) => (capacity ? [[capacity, pages.page] as const] : []));
+    return { ...this.extents, ...Object.fromEntries([...one, ...capacities]) };
+  }
+
+  /** By axis, the pages of a sequence. */
+  pagesOf(sequence: Sequence): readonly (readonly number[])[] {
+    return this.#held.get(sequence)?.pages ?? [];
+  }
+
+  admit([sequence]: readonly Sequence[]): readonly Admission[] {
+    const slot = this.#freeSlots.pop();
+    if (!sequence || slot === undefined) return [];
+    if (this.#held.has(sequence)) bug("a sequence that waits holds pages");
+    sequence.slot = slot;
+    const pages = this.#pools.map((): number[] => []);
+    const held: Held = { slot, pages, kept: { blocks: 0, block: null, rows: sequence.rows } };
+    this.#held.set(sequence, held);
+    const copies = this.#share(sequence, held);
+    const { seen, axes } = this.#model.pages;
+    const words = seenWords(this.#model.vocabulary);
+    const known = new Uint32Array(words);
+    // Runs mark what they read. A penalty is for all tokens of the sequence.
+    for (const token of sequence.tokens.slice(0, sequence.read)) known[token >>> 5]! |= 1 << (token & 31);
+    const writes = [
+      { state: seen, element: slot * words, data: known },
+      ...axes.map(({ counts }, axis) => ({
+        state: counts,
+        element: slot,
+        data: Uint32Array.of(sequence.rows[axis]!),
+      })),
+    ];
+    return [{ sequence, writes, copies: copies.flatMap((copy) => this.#copiesOf(copy)), reset: null }];
+  }
+
+  #copiesOf({ axis, from, to, rows }: PageCopy): readonly Copy[] {
+    return this.#model.pages.axes[axis]!.states.map(({ name, bytes }) => ({
+      state: name,
+      from: from * this.#page * bytes,
+      to: to * this.#page * bytes,
+      bytes: rows * bytes,
+    }));
+  }
+
+  /** Gives a sequence the rows of the longest known prefix. */
+  #share(sequence: Sequence, held: Held): readonly PageCopy[] {
+    // The scores of a prompt need the logits of all its tokens, and the next token those of the last.
+    if (sequence.scoresPrompt) return [];
+    const prefix = this.prefixes.find(sequence.kind, sequence.tokens, sequence.tokens.length - 1);
+    const copies = prefix && this.#holdPrefix(held, prefix);
+    if (!prefix || !copies) return [];
+    sequence.begin(prefix);
+    held.kept = { blocks: prefix.tokens / this.#page, block: prefix.block, rows: prefix.rows };
+    return copies;
+  }
+
+  /** Holds the pages of a prefix, with a copy of each that is partly filled; null if there is no page for a copy. */
+  #holdPrefix({ pages }: Held, prefix: PrefixRows): readonly PageCopy[] | null {
+    const copies: PageCopy[] = [];
+    // Held first, so that making room for a copy does not free them.
+    prefix.pages.forEach((own, axis) => own.forEach((p) => this.#pools[axis]!.hold(p)));
+    const shared = prefix.pages.map((own) => [...own]);
+    for (const [axis, own] of shared.entries()) {
+      const rows = prefix.rows[axis]! % this.#page;
+      const pool = this.#pools[axis];
+      if (!pool || rows === 0) continue;
+      const from = own.at(-1)!;
+      while (pool.free === 0 && this.prefixes.giveUp(axis));
+      const to = pool.take();
+      if (to === null) {
+        shared.forEach((all, a) => all.forEach((p) => this.#pools[a]!.release(p)));
+        return null;
+      }
+      own[own.length - 1] = to;
+      pool.release(from);
+      copies.push({ axis, from, to, rows });
+    }
+    shared.forEach((own, axis) => pages[axis]!.push(...own));
+    return copies;
+  }
+
+  give(wishes: readonly Wish<Sequence>[]): Given {
+    const needed = wishes.map(({ sequence, tokens }) => ({
+      pages: this.#held.get(sequence)!.pages,
+      rows: sequence.rows.map((rows) => Math.ceil((rows + sequence.inFlight + tokens) / this.#page)),
+    }));
+    const missing = this.#pools.map((pool, axis) =>
+      pool ? needed.reduce((sum, { pages, rows }) => sum + Math.max(0, rows[axis]! - pages[axis]!.length), 0) : 0,
+    );
+    const short = this.#shortage(missing);
+    if (short) return this.#growth(short) ?? "none";
+    for (const { pages, rows } of needed)
+      this.#pools.forEach((pool, axis) => {
+        const own = pages[axis]!;
+        if (pool) while (own.length < rows[axis]!) own.push(pool.take()!); // counted above
+      });
+    return "given";
+  }
+
+  /** By axis, missing pages; null if none is. Pools that may grow do so before prefixes are given up. */
+  #shortage(missing: readonly number[]): readonly number[] | null {
+    for (;;) {
+      const lacking = missing.map((pages, axis) => Math.max(0, pages - (this.#pools[axis]?.free ?? 0)));
+      if (lacking.every((pages) => pages === 0)) return null;
+      if (this.#bytesOf(this.#sizesWith(lacking)) <= this.#limit) return lacking;
+      if (!lacking.some((pages, axis) => pages > 0 && this.prefixes.giveUp(axis))) return lacking;
+    }
+  }
+
+  #sizesWith(more: readonly number[]): readonly number[] {
+    return this.#pools.map((pool, i) => (pool?.size ?? 0) + more[i]!);
+  }
+  #bytesOf(pages: readonly number[]): number {
+    return pages.reduce((sum, n, i) => sum + n * this.#bytes[i]!, 0);
+  }
+
+  /** Pools with more pages; null if the limit does not allow them. */
+  #growth(lacking: readonly number[]): Growth | null {
+    const least = this.#sizesWith(lacking);
+    let left = this.#limit - this.#bytesOf(least);
+    if (left < 0) return null;
+    const wanted = least.map((pages, i) => {
+      if (lacking[i] === 0) return pages;
+      const more = Math.min(Math.ceil(pages * GROWTH) - pages, Math.floor(left / this.#bytes[i]! / 2));
+      left -= more * this.#bytes[i]!;
+      return pages + more;
+    });
+    return { least, wanted };
+  }
+
+  async grow(session: Session, { wanted, least }: Growth): Promise<boolean> {
+    for (const pages of [wanted, least])
+      if (await hasRoom(session.growStates(this.#extentsOf(pages)))) {
+        this.#pools.forEach((pool, i) => pool?.grow(pages[i]!));
+        return true;
+      }
+    this.#limit = this.bytes.allocated;
+    return false;
+  }
+
+  async even(session: Session): Promise<boolean> {
+    if (this.#held.size > 0) bug("pools begin again while sequences hold pages");
+    // Small pools first: a device may have no room for the old and the new ones.
+    if (!(await this.#begin(session, Math.min(FIRST_PAGES, this.#most)))) return false;
+    while (!(await this.#begin(session, this.#most))) {
+      if (this.limit === 0) return false;
+      this.#limit /= 2;
+    }
+    return true;
+  }
+
+  async #begin(session: Session, pages: number): Promise<boolean> {
+    const extents = this.#extentsOf(this.#pools.map(() => pages));
+    if (!(await hasRoom(session.resetStates(extents, { shrink: true })))) return false;
+    this.prefixes.clear();
+    this.#pools = this.#newPools(pages);
+    return true;
+  }
+
+  settle(sequence: Sequence): void {
+    const held = this.#held.get(sequence);
+    if (!held) return;
+    held.pages.forEach((own, axis) => {
+      // Runs in flight add at most their tokens.
+      const needed = Math.ceil((sequence.rows[axis]! + sequence.inFlight) / this.#page);
+      for (const last of own.splice(needed)) this.#pools[axis]!.release(last);
+    });
+    while (held.kept && (held.kept.blocks + 1) * this.#page <= sequence.read)
+      held.kept = this.#keep(sequence, held, held.kept);
+  }
+
+  /** Keeps the next block of a sequence for prompts that begin alike. */
+  #keep(sequence: Sequence, { pages }: Held, { blocks, block: parent, rows: before }: Kept): Kept | null {
+    const [from, to] = [blocks * this.#page, (blocks + 1) * this.#page];
+    const taken = sequence.taken.map((own) => own && own.filter((position) => position >= from && position < to));
+    const rows = sequence.rows.map((all, axis) =>
+      axis === 0 ? to : taken[axis] ? before[axis]! + taken[axis].length : to === sequence.read ? all : before[axis]!,
+    );
+    const tokens = sequence.tokens.slice(from, to);
+    const block = this.prefixes.keep(sequence.kind, parent, tokens, { before, rows, pages, taken });
+    return block && { blocks: blocks + 1, block, rows };
+  }
+
+  release(sequence: Sequence, ended: boolean): void {
+    const held = this.#held.get(sequence);
+    if (!held) return;
+    if (ended && sequence.read > 0) this.#ended = this.#sofar([sequence]);
+    held.pages.forEach((own, axis) => own.forEach((page) => this.#pools[axis]!.release(page)));
+    this.#freeSlots.push(held.slot);
+    this.#held.delete(sequence);
+    sequence.slot = null;
+  }
+
+  inputs(wishes: readonly Wish<Sequence>[]): RunPlace {
+    const { pages: layout, axes, sequenceAxis, context } = this.#model;
+    const batch = wishes.length;
+    const all = wishes.map(({ sequence }) => this.#held.get(sequence)!);
+    const inputs: Record<string, RunPlace["inputs"][string]> = {
+      [layout.slots.input]: { data: Uint32Array.from(all, ({ slot }) => slot), shape: [batch] },
+    };
+    const extents: Record<string, number> = { ...this.extents, [sequenceAxis]: 1 };
+    const most = context === null ? Infinity : Math.ceil(context / this.#page);
+    layout.axes.forEach(({ pages: own }, axis) => {
+      const { capacity } = axes[axis]!;
+      if (capacity === null) return;
+      // Powers of two, so that sizes change seldom.
+      const needed = wishes.reduce((least, { sequence, tokens }, b) => {
+        const rows = sequence.rows[axis]! + sequence.inFlight + tokens;
+        return Math.max(least, all[b]!.pages[axis]!.length, Math.ceil(rows / this.#page));
+      }, 1);
+      const each = Math.min(most, powerFrom(needed));
+      extents[capacity] = each * this.#page;
+      if (!own) return;
+      const data = new Uint32Array(batch * each);
+      all.forEach(({ pages }, b) => data.set(pages[axis]!, b * each));
+      inputs[own.input] = { data, shape: [batch, each] };
+    });
+    return { rows: wishes.map((_, b) => b), lengths: wishes.map(({ tokens }) => tokens), inputs, extents };
+  }
+
+  get bytes(): { readonly allocated: number; readonly held: number } {
+    const sum = (pages: (pool: PagePool) => number): number =>
+      this.#pools.reduce((bytes, pool, i) => bytes + (pool ? pages(pool) * this.#bytes[i]! : 0), 0);
+    return { allocated: sum((p) => p.size), held: sum((p) => p.size - p.free) };
+  }
+
+  use(active: readonly Sequence[]): CacheUse {
+    const { held } = this.bytes;
+    const limit = this.#limit;
+    const used = this.#bytesHeldBy(active);
+    const { texts, bytes, tokens } = this.#sofar(active);
+    const dense = tokens * bytesByAxis(this.#model).reduce((a, b) => a + b, 0);
+    const streams = (of: number): number => (of === 0 ? 0 : Math.floor((limit * texts) / of));
+    return {
+      used,
+      kept: held - used,
+      free: limit - held,
+      limit,
+      streams: { own: streams(bytes), dense: streams(dense) },
+    };
+  }
+
+  /** Bytes of the pages of sequences; one that several share counts once. */
+  #bytesHeldBy(sequences: readonly Sequence[]): number {
+    const all = sequences.map((sequence) => this.pagesOf(sequence));
+    return this.#bytes.reduce((sum, bytes, i) => sum + bytes * new Set(all.flatMap((pages) => pages[i] ?? [])).size, 0);
+  }
+
+  /** Of the sequences that have ended and of these: their number, bytes of each one's pages, and tokens of pages. */
+  #sofar(active: readonly Sequence[]): { texts: number; bytes: number; tokens: number } {
+    const { texts, bytes, tokens } = this.#ended;
+    return {
+      texts: texts + active.length,
+      bytes: active.reduce((sum, own) => sum + this.#bytesHeldBy([own]), bytes),
+      tokens: active.reduce((sum, { read }) => sum + this.#page * Math.ceil(read / this.#page), tokens),
+    };
+  }
+}
+
+/** The smallest power of two that is at least n. */
+const powerFrom = (n: number): number => 2 ** Math.ceil(Math.log2(n));
+
+/** False if the device has no room for states that were to be made. */
+async function hasRoom(made: Promise<void>): Promise<boolean> {
+  try {
+    await made;
+    return true;
+  } catch (error) {
+    if (error instanceof LimitError || error instanceof OutOfMemoryError) return false;
+    throw error;
+  }
+}
