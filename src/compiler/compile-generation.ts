@@ -143,7 +143,7 @@ function generationOf(
       return { path: layers[i]!, axis, bytes: own.reduce((n, state) => n + bytesOf(made.prompt, state), 0) };
     }),
     ...(made.loopCaches === "last" && { loopCaches: made.loopCaches }),
-    ...(made.prompt.inputs.length > 1 && { pages: pagedOf(made, draftOf) }),
+    ...(made.caches === "pages" && { pages: pagedOf(made, draftOf) }),
     ...(made.choices.length > 0 && {
       choices: made.choices.map((choice) => {
         const { value } = observes.find(({ path }) => path === choice.path)!; // each comes from one
@@ -170,7 +170,7 @@ function pagedOf(
       tokens: TOKENS,
     },
     page: PAGE,
-    slots: { axis: SLOTS, input: SLOTS_INPUT },
+    slots: inputs.some((i) => i.name === SLOTS_INPUT) ? { axis: SLOTS, input: SLOTS_INPUT } : null,
     token: TOKEN_STATE,
     seen: SAMPLING_STATES.seen,
     allLogits: ALL_LOGITS,

@@ -71,12 +71,19 @@ export interface Cached {
  */
 export type CacheKind = "rows" | "pages";
 
+export interface CacheOptions {
+  readonly caches: CacheKind;
+  readonly loopCaches?: LoopCaches;
+  /** With caches in pages, whether the sequences of a run are found by slots. Without them there is one sequence. */
+  readonly slots?: boolean;
+}
+
 /**
  * Converts the graph into one in which each run continues the sequences of the run before. Throws GenerationError if
- * the tokens of a sequence do not come from one input, or if the model does not support `loops`.
+ * the tokens of a sequence do not come from one input, or if the model does not support `loopCaches`.
  */
-export function withCaches(graph: Graph, kind: CacheKind, loops: LoopCaches = "each"): Cached {
-  return new CacheRewriter(withKeysOfMasks(graph), kind, loops).result();
+export function withCaches(graph: Graph, { caches, loopCaches = "each", slots = true }: CacheOptions): Cached {
+  return new CacheRewriter(withKeysOfMasks(graph), { caches, loopCaches, slots }).result();
 }
 
 /** The error message for an operator that reads other tokens and has no cache rule. */
@@ -120,17 +127,18 @@ class CacheRewriter {
   /** The next value of the state of key positions, by axis. */
   readonly #positionStates = new Map<string, Node>();
 
-  constructor(graph: Graph, kind: CacheKind, loops: LoopCaches) {
+  constructor(graph: Graph, { caches, loopCaches, slots }: Required<CacheOptions>) {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
     this.#root = rootOf(graph);
     this.#along = alongSequences(graph.axes);
-    this.#looped = loops === "last" ? loopedAttentions(this.#nodes, this.#root.name, axisOf) : new Map();
+    this.#looped = loopCaches === "last" ? loopedAttentions(this.#nodes, this.#root.name, axisOf) : new Map();
     this.#keyAxes = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [this.#cacheAxis(n)] : [])));
     const batch = graph.axes.find((a) => a.role === "batch")!.name; // `rootOf` has checked that there is one
     const emit = createEmit(ops, graph.axes);
-    [this.#layout, this.#values] =
-      kind === "rows" ? [sideBySide, inOrder(batch)] : [new PagedLayout(emit, batch), new InSlots(emit, batch)];
+    const paged = caches === "pages";
+    this.#layout = paged ? new PagedLayout(emit, batch) : sideBySide;
+    this.#values = paged && slots ? new InSlots(emit, batch) : inOrder(batch);
     const capacities = [...new Set([this.#root.name, ...this.#keyAxes])].flatMap((name) =>
       this.#layout.axes(name, this.#sequence(name).bound, this.#keyAxes.has(name)),
     );

@@ -59,6 +59,7 @@ export interface GenerationGraphs {
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
   readonly loopCaches: LoopCaches;
+  readonly caches: CacheKind;
   /** The observed choices of entries (experts). */
   readonly choices: readonly ObservedChoice[];
   /** Only with paged caches; null also if the model has no routes. */
@@ -85,6 +86,12 @@ export interface GenerationOptions {
    */
   readonly caches?: CacheKind;
   /**
+  /**
+   * Paged caches only. False: every run has one sequence, the same until another takes its place; the programs then
+   * have no slots and fewer kernels. Default true.
+   */
+  readonly slots?: boolean;
+  /**
    * The keys and values kept for a token that passes through a block several times.
    * each, the default: keys and values of every call.
    * last: only the last call's. An earlier call sees rows of the current run as far as the run has computed them. Since
@@ -100,7 +107,7 @@ export interface GenerationOptions {
  */
 export function generationGraphs(
   graph: Graph,
-  { logits = "last", caches = "rows", loopCaches = "each" }: GenerationOptions = {},
+  { logits = "last", caches = "rows", loopCaches = "each", slots = true }: GenerationOptions = {},
 ): GenerationGraphs {
   if (!LOOP_CACHES.includes(loopCaches))
     throw new GenerationError(`loopCaches is ${JSON.stringify(loopCaches)}: it is "each" or "last"`);
@@ -113,7 +120,7 @@ export function generationGraphs(
   const observed = observedChoices(graph);
   const outputs = [result, ...observed.outputs];
   const starts = reachedStarts({ outputs, states: [] }, (axis) => graph.starts.get(axis) ?? null);
-  const cached = withCaches({ ...graph, outputs, starts }, caches, loopCaches);
+  const cached = withCaches({ ...graph, outputs, starts }, { caches, loopCaches, slots });
   const root = cached.axes[0]!.axis;
   const prompt = new SamplingGraph(cached, cached.graph, { logits, all: caches === "pages" }).withOutputs();
   const one = oneTokenPerSequence(cached.graph, root);
@@ -121,7 +128,7 @@ export function generationGraphs(
   return {
     prompt,
     draft: drafted && {
-      step: draftStep(drafted, input),
+      step: draftStep(drafted, input, slots),
       verify: new SamplingGraph(cached, cached.graph, { logits: "all", all: true }).verifying(),
     },
     step: readingLastToken(step, input, root, cached.values),
@@ -130,13 +137,14 @@ export function generationGraphs(
     axes: cached.axes,
     layers: cached.layers,
     loopCaches,
+    caches,
     choices: observed.choices,
   };
 }
 
 /** The step graph of a model without its routed blocks. */
-function draftStep(graph: Graph, input: GraphInput): Graph {
-  const cached = withCaches(graph, "pages");
+function draftStep(graph: Graph, input: GraphInput, slots: boolean): Graph {
+  const cached = withCaches(graph, { caches: "pages", slots });
   const root = cached.axes[0]!.axis;
   const one = oneTokenPerSequence(cached.graph, root);
   const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();

@@ -81,7 +81,8 @@ export function checkEngine(generation: Generation, options: EngineOptions): rea
   };
   const paged = generation;
   const { pages } = paged;
-  const maxBatch = whole("maxBatch", options.maxBatch ?? 16, 1, MOST_BATCH);
+  const [most, usual] = pages.slots ? [MOST_BATCH, 16] : [1, 1];
+  const maxBatch = whole("maxBatch", options.maxBatch ?? usual, 1, most);
   const cacheMemory = options.cacheMemory ?? defaultCacheMemory(paged, maxBatch);
   const least = bytesByAxis(paged).reduce((a, b) => a + b, 0) * pages.page;
   if (!(Number.isSafeInteger(cacheMemory) && cacheMemory >= 2 * least))

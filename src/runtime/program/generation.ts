@@ -95,8 +95,8 @@ export interface GenerationLayer {
 export interface PagedGeneration {
   /** Rows of a page. */
   readonly page: number;
-  /** The axis of slots, and the input u32[B] with the slot of each of the run's sequences. */
-  readonly slots: { readonly axis: string; readonly input: string };
+  /** The axis of slots, and the input u32[B] with the slot of each of the run's sequences. Null: one sequence, no slots. */
+  readonly slots: { readonly axis: string; readonly input: string } | null;
   /** State u32[slots]: the last chosen token. */
   readonly token: string;
   /** State u32[slots, words]: the set of tokens that occur in a sequence. */

@@ -66,7 +66,7 @@ export async function createEngineOf(from: OpenedModel, options: CreateOptions =
   const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) as PrepareOptions;
   let prepared: Prepared;
   try {
-    prepared = await prepare(from, given, "pages");
+    prepared = await prepare(from, given, { caches: "pages", slots: rest.maxBatch !== 1 });
   } catch (fault) {
     // What is pooled over a text depends on later tokens: such a model does not generate.
     const pooled = fault instanceof GenerationError || fault instanceof SourceError ? compilePooled(from, given) : null;

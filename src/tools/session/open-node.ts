@@ -139,7 +139,7 @@ export async function createSession(
     chatTemplate: _template,
     ...rest
   } = others;
-  const prepared = await prepare(model, options, "rows");
+  const prepared = await prepare(model, options, { caches: "rows" });
   const { name, texts, diagnostics, sources, device, generation, weights, another, close } = prepared;
   try {
     const generator = await createGenerator(generation, device, weights, {

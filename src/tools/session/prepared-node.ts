@@ -48,13 +48,13 @@ export interface Prepared {
 }
 
 /**
- * `caches`: how those of the generation lie. `usual`: the tokenizer of a model without one, by default one that is
- * fitting. Throws as `openSession` does.
+ * `layout` says how caches are stored, with `slots: false` for paged caches of one sequence. `usual` makes the tokenizer
+ * of a model without one; by default, one that fits its vocabulary. Throws as `openSession` does.
  */
 export async function prepare(
   opened: OpenedModel,
   { set, model: name, precision, loopCaches, device: wanted = {}, tunings }: PrepareOptions,
-  caches: "rows" | "pages",
+  layout: { readonly caches: "rows" | "pages"; readonly slots?: boolean },
   usual: (vocabulary: number) => Tokenizer = tokenizerFor,
 ): Promise<Prepared> {
   const { source, read } = opened;
@@ -62,7 +62,7 @@ export async function prepare(
   const compiled = generationModel(source.text, {
     file: source.file,
     read,
-    caches,
+    ...layout,
     ...(loopCaches !== undefined && { loopCaches }),
     ...(set && { set }),
     ...(name !== undefined && { model: name }),

@@ -37,15 +37,18 @@ export interface Pair {
   readonly close: () => Promise<void>;
 }
 
-/** The engine and the generator of a model with the same weights. `memory`: of the cache, in tokens that take all layers. */
+/**
+ * The engine and the generator of a model with the same weights. `memory`: of the cache, in tokens that take all layers.
+ * `slots`: whether the engine's programs are for several sequences.
+ */
 export async function pairOf(
   source: string,
   device: Device,
   seed: number,
-  { memory, ...given }: EngineOptions & { readonly memory?: number } = {},
+  { memory, slots = true, ...given }: EngineOptions & { readonly memory?: number; readonly slots?: boolean } = {},
 ): Promise<Pair> {
   const compiled = (caches: "rows" | "pages") =>
-    compileGeneration(source, { target: device.target, caches }).generation!;
+    compileGeneration(source, { target: device.target, caches, slots }).generation!;
   const [rows, pages] = [compiled("rows"), compiled("pages")];
   const bytes = pages.pages!.axes.flatMap(({ states }) => states).reduce((sum, state) => sum + state.bytes, 0);
   const options = { ...given, ...(memory !== undefined && { cacheMemory: memory * bytes }) };

@@ -103,7 +103,7 @@ export class PagedCaches implements Caches {
     const { axes, slots } = this.#model.pages;
     return {
       ...Object.fromEntries(axes.flatMap(({ pool }, i) => (pool === null ? [] : [[pool, sizes[i]! * this.#page]]))),
-      [slots.axis]: this.#slots,
+      ...(slots && { [slots.axis]: this.#slots }),
     };
   }
   get loading(): Readonly<Record<string, number>> {
@@ -305,9 +305,9 @@ export class PagedCaches implements Caches {
     const { pages: layout, axes, sequenceAxis, context } = this.#model;
     const batch = wishes.length;
     const all = wishes.map(({ sequence }) => this.#held.get(sequence)!);
-    const inputs: Record<string, RunPlace["inputs"][string]> = {
-      [layout.slots.input]: { data: Uint32Array.from(all, ({ slot }) => slot), shape: [batch] },
-    };
+    const inputs: Record<string, RunPlace["inputs"][string]> = {};
+    const { slots } = layout;
+    if (slots) inputs[slots.input] = { data: Uint32Array.from(all, ({ slot }) => slot), shape: [batch] };
     const extents: Record<string, number> = { ...this.extents, [sequenceAxis]: 1 };
     const most = context === null ? Infinity : Math.ceil(context / this.#page);
     layout.axes.forEach(({ pages: own }, axis) => {

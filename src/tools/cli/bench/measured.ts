@@ -60,7 +60,7 @@ export class Measured {
     const noText = (): Tokenizer => bytesTokenizer;
     const generator = await explaining(model, own, async () => {
       const chosen = (on: Device) => tuningsOn(on, { tunings });
-      const prepared = await prepare(model, { ...own, device, tunings: chosen }, "rows", noText);
+      const prepared = await prepare(model, { ...own, device, tunings: chosen }, { caches: "rows" }, noText);
       showDiagnostics(prepared.diagnostics, prepared.sources);
       const made = await createGenerator(prepared.generation, device, prepared.weights, {
         seed,
