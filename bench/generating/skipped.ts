@@ -1,6 +1,6 @@
 // Measures the cost of a routed layer for a token that skips it: compares a model in which all tokens skip with the
 // same model without some of its dispatches, and with a model without routed layers, in turns.
-import { Capacity } from "../../src/generation/generate/capacity.js";
+import { ContiguousCaches } from "../../src/generation/engine/caches/contiguous.js";
 import { createGenerator, type Generator } from "../../src/generation/generate/index.js";
 import type { Generation } from "../../src/runtime/program/generation.js";
 import type { Program } from "../../src/runtime/program/program.js";
@@ -71,7 +71,12 @@ type Role = "choice" | "idle";
 /** The steps of a token that belong to routed layers. */
 async function rolesOf(device: Device, { generation, weights }: Model): Promise<ReadonlyMap<number, Role>> {
   const { step, axes, batchAxis, sequenceAxis, tokenAxis } = generation;
-  const extents = { [batchAxis]: 1, [sequenceAxis]: 1, ...new Capacity(generation, 1, TOKENS).extents, [tokenAxis]: 1 };
+  const extents = {
+    [batchAxis]: 1,
+    [sequenceAxis]: 1,
+    ...new ContiguousCaches(generation, TOKENS).extents,
+    [tokenAxis]: 1,
+  };
   const session = await load(step, device, weights, { max: extents });
   try {
     const { works } = await session.profile({}, { extents, repeat: 1 });

@@ -1,16 +1,18 @@
-// A generator: a model's prompt and step programs on a device with weights and caches, for one generation at a time.
+// A generator: a model's prompt and step programs on a device with weights and caches, for one generation at a time. It
+// has the core of an engine, which works only while its caller waits for a token.
 import type { Generation } from "../../runtime/program/generation.js";
-import { type Device, type DeviceLostError, InputError, openDevice } from "../../runtime/index.js";
-import { isResponse } from "../../runtime/weights/input.js";
+import { type Device, DisposedError, InputError, openDevice } from "../../runtime/index.js";
 import { openResponse } from "../../runtime/weights/fetched.js";
+import { isResponse } from "../../runtime/weights/input.js";
+import type { Caches } from "../engine/caches/caches.js";
+import { ContiguousCaches } from "../engine/caches/contiguous.js";
+import { Core, type CoreParts, type Opened } from "../engine/core.js";
+import { Pace } from "../engine/pace.js";
+import { placeOn, sessionsOf } from "../engine/place.js";
 import { checkOptions, checkPrompts, expectOptions, type Limits } from "../engine/check.js";
-import { disposePlace, type Place, placeOn } from "../engine/place.js";
-import { noOtherDevice } from "../engine/no-other-device.js";
-import { withBiases } from "../sampling/constrained.js";
-import { samplingTables } from "../sampling/options.js";
+import { perSequence } from "../sampling/options.js";
+import { Together } from "./together.js";
 import type { GeneratedToken, GenerateOptions, GeneratorOptions, Summary, WeightsInput } from "../types.js";
-import { Capacity } from "./capacity.js";
-import { Run } from "./run.js";
 
 /**
  * Loads a compiled generation and its weights onto a device. Both programs share weights and caches. Throws what `load`
@@ -29,75 +31,107 @@ export async function createGenerator(
       "give the `generation` that compileGeneration returns, which is null if the source has errors",
     );
   expectOptions(options);
-  const limits = checkOptions(generation, options);
-  // Keep the response: both programs read the weights, and so does a replacement device.
-  const opened = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : null;
-  try {
-    const place = await loadOn(generation, device, opened ?? weights, limits, options);
-    if (opened && !replacementOf(options)) await opened.close();
-    return new Generator(place, limits, opened ?? weights, options, () => opened?.close());
-  } catch (error) {
-    await opened?.close();
-    throw error;
-  }
+  return openGenerator(generation, device, weights, options, {
+    caches: (own) => new ContiguousCaches(own),
+    shared: false,
+  });
 }
 
-/** Loads both programs, with room for one token. */
-const loadOn = (
+/** How a generator works. */
+export interface Sharing {
+  /** Makes the caches of a generation. */
+  readonly caches: (generation: Generation) => Caches;
+  /** Whether several generations may be under way. Those that the caches have no place for wait. */
+  readonly shared: boolean;
+}
+
+/** As `createGenerator`, for packages. */
+export async function openGenerator(
   generation: Generation,
   device: Device,
   weights: WeightsInput | undefined,
-  limits: Limits,
   options: GeneratorOptions,
-): Promise<Place> => {
-  const caches = { loading: new Capacity(generation, 1, 1).extents };
-  return placeOn(generation, device, weights, caches, { ...options, ...limits, drafts: false });
-};
+  sharing: Sharing,
+): Promise<Generator> {
+  const limits = checkOptions(generation, options);
+  // Keep the response: all programs read the weights, and so does a replacement device.
+  const response = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : null;
+  const own = response ?? weights;
+  try {
+    const open: CoreParts["open"] = (model, on, signal) => {
+      const { weightsOf: _, ...others } = options; // on the device that was lost
+      return openOn(model, on, own, limits, { ...others, ...(signal && { signal }) }, sharing.caches(model));
+    };
+    const opened = await openOn(generation, device, own, limits, options, sharing.caches(generation));
+    if (response && !replacementOf(options)) await response.close();
+    const parts = { opened, open, recover: replacementOf(options), pace: new Pace(limits.chunk, limits.ahead) };
+    return new Generator(
+      new Core({ ...parts, ...SILENT, ...(options.onRecovered && { onRecovered: options.onRecovered }) }),
+      sharing.shared,
+      () => response?.close(),
+    );
+  } catch (error) {
+    await response?.close();
+    throw error;
+  }
+}
 
 /** The function that opens a replacement for a lost device; null if there is none. */
 const replacementOf = ({ recover, weightsOf }: GeneratorOptions): NonNullable<GeneratorOptions["recover"]> | null =>
   recover === undefined && !weightsOf ? async () => ({ device: await openDevice() }) : (recover ?? null);
 
+async function openOn(
+  generation: Generation,
+  device: Device,
+  weights: WeightsInput | undefined,
+  limits: Limits,
+  { live, seed, signal, onProgress, weightsOf }: GeneratorOptions,
+  caches: Caches,
+): Promise<Opened> {
+  const place = await placeOn(generation, device, weights, caches, {
+    ...limits,
+    drafts: false,
+    ...(live && { live }),
+    ...(seed !== undefined && { seed }),
+    ...(signal && { signal }),
+    ...(onProgress && { onProgress }),
+    ...(weightsOf && { weightsOf }),
+  });
+  return { generation, caches, place };
+}
+
+/** Nothing observes it. After two losses without an answer between them a third device would be lost too. */
+const SILENT = { mostInVain: 1, report: () => {}, wake: () => {} } as const;
+
 export class Generator {
-  readonly #limits: Limits;
-  readonly #weights: WeightsInput | undefined;
-  readonly #options: GeneratorOptions;
+  readonly #core: Core;
+  readonly #shared: boolean;
   readonly #closeWeights: () => unknown;
-  #place: Place;
-  /** The replacement device that the generator opened, which it must destroy. */
-  #replacementDevice: Device | null = null;
   #busy = false;
   #summary: Summary | null = null;
-  #run: Run | null = null;
+  #last: Together | null = null;
 
   /** Use `createGenerator`. */
-  constructor(
-    place: Place,
-    limits: Limits,
-    weights: WeightsInput | undefined,
-    options: GeneratorOptions,
-    closeWeights: () => unknown,
-  ) {
-    this.#place = place;
-    this.#limits = limits;
-    this.#weights = weights;
-    this.#options = options;
-    this.#closeWeights = closeWeights;
+  constructor(core: Core, shared: boolean, closeWeights: () => unknown) {
+    [this.#core, this.#shared, this.#closeWeights] = [core, shared, closeWeights];
   }
 
   get generation(): Generation {
-    return this.#place.generation;
+    return this.#core.opened.generation;
   }
 
   /** The current device; a replacement after a loss. */
   get device(): Device {
-    return this.#place.device;
+    return this.#core.opened.place.device;
   }
 
   /** Memory of both sessions. */
   get memory(): { readonly buffers: number; readonly bytes: number } {
-    const [a, b] = [this.#place.prompt.memory, this.#place.step.memory];
-    return { buffers: a.buffers + b.buffers, bytes: a.bytes + b.bytes };
+    const all = sessionsOf(this.#core.opened.place).map(({ memory }) => memory);
+    return {
+      buffers: all.reduce((n, { buffers }) => n + buffers, 0),
+      bytes: all.reduce((n, { bytes }) => n + bytes, 0),
+    };
   }
 
   /** Summary of the last generation, perhaps incomplete; null before the first. */
@@ -116,24 +150,30 @@ export class Generator {
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, Summary> {
     const most = checkPrompts(this.generation, prompts, options);
-    const own = samplingTables(options.sampling ?? {}, prompts.length, this.generation.vocabulary);
-    const sampling = options.constraints ? withBiases(own) : own;
-    if (this.#busy) throw busy();
+    const sampling = perSequence(options.sampling ?? {}, prompts.length);
+    if (options.observe && !this.#core.opened.caches.together) throw unobserved();
+    if (this.#busy && !this.#shared) throw busy();
     this.#busy = true;
-    const run = (this.#run = new Run(
-      this.#place,
-      this.#limits,
-      { prompts, maxTokens: most, options, sampling },
-      (lost) => this.#openReplacement(lost, options.signal),
-    ));
+    const requests = prompts.map((prompt, i) => ({
+      prompt,
+      sampling: sampling[i]!,
+      // One more than there is room for: the sequence ends with the context.
+      maxTokens: options.maxTokens ?? most[i]! + 1,
+      ...(options.ends && { ends: options.ends }),
+      ...(options.constraints && { constraint: options.constraints[i]! }), // one for each prompt
+      ...(options.until && { until: (token: number) => options.until!(i, token) }),
+      ...(options.signal && { signal: options.signal }),
+    }));
+    const together = (this.#last = new Together(this.#core, requests, options));
+    let summary: Summary;
     try {
-      yield* run.tokens();
+      yield* together.tokens();
     } finally {
-      await run.end();
-      this.#summary = run.summary();
+      await together.end();
+      summary = this.#summary = together.summary();
       this.#busy = false;
     }
-    return this.#summary;
+    return summary;
   }
 
   /**
@@ -144,44 +184,12 @@ export class Generator {
    */
   async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
     if (this.#busy) throw busy();
-    return this.#run === null ? [] : this.#run.taken();
-  }
-
-  /**
-   * Opens a replacement device and loads the weights; returns it with the callback to call once the caches are
-   * restored.
-   */
-  async #openReplacement(
-    lost: DeviceLostError,
-    signal: AbortSignal | undefined,
-  ): Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }> {
-    const { recover: _, onRecovered, weightsOf: __, ...options } = this.#options;
-    const open = replacementOf(this.#options);
-    if (!open) throw lost;
-    const began = performance.now();
-    try {
-      const { device, generation = this.generation } = await open(lost);
-      this.#replacementDevice?.destroy();
-      this.#replacementDevice = device;
-      const place = await loadOn(expectSame(generation, this.generation), device, this.#weights, this.#limits, {
-        ...options,
-        ...(signal && { signal }),
-      });
-      disposePlace(this.#place);
-      this.#place = place;
-      return {
-        place,
-        recovered: (tokens) => onRecovered?.({ lost, device, tokens, milliseconds: performance.now() - began }),
-      };
-    } catch (cause) {
-      if (signal?.aborted) throw cause;
-      throw noOtherDevice(lost, cause);
-    }
+    return this.#last === null ? [] : this.#last.taken();
   }
 
   dispose(): void {
-    disposePlace(this.#place);
-    this.#replacementDevice?.destroy();
+    this.#core.end(new DisposedError());
+    this.#core.dispose();
     this.#closeWeights();
   }
 }
@@ -193,11 +201,9 @@ const busy = (): InputError =>
     "leave its iterator first; many requests at once are for an engine (openEngine of modc/session)",
   );
 
-/** Throws InputError unless the generation is of the same model. */
-function expectSame(generation: Generation, before: Generation): Generation {
-  const shape = ({ vocabulary, context, axes, layers }: Generation): string =>
-    JSON.stringify([vocabulary, context, axes, layers]);
-  if (shape(generation) !== shape(before))
-    throw new InputError("recover", "the generation to continue with belongs to another model");
-  return generation;
-}
+const unobserved = (): InputError =>
+  new InputError(
+    "observe",
+    "the option observe is not for a package of several callers, whose runs are shared",
+    "build the package without --max-batch",
+  );

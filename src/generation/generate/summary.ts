@@ -1,6 +1,5 @@
 // The summary of a generation: time, tokens of each layer, memory of its caches, operations.
 import type { Generation } from "../../runtime/program/generation.js";
-import type { Capacity } from "./capacity.js";
 import { flopsOf, type StepSizes } from "../engine/flops.js";
 import { layersOn } from "../engine/use.js";
 import type { Summary } from "../types.js";
@@ -51,7 +50,8 @@ export interface Done {
   readonly read: readonly (readonly number[])[];
   /** The rows of each sequence on each axis, up to the end of its text. */
   readonly rows: readonly (readonly number[])[];
-  readonly capacity: Capacity;
+  /** By axis, rows for which there is room. */
+  readonly allocated: readonly number[];
   readonly timing: Timing;
 }
 
@@ -63,12 +63,11 @@ const sum = (list: Iterable<number>): number => {
 
 export function summarise(
   generation: Generation,
-  { prompts, generatedTokens, read, rows, capacity, timing }: Done,
+  { prompts, generatedTokens, read, rows, allocated, timing }: Done,
 ): Summary {
   const { axes, layers } = generation;
   const totals = rows.map(sum);
   const bytes = axes.map(({ axis }) => layers.reduce((n, l) => n + (l.axis === axis ? l.bytes : 0), 0));
-  const room = axes.map(({ capacity: name }) => (name === null ? 0 : capacity.extents[name]! * prompts.length));
   const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((n, v, i) => n + v * b[i]!, 0);
   const attentionsPerAxis = layersOn(generation);
   return {
@@ -78,7 +77,7 @@ export function summarise(
     compiling: timing.compiling,
     generation: timing.generation,
     routes: axes.map(({ path }, i) => ({ path, layers: attentionsPerAxis[i]!, tokens: totals[i]! })),
-    cache: { used: dot(bytes, totals), allocated: dot(bytes, room), dense: sum(bytes) * totals[0]! },
+    cache: { used: dot(bytes, totals), allocated: dot(bytes, allocated), dense: sum(bytes) * totals[0]! },
     flops: flopsPerToken(generation, totals, read, prompts.length),
   };
 }

@@ -1,14 +1,4 @@
 // Constraints as biases: tokens that may not come have −Infinity.
-import { SAMPLING_COLUMNS } from "../../ground/numerics/sampling.js";
-import type { SamplingTables } from "./options.js";
-
-/** The tables of sequences that all have biases, which come later. */
-export function withBiases(tables: SamplingTables): SamplingTables {
-  const settings = tables.settings.slice();
-  for (let at = SAMPLING_COLUMNS.indexOf("biased"); at < settings.length; at += SAMPLING_COLUMNS.length)
-    settings[at] = 1;
-  return { ...tables, settings, greedy: false };
-}
 
 /** The tokens that may come next in a text. */
 export interface AllowedTokens {

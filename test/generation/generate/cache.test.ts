@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { compile } from "../../../src/compiler/compile.js";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { ledger } from "../../../src/compiler/cost/ledger.js";
-import { Capacity } from "../../../src/generation/generate/capacity.js";
+import { ContiguousCaches } from "../../../src/generation/engine/caches/contiguous.js";
 import { summarise, Timing } from "../../../src/generation/generate/summary.js";
 import { parseSize } from "../../../src/ground/size/parse-size.js";
 import { toNumber } from "../../../src/ground/numerics/rational.js";
@@ -32,33 +32,32 @@ it.each([
     expect(executed.cache / dense.cache).toBe(share);
 
     const { generation } = compileGeneration(source, { set });
-    const capacity = new Capacity(generation!, 1, T);
+    const caches = new ContiguousCaches(generation!, T);
     // Slots of the step's states, at the extents that a generation of so many tokens asks for.
-    const caches = generation!.step.states.filter(
+    const states = generation!.step.states.filter(
       (s) => s.name.startsWith("cache.") && /\.(keys|values)$/.test(s.name),
     );
-    const bytes = caches.map(({ slot }) => {
+    const bytes = states.map(({ slot }) => {
       const size = generation!.step.slots[slot]!.bytes;
       const value = evaluateSize(typeof size === "number" ? size : parseSize(size), (atom) => {
         if (atom.kind === "live") throw new Error("a cache's size is no live parameter's");
-        const extent = capacity.extents[atom.axis];
+        const extent = caches.extents[atom.axis];
         if (extent === undefined) throw new Error(`a cache lies along ${atom.axis}`);
         return extent;
       });
       return toNumber(value);
     });
-    expect(caches).toHaveLength(2 * generation!.layers.length);
+    expect(states).toHaveLength(2 * generation!.layers.length);
     expect(bytes.reduce((a, b) => a + b, 0)).toBe(executed.cache);
 
     // What a summary says of a generation whose routes take as many tokens as is expected.
     const rows = generation!.axes.map((a) => Uint32Array.of(T * a.expected));
-    capacity.record(Uint32Array.of(0), rows);
     const { cache } = summarise(generation!, {
       prompts: [T],
       generatedTokens: [1],
       read: rows.map((r) => [...r]),
       rows: rows.map((r) => [...r]),
-      capacity,
+      allocated: rows.map((own, axis) => caches.allocated(axis, [...own])),
       timing: new Timing(),
     });
     expect(cache).toEqual({ used: executed.cache, allocated: executed.cache, dense: dense.cache });

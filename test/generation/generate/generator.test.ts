@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
-import { Capacity } from "../../../src/generation/generate/capacity.js";
 import {
   createGenerator,
   type GeneratedToken,
@@ -263,43 +262,6 @@ describe("a generation that is ended early", () => {
     generator.dispose();
     await expect(open({ chunk: 0 })).rejects.toThrow(/chunk is 0/);
     await expect(open({ ahead: 9 })).rejects.toThrow(/ahead is 9/);
-  });
-});
-
-describe("capacity", () => {
-  const axes = [
-    { axis: "T", capacity: "T.capacity", positions: null, path: "", expected: 1 },
-    { axis: "K", capacity: "K.capacity", positions: "p", path: "layers.1", expected: 0.125 },
-  ];
-  it("is the share that is expected, and grows before a run could overflow it", () => {
-    const capacity = new Capacity({ axes, context: 4096 }, 2, 4096);
-    expect(capacity.extents).toEqual({ "T.capacity": 4096, "K.capacity": 512 });
-    const chunk = Uint32Array.of(256, 100);
-    expect(capacity.fits(chunk)).toBe(true);
-    capacity.submit(chunk);
-    capacity.record(chunk, [chunk, [30, 10]]);
-    capacity.submit(chunk);
-    // 30 are known, 256 were given since and may all have taken the route.
-    expect(capacity.fits(Uint32Array.of(226, 0))).toBe(true);
-    expect(capacity.fits(Uint32Array.of(227, 0))).toBe(false);
-    capacity.grow(Uint32Array.of(227, 0));
-    expect(capacity.extents).toEqual({ "T.capacity": 4096, "K.capacity": 784 });
-    capacity.record(chunk, [Uint32Array.of(512, 200), [60, 20]]);
-    expect(capacity.fits(Uint32Array.of(724, 0))).toBe(true);
-  });
-});
-
-describe("room for a text that may become long", () => {
-  const axes = [{ axis: "T", capacity: "T.capacity", positions: null, path: "", expected: 1 }];
-  it("is made as it is needed, up to what the text can have", () => {
-    const capacity = new Capacity({ axes, context: null }, 1, 5000);
-    expect(capacity.extents).toEqual({ "T.capacity": 4096 });
-    expect(capacity.fits(Uint32Array.of(4096))).toBe(true);
-    expect(capacity.fits(Uint32Array.of(4097))).toBe(false);
-    capacity.grow(Uint32Array.of(4097));
-    expect(capacity.extents).toEqual({ "T.capacity": 5008 });
-    expect(new Capacity({ axes, context: 131072 }, 1, 131072).extents).toEqual({ "T.capacity": 4096 });
-    expect(new Capacity({ axes, context: 24 }, 1, 300).extents).toEqual({ "T.capacity": 24 });
   });
 });
 

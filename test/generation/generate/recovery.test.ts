@@ -152,7 +152,7 @@ describe("a device that is lost", () => {
     await expect(all(none, PROMPTS, { maxTokens: 9 }, (n) => n === 2)).rejects.toThrow(DeviceLostError);
     const other = await open({ ahead: 1, recover: async () => ({ device: await openDevice(), generation }) }, dense);
     await expect(all(other, PROMPTS, { maxTokens: 9 }, (n) => n === 2)).rejects.toThrow(
-      /the generation to continue with belongs to another model/,
+      /the generation for the other device belongs to another model/,
     );
   });
 

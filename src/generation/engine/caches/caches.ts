@@ -73,4 +73,6 @@ export interface Caches {
   /** Where the sequences of a run are, which have been given room. */
   inputs(wishes: readonly Wish<Sequence>[]): RunPlace;
   use(active: readonly Sequence[]): CacheUse;
+  /** The rows on an axis for which sequences with these rows have room. */
+  allocated(axis: number, rows: readonly number[]): number;
 }

@@ -334,6 +334,10 @@ export class PagedCaches implements Caches {
     return { allocated: sum((p) => p.size), held: sum((p) => p.size - p.free) };
   }
 
+  allocated(_axis: number, rows: readonly number[]): number {
+    return rows.reduce((sum, own) => sum + this.#page * Math.ceil(own / this.#page), 0);
+  }
+
   use(active: readonly Sequence[]): CacheUse {
     const { held } = this.bytes;
     const limit = this.#limit;
