@@ -204,6 +204,6 @@ const busy = (): InputError =>
 const unobserved = (): InputError =>
   new InputError(
     "observe",
-    "the option observe is not for a package of several callers, whose runs are shared",
+    "the option observe is not supported in a package for several callers",
     "build the package without --max-batch",
   );

@@ -1,17 +1,13 @@
 // The API of a built model: loads its package onto a device, runs it and generates.
-import {
-  createGenerator,
-  generateText,
-  type GeneratedText,
-  type GenerateTextOptions,
-  type Summary,
-} from "../generate/index.js";
+import { ContiguousCaches } from "../engine/caches/contiguous.js";
+import { openGenerator, type Sharing } from "../generate/generator.js";
+import { generateText, type GeneratedText, type GenerateTextOptions, type Summary } from "../generate/index.js";
 import type { Words } from "../../ground/base/dtype.js";
 import { expectOptions } from "../engine/check.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
 import type { ProgramWeight } from "../../runtime/program/program.js";
 import { openDevice, type Device } from "../../runtime/device/device.js";
-import { DisposedError, InputError, UnsupportedError, type DeviceLostError } from "../../runtime/device/errors.js";
+import { InputError, UnsupportedError, type DeviceLostError } from "../../runtime/device/errors.js";
 import type { LiveValue } from "../../runtime/run/extents.js";
 import type { Inputs } from "../../runtime/run/inputs.js";
 import type { Results } from "../../runtime/run/outputs.js";
@@ -24,7 +20,6 @@ import { DEFAULTS, PROGRAMS, TOKENIZER_FILES, type Manifest } from "./manifest.j
 import { readPrograms, type Programs } from "./programs.js";
 import { shardedWeights, valuesIn } from "./shards.js";
 import type { EnginePart, TextGenerator } from "./text-generator.js";
-import { inTurn, Turns } from "./turns.js";
 import { openText, type OpenedText, type TokenizerPart } from "./text.js";
 
 /** The progress of loading: bytes of files, kernels compiled, weights on the device. */
@@ -144,20 +139,22 @@ async function load(
       !generation || use === "run"
         ? null
         : generation.pages && engine
-          ? await (await engine()).openBatch(generation, device, weights, { ...own, maxBatch })
-          : await createGenerator(generation, device, weights, { ...own, recover: null });
+          ? await (await engine()).openBatch(generation, device, weights, { ...own, recover: null, maxBatch })
+          : await openGenerator(generation, device, weights, { ...own, recover: null }, SIDE_BY_SIDE);
     await source.close();
     if (options.warm) {
       const { warm } = await import("./warm.js");
       await warm({ session, run: programs.run, max: options.max ?? {}, generator, maxBatch, signal });
     }
-    const turns = maxBatch > 1 ? null : new Turns();
-    return new Loaded({ device, session, generator, turns, text, generates: generation !== null });
+    return new Loaded({ device, session, generator, text, generates: generation !== null });
   } catch (error) {
     device.destroy(); // and all buffers of sessions on it
     throw error;
   }
 }
+
+/** Callers take turns, in their order. */
+const SIDE_BY_SIDE: Sharing = { caches: (generation) => new ContiguousCaches(generation), shared: true };
 
 const doesNotGenerate = (): UnsupportedError =>
   new UnsupportedError("the model does not generate", "it was built to run only: call run");
@@ -168,8 +165,6 @@ interface Parts {
   readonly session: Session | null;
   /** Null, like `text`, if the model is not loaded for `generate`. */
   readonly generator: TextGenerator | null;
-  /** The turns of callers; null if the generator is for several calls at once. */
-  readonly turns: Turns | null;
   readonly text: OpenedText | null;
   /** Whether the package has programs for generation. */
   readonly generates: boolean;
@@ -184,7 +179,6 @@ class Loaded implements LoadedModel {
     this.device = parts.device.info.name;
     this.lost = parts.device.lost;
     this.#parts = parts;
-    void this.lost.then((error) => parts.turns?.close(error));
   }
 
   async run(inputs: Inputs, options?: RunOptions): Promise<Results> {
@@ -194,7 +188,7 @@ class Loaded implements LoadedModel {
   }
 
   async *generate(asked: Prompts, options: ModelGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
-    const { generator, text: opened, turns, generates } = this.#parts;
+    const { generator, text: opened, generates } = this.#parts;
     if (!generates) throw doesNotGenerate();
     if (!generator || !opened)
       throw new UnsupportedError('the model was loaded with use: "run"', "load it without `use`");
@@ -202,14 +196,12 @@ class Loaded implements LoadedModel {
     expectOptions(options);
     const prompts = promptsOf(asked).map((prompt) => this.#tokens(prompt));
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
-    const turn = await turns?.next(options.signal);
-    const texts = generateText(generator, text, prompts, {
+    return yield* generateText(generator, text, prompts, {
       ends: defaults.ends,
       ...options,
       sampling: withDefaults(defaults.sampling, options.sampling),
       ...(maxTokens !== null && { maxTokens }),
     });
-    return yield* turn ? inTurn(texts, turn) : texts;
   }
 
   #tokens(prompt: Prompt): string | ArrayLike<number> {
@@ -220,8 +212,7 @@ class Loaded implements LoadedModel {
   }
 
   dispose(): void {
-    const { generator, session, device, turns } = this.#parts;
-    turns?.close(new DisposedError());
+    const { generator, session, device } = this.#parts;
     generator?.dispose();
     session?.dispose();
     device.destroy();

@@ -7,7 +7,10 @@ import type { WeightsInput } from "../../runtime/weights/input.js";
 /** Generates for one call at a time, as `Generator` does, or for several. */
 export type TextGenerator = Pick<Generator, "generation" | "generate" | "dispose">;
 
-export interface BatchOptions extends Pick<GeneratorOptions, "live" | "weightsOf" | "signal" | "onProgress"> {
+export interface BatchOptions extends Pick<
+  GeneratorOptions,
+  "live" | "weightsOf" | "signal" | "onProgress" | "recover"
+> {
   readonly maxBatch: number;
 }
 
