@@ -18,7 +18,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   "src/compiler": 6,
   "src/runtime": 5,
   "src/models": 1,
-  "src/generation": 13,
+  "src/generation": 6,
   "src/tools": 6,
   kernels: 7,
   grammar: 1,

@@ -74,7 +74,7 @@ async function rolesOf(device: Device, { generation, weights }: Model): Promise<
   const extents = {
     [batchAxis]: 1,
     [sequenceAxis]: 1,
-    ...new ContiguousCaches(generation, TOKENS).extents,
+    ...new ContiguousCaches(generation, TOKENS).loading,
     [tokenAxis]: 1,
   };
   const session = await load(step, device, weights, { max: extents });

@@ -1,5 +1,5 @@
 // Options and results of generation.
-import type { AllowedTokens } from "./sampling/constrained.js";
+import type { TokenConstraint } from "./sampling/constrained.js";
 import type { SamplingOptions } from "./sampling/options.js";
 import type { Generation } from "../runtime/program/generation.js";
 import type {
@@ -57,14 +57,6 @@ export interface RowReader {
    * are none of it. After the loss of a device the rows that were there come again, equal.
    */
   add(results: Results, ended: ArrayLike<number>): void;
-}
-
-/** Holds one text to a form, such as a grammar. */
-export interface TokenConstraint {
-  /** What may come next. May throw if nothing may. */
-  next(): AllowedTokens;
-  /** Adds a token to the text, none that ends it; true if no other may follow. */
-  add(token: number): boolean;
 }
 
 export interface GenerateOptions {
@@ -166,4 +158,4 @@ export interface Summary {
   readonly experts?: readonly EntryUse[];
 }
 
-export type { WeightsInput };
+export type { TokenConstraint, WeightsInput };

@@ -88,7 +88,7 @@ function sameLength(first: string, last: string): Expression {
 
 const digits = (first: number, last: number): Expression => characters([0x30 + first, 0x30 + last]);
 
-/** The largest limit of numbers with digits after the point: beyond it they are rounded to whole ones. */
+/** The largest limit of numbers with digits after the point: larger floats are whole numbers. */
 const MOST_LIMIT = 1e9;
 
 /** Numbers of a schema. */

@@ -1,45 +1,53 @@
 // Drafting by depth: the model that skips its routes guesses a few tokens of each sequence, which the whole model then
 // reads in one run. The tokens that it chooses there are added; guesses that differ are dropped with all after them.
+import { bug } from "../../ground/base/invariant.js";
 import type { Results, Session } from "../../runtime/index.js";
 import type { RunPlace } from "./caches/caches.js";
+import type { PagedCaches } from "./caches/paged.js";
+import type { Drafts, Ran } from "./core.js";
+import { DRAFTS } from "./draft-rules.js";
 import type { PagedModel } from "./options.js";
-import type { ChosenToken } from "./receive.js";
-import type { Runner } from "./runs.js";
+import type { Place } from "./place.js";
+import { addToken, type Receiver } from "./receive.js";
+import type { Report } from "./report.js";
 import type { Wish } from "./scheduler.js";
-import { scoreOf } from "../sampling/scores.js";
 import type { Sequence } from "./sequence.js";
 import { editStates, type Write } from "./state-edits.js";
-import type { EngineModel } from "./types.js";
 
-/** The programs that guess and verify. */
-export interface DraftPlace {
-  readonly step: Session;
+/** An engine whose place has the programs that guess and verify. */
+interface Drafter extends Receiver {
+  readonly generation: PagedModel;
+  readonly caches: PagedCaches;
+  readonly place: Place;
+  readonly guess: Session;
   readonly verify: Session;
 }
 
-/** What drafts need: a model with the programs for them. */
-export interface Drafter extends Runner {
-  readonly generation: PagedModel;
-  readonly draft: DraftPlace;
-  readonly model: EngineModel;
-}
-
-export interface Drafted {
-  /** Sequences that have new tokens. */
-  readonly changed: readonly Sequence[];
-  readonly guessed: number;
-  readonly right: number;
-}
+/** `ran`: called when tokens were drafted. */
+export const draftsOf = (report: Report, ran: (run: Ran) => void): Drafts<PagedCaches> => ({
+  ...DRAFTS,
+  async run(engine, wishes) {
+    const [guess, verify] = engine.place.others;
+    if (!guess || !verify) bug("there are no programs that guess");
+    const sequences = wishes.map(({ sequence }) => sequence);
+    const read = (): number => sequences.reduce((sum, s) => sum + s.read, 0);
+    const [began, before] = [performance.now(), read()];
+    const drafter = { ...engine, generation: engine.caches.model, guess, verify };
+    const { changed, guessed, right } = await draft(drafter, wishes);
+    report("drafted", guessed, right);
+    ran({ kind: "step", sequences, began, tokens: read() - before });
+    return changed;
+  },
+});
 
 /**
  * Guesses tokens of each sequence, one fewer than the wish, and reads them after its last one. The sequences have room
- * for the wish and no run in flight; `add` is called with each chosen token and returns whether the sequence continues.
+ * for the wish and no run in flight. Returns the sequences that have new tokens.
  */
-export async function draft(
+async function draft(
   drafter: Drafter,
   wishes: readonly Wish<Sequence>[],
-  add: (sequence: Sequence, token: ChosenToken) => boolean,
-): Promise<Drafted> {
+): Promise<{ readonly changed: readonly Sequence[]; readonly guessed: number; readonly right: number }> {
   const count = wishes[0]!.tokens - 1;
   const sequences = wishes.map(({ sequence }) => sequence);
   const guesses = await guessed(drafter, wishes, count);
@@ -57,7 +65,7 @@ export async function draft(
   const changed = sequences.filter((s) => !s.over);
   for (const [b, sequence] of sequences.entries()) {
     if (sequence.over) continue;
-    right += receiveGuesses(drafter, b, sequence, guesses[b]!, results, add);
+    right += receiveGuesses(drafter, b, sequence, guesses[b]!, results);
     writes.push(...generation.pages.axes.map(({ counts }, axis) => countWrite(counts, sequence, axis)), {
       state: generation.pages.token,
       element: sequence.slot!,
@@ -76,15 +84,15 @@ const countWrite = (state: string, sequence: Sequence, axis: number): Write => (
 
 /** The next tokens of each sequence, as the model without routes chooses them. */
 async function guessed(
-  { generation, draft, caches }: Drafter,
+  { generation, guess, caches }: Drafter,
   wishes: readonly Wish<Sequence>[],
   count: number,
 ): Promise<readonly (readonly number[])[]> {
   const { inputs, extents } = caches.inputs(wishes);
-  const own = ofProgram(draft.step, inputs, { ...extents, [generation.tokenAxis]: 1 });
-  const { live } = wishes[0]!.sequence.settled.request;
+  const own = ofProgram(guess, inputs, { ...extents, [generation.tokenAxis]: 1 });
+  const { live } = wishes[0]!.sequence.settled;
   const runs = Array.from({ length: count }, () =>
-    draft.step.run(own.inputs, {
+    guess.run(own.inputs, {
       outputs: ["token"],
       extents: own.extents,
       lengths: wishes.map(() => 1),
@@ -97,7 +105,7 @@ async function guessed(
 
 /** The whole model's run over the last token of each sequence and the guesses after it. */
 async function verified(
-  { generation, draft, caches }: Drafter,
+  { generation, verify, caches }: Drafter,
   sequences: readonly Sequence[],
   guesses: readonly (readonly number[])[],
   { inputs, extents, lengths }: RunPlace,
@@ -105,17 +113,17 @@ async function verified(
   const width = guesses[0]!.length + 1;
   const data = new Uint32Array(sequences.length * width);
   sequences.forEach((s, b) => data.set([s.tokens.at(-1)!, ...guesses[b]!], b * width));
-  const { live } = sequences[0]!.settled.request;
+  const { live } = sequences[0]!.settled;
   const { draft: programs, allLogits } = generation.pages;
-  return draft.verify.run(
+  return verify.run(
     { ...inputs, [generation.input]: { data, shape: [sequences.length, width] } },
     {
       outputs: [
         programs!.tokens,
         "logprob",
         generation.counts,
-        ...caches.positions.filter((name) => name !== null),
-        ...(sequences.some((s) => s.scores) ? [allLogits] : []),
+        ...caches.outputs,
+        ...(sequences.some((s) => s.reader.scores) ? [allLogits] : []),
       ],
       extents,
       lengths,
@@ -138,36 +146,34 @@ function ofProgram<T>(
 
 /** Adds the tokens chosen after right guesses to a sequence; returns how many guesses were right. */
 function receiveGuesses(
-  { generation, caches, model }: Drafter,
+  drafter: Drafter,
   b: number,
   sequence: Sequence,
   guesses: readonly number[],
   results: Results,
-  add: (sequence: Sequence, token: ChosenToken) => boolean,
 ): number {
   const width = guesses.length + 1;
-  const { pages, vocabulary } = generation;
+  const { generation, caches } = drafter;
+  const { pages } = generation;
   const before = sequence.read;
-  const taken = sequence.taken.map((own, axis) => {
-    const name = caches.positions[axis] ?? null;
-    if (!own || name === null) return null;
-    const { data, shape } = results[name]!;
+  const all = caches.takenBy(sequence);
+  const taken = all.map((own, axis) => {
+    if (!own) return null;
+    const { data, shape } = results[caches.positions[axis]!]!;
     return Array.from({ length: shape[1]! }, (_, i) => data[b * shape[1]! + i]!);
   });
   for (let i = 0; i < width; i++) {
     const position = before + i;
     sequence.read = position + 1;
     // Positions ascend; after those of the run the list is padded with zeros.
-    const routes = model.routes.map((_, axis) => axis === 0 || taken[axis]!.includes(position));
+    const routes = generation.axes.map((_, axis) => axis === 0 || taken[axis]!.includes(position));
     sequence.rows = sequence.rows.map((rows, axis) => rows + Number(routes[axis]));
-    sequence.taken.forEach((own, axis) => routes[axis] && own?.push(position));
+    all.forEach((own, axis) => routes[axis] && own?.push(position));
     const at = b * width + i;
     const token = results[pages.draft!.tokens]!.data[at]!;
     const logprob = results["logprob"]!.data[at]!;
-    const score = sequence.scores
-      ? scoreOf(results[pages.allLogits]!.data, at * vocabulary, vocabulary, token, sequence.settled.request.logprobs!)
-      : null;
-    const continues = add(sequence, { token, logprob, score, routes });
+    const logits = results[pages.allLogits];
+    const continues = addToken(sequence, { token, logprob, routes, logits, row: at }, drafter);
     if (!continues || token !== guesses[i]) return i;
   }
   return guesses.length;

@@ -2,18 +2,20 @@
 import type { Device, WeightsInput } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import { PagedCaches } from "./caches/paged.js";
-import { Core, type Opened } from "./core.js";
-import { draft } from "./draft.js";
+import { Core, type Opened, type Ran } from "./core.js";
+import { draftsOf } from "./draft.js";
 import { EngineClosedError, QueueFullError } from "./errors.js";
 import { checkEngine, type EngineLimits, type EngineOptions } from "./options.js";
 import { MOST_AHEAD, Pace } from "./pace.js";
 import { placeOn } from "./place.js";
+import { Recovery } from "./recovery.js";
 import { reporterOf, type Report } from "./report.js";
-import { sequenceOf } from "./request.js";
-import type { Sequence } from "./sequence.js";
-import { EventStream } from "./stream.js";
+import { settle } from "./request.js";
+import { makeRoom } from "./room.js";
+import { Sequence } from "./sequence.js";
+import { RequestStream } from "./stream.js";
 import type { Engine, EngineModel, EngineRequest, EngineState, EngineStream } from "./types.js";
-import { useOf } from "./use.js";
+import { modelOf, useOf } from "./use.js";
 
 /**
  * Loads a generation with caches in pages, and its weights, onto a device. Throws what `load` throws, and InputError
@@ -29,7 +31,7 @@ export async function createEngine(
   const { signal, weightsOf, ...others } = options;
   const parts = { limits, weights, options: others };
   const first = { ...others, ...(signal && { signal }), ...(weightsOf && { weightsOf }) };
-  return new BatchEngine({ ...parts, opened: await openOn(generation, device, { ...parts, options: first }) });
+  return new RequestEngine({ ...parts, opened: await openOn(generation, device, { ...parts, options: first }) });
 }
 
 interface EngineParts {
@@ -38,10 +40,22 @@ interface EngineParts {
   readonly options: EngineOptions;
 }
 
-async function openOn(given: Generation, device: Device, { limits, weights, options }: EngineParts): Promise<Opened> {
+async function openOn(
+  given: Generation,
+  device: Device,
+  { limits, weights, options }: EngineParts,
+): Promise<Opened<PagedCaches>> {
   const [generation] = checkEngine(given, options);
   const caches = new PagedCaches(generation, limits.cacheMemory, limits.maxBatch);
-  const of = { chunk: limits.chunk, ahead: MOST_AHEAD, drafts: options.draft === "routes" };
+  const { draft } = generation.pages;
+  const others =
+    options.draft === "routes" && draft
+      ? ([
+          [draft.step, MOST_AHEAD],
+          [draft.verify, 1],
+        ] as const)
+      : [];
+  const of = { chunk: limits.chunk, ahead: MOST_AHEAD, others };
   const place = await placeOn(generation, device, weights, caches, { ...options, ...of });
   return { generation, caches, place };
 }
@@ -49,8 +63,10 @@ async function openOn(given: Generation, device: Device, { limits, weights, opti
 /** Replacements of a device without an answered run between them: at the next loss requests fail. */
 const MOST_IN_VAIN = 2;
 
-class BatchEngine implements Engine {
-  readonly #core: Core;
+class RequestEngine implements Engine {
+  readonly model: EngineModel;
+  readonly #core: Core<PagedCaches>;
+  readonly #recovery: Recovery<PagedCaches>;
   readonly #limits: EngineLimits;
   readonly #report: Report;
   readonly #pace: Pace;
@@ -60,63 +76,86 @@ class BatchEngine implements Engine {
   #wake: (() => void) | null = null;
   readonly #loop: Promise<void>;
 
-  constructor({ opened, ...parts }: EngineParts & { readonly opened: Opened }) {
+  constructor({ opened, ...parts }: EngineParts & { readonly opened: Opened<PagedCaches> }) {
     const { limits, options } = parts;
-    [this.#limits, this.#pace] = [limits, new Pace(limits.chunk)];
-    this.#report = reporterOf(options.observer ?? {});
+    this.#limits = limits;
+    const pace = (this.#pace = new Pace(limits.chunk));
+    const report = (this.#report = reporterOf(options.observer ?? {}));
     this.#wanted = opened.caches.limit;
+    const wake = (): void => this.#notify();
+    this.#recovery = new Recovery({
+      recover: options.recover,
+      open: (generation, device) => openOn(generation, device, parts),
+      mostInVain: MOST_IN_VAIN,
+      lost: () => report("deviceLost"),
+      wake,
+    });
     this.#core = new Core({
       opened,
-      open: (generation, device) => openOn(generation, device, parts),
-      ...(options.recover !== undefined && { recover: options.recover }),
-      mostInVain: MOST_IN_VAIN,
-      pace: this.#pace,
-      report: this.#report,
-      draft,
+      pace,
+      makeRoom: (core, given) => makeRoom(core, given, report),
+      ...(options.draft === "routes" && { drafts: draftsOf(report, (run) => this.#ran(run)) }),
+      recovery: this.#recovery,
+      ran: (run) => this.#ran(run),
       ended: (sequence) => this.#ended(sequence),
-      wake: () => this.#notify(),
+      wake,
     });
+    const { context } = this.#core;
+    this.model = { ...modelOf(opened.generation), context: context === Infinity ? null : context };
     this.#loop = this.#run();
   }
 
-  #ended(sequence: Sequence): void {
-    const outcome = sequence.finish !== null ? "finished" : sequence.aborted ? "cancelled" : "failed";
-    this.#report("ended", outcome, useOf(this.#core.opened.generation, sequence));
+  #ran({ kind, sequences: { length: sequences }, tokens, began }: Ran): void {
+    const { compiling } = this.#core;
+    const milliseconds = this.#pace.ran({ kind, began }, tokens, compiling, performance.now());
+    this.#report("ran", { kind, sequences, tokens, milliseconds, compiling });
   }
 
-  get model(): EngineModel {
-    return this.#core.model;
+  #ended(sequence: Sequence): void {
+    if (sequence.phase !== "waiting") this.#pace.ended(performance.now() - sequence.joined);
+    const error = sequence.failure?.error;
+    const aborted = sequence.settled.signal?.aborted || (error instanceof Error && error.name === "AbortError");
+    const outcome = sequence.finish !== null ? "finished" : aborted ? "cancelled" : "failed";
+    this.#report("ended", outcome, useOf(this.#core.opened.generation, sequence));
   }
 
   submit(request: EngineRequest): EngineStream {
     if (this.#closing) throw new EngineClosedError();
-    const { generation, caches } = this.#core.opened;
-    const stream = new EventStream(
-      () => useOf(generation, sequence),
-      () => sequence.settled.cancel(),
-    );
-    const limits = { limit: caches.limit, wanted: this.#wanted };
-    const sequence = sequenceOf(generation, request, caches, limits, stream, (error) =>
-      this.#core.fail(sequence, error),
-    );
-    const { roster } = this.#core;
+    const { opened, roster } = this.#core;
+    const { generation, caches } = opened;
+    const own = { ...request };
+    const settled = settle(generation, own, caches.limit, this.#wanted);
+    const stream = new RequestStream({
+      request: own,
+      caches: () => this.#core.opened.caches,
+      report: this.#report,
+      use: () => useOf(generation, sequence),
+      abort: (reason) => this.#core.fail(sequence, reason),
+    });
+    const sequence = new Sequence(settled, stream, generation.axes.length, caches.limit);
+    const before = this.#queued;
     roster.add(sequence);
-    const queued = roster.queued(caches.places);
-    if (queued > this.#limits.queue) {
+    if (this.#queued > this.#limits.queue) {
       roster.remove(sequence);
-      sequence.settled.forget();
-      const others = roster.queued(caches.places);
-      throw new QueueFullError(others, this.#pace.secondsFor(Math.max(1, others), this.#limits.maxBatch));
+      stream.forget();
+      throw new QueueFullError(before, this.#pace.secondsFor(Math.max(1, before), this.#limits.maxBatch));
     }
     this.#report("queued");
     this.#notify();
     return stream;
   }
 
+  /** The number of sequences that wait and cannot begin. Places of ended sequences count as free. */
+  get #queued(): number {
+    const { roster, opened } = this.#core;
+    const leaving = roster.active.filter(({ over }) => over).length;
+    return Math.max(0, roster.waiting.length - (roster.short ? 0 : opened.caches.places) - leaving);
+  }
+
   get state(): EngineState {
-    const { roster, recovery, opened } = this.#core;
+    const { roster, opened } = this.#core;
     const { active, waiting } = roster;
-    const { losses: lost, ready } = recovery;
+    const { losses: lost, ready } = this.#recovery;
     return { active: active.length, queued: waiting.length, cache: opened.caches.use(active), lost, ready };
   }
 
@@ -142,10 +181,10 @@ class BatchEngine implements Engine {
   async #run(): Promise<void> {
     for (;;) {
       // A request may have come while it found none.
-      if ((await this.#core.turn()) || !this.#core.roster.isEmpty) continue;
+      if ((await this.#core.turn()) || this.#core.roster.all.length > 0) continue;
       if (this.#closing) return;
       const lost = this.#core.opened.place.device.lostError;
-      if (lost && this.#core.recovery.due(lost)) await this.#core.recover(lost);
+      if (lost && this.#recovery.due(lost)) await this.#recovery.recover(this.#core, lost);
       else await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }

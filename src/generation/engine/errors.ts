@@ -1,7 +1,7 @@
 // Errors of an engine that are no fault of a request.
 import { ModcError } from "../../ground/base/errors.js";
 
-/** As many texts wait as may, which may be none. */
+/** The queue is full; it may have no places at all. */
 export class QueueFullError extends ModcError<"queue-full"> {
   override readonly name = "QueueFullError";
   /** Seconds after which to try again, from how fast the queue moves. */

@@ -97,7 +97,7 @@ export function checkEngine(generation: Generation, options: EngineOptions): rea
   return [paged, { maxBatch, cacheMemory, queue: whole("queue", options.queue ?? 256, 0, 1e6), chunk }];
 }
 
-/** Rows of every route can be told from one another, so that those of wrong guesses are forgotten. */
+/** Whether the rows of wrong guesses can be forgotten: the positions of all rows must be known. */
 const mayDraft = ({ pages }: PagedModel): boolean =>
   pages.draft !== null && pages.axes.every(({ taken }, axis) => axis === 0 || taken !== null);
 

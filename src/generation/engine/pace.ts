@@ -5,7 +5,7 @@
 const AHEAD = 40;
 /** The most steps in flight. */
 export const MOST_AHEAD = 8;
-/** A chunk of prompts takes about as long as so many steps, so that a token waits for it no longer than two others. */
+/** A chunk of prompts takes about as long as this number of steps: a token may wait for it. */
 const STEPS_A_CHUNK = 1.25;
 const LEAST_CHUNK = 16;
 /** Tokens by which a chunk becomes longer or shorter. */
@@ -24,7 +24,7 @@ export class Pace {
   /** Milliseconds of a step, and of a request on the device. */
   #step: number | null = null;
   #request: number | null = null;
-  /** Tokens of a chunk between steps, which grows and shrinks until it takes as long as it may. */
+  /** Tokens of a chunk between steps: adapted until a chunk takes the time that it may. */
   #between: number;
   /** The length of a chunk that took too long, and the chunks since. */
   #tooLong = Infinity;
@@ -39,7 +39,7 @@ export class Pace {
     this.#between = Math.min(chunk, FIRST_CHUNK);
   }
 
-  /** The most steps in flight. `hurry`: prompts wait, which are read behind them. */
+  /** The most steps in flight. `hurry`: prompts wait to be read after these steps. */
   ahead(hurry: boolean): number {
     if (this.#ahead !== null) return this.#ahead;
     if (this.#step === null) return 1;
@@ -62,7 +62,7 @@ export class Pace {
     compiling: number,
     now: number,
   ): number {
-    // A run that was submitted behind others began when they ended.
+    // A run that was submitted after others began at their end.
     const milliseconds = now - Math.max(began, this.#answered);
     this.#answered = now;
     const waited = compiling !== this.#compiling;

@@ -1,5 +1,4 @@
 // Loads the programs of a generation onto a device, with shared weights and states.
-import type { Words } from "../../ground/base/dtype.js";
 import {
   type Device,
   load,
@@ -9,10 +8,10 @@ import {
   type WeightsInput,
 } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
-import type { Program, ProgramWeight } from "../../runtime/program/program.js";
-import { locateWeights, type WeightValues } from "../../runtime/weights/weights.js";
+import type { Program } from "../../runtime/program/program.js";
+import { locateWeights } from "../../runtime/weights/weights.js";
 import type { Caches } from "./caches/caches.js";
-import type { DraftPlace } from "./draft.js";
+import { LazyWeights } from "./lazy-weights.js";
 
 /** Programs on a device. */
 export interface Place {
@@ -20,8 +19,8 @@ export interface Place {
   readonly device: Device;
   readonly prompt: Session;
   readonly step: Session;
-  /** Null if no tokens are guessed. */
-  readonly draft: DraftPlace | null;
+  /** Of further programs, in their order. */
+  readonly others: readonly Session[];
 }
 
 export interface PlaceOptions {
@@ -29,7 +28,8 @@ export interface PlaceOptions {
   readonly chunk: number;
   /** The most steps in flight. */
   readonly ahead: number;
-  readonly drafts: boolean;
+  /** Further programs on the same states, with the most runs of each in flight. */
+  readonly others?: readonly (readonly [Program, number])[];
   readonly live?: Readonly<Record<string, LiveValue>>;
   readonly seed?: number;
   readonly signal?: AbortSignal;
@@ -46,9 +46,9 @@ export async function placeOn(
   device: Device,
   weights: WeightsInput | undefined,
   caches: Pick<Caches, "loading">,
-  { chunk, ahead, drafts, live, seed, signal, onProgress, weightsOf }: PlaceOptions,
+  { chunk, ahead, others = [], live, seed, signal, onProgress, weightsOf }: PlaceOptions,
 ): Promise<Place> {
-  const { batchAxis, tokenAxis, sequenceAxis, pages } = generation;
+  const { batchAxis, tokenAxis, sequenceAxis } = generation;
   const max = { [batchAxis]: 1, [sequenceAxis]: 1, [tokenAxis]: 1, ...caches.loading };
   const shared = {
     ...(live && { live }),
@@ -71,11 +71,14 @@ export async function placeOn(
       likely: { ...max, [tokenAxis]: Math.min(chunk, LIKELY_PROMPT_LENGTH) },
     });
     const other = async (program: Program, inFlight: number): Promise<Session> => {
-      const lazy = new LazyWeights(() => locateWeights(program, weights, seed ?? 0, signal));
+      const lazy =
+        typeof weights === "function"
+          ? null
+          : new LazyWeights(() => locateWeights(program, weights, seed ?? 0, signal));
       const known = new Set(program.axes.map(({ name }) => name));
       const own = Object.fromEntries(Object.entries(max).filter(([name]) => known.has(name)));
       try {
-        return await loaded(program, device, (weight) => lazy.values(weight), {
+        return await loaded(program, device, lazy ? (weight) => lazy.values(weight) : weights, {
           ...shared,
           max: own,
           statesOf: prompt,
@@ -83,16 +86,13 @@ export async function placeOn(
           inFlight,
         });
       } finally {
-        await lazy.close();
+        await lazy?.close();
       }
     };
     const step = await other(generation.step, ahead);
-    const programs = drafts ? (pages?.draft ?? null) : null;
-    const draft = programs && {
-      step: await other(programs.step, ahead),
-      verify: await other(programs.verify, 1),
-    };
-    return { generation, device, prompt, step, draft };
+    const more: Session[] = [];
+    for (const [program, inFlight] of others) more.push(await other(program, inFlight));
+    return { generation, device, prompt, step, others: more };
   } catch (error) {
     for (const session of sessions.reverse()) session.dispose();
     throw error;
@@ -100,31 +100,8 @@ export async function placeOn(
 }
 
 /** All sessions of a place. */
-export const sessionsOf = ({ prompt, step, draft }: Place): readonly Session[] => [
-  prompt,
-  step,
-  ...(draft ? [draft.step, draft.verify] : []),
-];
+export const sessionsOf = ({ prompt, step, others }: Place): readonly Session[] => [prompt, step, ...others];
 
 export function disposePlace(place: Place): void {
   for (const session of [...sessionsOf(place)].reverse()) session.dispose();
-}
-
-/**
- * Weights of a further program, which usually shares all of them with the prompt program: opened only when one is
- * requested.
- */
-class LazyWeights {
-  #opened: Promise<WeightValues> | null = null;
-
-  constructor(private readonly open: () => Promise<WeightValues>) {}
-
-  async values(weight: ProgramWeight): Promise<Words> {
-    return (await (this.#opened ??= this.open())).values(weight);
-  }
-
-  async close(): Promise<void> {
-    const [opened] = await Promise.allSettled(this.#opened ? [this.#opened] : []);
-    if (opened?.status === "fulfilled") await opened.value.close();
-  }
 }

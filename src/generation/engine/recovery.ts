@@ -3,79 +3,55 @@ import { Retry } from "../../ground/base/retry.js";
 import { type Device, type DeviceLostError, InputError, openDevice } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Recovered } from "../types.js";
+import type { Caches } from "./caches/caches.js";
+import type { Core, LossHandler, Opened } from "./core.js";
+import { noOtherDevice } from "./no-other-device.js";
+import { putBack } from "./put-back.js";
+import { endUnfitting } from "./room.js";
 import type { Sequence } from "./sequence.js";
 import { modelOf } from "./use.js";
 
 /** Opens another device in place of a lost one, and the generation for it if that differs. */
 export type Recover = (lost: DeviceLostError) => Promise<{ readonly device: Device; readonly generation?: Generation }>;
 
-/**
- * The same model on another device, which `open` loads it onto; null if none is wanted. `recover`: by default the best
- * available device. Throws what opening and loading throw, and InputError for another model.
- */
-export async function replacement<T>(
-  lost: DeviceLostError,
-  before: Generation,
-  { recover = async () => ({ device: await openDevice() }) }: { readonly recover?: Recover | null },
-  open: (generation: Generation, device: Device) => Promise<T>,
-): Promise<T | null> {
-  if (!recover) return null;
-  const { device, generation = before } = await recover(lost);
-  try {
-    // Sequences continue: what they were checked against, and what was reported of them, must be the same.
-    if (JSON.stringify(modelOf(before)) !== JSON.stringify(modelOf(generation)))
-      throw new InputError("recover", "the generation for the other device is of another model");
-    return await open(generation, device);
-  } catch (error) {
-    device.destroy();
-    throw error;
-  }
+export interface RecoveryOptions<C extends Caches> {
+  /** By default the best available device; null: a loss ends all sequences. */
+  readonly recover?: Recover | null | undefined;
+  /** Loads a generation onto a device, in place of the lost one. */
+  readonly open: (generation: Generation, device: Device, signal: AbortSignal | undefined) => Promise<Opened<C>>;
+  /** Replacements without an answer between them, before a loss ends all sequences. */
+  readonly mostInVain: number;
+  /** Called when the device is lost. */
+  readonly lost?: () => void;
+  /** Called when sequences continue on another device. */
+  readonly onRecovered?: ((event: Recovered) => void) | undefined;
+  /** Called when there may be something to do. */
+  readonly wake?: () => void;
 }
 
 /** Sequences that are read again on another device. */
-export class Restoring {
-  readonly #lost: DeviceLostError;
-  /** How far each was read. */
-  readonly #left: Map<Sequence, number>;
-  readonly #tokens: number;
-  readonly #began = performance.now();
-
-  constructor(lost: DeviceLostError, sequences: readonly Sequence[]) {
-    this.#lost = lost;
-    this.#left = new Map(sequences.map((sequence) => [sequence, sequence.length]));
-    this.#tokens = sequences.reduce((sum, { length }) => sum + length, 0);
-  }
-
-  /** The event to report after an answer that changed these sequences; null before all are read again. */
-  after(changed: readonly Sequence[], device: Device): Recovered | null {
-    for (const sequence of changed)
-      if (sequence.over || sequence.read >= (this.#left.get(sequence) ?? 0)) this.#left.delete(sequence);
-    if (this.#left.size > 0) return null;
-    const milliseconds = performance.now() - this.#began;
-    return { lost: this.#lost, device, tokens: this.#tokens, milliseconds };
-  }
+interface Restoring {
+  readonly lost: DeviceLostError;
+  /** How far each is to be read. */
+  readonly left: Map<Sequence, number>;
+  readonly tokens: number;
+  readonly began: number;
 }
 
-export class Recovery {
-  readonly #wanted: boolean;
-  readonly #mostInVain: number;
-  readonly #wake: () => void;
+export class Recovery<C extends Caches> implements LossHandler<C> {
+  readonly #options: RecoveryOptions<C>;
   readonly #retry = new Retry();
-  /** Devices that were lost. */
   losses = 0;
   #hasDevice = true;
   #device: Device | null = null;
+  /** The device that was opened in place of a lost one. */
+  #replacement: Device | null = null;
   /** Replacements since a run was answered last. */
   #inVain = 0;
+  #restoring: Restoring | null = null;
 
-  /**
-   * `wanted`: whether a lost device is replaced. `mostInVain`: replacements without an answered run between them,
-   * before a loss ends all sequences. `wake`: called when there may be something to do.
-   */
-  constructor(wanted: boolean, mostInVain: number, wake: () => void) {
-    this.#wanted = wanted;
-    this.#mostInVain = mostInVain;
-    this.#wake = wake;
+  constructor(options: RecoveryOptions<C>) {
+    this.#options = options;
   }
 
   /** Whether there is a device. */
@@ -88,43 +64,79 @@ export class Recovery {
    * device. One that the program destroyed is replaced for a request alone.
    */
   due({ reason }: DeviceLostError): boolean {
-    return this.#wanted && reason !== "destroyed" && !this.#retry.rests;
+    return this.#options.recover !== null && reason !== "destroyed" && !this.#retry.rests;
   }
 
-  /** Whether texts may be read again on another device; where not, those to come may. */
-  get mayReadAgain(): boolean {
-    return this.#inVain < this.#mostInVain;
-  }
-
-  /** Wakes the engine when the device is lost. */
   watch(device: Device): void {
     this.#device = device;
-    void device.lost.then(() => this.#wake());
+    void device.lost.then(() => this.#options.wake?.());
   }
 
-  /** Notes a loss; whether it is a new one. */
-  noteLoss(): boolean {
-    const isNew = this.#hasDevice;
+  note(): void {
+    if (!this.#hasDevice) return;
     this.#hasDevice = false;
-    if (isNew) this.losses++;
-    return isNew;
+    this.losses++;
+    this.#options.lost?.();
   }
 
-  replaced(device: Device): void {
-    this.#retry.stop();
-    this.#hasDevice = true;
-    this.#inVain++;
-    this.watch(device);
-  }
-
-  /** No other device could be had, or none is looked for now: that is done again later. */
-  failed(): void {
+  /** Reports that sequences continue on another device, once all of them are read again. */
+  worked(changed: readonly Sequence[]): void {
     this.#inVain = 0;
-    this.#retry.after(this.#wake);
+    if (!this.#restoring) return;
+    const { lost, left, tokens, began } = this.#restoring;
+    for (const sequence of changed)
+      if (sequence.over || sequence.read >= (left.get(sequence) ?? 0)) left.delete(sequence);
+    if (left.size > 0) return;
+    this.#restoring = null;
+    this.#options.onRecovered?.({ lost, device: this.#device!, tokens, milliseconds: performance.now() - began });
   }
 
-  /** A run was answered. */
-  worked(): void {
-    this.#inVain = 0;
+  async recover(core: Core<C>, lost: DeviceLostError): Promise<void> {
+    this.note();
+    for (const sequence of core.roster.active.toReversed()) putBack(core, sequence);
+    const active = core.roster.waiting.filter(({ cached }) => cached !== null);
+    const began = performance.now();
+    const left = new Map(active.map((sequence) => [sequence, sequence.length]));
+    const tokens = active.reduce((sum, { length }) => sum + length, 0);
+    try {
+      if (this.#options.recover === null) return core.failAll(lost);
+      if (this.#inVain >= this.#options.mostInVain) throw lost;
+      const signal = active.find(({ group }) => group)?.settled.signal;
+      const opened = await this.#replaced(core.opened.generation, lost, signal);
+      core.replace(opened);
+      this.#replacement?.destroy();
+      this.#replacement = opened.place.device;
+      this.#restoring = active.length > 0 ? { lost, left, tokens, began } : null;
+      this.#retry.stop();
+      this.#hasDevice = true;
+      this.#inVain++;
+      this.watch(opened.place.device);
+      endUnfitting(core);
+    } catch (error) {
+      this.#inVain = 0;
+      this.#retry.after(() => this.#options.wake?.());
+      core.failAll(error === lost ? lost : noOtherDevice(lost, error));
+    }
+  }
+
+  /** The same model on another device. Throws what opening and loading throw, and InputError for another model. */
+  async #replaced(before: Generation, lost: DeviceLostError, signal: AbortSignal | undefined): Promise<Opened<C>> {
+    const { open } = this.#options;
+    const recover: Recover = this.#options.recover ?? (async () => ({ device: await openDevice() }));
+    const { device, generation = before } = await recover(lost);
+    try {
+      // Sequences continue, so the model that they were checked against must be the same.
+      if (JSON.stringify(modelOf(before)) !== JSON.stringify(modelOf(generation)))
+        throw new InputError("recover", "the generation for the other device is of another model");
+      return await open(generation, device, signal);
+    } catch (error) {
+      device.destroy();
+      throw error;
+    }
+  }
+
+  dispose(): void {
+    this.#replacement?.destroy();
+    this.#replacement = null;
   }
 }

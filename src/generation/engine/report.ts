@@ -2,7 +2,7 @@
 import { callListener } from "../../ground/base/listener.js";
 import type { EngineObserver } from "./types.js";
 
-/** Calls a method of the observer, if it has it. Never throws. */
+/** Calls a method of the observer, if there is one. Never throws. */
 export type Report = <K extends keyof EngineObserver>(
   event: K,
   ...values: Parameters<NonNullable<EngineObserver[K]>>

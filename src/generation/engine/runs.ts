@@ -36,21 +36,30 @@ export function submitRun(
   const sequences = wishes.map(({ sequence }) => sequence);
   const { rows, lengths, inputs, extents } = caches.inputs(wishes);
   const chooses = wishes.map(({ sequence: s, tokens }) => kind === "step" || s.tokens.length === s.submitted + tokens);
-  const { live } = sequences[0]!.settled.request;
+  const { live } = sequences[0]!.settled;
+  const step = kind === "step";
+  const { counts, pages, batchAxis, tokenAxis } = generation;
   const options: RunOptions = {
-    outputs: outputsOf(generation, caches, kind, sequences, chooses),
-    extents:
-      kind === "step" ? { ...extents, [generation.batchAxis]: lengths.length, [generation.tokenAxis]: 1 } : extents,
+    outputs: [
+      "token",
+      "logprob",
+      counts,
+      ...(step ? [] : caches.outputs),
+      ...(!step && pages && sequences.some((s) => s.reader.scoresPrompt) ? [pages.allLogits] : []),
+      ...(sequences.some((s, i) => chooses[i] && s.reader.scores) ? ["logits"] : []),
+      ...(sequences[0]!.group?.observe?.outputs ?? []),
+    ],
+    extents: step ? { ...extents, [batchAxis]: lengths.length, [tokenAxis]: 1 } : extents,
     lengths,
     promises: sequences.every(({ greedy }) => greedy) ? ["greedy"] : [],
     ...(live && { live }),
   };
-  const own = kind === "step" ? inputs : { ...inputs, [generation.input]: tokensOf(wishes, rows, lengths) };
-  const results = (kind === "step" ? place.step : place.prompt).run(own, options);
+  const own = step ? inputs : { ...inputs, [generation.input]: tokensOf(wishes, rows, lengths) };
+  const results = (step ? place.step : place.prompt).run(own, options);
   results.catch(() => {}); // reported by who waits for it
   for (const [i, { sequence, tokens }] of wishes.entries()) {
     sequence.inFlight += tokens;
-    if (kind === "prompt") sequence.submitted += tokens;
+    if (!step) sequence.submitted += tokens;
     if (!chooses[i]) continue;
     sequence.phase = "stepping";
     sequence.choosing++;
@@ -70,25 +79,6 @@ function tokensOf(
   for (const [i, { sequence, tokens }] of wishes.entries())
     data.set(sequence.tokens.slice(sequence.submitted, sequence.submitted + tokens), rows[i]! * width);
   return { data, shape: [lengths.length, width] };
-}
-
-function outputsOf(
-  { counts, pages }: Generation,
-  { positions }: Caches,
-  kind: Run["kind"],
-  sequences: readonly Sequence[],
-  chooses: readonly boolean[],
-): readonly string[] {
-  const ofPrompt =
-    kind === "step"
-      ? []
-      : [
-          ...positions.filter((name) => name !== null),
-          ...(pages && sequences.some((s) => s.scoresPrompt) ? [pages.allLogits] : []),
-        ];
-  const scored = sequences.some((s, i) => chooses[i] && s.scores);
-  const observed = sequences[0]!.group?.observe?.outputs ?? [];
-  return ["token", "logprob", counts, ...ofPrompt, ...(scored ? ["logits"] : []), ...observed];
 }
 
 /** Once a run was answered, or will not be: it is no longer in flight. */

@@ -1,6 +1,5 @@
 // The states that sampling reads, a row for each sequence: written when the sequence gets its place, and its biases
-// again after each token if penalties or a constraint ask for it.
-import { constrainedBias } from "../sampling/constrained.js";
+// again after each token if they change with it.
 import { SAMPLING_COLUMNS } from "../../ground/numerics/sampling.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Sequence } from "./sequence.js";
@@ -9,20 +8,19 @@ import type { Write } from "./state-edits.js";
 type Sampled = Pick<Generation, "sampling" | "vocabulary">;
 
 /** The settings, seeds and biases of a sequence that has a place. Throws what its constraint throws. */
-export function samplingWrites({ sampling, vocabulary }: Sampled, sequence: Sequence): readonly Write[] {
-  const { tables } = sequence.settled;
-  const slot = sequence.slot!;
-  const bias = biasOf(sequence, vocabulary);
+export function samplingWrites({ sampling, vocabulary }: Sampled, { slot, settled }: Sequence): readonly Write[] {
+  const { tables, biases } = settled;
+  const bias = biases ? biases.all() : tables.bias;
   const settings = tables.settings.slice();
   if (bias) settings[SAMPLING_COLUMNS.indexOf("biased")] = 1;
   return [
-    { state: sampling.settings, element: slot * SAMPLING_COLUMNS.length, data: settings },
-    { state: sampling.seeds, element: slot * 2, data: tables.seeds },
-    ...(bias ? [{ state: sampling.bias, element: slot * vocabulary, data: bias }] : []),
+    { state: sampling.settings, element: slot! * SAMPLING_COLUMNS.length, data: settings },
+    { state: sampling.seeds, element: slot! * 2, data: tables.seeds },
+    ...(bias ? [{ state: sampling.bias, element: slot! * vocabulary, data: bias }] : []),
   ];
 }
 
-/** Milliseconds of work after which others have their turn. */
+/** Milliseconds of work before other tasks get a turn. */
 const SLICE = 20;
 
 /**
@@ -30,17 +28,18 @@ const SLICE = 20;
  * allows nothing, or takes too much work.
  */
 export async function biasWrites(
-  model: Sampled,
+  { sampling, vocabulary }: Sampled,
   sequences: readonly Sequence[],
   fail: (sequence: Sequence, error: unknown) => void,
 ): Promise<readonly Write[]> {
   const writes: Write[] = [];
   let began = performance.now();
   for (const sequence of sequences) {
-    if (sequence.over || !sequence.waitsForTokens) continue;
+    const { over, slot, settled } = sequence;
+    if (over || slot === null || !settled.biases) continue;
     try {
-      const write = biasWrite(model, sequence);
-      if (write) writes.push(write);
+      const { from, data } = settled.biases.changed();
+      writes.push({ state: sampling.bias, element: slot * vocabulary + from, data });
     } catch (error) {
       fail(sequence, error);
     }
@@ -49,43 +48,4 @@ export async function biasWrites(
     began = performance.now();
   }
   return writes;
-}
-
-/**
- * The write after a token: its penalty, or all that a constraint now allows; null if there is none. Throws what the
- * constraint throws.
- */
-export function biasWrite({ sampling, vocabulary }: Sampled, sequence: Sequence): Write | null {
-  const { slot, settled } = sequence;
-  if (!sequence.waitsForTokens || slot === null) return null;
-  if (settled.request.constraint) {
-    const data = biasOf(sequence, vocabulary)!; // a constraint has biases
-    return { state: sampling.bias, element: slot * vocabulary, data };
-  }
-  const token = sequence.tokens.at(-1)!;
-  const { bias } = sequence.settled.tables;
-  const value = (bias?.[token] ?? 0) - penaltyOf(sequence, token);
-  return { state: sampling.bias, element: slot * vocabulary + token, data: Float32Array.of(value) };
-}
-
-/** The biases of a sequence with its penalties and its constraint; null if no token has a bias. */
-function biasOf(sequence: Sequence, vocabulary: number): Float32Array | null {
-  const { ends, request } = sequence.settled;
-  const own = ownBiasOf(sequence, vocabulary);
-  return request.constraint ? constrainedBias(request.constraint.next(), ends, own, vocabulary) : own;
-}
-
-function ownBiasOf(sequence: Sequence, vocabulary: number): Float32Array | null {
-  const { bias } = sequence.settled.tables;
-  if (sequence.times === null) return bias;
-  const all = bias?.slice() ?? new Float32Array(vocabulary);
-  for (const token of sequence.times.keys()) all[token]! -= penaltyOf(sequence, token);
-  return all;
-}
-
-/** What penalties subtract from the logit of a token. */
-function penaltyOf({ times, settled }: Sequence, token: number): number {
-  const { presencePenalty = 0, frequencyPenalty = 0 } = settled.request.sampling ?? {};
-  const count = times?.get(token) ?? 0;
-  return count === 0 ? 0 : presencePenalty + count * frequencyPenalty;
 }

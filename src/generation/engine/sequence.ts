@@ -1,28 +1,28 @@
 // One request while the engine works on it: its tokens, how many of them are read, and how far its runs are.
-import type { Finish, RowReader } from "../types.js";
+import type { ChangingBias } from "../sampling/constrained.js";
 import type { SamplingTables } from "../sampling/options.js";
-import type { PrefixRows } from "./caches/prefixes.js";
+import type { Finish, RowReader } from "../types.js";
+import type { Results } from "../../runtime/index.js";
 import type { Scheduled } from "./scheduler.js";
-import type { EngineEvent, EngineRequest, EngineToken, PromptRead, Scored } from "./types.js";
 
-/** The parts of a request that the engine looks at with every run. */
+/** A request after its checks. */
 export interface Settled {
-  readonly request: EngineRequest;
-  /** The most tokens to generate, within the context. */
+  readonly prompt: ArrayLike<number>;
+  /** The most tokens to generate, and the most that also fit the context. */
+  readonly maxTokens: number;
   readonly most: number;
-  /** Requests of one kind may share runs and prefixes: those with the same live parameters. */
-  readonly kind: string;
+  /** Tokens that end the text. */
   readonly ends: ReadonlySet<number>;
-  /** Its row of the tables of sampling. */
+  /** Called for each token that does not end the text; returning true makes it the last. */
+  readonly until?: ((token: number) => boolean) | undefined;
+  /** Settings of sampling. */
   readonly tables: SamplingTables;
-  /** Whether its tokens are given though the logits are not finite numbers; otherwise it fails. */
-  readonly takesNaN: boolean;
-  /** Aborts it. */
-  readonly cancel: () => void;
-  /** Called at its end: its signal is no longer heard. */
-  readonly forget: () => void;
-  /** When it was taken, in milliseconds. */
-  readonly began: number;
+  /** Biases that change with each token; null: the biases of `tables` stay. */
+  readonly biases: ChangingBias | null;
+  /** Values of live parameters, and their kind: requests of one kind may share runs and prefixes. */
+  readonly live?: Readonly<Record<string, number>> | undefined;
+  readonly kind: string;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Sequences that came together: in caches side by side they are read and step together. */
@@ -30,23 +30,55 @@ export interface Group {
   readonly members: readonly Sequence[];
   /** Reads further results of their runs. */
   readonly observe: RowReader | null;
-  /** Aborts them all. */
-  readonly signal: AbortSignal | undefined;
 }
 
-/** Takes the events of a sequence. */
-export interface EventSink {
-  /** `logprob`: of a token, as the device computes it if its settings ask for that; NaN if the logits are not finite. */
-  push(event: EngineEvent, logprob?: number): void;
+/** A token that the model chose for a sequence. */
+export interface ChosenToken {
+  readonly token: number;
+  /** As the device computes it if the settings ask for that; NaN if the logits are not finite numbers. */
+  readonly logprob: number;
+  /** Whether the token read last took each axis; null if that is not known. */
+  readonly routes: readonly boolean[] | null;
+  /** A result whose row `row` has the logits of the choice; undefined: they were not read. */
+  readonly logits: Results[string] | undefined;
+  readonly row: number;
+}
+
+/** A chosen token, in its sequence. */
+export interface AddedToken extends ChosenToken {
+  /** Its index among the generated tokens. */
+  readonly index: number;
+  /** The number of layers that computed the previous token; null: not known. */
+  readonly depth: number | null;
+  readonly finish: Finish | null;
+}
+
+/** Takes the tokens and the end of a sequence. */
+export interface SequenceReader {
+  /** Whether it needs the logits of chosen tokens, and of tokens of the prompt. */
+  readonly scores?: boolean;
+  readonly scoresPrompt?: boolean;
+  /** The sequence got a place on the device, for the first time. */
+  began?(): void;
+  /** A run has read `length` tokens of the prompt; its results have them in row `row`. */
+  read?(sequence: Sequence, results: Results, row: number, length: number): void;
+  /** The prompt was read. After the loss of a device or of memory it is read again. */
+  prompt(sequence: Sequence): void;
+  token(token: AddedToken): void;
+  /** The error of a token that was chosen by logits that are not finite numbers; without it the token counts. */
+  notFinite?(sequence: Sequence): Error;
   fail(error: unknown): void;
+  /** No run in flight has the sequence, and none will. */
   end(): void;
 }
 
 export class Sequence implements Scheduled {
   readonly settled: Settled;
-  readonly stream: EventSink;
+  readonly reader: SequenceReader;
   /** Null: it came alone. */
   group: Group | null = null;
+  /** When it came, in milliseconds. */
+  readonly began = performance.now();
   /** Prompt and generated tokens. */
   readonly tokens: number[];
   readonly promptLength: number;
@@ -59,50 +91,35 @@ export class Sequence implements Scheduled {
   phase: "waiting" | "reading" | "stepping" = "waiting";
   /** While reading: of `tokens`, those in the cache or in a run. */
   submitted = 0;
-  /** Of `tokens`, those that answered runs have read. */
+  /** The number of `tokens` that answered runs have read. */
   read = 0;
   /** By axis, rows after the last answered run. */
   rows: readonly number[];
-  /** By axis, the positions of the tokens that took it; null for an axis that keeps none. */
-  readonly taken: (number[] | null)[];
-  /** Its row of the states that have one for each sequence; null while it waits. */
+  /** The row of the sequence in the states; null while it waits. */
   slot: number | null = null;
   /** When it got its place on the device, in milliseconds. */
   joined = 0;
   /** Tokens that were found in the cache then. */
   found = 0;
-  /** Tokens of it that runs in flight read. */
+  /** The number of tokens that runs in flight read. */
   inFlight = 0;
-  /** Runs in flight that choose a token of it: steps, and the last chunk of `tokens`. */
+  /** The number of runs in flight that choose a token: steps, and the last chunk of `tokens`. */
   choosing = 0;
   /** Tokens of the prompt that were found in the cache when it first began to be read; null before. */
   cached: number | null = null;
   finish: Finish | null = null;
   /** Why it ends without a finish. */
   failure: { readonly error: unknown } | null = null;
-  #promptReported = false;
-  /** How often each token was generated, if penalties count that. */
-  readonly #times: Map<number, number> | null;
-  readonly #promptScores: (Scored | null)[] = [null];
-  /** When its last token was reported. */
-  lastToken: number;
 
-  /** `limit`: tokens that the cache holds. `keepsPositions`: by axis, whether it is known which tokens took it. */
-  constructor(settled: Settled, limit: number, keepsPositions: readonly boolean[], stream: EventSink) {
-    this.settled = settled;
-    this.stream = stream;
-    this.tokens = Array.from(settled.request.prompt);
+  /** `axes`: the number of axes; `limit`: tokens that the cache holds. */
+  constructor(settled: Settled, reader: SequenceReader, axes: number, limit: number) {
+    [this.settled, this.reader] = [settled, reader];
+    this.tokens = Array.from(settled.prompt);
     this.promptLength = this.tokens.length;
-    this.rows = keepsPositions.map(() => 0);
-    this.taken = keepsPositions.map((keeps) => (keeps ? [] : null));
-    this.#times = isPenalised(settled.request) ? new Map() : null;
-    this.lastToken = settled.began;
+    this.rows = Array.from({ length: axes }, () => 0);
     this.limitTo(limit);
   }
 
-  get began(): number {
-    return this.settled.began;
-  }
   get kind(): string {
     return this.settled.kind;
   }
@@ -112,10 +129,6 @@ export class Sequence implements Scheduled {
   get generated(): number {
     return this.tokens.length - this.promptLength;
   }
-  get aborted(): boolean {
-    const error = this.failure?.error;
-    return this.settled.request.signal?.aborted === true || (error instanceof Error && error.name === "AbortError");
-  }
   get over(): boolean {
     return this.finish !== null || this.failure !== null;
   }
@@ -123,26 +136,15 @@ export class Sequence implements Scheduled {
     return this.most - this.generated - this.choosing;
   }
   get waitsForTokens(): boolean {
-    return this.settled.request.constraint !== undefined || this.#times !== null;
+    return this.settled.biases !== null;
   }
   /** Penalties look at each token before the next, so that none may be guessed. */
   get mayGuess(): boolean {
-    return !this.waitsForTokens && (this.settled.request.sampling?.repetitionPenalty ?? 1) === 1;
+    return !this.waitsForTokens && !this.settled.tables.penalised;
   }
   /** Whether it takes the token of the largest logit, unadjusted. */
   get greedy(): boolean {
     return !this.waitsForTokens && this.settled.tables.greedy;
-  }
-  /** Whether the scores of its tokens, and of those of its prompt, are asked for. */
-  get scores(): boolean {
-    return (this.settled.request.logprobs ?? null) !== null;
-  }
-  get scoresPrompt(): boolean {
-    return (this.settled.request.promptLogprobs ?? null) !== null;
-  }
-  /** The generated tokens that penalties count, with how often each came; null for a sequence without penalties. */
-  get times(): ReadonlyMap<number, number> | null {
-    return this.#times;
   }
 
   /** Ends the sequence with the cache, which holds this number of its tokens; false if it has no room for another. */
@@ -152,81 +154,40 @@ export class Sequence implements Scheduled {
     return room > this.generated;
   }
 
-  /** Takes the rows of its first tokens over from the cache. */
-  begin({ tokens, rows, taken }: Pick<PrefixRows, "tokens" | "rows" | "taken">): void {
-    this.read = this.submitted = tokens;
-    this.rows = [...rows];
-    // One by one: a prefix may have more tokens than a call takes arguments.
-    taken.forEach((own, axis) => {
-      for (const position of own ?? []) this.taken[axis]?.push(position);
-    });
-  }
-
   /** Has got its place on the device, and is read. */
   join(now: number): void {
+    if (this.cached === null) this.reader.began?.();
     this.found = this.read;
     this.cached ??= this.found;
     this.joined = now;
     this.phase = "reading";
   }
 
-  /** Forgets all that is on the device: everything is read again. */
-  restart(): void {
-    this.submitted = this.read = this.inFlight = this.choosing = 0;
-    this.rows = this.rows.map(() => 0);
-    for (const own of this.taken) if (own) own.length = 0;
-    this.slot = null;
-    this.phase = "waiting";
+  fail(error: unknown): void {
+    this.failure = { error };
+    this.reader.fail(error);
   }
 
-  /** Scores of tokens of the prompt, in order. Those that come again are ignored. */
-  scorePrompt(at: number, score: Scored): void {
-    if (at === this.#promptScores.length && at < this.promptLength) this.#promptScores.push(score);
-  }
-
-  /** Reports that the prompt was read, once. `routes`: for each token, whether it took each axis. */
-  reportPrompt(routes: PromptRead["routes"]): void {
-    if (this.#promptReported) return;
-    this.#promptReported = true;
-    this.stream.push({
-      kind: "prompt",
-      tokens: this.promptLength,
-      cached: this.cached ?? 0,
-      scores: this.scoresPrompt ? this.#promptScores : null,
-      routes: this.settled.request.promptRoutes ? routes : null,
-    });
-  }
-
-  /** Adds a chosen token and reports it. Sets `finish` if the sequence ends with it. */
-  add(
-    token: number,
-    chosen: Pick<EngineToken, "score" | "depth" | "routes">,
-    context: number,
-    logprob: number = 0,
-  ): void {
-    const { most } = this;
-    const { request, ends } = this.settled;
+  /** Adds a chosen token. Sets `finish` if the sequence ends with it. `context`: the most tokens that are read. */
+  add(chosen: ChosenToken, depth: number | null, context: number): void {
+    const { token } = chosen;
+    const { most, settled } = this;
     const index = this.tokens.push(token) - 1 - this.promptLength;
-    this.#times?.set(token, (this.#times.get(token) ?? 0) + 1);
-    this.finish = ends.has(token)
+    this.finish = settled.ends.has(token)
       ? "end"
-      : this.#stopsWith(token, request)
+      : this.#stopsWith(token)
         ? "stop"
         : index + 1 < most
           ? null
-          : most < request.maxTokens && this.tokens.length > context
+          : most < settled.maxTokens && this.tokens.length > context
             ? "context"
             : "length";
-    this.stream.push({ kind: "token", index, token, ...chosen, finish: this.finish }, logprob);
+    this.reader.token({ ...chosen, index, depth, finish: this.finish });
   }
 
-  #stopsWith(token: number, { until, constraint }: EngineRequest): boolean {
-    const whole = constraint?.add(token) ?? false;
+  #stopsWith(token: number): boolean {
+    const { until, biases } = this.settled;
+    const whole = biases?.add(token) ?? false;
     return (until?.(token) ?? false) || whole;
   }
 }
-
-const isPenalised = ({ sampling = {} }: EngineRequest): boolean => {
-  const { presencePenalty = 0, frequencyPenalty = 0 } = sampling;
-  return presencePenalty !== 0 || frequencyPenalty !== 0;
-};

@@ -5,7 +5,7 @@ import type { Finish, TokenConstraint } from "../types.js";
 
 export type { Likely, Scored } from "../sampling/scores.js";
 
-/** Sampling of one request: that of `modc/generate`, and the two penalties of OpenAI's wire. */
+/** Sampling of one request: that of `modc/generate`, and the two penalties of the OpenAI API. */
 export interface RequestSampling extends Omit<SamplingOptions, "logprobs"> {
   /** Subtracted from the logits of tokens that the generated text has. From −2 to 2; default 0. */
   readonly presencePenalty?: number;
@@ -60,7 +60,7 @@ export interface EngineToken {
   readonly token: number;
   /** null unless asked for. */
   readonly score: Scored | null;
-  /** The number of layers that computed the token before it; null if that was read with other tokens of the prompt. */
+  /** The number of layers that computed the previous token; null if it was read with other tokens of the prompt. */
   readonly depth: number | null;
   /** Whether the token before took each of `EngineModel.routes`; null if `depth` is. */
   readonly routes: readonly boolean[] | null;
@@ -116,7 +116,8 @@ export interface EngineModel {
 export type Outcome = "finished" | "cancelled" | "failed";
 
 /**
- * Told of what an engine does, as it happens. What a method throws is an uncaught exception, and no request's concern.
+ * Called for each thing that an engine does. An error that a method throws is an uncaught exception, and ends no
+ * request.
  */
 export interface EngineObserver {
   /** A request was taken into the queue; one began to be read, for the first time, after so many milliseconds. */
@@ -124,7 +125,7 @@ export interface EngineObserver {
   began?(waited: number): void;
   ended?(outcome: Outcome, use: RequestUse): void;
   /**
-   * A run: how many sequences it had, tokens that it read, and the milliseconds it took after the one before it.
+   * A run: the number of its sequences and of the tokens that it read, and milliseconds since the previous answer.
    * `compiling`: milliseconds that all runs so far have waited for kernels, if that is known.
    */
   ran?(run: {

@@ -1,4 +1,4 @@
-// What the observers and callers of an engine learn of its model, and of what a request took.
+// The model and the use of a request, as an engine reports them.
 import { flopsOf } from "./flops.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Sequence } from "./sequence.js";

@@ -1,4 +1,4 @@
-// The entries, such as experts, that each token of a generation chose, as its runs report them.
+// The entries, such as experts, that each token of a generation chose.
 import type { Generation, GenerationChoice } from "../../runtime/program/generation.js";
 import type { Results } from "../../runtime/index.js";
 import type { EntryUse, RowReader } from "../types.js";
@@ -6,13 +6,13 @@ import type { EntryUse, RowReader } from "../types.js";
 /** By sequence and row on the choice's axis, the entries that a token has. */
 export type ChosenEntries = readonly (readonly (readonly number[])[])[];
 
-/** Reads the choices of one generation, as its option `observe`. Not in packages. */
+/** Reads the choices of a generation; passed as the option `observe`. Not in packages. */
 export class ExpertLog implements RowReader {
   readonly #generation: Pick<Generation, "axes" | "counts">;
   readonly #choices: readonly GenerationChoice[];
   /** By choice. */
   readonly #rows: (readonly number[])[][][] = [];
-  /** By axis, the rows of each sequence so far, those behind its end too. */
+  /** By axis, the rows of each sequence so far, also after its end. */
   #counts: readonly (readonly number[])[] = [];
 
   constructor(generation: Pick<Generation, "axes" | "choices" | "counts">) {

@@ -2,7 +2,8 @@
 /// <reference path="../../ground/ambient.ts" preserve="true" />
 export { parseGeneration, printGeneration, type Generation } from "../../runtime/program/generation.js";
 export { ExpertLog, type ChosenEntries } from "./experts.js";
-export { createGenerator, type Generator } from "./generator.js";
+export { createGenerator } from "./create.js";
+export type { Generator } from "./generator.js";
 export type { AllowedTokens } from "../sampling/constrained.js";
 export type { SamplingOptions } from "../sampling/options.js";
 export type { Message, Prompt, Prompts } from "./prompts.js";

@@ -1,4 +1,4 @@
-// The summary of a generation: time, tokens of each layer, memory of its caches, operations.
+// The summary of a generation: time, tokens of each layer, memory, operations.
 import type { Generation } from "../../runtime/program/generation.js";
 import { flopsOf, type StepSizes } from "../engine/flops.js";
 import { layersOn } from "../engine/use.js";
@@ -119,28 +119,16 @@ export function flopsBetween(
   const tokens = added[0]!;
   if (tokens === 0) return null;
   const mean = totals.map((n, i) => Math.round((n + before[i]!) / 2 / sequences));
-  const at = (count: (axis: number) => number, length: (axis: number) => number): StepSizes => ({
-    rows: new Map([...axes.map(({ axis }, i) => [axis, count(i)] as const), [sequenceAxis, logits]]),
-    extents: new Map([
-      ...axes.flatMap(({ capacity }, i) => (capacity === null ? [] : [[capacity, length(i)] as const])),
-      [batchAxis, logits],
-    ]),
-  });
-  const own = flopsOf(
-    program,
-    at(
-      (i) => added[i]!,
-      (i) => mean[i]!,
-    ),
-    { dense: false },
-  );
-  const dense = flopsOf(
-    program,
-    at(
-      () => tokens,
-      () => mean[0]!,
-    ),
-    { dense: true },
-  );
-  return { own: own / tokens, dense: dense / tokens };
+  const each = (dense: boolean): number => {
+    const of = (all: readonly number[], i: number): number => all[dense ? 0 : i]!;
+    const sizes: StepSizes = {
+      rows: new Map([...axes.map(({ axis }, i) => [axis, of(added, i)] as const), [sequenceAxis, logits]]),
+      extents: new Map([
+        ...axes.flatMap(({ capacity }, i) => (capacity === null ? [] : [[capacity, of(mean, i)] as const])),
+        [batchAxis, logits],
+      ]),
+    };
+    return flopsOf(program, sizes, { dense }) / tokens;
+  };
+  return { own: each(false), dense: each(true) };
 }

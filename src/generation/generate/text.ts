@@ -9,7 +9,7 @@ import { type TokenDecoder, TextWriter } from "./writer.js";
 /** Converts between a model's texts and its tokens. */
 export interface TextCodec {
   encode(text: string): ArrayLike<number>;
-  /** Creates a decoder for one sequence: of the tokens that follow on its prompt's. */
+  /** Creates a decoder for one sequence, for the tokens after its prompt. */
   decoder(prompt: ArrayLike<number>): TokenDecoder;
   /** Tokens that end a text and are not part of it. */
   readonly ends?: readonly number[];

@@ -1,23 +1,53 @@
 // One generation: prompts that are continued together, as sequences of an engine's core, which works whenever the
 // caller waits for a token.
 import { SAMPLING_COLUMNS } from "../../ground/numerics/sampling.js";
+import { InputError } from "../../runtime/index.js";
+import type { Generation } from "../../runtime/program/generation.js";
+import { checkPrompts } from "../engine/check.js";
 import type { Core } from "../engine/core.js";
-import { sequenceOf, type SequenceRequest } from "../engine/request.js";
-import type { EventSink, Sequence } from "../engine/sequence.js";
-import type { EngineEvent } from "../engine/types.js";
-import { positionsOn } from "./positions.js";
+import { type AddedToken, Sequence, type SequenceReader, type Settled } from "../engine/sequence.js";
+import { constrained } from "../sampling/constrained.js";
+import { perSequence, samplingTables } from "../sampling/options.js";
 import { summarise, Timing } from "./summary.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "../types.js";
 
 const LOG_PROBABILITY = SAMPLING_COLUMNS.indexOf("logProbability");
 
+/** Checks prompts and options. Throws InputError, what a constraint throws that allows nothing. */
+export function settleAll(
+  generation: Generation,
+  prompts: readonly ArrayLike<number>[],
+  options: GenerateOptions,
+): readonly Settled[] {
+  const most = checkPrompts(generation, prompts, options);
+  const { vocabulary } = generation;
+  const { maxTokens, constraints, until, signal } = options;
+  const ends = new Set(options.ends);
+  return perSequence(options.sampling ?? {}, prompts.length).map((sampling, i): Settled => {
+    const tables = samplingTables(sampling, vocabulary);
+    const constraint = constraints?.[i];
+    constraint?.next();
+    const others = { all: () => tables.bias, add: () => false };
+    return {
+      prompt: prompts[i]!,
+      // One more than there is room for: the sequence ends with the context.
+      maxTokens: maxTokens ?? most[i]! + 1,
+      most: most[i]!,
+      ends,
+      until: until && ((token) => until(i, token)),
+      tables,
+      biases: constraint ? constrained(constraint, ends, others, vocabulary) : null,
+      kind: "",
+      signal,
+    };
+  });
+}
+
 export class Together {
+  readonly sequences: readonly Sequence[];
   readonly #core: Core;
-  readonly #requests: readonly SequenceRequest[];
-  readonly #options: Pick<GenerateOptions, "observe" | "signal">;
+  readonly #signal: AbortSignal | undefined;
   readonly #timing: Timing;
-  /** Empty until they are submitted. */
-  #sequences: readonly Sequence[] = [];
   /** Tokens that are not given to the caller yet. */
   readonly #tokens: GeneratedToken[] = [];
   #fault: { readonly error: unknown } | null = null;
@@ -30,50 +60,53 @@ export class Together {
   #left = 0;
   #wake = (): void => {};
 
-  constructor(core: Core, requests: readonly SequenceRequest[], options: Pick<GenerateOptions, "observe" | "signal">) {
-    [this.#core, this.#requests, this.#options] = [core, requests, options];
+  /** Throws InputError for a prompt that the caches cannot hold. */
+  constructor(core: Core, settled: readonly Settled[], { observe, signal }: GenerateOptions) {
+    [this.#core, this.#signal] = [core, signal];
     this.#timing = new Timing(() => core.compiling);
+    const { generation, caches } = core.opened;
+    const members = settled.map((own, i) => {
+      if (own.prompt.length > caches.limit)
+        throw new InputError("prompts", `a prompt has ${own.prompt.length} tokens, the caches hold ${caches.limit}`);
+      return new Sequence(own, this.#reader(i), generation.axes.length, caches.limit);
+    });
+    this.sequences = members;
+    for (const sequence of members) {
+      sequence.group = { members, observe: observe ?? null };
+      core.roster.add(sequence);
+    }
+    signal?.addEventListener("abort", this.#abort);
   }
 
-  /** Throws the fault of a sequence, which ends the others. */
+  readonly #abort = (): void => this.#fail(this.#signal!.reason);
+
+  #fail(error: unknown): void {
+    for (const sequence of this.sequences) this.#core.fail(sequence, error);
+  }
+
+  /** Throws the fault of a sequence, after which the others end, and the reason of the signal. */
   async *tokens(): AsyncGenerator<GeneratedToken, void> {
-    this.#submit();
+    this.#signal?.throwIfAborted();
     for (;;) {
       for (let next = this.#tokens.shift(); next; next = this.#tokens.shift()) yield next;
       if (this.#fault) throw this.#fault.error;
-      if (this.#sequences.every(({ over }) => over)) return;
-      await this.#work();
+      if (this.sequences.every(({ over }) => over)) return;
+      // The engine works until an answer, or until a sequence fails.
+      await new Promise<void>((resolve, reject) => {
+        this.#wake = resolve;
+        this.#core.turn().then(() => resolve(), reject);
+      });
     }
   }
 
-  #submit(): void {
-    const { generation, caches } = this.#core.opened;
-    const fit = { limit: caches.limit, wanted: caches.limit };
-    const members: Sequence[] = [];
-    for (const [i, request] of this.#requests.entries()) {
-      const fail = (error: unknown): void => this.#core.fail(members[i]!, error);
-      members.push(sequenceOf(generation, request, caches, fit, this.#sink(i), fail, true));
-    }
-    const { observe = null, signal } = this.#options;
-    for (const sequence of members) {
-      sequence.group = { members, observe, signal };
-      this.#core.roster.add(sequence);
-    }
-    this.#sequences = members;
-  }
-
-  /** Lets the engine work until an answer, or until a sequence fails. */
-  #work(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#wake = resolve;
-      this.#core.turn().then(() => resolve(), reject);
-    });
-  }
-
-  /** Takes the events of a sequence. */
-  #sink(i: number): EventSink {
+  #reader(i: number): SequenceReader {
     return {
-      push: (event, logprob) => this.#add(i, event, logprob ?? 0),
+      prompt: ({ rows }) => {
+        if (this.#promptRows[i]) return;
+        this.#promptRows[i] = rows;
+        if (++this.#read === (this.#core.opened.caches.together ? this.sequences.length : 1)) this.#timing.first();
+      },
+      token: (token) => this.#add(i, token),
       fail: (error) => {
         this.#fault ??= { error };
         this.#wake();
@@ -82,70 +115,51 @@ export class Together {
     };
   }
 
-  #add(sequence: number, event: EngineEvent, logprob: number): void {
-    const own = this.#sequences[sequence]!;
-    const { together } = this.#core.opened.caches;
-    if (event.kind === "prompt") {
-      this.#promptRows[sequence] = own.rows;
-      if (++this.#read === (together ? this.#requests.length : 1)) this.#timing.first();
-      return;
-    }
+  #add(i: number, { index, token, logprob, depth, routes, finish }: AddedToken): void {
+    const { settled, promptLength } = this.sequences[i]!;
     this.#timing.token();
-    const { index, token, finish } = event;
-    if (finish !== null) this.#losses[sequence] = this.#core.recovery.losses;
-    const wanted = own.settled.tables.settings[LOG_PROBABILITY] === 1;
-    // Of a token that was read with others of the prompt, caches side by side do not know the routes.
-    const known = together || index > 0 || own.promptLength === 1;
-    const { depth, routes } = known ? event : { depth: null, routes: null };
-    const given = wanted || Number.isNaN(logprob) ? logprob : null;
-    this.#tokens.push({ sequence, index, token, logprob: given, depth, routes, finish });
+    if (finish !== null) this.#losses[i] = this.#core.losses;
+    const wanted = settled.tables.settings[LOG_PROBABILITY] === 1;
+    // If the token before was read with others of the prompt, caches side by side do not know its routes.
+    const known = index > 0 || promptLength === 1 || this.#core.opened.caches.together;
+    this.#tokens.push({
+      sequence: i,
+      index,
+      token,
+      logprob: wanted || Number.isNaN(logprob) ? logprob : null,
+      depth: known ? depth : null,
+      routes: known ? routes : null,
+      finish,
+    });
   }
 
   /** By axis, the rows of each sequence, up to the end of its text. */
-  #rows(): readonly (readonly number[])[] {
-    const { axes } = this.#core.opened.generation;
-    return axes.map((_, axis) => this.#requests.map((_request, i) => this.#sequences[i]?.rows[axis] ?? 0));
+  get rows(): readonly (readonly number[])[] {
+    return this.#core.opened.generation.axes.map((_, axis) => this.sequences.map(({ rows }) => rows[axis]!));
+  }
+  /** Whether the caches of some sequences were lost after these had ended. */
+  get lost(): boolean {
+    return this.#losses.some((before) => before < this.#core.losses);
   }
 
   /** Ends what is left, and waits for runs in flight. */
   async end(): Promise<void> {
-    const left = new DOMException("the generation was left", "AbortError");
-    for (const sequence of this.#sequences) this.#core.fail(sequence, left);
-    while (this.#left < this.#sequences.length) await this.#core.turn();
+    this.#signal?.removeEventListener("abort", this.#abort);
+    this.#fail(new DOMException("the generation was left", "AbortError"));
+    while (this.#left < this.sequences.length) await this.#core.turn();
   }
 
   summary(): Summary {
+    const { rows, sequences } = this;
     const { generation, caches } = this.#core.opened;
-    const rows = this.#rows();
-    const wasRead = this.#read === this.#requests.length;
+    const wasRead = this.#read === sequences.length;
     return summarise(generation, {
-      prompts: this.#requests.map(({ prompt }) => prompt.length),
+      prompts: sequences.map(({ promptLength }) => promptLength),
       read: wasRead ? generation.axes.map((_, axis) => this.#promptRows.map((own) => own[axis]!)) : [],
-      generatedTokens: this.#requests.map((_, i) => this.#sequences[i]?.generated ?? 0),
+      generatedTokens: sequences.map(({ generated }) => generated),
       rows,
       allocated: rows.map((own, axis) => caches.allocated(axis, own)),
       timing: this.#timing,
     });
-  }
-
-  /** By axis, the positions of the rows of each sequence; null for an axis without cached positions. */
-  async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
-    const { losses } = this.#core.recovery;
-    // A sequence that ended before the loss of a device was not read again.
-    if (this.#losses.some((before) => before < losses)) return this.#readAgain();
-    const rows = this.#rows();
-    return positionsOn(this.#core.opened.place, (axis) => rows[axis]!);
-  }
-
-  /** Reads the sequences again, and no token more. */
-  async #readAgain(): ReturnType<Together["taken"]> {
-    const texts = this.#sequences.map(({ tokens, rows }) => ({ prompt: tokens.slice(0, rows[0]), maxTokens: 0 }));
-    const again = new Together(this.#core, texts, {});
-    try {
-      for await (const _ of again.tokens());
-    } finally {
-      await again.end();
-    }
-    return again.taken();
   }
 }

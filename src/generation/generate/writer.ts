@@ -1,4 +1,4 @@
-// Collects the text of one sequence: tokens become characters, and a stop string ends it.
+// Collects one sequence's text: tokens become characters, and a stop string ends it.
 import { StopMatcher } from "./stop.js";
 
 /** A streaming decoder of one sequence's tokens. */

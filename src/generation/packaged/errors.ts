@@ -1,4 +1,4 @@
-// Errors of built packages, beside those of sessions.
+// Errors of built packages.
 import { ModcError, type FaultOptions } from "../../ground/base/errors.js";
 
 export type PackageErrorCode = "corrupted" | "download-failed" | "bad-package" | "worker-ended";

@@ -5,7 +5,7 @@ import { formatBytes } from "../../runtime/device/errors.js";
 import type { FileCache } from "./cache.js";
 import { PackageError } from "./errors.js";
 import { sha256 } from "./hash.js";
-import { expectSealed, MANIFEST, parseManifest, type Manifest } from "./manifest.js";
+import { MANIFEST, type Manifest, unsealed } from "./manifest.js";
 
 /** The location of each file of a package, by its name in the package. */
 export type Places = Readonly<Record<string, URL | string>>;
@@ -32,8 +32,7 @@ export async function readManifest(options: FileOptions): Promise<Manifest> {
     throw new PackageError("download-failed", MANIFEST, `the server answers with a page in place of ${MANIFEST}`, {
       hint: hintOf(200, String(options.places[MANIFEST]), MANIFEST) ?? "copy the whole folder of the package to it",
     });
-  await expectSealed(text);
-  return parseManifest(text);
+  return unsealed(text);
 }
 
 /** A file's bytes. Throws PackageError where it cannot be read, or does not match its hash. */

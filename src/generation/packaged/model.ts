@@ -1,7 +1,7 @@
 // The API of a built model: loads its package onto a device, runs it and generates.
 import { ContiguousCaches } from "../engine/caches/contiguous.js";
-import { openGenerator, type Sharing } from "../generate/generator.js";
-import { generateText, type GeneratedText, type GenerateTextOptions, type Summary } from "../generate/index.js";
+import { generateText, type GeneratedText, type GenerateTextOptions } from "../generate/text.js";
+import type { Summary } from "../types.js";
 import type { Words } from "../../ground/base/dtype.js";
 import { expectOptions } from "../engine/check.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
@@ -19,7 +19,7 @@ import { readFile, readManifest, textOf, type FileOptions, type Places } from ".
 import { DEFAULTS, PROGRAMS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
 import { readPrograms, type Programs } from "./programs.js";
 import { shardedWeights, valuesIn } from "./shards.js";
-import type { EnginePart, TextGenerator } from "./text-generator.js";
+import { type EnginePart, openShared, type TextGenerator } from "./text-generator.js";
 import { openText, type OpenedText, type TokenizerPart } from "./text.js";
 
 /** The progress of loading: bytes of files, kernels compiled, weights on the device. */
@@ -139,8 +139,8 @@ async function load(
       !generation || use === "run"
         ? null
         : generation.pages && engine
-          ? await (await engine()).openBatch(generation, device, weights, { ...own, recover: null, maxBatch })
-          : await openGenerator(generation, device, weights, { ...own, recover: null }, SIDE_BY_SIDE);
+          ? await (await engine()).openBatch(generation, device, weights, maxBatch, own)
+          : await openShared(generation, device, weights, new ContiguousCaches(generation), own);
     await source.close();
     if (options.warm) {
       const { warm } = await import("./warm.js");
@@ -152,9 +152,6 @@ async function load(
     throw error;
   }
 }
-
-/** Callers take turns, in their order. */
-const SIDE_BY_SIDE: Sharing = { caches: (generation) => new ContiguousCaches(generation), shared: true };
 
 const doesNotGenerate = (): UnsupportedError =>
   new UnsupportedError("the model does not generate", "it was built to run only: call run");

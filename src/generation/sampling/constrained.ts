@@ -1,4 +1,4 @@
-// Constraints as biases: tokens that may not come have −Infinity.
+// Biases that change with each token of a text. A constraint gives −Infinity to the tokens that it does not allow.
 
 /** The tokens that may come next in a text. */
 export interface AllowedTokens {
@@ -8,11 +8,41 @@ export interface AllowedTokens {
   readonly end: boolean;
 }
 
-/**
- * Biases under which only allowed tokens come, and tokens of `ends` where the text may end: f32[vocabulary]. `bias`:
- * those of the tokens themselves.
- */
-export function constrainedBias(
+/** Holds one text to a form, such as a grammar. */
+export interface TokenConstraint {
+  /** What may come next. May throw if nothing may. */
+  next(): AllowedTokens;
+  /** Adds a token that does not end the text; true if no token may follow. */
+  add(token: number): boolean;
+}
+
+/** Biases of one text, which change with each token. */
+export interface ChangingBias {
+  /** The biases of all tokens; null: no token has one. Throws what a constraint throws that allows nothing. */
+  all(): Float32Array | null;
+  /** The biases that the last token may have changed, from the token `from` on. Throws as `all`. */
+  changed(): { readonly from: number; readonly data: Float32Array };
+  /** Takes a generated token that does not end the text; true if no token may follow. */
+  add(token: number): boolean;
+}
+
+/** The biases of a constraint, with `others` for the tokens that it allows. `ends`: tokens that end the text. */
+export function constrained(
+  constraint: TokenConstraint,
+  ends: Iterable<number>,
+  others: Pick<ChangingBias, "all" | "add">,
+  vocabulary: number,
+): ChangingBias {
+  const all = (): Float32Array => constrainedBias(constraint.next(), ends, others.all(), vocabulary);
+  return {
+    all,
+    changed: () => ({ from: 0, data: all() }),
+    add: (token) => (others.add(token), constraint.add(token)),
+  };
+}
+
+/** Biases under which only allowed tokens come, and tokens of `ends` if the text may end: f32[vocabulary]. */
+function constrainedBias(
   { tokens, end }: AllowedTokens,
   ends: Iterable<number>,
   bias: Float32Array | null,

@@ -34,45 +34,33 @@ export interface SamplingOptions {
   readonly logprobs?: boolean;
 }
 
-/** Settings, seeds and biases, one row for each sequence: inputs 1, 2 and 4 of `sample`. */
+/** Settings, seeds and biases of a sequence: a row of inputs 1, 2 and 4 of `sample`. */
 export interface SamplingTables {
-  /** f32[sequences, 7] */
+  /** f32[7] */
   readonly settings: Float32Array;
-  /** u32[sequences, 2] */
+  /** u32[2] */
   readonly seeds: Uint32Array;
-  /** f32[sequences, vocabulary]; null if no sequence has biases: the kernel then does not read them. */
+  /** f32[vocabulary]; null if no token has a bias: the kernel then does not read them. */
   readonly bias: Float32Array | null;
-  /** Whether every sequence takes the token with the largest unadjusted logit and needs no log-probability. */
+  /** Whether it takes the token with the largest unadjusted logit and needs no log-probability. */
   readonly greedy: boolean;
-  /** Whether any sequence has a repetition penalty, and so reads its set of seen tokens. */
+  /** Whether it has a repetition penalty, and so reads its set of seen tokens. */
   readonly penalised: boolean;
 }
 
-/**
- * Builds the tables for all sequences, from shared options or from one set for each. Throws InputError for an invalid
- * option.
- */
-export function samplingTables(
-  options: SamplingOptions | readonly SamplingOptions[],
-  sequences: number,
-  vocabulary: number,
-): SamplingTables {
-  const optionSets = perSequence(options, sequences);
-  const all = optionSets.map((own) => validate(own, vocabulary));
-  const settings = new Float32Array(all.flatMap((own) => SAMPLING_COLUMNS.map((name) => own.settings[name])));
-  const seeds = new Uint32Array(all.flatMap(({ seed }) => [seed % 2 ** 32, Math.floor(seed / 2 ** 32)]));
+/** Builds the tables of a sequence. Throws InputError for an invalid option. */
+export function samplingTables(options: SamplingOptions, vocabulary: number): SamplingTables {
+  const { settings, seed, bias: entries } = validate(options, vocabulary);
   let bias: Float32Array | null = null;
-  for (const [i, own] of all.entries())
-    if (own.bias.length > 0) {
-      bias ??= new Float32Array(sequences * vocabulary);
-      for (const [token, value] of own.bias) bias[i * vocabulary + token] = value;
-    }
-  const penalised = all.some((own) => own.settings.repetitionPenalty !== 1);
-  const greedy =
-    !penalised &&
-    bias === null &&
-    all.every((own) => own.settings.temperature === 0 && own.settings.logProbability === 0);
-  return { settings, seeds, bias, greedy, penalised };
+  for (const [token, value] of entries) (bias ??= new Float32Array(vocabulary))[token] = value;
+  const penalised = settings.repetitionPenalty !== 1;
+  return {
+    settings: new Float32Array(SAMPLING_COLUMNS.map((name) => settings[name])),
+    seeds: Uint32Array.of(seed % 2 ** 32, Math.floor(seed / 2 ** 32)),
+    bias,
+    greedy: !penalised && bias === null && settings.temperature === 0 && settings.logProbability === 0,
+    penalised,
+  };
 }
 
 /** The options of each sequence, from shared ones or from one set for each. Throws InputError for another number. */

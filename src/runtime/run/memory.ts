@@ -1,11 +1,10 @@
 // Predicts the memory of a session: bytes of every buffer at any batch and length, from the sizes of a program's
 // slots.
-import { bug } from "../../ground/base/invariant.js";
 import type { Program } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes } from "../../ground/size/axes.js";
 import type { CountMode } from "../../ground/size/counting.js";
 import { slotSizes } from "../steps/buffers.js";
-import { formatBytes, type LimitError } from "../device/errors.js";
+import type { LimitError } from "../device/errors.js";
 import { checkLive, checkMax, type LiveValue } from "./extents.js";
 import { roomOn, type RoomLimits } from "../steps/room.js";
 import { placeOutputs, selectOutputs } from "./outputs.js";
@@ -113,43 +112,4 @@ function partsOf(program: Program): readonly Part[] {
   for (const { slot } of program.states) parts[slot] = "states";
   for (const { slots } of program.weights) for (const { slot } of slots) parts[slot] = "weights";
   return parts;
-}
-
-/** Checks a session's allocations against the prediction, over all runs so far. */
-export class Prediction {
-  readonly #program: Program;
-  readonly #axes: readonly Axis[];
-  readonly #uniforms: number;
-  /** Slots whose buffers another session owns. */
-  readonly #shared: ReadonlySet<number>;
-  #slots: readonly number[] = [];
-
-  constructor(program: Program, axes: readonly Axis[], uniformAlignment: number, shared: ReadonlySet<number>) {
-    this.#program = program;
-    this.#axes = axes;
-    this.#uniforms = uniformBytes(program, uniformAlignment);
-    this.#shared = shared;
-  }
-
-  /**
-   * Throws if the bytes in use, without staging, differ from the sizes that this run and earlier runs need. `exact`:
-   * slots that were created for this run alone.
-   */
-  expect(run: RunSizes, bytes: number, exact: ReadonlySet<number> = new Set()): void {
-    const { slots } = memoryAt(this.#program, this.#axes, run);
-    this.#slots = slots.map((b, slot) => (exact.has(slot) ? b : Math.max(b, this.#slots[slot] ?? 0)));
-    const predicted = this.#slots.reduce((n, b, slot) => (this.#shared.has(slot) ? n : n + b), this.#uniforms);
-    if (bytes !== predicted) bug(`the buffers take ${bytes} bytes, the program says ${predicted}`);
-  }
-}
-
-/** The message when buffers grow for a run. */
-export function growthMessage(model: string, { extents }: RunSizes, bytes: number): string {
-  const [at, max] = [" ", ", "].map((between) =>
-    [...extents].map(([axis, n]) => (between === " " ? `${axis}=${n}` : `${axis}: ${n}`)).join(between),
-  );
-  return (
-    `the buffers of ${model} grew to ${formatBytes(bytes)} for ${at!}; load it with \`max: { ${max!} }\` to make ` +
-    "that room at once"
-  );
 }

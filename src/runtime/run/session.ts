@@ -11,7 +11,7 @@ import type { Device } from "../device/device.js";
 import { DisposedError } from "../device/errors.js";
 import { checkInFlight, checkLive, checkMax, checkSeed } from "./extents.js";
 import type { Inputs } from "./inputs.js";
-import { growthMessage, Prediction } from "./memory.js";
+import { expectBytes, growthMessage, type Predicted } from "./prediction.js";
 import { readOutput, type Result, type Results } from "./outputs.js";
 import { FirstRuns } from "./first-runs.js";
 import { Pipelines } from "../steps/pipelines.js";
@@ -53,7 +53,7 @@ export class Session {
   readonly #allocator: Allocator;
   readonly #buffers: Buffers;
   readonly #staging: Staging;
-  readonly #prediction: Prediction;
+  readonly #predicted: Predicted;
   readonly #tables: Tables;
   readonly #onProgress: (event: SessionEvent) => void;
   readonly #seed: number;
@@ -93,8 +93,8 @@ export class Session {
     this.#allocator = new Allocator(device);
     this.#buffers = new Buffers(device, this.#allocator, program, shared);
     this.#staging = new Staging(device, this.#allocator, { count: inFlight });
-    const alignment = device.info.limits.minUniformBufferOffsetAlignment;
-    this.#prediction = new Prediction(program, this.#axes, alignment, this.#shared);
+    const uniformAlignment = device.info.limits.minUniformBufferOffsetAlignment;
+    this.#predicted = { program, axes: this.#axes, uniformAlignment, shared: this.#shared, slots: [] };
     this.#tables = new Tables(device, program, this.#axes, this.#buffers);
     this.#room = statesOf ? statesOf.#room : new StateRoom(program, this.#axes, this.#resolveMost(options.max).run);
   }
@@ -125,7 +125,7 @@ export class Session {
       if (!this.#statesOf) this.#room.begin(device, buffers);
       await staged;
     });
-    this.#predicted(most.run);
+    this.#expectBytes(most.run);
     // Other threads compile while this one reads weights.
     const compiled = this.#firstRuns!.load(options, (extents) => this.#resolveMost(extents).values);
     compiled.catch(() => {}); // awaited below, unless reading the weights throws
@@ -210,7 +210,7 @@ export class Session {
       await this.#staging.ensure(this.#stagingOf(resolved));
       const grown = await this.#buffers.ensure(bytes, moves, shrink);
       this.#bind(grown);
-      if (grown.size > 0) this.#predicted(resolved.run, shrink ? grown : undefined);
+      if (grown.size > 0) this.#expectBytes(resolved.run, shrink ? grown : undefined);
       this.#room.set(resolved.run);
       begin(moves);
       this.#setting!.forget();
@@ -377,7 +377,7 @@ export class Session {
     const before = this.#allocator.made;
     const grown = await this.#buffers.ensure(this.#slotBytes(resolved.values));
     this.#bind(grown);
-    if (grown.size > 0) this.#predicted(resolved.run);
+    if (grown.size > 0) this.#expectBytes(resolved.run);
     await this.#staging.ensure(this.#stagingOf(resolved));
     const [buffers, bytes] = [this.#allocator.made - before, this.#allocator.bytes];
     if (buffers > 0)
@@ -389,8 +389,8 @@ export class Session {
       });
   }
 
-  #predicted(run: RunSizes, exact?: ReadonlySet<number>): void {
-    this.#prediction.expect(run, this.#allocator.bytes - this.#staging.allBytes, exact);
+  #expectBytes(run: RunSizes, exact?: ReadonlySet<number>): void {
+    expectBytes(this.#predicted, run, this.#allocator.bytes - this.#staging.allBytes, exact);
   }
 
   /** Binds the present buffers of the slots, immediately: the old buffers are gone, even if the run fails. */

@@ -4,16 +4,11 @@ import { createReadStream, existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PackageError } from "../../generation/packaged/errors.js";
-import {
-  expectSealed,
-  MANIFEST,
-  MANIFEST_FORMAT,
-  parseManifest,
-  type Manifest,
-} from "../../generation/packaged/manifest.js";
+import { expectSealed, MANIFEST, MANIFEST_FORMAT, type Manifest } from "../../generation/packaged/manifest.js";
 import { quotedName } from "../../ground/base/shown.js";
 import { FolderError } from "./errors.js";
 import { expectFolderName, expectUnchanged, mapErrno, type EarlierFiles } from "./folder-node.js";
+import { parseManifest } from "./parse-manifest.js";
 import { PACKAGE_JSON, type EarlierPackage } from "./package-json.js";
 
 export interface EarlierBuild {

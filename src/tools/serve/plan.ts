@@ -60,7 +60,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
   checkStops(stop);
   const live = liveOf(served, modc.live);
   const sampling = samplingOf(served, fields);
-  samplingTables(tableOptions(sampling), 1, served.engine.model.vocabulary);
+  samplingTables(tableOptions(sampling), served.engine.model.vocabulary);
   const place = served.room.take(count * n);
   try {
     const own = { name: field, context: served.context };

@@ -12,7 +12,6 @@ const AXES = [
 const modelOf = (context: number | null, axes = AXES) => ({
   axes,
   context,
-  layers: [],
   batchAxis: "B",
   sequenceAxis: "S",
 });
@@ -24,8 +23,8 @@ function admitted(
   axes = AXES,
 ): { readonly caches: ContiguousCaches; readonly members: readonly Sequence[]; readonly reset: unknown } {
   const caches = new ContiguousCaches(modelOf(context, axes));
-  const members = lengths.map(([prompt, most]) => sequenceOf({ prompt, most, keepsPositions: axes.map(() => false) }));
-  for (const sequence of members) sequence.group = { members, observe: null, signal: undefined };
+  const members = lengths.map(([prompt, most]) => sequenceOf({ prompt, most, axes: axes.length }));
+  for (const sequence of members) sequence.group = { members, observe: null };
   const admissions = caches.admit(members);
   expect(admissions.map(({ sequence }) => sequence)).toEqual(members);
   return { caches, members, reset: admissions[0]!.reset };
@@ -56,7 +55,7 @@ it("have the share that is expected, and grow before a run could overflow them",
   expect(growth).toEqual({ least: [4096, 528], wanted: [4096, 784] });
   if (typeof growth !== "object") return;
   expect(await caches.grow(session(), growth)).toBe(true);
-  expect(caches.extents).toEqual({ "T.capacity": 4096, "K.capacity": 784 });
+  expect(caches.loading).toEqual({ "T.capacity": 4096, "K.capacity": 784 });
   [a.rows, a.inFlight] = [[512, 60], 0];
   expect(give(724)).toBe("given");
 });
@@ -69,19 +68,19 @@ it.each<readonly [string, number | null, readonly [number, number], number, numb
   const axes = AXES.slice(0, 1);
   for (const most of [Infinity, wanted - 1]) {
     const { caches, members } = admitted(context, [length], axes);
-    expect(caches.extents).toEqual({ "T.capacity": first });
+    expect(caches.loading).toEqual({ "T.capacity": first });
     const [sequence] = members;
     expect(caches.give([{ sequence: sequence!, tokens: first }])).toBe("given");
     const growth = caches.give([{ sequence: sequence!, tokens: first + 1 }]);
     if (typeof growth !== "object") throw new Error("it need not grow");
     await caches.grow(session(most), growth);
-    expect(caches.extents).toEqual({ "T.capacity": most === Infinity ? wanted : least });
+    expect(caches.loading).toEqual({ "T.capacity": most === Infinity ? wanted : least });
   }
 });
 
 it("are no larger than the context", () => {
-  expect(admitted(24, [[24, 277]], AXES.slice(0, 1)).caches.extents).toEqual({ "T.capacity": 24 });
-  expect(admitted(131_072, [[1, 131_072]], AXES.slice(0, 1)).caches.extents).toEqual({ "T.capacity": 4096 });
+  expect(admitted(24, [[24, 277]], AXES.slice(0, 1)).caches.loading).toEqual({ "T.capacity": 24 });
+  expect(admitted(131_072, [[1, 131_072]], AXES.slice(0, 1)).caches.loading).toEqual({ "T.capacity": 4096 });
 });
 
 it("have all sequences of a group in every run, and others once these have left", () => {
@@ -95,7 +94,7 @@ it("have all sequences of a group in every run, and others once these have left"
     { sequence: members[0]!, tokens: 1 },
   ]);
   expect(place).toMatchObject({ rows: [2, 0], lengths: [1, 0, 4], inputs: {} });
-  const other = sequenceOf({ prompt: 9, keepsPositions: [false, false] });
+  const other = sequenceOf({ prompt: 9, axes: 2 });
   expect([caches.places, caches.admit([other])]).toEqual([0, []]);
   for (const sequence of members) caches.release(sequence);
   expect(caches.admit([other])).toMatchObject([{ sequence: other, reset: { B: 1 } }]);

@@ -13,11 +13,10 @@ const [paged] = checkEngine(generation!, {});
 const { page, axes } = paged.pages;
 const bytes = bytesByAxis(paged).map((each) => each * page);
 
-function sequenceOf(prompt: readonly number[], keepsPositions = false): Sequence {
-  // Then it shares no prefix.
-  const request = keepsPositions ? { promptLogprobs: 0 } : {};
-  return plainSequence({ prompt, request, keepsPositions: axes.map(({ taken }) => keepsPositions && taken !== null) });
-}
+const sequenceOf = (prompt: readonly number[]): Sequence => plainSequence({ prompt, axes: axes.length });
+/** One that shares no prefix. */
+const alone = (prompt: readonly number[]): Sequence =>
+  plainSequence({ prompt, axes: axes.length, reader: { scoresPrompt: true } });
 
 it("pages of tokens that did not take a route are taken back, those that a run in flight may need are not", () => {
   const memory = new PagedCaches(paged, 1e6, 2);
@@ -43,15 +42,12 @@ it("prefixes are given up where pools of several axes cannot grow together", asy
   const all = bytes.reduce((a, b) => a + b, 0);
   const memory = new PagedCaches(paged, 8 * all + Math.max(...bytes), 2);
   // A text fills all pages, and leaves them to others that begin alike.
-  const first = sequenceOf(
-    Array.from({ length: 8 * page }, (_, i) => i % 5),
-    true,
-  );
+  const first = alone(Array.from({ length: 8 * page }, (_, i) => i % 5));
   memory.admit([first]);
   expect(memory.give([{ sequence: first, tokens: 8 * page }])).toBe("given");
   first.read = 8 * page;
   first.rows = axes.map(() => 8 * page);
-  first.taken.forEach((own) => own?.push(...Array.from({ length: 8 * page }, (_, i) => i)));
+  memory.takenBy(first).forEach((own) => own?.push(...Array.from({ length: 8 * page }, (_, i) => i)));
   memory.settle(first);
   memory.release(first, true);
   expect([memory.prefixes.size, memory.bytes.held]).toEqual([8, 8 * all]);
@@ -72,12 +68,13 @@ it("a block is kept behind another only where the same tokens took the same rout
   const prompt = Array.from({ length: 2 * page }, (_, i) => i % 5);
   /** Of the first block it has these on the routes; of the second the first token. */
   const read = (taken: readonly number[]): void => {
-    const sequence = sequenceOf(prompt, true);
+    const sequence = alone(prompt);
     memory.admit([sequence]);
     memory.give([{ sequence, tokens: 2 * page }]);
     sequence.read = 2 * page;
-    sequence.taken.forEach((own) => own?.push(...taken, page));
-    sequence.rows = sequence.taken.map((own) => own?.length ?? 2 * page);
+    const known = memory.takenBy(sequence);
+    known.forEach((own) => own?.push(...taken, page));
+    sequence.rows = known.map((own) => own?.length ?? 2 * page);
     memory.settle(sequence);
     memory.release(sequence, true);
   };

@@ -1,12 +1,8 @@
 // What runs next, as tables: sequences and runs in flight in, a plan out.
 import { describe, expect, it } from "vitest";
-import {
-  leastUrgent,
-  nextPlan,
-  type Flight,
-  type Rules,
-  type Scheduled,
-} from "../../../src/generation/engine/scheduler.js";
+import { DRAFTS } from "../../../src/generation/engine/draft-rules.js";
+import { leastUrgent } from "../../../src/generation/engine/room.js";
+import { nextPlan, type Flight, type Rules, type Scheduled } from "../../../src/generation/engine/scheduler.js";
 
 type Named = Scheduled & { readonly name: string };
 type Given = readonly [name: string, given: Partial<Scheduled>];
@@ -36,7 +32,7 @@ const read = (length: number, submitted = 0): Partial<Scheduled> => ({
   generated: 0,
 });
 
-const RULES: Rules = { together: false, drafts: false, whole: false, ahead: () => 2, chunk: () => 8 };
+const RULES: Rules = { together: false, drafts: null, whole: false, pace: { ahead: () => 2, chunk: () => 8 } };
 const TOGETHER = { ...RULES, together: true };
 const NONE: Flight = { steps: 0, prompts: 0, tried: new Set() };
 
@@ -207,9 +203,9 @@ describe("what runs next", () => {
     expect(planOf(given, flight, rules)).toBe(plan),
   );
 
-  const DRAFTS = { ...RULES, drafts: true };
+  const GUESSING = { ...RULES, drafts: DRAFTS };
   it.each<Row>([
-    ["four tokens and the one before", [["a", { wanted: 9 }]], {}, DRAFTS, "draft: a 5"],
+    ["four tokens and the one before", [["a", { wanted: 9 }]], {}, GUESSING, "draft: a 5"],
     [
       "fewer near the end of one",
       [
@@ -217,10 +213,10 @@ describe("what runs next", () => {
         ["b", { wanted: 3 }],
       ],
       {},
-      DRAFTS,
+      GUESSING,
       "draft: a 3, b 3",
     ],
-    ["none for the last token", [["a", { wanted: 1 }]], {}, DRAFTS, "step: a 1"],
+    ["none for the last token", [["a", { wanted: 1 }]], {}, GUESSING, "step: a 1"],
     [
       "none with penalties",
       [
@@ -228,7 +224,7 @@ describe("what runs next", () => {
         ["b", {}],
       ],
       {},
-      DRAFTS,
+      GUESSING,
       "draft: b 5",
     ],
     [
@@ -238,10 +234,10 @@ describe("what runs next", () => {
         ["b", {}],
       ],
       { tried: new Set(["draft "]) },
-      DRAFTS,
+      GUESSING,
       "step: a 1",
     ],
-    ["none while a run reads its tokens", [["a", { inFlight: 1, choosing: 1 }]], {}, DRAFTS, "nothing"],
+    ["none while a run reads its tokens", [["a", { inFlight: 1, choosing: 1 }]], {}, GUESSING, "nothing"],
     [
       "a kind at a time",
       [
@@ -249,7 +245,7 @@ describe("what runs next", () => {
         ["b", { kind: "x" }],
       ],
       { tried: new Set(["draft "]) },
-      DRAFTS,
+      GUESSING,
       "draft: b 5",
     ],
     [
@@ -259,7 +255,7 @@ describe("what runs next", () => {
         ["b", {}],
       ],
       {},
-      DRAFTS,
+      GUESSING,
       "draft: b 5",
     ],
   ])("of guesses: %s", (_what, given, flight, rules, plan) => expect(planOf(given, flight, rules)).toBe(plan));
@@ -268,8 +264,10 @@ describe("what runs next", () => {
     const asked: (readonly [string, boolean])[] = [];
     const rules = {
       ...RULES,
-      ahead: (hurry: boolean) => (asked.push(["ahead", hurry]), 0),
-      chunk: (others: boolean) => (asked.push(["chunk", others]), 3),
+      pace: {
+        ahead: (hurry: boolean) => (asked.push(["ahead", hurry]), 0),
+        chunk: (others: boolean) => (asked.push(["chunk", others]), 3),
+      },
     };
     expect(planOf([["a", {}]], {}, rules)).toBe("nothing");
     expect(planOf([["a", {}]], {}, rules, 1)).toBe("nothing");

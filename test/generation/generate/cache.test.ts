@@ -41,7 +41,7 @@ it.each([
       const size = generation!.step.slots[slot]!.bytes;
       const value = evaluateSize(typeof size === "number" ? size : parseSize(size), (atom) => {
         if (atom.kind === "live") throw new Error("a cache's size is no live parameter's");
-        const extent = caches.extents[atom.axis];
+        const extent = caches.loading[atom.axis];
         if (extent === undefined) throw new Error(`a cache lies along ${atom.axis}`);
         return extent;
       });

@@ -1,14 +1,22 @@
 // Options of sampling become the tables the device reads, and what is no option is refused by name.
 import { describe, expect, it } from "vitest";
-import { samplingTables, type SamplingOptions } from "../../../src/generation/sampling/options.js";
+import {
+  perSequence,
+  samplingTables,
+  type SamplingOptions,
+  type SamplingTables,
+} from "../../../src/generation/sampling/options.js";
 import { InputError } from "../../../src/runtime/index.js";
 
-const rows = (options: SamplingOptions | readonly SamplingOptions[], sequences = 1) => [
-  ...samplingTables(options, sequences, 100).settings,
-];
+const tables = (
+  options: SamplingOptions | readonly SamplingOptions[],
+  sequences = 1,
+  vocabulary = 100,
+): readonly SamplingTables[] => perSequence(options, sequences).map((own) => samplingTables(own, vocabulary));
+const rows = (options: SamplingOptions): readonly number[] => [...samplingTables(options, 100).settings];
 const message = (options: SamplingOptions | readonly SamplingOptions[], sequences = 1): string => {
   try {
-    samplingTables(options, sequences, 100);
+    tables(options, sequences);
   } catch (error) {
     expect(error).toBeInstanceOf(InputError);
     return (error as InputError).message; // just seen
@@ -28,25 +36,23 @@ describe("sampling options", () => {
   it("keep no more tokens than there are", () => expect(rows({ topK: 1e9 })[1]).toBe(100));
 
   it("give each sequence its seed, by two words", () => {
-    expect([...samplingTables({ seed: 2 ** 32 - 1 }, 3, 9).seeds]).toEqual([2 ** 32 - 1, 0, 0, 1, 1, 1]);
-    expect([...samplingTables([{ seed: 7 }, {}, { seed: 7 }], 3, 9).seeds]).toEqual([7, 0, 0, 0, 7, 0]);
-    expect([...samplingTables({ temperature: 1 }, 3, 9).seeds]).toEqual([0, 0, 1, 0, 2, 0]);
+    const seeds = (...given: Parameters<typeof tables>): readonly number[] =>
+      tables(...given).flatMap((own) => [...own.seeds]);
+    expect(seeds({ seed: 2 ** 32 - 1 }, 3, 9)).toEqual([2 ** 32 - 1, 0, 0, 1, 1, 1]);
+    expect(seeds([{ seed: 7 }, {}, { seed: 7 }], 3, 9)).toEqual([7, 0, 0, 0, 7, 0]);
+    expect(seeds({ temperature: 1 }, 3, 9)).toEqual([0, 0, 1, 0, 2, 0]);
   });
 
-  it("add biases in the rows of the sequences that have them", () => {
-    const { bias, settings } = samplingTables(
-      [{}, { logitBias: { 2: -Infinity } }, { logitBias: new Map([[0, 1.5]]) }],
-      3,
-      3,
-    );
-    expect([...bias!]).toEqual([0, 0, 0, 0, 0, -Infinity, 1.5, 0, 0]);
-    expect([5, 12, 19].map((i) => settings[i])).toEqual([0, 1, 1]);
-    expect(samplingTables({ logitBias: {} }, 1, 3).bias).toBeNull();
+  it("add biases to the sequences that have them", () => {
+    const all = tables([{}, { logitBias: { 2: -Infinity } }, { logitBias: new Map([[0, 1.5]]) }], 3, 3);
+    expect(all.map(({ bias }) => bias && [...bias])).toEqual([null, [0, 0, -Infinity], [1.5, 0, 0]]);
+    expect(all.map(({ settings }) => settings[5])).toEqual([0, 1, 1]);
+    expect(samplingTables({ logitBias: {} }, 3).bias).toBeNull();
   });
 
   it("say whether seen tokens matter", () => {
-    expect(samplingTables({ repetitionPenalty: 1 }, 1, 3).penalised).toBe(false);
-    expect(samplingTables([{}, { repetitionPenalty: 1.1 }], 2, 3).penalised).toBe(true);
+    expect(samplingTables({ repetitionPenalty: 1 }, 3).penalised).toBe(false);
+    expect(samplingTables({ repetitionPenalty: 1.1 }, 3).penalised).toBe(true);
   });
 
   it.each<[string, SamplingOptions]>([

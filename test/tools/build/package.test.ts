@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { engineFiles, packersPart, runtimeFiles, tokenizerFiles, workerFiles } from "../../../src/ground/bundled.js";
 import { compile } from "../../../src/compiler/compile.js";
-import { parseManifest } from "../../../src/generation/packaged/manifest.js";
+import { parseManifest } from "../../../src/tools/build/parse-manifest.js";
 import { readPrograms } from "../../../src/generation/packaged/programs.js";
 import { shardedWeights, valuesIn } from "../../../src/generation/packaged/shards.js";
 import { fromBytes } from "../../../src/runtime/weights/convert.js";
@@ -182,9 +182,9 @@ describe("the runtime in a package", () => {
   const onDemand = ([name]: readonly [string, number]): boolean => /^(?:warm|cache)-/.test(name);
   const sum = (files: readonly (readonly [string, number])[]): number => files.reduce((n, [, bytes]) => n + bytes, 0);
   const all = sum(sizes.filter((file) => !onDemand(file)));
-  // Above 40 kB by the names of classes, lines of at most 120 characters, and hints for links and servers.
-  it(`takes at most 47 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
-    expect(all).toBeLessThanOrEqual(47_000);
+  // Above 40 kB by the names of classes, lines of at most 200 characters, and hints for links and servers.
+  it(`takes at most 46 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
+    expect(all).toBeLessThanOrEqual(46_000);
     expect(sizes.filter(onDemand)).toHaveLength(2);
     expect(sum(sizes.filter(onDemand))).toBeLessThanOrEqual(3_000);
   });

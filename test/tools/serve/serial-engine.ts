@@ -52,7 +52,7 @@ export class SerialEngine implements Engine {
     if (this.#closed) throw new EngineClosedError();
     const { generation } = this.parts.generator;
     checkPrompts(generation, [request.prompt], { maxTokens: Math.max(1, request.maxTokens) });
-    samplingTables(deviceSampling(request), 1, generation.vocabulary);
+    samplingTables(deviceSampling(request), generation.vocabulary);
     if (this.#under > (this.parts.queue ?? 256)) throw new QueueFullError(this.#under - 1, 1);
     this.#under++;
     const stream = new SerialStream(this.parts, this.model, request, this.#last);

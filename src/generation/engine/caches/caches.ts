@@ -1,17 +1,18 @@
 // The seam between the engine and the layout of its caches: who has a place on the device, room for tokens, and where
 // the sequences of a run are.
-import type { Session } from "../../../runtime/index.js";
+import type { Results, Session } from "../../../runtime/index.js";
 import type { Wish } from "../scheduler.js";
 import type { Sequence } from "../sequence.js";
-import type { Copy, Write } from "../state-edits.js";
+import type { Edit, Write } from "../state-edits.js";
 
 /** A sequence that has got its place on the device, and what must be changed there before it is read. */
 export interface Admission {
   readonly sequence: Sequence;
-  readonly writes: readonly Write[];
-  readonly copies: readonly Copy[];
-  /** Extents at which all states begin again, before the writes; null: they stay. */
-  readonly reset: Readonly<Record<string, number>> | null;
+  /** Extents at which all states begin again, before the writes. */
+  readonly reset?: Readonly<Record<string, number>>;
+  readonly writes?: readonly Write[];
+  /** Edits the states, after the writes. */
+  readonly edit?: Edit | null;
 }
 
 /** Larger caches, by axis: the least that hold what was wished, and larger ones that spare the next growth. */
@@ -33,46 +34,40 @@ export interface RunPlace {
   readonly extents: Readonly<Record<string, number>>;
 }
 
-/** Bytes of keys and values. */
-export interface CacheUse {
-  /** Of sequences; kept for prompts to come; free within the limit; the limit. */
-  readonly used: number;
-  readonly kept: number;
-  readonly free: number;
-  readonly limit: number;
-  /** How many sequences as long as those so far there is room for, and how many if every token took every layer. */
-  readonly streams: { readonly own: number; readonly dense: number };
+/** What a run has read of a sequence: tokens, its row in the results, and its rows by axis after the run. */
+export interface RunRows {
+  readonly kind: "prompt" | "step";
+  readonly row: number;
+  readonly length: number;
+  readonly after: readonly number[];
 }
 
 export interface Caches {
   /** Whether all its sequences are in every run, and so read and step together. */
   readonly together: boolean;
-  /** Extents of the axes of states. */
-  readonly extents: Readonly<Record<string, number>>;
   /** Extents for which programs are loaded. */
   readonly loading: Readonly<Record<string, number>>;
-  /** For each axis, the result of `prompt` with the positions of the tokens that took it; null where there is none. */
-  readonly positions: readonly (string | null)[];
+  /** Names of results to read from runs of prompts. */
+  readonly outputs: readonly string[];
   /** The most tokens of a sequence that surely fit; Infinity: there is no limit but the context. */
   readonly limit: number;
   /** The number of sequences that may get a place now. */
   readonly places: number;
 
-  /** Gives places to the first that wait, of which there is at least one; none if they must wait longer. */
+  /** Gives places to the first sequences that wait, or to none yet. */
   admit(waiting: readonly Sequence[]): readonly Admission[];
   /** Gives sequences room for more tokens, whatever routes these take: all wishes or none. */
   give(wishes: readonly Wish<Sequence>[]): Given;
   /** Makes the caches larger, with no run in flight; false if the device has no room: `limit` is lower then. */
   grow(session: Session, growth: Growth): Promise<boolean>;
-  /** Empties the caches of all sequences and divides their memory evenly; false if the device has no room. */
-  even(session: Session): Promise<boolean>;
-  /** After an answer: keeps what other sequences may share, and takes back room that was not needed. */
-  settle(sequence: Sequence): void;
-  /** Takes back the place and the room of a sequence. `ended`: it will not be read again. */
-  release(sequence: Sequence, ended: boolean): void;
   /** Where the sequences of a run are, which have been given room. */
   inputs(wishes: readonly Wish<Sequence>[]): RunPlace;
-  use(active: readonly Sequence[]): CacheUse;
+  /** Takes note of a run's answer; returns whether the last token that it read took each axis, null: not known. */
+  routes(sequence: Sequence, run: RunRows, results: Results): readonly boolean[] | null;
+  /** After an answer: keeps what other sequences may share, and takes back room that was not needed. */
+  settle?(sequence: Sequence): void;
+  /** Takes back the place and the room of a sequence. `ended`: it will not be read again. */
+  release(sequence: Sequence, ended: boolean): void;
   /** The rows on an axis for which sequences with these rows have room. */
   allocated(axis: number, rows: readonly number[]): number;
 }

@@ -1,10 +1,10 @@
-// Caches side by side: the sequences of one group, each with room for the same number of rows, which grows as it is
-// needed. All of them are in every run.
+// Caches side by side: the sequences of one group have room for equally many rows, and all of them are in every run.
+// The room grows when a run needs more.
 import { LimitError, OutOfMemoryError, type Session } from "../../../runtime/index.js";
 import type { Generation } from "../../../runtime/program/generation.js";
 import type { Wish } from "../scheduler.js";
 import type { Sequence } from "../sequence.js";
-import type { Admission, Caches, CacheUse, Given, Growth, RunPlace } from "./caches.js";
+import type { Admission, Caches, Given, Growth, RunPlace, RunRows } from "./caches.js";
 
 /** Granularity of capacities. */
 const GRANULARITY = 16;
@@ -15,13 +15,13 @@ const GROWTH = 1.5;
 
 const roundUp = (rows: number): number => Math.ceil(rows / GRANULARITY) * GRANULARITY;
 
-/** What it needs to know of a model. */
-type Model = Pick<Generation, "axes" | "context" | "layers" | "batchAxis" | "sequenceAxis">;
+/** The part of a model that caches depend on. */
+type Model = Pick<Generation, "axes" | "context" | "batchAxis" | "sequenceAxis">;
 
 export class ContiguousCaches implements Caches {
   readonly together = true;
   readonly limit = Infinity;
-  readonly positions: readonly null[];
+  readonly outputs: readonly string[] = [];
   readonly #model: Model;
   /** The sequences that have a place, which all came in one group; their rows in runs are their places there. */
   readonly #held = new Set<Sequence>();
@@ -35,7 +35,6 @@ export class ContiguousCaches implements Caches {
   /** With room for one sequence of `longest` tokens, before others are admitted. */
   constructor(model: Model, longest = 1) {
     this.#model = model;
-    this.positions = model.axes.map(() => null);
     this.#begin(1, longest);
   }
 
@@ -57,9 +56,6 @@ export class ContiguousCaches implements Caches {
     );
   }
 
-  get extents(): Readonly<Record<string, number>> {
-    return this.#extents;
-  }
   get loading(): Readonly<Record<string, number>> {
     return this.#extents;
   }
@@ -77,7 +73,7 @@ export class ContiguousCaches implements Caches {
     return members.map((sequence, i) => {
       sequence.slot = group.indexOf(sequence);
       this.#held.add(sequence);
-      return { sequence, writes: [], copies: [], reset: i === 0 ? reset : null };
+      return { sequence, ...(i === 0 && { reset }) };
     });
   }
 
@@ -108,11 +104,6 @@ export class ContiguousCaches implements Caches {
     return true;
   }
 
-  async even(): Promise<boolean> {
-    return true;
-  }
-  settle(): void {}
-
   release(sequence: Sequence): void {
     this.#held.delete(sequence);
   }
@@ -124,16 +115,12 @@ export class ContiguousCaches implements Caches {
     return { rows, lengths, inputs: {}, extents: { [this.#model.sequenceAxis]: 1, ...this.#extents } };
   }
 
-  allocated(axis: number, { length }: readonly number[]): number {
-    return this.#model.axes[axis]!.capacity === null ? 0 : this.#capacities[axis]! * length;
+  /** Only the counts show the routes, of a token that is read alone. */
+  routes({ rows }: Sequence, { length, after }: RunRows): readonly boolean[] | null {
+    return length > 1 ? null : after.map((n, axis) => n > rows[axis]!);
   }
 
-  use(active: readonly Sequence[]): CacheUse {
-    const { axes, layers } = this.#model;
-    const bytes = axes.map(({ axis }) => layers.reduce((n, l) => n + (l.axis === axis ? l.bytes : 0), 0));
-    const used = active.reduce((sum, { rows }) => sum + rows.reduce((n, own, axis) => n + own * bytes[axis]!, 0), 0);
-    const limit =
-      this.#rows * axes.reduce((n, a, i) => n + (a.capacity === null ? 0 : this.#capacities[i]! * bytes[i]!), 0);
-    return { used, kept: 0, free: limit - used, limit, streams: { own: this.#rows, dense: this.#rows } };
+  allocated(axis: number, { length }: readonly number[]): number {
+    return this.#model.axes[axis]!.capacity === null ? 0 : this.#capacities[axis]! * length;
   }
 }

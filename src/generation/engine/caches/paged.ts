@@ -2,21 +2,22 @@
 // kept for prompts that begin alike. Each sequence has a slot, where the programs keep its values.
 import { bug } from "../../../ground/base/invariant.js";
 import { seenWords } from "../../../ground/numerics/sampling.js";
-import { LimitError, OutOfMemoryError, type Session } from "../../../runtime/index.js";
+import { LimitError, OutOfMemoryError, type Results, type Session } from "../../../runtime/index.js";
 import { bytesByAxis, cacheLimit, type PagedModel } from "../options.js";
 import type { Wish } from "../scheduler.js";
 import type { Sequence } from "../sequence.js";
-import type { Copy } from "../state-edits.js";
-import type { Admission, Caches, CacheUse, Given, Growth, RunPlace } from "./caches.js";
+import type { Admission, Caches, Given, Growth, RunPlace, RunRows } from "./caches.js";
+import { type Copy, copying } from "./copies.js";
 import { PagePool } from "./pool.js";
 import { type Block, Prefixes, type PrefixRows } from "./prefixes.js";
+import { type CacheUse, UseRecord } from "./use.js";
 
 /** How much larger than needed a pool becomes. */
 const GROWTH = 1.5;
 /** Pages of every pool at first, if the limit allows. */
 const FIRST_PAGES = 8;
 
-/** Rows of a page to copy within the pool of an axis: sequences share a page, and one of them adds to it. */
+/** Rows of a page to copy within the pool of an axis, if a sequence adds to a shared page. */
 export interface PageCopy {
   readonly axis: number;
   readonly from: number;
@@ -29,7 +30,9 @@ interface Held {
   readonly slot: number;
   /** By axis, the pages with its rows, and some for those to come. */
   readonly pages: readonly number[][];
-  /** Its blocks of tokens that are kept as a prefix for others; null: no later block may be kept. */
+  /** By axis, the positions of its tokens; null for an axis without positions. */
+  readonly taken: readonly (number[] | null)[];
+  /** The last block that is kept as a prefix for other sequences; null: no later block may be kept. */
   kept: Kept | null;
 }
 
@@ -42,9 +45,10 @@ interface Kept {
 
 export class PagedCaches implements Caches {
   readonly together = false;
+  /** By axis, the result of prompts with the positions of its tokens; null: there is no such result. */
   readonly positions: readonly (string | null)[];
   readonly prefixes: Prefixes;
-  readonly #model: PagedModel;
+  readonly model: PagedModel;
   readonly #page: number;
   readonly #slots: number;
   #freeSlots: number[];
@@ -54,11 +58,10 @@ export class PagedCaches implements Caches {
   /** By axis, bytes of a page. */
   readonly #bytes: readonly number[];
   readonly #held = new Map<Sequence, Held>();
-  /** The sequences that have ended: their number, bytes of their pages, and tokens of pages for all they had read. */
-  #ended = { texts: 0, bytes: 0, tokens: 0 };
+  readonly #record: UseRecord;
 
   constructor(model: PagedModel, limit: number, slots: number) {
-    this.#model = model;
+    this.model = model;
     this.#limit = limit;
     this.#slots = slots;
     this.#freeSlots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
@@ -66,6 +69,7 @@ export class PagedCaches implements Caches {
     this.#page = page;
     this.positions = axes.map(({ taken }) => taken);
     this.#bytes = bytesByAxis(model).map((bytes) => bytes * page);
+    this.#record = new UseRecord(model, (sequences) => this.#bytesHeldBy(sequences));
     this.#pools = this.#newPools(Math.min(FIRST_PAGES, this.#most));
     this.prefixes = new Prefixes(page, {
       hold: (axis, p) => this.#pools[axis]!.hold(p),
@@ -75,42 +79,47 @@ export class PagedCaches implements Caches {
 
   /** The most pages of every pool, if all have the same number. */
   get #most(): number {
-    return Math.max(
-      1,
-      Math.floor(
-        this.#limit /
-          Math.max(
-            1,
-            this.#bytes.reduce((a, b) => a + b, 0),
-          ),
-      ),
-    );
+    const all = this.#bytes.reduce((a, b) => a + b, 0);
+    return Math.max(1, Math.floor(this.#limit / Math.max(1, all)));
   }
   #newPools(pages: number): readonly (PagePool | null)[] {
-    return this.#model.pages.axes.map(({ pool }) => (pool === null ? null : new PagePool(pages)));
+    return this.model.pages.axes.map(({ pool }) => (pool === null ? null : new PagePool(pages)));
   }
 
+  /** The most bytes of all pools. */
+  get memory(): number {
+    return this.#limit;
+  }
   get places(): number {
     return this.#freeSlots.length;
   }
   get limit(): number {
-    return cacheLimit(this.#model, this.#limit);
+    return cacheLimit(this.model, this.#limit);
   }
   get extents(): Readonly<Record<string, number>> {
     return this.#extentsOf(this.#pools.map((pool) => pool?.size ?? 0));
   }
   #extentsOf(sizes: readonly number[]): Readonly<Record<string, number>> {
-    const { axes, slots } = this.#model.pages;
+    const { axes, slots } = this.model.pages;
     return {
       ...Object.fromEntries(axes.flatMap(({ pool }, i) => (pool === null ? [] : [[pool, sizes[i]! * this.#page]]))),
       ...(slots && { [slots.axis]: this.#slots }),
     };
   }
   get loading(): Readonly<Record<string, number>> {
-    const { pages, axes } = this.#model;
+    const { pages, axes } = this.model;
     const one = pages.axes.flatMap((a) => (a.pages ? [[a.pages.axis, 1] as const] : []));
     const capacities = axes.flatMap(({ capacity }) => (capacity ? [[capacity, pages.page] as const] : []));
     return { ...this.extents, ...Object.fromEntries([...one, ...capacities]) };
+  }
+
+  get outputs(): readonly string[] {
+    return this.positions.filter((name) => name !== null);
+  }
+
+  /** By axis, the positions of a sequence's tokens on it; null: not known. */
+  takenBy(sequence: Sequence): Held["taken"] {
+    return this.#held.get(sequence)?.taken ?? [];
   }
 
   /** By axis, the pages of a sequence. */
@@ -124,11 +133,12 @@ export class PagedCaches implements Caches {
     if (this.#held.has(sequence)) bug("a sequence that waits holds pages");
     sequence.slot = slot;
     const pages = this.#pools.map((): number[] => []);
-    const held: Held = { slot, pages, kept: { blocks: 0, block: null, rows: sequence.rows } };
+    const taken = this.positions.map((name): number[] | null => (name === null ? null : []));
+    const held: Held = { slot, pages, taken, kept: { blocks: 0, block: null, rows: sequence.rows } };
     this.#held.set(sequence, held);
     const copies = this.#share(sequence, held);
-    const { seen, axes } = this.#model.pages;
-    const words = seenWords(this.#model.vocabulary);
+    const { seen, axes } = this.model.pages;
+    const words = seenWords(this.model.vocabulary);
     const known = new Uint32Array(words);
     // Runs mark what they read. A penalty is for all tokens of the sequence.
     for (const token of sequence.tokens.slice(0, sequence.read)) known[token >>> 5]! |= 1 << (token & 31);
@@ -140,11 +150,11 @@ export class PagedCaches implements Caches {
         data: Uint32Array.of(sequence.rows[axis]!),
       })),
     ];
-    return [{ sequence, writes, copies: copies.flatMap((copy) => this.#copiesOf(copy)), reset: null }];
+    return [{ sequence, writes, edit: copying(copies.flatMap((copy) => this.#copiesOf(copy))) }];
   }
 
   #copiesOf({ axis, from, to, rows }: PageCopy): readonly Copy[] {
-    return this.#model.pages.axes[axis]!.states.map(({ name, bytes }) => ({
+    return this.model.pages.axes[axis]!.states.map(({ name, bytes }) => ({
       state: name,
       from: from * this.#page * bytes,
       to: to * this.#page * bytes,
@@ -155,11 +165,14 @@ export class PagedCaches implements Caches {
   /** Gives a sequence the rows of the longest known prefix. */
   #share(sequence: Sequence, held: Held): readonly PageCopy[] {
     // The scores of a prompt need the logits of all its tokens, and the next token those of the last.
-    if (sequence.scoresPrompt) return [];
+    if (sequence.reader.scoresPrompt) return [];
     const prefix = this.prefixes.find(sequence.kind, sequence.tokens, sequence.tokens.length - 1);
     const copies = prefix && this.#holdPrefix(held, prefix);
     if (!prefix || !copies) return [];
-    sequence.begin(prefix);
+    sequence.read = sequence.submitted = prefix.tokens;
+    sequence.rows = [...prefix.rows];
+    // One by one: a prefix may have more tokens than a call takes arguments.
+    prefix.taken.forEach((own, axis) => own?.forEach((position) => held.taken[axis]?.push(position)));
     held.kept = { blocks: prefix.tokens / this.#page, block: prefix.block, rows: prefix.rows };
     return copies;
   }
@@ -248,6 +261,7 @@ export class PagedCaches implements Caches {
     return false;
   }
 
+  /** Empties the caches of all sequences and divides their memory evenly; false if the device has no room. */
   async even(session: Session): Promise<boolean> {
     if (this.#held.size > 0) bug("pools begin again while sequences hold pages");
     // Small pools first: a device may have no room for the old and the new ones.
@@ -267,6 +281,23 @@ export class PagedCaches implements Caches {
     return true;
   }
 
+  routes(sequence: Sequence, { kind, row, length, after }: RunRows, results: Results): readonly boolean[] | null {
+    const { rows: before, read } = sequence;
+    const last = read + length - 1;
+    const routes = this.takenBy(sequence).map((own, axis) => {
+      const added = after[axis]! - before[axis]!;
+      if (!own) return axis === 0 || length === 1 ? added > 0 : null;
+      if (kind === "step") {
+        if (added > 0) own.push(read);
+      } else {
+        const { data, shape } = results[this.positions[axis]!]!;
+        for (let i = 0; i < added; i++) own.push(data[row * shape[1]! + i]!);
+      }
+      return own.at(-1) === last;
+    });
+    return routes.every((took) => took !== null) ? routes : null;
+  }
+
   settle(sequence: Sequence): void {
     const held = this.#held.get(sequence);
     if (!held) return;
@@ -280,11 +311,11 @@ export class PagedCaches implements Caches {
   }
 
   /** Keeps the next block of a sequence for prompts that begin alike. */
-  #keep(sequence: Sequence, { pages }: Held, { blocks, block: parent, rows: before }: Kept): Kept | null {
+  #keep(sequence: Sequence, { pages, taken: all }: Held, { blocks, block: parent, rows: before }: Kept): Kept | null {
     const [from, to] = [blocks * this.#page, (blocks + 1) * this.#page];
-    const taken = sequence.taken.map((own) => own && own.filter((position) => position >= from && position < to));
-    const rows = sequence.rows.map((all, axis) =>
-      axis === 0 ? to : taken[axis] ? before[axis]! + taken[axis].length : to === sequence.read ? all : before[axis]!,
+    const taken = all.map((own) => own && own.filter((position) => position >= from && position < to));
+    const rows = sequence.rows.map((now, axis) =>
+      axis === 0 ? to : taken[axis] ? before[axis]! + taken[axis].length : to === sequence.read ? now : before[axis]!,
     );
     const tokens = sequence.tokens.slice(from, to);
     const block = this.prefixes.keep(sequence.kind, parent, tokens, { before, rows, pages, taken });
@@ -294,7 +325,7 @@ export class PagedCaches implements Caches {
   release(sequence: Sequence, ended: boolean): void {
     const held = this.#held.get(sequence);
     if (!held) return;
-    if (ended && sequence.read > 0) this.#ended = this.#sofar([sequence]);
+    if (ended && sequence.read > 0) this.#record.add(sequence);
     held.pages.forEach((own, axis) => own.forEach((page) => this.#pools[axis]!.release(page)));
     this.#freeSlots.push(held.slot);
     this.#held.delete(sequence);
@@ -302,7 +333,7 @@ export class PagedCaches implements Caches {
   }
 
   inputs(wishes: readonly Wish<Sequence>[]): RunPlace {
-    const { pages: layout, axes, sequenceAxis, context } = this.#model;
+    const { pages: layout, axes, sequenceAxis, context } = this.model;
     const batch = wishes.length;
     const all = wishes.map(({ sequence }) => this.#held.get(sequence)!);
     const inputs: Record<string, RunPlace["inputs"][string]> = {};
@@ -313,7 +344,7 @@ export class PagedCaches implements Caches {
     layout.axes.forEach(({ pages: own }, axis) => {
       const { capacity } = axes[axis]!;
       if (capacity === null) return;
-      // Powers of two, so that sizes change seldom.
+      // Powers of two: then sizes change seldom.
       const needed = wishes.reduce((least, { sequence, tokens }, b) => {
         const rows = sequence.rows[axis]! + sequence.inFlight + tokens;
         return Math.max(least, all[b]!.pages[axis]!.length, Math.ceil(rows / this.#page));
@@ -339,35 +370,13 @@ export class PagedCaches implements Caches {
   }
 
   use(active: readonly Sequence[]): CacheUse {
-    const { held } = this.bytes;
-    const limit = this.#limit;
-    const used = this.#bytesHeldBy(active);
-    const { texts, bytes, tokens } = this.#sofar(active);
-    const dense = tokens * bytesByAxis(this.#model).reduce((a, b) => a + b, 0);
-    const streams = (of: number): number => (of === 0 ? 0 : Math.floor((limit * texts) / of));
-    return {
-      used,
-      kept: held - used,
-      free: limit - held,
-      limit,
-      streams: { own: streams(bytes), dense: streams(dense) },
-    };
+    return this.#record.use(active, this.bytes.held, this.#limit);
   }
 
-  /** Bytes of the pages of sequences; one that several share counts once. */
+  /** Bytes of the pages of sequences. A shared page counts once. */
   #bytesHeldBy(sequences: readonly Sequence[]): number {
     const all = sequences.map((sequence) => this.pagesOf(sequence));
     return this.#bytes.reduce((sum, bytes, i) => sum + bytes * new Set(all.flatMap((pages) => pages[i] ?? [])).size, 0);
-  }
-
-  /** Of the sequences that have ended and of these: their number, bytes of each one's pages, and tokens of pages. */
-  #sofar(active: readonly Sequence[]): { texts: number; bytes: number; tokens: number } {
-    const { texts, bytes, tokens } = this.#ended;
-    return {
-      texts: texts + active.length,
-      bytes: active.reduce((sum, own) => sum + this.#bytesHeldBy([own]), bytes),
-      tokens: active.reduce((sum, { read }) => sum + this.#page * Math.ceil(read / this.#page), tokens),
-    };
   }
 }
 

@@ -14,7 +14,7 @@ export interface PrefixRows {
   readonly taken: readonly (readonly number[] | null)[];
 }
 
-/** A block of tokens behind others. */
+/** A block of tokens after other blocks. */
 export interface Block {
   readonly kind: string;
   readonly parent: Block | null;
@@ -32,7 +32,7 @@ export interface Block {
 
 export class Prefixes {
   readonly #page: number;
-  /** Blocks from the one used longest ago; a block is used whenever one behind it is. */
+  /** Blocks from the one used longest ago; a block is used whenever a later block is. */
   readonly #blocks = new Set<Block>();
   readonly #roots = new Map<string, Map<string, Block>>();
   readonly #hold: (axis: number, page: number) => void;

@@ -51,7 +51,7 @@ export function samplingOf(flags: SamplingFlags): Sampling {
 
 /** That a model of so many tokens can be sampled so. Throws UserError, by the names of the options. */
 export const expectSampling = (sampling: SamplingOptions, vocabulary: number): void =>
-  asOptions(() => void samplingTables(sampling, 1, vocabulary));
+  asOptions(() => void samplingTables(sampling, vocabulary));
 
 function asOptions(check: () => void): void {
   try {

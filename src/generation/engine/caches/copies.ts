@@ -1,0 +1,34 @@
+// Copies rows of pages: a sequence adds to its own copy of a shared page.
+import { BUFFER_USAGE } from "../../../runtime/device/gpu-flags.js";
+import type { Edit } from "../state-edits.js";
+
+/** Bytes of a state, copied within it. */
+export interface Copy {
+  readonly state: string;
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
+}
+
+/** The edit that copies; null if there is nothing to copy. */
+export const copying = (copies: readonly Copy[]): Edit | null =>
+  copies.length === 0
+    ? null
+    : ({ gpu }, buffer) => {
+        // WebGPU copies nothing within a buffer.
+        const size = copies.reduce((sum, { bytes }) => sum + bytes, 0);
+        const between = gpu.createBuffer({ label: "pages", size, usage: BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst });
+        const encoder = gpu.createCommandEncoder();
+        let at = 0;
+        for (const { state, from, bytes } of copies) {
+          encoder.copyBufferToBuffer(buffer(state), from, between, at, bytes);
+          at += bytes;
+        }
+        at = 0;
+        for (const { state, to, bytes } of copies) {
+          encoder.copyBufferToBuffer(between, at, buffer(state), to, bytes);
+          at += bytes;
+        }
+        gpu.queue.submit([encoder.finish()]);
+        between.destroy();
+      };
