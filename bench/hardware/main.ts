@@ -10,6 +10,7 @@ import { NoDeviceError } from "../../src/runtime/device/errors.js";
 import { replaceFile } from "../replace-file.js";
 import { compileCase, extentsOf, HARDWARE_CASES, KEY_CASES, type HardwareCase } from "./cases.js";
 import { chart } from "./chart.js";
+import { keepNothing, keepResults, type Keep } from "./kept.js";
 import { countRuns } from "./commands.js";
 import { countKernels, type CountedKernel } from "./intel.js";
 import { isInstalled, PeerFault, PEERS, runPeer, type PeerId, type PeerRun } from "./peers/peers.js";
@@ -17,11 +18,12 @@ import { peersCounts, peersTable } from "./peers/table.js";
 import { kernelReport, report, type CaseLab, type Report } from "./report.js";
 import { totalOf } from "./tables.js";
 
-const USAGE = `npm run bench -- hardware [--card ${GPU_IDS.join("|")}] [--only case | --some] [--peers] [--list]
+const USAGE = `npm run bench -- hardware [--card ${GPU_IDS.join("|")}] [--only case | --some] [--peers] [--keep] [--list]
   without options: all cards and cases; writes hardware.md, hardware-kernels.md, hardware.json, hardware.svg in bench/
   --card id    one card: prints its tables
   --only case  cases whose name begins so, for that card or the first: prints
   --peers      other runtimes too, as without options
+  --keep       keep the results of each device and case, and use kept results of the same sources
   --some       ${KEY_CASES.length} cases that tell most: prints
   --list       the names of cases`;
 
@@ -40,14 +42,17 @@ async function on<G extends Gpu, T>(gpu: G, work: (device: NullDevice<G>) => Pro
   }
 }
 
-const labsOf = (card: Card, cases: readonly HardwareCase[]): Promise<readonly CaseLab[]> =>
+const labsOf = (card: Card, cases: readonly HardwareCase[], keep: Keep): Promise<readonly CaseLab[]> =>
   on(card, async (device) => {
     const found: CaseLab[] = [];
     for (const given of cases) {
-      say(`${card.id}: ${given.name}`);
-      const program = compileCase(given, device.target);
-      const half = given.precision.products === "f16" || given.precision.activations === "f16";
-      found.push({ name: given.name, lab: await labOf(device, program, { extents: extentsOf(program, given), half }) });
+      const lab = await keep(`${card.id} ${given.name}`, () => {
+        say(`${card.id}: ${given.name}`);
+        const program = compileCase(given, device.target);
+        const half = given.precision.products === "f16" || given.precision.activations === "f16";
+        return labOf(device, program, { extents: extentsOf(program, given), half });
+      });
+      found.push({ name: given.name, lab });
     }
     return found;
   });
@@ -84,6 +89,7 @@ async function main(args: readonly string[]): Promise<void> {
   const options = { card: { type: "string" }, only: { type: "string" } } as const;
   const flags = {
     peers: { type: "boolean" },
+    keep: { type: "boolean" },
     some: { type: "boolean" },
     list: { type: "boolean" },
     help: { type: "boolean" },
@@ -103,15 +109,17 @@ async function main(args: readonly string[]): Promise<void> {
   );
   if (chosen.length === 0 || cases.length === 0) throw new UsageError("no such card or case");
 
+  const keep = values.keep ? keepResults() : keepNothing;
   const cards = new Map<Card, readonly CaseLab[]>();
-  for (const card of chosen.filter(isCard)) cards.set(card, await labsOf(card, cases));
+  for (const card of chosen.filter(isCard)) cards.set(card, await labsOf(card, cases, keep));
   const counted = new Map<Gpu, readonly CountedKernel[]>();
   const lacks = missingForNullDevice(process.env, "Intel");
   if (whole && lacks) say(`without Intel: ${lacks.message}; ${lacks.hint}`);
-  for (const gpu of chosen.filter((g) => !isCard(g) && !(whole && lacks))) counted.set(gpu, await countsOf(gpu, cases));
+  for (const gpu of chosen.filter((g) => !isCard(g) && !(whole && lacks)))
+    counted.set(gpu, await keep(`${gpu.id} ${values.only ?? (some ? "some" : "all")}`, () => countsOf(gpu, cases)));
   const peers = new Map<Gpu, string>();
   const withPeers = whole ? [CARDS[0]!, ...(lacks ? [] : [INTEL[1]!])] : values.peers ? chosen : [];
-  for (const gpu of withPeers) peers.set(gpu, await peersOn(gpu));
+  for (const gpu of withPeers) peers.set(gpu, await keep(`${gpu.id} peers`, () => peersOn(gpu)));
   const missing = whole && lacks ? [`Intel's GPUs are left out: ${lacks.message}.`] : [];
   const made: Report = { cards, counted, peers, missing, runs: whole ? countRuns(CARDS[0]!, process.env) : [] };
   if (!whole) {
