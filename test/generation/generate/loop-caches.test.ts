@@ -266,7 +266,7 @@ describe("caches of the last loop alone", () => {
       /keys or values of two come from outside its calls, of no one/,
     );
     refused(SIDES(calls, rest), /the keys and values of two have not the same shape in all calls/);
-    refused(LOOPED, /do not lie in pages/, { caches: "pages" });
+    refused(LOOPED, /caches of the last loop alone cannot use pages/, { caches: "pages" });
     expect(() => generationGraphs(graph, { loopCaches: "first" as "last" })).toThrow(/loopCaches is "first"/);
     await expect(openEngine("examples/moby.mod", { loopCaches: "last" })).rejects.toThrow(
       'an engine keeps the caches of each loop, but loopCaches is "last"',

@@ -41,17 +41,17 @@ describe("shards", () => {
   });
 
   const refused: readonly (readonly [string, unknown, RegExp])[] = [
-    ["above the folder", { weight_map: { a: "../1.safetensors" } }, /lies outside the folder/],
-    ["by an absolute path", { weight_map: { a: "/etc/passwd" } }, /lies outside the folder/],
-    ["through a link", { weight_map: { a: "link.safetensors" } }, /lies outside the folder/],
+    ["above the folder", { weight_map: { a: "../1.safetensors" } }, /is outside the folder of the index/],
+    ["by an absolute path", { weight_map: { a: "/etc/passwd" } }, /is outside the folder of the index/],
+    ["through a link", { weight_map: { a: "link.safetensors" } }, /is outside the folder of the index/],
     ["that do not exist", { weight_map: { a: "3.safetensors" } }, /there is no such file/],
     [
       "that lack their tensor",
       { weight_map: { a: "1.safetensors", z: "1.safetensors" } },
-      /"z" is in 1\.safetensors, which does not have it/,
+      /lists "z" in 1\.safetensors, which does not have it/,
     ],
     ["without a map", { a: 1 }, /it has no weight_map/],
-    ["with a number as file", { weight_map: { a: 1 } }, /no file name/],
+    ["with a number as file", { weight_map: { a: 1 } }, /the shard of "a" is not a file name/],
     ["with a key twice", '{"weight_map":{"a":"1.safetensors","a":"1.safetensors"}}', /key "a" twice/],
     ["with a broken index", "{", /is not an index of shards: expected a key/],
   ];

@@ -96,7 +96,7 @@ describe("a plan", () => {
 
   it.each([
     [{ budget: { flops: 1000 } }, "1000 operations are fewer than one step needs"],
-    [{ budget: { tokens: 63 } }, "63 tokens are fewer than the 64 of a step"],
+    [{ budget: { tokens: 63 } }, "63 tokens are fewer than the 64 in a step"],
     [{ memory: 2 ** 10 }, "no variant can be trained in 1 KiB on one device"],
     [{ length: 65 }, "--length 65: Moby allows 64"],
     [{ growth: new Map([["width", 1]]) }, "the model has no parameter width to grow"],
@@ -134,14 +134,14 @@ describe("modc budget", () => {
   it.each([
     [["--flops", "1e9", "--tokens", "1e9"], 2, "--flops and --tokens exclude each other"],
     [["--curve", "E=1"], 2, "--curve predicts the loss after a number of tokens"],
-    [["--vary", "depth=2,2"], 2, "2 stands there twice"],
+    [["--vary", "depth=2,2"], 2, "2 appears twice"],
     [["--vary", "depth=1", "--vary", "depth=2"], 2, "--vary sets depth twice"],
     [["--vary", "depth=1,2"], 2, "--set and --vary both give depth"],
     [["--vary", "capacity=50%,most"], 1, "--vary capacity:1:10: error[unknown-name]"],
     [["--curve", "E=1,A=1,alpha=x,B=1,beta=1", "--tokens", "1e9"], 2, "--curve: the curve's alpha is not a number"],
     [["--batch", "3", "--devices", "2"], 2, "--batch 3 cannot be divided evenly among --devices 2"],
     [["--grow", "depth=0"], 2, "is not a whole number"],
-    [["--tokens", "5"], 1, "are fewer than the 512 of a step"],
+    [["--tokens", "5"], 1, "are fewer than the 512 in a step"],
   ])("refuses %j", async (more, exit, message) => {
     const { status, stderr } = await run([...args, ...more]);
     expect([status, stderr]).toEqual([exit, expect.stringContaining(message)]);

@@ -153,7 +153,7 @@ describe("a pooled result", () => {
     const long = await ask(server, "/v1/embeddings", { input: "x".repeat(41) });
     expect(long.json.error.code).toBe("context_length_exceeded");
     const { status, json } = await ask(server, "/v1/completions", { prompt: "x", max_tokens: 2 });
-    expect([status, json.error.message]).toEqual([400, expect.stringContaining("embeddings and no text")]);
+    expect([status, json.error.message]).toEqual([400, expect.stringContaining("embeddings, not text")]);
   });
 
   it("is all that makes up for a model that does not generate", async () => {

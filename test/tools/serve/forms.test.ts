@@ -140,7 +140,7 @@ describe("a form", () => {
     [{ response_format: "json_object" }, "response_format", ""],
     [{ response_format: { type: "json_object", schema: {} } }, "response_format", "schema"],
     [{ grammar: "root ::= nothing" }, "grammar", "nothing"],
-    [{ grammar: 'root ::= "a"', response_format: { type: "json_object" } }, "grammar", "two forms"],
+    [{ grammar: 'root ::= "a"', response_format: { type: "json_object" } }, "grammar", "exclude each other"],
     [{ response_format: { type: "json_schema", json_schema: { schema: {}, strict: "yes" } } }, STRICT, "true or false"],
     [{ structured_outputs: {} }, "structured_outputs", "one of"],
     [{ structured_outputs: { regex: "(?=a)" } }, "structured_outputs", "looks ahead"],

@@ -65,9 +65,9 @@ describe("fields", () => {
   it.each([
     ["a field as the wire writes it", { repetition_penalty: 0 }, /^repetition_penalty must be from 0\.0001/],
     ["the name of a field elsewhere", { n_predict: 5 }, /unknown field "n_predict": here it is called max_tokens$/],
-    ["one limit of texts", { n: 129 }, /^a request may ask for 128 texts, but this one asks for 129$/],
-    ["and the same of many more", { n: 2000 }, /^a request may ask for 128 texts, but this one asks for 2000$/],
-    ["and of prompts", { prompt: Array<string>(2100).fill("a") }, /^a request may ask for 128 texts, .* 2100$/],
+    ["one limit of texts", { n: 129 }, /^a request may ask for 128 choices, but this one asks for 129$/],
+    ["and the same of many more", { n: 2000 }, /^a request may ask for 128 choices, but this one asks for 2000$/],
+    ["and of prompts", { prompt: Array<string>(2100).fill("a") }, /^a request may ask for 128 choices, .* 2100$/],
     ["all that may be", { stop: 5 }, /^stop must be a text or a list of texts, found a number$/],
     ["an object by its article", { prompt: {} }, /^prompt must be .*, found an object$/],
     ["one prompt without a number", { prompt: "x".repeat(65) }, /a text may have 64 tokens here, the prompt has 65$/],
@@ -316,7 +316,7 @@ describe("a key", () => {
   it("must not be empty", () => {
     const { engine } = scripted("x");
     const options = { engine, tokenizer: { ...scripted("x") } as never, chat: null, name: "m" };
-    expect(() => createServer({ ...options, keys: [""] })).toThrow(/a key must be/);
+    expect(() => createServer({ ...options, keys: [""] })).toThrow(/a key must consist of letters/);
   });
 });
 

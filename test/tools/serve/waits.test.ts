@@ -34,7 +34,7 @@ describe("what is more than a server takes", () => {
       "prompts",
       COMPLETIONS,
       { prompt: list(129, "x") },
-      /^a request may ask for 128 texts, but this one asks for 129$/,
+      /^a request may ask for 128 choices, but this one asks for 129$/,
     ],
     ["tokens of an input", "/v1/embeddings", { input: list(100, 1) }, /64 tokens here, text 0 has 100$/],
     ["tokens without their text", "/detokenize", { tokens: list(65_537, 1) }, /^tokens must hold at most 65536 items/],

@@ -200,7 +200,7 @@ model D(vocab: int = 300) {
   embed: Embedding(vocab, 8)
   forward(tokens: u32[B, T <= 32]) -> f32[B, T, vocab] { embed(tokens) @ transpose(embed.table) }
 }`;
-    await refused(open("d.mod", plain), "SessionError", /has 300 tokens and no tokenizer/);
+    await refused(open("d.mod", plain), "SessionError", /has 300 tokens but no tokenizer/);
     const wide: OpenSessionOptions & { readonly temperature?: number } = { device, temperature: 1 };
     await refused(openSession(join(folder, "d.mod"), wide), "SessionError", /there is no option temperature/);
     await refused(

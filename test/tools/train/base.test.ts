@@ -208,7 +208,7 @@ describe("checkpoints of trained weights", () => {
     expect(await run(["merge", output, "-o", folded, "--fold"])).toMatchObject({ status: 0 });
     expect(await run(["merge", output, "-o", base])).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining(`would be written over ${base}`) as unknown,
+      stderr: expect.stringContaining(`would overwrite ${base}`) as unknown,
     });
     const [before, after] = [await logits(ADAPTED, merged), await logits(DENSE, folded)];
     expect(Math.max(...before.map((x, i) => Math.abs(x - after[i]!)))).toBeLessThan(1e-5);
@@ -223,7 +223,7 @@ describe("checkpoints of trained weights", () => {
     try {
       await expect(openWeights(checkpoint!)).rejects.toThrow("base.safetensors has changed");
       await expect(train(null, { output, resume: true, steps: 5, device })).rejects.toThrow(
-        `over those of ${base}: base.safetensors has changed`,
+        `complete the weights of ${base}: base.safetensors has changed`,
       );
     } finally {
       writeFileSync(base, bytes);
@@ -241,9 +241,9 @@ describe("checkpoints of trained weights", () => {
       ['{"format":"modc-base","version":2}', "another version"],
       [
         `{"format":"modc-base","version":1,"weights":${JSON.stringify(base)},"files":[],"hidden":[],"keys":{}}`,
-        "other",
+        "they are different files now",
       ],
-      ['{"format":"modc-base","version":1,"weights":"/no/where","files":[],"hidden":[],"keys":{}}', "they are gone"],
+      ['{"format":"modc-base","version":1,"weights":"/no/where","files":[],"hidden":[],"keys":{}}', "they are missing"],
     ] as const) {
       writeFileSync(join(second, BASE), broken);
       await expect(openWeights(second)).rejects.toThrow(message);
@@ -289,7 +289,7 @@ describe("checkpoints of trained weights", () => {
       expect(values["map.weight"]).toEqual((await valuesIn(quantized, DENSE))["map.weight"]);
     }
     // The table lies in blocks twice: for lookups, and in the panels of the product.
-    expect(new Set(notes.filter((note) => note.includes("q4, which")))).toEqual(
+    expect(new Set(notes.filter((note) => note.includes("q4, instead")))).toEqual(
       new Set(["the frozen weights take 9.6 KiB in q4, instead of 36 KiB in f32"]),
     );
     // Blocks keep the values of blocks: the same losses as in f32, but for rounding.

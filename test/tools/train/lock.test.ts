@@ -72,7 +72,7 @@ describe("the lock of a run's folder", () => {
     utimesSync(join(path, ".lock"), new Date(), new Date(2026, 2, 4, 5, 6));
     await expect(lockFolder(path)).rejects.toMatchObject({
       message: `another process (${gone} on node-7), since 2026-03-04 05:06, trains into ${path}`,
-      hint: `give another folder; look on node-7 whether it still runs; if it does not, remove ${join(path, ".lock")}`,
+      hint: `give another folder; check on node-7 whether it still runs; if it does not, remove ${join(path, ".lock")}`,
     });
     rmSync(join(path, ".lock"), { recursive: true });
     await takeAndGiveBack(path);

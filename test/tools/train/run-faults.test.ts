@@ -83,7 +83,7 @@ describe("what is wrong is said, and nothing is lost:", () => {
     );
     expect(await change({ parameters: { dim: "64", capacity: "12.5%" } })).toMatch(/: dim is 64, it was 32$/);
     expect(await change({ parameters: { dim: "32", capacity: "12.5%", more: "1" } })).toMatch(/: more is new$/);
-    expect(await change({ name: "Large" })).toMatch(/: it is Large, that one Small$/);
+    expect(await change({ name: "Large" })).toMatch(/: it is Large, the run trains Small$/);
     expect(await change({ weights: [] })).toContain('unexpected: "model.embed.weight"');
     unchanged(output);
   });
@@ -96,7 +96,7 @@ describe("what is wrong is said, and nothing is lost:", () => {
     await runTo(output, { resume: "last" }, { validateEvery: 3, checkpointEvery: 2, keep: 9, validationWindows: 0 });
     const kept = settingsRecord(withDefaults(settings));
     expect(resumedSettings(kept, { steps: 30 })).toEqual({ ...withDefaults(settings), steps: 30 });
-    expect(() => resumedSettings({ ...kept, beta1: "0.9" }, {})).toThrow("the checkpoint does not record beta1 was");
+    expect(() => resumedSettings({ ...kept, beta1: "0.9" }, {})).toThrow("the checkpoint does not record beta1");
     unchanged(output);
   });
 
@@ -153,7 +153,7 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const short = folder.file("short.txt", text(40, 1));
     expect((await fault(all(pretendRun(place(), short, settings)))).message).toContain("the text has 40 tokens");
     const { message } = await fault(runTo(place(), { model: { ...pretendModel, vocabulary: 100 } }));
-    expect(message).toMatch(/text\.txt has the token 126, but the model has 100$/);
+    expect(message).toMatch(/text\.txt has the token 126, but the model has 100 tokens$/);
   });
 
   it("a broken checkpoint, with an older one that is whole", async () => {
