@@ -127,7 +127,7 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
     try {
       // Sequences continue, so the model that they were checked against must be the same.
       if (JSON.stringify(modelOf(before)) !== JSON.stringify(modelOf(generation)))
-        throw new InputError("recover", "the generation for the other device is of another model");
+        throw new InputError("recover", "the generation for the other device belongs to another model");
       return await open(generation, device, signal);
     } catch (error) {
       device.destroy();

@@ -82,9 +82,9 @@ describe("a header that says of a tensor that it holds blocks", () => {
   });
 
   it.each([
-    ["no JSON", "{", "no JSON"],
-    ["a list", "[]", "no object of types"],
-    ["a number", '{"w":4}', "no object of types"],
+    ["not JSON", "{", "not JSON"],
+    ["a list", "[]", "not an object of types"],
+    ["a number", '{"w":4}', "not an object of types"],
     ["an unknown type", '{"w":"Q3_X"}', "which modc does not know"],
     ["a tensor that is not there", '{"v":"Q4_0"}', "is listed as stored in blocks, but is missing"],
     ["the name of what every object has", '{"toString":"Q4_0"}', "is listed as stored in blocks, but is missing"],
