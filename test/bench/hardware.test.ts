@@ -14,7 +14,7 @@ import { factsOf, labOf, translate, type Lab } from "../../src/tools/hardware/la
 import { NullDevice } from "../../src/tools/hardware/null-device-node.js";
 import { soaking } from "../soak.js";
 
-const child = join(import.meta.dirname, "..", "..", "dist", "src", "tools", "cli", "hardware-child.js");
+const child = join(import.meta.dirname, "..", "..", "dist", "src", "cli", "hardware-child.js");
 const skips = (vendor: Gpu["vendor"]): boolean => {
   const missing = missingForNullDevice(process.env, vendor);
   if (missing) process.stderr.write(`hardware: skipped, ${missing.message}; ${missing.hint}\n`);

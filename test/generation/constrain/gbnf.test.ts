@@ -58,7 +58,7 @@ describe("a grammar", () => {
     ["root ::= item", '"item"'],
     ['root ::= root "a" | "b"', 'rule "root" begins with itself'],
     ['root ::= a "x"\na ::= "y"? b\nb ::= a', "begins with itself"],
-    ['root ::= "a" root', "without an end"],
+    ['root ::= "a" root', "without end"],
     ['root ::= "a\n"', "line 1"],
     ['root ::= "a"\nroot ::= "b"', "line 2 of the grammar has the rule root twice"],
     ["root ::= [b-a]", "wrong order"],

@@ -210,7 +210,7 @@ describe("a schema", () => {
 
   it("whose values never end is refused", () => {
     const endless = { type: "object", properties: { a: { $ref: "#" } }, required: ["a"] };
-    expect(faultOf(endless)).toContain("without an end");
+    expect(faultOf(endless)).toContain("without end");
   });
 
   it("that would take long is refused, or takes little", () => {

@@ -236,7 +236,7 @@ describe("caches of the last loop alone", () => {
     const [left, none] = await measured(LEFT, () => NaN);
     expect(left).toMatchObject({ isExactBehindPrompts: false, faults: [] });
     expect(left!.behindPrompts).toBeGreaterThan(1e-3);
-    expect(none!.faults[0]).toContain("in the whole sequence NaN");
+    expect(none!.faults[0]).toContain("but the whole sequence NaN");
   });
 
   it("are refused where there is no loop, or none of all tokens, and in pages", async () => {

@@ -80,7 +80,7 @@ describe("a damaged program is refused with the place", () => {
     ["a field too few", changed(["slots", 0], { bytes: 4 }), /slots\[0\] has no label/],
     ["a size that is none", changed(["slots", 0, "bytes"], "4*rows(T"), /slots\[0\]\.bytes is not a size/],
     ["a size of an axis that is none", changed(["slots", 0, "bytes"], "4*Q"), /mentions "Q"/],
-    ["rows of an axis that has none", changed(["slots", 0, "bytes"], "rows(B)"), /no sequence axis/],
+    ["rows of an axis that has none", changed(["slots", 0, "bytes"], "rows(B)"), /not a sequence axis/],
     ["a size that nests without end", changed(["slots", 0, "bytes"], `${"ceil(".repeat(500)}1`), /is not a size/],
     ["a size of a million characters", changed(["slots", 0, "bytes"], "1".repeat(1_000_000)), /at most/],
     ["a negative size", changed(["slots", 0, "bytes"], -4), /slots\[0\]\.bytes must be a whole number/],

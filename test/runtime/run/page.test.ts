@@ -12,7 +12,7 @@ const importsOf = (url: URL): string[] =>
   [...readFileSync(url, "utf8").matchAll(/^(?:import|export)\s(?!type\b)[^;]*?from "([^"]+)";/gm)].map((m) => m[1]!);
 
 describe("the runtime in a page", () => {
-  it("imports nothing but its own files and those of base, size and program", () => {
+  it("imports nothing but its own files and those of the ground's rooms base, numerics and size", () => {
     const start = new URL("../../../src/runtime/index.ts", import.meta.url);
     const seen = new Map([[start.href, start]]);
     for (const url of seen.values())
@@ -23,7 +23,8 @@ describe("the runtime in a page", () => {
       }
     const files = [...seen.keys()].map((href) => href.slice(href.indexOf("/src/") + 5));
     expect(files.length).toBeGreaterThan(20);
-    expect(files.filter((f) => !/^(base|runtime|size|program)\//.test(f) || f.includes("-node."))).toEqual([]);
+    const own = /^(runtime|ground\/(base|numerics|size))\//;
+    expect(files.filter((f) => !own.test(f) || f.includes("-node."))).toEqual([]);
   });
 
   it("opens the page's adapter", async () => {

@@ -169,7 +169,7 @@ describe("weights from an address", () => {
     for (const place of [path, pathToFileURL(path).href])
       expect(await fault(place)).toMatchObject({
         message: expect.stringMatching(message),
-        hint: expect.stringMatching(/^(download|fetch) the file itself|^is it one, whole|^save the weights/),
+        hint: expect.stringMatching(/^(download|fetch) the file itself|^is it a complete|^save the weights/),
       });
   });
 

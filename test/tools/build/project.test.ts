@@ -204,7 +204,7 @@ console.log(program.model);
 try { await openDevice(); } catch (e) { console.log(e.name, "|", e.message, "|", e.hint); }
 `,
     );
-    const cli = join("node_modules", "modc", "dist", "src", "tools", "cli", "main.js");
+    const cli = join("node_modules", "modc", "dist", "src", "cli", "main.js");
     own.write("m.mod", "model M() {\n  forward(x: f32[4]) -> f32[4] { x + 1 }\n}\n");
     const { run, command } = without("webgpu", () => ({
       run: own.run("node", ["bare.mjs"]),
