@@ -47,6 +47,12 @@ const NOT_RUN: readonly {
     why: "transformers' own calls, where there are some; test/tools/export/hf/hf_run.py does so",
   },
   {
+    page: "docs/budget.md",
+    language: "sh",
+    begins: /^npx modc export [^\n]*\ncd moby_torch\npython memory/,
+    why: "it needs Python; test/tools/budget/torch.test.ts runs memory.py",
+  },
+  {
     page: "docs/scale-out.md",
     language: "bash",
     begins: /^(torchrun|python checkpoint)/,

@@ -195,10 +195,10 @@ it("parts that make texts longer and longer are not vouched for, nor long added 
   }));
   for (const [parts, why] of [
     [normalizer(...times(8, replace({ Regex: "x*" }, "y"))), "without limit"],
-    [normalizer(replace({ String: "ab" }, "$&$&"), ...times(3, replace({ String: "ab" }, "$&$&"))), "longer"],
+    [normalizer(replace({ String: "ab" }, "$&$&"), ...times(3, replace({ String: "ab" }, "$&$&"))), "lengthen"],
     [normalizer(replace({ String: "a" }, "$`")), "repeat the text around them"],
     [normalizer(...times(2, replace({ String: " " }, "\ufdfa")), { type: "NFKD" }), "without limit"],
-    [{ ...normalizer(...times(2, { type: "Prepend", prepend: "p".repeat(40) })), added_tokens: added }, "longer"],
+    [{ ...normalizer(...times(2, { type: "Prepend", prepend: "p".repeat(40) })), added_tokens: added }, "lengthen"],
     [preTokenizer(split, ...times(9, before)), "without limit"],
     [preTokenizer({ type: "Metaspace", replacement: "_".repeat(65) }), "its replacement has 65 characters"],
     [preTokenizer({ ...split, pattern: { Regex: "a{0,40}a{0,40}b" } }), "its patterns together take long"],
