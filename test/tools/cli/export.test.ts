@@ -48,7 +48,7 @@ describe("modc export --to torch", () => {
       const kept = await modc(args);
       expect([kept.status, readFileSync(changed, "utf8")]).toEqual([1, "mine"]);
       expect(kept.stderr).toMatch(
-        name === "model.py" ? /: model\.py changed since modc wrote it/ : /which modc did not write/,
+        name === "model.py" ? /: model\.py changed since modc wrote it/ : /has model\.safetensors, not written by modc/,
       );
       rmSync(changed);
     }
@@ -262,7 +262,11 @@ describe("modc export --to onnx", () => {
       [["--to", "torch", "--caches"], 2, "--caches is for --to onnx"],
       [["--to", "torch", "--weights-as", "f16"], 2, "--weights-as is for --to onnx and --to hf"],
       [["--to", "torch", "--tokenizer", model], 2, "--tokenizer is for --to hf"],
-      [["--to", "onnx", "--weights", weights, "--caches", "--phase", "infer"], 2, "do not go together"],
+      [
+        ["--to", "onnx", "--weights", weights, "--caches", "--phase", "infer"],
+        2,
+        "--caches and --phase infer exclude each other",
+      ],
       [["--to", "onnx", "--weights", weights, "--enter", "objective"], 1, "objective"],
       [["--to", "jax"], 2, "Allowed choices are torch, hf, onnx"],
     ] as const;

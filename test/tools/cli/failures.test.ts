@@ -77,7 +77,7 @@ describe("--json covers faults", () => {
         exit: 1,
         code: "unknown-name",
         message: "nothing is called `y` here",
-        hint: expect.stringContaining("declare it"),
+        hint: expect.stringContaining("declare the name"),
         spans: [place],
         diagnostics: [{ code: "unknown-name", severity: "error", span: place }],
       });

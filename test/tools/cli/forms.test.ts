@@ -39,7 +39,7 @@ describe("modc generate with a form", () => {
   it("prints a text of the grammar, as a session does", async () => {
     const { status, stdout, stderr } = await modc(["generate", ...MOBY, "--grammar", grammar, "--prompt", "Turn "]);
     expect([status, stdout]).toEqual([0, expect.stringMatching(/^(?:left|right)!\n$/)]);
-    expect(stderr).toContain("ended by its form");
+    expect(stderr).toContain("ended by its schema or grammar");
     const session = await openSession(join(root, MOBY[0]), { weights: join(root, MOBY[2]) });
     let text = "";
     for await (const event of session.generate("Turn ", { form: { kind: "choice", choices: ["left!", "right!"] } }))
@@ -49,7 +49,7 @@ describe("modc generate with a form", () => {
   });
 
   it.each([
-    [["--json-schema", schema, "--grammar", grammar], 2, "two forms"],
+    [["--json-schema", schema, "--grammar", grammar], 2, "--json-schema and --grammar exclude each other"],
     [["--json-schema", temporary.file("odd.json", '{"type": "integer", "multipleOf": 2}')], 1, "multipleOf"],
     [["--json-schema", grammar], 1, "not JSON"],
     [["--grammar", temporary.file("none.gbnf", "root ::= nothing")], 1, "nothing"],

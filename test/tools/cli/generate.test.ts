@@ -279,7 +279,7 @@ describe("what modc generate refuses", () => {
     const cases: readonly (readonly [number, string, string, Parameters<typeof generate>[1]])[] = [
       [2, "there is no prompt", file, { weights }],
       [2, "--system needs --chat", file, { weights, ...the, system: "be brief" }],
-      [2, '"the" is not a token\'s number', file, { weights, ...the, logitBias: { the: "1" } }],
+      [2, '"the" is not the number of a token', file, { weights, ...the, logitBias: { the: "1" } }],
       [2, "--top-p must be from 0 to 1, found 2", file, { weights, ...the, topP: 2 }],
       [2, "a stop string must be a text of at least one character", file, { weights, ...the, stop: [""] }],
       [1, "the prompt is empty", file, { weights, prompt: [""] }],

@@ -28,7 +28,7 @@ it("writes a project whose scripts train and build, and whose server has the pag
     expect(await run(words(script))).toMatchObject({
       status: 1,
       stderr: expect.stringMatching(
-        /cannot read .*run: there is no such file or folder\n {2}hint: name a \.mod file, a folder that `modc train` wrote/,
+        /cannot read .*run: there is no such file or folder\n {2}hint: give a \.mod file, a folder that `modc train` wrote/,
       ),
     });
   expect(await run([...words("train").filter(notTheSteps), "--steps", "2"])).toMatchObject({

@@ -39,7 +39,7 @@ describe("profile", () => {
     expect(stdout).toMatch(/^layers\.1 +32\/256 +[\d.]+ +[\d.]+% .* 0\.\d+$/m);
     expect(stdout).toMatch(/^layers\.0 +all +[\d.]+ +[\d.]+% .* 1\.0000$/m);
     expect(stdout).toMatch(
-      /^a routed layer: [\d.]+ ms, .*\na dense one: .*; the routed layer takes [\d.]+% of its time$/m,
+      /^a routed layer: [\d.]+ ms, .*\na dense one: .*; the routed layer takes [\d.]+% of this time$/m,
     );
     expect(stdout.split("\n").filter((line) => line.length > 100)).toEqual([]);
 

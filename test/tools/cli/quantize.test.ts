@@ -75,8 +75,7 @@ describe("a number that the type does not hold is refused by the weight's name a
 });
 
 describe("a quantized folder", () => {
-  const note = (type: string): string =>
-    `note: weights keep the blocks of their file, as with --weights-as ${type} says\n`;
+  const note = (type: string): string => `note: weights keep the blocks of their file, as with --weights-as ${type}\n`;
 
   it.each(["q8", "q4"])("of %s computes from its blocks without an option", async (type) => {
     expect(await run(["quantize", at("dense"), "--weights-as", type, "-o", at(type)])).toMatchObject({ status: 0 });

@@ -38,7 +38,10 @@ it("they are left out with a note, and all else is told", async () => {
   for (const fault of [new LimitError(limit), new OutOfMemoryError("logits", 9)]) {
     refusal = fault;
     const { status, stdout, stderr } = await run(words);
-    expect([status, stderr]).toEqual([0, expect.stringContaining(`of no further sequences: ${fault.message}`)]);
+    expect([status, stderr]).toEqual([
+      0,
+      expect.stringContaining(`no uncertainty is reported for further sequences: ${fault.message}`),
+    ]);
     expect(stdout).toContain("tokens by how many of 1 routes compute them");
     expect(stdout).not.toContain("bits of uncertainty");
   }

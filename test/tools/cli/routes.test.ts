@@ -240,7 +240,7 @@ model Within(vocab: int = 256, dim: int = 8) {
     const alone = await modc(["routes", folder.file("within.mod", source("")), ...text]);
     expect([alone.status, alone.stdout]).toEqual([1, ""]);
     expect(alone.stderr).toContain(
-      "Within observes only the tokens of experts.0.chosen, experts.1.chosen only: chosen among",
+      "Within observes only the tokens of experts.0.chosen, experts.1.chosen: they are chosen among",
     );
     const outer = "\n    own = top(mean(x, axis: -1), ceil(T / 2))\n    observe own";
     const beside = await modc(["routes", folder.file("beside.mod", source(outer)), ...text]);
@@ -266,7 +266,7 @@ model Dense(vocab: int = 256, dim: int = 8) {
     for (const [given, message] of [
       [[], "--data or --text is missing"],
       [["--text", "a", "--data", MOBY[4]], "--text and --data exclude each other"],
-      [["--text", "a", "--field", "b"], "--field tells of JSONL"],
+      [["--text", "a", "--field", "b"], "--field is for JSONL, but --text is plain text"],
       [["--text", ""], "--text is empty"],
     ] as const)
       expect(await modc(["routes", MOBY[0], ...given])).toMatchObject({

@@ -328,7 +328,7 @@ describe("weights and programs", () => {
   });
 
   it.each<[string, () => Uint8Array | string, string]>([
-    ["nothing", () => new Uint8Array(0), "no safetensors file"],
+    ["nothing", () => new Uint8Array(0), "is not a safetensors file"],
     ["a header longer than the file", () => Uint8Array.of(255, 0, 0, 0, 0, 0, 0, 0, 123, 125), "truncated"],
     ["a length that overflows", () => new Uint8Array(16).fill(255), "header"],
     ["no JSON", () => Buffer.concat([Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0), Buffer.from("oops")]), "broken header"],

@@ -89,7 +89,7 @@ describe("modc serve", () => {
     expect(noted()).toContain(
       "no chat template, so the server offers no chats; give one with --chat-template <file or name>",
     );
-    await expect(chatted(url)).rejects.toThrow(/no chat template: ask \/v1\/completions, or .*--chat-template/);
+    await expect(chatted(url)).rejects.toThrow(/no chat template: use \/v1\/completions, or .*--chat-template/);
   });
 
   it("chats by a chat template that is chosen", async () => {
@@ -119,7 +119,7 @@ describe("modc serve", () => {
     const full = replies.find(({ status }) => status === 429)!;
     expect(Number(full.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
     const never = await ask({ n: 3 });
-    expect([never.status, await never.text()]).toEqual([400, expect.stringContaining("may ask for 2 texts")]);
+    expect([never.status, await never.text()]).toEqual([400, expect.stringContaining("may ask for 2 choices")]);
     child.kill("SIGINT");
     const [status] = (await once(child, "close")) as [number];
     expect(status).toBe(0);

@@ -150,7 +150,7 @@ it("tells of progress before an answer, and never within it on the same terminal
   };
   const told = "compiling 1 kernel, 1 done\r\u001b[KAye\n";
   const { all } = await talk(["One", "Two"], { before, terminal: true });
-  expect(withoutSpeed(all).split("modc itself\n")[1]).toBe(told + told);
+  expect(withoutSpeed(all).split("type /help for commands\n")[1]).toBe(told + told);
 });
 
 it("leaves out what was said first where else no room is left for an answer, and keeps it of a message that is refused", async () => {

@@ -262,7 +262,7 @@ describe("modc train", () => {
       [begin("x8", "--lr", "1e39"), 2, '--lr "1e39": no 32-bit float is so large'],
       [begin("x9", "--eps", "1e-60"), 2, '--eps "1e-60": no 32-bit float is so small'],
       [begin("x10", "--clip", "1e300"), 2, '--clip "1e300": no 32-bit float is so large'],
-      [again("changed", "--weights", "x.safetensors"), 2, "--weights contradicts it"],
+      [again("changed", "--weights", "x.safetensors"), 2, "--resume and --weights exclude each other"],
       [["train", model, "-o", "x"], 2, "required option '--data <what>' not specified"],
       [["train", "examples/golden.mod", "--data", data, "-o", "x"], 1, "objective"],
     ];
@@ -370,7 +370,7 @@ describe("modc eval", () => {
   it("says what stops it", async () => {
     writeFileSync(join(folder.path, "one.txt"), "x");
     for (const [args, status, message] of [
-      [["--data", join(folder.path, "one.txt")], 1, "the text has one token"],
+      [["--data", join(folder.path, "one.txt")], 1, "the text has only one token"],
       [["--data", data, "--length", "33"], 1, "--length 33: Small allows 32"],
       [["--data", data, "--validation", "all"], 2, '--validation "all" is not a share of the text'],
       [["--data", data, "--weights", join(folder.path, "text.txt")], 1, "is not a safetensors file"],

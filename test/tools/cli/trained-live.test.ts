@@ -140,7 +140,7 @@ describe("the values that a run was trained to", () => {
     writeFileSync(manifest, JSON.stringify(older));
     expect(openTrained(ran)).toMatchObject({ live: {}, set: RUN.set });
     writeFileSync(manifest, JSON.stringify({ ...older, live: { capacity: "25%); evil(" } }));
-    expect(() => openTrained(ran)).toThrow("has a value of a live parameter that is not a number");
+    expect(() => openTrained(ran)).toThrow("has a live parameter that is not a number");
     writeFileSync(manifest, before);
   });
 });
