@@ -297,7 +297,7 @@ describe("what modc generate refuses", () => {
         the,
       ],
       [1, `${shard}: there is no such file`, broken("s", (p) => rmSync(join(p, shard))), the],
-      [1, "has 96 tokens and no tokenizer", broken("n", (p) => rmSync(join(p, "tokenizer.json"))), the],
+      [1, "has 96 tokens but no tokenizer", broken("n", (p) => rmSync(join(p, "tokenizer.json"))), the],
       [1, "refuses the messages", broken("j", template("{{ raise_exception('no') }}")), { ...the, chat: true }],
       [1, "the model has no chat template", file, { weights, ...the, chat: true }],
       // Before weights are looked for.
