@@ -4,6 +4,7 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { cycles } from "./cycles.js";
+import { TWO_WAY, TWO_WAY_SIBLINGS } from "./two-way.js";
 import { passes } from "../src/compiler/passes/index.js";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -71,19 +72,6 @@ const ONLY: Readonly<Record<string, readonly string[]>> = {
 
 /** The folders of the checker; the first, "", has files for all folders. */
 const CHECK_ORDER = ["", "tensors", "builtins", "names", "eval", "instances", "unroll", "checks"];
-
-/** Folders that import a folder of theirs and are imported by it. The list only gets shorter. */
-const TWO_WAY: Readonly<Record<string, readonly string[]>> = {
-  "compiler/schedule": ["addressing", "fusion", "joining", "kernels", "memory"],
-  "language/check": ["builtins", "checks", "eval", "instances", "names", "unroll"],
-  "language/diagnostics": ["codes"],
-  models: ["opened", "runs"],
-  "runtime/weights": ["gguf"],
-  "tools/hardware": ["run"],
-  "tools/serve": ["endpoints", "tools"],
-  "tools/train": ["report"],
-};
-const TWO_WAY_SIBLINGS = "compiler/schedule/addressing compiler/schedule/kernels";
 
 const sources = [...filesUnder("src", ".ts"), ...filesUnder("grammar", ".ts")].filter(
   (file) => !file.endsWith(".d.ts") && !["src/ground/embedded.ts", "src/ground/bundled.ts"].includes(file),

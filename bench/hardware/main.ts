@@ -18,7 +18,8 @@ import { peersCounts, peersTable } from "./peers/table.js";
 import { kernelReport, report, type CaseLab, type Report } from "./report.js";
 import { totalOf } from "./tables.js";
 
-const USAGE = `npm run bench -- hardware [--card ${GPU_IDS.join("|")}] [--only case | --some] [--peers] [--keep] [--list]
+const USAGE = `npm run bench -- hardware [--card ${GPU_IDS.join("|")}]
+  [--only case | --some] [--peers] [--keep] [--list]
   without options: all cards and cases; writes hardware.md, hardware-kernels.md, hardware.json, hardware.svg in bench/
   --card id    one card: prints its tables
   --only case  cases whose name begins so, for that card or the first: prints

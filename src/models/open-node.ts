@@ -77,7 +77,8 @@ export async function closing<T>(model: OpenedModel, use: (model: OpenedModel) =
 }
 
 function weightsOf({ weights: own }: Parts, { weights }: OpenModelOptions, ggufs: GgufFiles): OpenedWeights | null {
-  if (weights != null) return namedWeights(weights, ggufs); // null from JavaScript is no choice
+  const named: WeightsInput | null | undefined = weights; // null comes from JavaScript
+  if (named !== undefined && named !== null) return namedWeights(named, ggufs);
   return own === null ? null : modelWeights(own, ggufs);
 }
 
@@ -124,7 +125,8 @@ function openedModel(
     }),
     describe,
     async close() {
-      const closed = await Promise.allSettled([weights, ...others].map((own) => own?.close()));
+      const opened = weights === null ? others : [weights, ...others];
+      const closed = await Promise.allSettled(opened.map((own) => own.close()));
       await ggufs.close();
       for (const outcome of closed) if (outcome.status === "rejected") throw outcome.reason;
     },

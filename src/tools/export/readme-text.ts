@@ -100,7 +100,7 @@ torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
 | \`parallelize.py\` | tensor parallelism, activation checkpointing, compiling, FSDP2; each a function of its own |
 | \`data.py\` | windows of a file of tokens, in the order in which \`modc train\` reads them |
 | \`checkpoint.py\` | \`torch.distributed.checkpoint\`; and to \`modc train --resume\` and back |
-| \`memory.py\` | the memory of a step on each device, counted without a GPU: \`python memory.py --batch 16 --tensor 2\` |
+| \`memory.py\` | the memory of a step on each device, without a GPU: \`python memory.py --batch 16 --tensor 2\` |
 
 On processors, ranks are processes that hold the same; \`--shard\` and \`--compile\` are for GPUs:
 

@@ -48,8 +48,8 @@ export interface Prepared {
 }
 
 /**
- * `layout` says how caches are stored, with `slots: false` for paged caches of one sequence. `usual` makes the tokenizer
- * of a model without one; by default, one that fits its vocabulary. Throws as `openSession` does.
+ * `layout` says how caches are stored, with `slots: false` for paged caches of one sequence. `usual` makes the
+ * tokenizer of a model without one; by default, one that fits its vocabulary. Throws as `openSession` does.
  */
 export async function prepare(
   opened: OpenedModel,

@@ -91,7 +91,7 @@ function expectFrozen(weights: ModelWeights | null, { precision = "f32", only = 
       "bad-option",
       `precision is ${precision}, but all weights are trained, and trained weights are f32`,
       {
-        hint: "choose the weights to train with --only, or convert the weights after training with modc init --weights-as",
+        hint: "choose the weights to train with --only, or convert them after training with modc init --weights-as",
       },
     );
   if (weights?.origin === "download")

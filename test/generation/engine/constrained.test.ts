@@ -10,7 +10,7 @@ let device: Device;
 let pair: Pair;
 beforeAll(async () => {
   device = await sparingDevice();
-  // Room for one long text, so that one of two gives up its memory.
+  // Room for one long sequence: the second gives up its memory.
   pair = await pairOf(MODELS["mixture of depths"]!, device, 5, { maxBatch: 4, chunk: 4, memory: 48 });
 });
 afterAll(async () => {

@@ -1,4 +1,4 @@
-// An engine of one sequence: its programs have no slots. It gives what engines of several give.
+// An engine of one sequence: its programs have no slots. Its tokens equal the tokens of an engine for several.
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { EngineRequest } from "../../../src/generation/engine/index.js";
 import type { Device } from "../../../src/runtime/index.js";

@@ -1,5 +1,5 @@
-// The public types of entry points of the package, as one text: names that they export, and the declarations of these
-// and of what they name, without comments.
+// Prints the public types of the entry points of the package: the exported names, their declarations, and the
+// declarations that these need, without comments.
 import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 

@@ -121,7 +121,7 @@ async function inRows(device: Device, generation: Generation, mode: Mode): Promi
   return { ...alone, counts: [...alone.counts, ...together.counts], all: [alone.all, together.all] };
 }
 
-/** Requests one by one, of which two begin alike. */
+/** Sends requests in turn; two share a prefix. */
 async function inPages(device: Device, generation: Generation, mode: Mode): Promise<Report> {
   const engine = await createEngine(generation, device, weightsOf(generation), {
     chunk: 7,

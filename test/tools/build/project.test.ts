@@ -232,8 +232,8 @@ try { await openDevice(); } catch (e) { console.log(e.name, "|", e.message, "|",
       own.run("node", ["-e", `require("node:fs").cpSync("node_modules/moby", "copy", { recursive: true })`]);
       const { stdout, stderr } = without("webgpu", () => bare.run("node", ["run.mjs"]));
       expect(stdout, stderr).toBe(
-        "no-device | the package webgpu, which contains Dawn, is not installed | npm install webgpu, in the folder of " +
-          "the program if the package is linked (npm links what is installed from a folder), or give your own device\n",
+        "no-device | the package webgpu, which contains Dawn, is not installed | npm install webgpu, in the folder " +
+          "of the program if the package is linked (npm links what is installed from a folder), or give your own device\n",
       );
     } finally {
       bare.remove();
