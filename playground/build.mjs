@@ -22,8 +22,7 @@ const SOURCES = [
 ];
 
 /** The runtime (but not the format of programs), generation, training and editing. */
-const AFTER_COMPILER =
-  /^src\/(?:runtime\/(?!program\/)|generation\/generate|tools\/train|language\/editor|tools\/lsp)\//;
+const AFTER_COMPILER = /^src\/(?:runtime\/(?!program\/)|(?:generation|tools\/train|language\/editor|tools\/lsp)\/)/;
 
 /** Whether a module is of the compiler, its parser's library included, and not of what runs programs. */
 function ofCompiler(id) {

@@ -34,6 +34,7 @@ const WINGS: Readonly<Record<string, Wing>> = {
       "schedule",
       "codegen",
       "cost",
+      "forward",
       "recipes",
       "compile",
       "compile-generation",

@@ -151,7 +151,7 @@ describe.skipIf(!installed)(`the page of a server in chromium${note}`, { timeout
     }
     const prompts = alone.engine.requests.map(({ prompt }) => new TextDecoder().decode(Uint8Array.from(prompt)));
     expect(prompts).toEqual(["One", "Two"]);
-    expect(await page.evaluate(`note.hidden ? "" : note.textContent`)).toContain("from each message alone");
+    expect(await page.evaluate(`note.hidden ? "" : note.textContent`)).toContain("continues each message alone");
     // A line stands between them.
     expect(await page.evaluate(`[...texts.children].map(({ tagName }) => tagName)`)).toEqual([
       "P",

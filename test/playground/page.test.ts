@@ -118,7 +118,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.getByLabel("changes only").check();
     await reader.locator(".line-added", { hasText: "= sum" }).first().waitFor();
     expect(await reader.locator(".line-removed").count()).toBeGreaterThan(0);
-    expect(await page.locator("#panel-ir .note").textContent()).toMatch(/\d+ lines removed, \d+ more/);
+    expect(await page.locator("#panel-ir .note").textContent()).toMatch(/\d+ lines removed, \d+ added/);
     await tab("Kernels").click();
     await page.locator("#panel-kernels .cm-line", { hasText: "@compute" }).waitFor();
     await tab("Ledger").click();

@@ -2,7 +2,7 @@
 import type { Model } from "../../language/check/model.js";
 import { ledger, type Work } from "../../compiler/cost/ledger.js";
 import type { Span } from "../../language/diagnostics/span.js";
-import { graphsOf } from "../../compiler/recipes.js";
+import { forwardGraph } from "../../compiler/forward.js";
 import type { Axis } from "../../ground/size/axes.js";
 import type { Calls } from "../../language/editor/calls.js";
 
@@ -40,7 +40,7 @@ const LAST_PASS = "fuse-routing";
 
 /** The costs of a model in phase infer, and of its calls in these files. */
 export function costsOf(model: Model, calls: Calls, sizes: CostSizes, files: readonly string[]): Costs {
-  const graph = graphsOf(model).optimized("infer", { after: LAST_PASS });
+  const graph = forwardGraph(model, { after: LAST_PASS });
   const extents = new Map(openAxes(model, sizes).map((a) => [a.name, a.extent]));
   const rows: Row[] = [];
   const named = new Map<string, number>();

@@ -1,7 +1,7 @@
 // The kernels of a source line: kernels with operators that come from this line or from a function called there.
 import { programFor } from "../../compiler/compile.js";
 import type { ProgramStep } from "../../runtime/program/program.js";
-import { graphsOf } from "../../compiler/recipes.js";
+import { forwardGraph } from "../../compiler/forward.js";
 import type { Project } from "../../language/editor/project.js";
 
 export interface Kernel {
@@ -21,7 +21,7 @@ export function kernelsOf(
     const found = project.modelOf(root);
     if (!found) continue;
     const { model, sources } = found;
-    const program = programFor({ graph: graphsOf(model).optimized("infer"), model, sources });
+    const program = programFor({ graph: forwardGraph(model), model, sources });
     const called = found.calls
       .in(file)
       .filter(({ span }) => span.start < end && start < span.end)

@@ -233,7 +233,8 @@ try { await openDevice(); } catch (e) { console.log(e.name, "|", e.message, "|",
       const { stdout, stderr } = without("webgpu", () => bare.run("node", ["run.mjs"]));
       expect(stdout, stderr).toBe(
         "no-device | the package webgpu, which contains Dawn, is not installed | npm install webgpu, in the folder " +
-          "of the program if the package is linked (npm links what is installed from a folder), or give your own device\n",
+          "of the program if the package is linked " +
+          "(npm links what is installed from a folder), or give your own device\n",
       );
     } finally {
       bare.remove();
