@@ -123,7 +123,7 @@ describe("a device that is lost", () => {
     });
     const ended = answerOf(engine.submit({ prompt: [1], maxTokens: 20 }));
     lossy.gpu.destroy();
-    await expect(ended).rejects.toThrow("is of another model");
+    await expect(ended).rejects.toThrow("belongs to another model");
     await close();
   });
 
