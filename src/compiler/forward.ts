@@ -1,5 +1,5 @@
-// The optimized graph of a model's function. Editors and pages import it in place of `recipes.ts`, whose graphs of
-// generation and training they would carry along.
+// The optimized graph of a model's function, the program `infer` of `recipes.ts`. Editors and pages import this file,
+// because `recipes.ts` imports generation and training too.
 import type { Model } from "../language/check/model.js";
 import type { Graph } from "./ir/graph.js";
 import { lower } from "./lower/lower.js";

@@ -3,7 +3,7 @@
 
 /** The task of the process. */
 export interface SelfTestTask {
-  /** Toggles of Dawn, as `create` takes them. */
+  /** Dawn's toggles, in the format of `create` of the package webgpu. */
   readonly flags: readonly string[];
   /** The narrowest subgroup size that a kernel requests. */
   readonly narrowest: number;

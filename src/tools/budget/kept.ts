@@ -283,7 +283,7 @@ export class Tensors {
 
 const is = <K extends LogicalOp>(value: Value, op: K): value is Value<K> => value.op === op;
 
-/** The value whose storage a value shares: views have none of their own. */
+/** The value that owns the storage of a value: a view shares the storage of its input. */
 export function baseOf(value: Value): Value {
   const [x] = value.inputs;
   const isView = value.op === "permute" || value.op === "slice" || value.op === "stop_gradient";

@@ -10,6 +10,7 @@ import type { SourceFile } from "../../language/diagnostics/span.js";
 import type { Graph } from "../../compiler/ir/graph.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { ProgramName } from "../../runtime/program/names.js";
+import { forwardGraph } from "../../compiler/forward.js";
 import { checkAs, graphsOf, USUAL_STEP } from "../../compiler/recipes.js";
 import { axisSize } from "../../ground/size/size.js";
 import { SourceError } from "../../models/errors.js";
@@ -75,7 +76,7 @@ function expectModel({ model, diagnostics, sources }: Checked): Model {
   return model;
 }
 
-const forwardOf = (model: Model): Made => ({ model, graph: graphsOf(model).optimized("infer") });
+const forwardOf = (model: Model): Made => ({ model, graph: forwardGraph(model) });
 
 function trainingOf(from: ModelSource): Training | null {
   const found = checked(from, "train-step");

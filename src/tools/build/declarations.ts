@@ -92,7 +92,7 @@ export interface RunOptions {
   readonly seed?: number;
   /** Exactly these results, by name. */
   readonly outputs?: readonly (keyof Outputs & string)[];
-  /** Also observed values: all of them, or those whose names equal or begin with one of these. */
+  /** Adds observed values: true for all, or a list of names and beginnings of names. */
   readonly observe?: boolean | readonly string[];
   readonly signal?: AbortSignal;
 }

@@ -64,7 +64,7 @@ export class Choice {
   readonly #writer: TextWriter;
   /** Of each token that was decoded and not read yet. */
   readonly #decoded: Decoded[] = [];
-  /** Code points of the text, and of what is shown of it. */
+  /** The number of code points in the decoded text, and in its shown part. */
   #length = 0;
   #shown = 0;
   readonly #pending: ShownToken[] = [];
@@ -142,7 +142,7 @@ export class Choice {
     return this.#pending.splice(0, Math.min(whole, this.#pending.length - Number(incomplete)));
   }
 
-  /** The last tokens of a text that a stop string has ended: those that begin before it, cut there. */
+  /** The last tokens of a text that a stop string ended, up to its start: a token across the start is cut there. */
   #beforeStop(): readonly ShownToken[] {
     const own = this.#pending.filter(({ start }) => start < this.#shown);
     return own.map((token) => ({ ...token, text: firstPoints(token.text, this.#shown - token.start) }));

@@ -242,7 +242,7 @@ export class ModelEmbedder implements Embedder {
   }
 }
 
-/** Texts of a run, and those that wait, as of an engine. */
+/** The default limits of texts in a run and of waiting texts, equal to the defaults of an engine. */
 const USUAL_BATCH = 16;
 const USUAL_QUEUE = 256;
 

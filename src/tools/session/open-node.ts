@@ -58,7 +58,7 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
  */
 export const openSession = (path: string, given: OpenSessionOptions = {}): Promise<TextSession> =>
   opening(path, given, (model, options) =>
-    createSession(model, options, () => void model.close().catch(() => undefined)),
+    createSession(model, options, () => void model.close().catch((fault: Error) => process.emitWarning(fault))),
   );
 
 /**

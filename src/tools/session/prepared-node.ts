@@ -49,7 +49,7 @@ export interface Prepared {
 
 /**
  * `layout` says how caches are stored, with `slots: false` for paged caches of one sequence. `usual` makes the
- * tokenizer of a model without one; by default, one that fits its vocabulary. Throws as `openSession` does.
+ * tokenizer of a model without one (default: a tokenizer that fits the vocabulary). Throws as `openSession` does.
  */
 export async function prepare(
   opened: OpenedModel,

@@ -1,4 +1,4 @@
-// What `modc routes` has found, as its tables and its page tell it.
+// The report of `modc routes`, from which its tables and its page are printed.
 import type { Rule } from "../../train/types.js";
 import type { LayerAgreement } from "../train/agreement.js";
 import type { RouteDifference } from "./difference.js";

@@ -8,7 +8,7 @@ export interface TextReader {
   encode(text: string): Promise<ArrayLike<number>>;
   /** The text with one column for each token. */
   strip(tokens: ArrayLike<number>): string;
-  /** One token in quotes, as it goes on from those before it. */
+  /** One token in quotes, decoded after the tokens before it. */
   show(token: number, before: ArrayLike<number>): string;
 }
 

@@ -157,7 +157,7 @@ function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, numb
   return Array.from({ length: extents.get(batch.name)! }, (_, b) => Math.max(1, Math.floor(longest / (1 + b / 2))));
 }
 
-/** The model's graphs under both rules; one where they are equal, or where the model has only one. */
+/** The model's graphs under both rules; a single graph if they are equal, or if the model has only one rule. */
 async function rulesOf(
   { source, read }: OpenedModel,
   flags: VerifyFlags,
