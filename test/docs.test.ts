@@ -8,7 +8,7 @@ import { check } from "../src/language/check/check.js";
 import { formatDiagnostics } from "../src/language/diagnostics/format.js";
 import { recipes } from "../src/compiler/recipes.js";
 import { parse } from "../src/language/syntax/parse.js";
-import { COMMANDS } from "../src/tools/cli/acts.js";
+import { COMMANDS } from "../src/tools/cli/command-line.js";
 import { codePages } from "./docs/fences.js";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { extensionFiles, vsixOf } from "../../editors/vscode/build.mjs";
-import { DEFAULTS, settingsOf } from "../../src/tools/lsp/settings.js";
+import { DEFAULTS, settingsOf } from "../../src/tools/lsp/context.js";
 import { root } from "../tools/cli/spawn.js";
 
 interface Manifest {

@@ -47,7 +47,7 @@ describe("the bundled command line", () => {
   });
 
   it("loads for a command what that command needs", () => {
-    const explain = loadedWith([chunkOf("src/tools/cli/commands/explain.ts")]).chunks;
+    const explain = loadedWith([chunkOf("src/tools/cli/commands/doc.ts")]).chunks;
     expect(explain).not.toContain(chunkOf("src/ground/embedded.ts"));
     const check = loadedWith([chunkOf("src/tools/cli/commands/check.ts")]).chunks;
     expect(check).not.toContain(chunkOf("src/compiler/codegen/emit.ts"));

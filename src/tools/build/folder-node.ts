@@ -7,7 +7,7 @@ import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { leftover } from "../../runtime/node.js";
 import { asFileName, makeFolders } from "../../ground/files/place-node.js";
 import { escapedName } from "../../ground/base/shown.js";
-import { FolderError } from "./errors.js";
+import { FolderError } from "./package-json.js";
 import type { WriteFile } from "./package.js";
 
 /** The record of an earlier call: the files that it wrote to the folder. */

@@ -1,7 +1,16 @@
 // Prints the package.json of a package. A rebuild keeps the version and everything that the owner added.
 import type { Manifest } from "../../generation/packaged/manifest.js";
 import { escapedName } from "../../ground/base/shown.js";
-import { FolderError } from "./errors.js";
+import { ModcError, type FaultOptions } from "../../ground/base/errors.js";
+
+/** The folder cannot be written, or holds files that would be lost. */
+export class FolderError extends ModcError<"cannot-write"> {
+  override readonly name = "FolderError";
+
+  constructor(message: string, options: FaultOptions = {}) {
+    super("cannot-write", message, options);
+  }
+}
 
 export const PACKAGE_JSON = "package.json";
 

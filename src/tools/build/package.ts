@@ -24,10 +24,10 @@ import {
 import type { Programs } from "../../generation/packaged/programs.js";
 import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../../generation/packaged/text.js";
 import { declarations } from "./declarations.js";
-import { storePrograms } from "./kernels.js";
-import { workerTexts } from "./worker-texts.js";
 import { PACKAGE_JSON, packageJsonText, type EarlierPackage } from "./package-json.js";
 import { readme } from "./readme.js";
+import { printGeneration } from "../../runtime/program/generation.js";
+import { printProgram } from "../../runtime/program/serialize.js";
 
 export interface PackageInput {
   /** The package's name for npm. */
@@ -267,3 +267,71 @@ const model = createModel(${JSON.stringify(model)}, files${partsText(parts)});
 export default model;
 export const load = model.load;
 `;
+
+export interface StoredPrograms {
+  /** `program.json`. */
+  readonly text: string;
+  /** WGSL texts by file name. */
+  readonly kernels: ReadonlyMap<string, string>;
+}
+
+function storePrograms({ run, generation, maxBatch }: Programs): StoredPrograms {
+  const files = new Map<string, string>(); // file name by text
+  const counts = new Map<string, number>();
+  const fileOf = (name: string, wgsl: string): string => {
+    let file = files.get(wgsl);
+    if (file === undefined) {
+      const base = name.replace(/\.\d+$/, "").replace(/[^A-Za-z0-9_-]/g, "_");
+      const n = counts.get(base) ?? 0;
+      counts.set(base, n + 1);
+      files.set(wgsl, (file = `kernels/${base}.${n}.wgsl`));
+    }
+    return file;
+  };
+  const stored = (program: Program): Program => ({
+    ...program,
+    kernels: program.kernels.map((k) => ({ ...k, wgsl: fileOf(k.name, k.wgsl) })),
+  });
+  const parts = generation && { prompt: stored(generation.prompt), step: stored(generation.step) };
+  const texts = [
+    `"run": ${printProgram(stored(run))}`,
+    `"generation": ${generation && parts ? printGeneration({ ...generation, ...parts }) : "null\n"}`,
+    // Packages generate without drafts: the draft programs would double their size.
+    ...(generation?.pages && maxBatch !== undefined
+      ? [`"pages": ${JSON.stringify({ ...generation.pages, draft: null })},\n"maxBatch": ${maxBatch}\n`]
+      : []),
+  ];
+  return { text: `{\n${texts.join(",\n")}}\n`, kernels: new Map([...files].map(([wgsl, file]) => [file, wgsl])) };
+}
+
+/** The texts of `worker.js`, which an application imports, of its declarations, and of the worker's script. */
+const workerTexts = (model: string): Readonly<Record<string, string>> => ({
+  "worker.js": `// Made by modc build; do not edit.
+import { workerModel } from "./runtime/worker.js";
+
+const start = () => new Worker(new URL("./worker-thread.js", import.meta.url), { type: "module" });
+const model = workerModel(${JSON.stringify(model)}, start, import.meta.url);
+export default model;
+export const load = model.load;
+`,
+  "worker-thread.js": `// Made by modc build; do not edit.
+import model from "./index.js";
+import { answer } from "./runtime/worker-thread.js";
+
+answer(model);
+`,
+  "worker.d.ts": `// Made by modc build; do not edit.
+import type { LoadedModel, LoadOptions } from "./index.js";
+
+/** The model in a worker of its own, so that the page, or Node's event loop, stays free. */
+export interface WorkerModel {
+  readonly name: string;
+  /** Starts a worker, and loads the model there; \`dispose\` ends it. The worker opens its own device. */
+  load(options?: Omit<LoadOptions, "device">): Promise<LoadedModel>;
+}
+
+declare const model: WorkerModel;
+export default model;
+export declare const load: WorkerModel["load"];
+`,
+});

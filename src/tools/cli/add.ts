@@ -1,11 +1,12 @@
 // Adds a declared command to the command line, with the common handling of arguments before it and of errors after it.
 import { Option, type CommandUnknownOpts } from "@commander-js/extra-typings";
-import { WeightsError } from "../../runtime/device/errors.js";
+import { WeightsError, InputError, LimitError } from "../../runtime/device/errors.js";
 import type { BeyondBound } from "./source/beyond-bound.js";
 import type { Opened } from "./source/opened.js";
-import { UserError, type ExitCode } from "./terminal/exit.js";
-import { spoken } from "./terminal/spoken.js";
+import { UserError, type ExitCode, EXIT } from "./terminal/exit.js";
 import type { Declared } from "./tree/declare.js";
+import { TrainError } from "../train/errors.js";
+import { TRAIN_OPTIONS } from "../train/options.js";
 
 /** The description of `--safe`, which stands before or after any command. */
 export const SAFE = "use the device without 16-bit floats and matrix units, and skip their self-test (any command)";
@@ -50,7 +51,7 @@ async function opening(command: CommandUnknownOpts, [path, ...others]: readonly 
 async function withExplanation(fault: unknown, command: string, { model, flags }: Opened): Promise<unknown> {
   if (model.kind === "program") return fault;
   if (fault instanceof WeightsError && fault.tensors !== null) {
-    const { explained } = await import("./source/misfit.js");
+    const { explained } = await import("./source/beyond-bound.js");
     return explained(fault, model, flags);
   }
   if (!(fault instanceof UserError && "asked" in fault)) return fault;
@@ -58,4 +59,37 @@ async function withExplanation(fault: unknown, command: string, { model, flags }
   const ofObjective = ["train", "eval", "routes"].includes(command);
   // as its field says
   return raisingBound(fault as BeyondBound, model, flags, ofObjective ? { phase: "train", enter: "objective" } : {});
+}
+
+/** Options that say how large a run is. */
+const SIZES = ["--batch", "--length", "--at"];
+
+/** The same fault, or one that says it as the command's options have it. */
+function spoken(fault: unknown, command: CommandUnknownOpts): unknown {
+  if (fault instanceof InputError) {
+    const option = command.options.find((o) => o.attributeName() === fault.input);
+    return option?.long && fault.message.startsWith(`${fault.input} `)
+      ? new UserError(
+          fault.message.replace(fault.input!, () => option.long!),
+          fault.hint,
+          fault.exit,
+        )
+      : fault;
+  }
+  if (fault instanceof TrainError && fault.code === "bad-option") {
+    const [name = ""] = fault.message.split(" ", 1);
+    const flag = TRAIN_OPTIONS.find(([setting]) => setting === name)?.[1].flag.split(" ")[0];
+    const option = command.options.find((o) => o.long === flag || o.attributeName() === name);
+    return option?.long
+      ? new UserError(`${option.long}${fault.message.slice(name.length)}`, fault.hint, EXIT.usage)
+      : fault;
+  }
+  if (!(fault instanceof LimitError) || fault.hint === null) return fault;
+  const sizes = SIZES.filter((name) => command.options.some(({ long }) => long === name));
+  const hint = fault.sizes
+    ? sizes.length > 0
+      ? `give smaller sizes: ${sizes.join(", ")}`
+      : "give fewer or shorter inputs"
+    : "compile it for this device: give its source, or use `modc compile --device best`";
+  return new UserError(fault.message, hint, fault.exit, fault.code);
 }

@@ -20,12 +20,11 @@ import { oneText } from "./generate/generated.js";
 import { summaryLines } from "./generate/generation-summary.js";
 import { readInputs } from "./run/inputs.js";
 import { io } from "./terminal/io.js";
-import { verdictText } from "./run/run.js";
+import { verdictText, verifyRun } from "./run/run.js";
 import { showRun } from "./run/show.js";
 import { columns, error, out, outPainted, Progress, useColor } from "./terminal/terminal.js";
 import { tuningsOn } from "./source/tunings.js";
 import { grouped } from "./terminal/units.js";
-import { verifyRun } from "./run/check.js";
 
 const example = (name: string): string =>
   relative(process.cwd(), fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url)));

@@ -1,5 +1,8 @@
-// Upper bounds of integer inputs: the number of table rows or of loss classes that an input selects from.
-import type { Model, Value } from "../../language/check/model.js";
+// Upper bounds of integer inputs (the table rows or loss classes that an input selects from), and example inputs below
+// them.
+import type { Model, Value, ModelInput } from "../../language/check/model.js";
+import { axisName } from "../../language/check/types.js";
+import type { Size } from "../../ground/size/size.js";
 
 /** Null if the input indexes nothing whose extent is a constant. */
 export function boundOf(input: string, model: Model): number | null {
@@ -22,4 +25,23 @@ export function valuesOf({ losses, outputs }: Model): readonly Value[] {
     todo.push(...value.inputs);
   }
   return [...seen];
+}
+
+const SEQUENCES = 2;
+const TOKENS = 16;
+
+/** Returns a PyTorch expression. */
+export function exampleInput({ name, type }: ModelInput, model: Model): string {
+  const sizes = type.shape.map((size) => sizeOf(size, model));
+  const shape = `(${sizes.join(", ")}${sizes.length === 1 ? "," : ""})`;
+  if (type.dtype === "bool") return `torch.rand(${shape}) < 0.5`;
+  if (type.dtype === "f32") return `torch.randn(${shape})`;
+  return `torch.randint(0, ${boundOf(name, model) ?? 2}, ${shape})`;
+}
+
+function sizeOf(size: Size, { axes }: Model): number {
+  if (typeof size === "number") return size;
+  const name = axisName(size);
+  const axis = axes.find((other) => other.name === name);
+  return axis?.role === "batch" ? SEQUENCES : Math.min(TOKENS, axis?.bound ?? TOKENS);
 }

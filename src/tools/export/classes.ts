@@ -1,7 +1,7 @@
 // Merges blocks with equal program text into one class; numbers that differ become parameters of the class.
 import type { Instance, ModelWeight } from "../../language/check/model.js";
 import { numberOf } from "./family.js";
-import { filled, numberTexts, pythonFloat, type Hole, type Holes } from "./holes.js";
+import { filled, numberTexts, pythonFloat, type Hole, type Holes } from "./text.js";
 import { Methods, type Method, type MethodsOptions } from "./methods.js";
 import { attribute, Names } from "./names.js";
 import { buffersOf } from "./tallies.js";

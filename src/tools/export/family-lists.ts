@@ -1,7 +1,7 @@
 // Decides how Python builds the block lists of a model, so that other arguments yield the same lists as the source
 // does.
 import type { Child, Part, Parts, Signature } from "./classes.js";
-import { numberTexts } from "./holes.js";
+import { numberTexts } from "./text.js";
 import { periodOf, type Listed, type Period } from "./lists.js";
 import { lengthName } from "./root-text.js";
 

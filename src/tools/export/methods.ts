@@ -2,16 +2,15 @@
 import type { Value } from "../../language/check/model.js";
 import { bodyText, type BodyText } from "./body-text.js";
 import type { Stacks } from "./experts.js";
-import { filled, Holes } from "./holes.js";
+import { filled, Holes } from "./text.js";
 import { merged } from "./merged.js";
 import { attribute, Names } from "./names.js";
-import { Naming } from "./naming.js";
+import { Naming, usesIn } from "./statements.js";
 import type { Body } from "./outline.js";
 import { refuse } from "./refused.js";
 import { inputSequences, type InputSequence } from "./sequences.js";
 import type { SourceNotes } from "./source-notes.js";
 import { stageText, type StageText } from "./stage-text.js";
-import { usesIn } from "./statements.js";
 import type { NeedsOf, Variant } from "./variants.js";
 
 export interface Method extends BodyText {

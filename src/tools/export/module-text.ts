@@ -1,5 +1,5 @@
 // Writes `model.py`: one class for each kind of block, the model's arguments, and the functions that load weights.
-import { filled, marksIn } from "./holes.js";
+import { filled, marksIn } from "./text.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
 import { familyList, type FamilyList } from "./family-lists.js";

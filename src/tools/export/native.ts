@@ -1,7 +1,7 @@
 // Library blocks that PyTorch provides as modules. Their classes extend the PyTorch module, so that tools for sharding,
 // quantization and fusion recognize the class.
 import type { Instance } from "../../language/check/model.js";
-import type { Hole } from "./holes.js";
+import type { Hole } from "./text.js";
 
 export interface Native {
   /** The PyTorch class. */

@@ -1,7 +1,7 @@
 // Writes the README for an exported folder.
 import type { Model } from "../../language/check/model.js";
 import { variable } from "./names.js";
-import { exampleInput } from "./example-inputs.js";
+import { exampleInput } from "./bounds.js";
 import { fileName } from "./source-notes.js";
 
 export interface ReadmeFacts {

@@ -3,7 +3,7 @@ import type { Model, ModelWeight } from "../../language/check/model.js";
 import { textInputsOf } from "../../language/check/text-inputs.js";
 import type { Part, Parts, Signature } from "./classes.js";
 import type { Stacks } from "./experts.js";
-import { numberTexts } from "./holes.js";
+import { numberTexts } from "./text.js";
 import type { ListTest, Period } from "./lists.js";
 import { attributePath, variable } from "./names.js";
 import { sequenceAt } from "./outline.js";

@@ -2,7 +2,7 @@
 import type { Model, Value } from "../../language/check/model.js";
 import { multiply, rational, type Rational } from "../../ground/numerics/rational.js";
 import { toExpr, type Atom, type Size, type Term } from "../../ground/size/size.js";
-import type { Holes } from "./holes.js";
+import type { Holes } from "./text.js";
 import { countedBy, sizeOfTop } from "./outline.js";
 import { refuse, type Place } from "./refused.js";
 

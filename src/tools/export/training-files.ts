@@ -4,13 +4,14 @@ import { textInputsOf } from "../../language/check/text-inputs.js";
 import { pythonFiles } from "../../ground/embedded.js";
 import type { Stacks } from "./experts.js";
 import { laidOut } from "./layout.js";
-import { lossesOfBatches } from "./loss-means.js";
 import type { StagePieces } from "./module-text.js";
 import { attributePath, variable } from "./names.js";
 import type { StageText } from "./stage-text.js";
 import { boundOf, valuesOf } from "./bounds.js";
 import { tensorPlan } from "./tensor-parallel.js";
 import type { NeedsOf, Variant } from "./variants.js";
+import { inputAxis, sequenceAt } from "./outline.js";
+import { is } from "./text.js";
 
 /** The default sequence length for training, if neither the model nor the user sets a bound. */
 const USUAL_CONTEXT = 2048;
@@ -138,4 +139,65 @@ function tablesOf(model: Model): readonly string[] {
     op === "gather" && table?.op === "weight" ? [(table as Value<"weight">).attrs.path] : [],
   );
   return [...new Set(found)].map(attributePath);
+}
+
+// Finds the losses that are means over tokens or targets. Means over parts of a batch add up, weighted by each part's
+// count.
+
+/**
+ * Paths of the other losses, which are not means. `targets` is the name of the targets input.
+ * List indices are replaced by `*`, since all blocks of a list have the same kind of loss.
+ */
+function lossesOfBatches(model: Model, targets: string | null): readonly string[] {
+  const aimed = model.inputs.find(({ name }) => name === targets)?.value ?? null;
+  const found = model.losses.filter(({ value }) => !isMean(model, value, aimed));
+  return [...new Set(found.map(({ path }) => path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*")))];
+}
+
+/** Whether a loss is a number times a mean, or a sum of means over the same elements. */
+const isMean = (model: Model, value: Value, targets: Value | null): boolean => meanOver(model, value, targets) !== null;
+
+function meanOver(model: Model, value: Value, targets: Value | null): "tokens" | "targets" | null {
+  const over = (part: Value): ReturnType<typeof meanOver> => meanOver(model, part, targets);
+  if (is(value, "pointwise")) {
+    const [a, b] = value.inputs;
+    const { fn } = value.attrs;
+    if (fn === "neg") return over(a!);
+    if (fn === "mul" || fn === "div" || fn === "add" || fn === "sub") {
+      if (isNumber(b!)) return over(a!);
+      if (isNumber(a!)) return fn === "div" ? null : over(b!);
+      const [left, right] = [over(a!), over(b!)];
+      return (fn === "add" || fn === "sub") && left === right ? left : null;
+    }
+    return null;
+  }
+  const axis = inputAxis(model);
+  const [x, y] = value.inputs;
+  const along = (of: Value): boolean => sequenceAt(model, of.type.shape[1]) === axis;
+  const whole = value.inputs.some((input) => readsBatch(input));
+  if (whole) return null;
+  if (is(value, "cross_entropy")) return y === targets && along(y) ? "targets" : null;
+  if (is(value, "bce")) return x!.type.shape.length === 2 && along(x!) ? "tokens" : null;
+  if (!is(value, "reduce") || value.attrs.fn !== "mean" || value.inputs.length > 1) return null;
+  const { shape } = x!.type;
+  const isFixed = shape.slice(2).every((size) => typeof size === "number");
+  return value.attrs.axes.length === shape.length && along(x!) && isFixed ? "tokens" : null;
+}
+
+const isNumber = (value: Value): boolean =>
+  value.op === "number" || value.op === "live" || (value.op === "pointwise" && value.inputs.every(isNumber));
+
+/** Whether a value depends on a reduction over all sequences of a batch. */
+function readsBatch(value: Value): boolean {
+  const seen = new Set<Value>();
+  const todo = [value];
+  for (let next = todo.pop(); next; next = todo.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    if (next.op === "cross_entropy" || next.op === "bce") return true;
+    const [x] = next.inputs;
+    if (is(next, "reduce") && next.attrs.axes.includes(0) && typeof x!.type.shape[0] !== "number") return true;
+    todo.push(...next.inputs);
+  }
+  return false;
 }

@@ -1,7 +1,6 @@
 // Compiles a program with a card's own compiler and reports a row for each kernel that runs at these sizes: the facts
 // that the compiler reports, the instructions that the code runs, and an estimate of time.
-import { loopsOf } from "./isa/blocks.js";
-import { readCode } from "./isa/instruction.js";
+import { loopsOf, readCode } from "./isa/instruction.js";
 import type { Program, ProgramStep } from "../../runtime/program/program.js";
 import type { LiveValue } from "../../runtime/run/extents.js";
 import { checkLive } from "../../runtime/run/extents.js";
@@ -9,9 +8,8 @@ import { WorkCosts, type WorkCost } from "../../runtime/profile/profile.js";
 import { parseAxes, SizeTable } from "../../runtime/steps/sizes.js";
 import { resolveSizes, type RunSizes } from "../../ground/size/axes.js";
 import type { Card, Gpu } from "./cards.js";
-import { StepContents } from "./contents.js";
+import { StepContents, asksGroups, numberedBy, threadsOf } from "./contents.js";
 import { estimate, type Estimate } from "./estimate.js";
-import { asksGroups, numberedBy, threadsOf } from "./kernel-text.js";
 import type { NullDevice, Pipeline } from "./null-device-node.js";
 import { follow, type Followed } from "./run/follow.js";
 import { Prepared } from "./run/prepared.js";

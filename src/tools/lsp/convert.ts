@@ -24,7 +24,8 @@ import type { Fold, Symbol, SymbolKind as OwnSymbolKind } from "../../language/e
 import type { Project } from "../../language/editor/project.js";
 import type { Signature } from "../../language/editor/signature.js";
 import { TOKEN_MODIFIERS, TOKEN_TYPES, type Token } from "../../language/editor/tokens.js";
-import type { Text } from "../../language/editor/text.js";
+import { type Text, differenceOf, movedBy } from "../../language/editor/text.js";
+import { suggestedAs } from "../../language/diagnostics/suggestions.js";
 
 export const textEdit = (text: Text, { start, end, text: newText }: Edit): TextEdit => ({
   range: text.rangeOf({ start, end }),
@@ -207,3 +208,32 @@ export const inlayHint = (text: Text, { at, label, more, kind }: Hint): InlayHin
   ...(kind === "shape" ? { kind: 1 /* Type */ } : { paddingLeft: true }),
   ...(more === "" ? {} : { tooltip: more }),
 });
+
+type Texts = ReadonlyMap<string, string>;
+
+/** Diagnostics whose text has changed or disappeared are dropped. */
+export function carried(diagnostics: readonly Diagnostic[], then: Texts, now: Texts): readonly Diagnostic[] {
+  if (diagnostics.length === 0) return [];
+  const moved = moverOf(then, now);
+  return diagnostics.flatMap((d) => {
+    const span = moved(d.span);
+    if (span === null) return [];
+    const notes = d.notes.map((note) => ({ ...note, span: note.span && moved(note.span) }));
+    return [suggestedAs({ ...d, span, notes }, d)];
+  });
+}
+
+function moverOf(then: Texts, now: Texts): (span: Span) => Span | null {
+  const differences = new Map(
+    [...now].flatMap(([file, text]) => {
+      const before = then.get(file);
+      return before === undefined ? [] : [[file, differenceOf(before, text)] as const];
+    }),
+  );
+  return ({ file, start, end }) => {
+    const difference = differences.get(file);
+    if (!difference) return null;
+    const [from, to] = [movedBy(difference, start), movedBy(difference, end)];
+    return from === null || to === null || to - from !== end - start ? null : { file, start: from, end: to };
+  };
+}

@@ -11,16 +11,13 @@ import type {
 } from "vscode-languageserver";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { Host } from "../../language/editor/host.js";
-import { CostHints } from "./cost-hints.js";
-import type { CostSizes } from "./costs.js";
+import { CostHints, type CostSizes } from "./costs.js";
 import { Project, type Reviewed } from "../../language/editor/project.js";
 import type { Encoding } from "../../language/editor/text.js";
 import { canonical } from "../../language/editor/uris.js";
 import { capabilities } from "./capabilities.js";
-import { carried } from "./carried.js";
-import { diagnostic as toDiagnostic } from "./convert.js";
-import type { Context, Requests } from "./context.js";
-import { DEFAULTS, settingsOf, type Settings } from "./settings.js";
+import { carried, diagnostic as toDiagnostic } from "./convert.js";
+import { type Context, type Requests, DEFAULTS, settingsOf, type Settings } from "./context.js";
 
 export interface Client {
   publish(params: PublishDiagnosticsParams): void;

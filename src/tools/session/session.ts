@@ -13,12 +13,13 @@ import {
   type Summary,
 } from "../../generation/generate/index.js";
 import { expectOptions } from "../../generation/engine/check.js";
-import { promptsOf, withDefaults, type Prompts } from "../../generation/generate/prompts.js";
+import { promptsOf, withDefaults, type Prompts, isChat, type Prompt } from "../../generation/generate/prompts.js";
 import type { ModelTexts } from "../../models/open.js";
 import type { Device } from "../../runtime/index.js";
 import { decoderAfter } from "../../models/tokenizer/text-after.js";
-import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
-import { tokensOf } from "./prompts.js";
+import type { Tokenizer, EncodeAsyncOptions } from "../../models/tokenizer/tokenizer.js";
+import type { ChatTemplate } from "../../models/tokenizer/chat.js";
+import { SessionError } from "../../models/errors.js";
 
 /** A model's tokenizer and chat template, and its checkpoint's generation defaults. */
 export interface SessionTexts extends Omit<ModelTexts, "tokenizer" | "files"> {
@@ -149,4 +150,29 @@ export class TextSession {
     this.#generator.dispose();
     this.#close();
   }
+}
+
+/**
+ * Encodes a prompt. For a text the tokenizer adds the tokens that it puts around a whole text; a chat template already
+ * contains them. Throws TokenizerError, SessionError for a chat if there is no template, and the reason of `signal`.
+ */
+export async function tokensOf(
+  prompt: Prompt,
+  tokenizer: Tokenizer,
+  chat: ChatTemplate | null,
+  options: Omit<EncodeAsyncOptions, "template"> = {},
+): Promise<ArrayLike<number>> {
+  if (typeof prompt === "string") return tokenizer.encodeAsync(prompt, { ...options, template: true });
+  if (!isChat(prompt)) return prompt;
+  return tokenizer.encodeAsync(await expectTemplate(chat).promptAsync(prompt, signalOf(options)), options);
+}
+
+const signalOf = ({ signal }: EncodeAsyncOptions): { readonly signal?: AbortSignal } => (signal ? { signal } : {});
+
+/** Throws SessionError if there is no template. */
+export function expectTemplate(chat: ChatTemplate | null): ChatTemplate {
+  if (chat !== null) return chat;
+  throw new SessionError("the model has no chat template", {
+    hint: "give the prompt as text, or choose a template: --chat-template chatml, or `chatTemplate` in code",
+  });
 }

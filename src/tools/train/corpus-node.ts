@@ -10,7 +10,6 @@ import { TrainError } from "./errors.js";
 import { makeFolder, writing } from "./disk-node.js";
 import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
 import { asTraining, bytesEncoder, jsonEncoder, type Encoder } from "./tokenizer.js";
-import { Turns } from "./turns.js";
 
 export interface CorpusOptions {
   /** A file, a folder, or an installed package. */
@@ -308,4 +307,25 @@ async function readTokens(
   if (width === 4) return new Uint32Array(bytes.buffer);
   // little-endian, as every platform with WebGPU
   return width === 1 ? Uint32Array.from(bytes) : Uint32Array.from(new Uint16Array(bytes.buffer));
+}
+
+/** Milliseconds between two turns. */
+const MOST_MS = 50;
+
+export class Turns {
+  readonly #signal: AbortSignal | undefined;
+  #last = performance.now();
+
+  constructor(signal?: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** Call between two pieces. Throws the signal's reason once it is aborted. */
+  async take(): Promise<void> {
+    if (performance.now() - this.#last >= MOST_MS) {
+      await new Promise((resolve) => void setImmediate(resolve));
+      this.#last = performance.now();
+    }
+    this.#signal?.throwIfAborted();
+  }
 }

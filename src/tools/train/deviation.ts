@@ -2,7 +2,7 @@
 // distribution, and in the choices of routes and experts.
 import { countName } from "../../runtime/program/observed.js";
 import type { Inputs, Result } from "../../runtime/index.js";
-import { chosenTokens } from "./chosen.js";
+import { chosenTokens } from "./batches.js";
 import type { Batch } from "./types.js";
 
 export interface Deviation {

@@ -1,4 +1,4 @@
-// The events of a training run.
+// The events of a training run, and the result collected from them.
 import type { DataPosition } from "./windows.js";
 import type { LoadWindow } from "./loads.js";
 import type { Evaluation, Rule, StepMetrics } from "./types.js";
@@ -67,3 +67,104 @@ export type TrainEvent =
       /** Path of the report page; null: it could not be written, or there is nothing to show. */
       readonly report: string | null;
     };
+
+type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
+
+/** A validation of the run, losses in nats. */
+export interface Validated {
+  readonly step: number;
+  /** Loss under the rule that decides which checkpoint is the best. */
+  readonly loss: number;
+  readonly bitsPerByte: number;
+  /** Values of live parameters during the validation. */
+  readonly live: Readonly<Record<string, number>>;
+  /** `shares`: for each routed layer, the share of tokens it computed. */
+  readonly byRule: {
+    readonly [R in Rule]?: { readonly loss: number; readonly shares: Readonly<Record<string, number>> };
+  };
+}
+
+export interface TrainResult {
+  /** The folder of the run. */
+  readonly output: string;
+  readonly reason: "finished" | "interrupted";
+  /** Number of steps done, and in total. */
+  readonly step: number;
+  readonly steps: number;
+  /** Folders of the last and best checkpoints, usable as `weights`; null: there is none. */
+  readonly checkpoint: string | null;
+  readonly best: (Validated & { readonly checkpoint: string }) | null;
+  /** The best checkpoint in the run's folder, which may be from before a resumed run; null: there is none. */
+  readonly bestSoFar: string | null;
+  /** Path of the report page; null: there is none. */
+  readonly report: string | null;
+  /** Loss of the last step; null: no step was done. */
+  readonly loss: number | null;
+  readonly bitsPerByte: number | null;
+  /** The last validation; null: there was none. */
+  readonly validation: Validated | null;
+  readonly warnings: readonly string[];
+}
+
+/** Collects the events of a run. */
+export class Outcome {
+  #begin: Of<"begin"> | null = null;
+  #step: Of<"step"> | null = null;
+  #validation: Of<"validation"> | null = null;
+  #best: (Validated & { readonly checkpoint: string }) | null = null;
+  #end: Of<"end"> | null = null;
+  readonly #warnings: string[] = [];
+
+  add(event: TrainEvent): void {
+    switch (event.kind) {
+      case "begin":
+        this.#begin = event;
+        break;
+      case "step":
+        this.#step = event;
+        break;
+      case "validation":
+        this.#validation = event;
+        break;
+      case "checkpoint":
+        if (event.best && this.#validation) this.#best = { ...validatedBy(this.#validation), checkpoint: event.path };
+        break;
+      case "experts":
+        break;
+      case "warning":
+        this.#warnings.push(event.message);
+        break;
+      case "end":
+        this.#end = event;
+        break;
+      default:
+        event satisfies never;
+    }
+  }
+
+  /**
+   * The result. `best` is the best checkpoint of this run: null if a resumed run had no better validation than before.
+   */
+  result(output: string): TrainResult {
+    return {
+      output,
+      reason: this.#end?.reason ?? "interrupted",
+      step: this.#end?.step ?? 0,
+      steps: this.#begin?.steps ?? 0,
+      checkpoint: this.#end?.checkpoint ?? null,
+      best: this.#best,
+      bestSoFar: this.#best?.checkpoint ?? this.#begin?.best ?? null,
+      report: this.#end?.report ?? null,
+      loss: this.#step?.metrics.loss ?? null,
+      bitsPerByte: this.#step?.bitsPerByte ?? null,
+      validation: this.#validation && validatedBy(this.#validation),
+      warnings: this.#warnings,
+    };
+  }
+}
+
+function validatedBy({ step, loss, bitsPerByte, live, byRule }: Of<"validation">): Validated {
+  const rules = Object.entries(byRule).map(([rule, { loss: own, shares }]) => [rule, { loss: own, shares }]);
+  // the rules that were evaluated
+  return { step, loss, bitsPerByte, live, byRule: Object.fromEntries(rules) as Validated["byRule"] };
+}

@@ -14,7 +14,7 @@ export { before, type Before } from "./resume-node.js";
 export { openRunFolder, type RunFolder } from "./run-folder-node.js";
 export { trainModel } from "./run-node.js";
 export type { RunModel, RunOptions, TextOptions } from "./run-options.js";
-export type { TrainResult, Validated } from "./result.js";
+export type { TrainResult, Validated } from "./events.js";
 export { SourceError } from "../../models/errors.js";
 export type { ChooseTunings, Preparation } from "./open-trainer.js";
 export { train, type TrainOptions } from "./train-node.js";

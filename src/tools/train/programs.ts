@@ -20,10 +20,11 @@ import type { Precision, Target } from "../../runtime/program/target.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
-import { chosenLayers, layersWithin, type RecomputeChoice } from "./recompute.js";
-import { bytesOf } from "./memory.js";
+import { chosenLayers, layersWithin, type RecomputeChoice, bytesOf } from "./memory.js";
 import { TrainError } from "./errors.js";
 import type { Rule } from "./types.js";
+import { load, type LoadOptions, type Session, type WeightsInput } from "../../runtime/index.js";
+import { sharedWeightSlots } from "../../runtime/steps/shared-weights.js";
 
 export interface TrainingSource {
   readonly source: string;
@@ -246,3 +247,18 @@ export function extentsOf(model: Pick<Model, "axes">, rows: number, length: numb
 
 const checkFor = (source: TrainingSource, program: ProgramName): Checked =>
   checkAs({ file: source.file, text: source.source }, { ...source, program });
+
+/**
+ * Loads a program that shares the states and weights of the step. A weight that the program stores differently, such as
+ * in another layout, is loaded again.
+ */
+export function loadBeside(
+  step: Session,
+  program: Program,
+  weights: WeightsInput | undefined,
+  own: LoadOptions,
+): Promise<Session> {
+  const shared = sharedWeightSlots(program, step.program);
+  const reads = program.weights.some(({ slots }) => slots.some(({ slot }) => !shared.has(slot)));
+  return load(program, step.device, reads ? weights : undefined, { ...own, statesOf: step, weightsOf: step });
+}

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { lockFolder } from "./lock-node.js";
 import { batchAt, batchesOf, windowBatch } from "./batches.js";
 import { valuesIn, type Checkpoint } from "./checkpoint-node.js";
-import { openCorpus, removeUnfinished, type Corpus } from "./corpus-node.js";
+import { openCorpus, removeUnfinished, type Corpus, Turns } from "./corpus-node.js";
 import { replaceFile, writing } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
@@ -16,14 +16,12 @@ import type { RunOrigin } from "../../models/runs/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
 import { firstWarnings } from "./first-warnings.js";
-import { bestLoss, CACHE, openRunFolder, type RunFolder } from "./run-folder-node.js";
+import { bestLoss, CACHE, openRunFolder, type RunFolder, noteFolder } from "./run-folder-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
 import { expectEffects, resumedSettings, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import type { Batch, Trainer, TrainingState } from "./types.js";
-import { Turns } from "./turns.js";
-import { noteFolder } from "./unbegun-node.js";
 import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
 
 /**

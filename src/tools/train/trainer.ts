@@ -16,8 +16,7 @@ import {
   type WeightsInput,
 } from "../../runtime/index.js";
 import { checkLive } from "../../runtime/run/extents.js";
-import { loadBeside } from "./load-beside.js";
-import { extentsOf, type TrainingPrograms } from "./programs.js";
+import { loadBeside, extentsOf, type TrainingPrograms } from "./programs.js";
 import {
   IN_FLIGHT,
   type Batch,

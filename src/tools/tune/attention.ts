@@ -7,8 +7,7 @@ import { evaluate } from "../../compiler/reference/evaluate.js";
 import { atOnce, inTurns } from "../../runtime/weights/turns.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { axisSize, rowsSize } from "../../ground/size/size.js";
-import { normals } from "./normals.js";
-import type { Workload } from "./workload.js";
+import { normals, type Workload } from "./workload.js";
 
 /** The shape of an attention operator. Widths are per head. */
 export interface AttentionShape {

@@ -6,8 +6,7 @@ import { ops } from "../../compiler/ops/index.js";
 import { atOnce, inTurns } from "../../runtime/weights/turns.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { axisSize, rowsSize } from "../../ground/size/size.js";
-import { normals } from "./normals.js";
-import type { Workload } from "./workload.js";
+import { normals, type Workload } from "./workload.js";
 
 /** A product's weight: K × N or, if `transposed`, N × K. */
 export interface ProductShape {

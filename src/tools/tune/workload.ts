@@ -10,6 +10,7 @@ import type { Words } from "../../ground/base/dtype.js";
 import { mapStep, type Plan, type PlanStep } from "../../compiler/schedule/plan.js";
 import { schedule } from "../../compiler/schedule/schedule.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
+import { normalOf, philox } from "../../ground/numerics/philox.js";
 
 export interface Workload {
   /** `product 512 × 2048` */
@@ -74,4 +75,20 @@ export function repeatedProgram({ graph, precision }: Workload, target: Target, 
     });
   }
   return emit({ ...plan, slots, steps, outputs, graph: { ...graph, outputs: named } } satisfies Plan);
+}
+
+/** Second word of the key of these random numbers: "tune" in ASCII. */
+const TUNE_KEY = 0x74756e65;
+
+const PIECE = 4096;
+
+/** `count` values of one random stream. Yields after each piece. */
+export function* normals(count: number, stream: number): Generator<void, Float32Array> {
+  const values = new Float32Array(count);
+  for (let first = 0; first < count; first += PIECE) {
+    const end = Math.min(first + PIECE, count);
+    for (let i = first; i < end; i++) values[i] = normalOf(philox([i, 0, stream, 0], [0, TUNE_KEY]));
+    yield;
+  }
+  return values;
 }

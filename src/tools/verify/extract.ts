@@ -18,6 +18,9 @@ import { reachedStarts } from "../../compiler/ir/reach.js";
 import { substituteNodes } from "../../compiler/ir/replace.js";
 import { ops } from "../../compiler/ops/index.js";
 import { axisSize, type Size } from "../../ground/size/size.js";
+import type { Tensor } from "../../compiler/ops/define.js";
+import type { RunInputs } from "./compare.js";
+import { evaluateGraph, type Weights } from "./machine.js";
 
 /** The output name of result i of the last node of a part. */
 export const resultName = (i: number): string => `y${i}`;
@@ -72,7 +75,7 @@ export function endingIn(
 }
 
 /** A cut value, which becomes an input, and its name. */
-export interface Cut {
+interface Cut {
   readonly name: string;
   readonly node: Node;
 }
@@ -130,3 +133,47 @@ const isGiven = (node: Node): boolean => isSource(node) || isOp(node, "constant"
 /** All nodes with computed results, in order. */
 export const computedNodes = (graph: Graph, roots: readonly Node[]): readonly Node[] =>
   nodesReaching(roots).filter((n) => !isGiven(n) && !isAlias(n) && isShown(graph, n));
+
+// A part of a graph with its inputs. Values computed before the part become inputs: the reference's values, rounded to
+// f32.
+
+export interface Part {
+  readonly graph: Graph;
+  readonly given: RunInputs;
+}
+
+/** The reference's values of nodes with one result, in the caller's shape. */
+export function valuesOf(
+  graph: Graph,
+  cuts: readonly Pick<Cut, "node">[],
+  given: RunInputs,
+  weights: Weights,
+): ReadonlyMap<Node, Tensor> {
+  if (cuts.length === 0) return new Map();
+  const nodes = cuts.map((c) => c.node);
+  const { outputs } = evaluateGraph(
+    endingIn(graph, nodes, (n) => `v${n}`),
+    given,
+    weights,
+  );
+  return new Map(nodes.map((node, n) => [node, outputs.get(`v${n}`)!]));
+}
+
+/** The part with the cut values as inputs, rounded to f32, so that device and reference start from equal values. */
+export const withCuts = (
+  { graph, cuts }: { readonly graph: Graph; readonly cuts: readonly Cut[] },
+  given: RunInputs,
+  values: ReadonlyMap<Node, Tensor>,
+): Part => ({
+  graph,
+  given: {
+    ...given,
+    inputs: new Map([
+      ...given.inputs,
+      ...cuts.map(({ name, node }) => {
+        const { shape, data } = values.get(node)!;
+        return [name, { shape, data: Float32Array.from(data) }] as const;
+      }),
+    ]),
+  },
+});

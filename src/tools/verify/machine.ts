@@ -4,7 +4,7 @@ import { emit } from "../../compiler/codegen/emit.js";
 import type { Graph } from "../../compiler/ir/graph.js";
 import type { Program, ProgramWeight } from "../../runtime/program/program.js";
 import { evaluate, type Forced, type Evaluation } from "../../compiler/reference/evaluate.js";
-import { load, type Device, type Session, type Words } from "../../runtime/index.js";
+import { load, type Device, type Session, type Words, initialValues } from "../../runtime/index.js";
 import { schedule } from "../../compiler/schedule/schedule.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { RunInputs, Values } from "./compare.js";
@@ -63,3 +63,21 @@ export function evaluateGraph(graph: Graph, given: RunInputs, weights: Weights, 
     ...forced,
   });
 }
+
+// Random weights for testing a model without a checkpoint. With them, every part of the model affects the results.
+
+/**
+ * Initial values for training include zeros, which would hide faults. These weights are normally distributed: matrices
+ * are scaled to keep the magnitude of activations, weights that training initializes with ones are around 1. Equal
+ * seeds give equal weights.
+ */
+export const nonDegenerateWeights = (weights: readonly ProgramWeight[], seed: number): Weights =>
+  new Map(
+    weights.map((weight) => {
+      const { path, shape, init } = weight;
+      const inner = Math.min(...shape.slice(-2));
+      const std = shape.length < 2 ? 0.2 : 1 / Math.sqrt(Math.max(1, inner));
+      const data = initialValues({ ...weight, init: { kind: "normal", std } }, seed);
+      return [path, { shape, data: init.kind === "ones" ? data.map((v) => 1 + v) : data }] as const;
+    }),
+  );

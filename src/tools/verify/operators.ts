@@ -8,9 +8,8 @@ import { chosenFrom, mapRule, ruleKey } from "../../ground/size/count-rules.js";
 import { printRational } from "../../ground/numerics/rational.js";
 import { printSize } from "../../ground/size/size.js";
 import { compareRun, type Allowed, type RunInputs, type Verdict } from "./compare.js";
-import { computedNodes, endingIn, partOf } from "./extract.js";
+import { computedNodes, endingIn, partOf, valuesOf, withCuts, type Part } from "./extract.js";
 import { evaluateGraph, loadGraph, type Machine, type Weights } from "./machine.js";
-import { valuesOf, withCuts, type Part } from "./part.js";
 import { bisect } from "./bisect.js";
 
 /**

@@ -3,9 +3,8 @@
 import { producerOf, type Graph, type Node } from "../../compiler/ir/graph.js";
 import type { Pass } from "../../compiler/passes/index.js";
 import { largestDifference, type RunInputs } from "./compare.js";
-import { endingIn, partOf } from "./extract.js";
+import { endingIn, partOf, valuesOf, type Part, withCuts } from "./extract.js";
 import { evaluateGraph, type Weights } from "./machine.js";
-import { valuesOf, type Part, withCuts } from "./part.js";
 import { bisect } from "./bisect.js";
 
 /** The allowed relative difference. Passes reorder sums; in f64, sums of thousands of terms differ by some 1e-13. */

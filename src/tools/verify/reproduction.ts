@@ -1,18 +1,20 @@
-// Reads and writes reproduction files: the smallest graph that shows a fault, as text, with its inputs and weights, and
-// nothing else of the model.
+// Reads, writes and reruns reproduction files: the smallest graph that shows a fault, as text, with its inputs and
+// weights.
 import { countOf } from "../../ground/base/collections.js";
 import { ModcError, type FaultOptions } from "../../ground/base/errors.js";
-import { isOp, nodesOf, type Graph } from "../../compiler/ir/graph.js";
+import { isOp, nodesOf, type Graph, typeOf } from "../../compiler/ir/graph.js";
 import { parseGraph } from "../../compiler/ir/parse.js";
 import { printGraph } from "../../compiler/ir/print.js";
-import { typeOf } from "../../compiler/ir/graph.js";
 import { ops } from "../../compiler/ops/index.js";
 import { isDType, isFloat, type DType } from "../../ground/base/dtype.js";
-import type { RunInputs } from "./compare.js";
-import type { Weights } from "./machine.js";
-import type { Part } from "./part.js";
+import { type RunInputs, largestDifference } from "./compare.js";
+import { type Weights, evaluateGraph, type Machine } from "./machine.js";
+import type { Part } from "./extract.js";
+import type { Pass } from "../../compiler/passes/index.js";
+import { OPERATOR_ALLOWED, trial } from "./operators.js";
+import { PASS_TOLERANCE } from "./passes.js";
 
-export interface Reproduction {
+interface Reproduction {
   /** The results that differ from the reference: those of a pass, in f64, or those of a kernel on a device. */
   readonly fault: { readonly kind: "pass" | "kernel"; readonly name: string };
   readonly graph: Graph;
@@ -21,7 +23,7 @@ export interface Reproduction {
 }
 
 /** The file is not a reproduction that modc can read. */
-export class ReproductionError extends ModcError<"reproduction"> {
+class ReproductionError extends ModcError<"reproduction"> {
   override readonly name = "ReproductionError";
 
   constructor(message: string, options: FaultOptions = {}) {
@@ -136,4 +138,23 @@ function tensors(
       return [name, { shape, data }];
     }),
   );
+}
+
+/** The difference, in words; null if there is none. */
+export async function checkReproduction(
+  machine: Machine,
+  { fault, graph, given, weights }: Reproduction,
+  passes: readonly Pass[],
+): Promise<string | null> {
+  if (fault.kind === "kernel") {
+    const { verdict } = await trial(machine, { graph, given }, weights, OPERATOR_ALLOWED);
+    return verdict.agrees ? null : verdict.faults.join("; ");
+  }
+  const pass = passes.find((p) => p.name === fault.name);
+  if (!pass) throw new ReproductionError(`there is no pass ${fault.name}: another version of modc wrote the file`);
+  const [before, after] = [graph, pass.run(graph, null)].map((g) => evaluateGraph(g, given, weights).outputs);
+  const worst = [...before!]
+    .map(([name, { data }]) => [name, largestDifference(after!.get(name)!.data, data)] as const)
+    .find(([, d]) => !(d <= PASS_TOLERANCE));
+  return worst ? `${worst[0]} differs by ${worst[1].toExponential(1)} of its largest magnitude` : null;
 }

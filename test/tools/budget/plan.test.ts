@@ -1,9 +1,9 @@
 // The output of a plan for a small model, and refused plans.
 import { describe, expect, it } from "vitest";
 import { curveOf, lossBy } from "../../../src/tools/budget/curve.js";
-import { drawnPlan } from "../../../src/tools/budget/drawn.js";
-import { stepsOfGrowth } from "../../../src/tools/budget/larger.js";
-import { variantsOf } from "../../../src/tools/budget/variants.js";
+import { drawnPlan } from "../../../src/tools/cli/program/budget.js";
+import { stepsOfGrowth } from "../../../src/tools/budget/plan.js";
+import { variantsOf } from "../../../src/tools/budget/opened.js";
 import { run } from "../cli/in-process.js";
 import { exampleText, planOf } from "./planned.js";
 

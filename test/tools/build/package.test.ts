@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { engineFiles, packersPart, runtimeFiles, tokenizerFiles, workerFiles } from "../../../src/ground/bundled.js";
 import { compile } from "../../../src/compiler/compile.js";
-import { parseManifest } from "../../../src/tools/build/parse-manifest.js";
+import { parseManifest } from "../../../src/tools/build/earlier-build-node.js";
 import { readPrograms } from "../../../src/generation/packaged/programs.js";
 import { shardedWeights, valuesIn } from "../../../src/generation/packaged/shards.js";
 import { fromBytes } from "../../../src/runtime/weights/convert.js";

@@ -1,6 +1,6 @@
 // `modc bench`: a row for each length, against another model too, and what it refuses.
 import { describe, expect, it } from "vitest";
-import { benchTable } from "../../../src/tools/cli/bench/report.js";
+import { benchTable } from "../../../src/tools/cli/bench/bench.js";
 import { run } from "./in-process.js";
 
 const MOBY = ["examples/moby.mod", "--weights", "examples/moby.safetensors"] as const;

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync,
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tokenizerAt } from "../../../src/models/tokenizer/source-node.js";
-import { textReader } from "../../../src/tools/cli/run/text-reader.js";
+import { textReader } from "../../../src/tools/cli/run/inputs.js";
 import { fromBytes } from "../../../src/runtime/weights/convert.js";
 import { readSafetensors } from "../../../src/runtime/index.js";
 import { VARIANTS, writeFolder } from "../../models/families/folders.js";

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { dataIn } from "../../../src/tools/cli/source/data.js";
+import { dataIn } from "../../../src/tools/cli/train/training.js";
 import { ensureWritable, writeText } from "../../../src/tools/cli/source/files.js";
 import { withIo } from "../../../src/tools/cli/terminal/io.js";
 import { scratch } from "../train/folder.js";

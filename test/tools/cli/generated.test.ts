@@ -3,11 +3,8 @@ import { describe, expect, it } from "vitest";
 import { DepthText } from "../../../src/tools/cli/generate/depth.js";
 import { jsonLine, oneText, severalTexts } from "../../../src/tools/cli/generate/generated.js";
 import { chosenExperts } from "../../../src/generation/generate/chosen-experts.js";
-import { expertLines } from "../../../src/tools/cli/generate/expert-lines.js";
-import { expertStrips } from "../../../src/tools/cli/generate/expert-strips.js";
-import { summaryLines } from "../../../src/tools/cli/generate/generation-summary.js";
-import { heated } from "../../../src/tools/cli/generate/heated.js";
-import { renderHeatmap } from "../../../src/tools/cli/generate/heatmap.js";
+import { expertLines, summaryLines } from "../../../src/tools/cli/generate/generation-summary.js";
+import { expertStrips, renderHeatmap, heated } from "../../../src/tools/cli/generate/heatmap.js";
 import type { GeneratedText, Generation, Summary } from "../../../src/generation/generate/index.js";
 
 const event = (

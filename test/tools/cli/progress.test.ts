@@ -1,8 +1,7 @@
 // Progress without a terminal: each line once, and only what is done.
 import { afterEach, expect, it, vi } from "vitest";
 import { withIo } from "../../../src/tools/cli/terminal/io.js";
-import { showLoading } from "../../../src/tools/cli/terminal/loading.js";
-import { Progress } from "../../../src/tools/cli/terminal/terminal.js";
+import { showLoading, Progress } from "../../../src/tools/cli/terminal/terminal.js";
 
 afterEach(() => vi.useRealTimers());
 

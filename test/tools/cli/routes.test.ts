@@ -2,10 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { ChoiceDifference } from "../../../src/tools/cli/routes/difference.js";
-import { EntropyByDepth } from "../../../src/tools/cli/routes/entropy.js";
-import { kindOf } from "../../../src/tools/cli/routes/kinds.js";
-import { RouteStatistics } from "../../../src/tools/cli/routes/statistics.js";
+import { ChoiceDifference, EntropyByDepth, kindOf, RouteStatistics } from "../../../src/tools/cli/routes/statistics.js";
 import type { ShownRoute } from "../../../src/tools/cli/run/routes.js";
 import { random } from "../../random.js";
 import { SENTENCE_PIECE } from "../../models/tokenizer/files.js";

@@ -2,9 +2,8 @@
 // written here as RADV prints it, so that no driver is needed.
 import { describe, expect, it } from "vitest";
 import { CARDS } from "../../../src/tools/hardware/cards.js";
-import { readCode } from "../../../src/tools/hardware/isa/instruction.js";
-import { blocksOf, loopsOf } from "../../../src/tools/hardware/isa/blocks.js";
-import { asksGroups, bindingsOf, numberedBy, threadsOf } from "../../../src/tools/hardware/kernel-text.js";
+import { readCode, blocksOf, loopsOf } from "../../../src/tools/hardware/isa/instruction.js";
+import { asksGroups, bindingsOf, numberedBy, threadsOf } from "../../../src/tools/hardware/contents.js";
 import { follow, type Followed, type Launch } from "../../../src/tools/hardware/run/follow.js";
 import type { Contents } from "../../../src/tools/hardware/run/memory.js";
 import { Prepared } from "../../../src/tools/hardware/run/prepared.js";

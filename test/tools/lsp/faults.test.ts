@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import type { PublishDiagnosticsParams } from "vscode-languageserver";
 import { requests } from "../../../src/tools/lsp/requests.js";
 import { LanguageServer } from "../../../src/tools/lsp/server.js";
-import { DEFAULTS, settingsOf } from "../../../src/tools/lsp/settings.js";
+import { DEFAULTS, settingsOf } from "../../../src/tools/lsp/context.js";
 import { Client } from "./client.js";
 
 const GOOD = "model M() {\n  forward(x: f32[B, 4]) -> f32[B, 4] { x }\n}\n";

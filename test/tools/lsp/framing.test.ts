@@ -1,8 +1,7 @@
 // Messages whose headers cannot be read end the server with a message; all others reach it unchanged.
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { serveClient } from "../../../src/tools/cli/lsp/connection.js";
-import { CheckedFrames } from "../../../src/tools/cli/lsp/framing.js";
+import { serveClient, CheckedFrames } from "../../../src/tools/cli/lsp/connection.js";
 import { hostIn } from "../../../src/tools/cli/lsp/host.js";
 
 const message = (body: object, length?: string): string => {

@@ -1,6 +1,6 @@
 // What only later checks of a text find, of training and of the causal rule, while someone types.
 import { expect, it } from "vitest";
-import { carried } from "../../../src/tools/lsp/carried.js";
+import { carried } from "../../../src/tools/lsp/convert.js";
 import { diagnose } from "../../../src/language/diagnostics/diagnostic.js";
 import { suggestionOf } from "../../../src/language/diagnostics/suggestions.js";
 import { Client } from "./client.js";

@@ -1,6 +1,6 @@
 // The texts of a workspace without a client: what is read, what is kept, and what is let go.
 import { expect, it } from "vitest";
-import { CostHints } from "../../../src/tools/lsp/cost-hints.js";
+import { CostHints } from "../../../src/tools/lsp/costs.js";
 import type { Host } from "../../../src/language/editor/host.js";
 import { Project, type FoundModel } from "../../../src/language/editor/project.js";
 

@@ -1,7 +1,7 @@
 // The operations of a step, as logged: with the live parameters it ran with, and its optimiser once however many
 // micro-batches there are.
 import { describe, expect, it } from "vitest";
-import { targetOf } from "../../../src/tools/cli/program/targets.js";
+import { targetOf } from "../../../src/tools/cli/program/plan.js";
 import { ledger } from "../../../src/compiler/cost/ledger.js";
 import type { Target } from "../../../src/runtime/program/target.js";
 import { rational } from "../../../src/ground/numerics/rational.js";

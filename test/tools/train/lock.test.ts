@@ -16,8 +16,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, describe, expect, it } from "vitest";
-import { lockFolder } from "../../../src/tools/train/lock-node.js";
-import { newOwner, parseOwner, printOwner, stateOf, type Owner } from "../../../src/tools/train/owner-node.js";
+import {
+  lockFolder,
+  newOwner,
+  parseOwner,
+  printOwner,
+  stateOf,
+  type Owner,
+} from "../../../src/tools/train/lock-node.js";
 import { cases, patience, seedOf } from "../../soak.js";
 import { childOf } from "../../child.js";
 

@@ -1,7 +1,7 @@
 // A training step compiles for every kind of device, whichever weights learn: what a kernel reads may be computed by
 // one that needs a copy first.
 import { describe, expect, it } from "vitest";
-import { targetOf } from "../../../src/tools/cli/program/targets.js";
+import { targetOf } from "../../../src/tools/cli/program/plan.js";
 import { DEVICE_CLASSES } from "../../../src/runtime/program/target.js";
 import { compileTraining } from "../../../src/tools/train/programs.js";
 import { byTurns, soaking } from "../../soak.js";

@@ -1,6 +1,6 @@
 // Layers that are computed again: which, how many a budget needs, and that they change nothing but memory.
 import { describe, expect, it } from "vitest";
-import { targetOf } from "../../../src/tools/cli/program/targets.js";
+import { targetOf } from "../../../src/tools/cli/program/plan.js";
 import { memoryOf } from "../../../src/runtime/index.js";
 import {
   compileTraining,

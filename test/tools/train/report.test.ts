@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { reportOf } from "../../../src/tools/train/report-node.js";
-import { ticks } from "../../../src/tools/train/report/plot.js";
+import { ticks } from "../../../src/tools/train/report/chart.js";
 import { duration, escape, scriptJson, short } from "../../../src/tools/train/report/html.js";
 import { renderReport, type Curve, type ReportData } from "../../../src/tools/train/report/report.js";
 import { withDefaults } from "../../../src/tools/train/settings.js";

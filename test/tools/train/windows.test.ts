@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { permuted } from "../../../src/tools/train/permutation.js";
-import { epochWindows, nextWindows, split, START, wholeWindows } from "../../../src/tools/train/windows.js";
+import { permuted, epochWindows, nextWindows, split, START, wholeWindows } from "../../../src/tools/train/windows.js";
 
 const SEEDED = { seed: 20261125 };
 

@@ -1,20 +1,28 @@
 // `modc bench`: how fast a model reads prompts and generates, in one table, also against another model.
 import { closing } from "../../../models/open-node.js";
 import type { OpenedModel } from "../../../models/open.js";
-import { openDevice } from "../../../runtime/index.js";
+import { openDevice, type Device } from "../../../runtime/index.js";
 import { wantedDevice } from "../source/device.js";
 import { precisionOf } from "../source/frontend.js";
-import { openNamed } from "../source/model-file.js";
+import { openNamed, expectWeights } from "../source/model-file.js";
 import type { BlocksFlags } from "../source/in-blocks.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { out, outJson, Progress, say } from "../terminal/terminal.js";
-import { plural } from "../terminal/units.js";
+import { out, outJson, Progress, say, showLoading } from "../terminal/terminal.js";
+import { plural, operations, percent, table } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 import { expectNone } from "../tree/usage.js";
-import { Measured, type Opening, type Sample, type Trial } from "./measured.js";
-import { benchJson, benchTable, type Result } from "./report.js";
+import { formatBytes } from "../../../runtime/device/errors.js";
+import { createGenerator, type Generator, type Summary } from "../../../generation/generate/index.js";
+import { flopsBetween } from "../../../generation/generate/summary.js";
+import type { WeightType } from "../../../runtime/program/target.js";
+import { explaining, optionsOf } from "../../session/open-node.js";
+import { prepare, type PrepareOptions } from "../../session/prepared-node.js";
+import { bytesTokenizer, type Tokenizer } from "../../../models/tokenizer/tokenizer.js";
+import { escapedName } from "../../../ground/base/shown.js";
+import { tuningsOn } from "../source/tunings.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
 
 type BenchFlags = Flags<typeof runningCommands.bench> & Pick<BlocksFlags, "ownBlocks">;
 
@@ -127,4 +135,177 @@ function report(
       (models.length > 1 ? "; ratio: the first model's speed by the second's, in runs that alternate" : ""),
   );
   if (run.interrupted) say("interrupted: the table has the finished runs");
+}
+
+/** The samples of a trial for each model. */
+interface Result {
+  readonly trial: Trial;
+  readonly samples: readonly (readonly Sample[])[];
+}
+
+/** Mean and standard deviation (of a sample; 0 of a single value). */
+interface Spread {
+  readonly mean: number;
+  readonly deviation: number;
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  const mean = values.reduce((n, x) => n + x, 0) / values.length;
+  const squares = values.reduce((n, x) => n + (x - mean) ** 2, 0);
+  return { mean, deviation: values.length < 2 ? 0 : Math.sqrt(squares / (values.length - 1)) };
+}
+
+const speeds = (samples: readonly Sample[]): readonly number[] => samples.map((s) => s.tokensPerSecond);
+
+/** The ratios of the first model's speed to the second's, of runs one after the other; null without both. */
+function ratioOf({ samples: [own, other] }: Result): Spread | null {
+  const pairs = other ? own!.slice(0, other.length).map((s, i) => s.tokensPerSecond / other[i]!.tokensPerSecond) : [];
+  return pairs.length === 0 ? null : spreadOf(pairs);
+}
+
+/** `pp512`, `tg128`: the names of llama-bench. */
+const nameOf = ({ kind, tokens }: Trial): string => `${kind === "prompt" ? "pp" : "tg"}${tokens}`;
+
+const shown = ({ mean, deviation }: Spread, digits: number): string =>
+  `${mean.toFixed(digits)} ± ${deviation.toFixed(digits)}`;
+
+export function benchTable(models: readonly Pick<Measured, "path">[], results: readonly Result[]): string {
+  const against = models.length > 1;
+  const rows = results.flatMap((result) =>
+    result.samples.flatMap((samples, m) => {
+      const last = samples.at(-1);
+      const ratio = m === 0 && against ? ratioOf(result) : null;
+      return last
+        ? [{ ...last, path: models[m]!.path, trial: result.trial, speed: spreadOf(speeds(samples)), ratio }]
+        : [];
+    }),
+  );
+  return table(rows, [
+    against && ["model", (r) => r.path],
+    ["test", (r) => nameOf(r.trial)],
+    ["tokens/s", (r) => shown(r.speed, 2)],
+    ["a token", ({ flops }) => (flops === null ? "-" : operations(flops.own))],
+    ["of dense", ({ flops }) => (flops === null ? "-" : percent(flops.own, flops.dense))],
+    ["cache", ({ cache }) => formatBytes(cache.used)],
+    ["of dense", ({ cache }) => percent(cache.used, cache.dense)],
+    against && ["ratio", ({ ratio }) => (ratio === null ? "" : shown(ratio, 3))],
+  ]);
+}
+
+const benchJson = (
+  models: readonly Measured[],
+  results: readonly Result[],
+  run: { readonly repeat: number; readonly interrupted: boolean },
+): object => ({
+  device: models[0]!.generator.device.info.name,
+  ...run,
+  models: models.map(({ path, name, weightsAs }) => ({ path, model: name, weightsAs })),
+  tests: results.map((result) => ({
+    test: nameOf(result.trial),
+    ...result.trial,
+    models: result.samples.flatMap((samples) => {
+      const last = samples.at(-1);
+      return last
+        ? [
+            {
+              tokensPerSecond: { ...spreadOf(speeds(samples)), samples: speeds(samples) },
+              flops: last.flops,
+              cache: { used: last.cache.used, dense: last.cache.dense },
+            },
+          ]
+        : [];
+    }),
+    ratio: ratioOf(result),
+  })),
+});
+
+/** Reading so many tokens, or generating them after a single one. */
+interface Trial {
+  readonly kind: "prompt" | "generate";
+  readonly tokens: number;
+}
+
+/** One run of a trial. */
+export interface Sample {
+  readonly tokensPerSecond: number;
+  /** Operations of a token, and those with nothing skipped; null for a model that counts none. */
+  readonly flops: Summary["flops"];
+  /** Bytes of keys and values at the end, and those with nothing skipped. */
+  readonly cache: { readonly used: number; readonly dense: number };
+}
+
+interface Opening extends Omit<PrepareOptions, "tunings" | "device"> {
+  readonly seed: number;
+  readonly live: Readonly<Record<string, string>>;
+  /** The file of `--tunings`. */
+  readonly tunings: string | undefined;
+}
+
+/** A model that is measured. */
+class Measured {
+  /** As it was named on the command line. */
+  readonly path: string;
+  readonly name: string;
+  /** The type of its weights in memory. */
+  readonly weightsAs: WeightType;
+  readonly generator: Generator;
+  readonly #seed: number;
+
+  private constructor(path: string, name: string, weightsAs: WeightType, generator: Generator, seed: number) {
+    [this.path, this.name, this.weightsAs, this.generator, this.#seed] = [path, name, weightsAs, generator, seed];
+  }
+
+  /** Throws what opening a session throws. */
+  static async open(model: OpenedModel, device: Device, options: Opening, progress: Progress): Promise<Measured> {
+    const { seed, live, tunings, ...rest } = options;
+    expectWeights(model);
+    const own = await optionsOf(model, rest);
+    const { named: path } = model;
+    if (model.weights === null) say(`note: ${escapedName(path)} has no weights: its routers are random`);
+    const noText = (): Tokenizer => bytesTokenizer;
+    const generator = await explaining(model, own, async () => {
+      const chosen = (on: Device) => tuningsOn(on, { tunings });
+      const prepared = await prepare(model, { ...own, device, tunings: chosen }, { caches: "rows" }, noText);
+      showDiagnostics(prepared.diagnostics, prepared.sources);
+      const made = await createGenerator(prepared.generation, device, prepared.weights, {
+        seed,
+        live,
+        onProgress: (event) => {
+          if (event.kind !== "grow") showLoading(event, progress, { given: model.weights !== null });
+        },
+      });
+      return { made, name: prepared.name };
+    });
+    return new Measured(path, generator.name, own.precision?.weights ?? "f32", generator.made, seed);
+  }
+
+  /** Runs a trial once. Throws the reason of `signal`. */
+  async run({ kind, tokens }: Trial, signal: AbortSignal): Promise<Sample> {
+    const { generator } = this;
+    const { vocabulary } = generator.generation;
+    const length = kind === "prompt" ? tokens : 1;
+    const prompt = Array.from({ length }, (_, i) => Math.imul(i + 1 + this.#seed, 0x9e3779b1) >>> 0).map(
+      (drawn) => drawn % vocabulary,
+    );
+    const maxTokens = kind === "prompt" ? 1 : tokens + 1;
+    // The first token is chosen after the prompt, and only the others by steps.
+    for await (const _ of generator.generate([prompt], { maxTokens, sampling: { temperature: 0 }, signal }));
+    const summary = generator.summary!; // the generation has ended
+    const [read, ms] =
+      kind === "prompt"
+        ? [length, summary.firstToken - summary.compiling]
+        : [summary.generatedTokens - 1, summary.generation];
+    return {
+      tokensPerSecond: (1000 * read) / ms,
+      flops: kind === "prompt" ? this.#promptFlops(summary) : summary.flops,
+      cache: summary.cache,
+    };
+  }
+
+  #promptFlops({ routes }: Summary): Summary["flops"] {
+    const { generation } = this.generator;
+    const totals = routes.map(({ tokens }) => tokens);
+    const before = totals.map(() => 0);
+    return flopsBetween(generation, { program: generation.prompt, before, totals, sequences: 1, logits: 1 });
+  }
 }

@@ -1,4 +1,5 @@
-// `modc convert`: turns a dense checkpoint into a routed model that computes the same at the start.
+// `modc convert`, `modc quantize` and `modc merge`: write a checkpoint as a routed model, with integer weights, or with
+// all weights of a run.
 import type { Routing } from "../../../models/families/decoder-source.js";
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -7,16 +8,19 @@ import { convertModel } from "../../../models/made/convert-node.js";
 import { CONFIG_FILE, MODEL_FILE } from "../../../models/families/files-node.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { closing } from "../../../models/open-node.js";
-import type { Trained } from "../../../models/runs/trained-node.js";
+import { type Trained, openTrained } from "../../../models/runs/trained-node.js";
 import { parseRatio } from "../../train/schedule.js";
 import { splitPair, wholeNumber } from "../tree/arguments.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { openCheckpoint, openNamed } from "../source/model-file.js";
 import { printReport } from "../terminal/terminal.js";
-import { tell } from "../source/trained.js";
-import { grouped } from "../terminal/units.js";
+import { tell, tellLost } from "../source/trained.js";
+import { grouped, plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
+import { quantizeModel } from "../../../models/made/quantize-node.js";
+import { mergeToFolder, mergeTrained } from "../../session/merge-node.js";
+import { expectAllKept } from "../source/outputs.js";
 
 export async function convert(folder: string, flags: Flags<typeof weightCommands.convert>): Promise<ExitCode> {
   const { output, mod, seed = 0 } = flags;
@@ -101,4 +105,54 @@ function routingOf(settings: readonly string[]): Routing {
       EXIT.usage,
     );
   return { every: wholeNumber("--mod every", given.get("every") ?? "2", 1, 1e6), capacity };
+}
+
+export async function quantize(folder: string, flags: Flags<typeof weightCommands.quantize>): Promise<ExitCode> {
+  const { output, weightsAs } = flags;
+  const hint = existsSync(folder)
+    ? `for a .mod file, use modc init: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
+    : null;
+  const done = await closing(await openCheckpoint(folder, hint), (model) => {
+    if (model.kind === "run")
+      throw new UserError(
+        `${folder} is a training run, not a checkpoint with a config.json`,
+        `write its weights in blocks with modc init ${folder} --weights-as ${weightsAs} -o weights.safetensors`,
+      );
+    return quantizeModel(model, output, weightsAs);
+  });
+  return printReport(flags, {
+    json: { output, weightsAs, ...done },
+    text:
+      `${output}: ${done.model}, ${grouped(done.quantized)} of ${grouped(done.parameters)} numbers in ${weightsAs}\n` +
+      `modc generate ${output} computes with this type`,
+  });
+}
+
+export async function merge(run: string, flags: Flags<typeof weightCommands.merge>): Promise<ExitCode> {
+  const { output, fold } = flags;
+  const trained = openTrained(run);
+  if (trained === null)
+    throw new UserError(
+      `${run} is neither the folder of a run nor a checkpoint`,
+      "give a folder that modc train wrote: modc train … -o run",
+    );
+  tell(run, trained);
+  expectAllKept(trained.path, { described: false });
+  const asFile = /\.safetensors$/i.test(output);
+  if (fold && !asFile)
+    throw new UserError(
+      `--fold writes weights for the model with Linear in place of LoRA, but ${output} is a folder ` +
+        "for the run's own model",
+      "give a file: -o folded.safetensors",
+      EXIT.usage,
+    );
+  const done = await (asFile ? mergeTrained(trained, output, fold ?? false) : mergeToFolder(trained, output));
+  if (asFile) tellLost(trained, output);
+  return printReport(flags, {
+    json: { output, ...done },
+    text:
+      `${output}: ${plural(done.tensors, "tensor")} of ${done.model}, ${grouped(done.parameters)} numbers` +
+      (fold ? `; ${plural(done.folded, "adapter")} folded` : "") +
+      (asFile ? "" : `\nit opens as ${run} does, and needs no other file: modc generate ${output} --prompt "…"`),
+  });
 }

@@ -1,7 +1,6 @@
 // What was said, as the tokens that the next answer goes on from: by the chat template, or as one text that goes on
 // where there is none.
-import { expectTemplate, tokensOf } from "../../session/prompts.js";
-import type { SessionTexts } from "../../session/session.js";
+import { expectTemplate, tokensOf, type SessionTexts } from "../../session/session.js";
 
 interface Exchange {
   readonly message: string;

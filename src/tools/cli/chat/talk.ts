@@ -1,4 +1,4 @@
-// A conversation with an opened model: each line is answered, or is told to modc itself.
+// `modc chat`: a conversation with a model in the terminal. Each line is answered, or is a command to modc itself.
 import { cacheLimit } from "../../../generation/engine/options.js";
 import type { Generation } from "../../../generation/generate/index.js";
 import { isSampled } from "../../../generation/sampling/options.js";
@@ -10,17 +10,25 @@ import { TokenizerError } from "../../../models/tokenizer/errors.js";
 import { lackingOf } from "../../../models/tokenizer/text-stream.js";
 import { DepthText } from "../generate/depth.js";
 import { oneText, withoutText } from "../generate/generated.js";
-import type { Sampling } from "../generate/sampling.js";
+import { type Sampling, samplingOf } from "../generate/sampling.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
-import { columns, say, sayDim, sayPainted, useColor, type Progress } from "../terminal/terminal.js";
+import { columns, say, sayDim, sayPainted, useColor, Progress } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 import { type Asked, Conversation } from "./conversation.js";
-import type { Lines } from "./lines.js";
-import { wholeMessage } from "./message.js";
-import { Saver } from "./saved.js";
-import { Stopwatch } from "./speed.js";
+import { type Lines, linesOfInput } from "./lines.js";
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+import { escapedName } from "../../../ground/base/shown.js";
+import { writeText } from "../source/files.js";
+import type { RequestUse } from "../../../generation/engine/index.js";
+import { rate } from "../generate/generation-summary.js";
+import { milliseconds, plural } from "../terminal/units.js";
+import type { OpenedModel } from "../../../models/open.js";
+import { expectTemplate } from "../../session/session.js";
+import { openServed } from "../serve/open.js";
 
 const HELP = `/regen        answer the last message again
 /save <file>  write the conversation to a new file: text, or messages where it ends in .json
@@ -251,4 +259,107 @@ export class Talk {
 function expectGeneration({ name, generation }: TalkedTo): Generation {
   if (generation) return generation;
   throw new UserError(`${name} computes embeddings, not text`, "use `modc serve`, at /v1/embeddings");
+}
+
+/** Writes conversations to files, over those only that it wrote itself. */
+class Saver {
+  readonly #own = new Set<string>();
+
+  /** Returns what was written, as a sentence. Throws UserError. */
+  save(name: string, { messages }: Conversation): string {
+    if (name === "") throw new UserError("give a file: /save talk.txt, or talk.json for messages in JSON");
+    if (messages.length === 0) throw new UserError("there is nothing to save yet");
+    const path = resolve(name.replace(/^~(?=\/)/, () => homedir()));
+    if (existsSync(path) && !this.#own.has(path))
+      throw new UserError(`${escapedName(name)} already exists: name another file`);
+    const text = path.endsWith(".json")
+      ? `${JSON.stringify(messages, null, 1)}\n`
+      : messages.map(({ role, content }) => `${role}: ${content}\n`).join("\n");
+    writeText(path, text);
+    this.#own.add(path);
+    return `${escapedName(name)} has the ${messages.length} messages of the conversation`;
+  }
+}
+
+/** Measures an answer from the time when it is made. */
+class Stopwatch {
+  readonly #start = performance.now();
+  #first: number | null = null;
+  #last = this.#start;
+  #tokens = 0;
+
+  /** Counts a token. */
+  token(): void {
+    this.#last = performance.now();
+    this.#first ??= this.#last;
+    this.#tokens++;
+  }
+
+  /** `24 tokens at 32.3 tokens/s, the first after 212 ms (18 tokens read, 230 cached)`; null without a token. */
+  line({ promptTokens, cachedTokens }: Pick<RequestUse, "promptTokens" | "cachedTokens">): string | null {
+    if (this.#first === null) return null;
+    const later = this.#tokens - 1;
+    const speed = later === 0 ? "" : ` at ${rate(later, this.#last - this.#first)}`;
+    const cached = cachedTokens === 0 ? "" : `, ${cachedTokens} cached`;
+    return (
+      `${plural(this.#tokens, "token")}${speed}, the first after ${milliseconds(this.#first - this.#start)} ms ` +
+      `(${plural(promptTokens, "token")} read${cached})`
+    );
+  }
+}
+
+const QUOTES = '"""';
+
+/** The message that begins with `first`; empty if an interrupt dropped it. Messages in quotes may begin with a slash. */
+async function wholeMessage(first: string, lines: Lines): Promise<string> {
+  const quoted = first.trimStart().startsWith(QUOTES);
+  const start = quoted ? first.trimStart().slice(QUOTES.length) : first;
+  const part = (line: string): { readonly text: string; readonly more: boolean } => {
+    const kept = line.trimEnd();
+    if (quoted) return kept.endsWith(QUOTES) ? { text: kept.slice(0, -3), more: false } : { text: line, more: true };
+    return line.endsWith("\\") ? { text: line.slice(0, -1), more: true } : { text: line, more: false };
+  };
+  let dropped = false;
+  // Without a terminal an interrupt ends the process.
+  const restore = lines.attended ? lines.onInterrupt(() => (dropped = true)) : null;
+  try {
+    const parts = [part(start)];
+    while (parts.at(-1)!.more) {
+      const line = await lines.next({ continued: true });
+      if (dropped) return "";
+      if (line === null) break;
+      parts.push(part(line));
+    }
+    const texts = parts.map(({ text }) => text);
+    if (quoted && texts[0] === "") texts.shift(); // quotes on lines of their own
+    if (quoted && texts.at(-1) === "") texts.pop();
+    return texts.join("\n");
+  } finally {
+    restore?.();
+  }
+}
+
+/** An engine of one text: the next message finds what was said before in its cache. */
+const ALONE = { maxBatch: 1, queue: 0 } as const;
+
+export async function chat(model: OpenedModel, flags: Flags<typeof runningCommands.chat>): Promise<ExitCode> {
+  const chosen = samplingOf(flags);
+  if (flags.system !== undefined) await expectTemplateOf(model);
+  const progress = new Progress();
+  const opened = await openServed(model, { ...flags, ...ALONE }, {}, progress);
+  try {
+    const lines = linesOfInput();
+    try {
+      return await new Talk(opened, lines, progress, flags, chosen).untilEnd();
+    } finally {
+      lines.close();
+    }
+  } finally {
+    await opened.close();
+  }
+}
+
+/** Throws SessionError for a model without a chat template, before weights are read and a device is opened. */
+async function expectTemplateOf(model: OpenedModel): Promise<void> {
+  expectTemplate((await model.texts()).chat);
 }

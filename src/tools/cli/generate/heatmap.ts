@@ -1,9 +1,10 @@
 // A self-contained HTML page that shows which layers computed which tokens of generated texts.
-import { escape, percent } from "../../train/report/html.js";
-import { STYLE } from "../../train/report/style.js";
+import { escape, percent, STYLE } from "../../train/report/html.js";
 import type { ChosenExperts } from "../../../generation/generate/chosen-experts.js";
-import { expertStrips, STRIPS } from "./expert-strips.js";
-import type { Heated, Mark } from "./heated.js";
+import { mixtureLoad } from "../../train/loads.js";
+import { cells, factsOf } from "../../train/report/routes.js";
+import type { GeneratedToken } from "../../../generation/generate/index.js";
+import type { Generation } from "../../../runtime/program/generation.js";
 
 /** One sequence, with the text of each token. */
 export interface HeatedText extends Heated {
@@ -161,3 +162,120 @@ const OWN = `
 .key i.cell{width:14px;height:8px}
 .key i.unknown{background:${UNKNOWN}}
 `;
+
+/** Width of a token, height of each of its experts, in pixels; and the mixtures whose strips are drawn. */
+const [TOKEN, HIGH] = [8, 10];
+const DRAWN = 12;
+
+/** The figure of a text; empty where it has no mixture. */
+export function expertStrips(choices: readonly ChosenExperts[], shown: readonly string[]): string {
+  if (choices.length === 0) return "";
+  const more = choices.length - DRAWN;
+  const drawn = choices.map((own, i) => {
+    const load = mixtureLoad(own.path, { chosen: loadsOf(own), wished: null });
+    const known = own.tokens.some((experts) => experts !== null);
+    return (
+      `<div class="row"><code>${escape(own.path)}</code><div><div class="cells keyed">${keys(own)}</div>` +
+      `<div class="cells">${cells(load)}</div><p class="note">` +
+      `${escape(known ? factsOf(load).join("; ") : "not known")}</p>${i < DRAWN ? strip(own, shown) : ""}</div></div>`
+    );
+  });
+  return `<figure class="shares experts"><figcaption><h3>Experts of each token</h3><p class="note">For each mixture: a
+  colour for each expert; its load, the darker the more, dashed where no token chose it; and from left to
+  right the experts of each token${more > 0 ? ` (of the first ${DRAWN} mixtures)` : ""}, none where it skipped the
+  layer.</p></figcaption>
+${drawn.join("\n")}</figure>`;
+}
+
+/** How many tokens have each expert. */
+function loadsOf({ entries, tokens }: ChosenExperts): readonly number[] {
+  const loads = Array.from({ length: entries }, () => 0);
+  for (const experts of tokens) for (const e of experts ?? []) loads[e]!++;
+  return loads;
+}
+
+const colourOf = (expert: number, entries: number): string =>
+  `hsl(${Math.round((360 * expert) / entries)} 62% ${expert % 2 === 0 ? 46 : 64}%)`;
+
+const keys = ({ entries }: ChosenExperts): string =>
+  Array.from(
+    { length: entries },
+    (_, e) => `<i style="background:${colourOf(e, entries)}" title="expert ${e}"></i>`,
+  ).join("");
+
+function strip({ path, entries, tokens }: ChosenExperts, shown: readonly string[]): string {
+  const most = tokens.reduce((n, experts) => Math.max(n, experts?.length ?? 0), 1);
+  const columns = tokens.flatMap((experts, t) => {
+    if (experts === null || experts.length === 0) return [];
+    const rects = experts.map(
+      (e, j) =>
+        `<rect x="${t * TOKEN}" y="${j * HIGH}" width="${TOKEN - 1}" height="${HIGH - 1}" ` +
+        `fill="${colourOf(e, entries)}"/>`,
+    );
+    const title = `token ${t} ${JSON.stringify(shown[t] ?? "")}: ${experts.join(", ")}`;
+    return [`<g><title>${escape(title)}</title>${rects.join("")}</g>`];
+  });
+  const [width, height] = [tokens.length * TOKEN, most * HIGH];
+  const known = tokens.filter((experts) => experts !== null).length;
+  return (
+    `<div class="wide-strip"><svg viewBox="0 0 ${width} ${height}" ` +
+    `style="width:${width}px;height:${height}px" role="img" ` +
+    `aria-label="experts of ${known} of ${tokens.length} tokens (${percent(known / tokens.length)}) in ` +
+    `${escape(path)}">${columns.join("")}</svg></div>`
+  );
+}
+
+const STRIPS = `
+.experts{margin-top:12px}
+.cells.keyed i{height:6px;border:0}
+.cells+.cells{margin-top:2px}
+.wide-strip{overflow-x:auto;margin:6px 0 4px}
+`;
+
+// Determines which layers computed which tokens of a generation, from the events of its steps and the contents of its
+// caches.
+
+/**
+ * 1: the layer computed the token; 0: it did not; null: unknown, as the layer has no cache or the token was not read.
+ */
+type Mark = 0 | 1 | null;
+
+export interface HeatedLayer {
+  readonly path: string;
+  /** One mark for each token, those of the prompt first. */
+  readonly marks: readonly Mark[];
+}
+
+interface Heated {
+  /** Number of tokens in the prompt. */
+  readonly prompt: number;
+  /** Layers in order of computation, then routes without attention. */
+  readonly layers: readonly HeatedLayer[];
+}
+
+/** `taken`: for each axis, the positions of the tokens that took it, or null; `events`: the events of the sequence. */
+export function heated(
+  { axes, layers }: Pick<Generation, "axes" | "layers">,
+  prompt: number,
+  events: readonly Pick<GeneratedToken, "routes">[],
+  taken: readonly (ArrayLike<number> | null)[],
+): Heated {
+  // The last token was chosen but not read.
+  const read = prompt + events.length - 1;
+  const byAxis = axes.map((_, i): readonly Mark[] => {
+    const marks = Array<Mark>(read + 1).fill(null);
+    const positions = taken[i] ?? null;
+    if (positions !== null) {
+      marks.fill(0, 0, read);
+      for (const at of Array.from(positions)) if (at < read) marks[at] = 1;
+      return marks;
+    }
+    events.forEach(({ routes }, n) => {
+      if (routes) marks[prompt + n - 1] = routes[i] ? 1 : 0;
+    });
+    return marks;
+  });
+  const marksOf = (axis: string): readonly Mark[] => byAxis[axes.findIndex((a) => a.axis === axis)]!;
+  const bare = axes.filter(({ axis, path }) => path !== "" && layers.every((l) => l.axis !== axis));
+  return { prompt, layers: [...layers, ...bare].map(({ path, axis }) => ({ path, marks: marksOf(axis) })) };
+}

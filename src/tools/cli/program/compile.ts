@@ -1,4 +1,4 @@
-// `modc compile`: the program as JSON, for the runtime to load without the compiler.
+// `modc compile` and `modc wgsl`: the program as JSON, for the runtime to load without the compiler; or its kernels.
 import type { Program } from "../../../runtime/program/program.js";
 import { namedFrom } from "../../../runtime/program/origins.js";
 import { printProgram } from "../../../runtime/program/serialize.js";
@@ -6,11 +6,11 @@ import { openDevice } from "../../../runtime/index.js";
 import { wantedDevice } from "../source/device.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
-import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { EXIT, type ExitCode, UserError } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
 import { compileFile, type Finished } from "../source/frontend.js";
 import { outRaw, printReport } from "../terminal/terminal.js";
-import { plural } from "../terminal/units.js";
+import { plural, table } from "../terminal/units.js";
 import { readTunings, tuningsOn } from "../source/tunings.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
@@ -63,4 +63,39 @@ async function chosen({ program, forTarget }: Finished, flags: CompileFlags): Pr
   } finally {
     device.destroy();
   }
+}
+
+export async function wgsl(
+  opened: OpenedModel,
+  name: string | undefined,
+  flags: Flags<typeof sourceCommands.wgsl>,
+): Promise<ExitCode> {
+  const { program } = await compileFile(opened, flags);
+  const uses = program.kernels.map(
+    (_, k) => program.steps.filter((step) => step.kind === "dispatch" && step.kernel === k).length,
+  );
+  const chosen = name === undefined ? program.kernels : named(program.kernels, name);
+  if (chosen.length === 0)
+    throw new UserError(
+      `the program has no kernel ${JSON.stringify(name)}`,
+      `it has ${program.kernels.map((kernel) => kernel.name).join(", ")}`,
+    );
+  return printReport(flags, {
+    json: chosen.map((kernel) => ({ ...kernel, dispatches: uses[program.kernels.indexOf(kernel)] })),
+    text:
+      name !== undefined || flags.all
+        ? chosen.map((kernel) => kernel.wgsl.trimEnd()).join("\n\n")
+        : table(chosen, [
+            ["kernel", (kernel) => kernel.name],
+            ["dispatches", (_, k) => uses[k]!],
+            ["bindings", (kernel) => kernel.access.length],
+            ["lines", (kernel) => kernel.wgsl.split("\n").length],
+          ]),
+  });
+}
+
+/** The kernel of that name; where there is none, those that differ from it by their number alone. */
+function named<K extends { readonly name: string }>(kernels: readonly K[], name: string): readonly K[] {
+  const own = kernels.filter((kernel) => kernel.name === name);
+  return own.length > 0 ? own : kernels.filter((kernel) => kernel.name.replace(/\.\d+$/, "") === name);
 }

@@ -12,12 +12,10 @@ import { memoryOf, type MemoryUse } from "../../../runtime/run/memory.js";
 import { printRational, type Rational } from "../../../ground/numerics/rational.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { chosenExtents } from "../source/extents.js";
-import { expectLive } from "../source/live.js";
+import { expectLive } from "../source/trained.js";
 import { checkFile, precisionOf, programName } from "../source/frontend.js";
-import { memoryLines } from "./memory.js";
-import { table, type Column } from "../terminal/table.js";
+import { memoryLines, table, type Column, grouped, withPrefix } from "../terminal/units.js";
 import { columns, printReport } from "../terminal/terminal.js";
-import { grouped, withPrefix } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 

@@ -1,6 +1,12 @@
 // `modc plan`: prints the kernels of a model, with the fused operators and source lines, tuning, slots and cost of
 // each.
-import type { DeviceClass, Target } from "../../../runtime/program/target.js";
+import {
+  type DeviceClass,
+  type Target,
+  DEFAULT_LIMITS,
+  pinnedWidth,
+  PORTABLE,
+} from "../../../runtime/program/target.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
@@ -13,12 +19,10 @@ import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { chosenExtents, printExtents } from "../source/extents.js";
 import { programName } from "../source/frontend.js";
 import { planHardware } from "./hardware.js";
-import { memoryLines } from "./memory.js";
+import { memoryLines, operations, percent, plural, wrap } from "../terminal/units.js";
 import { planWorks, USUAL_TOKENS, type PlannedWork } from "./planned.js";
 import { programOf, type Given } from "../source/program.js";
-import { printTarget, targetOf } from "./targets.js";
 import { columns, printReport, say } from "../terminal/terminal.js";
-import { operations, percent, plural, wrap } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
@@ -159,4 +163,57 @@ function totals(works: readonly PlannedWork[], memory: MemoryUse, width: number)
       `${formatBytes(sum((w) => w.cost.bytes))} read and written`,
     ...memoryLines(memory, width),
   ];
+}
+
+/**
+ * Mesa 25 and SwiftShader as they report; GPUs as is typical: subgroups of 32 on discrete ones, of varying size on
+ * integrated ones.
+ */
+const TARGETS: { readonly [C in DeviceClass]: Target } = {
+  portable: PORTABLE,
+  "mesa-software": {
+    device: "mesa-software",
+    subgroups: [8, 8],
+    f16: true,
+    textures: true,
+    limits: {
+      ...DEFAULT_LIMITS,
+      storageBuffersPerStage: 16,
+      invocationsPerWorkgroup: 1024,
+      workgroupStorageBytes: 32_768,
+      bufferBytes: 4_294_967_295,
+    },
+  },
+  swiftshader: {
+    device: "swiftshader",
+    subgroups: [4, 4],
+    f16: false,
+    limits: { ...DEFAULT_LIMITS, storageBuffersPerStage: 12, workgroupStorageBytes: 32_768 },
+  },
+  integrated: { device: "integrated", subgroups: [8, 32], f16: true, limits: DEFAULT_LIMITS },
+  discrete: {
+    device: "discrete",
+    subgroups: [32, 32],
+    f16: true,
+    limits: { ...DEFAULT_LIMITS, invocationsPerWorkgroup: 1024, workgroupStorageBytes: 32_768 },
+  },
+};
+
+export const targetOf = (device: DeviceClass): Target => TARGETS[device];
+
+/**
+ * `mesa-software, subgroups of 8, shader-f16`: the last says what the device has, not what a program uses. `discrete,
+ * subgroups of 32 to 64 pinned at 32`: what kernels rely on.
+ */
+function printTarget(target: Target): string {
+  const { device, subgroups, f16 } = target;
+  const pinned = pinnedWidth(target);
+  const width =
+    subgroups === null
+      ? []
+      : [
+          `subgroups of ${subgroups[0] === subgroups[1] ? subgroups[0] : subgroups.join(" to ")}` +
+            (pinned === null ? "" : ` pinned at ${pinned}`),
+        ];
+  return [device, ...width, ...(f16 ? ["shader-f16"] : [])].join(", ");
 }

@@ -20,14 +20,12 @@ import { onDevice } from "../run/execute.js";
 import { chosenExtents, printExtents } from "../source/extents.js";
 import { ensureWritable, writeText } from "../source/files.js";
 import { programName } from "../source/frontend.js";
-import { type GivenInputs, readInputs } from "../run/inputs.js";
-import { madeInputs } from "../run/made-inputs.js";
+import { type GivenInputs, readInputs, madeInputs } from "../run/inputs.js";
 import { layerOf, pathOf, sourcesOf } from "./planned.js";
 import { profiledStep, roomForAll } from "./profiled-generation.js";
 import { faultOf, programOf } from "../source/program.js";
-import { table } from "../terminal/table.js";
+import { table, milliseconds, operations, percent, withPrefix } from "../terminal/units.js";
 import { columns, printReport, Progress, say } from "../terminal/terminal.js";
-import { milliseconds, operations, percent, withPrefix } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 

@@ -3,22 +3,27 @@ import type { Graph } from "../../../compiler/ir/graph.js";
 import { measureBest, openDevice, type Device, type DeviceBest } from "../../../runtime/index.js";
 import { printTunings, tuningsFile } from "../../../compiler/schedule/tunings/file.js";
 import { tuningsDigest } from "../../../compiler/schedule/tunings/digest.js";
-import { tuningsFor } from "../../../compiler/schedule/tunings/index.js";
+import { tuningsFor, misfitOf } from "../../../compiler/schedule/tunings/index.js";
 import type { OpenedModel } from "../../../models/open.js";
-import { linesOf, tune as measure, type TunedLine, type Tuned } from "../../tune/tune.js";
+import { linesOf, tune as measure, type TunedLine, type Tuned, type TunedSize } from "../../tune/tune.js";
 import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { ensureWritable, writeText } from "../source/files.js";
 import { compileFile } from "../source/frontend.js";
-import { table } from "../terminal/table.js";
-import { out, outJson, Progress, say } from "../terminal/terminal.js";
-import { boundText, deviceText } from "./tuned-bounds.js";
-import { openLab, readingsOf, readingsText, type Reading } from "./tuned-hardware.js";
+import { table, withPrefix, wrap } from "../terminal/units.js";
+import { out, outJson, Progress, say, columns } from "../terminal/terminal.js";
 import { found, makeTuningsFolder, tuningsPath } from "../source/tunings.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 import { expectNone } from "../tree/usage.js";
+import { type Bound, extentsAt, programOf } from "../../tune/bound.js";
+import { gpuOf, type Card, type CardId } from "../../hardware/cards.js";
+import type { Estimate } from "../../hardware/estimate.js";
+import { labOf } from "../../hardware/lab.js";
+import { NullDevice } from "../../hardware/null-device-node.js";
+import { io } from "../terminal/io.js";
+import { childScript, NOTE } from "./hardware.js";
 
 type TuneFlags = Flags<typeof runningCommands.tune>;
 
@@ -163,4 +168,127 @@ function report(
     say(`note: only ${measured.length} of ${workloads} workloads were measured in the time`);
   const { name } = device.info;
   out(`\n${path}: ${changed ? `tunings for ${name}` : `no kernel beats the present choices for ${name}`}`);
+}
+
+/** `memory 81%`: the share of the time that it takes at the device's best. */
+function boundText(bound: Bound | null): string {
+  if (bound === null) return "";
+  const { by, shares } = bound;
+  const share = by === "other" ? null : shares[by];
+  return share === null ? by : `${by} ${(100 * share).toFixed(0)}%`;
+}
+
+const OTHER =
+  "other: neither arithmetic, memory nor dispatches take half of the time at this rate. The kernel waits, " +
+  "issues other instructions, or is limited by workgroup memory; its time does not show which (docs/cli.md).";
+
+/** Noise may take a share a little above 1; a larger share means that the rate is not the device's best. */
+const BEYOND_NOISE = 1.1;
+
+const OVER =
+  "over 100%: the kernel is faster than the measured rate, so the rate is not the device's peak. Software " +
+  "devices measure slow reads.";
+
+const isOver = ({ by, shares }: Bound): boolean => by !== "other" && (shares[by] ?? 0) > BEYOND_NOISE;
+
+/** The device's measured rates, and notes if no rate bounds some kernel, or if a kernel is faster than its rate. */
+function deviceText({ flops, reads, dispatchSeconds }: DeviceBest, lines: readonly TunedSize[]): string {
+  const read = reads.map(({ bytes, seconds }) => `${withPrefix(bytes / seconds)}B/s of ${bytes / 2 ** 20} MiB`);
+  const rates = [
+    "peak rates of this device, measured now:",
+    `${withPrefix(flops)}FLOP/s,`,
+    `reads ${read.join(", ")},`,
+    `${(1e6 * dispatchSeconds).toFixed(1)} µs for a dispatch`,
+  ];
+  const notes = [
+    ...(lines.some(({ bound }) => bound?.by === "other") ? [OTHER] : []),
+    ...(lines.some(({ bound }) => bound && isOver(bound)) ? [OVER] : []),
+  ];
+  return [
+    ...wrap(
+      "",
+      rates.flatMap((part) => part.split(" ")),
+      " ",
+      columns(),
+    ),
+    ...notes.flatMap((note) => wrap("", note.split(" "), " ", columns())),
+  ].join("\n");
+}
+
+/** What a card's compiler makes of the best kernels of a line. */
+interface Reading {
+  readonly card: CardId;
+  readonly workload: string;
+  readonly size: number;
+  readonly counts: string;
+  readonly best: string;
+  /** By estimates; empty where the card cannot run these tunings. */
+  readonly kernels: readonly {
+    readonly kernel: string;
+    readonly tuning: string;
+    readonly by: Estimate["by"];
+    readonly us: number;
+    readonly roofUs: number;
+    /** Whether loops of unknown length were counted once. */
+    readonly least: boolean;
+  }[];
+  /** Why the card cannot run them, as a clause; null where it can. */
+  readonly misfit: string | null;
+}
+
+const openLab = (id: CardId): Promise<NullDevice> => NullDevice.open(gpuOf(id) as Card, childScript(), io().env);
+
+async function readingsOf(lab: NullDevice, lines: readonly TunedLine[]): Promise<readonly Reading[]> {
+  const readings: Reading[] = [];
+  for (const { of, tunings, told: line } of lines) {
+    const { workload, size, counts, best } = line;
+    const own = { ...tuningsFor(lab.target), [of.family]: tunings[of.family] };
+    const misfit = misfitOf(own, lab.target);
+    const told = { card: lab.card.id, workload, size, counts, best };
+    if (misfit !== null) {
+      readings.push({ ...told, kernels: [], misfit });
+      continue;
+    }
+    const program = programOf(of, lab.target, own);
+    const half = of.precision.weights === "f16" || of.precision.products === "f16";
+    const { rows } = await labOf(lab, program, { extents: extentsAt(program, size), half });
+    const kernels = rows.map(({ kernel, tuning, estimate: { by, us, roofUs, ground } }) => ({
+      kernel: kernel.replace(/\.\d+$/, ""),
+      tuning,
+      by,
+      us,
+      roofUs,
+      least: ground === "least",
+    }));
+    readings.push({ ...told, kernels, misfit });
+  }
+  return readings;
+}
+
+/** A row of the table; `made` is null for a line that the card cannot run. */
+type Shown = Pick<Reading, "workload" | "size" | "counts"> & {
+  readonly name: string;
+  readonly made: Reading["kernels"][number] | null;
+};
+
+function readingsText(readings: readonly Reading[]): string {
+  const [first] = readings;
+  if (!first) return "";
+  const rows = readings.flatMap(({ kernels, misfit, ...line }): readonly Shown[] =>
+    misfit === null
+      ? kernels.map((made) => ({ ...line, name: made.kernel, made }))
+      : [{ ...line, name: `not on this card: ${misfit}`, made: null }],
+  );
+  const name = gpuOf(first.card).name;
+  return [
+    ...wrap("", `on a ${name} that is not present. ${NOTE}`.split(" "), " ", columns()),
+    table(rows, [
+      ["workload", (r) => r.workload],
+      ["size", (r) => `${r.size} ${r.counts}`],
+      ["kernel", (r) => r.name],
+      ["µs", ({ made }) => (made ? `${made.least ? "≥ " : ""}${made.us.toFixed(1)}` : "")],
+      ["roof", ({ made }) => made?.roofUs.toFixed(1) ?? ""],
+      ["limited by", ({ made }) => made?.by ?? ""],
+    ]),
+  ].join("\n");
 }

@@ -1,10 +1,7 @@
 // The page of `modc routes`: plots of a model's choices over a text. It asks nothing of anybody and runs no script.
-import { escape, grouped, percent } from "../../train/report/html.js";
-import { STYLE } from "../../train/report/style.js";
+import { escape, grouped, percent, STYLE } from "../../train/report/html.js";
 import { nameOf } from "../train/evaluation.js";
-import { KINDS } from "./kinds.js";
-import type { RoutesReport } from "./report.js";
-import { OFTEN, type RouteFound, type TokenFound } from "./statistics.js";
+import { KINDS, OFTEN, type RouteFound, type TokenFound, type RoutesReport } from "./statistics.js";
 
 /** Tokens in each list. */
 const LISTED = 40;

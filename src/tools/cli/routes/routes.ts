@@ -8,21 +8,25 @@ import type { Batch, Rule } from "../../train/types.js";
 import { observedRoutes, type ShownRoute } from "../run/routes.js";
 import { pathIn, writeText } from "../source/files.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { table, type Column } from "../terminal/table.js";
+import { table, type Column, grouped, percent } from "../terminal/units.js";
 import { printReport, say } from "../terminal/terminal.js";
-import { grouped, percent } from "../terminal/units.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
 import type { Observe } from "../train/evaluated-rule.js";
 import { evaluateRules, nameOf } from "../train/evaluation.js";
 import { checkedModel } from "../train/training.js";
 import type { Flags } from "../tree/declare.js";
 import type { trainingCommands } from "../tree/training.js";
-import { ChoiceDifference } from "./difference.js";
-import { EntropyByDepth } from "./entropy.js";
-import { KINDS, kindOf } from "./kinds.js";
+import {
+  ChoiceDifference,
+  EntropyByDepth,
+  KINDS,
+  kindOf,
+  RouteStatistics,
+  type RouteFound,
+  type TokenFound,
+  type RoutesReport,
+} from "./statistics.js";
 import { routesPage } from "./page.js";
-import type { RoutesReport } from "./report.js";
-import { RouteStatistics, type RouteFound, type TokenFound } from "./statistics.js";
 
 /** Sequences that are looked at where none says how many. */
 const USUAL_WINDOWS = 256;

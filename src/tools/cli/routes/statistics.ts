@@ -1,7 +1,23 @@
 // What a model's routes do over a text: which tokens each computes, by the token, its kind and its place, and how much
 // of a choice the token alone decides.
 import type { ShownRoute } from "../run/routes.js";
-import { KINDS, type Kind } from "./kinds.js";
+import type { Rule } from "../../train/types.js";
+import type { LayerAgreement } from "../train/agreement.js";
+
+export const KINDS = ["word", "continued word", "number", "space", "punctuation", "other"] as const;
+export type Kind = (typeof KINDS)[number];
+
+/**
+ * The kind of a token by its text: a word that begins (with a space before it, or a capital), a piece of one, digits,
+ * white space alone, punctuation and symbols, and all else, such as special tokens and parts of characters.
+ */
+export function kindOf(text: string): Kind {
+  const bare = text.trim();
+  if (bare === "") return text === "" ? "other" : "space";
+  if (/^\p{N}+$/u.test(bare)) return "number";
+  if (/^[\p{L}\p{M}'’]+$/u.test(bare)) return /^\s|^\p{Lu}/u.test(text) ? "word" : "continued word";
+  return /^[\p{P}\p{S}]+$/u.test(bare) ? "punctuation" : "other";
+}
 
 /** The most places along a sequence that shares are told for. */
 const PLACES = 64;
@@ -30,7 +46,7 @@ export interface TokenFound {
   readonly share: number;
 }
 
-export interface RoutesFound {
+interface RoutesFound {
   readonly tokens: number;
   readonly length: number;
   readonly routes: readonly RouteFound[];
@@ -49,7 +65,7 @@ interface Count {
   readonly computed: number[];
 }
 
-const entropyOf = (share: number): number =>
+const entropyOfChoice = (share: number): number =>
   share <= 0 || share >= 1 ? 0 : -share * Math.log2(share) - (1 - share) * Math.log2(1 - share);
 
 /** Counts choices batch by batch. */
@@ -111,10 +127,10 @@ export class RouteStatistics {
       let [computed, left] = [0, 0];
       for (const own of this.#byToken.values()) {
         computed += own.computed[r]!;
-        left += of(own.seen) * entropyOf(own.computed[r]! / own.seen);
+        left += of(own.seen) * entropyOfChoice(own.computed[r]! / own.seen);
       }
       const share = of(computed);
-      const entropy = entropyOf(share);
+      const entropy = entropyOfChoice(share);
       return {
         path,
         share,
@@ -138,4 +154,138 @@ export class RouteStatistics {
     const shares = Object.fromEntries(KINDS.map((kind) => [kind, of(kinds[kind].seen)])) as Record<Kind, number>;
     return { tokens: this.#tokens, length: this.#length, routes, kinds: shares, depths, often };
   }
+}
+
+interface EntropyAtDepth {
+  /** How many routes compute these tokens. */
+  readonly depth: number;
+  readonly tokens: number;
+  /** The mean entropy of what the model says follows them, in bits; null where there are none. */
+  readonly bits: number | null;
+}
+
+/** Sums over batches. */
+export class EntropyByDepth {
+  readonly #tokens: number[] = [];
+  readonly #bits: number[] = [];
+  #routes = 0;
+
+  /** `logits`: [rows, length, vocabulary]; routes as they chose in the same run. */
+  add(logits: ArrayLike<number>, rows: number, length: number, routes: readonly ShownRoute[]): void {
+    const known = routes.filter(({ absolute }) => absolute);
+    this.#routes = known.length;
+    const vocabulary = logits.length / (rows * length);
+    for (let b = 0; b < rows; b++) {
+      const depths = new Uint32Array(length);
+      for (const { chosen } of known) for (const t of chosen[b] ?? []) depths[t]!++;
+      for (const [t, depth] of depths.entries()) {
+        const bits = entropyOf(logits, (b * length + t) * vocabulary, vocabulary);
+        this.#tokens[depth] = (this.#tokens[depth] ?? 0) + 1;
+        this.#bits[depth] = (this.#bits[depth] ?? 0) + bits;
+      }
+    }
+  }
+
+  /** From none to all routes; empty where no logits were seen. */
+  found(): readonly EntropyAtDepth[] {
+    if (this.#tokens.length === 0) return [];
+    return Array.from({ length: this.#routes + 1 }, (_, depth) => {
+      const tokens = this.#tokens[depth] ?? 0;
+      return { depth, tokens, bits: tokens === 0 ? null : this.#bits[depth]! / tokens };
+    });
+  }
+}
+
+/** Of softmax(logits), in bits: log Σ exp(x − m) − Σ p·(x − m), m the largest. */
+function entropyOf(logits: ArrayLike<number>, from: number, count: number): number {
+  let most = -Infinity;
+  for (let i = from; i < from + count; i++) most = Math.max(most, logits[i]!);
+  let [sum, weighted] = [0, 0];
+  for (let i = from; i < from + count; i++) {
+    const x = logits[i]! - most;
+    const e = Math.exp(x);
+    sum += e;
+    // A logit of −∞ has no share.
+    if (e > 0) weighted += e * x;
+  }
+  return (Math.log(sum) - weighted / sum) / Math.LN2;
+}
+
+interface RouteDifference {
+  readonly path: string;
+  /** Shares of tokens that each computes. */
+  readonly before: number;
+  readonly after: number;
+  /** The share of tokens that one computes and the other does not. */
+  readonly changed: number;
+}
+
+/** Keeps the choices of a first run, a bit for each token and route, and counts where a second run's differ. */
+export class ChoiceDifference {
+  readonly #kept: { readonly path: string; readonly length: number; readonly chosen: Uint8Array[] }[] = [];
+  readonly #counts = new Map<string, { tokens: number; before: number; after: number; changed: number }>();
+  #second = 0;
+
+  first(rows: number, length: number, routes: readonly ShownRoute[]): void {
+    for (const { path, chosen } of routes.filter(({ absolute }) => absolute))
+      this.#kept.push({ path, length, chosen: Array.from({ length: rows }, (_, b) => bits(chosen[b] ?? [], length)) });
+  }
+
+  second(rows: number, length: number, routes: readonly ShownRoute[]): void {
+    for (const { path, chosen } of routes.filter(({ absolute }) => absolute)) {
+      const before = this.#kept[this.#second++]!;
+      const count = this.#counts.get(path) ?? { tokens: 0, before: 0, after: 0, changed: 0 };
+      this.#counts.set(path, count);
+      for (let b = 0; b < rows; b++) {
+        const after = bits(chosen[b] ?? [], length);
+        count.tokens += length;
+        for (const [i, byte] of after.entries()) {
+          const old = before.chosen[b]![i]!;
+          count.before += ones(old);
+          count.after += ones(byte);
+          count.changed += ones(old ^ byte);
+        }
+      }
+    }
+  }
+
+  found(): readonly RouteDifference[] {
+    return [...this.#counts].map(([path, { tokens, before, after, changed }]) => ({
+      path,
+      before: before / tokens,
+      after: after / tokens,
+      changed: changed / tokens,
+    }));
+  }
+}
+
+function bits(chosen: readonly number[], length: number): Uint8Array {
+  const found = new Uint8Array(Math.ceil(length / 8));
+  for (const t of chosen) found[t >> 3]! |= 1 << (t & 7);
+  return found;
+}
+
+function ones(byte: number): number {
+  let count = 0;
+  for (let rest = byte; rest > 0; rest &= rest - 1) count++;
+  return count;
+}
+
+/** What is told of a model and a text. */
+export interface RoutesReport extends RoutesFound {
+  readonly model: string;
+  readonly rule: Rule;
+  readonly loss: number;
+  /** How far both rules agree; empty where one was looked at. */
+  readonly agreement: readonly LayerAgreement[];
+  /** Empty where the forward pass gives no logits. */
+  readonly entropies: readonly EntropyAtDepth[];
+  /** The other checkpoint, and what it chooses otherwise; null where none was given. */
+  readonly against: {
+    readonly weights: string;
+    readonly loss: number;
+    readonly routes: readonly RouteDifference[];
+  } | null;
+  /** The text of a token. */
+  readonly textOf: (token: number) => string;
 }

@@ -22,8 +22,7 @@ import type { DType } from "../../../ground/base/dtype.js";
 import { wantedDevice } from "../source/device.js";
 import type { ForTarget } from "../source/frontend.js";
 import type { GivenInputs } from "./inputs.js";
-import { showLoading } from "../terminal/loading.js";
-import type { Progress } from "../terminal/terminal.js";
+import { showLoading, type Progress } from "../terminal/terminal.js";
 
 export interface Job {
   readonly program: Program;

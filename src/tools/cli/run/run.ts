@@ -18,8 +18,7 @@ import { faultOf, programOf } from "../source/program.js";
 import { showRun } from "./show.js";
 import { columns, out, outJson, Progress, say } from "../terminal/terminal.js";
 import { milliseconds } from "../terminal/units.js";
-import type { Verdict } from "../../verify/compare.js";
-import { verifyRun } from "./check.js";
+import { type Verdict, compareRun } from "../../verify/compare.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 
@@ -172,3 +171,6 @@ export function verdictText({ agrees, ties, differences, faults }: Verdict): str
     `of the largest magnitude${near}`
   );
 }
+
+export const verifyRun = (job: Job, graph: Graph, values: Values): Promise<Verdict> =>
+  compareRun(job.program, job.given, values, (forced) => runOnReference(job, graph, forced));

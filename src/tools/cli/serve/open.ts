@@ -8,8 +8,7 @@ import { tuningsOn } from "../source/tunings.js";
 import { compileOptions, precisionOf } from "../source/frontend.js";
 import { expectWeights } from "../source/model-file.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
-import { showLoading } from "../terminal/loading.js";
-import { Progress, say } from "../terminal/terminal.js";
+import { showLoading, Progress, say } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 

@@ -1,9 +1,11 @@
-// The error for a length beyond a model's bound; its hint names the parameter that sets the bound, if there is one.
+// Errors whose hint names a parameter of the model: a length beyond its bound, and weights that do not fit.
 import type { Model } from "../../../language/check/model.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { mergedPairs } from "../tree/arguments.js";
-import { UserError } from "../terminal/exit.js";
+import { UserError, EXIT } from "../terminal/exit.js";
 import type { ModelFlags } from "../tree/options.js";
+import { explainWeights, explanation } from "../../../models/opened/explain-weights.js";
+import type { WeightsError } from "../../../runtime/device/errors.js";
 
 /** The requested extent with its option, and the model's bound. */
 export interface RequestedExtent {
@@ -68,3 +70,15 @@ const allows = ({ axes }: Model, name: string | null, extent: number): boolean =
 /** A key of a model's weights: their paths, types and shapes. */
 export const weightsOf = ({ weights }: Model): string =>
   JSON.stringify(weights.map(({ path, shape }) => [path, shape]));
+
+/** The error with a hint; unchanged where no parameter explains it. */
+export function explained(
+  fault: WeightsError,
+  { source, read }: OpenedModel,
+  { set = {}, model }: Pick<ModelFlags, "set" | "model">,
+): Error {
+  const found = fault.tensors && explainWeights({ source, read, model, set }, fault.tensors);
+  if (!found) return fault;
+  const { text, set: words } = explanation(found);
+  return new UserError(fault.message, `${text}: ${words}`, EXIT.user, fault.code);
+}

@@ -3,7 +3,7 @@ import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import type { OpenedModel } from "../../../models/open.js";
 import { keptLive, weightsAs, type ModelFlags } from "../tree/options.js";
 import { openNamed } from "./model-file.js";
-import { hasOption, type RunFlags } from "./run-flags.js";
+import { hasOption, type RunFlags } from "./trained.js";
 
 /** An opened model, and the words of its command. */
 export interface Opened {

@@ -1,7 +1,7 @@
 // Holds, before any work, that a command writes over no file that it reads, and over no file of another kind.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { readdirSync, realpathSync, statSync } from "node:fs";
+import { readdirSync, realpathSync, statSync, closeSync, openSync, readSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { errnoOf } from "../../../ground/base/errno.js";
 import { MODEL_FILE } from "../../../models/families/files-node.js";
@@ -10,8 +10,10 @@ import { MANIFEST } from "../../../models/runs/manifest.js";
 import { isStepFolder } from "../../../models/runs/trained-node.js";
 import { isFolder } from "../../../models/tokenizer/folder-node.js";
 import { EXIT, UserError } from "../terminal/exit.js";
-import { OutputOption } from "../tree/options.js";
-import { expectOfKind } from "./output-kinds.js";
+import { OutputOption, type OutputKind } from "../tree/options.js";
+import { PROGRAM_FORMAT } from "../../../runtime/program/program.js";
+import { TUNINGS_FORMAT } from "../../../compiler/schedule/tunings/file.js";
+import { escapedName } from "../../../ground/base/shown.js";
 
 /** The options of the command that is running here, by the files that they name and that are there already. */
 const claimed = new AsyncLocalStorage<ReadonlyMap<string, string>>();
@@ -114,4 +116,47 @@ function pathsOf(flags: string, value: unknown): readonly string[] {
 function textsOf(value: unknown): readonly string[] {
   const all: readonly unknown[] = typeof value === "object" && value !== null ? Object.values(value) : [value];
   return all.filter((one) => typeof one === "string");
+}
+
+const MOST_START = 1024;
+
+/** JSON whose field `format` is early in the text. */
+const ofFormat =
+  (format: string) =>
+  (start: string): boolean =>
+    start.startsWith("{") && new RegExp(`"format":\\s*"${format}`).test(start);
+
+/** What a file is, and whether a file that begins so (bytes as Latin-1) is one. */
+const KINDS = {
+  safetensors: { what: "a safetensors file", begins: (start: string) => /^[^]{7}\0\{/.test(start) },
+  onnx: { what: "an ONNX file of modc", begins: (start: string) => /^\x08[^]\x12\x04modc/.test(start) },
+  program: { what: "a compiled program", begins: ofFormat(PROGRAM_FORMAT) },
+  tunings: { what: "a file of tunings", begins: ofFormat(TUNINGS_FORMAT) },
+  fault: { what: "a saved fault", begins: ofFormat("modc reproduction") },
+  trace: { what: "a Chrome trace of modc", begins: (start: string) => start.startsWith('{"displayTimeUnit":"ms",') },
+  page: { what: "a page of modc", begins: (start: string) => start.startsWith("<!doctype html>\n<!-- Made by modc") },
+  drawing: { what: "a drawing of modc", begins: (start: string) => start.startsWith("<!-- Made by modc") },
+} as const satisfies Readonly<
+  Record<OutputKind, { readonly what: string; readonly begins: (start: string) => boolean }>
+>;
+
+/** Throws UserError if the regular file at `path` is neither empty nor of this kind. */
+export function expectOfKind(kind: OutputKind, path: string): void {
+  const start = startOf(path);
+  if (start === "" || KINDS[kind].begins(start)) return;
+  throw new UserError(
+    `${escapedName(path)} is not ${KINDS[kind].what}, and would be overwritten`,
+    "name another file, or move this one away",
+  );
+}
+
+/** The first bytes of a file as Latin-1. */
+function startOf(path: string): string {
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(MOST_START);
+    return bytes.toString("latin1", 0, readSync(file, bytes));
+  } finally {
+    closeSync(file);
+  }
 }

@@ -7,7 +7,7 @@ import { parseProgram, ProgramError } from "../../../runtime/program/serialize.j
 import { KernelError } from "../../../runtime/device/errors.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { readText, STDIN, STDIN_NAME } from "./files.js";
-import { otherThanSource } from "./not-source.js";
+import { otherThanSource } from "./model-file.js";
 import { compileFile, type ForTarget } from "./frontend.js";
 import type { ModelFlags, PrecisionFlags, TuningsFlags } from "../tree/options.js";
 

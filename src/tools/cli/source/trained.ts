@@ -1,18 +1,36 @@
 // Completes the options of a command from a training run: the model itself, or the weights of another model.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { check } from "../../../language/check/check.js";
-import type { Model } from "../../../language/check/model.js";
+import type { Model, LiveParameter } from "../../../language/check/model.js";
 import type { OpenedModel } from "../../../models/open.js";
 import type { Manifest } from "../../../models/runs/manifest.js";
 import type { Trained } from "../../../models/runs/trained-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { mergedPairs, type Pairs } from "../tree/arguments.js";
 import { weightsOf } from "./beyond-bound.js";
-import { expectLive } from "./live.js";
-import { hasOption, type RunFlags } from "./run-flags.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { percent } from "../terminal/units.js";
 import { say } from "../terminal/terminal.js";
+import { divide, parseDecimal, parseRational, rational, type Rational } from "../../../ground/numerics/rational.js";
+
+export interface RunFlags {
+  readonly set?: Pairs;
+  readonly live?: Pairs;
+  readonly liveSchedule?: Pairs;
+  readonly model?: string;
+  readonly weights?: string;
+  readonly tokenizer?: string;
+  readonly data?: string;
+  readonly text?: string;
+  readonly field?: string;
+  readonly validation?: number;
+  /** The run's context: default length of evaluation windows. */
+  readonly ownContext?: number;
+}
+
+/** Whether a command has an option, by the name of its attribute. */
+export const hasOption = (command: CommandUnknownOpts, name: string): boolean =>
+  command.options.some((o) => o.attributeName() === name);
 
 /**
  * The options, completed from the run that is the model, and from the run whose weights are named for another model.
@@ -138,4 +156,17 @@ function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags
     ...(begun.field === null || flags.field !== undefined ? {} : { field: begun.field }),
     ...(validation === undefined ? {} : { validation }),
   };
+}
+
+/** The value of a live parameter, exactly. Throws UserError for a parameter that the model does not have. */
+export function expectLive(declared: readonly LiveParameter[], name: string, text: string): Rational {
+  if (!declared.some((l) => l.name === name))
+    throw new UserError(
+      `the model has no live parameter ${name}`,
+      declared.length > 0 ? `it has ${declared.map((l) => l.name).join(", ")}` : null,
+    );
+  const percent = text.endsWith("%") ? parseDecimal(text.slice(0, -1)) : null;
+  const value = percent ? divide(percent, rational(100)) : (parseDecimal(text) ?? parseRational(text));
+  if (!value) throw new UserError(`--live ${name}=${text}: write a number such as 0.5, 12.5% or 1/8`);
+  return value;
 }

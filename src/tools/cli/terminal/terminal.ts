@@ -1,7 +1,9 @@
-// Prints to standard output (results) and standard error (everything else).
+// Prints to standard output (results) and standard error (everything else), and shows progress.
 import { escapeText } from "../../../ground/base/shown.js";
 import { EXIT, type ExitCode } from "./exit.js";
 import { io, type Output } from "./io.js";
+import type { SessionEvent } from "../../../runtime/index.js";
+import { plural } from "./units.js";
 
 /**
  * Prints a line of results, with control characters escaped, as they may come from files; in JSON they are escaped by
@@ -113,5 +115,29 @@ export class Progress {
   clear(): void {
     if (this.#shown !== "") io().stderr.write("\r\u001b[K");
     this.#shown = "";
+  }
+}
+
+/** The name of the weights stage: loading them, or initializing them if none were passed. */
+export const weightsStage = (given: boolean): string => (given ? "loading weights" : "making starting weights");
+
+/** Shows the progress of loading; growth of buffers is printed permanently. `given`: whether weights were passed. */
+export function showLoading(event: SessionEvent, progress: Progress, { given }: { readonly given: boolean }): void {
+  switch (event.kind) {
+    case "grow":
+      say(`note: ${event.message}`);
+      break;
+    case "kernels":
+      progress.report(
+        "compiling",
+        `${plural(event.total, "kernel")}, ${event.done} done`,
+        `compiling ${plural(event.total, "kernel")}`,
+      );
+      break;
+    case "weights":
+      progress.report(weightsStage(given), `${event.done}/${event.total}`);
+      break;
+    default:
+      event satisfies never;
   }
 }

@@ -1,5 +1,7 @@
-// Numbers with units, as a person reads them.
+// Numbers with units and tables of text, as a person reads them.
 import { withPrefix } from "../../../ground/base/shown.js";
+import { formatBytes } from "../../../runtime/device/errors.js";
+import type { MemoryUse } from "../../../runtime/run/memory.js";
 
 export { withPrefix };
 
@@ -38,4 +40,41 @@ export function wrap(begin: string, items: readonly string[], between: string, w
     else lines[lines.length - 1] = line + part;
   });
   return lines.map((line) => line.trimEnd());
+}
+
+/** A column: its heading, and the cell of each row. */
+export type Column<Row> = readonly [heading: string, cell: (row: Row, index: number) => string | number];
+
+/**
+ * A line for each row, below a line of headings. A column is to the right if all its cells are numbers or look like
+ * numbers. `false` stands for a column that is left out.
+ */
+export function table<Row>(rows: readonly Row[], columns: readonly (Column<Row> | false)[]): string {
+  const shown = columns.flatMap((column) => {
+    if (column === false) return [];
+    const [heading, cell] = column;
+    const cells = rows.map(cell);
+    const right = cells.length > 0 && cells.every((c) => typeof c === "number" || /^(\d|-$|$)/.test(c));
+    const texts = [heading, ...cells.map(String)];
+    const width = Math.max(...texts.map((text) => text.length));
+    return [texts.map((text) => (right ? text.padStart(width) : text.padEnd(width)))];
+  });
+  return ["", ...rows]
+    .map((_, i) =>
+      shown
+        .map((texts) => texts[i]!)
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/** Memory by purpose, largest first, without purposes below a thousandth. */
+export function memoryLines({ total, reading, ...parts }: MemoryUse, width: number): readonly string[] {
+  const listed = Object.entries(parts)
+    .toSorted(([, a], [, b]) => b - a)
+    .filter(([, bytes]) => bytes >= total / 1000)
+    .map(([name, bytes]) => `${name} ${formatBytes(bytes)}`);
+  if (reading >= total / 1000) listed.push(`and ${formatBytes(reading)} while states are read`);
+  return wrap(`memory of a session ${formatBytes(total)}: `, listed, ", ", width);
 }

@@ -2,7 +2,7 @@
 // that top-k computes.
 import { observedRoute } from "../../../runtime/program/observed.js";
 import { chosenFrom, type CountRule } from "../../../ground/size/count-rules.js";
-import { chosenTokens } from "../../train/chosen.js";
+import { chosenTokens } from "../../train/batches.js";
 import type { Rule } from "../../train/types.js";
 import type { Observe } from "./evaluated-rule.js";
 

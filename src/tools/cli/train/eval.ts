@@ -2,9 +2,8 @@
 import { evaluateRules, nameOf } from "./evaluation.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { table } from "../terminal/table.js";
+import { table, grouped, percent } from "../terminal/units.js";
 import { printReport } from "../terminal/terminal.js";
-import { grouped, percent } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { trainingCommands } from "../tree/training.js";
 

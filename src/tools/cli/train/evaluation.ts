@@ -17,7 +17,7 @@ import { openDevice, RuntimeError, type Device } from "../../../runtime/index.js
 import { leftover } from "../../../runtime/node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";
 import { BeyondBound } from "../source/beyond-bound.js";
-import { dataIn, textIn } from "../source/data.js";
+import { dataIn, textIn, checkedModel } from "./training.js";
 import { wantedDevice } from "../source/device.js";
 import { showingOnce } from "../terminal/diagnostics.js";
 import { UserError } from "../terminal/exit.js";
@@ -28,7 +28,6 @@ import { expectWeights } from "../source/model-file.js";
 import { Progress, say } from "../terminal/terminal.js";
 import { extentsFor, PHASES, type EvaluatedRule, type EvaluationFlags, type Observe } from "./evaluated-rule.js";
 import { evenly, observeLogits, type ObserveLogits } from "./logits.js";
-import { checkedModel } from "./training.js";
 
 /** What is found by one rule; how far it deviates from f32 weights, if others were asked for. */
 export type RuleFound = Evaluated & { readonly deviation: Deviation | null };
@@ -172,7 +171,7 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
     });
   if (flags.weightsAs === undefined || flags.weightsAs === "f32" || flags.ownBlocks === true)
     return { ...found, deviation: null };
-  const { evaluateDeviation } = await import("./deviation.js");
+  const { evaluateDeviation } = await import("./logits.js");
   return { ...found, deviation: await evaluateDeviation(evaluated, batches, `comparing with f32 by ${nameOf(rule)}`) };
 }
 

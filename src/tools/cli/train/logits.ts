@@ -1,5 +1,6 @@
-// The logits of a model over a text under one rule, beside what its routes chose.
-import { pathsOfRoutes } from "../../../runtime/program/observed.js";
+// The logits of a model over a text under one rule, with the choices of its routes, and how far they deviate from the
+// logits of f32 weights.
+import { pathsOfRoutes, pathsOfEntries } from "../../../runtime/program/observed.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { batchesOf } from "../../train/batches.js";
 import { SourceError } from "../../../models/errors.js";
@@ -8,11 +9,12 @@ import type { Window } from "../../train/windows.js";
 import { formatBytes, LimitError, OutOfMemoryError } from "../../../runtime/device/errors.js";
 import { say } from "../terminal/terminal.js";
 import { onDevice } from "../run/execute.js";
-import { compileFile } from "../source/frontend.js";
+import { compileFile, type Finished } from "../source/frontend.js";
 import { extentsFor, type EvaluatedRule, type Observe } from "./evaluated-rule.js";
+import { deviationOf, type Deviation } from "../../train/deviation.js";
 
 /** The most bytes of logits that are read of each session at once. */
-export const MOST_LOGITS = 64 * 1024 * 1024;
+const MOST_LOGITS = 64 * 1024 * 1024;
 /** How many times as many are read in all: of a longer text, of windows evenly over it. */
 const MOST_TIMES = 8;
 
@@ -99,3 +101,49 @@ export async function observeLogits(
 /** At most so many, from all over the list. */
 export const evenly = <T>(list: readonly T[], most: number): readonly T[] =>
   most >= list.length ? list : Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);
+
+/** Null where the model has no forward pass that gives logits for the objective's tokens. */
+export async function evaluateDeviation(
+  { opened, weights, flags, phase, device, windows, rows, context, progress, show }: EvaluatedRule,
+  batches: (rows: number) => ReturnType<typeof batchesOf>,
+  title: string,
+): Promise<Deviation | null> {
+  const given = { ...flags, phase, enter: "forward" } as const;
+  const own = await compileFile(opened, given, { show });
+  const whole = await compileFile(opened, { ...given, weightsAs: "f32" }, { show });
+  const logits = logitsOf(own.program);
+  if (logits === null) return null;
+  const atOnce = Math.max(1, Math.min(rows, Math.floor(MOST_LOGITS / (4 * context * logits.vocabulary))));
+  const job = {
+    tunings: flags.tunings,
+    weights,
+    live: flags.live ?? {},
+    seed: flags.seed ?? 0,
+    progress,
+    device,
+  };
+  const jobOf = ({ program, forTarget }: Finished): Parameters<typeof onDevice>[0] => ({
+    ...job,
+    program,
+    forTarget,
+    extents: extentsFor(program, { rows: atOnce, windows, context }),
+  });
+  const total = windows.reduce((n, w) => n + w.length, 0);
+  return onDevice(jobOf(whole), flags.device ?? null, ({ session }) =>
+    onDevice(jobOf(own), flags.device ?? null, (loaded) =>
+      deviationOf(
+        { whole: session, own: loaded.session },
+        {
+          logits: logits.name,
+          routes: pathsOfRoutes(own.program.outputs),
+          entries: pathsOfEntries(own.program.outputs),
+        },
+        batches(atOnce),
+        {
+          inputs: new Set(own.program.inputs.map((i) => i.name)),
+          onBatch: (tokens) => progress.report(title, `${Math.floor((100 * tokens) / total)}%`),
+        },
+      ),
+    ),
+  );
+}

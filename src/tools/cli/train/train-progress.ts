@@ -1,7 +1,6 @@
 // Shows the progress of training: an updated line in a terminal, else a line every few seconds.
-import type { TrainEvent } from "../../train/events.js";
+import type { TrainEvent, Validated } from "../../train/events.js";
 import { io } from "../terminal/io.js";
-import type { Validated } from "../../train/result.js";
 import { meanShare, skips } from "../../train/skipping.js";
 import type { Evaluation } from "../../train/types.js";
 import { drawsOver, say } from "../terminal/terminal.js";

@@ -1,23 +1,29 @@
 // `modc train`: trains a model on a text, shows progress, and writes checkpoints, a log and a report to a folder.
 import type { ChooseTunings, Preparation } from "../../train/open-trainer.js";
-import { Outcome, type TrainResult } from "../../train/result.js";
-import { before } from "../../train/resume-node.js";
+import { Outcome, type TrainResult } from "../../train/events.js";
+import { before, type Before } from "../../train/resume-node.js";
 import { trainModel } from "../../train/run-node.js";
 import type { TrainSettings } from "../../train/options.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { BeyondBound } from "../source/beyond-bound.js";
-import { dataIn } from "../source/data.js";
+import { dataIn, checkedModel, choiceOf, showPreparation } from "./training.js";
 import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { askedFor } from "./resumed.js";
 import { out, outJson, Progress, say } from "../terminal/terminal.js";
 import type { TrainFlags } from "../tree/training.js";
-import { nextLines } from "./train-next.js";
 import { TrainProgress, validationText } from "./train-progress.js";
-import { checkedModel, choiceOf, showPreparation } from "./training.js";
 import { tuningsOn } from "../source/tunings.js";
 import { settingsIn, type TuningsFlags } from "../tree/options.js";
+import { GenerationError } from "../../../compiler/lower/generation-error.js";
+import { checkAs, graphsOf } from "../../../compiler/recipes.js";
+import type { ModelChoice } from "../../train/model.js";
+import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
+import type { ModelText } from "../source/model-file.js";
+import { existsSync } from "node:fs";
+import { isAbsolute } from "node:path";
+import type { TokenizerSource } from "../../../models/tokenizer/source-node.js";
+import { mergedPairs } from "../tree/arguments.js";
 
 export async function train(opened: OpenedModel | undefined, asked: TrainFlags): Promise<ExitCode> {
   const resume = asked.resume === true ? "last" : (asked.resume ?? null);
@@ -151,4 +157,100 @@ function report(result: TrainResult, json: boolean): void {
   if (bestSoFar !== null && bestSoFar !== checkpoint)
     out(`${bestSoFar}: the best${best === null ? ", from before the run was resumed" : `: ${validationText(best)}`}`);
   if (result.report !== null) out(`${result.report}: the report`);
+}
+
+/** The lines printed after a run; none without a checkpoint. */
+export function nextLines(
+  { output, checkpoint, bestSoFar }: Pick<TrainResult, "output" | "checkpoint" | "bestSoFar">,
+  text: ModelText,
+  choice: ModelChoice & { readonly tokenizer: string | null; readonly precision: string },
+): readonly string[] {
+  // As commands open the folder.
+  const path = bestSoFar ?? checkpoint;
+  if (path === null) return [];
+  const run = `${shellWord(output)}${choice.precision === "f32" ? "" : ` --weights-as ${choice.precision}`}`;
+  return [
+    `the ${bestSoFar === null ? "last" : "best"} checkpoint is ${path}`,
+    `try it with ${generates(text, choice) ? `modc generate ${run} --prompt "…"` : `modc eval ${run}`}`,
+  ];
+}
+
+/** Whether `modc generate` accepts the model. */
+function generates(
+  { source, read }: ModelText,
+  { model: name, set, tokenizer }: Parameters<typeof nextLines>[2],
+): boolean {
+  const { model } = checkAs(source, { program: "step", set, read, model: name });
+  if (model === null) return false;
+  try {
+    // Without a tokenizer only byte-level models generate text.
+    return graphsOf(model).generation().vocabulary === bytesTokenizer.vocabulary || tokenizer !== null;
+  } catch (fault) {
+    if (fault instanceof GenerationError) return false;
+    throw fault;
+  }
+}
+
+/** A path quoted for a shell where necessary. */
+export const shellWord = (path: string): string =>
+  /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
+
+/** The model and options of a training run. */
+export interface Asked {
+  readonly text: ModelText;
+  /** Null: each byte is a token. */
+  readonly tokenizer: TokenizerSource | string | null;
+  readonly flags: TrainFlags & { readonly data: string };
+}
+
+/**
+ * The model and options of the command, completed from the resumed run; `before` is null for a new run. Throws
+ * UserError for missing options.
+ */
+function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Before | null): Asked {
+  const begun = before?.manifest.begun ?? null;
+  if (opened === undefined && before === null)
+    throw new UserError("missing required argument 'file'", "give the model: only --resume knows it", EXIT.usage);
+  if (before !== null && flags.model !== undefined && flags.model !== before.manifest.model)
+    throw new UserError(
+      `the run trains ${before.manifest.model}, not ${flags.model}`,
+      "leave out --model to continue it",
+    );
+  const data = flags.data ?? begun?.data;
+  if (data === undefined)
+    throw new UserError(
+      "required option '--data <what>' not specified",
+      before === null ? null : "give the text with --data: an earlier modc wrote the checkpoint without it",
+      EXIT.usage,
+    );
+  const tokenizer = opened?.tokenizer ?? flags.tokenizer ?? begun?.tokenizer ?? null;
+  for (const [option, path, own] of [
+    ["--data", data, flags.data],
+    ["--tokenizer", typeof tokenizer === "string" ? tokenizer : null, flags.tokenizer],
+  ] as const)
+    if (own === undefined && path !== null && isAbsolute(path) && !existsSync(path))
+      throw new UserError(`${path}, which the run started with, is missing`, `give its present path: ${option}`);
+  const field = flags.field ?? begun?.field ?? null;
+  return {
+    text: opened ?? keptText(before!),
+    tokenizer,
+    flags: {
+      ...flags,
+      data,
+      ...(field === null ? {} : { field }),
+      set: mergedPairs(begun?.set ?? {}, flags.set ?? {}),
+      ...(before === null ? {} : { model: flags.model ?? before.manifest.model }),
+    },
+  };
+}
+
+/** The source stored in the checkpoint, under its original paths. */
+function keptText({ sources }: Before): ModelText {
+  const [own, ...imported] = sources;
+  if (!own) throw new UserError("the checkpoint does not contain the source of its model", "give the model's file");
+  const texts = new Map(imported.map(({ path, text }) => [path, text]));
+  return {
+    source: { file: own.path, text: own.text },
+    read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null,
+  };
 }

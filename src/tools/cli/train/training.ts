@@ -1,13 +1,18 @@
-// Training from the command line: checks the model and shows progress before the first step.
+// Training from the command line: checks the model, shows progress before the first step, and saves texts that are not
+// in a file.
 import type { TrainingModel } from "../../train/model.js";
 import type { Preparation } from "../../train/open-trainer.js";
 import type { TrainerProgram } from "../../train/trainer.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
-import { weightsStage } from "../terminal/loading.js";
+import { weightsStage, type Progress } from "../terminal/terminal.js";
 import type { ModelText } from "../source/model-file.js";
-import type { Progress } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import type { ModelFlags } from "../tree/options.js";
+import { createHash } from "node:crypto";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { UserError } from "../terminal/exit.js";
+import { makeFolder, readBytes, STDIN, writeText } from "../source/files.js";
 
 /** Checks a model's objective; prints its warnings with `show`. Throws SourceError where it has errors. */
 export async function checkedModel(
@@ -65,4 +70,26 @@ export function showPreparation(done: Preparation, progress: Progress, { given }
     default:
       done satisfies never;
   }
+}
+
+/**
+ * The path of the text: `data` itself, or a file in `folder` with the contents of standard input. With `field` that is
+ * JSONL.
+ */
+export function dataIn(folder: string, data: string, field: string | undefined): string {
+  if (data !== STDIN) return data;
+  const bytes = readBytes(STDIN);
+  if (bytes.length === 0) throw new UserError("standard input is empty");
+  return saved(folder, bytes, field);
+}
+
+/** The path of a file in `folder` with a text. */
+export const textIn = (folder: string, text: string): string => saved(folder, Buffer.from(text), undefined);
+
+function saved(folder: string, bytes: Uint8Array, field: string | undefined): string {
+  const digest = createHash("sha256").update(bytes).digest("hex").slice(0, 12);
+  const path = join(folder, `text-${digest}.${field === undefined ? "txt" : "jsonl"}`);
+  makeFolder(folder);
+  if (statSync(path, { throwIfNoEntry: false })?.size !== bytes.length) writeText(path, bytes);
+  return path;
 }

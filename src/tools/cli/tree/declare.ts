@@ -1,8 +1,7 @@
-// Declares a command: its arguments, a sentence of description, and its options. Its implementation is in `acts.ts`, so
-// that a command's file can use the types inferred here.
-import type { InferArguments } from "@commander-js/extra-typings";
+// Declares a command: its arguments, a sentence of description, and its options. Its implementation is named in
+// `command-line.ts`, so that a command's file can use the types inferred here.
+import type { InferArguments, InferOptions, Option } from "@commander-js/extra-typings";
 import type { OpenedModel } from "../../../models/open.js";
-import type { AnyOption, FlagsOf } from "./flags.js";
 
 export interface Declared<
   Takes extends string = string,
@@ -50,3 +49,14 @@ type Arguments<Takes extends string, Opens> = Takes extends ""
 type WithModel<Words extends readonly unknown[]> = Words extends readonly [infer First, ...infer Rest]
   ? [OpenedModel | Exclude<First, string>, ...Rest]
   : never;
+
+/** An option of any value. */
+export type AnyOption = Option<string, unknown, unknown, unknown, boolean, unknown>;
+
+/** A property for each option, with the type of its parser's result. */
+export type FlagsOf<Options extends readonly AnyOption[], Known = {}> = Options extends readonly [
+  Option<infer Usage, infer Preset, infer Default, infer Value, infer Mandatory, infer Choice>,
+  ...infer Others extends readonly AnyOption[],
+]
+  ? FlagsOf<Others, InferOptions<Known, Usage, Default, Value, Mandatory, Preset, Choice>>
+  : Readonly<Known>;

@@ -21,7 +21,7 @@ import {
 } from "./arguments.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { KNOWN_TEMPLATES } from "../../../models/tokenizer/known-templates.js";
-import type { AnyOption, FlagsOf } from "./flags.js";
+import type { AnyOption, FlagsOf } from "./declare.js";
 
 export const option = <const F extends string>(flags: F, description: string) => new Option(flags, description);
 
@@ -29,7 +29,7 @@ export const option = <const F extends string>(flags: F, description: string) =>
 export const required = <const F extends string>(flags: F, description: string) =>
   option(flags, description).makeOptionMandatory();
 
-/** The kinds of files that commands write; `source/output-kinds.ts` recognizes them. */
+/** The kinds of files that commands write; `source/outputs.ts` recognizes them. */
 export type OutputKind = "safetensors" | "onnx" | "program" | "tunings" | "fault" | "trace" | "page" | "drawing";
 
 /** One whose value is the path of a file that the command writes. */

@@ -2,6 +2,7 @@
 import type { CommandUnknownOpts, CommanderError } from "@commander-js/extra-typings";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { foreignHint, formerOption, valueOf } from "./other-names.js";
+import { nearest } from "../../../ground/numerics/nearest.js";
 
 /** A fault of the command line itself. */
 export class UsageError extends UserError {
@@ -93,4 +94,10 @@ export function expectOneReader(command: CommandUnknownOpts): void {
       `--${apart} - cannot be read from standard input`,
       "give a file: it is read in several places, or together with other files",
     );
+}
+
+/** `did you mean check?` with the nearest name; null where none is near. */
+export function didYouMean(name: string, names: Iterable<string>): string | null {
+  const near = nearest(name, names);
+  return near === null ? null : `did you mean ${near}?`;
 }

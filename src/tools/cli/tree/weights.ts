@@ -3,8 +3,7 @@ import { BLOCK_ENCODINGS } from "../../../runtime/program/encodings/block-file.j
 import { WEIGHT_TYPES } from "../../../runtime/program/target.js";
 import { bytesOf } from "./arguments.js";
 import * as o from "./options.js";
-import { declare } from "./declare.js";
-import type { AnyOption } from "./flags.js";
+import { declare, type AnyOption } from "./declare.js";
 
 const ofOnnx = <O extends AnyOption>(option: O): O => {
   option.helpGroup("With --to onnx:");

@@ -3,9 +3,8 @@ import { invariant } from "../../../ground/base/invariant.js";
 import type { Value } from "../../../language/check/model.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Name } from "./graph.js";
-import { refuse } from "./refuse.js";
+import { refuse, type Keys, type OwnKeys, type Scope } from "./scope.js";
 import { parentOf, routeAxis, rowsAlong } from "./routes.js";
-import type { Keys, OwnKeys, Scope } from "./scope.js";
 import { LOWEST } from "./shorthand.js";
 
 type Attending = Value<"attention"> | Value<"received">;

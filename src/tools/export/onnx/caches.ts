@@ -4,8 +4,7 @@ import type { Model, Value } from "../../../language/check/model.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Element, Name, Port } from "./graph.js";
 import { ExportError } from "../refused.js";
-import { refuse } from "./refuse.js";
-import type { KeyCache, Keys, OwnKeys, Scope } from "./scope.js";
+import { refuse, type KeyCache, type Keys, type OwnKeys, type Scope } from "./scope.js";
 
 /** The input with each sequence's count of earlier tokens, and the output with the count after the run. */
 export const LENGTH = "length";

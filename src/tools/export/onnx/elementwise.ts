@@ -3,8 +3,7 @@ import type { DType } from "../../../ground/base/dtype.js";
 import { isFloat, LARGEST } from "../../../ground/base/dtype.js";
 import type { PointwiseName, Value } from "../../../language/check/model.js";
 import type { Name } from "./graph.js";
-import { refuse } from "./refuse.js";
-import { broadcast, chosen, existing, scalar, type Scope } from "./scope.js";
+import { refuse, broadcast, chosen, existing, scalar, type Scope } from "./scope.js";
 
 type Emit = (cx: Scope, inputs: readonly Name[], dtype: DType) => Name;
 

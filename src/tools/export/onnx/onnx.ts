@@ -9,9 +9,8 @@ import { Caches, rootOf, type CachedTensor } from "./caches.js";
 import { emitValues, isAlong, type Emitted } from "./emit.js";
 import { entryCount, entryIndex } from "./entries.js";
 import { GraphBuilder, type Name, type Stored } from "./graph.js";
-import { refuse } from "./refuse.js";
+import { refuse, elementOf, existing, type Scope } from "./scope.js";
 import { routeCount, routeIndex } from "./routes.js";
-import { elementOf, existing, type Scope } from "./scope.js";
 import { Shorthand } from "./shorthand.js";
 import type { Fraction } from "./sizes.js";
 

@@ -2,8 +2,7 @@
 import { isFloat, LARGEST, type DType } from "../../../ground/base/dtype.js";
 import type { Value } from "../../../language/check/model.js";
 import type { Name } from "./graph.js";
-import { refuse } from "./refuse.js";
-import { broadcast, elementOf, isGiven, scalar, type Scope } from "./scope.js";
+import { refuse, broadcast, elementOf, isGiven, scalar, type Scope } from "./scope.js";
 import { converted, wrapped } from "./elementwise.js";
 import { LOWEST } from "./shorthand.js";
 

@@ -5,10 +5,8 @@ import { invariant } from "../../../ground/base/invariant.js";
 import type { Rule } from "../../../ground/size/count-rules.js";
 import { along } from "./axes.js";
 import type { Name } from "./graph.js";
-import { topIndices } from "./ranks.js";
-import { refuse } from "./refuse.js";
-import { broadcast, kept, type Scope } from "./scope.js";
-import { forward } from "./shapes.js";
+import { topIndices, forward } from "./shapes.js";
+import { refuse, broadcast, kept, type Scope } from "./scope.js";
 
 /** The axis that a selection defines. */
 export function routeAxis(value: Value | undefined): string {

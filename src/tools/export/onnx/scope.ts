@@ -1,4 +1,5 @@
-// The context for emitting an operation: the graph, the operands, and the axes at this place.
+// The context for emitting an operation: the graph, the operands, and the axes at this place. Refuses operations
+// without an ONNX form.
 import type { LogicalType, Model, Value } from "../../../language/check/model.js";
 import type { DType } from "../../../ground/base/dtype.js";
 import { equalShapes } from "../../../language/check/types.js";
@@ -8,6 +9,7 @@ import type { AxisTable } from "./axes.js";
 import type { Element, GraphBuilder, Name } from "./graph.js";
 import type { Shorthand } from "./shorthand.js";
 import type { Fraction } from "./sizes.js";
+import { ExportError } from "../refused.js";
 
 /** The keys that one attention computes. */
 export interface OwnKeys {
@@ -97,4 +99,9 @@ export const kept = (cx: Scope, condition: Name, x: Name, dtype: DType): Name =>
 export function isGiven(cx: Scope, indices: Value | undefined): boolean {
   const source = sourceOf(indices);
   return source !== null && cx.isIndex(source.name);
+}
+
+/** Throws ExportError: `what`, in the block at `path`, cannot be exported. */
+export function refuse(what: string, path: string): never {
+  throw new ExportError(`${what}${path === "" ? "" : ` (in ${path})`} has no form in ONNX yet`);
 }

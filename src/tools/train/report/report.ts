@@ -3,10 +3,8 @@ import type { Passage } from "../events.js";
 import { unskipping, unskippingText, type SkippingSettings } from "../skipping.js";
 import type { Rule } from "../types.js";
 import { lineChart, type ChartOptions, type Series } from "./chart.js";
-import { duration, escape, grouped, percent, short } from "./html.js";
-import { expertLoads, type ReportedLoads } from "./experts.js";
-import { heatMap, shareBars } from "./routes.js";
-import { SCRIPT, STYLE } from "./style.js";
+import { duration, escape, grouped, percent, short, SCRIPT, STYLE } from "./html.js";
+import { expertLoads, type ReportedLoads, heatMap, shareBars } from "./routes.js";
 
 /** A value over steps. Each point has the mean, minimum and maximum of a group of steps. */
 export interface Curve {
