@@ -1,7 +1,6 @@
 // Training steps in modc, through its own trainer.
 import { compileTraining, type TrainingPrograms } from "../../src/tools/train/programs.js";
-import { momentState } from "../../src/compiler/autodiff/train-step.js";
-import { weightState } from "../../src/compiler/autodiff/weights-as-states.js";
+import { momentState, weightState } from "../../src/compiler/autodiff/train-step.js";
 import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
 import type { StateValue, Target } from "../../src/runtime/index.js";
 import { createTrainer } from "../../src/tools/train/trainer.js";

@@ -1,8 +1,7 @@
 // The programs of a model: the phase and entry in which each is checked, and the graph that is optimized and compiled.
 import { once } from "../ground/base/once.js";
-import { accumulateStep, trainStep, type StepOptions, type TrainStep } from "./autodiff/train-step.js";
-import { weightsAsStates } from "./autodiff/weights-as-states.js";
-import { withGradients } from "./autodiff/with-gradients.js";
+import { accumulateStep, trainStep, weightsAsStates, type StepOptions, type TrainStep } from "./autodiff/train-step.js";
+import { withGradients } from "./autodiff/gradients.js";
 import { check, type Checked, type CheckOptions } from "../language/check/check.js";
 import type { Entry, Model, Phase } from "../language/check/model.js";
 import type { Read } from "../language/check/names/files.js";

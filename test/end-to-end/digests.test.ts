@@ -5,9 +5,13 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { trainStep, accumulateStep, type StepOptions } from "../../src/compiler/autodiff/train-step.js";
-import { weightsAsStates } from "../../src/compiler/autodiff/weights-as-states.js";
-import { withGradients } from "../../src/compiler/autodiff/with-gradients.js";
+import {
+  trainStep,
+  accumulateStep,
+  weightsAsStates,
+  type StepOptions,
+} from "../../src/compiler/autodiff/train-step.js";
+import { withGradients } from "../../src/compiler/autodiff/gradients.js";
 import { check } from "../../src/language/check/check.js";
 import type { Model, Phase } from "../../src/language/check/model.js";
 import { programFor } from "../../src/compiler/compile.js";

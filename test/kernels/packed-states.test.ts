@@ -2,12 +2,12 @@
 // same weights loaded do.
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { weightsAsStates } from "../../src/compiler/autodiff/weights-as-states.js";
+import { weightsAsStates } from "../../src/compiler/autodiff/train-step.js";
 import { emit } from "../../src/compiler/codegen/emit.js";
 import { optimize } from "../../src/compiler/passes/index.js";
 import type { Precision, Target } from "../../src/runtime/program/target.js";
 import { evaluate } from "../../src/compiler/reference/evaluate.js";
-import { type Device, load } from "../../src/runtime/index.js";
+import { load, type Device } from "../../src/runtime/index.js";
 import type { Plan } from "../../src/compiler/schedule/plan.js";
 import { schedule } from "../../src/compiler/schedule/schedule.js";
 import { candidates, tuningsFor } from "../../src/compiler/schedule/tunings/index.js";

@@ -8,8 +8,8 @@ import type { Program, ProgramWeight } from "../../src/runtime/program/program.j
 import { parseProgram, printProgram } from "../../src/runtime/program/serialize.js";
 import type { Precision } from "../../src/runtime/program/target.js";
 import { evaluate } from "../../src/compiler/reference/evaluate.js";
-import { type Device, initialValues, load } from "../../src/runtime/index.js";
-import { checkRequirements } from "../../src/runtime/device/requirements.js";
+import { initialValues, load, type Device } from "../../src/runtime/index.js";
+import { checkRequirements } from "../../src/runtime/run/load.js";
 import { asStored } from "../../src/runtime/weights/stored.js";
 import { tuningsFor, type Tunings } from "../../src/compiler/schedule/tunings/index.js";
 import { attentionOnUnits } from "../../src/compiler/schedule/tunings/attention.js";

@@ -10,7 +10,7 @@ import { adjustedLogits, keptWeights, sampleRows, type SamplingSettings } from "
 import { countOf } from "../../src/ground/base/collections.js";
 import { tensor } from "../../src/compiler/ops/tensors.js";
 import { evaluate } from "../../src/compiler/reference/evaluate.js";
-import { sampleMargins } from "../../src/compiler/reference/sample-margins.js";
+import { sampleMargins } from "./sample-margins.js";
 import { load, type Device, type Session } from "../../src/runtime/index.js";
 import { schedule } from "../../src/compiler/schedule/schedule.js";
 import { SAMPLING_COLUMNS, seenWords } from "../../src/ground/numerics/sampling.js";

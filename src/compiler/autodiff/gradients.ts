@@ -1,13 +1,24 @@
 // Reverse-mode differentiation of a graph, with the gradient rule of each operator's record.
-import { invariant } from "../../ground/base/invariant.js";
-import type { Emit } from "../ir/build.js";
-import { isOp, nodesReaching, typeOf, type Node, isScatter } from "../ir/graph.js";
+import { invariant, bug } from "../../ground/base/invariant.js";
+import { createEmit, type Emit } from "../ir/build.js";
+import {
+  isOp,
+  nodesReaching,
+  typeOf,
+  isScatter,
+  nodesOf,
+  type Node,
+  type Graph,
+  type GraphOutput,
+} from "../ir/graph.js";
 import { equalTypes, printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { Rematerialization, type Recompute } from "./rematerialization.js";
 import type { EmitGrad } from "../ops/define.js";
 import { ops } from "../ops/index.js";
-import { isFloat } from "../../ground/base/dtype.js";
+import { isFloat, type DType } from "../../ground/base/dtype.js";
+import { reachedStarts } from "../ir/reach.js";
+import type { TensorType } from "../ir/types.js";
 
 export interface GradientOptions {
   /** Layers whose results are recomputed in the backward pass rather than stored. */
@@ -110,4 +121,45 @@ class Cotangents {
     const before = known[result]!;
     known[result] = before ? this.#emit.node("add", [before, dy], {}, node.origin) : dy;
   }
+}
+
+/** A weight or state as the model declares it. */
+export interface DeclaredWeight {
+  readonly kind: "weight" | "state";
+  readonly path: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/**
+ * Adds a result `grad.<path>` for each float weight of the model: zeros for a weight on which the loss does not depend,
+ * even if nothing reads the weight. The graph must have a loss. `declared`: all weights and states of the model; states
+ * have no gradient.
+ */
+export function withGradients(graph: Graph, declared: readonly DeclaredWeight[]): Graph {
+  const loss = graph.outputs.find((o) => o.role === "loss" && o.name === "loss");
+  if (!loss) bug("a graph without a loss has no gradients");
+  const emit = createEmit(ops, graph.axes);
+  const states = new Set(declared.flatMap(({ kind, path }) => (kind === "state" ? [path] : [])));
+  const weights = nodesOf(graph).filter(
+    (n) => isOp(n, "weight") && n.attrs.dtype === "f32" && !states.has(n.attrs.path),
+  );
+  const gradientOf = gradients(emit, loss.node, weights);
+  const result = (path: string, { dtype, shape }: TensorType, gradient: Node | undefined): GraphOutput => ({
+    name: `grad.${path}`,
+    role: "result",
+    node: gradient ?? emit.node("constant", [], { value: 0, dtype, shape }),
+    shape,
+    packing: null,
+  });
+  const pathOf = (node: Node): string => (isOp(node, "weight") ? node.attrs.path : "");
+  const read = new Set(weights.map(pathOf));
+  const outputs = [
+    ...weights.map((node) => result(pathOf(node), typeOf(node), gradientOf.get(node))),
+    ...declared
+      .filter(({ kind, path, dtype }) => kind === "weight" && dtype === "f32" && !read.has(path))
+      .map(({ path, dtype, shape }) => result(path, { dtype, shape }, undefined)),
+  ];
+  const withResults = { ...graph, outputs: [...graph.outputs, ...outputs] };
+  return { ...withResults, starts: reachedStarts(withResults, (axis) => graph.starts.get(axis) ?? null) };
 }

@@ -6,20 +6,12 @@ import { isOp, nodesOf, typeOf, updatesOf, type Graph, type GraphInput, type Nod
 import { reachedStarts } from "../ir/reach.js";
 import { algebra, type Algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
-import { LARGEST, type DType } from "../../ground/base/dtype.js";
+import { LARGEST } from "../../ground/base/dtype.js";
 import { normOf } from "./gradient-norm.js";
-import { gradients } from "./gradients.js";
+import { gradients, type DeclaredWeight } from "./gradients.js";
 import { recomputing } from "./layers.js";
 import { accumulateReductions, wholeUpdates, type Updates } from "./updates.js";
-import { weightsAsStates, weightState } from "./weights-as-states.js";
-
-/** A weight or state as the model declares it. */
-export interface DeclaredWeight {
-  readonly kind: "weight" | "state";
-  readonly path: string;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-}
+import { replaceNodes } from "../ir/replace.js";
 
 export type Optimizer =
   /** AdamW (Loshchilov and Hutter 2019), as in PyTorch: decoupled weight decay, bias correction. */
@@ -342,4 +334,37 @@ function updated(
 /** Adds the starts of every axis that the larger graph mentions. */
 function withStarts(from: Graph, graph: Graph): Graph {
   return { ...graph, starts: reachedStarts(graph, (axis) => from.starts.get(axis) ?? null) };
+}
+
+/** The name of a weight's state: its path. */
+export const weightState = (path: string): string => path;
+
+/**
+ * Replaces every weight of the graph, except those that `stays` selects, by a state that is initialised with the weight
+ * and keeps its value. The results do not change, and sessions of several programs can share the states.
+ */
+export function weightsAsStates(graph: Graph, stays: (path: string) => boolean = () => false): Graph {
+  const emit = createEmit(ops, graph.axes);
+  const states = new Map<string, State>();
+  const replacements = new Map<Node, Node>();
+  for (const node of nodesOf(graph)) {
+    if (isOp(node, "weight") && !stays(node.attrs.path)) {
+      const { path, dtype, shape } = node.attrs;
+      const state = emit.node("state", [], { name: weightState(path), dtype, shape }, node.origin);
+      states.set(path, {
+        name: weightState(path),
+        type: { dtype, shape },
+        init: { kind: "weight", path },
+        next: state,
+      });
+      replacements.set(node, state);
+    } else if (node.inputs.some((n) => replacements.get(n) !== n)) {
+      const inputs = node.inputs.map((n) => replacements.get(n)!);
+      replacements.set(node, inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs });
+    } else replacements.set(node, node);
+  }
+  return {
+    ...replaceNodes(graph, (node) => replacements.get(node) ?? node),
+    states: [...graph.states, ...states.values()],
+  };
 }

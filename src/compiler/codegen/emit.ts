@@ -5,7 +5,7 @@ import type { SourceFile } from "../../language/diagnostics/span.js";
 import { kernelFiles } from "../../ground/embedded.js";
 import { isOp, nodesOf } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
-import { wholeShape } from "../ir/weight-part.js";
+import { wholeShape } from "../ir/typing.js";
 import {
   FEATURES,
   PINS,
@@ -15,7 +15,7 @@ import {
   type Requirements,
   type Target,
 } from "../../runtime/program/target.js";
-import { tuningsDigest } from "../schedule/tunings/digest.js";
+import { tuningsDigest } from "../schedule/tunings/file.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
 import {
   asProgramWeight,
@@ -33,9 +33,8 @@ import { mapAxis } from "../../ground/size/axes.js";
 import { printRational } from "../../ground/numerics/rational.js";
 import { printSize, type Size } from "../../ground/size/size.js";
 import { joinedText } from "./joined.js";
-import { LineTable } from "./lines.js";
+import { LineTable, worksOf } from "./works.js";
 import { assemble, printRegion } from "./region.js";
-import { worksOf } from "./works.js";
 
 export interface EmitOptions {
   /**

@@ -178,7 +178,6 @@ export function nodesReaching(roots: readonly Node[]): readonly Node[] {
   return order;
 }
 
-/** The type of a node with a single result. */
 export function typeOf(node: Node): TensorType {
   const [type] = node.types;
   if (type === undefined || node.types.length !== 1) bug(`${node.op} has ${node.types.length} results; pick one`);

@@ -25,7 +25,6 @@ export interface AttrTypes {
   numbers: readonly number[];
   numbersOrNull: readonly number[] | null;
   numberOrNull: number | null;
-  /** Optional. */
   part: WeightPart;
   sizeIfAny: Size;
   numberIfAny: number;

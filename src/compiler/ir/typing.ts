@@ -125,3 +125,7 @@ export const printShape = (shape: readonly Size[]): string => `[${shape.map(prin
 
 /** `f32[rows(T), 128]`. */
 export const printType = (type: TensorType): string => `${type.dtype}${printShape(type.shape)}`;
+
+/** The shape of the whole weight; the node may be a part of it. */
+export const wholeShape = ({ shape, part }: OpAttrs["weight"]): readonly number[] =>
+  shape.map((n, d) => (d === part?.axis ? part.of : n));

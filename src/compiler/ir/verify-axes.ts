@@ -100,7 +100,6 @@ export class AxisIndex {
   isLive(name: string): boolean {
     return this.#live.has(name);
   }
-  /** Problems of an axis name. */
   name(name: string): string[] {
     const axis = this.#axes.get(name);
     if (!axis) return [`there is no axis ${name}`];

@@ -2,11 +2,9 @@
 import { addSizes, rowsSize, type Size } from "../../ground/size/size.js";
 import { definedAxis, isOp, type Graph, type Node, type Packing } from "./graph.js";
 import type { TensorType } from "./types.js";
-import { wholeShape } from "./weight-part.js";
-import { equalShapes, inferContext, plainAxis, printShape, printType } from "./typing.js";
+import { wholeShape, equalShapes, inferContext, plainAxis, printShape, printType } from "./typing.js";
 import type { AxisIndex } from "./verify-axes.js";
 
-/** Problems of inputs, outputs and starts. */
 export function interfaceProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): string[] {
   return [
     ...inputProblems(graph, nodes, axes),

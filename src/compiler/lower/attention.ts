@@ -62,7 +62,6 @@ function attrsOf({ attrs, inputs }: Value<"attention"> | Value<"received">): OpA
   return { causal, window, scale: scale ?? 1 / Math.sqrt(width) };
 }
 
-/** Lowerings by operation. */
 export const attentionLowerings = {
   attention: lowerAttention,
   received: lowerReceived,

@@ -35,7 +35,6 @@ export interface CacheLayout {
   axes(axis: string, bound: number | null, keyed: boolean): readonly Axis[];
   /** Host inputs for all axes passed to `axes`. */
   readonly inputs: readonly GraphInput[];
-  /** The rows of a cache for an axis. */
   rows(axis: string): Size;
   /** u32[rows(axis)]: the cache rows to which the run's rows are written. */
   places(emit: Emit, run: RunRows, origin: Origin | null): Node;

@@ -128,7 +128,6 @@ export class Lowering {
     if (!sorted) this.#sorted.set(axis, (sorted = make()));
     return sorted;
   }
-  /** The starts of an axis, u32[B+1]. */
   starts(name: string): Node {
     const axisNodes = this.#nodes.get(name);
     if (axisNodes) return axisNodes.starts;

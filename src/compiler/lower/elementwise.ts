@@ -143,7 +143,6 @@ function rowNumbers(cx: Lowering, indices: Node, rows: Size): Node {
   return cx.cast(cx.emit("where", [cx.emit("lt", [indices, zero], {}), fromEnd, indices], {}), "u32");
 }
 
-/** Lowerings by operation. */
 export const elementwiseLowerings = {
   live: (cx: Lowering, value: Value<"live">): Placed => cx.placed(cx.emit("live", [], value.attrs), value.type),
   number: (cx: Lowering, value: Value<"number">): Placed =>

@@ -127,7 +127,6 @@ function lowerJoinEntries(cx: Lowering, value: Value<"join_entries">): Placed {
   return fromPackedAlong(cx, cx.cast(joined, value.type.dtype), value.type, dim);
 }
 
-/** Lowerings by operation. */
 export const entryLowerings = {
   top_entries: lowerTopEntries,
   top_tokens: lowerTopTokens,

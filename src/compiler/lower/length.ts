@@ -112,7 +112,6 @@ function floorDivide(cx: Lowering, a: Node, b: Node): Node {
   return op(cx, "add", op(cx, "sub", near, below), above);
 }
 
-/** Lowerings by operation. */
 export const lengthLowerings = {
   length: lowerLength,
 };

@@ -55,7 +55,6 @@ export function lowerAgreement(cx: Lowering, { inputs }: Value<"bce">): Placed["
   return meanOfAll(cx, { node: rows, type: { dtype: "f32", shape }, packing }, null);
 }
 
-/** Lowerings by operation. */
 export const lossLowerings = {
   cross_entropy: lowerCrossEntropy,
   bce: lowerBce,

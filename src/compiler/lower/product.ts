@@ -50,7 +50,6 @@ function summable(cx: Lowering, value: Placed, dim: number): Node {
   return masked(cx, padded(cx, value), shape, cx.axes.sequenceOf(shape[dim]) === null ? [] : [dim], 0);
 }
 
-/** Lowerings by operation. */
 export const productLowerings = {
   matmul: lowerMatmul,
 };

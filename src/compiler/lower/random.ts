@@ -70,7 +70,6 @@ function lowerDropout(cx: Lowering, value: Value<"dropout">): Placed {
   return dropped(cx.emit("where", [keep, scaled, zero], {}));
 }
 
-/** Lowerings by operation. */
 export const randomLowerings = {
   dropout: lowerDropout,
   random_normal: lowerRandomNormal,

@@ -233,7 +233,6 @@ function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {
   return fromPadded(cx, packing ? soft : masked(cx, soft, shape, ragged, 0), value.type);
 }
 
-/** Lowerings by operation. */
 export const reductionLowerings = {
   reduce: lowerReduce,
   softmax: lowerSoftmax,

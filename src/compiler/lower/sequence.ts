@@ -220,7 +220,6 @@ function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
   );
 }
 
-/** Lowerings by operation. */
 export const sequenceLowerings = {
   top: lowerTop,
   above: lowerAbove,

@@ -212,7 +212,6 @@ function sortedOn(cx: Lowering, { packing }: Placed): SortedEntries {
   return cx.sorted(packing.axis, () => bug(`nothing sorted the entries of ${packing.axis}`));
 }
 
-/** Lowerings by operation. */
 export const sortedLowerings = {
   sort_rows: lowerSortRows,
   sort_entries: lowerSortEntries,

@@ -4,7 +4,7 @@ import type { Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { addSizes, multiplySizes, type Size } from "../../ground/size/size.js";
-import { attend, attentionCotangents, attentionFlops, attentionType, attends } from "./attention.js";
+import { attend, attentionCotangents, attentionFlops, attentionType, attends, rowsAt } from "./attention.js";
 import type { EmitGrad, OpTable, Tensor } from "./define.js";
 import { bytesOf, expectType } from "./shapes.js";
 import { rowsAlong } from "./rows.js";
@@ -80,12 +80,7 @@ const GRADIENT_WORK = 3;
 
 function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["attention_grad"]): readonly Tensor[] {
   const [q, k, v, dy] = [at(inputs, 0), at(inputs, 1), at(inputs, 2), at(inputs, 9)];
-  const [qStarts, kStarts, qPositions, kPositions] = [
-    at(inputs, 3).data,
-    at(inputs, 4).data,
-    at(inputs, 5).data,
-    at(inputs, 6).data,
-  ];
+  const [qStarts, kStarts, qPositions, kPositions] = rowsAt(inputs, 3);
   const [lse, delta] = [at(inputs, 7).data, at(inputs, 8).data];
   const [heads, n, width] = exactly(3, q.shape);
   const [groups, m] = exactly(3, k.shape);

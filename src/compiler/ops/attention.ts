@@ -1,7 +1,7 @@
 // Attention over packed rows, and rotary embedding.
 import { countOf, exactly } from "../../ground/base/collections.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
-import { inputsFor, packedAxis, printShape, printType } from "../ir/typing.js";
+import { inputsFor, packedAxis, printType } from "../ir/typing.js";
 import {
   addSizes,
   applySize,
@@ -121,28 +121,48 @@ export function attentionCotangents(
 
 /** Infers the type of y. The first seven inputs are attention's; `weights` is the index of the optional key weights. */
 export function attentionType(inputs: readonly TensorType[], weights: number, context: InferContext): TensorType {
-  const [q, k, v] = [
-    expectDtype(inputs, 0, ...FLOATS),
-    expectDtype(inputs, 1, ...FLOATS),
-    expectDtype(inputs, 2, ...FLOATS),
-  ];
-  sameDtype(q, k);
-  sameDtype(q, v);
-  for (const t of [q, k, v]) if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
-  const [queries, keys] = [expectPacked(q.shape, 1), expectPacked(k.shape, 1)];
+  const [q, k, v] = expectHeads(inputs, 3);
+  const keys = expectPacked(k.shape, 1);
+  if (packedAxis(v.shape[1]!) !== keys)
+    mismatch(`v must have the rows of k, found ${printType(v)} and ${printType(k)}`);
+  expectPlaces(inputs, 3, q, k, context);
+  if (inputs.length > weights) expectType(inputs, weights, "f32", rowsType(keys).shape);
+  return { dtype: q.dtype, shape: [q.shape[0]!, q.shape[1]!, v.shape[2]!] };
+}
+
+/** The types of the first `count` inputs, q, k and possibly v: [heads, rows, width] with heads that fit. */
+export function expectHeads(
+  inputs: readonly TensorType[],
+  count: 2 | 3,
+): readonly [q: TensorType, k: TensorType, v: TensorType] {
+  const all = Array.from({ length: count }, (_, i) => expectDtype(inputs, i, ...FLOATS));
+  const [q, k, v] = [all[0]!, all[1]!, all.at(-1)!];
+  for (const t of all) {
+    sameDtype(q, t);
+    if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
+  }
   const [heads, groups] = [q.shape[0]!, k.shape[0]!];
   if (typeof heads !== "number" || typeof groups !== "number" || heads % groups !== 0)
-    mismatch(`the heads of k must divide those of q, found ${printShape(k.shape)} and ${printShape(q.shape)}`);
+    mismatch(`the heads of k must divide those of q, found ${printType(k)} and ${printType(q)}`);
   if (!equalSizes(q.shape[2]!, k.shape[2]!))
-    mismatch(`q and k must be of one width, found ${printShape(q.shape)} and ${printShape(k.shape)}`);
-  if (!equalSizes(v.shape[0]!, groups) || packedAxis(v.shape[1]!) !== keys)
-    mismatch(`v must have the heads and rows of k, found ${printShape(v.shape)} and ${printShape(k.shape)}`);
-  expectType(inputs, 3, "u32", startsShape(context));
-  expectType(inputs, 4, "u32", startsShape(context));
-  expectType(inputs, 5, "u32", rowsType(queries).shape);
-  expectType(inputs, 6, "u32", rowsType(keys).shape);
-  if (inputs.length > weights) expectType(inputs, weights, "f32", rowsType(keys).shape);
-  return { dtype: q.dtype, shape: [heads, q.shape[1]!, v.shape[2]!] };
+    mismatch(`q and k must be of one width, found ${printType(q)} and ${printType(k)}`);
+  if (!equalSizes(v.shape[0]!, groups))
+    mismatch(`v must have the heads of k, found ${printType(v)} and ${printType(k)}`);
+  return [q, k, v];
+}
+
+/** Expects the starts of queries and of keys, and the positions of both, from input `first` on. */
+export function expectPlaces(
+  inputs: readonly TensorType[],
+  first: number,
+  q: TensorType,
+  k: TensorType,
+  context: InferContext,
+): void {
+  expectType(inputs, first, "u32", startsShape(context));
+  expectType(inputs, first + 1, "u32", startsShape(context));
+  expectType(inputs, first + 2, "u32", rowsType(expectPacked(q.shape, 1)).shape);
+  expectType(inputs, first + 3, "u32", rowsType(expectPacked(k.shape, 1)).shape);
 }
 
 /** The two products: 2 (d + e) for each pair of rows and for each head. */
@@ -200,6 +220,15 @@ function inverseTable(emit: EmitGrad, table: Node): Node {
   return emit("concat", [cosines, emit("neg", [sines], {})], { axis: 1 });
 }
 
+/** The starts of queries and of keys, and the positions of both. */
+export const rowsAt = (inputs: readonly Tensor[], first: number): readonly [Data, Data, Data, Data] => [
+  at(inputs, first).data,
+  at(inputs, first + 1).data,
+  at(inputs, first + 2).data,
+  at(inputs, first + 3).data,
+];
+type Data = Tensor["data"];
+
 /** Whether a query at position i attends to a key at position j of its sequence. */
 export const attends =
   ({ causal, window }: OpAttrs["attention"]) =>
@@ -219,12 +248,7 @@ export function attend(
 ): { readonly y: Tensor; readonly lse: Tensor } {
   const { scale } = attrs;
   const [q, k, v] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
-  const [qStarts, kStarts, qPositions, kPositions] = [
-    at(inputs, 3).data,
-    at(inputs, 4).data,
-    at(inputs, 5).data,
-    at(inputs, 6).data,
-  ];
+  const [qStarts, kStarts, qPositions, kPositions] = rowsAt(inputs, 3);
   const [heads, n, width] = exactly(3, q.shape);
   const [groups, m] = exactly(3, k.shape);
   const outWidth = v.shape[2]!;

@@ -3,7 +3,7 @@
 import { equalShapes, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { addSizes, multiplySizes } from "../../ground/size/size.js";
-import { filledLike } from "./cotangents.js";
+import { filledLike } from "./algebra.js";
 import type { OpTable, Tensor } from "./define.js";
 import { ranked } from "./routing.js";
 import { sameDim } from "./rows.js";

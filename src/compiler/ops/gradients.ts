@@ -7,7 +7,6 @@ import { lastDim } from "./rows.js";
 import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, roundStored, tensor } from "./tensors.js";
 
-/** Records of gradients. */
 export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entropy_grad"> = {
   contract: {
     doc: "aᵀ · b: the sum over the rows of two matrices of the products of their columns",

@@ -17,7 +17,6 @@ function usedShare(a: TensorType, b: TensorType): Size {
   return divideSizes(applySize("min", [groups, rows]), groups) ?? 1;
 }
 
-/** Records of groups of rows. */
 export const groups: Pick<OpTable, Groups> = {
   sort_entries: {
     doc: "the entries of rows in a stable order by their group; those of no group last",

@@ -7,7 +7,6 @@ import { sameDim } from "./rows.js";
 import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch } from "./shapes.js";
 import { at, roundStored, tensor } from "./tensors.js";
 
-/** Records of losses. */
 export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"> = {
   cross_entropy: {
     doc: "−log softmax(logits) at the target; 0 where the target is negative; targets are held at the last class",

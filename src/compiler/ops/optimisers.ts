@@ -25,7 +25,6 @@ const like = (inputs: readonly Tensor[], ...data: readonly Float64Array[]): read
 
 const copied = (inputs: readonly Tensor[], i: number): Float64Array => at(inputs, i).data.slice();
 
-/** Records of optimisers. */
 export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
   adamw: {
     doc:

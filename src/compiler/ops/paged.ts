@@ -4,9 +4,10 @@ import { isOp, type Node } from "../ir/graph.js";
 import { packedAxis, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { addSizes, equalSizes, rowsSize, type Size } from "../../ground/size/size.js";
-import { attend, attentionFlops } from "./attention.js";
+import { attend, attentionFlops, expectHeads } from "./attention.js";
 import type { InferContext, OpTable, Tensor } from "./define.js";
 import { rowsAlong } from "./rows.js";
+import { ofEachRow } from "./sequences.js";
 import {
   bytesOf,
   costPerResult,
@@ -14,10 +15,8 @@ import {
   expectPacked,
   expectSequence,
   expectType,
-  FLOATS,
   mismatch,
   rowsType,
-  sameDtype,
   startsShape,
 } from "./shapes.js";
 import { at, tensor } from "./tensors.js";
@@ -38,12 +37,9 @@ export const paging: Pick<OpTable, "paged_append" | "paged_keys" | "paged_attent
     },
     cost: costPerResult(0),
     evaluate(inputs, { page }) {
-      const [counts, starts] = [at(inputs, 0).data, at(inputs, 1).data];
+      const counts = at(inputs, 0).data;
       const rowOf = poolRow(at(inputs, 2), page);
-      const out = tensor("u32", [starts.at(-1)!]);
-      for (let b = 0; b + 1 < starts.length; b++)
-        for (let row = starts[b]!; row < starts[b + 1]!; row++) out.data[row] = rowOf(b, counts[b]! + row - starts[b]!);
-      return [out];
+      return [ofEachRow(at(inputs, 1).data, (b, i) => rowOf(b, counts[b]! + i))];
     },
     rows: null,
     tokens: "earlier",
@@ -156,22 +152,10 @@ function onRows(inputs: readonly TensorType[]): readonly [TensorType, TensorType
 }
 
 function pagedType(inputs: readonly TensorType[], context: InferContext): TensorType {
-  const [q, k, v] = [
-    expectDtype(inputs, 0, ...FLOATS),
-    expectDtype(inputs, 1, ...FLOATS),
-    expectDtype(inputs, 2, ...FLOATS),
-  ];
-  sameDtype(q, k);
-  sameDtype(q, v);
-  for (const t of [q, k, v]) if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
+  const [q, k, v] = expectHeads(inputs, 3);
   const queries = expectPacked(q.shape, 1);
-  const [heads, groups] = [q.shape[0]!, k.shape[0]!];
-  if (typeof heads !== "number" || typeof groups !== "number" || heads % groups !== 0)
-    mismatch(`the heads of k must divide those of q, found ${printType(k)} and ${printType(q)}`);
-  if (!equalSizes(q.shape[2]!, k.shape[2]!))
-    mismatch(`q and k must be of one width, found ${printType(q)} and ${printType(k)}`);
-  if (!equalSizes(v.shape[0]!, groups) || !equalSizes(v.shape[1]!, k.shape[1]!))
-    mismatch(`v must have the heads and rows of k, found ${printType(v)} and ${printType(k)}`);
+  if (!equalSizes(v.shape[1]!, k.shape[1]!))
+    mismatch(`v must have the rows of k, found ${printType(v)} and ${printType(k)}`);
   expectType(inputs, 3, "u32", startsShape(context));
   expectType(inputs, 4, "u32", startsShape(context));
   expectType(inputs, 5, "u32", rowsType(queries).shape);
@@ -179,5 +163,5 @@ function pagedType(inputs: readonly TensorType[], context: InferContext): Tensor
   const axis = table.shape.length === 2 ? packedAxis(table.shape[0]!) : null;
   if (axis === null || table.shape[1] !== 2)
     mismatch(`the table must be u32[rows of keys, 2], found ${printType(table)}`);
-  return { dtype: q.dtype, shape: [heads, q.shape[1]!, v.shape[2]!] };
+  return { dtype: q.dtype, shape: [q.shape[0]!, q.shape[1]!, v.shape[2]!] };
 }

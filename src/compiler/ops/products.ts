@@ -5,7 +5,7 @@ import type { TensorType } from "../ir/types.js";
 import { printShape, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes } from "../../ground/size/size.js";
 import type { EmitGrad, OpTable, RowInputs, Tensor } from "./define.js";
-import { asRows, reshaped, unbroadcast } from "./cotangents.js";
+import { asRows, reshaped, unbroadcast } from "./algebra.js";
 import { aligned, lastDim, tokensAlong } from "./rows.js";
 import { broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, broadcastNumbers, broadcastOffsets, roundStored, tensor } from "./tensors.js";

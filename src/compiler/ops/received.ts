@@ -1,26 +1,15 @@
 // The attention that each key receives: the sum of its attention shares over queries.
 import { exactly } from "../../ground/base/collections.js";
-import { addSizes, equalSizes, multiplySizes, type Size } from "../../ground/size/size.js";
-import { packedAxis, printShape, printType } from "../ir/typing.js";
+import { addSizes, multiplySizes, type Size } from "../../ground/size/size.js";
+import { packedAxis } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
-import { attends, pairsOf } from "./attention.js";
+import { attends, expectHeads, expectPlaces, pairsOf, rowsAt } from "./attention.js";
 import type { InferContext, OpTable, Tensor } from "./define.js";
 import { rowsAlong } from "./rows.js";
-import {
-  bytesOf,
-  expectDtype,
-  expectPacked,
-  expectType,
-  FLOATS,
-  mismatch,
-  rowsType,
-  sameDtype,
-  startsShape,
-} from "./shapes.js";
+import { bytesOf } from "./shapes.js";
 import { at, tensor } from "./tensors.js";
 
-/** The record of `received`. */
 export const receiving: Pick<OpTable, "received"> = {
   received: {
     doc: "for each key the sum over the queries that see it of its share of their attention",
@@ -54,40 +43,29 @@ function scoreFlops(inputs: readonly TensorType[], attrs: OpAttrs["received"]): 
 }
 
 function receivedType(inputs: readonly TensorType[], context: InferContext): TensorType {
-  const [q, k] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS)];
-  sameDtype(q, k);
-  for (const t of [q, k]) if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
-  const [queries, keys] = [expectPacked(q.shape, 1), expectPacked(k.shape, 1)];
-  const [heads, groups] = [q.shape[0]!, k.shape[0]!];
-  if (typeof heads !== "number" || typeof groups !== "number" || heads % groups !== 0)
-    mismatch(`the heads of k must divide those of q, found ${printShape(k.shape)} and ${printShape(q.shape)}`);
-  if (!equalSizes(q.shape[2]!, k.shape[2]!))
-    mismatch(`q and k must be of one width, found ${printShape(q.shape)} and ${printShape(k.shape)}`);
-  expectType(inputs, 2, "u32", startsShape(context));
-  expectType(inputs, 3, "u32", startsShape(context));
-  expectType(inputs, 4, "u32", rowsType(queries).shape);
-  expectType(inputs, 5, "u32", rowsType(keys).shape);
-  return { dtype: "f32", shape: [heads, k.shape[1]!] };
+  const [q, k] = expectHeads(inputs, 2);
+  expectPlaces(inputs, 2, q, k, context);
+  return { dtype: "f32", shape: [q.shape[0]!, k.shape[1]!] };
 }
 
 function receivedBy(inputs: readonly Tensor[], attrs: OpAttrs["received"]): Tensor {
   const [q, k] = [at(inputs, 0), at(inputs, 1)];
-  const [qStarts, kStarts, qPositions, kPositions] = [2, 3, 4, 5].map((i) => at(inputs, i).data);
+  const [qStarts, kStarts, qPositions, kPositions] = rowsAt(inputs, 2);
   const [heads, n, width] = exactly(3, q.shape);
   const [groups, m] = exactly(3, k.shape);
   const out = tensor("f32", [heads, m]);
   const sees = attends(attrs);
   for (let h = 0; h < heads; h++) {
     const group = Math.floor((h * groups) / heads);
-    for (let b = 0; b + 1 < qStarts!.length; b++)
-      for (let i = qStarts![b]!; i < qStarts![b + 1]!; i++) addShares(h, group, b, i);
+    for (let b = 0; b + 1 < qStarts.length; b++)
+      for (let i = qStarts[b]!; i < qStarts[b + 1]!; i++) addShares(h, group, b, i);
   }
   return out;
 
   /** Adds the shares of one query's attention. */
   function addShares(h: number, group: number, b: number, i: number): void {
     const seen: number[] = [];
-    for (let j = kStarts![b]!; j < kStarts![b + 1]!; j++) if (sees(qPositions![i]!, kPositions![j]!)) seen.push(j);
+    for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++) if (sees(qPositions[i]!, kPositions[j]!)) seen.push(j);
     const scores = seen.map((j) => {
       let dot = 0;
       for (let c = 0, x = (h * n + i) * width, y = (group * m + j) * width; c < width; c++)

@@ -7,8 +7,7 @@ import type { DType } from "../../ground/base/dtype.js";
 import { addSizes, multiplySizes, type Size } from "../../ground/size/size.js";
 import { typeOf } from "../ir/graph.js";
 import type { Cost, Grad, OpDef, OpTable, Tensor } from "./define.js";
-import { algebra } from "./algebra.js";
-import { keepingReduced, broadcasted } from "./cotangents.js";
+import { algebra, keepingReduced, broadcasted } from "./algebra.js";
 import { sameDim, beforeReduction, lastDim, tokensAlong } from "./rows.js";
 import { bytesOf, elements, expectAxes, expectDtype, expectUnpacked, FLOATS, NUMBERS } from "./shapes.js";
 import { around, at, broadcastOffsets, roundStored, tensor } from "./tensors.js";
@@ -70,7 +69,6 @@ const ofExtreme: Grad<"sum" | "reduce_max" | "reduce_min"> = (emit, node, [dy]) 
   return [m.where(chosen, m.div(keepingReduced(emit, dy!, x, axes), count), 0)];
 };
 
-/** Records of the reductions. */
 export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "argmax" | "softmax"> = {
   sum: {
     ...reduction(

@@ -2,7 +2,7 @@
 // NaN last; equal scores are ordered by position, earlier first. The order is total, so every machine makes the same
 // choice.
 import { invariant } from "../../ground/base/invariant.js";
-import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
+import { equalShapes, packedAxis, printShape, printType, type StartsRead } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { countingAxis, type Axis } from "../../ground/size/axes.js";
 import { spanOf } from "../../ground/size/counting.js";
@@ -12,7 +12,7 @@ import { addSizes, multiplySizes, rowsSize } from "../../ground/size/size.js";
 import type { Node } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { Cost, EmitGrad, EvaluateContext, InferContext, OpDef, OpTable, Tensor } from "./define.js";
-import { filledLike } from "./cotangents.js";
+import { filledLike } from "./algebra.js";
 import { lastDim, rowsAlong } from "./rows.js";
 import {
   arity,
@@ -137,15 +137,7 @@ export const routing: Pick<OpTable, Routing> = {
       );
       return [...chosen, positionsInParent(at(chosen, 0), at(chosen, 1), at(inputs, 1))];
     },
-    starts({ attrs }, axes) {
-      const rule = ruleIn(axes, attrs.axis, "top");
-      return rule
-        ? [
-            [rule.parent, 1],
-            [countingAxis(axes, rule), 2],
-          ]
-        : [];
-    },
+    starts: startsOfTop,
     chooses: [0],
     rows: null,
     tokens: "all",
@@ -292,6 +284,12 @@ export const routing: Pick<OpTable, Routing> = {
     lower: { kind: "kernel" },
   },
 };
+
+/** The starts that `top` and `top_rows` read. */
+export function startsOfTop({ attrs }: Node<"top" | "top_rows">, axes: readonly Axis[]): StartsRead {
+  const rule = ruleIn(axes, attrs.axis, "top");
+  return rule ? [[rule.parent, 1] as const, [countingAxis(axes, rule), 2] as const] : [];
+}
 
 /** The axis of the index at an input. */
 function indexAxis(inputs: readonly TensorType[], input: number): string {

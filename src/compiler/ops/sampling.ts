@@ -23,7 +23,6 @@ export interface SampleRow {
   readonly seen: Float64Array;
 }
 
-/** Records of sampling. */
 export const sampling: Pick<OpTable, "sample" | "mark"> = {
   sample: {
     doc: "the next token of each sequence and, where asked for, its log-probability under the logits as they came",

@@ -4,7 +4,7 @@ import { DTYPES } from "../../ground/base/dtype.js";
 import { typeOf } from "../ir/graph.js";
 import { packedAxis, plainAxis, printShape } from "../ir/typing.js";
 import { addSizes, axisSize, equalSizes, rowsSize, subtractSizes, type Size } from "../../ground/size/size.js";
-import type { InferContext, OpTable } from "./define.js";
+import type { InferContext, OpTable, Tensor } from "./define.js";
 import { lastDim } from "./rows.js";
 import {
   bytesOf,
@@ -28,14 +28,7 @@ export const sequences: Pick<OpTable, Sequences> = {
     doc: "0 … n − 1 for each sequence",
     infer: (inputs, { axis }, context) => rowsOf(inputs, axis, context),
     cost: costPerResult(0),
-    evaluate(inputs) {
-      const starts = at(inputs, 0).data;
-      const out = tensor("u32", [starts.at(-1)!]);
-      eachRow(starts, (b, row) => {
-        out.data[row] = row - starts[b]!;
-      });
-      return [out];
-    },
+    evaluate: (inputs) => [ofEachRow(at(inputs, 0).data, (_, i) => i)],
     starts: ({ attrs }) => [[attrs.axis, 0]],
     rows: null,
     tokens: "earlier",
@@ -47,14 +40,7 @@ export const sequences: Pick<OpTable, Sequences> = {
     doc: "the sequence of each row",
     infer: (inputs, { axis }, context) => rowsOf(inputs, axis, context),
     cost: costPerResult(0),
-    evaluate(inputs) {
-      const starts = at(inputs, 0).data;
-      const out = tensor("u32", [starts.at(-1)!]);
-      eachRow(starts, (b, row) => {
-        out.data[row] = b;
-      });
-      return [out];
-    },
+    evaluate: (inputs) => [ofEachRow(at(inputs, 0).data, (b) => b)],
     starts: ({ attrs }) => [[attrs.axis, 0]],
     rows: null,
     tokens: "own",
@@ -75,13 +61,8 @@ export const sequences: Pick<OpTable, Sequences> = {
     },
     cost: costPerResult(0),
     evaluate(inputs) {
-      const [counts, starts] = [at(inputs, 0).data, at(inputs, 1).data];
-      const longer = inputs.length === 3 ? at(inputs, 2).data : null;
-      const out = tensor("u32", [starts.at(-1)!]);
-      eachRow(starts, (b, row) => {
-        out.data[row] = (longer?.[b] ?? 0) + counts[b]! + row - starts[b]!;
-      });
-      return [out];
+      const [counts, longer] = [at(inputs, 0).data, inputs.length === 3 ? at(inputs, 2).data : null];
+      return [ofEachRow(at(inputs, 1).data, (b, i) => (longer?.[b] ?? 0) + counts[b]! + i)];
     },
     rows: null,
     tokens: "earlier",
@@ -98,13 +79,8 @@ export const sequences: Pick<OpTable, Sequences> = {
     cost: costPerResult(0),
     evaluate(inputs) {
       const starts = at(inputs, 0).data;
-      return [
-        tensor(
-          "u32",
-          [starts.length - 1],
-          Float64Array.from({ length: starts.length - 1 }, (_, b) => starts[b + 1]! - starts[b]!),
-        ),
-      ];
+      const counts = starts.slice(1).map((end, b) => end - starts[b]!);
+      return [tensor("u32", [counts.length], counts)];
     },
     rows: null,
     tokens: "all",
@@ -119,12 +95,12 @@ export const sequences: Pick<OpTable, Sequences> = {
     infer: (inputs, { axis }, context) => rowsOf(inputs, axis, context),
     cost: costPerResult(0),
     evaluate(inputs) {
-      const starts = at(inputs, 0).data;
+      const rows = at(inputs, 0).data.slice(1);
       return [
         tensor(
           "u32",
-          [starts.length - 1],
-          starts.slice(1).map((end) => Math.max(end, 1) - 1),
+          [rows.length],
+          rows.map((end) => Math.max(end, 1) - 1),
         ),
       ];
     },
@@ -234,9 +210,12 @@ function rowsOf(inputs: Parameters<OpTable["positions"]["infer"]>[0], axis: stri
 const isBatch = (size: Size | undefined, context: InferContext): boolean =>
   size !== undefined && equalSizes(size, context.batch);
 
-/** Visits the rows of every sequence. */
-function eachRow(starts: Float64Array, visit: (sequence: number, row: number) => void): void {
-  for (let b = 0; b + 1 < starts.length; b++) for (let row = starts[b]!; row < starts[b + 1]!; row++) visit(b, row);
+/** A number for each row: `value` of its sequence and its position in the sequence. */
+export function ofEachRow(starts: Tensor["data"], value: (sequence: number, position: number) => number): Tensor {
+  const out = tensor("u32", [starts.at(-1)!]);
+  for (let b = 0; b + 1 < starts.length; b++)
+    for (let row = starts[b]!; row < starts[b + 1]!; row++) out.data[row] = value(b, row - starts[b]!);
+  return out;
 }
 
 /**

@@ -9,7 +9,6 @@ export const mismatch = (text: string): never => {
   throw new TypeMismatch(text);
 };
 
-/** Checks the number of inputs. */
 export function arity(inputs: readonly TensorType[], count: number): void {
   if (inputs.length !== count) mismatch(`takes ${count} input${count === 1 ? "" : "s"}, found ${inputs.length}`);
 }
@@ -114,7 +113,6 @@ export function expectAxes(shape: readonly Size[], axes: readonly number[]): voi
   });
 }
 
-/** The number of elements. */
 export const elements = (type: Pick<TensorType, "shape">): Size =>
   type.shape.reduce((n: Size, s) => multiplySizes(n, s), 1);
 

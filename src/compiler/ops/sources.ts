@@ -1,6 +1,6 @@
 // Operators without inputs: values from the caller, weights, states and sizes.
 import { invariant } from "../../ground/base/invariant.js";
-import { wholeShape } from "../ir/weight-part.js";
+import { wholeShape } from "../ir/typing.js";
 import { toNumber } from "../../ground/numerics/rational.js";
 import { ropeFrequencies } from "../../ground/numerics/rope.js";
 import { isWhole, printSize } from "../../ground/size/size.js";
@@ -11,7 +11,6 @@ import { wgslLiteral } from "./wgsl.js";
 
 type Source = "input" | "weight" | "state" | "live" | "seed" | "constant" | "size" | "starts" | "rope_table";
 
-/** Records of the sources. */
 export const sources: Pick<OpTable, Source> = {
   input: {
     doc: "an input of the model, packed if it lies along a sequence axis",

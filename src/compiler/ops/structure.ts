@@ -4,7 +4,7 @@ import type { TensorType } from "../ir/types.js";
 import { equalShapes, packedAxis, printShape, rowsOf } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../../ground/size/size.js";
 import type { OpTable } from "./define.js";
-import { reshaped, unbroadcast } from "./cotangents.js";
+import { reshaped, unbroadcast } from "./algebra.js";
 import { aligned, sameDim, lastDim, tokensAlong } from "./rows.js";
 import {
   broadcastShapes,

@@ -106,7 +106,6 @@ export function walk(
   }
 }
 
-/** Row-major strides. */
 export function stridesOf(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length);
   for (let d = shape.length - 1, step = 1; d >= 0; step *= shape[d--]!) strides[d] = step;

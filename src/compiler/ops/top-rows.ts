@@ -1,9 +1,8 @@
 // Chooses the best rows for many columns of scores at once, as a mask: expert-choice routing.
 import { printType } from "../ir/typing.js";
-import { countingAxis } from "../../ground/size/axes.js";
 import { equalSizes, rowsSize } from "../../ground/size/size.js";
 import type { OpTable } from "./define.js";
-import { ranked, readAll, ruleIn, ruleOf } from "./routing.js";
+import { ranked, readAll, ruleOf, startsOfTop } from "./routing.js";
 import { expectDtype, expectType, FLOATS, mismatch, startsShape, startsType } from "./shapes.js";
 import { at, tensor } from "./tensors.js";
 
@@ -36,15 +35,7 @@ export const topRows: Pick<OpTable, "top_rows"> = {
       }
       return [mask, tensor("u32", [starts.length], Float64Array.from(counts.starts()))];
     },
-    starts({ attrs }, axes) {
-      const rule = ruleIn(axes, attrs.axis, "top");
-      return rule
-        ? [
-            [rule.parent, 1],
-            [countingAxis(axes, rule), 2],
-          ]
-        : [];
-    },
+    starts: startsOfTop,
     chooses: [0],
     rows: null,
     tokens: "all",

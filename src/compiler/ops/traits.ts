@@ -39,7 +39,6 @@ export function columnsOf<K extends OpName>(node: Node<K>): Columns {
   return typeof columns === "function" ? columns(node) : columns;
 }
 
-/** The cost of a node. */
 export const costOf = <K extends OpName>(node: Node<K>): Cost =>
   ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
 

@@ -146,7 +146,6 @@ function inputsFor(graph: Graph, node: Node, { index, dim }: RowRequirement): Ch
   return rowInputs(node, dim);
 }
 
-/** The axis of an index. */
 function indexAxis(index: Node): string {
   const axis = packedAxis(typeOf(index).shape[0]!);
   invariant(axis !== null, "an index lies along an axis");

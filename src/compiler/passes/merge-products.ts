@@ -59,7 +59,6 @@ const isMerged = (node: Node): node is Product =>
 const columnsOf = (b: Weight, transposed: boolean): number => Number(b.attrs.shape[transposed ? 0 : 1]);
 const pathOf = (b: Weight): string => (isOp(b, "weight") ? b.attrs.path : b.attrs.name);
 
-/** The place of each merged weight. */
 function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
   const uses = new Map<Weight, Product[]>();
   const nodes = nodesOf(graph);

@@ -1,7 +1,7 @@
 // The reference evaluator: runs a graph in 64-bit floats, node by node. It defines the semantics of every compiled
 // program.
 import { invariant } from "../../ground/base/invariant.js";
-import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
+import { isOp, definedAxis, nodesOf, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import { printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
@@ -13,10 +13,9 @@ import { chosenFrom } from "../../ground/size/count-rules.js";
 import type { DType } from "../../ground/base/dtype.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { checkRange, InputError, runSizes, toTensor, type GivenInput } from "./inputs.js";
-import { columnMargins, entryMargins, leastOfRows, marginsOf } from "./margins.js";
-import { maskMargins, masksOfRoutes } from "./mask-margins.js";
-import { evaluationOrder } from "./order.js";
+import { columnMargins, entryMargins, leastOfRows, marginsOf, maskMargins, masksOfRoutes } from "./margins.js";
 import { packRows, unpackRows } from "./pack.js";
+import { atomsOf } from "../../ground/size/size.js";
 
 export interface EvaluateOptions {
   /** Inputs by name, in the caller's shape: padded sequences; the padding is ignored. */
@@ -325,3 +324,45 @@ function usesOf(graph: Graph, nodes: readonly Node[]): Map<Node, number> {
   for (const s of graph.states) use(s.next);
   return uses;
 }
+
+/**
+ * The nodes of a graph, inputs before readers. A value whose size depends on a choice, such as a fill, comes after the
+ * choice, since its count is unknown before.
+ */
+function evaluationOrder(graph: Graph): readonly Node[] {
+  const order: Node[] = [];
+  const done = new Set<Node>();
+  const isReady = (node: Node): boolean =>
+    node.inputs.every((input) => done.has(input)) &&
+    axesMade(node).every((axis) => {
+      const start = graph.starts.get(axis);
+      return start === undefined || done.has(start);
+    });
+  let waiting: readonly Node[] = [];
+  for (const node of nodesOf(graph)) {
+    waiting = [...waiting, node];
+    for (let before = -1; before !== waiting.length && waiting.length > 0;) {
+      before = waiting.length;
+      waiting = waiting.filter((next) => {
+        if (!isReady(next)) return true;
+        order.push(next);
+        done.add(next);
+        return false;
+      });
+    }
+  }
+  invariant(waiting.length === 0, "every node can be evaluated");
+  return order;
+}
+
+/** Axes in the sizes of a node's results that none of its inputs has and that the node does not define. */
+function axesMade(node: Node): readonly string[] {
+  const { inputs, types } = node;
+  const found = axesOf(types);
+  if (found.length === 0) return found;
+  const given = new Set([...inputs.flatMap((input) => axesOf(input.types)), definedAxis(node)?.axis]);
+  return found.filter((axis) => !given.has(axis));
+}
+
+const axesOf = (types: Node["types"]): readonly string[] =>
+  types.flatMap(({ shape }) => shape.flatMap((size) => [...atomsOf(size)].flatMap((a) => ("axis" in a ? a.axis : []))));

@@ -5,26 +5,23 @@ import { PORTABLE, type Target } from "../../runtime/program/target.js";
 import { printSize } from "../../ground/size/size.js";
 import { capabilitiesOf } from "./analysis/capabilities.js";
 import { viewsOf } from "./addressing/views.js";
-import { contractionsAsProducts } from "./analysis/contractions.js";
 import { Consumers, type RowProduct } from "./analysis/consumers.js";
-import { Extents } from "./analysis/extents.js";
-import { joinedByReader } from "./analysis/joined.js";
-import { keptRows } from "./analysis/kept-rows.js";
+import { Extents, widthOf } from "./analysis/extents.js";
+import { keptRows, sharedRows } from "./analysis/shared-rows.js";
 import { isCheap } from "./fusion/inline.js";
 import type { Layouts } from "./addressing/layouts.js";
 import { orderOf } from "./analysis/order.js";
 import { ownPrologues } from "./analysis/own-prologues.js";
 import { partition, sumsReadWhole, type Partition, type PartitionOptions } from "./fusion/partition.js";
 import { routedStatistics } from "./analysis/routed-statistics.js";
-import { sharedRows } from "./analysis/shared-rows.js";
 import { packedAtLoad } from "./analysis/side-by-side.js";
 import { unreadRows } from "./analysis/unread-rows.js";
 import { Sources } from "./memory/sources.js";
-import { split } from "./split/split.js";
-import { splitStacks } from "./split/stacks.js";
+import { split, splitStacks } from "./split/split.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
 import type { FusedKernel } from "./kernels/fused-kernel.js";
 import { kernelsOf } from "./fusion/fused-kernels.js";
+import { mapGraph } from "../passes/rewrite.js";
 
 export interface KernelGraph {
   /** The scheduled graph: values too large for a binding are split. */
@@ -148,4 +145,35 @@ export const deviceDims = (
   shape.flatMap((size, dim) => {
     const axis = printSize(size);
     return extents.onDevice(axis) ? [{ dim, axis }] : [];
+  });
+
+/** Concatenations along the last dimension that only the caller reads. */
+function joinedByReader(graph: Graph, order: readonly Node[]): ReadonlySet<Node> {
+  const read = new Set([
+    ...order.flatMap((n) => n.inputs),
+    ...graph.states.map((s) => s.next),
+    ...graph.starts.values(),
+  ]);
+  const results = graph.outputs.map((o) => o.node);
+  return new Set(
+    results.filter(
+      (n) =>
+        isOp(n, "concat") &&
+        n.attrs.axis === n.types[0]!.shape.length - 1 &&
+        n.inputs.every((i) => widthOf(i) > 0) &&
+        !read.has(n),
+    ),
+  );
+}
+
+/**
+ * The graph with each `contract` replaced by a product of the permuted a. Product kernels read the permutation in
+ * place.
+ */
+export const contractionsAsProducts = (graph: Graph): Graph =>
+  mapGraph(graph, (node, emitFrom) => {
+    if (!isOp(node, "contract")) return node;
+    const [a, b] = node.inputs;
+    const emit = emitFrom(node);
+    return emit("matmul", [emit("permute", [a], { order: [1, 0] }), b], { transposed: false });
   });

@@ -1,8 +1,7 @@
 // Rules compiled to states: an automaton over bytes for each rule, in which an edge may stand for a whole other rule.
 import { quotedName } from "../../ground/base/shown.js";
 import { ConstraintError } from "./errors.js";
-import { type Expression, merged, type Range, rule, type Rules } from "./expression.js";
-import { type ByteRanges, utf8Ranges } from "./utf8.js";
+import { merged, rule, type Expression, type Range, type Rules } from "./expression.js";
 
 /** A state of a rule's automaton. */
 export interface State {
@@ -267,4 +266,42 @@ function classesOf(states: readonly State[]): Pick<Grammar, "classOf" | "byteOf"
     return byteOf.length - 1;
   });
   return { classOf, byteOf };
+}
+
+/** For each byte of a character, the range that the byte is in. */
+type ByteRanges = readonly Range[];
+
+/** The last code points of one, two and three bytes. */
+const LAST_OF = [0x7f, 0x7ff, 0xffff];
+const SURROGATES: Range = [0xd800, 0xdfff];
+
+/**
+ * The encodings of a range of code points, in order. Surrogates have none. The method is that of Ken Thompson's and
+ * Rob Pike's encoding read as a tree: a range is cut wherever its characters differ in more than a suffix of whole
+ * subtrees.
+ */
+export function utf8Ranges([first, last]: Range): readonly ByteRanges[] {
+  if (first > last) return [];
+  const [low, high] = SURROGATES;
+  if (first <= high && last >= low) return [...utf8Ranges([first, low - 1]), ...utf8Ranges([high + 1, last])];
+  for (const end of LAST_OF)
+    if (first <= end && end < last) return [...utf8Ranges([first, end]), ...utf8Ranges([end + 1, last])];
+  if (last <= 0x7f) return [[[first, last]]];
+  for (const bits of [6, 12, 18]) {
+    const mask = 2 ** bits - 1;
+    if (first >> bits === last >> bits) break;
+    const cut = (first & mask) !== 0 ? first | mask : (last & mask) !== mask ? (last & ~mask) - 1 : null;
+    if (cut !== null) return [...utf8Ranges([first, cut]), ...utf8Ranges([cut + 1, last])];
+  }
+  const [from, to] = [bytesOf(first), bytesOf(last)];
+  return [from.map((byte, i): Range => [byte, to[i]!])];
+}
+
+/** The bytes of a character that is no surrogate. */
+function bytesOf(point: number): readonly number[] {
+  const low = (bits: number): number => 0x80 | ((point >> bits) & 0x3f);
+  if (point <= 0x7f) return [point];
+  if (point <= 0x7ff) return [0xc0 | (point >> 6), low(0)];
+  if (point <= 0xffff) return [0xe0 | (point >> 12), low(6), low(0)];
+  return [0xf0 | (point >> 18), low(12), low(6), low(0)];
 }

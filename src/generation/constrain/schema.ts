@@ -1,22 +1,31 @@
 // JSON schemas (draft 2020-12) as grammars whose texts are the values that the schema describes. A keyword that a text
 // cannot be held to as it grows is refused by its name; none is passed over.
 import { quotedName } from "../../ground/base/shown.js";
-import { arrayOf } from "./arrays.js";
-import { choice, type Expression, rule, type Rules, sequence, text } from "./expression.js";
+import {
+  choice,
+  rule,
+  sequence,
+  text,
+  NOTHING,
+  optional,
+  repeat,
+  choiceOf,
+  type Expression,
+  type Rules,
+} from "./expression.js";
 import { ROOT } from "./gbnf.js";
-import { ANY_ARRAY, ANY_OBJECT, ANY_VALUE, LITERAL_RULES } from "./json.js";
-import { literals } from "./literals.js";
+import { ANY_ARRAY, ANY_OBJECT, ANY_VALUE, LITERAL_RULES, bracketed, comma } from "./json.js";
 import { numberOf } from "./numbers.js";
 import { objectOf } from "./objects.js";
 import { Overlaps } from "./overlap.js";
-import { stringOf } from "./strings.js";
+import { stringOf, countOf } from "./strings.js";
 import {
   at,
   failAt,
   isSchemaObject,
-  type Kind,
   KINDS,
   kindsOf,
+  type Kind,
   type SchemaCompiler,
   type SchemaObject,
 } from "./schema-object.js";
@@ -214,4 +223,53 @@ function isOfKind(value: unknown, kind: Kind): boolean {
   if (kind === "object") return isSchemaObject(value);
   if (kind === "integer") return Number.isInteger(value);
   return typeof value === kind;
+}
+
+function arrayOf(schema: SchemaObject, place: string, compiler: SchemaCompiler): Expression {
+  const { items, prefixItems = [], uniqueItems = false } = schema;
+  if (uniqueItems !== false) failAt(place, "has the keyword uniqueItems, which modc does not support");
+  if (Array.isArray(items)) failAt(at(place, "items"), "is a list", "write prefixItems");
+  if (!Array.isArray(prefixItems)) return failAt(at(place, "prefixItems"), "must be a list");
+  const wanted = countOf(schema, "maxItems", place) ?? Infinity;
+  // An array has all of them, or as many as there may be.
+  const front = prefixItems.slice(0, wanted).map((item, i) => compiler.value(item, at(place, "prefixItems", i)));
+  const rest = items === undefined ? prefixItems.length === 0 : items;
+  const least = Math.max(countOf(schema, "minItems", place) ?? 0, front.length);
+  const most = rest === false ? Math.min(wanted, front.length) : wanted;
+  if (least > most) return failAt(place, `has arrays of at least ${least} items, and at most ${most}`);
+  if (most === 0) return bracketed("[", NOTHING, "]");
+  const item = rest === false ? NOTHING : compiler.define(compiler.value(rest, at(place, "items")));
+  const [first, ...others] = front;
+  const more = (from: number): Expression =>
+    rest === false ? NOTHING : repeat(sequence(comma, item), Math.max(0, least - from), most - from);
+  if (first !== undefined)
+    return bracketed("[", sequence(first, ...others.flatMap((one) => [comma, one]), more(front.length)), "]");
+  const all = sequence(item, more(1));
+  return bracketed("[", least === 0 ? optional(all) : all, "]");
+}
+
+function literals(texts: readonly string[]): Expression {
+  return among([...new Set(texts)].sort());
+}
+
+/** Of texts in order. */
+function among(sorted: readonly string[]): Expression {
+  const [first = "", last = ""] = [sorted[0], sorted.at(-1)];
+  if (sorted.length === 1) return text(first);
+  const a = Array.from(first);
+  const b = Array.from(last);
+  let shared = 0;
+  while (shared < a.length && a[shared] === b[shared]) shared++;
+  const prefix = a.slice(0, shared).join("");
+  const groups = new Map<string, string[]>();
+  for (const one of sorted) {
+    const rest = one.slice(prefix.length);
+    const point = rest.codePointAt(0);
+    const key = point === undefined ? "" : String.fromCodePoint(point);
+    const group = groups.get(key);
+    if (group) group.push(rest);
+    else groups.set(key, [rest]);
+  }
+  const parts = [...groups].map(([key, group]) => (key === "" ? NOTHING : among(group)));
+  return prefix === "" ? choiceOf(parts) : sequence(text(prefix), choiceOf(parts));
 }

@@ -93,7 +93,6 @@ export const mapRule = <S, R, T, Q>(rule: CountRule<S, R>, { size, ratio }: Rule
 export const parentsOf = (rule: CountRule<unknown, unknown>): readonly string[] =>
   entriesOf(rule).flatMap(([, form, value]) => (form === "axis" || form === "axes" ? value : []));
 
-/** The sizes in a rule. */
 export const sizesOf = <S>(rule: CountRule<S, unknown>): readonly S[] =>
   entriesOf(rule).flatMap(([, form, value]) =>
     (form === "size" || form === "place" || form === "end") && value !== null ? [value] : [],
@@ -127,7 +126,6 @@ export const chosenFrom = (rule: CountRule<unknown, unknown>): string | null =>
 /** The share of the parent's tokens that a choice by a mask or threshold declares; null for other rules. */
 export const declaredShare = <R>(rule: CountRule<unknown, R>): R | null => ("expected" in rule ? rule.expected : null);
 
-/** Names of the axes in a size. */
 export const axesIn = (size: Size): readonly string[] =>
   [...atomsOf(size)].flatMap((a) => (a.kind === "axis" ? [a.axis] : []));
 

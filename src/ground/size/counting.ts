@@ -16,7 +16,6 @@ export type CountMode = "bound" | "expected" | "dense";
 export interface Counting {
   readonly mode: CountMode;
   readonly batch: number;
-  /** Counts of an input axis. */
   readonly input: (axis: string) => Counts;
   /** Counts of an axis from which the rule derives. */
   readonly sequence: (axis: string) => Counts;

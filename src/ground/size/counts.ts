@@ -7,7 +7,6 @@ export const MAX_EXTENT = 0xffffffff;
 
 /** The counts of each sequence, their sum and their largest. */
 export class Counts {
-  /** Number of sequences. */
   readonly batch: number;
   /** Tokens of every sequence if all are equally long, else null. */
   readonly each: number | null;

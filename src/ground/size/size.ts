@@ -20,7 +20,6 @@ export type SizeFunction = "ceil" | "floor" | "round" | "min" | "max" | "mod" | 
 
 export interface Term {
   readonly coefficient: Rational;
-  /** Sorted by key. */
   readonly atoms: readonly { readonly atom: Atom; readonly key: string }[];
 }
 

@@ -1,22 +1,21 @@
 // The checker: source text → model. Reads files, resolves names, creates instances, unrolls the entered function.
 import { isOp } from "./types.js";
-import type { Diagnostic } from "../diagnostics/diagnostic.js";
-import { withSources } from "../diagnostics/sources.js";
+import { withSources, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { liveSize, toExpr } from "../../ground/size/size.js";
 import type { Allow, Block, Fn, Param } from "../syntax/ast.js";
-import type { Parsed } from "../syntax/parsed.js";
-import { Instance } from "./names/bindings.js";
+import type { Parsed } from "../syntax/parse-tree.js";
+import { Instance, joinPath } from "./names/bindings.js";
 import { checkCausality } from "./checks/causality.js";
 import { ERROR, type ConstValue } from "./context.js";
 import { checkRouters } from "./checks/dead-router.js";
 import { checkResiduals } from "./checks/doubled-residual.js";
-import { checkSequences } from "./checks/mixed-sequences.js";
+import { checkSequences, checkPasses } from "./checks/updates.js";
 import { enter } from "./unroll/entry.js";
 import { environment } from "./eval/evaluate.js";
 import { loadFiles, type Files, type Read } from "./names/files.js";
-import { inspect, nameCalls } from "./unroll/inspect.js";
+import { inspect, nameCalls, numbered } from "./unroll/inspect.js";
 import { Instantiator } from "./instances/instantiate.js";
 import { librarySources } from "./names/library.js";
 import type { ReportAt } from "./model-values.js";
@@ -24,15 +23,14 @@ import type { Entry, LiveParameter, Model, Phase } from "./model.js";
 import { constantOf } from "./names/names.js";
 import { givenParameters } from "./instances/overrides.js";
 import { checkDeclarations } from "./checks/declarations.js";
-import { nameRoutes } from "./unroll/route-names.js";
 import { Abort, Checker } from "./checker.js";
 import { nearest } from "../../ground/numerics/nearest.js";
 import { checkUnread } from "./checks/unread.js";
-import { checkPasses } from "./checks/updates.js";
 import { Unroller } from "./unroll/unroll.js";
 import { printNumber, printValue } from "./values.js";
 import { weightKeys } from "./unroll/weight-keys.js";
 import type { Witness } from "./witness.js";
+import type { FoundRoute } from "./unroll/call-tree.js";
 
 export interface CheckOptions {
   readonly phase: Phase;
@@ -202,4 +200,19 @@ function outputsOf(result: ConstValue, fn: Fn): Model["outputs"] {
   return result.items.flatMap((item, i) =>
     item.kind === "tensor" ? [{ name: result.names[i] ?? "output", value: item.value }] : [],
   );
+}
+
+/**
+ * The call's path if the call has one route; else with the bound name, `layers.0.moe.expert#3`; the bound name alone in
+ * the model's own functions.
+ */
+function nameRoutes(found: readonly FoundRoute[]): Model["routes"] {
+  const routesPerCall = new Map<string, number>();
+  for (const { node } of found) routesPerCall.set(node.path, (routesPerCall.get(node.path) ?? 0) + 1);
+  const paths = numbered(
+    found.map(({ node, name }) =>
+      node.path !== "" && routesPerCall.get(node.path) === 1 ? node.path : joinPath(node.path, name),
+    ),
+  );
+  return found.map(({ axis }, i) => ({ axis, path: paths[i]! }));
 }

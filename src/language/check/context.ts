@@ -19,7 +19,6 @@ import type {
   Value,
 } from "./model.js";
 
-/** The value of an expression. */
 export type ConstValue =
   /** Exact. `form` is its kind: int, ratio (12.5%, 1/8) or float. */
   | { readonly kind: "number"; readonly value: Rational; readonly form: "int" | "float" | "ratio" }

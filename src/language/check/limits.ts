@@ -2,7 +2,6 @@
 
 /** Evaluated expressions and created list items in one check: six times the number for a thousand layers. */
 export const MAX_EVALUATIONS = 2_000_000;
-/** Length of a list. */
 export const MAX_LIST = 100_000;
 /** Instances in one model: six times the number for a thousand layers. */
 export const MAX_INSTANCES = 100_000;

@@ -99,7 +99,6 @@ export interface ModelObserve {
 
 /** The value of a state after a training step. */
 export interface ModelUpdate {
-  /** The path of the state. */
   readonly path: string;
   readonly value: Value;
 }
@@ -115,7 +114,6 @@ export interface Instance {
   readonly span: Span;
 }
 
-/** A call to a function of an instance. */
 export interface ModelCall {
   /** `layers.1.inner`; `shared#0` and `shared#1` for an instance with several calls. */
   readonly path: string;

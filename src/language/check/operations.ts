@@ -318,7 +318,6 @@ type Rows = typeof rows;
 type AttrsOfRow<R> = R extends Operation<infer A> ? A : never;
 type AttrsByOperation = { readonly [K in keyof Rows]: AttrsOfRow<Rows[K]> };
 
-/** The attributes of each operation. */
 export interface LogicalAttrs extends AttrsByOperation {}
 
 export type LogicalOp = keyof Rows;

@@ -3,10 +3,9 @@ import type { CodeDef } from "./define.js";
 import { syntaxCodes } from "./codes/syntax.js";
 import { nameCodes } from "./codes/names.js";
 import { argumentCodes } from "./codes/arguments.js";
-import { valueCodes } from "./codes/values.js";
+import { valueCodes, limitCodes } from "./codes/values.js";
 import { blockCodes } from "./codes/blocks.js";
 import { functionCodes } from "./codes/functions.js";
-import { limitCodes } from "./codes/limits.js";
 import { tensorCodes } from "./codes/tensors.js";
 import { routingCodes } from "./codes/routing.js";
 import { stateCodes } from "./codes/states.js";
@@ -33,7 +32,6 @@ const known: Readonly<Record<string, { readonly severity: string }>> = Object.as
   catalogue,
 );
 
-/** The codes of all warnings. */
 export const warnings: readonly string[] = Object.keys(known).filter((code) => known[code]!.severity === "warning");
 
 /** Whether the text is the code of a warning. */

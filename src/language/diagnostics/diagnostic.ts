@@ -2,8 +2,7 @@
 import { catalogue, type Code, type DataOf } from "./catalogue.js";
 import type { CodeDef, Severity } from "./define.js";
 import { escapeText } from "../../ground/base/shown.js";
-import type { Span } from "./span.js";
-import { withSuggestion } from "./suggestions.js";
+import type { Span, SourceFile } from "./span.js";
 
 export interface Note {
   readonly text: string;
@@ -81,3 +80,44 @@ export class Diagnostics {
     );
   }
 }
+
+interface Suggested {
+  /** The name to write in place of the text at the span. */
+  readonly suggestion: string | null;
+  /** Names of the standard library to import. */
+  readonly missing: readonly string[];
+}
+
+// A separate map, as for sources, so that neither the JSON nor copies of diagnostics contain the names.
+const suggestions = new WeakMap<object, Suggested>();
+
+/** Records the suggestions among the data of a diagnostic, if there are any. */
+function withSuggestion<D extends object>(diagnostic: D, data: unknown): D {
+  if (typeof data !== "object" || data === null) return diagnostic;
+  const suggestion = "suggestion" in data && typeof data.suggestion === "string" ? data.suggestion : null;
+  const missing = "missing" in data && Array.isArray(data.missing) ? data.missing.map(String) : [];
+  if (suggestion !== null || missing.length > 0) suggestions.set(diagnostic, { suggestion, missing });
+  return diagnostic;
+}
+
+/** Copies the suggestions of a diagnostic to its copy. */
+export function suggestedAs<D extends object>(copy: D, original: object): D {
+  const suggested = suggestions.get(original);
+  if (suggested !== undefined) suggestions.set(copy, suggested);
+  return copy;
+}
+
+export const suggestionOf = (diagnostic: object): string | null => suggestions.get(diagnostic)?.suggestion ?? null;
+export const missingImportsOf = (diagnostic: object): readonly string[] => suggestions.get(diagnostic)?.missing ?? [];
+
+// A WeakMap rather than a field of `Diagnostic`, whose JSON would otherwise contain whole files.
+const sourceFiles = new WeakMap<Diagnostic, readonly SourceFile[]>();
+
+/** Attaches source files to the diagnostics, for `sourcesOf`; returns the same diagnostics. */
+export function withSources(diagnostics: readonly Diagnostic[], sources: readonly SourceFile[]): readonly Diagnostic[] {
+  for (const d of diagnostics) sourceFiles.set(d, sources);
+  return diagnostics;
+}
+
+/** The source files attached to this diagnostic; none for a copy of the object. */
+export const sourcesOf = (diagnostic: Diagnostic): readonly SourceFile[] => sourceFiles.get(diagnostic) ?? [];

@@ -1,12 +1,15 @@
 // Quick fixes for diagnostics: the edits of code actions.
-import type { Diagnostic } from "../diagnostics/diagnostic.js";
-import { missingImportsOf, suggestionOf } from "../diagnostics/suggestions.js";
-import type { Expr } from "../syntax/ast.js";
+import { missingImportsOf, suggestionOf, type Diagnostic } from "../diagnostics/diagnostic.js";
+import type { Expr, File } from "../syntax/ast.js";
 import { elsewhere } from "./completion.js";
 import { importOfNames, type Edit } from "./imports.js";
 import type { Project } from "./project.js";
-import { smallestAround } from "./expressions.js";
-import { takesAt } from "./takes.js";
+import { axisName } from "../check/types.js";
+import type { Span } from "../diagnostics/span.js";
+import { isNode, type Definition } from "../names/definitions.js";
+import { occurrenceAt } from "./occurrences.js";
+import { lastBinding } from "./hover.js";
+import { seenOf } from "./told.js";
 
 export interface Action {
   readonly title: string;
@@ -133,3 +136,86 @@ function silenced(text: string, at: number, code: string): Edit {
   const indent = /^[ \t]*/.exec(text.slice(head))![0];
   return { start: head, end: head, text: `${indent}// @allow ${code}: this is intended\n` };
 }
+
+interface Take {
+  readonly name: string;
+  readonly route: string;
+  readonly at: Span;
+}
+
+/** Operands along the axis from which a visible route chose; each can be gathered by the route. */
+function takesAt(project: Project, file: string, span: Span): readonly Take[] {
+  const tree = project.parsed(file)?.file;
+  const names = project.names(file);
+  if (!tree || !names) return [];
+  const whole = smallestAround(tree, span, (e): e is Joined => e.kind === "binary" || e.kind === "call");
+  if (!whole) return [];
+  const operands = (whole.kind === "binary" ? [whole.left, whole.right] : whole.args.map((a) => a.value)).flatMap((e) =>
+    e.kind === "name" ? [e] : [],
+  );
+  const routes = names.definitions.flatMap((d) => {
+    const visible = d.kind === "local" && d.from <= span.start && span.start <= d.to;
+    const [seen] = visible ? seenOf(project, d) : [];
+    if (seen?.value.kind !== "route") return [];
+    const made = seen.axis(seen.value.axis);
+    if (made.role !== "sequence" || !("parent" in made.count)) return [];
+    return [{ name: d.name.text, parent: made.count.parent }];
+  });
+  return operands.flatMap((e) => {
+    const [definition] = occurrenceAt(names, e.span.start)?.definitions ?? [];
+    const along = definition ? axesOf(project, definition, e.span) : [];
+    return routes.filter((r) => along.includes(r.parent)).map((r) => ({ name: e.name, route: r.name, at: e.span }));
+  });
+}
+
+type Joined = Extract<Expr, { kind: "binary" | "call" }>;
+
+function axesOf(project: Project, definition: Definition, use: Span): readonly string[] {
+  const at = definition.kind === "local" ? lastBinding(project, definition, use, false) : definition.name.span;
+  return seenOf(project, definition, at).flatMap(({ value }) =>
+    value.kind === "tensor" ? value.type.shape.flatMap((size) => axisName(size) ?? []) : [],
+  );
+}
+
+interface Place {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The smallest expression that contains a place and satisfies a test. */
+function smallestAround<E extends Expr>(file: File, at: Place, accepts: (e: Expr) => e is E): E | null {
+  let best: E | null = null;
+  const todo: unknown[] = [file.declarations];
+  for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
+    if (!isNode(node)) continue;
+    const { span } = node;
+    if (isPlace(span)) {
+      if (span.start > at.start || span.end < at.end) continue;
+      // Marked boundary: a node with a span and one of these kinds is an expression.
+      const expr = node as unknown as Expr;
+      if (EXPRESSIONS.has(expr.kind) && accepts(expr) && (best === null || span.end - span.start <= width(best)))
+        best = expr;
+    }
+    for (const child of Object.values(node)) if (isNode(child)) todo.push(child);
+  }
+  return best;
+}
+
+const width = ({ span }: Expr): number => span.end - span.start;
+const isPlace = (span: unknown): span is Place => isNode(span) && typeof span["start"] === "number";
+
+const EXPRESSIONS: ReadonlySet<string> = new Set<Expr["kind"]>([
+  "number",
+  "string",
+  "bool",
+  "none",
+  "name",
+  "unary",
+  "binary",
+  "list",
+  "comprehension",
+  "range",
+  "call",
+  "member",
+  "index",
+]);

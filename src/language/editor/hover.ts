@@ -19,7 +19,6 @@ export interface HoverPart extends Told {
   readonly axes: readonly string[];
 }
 
-/** Null if no name is at this offset. */
 export function hoverAt(project: Project, file: string, offset: number): Hover | null {
   const names = project.names(file);
   const found = names && occurrenceAt(names, offset);

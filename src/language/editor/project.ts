@@ -7,10 +7,9 @@ import type { Witness } from "../check/witness.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Parsed } from "../syntax/parse.js";
-import { Calls } from "./calls.js";
+import { Calls, Facts } from "./facts.js";
 import type { Definition } from "../names/definitions.js";
 import type { Names, Others } from "./occurrences.js";
-import { Facts } from "./facts.js";
 import type { Host } from "./host.js";
 import { Readings } from "./readings.js";
 import { staleOf } from "./stale.js";
@@ -60,7 +59,6 @@ export interface Reviewed {
 }
 
 interface UnderWay {
-  /** A unique number. */
   readonly number: number;
   readonly steps: Step[];
   readonly facts: Facts;

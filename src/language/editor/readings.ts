@@ -11,7 +11,6 @@ import { namesOf } from "./names.js";
 export interface Sources {
   parsed(file: string): Parsed | null;
   isLibrary(file: string): boolean;
-  /** The file that an import refers to. */
   importOf(file: string, from: string): string | null;
   factsAt(file: string, offset: number): Iterable<{ readonly facts: Facts; readonly start: number }>;
   /** A key that changes whenever the facts about a file change. */
@@ -21,7 +20,6 @@ export interface Sources {
 interface Reading {
   readonly tree: File;
   readonly names: Names;
-  /** The names of imported files, by import path. */
   readonly imports: ReadonlyMap<string, Names | null>;
   /** Other files that were consulted, with their names at that time. */
   readonly asked: ReadonlyMap<string, Names | null>;

@@ -2,13 +2,13 @@
 import type { Block, Expr, File, Fn, Import, Member, Name, Stmt, TypeExpr } from "../syntax/ast.js";
 import {
   declarationOf,
+  allMembers,
   type Defined,
   type Definition,
   type Meaning,
   type NameScope,
   type Range,
 } from "./definitions.js";
-import { allMembers } from "./nodes.js";
 import { axisNameOf, Scope } from "./scope.js";
 
 /** How a place mentions a name. */

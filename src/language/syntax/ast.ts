@@ -20,7 +20,6 @@ export interface File {
 /** `// @allow code: reason`: suppresses warnings of this code whose span begins in `covers`. */
 export interface Allow {
   readonly code: string;
-  /** Span of the comment. */
   readonly span: Span;
   readonly covers: Span;
 }

@@ -2,8 +2,7 @@
 import * as t from "../../../grammar/tokens.js";
 import { diagnose, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
-import type { ParserError } from "./parser-error.js";
-import { hintFor } from "./hints.js";
+import { hintFor, type ParserError } from "./hints.js";
 
 const RESERVED: ReadonlySet<t.TokenType> = new Set(t.reservedTokens);
 /** Reserved words that cannot occur in a value or a statement. At such a place the author meant a name. */
@@ -28,7 +27,6 @@ interface ParsedText {
   readonly more: boolean;
 }
 
-/** The diagnostic of a parser error. */
 export function parserDiagnostic(error: ParserError, { file, text, more }: ParsedText): Diagnostic {
   const { rule, expected, previous, next } = error;
   const second = isAtSecondToken(error);

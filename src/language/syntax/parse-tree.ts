@@ -4,8 +4,7 @@ import type { FileCstNode } from "../../../grammar/cst.js";
 import { ModcParser } from "../../../grammar/parser.js";
 import type { IToken } from "../../../grammar/tokens.js";
 import type { Code } from "../diagnostics/catalogue.js";
-import { Diagnostics, type Diagnostic } from "../diagnostics/diagnostic.js";
-import { withSources } from "../diagnostics/sources.js";
+import { Diagnostics, withSources, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { allowsOf } from "./allow.js";
 import type { File } from "./ast.js";
@@ -15,9 +14,8 @@ import { fileOf } from "./declarations.js";
 import { docFinder } from "./docs.js";
 import { layOut, stretchAt } from "./layout.js";
 import { lex, type Comment } from "./lex.js";
-import { ParserErrors, TooManyErrors } from "./parser-error.js";
+import { ParserErrors, TooManyErrors } from "./hints.js";
 import { parserDiagnostic } from "./messages.js";
-import type { Parsed } from "./parsed.js";
 
 /** The result of parsing with the concrete tree, its tokens and its comments; null if no tree could be built. */
 export interface ParsedTree extends Parsed {
@@ -99,4 +97,10 @@ function parseTokens(
     if (!(error instanceof TooManyErrors)) throw error;
   }
   return { cst, parserErrors: parser.parserErrors.take(tokens).map((c) => parserDiagnostic(c, { file, text, more })) };
+}
+
+export interface Parsed {
+  /** The syntax tree without the statements, members and declarations that could not be parsed. */
+  readonly file: File;
+  readonly diagnostics: readonly Diagnostic[];
 }

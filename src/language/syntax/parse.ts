@@ -1,15 +1,11 @@
 // The parser's interface: text → syntax tree. Its types do not mention the parser library, which users of modc do not
 // install.
-import { Diagnostics } from "../diagnostics/diagnostic.js";
-import { withSources } from "../diagnostics/sources.js";
+import { Diagnostics, suggestedAs, withSources, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { MAX_ERRORS } from "./limits.js";
-import type { Parsed } from "./parsed.js";
-import { parseTree } from "./parse-tree.js";
-import { partsOf, type Stretch } from "./parts.js";
-import { shifted } from "./shift.js";
-
-export type { Parsed } from "./parsed.js";
+import { parseTree, type Parsed } from "./parse-tree.js";
+import type { File } from "./ast.js";
+export type { Parsed } from "./parse-tree.js";
 
 /** The parse result of a part of a text, at its offset. */
 export interface Part {
@@ -19,7 +15,6 @@ export interface Part {
   readonly parsed: Parsed;
 }
 
-/** Parsed parts by their text. */
 export type Parts = ReadonlyMap<string, Part>;
 
 /**
@@ -68,3 +63,59 @@ const stretchesOf = (text: string): readonly Stretch[] =>
   text.length > LONG ? [{ start: 0, end: text.length }] : partsOf(text);
 
 const LONG = 1_000_000;
+
+/** A copy with all spans moved by `by`. */
+const shifted = ({ file, diagnostics }: Parsed, by: number): Parsed => ({
+  // Casts: a copy has the fields of its original.
+  file: copied(file, by) as File,
+  diagnostics: diagnostics.map((d) => suggestedAs(copied(d, by) as Diagnostic, d)),
+});
+
+/** Copies any kind of node, field by field. */
+function copied(node: unknown, by: number): unknown {
+  if (typeof node !== "object" || node === null) return node;
+  if (Array.isArray(node)) {
+    const copy: unknown[] = [];
+    for (const item of node) copy.push(copied(item, by));
+    return copy;
+  }
+  const fields = node as Readonly<Record<string, unknown>>;
+  if (typeof fields["start"] === "number")
+    return { file: fields["file"], start: fields["start"] + by, end: (fields["end"] as number) + by };
+  if (typeof fields["num"] === "bigint") return node; // an exact number
+  const copy: Record<string, unknown> = {};
+  for (const name in fields) copy[name] = copied(fields[name], by);
+  return copy;
+}
+
+/** A stretch of the text: a declaration with the comments above it, or several declarations that share a line. */
+interface Stretch {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The parts of a text, in order, without gaps. */
+function partsOf(text: string): readonly Stretch[] {
+  const starts = [0];
+  /** The offset after the last line of code. */
+  let free = 0;
+  for (let start = text.startsWith("\ufeff") ? 1 : 0; start < text.length;) {
+    const newline = text.indexOf("\n", start);
+    const next = newline === -1 ? text.length : newline + 1;
+    if (free > 0 && WORDS.has(text[start]!) && BEGINS.test(text.slice(start, next))) starts.push(free);
+    if (!isFree(text, start, next)) free = next;
+    start = next;
+  }
+  return starts.map((start, i) => ({ start, end: starts[i + 1] ?? text.length }));
+}
+
+/** A line that matches either starts a new declaration or contains a fault. */
+const BEGINS = /^(?:import[ \t]*\{|(?:const|block|model)[ \t]+[A-Za-z_])/;
+const WORDS: ReadonlySet<string> = new Set(["i", "c", "b", "m"]);
+
+/** Whether a line is empty or a comment. */
+function isFree(text: string, start: number, end: number): boolean {
+  let i = start;
+  while (i < end && (text[i] === " " || text[i] === "\t" || text[i] === "\r" || text[i] === "\n")) i++;
+  return i === end || (text[i] === "/" && text[i + 1] === "/");
+}

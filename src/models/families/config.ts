@@ -222,3 +222,10 @@ export function floatText(value: number): string {
   const plain = value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
   return /[.e]/.test(plain) ? plain : `${plain}.0`;
 }
+
+/** Joins names with commas, omitting those that the configuration does not need. */
+export const joinNames = (...names: readonly (string | false)[]): string =>
+  names.filter((name) => name !== false).join(", ");
+
+export const isUniform = (windows: readonly number[]): boolean => windows.every((w) => w === windows[0]);
+export const hasWindows = ({ windows }: DecoderConfig): boolean => windows.some((w) => w > 0);

@@ -1,11 +1,10 @@
 // Generates the `.mod` source of a decoder from its configuration, dense or with every n-th layer routed.
 import { invariant } from "../../ground/base/invariant.js";
 import { formatSource } from "../../language/syntax/format/format-source.js";
-import { attention } from "./attention-source.js";
-import { floatText, type DecoderConfig } from "./config.js";
+import { floatText, hasWindows, isUniform, joinNames, type DecoderConfig } from "./config.js";
 import { keys } from "./keys-source.js";
 import { ABOUT_LOOPS, loopForward, loopLayer, loopParameters } from "./loops-source.js";
-import { latentDefaults, latentNames } from "./latent-source.js";
+import { latentDefaults, latentNames, latentAttention } from "./latent-source.js";
 import {
   hasDense,
   mixtureBlocks,
@@ -14,7 +13,6 @@ import {
   mixtureImports,
   mixtureOfLayer,
 } from "./mixture-source.js";
-import { hasWindows, isUniform, joinNames } from "./source-text.js";
 
 /** The routed layers, and the final capacity for training, as an expression of the language. */
 export interface Routing {
@@ -213,4 +211,53 @@ function about({ family, loops, origin }: DecoderConfig, routing: Routing | null
 /// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with
 /// it computes what the dense model does, to rounding. Lower the capacity while training the routers and predictors:
 /// modc train --only router,guess --lr 1e-2 --live-schedule capacity=100%@0,${routing.capacity}@50%`;
+}
+
+/** The block `Attention`. */
+function attention(config: DecoderConfig): string {
+  const { biases, family, latent, loops, rotary } = config;
+  if (latent) return latentAttention({ ...config, latent });
+  const windowed = hasWindows(config);
+  const [q, k] = family.headNorms === "row" ? ["heads * head_dim", "kv_heads * head_dim"] : ["head_dim", "head_dim"];
+  const norms =
+    family.headNorms === null ? "" : `\n  q_norm: RMSNorm(${q}, eps: eps)\n  k_norm: RMSNorm(${k}, eps: eps)`;
+  const angles =
+    rotary.frequencies === null
+      ? "theta"
+      : joinNames("frequencies: frequencies", rotary.scale !== 1 && `scale: ${floatText(rotary.scale)}`);
+  const head = (x: string): string => {
+    const of = `${x}(${loops && x !== "q" ? "all" : "x"})`;
+    const row = family.headNorms === "row" && x !== "v" ? `${x}_norm(${of})` : of;
+    return `rearrange(${row}, "b t (h d) -> b h t d", h: ${x === "q" ? "heads" : "kv_heads"})`;
+  };
+  const turned = (x: string): string =>
+    `rope(${family.headNorms === "head" ? `${x}_norm(${head(x)})` : head(x)}, ${angles})`;
+  const parameters = joinNames(
+    "dim: int",
+    "heads: int",
+    "kv_heads: int",
+    "head_dim: int",
+    rotary.frequencies === null && "theta: float",
+    family.headNorms !== null && "eps: float",
+    windowed && "window: int",
+  );
+  const signature = loops
+    ? `/// Queries of the tokens of x, keys and values of all.
+  attend(x: f32[B, K, dim], all: f32[B, T, dim]) -> f32[B, K, dim] {`
+    : "forward(x: f32[B, T, dim]) -> f32[B, T, dim] {";
+  return `/// Self-attention with rotary positions; heads of queries share keys and values in groups.
+block Attention(${parameters}) {
+  q: Linear(dim, heads * head_dim, bias: ${biases.qkv})
+  k: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
+  v: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
+  o: Linear(heads * head_dim, dim, bias: ${biases.o})${norms}
+
+  ${signature}
+    q = ${turned("q")}
+    k = ${turned("k")}
+    v = ${head("v")}
+    o(rearrange(attention(q, k, v, causal: true${windowed ? ", window: window" : ""}), "b h t d -> b t (h d)"))
+  }
+  ${loops ? "forward(x: f32[B, T, dim]) -> f32[B, T, dim] { attend(x, x) }" : ""}
+}`;
 }

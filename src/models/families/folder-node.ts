@@ -10,8 +10,7 @@ import { parseConfig, type DecoderConfig } from "./config.js";
 import { decoderSource } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
 import { Fields } from "./fields.js";
-import { checkpointFiles, CONFIG_FILE, MODEL_FILE } from "./files-node.js";
-import { isTorchFile } from "./torch-files.js";
+import { checkpointFiles, CONFIG_FILE, MODEL_FILE, isTorchFile } from "./files-node.js";
 import { NO_DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./generation.js";
 
 /** The limit on the size of a configuration file. */

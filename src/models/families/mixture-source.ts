@@ -1,7 +1,6 @@
 // The `.mod` source of a decoder's mixtures of experts.
-import { floatText, type DecoderConfig } from "./config.js";
+import { floatText, joinNames, type DecoderConfig } from "./config.js";
 import type { Mixture } from "./mixture.js";
-import { joinNames } from "./source-text.js";
 
 /** The library blocks that the mixture uses. */
 export const mixtureImports = ({ mixture, family }: DecoderConfig): readonly string[] =>

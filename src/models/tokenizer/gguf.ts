@@ -3,8 +3,6 @@
 import { quotedName } from "../../ground/base/shown.js";
 import type { GgufHeader } from "../../runtime/weights/gguf/header.js";
 import { TokenizerKeys } from "./gguf-keys.js";
-import { mergesByScore } from "./gguf-merges.js";
-import { splittings, UNSAID } from "./gguf-split.js";
 
 /** The files of a tokenizer, as texts, and the tokens that end a text. */
 export interface GgufTokenizer {
@@ -247,3 +245,124 @@ function endsOf(vocabulary: Vocabulary): readonly number[] {
   });
   return [...new Set([...said, ...usual])];
 }
+
+interface Scored {
+  readonly keys: TokenizerKeys;
+  readonly tokens: readonly string[];
+  readonly ids: ReadonlyMap<string, number>;
+  readonly scores: ArrayLike<number>;
+  /** Whether a token may come of a merge. */
+  readonly merged: (id: number) => boolean;
+}
+
+/**
+ * The limit on the sum of the squared lengths of tokens, which bounds the work: large vocabularies take a tenth of it.
+ */
+const MOST_WORK = 3e8;
+
+/**
+ * SentencePiece merges the two neighbours whose whole has the highest score, the first in the text among equals. Here
+ * each pair of parts is a merge, ordered by the score of the whole, the longest first part first. Parts are tokens, or
+ * single characters. Throws TokenizerError where two wholes have the same score, since a list cannot say of those that
+ * the first in the text comes first.
+ */
+function mergesByScore({ keys, tokens, ids, scores, merged }: Scored): readonly (readonly [string, string])[] {
+  const wholes: {
+    readonly score: number;
+    readonly whole: string;
+    readonly pairs: readonly (readonly [string, string])[];
+  }[] = [];
+  const work = tokens.reduce((sum, { length }) => sum + length ** 2, 0);
+  if (work > MOST_WORK) keys.fail("tokenizer.ggml.tokens are longer than merged tokens can be");
+  for (const [id, whole] of tokens.entries()) {
+    if (!merged(id)) continue;
+    const score = scores[id]!;
+    if (!Number.isFinite(score)) keys.fail(`the score of token ${id}, ${quotedName(whole)}, is ${score}`);
+    const pairs = partsOf(whole, ids);
+    if (pairs.length > 0) wholes.push({ score, whole, pairs });
+  }
+  wholes.sort((a, b) => b.score - a.score);
+  for (const [i, { score, whole }] of wholes.entries())
+    if (i > 0 && wholes[i - 1]!.score === score)
+      keys.fail(
+        `tokens ${quotedName(wholes[i - 1]!.whole)} and ${quotedName(whole)} have the same score, ${score}`,
+        "give the tokenizer.json of the model with --tokenizer: the file was converted without a tokenizer.model",
+      );
+  return wholes.flatMap(({ pairs }) => pairs);
+}
+
+/** The two parts that a text can be made of, the longest first part first. */
+function partsOf(whole: string, ids: ReadonlyMap<string, number>): readonly (readonly [string, string])[] {
+  const characters = Array.from(whole);
+  const pairs: (readonly [string, string])[] = [];
+  let first = whole;
+  for (let n = characters.length - 1; n > 0; n--) {
+    first = first.slice(0, -characters[n]!.length);
+    const second = whole.slice(first.length);
+    const firstIs = n === 1 || ids.has(first);
+    const secondIs = n === characters.length - 1 || ids.has(second);
+    if (firstIs && secondIs) pairs.push([first, second]);
+  }
+  return pairs;
+}
+
+/** A way to cut text into words. */
+interface Splitting {
+  /** Patterns in order: each cuts what the ones before it left, and its matches and what lies between are words. */
+  readonly patterns: readonly string[];
+  /** Whether a word that is a token becomes it, whatever the merges say. */
+  readonly whole: boolean;
+  /** Whether a text begins with the token for that, where the file does not say. */
+  readonly begins: boolean;
+}
+
+const GPT2 = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
+/** Those after GPT-4's, by the digits that may stand together. */
+const newer = (digits: string): string =>
+  String.raw`(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|` +
+  String.raw`${digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
+const LETTERS = { notLower: String.raw`(?:(?=\p{L})[^a-z])`, notUpper: String.raw`(?:(?=\p{L})[^A-Z])` };
+const TEKKEN =
+  String.raw`[^\r\n\p{L}\p{N}]?${LETTERS.notLower}*${LETTERS.notUpper}+|` +
+  String.raw`[^\r\n\p{L}\p{N}]?${LETTERS.notLower}+${LETTERS.notUpper}*|` +
+  String.raw`\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
+
+const cuts = (patterns: readonly string[], more: Partial<Splitting> = {}): Splitting => ({
+  patterns,
+  whole: false,
+  begins: false,
+  ...more,
+});
+
+const gpt2 = cuts([GPT2]);
+const singleDigits = cuts([String.raw`\p{N}`, GPT2]);
+const qwen2 = cuts([newer(String.raw`\p{N}`)]);
+const threeDigits = newer(String.raw`\p{N}{1,3}`);
+const llama3 = cuts([threeDigits], { whole: true, begins: true });
+
+/** The splitting for files that name none. */
+const UNSAID = "default";
+
+/** By name, as llama.cpp cuts text. */
+const splittings: ReadonlyMap<string, Splitting> = new Map([
+  [UNSAID, cuts([String.raw`[\p{P}\$\+<=>\^~\|]+`, GPT2, String.raw`\p{N}+`, "[0-9][0-9][0-9]"])],
+  ["gpt-2", gpt2],
+  ["mpt", gpt2],
+  ["olmo", gpt2],
+  ["llama-bpe", llama3],
+  ["llama3", llama3],
+  ["llama-v3", llama3],
+  ["falcon3", llama3],
+  ["pixtral", llama3],
+  ["smaug-bpe", cuts([threeDigits])],
+  ["dbrx", cuts([threeDigits])],
+  ["qwen2", qwen2],
+  ["deepseek-r1-qwen", qwen2],
+  ["megrez", qwen2],
+  ["stablelm2", qwen2],
+  ["smollm", singleDigits],
+  ["starcoder", singleDigits],
+  ["refact", singleDigits],
+  ["command-r", singleDigits],
+  ["tekken", cuts([TEKKEN], { whole: true, begins: true })],
+]);

@@ -1,5 +1,4 @@
 // The bytes of single tokens, which need not be whole characters.
-
 /** The parts of a `tokenizer.json` that say how tokens are written. */
 interface Described {
   readonly decoder?: unknown;
@@ -14,7 +13,7 @@ function decoderTypes(decoder: unknown): ReadonlySet<unknown> {
 }
 
 /** The byte that each character stands for in a byte-level vocabulary (GPT-2's `bytes_to_unicode`). */
-export const BYTE_OF: ReadonlyMap<string, number> = (() => {
+const BYTE_OF: ReadonlyMap<string, number> = (() => {
   const shown = (byte: number): boolean =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
   let others = 0;
@@ -41,3 +40,28 @@ export function byteReader({ decoder }: Described): (written: string) => readonl
     };
   return () => null;
 }
+
+/** The text of a `tokenizer.json` whose tokens are the bytes of UTF-8: a byte-level vocabulary without merges. */
+export const bytesTokenizerJson = (): string =>
+  `${JSON.stringify({
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false },
+    post_processor: null,
+    decoder: { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab: Object.fromEntries(BYTE_OF),
+      merges: [],
+    },
+  })}\n`;

@@ -1,6 +1,5 @@
 // The device: a GPUDevice with the objects that must live as long as the device, and its description.
-import { MATRIX_VECTORS, PINS, type Target } from "../program/target.js";
-import { classOf } from "./device-class.js";
+import { MATRIX_VECTORS, PINS, type Target, type DeviceClass } from "../program/target.js";
 import {
   DEVICE_LIMITS,
   isSoftware,
@@ -253,3 +252,20 @@ const sleep = (milliseconds: number): Promise<void> =>
   });
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
+
+/** The properties of an adapter that determine its class. */
+type Identity = Pick<DeviceInfo, "name" | "driver" | "software" | "subgroups"> & {
+  readonly limits: Pick<DeviceInfo["limits"], "maxComputeInvocationsPerWorkgroup" | "maxComputeWorkgroupStorageSize">;
+};
+
+/**
+ * A GPU is discrete if all its subgroups are wide and its workgroups large, as the tunings of large GPUs require,
+ * whatever its memory; it is integrated if subgroup sizes vary or workgroups are smaller. A GPU that reports no
+ * subgroup sizes is `portable`.
+ */
+export function classOf({ name, driver, software, subgroups, limits }: Identity): DeviceClass {
+  if (software) return /llvmpipe|lavapipe/i.test(`${name} ${driver}`) ? "mesa-software" : "swiftshader";
+  if (subgroups === null) return "portable";
+  const large = limits.maxComputeInvocationsPerWorkgroup >= 1024 && limits.maxComputeWorkgroupStorageSize >= 32_768;
+  return subgroups[0] >= 32 && large ? "discrete" : "integrated";
+}

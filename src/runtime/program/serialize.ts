@@ -5,6 +5,7 @@ import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
   PROMISES,
+  weightBytes,
   type Program,
   type ProgramInput,
   type ProgramKernel,
@@ -17,7 +18,8 @@ import {
   type ProgramWeight,
   type ProgramWeightSlot,
   type SizeText,
-  weightBytes,
+  type ProgramOrigin,
+  type ProgramWork,
 } from "./program.js";
 import { checkWeightSlots, elementsOf, readLayout, readPart } from "./layout.js";
 import {
@@ -38,7 +40,6 @@ import {
   type Read,
 } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
-import { readOrigin, readWork } from "./works.js";
 import { readMatrices, readSubgroupSize, readTarget } from "./read-target.js";
 import { FEATURES, ACTIVATION_TYPES, PINS, READS_TEXTURES, type Requirements } from "./target.js";
 import { fitsTexture, isPacked, isTexture, MOST_TEXTURES, TEXELS, writesTo, type TextureFormat } from "./textures.js";
@@ -359,3 +360,19 @@ const readCase = variant({
   shared: { each: whole(0), total: whole(0) },
   promised: { promise: oneOf(PROMISES) },
 });
+
+/** Reads an entry of `works`; `origins`: the number of origins. */
+function readWork(r: Reader, size: Read<SizeText>, origins: number): ProgramWork {
+  const origin = orNull(placeIn(origins));
+  const dense = Object.hasOwn(r.value as object, "denseFlops") ? { denseFlops: size } : {};
+  const work = object<Omit<ProgramWork, "main"> & { readonly main: Reader }>({
+    ops: list(object({ op: text, origin })),
+    main: itself,
+    flops: size,
+    ...dense,
+    bytes: size,
+  })(r);
+  return { ...work, main: placeIn(work.ops.length)(work.main) };
+}
+
+const readOrigin: Read<ProgramOrigin> = object({ path: text, file: text, line: whole(0) });

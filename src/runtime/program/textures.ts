@@ -1,6 +1,6 @@
 // Textures that kernels read: texels of eight or sixteen bytes, row by row of a fixed width. They hold weights, or rows
 // of a product that an earlier kernel has packed.
-import { TEXELS, type TextureFormat } from "./encodings/texels.js";
+import { TEXELS, type TextureFormat } from "./encodings/encoding.js";
 
 export { TEXELS, type TextureFormat };
 /** How a kernel binds a texture: weights by format, packed rows for reading or writing. */

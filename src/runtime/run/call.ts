@@ -1,13 +1,15 @@
 // Reads one call of `run`: checks and copies its inputs and options before the device is involved.
-import type { Program, RunPromise } from "../program/program.js";
+import type { Program, RunPromise, ProgramOutput } from "../program/program.js";
 import type { Axis, RunSizes } from "../../ground/size/axes.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { checkLengths, checkLive, checkPromises, checkSeed, inferExtents } from "./extents.js";
 import { flattenAll, packInput, type Inputs } from "./inputs.js";
-import type { Resolved } from "./resolver.js";
-import type { Selection, Selections } from "./selections.js";
+import type { Resolved } from "./setting.js";
 import type { RunOptions } from "./session-options.js";
 import type { Words } from "../../ground/base/dtype.js";
+import { copiesOf, neededSteps, placeOutputs, selectOutputs, type OutputSelection, type ReadPlace } from "./outputs.js";
+import type { SizeTable } from "../steps/sizes.js";
+import type { Copy } from "../steps/staging.js";
 
 /** One call of `run`, checked. */
 export interface Call {
@@ -46,4 +48,51 @@ export function readCall(given: Inputs, options: RunOptions, callee: Callee): Ca
     words: program.inputs.map((input) => packInput(input, inputs.get(input.name)!, resolved.sizes)),
     signal: options.signal,
   };
+}
+
+/** The offsets of selected outputs in the staging buffer at some sizes. */
+interface Placed {
+  readonly resolved: Resolved;
+  readonly places: readonly ReadPlace[];
+  readonly copies: readonly Copy[];
+  readonly bytes: number;
+}
+
+class Selection {
+  readonly #table: SizeTable;
+  readonly outputs: readonly ProgramOutput[];
+  /** For each step, whether the outputs need it. */
+  readonly needed: Uint8Array;
+  #placed: Placed | null = null;
+
+  constructor(program: Program, table: SizeTable, options: OutputSelection) {
+    this.#table = table;
+    this.outputs = selectOutputs(program, options);
+    this.needed = neededSteps(program, this.outputs);
+  }
+
+  at(resolved: Resolved): Placed {
+    if (this.#placed?.resolved === resolved) return this.#placed;
+    const { places, bytes } = placeOutputs(this.outputs, this.#table, resolved.values, resolved.sizes);
+    return (this.#placed = { resolved, places, copies: copiesOf(places, resolved.sizes.batch), bytes });
+  }
+}
+
+export class Selections {
+  readonly #program: Program;
+  readonly #table: SizeTable;
+  readonly #known = new Map<string, Selection>();
+
+  constructor(program: Program, table: SizeTable) {
+    this.#program = program;
+    this.#table = table;
+  }
+
+  /** The selection for these options. Throws InputError for a name that is not an output. */
+  of(options: OutputSelection): Selection {
+    const key = JSON.stringify([options.outputs, options.observe]);
+    let known = this.#known.get(key);
+    if (!known) this.#known.set(key, (known = new Selection(this.#program, this.#table, options)));
+    return known;
+  }
 }

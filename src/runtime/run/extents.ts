@@ -2,7 +2,7 @@
 // options.
 import { percentHint } from "../../ground/base/shown.js";
 import { bug } from "../../ground/base/invariant.js";
-import { type Program, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
+import { PROMISES, type Program, type RunPromise, type SizeText } from "../program/program.js";
 import { MAX_EXTENT } from "../../ground/size/counts.js";
 import { sequenceAxes, type Axis } from "../../ground/size/axes.js";
 import { evaluateSize } from "../../ground/size/size.js";
@@ -11,18 +11,17 @@ import {
   ONE,
   parseDecimal,
   parseRational,
-  type Rational,
   rational,
   toNumber,
   multiply,
   negate,
   ZERO,
+  type Rational,
 } from "../../ground/numerics/rational.js";
 import { InputError } from "../device/errors.js";
-import type { FlatInput } from "./inputs.js";
+import { inspect, type FlatInput } from "./inputs.js";
 import { inputAxes } from "../steps/sizes.js";
 import { rationalOf, sizeOfText } from "../../ground/size/parse-size.js";
-import { inspect } from "./inspect.js";
 
 /** A live parameter's value: a number, or text such as `12.5%`, `1/8`, `0.125`. */
 export type LiveValue = number | string;

@@ -1,12 +1,11 @@
 // Predicts the memory of a session: bytes of every buffer at any batch and length, from the sizes of a program's
 // slots.
 import type { Program } from "../program/program.js";
-import { type Axis, resolveSizes, type RunSizes } from "../../ground/size/axes.js";
+import { resolveSizes, type Axis, type RunSizes } from "../../ground/size/axes.js";
 import type { CountMode } from "../../ground/size/counting.js";
-import { slotSizes } from "../steps/buffers.js";
+import { slotSizes, roomOn, type RoomLimits } from "../steps/buffers.js";
 import type { LimitError } from "../device/errors.js";
 import { checkLive, checkMax, type LiveValue } from "./extents.js";
-import { roomOn, type RoomLimits } from "../steps/room.js";
 import { placeOutputs, selectOutputs } from "./outputs.js";
 import { inputAxes, parseAxes, SizeTable } from "../steps/sizes.js";
 import { stagingBytes } from "../steps/staging.js";

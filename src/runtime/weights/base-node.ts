@@ -4,10 +4,9 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { escapedName } from "../../ground/base/shown.js";
+import { escapedName, quotedName } from "../../ground/base/shown.js";
 import { WeightsError } from "../device/errors.js";
 import { readRegular } from "../../ground/files/regular-node.js";
-import { INDEX, shardsIn, SINGLE } from "./folder-node.js";
 import { parseJson, type Json, type JsonObject } from "./json.js";
 import { overlaid } from "./overlay.js";
 import type { WeightSource } from "./source.js";
@@ -164,3 +163,36 @@ async function hashOf(file: string): Promise<string> {
   hashes.set(state, found);
   return found;
 }
+
+export const INDEX = "model.safetensors.index.json";
+export const SINGLE = "model.safetensors";
+const MOST_INDEX_BYTES = 100_000_000;
+
+/** The shard of each key. Throws WeightsError. */
+export async function readIndex(path: string, name: string): Promise<ReadonlyMap<string, string>> {
+  const bytes = readRegular(
+    path,
+    MOST_INDEX_BYTES,
+    (size) => new WeightsError(`${name} has ${size} bytes: too many for an index`),
+  );
+  let json;
+  try {
+    json = parseJson(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new WeightsError(`${name} is not an index of shards: ${cause.message}`, { cause });
+  }
+  const map = json instanceof Map ? json.get("weight_map") : undefined;
+  if (!(map instanceof Map)) throw new WeightsError(`${name} is not an index of shards: it has no weight_map`);
+  const places = new Map<string, string>();
+  for (const [key, file] of map) {
+    if (typeof file !== "string") throw new WeightsError(`${name}: the shard of ${quotedName(key)} is not a file name`);
+    places.set(key, file);
+  }
+  return places;
+}
+
+/** The names of all shards of an index. Throws WeightsError. */
+const shardsIn = async (path: string, name: string): Promise<readonly string[]> => [
+  ...new Set((await readIndex(path, name)).values()),
+];

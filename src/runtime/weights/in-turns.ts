@@ -3,7 +3,6 @@
 import { countOf } from "../../ground/base/collections.js";
 import { blockBytes, isBlockType } from "../program/encodings/block-file.js";
 import type { ProgramWeight } from "../program/program.js";
-import { inTurns, type Pause } from "./turns.js";
 import type { Words } from "../../ground/base/dtype.js";
 import { fromBytes } from "./convert.js";
 import type { Reading } from "./match.js";
@@ -45,4 +44,29 @@ function* floatsFrom(
     yield;
   }
   return out;
+}
+
+/** Yields to the event loop. If it throws, the work ends. */
+export type Pause = () => Promise<void>;
+
+/** Milliseconds between two pauses, or the length of a piece if that is longer. */
+const LONGEST_TURN = 50;
+
+/** Runs all pieces, with pauses. */
+export async function inTurns<T>(pieces: Generator<void, T>, pause: Pause): Promise<T> {
+  for (let last = performance.now(); ;) {
+    const { done, value } = pieces.next();
+    if (done) return value;
+    if (performance.now() - last < LONGEST_TURN) continue;
+    await pause();
+    last = performance.now();
+  }
+}
+
+/** Runs all pieces without pauses. */
+export function atOnce<T>(pieces: Generator<void, T>): T {
+  for (;;) {
+    const { done, value } = pieces.next();
+    if (done) return value;
+  }
 }

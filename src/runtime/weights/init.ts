@@ -6,7 +6,7 @@ import { wordsFor, type Words } from "../../ground/base/dtype.js";
 import { roundToF16 } from "../../ground/base/f16.js";
 import { exactNormals } from "../../ground/numerics/normal.js";
 import { philoxBlocks } from "../../ground/numerics/philox.js";
-import { atOnce, inTurns, type Pause } from "./turns.js";
+import { atOnce, inTurns, type Pause } from "./in-turns.js";
 
 /** Second word of the key of initial weights: "init" in ASCII. Random operators have another. */
 const INIT_KEY = 0x696e6974;

@@ -25,7 +25,7 @@ import type { Project } from "../../language/editor/project.js";
 import type { Signature } from "../../language/editor/signature.js";
 import { TOKEN_MODIFIERS, TOKEN_TYPES, type Token } from "../../language/editor/tokens.js";
 import { type Text, differenceOf, movedBy } from "../../language/editor/text.js";
-import { suggestedAs } from "../../language/diagnostics/suggestions.js";
+import { suggestedAs } from "../../language/diagnostics/diagnostic.js";
 
 export const textEdit = (text: Text, { start, end, text: newText }: Edit): TextEdit => ({
   range: text.rangeOf({ start, end }),

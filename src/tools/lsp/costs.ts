@@ -5,7 +5,7 @@ import { ledger, type Work } from "../../compiler/cost/ledger.js";
 import type { Span } from "../../language/diagnostics/span.js";
 import { forwardGraph } from "../../compiler/forward.js";
 import type { Axis } from "../../ground/size/axes.js";
-import type { Calls } from "../../language/editor/calls.js";
+import type { Calls } from "../../language/editor/facts.js";
 import { withPrefix } from "../../ground/base/shown.js";
 import type { Hint } from "../../language/editor/hints.js";
 import type { Project } from "../../language/editor/project.js";

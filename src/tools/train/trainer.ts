@@ -1,14 +1,14 @@
 // The trainer on a device: steps, evaluation under both rules, and the training state.
 import { loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../../runtime/program/observed.js";
 import type { Program } from "../../runtime/program/program.js";
-import { LineTable } from "../../compiler/codegen/lines.js";
+import { LineTable } from "../../compiler/codegen/works.js";
 import { bug } from "../../ground/base/invariant.js";
 import type { Watched } from "../../compiler/autodiff/non-finite.js";
 import { FOLLOWS, GRADIENT_NORM, HELD, KEEP, RATES, type StepOptions } from "../../compiler/autodiff/train-step.js";
 import {
-  type Device,
   InputError,
   load,
+  type Device,
   type LoadOptions,
   type Results,
   type Session,

@@ -4,7 +4,7 @@ import { createEmit } from "../../compiler/ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput } from "../../compiler/ir/graph.js";
 import { ops } from "../../compiler/ops/index.js";
 import { evaluate } from "../../compiler/reference/evaluate.js";
-import { atOnce, inTurns } from "../../runtime/weights/turns.js";
+import { atOnce, inTurns } from "../../runtime/weights/in-turns.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { axisSize, rowsSize } from "../../ground/size/size.js";
 import { normals, type Workload } from "./workload.js";

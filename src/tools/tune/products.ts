@@ -3,7 +3,7 @@ import { roundToF16 } from "../../ground/base/f16.js";
 import { createEmit } from "../../compiler/ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph } from "../../compiler/ir/graph.js";
 import { ops } from "../../compiler/ops/index.js";
-import { atOnce, inTurns } from "../../runtime/weights/turns.js";
+import { atOnce, inTurns } from "../../runtime/weights/in-turns.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { axisSize, rowsSize } from "../../ground/size/size.js";
 import { normals, type Workload } from "./workload.js";

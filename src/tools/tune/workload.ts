@@ -5,7 +5,7 @@ import type { Graph } from "../../compiler/ir/graph.js";
 import type { Program, ProgramWeight } from "../../runtime/program/program.js";
 import type { Precision, Target } from "../../runtime/program/target.js";
 import type { Inputs, Results } from "../../runtime/index.js";
-import type { Pause } from "../../runtime/weights/turns.js";
+import type { Pause } from "../../runtime/weights/in-turns.js";
 import type { Words } from "../../ground/base/dtype.js";
 import { mapStep, type Plan, type PlanStep } from "../../compiler/schedule/plan.js";
 import { schedule } from "../../compiler/schedule/schedule.js";

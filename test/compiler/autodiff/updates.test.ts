@@ -9,7 +9,7 @@ import {
   trainStep,
   type StepOptions,
 } from "../../../src/compiler/autodiff/train-step.js";
-import { withGradients } from "../../../src/compiler/autodiff/with-gradients.js";
+import { withGradients } from "../../../src/compiler/autodiff/gradients.js";
 import type { Graph } from "../../../src/compiler/ir/graph.js";
 import { verify } from "../../../src/compiler/ir/verify.js";
 import { printGraph } from "../../../src/compiler/ir/print.js";

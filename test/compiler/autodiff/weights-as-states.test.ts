@@ -1,6 +1,6 @@
 // Weights that became states: the same values, and a program that keeps them.
 import { describe, expect, it } from "vitest";
-import { weightsAsStates } from "../../../src/compiler/autodiff/weights-as-states.js";
+import { weightsAsStates } from "../../../src/compiler/autodiff/train-step.js";
 import { isOp, nodesOf } from "../../../src/compiler/ir/graph.js";
 import { verify } from "../../../src/compiler/ir/verify.js";
 import { ops } from "../../../src/compiler/ops/index.js";

@@ -14,7 +14,7 @@ import {
   type Target,
 } from "../../../src/runtime/program/target.js";
 import type { Device } from "../../../src/runtime/index.js";
-import { checkRequirements } from "../../../src/runtime/device/requirements.js";
+import { checkRequirements } from "../../../src/runtime/run/load.js";
 import { schedule } from "../../../src/compiler/schedule/schedule.js";
 import { families, tuningsFor, type Tunings } from "../../../src/compiler/schedule/tunings/index.js";
 import { openDawn, openDawnModules } from "../../kernels/compilers.js";

@@ -1,7 +1,7 @@
 // What operators mean, checked against definitions of another kind than their own: formulas, brute force, invariants.
 import { describe, expect, it } from "vitest";
 import type { Tensor } from "../../../src/compiler/ops/define.js";
-import { erf } from "../../../src/compiler/ops/erf.js";
+import { erf } from "../../../src/compiler/ops/pointwise.js";
 import { ops, wgslLiteral } from "../../../src/compiler/ops/index.js";
 import { ranked } from "../../../src/compiler/ops/routing.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";

@@ -10,8 +10,8 @@ import {
   type SubgroupRange,
   type Target,
 } from "../../../src/runtime/program/target.js";
-import { tuningsDigest } from "../../../src/compiler/schedule/tunings/digest.js";
 import {
+  tuningsDigest,
   checkTunings,
   isOf,
   parseTunings,

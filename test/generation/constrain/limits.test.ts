@@ -1,6 +1,6 @@
 // Forms that would take long or much memory: they are refused, or take little.
 import { describe, expect, it } from "vitest";
-import { TokenGrammar } from "../../../src/generation/constrain/constraint.js";
+import { TokenGrammar } from "../../../src/generation/constrain/constraints.js";
 import { compileForm, ConstraintError, Constraints, type Form } from "../../../src/generation/constrain/index.js";
 import { Machine } from "../../../src/generation/constrain/machine.js";
 import { tokenTree } from "../../../src/generation/constrain/vocabulary.js";

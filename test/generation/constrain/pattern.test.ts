@@ -1,7 +1,7 @@
 // Regular expressions: texts of a pattern are those that JavaScript matches.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { utf8Ranges } from "../../../src/generation/constrain/utf8.js";
+import { utf8Ranges } from "../../../src/generation/constrain/grammar.js";
 import { random } from "../../random.js";
 import { has, machineOf, walk } from "./walks.js";
 

@@ -1,6 +1,6 @@
 // Random numbers: the published vectors, distributions, and the same bits everywhere.
 import { describe, expect, it } from "vitest";
-import { erf } from "../../../src/compiler/ops/erf.js";
+import { erf } from "../../../src/compiler/ops/pointwise.js";
 import { exactLog, exactNormal, exactNormals } from "../../../src/ground/numerics/normal.js";
 import { normalOf, philox, philoxBlocks, uniformOf, type Words } from "../../../src/ground/numerics/philox.js";
 

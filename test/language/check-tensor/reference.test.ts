@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { builtinDocs, builtinReference } from "../../../src/language/check/builtins/reference.js";
+import { builtinDocs, builtinReference } from "./builtin-reference.js";
 import { builtins } from "../../../src/language/check/builtins/index.js";
 
 const file = fileURLToPath(new URL("../../../docs/builtins.md", import.meta.url));

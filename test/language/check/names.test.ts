@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
-import { resolveImport } from "../../../src/language/check/names/import-path.js";
+import { resolveImport } from "../../../src/language/check/names/files.js";
 import { nearest } from "../../../src/ground/numerics/nearest.js";
 import { checked, codesOf, forward, modelOf, operations, outputType, told } from "./harness.js";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ModelTexts } from "../../../src/models/open.js";
-import { openTexts } from "../../../src/models/opened/texts-node.js";
+import { openTexts } from "../../../src/models/opened/deferred-node.js";
 import { tokenizerAt } from "../../../src/models/tokenizer/source-node.js";
 import { parseGenerationConfig } from "../../../src/models/families/generation.js";
 import { SENTENCE_PIECE } from "../tokenizer/files.js";

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { BoundedPattern } from "../../../src/models/tokenizer/bounded-pattern.js";
+import { BoundedPattern } from "../../../src/models/tokenizer/bounded-library.js";
 import { Deadline } from "../../../src/models/tokenizer/deadline.js";
 import { openTokenizer, parseTokenizer, TokenizerError } from "../../../src/models/tokenizer/index.js";
 import { parseTokenizer as parseHere } from "../../../src/models/tokenizer/page.js";

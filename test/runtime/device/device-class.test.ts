@@ -1,6 +1,6 @@
 // Classes of devices by what their adapters list.
 import { describe, expect, it } from "vitest";
-import { classOf } from "../../../src/runtime/device/device-class.js";
+import { classOf } from "../../../src/runtime/device/device.js";
 
 describe("an adapter's class", () => {
   it.each([

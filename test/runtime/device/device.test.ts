@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import type { Program } from "../../../src/runtime/program/program.js";
 import { driverManifests } from "../../../src/runtime/device/drivers-node.js";
 import { DeviceLostError, load, openDevice } from "../../../src/runtime/index.js";
-import { untar } from "../../../src/runtime/device/untar.js";
+import { untar } from "../../../src/runtime/device/swiftshader-node.js";
 import { childOf } from "../../child.js";
 import { testDevice } from "../../device.js";
 import { scaleProgram } from "../run/programs.js";

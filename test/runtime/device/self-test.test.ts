@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { MATRIX_VECTORS, PINS } from "../../../src/runtime/program/target.js";
-import { prove } from "../../../src/runtime/device/proven-node.js";
+import { prove } from "../../../src/runtime/device/device-node.js";
 import type { SelfTestLine } from "../../../src/runtime/device/self-test-child.js";
 import { attempt, keep, kept } from "../../../src/runtime/device/self-test-node.js";
 import { F16, judge, MATRICES, provenBy, type SelfTest } from "../../../src/runtime/device/self-test.js";

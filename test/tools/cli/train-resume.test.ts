@@ -4,8 +4,7 @@ import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { tuningsPath } from "../../../src/tools/cli/source/tunings.js";
-import { printTunings, tuningsFile } from "../../../src/compiler/schedule/tunings/file.js";
-import { tuningsDigest } from "../../../src/compiler/schedule/tunings/digest.js";
+import { printTunings, tuningsFile, tuningsDigest } from "../../../src/compiler/schedule/tunings/file.js";
 import { candidates, tuningsFor, type Tunings } from "../../../src/compiler/schedule/tunings/index.js";
 import { openDevice } from "../../../src/runtime/index.js";
 import { modc, modcProcess, temporaryFolder } from "./spawn.js";

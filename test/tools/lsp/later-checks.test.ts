@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { carried } from "../../../src/tools/lsp/convert.js";
 import { diagnose } from "../../../src/language/diagnostics/diagnostic.js";
-import { suggestionOf } from "../../../src/language/diagnostics/suggestions.js";
+import { suggestionOf } from "../../../src/language/diagnostics/diagnostic.js";
 import { Client } from "./client.js";
 
 const TRAINED = `model M() {

@@ -1,7 +1,7 @@
 // The server without a client's process: files that are closed, settings and files on the disk that change.
 import { expect, it } from "vitest";
 import type { InlayHint, PublishDiagnosticsParams } from "vscode-languageserver";
-import { areAlike, type Known } from "../../../src/language/editor/known.js";
+import { areAlike, type Known } from "../../../src/language/editor/facts.js";
 import { requests } from "../../../src/tools/lsp/requests.js";
 import { LanguageServer } from "../../../src/tools/lsp/server.js";
 import { axisSize } from "../../../src/ground/size/size.js";

@@ -33,7 +33,6 @@ export function collapse(extents: Extents, walk: Walk): Walk {
   return { sizes, strides };
 }
 
-/** Row-major strides. */
 export function stridesOf(extents: Extents, shape: readonly Size[]): Size[] {
   const strides: Size[] = [];
   let step: Size = 1;

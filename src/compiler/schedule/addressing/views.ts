@@ -81,7 +81,6 @@ export function viewsOf(
 const ownLayout = (node: Node, extents: Extents): Layout =>
   rowMajor(extents, { node, result: 0 }, node.types[0]!.shape);
 
-/** The identity coordinates of a node. */
 const identity = (node: Node): readonly Coordinate[] => coordinatesOf(node.types[0]!.shape.length);
 
 /** Coordinates in an input of a pointwise node; or the identity in an input that a kernel reads element by element. */

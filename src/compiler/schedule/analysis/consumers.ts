@@ -47,11 +47,9 @@ export function modeOf(reader: Node, input: number): Mode {
   return "memory";
 }
 
-/** The readers of one value. */
 interface ReaderList {
   /** The first MOST_READERS readers. */
   readonly readers: Reader[];
-  /** The modes of all readers, as bits. */
   modes: number;
 }
 

@@ -10,9 +10,7 @@ import type { ProductCapabilities } from "./capabilities.js";
 
 type Sum = Node<"sum">;
 
-/** The nodes to rewrite. */
 interface Rewrites {
-  /** Sums over chosen rows. */
   readonly chosen: ReadonlySet<Node>;
   /** Sums over rows some of which were updated. */
   readonly updated: ReadonlySet<Node>;

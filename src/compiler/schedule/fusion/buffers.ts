@@ -3,7 +3,6 @@ import type { Node } from "../../ir/graph.js";
 import type { TensorType } from "../../ir/types.js";
 import type { Extents } from "../analysis/extents.js";
 
-/** The bindings of one part of a kernel. */
 export interface Bindings {
   readonly reads: Iterable<Node>;
   /** One node for each memory that the kernel writes; parts that write to the same memory name the same node. */

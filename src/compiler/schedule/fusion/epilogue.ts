@@ -24,7 +24,6 @@ export interface Epilogue {
   readonly stores: "own" | "columns" | "other";
   /** The value whose elements it receives. */
   readonly value: Node;
-  /** The nodes it computes. */
   readonly nodes: readonly Node[];
   readonly buffers: Bindings;
   /** The nodes it reads from memory. */
@@ -45,7 +44,6 @@ export interface NodeNames {
   readonly computed: (node: Node) => string;
 }
 
-/** A bound epilogue. */
 export type Bound = {
   readonly result: number;
   /** A key that is equal where the text is equal. */

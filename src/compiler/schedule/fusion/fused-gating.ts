@@ -4,16 +4,28 @@ import { countOf } from "../../../ground/base/collections.js";
 import { isOp, isPointwise, isView, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
 import { printType } from "../../ir/typing.js";
-import { ExpressionBuilder, expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
-import { declareCells, type Cells } from "../addressing/cells-text.js";
+import {
+  ExpressionBuilder,
+  expressionKey,
+  valuesOf,
+  type Expression,
+  type MemoryLeaf,
+} from "../addressing/expression.js";
 import { rowMajor, type Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import { indexIn, type FusedKernel } from "../kernels/fused-kernel.js";
 import type { FusionOptions } from "./partition.js";
-import { gatingKernel, shareOf, type GatingShape } from "../kernels/gating.js";
-import { result, work, type KernelBuilder, type Stored, type Work } from "../kernels/spec.js";
+import { result, work, KernelBuilder, WORKGROUP, type Stored, type Work, type Operand } from "../kernels/spec.js";
 import { storageType } from "../codecs/words.js";
 import { sameList, type Gating } from "./gating.js";
+import type { Size } from "../../../ground/size/size.js";
+import type { Extents } from "../analysis/extents.js";
+import type { Step } from "../plan.js";
+import type { Tunings } from "../tunings/index.js";
+import type { Affine } from "../addressing/access.js";
+import { dtypeAt, printOperation, soleResult, Texts, type Inputs } from "../addressing/expression-text.js";
+import { collapse } from "../addressing/index-map.js";
+import { printCoordinates } from "../addressing/text.js";
 
 /** A step of the kernel, in the order of computation. */
 type GatingStep =
@@ -215,3 +227,95 @@ function callOf(
   invariant(isOp(node, "reduce_max") || isOp(node, "reduce_min"), `${node.op} is no step around a choice`);
   return call("reduce", [isOp(node, "reduce_max") ? 2 : 3, x, to], [lists, n], true);
 }
+
+interface GatingShape {
+  readonly rows: Size;
+  /** The entries of the longest list that a step goes through. */
+  readonly widest: number;
+  /** Words of workgroup memory for a row. */
+  readonly cells: number;
+}
+
+/** Words of workgroup memory for the values of a workgroup's rows: what every device has, less room for the lanes. */
+const MOST_WORDS = 3584;
+
+/** Fewer rows than this in a workgroup leave most of a processor's lanes idle: lanes share a row instead. */
+const LEAST_ROWS = 8;
+
+/**
+ * The step. `declare` binds reads and writes and declares `compute`, with so many lanes for a row.
+ */
+function gatingKernel(
+  { rows, widest, cells }: GatingShape,
+  declare: (kernel: KernelBuilder, lanes: number) => void,
+  extents: Extents,
+  { reductions }: Tunings,
+): Step<Operand> {
+  const together = 2 ** Math.floor(Math.log2(Math.min(WORKGROUP, MOST_WORDS / cells)));
+  const alone = widest <= reductions.alone && together >= LEAST_ROWS;
+  const lanes = alone ? 1 : reductions.lanes;
+  const kernel = new KernelBuilder("gating", extents);
+  const own = alone ? together : 1;
+  declare(kernel, lanes);
+  return kernel
+    .function("fn larger(a: f32, b: f32) -> f32 { return modc_max(a, b); }")
+    .function("fn smaller(a: f32, b: f32) -> f32 { return modc_min(a, b); }")
+    .constant("INVOCATIONS", lanes * own)
+    .constant("LANES", lanes)
+    .constant("ROWS", own)
+    .constant("CELLS", cells)
+    .count("rowCount", rows)
+    .dispatch(extents.ceilDivide(rows, own));
+}
+
+/** How many lanes share each of so many lists. */
+const shareOf = (lists: number, lanes: number): number => 2 ** Math.max(0, Math.floor(Math.log2(lanes / lists)));
+
+/** Values in cells of a row, which are words of workgroup memory. */
+interface Cells {
+  /** The first cell of a node. */
+  readonly of: ReadonlyMap<Node, number>;
+  /** The same by the value that stands for it in expressions. */
+  readonly starts: ReadonlyMap<Value, number>;
+}
+
+/** `fn name(o: Own, i: u32) -> u32`: the word of element i of the expression in the row of `o`. */
+function declareCells(
+  kernel: KernelBuilder,
+  name: string,
+  expression: Expression,
+  extents: Extents,
+  inputs: Inputs,
+  cells: Cells,
+): void {
+  const texts = new Texts(kernel, inputs, `${name}_`);
+  const walks = expression.leaves.flatMap((leaf) => (leaf.kind === "memory" ? affinesOf(leaf) : []));
+  const walk = collapse(extents, { sizes: expression.shape.slice(1), strides: walks.map((a) => a.strides.slice(1)) });
+  const { statements, coordinates } = printCoordinates(
+    walk.sizes.map((size, d) => (d === 0 ? ({ kind: "one" } as const) : kernel.countOf(size, `${name}_size${d}`))),
+    walk.sizes.map((_, d) => walk.strides.some((s) => s[d] !== 0)),
+  );
+  const inner = new Map(walks.map((a, n) => [a, [a.strides[0]!, ...walk.strides[n]!]]));
+  const sum = (a: Affine): string => texts.sum({ strides: inner.get(a)!, offset: a.offset }, ["o.row", ...coordinates]);
+  const lines = [...statements];
+  const names = expression.leaves.map((leaf, n) => {
+    lines.push(`let a${n} = ${leaf.kind === "memory" ? loaded(leaf) : texts.fixed(leaf)};`);
+    return `a${n}`;
+  });
+  function loaded(leaf: MemoryLeaf): string {
+    if (!cells.starts.has(leaf.value)) return texts.load(leaf, texts.address(leaf, sum));
+    const word = `word(o, ${sum(leaf.access.affine)})`;
+    if (leaf.dtype === "bool") return `(${word} != 0u)`;
+    return leaf.dtype === "u32" ? word : `bitcast<${leaf.dtype}>(${word})`;
+  }
+  const nameOf = (place: number): string => (place < 0 ? names[-1 - place]! : `v${place}`);
+  expression.operations.forEach((o, n) => lines.push(`let v${n} = ${printOperation(o, o.operands.map(nameOf))};`));
+  const place = soleResult(expression);
+  const dtype = dtypeAt(expression, place);
+  const value = nameOf(place);
+  const word = dtype === "bool" ? `u32(${value})` : dtype === "u32" ? value : `bitcast<u32>(${value})`;
+  kernel.function(`fn ${name}(o: Own, i: u32) -> u32 {\n${lines.map((l) => `  ${l}\n`).join("")}  return ${word};\n}`);
+}
+
+const affinesOf = ({ access: { affine, indexed } }: MemoryLeaf): readonly Affine[] =>
+  indexed ? [affine, indexed.at] : [affine];

@@ -1,17 +1,30 @@
 // Kernels in the order in which they run.
-import { isOp, type Node, isView, isPointwise, hasKernel } from "../../ir/graph.js";
+import { isOp, isView, isPointwise, hasKernel, type Node } from "../../ir/graph.js";
 import { invariant } from "../../../ground/base/invariant.js";
-import { equalSizes } from "../../../ground/size/size.js";
-import type { Value } from "../addressing/layout.js";
+import { equalSizes, printSize, type Size } from "../../../ground/size/size.js";
+import { inParts, rowMajor, type Value } from "../addressing/layout.js";
 import { Layouts } from "../addressing/layouts.js";
 import { fusedGating } from "./fused-gating.js";
 import { fusedMatmul } from "./fused-matmul.js";
-import { fusedRowSums } from "./fused-row-sums.js";
 import { fusedSelection } from "./fused-selection.js";
-import { expressionKernel } from "../kernels/expression-kernel.js";
-import type { FusedKernel, OwnSum } from "../kernels/fused-kernel.js";
+import {
+  indexIn,
+  updatedState,
+  writesOf,
+  type FusedKernel,
+  type OwnSum,
+  type FusedKernelOptions,
+} from "../kernels/fused-kernel.js";
 import type { FusionOptions } from "./partition.js";
 import { operatorKernel } from "../kernels/operator-kernel.js";
+import { expressionKey, valuesOf } from "../addressing/expression.js";
+import { declareValue, dtypeAt, soleResult, splitsByRow } from "../addressing/expression-text.js";
+import { KernelBuilder, result, work, type Stored, type Work, type Operand } from "../kernels/spec.js";
+import { declareRows } from "../addressing/declare-rows.js";
+import { rowSums } from "../kernels/rows.js";
+import { whereRows } from "../kernels/cases.js";
+import type { Step } from "../plan.js";
+import type { RowGroup } from "./row-groups.js";
 
 /**
  * The kernels of a partition in order, and the layouts of values. `required`: nodes stored row-major for the caller.
@@ -80,4 +93,104 @@ function kernelNamedFor(node: Node, layouts: Layouts, options: FusionOptions): F
   if (isThere || isView(node) || isPointwise(node)) return null;
   invariant(hasKernel(node), `${node.op} has no kernel`);
   return operatorKernel(node, layouts, options);
+}
+
+/** The kernel of a stored pointwise operator, view or constant, with its inlined producers. */
+function expressionKernel(node: Node, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
+  const { extents, tunings } = options;
+  const type = node.types[0]!;
+  const expression = layouts.expression([node], type.shape, new Set([node]));
+  const reads = valuesOf([expression]);
+  const inputOf = indexIn(reads);
+  const { operations } = expression;
+  const name =
+    operations.length === 0
+      ? isOp(node, "constant")
+        ? "fill"
+        : node.op
+      : operations
+          .slice(-3)
+          .map((o) => o.node.op)
+          .join("_");
+  const updated = updatedState(node, expression, options);
+  const takesOver = updated === null ? [] : [inputOf(updated)];
+  const make = ([inPlace]: readonly boolean[], stored: Stored): Work => {
+    const kernel = new KernelBuilder("pointwise", extents, name);
+    const to = stored.writes[0]!;
+    if (inPlace) kernel.inputIs(takesOver[0]!, "y");
+    kernel.write("y", to.element(dtypeAt(expression, soleResult(expression))), result());
+    const count = extents.product(extents.equal.type(type).shape);
+    kernel.count("count", count);
+    declareValue(kernel, layouts.same(expression), extents, { of: inputOf, codecs: stored.reads }, to);
+    return work([kernel.spread(count, tunings.elements)]);
+  };
+  const nodes = [node, ...operations.map((o) => o.node).filter((n) => n !== node)];
+  const key = `= ${name} ${takesOver.join()} ${expressionKey(expression, extents, inputOf)}`;
+  return {
+    nodes,
+    reads,
+    writes: writesOf(node, layouts, options),
+    inWords: new Set(),
+    decodes: null,
+    takesOver,
+    key,
+    make,
+  };
+}
+
+/** The kernel that computes a group of sums over the same rows in one pass. */
+function fusedRowSums({ sums, nodes }: RowGroup, layouts: Layouts, options: FusionOptions): FusedKernel {
+  const { extents, tunings, partition } = options;
+  const parts = partition.sumParts.get(sums[0]!) ?? 1;
+  const shape = sums[0]!.inputs[0].types[0]!.shape;
+  const expression = layouts.expression(
+    sums.map((s) => s.inputs[0]),
+    shape,
+    nodes,
+  );
+  invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
+  const reads = valuesOf([expression]);
+  const inputOf = indexIn(reads);
+  const same = layouts.same(expression);
+  const step = (stored: Stored): Step<Operand> =>
+    rowSums(
+      {
+        rows: extents.product(same.shape.slice(0, -1)),
+        depth: same.shape.at(-1)!,
+        results: sums.map((s, i) => ({ operand: result(i), dtype: s.types[0]!.dtype, parts })),
+        declare: (kernel) =>
+          declareRows(
+            kernel,
+            same,
+            extents,
+            { of: inputOf, codecs: stored.reads },
+            { letter: "X", parameters: "row: u32", prefix: "p" },
+          ),
+      },
+      extents,
+      tunings.rowSums,
+    );
+  const make = (_inPlace: readonly boolean[], stored: Stored): Work => work([step(stored)]);
+  for (const s of sums)
+    layouts.set(s, inParts(extents, rowMajor(extents, layouts.result(s, 0), s.types[0]!.shape), parts));
+  const writes = sums.map((s) => ({
+    value: layouts.result(s, 0),
+    bytes: extents.times(parts, extents.bytes(extents.equal.type(s.types[0]!))),
+  }));
+  const kernel: FusedKernel = {
+    nodes: [...sums, ...[...nodes].filter((n) => !sums.some((s) => s === n))],
+    reads,
+    writes,
+    inWords: new Set(writes.map((w) => w.value)),
+    decodes: null,
+    takesOver: [],
+    key: `row sums ${parts} ${expressionKey(expression, extents, inputOf)}`,
+    make,
+  };
+  const beyond = (count: Size, most: number): FusedKernel => ({
+    ...kernel,
+    key: `${kernel.key} where ${printSize(count)} are more than ${most}`,
+    make: (_inPlace, stored) => work([whereRows(extents, step(stored), count, most, null)]),
+  });
+  return sums.length === 1 ? { ...kernel, beyond } : kernel;
 }

@@ -95,7 +95,6 @@ export interface Fusion {
   readonly reads: ReadonlySet<Node>;
 }
 
-/** The ops of a kind. */
 export const opsOf = <O extends FusedOp>({ ops }: Pick<Draft, "ops">, kind: EpilogueKind<O>): readonly O[] =>
   ops.filter((op): op is O => op.kind === kind);
 
@@ -167,7 +166,6 @@ export function isFreeFor(draft: Draft, { inputs: [x] }: Node<"set">): boolean {
   );
 }
 
-/** Whether a value has a reader in the fusion. */
 export const isRead = (draft: Draft, value: Node): boolean =>
   draft.options.consumers.direct(value).some((reader) => isInside(draft, reader));
 

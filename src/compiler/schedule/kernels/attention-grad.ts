@@ -16,7 +16,7 @@ import {
   tilingsOf,
   type MatrixTiling,
 } from "../tunings/attention-matrix.js";
-import { GRADIENT_IN_HALVES, GRADIENT_IN_VECTORS } from "./attention-texts.js";
+import { GRADIENT_IN_HALVES, GRADIENT_IN_VECTORS, declareSeeing, declareSight } from "./attention-texts.js";
 import {
   bindRowsTable,
   declareWeights,
@@ -29,7 +29,6 @@ import {
   writer,
   type HeadRows,
 } from "./attention-operands.js";
-import { declareSeeing, declareSight } from "./attention-sight.js";
 import {
   input,
   KernelBuilder,
@@ -270,5 +269,4 @@ function tiled(
   return { kernel, tile };
 }
 
-/** By operator. */
 export const attentionGradSpecs = { attention_grad: attentionGrad };

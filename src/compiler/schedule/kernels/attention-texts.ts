@@ -1,4 +1,6 @@
 // WGSL of attention on matrix units that varies: how workgroup memory holds tiles.
+import type { OpAttrs } from "../../ir/vocabulary.js";
+import type { KernelBuilder } from "./spec.js";
 
 /** Vectors of eight halves, and of four sums behind them, over which weights come to lie. */
 export const IN_VECTORS = `const FIRST_SUMS = FIRST_VALUES + COLUMNS_V * STRIDE_V;
@@ -67,3 +69,40 @@ fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&sums, 4u * at, x, 
 fn sumsAt(at: u32) -> vec4f {
   return vec4f(sums[4u * at], sums[4u * at + 1u], sums[4u * at + 2u], sums[4u * at + 3u]);
 }`;
+
+/**
+ * `sees(i, j)`: whether a query at position i sees a key at j; `firstSeen(i)` and `lastSeen(i)`: the positions between
+ * which those lie.
+ */
+export function declareSight(kernel: KernelBuilder, attrs: OpAttrs["attention"]): void {
+  declareSees(kernel, attrs);
+  const { causal, window } = attrs;
+  kernel.function(`fn firstSeen(i: u32) -> u32 { return ${window > 0 ? BACK("i") : "0u"}; }`);
+  kernel.function(`fn lastSeen(i: u32) -> u32 { return ${causal ? "i" : window > 0 ? AHEAD("i") : LAST}; }`);
+}
+
+/**
+ * `sees(i, j)`, and `firstSeeing(j)` and `lastSeeing(j)`: the positions between which the queries lie that may see a
+ * key at j.
+ */
+export function declareSeeing(kernel: KernelBuilder, attrs: OpAttrs["attention"]): void {
+  declareSees(kernel, attrs);
+  const { causal, window } = attrs;
+  kernel.function(`fn firstSeeing(j: u32) -> u32 { return ${causal ? "j" : window > 0 ? BACK("j") : "0u"}; }`);
+  kernel.function(`fn lastSeeing(j: u32) -> u32 { return ${window > 0 ? AHEAD("j") : LAST}; }`);
+}
+
+/** The largest position: below the largest u32. */
+const LAST = "0xfffffffeu";
+const BACK = (at: string): string => `${at} - min(${at}, window() - 1u)`;
+const AHEAD = (at: string): string => `min(${at}, ${LAST} - window()) + window() - 1u`;
+
+function declareSees(kernel: KernelBuilder, { causal, window }: OpAttrs["attention"]): void {
+  const seen: string[] = [];
+  if (causal) seen.push("j <= i");
+  if (window > 0) {
+    kernel.count("window", window);
+    seen.push("max(i, j) - min(i, j) < window()");
+  }
+  kernel.function(`fn sees(i: u32, j: u32) -> bool { return ${seen.join(" && ") || "true"}; }`);
+}

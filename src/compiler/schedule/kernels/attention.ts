@@ -17,7 +17,7 @@ import {
 } from "../tunings/attention.js";
 import type { QueryAttention } from "../tunings/attention-query.js";
 import { attentionBytes, columnsOf, holdsQueries, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
-import { halves } from "./halves.js";
+import { halves } from "../codecs/f16.js";
 import type { Step } from "../plan.js";
 import {
   declarePart,
@@ -40,8 +40,7 @@ import {
   rowsTable,
   type AttentionOperands,
 } from "./attention-operands.js";
-import { IN_HALVES, IN_VECTORS } from "./attention-texts.js";
-import { declareSight } from "./attention-sight.js";
+import { IN_HALVES, IN_VECTORS, declareSight } from "./attention-texts.js";
 import { standingIn, whereRows } from "./cases.js";
 import {
   input,
@@ -315,5 +314,4 @@ function bySubgroup(
 /** The smallest power of two that is at least `n`. */
 const powerFrom = (n: number): number => (n === Infinity ? n : 2 ** Math.ceil(Math.log2(Math.max(1, n))));
 
-/** By operator. */
 export const attentionSpecs = { attention, attention_kept: attentionKept, paged_attention: pagedAttention };

@@ -215,7 +215,6 @@ const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings }) => {
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
 
-/** By operator. */
 export const computeSpecs = {
   sum,
   reduce_max: reduceMax,

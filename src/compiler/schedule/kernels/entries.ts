@@ -52,7 +52,6 @@ const putEntries: Spec<"put_entries"> = ({ inputs, extents, tunings, prologue, p
   return work([kernel.spread(count, tunings.elements)]);
 };
 
-/** By operator. */
 export const entrySpecs = {
   top_entries: topEntries,
   those_entries: thoseEntries,

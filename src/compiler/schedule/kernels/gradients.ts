@@ -77,5 +77,4 @@ const classGrad: Spec<"class_grad"> = ({ attrs, inputs, extents, tunings, inPlac
 const ignoring = ({ dtype }: TensorType): string =>
   `fn ignored(bits: u32) -> bool { return ${dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`;
 
-/** By operator. */
 export const gradientSpecs = { gather_grad: gatherGrad, cross_entropy_grad: crossEntropyGrad, class_grad: classGrad };

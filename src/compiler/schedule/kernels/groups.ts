@@ -108,7 +108,6 @@ ${kind === "apart" ? valueTaken(value) : valueOf(codec.load("a[r.at + c]"))}`);
   return productWork({ ...node, ...PLAIN, attrs: { transposed: false }, loads }, product);
 };
 
-/** By operator. */
 export const groupSpecs = {
   sort_entries: sortEntries,
   sum_entries: sumEntries,

@@ -273,7 +273,6 @@ const rope: Spec<"rope"> = ({ inputs, results, extents, tunings, prologue, place
   return work([kernel.spread(extents.times(extents.times(outer, rows), pairs), tunings.elements)]);
 };
 
-/** By operator. */
 export const movementSpecs = {
   concat,
   gather,

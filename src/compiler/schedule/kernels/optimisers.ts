@@ -64,5 +64,4 @@ const sgd: Spec<"sgd"> = (context) => {
   });
 };
 
-/** By operator. */
 export const optimiserSpecs = { adamw, sgd };

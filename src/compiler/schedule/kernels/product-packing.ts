@@ -5,7 +5,7 @@ import { addSizes, type Size } from "../../../ground/size/size.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
 import { declareA, stepOf, vectorsOf, vectorStep, type Product, type ProductContext } from "./product-kernels.js";
-import { declareSizes } from "./product-sizes.js";
+import { declareSizes } from "./product-texts.js";
 import { KernelBuilder, scratch, type Operand } from "./spec.js";
 
 /** The steps of a product with this kernel, of which the last computes it. */

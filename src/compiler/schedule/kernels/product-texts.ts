@@ -1,5 +1,7 @@
 // WGSL of products that varies: how workgroup memory holds tiles of matrix units, where columns of b lie, how four
 // values of a are read, and how sums are stored.
+import type { Size } from "../../../ground/size/size.js";
+import type { KernelBuilder } from "./spec.js";
 
 /** Tiles whose elements are vectors of eight halves, and in turn of four sums. */
 export const IN_VECTORS = `const CELLS = max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS);
@@ -105,3 +107,22 @@ ${taking === null ? "" : `${takesNothing(taking)}\n`}fn finish(${FINISHED}${take
   return 0.0;
 }
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}`;
+
+interface Sizes {
+  readonly batches: Size;
+  readonly rows: Size;
+  readonly columns: Size;
+  readonly depth: Size;
+}
+
+/** Where a kernel fixes sizes, known columns and depth are numbers of the text: loops over them have known lengths. */
+export function declareSizes(kernel: KernelBuilder, { batches, rows, columns, depth }: Sizes): KernelBuilder {
+  kernel.count("batchCount", batches).count("rowCount", rows);
+  const declare = (name: string, size: Size): void => {
+    if (kernel.isFixed && typeof size === "number") kernel.function(`fn ${name}() -> u32 { return ${size}u; }`);
+    else kernel.count(name, size);
+  };
+  declare("columnCount", columns);
+  declare("depth", depth);
+  return kernel;
+}

@@ -224,5 +224,4 @@ const IN_BUFFER: ReadonlySet<OperandKind> = new Set(["buffered"]);
 /** Rows of a tile of products by a computed (unpacked) b, but for the kernel of few rows. */
 const LEAST_ROWS = 16;
 
-/** By operator. */
 export const productSpecs = { matmul };

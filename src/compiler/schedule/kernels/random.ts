@@ -28,5 +28,4 @@ const random =
 const randomUniform: Spec<"random_uniform"> = random("random_uniform");
 const randomNormal: Spec<"random_normal"> = random("random_normal");
 
-/** By operator. */
 export const randomSpecs = { random_uniform: randomUniform, random_normal: randomNormal };

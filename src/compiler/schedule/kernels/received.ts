@@ -7,7 +7,7 @@ import type { Step } from "../plan.js";
 import { words } from "../codecs/words.js";
 import { sharedAttention } from "../tunings/attention.js";
 import { bindRowInputs, elementOf, extent, reader, rowsOf } from "./attention-operands.js";
-import { declareSeeing, declareSight } from "./attention-sight.js";
+import { declareSeeing, declareSight } from "./attention-texts.js";
 import {
   input,
   KernelBuilder,
@@ -87,5 +87,4 @@ function namesOf(ofQueries: boolean): readonly string[] {
   ];
 }
 
-/** By operator. */
 export const receivedSpecs = { received };

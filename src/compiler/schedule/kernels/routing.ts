@@ -216,5 +216,4 @@ const span: Spec<"span"> = ({ attrs, extents }) => {
   return work([kernel.count("batch", extents.batch).dispatch(extents.batch)]);
 };
 
-/** By operator. */
 export const routingSpecs = { top, top_rows: topRows, above, span };

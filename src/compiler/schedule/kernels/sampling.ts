@@ -67,5 +67,4 @@ const mark: Spec<"mark"> = ({ inputs, extents, places, inPlace }) => {
   return work([...copy, kernel.dispatch(sequences!)]);
 };
 
-/** By operator. */
 export const samplingSpecs = { sample, mark };

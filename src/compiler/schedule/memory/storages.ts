@@ -13,14 +13,13 @@ import type { Operand, Stored, Work } from "../kernels/spec.js";
 import type { Value } from "../addressing/layout.js";
 import type { Codec, ElementCodec } from "../codecs/codec.js";
 import { words } from "../codecs/words.js";
-import { checkBindings, expectOneAccess, expectPackedNext } from "./bindings.js";
+import { checkBindings, expectOneAccess, expectPackedNext, storage, type Storage } from "./slots.js";
 import type { Encoded } from "./encodings.js";
-import { storage, type Storage } from "./slots.js";
 import { mapStep, type Step } from "../plan.js";
 import { isProductBy, productWeights, shapeOf, type Packable } from "../analysis/side-by-side.js";
 import { GIVEN, liesInPanels, partsOf, type Sources } from "./sources.js";
 import type { Tunings } from "../tunings/index.js";
-import { readsTextures } from "../tunings/textures.js";
+import { readsTextures } from "../tunings/products.js";
 import type { FusedKernel } from "../kernels/fused-kernel.js";
 
 export type StoredStep = Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] };

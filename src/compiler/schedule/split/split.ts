@@ -2,7 +2,7 @@
 // a large vocabulary that only a loss reads.
 import { invariant } from "../../../ground/base/invariant.js";
 import { createEmit, type Emit } from "../../ir/build.js";
-import { isOp, nodesOf, type Graph, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
+import { isOp, nodesOf, typeOf, type Graph, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import { algebra, type Algebra } from "../../ops/algebra.js";
 import { ops } from "../../ops/index.js";
@@ -14,6 +14,9 @@ import { attrsFor, reducesColumns } from "./columns.js";
 import { findCuts, type Cuts, type Range } from "./cuts.js";
 import { gradientsInParts, type Making } from "./gradients-in-parts.js";
 import { groupsLast } from "./logit-gradients.js";
+import { countOf } from "../../../ground/base/collections.js";
+import { mapGraph, type Emit as EmitOp } from "../../passes/rewrite.js";
+import { heldB, productWeights, shapeOf } from "../analysis/side-by-side.js";
 
 /**
  * An equivalent graph whose values and weights fit the limits of a device, as far as they can be split; the same graph
@@ -268,3 +271,41 @@ class Splitting {
 }
 
 const lastOf = (node: Node): number => node.types[0]!.shape.length - 1;
+
+/** Bytes of a weight's value, as for other weights that are split. */
+const WORD = 4;
+
+/** Grouped products by stacks that one binding cannot hold become sums of products by parts, zero for other groups. */
+export const splitStacks = (graph: Graph, { storageBindingBytes }: Limits): Graph =>
+  mapGraph(graph, (node, emitFrom, before) => {
+    if (!isOp(before, "grouped_matmul") || !isOp(node, "grouped_matmul")) return node;
+    const most = mostGroups(before, storageBindingBytes);
+    return most === null ? node : inParts(node, most, emitFrom(node));
+  });
+
+/** The most groups whose matrices a binding holds; null where it holds all, or the stack is none of single weights. */
+function mostGroups(product: Node<"grouped_matmul">, limit: number): number | null {
+  const weights = productWeights(product);
+  const groups = Number(typeOf(product.inputs[1]).shape[0]);
+  if (!weights || !isOp(heldB(product), "concat") || weights.length % groups !== 0) return null;
+  const bytes = weights.reduce((sum, w) => sum + WORD * countOf(shapeOf(w)), 0);
+  return bytes <= limit ? null : Math.max(1, Math.floor(limit / (bytes / groups)));
+}
+
+function inParts(product: Node<"grouped_matmul">, most: number, emit: EmitOp): Node {
+  const [a, stack, starts] = product.inputs;
+  const [groups, ...matrix] = typeOf(stack).shape.map(Number);
+  const weights = heldB(product).inputs;
+  const each = weights.length / groups!;
+  let sum: Node | null = null;
+  for (let first = 0; first < groups!; first += most) {
+    const count = Math.min(most, groups! - first);
+    const own = weights.slice(first * each, (first + count) * each);
+    const joint = own.length === 1 ? own[0]! : emit("concat", own, { axis: 0 });
+    const part = emit("reshape", [joint], { shape: [count, ...matrix] });
+    const range = emit("slice", [starts], { axis: 0, start: first, stop: first + count + 1 });
+    const rows = emit("grouped_matmul", [a, part, range], product.attrs);
+    sum = sum ? emit("add", [sum, rows], {}) : rows;
+  }
+  return sum!;
+}

@@ -4,11 +4,10 @@ import { attention, position, rope } from "./attention.js";
 import { elementwise } from "./elementwise.js";
 import { losses } from "./losses.js";
 import { concat, split } from "./parts.js";
-import { rearrange, transpose } from "./rearrange.js";
+import { rearrange, transpose, zeros } from "./rearrange.js";
 import { reductions } from "./reductions.js";
 import { above, put, take, those, top } from "./routing.js";
 import { received } from "./received.js";
-import { zeros } from "./zeros.js";
 
 /** Families with a title, as documentation lists them. */
 export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new Map<

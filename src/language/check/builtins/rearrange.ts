@@ -9,6 +9,7 @@ import { axisOf, equalShapes, sameExtent, typeOf } from "../types.js";
 import { printType } from "../values.js";
 import { requiredArg, tensorArg, wrong, wholeNumber, type Args } from "./arguments.js";
 import { namesOf, parsePattern, type Pattern, type PatternDim } from "./pattern.js";
+import { definitionsOf } from "../tensors/makers.js";
 
 export const rearrange: Builtin = {
   params: [{ name: "x" }, { name: "pattern" }],
@@ -261,5 +262,18 @@ export const transpose: Builtin = {
     const turned = order.map((i) => shape[i] ?? 1);
     if (!batchFirst(emitter, "moving the batch away from the front", turned, at)) return ERROR;
     return { kind: "tensor", value: emitter.emit("permute", [x], { order }, typeOf(dtype, turned), span) };
+  },
+};
+
+export const zeros: Builtin = {
+  params: [{ name: "like", named: true }],
+  doc:
+    "zeros(like: any[...]) -> the type of like\n+0 everywhere (false for bool), whatever `like` holds; no gradient " +
+    "flows to it.",
+  apply(emitter, args, span) {
+    const like = tensorArg(emitter, args, "zeros", "like");
+    if (!like) return ERROR;
+    const axes = [...new Set(like.type.shape.flatMap((size) => definitionsOf(emitter, size)))];
+    return { kind: "tensor", value: emitter.emit("zeros", axes, {}, like.type, span) };
   },
 };

@@ -2,7 +2,7 @@
 // therefore covers all instances.
 import type { Block, Declaration, Member } from "../../syntax/ast.js";
 import type { LoadedFile } from "../names/bindings.js";
-import { allMembers, isNode } from "../../names/nodes.js";
+import { allMembers, isNode } from "../../names/definitions.js";
 import type { Checker } from "../checker.js";
 
 /**

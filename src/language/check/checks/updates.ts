@@ -1,4 +1,5 @@
-// Checks state updates: at most one for each state, computable in one pass over the sequences of a step.
+// Checks reductions over the batch: state updates are computable in one pass over a step, and no result mixes
+// sequences.
 import type { Note } from "../../diagnostics/diagnostic.js";
 import { addsUp, atomsOf, printSize } from "../../../ground/size/size.js";
 import { axesOfModel, reachable, type ReportAt } from "../model-values.js";
@@ -35,11 +36,29 @@ export function checkPasses(model: Model, reportAt: ReportAt): void {
 }
 
 /** Whether the value depends on all sequences: a reduction over the batch, a loss, or a size that counts sequences. */
-export function reducesBatch(value: Value, axes: AxisLookup): boolean {
+function reducesBatch(value: Value, axes: AxisLookup): boolean {
   const [x] = value.inputs;
   const hasBatch = x?.type.shape.some((size) => isBatch(axes, size)) === true;
   if (isOp(value, "reduce")) return hasBatch && value.attrs.axes.includes(0);
   if (isOp(value, "length"))
     return [...atomsOf(value.attrs.size)].some((a) => a.kind !== "live" && countsBatch(axes)(a));
   return hasBatch && (isOp(value, "cross_entropy") || isOp(value, "bce"));
+}
+
+/**
+ * Checks that no result with a batch axis reads a reduction over the batch. Losses, updates and observed values may
+ * read such reductions, because they concern the whole step. Each reduction is reported once.
+ */
+export function checkSequences(model: Model, reportAt: ReportAt): void {
+  const axes = axesOfModel(model);
+  const results = model.outputs.flatMap(({ name, value }) =>
+    value.type.shape.some((size) => isBatch(axes, size)) ? [{ name, value }] : [],
+  );
+  const reported = new Set<number>();
+  for (const { name, value: result } of results)
+    for (const value of reachable([result]))
+      if (!reported.has(value.id) && reducesBatch(value, axes)) {
+        reported.add(value.id);
+        reportAt(value, "mixed-sequences", { result: results.length === 1 ? null : name });
+      }
 }

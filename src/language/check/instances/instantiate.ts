@@ -2,7 +2,7 @@
 import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Block, Expr, Member, Name, Param, SubBlock, Weight } from "../../syntax/ast.js";
 import { bindArguments, signature, type Signature } from "../names/arguments.js";
-import { type Binding, Instance, type LoadedFile } from "../names/bindings.js";
+import { Instance, type Binding, type LoadedFile } from "../names/bindings.js";
 import { ERROR, type ConstValue, type ListValue } from "../context.js";
 import type { Env } from "../names/environment.js";
 import { conditionOf, environment, evaluate, integerOf } from "../eval/evaluate.js";
@@ -10,7 +10,7 @@ import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
 import { assignOwner } from "../names/instance.js";
 import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "../limits.js";
 import { checkOption } from "./options.js";
-import { namesOf } from "../../names/nodes.js";
+import { namesOf } from "../../names/definitions.js";
 import { convert } from "./parameters.js";
 import { Abort, type Checker } from "../checker.js";
 import { Tally } from "./tally.js";

@@ -3,7 +3,7 @@
 import type { Span } from "../../diagnostics/span.js";
 import type { Block, Param } from "../../syntax/ast.js";
 import type { ConstValue } from "../context.js";
-import { isNode, namesOf } from "../../names/nodes.js";
+import { isNode, namesOf } from "../../names/definitions.js";
 import type { Checker } from "../checker.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 

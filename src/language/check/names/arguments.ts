@@ -18,7 +18,6 @@ export interface Signature {
   /** Whether further named arguments are accepted. */
   readonly rest: boolean;
   readonly names: ReadonlySet<string>;
-  /** The positional parameters. */
   readonly places: readonly Parameter[];
 }
 

@@ -41,7 +41,6 @@ export function unknownMember(checker: Checker, instance: Instance, name: string
   return ERROR;
 }
 
-/** Reports an unknown name. */
 export function unknownName(
   name: string,
   span: Span,

@@ -1,6 +1,9 @@
 // The tree of calls of instances, and their paths: `layers.1.inner`, `shared#0` and `shared#1` for an instance with
 // several calls.
-import { type Instance, joinPath } from "../names/bindings.js";
+import { joinPath, type Instance, type WeightRecord } from "../names/bindings.js";
+import type { Span } from "../../diagnostics/span.js";
+import type { Trace } from "../checker.js";
+import type { ModelMixture, Value } from "../model.js";
 
 /** A call of an instance, within a call of the instance's owner. The path is known once all calls are known. */
 export class CallNode {
@@ -88,4 +91,38 @@ function home(active: ActiveCall, instance: Instance): CallNode {
     root = a.node;
   }
   return parent === null ? root : home(active, parent).idle(parent);
+}
+
+export interface FoundLoss {
+  readonly node: CallNode;
+  readonly name: string;
+  readonly value: Value;
+  readonly own: boolean;
+}
+
+export interface FoundObserve {
+  readonly node: CallNode;
+  readonly name: string;
+  readonly value: Value;
+}
+
+export interface FoundUpdate {
+  readonly node: CallNode;
+  /** The calls that led to the update. */
+  readonly trace: Trace | null;
+  readonly state: WeightRecord;
+  readonly value: Value;
+  /** The name in the statement. */
+  readonly span: Span;
+}
+
+export interface FoundMixture extends Omit<ModelMixture, "path"> {
+  readonly node: CallNode;
+}
+
+/** A route with the name to which it was first bound. */
+export interface FoundRoute {
+  readonly node: CallNode;
+  readonly name: string;
+  readonly axis: string;
 }

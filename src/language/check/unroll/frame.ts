@@ -28,7 +28,6 @@ export interface Entering {
   readonly matcher: TypeMatcher;
 }
 
-/** The value of a statement, and its span. */
 export interface Result {
   readonly value: ConstValue;
   readonly span: Span;

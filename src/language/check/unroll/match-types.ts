@@ -17,7 +17,6 @@ import type { LogicalType } from "../model.js";
 import { describe, printType, sizeValue } from "../values.js";
 
 export interface Typed {
-  /** Name of the input or result. */
   readonly name: string;
   readonly role: "input" | "result";
   readonly declared: TypeExpr;

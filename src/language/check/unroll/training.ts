@@ -6,8 +6,7 @@ import type { Emitter } from "../context.js";
 import { toValue } from "../tensors/convert.js";
 import { evaluate } from "../eval/evaluate.js";
 import type { Trace } from "../checker.js";
-import type { CallNode } from "./call-tree.js";
-import type { FoundLoss, FoundUpdate } from "./found.js";
+import type { CallNode, FoundLoss, FoundUpdate } from "./call-tree.js";
 import { equalShapes, typeOf } from "../types.js";
 import { describe, hasError, printType } from "../values.js";
 

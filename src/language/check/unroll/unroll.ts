@@ -7,7 +7,15 @@ import type { CountRule } from "../../../ground/size/count-rules.js";
 import type { Expr, Fn, Name, Stmt } from "../../syntax/ast.js";
 import type { Binding, Instance, WeightRecord } from "../names/bindings.js";
 import { nameOfFunction } from "../eval/call.js";
-import { enterCall, type CallNode } from "./call-tree.js";
+import {
+  enterCall,
+  type CallNode,
+  type FoundLoss,
+  type FoundMixture,
+  type FoundObserve,
+  type FoundRoute,
+  type FoundUpdate,
+} from "./call-tree.js";
 import { ERROR, type ConstValue, type Argument } from "../context.js";
 import { toValue } from "../tensors/convert.js";
 import { endInZeros } from "../tensors/ragged-entries.js";
@@ -15,7 +23,6 @@ import { Emitted } from "./emitted.js";
 import type { FunctionBody } from "../names/environment.js";
 import { conditionOf, environment, evaluate, itemsOf } from "../eval/evaluate.js";
 import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "../limits.js";
-import type { FoundLoss, FoundMixture, FoundObserve, FoundRoute, FoundUpdate } from "./found.js";
 import { MadeAxes } from "./made-axes.js";
 import { madeAt } from "../instances/made-at.js";
 import { NO_RESULT, type Entering, type Frame, type Result } from "./frame.js";

@@ -129,7 +129,6 @@ function gapBefore(text: string, offset: number): number {
   return offset - start;
 }
 
-/** The first token of a node. */
 export function firstToken(node: CstNode): t.IToken {
   let first: t.IToken | null = null;
   for (const elements of Object.values(node.children)) {

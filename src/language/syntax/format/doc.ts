@@ -13,7 +13,6 @@ export type Doc =
    * groups.
    */
   | { readonly kind: "line"; readonly flat: string; readonly hard: boolean }
-  /** A blank line. */
   | { readonly kind: "blank" }
   /** `broken` or `flat`, depending on the enclosing group. */
   | { readonly kind: "choice"; readonly broken: Doc; readonly flat: Doc }
@@ -21,7 +20,6 @@ export type Doc =
   | { readonly kind: "tack"; readonly text: string }
   /** A trailing comment; `gap` is its distance from the code in the source. */
   | { readonly kind: "comment"; readonly text: string; readonly gap: number }
-  /** A comment on its own line. */
   | { readonly kind: "own-line"; readonly text: string }
   /** Prints the parts from index `from` on, as many on a line as fit; a part with `forced` begins a new line. */
   | { readonly kind: "fill"; readonly parts: readonly Part[]; readonly from: number };

@@ -1,7 +1,6 @@
 // The interface of an encoding: the layout of its values in memory, and how the runtime packs a weight.
 import type { Words } from "../../../ground/base/dtype.js";
 import type { BlockType } from "./block-file.js";
-import type { TextureFormat } from "./texels.js";
 
 export const ENCODING_NAMES = ["word", "f16", "bf16", "q8", "q4"] as const;
 export type EncodingName = (typeof ENCODING_NAMES)[number];
@@ -48,3 +47,6 @@ export const fits = ({ block }: Encoding, extent: number): boolean => extent % b
 /** Bytes of `values` values, rounded up to whole words. */
 export const bytesOf = ({ block }: Encoding, values: number): number =>
   4 * Math.ceil(((values / block.values) * block.bytes) / 4);
+
+export const TEXELS = { rgba32float: 16, rg32uint: 8, rgba32uint: 16 } as const;
+export type TextureFormat = keyof typeof TEXELS;

@@ -1,14 +1,17 @@
-// The values of ggml's blocks of 256: eight or sixteen groups, whose scales are themselves quantized.
+// Reads values from the block formats of GGUF files.
 import { f16Values } from "../../../ground/base/f16.js";
+import { bug } from "../../../ground/base/invariant.js";
+import { BLOCK } from "../../program/encodings/block-file.js";
+import type { TensorType } from "./types.js";
 
 /** Values of a block, and of a group in Q4_K and Q5_K. */
-const [BLOCK, GROUP] = [256, 32];
+const [SUPER_BLOCK, GROUP] = [256, 32];
 
 /** x = (d · scale) · q - dmin · least, with q from 0 to 15. Two groups share 32 bytes, the first below. */
-export function fromQ4K(bytes: Uint8Array, out: Float32Array): void {
-  for (let at = 0, to = 0; to < out.length; at += 144, to += BLOCK) {
+function fromQ4K(bytes: Uint8Array, out: Float32Array): void {
+  for (let at = 0, to = 0; to < out.length; at += 144, to += SUPER_BLOCK) {
     const { scales, leasts } = groupsOf(bytes, at);
-    for (let i = 0; i < BLOCK; i++) {
+    for (let i = 0; i < SUPER_BLOCK; i++) {
       const group = i >> 5;
       const byte = bytes[at + 16 + GROUP * (group >> 1) + (i & 31)]!;
       out[to + i] = Math.fround(scales[group]! * (group & 1 ? byte >> 4 : byte & 15)) - leasts[group]!;
@@ -17,10 +20,10 @@ export function fromQ4K(bytes: Uint8Array, out: Float32Array): void {
 }
 
 /** The same with a fifth bit: byte i of 32 has that of the i-th value of each group. */
-export function fromQ5K(bytes: Uint8Array, out: Float32Array): void {
-  for (let at = 0, to = 0; to < out.length; at += 176, to += BLOCK) {
+function fromQ5K(bytes: Uint8Array, out: Float32Array): void {
+  for (let at = 0, to = 0; to < out.length; at += 176, to += SUPER_BLOCK) {
     const { scales, leasts } = groupsOf(bytes, at);
-    for (let i = 0; i < BLOCK; i++) {
+    for (let i = 0; i < SUPER_BLOCK; i++) {
       const group = i >> 5;
       const byte = bytes[at + 48 + GROUP * (group >> 1) + (i & 31)]!;
       const fifth = (bytes[at + 16 + (i & 31)]! >> group) & 1;
@@ -56,17 +59,65 @@ function groupsOf(bytes: Uint8Array, at: number): { readonly scales: Float32Arra
  * x = (d · scale) · (q - 32), with q of six bits and sixteen groups of 16. In each half of a block, 64 bytes have the
  * low bits of its 128 values, those of the last 64 above, and 32 bytes the high ones, two for each quarter.
  */
-export function fromQ6K(bytes: Uint8Array, out: Float32Array): void {
+function fromQ6K(bytes: Uint8Array, out: Float32Array): void {
   const f16 = f16Values();
   const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = 0, to = 0; to < out.length; at += 210, to += BLOCK) {
+  for (let at = 0, to = 0; to < out.length; at += 210, to += SUPER_BLOCK) {
     const d = f16[bytes[at + 208]! | (bytes[at + 209]! << 8)]!;
-    for (let i = 0; i < BLOCK; i++) {
+    for (let i = 0; i < SUPER_BLOCK; i++) {
       const [half, quarter] = [i >> 7, (i >> 5) & 3];
       const byte = bytes[at + 64 * half + (i & 63)]!;
       const high = (bytes[at + 128 + 32 * half + (i & 31)]! >> (2 * quarter)) & 3;
       const q = (quarter < 2 ? byte & 15 : byte >> 4) | (high << 4);
       out[to + i] = Math.fround(d * signed[at + 192 + (i >> 4)]!) * (q - 32);
+    }
+  }
+}
+
+/** The values of quantized blocks, but for the types that what reads weights converts: floats, Q8_0 and Q4_0. */
+export function dequantize({ name, values, bytes: blockBytes }: TensorType, bytes: Uint8Array): Float32Array {
+  const out = new Float32Array((bytes.length / blockBytes) * values);
+  const read = READERS[name] ?? bug(`${name} is converted as it is`);
+  read(bytes, out);
+  return out;
+}
+
+const READERS: Partial<Readonly<Record<TensorType["name"], (bytes: Uint8Array, out: Float32Array) => void>>> = {
+  Q4_1: fromQ4,
+  Q5_0: (bytes, out) => fromQ5(bytes, out, { least: false }),
+  Q5_1: (bytes, out) => fromQ5(bytes, out, { least: true }),
+  Q4_K: fromQ4K,
+  Q5_K: fromQ5K,
+  Q6_K: fromQ6K,
+};
+
+/** x = d · q + m, with q from 0 to 15. A byte has a value of the first half below, and one of the second above. */
+function fromQ4(bytes: Uint8Array, out: Float32Array): void {
+  const f16 = f16Values();
+  for (let at = 0, to = 0; to < out.length; at += 20, to += BLOCK) {
+    const d = f16[bytes[at]! | (bytes[at + 1]! << 8)]!;
+    const m = f16[bytes[at + 2]! | (bytes[at + 3]! << 8)]!;
+    for (let i = 0; i < BLOCK / 2; i++) {
+      const byte = bytes[at + 4 + i]!;
+      out[to + i] = Math.fround(d * (byte & 15)) + m;
+      out[to + BLOCK / 2 + i] = Math.fround(d * (byte >> 4)) + m;
+    }
+  }
+}
+
+/** The same with a fifth bit of each value in a word of its own; without a least value m, x = d · (q - 16). */
+function fromQ5(bytes: Uint8Array, out: Float32Array, { least }: { readonly least: boolean }): void {
+  const f16 = f16Values();
+  const [shift, high] = least ? [0, 4] : [16, 2];
+  for (let at = 0, to = 0; to < out.length; at += high + 20, to += BLOCK) {
+    const d = f16[bytes[at]! | (bytes[at + 1]! << 8)]!;
+    const m = least ? f16[bytes[at + 2]! | (bytes[at + 3]! << 8)]! : 0;
+    for (let i = 0; i < BLOCK; i++) {
+      const byte = bytes[at + high + 4 + (i % 16)]!;
+      const fifth = (bytes[at + high + (i >> 3)]! >> (i & 7)) & 1;
+      const q = (i < 16 ? byte & 15 : byte >> 4) | (fifth << 4);
+      const scaled = Math.fround(d * (q - shift));
+      out[to + i] = least ? scaled + m : scaled;
     }
   }
 }

@@ -3,7 +3,7 @@ import { escapedName, quotedName } from "../../../ground/base/shown.js";
 import { WeightsError } from "../../device/errors.js";
 import { converts } from "../convert.js";
 import type { TensorEntry, WeightSource } from "../source.js";
-import { dequantize } from "./dequantize.js";
+import { dequantize } from "./k-blocks.js";
 import { readHeader, shown, type GgufHeader, type GgufTensor } from "./header.js";
 import { architectures, huggingFaceKey, ROPE_FACTORS, rotatedPart, type GgufArchitecture } from "./names.js";
 import type { TensorType } from "./types.js";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { jsonText, tokenFields, type SpecialTokens } from "../../export/hf/configuration-text.js";
 import { checkpointFiles } from "../../../models/families/files-node.js";
 import { readConfigText } from "../../../models/families/folder-node.js";
-import { bytesTokenizerJson } from "../../../models/tokenizer/bytes-json.js";
+import { bytesTokenizerJson } from "../../../models/tokenizer/token-bytes.js";
 import type { ModelTexts, OpenedModel } from "../../../models/open.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 

@@ -2,7 +2,7 @@
 import type { Graph } from "../../../compiler/ir/graph.js";
 import { measureBest, openDevice, type Device, type DeviceBest } from "../../../runtime/index.js";
 import { printTunings, tuningsFile } from "../../../compiler/schedule/tunings/file.js";
-import { tuningsDigest } from "../../../compiler/schedule/tunings/digest.js";
+import { tuningsDigest } from "../../../compiler/schedule/tunings/file.js";
 import { tuningsFor, misfitOf } from "../../../compiler/schedule/tunings/index.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { linesOf, tune as measure, type TunedLine, type Tuned, type TunedSize } from "../../tune/tune.js";

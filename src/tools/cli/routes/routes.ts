@@ -3,7 +3,7 @@ import type { Program } from "../../../runtime/program/program.js";
 import type { Results } from "../../../runtime/index.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { bytesTokenizer, type Tokenizer } from "../../../models/tokenizer/index.js";
-import { textWithin } from "../../../models/tokenizer/text-within.js";
+import { textWithin } from "../../../models/tokenizer/text-after.js";
 import type { Batch, Rule } from "../../train/types.js";
 import { observedRoutes, type ShownRoute } from "../run/routes.js";
 import { pathIn, writeText } from "../source/files.js";

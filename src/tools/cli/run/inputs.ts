@@ -3,7 +3,7 @@ import type { OpenedModel } from "../../../models/open.js";
 import { isFloat, type Words } from "../../../ground/base/dtype.js";
 import type { Program, ProgramInput } from "../../../runtime/program/program.js";
 import { quotedName, escapedName } from "../../../ground/base/shown.js";
-import { inspect } from "../../../runtime/run/inspect.js";
+import { inspect } from "../../../runtime/run/inputs.js";
 import { converts, fromBytes } from "../../../runtime/weights/convert.js";
 import { openWeights } from "../../../runtime/weights/weights-node.js";
 import { UserError } from "../terminal/exit.js";

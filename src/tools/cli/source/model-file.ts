@@ -2,7 +2,7 @@
 // beginning.
 import { existsSync, readdirSync } from "node:fs";
 import { extname, dirname } from "node:path";
-import { isTorchFile, torchHint } from "../../../models/families/torch-files.js";
+import { isTorchFile, torchHint } from "../../../models/families/files-node.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { openModel, type OpenModelOptions } from "../../../models/open-node.js";
 import type { SourceReader } from "../../../models/opened/source-node.js";

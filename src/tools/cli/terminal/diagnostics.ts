@@ -1,7 +1,6 @@
 // Prints diagnostics of the compiler in a terminal, and as JSON with lines and columns.
-import type { Diagnostic } from "../../../language/diagnostics/diagnostic.js";
+import { sourcesOf, type Diagnostic } from "../../../language/diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../../../language/diagnostics/format.js";
-import { sourcesOf } from "../../../language/diagnostics/sources.js";
 import { lineAndColumn, type SourceFile, type Span } from "../../../language/diagnostics/span.js";
 import { escapeText } from "../../../ground/base/shown.js";
 import { sayPainted, useColor } from "./terminal.js";

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { shareOf } from "../../../../src/tools/export/hf/configuration-text.js";
 import { withLogits } from "../../../../src/tools/export/hf/modeling-text.js";
-import { bytesTokenizerJson } from "../../../../src/models/tokenizer/bytes-json.js";
+import { bytesTokenizerJson } from "../../../../src/models/tokenizer/token-bytes.js";
 import { bytesTokenizer, parseTokenizer } from "../../../../src/models/tokenizer/tokenizer.js";
 import { exportedWithCode } from "../versions.js";
 

@@ -1,6 +1,5 @@
-// Generates the reference of all built-in functions from their `doc` fields: `docs/builtins.md`, and the output of
-// `modc doc`.
-import { families } from "./index.js";
+// Generates the reference of all built-in functions from their `doc` fields: `docs/builtins.md`.
+import { families } from "../../../src/language/check/builtins/index.js";
 
 /** Documentation of one function: its signatures and its text. */
 export interface BuiltinDoc {

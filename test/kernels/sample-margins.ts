@@ -1,7 +1,7 @@
 // Margins of sampled tokens: a computation with an error below the margin must choose the same token.
-import { adjustedLogits, draws, keptWeights, sampleRows, type SampleRow } from "../ops/sampling.js";
-import type { Tensor } from "../ops/define.js";
-import { sampleWord } from "../../ground/numerics/sampling.js";
+import { adjustedLogits, draws, keptWeights, sampleRows, type SampleRow } from "../../src/compiler/ops/sampling.js";
+import type { Tensor } from "../../src/compiler/ops/define.js";
+import { sampleWord } from "../../src/ground/numerics/sampling.js";
 
 /**
  * For each sequence, how far adjusted logits may differ before the sampled token could change, in units of logits.
