@@ -3,7 +3,7 @@ import { Option, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { WeightsError, InputError, LimitError } from "../../runtime/device/errors.js";
 import type { BeyondBound } from "./source/beyond-bound.js";
 import type { Opened } from "./source/opened.js";
-import { UserError, type ExitCode, EXIT } from "./terminal/exit.js";
+import { UserError, type ExitCode, misuse } from "./terminal/exit.js";
 import type { Declared } from "./tree/declare.js";
 import { TrainError } from "../train/errors.js";
 import { TRAIN_OPTIONS } from "../train/options.js";
@@ -80,9 +80,7 @@ function spoken(fault: unknown, command: CommandUnknownOpts): unknown {
     const [name = ""] = fault.message.split(" ", 1);
     const flag = TRAIN_OPTIONS.find(([setting]) => setting === name)?.[1].flag.split(" ")[0];
     const option = command.options.find((o) => o.long === flag || o.attributeName() === name);
-    return option?.long
-      ? new UserError(`${option.long}${fault.message.slice(name.length)}`, fault.hint, EXIT.usage)
-      : fault;
+    return option?.long ? misuse(`${option.long}${fault.message.slice(name.length)}`, fault.hint) : fault;
   }
   if (!(fault instanceof LimitError) || fault.hint === null) return fault;
   const sizes = SIZES.filter((name) => command.options.some(({ long }) => long === name));

@@ -47,6 +47,14 @@ export interface Finding {
   } | null;
 }
 
+export const finding = (
+  check: Finding["check"],
+  rule: Finding["rule"],
+  state: Finding["state"],
+  text: string,
+  fault: Finding["fault"] = null,
+): Finding => ({ check, rule, state, text, fault });
+
 export interface VerifyReporter {
   onFinding(finding: Finding): void;
   /** `stage` names the running check, `detail` its progress. */
@@ -81,27 +89,17 @@ async function verifyPasses(
 ): Promise<Graph | null> {
   const { optimized, difference, fault } = await checkPasses(graph, passes, inputs(0, true), weights);
   if (!fault) {
-    tell({
-      check: "passes",
-      rule,
-      state: "holds",
-      text: `${passes.length} passes preserve the graph's results: largest difference ${share(difference)}`,
-      fault: null,
-    });
+    tell(
+      finding(
+        "passes",
+        rule,
+        "holds",
+        `${passes.length} passes preserve the graph's results: largest difference ${share(difference)}`,
+      ),
+    );
     return optimized;
   }
-  tell({
-    check: "passes",
-    rule,
-    state: "fails",
-    text: passText(fault),
-    fault: {
-      kind: "pass",
-      name: fault.pass,
-      place: placeOf(fault, place),
-      reproduction: reproduce("pass", fault.pass, fault, weights),
-    },
-  });
+  tell(finding("passes", rule, "fails", passText(fault), faultOf("pass", fault.pass, fault, weights, place)));
   return null;
 }
 
@@ -129,15 +127,15 @@ async function verifyDevice(
     return false;
   }
   const kinds = known > 0 ? `${found.kinds} more kinds` : `${found.kinds} kinds`;
-  tell({
-    check: "operators",
-    rule,
-    state: "holds",
-    text:
+  tell(
+    finding(
+      "operators",
+      rule,
+      "holds",
       `${found.nodes} operators of ${kinds} agree with the reference one by one: largest difference ` +
-      share(found.difference),
-    fault: null,
-  });
+        share(found.difference),
+    ),
+  );
   const { verdict, fault } = await checkWhole({
     ...of,
     onProgress: (trials) => watch.onProgress("looking for the kernel at fault", `trial ${trials}`),
@@ -150,15 +148,15 @@ async function verifyDevice(
     verdict.ties === 0
       ? ""
       : `; ${verdict.ties} near-tie${verdict.ties === 1 ? "" : "s"} decided differently and followed`;
-  tell({
-    check: "program",
-    rule,
-    state: "holds",
-    text:
+  tell(
+    finding(
+      "program",
+      rule,
+      "holds",
       "the whole program agrees with the reference: largest difference " +
-      `${share(Math.max(0, ...verdict.differences.values()))}${ties}`,
-    fault: null,
-  });
+        `${share(Math.max(0, ...verdict.differences.values()))}${ties}`,
+    ),
+  );
   return true;
 }
 
@@ -182,60 +180,59 @@ async function verifyLaws(
   try {
     const { cases, failing, difference } = await checkCausality(loaded, inputs(1, false), inputs(2, false));
     const list = cases.join(", ");
-    if (cases.length === 0)
-      tell({ check: "causality", rule, state: "skipped", text: "there are no later tokens", fault: null });
+    if (cases.length === 0) tell(finding("causality", rule, "skipped", "there are no later tokens"));
     else if (failing.length === 0)
-      tell({
-        check: "causality",
-        rule,
-        state: "holds",
-        text:
+      tell(
+        finding(
+          "causality",
+          rule,
+          "holds",
           `later tokens do not change earlier results, for prefixes of ${list} tokens: ` +
-          (difference === 0 ? "the same bits" : `largest difference ${share(difference)}`),
-        fault: null,
-      });
+            (difference === 0 ? "the same bits" : `largest difference ${share(difference)}`),
+        ),
+      );
     else if (rule === "top-k")
-      tell({
-        check: "causality",
-        rule,
-        state: "told",
-        text:
+      tell(
+        finding(
+          "causality",
+          rule,
+          "told",
           `later tokens change earlier results, for ${failing.length} of ${cases.length} prefixes ` +
-          `(${failing.join(", ")}): ${whyAhead(graph, rules)}`,
-        fault: null,
-      });
+            `(${failing.join(", ")}): ${whyAhead(graph, rules)}`,
+        ),
+      );
     else
-      tell({
-        check: "causality",
-        rule,
-        state: "fails",
-        text:
+      tell(
+        finding(
+          "causality",
+          rule,
+          "fails",
           `later tokens change earlier results, for prefixes of ${failing.join(", ")} tokens by ` + share(difference),
-        fault: null,
-      });
+        ),
+      );
     watch.onProgress("sequences one by one");
     const rows = await checkRows(loaded, inputs(3, true));
     if (rows.failing.length === 0)
-      tell({
-        check: "rows",
-        rule,
-        state: "holds",
-        text:
+      tell(
+        finding(
+          "rows",
+          rule,
+          "holds",
           `${rows.cases.length === 1 ? "1 sequence has" : `${rows.cases.length} sequences of unequal lengths have`} ` +
-          `the same results as alone: ` +
-          (rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`),
-        fault: null,
-      });
+            `the same results as alone: ` +
+            (rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`),
+        ),
+      );
     else
-      tell({
-        check: "rows",
-        rule,
-        state: "fails",
-        text:
+      tell(
+        finding(
+          "rows",
+          rule,
+          "fails",
           `sequences ${rows.failing.join(", ")} have different results in a batch and alone, by ` +
-          share(rows.difference),
-        fault: null,
-      });
+            share(rows.difference),
+        ),
+      );
   } finally {
     loaded.dispose();
   }
@@ -256,27 +253,23 @@ function kernelFinding(
 ): Finding {
   const { kernel, ops, text } = fault;
   const among = ops.length > 1 ? `, which computes ${ops.join(", ")}` : "";
-  return {
-    check,
-    rule,
-    state: "fails",
-    text: `the kernel ${kernel}${among} is the first to disagree with the reference, at ${fault.node.op}: ${text}`,
-    fault: {
-      kind: "kernel",
-      name: kernel,
-      place: placeOf(fault, place),
-      reproduction: reproduce("kernel", kernel, fault, weights),
-    },
-  };
+  const message = `the kernel ${kernel}${among} is the first to disagree with the reference, at ${fault.node.op}: ${text}`;
+  return finding(check, rule, "fails", message, faultOf("kernel", kernel, fault, weights, place));
 }
 
 /** `layers.1.mlp, moby.mod:3:4` */
 const placeOf = ({ node: { origin } }: PassFault | KernelFault, place: VerifyTarget["place"]): string | null =>
   origin === null ? null : `${origin.path === "" ? "" : `${origin.path}, `}${place(origin.span)}`;
 
-const reproduce = (
+const faultOf = (
   kind: "pass" | "kernel",
   name: string,
-  { part }: PassFault | KernelFault,
+  fault: PassFault | KernelFault,
   weights: Weights,
-): string => printReproduction({ kind, name }, part, weights);
+  place: VerifyTarget["place"],
+): Finding["fault"] => ({
+  kind,
+  name,
+  place: placeOf(fault, place),
+  reproduction: printReproduction({ kind, name }, fault.part, weights),
+});

@@ -7,7 +7,7 @@ import { precisionOf } from "../source/frontend.js";
 import { openNamed, expectWeights } from "../source/model-file.js";
 import type { BlocksFlags } from "../source/in-blocks.js";
 import { onInterrupt } from "../terminal/ending.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { EXIT, UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { out, outJson, Progress, say, showLoading } from "../terminal/terminal.js";
 import { plural, operations, percent, table } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
@@ -33,7 +33,7 @@ export async function bench(opened: OpenedModel, flags: BenchFlags): Promise<Exi
   if (flags.against === undefined) expectNone(flags, ["againstWeights"], "without --against");
   const asked = [...(flags.promptTokens ?? []), ...(flags.maxTokens ?? [])];
   if (asked.length > 0 && asked.every((tokens) => tokens === 0))
-    throw new UserError("-p and -n are 0, so there is nothing to measure", null, EXIT.usage);
+    throw misuse("-p and -n are 0, so there is nothing to measure");
   const { against, againstWeights } = flags;
   if (against === undefined) return compare(opened, null, flags);
   return closing(await openNamed(against, { weights: againstWeights }), (other) => compare(opened, other, flags));

@@ -21,7 +21,7 @@ import type { Generation } from "../../../runtime/program/generation.js";
 import { namedFrom } from "../../../runtime/program/origins.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { TuningsFile } from "../../../compiler/schedule/tunings/file.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { EXIT, UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { compileFile, compileOptions, precisionOf } from "../source/frontend.js";
 import { out, outJson, Progress, say } from "../terminal/terminal.js";
 import { readTunings } from "../source/tunings.js";
@@ -38,33 +38,26 @@ const LEAST_SHARD_BYTES = 1024;
 
 export async function build(opened: OpenedModel, flags: BuildFlags): Promise<ExitCode> {
   if (flags.output === undefined && flags.singleFile === undefined)
-    throw new UserError(
+    throw misuse(
       "there is nothing to write",
       "give -o <folder> for a package, or --single-file <page.html> for a page that works from disk",
-      EXIT.usage,
     );
   if (flags.singleFile !== undefined && flags.maxBatch !== undefined)
-    throw new UserError(
+    throw misuse(
       "--max-batch is for several callers, but the page of --single-file has one",
       "build the page separately, without --max-batch",
-      EXIT.usage,
     );
   const { source } = opened; // a fault of the source is reported before weights that it lacks
   if (opened.weights === null)
-    throw new UserError(
+    throw misuse(
       "--weights is missing: a package contains the model's weights",
       "give --weights; `modc init` writes untrained ones",
-      EXIT.usage,
     );
   const shardBytes = flags.shard ?? SHARD_BYTES;
   if (shardBytes < LEAST_SHARD_BYTES)
-    throw new UserError(`--shard ${flags.shard!}: a shard has at least ${LEAST_SHARD_BYTES} bytes`, null, EXIT.usage);
+    throw misuse(`--shard ${flags.shard!}: a shard has at least ${LEAST_SHARD_BYTES} bytes`);
   if (flags.version !== undefined && !VERSION.test(flags.version))
-    throw new UserError(
-      `--version ${JSON.stringify(flags.version)} is not a version`,
-      "write three numbers, such as 1.2.0",
-      EXIT.usage,
-    );
+    throw misuse(`--version ${JSON.stringify(flags.version)} is not a version`, "write three numbers, such as 1.2.0");
   const earlier = flags.output === undefined ? null : await earlierBuild(flags.output);
   const compiled = await compileFile(opened, flags);
   const measured = flags.tunings === undefined || flags.tunings === "none" ? null : readTunings(flags.tunings);
@@ -73,10 +66,9 @@ export async function build(opened: OpenedModel, flags: BuildFlags): Promise<Exi
   const run = tunings ? compiled.forTarget(tunings.target, tunings.tunings) : compiled.program;
   const name = flags.name ?? keptName(earlier?.package ?? null, packageName) ?? packageName(run.model);
   if (!NPM_NAME.test(name))
-    throw new UserError(
+    throw misuse(
       `--name ${JSON.stringify(name)} is not a valid package name`,
       "write letters, digits and dashes, such as my-model or @me/my-model",
-      EXIT.usage,
     );
   const generation = await generationOf(opened, flags, tunings);
   if (typeof generation === "string") {
@@ -259,11 +251,7 @@ interface PackageText {
 async function packageText(model: OpenedModel, chatTemplate: string | undefined): Promise<PackageText> {
   if (model.tokenizer === null) {
     if (chatTemplate !== undefined)
-      throw new UserError(
-        "--chat-template: the package has no tokenizer",
-        "give --tokenizer a tokenizer.json too",
-        EXIT.usage,
-      );
+      throw misuse("--chat-template: the package has no tokenizer", "give --tokenizer a tokenizer.json too");
     return { tokenizer: null, defaults: NO_DEFAULTS, vocabulary: 0 };
   }
   const { tokenizer, files, chat, defaults } = await expectText(model);

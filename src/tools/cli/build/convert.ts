@@ -11,7 +11,7 @@ import { closing } from "../../../models/open-node.js";
 import { type Trained, openTrained } from "../../../models/runs/trained-node.js";
 import { parseRatio } from "../../train/schedule.js";
 import { splitPair, wholeNumber } from "../tree/arguments.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { openCheckpoint, openNamed } from "../source/model-file.js";
 import { printReport } from "../terminal/terminal.js";
 import { tell, tellLost } from "../source/trained.js";
@@ -92,18 +92,14 @@ function routingOf(settings: readonly string[]): Routing {
   for (const setting of settings) {
     const [name, value] = splitPair("--mod", setting);
     if (name !== "every" && name !== "capacity")
-      throw new UserError(`--mod ${setting}: give every and capacity`, "--mod every=2 capacity=12.5%", EXIT.usage);
-    if (given.has(name)) throw new UserError(`--mod sets ${name} twice`, null, EXIT.usage);
+      throw misuse(`--mod ${setting}: give every and capacity`, "--mod every=2 capacity=12.5%");
+    if (given.has(name)) throw misuse(`--mod sets ${name} twice`);
     given.set(name, value.trim());
   }
   const capacity = given.get("capacity") ?? "12.5%";
   const share = parseRatio(capacity);
   if (share === null || share <= 0 || share > 1)
-    throw new UserError(
-      `--mod capacity=${capacity} is not a share of the tokens`,
-      "such as capacity=12.5%",
-      EXIT.usage,
-    );
+    throw misuse(`--mod capacity=${capacity} is not a share of the tokens`, "such as capacity=12.5%");
   return { every: wholeNumber("--mod every", given.get("every") ?? "2", 1, 1e6), capacity };
 }
 
@@ -140,11 +136,10 @@ export async function merge(run: string, flags: Flags<typeof weightCommands.merg
   expectAllKept(trained.path, { described: false });
   const asFile = /\.safetensors$/i.test(output);
   if (fold && !asFile)
-    throw new UserError(
+    throw misuse(
       `--fold writes weights for the model with Linear in place of LoRA, but ${output} is a folder ` +
         "for the run's own model",
       "give a file: -o folded.safetensors",
-      EXIT.usage,
     );
   const done = await (asFile ? mergeTrained(trained, output, fold ?? false) : mergeToFolder(trained, output));
   if (asFile) tellLost(trained, output);

@@ -13,7 +13,7 @@ import { readConfigText } from "../../../models/families/folder-node.js";
 import { expectFree, floatsLike, writeFresh } from "../../../models/made/model-folder-node.js";
 import { standardOf, type Standard } from "../../../models/families/standard.js";
 import type { OpenedModel } from "../../../models/open.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { type ExitCode, misuse } from "../terminal/exit.js";
 import { printReport, say } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
@@ -33,7 +33,7 @@ export async function exportHuggingFace(opened: OpenedModel, flags: ExportFlags)
   const texts = await tokenizerTexts(opened, { vocabulary, bound: boundOf(model) });
   // Opened before anything is written: an export is whole or none.
   if (opened.weights === null && flags.weightsAs !== undefined)
-    throw new UserError("--weights-as has no effect without weights", "give them with --weights", EXIT.usage);
+    throw misuse("--weights-as has no effect without weights", "give them with --weights");
   const source = opened.weights && (await matchedWeights(opened.weights, model));
   const floats = flags.weightsAs === undefined ? floatsLike(source?.stored ?? []) : FLOATS[flags.weightsAs];
   // Weights stay as they are stored; without a wish the model computes with them as modc does.

@@ -15,7 +15,7 @@ import { SourceError } from "../../../models/errors.js";
 import { ensureWritable, writeParts } from "../source/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { turn } from "../terminal/ending.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { printReport } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
@@ -49,7 +49,7 @@ export async function exportOnnx(opened: OpenedModel, flags: ExportFlags): Promi
 
 function expectConsistent({ caches, phase, enter }: ExportFlags): void {
   const clash = (a: string, b: string, why: string): never => {
-    throw new UserError(`${a} and ${b} exclude each other: ${why}`, "give one of them", EXIT.usage);
+    throw misuse(`${a} and ${b} exclude each other: ${why}`, "give one of them");
   };
   if (caches && phase === "infer") clash("--caches", "--phase infer", "continuing from earlier tokens is generation");
   if (caches && enter === "objective") clash("--caches", "--enter objective", "a loss needs whole sequences");

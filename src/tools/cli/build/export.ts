@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expectFolderName, expectUnchanged, writeFolder, type EarlierFiles } from "../../build/folder-node.js";
 import { TORCH_FILES, torchFolder } from "../../export/torch.js";
 import type { OpenedModel } from "../../../models/open.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { type ExitCode, misuse } from "../terminal/exit.js";
 import { printReport } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
@@ -54,7 +54,7 @@ function expectOf(flags: ExportFlags): void {
     const given = flags[option as keyof ExportFlags] !== undefined; // a key of the table
     if (!given || engines.includes(flags.to)) continue;
     const name = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw new UserError(`--${name} is for --to ${engines.join(" and --to ")}`, "leave it out", EXIT.usage);
+    throw misuse(`--${name} is for --to ${engines.join(" and --to ")}`, "leave it out");
   }
 }
 

@@ -11,7 +11,7 @@ import { pathsInBlocks } from "../../../runtime/weights/stored.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { tellLost } from "../source/trained.js";
 import { turn } from "../terminal/ending.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { type ExitCode, misuse } from "../terminal/exit.js";
 import { checkFile, compileFile } from "../source/frontend.js";
 import { printReport } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
@@ -24,7 +24,7 @@ import type { weightCommands } from "../tree/weights.js";
  */
 export async function init(opened: OpenedModel, flags: Flags<typeof weightCommands.init>): Promise<ExitCode> {
   if (flags.weights !== undefined && flags.seed !== undefined)
-    throw new UserError("--weights and --seed exclude each other", "give one of them", EXIT.usage);
+    throw misuse("--weights and --seed exclude each other", "give one of them");
   const { seed = 0 } = flags;
   const given = flags.seed === undefined ? opened.weights : null;
   const from = given?.place ?? null;

@@ -12,7 +12,7 @@ import { DepthText } from "./depth.js";
 import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";
 import type { RuntimeError } from "../../../runtime/index.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { EXIT, UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { writeText } from "../source/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { compileOptions, precisionOf } from "../source/frontend.js";
@@ -52,10 +52,8 @@ export async function generate(
   const prompts = promptsOf(flags);
   const form = formOf(flags);
   if (flags.heatmap !== undefined && flags.loopCaches === "last")
-    throw new UserError(
+    throw misuse(
       "--heatmap and --loop-caches last exclude each other: the caches do not record which tokens ran a loop",
-      null,
-      EXIT.usage,
     );
   if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
     throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);

@@ -6,7 +6,7 @@ import { escapedName } from "../../../ground/base/shown.js";
 import { tokensOf } from "../../session/session.js";
 import type { ModelTexts } from "../../../models/open.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
-import { EXIT, UserError } from "../terminal/exit.js";
+import { EXIT, UserError, misuse } from "../terminal/exit.js";
 import { pathIn, readText } from "../source/files.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
@@ -19,14 +19,9 @@ export function promptsOf({
   chatTemplate,
 }: Flags<typeof runningCommands.generate>): readonly Prompt[] {
   if (prompt.length === 0)
-    throw new UserError(
-      "there is no prompt",
-      'give --prompt "…", --prompt @file, or --prompt - for standard input',
-      EXIT.usage,
-    );
-  if (system !== undefined && !chat) throw new UserError("--system needs --chat", "give --chat too", EXIT.usage);
-  if (chatTemplate !== undefined && !chat)
-    throw new UserError("--chat-template needs --chat", "give --chat too", EXIT.usage);
+    throw misuse("there is no prompt", 'give --prompt "…", --prompt @file, or --prompt - for standard input');
+  if (system !== undefined && !chat) throw misuse("--system needs --chat", "give --chat too");
+  if (chatTemplate !== undefined && !chat) throw misuse("--chat-template needs --chat", "give --chat too");
   const texts = prompt.map((text) => {
     const path = pathIn(text);
     if (path === null) return text;
@@ -63,7 +58,7 @@ export async function expectTokens(prompts: readonly Prompt[], { tokenizer, chat
 /** The form that texts must have; null if any will do. Throws UserError for one that modc cannot follow. */
 export function formOf({ jsonSchema, grammar }: Flags<typeof runningCommands.generate>): Form | null {
   if (jsonSchema !== undefined && grammar !== undefined)
-    throw new UserError("--json-schema and --grammar exclude each other", "give one of them", EXIT.usage);
+    throw misuse("--json-schema and --grammar exclude each other", "give one of them");
   const path = jsonSchema ?? grammar;
   if (path === undefined) return null;
   const text = isWritten(path) ? path : readText(path);

@@ -3,7 +3,7 @@ import { InputError } from "../../../runtime/device/errors.js";
 import { samplingTables, type SamplingOptions } from "../../../generation/sampling/options.js";
 import { checkStops } from "../../../generation/generate/stop.js";
 import { anyNumber, type Pairs } from "../tree/arguments.js";
-import { UserError, EXIT } from "../terminal/exit.js";
+import { misuse } from "../terminal/exit.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 import { say } from "../terminal/terminal.js";
@@ -59,10 +59,9 @@ function asOptions(check: () => void): void {
   } catch (fault) {
     if (!(fault instanceof InputError)) throw fault;
     const option = `--${(fault.input ?? "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    throw new UserError(
+    throw misuse(
       fault.message.startsWith(`${fault.input} `) ? fault.message.replace(fault.input!, option) : fault.message,
       fault.hint,
-      EXIT.usage,
     );
   }
 }
@@ -72,11 +71,7 @@ function biasOf(given: Pairs): ReadonlyMap<number, number> {
   return new Map(
     Object.entries(given).map(([token, value]) => {
       if (!/^\d+$/.test(token))
-        throw new UserError(
-          `--logit-bias ${token}=${value}: ${JSON.stringify(token)} is not the number of a token`,
-          null,
-          EXIT.usage,
-        );
+        throw misuse(`--logit-bias ${token}=${value}: ${JSON.stringify(token)} is not the number of a token`);
       const never = /^[-−]inf(inity)?$/i.test(value);
       return [Number(token), never ? -Infinity : anyNumber(`--logit-bias ${token}=`, value)];
     }),

@@ -7,7 +7,7 @@ import { BudgetError } from "../../budget/errors.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { writeText } from "../source/files.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { type ExitCode, misuse } from "../terminal/exit.js";
 import { table, grouped, plural, withPrefix, wrap } from "../terminal/units.js";
 import { columns, printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
@@ -16,25 +16,20 @@ import { escape } from "../../train/report/html.js";
 
 export async function budget(opened: OpenedModel, flags: Flags<typeof sourceCommands.budget>): Promise<ExitCode> {
   if (flags.flops !== undefined && flags.tokens !== undefined)
-    throw new UserError("--flops and --tokens exclude each other", "give one of them", EXIT.usage);
+    throw misuse("--flops and --tokens exclude each other", "give one of them");
   if (flags.curve !== undefined && flags.flops === undefined && flags.tokens === undefined)
-    throw new UserError(
-      "--curve predicts the loss after a number of tokens, so it needs --flops or --tokens",
-      "--tokens 1e9",
-      EXIT.usage,
-    );
+    throw misuse("--curve predicts the loss after a number of tokens, so it needs --flops or --tokens", "--tokens 1e9");
   for (const name of flags.vary?.keys() ?? [])
     if (flags.set !== undefined && Object.hasOwn(flags.set, name))
-      throw new UserError(`--set and --vary both give ${name}`, "give one of them", EXIT.usage);
+      throw misuse(`--set and --vary both give ${name}`, "give one of them");
   const { planBudget } = await import("../../budget/plan.js");
   const { source, read } = opened;
   const from = { source, read, set: flags.set ?? {}, ...(flags.model === undefined ? {} : { model: flags.model }) };
   const devices = flags.devices ?? 1;
   if (flags.batch !== undefined && flags.batch % devices !== 0)
-    throw new UserError(
+    throw misuse(
       `--batch ${flags.batch} cannot be divided evenly among --devices ${devices}`,
       `give a multiple of ${devices}: the sequences of a step, on all devices together`,
-      EXIT.usage,
     );
   const options = {
     budget: budgetOf(flags),
@@ -80,7 +75,7 @@ function asUsage<T>(read: () => T): T {
   try {
     return read();
   } catch (fault) {
-    if (fault instanceof BudgetError) throw new UserError(`--curve: ${fault.message}`, fault.hint, EXIT.usage);
+    if (fault instanceof BudgetError) throw misuse(`--curve: ${fault.message}`, fault.hint);
     throw fault;
   }
 }

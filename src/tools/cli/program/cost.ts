@@ -10,7 +10,7 @@ import { chosenProgram, graphsOf } from "../../../compiler/recipes.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { memoryOf, type MemoryUse } from "../../../runtime/run/memory.js";
 import { printRational, type Rational } from "../../../ground/numerics/rational.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { type ExitCode, misuse } from "../terminal/exit.js";
 import { chosenExtents } from "../source/extents.js";
 import { expectLive } from "../source/trained.js";
 import { checkFile, precisionOf, programName } from "../source/frontend.js";
@@ -23,13 +23,9 @@ export async function cost(opened: OpenedModel, flags: Flags<typeof sourceComman
   const budget = flags.budget ?? null;
   const stepTokens = flags.stepTokens ?? null;
   if ((budget === null) !== (stepTokens === null))
-    throw new UserError(
-      "--budget and --step-tokens need each other",
-      "--budget 16.5e18 --step-tokens 2097152",
-      EXIT.usage,
-    );
+    throw misuse("--budget and --step-tokens need each other", "--budget 16.5e18 --step-tokens 2097152");
   if (flags.loopCaches && flags.program !== "prompt" && flags.program !== "step")
-    throw new UserError("--loop-caches needs --program prompt or step, which have caches", null, EXIT.usage);
+    throw misuse("--loop-caches needs --program prompt or step, which have caches");
   const { model, sources } = await checkFile(opened, flags);
   const generation = flags.loopCaches ? { loopCaches: flags.loopCaches } : {};
   const graph = graphsOf(model, { generation }).optimized(chosenProgram(flags, model));

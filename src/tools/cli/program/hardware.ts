@@ -11,7 +11,7 @@ import { formatBytes } from "../../../runtime/device/errors.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
 import { chosenExtents, printExtents } from "../source/extents.js";
 import { programName } from "../source/frontend.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { type ExitCode, misuse } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
 import { columns, printReport } from "../terminal/terminal.js";
 import { plural, wrap } from "../terminal/units.js";
@@ -33,10 +33,8 @@ export async function planHardware(
   id: GpuId,
   flags: Flags<typeof sourceCommands.plan>,
 ): Promise<ExitCode> {
-  if (forTarget === null)
-    throw new UserError(`${file} is already compiled: --hardware compiles for a card`, null, EXIT.usage);
-  if (flags.target !== undefined)
-    throw new UserError("--hardware and --target both name a device", "leave out one of them", EXIT.usage);
+  if (forTarget === null) throw misuse(`${file} is already compiled: --hardware compiles for a card`);
+  if (flags.target !== undefined) throw misuse("--hardware and --target both name a device", "leave out one of them");
   const gpu = gpuOf(id);
   const extents = chosenExtents(parseAxes(own), flags, USUAL_TOKENS);
   const options = { extents, live: flags.live ?? {} };

@@ -5,7 +5,7 @@ import { chosenProgram, graphsOf } from "../../../compiler/recipes.js";
 import { fuse } from "../../../compiler/schedule/kernel-graph.js";
 import { printKernels } from "../../../compiler/schedule/print-kernels.js";
 import type { OpenedModel } from "../../../models/open.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { EXIT, type ExitCode, misuse } from "../terminal/exit.js";
 import { checkFile } from "../source/frontend.js";
 import { placer } from "../../../language/diagnostics/span.js";
 import { outJson, outRaw, say } from "../terminal/terminal.js";
@@ -18,11 +18,7 @@ const FUSE = "fuse";
 export async function ir(opened: OpenedModel, flags: Flags<typeof sourceCommands.ir>): Promise<ExitCode> {
   const after = flags.after ?? stages.at(-1)!;
   if (after !== FUSE && !stages.includes(after))
-    throw new UserError(
-      `there is no pass ${JSON.stringify(after)}`,
-      `the passes are ${[...stages, FUSE].join(", ")}`,
-      EXIT.usage,
-    );
+    throw misuse(`there is no pass ${JSON.stringify(after)}`, `the passes are ${[...stages, FUSE].join(", ")}`);
   const { model, sources } = await checkFile(opened, flags);
   const fired: { readonly pass: string; readonly rule: string; readonly what: string }[] = [];
   const graph = graphsOf(model).optimized(chosenProgram(flags, model), {

@@ -15,7 +15,7 @@ import { memoryOf, openDevice, type MemoryUse } from "../../../runtime/index.js"
 import { roomFor } from "../../../runtime/run/memory.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
 import { wantedDevice } from "../source/device.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { type ExitCode, misuse } from "../terminal/exit.js";
 import { chosenExtents, printExtents } from "../source/extents.js";
 import { programName } from "../source/frontend.js";
 import { planHardware } from "./hardware.js";
@@ -64,11 +64,7 @@ export async function plan(opened: OpenedModel, flags: Flags<typeof sourceComman
 async function planned(file: string, { program, forTarget }: Given, target: DeviceClass | null): Promise<Program> {
   if (forTarget === null) {
     if (target !== null)
-      throw new UserError(
-        `${file} is already compiled, for ${program.target.device}: --target has no effect`,
-        null,
-        EXIT.usage,
-      );
+      throw misuse(`${file} is already compiled, for ${program.target.device}: --target has no effect`);
     return program;
   }
   if (target === null) return forTarget(await ownTarget(program.target));

@@ -15,7 +15,7 @@ import type { OpenedModel } from "../../../models/open.js";
 import { checkLive } from "../../../runtime/run/extents.js";
 import { mainStep } from "../../../runtime/profile/profile.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { type ExitCode, misuse } from "../terminal/exit.js";
 import { onDevice } from "../run/execute.js";
 import { chosenExtents, printExtents } from "../source/extents.js";
 import { ensureWritable, writeText } from "../source/files.js";
@@ -45,10 +45,9 @@ interface Measured {
 
 export async function profile(opened: OpenedModel, flags: ProfileFlags): Promise<ExitCode> {
   if (flags.program === "draft" || flags.program === "verify-draft")
-    throw new UserError(
+    throw misuse(
       `--program ${flags.program} reads caches in pages, which profile does not fill`,
       "measure --program step",
-      EXIT.usage,
     );
   const repeat = flags.repeat ?? 9;
   // A step is measured after a prompt.
@@ -132,7 +131,7 @@ async function inputsOf(
   { live, seed }: { readonly live: Readonly<Record<string, string>>; readonly seed: number },
 ): Promise<AskedInputs> {
   if (flags.input === undefined && flags.text === undefined) {
-    if (flags.lengths !== undefined) throw new UserError("--lengths needs --input", null, EXIT.usage);
+    if (flags.lengths !== undefined) throw misuse("--lengths needs --input");
     const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
     const run = {
       extents: flags.program === "prompt" ? roomForAll(extents) : extents,
@@ -143,10 +142,9 @@ async function inputsOf(
   }
   const sizes = [flags.batch, flags.length, flags.at].some((size) => size !== undefined);
   if (sizes)
-    throw new UserError(
+    throw misuse(
       "--batch, --length and --at have no effect on given inputs",
       "leave them out: the inputs have their own sizes",
-      EXIT.usage,
     );
   const given = await readInputs(program, flags, opened);
   return { extents: given.extents, inputs: () => given };

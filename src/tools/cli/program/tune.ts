@@ -8,7 +8,7 @@ import type { OpenedModel } from "../../../models/open.js";
 import { linesOf, tune as measure, type TunedLine, type Tuned, type TunedSize } from "../../tune/tune.js";
 import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { EXIT, UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { ensureWritable, writeText } from "../source/files.js";
 import { compileFile } from "../source/frontend.js";
 import { table, withPrefix, wrap } from "../terminal/units.js";
@@ -93,11 +93,7 @@ async function bestOf(
 
 async function graphOf(opened: OpenedModel, flags: TuneFlags): Promise<Graph> {
   if (opened.kind === "program")
-    throw new UserError(
-      `${opened.path} is already compiled: its kernels are chosen`,
-      "give `modc tune` the model's source",
-      EXIT.usage,
-    );
+    throw misuse(`${opened.path} is already compiled: its kernels are chosen`, "give `modc tune` the model's source");
   return (await compileFile(opened, flags)).graph;
 }
 

@@ -7,7 +7,7 @@ import { textWithin } from "../../../models/tokenizer/text-after.js";
 import type { Batch, Rule } from "../../train/types.js";
 import { observedRoutes, type ShownRoute } from "../run/routes.js";
 import { pathIn, writeText } from "../source/files.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { table, type Column, grouped, percent } from "../terminal/units.js";
 import { printReport, say } from "../terminal/terminal.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
@@ -57,18 +57,14 @@ function textOf({ data, text, field }: { readonly [K in keyof TextFlags]: TextFl
   const path = text === undefined ? data : pathIn(text);
   if (path === undefined) {
     const message = "--data or --text is missing: the text to read";
-    throw new UserError(message, "give --data, or a run's folder, which has its own text", EXIT.usage);
+    throw misuse(message, "give --data, or a run's folder, which has its own text");
   }
   if (text !== undefined && data !== undefined)
-    throw new UserError("--text and --data exclude each other", "give one of them", EXIT.usage);
+    throw misuse("--text and --data exclude each other", "give one of them");
   if (path !== null) return { data: path, ...(field !== undefined && { field }) };
-  if (text === "") throw new UserError("--text is empty", null, EXIT.usage);
+  if (text === "") throw misuse("--text is empty");
   if (field !== undefined)
-    throw new UserError(
-      "--field is for JSONL, but --text is plain text",
-      "give a file: --text @file.jsonl",
-      EXIT.usage,
-    );
+    throw misuse("--field is for JSONL, but --text is plain text", "give a file: --text @file.jsonl");
   return { data: "", text: text! };
 }
 

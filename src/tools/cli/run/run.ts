@@ -9,7 +9,7 @@ import {
   type Words,
 } from "../../../runtime/index.js";
 import type { OpenedModel } from "../../../models/open.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { EXIT, type ExitCode, misuse } from "../terminal/exit.js";
 import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "./execute.js";
 import { writeText } from "../source/files.js";
 import { expectWeights } from "../source/model-file.js";
@@ -28,24 +28,15 @@ const STEADY_RUNS = 9;
 export async function run(opened: OpenedModel, flags: Flags<typeof runningCommands.run>): Promise<ExitCode> {
   expectWeights(opened);
   const kind = flags.device ?? null;
-  if (flags.time && kind === "reference")
-    throw new UserError("--time measures a device, but --device reference uses none", null, EXIT.usage);
+  if (flags.time && kind === "reference") throw misuse("--time measures a device, but --device reference uses none");
   if (flags.time) await import("../../../compiler/compile.js"); // loading the compiler is not compiling
   const started = performance.now();
   if (flags.tunings !== undefined && kind === "reference")
-    throw new UserError("--tunings chooses kernels, but --device reference has none", null, EXIT.usage);
+    throw misuse("--tunings chooses kernels, but --device reference has none");
   if (flags.activationsAs !== undefined && kind === "reference")
-    throw new UserError(
-      "--activations-as sets how a device stores values, but --device reference keeps 64 bits",
-      null,
-      EXIT.usage,
-    );
+    throw misuse("--activations-as sets how a device stores values, but --device reference keeps 64 bits");
   if (flags.weightsAs !== undefined && kind === "reference")
-    throw new UserError(
-      "--weights-as sets how a device stores weights, but --device reference keeps 64 bits",
-      null,
-      EXIT.usage,
-    );
+    throw misuse("--weights-as sets how a device stores weights, but --device reference keeps 64 bits");
   const source = await programOf(opened, flags);
   const compileMs = source.graph === null ? 0 : performance.now() - started;
   const { program, graph, forTarget } = source;
@@ -77,7 +68,7 @@ export async function run(opened: OpenedModel, flags: Flags<typeof runningComman
 
 function needGraph(graph: Graph | null, option: string): Graph {
   if (graph) return graph;
-  throw new UserError(`${option} needs the model's source: a compiled program has only kernels`, null, EXIT.usage);
+  throw misuse(`${option} needs the model's source: a compiled program has only kernels`);
 }
 
 /** The outcome of a run; the device is null for the reference. */

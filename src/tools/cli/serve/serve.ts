@@ -5,7 +5,7 @@ import { expectFree, listen, type Listening } from "../../serve/listen-node.js";
 import type { Engine } from "../../../generation/engine/index.js";
 import type { OpenedEngine } from "../../session/engine-node.js";
 import { onInterrupt, outliveOutput } from "../terminal/ending.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { EXIT, UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { say } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
@@ -28,8 +28,7 @@ export async function serve(model: OpenedModel, flags: ServeFlags): Promise<Exit
   const { host = USUAL.host, port = USUAL.port } = flags;
   const keys = keysOf(flags);
   expectGuarded(host, keys, flags);
-  if (flags.name?.includes(""))
-    throw new UserError("--name is empty", "leave it out to use the model's name", EXIT.usage);
+  if (flags.name?.includes("")) throw misuse("--name is empty", "leave it out to use the model's name");
   await expectFree(host, port);
   const metrics = new LoggedMetrics(flags.log ?? "text");
   const { log } = metrics;
@@ -77,10 +76,9 @@ class LoggedMetrics extends Metrics {
 /** Before anything is read: an open server on a network is said to be wanted, never a slip. */
 function expectGuarded(host: string, keys: readonly string[], { key }: ServeFlags): void {
   if (isLoopback(host) || keys.length > 0 || !key) return;
-  throw new UserError(
+  throw misuse(
     `--host ${host}: anyone who can reach this machine could send requests, and there is no key`,
     "give --api-key @file, or --no-key to accept requests from anyone",
-    EXIT.usage,
   );
 }
 
@@ -152,8 +150,7 @@ export interface KeyFlags {
 
 /** Throws UserError for a file without keys, for what cannot be a key, and for keys that are said not to be wanted. */
 function keysOf({ apiKey = [], key }: KeyFlags): readonly string[] {
-  if (apiKey.length > 0 && !key)
-    throw new UserError("--no-key and --api-key exclude each other", "give one of them", EXIT.usage);
+  if (apiKey.length > 0 && !key) throw misuse("--no-key and --api-key exclude each other", "give one of them");
   return apiKey.flatMap((given) => {
     const path = pathIn(given);
     if (path === null) return [expectKey(given, "--api-key")];
@@ -170,9 +167,5 @@ function keysOf({ apiKey = [], key }: KeyFlags): readonly string[] {
 /** The message does not show the key: it may stand in a log. */
 function expectKey(key: string, what: string): string {
   if (/^[\x21-\x7e]{8,}$/.test(key)) return key;
-  throw new UserError(
-    `${what} is not a key`,
-    "a key has at least 8 letters, digits or signs, without spaces",
-    EXIT.usage,
-  );
+  throw misuse(`${what} is not a key`, "a key has at least 8 letters, digits or signs, without spaces");
 }

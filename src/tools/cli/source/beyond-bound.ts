@@ -28,6 +28,10 @@ export class BeyondBound extends UserError {
   }
 }
 
+/** The error for `--length` on a model's only input sequence. */
+export const beyondLength = (length: number, bound: number, model: string): BeyondBound =>
+  new BeyondBound({ option: `--length ${length}`, axis: null, extent: length, bound, model });
+
 /**
  * The error with a hint; unchanged where no parameter raises the bound without changing the weights that were passed.
  * `given`: what is compiled, for commands without an option for it.

@@ -3,7 +3,7 @@ import { capacityOf, generationExtents } from "../../../runtime/program/axes-of-
 import type { Axis } from "../../../ground/size/axes.js";
 import type { ProgramName } from "../../../runtime/program/names.js";
 import { BeyondBound } from "./beyond-bound.js";
-import { EXIT, UserError } from "../terminal/exit.js";
+import { UserError, misuse } from "../terminal/exit.js";
 import { UsageError } from "../tree/usage.js";
 import type { ExtentFlags } from "../tree/options.js";
 
@@ -53,10 +53,9 @@ export function chosenExtents(
     const [axis, another] = axes;
     if (!axis) throw new UserError(`${option}: the model has no ${option === "--batch" ? "batch" : "sequence"} axis`);
     if (another)
-      throw new UserError(
+      throw misuse(
         `${option}: the model has several sequence axes`,
         `--at ${axes.map((a) => `${a.name}=${extent}`).join(",")}`,
-        EXIT.usage,
       );
     given.set(axis.name, extent);
   }
@@ -86,11 +85,7 @@ function extentsOfGeneration(
   usual: number | null,
 ): ReadonlyMap<string, number> {
   if (flags.at !== undefined)
-    throw new UserError(
-      `--at has no effect on --program ${flags.program!}`,
-      "give --batch and --length instead",
-      EXIT.usage,
-    );
+    throw misuse(`--at has no effect on --program ${flags.program!}`, "give --batch and --length instead");
   const root = axes.find((a) => a.role === "sequence" && axes.some((b) => b.name === capacityOf(a.name)));
   const bound = axes.find((a) => a.name === capacityOf(root?.name ?? ""))?.bound ?? null;
   const sequences = flags.batch ?? 1;

@@ -10,7 +10,7 @@ import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
 import { SourceError } from "../../../models/errors.js";
 import type { Read } from "../../../language/check/names/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
-import { EXIT, UserError } from "../terminal/exit.js";
+import { misuse } from "../terminal/exit.js";
 import type { ModelFlags, PrecisionFlags } from "../tree/options.js";
 
 /** The precision flags as an option of the library. */
@@ -33,17 +33,9 @@ export function compileOptions(
   const { program, phase = "infer", enter, gradients = false } = flags;
   const contradicts = [flags.phase && "--phase", enter && "--enter", gradients && "--gradients"].find(Boolean);
   if (program !== undefined && contradicts)
-    throw new UserError(
-      `--program ${program} already chooses the program: ${contradicts} has no effect`,
-      "leave it out",
-      EXIT.usage,
-    );
+    throw misuse(`--program ${program} already chooses the program: ${contradicts} has no effect`, "leave it out");
   if (gradients && (enter ?? (phase === "train" ? "objective" : "forward")) !== "objective")
-    throw new UserError(
-      "--gradients needs a loss, which an objective has",
-      "give --phase train, or --enter objective",
-      EXIT.usage,
-    );
+    throw misuse("--gradients needs a loss, which an objective has", "give --phase train, or --enter objective");
   const choice: ProgramChoice =
     program === undefined ? { phase, gradients, ...(enter === undefined ? {} : { entry: enter }) } : { program };
   return { file: opened.file, read: opened.read, set: flags.set ?? {}, model: flags.model, ...choice };

@@ -5,7 +5,7 @@ import type { OpenedModel } from "../../../models/open.js";
 import type { Program } from "../../../runtime/program/program.js";
 import { parseProgram, ProgramError } from "../../../runtime/program/serialize.js";
 import { KernelError } from "../../../runtime/device/errors.js";
-import { EXIT, UserError } from "../terminal/exit.js";
+import { UserError, misuse } from "../terminal/exit.js";
 import { readText, STDIN, STDIN_NAME } from "./files.js";
 import { otherThanSource } from "./model-file.js";
 import { compileFile, type ForTarget } from "./frontend.js";
@@ -37,11 +37,7 @@ export async function programOf(
     ["--weights-as", flags.weightsAs],
   ].find(([, value]) => value !== undefined);
   if (built)
-    throw new UserError(
-      `${file} is already compiled: ${String(built[0])} has no effect`,
-      "pass it to `modc compile`",
-      EXIT.usage,
-    );
+    throw misuse(`${file} is already compiled: ${String(built[0])} has no effect`, "pass it to `modc compile`");
   return { program: readProgram(file), graph: null, forTarget: null };
 }
 

@@ -8,7 +8,7 @@ import type { Trained } from "../../../models/runs/trained-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { mergedPairs, type Pairs } from "../tree/arguments.js";
 import { weightsOf } from "./beyond-bound.js";
-import { EXIT, UserError } from "../terminal/exit.js";
+import { EXIT, UserError, misuse } from "../terminal/exit.js";
 import { percent } from "../terminal/units.js";
 import { say } from "../terminal/terminal.js";
 import { divide, parseDecimal, parseRational, rational, type Rational } from "../../../ground/numerics/rational.js";
@@ -47,11 +47,7 @@ export function withRun<F extends RunFlags>(command: CommandUnknownOpts, model: 
 function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: string, trained: Trained, flags: F): F {
   const { manifest } = trained;
   if (flags.model !== undefined && flags.model !== manifest.model)
-    throw new UserError(
-      `${path} is of ${manifest.model}: --model ${flags.model} contradicts it`,
-      "leave out --model",
-      EXIT.usage,
-    );
+    throw misuse(`${path} is of ${manifest.model}: --model ${flags.model} contradicts it`, "leave out --model");
   const set = mergedPairs(trained.set, flags.set ?? {});
   expectSameWeights(trained, flags.set ?? {});
   const text =
@@ -143,7 +139,7 @@ function expectSameWeights(trained: Trained, given: Pairs): void {
 /** The options for the run's text and its held-out part. */
 function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags> {
   const { begun, settings } = manifest;
-  if (begun === null) throw new UserError(`${path} does not record its training text`, "give one: --data", EXIT.usage);
+  if (begun === null) throw misuse(`${path} does not record its training text`, "give one: --data");
   const held = settings["validation"];
   const validation = flags.validation ?? (typeof held === "number" && held > 0 ? held : undefined);
   const part =

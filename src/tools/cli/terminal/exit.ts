@@ -18,6 +18,10 @@ export class UserError extends ModcError {
   }
 }
 
+/** A fault of the command line itself: the exit code of usage errors. */
+export const misuse = (message: string, hint: string | null = null): UserError =>
+  new UserError(message, hint, EXIT.usage);
+
 const BUG = "this is a bug in modc, not in your input; set MODC_DEBUG=1 to see where it happened";
 
 /** Exit code, message and hint of an error. An error of an unknown class is a bug of modc. */

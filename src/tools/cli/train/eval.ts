@@ -1,7 +1,7 @@
 // `modc eval`: loss, perplexity and bits per byte of a model on a text, under either rule.
 import { evaluateRules, nameOf } from "./evaluation.js";
 import type { OpenedModel } from "../../../models/open.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { type ExitCode, misuse } from "../terminal/exit.js";
 import { table, grouped, percent } from "../terminal/units.js";
 import { printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
@@ -10,11 +10,7 @@ import type { trainingCommands } from "../tree/training.js";
 export async function evaluate(opened: OpenedModel, flags: Flags<typeof trainingCommands.eval>): Promise<ExitCode> {
   const { data } = flags;
   if (data === undefined)
-    throw new UserError(
-      "--data is missing: the text to read",
-      "give --data, or a run's folder, which has its own text",
-      EXIT.usage,
-    );
+    throw misuse("--data is missing: the text to read", "give --data, or a run's folder, which has its own text");
   const { model, corpus, rules: found } = await evaluateRules(opened, { ...flags, data });
   const rows = [...found].map(([rule, { loss, tokens, shares, deviation }]) => ({
     rule,

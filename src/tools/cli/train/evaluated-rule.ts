@@ -1,11 +1,14 @@
-// A rule by which a model is evaluated on a text, and all that this needs.
+// A rule by which a model is evaluated on a text, and all that this needs: batches of the text, and a job on the device.
 import type { Program } from "../../../runtime/program/program.js";
 import type { ModelWeights, OpenedModel } from "../../../models/open.js";
 import type { Device, Results } from "../../../runtime/index.js";
 import type { Corpus } from "../../train/corpus-node.js";
 import type { TrainingModel } from "../../train/model.js";
+import { batchesOf } from "../../train/batches.js";
 import type { Batch, Rule } from "../../train/types.js";
 import type { Window } from "../../train/windows.js";
+import type { onDevice } from "../run/execute.js";
+import type { Finished } from "../source/frontend.js";
 import type { showDiagnostics } from "../terminal/diagnostics.js";
 import type { Progress } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
@@ -46,14 +49,34 @@ export interface EvaluatedRule {
   readonly show: typeof showDiagnostics;
 }
 
-/** The extents of a program's axes for so many windows at once. */
-export const extentsFor = (
-  { axes }: Program,
-  { rows, windows, context }: Pick<EvaluatedRule, "rows" | "windows" | "context">,
-): ReadonlyMap<string, number> =>
-  new Map(
-    axes.flatMap((axis): [string, number][] => {
-      if (axis.role === "batch") return [[axis.name, Math.min(rows, windows.length)]];
-      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, context]] : [];
-    }),
-  );
+/** Batches of windows, `rows` at once. */
+export const batchesIn = (
+  { corpus, model, context }: EvaluatedRule,
+  windows: readonly Window[],
+  rows: number,
+): ReturnType<typeof batchesOf> => batchesOf(windows, { corpus, inputs: model.run.inputs, rows, context });
+
+/** The job of a compiled program that reads `rows` of the windows at once. */
+export function jobOf(
+  { flags, weights, progress, device, context }: EvaluatedRule,
+  { program, forTarget }: Pick<Finished, "program" | "forTarget">,
+  windows: readonly Window[],
+  rows: number,
+): Parameters<typeof onDevice>[0] {
+  const extents = program.axes.flatMap((axis): [string, number][] => {
+    if (axis.role === "batch") return [[axis.name, Math.min(rows, windows.length)]];
+    return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, context]] : [];
+  });
+  const { tunings, live = {}, seed = 0 } = flags;
+  return { program, forTarget, tunings, weights, live, seed, progress, device, extents: new Map(extents) };
+}
+
+/** Shows how much of the windows was read, by the tokens of each batch. */
+export function reading(
+  { progress }: EvaluatedRule,
+  title: string,
+  windows: readonly Window[],
+): (tokens: number) => void {
+  const total = windows.reduce((n, w) => n + w.length, 0);
+  return (tokens) => progress.report(title, `${Math.floor((100 * tokens) / total)}%`);
+}

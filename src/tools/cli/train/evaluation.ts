@@ -4,7 +4,6 @@ import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { batchesOf } from "../../train/batches.js";
 import { openCorpus, type Corpus } from "../../train/corpus-node.js";
 import { findSources } from "../../train/sources-node.js";
 import type { Deviation } from "../../train/deviation.js";
@@ -16,7 +15,7 @@ import type { ModelWeights, OpenedModel } from "../../../models/open.js";
 import { openDevice, RuntimeError, type Device } from "../../../runtime/index.js";
 import { leftover } from "../../../runtime/node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";
-import { BeyondBound } from "../source/beyond-bound.js";
+import { beyondLength } from "../source/beyond-bound.js";
 import { dataIn, textIn, checkedModel } from "./training.js";
 import { wantedDevice } from "../source/device.js";
 import { showingOnce } from "../terminal/diagnostics.js";
@@ -26,7 +25,15 @@ import { makePrivateFolder, STDIN } from "../source/files.js";
 import { compileFile } from "../source/frontend.js";
 import { expectWeights } from "../source/model-file.js";
 import { Progress, say } from "../terminal/terminal.js";
-import { extentsFor, PHASES, type EvaluatedRule, type EvaluationFlags, type Observe } from "./evaluated-rule.js";
+import {
+  batchesIn,
+  jobOf,
+  reading,
+  PHASES,
+  type EvaluatedRule,
+  type EvaluationFlags,
+  type Observe,
+} from "./evaluated-rule.js";
 import { evenly, observeLogits, type ObserveLogits } from "./logits.js";
 
 /** What is found by one rule; how far it deviates from f32 weights, if others were asked for. */
@@ -63,14 +70,7 @@ export async function evaluateRules(
   const show = showingOnce();
   const model = await checkedModel(opened, flags, show);
   const context = flags.length ?? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity);
-  if (model.bound !== null && context > model.bound)
-    throw new BeyondBound({
-      option: `--length ${context}`,
-      axis: null,
-      extent: context,
-      bound: model.bound,
-      model: model.run.name,
-    });
+  if (model.bound !== null && context > model.bound) throw beyondLength(context, model.bound, model.run.name);
   if (weights === null) say(`note: no --weights: the model starts from seed ${flags.seed ?? 0} and is untrained`);
   await weights?.fitted(model.run);
   const progress = new Progress();
@@ -90,13 +90,7 @@ export async function evaluateRules(
     for (const rule of rules) found.set(rule, await evaluateRule({ ...common, phase: PHASES[rule] }, rule));
     // By the causal rule, where there are both.
     const rule = rules.at(-1)!;
-    if (logits)
-      await observeLogits(
-        { ...common, phase: PHASES[rule] },
-        logits,
-        (some, atOnce) => batchesOf(some, { corpus, inputs: model.run.inputs, rows: atOnce, context }),
-        { rule, title: "reading predictions" },
-      );
+    if (logits) await observeLogits({ ...common, phase: PHASES[rule] }, logits, rule);
     return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
   } finally {
     progress.clear();
@@ -139,30 +133,15 @@ function windowsOf({ tokens }: Corpus, context: number, share: number, most: num
 }
 
 async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleFound> {
-  const { opened, weights, flags, phase, model, corpus, device, windows, rows, context, progress, observe, show } =
-    evaluated;
-  const { program, forTarget } = await compileFile(opened, { ...flags, phase, enter: "objective" }, { show });
-  const extents = extentsFor(program, evaluated);
-  const batches = (atOnce: number): ReturnType<typeof batchesOf> =>
-    batchesOf(windows, { corpus, inputs: model.run.inputs, rows: atOnce, context });
-  const job = {
-    program,
-    forTarget,
-    tunings: flags.tunings,
-    weights,
-    live: flags.live ?? {},
-    seed: flags.seed ?? 0,
-    progress,
-    device,
-    extents,
-  };
-  const total = windows.reduce((n, w) => n + w.length, 0);
-  const found = await onDevice(job, flags.device ?? null, ({ session }) => {
+  const { opened, flags, phase, model, windows, rows, observe, show } = evaluated;
+  const compiled = await compileFile(opened, { ...flags, phase, enter: "objective" }, { show });
+  const { program } = compiled;
+  const found = await onDevice(jobOf(evaluated, compiled, windows, rows), flags.device ?? null, ({ session }) => {
     const routes = pathsOfRoutes(program.outputs);
     const losses = model.run.own.map((path) => `loss.${path}`);
-    return evaluateText(session, { losses, routes }, batches(rows), {
+    return evaluateText(session, { losses, routes }, batchesIn(evaluated, windows, rows), {
       ...(observe && { onResults: (results, batch) => observe(rule, results, batch, program) }),
-      onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
+      onBatch: reading(evaluated, `evaluating by ${nameOf(rule)}`, windows),
     });
   });
   if (!Number.isFinite(found.loss))
@@ -172,7 +151,7 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
   if (flags.weightsAs === undefined || flags.weightsAs === "f32" || flags.ownBlocks === true)
     return { ...found, deviation: null };
   const { evaluateDeviation } = await import("./logits.js");
-  return { ...found, deviation: await evaluateDeviation(evaluated, batches, `comparing with f32 by ${nameOf(rule)}`) };
+  return { ...found, deviation: await evaluateDeviation(evaluated, `comparing with f32 by ${nameOf(rule)}`) };
 }
 
 export const nameOf = (rule: Rule): string => (rule === "causal" ? "the causal rule" : "top-k");

@@ -2,15 +2,13 @@
 // logits of f32 weights.
 import { pathsOfRoutes, pathsOfEntries } from "../../../runtime/program/observed.js";
 import type { Program } from "../../../runtime/program/program.js";
-import type { batchesOf } from "../../train/batches.js";
 import { SourceError } from "../../../models/errors.js";
 import { evaluateText } from "../../train/evaluate.js";
-import type { Window } from "../../train/windows.js";
 import { formatBytes, LimitError, OutOfMemoryError } from "../../../runtime/device/errors.js";
 import { say } from "../terminal/terminal.js";
 import { onDevice } from "../run/execute.js";
-import { compileFile, type Finished } from "../source/frontend.js";
-import { extentsFor, type EvaluatedRule, type Observe } from "./evaluated-rule.js";
+import { compileFile } from "../source/frontend.js";
+import { batchesIn, jobOf, reading, type EvaluatedRule, type Observe } from "./evaluated-rule.js";
 import { deviationOf, type Deviation } from "../../train/deviation.js";
 
 /** The most bytes of logits that are read of each session at once. */
@@ -50,10 +48,9 @@ export function readable<W>(
 export async function observeLogits(
   evaluated: EvaluatedRule,
   observe: ObserveLogits,
-  batchesIn: (windows: readonly Window[], rows: number) => ReturnType<typeof batchesOf>,
-  { rule, title }: { readonly rule: Parameters<Observe>[0]; readonly title: string },
+  rule: Parameters<Observe>[0],
 ): Promise<void> {
-  const { opened, weights, flags, phase, device, rows, context, progress, show } = evaluated;
+  const { opened, flags, phase, rows, context, show } = evaluated;
   const compiled = await compileFile(opened, { ...flags, phase, enter: "forward" }, { show }).catch(
     (fault: unknown) => {
       // What trains need not have a forward pass, or one that this rule allows.
@@ -63,7 +60,7 @@ export async function observeLogits(
   );
   const logits = compiled && logitsOf(compiled.program);
   if (!logits) return;
-  const { program, forTarget } = compiled;
+  const { program } = compiled;
   const { tokens, targets } = evaluated.model.run.inputs;
   const inputs = new Set(program.inputs.map((i) => i.name));
   for (const name of inputs) if (name !== tokens && name !== targets && name !== "lengths") return;
@@ -74,24 +71,17 @@ export async function observeLogits(
     return;
   }
   const { windows, atOnce } = read;
-  const job = {
-    program,
-    forTarget,
-    tunings: flags.tunings,
-    weights,
-    live: flags.live ?? {},
-    seed: flags.seed ?? 0,
-    progress,
-    device,
-    extents: extentsFor(program, { rows: atOnce, windows, context }),
-  };
-  const total = windows.reduce((n, w) => n + w.length, 0);
-  await onDevice(job, flags.device ?? null, ({ session }) =>
-    evaluateText(session, { losses: [], routes: pathsOfRoutes(program.outputs) }, batchesIn(windows, atOnce), {
-      inputs,
-      onResults: (results, batch) => observe(logits.name, rule, results, batch, program),
-      onBatch: (tokens) => progress.report(title, `${Math.floor((100 * tokens) / total)}%`),
-    }),
+  await onDevice(jobOf(evaluated, compiled, windows, atOnce), flags.device ?? null, ({ session }) =>
+    evaluateText(
+      session,
+      { losses: [], routes: pathsOfRoutes(program.outputs) },
+      batchesIn(evaluated, windows, atOnce),
+      {
+        inputs,
+        onResults: (results, batch) => observe(logits.name, rule, results, batch, program),
+        onBatch: reading(evaluated, "reading predictions", windows),
+      },
+    ),
   ).catch((fault: unknown) => {
     if (!(fault instanceof LimitError || fault instanceof OutOfMemoryError)) throw fault;
     say(`note: no uncertainty is reported for further sequences: ${fault.message}`);
@@ -103,34 +93,16 @@ export const evenly = <T>(list: readonly T[], most: number): readonly T[] =>
   most >= list.length ? list : Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);
 
 /** Null where the model has no forward pass that gives logits for the objective's tokens. */
-export async function evaluateDeviation(
-  { opened, weights, flags, phase, device, windows, rows, context, progress, show }: EvaluatedRule,
-  batches: (rows: number) => ReturnType<typeof batchesOf>,
-  title: string,
-): Promise<Deviation | null> {
+export async function evaluateDeviation(evaluated: EvaluatedRule, title: string): Promise<Deviation | null> {
+  const { opened, flags, phase, windows, rows, context, show } = evaluated;
   const given = { ...flags, phase, enter: "forward" } as const;
   const own = await compileFile(opened, given, { show });
   const whole = await compileFile(opened, { ...given, weightsAs: "f32" }, { show });
   const logits = logitsOf(own.program);
   if (logits === null) return null;
   const atOnce = Math.max(1, Math.min(rows, Math.floor(MOST_LOGITS / (4 * context * logits.vocabulary))));
-  const job = {
-    tunings: flags.tunings,
-    weights,
-    live: flags.live ?? {},
-    seed: flags.seed ?? 0,
-    progress,
-    device,
-  };
-  const jobOf = ({ program, forTarget }: Finished): Parameters<typeof onDevice>[0] => ({
-    ...job,
-    program,
-    forTarget,
-    extents: extentsFor(program, { rows: atOnce, windows, context }),
-  });
-  const total = windows.reduce((n, w) => n + w.length, 0);
-  return onDevice(jobOf(whole), flags.device ?? null, ({ session }) =>
-    onDevice(jobOf(own), flags.device ?? null, (loaded) =>
+  return onDevice(jobOf(evaluated, whole, windows, atOnce), flags.device ?? null, ({ session }) =>
+    onDevice(jobOf(evaluated, own, windows, atOnce), flags.device ?? null, (loaded) =>
       deviationOf(
         { whole: session, own: loaded.session },
         {
@@ -138,10 +110,10 @@ export async function evaluateDeviation(
           routes: pathsOfRoutes(own.program.outputs),
           entries: pathsOfEntries(own.program.outputs),
         },
-        batches(atOnce),
+        batchesIn(evaluated, windows, atOnce),
         {
           inputs: new Set(own.program.inputs.map((i) => i.name)),
-          onBatch: (tokens) => progress.report(title, `${Math.floor((100 * tokens) / total)}%`),
+          onBatch: reading(evaluated, title, windows),
         },
       ),
     ),

@@ -5,11 +5,11 @@ import { before, type Before } from "../../train/resume-node.js";
 import { trainModel } from "../../train/run-node.js";
 import type { TrainSettings } from "../../train/options.js";
 import type { OpenedModel } from "../../../models/open.js";
-import { BeyondBound } from "../source/beyond-bound.js";
+import { beyondLength } from "../source/beyond-bound.js";
 import { dataIn, checkedModel, choiceOf, showPreparation } from "./training.js";
 import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { EXIT, UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { out, outJson, Progress, say } from "../terminal/terminal.js";
 import type { TrainFlags } from "../tree/training.js";
 import { TrainProgress, validationText } from "./train-progress.js";
@@ -28,7 +28,7 @@ import { mergedPairs } from "../tree/arguments.js";
 export async function train(opened: OpenedModel | undefined, asked: TrainFlags): Promise<ExitCode> {
   const resume = asked.resume === true ? "last" : (asked.resume ?? null);
   if (resume !== null && asked.weights !== undefined)
-    throw new UserError("--resume and --weights exclude each other: the run already has weights", null, EXIT.usage);
+    throw misuse("--resume and --weights exclude each other: the run already has weights");
   const given = settingsOf(asked);
   const { text, tokenizer, flags } = askedFor(
     opened,
@@ -76,13 +76,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
       createTrainer: (settings, kept, resumed) => {
         // Report the bound with the name of the option.
         if (model.bound !== null && settings.context > model.bound)
-          throw new BeyondBound({
-            option: `--length ${settings.context}`,
-            axis: null,
-            extent: settings.context,
-            bound: model.bound,
-            model: model.run.name,
-          });
+          throw beyondLength(settings.context, model.bound, model.run.name);
         checkAgainst(settings, model);
         ({ precision } = settings);
         const told = {
@@ -140,8 +134,7 @@ function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
 /** A line for each live parameter: a value, or values at steps. */
 function liveOf({ live = {}, liveSchedule = {} }: TrainFlags): string {
   const twice = Object.keys(live).find((name) => Object.hasOwn(liveSchedule, name));
-  if (twice !== undefined)
-    throw new UserError(`${twice} is given twice by --live and --live-schedule`, null, EXIT.usage);
+  if (twice !== undefined) throw misuse(`${twice} is given twice by --live and --live-schedule`);
   return [...Object.entries(live), ...Object.entries(liveSchedule)]
     .map(([name, value]) => `${name}=${value}`)
     .join("\n");
@@ -210,7 +203,7 @@ export interface Asked {
 function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Before | null): Asked {
   const begun = before?.manifest.begun ?? null;
   if (opened === undefined && before === null)
-    throw new UserError("missing required argument 'file'", "give the model: only --resume knows it", EXIT.usage);
+    throw misuse("missing required argument 'file'", "give the model: only --resume knows it");
   if (before !== null && flags.model !== undefined && flags.model !== before.manifest.model)
     throw new UserError(
       `the run trains ${before.manifest.model}, not ${flags.model}`,
@@ -218,10 +211,9 @@ function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Be
     );
   const data = flags.data ?? begun?.data;
   if (data === undefined)
-    throw new UserError(
+    throw misuse(
       "required option '--data <what>' not specified",
       before === null ? null : "give the text with --data: an earlier modc wrote the checkpoint without it",
-      EXIT.usage,
     );
   const tokenizer = opened?.tokenizer ?? flags.tokenizer ?? begun?.tokenizer ?? null;
   for (const [option, path, own] of [

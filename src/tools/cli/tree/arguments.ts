@@ -2,14 +2,12 @@
 import { MAX_EXTENT } from "../../../ground/size/counts.js";
 import { isInteger, parseDecimal } from "../../../ground/numerics/rational.js";
 import { parseRatio } from "../../train/schedule.js";
-import { EXIT, UserError } from "../terminal/exit.js";
-
-const usage = (message: string, hint: string | null = null): UserError => new UserError(message, hint, EXIT.usage);
+import { misuse } from "../terminal/exit.js";
 
 /** `name=value` → both sides; the value may hold further equal signs. */
 export function splitPair(option: string, text: string): readonly [string, string] {
   const at = text.indexOf("=");
-  if (at <= 0) throw usage(`${option} ${JSON.stringify(text)} has no name and value`, `write ${option} name=value`);
+  if (at <= 0) throw misuse(`${option} ${JSON.stringify(text)} has no name and value`, `write ${option} name=value`);
   return [text.slice(0, at).trim(), text.slice(at + 1).trim()];
 }
 
@@ -19,7 +17,7 @@ export function originOf(option: string, text: string): string {
   const known = web && URL.canParse(text) ? new URL(text).origin : null;
   if (text === "*" || text === "null" || (web ? text === known : /^[a-z][a-z\d+.-]*:\/\/[^/\s?#]+$/.test(text)))
     return text;
-  throw usage(
+  throw misuse(
     `${option} ${JSON.stringify(text)} is not an origin`,
     known === null ? "write scheme and host, such as https://example.org" : `write it as browsers do: ${known}`,
   );
@@ -28,7 +26,7 @@ export function originOf(option: string, text: string): string {
 /** A name as a `Host` header has it, without its port. */
 export function hostOf(option: string, text: string): string {
   if (/^(?:[\w.-]+|\[[\da-f:.]+\])$/i.test(text)) return text;
-  throw usage(
+  throw misuse(
     `${option} ${JSON.stringify(text)} is not a name of a host`,
     "write it without scheme, port and path, such as models.example.org or [fd00::1]",
   );
@@ -43,7 +41,7 @@ export const mergedPairs = (...all: readonly Pairs[]): Pairs => Object.assign(Ob
 /** The pairs with one more `name=value`. */
 export function withPair(option: string, text: string, before: Pairs = {}): Pairs {
   const [name, value] = splitPair(option, text);
-  if (Object.hasOwn(before, name)) throw usage(`${option} sets ${name} twice`);
+  if (Object.hasOwn(before, name)) throw misuse(`${option} sets ${name} twice`);
   return mergedPairs(before, { [name]: value });
 }
 
@@ -56,7 +54,7 @@ function wholeIn(what: string, text: string, low: number, high: number): number 
   const value = parseDecimal(text.trim());
   const range = high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`;
   if (value === null || !isInteger(value) || value.num < BigInt(low) || value.num > BigInt(high))
-    throw usage(`${what} is not a whole number ${range}`);
+    throw misuse(`${what} is not a whole number ${range}`);
   return Number(value.num);
 }
 
@@ -67,11 +65,11 @@ export function withValues(
   before: ReadonlyMap<string, readonly string[]> = new Map(),
 ): ReadonlyMap<string, readonly string[]> {
   const [name, list] = splitPair(option, text);
-  if (before.has(name)) throw usage(`${option} sets ${name} twice`);
+  if (before.has(name)) throw misuse(`${option} sets ${name} twice`);
   const values = list.split(",").map((value) => value.trim());
   const again = values.find((value, i) => value === "" || values.indexOf(value) < i);
   if (again !== undefined)
-    throw usage(`${option} ${text}: ${again === "" ? "a value is missing" : `${again} appears twice`}`);
+    throw misuse(`${option} ${text}: ${again === "" ? "a value is missing" : `${again} appears twice`}`);
   return new Map([...before, [name, values]]);
 }
 
@@ -90,7 +88,7 @@ export const stepsOf = (option: string, text: string): ReadonlyMap<string, numbe
 /** Any finite number. */
 export function anyNumber(option: string, text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw usage(`${option} ${JSON.stringify(text)} is not a number`);
+  if (text.trim() === "" || !Number.isFinite(value)) throw misuse(`${option} ${JSON.stringify(text)} is not a number`);
   return value;
 }
 
@@ -98,7 +96,7 @@ export function anyNumber(option: string, text: string): number {
 export function positiveNumber(option: string, text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value) || value <= 0)
-    throw usage(`${option} ${JSON.stringify(text)} is not a positive number`);
+    throw misuse(`${option} ${JSON.stringify(text)} is not a positive number`);
   return value;
 }
 
@@ -106,7 +104,7 @@ export function positiveNumber(option: string, text: string): number {
 export function shareOf(option: string, text: string): number {
   const share = parseRatio(text.trim());
   if (share !== null && share >= 0 && share < 1) return share;
-  throw usage(`${option} ${JSON.stringify(text)} is not a share of the text, such as 5%`);
+  throw misuse(`${option} ${JSON.stringify(text)} is not a share of the text, such as 5%`);
 }
 
 const UNITS: ReadonlyMap<string, number> = new Map(
@@ -118,7 +116,7 @@ export function bytesOf(option: string, text: string): number {
   const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$/i.exec(text);
   const bytes = found ? Math.floor(Number(found[1]) * UNITS.get(found[2]!.toUpperCase())!) : 0;
   if (!Number.isSafeInteger(bytes) || bytes < 1)
-    throw usage(
+    throw misuse(
       `${option} ${JSON.stringify(text)} is not a number of bytes`,
       "write 2GiB, 512MiB, or a number of bytes",
     );
@@ -133,7 +131,7 @@ export function durationOf(option: string, text: string): number {
   // as the pattern says
   const seconds = parts ? Number(parts[1]) * { s: 1, m: 60, h: 3600 }[(parts[2] ?? "s") as "s" | "m" | "h"] : NaN;
   if (!(seconds > 0 && seconds <= MOST_SECONDS))
-    throw usage(`${option} ${JSON.stringify(text)} is not a time up to a day, such as 90s or 5m`);
+    throw misuse(`${option} ${JSON.stringify(text)} is not a time up to a day, such as 90s or 5m`);
   return seconds;
 }
 

@@ -19,12 +19,18 @@ import {
   wholeNumbers,
   type Pairs,
 } from "./arguments.js";
-import { EXIT, UserError } from "../terminal/exit.js";
+import { misuse } from "../terminal/exit.js";
 import { KNOWN_TEMPLATES } from "../../../models/tokenizer/known-templates.js";
 import type { AnyOption, FlagsOf } from "./declare.js";
 
 export const option = <const F extends string>(flags: F, description: string) => new Option(flags, description);
 
+/** An option whose value is one of some words. */
+export const choice = <const F extends string, const C extends readonly string[]>(
+  flags: F,
+  choices: C,
+  description: string,
+) => option(flags, description).choices(choices);
 /** A required option. */
 export const required = <const F extends string>(flags: F, description: string) =>
   option(flags, description).makeOptionMandatory();
@@ -58,7 +64,7 @@ export const beside = <const F extends string>(flags: F, description: string, ki
 function notPrinted<const F extends string>(made: OutputOption<F>, why: string) {
   return made.argParser((path) => {
     if (path !== "-") return path;
-    throw new UserError(`${made.long} - would go to standard output: ${why}`, "name a file", EXIT.usage);
+    throw misuse(`${made.long} - would go to standard output: ${why}`, "name a file");
   });
 }
 
@@ -105,24 +111,27 @@ export const set = named(
   "set a parameter of the model; the value is an expression of the language",
 );
 export const model = option("-m, --model <name>", "choose a model, if the file declares several");
-export const phase = option("--phase <phase>", "purpose of the program (default infer)").choices([
-  "infer",
-  "train",
-  "generate",
-]);
-export const enter = option(
+export const phase = choice(
+  "--phase <phase>",
+  ["infer", "train", "generate"],
+  "purpose of the program (default infer)",
+);
+export const enter = choice(
   "--enter <function>",
+  ["forward", "objective"],
   "function to compile (default: objective in train, else forward)",
-).choices(["forward", "objective"]);
-export const program = option(
+);
+export const program = choice(
   "--program <name>",
+  PROGRAM_NAMES,
   "choose a program that `generate` or `train` runs, in place of --phase and --enter",
-).choices(PROGRAM_NAMES);
-export const loopCaches = option(
+);
+export const loopCaches = choice(
   "--loop-caches <which>",
+  ["each", "last"],
   "caches of a model that runs layers in loops: last keeps each token's last loop alone, which takes less memory " +
     "and changes the text (default each)",
-).choices(["each", "last"]);
+);
 export const compiling = [set, phase, enter, model] as const;
 export const gradients = option(
   "--gradients",
@@ -147,51 +156,54 @@ export const keptLive = named(
 );
 
 // --- how it is computed
-export const seed = whole(
-  "--seed <n>",
-  "seed for starting weights and random values, 0 to 4294967295 (default 0)",
-  0,
-  0xffffffff,
-);
-export const activationsAs = option(
+export const seedOf = (description: string) => whole("--seed <n>", description, 0, 0xffffffff);
+export const seed = seedOf("seed for starting weights and random values, 0 to 4294967295 (default 0)");
+export const activationsAs = choice(
   "--activations-as <type>",
+  ACTIVATION_TYPES,
   "type of values passed between kernels; f16 needs a device with 16-bit floats, and stores weights " +
     "in f16 too (default f32)",
-).choices(ACTIVATION_TYPES);
-export const weightsAs = option(
+);
+export const weightsAs = choice(
   "--weights-as <type>",
+  WEIGHT_TYPES,
   "type of weights in memory, on any device: f16 and bf16 take half the bytes; q8 and q4 (8-bit and 4-bit integers, " +
     "one scale for 32) about a quarter and a seventh (default f32)",
-).choices(WEIGHT_TYPES);
+);
 export const storage = [weightsAs, activationsAs] as const;
 export const tunings = option(
   "--tunings <path>",
   "tunings to use: none, or a file from `modc tune` (default: earlier measurements on this device)",
 );
-export const target = option(
+export const target = choice(
   "--target <device>",
+  DEVICE_CLASSES,
   "plan for this class of device, present or not (default: the device of this machine, else any)",
-).choices(DEVICE_CLASSES);
+);
 
-export const hardware = option(
+export const hardware = choice(
   "--hardware <card>",
+  GPU_IDS,
   "translate the kernels with the compiler of this card, present or not; AMD: estimated times; Intel: static counts",
-).choices(GPU_IDS);
-export const tunedHardware = option(
+);
+export const tunedHardware = choice(
   "--hardware <card>",
+  CARD_IDS,
   "also report what limits the best kernels on this card, which need not be present: simulates its machine code",
-).choices(CARD_IDS);
+);
 
 const DEVICES = ["gpu", "software", "swiftshader"] as const;
 /** The kind of device; if there is none, the command ends with exit code 3. */
-export const device = option(
+export const device = choice(
   "--device <kind>",
+  DEVICES,
   "device to run on; gpu: a hardware GPU or an error (default: the best device found)",
-).choices(DEVICES);
-export const deviceOrReference = option(
+);
+export const deviceOrReference = choice(
   "--device <kind>",
+  [...DEVICES, "reference"],
   "device to run on; gpu: a hardware GPU or an error; reference needs no device (default: the best device found)",
-).choices([...DEVICES, "reference"]);
+);
 
 // --- how much
 export const batch = (usual: string) => whole("--batch <n>", `sequences at once (default ${usual})`, 1, MAX_EXTENT);
@@ -246,13 +258,13 @@ function settingOption({ flag, doc, usually, kind, choices, ...range }: TrainOpt
   if (kind === "text")
     return made.argParser((text) => {
       // An empty shell variable would mean the default, for `--only` every weight.
-      if (text.trim() === "") throw new UserError(`${made.long} is empty`, "leave it out for the default", EXIT.usage);
+      if (text.trim() === "") throw misuse(`${made.long} is empty`, "leave it out for the default");
       return text;
     });
   return made.argParser((text) => {
     const value = kind === "bytes" ? bytesOf(made.long!, text) : parseRatio(text.trim());
     const fault = faultOf(range, value);
-    if (fault !== null) throw new UserError(`${made.long} ${JSON.stringify(text)}: ${fault}`, null, EXIT.usage);
+    if (fault !== null) throw misuse(`${made.long} ${JSON.stringify(text)}: ${fault}`);
     return value;
   });
 }

@@ -120,12 +120,7 @@ export const runningCommands = {
         1e9,
       ),
       ...o.draws,
-      o.whole(
-        "--seed <n>",
-        "seed for sampling; each further prompt uses the next one (0 to 4294967295)",
-        0,
-        0xffffffff,
-      ),
+      o.seedOf("seed for sampling; each further prompt uses the next one (0 to 4294967295)"),
       o.valued("--repetition-penalty <x>", "make tokens seen before less likely (1: off)", anyNumber),
       o.named("--logit-bias <token=value>", "number to add to the logit of a token; -inf: never generate it"),
       o.repeatable("--stop <text>", "stop generating before this text"),
@@ -192,16 +187,13 @@ export const runningCommands = {
         "longest time for running requests to finish after an interrupt (default 30s)",
         durationOf,
       ),
-      o
-        .option(
-          "--draft <how>",
-          "method of guessing tokens ahead; routes: by the model without its routed layers, the text stays the same " +
-            "(default off)",
-        )
-        .choices(["off", "routes"]),
-      o
-        .option("--log <form>", "format of the log, which goes to standard output (default text)")
-        .choices(["text", "json"]),
+      o.choice(
+        "--draft <how>",
+        ["off", "routes"],
+        "method of guessing tokens ahead; routes: by the model without its routed layers, the text stays the same " +
+          "(default off)",
+      ),
+      o.choice("--log <form>", ["text", "json"], "format of the log, which goes to standard output (default text)"),
       o.tunings,
       ...o.storage,
       o.keptLive,
@@ -227,12 +219,7 @@ export const runningCommands = {
         1e9,
       ),
       ...o.draws,
-      o.whole(
-        "--seed <n>",
-        "seed for sampling, 0 to 4294967295; each further answer uses the next one (default: a random seed)",
-        0,
-        0xffffffff,
-      ),
+      o.seedOf("seed for sampling, 0 to 4294967295; each further answer uses the next one (default: a random seed)"),
       o.option("--show-depth", "show how many layers computed each token; /depth turns it on and off"),
       o.valued(
         "--cache-memory <size>",

@@ -54,12 +54,11 @@ export const sourceCommands = {
     does: "write the compiled program as JSON",
     options: [
       o.printed("-o, --output <path>", "file to write (default: print it)", "program"),
-      o
-        .option(
-          "--device <kind>",
-          "compile for this device (default: any device, or the kind that --tunings were measured on)",
-        )
-        .choices(["best", "gpu", "software", "swiftshader"]),
+      o.choice(
+        "--device <kind>",
+        ["best", "gpu", "software", "swiftshader"],
+        "compile for this device (default: any device, or the kind that --tunings were measured on)",
+      ),
       o.tunings,
       ...o.storage,
       o.keptLive,
@@ -93,12 +92,11 @@ export const sourceCommands = {
       o.batch("1"),
       o.length("as many as the model allows"),
       o.at,
-      o
-        .option(
-          "--convention <name>",
-          "counting rule; executed: all that runs; mor: as in the Mixture-of-Recursions paper (default executed)",
-        )
-        .choices(["executed", "mor"]),
+      o.choice(
+        "--convention <name>",
+        ["executed", "mor"],
+        "counting rule; executed: all that runs; mor: as in the Mixture-of-Recursions paper (default executed)",
+      ),
       ...o.storage,
       o.live,
       o.valued(
@@ -141,18 +139,16 @@ of a program for any device. \`modc plan\` shows both for the kernels of one dev
         "scaling law L = E + A/N^alpha + B/D^beta, for a column of losses",
         pairsOf,
       ),
-      o
-        .option(
-          "--convention <name>",
-          "counting rule; mor: as in the Mixture-of-Recursions paper, forward passes alone (default executed)",
-        )
-        .choices(["executed", "mor"]),
-      o
-        .option(
-          "--engine <name>",
-          "engine whose memory is estimated; torch: training in a folder of `modc export --to torch` (default modc)",
-        )
-        .choices(["modc", "torch"]),
+      o.choice(
+        "--convention <name>",
+        ["executed", "mor"],
+        "counting rule; mor: as in the Mixture-of-Recursions paper, forward passes alone (default executed)",
+      ),
+      o.choice(
+        "--engine <name>",
+        ["modc", "torch"],
+        "engine whose memory is estimated; torch: training in a folder of `modc export --to torch` (default modc)",
+      ),
       o.beside("-o, --output <path>", "also draw the plan as this SVG file", "drawing"),
       o.set,
       o.model,

@@ -49,12 +49,11 @@ export const trainingCommands = {
       o.tokenizer,
       o.field,
       o.weights,
-      o
-        .option(
-          "--rule <rule>",
-          "rule by which layers choose tokens; top-k sees the whole sequence, causal the past (default: both)",
-        )
-        .choices(["top-k", "causal"]),
+      o.choice(
+        "--rule <rule>",
+        ["top-k", "causal"],
+        "rule by which layers choose tokens; top-k sees the whole sequence, causal the past (default: both)",
+      ),
       o.batch("8"),
       o.length("the run's, else as many as the model allows, at most 2048"),
       o.validation("read only this share (default: the whole text)"),
@@ -86,9 +85,11 @@ export const trainingCommands = {
       o.weights,
       o.option("--against <weights>", "another checkpoint of the same model, to compare its choices"),
       o.beside("-o, --output <path>", "write a page with plots (HTML)", "page"),
-      o
-        .option("--rule <rule>", "rule by which layers choose tokens (default: both, and how often they agree)")
-        .choices(["top-k", "causal"]),
+      o.choice(
+        "--rule <rule>",
+        ["top-k", "causal"],
+        "rule by which layers choose tokens (default: both, and how often they agree)",
+      ),
       o.batch("8"),
       o.length("the run's, else as many as the model allows, at most 2048"),
       o.validation("read only this share (default: the whole text)"),

@@ -22,24 +22,18 @@ export const weightCommands = {
     does: "write a model's starting weights to a file, or copy those of a checkpoint or folder, also as another type",
     options: [
       o.binary("-o, --output <path>", "safetensors file to write", "safetensors").makeOptionMandatory(true),
-      o.whole(
-        "--seed <n>",
-        "seed for starting weights, 0 to 4294967295 (default 0), also in place of a folder's own weights",
-        0,
-        0xffffffff,
-      ),
+      o.seedOf("seed for starting weights, 0 to 4294967295 (default 0), also in place of a folder's own weights"),
       o.option(
         "--weights <path>",
         "weights to write instead of starting weights: a file or checkpoint (default: those of <file>, if it is a " +
           "folder with weights)",
       ),
-      o
-        .option(
-          "--weights-as <type>",
-          "type to write floats in; q8 and q4: matrices and embeddings as integers with scales " +
-            "(default: the model's types)",
-        )
-        .choices(WEIGHT_TYPES),
+      o.choice(
+        "--weights-as <type>",
+        WEIGHT_TYPES,
+        "type to write floats in; q8 and q4: matrices and embeddings as integers with scales " +
+          "(default: the model's types)",
+      ),
       o.option("--paths", "name tensors by their paths, not by the model's `names`"),
       o.set,
       o.model,
@@ -57,11 +51,11 @@ export const weightCommands = {
     options: [
       o.required("-o, --output <folder>", "folder to write; it can be used like the checkpoint"),
       o
-        .option(
+        .choice(
           "--weights-as <type>",
+          BLOCK_ENCODINGS,
           "type to write; q8: 8-bit integers, 34 bytes for 32 weights; q4: 4-bit integers, 18 bytes",
         )
-        .choices(BLOCK_ENCODINGS)
         .default("q8"),
       o.json,
     ],
@@ -142,29 +136,32 @@ export const weightCommands = {
         .choices(["torch", "hf", "onnx"]),
       o.weights,
       o.binary("-o, --output <path>", "folder to write; for onnx: the file", "onnx").makeOptionMandatory(true),
-      o
-        .option("--weights-as <type>", "type to store floats in, for hf and onnx (default: unchanged)")
-        .choices(["f32", "f16", "bf16"]),
+      o.choice(
+        "--weights-as <type>",
+        ["f32", "f16", "bf16"],
+        "type to store floats in, for hf and onnx (default: unchanged)",
+      ),
       o.tokenizer,
       o.keptLive,
       o.set,
       o.model,
       o.json,
       ofOnnx(
-        o
-          .option(
-            "--phase <phase>",
-            "rule by which layers choose tokens; infer sees whole sequences, generate the past (default infer)",
-          )
-          .choices(["infer", "generate"]),
+        o.choice(
+          "--phase <phase>",
+          ["infer", "generate"],
+          "rule by which layers choose tokens; infer sees whole sequences, generate the past (default infer)",
+        ),
       ),
       ofOnnx(
         o.option("--caches", "write a graph that continues from earlier tokens: inputs past.…, outputs present.…"),
       ),
       ofOnnx(
-        o
-          .option("--enter <function>", "function to export; objective returns the losses (default forward)")
-          .choices(["forward", "objective"]),
+        o.choice(
+          "--enter <function>",
+          ["forward", "objective"],
+          "function to export; objective returns the losses (default forward)",
+        ),
       ),
       ofOnnx(o.option("--lengths", "add an input `lengths`: the number of tokens of each sequence (default: all)")),
       ofOnnx(o.option("--observe", "add the values that the source observes to the results")),

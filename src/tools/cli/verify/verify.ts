@@ -19,7 +19,7 @@ import { sequenceAxes, type Axis } from "../../../ground/size/axes.js";
 import { nonDegenerateWeights, loadGraph, type Machine, type Weights } from "../../verify/machine.js";
 import { checkReproduction, parseReproduction } from "../../verify/reproduction.js";
 import { checkSteps, measureSteps } from "../../verify/steps.js";
-import { verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
+import { finding, verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
 import { approximateSteps } from "./approximate-steps.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
 import { wantedDevice } from "../source/device.js";
@@ -192,14 +192,7 @@ async function verifySteps(
   tell: Telling,
 ): Promise<void> {
   const causal = subject.rules.find((r) => r.rule === "causal");
-  if (!causal)
-    return tell.onFinding({
-      check: "steps",
-      rule: null,
-      state: "skipped",
-      text: "generation steps need the causal rule",
-      fault: null,
-    });
+  if (!causal) return tell.onFinding(finding("steps", null, "skipped", "generation steps need the causal rule"));
   tell.onProgress("prompts and steps");
   let compiled;
   try {
@@ -210,7 +203,7 @@ async function verifySteps(
     });
   } catch (fault) {
     if (!(fault instanceof GenerationError) || flags.loopCaches === "last") throw fault;
-    return tell.onFinding({ check: "steps", rule: "causal", state: "skipped", text: fault.message, fault: null });
+    return tell.onFinding(finding("steps", "causal", "skipped", fault.message));
   }
   const { generation } = compiled;
   if (!generation) return;
@@ -232,21 +225,18 @@ async function verifySteps(
     const text = steps(added);
     tell.onFinding(
       faults.length === 0
-        ? {
-            check: "steps",
-            rule: "causal",
-            state: "holds",
-            text:
-              `${text} equal the whole sequence: log-probabilities differ by at most ` + difference.toExponential(1),
-            fault: null,
-          }
-        : {
-            check: "steps",
-            rule: "causal",
-            state: "fails",
-            text: `${text} differ from the whole sequence in ${faults.length} places: ${faults[0]!}`,
-            fault: null,
-          },
+        ? finding(
+            "steps",
+            "causal",
+            "holds",
+            `${text} equal the whole sequence: log-probabilities differ by at most ` + difference.toExponential(1),
+          )
+        : finding(
+            "steps",
+            "causal",
+            "fails",
+            `${text} differ from the whole sequence in ${faults.length} places: ${faults[0]!}`,
+          ),
     );
   } finally {
     whole.dispose();
@@ -269,23 +259,24 @@ async function tellOfText(
   const agreement = new Agreement(new Set(subject.rules.flatMap(({ graph }) => routesOfTokens(graph))));
   const found = await evaluateRules(opened, { ...flags, windows: flags.windows ?? USUAL_WINDOWS }, agreement.observe);
   for (const { path, agrees, recall, top, causal } of agreement.layers())
-    tell.onFinding({
-      check: "agreement",
-      rule: null,
-      state: "told",
-      text:
+    tell.onFinding(
+      finding(
+        "agreement",
+        null,
+        "told",
         `${path}: both rules agree on ${percent(agrees, 1)} of the tokens; top-k computes ${percent(top, 1)}, ` +
-        `of which the predictor finds ${percent(recall, 1)}; the predictor computes ${percent(causal, 1)}`,
-      fault: null,
-    });
+          `of which the predictor finds ${percent(recall, 1)}; the predictor computes ${percent(causal, 1)}`,
+      ),
+    );
   for (const [rule, { loss, tokens }] of found.rules)
-    tell.onFinding({
-      check: "perplexity",
-      rule: subject.rules.length > 1 ? rule : null,
-      state: "told",
-      text: `perplexity ${Math.exp(loss).toPrecision(4)} by ${nameOf(rule)}, on ${tokens} tokens`,
-      fault: null,
-    });
+    tell.onFinding(
+      finding(
+        "perplexity",
+        subject.rules.length > 1 ? rule : null,
+        "told",
+        `perplexity ${Math.exp(loss).toPrecision(4)} by ${nameOf(rule)}, on ${tokens} tokens`,
+      ),
+    );
 }
 
 /** Runs a reproduction file of an earlier run. */
@@ -297,13 +288,8 @@ async function verifyAgain(file: string, machine: Machine, tell: Telling): Promi
     difference === null
       ? `the ${kind} ${name} agrees with the reference`
       : `the ${kind} ${name} still differs: ${difference}`;
-  tell.onFinding({
-    check: kind === "pass" ? "passes" : "operators",
-    rule: null,
-    state: difference === null ? "holds" : "fails",
-    text,
-    fault: null,
-  });
+  const check = kind === "pass" ? "passes" : "operators";
+  tell.onFinding(finding(check, null, difference === null ? "holds" : "fails", text));
   return tell.end(reproduction.graph.name, machine.device);
 }
 
