@@ -3,7 +3,6 @@ import { callListener } from "../../ground/base/listener.js";
 import type { RequestUse } from "../../generation/engine/index.js";
 import { gone, RequestError, timedOut, wireError } from "./errors.js";
 import type { RequestEntry, Served } from "./options.js";
-import { after } from "./timer.js";
 
 type Use = Pick<RequestUse, "promptTokens" | "cachedTokens" | "generatedTokens">;
 
@@ -131,4 +130,14 @@ export const newId = (): string => `req_${crypto.randomUUID().replaceAll("-", ""
 function idOf(request: Request): string {
   const given = request.headers.get("x-request-id");
   return given !== null && /^[\w.-]{1,100}$/.test(given) ? given : newId();
+}
+
+/** What a timer can wait for, 24.8 days: with more milliseconds it would end at once. */
+const LONGEST = 2 ** 31 - 1;
+
+/** Calls back after a time, and returns what stops that. A time that no timer can wait for is no limit. */
+export function after(milliseconds: number, then: () => void): () => void {
+  if (milliseconds > LONGEST) return () => {};
+  const timer = setTimeout(then, milliseconds);
+  return () => clearTimeout(timer);
 }

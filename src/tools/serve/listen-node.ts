@@ -7,7 +7,7 @@ import { ModcError } from "../../ground/base/errors.js";
 import { invalid, wireError } from "./errors.js";
 import { isLoopback } from "./options.js";
 import type { Server } from "./server.js";
-import { after } from "./timer.js";
+import { after } from "./call.js";
 import { answerUnreadable, send, unreadable } from "./unreadable-node.js";
 
 export class ListenError extends ModcError<"cannot-listen"> {

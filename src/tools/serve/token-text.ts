@@ -1,7 +1,8 @@
 // The text of tokens within a text: generated tokens, and alternatives to generated tokens.
 import { TokenizerError } from "../../models/tokenizer/errors.js";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
-import { placed } from "./placed.js";
+import { TextStream, type PlacedText } from "../../models/tokenizer/text-stream.js";
+import { turn } from "./turn.js";
 
 export { decoderAfter, type PlacedDecoder } from "../../models/tokenizer/text-after.js";
 
@@ -49,4 +50,30 @@ export function bytesOf(tokenizer: Tokenizer, token: number, text: string): read
 export function nameOf(tokenizer: Tokenizer, token: number, text: string): string {
   const bytes = text.includes("\ufffd") ? tokenizer.bytesOf(token) : null;
   return bytes === null ? text : `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+}
+
+/** Tokens between two turns of others. For each of them the stream decodes some tens of tokens. */
+const TOKENS_A_TURN = 64;
+
+/** Throws the reason of `signal`. */
+export async function placed(
+  tokenizer: Tokenizer,
+  tokens: readonly number[],
+  { special = false, signal }: { readonly special?: boolean; readonly signal: AbortSignal },
+): Promise<PlacedText> {
+  const stream = new TextStream(tokenizer, { special });
+  const starts: number[] = [];
+  const pieces: string[] = [];
+  let length = 0;
+  for (const [i, token] of tokens.entries()) {
+    if (i > 0 && i % TOKENS_A_TURN === 0) {
+      await turn();
+      signal.throwIfAborted();
+    }
+    const piece = stream.add(token);
+    starts.push(length + stream.lead);
+    pieces.push(piece);
+    length += piece.length;
+  }
+  return { text: pieces.join("") + stream.finish(), starts };
 }

@@ -4,7 +4,7 @@ import type { PromptRead } from "../../../generation/engine/index.js";
 import type { Message } from "../../../models/tokenizer/chat.js";
 import type { Call } from "../call.js";
 import { startChat } from "../chat-run.js";
-import type { Choice, Piece, PromptPiece, WireFinish } from "../choice.js";
+import { type Choice, type Piece, type PromptPiece, type WireFinish, usageOf } from "../choice.js";
 import { invalid } from "../errors.js";
 import { LACKING_IN_CHATS, MOST_ALTERNATIVES, shared, type SharedFields } from "../fields.js";
 import type { GenerationRun } from "../generation.js";
@@ -16,7 +16,6 @@ import { body, readBody } from "../schema.js";
 import { eventStream } from "../sse.js";
 import { AnswerReader, type AnswerPart, type CallableTools } from "../tools/answer-reader.js";
 import { requestedTools, toolFields, type ToolFields } from "../tools/fields.js";
-import { usageOf } from "../usage.js";
 
 interface ChatFields extends SharedFields, ToolFields {
   readonly max_completion_tokens: number;

@@ -2,12 +2,17 @@
 import { flag, whole } from "../../../runtime/program/reader.js";
 import type { PromptRead } from "../../../generation/engine/index.js";
 import type { Call } from "../call.js";
-import type { Choice, Piece, PromptPiece, WireFinish } from "../choice.js";
-import { Echo, promptsFirst } from "../echo.js";
-import { invalid } from "../errors.js";
+import { type Choice, type Piece, type PromptPiece, type WireFinish, usageOf } from "../choice.js";
+import { invalid, gone } from "../errors.js";
 import { LACKING_IN_COMPLETIONS, MOST_ALTERNATIVES, shared, type SharedFields } from "../fields.js";
 import { startGeneration, type GenerationRun } from "../generation.js";
-import { addCompletionLogprob, noLogprobs, TokenContext, type CompletionLogprobs } from "../logprobs.js";
+import {
+  addCompletionLogprob,
+  noLogprobs,
+  TokenContext,
+  type CompletionLogprobs,
+  addPromptLogprobs,
+} from "../logprobs.js";
 import type { Served } from "../options.js";
 import { planned } from "../plan.js";
 import { promptsField, type WirePrompt } from "../prompts.js";
@@ -15,8 +20,9 @@ import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../route
 import { body, readBody } from "../schema.js";
 import { eventStream } from "../sse.js";
 import { turn } from "../turn.js";
-import { usageOf } from "../usage.js";
-import { longReply } from "../long-reply.js";
+import type { Tokenizer } from "../../../models/tokenizer/tokenizer.js";
+import { codePoints } from "../offsets.js";
+import { textOf } from "../token-text.js";
 
 interface CompletionFields extends SharedFields {
   readonly logprobs: number;
@@ -215,3 +221,104 @@ function extend(all: CompletionLogprobs, own: CompletionLogprobs): void {
   for (const top of own.top_logprobs) all.top_logprobs.push(top);
   for (const offset of own.text_offset) all.text_offset.push(offset);
 }
+
+// Replies that are JSON too long to be written at once: in parts, between which others have their turn.
+
+/** A reply of `head` with the list `choices`, each of which is made as it is written, and `tail`. */
+function longReply(call: Call, head: object, choices: readonly (() => object)[], tail: object): Response {
+  call.streams = true;
+  const encoder = new TextEncoder();
+  let left = (): void => {};
+  const end = (): void => {
+    call.signal.removeEventListener("abort", left);
+    call.end();
+  };
+  let index = 0;
+  const next = (): string => {
+    const before = index === 0 ? `${JSON.stringify(head).slice(0, -1)},"choices":[` : ",";
+    const choice = JSON.stringify(choices[index]!());
+    return before + choice + (++index === choices.length ? `],${JSON.stringify(tail).slice(1)}` : "");
+  };
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      left = () => {
+        controller.error(call.failed(call.signal.reason));
+        end();
+      };
+      call.signal.addEventListener("abort", left);
+    },
+    async pull(controller) {
+      await turn();
+      if (call.signal.aborted) return left();
+      try {
+        controller.enqueue(encoder.encode(next()));
+      } catch (fault) {
+        controller.error(call.failed(fault));
+        return end();
+      }
+      if (index < choices.length) return;
+      end();
+      controller.close();
+    },
+    cancel: () => call.abort(gone()),
+  });
+  return new Response(body, { headers: { "content-type": "application/json" } });
+}
+
+// A prompt that is said again at the beginning of its choices: worked out once for all of them.
+
+class Echo {
+  readonly text: string;
+  /** Code points of the text. */
+  readonly length: number;
+  readonly #tokenizer: Tokenizer;
+  #logprobs: Promise<CompletionLogprobs> | null = null;
+
+  private constructor(tokenizer: Tokenizer, text: string) {
+    this.#tokenizer = tokenizer;
+    this.text = text;
+    this.length = codePoints(this.text);
+  }
+
+  static async of(tokenizer: Tokenizer, given: WirePrompt, signal: AbortSignal): Promise<Echo> {
+    const text = typeof given === "string" ? wellFormed(given) : await textOf(tokenizer, given, signal);
+    return new Echo(tokenizer, text);
+  }
+
+  /** Those of the prompt, worked out at the first call. `read`: what the first choice was told; others do not ask. */
+  logprobs(call: Call, prompt: readonly number[], read: PromptRead): Promise<CompletionLogprobs> {
+    return (this.#logprobs ??= this.#workedOut(call, prompt, read));
+  }
+
+  async #workedOut(call: Call, prompt: readonly number[], read: PromptRead): Promise<CompletionLogprobs> {
+    const all = noLogprobs();
+    await addPromptLogprobs(all, call, { tokenizer: this.#tokenizer, prompt, text: this.text, read });
+    return all;
+  }
+}
+
+/** The pieces; those of a prompt's other choices are held until its first choice's prompt has come. `n`: choices. */
+export async function* promptsFirst(
+  pieces: AsyncIterable<Piece | PromptPiece>,
+  n: number,
+): AsyncGenerator<Piece | PromptPiece, void> {
+  const read = new Set<number>();
+  const held = new Map<number, (Piece | PromptPiece)[]>();
+  for await (const piece of pieces) {
+    const prompt = Math.floor(piece.index / n);
+    if (piece.index % n !== 0 && !read.has(prompt)) {
+      const behind = held.get(prompt);
+      if (behind) behind.push(piece);
+      else held.set(prompt, [piece]);
+      continue;
+    }
+    yield piece;
+    if (read.has(prompt)) continue;
+    read.add(prompt);
+    yield* held.get(prompt) ?? [];
+    held.delete(prompt);
+  }
+}
+
+/** The text that the tokenizer reads: halves of characters are U+FFFD, and a reply has none. */
+const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, "\ufffd");

@@ -3,14 +3,13 @@ import { flag, oneOf, type Read, whole } from "../../../runtime/program/reader.j
 import type { Message } from "../../../models/tokenizer/chat.js";
 import type { Call } from "../call.js";
 import { startChat } from "../chat-run.js";
-import type { WireFinish } from "../choice.js";
+import { type WireFinish, usageOf } from "../choice.js";
 import { invalid, type RequestError } from "../errors.js";
 import { shared, type SharedFields } from "../fields.js";
 import { textFormat, type TextFormat } from "../forms.js";
 import type { GenerationRun } from "../generation.js";
 import type { Served } from "../options.js";
-import { inputField, instructed } from "../response-items.js";
-import { ResponseOutput, type ResponseEvent } from "../response-output.js";
+import { inputField, instructed, ResponseOutput, type ResponseEvent } from "../response-output.js";
 import { anyText, body, readBody, type Unsupported } from "../schema.js";
 import { typedEventStream } from "../sse.js";
 import { AnswerReader } from "../tools/answer-reader.js";
@@ -23,7 +22,6 @@ import {
   type ToolChoice,
   type ToolFunction,
 } from "../tools/fields.js";
-import { usageOf } from "../usage.js";
 
 /** Reads a tool in the form of this endpoint, which has the fields of its function at the top. */
 const tool: Read<Tool> = notStrict((r) => {

@@ -5,8 +5,7 @@ import type { ChatTemplate } from "../../../models/tokenizer/chat.js";
 import { invalid, unsupported } from "../errors.js";
 import { anyText, body, type Unsupported } from "../schema.js";
 import type { CallableTools } from "./answer-reader.js";
-import { callsForm } from "./forced.js";
-import { TOOL_FORMATS } from "./formats.js";
+import { TOOL_FORMATS, type ToolFormat } from "./formats.js";
 
 /** A tool in OpenAI's form, as templates show it. */
 export interface Tool {
@@ -117,3 +116,34 @@ export function requestedTools(chat: ChatTemplate | null, fields: Partial<ToolFi
     throw invalid(`tool_choice names ${choice.name}, which is not one of the tools`, "tool_choice");
   return { tools, format, names, parallel, form: callsForm(format, [choice.name], false) };
 }
+
+// Answers that must call a tool: the grammar of the calls, as a model's chat template writes them.
+
+/** Any JSON, with blanks where templates write some. Escapes are of whole characters. */
+const JSON_RULES = String.raw`
+object ::= "{" blank (member (comma member)*)? blank "}"
+member ::= string blank ":" blank value
+array ::= "[" blank (value (comma value)*)? blank "]"
+value ::= object | array | string | number | "true" | "false" | "null"
+comma ::= blank "," blank
+blank ::= [ \n]?
+string ::= "\"" character* "\""
+character ::= [^"\\\x00-\x1F] | "\\" (["\\/bfnrt] | "u" ([0-9A-CEFa-cef] hex hex hex | [Dd] [0-7] hex hex))
+hex ::= [0-9A-Fa-f]
+number ::= "-"? ("0" | [1-9] [0-9]{0,14}) ("." [0-9]{1,15})? ([Ee] [+\-]? [0-9]{1,2})?
+`;
+
+/** The form of answers that call one of these tools, or several of them in a row. Arguments are any object. */
+function callsForm(format: ToolFormat, names: readonly string[], several: boolean): Form {
+  const { open, close, begin, end, between, field } = format.written;
+  const list = several ? ` (${quoted(between)} call)*` : "";
+  const grammar = [
+    `root ::= ${quoted(open)} call${list} ${quoted(close)}`,
+    `call ::= ${quoted(`${begin}{"name": "`)} name ${quoted(`", "${field}": `)} object ${quoted(`}${end}`)}`,
+    `name ::= ${names.map(quoted).join(" | ")}`,
+  ];
+  return { kind: "grammar", grammar: grammar.join("\n") + JSON_RULES };
+}
+
+/** A text in a grammar, which has the escapes of JSON that are needed here. */
+const quoted = (text: string): string => JSON.stringify(text);
