@@ -64,7 +64,7 @@ export class Methods {
   }
 
   #make(instance: string): Made {
-    const { variants, notes, needs, stacks } = this.options;
+    const { variants } = this.options;
     const holes = new Holes();
     const groups = new Map<string, Group>();
     const keys = new Map<Variant, Map<string, string>>();
@@ -76,19 +76,7 @@ export class Methods {
       const alike = new Map<string, string[]>();
       for (const body of variant.bodies.values()) {
         if (body.instance !== instance) continue;
-        const methodOf = (call: string): string => this.nameOf(variant, call);
-        const block = this.#blocks.get(instance)!;
-        const text = bodyText(body, {
-          variant,
-          notes,
-          holes,
-          needs,
-          stacks,
-          sequences: this.#sequences,
-          block,
-          methodOf,
-          naming: naming.get(body.path)!,
-        });
+        const text = this.#text(body, variant, holes, { naming: naming.get(body.path)! });
         const signature = instance === "" ? "" : `${body.fn}(${text.parameters.join(", ")}) -> ${text.result}`;
         const texts = at(alike, signature, () => []);
         const own = written(text.lines.join("\n"));
@@ -136,8 +124,7 @@ export class Methods {
 
   /** The method that computes a block's states after a training step; null if training moves no state of the block. */
   #moved(instance: string, holes: Holes): Method | null {
-    const { variants, notes, needs, stacks } = this.options;
-    for (const variant of variants) {
+    for (const variant of this.options.variants) {
       const updates = variant.updates.get(instance);
       if (!updates) continue;
       const { behind, states } = updates;
@@ -145,22 +132,32 @@ export class Methods {
       const items = behind.map((value) => ({ value }));
       const outs = states.map(({ value }) => value);
       const body = { path, instance, fn: "moved_states", items, ins: [], outs, axes: [], foreign: [] };
-      const methodOf = (call: string): string => this.nameOf(variant, call);
-      const block = this.#blocks.get(instance)!;
-      const { lines } = bodyText(body, {
-        variant,
-        notes,
-        holes,
-        needs,
-        stacks,
-        sequences: this.#sequences,
-        block,
-        methodOf,
-        updates,
-      });
+      const { lines } = this.#text(body, variant, holes, { updates });
       return { name: "moved_states", parameters: [], result: "dict[str, Tensor]", lines };
     }
     return null;
+  }
+
+  #text(
+    body: Body,
+    variant: Variant,
+    holes: Holes,
+    own: Pick<Parameters<typeof bodyText>[1], "naming" | "updates">,
+  ): BodyText {
+    const { notes, needs, stacks } = this.options;
+    const methodOf = (call: string): string => this.nameOf(variant, call);
+    const block = this.#blocks.get(body.instance)!;
+    return bodyText(body, {
+      variant,
+      notes,
+      holes,
+      needs,
+      stacks,
+      sequences: this.#sequences,
+      block,
+      methodOf,
+      ...own,
+    });
   }
 
   /** The method name for a call. */

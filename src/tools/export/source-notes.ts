@@ -92,7 +92,3 @@ const functionsOf = (members: readonly Member[]): readonly Fn[] =>
   members.flatMap((m) =>
     m.kind === "function" ? [m] : m.kind === "member-if" ? functionsOf([...m.then, ...m.else]) : [],
   );
-
-/** Documentation of weights comes from the model; documentation of blocks comes from the source. */
-export const weightDocs = (model: Model): ReadonlyMap<string, string> =>
-  new Map(model.weights.flatMap(({ path, doc }) => (doc === null ? [] : [[path, doc] as const])));

@@ -9,7 +9,7 @@ import { startsOf } from "../../ground/size/counts.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
 import type { DType } from "../../ground/base/dtype.js";
 
-/** A result of a run: row-major, sequences packed. */
+/** A result of a run: row-major, with sequences padded to a common length. */
 export interface Value {
   readonly dtype: DType;
   readonly shape: readonly number[];

@@ -74,38 +74,60 @@ async function textsOf(
   return { texts, logprobs };
 }
 
+/** A generated token, with its log-probability in the generation, and the whole sequence's logits at its position. */
+interface Added {
+  readonly row: readonly number[];
+  readonly token: number;
+  readonly found: number;
+  /** The difference from the whole sequence's log-probability. */
+  readonly off: number;
+  readonly greedy: boolean;
+  readonly sequence: number;
+  /** Its position in the sequence, and whether it is the first after the prompt. */
+  readonly at: number;
+  readonly first: boolean;
+  /** Whether every token took every route on which attention layers have keys. */
+  readonly exact: boolean;
+}
+
+/** Generates once greedily and once by sampling. */
+async function* addedTokens(of: StepsOf): AsyncIterable<Added> {
+  const { whole, generation, prompts } = of;
+  const generator = await generatorOf(of);
+  try {
+    for (const temperature of [0, 1]) {
+      const { texts, logprobs } = await textsOf(generator, of, temperature);
+      const exact = tookAllKeys(generation, generator.summary!);
+      const logits = await logitsOf(whole, generation.input, texts);
+      for (const [sequence, text] of texts.entries())
+        for (const [i, found] of logprobs[sequence]!.entries()) {
+          const at = prompts[sequence]!.length + i;
+          const [row, token] = [logits(sequence, at - 1), text[at]!];
+          const off = Math.abs(found - logProbability(row, token));
+          yield { row, token, found, off, greedy: temperature === 0, sequence, at, first: i === 0, exact };
+        }
+    }
+  } finally {
+    generator.dispose();
+  }
+}
+
 /**
  * `checkSteps` for a generation whose caches are an approximation by design. A difference is a fault only at the first
  * token after a prompt, and only if no route skipped a token of that prompt.
  */
 export async function measureSteps(of: StepsOf): Promise<StepsApart> {
-  const { whole, generation, prompts } = of;
-  const generator = await generatorOf(of);
   const offs: { readonly first: boolean; readonly off: number }[] = [];
   const faults: string[] = [];
   let [greedy, likeliest, isExactBehindPrompts] = [0, 0, true];
-  try {
-    for (const temperature of [0, 1]) {
-      const { texts, logprobs } = await textsOf(generator, of, temperature);
-      const exact = tookAllKeys(generation, generator.summary!);
-      isExactBehindPrompts &&= exact;
-      const logits = await logitsOf(whole, generation.input, texts);
-      texts.forEach((text, b) =>
-        logprobs[b]!.forEach((found, i) => {
-          const at = prompts[b]!.length + i;
-          const row = logits(b, at - 1);
-          const off = Math.abs(found - logProbability(row, text[at]!));
-          offs.push({ first: i === 0, off });
-          if ((exact && i === 0) || Number.isNaN(off))
-            faults.push(...faultsAt({ row, token: text[at]!, found, greedy: temperature === 0 }, at, b));
-          if (temperature > 0) return;
-          greedy++;
-          if (row[text[at]!]! >= Math.max(...row)) likeliest++;
-        }),
-      );
-    }
-  } finally {
-    generator.dispose();
+  for await (const added of addedTokens(of)) {
+    const { row, token, first, off, exact } = added;
+    isExactBehindPrompts &&= exact;
+    offs.push({ first, off });
+    if ((exact && first) || Number.isNaN(off)) faults.push(...faultsAt(added));
+    if (!added.greedy) continue;
+    greedy++;
+    if (row[token]! >= Math.max(...row)) likeliest++;
   }
   const later = offs.filter(({ first }) => !first).map(({ off }) => off);
   return {
@@ -120,34 +142,16 @@ export async function measureSteps(of: StepsOf): Promise<StepsApart> {
   };
 }
 
-/**
- * Generates once greedily and once by sampling, and compares each token's log-probability with the whole sequence's.
- */
+/** Compares the log-probability of each generated token with the whole sequence's. */
 export async function checkSteps(of: StepsOf): Promise<StepsChecked> {
-  const { generation, whole, prompts } = of;
-  const generator = await generatorOf(of);
   const faults: string[] = [];
-  let difference = 0;
-  let added = 0;
-  try {
-    for (const temperature of [0, 1]) {
-      const { texts, logprobs } = await textsOf(generator, of, temperature);
-      added += logprobs.reduce((n, own) => n + own.length, 0);
-      const logits = await logitsOf(whole, generation.input, texts);
-      texts.forEach((text, b) =>
-        logprobs[b]!.forEach((found, i) => {
-          const at = prompts[b]!.length + i;
-          const row = logits(b, at - 1);
-          const off = Math.abs(found - logProbability(row, text[at]!));
-          if (off > difference || Number.isNaN(off)) difference = off;
-          faults.push(...faultsAt({ row, token: text[at]!, found, greedy: temperature === 0 }, at, b));
-        }),
-      );
-    }
-  } finally {
-    generator.dispose();
+  let [tokens, difference] = [0, 0];
+  for await (const added of addedTokens(of)) {
+    tokens++;
+    if (added.off > difference || Number.isNaN(added.off)) difference = added.off;
+    faults.push(...faultsAt(added));
   }
-  return { tokens: added, difference, faults };
+  return { tokens, difference, faults };
 }
 
 /** Whether every token took every route on which attention layers have keys. */
@@ -155,16 +159,8 @@ function tookAllKeys({ axes, layers }: Generation, { routes }: Summary): boolean
   return axes.every(({ axis }, i) => routes[i]!.tokens === routes[0]!.tokens || layers.every((l) => l.axis !== axis));
 }
 
-/** A generated token, its log-probability in the generation, and the logits of the whole sequence at its position. */
-interface Added {
-  readonly row: readonly number[];
-  readonly token: number;
-  readonly found: number;
-  readonly greedy: boolean;
-}
-
-/** The faults of token `at` of a sequence, in words. */
-function faultsAt({ row, token, found, greedy }: Added, at: number, sequence: number): readonly string[] {
+/** The faults of a token, in words. */
+function faultsAt({ row, token, found, greedy, at, sequence }: Added): readonly string[] {
   const wanted = logProbability(row, token);
   if (!(Math.abs(found - wanted) <= STEP_TOLERANCE))
     return [

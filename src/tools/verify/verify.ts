@@ -253,7 +253,8 @@ function kernelFinding(
 ): Finding {
   const { kernel, ops, text } = fault;
   const among = ops.length > 1 ? `, which computes ${ops.join(", ")}` : "";
-  const message = `the kernel ${kernel}${among} is the first to disagree with the reference, at ${fault.node.op}: ${text}`;
+  const at = `is the first to disagree with the reference, at ${fault.node.op}`;
+  const message = `the kernel ${kernel}${among} ${at}: ${text}`;
   return finding(check, rule, "fails", message, faultOf("kernel", kernel, fault, weights, place));
 }
 

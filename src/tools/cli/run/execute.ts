@@ -18,11 +18,11 @@ import { locateWeights } from "../../../runtime/weights/weights.js";
 import { asStored } from "../../../runtime/weights/stored.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
 import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
-import type { DType } from "../../../ground/base/dtype.js";
 import { wantedDevice } from "../source/device.js";
 import type { ForTarget } from "../source/frontend.js";
 import type { GivenInputs } from "./inputs.js";
 import { showLoading, type Progress } from "../terminal/terminal.js";
+import type { Values } from "../../verify/compare.js";
 
 export interface Job {
   readonly program: Program;
@@ -39,16 +39,6 @@ export interface Job {
   /** An open device for which the program is compiled; it stays open. */
   readonly device?: Device;
 }
-
-/** A value for display: row-major, with sequences padded to a common length. */
-export interface Value {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly data: ArrayLike<number>;
-}
-
-/** Results, losses and observed values by name, in the program's order. */
-export type Values = ReadonlyMap<string, Value>;
 
 /** Times in milliseconds. */
 export interface Times {

@@ -2,7 +2,7 @@
 import { observedRoute } from "../../../runtime/program/observed.js";
 import type { Program } from "../../../runtime/program/program.js";
 import { chosenFrom } from "../../../ground/size/count-rules.js";
-import type { Value, Values } from "./execute.js";
+import type { Value, Values } from "../../verify/compare.js";
 
 export interface ShownRoute {
   /** `layers.1.chosen` */

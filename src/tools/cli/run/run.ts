@@ -10,7 +10,7 @@ import {
 } from "../../../runtime/index.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { EXIT, type ExitCode, misuse } from "../terminal/exit.js";
-import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "./execute.js";
+import { runOnDevice, runOnReference, type Job, type Times } from "./execute.js";
 import { writeText } from "../source/files.js";
 import { expectWeights } from "../source/model-file.js";
 import { readInputs } from "./inputs.js";
@@ -18,7 +18,7 @@ import { faultOf, programOf } from "../source/program.js";
 import { showRun } from "./show.js";
 import { columns, out, outJson, Progress, say } from "../terminal/terminal.js";
 import { milliseconds } from "../terminal/units.js";
-import { type Verdict, compareRun } from "../../verify/compare.js";
+import { compareRun, type Value, type Values, type Verdict } from "../../verify/compare.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 

@@ -1,6 +1,6 @@
 // Prints results for reading.
 import type { Program } from "../../../runtime/program/program.js";
-import type { Value, Values } from "./execute.js";
+import type { Value, Values } from "../../verify/compare.js";
 import type { GivenInputs, GivenTexts } from "./inputs.js";
 import { drawRoutes, observedRoutes, type ShownRoute, type Strip } from "./routes.js";
 import { pathsOfRoutes, observedEntries } from "../../../runtime/program/observed.js";

@@ -1,4 +1,4 @@
-// A rule by which a model is evaluated on a text, and all that this needs: batches of the text, and a job on the device.
+// A rule by which a model is evaluated on a text, and all that this needs: batches of the text and jobs on the device.
 import type { Program } from "../../../runtime/program/program.js";
 import type { ModelWeights, OpenedModel } from "../../../models/open.js";
 import type { Device, Results } from "../../../runtime/index.js";
