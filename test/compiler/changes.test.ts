@@ -75,9 +75,9 @@ const factsBut = (left: string | null): string =>
     .join(", ");
 
 /** A kind of epilogue with all facts, and for each fact an op that lacks it. */
-const EPILOGUE_TEXT = `import type { Node } from "../../src/compiler/ir/graph.js";
-import type { ColumnSlice } from "../../src/compiler/schedule/fusion/epilogue.js";
-import type { EpilogueKind, FusedOp } from "../../src/compiler/schedule/fusion/fusion.js";
+const EPILOGUE_TEXT = `import type { Node } from "../../ir/graph.js";
+import type { ColumnSlice } from "./epilogue.js";
+import type { EpilogueKind, FusedOp } from "./fusion.js";
 export const added: EpilogueKind = {
   last: false,
   match: (node, draft) => joined(node, draft.members.get(node.inputs[0]!)!),
@@ -107,7 +107,7 @@ function changedSources(): ReadonlyMap<string, string> {
   for (const { file, after, line } of CHANGES) insert(file, after, line);
   changed.set(ADDED, EPILOGUE_TEXT);
   insert(EPILOGUES, "= [", "added, ");
-  insert(EPILOGUES, 'from "./scatter.js";\n', '\n');
+  insert(EPILOGUES, 'from "./scatter.js";\n', 'import { added } from "./added-epilogue.js";\n');
   return changed;
 }
 
