@@ -2,8 +2,7 @@
 // rule keeps its laws.
 import { existsSync } from "node:fs";
 import { compileGeneration, GenerationError } from "../../../compiler/compile-generation.js";
-import type { SourceFile, Span } from "../../../language/diagnostics/span.js";
-import { lineAndColumn } from "../../../language/diagnostics/span.js";
+import { type SourceFile, type Span, lineAndColumn } from "../../../language/diagnostics/span.js";
 import type { Graph } from "../../../compiler/ir/graph.js";
 import { printGraph } from "../../../compiler/ir/print.js";
 import { lower } from "../../../compiler/lower/lower.js";
@@ -18,9 +17,8 @@ import type { OpenedModel } from "../../../models/open.js";
 import { sequenceAxes, type Axis } from "../../../ground/size/axes.js";
 import { nonDegenerateWeights, loadGraph, type Machine, type Weights } from "../../verify/machine.js";
 import { checkReproduction, parseReproduction } from "../../verify/reproduction.js";
-import { checkSteps, measureSteps } from "../../verify/steps.js";
+import { checkSteps, measureSteps, type StepsApart } from "../../verify/steps.js";
 import { finding, verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
-import { approximateSteps } from "./approximate-steps.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
 import { wantedDevice } from "../source/device.js";
 import type { EvaluationFlags } from "../train/evaluated-rule.js";
@@ -354,3 +352,37 @@ const placer =
     const { line, column } = lineAndColumn(sources.find((s) => s.file === file)?.text ?? "", start);
     return `${file}:${line}:${column}`;
   };
+
+/**
+ * The finding on steps whose caches are an approximation by design. `steps`: what was generated, in words, from the
+ * number of tokens.
+ */
+function approximateSteps(measured: StepsApart, steps: (tokens: number) => string): Finding {
+  const { tokens, isExactBehindPrompts, faults, greedy, likeliest, behindPrompts, largest, mean } = measured;
+  const cost =
+    `with ${steps(tokens)} log-probabilities differ by ${behindPrompts.toExponential(1)} at most after a prompt, ` +
+    `later by ${mean.toExponential(1)} on average and ${largest.toExponential(1)} at most; of ${greedy} greedy ` +
+    `tokens the whole sequence ranks ${percent(likeliest, greedy)} first`;
+  if (faults.length > 0)
+    return finding(
+      "steps",
+      "causal",
+      "fails",
+      `${steps(tokens)} differ from the whole sequence in ${faults.length} places: ${faults[0]!}`,
+    );
+  return isExactBehindPrompts
+    ? finding(
+        "steps",
+        "causal",
+        "holds",
+        "the first token after a prompt equals the whole sequence's; later tokens need not, because caches " +
+          `of the last loop alone are an approximation: ${cost}`,
+      )
+    : finding(
+        "steps",
+        "causal",
+        "told",
+        "generation need not equal the whole sequence: caches of the last loop alone are an " +
+          `approximation; ${cost}`,
+      );
+}
